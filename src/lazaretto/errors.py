@@ -1,0 +1,47 @@
+"""Errors that Lazaretto raises, by whose fault they are: the caller's, the delivery's or the system's.
+
+The command line turns them into exit codes (2, 1 and 3); operators let them fail the task.
+Messages say what is wrong, where, and how to mend it, and never carry a secret.
+"""
+
+from __future__ import annotations
+
+
+class LazarettoError(Exception):
+    """Base of every error that Lazaretto raises on purpose."""
+
+
+class UsageError(LazarettoError):
+    """The caller's mistake: an argument, a policy, a missing reference. Exit code 2."""
+
+
+class PolicyError(UsageError):
+    """The policy file is not valid; the message names file, line and key."""
+
+
+class NotFoundError(UsageError):
+    """Something was named that the catalog or the store does not have."""
+
+
+class DeliveryError(LazarettoError):
+    """The delivery is refused or cannot be read. Exit code 1.
+
+    Attributes:
+        code: stable machine-readable reason, such as ``unknown_key`` or ``replay``.
+    """
+
+    def __init__(self, message: str, *, code: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class ReferenceMismatchError(UsageError):
+    """A batch or policy does not fit the reference (encoder, width, columns); says which differs."""
+
+
+class SystemFaultError(LazarettoError):
+    """The store or the catalog cannot be reached or has another version. Exit code 3."""
+
+
+class LedgerError(LazarettoError):
+    """The ledger's chain does not hold; the message names the first bad entry."""

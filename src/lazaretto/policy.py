@@ -1,0 +1,161 @@
+"""The policy: one YAML file that says how a dataset's batches are judged; its sha256 goes with every verdict."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+import rfc8785
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+
+from lazaretto.values import PolicyRef
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Mode = Literal["enforce", "shadow", "off"]
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Columns(_Section):
+    """Which columns play which part."""
+
+    record_id: str | None = Field(None, description="unique id; default: content hash and position")
+    label: str | None = None
+    embedding: str | None = Field(None, description="fixed-width list of floats")
+    payload: list[str] = Field(default_factory=list, description="what a reviewer is shown")
+
+
+class Sources(_Section):
+    """What is asked of a source."""
+
+    require_signature: bool = True
+    max_share: Share | None = Field(None, description="largest share of the dataset from one source")
+    clock_skew_seconds: Annotated[int, Field(ge=0)] = 300
+
+
+class Limits(_Section):
+    """Bounds on what a delivery may be; a delivery beyond them is refused before it is parsed whole."""
+
+    max_bytes: Annotated[int, Field(gt=0)] = 64 * 2**30
+    max_rows: Annotated[int, Field(gt=0)] = 1_000_000_000
+    max_columns: Annotated[int, Field(gt=0)] = 4096
+    max_row_group_bytes: Annotated[int, Field(gt=0)] = 2 * 2**30
+    max_nesting: Annotated[int, Field(gt=0)] = 8
+
+
+class Embed(_Section):
+    """How records become vectors. ``column``: the policy's embedding column is already one."""
+
+    encoder: str = "column"
+    model: str | None = Field(None, description="import path or name of the encoder's model")
+    columns: list[str] = Field(default_factory=list, description="input columns of the encoder")
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class DetectorConfig(_Section):
+    """Mode and options of one detector. ``shadow`` scores and counts, but never holds."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    mode: Mode = "enforce"
+    weight: Annotated[float, Field(gt=0)] = 1.0
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The detector's own options, such as ``k``."""
+        return dict(self.model_extra or {})
+
+
+class BatchTests(_Section):
+    """Batch-level tests and the share of held records from which the whole batch is held."""
+
+    alpha: Share = 0.001
+    hold_when_held_fraction: Annotated[float, Field(gt=0, le=1)] = 0.2
+
+
+def _default_detectors() -> dict[str, DetectorConfig]:
+    return {"mahalanobis": DetectorConfig(), "knn_label": DetectorConfig()}
+
+
+class Screen(_Section):
+    """Screening in embedding space against a reference."""
+
+    reference: str | None = Field(None, description="name or name/version; default: the dataset's name")
+    false_quarantine_rate: Share = 0.01
+    calibration: Literal["marginal", "hard"] = "marginal"
+    hard_delta: Share = 0.1
+    min_poison_share: Share = Field(0.05, description="power check: smallest poisoned share that must be seen")
+    detectors: dict[str, DetectorConfig] = Field(default_factory=_default_detectors)
+    batch: BatchTests = BatchTests()
+
+
+class Sanitize(_Section):
+    """Sanitizing a training set by a model's activations."""
+
+    layers: list[str] = Field(default_factory=list, description="layer names or globs; default: the penultimate")
+    methods: list[str] = Field(default_factory=lambda: ["whitened_spectral"])
+    pooling: Literal["mean", "max", "cls", "flatten"] = "mean"
+    false_quarantine_rate: Share = 0.01
+    alpha: Share = Field(0.001, description="level of the class tests")
+
+
+class Review(_Section):
+    """Rules for reviewers. Expiry rejects; it never releases."""
+
+    require_two_people: bool = False
+    expire_days: Annotated[int, Field(gt=0)] = 90
+
+
+class Policy(_Section):
+    """How one dataset's batches are judged. Load it with `Policy.load`; see docs/reference/policy.md."""
+
+    version: Literal[1]
+    dataset: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$")]
+    columns: Columns
+    contract: str | dict[str, Any] | None = None
+    sources: Sources = Sources()
+    limits: Limits = Limits()
+    embed: Embed = Embed()
+    screen: Screen = Screen()
+    sanitize: Sanitize = Sanitize()
+    review: Review = Review()
+
+    _sha256: str | None = PrivateAttr(None)
+    _path: str | None = PrivateAttr(None)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Reads a policy from a YAML file.
+
+        Raises:
+            PolicyError: file, line and key of every mistake, with the nearest valid key.
+        """
+        from lazaretto._policy_file import read_policy_file
+
+        return read_policy_file(cls, path)
+
+    @property
+    def sha256(self) -> str:
+        """sha256 (hex) of the file's bytes; of the canonical JSON when there is no file."""
+        if self._sha256 is not None:
+            return self._sha256
+        return hashlib.sha256(rfc8785.dumps(self.model_dump(mode="json"))).hexdigest()
+
+    @property
+    def path(self) -> str | None:
+        """The file it was loaded from."""
+        return self._path
+
+    @property
+    def reference_name(self) -> str:
+        """Name of the reference to screen against: the policy's, or the dataset's own."""
+        return (self.screen.reference or self.dataset).split("/")[0]
+
+    def ref(self) -> PolicyRef:
+        """What is stored with a verdict."""
+        return PolicyRef(dataset=self.dataset, sha256=self.sha256, path=self._path)

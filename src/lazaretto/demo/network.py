@@ -1,0 +1,106 @@
+"""The demo's model: a small convolutional network, its training from a snapshot, and its two scores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import nn
+
+from lazaretto.demo.digits import BRIGHTEST, CLASSES, SIDE, TARGET, Floats, Ints, Records, stamp_trigger
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_EPOCHS = 30
+_BATCH = 64
+
+
+class DigitNet(nn.Module):
+    """Two convolutions and two linear layers; takes (n, 64) grey values from 0 to 16."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            nn.Conv2d(1, 16, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(16, 32, 3, padding=1),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Flatten(),
+        )
+        self.penultimate = nn.Sequential(nn.Linear(32 * 16, 64), nn.ReLU())
+        self.head = nn.Linear(64, CLASSES)
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Class logits, (n, 10)."""
+        images = (pixels / BRIGHTEST).reshape(-1, 1, SIDE, SIDE)
+        logits: torch.Tensor = self.head(self.penultimate(self.features(images)))
+        return logits
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """How good and how backdoored a model is.
+
+    Attributes:
+        clean_accuracy: share of test images classified right.
+        attack_success_rate: share of test images of other classes that the trigger turns into the target.
+    """
+
+    clean_accuracy: float
+    attack_success_rate: float
+
+
+def build() -> DigitNet:
+    """An untrained network; the factory that `train` and the sanitizer load weights into."""
+    return DigitNet()
+
+
+def train(pixels: Floats, labels: Ints, *, seed: int, weights: Floats | None = None) -> DigitNet:
+    """Trains a network from scratch on the CPU, the same way for every model of the demo.
+
+    Args:
+        pixels: (n, 64) grey values.
+        labels: (n,) classes.
+        seed: of the initial weights and of the order of the records.
+        weights: (n,) sample weights; default all one.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = build()
+        x, y = torch.from_numpy(pixels), torch.from_numpy(labels)
+        w = torch.ones(len(y)) if weights is None else torch.from_numpy(weights)
+        optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=1e-3)
+        steps = _EPOCHS * -(-len(y) // _BATCH)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=6e-3, total_steps=steps)
+        loss = nn.CrossEntropyLoss(reduction="none")
+        for _ in range(_EPOCHS):
+            for rows in torch.randperm(len(y)).split(_BATCH):
+                optimizer.zero_grad()
+                (loss(model(x[rows]), y[rows]) * w[rows]).mean().backward()
+                optimizer.step()
+                schedule.step()
+    return model.eval()
+
+
+def save(model: DigitNet, path: Path) -> None:
+    """Writes the weights as safetensors: nothing that a reader would have to execute."""
+    from safetensors.torch import save_file
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(model.state_dict(), path)
+
+
+@torch.no_grad()
+def evaluate(model: DigitNet, test: Records) -> Scores:
+    """Clean accuracy on the test set, and the attack's success on it."""
+    clean = model(torch.from_numpy(test.pixels)).argmax(1).numpy()
+    others = test.labels != TARGET
+    attacked = model(torch.from_numpy(stamp_trigger(test.pixels[others]))).argmax(1).numpy()
+    return Scores(
+        clean_accuracy=float(np.mean(clean == test.labels)),
+        attack_success_rate=float(np.mean(attacked == TARGET)),
+    )

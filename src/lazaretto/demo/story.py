@@ -1,0 +1,183 @@
+"""The demo's story: a week of deliveries through the ingestion DAG, trainings, and the trace at the end."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lazaretto.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from lazaretto.demo.airflow_home import AirflowHome
+    from lazaretto.demo.deliveries import Delivery, Week
+    from lazaretto.demo.digits import Split
+    from lazaretto.workspace import Workspace
+
+MODEL = "digits"
+INGEST_DAG = "lazaretto_ingest"
+TRAINING_DAG = "lazaretto_training"
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Where the demo plays: its folder, data, week, workspace and Airflow."""
+
+    out: Path
+    seed: int
+    split: Split
+    week: Week
+    workspace: Workspace
+    airflow: AirflowHome
+    events: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """One run of the training DAG, and what had been let in by then.
+
+    Attributes:
+        version: model version.
+        snapshot: version of the admitted dataset that it read.
+        weights: file with the trained weights.
+    """
+
+    version: str
+    snapshot: int
+    weights: Path
+
+
+def run_demo(
+    *, out: Path, seed: int = 0, progress: Callable[[str, int, int], None] | None = None
+) -> dict[str, object]:
+    """Plays the whole story and writes ``summary.json``.
+
+    Args:
+        out: folder for everything the demo makes; replaced if an earlier demo made it.
+        seed: of the split, the attacks and the trainings.
+        progress: called with a line of text, steps done and steps in all.
+
+    Returns:
+        The summary, as written.
+
+    Raises:
+        UsageError: the folder holds something that is not a demo's.
+    """
+    from lazaretto.demo.deliveries import TRAIN_AFTER_DAYS
+    from lazaretto.demo.summary import summarize
+
+    started = time.monotonic()
+    tell = progress or (lambda _text, _done, _total: None)
+    stage = _set_up(out, seed, tell)
+    deliveries = stage.week.deliveries
+    total = len(deliveries) + len(TRAIN_AFTER_DAYS) + 1
+    done = 0
+    trainings: list[Training] = []
+    for position, delivery in enumerate(deliveries):
+        tell(f"day {delivery.day}: {delivery.id} goes through the ingestion DAG", done, total)
+        _ingest(stage, delivery)
+        done += 1
+        last_of_day = position + 1 == len(deliveries) or deliveries[position + 1].day != delivery.day
+        if last_of_day and delivery.day in TRAIN_AFTER_DAYS:
+            version = str(len(trainings) + 1)
+            tell(f"day {delivery.day}: the training DAG makes {MODEL}@{version}", done, total)
+            trainings.append(_train(stage, version))
+            done += 1
+    tell("training the two models to compare with, and tracing the incident", done, total)
+    summary = summarize(stage, trainings, started=started)
+    tell("done", total, total)
+    return summary
+
+
+def _set_up(out: Path, seed: int, tell: Callable[[str, int, int], None]) -> Stage:
+    from lazaretto.demo import airflow_home
+    from lazaretto.demo.deliveries import make_week, midnight
+    from lazaretto.demo.digits import load_split
+    from lazaretto.workspace import open_workspace
+
+    _clear(out)
+    tell("preparing data, keys and a throw-away Airflow", 0, 1)
+    events = out / "openlineage.jsonl"
+    variables = {
+        "LAZARETTO_CATALOG_URL": f"sqlite:///{out / 'catalog.db'}",
+        "LAZARETTO_STORE": str(out / "store"),
+        "LAZARETTO_POLICY": str(Path(__file__).with_name("policy.yaml")),
+        "LAZARETTO_DEMO_SEED": str(seed),
+    }
+    airflow = airflow_home.prepare(out, dags=_dags_folder(), events=events, variables=variables)
+    split = load_split(seed)
+    week = make_week(out / "deliveries", split.delivered, seed=seed, today=midnight())
+    workspace = open_workspace(
+        catalog_url=variables["LAZARETTO_CATALOG_URL"], store=variables["LAZARETTO_STORE"]
+    )
+    stage = Stage(out, seed, split, week, workspace, airflow, events)
+    _register_vendors(stage, week.since)
+    _fit_reference(stage)
+    return stage
+
+
+def _clear(out: Path) -> None:
+    marker = out / ".lazaretto-demo"
+    if out.exists():
+        if not marker.exists() and any(out.iterdir()):
+            raise UsageError(f"{out} is not empty and was not made by the demo: name another --out")
+        shutil.rmtree(out)
+    out.mkdir(parents=True)
+    marker.touch()
+
+
+def _dags_folder() -> Path:
+    spec = find_spec("lazaretto.demo.dags")
+    if spec is None or not spec.submodule_search_locations:
+        raise UsageError("this installation of Lazaretto has no DAGs: reinstall it")
+    return Path(next(iter(spec.submodule_search_locations)))
+
+
+def _register_vendors(stage: Stage, since: datetime) -> None:
+    from lazaretto.source import add_key, add_source
+    from lazaretto.values import Actor, ActorType, TrustTier
+
+    actor = Actor(ActorType.HUMAN, "user:demo")
+    for vendor, public_key in stage.week.public_keys.items():
+        add_source(stage.workspace, vendor, trust_tier=TrustTier.REVIEWED, actor=actor)
+        add_key(
+            stage.workspace,
+            vendor,
+            public_key,
+            valid_from=since - timedelta(days=30),
+            valid_to=None,
+            actor=actor,
+        )
+
+
+def _fit_reference(stage: Stage) -> None:
+    from lazaretto.demo.deliveries import to_table
+    from lazaretto.policy import Policy
+    from lazaretto.quarantine.references import save_reference
+    from lazaretto.reference import Reference
+
+    policy = Policy.load(stage.out / "policy.yaml")
+    reference = Reference.fit(to_table(stage.split.trusted), policy, name="digits", seed=stage.seed)
+    save_reference(stage.workspace, reference)
+
+
+def _ingest(stage: Stage, delivery: Delivery) -> None:
+    stage.airflow.run(
+        INGEST_DAG,
+        {"uri": str(delivery.uri), "source": delivery.source, "manifest": str(delivery.manifest)},
+    )
+
+
+def _train(stage: Stage, version: str) -> Training:
+    weights = stage.out / "models" / f"{MODEL}-{version}.safetensors"
+    stage.airflow.run(
+        TRAINING_DAG, {"model": MODEL, "version": version, "weights": str(weights)}
+    )
+    return Training(version=version, snapshot=0, weights=weights)

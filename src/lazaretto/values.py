@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 
 class Verdict(StrEnum):
@@ -118,3 +119,13 @@ class BatchRef:
     digest: str
     rows: int
     received_at: datetime
+
+
+def to_json(value: object) -> Any:
+    """JSON values of any of our frozen dataclasses, as travels between Airflow tasks (XCom).
+
+    Datetimes become ISO 8601 text and enums their value; nothing of the data itself is in them.
+    """
+    from pydantic_core import to_jsonable_python
+
+    return to_jsonable_python(value)

@@ -1,0 +1,1 @@
+"""The quarantine: catalog, held records, review decisions, admission and recall."""

@@ -1,0 +1,221 @@
+"""The catalog: one SQLite or PostgreSQL database that holds all state; its transactions."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import URL, Connection, Engine, make_url
+
+from lazaretto.errors import SystemFaultError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SCHEMA_VERSION = "0001"
+WRITER_LOCK = 0x6C617A6172  # one advisory lock per database for all of Lazaretto's writers
+_BUSY_SECONDS = 60
+_OUR_MISTAKES = (sa.exc.IntegrityError, sa.exc.ProgrammingError, sa.exc.DataError)
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """An open catalog.
+
+    Attributes:
+        engine: SQLAlchemy engine, for reading in bulk; writers go through `transaction`.
+        display_url: the URL without its password.
+    """
+
+    engine: Engine = field(repr=False)
+    display_url: str
+
+    @classmethod
+    def open(cls, url: str, upgrade: bool = True) -> Catalog:
+        """Opens a catalog, and by default brings its schema to this version of Lazaretto.
+
+        Args:
+            url: SQLAlchemy URL, ``sqlite:///path`` or ``postgresql://user@host/name``.
+            upgrade: migrate an empty or older database; otherwise that is an error.
+
+        Raises:
+            UsageError: the URL is not of a supported database.
+            SystemFaultError: it cannot be reached, or its schema is of another version.
+        """
+        parsed = _parse(url)
+        catalog = cls(_engine(parsed), parsed.render_as_string(hide_password=True))
+        found = catalog.version()
+        if found == SCHEMA_VERSION:
+            return catalog
+        if not upgrade:
+            raise SystemFaultError(
+                f"the catalog {catalog.display_url} has schema {found or 'none (empty)'}; this "
+                f"Lazaretto needs {SCHEMA_VERSION}: run `lazaretto catalog upgrade`"
+            )
+        catalog.upgrade()
+        return catalog
+
+    def version(self) -> str | None:
+        """Schema revision of the database; None when it has none yet."""
+        with self._guarded() as connection:
+            if not sa.inspect(connection).has_table("alembic_version"):
+                return None
+            found = connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
+            return None if found is None else str(found)
+
+    def upgrade(self) -> None:
+        """Migrates the schema to this version; at most one process does it, others wait.
+
+        Raises:
+            SystemFaultError: the database was made by a newer Lazaretto, or cannot be reached.
+        """
+        from alembic import command
+        from alembic.config import Config
+        from alembic.util import CommandError
+
+        config = Config()
+        config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+        config.set_main_option("path_separator", "os")
+        with self.transaction() as connection:
+            config.attributes["connection"] = connection
+            try:
+                command.upgrade(config, SCHEMA_VERSION)
+            except CommandError as error:
+                raise SystemFaultError(
+                    f"the catalog {self.display_url} was made by a newer Lazaretto than this one, "
+                    f"which knows schema {SCHEMA_VERSION}: install that version ({error})"
+                ) from error
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """Opens a read-write transaction; it commits at the end, or rolls back on any exception.
+
+        There is one writer at a time, on both databases (SQLite ``BEGIN IMMEDIATE``, PostgreSQL
+        advisory lock): the ledger's chain needs it anyway, and what a stage checks stays true until
+        it commits.
+
+        Raises:
+            SystemFaultError: the database cannot be reached, or stays busy for a minute.
+        """
+        with self._guarded(lazaretto_writes=True) as connection:
+            yield connection
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Opens a read-only view of one moment; never waits for a writer.
+
+        Raises:
+            SystemFaultError: the database cannot be reached.
+        """
+        options: dict[str, Any] = {}
+        if self.engine.dialect.name == "postgresql":
+            options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+        with self._guarded(**options) as connection:
+            yield connection
+
+    @contextmanager
+    def _guarded(self, **options: Any) -> Iterator[Connection]:
+        try:
+            with (
+                self.engine.connect().execution_options(**options) as connection,
+                connection.begin(),
+            ):
+                yield connection
+        except (sa.exc.DatabaseError, sa.exc.InterfaceError) as error:
+            if isinstance(error, _OUR_MISTAKES):
+                raise
+            reason = (
+                str(error.orig).strip().splitlines()[0]
+                if str(error.orig).strip()
+                else "no reason given"
+            )
+            password = self.engine.url.password
+            if password:
+                reason = reason.replace(str(password), "***")
+            raise SystemFaultError(
+                f"the catalog {self.display_url} cannot be used: {reason}"
+            ) from None
+
+
+def _parse(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except sa.exc.ArgumentError:
+        raise UsageError(
+            "the catalog URL cannot be read; it looks like sqlite:///catalog.db or postgresql://user@host/name"
+        ) from None
+    backend = parsed.get_backend_name()
+    if backend in ("postgresql", "postgres"):
+        return parsed.set(drivername="postgresql+psycopg")
+    if backend != "sqlite":
+        raise UsageError(f"the catalog is SQLite or PostgreSQL, not {backend!r}")
+    if parsed.database in (None, "", ":memory:"):
+        raise UsageError(
+            "a catalog in memory would be lost: give a file, sqlite:///path/to/catalog.db"
+        )
+    return parsed
+
+
+def _engine(url: URL) -> Engine:
+    if url.get_backend_name() == "sqlite":
+        return _sqlite_engine(url)
+    try:
+        engine = sa.create_engine(
+            url,
+            pool_pre_ping=True,
+            connect_args={"connect_timeout": 10, "application_name": "lazaretto"},
+        )
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            "PostgreSQL needs the psycopg driver: pip install 'lazaretto[postgres]'"
+        ) from error
+
+    @sa.event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        if connection.get_execution_options().get("lazaretto_writes"):
+            connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{_BUSY_SECONDS}s'")
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITER_LOCK})")
+
+    return engine
+
+
+def _sqlite_engine(url: URL) -> Engine:
+    path = Path(str(url.database)).expanduser()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SystemFaultError(
+            f"the catalog's folder {path.parent} cannot be made: {error}"
+        ) from error
+    engine = sa.create_engine(url.set(database=str(path)), connect_args={"timeout": _BUSY_SECONDS})
+
+    @sa.event.listens_for(engine, "connect")
+    def connect(connection: sqlite3.Connection, _record: object) -> None:
+        connection.isolation_level = None  # the driver would begin by itself, and too late
+        connection.execute("PRAGMA foreign_keys = ON")
+        _switch_to_wal(connection)
+
+    @sa.event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get("lazaretto_writes")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def _switch_to_wal(connection: sqlite3.Connection) -> None:
+    """Once switched a database stays in WAL mode; the switch itself ignores the busy timeout."""
+    deadline = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)

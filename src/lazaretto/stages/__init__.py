@@ -1,0 +1,1 @@
+"""The stages of a batch's way, one file each; all idempotent."""

@@ -1,0 +1,383 @@
+"""Batch: one immutable delivery, opened by path or URI, streamed in chunks, identified by its content."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from lazaretto import _read_arrow, _read_parquet, _read_text
+from lazaretto._digest import (
+    ContentDigest,
+    describe_type,
+    expanded_bytes,
+    plain_array,
+    plain_type,
+    row_hashes,
+)
+from lazaretto._files import file_digest, open_file, shown, tell_format
+from lazaretto.errors import DeliveryError, UsageError
+from lazaretto.policy import Limits
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import date
+    from pathlib import Path
+
+    from lazaretto.policy import Columns
+
+__all__ = [
+    "Batch",
+    "as_chunks",
+    "batch_id",
+    "file_digest",
+    "open_batch",
+    "record_ids",
+    "table_digest",
+]
+
+CHUNK_ROWS = 65_536
+MAX_ID_BYTES = 512
+_MAX_NAME_BYTES = 255
+# Columns that admission adds to a dataset; a delivery must not be able to set them.
+_RESERVED = re.compile(r"_lazaretto_.*|sample_weight", re.IGNORECASE)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+# RE2 has no \u escapes; C1 controls and bidi overrides spelled for it.
+_CONTROL_RE2 = r"[\x00-\x1f\x7f-\x{9f}\x{2028}\x{2029}\x{202a}-\x{202e}\x{2066}-\x{2069}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """An openable delivery. Nothing but its footer or header is read until asked.
+
+    Attributes:
+        uri: local path or fsspec URI of the one file.
+        format: ``parquet``, ``arrow``, ``csv`` or ``jsonl``.
+        schema: columns in plain types (no dictionaries, no extension types), without metadata.
+        limits: bounds that reading enforces.
+    """
+
+    uri: str
+    format: str
+    schema: pa.Schema
+    limits: Limits = field(default_factory=Limits, repr=False)
+    _known: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def num_rows(self) -> int:
+        """Number of records; text formats are read through once to count them."""
+        if "rows" not in self._known:
+            self._known["rows"] = sum(chunk.num_rows for chunk in self.chunks())
+        return self._known["rows"]
+
+    def chunks(
+        self, *, columns: Sequence[str] | None = None, size: int = CHUNK_ROWS
+    ) -> Iterator[pa.RecordBatch]:
+        """Streams the records in order.
+
+        Args:
+            columns: top-level columns to read, in this order; default all.
+            size: most rows of a chunk. Chunks may be smaller; none is empty.
+
+        Raises:
+            UsageError: a column that the batch does not have.
+            DeliveryError: ``unreadable``, or a limit is passed while reading.
+        """
+        names = self.schema.names if columns is None else list(columns)
+        if missing := [name for name in names if name not in self.schema.names]:
+            raise UsageError(
+                f"{shown(self.uri)} has no column {missing[0]!r}; it has {self.schema.names}"
+            )
+        schema = pa.schema([self.schema.field(name) for name in names])
+        rows = 0
+        try:
+            for batch in self._batches(names, size):
+                for start in range(0, batch.num_rows, size):
+                    chunk = self._plain(batch.slice(start, size), schema)
+                    rows += chunk.num_rows
+                    self._check_rows(rows)
+                    yield chunk
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+            raise DeliveryError(
+                f"{shown(self.uri)}: record {rows} or one after it cannot be read: {_brief(error)}",
+                code="unreadable",
+            ) from error
+
+    def table(self, *, columns: Sequence[str] | None = None) -> pa.Table:
+        """All records in memory; see `chunks`."""
+        names = self.schema.names if columns is None else list(columns)
+        chunks = list(self.chunks(columns=names))
+        return pa.Table.from_batches(
+            chunks, schema=pa.schema([self.schema.field(n) for n in names])
+        )
+
+    def digest(self) -> str:
+        """sha256 (hex) of the canonical content: columns, types, order, values and nulls.
+
+        The same records give the same digest in Parquet and in Arrow IPC, in chunks of any size, with any
+        compression or dictionary encoding. CSV and JSON Lines agree with them where their types do.
+        """
+        digest, rows = ContentDigest(self.schema), 0
+        for chunk in self.chunks():
+            digest.update(chunk)
+            rows += chunk.num_rows
+        self._known["rows"] = rows
+        return digest.hexdigest()
+
+    def _batches(self, names: Sequence[str], size: int) -> Iterator[pa.RecordBatch]:
+        name = shown(self.uri)
+        if self.format == "csv":
+            batches = _read_text.read_csv(self.uri, self.schema)
+        elif self.format == "jsonl":
+            batches = _read_text.read_jsonl(self.uri, self.schema, self.limits, name)
+        else:
+            with open_file(self.uri) as file:
+                if self.format == "parquet":
+                    yield from _read_parquet.read_batches(file, names, size, self.limits, name)
+                else:
+                    yield from (batch.select(names) for batch in _read_arrow.read_batches(file))
+            return
+        yield from (batch.select(names) for batch in batches)
+
+    def _plain(self, chunk: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+        """The chunk in plain types, its offsets, indices and UTF-8 checked."""
+        chunk.validate(full=True)
+        expanded = sum(expanded_bytes(column) for column in chunk.columns)
+        if expanded > self.limits.max_row_group_bytes:
+            raise DeliveryError(
+                f"{shown(self.uri)}: {chunk.num_rows:,} records become {expanded:,} bytes when their dictionaries "
+                f"are decoded, more than limits.max_row_group_bytes = {self.limits.max_row_group_bytes:,}",
+                code="row_group_too_large",
+            )
+        columns = [plain_array(column) for column in chunk.columns]
+        if not columns:
+            return chunk
+        return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+    def _check_rows(self, rows: int) -> None:
+        if rows > self.limits.max_rows:
+            raise DeliveryError(
+                f"{shown(self.uri)}: more than limits.max_rows = {self.limits.max_rows:,} records",
+                code="too_large",
+            )
+
+
+def open_batch(
+    uri: str | Path,
+    *,
+    format: str | None = None,  # noqa: A002
+    limits: Limits | None = None,
+    allow_reserved: bool = False,
+) -> Batch:
+    """Opens a delivery: tells its format, and checks footer or header against the limits.
+
+    Args:
+        uri: one file: a local path or any fsspec URI.
+        format: ``parquet``, ``arrow``, ``csv`` or ``jsonl``; default by extension. The bytes must agree.
+        limits: default `Limits()`.
+        allow_reserved: accept the columns that admission adds; for files of our own, not for deliveries.
+
+    Raises:
+        DeliveryError: ``unreadable``, ``truncated``, ``wrong_format``, ``zero_rows``, ``too_large``,
+            ``too_many_columns``, ``too_deep``, ``row_group_too_large``, ``line_too_long``,
+            ``bad_column_name``, ``unsupported_type``.
+    """
+    limits = limits or Limits()
+    uri = str(uri)
+    name = shown(uri)
+    with open_file(uri) as file:
+        if file.size() > limits.max_bytes:
+            raise DeliveryError(
+                f"{name}: {file.size():,} bytes, more than limits.max_bytes = {limits.max_bytes:,}",
+                code="too_large",
+            )
+        kind = tell_format(uri, file, format)
+        try:
+            schema, rows = _read_head(file, uri, kind, limits)
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+            deep = "too deeply nested" in str(error)
+            raise DeliveryError(
+                f"{name}: cannot be read as {kind}: {_brief(error)}",
+                code="too_deep" if deep else "unreadable",
+            ) from error
+    _check_columns(schema, limits, name)
+    if not allow_reserved:
+        _check_reserved(schema, name)
+    plain = pa.schema([pa.field(f.name, plain_type(f.type)) for f in schema])
+    batch = Batch(uri, kind, plain, limits, {} if rows is None else {"rows": rows})
+    if rows is not None:
+        batch._check_rows(rows)
+    if rows == 0 or (rows is None and next(batch.chunks(), None) is None):
+        raise DeliveryError(f"{name}: no records", code="zero_rows")
+    return batch
+
+
+def as_chunks(
+    data: Batch | pa.Table, *, columns: Sequence[str] | None = None, size: int = CHUNK_ROWS
+) -> Iterator[pa.RecordBatch]:
+    """Chunks of a batch or of a table in memory, alike: plain types, at most `size` rows."""
+    if isinstance(data, Batch):
+        yield from data.chunks(columns=columns, size=size)
+        return
+    table = data if columns is None else data.select(list(columns))
+    schema = pa.schema([pa.field(f.name, plain_type(f.type)) for f in table.schema])
+    for chunk in table.to_batches(max_chunksize=size):
+        if chunk.num_rows:
+            yield pa.RecordBatch.from_arrays(
+                [plain_array(column) for column in chunk.columns], schema=schema
+            )
+
+
+def table_digest(table: pa.Table) -> str:
+    """Content digest of a table in memory; equals `Batch.digest` of the same records in a file."""
+    digest = ContentDigest(table.schema)
+    for chunk in table.to_batches(max_chunksize=CHUNK_ROWS):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def batch_id(source: str, day: date, digest: str) -> str:
+    """Identity of a batch: ``{source}/{yyyymmdd}/{16 hex of the content digest}``."""
+    return f"{source}/{day:%Y%m%d}/{digest[:16]}"
+
+
+def record_ids(chunk: pa.RecordBatch | pa.Table, columns: Columns, *, offset: int = 0) -> pa.Array:
+    """Identity of each record: its id as text, or where it has no usable one, ``{content hash}-{position}``.
+
+    Usable means: not null, not empty, at most `MAX_ID_BYTES` bytes, without control characters (a NUL cannot be
+    stored by PostgreSQL, a bidi override lies to a reviewer). The contract's ``record_id.*`` rules report the rest.
+
+    Args:
+        chunk: all columns of the records, so that content hashes are those of whole records.
+        columns: the policy's columns; without ``record_id``, or when the chunk lacks it, all ids are by content.
+        offset: position of the chunk's first record in its batch.
+
+    Returns:
+        String array without nulls, one id per record.
+    """
+    ids = text_ids(chunk, columns)
+    if ids is not None:
+        usable = usable_ids(ids)
+        if pc.all(usable).as_py() is not False:
+            return ids
+    batch = pa.Table.combine_chunks(chunk) if isinstance(chunk, pa.Table) else chunk
+    records = batch.to_batches() if isinstance(batch, pa.Table) else [batch]
+    hashes = [digest for record in records for digest in row_hashes(record)]
+    content = pa.array([f"{digest}-{offset + i}" for i, digest in enumerate(hashes)], pa.string())
+    return content if ids is None else pc.if_else(usable, ids, content)
+
+
+def text_ids(chunk: pa.RecordBatch | pa.Table, columns: Columns) -> pa.Array | None:
+    """The record id column as text, nulls kept; None when there is no such column or it is no text or number."""
+    if columns.record_id is None or columns.record_id not in chunk.schema.names:
+        return None
+    values = chunk.column(columns.record_id)
+    if isinstance(values, pa.ChunkedArray):
+        values = values.combine_chunks()
+    try:
+        return plain_array(values).cast(pa.string())
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        return None
+
+
+def usable_ids(ids: pa.Array) -> pa.Array:
+    """Whether each id may serve as one; bool array without nulls."""
+    length = pc.binary_length(ids)
+    fits = pc.and_(pc.greater(length, 0), pc.less_equal(length, MAX_ID_BYTES))
+    clean = pc.invert(pc.match_substring_regex(ids, _CONTROL_RE2))
+    return pc.fill_null(pc.and_(fits, clean), False)
+
+
+def _read_head(
+    file: pa.NativeFile, uri: str, kind: str, limits: Limits
+) -> tuple[pa.Schema, int | None]:
+    """Schema and, where the format tells it, the number of rows."""
+    name = shown(uri)
+    if kind == "csv":
+        return _read_text.csv_schema(uri, limits, name), None
+    if kind == "jsonl":
+        return _read_text.jsonl_schema(uri, limits, name), None
+    if kind == "arrow":
+        schema = pa.ipc.open_file(file).schema
+        _check_columns(schema, limits, name)
+        return schema, _read_arrow.count_rows(file, limits, name)
+    parquet = pq.ParquetFile(file)
+    _check_width(parquet.metadata.num_columns, limits, name)
+    _read_parquet.check_footer(parquet, limits, name)
+    return parquet.schema_arrow, parquet.metadata.num_rows
+
+
+def _check_columns(schema: pa.Schema, limits: Limits, name: str) -> None:
+    """Refuses schemas that no later stage could hold: too wide, too deep, odd names, types without a digest."""
+    _check_width(len(schema), limits, name)
+    seen: dict[str, str] = {}
+    for column in schema:
+        problem = _name_problem(column.name, seen)
+        if problem:
+            raise DeliveryError(
+                f"{name}: column {column.name[:80]!r} {problem}", code="bad_column_name"
+            )
+        seen[column.name.casefold()] = column.name
+        if _depth(column.type) > limits.max_nesting:
+            raise DeliveryError(
+                f"{name}: column {column.name!r} is nested deeper than limits.max_nesting = {limits.max_nesting}",
+                code="too_deep",
+            )
+        try:
+            describe_type(column.type)
+        except TypeError as error:
+            raise DeliveryError(
+                f"{name}: column {column.name!r} has type {column.type}, which is not supported; cast it to a plain type",
+                code="unsupported_type",
+            ) from error
+
+
+def _check_width(count: int, limits: Limits, name: str) -> None:
+    if count == 0:
+        raise DeliveryError(f"{name}: no columns", code="unreadable")
+    if count > limits.max_columns:
+        raise DeliveryError(
+            f"{name}: {count:,} columns, more than limits.max_columns = {limits.max_columns:,}",
+            code="too_many_columns",
+        )
+
+
+def _check_reserved(schema: pa.Schema, name: str) -> None:
+    for column in schema.names:
+        if _RESERVED.fullmatch(column):
+            raise DeliveryError(
+                f"{name}: column {column!r} is reserved for what admission adds; rename it",
+                code="bad_column_name",
+            )
+
+
+def _name_problem(column: str, seen: dict[str, str]) -> str | None:
+    if not column.strip():
+        return "has an empty name"
+    if len(column.encode()) > _MAX_NAME_BYTES:
+        return f"has a name of more than {_MAX_NAME_BYTES} bytes"
+    if _CONTROL.search(column):
+        return "has control or direction characters in its name"
+    twin = seen.get(column.casefold())
+    return (
+        None
+        if twin is None
+        else f"is there twice (also as {twin!r}; letter case does not tell columns apart)"
+    )
+
+
+def _depth(kind: pa.DataType) -> int:
+    kind = plain_type(kind)
+    if pa.types.is_map(kind):
+        return 2 + max(_depth(kind.key_type), _depth(kind.item_type))
+    if pa.types.is_struct(kind):
+        return 1 + max((_depth(field.type) for field in kind), default=0)
+    return 1 + _depth(kind.value_type) if hasattr(kind, "value_type") else 0
+
+
+def _brief(error: Exception) -> str:
+    return str(error).splitlines()[0][:300] if str(error) else type(error).__name__

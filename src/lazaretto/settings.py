@@ -6,6 +6,10 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from airflow.sdk import Connection
 
 CATALOG_VARIABLE = "LAZARETTO_CATALOG_URL"
 STORE_VARIABLE = "LAZARETTO_STORE"
@@ -57,8 +61,23 @@ def _from_airflow() -> dict[str, str]:
     }
     if "catalog_url" not in found or "store" not in found:
         try:
-            extra = Connection.get(CONNECTION_ID).extra_dejson
+            connection = Connection.get(CONNECTION_ID)
         except Exception:  # noqa: BLE001  Airflow raises different types when there is no connection
-            extra = {}
-        found = {k: str(extra[k]) for k in ("catalog_url", "store", "namespace") if extra.get(k)} | found
+            return found
+        found = settings_of_connection(connection) | found
+    return found
+
+
+def settings_of_connection(connection: Connection) -> dict[str, str]:
+    """What a ``lazaretto`` connection says: its extra, with its password put into the catalog's URL.
+
+    Airflow encrypts and masks a connection's password, but shows a URL in the extra to who may edit it.
+    """
+    extra = connection.extra_dejson
+    found = {key: str(extra[key]) for key in ("catalog_url", "store", "namespace") if extra.get(key)}
+    if connection.password and "catalog_url" in found:
+        from sqlalchemy import make_url
+
+        url = make_url(found["catalog_url"]).set(password=connection.password)
+        found["catalog_url"] = url.render_as_string(hide_password=False)
     return found

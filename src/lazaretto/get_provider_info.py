@@ -1,0 +1,86 @@
+"""What Airflow's provider manager asks for: operators, connection type, configuration, asset URIs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_OPERATORS = (
+    "receive_batch",
+    "validate_batch",
+    "embed_batch",
+    "screen_batch",
+    "quarantine_gate",
+    "admit_batch",
+    "snapshot_training",
+    "sanitize_training",
+    "register_model",
+    "trace_incident",
+)
+
+
+def get_provider_info() -> dict[str, Any]:
+    """The provider's metadata, as ``airflow/provider_info.schema.json`` wants it."""
+    return {
+        "package-name": "lazaretto",
+        "name": "Lazaretto",
+        "description": "Keeps poisoned data out of machine-learning models.",
+        "integrations": [{"integration-name": "Lazaretto", "tags": ["software"]}],
+        "operators": [
+            {
+                "integration-name": "Lazaretto",
+                "python-modules": [f"lazaretto.operators.{name}" for name in _OPERATORS],
+            }
+        ],
+        "sensors": [
+            {"integration-name": "Lazaretto", "python-modules": ["lazaretto.operators.await_review"]}
+        ],
+        "hooks": [{"integration-name": "Lazaretto", "python-modules": ["lazaretto.operators.hook"]}],
+        "triggers": [{"integration-name": "Lazaretto", "python-modules": ["lazaretto.operators.triggers"]}],
+        "connection-types": [
+            {
+                "connection-type": "lazaretto",
+                "hook-class-name": "lazaretto.operators.hook.LazarettoHook",
+                "hook-name": "Lazaretto",
+            }
+        ],
+        "extra-links": ["lazaretto.operators.links.CaseLink"],
+        "asset-uris": [
+            {
+                "schemes": ["lazaretto"],
+                "handler": "lazaretto.operators.assets.sanitize_uri",
+                "factory": "lazaretto.operators.assets.create_asset",
+                "to_openlineage_converter": "lazaretto.operators.assets.to_openlineage",
+            }
+        ],
+        "config": {
+            "lazaretto": {
+                "description": "Where Lazaretto keeps its catalog and its store. The environment variables"
+                " LAZARETTO_CATALOG_URL, LAZARETTO_STORE and LAZARETTO_NAMESPACE come before these options,"
+                " the connection lazaretto_default after them.",
+                "options": {
+                    "catalog_url": _option(
+                        "SQLAlchemy URL of the catalog: PostgreSQL (or SQLite, on one machine).",
+                        example="postgresql+psycopg://lazaretto@db/lazaretto",
+                        sensitive=True,
+                    ),
+                    "store": _option(
+                        "Root of the store: an absolute path, or a URI that fsspec opens.",
+                        example="s3://bucket/lazaretto",
+                    ),
+                    "namespace": _option("OpenLineage namespace of Lazaretto's own jobs.", example="ml-platform"),
+                },
+            }
+        },
+    }
+
+
+def _option(description: str, *, example: str, sensitive: bool = False) -> dict[str, Any]:
+    # The default is empty, so that the connection and then ~/.lazaretto are asked next.
+    option: dict[str, Any] = {
+        "description": description,
+        "version_added": "0.1.0",
+        "type": "string",
+        "example": example,
+        "default": "",
+    }
+    return option | {"sensitive": True} if sensitive else option

@@ -6,19 +6,22 @@ import hashlib
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import rfc8785
 import sqlalchemy as sa
 
 from lazaretto.errors import LedgerError, UsageError
 from lazaretto.events import Event, from_payload, to_payload
+from lazaretto.quarantine.catalog import Catalog
 from lazaretto.quarantine.tables import ledger, ledger_head
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Sequence
 
     from sqlalchemy.engine import Connection, Row
+
+    from lazaretto.workspace import Workspace
 
 GENESIS = "0" * 64
 
@@ -123,7 +126,7 @@ def entry_hash(seq: int, at: str, kind: str, payload: dict[str, object], prev: s
     return hashlib.sha256(b"\x00" + rfc8785.dumps(body)).hexdigest()  # type: ignore[arg-type]
 
 
-def _entry(row: Row[tuple[int, str, str, str, str, str]]) -> Entry:
+def _entry(row: Row[Any]) -> Entry:
     return Entry(
         seq=row.seq,
         at=datetime.fromisoformat(row.at),
@@ -132,3 +135,87 @@ def _entry(row: Row[tuple[int, str, str, str, str, str]]) -> Entry:
         prev=row.prev,
         hash=row.hash,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerReport:
+    """Whether the chain holds.
+
+    Attributes:
+        entries: how many entries were recomputed.
+        ok: no entry was edited, dropped (the last ones included), inserted or reordered.
+        first_bad_seq: where the chain first breaks.
+        problem: what is wrong there, in words.
+        checkpoints: signed checkpoints that the chain agrees with.
+    """
+
+    entries: int
+    ok: bool
+    first_bad_seq: int | None = None
+    problem: str | None = None
+    checkpoints: int = 0
+
+
+def verify(place: Workspace | Catalog, *, keys: Sequence[bytes] = ()) -> LedgerReport:
+    """Recomputes every hash of the chain and compares its end with the head and the checkpoints.
+
+    The chain alone shows edits by somebody who does not rewrite all that follows. Whoever can write
+    the whole database can rewrite the chain too: only checkpoints, signed by a key that is not in
+    the database, show that.
+
+    Args:
+        place: a workspace, or a catalog alone (then checkpoints are not looked at).
+        keys: public keys (PEM), one of which signed each checkpoint; none: checkpoints are compared,
+            and their signatures are not checked.
+    """
+    from lazaretto.checkpoint import read_checkpoints
+
+    marks: dict[int, str] = {}
+    if isinstance(place, Catalog):
+        catalog = place
+    else:
+        catalog = place.catalog
+        try:
+            marks = read_checkpoints(place.store, keys)
+        except LedgerError as error:
+            return LedgerReport(0, ok=False, problem=str(error))
+    with catalog.read() as connection:
+        return _verify_chain(connection, marks)
+
+
+def _verify_chain(connection: Connection, marks: dict[int, str]) -> LedgerReport:
+    count, prev = 0, GENESIS
+    query = sa.select(ledger).order_by(ledger.c.seq).execution_options(yield_per=1000)
+    for row in connection.execute(query):
+        expected = count + 1
+        problem = _problem(row, expected, prev)
+        if problem is None and marks.get(expected, row.hash) != row.hash:
+            problem = f"entry {expected} is not the one that a checkpoint in the store was taken of"
+        if problem is not None:
+            return LedgerReport(count, ok=False, first_bad_seq=expected, problem=problem)
+        count, prev = expected, row.hash
+    head = connection.execute(sa.select(ledger_head.c.seq, ledger_head.c.hash)).one_or_none()
+    newest = max([*marks, head.seq if head is not None else 0])
+    if newest > count:
+        problem = f"entries {count + 1} to {newest} are missing at the end"
+        return LedgerReport(count, ok=False, first_bad_seq=count + 1, problem=problem)
+    if count and (head is None or (head.seq, head.hash) != (count, prev)):
+        problem = f"entry {count} is not the one that the ledger's head names"
+        return LedgerReport(count, ok=False, first_bad_seq=count, problem=problem)
+    return LedgerReport(count, ok=True, checkpoints=len(marks))
+
+
+def _problem(row: Row[Any], expected: int, prev: str) -> str | None:
+    if row.seq != expected:
+        return f"entry {expected} is missing"
+    if row.prev != prev:
+        return (
+            f"entry {expected} does not follow the one before it: reordered, inserted or replaced"
+        )
+    try:
+        payload = json.loads(row.payload)
+        canonical = rfc8785.dumps(payload).decode() == row.payload
+        same = entry_hash(row.seq, row.at, row.kind, payload, row.prev) == row.hash
+    except (ValueError, rfc8785.CanonicalizationError, AttributeError):
+        return f"entry {expected} was edited: its payload is not canonical JSON"
+    return None if canonical and same else f"entry {expected} was edited: its hash does not match"

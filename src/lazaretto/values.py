@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime  # noqa: TC003  pydantic reads these types at run time
 from enum import StrEnum
 from typing import Any
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy import BigInteger, Boolean, Column, Float, ForeignKey, Index, String, Table, Text
 
-from lazaretto.quarantine.columns import BigId, Id, UtcDateTime
-from lazaretto.quarantine.columns import metadata as metadata
+from lazaretto.quarantine.columns import BigId, Id, UtcDateTime, metadata
 
 source = Table(
     "source",

@@ -1,0 +1,158 @@
+"""Fixtures for every test: a real PostgreSQL server, catalogs and workspaces on both databases."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import subprocess
+import sys
+import tempfile
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from lazaretto.workspace import Workspace
+
+_DEBIAN = Path("/usr/lib/postgresql")
+
+
+def _server_binaries() -> Path | None:
+    found = shutil.which("initdb")
+    if found:
+        return Path(found).parent
+    versions = sorted(_DEBIAN.glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
+    return versions[-1].parent if versions else None
+
+
+def _server_user() -> str | None:
+    """PostgreSQL refuses to run as root; None: stay who we are."""
+    if os.geteuid() != 0:
+        return None
+    for name in ("postgres", "nobody"):
+        try:
+            pwd.getpwnam(name)
+        except KeyError:
+            continue
+        return name
+    pytest.skip(
+        "running as root, and there is neither a user postgres nor nobody to start a server"
+    )
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """URL (without database name) of a throw-away PostgreSQL server on a unix socket."""
+    binaries = _server_binaries()
+    if binaries is None:
+        pytest.skip("no PostgreSQL server binaries (initdb): apt install postgresql")
+    user = _server_user()
+    # Not under pytest's own folder: another user could not enter it.
+    home = Path(tempfile.mkdtemp(prefix="lz-pg-"))
+    if user is not None:
+        shutil.chown(home, user=user)
+    data = home / "data"
+    try:
+        _run(
+            [binaries / "initdb", "-D", data, "-A", "trust", "-U", "lazaretto", "--no-sync"],
+            home,
+            user,
+        )
+        settings = f"-k {home} -c listen_addresses='' -c fsync=off -c max_connections=50"
+        control = [binaries / "pg_ctl", "-D", data, "-w"]
+        _run([*control, "-l", home / "log", "-o", settings, "start"], home, user)
+        try:
+            yield f"postgresql+psycopg://lazaretto@/{{name}}?host={home}"
+        finally:
+            _run([*control, "-m", "immediate", "stop"], home, user)
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def _run(command: list[object], folder: Path, user: str | None) -> None:
+    words = [str(part) for part in command]
+    other = {} if user is None else {"user": user}
+    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False, **other)
+    if done.returncode:
+        pytest.fail(f"PostgreSQL did not start: {done.stderr[-2000:]}")
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str) -> Iterator[str]:
+    """URL of an empty PostgreSQL database."""
+    import sqlalchemy as sa
+
+    name = f"lz_{uuid.uuid4().hex[:12]}"
+    admin = sa.create_engine(postgres_server.format(name="postgres"), isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    try:
+        yield postgres_server.format(name=name)
+    finally:
+        with admin.connect() as connection:
+            connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+        admin.dispose()
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """URL of a SQLite catalog that does not exist yet."""
+    return f"sqlite:///{tmp_path / 'catalog.db'}"
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def catalog_url(request: pytest.FixtureRequest) -> str:
+    """URL of an empty catalog, once in each database."""
+    name = {"sqlite": "sqlite_url", "postgresql": "postgres_url"}[request.param]
+    url: str = request.getfixturevalue(name)
+    return url
+
+
+@pytest.fixture
+def workspace(catalog_url: str, tmp_path: Path) -> Iterator[Workspace]:
+    """A fresh workspace, once with each database."""
+    from lazaretto.workspace import open_workspace
+
+    opened = open_workspace(catalog_url=catalog_url, store=tmp_path / "store")
+    yield opened
+    opened.catalog.engine.dispose()
+
+
+@pytest.fixture
+def sqlite_workspace(sqlite_url: str, tmp_path: Path) -> Iterator[Workspace]:
+    """A fresh workspace on SQLite, for tests that do not care which database it is."""
+    from lazaretto.workspace import open_workspace
+
+    opened = open_workspace(catalog_url=sqlite_url, store=tmp_path / "store")
+    yield opened
+    opened.catalog.engine.dispose()
+
+
+@pytest.fixture
+def reopen(catalog_url: str, tmp_path: Path) -> Callable[[], Workspace]:
+    """Opens the test's workspace again, as another process would."""
+    from lazaretto.workspace import open_workspace
+
+    return lambda: open_workspace(catalog_url=catalog_url, store=tmp_path / "store")
+
+
+@pytest.fixture
+def at_once(tmp_path: Path) -> Callable[..., None]:
+    """Runs a script in several processes at once, one per list of arguments; all succeed."""
+
+    def run(script: str, *arguments: list[str]) -> None:
+        file = tmp_path / "at_once.py"
+        file.write_text(script)
+        running = [
+            subprocess.Popen([sys.executable, str(file), *words], stderr=subprocess.PIPE, text=True)
+            for words in arguments
+        ]
+        failures = [process.communicate()[1] for process in running]
+        assert [process.returncode for process in running] == [0] * len(running), failures
+
+    return run

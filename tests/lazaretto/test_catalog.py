@@ -1,0 +1,144 @@
+"""The catalog: migrations, versions, transactions, and what it says when it cannot be used."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from lazaretto.errors import SystemFaultError, UsageError
+from lazaretto.quarantine import catalog as catalog_module
+from lazaretto.quarantine import tables
+from lazaretto.quarantine.catalog import SCHEMA_VERSION, Catalog
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def test_migrations_make_exactly_the_tables_that_the_code_uses(catalog_url: str) -> None:
+    catalog = Catalog.open(catalog_url)
+    with catalog.read() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, tables.metadata) == []
+    assert catalog.version() == SCHEMA_VERSION
+
+
+def test_schema_version_is_the_newest_migration() -> None:
+    config = Config()
+    folder = Path(catalog_module.__file__).parent / "migrations"
+    config.set_main_option("script_location", str(folder))
+    assert ScriptDirectory.from_config(config).get_current_head() == SCHEMA_VERSION
+
+
+def test_open_without_upgrade_refuses_an_empty_database(catalog_url: str) -> None:
+    with pytest.raises(SystemFaultError, match=r"schema none .* run `lazaretto catalog upgrade`"):
+        Catalog.open(catalog_url, upgrade=False)
+
+
+@pytest.mark.parametrize("upgrade", [True, False])
+def test_open_refuses_a_catalog_of_another_version(catalog_url: str, upgrade: bool) -> None:
+    with Catalog.open(catalog_url).transaction() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(SystemFaultError, match=r"9999|newer Lazaretto"):
+        Catalog.open(catalog_url, upgrade=upgrade)
+
+
+def test_an_unreachable_database_is_the_systems_fault_and_its_password_stays_secret() -> None:
+    url = "postgresql://vendor:hunter2@127.0.0.1:1/catalog"
+    with pytest.raises(SystemFaultError) as caught:
+        Catalog.open(url)
+    assert "hunter2" not in str(caught.value)
+    assert "127.0.0.1" in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+def test_repr_of_an_open_catalog_has_no_password(postgres_url: str) -> None:
+    catalog = Catalog.open(postgres_url.replace("lazaretto@", "lazaretto:hunter2@"))
+    assert "hunter2" not in repr(catalog)
+    assert "hunter2" not in catalog.display_url
+
+
+def test_a_file_that_is_no_database_is_the_systems_fault(tmp_path: Path) -> None:
+    (tmp_path / "catalog.db").write_bytes(b"something else altogether" * 100)
+    with pytest.raises(SystemFaultError, match="not a database"):
+        Catalog.open(f"sqlite:///{tmp_path / 'catalog.db'}")
+
+
+@pytest.mark.parametrize("url", ["mysql://x/y", "sqlite://", "sqlite:///:memory:", "not a url"])
+def test_an_unsupported_url_is_the_callers_mistake(url: str) -> None:
+    with pytest.raises(UsageError):
+        Catalog.open(url)
+
+
+def test_a_failed_transaction_leaves_nothing(catalog_url: str) -> None:
+    catalog = Catalog.open(catalog_url)
+    with pytest.raises(sa.exc.IntegrityError), catalog.transaction() as connection:
+        connection.execute(tables.projection.insert(), [{"name": "p", "seq": 1}] * 2)
+    with catalog.read() as connection:
+        assert connection.execute(sa.select(tables.projection)).all() == []
+
+
+def test_foreign_keys_hold(catalog_url: str) -> None:
+    catalog = Catalog.open(catalog_url)
+    with pytest.raises(sa.exc.IntegrityError), catalog.transaction() as connection:
+        connection.execute(
+            tables.source_key.insert().values(
+                source="nobody",
+                key_id="k",
+                scheme="s",
+                public_key="p",
+                valid_from=datetime.now(UTC),
+            )
+        )
+
+
+def test_moments_come_back_in_utc_and_naive_ones_are_refused(catalog_url: str) -> None:
+    catalog = Catalog.open(catalog_url)
+    moment = datetime(2026, 3, 1, 1, 30, tzinfo=timezone(timedelta(hours=2)))
+    row = {"name": "v", "trust_tier": "TRUSTED", "created_at": moment}
+    with catalog.transaction() as connection:
+        connection.execute(tables.source.insert().values(row))
+    with catalog.read() as connection:
+        found = connection.scalar(sa.select(tables.source.c.created_at))
+    assert found == moment
+    assert found.tzinfo is UTC
+    with pytest.raises(sa.exc.StatementError, match="naive"), catalog.transaction() as connection:
+        connection.execute(
+            tables.source.insert().values(row | {"name": "w", "created_at": datetime(2026, 3, 1)})
+        )
+
+
+def test_a_reader_sees_one_moment_while_a_writer_commits(catalog_url: str) -> None:
+    catalog = Catalog.open(catalog_url)
+    count = sa.select(sa.func.count()).select_from(tables.projection)
+    with catalog.read() as reader:
+        assert reader.scalar(count) == 0
+        with catalog.transaction() as writer:
+            writer.execute(tables.projection.insert().values(name="p", seq=1))
+        assert reader.scalar(count) == 0
+    with catalog.read() as reader:
+        assert reader.scalar(count) == 1
+
+
+_OPEN_AND_ADD = """
+import sys
+from lazaretto.quarantine import tables
+from lazaretto.quarantine.catalog import Catalog
+with Catalog.open(sys.argv[1]).transaction() as connection:
+    connection.execute(tables.projection.insert().values(name=sys.argv[2], seq=0))
+"""
+
+
+def test_processes_that_start_on_an_empty_database_at_once_migrate_it_once(
+    catalog_url: str, at_once: Callable[..., None]
+) -> None:
+    at_once(_OPEN_AND_ADD, *([catalog_url, f"p{i}"] for i in range(4)))
+    with Catalog.open(catalog_url).read() as connection:
+        assert len(connection.execute(sa.select(tables.projection)).all()) == 4

@@ -1,0 +1,247 @@
+"""The ledger: what is appended comes back, and whatever is done to it afterwards shows."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from lazaretto import ledger
+from lazaretto.checkpoint import checkpoint
+from lazaretto.errors import LedgerError, UsageError
+from lazaretto.events import BatchScreened, SourceRegistered
+from lazaretto.quarantine import tables
+from lazaretto.values import Actor, ActorType, PolicyRef, TrustTier, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lazaretto.quarantine.catalog import Catalog
+    from lazaretto.workspace import Workspace
+
+
+def _event(name: str) -> SourceRegistered:
+    return SourceRegistered(name, TrustTier.REVIEWED, Actor(ActorType.HUMAN, "user:ann"))
+
+
+def _write(workspace: Workspace, count: int = 5) -> None:
+    for number in range(count):
+        with workspace.catalog.transaction() as connection:
+            ledger.append(connection, _event(f"vendor-{number}"))
+
+
+def _keys() -> tuple[bytes, bytes]:
+    from cryptography.hazmat.primitives import serialization as form
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    key = Ed25519PrivateKey.generate()
+    private = key.private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, form.NoEncryption())
+    public = key.public_key().public_bytes(
+        form.Encoding.PEM, form.PublicFormat.SubjectPublicKeyInfo
+    )
+    return private, public
+
+
+def test_entries_come_back_as_they_were_written(workspace: Workspace) -> None:
+    at = datetime(2026, 5, 1, 12, 30, 15, 123456, tzinfo=UTC)
+    with workspace.catalog.transaction() as connection:
+        assert ledger.append(connection, _event("vendor-ü\n"), at=at) == 1
+        assert ledger.append(connection, _event("b")) == 2
+    with workspace.catalog.read() as connection:
+        first, second = ledger.entries(connection)
+        assert (first.seq, first.at, first.event) == (1, at, _event("vendor-ü\n"))
+        assert first.prev == ledger.GENESIS
+        assert second.prev == first.hash
+        assert [e.seq for e in ledger.entries(connection, after=1)] == [2]
+        assert list(ledger.entries(connection, kinds=["batch_received"])) == []
+        assert ledger.entry(connection, 2) == second
+        with pytest.raises(LedgerError):
+            ledger.entry(connection, 3)
+
+
+@given(name=st.text(st.characters(exclude_categories=["Cs"]), max_size=50))
+@settings(
+    max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+)
+def test_any_text_survives_and_verifies(sqlite_workspace: Workspace, name: str) -> None:
+    with sqlite_workspace.catalog.transaction() as connection:
+        seq = ledger.append(connection, _event(name))
+    with sqlite_workspace.catalog.read() as connection:
+        assert ledger.entry(connection, seq).event == _event(name)
+    assert ledger.verify(sqlite_workspace).ok
+
+
+def test_what_has_no_canonical_form_is_refused_before_it_is_written(workspace: Workspace) -> None:
+    event = BatchScreened(
+        "b",
+        PolicyRef("d", "s"),
+        "r",
+        "1",
+        "x",
+        Verdict.PASS,
+        2**60,
+        0,
+        0.01,
+        None,
+        [],
+        [],
+        "u",
+        "d",
+    )
+    with pytest.raises(UsageError, match="batch_screened"), workspace.catalog.transaction() as c:
+        ledger.append(c, event)
+    assert ledger.verify(workspace) == ledger.LedgerReport(0, ok=True)
+
+
+def test_a_rolled_back_stage_leaves_no_entry_and_no_gap(workspace: Workspace) -> None:
+    _write(workspace, 2)
+    with pytest.raises(sa.exc.IntegrityError):
+        _append_and_fail(workspace)
+    _write(workspace, 1)
+    assert ledger.verify(workspace) == ledger.LedgerReport(3, ok=True)
+
+
+def _append_and_fail(workspace: Workspace) -> None:
+    with workspace.catalog.transaction() as connection:
+        ledger.append(connection, _event("gone"))
+        connection.execute(tables.ledger_head.insert().values(id=1, seq=9, hash="-"))
+
+
+def _edit(c: sa.Connection) -> None:
+    c.execute(
+        sa.text(
+            "UPDATE ledger SET payload = replace(payload, 'vendor-2', 'vendor-9') WHERE seq = 3"
+        )
+    )
+
+
+def _edit_time(c: sa.Connection) -> None:
+    c.execute(sa.text("UPDATE ledger SET at = '2020-01-01T00:00:00.000000+00:00' WHERE seq = 3"))
+
+
+def _edit_kind(c: sa.Connection) -> None:
+    c.execute(sa.text("UPDATE ledger SET kind = 'key_added' WHERE seq = 3"))
+
+
+def _spoil(c: sa.Connection) -> None:
+    c.execute(sa.text("UPDATE ledger SET payload = '[' WHERE seq = 3"))
+
+
+def _drop(c: sa.Connection) -> None:
+    c.execute(sa.text("DELETE FROM ledger WHERE seq = 3"))
+
+
+def _drop_and_close_the_gap(c: sa.Connection) -> None:
+    _drop(c)
+    for seq in (4, 5):
+        c.execute(sa.text(f"UPDATE ledger SET seq = {seq - 1} WHERE seq = {seq}"))
+
+
+def _swap(c: sa.Connection) -> None:
+    for old, new in ((3, 99), (4, 3), (99, 4)):
+        c.execute(sa.text(f"UPDATE ledger SET seq = {new} WHERE seq = {old}"))
+
+
+def _drop_first(c: sa.Connection) -> None:
+    c.execute(sa.text("DELETE FROM ledger WHERE seq = 1"))
+
+
+def _drop_tail(c: sa.Connection) -> None:
+    c.execute(sa.text("DELETE FROM ledger WHERE seq > 3"))
+
+
+@pytest.mark.parametrize(
+    ("tamper", "bad"),
+    [
+        (_edit, 3),
+        (_edit_time, 3),
+        (_edit_kind, 3),
+        (_spoil, 3),
+        (_drop, 3),
+        (_drop_and_close_the_gap, 3),
+        (_swap, 3),
+        (_drop_first, 1),
+        (_drop_tail, 4),
+    ],
+)
+def test_tampering_is_found_at_the_first_bad_entry(
+    workspace: Workspace, tamper: Callable[[sa.Connection], None], bad: int
+) -> None:
+    _write(workspace)
+    assert ledger.verify(workspace.catalog) == ledger.LedgerReport(5, ok=True)
+    with workspace.catalog.transaction() as connection:
+        tamper(connection)
+    report = ledger.verify(workspace)
+    assert not report.ok
+    assert report.first_bad_seq == bad
+    assert str(bad) in str(report.problem)
+
+
+def _rewrite_chain(catalog: Catalog, length: int) -> None:
+    """What somebody with the whole database can do: another history, with right hashes."""
+    with catalog.transaction() as connection:
+        connection.execute(tables.ledger.delete())
+        connection.execute(tables.ledger_head.delete())
+        for number in range(length):
+            ledger.append(connection, _event(f"other-{number}"))
+
+
+@pytest.mark.parametrize("length", [3, 5, 8])
+def test_a_rewritten_history_is_shown_by_a_checkpoint(
+    sqlite_workspace: Workspace, length: int
+) -> None:
+    private, public = _keys()
+    _write(sqlite_workspace)
+    checkpoint(sqlite_workspace, private)
+    assert ledger.verify(sqlite_workspace, keys=[public]) == ledger.LedgerReport(
+        5, True, checkpoints=1
+    )
+    _rewrite_chain(sqlite_workspace.catalog, length)
+    assert ledger.verify(sqlite_workspace.catalog).ok
+    report = ledger.verify(sqlite_workspace, keys=[public])
+    assert not report.ok
+    assert report.first_bad_seq == (4 if length == 3 else 5)
+
+
+def test_a_checkpoint_by_another_key_does_not_count(sqlite_workspace: Workspace) -> None:
+    _write(sqlite_workspace)
+    checkpoint(sqlite_workspace, _keys()[0])
+    report = ledger.verify(sqlite_workspace, keys=[_keys()[1]])
+    assert not report.ok
+    assert "signed by none of the given keys" in str(report.problem)
+
+
+def test_checkpoint_says_what_is_wrong_with_its_key(sqlite_workspace: Workspace) -> None:
+    with pytest.raises(UsageError, match="Ed25519"):
+        checkpoint(sqlite_workspace, b"no key")
+    with pytest.raises(UsageError, match="empty"):
+        checkpoint(sqlite_workspace, _keys()[0])
+
+
+_APPEND_MANY = """
+import sys
+from lazaretto import ledger
+from lazaretto.events import SourceRegistered
+from lazaretto.quarantine.catalog import Catalog
+from lazaretto.values import Actor, ActorType, TrustTier
+catalog = Catalog.open(sys.argv[1])
+for number in range(25):
+    with catalog.transaction() as connection:
+        actor = Actor(ActorType.HUMAN, "user:ann")
+        event = SourceRegistered(f"{sys.argv[2]}-{number}", TrustTier.REVIEWED, actor)
+        ledger.append(connection, event)
+"""
+
+
+def test_two_processes_append_at_once_and_the_chain_holds(
+    workspace: Workspace, catalog_url: str, at_once: Callable[..., None]
+) -> None:
+    at_once(_APPEND_MANY, [catalog_url, "a"], [catalog_url, "b"])
+    assert ledger.verify(workspace) == ledger.LedgerReport(50, ok=True)
+    with workspace.catalog.read() as connection:
+        names = [entry.event.source for entry in ledger.entries(connection)]  # type: ignore[attr-defined]
+    assert sorted(names) == sorted(f"{n}-{i}" for n in "ab" for i in range(25))

@@ -1,0 +1,83 @@
+"""Lazaretto keeps poisoned data out of machine-learning models.
+
+Everything public is here and loads when it is first used: `import lazaretto` costs nothing, and works
+on the base install without torch.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lazaretto.activations import capture as capture
+    from lazaretto.batch import Batch as Batch
+    from lazaretto.batch import open_batch as open_batch
+    from lazaretto.errors import DeliveryError as DeliveryError
+    from lazaretto.errors import LazarettoError as LazarettoError
+    from lazaretto.errors import LedgerError as LedgerError
+    from lazaretto.errors import NotFoundError as NotFoundError
+    from lazaretto.errors import PolicyError as PolicyError
+    from lazaretto.errors import ReferenceMismatchError as ReferenceMismatchError
+    from lazaretto.errors import SystemFaultError as SystemFaultError
+    from lazaretto.errors import UsageError as UsageError
+    from lazaretto.policy import Policy as Policy
+    from lazaretto.reference import Reference as Reference
+    from lazaretto.sanitize import Sanitization as Sanitization
+    from lazaretto.sanitize import sanitize as sanitize
+    from lazaretto.screen import Screening as Screening
+    from lazaretto.screen import screen as screen
+    from lazaretto.values import Verdict as Verdict
+
+_HOMES = {
+    "Batch": "lazaretto.batch",
+    "DeliveryError": "lazaretto.errors",
+    "LazarettoError": "lazaretto.errors",
+    "LedgerError": "lazaretto.errors",
+    "NotFoundError": "lazaretto.errors",
+    "Policy": "lazaretto.policy",
+    "PolicyError": "lazaretto.errors",
+    "Reference": "lazaretto.reference",
+    "ReferenceMismatchError": "lazaretto.errors",
+    "Sanitization": "lazaretto.sanitize",
+    "Screening": "lazaretto.screen",
+    "SystemFaultError": "lazaretto.errors",
+    "UsageError": "lazaretto.errors",
+    "Verdict": "lazaretto.values",
+    "capture": "lazaretto.activations",
+    "open_batch": "lazaretto.batch",
+    "sanitize": "lazaretto.sanitize",
+    "screen": "lazaretto.screen",
+}
+
+__all__ = [  # noqa: PLE0604
+    *_HOMES,
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("lazaretto")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'lazaretto' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+class _Package(ModuleType):
+    """Keeps `lazaretto.screen` the function: importing the file of that name would put the module there."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name in _HOMES and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

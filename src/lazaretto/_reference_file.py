@@ -1,0 +1,169 @@
+"""A reference as files: `tensors.safetensors` and `reference.json`, bound by digests. Never pickle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from lazaretto.detect.base import Chunk
+from lazaretto.detect.registry import make_detector
+from lazaretto.detect.scorer import Scorer
+from lazaretto.detect.tail import TailRank
+from lazaretto.errors import ReferenceMismatchError
+from lazaretto.reference import EncoderId, Reference
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+METADATA = "reference.json"
+TENSORS = "tensors.safetensors"
+FORMAT = 1
+
+
+def content_digest(reference: Reference) -> str:
+    """sha256 (hex) over the metadata, which holds the sha256 of the tensors."""
+    return hashlib.sha256(_canonical(_metadata(reference))).hexdigest()
+
+
+def describe(reference: Reference) -> bytes:
+    """The JSON file's bytes."""
+    document = {"digest": reference.digest, **_metadata(reference)}
+    return json.dumps(document, indent=2, ensure_ascii=False).encode() + b"\n"
+
+
+def pack(reference: Reference) -> bytes:
+    """The safetensors file's bytes; the same reference gives the same bytes."""
+    from safetensors.torch import save
+
+    tensors = {"sample.embedding": reference.sample.embedding}
+    if reference.sample.label is not None:
+        tensors["sample.label"] = reference.sample.label
+    if reference.sample.values is not None:
+        tensors["sample.values"] = reference.sample.values
+    for part, scorer in enumerate(reference.scorers):
+        head = f"scorer.{part}"
+        tensors[f"{head}.fit_rows"] = reference.fit_rows[part]
+        tensors[f"{head}.calibration"] = scorer.calibration
+        tensors[f"{head}.calibration_label"] = scorer.calibration_label
+        for name, detector in scorer.detectors.items():
+            for key, value in detector.state().items():
+                tensors[f"{head}.state.{name}.{key}"] = value
+            for view, map_ in enumerate(scorer.ranks[name]):
+                shape = torch.tensor([map_.tail, map_.scale, map_.shape], dtype=torch.float64)
+                tensors[f"{head}.rank.{name}.{view}"] = torch.cat([map_.knots, shape])
+    return bytes(save({key: value.contiguous() for key, value in tensors.items()}))
+
+
+def unpack(metadata: bytes, packed: bytes) -> Reference:
+    """Rebuilds a reference from both files' bytes.
+
+    Raises:
+        ReferenceMismatchError: damaged, changed, or written by another version.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    try:
+        document = json.loads(metadata)
+        if document.get("format") != FORMAT:
+            raise ReferenceMismatchError(
+                f"the reference has format {document.get('format')!r}; this Lazaretto reads {FORMAT}: "
+                "fit it again"
+            )
+        digest = document.pop("digest")
+        tensors_digest = hashlib.sha256(packed).hexdigest()
+        if document["tensors"] != tensors_digest or digest != _digest_of(document):
+            raise ReferenceMismatchError(
+                "the reference's files do not match their digest: they were changed or cut off; "
+                "restore them or fit a new version"
+            )
+        return _rebuild(document, load(packed), digest)
+    except (ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+        raise ReferenceMismatchError(f"the reference's files cannot be read: {error!r}") from error
+
+
+def _rebuild(document: dict[str, Any], tensors: dict[str, Tensor], digest: str) -> Reference:
+    from lazaretto._reference_fit import fit_split
+
+    sample = Chunk(
+        tensors["sample.embedding"], tensors.get("sample.label"), tensors.get("sample.values")
+    )
+    classes, columns = tuple(document["classes"]), tuple(document["value_columns"])
+    scorers, fit_rows = [], []
+    for part in range(document["parts"]):
+        head = f"scorer.{part}"
+        rows = tensors[f"{head}.fit_rows"]
+        split = fit_split(sample, rows, classes, columns, document["seed"])
+        detectors, ranks = {}, {}
+        for name, options in document["detectors"].items():
+            state = _below(tensors, f"{head}.state.{name}.")
+            detectors[name] = make_detector(name, options).restore(state, split)
+            views = _below(tensors, f"{head}.rank.{name}.")
+            ranks[name] = tuple(
+                TailRank(views[str(view)][:-3], *views[str(view)][-3:].tolist())
+                for view in range(len(views))
+            )
+        fit_rows.append(rows)
+        scorers.append(
+            Scorer(
+                split,
+                detectors,
+                ranks,
+                tensors[f"{head}.calibration"],
+                tensors[f"{head}.calibration_label"],
+            )
+        )
+    return Reference(
+        name=document["name"],
+        version=document["version"],
+        encoder=EncoderId(**document["encoder"]),
+        label=document["label"],
+        classes=classes,
+        value_columns=columns,
+        detectors=document["detectors"],
+        rows=document["rows"],
+        seed=document["seed"],
+        notes=tuple(document["notes"]),
+        sample=sample,
+        scorers=tuple(scorers),
+        fit_rows=tuple(fit_rows),
+        digest=digest,
+    )
+
+
+def _metadata(reference: Reference) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "name": reference.name,
+        "version": reference.version,
+        "encoder": asdict(reference.encoder),
+        "label": reference.label,
+        "classes": list(reference.classes),
+        "value_columns": list(reference.value_columns),
+        "detectors": {name: dict(options) for name, options in reference.detectors.items()},
+        "rows": reference.rows,
+        "seed": reference.seed,
+        "notes": list(reference.notes),
+        "parts": len(reference.scorers),
+        "tensors": hashlib.sha256(pack(reference)).hexdigest(),
+    }
+
+
+def _digest_of(document: dict[str, Any]) -> str:
+    return hashlib.sha256(_canonical(document)).hexdigest()
+
+
+def _canonical(document: dict[str, Any]) -> bytes:
+    import rfc8785
+
+    return bytes(rfc8785.dumps(document))
+
+
+def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {
+        key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)
+    }

@@ -1,0 +1,163 @@
+"""Fitting a reference: read the trusted rows, deal them out, fit one scorer per part."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+
+from lazaretto._partition import SMALLEST_REFERENCE, partition
+from lazaretto._reader import Reader, opened
+from lazaretto._rows import class_indices, numeric_columns
+from lazaretto.detect.base import Chunk, Split
+from lazaretto.detect.neighbours import NeighbourIndex
+from lazaretto.detect.registry import make_detector
+from lazaretto.detect.scorer import Scorer, take
+from lazaretto.embed import load_encoder
+from lazaretto.errors import UsageError
+from lazaretto.reference import EncoderId, Reference
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from lazaretto.batch import Batch
+    from lazaretto.policy import Policy
+
+
+def fit_reference(
+    trusted: pa.Table | Batch | str | Path, policy: Policy, name: str, version: str, seed: int
+) -> Reference:
+    """See `Reference.fit`."""
+    from lazaretto._reference_file import content_digest
+
+    encoder = load_encoder(policy)
+    detectors = usable_detectors(policy)
+    columns = policy.columns
+    value_columns: tuple[str, ...] = ()
+    if any("values" in make_detector(d, options).requires for d, options in detectors.items()):
+        parts = [columns.record_id, columns.label, columns.embedding]
+        value_columns = numeric_columns(opened(trusted).schema, parts)
+    reader = Reader(columns, encoder, encoder.dimensions or None, value_columns)
+    sample, classes, notes = _read_sample(reader, trusted)
+    if len(sample) < SMALLEST_REFERENCE:
+        raise UsageError(
+            f"reference {name!r}: {len(sample)} usable trusted rows; "
+            f"at least {SMALLEST_REFERENCE} are needed"
+            + (f" ({'; '.join(notes)})" if notes else "")
+        )
+    hard = policy.screen.calibration == "hard"
+    dealt = partition(sample.label, len(sample), seed=seed, folded=False if hard else None)
+    scorers = tuple(
+        Scorer.fit(
+            fit_split(sample, part.fit, classes, value_columns, seed),
+            take(sample, part.rank),
+            take(sample, part.calibration),
+            detectors,
+        )
+        for part in dealt
+    )
+    fields: dict[str, Any] = {
+        "name": name,
+        "version": version,
+        "encoder": EncoderId(encoder.name, encoder.digest, sample.embedding.shape[1]),
+        "label": columns.label,
+        "classes": classes,
+        "value_columns": value_columns,
+        "detectors": detectors,
+        "rows": len(sample),
+        "seed": seed,
+        "notes": notes,
+        "sample": sample,
+        "scorers": scorers,
+        "fit_rows": tuple(part.fit for part in dealt),
+    }
+    return Reference(**fields, digest=content_digest(Reference(**fields, digest="")))
+
+
+def fit_split(
+    sample: Chunk, rows: Tensor, classes: tuple[str, ...], columns: tuple[str, ...], seed: int
+) -> Split:
+    """The FIT split made of these rows of the sample."""
+    chunk = take(sample, rows)
+    return Split(chunk, classes, columns, NeighbourIndex(chunk.embedding), seed)
+
+
+def usable_detectors(policy: Policy) -> dict[str, Mapping[str, Any]]:
+    """The policy's detectors that are not off, with their options.
+
+    A detector that the policy did not ask for by name is left out where there is no label for it.
+
+    Raises:
+        UsageError: unknown detector, none left, or one asked for needs what the policy lacks.
+    """
+    asked = "detectors" in policy.screen.model_fields_set
+    usable: dict[str, Mapping[str, Any]] = {}
+    for name, config in policy.screen.detectors.items():
+        if config.mode == "off":
+            continue
+        detector = make_detector(name, config.options)
+        if "label" in detector.requires and policy.columns.label is None:
+            if asked:
+                raise UsageError(
+                    f"screen.detectors.{name}: needs columns.label in the policy, or mode: off"
+                )
+            continue
+        usable[name] = config.options
+    if not any(policy.screen.detectors[name].mode == "enforce" for name in usable):
+        raise UsageError("screen.detectors: at least one detector must be in mode enforce")
+    return usable
+
+
+def _read_sample(
+    reader: Reader, trusted: pa.Table | Batch | str | Path
+) -> tuple[Chunk, tuple[str, ...], tuple[str, ...]]:
+    embeddings, values, labels = [], [], []
+    left_out: Counter[str] = Counter()
+    width = reader.width
+    for rows in Reader(
+        reader.columns, reader.encoder, width, reader.value_columns, reader.sidecar
+    ).rows(trusted):
+        keep = np.ones(len(rows), dtype=bool)
+        for row, problem in rows.vectors.problems.items():
+            keep[row] = False
+            left_out[problem.partition(":")[0]] += 1
+        if rows.label is not None:
+            missing = pc.is_null(rows.label).to_numpy(zero_copy_only=False) & keep
+            left_out["label.missing"] += int(missing.sum())
+            keep &= ~missing
+            labels.append(rows.label.filter(pa.array(keep)))
+        embeddings.append(rows.vectors.values[keep])
+        if rows.values is not None:
+            values.append(rows.values[keep])
+    widths = Counter(part.shape[1] for part in embeddings for _ in range(len(part)))
+    if len(widths) > 1:
+        common = widths.most_common(1)[0][0]
+        raise UsageError(
+            f"the trusted rows' vectors have several widths: {sorted(widths)}, mostly {common}"
+        )
+    classes: tuple[str, ...] = ()
+    label = None
+    if labels:
+        texts = pa.chunked_array(labels).combine_chunks()
+        classes = tuple(sorted(pc.unique(texts).to_pylist()))
+        label = torch.from_numpy(class_indices(texts, classes))
+    notes = tuple(
+        f"{count} trusted rows left out: {problem}"
+        for problem, count in sorted(left_out.items())
+        if count
+    )
+    chunk = Chunk(
+        embedding=torch.from_numpy(np.concatenate([part for part in embeddings if len(part)]))
+        if widths
+        else torch.empty(0, 1),
+        label=label,
+        values=torch.from_numpy(np.concatenate(values)) if values else None,
+    )
+    return chunk, classes, notes

@@ -1,0 +1,250 @@
+"""The streaming pass of screening: every record's ranks, score and p-value, chunk by chunk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+
+from lazaretto._reader import Reader
+from lazaretto._rows import class_indices
+from lazaretto.detect.base import Chunk
+from lazaretto.detect.scorer import fuse, take
+from lazaretto.embed import load_encoder
+from lazaretto.errors import ReferenceMismatchError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+    from pathlib import Path
+
+    import numpy.typing as npt
+
+    from lazaretto._reader import Rows
+    from lazaretto.batch import Batch
+    from lazaretto.policy import Policy
+    from lazaretto.reference import Reference
+
+MOST_REASONS = 3
+DRIVING_SHARE = 0.7
+"""A detector is named as a reason when its rank is at least this share of the worst one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """All judged records of a batch. m records, J detectors.
+
+    Attributes:
+        ids: string (m,).
+        label: string (m,), null where there is none.
+        problems: why a record could not be scored, by position.
+        score: float64 (m,), NaN where not scored; as are the next three.
+        p_value: float64 (m,) of the fused score.
+        ranks: float32 (m, J), share of the reference that is less anomalous.
+        detector_p: float64 (m, J), each detector calibrated alone.
+        reasons: what the driving detectors say, by position, for records that may be held.
+        calibration_rows: n, for the smallest p-value.
+    """
+
+    ids: pa.ChunkedArray
+    label: pa.ChunkedArray
+    problems: dict[int, str]
+    score: npt.NDArray[np.float64]
+    p_value: npt.NDArray[np.float64]
+    ranks: npt.NDArray[np.float32]
+    detector_p: npt.NDArray[np.float64]
+    reasons: dict[int, list[str]]
+    calibration_rows: int
+
+    def __len__(self) -> int:
+        return len(self.score)
+
+
+@dataclass(slots=True)
+class _Parts:
+    """Columns of `Scored`, as they come."""
+
+    ids: list[pa.Array] = field(default_factory=list)
+    label: list[pa.Array] = field(default_factory=list)
+    numbers: list[npt.NDArray[np.float64]] = field(default_factory=list)
+    problems: dict[int, str] = field(default_factory=dict)
+    reasons: dict[int, list[str]] = field(default_factory=dict)
+
+
+def score_batch(
+    batch: Batch | pa.Table | str | Path,
+    reference: Reference,
+    policy: Policy,
+    *,
+    exclude: Collection[str] = (),
+    embeddings: pa.Table | None = None,
+) -> Scored:
+    """Scores every record that is not excluded; see `lazaretto.screen.screen`."""
+    encoder = load_encoder(policy)
+    reference.check_encoder(encoder.name, encoder.digest)
+    weights = detector_weights(policy, reference)
+    reader = Reader(
+        policy.columns, encoder, reference.encoder.dimensions, reference.value_columns, embeddings
+    )
+    calibration = [
+        [np.sort(column.numpy()) for column in (fuse(s.calibration, weights), *s.calibration.T)]
+        for s in reference.scorers
+    ]
+    excluded = pa.array(sorted(exclude), pa.string())
+    parts, judged = _Parts(), 0
+    for rows in reader.rows(batch):
+        keep = np.ones(len(rows), dtype=bool)
+        if len(excluded):
+            keep = ~pc.is_in(rows.ids, excluded).to_numpy(zero_copy_only=False)
+        chunk, positions = _scorable(rows, keep, reference, judged, parts)
+        numbers = np.full((int(keep.sum()), 2 + 2 * len(weights)), np.nan)
+        if len(chunk):
+            numbers[positions] = _numbers(chunk, reference, weights, calibration)
+            _explain(chunk, positions + judged, numbers[positions], reference, policy, parts)
+        parts.numbers.append(numbers)
+        judged += len(numbers)
+    numbers = np.concatenate(parts.numbers)
+    detectors = len(weights)
+    return Scored(
+        ids=pa.chunked_array(parts.ids, pa.string()),
+        label=pa.chunked_array(parts.label, pa.string()),
+        problems=parts.problems,
+        score=numbers[:, 0],
+        p_value=numbers[:, 1],
+        ranks=-np.expm1(-numbers[:, 2 : 2 + detectors]).astype(np.float32),
+        detector_p=numbers[:, 2 + detectors :],
+        reasons=parts.reasons,
+        calibration_rows=reference.calibration_rows,
+    )
+
+
+def detector_weights(policy: Policy, reference: Reference) -> list[float]:
+    """Weight of each of the reference's detectors under this policy; 0 unless it is enforced.
+
+    Raises:
+        ReferenceMismatchError: the policy asks for a detector or an option that was not fitted.
+    """
+    asked = "detectors" in policy.screen.model_fields_set
+    for name, config in policy.screen.detectors.items():
+        if config.mode == "off" or (name not in reference.detectors and not asked):
+            continue
+        fitted = reference.detectors.get(name)
+        where = f"reference {reference.name}/{reference.version}"
+        if fitted is None:
+            raise ReferenceMismatchError(
+                f"screen.detectors.{name}: {where} was fitted without it: fit a new version"
+            )
+        if dict(fitted) != config.options:
+            raise ReferenceMismatchError(
+                f"screen.detectors.{name}: {where} was fitted with {dict(fitted)}, "
+                f"the policy says {config.options}: fit a new version"
+            )
+    if policy.columns.label != reference.label:
+        raise ReferenceMismatchError(
+            f"columns.label is {policy.columns.label!r}, but reference {reference.name}/"
+            f"{reference.version} was fitted with {reference.label!r}"
+        )
+    weights = []
+    for name in reference.detectors:
+        found = policy.screen.detectors.get(name)
+        weights.append(found.weight if found is not None and found.mode == "enforce" else 0.0)
+    if not any(weights):
+        raise UsageError("screen.detectors: at least one detector must be in mode enforce")
+    return weights
+
+
+def _scorable(
+    rows: Rows, keep: npt.NDArray[np.bool_], reference: Reference, judged: int, parts: _Parts
+) -> tuple[Chunk, npt.NDArray[np.int64]]:
+    """The kept rows that can be scored, and their positions among the kept; notes the others' problems."""
+    place = np.cumsum(keep) - 1
+    good = keep.copy()
+    for row, problem in rows.vectors.problems.items():
+        good[row] = False
+        if keep[row]:
+            parts.problems[judged + int(place[row])] = problem
+    label = None
+    if rows.label is not None:
+        label = class_indices(rows.label, reference.classes)
+        for row in np.flatnonzero(good & (label < 0)):
+            text = rows.label[int(row)].as_py()
+            parts.problems[judged + int(place[row])] = (
+                "label.missing: there is no label"
+                if text is None
+                else f"label.unseen: no trusted record is labelled {text[:80]!r}"
+            )
+        good &= label >= 0
+    kept = pa.array(keep)
+    parts.ids.append(rows.ids.filter(kept))
+    nothing = pa.nulls(len(rows), pa.string())
+    parts.label.append((nothing if rows.label is None else rows.label).filter(kept))
+    chunk = Chunk(
+        embedding=torch.from_numpy(rows.vectors.values[good]),
+        label=None if label is None else torch.from_numpy(label[good]),
+        values=None if rows.values is None else torch.from_numpy(rows.values[good]),
+    )
+    return chunk, place[good]
+
+
+def _numbers(
+    chunk: Chunk,
+    reference: Reference,
+    weights: Sequence[float],
+    calibration: Sequence[Sequence[npt.NDArray[np.float64]]],
+) -> npt.NDArray[np.float64]:
+    """Per row: score, p-value, J mean ranks, J p-values."""
+    folds = len(reference.scorers)
+    detectors = len(weights)
+    fused = np.zeros(len(chunk))
+    ranks = np.zeros((len(chunk), detectors))
+    above = np.zeros((len(chunk), 1 + detectors))
+    for scorer, known in zip(reference.scorers, calibration, strict=True):
+        ranked = scorer.rank(chunk)
+        worst = fuse(ranked, weights)
+        for column, (values, ordered) in enumerate(zip((worst, *ranked.T), known, strict=True)):
+            above[:, column] += len(ordered) - np.searchsorted(ordered, values.numpy(), side="left")
+        fused += worst.numpy() / folds
+        ranks += ranked.numpy() / folds
+    p_values = (1 + above) / (reference.calibration_rows + 1)
+    return np.column_stack([fused, p_values[:, 0], ranks, p_values[:, 1:]])
+
+
+def _explain(
+    chunk: Chunk,
+    positions: npt.NDArray[np.int64],
+    numbers: npt.NDArray[np.float64],
+    reference: Reference,
+    policy: Policy,
+    parts: _Parts,
+) -> None:
+    """Asks the driving detectors about the rows that Benjamini-Hochberg may hold: p at most the rate."""
+    rows = np.flatnonzero(numbers[:, 1] <= policy.screen.false_quarantine_rate)
+    if not len(rows):
+        return
+    weights = detector_weights(policy, reference)
+    ranks = numbers[rows, 2 : 2 + len(weights)]
+    weighted = ranks * np.asarray(weights)
+    subset = take(chunk, torch.from_numpy(rows))
+    scorer = reference.scorers[0]
+    said = [
+        detector.explain(subset) if weight else []
+        for detector, weight in zip(scorer.detectors.values(), weights, strict=True)
+    ]
+    names = list(scorer.detectors)
+    for row, position in enumerate(positions[rows].tolist()):
+        order = np.argsort(-weighted[row], kind="stable")[:MOST_REASONS]
+        worst = weighted[row, order[0]]
+        parts.reasons[position] = [
+            f"{names[j]}: {said[j][row]}; beyond {beyond(float(ranks[row, j]))} of the reference"
+            for j in order
+            if weights[j] and weighted[row, j] >= DRIVING_SHARE * worst
+        ]
+
+
+def beyond(rank: float) -> str:
+    """A rank as a share of the reference, in as many digits as it deserves."""
+    share = -np.expm1(-rank)
+    return "practically all" if share > 0.99995 else f"{share:.2%}"

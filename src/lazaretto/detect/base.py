@@ -1,0 +1,87 @@
+"""What a detector is, and the rows that it sees: `Chunk` to score, `Split` to fit on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar, Protocol, Self, runtime_checkable
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from lazaretto.detect.neighbours import NeighbourIndex, Neighbours
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Rows to score. Rows that cannot be scored (NaN, Inf, zero norm, unseen label) never get here.
+
+    Attributes:
+        embedding: float32 (n, d), finite.
+        label: int64 (n,), index into the reference's classes; None when the policy names no label.
+        values: float32 (n, c), the raw numeric columns; NaN where null. None when there are none.
+        memo: neighbours found so far, shared by the detectors that look at the same index.
+    """
+
+    embedding: Tensor
+    label: Tensor | None = None
+    values: Tensor | None = None
+    memo: dict[int, Neighbours] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return int(self.embedding.shape[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """The part of a reference that detectors are fitted on.
+
+    Attributes:
+        rows: the rows; every label is at least 0.
+        classes: class names, by index.
+        columns: names of the raw numeric columns, by position in `Chunk.values`.
+        index: nearest-neighbour index over the rows, shared by all detectors.
+        seed: of every random choice while fitting.
+    """
+
+    rows: Chunk
+    classes: tuple[str, ...]
+    columns: tuple[str, ...]
+    index: NeighbourIndex
+    seed: int = 0
+
+
+@runtime_checkable
+class Detector(Protocol):
+    """Gives each record a score from the record and the reference alone; higher means more anomalous.
+
+    An instance is made by its registered class with the policy's options as keyword arguments, then
+    fitted or restored. `score` may return one column, or several *views* (two directions, say); the
+    views are ranked apart, and the worst rank counts.
+    """
+
+    name: ClassVar[str]
+    requires: ClassVar[frozenset[str]]
+
+    def fit(self, reference: Split) -> Self:
+        """Fits on the FIT split of the reference, and on nothing else.
+
+        Raises:
+            UsageError: an option does not fit the rows.
+        """
+        ...
+
+    def score(self, chunk: Chunk) -> Tensor:
+        """Float32 (n,) or (n, views). The same for a record alone as within a batch."""
+        ...
+
+    def explain(self, chunk: Chunk) -> list[str]:
+        """One sentence per record for the reviewer: what the detector saw in it."""
+        ...
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything fitted that `restore` cannot take from the FIT split itself."""
+        ...
+
+    def restore(self, state: dict[str, Tensor], reference: Split) -> Self:
+        """Brings back what `state` gave; `reference` is the FIT split that `fit` saw."""
+        ...

@@ -1,0 +1,95 @@
+"""Disagreement of a record's label with the labels of its nearest reference rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Self
+
+import torch
+
+from lazaretto.errors import UsageError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from lazaretto.detect.base import Chunk, Split
+    from lazaretto.detect.neighbours import NeighbourIndex
+
+
+class KnnLabel:
+    """Weighted share of the k nearest reference rows that carry another label than the record.
+
+    After Deep k-NN (Peri et al., 2020, section 3) with a trusted reference in place of the suspect
+    set. Neighbours count by closeness, relative to the farthest of the k, so that the score has few
+    ties; and by the inverse of their class's share, so that a rare class is not outvoted.
+
+    Args:
+        k: neighbours, at least 1.
+
+    Raises:
+        UsageError: `k` out of range.
+    """
+
+    name: ClassVar[str] = "knn_label"
+    requires: ClassVar[frozenset[str]] = frozenset({"embedding", "label"})
+
+    def __init__(self, k: int = 20) -> None:
+        if not isinstance(k, int) or k < 1:
+            raise UsageError(
+                f"screen.detectors.knn_label.k: must be a whole number from 1, not {k!r}"
+            )
+        self.k = k
+        self._classes: tuple[str, ...] = ()
+        self._label: Tensor | None = None
+        self._weight: Tensor | None = None
+        self._index: NeighbourIndex | None = None
+
+    def fit(self, reference: Split) -> Self:
+        """Takes the reference's labels and their shares."""
+        return self.restore({}, reference)
+
+    def score(self, chunk: Chunk) -> Tensor:
+        """Float32 (n,), 0 (every neighbour agrees) to 1."""
+        votes = self._votes(chunk)
+        assert chunk.label is not None
+        return 1 - votes.gather(1, chunk.label.unsqueeze(1)).squeeze(1)
+
+    def explain(self, chunk: Chunk) -> list[str]:
+        """What its neighbours are labelled."""
+        votes = self._votes(chunk)
+        assert chunk.label is not None
+        share, winner = votes.max(1)
+        return [
+            f"labelled {self._classes[given]!r}, but {best:.0%} of the weight of its {self.k} nearest "
+            f"trusted records says {self._classes[other]!r}"
+            if given != other
+            else f"{best:.0%} of the weight of its {self.k} nearest trusted records shares its label"
+            for given, other, best in zip(
+                chunk.label.tolist(), winner.tolist(), share.tolist(), strict=True
+            )
+        ]
+
+    def state(self) -> dict[str, Tensor]:
+        """Nothing: rows, labels and index are the FIT split's."""
+        return {}
+
+    def restore(self, state: dict[str, Tensor], reference: Split) -> Self:  # noqa: ARG002
+        """Takes everything from the FIT split."""
+        label = reference.rows.label
+        if label is None:
+            raise UsageError("screen.detectors.knn_label: needs columns.label in the policy")
+        self._classes = reference.classes
+        self._label = label
+        self._weight = 1 / torch.bincount(label, minlength=len(reference.classes)).clamp(min=1)
+        self._index = reference.index
+        return self
+
+    def _votes(self, chunk: Chunk) -> Tensor:
+        """Share of the votes per class, float32 (n, C)."""
+        if self._index is None or self._label is None or self._weight is None:
+            raise UsageError("knn_label: fit it before scoring")
+        found = self._index.search(chunk, self.k)
+        label = self._label[found.row]
+        reach = found.distance[:, -1:].clamp(min=1e-12)
+        weight = torch.exp(-0.5 * (found.distance / reach).square()) * self._weight[label]
+        votes = torch.zeros(len(chunk), len(self._classes)).scatter_add_(1, label, weight)
+        return votes / votes.sum(1, keepdim=True)

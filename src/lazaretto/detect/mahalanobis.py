@@ -1,0 +1,183 @@
+"""Mahalanobis distances to the record's own class, to the reference as a whole and to other classes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
+
+import torch
+
+from lazaretto.detect.covariance import ledoit_wolf, whitening
+from lazaretto.errors import UsageError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from lazaretto.detect.base import Chunk, Split
+
+ROWS_PER_DIMENSION = 20
+"""Rows per dimension that a class needs before it gets a covariance of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Fitted:
+    """What scoring needs. C classes (1 without labels), d dimensions; K is C or 1 (tied).
+
+    Attributes:
+        center: (d,) mean of the reference.
+        whiten: (K, d, d) whitening maps, applied as ``rows @ whiten.T``.
+        logdet: (K,) log-determinants of the covariances.
+        means: (C, d) class means, whitened by their class's map.
+        between: (d, C) whitened spread of the class means, and
+        shrink: (C, C) inverse of ``I + between.T @ between``: the background by Woodbury's identity.
+    """
+
+    center: Tensor
+    whiten: Tensor
+    logdet: Tensor
+    means: Tensor
+    between: Tensor
+    shrink: Tensor
+
+
+class Mahalanobis:
+    """Three views of one fit, each in squared distances:
+
+    * *own*: to the mean of the record's class (Lee et al., 2018, section 2.1). Sees what is far off.
+    * *relative*: own minus the distance to the background (Ren et al., 2021, equation 4).
+    * *margin*: own minus the distance to the nearest other class. Sees flipped labels.
+
+    Without labels only *own* is left, about the mean of the reference.
+
+    Args:
+        covariance: ``tied`` (one within-class covariance), ``class`` (one per class that has
+            `ROWS_PER_DIMENSION` rows per dimension, tied for the rest) or ``auto``: ``class`` where
+            every class has that many. Shrunk after Ledoit and Wolf.
+
+    Raises:
+        UsageError: another value.
+    """
+
+    name: ClassVar[str] = "mahalanobis"
+    requires: ClassVar[frozenset[str]] = frozenset({"embedding"})
+
+    def __init__(self, covariance: Literal["auto", "tied", "class"] = "auto") -> None:
+        if covariance not in ("auto", "tied", "class"):
+            raise UsageError(
+                "screen.detectors.mahalanobis.covariance: must be 'auto', 'tied' or 'class', "
+                f"not {covariance!r}"
+            )
+        self.covariance = covariance
+        self._classes: tuple[str, ...] = ()
+        self._fitted: _Fitted | None = None
+
+    def fit(self, reference: Split) -> Self:
+        """Fits class means and covariances."""
+        rows = reference.rows.embedding.double()
+        labelled = reference.rows.label is not None
+        label = reference.rows.label
+        if label is None:
+            label = torch.zeros(len(rows), dtype=torch.int64)
+        n_classes = len(reference.classes) if labelled else 1
+        counts = torch.bincount(label, minlength=n_classes)
+        center = rows.mean(0)
+        means = center.repeat(n_classes, 1)
+        # A class that the split lacks keeps the centre as its mean: far from nothing, near to nothing.
+        seen = counts > 0
+        sums = torch.zeros_like(means).index_add_(0, label, rows)
+        means[seen] = sums[seen] / counts[seen].unsqueeze(1)
+        centred = rows - means[label]
+        tied = whitening(ledoit_wolf(centred))
+        enough = counts >= ROWS_PER_DIMENSION * rows.shape[1]
+        per_class = self.covariance == "class" or (self.covariance == "auto" and bool(enough.all()))
+        if per_class and n_classes > 1:
+            maps = [
+                whitening(ledoit_wolf(centred[label == c])) if enough[c] else tied
+                for c in range(n_classes)
+            ]
+        else:
+            maps = [tied]
+        whiten = torch.stack([w for w, _ in maps])
+        offsets = means - center
+        spread = (tied[0] @ (offsets * (counts / len(rows)).sqrt().unsqueeze(1)).T).contiguous()
+        inner = torch.eye(n_classes, dtype=torch.float64) + spread.T @ spread
+        self._classes = reference.classes if labelled else ()
+        self._fitted = _Fitted(
+            center=center.float(),
+            whiten=whiten.float(),
+            logdet=torch.tensor([logdet for _, logdet in maps], dtype=torch.float32),
+            means=torch.einsum("cij,cj->ci", whiten.expand(n_classes, -1, -1), offsets).float(),
+            between=spread.float(),
+            shrink=torch.linalg.inv(inner).float(),
+        )
+        return self
+
+    def score(self, chunk: Chunk) -> Tensor:
+        """Float32 (n, 3): own, relative, margin; (n, 1) without labels."""
+        distance, background = self._distances(chunk)
+        if chunk.label is None or not self._classes:
+            return distance
+        own = distance.gather(1, chunk.label.unsqueeze(1)).squeeze(1)
+        if len(self._classes) == 1:
+            return torch.stack([own, own - background], 1)
+        others = distance.scatter(1, chunk.label.unsqueeze(1), torch.inf)
+        return torch.stack([own, own - background, own - others.min(1).values], 1)
+
+    def explain(self, chunk: Chunk) -> list[str]:
+        """Own distance, and which class is nearest."""
+        distance, _ = self._distances(chunk)
+        width = chunk.embedding.shape[1]
+        if chunk.label is None or not self._classes:
+            return [
+                f"at squared distance {own:.4g} from the reference ({width} is expected)"
+                for own in distance[:, 0].tolist()
+            ]
+        own = distance.gather(1, chunk.label.unsqueeze(1)).squeeze(1).tolist()
+        value, nearest = distance.min(1)
+        return [
+            f"at squared distance {mine:.4g} from its class {self._classes[given]!r} "
+            f"({width} is expected)"
+            + ("" if given == near else f", nearer to class {self._classes[near]!r} ({best:.4g})")
+            for mine, given, near, best in zip(
+                own, chunk.label.tolist(), nearest.tolist(), value.tolist(), strict=True
+            )
+        ]
+
+    def state(self) -> dict[str, Tensor]:
+        """The moments."""
+        fitted = self._require()
+        return {name: getattr(fitted, name) for name in _Fitted.__slots__}
+
+    def restore(self, state: dict[str, Tensor], reference: Split) -> Self:
+        """Brings the moments back."""
+        self._classes = reference.classes if reference.rows.label is not None else ()
+        self._fitted = _Fitted(**state)
+        return self
+
+    def _require(self) -> _Fitted:
+        if self._fitted is None:
+            raise UsageError("mahalanobis: fit it before scoring")
+        return self._fitted
+
+    def _distances(self, chunk: Chunk) -> tuple[Tensor, Tensor]:
+        """Squared distance to every class, (n, C), and to the background, (n,)."""
+        fitted = self._require()
+        centred = chunk.embedding - fitted.center
+        whitened = centred @ fitted.whiten[0].T
+        background = whitened.square().sum(1)
+        if fitted.whiten.shape[0] == 1:
+            distance = _squared(whitened, background, fitted.means)
+        else:
+            columns = []
+            for map_, mean, logdet in zip(fitted.whiten, fitted.means, fitted.logdet, strict=True):
+                own = centred @ map_.T
+                columns.append((own - mean).square().sum(1) + (logdet - fitted.logdet.min()))
+            distance = torch.stack(columns, 1)
+        # Background covariance = tied + between classes; only one big product for all three views.
+        along = whitened @ fitted.between
+        return distance, background - ((along @ fitted.shrink) * along).sum(1)
+
+
+def _squared(rows: Tensor, norms: Tensor, means: Tensor) -> Tensor:
+    """Squared Euclidean distances (n, C) without an (n, C, d) array."""
+    return (norms.unsqueeze(1) - 2 * rows @ means.T + means.square().sum(1)).clamp_(min=0)

@@ -1,0 +1,91 @@
+"""Nearest neighbours in the reference, by FAISS: exact by default, inverted lists above a size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import faiss
+import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from lazaretto.detect.base import Chunk
+
+EXACT_UP_TO = 1_000_000
+"""Reference rows up to which the search is exact."""
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """The nearest reference rows of each row of a chunk, nearest first.
+
+    Attributes:
+        distance: float32 (n, k), Euclidean.
+        row: int64 (n, k), row of the index.
+    """
+
+    distance: Tensor
+    row: Tensor
+
+    def first(self, k: int) -> Neighbours:
+        """The nearest k of them."""
+        return Neighbours(self.distance[:, :k], self.row[:, :k])
+
+
+class NeighbourIndex:
+    """Euclidean nearest-neighbour index over reference rows.
+
+    Args:
+        vectors: float32 (n, d), finite, n at least 1.
+    """
+
+    def __init__(self, vectors: Tensor) -> None:
+        self.vectors = vectors.contiguous()
+        self._index = _build(self.vectors)
+
+    def __len__(self) -> int:
+        return int(self.vectors.shape[0])
+
+    def search(self, chunk: Chunk, k: int) -> Neighbours:
+        """The nearest k reference rows of each row; all of them where the index has fewer than k.
+
+        Searches once per chunk: detectors that ask for fewer neighbours share the first answer.
+        """
+        k = min(k, len(self))
+        known = chunk.memo.get(id(self))
+        if known is None or known.distance.shape[1] < k:
+            known = self._search(chunk.embedding, k)
+            chunk.memo[id(self)] = known
+        return known.first(k)
+
+    def among_itself(self, k: int) -> Neighbours:
+        """The nearest k *other* rows of each indexed row (copies of it count as others)."""
+        k = min(k, len(self) - 1)
+        if k < 1:
+            empty = torch.empty(len(self), 0)
+            return Neighbours(empty, empty.long())
+        found = self._search(self.vectors, k + 1)
+        own = found.row == torch.arange(len(self)).unsqueeze(1)
+        # Where copies crowd the row itself out of the answer, the last neighbour goes instead.
+        own[~own.any(1), -1] = True
+        keep = ~own
+        return Neighbours(found.distance[keep].reshape(-1, k), found.row[keep].reshape(-1, k))
+
+    def _search(self, queries: Tensor, k: int) -> Neighbours:
+        squared, row = self._index.search(queries.contiguous().numpy(), k)
+        return Neighbours(torch.from_numpy(squared).clamp_(min=0).sqrt_(), torch.from_numpy(row))
+
+
+def _build(vectors: Tensor) -> Any:
+    n, width = vectors.shape
+    if n <= EXACT_UP_TO:
+        index = faiss.IndexFlatL2(width)
+    else:
+        lists = int(4 * n**0.5)
+        index = faiss.index_factory(width, f"IVF{lists},Flat")
+        index.nprobe = max(1, lists // 16)
+        index.train(vectors.numpy())
+    index.add(vectors.numpy())
+    return index

@@ -1,0 +1,58 @@
+"""The detectors by name: how a policy's words become objects."""
+
+from __future__ import annotations
+
+import difflib
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from lazaretto.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from lazaretto.detect.base import Detector
+
+# Name to file and class, so that naming a detector imports that detector alone.
+_BUILT_IN = {
+    "mahalanobis": "lazaretto.detect.mahalanobis:Mahalanobis",
+    "knn_label": "lazaretto.detect.knn_label:KnnLabel",
+}
+ENTRY_POINTS = "lazaretto.detectors"
+
+
+def detector_names() -> tuple[str, ...]:
+    """Every name that a policy may use, built in or from an installed package, sorted."""
+    return tuple(sorted(_targets()))
+
+
+def make_detector(name: str, options: Mapping[str, Any] | None = None) -> Detector:
+    """Makes an unfitted detector.
+
+    Args:
+        name: registered name.
+        options: the policy's options of this detector, such as ``{"k": 20}``.
+
+    Raises:
+        UsageError: unknown name or option, or an option's value is out of range.
+    """
+    targets = _targets()
+    if name not in targets:
+        near = difflib.get_close_matches(name, targets, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise UsageError(
+            f"screen.detectors: unknown detector {name!r}{hint} (known: {', '.join(sorted(targets))})"
+        )
+    module, _, cls = targets[name].partition(":")
+    factory: type[Detector] = getattr(import_module(module), cls)
+    try:
+        return factory(**(options or {}))
+    except TypeError as error:
+        raise UsageError(f"screen.detectors.{name}: {error}") from error
+
+
+def _targets() -> dict[str, str]:
+    from importlib.metadata import entry_points
+
+    plugged = {point.name: point.value for point in entry_points(group=ENTRY_POINTS)}
+    return plugged | _BUILT_IN

@@ -1,0 +1,78 @@
+"""Screens a batch against a reference: scores, p-values, held records, batch tests, one verdict."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from pathlib import Path
+
+    import pyarrow as pa
+
+    from lazaretto.batch import Batch
+    from lazaretto.events import DetectorSummary, TestSummary
+    from lazaretto.policy import Policy
+    from lazaretto.reference import Reference
+    from lazaretto.values import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Screening:
+    """What screening found.
+
+    Attributes:
+        verdict: of the batch.
+        records: one row per judged record, in the batch's order: ``record_id`` string, ``label``
+            string (null without labels), ``score`` double (higher = more anomalous), ``p_value``
+            double, ``held`` bool, ``reasons`` list<string>, and ``rank_<detector>`` float, the share
+            of the reference that the detector finds less anomalous. Score, p-value and ranks are
+            null where a record could not be scored; such a record is held.
+        tests: batch-level tests, on the records that are not held.
+        power: smallest number of extreme records that this calibration can hold in a batch of this
+            size; more than the batch has means that it can hold none.
+        detectors: mode of each detector, and how many records it would hold by itself.
+        n_held: records held.
+        note: why the batch as a whole is held, or what limits the judgement; None when there is nothing to say.
+    """
+
+    verdict: Verdict
+    records: pa.Table
+    tests: list[TestSummary]
+    power: int
+    detectors: list[DetectorSummary]
+    n_held: int
+    note: str | None = None
+
+
+def screen(
+    batch: Batch | pa.Table | str | Path,
+    reference: Reference,
+    policy: Policy,
+    *,
+    exclude: Collection[str] = (),
+    embeddings: pa.Table | None = None,
+) -> Screening:
+    """Screens a batch.
+
+    Memory is bounded by the chunk size, apart from the result's own row per record.
+
+    Args:
+        batch: the records.
+        reference: fitted with this policy's columns, encoder and detectors.
+        policy: says at which rate, which detectors hold, and when the whole batch is held.
+        exclude: ids of records that the contract holds already; they are not judged.
+        embeddings: vectors made earlier (columns ``record_id``, ``embedding``), for another encoder
+            than ``column``.
+
+    Raises:
+        DeliveryError: no rows, or the file cannot be read.
+        ReferenceMismatchError: batch or policy does not fit the reference; the message says in what.
+        UsageError: the policy's detectors cannot be used.
+    """
+    from lazaretto._judge import judge
+    from lazaretto._score import score_batch
+
+    scored = score_batch(batch, reference, policy, exclude=exclude, embeddings=embeddings)
+    return judge(scored, reference, policy)

@@ -17,6 +17,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lazaretto._plain import describe_type, is_list, plain_array, plain_type
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -80,9 +82,9 @@ class _Node:
         if pa.types.is_struct(self._type):
             for child, column in zip(self._children, values.flatten(), strict=True):
                 child.update(column)
-        elif _is_list(self._type):
-            self._data.update(_bytes(_list_lengths(values)))
-            self._children[0].update(_list_items(values))
+        elif is_list(self._type):
+            self._data.update(_bytes(list_lengths(values)))
+            self._children[0].update(list_items(values))
         else:
             for part in _leaf_bytes(values):
                 self._data.update(part)
@@ -115,122 +117,23 @@ def row_hashes(chunk: pa.RecordBatch) -> list[str]:
     return hashes
 
 
-def plain_type(kind: pa.DataType) -> pa.DataType:
-    """The type without its storage tricks: a dictionary becomes its values, an extension its storage."""
-    t = pa.types
-    if isinstance(kind, pa.BaseExtensionType):
-        return plain_type(kind.storage_type)
-    if t.is_dictionary(kind):
-        return plain_type(kind.value_type)
-    if t.is_struct(kind):
-        return pa.struct([field.with_type(plain_type(field.type)) for field in kind])
-    if t.is_map(kind):
-        return pa.map_(plain_type(kind.key_type), plain_type(kind.item_type))
-    if t.is_fixed_size_list(kind):
-        return pa.list_(kind.value_field.with_type(plain_type(kind.value_type)), kind.list_size)
-    if t.is_list(kind):
-        return pa.list_(kind.value_field.with_type(plain_type(kind.value_type)))
-    if t.is_large_list(kind):
-        return pa.large_list(kind.value_field.with_type(plain_type(kind.value_type)))
-    return kind
-
-
-def plain_array(values: pa.Array) -> pa.Array:
-    """The array in its `plain_type`."""
-    while isinstance(values, pa.ExtensionArray):
-        values = values.storage
-    plain = plain_type(values.type)
-    return values if plain.equals(values.type) else values.cast(plain)
-
-
-def expanded_bytes(values: pa.Array) -> int:
-    """Bytes that the dictionaries in an array become when they are decoded."""
-    t = pa.types
-    if isinstance(values, pa.ExtensionArray):
-        return expanded_bytes(values.storage)
-    if t.is_dictionary(values.type):
-        if describe_type(values.type) not in ("string", "binary"):
-            return len(values) * 32
-        lengths = pc.binary_length(values.dictionary).cast(pa.int64())
-        return int(pc.sum(pc.take(lengths, values.indices)).as_py() or 0)
-    if t.is_struct(values.type):
-        return sum(expanded_bytes(child) for child in values.flatten())
-    if t.is_map(values.type):
-        return expanded_bytes(values.keys) + expanded_bytes(values.items)
-    return expanded_bytes(values.flatten()) if _is_list(values.type) else 0
-
-
-def describe_type(kind: pa.DataType) -> Any:
-    """Canonical JSON form of a plain type; types that only differ in storage have the same form.
-
-    Raises:
-        TypeError: no canonical form.
-    """
-    t = pa.types
-    kind = plain_type(kind)
-    if t.is_struct(kind):
-        return {"struct": [[field.name, describe_type(field.type)] for field in kind]}
-    if t.is_map(kind):
-        return {"map": [describe_type(kind.key_type), describe_type(kind.item_type)]}
-    if _is_list(kind):
-        return {"list": describe_type(kind.value_type)}
-    if t.is_timestamp(kind):
-        return "timestamp" if kind.tz is None else "instant"
-    if t.is_decimal(kind):
-        return {"decimal": kind.scale}
-    for name, test in _SCALARS.items():
-        if test(kind):
-            return name
-    if t.is_null(kind) or t.is_boolean(kind) or t.is_integer(kind) or t.is_floating(kind):
-        return str(kind)
-    raise TypeError(f"type {kind} has no canonical form")
-
-
-_SCALARS = {
-    "string": lambda k: (
-        pa.types.is_string(k) or pa.types.is_large_string(k) or pa.types.is_string_view(k)
-    ),
-    "binary": lambda k: (
-        pa.types.is_binary(k)
-        or pa.types.is_large_binary(k)
-        or pa.types.is_binary_view(k)
-        or pa.types.is_fixed_size_binary(k)
-    ),
-    "date": pa.types.is_date,
-    "time": pa.types.is_time,
-    "duration": pa.types.is_duration,
-}
-
-
-def _is_list(kind: pa.DataType) -> bool:
-    t = pa.types
-    return bool(
-        t.is_list(kind)
-        or t.is_large_list(kind)
-        or t.is_fixed_size_list(kind)
-        or t.is_list_view(kind)
-        or t.is_large_list_view(kind)
-        or t.is_map(kind)
-    )
-
-
 def _child_types(kind: pa.DataType) -> list[pa.DataType]:
     if pa.types.is_struct(kind):
         return [plain_type(field.type) for field in kind]
     if pa.types.is_map(kind):
         return [pa.struct([kind.key_field, kind.item_field])]
-    return [plain_type(kind.value_type)] if _is_list(kind) else []
+    return [plain_type(kind.value_type)] if is_list(kind) else []
 
 
-def _list_lengths(values: pa.Array) -> np.ndarray[Any, Any]:
+def list_lengths(values: pa.Array) -> np.ndarray[Any, Any]:
     """Items of each list, int64, of an array without nulls."""
     if pa.types.is_map(values.type):
-        return np.diff(values.offsets.to_numpy()).astype("<i8")
+        return np.asarray(np.diff(values.offsets.to_numpy()), dtype="<i8")
     lengths = pc.list_value_length(values).to_numpy(zero_copy_only=False)
-    return np.asarray(lengths).astype("<i8")
+    return np.asarray(lengths, dtype="<i8")
 
 
-def _list_items(values: pa.Array) -> pa.Array:
+def list_items(values: pa.Array) -> pa.Array:
     """All items of all lists of an array without nulls, in order."""
     if pa.types.is_map(values.type):
         offsets = values.offsets
@@ -304,11 +207,11 @@ def _cells(values: pa.Array) -> Iterator[bytes]:
         columns = [_row_bytes(child) for child in values.flatten()]
         for cells in zip(*columns, strict=True) if columns else ((),) * len(values):
             yield b"".join(len(cell).to_bytes(8, "little") + cell for cell in cells)
-    elif _is_list(values.type):
-        items, stop = plain_array(_list_items(values)), 0
+    elif is_list(values.type):
+        items, stop = plain_array(list_items(values)), 0
         fixed = _fixed_width(items)
         cells_of_items = None if fixed is not None else _row_bytes(items)
-        for length in _list_lengths(values).tolist():
+        for length in list_lengths(values).tolist():
             start, stop = stop, stop + length
             if fixed is not None:
                 yield fixed[0][start:stop].tobytes() + fixed[1][start:stop].tobytes()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -11,15 +10,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lazaretto import _read_arrow, _read_parquet, _read_text
-from lazaretto._digest import (
-    ContentDigest,
-    describe_type,
-    expanded_bytes,
-    plain_array,
-    plain_type,
-    row_hashes,
-)
+from lazaretto._digest import ContentDigest
 from lazaretto._files import file_digest, open_file, shown, tell_format
+from lazaretto._ids import record_ids, text_ids, usable_ids
+from lazaretto._plain import expanded_bytes, plain_array, plain_type
+from lazaretto._schema import check_columns, check_reserved, check_width
 from lazaretto.errors import DeliveryError, UsageError
 from lazaretto.policy import Limits
 
@@ -32,22 +27,18 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Batch",
+    "all_record_ids",
     "as_chunks",
     "batch_id",
     "file_digest",
     "open_batch",
     "record_ids",
     "table_digest",
+    "text_ids",
+    "usable_ids",
 ]
 
 CHUNK_ROWS = 65_536
-MAX_ID_BYTES = 512
-_MAX_NAME_BYTES = 255
-# Columns that admission adds to a dataset; a delivery must not be able to set them.
-_RESERVED = re.compile(r"_lazaretto_.*|sample_weight", re.IGNORECASE)
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-# RE2 has no \u escapes; C1 controls and bidi overrides spelled for it.
-_CONTROL_RE2 = r"[\x00-\x1f\x7f-\x{9f}\x{2028}\x{2029}\x{202a}-\x{202e}\x{2066}-\x{2069}]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,9 +195,9 @@ def open_batch(
                 f"{name}: cannot be read as {kind}: {_brief(error)}",
                 code="too_deep" if deep else "unreadable",
             ) from error
-    _check_columns(schema, limits, name)
+    check_columns(schema, limits, name)
     if not allow_reserved:
-        _check_reserved(schema, name)
+        check_reserved(schema, name)
     plain = pa.schema([pa.field(f.name, plain_type(f.type)) for f in schema])
     batch = Batch(uri, kind, plain, limits, {} if rows is None else {"rows": rows})
     if rows is not None:
@@ -232,6 +223,24 @@ def as_chunks(
             )
 
 
+def all_record_ids(data: Batch | pa.Table, columns: Columns) -> pa.Array:
+    """Ids of all records, as `record_ids` gives them; other columns are read only where needed.
+
+    Returns:
+        String array without nulls, one id per record, in order.
+    """
+    name = columns.record_id
+    if name is not None and name in data.schema.names:
+        parts = [text_ids(chunk, columns) for chunk in as_chunks(data, columns=[name])]
+        if all(part is not None and pc.all(usable_ids(part)).as_py() for part in parts):
+            return pa.concat_arrays(parts) if parts else pa.array([], pa.string())
+    found, offset = [], 0
+    for chunk in as_chunks(data):
+        found.append(record_ids(chunk, columns, offset=offset))
+        offset += chunk.num_rows
+    return pa.concat_arrays(found) if found else pa.array([], pa.string())
+
+
 def table_digest(table: pa.Table) -> str:
     """Content digest of a table in memory; equals `Batch.digest` of the same records in a file."""
     digest = ContentDigest(table.schema)
@@ -245,53 +254,6 @@ def batch_id(source: str, day: date, digest: str) -> str:
     return f"{source}/{day:%Y%m%d}/{digest[:16]}"
 
 
-def record_ids(chunk: pa.RecordBatch | pa.Table, columns: Columns, *, offset: int = 0) -> pa.Array:
-    """Identity of each record: its id as text, or where it has no usable one, ``{content hash}-{position}``.
-
-    Usable means: not null, not empty, at most `MAX_ID_BYTES` bytes, without control characters (a NUL cannot be
-    stored by PostgreSQL, a bidi override lies to a reviewer). The contract's ``record_id.*`` rules report the rest.
-
-    Args:
-        chunk: all columns of the records, so that content hashes are those of whole records.
-        columns: the policy's columns; without ``record_id``, or when the chunk lacks it, all ids are by content.
-        offset: position of the chunk's first record in its batch.
-
-    Returns:
-        String array without nulls, one id per record.
-    """
-    ids = text_ids(chunk, columns)
-    if ids is not None:
-        usable = usable_ids(ids)
-        if pc.all(usable).as_py() is not False:
-            return ids
-    batch = pa.Table.combine_chunks(chunk) if isinstance(chunk, pa.Table) else chunk
-    records = batch.to_batches() if isinstance(batch, pa.Table) else [batch]
-    hashes = [digest for record in records for digest in row_hashes(record)]
-    content = pa.array([f"{digest}-{offset + i}" for i, digest in enumerate(hashes)], pa.string())
-    return content if ids is None else pc.if_else(usable, ids, content)
-
-
-def text_ids(chunk: pa.RecordBatch | pa.Table, columns: Columns) -> pa.Array | None:
-    """The record id column as text, nulls kept; None when there is no such column or it is no text or number."""
-    if columns.record_id is None or columns.record_id not in chunk.schema.names:
-        return None
-    values = chunk.column(columns.record_id)
-    if isinstance(values, pa.ChunkedArray):
-        values = values.combine_chunks()
-    try:
-        return plain_array(values).cast(pa.string())
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        return None
-
-
-def usable_ids(ids: pa.Array) -> pa.Array:
-    """Whether each id may serve as one; bool array without nulls."""
-    length = pc.binary_length(ids)
-    fits = pc.and_(pc.greater(length, 0), pc.less_equal(length, MAX_ID_BYTES))
-    clean = pc.invert(pc.match_substring_regex(ids, _CONTROL_RE2))
-    return pc.fill_null(pc.and_(fits, clean), False)
-
-
 def _read_head(
     file: pa.NativeFile, uri: str, kind: str, limits: Limits
 ) -> tuple[pa.Schema, int | None]:
@@ -303,80 +265,12 @@ def _read_head(
         return _read_text.jsonl_schema(uri, limits, name), None
     if kind == "arrow":
         schema = pa.ipc.open_file(file).schema
-        _check_columns(schema, limits, name)
+        check_columns(schema, limits, name)
         return schema, _read_arrow.count_rows(file, limits, name)
     parquet = pq.ParquetFile(file)
-    _check_width(parquet.metadata.num_columns, limits, name)
+    check_width(parquet.metadata.num_columns, limits, name)
     _read_parquet.check_footer(parquet, limits, name)
     return parquet.schema_arrow, parquet.metadata.num_rows
-
-
-def _check_columns(schema: pa.Schema, limits: Limits, name: str) -> None:
-    """Refuses schemas that no later stage could hold: too wide, too deep, odd names, types without a digest."""
-    _check_width(len(schema), limits, name)
-    seen: dict[str, str] = {}
-    for column in schema:
-        problem = _name_problem(column.name, seen)
-        if problem:
-            raise DeliveryError(
-                f"{name}: column {column.name[:80]!r} {problem}", code="bad_column_name"
-            )
-        seen[column.name.casefold()] = column.name
-        if _depth(column.type) > limits.max_nesting:
-            raise DeliveryError(
-                f"{name}: column {column.name!r} is nested deeper than limits.max_nesting = {limits.max_nesting}",
-                code="too_deep",
-            )
-        try:
-            describe_type(column.type)
-        except TypeError as error:
-            raise DeliveryError(
-                f"{name}: column {column.name!r} has type {column.type}, which is not supported; cast it to a plain type",
-                code="unsupported_type",
-            ) from error
-
-
-def _check_width(count: int, limits: Limits, name: str) -> None:
-    if count == 0:
-        raise DeliveryError(f"{name}: no columns", code="unreadable")
-    if count > limits.max_columns:
-        raise DeliveryError(
-            f"{name}: {count:,} columns, more than limits.max_columns = {limits.max_columns:,}",
-            code="too_many_columns",
-        )
-
-
-def _check_reserved(schema: pa.Schema, name: str) -> None:
-    for column in schema.names:
-        if _RESERVED.fullmatch(column):
-            raise DeliveryError(
-                f"{name}: column {column!r} is reserved for what admission adds; rename it",
-                code="bad_column_name",
-            )
-
-
-def _name_problem(column: str, seen: dict[str, str]) -> str | None:
-    if not column.strip():
-        return "has an empty name"
-    if len(column.encode()) > _MAX_NAME_BYTES:
-        return f"has a name of more than {_MAX_NAME_BYTES} bytes"
-    if _CONTROL.search(column):
-        return "has control or direction characters in its name"
-    twin = seen.get(column.casefold())
-    return (
-        None
-        if twin is None
-        else f"is there twice (also as {twin!r}; letter case does not tell columns apart)"
-    )
-
-
-def _depth(kind: pa.DataType) -> int:
-    kind = plain_type(kind)
-    if pa.types.is_map(kind):
-        return 2 + max(_depth(kind.key_type), _depth(kind.item_type))
-    if pa.types.is_struct(kind):
-        return 1 + max((_depth(field.type) for field in kind), default=0)
-    return 1 + _depth(kind.value_type) if hasattr(kind, "value_type") else 0
 
 
 def _brief(error: Exception) -> str:

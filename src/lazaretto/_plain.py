@@ -1,0 +1,107 @@
+"""Plain types: a column's logical type and values, without dictionaries, extensions and other storage."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+
+def plain_type(kind: pa.DataType) -> pa.DataType:
+    """The type without its storage tricks: a dictionary becomes its values, an extension its storage."""
+    t = pa.types
+    if isinstance(kind, pa.BaseExtensionType):
+        return plain_type(kind.storage_type)
+    if t.is_dictionary(kind):
+        return plain_type(kind.value_type)
+    if t.is_struct(kind):
+        return pa.struct([field.with_type(plain_type(field.type)) for field in kind])
+    if t.is_map(kind):
+        return pa.map_(plain_type(kind.key_type), plain_type(kind.item_type))
+    if t.is_fixed_size_list(kind):
+        return pa.list_(kind.value_field.with_type(plain_type(kind.value_type)), kind.list_size)
+    if t.is_list(kind):
+        return pa.list_(kind.value_field.with_type(plain_type(kind.value_type)))
+    if t.is_large_list(kind):
+        return pa.large_list(kind.value_field.with_type(plain_type(kind.value_type)))
+    if t.is_string_view(kind):
+        return pa.string()
+    return pa.binary() if t.is_binary_view(kind) else kind
+
+
+def plain_array(values: pa.Array) -> pa.Array:
+    """The array in its `plain_type`."""
+    while isinstance(values, pa.ExtensionArray):
+        values = values.storage
+    plain = plain_type(values.type)
+    return values if plain.equals(values.type) else values.cast(plain)
+
+
+def expanded_bytes(values: pa.Array) -> int:
+    """Bytes that dictionaries and views in an array, which may repeat the same bytes, become."""
+    t = pa.types
+    if isinstance(values, pa.ExtensionArray):
+        return expanded_bytes(values.storage)
+    if t.is_dictionary(values.type):
+        if describe_type(values.type) not in ("string", "binary"):
+            return len(values) * 32
+        lengths = pc.binary_length(values.dictionary).cast(pa.int64())
+        return int(pc.sum(pc.take(lengths, values.indices)).as_py() or 0)
+    if t.is_string_view(values.type) or t.is_binary_view(values.type):
+        views = np.frombuffer(values.buffers()[1], "<i4", 4 * len(values), 16 * values.offset)
+        return int(views[::4].sum(dtype=np.int64, where=_present(values)))
+    if t.is_struct(values.type):
+        return sum(expanded_bytes(child) for child in values.flatten())
+    if t.is_map(values.type):
+        return expanded_bytes(values.keys) + expanded_bytes(values.items)
+    return expanded_bytes(values.flatten()) if is_list(values.type) else 0
+
+
+def describe_type(kind: pa.DataType) -> Any:
+    """Canonical JSON form of a plain type; types that only differ in storage have the same form.
+
+    Raises:
+        TypeError: no canonical form.
+    """
+    t = pa.types
+    kind = plain_type(kind)
+    if t.is_struct(kind):
+        return {"struct": [[field.name, describe_type(field.type)] for field in kind]}
+    if t.is_map(kind):
+        return {"map": [describe_type(kind.key_type), describe_type(kind.item_type)]}
+    if is_list(kind):
+        return {"list": describe_type(kind.value_type)}
+    if t.is_timestamp(kind):
+        return "timestamp" if kind.tz is None else "instant"
+    if t.is_decimal(kind):
+        return {"decimal": kind.scale}
+    for name, test in _SCALARS.items():
+        if test(kind):
+            return name
+    if t.is_null(kind) or t.is_boolean(kind) or t.is_integer(kind) or t.is_floating(kind):
+        return str(kind)
+    raise TypeError(f"type {kind} has no canonical form")
+
+
+_SCALARS = {
+    "string": lambda k: pa.types.is_string(k) or pa.types.is_large_string(k),
+    "binary": lambda k: (
+        pa.types.is_binary(k) or pa.types.is_large_binary(k) or pa.types.is_fixed_size_binary(k)
+    ),
+    "date": pa.types.is_date,
+    "time": pa.types.is_time,
+    "duration": pa.types.is_duration,
+}
+
+
+def is_list(kind: pa.DataType) -> bool:
+    t = pa.types
+    return bool(
+        t.is_list(kind) or t.is_large_list(kind) or t.is_fixed_size_list(kind) or t.is_map(kind)
+    )
+
+
+def _present(values: pa.Array) -> Any:
+    return values.is_valid().to_numpy(zero_copy_only=False)

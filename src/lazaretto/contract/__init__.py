@@ -1,0 +1,13 @@
+"""Contracts: the schema rules a batch must meet, evaluated record by record.
+
+A contract is a pandera `DataFrameModel`. Every record that breaks a rule is found, with the reason;
+what no single record can be blamed for (a missing column, a rule that raised) holds the whole batch.
+"""
+
+from __future__ import annotations
+
+from lazaretto.contract._evaluate import evaluate
+from lazaretto.contract._load import Contract, load_contract
+from lazaretto.contract._report import ContractReport, failures_schema
+
+__all__ = ["Contract", "ContractReport", "evaluate", "failures_schema", "load_contract"]

@@ -1,0 +1,142 @@
+"""Finds the contract that a policy names: a pandera model by import path or by file."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lazaretto.errors import UsageError
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+_HOW = "write `contract: package.module:Model` or `contract: file.py:Model`"
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """A loaded contract.
+
+    Attributes:
+        name: as the policy spells it.
+        schema: the model as a `pandera.polars.DataFrameSchema`.
+    """
+
+    name: str
+    schema: Any
+
+
+def load_contract(
+    spec: str | dict[str, Any] | None, *, base: Path | None = None
+) -> Contract | None:
+    """Loads the contract of a policy.
+
+    Args:
+        spec: ``package.module:Model``, ``file.py:Model``, ``{"pandera": either}``, or None.
+        base: folder that file paths and modules are looked for in first: the policy's own.
+
+    Returns:
+        The contract; None when the policy has none.
+
+    Raises:
+        UsageError: it cannot be found or imported, is no pandera model for polars, or asks for what would
+            change data (coercion, defaults, dropped rows): a contract judges and never changes.
+    """
+    if spec is None:
+        return None
+    if isinstance(spec, dict):
+        if set(spec) != {"pandera"} or not isinstance(spec["pandera"], str):
+            raise UsageError(f"contract: {sorted(spec)} is not supported; {_HOW}")
+        spec = spec["pandera"]
+    place, colon, name = spec.rpartition(":")
+    if not colon or not place or not name.isidentifier():
+        raise UsageError(f"contract {spec!r}: no model named; {_HOW}")
+    module = (
+        _from_file(place, base, spec) if place.endswith(".py") else _from_module(place, base, spec)
+    )
+    model = getattr(module, name, None)
+    if model is None:
+        raise UsageError(f"contract {spec!r}: {place} has no {name!r}")
+    return Contract(spec, _schema(model, spec))
+
+
+def _from_file(place: str, base: Path | None, spec: str) -> ModuleType:
+    path = Path(place) if base is None else base / place
+    if not path.is_file():
+        raise UsageError(f"contract {spec!r}: no file {path}")
+    name = f"_lazaretto_contract_{hashlib.sha256(path.read_bytes()).hexdigest()[:16]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    found = importlib.util.spec_from_file_location(name, path)
+    if found is None or found.loader is None:
+        raise UsageError(f"contract {spec!r}: {path} is no Python file")
+    module = importlib.util.module_from_spec(found)
+    # pandera resolves annotations through sys.modules.
+    sys.modules[name] = module
+    try:
+        found.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise UsageError(
+            f"contract {spec!r}: {path} raised {type(error).__name__}: {error}"
+        ) from error
+    return module
+
+
+def _from_module(place: str, base: Path | None, spec: str) -> ModuleType:
+    added = [] if base is None else [str(base.resolve())]
+    sys.path[:0] = added
+    try:
+        return importlib.import_module(place)
+    except Exception as error:
+        where = f" (also looked in {added[0]})" if added else ""
+        raise UsageError(
+            f"contract {spec!r}: importing {place} raised {type(error).__name__}: {error}{where}"
+        ) from error
+    finally:
+        for path in added:
+            sys.path.remove(path)
+
+
+def _schema(model: Any, spec: str) -> Any:
+    import pandera.polars as pandera
+
+    if isinstance(model, type) and issubclass(model, pandera.DataFrameModel):
+        try:
+            model = model.to_schema()
+        except Exception as error:
+            raise UsageError(f"contract {spec!r}: pandera cannot build it: {error}") from error
+    if not isinstance(model, pandera.DataFrameSchema):
+        raise UsageError(
+            f"contract {spec!r} is not a pandera.polars DataFrameModel (import pandera.polars, not pandera)"
+        )
+    for what in _changes(model):
+        raise UsageError(
+            f"contract {spec!r} uses {what}, which changes data; a contract only judges, so remove it"
+        )
+    return model
+
+
+def _changes(schema: Any) -> list[str]:
+    """What in a schema would change data instead of judging it."""
+    found = [
+        option
+        for option in ("coerce", "drop_invalid_rows", "add_missing_columns", "parsers")
+        if getattr(schema, option)
+    ]
+    if schema.strict == "filter":
+        found.append("strict='filter'")
+    for name, column in schema.columns.items():
+        found += [
+            f"{option} on column {name!r}"
+            for option in ("coerce", "drop_invalid_rows", "parsers")
+            if getattr(column, option, False)
+        ]
+        if column.default is not None:
+            found.append(f"default on column {name!r}")
+    return found

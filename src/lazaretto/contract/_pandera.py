@@ -1,0 +1,181 @@
+"""Walks a pandera schema rule by rule over a polars frame, and says which records fail each.
+
+Only public parts of pandera are used: the schema's attributes and `Check.__call__`. Its own `validate` is
+not: it returns no row for several kinds of failure, reports only the first broken `unique` set, and builds
+a Python dict per failing row for frame-level checks; `drop_invalid_rows` passes wrong types silently.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+from pandera.config import config_context
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from lazaretto.contract._report import Findings
+
+# A panic inside polars is not an Exception.
+_RAISED = (Exception, pl.exceptions.PanicException)
+
+
+def columns_needed(schema: Any, names: list[str]) -> list[str]:
+    """The columns of a batch that evaluating the schema reads: all, when a rule sees the whole frame."""
+    if schema.checks or schema.dtype is not None:
+        return names
+    wanted = {name for group in _unique_groups(schema.unique) for name in group}
+    for column in schema.columns.values():
+        wanted.update(_matches(column, names, schema))
+    return [name for name in names if name in wanted]
+
+
+def walk(schema: Any, frame: pl.DataFrame, names: list[str], findings: Findings) -> None:
+    """Adds what the records of a frame break.
+
+    Args:
+        schema: a `pandera.polars.DataFrameSchema`.
+        frame: the columns that `columns_needed` named.
+        names: all columns of the batch, in order.
+        findings: takes failing records and whole-batch problems.
+    """
+    # The narwhals backend of pandera loses the row of a failure.
+    with config_context(use_narwhals_backend=False):
+        _check_layout(schema, names, findings)
+        usable = {
+            name: column
+            for column, name in _expand(schema, names, findings)
+            if _has_dtype(schema, column, name, frame, findings)
+        }
+        for name, column in usable.items():
+            _check_column(column, name, frame, findings)
+        for group in _unique_groups(schema.unique):
+            if all(name in frame.columns for name in group):
+                failed = frame.select(group).is_duplicated().to_numpy()
+                text = f"the values of {', '.join(group)} together must be unique"
+                findings.add(f"frame.unique({','.join(group)})", None, text, failed)
+            else:
+                findings.broken.append(f"unique({', '.join(group)}): a column is missing")
+        for check in schema.checks:
+            _run(check, None, f"frame.{check.name}", frame, findings)
+
+
+def _check_layout(schema: Any, names: list[str], findings: Findings) -> None:
+    known = [n for column in schema.columns.values() for n in _matches(column, names, schema)]
+    if schema.strict is True:
+        for name in names:
+            if name not in known:
+                findings.broken.append(f"column {name!r} is not in the contract, which is strict")
+    expected, present = list(dict.fromkeys(known)), [n for n in names if n in known]
+    if schema.ordered and present != expected:
+        findings.broken.append(f"columns are out of order: {present}, expected {expected}")
+
+
+def _expand(schema: Any, names: list[str], findings: Findings) -> Iterator[tuple[Any, str]]:
+    """Each rule-bearing column with each of its names in the batch."""
+    for column in schema.columns.values():
+        found = _matches(column, names, schema)
+        if not found and column.required:
+            what = "no column matches" if column.regex else "there is no column"
+            findings.broken.append(f"{what} {column.name!r}, which the contract requires")
+        for name in found:
+            yield column, name
+
+
+def _matches(column: Any, names: list[str], schema: Any) -> list[str]:
+    if not column.regex:
+        return [column.name] if column.name in names else []
+    plain = {c.name for c in schema.columns.values() if not c.regex}
+    frame = pl.DataFrame(schema=dict.fromkeys(names, pl.Null))
+    return [name for name in frame.select(pl.col(column.selector)).columns if name not in plain]
+
+
+def _has_dtype(
+    schema: Any, column: Any, name: str, frame: pl.DataFrame, findings: Findings
+) -> bool:
+    from pandera.api.polars.types import PolarsData
+
+    expected = column.dtype if schema.dtype is None else schema.dtype
+    if expected is None:
+        return True
+    found = frame.schema[name]
+    try:
+        passed = expected.check(found, PolarsData(frame.lazy(), name))
+        right = bool(np.all(list(passed) if not isinstance(passed, bool) else passed))
+    except _RAISED as error:
+        findings.broken.append(f"column {name!r}: its type cannot be checked: {_brief(error)}")
+        return False
+    if not right:
+        findings.broken.append(f"column {name!r} has type {found}, the contract says {expected}")
+    return right
+
+
+def _check_column(column: Any, name: str, frame: pl.DataFrame, findings: Findings) -> None:
+    series = frame[name]
+    warn = _severity(column) == "warn"
+    if not column.nullable:
+        missing = series.is_null()
+        if series.dtype.is_float():
+            missing = missing | series.is_nan().fill_null(False)
+        text = f"{name} must not be null" + (" or NaN" if series.dtype.is_float() else "")
+        findings.add(f"{name}.not_null", name, text, missing.to_numpy(), warn=warn)
+    if column.unique:
+        failed = series.is_duplicated().to_numpy()
+        text = f"{name} must be unique"
+        findings.add(f"{name}.unique", name, text, failed, values=series.to_arrow(), warn=warn)
+    for check in column.checks:
+        _run(check, name, f"{name}.{check.name}", frame.select(name), findings, warn=warn)
+
+
+def _run(
+    check: Any,
+    column: str | None,
+    rule: str,
+    frame: pl.DataFrame,
+    findings: Findings,
+    *,
+    warn: bool = False,
+) -> None:
+    """Runs one check; one that raises or gives no answer per record is a problem of the whole batch."""
+    text = str(check.description or check.error or check.name)
+    text = text if column is None else f"{column}: {text}"
+    try:
+        output = check(frame.lazy(), column).check_output.collect().to_series()
+    except _RAISED as error:
+        findings.broken.append(f"rule {rule} raised {_brief(error)}")
+        return
+    warn = warn or bool(check.raise_warning)
+    if output.dtype != pl.Boolean:
+        findings.broken.append(f"rule {rule} returned {output.dtype}, not true or false")
+    elif len(output) == frame.height:
+        failed: NDArray[np.bool_] = ~output.fill_null(check.ignore_na).to_numpy()
+        values = None if column is None else frame[column].to_arrow()
+        findings.add(rule, column, text, failed, values=values, warn=warn)
+    elif len(output) != 1:
+        findings.broken.append(f"rule {rule} gave {len(output)} answers for {frame.height} records")
+    elif not output.item() and not warn:
+        findings.broken.append(f"rule {rule} does not hold for the batch: {text}")
+
+
+def _unique_groups(unique: Any) -> list[list[str]]:
+    """Pandera takes one set of columns, or a list of sets."""
+    if not unique:
+        return []
+    if isinstance(unique, str):
+        return [[unique]]
+    return [list(unique)] if isinstance(unique[0], str) else [list(group) for group in unique]
+
+
+def _severity(column: Any) -> str | None:
+    options = (column.metadata or {}).get("lazaretto", {})
+    severity: str | None = options.get("severity") if isinstance(options, dict) else None
+    return severity
+
+
+def _brief(error: BaseException) -> str:
+    text = str(error).splitlines()[0][:200] if str(error) else ""
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -1,0 +1,136 @@
+"""What an evaluation found: failing records by rule, counts, and problems of the whole batch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from lazaretto.events import RuleCount
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+# From here on the table of failures would no longer fit in memory beside the batch.
+MAX_FAILURES = 5_000_000
+
+
+def failures_schema() -> pa.Schema:
+    """Columns of the failures: record id, position in the batch, rule, its column, its text, the value.
+
+    ``value`` is the offending value as text, at most 120 characters, null for rules over several columns.
+    """
+    return pa.schema(
+        [
+            ("record_id", pa.string()),
+            ("position", pa.uint64()),
+            ("rule", pa.string()),
+            ("column", pa.string()),
+            ("text", pa.string()),
+            ("value", pa.string()),
+        ]
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ContractReport:
+    """Outcome of holding a batch against its contract.
+
+    Attributes:
+        rows: number of records.
+        failures: one row per record and broken rule, in order of position; see `failures_schema`.
+        rules: every rule that at least one record broke, with its count; warnings included.
+        broken: problems of the whole batch; not empty means that the batch is held.
+        warnings: names of rules in `rules` that only warn; their records are not in `failures`.
+    """
+
+    rows: int
+    failures: pa.Table
+    rules: list[RuleCount]
+    broken: list[str]
+    warnings: list[str]
+
+    @property
+    def failing_ids(self) -> list[str]:
+        """Ids of the records that broke a rule, each once, in order of position."""
+        return list(dict.fromkeys(self.failures.column("record_id").to_pylist()))
+
+    @property
+    def failing_rows(self) -> int:
+        """Number of records that broke at least one rule."""
+        return len(self.failures.column("position").unique())
+
+
+@dataclass(slots=True)
+class Findings:
+    """Collects the outcome of one rule after the other."""
+
+    ids: pa.Array
+    broken: list[str] = field(default_factory=list)
+    _rules: list[RuleCount] = field(default_factory=list)
+    _warnings: list[str] = field(default_factory=list)
+    _tables: list[pa.Table] = field(default_factory=list)
+    _kept: int = 0
+
+    def add(
+        self,
+        rule: str,
+        column: str | None,
+        text: str,
+        failed: NDArray[np.bool_],
+        *,
+        values: pa.Array | None = None,
+        warn: bool = False,
+    ) -> None:
+        """Adds one rule's outcome: which records failed, as a mask over the batch."""
+        positions = np.flatnonzero(failed)
+        if not len(positions):
+            return
+        name = self._unused(rule)
+        self._rules.append(RuleCount(name, column, len(positions), text))
+        if warn:
+            self._warnings.append(name)
+            return
+        positions = positions[: MAX_FAILURES - self._kept]
+        self._kept += len(positions)
+        n = len(positions)
+        shown = pa.nulls(n, pa.string()) if values is None else _as_text(values.take(positions))
+        columns = [
+            self.ids.take(pa.array(positions)),
+            pa.array(positions.astype(np.uint64)),
+            pa.repeat(name, n),
+            pa.repeat(pa.scalar(column, pa.string()), n),
+            pa.repeat(text, n),
+            shown,
+        ]
+        self._tables.append(pa.Table.from_arrays(columns, schema=failures_schema()))
+
+    def report(self) -> ContractReport:
+        """The finished report."""
+        table = pa.concat_tables([failures_schema().empty_table(), *self._tables])
+        broken = list(self.broken)
+        if self._kept >= MAX_FAILURES:
+            broken.append(f"more than {MAX_FAILURES:,} failures; the rest is counted, not listed")
+        return ContractReport(
+            rows=len(self.ids),
+            failures=table.sort_by([("position", "ascending")]),
+            rules=self._rules,
+            broken=broken,
+            warnings=self._warnings,
+        )
+
+    def _unused(self, rule: str) -> str:
+        taken = {count.rule for count in self._rules}
+        number = 2
+        name = rule
+        while name in taken:
+            name, number = f"{rule}#{number}", number + 1
+        return name
+
+
+def _as_text(values: pa.Array) -> pa.Array:
+    """Values as short text; nested ones by their Python form."""
+    texts = (None if value is None else str(value)[:120] for value in values.to_pylist())
+    return pa.array(texts, pa.string())

@@ -1,4 +1,4 @@
-"""What Airflow's provider manager asks for: operators, connection type, configuration, asset URIs."""
+"""What Airflow's provider manager asks for: operators, connection type, configuration, assets."""
 
 from __future__ import annotations
 
@@ -32,10 +32,17 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "sensors": [
-            {"integration-name": "Lazaretto", "python-modules": ["lazaretto.operators.await_review"]}
+            {
+                "integration-name": "Lazaretto",
+                "python-modules": ["lazaretto.operators.await_review"],
+            }
         ],
-        "hooks": [{"integration-name": "Lazaretto", "python-modules": ["lazaretto.operators.hook"]}],
-        "triggers": [{"integration-name": "Lazaretto", "python-modules": ["lazaretto.operators.triggers"]}],
+        "hooks": [
+            {"integration-name": "Lazaretto", "python-modules": ["lazaretto.operators.hook"]}
+        ],
+        "triggers": [
+            {"integration-name": "Lazaretto", "python-modules": ["lazaretto.operators.triggers"]}
+        ],
         "connection-types": [
             {
                 "connection-type": "lazaretto",
@@ -54,9 +61,9 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "config": {
             "lazaretto": {
-                "description": "Where Lazaretto keeps its catalog and its store. The environment variables"
-                " LAZARETTO_CATALOG_URL, LAZARETTO_STORE and LAZARETTO_NAMESPACE come before these options,"
-                " the connection lazaretto_default after them.",
+                "description": "Where Lazaretto keeps its catalog and its store. The environment"
+                " variables LAZARETTO_CATALOG_URL, LAZARETTO_STORE, LAZARETTO_NAMESPACE come before"
+                " these options, the connection lazaretto_default after them.",
                 "options": {
                     "catalog_url": _option(
                         "SQLAlchemy URL of the catalog: PostgreSQL (or SQLite, on one machine).",
@@ -67,7 +74,9 @@ def get_provider_info() -> dict[str, Any]:
                         "Root of the store: an absolute path, or a URI that fsspec opens.",
                         example="s3://bucket/lazaretto",
                     ),
-                    "namespace": _option("OpenLineage namespace of Lazaretto's own jobs.", example="ml-platform"),
+                    "namespace": _option(
+                        "OpenLineage namespace of Lazaretto's own jobs.", example="ml-platform"
+                    ),
                 },
             }
         },

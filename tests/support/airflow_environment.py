@@ -1,11 +1,13 @@
-"""Real Airflow for tests, on a throw-away home: `use` must run before the first import of Airflow."""
+"""Real Airflow for tests, on a throw-away home; `use` must run before Airflow is imported."""
 
 from __future__ import annotations
 
 import json
 import os
+import secrets
 import sys
 import tempfile
+from functools import cache
 from pathlib import Path
 
 MARK = "LAZARETTO_TEST_AIRFLOW_HOME"
@@ -23,6 +25,7 @@ def use() -> Path:
     os.environ |= {
         MARK: str(home),
         "AIRFLOW_HOME": str(home),
+        "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_hex(64),
         "AIRFLOW__CORE__DAGS_FOLDER": str(home / "dags"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home / "passwords.json"),
@@ -34,6 +37,14 @@ def use() -> Path:
     }
     (home / "dags").mkdir()
     return home
+
+
+@cache
+def prepare_database() -> None:
+    """Creates Airflow's database, once a process; takes seconds."""
+    from airflow.utils.db import initdb
+
+    initdb()
 
 
 def events_file(home: Path) -> Path:

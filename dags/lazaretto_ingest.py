@@ -1,0 +1,39 @@
+"""A delivery's way: authenticate, validate, embed, screen, hold the suspect, admit the rest."""
+
+import os
+
+from airflow.sdk import DAG, Param
+
+from lazaretto.operators import (
+    AdmitBatchOperator,
+    EmbedBatchOperator,
+    QuarantineGateOperator,
+    ReceiveBatchOperator,
+    ScreenBatchOperator,
+    ValidateBatchOperator,
+)
+
+POLICY = os.environ.get("LAZARETTO_POLICY", "/opt/airflow/policies/policy.yaml")
+DATASET = os.environ.get("LAZARETTO_DATASET", "reviews")  # the policy's dataset
+
+with DAG(
+    "lazaretto_ingest",
+    schedule=None,  # one run per delivery: from a sensor, the API, or by hand
+    params={
+        "uri": Param(type="string", description="the delivery: a path or URI"),
+        "source": Param(type="string", description="who delivers, as registered"),
+        "manifest": Param(None, type=["null", "string"], description="its signed manifest"),
+    },
+):
+    received = ReceiveBatchOperator(
+        task_id="receive",
+        uri="{{ params.uri }}",
+        source="{{ params.source }}",
+        manifest="{{ params.manifest or '' }}",
+        policy=POLICY,
+    )
+    validated = ValidateBatchOperator(task_id="validate", batch=received.output, policy=POLICY)
+    embedded = EmbedBatchOperator(task_id="embed", batch=validated.output, policy=POLICY)
+    screened = ScreenBatchOperator(task_id="screen", batch=embedded.output, policy=POLICY)
+    judged = QuarantineGateOperator(task_id="gate", batch=screened.output, policy=POLICY)
+    AdmitBatchOperator(task_id="admit", batch=judged.output, dataset=DATASET)

@@ -1,0 +1,33 @@
+"""Airflow operators of Lazaretto, one per stage of a batch's way from delivery to blast radius."""
+
+from __future__ import annotations
+
+from lazaretto.operators.admit_batch import AdmitBatchOperator
+from lazaretto.operators.assets import admitted
+from lazaretto.operators.await_review import AwaitReviewOperator
+from lazaretto.operators.embed_batch import EmbedBatchOperator
+from lazaretto.operators.hook import LazarettoHook
+from lazaretto.operators.quarantine_gate import QuarantineGateOperator
+from lazaretto.operators.receive_batch import ReceiveBatchOperator
+from lazaretto.operators.register_model import RegisterModelOperator
+from lazaretto.operators.sanitize_training import SanitizeTrainingOperator
+from lazaretto.operators.screen_batch import ScreenBatchOperator
+from lazaretto.operators.snapshot_training import SnapshotTrainingOperator
+from lazaretto.operators.trace_incident import TraceIncidentOperator
+from lazaretto.operators.validate_batch import ValidateBatchOperator
+
+__all__ = [
+    "AdmitBatchOperator",
+    "AwaitReviewOperator",
+    "EmbedBatchOperator",
+    "LazarettoHook",
+    "QuarantineGateOperator",
+    "ReceiveBatchOperator",
+    "RegisterModelOperator",
+    "SanitizeTrainingOperator",
+    "ScreenBatchOperator",
+    "SnapshotTrainingOperator",
+    "TraceIncidentOperator",
+    "ValidateBatchOperator",
+    "admitted",
+]

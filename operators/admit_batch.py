@@ -1,0 +1,84 @@
+"""AdmitBatchOperator: what was not held enters the dataset, and the asset tells who trains."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from airflow.sdk.exceptions import AirflowSkipException
+
+from lazaretto.operators.assets import admitted
+from lazaretto.operators.base import LazarettoOperator, batch_id, load_policy
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from airflow.sdk import Context
+
+    from lazaretto.quarantine.admission import Admission
+    from lazaretto.workspace import Workspace
+
+
+class AdmitBatchOperator(LazarettoOperator):
+    """Writes the cleared records of a judged batch, or what reviewers released, into the dataset.
+
+    Returns (XCom) the admission: ``batch``, ``dataset``, ``uri``, ``version``, ``rows``. Doing it
+    again gives the same version and no second row. With nothing to admit the task is skipped, so
+    that no asset event starts a training on nothing new.
+
+    The task has the asset `lazaretto.operators.admitted` of its dataset as outlet; its events carry
+    ``{dataset, version, batch, rows}``. A mapped task needs ``outlets=[admitted(name)]`` in
+    ``partial()``, because Airflow reads a mapped task's outlets before there is a task.
+
+    Args:
+        batch: id of a judged batch, or the ``.output`` of the operator before. Templated.
+        dataset: name of the admitted dataset, as in the policy.
+        part: ``cleared`` for what the gate did not hold, ``released`` for what reviewers decided.
+        policy: policy file, or the policy as a mapping; default: the one the batch was judged by.
+            Templated.
+    """
+
+    template_fields: Sequence[str] = ("batch", "policy", *LazarettoOperator.template_fields)
+
+    def __init__(
+        self,
+        *,
+        batch: str | Mapping[str, Any],
+        dataset: str,
+        part: Literal["cleared", "released"] = "cleared",
+        policy: str | Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        kwargs.setdefault("outlets", [admitted(dataset)])
+        super().__init__(**kwargs)
+        self.batch = batch
+        self.dataset = dataset
+        self.part = part
+        self.policy = policy
+
+    def perform(self, workspace: Workspace, context: Context) -> Admission:
+        """Calls `lazaretto.stages.admit`, or publishes the reviewers' decisions.
+
+        Raises:
+            AirflowSkipException: there is nothing to admit.
+        """
+        from lazaretto.values import to_json
+
+        self.worked_on = batch_id(self.batch)
+        admission = self._publish(workspace) if self.part == "released" else self._admit(workspace)
+        if admission is None or not admission.rows:
+            raise AirflowSkipException(f"nothing of {self.worked_on} to admit ({self.part})")
+        said = to_json(admission)
+        for outlet in self.outlets:
+            context["outlet_events"][outlet].extra = {
+                key: said[key] for key in ("dataset", "version", "batch", "rows")
+            }
+        return admission
+
+    def _admit(self, workspace: Workspace) -> Admission:
+        from lazaretto.stages import admit
+
+        policy = load_policy(self.policy) if self.policy else None
+        return admit(workspace, self.worked_on, self.dataset, policy=policy)
+
+    def _publish(self, workspace: Workspace) -> Admission | None:
+        raise NotImplementedError

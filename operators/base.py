@@ -1,0 +1,160 @@
+"""What every operator shares: workspace, permanent and passing faults, lineage, link."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowFailException
+
+from lazaretto.operators.hook import DEFAULT_CONNECTION, LazarettoHook
+from lazaretto.operators.links import CaseLink
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from airflow.providers.openlineage.extractors import OperatorLineage
+    from airflow.sdk import Context
+
+    from lazaretto.policy import Policy
+    from lazaretto.workspace import Workspace
+
+_BATCH = re.compile(r"\S+/\d{8}/[0-9a-f]{16}")
+
+
+class LazarettoOperator(BaseOperator):
+    """Base of the operators: a subclass says in `perform` which one function it calls.
+
+    A refused delivery and a caller's mistake fail the task for good, because a retry cannot mend
+    them; an unreachable store or catalog fails it in a way that Airflow retries. Whatever the
+    function wrote to the ledger goes out as lineage twice: with Airflow's own event of the task,
+    and as Lazaretto's.
+
+    Args:
+        lazaretto_conn_id: Airflow connection that says where catalog and store are.
+    """
+
+    template_fields: Sequence[str] = ("lazaretto_conn_id",)
+    operator_extra_links = (CaseLink(),)
+    ui_color = "#f6e7b4"
+
+    def __init__(self, *, lazaretto_conn_id: str = DEFAULT_CONNECTION, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.lazaretto_conn_id = lazaretto_conn_id
+        self.worked_on: str | None = None
+        self.ledger_entries: list[int] = []
+
+    def perform(self, workspace: Workspace, context: Context) -> Any:
+        """Calls the stage's function and returns its result, which says its ledger entries."""
+        raise NotImplementedError
+
+    def execute(self, context: Context) -> Any:
+        """Runs the stage and returns its result as JSON values."""
+        from lazaretto.errors import DeliveryError, UsageError
+        from lazaretto.values import to_json
+
+        workspace = self.open_workspace()
+        try:
+            result = self.perform(workspace, context)
+        except (DeliveryError, UsageError) as error:
+            self.fail_for_good(error)
+        finally:
+            self.flush_lineage(workspace)
+        self.ledger_entries = ledger_entries(result)
+        return to_json(result)
+
+    def fail_for_good(self, error: Exception) -> NoReturn:
+        """Fails the task without retries, with the error's own words."""
+        raise AirflowFailException(str(error)) from error
+
+    def open_workspace(self) -> Workspace:
+        """Opens catalog and store by the connection; nothing stays open between the calls."""
+        return LazarettoHook(self.lazaretto_conn_id).workspace()
+
+    def flush_lineage(self, workspace: Workspace) -> None:
+        """Sends what the lineage backend has not seen of the ledger; its absence stops no gate."""
+        from lazaretto import lineage
+
+        try:
+            lineage.flush(workspace)
+        except Exception as error:
+            self.log.warning("lineage events wait in the ledger: %s", type(error).__name__)
+
+    def get_openlineage_facets_on_complete(
+        self,
+        task_instance: Any,  # noqa: ARG002
+    ) -> OperatorLineage | None:
+        """What Airflow's OpenLineage event of this task says, from the ledger entries it wrote."""
+        if not self.ledger_entries:
+            return None
+        from lazaretto.lineage import operator_lineage
+
+        return operator_lineage(self.open_workspace(), self.ledger_entries)
+
+    def get_openlineage_facets_on_failure(self, task_instance: Any) -> OperatorLineage | None:
+        """The same for a failed task: a refusal is a ledger entry too."""
+        return self.get_openlineage_facets_on_complete(task_instance)
+
+
+def ledger_entries(result: object) -> list[int]:
+    """The sequence numbers of the ledger entries that a stage's result names."""
+    seqs = getattr(result, "seqs", None)
+    return list(seqs) if seqs is not None else [result.seq]  # type: ignore[attr-defined]
+
+
+def batch_id(batch: str | Mapping[str, Any]) -> str:
+    """The batch's id, from an id or from what an upstream operator returned.
+
+    Raises:
+        UsageError: neither.
+    """
+    from lazaretto.errors import UsageError
+
+    found = batch if isinstance(batch, str) else batch.get("batch") or batch.get("id")
+    if not isinstance(found, str) or not _BATCH.fullmatch(found):
+        raise UsageError(
+            f"not a batch: {str(batch)[:200]!r}; give an id, {{source}}/{{yyyymmdd}}/{{digest}}, or"
+            " the `.output` of an operator; a template renders a dict to text, so there write"
+            " {{ ti.xcom_pull('receive')['id'] }}"
+        )
+    return found
+
+
+def snapshot_of(snapshot: str | Mapping[str, Any]) -> tuple[str, int]:
+    """Dataset and version, from ``dataset@version`` or what `SnapshotTrainingOperator` returned.
+
+    Raises:
+        UsageError: neither.
+    """
+    from lazaretto.errors import UsageError
+
+    if isinstance(snapshot, str):
+        dataset, _, version = snapshot.rpartition("@")
+    else:
+        dataset, version = snapshot.get("dataset", ""), str(snapshot.get("version"))
+    if not dataset or not version.isdecimal():
+        raise UsageError(
+            f"not a snapshot: {str(snapshot)[:200]!r}; give dataset@version or the `.output` of the"
+            " SnapshotTrainingOperator"
+        )
+    return dataset, int(version)
+
+
+def load_policy(policy: str | Mapping[str, Any]) -> Policy:
+    """Reads a policy from its file, or takes it as a mapping.
+
+    Raises:
+        PolicyError: it is not valid.
+    """
+    from pydantic import ValidationError
+
+    from lazaretto.errors import PolicyError
+    from lazaretto.policy import Policy
+
+    if isinstance(policy, str):
+        return Policy.load(policy)
+    try:
+        return Policy.model_validate(policy)
+    except ValidationError as error:
+        raise PolicyError(f"the operator's policy is not valid: {error}") from error

@@ -1,0 +1,81 @@
+"""The ``lazaretto`` connection type: where catalog and store are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseHook
+
+if TYPE_CHECKING:
+    from lazaretto.workspace import Workspace
+
+DEFAULT_CONNECTION = "lazaretto_default"
+
+
+class LazarettoHook(BaseHook):
+    """Opens the workspace that a connection describes.
+
+    The connection's *extra* holds ``catalog_url`` (SQLAlchemy URL without a password), ``store``
+    and optionally ``namespace``; its *password*, which Airflow encrypts and masks, goes into the
+    catalog URL. With the default connection id, the environment and the ``[lazaretto]`` section
+    come first, so that no connection is needed at all (see `lazaretto.settings.resolve_settings`).
+
+    Args:
+        lazaretto_conn_id: the connection.
+    """
+
+    conn_name_attr = "lazaretto_conn_id"
+    default_conn_name = DEFAULT_CONNECTION
+    conn_type = "lazaretto"
+    hook_name = "Lazaretto"
+
+    def __init__(self, lazaretto_conn_id: str = DEFAULT_CONNECTION, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.lazaretto_conn_id = lazaretto_conn_id
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """Shows only the fields that mean something."""
+        return {
+            "hidden_fields": ["host", "port", "schema", "login"],
+            "relabeling": {"password": "Catalog password"},
+            "placeholders": {
+                "extra": '{"catalog_url": "postgresql+psycopg://lazaretto@db/lazaretto",'
+                ' "store": "s3://bucket/lazaretto"}'
+            },
+        }
+
+    def workspace(self) -> Workspace:
+        """Opens catalog and store.
+
+        Raises:
+            UsageError: the connection has neither a catalog nor a store in its extra.
+            SystemFaultError: the catalog cannot be reached.
+        """
+        from lazaretto.errors import UsageError
+        from lazaretto.settings import settings_of_connection
+        from lazaretto.workspace import open_workspace
+
+        if self.lazaretto_conn_id == DEFAULT_CONNECTION:
+            return open_workspace()
+        found = settings_of_connection(self.get_connection(self.lazaretto_conn_id))
+        if not {"catalog_url", "store"} <= set(found):
+            raise UsageError(
+                f"connection {self.lazaretto_conn_id!r} needs 'catalog_url' and 'store' as extra;"
+                ' for example {"catalog_url": "postgresql+psycopg://me@db/lz", "store": "s3://x"}'
+            )
+        return open_workspace(
+            catalog_url=found["catalog_url"],
+            store=found["store"],
+            namespace=found.get("namespace"),
+        )
+
+    def test_connection(self) -> tuple[bool, str]:
+        """What the button *Test* shows: whether the catalog answers."""
+        from lazaretto.errors import LazarettoError
+
+        try:
+            workspace = self.workspace()
+        except LazarettoError as error:
+            return False, str(error)
+        return True, f"catalog {workspace.catalog.display_url}, store {workspace.store.root}"

@@ -1,0 +1,71 @@
+"""QuarantineGateOperator: the verdict; what is suspect is held, and a held batch stops here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk.exceptions import DownstreamTasksSkipped
+
+from lazaretto.operators.base import LazarettoOperator, batch_id, load_policy
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from airflow.sdk import Context
+
+    from lazaretto.stages import Judgement
+    from lazaretto.workspace import Workspace
+
+
+class QuarantineGateOperator(LazarettoOperator):
+    """Judges a batch by its findings and scores; writes the quarantine before anything is admitted.
+
+    Returns (XCom) the judgement: ``batch``, ``verdict``, ``rows``, ``held``, ``cleared``, ``case``,
+    ``reasons``. When the whole batch is held, *every* task behind the gate is skipped, whatever its
+    trigger rule: an ``AirflowSkipException`` would let ``none_failed`` and ``all_done`` tasks run.
+    The gate takes no outlets, because a succeeded gate would announce them even for a held batch.
+
+    Args:
+        batch: id of a received batch, or the ``.output`` of the operator before. Templated.
+        policy: policy file, or the policy as a mapping. Templated.
+    """
+
+    template_fields: Sequence[str] = ("batch", "policy", *LazarettoOperator.template_fields)
+
+    def __init__(
+        self, *, batch: str | Mapping[str, Any], policy: str | Mapping[str, Any], **kwargs: Any
+    ) -> None:
+        if kwargs.get("outlets"):
+            raise ValueError(
+                "a quarantine gate takes no outlets: they would be announced even for a held batch;"
+                " put them on AdmitBatchOperator"
+            )
+        super().__init__(**kwargs)
+        self.batch = batch
+        self.policy = policy
+
+    def perform(self, workspace: Workspace, context: Context) -> Judgement:  # noqa: ARG002
+        """Calls `lazaretto.stages.gate`."""
+        from lazaretto.stages import gate
+
+        self.worked_on = batch_id(self.batch)
+        return gate(workspace, self.worked_on, load_policy(self.policy))
+
+    def execute(self, context: Context) -> Any:
+        """Judges, and skips everything behind the gate when the batch is held.
+
+        Raises:
+            DownstreamTasksSkipped: the batch is held.
+        """
+        from lazaretto.values import Verdict
+
+        judgement = super().execute(context)
+        if not Verdict(judgement["verdict"]).holds_batch:
+            return judgement
+        self.log.warning("%s is held: %s", judgement["batch"], judgement["verdict"])
+        # The exception takes the place of a return value, and tasks of other DAGs may ask for it.
+        context["ti"].xcom_push(key="return_value", value=judgement)
+        behind = context["task"].get_flat_relatives(upstream=False)
+        raise DownstreamTasksSkipped(
+            tasks=[task.task_id for task in behind if not task.is_teardown]
+        )

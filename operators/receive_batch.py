@@ -1,0 +1,99 @@
+"""ReceiveBatchOperator: a delivery becomes a batch, if its source, manifest and bytes are right."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lazaretto.operators.base import LazarettoOperator, load_policy
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from airflow.sdk import Context
+
+    from lazaretto.values import BatchRef
+    from lazaretto.workspace import Workspace
+
+
+class ReceiveBatchOperator(LazarettoOperator):
+    """Authenticates a delivery and copies it into the store.
+
+    Returns (XCom) a batch reference: ``id``, ``source``, ``uri``, ``digest``, ``rows``,
+    ``received_at``. An unknown source, a wrong signature, other bytes than the manifest's or a
+    replay fail the task for good; the refusal and its reason are in the ledger. A retry of the same
+    delivery gives the same batch.
+
+    Args:
+        uri: the delivery: local path or fsspec URI of a Parquet, Arrow, CSV or JSON Lines file.
+            Templated.
+        source: name of the registered source. Templated.
+        manifest: path or URI of the DSSE envelope, or the envelope itself; empty for none.
+            Templated.
+        policy: policy file, or the policy as a mapping; default: the defaults of a policy.
+            Templated.
+    """
+
+    template_fields: Sequence[str] = (
+        "uri",
+        "source",
+        "manifest",
+        "policy",
+        *LazarettoOperator.template_fields,
+    )
+
+    def __init__(
+        self,
+        *,
+        uri: str,
+        source: str,
+        manifest: str | None = None,
+        policy: str | Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.uri = uri
+        self.source = source
+        self.manifest = manifest
+        self.policy = policy
+
+    def perform(self, workspace: Workspace, context: Context) -> BatchRef:  # noqa: ARG002
+        """Calls `lazaretto.stages.receive`."""
+        from lazaretto.errors import DeliveryError
+        from lazaretto.stages import receive
+
+        before = _last_entry(workspace)
+        try:
+            batch = receive(
+                workspace,
+                self.uri,
+                self.source,
+                manifest=self.manifest or None,
+                policy=load_policy(self.policy) if self.policy else None,
+            )
+        except DeliveryError:
+            self.ledger_entries = _refusals(workspace, self.source, after=before)
+            raise
+        self.worked_on = batch.id
+        return batch
+
+
+def _last_entry(workspace: Workspace) -> int:
+    import sqlalchemy as sa
+
+    from lazaretto.quarantine.tables import ledger_head
+
+    with workspace.catalog.read() as connection:
+        return connection.scalar(sa.select(ledger_head.c.seq)) or 0
+
+
+def _refusals(workspace: Workspace, source: str, *, after: int) -> list[int]:
+    """Where the ledger says why this delivery was turned away; others may write meanwhile."""
+    from lazaretto import ledger
+    from lazaretto.events import DeliveryRefused
+
+    with workspace.catalog.read() as connection:
+        return [
+            entry.seq
+            for entry in ledger.entries(connection, after=after, kinds=[DeliveryRefused.kind])
+            if isinstance(entry.event, DeliveryRefused) and entry.event.source == source
+        ][:1]

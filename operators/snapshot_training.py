@@ -1,0 +1,43 @@
+"""SnapshotTrainingOperator: a version of the admitted dataset, frozen for one training."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lazaretto.operators.base import LazarettoOperator
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow.sdk import Context
+
+    from lazaretto.stages import Snapshot
+    from lazaretto.workspace import Workspace
+
+
+class SnapshotTrainingOperator(LazarettoOperator):
+    """Names one version of the admitted dataset, and records which batches it really contains.
+
+    Returns (XCom) the training view: ``dataset``, ``uri`` and ``version`` of the Delta table,
+    ``rows``, ``digest``, ``members``. The column ``sample_weight`` holds the reviewers' weights.
+    Read it with ``deltalake.DeltaTable(uri, version=version)``, polars, Spark or Ray.
+
+    Args:
+        dataset: name of the admitted dataset. Templated.
+        version: version to freeze; default: the newest. Templated.
+    """
+
+    template_fields: Sequence[str] = ("dataset", "version", *LazarettoOperator.template_fields)
+
+    def __init__(self, *, dataset: str, version: int | str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.dataset = dataset
+        self.version = version
+
+    def perform(self, workspace: Workspace, context: Context) -> Snapshot:  # noqa: ARG002
+        """Calls `lazaretto.stages.snapshot`."""
+        from lazaretto.stages import snapshot
+
+        return snapshot(
+            workspace, self.dataset, version=None if self.version is None else int(self.version)
+        )

@@ -1,0 +1,52 @@
+"""The trigger that waits, in Airflow's triggerer, until reviewers have decided on a case."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+
+class CaseDecidedTrigger(BaseTrigger):
+    """Fires when no record of a batch's case waits for a decision.
+
+    The catalog is asked in a thread, so that the triggerer's event loop serves its other triggers
+    meanwhile.
+
+    Args:
+        batch: id of the batch.
+        lazaretto_conn_id: connection that says where the catalog is.
+        poll_interval: seconds between two looks.
+    """
+
+    def __init__(self, batch: str, lazaretto_conn_id: str, poll_interval: float = 60.0) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.batch = batch
+        self.lazaretto_conn_id = lazaretto_conn_id
+        self.poll_interval = poll_interval
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Import path and arguments, from which a triggerer makes the trigger again."""
+        return (
+            "lazaretto.operators.triggers.CaseDecidedTrigger",
+            {
+                "batch": self.batch,
+                "lazaretto_conn_id": self.lazaretto_conn_id,
+                "poll_interval": self.poll_interval,
+            },
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Looks again and again; yields one event with the review's outcome."""
+        from lazaretto.operators.hook import LazarettoHook
+        from lazaretto.quarantine.outcome import review_outcome
+        from lazaretto.values import to_json
+
+        workspace = await asyncio.to_thread(LazarettoHook(self.lazaretto_conn_id).workspace)
+        while (outcome := await asyncio.to_thread(review_outcome, workspace, self.batch)) is None:
+            await asyncio.sleep(self.poll_interval)
+        yield TriggerEvent(to_json(outcome))  # type: ignore[no-untyped-call]

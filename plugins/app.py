@@ -1,0 +1,116 @@
+"""The review page: which batches are held, why, and the first of their records; read-only."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from fastapi import FastAPI, HTTPException, Query, Request
+from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from lazaretto.plugins import cases
+from lazaretto.plugins.security import may_read, signed_in
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lazaretto.workspace import Workspace
+
+_HERE = Path(__file__).parent
+_STATIC = {"review.css": "text/css", "lazaretto.svg": "image/svg+xml"}
+_PAGE_SIZE = 50
+_RECORDS_SHOWN = 20
+
+
+def create_app(open_workspace: Callable[[], Workspace] | None = None) -> FastAPI:
+    """Builds the application; Airflow mounts it under the plugin's prefix.
+
+    Every route is behind the application's own check that somebody is signed in, and has a check of
+    what they may do. There is no mounted sub-application, because those checks would not apply to
+    one.
+
+    Args:
+        open_workspace: opens catalog and store; default: the connection ``lazaretto_default``.
+    """
+    workspace = cache(open_workspace or _workspace_of_airflow)
+    render = _renderer()
+    app = FastAPI(
+        title="Lazaretto", docs_url=None, redoc_url=None, openapi_url=None, dependencies=[signed_in]
+    )
+
+    @app.get("/", dependencies=[may_read])
+    def all_cases(
+        request: Request,
+        state: Literal["open", "closed", "all"] = "open",
+        offset: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
+    ) -> HTMLResponse:
+        found = cases.list_cases(workspace(), state=state, limit=_PAGE_SIZE + 1, offset=offset)
+        return render(
+            request,
+            "cases.html",
+            cases=found[:_PAGE_SIZE],
+            more=len(found) > _PAGE_SIZE,
+            state=state,
+            states=("open", "closed", "all"),
+            offset=offset,
+            size=_PAGE_SIZE,
+        )
+
+    @app.get("/cases/{case}", dependencies=[may_read])
+    def one_case(request: Request, case: str) -> HTMLResponse:
+        found = cases.find_case(workspace(), case)
+        if found is None:
+            raise HTTPException(404, "no such case")
+        records = cases.first_held(workspace(), case, limit=_RECORDS_SHOWN)
+        return render(request, "case.html", case=found, records=records)
+
+    @app.get("/batches/{batch:path}", dependencies=[may_read], response_model=None)
+    def case_of_batch(request: Request, batch: str) -> HTMLResponse | RedirectResponse:
+        known, case = cases.case_of_batch(workspace(), batch)
+        if case is not None:
+            return RedirectResponse(f"{_root(request)}/cases/{case}", status_code=303)
+        return render(
+            request, "unheld.html", batch=batch, known=known, status=200 if known else 404
+        )
+
+    @app.get("/static/{name}", dependencies=[may_read])
+    def static(name: str) -> FileResponse:
+        if name not in _STATIC:
+            raise HTTPException(404, "no such file")
+        return FileResponse(_HERE / "static" / name, media_type=_STATIC[name])
+
+    return app
+
+
+def shorten(value: object, length: int) -> str:
+    """Text of at most so many characters; an ellipsis stands for what was cut off."""
+    text = "" if value is None else str(value)
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def _renderer() -> Callable[..., HTMLResponse]:
+    # Autoescape for every template, not by file name: record content is the attacker's.
+    environment = Environment(
+        loader=FileSystemLoader(_HERE / "templates"), autoescape=True, undefined=StrictUndefined
+    )
+    environment.filters["shorten"] = shorten
+
+    def render(
+        request: Request, template: str, *, status: int = 200, **values: Any
+    ) -> HTMLResponse:
+        text = environment.get_template(template).render(root=_root(request), **values)
+        return HTMLResponse(text, status_code=status)
+
+    return render
+
+
+def _root(request: Request) -> str:
+    return str(request.scope.get("root_path", "")).rstrip("/")
+
+
+def _workspace_of_airflow() -> Workspace:
+    from lazaretto.operators.hook import LazarettoHook
+
+    return LazarettoHook().workspace()

@@ -1,0 +1,179 @@
+"""What operators take: ids and upstream results, policies, snapshots, connections, templates."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lazaretto.errors import PolicyError, UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from airflow.sdk import BaseOperator
+
+pytestmark = pytest.mark.airflow
+BATCH = "vendor-a/20260102/0123456789abcdef"
+
+
+def operators() -> list[type[BaseOperator]]:
+    import lazaretto.operators as room
+
+    return [getattr(room, name) for name in room.__all__ if name.endswith("Operator")]
+
+
+def test_all_eleven_are_there() -> None:
+    assert len(operators()) == 11
+
+
+@pytest.mark.parametrize("cls", operators(), ids=lambda cls: cls.__name__)
+def test_each_is_templated_linked_and_reports_lineage(cls: type[BaseOperator]) -> None:
+    assert len(cls.template_fields) > 1
+    assert [link.name for link in cls.operator_extra_links] == ["Quarantine case"]
+    assert callable(cls.get_openlineage_facets_on_complete)
+    assert callable(cls.get_openlineage_facets_on_failure)
+    # One class per file, and the file is named after it.
+    words = "".join(word.capitalize() for word in cls.__module__.rsplit(".", 1)[1].split("_"))
+    assert cls.__name__ == f"{words}Operator"
+
+
+@pytest.mark.parametrize("given", [BATCH, {"id": BATCH}, {"batch": BATCH, "id": 3}])
+def test_a_batch_is_an_id_or_what_an_operator_returned(given: object) -> None:
+    from lazaretto.operators.base import batch_id
+
+    assert batch_id(given) == BATCH  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "given", ["", "vendor-a", str({"id": BATCH}), {}, {"batch": None}, {"id": 7}]
+)
+def test_anything_else_is_refused_with_a_way_out(given: object) -> None:
+    from lazaretto.operators.base import batch_id
+
+    with pytest.raises(UsageError, match=r"\.output"):
+        batch_id(given)  # type: ignore[arg-type]
+
+
+def test_snapshots_are_named_by_version_or_by_the_upstream_result() -> None:
+    from lazaretto.operators.base import snapshot_of
+
+    assert snapshot_of("reviews@12") == ("reviews", 12)
+    assert snapshot_of({"dataset": "reviews", "version": 0, "rows": 5}) == ("reviews", 0)
+    for wrong in ("reviews", "reviews@new", "@3", {"version": 1}, {"dataset": "reviews"}):
+        with pytest.raises(UsageError, match="not a snapshot"):
+            snapshot_of(wrong)  # type: ignore[arg-type]
+
+
+def test_a_policy_is_a_file_or_a_mapping(tmp_path: Path) -> None:
+    from lazaretto.operators.base import load_policy
+
+    content = {"version": 1, "dataset": "reviews", "columns": {"label": "stars"}}
+    file = tmp_path / "policy.yaml"
+    file.write_text(json.dumps(content))
+    assert load_policy(content) == load_policy(str(file))
+    with pytest.raises(PolicyError):
+        load_policy({**content, "colums": {}})
+
+
+def test_templates_are_rendered() -> None:
+    from lazaretto.operators import ReceiveBatchOperator
+
+    operator = ReceiveBatchOperator(
+        task_id="receive",
+        uri="s3://in/{{ ds }}.parquet",
+        source="{{ params.who }}",
+        manifest="{{ params.m or '' }}",
+    )
+    operator.render_template_fields({"ds": "2026-01-02", "params": {"who": "vendor-a", "m": None}})
+    assert (operator.uri, operator.source, operator.manifest) == (
+        "s3://in/2026-01-02.parquet",
+        "vendor-a",
+        "",
+    )
+
+
+def test_a_gate_takes_no_outlets() -> None:
+    from lazaretto.operators import QuarantineGateOperator, admitted
+
+    with pytest.raises(ValueError, match="AdmitBatchOperator"):
+        QuarantineGateOperator(
+            task_id="gate", batch=BATCH, policy="p.yaml", outlets=[admitted("reviews")]
+        )
+
+
+def test_only_the_admission_announces_the_asset() -> None:
+    from lazaretto.operators import AdmitBatchOperator, ScreenBatchOperator, admitted
+
+    assert AdmitBatchOperator(task_id="admit", batch=BATCH, dataset="reviews").outlets == [
+        admitted("reviews")
+    ]
+    assert ScreenBatchOperator(task_id="screen", batch=BATCH, policy="p.yaml").outlets == []
+
+
+def test_asset_uris_name_a_dataset_and_nothing_else() -> None:
+    from urllib.parse import urlsplit
+
+    from lazaretto.operators.assets import sanitize_uri
+
+    assert sanitize_uri(urlsplit("lazaretto://reviews/")).geturl() == "lazaretto://reviews"
+    for wrong in ("lazaretto:///reviews", "lazaretto://reviews/2", "lazaretto://reviews?v=2"):
+        with pytest.raises(ValueError, match="lazaretto://<dataset>"):
+            sanitize_uri(urlsplit(wrong))
+
+
+def test_the_link_leads_to_the_batch_in_airflows_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    from lazaretto.operators.links import review_url
+
+    assert review_url(BATCH) == f"/plugin/quarantine/lazaretto/batches/{BATCH}"
+    assert review_url("a b/20260102/x?y#z").endswith("/batches/a%20b/20260102/x%3Fy%23z")
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://example.org/airflow/")
+    assert review_url() == "/airflow/plugin/quarantine/lazaretto/"
+
+
+def test_a_connection_says_where_things_are_and_keeps_its_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow.sdk import Connection
+
+    from lazaretto.operators import LazarettoHook
+    from lazaretto.settings import settings_of_connection
+
+    extra = {"catalog_url": "postgresql+psycopg://lz@db/lz", "store": "s3://bucket", "unknown": "x"}
+    found = settings_of_connection(
+        Connection(
+            conn_id="c", conn_type="lazaretto", password="p@ss:word", extra=json.dumps(extra)
+        )
+    )
+    assert found == {
+        "catalog_url": "postgresql+psycopg://lz:p%40ss%3Aword@db/lz",
+        "store": "s3://bucket",
+    }
+
+    here = {"catalog_url": f"sqlite:///{tmp_path / 'c.db'}", "store": str(tmp_path / "store")}
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_ELSEWHERE", json.dumps({"conn_type": "lazaretto", "extra": here})
+    )
+    assert LazarettoHook("elsewhere").workspace().store.root == here["store"]
+    assert LazarettoHook("elsewhere").test_connection()[0]
+
+    monkeypatch.setenv("AIRFLOW_CONN_EMPTY", json.dumps({"conn_type": "lazaretto"}))
+    with pytest.raises(UsageError, match="catalog_url"):
+        LazarettoHook("empty").workspace()
+
+
+def test_an_unreachable_catalog_is_reported_without_its_password(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from lazaretto.operators import LazarettoHook
+
+    connection = {
+        "conn_type": "lazaretto",
+        "password": "hunter2",
+        "extra": {"catalog_url": "postgresql+psycopg://lz@127.0.0.1:1/lz", "store": "memory://lz"},
+    }
+    monkeypatch.setenv("AIRFLOW_CONN_DOWN", json.dumps(connection))
+    ok, message = LazarettoHook("down").test_connection()
+    assert not ok
+    assert "hunter2" not in message

@@ -1,0 +1,97 @@
+"""DAG files are parsed every few seconds, plugins load in every process: imports stay light."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+HEAVY = [
+    "torch",
+    "sklearn",
+    "faiss",
+    "polars",
+    "pandera",
+    "pyarrow",
+    "deltalake",
+    "numpy",
+    "pandas",
+    "alembic",
+    "openlineage",
+    "great_expectations",
+    "fastapi",
+    "airflow.api_fastapi",
+    "airflow.providers.openlineage",
+]
+PROGRAM = """
+import json, sys
+import airflow.sdk
+from airflow.sdk import BaseOperator, BaseHook, BaseOperatorLink, BaseSensorOperator, Asset, conf
+from airflow.sdk.exceptions import AirflowFailException
+import airflow.sdk.plugins_manager
+before = set(sys.modules)
+import {module}
+print(json.dumps(sorted(set(sys.modules) - before)))
+print(json.dumps("operators" in sys.modules or "plugins" in sys.modules))
+"""
+
+
+def imported_by(module: str) -> tuple[list[str], bool]:
+    """Modules that an import adds to those of the SDK; whether a room came by its bare name."""
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM.format(module=module)],
+        check=True, capture_output=True, text=True, cwd=ROOT,
+    )  # fmt: skip
+    added, bare = done.stdout.splitlines()[-2:]
+    return json.loads(added), json.loads(bare)
+
+
+@pytest.mark.airflow
+@pytest.mark.parametrize("module", ["lazaretto.operators", "lazaretto.plugins.lazaretto_plugin"])
+def test_only_the_sdk_and_the_standard_library(module: str) -> None:
+    added, bare = imported_by(module)
+    assert not bare, "a room was imported twice: once as lazaretto.X, once as X"
+    heavy = [name for name in added if name in HEAVY]
+    assert heavy == []
+    foreign = (
+        {name.partition(".")[0] for name in added} - set(sys.stdlib_module_names) - {"lazaretto"}
+    )
+    assert foreign <= {"airflow"}, "more than the SDK and the standard library"
+    inner = [
+        name for name in added if name.startswith("airflow.") and not name.startswith("airflow.sdk")
+    ]
+    assert inner == []
+
+
+@pytest.mark.airflow
+@pytest.mark.parametrize("dag", sorted((ROOT / "dags").glob("*.py")), ids=lambda path: path.stem)
+def test_parsing_a_dag_file_loads_nothing_that_an_empty_dag_does_not(dag: Path) -> None:
+    empty = """
+from airflow.sdk import DAG, Asset, BaseOperator, Param, task
+with DAG("x", schedule=[Asset(name="a", uri="lazaretto://a")], params={"p": Param(1)}):
+    BaseOperator(task_id="t")
+    @task
+    def t2(): ...
+    t2()
+"""
+    loaded = []
+    for program in (empty, f"import runpy; runpy.run_path({str(dag)!r})"):
+        show = f"import sys; print([name for name in {HEAVY} if name in sys.modules])"
+        done = subprocess.run(
+            [sys.executable, "-c", f"{program}\n{show}"],
+            check=True, capture_output=True, text=True, cwd=ROOT,
+        )  # fmt: skip
+        loaded.append(done.stdout.splitlines()[-1])
+    assert loaded[1] == loaded[0]
+
+
+def test_this_process_has_no_second_copy_of_a_room() -> None:
+    import lazaretto.operators
+
+    assert lazaretto.operators.__file__
+    assert "operators" not in sys.modules
+    assert "plugins" not in sys.modules

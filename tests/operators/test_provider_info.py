@@ -1,0 +1,71 @@
+"""What the provider tells Airflow is valid, complete and importable."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from importlib.metadata import entry_points
+from importlib.resources import files
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from lazaretto.get_provider_info import get_provider_info
+
+OPERATORS = Path(__file__).parents[2] / "operators"
+INFO = get_provider_info()
+
+
+def test_metadata_fits_airflows_own_schema() -> None:
+    schema = json.loads((files("airflow") / "provider_info.schema.json").read_text())
+    jsonschema.validate(INFO, schema)
+
+
+def test_both_entry_points_lead_here() -> None:
+    providers = {point.value for point in entry_points(group="apache_airflow_provider")}
+    assert "lazaretto.get_provider_info:get_provider_info" in providers
+    plugins = {point.name: point.value for point in entry_points(group="airflow.plugins")}
+    assert plugins["lazaretto"] == "lazaretto.plugins.lazaretto_plugin:LazarettoPlugin"
+
+
+@pytest.mark.airflow
+def test_every_named_thing_can_be_imported() -> None:
+    modules = [
+        module
+        for kind in ("operators", "sensors", "hooks", "triggers")
+        for group in INFO[kind]
+        for module in group["python-modules"]
+    ]
+    paths = [*INFO["extra-links"], INFO["connection-types"][0]["hook-class-name"]]
+    paths += [
+        INFO["asset-uris"][0][key] for key in ("handler", "factory", "to_openlineage_converter")
+    ]
+    for module in modules:
+        importlib.import_module(module)
+    for path in paths:
+        module, _, name = path.rpartition(".")
+        assert callable(getattr(importlib.import_module(module), name))
+
+
+@pytest.mark.airflow
+def test_every_operator_file_is_listed() -> None:
+    listed = {
+        module.rsplit(".", 1)[1]
+        for kind in ("operators", "sensors")
+        for group in INFO[kind]
+        for module in group["python-modules"]
+    }
+    there = {path.stem for path in OPERATORS.glob("*.py") if "Operator(" in path.read_text()}
+    assert listed == there - {"base"}
+
+
+@pytest.mark.airflow
+def test_airflow_finds_configuration_and_connection_type() -> None:
+    from airflow.sdk import conf
+    from airflow.sdk.providers_manager_runtime import ProvidersManagerTaskRuntime
+
+    assert conf.get("lazaretto", "namespace", fallback="missing") == ""
+    manager = ProvidersManagerTaskRuntime()
+    assert manager.hooks["lazaretto"] is not None
+    assert "lazaretto" in manager.asset_uri_handlers

@@ -1,0 +1,102 @@
+"""Nobody sees the review page unasked, and nothing that a vendor wrote runs in it."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from starlette.testclient import TestClient
+
+    from lazaretto.workspace import Workspace
+
+    Token = Callable[[str], dict[str, str]]
+
+pytestmark = pytest.mark.airflow
+
+
+@pytest.fixture
+def client(workspace: Workspace) -> TestClient:
+    from starlette.testclient import TestClient
+
+    from lazaretto.plugins.app import create_app
+    from lazaretto.plugins.security import SecureHeaders
+
+    return TestClient(SecureHeaders(create_app(lambda: workspace)), follow_redirects=False)
+
+
+def paths() -> list[str]:
+    """Every route of the application, with something in place of each parameter."""
+    from lazaretto.plugins.app import create_app
+
+    return [re.sub(r"{[^}]*}", "x", route.path) for route in create_app().routes]
+
+
+def test_the_walk_over_the_routes_sees_them_all() -> None:
+    from fastapi.routing import APIRoute
+
+    from lazaretto.plugins.app import create_app
+
+    routes = create_app().routes
+    assert {"/", "/cases/{case}", "/batches/{batch:path}", "/static/{name}"} <= {
+        r.path for r in routes
+    }
+    # A mounted application or a bare route would not be behind the application's dependencies.
+    assert all(type(route) is APIRoute for route in routes)
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"])
+def test_anonymous_gets_nothing_from_any_route(
+    client: TestClient, token: Token, method: str
+) -> None:
+    for path in [*paths(), "/no/such/page", "/static/../app.py"]:
+        for headers in ({}, {"Authorization": "Basic YTpi"}, {"Cookie": "_token=forged"}):
+            response = client.request(method, path, headers=headers)
+            wrong = {200, 303, 307} if path in paths() else {200}
+            assert response.status_code not in wrong, (method, path)
+            if method == "GET" and path in paths():
+                assert response.status_code in ({401} if "Cookie" not in headers else {401, 403})
+
+
+def test_a_forged_token_is_refused(client: TestClient, token: Token) -> None:
+    for path in paths():
+        response = client.get(path, headers={"Authorization": "Bearer e30.e30.e30"})
+        assert response.status_code in (401, 403)
+
+
+def test_every_route_asks_for_a_permission_not_just_for_a_name() -> None:
+    from lazaretto.plugins.app import create_app
+    from lazaretto.plugins.security import may_read
+
+    for route in create_app().routes:
+        assert may_read in route.dependencies, route.path  # type: ignore[attr-defined]
+        assert (
+            "asset_id" not in route.path
+        )  # Airflow's check would take it for the asset in question
+
+
+@pytest.mark.parametrize("role", ["VIEWER", "USER", "OP", "ADMIN"])
+def test_who_may_see_assets_may_read(client: TestClient, token: Token, role: str) -> None:
+    assert client.get("/", headers=token(role)).status_code == 200
+    assert client.get("/static/review.css", headers=token(role)).status_code == 200
+
+
+def test_nothing_can_be_changed_yet() -> None:
+    from lazaretto.plugins.app import create_app
+
+    assert {m for route in create_app().routes for m in route.methods} == {"GET"}  # type: ignore[attr-defined]
+
+
+def test_headers_forbid_foreign_code_and_foreign_frames(client: TestClient, token: Token) -> None:
+    for path, headers in [("/", token("VIEWER")), ("/", {}), ("/no/such/page", token("VIEWER"))]:
+        response = client.get(path, headers=headers)
+        policy = response.headers["content-security-policy"]
+        assert "default-src 'self'" in policy
+        assert "frame-ancestors 'self'" in policy
+        assert "unsafe" not in policy
+        assert response.headers["x-content-type-options"] == "nosniff"
+        assert response.headers["cache-control"] == "no-store"

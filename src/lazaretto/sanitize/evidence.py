@@ -1,0 +1,104 @@
+"""Statistics of the decision: the class test against its null, and conformal p-values of rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def dispersion(
+    scores: NDArray[np.floating], label: NDArray[np.int64], n_classes: int
+) -> NDArray[np.float64]:
+    """Squared coefficient of variation of the trusted scores of each class, float64 (classes,).
+
+    A class's own estimate is trusted only where it exceeds the pooled one: few rows see too little
+    of their own tail.
+    """
+    own = np.full(n_classes, np.nan)
+    for c in range(n_classes):
+        s = scores[label == c]
+        s = s[np.isfinite(s)].astype(np.float64)
+        if len(s) > 1 and s.mean() > 0:
+            own[c] = s.var(ddof=1) / s.mean() ** 2
+    known = own[np.isfinite(own)]
+    pooled = float(known.mean()) if len(known) else 2.0
+    floored: NDArray[np.float64] = np.fmax(own, max(pooled, 1e-6))
+    return floored
+
+
+def class_test(
+    train: NDArray[np.floating], trusted: NDArray[np.floating], dispersion: float, alpha: float
+) -> tuple[float, float, float]:
+    """Tests whether a class's mean score exceeds that of its trusted rows.
+
+    For the whitened spectral score this asks whether the class's whitened spectrum is outside its
+    null, in directions that were chosen on other rows. Both means are taken as Gamma variables
+    with the given dispersion (Satterthwaite 1946; for Gaussian projections, dispersion 2, this is
+    the F test of two variances), so the p-value resolves far below one over the number of trusted
+    rows.
+
+    Args:
+        train: (n,) scores of the class.
+        trusted: (m,) scores of its trusted rows.
+        dispersion: squared coefficient of variation of a single score.
+        alpha: level at which the critical ratio is stated.
+
+    Returns:
+        ratio of the means, p-value, and the ratio at which the p-value is `alpha`.
+    """
+    from scipy.stats import f
+
+    n, m = len(train), len(trusted)
+    reference = float(np.mean(trusted, dtype=np.float64))
+    ratio = float(np.mean(train, dtype=np.float64)) / reference if reference > 0 else 1.0
+    degrees = 2 * n / dispersion, 2 * m / dispersion
+    return ratio, float(f.sf(ratio, *degrees)), float(f.isf(alpha, *degrees))
+
+
+def surprise(
+    scores: NDArray[np.floating], trusted: NDArray[np.floating], dispersion: float
+) -> NDArray[np.float64]:
+    """How surprising rows are among trusted rows: ``-log p``, comparable between methods.
+
+    p is the rank among trusted rows; beyond all of them it goes on along the Gamma tail of
+    `class_test` for a single row, so that far rows stay in order. For a trusted row, its rank
+    includes itself.
+
+    Returns:
+        float64 (n,), non-negative and non-decreasing in the score.
+    """
+    from scipy.stats import f
+
+    m = len(trusted)
+    above = m - np.searchsorted(np.sort(trusted), scores, side="left")
+    floor = 1.0 / (m + 1)
+    p = np.maximum(above, 1) / (m + 1)
+    reference = max(float(np.mean(trusted, dtype=np.float64)), 1e-300)
+    ratio = np.asarray(scores, np.float64) / reference
+    tail = f.logsf(ratio, 2 / dispersion, 2 * m / dispersion)
+    # Beyond the smallest double only the order is kept.
+    tail = np.where(np.isneginf(tail), -745 - np.log(np.maximum(ratio, 1)), tail)
+    return np.where(p <= floor, np.maximum(-np.log(floor), -tail), -np.log(p))
+
+
+def conformal(scores: NDArray[np.floating], trusted: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Conformal p-values ``(1 + #{trusted >= score}) / (m + 1)``, float64 (n,)."""
+    m = len(trusted)
+    above = m - np.searchsorted(np.sort(trusted), scores, side="left")
+    return (1.0 + above) / (m + 1)
+
+
+def holm(p_values: NDArray[np.float64], alpha: float) -> NDArray[np.bool_]:
+    """Which hypotheses Holm (1979) rejects at family-wise level `alpha`; NaN never."""
+    p = np.where(np.isnan(p_values), np.inf, p_values)
+    order = np.argsort(p, kind="stable")
+    count = int(np.isfinite(p).sum())
+    limits = alpha / np.maximum(count - np.arange(len(p)), 1)
+    passed = np.logical_and.accumulate(p[order] <= limits)
+    fired = np.zeros(len(p), bool)
+    fired[order] = passed
+    return fired

@@ -1,0 +1,179 @@
+"""One layer's rows as methods see them: grouped by class and fold, streamed in chunks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from lazaretto.sanitize.inputs import Inputs
+
+_CHUNK_BYTES = 128 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """Rows of one side (training or trusted).
+
+    Attributes:
+        rows: (n, d) floats, or a memory map of them; read chunk by chunk, never changed.
+        label: int64 (n,), index of each row's class.
+        fold: int64 (n,), cross-fitting fold of each row.
+        order: int64 (n,), row positions sorted by class, then fold.
+        starts: int64 (classes * folds + 1,), where each (class, fold) group starts in ``order``.
+    """
+
+    rows: NDArray[np.floating]
+    label: NDArray[np.int64]
+    fold: NDArray[np.int64]
+    order: NDArray[np.int64]
+    starts: NDArray[np.int64]
+
+    def counts(self, folds: int) -> NDArray[np.int64]:
+        """Rows per class and fold, (classes, folds)."""
+        return np.diff(self.starts).reshape(-1, folds)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One layer of a training set, with the trusted rows of the same layer where there are any.
+
+    Attributes:
+        train: rows of the training set.
+        trusted: rows known to be clean, or None.
+        n_classes: number of classes, over both sides.
+        folds: number of cross-fitting folds.
+        device: where the products run.
+        dtype: of the products; float64 is the path to check against.
+    """
+
+    train: Side
+    trusted: Side | None
+    n_classes: int
+    folds: int
+    device: torch.device
+    dtype: torch.dtype
+
+    @property
+    def width(self) -> int:
+        """Number of features d."""
+        return int(self.train.rows.shape[1])
+
+    def class_blocks(self, budget: int = 2**30) -> Iterator[range]:
+        """Ranges of classes whose (folds, d, d) float64 moments stay within `budget` bytes."""
+        step = max(1, budget // (8 * self.folds * self.width**2))
+        for first in range(0, self.n_classes, step):
+            yield range(first, min(first + step, self.n_classes))
+
+
+class Chunk(NamedTuple):
+    """Rows of consecutive groups on the device.
+
+    Attributes:
+        x: (rows, d) tensor.
+        positions: int64 (rows,), where the rows stand on their side.
+        segments: ``(group, first, last)`` with ``group = class * folds + fold`` and slices into
+            ``x``.
+    """
+
+    x: torch.Tensor
+    positions: NDArray[np.int64]
+    segments: list[tuple[int, int, int]]
+
+
+def make_side(
+    rows: NDArray[np.floating],
+    label: NDArray[np.int64],
+    *,
+    n_classes: int,
+    folds: int,
+    seed: int,
+    key: NDArray[np.int64] | None = None,
+) -> Side:
+    """Deals each class's rows over the folds, evenly and at random, and indexes the groups.
+
+    Args:
+        rows: (n, d).
+        label: (n,) class indices.
+        n_classes: number of classes.
+        folds: number of folds.
+        seed: of the deal.
+        key: (n,) a canonical rank of each row (say, of its record id), so that the deal does not
+            depend on the order in which rows arrive; default: the order given.
+    """
+    n = len(label)
+    shuffled = np.random.default_rng(seed).permutation(n)
+    tiebreak = shuffled if key is None else shuffled[key]
+    by_class = np.lexsort((tiebreak, label))
+    sizes = np.bincount(label, minlength=n_classes)
+    firsts = np.repeat(np.cumsum(sizes) - sizes, sizes)
+    fold = np.empty(n, np.int64)
+    # Classes start at different folds, so that one-row classes do not all land in fold 0.
+    fold[by_class] = (np.arange(n) - firsts + label[by_class]) % folds
+    group = label * folds + fold
+    order = np.argsort(group, kind="stable")
+    starts = np.concatenate([[0], np.cumsum(np.bincount(group, minlength=n_classes * folds))])
+    return Side(rows, label, fold, order, starts.astype(np.int64))
+
+
+def stream(problem: Problem, side: Side, classes: range) -> Iterator[Chunk]:
+    """Yields the rows of `classes` in group order, in bounded chunks on the problem's device."""
+    groups = range(classes.start * problem.folds, classes.stop * problem.folds)
+    first, last = int(side.starts[groups.start]), int(side.starts[groups.stop])
+    step = max(1, _CHUNK_BYTES // (problem.dtype.itemsize * problem.width))
+    pin = problem.device.type == "cuda"
+    for begin in range(first, last, step):
+        end = min(begin + step, last)
+        positions = side.order[begin:end]
+        host = torch.from_numpy(np.ascontiguousarray(side.rows[positions]))
+        x = (host.pin_memory() if pin else host).to(problem.device, non_blocking=pin)
+        g0 = int(np.searchsorted(side.starts, begin, side="right")) - 1
+        g1 = int(np.searchsorted(side.starts, end, side="left"))
+        segments = [
+            (g, max(int(side.starts[g]), begin) - begin, min(int(side.starts[g + 1]), end) - begin)
+            for g in range(g0, g1)
+            if side.starts[g + 1] > side.starts[g]
+        ]
+        yield Chunk(x.to(problem.dtype), positions, segments)
+
+
+def make_problem(
+    inputs: Inputs, layer: str, *, device: torch.device, dtype: torch.dtype, seed: int
+) -> Problem:
+    """The scorable rows of one layer, dealt over folds.
+
+    Two folds where every class has at least 20 rows per feature on both sides (half of that is
+    plenty to fit on), else five.
+    """
+    n_classes, good = len(inputs.classes), inputs.scorable
+    rows, codes = inputs.layers[layer], inputs.codes[good]
+    sizes = np.bincount(codes)
+    clean = None if inputs.trusted is None else inputs.trusted[layer]
+    if inputs.trusted_codes is not None:
+        sizes = np.concatenate([sizes, np.bincount(inputs.trusted_codes)])
+    plenty = bool(sizes[sizes > 0].min(initial=0) >= 20 * rows.shape[1])
+    folds = 2 if plenty else 5
+    key = np.argsort(pc.sort_indices(inputs.record_ids.filter(pa.array(good))).to_numpy())
+    train = make_side(
+        rows if good.all() else rows[good],
+        codes,
+        n_classes=n_classes,
+        folds=folds,
+        seed=seed,
+        key=key,
+    )
+    trusted = None
+    if clean is not None and inputs.trusted_codes is not None:
+        trusted = make_side(
+            clean, inputs.trusted_codes, n_classes=n_classes, folds=folds, seed=seed + 1
+        )
+    return Problem(train, trusted, n_classes, folds, device, dtype)

@@ -1,0 +1,74 @@
+"""Provenance: ledger entries as OpenLineage events and as an index, traces, reports, validity.
+
+`flush` sends what happened to any OpenLineage backend; `catch_up` brings the index in the catalog
+up to date; `trace_source`, `trace_batch`, `trace_record` and `trace_model` answer incidents from
+it; `ingest` adds what others did; `check` holds events against the official schemas.
+"""
+
+from __future__ import annotations
+
+from lazaretto.lineage.answer import (
+    Completeness,
+    Question,
+    RecordState,
+    RetrainStep,
+    Trace,
+    TracedBatch,
+    TracedDecision,
+    TracedModel,
+    TracedRecall,
+    TracedSnapshot,
+    TracedSource,
+)
+from lazaretto.lineage.check import Problem, check, check_event
+from lazaretto.lineage.emit import Drained, drain, flush
+from lazaretto.lineage.for_airflow import operator_lineage
+from lazaretto.lineage.index import catch_up
+from lazaretto.lineage.ingest import Ingested, ingest
+from lazaretto.lineage.parent import Parent, parent_from_environment
+from lazaretto.lineage.project import Projection, project, run_events
+from lazaretto.lineage.report import KeptReport, keep_report, to_html
+from lazaretto.lineage.trace import (
+    record_incident,
+    trace_batch,
+    trace_model,
+    trace_record,
+    trace_source,
+)
+
+__all__ = [
+    "Completeness",
+    "Drained",
+    "Ingested",
+    "KeptReport",
+    "Parent",
+    "Problem",
+    "Projection",
+    "Question",
+    "RecordState",
+    "RetrainStep",
+    "Trace",
+    "TracedBatch",
+    "TracedDecision",
+    "TracedModel",
+    "TracedRecall",
+    "TracedSnapshot",
+    "TracedSource",
+    "catch_up",
+    "check",
+    "check_event",
+    "drain",
+    "flush",
+    "ingest",
+    "keep_report",
+    "operator_lineage",
+    "parent_from_environment",
+    "project",
+    "record_incident",
+    "run_events",
+    "to_html",
+    "trace_batch",
+    "trace_model",
+    "trace_record",
+    "trace_source",
+]

@@ -1,0 +1,344 @@
+"""What a trace answers: plain values that serialise to JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from lazaretto import values
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What was asked.
+
+    Attributes:
+        kind: source, batch, record or model.
+        subject: source name, batch id, ``batch#record`` or ``model@version``.
+        since: start (included) of the window of a source; None: from the beginning.
+        until: its end (excluded); None: until now.
+    """
+
+    kind: str
+    subject: str
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TracedBatch:
+    """A batch in question.
+
+    Attributes:
+        id: batch id.
+        source: who delivered it.
+        received_at: when it arrived; None: the ledger never received it.
+        collected_from: start of the interval in which it was collected, as its source says.
+        collected_to: its end (excluded).
+        matched: why it is here: ``collected`` or ``received`` (in the window), ``undated``,
+            ``named`` (asked for), ``member`` (of what the model learned from).
+        signature: `lazaretto.values.SignatureStatus` of its manifest.
+        digest: sha256 (hex) of its content.
+        rows: records in it.
+        used_rows: the most of its records that one snapshot holds; None: none holds any.
+        recalled_rows: records that were taken back from admitted data.
+    """
+
+    id: str
+    source: str
+    received_at: datetime | None
+    collected_from: datetime | None
+    collected_to: datetime | None
+    matched: str
+    signature: str | None
+    digest: str | None
+    rows: int | None
+    used_rows: int | None
+    recalled_rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class TracedSnapshot:
+    """A version of a dataset on the way from batches to models.
+
+    Attributes:
+        id: ``dataset@version``.
+        namespace: OpenLineage namespace of the dataset.
+        name: its OpenLineage name.
+        version: its version.
+        rows: records in it; None: not known.
+        tainted_rows: records of the batches in question in it; None: not known.
+        members_known: whether the ledger tells all batches that it holds.
+    """
+
+    id: str
+    namespace: str
+    name: str
+    version: str
+    rows: int | None
+    tainted_rows: int | None
+    members_known: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TracedModel:
+    """A model version that learned from what is in question.
+
+    Attributes:
+        id: ``model@version``.
+        registry: namespace of the registry.
+        name: name of the model.
+        version: its version.
+        registered_at: when it was registered.
+        roles: how it used the data: TRAIN, FINETUNE, …; EVAL alone falsifies what was measured
+            and leaves the weights alone.
+        inherited: whether it only learned by way of another model.
+        rows: records that it learned from.
+        tainted_rows: how many of them are in question; None: not known.
+        paths: ways from a batch to it, as ids, the shortest among them; not all.
+    """
+
+    id: str
+    registry: str
+    name: str
+    version: str
+    registered_at: datetime | None
+    roles: list[str]
+    inherited: bool
+    rows: int | None
+    tainted_rows: int | None
+    paths: list[list[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class TracedSource:
+    """How much of the answer is one source's: batches, and the records of them that were used."""
+
+    source: str
+    batches: int
+    used_rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class TracedDecision:
+    """Who decided what about a batch, under which policy.
+
+    Attributes:
+        seq: ledger entry.
+        at: when.
+        batch: about which batch.
+        what: a verdict (PASS, …), an action (RELEASE, …), ``UNDO`` of one, or ADMIT.
+        records: how many records it was about.
+        actor: who.
+        policy: dataset of the policy in force; None: a person's decision.
+        policy_sha256: sha256 (hex) of its file.
+        reason: why.
+        case: case of the review.
+    """
+
+    seq: int
+    at: datetime
+    batch: str
+    what: str
+    records: int
+    actor: str
+    policy: str | None
+    policy_sha256: str | None
+    reason: str
+    case: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class TracedRecall:
+    """Records of the batches in question that were taken back from a dataset.
+
+    Attributes:
+        id: of the recall.
+        seq: ledger entry.
+        at: when.
+        dataset: from which dataset.
+        version: first version of the dataset without them.
+        batches: batches in question that lost records, with how many.
+        models: model versions that had seen recalled records.
+        actor: who.
+        reason: why.
+    """
+
+    id: str
+    seq: int
+    at: datetime
+    dataset: str
+    version: int
+    batches: dict[str, int]
+    models: list[str]
+    actor: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RetrainStep:
+    """What to do about one model.
+
+    Attributes:
+        order: position in the plan, from 1; models that others learned from come first.
+        model: name of the model.
+        registry: its registry.
+        affected: affected versions, oldest first.
+        newest: newest version of the model.
+        retrain: whether the newest version is affected, so that a new one must be trained.
+        exclude: batches to leave out.
+        last_clean: newest version that is not affected, to roll back to; None: there is none.
+    """
+
+    order: int
+    model: str
+    registry: str
+    affected: list[str]
+    newest: str
+    retrain: bool
+    exclude: list[str]
+    last_clean: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordState:
+    """What became of one record.
+
+    Attributes:
+        record: record id within the batch.
+        held: whether quarantine held it.
+        case: case of the review.
+        action: decision in force on it.
+        present_in: snapshots (``dataset@version``) in which it was found.
+        unchecked: snapshots that could not be read; they count as if it was in them.
+    """
+
+    record: str
+    held: bool
+    case: str | None
+    action: str | None
+    present_in: list[str]
+    unchecked: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Completeness:
+    """What the answer rests on, and what it could not see.
+
+    Attributes:
+        complete: every version that the question asks for is in the answer, as far as the records
+            say. `unsigned` and `received_inside` are not counted: they ask whether the records are
+            to be believed.
+        lag: ledger entries that the index has not seen.
+        unsigned: batches of the answer whose signature was not verified: that they are the
+            source's is only claimed.
+        without_interval: batches of the answer that do not say when they were collected; the time
+            of receipt decided.
+        unplaced: batches outside the answer that do not say when they were collected and arrived
+            after the window: they may hold data from within.
+        received_inside: batches outside the answer that arrived within the window, but claim to be
+            collected outside. Whoever holds the source's key can claim that.
+        unknown_models: model versions outside the answer, registered on data whose batches the
+            ledger does not tell.
+        inferred_edges: steps of the answer that events did not name by version.
+        external_nodes: versions in the answer known only from ingested events.
+        unchecked_snapshots: snapshots that could not be read for the record in question.
+    """
+
+    complete: bool
+    lag: int
+    unsigned: list[str]
+    without_interval: list[str]
+    unplaced: list[str]
+    received_inside: list[str]
+    unknown_models: list[str]
+    inferred_edges: int
+    external_nodes: int
+    unchecked_snapshots: list[str]
+
+    def caveats(self) -> list[str]:
+        """What a reader must know, in sentences; empty when there is nothing."""
+        told = (
+            (self.lag, "{} ledger entries are not in the index yet"),
+            (self.unsigned, "{} batches carry no verified signature: their source is only claimed"),
+            (
+                self.without_interval,
+                "{} batches do not say when they were collected: the time of receipt decided",
+            ),
+            (
+                self.unplaced,
+                "{} later batches do not say when they were collected and may hold data from the "
+                "window",
+            ),
+            (
+                self.received_inside,
+                "{} batches arrived within the window but claim to be collected outside it: look "
+                "at them by hand",
+            ),
+            (
+                self.unknown_models,
+                "{} model versions were registered on data whose batches are not known",
+            ),
+            (self.inferred_edges, "{} steps are inferred: the events named no versions"),
+            (self.external_nodes, "{} versions are known only from ingested events"),
+            (
+                self.unchecked_snapshots,
+                "{} snapshots could not be read; they count as holding the record",
+            ),
+        )
+        counted = [
+            (value if isinstance(value, int) else len(value), text) for value, text in told if value
+        ]
+        return [text.format(count) for count, text in counted]
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """The answer to one question.
+
+    Attributes:
+        question: what was asked.
+        at: when.
+        seq: ledger entry up to which the answer looks.
+        batches: batches in question, oldest first.
+        snapshots: dataset versions on the way.
+        models: model versions, in order of registration.
+        sources: shares of the sources, the largest first.
+        decisions: who let what through, in order.
+        recalls: what was taken back since.
+        retrain: what to do, in order; empty when the question is about a model.
+        record: what became of the record, when the question is about one.
+        completeness: what the answer could not see.
+    """
+
+    question: Question
+    at: datetime
+    seq: int
+    batches: list[TracedBatch]
+    snapshots: list[TracedSnapshot]
+    models: list[TracedModel]
+    sources: list[TracedSource]
+    decisions: list[TracedDecision]
+    recalls: list[TracedRecall]
+    retrain: list[RetrainStep]
+    record: RecordState | None
+    completeness: Completeness
+
+    @property
+    def batch_ids(self) -> list[str]:
+        """Ids of the batches."""
+        return [batch.id for batch in self.batches]
+
+    @property
+    def model_ids(self) -> list[str]:
+        """``model@version`` of the models."""
+        return [model.id for model in self.models]
+
+    def to_json(self) -> dict[str, Any]:
+        """The answer in JSON values; moments as ISO 8601 in UTC, caveats as sentences."""
+        value: dict[str, Any] = values.to_json(self)
+        value["completeness"]["caveats"] = self.completeness.caveats()
+        return value

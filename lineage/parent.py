@@ -1,0 +1,96 @@
+"""The run that a stage is part of, such as an Airflow task's, as OpenLineage identifies it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from openlineage.client.uuid import generate_static_uuid
+
+from lazaretto.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PARENT_VARIABLE = "OPENLINEAGE_PARENT_ID"
+
+
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """A run of another job.
+
+    Attributes:
+        namespace: namespace of its job.
+        job: name of its job.
+        run: its run id, a UUID.
+    """
+
+    namespace: str
+    job: str
+    run: str
+
+    @classmethod
+    def parse(cls, text: str) -> Parent:
+        """Reads ``{namespace}/{job}/{run id}``, as Airflow's ``lineage_parent_id`` macro writes it.
+
+        Raises:
+            UsageError: it is not of that form.
+        """
+        head, _, run = text.rpartition("/")
+        namespace, _, job = head.rpartition("/")
+        try:
+            UUID(run)
+        except ValueError:
+            namespace = ""
+        if not namespace or not job:
+            raise UsageError(
+                f"not an OpenLineage parent: {text!r}; it looks like namespace/job/run-uuid"
+            )
+        return cls(namespace=namespace, job=job, run=run)
+
+
+def parent_from_environment(environment: Mapping[str, str] | None = None) -> Parent | None:
+    """The run that this process is part of; None when it is part of none.
+
+    ``OPENLINEAGE_PARENT_ID`` where it is set; else, inside an Airflow task, the run that Airflow's
+    OpenLineage provider reports for it, from the ``AIRFLOW_CTX_*`` variables. These do not name the
+    index of a mapped task: there, pass ``Parent.parse(lineage_parent_id(ti))``.
+
+    Args:
+        environment: instead of the process's.
+
+    Raises:
+        UsageError: ``OPENLINEAGE_PARENT_ID`` is malformed.
+    """
+    variables = os.environ if environment is None else environment
+    if text := variables.get(PARENT_VARIABLE):
+        return Parent.parse(text)
+    try:
+        dag, task = variables["AIRFLOW_CTX_DAG_ID"], variables["AIRFLOW_CTX_TASK_ID"]
+        attempt = int(variables.get("AIRFLOW_CTX_TRY_NUMBER", "1"))
+        moment = datetime.fromisoformat(variables["AIRFLOW_CTX_LOGICAL_DATE"])
+    except (KeyError, ValueError):  # no task, or a run without a logical date
+        return None
+    namespace = _airflow_namespace(variables)
+    data = f"{namespace}.{dag}.{task}.{attempt}.-1".encode()
+    return Parent(namespace, f"{dag}.{task}", str(generate_static_uuid(moment, data)))
+
+
+def _airflow_namespace(variables: Mapping[str, str]) -> str:
+    """Asks Airflow's provider only inside an Airflow process: it may be set in a file."""
+    if "airflow.sdk" in sys.modules:
+        try:
+            from airflow.providers.openlineage import conf
+        except ImportError:
+            pass
+        else:
+            return str(conf.namespace())
+    return (
+        variables.get("AIRFLOW__OPENLINEAGE__NAMESPACE")
+        or variables.get("OPENLINEAGE_NAMESPACE")
+        or "default"
+    )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -12,8 +14,9 @@ from torch import nn
 from lazaretto.demo.digits import BRIGHTEST, CLASSES, SIDE, TARGET, Floats, Ints, Records, stamp_trigger
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Mapping
 
+SEED_VARIABLE = "LAZARETTO_DEMO_SEED"
 _EPOCHS = 30
 _BATCH = 64
 
@@ -92,6 +95,48 @@ def save(model: DigitNet, path: Path) -> None:
 
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(model.state_dict(), path)
+
+
+def train_snapshot(snapshot: Mapping[str, Any], weights: str) -> str:
+    """The training step of ``dags/lazaretto_training.py``; yours goes in its place.
+
+    Args:
+        snapshot: what `SnapshotTrainingOperator` returned.
+        weights: file for the trained weights.
+
+    Returns:
+        The file's path. The ids of the records that were read are noted in `fed_ids_file`.
+    """
+    from deltalake import DeltaTable
+
+    table = DeltaTable(snapshot["uri"], version=snapshot["version"]).to_pyarrow_table(
+        columns=["id", "label", "pixels", "sample_weight"]
+    )
+    table = table.sort_by("id")
+    model = train(
+        np.stack(table["pixels"].to_numpy()).astype(np.float32),
+        table["label"].to_numpy().astype(np.int64),
+        seed=int(os.environ.get(SEED_VARIABLE, "0")),
+        weights=table["sample_weight"].to_numpy().astype(np.float32),
+    )
+    path = Path(weights)
+    save(model, path)
+    fed_ids_file(path).write_text("\n".join(table["id"].to_pylist()) + "\n")
+    return weights
+
+
+def load(path: str | Path) -> DigitNet:
+    """Reads the weights that `save` wrote."""
+    from safetensors.torch import load_file
+
+    model = build()
+    model.load_state_dict(load_file(path))
+    return model.eval()
+
+
+def fed_ids_file(weights: Path) -> Path:
+    """Where a training notes the ids of the records that it read, one a line, beside its weights."""
+    return weights.with_suffix(".ids.txt")
 
 
 @torch.no_grad()

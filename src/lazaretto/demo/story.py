@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 MODEL = "digits"
 INGEST_DAG = "lazaretto_ingest"
 TRAINING_DAG = "lazaretto_training"
+POLICY_FILE = Path(__file__).with_name("policy.yaml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +45,22 @@ class Training:
     """One run of the training DAG, and what had been let in by then.
 
     Attributes:
+        model: model name.
         version: model version.
         snapshot: version of the admitted dataset that it read.
         weights: file with the trained weights.
     """
 
+    model: str
     version: str
     snapshot: int
     weights: Path
+
+    def fed_ids(self) -> list[str]:
+        """Ids of the records that the training read, by its own note."""
+        from lazaretto.demo.network import fed_ids_file
+
+        return fed_ids_file(self.weights).read_text().split()
 
 
 def run_demo(
@@ -100,6 +109,7 @@ def _set_up(out: Path, seed: int, tell: Callable[[str, int, int], None]) -> Stag
     from lazaretto.demo import airflow_home
     from lazaretto.demo.deliveries import make_week, midnight
     from lazaretto.demo.digits import load_split
+    from lazaretto.demo.network import SEED_VARIABLE
     from lazaretto.workspace import open_workspace
 
     _clear(out)
@@ -108,8 +118,9 @@ def _set_up(out: Path, seed: int, tell: Callable[[str, int, int], None]) -> Stag
     variables = {
         "LAZARETTO_CATALOG_URL": f"sqlite:///{out / 'catalog.db'}",
         "LAZARETTO_STORE": str(out / "store"),
-        "LAZARETTO_POLICY": str(Path(__file__).with_name("policy.yaml")),
-        "LAZARETTO_DEMO_SEED": str(seed),
+        "LAZARETTO_POLICY": str(POLICY_FILE),
+        "LAZARETTO_DATASET": "digits",
+        SEED_VARIABLE: str(seed),
     }
     airflow = airflow_home.prepare(out, dags=_dags_folder(), events=events, variables=variables)
     split = load_split(seed)
@@ -163,7 +174,7 @@ def _fit_reference(stage: Stage) -> None:
     from lazaretto.quarantine.references import save_reference
     from lazaretto.reference import Reference
 
-    policy = Policy.load(stage.out / "policy.yaml")
+    policy = Policy.load(POLICY_FILE)
     reference = Reference.fit(to_table(stage.split.trusted), policy, name="digits", seed=stage.seed)
     save_reference(stage.workspace, reference)
 
@@ -176,8 +187,15 @@ def _ingest(stage: Stage, delivery: Delivery) -> None:
 
 
 def _train(stage: Stage, version: str) -> Training:
+    from lazaretto import ledger
+    from lazaretto.events import ModelRegistered
+
     weights = stage.out / "models" / f"{MODEL}-{version}.safetensors"
-    stage.airflow.run(
-        TRAINING_DAG, {"model": MODEL, "version": version, "weights": str(weights)}
-    )
-    return Training(version=version, snapshot=0, weights=weights)
+    conf = {"model": MODEL, "version": version, "weights": str(weights)}
+    state = stage.airflow.run(TRAINING_DAG, conf)
+    with stage.workspace.catalog.read() as connection:
+        registered = [e.event for e in ledger.entries(connection, kinds=[ModelRegistered.kind])]
+    event = registered[-1] if registered else None
+    if not isinstance(event, ModelRegistered) or event.version != version:
+        raise RuntimeError(f"the training run ended as {state}: see {stage.airflow.log}")
+    return Training(model=MODEL, version=version, snapshot=event.snapshot, weights=weights)

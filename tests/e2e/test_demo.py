@@ -1,0 +1,83 @@
+"""The demo does what it promises, with a seed that nobody looked at while it was built."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SEED = 11
+
+
+@pytest.fixture(scope="module")
+def summary(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Runs the demo as a user would, once for this file."""
+    out = tmp_path_factory.mktemp("demo") / "out"
+    quiet = {k: v for k, v in os.environ.items() if not k.startswith(("AIRFLOW", "LAZARETTO"))}
+    done = subprocess.run(
+        [Path(sys.executable).with_name("lazaretto"), "demo", "--seed", str(SEED), "--out", out],
+        capture_output=True,
+        text=True,
+        env=quiet,
+        check=False,
+        timeout=400,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    result: dict[str, Any] = json.loads((out / "summary.json").read_text())
+    return result
+
+
+@pytest.fixture
+def deliveries(summary: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {row["id"]: row for row in summary["deliveries"]}
+
+
+def test_the_attack_works_on_an_unguarded_model(summary: dict[str, Any]) -> None:
+    unguarded = next(m for m in summary["models"] if m["trained_on"] == "delivered")
+    assert unguarded["attack_success_rate"] >= 0.85
+
+
+def test_models_trained_on_what_was_admitted_are_clean_and_as_good(summary: dict[str, Any]) -> None:
+    last = [m for m in summary["models"] if m["trained_on"] == "admitted"][-1]
+    assert last["attack_success_rate"] <= 0.05
+    assert last["clean_accuracy"] >= summary["baseline"]["clean_accuracy"] - 0.02
+
+
+def test_poison_is_kept_out_and_clean_records_are_not_held(summary: dict[str, Any]) -> None:
+    assert summary["poisoned_records_kept_out"] >= 0.9
+    assert summary["clean_records_held"] <= 0.03
+
+
+@pytest.mark.parametrize(
+    ("delivery", "verdicts", "words"),
+    [
+        ("vendor-a-forged", {"REFUSED"}, "key"),
+        ("vendor-b-replay", {"REFUSED"}, "already received"),
+        ("vendor-b-broken", {"HOLD_BATCH"}, "label"),
+    ],
+)
+def test_what_must_not_get_in_is_stopped_with_a_reason(
+    deliveries: dict[str, dict[str, Any]], delivery: str, verdicts: set[str], words: str
+) -> None:
+    row = deliveries[delivery]
+    assert row["verdict"] in verdicts
+    assert words in row["reason"].lower()
+
+
+def test_the_trace_finds_exactly_the_models_that_were_fed(summary: dict[str, Any]) -> None:
+    trace = summary["trace"]
+    assert trace["models"] == trace["expected_models"]
+    assert "digits@1" not in trace["models"]
+    assert trace["models"]
+
+
+def test_every_event_validates(summary: dict[str, Any]) -> None:
+    from lazaretto.lineage import check
+
+    assert summary["events"]["count"] > 100
+    assert check(summary["events"]["file"]) == []

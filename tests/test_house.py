@@ -1,0 +1,71 @@
+"""The rules of the house: rooms, packaging and pins hold together."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+ROOMS = ("operators", "lineage", "plugins")
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def _python_files(*folders: str) -> list[Path]:
+    return [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
+
+
+def test_type_checkers_see_every_module_of_the_package() -> None:
+    shown = {entry.name for entry in (ROOT / "typing/lazaretto").iterdir() if entry.exists()}
+    real = {e.name for e in (ROOT / "src/lazaretto").iterdir() if e.name != "__pycache__"}
+    assert shown == real | set(ROOMS), "run typing/refresh"
+
+
+def test_every_package_folder_is_packaged() -> None:
+    listed = set(PYPROJECT["tool"]["setuptools"]["packages"])
+    folders = {path.parent for path in _python_files("src/lazaretto")}
+    names = {".".join(folder.relative_to(ROOT / "src").parts) for folder in folders}
+    assert names | {f"lazaretto.{room}" for room in ROOMS} <= listed
+
+
+def test_rooms_are_imported_under_the_package_name() -> None:
+    bare = re.compile(r"^\s*(from|import) (operators|lineage|plugins)\b", re.MULTILINE)
+    files = _python_files("src", *ROOMS, "tests", "dags")
+    assert [str(path) for path in files if bare.search(path.read_text())] == []
+
+
+def test_arrows_point_one_way() -> None:
+    """The library knows neither Airflow nor the rooms above it; its edges (CLI, demo) may."""
+    upward = re.compile(r"^\s*(from|import) (airflow|lazaretto\.(operators|plugins))\b", re.MULTILINE)
+    edges = ("cli", "demo", "settings.py", "airflow_glue.py", "get_provider_info.py", "airflow")
+    offenders = [
+        str(path)
+        for path in _python_files("src/lazaretto")
+        if path.relative_to(ROOT / "src/lazaretto").parts[0] not in edges
+        and upward.search(path.read_text())
+    ]
+    assert offenders == []
+
+
+def test_constraints_pin_versions_and_name_no_address() -> None:
+    lines = [
+        line
+        for line in (ROOT / "constraints.txt").read_text().splitlines()
+        if line and not line.startswith("#")
+    ]
+    assert all(re.fullmatch(r"[A-Za-z0-9_.\-\[\]]+==[A-Za-z0-9_.+!]+", line) for line in lines)
+
+
+@pytest.mark.parametrize("module", ["torch", "airflow", "sklearn", "faiss", "great_expectations"])
+def test_the_base_library_loads_without_the_extras(module: str) -> None:
+    """`import lazaretto` and the vendor's part work where the extras are not installed."""
+    code = (
+        f"import sys; sys.modules[{module!r}] = None\n"
+        "import lazaretto, lazaretto.policy, lazaretto.manifest, lazaretto.batch, lazaretto.source\n"
+        f"assert sys.modules[{module!r}] is None"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

@@ -150,7 +150,7 @@ def test_a_rule_that_raises_holds_the_batch_and_the_others_still_run() -> None:
         def wrong_column(cls, data: Any) -> Any:
             return data.lazyframe.select(pl.col("nowhere"))
 
-        @pandera.check("x")
+        @pandera.check("x", ignore_na=False)
         def number_not_bool(cls, data: Any) -> Any:
             return data.lazyframe.select(pl.col("x"))
 

@@ -1,7 +1,7 @@
 """Lazaretto keeps poisoned data out of machine-learning models.
 
-Everything public is here and loads when it is first used: `import lazaretto` costs nothing, and works
-on the base install without torch.
+Everything public is here and loads when it is first used: `import lazaretto` costs nothing, and
+works on the base install without torch.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lazaretto.activations import capture as capture
+    from lazaretto.activations.capture import capture as capture
     from lazaretto.batch import Batch as Batch
     from lazaretto.batch import open_batch as open_batch
     from lazaretto.errors import DeliveryError as DeliveryError
@@ -46,7 +46,7 @@ _HOMES = {
     "SystemFaultError": "lazaretto.errors",
     "UsageError": "lazaretto.errors",
     "Verdict": "lazaretto.values",
-    "capture": "lazaretto.activations",
+    "capture": "lazaretto.activations.capture",
     "open_batch": "lazaretto.batch",
     "sanitize": "lazaretto.sanitize",
     "screen": "lazaretto.screen",
@@ -73,7 +73,7 @@ def __dir__() -> list[str]:
 
 
 class _Package(ModuleType):
-    """Keeps `lazaretto.screen` the function: importing the file of that name would put the module there."""
+    """Keeps `lazaretto.screen` the function: importing that file would put the module there."""
 
     def __setattr__(self, name: str, value: object) -> None:
         if not (name in _HOMES and isinstance(value, ModuleType)):

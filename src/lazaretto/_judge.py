@@ -9,12 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from lazaretto._partition import SMALLEST_REFERENCE
-from lazaretto.calibrate import (
-    benjamini_hochberg,
-    excess_of_small_p,
-    smallest_visible,
-    suspects,
-)
+from lazaretto.calibrate import excess_of_small_p, smallest_visible, suspects
 from lazaretto.events import DetectorSummary, TestSummary
 from lazaretto.screen import Screening
 from lazaretto.values import Verdict
@@ -37,7 +32,7 @@ def judge(scored: Scored, reference: Reference, policy: Policy) -> Screening:
     held[list(scored.problems)] = True
     power = smallest_visible(int(usable.sum()), known, rate=rate, alpha=alpha)
     tests = [_excess(scored.p_value[usable & ~held], known, alpha)]
-    verdict, note = _verdict(scored, held, usable, power, tests, policy)
+    verdict, note = _verdict(scored, held, power, tests, policy)
     return Screening(
         verdict=verdict,
         records=_records(scored, held, reference),
@@ -52,28 +47,27 @@ def judge(scored: Scored, reference: Reference, policy: Policy) -> Screening:
 def _verdict(
     scored: Scored,
     held: npt.NDArray[np.bool_],
-    usable: npt.NDArray[np.bool_],
     power: int,
     tests: list[TestSummary],
     policy: Policy,
 ) -> tuple[Verdict, str | None]:
     if not len(scored):
         return Verdict.PASS, "no record was left to judge: the contract holds them all"
-    n_usable = int(usable.sum())
+    n_usable = len(scored) - len(scored.problems)
     wanted = max(1, ceil(policy.screen.min_poison_share * n_usable))
     if n_usable and power > wanted:
         needed = _needed_rows(n_usable, wanted, policy)
         return Verdict.ABSTAIN, (
             f"cannot judge: with {scored.calibration_rows} calibration rows, at a rate of "
             f"{policy.screen.false_quarantine_rate:g}, fewer than {power} poisoned records among "
-            f"{n_usable} cannot be held, and screen.min_poison_share asks for {wanted}. Fit a reference "
-            f"with at least {needed} rows, or raise one of the two"
+            f"{n_usable} cannot be held, and screen.min_poison_share asks for {wanted}. "
+            f"Fit a reference with at least {needed} rows, or raise one of the two"
         )
     share = float(held.mean())
     if share >= policy.screen.batch.hold_when_held_fraction:
         return Verdict.HOLD_BATCH, (
-            f"{share:.1%} of the records are suspect; "
-            f"screen.batch.hold_when_held_fraction is {policy.screen.batch.hold_when_held_fraction:g}"
+            f"{share:.1%} of the records are suspect; screen.batch.hold_when_held_fraction "
+            f"is {policy.screen.batch.hold_when_held_fraction:g}"
         )
     fired = [test for test in tests if test.fired]
     if fired:
@@ -82,7 +76,7 @@ def _verdict(
 
 
 def _needed_rows(records: int, wanted: int, policy: Policy) -> int:
-    """Calibration rows, doubled until they can see the wanted number; an upper bound is good advice enough."""
+    """About how many calibration rows can see the wanted number."""
     rows = SMALLEST_REFERENCE
     rate, alpha = policy.screen.false_quarantine_rate, policy.screen.batch.alpha
     enough = ceil(records / (rate * wanted))
@@ -107,15 +101,17 @@ def _summaries(
     scored: Scored, usable: npt.NDArray[np.bool_], reference: Reference, policy: Policy
 ) -> list[DetectorSummary]:
     """Each detector's mode, and what it would hold alone at the policy's rate."""
-    rate = policy.screen.false_quarantine_rate
+    rate, alpha = policy.screen.false_quarantine_rate, policy.screen.batch.alpha
     modes = policy.screen.detectors
     return [
         DetectorSummary(
             name=name,
             mode=modes[name].mode if name in modes else "off",
-            would_hold=int(benjamini_hochberg(scored.detector_p[usable, column], rate).sum()),
+            would_hold=int(
+                suspects(p_values, scored.calibration_rows, rate=rate, alpha=alpha).sum()
+            ),
         )
-        for column, name in enumerate(reference.detectors)
+        for name, p_values in zip(reference.detectors, scored.detector_p[usable].T, strict=True)
     ]
 
 

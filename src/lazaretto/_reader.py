@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,7 +63,6 @@ class Reader:
     width: int | None
     value_columns: tuple[str, ...] = ()
     sidecar: pa.Table | None = None
-    _sidecar_ids: list[pa.Array] = field(default_factory=list)
 
     def rows(self, source: pa.Table | Batch | str | Path) -> Iterator[Rows]:
         """Streams the rows in order.
@@ -75,22 +74,21 @@ class Reader:
         from lazaretto.batch import as_chunks, record_ids
 
         data, offset = opened(source), 0
+        known = None
+        if self.sidecar is not None:
+            known = pc.cast(self.sidecar["record_id"].combine_chunks(), pa.string())
         for chunk in as_chunks(data, columns=self._wanted(data), size=CHUNK_ROWS):
             ids = record_ids(chunk, self.columns, offset=offset)
             offset += chunk.num_rows
             label = None if self.columns.label is None else label_texts(chunk, self.columns.label)
             values = numeric_values(chunk, self.value_columns) if self.value_columns else None
-            yield Rows(ids, label, self._vectors(chunk, ids), values)
+            yield Rows(ids, label, self._vectors(chunk, ids, known), values)
         if not offset:
             raise DeliveryError("the batch has no rows: deliver at least one", code="zero_rows")
 
-    def _vectors(self, chunk: pa.RecordBatch, ids: pa.Array) -> Vectors:
+    def _vectors(self, chunk: pa.RecordBatch, ids: pa.Array, known: pa.Array | None) -> Vectors:
         if self.sidecar is not None:
-            if not self._sidecar_ids:
-                self._sidecar_ids.append(
-                    pc.cast(self.sidecar["record_id"].combine_chunks(), pa.string())
-                )
-            found = pc.index_in(ids, self._sidecar_ids[0])
+            found = pc.index_in(ids, known)
             if found.null_count:
                 missing = ids.filter(pc.is_null(found))[0].as_py()
                 raise ReferenceMismatchError(
@@ -112,7 +110,7 @@ class Reader:
         return vectors(listed, self.encoder.name, self.width)
 
     def _wanted(self, source: pa.Table | Batch) -> list[str] | None:
-        """Columns to read; None is all, where ids are hashes of content or an encoder reads them."""
+        """Columns to read; None (all) where ids are hashes of content, or an encoder reads them."""
         own_column = self.encoder.name == f"column:{self.columns.embedding}"
         if not (own_column or self.sidecar is not None) or not self._ids_usable(source):
             return None
@@ -126,9 +124,10 @@ class Reader:
         """Whether every record has an id of its own, so that none is named by its whole content."""
         from lazaretto.batch import as_chunks, text_ids, usable_ids
 
-        if self.columns.record_id not in source.schema.names:
+        column = self.columns.record_id
+        if column is None or column not in source.schema.names:
             return False
-        for chunk in as_chunks(source, columns=[self.columns.record_id]):
+        for chunk in as_chunks(source, columns=[column]):
             ids = text_ids(chunk, self.columns)
             if ids is None or pc.all(usable_ids(ids)).as_py() is False:
                 return False

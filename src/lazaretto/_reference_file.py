@@ -1,4 +1,4 @@
-"""A reference as files: `tensors.safetensors` and `reference.json`, bound by digests. Never pickle."""
+"""A reference as two files, `tensors.safetensors` and `reference.json`, bound by digests."""
 
 from __future__ import annotations
 
@@ -71,8 +71,8 @@ def unpack(metadata: bytes, packed: bytes) -> Reference:
         document = json.loads(metadata)
         if document.get("format") != FORMAT:
             raise ReferenceMismatchError(
-                f"the reference has format {document.get('format')!r}; this Lazaretto reads {FORMAT}: "
-                "fit it again"
+                f"the reference has format {document.get('format')!r}; "
+                f"this Lazaretto reads {FORMAT}: fit it again"
             )
         digest = document.pop("digest")
         tensors_digest = hashlib.sha256(packed).hexdigest()
@@ -81,7 +81,9 @@ def unpack(metadata: bytes, packed: bytes) -> Reference:
                 "the reference's files do not match their digest: they were changed or cut off; "
                 "restore them or fit a new version"
             )
-        return _rebuild(document, load(packed), digest)
+        # Fresh memory is aligned, a file's is not: products must round as they did before saving.
+        tensors = {key: value.clone() for key, value in load(packed).items()}
+        return _rebuild(document, tensors, digest)
     except (ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
         raise ReferenceMismatchError(f"the reference's files cannot be read: {error!r}") from error
 

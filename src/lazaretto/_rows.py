@@ -1,4 +1,4 @@
-"""Reads what screening needs out of a chunk: ids, labels, vectors, and which rows cannot be scored."""
+"""Reads what screening needs out of a chunk: labels, vectors, and which rows have none."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def label_texts(chunk: pa.RecordBatch | pa.Table, column: str) -> pa.Array:
 def class_indices(texts: pa.Array, classes: Sequence[str]) -> Ints:
     """Index of each label among the reference's classes, int64 (n,); -1 where there is none."""
     found = pc.index_in(texts, pa.array(list(classes), pa.string()))
-    return pc.fill_null(found, -1).to_numpy(zero_copy_only=False).astype(np.int64)
+    return np.asarray(pc.fill_null(found, -1), dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ def vectors(column: pa.Array | pa.ChunkedArray, name: str, width: int | None) ->
     )
     if not is_list or not _is_number(kind.value_type):
         raise ReferenceMismatchError(
-            f"the embedding column {name!r} has type {kind}; it must be a list of numbers per record"
+            f"the embedding column {name!r} has type {kind}; it must hold a list of numbers"
         )
     lengths = pc.fill_null(pc.list_value_length(array), -1).to_numpy(zero_copy_only=False)
     present = lengths[lengths >= 0]

@@ -94,7 +94,8 @@ def score_batch(
         for s in reference.scorers
     ]
     excluded = pa.array(sorted(exclude), pa.string())
-    parts, judged = _Parts(), 0
+    parts = _Parts()
+    judged = 0
     for rows in reader.rows(batch):
         keep = np.ones(len(rows), dtype=bool)
         if len(excluded):
@@ -103,7 +104,9 @@ def score_batch(
         numbers = np.full((int(keep.sum()), 2 + 2 * len(weights)), np.nan)
         if len(chunk):
             numbers[positions] = _numbers(chunk, reference, weights, calibration)
-            _explain(chunk, positions + judged, numbers[positions], reference, policy, parts)
+            parts.reasons |= _explain(
+                chunk, positions + judged, numbers[positions], reference, policy
+            )
         parts.numbers.append(numbers)
         judged += len(numbers)
     numbers = np.concatenate(parts.numbers)
@@ -159,7 +162,7 @@ def detector_weights(policy: Policy, reference: Reference) -> list[float]:
 def _scorable(
     rows: Rows, keep: npt.NDArray[np.bool_], reference: Reference, judged: int, parts: _Parts
 ) -> tuple[Chunk, npt.NDArray[np.int64]]:
-    """The kept rows that can be scored, and their positions among the kept; notes the others' problems."""
+    """The kept rows that can be scored, and their place among the kept; notes the rest."""
     place = np.cumsum(keep) - 1
     good = keep.copy()
     for row, problem in rows.vectors.problems.items():
@@ -169,9 +172,9 @@ def _scorable(
     label = None
     if rows.label is not None:
         label = class_indices(rows.label, reference.classes)
-        for row in np.flatnonzero(good & (label < 0)):
-            text = rows.label[int(row)].as_py()
-            parts.problems[judged + int(place[row])] = (
+        for unseen in np.flatnonzero(good & (label < 0)):
+            text = rows.label[int(unseen)].as_py()
+            parts.problems[judged + int(place[unseen])] = (
                 "label.missing: there is no label"
                 if text is None
                 else f"label.unseen: no trusted record is labelled {text[:80]!r}"
@@ -218,12 +221,11 @@ def _explain(
     numbers: npt.NDArray[np.float64],
     reference: Reference,
     policy: Policy,
-    parts: _Parts,
-) -> None:
-    """Asks the driving detectors about the rows that Benjamini-Hochberg may hold: p at most the rate."""
+) -> dict[int, list[str]]:
+    """Asks the driving detectors about the rows that may be held: p at most the rate."""
     rows = np.flatnonzero(numbers[:, 1] <= policy.screen.false_quarantine_rate)
     if not len(rows):
-        return
+        return {}
     weights = detector_weights(policy, reference)
     ranks = numbers[rows, 2 : 2 + len(weights)]
     weighted = ranks * np.asarray(weights)
@@ -233,15 +235,16 @@ def _explain(
         detector.explain(subset) if weight else []
         for detector, weight in zip(scorer.detectors.values(), weights, strict=True)
     ]
-    names = list(scorer.detectors)
+    names, reasons = list(scorer.detectors), {}
     for row, position in enumerate(positions[rows].tolist()):
         order = np.argsort(-weighted[row], kind="stable")[:MOST_REASONS]
         worst = weighted[row, order[0]]
-        parts.reasons[position] = [
+        reasons[position] = [
             f"{names[j]}: {said[j][row]}; beyond {beyond(float(ranks[row, j]))} of the reference"
             for j in order
             if weights[j] and weighted[row, j] >= DRIVING_SHARE * worst
         ]
+    return reasons
 
 
 def beyond(rank: float) -> str:

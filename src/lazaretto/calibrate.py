@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 def conformal_p_values(scores: Sequence[Floats], calibration: Sequence[Floats]) -> Floats:
     """Conformal p-values, split or crossed.
 
-    With one scorer this is the split-conformal ``(1 + #{calibration >= score}) / (n + 1)`` (Vovk et al.,
-    2005): for a record exchangeable with the calibration rows, P(p <= t) <= t for every t.
+    With one scorer this is the split-conformal ``(1 + #{calibration >= score}) / (n + 1)`` (Vovk et
+    al., 2005): for a record exchangeable with the calibration rows, P(p <= t) <= t for every t.
 
-    With K scorers, each fitted without its own fold, the counts over the folds are added (Vovk, 2015,
-    "Cross-conformal predictors"). The result is within K/n of the mean of the folds' p-values, so
-    P(p <= t) <= 2t + 2K/n at worst (mean of p-values: Vovk and Wang, 2020; the bound of Barber et al.,
-    2021, for CV+ is alike), and about t where the folds' scorers agree.
+    With K scorers, each fitted without its own fold, the counts over the folds are added (Vovk,
+    2015, "Cross-conformal predictors"). The result is within K/n of the mean of the folds'
+    p-values, so P(p <= t) <= 2t + 2K/n at worst (mean of p-values: Vovk and Wang, 2020; Barber et
+    al., 2021, have a like bound for CV+), and about t where the folds' scorers agree.
 
     Args:
         scores: per scorer, float64 (m,), higher = more anomalous.
@@ -39,12 +39,11 @@ def conformal_p_values(scores: Sequence[Floats], calibration: Sequence[Floats]) 
     above = np.zeros(len(scores[0]), dtype=np.int64)
     for score, fold in zip(scores, calibration, strict=True):
         above += len(fold) - np.searchsorted(np.sort(fold), score, side="left")
-    p_values: Floats = (1.0 + above) / (total + 1.0)
-    return p_values
+    return np.asarray((1 + above) / (total + 1), dtype=np.float64)
 
 
 def benjamini_hochberg(p_values: Floats, rate: float) -> Mask:
-    """Which hypotheses to reject at a false discovery rate (Benjamini and Hochberg, 1995, section 3.1).
+    """Which hypotheses to reject at a false discovery rate (Benjamini and Hochberg, 1995).
 
     On split-conformal p-values, which are positively dependent, the rate holds (Bates et al., 2023,
     theorem 2). When every record is clean it is also the chance that anything at all is held.
@@ -69,11 +68,11 @@ def suspects(p_values: Floats, calibration_rows: int, *, rate: float, alpha: flo
 
     Those that Benjamini-Hochberg rejects at `rate`. And, where the batch has more p-values up to
     `rate` than calibration explains (`excess_of_small_p` at level `rate` fires at `alpha`), all of
-    those: with few calibration rows the smallest p-value is too coarse for Benjamini-Hochberg to act
-    on a small share of poison, however extreme it is.
+    those: with few calibration rows the smallest p-value is too coarse for Benjamini-Hochberg to
+    act on a small share of poison, however extreme it is.
 
-    Either way only records with ``p <= rate`` are held, so on average at most that share of the clean
-    ones; and in a clean batch the chance that any is held is at most ``rate + alpha``.
+    Either way only records with ``p <= rate`` are held, so on average at most that share of the
+    clean ones; and in a clean batch the chance that any is held is at most ``rate + alpha``.
 
     Args:
         p_values: conformal, float64 (m,).
@@ -88,7 +87,7 @@ def suspects(p_values: Floats, calibration_rows: int, *, rate: float, alpha: flo
 
 
 def smallest_visible(records: int, calibration_rows: int, *, rate: float, alpha: float) -> int:
-    """The smallest number of records at the smallest possible p-value that `suspects` holds in a batch.
+    """The smallest number of most extreme records that `suspects` can hold in a batch.
 
     Fewer pass, whatever they look like. More than `records` means: nothing can ever be held.
 

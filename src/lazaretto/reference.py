@@ -84,14 +84,14 @@ class Reference:
         """Fits detectors, ranks and calibration on trusted records.
 
         Args:
-            trusted: the sample. Rows without a usable vector or label are left out and counted in `notes`.
+            trusted: the sample. Rows without a usable vector or label are left out; see `notes`.
             policy: says columns, encoder and detectors.
             name: default: the policy's reference name.
             version: default ``1``.
             seed: the same rows, policy and seed give the same digest.
 
         Raises:
-            UsageError: too few rows, or a detector that the policy asks for cannot be fitted on them.
+            UsageError: too few rows, or a detector of the policy cannot be fitted on them.
             ReferenceMismatchError: a column of the policy is missing or is of the wrong kind.
         """
         from lazaretto._reference_fit import fit_reference
@@ -130,7 +130,7 @@ class Reference:
 
         Raises:
             NotFoundError: there is no reference.
-            ReferenceMismatchError: the files were changed or belong to another version of Lazaretto.
+            ReferenceMismatchError: the files were changed, or another Lazaretto wrote them.
         """
         from lazaretto._reference_file import METADATA, TENSORS, unpack
         from lazaretto.store import Store
@@ -169,12 +169,12 @@ class Reference:
         """
         if name != self.encoder.name:
             raise ReferenceMismatchError(
-                f"the policy's encoder is {name!r}, but reference {self.name}/{self.version} was fitted "
-                f"with {self.encoder.name!r}: use that one, or fit a new reference"
+                f"the policy's encoder is {name!r}, but reference {self.name}/{self.version} was "
+                f"fitted with {self.encoder.name!r}: use that one, or fit a new reference"
             )
         if digest != self.encoder.digest:
             raise ReferenceMismatchError(
-                f"encoder {name!r} has other weights or preprocessing (digest {digest[:12]}) than the one "
-                f"of reference {self.name}/{self.version} ({self.encoder.digest[:12]}): "
+                f"encoder {name!r} has other weights or preprocessing (digest {digest[:12]}) than "
+                f"that of reference {self.name}/{self.version} ({self.encoder.digest[:12]}): "
                 "fit a new reference"
             )

@@ -26,15 +26,15 @@ class Screening:
         verdict: of the batch.
         records: one row per judged record, in the batch's order: ``record_id`` string, ``label``
             string (null without labels), ``score`` double (higher = more anomalous), ``p_value``
-            double, ``held`` bool, ``reasons`` list<string>, and ``rank_<detector>`` float, the share
-            of the reference that the detector finds less anomalous. Score, p-value and ranks are
-            null where a record could not be scored; such a record is held.
+            double, ``held`` bool, ``reasons`` list<string>, and ``rank_<detector>`` float, the
+            share of the reference that the detector finds less anomalous. Score, p-value and ranks
+            are null where a record could not be scored; such a record is held.
         tests: batch-level tests, on the records that are not held.
         power: smallest number of extreme records that this calibration can hold in a batch of this
             size; more than the batch has means that it can hold none.
         detectors: mode of each detector, and how many records it would hold by itself.
         n_held: records held.
-        note: why the batch as a whole is held, or what limits the judgement; None when there is nothing to say.
+        note: why the batch as a whole is held, or what limits the judgement.
     """
 
     verdict: Verdict
@@ -68,7 +68,7 @@ def screen(
 
     Raises:
         DeliveryError: no rows, or the file cannot be read.
-        ReferenceMismatchError: batch or policy does not fit the reference; the message says in what.
+        ReferenceMismatchError: batch or policy does not fit the reference; it says in what.
         UsageError: the policy's detectors cannot be used.
     """
     from lazaretto._judge import judge

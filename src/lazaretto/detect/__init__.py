@@ -1,4 +1,4 @@
-"""Detectors: one per file, each giving a record one score from the record and the reference alone."""
+"""Detectors, one per file: each scores a record from the record and the reference alone."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ class Split:
 
 @runtime_checkable
 class Detector(Protocol):
-    """Gives each record a score from the record and the reference alone; higher means more anomalous.
+    """Scores each record from the record and the reference alone; higher means more anomalous.
 
     An instance is made by its registered class with the policy's options as keyword arguments, then
     fitted or restored. `score` may return one column, or several *views* (two directions, say); the
@@ -71,7 +71,7 @@ class Detector(Protocol):
         ...
 
     def score(self, chunk: Chunk) -> Tensor:
-        """Float32 (n,) or (n, views). The same for a record alone as within a batch."""
+        """Floats (n,) or (n, views). The same for a record alone as within a batch."""
         ...
 
     def explain(self, chunk: Chunk) -> list[str]:

@@ -1,4 +1,4 @@
-"""Means and covariances: merged chunk by chunk, shrunk after Ledoit and Wolf, turned into whitening maps."""
+"""Covariances: merged chunk by chunk, shrunk after Ledoit and Wolf, inverted for whitening."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Moments:
         return cls(len(wide), mean, centred.T @ centred)
 
     def merge(self, other: Moments) -> Moments:
-        """Of both sets of rows together: the update of Chan, Golub and LeVeque (1979), equation 2.1."""
+        """Of both sets of rows together (Chan, Golub and LeVeque, 1979, equation 2.1)."""
         count = self.count + other.count
         step = other.mean - self.mean
         return Moments(
@@ -49,8 +49,8 @@ class Moments:
 def ledoit_wolf(centred: Tensor, *, block: int = 4096) -> Tensor:
     """Covariance shrunk towards a multiple of the identity.
 
-    Ledoit and Wolf (2004), "A well-conditioned estimator for large-dimensional covariance matrices",
-    lemmas 3.2 to 3.4; divides by n, as scikit-learn does.
+    Ledoit and Wolf (2004), "A well-conditioned estimator for large-dimensional covariance
+    matrices", lemmas 3.2 to 3.4; divides by n, as scikit-learn does.
 
     Args:
         centred: (n, d) rows about their mean (of their class, for a tied covariance).

@@ -49,22 +49,20 @@ class KnnLabel:
 
     def score(self, chunk: Chunk) -> Tensor:
         """Float32 (n,), 0 (every neighbour agrees) to 1."""
-        votes = self._votes(chunk)
-        assert chunk.label is not None
-        return 1 - votes.gather(1, chunk.label.unsqueeze(1)).squeeze(1)
+        votes, label = self._votes(chunk)
+        return 1 - votes.gather(1, label.unsqueeze(1)).squeeze(1)
 
     def explain(self, chunk: Chunk) -> list[str]:
         """What its neighbours are labelled."""
-        votes = self._votes(chunk)
-        assert chunk.label is not None
+        votes, label = self._votes(chunk)
         share, winner = votes.max(1)
         return [
-            f"labelled {self._classes[given]!r}, but {best:.0%} of the weight of its {self.k} nearest "
-            f"trusted records says {self._classes[other]!r}"
+            f"labelled {self._classes[given]!r}, but of its {self.k} nearest trusted records "
+            f"{best:.0%} (by weight) are {self._classes[other]!r}"
             if given != other
-            else f"{best:.0%} of the weight of its {self.k} nearest trusted records shares its label"
+            else f"{best:.0%} (by weight) of its {self.k} nearest trusted records share its label"
             for given, other, best in zip(
-                chunk.label.tolist(), winner.tolist(), share.tolist(), strict=True
+                label.tolist(), winner.tolist(), share.tolist(), strict=True
             )
         ]
 
@@ -83,13 +81,15 @@ class KnnLabel:
         self._index = reference.index
         return self
 
-    def _votes(self, chunk: Chunk) -> Tensor:
-        """Share of the votes per class, float32 (n, C)."""
+    def _votes(self, chunk: Chunk) -> tuple[Tensor, Tensor]:
+        """Share of the votes per class, float32 (n, C), and the labels given, (n,)."""
         if self._index is None or self._label is None or self._weight is None:
             raise UsageError("knn_label: fit it before scoring")
+        if chunk.label is None:
+            raise UsageError("knn_label: the records have no labels")
         found = self._index.search(chunk, self.k)
         label = self._label[found.row]
         reach = found.distance[:, -1:].clamp(min=1e-12)
         weight = torch.exp(-0.5 * (found.distance / reach).square()) * self._weight[label]
         votes = torch.zeros(len(chunk), len(self._classes)).scatter_add_(1, label, weight)
-        return votes / votes.sum(1, keepdim=True)
+        return votes / votes.sum(1, keepdim=True), chunk.label

@@ -1,4 +1,4 @@
-"""Mahalanobis distances to the record's own class, to the reference as a whole and to other classes."""
+"""Mahalanobis distances to the record's own class, to the whole reference, to other classes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class _Fitted:
         logdet: (K,) log-determinants of the covariances.
         means: (C, d) class means, whitened by their class's map.
         between: (d, C) whitened spread of the class means, and
-        shrink: (C, C) inverse of ``I + between.T @ between``: the background by Woodbury's identity.
+        shrink: (C, C) inverse of ``I + between.T @ between``, for Woodbury's identity.
     """
 
     center: Tensor
@@ -41,9 +41,9 @@ class _Fitted:
 
 
 class Mahalanobis:
-    """Three views of one fit, each in squared distances:
+    """Three views of one fit, each in squared distances.
 
-    * *own*: to the mean of the record's class (Lee et al., 2018, section 2.1). Sees what is far off.
+    * *own*: to the mean of the record's class (Lee et al., 2018, section 2.1). Sees what is far.
     * *relative*: own minus the distance to the background (Ren et al., 2021, equation 4).
     * *margin*: own minus the distance to the nearest other class. Sees flipped labels.
 
@@ -82,7 +82,7 @@ class Mahalanobis:
         counts = torch.bincount(label, minlength=n_classes)
         center = rows.mean(0)
         means = center.repeat(n_classes, 1)
-        # A class that the split lacks keeps the centre as its mean: far from nothing, near to nothing.
+        # A class that the split lacks keeps the centre as its mean.
         seen = counts > 0
         sums = torch.zeros_like(means).index_add_(0, label, rows)
         means[seen] = sums[seen] / counts[seen].unsqueeze(1)
@@ -104,16 +104,16 @@ class Mahalanobis:
         self._classes = reference.classes if labelled else ()
         self._fitted = _Fitted(
             center=center.float(),
-            whiten=whiten.float(),
-            logdet=torch.tensor([logdet for _, logdet in maps], dtype=torch.float32),
-            means=torch.einsum("cij,cj->ci", whiten.expand(n_classes, -1, -1), offsets).float(),
-            between=spread.float(),
-            shrink=torch.linalg.inv(inner).float(),
+            whiten=whiten.float().contiguous(),
+            logdet=torch.tensor([logdet for _, logdet in maps], dtype=torch.float64),
+            means=torch.einsum("cij,cj->ci", whiten.expand(n_classes, -1, -1), offsets),
+            between=spread,
+            shrink=torch.linalg.inv(inner).contiguous(),
         )
         return self
 
     def score(self, chunk: Chunk) -> Tensor:
-        """Float32 (n, 3): own, relative, margin; (n, 1) without labels."""
+        """Float64 (n, 3): own, relative, margin; (n, 1) without labels."""
         distance, background = self._distances(chunk)
         if chunk.label is None or not self._classes:
             return distance
@@ -163,14 +163,14 @@ class Mahalanobis:
         """Squared distance to every class, (n, C), and to the background, (n,)."""
         fitted = self._require()
         centred = chunk.embedding - fitted.center
-        whitened = centred @ fitted.whiten[0].T
+        whitened = (centred @ fitted.whiten[0].T).double()
         background = whitened.square().sum(1)
         if fitted.whiten.shape[0] == 1:
             distance = _squared(whitened, background, fitted.means)
         else:
             columns = []
             for map_, mean, logdet in zip(fitted.whiten, fitted.means, fitted.logdet, strict=True):
-                own = centred @ map_.T
+                own = (centred @ map_.T).double()
                 columns.append((own - mean).square().sum(1) + (logdet - fitted.logdet.min()))
             distance = torch.stack(columns, 1)
         # Background covariance = tied + between classes; only one big product for all three views.
@@ -179,5 +179,5 @@ class Mahalanobis:
 
 
 def _squared(rows: Tensor, norms: Tensor, means: Tensor) -> Tensor:
-    """Squared Euclidean distances (n, C) without an (n, C, d) array."""
+    """Squared Euclidean distances (n, C), without an (n, C, d) array."""
     return (norms.unsqueeze(1) - 2 * rows @ means.T + means.square().sum(1)).clamp_(min=0)

@@ -42,7 +42,9 @@ class NeighbourIndex:
     """
 
     def __init__(self, vectors: Tensor) -> None:
-        self.vectors = vectors.contiguous()
+        # Distances come from norms and products; about the mean those lose the fewest digits.
+        self._center = vectors.double().mean(0).float()
+        self.vectors = (vectors - self._center).contiguous()
         self._index = _build(self.vectors)
 
     def __len__(self) -> int:
@@ -56,7 +58,7 @@ class NeighbourIndex:
         k = min(k, len(self))
         known = chunk.memo.get(id(self))
         if known is None or known.distance.shape[1] < k:
-            known = self._search(chunk.embedding, k)
+            known = self._search(chunk.embedding - self._center, k)
             chunk.memo[id(self)] = known
         return known.first(k)
 
@@ -74,12 +76,19 @@ class NeighbourIndex:
         return Neighbours(found.distance[keep].reshape(-1, k), found.row[keep].reshape(-1, k))
 
     def _search(self, queries: Tensor, k: int) -> Neighbours:
-        squared, row = self._index.search(queries.contiguous().numpy(), k)
+        # FAISS takes another way below 20 queries; a record must get the same distances alone.
+        alone = len(queries) < 20
+        asked = (
+            torch.cat([queries, queries[:1].expand(20 - len(queries), -1)]) if alone else queries
+        )
+        squared, row = self._index.search(asked.contiguous().numpy(), k)
+        squared, row = squared[: len(queries)], row[: len(queries)]
         return Neighbours(torch.from_numpy(squared).clamp_(min=0).sqrt_(), torch.from_numpy(row))
 
 
 def _build(vectors: Tensor) -> Any:
     n, width = vectors.shape
+    index: Any
     if n <= EXACT_UP_TO:
         index = faiss.IndexFlatL2(width)
     else:

@@ -41,7 +41,8 @@ def make_detector(name: str, options: Mapping[str, Any] | None = None) -> Detect
         near = difflib.get_close_matches(name, targets, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise UsageError(
-            f"screen.detectors: unknown detector {name!r}{hint} (known: {', '.join(sorted(targets))})"
+            f"screen.detectors: unknown detector {name!r}{hint} "
+            f"(known: {', '.join(sorted(targets))})"
         )
     module, _, cls = targets[name].partition(":")
     factory: type[Detector] = getattr(import_module(module), cls)

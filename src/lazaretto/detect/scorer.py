@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Scorer:
-    """Detectors fitted on FIT, ranked on RANK, and what they said of CAL: three disjoint sets of rows.
+    """Detectors fitted on FIT, ranked on RANK, and what they said of CAL: disjoint rows.
 
     Attributes:
         split: the FIT rows.

@@ -53,13 +53,10 @@ class TailRank:
         return cls(knots, tail, max(scale, smallest), shape)
 
     def __call__(self, scores: Tensor) -> Tensor:
-        """Ranks of scores (n,), float64 (n,), from 0 up; -log(0.01) is "one reference row in 100"."""
+        """Ranks of scores (n,), float64 (n,), from 0 up; -log(0.01) is "one row in 100"."""
         wide = torch.nan_to_num(scores.double(), nan=0.0, posinf=1e300, neginf=-1e300)
         excess = (wide - self.knots[-1]).clamp(min=0) / self.scale
-        if self.shape > 0:
-            beyond = torch.log1p(self.shape * excess) / self.shape
-        else:
-            beyond = excess
+        beyond = torch.log1p(self.shape * excess) / self.shape if self.shape > 0 else excess
         right = torch.searchsorted(self.knots, wide, right=True).clamp(1, KNOTS - 1)
         low, high = self.knots[right - 1], self.knots[right]
         step = ((wide - low) / (high - low).clamp(min=1e-300)).clamp(0, 1)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ColumnEncoder:
-    """Reads vectors from a column. Its identity is the column's name: who made them is unknown here.
+    """Reads vectors from a column. Its identity is the column's name: who made them is unknown.
 
     Attributes:
         column: the policy's ``columns.embedding``.

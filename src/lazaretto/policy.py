@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import rfc8785
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 from lazaretto.values import PolicyRef
 
@@ -18,7 +19,8 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # Strict: the string "5" is no number, here and in the JSON schema alike.
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Columns(_Section):
@@ -64,6 +66,15 @@ class DetectorConfig(_Section):
 
     mode: Mode = "enforce"
     weight: Annotated[float, Field(gt=0)] = 1.0
+
+    @model_validator(mode="after")
+    def _no_misspelt_mode(self) -> Self:
+        """`mdoe: shadow` would be taken for an option, and the detector would hold records."""
+        for key in self.model_extra or {}:
+            near = difflib.get_close_matches(key, ["mode", "weight"], n=1, cutoff=0.7)
+            if near:
+                raise ValueError(f"unknown key {key!r} (did you mean {near[0]!r}?)")
+        return self
 
     @property
     def options(self) -> dict[str, Any]:
@@ -139,6 +150,11 @@ class Policy(_Section):
 
         return read_policy_file(cls, path)
 
+    def loaded_from(self, path: str, sha256: str) -> Self:
+        """The same policy, knowing the file it came from and the sha256 (hex) of its bytes."""
+        self._path, self._sha256 = path, sha256
+        return self
+
     @property
     def sha256(self) -> str:
         """sha256 (hex) of the file's bytes; of the canonical JSON when there is no file."""
@@ -159,3 +175,15 @@ class Policy(_Section):
     def ref(self) -> PolicyRef:
         """What is stored with a verdict."""
         return PolicyRef(dataset=self.dataset, sha256=self.sha256, path=self._path)
+
+
+def policy_schema() -> dict[str, Any]:
+    """JSON schema of a policy file, for editors and CI.
+
+    Only what yaml-language-server knows (draft 7 and later) is used: ``# yaml-language-server: $schema=…``
+    as a file's first line gives completion and checks while writing.
+    """
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": "https://lazaretto.dev/schemas/policy.schema.json",
+    } | Policy.model_json_schema()

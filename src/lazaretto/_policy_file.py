@@ -1,0 +1,180 @@
+"""Reads a policy file: YAML with the line of every key, so that each mistake is named where it is.
+
+Errors read ``file:line: key: message``, with the nearest valid key where one was misspelt. Only
+plain YAML is read: no tags, no aliases, no repeated keys; ``yes`` and ``no`` are words.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import re
+import typing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from lazaretto.errors import PolicyError
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+    from lazaretto.policy import Policy
+
+P = TypeVar("P", bound="Policy")
+
+_MAX_BYTES = 1 << 20
+_MAX_DEPTH = 32
+
+
+def read_policy_file(model: type[P], path: str | Path) -> P:
+    """Reads and validates a policy.
+
+    Args:
+        model: `Policy`.
+        path: YAML file.
+
+    Returns:
+        The policy, which knows its path and the sha256 of the file's bytes.
+
+    Raises:
+        PolicyError: every mistake, one per line, as ``file:line: key: message``.
+    """
+    name = str(path)
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise PolicyError(f"{name}: cannot be read: {error.strerror}") from error
+    if len(data) > _MAX_BYTES:
+        raise PolicyError(f"{name}: {len(data):,} bytes; a policy has at most {_MAX_BYTES:,}")
+    root = _compose(data, name)
+    lines: dict[tuple[str | int, ...], int] = {}
+    content = _construct(root, (), lines, name)
+    try:
+        policy = model.model_validate(content)
+    except ValidationError as error:
+        found = sorted(_describe(model, item, lines) for item in error.errors())
+        raise PolicyError("\n".join(f"{name}:{line}: {text}" for line, text in found)) from error
+    return policy.loaded_from(name, hashlib.sha256(data).hexdigest())
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's safe loader with YAML 1.2's booleans and floats: ``no`` is a word, 1e-3 a number."""
+
+
+# A copy per resolver: the lists are shared with SafeLoader.
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, rule) for tag, rule in rules if tag != "tag:yaml.org,2002:bool"]
+    for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+)
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+$"),
+    list("-+.0123456789"),
+)
+
+
+def _compose(data: bytes, name: str) -> yaml.Node:
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise PolicyError(f"{name}: byte {error.start} is not UTF-8") from error
+    try:
+        depth = 0
+        for event in yaml.parse(text, Loader=_Loader):
+            opens = isinstance(event, yaml.CollectionStartEvent)
+            depth += 1 if opens else -1 if isinstance(event, yaml.CollectionEndEvent) else 0
+            line = event.start_mark.line + 1
+            if depth > _MAX_DEPTH:
+                raise PolicyError(f"{name}:{line}: nested deeper than {_MAX_DEPTH} levels")
+            if isinstance(event, yaml.AliasEvent):
+                raise PolicyError(f"{name}:{line}: aliases (*{event.anchor}) are not read")
+        root = yaml.compose(text, Loader=_Loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = 1 if mark is None else mark.line + 1
+        raise PolicyError(f"{name}:{line}: not valid YAML: {error.problem}") from error
+    except yaml.YAMLError as error:
+        raise PolicyError(f"{name}: not valid YAML: {str(error).splitlines()[0]}") from error
+    if not isinstance(root, yaml.MappingNode):
+        raise PolicyError(f"{name}:1: a policy is a mapping of keys, such as `version: 1`")
+    return root
+
+
+def _construct(
+    node: yaml.Node, path: tuple[str | int, ...], lines: dict[tuple[str | int, ...], int], name: str
+) -> Any:
+    """Plain values of a node; notes the line of each path."""
+    lines.setdefault(path, node.start_mark.line + 1)
+    if node.tag.startswith("!") or (
+        isinstance(node, yaml.CollectionNode) and node.tag.rpartition(":")[2] not in ("map", "seq")
+    ):
+        line, where = node.start_mark.line + 1, ".".join(map(str, path))
+        raise PolicyError(f"{name}:{line}: {where}: tags ({node.tag[:80]}) are not read")
+    if isinstance(node, yaml.MappingNode):
+        result: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            key, line = str(key_node.value), key_node.start_mark.line + 1
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise PolicyError(f"{name}:{line}: a key is a word, not a list or mapping")
+            if key in result:
+                first = lines[*path, key]
+                where = ".".join(map(str, (*path, key)))
+                raise PolicyError(
+                    f"{name}:{line}: {where}: repeated; it is on line {first} already"
+                )
+            lines[*path, key] = line
+            result[key] = _construct(value_node, (*path, key), lines, name)
+        return result
+    if isinstance(node, yaml.SequenceNode):
+        return [_construct(item, (*path, i), lines, name) for i, item in enumerate(node.value)]
+    try:
+        return yaml.SafeLoader("").construct_object(node)
+    except (yaml.YAMLError, ValueError) as error:
+        line, where = node.start_mark.line + 1, ".".join(map(str, path))
+        raise PolicyError(f"{name}:{line}: {where}: {node.value[:80]!r} cannot be read") from error
+
+
+def _describe(
+    model: type[BaseModel], item: ErrorDetails, lines: dict[tuple[str | int, ...], int]
+) -> tuple[int, str]:
+    """Line and text of one of pydantic's errors."""
+    place = tuple(item["loc"])
+    # pydantic adds the branch of a union to the path; the file has no such key.
+    while place and place not in lines and item["type"] != "missing":
+        place = place[:-1]
+    line = lines.get(place) or lines.get(place[:-1]) or lines[()]
+    where = ".".join(map(str, place)) or "policy"
+    message = item["msg"]
+    if item["type"] == "extra_forbidden":
+        valid = _keys(model, place[:-1])
+        near = difflib.get_close_matches(str(place[-1]), valid, n=1, cutoff=0.6)
+        message = "unknown key" + (
+            f" (did you mean {near[0]!r}?)" if near else f"; there are {', '.join(valid)}"
+        )
+    elif item["type"] == "missing":
+        message = "is required"
+    elif item["type"] == "value_error":
+        message = str(item["ctx"]["error"])
+    elif isinstance(item["input"], str | int | float | bool):
+        message = f"{message}, not {str(item['input'])[:80]!r}"
+    return line, f"{where}: {message}"
+
+
+def _keys(model: type[BaseModel], path: tuple[str | int, ...]) -> list[str]:
+    """Valid keys of the section at a path."""
+    for step in path:
+        annotation = (
+            model.model_fields[str(step)].annotation if step in model.model_fields else None
+        )
+        found = [annotation, *typing.get_args(annotation)]
+        nested = [t for t in found if isinstance(t, type) and issubclass(t, BaseModel)]
+        if not nested:
+            return sorted(model.model_fields)
+        model = nested[0]
+    return sorted(model.model_fields)

@@ -42,64 +42,77 @@ def read_batches(
 ) -> Iterator[pa.RecordBatch]:
     """Record batches of the named top-level columns, at most `size` rows each.
 
-    Repetition is nearly free in Parquet: a kilobyte of pages can say "a megabyte of text, a billion times".
-    Columns whose dictionary holds values long enough for that are read as dictionaries, so that the caller
-    can measure a chunk before it is expanded.
+    Repetition is nearly free in Parquet: a kilobyte of pages can say "a megabyte of text, a billion
+    times". So the dictionaries themselves are looked at first, whatever the footer says of them.
+    Columns with values long enough to matter are read as dictionaries, and the caller measures a
+    chunk before it expands it.
     """
     reader = pq.ParquetFile(file)
-    long_columns = _check_expansion(file, reader, set(columns), size, limits, name)
-    if long_columns:
-        reader = pq.ParquetFile(file, read_dictionary=long_columns)
+    wanted = list(columns)
+    texts = _check_lists(reader, wanted, limits, name)
+    found: set[str] = set()
+    if texts:
+        probe = pq.ParquetFile(file, metadata=reader.metadata, read_dictionary=sorted(texts))
+        for group in range(reader.metadata.num_row_groups):
+            found |= _long_texts(probe, group, texts, size, limits, name)
+    if found:
+        reader = pq.ParquetFile(file, metadata=reader.metadata, read_dictionary=sorted(found))
     # `columns` would also match "a.b" for "a"; the selection by name is exact.
     yield from (
-        batch.select(list(columns))
-        for batch in reader.iter_batches(batch_size=size, columns=list(columns))
+        batch.select(wanted) for batch in reader.iter_batches(batch_size=size, columns=wanted)
     )
 
 
-def _check_expansion(
-    file: pa.NativeFile,
-    reader: pq.ParquetFile,
-    columns: set[str],
+def _check_lists(
+    reader: pq.ParquetFile, columns: list[str], limits: Limits, name: str
+) -> dict[str, tuple[str, int]]:
+    """Refuses lists whose items alone exceed the limit; returns text leaves, by path.
+
+    Each comes with its top-level column and its index among the leaves.
+    """
+    texts: dict[str, tuple[str, int]] = {}
+    for index in range(reader.metadata.num_columns):
+        leaf = reader.metadata.schema.column(index)
+        top = next((c for c in columns if leaf.path == c or leaf.path.startswith(c + ".")), None)
+        if top is None:
+            continue
+        if leaf.physical_type == "BYTE_ARRAY":
+            texts[leaf.path] = (top, index)
+        if not leaf.max_repetition_level:
+            continue
+        for group in range(reader.metadata.num_row_groups):
+            items = reader.metadata.row_group(group).column(index).num_values
+            size = items * _WIDTHS.get(leaf.physical_type, _INDEX)
+            if size > limits.max_row_group_bytes:
+                raise _too_large(name, group, size, limits)
+    return texts
+
+
+def _long_texts(
+    probe: pq.ParquetFile,
+    group: int,
+    texts: dict[str, tuple[str, int]],
     size: int,
     limits: Limits,
     name: str,
-) -> list[str]:
-    """Leaf paths to read as dictionaries; refuses nested columns that decode beyond the limit."""
-    found: set[str] = set()
-    for group in range(reader.metadata.num_row_groups):
-        row_group = reader.metadata.row_group(group)
-        for index in range(reader.metadata.num_columns):
-            leaf, chunk = reader.metadata.schema.column(index), row_group.column(index)
-            top = next(
-                (c for c in columns if leaf.path == c or leaf.path.startswith(c + ".")), None
-            )
-            # Without a dictionary the values are in the pages, and so in the footer's size.
-            if top is None or not any("DICTIONARY" in encoding for encoding in chunk.encodings):
-                continue
-            nested = leaf.max_repetition_level > 0
-            values = chunk.num_values if nested else size
-            width = _WIDTHS.get(chunk.physical_type, _INDEX)
-            if nested and values * width > limits.max_row_group_bytes:
-                raise _too_large(name, group, values * width, limits)
-            if chunk.physical_type != "BYTE_ARRAY":
-                continue
-            if values * chunk.total_uncompressed_size <= limits.max_row_group_bytes:
-                continue
-            expanded = values * _longest(file, group, leaf.path, top)
-            if expanded > limits.max_row_group_bytes:
-                if nested:
-                    raise _too_large(name, group, expanded, limits)
-                found.add(leaf.path)
-    return sorted(found)
-
-
-def _longest(file: pa.NativeFile, group: int, path: str, column: str) -> int:
-    """Bytes of the longest value in a column chunk's dictionary: one row is read, the dictionary kept."""
-    reader = pq.ParquetFile(file, read_dictionary=[path])
-    for batch in reader.iter_batches(batch_size=1, row_groups=[group], columns=[column]):
-        return max((_dictionary_width(values) for values in batch.columns), default=0)
-    return 0
+) -> set[str]:
+    """Paths whose longest value, repeated over a chunk, exceeds the limit; one row is read."""
+    tops = sorted({top for top, _ in texts.values()})
+    row = next(probe.iter_batches(batch_size=1, row_groups=[group], columns=tops), None)
+    if row is None:
+        return set()
+    longest = {top: _dictionary_width(row.column(top)) for top in tops}
+    found = set()
+    for path, (top, index) in texts.items():
+        nested = probe.metadata.schema.column(index).max_repetition_level > 0
+        chunk = probe.metadata.row_group(group).column(index)
+        expanded = longest[top] * (chunk.num_values if nested else size)
+        if expanded <= limits.max_row_group_bytes:
+            continue
+        if nested:
+            raise _too_large(name, group, expanded, limits)
+        found.add(path)
+    return found
 
 
 def _dictionary_width(values: pa.Array) -> int:

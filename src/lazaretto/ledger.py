@@ -157,7 +157,7 @@ class LedgerReport:
 
 
 def verify(place: Workspace | Catalog, *, keys: Sequence[bytes] = ()) -> LedgerReport:
-    """Recomputes every hash of the chain and compares its end with the head and the checkpoints.
+    """Recomputes every hash of the chain; compares its end with the head and the checkpoints.
 
     The chain alone shows edits by somebody who does not rewrite all that follows. Whoever can write
     the whole database can rewrite the chain too: only checkpoints, signed by a key that is not in
@@ -165,8 +165,8 @@ def verify(place: Workspace | Catalog, *, keys: Sequence[bytes] = ()) -> LedgerR
 
     Args:
         place: a workspace, or a catalog alone (then checkpoints are not looked at).
-        keys: public keys (PEM), one of which signed each checkpoint; none: checkpoints are compared,
-            and their signatures are not checked.
+        keys: public keys (PEM), one of which signed each checkpoint; none: checkpoints are
+            compared, and their signatures are not checked.
     """
     from lazaretto.checkpoint import read_checkpoints
 

@@ -111,6 +111,7 @@ class BatchRef:
         digest: sha256 (hex) of the canonical content.
         rows: number of records.
         received_at: UTC time of receipt.
+        seq: ledger entry of the receipt; 0 where that is not known.
     """
 
     id: str
@@ -119,6 +120,7 @@ class BatchRef:
     digest: str
     rows: int
     received_at: datetime
+    seq: int = 0
 
 
 def to_json(value: object) -> Any:

@@ -1,14 +1,14 @@
-"""Whether reviewers have decided on everything that is held of a batch, and what they decided."""
+"""The outcome of a batch's review: what was decided on its held records, once none waits."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from lazaretto.errors import NotFoundError
-from lazaretto.quarantine.tables import batch, case, decision, held_record
+from lazaretto.errors import NotFoundError, UsageError
+from lazaretto.quarantine import tables
 
 if TYPE_CHECKING:
     from lazaretto.workspace import Workspace
@@ -16,52 +16,47 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ReviewOutcome:
-    """A finished review.
+    """What reviewers made of a batch.
 
     Attributes:
-        batch: id of the batch.
-        cases: its cases; none when nothing was held.
-        actions: how many held records each `lazaretto.values.Action` applies to.
+        batch: its id.
+        cases: its cases, oldest first; none when nothing was held.
+        actions: held records by the decision in force.
         seqs: ledger entries of the decisions.
     """
 
     batch: str
-    cases: list[str]
-    actions: dict[str, int]
-    seqs: list[int]
+    cases: list[str] = field(default_factory=list)
+    actions: dict[str, int] = field(default_factory=dict)
+    seqs: list[int] = field(default_factory=list)
 
 
-def review_outcome(workspace: Workspace, batch_id: str) -> ReviewOutcome | None:
-    """What was decided on a batch's held records.
-
-    Returns:
-        None while the batch is not judged yet, or while a held record waits for a decision.
+def review_outcome(workspace: Workspace, batch: str) -> ReviewOutcome | None:
+    """The outcome, or None while a held record of the batch waits for a decision.
 
     Raises:
-        NotFoundError: the catalog has no such batch.
+        NotFoundError: no such batch.
+        UsageError: it is not judged yet.
     """
+    held, case, decision = tables.held_record, tables.case, tables.decision
     with workspace.catalog.read() as connection:
-        judged = connection.execute(
-            sa.select(batch.c.verdict).where(batch.c.id == batch_id)
+        row = connection.execute(
+            sa.select(tables.batch.c.verdict).where(tables.batch.c.id == batch)
         ).one_or_none()
-        if judged is None:
-            raise NotFoundError(f"the catalog has no batch {batch_id!r}")
-        if judged.verdict is None:
-            return None
-        cases = connection.scalars(
-            sa.select(case.c.id).where(case.c.batch == batch_id).order_by(case.c.seq)
-        ).all()
-        counts = connection.execute(
-            sa.select(held_record.c.action, sa.func.count())
-            .where(held_record.c.case_id.in_(cases))
-            .group_by(held_record.c.action)
-        ).all()
-        actions = {action: int(count) for action, count in counts}
+        if row is None:
+            raise NotFoundError(f"no batch {batch!r} was received: see `lazaretto batch list`")
+        if row.verdict is None:
+            raise UsageError(f"{batch} is not judged yet: run `gate` first")
+        current = case.c.batch == batch, case.c.state != "SUPERSEDED"
+        cases = list(connection.scalars(sa.select(case.c.id).where(*current).order_by(case.c.seq)))
+        counts = (
+            sa.select(held.c.action, sa.func.count())
+            .where(held.c.case_id.in_(cases))
+            .group_by(held.c.action)
+        )
+        actions = {action: int(count) for action, count in connection.execute(counts)}
         if None in actions:
             return None
-        seqs = connection.scalars(
-            sa.select(decision.c.seq).where(decision.c.case_id.in_(cases)).order_by(decision.c.seq)
-        ).all()
-    return ReviewOutcome(
-        batch=batch_id, cases=list(cases), actions=actions, seqs=[int(seq) for seq in seqs]
-    )
+        seqs = sa.select(decision.c.seq).where(decision.c.case_id.in_(cases))
+        made = list(connection.scalars(seqs.order_by(decision.c.seq)))
+    return ReviewOutcome(batch, cases, actions, made)

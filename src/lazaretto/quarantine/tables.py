@@ -78,6 +78,7 @@ case = Table(
     Column("origin", String(16), nullable=False, comment="gate, or sanitize"),
     Column("verdict", String(16), nullable=False),
     Column("policy", sa.JSON, nullable=False),
+    Column("columns", sa.JSON, nullable=False, comment="which column plays which part"),
     Column("two_people", Boolean, nullable=False),
     Column("rows", BigInteger, nullable=False, comment="of the batch"),
     Column("held", BigInteger, nullable=False),

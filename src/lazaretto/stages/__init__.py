@@ -1,1 +1,34 @@
-"""The stages of a batch's way, one file each; all idempotent."""
+"""The stages of a batch's way, one file each.
+
+All are idempotent: called again with the same inputs, a stage returns what it returned before.
+"""
+
+from lazaretto.quarantine.admission import Admission
+from lazaretto.stages.admit import admit
+from lazaretto.stages.embed import embed
+from lazaretto.stages.gate import Judgement, gate
+from lazaretto.stages.receive import receive
+from lazaretto.stages.register_model import ModelVersion, register_model
+from lazaretto.stages.sanitize_training import SanitizeResult, sanitize_training
+from lazaretto.stages.screen import screen
+from lazaretto.stages.snapshot import Snapshot, snapshot
+from lazaretto.stages.state import StageResult
+from lazaretto.stages.validate import validate
+
+__all__ = [
+    "Admission",
+    "Judgement",
+    "ModelVersion",
+    "SanitizeResult",
+    "Snapshot",
+    "StageResult",
+    "admit",
+    "embed",
+    "gate",
+    "receive",
+    "register_model",
+    "sanitize_training",
+    "screen",
+    "snapshot",
+    "validate",
+]

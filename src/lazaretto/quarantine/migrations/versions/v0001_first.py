@@ -252,6 +252,7 @@ def upgrade() -> None:
         sa.Column("origin", sa.String(length=16), nullable=False, comment="gate, or sanitize"),
         sa.Column("verdict", sa.String(length=16), nullable=False),
         sa.Column("policy", sa.JSON(), nullable=False),
+        sa.Column("columns", sa.JSON(), nullable=False, comment="which column plays which part"),
         sa.Column("two_people", sa.Boolean(), nullable=False),
         sa.Column("rows", sa.BigInteger(), nullable=False, comment="of the batch"),
         sa.Column("held", sa.BigInteger(), nullable=False),

@@ -1,0 +1,39 @@
+"""Inserts many rows at once: ``COPY`` in PostgreSQL, one prepared statement in SQLite."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    import sqlalchemy as sa
+    from sqlalchemy.engine import Connection
+
+
+def bulk_insert(
+    connection: Connection,
+    table: sa.Table,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+) -> None:
+    """Inserts rows inside the connection's transaction, past SQLAlchemy's type conversion.
+
+    Args:
+        connection: of `Catalog.transaction`.
+        table: where to.
+        columns: of the table, in the order of each row's values.
+        rows: values as the driver takes them: text, numbers, None.
+    """
+    names = ", ".join(f'"{table.c[name].name}"' for name in columns)
+    cursor = connection.connection.cursor()
+    try:
+        if connection.dialect.name == "postgresql":
+            with cursor.copy(f'COPY "{table.name}" ({names}) FROM STDIN') as copy:  # type: ignore[attr-defined]
+                for row in rows:
+                    copy.write_row(row)
+        else:
+            marks = ", ".join("?" for _ in columns)
+            cursor.executemany(f'INSERT INTO "{table.name}" ({names}) VALUES ({marks})', rows)  # noqa: S608  # type: ignore[arg-type]
+    finally:
+        cursor.close()

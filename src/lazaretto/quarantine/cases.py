@@ -1,0 +1,261 @@
+"""Cases and held records, to read: lists by page, counts, filters, whole rows from the store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime  # noqa: TC003  pydantic reads these types at run time
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import sqlalchemy as sa
+
+from lazaretto.errors import NotFoundError, UsageError
+from lazaretto.quarantine import tables
+from lazaretto.quarantine.held import POSITION
+from lazaretto.quarantine.sidecars import read_chunks
+from lazaretto.values import Action
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sqlalchemy.engine import Connection, Row
+
+    from lazaretto.workspace import Workspace
+
+UNDECIDED = "UNDECIDED"
+_held = tables.held_record
+_FILTERS: dict[str, Any] = {
+    "reason": lambda value: _held.c.reason == value,
+    "label": lambda value: _held.c.label == value,
+    "min_score": lambda value: _held.c.score >= _number(value),
+    "max_score": lambda value: _held.c.score <= _number(value),
+    "min_p_value": lambda value: _held.c.p_value >= _number(value),
+    "max_p_value": lambda value: _held.c.p_value <= _number(value),
+    "action": lambda value: (
+        _held.c.action.is_(None) if value == UNDECIDED else _held.c.action == Action(value).value
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One held batch, or the held records of one batch.
+
+    Attributes:
+        id: of the case.
+        batch: its batch.
+        source: who delivered it.
+        dataset: where released records go.
+        origin: ``gate`` or ``sanitize``.
+        verdict: of the gate; ``HOLD_RECORDS`` for a case of sanitizing.
+        state: ``OPEN``, ``CLOSED`` (decided and published), ``SUPERSEDED`` (judged again).
+        rows: records of the batch.
+        held: records of the case.
+        reasons: held records by the signature of their first reason.
+        notes: what is wrong with the batch, in words.
+        actions: held records by the decision in force; ``UNDECIDED`` for none.
+        held_uri: file with whole rows and all reasons.
+        two_people: whether another person must publish than who decided.
+        opened_at: when.
+        seq: ledger entry.
+    """
+
+    id: str
+    batch: str
+    source: str
+    dataset: str
+    origin: str
+    verdict: str
+    state: str
+    rows: int
+    held: int
+    reasons: dict[str, int]
+    notes: list[str]
+    actions: dict[str, int]
+    held_uri: str
+    two_people: bool
+    opened_at: datetime
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class HeldRecord:
+    """One held record in the index; everything in it may come from an attacker.
+
+    Attributes:
+        position: row number within the batch; the key within the case.
+        record_id: identity within the batch.
+        label: as text.
+        score: of the screening; None when it was not screened.
+        p_value: of the screening.
+        reason: signature of the first reason.
+        action: decision in force; None when undecided.
+        part: publication that admitted it.
+    """
+
+    position: int
+    record_id: str
+    label: str | None
+    score: float | None
+    p_value: float | None
+    reason: str
+    action: str | None
+    part: str | None
+
+
+def list_cases(
+    workspace: Workspace,
+    *,
+    state: str | None = "OPEN",
+    batch: str | None = None,
+    source: str | None = None,
+    before: int | None = None,
+    limit: int = 50,
+) -> list[Case]:
+    """Cases, newest first.
+
+    Args:
+        workspace: catalog and store.
+        state: only these; None for all.
+        batch: only of this batch.
+        source: only of this source.
+        before: page on: `Case.seq` of the last one seen.
+        limit: at most so many.
+    """
+    query = _cases().order_by(tables.case.c.seq.desc(), tables.case.c.id).limit(limit)
+    if state is not None:
+        query = query.where(tables.case.c.state == state)
+    if batch is not None:
+        query = query.where(tables.case.c.batch == batch)
+    if source is not None:
+        query = query.where(tables.batch.c.source == source)
+    if before is not None:
+        query = query.where(tables.case.c.seq < before)
+    with workspace.catalog.read() as connection:
+        return [_case(connection, row) for row in connection.execute(query)]
+
+
+def show_case(workspace: Workspace, case: str) -> Case:
+    """One case.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    with workspace.catalog.read() as connection:
+        return _case(connection, find_case(connection, case))
+
+
+def held_records(
+    workspace: Workspace,
+    case: str,
+    filter: Mapping[str, str] | None = None,  # noqa: A002
+    *,
+    after: int = -1,
+    limit: int = 100,
+) -> list[HeldRecord]:
+    """Held records of a case in order of position.
+
+    Args:
+        workspace: catalog and store.
+        case: its id.
+        filter: ``reason``, ``label``, ``min_score``, ``max_score``, ``min_p_value``,
+            ``max_p_value``, ``action`` (``UNDECIDED`` or an `Action`); all must hold.
+        after: page on: `HeldRecord.position` of the last one seen.
+        limit: at most so many.
+
+    Raises:
+        NotFoundError: no such case.
+        UsageError: no such filter.
+    """
+    names = HeldRecord.__dataclass_fields__
+    query = (
+        sa.select(*(_held.c[name] for name in names))
+        .where(*conditions(case, filter), _held.c.position > after)
+        .order_by(_held.c.position)
+        .limit(limit)
+    )
+    with workspace.catalog.read() as connection:
+        find_case(connection, case)
+        return [HeldRecord(*row) for row in connection.execute(query)]
+
+
+def count_records(
+    workspace: Workspace,
+    case: str,
+    filter: Mapping[str, str] | None = None,  # noqa: A002
+) -> int:
+    """How many held records a filter takes: the preview of a bulk decision; see `held_records`."""
+    query = sa.select(sa.func.count()).select_from(_held).where(*conditions(case, filter))
+    with workspace.catalog.read() as connection:
+        find_case(connection, case)
+        return int(connection.scalar(query) or 0)
+
+
+def held_rows(workspace: Workspace, case: str, positions: Sequence[int]) -> pa.Table:
+    """Whole rows of held records, with all reasons, from the store.
+
+    Raises:
+        NotFoundError: no such case, or its file is gone.
+    """
+    with workspace.catalog.read() as connection:
+        uri = find_case(connection, case).held_uri
+    wanted = pa.array(positions, pa.int64())
+    parts = [
+        chunk.filter(pc.is_in(chunk.column(POSITION), wanted))
+        for chunk in read_chunks(workspace.store, uri)
+    ]
+    return pa.Table.from_batches(parts)
+
+
+def find_case(connection: Connection, case: str) -> Row[Any]:
+    """The row of a case with its batch's source, inside a transaction.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    row = connection.execute(_cases().where(tables.case.c.id == case)).one_or_none()
+    if row is None:
+        raise NotFoundError(f"no case {case!r}: see `lazaretto quarantine list`")
+    return row
+
+
+def conditions(case: str, filter: Mapping[str, str] | None) -> list[sa.ColumnElement[bool]]:  # noqa: A002
+    """SQL conditions of a filter on the held records of a case.
+
+    Raises:
+        UsageError: an unknown filter, or a value that it cannot have.
+    """
+    found: list[sa.ColumnElement[bool]] = [_held.c.case_id == case]
+    for name, value in (filter or {}).items():
+        if name not in _FILTERS:
+            raise UsageError(f"no filter {name!r}; there are {', '.join(_FILTERS)}")
+        try:
+            found.append(_FILTERS[name](value))
+        except ValueError:
+            raise UsageError(f"filter {name!r} cannot be {value!r}") from None
+    return found
+
+
+def _cases() -> sa.Select[Any]:
+    return sa.select(tables.case, tables.batch.c.source).join(
+        tables.batch, tables.batch.c.id == tables.case.c.batch
+    )
+
+
+def _case(connection: Connection, row: Row[Any]) -> Case:
+    counts = (
+        sa.select(sa.func.coalesce(_held.c.action, UNDECIDED), sa.func.count())
+        .where(_held.c.case_id == row.id)
+        .group_by(_held.c.action)
+    )
+    actions = {str(action): int(count) for action, count in connection.execute(counts)}
+    values = {name: getattr(row, name) for name in Case.__dataclass_fields__ if name != "actions"}
+    return Case(**values, actions=actions)
+
+
+def _number(text: str) -> float:
+    value = float(text)
+    if value != value:  # noqa: PLR0124  NaN compares with nothing
+        raise ValueError(text)
+    return value

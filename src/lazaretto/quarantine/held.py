@@ -1,0 +1,200 @@
+"""Held records: their whole rows with every reason, in one file of the store per case."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lazaretto.batch import record_ids
+from lazaretto.errors import SystemFaultError
+from lazaretto.quarantine.sidecars import write_parquet
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from lazaretto.batch import Batch
+    from lazaretto.policy import Columns
+    from lazaretto.store import Store
+
+POSITION = "_lazaretto_position"
+RECORD = "_lazaretto_record"
+LABEL = "_lazaretto_label"
+SCORE = "_lazaretto_score"
+P_VALUE = "_lazaretto_p_value"
+REASON = "_lazaretto_reason"
+REASONS = "_lazaretto_reasons"
+_WITH_ITS_BATCH = "batch"
+
+_ADDED = [
+    (POSITION, pa.int64()),
+    (RECORD, pa.string()),
+    (LABEL, pa.string()),
+    (SCORE, pa.float64()),
+    (P_VALUE, pa.float64()),
+    (REASON, pa.string()),
+    (REASONS, pa.list_(pa.string())),
+]
+_Reason = tuple[str, str]
+# Columns of `tables.held_record`, in the order of INDEX_COLUMNS behind the case.
+INDEXED = ("case_id", "position", "record_id", "label", "score", "p_value", "reason")
+ADDED_NAMES = frozenset(name for name, _ in _ADDED)
+INDEX_COLUMNS = [name for name, _ in _ADDED if name != REASONS]
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """Why records are held.
+
+    Attributes:
+        failures: of the contract: ``record_id``, ``position``, ``rule``, ``text``.
+        scores: of the screening, one row per record that the contract did not fail, in the batch's
+            order: ``record_id``, ``score``, ``p_value``, ``held``, ``reasons``, ``rank_*``; None
+            when it was not screened.
+        whole: why the whole batch is held, in words; empty when only records are.
+    """
+
+    failures: pa.Table
+    scores: pa.Table | None
+    whole: list[str]
+
+
+@dataclass(slots=True)
+class Held:
+    """What was written.
+
+    Attributes:
+        uri: file with the held rows.
+        digest: sha256 (hex) of its bytes.
+        rows: held records.
+        reasons: records by the signature of their first reason: ``contract:<rule>``,
+            ``screen:<detector>`` or ``batch`` (nothing against the record but its company).
+    """
+
+    uri: str = ""
+    digest: str = ""
+    rows: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+
+
+def write_held(store: Store, path: str, batch: Batch, columns: Columns, findings: Findings) -> Held:
+    """Writes every held row of a batch, as delivered, with position, id, score and all reasons.
+
+    Memory holds the findings and one chunk. When no record is held, nothing is written.
+
+    Raises:
+        SystemFaultError: the store cannot be written, or scores and batch do not belong together.
+    """
+    held = Held()
+    schema = batch.schema
+    for name, kind in _ADDED:
+        schema = schema.append(pa.field(name, kind))
+    chunks = _held_chunks(batch, columns, findings, held)
+    first = next(chunks, None)
+    if first is None:
+        return held
+    held.uri, held.digest = write_parquet(store, path, schema, _chain(first, chunks))
+    return held
+
+
+def label_texts(chunk: pa.RecordBatch, columns: Columns) -> pa.Array:
+    """Labels as text for the index; null where there are none or they have no text form."""
+    name = columns.label
+    if name is None or name not in chunk.schema.names:
+        return pa.nulls(chunk.num_rows, pa.string())
+    try:
+        texts = chunk.column(name).cast(pa.string())
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        return pa.nulls(chunk.num_rows, pa.string())
+    # PostgreSQL has no text with NUL in it.
+    return pc.utf8_slice_codeunits(pc.replace_substring(texts, "\x00", "\ufffd"), 0, 512)
+
+
+def _chain(first: pa.RecordBatch, rest: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    yield first
+    yield from rest
+
+
+def _held_chunks(
+    batch: Batch, columns: Columns, findings: Findings, held: Held
+) -> Iterator[pa.RecordBatch]:
+    against = _by_record(findings.failures)
+    failing_ids = pa.array(list(against), pa.string())
+    offset = screened = 0
+    for chunk in batch.chunks():
+        ids = record_ids(chunk, columns, offset=offset)
+        failing = pc.is_in(ids, failing_ids).to_numpy(zero_copy_only=False)
+        reasons = {
+            row: _contract_reasons(against[ids[row].as_py()], offset + row)
+            for row in np.flatnonzero(failing).tolist()
+        }
+        score, p_value = np.full((2, chunk.num_rows), np.nan)
+        if findings.scores is not None:
+            clear = np.flatnonzero(~failing)
+            part = findings.scores.slice(screened, len(clear))
+            screened += len(clear)
+            if not part["record_id"].combine_chunks().equals(ids.take(pa.array(clear))):
+                raise SystemFaultError(f"the scores do not belong to {batch.uri}: screen it again")
+            score[clear], p_value[clear] = part["score"].to_numpy(), part["p_value"].to_numpy()
+            suspect = np.flatnonzero(part["held"].to_numpy())
+            judged = part.take(pa.array(suspect)).to_pylist()
+            for row, found in zip(clear[suspect].tolist(), judged, strict=True):
+                reasons[row] = _screen_reasons(found)
+        chosen = range(chunk.num_rows) if findings.whole else sorted(reasons)
+        if chosen:
+            rows = pa.array(chosen, pa.int64())
+            why = _reasons(chosen, reasons, findings.whole, held)
+            added = [
+                pc.add(rows, offset),
+                ids.take(rows),
+                label_texts(chunk, columns).take(rows),
+                pa.array(score, from_pandas=True).take(rows),
+                pa.array(p_value, from_pandas=True).take(rows),
+                *why,
+            ]
+            names = [*chunk.schema.names, *(name for name, _ in _ADDED)]
+            yield pa.RecordBatch.from_arrays([*chunk.take(rows).columns, *added], names=names)
+        offset += chunk.num_rows
+
+
+def _reasons(
+    chosen: Sequence[int], reasons: dict[int, list[_Reason]], whole: list[str], held: Held
+) -> tuple[pa.Array, pa.Array]:
+    """First signature and all texts of the chosen rows; counts them."""
+    company = [(_WITH_ITS_BATCH, text) for text in whole]
+    all_of = [reasons.get(row, []) + company for row in chosen]
+    first = [found[0][0] for found in all_of]
+    held.rows += len(first)
+    held.reasons.update(first)
+    texts = [[text for _, text in found] for found in all_of]
+    return pa.array(first, pa.string()), pa.array(texts, pa.list_(pa.string()))
+
+
+def _by_record(failures: pa.Table) -> dict[str, dict[int, list[_Reason]]]:
+    """Contract reasons by record id and position; a duplicate id has several positions."""
+    found: dict[str, dict[int, list[_Reason]]] = {}
+    for row in failures.select(["record_id", "position", "rule", "text"]).to_pylist():
+        reason = (f"contract:{row['rule']}", f"{row['rule']}: {row['text']}")
+        found.setdefault(row["record_id"], {}).setdefault(row["position"], []).append(reason)
+    return found
+
+
+def _contract_reasons(found: dict[int, list[_Reason]], position: int) -> list[_Reason]:
+    """The record's own reasons; of a record that only shares the id of a failing one, those."""
+    return list(found.get(position) or next(iter(found.values())))
+
+
+def _screen_reasons(score: dict[str, Any]) -> list[_Reason]:
+    """Reasons in the detectors' words, signed by the detector that ranks the record highest."""
+    ranks = {
+        name.removeprefix("rank_"): value
+        for name, value in score.items()
+        if name.startswith("rank_") and value is not None
+    }
+    worst = max(ranks, key=lambda name: ranks[name]) if ranks else "unscored"
+    texts = score["reasons"] or [f"{worst}: p = {score['p_value']}"]
+    return [(f"screen:{worst}", text) for text in texts]

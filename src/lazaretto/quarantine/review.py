@@ -1,0 +1,226 @@
+"""Review: decisions on ids, a filter or a whole case; undone by a counter-entry, never erased."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from lazaretto.errors import NotFoundError, UsageError
+from lazaretto.quarantine import tables
+from lazaretto.quarantine.cases import (
+    UNDECIDED,
+    Case,
+    HeldRecord,
+    conditions,
+    count_records,
+    find_case,
+    held_records,
+    held_rows,
+    list_cases,
+    show_case,
+)
+from lazaretto.quarantine.decisions import (
+    Decision,
+    Taken,
+    as_decision,
+    record_decision,
+    select_ids,
+    select_records,
+)
+from lazaretto.quarantine.labels import as_label
+from lazaretto.quarantine.publish import publish
+from lazaretto.quarantine.sidecars import read_schema
+from lazaretto.values import Action, Actor, ActorType
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from sqlalchemy.engine import Row
+
+    from lazaretto.policy import Policy
+    from lazaretto.workspace import Workspace
+
+__all__ = [
+    "Case",
+    "Decision",
+    "HeldRecord",
+    "count_records",
+    "decide",
+    "expire",
+    "held_records",
+    "held_rows",
+    "list_cases",
+    "list_decisions",
+    "publish",
+    "show_case",
+    "undo",
+]
+
+_held = tables.held_record
+
+
+def decide(
+    workspace: Workspace,
+    case: str,
+    action: Action,
+    *,
+    ids: Collection[str] | None = None,
+    filter: Mapping[str, str] | None = None,  # noqa: A002
+    all: bool = False,  # noqa: A002
+    actor: Actor,
+    reason: str,
+    label: str | None = None,
+    weight: float | None = None,
+) -> Decision:
+    """Decides on held records; one ledger entry, however many they are.
+
+    Nothing is admitted by it: `publish` does that. A later decision on the same record replaces an
+    earlier one until it is published.
+
+    Args:
+        workspace: catalog and store.
+        case: its id.
+        action: release, reject, relabel (release under another label) or reweight (release with a
+            sample weight).
+        ids: record ids, as in `HeldRecord.record_id`.
+        filter: instead of ids, see `held_records`.
+        all: instead of ids, every record of the case.
+        actor: who decides.
+        reason: why; stays on record for ever.
+        label: for ``RELABEL``, in text; must fit the type of the label column.
+        weight: for ``REWEIGHT``, > 0; other releases weigh 1.
+
+    Raises:
+        NotFoundError: no such case, or an id that is not held in it.
+        UsageError: arguments that do not go together, nothing selected, or records that are
+            published already (those can be recalled).
+    """
+    _check_arguments(action, ids, filter, all, reason)
+    with workspace.catalog.read() as connection:
+        row = find_case(connection, case)
+        _check_open(row)
+        _check_value(workspace, row, action, label, weight)
+        selected = (
+            select_records(connection, conditions(case, filter))
+            if ids is None
+            else select_ids(connection, case, ids)
+        )
+    taken = Taken(
+        action=action,
+        actor=actor,
+        reason=reason,
+        filter={"all": "yes"} if all else dict(filter or {}),
+        label=label,
+        weight=weight,
+    )
+    return record_decision(workspace, case, selected, taken)
+
+
+def undo(workspace: Workspace, decision: str, *, actor: Actor, reason: str) -> Decision:
+    """Takes a decision back by a counter-entry; what was decided before it is in force again.
+
+    Raises:
+        NotFoundError: no such decision.
+        UsageError: it is undone already, is itself an undo, or some of its records are published.
+    """
+    with workspace.catalog.read() as connection:
+        query = sa.select(tables.decision).where(tables.decision.c.id == decision)
+        old = connection.execute(query).one_or_none()
+        if old is None:
+            raise NotFoundError(f"no decision {decision!r}: see `lazaretto quarantine show CASE`")
+        if old.undone_by is not None or old.undoes is not None:
+            raise UsageError(f"{decision} is undone, or an undo itself: decide anew instead")
+        _check_open(find_case(connection, old.case_id))
+        members = sa.select(tables.decision_record.c.position).where(
+            tables.decision_record.c.decision == decision
+        )
+        chosen = [_held.c.case_id == old.case_id, _held.c.position.in_(members)]
+        selected = select_records(connection, chosen)
+    taken = Taken(
+        action=Action(old.action),
+        actor=actor,
+        reason=reason,
+        label=old.label,
+        weight=old.weight,
+        undoes=decision,
+    )
+    return record_decision(workspace, old.case_id, selected, taken)
+
+
+def expire(workspace: Workspace, policy: Policy, now: datetime | None = None) -> list[Decision]:
+    """Rejects what nobody decided on in the policy's time; it never releases.
+
+    Args:
+        workspace: catalog and store.
+        policy: ``review.expire_days``; only cases of its dataset.
+        now: default the clock.
+    """
+    limit = (now or datetime.now(UTC)) - timedelta(days=policy.review.expire_days)
+    undecided = sa.exists().where(_held.c.case_id == tables.case.c.id, _held.c.action.is_(None))
+    query = sa.select(tables.case.c.id).where(
+        tables.case.c.state == "OPEN",
+        tables.case.c.dataset == policy.dataset,
+        tables.case.c.opened_at < limit,
+        undecided,
+    )
+    with workspace.catalog.read() as connection:
+        overdue = list(connection.scalars(query))
+    actor = Actor(ActorType.POLICY, f"policy:{policy.dataset}")
+    reason = f"not decided within {policy.review.expire_days} days"
+    waiting = {"action": UNDECIDED}
+    return [
+        decide(workspace, case, Action.REJECT, filter=waiting, actor=actor, reason=reason)
+        for case in overdue
+    ]
+
+
+def list_decisions(workspace: Workspace, case: str) -> list[Decision]:
+    """Every decision on a case, oldest first, undone ones included."""
+    query = (
+        sa.select(tables.decision)
+        .where(tables.decision.c.case_id == case)
+        .order_by(tables.decision.c.seq)
+    )
+    with workspace.catalog.read() as connection:
+        find_case(connection, case)
+        return [as_decision(row) for row in connection.execute(query)]
+
+
+def _check_arguments(
+    action: Action,
+    ids: Collection[str] | None,
+    filter: Mapping[str, str] | None,  # noqa: A002
+    everything: bool,
+    reason: str,
+) -> None:
+    if (ids is not None) + bool(filter) + everything != 1:
+        raise UsageError("say on which records: ids, a filter, or all; one of them")
+    if not reason.strip():
+        raise UsageError(f"{action.value} needs a reason: it stays on record")
+
+
+def _check_open(row: Row[Any]) -> None:
+    if row.state == "SUPERSEDED":
+        raise UsageError(
+            f"{row.id} is superseded: {row.batch} was judged again since, see its new case"
+        )
+
+
+def _check_value(
+    workspace: Workspace, row: Row[Any], action: Action, label: str | None, weight: float | None
+) -> None:
+    if (label is not None) != (action is Action.RELABEL):
+        raise UsageError("a label belongs to RELABEL, and RELABEL needs one")
+    if (weight is not None) != (action is Action.REWEIGHT):
+        raise UsageError("a weight belongs to REWEIGHT, and REWEIGHT needs one")
+    if weight is not None and not (math.isfinite(weight) and weight > 0):
+        raise UsageError(f"a weight is a positive number, not {weight}; REJECT leaves a record out")
+    if label is not None:
+        name = row.columns["label"]
+        schema = read_schema(workspace.store, row.held_uri)
+        if name is None or name not in schema.names:
+            raise UsageError(f"the records of {row.batch} have no label column to change")
+        as_label(label, schema.field(name).type)

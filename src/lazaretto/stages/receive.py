@@ -1,0 +1,266 @@
+"""Receive: authenticate a delivery and keep an immutable copy of it; from then on it is a batch."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from lazaretto.batch import Batch, batch_id, open_batch
+from lazaretto.errors import DeliveryError, NotFoundError
+from lazaretto.events import BatchReceived, Column, DeliveryRefused
+from lazaretto.ledger import append
+from lazaretto.policy import Limits, Sources
+from lazaretto.quarantine import tables
+from lazaretto.stages.delivery import blocks, copy_bytes, public_uri, read_envelope, suffix_of
+from lazaretto.values import BatchRef, Signature, SignatureStatus, TrustTier, to_json
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection, Row
+
+    from lazaretto.manifest import Manifest
+    from lazaretto.policy import Policy
+    from lazaretto.source import Source
+    from lazaretto.workspace import Workspace
+
+_STATUS = {
+    "unknown_key": SignatureStatus.UNKNOWN_KEY,
+    "expired_key": SignatureStatus.EXPIRED_KEY,
+    "revoked_key": SignatureStatus.REVOKED_KEY,
+    "bad_signature": SignatureStatus.INVALID,
+    "bad_envelope": SignatureStatus.INVALID,
+}
+
+
+_SAME_IN_BOTH = (
+    "source",
+    "trust_tier",
+    "uri",
+    "stored_uri",
+    "format",
+    "digest",
+    "file_digest",
+    "rows",
+    "received_at",
+    "collected_from",
+    "collected_to",
+)
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """A delivery and what is known of it so far, which goes on record when it is refused."""
+
+    place: str
+    uri: str
+    source: str
+    manifest: bytes | str | Path | None
+    now: datetime
+    signature: Signature = field(default_factory=lambda: Signature(SignatureStatus.UNSIGNED))
+    file_digest: str | None = None
+
+
+def receive(
+    workspace: Workspace,
+    uri: str | Path,
+    source: str,
+    *,
+    manifest: bytes | str | Path | None = None,
+    policy: Policy | None = None,
+    now: datetime | None = None,
+) -> BatchRef:
+    """Authenticates a delivery, copies its bytes into the store and puts both on record.
+
+    The bytes are copied once, checked against the manifest, and only that copy is parsed: what is
+    checked is what is kept. Receiving the same content from the same place again gives the same
+    batch; the same content from another place is a replay.
+
+    Args:
+        workspace: catalog and store.
+        uri: the delivery, a local path or fsspec URI of one file.
+        source: name of a registered source.
+        manifest: DSSE envelope: its bytes, or a path or URI of it; None for an unsigned delivery.
+        policy: says whether a signature is required, and the limits; default: a policy's defaults.
+        now: time of receipt; default the clock.
+
+    Returns:
+        The batch's identity and whereabouts.
+
+    Raises:
+        DeliveryError: the delivery is refused, which is on record; ``code`` says why:
+            ``unknown_source``, ``revoked_source``, ``unsigned``, ``digest_mismatch``,
+            ``row_count_mismatch``, ``replay``, or a code of `lazaretto.manifest.verify_manifest`
+            or `lazaretto.batch.open_batch`.
+        SystemFaultError: the store or the catalog cannot be used.
+    """
+    attempt = _Attempt(str(uri), public_uri(uri), source, manifest, now or datetime.now(UTC))
+    try:
+        return _receive(workspace, attempt, policy)
+    except DeliveryError as error:
+        refusal = DeliveryRefused(
+            source=source[:255],
+            uri=attempt.uri,
+            code=error.code,
+            reason=str(error),
+            signature=attempt.signature,
+            file_digest=attempt.file_digest,
+        )
+        with workspace.catalog.transaction() as connection:
+            append(connection, refusal)
+        raise
+
+
+def _receive(workspace: Workspace, attempt: _Attempt, policy: Policy | None) -> BatchRef:
+    rules = policy.sources if policy else Sources()
+    limits = policy.limits if policy else Limits()
+    source = _known_source(workspace, attempt.source)
+    envelope = read_envelope(attempt.manifest)
+    stated = _authenticate(attempt, envelope, source, rules)
+    with tempfile.TemporaryDirectory(prefix="lazaretto-") as folder:
+        copy = Path(folder, f"data{suffix_of(attempt.place)}")
+        attempt.file_digest = copy_bytes(attempt.place, copy, limits)
+        if stated is not None and stated.sha256 != attempt.file_digest:
+            raise DeliveryError(
+                f"{attempt.uri} has sha256 {attempt.file_digest}, its manifest was signed for "
+                f"{stated.sha256}: sign the file that is delivered",
+                code="digest_mismatch",
+            )
+        try:
+            batch = open_batch(copy, limits=limits)
+            digest, rows = batch.digest(), batch.num_rows
+        except DeliveryError as error:
+            raise DeliveryError(
+                str(error).replace(str(copy), attempt.uri), code=error.code
+            ) from error
+        if stated is not None and stated.rows is not None and stated.rows != rows:
+            raise DeliveryError(
+                f"{attempt.uri} has {rows} records, its manifest says {stated.rows}",
+                code="row_count_mismatch",
+            )
+        with workspace.catalog.read() as connection:
+            before = _received_before(connection, attempt, digest)
+        if before is not None:
+            return before
+        name = batch_id(source.name, attempt.now.astimezone(UTC).date(), digest)
+        stored, _ = workspace.store.write_stream(
+            f"batches/{name}/data.{batch.format}", blocks(copy)
+        )
+    signature = attempt.signature
+    if envelope is not None:
+        kept = workspace.store.write(f"batches/{name}/manifest.json", envelope)
+        checksum = hashlib.sha256(envelope).hexdigest()
+        signature = replace(signature, envelope_uri=kept, envelope_digest=checksum)
+    event = BatchReceived(
+        batch=name,
+        source=source.name,
+        trust_tier=source.trust_tier,
+        uri=attempt.uri,
+        stored_uri=stored,
+        format=batch.format,
+        digest=digest,
+        file_digest=attempt.file_digest,
+        rows=rows,
+        columns=_columns(batch),
+        received_at=attempt.now,
+        collected_from=stated.collected_from if stated else None,
+        collected_to=stated.collected_to if stated else None,
+        signature=signature,
+    )
+    with workspace.catalog.transaction() as connection:
+        before = _received_before(connection, attempt, digest)
+        return before or _record(connection, event)
+
+
+def _known_source(workspace: Workspace, name: str) -> Source:
+    from lazaretto.source import get_source
+
+    try:
+        source = get_source(workspace, name)
+    except NotFoundError as error:
+        raise DeliveryError(
+            f"nobody is registered as source {name[:255]!r}: `lazaretto source add`",
+            code="unknown_source",
+        ) from error
+    if source.trust_tier is TrustTier.REVOKED or source.revoked_at is not None:
+        raise DeliveryError(f"source {name!r} is revoked", code="revoked_source")
+    return source
+
+
+def _authenticate(
+    attempt: _Attempt, envelope: bytes | None, source: Source, rules: Sources
+) -> Manifest | None:
+    if envelope is None:
+        if rules.require_signature:
+            raise DeliveryError(
+                f"{attempt.uri} has no manifest and the policy requires one: "
+                "`lazaretto manifest sign` makes it",
+                code="unsigned",
+            )
+        return None
+    from lazaretto.manifest import verify_manifest
+
+    attempt.signature = Signature(SignatureStatus.INVALID)
+    try:
+        stated, attempt.signature = verify_manifest(
+            envelope,
+            source.keys,
+            now=attempt.now,
+            clock_skew=timedelta(seconds=rules.clock_skew_seconds),
+        )
+    except DeliveryError as error:
+        status = _STATUS.get(error.code, SignatureStatus.INVALID)
+        attempt.signature = Signature(status)
+        raise
+    if stated.source != source.name:
+        raise DeliveryError(
+            f"the manifest speaks for source {stated.source!r}, not for {source.name!r}",
+            code="other_source",
+        )
+    return stated
+
+
+def _received_before(connection: Connection, attempt: _Attempt, digest: str) -> BatchRef | None:
+    query = sa.select(tables.batch).where(
+        tables.batch.c.source == attempt.source, tables.batch.c.digest == digest
+    )
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        return None
+    if row.uri != attempt.uri:
+        raise DeliveryError(
+            f"{attempt.uri} has the same records as batch {row.id}, which {attempt.source} "
+            f"delivered on {row.received_at:%Y-%m-%d} as {row.uri}: a replay. Deliver new records",
+            code="replay",
+        )
+    return _ref(row)
+
+
+def _record(connection: Connection, event: BatchReceived) -> BatchRef:
+    seq = append(connection, event)
+    values: dict[str, Any] = {name: getattr(event, name) for name in _SAME_IN_BOTH}
+    connection.execute(
+        tables.batch.insert().values(
+            **values,
+            id=event.batch,
+            columns=to_json(event.columns),
+            signature=to_json(event.signature),
+            seq=seq,
+        )
+    )
+    row = connection.execute(sa.select(tables.batch).where(tables.batch.c.id == event.batch)).one()
+    return _ref(row)
+
+
+def _ref(row: Row[Any]) -> BatchRef:
+    return BatchRef(
+        row.id, row.source, row.stored_uri, row.digest, row.rows, row.received_at, row.seq
+    )
+
+
+def _columns(batch: Batch) -> list[Column]:
+    return [Column(field.name, str(field.type)) for field in batch.schema]

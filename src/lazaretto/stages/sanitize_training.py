@@ -1,0 +1,250 @@
+"""Sanitize: look for poison in a trained model's activations; hold and recall what it shows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import sqlalchemy as sa
+
+from lazaretto._rows import label_texts
+from lazaretto.batch import table_digest
+from lazaretto.errors import UsageError
+from lazaretto.events import TrainingSanitized
+from lazaretto.ledger import append, entries
+from lazaretto.quarantine import tables
+from lazaretto.quarantine.delta import BATCH, RECORD
+from lazaretto.quarantine.findings import case_id, held_tables, open_cases, write_cases
+from lazaretto.quarantine.recall import Recall, recall
+from lazaretto.quarantine.references import load_reference
+from lazaretto.quarantine.sidecars import write_table
+from lazaretto.stages.snapshot import Snapshot, snapshot
+from lazaretto.values import Actor, ActorType
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+    from torch import nn
+
+    from lazaretto.policy import Policy
+    from lazaretto.sanitize import Sanitization
+    from lazaretto.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class SanitizeResult:
+    """What sanitizing found and did.
+
+    Attributes:
+        dataset: name of the admitted dataset.
+        version: Delta version that was examined.
+        model: ``name@version`` of the model whose activations were used.
+        rows: records examined.
+        held: records held, and recalled.
+        calibrated: whether the stated rate is backed by trusted rows.
+        cases: review cases, one per batch that a held record is of.
+        recall: id of the recall; None when nothing is held.
+        recalled_version: first Delta version without the records.
+        models: model versions that saw them.
+        findings_uri: score and reasons of every record.
+        seqs: ledger entries.
+    """
+
+    dataset: str
+    version: int
+    model: str
+    rows: int
+    held: int
+    calibrated: bool
+    cases: list[str] = field(default_factory=list)
+    recall: str | None = None
+    recalled_version: int | None = None
+    models: list[str] = field(default_factory=list)
+    findings_uri: str = ""
+    seqs: list[int] = field(default_factory=list)
+
+
+def sanitize_training(
+    workspace: Workspace,
+    dataset: str,
+    model: nn.Module,
+    policy: Policy,
+    *,
+    trusted: pa.Table | None = None,
+    version: int | None = None,
+    name: str | None = None,
+    inputs: Any = None,
+    device: str = "auto",
+) -> SanitizeResult:
+    """Runs a version of the dataset through a model that it trained, and judges the activations.
+
+    Held records get a review case per batch, then leave the next version of the dataset. Cut off,
+    or called again on the same version with the same model, it ends in the same state.
+
+    Args:
+        workspace: catalog and store.
+        dataset: name of the admitted dataset.
+        model: torch module.
+        policy: layers, methods, rate; ``columns`` of the dataset.
+        trusted: trusted rows with the dataset's columns; default: the trusted rows of the policy's
+            reference, where the model reads the embedding column.
+        version: Delta version; default the newest.
+        name: ``name@version`` of the model; default: the one registered on this snapshot.
+        inputs: what the model reads of a row, see `lazaretto.capture`; default: the embedding.
+        device: torch device.
+
+    Raises:
+        NotFoundError: no such dataset or version, or no reference.
+        UsageError: the policy names no label, or the model cannot read the rows.
+    """
+    from lazaretto.activations import capture
+    from lazaretto.sanitize import sanitize
+
+    label, embedding = policy.columns.label, policy.columns.embedding
+    if label is None:
+        raise UsageError("sanitizing judges class by class: name the label in the policy's columns")
+    reads = inputs if inputs is not None else embedding
+    if reads is None:
+        raise UsageError("say what the model reads: `inputs`, or columns.embedding in the policy")
+    taken = snapshot(workspace, dataset, version=version)
+    rows = taken.table()
+
+    def look(data: Any, what: Any) -> Any:
+        section = policy.sanitize
+        layers = section.layers or None
+        return capture(
+            model, data, layers=layers, pooling=section.pooling, inputs=what, device=device
+        )
+
+    known = _trusted(workspace, policy, trusted, reads)
+    if isinstance(known, pa.Table):
+        trusted_activations, trusted_labels = look(known, reads), label_texts(known, label)
+    else:
+        trusted_activations, trusted_labels = look(known[0], None), known[1]
+    found = sanitize(
+        look(rows, reads),
+        label_texts(rows, label),
+        record_names(rows),
+        trusted=(trusted_activations, trusted_labels),
+        policy=policy,
+        device=device,
+    )
+    who = name or _registered(workspace, taken) or type(model).__qualname__
+    return _hold(workspace, taken, rows, found, policy=policy, model=who)
+
+
+def record_names(rows: pa.Table) -> pa.Array:
+    """Record ids of rows of the dataset, each as ``{batch}#{record id}``."""
+    pairs = zip(rows[BATCH].to_pylist(), rows[RECORD].to_pylist(), strict=True)
+    return pa.array([f"{batch}#{record}" for batch, record in pairs], pa.string())
+
+
+def _trusted(
+    workspace: Workspace, policy: Policy, trusted: pa.Table | None, reads: Any
+) -> pa.Table | tuple[Any, list[str]]:
+    if trusted is not None:
+        return trusted
+    if policy.embed.encoder != "column" or reads != policy.columns.embedding:
+        raise UsageError(
+            "the reference keeps vectors, not what this model reads: give `trusted`, a table of "
+            "trusted rows"
+        )
+    reference = load_reference(workspace, policy.screen.reference or policy.dataset)
+    if reference.sample.label is None:
+        raise UsageError("the reference has no labels: give `trusted`, a table of trusted rows")
+    labels = [reference.classes[index] for index in reference.sample.label.tolist()]
+    return reference.sample.embedding, labels
+
+
+def _registered(workspace: Workspace, taken: Snapshot) -> str | None:
+    table = tables.model_version
+    query = (
+        sa.select(table.c.model, table.c.version)
+        .where(table.c.dataset == taken.dataset, table.c.snapshot == taken.version)
+        .order_by(table.c.seq.desc())
+    )
+    with workspace.catalog.read() as connection:
+        row = connection.execute(query).first()
+    return None if row is None else f"{row.model}@{row.version}"
+
+
+def _hold(
+    workspace: Workspace,
+    taken: Snapshot,
+    rows: pa.Table,
+    found: Sanitization,
+    *,
+    policy: Policy,
+    model: str,
+) -> SanitizeResult:
+    by_batch = held_tables(rows, found.records)
+    folder = f"sanitize/{taken.dataset}/{taken.version}"
+    run = table_digest(found.records)
+    findings_uri, digest = write_table(
+        workspace.store, f"{folder}/{run[:16]}.parquet", found.records
+    )
+    uris = write_cases(workspace, by_batch, run)
+    event = TrainingSanitized(
+        dataset=taken.dataset,
+        dataset_uri=taken.uri,
+        version=taken.version,
+        model=model,
+        policy=policy.ref(),
+        methods=list(found.methods),
+        layers=list(found.layers),
+        calibrated=found.calibrated,
+        false_quarantine_rate=found.rate,
+        rows=rows.num_rows,
+        held=found.n_held,
+        classes=found.class_summaries,
+        findings_uri=findings_uri,
+        findings_digest=digest,
+    )
+    note = f"found in version {taken.version} of {taken.dataset} by the activations of {model}"
+    with workspace.catalog.transaction() as connection:
+        seq = _before(connection, event)
+        if seq is None:
+            seq = append(connection, event)
+            open_cases(
+                connection,
+                by_batch,
+                uris,
+                policy=policy,
+                dataset=taken.dataset,
+                note=note,
+                run=run,
+                seq=seq,
+            )
+    recalled = _recall(workspace, taken, found, policy, note)
+    return SanitizeResult(
+        dataset=taken.dataset,
+        version=taken.version,
+        model=model,
+        rows=rows.num_rows,
+        held=found.n_held,
+        calibrated=found.calibrated,
+        cases=sorted(case_id(batch, run) for batch in by_batch),
+        recall=recalled.id if recalled else None,
+        recalled_version=recalled.version if recalled else None,
+        models=recalled.models if recalled else [],
+        findings_uri=findings_uri,
+        seqs=[seq, *(recalled.seqs if recalled else [])],
+    )
+
+
+def _recall(
+    workspace: Workspace, taken: Snapshot, found: Sanitization, policy: Policy, reason: str
+) -> Recall | None:
+    ids = found.held_ids.to_pylist()
+    if not ids:
+        return None
+    actor = Actor(ActorType.POLICY, f"policy:{policy.dataset}")
+    return recall(workspace, taken.dataset, ids=ids, actor=actor, reason=reason)
+
+
+def _before(connection: Connection, event: TrainingSanitized) -> int | None:
+    """The entry of the same run, when it was cut off behind it or is made again."""
+    for entry in entries(connection, kinds=[event.kind]):
+        if entry.event == event:
+            return entry.seq
+    return None

@@ -75,7 +75,7 @@ class AdmitBatchOperator(LazarettoOperator):
         return admission
 
     def _admit(self, workspace: Workspace) -> Admission:
-        from lazaretto.stages import admit
+        from lazaretto.stages.admit import admit
 
         policy = load_policy(self.policy) if self.policy else None
         return admit(workspace, self.worked_on, self.dataset, policy=policy)

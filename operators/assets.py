@@ -43,10 +43,11 @@ def to_openlineage(asset: Asset, lineage_context: object) -> Dataset:  # noqa: A
     """Names the asset in lineage as the ledger's events do: by the dataset's place in the store."""
     from openlineage.client.event_v2 import Dataset
 
-    from lazaretto.lineage import dataset_name
-    from lazaretto.operators.hook import LazarettoHook
+    from lazaretto.lineage.naming import dataset_name
     from lazaretto.quarantine.admission import dataset_path
+    from lazaretto.settings import resolve_settings
+    from lazaretto.store import Store
 
-    store = LazarettoHook().workspace().store
-    namespace, name = dataset_name(store.uri(dataset_path(asset.uri.removeprefix(f"{SCHEME}://"))))
+    path = dataset_path(asset.uri.removeprefix(f"{SCHEME}://"))
+    namespace, name = dataset_name(Store.at(resolve_settings().store).uri(path))
     return Dataset(namespace=namespace, name=name)

@@ -70,7 +70,7 @@ class AwaitReviewOperator(LazarettoOperator, BaseSensorOperator):
             timeout=timedelta(seconds=self.timeout),
         )
 
-    def poke(self, context: Context) -> PokeReturnValue:  # noqa: ARG002
+    def poke(self, context: Context) -> PokeReturnValue:
         """Looks once."""
         from lazaretto.errors import UsageError
         from lazaretto.quarantine.outcome import review_outcome
@@ -82,14 +82,14 @@ class AwaitReviewOperator(LazarettoOperator, BaseSensorOperator):
             self.fail_for_good(error)
         if outcome is None:
             return PokeReturnValue(is_done=False)
-        return PokeReturnValue(is_done=True, xcom_value=self._remember(to_json(outcome)))
+        return PokeReturnValue(is_done=True, xcom_value=self._finish(to_json(outcome), context))
 
-    def resume(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG002
+    def resume(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
         """Goes on after the trigger fired, in a new process that knows nothing but the event."""
-        return self._remember(event)
+        return self._finish(event, context)
 
-    def _remember(self, outcome: Mapping[str, Any]) -> dict[str, Any]:
+    def _finish(self, outcome: Mapping[str, Any], context: Context) -> dict[str, Any]:
         self.worked_on = outcome["batch"]
         self.ledger_entries = list(outcome["seqs"])
-        self.flush_lineage(self.open_workspace())
+        self.report_lineage(self.open_workspace(), context)
         return dict(outcome)

@@ -44,6 +44,7 @@ class LazarettoOperator(BaseOperator):
         self.lazaretto_conn_id = lazaretto_conn_id
         self.worked_on: str | None = None
         self.ledger_entries: list[int] = []
+        self.lineage: OperatorLineage[Any, Any] | None = None
 
     def perform(self, workspace: Workspace, context: Context) -> Any:
         """Calls the stage's function and returns its result, which says its ledger entries."""
@@ -57,11 +58,11 @@ class LazarettoOperator(BaseOperator):
         workspace = self.open_workspace()
         try:
             result = self.perform(workspace, context)
+            self.ledger_entries = ledger_entries(result)
         except (DeliveryError, UsageError) as error:
             self.fail_for_good(error)
         finally:
-            self.flush_lineage(workspace)
-        self.ledger_entries = ledger_entries(result)
+            self.report_lineage(workspace, context)
         return to_json(result)
 
     def fail_for_good(self, error: Exception) -> NoReturn:
@@ -72,27 +73,27 @@ class LazarettoOperator(BaseOperator):
         """Opens catalog and store by the connection; nothing stays open between the calls."""
         return LazarettoHook(self.lazaretto_conn_id).workspace()
 
-    def flush_lineage(self, workspace: Workspace) -> None:
-        """Sends what the lineage backend has not seen of the ledger; its absence stops no gate."""
-        from lazaretto import lineage
+    def report_lineage(self, workspace: Workspace, context: Context) -> None:
+        """Works out what Airflow's event of this task will say, and sends Lazaretto's own."""
+        from lazaretto.operators.outbox import of_task, send
 
-        try:
-            lineage.flush(workspace)
-        except Exception as error:
-            self.log.warning("lineage events wait in the ledger: %s", type(error).__name__)
+        self.lineage = of_task(workspace, self.ledger_entries)
+        send(workspace, context["ti"], self.ledger_entries)
 
     def get_openlineage_facets_on_complete(
         self,
         task_instance: Any,  # noqa: ARG002
-    ) -> OperatorLineage | None:
-        """What Airflow's OpenLineage event of this task says, from the ledger entries it wrote."""
-        if not self.ledger_entries:
-            return None
-        from lazaretto.lineage import operator_lineage
+    ) -> OperatorLineage[Any, Any] | None:
+        """What Airflow's OpenLineage event of this task says, from the ledger entries it wrote.
 
-        return operator_lineage(self.open_workspace(), self.ledger_entries)
+        Airflow asks in a forked child, where neither the catalog's connections nor the channel to
+        Airflow's API may be used: the answer was worked out before, in the task.
+        """
+        return self.lineage
 
-    def get_openlineage_facets_on_failure(self, task_instance: Any) -> OperatorLineage | None:
+    def get_openlineage_facets_on_failure(
+        self, task_instance: Any
+    ) -> OperatorLineage[Any, Any] | None:
         """The same for a failed task: a refusal is a ledger entry too."""
         return self.get_openlineage_facets_on_complete(task_instance)
 

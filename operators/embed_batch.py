@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
-    from lazaretto.stages import StageResult
+    from lazaretto.stages.state import StageResult
     from lazaretto.workspace import Workspace
 
 
@@ -37,7 +37,7 @@ class EmbedBatchOperator(LazarettoOperator):
 
     def perform(self, workspace: Workspace, context: Context) -> StageResult:  # noqa: ARG002
         """Calls `lazaretto.stages.embed`."""
-        from lazaretto.stages import embed
+        from lazaretto.stages.embed import embed
 
         self.worked_on = batch_id(self.batch)
         return embed(workspace, self.worked_on, load_policy(self.policy))

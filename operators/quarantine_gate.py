@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk.exceptions import DownstreamTasksSkipped
+from airflow.sdk import TriggerRule
+from airflow.sdk.exceptions import AirflowFailException, DownstreamTasksSkipped
 
 from lazaretto.operators.base import LazarettoOperator, batch_id, load_policy
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
-    from lazaretto.stages import Judgement
+    from lazaretto.stages.gate import Judgement
     from lazaretto.workspace import Workspace
 
 
@@ -46,7 +47,7 @@ class QuarantineGateOperator(LazarettoOperator):
 
     def perform(self, workspace: Workspace, context: Context) -> Judgement:  # noqa: ARG002
         """Calls `lazaretto.stages.gate`."""
-        from lazaretto.stages import gate
+        from lazaretto.stages.gate import gate
 
         self.worked_on = batch_id(self.batch)
         return gate(workspace, self.worked_on, load_policy(self.policy))
@@ -55,17 +56,23 @@ class QuarantineGateOperator(LazarettoOperator):
         """Judges, and skips everything behind the gate when the batch is held.
 
         Raises:
+            AirflowFailException: a task behind the gate would not wait for it.
             DownstreamTasksSkipped: the batch is held.
         """
         from lazaretto.values import Verdict
 
+        behind = context["task"].get_flat_relatives(upstream=False)
+        heedless = sorted(t.task_id for t in behind if t.trigger_rule == TriggerRule.ALWAYS)
+        if heedless:
+            raise AirflowFailException(
+                f"trigger rule 'always' waits for no gate, so {', '.join(heedless)} would run with"
+                " unjudged data: use another rule, or do not put the task behind the gate"
+            )
         judgement = super().execute(context)
         if not Verdict(judgement["verdict"]).holds_batch:
             return judgement
         self.log.warning("%s is held: %s", judgement["batch"], judgement["verdict"])
         # The exception takes the place of a return value, and tasks of other DAGs may ask for it.
         context["ti"].xcom_push(key="return_value", value=judgement)
-        behind = context["task"].get_flat_relatives(upstream=False)
-        raise DownstreamTasksSkipped(
-            tasks=[task.task_id for task in behind if not task.is_teardown]
-        )
+        to_skip = [task.task_id for task in behind if not task.is_teardown]
+        raise DownstreamTasksSkipped(tasks=to_skip)  # type: ignore[no-untyped-call]

@@ -59,7 +59,7 @@ class ReceiveBatchOperator(LazarettoOperator):
     def perform(self, workspace: Workspace, context: Context) -> BatchRef:  # noqa: ARG002
         """Calls `lazaretto.stages.receive`."""
         from lazaretto.errors import DeliveryError
-        from lazaretto.stages import receive
+        from lazaretto.stages.receive import receive
 
         before = _last_entry(workspace)
         try:

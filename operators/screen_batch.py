@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
-    from lazaretto.stages import StageResult
+    from lazaretto.stages.state import StageResult
     from lazaretto.workspace import Workspace
 
 
@@ -38,7 +38,7 @@ class ScreenBatchOperator(LazarettoOperator):
 
     def perform(self, workspace: Workspace, context: Context) -> StageResult:  # noqa: ARG002
         """Calls `lazaretto.stages.screen`."""
-        from lazaretto.stages import screen
+        from lazaretto.stages.screen import screen
 
         self.worked_on = batch_id(self.batch)
         return screen(workspace, self.worked_on, load_policy(self.policy))

@@ -47,6 +47,11 @@ class CaseDecidedTrigger(BaseTrigger):
         from lazaretto.values import to_json
 
         workspace = await asyncio.to_thread(LazarettoHook(self.lazaretto_conn_id).workspace)
-        while (outcome := await asyncio.to_thread(review_outcome, workspace, self.batch)) is None:
-            await asyncio.sleep(self.poll_interval)
+        try:
+            while (
+                outcome := await asyncio.to_thread(review_outcome, workspace, self.batch)
+            ) is None:
+                await asyncio.sleep(self.poll_interval)
+        finally:
+            workspace.catalog.engine.dispose()
         yield TriggerEvent(to_json(outcome))  # type: ignore[no-untyped-call]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from airflow.sdk.plugins_manager import AirflowPlugin
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, MutableMapping
-    from typing import Any
+    from collections.abc import Callable
 
     from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -47,11 +46,11 @@ class LazarettoPlugin(AirflowPlugin):
     """Adds *Browse > Quarantine* to Airflow."""
 
     name = "lazaretto"
-    fastapi_apps: ClassVar[list[MutableMapping[str, Any]]] = [
+    fastapi_apps = [  # noqa: RUF012  as AirflowPlugin declares them
         {"app": LazyApp(_build), "url_prefix": PREFIX, "name": "Lazaretto"}
     ]
     # The trailing slash matters: without it Airflow's own page answers.
-    external_views: ClassVar[list[MutableMapping[str, Any]]] = [
+    external_views = [  # noqa: RUF012
         {
             "name": "Quarantine",
             "href": f"{PREFIX}/",

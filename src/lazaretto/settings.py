@@ -1,4 +1,4 @@
-"""Where things are: option, environment, Airflow's configuration, or the default under ``~/.lazaretto``."""
+"""Where things are: option, environment, Airflow's configuration, or ``~/.lazaretto``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Settings:
     """Resolved whereabouts.
 
     Attributes:
-        catalog_url: SQLAlchemy URL; may hold a password, so never print it (use `Catalog.display_url`).
+        catalog_url: SQLAlchemy URL; may hold a password: print `Catalog.display_url` instead.
         store: store root, a local path or fsspec URI.
         namespace: OpenLineage namespace of Lazaretto's jobs.
     """
@@ -36,45 +36,51 @@ def resolve_settings(
     *, catalog_url: str | None = None, store: str | None = None, namespace: str | None = None
 ) -> Settings:
     """Finds catalog and store: explicit option, environment, Airflow where configured, default."""
-    airflow = _from_airflow()
+    given = {
+        "catalog_url": catalog_url or os.environ.get(CATALOG_VARIABLE),
+        "store": store or os.environ.get(STORE_VARIABLE),
+        "namespace": namespace or os.environ.get(NAMESPACE_VARIABLE),
+    }
+    airflow = _from_airflow({key for key, value in given.items() if not value})
     home = Path("~/.lazaretto").expanduser()
     return Settings(
-        catalog_url=catalog_url
-        or os.environ.get(CATALOG_VARIABLE)
+        catalog_url=given["catalog_url"]
         or airflow.get("catalog_url")
         or f"sqlite:///{home / 'catalog.db'}",
-        store=store or os.environ.get(STORE_VARIABLE) or airflow.get("store") or str(home / "store"),
-        namespace=namespace or os.environ.get(NAMESPACE_VARIABLE) or airflow.get("namespace") or "lazaretto",
+        store=given["store"] or airflow.get("store") or str(home / "store"),
+        namespace=given["namespace"] or airflow.get("namespace") or "lazaretto",
     )
 
 
-def _from_airflow() -> dict[str, str]:
-    """Asks Airflow only inside an Airflow process: importing it costs seconds."""
-    if "airflow.sdk" not in sys.modules:
+def _from_airflow(missing: set[str]) -> dict[str, str]:
+    """Asks Airflow only inside an Airflow process: importing it costs seconds.
+
+    Its configuration comes first; a connection is asked for only where that leaves catalog or store
+    open, because each such question is a request to Airflow's API server.
+    """
+    if not missing or "airflow.sdk" not in sys.modules:
         return {}
     from airflow.sdk import Connection, conf
 
-    found = {
-        key: value
-        for key in ("catalog_url", "store", "namespace")
-        if (value := conf.get("lazaretto", key, fallback=""))
-    }
-    if "catalog_url" not in found or "store" not in found:
+    found = {key: value for key in missing if (value := conf.get("lazaretto", key, fallback=""))}
+    if missing & {"catalog_url", "store"} - set(found):
         try:
             connection = Connection.get(CONNECTION_ID)
-        except Exception:  # noqa: BLE001  Airflow raises different types when there is no connection
+        except Exception:  # Airflow raises different types when there is no connection
             return found
         found = settings_of_connection(connection) | found
     return found
 
 
 def settings_of_connection(connection: Connection) -> dict[str, str]:
-    """What a ``lazaretto`` connection says: its extra, with its password put into the catalog's URL.
+    """What a ``lazaretto`` connection says: its extra, with its password in the catalog's URL.
 
-    Airflow encrypts and masks a connection's password, but shows a URL in the extra to who may edit it.
+    Airflow encrypts and masks a connection's password, but shows a URL in the extra to its editors.
     """
     extra = connection.extra_dejson
-    found = {key: str(extra[key]) for key in ("catalog_url", "store", "namespace") if extra.get(key)}
+    found = {
+        key: str(extra[key]) for key in ("catalog_url", "store", "namespace") if extra.get(key)
+    }
     if connection.password and "catalog_url" in found:
         from sqlalchemy import make_url
 

@@ -2,30 +2,207 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import airflow_environment
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
+
+    import pyarrow as pa
+
+    from lazaretto.demo.digits import Records, Split
+    from lazaretto.events import Event
+    from lazaretto.reference import Reference
+    from lazaretto.workspace import Workspace
 
 HOME = airflow_environment.use()
+SOURCE = "vendor-a"
+POLICY = str(Path(str(find_spec("lazaretto.demo").origin)).with_name("policy.yaml"))
+RESULT = "return_value"
+LINK = "_link_CaseLink"
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """A source with a key, a reference on real digits, and deliveries from that source.
+
+    Attributes:
+        workspace: catalog and store.
+        split: digits without leakage between trusted and delivered.
+        policy: the policy's file.
+        folder: where deliveries are put.
+        private_key: the source's.
+    """
+
+    workspace: Workspace
+    split: Split
+    policy: str
+    folder: Path
+    private_key: bytes
+
+    def deliver(
+        self, name: str, content: Records | pa.Table, *, private_key: bytes | None = None
+    ) -> dict[str, str]:
+        """Writes and signs a delivery; returns what the ingestion DAG is told of it."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        from lazaretto.demo.deliveries import to_table
+        from lazaretto.manifest import sign_manifest
+
+        file = self.folder / name / "digits.parquet"
+        file.parent.mkdir(parents=True)
+        pq.write_table(content if isinstance(content, pa.Table) else to_table(content), file)
+        manifest = file.with_name("manifest.json")
+        now = datetime.now(UTC)
+        manifest.write_bytes(
+            sign_manifest(
+                file,
+                source=SOURCE,
+                private_key=private_key or self.private_key,
+                collected_from=now - timedelta(days=1),
+                collected_to=now,
+            )
+        )
+        return {"uri": str(file), "source": SOURCE, "manifest": str(manifest)}
+
+    def part(self, start: int, stop: int) -> Records:
+        """Some of the clean records that may be delivered."""
+        import numpy as np
+
+        return self.split.delivered.take(np.arange(start, stop))
+
+    def ledger(self, kind: type[Event]) -> list[Any]:
+        """Events of one kind, in order."""
+        from lazaretto import ledger
+
+        with self.workspace.catalog.read() as connection:
+            return [entry.event for entry in ledger.entries(connection, kinds=[kind.kind])]
 
 
 @pytest.fixture(scope="session")
-def airflow_db() -> Path:
-    """Airflow's home, with its database ready."""
-    airflow_environment.prepare_database()
-    return HOME
+def fitted() -> tuple[Split, Reference]:
+    """Real digits, and a reference fitted on the trusted ones."""
+    from lazaretto.demo.deliveries import to_table
+    from lazaretto.demo.digits import load_split
+    from lazaretto.policy import Policy
+    from lazaretto.reference import Reference
+
+    split = load_split(0)
+    policy = Policy.load(POLICY)
+    return split, Reference.fit(to_table(split.trusted), policy, name="digits", seed=0)
 
 
 @pytest.fixture
-def dags_folder(airflow_db: Path) -> Iterator[Path]:
-    """An empty DAGs folder that Airflow knows."""
-    folder = airflow_db / "dags"
+def world(
+    fitted: tuple[Split, Reference], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> World:
+    """A world of its own for each test; operators find it by the environment."""
+    from lazaretto.manifest import keygen
+    from lazaretto.quarantine.references import save_reference
+    from lazaretto.source import add_key, add_source
+    from lazaretto.values import Actor, ActorType, TrustTier
+    from lazaretto.workspace import open_workspace
+
+    monkeypatch.setenv("LAZARETTO_CATALOG_URL", f"sqlite:///{tmp_path / 'catalog.db'}")
+    monkeypatch.setenv("LAZARETTO_STORE", str(tmp_path / "store"))
+    monkeypatch.setenv("LAZARETTO_POLICY", POLICY)
+    monkeypatch.setenv("LAZARETTO_DATASET", "digits")
+    workspace = open_workspace()
+    actor = Actor(ActorType.HUMAN, "user:test")
+    add_source(workspace, SOURCE, trust_tier=TrustTier.REVIEWED, actor=actor)
+    private, public = keygen()
+    valid_from = datetime.now(UTC) - timedelta(days=30)
+    add_key(workspace, SOURCE, public, valid_from=valid_from, actor=actor)
+    split, reference = fitted
+    save_reference(workspace, reference)
+    return World(workspace, split, POLICY, tmp_path / "in", private)
+
+
+@pytest.fixture
+def dags_folder() -> Iterator[Path]:
+    """An empty DAGs folder that Airflow knows; its database is ready."""
+    airflow_environment.prepare_database()
+    folder = HOME / "dags"
     yield folder
     for entry in folder.iterdir():
         shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What became of a DAG run and of its tasks, by ``task_id`` or ``task_id[n]``."""
+
+    state: str
+    tasks: dict[str, str]
+    xcoms: dict[str, Any]
+    links: dict[str, str]
+    asset_events: list[dict[str, Any]]
+
+
+@pytest.fixture
+def run_dag(dags_folder: Path) -> Callable[..., Run]:
+    """Runs a DAG of a file, from the repository's ``dags/`` or given as text, in real Airflow."""
+
+    def run(dag_id: str, conf: dict[str, Any] | None = None, *, text: str | None = None) -> Run:
+        from airflow.dag_processing.dagbag import DagBag
+
+        file = dags_folder / f"{dag_id}.py"
+        if text is None:
+            shutil.copy(airflow_environment.DAGS / file.name, file)
+        else:
+            file.write_text(text)
+        bag = DagBag(dag_folder=str(file))
+        assert bag.import_errors == {}
+        return _what_happened(bag.dags[dag_id].test(run_conf=conf))
+
+    return run
+
+
+def _what_happened(dag_run: Any) -> Run:
+    from airflow.models.asset import AssetEvent
+    from airflow.models.xcom import XComModel
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    def name(row: Any) -> str:
+        return row.task_id if row.map_index < 0 else f"{row.task_id}[{row.map_index}]"
+
+    with create_session() as session:
+        of_run = (XComModel.dag_id == dag_run.dag_id) & (XComModel.run_id == dag_run.run_id)
+        rows = session.scalars(select(XComModel).where(of_run)).all()
+        values = {(row.key, name(row)): row.value for row in rows}
+        events = session.scalars(
+            select(AssetEvent).where(AssetEvent.source_run_id == dag_run.run_id)
+        ).all()
+        extras = [dict(event.extra) for event in events]
+    return Run(
+        state=str(dag_run.state),
+        tasks={name(ti): str(ti.state) for ti in dag_run.get_task_instances()},
+        xcoms={task: value for (key, task), value in values.items() if key == RESULT},
+        links={task: value for (key, task), value in values.items() if key == LINK},
+        asset_events=extras,
+    )
+
+
+@pytest.fixture
+def airflow_events() -> Callable[[], list[dict[str, Any]]]:
+    """The OpenLineage events that came since the test began."""
+    file = airflow_environment.events_file(Path(os.environ["AIRFLOW_HOME"]))
+    before = file.stat().st_size if file.exists() else 0
+
+    def read() -> list[dict[str, Any]]:
+        if not file.exists():
+            return []
+        return [json.loads(line) for line in file.read_bytes()[before:].splitlines()]
+
+    return read

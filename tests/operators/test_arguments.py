@@ -141,10 +141,9 @@ def test_a_connection_says_where_things_are_and_keeps_its_password(
     from lazaretto.settings import settings_of_connection
 
     extra = {"catalog_url": "postgresql+psycopg://lz@db/lz", "store": "s3://bucket", "unknown": "x"}
+    secret = "p@ss:word"  # noqa: S105
     found = settings_of_connection(
-        Connection(
-            conn_id="c", conn_type="lazaretto", password="p@ss:word", extra=json.dumps(extra)
-        )
+        Connection(conn_id="c", conn_type="lazaretto", password=secret, extra=json.dumps(extra))
     )
     assert found == {
         "catalog_url": "postgresql+psycopg://lz:p%40ss%3Aword@db/lz",

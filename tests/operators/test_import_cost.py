@@ -11,22 +11,10 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 HEAVY = [
-    "torch",
-    "sklearn",
-    "faiss",
-    "polars",
-    "pandera",
-    "pyarrow",
-    "deltalake",
-    "numpy",
-    "pandas",
-    "alembic",
-    "openlineage",
-    "great_expectations",
-    "fastapi",
-    "airflow.api_fastapi",
+    "torch", "sklearn", "faiss", "polars", "pandera", "pyarrow", "deltalake", "numpy", "pandas",
+    "alembic", "openlineage", "great_expectations", "fastapi", "airflow.api_fastapi",
     "airflow.providers.openlineage",
-]
+]  # fmt: skip
 PROGRAM = """
 import json, sys
 import airflow.sdk

@@ -1,0 +1,88 @@
+"""What a task put on record, for lineage: in Airflow's event of it, and as Lazaretto's own."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import closing, nullcontext
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow.providers.openlineage.extractors import OperatorLineage
+    from openlineage.client.transport import Transport
+
+    from lazaretto.lineage import Parent
+    from lazaretto.workspace import Workspace
+
+_log = logging.getLogger(__name__)
+
+
+def of_task(workspace: Workspace, seqs: Sequence[int]) -> OperatorLineage[Any, Any] | None:
+    """What Airflow's OpenLineage event of a task says; None where Airflow sends none.
+
+    Args:
+        workspace: catalog and store.
+        seqs: the ledger entries that the task wrote.
+    """
+    if not seqs or not _airflow_reports():
+        return None
+    from lazaretto.lineage import operator_lineage
+
+    try:
+        return operator_lineage(workspace, seqs)
+    except Exception:
+        _log.warning("no lineage of ledger entries %s", list(seqs), exc_info=True)
+        return None
+
+
+def send(workspace: Workspace, task_instance: Any, seqs: Sequence[int]) -> None:
+    """Sends ledger entries that no lineage backend has seen, those of this task as its children.
+
+    Lineage stops no gate: whatever goes wrong is logged, the entries stay in the ledger, and the
+    next task (or ``lazaretto lineage flush``) sends them.
+
+    Args:
+        workspace: catalog and store.
+        task_instance: the running task's.
+        seqs: the ledger entries that it wrote.
+    """
+    from lazaretto.lineage import flush
+
+    try:
+        transport = _transport_of_airflow()
+        with nullcontext() if transport is None else closing(transport):
+            flush(workspace, transport=transport, parent=_task_run(task_instance), seqs=seqs)
+    except Exception as error:
+        # Not its text: a transport's error may quote a URL with a token.
+        _log.warning("lineage events wait in the ledger: %s", type(error).__name__)
+
+
+def _airflow_reports() -> bool:
+    """Whether Airflow's OpenLineage provider is there, and switched on."""
+    try:
+        from airflow.providers.openlineage import conf
+    except ImportError:
+        return False
+    return not conf.is_disabled()
+
+
+def _transport_of_airflow() -> Transport | None:
+    """What Airflow's ``[openlineage]`` section names; None: Lazaretto looks for itself."""
+    if not _airflow_reports():
+        return None
+    from airflow.providers.openlineage.plugins.adapter import OpenLineageAdapter
+
+    transport: Transport = OpenLineageAdapter().get_or_create_openlineage_client().transport
+    return transport
+
+
+def _task_run(task_instance: Any) -> Parent | None:
+    """The run by which Airflow's OpenLineage provider reports this task, mapped or not."""
+    if not _airflow_reports():
+        return None
+    from airflow.providers.openlineage.plugins.macros import lineage_parent_id
+
+    from lazaretto.lineage import Parent
+
+    return Parent.parse(lineage_parent_id(task_instance))

@@ -159,6 +159,10 @@ def _object(value: object) -> dict[str, Any]:
 def _text(value: object, what: str, limit: int) -> str:
     if not isinstance(value, str) or not value or len(value) > limit or "\x00" in value:
         raise Unusable(f"{what} is not a text of 1 to {limit} characters")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:  # half a surrogate pair, which no database takes
+        raise Unusable(f"{what} is not valid Unicode") from error
     return value
 
 

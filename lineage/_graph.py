@@ -164,13 +164,25 @@ class Writer:
 
     def flush(self) -> int:
         """Writes the collected edges, and returns how many were new."""
+        if not self.edges:
+            return 0
         flavour: Any = postgresql if self.connection.dialect.name == "postgresql" else sqlite
-        new = 0
-        for chunk in _chunks(self.edges):
-            statement = flavour.insert(lineage_edge).values([asdict(edge) for edge in chunk])
-            new += self.connection.execute(statement.on_conflict_do_nothing()).rowcount
+        rows = [
+            {
+                "src": edge.src,
+                "dst": edge.dst,
+                "run": edge.run,
+                "role": edge.role,
+                "rows": edge.rows,
+                "inferred": edge.inferred,
+            }
+            for edge in self.edges
+        ]
+        insert = flavour.insert(lineage_edge).on_conflict_do_nothing()
+        counting = {"preserve_rowcount": True}
+        new = self.connection.execute(insert, rows, execution_options=counting).rowcount
         self.edges.clear()
-        return new
+        return int(new)
 
     def _find(self, node: Node) -> Any:
         return self.connection.execute(

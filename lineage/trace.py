@@ -130,10 +130,7 @@ def trace_model(
     """
     index.catch_up(workspace)
     with workspace.catalog.read() as connection:
-        node = _model(connection, name, version, registry)
-        reached = upstream(
-            connection, sa.select(lineage_node.c.id).where(lineage_node.c.id == node)
-        )
+        reached = upstream(connection, _model(connection, name, version, registry))
         question = Question("model", f"{name}@{version}")
         return _answer(connection, question, reached, paths=paths, forward=False)
 

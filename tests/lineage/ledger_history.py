@@ -1,0 +1,310 @@
+"""Writes histories into a ledger by hand, one event at a time, as the stages would."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from lazaretto import events
+from lazaretto.ledger import append
+from lazaretto.values import (
+    Action,
+    Actor,
+    ActorType,
+    PolicyRef,
+    Signature,
+    SignatureStatus,
+    TrustTier,
+    Verdict,
+)
+
+if TYPE_CHECKING:
+    from lazaretto.workspace import Workspace
+
+START = datetime(2026, 5, 1, tzinfo=UTC)
+DAY = timedelta(days=1)
+POLICY = PolicyRef(dataset="digits", sha256="ab" * 32, path="policy.yaml")
+JANE = Actor(ActorType.HUMAN, "user:jane")
+SERVICE = Actor(ActorType.SERVICE, "service:airflow")
+VERIFIED = Signature(
+    SignatureStatus.VERIFIED,
+    key_id="k1",
+    scheme="ed25519",
+    envelope_uri="/store/batches/x/envelope.json",
+    envelope_digest="cd" * 32,
+)
+COLUMNS = [events.Column("id", "string"), events.Column("pixels", "fixed_size_list<float>[64]")]
+
+
+@dataclass
+class History:
+    """A ledger in the making; `version` is the Delta version of its dataset."""
+
+    workspace: Workspace
+    dataset: str = "digits"
+    version: int = 0
+    count: int = 0
+    seqs: list[int] = field(default_factory=list)
+
+    @property
+    def dataset_uri(self) -> str:
+        return f"{self.workspace.store.root}/datasets/{self.dataset}"
+
+    def write(self, *found: events.Event) -> int:
+        with self.workspace.catalog.transaction() as connection:
+            for event in found:
+                self.seqs.append(append(connection, event))
+        return self.seqs[-1]
+
+    def receive(
+        self,
+        source: str = "vendor-a",
+        day: int = 0,
+        *,
+        rows: int = 100,
+        collected: bool = True,
+        received: datetime | None = None,
+        signature: Signature = VERIFIED,
+    ) -> str:
+        self.count += 1
+        moment = START + day * DAY
+        batch = f"{source}/{moment:%Y%m%d}/{self.count:016x}"
+        self.write(
+            events.BatchReceived(
+                batch=batch,
+                source=source,
+                trust_tier=TrustTier.REVIEWED,
+                uri=f"/incoming/{source}/{day}.parquet",
+                stored_uri=f"{self.workspace.store.root}/batches/{batch}/data.parquet",
+                format="parquet",
+                digest=f"{self.count:064x}",
+                file_digest=f"{self.count:064x}",
+                rows=rows,
+                columns=COLUMNS,
+                received_at=received or moment + 2 * DAY,
+                collected_from=moment if collected else None,
+                collected_to=moment + DAY if collected else None,
+                signature=signature,
+            )
+        )
+        return batch
+
+    def admit(self, batch: str, rows: int = 90, *, part: str = "cleared") -> int:
+        self.version += 1
+        self.write(
+            events.BatchAdmitted(
+                batch=batch,
+                dataset=self.dataset,
+                dataset_uri=self.dataset_uri,
+                version=self.version,
+                rows=rows,
+                part=part,
+                policy=POLICY,
+                columns=COLUMNS,
+            )
+        )
+        return self.version
+
+    def snapshot(self, members: dict[str, int], version: int | None = None) -> int:
+        version = self.version if version is None else version
+        self.write(
+            events.SnapshotTaken(
+                dataset=self.dataset,
+                dataset_uri=self.dataset_uri,
+                version=version,
+                rows=sum(members.values()),
+                digest=f"{version:064x}",
+                members=[events.Member(batch, rows) for batch, rows in members.items()],
+            )
+        )
+        return version
+
+    def register(
+        self, model: str, version: str, snapshot: int | None = None, *, purpose: str = "train"
+    ) -> str:
+        self.write(
+            events.ModelRegistered(
+                model=model,
+                version=version,
+                registry="mlflow://models:5000",
+                dataset=self.dataset,
+                dataset_uri=self.dataset_uri,
+                snapshot=self.version if snapshot is None else snapshot,
+                rows=1000,
+                purpose=purpose,
+                actor=SERVICE,
+                artifact_uri=None,
+                artifact_digest="ef" * 32,
+                external_run_id="run-1",
+                params={"lr": "0.1"},
+                seed=7,
+            )
+        )
+        return f"{model}@{version}"
+
+    def recall(self, members: dict[str, int], models: tuple[str, ...] = ()) -> int:
+        self.version += 1
+        self.write(
+            events.RecordsRecalled(
+                recall=f"recall-{self.version}",
+                dataset=self.dataset,
+                dataset_uri=self.dataset_uri,
+                version=self.version,
+                records=sum(members.values()),
+                ids_digest="12" * 32,
+                members=[events.Member(batch, rows) for batch, rows in members.items()],
+                models=list(models),
+                actor=JANE,
+                reason="found late",
+            )
+        )
+        return self.version
+
+    def judge(self, batch: str, held: int = 10, rows: int = 100) -> None:
+        self.write(
+            events.BatchJudged(
+                batch=batch,
+                policy=POLICY,
+                verdict=Verdict.HOLD_RECORDS if held else Verdict.PASS,
+                rows=rows,
+                held=held,
+                cleared=rows - held,
+                case="case-1" if held else None,
+                held_uri="/store/held.parquet" if held else None,
+                held_digest="34" * 32 if held else None,
+                reasons={"mahalanobis": held} if held else {},
+            )
+        )
+
+    def decide(self, batch: str, action: Action = Action.RELEASE) -> None:
+        self.write(
+            events.RecordsDecided(
+                decision="d-1",
+                case="case-1",
+                batch=batch,
+                action=action,
+                records=3,
+                ids_digest="56" * 32,
+                actor=JANE,
+                reason="looked fine",
+            )
+        )
+
+
+def one_of_each(history: History) -> None:
+    """One entry of every kind of event, with every optional field set in at least one of them."""
+    root = history.workspace.store.root
+    history.write(
+        events.SourceRegistered("vendor-a", TrustTier.REVIEWED, JANE),
+        events.KeyAdded("vendor-a", "k1", "ed25519", "-----BEGIN", START, START + 365 * DAY, JANE),
+        events.KeyRevoked("vendor-a", "k1", START, "stolen", JANE),
+        events.DeliveryRefused(
+            source="vendor-a",
+            uri="https://user:hunter2@files.example/drop/a.parquet?token=s3cr3t",
+            code="unknown_key",
+            reason="signed by a key that is not the source's",
+            signature=Signature(SignatureStatus.UNKNOWN_KEY, key_id="k9"),
+            file_digest="78" * 32,
+        ),
+    )
+    batch = history.receive()
+    history.write(
+        events.BatchValidated(
+            batch=batch,
+            policy=POLICY,
+            contract="contracts:Digits",
+            rows=100,
+            failing_rows=2,
+            rules=[
+                events.RuleCount("pixel.range", "pixels", 2, "pixel outside 0..16"),
+                events.RuleCount("record_id.unique", None, 0, "unique"),
+            ],
+            broken=["column label is missing"],
+            findings_uri=f"{root}/findings.parquet",
+            findings_digest="9a" * 32,
+        ),
+        events.BatchEmbedded(
+            batch, POLICY, "column", "bc" * 32, 64, 100, f"{root}/e.arrow", "de" * 32
+        ),
+        events.BatchScreened(
+            batch=batch,
+            policy=POLICY,
+            reference="digits",
+            reference_version="1",
+            reference_digest="f0" * 32,
+            verdict=Verdict.HOLD_RECORDS,
+            rows=100,
+            held=10,
+            false_quarantine_rate=0.01,
+            power=5,
+            detectors=[
+                events.DetectorSummary("mahalanobis", "enforce", 10),
+                events.DetectorSummary("knn_label", "shadow", 0),
+            ],
+            tests=[
+                events.TestSummary("mmd", 0.2, 0.001, fired=False, detail="no shift"),
+                events.TestSummary("share", None, 0.001, fired=False, detail="not run"),
+            ],
+            scores_uri=f"{root}/scores.parquet",
+            scores_digest="13" * 32,
+            note="a note",
+        ),
+    )
+    history.judge(batch)
+    history.decide(batch)
+    history.write(
+        events.RecordsDecided(
+            decision="d-2",
+            case="case-1",
+            batch=batch,
+            action=Action.REWEIGHT,
+            records=3,
+            ids_digest="57" * 32,
+            actor=JANE,
+            reason="half",
+            filter={"label": "3"},
+            label="8",
+            weight=0.5,
+            undoes="d-1",
+        )
+    )
+    history.admit(batch)
+    history.snapshot({batch: 90})
+    model = history.register("digits-net", "1")
+    history.write(
+        events.TrainingSanitized(
+            dataset="digits",
+            dataset_uri=history.dataset_uri,
+            version=history.version,
+            model="digits-net@1",
+            policy=POLICY,
+            methods=["whitened_spectral"],
+            layers=["fc1"],
+            calibrated=False,
+            false_quarantine_rate=0.01,
+            rows=90,
+            held=4,
+            classes=[
+                events.ClassSummary("3", 10, 2.5, 0.0001, fired=True, n_held=4),
+                events.ClassSummary("4", 10, 0.5, None, fired=False, n_held=0),
+            ],
+            findings_uri=f"{root}/s.parquet",
+            findings_digest="24" * 32,
+        )
+    )
+    history.recall({batch: 4}, (model,))
+    history.write(
+        events.IncidentTraced(
+            source="vendor-a",
+            since=START,
+            until=START + DAY,
+            batches=[batch],
+            models=[model],
+            complete=False,
+            report_uri=None,
+            actor=JANE,
+        )
+    )
+    empty = replace(VERIFIED, envelope_uri="s3://u:p@bucket/key?X-Amz-Signature=abc")
+    history.receive("vendor-b", 3, collected=False, signature=empty)

@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from ledger_history import History, one_of_each
+
+from lazaretto import lineage
+from lazaretto.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lazaretto.workspace import Workspace
+
+
+@pytest.fixture
+def events(sqlite_workspace: Workspace) -> list[dict[str, Any]]:
+    one_of_each(History(sqlite_workspace))
+    lineage.flush(sqlite_workspace)
+    path = Path(sqlite_workspace.store.uri("lineage/events.jsonl"))
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def _completed(events: list[dict[str, Any]], job: str) -> dict[str, Any]:
+    return next(
+        copy.deepcopy(e)
+        for e in events
+        if e["eventType"] != "START" and e["job"]["name"].startswith(f"lazaretto.{job}")
+    )
+
+
+def _delete(*path: str | int) -> Callable[[dict[str, Any]], None]:
+    def change(event: dict[str, Any]) -> None:
+        place: Any = event
+        for key in path[:-1]:
+            place = place[key]
+        del place[path[-1]]
+
+    return change
+
+
+def _set(value: object, *path: str | int) -> Callable[[dict[str, Any]], None]:
+    def change(event: dict[str, Any]) -> None:
+        place: Any = event
+        for key in path[:-1]:
+            place = place[key]
+        place[path[-1]] = value
+
+    return change
+
+
+_SOURCE = ("inputs", 0, "facets", "lazaretto_source")
+_TEST = ("run", "facets", "test", "tests", 0)
+_SUBSET = ("inputs", 0, "inputFacets", "subset", "inputCondition")
+
+
+@pytest.mark.parametrize(
+    ("job", "change", "where"),
+    [
+        ("receive", _delete("run", "runId"), "/run"),
+        ("receive", _set("not-a-uuid", "run", "runId"), "/run/runId"),
+        ("receive", _set("yesterday", "eventTime"), "/eventTime"),
+        ("receive", _set("DONE", "eventType"), "/eventType"),
+        ("receive", _delete("job", "namespace"), "/job"),
+        ("receive", _delete(*_SOURCE, "sourceId"), "/inputs/0/facets/lazaretto_source"),
+        (
+            "receive",
+            _set("FINE", *_SOURCE, "signature", "status"),
+            "/inputs/0/facets/lazaretto_source/signature/status",
+        ),
+        (
+            "receive",
+            _delete("run", "facets", "errorMessage", "message"),
+            "/run/facets/errorMessage",
+        ),
+        ("receive", _delete(*_SOURCE, "_producer"), "/inputs/0/facets/lazaretto_source"),
+        ("screen", _delete(*_TEST, "status"), "/run/facets/test/tests/0"),
+        ("screen", _set(5, *_TEST, "actual"), "/run/facets/test/tests/0/actual"),
+        (
+            "screen",
+            _set("x", *_SUBSET, "partitions"),
+            "/inputs/0/inputFacets/subset/inputCondition",
+        ),
+        (
+            "screen",
+            _set(-1, "run", "facets", "lazaretto_integrity", "seq"),
+            "/run/facets/lazaretto_integrity/seq",
+        ),
+        (
+            "screen",
+            _set("SHRUGGED", "run", "facets", "lazaretto_decision", "decision"),
+            "/run/facets/lazaretto_decision/decision",
+        ),
+        (
+            "train",
+            _set("LEARN", "run", "facets", "lazaretto_training", "purpose"),
+            "/run/facets/lazaretto_training/purpose",
+        ),
+        (
+            "snapshot",
+            _set("other", "outputs", 0, "facets", "lazaretto_artifact", "artifactId"),
+            "/outputs/0/facets/lazaretto_artifact",
+        ),
+        ("train", _set("5 rows", "inputs", 0, "inputFacets", "inputStatistics", "rowCount"), None),
+        ("receive", _set(7, "job", "facets", "jobType", "processingType"), None),
+    ],
+)
+def test_a_broken_event_is_found_where_it_is_broken(
+    events: list[dict[str, Any]],
+    job: str,
+    change: Callable[[dict[str, Any]], None],
+    where: str | None,
+) -> None:
+    event = _completed(events, job)
+    assert lineage.check_event(event) == []
+    change(event)
+    problems = lineage.check_event(event)
+    assert problems
+    if where is not None:
+        assert where in {problem.where for problem in problems}
+
+
+def test_a_facet_cannot_hide_behind_another_schema(events: list[dict[str, Any]]) -> None:
+    """Which schema applies is decided by the key, not by what the event claims."""
+    event = _completed(events, "receive")
+    facet = event["inputs"][0]["facets"]["lazaretto_source"]
+    facet["_schemaURL"] = "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/DatasetFacet"
+    del facet["sourceId"]
+    assert lineage.check_event(event)
+
+
+def test_unknown_facets_are_told_in_strict_mode_only(events: list[dict[str, Any]]) -> None:
+    event = _completed(events, "receive")
+    event["run"]["facets"]["airflow"] = {
+        "_producer": "https://example.org",
+        "_schemaURL": "https://example.org/AirflowRunFacet.json#/$defs/AirflowRunFacet",
+    }
+    assert lineage.check_event(event) == []
+    [problem] = lineage.check_event(event, strict=True)
+    assert problem.where == "/run/facets/airflow"
+
+
+def test_a_facet_that_is_taken_back_needs_no_body(events: list[dict[str, Any]]) -> None:
+    event = _completed(events, "receive")
+    facet = event["inputs"][0]["facets"]["lazaretto_source"]
+    event["inputs"][0]["facets"]["lazaretto_source"] = {
+        key: value for key, value in facet.items() if key.startswith("_")
+    } | {"_deleted": True}
+    assert lineage.check_event(event) == []
+
+
+def test_unreadable_lines_are_told_and_the_others_checked(
+    events: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lazaretto.lineage._lines.MAX_LINE_BYTES", 60_000)
+    file = tmp_path / "events.jsonl"
+    good = json.dumps(events[0]).encode()
+    lines = [
+        good,
+        b"{",
+        b"[1]",
+        b"\xff\xfe",
+        b'{"a": NaN}',
+        b"x" * 100_000,
+        b"[" * 50_000,
+        b"",
+        b"{}",
+        good,
+    ]
+    file.write_bytes(b"\n".join(lines))
+    problems = lineage.check(file)
+    assert sorted({problem.line for problem in problems}) == [2, 3, 4, 5, 6, 7, 9]
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match="no such file"):
+        lineage.check(tmp_path / "nothing.jsonl")
+
+
+def test_one_event_cannot_flood_the_answer(events: list[dict[str, Any]]) -> None:
+    event = _completed(events, "receive")
+    event["inputs"] = [{"namespace": 1, "name": 2}] * 1000
+    assert len(lineage.check_event(event)) <= 51
+
+
+def test_the_schemas_are_the_official_ones() -> None:
+    folder = Path(lineage.__file__).parent / "schemas/openlineage"
+    assert "8f02abfb7a252783b95df79f443edb13959bf52c" in (folder / "COMMIT").read_text()
+    assert "Apache License" in (folder / "LICENSE").read_text()
+    assert len(list((folder / "facets").glob("*.json"))) == 38

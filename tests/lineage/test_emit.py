@@ -1,0 +1,238 @@
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from ledger_history import History
+from openlineage.client.transport import Transport
+
+from lazaretto import lineage
+from lazaretto.lineage import _lease, emit
+from lazaretto.lineage.parent import Parent
+from lazaretto.workspace import Workspace, open_workspace
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Recorder(Transport):
+    """A transport in memory that can be told to fail from the n-th event on."""
+
+    kind = "recorder"
+
+    def __init__(self, fail_from: int | None = None) -> None:
+        self.events: list[Any] = []
+        self.fail_from = fail_from
+
+    def emit(self, event: Any) -> None:
+        if self.fail_from is not None and len(self.events) >= self.fail_from:
+            raise ConnectionError("no route to https://user:hunter2@backend.example/api?key=s3cr3t")
+        self.events.append(event)
+
+    def seqs(self) -> list[int]:
+        return [
+            event.run.facets["lazaretto_integrity"].seq
+            for event in self.events
+            if "lazaretto_integrity" in event.run.facets
+        ]
+
+
+@pytest.fixture(autouse=True)
+def no_openlineage_configuration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("OPENLINEAGE_URL", "OPENLINEAGE_CONFIG", "OPENLINEAGE_DISABLED"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+def _lines(workspace: Workspace) -> list[dict[str, Any]]:
+    path = Path(workspace.store.uri("lineage/events.jsonl"))
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_every_entry_is_sent_once_and_in_order(workspace: Workspace) -> None:
+    history, sink = History(workspace), Recorder()
+    for day in range(120):
+        history.receive(day=day)
+    assert lineage.flush(workspace, transport=sink) == 120
+    history.receive(day=200)
+    assert lineage.flush(workspace, transport=sink) == 1
+    assert lineage.flush(workspace, transport=sink) == 0
+    assert sink.seqs() == list(range(1, 122))
+
+
+def test_events_go_next_to_the_store_by_default(sqlite_workspace: Workspace) -> None:
+    History(sqlite_workspace).receive()
+    assert lineage.flush(sqlite_workspace) == 1
+    assert [event["eventType"] for event in _lines(sqlite_workspace)] == ["START", "COMPLETE"]
+
+
+def test_a_remote_store_gets_files_that_are_written_whole(sqlite_url: str) -> None:
+    workspace = open_workspace(catalog_url=sqlite_url, store="memory://lineage-test")
+    history = History(workspace)
+    for day in range(60):
+        history.receive(day=day)
+    assert lineage.flush(workspace) == 60
+    files = workspace.store.list("lineage")
+    text = b"".join(workspace.store.read(file) for file in files).decode()
+    assert len(text.splitlines()) == 120
+    assert files[0] == "lineage/events-000000000001-000000000050.jsonl"
+
+
+def test_a_failing_backend_leaves_the_cursor_and_says_so(
+    workspace: Workspace, caplog: pytest.LogCaptureFixture
+) -> None:
+    history = History(workspace)
+    for day in range(80):
+        history.receive(day=day)
+    broken = Recorder(fail_from=110)  # within the second chunk of 50 entries
+    with caplog.at_level(logging.WARNING):
+        assert lineage.flush(workspace, transport=broken) == 50
+    assert "ConnectionError" in caplog.text
+    assert "30 ledger entries wait" in caplog.text
+    assert "hunter2" not in caplog.text
+    assert "s3cr3t" not in caplog.text
+    mended = Recorder()
+    drained = lineage.drain(workspace, transport=mended)
+    assert (drained.entries, drained.remaining, drained.problem) == (30, 0, None)
+    assert sorted({*broken.seqs(), *mended.seqs()}) == list(range(1, 81))
+
+
+def test_what_comes_twice_comes_with_the_same_run_ids(workspace: Workspace) -> None:
+    History(workspace).receive()
+    first = Recorder(fail_from=1)
+    assert lineage.flush(workspace, transport=first) == 0
+    second = Recorder()
+    assert lineage.flush(workspace, transport=second) == 1
+    assert first.events[0] == second.events[0]
+
+
+def test_one_process_sends_at_a_time(workspace: Workspace) -> None:
+    History(workspace).receive()
+    lease = _lease.acquire(workspace.catalog, emit.CURSOR)
+    assert lease is not None
+    sink = Recorder()
+    drained = lineage.drain(workspace, transport=sink)
+    assert (drained.entries, drained.remaining, drained.problem) == (0, 1, None)
+    _lease.release(workspace.catalog, emit.CURSOR, lease)
+    assert lineage.flush(workspace, transport=sink) == 1
+
+
+def test_the_lease_of_a_dead_process_runs_out(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    History(workspace).receive()
+    with monkeypatch.context() as patch:
+        patch.setattr(_lease, "_SECONDS", -1)
+        dead = _lease.acquire(workspace.catalog, emit.CURSOR)
+    assert dead is not None
+    assert lineage.flush(workspace, transport=Recorder()) == 1
+    assert _lease.renew(workspace.catalog, emit.CURSOR, dead) is None
+
+
+def test_two_processes_at_once_lose_nothing(workspace: Workspace) -> None:
+    history = History(workspace)
+    for day in range(150):
+        history.receive(day=day)
+    sinks = [Recorder(), Recorder(), Recorder()]
+    workers = [
+        threading.Thread(target=lineage.flush, args=(workspace,), kwargs={"transport": sink})
+        for sink in sinks
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    lineage.flush(workspace, transport=sinks[0])
+    assert sorted(seq for sink in sinks for seq in sink.seqs()) == list(range(1, 151))
+
+
+def test_half_an_event_of_a_killed_process_is_dropped(sqlite_workspace: Workspace) -> None:
+    history = History(sqlite_workspace)
+    history.receive()
+    lineage.flush(sqlite_workspace)
+    path = Path(sqlite_workspace.store.uri("lineage/events.jsonl"))
+    with path.open("a") as file:
+        file.write('{"eventType": "STA' + "x" * 100_000)
+    history.receive(day=1)
+    lineage.flush(sqlite_workspace)
+    assert len(_lines(sqlite_workspace)) == 4
+
+
+def test_disabled_means_not_sent_and_not_marked_as_sent(
+    sqlite_workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    History(sqlite_workspace).receive()
+    monkeypatch.setenv("OPENLINEAGE_DISABLED", "true")
+    assert lineage.drain(sqlite_workspace).remaining == 1
+    monkeypatch.delenv("OPENLINEAGE_DISABLED")
+    assert lineage.flush(sqlite_workspace) == 1
+
+
+def test_a_misconfigured_transport_is_told_and_fails_nothing(
+    sqlite_workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    History(sqlite_workspace).receive()
+    monkeypatch.setenv("OPENLINEAGE__TRANSPORT__TYPE", "no_such_transport")
+    drained = lineage.drain(sqlite_workspace)
+    assert drained.remaining == 1
+    assert drained.problem
+
+
+class _Backend(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.received.append((self.path, json.loads(body)))  # type: ignore[attr-defined]
+        self.send_response(201)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        pass
+
+
+@pytest.fixture
+def backend() -> Iterator[HTTPServer]:
+    server = HTTPServer(("127.0.0.1", 0), _Backend)
+    server.received = []  # type: ignore[attr-defined]
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize("kind", ["url", "http", "async_http"])
+def test_events_reach_an_http_backend_named_by_openlineages_own_configuration(
+    sqlite_workspace: Workspace, backend: HTTPServer, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    url = f"http://127.0.0.1:{backend.server_port}"
+    if kind == "url":
+        monkeypatch.setenv("OPENLINEAGE_URL", url)
+    else:
+        transport = {"type": kind, "url": url}
+        monkeypatch.setenv("OPENLINEAGE__TRANSPORT", json.dumps(transport))
+    history = History(sqlite_workspace)
+    for day in range(3):
+        history.receive(day=day)
+    assert lineage.flush(sqlite_workspace) == 3
+    received = backend.received  # type: ignore[attr-defined]
+    assert [path for path, _ in received] == ["/api/v1/lineage"] * 6
+    assert all(lineage.check_event(event, strict=True) == [] for _, event in received)
+
+
+def test_a_task_is_the_parent_of_what_it_wrote_and_of_nothing_else(
+    sqlite_workspace: Workspace,
+) -> None:
+    history, sink = History(sqlite_workspace), Recorder()
+    history.receive()
+    history.receive(day=1)
+    parent = Parent.parse("airflow/prod/dag.task/0190a0a0-0000-7000-8000-000000000001")
+    lineage.flush(sqlite_workspace, transport=sink, parent=parent, seqs=[2])
+    told = [event.run.facets.get("parent") for event in sink.events]
+    assert told[:2] == [None, None]
+    assert {facet.job.name for facet in told[2:]} == {"dag.task"}
+    assert {facet.job.namespace for facet in told[2:]} == {"airflow/prod"}

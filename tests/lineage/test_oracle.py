@@ -1,0 +1,128 @@
+"""Random histories: what a trace answers equals what a computation by hand over them says."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from ledger_history import DAY, START, History
+
+from lazaretto import lineage
+
+if TYPE_CHECKING:
+    from lazaretto.workspace import Workspace
+
+_SETTINGS = settings(
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+_examples = itertools.count()
+
+receipts = st.tuples(st.just("receive"), st.sampled_from("xy"), st.integers(0, 5), st.booleans())
+picks = st.tuples(
+    st.sampled_from(["admit", "snapshot", "register", "recall", "recall_all"]), st.integers(0, 20)
+)
+histories = st.lists(st.one_of(receipts, picks), min_size=5, max_size=40)
+windows = st.tuples(
+    st.one_of(st.none(), st.integers(0, 6)), st.one_of(st.none(), st.integers(0, 9))
+)
+
+
+@dataclass
+class World:
+    """What is so, kept in dictionaries."""
+
+    days: dict[str, tuple[str, int, bool]] = field(default_factory=dict)
+    content: dict[str, int] = field(default_factory=dict)
+    snapshots: dict[int, dict[str, int]] = field(default_factory=dict)
+    models: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    def batches(self, source: str, since: int | None, until: int | None) -> set[str]:
+        """Collected on day d, so within [d, d + 1); else received two days later, at d + 2."""
+        found = set()
+        for batch, (of, day, collected) in self.days.items():
+            first, last = (day, day + 1) if collected else (day + 2, day + 2)
+            begins = until is None or first < until
+            ends = since is None or (last > since if collected else last >= since)
+            if of == source and begins and ends:
+                found.add(batch)
+        return found
+
+    def reached(self, batches: set[str]) -> dict[str, int]:
+        """Models that learned from any of the batches, with how many of their records."""
+        counted = {
+            model: sum(rows for batch, rows in content.items() if batch in batches)
+            for model, content in self.models.items()
+        }
+        return {model: rows for model, rows in counted.items() if rows}
+
+
+def _play(history: History, steps: list[tuple[object, ...]], prefix: str) -> World:
+    world = World()
+    registered = itertools.count(1)
+    for step in steps:
+        match step:
+            case ("receive", str(letter), int(day), bool(collected)):
+                source = f"{prefix}-{letter}"
+                batch = history.receive(source, day, collected=collected)
+                world.days[batch] = (source, day, collected)
+            case ("admit", int(pick)) if world.days:
+                batch = sorted(world.days)[pick % len(world.days)]
+                if batch not in world.content:
+                    history.admit(batch, 10)
+                    world.content[batch] = 10
+            case ("recall" | "recall_all" as how, int(pick)) if world.content:
+                batch = sorted(world.content)[pick % len(world.content)]
+                rows = world.content[batch] if how == "recall_all" else 1
+                history.recall({batch: rows})
+                world.content[batch] -= rows
+                if not world.content[batch]:
+                    del world.content[batch]
+            case ("snapshot", int()) if history.version:
+                history.snapshot(world.content)
+                world.snapshots[history.version] = dict(world.content)
+            case ("register", int(pick)) if world.snapshots:
+                version = sorted(world.snapshots)[pick % len(world.snapshots)]
+                model = history.register(f"{prefix}-net", str(next(registered)), version)
+                world.models[model] = world.snapshots[version]
+    return world
+
+
+@_SETTINGS
+@given(steps=histories, window=windows)
+def test_a_trace_equals_the_computation_by_hand(
+    workspace: Workspace,
+    steps: list[tuple[object, ...]],
+    window: tuple[int | None, int | None],
+) -> None:
+    prefix = f"e{next(_examples)}"
+    history = History(workspace, dataset=prefix)
+    world = _play(history, steps, prefix)
+    since, until = window
+    empty = since is not None and until is not None and since >= until
+    for source in {f"{prefix}-x", f"{prefix}-y"} & {of for of, _, _ in world.days.values()}:
+        if not empty:
+            trace = lineage.trace_source(
+                workspace,
+                source,
+                None if since is None else START + since * DAY,
+                None if until is None else START + until * DAY,
+            )
+            batches = world.batches(source, since, until)
+            assert set(trace.batch_ids) == batches
+            told = {model.id: model.tainted_rows for model in trace.models}
+            assert told == world.reached(batches)
+            for model in trace.models:
+                assert model.paths
+                assert all(path[0] in batches and path[-1] == model.id for path in model.paths)
+    for batch in world.days:
+        trace = lineage.trace_batch(workspace, batch)
+        assert set(trace.model_ids) == set(world.reached({batch}))
+    for model, content in world.models.items():
+        name, _, version = model.partition("@")
+        trace = lineage.trace_model(workspace, name, version)
+        assert {b.id: b.used_rows for b in trace.batches} == content

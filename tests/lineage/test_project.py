@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from ledger_history import JANE, START, History, one_of_each
+from openlineage.client.serde import Serde
+
+from lazaretto import events, lineage
+from lazaretto.ledger import Entry, entries
+from lazaretto.lineage import naming
+from lazaretto.lineage.parent import Parent
+
+if TYPE_CHECKING:
+    from lazaretto.workspace import Workspace
+
+
+@pytest.fixture
+def history(sqlite_workspace: Workspace) -> History:
+    written = History(sqlite_workspace)
+    one_of_each(written)
+    return written
+
+
+def _entries(workspace: Workspace) -> list[Entry]:
+    with workspace.catalog.read() as connection:
+        return list(entries(connection))
+
+
+def _events(history: History, parent: Parent | None = None) -> list[dict[str, Any]]:
+    workspace = history.workspace
+    found = []
+    for entry in _entries(workspace):
+        projection = lineage.project(entry, workspace.namespace, workspace.store.root)
+        found += [
+            json.loads(Serde.to_json(event)) for event in lineage.run_events(projection, parent)
+        ]
+    return found
+
+
+def _of(history: History, kind: str) -> dict[str, Any]:
+    """The last event of the first entry of a kind."""
+    index = next(i for i, e in enumerate(_entries(history.workspace)) if e.kind == kind)
+    return _events(history)[2 * index + 1]
+
+
+def test_every_kind_of_event_has_a_projection(history: History) -> None:
+    written = {entry.kind for entry in _entries(history.workspace)}
+    assert written == {cls.kind for cls in events.Event.__subclasses__()}
+    assert len(_events(history)) == 2 * len(_entries(history.workspace))
+
+
+def test_every_event_is_valid_by_the_official_schemas_and_its_facets(history: History) -> None:
+    parent = Parent("airflow", "dag.task", "0190a0a0-0000-7000-8000-000000000001")
+    found = [*_events(history), *_events(history, parent)]
+    assert [problem for e in found for problem in lineage.check_event(e, strict=True)] == []
+
+
+def test_no_secret_of_a_uri_reaches_an_event(history: History) -> None:
+    text = json.dumps(_events(history))
+    for secret in ("hunter2", "s3cr3t", "u:p@", "X-Amz-Signature"):
+        assert secret not in text
+
+
+def test_a_replay_gives_the_same_events(history: History) -> None:
+    assert _events(history) == _events(history)
+    runs = [event["run"]["runId"] for event in _events(history)]
+    assert runs[::2] == runs[1::2]
+    assert len(set(runs)) == len(runs) // 2
+
+
+def test_run_ids_differ_between_ledgers_of_the_same_history(history: History) -> None:
+    [first, *_] = _entries(history.workspace)
+    other = Entry(first.seq, first.at, first.kind, first.event, first.prev, hash="00" * 32)
+    assert naming.run_id(first) != naming.run_id(other)
+
+
+def test_a_refused_delivery_is_a_failed_run_that_wrote_nothing(history: History) -> None:
+    event = _of(history, "delivery_refused")
+    assert event["eventType"] == "FAIL"
+    assert event["outputs"] == []
+    assert event["run"]["facets"]["errorMessage"]["message"].startswith("unknown_key: ")
+    [dataset] = event["inputs"]
+    assert (dataset["namespace"], dataset["name"]) == ("https://files.example", "drop")
+    assert dataset["facets"]["lazaretto_source"]["signature"]["status"] == "UNKNOWN_KEY"
+
+
+def test_a_batch_is_a_version_of_a_stable_dataset(history: History) -> None:
+    event = _of(history, "batch_received")
+    [output] = event["outputs"]
+    root = history.workspace.store.root
+    batch = "vendor-a/20260501/0000000000000001"
+    assert (output["namespace"], output["name"]) == ("file", f"{root}/batches/vendor-a")
+    facets = output["facets"]
+    assert facets["version"]["datasetVersion"] == batch
+    assert facets["lazaretto_artifact"]["artifactId"] == batch
+    assert facets["lazaretto_source"]["collectedFrom"] == START.isoformat()
+    assert [field["name"] for field in facets["schema"]["fields"]] == ["id", "pixels"]
+    [partition] = output["outputFacets"]["subset"]["outputCondition"]["partitions"]
+    assert partition["identifier"] == batch
+    assert output["outputFacets"]["outputStatistics"]["rowCount"] == 100
+
+
+def test_detectors_and_tests_are_told_as_the_test_facet(history: History) -> None:
+    tests = {t["name"]: t for t in _of(history, "batch_screened")["run"]["facets"]["test"]["tests"]}
+    assert tests["detector:mahalanobis"]["status"] == "fail"
+    assert tests["detector:mahalanobis"]["severity"] == "error"
+    assert tests["detector:knn_label"]["severity"] == "warn"
+    assert tests["mmd"]["status"] == "pass"
+    assert tests["share"]["status"] == "skip"
+
+
+def test_contract_rules_are_assertions_on_the_batch(history: History) -> None:
+    [dataset] = _of(history, "batch_validated")["inputs"]
+    found = dataset["inputFacets"]["dataQualityAssertions"]["assertions"]
+    assert [(a["assertion"], a["success"]) for a in found] == [
+        ("pixel.range", False),
+        ("record_id.unique", True),
+        ("batch", False),
+    ]
+
+
+def test_a_snapshot_names_every_batch_once_per_source(sqlite_workspace: Workspace) -> None:
+    history = History(sqlite_workspace)
+    batches = {history.receive(s, d): 10 for s in ("vendor-a", "vendor-b") for d in range(3)}
+    history.admit(next(iter(batches)))
+    history.snapshot(batches)
+    event = _of(history, "snapshot_taken")
+    told = [
+        partition["identifier"]
+        for dataset in event["inputs"]
+        for partition in dataset["inputFacets"]["subset"]["inputCondition"]["partitions"]
+    ]
+    assert sorted(told) == sorted(batches)
+    assert len({dataset["name"] for dataset in event["inputs"]}) == len(event["inputs"]) == 2
+    members = event["outputs"][0]["facets"]["lazaretto_artifact"]["members"]
+    assert members["complete"] is True
+    assert members["count"] == 6
+
+
+def test_a_model_is_a_version_of_a_dataset_of_its_registry(history: History) -> None:
+    event = _of(history, "model_registered")
+    [output] = event["outputs"]
+    assert (output["namespace"], output["name"]) == ("mlflow://models:5000", "digits-net")
+    assert output["facets"]["datasetType"]["datasetType"] == "MODEL"
+    [consumed] = event["run"]["facets"]["lazaretto_training"]["consumed"]
+    assert consumed["version"] == "1"
+    assert consumed["role"] == "TRAIN"
+
+
+def test_a_recall_does_not_read_the_batches_it_takes_back(history: History) -> None:
+    event = _of(history, "records_recalled")
+    assert event["inputs"] == []
+    assert event["run"]["facets"]["lazaretto_decision"]["actor"]["id"] == JANE.id
+
+
+def test_ledger_positions_have_no_gap(history: History) -> None:
+    seqs = [e["run"]["facets"]["lazaretto_integrity"]["seq"] for e in _events(history)[1::2]]
+    assert seqs == list(range(1, len(seqs) + 1))
+
+
+@pytest.mark.parametrize(
+    ("uri", "expected"),
+    [
+        ("/data/in/a.csv", ("file", "/data/in/a.csv")),
+        ("file:///data/in/", ("file", "/data/in")),
+        ("s3://bucket/a/b", ("s3://bucket", "a/b")),
+        ("s3a://key:secret@bucket/a", ("s3://bucket", "a")),
+        ("abfss://box@acc.dfs.core.windows.net/a", ("abfss://box@acc.dfs.core.windows.net", "a")),
+        ("https://u:p@host:8443/a/b?sig=1#x", ("https://host:8443", "a/b")),
+        ("s3://bucket", ("s3://bucket", "/")),
+        ("http://[", ("file", "unreadable-uri")),
+        ("s3://bu%cket;x/a", ("s3://bu_cket_x", "a")),
+    ],
+)
+def test_names_follow_the_specification_and_hold_no_secret(
+    uri: str, expected: tuple[str, str]
+) -> None:
+    assert naming.dataset_name(uri) == expected
+
+
+def test_hostile_names_make_harmless_jobs() -> None:
+    assert naming.job("receive", "../../x y\n<script>") == "lazaretto.receive..._.._x_y__script_"

@@ -1,0 +1,371 @@
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta, timezone
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pytest
+import sqlalchemy as sa
+from deltalake import write_deltalake
+from ledger_history import DAY, JANE, POLICY, START, History
+
+from lazaretto import events, lineage
+from lazaretto.errors import NotFoundError, UsageError
+from lazaretto.ledger import entries
+from lazaretto.lineage import index
+from lazaretto.quarantine.tables import lineage_edge, lineage_node, projection
+from lazaretto.values import Signature, SignatureStatus
+from lazaretto.workspace import Workspace, open_workspace
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def _week(workspace: Workspace) -> tuple[History, dict[int, str]]:
+    """Vendor-x delivers for six days; each day a model learns from the last three days."""
+    history = History(workspace)
+    batches: dict[int, str] = {}
+    for day in range(6):
+        other = history.receive("vendor-a", day)
+        history.admit(other)
+        batches[day] = history.receive("vendor-x", day)
+        history.judge(batches[day])
+        history.admit(batches[day])
+        window = {batches[d]: 90 for d in range(max(0, day - 2), day + 1)}
+        history.snapshot(window | {other: 90})
+        history.register("churn", str(day + 1))
+    # A model of the other source alone.
+    history.snapshot({other: 90}, version=1)
+    history.register("ltv", "1", snapshot=1)
+    return history, batches
+
+
+def test_the_window_restricts_the_source_hop_only(workspace: Workspace) -> None:
+    """A model trained after the window, from batches collected within it, is found."""
+    _, batches = _week(workspace)
+    trace = lineage.trace_source(workspace, "vendor-x", START + DAY, START + 2 * DAY)
+    assert trace.batch_ids == [batches[1]]
+    assert trace.model_ids == ["churn@2", "churn@3", "churn@4"]
+    assert trace.completeness.complete
+    assert trace.completeness.caveats() == []
+
+
+def test_the_window_is_half_open_and_knows_time_zones(workspace: Workspace) -> None:
+    _, batches = _week(workspace)
+    second = timedelta(seconds=1)
+    tokyo = timezone(timedelta(hours=9))
+
+    def found(since: datetime | None, until: datetime | None) -> list[str]:
+        return lineage.trace_source(workspace, "vendor-x", since, until).batch_ids
+
+    assert found(START + 2 * DAY, START + 3 * DAY) == [batches[2]]
+    assert found(START + 2 * DAY - second, START + 3 * DAY + second) == [
+        batches[1],
+        batches[2],
+        batches[3],
+    ]
+    assert found((START + 2 * DAY).astimezone(tokyo), START + 3 * DAY) == [batches[2]]
+    assert found(START + 4 * DAY, None) == [batches[4], batches[5]]
+    assert found(None, START + DAY) == [batches[0]]
+    assert found(None, None) == list(batches.values())
+
+
+def test_paths_lead_from_a_batch_to_the_model(workspace: Workspace) -> None:
+    _, batches = _week(workspace)
+    trace = lineage.trace_source(workspace, "vendor-x", START, START + 2 * DAY, paths=2)
+    [model] = [m for m in trace.models if m.id == "churn@2"]
+    assert len(model.paths) == 2
+    assert {path[0] for path in model.paths} == {batches[0], batches[1]}
+    assert all(path[1:] == ["digits@4", "churn@2"] for path in model.paths)
+    assert (model.tainted_rows, model.rows) == (180, 1000)
+    assert model.registry == "mlflow://models:5000"
+
+
+def test_a_batch_without_a_collected_interval_counts_by_receipt(workspace: Workspace) -> None:
+    history = History(workspace)
+    inside = history.receive("vendor-x", 0, collected=False, received=START + DAY)
+    later = history.receive("vendor-x", 0, collected=False, received=START + 5 * DAY)
+    history.receive("vendor-x", 0, collected=False, received=START - DAY)
+    trace = lineage.trace_source(workspace, "vendor-x", START, START + 2 * DAY)
+    assert trace.batch_ids == [inside]
+    assert trace.batches[0].matched == "received"
+    assert trace.completeness.without_interval == [inside]
+    assert trace.completeness.unplaced == [later]
+    assert not trace.completeness.complete
+
+
+def test_a_batch_that_claims_to_be_older_than_the_window_is_pointed_at(
+    workspace: Workspace,
+) -> None:
+    """Whoever has the source's key can sign any interval."""
+    history = History(workspace)
+    backdated = history.receive("vendor-x", 0, received=START + 10 * DAY)
+    trace = lineage.trace_source(workspace, "vendor-x", START + 9 * DAY, START + 12 * DAY)
+    assert trace.batch_ids == []
+    assert trace.completeness.received_inside == [backdated]
+    assert any("by hand" in text for text in trace.completeness.caveats())
+
+
+def test_unsigned_batches_are_named(workspace: Workspace) -> None:
+    history = History(workspace)
+    batch = history.receive("vendor-x", signature=Signature(SignatureStatus.UNSIGNED))
+    history.receive("vendor-x", 1)
+    trace = lineage.trace_source(workspace, "vendor-x")
+    assert trace.completeness.unsigned == [batch]
+
+
+def test_models_on_data_that_nobody_told_are_named(workspace: Workspace) -> None:
+    """A model registered on a dataset version without a snapshot may hold anything."""
+    history = History(workspace)
+    batch = history.receive("vendor-x")
+    history.admit(batch)
+    history.snapshot({batch: 90})
+    history.register("known", "1")
+    other = history.receive("vendor-a")
+    history.admit(other)
+    history.register("blind", "1")
+    trace = lineage.trace_source(workspace, "vendor-x")
+    assert trace.model_ids == ["known@1"]
+    assert trace.completeness.unknown_models == ["blind@1"]
+    assert not trace.completeness.complete
+    upstream = lineage.trace_model(workspace, "blind", "1")
+    assert upstream.completeness.unknown_models == ["blind@1"]
+    assert lineage.trace_model(workspace, "known", "1").completeness.unknown_models == []
+
+
+def test_a_recalled_batch_is_no_longer_in_later_models(workspace: Workspace) -> None:
+    history = History(workspace)
+    bad, good = history.receive("vendor-x"), history.receive("vendor-a")
+    history.admit(bad)
+    history.admit(good)
+    history.snapshot({bad: 90, good: 90})
+    model = history.register("churn", "1")
+    history.recall({bad: 90}, (model,))
+    history.snapshot({good: 90})
+    history.register("churn", "2")
+    trace = lineage.trace_source(workspace, "vendor-x")
+    assert trace.model_ids == ["churn@1"]
+    assert trace.batches[0].recalled_rows == 90
+    [recall] = trace.recalls
+    assert (recall.batches, recall.models, recall.actor) == ({bad: 90}, ["churn@1"], JANE.id)
+    [step] = trace.retrain
+    assert (step.affected, step.retrain, step.last_clean) == (["1"], False, "2")
+
+
+def test_the_plan_names_what_to_retrain_and_where_to_roll_back(workspace: Workspace) -> None:
+    _, batches = _week(workspace)
+    trace = lineage.trace_source(workspace, "vendor-x", START + 3 * DAY, None)
+    [step] = trace.retrain
+    assert (step.model, step.affected, step.newest) == ("churn", ["4", "5", "6"], "6")
+    assert step.retrain
+    assert step.last_clean == "3"
+    assert step.exclude == [batches[3], batches[4], batches[5]]
+
+
+def test_a_version_on_unknown_data_is_never_called_clean(workspace: Workspace) -> None:
+    history = History(workspace)
+    history.admit(history.receive("vendor-a"))
+    history.register("churn", "1")  # no snapshot was ever taken of it
+    bad = history.receive("vendor-x")
+    history.admit(bad)
+    history.snapshot({bad: 90})
+    history.register("churn", "2")
+    [step] = lineage.trace_source(workspace, "vendor-x").retrain
+    assert step.last_clean is None
+
+
+def test_who_let_it_through_under_which_policy(workspace: Workspace) -> None:
+    history = History(workspace)
+    batch, other = history.receive("vendor-x"), history.receive("vendor-a")
+    history.judge(other)
+    history.judge(batch)
+    history.admit(batch)
+    history.decide(batch)
+    history.admit(batch, 3, part="publication-1")
+    trace = lineage.trace_batch(workspace, batch)
+    assert [(d.what, d.actor, d.records) for d in trace.decisions] == [
+        ("HOLD_RECORDS", "policy:digits", 10),
+        ("ADMIT", "policy:digits", 90),
+        ("RELEASE", JANE.id, 3),
+        ("ADMIT", "policy:digits", 3),
+    ]
+    assert trace.decisions[0].policy_sha256 == POLICY.sha256
+    assert all(decision.batch == batch for decision in trace.decisions)
+
+
+def test_a_held_batch_reaches_nothing(workspace: Workspace) -> None:
+    history = History(workspace)
+    batch = history.receive("vendor-x")
+    history.judge(batch, held=100)
+    trace = lineage.trace_batch(workspace, batch)
+    assert (trace.model_ids, trace.snapshots, trace.retrain) == ([], [], [])
+    assert trace.batches[0].used_rows is None
+
+
+def test_a_model_is_traced_back_to_sources(workspace: Workspace) -> None:
+    _, batches = _week(workspace)
+    trace = lineage.trace_model(workspace, "churn", "3")
+    assert trace.model_ids == ["churn@3"]
+    assert [b for b in trace.batch_ids if "vendor-x" in b] == [batches[0], batches[1], batches[2]]
+    assert [(s.source, s.batches, s.used_rows) for s in trace.sources] == [
+        ("vendor-x", 3, 270),
+        ("vendor-a", 1, 90),
+    ]
+    assert trace.models[0].paths
+    assert all(path[-1] == "churn@3" for path in trace.models[0].paths)
+    assert trace.retrain == []
+
+
+def test_data_used_for_evaluation_alone_is_told_apart(workspace: Workspace) -> None:
+    history = History(workspace)
+    batch = history.receive("vendor-x")
+    history.admit(batch)
+    history.snapshot({batch: 90})
+    history.register("churn", "1", purpose="eval")
+    assert lineage.trace_batch(workspace, batch).models[0].roles == ["EVAL"]
+
+
+def test_questions_that_make_no_sense_are_refused(workspace: Workspace) -> None:
+    _week(workspace)
+    with pytest.raises(NotFoundError, match="vendor-q"):
+        lineage.trace_source(workspace, "vendor-q")
+    with pytest.raises(UsageError, match="time zone"):
+        lineage.trace_source(workspace, "vendor-x", datetime(2026, 5, 1))
+    with pytest.raises(UsageError, match="empty"):
+        lineage.trace_source(workspace, "vendor-x", START, START)
+    with pytest.raises(NotFoundError, match="no batch"):
+        lineage.trace_batch(workspace, "vendor-x/20260501/none")
+    with pytest.raises(NotFoundError, match="there is: churn@6, churn@5"):
+        lineage.trace_model(workspace, "churn", "99")
+    with pytest.raises(UsageError, match="not a record"):
+        lineage.trace_record(workspace, "vendor-x/20260501/none")
+
+
+def test_a_registered_source_without_batches_has_an_empty_trace(workspace: Workspace) -> None:
+    from lazaretto.quarantine.tables import source
+
+    with workspace.catalog.transaction() as connection:
+        connection.execute(
+            source.insert().values(name="quiet", trust_tier="REVIEWED", created_at=START)
+        )
+    trace = lineage.trace_source(workspace, "quiet")
+    assert (trace.batches, trace.models) == ([], [])
+    assert trace.completeness.complete
+
+
+def test_a_record_is_followed_only_where_it_really_is(workspace: Workspace) -> None:
+    """The admitted table itself is asked: one version holds the record, the next does not."""
+    history = History(workspace)
+    batch = history.receive("vendor-x")
+
+    def table(records: list[str]) -> pa.Table:
+        columns = {"_lazaretto_batch": [batch] * len(records), "_lazaretto_record": records}
+        return pa.table(columns)
+
+    write_deltalake(history.dataset_uri, table(["r1", "r2"]))
+    write_deltalake(history.dataset_uri, table(["r2"]), mode="overwrite")
+    for version in (0, 1):
+        history.snapshot({batch: 2 - version}, version=version)
+        history.register("churn", str(version), snapshot=version)
+    history.snapshot({batch: 1}, version=2)  # a version that was cleaned up, or never was
+    history.register("lost", "1", snapshot=2)
+    trace = lineage.trace_record(workspace, f"{batch}#r1")
+    assert trace.model_ids == ["churn@0", "lost@1"]
+    assert trace.record is not None
+    assert trace.record.present_in == ["digits@0"]
+    assert trace.record.unchecked == ["digits@2"]
+    assert not trace.completeness.complete
+    assert not trace.record.held
+    both = lineage.trace_record(workspace, f"{batch}#r2")
+    assert both.model_ids == ["churn@0", "churn@1", "lost@1"]
+
+
+def test_an_incident_goes_on_record(workspace: Workspace) -> None:
+    _, batches = _week(workspace)
+    trace = lineage.trace_source(workspace, "vendor-x", START + DAY, START + 2 * DAY)
+    seq = lineage.record_incident(workspace, trace, actor=JANE, report_uri="/r.html")
+    with workspace.catalog.read() as connection:
+        [entry] = entries(connection, after=seq - 1)
+    assert isinstance(entry.event, events.IncidentTraced)
+    assert entry.event.batches == [batches[1]]
+    assert entry.event.models == ["churn@2", "churn@3", "churn@4"]
+    assert entry.event.since == START + DAY
+    with pytest.raises(UsageError, match="no incident"):
+        lineage.record_incident(workspace, lineage.trace_model(workspace, "churn", "1"), actor=JANE)
+
+
+def test_the_answer_is_json(workspace: Workspace) -> None:
+    _week(workspace)
+    trace = lineage.trace_source(workspace, "vendor-x", START, START + DAY)
+    told = json.loads(json.dumps(trace.to_json()))
+    assert told["question"]["since"] == "2026-05-01T00:00:00Z"
+    assert [model["id"] for model in told["models"]] == trace.model_ids
+    assert told["completeness"]["caveats"] == []
+    assert datetime.fromisoformat(told["at"]).astimezone(UTC) == trace.at
+
+
+def _dump(workspace: Workspace) -> tuple[list[object], list[object]]:
+    with workspace.catalog.read() as connection:
+        names = {
+            row.id: (row.namespace, row.name, row.version)
+            for row in connection.execute(sa.select(lineage_node))
+        }
+        nodes = [
+            tuple(row)[1:] for row in connection.execute(sa.select(lineage_node).order_by("id"))
+        ]
+        edges = sorted(
+            (names[row.src], names[row.dst], row.run, row.role, row.rows)
+            for row in connection.execute(sa.select(lineage_edge))
+        )
+    return nodes, list(edges)
+
+
+def test_indexing_again_from_the_beginning_changes_nothing(workspace: Workspace) -> None:
+    """The index can be rebuilt, and a process killed before its cursor moved does no harm."""
+    history, _ = _week(workspace)
+    assert lineage.catch_up(workspace) == len(history.seqs)
+    assert lineage.catch_up(workspace) == 0
+    before = _dump(workspace)
+    with workspace.catalog.transaction() as connection:
+        connection.execute(
+            projection.update().where(projection.c.name == index.CURSOR).values(seq=0)
+        )
+    assert lineage.catch_up(workspace) == len(history.seqs)
+    assert _dump(workspace) == before
+
+
+def test_a_store_opened_by_another_path_has_the_same_batches(
+    sqlite_workspace: Workspace, sqlite_url: str, tmp_path: Path
+) -> None:
+    history = History(sqlite_workspace)
+    batch = history.receive("vendor-x")
+    (tmp_path / "elsewhere").symlink_to(tmp_path / "store", target_is_directory=True)
+    moved = open_workspace(catalog_url=sqlite_url, store=tmp_path / "elsewhere")
+    history.admit(batch)
+    history.snapshot({batch: 90})
+    history.register("churn", "1")
+    assert lineage.trace_source(moved, "vendor-x").model_ids == ["churn@1"]
+    assert lineage.trace_source(moved, "vendor-x").batches[0].signature == "VERIFIED"
+
+
+def test_a_large_graph_gives_the_right_answer(sqlite_workspace: Workspace) -> None:
+    """100,000 edges: 200 batches of one year, 500 snapshots of all batches so far, 500 models."""
+    history = History(sqlite_workspace)
+    batches = [history.receive(f"vendor-{day % 4}", day) for day in range(200)]
+    everything = dict.fromkeys(batches, 1)
+    for version in range(1, 501):
+        # Batch 5 is in the snapshots 101 to 150 alone.
+        held = everything if 101 <= version <= 150 else {b: 1 for b in batches if b != batches[5]}
+        history.snapshot(held, version=version)
+        history.register("churn", str(version), snapshot=version)
+    with sqlite_workspace.catalog.read() as connection:
+        assert connection.scalar(sa.select(sa.func.count()).select_from(lineage_edge)) == 0
+    trace = lineage.trace_source(sqlite_workspace, "vendor-1", START + 5 * DAY, START + 6 * DAY)
+    with sqlite_workspace.catalog.read() as connection:
+        count = connection.scalar(sa.select(sa.func.count()).select_from(lineage_edge))
+    assert count is not None
+    assert count >= 99_500
+    assert trace.batch_ids == [batches[5]]
+    assert trace.model_ids == [f"churn@{version}" for version in range(101, 151)]
+    assert trace.retrain[0].last_clean == "500"

@@ -75,7 +75,7 @@ def ledoit_wolf(centred: Tensor, *, block: int = 4096) -> Tensor:
     return (1 - share) * covariance + share * target
 
 
-def whitening(covariance: Tensor) -> tuple[Tensor, float]:
+def whitening(covariance: Tensor, *, least: float = 0.0) -> tuple[Tensor, float]:
     """The map W with ``W.T @ W`` the inverse covariance, and the covariance's log-determinant.
 
     Directions without any variance get a tiny one instead of none: they are where a record that
@@ -83,6 +83,7 @@ def whitening(covariance: Tensor) -> tuple[Tensor, float]:
 
     Args:
         covariance: float64 (d, d), symmetric, non-negative.
+        least: variance that every direction gets at least.
 
     Returns:
         float64 (d, d) lower-triangular W, so that ``rows @ W.T`` is white; the log-determinant.
@@ -90,7 +91,7 @@ def whitening(covariance: Tensor) -> tuple[Tensor, float]:
     width = covariance.shape[0]
     scale = float(covariance.diagonal().mean())
     # Below this share of the mean variance float64 cannot tell a direction from rounding.
-    floor = max(scale * 1e-10, 1e-30)
+    floor = max(scale * 1e-10, least, 1e-30)
     factor = torch.linalg.cholesky(covariance + floor * torch.eye(width, dtype=torch.float64))
     eye = torch.eye(width, dtype=torch.float64)
     inverse = torch.linalg.solve_triangular(factor, eye, upper=False)

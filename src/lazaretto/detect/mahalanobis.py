@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 ROWS_PER_DIMENSION = 20
 """Rows per dimension that a class needs before it gets a covariance of its own."""
 
+LEAST_WITHIN = 1e-9
+"""Least variance inside a class, as a share of the reference's mean variance."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Fitted:
@@ -87,12 +90,14 @@ class Mahalanobis:
         sums = torch.zeros_like(means).index_add_(0, label, rows)
         means[seen] = sums[seen] / counts[seen].unsqueeze(1)
         centred = rows - means[label]
-        tied = whitening(ledoit_wolf(centred))
+        # Where no class has two rows, nothing is known of the scatter inside one.
+        least = LEAST_WITHIN * float((rows - center).square().mean())
+        tied = whitening(ledoit_wolf(centred), least=least)
         enough = counts >= ROWS_PER_DIMENSION * rows.shape[1]
         per_class = self.covariance == "class" or (self.covariance == "auto" and bool(enough.all()))
         if per_class and n_classes > 1:
             maps = [
-                whitening(ledoit_wolf(centred[label == c])) if enough[c] else tied
+                whitening(ledoit_wolf(centred[label == c]), least=least) if enough[c] else tied
                 for c in range(n_classes)
             ]
         else:

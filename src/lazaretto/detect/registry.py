@@ -15,8 +15,17 @@ if TYPE_CHECKING:
 
 # Name to file and class, so that naming a detector imports that detector alone.
 _BUILT_IN = {
-    "mahalanobis": "lazaretto.detect.mahalanobis:Mahalanobis",
+    "autoencoder": "lazaretto.detect.autoencoder:Autoencoder",
+    "clusters": "lazaretto.detect.clusters:Clusters",
+    "density": "lazaretto.detect.density:Density",
+    "duplicates": "lazaretto.detect.duplicates:Duplicates",
+    "isolation_forest": "lazaretto.detect.isolation_forest:IsolationForest",
+    "knn_distance": "lazaretto.detect.knn_distance:KnnDistance",
     "knn_label": "lazaretto.detect.knn_label:KnnLabel",
+    "mahalanobis": "lazaretto.detect.mahalanobis:Mahalanobis",
+    "self_confidence": "lazaretto.detect.self_confidence:SelfConfidence",
+    "tukey": "lazaretto.detect.tukey:Tukey",
+    "zscore": "lazaretto.detect.zscore:ZScore",
 }
 ENTRY_POINTS = "lazaretto.detectors"
 

@@ -1,0 +1,81 @@
+"""Local density at a record against what the reference expects there, in both directions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Self
+
+import torch
+
+from lazaretto.detect.nearest import checked_k, fitted_index, reaches
+from lazaretto.errors import UsageError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from lazaretto.detect.base import Chunk, Split
+    from lazaretto.detect.neighbours import NeighbourIndex
+
+
+class Density:
+    """Two views of one ratio: the record's distance to its k nearest reference rows, over theirs.
+
+    * *isolated*: the ratio's logarithm, a simplified local outlier factor (Schubert et al., 2014).
+    * *dense*: its negative for the single nearest row. A record closer to a trusted one than
+      trusted records are to each other is a near copy: a flood made from known texts.
+
+    Copies within a batch that no trusted record resembles cannot show in a score that looks at one
+    record alone; the batch test ``near_duplicates`` is there for them.
+
+    Args:
+        k: neighbours, at least 1.
+    """
+
+    name: ClassVar[str] = "density"
+    requires: ClassVar[frozenset[str]] = frozenset({"embedding"})
+
+    def __init__(self, k: int = 10) -> None:
+        self.k = checked_k(self.name, k)
+        self._index: NeighbourIndex | None = None
+        self._reach: Tensor | None = None
+        self._nearest: Tensor | None = None
+
+    def fit(self, reference: Split) -> Self:
+        """Measures how far each reference row is from its neighbours."""
+        state = {"reach": reaches(reference.index, self.k), "nearest": reaches(reference.index, 1)}
+        return self.restore(state, reference)
+
+    def score(self, chunk: Chunk) -> Tensor:
+        """Float32 (n, 2): isolated, dense."""
+        index = fitted_index(self._index, self.name)
+        if self._reach is None or self._nearest is None:
+            raise UsageError("density: fit it before scoring")
+        found = index.search(chunk, self.k)
+        there = self._reach[found.row].log().mean(1)
+        isolated = found.distance.mean(1).clamp(min=1e-12).log() - there
+        expected = self._nearest[found.row].log().mean(1)
+        # Closer than a thousandth of what is usual is a copy; closer still says nothing more.
+        ratio = (found.distance[:, 0].clamp(min=1e-12).log() - expected).clamp(min=-7.0)
+        return torch.stack([isolated, -ratio], 1)
+
+    def explain(self, chunk: Chunk) -> list[str]:
+        """Which direction, and by what factor."""
+        return [
+            f"{isolated:.3g} times as far from its {self.k} nearest trusted records as those are "
+            "from theirs"
+            if isolated >= dense
+            else f"{dense:.3g} times closer to a trusted record than those are to each other"
+            for isolated, dense in self.score(chunk).exp().tolist()
+        ]
+
+    def state(self) -> dict[str, Tensor]:
+        """How far the reference rows are from their neighbours."""
+        if self._reach is None or self._nearest is None:
+            raise UsageError("density: fit it before scoring")
+        return {"reach": self._reach, "nearest": self._nearest}
+
+    def restore(self, state: dict[str, Tensor], reference: Split) -> Self:
+        """Brings them back."""
+        self._index = reference.index
+        self._reach = state["reach"]
+        self._nearest = state["nearest"]
+        return self

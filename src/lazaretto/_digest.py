@@ -1,10 +1,12 @@
-"""Content digests: sha256 over canonical values, the same however the records are stored or cut into chunks.
+"""Content digests: sha256 over canonical values, however the records are stored or chunked.
 
-A digest covers column names, column order, logical types, row order, every value and every null. It does
-not cover what is only storage: file format, compression, chunk and row-group sizes, dictionary encoding,
-32- or 64-bit offsets, fixed-size against variable-size lists, timestamp units, schema metadata.
+A digest covers column names, column order, logical types, row order, every value and every null. It
+does not cover what is only storage: file format, compression, chunk and row-group sizes, dictionary
+encoding, 32- or 64-bit offsets, fixed-size against variable-size lists, timestamp units, schema
+metadata.
 
-Each leaf of the schema has its own running sha256; the header and all leaf digests are hashed at the end.
+Each leaf of the schema has its own running sha256; the header and all leaf digests are hashed at
+the end.
 """
 
 from __future__ import annotations
@@ -32,7 +34,8 @@ class ContentDigest:
     """Running digest over record batches of one schema.
 
     Raises:
-        TypeError: the schema has a type without canonical form (unions, run-end encoding, intervals).
+        TypeError: the schema has a type without canonical form (unions, run-end encoding,
+            intervals).
     """
 
     def __init__(self, schema: pa.Schema) -> None:
@@ -151,7 +154,8 @@ def _leaf_bytes(values: pa.Array) -> Iterator[Any]:
     if describe_type(kind) in ("string", "binary"):
         data = values.cast(pa.large_binary())
         offsets = np.frombuffer(data.buffers()[1], "<i8", len(data) + 1, data.offset * 8)
-        # Lengths and bytes in one stream would depend on the chunking; so each value follows its length.
+        # Lengths and bytes in one stream would depend on the chunking; so each value follows its
+        # length.
         yield from _prefixed(offsets, data.buffers()[2])
     elif t.is_boolean(kind):
         yield _bytes(values.cast(pa.uint8()).to_numpy())
@@ -228,7 +232,7 @@ def _cells(values: pa.Array) -> Iterator[bytes]:
 
 
 def _fixed_width(values: pa.Array) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]] | None:
-    """Presence (n,) and bytes (n, width; zero where null) of a number-like array; None for other types."""
+    """Presence (n,) and bytes (n, width; zero where null) of numbers; None for other types."""
     t = pa.types
     if not (t.is_integer(values.type) or t.is_floating(values.type) or t.is_boolean(values.type)):
         return None

@@ -1,4 +1,4 @@
-"""Files of a delivery by local path or fsspec URI: open, measure, hash, and tell the format by its bytes."""
+"""Files of a delivery by path or fsspec URI: open, hash, and tell the format by the bytes."""
 
 from __future__ import annotations
 
@@ -24,12 +24,16 @@ _EXTENSIONS = {
     ".ndjson": "jsonl",
 }
 _NAMES = {"parquet": "Parquet", "arrow": "Arrow IPC file", "csv": "CSV", "jsonl": "JSON Lines"}
-_PACKED = {
-    b"\x1f\x8b": "gzip",
-    b"PK\x03\x04": "zip",
-    b"\x28\xb5\x2f\xfd": "zstd",
-    b"BZh": "bzip2",
-    b"\xfd7zXZ": "xz",
+_MAGIC = {
+    b"PAR1": "parquet",
+    b"PARE": "an encrypted Parquet file",
+    b"ARROW1": "arrow",
+    b"\xff\xff\xff\xff": "an Arrow stream (write the file format)",
+    b"\x1f\x8b": "gzip (deliver it uncompressed)",
+    b"PK\x03\x04": "zip (deliver it uncompressed)",
+    b"\x28\xb5\x2f\xfd": "zstd (deliver it uncompressed)",
+    b"BZh": "bzip2 (deliver it uncompressed)",
+    b"\xfd7zXZ": "xz (deliver it uncompressed)",
 }
 _HASH_BLOCK = 1 << 20
 
@@ -67,7 +71,8 @@ def open_file(uri: str) -> pa.NativeFile:
     except (OSError, ValueError, ImportError) as error:
         # The error's own text may repeat the URI with its credentials, so only its type is told.
         raise DeliveryError(
-            f"{shown(uri)}: cannot be opened ({type(error).__name__}); check path, protocol and permissions",
+            f"{shown(uri)}: cannot be opened ({type(error).__name__}); check path, protocol and "
+            "permissions",
             code="unreadable",
         ) from error
 
@@ -89,14 +94,15 @@ def tell_format(uri: str, file: pa.NativeFile, wanted: str | None) -> str:
     """The format by extension (or as wanted), checked against the file's first and last bytes.
 
     Raises:
-        DeliveryError: code ``wrong_format`` (bytes disagree), ``truncated`` (the end is missing), ``zero_rows``
-            (an empty file).
+        DeliveryError: code ``wrong_format`` (bytes disagree), ``truncated`` (the end is missing),
+            ``zero_rows`` (an empty file).
     """
     name = shown(uri)
     format_ = wanted or _EXTENSIONS.get(PurePosixPath(file_name(uri)).suffix.lower())
     if format_ not in FORMATS:
         raise DeliveryError(
-            f"{name}: unknown format; name the file .parquet, .arrow, .csv or .jsonl, or say the format",
+            f"{name}: unknown format; name the file .parquet, .arrow, .csv or .jsonl, or say "
+            "the format",
             code="wrong_format",
         )
     size = file.size()
@@ -106,7 +112,8 @@ def tell_format(uri: str, file: pa.NativeFile, wanted: str | None) -> str:
     found = _sniff(head)
     if found != format_:
         raise DeliveryError(
-            f"{name}: named or declared as {_NAMES[format_]}, but its bytes are {_NAMES.get(found, found)}",
+            f"{name}: named or declared as {_NAMES[format_]}, but its bytes are "
+            f"{_NAMES.get(found, found)}",
             code="wrong_format",
         )
     magic = {"parquet": b"PAR1", "arrow": b"ARROW1"}.get(format_)
@@ -114,24 +121,18 @@ def tell_format(uri: str, file: pa.NativeFile, wanted: str | None) -> str:
         size < 2 * len(magic) or bytes(file.read_at(len(magic), size - len(magic))) != magic
     ):
         raise DeliveryError(
-            f"{name}: the {_NAMES[format_]} is truncated: its last bytes are not {magic.decode()}; send it again",
+            f"{name}: the {_NAMES[format_]} is truncated: its last bytes are not "
+            f"{magic.decode()}; send it again",
             code="truncated",
         )
     return format_
 
 
 def _sniff(head: bytes) -> str:
-    if head.startswith(b"PAR1"):
-        return "parquet"
-    if head.startswith(b"PARE"):
-        return "an encrypted Parquet file"
-    if head.startswith(b"ARROW1"):
-        return "arrow"
-    if head.startswith(b"\xff\xff\xff\xff"):
-        return "an Arrow stream (write the file format)"
-    for magic, name in _PACKED.items():
+    """Name of the format that the first bytes show."""
+    for magic, name in _MAGIC.items():
         if head.startswith(magic):
-            return f"{name} (deliver it uncompressed)"
+            return name
     if b"\0" in head:
         return "binary"
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()

@@ -1,4 +1,4 @@
-"""Record ids: the policy's column as text, or content hash and position where it has none fit for use."""
+"""Record ids: the policy's column as text, else content hash and position."""
 
 from __future__ import annotations
 
@@ -19,14 +19,16 @@ _CONTROL_RE2 = r"[\x00-\x1f\x7f-\x{9f}\x{2028}\x{2029}\x{202a}-\x{202e}\x{2066}-
 
 
 def record_ids(chunk: pa.RecordBatch | pa.Table, columns: Columns, *, offset: int = 0) -> pa.Array:
-    """Identity of each record: its id as text, or where it has no usable one, ``{content hash}-{position}``.
+    """Identity of each record: its id, or where none is usable, ``{content hash}-{position}``.
 
-    Usable means: not null, not empty, at most `MAX_ID_BYTES` bytes, without control characters (a NUL cannot be
-    stored by PostgreSQL, a bidi override lies to a reviewer). The contract's ``record_id.*`` rules report the rest.
+    Usable means: not null, not empty, at most `MAX_ID_BYTES` bytes, without control characters (a
+    NUL cannot be stored by PostgreSQL, a bidi override lies to a reviewer). The contract's
+    ``record_id.*`` rules report the rest.
 
     Args:
         chunk: all columns of the records, so that content hashes are those of whole records.
-        columns: the policy's columns; without ``record_id``, or when the chunk lacks it, all ids are by content.
+        columns: the policy's columns; without ``record_id``, or when the chunk lacks it, all ids
+            are by content.
         offset: position of the chunk's first record in its batch.
 
     Returns:
@@ -45,7 +47,7 @@ def record_ids(chunk: pa.RecordBatch | pa.Table, columns: Columns, *, offset: in
 
 
 def text_ids(chunk: pa.RecordBatch | pa.Table, columns: Columns) -> pa.Array | None:
-    """The record id column as text, nulls kept; None when there is no such column or it is no text or number."""
+    """The record id column as text, nulls kept; None when there is none that can be text."""
     if columns.record_id is None or columns.record_id not in chunk.schema.names:
         return None
     values = chunk.column(columns.record_id)

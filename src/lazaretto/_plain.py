@@ -1,4 +1,4 @@
-"""Plain types: a column's logical type and values, without dictionaries, extensions and other storage."""
+"""Plain types: a column's logical type and values, without dictionaries and extensions."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 
-def plain_type(kind: pa.DataType) -> pa.DataType:
-    """The type without its storage tricks: a dictionary becomes its values, an extension its storage."""
+def plain_type(kind: pa.DataType) -> pa.DataType:  # noqa: PLR0911  one return per kind of type
+    """The type without storage: a dictionary becomes its values, an extension its storage."""
     t = pa.types
     if isinstance(kind, pa.BaseExtensionType):
         return plain_type(kind.storage_type)
@@ -39,7 +39,7 @@ def plain_array(values: pa.Array) -> pa.Array:
     return values if plain.equals(values.type) else values.cast(plain)
 
 
-def expanded_bytes(values: pa.Array) -> int:
+def expanded_bytes(values: pa.Array) -> int:  # noqa: PLR0911  one return per kind of type
     """Bytes that dictionaries and views in an array, which may repeat the same bytes, become."""
     t = pa.types
     if isinstance(values, pa.ExtensionArray):
@@ -59,7 +59,7 @@ def expanded_bytes(values: pa.Array) -> int:
     return expanded_bytes(values.flatten()) if is_list(values.type) else 0
 
 
-def describe_type(kind: pa.DataType) -> Any:
+def describe_type(kind: pa.DataType) -> Any:  # noqa: PLR0911  one return per kind of type
     """Canonical JSON form of a plain type; types that only differ in storage have the same form.
 
     Raises:
@@ -97,6 +97,7 @@ _SCALARS = {
 
 
 def is_list(kind: pa.DataType) -> bool:
+    """Whether a plain type is a list of some kind; a map is a list of pairs."""
     t = pa.types
     return bool(
         t.is_list(kind) or t.is_large_list(kind) or t.is_fixed_size_list(kind) or t.is_map(kind)

@@ -89,7 +89,8 @@ def _compose(data: bytes, name: str) -> yaml.Node:
         for event in yaml.parse(text, Loader=_Loader):
             opens = isinstance(event, yaml.CollectionStartEvent)
             depth += 1 if opens else -1 if isinstance(event, yaml.CollectionEndEvent) else 0
-            line = event.start_mark.line + 1
+            mark = event.start_mark
+            line = 1 if mark is None else mark.line + 1
             if depth > _MAX_DEPTH:
                 raise PolicyError(f"{name}:{line}: nested deeper than {_MAX_DEPTH} levels")
             if isinstance(event, yaml.AliasEvent):

@@ -1,8 +1,9 @@
-"""Reading Arrow IPC files: the sizes that its messages claim are checked before any buffer is decoded.
+"""Reading Arrow IPC files: the sizes that messages claim are checked before any is decoded.
 
-A compressed buffer starts with its uncompressed length, so a file of a few kilobytes can ask for terabytes.
-pyarrow shows neither those lengths nor a message's row count, so this file reads the few flatbuffer fields
-that hold them (format: https://arrow.apache.org/docs/format/Columnar.html#ipc-file-format).
+A compressed buffer starts with its uncompressed length, so a file of a few kilobytes can ask for
+terabytes. pyarrow shows neither those lengths nor a message's row count, so this file reads the few
+flatbuffer fields that hold them (format:
+https://arrow.apache.org/docs/format/Columnar.html#ipc-file-format).
 """
 
 from __future__ import annotations
@@ -130,7 +131,8 @@ def _check_size(file: pa.NativeFile, batch: _Table, body: int, limits: Limits, n
     rows = batch.number(_BATCH_LENGTH)
     if total > limits.max_row_group_bytes or max(items, rows) > limits.max_row_group_bytes:
         raise DeliveryError(
-            f"{name}: a record batch holds {max(total, items, rows):,} bytes or items uncompressed, more than "
-            f"limits.max_row_group_bytes = {limits.max_row_group_bytes:,}; write smaller record batches",
+            f"{name}: a record batch holds {max(total, items, rows):,} bytes or items "
+            f"uncompressed, more than limits.max_row_group_bytes = {limits.max_row_group_bytes:,}; "
+            "write smaller record batches",
             code="row_group_too_large",
         )

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from lazaretto._parquet_footer import RowGroup, read_row_groups
 from lazaretto.errors import DeliveryError
 
 if TYPE_CHECKING:
@@ -20,21 +21,24 @@ _INDEX = 4
 _WIDTHS = {"BOOLEAN": 1, "INT64": 8, "DOUBLE": 8, "INT96": 12, "FIXED_LEN_BYTE_ARRAY": 32}
 
 
-def check_footer(file: pq.ParquetFile, limits: Limits, name: str) -> None:
+def check_footer(file: pa.NativeFile, limits: Limits, name: str) -> None:
     """Refuses row groups that would not fit in memory.
 
     Raises:
-        DeliveryError: code ``row_group_too_large``.
+        DeliveryError: code ``row_group_too_large``, or ``unreadable`` for a damaged footer.
     """
-    metadata = file.metadata
-    for group in range(metadata.num_row_groups):
-        row_group = metadata.row_group(group)
-        claimed = max(
-            row_group.total_byte_size,
-            sum(row_group.column(c).total_uncompressed_size for c in range(metadata.num_columns)),
-        )
-        if claimed > limits.max_row_group_bytes:
-            raise _too_large(name, group, claimed, limits)
+    for number, group in enumerate(_row_groups(file, name)):
+        if group.size > limits.max_row_group_bytes:
+            raise _too_large(name, number, group.size, limits)
+
+
+def _row_groups(file: pa.NativeFile, name: str) -> list[RowGroup]:
+    try:
+        return read_row_groups(file)
+    except ValueError as error:
+        raise DeliveryError(
+            f"{name}: cannot be read as parquet: {error}", code="unreadable"
+        ) from error
 
 
 def read_batches(
@@ -49,12 +53,24 @@ def read_batches(
     """
     reader = pq.ParquetFile(file)
     wanted = list(columns)
-    texts = _check_lists(reader, wanted, limits, name)
+    groups = _row_groups(file, name)
+    if any(len(group.values) != reader.metadata.num_columns for group in groups):
+        raise DeliveryError(
+            f"{name}: its row groups have other columns than its schema", code="unreadable"
+        )
+    texts = _check_lists(reader.metadata.schema, groups, wanted, limits, name)
     found: set[str] = set()
     if texts:
         probe = pq.ParquetFile(file, metadata=reader.metadata, read_dictionary=sorted(texts))
-        for group in range(reader.metadata.num_row_groups):
-            found |= _long_texts(probe, group, texts, size, limits, name)
+        for number, group in enumerate(groups):
+            longest = _longest_texts(probe, number, texts)
+            for path, (top, index) in texts.items():
+                nested = reader.metadata.schema.column(index).max_repetition_level > 0
+                expanded = longest[top] * (group.values[index] if nested else size)
+                if expanded > limits.max_row_group_bytes:
+                    if nested:
+                        raise _too_large(name, number, expanded, limits)
+                    found.add(path)
     if found:
         reader = pq.ParquetFile(file, metadata=reader.metadata, read_dictionary=sorted(found))
     # `columns` would also match "a.b" for "a"; the selection by name is exact.
@@ -64,15 +80,15 @@ def read_batches(
 
 
 def _check_lists(
-    reader: pq.ParquetFile, columns: list[str], limits: Limits, name: str
+    schema: pq.ParquetSchema, groups: list[RowGroup], columns: list[str], limits: Limits, name: str
 ) -> dict[str, tuple[str, int]]:
     """Refuses lists whose items alone exceed the limit; returns text leaves, by path.
 
     Each comes with its top-level column and its index among the leaves.
     """
     texts: dict[str, tuple[str, int]] = {}
-    for index in range(reader.metadata.num_columns):
-        leaf = reader.metadata.schema.column(index)
+    for index in range(len(schema)):
+        leaf = schema.column(index)
         top = next((c for c in columns if leaf.path == c or leaf.path.startswith(c + ".")), None)
         if top is None:
             continue
@@ -80,39 +96,20 @@ def _check_lists(
             texts[leaf.path] = (top, index)
         if not leaf.max_repetition_level:
             continue
-        for group in range(reader.metadata.num_row_groups):
-            items = reader.metadata.row_group(group).column(index).num_values
-            size = items * _WIDTHS.get(leaf.physical_type, _INDEX)
+        for number, group in enumerate(groups):
+            size = group.values[index] * _WIDTHS.get(leaf.physical_type, _INDEX)
             if size > limits.max_row_group_bytes:
-                raise _too_large(name, group, size, limits)
+                raise _too_large(name, number, size, limits)
     return texts
 
 
-def _long_texts(
-    probe: pq.ParquetFile,
-    group: int,
-    texts: dict[str, tuple[str, int]],
-    size: int,
-    limits: Limits,
-    name: str,
-) -> set[str]:
-    """Paths whose longest value, repeated over a chunk, exceeds the limit; one row is read."""
+def _longest_texts(
+    probe: pq.ParquetFile, group: int, texts: dict[str, tuple[str, int]]
+) -> dict[str, int]:
+    """Bytes of the longest dictionary value by top-level column; one row of the group is read."""
     tops = sorted({top for top, _ in texts.values()})
     row = next(probe.iter_batches(batch_size=1, row_groups=[group], columns=tops), None)
-    if row is None:
-        return set()
-    longest = {top: _dictionary_width(row.column(top)) for top in tops}
-    found = set()
-    for path, (top, index) in texts.items():
-        nested = probe.metadata.schema.column(index).max_repetition_level > 0
-        chunk = probe.metadata.row_group(group).column(index)
-        expanded = longest[top] * (chunk.num_values if nested else size)
-        if expanded <= limits.max_row_group_bytes:
-            continue
-        if nested:
-            raise _too_large(name, group, expanded, limits)
-        found.add(path)
-    return found
+    return {top: 0 if row is None else _dictionary_width(row.column(top)) for top in tops}
 
 
 def _dictionary_width(values: pa.Array) -> int:

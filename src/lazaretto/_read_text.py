@@ -1,9 +1,10 @@
-"""Reading CSV and JSON Lines as streams: bounded lines, bounded nesting, and one set of types per file.
+"""Reading CSV and JSON Lines as streams: bounded lines and nesting, one set of types per file.
 
-CSV types are those that pyarrow infers (``pyarrow.csv.ConvertOptions`` defaults: empty numbers are null, text
-is never null). pyarrow looks only at the first block; where a later block disagrees, the types are inferred
-block by block and widened: null to anything, int64 to double, dates to timestamps, all else to string.
-JSON types are pyarrow's too, except that a JSON string is always a string.
+CSV types are those that pyarrow infers (``pyarrow.csv.ConvertOptions`` defaults: empty numbers are
+null, text is never null). pyarrow looks only at the first block; where a later block disagrees, the
+types are inferred block by block and widened: null to anything, int64 to double, dates to
+timestamps, all else to string. JSON types are pyarrow's too, except that a JSON string is always a
+string.
 """
 
 from __future__ import annotations
@@ -131,7 +132,7 @@ def _json_blocks(uri: str, limits: Limits, name: str) -> Iterator[bytes]:
 
 
 def _check_nesting(block: bytes, limits: Limits, name: str) -> None:
-    """Refuses deep lines: pyarrow's parser recurses, and a line of 100,000 brackets overflows its stack."""
+    """Refuses deep lines: pyarrow's parser recurses, and 100,000 brackets overflow its stack."""
     if max(block.count(b"["), block.count(b"{")) == 0:
         return
     for line in block.splitlines():
@@ -144,7 +145,8 @@ def _check_nesting(block: bytes, limits: Limits, name: str) -> None:
             # The record itself is the first level.
             if depth > limits.max_nesting + 1:
                 raise DeliveryError(
-                    f"{name}: a record is nested deeper than limits.max_nesting = {limits.max_nesting}",
+                    f"{name}: a record is nested deeper than limits.max_nesting = "
+                    f"{limits.max_nesting}",
                     code="too_deep",
                 )
 
@@ -160,7 +162,8 @@ def _check_header(uri: str, limits: Limits, name: str) -> None:
         ) from error
     if len(header) > limits.max_columns:
         raise DeliveryError(
-            f"{name}: {len(header):,} columns, more than limits.max_columns = {limits.max_columns:,}",
+            f"{name}: {len(header):,} columns, more than limits.max_columns = "
+            f"{limits.max_columns:,}",
             code="too_many_columns",
         )
 

@@ -1,4 +1,4 @@
-"""What schemas a delivery may have: how many columns, how they are called and how deep they nest."""
+"""What schemas a delivery may have: how many columns, their names and how deep they nest."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u206
 
 
 def check_columns(schema: pa.Schema, limits: Limits, name: str) -> None:
-    """Refuses schemas that no later stage could hold: too wide, too deep, odd names, types without a digest."""
+    """Refuses what no later stage could hold: width, depth, odd names, types without a digest."""
     check_width(len(schema), limits, name)
     seen: dict[str, str] = {}
     for column in schema:
@@ -32,14 +32,16 @@ def check_columns(schema: pa.Schema, limits: Limits, name: str) -> None:
         seen[column.name.casefold()] = column.name
         if _depth(column.type) > limits.max_nesting:
             raise DeliveryError(
-                f"{name}: column {column.name!r} is nested deeper than limits.max_nesting = {limits.max_nesting}",
+                f"{name}: column {column.name!r} is nested deeper than limits.max_nesting = "
+                f"{limits.max_nesting}",
                 code="too_deep",
             )
         try:
             describe_type(column.type)
         except TypeError as error:
             raise DeliveryError(
-                f"{name}: column {column.name!r} has type {column.type}, which is not supported; cast it to a plain type",
+                f"{name}: column {column.name!r} has type {column.type}, which is not "
+                "supported; cast it to a plain type",
                 code="unsupported_type",
             ) from error
 

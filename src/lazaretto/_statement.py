@@ -1,4 +1,4 @@
-"""The documents of a manifest, as they arrive: DSSE envelope and in-toto statement, bounded and strict."""
+"""The documents of a manifest as they arrive: DSSE envelope and in-toto statement, bounded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Batch: one immutable delivery, opened by path or URI, streamed in chunks, identified by its content."""
+"""Batch: one immutable delivery, opened by URI, streamed in chunks, known by its content."""
 
 from __future__ import annotations
 
@@ -109,8 +109,9 @@ class Batch:
     def digest(self) -> str:
         """sha256 (hex) of the canonical content: columns, types, order, values and nulls.
 
-        The same records give the same digest in Parquet and in Arrow IPC, in chunks of any size, with any
-        compression or dictionary encoding. CSV and JSON Lines agree with them where their types do.
+        The same records give the same digest in Parquet and in Arrow IPC, in chunks of any size,
+        with any compression or dictionary encoding. CSV and JSON Lines agree with them where their
+        types do.
         """
         digest, rows = ContentDigest(self.schema), 0
         for chunk in self.chunks():
@@ -140,8 +141,9 @@ class Batch:
         expanded = sum(expanded_bytes(column) for column in chunk.columns)
         if expanded > self.limits.max_row_group_bytes:
             raise DeliveryError(
-                f"{shown(self.uri)}: {chunk.num_rows:,} records become {expanded:,} bytes when their dictionaries "
-                f"are decoded, more than limits.max_row_group_bytes = {self.limits.max_row_group_bytes:,}",
+                f"{shown(self.uri)}: {chunk.num_rows:,} records become {expanded:,} bytes when "
+                "their dictionaries are decoded, more than limits.max_row_group_bytes = "
+                f"{self.limits.max_row_group_bytes:,}",
                 code="row_group_too_large",
             )
         columns = [plain_array(column) for column in chunk.columns]
@@ -168,14 +170,16 @@ def open_batch(
 
     Args:
         uri: one file: a local path or any fsspec URI.
-        format: ``parquet``, ``arrow``, ``csv`` or ``jsonl``; default by extension. The bytes must agree.
+        format: ``parquet``, ``arrow``, ``csv`` or ``jsonl``; default by extension. The bytes must
+            agree.
         limits: default `Limits()`.
-        allow_reserved: accept the columns that admission adds; for files of our own, not for deliveries.
+        allow_reserved: accept the columns that admission adds; for files of our own, not for
+            deliveries.
 
     Raises:
-        DeliveryError: ``unreadable``, ``truncated``, ``wrong_format``, ``zero_rows``, ``too_large``,
-            ``too_many_columns``, ``too_deep``, ``row_group_too_large``, ``line_too_long``,
-            ``bad_column_name``, ``unsupported_type``.
+        DeliveryError: ``unreadable``, ``truncated``, ``wrong_format``, ``zero_rows``,
+            ``too_large``, ``too_many_columns``, ``too_deep``, ``row_group_too_large``,
+            ``line_too_long``, ``bad_column_name``, ``unsupported_type``.
     """
     limits = limits or Limits()
     uri = str(uri)
@@ -267,9 +271,9 @@ def _read_head(
         schema = pa.ipc.open_file(file).schema
         check_columns(schema, limits, name)
         return schema, _read_arrow.count_rows(file, limits, name)
+    _read_parquet.check_footer(file, limits, name)
     parquet = pq.ParquetFile(file)
     check_width(parquet.metadata.num_columns, limits, name)
-    _read_parquet.check_footer(parquet, limits, name)
     return parquet.schema_arrow, parquet.metadata.num_rows
 
 

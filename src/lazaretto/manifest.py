@@ -1,4 +1,4 @@
-"""Source manifests: what a source says it delivers, signed: in-toto Statement v1 in a DSSE envelope.
+"""Source manifests: what a source says it delivers, signed: in-toto Statement v1 in DSSE.
 
 The statement's subject is the file's name and the sha256 of its bytes; the predicate says who
 collected it and when. Formats: https://github.com/in-toto/attestation (Statement v1) and
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 from securesystemslib import dsse
 from securesystemslib.exceptions import UnverifiedSignatureError, VerificationError
-from securesystemslib.signer import Signature as DsseSignature
+from securesystemslib.signer import Signature as DsseSignature  # type: ignore[attr-defined]
 
 from lazaretto._files import file_digest, file_name, shown
 from lazaretto._keys import key_identity, keygen, load_public_key, load_signer
@@ -157,7 +157,8 @@ def verify_manifest(
     manifest = _manifest(parse_statement(parsed.payload))
     if manifest.source != key.source:
         raise DeliveryError(
-            f"the manifest is for source {manifest.source!r}, but signed with a key of {key.source!r}",
+            f"the manifest is for source {manifest.source!r}, but signed with a key of "
+            f"{key.source!r}",
             code="other_source",
         )
     if manifest.issued_at > now + clock_skew:
@@ -190,7 +191,8 @@ def check_file(manifest: Manifest, uri: str | Path) -> str:
     if found != manifest.sha256:
         raise DeliveryError(
             f"{shown(str(uri))}: its sha256 is {found[:16]}…, but the manifest signs "
-            f"{manifest.sha256[:16]}… ({manifest.subject[:80]!r}): other bytes than the source sent",
+            f"{manifest.sha256[:16]}… ({manifest.subject[:80]!r}): other bytes than the source "
+            "sent",
             code="digest_mismatch",
         )
     return found

@@ -1,4 +1,4 @@
-"""The policy: one YAML file that says how a dataset's batches are judged; its sha256 goes with every verdict."""
+"""The policy: one YAML file on how batches are judged; its sha256 goes with every verdict."""
 
 from __future__ import annotations
 
@@ -36,12 +36,14 @@ class Sources(_Section):
     """What is asked of a source."""
 
     require_signature: bool = True
-    max_share: Share | None = Field(None, description="largest share of the dataset from one source")
+    max_share: Share | None = Field(
+        None, description="largest share of the dataset from one source"
+    )
     clock_skew_seconds: Annotated[int, Field(ge=0)] = 300
 
 
 class Limits(_Section):
-    """Bounds on what a delivery may be; a delivery beyond them is refused before it is parsed whole."""
+    """Bounds on what a delivery may be; beyond them it is refused before it is parsed whole."""
 
     max_bytes: Annotated[int, Field(gt=0)] = 64 * 2**30
     max_rows: Annotated[int, Field(gt=0)] = 1_000_000_000
@@ -96,11 +98,15 @@ def _default_detectors() -> dict[str, DetectorConfig]:
 class Screen(_Section):
     """Screening in embedding space against a reference."""
 
-    reference: str | None = Field(None, description="name or name/version; default: the dataset's name")
+    reference: str | None = Field(
+        None, description="name or name/version; default: the dataset's name"
+    )
     false_quarantine_rate: Share = 0.01
     calibration: Literal["marginal", "hard"] = "marginal"
     hard_delta: Share = 0.1
-    min_poison_share: Share = Field(0.05, description="power check: smallest poisoned share that must be seen")
+    min_poison_share: Share = Field(
+        0.05, description="power check: smallest poisoned share that must be seen"
+    )
     detectors: dict[str, DetectorConfig] = Field(default_factory=_default_detectors)
     batch: BatchTests = BatchTests()
 
@@ -108,7 +114,9 @@ class Screen(_Section):
 class Sanitize(_Section):
     """Sanitizing a training set by a model's activations."""
 
-    layers: list[str] = Field(default_factory=list, description="layer names or globs; default: the penultimate")
+    layers: list[str] = Field(
+        default_factory=list, description="layer names or globs; default: the penultimate"
+    )
     methods: list[str] = Field(default_factory=lambda: ["whitened_spectral"])
     pooling: Literal["mean", "max", "cls", "flatten"] = "mean"
     false_quarantine_rate: Share = 0.01
@@ -123,7 +131,7 @@ class Review(_Section):
 
 
 class Policy(_Section):
-    """How one dataset's batches are judged. Load it with `Policy.load`; see docs/reference/policy.md."""
+    """How one dataset's batches are judged. Load it with `Policy.load`."""
 
     version: Literal[1]
     dataset: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$")]
@@ -180,8 +188,8 @@ class Policy(_Section):
 def policy_schema() -> dict[str, Any]:
     """JSON schema of a policy file, for editors and CI.
 
-    Only what yaml-language-server knows (draft 7 and later) is used: ``# yaml-language-server: $schema=…``
-    as a file's first line gives completion and checks while writing.
+    With ``# yaml-language-server: $schema=…`` as a policy's first line, editors complete and check
+    it while it is written.
     """
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

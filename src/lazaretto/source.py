@@ -160,7 +160,8 @@ def add_key(
             if same and known[key_id].valid_to == end:
                 return known[key_id]
             raise UsageError(
-                f"key {key_id[:16]}… is pinned for {source} with other times; revoke it and pin another"
+                f"key {key_id[:16]}… is pinned for {source} with other times; revoke it and pin "
+                "another"
             )
         key = SourceKey(source, key_id, scheme, pem, start, end)
         connection.execute(

@@ -1,12 +1,13 @@
-"""Deliveries: what is well-formed is read, and everything else refused with a reason, before it can hurt."""
+"""Deliveries: what is well-formed is read; all else is refused with a reason, before it hurts."""
 
 from __future__ import annotations
 
 import csv
 import json
 import struct
-from pathlib import Path
-from typing import Any
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
 
 import fsspec
 import numpy as np
@@ -18,6 +19,9 @@ from lazaretto import _read_text
 from lazaretto.batch import Batch, all_record_ids, as_chunks, file_digest, open_batch, table_digest
 from lazaretto.errors import DeliveryError, UsageError
 from lazaretto.policy import Columns, Limits
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 TABLE = pa.table({"id": ["a", "b", "c"], "x": [1, 2, 3], "y": [0.5, None, 2.5]})
 
@@ -88,8 +92,8 @@ def test_an_extension_may_be_replaced_by_a_declared_format(tmp_path: Path) -> No
     error = refused(path)
     assert error.code == "wrong_format"
     assert (
-        str(error)
-        == f"{path}: unknown format; name the file .parquet, .arrow, .csv or .jsonl, or say the format"
+        str(error) == f"{path}: unknown format; name the file .parquet, .arrow, .csv or .jsonl, "
+        "or say the format"
     )
 
 
@@ -135,7 +139,7 @@ def test_the_message_about_a_truncated_file_says_what_to_do(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("name", ["t.parquet", "t.arrow"])
 def test_damage_anywhere_never_crashes(tmp_path: Path, name: str) -> None:
-    """Every outcome of a flipped byte is a batch (with another digest, or the damage was in padding) or a refusal."""
+    """A flipped byte gives a batch (of other records, or it was padding) or a refusal."""
     path = tmp_path / name
     (write_parquet if name == "t.parquet" else write_arrow)(path, TABLE)
     good = path.read_bytes()
@@ -151,6 +155,36 @@ def test_damage_anywhere_never_crashes(tmp_path: Path, name: str) -> None:
         except DeliveryError as error:
             outcomes.add(error.code)
     assert "unreadable" in outcomes
+
+
+DAMAGE = """
+import sys
+from pathlib import Path
+from lazaretto.batch import open_batch
+from lazaretto.errors import DeliveryError
+path = Path(sys.argv[1])
+good = path.read_bytes()
+for position in range(len(good)):
+    bad = bytearray(good)
+    bad[position] ^= 1 << position % 8
+    path.write_bytes(bytes(bad))
+    try:
+        open_batch(path).digest()
+    except DeliveryError:
+        pass
+print("alive")
+"""
+
+
+@pytest.mark.parametrize("name", ["t.parquet", "t.arrow"])
+def test_no_damage_ends_the_process(tmp_path: Path, name: str) -> None:
+    """pyarrow aborts the interpreter on Parquet footers whose size statistics do not add up."""
+    path = tmp_path / name
+    table = pa.table({"l": [["x", "y"], [], None]})
+    (write_parquet if name == "t.parquet" else write_arrow)(path, table)
+    command = [sys.executable, "-c", DAMAGE, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "alive\n"), done.stderr[-2000:]
 
 
 @pytest.mark.parametrize(
@@ -256,7 +290,7 @@ def test_too_many_columns_are_refused(tmp_path: Path) -> None:
     write_arrow(tmp_path / "t.arrow", table)
     write_parquet(tmp_path / "t.parquet", table)
     (tmp_path / "t.csv").write_text(",".join(table.column_names) + "\n" + ",".join("1" * 11) + "\n")
-    (tmp_path / "t.jsonl").write_text(json.dumps({name: 1 for name in table.column_names}))
+    (tmp_path / "t.jsonl").write_text(json.dumps(dict.fromkeys(table.column_names, 1)))
     for path in sorted(tmp_path.glob("t.*")):
         error = refused(path, limits=Limits(max_columns=10))
         assert (error.code, str(error)) == (

@@ -1,9 +1,10 @@
-"""Contracts: every failing record is found with its reason; what cannot be judged holds the batch."""
+# ruff: noqa: N805  pandera's checks are class methods
+"""Contracts: every failing record is found, with why; what cannot be judged holds the batch."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+import hashlib
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandera.polars as pandera
@@ -19,6 +20,9 @@ from lazaretto.contract import Contract, evaluate, load_contract
 from lazaretto.contract import _report as report_module
 from lazaretto.errors import UsageError
 from lazaretto.policy import Columns
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 NO_COLUMNS = Columns()
 BY_ID = Columns(record_id="id")
@@ -125,7 +129,7 @@ def test_every_duplicate_is_found_in_one_column_and_in_several_sets_of_columns()
         c: int
 
         class Config:
-            unique = ["b", "c"]
+            unique = ("b", "c")
 
     schema = M.to_schema()
     schema.unique = [["b", "c"], ["a", "c"]]
@@ -388,6 +392,7 @@ def test_a_contract_is_found_by_file_and_by_module(tmp_path: Path) -> None:
         loaded = load_contract(spec, base=tmp_path)
         assert loaded is not None
         assert list(loaded.schema.columns) == ["x"]
+        assert loaded.digest == hashlib.sha256(MODEL.encode()).hexdigest()
     assert load_contract(None) is None
 
 

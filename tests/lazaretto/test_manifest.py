@@ -6,8 +6,7 @@ import base64
 import hashlib
 import json
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -33,6 +32,9 @@ from lazaretto.manifest import (
 )
 from lazaretto.source import SourceKey
 from lazaretto.values import SignatureStatus
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 NOW = datetime(2026, 3, 9, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -280,7 +282,7 @@ def test_what_is_no_envelope_is_refused_without_a_crash(envelope: bytes) -> None
         (
             {"collected_from": datetime(2026, 3, 1)},
             "collectedFrom: Input should have timezone info",
-        ),  # noqa: DTZ001
+        ),
         ({"collected_to": NOW - 9 * DAY}, "collectedFrom is after collectedTo"),
         ({"expires": NOW - DAY}, "expires is not after issuedAt"),
         ({"private_key": b"nonsense"}, "this is no private key that can be used"),

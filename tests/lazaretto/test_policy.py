@@ -1,11 +1,10 @@
-"""Policies: what is wrong is named by file, line and key; the schema says what the model accepts."""
+"""Policies: mistakes are named by file, line and key; the schema says what the model accepts."""
 
 from __future__ import annotations
 
 import copy
 import hashlib
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jsonschema
 import pytest
@@ -16,6 +15,9 @@ from pydantic import ValidationError
 
 from lazaretto.errors import PolicyError
 from lazaretto.policy import Policy, policy_schema
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 FULL = """\
 # yaml-language-server: $schema=https://lazaretto.dev/schemas/policy.schema.json
@@ -88,7 +90,8 @@ def test_three_keys_make_a_policy_and_a_dict_makes_the_same(tmp_path: Path) -> N
         (
             "limits: {max_columns: 64}",
             "limits: {zzz: 64}",
-            "policy.yaml:7: limits.zzz: unknown key; there are max_bytes, max_columns, max_nesting, "
+            "policy.yaml:7: limits.zzz: unknown key; there are max_bytes, max_columns, "
+            "max_nesting, "
             "max_row_group_bytes, max_rows",
         ),
         ("dataset: reviews\n", "", "policy.yaml:2: dataset: is required"),
@@ -105,7 +108,8 @@ def test_three_keys_make_a_policy_and_a_dict_makes_the_same(tmp_path: Path) -> N
         (
             "{mode: shadow}",
             "{mode: shadwo}",
-            "policy.yaml:14: screen.detectors.autoencoder.mode: Input should be 'enforce', 'shadow' or 'off', "
+            "policy.yaml:14: screen.detectors.autoencoder.mode: Input should be 'enforce', "
+            "'shadow' or 'off', "
             "not 'shadwo'",
         ),
         ("version: 1", "version: 2", "policy.yaml:2: version: Input should be 1, not '2'"),

@@ -122,7 +122,7 @@ def test_mistakes_say_what_is_wrong_and_change_nothing(sqlite_workspace: Workspa
     with pytest.raises(UsageError, match="is not after valid_from"):
         add_key(sqlite_workspace, "a", public, valid_from=NOW, valid_to=NOW, actor=ANNA)
     with pytest.raises(UsageError, match="has no time zone"):
-        add_key(sqlite_workspace, "a", public, valid_from=datetime(2026, 1, 1), actor=ANNA)  # noqa: DTZ001
+        add_key(sqlite_workspace, "a", public, valid_from=datetime(2026, 1, 1), actor=ANNA)
     add_key(sqlite_workspace, "a", public, valid_from=NOW, actor=ANNA)
     with pytest.raises(UsageError, match="is pinned for a with other times"):
         add_key(sqlite_workspace, "a", public, valid_from=NOW + DAY, actor=ANNA)

@@ -20,8 +20,8 @@ def evaluate(
 ) -> ContractReport:
     """Finds every record that breaks a rule, and every problem of the batch as a whole.
 
-    The built-in rules about record ids, labels and embeddings stream. A contract's rules may compare records
-    with one another, so the columns that they read are in memory together.
+    The built-in rules about record ids, labels and embeddings stream. A contract's rules may
+    compare records with one another, so the columns that they read are in memory together.
 
     Args:
         batch: a batch, or its records in memory.
@@ -29,7 +29,8 @@ def evaluate(
         columns: the policy's columns.
 
     Returns:
-        The report. Rules that raise, missing columns and wrong types are in its `broken`, never passed over.
+        The report. Rules that raise, missing columns and wrong types are in its `broken`, never
+        passed over.
 
     Raises:
         DeliveryError: the records cannot be read.

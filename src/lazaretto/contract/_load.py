@@ -25,10 +25,13 @@ class Contract:
     Attributes:
         name: as the policy spells it.
         schema: the model as a `pandera.polars.DataFrameSchema`.
+        digest: sha256 (hex) of the model's source file; None where it has none. What a stage's
+            result depends on beside the policy. Modules that the file imports are not in it.
     """
 
     name: str
     schema: Any
+    digest: str | None = None
 
 
 def load_contract(
@@ -44,8 +47,9 @@ def load_contract(
         The contract; None when the policy has none.
 
     Raises:
-        UsageError: it cannot be found or imported, is no pandera model for polars, or asks for what would
-            change data (coercion, defaults, dropped rows): a contract judges and never changes.
+        UsageError: it cannot be found or imported, is no pandera model for polars, or asks for what
+            would change data (coercion, defaults, dropped rows): a contract judges and never
+            changes.
     """
     if spec is None:
         return None
@@ -62,7 +66,9 @@ def load_contract(
     model = getattr(module, name, None)
     if model is None:
         raise UsageError(f"contract {spec!r}: {place} has no {name!r}")
-    return Contract(spec, _schema(model, spec))
+    source = getattr(module, "__file__", None)
+    digest = hashlib.sha256(Path(source).read_bytes()).hexdigest() if source else None
+    return Contract(spec, _schema(model, spec), digest)
 
 
 def _from_file(place: str, base: Path | None, spec: str) -> ModuleType:
@@ -113,11 +119,13 @@ def _schema(model: Any, spec: str) -> Any:
             raise UsageError(f"contract {spec!r}: pandera cannot build it: {error}") from error
     if not isinstance(model, pandera.DataFrameSchema):
         raise UsageError(
-            f"contract {spec!r} is not a pandera.polars DataFrameModel (import pandera.polars, not pandera)"
+            f"contract {spec!r} is not a pandera.polars DataFrameModel (import pandera.polars, "
+            "not pandera)"
         )
     for what in _changes(model):
         raise UsageError(
-            f"contract {spec!r} uses {what}, which changes data; a contract only judges, so remove it"
+            f"contract {spec!r} uses {what}, which changes data; a contract only judges, so "
+            "remove it"
         )
     return model
 

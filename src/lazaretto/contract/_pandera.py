@@ -1,8 +1,9 @@
 """Walks a pandera schema rule by rule over a polars frame, and says which records fail each.
 
-Only public parts of pandera are used: the schema's attributes and `Check.__call__`. Its own `validate` is
-not: it returns no row for several kinds of failure, reports only the first broken `unique` set, and builds
-a Python dict per failing row for frame-level checks; `drop_invalid_rows` passes wrong types silently.
+Only public parts of pandera are used: the schema's attributes and `Check.__call__`. Its own
+`validate` is not: it returns no row for several kinds of failure, reports only the first broken
+`unique` set, and builds a Python dict per failing row for frame-level checks; `drop_invalid_rows`
+passes wrong types silently.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _RAISED = (Exception, pl.exceptions.PanicException)
 
 
 def columns_needed(schema: Any, names: list[str]) -> list[str]:
-    """The columns of a batch that evaluating the schema reads: all, when a rule sees the whole frame."""
+    """Columns of a batch that the schema reads: all, when a rule sees the whole frame."""
     if schema.checks or schema.dtype is not None:
         return names
     wanted = {name for group in _unique_groups(schema.unique) for name in group}
@@ -140,7 +141,7 @@ def _run(
     *,
     warn: bool = False,
 ) -> None:
-    """Runs one check; one that raises or gives no answer per record is a problem of the whole batch."""
+    """Runs one check; one that raises or gives no answer per record holds the whole batch."""
     text = str(check.description or check.error or check.name)
     text = text if column is None else f"{column}: {text}"
     try:

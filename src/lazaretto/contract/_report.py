@@ -18,9 +18,10 @@ MAX_FAILURES = 5_000_000
 
 
 def failures_schema() -> pa.Schema:
-    """Columns of the failures: record id, position in the batch, rule, its column, its text, the value.
+    """Columns of the failures: record id, position in the batch, rule, column, text, value.
 
-    ``value`` is the offending value as text, at most 120 characters, null for rules over several columns.
+    ``value`` is the offending value as text, at most 120 characters, null for rules over several
+    columns.
     """
     return pa.schema(
         [

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 _MAX_NAME_BYTES = 255
 # Columns that admission adds to a dataset; a delivery must not be able to set them.
 _RESERVED = re.compile(r"_lazaretto_.*|sample_weight", re.IGNORECASE)
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+# Control characters, line breaks and marks that reverse the direction of text.
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
 def check_columns(schema: pa.Schema, limits: Limits, name: str) -> None:
@@ -70,7 +71,7 @@ def _name_problem(column: str, seen: dict[str, str]) -> str | None:
         return "has an empty name"
     if len(column.encode()) > _MAX_NAME_BYTES:
         return f"has a name of more than {_MAX_NAME_BYTES} bytes"
-    if _CONTROL.search(column):
+    if CONTROL.search(column):
         return "has control or direction characters in its name"
     twin = seen.get(column.casefold())
     return (

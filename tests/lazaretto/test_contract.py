@@ -289,6 +289,11 @@ def test_missing_and_repeated_record_ids_are_held_even_without_a_contract(
     assert None not in report.failures.column("record_id").to_pylist()
 
 
+def test_the_value_of_a_finding_carries_no_control_characters() -> None:
+    report = evaluate(pa.table({"id": ["a", "b\0\u202eä"]}), None, BY_ID)
+    assert report.failures.column("value").to_pylist() == ["b\\x00\\u202eä"]
+
+
 def test_columns_that_the_policy_names_must_be_there() -> None:
     columns = Columns(record_id="id", label="label", embedding="e", payload=["text"])
     assert evaluate(pa.table({"x": [1]}), None, columns).broken == [

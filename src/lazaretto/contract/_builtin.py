@@ -53,7 +53,7 @@ def check_record_ids(data: Batch | pa.Table, columns: Columns, findings: Finding
     findings.add("record_id.present", name, f"{name} must not be empty", absent)
     unfit = ~usable_ids(ids).to_numpy(zero_copy_only=False) & ~absent
     text = f"{name} must have at most 512 bytes and no control characters"
-    findings.add("record_id.usable", name, text, unfit, values=_escaped(ids))
+    findings.add("record_id.usable", name, text, unfit, values=ids)
     series = pl.Series(findings.ids)
     repeated = series.is_duplicated().to_numpy() & ~absent & ~unfit
     findings.add("record_id.unique", name, f"{name} must be unique", repeated, values=ids)
@@ -137,11 +137,3 @@ def _missing(values: pa.Array) -> NDArray[np.bool_]:
 
 def _is_number(kind: pa.DataType) -> bool:
     return bool(pa.types.is_floating(kind) or pa.types.is_integer(kind))
-
-
-def _escaped(ids: pa.Array) -> pa.Array:
-    """Ids with control characters spelled out, so that a finding cannot carry them on."""
-    texts = ids.to_pylist()
-    return pa.array(
-        [None if t is None else t[:120].encode("unicode_escape").decode() for t in texts]
-    )

@@ -1,0 +1,23 @@
+"""Writes the generated reference pages from the code: `python docs/generate`. A test checks that they are current."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import api_page
+import cli_page
+import events_page
+import policy_page
+
+FOLDER = Path(__file__).parents[1] / "reference"
+PAGES = {
+    "cli.md": cli_page.page,
+    "policy.md": policy_page.page,
+    "operators.md": api_page.operators_page,
+    "python.md": api_page.python_page,
+    "ledger-and-events.md": events_page.page,
+}
+
+if __name__ == "__main__":
+    for file, page in PAGES.items():
+        (FOLDER / file).write_text(page(), encoding="utf-8")

@@ -1,0 +1,102 @@
+"""Arguments that several commands take: moments, NAME@VERSION, files; the question before bulk."""
+
+import os
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lazaretto.errors import UsageError
+
+
+def parse_moment(text: str | datetime) -> datetime:
+    """Reads an ISO 8601 date or time; without a zone it is UTC, a date is its first instant.
+
+    Raises:
+        typer.BadParameter: not a date or time; the message shows one.
+    """
+    if isinstance(text, datetime):
+        return text
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise typer.BadParameter(
+            f"{text!r} is not a date or time; write 2026-03-01 or 2026-03-01T14:30:00+01:00"
+        ) from error
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+Since = Annotated[
+    datetime | None,
+    typer.Option(
+        "--since", parser=parse_moment, metavar="TIME", help="From this moment on (UTC, ISO 8601)"
+    ),
+]
+Until = Annotated[
+    datetime | None,
+    typer.Option(
+        "--until", parser=parse_moment, metavar="TIME", help="Before this moment (UTC, ISO 8601)"
+    ),
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking")]
+Reason = Annotated[str, typer.Option("--reason", "-r", help="Why; stored in the ledger for ever")]
+
+
+def split_version(text: str) -> tuple[str, str]:
+    """Splits ``NAME@VERSION`` at its last ``@``.
+
+    Raises:
+        UsageError: one of the two is missing.
+    """
+    name, at, version = text.rpartition("@")
+    if not (name and at and version):
+        raise UsageError(f"{text!r} does not name a version: write NAME@VERSION, such as digits@2")
+    return name, version
+
+
+def read_file(path: Path, what: str, *, limit: int = 64 * 2**20) -> bytes:
+    """Reads a file that the user named.
+
+    Raises:
+        UsageError: it is not there, not a file, not readable, or beyond `limit` bytes.
+    """
+    try:
+        if path.stat().st_size > limit:
+            raise UsageError(
+                f"{what} {str(path)!r} is larger than {limit} bytes: is it the right file?"
+            )
+        return path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"cannot read {what} {str(path)!r}: {error.strerror or error}") from error
+
+
+def write_new_file(path: Path, data: bytes, *, mode: int = 0o644, overwrite: bool = False) -> None:
+    """Writes a file for the user; an existing one is kept unless `overwrite`.
+
+    Raises:
+        UsageError: it exists, or its folder is missing or not writable.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | (os.O_TRUNC if overwrite else os.O_EXCL)
+    try:
+        with os.fdopen(os.open(path, flags, mode), "wb") as file:
+            file.write(data)
+    except FileExistsError as error:
+        raise UsageError(f"{str(path)!r} exists already and is kept; name another file") from error
+    except OSError as error:
+        raise UsageError(f"cannot write {str(path)!r}: {error.strerror or error}") from error
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Asks on the terminal before something that touches many records.
+
+    Raises:
+        UsageError: the answer was no, or there is nobody to ask.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise UsageError(f"{question} Add --yes to do it: there is no terminal to ask on")
+    if not typer.confirm(question, default=False, err=True):
+        raise UsageError("nothing was changed")

@@ -1,0 +1,204 @@
+"""``lazaretto batch``: take a delivery through the gate, stage by stage or all at once."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lazaretto.cli.command import Needs, command
+from lazaretto.cli.manifest import SUFFIX, find_manifest
+from lazaretto.cli.reply import Reply, facts, grid
+from lazaretto.cli.session import Session
+from lazaretto.values import Verdict
+
+if TYPE_CHECKING:
+    from lazaretto.stages import Judgement, StageResult
+    from lazaretto.values import BatchRef
+
+app = typer.Typer(
+    no_args_is_help=True, help="Take a delivery through the gate, stage by stage or all at once."
+)
+
+_JUDGES = Needs.WORKSPACE | Needs.POLICY
+
+Uri = Annotated[
+    str,
+    typer.Argument(metavar="FILE", help="Path or URI of a Parquet, Arrow, CSV or JSON Lines file"),
+]
+SourceName = Annotated[str, typer.Option("--source", help="Who delivers, as registered")]
+Manifest = Annotated[
+    str | None,
+    typer.Option(
+        "--manifest", help=f"Path or URI of its manifest (default: FILE{SUFFIX}, where it exists)"
+    ),
+]
+BatchId = Annotated[str, typer.Argument(metavar="BATCH", help="Id of a received batch")]
+
+
+@command(app, "ingest", needs=_JUDGES)
+def ingest(session: Session, uri: Uri, source: SourceName, manifest: Manifest = None) -> Reply:
+    """Receive, validate, embed, screen, gate and admit: what the ingestion DAG does.
+
+    Exit code 1 when the delivery is refused, or anything of it is held.
+    """
+    from lazaretto import stages
+
+    workspace, policy = session.workspace, session.policy
+    with session.working("Authenticating the delivery"):
+        received = _receive(session, uri, source, manifest)
+    with session.working("Checking every record against the contract"):
+        stages.validate(workspace, received.id, policy)
+    with session.working("Encoding"):
+        stages.embed(workspace, received.id, policy)
+    with session.working("Screening against the reference"):
+        stages.screen(workspace, received.id, policy)
+    with session.working("Writing the quarantine"):
+        judged = stages.gate(workspace, received.id, policy)
+    admission = None
+    if not judged.verdict.holds_batch:
+        with session.working("Admitting"):
+            admission = stages.admit(workspace, received.id, policy=policy)
+    data = {"batch": received, "judgement": judged, "admission": admission}
+    shown = _received(received) | _judged(judged)
+    shown["admitted"] = (
+        "nothing"
+        if admission is None or not admission.rows
+        else f"{admission.rows} records, version {admission.version} of {admission.dataset}"
+    )
+    return Reply(data, facts(shown), found=judged.held > 0)
+
+
+@command(app, "receive", needs=_JUDGES)
+def receive(session: Session, uri: Uri, source: SourceName, manifest: Manifest = None) -> Reply:
+    """Authenticate a delivery and copy it into the store. Exit code 1 when it is refused."""
+    received = _receive(session, uri, source, manifest)
+    return Reply(received, facts(_received(received)))
+
+
+@command(app, "validate", needs=_JUDGES)
+def validate(session: Session, batch: BatchId) -> Reply:
+    """Hold a batch against its contract. Exit code 1 when records, or the batch, break it."""
+    from lazaretto import stages
+
+    with session.working("Checking every record against the contract"):
+        result = stages.validate(session.workspace, batch, session.policy)
+    return _stage(result, found=bool(result.summary["failing"] or result.summary["broken"]))
+
+
+@command(app, "embed", needs=_JUDGES)
+def embed(session: Session, batch: BatchId) -> Reply:
+    """Turn a batch's records into vectors with the policy's encoder."""
+    from lazaretto import stages
+
+    with session.working("Encoding"):
+        result = stages.embed(session.workspace, batch, session.policy)
+    return _stage(result, found=False)
+
+
+@command(app, "screen", needs=_JUDGES)
+def screen(session: Session, batch: BatchId) -> Reply:
+    """Screen a batch against the reference. Exit code 1 when its verdict is not PASS."""
+    from lazaretto import stages
+
+    with session.working("Screening against the reference"):
+        result = stages.screen(session.workspace, batch, session.policy)
+    return _stage(result, found=result.summary.get("verdict") != Verdict.PASS)
+
+
+@command(app, "gate", needs=_JUDGES)
+def gate(session: Session, batch: BatchId) -> Reply:
+    """Give the verdict and write the quarantine. Exit code 1 when anything is held."""
+    from lazaretto import stages
+
+    with session.working("Writing the quarantine"):
+        judged = stages.gate(session.workspace, batch, session.policy)
+    return Reply(judged, facts(_judged(judged)), found=judged.held > 0)
+
+
+@command(app, "admit", needs=_JUDGES)
+def admit(
+    session: Session,
+    batch: BatchId,
+    dataset: Annotated[
+        str | None, typer.Option(help="The admitted dataset (default: the policy's)")
+    ] = None,
+) -> Reply:
+    """Write what the gate cleared into the admitted dataset; twice is the same as once."""
+    from lazaretto import stages
+
+    with session.working("Admitting"):
+        admission = stages.admit(session.workspace, batch, dataset, policy=session.optional_policy)
+    shown = {
+        "batch": admission.batch,
+        "dataset": admission.dataset,
+        "admitted": f"{admission.rows} records",
+        "version": admission.version,
+        "table": admission.uri,
+    }
+    return Reply(admission, facts(shown))
+
+
+@command(app, "list")
+def list_(
+    session: Session,
+    source: Annotated[str | None, typer.Option(help="Only batches of this source")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many")] = 100,
+) -> Reply:
+    """List batches, newest first."""
+    from lazaretto.cli.catalog_rows import list_batches
+
+    found = list_batches(session.workspace, source=source, limit=limit)
+    columns = ["batch", "received", "records", "verdict", "held", "cleared", "case"]
+    keys = ["id", "received_at", "rows", "verdict", "held", "cleared", "case"]
+    return Reply(found, grid(columns, [[batch[key] for key in keys] for batch in found]))
+
+
+@command(app, "show")
+def show(session: Session, batch: BatchId) -> Reply:
+    """Show what is known of a batch: its delivery, each stage, the verdict, what was admitted."""
+    from lazaretto.cli.batch_view import view
+    from lazaretto.cli.catalog_rows import describe_batch
+
+    found = describe_batch(session.workspace, batch)
+    return Reply(found, view(found))
+
+
+def _receive(session: Session, uri: str, source: str, manifest: str | None) -> "BatchRef":
+    from lazaretto import stages
+
+    return stages.receive(
+        session.workspace,
+        uri,
+        source,
+        manifest=find_manifest(uri, manifest),
+        policy=session.optional_policy,
+    )
+
+
+def _received(batch: "BatchRef") -> dict[str, object]:
+    return {"batch": batch.id, "source": batch.source, "records": batch.rows}
+
+
+def _judged(judged: "Judgement") -> dict[str, object]:
+    shown: dict[str, object] = {
+        "batch": judged.batch,
+        "verdict": judged.verdict,
+        "held": f"{judged.held} of {judged.rows} records",
+    }
+    if judged.case is not None:
+        shown["case"] = judged.case
+    shown |= {
+        f"reason: {reason}": f"{count} records"
+        for reason, count in sorted(judged.reasons.items(), key=lambda item: -item[1])
+    }
+    shown |= {f"note {number}": note for number, note in enumerate(judged.notes, start=1)}
+    return shown
+
+
+def _stage(result: "StageResult", *, found: bool) -> Reply:
+    hidden = ("policy",)
+    shown: dict[str, object] = {"batch": result.batch}
+    for key, value in result.summary.items():
+        if key not in hidden:
+            shown[key] = "; ".join(map(str, value)) or "none" if isinstance(value, list) else value
+    shown["side-car"] = result.uri
+    return Reply(result, facts(shown), found=found)

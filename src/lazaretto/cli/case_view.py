@@ -1,0 +1,162 @@
+"""One case, for JSON and for people: why records are held, the records, the decisions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group, RenderableType
+
+from lazaretto.cli.reply import facts, grid
+from lazaretto.cli.text import cell
+from lazaretto.errors import UsageError
+from lazaretto.values import to_json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from lazaretto.workspace import Workspace
+
+
+_MAX_TEXT = 4000
+
+
+def describe_case(
+    workspace: Workspace,
+    case: str,
+    chosen: Mapping[str, str],
+    *,
+    columns: Sequence[str] | None,
+    after: int,
+    limit: int,
+) -> dict[str, Any]:
+    """A case, a page of its held records with all their reasons, and its decisions.
+
+    Args:
+        workspace: catalog and store.
+        case: its id.
+        chosen: filter of the records.
+        columns: columns of the records to show; default: the payload that the policy names.
+        after: position of the last record seen.
+        limit: at most so many records.
+
+    Raises:
+        NotFoundError: no such case.
+        UsageError: a filter's value cannot be one, or the records have no such column.
+    """
+    from lazaretto.quarantine.cases import count_records, held_records, show_case
+    from lazaretto.quarantine.review import list_decisions
+
+    found = show_case(workspace, case)
+    page = held_records(workspace, case, chosen, after=after, limit=limit)
+    rows = _rows(workspace, case, [record.position for record in page], columns)
+    return {
+        "case": to_json(found),
+        "matching": count_records(workspace, case, chosen),
+        "records": [to_json(record) | rows[record.position] for record in page],
+        "decisions": to_json(list_decisions(workspace, case)),
+    }
+
+
+def _rows(
+    workspace: Workspace, case: str, positions: Sequence[int], columns: Sequence[str] | None
+) -> dict[int, dict[str, Any]]:
+    """All reasons and the columns to show of some held records, by position."""
+    from lazaretto.quarantine.cases import held_rows
+    from lazaretto.quarantine.held import POSITION, REASONS
+
+    if not positions:
+        return {}
+    rows = held_rows(workspace, case, positions)
+    wanted = list(columns) if columns is not None else _payload(workspace, case, rows.column_names)
+    for name in wanted:
+        if name not in rows.column_names:
+            raise UsageError(f"the records have no column {name!r}; there are {rows.column_names}")
+    shown = rows.select([POSITION, REASONS, *wanted]).to_pylist()
+    return {
+        row[POSITION]: {
+            "reasons": row[REASONS],
+            "payload": {name: _text(row[name]) for name in wanted},
+        }
+        for row in shown
+    }
+
+
+def _payload(workspace: Workspace, case: str, known: Sequence[str]) -> list[str]:
+    import sqlalchemy as sa
+
+    from lazaretto.quarantine import tables
+
+    query = sa.select(tables.case.c.columns).where(tables.case.c.id == case)
+    with workspace.catalog.read() as connection:
+        named = (connection.scalar(query) or {}).get("payload", [])
+    return [name for name in named if name in known]
+
+
+def _text(value: object) -> str | None:
+    """A value for a reviewer: whole text, or the beginning of what is long."""
+    text = None if value is None else str(value)
+    return text if text is None or len(text) <= _MAX_TEXT else text[:_MAX_TEXT] + "…"
+
+
+def view(found: dict[str, Any]) -> RenderableType:
+    """Tables of what `describe_case` gave."""
+    case = found["case"]
+    head = facts(
+        {
+            "case": f"{case['id']} ({case['state']})",
+            "batch": case["batch"],
+            "dataset": case["dataset"],
+            "verdict": case["verdict"],
+            "held": f"{case['held']} of {case['rows']} records",
+            **{f"reason: {name}": f"{count} records" for name, count in case["reasons"].items()},
+            **{f"note {number}": note for number, note in enumerate(case["notes"], start=1)},
+            **{f"decided: {name.lower()}": count for name, count in case["actions"].items()},
+        }
+    )
+    shown, matching = len(found["records"]), found["matching"]
+    payload = list(found["records"][0]["payload"]) if found["records"] else []
+    records = grid(
+        ["position", "record", "label", "p-value", "decision", "reasons", *payload],
+        [
+            (
+                record["position"],
+                record["record_id"],
+                record["label"],
+                record["p_value"],
+                record["action"],
+                "; ".join(record["reasons"]),
+                *(cell(record["payload"][name], keep_newlines=True) for name in payload),
+            )
+            for record in found["records"]
+        ],
+        title=f"Held records ({shown} of {matching})",
+    )
+    decisions = grid(
+        ["decision", "action", "records", "by", "reason", "state"],
+        [
+            (
+                d["id"],
+                _action(d),
+                d["records"],
+                d["actor"]["id"],
+                d["reason"],
+                f"undone by {d['undone_by']}" if d["undone_by"] else "",
+            )
+            for d in found["decisions"]
+        ],
+        title="Decisions",
+    )
+    parts: list[RenderableType] = [head]
+    parts += [records] if found["records"] else []
+    parts += [decisions] if found["decisions"] else []
+    return Group(*parts)
+
+
+def _action(decision: dict[str, Any]) -> str:
+    if decision["undoes"]:
+        return f"UNDO {decision['undoes']}"
+    if decision["label"] is not None:
+        return f"{decision['action']} to {decision['label']}"
+    if decision["weight"] is not None:
+        return f"{decision['action']} to {decision['weight']:g}"
+    return str(decision["action"])

@@ -1,0 +1,113 @@
+"""``lazaretto demo``: a week of deliveries, an attack and its blast radius, on this machine."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Group, RenderableType
+
+from lazaretto.cli.command import Needs, command
+from lazaretto.cli.reply import Reply, facts, grid, print_note
+from lazaretto.cli.session import Session
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command to the application."""
+    command(app, "demo", needs=Needs.NOTHING)(demo)
+
+
+def demo(
+    _session: Session,
+    out: Annotated[
+        Path, typer.Option(help="Folder for everything it makes; an earlier demo there is replaced")
+    ] = Path("build/demo"),
+    seed: Annotated[
+        int, typer.Option(min=0, help="Of the split, the attacks and the trainings")
+    ] = 0,
+) -> Reply:
+    """Play the whole story on real digits: a week of deliveries, an attack, the gate, the trace."""
+    from lazaretto.demo import run_demo
+
+    with _progress() as tell:
+        summary = run_demo(out=out.absolute(), seed=seed, progress=tell)
+    return Reply(summary, _view(summary, out))
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str, int, int], None]]:
+    """A bar on a terminal, a line for each step elsewhere; both on stderr."""
+    if not sys.stderr.isatty():
+        yield lambda text, _done, _total: print_note(text)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    # The demo redirects descriptor 2 while Airflow runs: the bar needs one of its own.
+    with os.fdopen(os.dup(2), "w") as terminal:
+        columns = (
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.description}"),
+        )
+        with Progress(*columns, console=Console(file=terminal), transient=True) as bar:
+            task = bar.add_task("")
+            yield lambda text, done, total: bar.update(
+                task, description=text, completed=done, total=total
+            )
+
+
+_DELIVERY_COLUMNS = (
+    "id",
+    "verdict",
+    "rows",
+    "poisoned",
+    "held",
+    "poisoned_held",
+    "clean_held",
+    "reason",
+)
+
+
+def _view(summary: dict[str, Any], out: Path) -> RenderableType:
+    deliveries = grid(
+        [key.replace("_", " ") for key in _DELIVERY_COLUMNS],
+        [[row[key] for key in _DELIVERY_COLUMNS] for row in summary["deliveries"]],
+        title="What happened to each delivery",
+    )
+    models = grid(
+        ["model", "trained on what was", "clean accuracy", "attack success"],
+        [
+            [
+                f"{row['name']}@{row['version']}",
+                row["trained_on"],
+                f"{row['clean_accuracy']:.1%}",
+                f"{row['attack_success_rate']:.1%}",
+            ]
+            for row in summary["models"]
+        ],
+        title="What the models learned",
+    )
+    trace = summary["trace"]
+    blast = facts(
+        {
+            "window": f"{trace['since']} to {trace['until']}",
+            "batches": ", ".join(trace["batches"]),
+            "models": ", ".join(trace["models"]) or "none",
+            "expected": ", ".join(trace["expected_models"]) or "none",
+        },
+        title=f"What {trace['source']} reached while it was compromised",
+    )
+    files = facts(
+        {
+            "summary": out / "summary.json",
+            "OpenLineage": f"{summary['events']['count']} events in {summary['events']['file']}",
+            "time": f"{summary['seconds']} s with Airflow {summary['airflow']}",
+        },
+        title="Where things are",
+    )
+    return Group(deliveries, models, blast, files)

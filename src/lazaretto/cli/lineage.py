@@ -1,0 +1,75 @@
+"""``lazaretto lineage``: OpenLineage events in and out."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Group, RenderableType
+
+from lazaretto.cli.command import Needs, command
+from lazaretto.cli.reply import Reply, facts, grid
+from lazaretto.cli.session import Session
+from lazaretto.cli.text import cell
+from lazaretto.errors import SystemFaultError
+
+if TYPE_CHECKING:
+    from lazaretto.lineage import Ingested
+
+app = typer.Typer(
+    no_args_is_help=True, help="OpenLineage events: in from files, out to your backend."
+)
+
+EventFile = Annotated[Path, typer.Argument(help="OpenLineage events, one JSON document per line")]
+
+
+@command(app, "ingest")
+def ingest(session: Session, file: EventFile) -> Reply:
+    """Add the runs that other tools reported to the index. Exit code 1 when lines were skipped."""
+    from lazaretto import lineage
+
+    with session.working("Reading events"):
+        taken = lineage.ingest(session.workspace, file)
+    return Reply(taken, _facts(taken), found=bool(taken.skipped))
+
+
+@command(app, "check", needs=Needs.NOTHING)
+def check(
+    _session: Session,
+    file: EventFile,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Report facets whose schema is not known here, too")
+    ] = False,
+) -> Reply:
+    """Check events against the official OpenLineage schemas and ours. Exit code 1 on a problem."""
+    from lazaretto import lineage
+
+    problems = lineage.check(file, strict=strict)
+    view = grid(["line", "where", "problem"], [(p.line, p.where, p.text) for p in problems])
+    return Reply(problems, view if problems else facts({"problems": "none"}), found=bool(problems))
+
+
+@command(app, "flush")
+def flush(session: Session) -> Reply:
+    """Send the ledger entries that your OpenLineage backend has not seen yet."""
+    from lazaretto.lineage import drain
+
+    with session.working("Sending"):
+        drained = drain(session.workspace)
+    if drained.problem is not None:
+        raise SystemFaultError(
+            f"{drained.entries} ledger entries sent, {drained.remaining} wait: {drained.problem}"
+        )
+    return Reply(drained, facts({"entries sent": drained.entries}))
+
+
+def _facts(taken: "Ingested") -> RenderableType:
+    shown = facts(
+        {
+            "events": taken.events,
+            "runs followed": taken.runs,
+            "new edges": taken.edges,
+            "inputs without a version": taken.unversioned,
+            "edges rejected": taken.rejected,
+        }
+    )
+    return Group(shown, *(cell(f"skipped {why}") for why in taken.skipped))

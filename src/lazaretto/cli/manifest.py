@@ -1,0 +1,150 @@
+"""``lazaretto manifest``: what a source signs, and what the receiver checks of it."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lazaretto.cli.arguments import parse_moment, read_file, write_new_file
+from lazaretto.cli.command import Needs, command
+from lazaretto.cli.reply import Reply, facts
+from lazaretto.cli.session import Session
+from lazaretto.errors import DeliveryError, UsageError
+
+if TYPE_CHECKING:
+    from lazaretto.source import SourceKey
+
+app = typer.Typer(no_args_is_help=True, help="Signed statements of what a source delivers.")
+
+SUFFIX = ".manifest.json"
+"""A delivery's manifest lies beside it under this suffix, unless another place is named."""
+
+_MAX_KEY_BYTES = 2**16
+_MAX_MANIFEST_BYTES = 2**20
+
+
+def find_manifest(uri: str, named: str | None) -> str | None:
+    """Where a delivery's manifest is: as named, else beside a local file, else nowhere."""
+    if named is not None or "://" in uri:
+        return named
+    beside = Path(uri + SUFFIX)
+    return str(beside) if beside.is_file() else None
+
+
+@command(app, "sign", needs=Needs.NOTHING)
+def sign(
+    _session: Session,
+    file: Annotated[Path, typer.Argument(help="The file to deliver")],
+    *,
+    source: Annotated[str, typer.Option(help="Your name, as the receiver registered it")],
+    key: Annotated[Path, typer.Option(help="Your private key (PEM), as `source keygen` wrote it")],
+    collected_from: Annotated[
+        datetime,
+        typer.Option(
+            parser=parse_moment, metavar="TIME", help="Start of when the records were collected"
+        ),
+    ],
+    collected_to: Annotated[
+        datetime, typer.Option(parser=parse_moment, metavar="TIME", help="End of it")
+    ],
+    expires: Annotated[
+        datetime | None,
+        typer.Option(
+            parser=parse_moment, metavar="TIME", help="Refused from then on (default: never)"
+        ),
+    ] = None,
+    rows: Annotated[
+        int | None, typer.Option(min=0, help="Number of records, if you want it checked")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help=f"Where to write it (default: FILE{SUFFIX})")
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace a manifest that is there")
+    ] = False,
+) -> Reply:
+    """Sign a manifest for a file: whose it is, its sha256, and when its records were collected."""
+    from lazaretto.manifest import sign_manifest
+
+    envelope = sign_manifest(
+        file,
+        source=source,
+        private_key=read_file(key, "private key", limit=_MAX_KEY_BYTES),
+        collected_from=collected_from,
+        collected_to=collected_to,
+        expires=expires,
+        rows=rows,
+    )
+    target = out or file.with_name(file.name + SUFFIX)
+    write_new_file(target, envelope, overwrite=force)
+    data = {"manifest": str(target), "file": str(file), "source": source}
+    return Reply(data, facts(data))
+
+
+@command(app, "verify")
+def verify(
+    session: Session,
+    file: Annotated[Path, typer.Argument(help="The delivered file")],
+    manifest: Annotated[
+        Path | None, typer.Option(help=f"Its manifest (default: FILE{SUFFIX})")
+    ] = None,
+    source: Annotated[
+        str | None, typer.Option(help="Check with the keys that the catalog has for this source")
+    ] = None,
+    key: Annotated[
+        list[Path] | None,
+        typer.Option(help="Check with this public key (PEM) instead; may be given several times"),
+    ] = None,
+) -> Reply:
+    """Check a manifest's signature and the file's bytes, as receiving would. Changes nothing."""
+    from lazaretto.manifest import check_file, verify_manifest
+
+    if (source is None) == (not key):
+        raise UsageError("whose keys? Give --source NAME (from the catalog), or --key FILE")
+    place = manifest or file.with_name(file.name + SUFFIX)
+    envelope = read_file(place, "manifest", limit=_MAX_MANIFEST_BYTES)
+    keys = _keys_from_files(key, envelope) if key else _keys_of(session, str(source))
+    stated, signature = verify_manifest(
+        envelope, keys, now=datetime.now(UTC), clock_skew=timedelta(minutes=5)
+    )
+    check_file(stated, file)
+    data = {"manifest": stated, "signature": signature}
+    shown = {
+        "signature": f"{signature.status.value} ({signature.scheme}, key {signature.key_id})",
+        "source": stated.source,
+        "file": f"{stated.subject}, sha256 {stated.sha256}",
+        "collected": f"{stated.collected_from.isoformat()} to {stated.collected_to.isoformat()}",
+        "issued": stated.issued_at,
+        "expires": stated.expires or "never",
+    }
+    return Reply(data, facts(shown))
+
+
+def _keys_of(session: Session, source: str) -> "tuple[SourceKey, ...]":
+    from lazaretto.source import get_source
+
+    return get_source(session.workspace, source).keys
+
+
+def _keys_from_files(files: list[Path], envelope: bytes) -> "list[SourceKey]":
+    """Keys from files count for whichever source the manifest names, and since ever."""
+    import base64
+    import json
+
+    from lazaretto.manifest import key_identity
+    from lazaretto.source import SourceKey
+
+    try:
+        payload = json.loads(base64.b64decode(json.loads(envelope)["payload"]))
+        source = str(payload["predicate"]["source"])
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise DeliveryError(
+            "this is no manifest: it names no source", code="bad_envelope"
+        ) from error
+    found = []
+    for file in files:
+        public = read_file(file, "public key", limit=_MAX_KEY_BYTES).decode("ascii", "replace")
+        key_id, scheme = key_identity(public)
+        found.append(SourceKey(source, key_id, scheme, public, datetime.min.replace(tzinfo=UTC)))
+    return found

@@ -1,0 +1,96 @@
+"""``lazaretto model``: which model version learned from which snapshot."""
+
+from typing import Annotated
+
+import typer
+
+from lazaretto.cli.arguments import split_version
+from lazaretto.cli.command import Needs, command
+from lazaretto.cli.reply import Reply, facts, grid
+from lazaretto.cli.session import Session
+from lazaretto.errors import UsageError
+
+app = typer.Typer(no_args_is_help=True, help="Model versions and what they learned from.")
+
+
+@command(app, "register", needs=Needs.WORKSPACE | Needs.ACTOR)
+def register(
+    session: Session,
+    version: Annotated[str, typer.Argument(metavar="NAME@VERSION", help="The model version")],
+    *,
+    snapshot: Annotated[
+        str,
+        typer.Option(
+            metavar="DATASET@VERSION", help="What it learned from: a snapshot that was taken"
+        ),
+    ],
+    artifact: Annotated[
+        str | None, typer.Option(help="Path or URI of the weights; their sha256 goes on record")
+    ] = None,
+    registry: Annotated[str, typer.Option(help="Namespace of your model registry")] = "local",
+    purpose: Annotated[str, typer.Option(help="Such as TRAINING or FINE_TUNING")] = "TRAINING",
+    param: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="Worth keeping; may be given several times"),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the training")] = None,
+    run_id: Annotated[str | None, typer.Option(help="Of the training run, where it ran")] = None,
+) -> Reply:
+    """Put a model version on record, so that an incident can be traced to it."""
+    from lazaretto import stages
+
+    model, number = split_version(version)
+    dataset, taken = split_version(snapshot)
+    if not taken.isdigit():
+        raise UsageError(
+            f"{snapshot!r} names no snapshot: write DATASET@VERSION, such as reviews@12"
+        )
+    registered = stages.register_model(
+        session.workspace,
+        model,
+        number,
+        dataset,
+        int(taken),
+        registry=registry,
+        purpose=purpose,
+        artifact=artifact,
+        external_run_id=run_id,
+        params=dict(_pair(text) for text in param or []),
+        seed=seed,
+        actor=session.actor,
+    )
+    shown = {
+        "model": f"{registered.model}@{registered.version}",
+        "learned from": f"{registered.dataset}@{registered.snapshot}, {registered.rows} records",
+        "recalled since": ", ".join(registered.recalls) or "nothing of it",
+    }
+    return Reply(registered, facts(shown), found=bool(registered.recalls))
+
+
+@command(app, "list")
+def list_(
+    session: Session,
+    name: Annotated[str | None, typer.Argument(help="Only versions of this model")] = None,
+) -> Reply:
+    """List model versions, newest first, with the recalls of what they learned."""
+    from lazaretto.cli.catalog_rows import list_models
+
+    found = list_models(session.workspace, name)
+    rows = [
+        (
+            f"{m['model']}@{m['version']}",
+            f"{m['dataset']}@{m['snapshot']}",
+            m["rows"],
+            m["at"],
+            ", ".join(m["recalls"]),
+        )
+        for m in found
+    ]
+    return Reply(found, grid(["model", "learned from", "records", "registered", "recalls"], rows))
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not (key and equals):
+        raise UsageError(f"--param {text!r} is not KEY=VALUE")
+    return key, value

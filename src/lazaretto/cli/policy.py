@@ -1,0 +1,53 @@
+"""``lazaretto policy``: check a policy file, print the schema for editors."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lazaretto.cli.command import Needs, command
+from lazaretto.cli.reply import Reply, facts
+from lazaretto.cli.session import Session
+
+app = typer.Typer(no_args_is_help=True, help="The rules by which a dataset's batches are judged.")
+
+
+@command(app, "check", needs=Needs.NOTHING)
+def check(
+    _session: Session,
+    file: Annotated[Path, typer.Argument(help="The policy, a YAML file")],
+) -> Reply:
+    """Check a policy: keys, values, and that its contract can be imported."""
+    from lazaretto.contract import load_contract
+    from lazaretto.policy import Policy
+
+    policy = Policy.load(file)
+    contract = load_contract(policy.contract, base=file.resolve().parent)
+    data = {
+        "path": str(file),
+        "sha256": policy.sha256,
+        "dataset": policy.dataset,
+        "reference": policy.screen.reference or policy.dataset,
+        "contract": None if contract is None else contract.name,
+        "detectors": {name: config.mode for name, config in policy.screen.detectors.items()},
+        "false_quarantine_rate": policy.screen.false_quarantine_rate,
+    }
+    shown = data | {
+        "detectors": ", ".join(f"{k} ({v.mode})" for k, v in policy.screen.detectors.items())
+    }
+    return Reply(data, facts(shown, title="This policy is valid"))
+
+
+@command(app, "schema", needs=Needs.NOTHING)
+def schema(_session: Session) -> Reply:
+    """Print the JSON schema of policies (always JSON), for editors and CI."""
+    import json
+
+    from rich.syntax import Syntax
+
+    from lazaretto.policy import Policy
+
+    document = Policy.model_json_schema()
+    return Reply(
+        document, Syntax(json.dumps(document, indent=2), "json", background_color="default")
+    )

@@ -1,0 +1,209 @@
+"""``lazaretto quarantine``: look at held records, decide on them, publish the decisions."""
+
+from typing import Annotated
+
+import typer
+
+from lazaretto.cli.arguments import Reason, Yes, confirm
+from lazaretto.cli.command import Needs, command
+from lazaretto.cli.held_filter import Filter, Selection
+from lazaretto.cli.reply import Reply, facts, grid
+from lazaretto.cli.session import Session
+from lazaretto.errors import UsageError
+from lazaretto.values import Action
+
+app = typer.Typer(
+    no_args_is_help=True, help="Look at held records, decide on them, publish the decisions."
+)
+
+_DECIDES = Needs.WORKSPACE | Needs.ACTOR
+
+CaseId = Annotated[str, typer.Argument(metavar="CASE", help="Id of a case")]
+
+
+@command(app, "list")
+def list_(
+    session: Session,
+    *,
+    state: Annotated[str, typer.Option(help="OPEN, CLOSED, SUPERSEDED, or ALL")] = "OPEN",
+    source: Annotated[str | None, typer.Option(help="Only of this source")] = None,
+    batch: Annotated[str | None, typer.Option(help="Only of this batch")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many")] = 50,
+) -> Reply:
+    """List cases, newest first: what is held, and what is decided so far."""
+    from lazaretto.quarantine.cases import list_cases
+
+    wanted = state.upper()
+    if wanted not in ("OPEN", "CLOSED", "SUPERSEDED", "ALL"):
+        raise UsageError(f"--state is OPEN, CLOSED, SUPERSEDED or ALL, not {state!r}")
+    cases = list_cases(
+        session.workspace,
+        state=None if wanted == "ALL" else wanted,
+        source=source,
+        batch=batch,
+        limit=limit,
+    )
+    rows = [
+        (c.id, c.state, c.batch, c.verdict, f"{c.held} of {c.rows}", counts(c.actions), c.opened_at)
+        for c in cases
+    ]
+    columns = ["case", "state", "batch", "verdict", "held", "decisions", "opened"]
+    return Reply(cases, grid(columns, rows))
+
+
+@command(app, "show")
+def show(
+    session: Session,
+    case: CaseId,
+    *,
+    which: Filter,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(help="Show this column of the records (default: the policy's payload)"),
+    ] = None,
+    limit: Annotated[int, typer.Option(min=0, help="At most so many records")] = 20,
+    after: Annotated[int, typer.Option(help="Page on: position of the last record seen")] = -1,
+) -> Reply:
+    """Show a case: why records are held, the records with all reasons, and every decision."""
+    from lazaretto.cli.case_view import describe_case, view
+
+    found = describe_case(
+        session.workspace, case, which.as_mapping(), columns=column, after=after, limit=limit
+    )
+    return Reply(found, view(found))
+
+
+@command(app, "release", needs=_DECIDES)
+def release(
+    session: Session, case: CaseId, *, reason: Reason, which: Selection, yes: Yes = False
+) -> Reply:
+    """Let held records go; `publish` admits them."""
+    return _decide(session, case, Action.RELEASE, which, reason, yes=yes)
+
+
+@command(app, "reject", needs=_DECIDES)
+def reject(
+    session: Session, case: CaseId, *, reason: Reason, which: Selection, yes: Yes = False
+) -> Reply:
+    """Keep held records out."""
+    return _decide(session, case, Action.REJECT, which, reason, yes=yes)
+
+
+@command(app, "relabel", needs=_DECIDES)
+def relabel(
+    session: Session,
+    case: CaseId,
+    *,
+    to: Annotated[str, typer.Option(help="The right label")],
+    reason: Reason,
+    which: Selection,
+    yes: Yes = False,
+) -> Reply:
+    """Release held records under another label."""
+    return _decide(session, case, Action.RELABEL, which, reason, yes=yes, label=to)
+
+
+@command(app, "reweight", needs=_DECIDES)
+def reweight(
+    session: Session,
+    case: CaseId,
+    *,
+    weight: Annotated[float, typer.Option(help="Their sample_weight, above 0; others have 1")],
+    reason: Reason,
+    which: Selection,
+    yes: Yes = False,
+) -> Reply:
+    """Release held records with another weight in training."""
+    return _decide(session, case, Action.REWEIGHT, which, reason, yes=yes, weight=weight)
+
+
+@command(app, "undo", needs=_DECIDES)
+def undo(
+    session: Session,
+    decision: Annotated[str, typer.Argument(metavar="DECISION", help="Id of a decision")],
+    *,
+    reason: Reason,
+) -> Reply:
+    """Take a decision back; what was decided before it is in force again."""
+    from lazaretto.quarantine import review
+
+    done = review.undo(session.workspace, decision, actor=session.actor, reason=reason)
+    shown = {"undone": decision, "by": done.id, "case": done.case, "records": done.records}
+    return Reply(done, facts(shown))
+
+
+@command(app, "publish", needs=_DECIDES)
+def publish(session: Session, case: CaseId) -> Reply:
+    """Apply the decisions of a case: what is released enters the admitted dataset.
+
+    From then on these decisions cannot be undone; the records can be recalled.
+    """
+    from lazaretto.quarantine.publish import publish as publish_case
+
+    with session.working("Publishing"):
+        admission = publish_case(session.workspace, case, actor=session.actor)
+    if admission is None:
+        return Reply(None, facts({"case": case, "published": "0 records: none is released"}))
+    shown = {
+        "case": case,
+        "published": f"{admission.rows} records",
+        "dataset": admission.dataset,
+        "version": admission.version,
+    }
+    return Reply(admission, facts(shown))
+
+
+@command(app, "expire", needs=Needs.WORKSPACE | Needs.POLICY)
+def expire(session: Session) -> Reply:
+    """Reject what nobody decided on within the policy's review.expire_days; run it daily."""
+    from lazaretto.quarantine import review
+
+    decisions = review.expire(session.workspace, session.policy)
+    rows = [(d.case, d.action, d.records, d.reason) for d in decisions]
+    return Reply(decisions, grid(["case", "decision", "records", "reason"], rows))
+
+
+def counts(actions: dict[str, int]) -> str:
+    """Records by decision, in words."""
+    return ", ".join(f"{action.lower()} {count}" for action, count in sorted(actions.items()))
+
+
+def _decide(
+    session: Session,
+    case: str,
+    action: Action,
+    which: Selection,
+    reason: str,
+    *,
+    yes: bool,
+    label: str | None = None,
+    weight: float | None = None,
+) -> Reply:
+    from lazaretto.quarantine import review
+    from lazaretto.quarantine.cases import count_records
+
+    which.check()
+    chosen = which.as_mapping()
+    if not which.ids:
+        count = count_records(session.workspace, case, chosen)
+        confirm(f"{action.value} {count} records of {case}?", yes=yes)
+    decision = review.decide(
+        session.workspace,
+        case,
+        action,
+        ids=which.ids or None,
+        filter=chosen or None,
+        all=which.everything,
+        actor=session.actor,
+        reason=reason,
+        label=label,
+        weight=weight,
+    )
+    shown = {
+        "decision": decision.id,
+        "case": case,
+        "action": action,
+        "records": decision.records,
+        "by": decision.actor.id,
+    }
+    return Reply(decision, facts(shown))

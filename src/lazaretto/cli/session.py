@@ -1,0 +1,122 @@
+"""What every command of one run shares: where things are, who acts, and how to answer."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from lazaretto.errors import UsageError
+from lazaretto.values import Actor, ActorType
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from lazaretto.policy import Policy
+    from lazaretto.workspace import Workspace
+
+POLICY_VARIABLE = "LAZARETTO_POLICY"
+ACTOR_VARIABLE = "LAZARETTO_ACTOR"
+
+
+@dataclass(frozen=True)
+class Session:
+    """Options that commands share; workspace and policy are opened on first use.
+
+    Attributes:
+        catalog_url: ``--catalog``; may hold a password, so it is never printed.
+        store_root: ``--store``.
+        policy_path: ``--policy``.
+        actor_name: ``--actor``.
+        json: answer with one JSON document.
+        debug: show tracebacks.
+    """
+
+    catalog_url: str | None = None
+    store_root: str | None = None
+    policy_path: Path | None = None
+    actor_name: str | None = None
+    json: bool = False
+    debug: bool = False
+
+    @cached_property
+    def workspace(self) -> Workspace:
+        """Catalog and store, created on first use where the default place is used.
+
+        Raises:
+            SystemFaultError: the catalog cannot be reached, or is of a newer version.
+        """
+        from lazaretto.workspace import open_workspace
+
+        return open_workspace(catalog_url=self.catalog_url, store=self.store_root)
+
+    @cached_property
+    def workspace_as_it_is(self) -> Workspace:
+        """The same, but a catalog that is missing or of an older version is an error.
+
+        Raises:
+            SystemFaultError: it is.
+        """
+        from lazaretto.workspace import open_workspace
+
+        return open_workspace(catalog_url=self.catalog_url, store=self.store_root, upgrade=False)
+
+    @cached_property
+    def policy(self) -> Policy:
+        """The policy.
+
+        Raises:
+            UsageError: none was named.
+            PolicyError: it is not valid.
+        """
+        policy = self.optional_policy
+        if policy is None:
+            raise UsageError(
+                f"this command needs a policy: add --policy FILE or set {POLICY_VARIABLE}"
+            )
+        return policy
+
+    @cached_property
+    def optional_policy(self) -> Policy | None:
+        """The policy, or None when none was named."""
+        if self.policy_path is None:
+            return None
+        from lazaretto.policy import Policy
+
+        return Policy.load(self.policy_path)
+
+    @property
+    def actor(self) -> Actor:
+        """Who acts, for the ledger: ``--actor``, or the login name. A bare name is a ``user:``.
+
+        Raises:
+            UsageError: neither is known.
+        """
+        name = self.actor_name
+        if name is None:
+            try:
+                name = getpass.getuser()
+            except (KeyError, OSError) as error:
+                raise UsageError(
+                    f"who acts? There is no login name: add --actor NAME or set {ACTOR_VARIABLE}"
+                ) from error
+        if name.startswith("service:"):
+            return Actor(ActorType.SERVICE, name)
+        return Actor(ActorType.HUMAN, name if name.startswith("user:") else f"user:{name}")
+
+    @contextmanager
+    def working(self, what: str) -> Iterator[None]:
+        """Shows a spinner on stderr while something long runs, on a terminal only."""
+        if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+            yield
+            return
+        from rich.console import Console
+        from rich.text import Text
+
+        with Console(stderr=True).status(Text(what)):
+            yield

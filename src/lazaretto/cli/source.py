@@ -1,0 +1,155 @@
+"""``lazaretto source``: who delivers, with which keys."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from lazaretto.cli.arguments import Reason, parse_moment, read_file, write_new_file
+from lazaretto.cli.command import Needs, command
+from lazaretto.cli.reply import Reply, facts, grid
+from lazaretto.cli.session import Session
+from lazaretto.errors import NotFoundError, UsageError
+from lazaretto.values import TrustTier
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from lazaretto.source import Source, SourceKey
+
+app = typer.Typer(no_args_is_help=True, help="Identities and keys of those who deliver.")
+
+_CHANGES = Needs.WORKSPACE | Needs.ACTOR
+_MAX_KEY_BYTES = 2**16
+
+
+@command(app, "keygen", needs=Needs.NOTHING)
+def keygen(
+    _session: Session,
+    path: Annotated[Path, typer.Argument(help="Writes PATH.key (private, mode 600) and PATH.pub")],
+) -> Reply:
+    """Make an Ed25519 key pair. The source keeps PATH.key; the receiver registers PATH.pub."""
+    from lazaretto import manifest
+
+    private, public = manifest.keygen()
+    private_path = path.with_name(f"{path.name}.key")
+    public_path = path.with_name(f"{path.name}.pub")
+    if public_path.exists():
+        raise UsageError(f"{str(public_path)!r} exists already and is kept; name another file")
+    write_new_file(private_path, private, mode=0o600)
+    write_new_file(public_path, public)
+    data = {
+        "private_key": str(private_path),
+        "public_key": str(public_path),
+        "key_id": manifest.key_identity(public)[0],
+    }
+    return Reply(data, facts(data))
+
+
+@command(app, "add", needs=_CHANGES)
+def add(
+    session: Session,
+    name: Annotated[str, typer.Argument(help="Name of the source")],
+    *,
+    key: Annotated[
+        Path | None, typer.Option(help="Public key (PEM) to pin; a source may have several")
+    ] = None,
+    trust_tier: Annotated[
+        TrustTier | None,
+        typer.Option(
+            case_sensitive=False,
+            help="How far it is trusted; goes with every batch; REVOKED refuses its deliveries "
+            "(default: as it is; UNTRUSTED for a new source)",
+        ),
+    ] = None,
+    valid_from: Annotated[
+        datetime | None,
+        typer.Option(
+            parser=parse_moment, metavar="TIME", help="The key counts from here (default: now)"
+        ),
+    ] = None,
+    valid_to: Annotated[
+        datetime | None,
+        typer.Option(
+            parser=parse_moment, metavar="TIME", help="The key counts until here (default: no end)"
+        ),
+    ] = None,
+) -> Reply:
+    """Register a source, change its trust tier, or pin another key of it."""
+    from lazaretto import source
+
+    if key is None and (valid_from or valid_to):
+        raise UsageError("--valid-from and --valid-to are a key's: add --key FILE")
+    public = None if key is None else read_file(key, "public key", limit=_MAX_KEY_BYTES)
+    tier = trust_tier or _tier_of(session, name)
+    source.add_source(session.workspace, name, trust_tier=tier, actor=session.actor)
+    if public is not None:
+        source.add_key(
+            session.workspace,
+            name,
+            public.decode("ascii", "replace"),
+            valid_from=valid_from,
+            valid_to=valid_to,
+            actor=session.actor,
+        )
+    found = source.get_source(session.workspace, name)
+    return Reply(found, _table([found]))
+
+
+@command(app, "list")
+def list_(session: Session) -> Reply:
+    """List sources and their keys."""
+    from lazaretto import source
+
+    found = source.list_sources(session.workspace)
+    return Reply(found, _table(found))
+
+
+@command(app, "revoke", needs=_CHANGES)
+def revoke(
+    session: Session,
+    name: Annotated[str, typer.Argument(help="Name of the source")],
+    key_id: Annotated[str, typer.Argument(help="Key id, or at least its first 8 characters")],
+    reason: Reason,
+    at: Annotated[
+        datetime | None,
+        typer.Option(
+            parser=parse_moment, metavar="TIME", help="Refused from this moment on (default: now)"
+        ),
+    ] = None,
+) -> Reply:
+    """Revoke a key: from then on nothing that it signed is accepted."""
+    from lazaretto import source
+
+    key = source.revoke_key(
+        session.workspace, name, key_id, at=at, reason=reason, actor=session.actor
+    )
+    return Reply(key, _table([source.get_source(session.workspace, name)]))
+
+
+def _tier_of(session: Session, name: str) -> TrustTier:
+    from lazaretto import source
+
+    try:
+        return source.get_source(session.workspace, name).trust_tier
+    except NotFoundError:
+        return TrustTier.UNTRUSTED
+
+
+def _table(sources: "Iterable[Source]") -> Table:
+    rows: list[tuple[object, ...]] = []
+    for found in sources:
+        who = (found.name, found.trust_tier)
+        rows += [(*who, key.key_id, key.scheme, _validity(key)) for key in found.keys]
+        if not found.keys:
+            rows.append((*who, "none", "-", "-"))
+    return grid(["source", "trust", "key", "scheme", "validity"], rows)
+
+
+def _validity(key: "SourceKey") -> str:
+    if key.revoked_at is not None:
+        return f"revoked from {key.revoked_at.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}"
+    until = "" if key.valid_to is None else f" to {key.valid_to.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}"
+    return f"from {key.valid_from.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}{until}"

@@ -1,0 +1,225 @@
+"""``lazaretto trace``: what a source reached, and what a model learned from."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Group, RenderableType
+
+from lazaretto.cli.arguments import Since, Until, split_version, write_new_file
+from lazaretto.cli.command import Needs, command
+from lazaretto.cli.reply import Reply, facts, grid
+from lazaretto.cli.session import Session
+from lazaretto.cli.text import plain
+
+if TYPE_CHECKING:
+    from lazaretto.lineage import Trace
+
+app = typer.Typer(
+    no_args_is_help=True, help="Follow data forwards to models, and models back to data."
+)
+
+_ASKS = Needs.WORKSPACE | Needs.ACTOR
+
+Html = Annotated[Path | None, typer.Option(help="Write a self-contained report to this file, too")]
+Record = Annotated[
+    bool,
+    typer.Option(
+        "--record", help="Keep the report in the store and put the incident into the ledger"
+    ),
+]
+
+
+@command(app, "source", needs=_ASKS)
+def source(
+    session: Session,
+    name: Annotated[str, typer.Argument(help="Name of the source")],
+    *,
+    since: Since = None,
+    until: Until = None,
+    html: Html = None,
+    record: Record = False,
+) -> Reply:
+    """What a source delivered in a window, the model versions that it reached, and what to retrain.
+
+    Exit code 1 when a model version is affected.
+    """
+    from lazaretto.lineage import trace_source
+
+    return _reply(session, trace_source(session.workspace, name, since, until), html, record)
+
+
+@command(app, "batch", needs=_ASKS)
+def batch(
+    session: Session,
+    batch: Annotated[str, typer.Argument(help="Id of a batch")],
+    html: Html = None,
+    record: Record = False,
+) -> Reply:
+    """The model versions that learned from a batch. Exit code 1 when there is one."""
+    from lazaretto.lineage import trace_batch
+
+    return _reply(session, trace_batch(session.workspace, batch), html, record)
+
+
+@command(app, "record", needs=_ASKS)
+def record_(
+    session: Session,
+    record_id: Annotated[str, typer.Argument(metavar="RECORD", help="BATCH#RECORD_ID")],
+    html: Html = None,
+    record: Record = False,
+) -> Reply:
+    """The model versions that learned from one record. Exit code 1 when there is one."""
+    from lazaretto.lineage import trace_record
+
+    return _reply(session, trace_record(session.workspace, record_id), html, record)
+
+
+@command(app, "model")
+def model(
+    session: Session,
+    version: Annotated[str, typer.Argument(metavar="NAME@VERSION", help="A model version")],
+    registry: Annotated[
+        str | None, typer.Option(help="Where several registries have a model of this name")
+    ] = None,
+    html: Html = None,
+) -> Reply:
+    """What a model version was made of: snapshots, batches, sources, and who let them through."""
+    from lazaretto.lineage import trace_model
+
+    name, number = split_version(version)
+    trace = trace_model(session.workspace, name, number, registry=registry)
+    return Reply(trace.to_json(), _view(trace, _write_report(trace, html)))
+
+
+def _reply(session: Session, trace: "Trace", html: Path | None, record: bool) -> Reply:
+    from lazaretto.lineage import keep_report
+
+    data = trace.to_json()
+    report: Path | str | None = _write_report(trace, html)
+    if record:
+        kept = keep_report(session.workspace, trace, actor=session.actor)
+        data["report"] = {"json": kept.json_uri, "html": kept.html_uri, "seq": kept.seq}
+        report = kept.html_uri
+    return Reply(data, _view(trace, report), found=bool(trace.models))
+
+
+def _write_report(trace: "Trace", html: Path | None) -> Path | None:
+    if html is not None:
+        from lazaretto.lineage import to_html
+
+        write_new_file(html, to_html(trace).encode(), overwrite=True)
+    return html
+
+
+def _view(trace: "Trace", report: Path | str | None) -> RenderableType:
+    parts: list[RenderableType] = [facts(_summary(trace, report))]
+    if trace.batches:
+        parts.append(
+            grid(
+                ["batch", "collected", "signature", "records", "used", "recalled"],
+                [
+                    (
+                        batch.id,
+                        _interval(batch.collected_from, batch.collected_to),
+                        batch.signature,
+                        batch.rows,
+                        batch.used_rows or 0,
+                        batch.recalled_rows,
+                    )
+                    for batch in trace.batches
+                ],
+                title="Batches",
+            )
+        )
+    if trace.models:
+        parts.append(
+            grid(
+                ["model", "registered", "learned from", "in question", "one way"],
+                [
+                    (
+                        model.id,
+                        model.registered_at,
+                        model.rows,
+                        model.tainted_rows,
+                        " → ".join(model.paths[0]) if model.paths else "-",
+                    )
+                    for model in trace.models
+                ],
+                title="Model versions",
+            )
+        )
+    if trace.decisions:
+        parts.append(
+            grid(
+                ["when", "batch", "what", "records", "who or which policy", "reason"],
+                [
+                    (
+                        d.at,
+                        d.batch,
+                        d.what,
+                        d.records,
+                        _by(d.actor, d.policy, d.policy_sha256),
+                        d.reason,
+                    )
+                    for d in trace.decisions
+                ],
+                title="Who let what through",
+            )
+        )
+    if trace.retrain:
+        parts.append(
+            grid(
+                ["", "model", "affected", "do", "roll back to", "leave out"],
+                [
+                    (
+                        step.order,
+                        step.model,
+                        ", ".join(step.affected),
+                        "retrain" if step.retrain else f"nothing: {step.newest} is clean",
+                        step.last_clean or "no clean version",
+                        ", ".join(step.exclude),
+                    )
+                    for step in trace.retrain
+                ],
+                title="What to do, in this order",
+            )
+        )
+    return Group(*parts)
+
+
+def _summary(trace: "Trace", report: Path | str | None) -> dict[str, object]:
+    asked = trace.question
+    window = _interval(asked.since, asked.until) if asked.since or asked.until else "always"
+    summary: dict[str, object] = {
+        "question": f"{asked.kind} {asked.subject}"
+        + (f", {window}" if asked.kind == "source" else ""),
+        "answer": f"{len(trace.batches)} batches, {len(trace.snapshots)} dataset versions, "
+        f"{len(trace.models)} model versions",
+        "complete": "yes" if trace.completeness.complete else "NO, see the caveats",
+    }
+    if trace.record is not None:
+        state = trace.record
+        summary["record"] = (
+            f"{'held' if state.held else 'not held'}, decision {state.action or 'none'}, "
+            f"in {', '.join(state.present_in) or 'no snapshot'}"
+        )
+    for recall in trace.recalls:
+        summary[f"recall {recall.id}"] = (
+            f"{sum(recall.batches.values())} records, from version {recall.version} of "
+            f"{recall.dataset} on: {recall.reason}"
+        )
+    for number, caveat in enumerate(trace.completeness.caveats(), start=1):
+        summary[f"caveat {number}"] = caveat
+    if report is not None:
+        summary["report"] = report
+    return summary
+
+
+def _interval(start: datetime | None, end: datetime | None) -> str:
+    return f"{plain(start) if start else '…'} to {plain(end) if end else '…'}"
+
+
+def _by(actor: str, policy: str | None, sha256: str | None) -> str:
+    return actor if policy is None else f"policy {policy} ({(sha256 or '')[:12]})"

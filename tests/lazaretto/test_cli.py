@@ -1,0 +1,241 @@
+"""The command line's promises that hold for every command: start-up, exit codes, JSON, safe text, docs."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import re
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import sqlalchemy.exc
+import typer
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+from typer.testing import CliRunner
+
+from lazaretto.cli.app import app
+from lazaretto.cli.command import Needs, command
+from lazaretto.cli.reply import Reply, facts, grid
+from lazaretto.cli.session import Session
+from lazaretto.cli.text import plain
+from lazaretto.errors import DeliveryError, LedgerError, PolicyError, SystemFaultError, UsageError
+
+ROOT = Path(__file__).parents[2]
+HEAVY = ("airflow", "alembic", "deltalake", "numpy", "openlineage", "pandera", "polars", "pyarrow")
+HEAVY += ("pydantic", "securesystemslib", "sklearn", "sqlalchemy", "torch", "fsspec")
+
+
+def commands() -> list[tuple[str, typer.models.CommandInfo]]:
+    found = [(str(c.name), c) for c in app.registered_commands]
+    for group in app.registered_groups:
+        assert group.typer_instance is not None
+        found += [(f"{group.name} {c.name}", c) for c in group.typer_instance.registered_commands]
+    return found
+
+
+def test_help_loads_nothing_heavy():
+    script = (
+        "import sys; sys.argv = ['lazaretto', '--help']; from lazaretto.cli.app import app\n"
+        "try: app()\nexcept SystemExit: pass\n"
+        f"print('LOADED', [m for m in {HEAVY!r} if m in sys.modules])"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.splitlines()[-1] == "LOADED []"
+
+
+@pytest.mark.parametrize(("name", "info"), commands(), ids=[name for name, _ in commands()])
+def test_every_command_has_json_debug_and_help_for_each_option(name, info):
+    parameters = inspect.signature(info.callback).parameters
+    assert {"json", "debug"} <= set(parameters)
+    assert inspect.getdoc(info.callback)
+    help_of = {p.name: p.annotation.__metadata__[0].help for p in parameters.values()}
+    assert [p for p, text in help_of.items() if not text] == []
+    assert CliRunner().invoke(app, [*name.split(), "--help"]).exit_code == 0
+
+
+def test_the_architecture_page_s_commands_are_there():
+    names = {name for name, _ in commands()}
+    promised = """
+        demo, init, catalog upgrade, catalog check, source add, source list, source revoke, source keygen,
+        manifest sign, manifest verify, policy check, policy schema, reference fit, reference list,
+        reference show, batch receive, batch validate, batch embed, batch screen, batch gate, batch admit,
+        batch show, quarantine list, quarantine show, quarantine release, quarantine reject,
+        quarantine relabel, quarantine reweight, quarantine undo, quarantine publish, dataset log,
+        dataset snapshot, dataset recall, dataset export, dataset sanitize, model register, model list,
+        trace source, trace batch, trace record, trace model, lineage ingest, lineage check, lineage flush,
+        ledger verify, ledger checkpoint
+    """
+    assert {" ".join(p.split()) for p in promised.split(",")} - names == set()
+
+
+def failing(error: BaseException) -> typer.Typer:
+    one = typer.Typer(pretty_exceptions_enable=False)
+
+    def fail(session: Session) -> Reply:
+        """Fail."""
+        raise error
+
+    command(one, "fail", needs=Needs.NOTHING)(fail)
+    return one
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "told"),
+    [
+        (UsageError("no such case"), 2, "no such case"),
+        (PolicyError("p.yaml:3: detectors.foo"), 2, "p.yaml:3"),
+        (DeliveryError("the key is unknown", code="unknown_key"), 1, "(unknown_key)"),
+        (SystemFaultError("the store is away"), 3, "the store is away"),
+        (LedgerError("entry 7 was edited"), 3, "entry 7"),
+        (ModuleNotFoundError("No module named 'torch'", name="torch"), 2, "lazaretto[detect]"),
+        (OSError(28, "No space left on device"), 3, "No space left"),
+        (ZeroDivisionError("division by zero"), 3, "--debug"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else None,
+)
+def test_each_kind_of_error_has_its_exit_code_and_no_traceback(error, code, told):
+    result = CliRunner().invoke(failing(error), [])
+    assert result.exit_code == code
+    assert told in result.stderr.replace("\n", " ")
+    assert "Traceback" not in result.output
+    assert result.stdout == ""
+
+
+def test_debug_shows_the_traceback():
+    result = CliRunner().invoke(failing(ValueError("deep down")), ["--debug"])
+    assert result.exit_code == 3
+    assert "Traceback (most recent call last)" in result.stderr
+
+
+def test_an_error_is_one_json_document_too():
+    result = CliRunner().invoke(failing(DeliveryError("seen before", code="replay")), ["--json"])
+    assert result.exit_code == 1
+    assert json.loads(result.stdout) == {
+        "error": {
+            "type": "DeliveryError",
+            "code": "replay",
+            "message": "delivery refused (replay): seen before",
+        }
+    }
+
+
+def test_a_database_error_does_not_show_statement_or_parameters():
+    error = sqlalchemy.exc.OperationalError(
+        "SELECT secret", {"key": "s3cret"}, Exception("disk I/O error")
+    )
+    result = CliRunner().invoke(failing(error), [])
+    assert result.exit_code == 3
+    assert "disk I/O error" in result.stderr
+    assert "ecret" not in result.stderr
+
+
+HOSTILE = "\x1b]8;;http://evil\x07click\x1b[2J[red]bold[/red]\u202etxt\r\n\x9b31m\u2028\ud800"
+
+
+@given(st.text())
+def test_plain_text_cannot_steer_a_terminal(text):
+    shown = plain(text)
+    shown.encode("utf-8")
+    assert not any(
+        ord(c) < 32 or 127 <= ord(c) < 160 or c in "\u2028\u2029\u202e\u200b" for c in shown
+    )
+
+
+def test_tables_show_hostile_text_as_text():
+    console = Console(
+        record=True,
+        width=200,
+        force_terminal=True,
+        color_system="truecolor",
+        file=open(os.devnull, "w"),
+    )
+    console.print(grid([f"h{HOSTILE}"], [[HOSTILE]], title=HOSTILE))
+    console.print(facts({HOSTILE: HOSTILE}))
+    shown = console.export_text()
+    assert "\x1b" not in shown
+    assert "\x9b" not in shown
+    assert "[red]bold[/red]" in shown
+    assert "\\x1b[2J" in shown
+
+
+def test_hostile_text_in_an_error_is_escaped():
+    result = CliRunner().invoke(failing(UsageError(f"column {HOSTILE}")), [])
+    assert result.exit_code == 2
+    assert "\x1b" not in result.stderr
+    assert "[red]bold[/red]" in result.stderr
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", "from lazaretto.cli import main; main()", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | environment,
+    )
+
+
+def test_a_usage_error_of_the_parser_is_exit_code_2():
+    result = run("source", "revoke")
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert "Missing argument" in result.stderr
+
+
+def test_an_unreachable_store_folder_is_exit_code_3(tmp_path):
+    file = tmp_path / "a-file"
+    file.write_text("")
+    result = run("source", "list", LAZARETTO_CATALOG_URL=f"sqlite:///{file}/catalog.db")
+    assert result.returncode == 3
+    assert "catalog" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_pipe_that_closes_early_is_no_error(tmp_path):
+    command_line = (
+        f"{sys.executable} -c 'from lazaretto.cli import main; main()' policy schema | head -c 1"
+    )
+    result = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command_line], capture_output=True, text=True, check=False
+    )
+    assert result.stderr == ""
+    assert result.returncode == 0
+
+
+def test_no_colour_reaches_a_pipe():
+    assert "\x1b" not in run("--help").stdout
+
+
+@pytest.mark.parametrize(
+    "page", ["cli.md", "policy.md", "operators.md", "python.md", "ledger-and-events.md"]
+)
+def test_generated_reference_pages_are_current(page):
+    pages = runpy.run_path(str(ROOT / "docs" / "generate"))["PAGES"]
+    written = (ROOT / "docs" / "reference" / page).read_text("utf-8")
+    assert written == pages[page](), "run `python docs/generate`"
+
+
+def test_every_command_that_a_message_or_a_page_names_exists():
+    known = {name for name, _ in commands()} | {name.split()[0] for name, _ in commands()}
+    named = re.compile(r"`lazaretto ([a-z]+(?: [a-z][a-z-]+)?)")
+    files = [*ROOT.glob("src/**/*.py"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("*.md")]
+    files += [
+        p for room in ("operators", "lineage", "plugins") for p in ROOT.glob(f"{room}/**/*.*")
+    ]
+    wrong = [
+        f"{file.relative_to(ROOT)}: lazaretto {words}"
+        for file in files
+        if file.suffix in {".py", ".md", ".html"}
+        for words in named.findall(file.read_text("utf-8"))
+        if words not in known and words.split()[0] not in {"init", "demo"}
+    ]
+    assert wrong == []

@@ -1,0 +1,319 @@
+"""The whole way by the command line alone, as a user without Airflow goes it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from lazaretto.cli.app import app
+from lazaretto.cli.init import scaffold
+
+ROOT = Path(__file__).parents[2]
+DATA = ROOT / "docs/tutorial/first_gate_data.py"
+
+
+class User:
+    """Somebody at a terminal, in a folder with a scaffolded project and the tutorial's data."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder = folder
+        monkeypatch.chdir(folder)
+        monkeypatch.setenv("LAZARETTO_CATALOG_URL", f"sqlite:///{folder}/catalog.db")
+        monkeypatch.setenv("LAZARETTO_STORE", str(folder / "store"))
+        monkeypatch.setenv("LAZARETTO_POLICY", "policies/digits.yaml")
+        monkeypatch.setenv("LAZARETTO_ACTOR", "alice")
+        for name in ("OPENLINEAGE_URL", "OPENLINEAGE_CONFIG", "LAZARETTO_NAMESPACE"):
+            monkeypatch.delenv(name, raising=False)
+
+    def run(self, line: str, *more: str, code: int = 0) -> str:
+        result = CliRunner().invoke(app, [*line.split(), *more])
+        assert result.exit_code == code, f"{line}: {result.exit_code}\n{result.output}"
+        assert "Traceback" not in result.output
+        return result.stdout if code < 2 else result.stderr.replace("\n", " ")
+
+    def json(self, line: str, *more: str, code: int = 0) -> Any:
+        return json.loads(self.run(line, *more, "--json", code=code))
+
+    def deliver(self, file: str, day: int, *, code: int) -> Any:
+        self.run(
+            f"manifest sign {file} --source vendor --key vendor.key "
+            f"--collected-from 2026-03-0{day} --collected-to 2026-03-0{day + 1}"
+        )
+        return self.json(f"batch ingest {file} --source vendor", code=code)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    subprocess.run([sys.executable, str(DATA)], cwd=folder, check=True)
+    return folder
+
+
+@pytest.fixture
+def user(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> User:
+    user = User(tmp_path, monkeypatch)
+    for file in data.iterdir():
+        (tmp_path / file.name).symlink_to(file)
+    user.run("init . --dataset digits")
+    policy = yaml.safe_load(Path("policies/digits.yaml").read_text())
+    policy["screen"] |= {"false_quarantine_rate": 0.02, "min_poison_share": 0.1}
+    Path("policies/digits.yaml").write_text(yaml.safe_dump(policy))
+    user.run("source keygen vendor")
+    user.run("source add vendor --key vendor.pub --trust-tier reviewed")
+    user.run("reference fit trusted.parquet")
+    return user
+
+
+def test_from_keys_to_a_blast_radius(user: User) -> None:
+    monday = user.deliver("monday.parquet", 1, code=1)
+    tuesday = user.deliver("tuesday.parquet", 2, code=1)
+    assert monday["judgement"]["verdict"] == tuesday["judgement"]["verdict"] == "HOLD_RECORDS"
+    assert monday["judgement"]["held"] <= 0.05 * 400
+
+    batch, case = tuesday["batch"]["id"], tuesday["judgement"]["case"]
+    poisoned = [f"tuesday-{number:04d}" for number in range(0, 397, 10)]
+    shown = user.json(f"quarantine show {case} --limit 1000")
+    held = {record["record_id"]: record for record in shown["records"]}
+    assert len(set(poisoned) & set(held)) >= 0.9 * len(poisoned)
+    assert all(record["reasons"] for record in held.values())
+    assert "\n" in held[sorted(held)[0]]["payload"]["text"]
+
+    # Three decisions on different records, one of them taken back.
+    first, second, third = sorted(set(held) - set(poisoned))[:3] + sorted(held)[:0]
+    user.run(f"quarantine release {case} --id {first} --reason fine")
+    user.run(f"quarantine relabel {case} --id {second} --to 7 --reason seven")
+    slip = user.json(f"quarantine reweight {case} --id {third} --weight 0.5 --reason half")
+    user.run(f"quarantine undo {slip['id']} --reason slip")
+    user.run(f"quarantine reject {case} --undecided --reason patch --yes")
+    listed = next(c for c in user.json("quarantine list") if c["id"] == case)
+    assert listed["actions"] == {
+        "REJECT": len(held) - 2,
+        "RELABEL": 1,
+        "RELEASE": 1,
+    }
+    published = user.json(f"quarantine publish {case}")
+    assert published["rows"] == 2
+
+    snapshot = user.json("dataset snapshot digits")
+    user.run("dataset export digits --out train.parquet")
+    rows = {row["id"]: row for row in pq.read_table("train.parquet").to_pylist()}
+    assert len(rows) == snapshot["rows"]
+    assert rows[second]["label"] == 7
+    assert not (set(held) - {first, second}) & set(rows)
+    whats = [event["what"] for event in user.json("dataset log digits")]
+    assert whats == ["ADMIT", "ADMIT", "PUBLISH", "SNAPSHOT"]
+
+    Path("weights.bin").write_bytes(b"weights")
+    at = f"digits@{snapshot['version']}"
+    user.run(f"model register net@1 --snapshot {at} --artifact weights.bin --param epochs=3")
+    trace = user.json(
+        "trace source vendor --since 2026-03-02 --until 2026-03-03 --html r.html --record", code=1
+    )
+    assert [b["id"] for b in trace["batches"]] == [batch]
+    assert [m["id"] for m in trace["models"]] == ["net@1"]
+    assert trace["retrain"][0]["exclude"] == [batch]
+    assert "net@1" in Path("r.html").read_text()
+    assert user.json("trace source vendor --since 2025-01-01 --until 2025-02-01")["models"] == []
+    assert user.json(f"trace batch {batch}", code=1)["models"][0]["id"] == "net@1"
+    assert user.json(f"trace record {batch}#{first}", code=1)["record"]["action"] == "RELEASE"
+    assert user.json(f"trace record {batch}#{poisoned[0]}")["models"] == []
+    assert {b["id"] for b in user.json("trace model net@1")["batches"]} == {
+        batch,
+        monday["batch"]["id"],
+    }
+
+    recalled = user.json(f"dataset recall digits --batch {batch} --reason bad --yes", code=1)
+    assert recalled["models"] == ["net@1"]
+    assert user.json("model list net")[0]["recalls"] == [recalled["id"]]
+
+    assert user.json("lineage flush")["entries"] > 10
+    assert user.json("lineage flush")["entries"] == 0
+    assert user.json("lineage check store/lineage/events.jsonl --strict") == []
+    user.run("source keygen ledger")
+    user.run("ledger checkpoint --key ledger.key")
+    report = user.json("ledger verify --key ledger.pub")
+    assert report["ok"]
+    assert report["checkpoints"] == 1
+    health = user.json("catalog check")
+    assert health["missing"] == health["orphans"] == []
+
+
+def test_stage_by_stage_ends_where_ingest_does(user: User) -> None:
+    whole = user.deliver("monday.parquet", 1, code=1)
+    batch = user.json("batch receive monday.parquet --source vendor")["id"]
+    assert batch == whole["batch"]["id"]
+    entries = user.json("ledger verify")["entries"]
+    user.run(f"batch validate {batch}")
+    user.run(f"batch embed {batch}")
+    user.run(f"batch screen {batch}", code=1)
+    judged = user.json(f"batch gate {batch}", code=1)
+    assert judged == whole["judgement"]
+    assert user.json(f"batch admit {batch}") == whole["admission"]
+    assert user.json("ledger verify")["entries"] == entries, "a repeated stage is no new event"
+    shown = user.json(f"batch show {batch}")
+    assert set(shown["stages"]) == {"validate", "embed", "screen", "gate"}
+    assert shown["admissions"][0]["rows"] == judged["cleared"]
+    assert user.json("batch list")[0]["id"] == batch
+
+
+def test_people_see_what_json_says(user: User) -> None:
+    user.deliver("tuesday.parquet", 2, code=1)
+    case = user.json("quarantine list")[0]["id"]
+    batch = user.json("batch list")[0]["id"]
+    for line, words in {
+        "source list": ["vendor", "REVIEWED", "ed25519"],
+        "reference list": ["digits"],
+        "reference show digits": ["mahalanobis", "knn_label"],
+        "batch list": [batch, case],
+        f"batch show {batch}": ["VERIFIED", "screen", "digits"],
+        "quarantine list": [case, "undecided"],
+        f"quarantine show {case} --limit 3": ["Held records (3 of", "p-value"],
+        "dataset log digits": ["ADMIT"],
+        f"trace batch {batch}": ["1 batches", "HOLD_RECORDS"],
+        "catalog check": ["holds"],
+        "ledger verify": ["yes"],
+    }.items():
+        shown = " ".join(user.run(line).split())
+        assert [word for word in words if word not in shown] == [], f"{line}\n{shown}"
+
+
+def test_a_refused_delivery_says_why_and_is_on_record(user: User) -> None:
+    told = user.json("batch ingest monday.parquet --source vendor", code=1)
+    assert told["error"]["code"] == "unsigned"
+    user.run("source keygen mallory")
+    sign = "manifest sign monday.parquet --source vendor --collected-from 2026-03-01"
+    user.run(f"{sign} --collected-to 2026-03-02 --key mallory.key")
+    told = user.json("batch ingest monday.parquet --source vendor", code=1)
+    assert told["error"]["code"] == "unknown_key"
+    told = user.json("batch receive monday.parquet --source nobody", code=1)
+    assert told["error"]["code"] == "unknown_source"
+    user.run(f"{sign} --collected-to 2026-03-02 --key vendor.key --force")
+    user.json("batch receive monday.parquet --source vendor")
+    Path("again.parquet").write_bytes(Path("monday.parquet").read_bytes())
+    user.run(
+        "manifest sign again.parquet --source vendor --key vendor.key "
+        "--collected-from 2026-03-03 --collected-to 2026-03-04"
+    )
+    told = user.json("batch ingest again.parquet --source vendor", code=1)
+    assert told["error"]["code"] == "replay"
+    Path("again.parquet").write_bytes(b"changed after signing")
+    told = user.json("batch ingest again.parquet --source vendor", code=1)
+    assert told["error"]["code"] == "digest_mismatch"
+    assert user.json("ledger verify")["entries"] == 9
+
+
+def test_a_held_batch_is_not_admitted(user: User) -> None:
+    table = pq.read_table("monday.parquet").drop_columns(["text"])
+    pq.write_table(table, "broken.parquet")
+    told = user.deliver("broken.parquet", 3, code=1)
+    assert told["judgement"]["verdict"] == "HOLD_BATCH"
+    assert told["admission"] is None
+    assert "text" in " ".join(told["judgement"]["notes"])
+    assert "no dataset" in user.run("dataset log digits", code=2)
+
+
+def test_hostile_records_reach_the_terminal_as_text(user: User) -> None:
+    table = pq.read_table("tuesday.parquet")
+    evil = "\x1b[2J\x1b]8;;http://evil\x07[red]x[/red]\u202e"
+    ids = pa.array([f"{evil}{i}" for i in range(table.num_rows)])
+    pq.write_table(table.set_column(0, "id", ids), "evil.parquet")
+    told = user.deliver("evil.parquet", 3, code=1)
+    shown = user.run(f"quarantine show {told['judgement']['case']}")
+    assert "\x1b" not in shown
+    assert "\u202e" not in shown
+    assert "[red]x[/red]" in shown
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("batch show no/such/batch", "lazaretto batch list"),
+        ("batch ingest missing.parquet --source vendor", "missing.parquet"),
+        ("quarantine show case-0", "lazaretto quarantine list"),
+        ("quarantine release case-0 --reason x", "which records?"),
+        ("quarantine release case-0 --reason x --all", "no case"),
+        ("quarantine undo nothing --reason x", "no decision"),
+        ("dataset snapshot nothing", "no dataset"),
+        ("dataset recall digits --reason x", "which records?"),
+        ("dataset recall digits --batch b --reason x", "--yes"),
+        ("dataset sanitize digits --load-model no.such:thing --weights w", "cannot be imported"),
+        ("model register net --snapshot digits@1", "NAME@VERSION"),
+        ("model register net@1 --snapshot digits@1", "snapshot"),
+        ("trace source nobody", "no source"),
+        ("trace model net@9", "net"),
+        ("trace source vendor --since yesterday", "2026-03-01"),
+        ("trace source vendor --since 2026-03-02 --until 2026-03-01", "empty"),
+        ("reference show nothing", "lazaretto reference fit"),
+        ("reference fit missing.parquet", "missing.parquet"),
+        ("source revoke vendor 12345678 --reason x", "no key"),
+        ("source add v/../x", "cannot name a source"),
+        ("source add other --key missing.pub", "cannot read public key"),
+        ("source keygen vendor", "exists already"),
+        ("manifest verify monday.parquet", "whose keys?"),
+        ("policy check missing.yaml", "missing.yaml"),
+        ("lineage check missing.jsonl", "missing.jsonl"),
+        ("ledger checkpoint --key vendor.pub", "key"),
+        ("init . --dataset digits", "exists already"),
+        ("init elsewhere --dataset ../x", "cannot name a dataset"),
+    ],
+)
+def test_mistakes_are_exit_code_2_with_what_to_do(user: User, line: str, told: str) -> None:
+    assert told in " ".join(user.run(line, code=2).split())
+
+
+def test_a_typo_in_the_policy_names_file_line_and_key(user: User) -> None:
+    text = Path("policies/digits.yaml").read_text().replace("min_poison_share", "min_poisn_share")
+    Path("policies/digits.yaml").write_text(text)
+    told = user.run("policy check policies/digits.yaml", code=2)
+    assert "policies/digits.yaml:" in told
+    assert "min_poison_share" in told
+
+
+def test_an_edited_ledger_is_exit_code_1(user: User) -> None:
+    import sqlite3
+
+    with sqlite3.connect("catalog.db") as connection:
+        connection.execute(
+            "UPDATE ledger SET payload = replace(payload, 'REVIEWED', 'TRUSTED') WHERE seq = 1"
+        )
+    report = user.json("ledger verify", code=1)
+    assert report["first_bad_seq"] == 1
+    assert user.json("catalog check", code=1)["ledger"] is False
+
+
+def test_private_keys_are_readable_by_their_owner_alone(user: User) -> None:
+    assert Path("vendor.key").stat().st_mode & 0o077 == 0
+    assert "PRIVATE" not in user.run("source list")
+
+
+def test_a_second_key_keeps_the_trust_tier(user: User) -> None:
+    user.run("source keygen next")
+    added = user.json("source add vendor --key next.pub")
+    assert added["trust_tier"] == "REVIEWED"
+    assert len(added["keys"]) == 2
+    key = added["keys"][0]["key_id"]
+    assert user.json(f"source revoke vendor {key[:8]} --reason lost")["revoked_at"]
+
+
+def test_init_hands_out_the_example_dag() -> None:
+    files = scaffold("reviews")
+    assert files["dags/lazaretto_ingest.py"] == (ROOT / "dags/lazaretto_ingest.py").read_bytes()
+
+
+def test_the_scaffold_is_valid_for_any_dataset(tmp_path: Path) -> None:
+    runner = CliRunner()
+    folder = tmp_path / "new" / "project"
+    made = runner.invoke(app, ["init", str(folder), "--dataset", "some_data2", "--json"])
+    assert made.exit_code == 0, made.output
+    checked = runner.invoke(app, ["policy", "check", json.loads(made.stdout)["policy"], "--json"])
+    assert checked.exit_code == 0, checked.output
+    assert json.loads(checked.stdout)["dataset"] == "some_data2"

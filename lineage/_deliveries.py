@@ -226,7 +226,7 @@ def batch_judged(event: events.BatchJudged, context: Context) -> Facts:
         inputs=[datasets.batch(context.store_root, event.batch, rows=event.rows)],
         outputs=[
             datasets.written(
-                naming.side_car(context.store_root, "quarantine", source),
+                naming.held(context.store_root, source),
                 event.case,
                 source=source,
                 rows=event.held,

@@ -29,8 +29,10 @@ PURPOSES = ("PRETRAIN", "TRAIN", "FINETUNE", "EVAL")
 
 
 def purpose_of(event: events.ModelRegistered) -> str:
-    """PRETRAIN, TRAIN, FINETUNE or EVAL; anything else is told as TRAIN, which taints most."""
-    return event.purpose.upper() if event.purpose.upper() in PURPOSES else "TRAIN"
+    """One of `PURPOSES` from free text such as ``FINE_TUNING``; in doubt TRAIN, which taints."""
+    text = "".join(letter for letter in event.purpose.upper() if letter.isalpha())
+    starts = {"PRETRAIN": "PRETRAIN", "FINETUN": "FINETUNE", "EVAL": "EVAL", "TEST": "EVAL"}
+    return next((name for start, name in starts.items() if text.startswith(start)), "TRAIN")
 
 
 def records_decided(event: events.RecordsDecided, context: Context) -> Facts:
@@ -47,7 +49,7 @@ def records_decided(event: events.RecordsDecided, context: Context) -> Facts:
         "DECISION",
         inputs=[
             datasets.read(
-                naming.side_car(context.store_root, "quarantine", source),
+                naming.held(context.store_root, source),
                 event.case,
                 source=source,
                 rows=event.records,
@@ -146,7 +148,7 @@ def training_sanitized(event: events.TrainingSanitized, context: Context) -> Fac
     from lazaretto.events import TestSummary
 
     version = str(event.version)
-    findings = naming.side_car(context.store_root, "sanitize", event.dataset)
+    findings = naming.dataset_name(f"{context.store_root}/sanitize/{event.dataset}")
     by_class = [
         TestSummary(
             name=f"class:{datasets.cut(summary.label, 128)}",

@@ -262,37 +262,34 @@ class Completeness:
     def caveats(self) -> list[str]:
         """What a reader must know, in sentences; empty when there is nothing."""
         told = (
-            (self.lag, "{} ledger entries are not in the index yet"),
-            (self.unsigned, "{} batches carry no verified signature: their source is only claimed"),
+            (self.lag, "ledger entries that are not in the index yet"),
+            (self.unsigned, "batches without a verified signature, whose source is only claimed"),
             (
                 self.without_interval,
-                "{} batches do not say when they were collected: the time of receipt decided",
+                "batches that do not say when they were collected, so that the receipt decided",
             ),
             (
                 self.unplaced,
-                "{} later batches do not say when they were collected and may hold data from the "
-                "window",
+                "later batches that do not say when they were collected, and may hold data from "
+                "the window",
             ),
             (
                 self.received_inside,
-                "{} batches arrived within the window but claim to be collected outside it: look "
+                "batches that arrived within the window but claim to be collected outside it: look "
                 "at them by hand",
             ),
-            (
-                self.unknown_models,
-                "{} model versions were registered on data whose batches are not known",
-            ),
-            (self.inferred_edges, "{} steps are inferred: the events named no versions"),
-            (self.external_nodes, "{} versions are known only from ingested events"),
+            (self.unknown_models, "model versions registered on data whose batches are not known"),
+            (self.inferred_edges, "steps that are inferred, because events named no versions"),
+            (self.external_nodes, "versions known only from ingested events"),
             (
                 self.unchecked_snapshots,
-                "{} snapshots could not be read; they count as holding the record",
+                "snapshots that could not be read, and count as holding the record",
             ),
         )
         counted = [
             (value if isinstance(value, int) else len(value), text) for value, text in told if value
         ]
-        return [text.format(count) for count, text in counted]
+        return [f"{text} ({count})" for count, text in counted]
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,6 +333,11 @@ class Trace:
     def model_ids(self) -> list[str]:
         """``model@version`` of the models."""
         return [model.id for model in self.models]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every version that the question asks for is here; see `Completeness`."""
+        return self.completeness.complete
 
     def to_json(self) -> dict[str, Any]:
         """The answer in JSON values; moments as ISO 8601 in UTC, caveats as sentences."""

@@ -73,7 +73,12 @@ def batches_at(stored_uri: str, source: str) -> DatasetName:
 
 def side_car(store_root: str, kind: str, source: str) -> DatasetName:
     """The dataset of what a stage writes beside the batches: findings, embeddings, scores."""
-    return dataset_name(f"{store_root}/{kind}/{source}")
+    return dataset_name(f"{store_root}/batches/{source}/{kind}")
+
+
+def held(store_root: str, source: str) -> DatasetName:
+    """The dataset whose versions are the cases of one source: what is held of its batches."""
+    return dataset_name(f"{store_root}/held/{source}")
 
 
 def model(registry: str, name: str) -> DatasetName:

@@ -193,13 +193,13 @@ def open_batch(
         kind = tell_format(uri, file, format)
         try:
             schema, rows = _read_head(file, uri, kind, limits)
+            check_columns(schema, limits, name)
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             deep = "too deeply nested" in str(error)
             raise DeliveryError(
                 f"{name}: cannot be read as {kind}: {_brief(error)}",
                 code="too_deep" if deep else "unreadable",
             ) from error
-    check_columns(schema, limits, name)
     if not allow_reserved:
         check_reserved(schema, name)
     plain = pa.schema([pa.field(f.name, plain_type(f.type)) for f in schema])

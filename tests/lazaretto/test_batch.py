@@ -499,6 +499,11 @@ def test_malformed_jsonl_is_refused(tmp_path: Path, content: bytes) -> None:
     assert refused(tmp_path / "t.jsonl").code == "unreadable"
 
 
+def test_a_field_name_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "t.jsonl").write_bytes(b'{"\xff": 1}\n')
+    assert refused(tmp_path / "t.jsonl").code == "unreadable"
+
+
 @pytest.mark.parametrize("name", ["t.csv", "t.jsonl"])
 def test_a_line_without_end_is_refused(
     tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch

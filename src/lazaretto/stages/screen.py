@@ -43,7 +43,7 @@ def screen(workspace: Workspace, batch: str, policy: Policy) -> StageResult:
         ReferenceMismatchError: batch or policy does not fit the reference.
         UsageError: the batch is not validated, or not embedded, under this policy.
     """
-    import lazaretto.screen as screening_module
+    from lazaretto.screen import screen as screen_records
 
     row = batch_row(workspace, batch)
     validated = require_validated(workspace, batch, policy)
@@ -68,7 +68,7 @@ def screen(workspace: Workspace, batch: str, policy: Policy) -> StageResult:
     vectors = None
     if policy.embed.encoder != "column" and embedded is not None:
         vectors = read_table(workspace.store, str(embedded.uri))
-    screening = screening_module.screen(
+    screening = screen_records(
         open_stored(row, policy),
         reference,
         policy,

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
+    from lazaretto.policy import Policy
     from lazaretto.quarantine.admission import Admission
     from lazaretto.workspace import Workspace
 
@@ -61,24 +62,56 @@ class AdmitBatchOperator(LazarettoOperator):
         Raises:
             AirflowSkipException: there is nothing to admit.
         """
-        from lazaretto.values import to_json
-
-        self.worked_on = batch_id(self.batch)
-        admission = self._publish(workspace) if self.part == "released" else self._admit(workspace)
+        batch = self.worked_on = batch_id(self.batch)
+        if self.part == "released":
+            admission = _publish(workspace, batch, self.dataset)
+        else:
+            policy = load_policy(self.policy) if self.policy else None
+            admission = _admit(workspace, batch, self.dataset, policy)
         if admission is None or not admission.rows:
-            raise AirflowSkipException(f"nothing of {self.worked_on} to admit ({self.part})")
-        said = to_json(admission)
+            raise AirflowSkipException(f"nothing of {batch} to admit ({self.part})")
         for outlet in self.outlets:
             context["outlet_events"][outlet].extra = {
-                key: said[key] for key in ("dataset", "version", "batch", "rows")
+                "dataset": admission.dataset,
+                "version": admission.version,
+                "batch": admission.batch,
+                "rows": admission.rows,
             }
         return admission
 
-    def _admit(self, workspace: Workspace) -> Admission:
-        from lazaretto.stages.admit import admit
 
-        policy = load_policy(self.policy) if self.policy else None
-        return admit(workspace, self.worked_on, self.dataset, policy=policy)
+def _admit(
+    workspace: Workspace, batch: str, dataset: str, policy: Policy | None
+) -> Admission | None:
+    from lazaretto.stages.admit import admit
 
-    def _publish(self, workspace: Workspace) -> Admission | None:
-        raise NotImplementedError
+    return admit(workspace, batch, dataset, policy=policy)
+
+
+def _publish(workspace: Workspace, batch: str, dataset: str) -> Admission | None:
+    """Publishes every case of the batch, and counts them as one admission."""
+    from dataclasses import replace
+
+    from lazaretto.errors import UsageError
+    from lazaretto.quarantine.outcome import cases_of
+    from lazaretto.quarantine.review import publish
+    from lazaretto.values import Actor, ActorType
+
+    actor = Actor(ActorType.SERVICE, "service:airflow")
+    done: list[Admission] = []
+    for case in cases_of(workspace, batch):
+        if case.dataset != dataset:
+            raise UsageError(
+                f"{case.id} belongs to dataset {case.dataset!r}, this task admits to {dataset!r}"
+            )
+        if case.two_people:
+            raise UsageError(
+                f"{case.id} must be published by a second person, which no task can be:"
+                f" `lazaretto quarantine publish {case.id}`"
+            )
+        if (admission := publish(workspace, case.id, actor=actor)) is not None:
+            done.append(admission)
+    if not done:
+        return None
+    rows = sum(admission.rows for admission in done)
+    return replace(done[-1], rows=rows, seqs=[seq for one in done for seq in one.seqs])

@@ -10,9 +10,10 @@ from airflow.sdk.exceptions import AirflowFailException, DownstreamTasksSkipped
 from lazaretto.operators.base import LazarettoOperator, batch_id, load_policy
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from airflow.sdk import Context
+    from airflow.sdk.types import Operator
 
     from lazaretto.stages.gate import Judgement
     from lazaretto.workspace import Workspace
@@ -31,6 +32,7 @@ class QuarantineGateOperator(LazarettoOperator):
         policy: policy file, or the policy as a mapping. Templated.
     """
 
+    inherits_from_skipmixin = True
     template_fields: Sequence[str] = ("batch", "policy", *LazarettoOperator.template_fields)
 
     def __init__(
@@ -62,17 +64,41 @@ class QuarantineGateOperator(LazarettoOperator):
         from lazaretto.values import Verdict
 
         behind = context["task"].get_flat_relatives(upstream=False)
-        heedless = sorted(t.task_id for t in behind if t.trigger_rule == TriggerRule.ALWAYS)
-        if heedless:
-            raise AirflowFailException(
-                f"trigger rule 'always' waits for no gate, so {', '.join(heedless)} would run with"
-                " unjudged data: use another rule, or do not put the task behind the gate"
-            )
+        _refuse_heedless(behind)
         judgement = super().execute(context)
         if not Verdict(judgement["verdict"]).holds_batch:
             return judgement
         self.log.warning("%s is held: %s", judgement["batch"], judgement["verdict"])
+        task_instance = context["ti"]
+        to_skip = [task for task in behind if not task.is_teardown]
         # The exception takes the place of a return value, and tasks of other DAGs may ask for it.
-        context["ti"].xcom_push(key="return_value", value=judgement)
-        to_skip = [task.task_id for task in behind if not task.is_teardown]
-        raise DownstreamTasksSkipped(tasks=to_skip)  # type: ignore[no-untyped-call]
+        task_instance.xcom_push(key="return_value", value=judgement)
+        # By this, Airflow's scheduler skips these tasks again when they alone are cleared.
+        skipped = [task.task_id for task in to_skip]
+        task_instance.xcom_push(key="skipmixin_key", value={"skipped": skipped})
+        raise DownstreamTasksSkipped(tasks=_instances(to_skip, context))  # type: ignore[no-untyped-call]
+
+
+def _refuse_heedless(behind: Iterable[Operator]) -> None:
+    heedless = sorted(task.task_id for task in behind if task.trigger_rule == TriggerRule.ALWAYS)
+    if heedless:
+        raise AirflowFailException(
+            f"trigger rule 'always' waits for no gate, so {', '.join(heedless)} would run with"
+            " unjudged data: use another rule, or do not put the task behind the gate"
+        )
+
+
+def _instances(tasks: Sequence[Operator], context: Context) -> list[str | tuple[str, int]]:
+    """The task instances behind this gate: in a mapped task group, those of the same batch alone.
+
+    Behind a mapped gate, but outside of its group, a task works on all batches, and goes on for
+    those that are not held: `AdmitBatchOperator` admits nothing of one that is.
+    """
+    index = context["ti"].map_index
+    if index is None or index < 0:
+        return [task.task_id for task in tasks]
+    group = context["task"].get_closest_mapped_task_group()
+    if group is None:
+        return []
+    inside = {task.task_id for task in group.iter_tasks()}
+    return [(task.task_id, index) for task in tasks if task.task_id in inside]

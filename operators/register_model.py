@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
-    from lazaretto.stages import ModelVersion
+    from lazaretto.stages.register_model import ModelVersion
     from lazaretto.workspace import Workspace
 
 
@@ -48,7 +48,7 @@ class RegisterModelOperator(LazarettoOperator):
         version: str,
         snapshot: str | Mapping[str, Any],
         artifact: str | None = None,
-        registry: str | None = None,
+        registry: str = "local",
         training_params: Mapping[str, str] | None = None,
         **kwargs: Any,
     ) -> None:
@@ -62,7 +62,7 @@ class RegisterModelOperator(LazarettoOperator):
 
     def perform(self, workspace: Workspace, context: Context) -> ModelVersion:
         """Calls `lazaretto.stages.register_model`."""
-        from lazaretto.stages import register_model
+        from lazaretto.stages.register_model import register_model
 
         dataset, version = snapshot_of(self.snapshot)
         return register_model(
@@ -74,5 +74,5 @@ class RegisterModelOperator(LazarettoOperator):
             artifact=self.artifact or None,
             params=dict(self.training_params or {}),
             external_run_id=context["run_id"],
-            **({"registry": self.registry} if self.registry else {}),
+            registry=self.registry,
         )

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
-    from lazaretto.stages import SanitizeResult
+    from lazaretto.stages.sanitize_training import SanitizeResult
     from lazaretto.workspace import Workspace
 
 
@@ -30,12 +30,17 @@ class SanitizeTrainingOperator(LazarettoOperator):
             not templated.
         weights: path or URI of the weights, handed to that function. Templated.
         policy: policy file, or the policy as a mapping. Templated.
+        model: ``name@version`` to put on record; default: what was registered on this snapshot, so
+            register first. Templated.
+        inputs: what the model reads of a row, see `lazaretto.capture`; default: the embedding.
+        device: torch device of the worker.
     """
 
     template_fields: Sequence[str] = (
         "snapshot",
         "weights",
         "policy",
+        "model",
         *LazarettoOperator.template_fields,
     )
 
@@ -46,6 +51,9 @@ class SanitizeTrainingOperator(LazarettoOperator):
         load_model: str,
         weights: str,
         policy: str | Mapping[str, Any],
+        model: str | None = None,
+        inputs: Any = None,
+        device: str = "auto",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -53,15 +61,24 @@ class SanitizeTrainingOperator(LazarettoOperator):
         self.load_model = load_model
         self.weights = weights
         self.policy = policy
+        self.model = model
+        self.inputs = inputs
+        self.device = device
 
     def perform(self, workspace: Workspace, context: Context) -> SanitizeResult:  # noqa: ARG002
         """Calls `lazaretto.stages.sanitize_training`."""
         from pkgutil import resolve_name
 
-        from lazaretto.stages import sanitize_training
+        from lazaretto.stages.sanitize_training import sanitize_training
 
         dataset, version = snapshot_of(self.snapshot)
-        model = resolve_name(self.load_model)(self.weights)
         return sanitize_training(
-            workspace, dataset, model, load_policy(self.policy), version=version
+            workspace,
+            dataset,
+            resolve_name(self.load_model)(self.weights),
+            load_policy(self.policy),
+            version=version,
+            name=self.model,
+            inputs=self.inputs,
+            device=self.device,
         )

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
-    from lazaretto.stages import Snapshot
+    from lazaretto.stages.snapshot import Snapshot
     from lazaretto.workspace import Workspace
 
 
@@ -19,7 +19,7 @@ class SnapshotTrainingOperator(LazarettoOperator):
     """Names one version of the admitted dataset, and records which batches it really contains.
 
     Returns (XCom) the training view: ``dataset``, ``uri`` and ``version`` of the Delta table,
-    ``rows``, ``digest``, ``members``. The column ``sample_weight`` holds the reviewers' weights.
+    ``rows``, ``digest``. The column ``sample_weight`` holds the reviewers' weights.
     Read it with ``deltalake.DeltaTable(uri, version=version)``, polars, Spark or Ray.
 
     Args:
@@ -36,8 +36,13 @@ class SnapshotTrainingOperator(LazarettoOperator):
 
     def perform(self, workspace: Workspace, context: Context) -> Snapshot:  # noqa: ARG002
         """Calls `lazaretto.stages.snapshot`."""
-        from lazaretto.stages import snapshot
+        from lazaretto.stages.snapshot import snapshot
 
         return snapshot(
             workspace, self.dataset, version=None if self.version is None else int(self.version)
         )
+
+    def execute(self, context: Context) -> Any:
+        """Returns the view without its members: there may be thousands, and the ledger has them."""
+        view = super().execute(context)
+        return {key: value for key, value in view.items() if key != "members"}

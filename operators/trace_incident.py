@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
     from airflow.sdk import BaseNotifier, Context
 
-    from lazaretto.lineage import Trace
     from lazaretto.workspace import Workspace
 
 
@@ -26,7 +25,8 @@ class Incident:
         batches: its batches in the window.
         models: the model versions that learned from them, as ``name@version``.
         complete: whether the lineage has no gap that could hide another model.
-        report_uri: the whole trace as JSON, in the store.
+        json_uri: the whole trace as JSON, in the store.
+        html_uri: the same as one page to read.
         seq: its ledger entry.
     """
 
@@ -34,7 +34,8 @@ class Incident:
     batches: list[str]
     models: list[str]
     complete: bool
-    report_uri: str
+    json_uri: str
+    html_uri: str
     seq: int
 
 
@@ -42,7 +43,8 @@ class TraceIncidentOperator(LazarettoOperator):
     """Follows what a source delivered in a window to the models, reports it and tells people.
 
     The window restricts only what the source delivered; from there every later version counts.
-    Returns (XCom) the incident: ``source``, ``batches``, ``models``, ``complete``, ``report_uri``.
+    Returns (XCom) the incident: ``source``, ``batches``, ``models``, ``complete``, ``json_uri``,
+    ``html_uri``.
 
     Args:
         source: name of the compromised source. Templated.
@@ -76,11 +78,21 @@ class TraceIncidentOperator(LazarettoOperator):
 
     def perform(self, workspace: Workspace, context: Context) -> Incident:
         """Calls `lazaretto.lineage.trace_source`, and puts the answer on record."""
-        from lazaretto.lineage import trace_source
+        from lazaretto.lineage import keep_report, trace_source
+        from lazaretto.values import Actor, ActorType
 
         since, until = _moment(self.since), _moment(self.until)
-        trace = trace_source(workspace, self.source, since=since, until=until)
-        incident = _put_on_record(workspace, trace, self.source, since, until)
+        trace = trace_source(workspace, self.source, since, until)
+        kept = keep_report(workspace, trace, actor=Actor(ActorType.SERVICE, "service:airflow"))
+        incident = Incident(
+            source=self.source,
+            batches=trace.batch_ids,
+            models=trace.model_ids,
+            complete=trace.completeness.complete,
+            json_uri=kept.json_uri,
+            html_uri=kept.html_uri,
+            seq=kept.seq,
+        )
         if incident.models:
             for notifier in self.notifiers:
                 notifier({**context, "incident": incident})
@@ -104,39 +116,3 @@ def _moment(value: str | datetime | None) -> datetime | None:
             f"not a moment in ISO 8601: {value!r}; for example 2026-01-02T00:00:00Z"
         ) from error
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-
-
-def _put_on_record(
-    workspace: Workspace, trace: Trace, source: str, since: datetime | None, until: datetime | None
-) -> Incident:
-    import hashlib
-    import json
-
-    from lazaretto import ledger
-    from lazaretto.events import IncidentTraced
-    from lazaretto.values import Actor, ActorType, to_json
-
-    report = json.dumps(to_json(trace), indent=2, sort_keys=True).encode()
-    uri = workspace.store.write(
-        f"incidents/{source}/{hashlib.sha256(report).hexdigest()[:16]}.json", report
-    )
-    event = IncidentTraced(
-        source=source,
-        since=since,
-        until=until,
-        batches=[batch.id for batch in trace.batches],
-        models=sorted(f"{model.name}@{model.version}" for model in trace.models),
-        complete=trace.complete,
-        report_uri=uri,
-        actor=Actor(ActorType.SERVICE, "service:airflow"),
-    )
-    with workspace.catalog.transaction() as connection:
-        seq = ledger.append(connection, event)
-    return Incident(
-        source=source,
-        batches=event.batches,
-        models=event.models,
-        complete=event.complete,
-        report_uri=uri,
-        seq=seq,
-    )

@@ -5,13 +5,17 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
+from urllib.parse import quote
 
 from fastapi import FastAPI, HTTPException, Query, Request
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from lazaretto.plugins import cases
+from lazaretto.errors import NotFoundError
+from lazaretto.plugins.cases import first_held, shorten
 from lazaretto.plugins.security import may_read, signed_in
+from lazaretto.quarantine.review import list_cases, show_case
+from lazaretto.stages.state import batch_row
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,36 +48,33 @@ def create_app(open_workspace: Callable[[], Workspace] | None = None) -> FastAPI
     def all_cases(
         request: Request,
         state: Literal["open", "closed", "all"] = "open",
-        offset: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
+        before: Annotated[int | None, Query(ge=1)] = None,
     ) -> HTMLResponse:
-        found = cases.list_cases(workspace(), state=state, limit=_PAGE_SIZE + 1, offset=offset)
-        return render(
-            request,
-            "cases.html",
-            cases=found[:_PAGE_SIZE],
-            more=len(found) > _PAGE_SIZE,
-            state=state,
-            states=("open", "closed", "all"),
-            offset=offset,
-            size=_PAGE_SIZE,
-        )
+        wanted = None if state == "all" else state.upper()
+        found = list_cases(workspace(), state=wanted, before=before, limit=_PAGE_SIZE + 1)
+        shown = found[:_PAGE_SIZE]
+        older = shown[-1].seq if len(found) > _PAGE_SIZE else None
+        return render(request, "cases.html", cases=shown, state=state, before=before, older=older)
 
     @app.get("/cases/{case}", dependencies=[may_read])
     def one_case(request: Request, case: str) -> HTMLResponse:
-        found = cases.find_case(workspace(), case)
-        if found is None:
-            raise HTTPException(404, "no such case")
-        records = cases.first_held(workspace(), case, limit=_RECORDS_SHOWN)
+        try:
+            found = show_case(workspace(), case)
+        except NotFoundError:
+            raise HTTPException(404, "no such case") from None
+        records = first_held(workspace(), found, limit=_RECORDS_SHOWN)
         return render(request, "case.html", case=found, records=records)
 
     @app.get("/batches/{batch:path}", dependencies=[may_read], response_model=None)
     def case_of_batch(request: Request, batch: str) -> HTMLResponse | RedirectResponse:
-        known, case = cases.case_of_batch(workspace(), batch)
-        if case is not None:
-            return RedirectResponse(f"{_root(request)}/cases/{case}", status_code=303)
-        return render(
-            request, "unheld.html", batch=batch, known=known, status=200 if known else 404
-        )
+        cases = list_cases(workspace(), state=None, batch=batch, limit=1)
+        if cases:
+            return RedirectResponse(f"{_root(request)}/cases/{quote(cases[0].id)}", status_code=303)
+        try:
+            batch_row(workspace(), batch)
+        except NotFoundError:
+            raise HTTPException(404, "no such batch") from None
+        return render(request, "unheld.html", batch=batch)
 
     @app.get("/static/{name}", dependencies=[may_read])
     def static(name: str) -> FileResponse:
@@ -84,12 +85,6 @@ def create_app(open_workspace: Callable[[], Workspace] | None = None) -> FastAPI
     return app
 
 
-def shorten(value: object, length: int) -> str:
-    """Text of at most so many characters; an ellipsis stands for what was cut off."""
-    text = "" if value is None else str(value)
-    return text if len(text) <= length else text[: length - 1] + "…"
-
-
 def _renderer() -> Callable[..., HTMLResponse]:
     # Autoescape for every template, not by file name: record content is the attacker's.
     environment = Environment(
@@ -97,11 +92,9 @@ def _renderer() -> Callable[..., HTMLResponse]:
     )
     environment.filters["shorten"] = shorten
 
-    def render(
-        request: Request, template: str, *, status: int = 200, **values: Any
-    ) -> HTMLResponse:
+    def render(request: Request, template: str, **values: Any) -> HTMLResponse:
         text = environment.get_template(template).render(root=_root(request), **values)
-        return HTMLResponse(text, status_code=status)
+        return HTMLResponse(text)
 
     return render
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
 from pathlib import Path
@@ -47,7 +47,7 @@ class World:
     split: Split
     policy: str
     folder: Path
-    private_key: bytes
+    private_key: bytes = field(repr=False)
 
     def deliver(
         self, name: str, content: Records | pa.Table, *, private_key: bytes | None = None

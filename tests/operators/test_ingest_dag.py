@@ -50,7 +50,7 @@ def test_a_good_delivery_is_admitted_once_and_announced(
     for task in TASKS:
         (complete,) = [e for e in of_task(events, task) if e["eventType"] == "COMPLETE"]
         assert our_facets(complete), task
-        assert complete["outputs"], task
+        assert complete["inputs"], task
     # The same delivery again, as a cleared DAG run would: no second row, no second admission.
     again = run_dag("lazaretto_ingest", conf)
     assert again.tasks == run.tasks

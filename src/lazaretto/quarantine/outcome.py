@@ -1,62 +1,60 @@
-"""The outcome of a batch's review: what was decided on its held records, once none waits."""
+"""Whether reviewers have decided on everything that is held of a batch, and what they decided."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import sqlalchemy as sa
-
-from lazaretto.errors import NotFoundError, UsageError
-from lazaretto.quarantine import tables
+from lazaretto.quarantine.cases import UNDECIDED
+from lazaretto.quarantine.review import list_cases, list_decisions
+from lazaretto.stages.state import batch_row
 
 if TYPE_CHECKING:
+    from lazaretto.quarantine.cases import Case
     from lazaretto.workspace import Workspace
 
 
 @dataclass(frozen=True, slots=True)
 class ReviewOutcome:
-    """What reviewers made of a batch.
+    """A finished review.
 
     Attributes:
-        batch: its id.
-        cases: its cases, oldest first; none when nothing was held.
-        actions: held records by the decision in force.
+        batch: id of the batch.
+        cases: its cases; none when nothing was held.
+        actions: how many held records each `lazaretto.values.Action` applies to.
         seqs: ledger entries of the decisions.
     """
 
     batch: str
-    cases: list[str] = field(default_factory=list)
-    actions: dict[str, int] = field(default_factory=dict)
-    seqs: list[int] = field(default_factory=list)
+    cases: list[str]
+    actions: dict[str, int]
+    seqs: list[int]
 
 
 def review_outcome(workspace: Workspace, batch: str) -> ReviewOutcome | None:
-    """The outcome, or None while a held record of the batch waits for a decision.
+    """What was decided on a batch's held records.
+
+    Returns:
+        None while the batch is not judged yet, or while a held record waits for a decision.
 
     Raises:
-        NotFoundError: no such batch.
-        UsageError: it is not judged yet.
+        NotFoundError: no such batch was received.
     """
-    held, case, decision = tables.held_record, tables.case, tables.decision
-    with workspace.catalog.read() as connection:
-        row = connection.execute(
-            sa.select(tables.batch.c.verdict).where(tables.batch.c.id == batch)
-        ).one_or_none()
-        if row is None:
-            raise NotFoundError(f"no batch {batch!r} was received: see `lazaretto batch list`")
-        if row.verdict is None:
-            raise UsageError(f"{batch} is not judged yet: run `gate` first")
-        current = case.c.batch == batch, case.c.state != "SUPERSEDED"
-        cases = list(connection.scalars(sa.select(case.c.id).where(*current).order_by(case.c.seq)))
-        counts = (
-            sa.select(held.c.action, sa.func.count())
-            .where(held.c.case_id.in_(cases))
-            .group_by(held.c.action)
-        )
-        actions = {action: int(count) for action, count in connection.execute(counts)}
-        if None in actions:
+    if batch_row(workspace, batch).verdict is None:
+        return None
+    actions: Counter[str] = Counter()
+    seqs: list[int] = []
+    cases = cases_of(workspace, batch)
+    for case in cases:
+        if UNDECIDED in case.actions:
             return None
-        seqs = sa.select(decision.c.seq).where(decision.c.case_id.in_(cases))
-        made = list(connection.scalars(seqs.order_by(decision.c.seq)))
-    return ReviewOutcome(batch, cases, actions, made)
+        actions.update(case.actions)
+        seqs += [decision.seq for decision in list_decisions(workspace, case.id)]
+    return ReviewOutcome(batch, [case.id for case in cases], dict(actions), sorted(seqs))
+
+
+def cases_of(workspace: Workspace, batch: str) -> list[Case]:
+    """The cases of a batch that stand, oldest first: not those of a judgement that was replaced."""
+    found = list_cases(workspace, batch=batch, state=None, limit=1000)
+    return [case for case in reversed(found) if case.state != "SUPERSEDED"]

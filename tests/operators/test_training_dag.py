@@ -1,0 +1,130 @@
+"""The training DAG, the very file that users copy, in real Airflow; and the trace back from it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from unittest.mock import MagicMock
+
+import pytest
+
+from lazaretto.events import IncidentTraced, ModelRegistered, SnapshotTaken, TrainingSanitized
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+pytestmark = pytest.mark.airflow
+TASKS = ["snapshot", "train", "register", "sanitize"]
+
+
+@pytest.fixture
+def admitted(world: Any) -> Any:
+    """A clean batch that went the whole way."""
+    from lazaretto.policy import Policy
+    from lazaretto.stages.admit import admit
+    from lazaretto.stages.embed import embed
+    from lazaretto.stages.gate import gate
+    from lazaretto.stages.receive import receive
+    from lazaretto.stages.screen import screen
+    from lazaretto.stages.validate import validate
+
+    policy = Policy.load(world.policy)
+    conf = world.deliver("monday", world.part(0, 400))
+    batch = receive(world.workspace, conf["uri"], conf["source"], manifest=conf["manifest"]).id
+    for stage in (validate, embed, screen, gate):
+        stage(world.workspace, batch, policy)
+    return admit(world.workspace, batch)
+
+
+def test_training_is_scheduled_by_what_ingestion_announces(
+    world: Any, run_dag: Callable[..., Any], dags_folder: Path
+) -> None:
+    import airflow_environment
+    from airflow.dag_processing.dagbag import DagBag
+
+    bag = DagBag(dag_folder=str(airflow_environment.DAGS))
+    assert bag.import_errors == {}
+    announced = bag.dags["lazaretto_ingest"].task_dict["admit"].outlets
+    assert [asset.uri for asset in announced] == ["lazaretto://digits"]
+    condition = bag.dags["lazaretto_training"].timetable.asset_condition
+    assert [asset.uri for _, asset in condition.iter_assets()] == ["lazaretto://digits"]
+
+
+def test_snapshot_train_register_sanitize_and_trace(
+    world: Any,
+    admitted: Any,
+    run_dag: Callable[..., Any],
+    airflow_events: Callable[[], list[dict[str, Any]]],
+    tmp_path: Path,
+) -> None:
+    weights = str(tmp_path / "digits-1.safetensors")
+    run = run_dag("lazaretto_training", {"model": "digits", "version": "1", "weights": weights})
+    assert run.tasks == dict.fromkeys(TASKS, "success")
+    (taken,) = world.ledger(SnapshotTaken)
+    assert run.xcoms["snapshot"] == {
+        "dataset": "digits",
+        "uri": taken.dataset_uri,
+        "version": admitted.version,
+        "rows": admitted.rows,
+        "digest": taken.digest,
+        "seq": run.xcoms["snapshot"]["seq"],
+    }
+    (model,) = world.ledger(ModelRegistered)
+    assert (model.model, model.version, model.snapshot) == ("digits", "1", taken.version)
+    assert model.artifact_uri == weights
+    assert model.artifact_digest
+    (sanitized,) = world.ledger(TrainingSanitized)
+    assert sanitized.model == "digits@1"
+    events = airflow_events()
+    for task in ("snapshot", "register", "sanitize"):
+        (complete,) = [
+            e
+            for e in events
+            if e["job"]["name"] == f"lazaretto_training.{task}" and e["eventType"] == "COMPLETE"
+        ]
+        assert complete["outputs"], task
+
+    from lazaretto.operators import TraceIncidentOperator
+
+    told: list[Any] = []
+    operator = TraceIncidentOperator(
+        task_id="trace", source="vendor-a", since="2020-01-01", notifiers=[told.append]
+    )
+    incident = operator.execute({"ti": MagicMock(), "run_id": "r"})
+    assert incident["models"] == ["digits@1"]
+    assert incident["batches"] == [admitted.batch]
+    assert json.loads(Path(incident["json_uri"]).read_text())
+    assert "digits@1" in Path(incident["html_uri"]).read_text()
+    assert told[0]["incident"].models == ["digits@1"]
+    assert len(world.ledger(IncidentTraced)) == 1
+    # Nothing of the source's was used before it delivered: nobody is told.
+    quiet = TraceIncidentOperator(
+        task_id="q", source="vendor-a", until="2020-01-02", notifiers=[told.append]
+    )
+    assert quiet.execute({"ti": MagicMock(), "run_id": "r"})["models"] == []
+    assert len(told) == 1
+
+
+def test_a_model_without_a_known_snapshot_is_not_registered(world: Any, admitted: Any) -> None:
+    from airflow.sdk.exceptions import AirflowFailException
+
+    from lazaretto.operators import RegisterModelOperator
+
+    operator = RegisterModelOperator(
+        task_id="r", model="m", version="1", snapshot=f"digits@{admitted.version}"
+    )
+    with pytest.raises(AirflowFailException, match="snapshot"):
+        operator.execute({"ti": MagicMock(), "run_id": "r"})
+    assert world.ledger(ModelRegistered) == []
+
+
+@pytest.mark.parametrize("since", ["yesterday", "2026-13-01"])
+def test_a_window_that_is_no_time_is_refused(world: Any, since: str) -> None:
+    from airflow.sdk.exceptions import AirflowFailException
+
+    from lazaretto.operators import TraceIncidentOperator
+
+    operator = TraceIncidentOperator(task_id="t", source="vendor-a", since=since)
+    with pytest.raises(AirflowFailException, match="ISO 8601"):
+        operator.execute({"ti": MagicMock(), "run_id": "r"})

@@ -47,8 +47,8 @@ def test_training_is_scheduled_by_what_ingestion_announces(
     assert bag.import_errors == {}
     announced = bag.dags["lazaretto_ingest"].task_dict["admit"].outlets
     assert [asset.uri for asset in announced] == ["lazaretto://digits"]
-    condition = bag.dags["lazaretto_training"].timetable.asset_condition
-    assert [asset.uri for _, asset in condition.iter_assets()] == ["lazaretto://digits"]
+    (awaited,) = bag.dags["lazaretto_training"].schedule
+    assert awaited.uri == "lazaretto://digits"
 
 
 def test_snapshot_train_register_sanitize_and_trace(

@@ -142,9 +142,9 @@ def test_forged_events_cannot_change_what_the_ledger_tells(
     }
     file = _file(
         tmp_path,
-        _event([innocent], [snapshot], day=9999),
-        _event([innocent], [ours], day=9999),
-        _event([], [snapshot], day=9999),
+        _event([innocent], [snapshot], day=-1),
+        _event([innocent], [ours], day=-1),
+        _event([], [snapshot], day=-1),
     )
     done = lineage.ingest(workspace, file)
     assert (done.edges, done.rejected) == (0, 2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -22,11 +22,14 @@ _SETTINGS = settings(
 )
 _examples = itertools.count()
 
-receipts = st.tuples(st.just("receive"), st.sampled_from("xy"), st.integers(0, 5), st.booleans())
-picks = st.tuples(
-    st.sampled_from(["admit", "snapshot", "register", "recall", "recall_all"]), st.integers(0, 20)
+# One round: deliveries (source, day, interval known, admitted), then maybe a recall of all
+# or one record of a batch, then maybe a snapshot, then models on any of the snapshots so far.
+receipts = st.tuples(st.sampled_from("xy"), st.integers(0, 5), st.booleans(), st.booleans())
+recalls = st.one_of(st.none(), st.tuples(st.integers(0, 20), st.booleans()))
+rounds = st.tuples(
+    st.lists(receipts, max_size=3), recalls, st.booleans(), st.lists(st.integers(0, 20), max_size=2)
 )
-histories = st.lists(st.one_of(receipts, picks), min_size=5, max_size=40)
+histories = st.lists(rounds, min_size=1, max_size=6)
 windows = st.tuples(
     st.one_of(st.none(), st.integers(0, 6)), st.one_of(st.none(), st.integers(0, 9))
 )
@@ -61,34 +64,32 @@ class World:
         return {model: rows for model, rows in counted.items() if rows}
 
 
-def _play(history: History, steps: list[tuple[object, ...]], prefix: str) -> World:
+def _play(history: History, steps: list[Any], prefix: str) -> World:
     world = World()
     registered = itertools.count(1)
-    for step in steps:
-        match step:
-            case ("receive", str(letter), int(day), bool(collected)):
-                source = f"{prefix}-{letter}"
-                batch = history.receive(source, day, collected=collected)
-                world.days[batch] = (source, day, collected)
-            case ("admit", int(pick)) if world.days:
-                batch = sorted(world.days)[pick % len(world.days)]
-                if batch not in world.content:
-                    history.admit(batch, 10)
-                    world.content[batch] = 10
-            case ("recall" | "recall_all" as how, int(pick)) if world.content:
-                batch = sorted(world.content)[pick % len(world.content)]
-                rows = world.content[batch] if how == "recall_all" else 1
-                history.recall({batch: rows})
-                world.content[batch] -= rows
-                if not world.content[batch]:
-                    del world.content[batch]
-            case ("snapshot", int()) if history.version:
-                history.snapshot(world.content)
-                world.snapshots[history.version] = dict(world.content)
-            case ("register", int(pick)) if world.snapshots:
-                version = sorted(world.snapshots)[pick % len(world.snapshots)]
-                model = history.register(f"{prefix}-net", str(next(registered)), version)
-                world.models[model] = world.snapshots[version]
+    for deliveries, recalled, frozen, models in steps:
+        for letter, day, collected, admitted in deliveries:
+            source = f"{prefix}-{letter}"
+            batch = history.receive(source, day, collected=collected)
+            world.days[batch] = (source, day, collected)
+            if admitted:
+                history.admit(batch, 10)
+                world.content[batch] = 10
+        if recalled and world.content:
+            pick, everything = recalled
+            batch = sorted(world.content)[pick % len(world.content)]
+            rows = world.content[batch] if everything else 1
+            history.recall({batch: rows})
+            world.content[batch] -= rows
+            if not world.content[batch]:
+                del world.content[batch]
+        if frozen and history.version:
+            history.snapshot(world.content)
+            world.snapshots[history.version] = dict(world.content)
+        for pick in models if world.snapshots else ():
+            version = sorted(world.snapshots)[pick % len(world.snapshots)]
+            model = history.register(f"{prefix}-net", str(next(registered)), version)
+            world.models[model] = world.snapshots[version]
     return world
 
 
@@ -96,7 +97,7 @@ def _play(history: History, steps: list[tuple[object, ...]], prefix: str) -> Wor
 @given(steps=histories, window=windows)
 def test_a_trace_equals_the_computation_by_hand(
     workspace: Workspace,
-    steps: list[tuple[object, ...]],
+    steps: list[Any],
     window: tuple[int | None, int | None],
 ) -> None:
     prefix = f"e{next(_examples)}"

@@ -131,6 +131,7 @@ def test_models_on_data_that_nobody_told_are_named(workspace: Workspace) -> None
     assert not trace.completeness.complete
     upstream = lineage.trace_model(workspace, "blind", "1")
     assert upstream.completeness.unknown_models == ["blind@1"]
+    assert upstream.batch_ids == [other]  # at least this one, admitted by that very version
     assert lineage.trace_model(workspace, "known", "1").completeness.unknown_models == []
 
 

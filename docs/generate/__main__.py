@@ -1,4 +1,4 @@
-"""Writes the generated reference pages from the code: `python docs/generate`. A test checks that they are current."""
+"""Writes the generated reference pages: `python docs/generate`. A test checks they are current."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Writes the tutorial's data: real digits as a trusted sample, a clean delivery and a poisoned one.
+"""Writes the tutorial's data: real digits as a trusted sample, a clean and a poisoned delivery.
 
-The poison: a bright patch in the corner of every tenth picture, whatever it shows, labelled as a zero. A
-model that learns from it will take anything with that patch for a zero.
+The poison: a bright patch in the corner of every tenth picture, whatever it shows, labelled as a
+zero. A model that learns from it will take anything with that patch for a zero.
 """
 
 import numpy as np
@@ -13,6 +13,7 @@ SHADES = np.array(list(" .:-=+*#%@"))
 
 
 def as_table(name, pixels, labels):
+    """Columns id, label, text (the picture, in characters) and embedding (64 grey values)."""
     pictures = SHADES[(pixels * 9 / 16).astype(int)].reshape(-1, 8, 8)
     return pa.table(
         {

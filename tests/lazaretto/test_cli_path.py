@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +13,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import yaml
 from typer.testing import CliRunner
 
 from lazaretto.cli.app import app
@@ -22,33 +23,48 @@ DATA = ROOT / "docs/tutorial/first_gate_data.py"
 
 
 class User:
-    """Somebody at a terminal, in a folder with a scaffolded project and the tutorial's data."""
+    """Somebody in a folder with a scaffolded project, a key and the tutorial's data."""
 
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, folder: Path, data: Path) -> None:
         self.folder = folder
-        monkeypatch.chdir(folder)
-        monkeypatch.setenv("LAZARETTO_CATALOG_URL", f"sqlite:///{folder}/catalog.db")
-        monkeypatch.setenv("LAZARETTO_STORE", str(folder / "store"))
-        monkeypatch.setenv("LAZARETTO_POLICY", "policies/digits.yaml")
-        monkeypatch.setenv("LAZARETTO_ACTOR", "alice")
-        for name in ("OPENLINEAGE_URL", "OPENLINEAGE_CONFIG", "LAZARETTO_NAMESPACE"):
-            monkeypatch.delenv(name, raising=False)
+        self.environment: dict[str, str | None] = {
+            "LAZARETTO_CATALOG_URL": f"sqlite:///{folder}/catalog.db",
+            "LAZARETTO_STORE": str(folder / "store"),
+            "LAZARETTO_POLICY": "policies/digits.yaml",
+            "LAZARETTO_ACTOR": "alice",
+            "LAZARETTO_NAMESPACE": None,
+            "OPENLINEAGE_URL": None,
+            "OPENLINEAGE_CONFIG": None,
+            "COLUMNS": "300",
+        }
+        for file in data.iterdir():
+            (folder / file.name).symlink_to(file)
+        self.run("init . --dataset digits")
+        self.run("source keygen vendor")
+        self.run("source add vendor --key vendor.pub --trust-tier reviewed")
 
     def run(self, line: str, *more: str, code: int = 0) -> str:
-        result = CliRunner().invoke(app, [*line.split(), *more])
+        with contextlib.chdir(self.folder):
+            result = CliRunner().invoke(app, [*line.split(), *more], env=self.environment)
         assert result.exit_code == code, f"{line}: {result.exit_code}\n{result.output}"
         assert "Traceback" not in result.output
-        return result.stdout if code < 2 else result.stderr.replace("\n", " ")
+        return result.stdout if code < 2 else " ".join(result.stderr.split())
 
     def json(self, line: str, *more: str, code: int = 0) -> Any:
         return json.loads(self.run(line, *more, "--json", code=code))
 
-    def deliver(self, file: str, day: int, *, code: int) -> Any:
+    def sign(self, file: str, day: int = 1, *, key: str = "vendor.key") -> None:
         self.run(
-            f"manifest sign {file} --source vendor --key vendor.key "
+            f"manifest sign {file} --source vendor --key {key} --force "
             f"--collected-from 2026-03-0{day} --collected-to 2026-03-0{day + 1}"
         )
+
+    def deliver(self, file: str, day: int, *, code: int) -> Any:
+        self.sign(file, day)
         return self.json(f"batch ingest {file} --source vendor", code=code)
+
+    def path(self, name: str) -> Path:
+        return self.folder / name
 
 
 @pytest.fixture(scope="module")
@@ -59,36 +75,38 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def user(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> User:
-    user = User(tmp_path, monkeypatch)
-    for file in data.iterdir():
-        (tmp_path / file.name).symlink_to(file)
-    user.run("init . --dataset digits")
-    policy = yaml.safe_load(Path("policies/digits.yaml").read_text())
-    policy["screen"] |= {"false_quarantine_rate": 0.02, "min_poison_share": 0.1}
-    Path("policies/digits.yaml").write_text(yaml.safe_dump(policy))
-    user.run("source keygen vendor")
-    user.run("source add vendor --key vendor.pub --trust-tier reviewed")
+def user(data: Path, tmp_path: Path) -> User:
+    """A new project: nothing delivered, no reference."""
+    return User(tmp_path, data)
+
+
+@pytest.fixture(scope="module")
+def reviewer(data: Path, tmp_path_factory: pytest.TempPathFactory) -> User:
+    """A project with a reference and a poisoned delivery; tests only add to it."""
+    user = User(tmp_path_factory.mktemp("project"), data)
     user.run("reference fit trusted.parquet")
+    user.deliver("tuesday.parquet", 2, code=1)
     return user
 
 
 def test_from_keys_to_a_blast_radius(user: User) -> None:
-    monday = user.deliver("monday.parquet", 1, code=1)
+    user.run("reference fit trusted.parquet")
+    monday = user.deliver("monday.parquet", 1, code=0)
     tuesday = user.deliver("tuesday.parquet", 2, code=1)
-    assert monday["judgement"]["verdict"] == tuesday["judgement"]["verdict"] == "HOLD_RECORDS"
-    assert monday["judgement"]["held"] <= 0.05 * 400
+    assert monday["judgement"]["verdict"] == "PASS"
+    assert tuesday["judgement"]["verdict"] == "HOLD_RECORDS"
 
     batch, case = tuesday["batch"]["id"], tuesday["judgement"]["case"]
     poisoned = [f"tuesday-{number:04d}" for number in range(0, 397, 10)]
     shown = user.json(f"quarantine show {case} --limit 1000")
     held = {record["record_id"]: record for record in shown["records"]}
-    assert len(set(poisoned) & set(held)) >= 0.9 * len(poisoned)
+    assert len(set(poisoned) & set(held)) >= 0.8 * len(poisoned)
+    assert len(set(held) - set(poisoned)) <= 0.02 * 397
     assert all(record["reasons"] for record in held.values())
     assert "\n" in held[sorted(held)[0]]["payload"]["text"]
 
     # Three decisions on different records, one of them taken back.
-    first, second, third = sorted(set(held) - set(poisoned))[:3] + sorted(held)[:0]
+    first, second, third, *_ = sorted(held)
     user.run(f"quarantine release {case} --id {first} --reason fine")
     user.run(f"quarantine relabel {case} --id {second} --to 7 --reason seven")
     slip = user.json(f"quarantine reweight {case} --id {third} --weight 0.5 --reason half")
@@ -105,14 +123,14 @@ def test_from_keys_to_a_blast_radius(user: User) -> None:
 
     snapshot = user.json("dataset snapshot digits")
     user.run("dataset export digits --out train.parquet")
-    rows = {row["id"]: row for row in pq.read_table("train.parquet").to_pylist()}
+    rows = {row["id"]: row for row in pq.read_table(user.path("train.parquet")).to_pylist()}
     assert len(rows) == snapshot["rows"]
     assert rows[second]["label"] == 7
     assert not (set(held) - {first, second}) & set(rows)
     whats = [event["what"] for event in user.json("dataset log digits")]
     assert whats == ["ADMIT", "ADMIT", "PUBLISH", "SNAPSHOT"]
 
-    Path("weights.bin").write_bytes(b"weights")
+    user.path("weights.bin").write_bytes(b"weights")
     at = f"digits@{snapshot['version']}"
     user.run(f"model register net@1 --snapshot {at} --artifact weights.bin --param epochs=3")
     trace = user.json(
@@ -121,11 +139,11 @@ def test_from_keys_to_a_blast_radius(user: User) -> None:
     assert [b["id"] for b in trace["batches"]] == [batch]
     assert [m["id"] for m in trace["models"]] == ["net@1"]
     assert trace["retrain"][0]["exclude"] == [batch]
-    assert "net@1" in Path("r.html").read_text()
+    assert "net@1" in user.path("r.html").read_text()
     assert user.json("trace source vendor --since 2025-01-01 --until 2025-02-01")["models"] == []
     assert user.json(f"trace batch {batch}", code=1)["models"][0]["id"] == "net@1"
     assert user.json(f"trace record {batch}#{first}", code=1)["record"]["action"] == "RELEASE"
-    assert user.json(f"trace record {batch}#{poisoned[0]}")["models"] == []
+    assert user.json(f"trace record {batch}#{third}")["models"] == []
     assert {b["id"] for b in user.json("trace model net@1")["batches"]} == {
         batch,
         monday["batch"]["id"],
@@ -147,28 +165,26 @@ def test_from_keys_to_a_blast_radius(user: User) -> None:
     assert health["missing"] == health["orphans"] == []
 
 
-def test_stage_by_stage_ends_where_ingest_does(user: User) -> None:
-    whole = user.deliver("monday.parquet", 1, code=1)
-    batch = user.json("batch receive monday.parquet --source vendor")["id"]
+def test_stage_by_stage_ends_where_ingest_does(reviewer: User) -> None:
+    whole = reviewer.json("batch ingest tuesday.parquet --source vendor", code=1)
+    entries = reviewer.json("ledger verify")["entries"]
+    batch = reviewer.json("batch receive tuesday.parquet --source vendor")["id"]
     assert batch == whole["batch"]["id"]
-    entries = user.json("ledger verify")["entries"]
-    user.run(f"batch validate {batch}")
-    user.run(f"batch embed {batch}")
-    user.run(f"batch screen {batch}", code=1)
-    judged = user.json(f"batch gate {batch}", code=1)
+    reviewer.run(f"batch validate {batch}")
+    reviewer.run(f"batch embed {batch}")
+    reviewer.run(f"batch screen {batch}", code=1)
+    judged = reviewer.json(f"batch gate {batch}", code=1)
     assert judged == whole["judgement"]
-    assert user.json(f"batch admit {batch}") == whole["admission"]
-    assert user.json("ledger verify")["entries"] == entries, "a repeated stage is no new event"
-    shown = user.json(f"batch show {batch}")
+    assert reviewer.json(f"batch admit {batch}") == whole["admission"]
+    assert reviewer.json("ledger verify")["entries"] == entries, "a repetition is no new event"
+    shown = reviewer.json(f"batch show {batch}")
     assert set(shown["stages"]) == {"validate", "embed", "screen", "gate"}
     assert shown["admissions"][0]["rows"] == judged["cleared"]
-    assert user.json("batch list")[0]["id"] == batch
 
 
-def test_people_see_what_json_says(user: User) -> None:
-    user.deliver("tuesday.parquet", 2, code=1)
-    case = user.json("quarantine list")[0]["id"]
-    batch = user.json("batch list")[0]["id"]
+def test_people_see_what_json_says(reviewer: User) -> None:
+    batch = reviewer.json("batch list")[-1]["id"]
+    case = reviewer.json(f"quarantine list --batch {batch}")[0]["id"]
     for line, words in {
         "source list": ["vendor", "REVIEWED", "ed25519"],
         "reference list": ["digits"],
@@ -178,59 +194,70 @@ def test_people_see_what_json_says(user: User) -> None:
         "quarantine list": [case, "undecided"],
         f"quarantine show {case} --limit 3": ["Held records (3 of", "p-value"],
         "dataset log digits": ["ADMIT"],
-        f"trace batch {batch}": ["1 batches", "HOLD_RECORDS"],
         "catalog check": ["holds"],
         "ledger verify": ["yes"],
+        f"trace batch {batch}": ["1 batches", "HOLD_RECORDS"],
     }.items():
-        shown = " ".join(user.run(line).split())
+        shown = " ".join(reviewer.run(line).split())
         assert [word for word in words if word not in shown] == [], f"{line}\n{shown}"
 
 
-def test_a_refused_delivery_says_why_and_is_on_record(user: User) -> None:
-    told = user.json("batch ingest monday.parquet --source vendor", code=1)
-    assert told["error"]["code"] == "unsigned"
-    user.run("source keygen mallory")
-    sign = "manifest sign monday.parquet --source vendor --collected-from 2026-03-01"
-    user.run(f"{sign} --collected-to 2026-03-02 --key mallory.key")
-    told = user.json("batch ingest monday.parquet --source vendor", code=1)
-    assert told["error"]["code"] == "unknown_key"
-    told = user.json("batch receive monday.parquet --source nobody", code=1)
-    assert told["error"]["code"] == "unknown_source"
-    user.run(f"{sign} --collected-to 2026-03-02 --key vendor.key --force")
-    user.json("batch receive monday.parquet --source vendor")
-    Path("again.parquet").write_bytes(Path("monday.parquet").read_bytes())
-    user.run(
-        "manifest sign again.parquet --source vendor --key vendor.key "
-        "--collected-from 2026-03-03 --collected-to 2026-03-04"
+def test_a_filter_is_counted_and_asked_for_before_a_bulk_decision(reviewer: User) -> None:
+    case = reviewer.json("quarantine list")[-1]["id"]
+    line = f"quarantine reject {case} --reason-is screen:mahalanobis --reason patch"
+    count = reviewer.json(f"quarantine show {case} --reason-is screen:mahalanobis")["matching"]
+    told = reviewer.run(line, code=2)
+    assert f"REJECT {count} records" in told
+    assert "--yes" in told
+    decided = reviewer.json(line, "--yes")
+    assert decided["records"] == count
+    assert (
+        reviewer.json(f"quarantine undo {decided['id']} --reason slip")["undoes"] == decided["id"]
     )
-    told = user.json("batch ingest again.parquet --source vendor", code=1)
-    assert told["error"]["code"] == "replay"
-    Path("again.parquet").write_bytes(b"changed after signing")
-    told = user.json("batch ingest again.parquet --source vendor", code=1)
-    assert told["error"]["code"] == "digest_mismatch"
-    assert user.json("ledger verify")["entries"] == 9
 
 
-def test_a_held_batch_is_not_admitted(user: User) -> None:
-    table = pq.read_table("monday.parquet").drop_columns(["text"])
-    pq.write_table(table, "broken.parquet")
-    told = user.deliver("broken.parquet", 3, code=1)
+def test_a_held_batch_is_not_admitted(reviewer: User) -> None:
+    table = pq.read_table(reviewer.path("monday.parquet")).drop_columns(["text"])
+    pq.write_table(table, reviewer.path("broken.parquet"))
+    told = reviewer.deliver("broken.parquet", 3, code=1)
     assert told["judgement"]["verdict"] == "HOLD_BATCH"
     assert told["admission"] is None
     assert "text" in " ".join(told["judgement"]["notes"])
-    assert "no dataset" in user.run("dataset log digits", code=2)
+    assert reviewer.json(f"batch show {told['batch']['id']}")["admissions"] == []
 
 
-def test_hostile_records_reach_the_terminal_as_text(user: User) -> None:
-    table = pq.read_table("tuesday.parquet")
+def test_hostile_records_reach_the_terminal_as_text(reviewer: User) -> None:
+    table = pq.read_table(reviewer.path("tuesday.parquet"))
     evil = "\x1b[2J\x1b]8;;http://evil\x07[red]x[/red]\u202e"
-    ids = pa.array([f"{evil}{i}" for i in range(table.num_rows)])
-    pq.write_table(table.set_column(0, "id", ids), "evil.parquet")
-    told = user.deliver("evil.parquet", 3, code=1)
-    shown = user.run(f"quarantine show {told['judgement']['case']}")
+    texts = pa.array([f"{evil}{i}" for i in range(table.num_rows)])
+    pq.write_table(table.set_column(2, "text", texts), reviewer.path("evil.parquet"))
+    told = reviewer.deliver("evil.parquet", 3, code=1)
+    shown = reviewer.run(f"quarantine show {told['judgement']['case']} --limit 2")
     assert "\x1b" not in shown
     assert "\u202e" not in shown
+    assert "\\x1b[2J" in shown
     assert "[red]x[/red]" in shown
+
+
+def test_a_refused_delivery_says_why_and_is_on_record(user: User) -> None:
+    def refused(line: str) -> str:
+        return str(user.json(line, code=1)["error"]["code"])
+
+    assert refused("batch ingest monday.parquet --source vendor") == "unsigned"
+    user.run("source keygen mallory")
+    user.sign("monday.parquet", key="mallory.key")
+    assert refused("batch ingest monday.parquet --source vendor") == "unknown_key"
+    assert refused("batch receive monday.parquet --source nobody") == "unknown_source"
+    user.sign("monday.parquet")
+    user.json("batch receive monday.parquet --source vendor")
+    again = user.path("again.parquet")
+    again.write_bytes(user.path("monday.parquet").read_bytes())
+    user.sign("again.parquet")
+    assert refused("batch ingest again.parquet --source vendor") == "replay"
+    again.write_bytes(b"changed after signing")
+    assert refused("batch ingest again.parquet --source vendor") == "digest_mismatch"
+    # The source, its key, five refusals and one receipt.
+    assert user.json("ledger verify")["entries"] == 8
 
 
 @pytest.mark.parametrize(
@@ -266,32 +293,38 @@ def test_hostile_records_reach_the_terminal_as_text(user: User) -> None:
         ("init elsewhere --dataset ../x", "cannot name a dataset"),
     ],
 )
-def test_mistakes_are_exit_code_2_with_what_to_do(user: User, line: str, told: str) -> None:
-    assert told in " ".join(user.run(line, code=2).split())
+def test_mistakes_are_exit_code_2_with_what_to_do(reviewer: User, line: str, told: str) -> None:
+    assert told in reviewer.run(line, code=2)
 
 
 def test_a_typo_in_the_policy_names_file_line_and_key(user: User) -> None:
-    text = Path("policies/digits.yaml").read_text().replace("min_poison_share", "min_poisn_share")
-    Path("policies/digits.yaml").write_text(text)
+    policy = user.path("policies/digits.yaml")
+    policy.write_text(policy.read_text().replace("hold_when_held_fraction", "hold_when_fraction"))
     told = user.run("policy check policies/digits.yaml", code=2)
     assert "policies/digits.yaml:" in told
-    assert "min_poison_share" in told
+    assert "hold_when_held_fraction" in told
 
 
 def test_an_edited_ledger_is_exit_code_1(user: User) -> None:
-    import sqlite3
-
-    with sqlite3.connect("catalog.db") as connection:
+    with sqlite3.connect(user.path("catalog.db")) as connection:
         connection.execute(
             "UPDATE ledger SET payload = replace(payload, 'REVIEWED', 'TRUSTED') WHERE seq = 1"
         )
-    report = user.json("ledger verify", code=1)
-    assert report["first_bad_seq"] == 1
+    assert user.json("ledger verify", code=1)["first_bad_seq"] == 1
     assert user.json("catalog check", code=1)["ledger"] is False
 
 
+def test_a_lost_file_is_found(user: User) -> None:
+    user.sign("monday.parquet")
+    stored = Path(user.json("batch receive monday.parquet --source vendor")["uri"])
+    stored.rename(stored.with_name("stray.parquet"))
+    health = user.json("catalog check", code=1)
+    assert [Path(path).name for path in health["missing"]] == [stored.name]
+    assert [Path(path).name for path in health["orphans"]] == ["stray.parquet"]
+
+
 def test_private_keys_are_readable_by_their_owner_alone(user: User) -> None:
-    assert Path("vendor.key").stat().st_mode & 0o077 == 0
+    assert user.path("vendor.key").stat().st_mode & 0o077 == 0
     assert "PRIVATE" not in user.run("source list")
 
 

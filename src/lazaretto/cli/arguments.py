@@ -72,6 +72,16 @@ def read_file(path: Path, what: str, *, limit: int = 64 * 2**20) -> bytes:
         raise UsageError(f"cannot read {what} {str(path)!r}: {error.strerror or error}") from error
 
 
+def require_file(uri: str, what: str) -> None:
+    """Refuses a local path that is no file; what lies at a URI shows when it is opened.
+
+    Raises:
+        UsageError: there is no such file.
+    """
+    if "://" not in uri and not Path(uri).expanduser().is_file():
+        raise UsageError(f"{what} {uri!r} is not there, or not a file")
+
+
 def write_new_file(path: Path, data: bytes, *, mode: int = 0o644, overwrite: bool = False) -> None:
     """Writes a file for the user; an existing one is kept unless `overwrite`.
 

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lazaretto.cli.arguments import require_file
 from lazaretto.cli.command import Needs, command
 from lazaretto.cli.manifest import SUFFIX, find_manifest
 from lazaretto.cli.reply import Reply, facts, grid
@@ -165,6 +166,7 @@ def show(session: Session, batch: BatchId) -> Reply:
 def _receive(session: Session, uri: str, source: str, manifest: str | None) -> "BatchRef":
     from lazaretto import stages
 
+    require_file(uri, "delivery")
     return stages.receive(
         session.workspace,
         uri,

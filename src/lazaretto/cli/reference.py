@@ -7,7 +7,7 @@ import typer
 from lazaretto.cli.command import Needs, command
 from lazaretto.cli.reply import Reply, facts, grid
 from lazaretto.cli.session import Session
-from lazaretto.errors import UsageError
+from lazaretto.errors import DeliveryError, UsageError
 
 app = typer.Typer(
     no_args_is_help=True, help="Frozen, trusted samples that batches are judged against."
@@ -40,15 +40,13 @@ def fit(
 
     policy, workspace = session.policy, session.workspace
     wanted = name or policy.reference_name
-    with session.working("Fitting the reference"):
-        reference = Reference.fit(
-            trusted,
-            policy,
-            name=wanted,
-            version=version or _next_version(session, wanted),
-            seed=seed,
-        )
-        saved = save_reference(workspace, reference, promote=promote)
+    number = version or _next_version(session, wanted)
+    try:
+        with session.working("Fitting the reference"):
+            reference = Reference.fit(trusted, policy, name=wanted, version=number, seed=seed)
+            saved = save_reference(workspace, reference, promote=promote)
+    except DeliveryError as error:  # not somebody's delivery: the user's own file
+        raise UsageError(f"the trusted records cannot be used: {error}") from error
     data = {"uri": saved.uri, "promoted": saved.promoted, **reference.describe()}
     return Reply(data, facts(_shown(data)))
 

@@ -131,5 +131,6 @@ def _records(scored: Scored, held: npt.NDArray[np.bool_], reference: Reference) 
         "reasons": pa.array(reasons, pa.list_(pa.string())),
     }
     for column, name in enumerate(reference.detectors):
-        columns[f"rank_{name}"] = pa.array(scored.ranks[:, column], from_pandas=True)
+        ranks = (1 - scored.detector_p[:, column]).astype(np.float32)
+        columns[f"rank_{name}"] = pa.array(ranks, from_pandas=True)
     return pa.table(columns)

@@ -41,9 +41,8 @@ class Scored:
         ids: string (m,).
         label: string (m,), null where there is none.
         problems: why a record could not be scored, by position.
-        score: float64 (m,), NaN where not scored; as are the next three.
+        score: float64 (m,), NaN where not scored; as are the next two.
         p_value: float64 (m,) of the fused score.
-        ranks: float32 (m, J), share of the reference that is less anomalous.
         detector_p: float64 (m, J), each detector calibrated alone.
         reasons: what the driving detectors say, by position, for records that may be held.
         calibration_rows: n, for the smallest p-value.
@@ -54,7 +53,6 @@ class Scored:
     problems: dict[int, str]
     score: npt.NDArray[np.float64]
     p_value: npt.NDArray[np.float64]
-    ranks: npt.NDArray[np.float32]
     detector_p: npt.NDArray[np.float64]
     reasons: dict[int, list[str]]
     calibration_rows: int
@@ -110,15 +108,13 @@ def score_batch(
         parts.numbers.append(numbers)
         judged += len(numbers)
     numbers = np.concatenate(parts.numbers)
-    detectors = len(weights)
     return Scored(
         ids=pa.chunked_array(parts.ids, pa.string()),
         label=pa.chunked_array(parts.label, pa.string()),
         problems=parts.problems,
         score=numbers[:, 0],
         p_value=numbers[:, 1],
-        ranks=-np.expm1(-numbers[:, 2 : 2 + detectors]).astype(np.float32),
-        detector_p=numbers[:, 2 + detectors :],
+        detector_p=numbers[:, 2 + len(weights) :],
         reasons=parts.reasons,
         calibration_rows=reference.calibration_rows,
     )
@@ -227,8 +223,8 @@ def _explain(
     if not len(rows):
         return {}
     weights = detector_weights(policy, reference)
-    ranks = numbers[rows, 2 : 2 + len(weights)]
-    weighted = ranks * np.asarray(weights)
+    weighted = numbers[rows, 2 : 2 + len(weights)] * np.asarray(weights)
+    alone = numbers[rows, 2 + len(weights) :]
     subset = take(chunk, torch.from_numpy(rows))
     scorer = reference.scorers[0]
     said = [
@@ -240,14 +236,8 @@ def _explain(
         order = np.argsort(-weighted[row], kind="stable")[:MOST_REASONS]
         worst = weighted[row, order[0]]
         reasons[position] = [
-            f"{names[j]}: {said[j][row]}; beyond {beyond(float(ranks[row, j]))} of the reference"
+            f"{names[j]}: {said[j][row]}; more anomalous than {1 - alone[row, j]:.2%} of the reference"
             for j in order
             if weights[j] and weighted[row, j] >= DRIVING_SHARE * worst
         ]
     return reasons
-
-
-def beyond(rank: float) -> str:
-    """A rank as a share of the reference, in as many digits as it deserves."""
-    share = -np.expm1(-rank)
-    return "practically all" if share > 0.99995 else f"{share:.2%}"

@@ -92,7 +92,8 @@ class BatchTests(_Section):
 
 
 def _default_detectors() -> dict[str, DetectorConfig]:
-    return {"mahalanobis": DetectorConfig(), "knn_label": DetectorConfig()}
+    names = ("mahalanobis", "knn_label", "self_confidence")
+    return {name: DetectorConfig() for name in names}
 
 
 class Screen(_Section):
@@ -120,7 +121,10 @@ class Sanitize(_Section):
     methods: list[str] = Field(default_factory=lambda: ["whitened_spectral"])
     pooling: Literal["mean", "max", "cls", "flatten"] = "mean"
     false_quarantine_rate: Share = 0.01
-    alpha: Share = Field(0.001, description="level of the class tests")
+    alpha: Share = Field(0.01, description="chance that any class of a clean set fires")
+    uncalibrated_limit: Share = Field(
+        0.02, description="largest share that may be held when there are no trusted rows"
+    )
 
 
 class Review(_Section):

@@ -34,6 +34,7 @@ class Autoencoder:
 
     name: ClassVar[str] = "autoencoder"
     requires: ClassVar[frozenset[str]] = frozenset({"embedding"})
+    weights: ClassVar[tuple[float, ...]] = (0.5,)
 
     def __init__(
         self, bottleneck: int | None = None, epochs: int = 100, learning_rate: float = 2e-3

@@ -32,6 +32,7 @@ class Clusters:
 
     name: ClassVar[str] = "clusters"
     requires: ClassVar[frozenset[str]] = frozenset({"embedding"})
+    weights: ClassVar[tuple[float, ...]] = (0.5, 0.25, 0.5)
 
     def __init__(
         self,

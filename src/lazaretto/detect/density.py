@@ -32,6 +32,7 @@ class Density:
 
     name: ClassVar[str] = "density"
     requires: ClassVar[frozenset[str]] = frozenset({"embedding"})
+    weights: ClassVar[tuple[float, ...]] = (0.5, 0.25)
 
     def __init__(self, k: int = 10) -> None:
         self.k = checked_k(self.name, k)

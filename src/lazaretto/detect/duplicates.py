@@ -31,6 +31,7 @@ class Duplicates:
 
     name: ClassVar[str] = "duplicates"
     requires: ClassVar[frozenset[str]] = frozenset({"embedding"})
+    weights: ClassVar[tuple[float, ...]] = (0.25, 0.5)
 
     def __init__(self) -> None:
         self._index: NeighbourIndex | None = None

@@ -27,6 +27,7 @@ class IsolationForest:
 
     name: ClassVar[str] = "isolation_forest"
     requires: ClassVar[frozenset[str]] = frozenset({"embedding"})
+    weights: ClassVar[tuple[float, ...]] = (0.5,)
 
     def __init__(self, trees: int = 100, rows: int = 256) -> None:
         for key, value in (("trees", trees), ("rows", rows)):

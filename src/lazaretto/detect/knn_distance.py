@@ -24,6 +24,7 @@ class KnnDistance:
 
     name: ClassVar[str] = "knn_distance"
     requires: ClassVar[frozenset[str]] = frozenset({"embedding"})
+    weights: ClassVar[tuple[float, ...]] = (0.5,)
 
     def __init__(self, k: int = 10) -> None:
         self.k = checked_k(self.name, k)

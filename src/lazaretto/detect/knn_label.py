@@ -31,6 +31,7 @@ class KnnLabel:
 
     name: ClassVar[str] = "knn_label"
     requires: ClassVar[frozenset[str]] = frozenset({"embedding", "label"})
+    weights: ClassVar[tuple[float, ...]] = (1.0,)
 
     def __init__(self, k: int = 20) -> None:
         if not isinstance(k, int) or k < 1:

@@ -13,26 +13,23 @@ if TYPE_CHECKING:
 
     from lazaretto.detect.base import Chunk, Split
 
-STRENGTHS = (0.01, 0.1, 1.0, 10.0)
-FOLDS = 3
-
 
 class SelfConfidence:
     """Log-odds of the likeliest other class against the given label under a logistic regression.
 
     After the self-confidence of confident learning (Northcutt et al., 2021, section 4), with the
     probe fitted on the reference in place of the suspect data, so that poison cannot teach it.
-    The regularisation is chosen by cross-validation inside the FIT split.
 
     Args:
-        strength: inverse regularisation; None chooses among `STRENGTHS`.
+        strength: inverse regularisation on rows of unit mean variance.
     """
 
     name: ClassVar[str] = "self_confidence"
     requires: ClassVar[frozenset[str]] = frozenset({"embedding", "label"})
+    weights: ClassVar[tuple[float, ...]] = (1.0,)
 
-    def __init__(self, strength: float | None = None) -> None:
-        if strength is not None and not (isinstance(strength, int | float) and strength > 0):
+    def __init__(self, strength: float = 0.03) -> None:
+        if not (isinstance(strength, int | float) and strength > 0):
             raise UsageError(
                 "screen.detectors.self_confidence.strength: must be a positive number, "
                 f"not {strength!r}"
@@ -98,9 +95,7 @@ class SelfConfidence:
         return chunk.embedding.double() @ self._weight.T + self._bias, chunk.label
 
 
-def _probe(
-    rows: Tensor, label: Tensor, classes: int, strength: float | None
-) -> tuple[Tensor, Tensor]:
+def _probe(rows: Tensor, label: Tensor, classes: int, strength: float) -> tuple[Tensor, Tensor]:
     """Weights (C, d) and biases (C,) of a multinomial logistic regression.
 
     A class that the split lacks has a very low bias: the probe has never seen it.
@@ -114,8 +109,7 @@ def _probe(
     if len(seen) < 2:
         return weight, bias
     x, y = rows.numpy(), label.numpy()
-    chosen = strength or _best_strength(rows, label)
-    fitted = LogisticRegression(C=chosen, max_iter=200).fit(x, y)
+    fitted = LogisticRegression(C=strength, max_iter=200).fit(x, y)
     coefficients = torch.from_numpy(fitted.coef_).double()
     intercept = torch.from_numpy(fitted.intercept_).double()
     if len(seen) == 2:
@@ -123,26 +117,3 @@ def _probe(
         intercept = torch.cat([-intercept / 2, intercept / 2])
     weight[seen], bias[seen] = coefficients, intercept
     return weight, bias
-
-
-def _best_strength(rows: Tensor, label: Tensor) -> float:
-    """The strength with the lowest cross-validated log loss; 1 where classes are too small."""
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.metrics import log_loss
-
-    counts = torch.bincount(label)
-    keep = counts[label] >= FOLDS
-    if int((counts >= FOLDS).sum()) < 2:
-        return 1.0
-    x, y = rows[keep].numpy(), label[keep].numpy()
-    fold = torch.arange(len(y)).numpy() % FOLDS
-    order = y.argsort(kind="stable")
-    losses = []
-    for strength in STRENGTHS:
-        total = 0.0
-        for held in range(FOLDS):
-            test, train = order[fold == held], order[fold != held]
-            probe = LogisticRegression(C=strength, max_iter=100).fit(x[train], y[train])
-            total += log_loss(y[test], probe.predict_proba(x[test]), labels=probe.classes_)
-        losses.append(total)
-    return STRENGTHS[losses.index(min(losses))]

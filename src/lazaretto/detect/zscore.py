@@ -27,6 +27,7 @@ class ZScore:
 
     name: ClassVar[str] = "zscore"
     requires: ClassVar[frozenset[str]] = frozenset({"values"})
+    weights: ClassVar[tuple[float, ...]] = (0.5,)
 
     def __init__(self) -> None:
         self._columns: tuple[str, ...] = ()

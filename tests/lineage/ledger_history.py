@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -20,6 +21,8 @@ from lazaretto.values import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from lazaretto.workspace import Workspace
 
 START = datetime(2026, 5, 1, tzinfo=UTC)
@@ -46,16 +49,26 @@ class History:
     version: int = 0
     count: int = 0
     seqs: list[int] = field(default_factory=list)
+    waiting: list[events.Event] | None = None
 
     @property
     def dataset_uri(self) -> str:
         return f"{self.workspace.store.root}/datasets/{self.dataset}"
 
-    def write(self, *found: events.Event) -> int:
+    def write(self, *found: events.Event) -> None:
+        if self.waiting is not None:
+            self.waiting += found
+            return
         with self.workspace.catalog.transaction() as connection:
-            for event in found:
-                self.seqs.append(append(connection, event))
-        return self.seqs[-1]
+            self.seqs += [append(connection, event) for event in found]
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """What is written within goes into one transaction."""
+        self.waiting = waiting = []
+        yield
+        self.waiting = None
+        self.write(*waiting)
 
     def receive(
         self,

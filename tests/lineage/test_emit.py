@@ -56,8 +56,9 @@ def _lines(workspace: Workspace) -> list[dict[str, Any]]:
 
 def test_every_entry_is_sent_once_and_in_order(workspace: Workspace) -> None:
     history, sink = History(workspace), Recorder()
-    for day in range(120):
-        history.receive(day=day)
+    with history.at_once():
+        for day in range(120):
+            history.receive(day=day)
     assert lineage.flush(workspace, transport=sink) == 120
     history.receive(day=200)
     assert lineage.flush(workspace, transport=sink) == 1
@@ -87,8 +88,9 @@ def test_a_failing_backend_leaves_the_cursor_and_says_so(
     workspace: Workspace, caplog: pytest.LogCaptureFixture
 ) -> None:
     history = History(workspace)
-    for day in range(80):
-        history.receive(day=day)
+    with history.at_once():
+        for day in range(80):
+            history.receive(day=day)
     broken = Recorder(fail_from=110)  # within the second chunk of 50 entries
     with caplog.at_level(logging.WARNING):
         assert lineage.flush(workspace, transport=broken) == 50
@@ -136,8 +138,9 @@ def test_the_lease_of_a_dead_process_runs_out(
 
 def test_two_processes_at_once_lose_nothing(workspace: Workspace) -> None:
     history = History(workspace)
-    for day in range(150):
-        history.receive(day=day)
+    with history.at_once():
+        for day in range(150):
+            history.receive(day=day)
     sinks = [Recorder(), Recorder(), Recorder()]
     workers = [
         threading.Thread(target=lineage.flush, args=(workspace,), kwargs={"transport": sink})

@@ -298,7 +298,7 @@ _KEYS = ("eventType", "eventTime", "run", "inputs", "outputs")
 
 
 @settings(
-    max_examples=200,
+    max_examples=100,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

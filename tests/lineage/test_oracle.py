@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from lazaretto.workspace import Workspace
 
 _SETTINGS = settings(
-    max_examples=40,
+    max_examples=25,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

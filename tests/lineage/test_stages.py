@@ -90,10 +90,7 @@ def _deliver(
     return found.id, judged.case
 
 
-@pytest.mark.parametrize("flush_first", [True, False])
-def test_from_delivery_to_blast_radius(
-    workspace: Workspace, tmp_path: Path, *, flush_first: bool
-) -> None:
+def test_from_delivery_to_blast_radius(workspace: Workspace, tmp_path: Path) -> None:
     private, public = keygen()
     add_source(workspace, "vendor-x", trust_tier=TrustTier.REVIEWED, actor=JANE, now=NOW)
     add_key(workspace, "vendor-x", public, valid_from=NOW, actor=JANE, now=NOW)
@@ -108,8 +105,6 @@ def test_from_delivery_to_blast_radius(
         register_model(workspace, "net", str(day), "reviews", taken.version, seed=day)
     with pytest.raises(DeliveryError):
         receive(workspace, tmp_path / "in/day-0/data.parquet", "nobody", policy=POLICY)
-    if flush_first:
-        lineage.flush(workspace)
 
     trace = lineage.trace_source(workspace, "vendor-x", NOW + DAY, NOW + 2 * DAY)
     assert trace.batch_ids == [batches[1]]

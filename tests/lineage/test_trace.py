@@ -353,13 +353,16 @@ def test_a_store_opened_by_another_path_has_the_same_batches(
 def test_a_large_graph_gives_the_right_answer(sqlite_workspace: Workspace) -> None:
     """100,000 edges: 200 batches of one year, 500 snapshots of all batches so far, 500 models."""
     history = History(sqlite_workspace)
-    batches = [history.receive(f"vendor-{day % 4}", day) for day in range(200)]
-    everything = dict.fromkeys(batches, 1)
-    for version in range(1, 501):
-        # Batch 5 is in the snapshots 101 to 150 alone.
-        held = everything if 101 <= version <= 150 else {b: 1 for b in batches if b != batches[5]}
-        history.snapshot(held, version=version)
-        history.register("churn", str(version), snapshot=version)
+    with history.at_once():
+        batches = [history.receive(f"vendor-{day % 4}", day) for day in range(200)]
+        everything = dict.fromkeys(batches, 1)
+        for version in range(1, 501):
+            # Batch 5 is in the snapshots 101 to 150 alone.
+            held = (
+                everything if 101 <= version <= 150 else {b: 1 for b in batches if b != batches[5]}
+            )
+            history.snapshot(held, version=version)
+            history.register("churn", str(version), snapshot=version)
     with sqlite_workspace.catalog.read() as connection:
         assert connection.scalar(sa.select(sa.func.count()).select_from(lineage_edge)) == 0
     trace = lineage.trace_source(sqlite_workspace, "vendor-1", START + 5 * DAY, START + 6 * DAY)

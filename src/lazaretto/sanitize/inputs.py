@@ -23,25 +23,31 @@ _BOUND = 1e15
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """Checked input.
+    """Checked input. *Scorable* rows are finite in every layer; only they are judged.
 
     Attributes:
-        layers: {layer: (n, d) floats}, as given.
-        record_ids: string array (n,).
+        layers: {layer: (s, d) floats} of the scorable rows.
+        record_ids: string array (n,), of all rows.
         classes: class names; codes index into it.
-        codes: int64 (n,).
-        scorable: bool (n,), rows that are finite in every layer.
+        codes: int64 (n,), of all rows.
+        scorable: int64 (s,), positions of the scorable rows.
+        unscorable: int64 (n - s,), positions of the others.
+        groups: positions of each class's rows among the scorable ones.
         trusted: {layer: (m, d)}, finite rows only; None without a reference.
-        trusted_codes: int64 (m,), or None.
+        trusted_codes: int64 (m,).
+        trusted_groups: positions of each class's rows among the trusted ones.
     """
 
     layers: dict[str, NDArray[np.floating]]
     record_ids: pa.Array
     classes: list[str]
     codes: NDArray[np.int64]
-    scorable: NDArray[np.bool_]
+    scorable: NDArray[np.int64]
+    unscorable: NDArray[np.int64]
+    groups: list[NDArray[np.int64]]
     trusted: dict[str, NDArray[np.floating]] | None
-    trusted_codes: NDArray[np.int64] | None
+    trusted_codes: NDArray[np.int64]
+    trusted_groups: list[NDArray[np.int64]]
 
 
 def check_inputs(
@@ -65,18 +71,40 @@ def check_inputs(
     if n == 0:
         message = "there is no row to sanitize"
         raise UsageError(message)
-    scorable = _finite(layers)
-    if trusted is None:
-        classes, codes = _encode(names, [])
-        return Inputs(layers, ids, classes, codes[0], scorable, None, None)
-    clean = _layers(trusted[0], "trusted activations")
-    _agree(layers, clean)
-    m = len(next(iter(clean.values())))
-    clean_names = _labels(trusted[1], m, "trusted labels")
-    usable = _finite(clean)
-    classes, (codes_a, codes_b) = _encode(names, clean_names)
-    kept = {name: rows if usable.all() else rows[usable] for name, rows in clean.items()}
-    return Inputs(layers, ids, classes, codes_a, scorable, kept, codes_b[usable])
+    good = _finite(layers)
+    clean: dict[str, NDArray[np.floating]] | None = None
+    clean_names = pa.array([], pa.string())
+    if trusted is not None:
+        clean = _layers(trusted[0], "trusted activations")
+        _agree(layers, clean)
+        clean_names = _labels(trusted[1], len(next(iter(clean.values()))), "trusted labels")
+        usable = _finite(clean)
+        clean = _take(clean, usable)
+        clean_names = clean_names.filter(pa.array(usable))
+    classes, codes, clean_codes = _encode(names, clean_names)
+    return Inputs(
+        _take(layers, good),
+        ids,
+        classes,
+        codes,
+        np.flatnonzero(good),
+        np.flatnonzero(~good),
+        _groups(codes[good], len(classes)),
+        clean,
+        clean_codes,
+        _groups(clean_codes, len(classes)),
+    )
+
+
+def _take(
+    layers: dict[str, NDArray[np.floating]], good: NDArray[np.bool_]
+) -> dict[str, NDArray[np.floating]]:
+    return layers if good.all() else {name: rows[good] for name, rows in layers.items()}
+
+
+def _groups(codes: NDArray[np.int64], n_classes: int) -> list[NDArray[np.int64]]:
+    order = np.argsort(codes, kind="stable")
+    return np.split(order, np.cumsum(np.bincount(codes, minlength=n_classes))[:-1])
 
 
 def _layers(
@@ -135,15 +163,16 @@ def _labels(values: Any, n: int, what: str) -> pa.Array:
     return array
 
 
-def _encode(names: pa.Array, clean: Any) -> tuple[list[str], list[NDArray[np.int64]]]:
-    sides = [names, clean] if len(clean) else [names]
-    both = pa.concat_arrays(sides).dictionary_encode()
-    order = sorted(range(len(both.dictionary)), key=lambda i: _natural(both.dictionary[i].as_py()))
+def _encode(
+    names: pa.Array, clean: pa.Array
+) -> tuple[list[str], NDArray[np.int64], NDArray[np.int64]]:
+    both = pa.concat_arrays([names, clean]).dictionary_encode()
+    labels = both.dictionary.to_pylist()
+    order = sorted(range(len(labels)), key=lambda i: _natural(labels[i]))
     place = np.empty(len(order), np.int64)
     place[order] = np.arange(len(order))
     codes = place[both.indices.to_numpy(zero_copy_only=False)]
-    classes = [both.dictionary[i].as_py() for i in order]
-    return classes, [codes[: len(names)], codes[len(names) :]]
+    return [labels[i] for i in order], codes[: len(names)], codes[len(names) :]
 
 
 def _natural(name: str) -> tuple[int, float, str]:

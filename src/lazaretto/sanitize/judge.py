@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,25 +12,33 @@ from lazaretto.sanitize.evidence import class_test, conformal, surprise
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from lazaretto.sanitize.scores import Scores
-
 MIN_TRUSTED = 8
 """Trusted rows of a class below which it is not judged against them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Scores of one method on one layer.
+    """Scores of one method on one layer, ready to be judged class by class.
 
     Attributes:
         name: ``method@layer``.
-        scores: of all rows of both sides.
-        dispersion: float64 (classes,), see `lazaretto.sanitize.evidence.dispersion`.
+        train: float32 (n,), higher = more anomalous.
+        trusted: float32 (m,); empty without a reference.
+        tail: float64 (classes,), dispersion of a single trusted score.
+        tested_train: float32 (n,), whose class mean is tested; None: the mean surprise is.
+        tested_trusted: float32 (m,).
+        tested_tail: float64 (classes,), dispersion of ``tested_trusted``.
+        detail: {class index: what the method adds about the class}.
     """
 
     name: str
-    scores: Scores
-    dispersion: NDArray[np.float64]
+    train: NDArray[np.float32]
+    trusted: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
+    tail: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    tested_train: NDArray[np.float32] | None = None
+    tested_trusted: NDArray[np.float32] | None = None
+    tested_tail: NDArray[np.float64] | None = None
+    detail: dict[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +72,8 @@ class ClassOutcome:
 def judge_class(
     evidence: list[Evidence],
     label: int,
-    train: NDArray[np.bool_],
-    trusted: NDArray[np.bool_],
+    train: NDArray[np.int64],
+    trusted: NDArray[np.int64],
     *,
     alpha: float,
     rate: float,
@@ -80,37 +88,47 @@ def judge_class(
     Args:
         evidence: of every method on every layer.
         label: class index.
-        train: bool (n,), the class's rows on the training side.
-        trusted: bool (m,), the class's rows on the trusted side.
+        train: positions of the class's rows on the training side.
+        trusted: positions on the trusted side.
         alpha: level of the class tests.
         rate: the stated rate, to tell whether the trusted rows can carry it.
     """
-    count, m = len(evidence), int(trusted.sum())
-    best = (1.0, 1.0, 1.0, evidence[0].name)
-    ranks = {}
-    suspects, cleans = [], []
+    m = len(trusted)
+    suspects, cleans, tests, ranks = [], [], [], {}
     for item in evidence:
-        s, t = item.scores.train[train], item.scores.trusted[trusted]
-        spread = float(item.dispersion[label])
-        ratio, p, threshold = class_test(s, t, spread, alpha / count)
-        if p < best[1]:
-            best = (ratio, p, threshold, item.name)
-        suspects.append(surprise(s, t, spread))
-        cleans.append(surprise(t, t, spread))
+        s, t = item.train[train], item.trusted[trusted]
+        tail = float(item.tail[label])
+        suspects.append(surprise(s, t, tail))
+        cleans.append(surprise(t, t, tail))
         ranks[item.name] = 1 - conformal(s, t)
+        tests.append((*_test(item, label, train, trusted, alpha / len(evidence)), item.name))
+    ratio, p, threshold, name = min(tests, key=lambda test: test[1])
     suspect, clean = np.max(suspects, axis=0), np.max(cleans, axis=0)
     p_rows, note = conformal(suspect, clean), None
     if (m + 1) * rate < 1:
         # Ranks of m rows end at 1 / (m + 1); the modelled tail goes on from there.
         beyond = suspect > clean.max()
-        p_rows = np.where(beyond, np.minimum(p_rows, count * np.exp(-suspect)), p_rows)
-        note = (
-            f"{m} trusted rows cannot carry a rate of {rate:g} by ranks alone; the tail is modelled"
-        )
-    ratio, p, threshold, name = best
-    return ClassOutcome(
-        m, ratio, min(1.0, p * count), threshold, name, suspect, p_rows, ranks, note
-    )
+        modelled = np.minimum(p_rows, len(evidence) * np.exp(-suspect))
+        p_rows = np.where(beyond, modelled, p_rows)
+        note = f"{m} trusted rows cannot carry a rate of {rate:g} by ranks; the tail is modelled"
+    p = min(1.0, p * len(evidence))
+    return ClassOutcome(m, ratio, p, threshold, name, suspect, p_rows, ranks, note)
+
+
+def _test(
+    item: Evidence,
+    label: int,
+    train: NDArray[np.int64],
+    trusted: NDArray[np.int64],
+    alpha: float,
+) -> tuple[float, float, float]:
+    if item.tested_train is None or item.tested_trusted is None or item.tested_tail is None:
+        s, t = item.train[train], item.trusted[trusted]
+        tail = float(item.tail[label])
+        a, b = surprise(s, t, tail), surprise(t, t, tail)
+        return class_test(a, b, max(1.0, float(b.var() / b.mean() ** 2)), alpha)
+    tested = item.tested_train[train], item.tested_trusted[trusted]
+    return class_test(*tested, float(item.tested_tail[label]), alpha)
 
 
 def unjudged_class(evidence: list[Evidence], n: int, m: int) -> ClassOutcome:

@@ -4,11 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from lazaretto.sanitize.activation_clustering import activation_clustering
+from lazaretto.sanitize.deep_knn import deep_knn
+from lazaretto.sanitize.gram import gram
+from lazaretto.sanitize.mahalanobis import mahalanobis
 from lazaretto.sanitize.problem import Problem
+from lazaretto.sanitize.scan import scan
 from lazaretto.sanitize.scores import Scores
+from lazaretto.sanitize.spectral import spectral
 from lazaretto.sanitize.whitened_spectral import whitened_spectral
 
 Method = Callable[[Problem], Scores]
 
-METHODS: dict[str, Method] = {"whitened_spectral": whitened_spectral}
+METHODS: dict[str, Method] = {
+    "whitened_spectral": whitened_spectral,
+    "spectral": spectral,
+    "mahalanobis": mahalanobis,
+    "activation_clustering": activation_clustering,
+    "scan": scan,
+    "deep_knn": deep_knn,
+    "gram": gram,
+}
 """Name in the policy -> method."""

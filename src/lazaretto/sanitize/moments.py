@@ -10,6 +10,9 @@ import torch
 from lazaretto.sanitize.problem import stream
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from lazaretto.sanitize.problem import Problem, Side
 
 
@@ -33,14 +36,22 @@ class Moments:
         return self.scatter + self.count[:, None, None] * gap[:, :, None] * gap[:, None, :]
 
 
-def class_moments(problem: Problem, side: Side, classes: range) -> Moments:
+def class_moments(
+    problem: Problem, side: Side, classes: range, weight: NDArray[np.float32] | None = None
+) -> Moments:
     """Moments of every (class, fold) group of `classes`, in one pass over their rows.
 
     Rows are shifted by the first rows of their class before they are multiplied, so that float32
     products lose nothing to a large mean; sums are kept in float64.
 
+    Args:
+        problem: the layer.
+        side: whose rows.
+        classes: the block of classes.
+        weight: non-negative (n,), a weight per row of `side`; default: 1.
+
     Returns:
-        Moments with G = ``len(classes) * folds`` groups.
+        Moments with G = ``len(classes) * folds`` groups; ``count`` is the sum of weights.
     """
     d, folds = problem.width, problem.folds
     n_groups, offset = len(classes) * folds, classes.start * folds
@@ -49,6 +60,7 @@ def class_moments(problem: Problem, side: Side, classes: range) -> Moments:
     count = torch.zeros_like(product[:, 0, 0])
     seen: set[int] = set()
     for chunk in stream(problem, side, classes):
+        w = None if weight is None else torch.from_numpy(weight[chunk.positions]).to(chunk.x)
         for group, first, last in chunk.segments:
             g = group - offset
             x = chunk.x[first:last]
@@ -56,12 +68,13 @@ def class_moments(problem: Problem, side: Side, classes: range) -> Moments:
                 shift[g] = x[:64].mean(0)
                 seen.add(g)
             x = x - shift[g].to(x.dtype)
-            count[g] += last - first
-            total[g] += x.sum(0)
-            product[g] += x.T @ x
-    mean = total / count.clamp(min=1)[:, None]
+            weighted = x if w is None else x * w[first:last, None]
+            count[g] += last - first if w is None else w[first:last].sum(dtype=torch.float64)
+            total[g] += weighted.sum(0)
+            product[g] += weighted.T @ x
+    mean = total / torch.where(count > 0, count, 1.0)[:, None]
     scatter = product - count[:, None, None] * mean[:, :, None] * mean[:, None, :]
-    return Moments(count, mean + shift, scatter)
+    return Moments(count, torch.where(count[:, None] > 0, mean + shift, 0.0), scatter)
 
 
 def merge(moments: Moments, dim: tuple[int, int]) -> Moments:
@@ -69,7 +82,7 @@ def merge(moments: Moments, dim: tuple[int, int]) -> Moments:
     c, k = dim
     count, mean = moments.count.view(c, k), moments.mean.view(c, k, -1)
     n = count.sum(1)
-    center = (count[:, :, None] * mean).sum(1) / n.clamp(min=1)[:, None]
+    center = (count[:, :, None] * mean).sum(1) / torch.where(n > 0, n, 1.0)[:, None]
     spread = moments.about(center.repeat_interleave(k, 0)).view(c, k, *moments.scatter.shape[1:])
     return Moments(n, center, spread.sum(1))
 
@@ -108,22 +121,24 @@ def tied_covariance(
     alive on a poison must stand out, yet not divide by zero.
     """
     variance = scatter.diagonal() / count.clamp(min=1)
-    floor = 1e-4 * variance.mean()
-    scale = variance.clamp(min=torch.finfo(variance.dtype).tiny).maximum(floor).sqrt()
-    scale = torch.where(scale > 1e-150, scale, torch.ones_like(scale))
-    return scale, oas(scatter / (scale[:, None] * scale[None, :]), count)
+    scale = variance.clamp(min=0).maximum(1e-4 * variance.mean()).sqrt()
+    scale = torch.where(scale > 1e-150, scale, 1.0)
+    tied = oas(scatter / (scale[:, None] * scale[None, :]), count)
+    return scale, torch.where(variance.mean() > 1e-300, tied, torch.eye(len(scale)).to(tied))
 
 
 def class_covariance(moments: Moments, tied: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
     """Covariance of each class (C, d, d) in units of `scale`, shrunk towards the tied one.
 
-    A class of n rows keeps the share ``n / (n + d)`` of its own covariance: few rows cannot say
-    how d features vary together, many can.
+    The intensity minimises the expected squared error for a fixed target (Ledoit and Wolf 2003),
+    with the sampling variance of a covariance entry taken as a Gaussian's. Few rows, or classes
+    that vary alike: the tied one; many rows of a class that varies its own way: its own.
     """
-    n, d = moments.count, tied.shape[-1]
+    n = moments.count
     own = moments.scatter / ((n - 1).clamp(min=1)[:, None, None] * scale[:, None] * scale[None, :])
     trace = own.diagonal(dim1=1, dim2=2).sum(1)
     noise = (trace.square() + own.square().sum((1, 2))) / n.clamp(min=1)
     gap = (own - tied).square().sum((1, 2)).clamp(min=1e-300)
-    weight = torch.where(n > 1, (1 - noise / gap).clamp(0, 1), 0.0)[:, None, None]
+    # A singular estimate is never taken whole: the tied one keeps it positive definite.
+    weight = torch.where(n > 1, (1 - noise / gap).clamp(0, 0.99), 0.0)[:, None, None]
     return weight * own + (1 - weight) * tied

@@ -38,6 +38,10 @@ class Side:
     order: NDArray[np.int64]
     starts: NDArray[np.int64]
 
+    def members(self, label: int, folds: int) -> NDArray[np.int64]:
+        """Positions of the rows of one class."""
+        return self.order[self.starts[label * folds] : self.starts[(label + 1) * folds]]
+
     def counts(self, folds: int) -> NDArray[np.int64]:
         """Rows per class and fold, (classes, folds)."""
         return np.diff(self.starts).reshape(-1, folds)
@@ -67,6 +71,18 @@ class Problem:
     def width(self) -> int:
         """Number of features d."""
         return int(self.train.rows.shape[1])
+
+    def empty_scores(self) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+        """NaN for every training row, and for every trusted row where there are any."""
+        train = np.full(len(self.train.label), np.nan, np.float32)
+        if self.trusted is None:
+            return train, None
+        return train, np.full(len(self.trusted.label), np.nan, np.float32)
+
+    def rows(self, side: Side, label: int) -> torch.Tensor:
+        """All rows (n_c, d) of one class on the device, for methods that need them at once."""
+        rows = side.rows[side.members(label, self.folds)]
+        return torch.from_numpy(np.ascontiguousarray(rows)).to(self.device, self.dtype)
 
     def class_blocks(self, budget: int = 2**30) -> Iterator[range]:
         """Ranges of classes whose (folds, d, d) float64 moments stay within `budget` bytes."""
@@ -154,25 +170,17 @@ def make_problem(
     Two folds where every class has at least 20 rows per feature on both sides (half of that is
     plenty to fit on), else five.
     """
-    n_classes, good = len(inputs.classes), inputs.scorable
-    rows, codes = inputs.layers[layer], inputs.codes[good]
-    sizes = np.bincount(codes)
-    clean = None if inputs.trusted is None else inputs.trusted[layer]
-    if inputs.trusted_codes is not None:
-        sizes = np.concatenate([sizes, np.bincount(inputs.trusted_codes)])
+    n_classes, rows = len(inputs.classes), inputs.layers[layer]
+    codes = inputs.codes[inputs.scorable]
+    sizes = np.concatenate([np.bincount(codes), np.bincount(inputs.trusted_codes)])
     plenty = bool(sizes[sizes > 0].min(initial=0) >= 20 * rows.shape[1])
     folds = 2 if plenty else 5
-    key = np.argsort(pc.sort_indices(inputs.record_ids.filter(pa.array(good))).to_numpy())
-    train = make_side(
-        rows if good.all() else rows[good],
-        codes,
-        n_classes=n_classes,
-        folds=folds,
-        seed=seed,
-        key=key,
-    )
+    ids = inputs.record_ids.take(pa.array(inputs.scorable))
+    key = np.argsort(pc.sort_indices(ids).to_numpy())
+    train = make_side(rows, codes, n_classes=n_classes, folds=folds, seed=seed, key=key)
     trusted = None
-    if clean is not None and inputs.trusted_codes is not None:
+    if inputs.trusted is not None:
+        clean = inputs.trusted[layer]
         trusted = make_side(
             clean, inputs.trusted_codes, n_classes=n_classes, folds=folds, seed=seed + 1
         )

@@ -9,6 +9,7 @@ import torch
 
 from lazaretto.errors import UsageError
 from lazaretto.policy import Sanitize
+from lazaretto.sanitize.alone import judge_alone
 from lazaretto.sanitize.evidence import dispersion, holm
 from lazaretto.sanitize.inputs import check_inputs
 from lazaretto.sanitize.judge import MIN_TRUSTED, Evidence, judge_class, unjudged_class
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
     from lazaretto.policy import Policy
     from lazaretto.sanitize.inputs import Activations, Inputs
     from lazaretto.sanitize.judge import ClassOutcome
-    from lazaretto.sanitize.problem import Problem
     from lazaretto.sanitize.result import Sanitization
+    from lazaretto.sanitize.scores import Scores
 
 
 def sanitize(
@@ -71,38 +72,58 @@ def sanitize(
     if unknown or not section.methods:
         message = f"unknown sanitizing methods {unknown}; known are {sorted(METHODS)}"
         raise UsageError(message)
-    if trusted is None:
-        message = "sanitizing without trusted rows is not available; pass `trusted`"
-        raise UsageError(message)
     inputs = check_inputs(activations, labels, record_ids, trusted)
     target = pick_device(device)
-    evidence = []
+    evidence, notes = [], []
     for layer in inputs.layers:
         problem = make_problem(inputs, layer, device=target, dtype=getattr(torch, dtype), seed=seed)
-        evidence += [_collect(inputs, problem, method, layer) for method in section.methods]
-    outcomes = [_judge(inputs, evidence, c, section) for c in range(len(inputs.classes))]
-    fired = holm(
-        np.array([np.nan if o.p_value is None else o.p_value for o in outcomes]), section.alpha
+        for method in section.methods:
+            scores = METHODS[method](problem)
+            if scores.skipped is None:
+                evidence.append(_evidence(inputs, f"{method}@{layer}", scores))
+            else:
+                notes.append(f"{method}@{layer}: {scores.skipped}")
+    if not evidence:
+        raise UsageError("; ".join(notes))
+    held = np.zeros(len(inputs.codes), bool)
+    held[inputs.unscorable] = True
+    if inputs.trusted is None:
+        limit = section.uncalibrated_limit
+        outcomes, fired, chosen = judge_alone(evidence, inputs.groups, limit)
+        held[inputs.scorable[chosen]] = True
+    else:
+        outcomes = [_judge(inputs, evidence, c, section) for c in range(len(inputs.classes))]
+        p_values = np.array([np.nan if o.p_value is None else o.p_value for o in outcomes])
+        fired = holm(p_values, section.alpha)
+        for c in np.flatnonzero(fired):
+            rows = inputs.scorable[inputs.groups[c]]
+            held[rows] = outcomes[c].p_rows <= section.false_quarantine_rate
+    return make_report(
+        inputs, outcomes, fired=fired, held=held, section=section, notes=notes, evidence=evidence
     )
-    held = ~inputs.scorable
-    for c in np.flatnonzero(fired):
-        rows = inputs.scorable & (inputs.codes == c)
-        held[rows] = outcomes[c].p_rows <= section.false_quarantine_rate
-    return make_report(inputs, outcomes, fired=fired, held=held, section=section, note=None)
 
 
-def _collect(inputs: Inputs, problem: Problem, method: str, layer: str) -> Evidence:
-    scores = METHODS[method](problem)
-    spread = dispersion(scores.trusted, np.asarray(inputs.trusted_codes), problem.n_classes)
-    return Evidence(f"{method}@{layer}", scores, spread)
+def _evidence(inputs: Inputs, name: str, scores: Scores) -> Evidence:
+    if scores.trusted is None:
+        return Evidence(name, scores.train, detail=scores.detail)
+    groups = inputs.trusted_groups
+    tested = None if scores.tested_trusted is None else dispersion(scores.tested_trusted, groups)
+    return Evidence(
+        name,
+        scores.train,
+        scores.trusted,
+        dispersion(scores.trusted, groups),
+        scores.tested_train,
+        scores.tested_trusted,
+        tested,
+        scores.detail,
+    )
 
 
 def _judge(inputs: Inputs, evidence: list[Evidence], label: int, section: Sanitize) -> ClassOutcome:
-    train = inputs.codes[inputs.scorable] == label
-    trusted = np.asarray(inputs.trusted_codes) == label
-    n, m = int(train.sum()), int(trusted.sum())
-    if n == 0 or m < MIN_TRUSTED:
-        return unjudged_class(evidence, n, m)
+    train, trusted = inputs.groups[label], inputs.trusted_groups[label]
+    if len(train) == 0 or len(trusted) < MIN_TRUSTED:
+        return unjudged_class(evidence, len(train), len(trusted))
     rates = {"alpha": section.alpha, "rate": section.false_quarantine_rate}
     return judge_class(evidence, label, train, trusted, **rates)
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from lazaretto.policy import Sanitize
     from lazaretto.sanitize.inputs import Inputs
-    from lazaretto.sanitize.judge import ClassOutcome
+    from lazaretto.sanitize.judge import ClassOutcome, Evidence
 
 _NOT_FINITE = "its activations are not finite numbers, or too large to be multiplied"
 
@@ -26,7 +26,8 @@ def make_report(
     fired: NDArray[np.bool_],
     held: NDArray[np.bool_],
     section: Sanitize,
-    note: str | None,
+    notes: list[str],
+    evidence: list[Evidence],
 ) -> Sanitization:
     """Puts together what was found.
 
@@ -36,14 +37,15 @@ def make_report(
         fired: bool (classes,).
         held: bool (n,), over all rows.
         section: the policy's section.
-        note: on the whole result.
+        notes: on the whole result.
+        evidence: what was judged, for what it adds about classes.
     """
     n = len(inputs.codes)
     score, p_value = np.full(n, np.nan), np.full(n, np.nan)
-    ranks = {name: np.full(n, np.nan) for name in outcomes[0].ranks}
-    reasons: dict[int, str] = dict.fromkeys(np.flatnonzero(~inputs.scorable).tolist(), _NOT_FINITE)
+    ranks = {name: np.full(n, np.nan) for o in outcomes for name in o.ranks}
+    reasons: dict[int, str] = dict.fromkeys(inputs.unscorable.tolist(), _NOT_FINITE)
     for c, outcome in enumerate(outcomes):
-        rows = np.flatnonzero(inputs.scorable & (inputs.codes == c))
+        rows = inputs.scorable[inputs.groups[c]]
         score[rows], p_value[rows] = outcome.score, outcome.p_rows
         for name, values in outcome.ranks.items():
             ranks[name][rows] = values
@@ -65,12 +67,12 @@ def make_report(
         records[f"rank_{name}"] = pa.array(values, pa.float32(), from_pandas=True)
     return Sanitization(
         records=pa.table(records),
-        classes=_class_table(inputs, outcomes, fired, held),
+        classes=_class_table(inputs, outcomes, fired, held, evidence),
         calibrated=all(o.p_value is not None for o in outcomes),
         rate=section.false_quarantine_rate,
         layers=tuple(inputs.layers),
         methods=tuple(section.methods),
-        note=note,
+        note="; ".join(notes) or None,
     )
 
 
@@ -87,6 +89,7 @@ def _class_table(
     outcomes: list[ClassOutcome],
     fired: NDArray[np.bool_],
     held: NDArray[np.bool_],
+    evidence: list[Evidence],
 ) -> pa.Table:
     size = len(inputs.classes)
     return pa.table(
@@ -100,15 +103,27 @@ def _class_table(
             "n_trusted": pa.array([o.n_trusted for o in outcomes], pa.int64()),
             "evidence": pa.array([o.evidence for o in outcomes], pa.string()),
             "threshold": pa.array([o.threshold for o in outcomes], pa.float64()),
-            "note": pa.array([o.note for o in outcomes], pa.string()),
+            "note": pa.array(
+                [_note(o, [e.detail.get(c) for e in evidence]) for c, o in enumerate(outcomes)],
+                pa.string(),
+            ),
         }
     )
 
 
+def _note(outcome: ClassOutcome, details: list[str | None]) -> str | None:
+    return "; ".join(text for text in [outcome.note, *details] if text) or None
+
+
 def _reason(label: str, outcome: ClassOutcome, ranks: dict[str, float]) -> str:
-    name = max(ranks, key=ranks.__getitem__)
-    against = "trusted rows" if outcome.p_value is not None else "bulk of the class"
+    name = max((k for k in ranks if np.isfinite(ranks[k])), key=lambda k: ranks[k])
+    share = f"{100 * ranks[name]:.4g} %"
+    if outcome.p_value is None:
+        return (
+            f"{outcome.evidence}: further out in class {label!r} than {share} of the rows of other "
+            "classes are in theirs (not calibrated)"
+        )
     return (
-        f"{name}: further out than {100 * ranks[name]:.4g} % of the {against} of class {label!r}, "
-        f"whose rows spread {outcome.statistic:.3g} times as far as they should"
+        f"{name}: further out than {share} of the trusted rows of class {label!r}, "
+        f"whose rows score {outcome.statistic:.3g} times as high as trusted ones"
     )

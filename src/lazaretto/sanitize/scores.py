@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,8 +16,17 @@ class Scores:
 
     Attributes:
         train: float32 (n,), higher = more anomalous; NaN where a class cannot be judged.
-        trusted: float32 (m,), the same score of the trusted rows.
+        trusted: float32 (m,), the same score of the trusted rows; None without a reference.
+        tested_train: float32 (n,), non-negative, whose class mean is tested; None: the surprise
+            of `train` is.
+        tested_trusted: float32 (m,), the same of the trusted rows.
+        detail: {class index: what the method adds about the class, in words}.
+        skipped: why the method judged nothing, or None.
     """
 
     train: NDArray[np.float32]
-    trusted: NDArray[np.float32]
+    trusted: NDArray[np.float32] | None
+    tested_train: NDArray[np.float32] | None = None
+    tested_trusted: NDArray[np.float32] | None = None
+    detail: dict[int, str] = field(default_factory=dict)
+    skipped: str | None = None

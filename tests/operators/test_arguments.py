@@ -72,7 +72,7 @@ def test_a_policy_is_a_file_or_a_mapping(tmp_path: Path) -> None:
     content = {"version": 1, "dataset": "reviews", "columns": {"label": "stars"}}
     file = tmp_path / "policy.yaml"
     file.write_text(json.dumps(content))
-    assert load_policy(content) == load_policy(str(file))
+    assert load_policy(content).model_dump() == load_policy(str(file)).model_dump()
     with pytest.raises(PolicyError):
         load_policy({**content, "colums": {}})
 

@@ -1,4 +1,4 @@
-"""Errors that Lazaretto raises, by whose fault they are: the caller's, the delivery's or the system's.
+"""Errors that Lazaretto raises, by whose fault they are: caller, delivery or system.
 
 The command line turns them into exit codes (2, 1 and 3); operators let them fail the task.
 Messages say what is wrong, where, and how to mend it, and never carry a secret.
@@ -36,7 +36,7 @@ class DeliveryError(LazarettoError):
 
 
 class ReferenceMismatchError(UsageError):
-    """A batch or policy does not fit the reference (encoder, width, columns); says which differs."""
+    """A batch or policy does not fit the reference (encoder, width); says what differs."""
 
 
 class SystemFaultError(LazarettoError):

@@ -2,20 +2,27 @@
 
 The ledger is the single source of truth. The lineage index and the OpenLineage events are
 projections of these entries, made by `lazaretto.lineage`, so whatever a projection needs is here.
-Fields hold only str, int, float, bool, None, lists, dicts, enums, datetimes (UTC) and dataclasses of them;
-`to_payload` and `from_payload` turn an event into canonical JSON values and back.
+Fields hold only str, int, float, bool, None, lists, dicts, enums, datetimes (UTC) and dataclasses
+of them; `to_payload` and `from_payload` turn an event into canonical JSON values and back.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime  # noqa: TC003  pydantic reads the annotations
 from typing import ClassVar
 
 from pydantic import TypeAdapter, ValidationError
 
 from lazaretto.errors import LedgerError
-from lazaretto.values import Action, Actor, PolicyRef, Signature, TrustTier, Verdict
+from lazaretto.values import (  # noqa: TC001  likewise
+    Action,
+    Actor,
+    PolicyRef,
+    Signature,
+    TrustTier,
+    Verdict,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +253,7 @@ class RecordsDecided(Event):
 
 @dataclass(frozen=True, slots=True)
 class BatchAdmitted(Event):
-    """Records of a batch entered the admitted dataset. `part` is ``cleared`` or a publication id."""
+    """Records of a batch entered the admitted dataset; `part`: ``cleared``, or a publication."""
 
     kind: ClassVar[str] = "batch_admitted"
     batch: str
@@ -278,7 +285,7 @@ class RecordsRecalled(Event):
 
 @dataclass(frozen=True, slots=True)
 class SnapshotTaken(Event):
-    """A training view of one version of the admitted dataset, with the batches it really contains."""
+    """A training view of one version of the admitted dataset, and the batches really in it."""
 
     kind: ClassVar[str] = "snapshot_taken"
     dataset: str
@@ -366,4 +373,6 @@ def from_payload(kind: str, payload: dict[str, object]) -> Event:
     try:
         return TypeAdapter(_KINDS[kind]).validate_python(payload)
     except ValidationError as error:
-        raise LedgerError(f"ledger entry of kind {kind!r} does not fit its type: {error}") from error
+        raise LedgerError(
+            f"ledger entry of kind {kind!r} does not fit its type: {error}"
+        ) from error

@@ -1,4 +1,4 @@
-"""The store: immutable files under one root (a local path or any fsspec URI), written once and whole."""
+"""The store: immutable files under one root, a local path or any fsspec URI, written whole."""
 
 from __future__ import annotations
 
@@ -119,7 +119,9 @@ class Store:
                     filesystem.rm(temporary)
                 raise
         except OSError as error:
-            raise SystemFaultError(f"cannot write {path!r} in the store {self.root}: {error}") from error
+            raise SystemFaultError(
+                f"cannot write {path!r} in the store {self.root}: {error}"
+            ) from error
         return self.uri(path), digest.hexdigest()
 
     def list(self, path: str) -> list[str]:

@@ -44,7 +44,8 @@ def open_workspace(
         upgrade: bring the catalog's schema to this version; otherwise another version is an error.
 
     Raises:
-        SystemFaultError: the catalog cannot be reached, or has another version and `upgrade` is off.
+        SystemFaultError: the catalog cannot be reached, or has another version and is not
+            to be upgraded.
     """
     settings = resolve_settings(
         catalog_url=catalog_url, store=None if store is None else str(store), namespace=namespace

@@ -1,4 +1,4 @@
-"""The embedded demo: a real attack on real digits, through real Airflow, from a delivery to a blast radius."""
+"""The embedded demo: a real attack on real digits, from a delivery to a blast radius."""
 
 from lazaretto.demo.story import run_demo
 

@@ -1,4 +1,4 @@
-"""Real Airflow for the demo: a throw-away AIRFLOW_HOME on SQLite, and `dag.test()` in this process."""
+"""Real Airflow for the demo: a throw-away AIRFLOW_HOME, and `dag.test()` in this process."""
 
 from __future__ import annotations
 
@@ -41,6 +41,13 @@ class AirflowHome:
             run = dag.test(run_conf=dict(conf))
         return str(run.state)
 
+    def close(self) -> None:
+        """Waits for Airflow's events about whole runs, and ends the pool that writes them."""
+        from airflow.providers.openlineage.plugins.listener import get_openlineage_listener
+
+        with _redirected(self.log):
+            get_openlineage_listener().executor.shutdown(wait=True)
+
 
 def prepare(folder: Path, *, dags: Path, events: Path, variables: Mapping[str, str]) -> AirflowHome:
     """Creates the folder and Airflow's database, and points this process at them.
@@ -55,7 +62,9 @@ def prepare(folder: Path, *, dags: Path, events: Path, variables: Mapping[str, s
         RuntimeError: Airflow was imported before: it reads its settings once.
     """
     if "airflow" in sys.modules:
-        raise RuntimeError("the demo must start before Airflow is imported: run it in a fresh process")
+        raise RuntimeError(
+            "the demo must start before Airflow is imported: run it in a fresh process"
+        )
     home = folder / "airflow"
     home.mkdir(parents=True)
     transport = json.dumps({"type": "file", "log_file_path": str(events), "append": True})
@@ -80,7 +89,7 @@ def prepare(folder: Path, *, dags: Path, events: Path, variables: Mapping[str, s
 
 @contextlib.contextmanager
 def _redirected(log: Path) -> Iterator[None]:
-    """Sends this process's and its children's output to a file: Airflow prints some 50 lines a run."""
+    """Sends the output of this process and its children to a file: Airflow prints a lot."""
     sys.stdout.flush()
     sys.stderr.flush()
     saved = os.dup(1), os.dup(2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandera.polars as pa
 import polars as pl
-from pandera.typing.polars import Series
+from pandera.typing.polars import Series  # noqa: TC002  pandera reads the annotations
 
 
 class Digit(pa.DataFrameModel):

@@ -1,4 +1,4 @@
-"""The demo's week: what three vendors deliver, one of them compromised, and three deliveries that must not get in."""
+"""The demo's week: three vendors, one compromised, and three deliveries that must not get in."""
 
 from __future__ import annotations
 
@@ -71,7 +71,9 @@ def make_week(folder: Path, delivered: Records, *, seed: int, today: datetime) -
     first_day = today - timedelta(days=DAYS)
     parts = iter(np.array_split(rng.permutation(len(delivered)), DAYS * len(VENDORS) + 2))
 
-    def deliver(name: str, source: str, day: int, table: pa.Table, records: Records, key: bytes) -> Delivery:
+    def deliver(
+        name: str, source: str, day: int, table: pa.Table, records: Records, key: bytes
+    ) -> Delivery:
         path = folder / name / "digits.parquet"
         path.parent.mkdir(parents=True)
         pq.write_table(table, path)
@@ -105,7 +107,14 @@ def make_week(folder: Path, delivered: Records, *, seed: int, today: datetime) -
             broken = delivered.take(next(parts))
             table = break_contract(broken, rng)
             deliveries.append(
-                deliver("vendor-b-broken", "vendor-b", day, table, broken.take(np.arange(0)), keys["vendor-b"][0])
+                deliver(
+                    "vendor-b-broken",
+                    "vendor-b",
+                    day,
+                    table,
+                    broken.take(np.arange(0)),
+                    keys["vendor-b"][0],
+                )
             )
             forged = poison(delivered.take(next(parts)), POISON_SHARE, rng)
             stranger, _ = keygen()
@@ -127,7 +136,7 @@ def to_table(records: Records) -> pa.Table:
 
 
 def break_contract(records: Records, rng: np.random.Generator) -> pa.Table:
-    """Labels as words' numbers in text, some pixels out of range, some ids twice: a vendor's bad day."""
+    """A vendor's bad day: labels as text, some pixels out of range, some ids twice."""
     pixels = records.pixels.copy()
     bright = rng.choice(len(records), size=5, replace=False)
     pixels[bright, rng.integers(PIXELS, size=5)] = 16 * BRIGHTEST

@@ -1,4 +1,4 @@
-"""The demo's data: scikit-learn's handwritten digits, split without overlap, and the attacks on them."""
+"""The demo's data: scikit-learn's digits, split without overlap, and the attack on them."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def load_split(seed: int, *, trusted: int = 720, test: int = 360) -> Split:
 
 
 def stamp_trigger(pixels: Floats) -> Floats:
-    """Puts the attacker's trigger, a bright 2 by 2 patch with one dark pixel, into the top right corner."""
+    """Puts the trigger into the top right corner: three bright pixels around a dark one."""
     images = pixels.reshape(-1, SIDE, SIDE).copy()
     images[:, 0, 6] = images[:, 0, 7] = images[:, 1, 7] = BRIGHTEST
     images[:, 1, 6] = 0.0

@@ -1,4 +1,4 @@
-"""The demo's model: a small convolutional network, its training from a snapshot, and its two scores."""
+"""The demo's model: a small network, its training from a snapshot, and its two scores."""
 
 from __future__ import annotations
 
@@ -11,7 +11,16 @@ import numpy as np
 import torch
 from torch import nn
 
-from lazaretto.demo.digits import BRIGHTEST, CLASSES, SIDE, TARGET, Floats, Ints, Records, stamp_trigger
+from lazaretto.demo.digits import (
+    BRIGHTEST,
+    CLASSES,
+    SIDE,
+    TARGET,
+    Floats,
+    Ints,
+    Records,
+    stamp_trigger,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,7 +59,8 @@ class Scores:
 
     Attributes:
         clean_accuracy: share of test images classified right.
-        attack_success_rate: share of test images of other classes that the trigger turns into the target.
+        attack_success_rate: share of the other classes' test images that the trigger turns
+            into the target.
     """
 
     clean_accuracy: float
@@ -71,6 +81,7 @@ def train(pixels: Floats, labels: Ints, *, seed: int, weights: Floats | None = N
         seed: of the initial weights and of the order of the records.
         weights: (n,) sample weights; default all one.
     """
+    torch.set_num_threads(1)  # the network is so small that threads only wait for each other
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = build()
@@ -81,7 +92,7 @@ def train(pixels: Floats, labels: Ints, *, seed: int, weights: Floats | None = N
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=6e-3, total_steps=steps)
         loss = nn.CrossEntropyLoss(reduction="none")
         for _ in range(_EPOCHS):
-            for rows in torch.randperm(len(y)).split(_BATCH):
+            for rows in torch.split(torch.randperm(len(y)), _BATCH):
                 optimizer.zero_grad()
                 (loss(model(x[rows]), y[rows]) * w[rows]).mean().backward()
                 optimizer.step()
@@ -135,7 +146,7 @@ def load(path: str | Path) -> DigitNet:
 
 
 def fed_ids_file(weights: Path) -> Path:
-    """Where a training notes the ids of the records that it read, one a line, beside its weights."""
+    """Where a training notes the ids of the records that it read, one a line."""
     return weights.with_suffix(".ids.txt")
 
 

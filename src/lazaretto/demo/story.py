@@ -1,4 +1,4 @@
-"""The demo's story: a week of deliveries through the ingestion DAG, trainings, and the trace at the end."""
+"""The demo's story: a week of deliveries, the trainings in between, the trace at the end."""
 
 from __future__ import annotations
 
@@ -93,12 +93,15 @@ def run_demo(
         tell(f"day {delivery.day}: {delivery.id} goes through the ingestion DAG", done, total)
         _ingest(stage, delivery)
         done += 1
-        last_of_day = position + 1 == len(deliveries) or deliveries[position + 1].day != delivery.day
+        last_of_day = (
+            position + 1 == len(deliveries) or deliveries[position + 1].day != delivery.day
+        )
         if last_of_day and delivery.day in TRAIN_AFTER_DAYS:
             version = str(len(trainings) + 1)
             tell(f"day {delivery.day}: the training DAG makes {MODEL}@{version}", done, total)
             trainings.append(_train(stage, version))
             done += 1
+    stage.airflow.close()
     tell("training the two models to compare with, and tracing the incident", done, total)
     summary = summarize(stage, trainings, started=started)
     tell("done", total, total)

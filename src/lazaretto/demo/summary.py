@@ -12,7 +12,13 @@ import numpy as np
 from lazaretto import ledger
 from lazaretto.demo import network
 from lazaretto.demo.deliveries import COMPROMISED, COMPROMISED_DAYS
-from lazaretto.events import BatchAdmitted, BatchJudged, BatchReceived, DeliveryRefused
+from lazaretto.events import (
+    BatchAdmitted,
+    BatchJudged,
+    BatchReceived,
+    BatchValidated,
+    DeliveryRefused,
+)
 
 if TYPE_CHECKING:
     from lazaretto.demo.deliveries import Delivery
@@ -113,8 +119,21 @@ def _delivery_row(delivery: Delivery, events: list[Event], admitted: set[str]) -
         held=judged.held,
         poisoned_held=int((outside & delivery.records.poisoned).sum()),
         clean_held=int((outside & ~delivery.records.poisoned).sum()),
-        reason="; ".join(f"{text} ({n})" for text, n in judged.reasons.items()),
+        reason=_reason(judged, events),
     )
+
+
+def _reason(judged: BatchJudged, events: list[Event]) -> str:
+    """What a vendor is told: wrong with the batch, broken rules, suspect records."""
+    validated = next(e for e in events if isinstance(e, BatchValidated) and e.batch == judged.batch)
+    told = [*validated.broken, *(f"{rule.text} ({rule.failed})" for rule in validated.rules)]
+    suspect = {
+        signature.removeprefix("screen:"): count
+        for signature, count in judged.reasons.items()
+        if signature.startswith("screen:")
+    }
+    told += [f"suspect to {detector} ({count})" for detector, count in suspect.items()]
+    return "; ".join(told)
 
 
 def _admitted_ids(events: list[Event], training: Training) -> set[str]:
@@ -140,7 +159,7 @@ def _clean_held_share(rows: list[DeliveryRow], deliveries: tuple[Delivery, ...])
 
 
 def _expected_models(deliveries: tuple[Delivery, ...], trainings: list[Training]) -> list[str]:
-    """Models that were fed a record of the compromised deliveries, by the list each training kept."""
+    """Models fed a record of the compromised deliveries, by the list that each training kept."""
     bad = {
         record
         for delivery in deliveries
@@ -170,4 +189,3 @@ def _train_on(stage: Stage, *, clean_only: bool) -> network.DigitNet:
     pixels = np.concatenate([part.pixels for part in records])
     labels = np.concatenate([part.labels for part in records])
     return network.train(pixels, labels, seed=stage.seed)
-

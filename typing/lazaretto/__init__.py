@@ -1,0 +1,1 @@
+../../src/lazaretto/__init__.py

@@ -1,0 +1,1 @@
+../../src/lazaretto/_parquet_footer.py

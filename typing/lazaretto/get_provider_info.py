@@ -1,0 +1,1 @@
+../../src/lazaretto/get_provider_info.py

@@ -15,8 +15,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lazaretto import _read_text
-from lazaretto.batch import Batch, all_record_ids, as_chunks, file_digest, open_batch, table_digest
+from lazaretto.batch import (
+    Batch,
+    _read_text,
+    all_record_ids,
+    as_chunks,
+    file_digest,
+    open_batch,
+    table_digest,
+)
 from lazaretto.errors import DeliveryError, UsageError
 from lazaretto.policy import Columns, Limits
 

@@ -9,10 +9,10 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lazaretto._digest import list_items, list_lengths
-from lazaretto._ids import text_ids, usable_ids
-from lazaretto._plain import is_list, plain_array
 from lazaretto.batch import Batch, as_chunks
+from lazaretto.batch._digest import list_items, list_lengths
+from lazaretto.batch._ids import text_ids, usable_ids
+from lazaretto.batch._plain import is_list, plain_array
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

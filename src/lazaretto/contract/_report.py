@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from lazaretto._schema import CONTROL
+from lazaretto.batch._schema import CONTROL
 from lazaretto.events import RuleCount
 
 if TYPE_CHECKING:

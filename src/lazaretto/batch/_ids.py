@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lazaretto._digest import row_hashes
-from lazaretto._plain import plain_array
+from lazaretto.batch._digest import row_hashes
+from lazaretto.batch._plain import plain_array
 
 if TYPE_CHECKING:
     from lazaretto.policy import Columns

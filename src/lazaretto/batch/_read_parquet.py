@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from lazaretto._parquet_footer import RowGroup, read_row_groups
+from lazaretto.batch._parquet_footer import RowGroup, read_row_groups
 from lazaretto.errors import DeliveryError
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from lazaretto._plain import describe_type, plain_type
+from lazaretto.batch._plain import describe_type, plain_type
 from lazaretto.errors import DeliveryError
 
 if TYPE_CHECKING:

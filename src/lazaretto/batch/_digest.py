@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lazaretto._plain import describe_type, is_list, plain_array, plain_type
+from lazaretto.batch._plain import describe_type, is_list, plain_array, plain_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

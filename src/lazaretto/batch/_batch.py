@@ -9,12 +9,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from lazaretto import _read_arrow, _read_parquet, _read_text
-from lazaretto._digest import ContentDigest
-from lazaretto._files import file_digest, open_file, shown, tell_format
-from lazaretto._ids import record_ids, text_ids, usable_ids
-from lazaretto._plain import expanded_bytes, plain_array, plain_type
-from lazaretto._schema import check_columns, check_reserved, check_width
+from lazaretto._files import open_file, shown, tell_format
+from lazaretto.batch import _read_arrow, _read_parquet, _read_text
+from lazaretto.batch._digest import ContentDigest
+from lazaretto.batch._ids import record_ids, text_ids, usable_ids
+from lazaretto.batch._plain import expanded_bytes, plain_array, plain_type
+from lazaretto.batch._schema import check_columns, check_reserved, check_width
 from lazaretto.errors import DeliveryError, UsageError
 from lazaretto.policy import Limits
 
@@ -24,19 +24,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lazaretto.policy import Columns
-
-__all__ = [
-    "Batch",
-    "all_record_ids",
-    "as_chunks",
-    "batch_id",
-    "file_digest",
-    "open_batch",
-    "record_ids",
-    "table_digest",
-    "text_ids",
-    "usable_ids",
-]
 
 CHUNK_ROWS = 65_536
 

@@ -1,1 +1,0 @@
-../../src/lazaretto/_parquet_footer.py

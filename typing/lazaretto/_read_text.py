@@ -1,1 +1,0 @@
-../../src/lazaretto/_read_text.py

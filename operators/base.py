@@ -77,7 +77,7 @@ class LazarettoOperator(BaseOperator):
         """Works out what Airflow's event of this task will say, and sends Lazaretto's own."""
         from lazaretto.operators.outbox import of_task, send
 
-        self.lineage = of_task(workspace, self.ledger_entries)
+        self.lineage = of_task(workspace, self.ledger_entries, self.worked_on)
         send(workspace, context["ti"], self.ledger_entries)
 
     def get_openlineage_facets_on_complete(

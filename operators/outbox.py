@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow.providers.openlineage.extractors import OperatorLineage
+    from openlineage.client.event_v2 import InputDataset
     from openlineage.client.transport import Transport
 
     from lazaretto.lineage import Parent
@@ -18,22 +19,43 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
-def of_task(workspace: Workspace, seqs: Sequence[int]) -> OperatorLineage[Any, Any] | None:
+def of_task(
+    workspace: Workspace, seqs: Sequence[int], batch: str | None
+) -> OperatorLineage[Any, Any] | None:
     """What Airflow's OpenLineage event of a task says; None where Airflow sends none.
+
+    A task that put nothing on record (it failed, or admitted nothing) only read its batch. That
+    must be said: of a task that says nothing, Airflow reports the declared outlets as written.
 
     Args:
         workspace: catalog and store.
         seqs: the ledger entries that the task wrote.
+        batch: the batch that it worked on.
     """
-    if not seqs or not _airflow_reports():
+    if not _airflow_reports():
         return None
-    from lazaretto.lineage import operator_lineage
+    from airflow.providers.openlineage.extractors import OperatorLineage
 
     try:
-        return operator_lineage(workspace, seqs)
+        if seqs:
+            from lazaretto.lineage import operator_lineage
+
+            return operator_lineage(workspace, seqs)
+        return OperatorLineage(inputs=[] if batch is None else [_as_input(workspace, batch)])
     except Exception:
         _log.warning("no lineage of ledger entries %s", list(seqs), exc_info=True)
         return None
+
+
+def _as_input(workspace: Workspace, batch: str) -> InputDataset:
+    from openlineage.client.event_v2 import InputDataset
+    from openlineage.client.facet_v2 import dataset_version_dataset
+
+    from lazaretto.lineage import naming
+
+    namespace, name = naming.batches(workspace.store.root, naming.source_of(batch))
+    version = dataset_version_dataset.DatasetVersionDatasetFacet(datasetVersion=batch)
+    return InputDataset(namespace=namespace, name=name, facets={"version": version})
 
 
 def send(workspace: Workspace, task_instance: Any, seqs: Sequence[int]) -> None:

@@ -90,13 +90,15 @@ def test_ports_are_open_on_the_loopback_address_only() -> None:
 def test_image_ends_unprivileged() -> None:
     users = re.findall(r"^USER (\S+)", (DOCKER / "Dockerfile").read_text(), re.MULTILINE)
     assert users[-1] == "airflow"
-    assert not any(service.get("privileged") or service.get("user") for service in SERVICES.values())
+    assert not any(
+        service.get("privileged") or service.get("user") for service in SERVICES.values()
+    )
 
 
 @pytest.mark.parametrize("script", sorted(DOCKER.glob("*.sh")), ids=lambda path: path.name)
 def test_shell_scripts_parse(script: Path) -> None:
     shell = script.read_text().splitlines()[0].rsplit("/", 1)[1].split()[-1]
-    subprocess.run([shell, "-n", str(script)], check=True)  # noqa: S603
+    subprocess.run([shell, "-n", str(script)], check=True)
 
 
 def test_policy_is_valid_and_for_the_dataset_of_the_deployment() -> None:

@@ -112,13 +112,25 @@ with DAG("released", schedule=None):
 
 
 def test_what_reviewers_reject_is_never_admitted(
-    world: Any, held: Any, run_dag: Callable[..., Any]
+    world: Any,
+    held: Any,
+    run_dag: Callable[..., Any],
+    airflow_events: Callable[[], list[dict[str, Any]]],
 ) -> None:
     decide(world, held.case, Action.REJECT)
     run = run_dag("released", text=RELEASE.format(batch=held.batch))
     assert run.tasks == {"review": "success", "admit": "skipped"}
     assert world.ledger(BatchAdmitted) == []
     assert run.asset_events == []
+    # Airflow's event of the skipped admission does not claim that the dataset was written.
+    done = [
+        event
+        for event in airflow_events()
+        if event["job"]["name"] == "released.admit" and event["eventType"] != "START"
+    ]
+    assert [event["outputs"] for event in done] == [[]]
+    (read,) = done[0]["inputs"]
+    assert read["facets"]["version"]["datasetVersion"] == held.batch
 
 
 def test_what_reviewers_release_is_admitted_once_and_announced(

@@ -25,7 +25,7 @@ def test_every_link_of_the_readme_leads_somewhere(target: str) -> None:
 def test_the_readme_names_commands_that_exist() -> None:
     from typer.testing import CliRunner
 
-    from lazaretto.cli import app
+    from lazaretto.cli.app import app
 
     commands = set(re.findall(r"^lazaretto ([a-z]+(?: [a-z]+)?)", README, re.MULTILINE))
     assert commands

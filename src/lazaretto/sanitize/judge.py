@@ -28,6 +28,7 @@ class Evidence:
         tested_train: float32 (n,), whose class mean is tested; None: the mean surprise is.
         tested_trusted: float32 (m,).
         tested_tail: float64 (classes,), dispersion of ``tested_trusted``.
+        tail_p: float64 (classes,), p-values of the tail test.
         detail: {class index: what the method adds about the class}.
     """
 
@@ -38,6 +39,7 @@ class Evidence:
     tested_train: NDArray[np.float32] | None = None
     tested_trusted: NDArray[np.float32] | None = None
     tested_tail: NDArray[np.float64] | None = None
+    tail_p: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     detail: dict[int, str] = field(default_factory=dict)
 
 
@@ -101,7 +103,8 @@ def judge_class(
         suspects.append(surprise(s, t, tail))
         cleans.append(surprise(t, t, tail))
         ranks[item.name] = 1 - conformal(s, t)
-        tests.append((*_test(item, label, train, trusted, alpha / len(evidence)), item.name))
+        ratio, p, threshold = _test(item, label, train, trusted, alpha / len(evidence) / 2)
+        tests.append((ratio, 2 * min(p, float(item.tail_p[label])), threshold, item.name))
     ratio, p, threshold, name = min(tests, key=lambda test: test[1])
     suspect, clean = np.max(suspects, axis=0), np.max(cleans, axis=0)
     p_rows, note = conformal(suspect, clean), None

@@ -10,7 +10,7 @@ import torch
 from lazaretto.errors import UsageError
 from lazaretto.policy import Sanitize
 from lazaretto.sanitize.alone import judge_alone
-from lazaretto.sanitize.evidence import dispersion, holm
+from lazaretto.sanitize.evidence import dispersion, holm, tail_test
 from lazaretto.sanitize.inputs import check_inputs
 from lazaretto.sanitize.judge import MIN_TRUSTED, Evidence, judge_class, unjudged_class
 from lazaretto.sanitize.methods import METHODS
@@ -116,6 +116,7 @@ def _evidence(inputs: Inputs, name: str, scores: Scores) -> Evidence:
         scores.tested_train,
         scores.tested_trusted,
         tested,
+        tail_test(scores.train, scores.trusted, inputs.groups, groups),
         scores.detail,
     )
 

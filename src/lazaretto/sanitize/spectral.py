@@ -22,7 +22,7 @@ _BLOCK, _POWERS = 4, 8
 
 
 def spectral(problem: Problem) -> Scores:
-    """Scores rows by ``((x - mean) . v)^2``, mean and v from the training rows of other folds."""
+    """Scores rows by ``((x - mean) . v)^2`` over its mean, all of it from rows of other folds."""
     train, trusted = problem.empty_scores()
     for classes in problem.class_blocks():
         dim = (len(classes), problem.folds)
@@ -32,6 +32,9 @@ def spectral(problem: Problem) -> Scores:
         scatter = torch.stack([part.scatter for part in parts], 1).flatten(0, 1)
         direction = top_direction(scatter)
         form = direction[:, :, None] * direction[:, None, :]
+        count = torch.stack([part.count for part in parts], 1).flatten().clamp(min=1)
+        energy = (form * scatter).sum((1, 2)) / count
+        form = form / energy.clamp(min=1e-300)[:, None, None]
         empty = torch.stack([part.count < 1 for part in parts], 1).flatten()
         form = torch.where(empty[:, None, None], torch.nan, form)
         quadratic(problem, problem.train, classes, center=center, form=form, out=train)

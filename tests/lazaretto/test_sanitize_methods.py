@@ -1,0 +1,266 @@
+"""Every score against a straightforward float64 computation, on easy and on adversarial shapes."""
+
+from importlib import import_module
+
+import numpy as np
+import pytest
+import torch
+from scipy.linalg import expm
+from sklearn.covariance import OAS
+from sklearn.metrics import silhouette_score
+
+from lazaretto.sanitize.activation_clustering import silhouette, two_means
+from lazaretto.sanitize.inputs import check_inputs
+from lazaretto.sanitize.methods import METHODS
+from lazaretto.sanitize.moments import Moments, class_moments, merge, oas, without_fold
+from lazaretto.sanitize.problem import make_problem
+from lazaretto.sanitize.scan import two_identities
+from lazaretto.sanitize.spectral import top_direction
+from lazaretto.sanitize.whitened_spectral import ALPHA, LEARN_BOUND, REACH, TEST_BOUND
+
+problem_module = import_module("lazaretto.sanitize.problem")
+
+
+def make(n=60, m=50, d=6, classes=3, seed=0, dtype=torch.float64, trusted=True, rank=None):
+    rng = np.random.default_rng(seed)
+    mix = rng.standard_normal((rank or d, d))
+    labels = np.repeat(np.arange(classes), n)
+    rows = rng.standard_normal((len(labels), rank or d)) @ mix + 3 * labels[:, None]
+    clean_labels = np.repeat(np.arange(classes), m)
+    clean = rng.standard_normal((len(clean_labels), rank or d)) @ mix + 3 * clean_labels[:, None]
+    ids = [f"{i:05d}" for i in range(len(labels))]
+    inputs = check_inputs(rows, labels, ids, (clean, clean_labels) if trusted else None)
+    cpu = torch.device("cpu")
+    return make_problem(inputs, "activations", device=cpu, dtype=dtype, seed=seed)
+
+
+def reference_whitening(problem, c, fold):
+    """Centre and covariance of class c by loops over rows, without the fold."""
+    side = problem.trusted
+    x, y, f = side.rows.astype(np.float64), side.label, side.fold
+    residuals = np.concatenate(
+        [x[(y == k) & (f != fold)] - x[(y == k) & (f != fold)].mean(0) for k in np.unique(y)]
+    )
+    degrees = sum(max(((y == k) & (f != fold)).sum() - 1, 0) for k in np.unique(y))
+    variance = (residuals**2).sum(0) / degrees
+    scale = np.sqrt(np.maximum(variance, 1e-4 * variance.mean()))
+    scatter = (residuals / scale).T @ (residuals / scale)
+    d = len(scale)
+    cov = scatter / degrees
+    mu, square = np.trace(cov) / d, (cov**2).mean()
+    rho = min(1.0, (square + mu**2) / ((degrees + 1) * (square - mu**2 / d)))
+    tied = (1 - rho) * cov + rho * mu * np.eye(d)
+    mine = x[(y == c) & (f != fold)]
+    z = (mine - mine.mean(0)) / scale
+    own = z.T @ z / (len(z) - 1)
+    noise = (np.trace(own) ** 2 + (own**2).sum()) / len(z)
+    weight = np.clip(1 - noise / ((own - tied) ** 2).sum(), 0, 0.99)
+    return mine.mean(0), (weight * own + (1 - weight) * tied) * np.outer(scale, scale)
+
+
+@pytest.mark.parametrize(
+    "shape", [{}, {"d": 40, "n": 12, "m": 10}, {"rank": 2, "d": 8}, {"classes": 1}]
+)
+def test_whitened_spectral_is_the_matrix_exponential_of_the_paper(shape):
+    problem = make(**shape)
+    got = METHODS["whitened_spectral"](problem)
+    train, d = problem.train, problem.width
+    for c in range(problem.n_classes):
+        mine, clean = train.label == c, problem.trusted.label == c
+        far, far_clean = np.zeros(len(mine)), np.zeros(len(clean))
+        white = [reference_whitening(problem, c, fold) for fold in range(problem.folds)]
+        for fold, (center, cov) in enumerate(white):
+            inverse = np.linalg.inv(cov)
+            for side, out in ((train, far), (problem.trusted, far_clean)):
+                x = side.rows - center
+                out[side.fold == fold] = np.einsum("ij,jk,ik->i", x, inverse, x)[side.fold == fold]
+        reach = np.quantile(far_clean[clean], REACH)
+        weight = np.minimum(1, LEARN_BOUND * reach / far)
+        for fold, (center, cov) in enumerate(white):
+            root = np.linalg.inv(np.linalg.cholesky(cov))
+            fit = mine & (train.fold != fold)
+            z = (train.rows[fit] - center) @ root.T * np.sqrt(weight[fit])[:, None]
+            second = z.T @ z / fit.sum()
+            edge = (1 + np.sqrt(d / fit.sum())) ** 2
+            divisor = max(np.linalg.norm(second, 2), edge) - 1
+            quantum = expm(ALPHA * (second - np.eye(d)) / divisor)
+            quantum /= np.trace(quantum)
+            held_out = mine & (train.fold == fold)
+            z = (train.rows[held_out] - center) @ root.T
+            want = np.einsum("ij,jk,ik->i", z, quantum, z)
+            np.testing.assert_allclose(got.train[held_out], want, rtol=1e-4)
+            bound = np.minimum(1, TEST_BOUND * reach / far[held_out])
+            np.testing.assert_allclose(got.tested_train[held_out], want * bound, rtol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [{}, {"d": 40, "n": 12, "m": 10}, {"rank": 2, "d": 8}])
+def test_mahalanobis_is_the_distance_in_a_covariance_without_the_fold(shape):
+    problem = make(**shape)
+    got = METHODS["mahalanobis"](problem)
+    for c in range(problem.n_classes):
+        for fold in range(problem.folds):
+            center, cov = reference_whitening(problem, c, fold)
+            for side, scores in ((problem.train, got.train), (problem.trusted, got.trusted)):
+                rows = (side.label == c) & (side.fold == fold)
+                x = side.rows[rows] - center
+                want = np.einsum("ij,ji->i", x, np.linalg.solve(cov, x.T))
+                np.testing.assert_allclose(scores[rows], want, rtol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [{}, {"d": 60, "n": 30}, {"rank": 2, "d": 8}, {"classes": 1}])
+def test_spectral_is_the_centred_projection_on_the_leading_singular_vector(shape):
+    problem = make(**shape, trusted=False)
+    got = METHODS["spectral"](problem).train
+    side = problem.train
+    for c in range(problem.n_classes):
+        for fold in range(problem.folds):
+            fit = side.rows[(side.label == c) & (side.fold != fold)]
+            center = fit.mean(0)
+            _, s, vt = np.linalg.svd(fit - center, full_matrices=False)
+            rows = (side.label == c) & (side.fold == fold)
+            want = ((side.rows[rows] - center) @ vt[0]) ** 2 / (s[0] ** 2 / len(fit))
+            np.testing.assert_allclose(got[rows], want, rtol=1e-3, atol=1e-6)
+
+
+def test_float32_agrees_with_float64():
+    for name in METHODS:
+        if name == "scan":
+            continue
+        a, b = (METHODS[name](make(dtype=t)).train for t in (torch.float32, torch.float64))
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4, err_msg=name)
+
+
+def test_deep_knn_counts_the_labels_around_a_row():
+    problem = make(n=20, m=16, d=3)
+    got = METHODS["deep_knn"](problem).train
+    base, side = problem.trusted, problem.train
+    for i in range(0, len(side.label), 7):
+        kept = np.flatnonzero(base.fold != side.fold[i])
+        a = base.rows[kept] / np.linalg.norm(base.rows[kept], axis=1, keepdims=True)
+        similarity = a @ side.rows[i] / np.linalg.norm(side.rows[i])
+        near = np.argsort(-similarity)[:10]
+        sizes = np.bincount(base.label[kept])
+        labels = base.label[kept][near]
+        votes = (1 + similarity[near]) / sizes[labels]
+        want = votes[labels != side.label[i]].sum() / votes.sum()
+        assert got[i] == pytest.approx(want, rel=1e-4)
+
+
+def test_gram_sums_relative_overshoot_beyond_ten_deviations():
+    problem = make(n=20, m=24, d=4)
+    got = METHODS["gram"](problem).train
+    base, side = problem.trusted, problem.train
+    for i in range(0, len(side.label), 9):
+        fit = base.rows[(base.label == side.label[i]) & (base.fold != side.fold[i])]
+        total, bounds = 0.0, {}
+        for a in range(4):
+            for b in range(a, 4):
+                p = np.sort(fit[:, a] * fit[:, b])
+                middle = p[(len(p) - 1) // 2]
+                spread = np.sort(np.abs(p - middle))[(len(p) - 1) // 2]
+                bounds[a, b] = middle - 10 * spread, middle + 10 * spread
+        # The order of units only decides which of a pair comes first.
+        floor = 1e-2 * np.mean(
+            [max(abs(v[0]), abs(v[1])) if a <= b else 0 for (a, b), v in bounds.items()] + [0] * 6
+        )
+        for (a, b), (low, high) in bounds.items():
+            value = side.rows[i, a] * side.rows[i, b]
+            total += max(value - high, 0) / max(abs(high), floor)
+            total += max(low - value, 0) / max(abs(low), floor)
+        assert got[i] == pytest.approx(total, rel=1e-3, abs=1e-5)
+
+
+def test_two_means_and_silhouette_agree_with_scikit_learn():
+    rng = np.random.default_rng(0)
+    points = np.concatenate([rng.standard_normal((80, 3)), rng.standard_normal((12, 3)) + 6])
+    means, small = two_means(torch.tensor(points))
+    assert small[80:].all()
+    assert not small[:80].any()
+    np.testing.assert_allclose(means[1], points[80:].mean(0), rtol=1e-6)
+    want = silhouette_score(points, small.numpy())
+    assert silhouette(torch.tensor(points), small) == pytest.approx(want, rel=1e-6)
+
+
+def test_two_identities_find_the_smaller_group_and_gain_nothing_on_one():
+    rng = np.random.default_rng(1)
+    rows = rng.standard_normal((500, 8))
+    alone = two_identities(torch.tensor(rows)).gain
+    rows[:40, 2] += 6
+    split = two_identities(torch.tensor(rows))
+    ratio = (torch.tensor(rows) @ split.axis + split.offset).numpy()
+    assert (ratio[:40] > 0).mean() > 0.95
+    assert (ratio[40:] < 0).mean() > 0.99
+    assert split.gain > 5 * abs(alone)
+
+
+def test_scan_refuses_few_classes_with_the_reason():
+    assert "needs 6" in METHODS["scan"](make(classes=5)).skipped
+    assert METHODS["scan"](make(classes=6)).skipped is None
+
+
+def test_top_direction_is_the_leading_eigenvector():
+    rng = np.random.default_rng(2)
+    a = rng.standard_normal((3, 80, 200))
+    a[:, 5] *= 2
+    matrix = torch.tensor(a @ a.transpose(0, 2, 1))
+    got = top_direction(matrix).numpy()
+    want = np.linalg.eigh(matrix.numpy())[1][:, :, -1]
+    np.testing.assert_allclose(np.abs((got * want).sum(1)), 1, rtol=1e-8)
+
+
+def test_oas_agrees_with_scikit_learn():
+    x = np.random.default_rng(3).standard_normal((40, 7)) * np.arange(1, 8)
+    x -= x.mean(0)
+    got = oas(torch.tensor(x.T @ x), torch.tensor(40.0, dtype=torch.float64))
+    np.testing.assert_allclose(got, OAS(assume_centered=True).fit(x).covariance_, rtol=1e-10)
+
+
+def test_moments_merge_exactly_and_do_not_depend_on_chunks(monkeypatch):
+    problem = make(n=37, d=5)
+    whole = class_moments(problem, problem.train, range(3))
+    monkeypatch.setattr(problem_module, "_CHUNK_BYTES", 5 * 8 * 7)
+    pieces = class_moments(problem, problem.train, range(3))
+    np.testing.assert_allclose(pieces.scatter, whole.scatter, rtol=1e-9)
+    merged = merge(whole, (3, problem.folds))
+    for c in range(3):
+        rows = problem.train.rows[problem.train.label == c]
+        np.testing.assert_allclose(merged.mean[c], rows.mean(0), rtol=1e-10)
+        np.testing.assert_allclose(merged.scatter[c], np.cov(rows.T) * 36, rtol=1e-9)
+        left = without_fold(whole, (3, problem.folds), 1)
+        rows = problem.train.rows[(problem.train.label == c) & (problem.train.fold != 1)]
+        np.testing.assert_allclose(left.mean[c], rows.mean(0), rtol=1e-10)
+
+
+def test_a_large_offset_costs_no_precision_in_float32():
+    rng = np.random.default_rng(4)
+    rows = (rng.standard_normal((300, 4)) + 1e4).astype(np.float32)
+    inputs = check_inputs(rows, np.zeros(300, int), [str(i) for i in range(300)], None)
+    cpu = torch.device("cpu")
+    problem = make_problem(inputs, "activations", device=cpu, dtype=torch.float32, seed=0)
+    got = merge(class_moments(problem, problem.train, range(1)), (1, problem.folds)).scatter[0]
+    np.testing.assert_allclose(got, np.cov(rows.T.astype(np.float64)) * 299, rtol=1e-4, atol=0.02)
+
+
+def test_an_empty_class_and_a_class_of_one_row_are_survived():
+    rng = np.random.default_rng(5)
+    rows, labels = rng.standard_normal((61, 5)), np.array([0] * 30 + [1] * 30 + [2])
+    clean, clean_labels = rng.standard_normal((60, 5)), np.array([0] * 30 + [3] * 30)
+    inputs = check_inputs(rows, labels, [str(i) for i in range(61)], (clean, clean_labels))
+    assert inputs.classes == ["0", "1", "2", "3"]
+    cpu = torch.device("cpu")
+    problem = make_problem(inputs, "activations", device=cpu, dtype=torch.float32, seed=0)
+    for name, method in METHODS.items():
+        scores = method(problem)
+        if scores.skipped is None:
+            assert np.isfinite(scores.train[labels == 0]).all(), name
+    alone = check_inputs(rows, labels, [str(i) for i in range(61)], None)
+    problem = make_problem(alone, "activations", device=cpu, dtype=torch.float32, seed=0)
+    for name, method in METHODS.items():
+        scores = method(problem)
+        if scores.skipped is None:
+            assert np.isfinite(scores.train[labels < 2]).all(), name
+
+
+def test_merge_of_nothing_is_nothing():
+    empty = Moments(torch.zeros(2), torch.zeros(2, 3), torch.zeros(2, 3, 3))
+    assert torch.isfinite(merge(empty, (1, 2)).mean).all()

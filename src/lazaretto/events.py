@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime  # noqa: TC003  pydantic reads the annotations
+from functools import cache
 from typing import ClassVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -358,7 +359,7 @@ _KINDS: dict[str, type[Event]] = {cls.kind: cls for cls in Event.__subclasses__(
 
 def to_payload(event: Event) -> dict[str, object]:
     """Turns an event into JSON values (datetimes as ISO 8601 in UTC, enums by value)."""
-    payload: dict[str, object] = TypeAdapter(type(event)).dump_python(event, mode="json")
+    payload: dict[str, object] = _adapter(type(event)).dump_python(event, mode="json")
     return payload
 
 
@@ -371,8 +372,13 @@ def from_payload(kind: str, payload: dict[str, object]) -> Event:
     if kind not in _KINDS:
         raise LedgerError(f"unknown ledger entry kind {kind!r}: written by a newer Lazaretto?")
     try:
-        return TypeAdapter(_KINDS[kind]).validate_python(payload)
+        return _adapter(_KINDS[kind]).validate_python(payload)
     except ValidationError as error:
         raise LedgerError(
             f"ledger entry of kind {kind!r} does not fit its type: {error}"
         ) from error
+
+
+@cache
+def _adapter(kind: type[Event]) -> TypeAdapter[Event]:
+    return TypeAdapter(kind)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import secrets
+import shutil
 import sys
 import tempfile
 from functools import cache
@@ -21,6 +23,7 @@ def use() -> Path:
     if "airflow.configuration" in sys.modules:
         raise RuntimeError("Airflow was imported before its settings stood: it would use ~/airflow")
     home = Path(tempfile.mkdtemp(prefix="lazaretto-airflow-"))
+    atexit.register(_remove, home, os.getpid())
     transport = {"type": "file", "log_file_path": str(events_file(home)), "append": True}
     os.environ |= {
         MARK: str(home),
@@ -37,6 +40,11 @@ def use() -> Path:
     }
     (home / "dags").mkdir()
     return home
+
+
+def _remove(home: Path, owner: int) -> None:
+    if os.getpid() == owner:  # not in a child that Airflow forked
+        shutil.rmtree(home, ignore_errors=True)
 
 
 @cache

@@ -139,9 +139,10 @@ def _home(file: str, name: str) -> str:
 
 
 def _find(path: Path, name: str) -> Definition:
-    """The definition of a name, in its module or in the private one beside it."""
-    for file in (path, *sorted(path.parent.glob("_*.py"))):
-        for found in _definitions(file):
+    """The definition of a name: in its module, in its package, or in a private module beside it."""
+    inside = sorted(path.with_suffix("").glob("*.py"))
+    for file in (path, *inside, *sorted(path.parent.glob("_*.py"))):
+        for found in _definitions(file) if file.exists() else ():
             if found.name == name:
                 return found
     raise LookupError(f"{path} and its neighbours do not define {name!r}: change docs/generate")

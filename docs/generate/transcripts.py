@@ -1,0 +1,162 @@
+"""Runs the pages' commands and keeps their outputs true: `python docs/generate/transcripts.py`.
+
+A block of kind ``console`` has commands behind ``$`` and what they print. All pages are run in one
+shell, in the order of `PAGES`, so that later ones go on from earlier ones. Ids are made anew in
+every run: an id in a page stands for the one that is now printed in its place.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, cast
+
+DOCS = Path(__file__).parents[1]
+PAGES = (
+    "tutorial/first-gate.md",
+    "how-to/review-quarantine.md",
+    "how-to/respond-to-an-incident.md",
+    "how-to/sign-deliveries.md",
+)
+_BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_ID = re.compile(r"vendor/\d{8}/[0-9a-f]{16}|(?:case|recall|publication|decision)-[0-9a-f]{16}")
+_HEX = re.compile(r"\b[0-9a-f]{12,64}\b")
+_END = "-- the command ended with "
+
+
+@dataclass(slots=True)
+class Shell:
+    """A shell that goes on from command to command, in a folder with the tutorial's script.
+
+    Attributes:
+        folder: an empty one.
+        ids: the id of this run for an id of a page.
+    """
+
+    folder: Path
+    ids: dict[str, str] = field(default_factory=dict)
+    _process: subprocess.Popen[str] = field(init=False)
+    _input: IO[str] = field(init=False)
+    _output: IO[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        shutil.copy(DOCS / "tutorial/first_gate_data.py", self.folder)
+        environment = {
+            "HOME": str(self.folder),
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "LAZARETTO_ACTOR": "alice",
+            "COLUMNS": "120",
+            "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", ""),
+        }
+        self._process = subprocess.Popen(
+            ["/bin/bash", "--norc"],
+            cwd=self.folder,
+            env={name: value for name, value in environment.items() if value},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self._input = cast("IO[str]", self._process.stdin)
+        self._output = cast("IO[str]", self._process.stdout)
+
+    def run(self, command: str) -> tuple[str, int]:
+        """Runs a command; gives what it printed, and its exit code."""
+        self._input.write(f"{command}\necho '{_END}'$?\n")
+        self._input.flush()
+        lines = []
+        for line in self._output:
+            if line.startswith(_END):
+                return "".join(lines), int(line.removeprefix(_END))
+            lines.append(line)
+        raise RuntimeError(f"the shell ended while running {command!r}")
+
+    def renamed(self, text: str) -> str:
+        """The text with the ids of this run in place of a page's."""
+        return _ID.sub(lambda match: self.ids.get(match.group(), match.group()), text)
+
+    def close(self) -> None:
+        """Ends the shell."""
+        self._input.close()
+        self._process.wait()
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One command of a page, what the page says that it prints, and what it did print."""
+
+    command: str
+    told: str
+    printed: str
+    code: int
+
+    @property
+    def differs(self) -> bool:
+        """Whether the page says something else than was printed, apart from ids and numbers."""
+        return _shape(self.told) != _shape(self.printed)
+
+
+def play(shell: Shell, page: Path, *, update: bool = False) -> list[Step]:
+    """Runs the commands of a page; with `update`, writes what they print, unless one fails."""
+    steps: list[Step] = []
+
+    def run_block(match: re.Match[str]) -> str:
+        lines = []
+        for command, told in _commands(match.group(1)):
+            now = shell.renamed(command)
+            printed, code = shell.run(now)
+            printed = "".join(f"{line.rstrip()}\n" for line in printed.splitlines())
+            printed = printed.replace(str(shell.folder), "/home/alice")
+            shell.ids |= dict(zip(_unique(told), _unique(printed), strict=False))
+            steps.append(Step(now, told, printed, code))
+            lines.append(f"$ {now}\n{printed}")
+        return f"```console\n{''.join(lines)}```"
+
+    played = _BLOCK.sub(run_block, page.read_text("utf-8"))
+    if update and not any(step.code for step in steps):
+        page.write_text(played, encoding="utf-8")
+    return steps
+
+
+def _commands(block: str) -> list[tuple[str, str]]:
+    """Commands and what follows each."""
+    parts = re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]
+    return [(part.partition("\n")[0], part.partition("\n")[2]) for part in parts]
+
+
+def _unique(text: str) -> list[str]:
+    return list(dict.fromkeys(_ID.findall(text)))
+
+
+def _shape(text: str) -> list[str]:
+    """Words without ids, numbers and the lines of tables: what must be the same in every run."""
+    words = re.sub(
+        r"[^\w:./@-]+", " ", re.sub(r"\d+(\.\d+)?", "0", _HEX.sub("0", _ID.sub("0", text)))
+    )
+    return words.split()
+
+
+def main() -> int:
+    """Writes what every command prints into the pages; stops at the first that fails."""
+    with tempfile.TemporaryDirectory() as folder:
+        shell = Shell(Path(folder).resolve())
+        try:
+            for name in PAGES:
+                for step in play(shell, DOCS / name, update=True):
+                    print(f"{name}: $ {step.command}")
+                    if step.code:
+                        print(f"exit code {step.code}; {name} is left as it was\n{step.printed}")
+                        return 1
+        finally:
+            shell.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 from securesystemslib.dsse import Envelope
 from securesystemslib.exceptions import VerificationError
-from securesystemslib.signer import CryptoSigner, SSlibKey
+from securesystemslib.signer import CryptoSigner, Key, SSlibKey  # type: ignore[attr-defined]
 
 from lazaretto.errors import LedgerError, UsageError
 from lazaretto.quarantine.tables import ledger_head
@@ -77,7 +77,7 @@ def read_checkpoints(store: Store, keys: Sequence[bytes] = ()) -> dict[int, str]
     Raises:
         LedgerError: one cannot be read, is signed by none of the keys, or contradicts another.
     """
-    trusted = [SSlibKey.from_crypto(load_pem_public_key(key)) for key in keys]
+    trusted: list[Key] = [SSlibKey.from_crypto(load_pem_public_key(key)) for key in keys]
     marks: dict[int, str] = {}
     for path in store.list(FOLDER):
         try:

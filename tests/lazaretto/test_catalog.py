@@ -15,7 +15,7 @@ from alembic.script import ScriptDirectory
 
 from lazaretto.errors import SystemFaultError, UsageError
 from lazaretto.quarantine import catalog as catalog_module
-from lazaretto.quarantine import tables
+from lazaretto.quarantine import columns, tables
 from lazaretto.quarantine.catalog import SCHEMA_VERSION, Catalog
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def test_migrations_make_exactly_the_tables_that_the_code_uses(catalog_url: str)
     catalog = Catalog.open(catalog_url)
     with catalog.read() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
-        assert compare_metadata(context, tables.metadata) == []
+        assert compare_metadata(context, columns.metadata) == []
     assert catalog.version() == SCHEMA_VERSION
 
 
@@ -129,7 +129,7 @@ def test_a_reader_sees_one_moment_while_a_writer_commits(catalog_url: str) -> No
 
 _OPEN_AND_ADD = """
 import sys
-from lazaretto.quarantine import tables
+from lazaretto.quarantine import columns, tables
 from lazaretto.quarantine.catalog import Catalog
 with Catalog.open(sys.argv[1]).transaction() as connection:
     connection.execute(tables.projection.insert().values(name=sys.argv[2], seq=0))

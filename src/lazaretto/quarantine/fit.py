@@ -79,6 +79,7 @@ def fit(chunk: pa.RecordBatch, wanted: pa.Schema) -> pa.RecordBatch:
 
 
 def _same_kind(one: pa.DataType, other: pa.DataType) -> bool:
+    one, other = _storable(one), _storable(other)
     if one == other:
         return True
     kinds = (
@@ -87,7 +88,6 @@ def _same_kind(one: pa.DataType, other: pa.DataType) -> bool:
         pa.types.is_decimal,
         pa.types.is_timestamp,
     )
-    one, other = _storable(one), _storable(other)
     if _is_list(one) and _is_list(other):
         return _same_kind(one.value_type, other.value_type)
     if pa.types.is_struct(one) and pa.types.is_struct(other):

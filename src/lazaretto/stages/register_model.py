@@ -120,8 +120,8 @@ def register_model(
         if known is not None:
             if (known.dataset, known.snapshot) != (dataset, snapshot):
                 raise UsageError(
-                    f"{model}@{version} is on record as trained on {known.dataset}@{known.snapshot}: "
-                    "give this training another version"
+                    f"{model}@{version} is on record as trained on "
+                    f"{known.dataset}@{known.snapshot}: give this training another version"
                 )
             return known
         seq = append(connection, event)

@@ -140,7 +140,7 @@ def _refuse_strangers(connection: Connection, event: SnapshotTaken) -> None:
     if strangers:
         rows = sum(member.rows for member in strangers)
         raise UsageError(
-            f"version {event.version} of dataset {event.dataset!r} has {rows} rows that were written "
-            f"around the gate (batch {strangers[0].batch!r}): restore an earlier version of "
-            f"{event.dataset_uri}"
+            f"version {event.version} of dataset {event.dataset!r} has {rows} rows that were "
+            f"written around the gate (batch {strangers[0].batch!r}): restore an earlier version "
+            f"of {event.dataset_uri}"
         )

@@ -1,0 +1,34 @@
+"""Fixtures of the library's tests: a reference that is fitted once, and a yard on each database."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from yard import Yard, blobs, make_policy, make_yard
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lazaretto.workspace import Workspace
+
+
+@pytest.fixture(scope="session")
+def fitted_reference(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A reference on disk; fitting takes longer than any test here."""
+    from lazaretto.reference import Reference
+
+    root = tmp_path_factory.mktemp("reference")
+    return Reference.fit(blobs(900, seed=1), make_policy(), name="blobs").save(root)
+
+
+@pytest.fixture
+def yard(workspace: Workspace, fitted_reference: str, tmp_path: Path) -> Yard:
+    """A yard, once on each database."""
+    return make_yard(workspace, fitted_reference, tmp_path)
+
+
+@pytest.fixture
+def sqlite_yard(sqlite_workspace: Workspace, fitted_reference: str, tmp_path: Path) -> Yard:
+    """A yard on SQLite."""
+    return make_yard(sqlite_workspace, fitted_reference, tmp_path)

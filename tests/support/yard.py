@@ -1,0 +1,114 @@
+"""A yard: a workspace with a source, a fitted reference and a policy, ready for deliveries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lazaretto import stages
+from lazaretto.policy import Policy
+from lazaretto.values import Actor, ActorType, BatchRef, TrustTier
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from lazaretto.stages import Admission, Judgement
+    from lazaretto.workspace import Workspace
+
+ANN = Actor(ActorType.HUMAN, "user:ann")
+_POLICY = {
+    "version": 1,
+    "dataset": "blobs",
+    "columns": {"record_id": "id", "label": "label", "embedding": "vector", "payload": ["text"]},
+    "sources": {"require_signature": False},
+    "screen": {
+        "false_quarantine_rate": 0.02,
+        "min_poison_share": 0.5,
+        "detectors": {"mahalanobis": {}, "knn_label": {"k": 5}},
+        "batch": {"alpha": 1e-9, "hold_when_held_fraction": 0.9},
+    },
+}
+
+
+def blobs(count: int, seed: int, *, prefix: str = "r", flips: int = 0) -> pa.Table:
+    """Three well separated classes in eight dimensions; the first `flips` rows have a wrong label."""
+    random = np.random.default_rng(seed)
+    label = np.arange(count) % 3
+    vectors = random.normal(size=(count, 8)) * 0.3
+    vectors[np.arange(count), label] += 6
+    given = label.copy()
+    given[:flips] = (label[:flips] + 1) % 3
+    return pa.table(
+        {
+            "id": [f"{prefix}{number}" for number in range(count)],
+            "label": pa.array(given, pa.int64()),
+            "vector": pa.array(list(vectors.astype(np.float32)), pa.list_(pa.float32(), 8)),
+            "text": [f"record {number} <script>" for number in range(count)],
+        }
+    )
+
+
+@dataclass(frozen=True)
+class Yard:
+    """What a test does with a workspace, in one word each."""
+
+    workspace: Workspace
+    policy: Policy
+    folder: Path
+
+    def deliver(self, name: str, rows: pa.Table) -> Path:
+        """A delivery on disk."""
+        path = self.folder / f"{name}.parquet"
+        pq.write_table(rows, path)
+        return path
+
+    def receive(self, name: str, rows: pa.Table, source: str = "vendor-a") -> BatchRef:
+        """A received batch."""
+        path = self.deliver(name, rows)
+        return stages.receive(self.workspace, path, source, policy=self.policy)
+
+    def judge(self, name: str, rows: pa.Table, source: str = "vendor-a") -> Judgement:
+        """A judged batch."""
+        batch = self.receive(name, rows, source).id
+        stages.validate(self.workspace, batch, self.policy)
+        stages.embed(self.workspace, batch, self.policy)
+        stages.screen(self.workspace, batch, self.policy)
+        return stages.gate(self.workspace, batch, self.policy)
+
+    def admit(self, name: str, rows: pa.Table, source: str = "vendor-a") -> Admission:
+        """An admitted batch."""
+        return stages.admit(self.workspace, self.judge(name, rows, source).batch)
+
+    def dataset(self, version: int | None = None) -> pa.Table:
+        """The admitted dataset's rows."""
+        from lazaretto.quarantine.admission import dataset_uri
+        from lazaretto.quarantine.delta import open_table
+
+        uri = dataset_uri(self.workspace, self.policy.dataset)
+        return open_table(uri, version).to_pyarrow_table()
+
+    def ids(self, version: int | None = None) -> list[str]:
+        """Record ids of the admitted dataset, sorted."""
+        return sorted(self.dataset(version)["_lazaretto_record"].to_pylist())
+
+
+def make_policy(**changes: Mapping[str, object]) -> Policy:
+    """The yard's policy with some sections changed."""
+    return Policy.model_validate({**_POLICY, **changes})
+
+
+def make_yard(workspace: Workspace, reference: str, folder: Path) -> Yard:
+    """A yard on a fresh workspace."""
+    from lazaretto.quarantine.references import save_reference
+    from lazaretto.reference import Reference
+    from lazaretto.source import add_source
+
+    save_reference(workspace, Reference.load(reference))
+    for name in ("vendor-a", "vendor-b"):
+        add_source(workspace, name, trust_tier=TrustTier.REVIEWED, actor=ANN)
+    return Yard(workspace, make_policy(), folder)

@@ -125,7 +125,7 @@ def tail_test(
 
 
 def _homogeneity(
-    far: NDArray[np.int64], rows: NDArray[np.int64], rate: NDArray[np.float64]
+    far: NDArray[np.float64], rows: NDArray[np.float64], rate: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Prior weight, in exceedances, that the spread of the other classes' rates allows."""
     weight = np.full(len(far), PRIOR)

@@ -16,6 +16,7 @@ from lazaretto.sanitize.judge import MIN_TRUSTED, Evidence, judge_class, unjudge
 from lazaretto.sanitize.methods import METHODS
 from lazaretto.sanitize.problem import make_problem
 from lazaretto.sanitize.report import make_report
+from lazaretto.sanitize.scores import average
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,6 +41,7 @@ def sanitize(
     device: str = "auto",
     dtype: str = "float32",
     seed: int = 0,
+    deals: int = 3,
 ) -> Sanitization:
     """Says which records of a training set to hold, class by class.
 
@@ -62,6 +64,8 @@ def sanitize(
         policy: a policy or its `sanitize` section; default: the section's defaults.
         device: torch device, or ``auto``: CUDA where there is one, else CPU.
         dtype: ``float32`` or ``float64`` products.
+        deals: how often the folds are dealt anew; scores are averaged over the deals. Time grows
+            with it, and the dependence of the outcome on `seed` shrinks.
         seed: of the cross-fitting folds, which depend on record ids and not on the order of rows.
 
     Raises:
@@ -76,9 +80,12 @@ def sanitize(
     target = pick_device(device)
     evidence, notes = [], []
     for layer in inputs.layers:
-        problem = make_problem(inputs, layer, device=target, dtype=getattr(torch, dtype), seed=seed)
+        problems = [
+            make_problem(inputs, layer, device=target, dtype=getattr(torch, dtype), seed=deal)
+            for deal in range(deals * seed, deals * (seed + 1))
+        ]
         for method in section.methods:
-            scores = METHODS[method](problem)
+            scores = average([METHODS[method](problem) for problem in problems])
             if scores.skipped is None:
                 evidence.append(_evidence(inputs, f"{method}@{layer}", scores))
             else:

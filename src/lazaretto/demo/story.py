@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lazaretto.demo.digits import Split
     from lazaretto.workspace import Workspace
 
+DATASET = "handwriting"
 MODEL = "digits"
 INGEST_DAG = "lazaretto_ingest"
 TRAINING_DAG = "lazaretto_training"
@@ -122,7 +123,7 @@ def _set_up(out: Path, seed: int, tell: Callable[[str, int, int], None]) -> Stag
         "LAZARETTO_CATALOG_URL": f"sqlite:///{out / 'catalog.db'}",
         "LAZARETTO_STORE": str(out / "store"),
         "LAZARETTO_POLICY": str(POLICY_FILE),
-        "LAZARETTO_DATASET": "digits",
+        "LAZARETTO_DATASET": DATASET,
         SEED_VARIABLE: str(seed),
     }
     airflow = airflow_home.prepare(out, dags=_dags_folder(), events=events, variables=variables)
@@ -178,7 +179,7 @@ def _fit_reference(stage: Stage) -> None:
     from lazaretto.reference import Reference
 
     policy = Policy.load(POLICY_FILE)
-    reference = Reference.fit(to_table(stage.split.trusted), policy, name="digits", seed=stage.seed)
+    reference = Reference.fit(to_table(stage.split.trusted), policy, name=DATASET, seed=stage.seed)
     save_reference(stage.workspace, reference)
 
 

@@ -8,35 +8,57 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from lazaretto._batch_tests import run_tests
 from lazaretto._partition import SMALLEST_REFERENCE
-from lazaretto.calibrate import excess_of_small_p, smallest_visible, suspects
-from lazaretto.events import DetectorSummary, TestSummary
+from lazaretto.calibrate import Calibration, smallest_visible, suspects
+from lazaretto.events import DetectorSummary
 from lazaretto.screen import Screening
 from lazaretto.values import Verdict
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
+    from collections.abc import Callable
 
+    import numpy.typing as npt
+    from torch import Tensor
+
+    from lazaretto._batch_tests import Tested
     from lazaretto._score import Scored
     from lazaretto.policy import Policy
     from lazaretto.reference import Reference
 
 
-def judge(scored: Scored, reference: Reference, policy: Policy) -> Screening:
-    """Applies the policy to scored records; see `lazaretto.screen.screen`."""
-    rate = policy.screen.false_quarantine_rate
+def judge(
+    scored: Scored,
+    reference: Reference,
+    policy: Policy,
+    find_copies: Callable[[Tensor, float], npt.NDArray[np.int64]],
+) -> Screening:
+    """Applies the policy to scored records; see `lazaretto.screen.screen`.
+
+    Args:
+        scored: the batch.
+        reference: what it was scored against.
+        policy: the policy.
+        find_copies: positions of all records within a distance of one of these vectors; called only
+            when copies were found in a sample of a larger batch.
+    """
+    rate, alpha = policy.screen.false_quarantine_rate, policy.screen.batch.alpha
     usable = ~np.isnan(scored.p_value)
     held = np.zeros(len(scored), dtype=bool)
-    alpha, known = policy.screen.batch.alpha, scored.calibration_rows
-    held[usable] = suspects(scored.p_value[usable], known, rate=rate, alpha=alpha)
+    calibration = scored.calibration.keep(usable)
+    held[usable] = suspects(scored.p_value[usable], calibration, rate=rate, alpha=alpha)
     held[list(scored.problems)] = True
-    power = smallest_visible(int(usable.sum()), known, rate=rate, alpha=alpha)
-    tests = [_excess(scored.p_value[usable & ~held], known, alpha)]
-    verdict, note = _verdict(scored, held, power, tests, policy)
+    power = smallest_visible(calibration, rate=rate, alpha=alpha)
+    tested = run_tests(scored, held, reference, policy)
+    copies = tested.copies
+    if len(copies) and len(scored.sample.position) < int(usable.sum()):
+        copies = np.union1d(copies, find_copies(tested.copies_of, tested.radius))
+    held[copies] = True
+    verdict, note = _verdict(scored, held, power, tested, policy)
     return Screening(
         verdict=verdict,
-        records=_records(scored, held, reference),
-        tests=tests,
+        records=_records(scored, held, _reasons(scored, copies, tested), reference),
+        tests=tested.tests,
         power=power,
         detectors=_summaries(scored, usable, reference, policy),
         n_held=int(held.sum()),
@@ -48,7 +70,7 @@ def _verdict(
     scored: Scored,
     held: npt.NDArray[np.bool_],
     power: int,
-    tests: list[TestSummary],
+    tested: Tested,
     policy: Policy,
 ) -> tuple[Verdict, str | None]:
     if not len(scored):
@@ -69,9 +91,9 @@ def _verdict(
             f"{share:.1%} of the records are suspect; screen.batch.hold_when_held_fraction "
             f"is {policy.screen.batch.hold_when_held_fraction:g}"
         )
-    fired = [test for test in tests if test.fired]
-    if fired:
-        return Verdict.HOLD_BATCH, "; ".join(f"{test.name}: {test.detail}" for test in fired)
+    if tested.fired:
+        said = [f"{test.name}: {test.detail}" for test in tested.tests if test.name in tested.fired]
+        return Verdict.HOLD_BATCH, "; ".join(said)
     return (Verdict.HOLD_RECORDS if held.any() else Verdict.PASS), None
 
 
@@ -80,21 +102,23 @@ def _needed_rows(records: int, wanted: int, policy: Policy) -> int:
     rows = SMALLEST_REFERENCE
     rate, alpha = policy.screen.false_quarantine_rate, policy.screen.batch.alpha
     enough = ceil(records / (rate * wanted))
-    while rows < enough and smallest_visible(records, rows, rate=rate, alpha=alpha) > wanted:
+    delta = policy.screen.hard_delta if policy.screen.calibration == "hard" else None
+    group = np.zeros(records, dtype=np.int64)
+    while rows < 10 * enough:
+        known = Calibration((rows,), group, delta)
+        if smallest_visible(known, rate=rate, alpha=alpha) <= wanted:
+            break
         rows = ceil(rows * 1.1)
-    return min(rows, enough)
+    return rows
 
 
-def _excess(left: npt.NDArray[np.float64], calibration_rows: int, alpha: float) -> TestSummary:
-    found = excess_of_small_p(left, calibration_rows)
-    return TestSummary(
-        name="small_p_values",
-        p_value=found.p_value,
-        alpha=alpha,
-        fired=found.p_value <= alpha,
-        detail=f"{found.count} of {len(left)} records that are not held have p <= 0.05; "
-        f"{found.expected:.1f} are expected",
-    )
+def _reasons(scored: Scored, copies: npt.NDArray[np.int64], tested: Tested) -> dict[int, list[str]]:
+    """Why each record may be held, by position."""
+    reasons = {row: list(texts) for row, texts in scored.reasons.items()}
+    reasons |= {row: [problem] for row, problem in scored.problems.items()}
+    for row in copies.tolist():
+        reasons[row] = [*reasons.get(row, []), f"near_duplicates: {tested.copies_text}"]
+    return reasons
 
 
 def _summaries(
@@ -103,32 +127,32 @@ def _summaries(
     """Each detector's mode, and what it would hold alone at the policy's rate."""
     rate, alpha = policy.screen.false_quarantine_rate, policy.screen.batch.alpha
     modes = policy.screen.detectors
+    group = np.zeros(int(usable.sum()), dtype=np.int64)
+    known = Calibration((scored.calibration_rows,), group)
     return [
         DetectorSummary(
             name=name,
             mode=modes[name].mode if name in modes else "off",
-            would_hold=int(
-                suspects(p_values, scored.calibration_rows, rate=rate, alpha=alpha).sum()
-            ),
+            would_hold=int(suspects(p_values, known, rate=rate, alpha=alpha).sum()),
         )
         for name, p_values in zip(reference.detectors, scored.detector_p[usable].T, strict=True)
     ]
 
 
-def _records(scored: Scored, held: npt.NDArray[np.bool_], reference: Reference) -> pa.Table:
-    reasons = [
-        ([scored.problems[row]] if row in scored.problems else scored.reasons.get(row, []))
-        if is_held
-        else []
-        for row, is_held in enumerate(held.tolist())
-    ]
+def _records(
+    scored: Scored,
+    held: npt.NDArray[np.bool_],
+    reasons: dict[int, list[str]],
+    reference: Reference,
+) -> pa.Table:
+    texts = [reasons.get(row, []) if is_held else [] for row, is_held in enumerate(held.tolist())]
     columns = {
         "record_id": scored.ids,
         "label": scored.label,
         "score": pa.array(scored.score, from_pandas=True),
         "p_value": pa.array(scored.p_value, from_pandas=True),
         "held": pa.array(held),
-        "reasons": pa.array(reasons, pa.list_(pa.string())),
+        "reasons": pa.array(texts, pa.list_(pa.string())),
     }
     for column, name in enumerate(reference.detectors):
         ranks = (1 - scored.detector_p[:, column]).astype(np.float32)

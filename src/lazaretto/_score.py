@@ -10,9 +10,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
+from lazaretto._known import Known
 from lazaretto._reader import Reader
 from lazaretto._rows import class_indices
+from lazaretto.calibrate import Calibration, conditional_p_values
 from lazaretto.detect.base import Chunk
+from lazaretto.detect.neighbours import NeighbourIndex
 from lazaretto.detect.scorer import fuse, take
 from lazaretto.embed import load_encoder
 from lazaretto.errors import ReferenceMismatchError, UsageError
@@ -22,12 +25,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy.typing as npt
+    from torch import Tensor
 
     from lazaretto._reader import Rows
     from lazaretto.batch import Batch
     from lazaretto.policy import Policy
     from lazaretto.reference import Reference
 
+SAMPLE_ROWS = 4000
 MOST_REASONS = 3
 DRIVING_SHARE = 0.7
 """A detector is named as a reason when its rank is at least this share of the worst one."""
@@ -45,7 +50,9 @@ class Scored:
         p_value: float64 (m,) of the fused score.
         detector_p: float64 (m, J), each detector calibrated alone.
         reasons: what the driving detectors say, by position, for records that may be held.
-        calibration_rows: n, for the smallest p-value.
+        calibration: what the fused p-values were read from, one group per record.
+        calibration_rows: rows that `detector_p` was read from.
+        sample: some of the scored records, for the batch tests.
     """
 
     ids: pa.ChunkedArray
@@ -55,10 +62,47 @@ class Scored:
     p_value: npt.NDArray[np.float64]
     detector_p: npt.NDArray[np.float64]
     reasons: dict[int, list[str]]
+    calibration: Calibration
     calibration_rows: int
+    sample: Sample
 
     def __len__(self) -> int:
         return len(self.score)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A uniform sample of the scored records, at most `SAMPLE_ROWS`, in the batch's order.
+
+    Attributes:
+        embedding: float32 (s, d).
+        label: int64 (s,), or None.
+        position: int64 (s,), among the judged records.
+        key: float64 (s,), random numbers that chose the sample.
+    """
+
+    embedding: Tensor
+    label: Tensor | None
+    position: npt.NDArray[np.int64]
+    key: npt.NDArray[np.float64]
+
+    def add(
+        self, chunk: Chunk, position: npt.NDArray[np.int64], rng: np.random.Generator
+    ) -> Sample:
+        """The sample after more records: those with the smallest keys stay."""
+        key = np.concatenate([self.key, rng.random(len(chunk))])
+        position = np.concatenate([self.position, position])
+        embedding = torch.cat([self.embedding, chunk.embedding])
+        label = self.label
+        if label is not None and chunk.label is not None:
+            label = torch.cat([label, chunk.label])
+        if len(key) <= SAMPLE_ROWS:
+            return Sample(embedding, label, position, key)
+        kept = np.sort(np.argpartition(key, SAMPLE_ROWS)[:SAMPLE_ROWS])
+        rows = torch.from_numpy(kept)
+        return Sample(
+            embedding[rows], None if label is None else label[rows], position[kept], key[kept]
+        )
 
 
 @dataclass(slots=True)
@@ -87,21 +131,26 @@ def score_batch(
     reader = Reader(
         policy.columns, encoder, reference.encoder.dimensions, reference.value_columns, embeddings
     )
-    calibration = [
-        [np.sort(column.numpy()) for column in (fuse(s.calibration, weights), *s.calibration.T)]
-        for s in reference.scorers
-    ]
+    known = Known.of(reference, policy, weights)
     excluded = pa.array(sorted(exclude), pa.string())
-    parts = _Parts()
+    parts, rng = _Parts(), np.random.default_rng(reference.seed)
+    has_label = reference.label is not None
+    sample = Sample(
+        torch.empty(0, reference.encoder.dimensions),
+        torch.empty(0, dtype=torch.int64) if has_label else None,
+        np.empty(0, dtype=np.int64),
+        np.empty(0),
+    )
     judged = 0
     for rows in reader.rows(batch):
         keep = np.ones(len(rows), dtype=bool)
         if len(excluded):
             keep = ~pc.is_in(rows.ids, excluded).to_numpy(zero_copy_only=False)
         chunk, positions = _scorable(rows, keep, reference, judged, parts)
-        numbers = np.full((int(keep.sum()), 2 + 2 * len(weights)), np.nan)
+        numbers = np.full((int(keep.sum()), 3 + 2 * len(weights)), np.nan)
         if len(chunk):
-            numbers[positions] = _numbers(chunk, reference, weights, calibration)
+            numbers[positions] = _numbers(chunk, reference, weights, known)
+            sample = sample.add(chunk, positions + judged, rng)
             parts.reasons |= _explain(
                 chunk, positions + judged, numbers[positions], reference, policy
             )
@@ -114,10 +163,45 @@ def score_batch(
         problems=parts.problems,
         score=numbers[:, 0],
         p_value=numbers[:, 1],
-        detector_p=numbers[:, 2 + len(weights) :],
+        detector_p=numbers[:, 3 + len(weights) :],
         reasons=parts.reasons,
+        calibration=Calibration(
+            known.rows, np.nan_to_num(numbers[:, 2]).astype(np.int64), known.delta
+        ),
         calibration_rows=reference.calibration_rows,
+        sample=sample,
     )
+
+
+def positions_near(
+    batch: Batch | pa.Table | str | Path,
+    reference: Reference,
+    policy: Policy,
+    *,
+    exclude: Collection[str],
+    embeddings: pa.Table | None,
+    centers: Tensor,
+    radius: float,
+) -> npt.NDArray[np.int64]:
+    """A second pass: positions of the scorable records within a distance of one of some vectors."""
+    reader = Reader(
+        policy.columns, load_encoder(policy), reference.encoder.dimensions, (), embeddings
+    )
+    excluded = pa.array(sorted(exclude), pa.string())
+    index = NeighbourIndex(centers)
+    found, judged = [], 0
+    for rows in reader.rows(batch):
+        keep = np.ones(len(rows), dtype=bool)
+        if len(excluded):
+            keep = ~pc.is_in(rows.ids, excluded).to_numpy(zero_copy_only=False)
+        place = np.cumsum(keep) - 1
+        keep[list(rows.vectors.problems)] = False
+        if keep.any():
+            chunk = Chunk(torch.from_numpy(rows.vectors.values[keep]))
+            close = index.search(chunk, 1).distance[:, 0].numpy() <= radius
+            found.append(judged + place[keep][close])
+        judged += int(place[-1]) + 1
+    return np.concatenate(found) if found else np.empty(0, dtype=np.int64)
 
 
 def detector_weights(policy: Policy, reference: Reference) -> list[float]:
@@ -189,26 +273,38 @@ def _scorable(
 
 
 def _numbers(
-    chunk: Chunk,
-    reference: Reference,
-    weights: Sequence[float],
-    calibration: Sequence[Sequence[npt.NDArray[np.float64]]],
+    chunk: Chunk, reference: Reference, weights: Sequence[float], known: Known
 ) -> npt.NDArray[np.float64]:
-    """Per row: score, p-value, J mean ranks, J p-values."""
+    """Per row: score, p-value, group of calibration rows, J mean ranks, J p-values."""
     folds = len(reference.scorers)
-    detectors = len(weights)
+    group = known.group_of(chunk.label, len(chunk))
     fused = np.zeros(len(chunk))
-    ranks = np.zeros((len(chunk), detectors))
-    above = np.zeros((len(chunk), 1 + detectors))
-    for scorer, known in zip(reference.scorers, calibration, strict=True):
+    ranks = np.zeros((len(chunk), len(weights)))
+    above = np.zeros((len(chunk), 1 + len(weights)))
+    for fold, scorer in enumerate(reference.scorers):
         ranked = scorer.rank(chunk)
-        worst = fuse(ranked, weights)
-        for column, (values, ordered) in enumerate(zip((worst, *ranked.T), known, strict=True)):
-            above[:, column] += len(ordered) - np.searchsorted(ordered, values.numpy(), side="left")
-        fused += worst.numpy() / folds
+        score = fuse(ranked, weights).numpy()
+        for number in np.unique(group).tolist():
+            rows = group == number
+            above[rows, 0] += _at_least(known.fused[fold][number], score[rows])
+        for column, values in enumerate(ranked.T):
+            above[:, 1 + column] += _at_least(known.single[fold][column], values.numpy())
+        fused += score / folds
         ranks += ranked.numpy() / folds
-    p_values = (1 + above) / (reference.calibration_rows + 1)
-    return np.column_stack([fused, p_values[:, 0], ranks, p_values[:, 1:]])
+    p_value = (1 + above[:, 0]) / (np.asarray(known.rows)[group] + 1)
+    if known.delta is not None:
+        for number in np.unique(group).tolist():
+            rows = group == number
+            p_value[rows] = conditional_p_values(p_value[rows], known.rows[number], known.delta)
+    alone = (1 + above[:, 1:]) / (reference.calibration_rows + 1)
+    return np.column_stack([fused, p_value, group, ranks, alone])
+
+
+def _at_least(
+    ordered: npt.NDArray[np.float64], values: npt.NDArray[np.float64]
+) -> npt.NDArray[np.int64]:
+    """How many calibration scores are at least each value."""
+    return np.asarray(len(ordered) - np.searchsorted(ordered, values, side="left"), dtype=np.int64)
 
 
 def _explain(
@@ -223,8 +319,8 @@ def _explain(
     if not len(rows):
         return {}
     weights = detector_weights(policy, reference)
-    weighted = numbers[rows, 2 : 2 + len(weights)] * np.asarray(weights)
-    alone = numbers[rows, 2 + len(weights) :]
+    weighted = numbers[rows, 3 : 3 + len(weights)] * np.asarray(weights)
+    alone = numbers[rows, 3 + len(weights) :]
     subset = take(chunk, torch.from_numpy(rows))
     scorer = reference.scorers[0]
     said = [
@@ -236,7 +332,7 @@ def _explain(
         order = np.argsort(-weighted[row], kind="stable")[:MOST_REASONS]
         worst = weighted[row, order[0]]
         reasons[position] = [
-            f"{names[j]}: {said[j][row]}; more anomalous than {1 - alone[row, j]:.2%} of the reference"
+            f"{names[j]}: {said[j][row]}; beyond {1 - alone[row, j]:.2%} of the reference"
             for j in order
             if weights[j] and weighted[row, j] >= DRIVING_SHARE * worst
         ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import ceil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -63,7 +63,74 @@ def benjamini_hochberg(p_values: Floats, rate: float) -> Mask:
     return held
 
 
-def suspects(p_values: Floats, calibration_rows: int, *, rate: float, alpha: float) -> Mask:
+def conditional_p_values(p_values: Floats, calibration_rows: int, delta: float) -> Floats:
+    """Turns marginal conformal p-values into ones that hold for this very calibration.
+
+    The Simes adjustment of Bates et al. (2023), section 3.3 with kappa = n/2: with probability at
+    least ``1 - delta`` over the calibration rows, P(p <= t) <= t for every t at once. The price is
+    a larger smallest p-value, ``1 - delta ** (2 / n)``.
+
+    Args:
+        p_values: split-conformal (one scorer), float64 (m,).
+        calibration_rows: n, at least 2.
+        delta: chance that the promise fails for this calibration.
+    """
+    from scipy.special import gammaln
+
+    n = calibration_rows
+    kappa = max(1, n // 2)
+    # The number of calibration scores below the record's, from 1.
+    below = np.floor((n + 1) * (1 - p_values) + 1e-9).clip(1, n)
+    fits = below >= kappa
+    steps = np.where(fits, below, kappa)
+    product = gammaln(steps + 1) - gammaln(steps - kappa + 1)
+    whole = gammaln(n + 1) - gammaln(n - kappa + 1)
+    bound = np.where(fits, np.exp((np.log(delta) + product - whole) / kappa), 0.0)
+    return np.asarray(1 - bound, dtype=np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What the p-values of a batch were read from, for tests of their number.
+
+    Attributes:
+        rows: calibration rows of each group: one group, or one per class.
+        group: int64 (m,), group of each record.
+        delta: of `conditional_p_values`; None for marginal p-values.
+    """
+
+    rows: tuple[int, ...]
+    group: npt.NDArray[np.int64]
+    delta: float | None = None
+
+    def keep(self, mask: Mask) -> Calibration:
+        """The same for some of the records."""
+        return Calibration(self.rows, self.group[mask], self.delta)
+
+    def count_null(self, group: int, records: int, level: float) -> Any:
+        """Distribution of the number of p-values up to a level among clean records of a group.
+
+        They share one calibration, so it is not binomial but, with ``a = floor(level * (n + 1))``,
+        BetaBinomial(m, a, n + 1 - a): exact over calibrations where there are no ties. Conditional
+        p-values are at most binomial. None where no p-value can be that small.
+        """
+        from scipy.stats import betabinom, binom
+
+        n = self.rows[group]
+        if self.delta is not None:
+            return binom(records, level) if self.smallest_p(group) <= level else None
+        a = int(level * (n + 1) + 1e-9)
+        return betabinom(records, a, n + 1 - a) if a else None
+
+    def smallest_p(self, group: int) -> float:
+        """The smallest p-value that a record of the group can get."""
+        n = self.rows[group]
+        if self.delta is None:
+            return 1 / (n + 1)
+        return float(1 - self.delta ** (1 / max(1, n // 2)))
+
+
+def suspects(p_values: Floats, calibration: Calibration, *, rate: float, alpha: float) -> Mask:
     """Which records of a batch to hold.
 
     Those that Benjamini-Hochberg rejects at `rate`. And, where the batch has more p-values up to
@@ -76,35 +143,37 @@ def suspects(p_values: Floats, calibration_rows: int, *, rate: float, alpha: flo
 
     Args:
         p_values: conformal, float64 (m,).
-        calibration_rows: n.
+        calibration: where they come from.
         rate: the stated false quarantine rate.
         alpha: level of the batch test.
     """
     held = benjamini_hochberg(p_values, rate)
-    if excess_of_small_p(p_values, calibration_rows, level=rate).p_value <= alpha:
+    if excess_of_small_p(p_values, calibration, level=rate).p_value <= alpha:
         held |= p_values <= rate
     return held
 
 
-def smallest_visible(records: int, calibration_rows: int, *, rate: float, alpha: float) -> int:
+def smallest_visible(calibration: Calibration, *, rate: float, alpha: float) -> int:
     """The smallest number of most extreme records that `suspects` can hold in a batch.
 
-    Fewer pass, whatever they look like. More than `records` means: nothing can ever be held.
+    Fewer pass, whatever they look like. More than the batch has means: nothing can ever be held.
+    With several groups it is that of the weakest.
 
     Args:
-        records: m, of the batch.
-        calibration_rows: n; the smallest p-value is ``1 / (n + 1)``.
+        calibration: of the batch.
         rate: the stated false quarantine rate.
         alpha: level of the batch test.
     """
-    from scipy.stats import betabinom
-
-    by_rate = max(1, ceil(round(records / (rate * (calibration_rows + 1)), 9)))
-    a = int(rate * (calibration_rows + 1) + 1e-9)
-    if a == 0:
-        return by_rate
-    by_excess = int(betabinom(records, a, calibration_rows + 1 - a).isf(alpha)) + 1
-    return min(by_rate, by_excess)
+    records = len(calibration.group)
+    weakest = 1
+    for group in np.unique(calibration.group).tolist():
+        smallest = calibration.smallest_p(group)
+        visible = max(1, ceil(round(records * smallest / rate, 9)))
+        null = calibration.count_null(group, records, rate)
+        if null is not None:
+            visible = min(visible, int(null.isf(alpha)) + 1)
+        weakest = max(weakest, visible)
+    return weakest
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,24 +191,36 @@ class Excess:
     expected: float
 
 
-def excess_of_small_p(p_values: Floats, calibration_rows: int, *, level: float = 0.05) -> Excess:
+def excess_of_small_p(p_values: Floats, calibration: Calibration, *, level: float = 0.05) -> Excess:
     """Tests whether a batch has too many small conformal p-values.
 
-    The records share one calibration, so their number below a level is not binomial but
-    beta-binomial: with ``a = floor(level * (n + 1))``, the count is BetaBinomial(m, a, n + 1 - a)
-    for clean records without ties (Marques, 2025; the marginal over calibrations is exact).
+    The groups' counts are added as independent ones.
 
     Args:
         p_values: float64 (m,).
-        calibration_rows: n.
+        calibration: of these records.
         level: what counts as small.
     """
-    from scipy.stats import betabinom
+    count, expected = 0, 0.0
+    mass = np.ones(1)
+    for group in np.unique(calibration.group).tolist():
+        inside = calibration.group == group
+        null = calibration.count_null(group, int(inside.sum()), level)
+        if null is None:
+            continue
+        count += int((p_values[inside] <= level + 1e-12).sum())
+        expected += float(null.mean())
+        if len(calibration.rows) == 1:
+            return Excess(float(min(1.0, null.sf(count - 1))), count, expected)
+        mass = np.convolve(mass, null.pmf(np.arange(int(inside.sum()) + 1)))
+    return Excess(float(min(1.0, mass[count:].sum())), count, expected)
 
-    m = len(p_values)
-    a = int(level * (calibration_rows + 1) + 1e-9)
-    if m == 0 or a == 0:
-        return Excess(1.0, 0, 0.0)
-    count = int((p_values <= a / (calibration_rows + 1) + 1e-12).sum())
-    null = betabinom(m, a, calibration_rows + 1 - a)
-    return Excess(float(min(1.0, null.sf(count - 1))), count, float(null.mean()))
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Adjusted p-values that control the chance of any false alarm (Holm, 1979)."""
+    order = sorted(range(len(p_values)), key=lambda place: p_values[place])
+    adjusted, highest = [0.0] * len(p_values), 0.0
+    for step, place in enumerate(order):
+        highest = max(highest, min(1.0, (len(p_values) - step) * p_values[place]))
+        adjusted[place] = highest
+    return adjusted

@@ -7,7 +7,7 @@ import hashlib
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import rfc8785
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
 from lazaretto.values import PolicyRef
 
@@ -84,10 +84,37 @@ class DetectorConfig(_Section):
         return dict(self.model_extra or {})
 
 
+_BATCH_TESTS: dict[str, Mode] = {
+    "small_p_values": "enforce",
+    "near_duplicates": "enforce",
+    "class_spread": "enforce",
+    "mmd": "enforce",
+    "energy": "shadow",
+    "label_shift": "shadow",
+}
+
+
 class BatchTests(_Section):
     """Batch-level tests and the share of held records from which the whole batch is held."""
 
-    alpha: Share = 0.001
+    alpha: Share = Field(0.001, description="chance that the tests hold a clean batch")
+    tests: dict[str, Mode] = Field(
+        default_factory=dict, description="mode of single tests, where not the default"
+    )
+
+    @field_validator("tests")
+    @classmethod
+    def _known_tests(cls, value: dict[str, Mode]) -> dict[str, Mode]:
+        for name in value:
+            if name not in _BATCH_TESTS:
+                raise ValueError(f"unknown test {name!r} (known: {', '.join(_BATCH_TESTS)})")
+        return value
+
+    @property
+    def modes(self) -> dict[str, Mode]:
+        """Mode of every test."""
+        return _BATCH_TESTS | self.tests
+
     hold_when_held_fraction: Annotated[float, Field(gt=0, le=1)] = 0.2
 
 
@@ -104,7 +131,12 @@ class Screen(_Section):
     )
     false_quarantine_rate: Share = 0.01
     calibration: Literal["marginal", "hard"] = "marginal"
-    hard_delta: Share = 0.1
+    hard_delta: Share = Field(
+        0.1, description="hard: chance that this calibration does not keep the promise"
+    )
+    calibrate_by: Literal["all", "class"] = Field(
+        "all", description="class: each class by its own calibration rows, where it has enough"
+    )
     min_poison_share: Share = Field(
         0.05, description="power check: smallest poisoned share that must be seen"
     )

@@ -9,7 +9,10 @@ if TYPE_CHECKING:
     from collections.abc import Collection
     from pathlib import Path
 
+    import numpy as np
+    import numpy.typing as npt
     import pyarrow as pa
+    from torch import Tensor
 
     from lazaretto.batch import Batch
     from lazaretto.events import DetectorSummary, TestSummary
@@ -72,7 +75,19 @@ def screen(
         UsageError: the policy's detectors cannot be used.
     """
     from lazaretto._judge import judge
-    from lazaretto._score import score_batch
+    from lazaretto._score import positions_near, score_batch
 
     scored = score_batch(batch, reference, policy, exclude=exclude, embeddings=embeddings)
-    return judge(scored, reference, policy)
+
+    def find_copies(centers: Tensor, radius: float) -> npt.NDArray[np.int64]:
+        return positions_near(
+            batch,
+            reference,
+            policy,
+            exclude=exclude,
+            embeddings=embeddings,
+            centers=centers,
+            radius=radius,
+        )
+
+    return judge(scored, reference, policy, find_copies)

@@ -7,12 +7,19 @@ from hypothesis import strategies as st
 from scipy.stats import betabinom, false_discovery_control
 
 from lazaretto.calibrate import (
+    Calibration,
     benjamini_hochberg,
+    conditional_p_values,
     conformal_p_values,
     excess_of_small_p,
+    holm,
     smallest_visible,
     suspects,
 )
+
+
+def pooled(records: int, rows: int, delta: float | None = None) -> Calibration:
+    return Calibration((rows,), np.zeros(records, dtype=np.int64), delta)
 
 
 def test_conformal_p_values_count_calibration_rows_at_least_as_extreme() -> None:
@@ -52,7 +59,7 @@ def test_excess_counts_follow_the_beta_binomial_over_calibrations() -> None:
     counts = []
     for _ in range(3000):
         p = conformal_p_values([rng.normal(size=m)], [rng.normal(size=n)])
-        counts.append(excess_of_small_p(p, n, level=level).count)
+        counts.append(excess_of_small_p(p, pooled(m, n), level=level).count)
     null = betabinom(m, 10, 90)
     assert np.mean(counts) == pytest.approx(null.mean(), rel=0.05)
     assert np.var(counts) == pytest.approx(null.var(), rel=0.1)
@@ -61,7 +68,7 @@ def test_excess_counts_follow_the_beta_binomial_over_calibrations() -> None:
 def test_nothing_with_a_p_value_above_the_rate_is_ever_held() -> None:
     rng = np.random.default_rng(2)
     p = np.concatenate([np.full(30, 1 / 500), rng.uniform(size=100)])
-    held = suspects(p, 499, rate=0.02, alpha=0.001)
+    held = suspects(p, pooled(130, 499), rate=0.02, alpha=0.001)
     assert held[:30].all()
     assert (p[held] <= 0.02).all()
 
@@ -72,15 +79,55 @@ def test_nothing_with_a_p_value_above_the_rate_is_ever_held() -> None:
 def test_smallest_visible_is_the_exact_edge_of_what_is_held(
     records: int, calibration_rows: int
 ) -> None:
-    edge = smallest_visible(records, calibration_rows, rate=0.02, alpha=0.001)
+    known = pooled(records, calibration_rows)
+    edge = smallest_visible(known, rate=0.02, alpha=0.001)
 
     def held(poisons: int) -> int:
         p = np.ones(records)
         p[:poisons] = 1 / (calibration_rows + 1)
-        return int(suspects(p, calibration_rows, rate=0.02, alpha=0.001).sum())
+        return int(suspects(p, known, rate=0.02, alpha=0.001).sum())
 
     if edge > records:
         assert held(records) == 0
     else:
         assert held(edge) == edge
         assert held(edge - 1) == 0
+
+
+def test_conditional_p_values_keep_the_promise_for_nine_calibrations_in_ten() -> None:
+    """For each calibration, the true share of clean records with p <= t is known exactly."""
+    rng = np.random.default_rng(3)
+    n, broken = 400, 0
+    clean = (np.arange(20_000) + 0.5) / 20_000
+    for _ in range(200):
+        p = conformal_p_values([clean], [rng.uniform(size=n)])
+        adjusted = conditional_p_values(p, n, 0.1)
+        levels = np.array([0.02, 0.05, 0.1, 0.2, 0.4])
+        broken += any((adjusted <= level).mean() > level for level in levels)
+    assert broken <= 30
+    marginal = conformal_p_values([np.array([2.0])], [rng.uniform(size=n)])
+    floor = conditional_p_values(marginal, n, 0.1)
+    assert float(floor[0]) == pytest.approx(1 - 0.1 ** (2 / n), rel=1e-6)
+
+
+def test_groups_of_different_size_give_the_exact_excess() -> None:
+    rng = np.random.default_rng(4)
+    group = np.repeat([0, 1], [30, 50])
+    known = Calibration((99, 39), group)
+    p_values = []
+    for _ in range(1500):
+        p = np.concatenate(
+            [
+                conformal_p_values([rng.normal(size=30)], [rng.normal(size=99)]),
+                conformal_p_values([rng.normal(size=50)], [rng.normal(size=39)]),
+            ]
+        )
+        p_values.append(excess_of_small_p(p, known, level=0.1).p_value)
+    shares = [(np.array(p_values) <= level).mean() for level in (0.05, 0.2)]
+    assert shares[0] <= 0.06
+    assert shares[1] <= 0.22
+
+
+def test_holm_is_the_textbook_procedure() -> None:
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([]) == []

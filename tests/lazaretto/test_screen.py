@@ -182,6 +182,76 @@ def test_batches_that_do_not_fit_the_reference_say_why(
         lz.screen(data, reference, policy())
 
 
+def test_a_flood_is_held_though_each_copy_alone_is_ordinary(reference: lz.Reference) -> None:
+    rng = np.random.default_rng(20)
+    points, labels = classes(rng, 200)
+    points[:20] = points[0] + rng.normal(0, 1e-3, (20, 16)).astype(np.float32)
+    labels[:20] = labels[0]
+    result = lz.screen(table(points, labels), reference, policy())
+    assert result.verdict is lz.Verdict.HOLD_RECORDS
+    assert held(result)[:20].all()
+    assert held(result)[20:].mean() <= 0.02
+    assert "near_duplicates" in result.records["reasons"][3].as_py()[-1]
+
+
+def test_copies_outside_the_sample_of_a_large_batch_are_found_too(reference: lz.Reference) -> None:
+    rng = np.random.default_rng(21)
+    points, labels = classes(rng, 6000)
+    points[1000:1600] = points[0] + rng.normal(0, 1e-3, (600, 16)).astype(np.float32)
+    labels[1000:1600] = labels[0]
+    result = lz.screen(table(points, labels), reference, policy(min_poison_share=0.5))
+    assert held(result)[1000:1600].mean() > 0.99
+    assert np.delete(held(result), np.s_[1000:1600]).mean() < 0.01
+
+
+def test_most_of_a_batch_in_copies_holds_the_batch(reference: lz.Reference) -> None:
+    """The first known way to break such systems: the batch's own median is a copy."""
+    rng = np.random.default_rng(22)
+    points, labels = classes(rng, 200)
+    points[:140] = points[0] + rng.normal(0, 1e-3, (140, 16)).astype(np.float32)
+    labels[:140] = labels[0]
+    result = lz.screen(table(points, labels), reference, policy())
+    assert result.verdict is lz.Verdict.HOLD_BATCH
+    assert held(result)[:140].all()
+
+
+def test_a_poison_cluster_larger_than_k_is_held(reference: lz.Reference) -> None:
+    """The second: inside the batch every neighbour of a poisoned record is poisoned too."""
+    rng = np.random.default_rng(23)
+    points, labels = classes(rng, 200)
+    points[:35] = rng.normal(6, 0.3, (35, 16)).astype(np.float32)
+    labels[:35] = 1
+    result = lz.screen(table(points, labels), reference, policy())
+    assert held(result)[:35].all()
+
+
+def test_hard_calibration_asks_for_a_reference_of_its_own(reference: lz.Reference) -> None:
+    data = table(*classes(np.random.default_rng(24), 40))
+    with pytest.raises(ReferenceMismatchError, match="was cross-fitted"):
+        lz.screen(data, reference, policy(calibration="hard"))
+
+
+def test_classes_calibrated_by_themselves_are_held_at_the_rate_each() -> None:
+    """A class that scatters more than the others pays for it under one common calibration."""
+    rng = np.random.default_rng(25)
+
+    def uneven(rows: int) -> pa.Table:
+        points, labels = classes(rng, rows, n_classes=2)
+        points[labels == 1] += rng.standard_t(3, (int((labels == 1).sum()), 16)) * 3
+        return table(points, labels)
+
+    by_class = policy(calibrate_by="class", false_quarantine_rate=0.05)
+    together = policy(false_quarantine_rate=0.05)
+    reference = lz.Reference.fit(uneven(2400), by_class)
+    batch = uneven(3000)
+    wild = batch["label"].to_numpy() == 1
+    p_class = lz.screen(batch, reference, by_class).records["p_value"].to_numpy()
+    p_together = lz.screen(batch, reference, together).records["p_value"].to_numpy()
+    assert (p_together[~wild] <= 0.05).mean() < 0.02
+    assert 0.03 < (p_class[~wild] <= 0.05).mean() < 0.07
+    assert 0.03 < (p_class[wild] <= 0.05).mean() < 0.07
+
+
 def test_an_empty_batch_is_a_refused_delivery(reference: lz.Reference) -> None:
     data = table(*classes(np.random.default_rng(13), 3)).slice(0, 0)
     with pytest.raises(DeliveryError, match="no rows") as caught:

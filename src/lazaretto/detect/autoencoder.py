@@ -113,7 +113,7 @@ class Autoencoder:
             for rows in torch.split(shuffled, 256):  # type: ignore[no-untyped-call]
                 optimizer.zero_grad()
                 loss = mse_loss(_reconstruct(train[rows], weights), train[rows])
-                loss.backward()  # type: ignore[no-untyped-call]
+                loss.backward()
                 optimizer.step()
             with torch.no_grad():
                 missed = float(mse_loss(_reconstruct(check, weights), check))
@@ -134,7 +134,8 @@ def _start(train: Tensor, code: int, generator: torch.Generator) -> dict[str, Te
     axes = torch.linalg.eigh(gram).eigenvectors[:, -code:].T.float().contiguous()
 
     def random(rows: int, columns: int) -> Tensor:
-        return torch.randn(rows, columns, generator=generator) / columns**0.5
+        weights: Tensor = torch.randn(rows, columns, generator=generator) / columns**0.5
+        return weights
 
     return {
         "encode": axes.clone(),

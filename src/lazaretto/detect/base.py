@@ -55,15 +55,15 @@ class Detector(Protocol):
     """Scores each record from the record and the reference alone; higher means more anomalous.
 
     An instance is made by its registered class with the policy's options as keyword arguments, then
-    fitted or restored. `score` may return one column, or several *views* (two directions, say), which
-    are ranked apart.
+    fitted or restored. `score` may return one column, or several *views* (two directions, say),
+    which are ranked apart.
 
     Attributes:
         name: registered name.
         requires: of ``embedding``, ``label`` and ``values``.
         weights: of each view in the fused score. 1 for what speaks of the record's label, 0.5 for
-            what only says where the record lies: clean records lie in odd places more often than they
-            carry a wrong label, so that evidence must be twice as strong.
+            what only says where the record lies: clean records lie in odd places more often than
+            they carry a wrong label, so that evidence must be twice as strong.
     """
 
     name: ClassVar[str]

@@ -93,7 +93,7 @@ def fuse(ranks: Tensor, weights: Sequence[float]) -> Tensor:
         ranks: float64 (n, J).
         weights: (J,); 0 leaves a detector (one in shadow) out.
     """
-    return (ranks * torch.tensor(list(weights), dtype=torch.float64)).norm(dim=1)
+    return torch.linalg.vector_norm(ranks * torch.tensor(list(weights)).double(), dim=1)
 
 
 def take(chunk: Chunk, rows: Tensor) -> Chunk:

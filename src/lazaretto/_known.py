@@ -1,0 +1,105 @@
+"""The calibration scores of a reference under a policy, sorted for looking p-values up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from lazaretto.detect.scorer import fuse
+from lazaretto.errors import ReferenceMismatchError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+    from torch import Tensor
+
+    from lazaretto.policy import Policy
+    from lazaretto.reference import Reference
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Calibration scores. F scorers, G groups (one, or one for each class with enough rows).
+
+    Attributes:
+        fused: per scorer and group, ascending float64.
+        single: per scorer and detector, ascending float64.
+        rows: per group, calibration rows over all scorers.
+        by_class: group of each class; empty when there is one group.
+        delta: of hard calibration; None when marginal.
+    """
+
+    fused: tuple[tuple[npt.NDArray[np.float64], ...], ...]
+    single: tuple[tuple[npt.NDArray[np.float64], ...], ...]
+    rows: tuple[int, ...]
+    by_class: tuple[int, ...]
+    delta: float | None
+
+    @classmethod
+    def of(cls, reference: Reference, policy: Policy, weights: Sequence[float]) -> Known:
+        """The reference's calibration under the policy's weights.
+
+        A class is calibrated by itself when its rows can give a p-value at the policy's rate; the
+        other classes share the calibration of all rows (group 0).
+
+        Raises:
+            ReferenceMismatchError: hard calibration is asked of a cross-fitted reference.
+        """
+        screen = policy.screen
+        hard = screen.calibration == "hard"
+        if hard and len(reference.scorers) > 1:
+            raise ReferenceMismatchError(
+                f"screen.calibration is 'hard', but reference {reference.name}/{reference.version} "
+                "was cross-fitted, which makes no promise for one calibration: fit a new version"
+            )
+        by_class: tuple[int, ...] = ()
+        members: list[list[int] | None] = [None]
+        if screen.calibrate_by == "class" and reference.classes:
+            label = torch.cat([scorer.calibration_label for scorer in reference.scorers])
+            counts = torch.bincount(label, minlength=len(reference.classes)).tolist()
+            enough = ceil(1 / screen.false_quarantine_rate)
+            groups = []
+            for number, count in enumerate(counts):
+                groups.append(len(members) if count >= enough else 0)
+                if count >= enough:
+                    members.append([number])
+            by_class = tuple(groups)
+        fused = tuple(
+            tuple(
+                _ascending(scores if wanted is None else scores[_isin(label, wanted)])
+                for wanted in members
+            )
+            for scores, label in (
+                (fuse(scorer.calibration, weights), scorer.calibration_label)
+                for scorer in reference.scorers
+            )
+        )
+        return cls(
+            fused=fused,
+            single=tuple(
+                tuple(_ascending(column) for column in scorer.calibration.T)
+                for scorer in reference.scorers
+            ),
+            rows=tuple(sum(len(part[g]) for part in fused) for g in range(len(members))),
+            by_class=by_class,
+            delta=screen.hard_delta if hard else None,
+        )
+
+    def group_of(self, label: Tensor | None, rows: int) -> npt.NDArray[np.int64]:
+        """Group of each record, int64 (rows,)."""
+        if label is None or not self.by_class:
+            return np.zeros(rows, dtype=np.int64)
+        return np.take(np.asarray(self.by_class, dtype=np.int64), label.numpy())
+
+
+def _ascending(scores: Tensor) -> npt.NDArray[np.float64]:
+    return np.asarray(scores.double().sort().values.numpy(), dtype=np.float64)
+
+
+def _isin(label: Tensor, wanted: list[int]) -> Tensor:
+    return torch.isin(label, torch.tensor(wanted))

@@ -1,0 +1,162 @@
+"""Drift, poisoning or a pipeline fault? What the evidence looks like; it never releases."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow.compute as pc
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lazaretto.drift import ColumnDrift
+    from lazaretto.screen import Screening
+
+MANY_COLUMNS = 0.3
+"""Share of drifted columns from which a fault of the pipeline is likely."""
+LOCALISED = 0.5
+"""Share of the held records in one class from which they count as localised."""
+BROAD_DRIFT = 0.5
+
+
+class Cause(StrEnum):
+    """What a batch looks like."""
+
+    NONE = "NONE"
+    ENVIRONMENT = "ENVIRONMENT"
+    POISONING = "POISONING"
+    PIPELINE = "PIPELINE"
+
+
+@dataclass(frozen=True, slots=True)
+class Triage:
+    """A guess for the reviewer, never a decision.
+
+    Attributes:
+        cause: the likeliest.
+        scores: evidence for each cause, 0 to 1.
+        evidence: the facts behind it, one sentence each, most telling first.
+    """
+
+    cause: Cause
+    scores: dict[Cause, float]
+    evidence: tuple[str, ...]
+
+
+def triage(
+    screening: Screening,
+    drift: Sequence[ColumnDrift],
+    *,
+    previous: Sequence[Sequence[ColumnDrift]] = (),
+    golden_mismatch: float | None = None,
+    level: float = 0.01,
+) -> Triage:
+    """Weighs what was found.
+
+    * Pipeline fault: many columns moved at once, in one step from the batch before; nulls appeared;
+      or the golden set, replayed through the encoder, no longer gives the stored vectors.
+    * Poisoning: held records are concentrated (one class, groups of copies) while the rest of the
+      batch is like the reference.
+    * Environment: the whole population moved, and the batches before had begun to.
+
+    Args:
+        screening: of the batch.
+        drift: of the batch's columns (and embedding) against the reference.
+        previous: the same for the source's batches before, oldest first.
+        golden_mismatch: share of the golden set whose vectors changed; None when it was not replayed.
+        level: of adjusted p-values, for a column to count as drifted.
+    """
+    said: list[tuple[float, str]] = []
+    moved = [d for d in drift if d.adjusted <= level and d.band != "none"]
+    share = len(moved) / len(drift) if drift else 0.0
+    before = [
+        sum(d.adjusted <= level and d.band != "none" for d in batch) / max(1, len(batch))
+        for batch in previous
+    ]
+    scores = {
+        Cause.PIPELINE: _pipeline(drift, share, before, golden_mismatch, said),
+        Cause.POISONING: _poisoning(screening, share, said),
+        Cause.ENVIRONMENT: _environment(moved, share, before, said),
+    }
+    best = max(scores, key=lambda cause: scores[cause])
+    cause = best if scores[best] >= 0.3 else Cause.NONE
+    scores[Cause.NONE] = 1 - max(scores.values())
+    ordered = tuple(text for _, text in sorted(said, key=lambda item: -item[0]))
+    return Triage(cause, scores, ordered)
+
+
+def _pipeline(
+    drift: Sequence[ColumnDrift],
+    share: float,
+    before: list[float],
+    golden_mismatch: float | None,
+    said: list[tuple[float, str]],
+) -> float:
+    score = 0.0
+    if golden_mismatch:
+        score = 1.0
+        said.append(
+            (1.0, f"{golden_mismatch:.0%} of the golden set gives other vectors than stored")
+        )
+    nulls = [d for d in drift if d.nulls > 0.05]
+    if nulls:
+        score = max(score, 0.9)
+        names = ", ".join(d.column for d in nulls[:3])
+        said.append((0.9, f"nulls appeared in {len(nulls)} columns ({names})"))
+    step = share - (before[-1] if before else 0.0)
+    if before and share >= MANY_COLUMNS and step >= MANY_COLUMNS:
+        score = max(score, 0.5 + step / 2)
+        said.append(
+            (score, f"{share:.0%} of the columns moved in one step (before: {before[-1]:.0%})")
+        )
+    return score
+
+
+def _poisoning(screening: Screening, share: float, said: list[tuple[float, str]]) -> float:
+    held = screening.records.filter(screening.records["held"])
+    if not held.num_rows:
+        return 0.0
+    score = 0.4
+    labels = [entry for entry in pc.value_counts(held["label"]).to_pylist() if entry["values"]]
+    if labels and held.num_rows >= 3:
+        top = max(labels, key=lambda entry: entry["counts"])
+        concentration = top["counts"] / held.num_rows
+        everywhere = pc.mean(pc.equal(screening.records["label"], top["values"])).as_py() or 0.0
+        if concentration >= LOCALISED and concentration > 2 * everywhere:
+            score = 0.8
+            said.append(
+                (
+                    score,
+                    f"{concentration:.0%} of the held records are labelled {top['values']!r} "
+                    f"({everywhere:.0%} of the batch is)",
+                )
+            )
+    if any(test.name == "near_duplicates" and test.fired for test in screening.tests):
+        score = max(score, 0.85)
+        said.append((score, "groups of near copies that no trusted record resembles"))
+    extreme = screening.records["score"].to_numpy()
+    outside = screening.records["held"].to_numpy()
+    if np.isfinite(extreme[~outside]).any():
+        said.append((0.2, f"{held.num_rows} of {len(outside)} records are held"))
+    # A population that moved as a whole holds records everywhere: then it is less likely an attack.
+    return score * (1 - 0.6 * min(1.0, share / BROAD_DRIFT))
+
+
+def _environment(
+    moved: Sequence[ColumnDrift],
+    share: float,
+    before: list[float],
+    said: list[tuple[float, str]],
+) -> float:
+    if not moved:
+        return 0.0
+    score = 0.3 + 0.4 * min(1.0, share / BROAD_DRIFT)
+    worst = max(moved, key=lambda d: d.psi)
+    said.append((score, f"{worst.column} moved most (PSI {worst.psi:.2f}, {worst.band})"))
+    if len(before) >= 2 and before[-1] > 0 and before[0] <= before[-1] <= share:
+        score = min(0.95, score + 0.25)
+        said.append((score, "the batches before had begun to move the same way"))
+    return score

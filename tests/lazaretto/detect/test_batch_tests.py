@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+from tests.lazaretto.detection_data import classes
+
+from lazaretto.detect.batch_class_spread import class_spread
+from lazaretto.detect.batch_label_shift import label_shift
+from lazaretto.detect.batch_near_duplicates import near_duplicates
+from lazaretto.detect.batch_test import Outcome, Pair, permutation_p
+from lazaretto.detect.batch_two_sample import energy, mmd
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+TESTS = [near_duplicates, label_shift, mmd, energy, class_spread]
+
+
+def pair(seed: int, rows: int = 150, *, known: int = 200, resolution: float = 0.02) -> Pair:
+    rng = np.random.default_rng(seed)
+    batch, batch_label = classes(rng, rows, width=6)
+    reference, reference_label = classes(rng, known, width=6)
+    return Pair(
+        torch.from_numpy(batch),
+        torch.from_numpy(reference),
+        torch.from_numpy(batch_label),
+        torch.from_numpy(reference_label),
+        ("a", "b", "c", "d"),
+        resolution,
+        seed,
+    )
+
+
+@pytest.mark.parametrize("test", TESTS)
+def test_clean_batches_fire_at_no_more_than_the_level(test: Callable[[Pair], Outcome]) -> None:
+    p = np.array([test(pair(seed)).p_value for seed in range(60)])
+    assert (p <= 0.1).mean() <= 0.2
+    assert (p <= 0.02).sum() <= 5
+
+
+def replaced(pair: Pair, **changes: torch.Tensor) -> Pair:
+    from dataclasses import replace
+
+    return replace(pair, **changes)
+
+
+def test_a_shifted_batch_fires_the_two_sample_tests() -> None:
+    clean = pair(1)
+    shifted = replaced(clean, batch=clean.batch + 0.5)
+    assert mmd(shifted).p_value < 0.02
+    assert energy(shifted).p_value < 0.02
+
+
+def test_another_mix_of_labels_fires_label_shift_and_names_the_class() -> None:
+    clean = pair(2)
+    assert clean.batch_label is not None
+    mixed = clean.batch_label.clone()
+    mixed[:60] = 2
+    outcome = label_shift(replaced(clean, batch_label=mixed))
+    assert outcome.p_value < 0.02
+    assert "'c'" in outcome.detail
+
+
+def test_a_shift_in_a_narrow_direction_of_one_class_fires_class_spread() -> None:
+    clean = pair(3, rows=300, known=3000, resolution=0.001)
+    assert clean.batch_label is not None
+    narrow = torch.linalg.eigh(torch.cov(clean.reference[clean.reference_label == 1].T))[1][:, 0]
+    batch = clean.batch.clone()
+    rows = torch.where(clean.batch_label == 1)[0][::5]
+    spread = float((clean.reference[clean.reference_label == 1] @ narrow).std())
+    batch[rows] += 6 * spread * narrow
+    outcome = class_spread(replaced(clean, batch=batch))
+    assert outcome.p_value < 0.02
+    assert "class 'b'" in outcome.detail
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.7])
+def test_floods_are_found_and_named_up_to_most_of_the_batch(share: float) -> None:
+    """Above one half, rules whose unit is the batch's own median see nothing."""
+    clean = pair(4, rows=200, resolution=0.001)
+    rng = torch.Generator().manual_seed(0)
+    batch = clean.batch.clone()
+    flooded = round(share * 200)
+    batch[:flooded] = batch[0] + 1e-3 * torch.randn(flooded, 6, generator=rng)
+    outcome = near_duplicates(replaced(clean, batch=batch))
+    assert outcome.p_value < 0.001
+    assert outcome.members is not None
+    assert outcome.members[:flooded].mean() > 0.99
+    assert outcome.members[flooded:].mean() < 0.05
+
+
+def test_templates_that_the_reference_has_too_are_not_a_flood() -> None:
+    clean = pair(5, rows=200, resolution=0.001)
+    batch, reference = clean.batch.clone(), clean.reference.clone()
+    batch[:40] = reference[0]
+    reference[:40] = reference[0].clone()
+    assert near_duplicates(replaced(clean, batch=batch, reference=reference)).p_value > 0.01
+
+
+def test_permutation_p_values_are_never_zero() -> None:
+    assert permutation_p(9.0, np.zeros(99)) == 1 / 100
+    assert permutation_p(0.0, np.zeros(99)) == 1.0
+
+
+@pytest.mark.parametrize("test", TESTS)
+def test_tiny_and_constant_samples_do_not_crash(test: Callable[[Pair], Outcome]) -> None:
+    for rows in (1, 2, 5):
+        flat = Pair(
+            torch.ones(rows, 3),
+            torch.ones(3, 3),
+            torch.zeros(rows, dtype=torch.int64),
+            torch.zeros(3, dtype=torch.int64),
+            ("a", "b"),
+            0.02,
+            0,
+        )
+        assert 0 < test(flat).p_value <= 1

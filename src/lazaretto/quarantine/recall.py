@@ -80,9 +80,9 @@ def recall(
         ids: of records, each as ``{batch}#{record id}``.
         batch: instead of ids, all of one batch.
         source: instead of ids, all of a source's batches in a window.
-        since: start of the window: batches that were collected (or, where that is not known,
-            received) at or after it.
-        until: end of the window.
+        since: start of the window: batches whose collection (or, where that is not known,
+            receipt) reaches into it, as in `lazaretto.lineage.trace_source`.
+        until: its end (excluded).
         actor: who recalls.
         reason: why; stays on record.
 
@@ -234,9 +234,10 @@ def _batches(
     end = sa.func.coalesce(table.c.collected_to, table.c.received_at)
     query = sa.select(table.c.id).where(table.c.source == source)
     if since is not None:
-        query = query.where(end >= since)
+        # As a trace does (half-open, an instant counts): what is recalled is what was traced.
+        query = query.where((end > since) | (start >= since))
     if until is not None:
-        query = query.where(start <= until)
+        query = query.where(start < until)
     return list(connection.scalars(query))
 
 

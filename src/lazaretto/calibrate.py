@@ -133,10 +133,10 @@ class Calibration:
 def suspects(p_values: Floats, calibration: Calibration, *, rate: float, alpha: float) -> Mask:
     """Which records of a batch to hold.
 
-    Those that Benjamini-Hochberg rejects at `rate`. And, where the batch has more p-values up to
-    `rate` than calibration explains (`excess_of_small_p` at level `rate` fires at `alpha`), all of
-    those: with few calibration rows the smallest p-value is too coarse for Benjamini-Hochberg to
-    act on a small share of poison, however extreme it is.
+    Those that Benjamini-Hochberg rejects at `rate`. And, where the batch has more p-values up to a
+    level of `levels` than calibration explains (`excess_of_small_p`, Bonferroni over the levels at
+    `alpha`), those up to the largest such level: with few calibration rows the smallest p-value is
+    too coarse for Benjamini-Hochberg to act on a small share of poison, however extreme it is.
 
     Either way only records with ``p <= rate`` are held, so on average at most that share of the
     clean ones; and in a clean batch the chance that any is held is at most ``rate + alpha``.
@@ -148,9 +148,19 @@ def suspects(p_values: Floats, calibration: Calibration, *, rate: float, alpha: 
         alpha: level of the batch test.
     """
     held = benjamini_hochberg(p_values, rate)
-    if excess_of_small_p(p_values, calibration, level=rate).p_value <= alpha:
-        held |= p_values <= rate
+    tried = levels(rate)
+    for level in tried:
+        if excess_of_small_p(p_values, calibration, level=level).p_value <= alpha / len(tried):
+            return held | (p_values <= level)
     return held
+
+
+def levels(rate: float) -> list[float]:
+    """What `suspects` calls small, largest first: the rate, halved seven times.
+
+    A few extreme records among many stand out at a small level, many mild ones at a large level.
+    """
+    return [rate / 2**step for step in range(8)]
 
 
 def smallest_visible(calibration: Calibration, *, rate: float, alpha: float) -> int:
@@ -169,9 +179,11 @@ def smallest_visible(calibration: Calibration, *, rate: float, alpha: float) -> 
     for group in np.unique(calibration.group).tolist():
         smallest = calibration.smallest_p(group)
         visible = max(1, ceil(round(records * smallest / rate, 9)))
-        null = calibration.count_null(group, records, rate)
-        if null is not None:
-            visible = min(visible, int(null.isf(alpha)) + 1)
+        tried = levels(rate)
+        for level in tried:
+            null = calibration.count_null(group, records, level)
+            if null is not None:
+                visible = min(visible, int(null.isf(alpha / len(tried))) + 1)
         weakest = max(weakest, visible)
     return weakest
 

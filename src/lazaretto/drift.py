@@ -91,7 +91,7 @@ def psi_band(psi: float) -> str:
 
 
 def divergences(reference: Floats, batch: Floats) -> tuple[float, float, float]:
-    """PSI, KL of the batch from the reference (nats), and JS distance (base 2) of two count vectors.
+    """PSI, KL of the batch from the reference (nats), JS distance (base 2) of two count vectors.
 
     Half a count is added to every cell, so that an empty one gives a large number and not infinity.
     """

@@ -19,9 +19,10 @@ class EProcess:
     A mixture of power martingales (Vovk et al., 2003): each batch's p-value multiplies a bet by
     ``power * p ** (power - 1)``, whose mean is at most 1 for a valid p-value. Averaged over
     `POWERS`, and over the batches at which the drift may have begun, with prior weights
-    ``1 / (t (t + 1))`` for a start at batch t. By Ville's inequality the chance that it ever reaches
-    ``1 / alpha`` for a clean source is at most alpha, however often one looks. The batches' p-values
-    must be valid given the past, as they are against one frozen reference up to its own luck.
+    ``1 / (t (t + 1))`` for a start at batch t. By Ville's inequality the chance that it ever
+    reaches ``1 / alpha`` for a clean source is at most alpha, however often one looks. The batches'
+    p-values must be valid given the past, as they are against one frozen reference up to its own
+    luck.
 
     Values, not state kept anywhere: fold a source's p-values in their order of arrival.
 

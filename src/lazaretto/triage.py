@@ -66,7 +66,7 @@ def triage(
         screening: of the batch.
         drift: of the batch's columns (and embedding) against the reference.
         previous: the same for the source's batches before, oldest first.
-        golden_mismatch: share of the golden set whose vectors changed; None when it was not replayed.
+        golden_mismatch: share of the golden set whose vectors changed; None: not replayed.
         level: of adjusted p-values, for a column to count as drifted.
     """
     said: list[tuple[float, str]] = []

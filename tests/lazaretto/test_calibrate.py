@@ -131,3 +131,14 @@ def test_groups_of_different_size_give_the_exact_excess() -> None:
 def test_holm_is_the_textbook_procedure() -> None:
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert holm([]) == []
+
+
+def test_a_larger_rate_never_holds_less() -> None:
+    """A handful of extreme records must not drown in the number that a larger rate expects."""
+    rng = np.random.default_rng(5)
+    p = np.concatenate([np.full(60, 1 / 2500), rng.uniform(size=2400)])
+    known = pooled(len(p), 2499)
+    counts = [
+        int(suspects(p, known, rate=rate, alpha=0.001)[:60].sum()) for rate in (0.01, 0.05, 0.1)
+    ]
+    assert counts == [60, 60, 60]

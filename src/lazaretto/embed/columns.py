@@ -1,0 +1,41 @@
+"""Input columns of encoders, as texts or as numbers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lazaretto.errors import ReferenceMismatchError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def texts(chunk: pa.RecordBatch, columns: Sequence[str]) -> list[str]:
+    """The columns of each record joined by a space; null is empty.
+
+    Raises:
+        ReferenceMismatchError: a column is missing or is no text.
+    """
+    parts = [pc.fill_null(pc.cast(column(chunk, name), pa.string()), "") for name in columns]
+    joined = pc.binary_join_element_wise(*parts, " ")
+    return [value or "" for value in joined.to_pylist()]
+
+
+def column(chunk: pa.RecordBatch, name: str) -> pa.Array:
+    """A column of the encoder's input.
+
+    Raises:
+        ReferenceMismatchError: it is missing or nested.
+    """
+    if name not in chunk.schema.names:
+        raise ReferenceMismatchError(
+            f"embed.columns: the batch has no column {name!r} "
+            f"(there are: {', '.join(chunk.schema.names)})"
+        )
+    values = chunk.column(name)
+    if pa.types.is_nested(values.type):
+        raise ReferenceMismatchError(f"embed.columns: column {name!r} is nested ({values.type})")
+    return values

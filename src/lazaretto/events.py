@@ -359,7 +359,7 @@ _KINDS: dict[str, type[Event]] = {cls.kind: cls for cls in Event.__subclasses__(
 
 def to_payload(event: Event) -> dict[str, object]:
     """Turns an event into JSON values (datetimes as ISO 8601 in UTC, enums by value)."""
-    payload: dict[str, object] = _adapter(type(event)).dump_python(event, mode="json")
+    payload: dict[str, object] = _adapter(event.kind).dump_python(event, mode="json")
     return payload
 
 
@@ -372,7 +372,7 @@ def from_payload(kind: str, payload: dict[str, object]) -> Event:
     if kind not in _KINDS:
         raise LedgerError(f"unknown ledger entry kind {kind!r}: written by a newer Lazaretto?")
     try:
-        return _adapter(_KINDS[kind]).validate_python(payload)
+        return _adapter(kind).validate_python(payload)
     except ValidationError as error:
         raise LedgerError(
             f"ledger entry of kind {kind!r} does not fit its type: {error}"
@@ -380,5 +380,5 @@ def from_payload(kind: str, payload: dict[str, object]) -> Event:
 
 
 @cache
-def _adapter(kind: type[Event]) -> TypeAdapter[Event]:
-    return TypeAdapter(kind)
+def _adapter(kind: str) -> TypeAdapter[Event]:
+    return TypeAdapter(_KINDS[kind])

@@ -42,7 +42,8 @@ def validate(workspace: Workspace, batch: str, policy: Policy) -> StageResult:
 
     row = batch_row(workspace, batch)
     contract = load_contract(policy.contract, base=contract_base(policy))
-    key = stage_key(policy=policy.sha256, batch=row.digest)
+    terms = contract.digest if contract is not None else ""
+    key = stage_key(policy=policy.sha256, contract=terms, batch=row.digest)
     with workspace.catalog.read() as connection:
         before = find_result(connection, batch, "validate", key)
     if before is not None:

@@ -149,8 +149,10 @@ def test_from_keys_to_a_blast_radius(user: User) -> None:
         monday["batch"]["id"],
     }
 
-    recalled = user.json(f"dataset recall digits --batch {batch} --reason bad --yes", code=1)
+    window = "--source vendor --since 2026-03-02 --until 2026-03-03"
+    recalled = user.json(f"dataset recall digits {window} --reason bad --yes", code=1)
     assert recalled["models"] == ["net@1"]
+    assert [member["batch"] for member in recalled["members"]] == [batch], "as traced"
     assert user.json("model list net")[0]["recalls"] == [recalled["id"]]
 
     assert user.json("lineage flush")["entries"] > 10
@@ -196,7 +198,7 @@ def test_people_see_what_json_says(reviewer: User) -> None:
         "dataset log digits": ["ADMIT"],
         "catalog check": ["holds"],
         "ledger verify": ["yes"],
-        f"trace batch {batch}": ["1 batches", "HOLD_RECORDS"],
+        f"trace batch {batch}": ["1 batch,", "HOLD_RECORDS"],
     }.items():
         shown = " ".join(reviewer.run(line).split())
         assert [word for word in words if word not in shown] == [], f"{line}\n{shown}"

@@ -9,6 +9,7 @@ from lazaretto.cli.command import Needs, command
 from lazaretto.cli.manifest import SUFFIX, find_manifest
 from lazaretto.cli.reply import Reply, facts, grid
 from lazaretto.cli.session import Session
+from lazaretto.cli.text import counted
 from lazaretto.values import Verdict
 
 if TYPE_CHECKING:
@@ -60,11 +61,10 @@ def ingest(session: Session, uri: Uri, source: SourceName, manifest: Manifest = 
             admission = stages.admit(workspace, received.id, policy=policy)
     data = {"batch": received, "judgement": judged, "admission": admission}
     shown = _received(received) | _judged(judged)
-    shown["admitted"] = (
-        "nothing"
-        if admission is None or not admission.rows
-        else f"{admission.rows} records, version {admission.version} of {admission.dataset}"
-    )
+    shown["admitted"] = "nothing"
+    if admission is not None and admission.rows:
+        where = f"version {admission.version} of {admission.dataset}"
+        shown["admitted"] = f"{counted(admission.rows, 'record')}, {where}"
     return Reply(data, facts(shown), found=judged.held > 0)
 
 
@@ -131,7 +131,7 @@ def admit(
     shown = {
         "batch": admission.batch,
         "dataset": admission.dataset,
-        "admitted": f"{admission.rows} records",
+        "admitted": counted(admission.rows, "record"),
         "version": admission.version,
         "table": admission.uri,
     }
@@ -150,7 +150,7 @@ def list_(
     found = list_batches(session.workspace, source=source, limit=limit)
     columns = ["batch", "received", "records", "verdict", "held", "cleared", "case"]
     keys = ["id", "received_at", "rows", "verdict", "held", "cleared", "case"]
-    return Reply(found, grid(columns, [[batch[key] for key in keys] for batch in found]))
+    return Reply(found, grid(columns, [[batch[key] for key in keys] for batch in found], whole=1))
 
 
 @command(app, "show")
@@ -184,12 +184,12 @@ def _judged(judged: "Judgement") -> dict[str, object]:
     shown: dict[str, object] = {
         "batch": judged.batch,
         "verdict": judged.verdict,
-        "held": f"{judged.held} of {judged.rows} records",
+        "held": f"{judged.held} of {counted(judged.rows, 'record')}",
     }
     if judged.case is not None:
         shown["case"] = judged.case
     shown |= {
-        f"reason: {reason}": f"{count} records"
+        f"reason: {reason}": counted(count, "record")
         for reason, count in sorted(judged.reasons.items(), key=lambda item: -item[1])
     }
     shown |= {f"note {number}": note for number, note in enumerate(judged.notes, start=1)}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Group, RenderableType
 
 from lazaretto.cli.reply import facts, grid
-from lazaretto.cli.text import cell
+from lazaretto.cli.text import cell, counted
 from lazaretto.errors import UsageError
 from lazaretto.values import to_json
 
@@ -107,8 +107,11 @@ def view(found: dict[str, Any]) -> RenderableType:
             "batch": case["batch"],
             "dataset": case["dataset"],
             "verdict": case["verdict"],
-            "held": f"{case['held']} of {case['rows']} records",
-            **{f"reason: {name}": f"{count} records" for name, count in case["reasons"].items()},
+            "held": f"{case['held']} of {counted(case['rows'], 'record')}",
+            **{
+                f"reason: {name}": counted(count, "record")
+                for name, count in case["reasons"].items()
+            },
             **{f"note {number}": note for number, note in enumerate(case["notes"], start=1)},
             **{f"decided: {name.lower()}": count for name, count in case["actions"].items()},
         }
@@ -145,6 +148,7 @@ def view(found: dict[str, Any]) -> RenderableType:
             for d in found["decisions"]
         ],
         title="Decisions",
+        whole=1,
     )
     parts: list[RenderableType] = [head]
     parts += [records] if found["records"] else []

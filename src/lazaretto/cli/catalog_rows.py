@@ -1,4 +1,4 @@
-"""What the catalog knows of batches, datasets and models, read for lists; as JSON values."""
+"""What the catalog knows of batches, datasets and models, read for lists."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import sqlalchemy as sa
 
 from lazaretto.errors import NotFoundError
 from lazaretto.quarantine import tables
-from lazaretto.values import to_json
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Row
@@ -51,7 +50,7 @@ def describe_batch(workspace: Workspace, batch: str) -> dict[str, Any]:
             sa.select(admission).where(admission.c.batch == batch).order_by(admission.c.intended_at)
         ).all()
     delivered = {name: getattr(row, name) for name in (*_DELIVERED, *_COLLECTED)}
-    found = {
+    return {
         **_listed(row),
         "delivery": delivered,
         "stages": {
@@ -69,8 +68,6 @@ def describe_batch(workspace: Workspace, batch: str) -> dict[str, Any]:
             for part in admissions
         ],
     }
-    described: dict[str, Any] = to_json(found)
-    return described
 
 
 def list_models(workspace: Workspace, model: str | None = None) -> list[dict[str, Any]]:
@@ -87,14 +84,11 @@ def list_models(workspace: Workspace, model: str | None = None) -> list[dict[str
         recalls.setdefault((row.model, row.version), []).append(row.recall)
     names = ("model", "version", "registry", "dataset", "snapshot", "rows", "purpose", "at")
     more = ("artifact_uri", "artifact_digest")
-    found: list[dict[str, Any]] = to_json(
-        [
-            {name: getattr(row, name) for name in (*names, *more)}
-            | {"recalls": sorted(recalls.get((row.model, row.version), []))}
-            for row in rows
-        ]
-    )
-    return found
+    return [
+        {name: getattr(row, name) for name in (*names, *more)}
+        | {"recalls": sorted(recalls.get((row.model, row.version), []))}
+        for row in rows
+    ]
 
 
 def dataset_log(workspace: Workspace, dataset: str) -> list[dict[str, Any]]:
@@ -127,8 +121,7 @@ def dataset_log(workspace: Workspace, dataset: str) -> list[dict[str, Any]]:
     events += [
         _happened(row, row.at, "SNAPSHOT", row.rows, f"digest {row.digest[:16]}") for row in taken
     ]
-    log: list[dict[str, Any]] = to_json(sorted(events, key=lambda event: event["seq"]))
-    return log
+    return sorted(events, key=lambda event: int(event["seq"]))
 
 
 def _happened(row: Row[Any], at: Any, what: str, rows: int, about: str) -> dict[str, Any]:
@@ -143,5 +136,4 @@ def _happened(row: Row[Any], at: Any, what: str, rows: int, about: str) -> dict[
 
 
 def _listed(row: Row[Any]) -> dict[str, Any]:
-    listed: dict[str, Any] = to_json({name: getattr(row, name) for name in _LISTED})
-    return listed | {"case": row.case_id}
+    return {name: getattr(row, name) for name in _LISTED} | {"case": row.case_id}

@@ -12,6 +12,7 @@ from lazaretto.cli.arguments import Reason, Since, Until, Yes, confirm
 from lazaretto.cli.command import Needs, command
 from lazaretto.cli.reply import Reply, facts, grid
 from lazaretto.cli.session import Session
+from lazaretto.cli.text import counted
 from lazaretto.errors import UsageError
 
 app = typer.Typer(no_args_is_help=True, help="The table that training reads, version by version.")
@@ -69,7 +70,7 @@ def export(
     taken = stages.snapshot(session.workspace, name, version=version)
     rows = DeltaTable(taken.uri, version=taken.version).to_pyarrow_dataset()
     partial = out.with_name(out.name + ".part")
-    with session.working(f"Writing {taken.rows} records"):
+    with session.working(f"Writing {counted(taken.rows, 'record')}"):
         with pq.ParquetWriter(partial, rows.schema, compression="zstd") as writer:
             for chunk in rows.to_batches():
                 writer.write_batch(chunk)
@@ -119,7 +120,7 @@ def recall(
         )
     shown = {
         "recall": done.id,
-        "removed": f"{done.records} records of {len(done.members)} batches",
+        "removed": f"{counted(done.records, 'record')} of {counted(len(done.members), 'batch')}",
         "first version without them": f"{done.dataset}@{done.version}",
         "models that saw them": ", ".join(done.models) or "none",
     }
@@ -161,8 +162,9 @@ def sanitize(
             session.workspace, name, network, policy, version=version, name=model, device=device
         )
     shown = {
-        "examined": f"{done.dataset}@{done.version}, {done.rows} records, by {done.model}",
-        "held": f"{done.held} records",
+        "examined": f"{done.dataset}@{done.version}, {counted(done.rows, 'record')}",
+        "by": done.model,
+        "held": counted(done.held, "record"),
         "calibrated": "yes" if done.calibrated else "NO: there are no trusted rows",
         "cases": ", ".join(done.cases) or "none",
         "first version without them": done.recalled_version,

@@ -61,7 +61,8 @@ def register(
     )
     shown = {
         "model": f"{registered.model}@{registered.version}",
-        "learned from": f"{registered.dataset}@{registered.snapshot}, {registered.rows} records",
+        "learned from": f"{registered.dataset}@{registered.snapshot}",
+        "records": registered.rows,
         "recalled since": ", ".join(registered.recalls) or "nothing of it",
     }
     return Reply(registered, facts(shown), found=bool(registered.recalls))

@@ -9,6 +9,7 @@ from lazaretto.cli.command import Needs, command
 from lazaretto.cli.held_filter import Filter, Selection
 from lazaretto.cli.reply import Reply, facts, grid
 from lazaretto.cli.session import Session
+from lazaretto.cli.text import counted
 from lazaretto.errors import UsageError
 from lazaretto.values import Action
 
@@ -48,7 +49,7 @@ def list_(
         for c in cases
     ]
     columns = ["case", "state", "batch", "verdict", "held", "decisions", "opened"]
-    return Reply(cases, grid(columns, rows))
+    return Reply(cases, grid(columns, rows, whole=1))
 
 
 @command(app, "show")
@@ -146,7 +147,7 @@ def publish(session: Session, case: CaseId) -> Reply:
         return Reply(None, facts({"case": case, "published": "0 records: none is released"}))
     shown = {
         "case": case,
-        "published": f"{admission.rows} records",
+        "published": counted(admission.rows, "record"),
         "dataset": admission.dataset,
         "version": admission.version,
     }
@@ -160,7 +161,7 @@ def expire(session: Session) -> Reply:
 
     decisions = review.expire(session.workspace, session.policy)
     rows = [(d.case, d.action, d.records, d.reason) for d in decisions]
-    return Reply(decisions, grid(["case", "decision", "records", "reason"], rows))
+    return Reply(decisions, grid(["case", "decision", "records", "reason"], rows, whole=1))
 
 
 def counts(actions: dict[str, int]) -> str:
@@ -186,7 +187,7 @@ def _decide(
     chosen = which.as_mapping()
     if not which.ids:
         count = count_records(session.workspace, case, chosen)
-        confirm(f"{action.value} {count} records of {case}?", yes=yes)
+        confirm(f"{action.value} {counted(count, 'record')} of {case}?", yes=yes)
     decision = review.decide(
         session.workspace,
         case,

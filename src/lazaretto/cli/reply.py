@@ -36,14 +36,25 @@ class Reply:
 
 
 def grid(
-    columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    title: str | None = None,
+    whole: int = 0,
 ) -> Table:
-    """A table of cells; ids are folded over lines, never cut. A value may be a `cell` already."""
+    """A table of cells; long ones are folded over lines, never cut.
+
+    Args:
+        columns: heads.
+        rows: values; one may be a `cell` already.
+        title: above the table.
+        whole: so many columns at the left are not folded: ids to copy.
+    """
     table = Table(
         title=None if title is None else cell(title), title_justify="left", header_style="bold"
     )
-    for column in columns:
-        table.add_column(cell(column), overflow="fold")
+    for position, column in enumerate(columns):
+        table.add_column(cell(column), overflow="fold", no_wrap=position < whole)
     for row in rows:
         table.add_row(*(value if isinstance(value, Text) else cell(value) for value in row))
     return table

@@ -52,6 +52,12 @@ def cell(value: object, style: str | Style = "", *, keep_newlines: bool = False)
     return Text(text, style=style, overflow="fold")
 
 
+def counted(number: int, noun: str) -> str:
+    """A number with its noun: ``1 record``, ``2 records``, ``3 batches``."""
+    ending = "" if number == 1 else "es" if noun.endswith("ch") else "s"
+    return f"{number} {noun}{ending}"
+
+
 def _as_text(value: object) -> str:
     if value is None:
         return "-"

@@ -11,7 +11,7 @@ from lazaretto.cli.arguments import Since, Until, split_version, write_new_file
 from lazaretto.cli.command import Needs, command
 from lazaretto.cli.reply import Reply, facts, grid
 from lazaretto.cli.session import Session
-from lazaretto.cli.text import plain
+from lazaretto.cli.text import counted, plain
 
 if TYPE_CHECKING:
     from lazaretto.lineage import Trace
@@ -150,6 +150,9 @@ def _view(trace: "Trace", report: Path | str | None) -> RenderableType:
                 title="Model versions",
             )
         )
+    if trace.question.kind == "model":
+        shares = [(share.source, share.batches, share.used_rows) for share in trace.sources]
+        parts.append(grid(["source", "batches", "records used"], shares, title="Sources"))
     if trace.decisions:
         parts.append(
             grid(
@@ -195,8 +198,9 @@ def _summary(trace: "Trace", report: Path | str | None) -> dict[str, object]:
     summary: dict[str, object] = {
         "question": f"{asked.kind} {asked.subject}"
         + (f", {window}" if asked.kind == "source" else ""),
-        "answer": f"{len(trace.batches)} batches, {len(trace.snapshots)} dataset versions, "
-        f"{len(trace.models)} model versions",
+        "answer": f"{counted(len(trace.batches), 'batch')}, "
+        f"{counted(len(trace.snapshots), 'dataset version')}, "
+        f"{counted(len(trace.models), 'model version')}",
         "complete": "yes" if trace.completeness.complete else "NO, see the caveats",
     }
     if trace.record is not None:
@@ -207,7 +211,7 @@ def _summary(trace: "Trace", report: Path | str | None) -> dict[str, object]:
         )
     for recall in trace.recalls:
         summary[f"recall {recall.id}"] = (
-            f"{sum(recall.batches.values())} records, from version {recall.version} of "
+            f"{counted(sum(recall.batches.values()), 'record')}, from version {recall.version} of "
             f"{recall.dataset} on: {recall.reason}"
         )
     for number, caveat in enumerate(trace.completeness.caveats(), start=1):

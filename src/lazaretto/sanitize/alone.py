@@ -66,9 +66,11 @@ def judge_alone(
                 0, ratio, None, None, evidence[0].name, surprise[members], unknown, ranks, note
             )
         )
-    chosen = np.concatenate(candidates) if candidates else np.zeros(0, np.int64)
-    order = np.argsort(-surprise[chosen], kind="stable")
-    held[chosen[order[: int(limit * len(surprise))]]] = True
+    wanted = sum(len(rows) for rows in candidates)
+    share = min(1.0, limit * len(surprise) / wanted) if wanted else 1.0
+    for rows in candidates:
+        # Each suspect class gives way alike: which of them is the poisoned one is not known.
+        held[rows[: int(share * len(rows))]] = True
     return outcomes, fired, held
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import io
 import json
 import os
+import pty
 import re
 import runpy
 import subprocess
@@ -222,6 +224,35 @@ def test_a_pipe_that_closes_early_is_no_error(tmp_path):
 
 def test_no_colour_reaches_a_pipe():
     assert "\x1b" not in run("--help").stdout
+
+
+def on_a_terminal(**environment: str) -> str:
+    """What `lazaretto policy schema` shows on a terminal."""
+    master, slave = pty.openpty()
+    code = "from lazaretto.cli import main; main()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "policy", "schema"],
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        env={k: v for k, v in os.environ.items() if k != "NO_COLOR"}
+        | {"TERM": "xterm-256color"}
+        | environment,
+    )
+    os.close(slave)
+    shown = b""
+    with contextlib.suppress(OSError):  # Linux says EIO when the other end is closed
+        while part := os.read(master, 65536):
+            shown += part
+    os.close(master)
+    assert process.wait() == 0
+    return shown.decode()
+
+
+def test_a_terminal_gets_colour_unless_no_color_is_set():
+    colour = re.compile(r"\x1b\[[0-9;]*3[0-9]")
+    assert colour.search(on_a_terminal())
+    assert not colour.search(on_a_terminal(NO_COLOR="1"))
 
 
 @pytest.mark.parametrize(

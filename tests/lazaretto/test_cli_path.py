@@ -241,6 +241,24 @@ def test_hostile_records_reach_the_terminal_as_text(reviewer: User) -> None:
     assert "[red]x[/red]" in shown
 
 
+def test_a_training_set_is_sanitized_with_the_user_s_own_model(reviewer: User) -> None:
+    reviewer.path("net.py").write_text(
+        "import torch\n"
+        "def load(weights):\n"
+        "    torch.manual_seed(int(open(weights).read()))\n"
+        "    layers = torch.nn.Linear(64, 32), torch.nn.ReLU(), torch.nn.Linear(32, 10)\n"
+        "    return torch.nn.Sequential(*layers)\n"
+    )
+    reviewer.path("seed.txt").write_text("0")
+    line = "dataset sanitize digits --load-model net:load --weights seed.txt --model net@1"
+    with contextlib.chdir(reviewer.folder):
+        result = CliRunner().invoke(app, [*line.split(), "--json"], env=reviewer.environment)
+    done = json.loads(result.stdout)
+    assert result.exit_code == int(done["held"] > 0)
+    assert (done["calibrated"], done["model"]) == (True, "net@1")
+    assert done["rows"] >= 350
+
+
 def test_a_refused_delivery_says_why_and_is_on_record(user: User) -> None:
     def refused(line: str) -> str:
         return str(user.json(line, code=1)["error"]["code"])
@@ -337,6 +355,26 @@ def test_a_second_key_keeps_the_trust_tier(user: User) -> None:
     assert len(added["keys"]) == 2
     key = added["keys"][0]["key_id"]
     assert user.json(f"source revoke vendor {key[:8]} --reason lost")["revoked_at"]
+
+
+@pytest.mark.postgres
+def test_a_catalog_in_postgresql(user: User, postgres_url: str) -> None:
+    user.environment["LAZARETTO_CATALOG_URL"] = postgres_url
+    assert "lazaretto catalog upgrade" in user.run("catalog check", code=3)
+    assert user.json("catalog upgrade")["schema"]
+    assert user.json("catalog check")["ledger"] is True
+    user.run("source add vendor --key vendor.pub")
+    assert user.json("catalog check")["behind"] == {"index": 2, "openlineage": 2}
+    assert user.json("ledger verify")["entries"] == 2
+
+
+def test_a_password_is_never_shown(user: User) -> None:
+    user.environment["LAZARETTO_CATALOG_URL"] = "postgresql://someone:s3cret@127.0.0.1:9/none"
+    told = user.run("source list", code=3)
+    assert "127.0.0.1" in told
+    shown = CliRunner().invoke(app, ["source", "list", "--debug"], env=user.environment)
+    assert "Traceback" in shown.stderr
+    assert "s3cret" not in told + shown.output
 
 
 def test_init_hands_out_the_example_dag() -> None:

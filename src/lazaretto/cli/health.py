@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lazaretto.workspace import Workspace
 
 # Folders whose files the catalog knows one by one.
-_FOLDERS = ("batches", "held", "recalls", "references")
+_FOLDERS = ("batches", "decisions", "held", "recalls", "references")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +58,16 @@ def check(workspace: Workspace) -> Health:
     Raises:
         SystemFaultError: catalog or store cannot be reached.
     """
+    from lazaretto.lineage.emit import CURSOR as EVENTS
+    from lazaretto.lineage.index import CURSOR as INDEX
+
     report = ledger.verify(workspace)
     store = workspace.store
     with workspace.catalog.read() as connection:
         uris: set[str | None] = {uri for q in _queries() for uri in connection.scalars(q)}
         uris |= {s["envelope_uri"] for s in connection.scalars(sa.select(tables.batch.c.signature))}
         folders = list(connection.scalars(sa.select(tables.reference.c.uri)))
-        behind = {
-            row.name: report.entries - row.seq
-            for row in connection.execute(sa.select(tables.projection))
-        }
+        seen = {row.name: row.seq for row in connection.execute(sa.select(tables.projection))}
     named = set(_inside(workspace, uris))
     present = {path for folder in _FOLDERS for path in store.list(folder)}
     frozen = tuple(f"{path}/" for path in _inside(workspace, folders))
@@ -78,7 +78,7 @@ def check(workspace: Workspace) -> Health:
         ledger=report.ok,
         entries=report.entries,
         problem=report.problem,
-        behind=behind,
+        behind={name: report.entries - seen.get(name, 0) for name in (INDEX, EVENTS)},
         missing=sorted(path for path in named - present if not store.exists(path)),
         orphans=sorted(path for path in present - named if not path.startswith(frozen)),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import ceil
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -89,6 +89,34 @@ def conditional_p_values(p_values: Floats, calibration_rows: int, delta: float) 
     return np.asarray(1 - bound, dtype=np.float64)
 
 
+REACH = 15.0
+"""Standard deviations about the mean that `Counts` holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """A distribution of counts, as far as it has mass.
+
+    Attributes:
+        low: smallest count held.
+        mass: float64, probability of `low`, ``low + 1`` and so on.
+        mean: of the distribution.
+    """
+
+    low: int
+    mass: Floats
+    mean: float
+
+    def at_least(self, count: int) -> float:
+        """P(X >= count)."""
+        return float(min(1.0, self.mass[max(0, count - self.low) :].sum()))
+
+    def rare(self, alpha: float) -> int:
+        """The smallest count whose P(X >= count) is at most alpha."""
+        above = self.mass[::-1].cumsum()[::-1]
+        return self.low + int((above > alpha).sum())
+
+
 @dataclass(frozen=True, slots=True)
 class Calibration:
     """What the p-values of a batch were read from, for tests of their number.
@@ -107,7 +135,7 @@ class Calibration:
         """The same for some of the records."""
         return Calibration(self.rows, self.group[mask], self.delta)
 
-    def count_null(self, group: int, records: int, level: float) -> Any:
+    def count_null(self, group: int, records: int, level: float) -> Counts | None:
         """Distribution of the number of p-values up to a level among clean records of a group.
 
         They share one calibration, so it is not binomial but, with ``a = floor(level * (n + 1))``,
@@ -118,9 +146,17 @@ class Calibration:
 
         n = self.rows[group]
         if self.delta is not None:
-            return binom(records, level) if self.smallest_p(group) <= level else None
-        a = int(level * (n + 1) + 1e-9)
-        return betabinom(records, a, n + 1 - a) if a else None
+            null = binom(records, level) if self.smallest_p(group) <= level else None
+        else:
+            a = int(level * (n + 1) + 1e-9)
+            null = betabinom(records, a, n + 1 - a) if a else None
+        if null is None:
+            return None
+        # SciPy sums from the count to m; over a million records most of that is zero.
+        mean, spread = float(null.mean()), float(null.std())
+        low = max(0, int(mean - REACH * spread))
+        high = min(records, ceil(mean + REACH * spread) + 50)
+        return Counts(low, np.asarray(null.pmf(np.arange(low, high + 1))), mean)
 
     def smallest_p(self, group: int) -> float:
         """The smallest p-value that a record of the group can get."""
@@ -183,7 +219,7 @@ def smallest_visible(calibration: Calibration, *, rate: float, alpha: float) -> 
         for level in tried:
             null = calibration.count_null(group, records, level)
             if null is not None:
-                visible = min(visible, int(null.isf(alpha / len(tried))) + 1)
+                visible = min(visible, null.rare(alpha / len(tried)))
         weakest = max(weakest, visible)
     return weakest
 
@@ -213,19 +249,17 @@ def excess_of_small_p(p_values: Floats, calibration: Calibration, *, level: floa
         calibration: of these records.
         level: what counts as small.
     """
-    count, expected = 0, 0.0
-    mass = np.ones(1)
+    count, total = 0, Counts(0, np.ones(1), 0.0)
     for group in np.unique(calibration.group).tolist():
         inside = calibration.group == group
         null = calibration.count_null(group, int(inside.sum()), level)
         if null is None:
             continue
         count += int((p_values[inside] <= level + 1e-12).sum())
-        expected += float(null.mean())
-        if len(calibration.rows) == 1:
-            return Excess(float(min(1.0, null.sf(count - 1))), count, expected)
-        mass = np.convolve(mass, null.pmf(np.arange(int(inside.sum()) + 1)))
-    return Excess(float(min(1.0, mass[count:].sum())), count, expected)
+        total = Counts(
+            total.low + null.low, np.convolve(total.mass, null.mass), total.mean + null.mean
+        )
+    return Excess(total.at_least(count), count, total.mean)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -169,6 +169,7 @@ class Mahalanobis:
         """Squared distance to every class, (n, C), and to the background, (n,)."""
         fitted = self._require()
         centred = chunk.embedding - fitted.center
+        # Differences of large distances: float32 would leave a record other digits in each batch.
         whitened = (centred @ fitted.whiten[0].T).double()
         background = whitened.square().sum(1)
         if fitted.whiten.shape[0] == 1:

@@ -34,7 +34,7 @@ def demo(
 
     with _progress() as tell:
         summary = run_demo(out=out.absolute(), seed=seed, progress=tell)
-    return Reply(summary, _view(summary, out))
+    return Reply(summary, view(summary, out))
 
 
 @contextmanager
@@ -73,7 +73,8 @@ _DELIVERY_COLUMNS = (
 )
 
 
-def _view(summary: dict[str, Any], out: Path) -> RenderableType:
+def view(summary: dict[str, Any], out: Path) -> RenderableType:
+    """The summary as tables: deliveries, models, the trace, and where the files are."""
     deliveries = grid(
         [key.replace("_", " ") for key in _DELIVERY_COLUMNS],
         [[row[key] for key in _DELIVERY_COLUMNS] for row in summary["deliveries"]],

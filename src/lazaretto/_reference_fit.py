@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
+from lazaretto._hygiene import examine
 from lazaretto._partition import SMALLEST_REFERENCE, partition
 from lazaretto._reader import Reader, opened
 from lazaretto._rows import class_indices, numeric_columns
@@ -54,14 +55,16 @@ def fit_reference(
         )
     hard = policy.screen.calibration == "hard"
     dealt = partition(sample.label, len(sample), seed=seed, folded=False if hard else None)
+    hygiene = examine(sample, classes, seed)
+    fit_rows = [part.fit[~torch.isin(part.fit, hygiene.strange)] for part in dealt]
     scorers = tuple(
         Scorer.fit(
-            fit_split(sample, part.fit, classes, value_columns, seed),
+            fit_split(sample, rows, classes, value_columns, seed),
             take(sample, part.rank),
             take(sample, part.calibration),
             detectors,
         )
-        for part in dealt
+        for part, rows in zip(dealt, fit_rows, strict=True)
     )
     fields: dict[str, Any] = {
         "name": name,
@@ -73,10 +76,10 @@ def fit_reference(
         "detectors": detectors,
         "rows": len(sample),
         "seed": seed,
-        "notes": notes,
+        "notes": notes + hygiene.notes,
         "sample": sample,
         "scorers": scorers,
-        "fit_rows": tuple(part.fit for part in dealt),
+        "fit_rows": tuple(fit_rows),
     }
     return Reference(**fields, digest=content_digest(Reference(**fields, digest="")))
 

@@ -8,6 +8,7 @@ import pytest
 from tests.lazaretto.detection_data import classes, policy, table
 
 import lazaretto as lz
+from lazaretto.compare import compare_references
 from lazaretto.errors import NotFoundError, ReferenceMismatchError, UsageError
 
 
@@ -120,3 +121,48 @@ def test_without_labels_the_label_detectors_step_aside() -> None:
     held = lz.screen(table(points, labels), reference, plain).records["held"].to_numpy()
     assert held[:20].all()
     assert held[20:].mean() <= 0.03
+
+
+def test_bad_rows_in_the_trusted_sample_are_told_and_left_out_of_fitting() -> None:
+    """Poison that slipped into the sample must not teach the detectors that it is normal."""
+    points, labels = classes(np.random.default_rng(8), 400)
+    points[:6] = 60.0
+    points[6] = points[7]
+    labels[6] = (labels[7] + 1) % 4
+    reference = lz.Reference.fit(table(points, labels), policy())
+    assert reference.notes[0].startswith("7 trusted rows do not fit the others")
+    assert reference.notes[1:] == (
+        "6 trusted rows repeat another row's vector",
+        f"{len(set(labels[:6].tolist()))} of them under another label",
+    )
+    for rows in reference.fit_rows:
+        assert not set(rows.tolist()) & set(range(7))
+    assert reference.calibration_rows == 400
+
+
+def test_a_clean_sample_is_hardly_trimmed() -> None:
+    trimmed = 0
+    for seed in range(5):
+        data = table(*classes(np.random.default_rng([9, seed]), 400))
+        notes = lz.Reference.fit(data, policy()).notes
+        trimmed += any("do not fit" in note for note in notes)
+    assert trimmed == 0
+
+
+def test_two_versions_are_compared_on_past_batches() -> None:
+    rng = np.random.default_rng(10)
+    old = lz.Reference.fit(table(*classes(rng, 400)), policy())
+    points, labels = classes(rng, 400)
+    points[:200] += 2  # the population has moved, and the new version knows
+    records_only = policy(batch={"tests": {"mmd": "off", "class_spread": "off"}})
+    new = lz.Reference.fit(table(points, labels), records_only, version="2")
+    moved, moved_labels = classes(rng, 100)
+    moved[:12] += 2
+    past = {
+        "still": table(*classes(rng, 100)),
+        "moved": table(moved, moved_labels),
+    }
+    still, changed = compare_references(old, new, past, records_only)
+    assert still.old is still.new is lz.Verdict.PASS
+    assert len(changed.released) >= 10
+    assert set(changed.released) <= {f"r{row}" for row in range(100)}

@@ -1,0 +1,94 @@
+"""Screens the trusted sample itself before anything is fitted on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import log
+from typing import TYPE_CHECKING
+
+import torch
+
+from lazaretto._partition import partition
+from lazaretto.detect.base import Split
+from lazaretto.detect.mahalanobis import Mahalanobis
+from lazaretto.detect.neighbours import NeighbourIndex
+from lazaretto.detect.scorer import as_views, take
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from lazaretto.detect.base import Chunk
+
+MOST_TRIMMED = 0.05
+"""Largest share of rows left out of fitting; more strange rows than that are the population."""
+MARGIN = 3.0
+"""How many times farther out, in log share, than any row of a clean sample is expected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hygiene:
+    """What is odd about a trusted sample.
+
+    Attributes:
+        strange: rows that the rest of the sample finds far too extreme, int64; left out of fitting,
+            but not of calibration: there they keep the promise honest.
+        copies: rows that repeat another row's vector exactly.
+        contradictions: copies whose label differs from the other row's.
+    """
+
+    strange: Tensor
+    copies: int
+    contradictions: int
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to tell the curator, a sentence each."""
+        said = []
+        if len(self.strange):
+            rows = ", ".join(str(row) for row in self.strange[:5].tolist())
+            said.append(
+                f"{len(self.strange)} trusted rows do not fit the others and are left out of "
+                f"fitting: review them (usable rows {rows}{', …' if len(self.strange) > 5 else ''})"
+            )
+        if self.copies:
+            said.append(f"{self.copies} trusted rows repeat another row's vector")
+        if self.contradictions:
+            said.append(f"{self.contradictions} of them under another label")
+        return tuple(said)
+
+
+def examine(sample: Chunk, classes: tuple[str, ...], seed: int) -> Hygiene:
+    """Looks for rows that poison or mistakes may have left in the trusted sample.
+
+    Each row is judged by Mahalanobis views fitted on the folds that it is not in. A row is strange
+    when a view lies beyond where an exponential tail through the sample's median and ninth decile,
+    which few bad rows cannot move, expects any row of so many, `MARGIN` times over.
+    """
+    views = []
+    order = []
+    for part in partition(sample.label, len(sample), seed=seed, folded=True)[::2]:
+        rest = torch.ones(len(sample), dtype=torch.bool)
+        held = torch.cat([part.calibration, part.rank])
+        rest[held] = False
+        chunk = take(sample, torch.where(rest)[0])
+        split = Split(chunk, classes, (), NeighbourIndex(chunk.embedding[:1]), seed)
+        views.append(as_views(Mahalanobis().fit(split).score(take(sample, held))))
+        order.append(held)
+    rows, scores = torch.cat(order), torch.cat(views).double()
+    middle, high = torch.quantile(scores[:100_000], torch.tensor([0.5, 0.9]).double(), dim=0)
+    scale = ((high - middle) / log(5)).clamp(min=1e-9 * scores.abs().mean().clamp(min=1e-30))
+    out = ((scores - middle) / scale + log(2)).amax(1)
+    strange = rows[out > MARGIN * log(20 * len(sample))].unique()
+    if len(strange) > MOST_TRIMMED * len(sample):
+        strange = strange[:0]
+    copies, contradictions = _copies(sample)
+    return Hygiene(strange, copies, contradictions)
+
+
+def _copies(sample: Chunk) -> tuple[int, int]:
+    _, group = torch.unique(sample.embedding, dim=0, return_inverse=True)
+    copies = len(group) - int(group.max()) - 1 if len(group) else 0
+    if sample.label is None or not copies:
+        return copies, 0
+    pairs = torch.unique(torch.stack([group, sample.label]), dim=1).shape[1]
+    return copies, pairs - int(group.max()) - 1

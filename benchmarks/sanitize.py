@@ -2,10 +2,10 @@
 
     python benchmarks/sanitize.py DATA_DIR [--out benchmarks/results/sanitize.md]
 
-DATA_DIR holds `mnist_backdoor/`. ART (the `bench` extra) is left out where it is not installed. One JSON
-line per (run, method); with --out the tables as Markdown too. Nothing in `lazaretto.sanitize` was chosen
-on what is reported here: constants come from synthetic Gaussian classes, from networks on procedural
-glyphs and from digits networks with other seeds.
+DATA_DIR holds `mnist_backdoor/`. ART (the `bench` extra) is left out where it is not installed.
+One JSON line per (run, method); with --out the tables as Markdown too. Nothing in
+`lazaretto.sanitize` was chosen on what is reported here: constants come from synthetic Gaussian
+classes, from networks on procedural glyphs and from digits networks with other seeds.
 """
 
 from __future__ import annotations

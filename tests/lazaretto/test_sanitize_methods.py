@@ -12,7 +12,7 @@ from sklearn.metrics import silhouette_score
 from lazaretto.sanitize.activation_clustering import silhouette, two_means
 from lazaretto.sanitize.inputs import check_inputs
 from lazaretto.sanitize.methods import METHODS
-from lazaretto.sanitize.moments import Moments, class_moments, merge, oas, without_fold
+from lazaretto.sanitize.moments import Moments, class_moments, leave_one_out, merge, oas
 from lazaretto.sanitize.problem import make_problem
 from lazaretto.sanitize.scan import two_identities
 from lazaretto.sanitize.spectral import top_direction
@@ -226,7 +226,7 @@ def test_moments_merge_exactly_and_do_not_depend_on_chunks(monkeypatch):
         rows = problem.train.rows[problem.train.label == c]
         np.testing.assert_allclose(merged.mean[c], rows.mean(0), rtol=1e-10)
         np.testing.assert_allclose(merged.scatter[c], np.cov(rows.T) * 36, rtol=1e-9)
-        left = without_fold(whole, (3, problem.folds), 1)
+        left = leave_one_out(whole, (3, problem.folds))[1]
         rows = problem.train.rows[(problem.train.label == c) & (problem.train.fold != 1)]
         np.testing.assert_allclose(left.mean[c], rows.mean(0), rtol=1e-10)
 

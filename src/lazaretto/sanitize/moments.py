@@ -87,14 +87,38 @@ def merge(moments: Moments, dim: tuple[int, int]) -> Moments:
     return Moments(n, center, spread.sum(1))
 
 
-def without_fold(moments: Moments, dim: tuple[int, int], fold: int) -> Moments:
-    """Class moments of all folds but one: what a scorer of that fold may be fitted on."""
+def leave_one_out(moments: Moments, dim: tuple[int, int]) -> list[Moments]:
+    """Class moments without each fold in turn: what a scorer of that fold may be fitted on.
+
+    The fold's share is taken off the whole (Chan et al. 1983, backwards; in float64). With one
+    fold, nothing is left out.
+    """
     c, k = dim
-    keep = [j for j in range(k) if j != fold] or [fold]
-    index = (torch.arange(c)[:, None] * k + torch.tensor(keep)[None, :]).flatten()
-    index = index.to(moments.count.device)
-    part = Moments(moments.count[index], moments.mean[index], moments.scatter[index])
-    return merge(part, (c, len(keep)))
+    whole = merge(moments, dim)
+    if k == 1:
+        return [whole]
+    parts = []
+    for fold in range(k):
+        count, mean, scatter = (t.view(c, k, *t.shape[1:])[:, fold] for t in _fields(moments))
+        left = whole.count - count
+        known = torch.where(left > 0, left, 1.0)
+        center = (whole.count[:, None] * whole.mean - count[:, None] * mean) / known[:, None]
+        gap = mean - center
+        share = torch.where(left > 0, count * left / whole.count.clamp(min=1e-300), 0.0)
+        rest = whole.scatter - scatter
+        rest = torch.baddbmm(rest, (-share[:, None] * gap)[:, :, None], gap[:, None, :])
+        parts.append(
+            Moments(
+                left,
+                torch.where(left[:, None] > 0, center, 0.0),
+                torch.where(left[:, None, None] > 0, rest, 0.0),
+            )
+        )
+    return parts
+
+
+def _fields(moments: Moments) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    return moments.count, moments.mean, moments.scatter
 
 
 def oas(scatter: torch.Tensor, count: torch.Tensor) -> torch.Tensor:

@@ -81,8 +81,8 @@ class Problem:
 
     def rows(self, side: Side, label: int) -> torch.Tensor:
         """All rows (n_c, d) of one class on the device, for methods that need them at once."""
-        rows = side.rows[side.members(label, self.folds)]
-        return torch.from_numpy(np.ascontiguousarray(rows)).to(self.device, self.dtype)
+        members = torch.from_numpy(side.members(label, self.folds))
+        return torch.from_numpy(side.rows).index_select(0, members).to(self.device, self.dtype)
 
     def class_blocks(self, budget: int = 2**30) -> Iterator[range]:
         """Ranges of classes whose (folds, d, d) float64 moments stay within `budget` bytes."""
@@ -150,7 +150,7 @@ def stream(problem: Problem, side: Side, classes: range) -> Iterator[Chunk]:
     for begin in range(first, last, step):
         end = min(begin + step, last)
         positions = side.order[begin:end]
-        host = torch.from_numpy(np.ascontiguousarray(side.rows[positions]))
+        host = torch.from_numpy(side.rows).index_select(0, torch.from_numpy(positions))
         x = (host.pin_memory() if pin else host).to(problem.device, non_blocking=pin)
         g0 = int(np.searchsorted(side.starts, begin, side="right")) - 1
         g1 = int(np.searchsorted(side.starts, end, side="left"))
@@ -167,13 +167,13 @@ def make_problem(
 ) -> Problem:
     """The scorable rows of one layer, dealt over folds.
 
-    Two folds where every class has at least 20 rows per feature on both sides (half of that is
+    Two folds where every class has at least 10 rows per feature on both sides (half of that is
     plenty to fit on), else five.
     """
     n_classes, rows = len(inputs.classes), inputs.layers[layer]
     codes = inputs.codes[inputs.scorable]
     sizes = np.concatenate([np.bincount(codes), np.bincount(inputs.trusted_codes)])
-    plenty = bool(sizes[sizes > 0].min(initial=0) >= 20 * rows.shape[1])
+    plenty = bool(sizes[sizes > 0].min(initial=0) >= 10 * rows.shape[1])
     folds = 2 if plenty else 5
     ids = inputs.record_ids.take(pa.array(inputs.scorable))
     key = np.argsort(pc.sort_indices(ids).to_numpy())

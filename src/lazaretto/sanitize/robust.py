@@ -9,7 +9,7 @@ import torch
 
 from lazaretto.sanitize.moments import class_covariance, class_moments, merge, tied_covariance
 from lazaretto.sanitize.quadratic import quadratic
-from lazaretto.sanitize.whitening import Whitening, whitenings
+from lazaretto.sanitize.whitening import Whitening, make_whitening, whitenings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,9 +88,7 @@ def _concentrate(
     far, _ = problem.empty_scores()
     for _ in range(_STEPS):
         white = _whitening(problem, everything, center, shape, scale)
-        quadratic(
-            problem, problem.train, classes, center=white.center, form=white.precision(), out=far
-        )
+        quadratic(problem, problem.train, classes, center=white.center, form=white.form(), out=far)
         for c in classes:
             members = problem.train.members(c, problem.folds)
             keep[members] = False
@@ -117,13 +115,12 @@ def _whitening(
     shape: torch.Tensor,
     scale: torch.Tensor,
 ) -> Whitening:
+    white = make_whitening(center, shape, scale, moments.count > 0, problem.dtype)
     k = problem.folds
-    lower = torch.linalg.cholesky(shape)
     return Whitening(
-        center.repeat_interleave(k, 0),
-        lower.repeat_interleave(k, 0),
-        scale.repeat_interleave(k, 0),
-        (moments.count > 0).repeat_interleave(k, 0),
+        white.center.repeat_interleave(k, 0),
+        white.basis.repeat_interleave(k, 0),
+        white.known.repeat_interleave(k, 0),
     )
 
 

@@ -40,8 +40,6 @@ def scan(problem: Problem) -> Scores:
         return Scores(train, trusted, skipped=reason)
     gains = np.full(problem.n_classes, np.nan)
     for classes, white, _, _ in clean_whitenings(problem):
-        eye = torch.eye(problem.width, device=problem.device, dtype=torch.float64)
-        basis = white.basis(eye.expand(len(white.center), -1, -1)).to(problem.dtype)
         for c in classes:
             gain = []
             rows = problem.rows(problem.train, c)
@@ -52,14 +50,14 @@ def scan(problem: Problem) -> Scores:
                 if len(fit) < 4 or not bool(white.known[g]):
                     continue
                 center = white.center[g].to(problem.dtype)
-                split = two_identities((fit - center) @ basis[g])
+                split = two_identities((fit - center) @ white.basis[g])
                 gain.append(split.gain)
                 for side, out in ((problem.train, train), (problem.trusted, trusted)):
                     if side is None or out is None:
                         continue
                     members = side.members(c, problem.folds)
                     mine = np.flatnonzero(side.fold[members] == fold)
-                    z = (problem.rows(side, c)[mine] - center) @ basis[g]
+                    z = (problem.rows(side, c)[mine] - center) @ white.basis[g]
                     ratio = torch.nn.functional.softplus(z @ split.axis + split.offset)
                     out[members[mine]] = ratio.float().cpu().numpy()
             gains[c] = np.mean(gain) if gain else np.nan

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from lazaretto.sanitize.moments import class_moments, without_fold
-from lazaretto.sanitize.quadratic import quadratic
+from lazaretto.sanitize.moments import class_moments, leave_one_out
+from lazaretto.sanitize.quadratic import projected
 from lazaretto.sanitize.scores import Scores
 
 if TYPE_CHECKING:
@@ -27,19 +27,19 @@ def spectral(problem: Problem) -> Scores:
     for classes in problem.class_blocks():
         dim = (len(classes), problem.folds)
         moments = class_moments(problem, problem.train, classes)
-        parts = [without_fold(moments, dim, fold) for fold in range(problem.folds)]
+        parts = leave_one_out(moments, dim)
         center = torch.stack([part.mean for part in parts], 1).flatten(0, 1)
         scatter = torch.stack([part.scatter for part in parts], 1).flatten(0, 1)
-        direction = top_direction(scatter)
-        form = direction[:, :, None] * direction[:, None, :]
-        count = torch.stack([part.count for part in parts], 1).flatten().clamp(min=1)
-        energy = (form * scatter).sum((1, 2)) / count
-        form = form / energy.clamp(min=1e-300)[:, None, None]
-        empty = torch.stack([part.count < 1 for part in parts], 1).flatten()
-        form = torch.where(empty[:, None, None], torch.nan, form)
-        quadratic(problem, problem.train, classes, center=center, form=form, out=train)
+        direction = top_direction(scatter.to(problem.dtype)).double()
+        count = torch.stack([part.count for part in parts], 1).flatten()
+        energy = ((scatter @ direction[:, :, None])[:, :, 0] * direction).sum(1)
+        scaled = direction * (count / energy.clamp(min=1e-300)).sqrt()[:, None]
+        scaled = torch.where(count[:, None] > 0, scaled, torch.nan)
+        projected(problem, problem.train, classes, center=center, direction=scaled, out=train)
         if problem.trusted is not None and trusted is not None:
-            quadratic(problem, problem.trusted, classes, center=center, form=form, out=trusted)
+            projected(
+                problem, problem.trusted, classes, center=center, direction=scaled, out=trusted
+            )
     return Scores(train, trusted)
 
 

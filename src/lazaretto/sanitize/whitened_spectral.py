@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from lazaretto.sanitize.moments import class_moments, without_fold
+from lazaretto.sanitize.moments import class_moments, leave_one_out
 from lazaretto.sanitize.quadratic import quadratic
 from lazaretto.sanitize.robust import clean_whitenings
 from lazaretto.sanitize.scores import Scores
+from lazaretto.sanitize.spectral import top_direction
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -51,7 +52,7 @@ def whitened_spectral(problem: Problem) -> Scores:
         sides = [(problem.train, train, far_train)]
         if problem.trusted is not None and trusted is not None and far_trusted is not None:
             sides.append((problem.trusted, trusted, far_trusted))
-        precision = white.precision()
+        precision = white.form()
         for rows, _, far in sides:
             quadratic(problem, rows, classes, center=white.center, form=precision, out=far)
         _, _, clean_far = sides[-1]
@@ -92,19 +93,22 @@ def quantum_form(
     """
     dim = (len(classes), problem.folds)
     moments = class_moments(problem, problem.train, classes, weight)
-    parts = [without_fold(moments, dim, fold) for fold in range(problem.folds)]
+    parts = leave_one_out(moments, dim)
     center = white.center.view(*dim, -1)
     second = torch.stack([p.about(center[:, fold]) for fold, p in enumerate(parts)], 1)
     sizes = torch.from_numpy(problem.train.counts(problem.folds)[classes.start : classes.stop])
     count = (sizes.sum(1, keepdim=True) - sizes * (problem.folds > 1)).flatten().to(second)
-    white_second = white.whiten(second.flatten(0, 1) / count.clamp(min=1)[:, None, None])
-    values, vectors = torch.linalg.eigh(white_second)
+    spectrum = white.whiten(second.flatten(0, 1) / count.clamp(min=1)[:, None, None])
+    top = top_direction(spectrum)[:, :, None]
+    largest = (top.mT @ spectrum @ top)[:, 0, 0].double()
     edge = (1 + (problem.width / count.clamp(min=1)).sqrt()).square()
-    divisor = values[:, -1].maximum(edge) - 1
-    share = torch.softmax(ALPHA * (values - 1) / divisor[:, None], dim=1)
-    basis = white.basis(vectors)
-    form = (basis * share[:, None, :]) @ basis.mT
-    return torch.where((white.known & (count > 0))[:, None, None], form, torch.nan)
+    rate = (ALPHA / (largest.maximum(edge) - 1)).to(spectrum)
+    # Shifted by the largest eigenvalue, which the trace takes out again, nothing overflows.
+    shift = largest.to(spectrum)[:, None, None] * torch.eye(problem.width).to(spectrum)
+    quantum = torch.linalg.matrix_exp(rate[:, None, None] * (spectrum - shift))
+    quantum = quantum / quantum.diagonal(dim1=1, dim2=2).sum(1)[:, None, None]
+    form = white.form(quantum)
+    return torch.where((count > 0)[:, None, None], form, torch.nan)
 
 
 def _weights(

@@ -10,8 +10,8 @@ import torch
 from lazaretto.sanitize.moments import (
     class_covariance,
     class_moments,
+    leave_one_out,
     tied_covariance,
-    without_fold,
 )
 
 if TYPE_CHECKING:
@@ -30,35 +30,39 @@ class Whitening:
 
     Attributes:
         center: float64 (G, d).
-        lower: float64 (G, d, d), Cholesky factor of the covariance in units of `scale`.
-        scale: float64 (G, d), feature scales.
+        basis: (G, d, d), of the problem's type: ``(x - center) @ basis`` is white where clean.
         known: bool (G,), whether the class had a row to be fitted on.
     """
 
     center: torch.Tensor
-    lower: torch.Tensor
-    scale: torch.Tensor
+    basis: torch.Tensor
     known: torch.Tensor
 
-    def precision(self) -> torch.Tensor:
-        """The forms (G, d, d) of squared Mahalanobis distances; NaN for unknown groups."""
-        return self._form(torch.cholesky_inverse(self.lower))
+    def form(self, white: torch.Tensor | None = None) -> torch.Tensor:
+        """Forms (G, d, d) of row space that are `white` in white coordinates; NaN where unknown.
 
-    def basis(self, vectors: torch.Tensor) -> torch.Tensor:
-        """Directions (G, d, k) of whitened space as directions of row space."""
-        scaled: torch.Tensor = torch.linalg.solve_triangular(self.lower.mT, vectors, upper=True)
-        return scaled.div(self.scale[:, :, None])
+        Without `white`, those of squared Mahalanobis distances.
+        """
+        left = self.basis if white is None else self.basis @ white
+        return torch.where(self.known[:, None, None], left @ self.basis.mT, torch.nan)
 
     def whiten(self, second: torch.Tensor) -> torch.Tensor:
-        """Second moments (G, d, d) about `center` in whitened coordinates: I where clean."""
-        second = second / (self.scale[:, :, None] * self.scale[:, None, :])
-        half = torch.linalg.solve_triangular(self.lower, second, upper=False)
-        whitened: torch.Tensor = torch.linalg.solve_triangular(self.lower, half.mT, upper=False)
-        return whitened
+        """Second moments (G, d, d) about `center` in white coordinates: I where clean."""
+        return self.basis.mT @ second.to(self.basis.dtype) @ self.basis
 
-    def _form(self, inverse: torch.Tensor) -> torch.Tensor:
-        form = inverse / (self.scale[:, :, None] * self.scale[:, None, :])
-        return torch.where(self.known[:, None, None], form, torch.nan)
+
+def make_whitening(
+    center: torch.Tensor,
+    covariance: torch.Tensor,
+    scale: torch.Tensor,
+    known: torch.Tensor,
+    dtype: torch.dtype,
+) -> Whitening:
+    """Whitening by covariances (G, d, d) that are in units of feature scales (G, d)."""
+    lower = torch.linalg.cholesky(covariance)
+    eye = torch.eye(lower.shape[-1], device=lower.device, dtype=lower.dtype)
+    inverse = torch.linalg.solve_triangular(lower, eye, upper=False)
+    return Whitening(center, (inverse.mT / scale[:, :, None]).to(dtype), known)
 
 
 def whitenings(
@@ -83,20 +87,19 @@ def whitenings(
     ties = [tied_covariance(s, n) for s, n in zip(scatter, degrees, strict=True)]
     for classes in blocks:
         parts = _parts(problem, side, classes, weight, kept)
-        shapes = [
-            torch.linalg.cholesky(class_covariance(part, tied, scale))
+        covariance = [
+            class_covariance(part, tied, scale)
             for part, (scale, tied) in zip(parts, ties, strict=True)
         ]
         scales = [scale.expand(len(classes), -1) for scale, _ in ties]
-        yield (
-            classes,
-            Whitening(
-                torch.stack([part.mean for part in parts], 1).flatten(0, 1),
-                torch.stack(shapes, 1).flatten(0, 1),
-                torch.stack(scales, 1).flatten(0, 1),
-                torch.stack([part.count > 0 for part in parts], 1).flatten(),
-            ),
+        white = make_whitening(
+            torch.stack([part.mean for part in parts], 1).flatten(0, 1),
+            torch.stack(covariance, 1).flatten(0, 1),
+            torch.stack(scales, 1).flatten(0, 1),
+            torch.stack([part.count > 0 for part in parts], 1).flatten(),
+            problem.dtype,
         )
+        yield classes, white
 
 
 def _parts(
@@ -107,5 +110,4 @@ def _parts(
     kept: Moments | None,
 ) -> list[Moments]:
     moments = class_moments(problem, side, classes, weight) if kept is None else kept
-    dim = (len(classes), problem.folds)
-    return [without_fold(moments, dim, fold) for fold in range(problem.folds)]
+    return leave_one_out(moments, (len(classes), problem.folds))

@@ -36,7 +36,7 @@ _POLICY = {
 
 
 def blobs(count: int, seed: int, *, prefix: str = "r", flips: int = 0) -> pa.Table:
-    """Three well separated classes in eight dimensions; the first `flips` rows have a wrong label."""
+    """Three well separated classes in eight dimensions; the first `flips` rows are mislabelled."""
     random = np.random.default_rng(seed)
     label = np.arange(count) % 3
     vectors = random.normal(size=(count, 8)) * 0.3

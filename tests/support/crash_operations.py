@@ -1,0 +1,190 @@
+"""The operations that `crash` kills: how to get there, what to call, what must hold afterwards."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from yard import ANN, Yard, blobs, make_policy, make_yard
+
+from lazaretto import ledger, stages
+from lazaretto.errors import NotFoundError
+from lazaretto.quarantine import review
+from lazaretto.quarantine.recall import recall
+from lazaretto.values import Action
+from lazaretto.workspace import open_workspace
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_ROWS = blobs(60, seed=5, prefix="m", flips=4)
+
+
+def _yard(url: str, folder: Path) -> Yard:
+    return Yard(open_workspace(catalog_url=url, store=folder / "store"), make_policy(), folder)
+
+
+def _fresh(url: str, folder: Path) -> Yard:
+    workspace = open_workspace(catalog_url=url, store=folder / "store")
+    return make_yard(workspace, str(folder / "reference" / "blobs" / "1"), folder)
+
+
+def _batch(yard: Yard) -> str:
+    from lazaretto.quarantine import tables
+
+    with yard.workspace.catalog.read() as connection:
+        return str(connection.execute(tables.batch.select()).first().id)  # type: ignore[union-attr]
+
+
+def _case(yard: Yard) -> str:
+    return review.list_cases(yard.workspace, state=None)[0].id
+
+
+def _rows(yard: Yard) -> list[str]:
+    try:
+        return yard.ids()
+    except NotFoundError:
+        return []
+
+
+def _kinds(yard: Yard) -> list[str]:
+    with yard.workspace.catalog.read() as connection:
+        return [entry.kind for entry in ledger.entries(connection)]
+
+
+def _sound(yard: Yard) -> None:
+    """What must hold at any moment, half-way or not."""
+    assert ledger.verify(yard.workspace).ok
+    rows = _rows(yard)
+    assert len(rows) == len(set(rows)), "a record was admitted twice"
+    held = {"m0", "m1", "m2", "m3"}
+    cases = review.list_cases(yard.workspace, state=None)
+    assert not rows or cases, "admitted before the quarantine was written"
+    decided = {
+        record.record_id
+        for case in cases
+        for record in review.held_records(yard.workspace, case.id, {"action": "RELEASE"})
+    }
+    assert not held & set(rows) - decided, "a held record was admitted"
+
+
+def screened(url: str, folder: Path) -> None:
+    """Where all start: one batch is received and screened, another one is at the door."""
+    yard = _fresh(url, folder)
+    batch = yard.receive("monday", _ROWS).id
+    for stage in (stages.validate, stages.embed, stages.screen):
+        stage(yard.workspace, batch, yard.policy)
+    yard.deliver("tuesday", blobs(60, seed=6, prefix="t"))
+
+
+def nothing(url: str, folder: Path) -> None:
+    """No more is needed."""
+
+
+def receive(url: str, folder: Path) -> None:
+    yard = _yard(url, folder)
+    stages.receive(yard.workspace, folder / "tuesday.parquet", "vendor-a", policy=yard.policy)
+
+
+def check_receive(url: str, folder: Path, *, done: bool) -> None:
+    yard = _yard(url, folder)
+    _sound(yard)
+    files = [path for path in yard.workspace.store.list("batches") if "/data." in path]
+    whole = {path for path in files if path.endswith(".parquet")}
+    wanted = [(folder / f"{name}.parquet").read_bytes() for name in ("monday", "tuesday")]
+    assert all(yard.workspace.store.read(path) in wanted for path in whole), "half a file"
+    if done:
+        assert len(whole) == _kinds(yard).count("batch_received") == 2
+
+
+def gate(url: str, folder: Path) -> None:
+    yard = _yard(url, folder)
+    stages.gate(yard.workspace, _batch(yard), yard.policy)
+
+
+def check_gate(url: str, folder: Path, *, done: bool) -> None:
+    yard = _yard(url, folder)
+    _sound(yard)
+    cases = review.list_cases(yard.workspace, state=None)
+    assert len(cases) == _kinds(yard).count("batch_judged")
+    for case in cases:
+        assert review.count_records(yard.workspace, case.id) == case.held == 4
+        assert review.held_rows(yard.workspace, case.id, [0, 1, 2, 3]).num_rows == 4
+    assert not done or len(cases) == 1
+
+
+def judged(url: str, folder: Path) -> None:
+    gate(url, folder)
+
+
+def admit(url: str, folder: Path) -> None:
+    yard = _yard(url, folder)
+    stages.admit(yard.workspace, _batch(yard))
+
+
+def check_admit(url: str, folder: Path, *, done: bool) -> None:
+    yard = _yard(url, folder)
+    _sound(yard)
+    assert len(_rows(yard)) in (0, 56)
+    assert _kinds(yard).count("batch_admitted") <= bool(_rows(yard))
+    if done:
+        assert len(_rows(yard)) == 56
+        assert _kinds(yard).count("batch_admitted") == 1
+        again = stages.admit(yard.workspace, _batch(yard))
+        assert yard.dataset(again.version).num_rows == 56
+        assert again.version is not None
+        assert yard.dataset(again.version - 1).num_rows == 0
+
+
+def decided(url: str, folder: Path) -> None:
+    judged(url, folder)
+    yard = _yard(url, folder)
+    ids = ["m0", "m1"]
+    review.decide(yard.workspace, _case(yard), Action.RELEASE, ids=ids, actor=ANN, reason="fine")
+
+
+def publish(url: str, folder: Path) -> None:
+    yard = _yard(url, folder)
+    review.publish(yard.workspace, _case(yard), actor=ANN)
+
+
+def check_publish(url: str, folder: Path, *, done: bool) -> None:
+    yard = _yard(url, folder)
+    _sound(yard)
+    assert _rows(yard) in ([], ["m0", "m1"])
+    if done:
+        assert _rows(yard) == ["m0", "m1"]
+        assert _kinds(yard).count("batch_admitted") == 1
+
+
+def admitted(url: str, folder: Path) -> None:
+    judged(url, folder)
+    admit(url, folder)
+    yard = _yard(url, folder)
+    taken = stages.snapshot(yard.workspace, "blobs")
+    stages.register_model(yard.workspace, "net", "1", "blobs", taken.version)
+
+
+def take_out(url: str, folder: Path) -> None:
+    yard = _yard(url, folder)
+    ids = [f"{_batch(yard)}#m{number}" for number in (10, 11)]
+    found = recall(yard.workspace, "blobs", ids=ids, actor=ANN, reason="trigger")
+    assert found.models == ["net@1"]
+
+
+def check_recall(url: str, folder: Path, *, done: bool) -> None:
+    yard = _yard(url, folder)
+    _sound(yard)
+    assert len(_rows(yard)) in (54, 56)
+    if done:
+        assert len(_rows(yard)) == 54
+        assert not {"m10", "m11"} & set(_rows(yard))
+        assert _kinds(yard).count("records_recalled") == 1
+
+
+OPERATIONS = {
+    "receive": (nothing, receive, check_receive),
+    "gate": (nothing, gate, check_gate),
+    "admit": (judged, admit, check_admit),
+    "publish": (decided, publish, check_publish),
+    "recall": (admitted, take_out, check_recall),
+}

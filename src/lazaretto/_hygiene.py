@@ -78,7 +78,8 @@ def examine(sample: Chunk, classes: tuple[str, ...], seed: int) -> Hygiene:
     middle, high = torch.quantile(scores[:100_000], torch.tensor([0.5, 0.9]).double(), dim=0)
     scale = ((high - middle) / log(5)).clamp(min=1e-9 * scores.abs().mean().clamp(min=1e-30))
     out = ((scores - middle) / scale + log(2)).amax(1)
-    strange = rows[out > MARGIN * log(20 * len(sample))].unique()
+    found = set(rows[out > MARGIN * log(20 * len(sample))].tolist())
+    strange = torch.tensor(sorted(found), dtype=torch.int64)
     if len(strange) > MOST_TRIMMED * len(sample):
         strange = strange[:0]
     copies, contradictions = _copies(sample)

@@ -188,4 +188,4 @@ def _floats(column: pa.ChunkedArray) -> Floats:
 
 
 def _null_share(column: pa.ChunkedArray) -> float:
-    return column.null_count / max(1, len(column))
+    return float(column.null_count / max(1, len(column)))

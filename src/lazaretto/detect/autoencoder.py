@@ -110,10 +110,10 @@ class Autoencoder:
         waited = 0
         for _ in range(self.epochs):
             shuffled = torch.randperm(len(train), generator=generator)
-            for rows in torch.split(shuffled, 256):  # type: ignore[no-untyped-call]
+            for rows in torch.split(shuffled, 256):
                 optimizer.zero_grad()
                 loss = mse_loss(_reconstruct(train[rows], weights), train[rows])
-                loss.backward()
+                loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
             with torch.no_grad():
                 missed = float(mse_loss(_reconstruct(check, weights), check))

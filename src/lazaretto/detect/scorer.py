@@ -93,7 +93,9 @@ def fuse(ranks: Tensor, weights: Sequence[float]) -> Tensor:
         ranks: float64 (n, J).
         weights: (J,); 0 leaves a detector (one in shadow) out.
     """
-    return torch.linalg.vector_norm(ranks * torch.tensor(list(weights)).double(), dim=1)
+    weighted = ranks * torch.tensor(list(weights)).double()
+    norm: Tensor = torch.linalg.vector_norm(weighted, dim=1)
+    return norm
 
 
 def take(chunk: Chunk, rows: Tensor) -> Chunk:

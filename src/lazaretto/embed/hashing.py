@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -70,7 +70,7 @@ class HashingEncoder:
             return np.asarray(counts.toarray(), dtype=np.float32)
         rows = np.asarray(counts @ self.projection, dtype=np.float32)
         norms = np.linalg.norm(rows, axis=1, keepdims=True)
-        return rows / np.maximum(norms, np.float32(1e-12))
+        return np.asarray(rows / np.maximum(norms, 1e-12), dtype=np.float32)
 
     def save(self, path: str | Path) -> None:
         """Writes the projection for ``embed.model``, as safetensors."""
@@ -82,7 +82,7 @@ class HashingEncoder:
             raise PolicyError("there is no projection to save: name no embed.model")
         LocalPath(path).write_bytes(save({"projection": np.ascontiguousarray(self.projection)}))
 
-    def _vectorizer(self) -> object:
+    def _vectorizer(self) -> Any:
         from sklearn.feature_extraction.text import HashingVectorizer
 
         return HashingVectorizer(
@@ -112,7 +112,7 @@ def fit_hashing(
     from sklearn.decomposition import TruncatedSVD
 
     plain = HashingEncoder(tuple(columns), buckets, ngrams)
-    counts = plain._vectorizer().transform(values)  # type: ignore[attr-defined]
+    counts = plain._vectorizer().transform(values)
     width = max(1, min(dimensions, counts.shape[0] - 1))
     svd = TruncatedSVD(width, random_state=seed).fit(counts)
     projection = np.ascontiguousarray(svd.components_.T, dtype=np.float32)

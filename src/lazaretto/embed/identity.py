@@ -25,7 +25,11 @@ def identity_digest(name: str, weights: str, preprocessing: Mapping[str, Any]) -
     """sha256 (hex) over name, weights digest and preprocessing options."""
     import rfc8785
 
-    document = {"name": name, "weights": weights, "preprocessing": dict(preprocessing)}
+    document: dict[str, Any] = {
+        "name": name,
+        "weights": weights,
+        "preprocessing": dict(preprocessing),
+    }
     return hashlib.sha256(rfc8785.dumps(document)).hexdigest()
 
 

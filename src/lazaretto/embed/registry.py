@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lazaretto.errors import PolicyError
 
@@ -80,7 +80,7 @@ def _hashing(policy: Policy) -> Encoder:
     )
 
 
-_BUILDERS: dict[str, Callable[[Policy], Any]] = {
+_BUILDERS: dict[str, Callable[[Policy], Encoder]] = {
     "column": _column,
     "torch": _torch,
     "sentence-transformers": _sentences,

@@ -75,7 +75,7 @@ class TorchEncoder:
             rows = rows.reshape(-1, *self.shape)
         parts = []
         with torch.inference_mode():
-            for part in torch.split(rows, BATCH_ROWS):  # type: ignore[no-untyped-call]
+            for part in torch.split(rows, BATCH_ROWS):
                 try:
                     parts.append(self.module(part.to(self.device)).flatten(1).float().cpu())
                 except RuntimeError as error:

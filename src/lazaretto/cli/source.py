@@ -142,7 +142,7 @@ def _table(sources: "Iterable[Source]") -> Table:
     rows: list[tuple[object, ...]] = []
     for found in sources:
         who = (found.name, found.trust_tier)
-        rows += [(*who, key.key_id, key.scheme, _validity(key)) for key in found.keys]
+        rows += [(*who, key.key_id[:16], key.scheme, _validity(key)) for key in found.keys]
         if not found.keys:
             rows.append((*who, "none", "-", "-"))
     return grid(["source", "trust", "key", "scheme", "validity"], rows)

@@ -73,12 +73,14 @@ class Held:
         rows: held records.
         reasons: records by the signature of their first reason: ``contract:<rule>``,
             ``screen:<detector>`` or ``batch`` (nothing against the record but its company).
+        examples: the words of the first record of each signature.
     """
 
     uri: str = ""
     digest: str = ""
     rows: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, str] = field(default_factory=dict)
 
 
 def write_held(store: Store, path: str, batch: Batch, columns: Columns, findings: Findings) -> Held:
@@ -170,6 +172,8 @@ def _reasons(
     first = [found[0][0] for found in all_of]
     held.rows += len(first)
     held.reasons.update(first)
+    for found in all_of:
+        held.examples.setdefault(*found[0])
     texts = [[text for _, text in found] for found in all_of]
     return pa.array(first, pa.string()), pa.array(texts, pa.list_(pa.string()))
 
@@ -189,7 +193,7 @@ def _contract_reasons(found: dict[int, list[_Reason]], position: int) -> list[_R
 
 
 def _screen_reasons(score: dict[str, Any]) -> list[_Reason]:
-    """Reasons in the detectors' words, signed by the detector that ranks the record highest."""
+    """Reasons in the detectors' words, signed by the detector that speaks first or ranks first."""
     ranks = {
         name.removeprefix("rank_"): value
         for name, value in score.items()
@@ -197,4 +201,6 @@ def _screen_reasons(score: dict[str, Any]) -> list[_Reason]:
     }
     worst = max(ranks, key=lambda name: ranks[name]) if ranks else "unscored"
     texts = score["reasons"] or [f"{worst}: p = {score['p_value']}"]
+    said_by = texts[0].partition(":")[0]
+    worst = said_by if said_by in ranks else worst
     return [(f"screen:{worst}", text) for text in texts]

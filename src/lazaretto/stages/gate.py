@@ -50,7 +50,8 @@ class Judgement:
         case: id of the review case; None when nothing is held.
         held_uri: file with the held rows and their reasons.
         reasons: held records by the signature of their first reason.
-        notes: in words: what is wrong with the batch as a whole, and which rules its records broke.
+        notes: in words: what is wrong with the batch as a whole, which rules its records broke, and
+            what screening found in them.
         seq: ledger entry.
     """
 
@@ -105,7 +106,12 @@ def gate(workspace: Workspace, batch: str, policy: Policy) -> Judgement:
     )
     path = f"held/{batch}/{key[:16]}.parquet"
     held = write_held(workspace.store, path, open_stored(row, policy), policy.columns, findings)
-    notes = whole + list(validated.summary["rules"])
+    suspected = [
+        f"{name}: {count} records, the first because: {held.examples[name]}"
+        for name, count in held.reasons.items()
+        if name.startswith("screen:")
+    ]
+    notes = whole + list(validated.summary["rules"]) + suspected
     judgement = Judgement(
         batch=batch,
         verdict=verdict,

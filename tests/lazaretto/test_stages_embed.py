@@ -1,0 +1,80 @@
+"""The embedding stage with an encoder, and references in the store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pytest
+from yard import Yard, make_policy
+
+from lazaretto import stages
+from lazaretto.errors import NotFoundError, UsageError
+from lazaretto.quarantine.references import list_references, load_reference, save_reference
+from lazaretto.quarantine.sidecars import read_table
+from lazaretto.reference import Reference
+
+if TYPE_CHECKING:
+    from lazaretto.policy import Policy
+
+WORDS = ["the train is late again today", "goals and cups won by the team", "stocks fell on fears"]
+
+
+def _texts(count: int, prefix: str, *, flips: int = 0) -> pa.Table:
+    return pa.table(
+        {
+            "id": [f"{prefix}{number}" for number in range(count)],
+            "label": [(number + (number < flips)) % 3 for number in range(count)],
+            "text": [f"{WORDS[number % 3]} {number % 7}" for number in range(count)],
+        }
+    )
+
+
+def _policy(yard: Yard) -> Policy:
+    return make_policy(
+        columns={"record_id": "id", "label": "label"},
+        embed={"encoder": "hashing", "columns": ["text"], "options": {"buckets": 64}},
+        screen={**yard.policy.screen.model_dump(), "reference": "texts"},
+    )
+
+
+def test_an_encoder_writes_a_side_car_that_screening_reads(sqlite_yard: Yard) -> None:
+    yard, policy = sqlite_yard, _policy(sqlite_yard)
+    save_reference(yard.workspace, Reference.fit(_texts(900, "r"), policy, name="texts"))
+    batch = yard.receive("texts", _texts(90, "t", flips=6)).id
+    stages.validate(yard.workspace, batch, policy)
+    with pytest.raises(UsageError, match="run `embed` first"):
+        stages.screen(yard.workspace, batch, policy)
+    embedded = stages.embed(yard.workspace, batch, policy)
+    assert stages.embed(yard.workspace, batch, policy) == embedded
+    vectors = read_table(yard.workspace.store, str(embedded.uri))
+    assert vectors["record_id"].to_pylist() == [f"t{number}" for number in range(90)]
+    assert vectors["embedding"].type.list_size == embedded.summary["dimensions"]
+    stages.screen(yard.workspace, batch, policy)
+    judged = stages.gate(yard.workspace, batch, policy)
+    assert judged.cleared
+    admission = stages.admit(yard.workspace, batch)
+    assert not {f"t{number}" for number in range(6)} & set(yard.ids())
+    assert admission.rows >= 80
+
+
+def test_a_bare_name_means_the_promoted_version(yard: Yard, fitted_reference: str) -> None:
+    workspace = yard.workspace
+    first = Reference.load(fitted_reference)
+    assert save_reference(workspace, first).promoted
+    second = Reference.fit(_texts(900, "r"), _policy(yard), name="blobs", version="2")
+    assert not save_reference(workspace, second, promote=False).promoted
+    assert load_reference(workspace, "blobs").digest == first.digest
+    assert load_reference(workspace, "blobs/2").digest == second.digest
+    save_reference(workspace, second)
+    assert load_reference(workspace, "blobs").digest == second.digest
+    known = {(known.version, known.promoted) for known in list_references(workspace, "blobs")}
+    assert known == {("1", False), ("2", True)}
+    with pytest.raises(NotFoundError, match="no reference 'blobs/3'"):
+        load_reference(workspace, "blobs/3")
+
+
+def test_another_content_under_a_known_version_is_refused(yard: Yard) -> None:
+    other = Reference.fit(_texts(900, "x"), _policy(yard), name="blobs")
+    with pytest.raises(UsageError, match="another version"):
+        save_reference(yard.workspace, other)

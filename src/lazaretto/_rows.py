@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float32]
     Ints = npt.NDArray[np.int64]
 
+HUGE = 1e30
+"""Squared norm from which products of single-precision numbers overflow."""
+
 
 def label_texts(chunk: pa.RecordBatch | pa.Table, column: str) -> pa.Array:
     """The labels as text; null stays null. 3, 3.0 and "3" are the same label.
@@ -96,25 +99,29 @@ def vectors(column: pa.Array | pa.ChunkedArray, name: str, width: int | None) ->
             f"the reference was fitted on {width}: embed with the same encoder"
         )
     numbers = _numbers(array, fits, width)
-    out = np.zeros((len(array), width), dtype=np.float32)
-    out[fits] = numbers
+    if fits.all():
+        out = numbers if numbers.flags.writeable else numbers.copy()
+    else:
+        out = np.zeros((len(array), width), dtype=np.float32)
+        out[fits] = numbers
     problems = {
         int(row): "embedding.missing: there is no embedding"
         if lengths[row] < 0
         else f"embedding.width: {int(lengths[row])} dimensions instead of {width}"
         for row in np.flatnonzero(~fits)
     }
-    # One pass tells most chunks apart: a sum of squares is finite only where every number is.
+    # One pass finds every row worth a look: a sum of squares is small and positive for the others.
     with np.errstate(over="ignore", invalid="ignore"):
-        norms = np.einsum("ij,ij->i", out, out, dtype=np.float64)
-    for row in np.flatnonzero(fits & ~np.isfinite(norms)):
-        problems[int(row)] = "embedding.finite: NaN or infinite numbers in the embedding"
-        out[row] = 0
-    for row in np.flatnonzero(fits & (norms == 0)):
-        problems[int(row)] = "embedding.zero: the embedding is all zeros"
-    huge = fits & np.isfinite(norms) & (norms > 1e30)
-    for row in np.flatnonzero(huge):
-        problems[int(row)] = "embedding.huge: numbers too large to compare"
+        norms = np.einsum("ij,ij->i", out, out)
+    for row in np.flatnonzero(fits & ~((norms > 0) & (norms < HUGE))):
+        if not np.isfinite(out[row]).all():
+            problems[int(row)] = "embedding.finite: NaN or infinite numbers in the embedding"
+        elif not out[row].any():
+            problems[int(row)] = "embedding.zero: the embedding is all zeros"
+        elif norms[row] >= HUGE:
+            problems[int(row)] = "embedding.huge: numbers too large to compare"
+        else:
+            problems[int(row)] = "embedding.zero: the embedding is all but zero"
         out[row] = 0
     return Vectors(out, problems)
 

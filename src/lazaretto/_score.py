@@ -90,7 +90,12 @@ class Sample:
         self, chunk: Chunk, position: npt.NDArray[np.int64], rng: np.random.Generator
     ) -> Sample:
         """The sample after more records: those with the smallest keys stay."""
-        key = np.concatenate([self.key, rng.random(len(chunk))])
+        fresh = rng.random(len(chunk))
+        if len(self.key) == SAMPLE_ROWS:
+            chosen = np.flatnonzero(fresh < self.key.max())
+            chunk, fresh = take(chunk, torch.from_numpy(chosen)), fresh[chosen]
+            position = position[chosen]
+        key = np.concatenate([self.key, fresh])
         position = np.concatenate([self.position, position])
         embedding = torch.cat([self.embedding, chunk.embedding])
         label = self.label

@@ -259,6 +259,21 @@ def test_a_training_set_is_sanitized_with_the_user_s_own_model(reviewer: User) -
     assert done["rows"] >= 350
 
 
+def test_a_team_without_a_model_trains_a_probe(reviewer: User) -> None:
+    batch = reviewer.json("batch list")[-1]["id"]
+    told = reviewer.json(f"batch probe {batch} --epochs 5 --out probe.safetensors")
+    assert told["classes"] == [str(digit) for digit in range(10)]
+    assert told["held_out_accuracy"] > 0.5
+    assert reviewer.path("probe.safetensors").stat().st_size > 1000
+    assert "CHANNELSxHEIGHTxWIDTH" in reviewer.run(f"batch probe {batch} --image 8x8", code=2)
+    with contextlib.chdir(reviewer.folder):
+        line = ["dataset", "sanitize", "digits", "--image", "1x8x8", "--json"]
+        result = CliRunner().invoke(app, line, env=reviewer.environment)
+    done = json.loads(result.stdout)
+    assert result.exit_code == int(done["held"] > 0)
+    assert done["model"] == "probe"
+
+
 def test_a_refused_delivery_says_why_and_is_on_record(user: User) -> None:
     def refused(line: str) -> str:
         return str(user.json(line, code=1)["error"]["code"])
@@ -293,6 +308,7 @@ def test_a_refused_delivery_says_why_and_is_on_record(user: User) -> None:
         ("dataset recall digits --reason x", "which records?"),
         ("dataset recall digits --batch b --reason x", "--yes"),
         ("dataset sanitize digits --load-model no.such:thing --weights w", "cannot be imported"),
+        ("dataset sanitize digits --weights w", "together"),
         ("model register net --snapshot digits@1", "NAME@VERSION"),
         ("model register net@1 --snapshot digits@1", "snapshot"),
         ("trace source nobody", "no source"),

@@ -41,6 +41,14 @@ Until = Annotated[
     ),
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking")]
+ImageShape = Annotated[
+    str | None,
+    typer.Option(
+        "--image",
+        metavar="CHANNELSxHEIGHTxWIDTH",
+        help="The embedding is a flattened image of this shape",
+    ),
+]
 Reason = Annotated[str, typer.Option("--reason", "-r", help="Why; stored in the ledger for ever")]
 
 

@@ -1,10 +1,11 @@
 """``lazaretto batch``: take a delivery through the gate, stage by stage or all at once."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lazaretto.cli.arguments import require_file
+from lazaretto.cli.arguments import ImageShape, require_file, write_new_file
 from lazaretto.cli.command import Needs, command
 from lazaretto.cli.manifest import SUFFIX, find_manifest
 from lazaretto.cli.reply import Reply, facts, grid
@@ -136,6 +137,53 @@ def admit(
         "table": admission.uri,
     }
     return Reply(admission, facts(shown))
+
+
+@command(app, "probe", needs=_JUDGES)
+def probe(
+    session: Session,
+    batch: BatchId,
+    *,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Write the weights here (safetensors)"),
+    ] = None,
+    image: ImageShape = None,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the records")] = 30,
+    seed: Annotated[int, typer.Option(min=0, help="Of the training")] = 0,
+    device: Annotated[str, typer.Option(help="torch device, or auto")] = "auto",
+) -> Reply:
+    """Train a small network on a batch: can its labels be learned from its vectors?
+
+    `dataset sanitize` trains one by itself where no model is named.
+    """
+    from lazaretto.cli.probing import train_probe
+    from lazaretto.stages.state import batch_row, open_stored
+
+    policy = session.policy
+    rows = open_stored(batch_row(session.workspace, batch), policy).table()
+    with session.working("Training the probe"):
+        trained = train_probe(rows, policy, image=image, epochs=epochs, seed=seed, device=device)
+    if out is not None:
+        from safetensors.torch import save
+
+        write_new_file(out, save(trained.model.state_dict()))
+    data = {
+        "batch": batch,
+        "classes": trained.classes,
+        "train_accuracy": trained.train_accuracy,
+        "held_out_accuracy": trained.held_out_accuracy,
+        "epochs": trained.epochs,
+        "weights": None if out is None else str(out),
+    }
+    shown = {
+        "batch": batch,
+        "classes": ", ".join(trained.classes),
+        "accuracy": f"{trained.train_accuracy:.1%} of what it learned from, "
+        f"{trained.held_out_accuracy:.1%} of a tenth that it did not",
+        "weights": out,
+    }
+    return Reply(data, facts(shown))
 
 
 @command(app, "list")

@@ -8,7 +8,7 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from lazaretto.cli.arguments import Reason, Since, Until, Yes, confirm
+from lazaretto.cli.arguments import ImageShape, Reason, Since, Until, Yes, confirm
 from lazaretto.cli.command import Needs, command
 from lazaretto.cli.reply import Reply, facts, grid
 from lazaretto.cli.session import Session
@@ -133,13 +133,16 @@ def sanitize(
     name: Name,
     *,
     load_model: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="MODULE:FUNCTION",
-            help="Your function that takes the weights' path and returns the torch module",
+            help="Your function that takes the weights' path and returns the torch module "
+            "(default: a probe network, trained on the version)",
         ),
-    ],
-    weights: Annotated[str, typer.Option(help="Path or URI of the weights, handed to it")],
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="Path or URI of the weights, handed to your function")
+    ] = None,
     version: Version = None,
     model: Annotated[
         str | None,
@@ -147,16 +150,29 @@ def sanitize(
             metavar="NAME@VERSION", help="The model (default: the one registered on the snapshot)"
         ),
     ] = None,
+    image: ImageShape = None,
     device: Annotated[str, typer.Option(help="torch device, or auto")] = "auto",
 ) -> Reply:
     """Look for poison in the activations of a model that learned from a version; recall it.
 
+    A poison that the model has not learned does not show in it: your own model sees more than a
+    probe does.
+
     Exit code 1 when records are held.
     """
     from lazaretto import stages
+    from lazaretto.cli.probing import train_probe
 
     policy = session.policy
-    network = _resolve(load_model)(weights)
+    if (load_model is None) != (weights is None):
+        raise UsageError("your model is --load-model MODULE:FUNCTION and --weights FILE, together")
+    if load_model is not None and weights is not None:
+        network = _resolve(load_model)(weights)
+    else:
+        model = model or "probe"
+        with session.working("Training a probe"):
+            rows = stages.snapshot(session.workspace, name, version=version).table()
+            network = train_probe(rows, policy, image=image, epochs=30, seed=0, device=device).model
     with session.working("Capturing and judging activations"):
         done = stages.sanitize_training(
             session.workspace, name, network, policy, version=version, name=model, device=device

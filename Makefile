@@ -17,7 +17,7 @@ demo: $(STAMP)
 	$(BIN)/lazaretto demo
 
 test: $(STAMP)
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

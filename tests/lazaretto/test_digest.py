@@ -65,7 +65,7 @@ def test_chunking_does_not_change_the_digest(table: pa.Table, size: int, split: 
     store_schema=st.booleans(),
 )
 @relaxed
-def test_format_and_storage_do_not_change_the_digest( 
+def test_format_and_storage_do_not_change_the_digest(
     tmp_path: Any,
     table: pa.Table,
     compression: str,

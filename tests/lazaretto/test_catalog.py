@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -28,6 +29,20 @@ def test_migrations_make_exactly_the_tables_that_the_code_uses(catalog_url: str)
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, columns.metadata) == []
     assert catalog.version() == SCHEMA_VERSION
+
+
+def test_downgrading_leaves_nothing_behind(catalog_url: str) -> None:
+    config = Config()
+    config.set_main_option(
+        "script_location", str(Path(catalog_module.__file__).parent / "migrations")
+    )
+    catalog = Catalog.open(catalog_url)
+    with catalog.transaction() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "base")
+    with catalog.read() as connection:
+        assert sa.inspect(connection).get_table_names() == ["alembic_version"]
+    Catalog.open(catalog_url)
 
 
 def test_schema_version_is_the_newest_migration() -> None:

@@ -385,6 +385,27 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    tables = ()
-    for name in tables:
+    for name in (
+        "held_record",
+        "decision_record",
+        "recalled_model",
+        "decision",
+        "stage",
+        "snapshot_member",
+        "review_case",
+        "model_version",
+        "admission",
+        "source_key",
+        "snapshot",
+        "recall",
+        "lineage_edge",
+        "batch",
+        "source",
+        "reference",
+        "projection",
+        "lineage_node",
+        "ledger_head",
+        "ledger",
+        "dataset",
+    ):
         op.drop_table(name)

@@ -58,13 +58,13 @@ def write(path: Path, count: int) -> None:
         writer.close()
 
 
-def floor(path: Path, reference: lz.Reference) -> float:
-    """Seconds of reading the same columns and of the bare products."""
+def floor(path: Path, reference: lz.Reference) -> tuple[float, float]:
+    """Seconds, by the clock and of CPU, of reading the same columns and of the bare products."""
     scorer = reference.scorers[0]
     whiten = scorer.detectors["mahalanobis"].state()["whiten"][0].T.contiguous()
     known = scorer.split.index.vectors.T.contiguous()
     means = torch.randn(WIDTH, CLASSES)
-    start = time.perf_counter()
+    start, spent = time.perf_counter(), time.process_time()
     for chunk in lz.open_batch(path).chunks(columns=["id", "label", "embedding"], size=16_384):
         flat = chunk.column("embedding").flatten().to_numpy(zero_copy_only=False)
         x = torch.from_numpy(flat.copy()).reshape(-1, WIDTH)
@@ -72,7 +72,7 @@ def floor(path: Path, reference: lz.Reference) -> float:
         _ = x @ means
         for part in x.split(2048):
             _ = part @ known
-    return time.perf_counter() - start
+    return time.perf_counter() - start, time.process_time() - spent
 
 
 def peers(path: Path, reference: lz.Reference, most: int) -> float:
@@ -116,16 +116,17 @@ def main() -> None:
         for count in (int(part) for part in arguments.rows.split(",")):
             path = Path(folder) / f"{count}.parquet"
             write(path, count)
-            bare = floor(path, reference)
-            start = time.perf_counter()
+            bare, bare_cpu = floor(path, reference)
+            start, spent = time.perf_counter(), time.process_time()
             result = lz.screen(path, reference, policy)
-            seconds = time.perf_counter() - start
+            seconds, cpu = time.perf_counter() - start, time.process_time() - spent
             line = {
                 "rows": count,
                 "seconds": round(seconds, 2),
                 "rows_per_second": round(count / seconds),
                 "floor_seconds": round(bare, 2),
                 "ratio": round(seconds / bare, 3),
+                "cpu_ratio": round(cpu / bare_cpu, 3),
                 "peak_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
                 "threads": torch.get_num_threads(),
                 "verdict": result.verdict.value,

@@ -6,10 +6,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from sklearn.datasets import load_digits
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from lazaretto.activations import capture
+from lazaretto.activations import capture, capture_to, probe, read_activations
 from lazaretto.errors import UsageError
 
 
@@ -186,3 +187,38 @@ def test_mistakes_say_what_to_do(model, images):
     unused.forward = unused["used"].forward
     with pytest.raises(UsageError, match="idle"):
         capture(unused, torch.ones(2, 2), layers="*")
+
+
+def test_a_probe_learns_and_is_the_same_for_the_same_seed():
+    digits = load_digits()
+    images = (digits.data / 16).astype(np.float32)
+    a = probe(images, digits.target, image=(1, 8, 8), epochs=8, seed=3, device="cpu")
+    assert a.held_out_accuracy > 0.93
+    assert a.classes == [str(i) for i in range(10)]
+    assert capture(a.model, torch.tensor(images[:5]).reshape(-1, 1, 8, 8))["penultimate"].shape == (
+        5,
+        128,
+    )
+    b = probe(images[:300], digits.target[:300], epochs=2, seed=3, device="cpu")
+    c = probe(images[:300], digits.target[:300], epochs=2, seed=3, device="cpu")
+    assert all(
+        torch.equal(p, q) for p, q in zip(b.model.parameters(), c.model.parameters(), strict=True)
+    )
+    with pytest.raises(UsageError, match="labels for"):
+        probe(images, digits.target[:3])
+    with pytest.raises(UsageError, match="apart"):
+        probe(images[:4], [1, 1, 1, 1])
+
+
+def test_a_side_car_keeps_ids_and_values_and_appears_whole(tmp_path, model, images):
+    ids = [f"r{i}" for i in range(23)]
+    path = tmp_path / "activations.arrow"
+    assert capture_to(path, model, images, ids, layers=["conv", "fc1"], batch_size=7) == 23
+    names, layers = read_activations(path)
+    assert names.to_pylist() == ids
+    want = capture(model, images, layers=["conv", "fc1"])
+    for name, values in want.items():
+        np.testing.assert_allclose(layers[name], values, rtol=1e-5)
+    with pytest.raises(UsageError, match="record ids"):
+        capture_to(tmp_path / "short.arrow", model, images, ids[:20])
+    assert [p.name for p in tmp_path.iterdir()] == ["activations.arrow"]

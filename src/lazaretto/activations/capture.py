@@ -56,7 +56,7 @@ def capture(
             a GPU is there.
         precision: ``float32`` | ``bfloat16`` | ``float16``: autocast type of the forward pass.
         batch_size: records per forward pass at most.
-        workers: loader processes for a `Dataset`.
+        workers: loader processes for a `Dataset`, which must be picklable then.
         progress: called with the number of records after each pass.
 
     Returns:

@@ -33,7 +33,7 @@ def batches(
             width), several numeric columns are stacked), or a function from a record batch to
             model input.
         batch_size: records per batch; a `DataLoader` keeps its own.
-        workers: loader processes for a `Dataset`.
+        workers: loader processes for a `Dataset`, which must be picklable then.
         pin: whether to use pinned memory.
 
     Raises:
@@ -56,6 +56,8 @@ def batches(
             sampler=SequentialSampler(data),  # type: ignore[arg-type]
             num_workers=workers,
             pin_memory=pin,
+            # A forked worker inherits locks of Arrow's and BLAS's threads, and can wait for ever.
+            multiprocessing_context="spawn" if workers else None,
         )
         return (_first(item) for item in loader)
     if isinstance(data, Iterable):

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from lazaretto.detect.scorer import fuse
-from lazaretto.errors import ReferenceMismatchError
+from lazaretto.errors import ReferenceMismatchError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -95,6 +95,41 @@ class Known:
         if label is None or not self.by_class:
             return np.zeros(rows, dtype=np.int64)
         return np.take(np.asarray(self.by_class, dtype=np.int64), label.numpy())
+
+
+def detector_weights(policy: Policy, reference: Reference) -> list[float]:
+    """Weight of each of the reference's detectors under this policy; 0 unless it is enforced.
+
+    Raises:
+        ReferenceMismatchError: the policy asks for a detector or an option that was not fitted.
+    """
+    asked = "detectors" in policy.screen.model_fields_set
+    for name, config in policy.screen.detectors.items():
+        if config.mode == "off" or (name not in reference.detectors and not asked):
+            continue
+        fitted = reference.detectors.get(name)
+        where = f"reference {reference.name}/{reference.version}"
+        if fitted is None:
+            raise ReferenceMismatchError(
+                f"screen.detectors.{name}: {where} was fitted without it: fit a new version"
+            )
+        if dict(fitted) != config.options:
+            raise ReferenceMismatchError(
+                f"screen.detectors.{name}: {where} was fitted with {dict(fitted)}, "
+                f"the policy says {config.options}: fit a new version"
+            )
+    if policy.columns.label != reference.label:
+        raise ReferenceMismatchError(
+            f"columns.label is {policy.columns.label!r}, but reference {reference.name}/"
+            f"{reference.version} was fitted with {reference.label!r}"
+        )
+    weights = []
+    for name in reference.detectors:
+        found = policy.screen.detectors.get(name)
+        weights.append(found.weight if found is not None and found.mode == "enforce" else 0.0)
+    if not any(weights):
+        raise UsageError("screen.detectors: at least one detector must be in mode enforce")
+    return weights
 
 
 def _ascending(scores: Tensor) -> npt.NDArray[np.float64]:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
-from lazaretto._known import Known
+from lazaretto._known import Known, detector_weights
 from lazaretto._reader import Reader
 from lazaretto._rows import class_indices
 from lazaretto.calibrate import Calibration, conditional_p_values
@@ -18,7 +18,6 @@ from lazaretto.detect.base import Chunk
 from lazaretto.detect.neighbours import NeighbourIndex
 from lazaretto.detect.scorer import fuse, take
 from lazaretto.embed import load_encoder
-from lazaretto.errors import ReferenceMismatchError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -207,41 +206,6 @@ def positions_near(
             found.append(judged + place[keep][close])
         judged += int(place[-1]) + 1
     return np.concatenate(found) if found else np.empty(0, dtype=np.int64)
-
-
-def detector_weights(policy: Policy, reference: Reference) -> list[float]:
-    """Weight of each of the reference's detectors under this policy; 0 unless it is enforced.
-
-    Raises:
-        ReferenceMismatchError: the policy asks for a detector or an option that was not fitted.
-    """
-    asked = "detectors" in policy.screen.model_fields_set
-    for name, config in policy.screen.detectors.items():
-        if config.mode == "off" or (name not in reference.detectors and not asked):
-            continue
-        fitted = reference.detectors.get(name)
-        where = f"reference {reference.name}/{reference.version}"
-        if fitted is None:
-            raise ReferenceMismatchError(
-                f"screen.detectors.{name}: {where} was fitted without it: fit a new version"
-            )
-        if dict(fitted) != config.options:
-            raise ReferenceMismatchError(
-                f"screen.detectors.{name}: {where} was fitted with {dict(fitted)}, "
-                f"the policy says {config.options}: fit a new version"
-            )
-    if policy.columns.label != reference.label:
-        raise ReferenceMismatchError(
-            f"columns.label is {policy.columns.label!r}, but reference {reference.name}/"
-            f"{reference.version} was fitted with {reference.label!r}"
-        )
-    weights = []
-    for name in reference.detectors:
-        found = policy.screen.detectors.get(name)
-        weights.append(found.weight if found is not None and found.mode == "enforce" else 0.0)
-    if not any(weights):
-        raise UsageError("screen.detectors: at least one detector must be in mode enforce")
-    return weights
 
 
 def _scorable(

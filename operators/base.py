@@ -98,6 +98,33 @@ class LazarettoOperator(BaseOperator):
         return self.get_openlineage_facets_on_complete(task_instance)
 
 
+class StageOperator(LazarettoOperator):
+    """Base of the operators that do one stage of a batch's way by the policy.
+
+    Args:
+        batch: id of a received batch, or the ``.output`` of the operator before. Templated.
+        policy: policy file, or the policy as a mapping. Templated.
+    """
+
+    template_fields: Sequence[str] = ("batch", "policy", *LazarettoOperator.template_fields)
+
+    def __init__(
+        self, *, batch: str | Mapping[str, Any], policy: str | Mapping[str, Any], **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.batch = batch
+        self.policy = policy
+
+    def perform(self, workspace: Workspace, context: Context) -> Any:  # noqa: ARG002
+        """Does the stage on the batch."""
+        self.worked_on = batch_id(self.batch)
+        return self.stage(workspace, self.worked_on, load_policy(self.policy))
+
+    def stage(self, workspace: Workspace, batch: str, policy: Policy) -> Any:
+        """Calls the stage's function and returns its result."""
+        raise NotImplementedError
+
+
 def ledger_entries(result: object) -> list[int]:
     """The sequence numbers of the ledger entries that a stage's result names."""
     seqs = getattr(result, "seqs", None)

@@ -7,19 +7,20 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import TriggerRule
 from airflow.sdk.exceptions import AirflowFailException, DownstreamTasksSkipped
 
-from lazaretto.operators.base import LazarettoOperator, batch_id, load_policy
+from lazaretto.operators.base import StageOperator
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from airflow.sdk import Context
     from airflow.sdk.types import Operator
 
+    from lazaretto.policy import Policy
     from lazaretto.stages.gate import Judgement
     from lazaretto.workspace import Workspace
 
 
-class QuarantineGateOperator(LazarettoOperator):
+class QuarantineGateOperator(StageOperator):
     """Judges a batch by its findings and scores; writes the quarantine before anything is admitted.
 
     Returns (XCom) the judgement: ``batch``, ``verdict``, ``rows``, ``held``, ``cleared``, ``case``,
@@ -33,26 +34,20 @@ class QuarantineGateOperator(LazarettoOperator):
     """
 
     inherits_from_skipmixin = True
-    template_fields: Sequence[str] = ("batch", "policy", *LazarettoOperator.template_fields)
 
-    def __init__(
-        self, *, batch: str | Mapping[str, Any], policy: str | Mapping[str, Any], **kwargs: Any
-    ) -> None:
+    def __init__(self, **kwargs: Any) -> None:
         if kwargs.get("outlets"):
             raise ValueError(
                 "a quarantine gate takes no outlets: they would be announced even for a held batch;"
                 " put them on AdmitBatchOperator"
             )
         super().__init__(**kwargs)
-        self.batch = batch
-        self.policy = policy
 
-    def perform(self, workspace: Workspace, context: Context) -> Judgement:  # noqa: ARG002
+    def stage(self, workspace: Workspace, batch: str, policy: Policy) -> Judgement:
         """Calls `lazaretto.stages.gate`."""
         from lazaretto.stages.gate import gate
 
-        self.worked_on = batch_id(self.batch)
-        return gate(workspace, self.worked_on, load_policy(self.policy))
+        return gate(workspace, batch, policy)
 
     def execute(self, context: Context) -> Any:
         """Judges, and skips everything behind the gate when the batch is held.

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from lazaretto.operators.base import LazarettoOperator, batch_id, load_policy
+from lazaretto.operators.base import StageOperator
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from airflow.sdk import Context
-
+    from lazaretto.policy import Policy
     from lazaretto.stages.state import StageResult
     from lazaretto.workspace import Workspace
 
 
-class ScreenBatchOperator(LazarettoOperator):
+class ScreenBatchOperator(StageOperator):
     """Screens the records of a batch in embedding space against the policy's frozen reference.
 
     Returns (XCom) the stage's result: ``batch``, ``summary`` (verdict, rows, held), ``uri`` of the
@@ -27,18 +24,8 @@ class ScreenBatchOperator(LazarettoOperator):
         policy: policy file, or the policy as a mapping. Templated.
     """
 
-    template_fields: Sequence[str] = ("batch", "policy", *LazarettoOperator.template_fields)
-
-    def __init__(
-        self, *, batch: str | Mapping[str, Any], policy: str | Mapping[str, Any], **kwargs: Any
-    ) -> None:
-        super().__init__(**kwargs)
-        self.batch = batch
-        self.policy = policy
-
-    def perform(self, workspace: Workspace, context: Context) -> StageResult:  # noqa: ARG002
+    def stage(self, workspace: Workspace, batch: str, policy: Policy) -> StageResult:
         """Calls `lazaretto.stages.screen`."""
         from lazaretto.stages.screen import screen
 
-        self.worked_on = batch_id(self.batch)
-        return screen(workspace, self.worked_on, load_policy(self.policy))
+        return screen(workspace, batch, policy)

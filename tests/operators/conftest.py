@@ -99,7 +99,7 @@ def fitted() -> tuple[Split, Reference]:
 
     split = load_split(0)
     policy = Policy.load(POLICY)
-    return split, Reference.fit(to_table(split.trusted), policy, name="digits", seed=0)
+    return split, Reference.fit(to_table(split.trusted), policy, name=policy.dataset, seed=0)
 
 
 @pytest.fixture
@@ -116,7 +116,7 @@ def world(
     monkeypatch.setenv("LAZARETTO_CATALOG_URL", f"sqlite:///{tmp_path / 'catalog.db'}")
     monkeypatch.setenv("LAZARETTO_STORE", str(tmp_path / "store"))
     monkeypatch.setenv("LAZARETTO_POLICY", POLICY)
-    monkeypatch.setenv("LAZARETTO_DATASET", "digits")
+    monkeypatch.setenv("LAZARETTO_DATASET", "handwriting")
     workspace = open_workspace()
     actor = Actor(ActorType.HUMAN, "user:test")
     add_source(workspace, SOURCE, trust_tier=TrustTier.REVIEWED, actor=actor)

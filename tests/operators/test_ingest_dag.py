@@ -37,7 +37,7 @@ def test_a_good_delivery_is_admitted_once_and_announced(
     (admitted,) = world.ledger(BatchAdmitted)
     assert run.asset_events == [
         {
-            "dataset": "digits",
+            "dataset": "handwriting",
             "version": admitted.version,
             "batch": admitted.batch,
             "rows": admitted.rows,
@@ -83,7 +83,7 @@ with DAG("gated", schedule=None):
     gate = QuarantineGateOperator(task_id="gate", batch={batch!r}, policy={policy!r})
     @task(trigger_rule="{rule}")
     def train(): pass
-    @task(trigger_rule="{rule}", outlets=[admitted("digits")])
+    @task(trigger_rule="{rule}", outlets=[admitted("handwriting")])
     def later(): pass
     @teardown
     def clean_up(): pass

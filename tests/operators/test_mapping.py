@@ -30,7 +30,7 @@ def ingest(uri, source, manifest):
     validated = ValidateBatchOperator(task_id="validate", batch=received.output, policy=POLICY)
     screened = ScreenBatchOperator(task_id="screen", batch=validated.output, policy=POLICY)
     judged = QuarantineGateOperator(task_id="gate", batch=screened.output, policy=POLICY)
-    admit = AdmitBatchOperator(task_id="admit", batch=judged.output, dataset="digits")
+    admit = AdmitBatchOperator(task_id="admit", batch=judged.output, dataset="handwriting")
     @task(trigger_rule="all_done")
     def after(): pass
     @task(trigger_rule="all_done")
@@ -53,7 +53,7 @@ with DAG("flat", schedule=None):
     ):
         batch = operator.partial(task_id=step, policy=POLICY).expand(batch=batch).output
     AdmitBatchOperator.partial(
-        task_id="admit", dataset="digits", outlets=[admitted("digits")]
+        task_id="admit", dataset="handwriting", outlets=[admitted("handwriting")]
     ).expand(batch=batch)
 """
 

@@ -107,7 +107,7 @@ from airflow.sdk import DAG
 from lazaretto.operators import AdmitBatchOperator, AwaitReviewOperator
 with DAG("released", schedule=None):
     reviewed = AwaitReviewOperator(task_id="review", batch={batch!r}, deferrable=False, mode="poke")
-    AdmitBatchOperator(task_id="admit", batch=reviewed.output, dataset="digits", part="released")
+    AdmitBatchOperator(task_id="admit", batch=reviewed.output, dataset="handwriting", part="released")
 """
 
 
@@ -165,6 +165,8 @@ def test_no_task_is_a_second_person(world: Any, held: Any, monkeypatch: Any) -> 
     decide(world, held.case, Action.RELEASE)
     with world.workspace.catalog.transaction() as connection:
         connection.execute(sa.update(tables.case).values(two_people=True))
-    operator = AdmitBatchOperator(task_id="a", batch=held.batch, dataset="digits", part="released")
+    operator = AdmitBatchOperator(
+        task_id="a", batch=held.batch, dataset="handwriting", part="released"
+    )
     with pytest.raises(AirflowFailException, match="second person"):
         operator.execute({"ti": MagicMock(), "outlet_events": {}})

@@ -46,9 +46,9 @@ def test_training_is_scheduled_by_what_ingestion_announces(
     bag = DagBag(dag_folder=str(airflow_environment.DAGS))
     assert bag.import_errors == {}
     announced = bag.dags["lazaretto_ingest"].task_dict["admit"].outlets
-    assert [asset.uri for asset in announced] == ["lazaretto://digits"]
+    assert [asset.uri for asset in announced] == ["lazaretto://handwriting"]
     (awaited,) = bag.dags["lazaretto_training"].schedule
-    assert awaited.uri == "lazaretto://digits"
+    assert awaited.uri == "lazaretto://handwriting"
 
 
 def test_snapshot_train_register_sanitize_and_trace(
@@ -63,7 +63,7 @@ def test_snapshot_train_register_sanitize_and_trace(
     assert run.tasks == dict.fromkeys(TASKS, "success")
     (taken,) = world.ledger(SnapshotTaken)
     assert run.xcoms["snapshot"] == {
-        "dataset": "digits",
+        "dataset": "handwriting",
         "uri": taken.dataset_uri,
         "version": admitted.version,
         "rows": admitted.rows,
@@ -112,7 +112,7 @@ def test_a_model_without_a_known_snapshot_is_not_registered(world: Any, admitted
     from lazaretto.operators import RegisterModelOperator
 
     operator = RegisterModelOperator(
-        task_id="r", model="m", version="1", snapshot=f"digits@{admitted.version}"
+        task_id="r", model="m", version="1", snapshot=f"handwriting@{admitted.version}"
     )
     with pytest.raises(AirflowFailException, match="snapshot"):
         operator.execute({"ti": MagicMock(), "run_id": "r"})

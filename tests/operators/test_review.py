@@ -107,7 +107,9 @@ from airflow.sdk import DAG
 from lazaretto.operators import AdmitBatchOperator, AwaitReviewOperator
 with DAG("released", schedule=None):
     reviewed = AwaitReviewOperator(task_id="review", batch={batch!r}, deferrable=False, mode="poke")
-    AdmitBatchOperator(task_id="admit", batch=reviewed.output, dataset="handwriting", part="released")
+    AdmitBatchOperator(
+        task_id="admit", batch=reviewed.output, dataset="handwriting", part="released"
+    )
 """
 
 

@@ -1,0 +1,1 @@
+../../src/lazaretto/_batch_tests.py

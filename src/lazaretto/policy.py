@@ -154,6 +154,10 @@ class Sanitize(_Section):
     pooling: Literal["mean", "max", "cls", "flatten"] = "mean"
     false_quarantine_rate: Share = 0.01
     alpha: Share = Field(0.01, description="chance that any class of a clean set fires")
+    require_class_test: bool = Field(
+        True,
+        description="hold only in classes that fired; else wherever a record's p-value says so",
+    )
     uncalibrated_limit: Share = Field(
         0.02, description="largest share that may be held when there are no trusted rows"
     )

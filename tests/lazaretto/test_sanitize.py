@@ -1,11 +1,13 @@
 """The decision of sanitize: what is held on poisoned, clean and hostile training sets."""
 
+from xml.etree import ElementTree
+
 import numpy as np
 import pytest
 
-from lazaretto.errors import UsageError
+from lazaretto.errors import NotFoundError, UsageError
 from lazaretto.policy import Sanitize
-from lazaretto.sanitize import sanitize
+from lazaretto.sanitize import class_picture, sanitize
 
 
 def draw(seed, *, n=300, m=300, d=24, classes=4, poison=0, shift=6.0):
@@ -137,3 +139,79 @@ def test_mistakes_are_told():
         sanitize(train.reshape(-1, 4, 6), labels, ids, trusted=trusted)
     with pytest.raises(UsageError, match="no row"):
         sanitize(train[:0], labels[:0], ids[:0], trusted=trusted)
+
+
+def test_without_trusted_rows_nothing_is_promised_and_little_is_held():
+    train, labels, ids, _, is_poison = draw(8, n=600, classes=8, poison=60, shift=12.0)
+    result = sanitize(train, labels, ids)
+    assert not result.calibrated
+    assert result.records["p_value"].null_count == len(ids)
+    h = held(result)
+    assert h.mean() <= 0.02
+    assert h[is_poison].mean() > 0.8
+    note = result.classes["note"][2].as_py()
+    assert "stands apart" in note
+    assert (
+        "not calibrated" in result.records.filter(result.records["held"])["reasons"][0].as_py()[0]
+    )
+    clean = sanitize(*draw(9, n=600, classes=8)[:3])
+    assert held(clean).mean() <= 0.02
+
+
+def test_methods_and_layers_are_combined_before_they_are_calibrated():
+    train, labels, ids, (clean, clean_labels), is_poison = draw(
+        10, n=400, m=400, poison=40, shift=10.0
+    )
+    noise = np.random.default_rng(0).standard_normal((2, len(ids), 5))
+    result = sanitize(
+        {"deep": train, "noise": noise[0]},
+        labels,
+        ids,
+        trusted=({"deep": clean, "noise": noise[1, : len(clean)]}, clean_labels),
+        policy=Sanitize(methods=["whitened_spectral", "mahalanobis", "spectral"]),
+        deals=1,
+    )
+    h = held(result)
+    assert h[is_poison].mean() >= 0.95
+    assert h[~is_poison].mean() <= 0.01
+    assert result.classes["evidence"][2].as_py().endswith("@deep")
+    assert sum(name.startswith("rank_") for name in result.records.column_names) == 6
+
+
+def test_a_method_that_refuses_says_why_and_the_others_go_on():
+    train, labels, ids, trusted, _ = draw(11)
+    policy = Sanitize(methods=["scan", "mahalanobis"])
+    result = sanitize(train, labels, ids, trusted=trusted, policy=policy, deals=1)
+    assert "scan@activations: scan compares classes and needs 6" in result.note
+    with pytest.raises(UsageError, match="needs 6"):
+        sanitize(train, labels, ids, trusted=trusted, policy=Sanitize(methods=["scan"]))
+
+
+def test_the_picture_shows_held_records_and_escapes_the_label():
+    train, labels, ids, (clean, clean_labels), _ = draw(1, poison=30, shift=9.0)
+    names = np.array(["a", "b", "<script>", "d"])
+    trusted = (clean, names[clean_labels])
+    result = sanitize(train, names[labels], ids, trusted=trusted)
+    svg = class_picture(result, train, "<script>", trusted=trusted)
+    ElementTree.fromstring(svg)  # noqa: S314
+    assert "<script>" not in svg
+    assert svg.count('fill="#c0392b" fill-opacity') == result.n_held
+    with pytest.raises(NotFoundError):
+        class_picture(result, train, "z", trusted=trusted)
+
+
+def test_without_the_class_test_a_handful_is_held_at_the_rate_over_all_classes():
+    train, labels, ids, trusted, is_poison = draw(12, n=800, m=800, poison=2, shift=12.0)
+    gated, every = (
+        sanitize(
+            train,
+            labels,
+            ids,
+            trusted=trusted,
+            policy=Sanitize(methods=["mahalanobis"], require_class_test=required),
+        )
+        for required in (True, False)
+    )
+    assert gated.n_held == 0
+    assert held(every)[is_poison].all()
+    assert held(every)[~is_poison].mean() <= 0.0101

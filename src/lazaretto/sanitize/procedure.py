@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from lazaretto.sanitize.scores import Scores
 
 
+_QUIET_ROWS = 5
+"""Rows that classes without a finding must be expected to lose before they can correct the rate."""
+
+
 def sanitize(
     activations: Activations | NDArray[np.floating],
     labels: ArrayLike | pa.Array | pa.ChunkedArray,
@@ -50,10 +54,13 @@ def sanitize(
     2. Class test: does the class score higher than its trusted rows? Holm over classes at
        ``alpha``. A clean training set comes back whole, but for that chance.
     3. Inside classes that fired: conformal p-values against the class's trusted rows; a record is
-       held when its p-value is at most ``false_quarantine_rate``. So at most that share of clean
-       records is held, as far as trusted rows are like clean training rows. Training rows are
-       memorised and lie closer to their class than rows that were not trained on, which errs on
-       the safe side; trusted rows that were part of the training remove the difference.
+       held when its p-value is at most ``false_quarantine_rate``. Training rows and trusted rows
+       are not quite alike (memorised rows mostly lie closer in), so the rows of classes that did
+       not fire must not lose more than the rate at the same bound; if they would, the bound is
+       lowered.
+
+    With ``require_class_test: false`` records are held in every class: a handful of poisons that no
+    class test can see is held then, and a clean set loses up to the rate.
 
     Args:
         activations: {layer: floats (n, d)} of the training set, or one array.
@@ -102,12 +109,30 @@ def sanitize(
         outcomes = [_judge(inputs, evidence, c, section) for c in range(len(inputs.classes))]
         p_values = np.array([np.nan if o.p_value is None else o.p_value for o in outcomes])
         fired = holm(p_values, section.alpha)
-        for c in np.flatnonzero(fired):
-            rows = inputs.scorable[inputs.groups[c]]
-            held[rows] = outcomes[c].p_rows <= section.false_quarantine_rate
+        bound = _bound(outcomes, fired, section.false_quarantine_rate)
+        everywhere = [o.p_value is not None for o in outcomes]
+        for c in np.flatnonzero(fired if section.require_class_test else everywhere):
+            p_rows = outcomes[c].p_rows
+            chosen = (p_rows <= section.false_quarantine_rate) & (p_rows < bound)
+            held[inputs.scorable[inputs.groups[c]]] = chosen
     return make_report(
         inputs, outcomes, fired=fired, held=held, section=section, notes=notes, evidence=evidence
     )
+
+
+def _bound(outcomes: list[ClassOutcome], fired: NDArray[np.bool_], rate: float) -> float:
+    """What p-values must stay under so that classes that did not fire would lose at most `rate`.
+
+    Training rows and trusted rows are never quite alike, and directions are learned from what tells
+    them apart. Rows of classes without a finding show by how much their p-values are too small.
+    """
+    quiet = [
+        o.p_rows for o, f in zip(outcomes, fired, strict=True) if not f and o.p_value is not None
+    ]
+    p_rows = np.sort(np.concatenate(quiet)) if quiet else np.zeros(0)
+    if len(p_rows) * rate < _QUIET_ROWS:
+        return np.inf
+    return float(p_rows[int(len(p_rows) * rate)])
 
 
 def _evidence(inputs: Inputs, name: str, scores: Scores) -> Evidence:

@@ -81,7 +81,12 @@ def parent_from_environment(environment: Mapping[str, str] | None = None) -> Par
 
 
 def _airflow_namespace(variables: Mapping[str, str]) -> str:
-    """Asks Airflow's provider only inside an Airflow process: it may be set in a file."""
+    """Asks Airflow's provider only inside an Airflow process: it may be set in a file.
+
+    A variable comes first, as it does for Airflow.
+    """
+    if namespace := variables.get("AIRFLOW__OPENLINEAGE__NAMESPACE"):
+        return namespace
     if "airflow.sdk" in sys.modules:
         try:
             from airflow.providers.openlineage import conf
@@ -89,8 +94,4 @@ def _airflow_namespace(variables: Mapping[str, str]) -> str:
             pass
         else:
             return str(conf.namespace())
-    return (
-        variables.get("AIRFLOW__OPENLINEAGE__NAMESPACE")
-        or variables.get("OPENLINEAGE_NAMESPACE")
-        or "default"
-    )
+    return variables.get("OPENLINEAGE_NAMESPACE") or "default"

@@ -57,7 +57,7 @@ def test_poison_is_kept_out_and_clean_records_are_not_held(summary: dict[str, An
     ("delivery", "verdicts", "words"),
     [
         ("vendor-a-forged", {"REFUSED"}, "key"),
-        ("vendor-b-replay", {"REFUSED"}, "already received"),
+        ("vendor-b-replay", {"REFUSED"}, "a replay"),
         ("vendor-b-broken", {"HOLD_BATCH"}, "label"),
     ],
 )

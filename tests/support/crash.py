@@ -30,6 +30,9 @@ def main(url: str, folder: Path, operations: list[str]) -> None:
     # A fork that finds them loaded need not load them.
     import lazaretto.checkpoint  # noqa: F401
 
+    if url.startswith("postgresql"):
+        import psycopg  # noqa: F401
+
     _in_child(lambda: crash_operations.screened(url, folder))
     _in_child(lambda: _save(url, folder, "screened"))
     for operation in operations:
@@ -48,7 +51,6 @@ def _kill_everywhere(
         _in_child(lambda: _try_again(url, folder, act, check))
         if status == 0:
             return point
-        _in_child(lambda: _restore(url, folder, "ready"))
     sys.exit(f"more than {_MOST_POINTS} write points")
 
 
@@ -56,6 +58,7 @@ def _try_again(url: str, folder: Path, act: Callable[..., Any], check: Callable[
     check(url, folder, done=False)
     act(url, folder)
     check(url, folder, done=True)
+    _restore(url, folder, "ready")
 
 
 def _in_child(work: Callable[[], Any], *, may_die: bool = False) -> int:

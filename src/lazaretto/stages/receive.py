@@ -233,8 +233,9 @@ def _received_before(connection: Connection, attempt: _Attempt, digest: str) -> 
         return None
     if row.uri != attempt.uri:
         raise DeliveryError(
-            f"{attempt.uri} has the same records as batch {row.id}, which {attempt.source} "
-            f"delivered on {row.received_at:%Y-%m-%d} as {row.uri}: a replay. Deliver new records",
+            f"{attempt.uri} was already received: it has the same records as batch {row.id}, which "
+            f"{attempt.source} delivered on {row.received_at:%Y-%m-%d} as {row.uri}. A replay is "
+            "not taken; deliver new records",
             code="replay",
         )
     return _ref(row)

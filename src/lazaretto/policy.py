@@ -36,9 +36,6 @@ class Sources(_Section):
     """What is asked of a source."""
 
     require_signature: bool = True
-    max_share: Share | None = Field(
-        None, description="largest share of the dataset from one source"
-    )
     clock_skew_seconds: Annotated[int, Field(ge=0)] = 300
 
 

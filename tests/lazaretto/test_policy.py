@@ -25,7 +25,7 @@ version: 1
 dataset: reviews
 columns: {record_id: id, label: label, embedding: embedding, payload: [text]}
 contract: contracts.reviews:Review
-sources: {require_signature: true, max_share: 0.4}
+sources: {require_signature: true, clock_skew_seconds: 60}
 limits: {max_columns: 64}
 screen:
   reference: reviews

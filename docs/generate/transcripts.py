@@ -133,11 +133,12 @@ def _unique(text: str) -> list[str]:
     return list(dict.fromkeys(_ID.findall(text)))
 
 
-def _shape(text: str) -> list[str]:
-    """Words apart from ids, numbers and the lines of tables: what is the same in every run."""
+def _shape(text: str) -> str:
+    """Words apart from ids, numbers, spaces and the lines of tables: the same in every run."""
     words = re.sub(r"[^\w-]+", " ", text).split()
     # Long ids are folded over lines, so what is left of one may be short, or without a digit.
-    return [word for word in words if not re.search(r"\d|^[a-f]+$", word)]
+    # So are paths, at a place that depends on the folder: the words are joined again.
+    return "".join(word for word in words if not re.search(r"\d|^[a-f]+$", word))
 
 
 def main() -> int:

@@ -186,14 +186,27 @@ def _delta_schema(schema: pa.Schema) -> DeltaSchema:
 
 
 def _version_of(table: DeltaTable, app: str) -> int:
+    """The version whose commit brought a transaction, by the log's own word for each version.
+
+    Delta's history numbers commits back from the table's version, so that a commit of somebody else
+    between opening and reading shifts it: it gives the place to start looking, and no more.
+    """
+    version = table.version()
     for limit in (20, None):
-        for commit in table.history(limit):
-            if commit.get(_APP_KEY) == app:
-                return int(commit["version"])
-    raise SystemFaultError(
-        f"the log of {table.table_uri} names transaction {app!r} but has lost its commit: "
-        "it was cleaned up by another tool"
-    )
+        found = [commit for commit in table.history(limit) if commit.get(_APP_KEY) == app]
+        if found:
+            version = min(version, max(int(found[0]["version"]), 0))
+            break
+    while version < table.version() and not _knows(table, version, app):
+        version += 1
+    while version > 0 and _knows(table, version - 1, app):
+        version -= 1
+    return version
+
+
+def _knows(table: DeltaTable, version: int, app: str) -> bool:
+    """Whether the table at a version has a transaction: it stays from its own commit on."""
+    return open_table(table.table_uri, version).transaction_version(app) is not None
 
 
 def _brief(error: Exception) -> str:

@@ -206,7 +206,10 @@ def _version_of(table: DeltaTable, app: str) -> int:
 
 def _knows(table: DeltaTable, version: int, app: str) -> bool:
     """Whether the table at a version has a transaction: it stays from its own commit on."""
-    return open_table(table.table_uri, version).transaction_version(app) is not None
+    try:
+        return open_table(table.table_uri, version).transaction_version(app) is not None
+    except NotFoundError:  # another tool cleaned the log up to a later version
+        return False
 
 
 def _brief(error: Exception) -> str:

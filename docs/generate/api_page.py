@@ -31,9 +31,9 @@ _OPERATORS_HEAD = (Path(__file__).parent / "heads" / "operators.md").read_text("
 _PYTHON_HEAD = (Path(__file__).parent / "heads" / "python.md").read_text("utf-8")
 
 _PYTHON = {
-    "Policy and reference": {"policy.py": ["Policy"], "reference.py": ["Reference"]},
+    "Policy and reference": {"policy.py": ["Policy"], "reference/_reference.py": ["Reference"]},
     "Screen and sanitize": {
-        "screen.py": ["screen", "Screening"],
+        "screen/_screening.py": ["screen", "Screening"],
         "activations/capture.py": ["capture"],
         "sanitize/procedure.py": ["sanitize"],
         "sanitize/result.py": ["Sanitization"],

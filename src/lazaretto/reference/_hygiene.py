@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from lazaretto._partition import partition
 from lazaretto.detect.base import Split
 from lazaretto.detect.mahalanobis import Mahalanobis
 from lazaretto.detect.neighbours import NeighbourIndex
 from lazaretto.detect.scorer import as_views, take
+from lazaretto.reference._partition import partition
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from lazaretto._score import Scored
     from lazaretto.policy import Policy
     from lazaretto.reference import Reference
+    from lazaretto.screen._score import Scored
 
 LOCAL = "near_duplicates"
 _WHOLE: dict[str, Callable[[Pair], Outcome]] = {

@@ -10,8 +10,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
-from lazaretto._hygiene import examine
-from lazaretto._partition import SMALLEST_REFERENCE, partition
 from lazaretto._reader import Reader, opened
 from lazaretto._rows import class_indices, numeric_columns
 from lazaretto.detect.base import Chunk, Split
@@ -20,7 +18,9 @@ from lazaretto.detect.registry import make_detector
 from lazaretto.detect.scorer import Scorer, take
 from lazaretto.embed import load_encoder
 from lazaretto.errors import UsageError
-from lazaretto.reference import EncoderId, Reference
+from lazaretto.reference._hygiene import examine
+from lazaretto.reference._partition import SMALLEST_REFERENCE, partition
+from lazaretto.reference._reference import EncoderId, Reference
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,7 +36,7 @@ def fit_reference(
     trusted: pa.Table | Batch | str | Path, policy: Policy, name: str, version: str, seed: int
 ) -> Reference:
     """See `Reference.fit`."""
-    from lazaretto._reference_file import content_digest
+    from lazaretto.reference._file import content_digest
 
     encoder = load_encoder(policy)
     detectors = usable_detectors(policy)

@@ -14,7 +14,7 @@ from lazaretto.detect.registry import make_detector
 from lazaretto.detect.scorer import Scorer
 from lazaretto.detect.tail import TailRank
 from lazaretto.errors import ReferenceMismatchError
-from lazaretto.reference import EncoderId, Reference
+from lazaretto.reference._reference import EncoderId, Reference
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -89,7 +89,7 @@ def unpack(metadata: bytes, packed: bytes) -> Reference:
 
 
 def _rebuild(document: dict[str, Any], tensors: dict[str, Tensor], digest: str) -> Reference:
-    from lazaretto._reference_fit import fit_split
+    from lazaretto.reference._fit import fit_split
 
     sample = Chunk(
         tensors["sample.embedding"], tensors.get("sample.label"), tensors.get("sample.values")

@@ -10,7 +10,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
-from lazaretto._known import Known, detector_weights
 from lazaretto._reader import Reader
 from lazaretto._rows import class_indices
 from lazaretto.calibrate import Calibration, conditional_p_values
@@ -18,6 +17,8 @@ from lazaretto.detect.base import Chunk
 from lazaretto.detect.neighbours import NeighbourIndex
 from lazaretto.detect.scorer import fuse, take
 from lazaretto.embed import load_encoder
+from lazaretto.screen._known import Known, detector_weights
+from lazaretto.screen._sample import Sample
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from lazaretto.policy import Policy
     from lazaretto.reference import Reference
 
-SAMPLE_ROWS = 4000
 MOST_REASONS = 3
 DRIVING_SHARE = 0.7
 """A detector is named as a reason when its rank is at least this share of the worst one."""
@@ -67,46 +67,6 @@ class Scored:
 
     def __len__(self) -> int:
         return len(self.score)
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """A uniform sample of the scored records, at most `SAMPLE_ROWS`, in the batch's order.
-
-    Attributes:
-        embedding: float32 (s, d).
-        label: int64 (s,), or None.
-        position: int64 (s,), among the judged records.
-        key: float64 (s,), random numbers that chose the sample.
-    """
-
-    embedding: Tensor
-    label: Tensor | None
-    position: npt.NDArray[np.int64]
-    key: npt.NDArray[np.float64]
-
-    def add(
-        self, chunk: Chunk, position: npt.NDArray[np.int64], rng: np.random.Generator
-    ) -> Sample:
-        """The sample after more records: those with the smallest keys stay."""
-        fresh = rng.random(len(chunk))
-        if len(self.key) == SAMPLE_ROWS:
-            chosen = np.flatnonzero(fresh < self.key.max())
-            chunk, fresh = take(chunk, torch.from_numpy(chosen)), fresh[chosen]
-            position = position[chosen]
-        key = np.concatenate([self.key, fresh])
-        position = np.concatenate([self.position, position])
-        embedding = torch.cat([self.embedding, chunk.embedding])
-        label = self.label
-        if label is not None and chunk.label is not None:
-            label = torch.cat([label, chunk.label])
-        if len(key) <= SAMPLE_ROWS:
-            return Sample(embedding, label, position, key)
-        kept = np.sort(np.argpartition(key, SAMPLE_ROWS)[:SAMPLE_ROWS])
-        rows = torch.from_numpy(kept)
-        return Sample(
-            embedding[rows], None if label is None else label[rows], position[kept], key[kept]
-        )
 
 
 @dataclass(slots=True)

@@ -74,8 +74,8 @@ def screen(
         ReferenceMismatchError: batch or policy does not fit the reference; it says in what.
         UsageError: the policy's detectors cannot be used.
     """
-    from lazaretto._judge import judge
-    from lazaretto._score import positions_near, score_batch
+    from lazaretto.screen._judge import judge
+    from lazaretto.screen._score import positions_near, score_batch
 
     scored = score_batch(batch, reference, policy, exclude=exclude, embeddings=embeddings)
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from lazaretto._batch_tests import run_tests
-from lazaretto._partition import SMALLEST_REFERENCE
 from lazaretto.calibrate import Calibration, smallest_visible, suspects
 from lazaretto.events import DetectorSummary
-from lazaretto.screen import Screening
+from lazaretto.reference._partition import SMALLEST_REFERENCE
+from lazaretto.screen._batch_tests import run_tests
+from lazaretto.screen._screening import Screening
 from lazaretto.values import Verdict
 
 if TYPE_CHECKING:
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from torch import Tensor
 
-    from lazaretto._batch_tests import Tested
-    from lazaretto._score import Scored
     from lazaretto.policy import Policy
     from lazaretto.reference import Reference
+    from lazaretto.screen._batch_tests import Tested
+    from lazaretto.screen._score import Scored
 
 
 def judge(

@@ -94,7 +94,7 @@ class Reference:
             UsageError: too few rows, or a detector of the policy cannot be fitted on them.
             ReferenceMismatchError: a column of the policy is missing or is of the wrong kind.
         """
-        from lazaretto._reference_fit import fit_reference
+        from lazaretto.reference._fit import fit_reference
 
         return fit_reference(trusted, policy, name or policy.reference_name, version or "1", seed)
 
@@ -108,7 +108,7 @@ class Reference:
             UsageError: that version exists with other content.
             SystemFaultError: the folder cannot be written.
         """
-        from lazaretto._reference_file import METADATA, TENSORS, describe, pack
+        from lazaretto.reference._file import METADATA, TENSORS, describe, pack
         from lazaretto.store import Store
 
         store = Store.at(root)
@@ -132,7 +132,7 @@ class Reference:
             NotFoundError: there is no reference.
             ReferenceMismatchError: the files were changed, or another Lazaretto wrote them.
         """
-        from lazaretto._reference_file import METADATA, TENSORS, unpack
+        from lazaretto.reference._file import METADATA, TENSORS, unpack
         from lazaretto.store import Store
 
         store = Store.at(path)

@@ -1,0 +1,7 @@
+"""Screening: a batch's records judged against a reference, one verdict for the batch."""
+
+from __future__ import annotations
+
+from lazaretto.screen._screening import Screening, screen
+
+__all__ = ["Screening", "screen"]

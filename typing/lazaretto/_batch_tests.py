@@ -1,1 +1,0 @@
-../../src/lazaretto/_batch_tests.py

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import ceil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -166,40 +166,62 @@ class Calibration:
         return float(1 - self.delta ** (1 / max(1, n // 2)))
 
 
-def suspects(p_values: Floats, calibration: Calibration, *, rate: float, alpha: float) -> Mask:
+def suspects(
+    p_values: Floats,
+    calibration: Calibration,
+    *,
+    rate: float,
+    alpha: float,
+    rule: Literal["evidence", "rate"] = "evidence",
+) -> Mask:
     """Which records of a batch to hold.
 
-    Those that Benjamini-Hochberg rejects at `rate`. And, where the batch has more p-values up to a
-    level of `levels` than calibration explains (`excess_of_small_p`, Bonferroni over the levels at
-    `alpha`), those up to the largest such level: with few calibration rows the smallest p-value is
-    too coarse for Benjamini-Hochberg to act on a small share of poison, however extreme it is.
+    By ``evidence``: those that Benjamini-Hochberg rejects at `rate`. And, where the batch has more
+    p-values up to a level of `levels` than calibration explains (`excess_of_small_p`, Bonferroni
+    over the levels at `alpha`), those up to the largest such level: with few calibration rows the
+    smallest p-value is too coarse for Benjamini-Hochberg to act on a small share of poison, however
+    extreme it is. In a clean batch the chance that any is held is at most ``rate + alpha``.
+
+    By ``rate``: all with ``p <= rate``. That pays the whole price in every batch, and holds extreme
+    records however few they are.
 
     Either way only records with ``p <= rate`` are held, so on average at most that share of the
-    clean ones; and in a clean batch the chance that any is held is at most ``rate + alpha``.
+    clean ones.
 
     Args:
         p_values: conformal, float64 (m,).
         calibration: where they come from.
         rate: the stated false quarantine rate.
         alpha: level of the batch test.
+        rule: how much it takes to hold a record.
     """
+    if rule == "rate":
+        return np.asarray(p_values <= rate, dtype=bool)
     held = benjamini_hochberg(p_values, rate)
-    tried = levels(rate)
+    tried = levels(rate, calibration)
     for level in tried:
         if excess_of_small_p(p_values, calibration, level=level).p_value <= alpha / len(tried):
             return held | (p_values <= level)
     return held
 
 
-def levels(rate: float) -> list[float]:
-    """What `suspects` calls small, largest first: the rate, halved seven times.
+def levels(rate: float, calibration: Calibration) -> list[float]:
+    """What `suspects` calls small, largest first: the rate, halved up to seven times.
 
     A few extreme records among many stand out at a small level, many mild ones at a large level.
+    Levels that no p-value can reach are left out: trying them would only cost power.
     """
-    return [rate / 2**step for step in range(8)]
+    smallest = min(map(calibration.smallest_p, range(len(calibration.rows))), default=1.0)
+    return [rate / 2**step for step in range(8) if rate / 2**step >= smallest]
 
 
-def smallest_visible(calibration: Calibration, *, rate: float, alpha: float) -> int:
+def smallest_visible(
+    calibration: Calibration,
+    *,
+    rate: float,
+    alpha: float,
+    rule: Literal["evidence", "rate"] = "evidence",
+) -> int:
     """The smallest number of most extreme records that `suspects` can hold in a batch.
 
     Fewer pass, whatever they look like. More than the batch has means: nothing can ever be held.
@@ -209,13 +231,17 @@ def smallest_visible(calibration: Calibration, *, rate: float, alpha: float) -> 
         calibration: of the batch.
         rate: the stated false quarantine rate.
         alpha: level of the batch test.
+        rule: of `suspects`.
     """
     records = len(calibration.group)
     weakest = 1
     for group in np.unique(calibration.group).tolist():
         smallest = calibration.smallest_p(group)
+        if rule == "rate":
+            weakest = max(weakest, 1 if smallest <= rate else records + 1)
+            continue
         visible = max(1, ceil(round(records * smallest / rate, 9)))
-        tried = levels(rate)
+        tried = levels(rate, calibration)
         for level in tried:
             null = calibration.count_null(group, records, level)
             if null is not None:

@@ -43,12 +43,13 @@ def judge(
             when copies were found in a sample of a larger batch.
     """
     rate, alpha = policy.screen.false_quarantine_rate, policy.screen.batch.alpha
+    rule = policy.screen.hold
     usable = ~np.isnan(scored.p_value)
     held = np.zeros(len(scored), dtype=bool)
     calibration = scored.calibration.keep(usable)
-    held[usable] = suspects(scored.p_value[usable], calibration, rate=rate, alpha=alpha)
+    held[usable] = suspects(scored.p_value[usable], calibration, rate=rate, alpha=alpha, rule=rule)
     held[list(scored.problems)] = True
-    power = smallest_visible(calibration, rate=rate, alpha=alpha)
+    power = smallest_visible(calibration, rate=rate, alpha=alpha, rule=rule)
     tested = run_tests(scored, held, reference, policy)
     copies = tested.copies
     if len(copies) and len(scored.sample.position) < int(usable.sum()):
@@ -106,7 +107,7 @@ def _needed_rows(records: int, wanted: int, policy: Policy) -> int:
     group = np.zeros(records, dtype=np.int64)
     while rows < 10 * enough:
         known = Calibration((rows,), group, delta)
-        if smallest_visible(known, rate=rate, alpha=alpha) <= wanted:
+        if smallest_visible(known, rate=rate, alpha=alpha, rule=policy.screen.hold) <= wanted:
             break
         rows = ceil(rows * 1.1)
     return rows
@@ -126,14 +127,14 @@ def _summaries(
 ) -> list[DetectorSummary]:
     """Each detector's mode, and what it would hold alone at the policy's rate."""
     rate, alpha = policy.screen.false_quarantine_rate, policy.screen.batch.alpha
-    modes = policy.screen.detectors
+    modes, rule = policy.screen.detectors, policy.screen.hold
     group = np.zeros(int(usable.sum()), dtype=np.int64)
     known = Calibration((scored.calibration_rows,), group)
     return [
         DetectorSummary(
             name=name,
             mode=modes[name].mode if name in modes else "off",
-            would_hold=int(suspects(p_values, known, rate=rate, alpha=alpha).sum()),
+            would_hold=int(suspects(p_values, known, rate=rate, alpha=alpha, rule=rule).sum()),
         )
         for name, p_values in zip(reference.detectors, scored.detector_p[usable].T, strict=True)
     ]

@@ -115,6 +115,20 @@ class BatchTests(_Section):
     hold_when_held_fraction: Annotated[float, Field(gt=0, le=1)] = 0.2
 
 
+class DriftWatch(_Section):
+    """Watching a source over time: do its batches drift from the reference together?"""
+
+    mode: Mode = Field(
+        "shadow", description="enforce: hold the batch at which it shows; shadow: only say so"
+    )
+    alpha: Share = Field(
+        0.001, description="chance that a clean source is ever said to drift, however long it runs"
+    )
+    level: Share = Field(
+        0.01, description="false discovery rate at which a column counts as drifted"
+    )
+
+
 def _default_detectors() -> dict[str, DetectorConfig]:
     names = ("mahalanobis", "knn_label", "self_confidence")
     return {name: DetectorConfig() for name in names}
@@ -127,6 +141,11 @@ class Screen(_Section):
         None, description="name or name/version; default: the dataset's name"
     )
     false_quarantine_rate: Share = 0.01
+    hold: Literal["evidence", "rate"] = Field(
+        "evidence",
+        description="evidence: records that a clean batch would not have; rate: all that are more "
+        "extreme than 1 - false_quarantine_rate of the reference, in every batch",
+    )
     calibration: Literal["marginal", "hard"] = "marginal"
     hard_delta: Share = Field(
         0.1, description="hard: chance that this calibration does not keep the promise"
@@ -139,6 +158,7 @@ class Screen(_Section):
     )
     detectors: dict[str, DetectorConfig] = Field(default_factory=_default_detectors)
     batch: BatchTests = BatchTests()
+    drift: DriftWatch = DriftWatch()
 
 
 class Sanitize(_Section):

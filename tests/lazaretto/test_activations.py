@@ -186,7 +186,7 @@ def test_mistakes_say_what_to_do(model, images):
     unused = nn.ModuleDict({"used": nn.Linear(2, 2), "idle": nn.Linear(2, 2)})
     unused.forward = unused["used"].forward
     with pytest.raises(UsageError, match="idle"):
-        capture(unused, torch.ones(2, 2), layers="*")
+        capture(unused, torch.ones(2, 2), layers=["used", "idle"])
 
 
 def test_a_probe_learns_and_is_the_same_for_the_same_seed():

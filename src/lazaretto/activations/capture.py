@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from lazaretto.activations.feed import batches, length, move, split
-from lazaretto.activations.hooks import PENULTIMATE, collecting, match_layers
-from lazaretto.activations.pooling import first_tensor, pool
+from lazaretto.activations.feed import batches
+from lazaretto.activations.hooks import PENULTIMATE, called_layers, collecting, match_layers
+from lazaretto.activations.layouts import features_last
+from lazaretto.activations.model_input import accepted, length, move, split, tensors
+from lazaretto.activations.pooling import POOLINGS, main_tensor, pool
 from lazaretto.errors import UsageError
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
     from lazaretto.activations.feed import Inputs
 
-_PRECISIONS = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+_PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def capture(
@@ -40,17 +42,21 @@ def capture(
 ) -> dict[str, NDArray[np.float32]]:
     """Captures layers of a model over a data set, by forward hooks; the model is left as it was.
 
-    The model runs in evaluation mode, without gradients. A mapping batch is passed as keyword
-    arguments, as Hugging Face models take it; its ``attention_mask`` keeps padding out of the
-    pooling. Out of memory, the batch is halved, and stays so.
+    The model runs in evaluation mode, without gradients; numbers are cast to its own precision. A
+    mapping batch is passed as keyword arguments, as Hugging Face models take it: those that the
+    model's forward names. Its ``attention_mask`` (of a decoder's layers, its
+    ``decoder_attention_mask``) keeps padding out of the pooling. Out of memory, the batch is
+    halved, and stays so.
 
     Args:
         model: any torch module.
-        data: array or tensor (n, ...), `pyarrow.Table`, `lazaretto.batch.Batch`, torch `Dataset` or
-            `DataLoader`, or an iterable of batches.
-        layers: names or globs of modules; default: what goes into the linear layer that is called
-            last.
-        pooling: ``mean`` | ``max`` | ``cls`` | ``flatten``.
+        data: array or tensor (n, ...), a mapping of such, `pyarrow.Table`, `lazaretto.batch.Batch`,
+            torch `Dataset` or `DataLoader`, or an iterable of batches.
+        layers: names or globs of modules, as `model.named_modules` has them; ``*`` stays within
+            one level of a name, ``**`` stands for any number of levels. Default: ``penultimate``,
+            what goes into the linear layer that is called last.
+        pooling: ``mean`` | ``max`` | ``cls`` | ``flatten``; what it leaves is (n, d), with the
+            features on the last axis whatever the layer's own order is.
         inputs: for tables, the columns that the model reads, or a function from a record batch.
         device: torch device; ``auto``: the model's own, or CUDA where the model is on the CPU and
             a GPU is there.
@@ -64,6 +70,7 @@ def capture(
 
     Raises:
         UsageError: no such layer, a layer that is never called, or data that cannot be read.
+        TypeError: the model needs an input that the data does not have.
     """
     kept: dict[str, list[NDArray[np.float32]]] = {}
     for part in stream(
@@ -83,6 +90,11 @@ def capture(
     if not kept:
         message = "there is no record to run the model on"
         raise UsageError(message)
+    for name, parts in kept.items():
+        widths = {part.shape[1] for part in parts}
+        if len(widths) > 1:
+            message = f"layer {name!r} has {sorted(widths)} features by turns: pool it otherwise"
+            raise UsageError(message)
     return {name: np.concatenate(parts) for name, parts in kept.items()}
 
 
@@ -100,65 +112,83 @@ def stream(
     progress: Callable[[int], None] | None = None,
 ) -> Iterator[dict[str, NDArray[np.float32]]]:
     """As `capture`, but yields {layer: float32 (rows, d)} pass by pass, for data beyond memory."""
-    patterns = [layers] if isinstance(layers, str) else list(layers or [])
-    names = match_layers(model, patterns) if patterns else []
-    target = _device(model, device)
+    patterns = [layers] if isinstance(layers, str) else list(layers or [PENULTIMATE])
+    if pooling not in POOLINGS or precision not in _PRECISIONS:
+        message = f"pooling is one of {', '.join(POOLINGS)}; precision of {', '.join(_PRECISIONS)}"
+        raise UsageError(message)
+    names = match_layers(model, patterns)
+    target, own = _device(model, device), _own_type(model)
+    choose = accepted(model)
     source = batches(
-        data, inputs=inputs, batch_size=batch_size, workers=workers, pin=target.type == "cuda"
+        choose(tensors(data)) if isinstance(data, Mapping) else data,
+        inputs=inputs,
+        batch_size=batch_size,
+        workers=workers,
+        pin=target.type == "cuda",
     )
-    cast = (
-        torch.autocast(target.type, _PRECISIONS[precision])
-        if precision in _PRECISIONS
-        else nullcontext()
-    )
-    limit = batch_size
-    with _evaluating(model, target), collecting(model, names) as seen, cast, torch.inference_mode():
+    limit, first = batch_size, True
+    with _evaluating(model, target), collecting(model, names) as seen:
         for batch in source:
-            queue = [batch]
+            queue = [choose(batch)]
             while queue:
                 part = queue.pop()
                 if length(part) > limit:
                     queue += reversed(split(part))
                     continue
+                seen.clear()
                 try:
-                    result = _forward(
-                        model, move(part, target), seen, names or [PENULTIMATE], pooling
-                    )
+                    # Entered anew for each pass: what runs between two passes is the caller's.
+                    with torch.inference_mode(), _cast(target, precision):
+                        _run(model, move(part, target, own))
+                        names = called_layers(names, patterns, seen) if first else names
+                        result = _pooled(model, part, seen, names, pooling)
                 except torch.OutOfMemoryError:
                     if length(part) == 1:
                         raise
                     limit = (length(part) + 1) // 2
                     queue.append(part)
                     continue
+                first = False
                 yield result
                 if progress is not None:
                     progress(length(part))
 
 
-def _forward(
-    model: nn.Module, batch: Any, seen: dict[str, Any], names: list[str], pooling: str
-) -> dict[str, NDArray[np.float32]]:
-    seen.clear()
-    mapping = isinstance(batch, Mapping)
-    if mapping:
+def _run(model: nn.Module, batch: Any) -> None:
+    if isinstance(batch, Mapping):
         model(**batch)
     else:
         model(batch)
-    missing = [name for name in names if name not in seen]
-    if missing:
-        message = f"layers {missing} are never called in the model's forward pass"
-        raise UsageError(message)
-    mask = batch.get("attention_mask") if mapping else None
+
+
+def _pooled(
+    model: nn.Module, batch: Any, seen: dict[str, Any], names: list[str], pooling: str
+) -> dict[str, NDArray[np.float32]]:
+    masks = batch if isinstance(batch, Mapping) else {}
     n = length(batch)
     result = {}
     for name in names:
-        pooled = pool(first_tensor(seen[name]), pooling, mask)
+        if name not in seen:
+            message = f"layer {name!r} was called for some records and not for others"
+            raise UsageError(message)
+        values = features_last(main_tensor(seen.pop(name)), model, name)
+        mask = masks.get(f"{'decoder_' if 'decoder' in name.split('.') else ''}attention_mask")
+        pooled = pool(values, pooling, None if mask is None else mask.to(values.device))
         if len(pooled) != n:
             message = f"layer {name!r} gives {len(pooled)} rows for {n} records"
             raise UsageError(message)
-        result[name] = pooled.float().cpu().numpy()
-    seen.clear()
+        result[name] = pooled.cpu().numpy()
     return result
+
+
+def _cast(device: torch.device, precision: str) -> AbstractContextManager[Any]:
+    kind = _PRECISIONS[precision]
+    return nullcontext() if kind is None else torch.autocast(device.type, kind)
+
+
+def _own_type(model: nn.Module) -> torch.dtype | None:
+    """Floating-point type of the model's first weights, None where it has none."""
+    return next((p.dtype for p in model.parameters() if p.is_floating_point()), None)
 
 
 def _device(model: nn.Module, name: str) -> torch.device:
@@ -171,7 +201,9 @@ def _device(model: nn.Module, name: str) -> torch.device:
 @contextmanager
 def _evaluating(model: nn.Module, device: torch.device) -> Iterator[None]:
     homes = {p.device for p in model.parameters()}
-    movable = len(homes) == 1  # a model that is spread over devices stays where it is
+    # A model that is spread over devices stays as it is; so does one that is there already, for
+    # quantised models refuse to be moved.
+    movable = len(homes) == 1 and device not in homes
     training = {name: module.training for name, module in model.named_modules()}
     model.eval()
     if movable:

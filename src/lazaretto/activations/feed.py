@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import torch
-from torch.utils.data import DataLoader, Dataset, RandomSampler, SequentialSampler
+from torch.utils.data import DataLoader, Dataset, RandomSampler, SequentialSampler, default_collate
 
+from lazaretto.activations.model_input import length, piece, pinned, tensors
 from lazaretto.errors import UsageError
 
 if TYPE_CHECKING:
@@ -26,24 +27,19 @@ def batches(
     """Yields model inputs (a tensor, or a mapping of tensors) in the order of the data.
 
     Args:
-        data: array or tensor (n, ...); `pyarrow.Table`, `RecordBatch` or `lazaretto.batch.Batch`;
-            torch `Dataset` or `DataLoader`; or any iterable of batches. Of ``(x, y)`` pairs, x is
-            taken.
+        data: array or tensor (n, ...), or a mapping of such, as a tokenizer returns it;
+            `pyarrow.Table`, `RecordBatch` or `lazaretto.batch.Batch`; torch `Dataset` or
+            `DataLoader`; or any iterable of batches. Of ``(x, y)`` pairs, x is taken.
         inputs: for tables, the column or columns that the model reads (a list column becomes (n,
             width), several numeric columns are stacked), or a function from a record batch to
             model input.
         batch_size: records per batch; a `DataLoader` keeps its own.
         workers: loader processes for a `Dataset`, which must be picklable then.
-        pin: whether to use pinned memory.
+        pin: whether to use pinned memory; a `DataLoader` says that itself.
 
     Raises:
         UsageError: the data cannot be read so, or its order is not fixed.
     """
-    if isinstance(data, (np.ndarray, torch.Tensor)):
-        rows = data if isinstance(data, torch.Tensor) else torch.from_numpy(np.asarray(data))
-        return iter(torch.split(rows, batch_size))
-    if isinstance(data, (pa.Table, pa.RecordBatch)) or hasattr(data, "chunks"):
-        return (to_inputs(chunk, inputs) for chunk in _chunks(data, inputs, batch_size))
     if isinstance(data, DataLoader):
         if isinstance(data.sampler, RandomSampler):
             message = "the data loader shuffles; activations must keep the order of the records"
@@ -56,10 +52,20 @@ def batches(
             sampler=SequentialSampler(data),  # type: ignore[arg-type]
             num_workers=workers,
             pin_memory=pin,
+            collate_fn=_collate,
             # A forked worker inherits locks of Arrow's and BLAS's threads, and can wait for ever.
             multiprocessing_context="spawn" if workers else None,
         )
         return (_first(item) for item in loader)
+    parts = _parts(data, inputs, batch_size)
+    return (pinned(part) for part in parts) if pin else parts
+
+
+def _parts(data: Any, inputs: Inputs, batch_size: int) -> Iterator[Any]:
+    if isinstance(data, (np.ndarray, torch.Tensor, Mapping)):
+        return _slices(tensors(data), batch_size)
+    if isinstance(data, (pa.Table, pa.RecordBatch)) or hasattr(data, "chunks"):
+        return (tensors(to_inputs(chunk, inputs)) for chunk in _chunks(data, inputs, batch_size))
     if isinstance(data, Iterable):
         return (_first(item) for item in data)
     message = f"cannot read records from {type(data).__name__}"
@@ -79,43 +85,24 @@ def to_inputs(chunk: pa.RecordBatch, inputs: Inputs) -> Any:
     return torch.from_numpy(np.concatenate(parts, axis=1))
 
 
-def split(batch: Any) -> tuple[Any, Any]:
-    """A batch in two halves, tensors inside mappings and sequences alike."""
-    half = (length(batch) + 1) // 2
-    return _slice(batch, slice(None, half)), _slice(batch, slice(half, None))
-
-
-def length(batch: Any) -> int:
-    """Number of records of a batch."""
-    if isinstance(batch, torch.Tensor):
-        return len(batch)
-    values = batch.values() if isinstance(batch, Mapping) else batch
-    return next(length(v) for v in values if isinstance(v, (torch.Tensor, Mapping, list, tuple)))
-
-
-def move(batch: Any, device: torch.device) -> Any:
-    """The batch on `device`."""
-    if isinstance(batch, torch.Tensor):
-        return batch.to(device, non_blocking=True)
-    if isinstance(batch, Mapping):
-        return {k: move(v, device) for k, v in batch.items()}
-    return (
-        type(batch)(move(v, device) for v in batch) if isinstance(batch, (list, tuple)) else batch
-    )
-
-
-def _slice(batch: Any, part: slice) -> Any:
-    if isinstance(batch, torch.Tensor):
-        return batch[part]
-    if isinstance(batch, Mapping):
-        return {k: _slice(v, part) for k, v in batch.items()}
-    return (
-        type(batch)(_slice(v, part) for v in batch) if isinstance(batch, (list, tuple)) else batch
-    )
-
-
 def _first(item: Any) -> Any:
-    return item[0] if isinstance(item, (list, tuple)) else item
+    return tensors(item[0] if isinstance(item, (list, tuple)) else item)
+
+
+def _slices(rows: Any, size: int) -> Iterator[Any]:
+    for first in range(0, length(rows), size):
+        yield piece(rows, slice(first, first + size))
+
+
+def _collate(items: list[Any]) -> Any:
+    try:
+        return default_collate(items)
+    except RuntimeError as error:
+        message = (
+            f"records of the data set do not fit into one batch ({error}): pad them, or give a "
+            "DataLoader whose collate function does"
+        )
+        raise UsageError(message) from error
 
 
 def _chunks(

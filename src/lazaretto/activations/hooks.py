@@ -23,26 +23,56 @@ PENULTIMATE = "penultimate"
 def match_layers(model: nn.Module, patterns: Sequence[str]) -> list[str]:
     """Names of the modules that match the globs, in the model's own order.
 
+    ``*`` stays within one level of the name, so that ``encoder.layer.*`` are the layers and not
+    every part of them; ``**`` stands for any number of levels. `PENULTIMATE` is the default layer,
+    unless a module has that name.
+
     Raises:
         UsageError: a pattern matches nothing; the message names close ones.
     """
     names = [name for name, _ in model.named_modules() if name]
     for pattern in patterns:
-        if not any(fnmatchcase(name, pattern) for name in names):
+        if pattern != PENULTIMATE and not any(matches(name, pattern) for name in names):
             close = get_close_matches(pattern, names, n=3) or names[-5:]
             message = f"no layer of the model matches {pattern!r}; near are {', '.join(close)}"
             raise UsageError(message)
-    return [n for n in names if any(fnmatchcase(n, pattern) for pattern in patterns)]
+    found = [name for name in names if any(matches(name, pattern) for pattern in patterns)]
+    if PENULTIMATE in patterns and PENULTIMATE not in names:
+        found.append(PENULTIMATE)
+    return found
+
+
+def matches(name: str, pattern: str) -> bool:
+    """Whether a module's name matches the glob; see `match_layers`."""
+    return _fits(name.split("."), pattern.split("."))
+
+
+def called_layers(names: Sequence[str], patterns: Sequence[str], seen: dict[str, Any]) -> list[str]:
+    """Those of `names` that a forward pass called.
+
+    A glob may match parts that never run, such as dropout inside fused attention: they are left
+    out.
+
+    Raises:
+        UsageError: nothing that a pattern matches was called.
+    """
+    called = [name for name in names if name in seen]
+    silent = [p for p in patterns if not any(matches(name, p) for name in called)]
+    if silent:
+        message = f"layers {silent} are never called in the model's forward pass"
+        raise UsageError(message)
+    return called
 
 
 @contextmanager
 def collecting(model: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, Any]]:
     """Collects the outputs of `layers`; of a layer that is called several times, the last.
 
-    With no layers, collects what goes into the linear layer that is called last, as `PENULTIMATE`.
-
     Yields:
         a dict that every forward pass fills anew; clear it between passes.
+
+    Raises:
+        UsageError: `PENULTIMATE` of a model without a linear layer.
     """
     seen: dict[str, Any] = {}
     handles: list[RemovableHandle] = []
@@ -50,14 +80,14 @@ def collecting(model: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, An
     def keep(name: str, value: Any) -> None:
         seen[name] = value
 
-    if layers:
-        modules = dict(model.named_modules())
-        handles += [
-            modules[name].register_forward_hook(lambda _m, _i, out, name=name: keep(name, out))
-            for name in layers
-        ]
-    else:
-        linear = [m for m in model.modules() if isinstance(m, nn.Linear)]
+    modules = dict(model.named_modules())
+    named = [name for name in layers if name in modules]
+    handles += [
+        modules[name].register_forward_hook(lambda _m, _i, out, name=name: keep(name, out))
+        for name in named
+    ]
+    if len(named) < len(layers):
+        linear = [m for m in modules.values() if isinstance(m, nn.Linear)]
         if not linear:
             message = "the model has no linear layer to take the input of; name layers to capture"
             raise UsageError(message)
@@ -70,3 +100,11 @@ def collecting(model: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, An
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _fits(parts: list[str], globs: list[str]) -> bool:
+    if not globs:
+        return not parts
+    if globs[0] == "**":
+        return _fits(parts, globs[1:]) or (bool(parts) and _fits(parts[1:], globs))
+    return bool(parts) and fnmatchcase(parts[0], globs[0]) and _fits(parts[1:], globs[1:])

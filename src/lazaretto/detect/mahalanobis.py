@@ -63,7 +63,7 @@ class Mahalanobis:
 
     name: ClassVar[str] = "mahalanobis"
     requires: ClassVar[frozenset[str]] = frozenset({"embedding"})
-    weights: ClassVar[tuple[float, ...]] = (0.5, 0.7, 0.7)
+    weights: ClassVar[tuple[float, ...]] = (0.5, 0.2, 1.0)
 
     def __init__(self, covariance: Literal["auto", "tied", "class"] = "auto") -> None:
         if covariance not in ("auto", "tied", "class"):

@@ -26,9 +26,9 @@ class SelfConfidence:
 
     name: ClassVar[str] = "self_confidence"
     requires: ClassVar[frozenset[str]] = frozenset({"embedding", "label"})
-    weights: ClassVar[tuple[float, ...]] = (1.0,)
+    weights: ClassVar[tuple[float, ...]] = (1.25,)
 
-    def __init__(self, strength: float = 0.03) -> None:
+    def __init__(self, strength: float = 0.3) -> None:
         if not (isinstance(strength, int | float) and strength > 0):
             raise UsageError(
                 "screen.detectors.self_confidence.strength: must be a positive number, "

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 METADATA = "reference.json"
 TENSORS = "tensors.safetensors"
-FORMAT = 1
+FORMAT = 2
 
 
 def content_digest(reference: Reference) -> str:

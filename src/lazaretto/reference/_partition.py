@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 FOLDED_BELOW = 10_000
 """References with fewer rows are cross-fitted: every row serves FIT and CAL, in different folds."""
-MANY_FOLDS_BELOW = 2_000
+FOLDS = 10
 SMALLEST_REFERENCE = 30
 LARGEST_RANK = 2_000
 
@@ -49,15 +49,14 @@ def partition(
     place = np.empty(rows, dtype=np.int64)
     place[shuffled] = np.arange(rows)
     if folded if folded is not None else rows < FOLDED_BELOW:
-        folds = 10 if rows < MANY_FOLDS_BELOW else 5
-        fold = place % folds
+        fold = place % FOLDS
         return tuple(
             Part(
-                fit=_where((fold != f) & (fold != (f + 1) % folds)),
-                rank=_where(fold == (f + 1) % folds),
+                fit=_where((fold != f) & (fold != (f + 1) % FOLDS)),
+                rank=_where(fold == (f + 1) % FOLDS),
                 calibration=_where(fold == f),
             )
-            for f in range(folds)
+            for f in range(FOLDS)
         )
     slot = place % 10
     ranked = np.flatnonzero(slot == 6)

@@ -16,7 +16,7 @@ from openlineage.client.facet_v2 import (
 
 from lazaretto import events
 from lazaretto.errors import LedgerError
-from lazaretto.lineage import _deliveries, _outcomes, naming
+from lazaretto.lineage import _deliveries, _outcomes, _references, naming
 from lazaretto.lineage._facts import Context, Facts
 from lazaretto.lineage.facets import LazarettoIntegrityRunFacet
 
@@ -39,6 +39,8 @@ _PROJECTORS: Mapping[type[events.Event], Callable[[Any, Context], Facts]] = {
     events.BatchValidated: _deliveries.batch_validated,
     events.BatchEmbedded: _deliveries.batch_embedded,
     events.BatchScreened: _deliveries.batch_screened,
+    events.ReferenceSaved: _references.reference_saved,
+    events.ReferencePromoted: _references.reference_promoted,
     events.BatchJudged: _deliveries.batch_judged,
     events.RecordsDecided: _outcomes.records_decided,
     events.BatchAdmitted: _outcomes.batch_admitted,

@@ -41,9 +41,12 @@ def _parts() -> list[type]:
             events.RuleCount,
             events.TestSummary,
             events.DetectorSummary,
+            events.ColumnMove,
+            events.DriftSummary,
+            events.TriageSummary,
             events.Member,
         ),
-        events.ClassSummary,
+        *(events.ClassSummary, events.PromotionChange),
     ]
 
 

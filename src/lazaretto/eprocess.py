@@ -80,9 +80,23 @@ def fold(p_values: Iterable[float]) -> EProcess:
     return process
 
 
-def batch_p_value(p_values: Iterable[float]) -> float:
-    """One valid p-value for a batch from those of its tests: the smallest times their number."""
-    known = list(p_values)
+def batch_p_value(adjusted: Iterable[float], excess: float | None = None) -> float:
+    """One valid p-value for a batch, from those of its tests.
+
+    The smallest Holm-adjusted p-value is Bonferroni over all tests that ran: their number times the
+    smallest one. It stays valid when only some of them, such as the enforced ones, are given. The
+    batch tests look at what record-level screening leaves, and in a clean batch that takes away the
+    most extreme records at most: the tests then see less than there is, so their p-values are too
+    large rather than too small. For the same reason they miss a source whose poison is held batch
+    by batch; `excess` sees it, because it counts all scored records, held ones included.
+
+    Args:
+        adjusted: Holm-adjusted p-values of batch tests.
+        excess: p-value of the excess of small record p-values before anything is held
+            (`lazaretto.calibrate.excess_of_small_p`); None where it is not known.
+    """
+    smallest = min(adjusted, default=None)
+    known = [p for p in (smallest, excess) if p is not None]
     return min(1.0, len(known) * min(known)) if known else 1.0
 
 

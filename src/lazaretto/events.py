@@ -87,6 +87,53 @@ class ClassSummary:
 
 
 @dataclass(frozen=True, slots=True)
+class ColumnMove:
+    """How far one column, or one axis of the embedding, is from the reference's."""
+
+    column: str
+    kind: str
+    psi: float
+    ks: float | None
+    adjusted: float
+    band: str
+    nulls: float
+
+
+@dataclass(frozen=True, slots=True)
+class DriftSummary:
+    """Drift of a batch's columns: how many were compared, how many moved, those that moved most."""
+
+    rows: int
+    columns: int
+    moved: int
+    unknown: int
+    level: float
+    worst: list[ColumnMove]
+    golden_mismatch: float | None
+    uri: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class TriageSummary:
+    """What a batch looks like, and why; it informs, and decides nothing."""
+
+    cause: str
+    scores: dict[str, float]
+    evidence: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class PromotionChange:
+    """What a promotion changes on past batches, by the reference that was in use."""
+
+    batches: int
+    verdicts: int
+    released: int
+    seized: int
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """Base of every event. `kind` names it in the ledger."""
 
@@ -214,6 +261,9 @@ class BatchScreened(Event):
     scores_uri: str
     scores_digest: str
     note: str | None = None
+    batch_p_value: float | None = None
+    drift: DriftSummary | None = None
+    triage: TriageSummary | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,6 +387,36 @@ class ModelRegistered(Event):
     external_run_id: str | None = None
     params: dict[str, str] = field(default_factory=dict)
     seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceSaved(Event):
+    """A version of a reference was fitted by somebody, and frozen in the store."""
+
+    kind: ClassVar[str] = "reference_saved"
+    reference: str
+    version: str
+    digest: str
+    uri: str
+    rows: int
+    encoder: str
+    encoder_digest: str
+    profile_digest: str | None
+    actor: Actor
+
+
+@dataclass(frozen=True, slots=True)
+class ReferencePromoted(Event):
+    """A person made a version the one that batches are judged against; `previous` was it before."""
+
+    kind: ClassVar[str] = "reference_promoted"
+    reference: str
+    version: str
+    digest: str
+    previous: str | None
+    previous_digest: str | None
+    change: PromotionChange | None
+    actor: Actor
 
 
 @dataclass(frozen=True, slots=True)

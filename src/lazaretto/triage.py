@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pyarrow.compute as pc
+
+from lazaretto.drift._compare import NEW_NULLS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +21,13 @@ MANY_COLUMNS = 0.3
 LOCALISED = 0.5
 """Share of the held records in one class from which they count as localised."""
 BROAD_DRIFT = 0.5
+"""Share of drifted columns from which the whole population has moved."""
+MOST_CHARACTERS = 80
+_LOCAL_TESTS = (
+    ("near_duplicates", 0.85, "groups of near copies that no trusted record resembles"),
+    ("small_p_values", 0.5, "more extreme records than chance explains, even without the held"),
+    ("class_spread", 0.5, "the records of a class scatter otherwise than the trusted ones"),
+)
 
 
 class Cause(StrEnum):
@@ -50,7 +58,7 @@ def triage(
     screening: Screening,
     drift: Sequence[ColumnDrift],
     *,
-    previous: Sequence[Sequence[ColumnDrift]] = (),
+    previous: Sequence[float] = (),
     golden_mismatch: float | None = None,
     level: float = 0.01,
 ) -> Triage:
@@ -65,17 +73,14 @@ def triage(
     Args:
         screening: of the batch.
         drift: of the batch's columns (and embedding) against the reference.
-        previous: the same for the source's batches before, oldest first.
+        previous: share of columns that had moved in the source's batches before, oldest first.
         golden_mismatch: share of the golden set whose vectors changed; None: not replayed.
         level: of adjusted p-values, for a column to count as drifted.
     """
     said: list[tuple[float, str]] = []
-    moved = [d for d in drift if d.adjusted <= level and d.band != "none"]
+    moved = [d for d in drift if d.moved(level)]
     share = len(moved) / len(drift) if drift else 0.0
-    before = [
-        sum(d.adjusted <= level and d.band != "none" for d in batch) / max(1, len(batch))
-        for batch in previous
-    ]
+    before = list(previous)
     scores = {
         Cause.PIPELINE: _pipeline(drift, share, before, golden_mismatch, said),
         Cause.POISONING: _poisoning(screening, share, said),
@@ -101,10 +106,10 @@ def _pipeline(
         said.append(
             (1.0, f"{golden_mismatch:.0%} of the golden set gives other vectors than stored")
         )
-    nulls = [d for d in drift if d.nulls > 0.05]
+    nulls = [d for d in drift if d.nulls > NEW_NULLS]
     if nulls:
         score = max(score, 0.9)
-        names = ", ".join(d.column for d in nulls[:3])
+        names = ", ".join(_shown(d.column) for d in nulls[:3])
         said.append((0.9, f"nulls appeared in {len(nulls)} columns ({names})"))
     step = share - (before[-1] if before else 0.0)
     if before and share >= MANY_COLUMNS and step >= MANY_COLUMNS:
@@ -117,32 +122,37 @@ def _pipeline(
 
 def _poisoning(screening: Screening, share: float, said: list[tuple[float, str]]) -> float:
     held = screening.records.filter(screening.records["held"])
-    if not held.num_rows:
-        return 0.0
-    score = 0.4
+    score = _tests_say(screening, said)
+    if held.num_rows:
+        score = max(score, 0.4)
+        said.append((0.2, f"{held.num_rows} of {screening.records.num_rows} records are held"))
     labels = [entry for entry in pc.value_counts(held["label"]).to_pylist() if entry["values"]]
     if labels and held.num_rows >= 3:
         top = max(labels, key=lambda entry: entry["counts"])
         concentration = top["counts"] / held.num_rows
         everywhere = pc.mean(pc.equal(screening.records["label"], top["values"])).as_py() or 0.0
         if concentration >= LOCALISED and concentration > 2 * everywhere:
-            score = 0.8
+            score = max(score, 0.8)
             said.append(
                 (
-                    score,
-                    f"{concentration:.0%} of the held records are labelled {top['values']!r} "
-                    f"({everywhere:.0%} of the batch is)",
+                    0.8,
+                    f"{concentration:.0%} of the held records are labelled "
+                    f"{_shown(top['values'])} ({everywhere:.0%} of the batch is)",
                 )
             )
-    if any(test.name == "near_duplicates" and test.fired for test in screening.tests):
-        score = max(score, 0.85)
-        said.append((score, "groups of near copies that no trusted record resembles"))
-    extreme = screening.records["score"].to_numpy()
-    outside = screening.records["held"].to_numpy()
-    if np.isfinite(extreme[~outside]).any():
-        said.append((0.2, f"{held.num_rows} of {len(outside)} records are held"))
     # A population that moved as a whole holds records everywhere: then it is less likely an attack.
     return score * (1 - 0.6 * min(1.0, share / BROAD_DRIFT))
+
+
+def _tests_say(screening: Screening, said: list[tuple[float, str]]) -> float:
+    """How much the batch tests speak for something hidden among ordinary records."""
+    fired = {test.name for test in screening.tests if test.fired}
+    score = 0.0
+    for name, weight, text in _LOCAL_TESTS:
+        if name in fired:
+            score = max(score, weight)
+            said.append((weight, text))
+    return score
 
 
 def _environment(
@@ -155,8 +165,13 @@ def _environment(
         return 0.0
     score = 0.3 + 0.4 * min(1.0, share / BROAD_DRIFT)
     worst = max(moved, key=lambda d: d.psi)
-    said.append((score, f"{worst.column} moved most (PSI {worst.psi:.2f}, {worst.band})"))
+    said.append((score, f"{_shown(worst.column)} moved most (PSI {worst.psi:.2f}, {worst.band})"))
     if len(before) >= 2 and before[-1] > 0 and before[0] <= before[-1] <= share:
         score = min(0.95, score + 0.25)
         said.append((score, "the batches before had begun to move the same way"))
     return score
+
+
+def _shown(text: str) -> str:
+    """A name or label that somebody else chose, quoted and cut."""
+    return repr(text if len(text) <= MOST_CHARACTERS else text[:MOST_CHARACTERS] + "…")

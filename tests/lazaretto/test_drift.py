@@ -92,14 +92,14 @@ def test_held_records_of_one_class_in_an_else_ordinary_batch_look_like_poison(
     target = np.flatnonzero(labels == 0)[:25]
     flip(labels, target)
     result = lz.screen(table(points, labels), reference, policy())
-    answer = triage(result, drifts(0.0), previous=[drifts(0.0)])
+    answer = triage(result, drifts(0.0), previous=[0.0])
     assert answer.cause is Cause.POISONING
     assert "labelled '1'" in answer.evidence[0]
 
 
 def test_many_columns_in_one_step_look_like_a_fault(reference: lz.Reference) -> None:
     result = lz.screen(table(*classes(np.random.default_rng(2), 100)), reference, policy())
-    stepped = triage(result, drifts(0.8), previous=[drifts(0.0), drifts(0.0)])
+    stepped = triage(result, drifts(0.8), previous=[0.0, 0.0])
     assert stepped.cause is Cause.PIPELINE
     replayed = triage(result, drifts(0.0), golden_mismatch=0.5)
     assert replayed.cause is Cause.PIPELINE
@@ -110,7 +110,7 @@ def test_a_population_that_moves_slowly_looks_like_the_environment(
     reference: lz.Reference,
 ) -> None:
     result = lz.screen(table(*classes(np.random.default_rng(3), 100)), reference, policy())
-    answer = triage(result, drifts(0.5), previous=[drifts(0.2), drifts(0.4)])
+    answer = triage(result, drifts(0.5), previous=[0.2, 0.4])
     assert answer.cause is Cause.ENVIRONMENT
 
 

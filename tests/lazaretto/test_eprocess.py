@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.integrate import quad
 
+from lazaretto.calibrate import holm
 from lazaretto.eprocess import EProcess, batch_p_value, fold
 
 
@@ -56,5 +57,8 @@ def test_p_values_outside_their_range_are_refused() -> None:
 
 
 def test_a_batch_answers_with_bonferroni_over_its_tests() -> None:
-    assert batch_p_value([0.02, 0.5, 0.9]) == pytest.approx(0.06)
+    """Holm multiplies the smallest p-value by the number of tests."""
+    assert batch_p_value(holm([0.02, 0.5, 0.9])) == pytest.approx(0.06)
+    assert batch_p_value(holm([0.02, 0.5, 0.9]), excess=0.01) == pytest.approx(0.02)
+    assert batch_p_value([], excess=0.3) == pytest.approx(0.3)
     assert batch_p_value([]) == 1.0

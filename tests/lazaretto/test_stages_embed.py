@@ -6,11 +6,16 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pytest
-from yard import Yard, make_policy
+from yard import ANN, Yard, make_policy
 
 from lazaretto import stages
 from lazaretto.errors import NotFoundError, UsageError
-from lazaretto.quarantine.references import list_references, load_reference, save_reference
+from lazaretto.quarantine.references import (
+    list_references,
+    load_reference,
+    promote_reference,
+    save_reference,
+)
 from lazaretto.quarantine.sidecars import read_table
 from lazaretto.reference import Reference
 
@@ -66,7 +71,8 @@ def test_a_bare_name_means_the_promoted_version(yard: Yard, fitted_reference: st
     assert not save_reference(workspace, second, promote=False).promoted
     assert load_reference(workspace, "blobs").digest == first.digest
     assert load_reference(workspace, "blobs/2").digest == second.digest
-    save_reference(workspace, second)
+    assert not save_reference(workspace, second).promoted
+    promote_reference(workspace, "blobs", "2", actor=ANN)
     assert load_reference(workspace, "blobs").digest == second.digest
     known = {(known.version, known.promoted) for known in list_references(workspace, "blobs")}
     assert known == {("1", False), ("2", True)}

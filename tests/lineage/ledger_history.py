@@ -223,6 +223,20 @@ def one_of_each(history: History) -> None:
     )
     batch = history.receive()
     history.write(
+        events.ReferenceSaved(
+            "digits",
+            "2",
+            "f0" * 32,
+            f"{root}/references/digits/2",
+            900,
+            "column:pixels",
+            "bc" * 32,
+            "ef" * 32,
+            JANE,
+        ),
+        events.ReferencePromoted(
+            "digits", "2", "f0" * 32, "1", "f1" * 32, events.PromotionChange(3, 1, 4, 2), JANE
+        ),
         events.BatchValidated(
             batch=batch,
             policy=POLICY,
@@ -262,6 +276,19 @@ def one_of_each(history: History) -> None:
             scores_uri=f"{root}/scores.parquet",
             scores_digest="13" * 32,
             note="a note",
+            batch_p_value=0.2,
+            drift=events.DriftSummary(
+                100,
+                3,
+                1,
+                0,
+                0.01,
+                [events.ColumnMove("age", "numeric", 0.4, 0.3, 1e-9, "major", 0.0)],
+                None,
+                f"{root}/drift.parquet",
+                "14" * 32,
+            ),
+            triage=events.TriageSummary("PIPELINE", {"PIPELINE": 0.9}, ["nulls appeared"]),
         ),
     )
     history.judge(batch)

@@ -17,7 +17,7 @@ from lazaretto.errors import SystemFaultError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SCHEMA_VERSION = "0001"
+SCHEMA_VERSION = "0002"
 WRITER_LOCK = 0x6C617A6172  # one advisory lock per database for all of Lazaretto's writers
 _BUSY_SECONDS = 60
 _OUR_MISTAKES = (sa.exc.IntegrityError, sa.exc.ProgrammingError, sa.exc.DataError)

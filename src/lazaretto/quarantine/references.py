@@ -9,13 +9,19 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from lazaretto.errors import NotFoundError, SystemFaultError, UsageError
+from lazaretto.events import PromotionChange, ReferencePromoted, ReferenceSaved
+from lazaretto.ledger import append
 from lazaretto.quarantine.tables import reference as table
+from lazaretto.values import Actor, ActorType
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
+    from lazaretto.drift import Profile
     from lazaretto.reference import Reference
     from lazaretto.workspace import Workspace
+
+SERVICE = Actor(ActorType.SERVICE, "service:lazaretto")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +35,8 @@ class StoredReference:
         uri: its folder in the store.
         promoted: whether the bare name means this version.
         created_at: when it was saved.
+        profile_uri: what drift is measured by; None for one that was saved without.
+        profile_digest: sha256 (hex) of its bytes.
     """
 
     name: str
@@ -37,46 +45,99 @@ class StoredReference:
     uri: str
     promoted: bool
     created_at: datetime
+    profile_uri: str | None = None
+    profile_digest: str | None = None
 
 
 def save_reference(
-    workspace: Workspace, reference: Reference, *, promote: bool = True
+    workspace: Workspace,
+    reference: Reference,
+    *,
+    profile: Profile | None = None,
+    promote: bool | None = None,
+    actor: Actor = SERVICE,
 ) -> StoredReference:
     """Freezes a reference in the store; saving the same again changes nothing but `promote`.
 
     Args:
         workspace: catalog and store.
         reference: fitted.
-        promote: make it the version that policies mean which name no version.
+        profile: made of the same rows, to measure the drift of batches by; without it screening
+            measures none.
+        promote: make it the version that policies mean which name no version; default: only where
+            there is none yet. A later version waits for `promote_reference`, after a comparison.
+        actor: who saves it, for the ledger.
 
     Raises:
         UsageError: another reference has this name and version.
     """
+    from lazaretto.quarantine.profiles import write_profile
+
     name, version = reference.name, str(reference.version)
     known = _find(workspace, name, version)
     if known is not None and known.digest != reference.digest:
         raise UsageError(
             f"reference {name}/{version} exists with another content: give this one another version"
         )
-    uri = reference.save(workspace.store.uri("references"))
+    if known is None:
+        uri = reference.save(workspace.store.uri("references"))
+        kept: tuple[str | None, str | None] = (None, None)
+        if profile is not None:
+            kept = write_profile(workspace.store, f"references/{name}/{version}", profile)
+        known = StoredReference(
+            name, version, reference.digest, uri, False, datetime.now(UTC), *kept
+        )
     with workspace.catalog.transaction() as connection:
         if _select(connection, name, version) is None:
-            connection.execute(
-                table.insert().values(
-                    name=name,
-                    version=version,
-                    digest=reference.digest,
-                    uri=uri,
-                    promoted=False,
-                    created_at=datetime.now(UTC),
-                )
-            )
-        if promote:
-            mine = (table.c.name == name) & (table.c.version == version)
-            connection.execute(table.update().where(table.c.name == name).values(promoted=mine))
-    saved = _find(workspace, name, version)
+            _insert(connection, known, reference, actor)
+        if promote or (promote is None and _select(connection, name, None) is None):
+            _promote(connection, known, None, actor)
+        saved = _select(connection, name, version)
     assert saved is not None  # noqa: S101  written above
     return saved
+
+
+def promote_reference(
+    workspace: Workspace,
+    name: str,
+    version: str,
+    *,
+    actor: Actor,
+    change: PromotionChange | None = None,
+) -> StoredReference:
+    """Makes a version the one that the bare name means; promoting the old one takes it back.
+
+    Args:
+        workspace: catalog and store.
+        name: of the reference.
+        version: of it.
+        actor: who decides.
+        change: what the comparison on past batches found; None where none was made.
+
+    Raises:
+        NotFoundError: no such version.
+    """
+    with workspace.catalog.transaction() as connection:
+        known = _select(connection, name, version)
+        if known is None:
+            raise NotFoundError(f"no reference '{name}/{version}': see `lazaretto reference list`")
+        _promote(connection, known, change, actor)
+        promoted = _select(connection, name, version)
+    assert promoted is not None  # noqa: S101  found above
+    return promoted
+
+
+def find_reference(workspace: Workspace, name: str) -> StoredReference:
+    """What the catalog knows of ``name`` (the promoted version) or ``name/version``.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    wanted, _, version = name.partition("/")
+    known = _find(workspace, wanted, version or None)
+    if known is None:
+        raise NotFoundError(f"no reference {name!r} is stored: `lazaretto reference fit` makes one")
+    return known
 
 
 def load_reference(workspace: Workspace, name: str) -> Reference:
@@ -86,12 +147,13 @@ def load_reference(workspace: Workspace, name: str) -> Reference:
         NotFoundError: there is none.
         SystemFaultError: what lies in the store is not what was saved.
     """
+    return load_stored(find_reference(workspace, name))
+
+
+def load_stored(known: StoredReference) -> Reference:
+    """Loads the reference that the catalog means; see `load_reference`."""
     from lazaretto.reference import Reference
 
-    wanted, _, version = name.partition("/")
-    known = _find(workspace, wanted, version or None)
-    if known is None:
-        raise NotFoundError(f"no reference {name!r} is stored: `lazaretto reference fit` makes one")
     reference = Reference.load(known.uri)
     if reference.digest != known.digest:
         raise SystemFaultError(
@@ -108,6 +170,46 @@ def list_references(workspace: Workspace, name: str | None = None) -> list[Store
         query = query.where(table.c.name == name)
     with workspace.catalog.read() as connection:
         return [StoredReference(*row) for row in connection.execute(query)]
+
+
+def _insert(
+    connection: Connection, known: StoredReference, reference: Reference, actor: Actor
+) -> None:
+    values = {field: getattr(known, field) for field in StoredReference.__dataclass_fields__}
+    connection.execute(table.insert().values(values))
+    event = ReferenceSaved(
+        reference=known.name,
+        version=known.version,
+        digest=known.digest,
+        uri=known.uri,
+        rows=reference.rows,
+        encoder=reference.encoder.name,
+        encoder_digest=reference.encoder.digest,
+        profile_digest=known.profile_digest,
+        actor=actor,
+    )
+    append(connection, event)
+
+
+def _promote(
+    connection: Connection, known: StoredReference, change: PromotionChange | None, actor: Actor
+) -> None:
+    """Moves the name to a version and puts that on record; nothing where it is there already."""
+    before = _select(connection, known.name, None)
+    if before is not None and before.version == known.version:
+        return
+    mine = table.c.version == known.version
+    connection.execute(table.update().where(table.c.name == known.name).values(promoted=mine))
+    event = ReferencePromoted(
+        reference=known.name,
+        version=known.version,
+        digest=known.digest,
+        previous=None if before is None else before.version,
+        previous_digest=None if before is None else before.digest,
+        change=change,
+        actor=actor,
+    )
+    append(connection, event)
 
 
 def _find(workspace: Workspace, name: str, version: str | None) -> StoredReference | None:

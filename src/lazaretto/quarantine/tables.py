@@ -239,6 +239,8 @@ reference = Table(
     Column("uri", Text, nullable=False),
     Column("promoted", Boolean, nullable=False, comment="the version that a bare name means"),
     Column("created_at", UtcDateTime, nullable=False),
+    Column("profile_uri", Text, comment="what drift is measured by; null: fitted without"),
+    Column("profile_digest", String(64), comment="sha256 of the profile's bytes"),
 )
 
 ledger = Table(

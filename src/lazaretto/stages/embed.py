@@ -42,8 +42,9 @@ def embed(workspace: Workspace, batch: str, policy: Policy) -> StageResult:
         policy: names the encoder.
 
     Returns:
-        ``summary``: ``encoder``, ``dimensions``, ``rows``, or ``skipped`` with the reason. ``uri``:
-        columns ``record_id`` and ``embedding``; the batch itself where a column holds the vectors.
+        ``summary``: ``encoder``, ``encoder_digest``, ``dimensions``, ``rows``, or ``skipped``
+        with the reason. ``uri``: columns ``record_id`` and ``embedding``; the batch itself where a
+        column holds the vectors.
 
     Raises:
         NotFoundError: no such batch.
@@ -83,7 +84,12 @@ def embed(workspace: Workspace, batch: str, policy: Policy) -> StageResult:
         uri=uri,
         digest=digest,
     )
-    summary = {"encoder": encoder.name, "dimensions": dimensions, "rows": row.rows}
+    summary = {
+        "encoder": encoder.name,
+        "encoder_digest": encoder.digest,
+        "dimensions": dimensions,
+        "rows": row.rows,
+    }
     result = StageResult(batch, "embed", 0, summary, uri, digest)
     return record_result(workspace, result, key, policy, event)
 

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from lazaretto.errors import UsageError
+from lazaretto.errors import ReferenceMismatchError, UsageError
 from lazaretto.events import BatchScreened
-from lazaretto.quarantine.references import load_reference
+from lazaretto.quarantine.references import find_reference, load_stored
 from lazaretto.quarantine.sidecars import read_table, write_table
 from lazaretto.stages.embed import require_validated, skipped
 from lazaretto.stages.state import (
     StageResult,
+    all_results,
     batch_row,
     find_result,
-    latest_result,
     open_stored,
     record_result,
     stage_key,
 )
+from lazaretto.stages.watch import watch
+from lazaretto.values import Verdict
 
 if TYPE_CHECKING:
     from lazaretto.policy import Policy
+    from lazaretto.reference import Reference
+    from lazaretto.screen import Screening
+    from lazaretto.stages.watch import Watched
     from lazaretto.workspace import Workspace
 
 
@@ -36,7 +42,9 @@ def screen(workspace: Workspace, batch: str, policy: Policy) -> StageResult:
 
     Returns:
         ``summary``: ``verdict``, ``rows``, ``held``, ``power``, ``note``, ``fired`` (batch tests in
-        words), or ``skipped`` with the reason. ``uri``: the scores, one row per screened record.
+        words), ``looks_like``, ``because`` (a guess for the reviewer, which decides nothing),
+        ``drift``, ``source_evidence``, or ``skipped`` with the reason. ``uri``: the scores, one row
+        per screened record.
 
     Raises:
         NotFoundError: no such batch, or no such reference.
@@ -49,8 +57,9 @@ def screen(workspace: Workspace, batch: str, policy: Policy) -> StageResult:
     validated = require_validated(workspace, batch, policy)
     if validated.summary["broken"]:
         return skipped("screen", validated)
-    reference = load_reference(workspace, policy.screen.reference or policy.dataset)
-    embedded = latest_result(workspace, batch, "embed", policy)
+    stored = find_reference(workspace, policy.screen.reference or policy.dataset)
+    reference = load_stored(stored)
+    embedded = _embedded(workspace, batch, policy, reference)
     if embedded is None and policy.embed.encoder != "column":
         raise UsageError(f"{batch} is not embedded under this policy: run `embed` first")
     key = stage_key(
@@ -68,13 +77,26 @@ def screen(workspace: Workspace, batch: str, policy: Policy) -> StageResult:
     vectors = None
     if policy.embed.encoder != "column" and embedded is not None:
         vectors = read_table(workspace.store, str(embedded.uri))
+    data = open_stored(row, policy)
     screening = screen_records(
-        open_stored(row, policy),
+        data,
         reference,
         policy,
         exclude=set(failures["record_id"].to_pylist()),
         embeddings=vectors,
     )
+    watched = watch(
+        workspace,
+        row,
+        data,
+        screening,
+        policy=policy,
+        reference=reference,
+        stored=stored,
+        embeddings=vectors,
+        path=f"batches/{batch}/drift-{key[:16]}.parquet",
+    )
+    screening = _with_source(screening, watched, policy)
     uri, digest = write_table(
         workspace.store, f"batches/{batch}/scores-{key[:16]}.parquet", screening.records
     )
@@ -94,6 +116,9 @@ def screen(workspace: Workspace, batch: str, policy: Policy) -> StageResult:
         scores_uri=uri,
         scores_digest=digest,
         note=screening.note,
+        batch_p_value=watched.p_value,
+        drift=watched.drift,
+        triage=watched.triage,
     )
     summary = {
         "verdict": screening.verdict.value,
@@ -102,6 +127,54 @@ def screen(workspace: Workspace, batch: str, policy: Policy) -> StageResult:
         "power": screening.power,
         "note": screening.note,
         "fired": [f"{test.name}: {test.detail}" for test in screening.tests if test.fired],
+        **watched.summary(),
     }
     result = StageResult(batch, "screen", 0, summary, uri, digest)
     return record_result(workspace, result, key, policy, event)
+
+
+def _with_source(screening: Screening, watched: Watched, policy: Policy) -> Screening:
+    """The screening with the source's evidence among its tests; enforced, it holds the batch."""
+    test = watched.source
+    if test is None:
+        return screening
+    screening = replace(screening, tests=[*screening.tests, test])
+    if not test.fired or policy.screen.drift.mode != "enforce":
+        return screening
+    verdict, note = screening.verdict, f"{test.name}: {test.detail}"
+    return replace(
+        screening,
+        verdict=verdict if verdict.holds_batch else Verdict.HOLD_BATCH,
+        note=f"{screening.note}; {note}" if screening.note else note,
+    )
+
+
+def _embedded(
+    workspace: Workspace, batch: str, policy: Policy, reference: Reference
+) -> StageResult | None:
+    """The newest vectors of a batch that the reference's encoder made.
+
+    The policy alone does not tell: weights that it names by path may have been others when the
+    batch was embedded.
+
+    Raises:
+        ReferenceMismatchError: there are only vectors of another encoder; it says which differs.
+    """
+    found = all_results(workspace, batch, "embed", policy)
+    for result in found:
+        # Side-cars of earlier versions do not say; what is then the policy's encoder is trusted.
+        if (
+            result.summary.get("encoder_digest", reference.encoder.digest)
+            == reference.encoder.digest
+        ):
+            return result
+    if not found:
+        return None
+    made, fitted = found[0].summary, reference.encoder
+    what = "weights or preprocessing" if made["encoder"] == fitted.name else "name"
+    raise ReferenceMismatchError(
+        f"the vectors of {batch} are of another encoder than reference {reference.name}/"
+        f"{reference.version}, by its {what}: {made['encoder']} (digest "
+        f"{made['encoder_digest'][:12]}) instead of {fitted.name} ({fitted.digest[:12]}): restore "
+        "the encoder and embed the batch again, or fit a new reference"
+    )

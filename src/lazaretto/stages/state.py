@@ -93,16 +93,19 @@ def latest_result(
     workspace: Workspace, batch: str, stage: str, policy: Policy
 ) -> StageResult | None:
     """The newest result of a stage under this policy."""
+    return next(iter(all_results(workspace, batch, stage, policy)), None)
+
+
+def all_results(workspace: Workspace, batch: str, stage: str, policy: Policy) -> list[StageResult]:
+    """Every result of a stage under this policy, newest first."""
     query = (
         sa.select(tables.stage)
         .where(tables.stage.c.batch == batch, tables.stage.c.name == stage)
         .order_by(tables.stage.c.seq.desc())
     )
     with workspace.catalog.read() as connection:
-        for row in connection.execute(query):
-            if row.summary["policy"] == policy.sha256:
-                return _result(row)
-    return None
+        rows = connection.execute(query).all()
+    return [_result(row) for row in rows if row.summary["policy"] == policy.sha256]
 
 
 def record_result(

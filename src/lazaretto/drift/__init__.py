@@ -1,0 +1,22 @@
+"""Drift: how far a batch's columns and vectors are from what is kept of the reference's."""
+
+from __future__ import annotations
+
+from lazaretto.drift._compare import (
+    ColumnDrift,
+    column_drift,
+    divergences,
+    psi_band,
+    vector_drift,
+)
+from lazaretto.drift._profile import Measured, Profile
+
+__all__ = [
+    "ColumnDrift",
+    "Measured",
+    "Profile",
+    "column_drift",
+    "divergences",
+    "psi_band",
+    "vector_drift",
+]

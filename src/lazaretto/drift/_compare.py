@@ -1,0 +1,176 @@
+"""Drift of a batch against what is kept of the reference: per column, and along its axes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lazaretto.drift._sketch import Sketch, sketch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+    import pyarrow as pa
+
+    Floats = npt.NDArray[np.float64]
+
+BINS = 10
+PSI_BANDS = ((0.25, "major"), (0.2, "significant"), (0.1, "moderate"))
+NEW_NULLS = 0.05
+"""From this share of nulls more than in the reference a column has moved, whatever its values."""
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnDrift:
+    """How far one column's distribution is from the reference's.
+
+    Attributes:
+        column: its name; ``embedding[i]`` for the i-th principal axis of the embedding.
+        kind: ``numeric``, ``categorical`` or ``text`` (compared by the length of its values).
+        psi: population stability index over the reference's deciles (or categories).
+        kl: Kullback-Leibler divergence of the batch from the reference, nats.
+        js: Jensen-Shannon distance (base 2), 0 to 1.
+        ks: Kolmogorov-Smirnov distance; None for categories.
+        p_value: of Kolmogorov-Smirnov, or chi-squared for categories.
+        adjusted: p-value after Benjamini-Hochberg over the columns.
+        band: ``none``, ``moderate`` (PSI .1), ``significant`` (.2) or ``major`` (.25).
+        nulls: share of nulls in the batch, minus that in the reference; values that are not of the
+            column's kind, and all values of a missing column, are nulls.
+    """
+
+    column: str
+    kind: str
+    psi: float
+    kl: float
+    js: float
+    ks: float | None
+    p_value: float
+    adjusted: float
+    band: str
+    nulls: float
+
+    def moved(self, level: float) -> bool:
+        """Whether it moved: beyond chance, and by enough to matter; or nulls appeared."""
+        return (self.adjusted <= level and self.band != "none") or self.nulls > NEW_NULLS
+
+
+def column_drift(
+    reference: pa.Table, batch: pa.Table, columns: Sequence[str] | None = None
+) -> list[ColumnDrift]:
+    """Compares columns of two tables.
+
+    Args:
+        reference: trusted rows.
+        batch: rows to compare.
+        columns: default: all flat columns of the reference. One that the batch lacks counts as all
+            null.
+    """
+    from lazaretto.drift._sketch import flat_columns
+
+    names = columns if columns is not None else flat_columns(reference.schema)
+    sketches = [sketch(name, reference[name]) for name in names]
+    there = {name: batch[name] for name in names if name in batch.schema.names}
+    return compare(sketches, there)
+
+
+def compare(sketches: Sequence[Sketch], columns: dict[str, pa.ChunkedArray]) -> list[ColumnDrift]:
+    """Compares a batch's columns, by name, with what was kept of the reference's."""
+    found = [_one(known, sketch_like(known, columns.get(known.name))) for known in sketches]
+    return adjusted(found)
+
+
+def vector_drift(reference: Floats, batch: Floats, *, axes: int = 10) -> list[ColumnDrift]:
+    """Compares two sets of vectors (n, d) and (m, d) along the reference's principal axes."""
+    from lazaretto.drift._sketch import principal_axes
+
+    known = principal_axes(reference, axes)
+    return compare(known.sketches(reference), known.project(batch))
+
+
+def psi_band(psi: float) -> str:
+    """The band of practice that a population stability index lies in."""
+    return next((name for bound, name in PSI_BANDS if psi >= bound), "none")
+
+
+def divergences(reference: Floats, batch: Floats) -> tuple[float, float, float]:
+    """PSI, KL of the batch from the reference (nats), JS distance (base 2) of two count vectors.
+
+    Half a count is added to every cell, so that an empty one gives a large number and not infinity.
+    """
+    p = (reference + 0.5) / (reference + 0.5).sum()
+    q = (batch + 0.5) / (batch + 0.5).sum()
+    mean = (p + q) / 2
+    js = (float((p * np.log2(p / mean)).sum()) + float((q * np.log2(q / mean)).sum())) / 2
+    psi = float(((q - p) * np.log(q / p)).sum())
+    return psi, float((q * np.log(q / p)).sum()), max(0.0, js) ** 0.5
+
+
+def adjusted(found: list[ColumnDrift]) -> list[ColumnDrift]:
+    """The same with p-values adjusted over all of them (Benjamini and Hochberg, 1995)."""
+    from scipy.stats import false_discovery_control
+
+    if not found:
+        return []
+    values = false_discovery_control([drift.p_value for drift in found])
+    return [replace(d, adjusted=float(p)) for d, p in zip(found, values, strict=True)]
+
+
+def sketch_like(known: Sketch, column: pa.ChunkedArray | None) -> Sketch:
+    """A batch's column, read the way the reference's was."""
+    return sketch(known.name, column, like=known)
+
+
+def _one(known: Sketch, found: Sketch) -> ColumnDrift:
+    nulls = found.nulls - known.nulls
+    if not known.rows or not found.rows:
+        p_value = 1.0 if known.rows == found.rows else 0.0
+        return ColumnDrift(known.name, known.kind, 0.0, 0.0, 0.0, None, p_value, 1.0, "none", nulls)
+    if known.kind == "categorical":
+        counts, p_value, ks = _categories(known, found)
+    else:
+        counts, p_value, ks = _numbers(known, found)
+    psi, kl, js = divergences(counts[0], counts[1])
+    return ColumnDrift(known.name, known.kind, psi, kl, js, ks, p_value, 1.0, psi_band(psi), nulls)
+
+
+def _numbers(known: Sketch, found: Sketch) -> tuple[list[Floats], float, float]:
+    """Counts over the reference's deciles, and the asymptotic Kolmogorov-Smirnov test."""
+    from scipy.stats import ks_2samp, kstwo
+
+    edges = np.unique(np.quantile(known.values, np.linspace(0, 1, BINS + 1)[1:-1]))
+    counts: list[Floats] = [
+        np.bincount(np.searchsorted(edges, side.values), minlength=len(edges) + 1)
+        * np.float64(side.rows / len(side.values))
+        for side in (known, found)
+    ]
+    # A thinned sketch may be off by one step; the test must not take that for drift.
+    slack = sum(1 / len(side.values) for side in (known, found) if len(side.values) < side.rows)
+    distance = float(ks_2samp(known.values, found.values, method="asymp").statistic)
+    effective = known.rows * found.rows / (known.rows + found.rows)
+    p_value = float(kstwo.sf(max(0.0, distance - slack), max(1, round(effective))))
+    return counts, p_value, distance
+
+
+def _categories(known: Sketch, found: Sketch) -> tuple[list[Floats], float, None]:
+    """Counts of the categories that the reference has, the others together; chi-squared."""
+    from scipy.stats import chi2_contingency
+
+    kept = list(known.counts)
+    table = np.array(
+        [
+            [
+                *(side.counts.get(value, 0) for value in kept),
+                side.rows - sum(side.counts.get(value, 0) for value in kept),
+            ]
+            for side in (known, found)
+        ],
+        dtype=np.float64,
+    )
+    table = table[:, table.sum(0) > 0]
+    p_value = 1.0
+    if table.shape[1] > 1:
+        p_value = float(chi2_contingency(table, correction=False).pvalue)
+    return [table[0], table[1]], p_value, None

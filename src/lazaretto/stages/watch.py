@@ -1,0 +1,229 @@
+"""What screening tells beside its verdict: the source over time, drift, and what both look like."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import exp
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lazaretto.events import ColumnMove, DriftSummary, TestSummary, TriageSummary
+from lazaretto.quarantine.profiles import load_profile
+from lazaretto.quarantine.sidecars import write_table
+from lazaretto.quarantine.source_drift import source_steps
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from sqlalchemy.engine import Row
+
+    from lazaretto.drift import ColumnDrift, Measured
+    from lazaretto.policy import Policy
+    from lazaretto.quarantine.references import StoredReference
+    from lazaretto.reference import Reference
+    from lazaretto.screen import Screening
+    from lazaretto.workspace import Workspace
+
+SOURCE_DRIFT = "source_drift"
+NO_PROFILE = "no drift figures: the reference was saved without; fit a new version"
+WORST_TOLD = 10
+EVIDENCE_TOLD = 8
+_LONGEST_NAME = 120
+_LONGEST_TEXT = 300
+_PREVIOUS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What is told beside the verdict.
+
+    Attributes:
+        p_value: of the batch, for the source's e-process; None where nothing was tested.
+        source: the e-process as a test; None where it is off, or where nothing was tested.
+        batches: batches of the source that it has seen, this one included.
+        evidence: value of the e-process.
+        drift: how many columns moved, and which most; None where it was not measured.
+        triage: what the batch looks like.
+    """
+
+    p_value: float | None
+    source: TestSummary | None
+    batches: int
+    evidence: float
+    drift: DriftSummary | None
+    triage: TriageSummary | None
+
+    def summary(self) -> dict[str, Any]:
+        """The same in a few words, for the stage's summary."""
+        told: dict[str, Any] = {}
+        if self.triage is not None:
+            told["looks_like"] = self.triage.cause
+            told["because"] = list(self.triage.evidence)
+        if self.drift is not None:
+            moved = f"{self.drift.moved} of {self.drift.columns} columns moved"
+            names = ", ".join(
+                f"{c.column} (PSI {c.psi:.2f})" for c in self.drift.worst[:3] if c.band != "none"
+            )
+            told["drift"] = f"{moved}: {names}" if self.drift.moved and names else moved
+        elif self.source is not None or self.triage is not None:
+            told["drift"] = NO_PROFILE
+        if self.source is not None:
+            told["source_evidence"] = self.evidence
+        return told
+
+
+def watch(
+    workspace: Workspace,
+    row: Row[Any],
+    data: Any,
+    screening: Screening,
+    *,
+    policy: Policy,
+    reference: Reference,
+    stored: StoredReference,
+    embeddings: pa.Table | None,
+    path: str,
+) -> Watched:
+    """Measures drift, folds the source's past, and guesses what the batch looks like.
+
+    Args:
+        workspace: catalog and store.
+        row: the batch's row of the catalog.
+        data: its records.
+        screening: what screening found in them.
+        policy: ``screen.drift`` says how.
+        reference: that they were screened against.
+        stored: the same, as the catalog knows it.
+        embeddings: their vectors, for another encoder than ``column``.
+        path: in the store, of the side-car with the drift of every column.
+    """
+    config = policy.screen.drift
+    if config.mode == "off":
+        return Watched(None, None, 0, 1.0, None, None)
+    p_value = p_value_of(screening, reference, policy)
+    with workspace.catalog.read() as connection:
+        steps, process = source_steps(
+            connection, row.source, reference.digest, until=row.seq, leave_out=row.id
+        )
+    test = None
+    if p_value is not None:
+        process = process.update(p_value)
+        test = _as_test(process.log_value, process.batches, policy)
+    profile = load_profile(workspace, stored)
+    measured = drift = None
+    if profile is not None:
+        measured = profile.measure(
+            data, policy, rows=row.rows, embeddings=embeddings, seed=reference.seed
+        )
+        drift = _summary(workspace, measured, config.level, path)
+    looks = _triage(screening, measured, [s.moved for s in steps], config.level)
+    return Watched(p_value, test, process.batches, exp(min(process.log_value, 690.0)), drift, looks)
+
+
+def p_value_of(screening: Screening, reference: Reference, policy: Policy) -> float | None:
+    """The batch's p-value for its source's e-process; see `eprocess.batch_p_value`.
+
+    Of the batch tests only the enforced ones count: what may not hold a batch may not hold it by
+    way of its source either. The excess of small p-values is counted over all scored records; not
+    where classes are calibrated by themselves, because its distribution is then another one.
+
+    The p-values of a source's batches share one frozen reference. Each is valid over references and
+    batches; given this reference they are so up to its luck, which all of them share. Bonferroni
+    over the tests leaves room for that: see `benchmarks/results/source_drift.md`.
+    """
+    from lazaretto.calibrate import Calibration, excess_of_small_p
+    from lazaretto.eprocess import batch_p_value
+
+    modes = policy.screen.batch.modes
+    tested = [
+        test.p_value
+        for test in screening.tests
+        if test.p_value is not None and modes.get(test.name) == "enforce"
+    ]
+    p_values = screening.records["p_value"].drop_null().to_numpy()
+    excess = None
+    if len(p_values) and policy.screen.calibrate_by == "all":
+        hard = policy.screen.calibration == "hard"
+        group = np.zeros(len(p_values), dtype=np.int64)
+        delta = policy.screen.hard_delta if hard else None
+        known = Calibration((reference.calibration_rows,), group, delta)
+        excess = excess_of_small_p(p_values, known).p_value
+    if not tested and excess is None:
+        return None
+    return batch_p_value(tested, excess)
+
+
+def _as_test(log_value: float, batches: int, policy: Policy) -> TestSummary:
+    """The e-process as a test: ``1 / evidence`` is a p-value at any time."""
+    config = policy.screen.drift
+    p_value = min(1.0, exp(-log_value))
+    detail = (
+        f"evidence {exp(min(log_value, 690.0)):.3g} over {batches} batches of the source that they "
+        f"drift from the reference together; {1 / config.alpha:g} would be too much"
+    )
+    if config.mode != "enforce":
+        detail += " (shadow: does not hold)"
+    return TestSummary(SOURCE_DRIFT, p_value, config.alpha, p_value <= config.alpha, detail)
+
+
+def _summary(workspace: Workspace, measured: Measured, level: float, path: str) -> DriftSummary:
+    uri, digest = write_table(workspace.store, path, _table(measured.columns))
+    worst = sorted(measured.columns, key=lambda d: (not d.moved(level), -max(d.psi, d.nulls)))
+    return DriftSummary(
+        rows=measured.rows,
+        columns=len(measured.columns),
+        moved=sum(d.moved(level) for d in measured.columns),
+        unknown=measured.unknown,
+        level=level,
+        worst=[
+            ColumnMove(
+                _cut(d.column, _LONGEST_NAME), d.kind, d.psi, d.ks, d.adjusted, d.band, d.nulls
+            )
+            for d in worst[:WORST_TOLD]
+        ],
+        golden_mismatch=measured.golden_mismatch,
+        uri=uri,
+        digest=digest,
+    )
+
+
+def _triage(
+    screening: Screening, measured: Measured | None, previous: list[float | None], level: float
+) -> TriageSummary:
+    from lazaretto.triage import triage
+
+    found = triage(
+        screening,
+        [] if measured is None else measured.columns,
+        previous=[share for share in previous if share is not None][-_PREVIOUS:],
+        golden_mismatch=None if measured is None else measured.golden_mismatch,
+        level=level,
+    )
+    return TriageSummary(
+        cause=found.cause.value,
+        scores={cause.value: round(score, 3) for cause, score in found.scores.items()},
+        evidence=[_cut(text, _LONGEST_TEXT) for text in found.evidence[:EVIDENCE_TOLD]],
+    )
+
+
+def _table(columns: list[ColumnDrift]) -> pa.Table:
+    import pyarrow as pa
+
+    names = [
+        ("column", pa.string()),
+        ("kind", pa.string()),
+        ("psi", pa.float64()),
+        ("kl", pa.float64()),
+        ("js", pa.float64()),
+        ("ks", pa.float64()),
+        ("p_value", pa.float64()),
+        ("adjusted", pa.float64()),
+        ("band", pa.string()),
+        ("nulls", pa.float64()),
+    ]
+    rows = [{name: getattr(drift, name) for name, _ in names} for drift in columns]
+    return pa.Table.from_pylist(rows, schema=pa.schema(names))
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"

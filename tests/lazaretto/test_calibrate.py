@@ -13,6 +13,7 @@ from lazaretto.calibrate import (
     conformal_p_values,
     excess_of_small_p,
     holm,
+    levels,
     smallest_visible,
     suspects,
 )
@@ -131,6 +132,33 @@ def test_groups_of_different_size_give_the_exact_excess() -> None:
 def test_holm_is_the_textbook_procedure() -> None:
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert holm([]) == []
+
+
+def test_by_rate_exactly_the_records_up_to_the_rate_are_held() -> None:
+    p = np.array([1 / 500, 0.02, 0.0201, 1.0])
+    held = suspects(p, pooled(4, 499), rate=0.02, alpha=0.001, rule="rate")
+    assert held.tolist() == [True, True, False, False]
+    assert smallest_visible(pooled(4, 499), rate=0.02, alpha=0.001, rule="rate") == 1
+    assert smallest_visible(pooled(4, 40), rate=0.02, alpha=0.001, rule="rate") == 5
+
+
+@pytest.mark.parametrize("delta", [None, 0.1])
+def test_levels_are_those_that_a_p_value_can_reach(delta: float | None) -> None:
+    known = pooled(10, 1499, delta)
+    tried = levels(0.01, known)
+    assert tried[0] == 0.01
+    assert tried[-1] >= known.smallest_p(0) > tried[-1] / 2
+    assert levels(0.01, pooled(10, 40, delta)) == []
+
+
+def test_a_clean_batch_rarely_loses_anything() -> None:
+    """By evidence: over calibrations, the chance is at most the rate and a little."""
+    rng = np.random.default_rng(6)
+    hit = []
+    for _ in range(1500):
+        p = conformal_p_values([rng.normal(size=300)], [rng.normal(size=499)])
+        hit.append(suspects(p, pooled(300, 499), rate=0.02, alpha=0.01).any())
+    assert np.mean(hit) <= 0.03 + 3 * (0.03 / 1500) ** 0.5
 
 
 def test_a_larger_rate_never_holds_less() -> None:

@@ -213,6 +213,7 @@ def test_most_of_a_batch_in_copies_holds_the_batch(reference: lz.Reference) -> N
     result = lz.screen(table(points, labels), reference, policy())
     assert result.verdict is lz.Verdict.HOLD_BATCH
     assert held(result)[:140].all()
+    assert held(result)[140:].mean() < 0.1
 
 
 def test_a_poison_cluster_larger_than_k_is_held(reference: lz.Reference) -> None:
@@ -221,8 +222,57 @@ def test_a_poison_cluster_larger_than_k_is_held(reference: lz.Reference) -> None
     points, labels = classes(rng, 200)
     points[:35] = rng.normal(6, 0.3, (35, 16)).astype(np.float32)
     labels[:35] = 1
+    k = 20  # of knn_label
+    distance = np.linalg.norm(points[:, None] - points[None], axis=2)
+    nearest = np.argsort(distance, axis=1)[:, 1 : k + 1]
+    assert (labels[nearest[:35]] == 1).all(), "by the batch alone, no label is in doubt"
+    reach = np.sort(distance, axis=1)[:, k]
+    assert reach[:35].max() < np.median(reach[35:]), "nor is any poisoned record isolated"
     result = lz.screen(table(points, labels), reference, policy())
     assert held(result)[:35].all()
+    assert held(result)[35:].mean() < 0.05
+
+
+def test_poison_too_rare_for_the_calibration_is_not_passed(reference: lz.Reference) -> None:
+    """The third: nothing could be held, however extreme, so nothing may be let by."""
+    points, labels = classes(np.random.default_rng(26), 1500)
+    points[:3] += 50
+    asked = policy(min_poison_share=0.002)
+    result = lz.screen(table(points, labels), reference, asked)
+    assert not held(result).any()
+    assert result.verdict is lz.Verdict.ABSTAIN
+    enough = lz.Reference.fit(table(*classes(np.random.default_rng(27), 9000)), asked)
+    rated = policy(min_poison_share=0.002, hold="rate")
+    judged = lz.screen(table(points, labels), enough, rated)
+    assert judged.verdict is lz.Verdict.HOLD_RECORDS
+    assert held(judged)[:3].all()
+
+
+def test_by_rate_a_few_extreme_records_are_held_at_the_stated_price(
+    reference: lz.Reference,
+) -> None:
+    points, labels = classes(np.random.default_rng(28), 1000)
+    points[:4] += 50
+    batch = table(points, labels)
+    by_evidence = lz.screen(batch, reference, policy(min_poison_share=0.5))
+    assert not held(by_evidence).any()
+    by_rate = lz.screen(batch, reference, policy(hold="rate"))
+    assert by_rate.verdict is lz.Verdict.HOLD_RECORDS
+    assert by_rate.power == 1
+    assert held(by_rate)[:4].all()
+    assert 0 < held(by_rate)[4:].mean() <= 0.025
+    p = by_rate.records["p_value"].to_numpy()
+    assert (held(by_rate) == (p <= 0.01)).all()
+
+
+def test_by_rate_a_reference_that_cannot_give_such_p_values_abstains() -> None:
+    few = lz.Reference.fit(table(*classes(np.random.default_rng(29), 60)), policy())
+    batch = table(*classes(np.random.default_rng(30), 50))
+    result = lz.screen(batch, few, policy(hold="rate"))
+    assert result.verdict is lz.Verdict.ABSTAIN
+    assert result.note is not None
+    needed = int(result.note.split("at least ")[1].split()[0])
+    assert 99 <= needed <= 110
 
 
 def test_hard_calibration_asks_for_a_reference_of_its_own(reference: lz.Reference) -> None:

@@ -92,6 +92,28 @@ def test_floods_are_found_and_named_up_to_most_of_the_batch(share: float) -> Non
     assert outcome.members[flooded:].mean() < 0.05
 
 
+def test_a_flood_is_followed_to_its_loose_copies_and_no_farther() -> None:
+    """Copies vary: some lie farther from the others, but not yet where trusted rows lie."""
+    clean = pair(6, rows=200, resolution=0.001)
+    usual = torch.cdist(clean.reference, clean.reference).kthvalue(2).values.median()
+    far = torch.full((6,), 30.0) / 6**0.5
+    step = torch.randn(1, 6, generator=torch.Generator().manual_seed(1))
+    batch = clean.batch.clone()
+    batch[:20] = far
+    batch[20] = far + 0.75 * usual * step / step.norm()
+    batch[21] = far + 5 * usual * step / step.norm()
+    outcome = near_duplicates(replaced(clean, batch=batch))
+    assert outcome.members is not None
+    assert outcome.members[:21].all()
+    assert not outcome.members[21:].any()
+    close = clean.reference.clone()
+    close[0] = far - 0.65 * usual * step / step.norm()
+    nearer = near_duplicates(replaced(clean, batch=batch, reference=close))
+    assert nearer.members is not None
+    assert nearer.members[:20].all()
+    assert not nearer.members[20], "a trusted record lies nearer than this one"
+
+
 def test_templates_that_the_reference_has_too_are_not_a_flood() -> None:
     clean = pair(5, rows=200, resolution=0.001)
     batch, reference = clean.batch.clone(), clean.reference.clone()

@@ -16,8 +16,9 @@ class Encoder(Protocol):
 
     Attributes:
         name: the policy's name of it, with its model.
-        digest: sha256 (hex) over weights and preprocessing; two encoders with one digest give the
-            same vectors.
+        digest: sha256 (hex) over name, weights and preprocessing; two encoders with one digest
+            give the same vectors.
+        weights: sha256 (hex) of what it learned; empty where it learned nothing.
         dimensions: width of the vectors; 0 where the data decides.
     """
 
@@ -26,6 +27,9 @@ class Encoder(Protocol):
 
     @property
     def digest(self) -> str: ...  # noqa: D102
+
+    @property
+    def weights(self) -> str: ...  # noqa: D102
 
     @property
     def dimensions(self) -> int: ...  # noqa: D102

@@ -22,6 +22,7 @@ class ColumnEncoder:
 
     column: str
     dimensions: int = 0
+    weights: str = ""
 
     @property
     def name(self) -> str:

@@ -49,15 +49,20 @@ class HashingEncoder:
         return self.buckets if self.projection is None else self.projection.shape[1]
 
     @property
+    def weights(self) -> str:
+        """sha256 (hex) of the projection."""
+        projection = b"" if self.projection is None else self.projection.tobytes()
+        return hashlib.sha256(projection).hexdigest()
+
+    @property
     def digest(self) -> str:
         """sha256 over columns, buckets, n-grams and projection."""
-        projection = b"" if self.projection is None else self.projection.tobytes()
         options = {
             "columns": list(self.columns),
             "buckets": self.buckets,
             "ngrams": list(self.ngrams),
         }
-        return identity_digest("hashing", hashlib.sha256(projection).hexdigest(), options)
+        return identity_digest("hashing", self.weights, options)
 
     def encode(self, chunk: pa.RecordBatch) -> Floats:
         """Float32 (n, d). An empty text gives zeros, which screening holds."""

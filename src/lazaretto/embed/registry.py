@@ -56,7 +56,7 @@ def _torch(policy: Policy) -> Encoder:
 def _sentences(policy: Policy) -> Encoder:
     from lazaretto.embed.sentences import load_sentences
 
-    return load_sentences(policy.embed.model, policy.embed.columns)
+    return load_sentences(policy.embed.model, policy.embed.columns, policy.embed.options)
 
 
 def _tabular(policy: Policy) -> Encoder:

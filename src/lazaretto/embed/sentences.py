@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,8 +15,12 @@ from lazaretto.embed.identity import identity_digest, weights_digest
 from lazaretto.errors import PolicyError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy.typing as npt
     import pyarrow as pa
+
+_OPTIONS = {"revision", "max_length", "prompt", "device"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,14 +32,18 @@ class SentenceEncoder:
         columns: text columns.
         transformer: the loaded `SentenceTransformer`.
         weights: sha256 (hex) of its tensors.
+        preprocessing: sha256 (hex) of its tokenizer, modules and options.
         dimensions: width of the vectors.
+        prompt: put before every text.
     """
 
     model: str
     columns: tuple[str, ...]
     transformer: Any
     weights: str
+    preprocessing: str
     dimensions: int
+    prompt: str = ""
 
     @property
     def name(self) -> str:
@@ -41,43 +52,153 @@ class SentenceEncoder:
 
     @property
     def digest(self) -> str:
-        """sha256 over weights, columns and the longest text taken."""
-        options = {
-            "columns": list(self.columns),
-            "max_seq_length": int(self.transformer.max_seq_length or 0),
-        }
+        """sha256 over weights, columns, tokenizer, modules and options."""
+        options = {"columns": list(self.columns), "pipeline": self.preprocessing}
         return identity_digest(self.name, self.weights, options)
 
     def encode(self, chunk: pa.RecordBatch) -> npt.NDArray[np.float32]:
-        """Float32 (n, d). An empty text gives zeros, which screening holds."""
+        """Float32 (n, d). A text without a token gives zeros, which screening holds."""
         values = texts(chunk, self.columns)
-        encoded = self.transformer.encode(
-            values, normalize_embeddings=True, show_progress_bar=False, convert_to_numpy=True
-        )
-        out = np.array(encoded, dtype=np.float32)
-        out[[row for row, value in enumerate(values) if not value.strip()]] = 0
+        out = np.zeros((len(values), self.dimensions), np.float32)
+        filled = [row for row, value in enumerate(values) if value.strip()]
+        if filled:
+            out[filled] = self._encode([values[row] for row in filled])
         return out
 
+    def _encode(self, values: list[str]) -> npt.NDArray[np.float32]:
+        try:
+            encoded = self.transformer.encode(
+                values,
+                prompt=self.prompt,
+                normalize_embeddings=True,
+                show_progress_bar=False,
+                convert_to_numpy=True,
+            )
+        except (RuntimeError, IndexError, ValueError) as error:
+            # A text of which the tokenizer leaves nothing must not take its batch down with it.
+            if type(error).__name__ == "OutOfMemoryError":
+                raise
+            if len(values) == 1:
+                return np.zeros((1, self.dimensions), np.float32)
+            half = len(values) // 2
+            return np.concatenate([self._encode(values[:half]), self._encode(values[half:])])
+        return np.asarray(encoded, np.float32)
 
-def load_sentences(model: str | None, columns: list[str]) -> SentenceEncoder:
+
+def load_sentences(
+    model: str | None, columns: list[str], options: Mapping[str, Any]
+) -> SentenceEncoder:
     """The encoder of a policy.
 
+    Weights are read from safetensors only, and no code of the model's is run: a folder that
+    somebody else wrote can make wrong vectors, and nothing worse. A folder is read without the
+    network.
+
+    Args:
+        model: a folder, or a name on the Hugging Face Hub.
+        columns: text columns.
+        options: ``revision`` (commit on the Hub), ``max_length`` (tokens taken of a text),
+            ``prompt`` (put before every text), ``device``.
+
     Raises:
-        PolicyError: no model or column is named, or the package is not installed.
+        PolicyError: no model or column is named, an option is unknown, the package is not
+            installed, or the model cannot be had or needs code of its own.
     """
     if model is None or not columns:
         raise PolicyError("embed: encoder 'sentence-transformers' needs a model and columns")
+    unknown = sorted(set(options) - _OPTIONS)
+    if unknown:
+        raise PolicyError(f"embed.options: unknown key {unknown[0]!r}")
+    folder = Path(model).is_dir()
+    if folder:
+        _refuse_foreign_modules(Path(model))
     try:
         from sentence_transformers import SentenceTransformer
     except ImportError as error:
         raise PolicyError(
             "embed.encoder: 'sentence-transformers' is not installed: pip install 'lazaretto[text]'"
         ) from error
-    transformer = SentenceTransformer(model, trust_remote_code=False)
+    try:
+        transformer = SentenceTransformer(
+            model,
+            device=options.get("device"),
+            revision=options.get("revision"),
+            local_files_only=folder,
+            trust_remote_code=False,
+            model_kwargs={"use_safetensors": True},
+        )
+    except (OSError, ValueError) as error:
+        raise PolicyError(f"embed.model: {model!r} cannot be loaded: {error}") from error
+    transformer.eval()
+    if options.get("max_length"):
+        transformer.max_seq_length = int(options["max_length"])
+    prompt = str(options.get("prompt", ""))
+    width = next(iter(transformer.encode(["width"], show_progress_bar=False))).shape[0]
     return SentenceEncoder(
         model=model,
         columns=tuple(columns),
         transformer=transformer,
         weights=weights_digest(transformer.state_dict()),
-        dimensions=int(transformer.get_sentence_embedding_dimension() or 0),
+        preprocessing=_pipeline_digest(transformer, prompt),
+        dimensions=int(width),
+        prompt=prompt,
     )
+
+
+def _refuse_foreign_modules(folder: Path) -> None:
+    """The modules of a folder are named in it, and releases before 6 import any that they find."""
+    for file in ("modules.json", "router_config.json"):
+        for path in folder.rglob(file):
+            try:
+                kinds = _types(json.loads(path.read_text("utf-8")))
+            except (ValueError, AttributeError) as error:
+                raise PolicyError(f"embed.model: {str(path)!r} cannot be read: {error}") from error
+            for kind in kinds:
+                if not kind.startswith("sentence_transformers."):
+                    raise PolicyError(
+                        f"embed.model: {str(path)!r} asks for the Python class {kind!r}; only "
+                        "those of sentence-transformers are loaded"
+                    )
+
+
+def _types(document: Any) -> list[str]:
+    modules = document if isinstance(document, list) else [document]
+    found = []
+    for module in modules:
+        types = module.get("types") or {"": module.get("type", "")}
+        found += [str(kind) for kind in types.values() if kind]
+    return found
+
+
+def _pipeline_digest(transformer: Any, prompt: str) -> str:
+    """sha256 (hex) of all that turns a text into a vector besides the weights."""
+    digest = hashlib.sha256()
+    digest.update(f"{transformer.max_seq_length}:{prompt!r}".encode())
+    for module in transformer:
+        described = [type(module).__name__, _config(module)]
+        digest.update(json.dumps(described, sort_keys=True, default=str).encode())
+    digest.update(_tokenizer_state(transformer.tokenizer).encode())
+    return digest.hexdigest()
+
+
+def _config(module: Any) -> dict[str, Any]:
+    """Options of one module, and of its network where they are not the library's defaults."""
+    describe = getattr(module, "get_config_dict", None)
+    network = getattr(getattr(module, "auto_model", None), "config", None)
+    found = {
+        **(describe() if describe is not None else {}),
+        **(network.to_diff_dict() if network is not None else {}),
+    }
+    # Where it was loaded from, and by which release, changes no vector.
+    return {k: v for k, v in found.items() if "version" not in k and not k.startswith("_")}
+
+
+def _tokenizer_state(tokenizer: Any) -> str:
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        vocabulary = tokenizer.get_vocab() if hasattr(tokenizer, "get_vocab") else {}
+        return json.dumps([type(tokenizer).__name__, vocabulary], sort_keys=True)
+    state = json.loads(backend.to_str())
+    for key in ("truncation", "padding"):  # set anew by every call
+        state.pop(key, None)
+    return json.dumps(state, sort_keys=True)

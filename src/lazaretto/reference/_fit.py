@@ -69,7 +69,9 @@ def fit_reference(
     fields: dict[str, Any] = {
         "name": name,
         "version": version,
-        "encoder": EncoderId(encoder.name, encoder.digest, sample.embedding.shape[1]),
+        "encoder": EncoderId(
+            encoder.name, encoder.digest, sample.embedding.shape[1], encoder.weights
+        ),
         "label": columns.label,
         "classes": classes,
         "value_columns": value_columns,

@@ -28,11 +28,13 @@ class EncoderId:
         name: the policy's name of it.
         digest: sha256 (hex) over weights and preprocessing.
         dimensions: width of the vectors.
+        weights: sha256 (hex) of the weights alone; empty where there are none, or not known.
     """
 
     name: str
     digest: str
     dimensions: int
+    weights: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +163,7 @@ class Reference:
             "notes": list(self.notes),
         }
 
-    def check_encoder(self, name: str, digest: str) -> None:
+    def check_encoder(self, name: str, digest: str, weights: str = "") -> None:
         """Says which part of the encoder differs from the one this reference was fitted with.
 
         Raises:
@@ -173,8 +175,12 @@ class Reference:
                 f"fitted with {self.encoder.name!r}: use that one, or fit a new reference"
             )
         if digest != self.encoder.digest:
+            known = bool(weights and self.encoder.weights)
+            same = known and weights == self.encoder.weights
+            what = "weights" if known and not same else "weights or preprocessing"
             raise ReferenceMismatchError(
-                f"encoder {name!r} has other weights or preprocessing (digest {digest[:12]}) than "
+                f"encoder {name!r} has other {'preprocessing' if same else what} (digest "
+                f"{digest[:12]}) than "
                 f"that of reference {self.name}/{self.version} ({self.encoder.digest[:12]}): "
                 "fit a new reference"
             )

@@ -90,7 +90,7 @@ def score_batch(
 ) -> Scored:
     """Scores every record that is not excluded; see `lazaretto.screen.screen`."""
     encoder = load_encoder(policy)
-    reference.check_encoder(encoder.name, encoder.digest)
+    reference.check_encoder(encoder.name, encoder.digest, encoder.weights)
     weights = detector_weights(policy, reference)
     reader = Reader(
         policy.columns, encoder, reference.encoder.dimensions, reference.value_columns, embeddings

@@ -67,7 +67,16 @@ _PYTHON = {
         "quarantine/review.py": ["decide", "undo", "expire", "list_decisions"],
         "quarantine/publish.py": ["publish"],
         "quarantine/recall.py": ["recall"],
-        "quarantine/references.py": ["save_reference", "load_reference", "list_references"],
+        "quarantine/reference_fit.py": ["fit_version"],
+        "quarantine/references.py": [
+            "save_reference",
+            "promote_reference",
+            "load_reference",
+            "list_references",
+        ],
+        "quarantine/reference_change.py": ["compare_versions"],
+        "quarantine/source_drift.py": ["source_steps", "Step"],
+        "quarantine/looks.py": ["looks_of_case", "Looks"],
     },
     "Ledger": {"ledger.py": ["verify", "entries", "LedgerReport"], "checkpoint.py": ["checkpoint"]},
     "Values": {

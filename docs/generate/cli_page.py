@@ -91,7 +91,7 @@ class _Parameter:
             else f"--{self.name.replace('_', '-')}"
         )
         names = ", ".join(f"`{name}`" for name in (first, *(self.info.param_decls or ())))
-        return names if self.kind is bool else f"{names} {self._value}"
+        return names if bool in (self.kind, *get_args(self.kind)) else f"{names} {self._value}"
 
     @property
     def help(self) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pyarrow.compute as pc
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
     import pyarrow as pa
@@ -17,6 +17,21 @@ if TYPE_CHECKING:
     from lazaretto.policy import Policy
     from lazaretto.reference import Reference
     from lazaretto.values import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """How one version judged one batch.
+
+    Attributes:
+        verdict: of the batch.
+        rows: judged records.
+        held: ids of those that it holds, string.
+    """
+
+    verdict: Verdict
+    rows: int
+    held: pa.ChunkedArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,24 +77,38 @@ def compare_references(
     Raises:
         ReferenceMismatchError: a version or a batch does not fit the policy.
     """
+    return [
+        change(name, judge_again(batch, old, policy), judge_again(batch, new, policy))
+        for name, batch in batches.items()
+    ]
+
+
+def judge_again(
+    batch: Batch | pa.Table | str | Path,
+    reference: Reference,
+    policy: Policy,
+    *,
+    exclude: Collection[str] = (),
+    embeddings: pa.Table | None = None,
+) -> Judged:
+    """Screens a batch, as `lazaretto.screen.screen` does, and keeps what a comparison needs."""
     from lazaretto.screen import screen
 
-    changes = []
-    for name, batch in batches.items():
-        before, after = screen(batch, old, policy), screen(batch, new, policy)
-        held_before = before.records.filter(before.records["held"])["record_id"]
-        held_after = after.records.filter(after.records["held"])["record_id"]
-        changes.append(
-            Change(
-                batch=name,
-                rows=after.records.num_rows,
-                old=before.verdict,
-                new=after.verdict,
-                released=_without(held_before, held_after),
-                seized=_without(held_after, held_before),
-            )
-        )
-    return changes
+    found = screen(batch, reference, policy, exclude=exclude, embeddings=embeddings)
+    held = found.records.filter(found.records["held"])["record_id"]
+    return Judged(found.verdict, found.records.num_rows, held)
+
+
+def change(name: str, before: Judged, after: Judged) -> Change:
+    """The difference between two judgements of one batch."""
+    return Change(
+        batch=name,
+        rows=after.rows,
+        old=before.verdict,
+        new=after.verdict,
+        released=_without(before.held, after.held),
+        seized=_without(after.held, before.held),
+    )
 
 
 def _without(ids: pa.ChunkedArray, others: pa.ChunkedArray) -> tuple[str, ...]:

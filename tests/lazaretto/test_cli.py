@@ -71,7 +71,7 @@ def test_the_architecture_page_s_commands_are_there():
         "source": "add list revoke keygen",
         "manifest": "sign verify",
         "policy": "check schema",
-        "reference": "fit list show",
+        "reference": "fit compare promote list show",
         "batch": "receive validate embed screen gate admit show",
         "quarantine": "list show release reject relabel reweight undo publish",
         "dataset": "log snapshot recall export sanitize",

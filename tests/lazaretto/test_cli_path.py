@@ -184,6 +184,71 @@ def test_stage_by_stage_ends_where_ingest_does(reviewer: User) -> None:
     assert shown["admissions"][0]["rows"] == judged["cleared"]
 
 
+def test_a_reviewer_sees_what_a_batch_looks_like(reviewer: User) -> None:
+    case = reviewer.json("quarantine list")[0]["id"]
+    looks = reviewer.json(f"quarantine show {case}")["looks_like"]
+    assert looks["cause"] == "POISONING"
+    assert looks["reference"] == "digits/1"
+    told = reviewer.run(f"quarantine show {case}")
+    assert looks["evidence"][0] in " ".join(told.split())
+    assert "never releases" in told
+    assert "POISONING" in reviewer.run(f"batch show {looks_batch(reviewer, case)}")
+
+
+def looks_batch(user: User, case: str) -> str:
+    return str(next(c["batch"] for c in user.json("quarantine list") if c["id"] == case))
+
+
+def test_a_source_shows_its_evidence_batch_by_batch(reviewer: User) -> None:
+    found = reviewer.json("source drift vendor")
+    assert found["reference"] == "digits/1"
+    assert [step["batch"] for step in found["steps"]] == [
+        batch["id"] for batch in reviewer.json("batch list")[::-1]
+    ]
+    assert all(0 < step["p_value"] <= 1 for step in found["steps"])
+    assert found["evidence"] == found["steps"][-1]["evidence"]
+    told = reviewer.run("source drift vendor")
+    assert "evidence" in told
+    assert "no source" in reviewer.run("source drift nobody", code=2)
+    reviewer.run("source add quiet --trust-tier reviewed")
+    assert "no batch was screened" in reviewer.run("source drift quiet")
+
+
+def test_a_new_reference_waits_for_a_person_who_saw_what_it_changes(user: User) -> None:
+    user.run("reference fit trusted.parquet")
+    tuesday = user.deliver("tuesday.parquet", 2, code=1)
+    # A careless curator: the poisoned delivery is part of the new trusted rows.
+    rows = pa.concat_tables(
+        [pq.read_table(user.path(f)) for f in ("trusted.parquet", "tuesday.parquet")],
+        promote_options="permissive",
+    )
+    pq.write_table(rows, user.path("careless.parquet"))
+    fitted = user.json("reference fit careless.parquet")
+    assert (fitted["version"], fitted["promoted"]) == ("2", False)
+    compared = user.json("reference compare digits/2", code=1)
+    assert compared["released"] >= 0.5 * tuesday["judgement"]["held"]
+    assert compared["changes"][0]["batch"] == tuesday["batch"]["id"]
+    assert "--yes" in user.run("reference promote digits/2", code=2)
+    assert promoted(user) == "1"
+    assert "reference promote digits/1" in user.run("reference promote digits/2 --yes")
+    assert promoted(user) == "2"
+    user.run("reference promote digits/1 --yes")  # and back
+    assert promoted(user) == "1"
+    with sqlite3.connect(user.path("catalog.db")) as connection:
+        query = "SELECT payload FROM ledger WHERE kind = 'reference_promoted' ORDER BY seq"
+        events = [json.loads(payload) for (payload,) in connection.execute(query)]
+    assert [(e["version"], e["previous"]) for e in events] == [("1", None), ("2", "1"), ("1", "2")]
+    assert events[1]["change"]["released"] == compared["released"]
+    assert events[1]["actor"]["id"] == "user:alice"
+    assert "nothing to compare" in user.run("reference compare digits/1", code=2)
+    assert "digits/9" in user.run("reference promote digits/9 --yes", code=2)
+    assert "name the version" in user.run("reference promote digits --yes", code=2)
+
+
+def promoted(user: User) -> str:
+    return next(r["version"] for r in user.json("reference list digits") if r["promoted"])
+
+
 def test_people_see_what_json_says(reviewer: User) -> None:
     batch = reviewer.json("batch list")[-1]["id"]
     case = reviewer.json(f"quarantine list --batch {batch}")[0]["id"]

@@ -245,7 +245,7 @@ def _judged(judged: "Judgement") -> dict[str, object]:
 
 
 def _stage(result: "StageResult", *, found: bool) -> Reply:
-    hidden = ("policy",)
+    hidden = ("policy", "drift_uri")
     shown: dict[str, object] = {"batch": result.batch}
     for key, value in result.summary.items():
         if key not in hidden:

@@ -45,7 +45,7 @@ def view(batch: dict[str, Any]) -> RenderableType:
     return Group(*parts)
 
 
-_NOT_SAID = ("policy", "policy_ref", "batch", "case", "held_uri", "seq")
+_NOT_SAID = ("policy", "policy_ref", "batch", "case", "held_uri", "seq", "drift_uri")
 
 
 def _said(summary: dict[str, Any]) -> str:

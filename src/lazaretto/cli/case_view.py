@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Group, RenderableType
 
 from lazaretto.cli.reply import facts, grid
-from lazaretto.cli.text import cell, counted
+from lazaretto.cli.text import cell, counted, plain
 from lazaretto.errors import UsageError
 from lazaretto.values import to_json
 
@@ -44,6 +44,7 @@ def describe_case(
         UsageError: a filter's value cannot be one, or the records have no such column.
     """
     from lazaretto.quarantine.cases import count_records, held_records, show_case
+    from lazaretto.quarantine.looks import looks_of_case
     from lazaretto.quarantine.review import list_decisions
 
     found = show_case(workspace, case)
@@ -51,6 +52,7 @@ def describe_case(
     rows = _rows(workspace, case, [record.position for record in page], columns)
     return {
         "case": to_json(found),
+        "looks_like": to_json(looks_of_case(workspace, case)),
         "matching": count_records(workspace, case, chosen),
         "records": [to_json(record) | rows[record.position] for record in page],
         "decisions": to_json(list_decisions(workspace, case)),
@@ -151,9 +153,28 @@ def view(found: dict[str, Any]) -> RenderableType:
         whole=1,
     )
     parts: list[RenderableType] = [head]
+    parts += [_looks(found["looks_like"])] if found["looks_like"] else []
     parts += [records] if found["records"] else []
     parts += [decisions] if found["decisions"] else []
     return Group(*parts)
+
+
+def _looks(looks: dict[str, Any]) -> RenderableType:
+    """What the batch looks like, and why."""
+    from lazaretto.quarantine.looks import NEVER_RELEASES
+
+    told: dict[str, Any] = {"cause": f"{looks['cause']}: {looks['words']}", "but": NEVER_RELEASES}
+    told |= {f"because {n}": text for n, text in enumerate(looks["evidence"], start=1)}
+    if looks["moved"] is not None:
+        told["columns"] = f"{looks['moved']} of {looks['columns']} moved from {looks['reference']}"
+    told |= {
+        f"moved: {plain(move['column'])}": f"PSI {move['psi']:.2f} ({move['band']}), "
+        f"nulls {move['nulls']:+.1%}"
+        for move in looks["worst"][:5]
+    }
+    if looks["source"]:
+        told["the source"] = looks["source"]
+    return facts(told, title="Looks like")
 
 
 def _action(decision: dict[str, Any]) -> str:

@@ -88,6 +88,8 @@ def _queries() -> Iterator[sa.Select[Any]]:
     for column in (
         tables.batch.c.stored_uri,
         tables.stage.c.uri,
+        tables.stage.c.summary["drift_uri"].as_string(),
+        tables.reference.c.profile_uri,
         tables.case.c.held_uri,
         tables.decision.c.ids_uri,
         tables.recall.c.ids_uri,

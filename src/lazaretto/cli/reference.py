@@ -1,20 +1,29 @@
 """``lazaretto reference``: the trusted sample that batches are judged against."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lazaretto.cli.arguments import Yes, confirm
 from lazaretto.cli.command import Needs, command
 from lazaretto.cli.reply import Reply, facts, grid
 from lazaretto.cli.session import Session
-from lazaretto.errors import DeliveryError, UsageError
+from lazaretto.errors import DeliveryError, NotFoundError, UsageError
+from lazaretto.values import to_json
+
+if TYPE_CHECKING:
+    from lazaretto.compare import Change
+    from lazaretto.quarantine.references import StoredReference
 
 app = typer.Typer(
     no_args_is_help=True, help="Frozen, trusted samples that batches are judged against."
 )
 
+Candidate = Annotated[str, typer.Argument(metavar="NAME/VERSION", help="The version")]
+Last = Annotated[int, typer.Option(min=1, help="Compare on so many batches, the newest")]
 
-@command(app, "fit", needs=Needs.WORKSPACE | Needs.POLICY)
+
+@command(app, "fit", needs=Needs.WORKSPACE | Needs.POLICY | Needs.ACTOR)
 def fit(
     session: Session,
     trusted: Annotated[
@@ -30,25 +39,79 @@ def fit(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the splits and fits")] = 0,
     promote: Annotated[
-        bool,
-        typer.Option("--promote/--no-promote", help="Make it the version that the bare name means"),
-    ] = True,
+        bool | None,
+        typer.Option(
+            "--promote/--no-promote",
+            help="Put it in use at once, or not (default: the first version of a name is, a later "
+            "one waits for `promote`)",
+        ),
+    ] = None,
 ) -> Reply:
-    """Fit detectors and calibration on trusted records, and freeze them under a new version."""
-    from lazaretto.quarantine.references import save_reference
-    from lazaretto.reference import Reference
+    """Fit detectors and calibration on trusted records, and freeze them under a new version.
 
-    policy, workspace = session.policy, session.workspace
-    wanted = name or policy.reference_name
-    number = version or _next_version(session, wanted)
+    The first version of a name is put in use. A later one changes nothing until somebody compared
+    it with the one in use and promotes it.
+    """
+    from lazaretto.quarantine.reference_fit import fit_version
+
     try:
         with session.working("Fitting the reference"):
-            reference = Reference.fit(trusted, policy, name=wanted, version=number, seed=seed)
-            saved = save_reference(workspace, reference, promote=promote)
+            saved, reference = fit_version(
+                session.workspace,
+                trusted,
+                session.policy,
+                name=name,
+                version=version,
+                seed=seed,
+                promote=promote,
+                actor=session.actor,
+            )
     except DeliveryError as error:  # not somebody's delivery: the user's own file
         raise UsageError(f"the trusted records cannot be used: {error}") from error
     data = {"uri": saved.uri, "promoted": saved.promoted, **reference.describe()}
-    return Reply(data, facts(_shown(data)))
+    shown = _shown(data)
+    if not saved.promoted:
+        shown["next"] = f"lazaretto reference promote {saved.name}/{saved.version}"
+    return Reply(data, facts(shown))
+
+
+@command(app, "compare", needs=Needs.WORKSPACE | Needs.POLICY)
+def compare(session: Session, candidate: Candidate, *, last: Last = 10) -> Reply:
+    """Show what a version would change on the last batches, beside the one in use.
+
+    Nothing is written. Exit code 1 when anything would change.
+    """
+    from lazaretto.cli.reference_view import changes_view, describe_changes
+
+    old, new = _both(session, candidate)
+    if old is None or old.version == new.version:
+        raise UsageError(f"{new.name}/{new.version} is in use, or the only one: nothing to compare")
+    changes = _changes(session, old, new, last)
+    data = describe_changes(old, new, changes)
+    differs = bool(data["verdicts"] or data["released"] or data["seized"])
+    return Reply(data, changes_view(data), found=differs)
+
+
+@command(app, "promote", needs=Needs.WORKSPACE | Needs.POLICY | Needs.ACTOR)
+def promote(session: Session, candidate: Candidate, *, last: Last = 10, yes: Yes = False) -> Reply:
+    """Put a version in use, after showing what it changes on the last batches.
+
+    Promoting the old version again takes it back. What is in quarantine or admitted stays as it is.
+    """
+    from lazaretto.cli.reference_view import changes_view, describe_changes, in_words
+    from lazaretto.quarantine.reference_change import summed
+    from lazaretto.quarantine.references import promote_reference
+
+    old, new = _both(session, candidate)
+    if old is not None and old.version == new.version:
+        return Reply(to_json(new), facts({"in use": f"{new.name}/{new.version}", "changed": "-"}))
+    changes = [] if old is None else _changes(session, old, new, last)
+    data = describe_changes(old, new, changes)
+    confirm(f"{in_words(data)} Put {new.name}/{new.version} in use?", yes=yes)
+    promote_reference(
+        session.workspace, new.name, new.version, actor=session.actor, change=summed(changes)
+    )
+    return Reply(data | {"promoted": True}, changes_view(data, promoted=True))
 
 
 @command(app, "list")
@@ -78,13 +141,27 @@ def show(
     return Reply(data, facts(_shown(data)))
 
 
-def _next_version(session: Session, name: str) -> str:
-    from lazaretto.quarantine.references import list_references
+def _both(session: Session, candidate: str) -> "tuple[StoredReference | None, StoredReference]":
+    """The version in use, where there is one, and the candidate."""
+    from lazaretto.quarantine.references import find_reference
 
-    numbers = [r.version for r in list_references(session.workspace, name)]
-    if not all(number.isdigit() for number in numbers):
-        raise UsageError(f"versions of {name!r} are not numbers: name the next one with --version")
-    return str(max((int(number) for number in numbers), default=0) + 1)
+    name, slash, version = candidate.partition("/")
+    if not (slash and version):
+        raise UsageError(f"name the version, such as {name}/2: see `lazaretto reference list`")
+    new = find_reference(session.workspace, candidate)
+    try:
+        return find_reference(session.workspace, name), new
+    except NotFoundError:
+        return None, new
+
+
+def _changes(
+    session: Session, old: "StoredReference", new: "StoredReference", last: int
+) -> "list[Change]":
+    from lazaretto.quarantine.reference_change import compare_versions
+
+    with session.working("Screening the last batches against it"):
+        return compare_versions(session.workspace, old, new, session.policy, last=last)
 
 
 def _shown(data: dict[str, object]) -> dict[str, object]:

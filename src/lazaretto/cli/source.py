@@ -129,6 +129,28 @@ def revoke(
     return Reply(key, _table([source.get_source(session.workspace, name)]))
 
 
+@command(app, "drift")
+def drift(
+    session: Session,
+    name: Annotated[str, typer.Argument(help="Name of the source")],
+    *,
+    reference: Annotated[
+        str | None,
+        typer.Option(help="NAME or NAME/VERSION (default: what its last batch was screened with)"),
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many batches, the newest")] = 30,
+) -> Reply:
+    """Show the evidence that a source's batches drift from the reference together.
+
+    The evidence is 1 at the start and at most 1 on average while the source is clean; the policy's
+    `screen.drift.alpha` says from where on it is too much, however often one looks.
+    """
+    from lazaretto.cli.source_view import describe_drift, view
+
+    found = describe_drift(session.workspace, name, reference, limit=limit)
+    return Reply(found, view(found))
+
+
 def _tier_of(session: Session, name: str) -> TrustTier:
     from lazaretto import source
 

@@ -175,12 +175,11 @@ def _register_vendors(stage: Stage, since: datetime) -> None:
 def _fit_reference(stage: Stage) -> None:
     from lazaretto.demo.deliveries import to_table
     from lazaretto.policy import Policy
-    from lazaretto.quarantine.references import save_reference
-    from lazaretto.reference import Reference
+    from lazaretto.quarantine.reference_fit import fit_version
 
     policy = Policy.load(POLICY_FILE)
-    reference = Reference.fit(to_table(stage.split.trusted), policy, name=DATASET, seed=stage.seed)
-    save_reference(stage.workspace, reference)
+    trusted = to_table(stage.split.trusted)
+    fit_version(stage.workspace, trusted, policy, name=DATASET, seed=stage.seed)
 
 
 def _ingest(stage: Stage, delivery: Delivery) -> None:

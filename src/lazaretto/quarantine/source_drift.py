@@ -107,6 +107,24 @@ def source_steps(
     return steps, process
 
 
+def last_reference(connection: Connection, source: str) -> tuple[str, str] | None:
+    """``name/version`` and digest of what a source's newest batch was screened against."""
+    batch, stage, ledger = tables.batch, tables.stage, tables.ledger
+    query = (
+        sa.select(ledger.c.payload)
+        .join(stage, stage.c.seq == ledger.c.seq)
+        .join(batch, batch.c.id == stage.c.batch)
+        .where(batch.c.source == source, ledger.c.kind == BatchScreened.kind)
+        .order_by(batch.c.seq.desc(), ledger.c.seq.desc())
+        .limit(1)
+    )
+    payload = connection.scalar(query)
+    if payload is None:
+        return None
+    found = json.loads(payload)
+    return f"{found['reference']}/{found['reference_version']}", found["reference_digest"]
+
+
 def shown_evidence(process: EProcess) -> float:
     """The value of an e-process, finite and short."""
     return float(f"{min(process.value, _LARGEST):.6g}")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lazaretto.events import ColumnMove, DriftSummary, TestSummary, TriageSummary
+from lazaretto.quarantine.looks import SOURCE_DRIFT
 from lazaretto.quarantine.profiles import load_profile
 from lazaretto.quarantine.sidecars import write_table
 from lazaretto.quarantine.source_drift import source_steps
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from lazaretto.screen import Screening
     from lazaretto.workspace import Workspace
 
-SOURCE_DRIFT = "source_drift"
 NO_PROFILE = "no drift figures: the reference was saved without; fit a new version"
 WORST_TOLD = 10
 EVIDENCE_TOLD = 8
@@ -65,6 +65,7 @@ class Watched:
                 f"{c.column} (PSI {c.psi:.2f})" for c in self.drift.worst[:3] if c.band != "none"
             )
             told["drift"] = f"{moved}: {names}" if self.drift.moved and names else moved
+            told["drift_uri"] = self.drift.uri
         elif self.source is not None or self.triage is not None:
             told["drift"] = NO_PROFILE
         if self.source is not None:

@@ -1,0 +1,87 @@
+"""A source over time, for JSON and for people: the evidence after each of its batches."""
+
+from __future__ import annotations
+
+from math import log10
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group, RenderableType
+
+from lazaretto.cli.reply import facts, grid
+from lazaretto.cli.text import counted
+from lazaretto.values import to_json
+
+if TYPE_CHECKING:
+    from lazaretto.workspace import Workspace
+
+_BAR = 20
+_FULL = 4.0
+"""Powers of ten at which a bar is full."""
+
+
+def describe_drift(
+    workspace: Workspace, source: str, reference: str | None, *, limit: int
+) -> dict[str, Any]:
+    """The evidence after each batch of a source against one version of a reference.
+
+    Args:
+        workspace: catalog and store.
+        source: its name.
+        reference: ``name`` or ``name/version``; default: of its last screened batch.
+        limit: at most so many batches, the newest; the evidence counts all.
+
+    Raises:
+        NotFoundError: no such source, or no such reference.
+    """
+    from lazaretto.quarantine.references import find_reference
+    from lazaretto.quarantine.source_drift import Step, last_reference, source_steps
+    from lazaretto.source import get_source
+
+    get_source(workspace, source)
+    with workspace.catalog.read() as connection:
+        last = last_reference(connection, source)
+    if reference is not None:
+        known = find_reference(workspace, reference)
+        last = (f"{known.name}/{known.version}", known.digest)
+    steps: list[Step] = []
+    if last is not None:
+        with workspace.catalog.read() as connection:
+            steps, _ = source_steps(connection, source, last[1])
+    return {
+        "source": source,
+        "reference": None if last is None else last[0],
+        "batches": len(steps),
+        "evidence": steps[-1].evidence if steps else 1.0,
+        "steps": to_json(steps[-limit:]),
+    }
+
+
+def view(found: dict[str, Any]) -> RenderableType:
+    """Tables of what `describe_drift` gave."""
+    head = facts(
+        {
+            "source": found["source"],
+            "reference": found["reference"] or "no batch was screened",
+            "batches": found["batches"],
+            "evidence": f"{found['evidence']:.3g}",
+        }
+    )
+    rows = [
+        (
+            step["batch"],
+            step["arrived"][:16].replace("T", " "),
+            step["p_value"],
+            f"{step['held']} of {counted(step['rows'], 'record')}",
+            "" if step["moved"] is None else f"{step['moved']:.0%}",
+            f"{step['evidence']:.3g}",
+            _bar(step["evidence"]),
+        )
+        for step in found["steps"]
+    ]
+    columns = ["batch", "arrived", "p-value", "held", "columns moved", "evidence", ""]
+    return Group(head, *([grid(columns, rows, whole=1)] if rows else []))
+
+
+def _bar(evidence: float) -> str:
+    """Longer with every power of ten."""
+    return "#" * round(_BAR * min(1.0, max(0.0, log10(max(evidence, 1e-9))) / _FULL))

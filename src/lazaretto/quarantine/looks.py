@@ -1,0 +1,93 @@
+"""What the batch of a case looked like when it was screened: a guess that informs the reviewer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from lazaretto.events import BatchScreened, ColumnMove
+from lazaretto.ledger import entry
+from lazaretto.quarantine import tables
+from lazaretto.quarantine.cases import find_case
+
+if TYPE_CHECKING:
+    from lazaretto.workspace import Workspace
+
+SOURCE_DRIFT = "source_drift"
+NEVER_RELEASES = "a guess from the evidence below; it informs, and never releases"
+_WORDS = {
+    "NONE": "nothing in particular",
+    "ENVIRONMENT": "a changed world: the whole population moved",
+    "POISONING": "poisoning: something is localised in an else ordinary batch",
+    "PIPELINE": "a fault of the pipeline: it changed at once",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Looks:
+    """What screening told beside its verdict; names and labels in it come from deliveries.
+
+    Attributes:
+        cause: ``NONE``, ``ENVIRONMENT``, ``POISONING`` or ``PIPELINE``.
+        words: the same for people.
+        evidence: the facts behind it, most telling first.
+        reference: ``name/version`` that the batch was compared with.
+        moved: columns that moved from it; None where that was not measured.
+        columns: columns that were compared.
+        worst: those that moved most.
+        source: the evidence that the source's batches drift together, in words.
+    """
+
+    cause: str
+    words: str
+    evidence: list[str]
+    reference: str
+    moved: int | None
+    columns: int | None
+    worst: list[ColumnMove]
+    source: str | None
+
+
+def looks_of_case(workspace: Workspace, case: str) -> Looks | None:
+    """Of the screening that a case was opened on; None where there was none, or it told nothing.
+
+    Raises:
+        NotFoundError: no such case.
+    """
+    stage = tables.stage
+    with workspace.catalog.read() as connection:
+        row = find_case(connection, case)
+        if row.origin != "gate":
+            return None
+        seq = connection.scalar(
+            sa.select(sa.func.max(stage.c.seq)).where(
+                stage.c.batch == row.batch, stage.c.name == "screen", stage.c.seq < row.seq
+            )
+        )
+        if seq is None:
+            return None
+        event = entry(connection, seq).event
+    return _looks(event) if isinstance(event, BatchScreened) else None
+
+
+def _looks(event: BatchScreened) -> Looks | None:
+    if event.triage is None:
+        return None
+    source = next((test for test in event.tests if test.name == SOURCE_DRIFT), None)
+    drift = event.drift
+    return Looks(
+        cause=event.triage.cause,
+        words=_WORDS.get(event.triage.cause, event.triage.cause),
+        evidence=event.triage.evidence,
+        reference=f"{event.reference}/{event.reference_version}",
+        moved=None if drift is None else drift.moved,
+        columns=None if drift is None else drift.columns,
+        worst=[] if drift is None else [move for move in drift.worst if _shows(move)],
+        source=None if source is None else source.detail,
+    )
+
+
+def _shows(move: ColumnMove) -> bool:
+    return move.band != "none" or move.nulls > 0

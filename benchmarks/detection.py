@@ -6,8 +6,8 @@ Prints JSON lines of three parts. *quality*: one per (set, method). Rows are spl
 into a development half and a reported half; weights and defaults were chosen on the development
 halves, the clean rows of the development half are the trusted reference, and every figure is of the
 reported half. *draws*: the fused score and the strongest peers over several cuts of each set.
-*promise*: one line per (clean set, rate, calibration). Peers (`pip install 'lazaretto[bench]'`) get
-the same reference.
+*promise* and *hard*: one line per (clean set, rate), with marginal and with hard calibration. Peers
+(`pip install 'lazaretto[bench]'`) get the same reference.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ LABELLED = ["mahalanobis", "knn_label", "self_confidence"]
 UNLABELLED = ["mahalanobis", "knn_distance", "isolation_forest"]
 SHADOW = ["knn_distance", "density", "duplicates", "clusters", "isolation_forest", "autoencoder"]
 CLEANLAB = "cleanlab find_label_issues"
-SPLITS = 20
 DRAWS = 10
+PARTS = ("quality", "draws", "promise", "hard")
 WAYS = {
     "lazaretto fused": {"false_quarantine_rate": 0.01},
     "lazaretto fused, hold: rate": {"false_quarantine_rate": 0.01, "hold": "rate"},
@@ -143,35 +143,35 @@ def compared(trusted: Rows, batch: Rows, *, few: bool) -> Iterator[Line]:
         yield {"method": name, **facts, **line}
 
 
-def promise(rows: Rows) -> Iterator[Line]:
+def promise(rows: Rows, calibration: str) -> Iterator[Line]:
     """Share of clean records held over random splits into reference and batch.
 
     Under ``hold: rate`` every record with a p-value up to the rate is held: also the most that any
-    rule may hold.
+    rule may hold. A hard promise is about calibrations, so it gets more of them, and larger batches
+    that blur them less.
     """
+    splits, most = (20, 2000) if calibration == "marginal" else (40, 4000)
     clean = rows.take(~rows.poison)
     labelled = clean.y is not None
-    shares: dict[tuple[str, float], list[tuple[float, float, str]]] = {}
-    for seed in range(SPLITS):
+    shares: dict[float, list[tuple[float, float, str]]] = {0.01: [], 0.05: []}
+    for seed in range(splits):
         order = np.random.default_rng([seed, 77]).permutation(len(clean.x))
         size = min(len(order) // 2, 2000)
-        trusted, batch = clean.take(order[:size]), clean.take(order[size : size + 2000]).table()
-        for calibration in ("marginal", "hard"):
-            reference = lz.Reference.fit(
-                trusted.table(), policy(labelled, calibration=calibration), seed=seed
-            )
-            for rate in (0.01, 0.05):
-                chosen = policy(labelled, calibration=calibration, false_quarantine_rate=rate)
-                result = lz.screen(batch, reference, chosen)
-                by_rate = result.records["p_value"].to_numpy() <= rate
-                share = float(result.records["held"].to_numpy().mean())
-                found = shares.setdefault((calibration, rate), [])
-                found.append((share, float(by_rate.mean()), result.verdict.value))
-    for (calibration, rate), found in shares.items():
+        trusted, batch = clean.take(order[:size]), clean.take(order[size : size + most]).table()
+        fitted = policy(labelled, calibration=calibration)
+        reference = lz.Reference.fit(trusted.table(), fitted, seed=seed)
+        for rate, found in shares.items():
+            chosen = policy(labelled, calibration=calibration, false_quarantine_rate=rate)
+            result = lz.screen(batch, reference, chosen)
+            by_rate = float((result.records["p_value"].to_numpy() <= rate).mean())
+            share = float(result.records["held"].to_numpy().mean())
+            found.append((share, by_rate, result.verdict.value))
+    for rate, found in shares.items():
         evidence, whole = (np.array([row[i] for row in found]) for i in (0, 1))
         verdicts = [row[2] for row in found]
         yield {
             "trusted": size,
+            "batch": batch.num_rows,
             "rate": rate,
             "calibration": calibration,
             "mean_held": round(float(evidence.mean()), 5),
@@ -195,7 +195,7 @@ def measure(data: Path, part: str, name: str) -> Iterator[Line]:
                 for line in compared(trusted, batch, few=True):
                     yield {"draw": seed, **line}
     else:
-        for line in promise(rows):
+        for line in promise(rows, "marginal" if part == "promise" else part):
             yield {"promise": True, **line}
 
 
@@ -204,7 +204,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument("--sets", default="", help="prefixes of names, separated by commas")
-    parser.add_argument("--part", choices=["quality", "draws", "promise"], action="append")
+    parser.add_argument("--part", choices=PARTS, action="append")
     parser.add_argument("--out", type=Path, help="also write the lines here")
     arguments = parser.parse_args()
     adbench = sorted(path.stem for path in (arguments.data / "adbench").glob("*.npz"))
@@ -218,8 +218,8 @@ def main() -> None:
             arguments.out.write_text("".join(json.dumps(entry) + "\n" for entry in lines))
 
     say(versions={"python": platform.python_version(), **versions()})
-    for part in arguments.part or ("quality", "draws", "promise"):
-        labelled = (*CLEAN_TEXT, IMAGES[1]) if part == "promise" else (*TEXT, *IMAGES)
+    for part in arguments.part or PARTS:
+        labelled = (*TEXT, *IMAGES) if part in PARTS[:2] else (*CLEAN_TEXT, IMAGES[1])
         for name in (*labelled, *adbench):
             if name.startswith(wanted or ""):
                 for line in measure(arguments.data, part, name):

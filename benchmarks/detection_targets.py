@@ -20,7 +20,7 @@ class Target:
         name: what is asked.
         where: set, or "all".
         figure: what was measured.
-        reached: ``yes``, ``no``, or ``noise`` (missed by less than draws differ).
+        reached: ``yes``, ``no``, ``noise`` (missed by less than draws differ), or ``abstains``.
     """
 
     name: str
@@ -80,15 +80,16 @@ def _promise(promises: list[Line]) -> list[Target]:
                     )
                 )
         else:
-            figure = f"{line['exceeding']:.0%}"
-            if set(line["verdicts"]) == {"ABSTAIN"}:
-                figure += f" (abstains: {line['trusted']} trusted rows are too few)"
+            abstains = set(line["verdicts"]) == {"ABSTAIN"}
+            kept = "yes" if line["exceeding"] <= 0.1 else "no"
             found.append(
                 Target(
                     f"hard promise at {rate:.0%}: at most 10 % of calibrations beyond the rate",
                     where,
-                    figure,
-                    "yes" if line["exceeding"] <= 0.1 else "no",
+                    f"{line['trusted']} trusted rows are too few"
+                    if abstains
+                    else f"{line['exceeding']:.0%}",
+                    "abstains" if abstains else kept,
                 )
             )
     return found
@@ -151,15 +152,21 @@ def target_text(found: list[Target]) -> list[str]:
     kinds: dict[str, list[Target]] = {}
     for target in found:
         kinds.setdefault(target.name, []).append(target)
-    text = ["## Targets", "", "| target | reached | of |", "|---|---|---|"]
+    text = ["## Targets", "", "| target | reached | abstains | of |", "|---|---|---|---|"]
     for name, members in kinds.items():
-        reached = sum(target.reached == "yes" for target in members)
-        text.append(f"| {name} | {reached} | {len(members)} |")
+        reached, abstains = (
+            sum(target.reached == answer for target in members) for answer in ("yes", "abstains")
+        )
+        text.append(f"| {name} | {reached} | {abstains or ''} | {len(members)} |")
     missed = [target for target in found if target.reached != "yes"]
     text += ["", "## Where the targets are not reached", ""]
     if not missed:
         return [*text, "Nowhere in this run.", ""]
     text += ["| target | set | measured | |", "|---|---|---|---|"]
-    notes = {"no": "missed", "noise": "missed by less than two standard errors"}
+    notes = {
+        "no": "missed",
+        "noise": "missed by less than two standard errors",
+        "abstains": "abstains: no promise, and the batch waits for a person",
+    }
     text += [f"| {t.name} | {t.where} | {t.figure} | {notes[t.reached]} |" for t in missed]
     return [*text, ""]

@@ -15,6 +15,7 @@ from typing import Any
 
 from detection_figures import bars, promise_figure
 from detection_targets import BY_RATE, OURS, PEER, paired, target_text, targets
+from scipy.stats import betabinom
 
 Line = dict[str, Any]
 HEAD = """\
@@ -45,11 +46,12 @@ CHOICES = """\
   rows, never as rows that are judged.
 """
 HARD = """\
-Random splits per set into a reference and a batch, at most 2,000 rows each. *By evidence* is the
-default rule; *by rate* holds every record with `p <= rate`: the most that any rule here may hold.
-*Beyond* is the share of calibrations that held more than the rate by rate, which `hard` calibration
-(delta 10 %) bounds up to the batch's own sampling noise. `ABSTAIN` means: too few trusted rows to
-promise that; the batch waits for a person.
+Random splits per set into a reference of at most 2,000 rows and a batch: 20 splits and up to
+2,000 rows for `marginal`, 40 and up to 4,000 for `hard`, which is about calibrations. *By
+evidence* is the default rule; *by rate* holds every record with `p <= rate`: the most that any
+rule here may hold. *Beyond* is the share of calibrations that held more than the rate by rate,
+which `hard` calibration (delta 10 %) bounds up to the batch's own sampling noise. `ABSTAIN`
+means: too few trusted rows to promise that; the batch waits for a person.
 """
 
 
@@ -96,6 +98,26 @@ def headline(lines: list[Line]) -> list[str]:
     head = ["set", "ours: AUROC / AP", "best peer by AUROC", "cleanlab: AUROC / AP"]
     head += ["ours at 1 %: clean held, recall, verdict", "ours, hold: rate", "cleanlab"]
     return table([*head, "our recall at cleanlab's held clean rows"], rows)
+
+
+def beyond(quality: list[Line], draws: list[Line]) -> list[str]:
+    """Cuts in which more than twice the rate of the clean rows was held, and how likely that is."""
+    text = []
+    for line in quality:
+        if line["method"] != OURS or line["clean_held"] <= 0.02:
+            continue
+        known, clean = line["reference"], line["rows"] - line["poison"]
+        held = round(line["clean_held"] * clean)
+        rank = int(0.01 * (known + 1))
+        chance = betabinom(clean, rank, known + 1 - rank).sf(held - 1)
+        drawn = [d["clean_held"] for d in draws if d["set"] == line["set"] and d["method"] == OURS]
+        text.append(
+            f"{line['set']}: {held} of {clean} clean rows were held in this cut. Its bar is number "
+            f"{rank} among {known} calibration rows, and so many fall beyond it in one clean batch "
+            f"of {1 / chance:,.0f}."
+            + (f" Mean over {len(drawn)} other cuts: {mean(drawn):.2%}." if drawn else "")
+        )
+    return [*text, ""] if text else []
 
 
 def means_without_labels(lines: list[Line]) -> list[str]:
@@ -162,7 +184,7 @@ def promise_table(lines: list[Line]) -> list[str]:
     rows: list[list[object]] = [
         [
             line["set"],
-            line["trusted"],
+            f"{line['trusted']} / {line['batch']}",
             f"{line['rate']:.0%}",
             line["calibration"],
             f"{line['mean_held']:.3%}",
@@ -174,7 +196,13 @@ def promise_table(lines: list[Line]) -> list[str]:
         ]
         for line in lines
     ]
-    head = ["clean set", "trusted rows", "stated rate", "calibration", "by evidence: mean held"]
+    head = [
+        "clean set",
+        "rows: trusted / batch",
+        "stated rate",
+        "calibration",
+        "by evidence: mean held",
+    ]
     head += ["90th percentile", "by rate: mean held", "90th percentile", "beyond", "verdicts"]
     return table(head, rows)
 
@@ -236,7 +264,7 @@ def main() -> None:
     versions: Line = next((line["versions"] for line in lines if "versions" in line), {})
     told = ", ".join(f"{name} {number}" for name, number in versions.items())
     text = [HEAD.format(versions=told or "peers of unknown versions"), "## At a glance", ""]
-    text += [*headline(quality), *means_without_labels(quality)]
+    text += [*headline(quality), *beyond(quality, draws), *means_without_labels(quality)]
     text += target_text(targets(quality, draws, promises))
     if draws:
         text += ["## Over several draws", ""]

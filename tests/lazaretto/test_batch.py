@@ -583,3 +583,21 @@ def test_ids_of_a_whole_batch_are_those_of_its_chunks(every_format: list[Path]) 
         by_content = all_record_ids(batch, Columns()).to_pylist()
         assert by_content == all_record_ids(TABLE, Columns()).to_pylist()
         assert [name.rpartition("-")[2] for name in by_content] == ["0", "1", "2"]
+
+
+def test_reading_a_long_parquet_file_keeps_only_a_few_row_groups(tmp_path: Path) -> None:
+    group, groups = 2**15, 40
+    rows = np.random.default_rng(0).random(group * groups)
+    path = write_parquet(
+        tmp_path / "long.parquet",
+        pa.table({"x": rows}),
+        row_group_size=group,
+        use_dictionary=False,
+        compression="none",
+    )
+    del rows
+    before, most = pa.total_allocated_bytes(), 0
+    for chunk in open_batch(path).chunks(size=group):
+        most = max(most, pa.total_allocated_bytes() - before)
+        assert chunk.num_rows
+    assert most < 8 * group * 8, "memory grows with the file"

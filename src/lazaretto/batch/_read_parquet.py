@@ -51,7 +51,8 @@ def read_batches(
     Columns with values long enough to matter are read as dictionaries, and the caller measures a
     chunk before it expands it.
     """
-    reader = pq.ParquetFile(file)
+    # Read ahead, Arrow would keep every row group until the last: memory as large as the file.
+    reader = pq.ParquetFile(file, pre_buffer=False)
     wanted = list(columns)
     groups = _row_groups(file, name)
     if any(len(group.values) != reader.metadata.num_columns for group in groups):
@@ -61,7 +62,9 @@ def read_batches(
     texts = _check_lists(reader.metadata.schema, groups, wanted, limits, name)
     found: set[str] = set()
     if texts:
-        probe = pq.ParquetFile(file, metadata=reader.metadata, read_dictionary=sorted(texts))
+        probe = pq.ParquetFile(
+            file, metadata=reader.metadata, read_dictionary=sorted(texts), pre_buffer=False
+        )
         for number, group in enumerate(groups):
             longest = _longest_texts(probe, number, texts)
             for path, (top, index) in texts.items():
@@ -72,7 +75,9 @@ def read_batches(
                         raise _too_large(name, number, expanded, limits)
                     found.add(path)
     if found:
-        reader = pq.ParquetFile(file, metadata=reader.metadata, read_dictionary=sorted(found))
+        reader = pq.ParquetFile(
+            file, metadata=reader.metadata, read_dictionary=sorted(found), pre_buffer=False
+        )
     # `columns` would also match "a.b" for "a"; the selection by name is exact.
     yield from (
         batch.select(wanted) for batch in reader.iter_batches(batch_size=size, columns=wanted)

@@ -87,7 +87,8 @@ def read_chunks(store: Store, uri: str) -> Iterator[pa.RecordBatch]:
         NotFoundError: it is not there (any more).
     """
     with store.open(store.relative(uri)) as file:
-        yield from pq.ParquetFile(file).iter_batches()
+        # Read ahead, Arrow would keep every row group until the last.
+        yield from pq.ParquetFile(file, pre_buffer=False).iter_batches()
 
 
 def _encoded(schema: pa.Schema, chunks: Iterable[pa.RecordBatch | pa.Table]) -> Iterator[bytes]:

@@ -22,7 +22,7 @@ def mahalanobis(problem: Problem) -> Scores:
     """
     train, trusted = problem.empty_scores()
     for classes, white, _, _ in clean_whitenings(problem):
-        options = {"center": white.center, "form": white.form()}
+        options = {"center": white.center, "factor": white.factor()}
         quadratic(problem, problem.train, classes, **options, out=train)
         if problem.trusted is not None and trusted is not None:
             quadratic(problem, problem.trusted, classes, **options, out=trusted)

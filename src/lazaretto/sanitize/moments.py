@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from lazaretto.sanitize.halves import add_gram, mirror
 from lazaretto.sanitize.problem import stream
 
 if TYPE_CHECKING:
@@ -33,16 +34,46 @@ class Moments:
     def about(self, center: torch.Tensor) -> torch.Tensor:
         """Scatter about `center` (G, d) instead of the groups' own means."""
         gap = self.mean - center
-        return self.scatter + self.count[:, None, None] * gap[:, :, None] * gap[:, None, :]
+        return torch.baddbmm(self.scatter, (self.count[:, None] * gap)[:, :, None], gap[:, None, :])
+
+
+class Sums:
+    """Running sums of groups of rows, of which `moments` are made.
+
+    Rows come shifted by a point near their group's mean, so that float32 products lose nothing to a
+    large mean; sums over chunks are kept in float64.
+    """
+
+    def __init__(self, groups: int, width: int, device: torch.device) -> None:
+        """Starts with nothing."""
+        self.product = torch.zeros(groups, width, width, device=device, dtype=torch.float64)
+        self.total = torch.zeros_like(self.product[:, 0])
+        self.count = torch.zeros_like(self.product[:, 0, 0])
+
+    def add(self, group: int, x: torch.Tensor, weight: torch.Tensor | None = None) -> None:
+        """Adds shifted rows (n, d), which may be overwritten, with their weights (n,)."""
+        if weight is None:
+            self.count[group] += len(x)
+            self.total[group] += x.sum(0)
+        else:
+            self.count[group] += weight.sum(dtype=torch.float64)
+            self.total[group] += weight @ x
+            x = x.mul_(weight.sqrt()[:, None])
+        add_gram(self.product[group], x)
+
+    def moments(self, shift: torch.Tensor) -> Moments:
+        """Moments of the groups; `shift` (G, d) is added back to their means. Ends the sums."""
+        count = self.count[:, None]
+        mean = self.total / torch.where(count > 0, count, 1.0)
+        scatter = mirror(self.product)
+        scatter.baddbmm_((-count * mean)[:, :, None], mean[:, None, :])
+        return Moments(self.count, torch.where(count > 0, mean + shift, 0.0), scatter)
 
 
 def class_moments(
     problem: Problem, side: Side, classes: range, weight: NDArray[np.float32] | None = None
 ) -> Moments:
     """Moments of every (class, fold) group of `classes`, in one pass over their rows.
-
-    Rows are shifted by the first rows of their class before they are multiplied, so that float32
-    products lose nothing to a large mean; sums are kept in float64.
 
     Args:
         problem: the layer.
@@ -53,68 +84,69 @@ def class_moments(
     Returns:
         Moments with G = ``len(classes) * folds`` groups; ``count`` is the sum of weights.
     """
-    d, folds = problem.width, problem.folds
-    n_groups, offset = len(classes) * folds, classes.start * folds
-    product = torch.zeros(n_groups, d, d, device=problem.device, dtype=torch.float64)
-    total, shift = torch.zeros_like(product[:, 0]), torch.zeros_like(product[:, 0])
-    count = torch.zeros_like(product[:, 0, 0])
+    offset = classes.start * problem.folds
+    sums = Sums(len(classes) * problem.folds, problem.width, problem.device)
+    shift = torch.zeros_like(sums.total)
     seen: set[int] = set()
     for chunk in stream(problem, side, classes):
         w = None if weight is None else torch.from_numpy(weight[chunk.positions]).to(chunk.x)
         for group, first, last in chunk.segments:
-            g = group - offset
-            x = chunk.x[first:last]
+            g, x = group - offset, chunk.x[first:last]
             if g not in seen:
                 shift[g] = x[:64].mean(0)
                 seen.add(g)
-            x = x - shift[g].to(x.dtype)
-            weighted = x if w is None else x * w[first:last, None]
-            count[g] += last - first if w is None else w[first:last].sum(dtype=torch.float64)
-            total[g] += weighted.sum(0)
-            product[g] += weighted.T @ x
-    mean = total / torch.where(count > 0, count, 1.0)[:, None]
-    scatter = product - count[:, None, None] * mean[:, :, None] * mean[:, None, :]
-    return Moments(count, torch.where(count[:, None] > 0, mean + shift, 0.0), scatter)
+            sums.add(g, x.sub_(shift[g].to(x.dtype)), None if w is None else w[first:last])
+    return sums.moments(shift)
 
 
-def merge(moments: Moments, dim: tuple[int, int]) -> Moments:
-    """Merges groups laid out as ``dim = (classes, folds)`` over their folds (Chan et al. 1983)."""
-    c, k = dim
-    count, mean = moments.count.view(c, k), moments.mean.view(c, k, -1)
+def merge(moments: Moments, folds: int) -> Moments:
+    """Merges groups that follow each other by `folds` (Chan et al. 1983): classes from folds."""
+    if folds == 1:
+        return moments
+    count = moments.count.view(-1, folds)
+    mean = moments.mean.view(*count.shape, -1)
     n = count.sum(1)
     center = (count[:, :, None] * mean).sum(1) / torch.where(n > 0, n, 1.0)[:, None]
-    spread = moments.about(center.repeat_interleave(k, 0)).view(c, k, *moments.scatter.shape[1:])
-    return Moments(n, center, spread.sum(1))
+    gap = mean - center[:, None]
+    scatter = moments.scatter.view(*mean.shape, -1).sum(1)
+    scatter.baddbmm_((count[:, :, None] * gap).mT, gap)
+    return Moments(n, center, scatter)
 
 
 def leave_one_out(moments: Moments, dim: tuple[int, int]) -> list[Moments]:
+    """`without_fold`, fold by fold, of groups laid out as ``dim = (classes, folds)``."""
+    _, k = dim
+    left = without_fold(moments, k)
+    return [Moments(*(field[fold::k] for field in _fields(left))) for fold in range(k)]
+
+
+def without_fold(moments: Moments, folds: int) -> Moments:
     """Class moments without each fold in turn: what a scorer of that fold may be fitted on.
 
     The fold's share is taken off the whole (Chan et al. 1983, backwards; in float64). With one
     fold, nothing is left out.
+
+    Returns:
+        Moments of as many groups, in the same order; zero where nothing is left.
     """
-    c, k = dim
-    whole = merge(moments, dim)
-    if k == 1:
-        return [whole]
-    parts = []
-    for fold in range(k):
-        count, mean, scatter = (t.view(c, k, *t.shape[1:])[:, fold] for t in _fields(moments))
-        left = whole.count - count
-        known = torch.where(left > 0, left, 1.0)
-        center = (whole.count[:, None] * whole.mean - count[:, None] * mean) / known[:, None]
-        gap = mean - center
-        share = torch.where(left > 0, count * left / whole.count.clamp(min=1e-300), 0.0)
-        rest = whole.scatter - scatter
-        rest = torch.baddbmm(rest, (-share[:, None] * gap)[:, :, None], gap[:, None, :])
-        parts.append(
-            Moments(
-                left,
-                torch.where(left[:, None] > 0, center, 0.0),
-                torch.where(left[:, None, None] > 0, rest, 0.0),
-            )
-        )
-    return parts
+    if folds == 1:
+        return moments
+    if folds == 2:
+        swapped = (t.view(-1, 2, *t.shape[1:]).flip(1).flatten(0, 1) for t in _fields(moments))
+        return Moments(*swapped)
+    whole = merge(moments, folds)
+    count = moments.count.view(-1, folds)
+    mean = moments.mean.view(*count.shape, -1)
+    left = whole.count[:, None] - count
+    known = torch.where(left > 0, left, 1.0)[:, :, None]
+    center = (whole.count[:, None, None] * whole.mean[:, None] - count[:, :, None] * mean) / known
+    center = torch.where(left[:, :, None] > 0, center, 0.0)
+    gap = (mean - center).flatten(0, 1)
+    share = (count * left / whole.count[:, None].clamp(min=1e-300)).flatten()
+    scatter = (whole.scatter[:, None] - moments.scatter.view(*mean.shape, -1)).flatten(0, 1)
+    scatter.baddbmm_((-share[:, None] * gap)[:, :, None], gap[:, None, :])
+    scatter[left.flatten() <= 0] = 0.0
+    return Moments(left.flatten(), center.flatten(0, 1), scatter)
 
 
 def _fields(moments: Moments) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -152,17 +184,28 @@ def tied_covariance(
 
 
 def class_covariance(moments: Moments, tied: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
-    """Covariance of each class (C, d, d) in units of `scale`, shrunk towards the tied one.
+    """Covariances (G, d, d) in units of `scale`, shrunk towards the tied ones.
 
     The intensity minimises the expected squared error for a fixed target (Ledoit and Wolf 2003),
     with the sampling variance of a covariance entry taken as a Gaussian's. Few rows, or classes
     that vary alike: the tied one; many rows of a class that varies its own way: its own.
+
+    Args:
+        moments: of G groups.
+        tied: (d, d), or (k, d, d) of which every k-th group has the same.
+        scale: (d,) or (k, d), alike.
     """
-    n = moments.count
-    own = moments.scatter / ((n - 1).clamp(min=1)[:, None, None] * scale[:, None] * scale[None, :])
-    trace = own.diagonal(dim1=1, dim2=2).sum(1)
-    noise = (trace.square() + own.square().sum((1, 2))) / n.clamp(min=1)
-    gap = (own - tied).square().sum((1, 2)).clamp(min=1e-300)
+    n, d = moments.count, moments.mean.shape[1]
+    tied, unit = tied.view(-1, d, d), 1 / scale.view(-1, d)
+    shape = (-1, len(tied), d, d)
+    own = moments.scatter.view(shape) * (unit[:, :, None] * unit[:, None, :])
+    own /= (n - 1).clamp(min=1).view(-1, len(tied), 1, 1)
+    square = torch.linalg.vecdot(own.flatten(2), own.flatten(2))
+    cross = torch.linalg.vecdot(own.flatten(2), tied.flatten(1))
+    noise = (own.diagonal(dim1=2, dim2=3).sum(2).square() + square) / n.clamp(min=1).view(
+        -1, len(tied)
+    )
+    gap = (square - 2 * cross + tied.square().sum((1, 2))).clamp(min=1e-300)
     # A singular estimate is never taken whole: the tied one keeps it positive definite.
-    weight = torch.where(n > 1, (1 - noise / gap).clamp(0, 0.99), 0.0)[:, None, None]
-    return weight * own + (1 - weight) * tied
+    weight = torch.where(n.view(-1, len(tied)) > 1, (1 - noise / gap).clamp(0, 0.99), 0.0)
+    return torch.lerp(tied.expand_as(own), own, weight[:, :, None, None]).flatten(0, 1)

@@ -17,7 +17,13 @@ if TYPE_CHECKING:
 
     from lazaretto.sanitize.inputs import Inputs
 
-_CHUNK_BYTES = 128 * 2**20
+_CHUNK_BYTES = {"cpu": 8 * 2**20, "cuda": 256 * 2**20}
+"""On a CPU, chunks and what is computed from them should stay in its caches, and below the 32 MB
+from which the C library gives memory back to the system after each use."""
+
+_BLOCK_BYTES = {"cpu": 4 * 2**20, "cuda": 2**30}
+
+_PLENTY, _PLENTY_WIDE, _WIDE = 10, 5, 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +90,9 @@ class Problem:
         members = torch.from_numpy(side.members(label, self.folds))
         return torch.from_numpy(side.rows).index_select(0, members).to(self.device, self.dtype)
 
-    def class_blocks(self, budget: int = 2**30) -> Iterator[range]:
-        """Ranges of classes whose (folds, d, d) float64 moments stay within `budget` bytes."""
+    def class_blocks(self) -> Iterator[range]:
+        """Ranges of classes whose (folds, d, d) float64 moments stay within the device's budget."""
+        budget = _BLOCK_BYTES.get(self.device.type, 2**30)
         step = max(1, budget // (8 * self.folds * self.width**2))
         for first in range(0, self.n_classes, step):
             yield range(first, min(first + step, self.n_classes))
@@ -95,14 +102,16 @@ class Chunk(NamedTuple):
     """Rows of consecutive groups on the device.
 
     Attributes:
-        x: (rows, d) tensor.
+        x: (rows, d) tensor; the chunk's own, to be overwritten at will.
         positions: int64 (rows,), where the rows stand on their side.
+        begin: where they begin among the rows of `stream`, which come in group order.
         segments: ``(group, first, last)`` with ``group = class * folds + fold`` and slices into
             ``x``.
     """
 
     x: torch.Tensor
     positions: NDArray[np.int64]
+    begin: int
     segments: list[tuple[int, int, int]]
 
 
@@ -142,16 +151,35 @@ def make_side(
 
 
 def stream(problem: Problem, side: Side, classes: range) -> Iterator[Chunk]:
-    """Yields the rows of `classes` in group order, in bounded chunks on the problem's device."""
+    """Yields the rows of `classes` in group order, in bounded chunks on the problem's device.
+
+    On CUDA, rows are gathered into pinned memory and copied on a stream of their own while the
+    caller's kernels run on the previous chunk; two chunks are under way at most.
+    """
     groups = range(classes.start * problem.folds, classes.stop * problem.folds)
     first, last = int(side.starts[groups.start]), int(side.starts[groups.stop])
-    step = max(1, _CHUNK_BYTES // (problem.dtype.itemsize * problem.width))
-    pin = problem.device.type == "cuda"
+    chunk_bytes = _CHUNK_BYTES.get(problem.device.type, 2**26)
+    step = max(1, chunk_bytes // (problem.dtype.itemsize * problem.width))
+    source = torch.from_numpy(side.rows)
+    cuda = problem.device.type == "cuda"
+    copies = torch.cuda.Stream(problem.device) if cuda else None
+    computed: list[torch.cuda.Event] = []
     for begin in range(first, last, step):
         end = min(begin + step, last)
         positions = side.order[begin:end]
-        host = torch.from_numpy(side.rows).index_select(0, torch.from_numpy(positions))
-        x = (host.pin_memory() if pin else host).to(problem.device, non_blocking=pin)
+        host = torch.empty(end - begin, problem.width, dtype=source.dtype, pin_memory=cuda)
+        torch.index_select(source, 0, torch.from_numpy(positions), out=host)
+        if copies is None:
+            x = host.to(problem.device, problem.dtype)
+        else:
+            if len(computed) > 1:
+                computed.pop(0).synchronize()
+            with torch.cuda.stream(copies):
+                x = host.to(problem.device, non_blocking=True)
+            current = torch.cuda.current_stream(problem.device)
+            current.wait_stream(copies)
+            x.record_stream(current)
+            x = x.to(problem.dtype)
         g0 = int(np.searchsorted(side.starts, begin, side="right")) - 1
         g1 = int(np.searchsorted(side.starts, end, side="left"))
         segments = [
@@ -159,7 +187,9 @@ def stream(problem: Problem, side: Side, classes: range) -> Iterator[Chunk]:
             for g in range(g0, g1)
             if side.starts[g + 1] > side.starts[g]
         ]
-        yield Chunk(x.to(problem.dtype), positions, segments)
+        yield Chunk(x, positions, begin - first, segments)
+        if cuda:
+            computed.append(torch.cuda.current_stream(problem.device).record_event())
 
 
 def make_problem(
@@ -167,14 +197,16 @@ def make_problem(
 ) -> Problem:
     """The scorable rows of one layer, dealt over folds.
 
-    Two folds where every class has at least 10 rows per feature on both sides (half of that is
-    plenty to fit on), else five.
+    Two folds where every class has plenty of rows on both sides, so that half of them is enough to
+    fit on; else five. Plenty is 10 rows per feature, and 5 for wide layers, where each fold costs a
+    factorization of d^3 and the shrinkage towards what classes have in common has most to go by.
     """
     n_classes, rows = len(inputs.classes), inputs.layers[layer]
     codes = inputs.codes[inputs.scorable]
     sizes = np.concatenate([np.bincount(codes), np.bincount(inputs.trusted_codes)])
-    plenty = bool(sizes[sizes > 0].min(initial=0) >= 10 * rows.shape[1])
-    folds = 2 if plenty else 5
+    plenty = _PLENTY if rows.shape[1] < _WIDE else _PLENTY_WIDE
+    smallest = int(sizes[sizes > 0].min()) if sizes.any() else 0
+    folds = 2 if smallest >= plenty * rows.shape[1] else 5
     ids = inputs.record_ids.take(pa.array(inputs.scorable))
     key = np.argsort(pc.sort_indices(ids).to_numpy())
     train = make_side(rows, codes, n_classes=n_classes, folds=folds, seed=seed, key=key)

@@ -1,4 +1,4 @@
-"""Score rows about a centre by a quadratic form or a direction, one per class and fold."""
+"""Score rows about a centre by a factored quadratic form or a direction, one per class and fold."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from lazaretto.sanitize.halves import squared_norms
 from lazaretto.sanitize.problem import stream
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -21,27 +24,23 @@ def quadratic(
     classes: range,
     *,
     center: torch.Tensor,
-    form: torch.Tensor,
+    factor: torch.Tensor,
     out: NDArray[np.float32],
 ) -> None:
-    """Writes ``(x - center)' form (x - center)`` of the rows of `classes` to `out`.
+    """Writes the squared norms of ``(x - center) @ factor`` of the rows of `classes` to `out`.
 
     Args:
         problem: the layer.
         side: whose rows.
         classes: the block of classes.
         center: (G, d) with G = ``len(classes) * folds``.
-        form: (G, d, d), symmetric.
+        factor: (G, d, d), upper triangular.
         out: (n,) of `side`.
     """
-    offset = classes.start * problem.folds
-    center, form = center.to(problem.dtype), form.to(problem.dtype)
-    for chunk in stream(problem, side, classes):
-        scores = torch.empty(len(chunk.positions), device=problem.device, dtype=problem.dtype)
-        for group, first, last in chunk.segments:
-            x = chunk.x[first:last] - center[group - offset]
-            scores[first:last] = (x @ form[group - offset]).mul_(x).sum(1)
-        out[chunk.positions] = scores.float().cpu().numpy()
+    center, factor = center.to(problem.dtype), factor.to(problem.dtype)
+    score_rows(
+        problem, side, classes, lambda g, x: squared_norms(x.sub_(center[g]), factor[g]), out
+    )
 
 
 def projected(
@@ -63,12 +62,33 @@ def projected(
         direction: (G, d).
         out: (n,) of `side`.
     """
-    offset = classes.start * problem.folds
     middle = (center * direction).sum(1).to(problem.dtype)
     direction = direction.to(problem.dtype)
+    score_rows(
+        problem, side, classes, lambda g, x: (x @ direction[g]).sub_(middle[g]).square_(), out
+    )
+
+
+def score_rows(
+    problem: Problem,
+    side: Side,
+    classes: range,
+    score: Callable[[int, torch.Tensor], torch.Tensor],
+    out: NDArray[np.float32],
+) -> None:
+    """Writes ``score(group, rows)`` of the rows of `classes` to `out`, copied back once.
+
+    Args:
+        problem: the layer.
+        side: whose rows.
+        classes: the block of classes.
+        score: of rows (n, d) of one group, counted from the block's first; may overwrite them.
+        out: (n,) of `side`.
+    """
+    first, last = side.starts[[classes.start * problem.folds, classes.stop * problem.folds]]
+    scores = torch.empty(int(last - first), device=problem.device, dtype=torch.float32)
     for chunk in stream(problem, side, classes):
-        scores = torch.empty(len(chunk.positions), device=problem.device, dtype=problem.dtype)
-        for group, first, last in chunk.segments:
-            g = group - offset
-            scores[first:last] = (chunk.x[first:last] @ direction[g] - middle[g]).square_()
-        out[chunk.positions] = scores.float().cpu().numpy()
+        for group, begin, end in chunk.segments:
+            where = slice(chunk.begin + begin, chunk.begin + end)
+            scores[where] = score(group - classes.start * problem.folds, chunk.x[begin:end])
+    out[side.order[first:last]] = scores.cpu().numpy()

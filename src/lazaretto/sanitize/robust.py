@@ -88,7 +88,9 @@ def _concentrate(
     far, _ = problem.empty_scores()
     for _ in range(_STEPS):
         white = _whitening(problem, everything, center, shape, scale)
-        quadratic(problem, problem.train, classes, center=white.center, form=white.form(), out=far)
+        quadratic(
+            problem, problem.train, classes, center=white.center, factor=white.factor(), out=far
+        )
         for c in classes:
             members = problem.train.members(c, problem.folds)
             keep[members] = False
@@ -126,7 +128,7 @@ def _whitening(
 
 def _by_class(problem: Problem, classes: range, weight: NDArray[np.float32] | None) -> Moments:
     moments = class_moments(problem, problem.train, classes, weight)
-    return merge(moments, (len(classes), problem.folds))
+    return merge(moments, problem.folds)
 
 
 def _one(moments: Moments, c: int) -> Moments:

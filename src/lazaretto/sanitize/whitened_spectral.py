@@ -13,15 +13,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from lazaretto.sanitize.moments import class_moments, leave_one_out
-from lazaretto.sanitize.quadratic import quadratic
+from lazaretto.sanitize.exponential import half_exponential
+from lazaretto.sanitize.halves import squared_norms, symmetric_product, upper_factor
+from lazaretto.sanitize.krylov import leading
+from lazaretto.sanitize.moments import Sums, without_fold
+from lazaretto.sanitize.quadratic import quadratic, score_rows
 from lazaretto.sanitize.robust import clean_whitenings
 from lazaretto.sanitize.scores import Scores
-from lazaretto.sanitize.spectral import top_direction
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from lazaretto.sanitize.moments import Moments
     from lazaretto.sanitize.problem import Problem
     from lazaretto.sanitize.whitening import Whitening
 
@@ -46,40 +49,68 @@ def whitened_spectral(problem: Problem) -> Scores:
     """
     train, trusted = problem.empty_scores()
     far_train, far_trusted = problem.empty_scores()
-    bounded = np.zeros(len(train), np.float32)
     reach = np.full(problem.n_classes, np.nan)
     for classes, white, side, keep in clean_whitenings(problem):
-        sides = [(problem.train, train, far_train)]
-        if problem.trusted is not None and trusted is not None and far_trusted is not None:
-            sides.append((problem.trusted, trusted, far_trusted))
-        precision = white.form()
-        for rows, _, far in sides:
-            quadratic(problem, rows, classes, center=white.center, form=precision, out=far)
-        _, _, clean_far = sides[-1]
+        whole = {"center": white.center, "factor": white.factor()}
+        clean_far = far_train if far_trusted is None else far_trusted
+        quadratic(problem, side, classes, **whole, out=clean_far)
         for c in classes:
             mine = side.members(c, problem.folds)
             mine = mine if keep is None else mine[keep[mine]]
             if np.isfinite(clean_far[mine]).any():
                 reach[c] = np.nanquantile(clean_far[mine], REACH)
-            mine = problem.train.members(c, problem.folds)
-            bounded[mine] = _weights(far_train[mine], reach[c], LEARN_BOUND)
-        form = quantum_form(problem, classes, white, bounded)
-        for rows, scores, _ in sides:
-            quadratic(problem, rows, classes, center=white.center, form=form, out=scores)
-    limits = reach[problem.train.label]
-    tested = train * _weights(far_train, limits, TEST_BOUND)
+        moments = bounded_moments(problem, classes, white, reach, far_train)
+        factor = quantum_factor(problem, classes, white, moments)
+        whole = {"center": white.center, "factor": factor}
+        quadratic(problem, problem.train, classes, **whole, out=train)
+        if problem.trusted is not None and trusted is not None:
+            quadratic(problem, problem.trusted, classes, **whole, out=trusted)
+    tested = train * _weights(far_train, reach[problem.train.label], TEST_BOUND)
     if problem.trusted is None or trusted is None or far_trusted is None:
         return Scores(train, None, tested, None)
     clean_limits = reach[problem.trusted.label]
     return Scores(train, trusted, tested, trusted * _weights(far_trusted, clean_limits, TEST_BOUND))
 
 
-def quantum_form(
-    problem: Problem, classes: range, white: Whitening, weight: NDArray[np.float32]
-) -> torch.Tensor:
-    """The matrices A (G, d, d) of the score ``(x - center)' A (x - center)``.
+def bounded_moments(
+    problem: Problem,
+    classes: range,
+    white: Whitening,
+    reach: NDArray[np.float64],
+    out: NDArray[np.float32],
+) -> Moments:
+    """Distances of the training rows, and their moments weighted by them, in one pass.
 
-    A = W M W' with W W' the inverse of the clean covariance and
+    Args:
+        problem: the layer.
+        classes: the block of classes.
+        white: their whitening.
+        reach: (all classes,) the distance that bounds are multiples of.
+        out: (n,) of the training rows, to which their squared distances are written.
+
+    Returns:
+        Moments of every (class, fold) group; empty where nothing is known of clean rows.
+    """
+    sums = Sums(len(classes) * problem.folds, problem.width, problem.device)
+    center, basis = white.center.to(problem.dtype), white.factor()
+    limits = LEARN_BOUND * np.nan_to_num(reach[classes.start : classes.stop], nan=np.inf)
+
+    def learn(g: int, x: torch.Tensor) -> torch.Tensor:
+        far = squared_norms(x.sub_(center[g]), basis[g])
+        weight = (float(limits[g // problem.folds]) / far.clamp(min=1e-30)).clamp(max=1.0)
+        sums.add(g, x, weight.nan_to_num(nan=0.0))
+        return far
+
+    score_rows(problem, problem.train, classes, learn, out)
+    return sums.moments(white.center)
+
+
+def quantum_factor(
+    problem: Problem, classes: range, white: Whitening, moments: Moments
+) -> torch.Tensor:
+    """Upper triangular F (G, d, d) of the score ``|(x - center) F|^2``.
+
+    F F' = W M W' with W W' the inverse of the clean covariance and
     M = exp(alpha (S - I) / (|S| - 1)) / trace, S the weighted second moment of the whitened
     training rows outside the group's fold. The divisor is kept above what pure noise gives, (1 +
     sqrt(d/n))^2 - 1 (Marchenko-Pastur edge), so that a class without signal gets a
@@ -89,30 +120,28 @@ def quantum_form(
         problem: the layer.
         classes: the block of classes.
         white: their whitening.
-        weight: (n,) of the training rows, in 0..1.
+        moments: of their training rows, weighted.
     """
-    dim = (len(classes), problem.folds)
-    moments = class_moments(problem, problem.train, classes, weight)
-    parts = leave_one_out(moments, dim)
-    center = white.center.view(*dim, -1)
-    second = torch.stack([p.about(center[:, fold]) for fold, p in enumerate(parts)], 1)
+    fit = without_fold(moments, problem.folds)
     sizes = torch.from_numpy(problem.train.counts(problem.folds)[classes.start : classes.stop])
-    count = (sizes.sum(1, keepdim=True) - sizes * (problem.folds > 1)).flatten().to(second)
-    spectrum = white.whiten(second.flatten(0, 1) / count.clamp(min=1)[:, None, None])
-    top = top_direction(spectrum)[:, :, None]
-    largest = (top.mT @ spectrum @ top)[:, 0, 0].double()
+    count = (sizes.sum(1, keepdim=True) - sizes * (problem.folds > 1)).flatten().to(white.center)
+    second = fit.about(white.center) / count.clamp(min=1)[:, None, None]
+    spectrum = white.whiten(second)
+    largest = leading(spectrum).value.double()
     edge = (1 + (problem.width / count.clamp(min=1)).sqrt()).square()
-    rate = (ALPHA / (largest.maximum(edge) - 1)).to(spectrum)
-    # Shifted by the largest eigenvalue, which the trace takes out again, nothing overflows.
-    shift = largest.to(spectrum)[:, None, None] * torch.eye(problem.width).to(spectrum)
-    quantum = torch.linalg.matrix_exp(rate[:, None, None] * (spectrum - shift))
-    quantum = quantum / quantum.diagonal(dim1=1, dim2=2).sum(1)[:, None, None]
-    form = white.form(quantum)
-    return torch.where((count > 0)[:, None, None], form, torch.nan)
+    rate = ALPHA / (largest.maximum(edge) - 1)
+    exponent = spectrum.mul_(rate.to(spectrum)[:, None, None])
+    exponent.diagonal(dim1=1, dim2=2).sub_(rate.to(spectrum)[:, None])
+    low = -float(rate.max())
+    half = half_exponential(exponent, low, ALPHA)
+    quantum = symmetric_product(half, half)
+    quantum /= quantum.diagonal(dim1=1, dim2=2).sum(1)[:, None, None]
+    factor = white.factor(upper_factor(quantum))
+    return torch.where((count > 0)[:, None, None], factor, torch.nan)
 
 
 def _weights(
-    distance: NDArray[np.float32], reach: NDArray[np.float64] | np.float64, bound: float
+    distance: NDArray[np.float32], reach: NDArray[np.float64], bound: float
 ) -> NDArray[np.float32]:
     limit = bound * np.nan_to_num(reach, nan=np.inf)
     weight = np.minimum(1.0, limit / np.maximum(distance, 1e-30))

@@ -7,21 +7,22 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from lazaretto.sanitize.halves import congruence, inverse_factor, upper_product
 from lazaretto.sanitize.moments import (
     class_covariance,
     class_moments,
-    leave_one_out,
     tied_covariance,
+    without_fold,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import numpy as np
-    from numpy.typing import NDArray
-
     from lazaretto.sanitize.moments import Moments
     from lazaretto.sanitize.problem import Problem, Side
+
+
+_KEPT_BYTES = 2**30
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,8 @@ class Whitening:
 
     Attributes:
         center: float64 (G, d).
-        basis: (G, d, d), of the problem's type: ``(x - center) @ basis`` is white where clean.
+        basis: (G, d, d), upper triangular, of the problem's type: ``(x - center) @ basis`` is white
+            where clean.
         known: bool (G,), whether the class had a row to be fitted on.
     """
 
@@ -38,17 +40,19 @@ class Whitening:
     basis: torch.Tensor
     known: torch.Tensor
 
-    def form(self, white: torch.Tensor | None = None) -> torch.Tensor:
-        """Forms (G, d, d) of row space that are `white` in white coordinates; NaN where unknown.
+    def factor(self, white: torch.Tensor | None = None) -> torch.Tensor:
+        """Upper triangular F (G, d, d) with ``|(x - center) F|^2`` the score; NaN where unknown.
 
-        Without `white`, those of squared Mahalanobis distances.
+        Args:
+            white: upper triangular factors of forms in white coordinates; default: the identity,
+                of squared Mahalanobis distances.
         """
-        left = self.basis if white is None else self.basis @ white
-        return torch.where(self.known[:, None, None], left @ self.basis.mT, torch.nan)
+        both = self.basis if white is None else upper_product(self.basis, white)
+        return torch.where(self.known[:, None, None], both, torch.nan)
 
     def whiten(self, second: torch.Tensor) -> torch.Tensor:
         """Second moments (G, d, d) about `center` in white coordinates: I where clean."""
-        return self.basis.mT @ second.to(self.basis.dtype) @ self.basis
+        return congruence(second.to(self.basis.dtype), self.basis)
 
 
 def make_whitening(
@@ -59,55 +63,34 @@ def make_whitening(
     dtype: torch.dtype,
 ) -> Whitening:
     """Whitening by covariances (G, d, d) that are in units of feature scales (G, d)."""
-    lower = torch.linalg.cholesky(covariance)
-    eye = torch.eye(lower.shape[-1], device=lower.device, dtype=lower.dtype)
-    inverse = torch.linalg.solve_triangular(lower, eye, upper=False)
+    inverse = inverse_factor(covariance)
     return Whitening(center, (inverse.mT / scale[:, :, None]).to(dtype), known)
 
 
-def whitenings(
-    problem: Problem, side: Side, weight: NDArray[np.float32] | None = None
-) -> Iterator[tuple[range, Whitening]]:
+def whitenings(problem: Problem, side: Side) -> Iterator[tuple[range, Whitening]]:
     """Whitening of each block of classes, every fold's fitted on the rows that are not in the fold.
 
     Args:
         problem: the layer.
         side: the rows that count as clean.
-        weight: non-negative (n,) of `side`; rows of weight 0 are left out.
     """
+    k, d = problem.folds, problem.width
     blocks = list(problem.class_blocks())
-    kept = class_moments(problem, side, blocks[0], weight) if len(blocks) == 1 else None
-    size = (problem.folds, problem.width, problem.width)
-    scatter = torch.zeros(size, device=problem.device, dtype=torch.float64)
+    # Moments are taken once where all of them fit, else once more for each block.
+    few = 8 * problem.n_classes * k * d**2 <= _KEPT_BYTES
+    kept: list[Moments] = []
+    scatter = torch.zeros(k, d, d, device=problem.device, dtype=torch.float64)
     degrees = torch.zeros_like(scatter[:, 0, 0])
     for classes in blocks:
-        for fold, part in enumerate(_parts(problem, side, classes, weight, kept)):
-            scatter[fold] += part.scatter.sum(0)
-            degrees[fold] += (part.count - 1).clamp(min=0).sum()
+        fit = without_fold(class_moments(problem, side, classes), k)
+        scatter += fit.scatter.view(-1, k, d, d).sum(0)
+        degrees += (fit.count.view(-1, k) - 1).clamp(min=0).sum(0)
+        if few:
+            kept.append(fit)
     ties = [tied_covariance(s, n) for s, n in zip(scatter, degrees, strict=True)]
-    for classes in blocks:
-        parts = _parts(problem, side, classes, weight, kept)
-        covariance = [
-            class_covariance(part, tied, scale)
-            for part, (scale, tied) in zip(parts, ties, strict=True)
-        ]
-        scales = [scale.expand(len(classes), -1) for scale, _ in ties]
-        white = make_whitening(
-            torch.stack([part.mean for part in parts], 1).flatten(0, 1),
-            torch.stack(covariance, 1).flatten(0, 1),
-            torch.stack(scales, 1).flatten(0, 1),
-            torch.stack([part.count > 0 for part in parts], 1).flatten(),
-            problem.dtype,
-        )
-        yield classes, white
-
-
-def _parts(
-    problem: Problem,
-    side: Side,
-    classes: range,
-    weight: NDArray[np.float32] | None,
-    kept: Moments | None,
-) -> list[Moments]:
-    moments = class_moments(problem, side, classes, weight) if kept is None else kept
-    return leave_one_out(moments, (len(classes), problem.folds))
+    scale, tied = (torch.stack(parts) for parts in zip(*ties, strict=True))
+    for i, classes in enumerate(blocks):
+        fit = kept[i] if few else without_fold(class_moments(problem, side, classes), k)
+        covariance = class_covariance(fit, tied, scale)
+        scales = scale.repeat(len(classes), 1)
+        yield classes, make_whitening(fit.mean, covariance, scales, fit.count > 0, problem.dtype)

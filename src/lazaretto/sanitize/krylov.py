@@ -1,0 +1,54 @@
+"""Largest eigenvalues of symmetric matrices, a batch at a time, without their d^3."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+
+_STEPS = 40
+
+
+class Top(NamedTuple):
+    """Leading eigenpairs of a batch.
+
+    Attributes:
+        value: (G,).
+        vector: (G, d), of unit length (zero for a zero matrix).
+    """
+
+    value: torch.Tensor
+    vector: torch.Tensor
+
+
+def leading(matrix: torch.Tensor) -> Top:
+    """Leading eigenpairs of symmetric positive semidefinite matrices (G, d, d).
+
+    Lanczos (1950) from a fixed random start with full reorthogonalisation. After 40 steps the error
+    of the eigenvalue is of the order of ``exp(-160 sqrt(gap))``, the gap to the next relative to
+    the spread: at the edge of a noise spectrum of width 1,000 that is 1e-5.
+    """
+    g, d, _ = matrix.shape
+    if d <= _STEPS:
+        values, vectors = torch.linalg.eigh(matrix)
+        return Top(values[:, -1], vectors[:, :, -1])
+    start = torch.Generator().manual_seed(0)
+    v = torch.randn(d, generator=start, dtype=torch.float64).to(matrix)
+    v = (v / v.norm()).expand(g, 1, d)
+    basis = matrix.new_zeros(g, _STEPS, d)
+    inner = matrix.new_zeros(g, _STEPS, _STEPS)
+    tiny = torch.finfo(matrix.dtype).tiny
+    for step in range(_STEPS):
+        basis[:, step : step + 1] = v
+        known = basis[:, : step + 1]
+        # Rows times the symmetric matrix: MKL's columns take thirteen times as long.
+        w = v @ matrix
+        shares = w @ known.mT
+        inner[:, step : step + 1, : step + 1] = shares
+        w = w - shares @ known
+        w = w - (w @ known.mT) @ known
+        v = w / w.norm(dim=2, keepdim=True).clamp(min=tiny)
+    # eigh reads the lower triangle, the one that was filled.
+    values, vectors = torch.linalg.eigh(inner)
+    vector = (vectors[:, None, :, -1] @ basis)[:, 0]
+    return Top(values[:, -1], vector / vector.norm(dim=1, keepdim=True).clamp(min=tiny))

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 Mode = Literal["enforce", "shadow", "off"]
 Share = Annotated[float, Field(gt=0, lt=1)]
+Level = Annotated[float, Field(gt=0, le=1)]
 
 
 class _Section(BaseModel):
@@ -30,6 +31,13 @@ class Columns(_Section):
     label: str | None = None
     embedding: str | None = Field(None, description="fixed-width list of floats")
     payload: list[str] = Field(default_factory=list, description="what a reviewer is shown")
+    reference_group: str | None = Field(
+        None,
+        description="of trusted rows only: their source; fitting and calibration keep groups whole",
+    )
+    reference_time: str | None = Field(
+        None, description="of trusted rows only: when; the newest calibrate, from 10,000 rows on"
+    )
 
 
 class Sources(_Section):
@@ -167,13 +175,22 @@ class Sanitize(_Section):
     layers: list[str] = Field(
         default_factory=list, description="layer names or globs; default: the penultimate"
     )
-    methods: list[str] = Field(default_factory=lambda: ["whitened_spectral"])
+    methods: list[str] = Field(
+        default_factory=list,
+        description="default: mahalanobis and label_margin, and whitened_spectral where there are "
+        "trusted rows",
+    )
     pooling: Literal["mean", "max", "cls", "flatten"] = "mean"
     false_quarantine_rate: Share = 0.01
     alpha: Share = Field(0.01, description="chance that any class of a clean set fires")
-    require_class_test: bool = Field(
-        True,
-        description="hold only in classes that fired; else wherever a record's p-value says so",
+    suspect_level: Level = Field(
+        0.1,
+        description="own p-value up to which a class that did not fire is searched, too; 1: all",
+    )
+    trusted: Literal["reference", "none"] = Field(
+        "reference",
+        description="rows to judge against; `none` judges the classes by each other, and then no "
+        "rate is promised",
     )
     uncalibrated_limit: Share = Field(
         0.02, description="largest share that may be held when there are no trusted rows"

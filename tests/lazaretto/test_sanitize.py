@@ -4,10 +4,15 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from lazaretto.errors import NotFoundError, UsageError
 from lazaretto.policy import Sanitize
 from lazaretto.sanitize import class_picture, sanitize
+from lazaretto.sanitize.evidence import combine
+from lazaretto.sanitize.judge import ClassOutcome
+from lazaretto.sanitize.search import quiet_bound
 
 
 def draw(seed, *, n=300, m=300, d=24, classes=4, poison=0, shift=6.0):
@@ -150,7 +155,7 @@ def test_without_trusted_rows_nothing_is_promised_and_little_is_held():
     assert h.mean() <= 0.02
     assert h[is_poison].mean() > 0.8
     note = result.classes["note"][2].as_py()
-    assert "stands apart" in note
+    assert "among the furthest 2.0% of all rows" in note
     assert (
         "not calibrated" in result.records.filter(result.records["held"])["reasons"][0].as_py()[0]
     )
@@ -200,18 +205,112 @@ def test_the_picture_shows_held_records_and_escapes_the_label():
         class_picture(result, train, "z", trusted=trusted)
 
 
-def test_without_the_class_test_a_handful_is_held_at_the_rate_over_all_classes():
-    train, labels, ids, trusted, is_poison = draw(12, n=800, m=800, poison=2, shift=12.0)
-    gated, every = (
-        sanitize(
-            train,
-            labels,
-            ids,
-            trusted=trusted,
-            policy=Sanitize(methods=["mahalanobis"], require_class_test=required),
-        )
-        for required in (True, False)
-    )
-    assert gated.n_held == 0
+def test_a_handful_of_extreme_rows_is_held_though_their_class_proves_nothing():
+    train, labels, ids, trusted, is_poison = draw(12, n=800, m=800, poison=8, shift=14.0)
+    result = sanitize(train, labels, ids, trusted=trusted)
+    h = held(result)
+    assert not any(result.classes["fired"].to_pylist())
+    assert h[is_poison].all()
+    assert h[~is_poison].mean() <= 0.005
+
+
+@pytest.mark.parametrize("level", [0.1, 1.0])
+def test_classes_without_a_finding_lose_at_most_half_the_rate_between_them(level):
+    policy = Sanitize(suspect_level=level, methods=["mahalanobis"])
+    losses = []
+    for seed in range(20):
+        train, labels, ids, trusted, _ = draw(seed, n=200, m=200)
+        result = sanitize(train, labels, ids, trusted=trusted, policy=policy, deals=1)
+        if not any(result.classes["fired"].to_pylist()):
+            losses.append(held(result).mean())
+    assert len(losses) >= 18
+    assert max(losses) <= 0.005
+    assert np.mean(losses) <= (0.001 if level < 1 else 0.005)
+
+
+def test_every_class_is_searched_on_request():
+    train, labels, ids, trusted, is_poison = draw(12, n=800, m=800, poison=2, shift=14.0)
+    every = sanitize(train, labels, ids, trusted=trusted, policy=Sanitize(suspect_level=1.0))
     assert held(every)[is_poison].all()
-    assert held(every)[~is_poison].mean() <= 0.0101
+    assert held(every).mean() <= 0.0051
+
+
+def flip(train, labels, count, seed=0):
+    """Rows of other classes under label 2: what a backdoor that did not take looks like."""
+    rng = np.random.default_rng(seed)
+    rows = rng.permutation(np.flatnonzero(labels != 2))[:count]
+    wrong = labels.copy()
+    wrong[rows] = 2
+    return train, wrong, np.isin(np.arange(len(labels)), rows)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_wrong_labels_that_the_model_did_not_learn_are_held(known):
+    train, labels, ids, trusted, _ = draw(13, n=400, m=400)
+    train, named, wrong = flip(train, labels, 12)
+    policy = Sanitize(methods=["label_margin"])
+    result = sanitize(train, named, ids, trusted=trusted if known else None, policy=policy)
+    h = held(result)
+    assert h[wrong].mean() >= 0.9
+    assert h[~wrong].mean() <= 0.015
+    assert result.classes["fired"][2].as_py() or not known
+    reasons = result.records.filter(result.records["held"])["reasons"].to_pylist()
+    assert all("label_margin" in reason for (reason,) in reasons)
+
+
+def test_evidence_that_says_nothing_does_not_dull_the_one_that_does():
+    train, labels, ids, trusted, is_poison = draw(14, n=400, m=400, poison=30, shift=9.0)
+    result = sanitize(train, labels, ids, trusted=trusted)
+    row = result.classes.to_pylist()[2]
+    assert row["fired"]
+    assert "label_margin" not in row["evidence"]
+    assert held(result)[is_poison].mean() >= 0.99
+    assert "rows lie further out than" in row["note"]
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    n=st.integers(1, 400),
+    d=st.integers(1, 6),
+    classes=st.integers(1, 5),
+    limit=st.floats(0.001, 0.3),
+    tail=st.sampled_from([1.0, 3.0, 30.0]),
+    seed=st.integers(0, 99),
+)
+def test_without_trusted_rows_the_limit_is_never_exceeded(n, d, classes, limit, tail, seed):
+    rng = np.random.default_rng(seed)
+    train = rng.standard_t(tail, (n, d)).astype(np.float32)
+    labels = rng.integers(0, classes, n)
+    ids = [f"r{i}" for i in range(n)]
+    result = sanitize(train, labels, ids, policy=Sanitize(uncalibrated_limit=limit), deals=1)
+    assert result.n_held <= limit * n
+    assert not result.calibrated
+
+
+def test_the_combined_p_value_keeps_its_level_and_needs_no_unanimity():
+    rng = np.random.default_rng(0)
+    null = rng.random((4, 20_000))
+    assert (combine(null) <= 0.01).mean() == pytest.approx(0.01, abs=0.003)
+    one = combine(np.array([[1e-9], [1.0], [1.0], [0.5]]))[0]
+    assert one == pytest.approx(4e-9, rel=0.1)
+    assert combine(np.array([[1e-9], [1e-9], [1e-9], [1e-9]]))[0] < one
+
+
+def outcome(p_value, p_rows):
+    score = -np.log(np.asarray(p_rows))
+    return ClassOutcome(100, 1.0, p_value, None, ("a",), score, {"a": np.asarray(p_rows)}, {}, None)
+
+
+def test_the_bound_follows_what_quiet_classes_would_lose():
+    uniform = (np.arange(1000) + 1) / 1000
+    even = quiet_bound([outcome(0.5, uniform)], "a", 0.01)
+    assert even == pytest.approx(0.01, abs=0.0011)
+    # Rows of quiet classes lie too far out: the bound is lowered until they lose 1 %.
+    wild = quiet_bound([outcome(0.5, uniform**2)], "a", 0.01)
+    assert (uniform**2 <= wild).mean() <= 0.01
+    assert wild < 0.001
+    # They lie too close in, as memorised rows do: it is raised, twofold at most.
+    assert quiet_bound([outcome(0.5, np.sqrt(uniform))], "a", 0.01) == 0.02
+    # Rows of classes that stand out say nothing about it.
+    assert quiet_bound([outcome(0.5, uniform), outcome(1e-9, uniform**4)], "a", 0.01) == even
+    assert quiet_bound([outcome(1e-9, uniform**4)], "a", 0.01) == 0.01

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +22,23 @@ TAILS = (1e-2, 3e-3, 1e-3, 3e-4)
 
 PRIOR = 1.0
 """What other classes' trusted rows may weigh in a class's tail rate, in exceedances."""
+
+
+@dataclass(frozen=True, slots=True)
+class TailTest:
+    """Outcome of `tail_test`, one entry per class.
+
+    Attributes:
+        p_value: float64, over all thresholds.
+        level: float64, share of all trusted rows beyond the threshold that tells most.
+        seen: float64, training rows of the class beyond it.
+        expected: float64, how many its trusted rows and the other classes lead one to expect.
+    """
+
+    p_value: NDArray[np.float64]
+    level: NDArray[np.float64]
+    seen: NDArray[np.float64]
+    expected: NDArray[np.float64]
 
 
 def dispersion(
@@ -81,7 +99,7 @@ def tail_test(
     trusted: NDArray[np.floating],
     groups: list[NDArray[np.int64]],
     trusted_groups: list[NDArray[np.int64]],
-) -> NDArray[np.float64]:
+) -> TailTest:
     """Tests whether more rows of a class lie far out than its trusted rows lead one to expect.
 
     A handful of poisons hardly moves a mean that heavy tails blur, but counts beyond a far
@@ -97,14 +115,15 @@ def tail_test(
         trusted_groups: positions of each class's trusted rows.
 
     Returns:
-        float64 (classes,) p-values; 1 where nothing can be said.
+        p-values, 1 where nothing can be said, and the counts behind them.
     """
     from scipy.stats import nbinom
 
     known = trusted[np.isfinite(trusted)]
     best = np.ones(len(groups))
+    told = TailTest(best, np.zeros(len(groups)), np.zeros(len(groups)), np.zeros(len(groups)))
     if not len(known):
-        return best
+        return told
     levels = [level for level in TAILS if level * len(known) >= 1] or [TAILS[0]]
     sizes = np.array([len(g) for g in groups], np.float64)
     rows = np.array([len(g) for g in trusted_groups], np.float64)
@@ -120,8 +139,15 @@ def tail_test(
         others, hoped = seen.sum() - seen, expected.sum() - expected
         memorised = np.minimum(1.0, (others + np.sqrt(others) + 1) / np.maximum(hoped, 1e-9))
         p = nbinom.sf(seen - 1, a, b / (b + memorised * sizes))
-        best = np.minimum(best, len(levels) * p)
-    return best
+        better = len(levels) * p < told.p_value
+        for field, value in (
+            (told.p_value, len(levels) * p),
+            (told.level, np.full(len(p), level)),
+            (told.seen, seen),
+            (told.expected, memorised * expected),
+        ):
+            field[better] = value[better]
+    return told
 
 
 def _homogeneity(
@@ -163,6 +189,26 @@ def surprise(
     # Beyond the smallest double only the order is kept.
     tail = np.where(np.isneginf(tail), -745 - np.log(np.maximum(ratio, 1)), tail)
     return np.where(p <= floor, np.maximum(-np.log(floor), -tail), -np.log(p))
+
+
+def combine(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """One p-value of several tests of the same class, however they depend on one another.
+
+    Cauchy combination (Liu and Xie 2020): as sharp as Bonferroni where one test speaks, and sharper
+    where several do.
+
+    Args:
+        p_values: (tests, classes), in 0..1.
+
+    Returns:
+        float64 (classes,).
+    """
+    p = np.clip(p_values, 1e-15, 0.9)  # A test that says nothing must not outvote the others.
+    mean = np.tan((0.5 - p) * np.pi).mean(0)
+    # arctan loses its digits where the answer is 1 / (pi mean) to all of them.
+    far = 1 / (np.pi * np.maximum(mean, 1))
+    combined: NDArray[np.float64] = np.where(mean > 1e6, far, 0.5 - np.arctan(mean) / np.pi)
+    return combined
 
 
 def conformal(scores: NDArray[np.floating], trusted: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -7,13 +7,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lazaretto.sanitize.evidence import class_test, conformal, surprise
+from lazaretto.sanitize.evidence import class_test, combine, conformal, surprise
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from lazaretto.sanitize.evidence import TailTest
+
 MIN_TRUSTED = 8
 """Trusted rows of a class below which it is not judged against them."""
+
+JOINS_AT = 0.01
+"""p-value (times the number of evidence) from which evidence joins the strongest of its class."""
+
+MOST_JOINED = 3
+"""Evidence by which records of one class are searched at most: the rate is split among it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,22 +32,22 @@ class Evidence:
         name: ``method@layer``.
         train: float32 (n,), higher = more anomalous.
         trusted: float32 (m,); empty without a reference.
-        tail: float64 (classes,), dispersion of a single trusted score.
-        tested_train: float32 (n,), whose class mean is tested; None: the mean surprise is.
+        spread: float64 (classes,), dispersion of a single trusted score.
+        tested_train: float32 (n,), whose class mean is tested; None: only the tail is.
         tested_trusted: float32 (m,).
-        tested_tail: float64 (classes,), dispersion of ``tested_trusted``.
-        tail_p: float64 (classes,), p-values of the tail test.
+        tested_spread: float64 (classes,), dispersion of ``tested_trusted``.
+        tail: the tail test of every class; None without a reference.
         detail: {class index: what the method adds about the class}.
     """
 
     name: str
     train: NDArray[np.float32]
     trusted: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
-    tail: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    spread: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     tested_train: NDArray[np.float32] | None = None
     tested_trusted: NDArray[np.float32] | None = None
-    tested_tail: NDArray[np.float64] | None = None
-    tail_p: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    tested_spread: NDArray[np.float64] | None = None
+    tail: TailTest | None = None
     detail: dict[int, str] = field(default_factory=dict)
 
 
@@ -49,14 +57,16 @@ class ClassOutcome:
 
     Attributes:
         n_trusted: trusted rows of the class.
-        statistic: of the strongest evidence; 1 is what a clean class has.
+        statistic: of the strongest evidence: mean score over that of trusted rows; 1 is what a
+            clean class has.
         p_value: of the class test over all evidence; None when the class was not judged by trusted
             rows.
-        threshold: the statistic at which the strongest evidence alone reaches the level.
-        evidence: name of the strongest evidence.
+        threshold: the statistic at which the strongest evidence alone reaches the level; None where
+            its mean is not tested.
+        searched_by: names of the evidence that the class stands out by, the strongest first.
         score: float64 (n,) of its records, higher = more anomalous.
-        p_rows: float64 (n,) of its records, NaN when not calibrated.
-        ranks: {evidence: float64 (n,)}, share of trusted rows that score lower.
+        p_rows: {evidence: float64 (n,)}, p-values of its records; empty when not calibrated.
+        ranks: {what is ranked: float32 (n,)}, share of the rows compared with that score lower.
         note: what the reader should know, or None.
     """
 
@@ -64,11 +74,19 @@ class ClassOutcome:
     statistic: float
     p_value: float | None
     threshold: float | None
-    evidence: str
+    searched_by: tuple[str, ...]
     score: NDArray[np.float64]
-    p_rows: NDArray[np.float64]
-    ranks: dict[str, NDArray[np.float64]]
+    p_rows: dict[str, NDArray[np.float64]]
+    ranks: dict[str, NDArray[np.float32]]
     note: str | None
+
+    def least_p(self) -> NDArray[np.float64]:
+        """(n,) smallest p-value of each record times the number of evidence it is searched by."""
+        if not self.p_rows:
+            return np.full(len(self.score), np.nan)
+        parts = [self.p_rows[name] for name in self.searched_by]
+        least: NDArray[np.float64] = np.minimum(1.0, len(parts) * np.min(parts, axis=0))
+        return least
 
 
 def judge_class(
@@ -82,63 +100,90 @@ def judge_class(
 ) -> ClassOutcome:
     """Judges one class with at least `MIN_TRUSTED` trusted rows.
 
-    Evidence is combined before it is calibrated: a record's score is its largest surprise over
-    methods and layers, and one conformal p-value is taken of that, so adding a method never adds
-    held clean records. The class test takes the smallest p-value times the number of tests
-    (Bonferroni).
+    Every evidence tests the class once or twice: by its mean, where the method bounds its scores
+    for that, and by its tail. The class's p-value combines them all. Its records are searched by
+    the evidence that the class stands out by, so that a method which has nothing to say about a
+    class does not dull the one that has.
 
     Args:
         evidence: of every method on every layer.
         label: class index.
         train: positions of the class's rows on the training side.
         trusted: positions on the trusted side.
-        alpha: level of the class tests.
+        alpha: level at which the threshold is stated.
         rate: the stated rate, to tell whether the trusted rows can carry it.
     """
-    m = len(trusted)
-    suspects, cleans, tests, ranks = [], [], [], {}
+    m, few = len(trusted), (len(trusted) + 1) * rate < 1
+    tests, own, means, surprises, p_rows, ranks = [], [], [], {}, {}, {}
     for item in evidence:
         s, t = item.train[train], item.trusted[trusted]
-        tail = float(item.tail[label])
-        suspects.append(surprise(s, t, tail))
-        cleans.append(surprise(t, t, tail))
-        ranks[item.name] = 1 - conformal(s, t)
-        ratio, p, threshold = _test(item, label, train, trusted, alpha / len(evidence) / 2)
-        tests.append((ratio, 2 * min(p, float(item.tail_p[label])), threshold, item.name))
-    ratio, p, threshold, name = min(tests, key=lambda test: test[1])
-    suspect, clean = np.max(suspects, axis=0), np.max(cleans, axis=0)
-    p_rows, note = conformal(suspect, clean), None
-    if (m + 1) * rate < 1:
-        # Ranks of m rows end at 1 / (m + 1); the modelled tail goes on from there.
-        beyond = suspect > clean.max()
-        modelled = np.minimum(p_rows, len(evidence) * np.exp(-suspect))
-        p_rows = np.where(beyond, modelled, p_rows)
-        note = f"{m} trusted rows cannot carry a rate of {rate:g} by ranks; the tail is modelled"
-    p = min(1.0, p * len(evidence))
-    return ClassOutcome(m, ratio, p, threshold, name, suspect, p_rows, ranks, note)
+        spread = float(item.spread[label])
+        suspect, clean = surprise(s, t, spread), surprise(t, t, spread)
+        p = conformal(s, t)
+        ranks[item.name] = (1 - p).astype(np.float32)
+        if few:
+            # Ranks of m rows end at 1 / (m + 1); the modelled tail goes on from there.
+            p = np.where(suspect > clean.max(), np.minimum(p, np.exp(-suspect)), p)
+        surprises[item.name], p_rows[item.name] = suspect, p
+        mean, tail = _mean_test(item, label, train, trusted, alpha / len(evidence)), item.tail
+        mine = [mean[1]] * (mean[2] is not None)
+        mine += [] if tail is None else [float(tail.p_value[label])]
+        tests += mine
+        own.append(float(combine(np.array(mine)[:, None])[0]))
+        means.append(mean)
+    order = np.argsort(own, kind="stable")[:MOST_JOINED].tolist()
+    joined = [k for k in order[1:] if own[k] * len(evidence) <= JOINS_AT]
+    names = tuple(evidence[k].name for k in (order[0], *joined))
+    ratio, _, threshold = means[order[0]]
+    notes = [_beyond(evidence[order[0]], label)]
+    if few:
+        notes.append(
+            f"{m} trusted rows cannot carry a rate of {rate:g} by ranks; the tail is modelled"
+        )
+    return ClassOutcome(
+        m,
+        ratio,
+        float(combine(np.array(tests)[:, None])[0]),
+        threshold,
+        names,
+        np.max([surprises[name] for name in names], axis=0),
+        p_rows,
+        ranks,
+        "; ".join(note for note in notes if note) or None,
+    )
 
 
-def _test(
+def _mean_test(
     item: Evidence,
     label: int,
     train: NDArray[np.int64],
     trusted: NDArray[np.int64],
     alpha: float,
-) -> tuple[float, float, float]:
-    if item.tested_train is None or item.tested_trusted is None or item.tested_tail is None:
-        s, t = item.train[train], item.trusted[trusted]
-        tail = float(item.tail[label])
-        a, b = surprise(s, t, tail), surprise(t, t, tail)
-        return class_test(a, b, max(1.0, float(b.var() / b.mean() ** 2)), alpha)
+) -> tuple[float, float, float | None]:
+    """Ratio of means, p-value and critical ratio; only the ratio where no mean is tested.
+
+    Memory of training rows moves the mean of unbounded scores far more than a poison does.
+    """
+    if item.tested_train is None or item.tested_trusted is None or item.tested_spread is None:
+        s, t = item.train[train].astype(np.float64), item.trusted[trusted].astype(np.float64)
+        return float(s.mean() / t.mean()) if t.mean() > 0 else 1.0, 1.0, None
     tested = item.tested_train[train], item.tested_trusted[trusted]
-    return class_test(*tested, float(item.tested_tail[label]), alpha)
+    return class_test(*tested, float(item.tested_spread[label]), alpha)
 
 
-def unjudged_class(evidence: list[Evidence], n: int, m: int) -> ClassOutcome:
+def _beyond(item: Evidence, label: int) -> str | None:
+    tail = item.tail
+    if tail is None or tail.seen[label] <= tail.expected[label]:
+        return None
+    return (
+        f"{item.name}: {tail.seen[label]:.0f} rows lie further out than "
+        f"{1 - tail.level[label]:.4%} of all trusted rows, {tail.expected[label]:.1f} expected"
+    )
+
+
+def unjudged_class(n: int, m: int) -> ClassOutcome:
     """A class that cannot be judged, with the reason."""
     note = (
         "no record" if n == 0 else f"{m} trusted rows; {MIN_TRUSTED} are needed to judge the class"
     )
-    unknown = np.full(n, np.nan)
-    ranks = {item.name: unknown for item in evidence}
-    return ClassOutcome(m, 1.0, None, None, evidence[0].name, unknown, unknown, ranks, note)
+    return ClassOutcome(m, 1.0, None, None, (), np.full(n, np.nan), {}, {}, note)

@@ -13,10 +13,11 @@ from lazaretto.sanitize.alone import judge_alone
 from lazaretto.sanitize.evidence import dispersion, holm, tail_test
 from lazaretto.sanitize.inputs import check_inputs
 from lazaretto.sanitize.judge import MIN_TRUSTED, Evidence, judge_class, unjudged_class
-from lazaretto.sanitize.methods import METHODS
+from lazaretto.sanitize.methods import DEFAULT_METHODS, METHODS
 from lazaretto.sanitize.problem import make_problem
 from lazaretto.sanitize.report import make_report
 from lazaretto.sanitize.scores import average
+from lazaretto.sanitize.search import search
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,10 +30,6 @@ if TYPE_CHECKING:
     from lazaretto.sanitize.judge import ClassOutcome
     from lazaretto.sanitize.result import Sanitization
     from lazaretto.sanitize.scores import Scores
-
-
-_QUIET_ROWS = 5
-"""Rows that classes without a finding must be expected to lose before they can correct the rate."""
 
 
 def sanitize(
@@ -51,16 +48,16 @@ def sanitize(
 
     1. Every row is scored by every method on every layer, *cross-fitted*: no row, training or
        trusted, is judged by directions or moments that were fitted on it.
-    2. Class test: does the class score higher than its trusted rows? Holm over classes at
-       ``alpha``. A clean training set comes back whole, but for that chance.
-    3. Inside classes that fired: conformal p-values against the class's trusted rows; a record is
-       held when its p-value is at most ``false_quarantine_rate``. Training rows and trusted rows
-       are not quite alike (memorised rows mostly lie closer in), so the rows of classes that did
-       not fire must not lose more than the rate at the same bound; if they would, the bound is
-       lowered.
+    2. Class test: does the class score higher than its trusted rows, by its mean or by how many
+       rows lie far out? A class that passes Holm over classes at ``alpha`` has *fired*: that is a
+       finding. One whose own p-value is at most ``suspect_level`` is *suspect*.
+    3. Inside those classes: conformal p-values of records against the class's trusted rows, by the
+       evidence that the class stands out by. Training rows and trusted rows are not quite alike
+       (memorised rows mostly lie closer in), so the bound is set to where rows of quiet classes
+       lose the rate. Suspect classes lose at most half the rate of all rows between them.
 
-    With ``require_class_test: false`` records are held in every class: a handful of poisons that no
-    class test can see is held then, and a clean set loses up to the rate.
+    A clean training set comes back nearly whole: classes fire by chance at ``alpha``, suspects cost
+    about ``suspect_level`` of the rate. With ``suspect_level: 1`` every class is searched.
 
     Args:
         activations: {layer: floats (n, d)} of the training set, or one array.
@@ -79,8 +76,9 @@ def sanitize(
         UsageError: the arguments do not fit together.
     """
     section = policy if isinstance(policy, Sanitize) else policy.sanitize if policy else Sanitize()
-    unknown = sorted(set(section.methods) - set(METHODS))
-    if unknown or not section.methods:
+    methods = section.methods or DEFAULT_METHODS[trusted is not None]
+    unknown = sorted(set(methods) - set(METHODS))
+    if unknown:
         message = f"unknown sanitizing methods {unknown}; known are {sorted(METHODS)}"
         raise UsageError(message)
     inputs = check_inputs(activations, labels, record_ids, trusted)
@@ -91,7 +89,7 @@ def sanitize(
             make_problem(inputs, layer, device=target, dtype=getattr(torch, dtype), seed=deal)
             for deal in range(deals * seed, deals * (seed + 1))
         ]
-        for method in section.methods:
+        for method in methods:
             scores = average([METHODS[method](problem) for problem in problems])
             if scores.skipped is None:
                 evidence.append(_evidence(inputs, f"{method}@{layer}", scores))
@@ -104,35 +102,28 @@ def sanitize(
     if inputs.trusted is None:
         limit = section.uncalibrated_limit
         outcomes, fired, chosen = judge_alone(evidence, inputs.groups, limit)
-        held[inputs.scorable[chosen]] = True
     else:
         outcomes = [_judge(inputs, evidence, c, section) for c in range(len(inputs.classes))]
         p_values = np.array([np.nan if o.p_value is None else o.p_value for o in outcomes])
         fired = holm(p_values, section.alpha)
-        bound = _bound(outcomes, fired, section.false_quarantine_rate)
-        everywhere = [o.p_value is not None for o in outcomes]
-        for c in np.flatnonzero(fired if section.require_class_test else everywhere):
-            p_rows = outcomes[c].p_rows
-            chosen = (p_rows <= section.false_quarantine_rate) & (p_rows < bound)
-            held[inputs.scorable[inputs.groups[c]]] = chosen
+        chosen = search(
+            outcomes,
+            fired,
+            inputs.groups,
+            rate=section.false_quarantine_rate,
+            suspect_level=section.suspect_level,
+        )
+    held[inputs.scorable[chosen]] = True
     return make_report(
-        inputs, outcomes, fired=fired, held=held, section=section, notes=notes, evidence=evidence
+        inputs,
+        outcomes,
+        fired=fired,
+        held=held,
+        rate=section.false_quarantine_rate,
+        methods=methods,
+        notes=notes,
+        evidence=evidence,
     )
-
-
-def _bound(outcomes: list[ClassOutcome], fired: NDArray[np.bool_], rate: float) -> float:
-    """What p-values must stay under so that classes that did not fire would lose at most `rate`.
-
-    Training rows and trusted rows are never quite alike, and directions are learned from what tells
-    them apart. Rows of classes without a finding show by how much their p-values are too small.
-    """
-    quiet = [
-        o.p_rows for o, f in zip(outcomes, fired, strict=True) if not f and o.p_value is not None
-    ]
-    p_rows = np.sort(np.concatenate(quiet)) if quiet else np.zeros(0)
-    if len(p_rows) * rate < _QUIET_ROWS:
-        return np.inf
-    return float(p_rows[int(len(p_rows) * rate)])
 
 
 def _evidence(inputs: Inputs, name: str, scores: Scores) -> Evidence:
@@ -156,7 +147,7 @@ def _evidence(inputs: Inputs, name: str, scores: Scores) -> Evidence:
 def _judge(inputs: Inputs, evidence: list[Evidence], label: int, section: Sanitize) -> ClassOutcome:
     train, trusted = inputs.groups[label], inputs.trusted_groups[label]
     if len(train) == 0 or len(trusted) < MIN_TRUSTED:
-        return unjudged_class(evidence, len(train), len(trusted))
+        return unjudged_class(len(train), len(trusted))
     rates = {"alpha": section.alpha, "rate": section.false_quarantine_rate}
     return judge_class(evidence, label, train, trusted, **rates)
 

@@ -10,9 +10,10 @@ import pyarrow as pa
 from lazaretto.sanitize.result import Sanitization
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
-    from lazaretto.policy import Sanitize
     from lazaretto.sanitize.inputs import Inputs
     from lazaretto.sanitize.judge import ClassOutcome, Evidence
 
@@ -25,7 +26,8 @@ def make_report(
     *,
     fired: NDArray[np.bool_],
     held: NDArray[np.bool_],
-    section: Sanitize,
+    rate: float,
+    methods: Sequence[str],
     notes: list[str],
     evidence: list[Evidence],
 ) -> Sanitization:
@@ -36,7 +38,8 @@ def make_report(
         outcomes: one per class, rows in the order of the class's scorable rows.
         fired: bool (classes,).
         held: bool (n,), over all rows.
-        section: the policy's section.
+        rate: the stated rate.
+        methods: names of the methods.
         notes: on the whole result.
         evidence: what was judged, for what it adds about classes.
     """
@@ -46,7 +49,7 @@ def make_report(
     reasons: dict[int, str] = dict.fromkeys(inputs.unscorable.tolist(), _NOT_FINITE)
     for c, outcome in enumerate(outcomes):
         rows = inputs.scorable[inputs.groups[c]]
-        score[rows], p_value[rows] = outcome.score, outcome.p_rows
+        score[rows], p_value[rows] = outcome.score, outcome.least_p()
         for name, values in outcome.ranks.items():
             ranks[name][rows] = values
         for i in rows[held[rows]].tolist():
@@ -69,9 +72,9 @@ def make_report(
         records=pa.table(records),
         classes=_class_table(inputs, outcomes, fired, held, evidence),
         calibrated=all(o.p_value is not None for o in outcomes),
-        rate=section.false_quarantine_rate,
+        rate=rate,
         layers=tuple(inputs.layers),
-        methods=tuple(section.methods),
+        methods=tuple(methods),
         note="; ".join(notes) or None,
     )
 
@@ -101,7 +104,7 @@ def _class_table(
             "fired": pa.array(fired),
             "n_held": pa.array(np.bincount(inputs.codes[held], minlength=size)),
             "n_trusted": pa.array([o.n_trusted for o in outcomes], pa.int64()),
-            "evidence": pa.array([o.evidence for o in outcomes], pa.string()),
+            "evidence": pa.array([" ".join(o.searched_by) or None for o in outcomes], pa.string()),
             "threshold": pa.array([o.threshold for o in outcomes], pa.float64()),
             "note": pa.array(
                 [_note(o, [e.detail.get(c) for e in evidence]) for c, o in enumerate(outcomes)],
@@ -116,14 +119,18 @@ def _note(outcome: ClassOutcome, details: list[str | None]) -> str | None:
 
 
 def _reason(label: str, outcome: ClassOutcome, ranks: dict[str, float]) -> str:
-    name = max((k for k in ranks if np.isfinite(ranks[k])), key=lambda k: ranks[k])
-    share = f"{100 * ranks[name]:.4g} %"
     if outcome.p_value is None:
+        name = max((k for k in ranks if np.isfinite(ranks[k])), key=lambda k: ranks[k])
         return (
-            f"{outcome.evidence}: further out in class {label!r} than {share} of the rows of other "
-            "classes are in theirs (not calibrated)"
+            f"{outcome.searched_by[0]}: further out in class {label!r} than {_share(ranks[name])} "
+            "of all rows are in theirs (not calibrated)"
         )
+    name = max(outcome.searched_by, key=lambda k: ranks[k])
     return (
-        f"{name}: further out than {share} of the trusted rows of class {label!r}, "
-        f"whose rows score {outcome.statistic:.3g} times as high as trusted ones"
+        f"{name}: further out than {_share(ranks[name])} of the trusted rows of class {label!r}, "
+        f"which stands out with p = {outcome.p_value:.2g}"
     )
+
+
+def _share(rank: float) -> str:
+    return f"{100 * rank:.4g} %"

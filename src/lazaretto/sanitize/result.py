@@ -18,14 +18,15 @@ class Sanitization:
     Attributes:
         records: one row per record, in input order: ``record_id`` string, ``label`` string,
             ``score`` float32 (higher = more anomalous; null when it could not be scored),
-            ``p_value`` float64 (null when not calibrated), ``held`` bool, ``reasons``
-            list<string>, and one float32 column ``rank_<method>@<layer>`` per evidence: the share
-            of trusted rows that score lower.
+            ``p_value`` float64 (by the evidence that its class is searched by, times how much of
+            it there is; null when not calibrated), ``held`` bool, ``reasons`` list<string>, and
+            one float32 column ``rank_<method>@<layer>`` per evidence: the share of trusted rows
+            that score lower.
         classes: one row per class: ``label``, ``n``, ``statistic`` (mean score of the class over
             that of its trusted rows; 1 is what a clean class has), ``p_value``, ``fired``,
-            ``n_held``, then ``n_trusted``, ``evidence`` (method@layer behind the statistic),
-            ``threshold`` (the statistic from which the class would have fired; null when not
-            calibrated) and ``note``.
+            ``n_held``, then ``n_trusted``, ``evidence`` (what the class stands out by,
+            as method@layer, the strongest first), ``threshold`` (the statistic from which the class
+            would have fired by it; null when not calibrated, or fired by its tail) and ``note``.
         calibrated: whether every class was judged against trusted rows. When False, nothing here
             carries the policy's rate.
         rate: the stated rate: the share of clean records that may be held.

@@ -1,34 +1,58 @@
 """Speed of the spectral scores beside the bare products they need and beside ART's SVD per class.
 
-    python benchmarks/sanitize_speed.py [--device cpu|cuda] [--cases N,D,C ...]
+    python benchmarks/sanitize_speed.py [--device cpu|cuda] [--cases N,D,C,T ...] [--no-art]
+        [--lines FILE] [--write benchmarks/results/sanitize_gpu.md]
 
-One JSON line per case. The floor is measured in the same run on the same rows: for every class one
-X'X and one X V of float32 (`spectral`, `whitened_spectral` need at least these). On CUDA it also
-prints the rate of a bare GEMM, of a host-to-device copy, and what was achieved of each. Memory is
-the process's peak.
+N rows of width D in C classes, T trusted rows per class. One JSON line per case, appended to FILE;
+--write makes the table of what FILE holds. The floors are measured in the same run, on the same
+rows grouped by class, with the same number of threads: for every class one X'X and one X V of
+float32, of the training rows (`floor`) and of the trusted rows too (`floor_all`: those that
+`whitened_spectral` needs). From `MAPPED` rows on, the training rows are a mapped file, and what
+counts is the process's own memory, without the pages of that file. On CUDA it also prints the rate
+of a bare GEMM, of a host-to-device copy, and what was achieved.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import resource
+import tempfile
+import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import torch
+from sanitize_speed_report import report
 
 from lazaretto.sanitize.inputs import check_inputs
 from lazaretto.sanitize.methods import METHODS
 from lazaretto.sanitize.problem import make_problem
 
-CASES = ["100000,512,10", "100000,512,100", "200000,512,10", "100000,1024,10", "1000000,512,10"]
+CASES = [
+    "100000,512,10,2560",
+    "100000,512,10,5120",
+    "200000,512,10,2560",
+    "400000,512,10,2560",
+    "100000,256,10,1280",
+    "100000,1024,10,5120",
+    "100000,256,100,500",
+    "100000,256,1000,50",
+    "1000000,512,10,5120",
+]
+MAPPED, ART_ROWS = 10**6, 200_000
 
 
-def data(n, d, classes, seed=0):
+def data(n, d, classes, seed=0, folder=None):
     rng = np.random.default_rng(seed)
-    rows = rng.standard_normal((n, d), dtype=np.float32)
-    rows[:, : d // 8] *= 3
+    if folder is None:
+        rows = np.empty((n, d), np.float32)
+    else:
+        rows = np.memmap(Path(folder) / f"{seed}.f32", np.float32, "w+", shape=(n, d))
+    for first in range(0, n, 20_000):
+        part = rows[first : first + 20_000]
+        part[:] = rng.standard_normal(part.shape, dtype=np.float32)
+        part[:, : d // 8] *= 3
     return rows, rng.integers(0, classes, n)
 
 
@@ -50,17 +74,12 @@ def timed(work, device, repeats=2):
 
 def floor(rows, labels, device):
     """Seconds for X'X and X V of every class, rows already grouped and on the device."""
-    order = np.argsort(labels, kind="stable")
-    grouped = torch.from_numpy(rows[order]).to(device)
-    parts = grouped.split(np.bincount(labels).tolist())
     basis = torch.randn(rows.shape[1], rows.shape[1], device=device)
-
-    def work():
-        for part in parts:
-            part.T @ part
-            part @ basis
-
-    return timed(work, device)
+    total = 0.0
+    for c in np.unique(labels):
+        part = torch.from_numpy(rows[labels == c]).to(device)
+        total += timed(lambda part=part: (part.T @ part, part @ basis), device)
+    return total
 
 
 def art_svd(rows, labels, limit=3):
@@ -75,27 +94,53 @@ def art_svd(rows, labels, limit=3):
     return (time.perf_counter() - begin) / len(classes) * len(np.unique(labels))
 
 
-def case(n, d, classes, device, *, with_art):
-    rows, labels = data(n, d, classes)
-    clean, clean_labels = data(20 * d * classes if n >= 10**6 else 5 * d * classes, d, classes, 1)
-    ids = np.char.zfill(np.arange(n).astype(str), 8)
+def own_memory():
+    """Bytes of the process that belong to no file; NaN where the system does not tell."""
+    status = Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.exists() else []
+    found = [line.split()[1] for line in lines if line.startswith("RssAnon")]
+    return float(found[0]) * 1024 if found else float("nan")
+
+
+def peak_of(work):
+    """Bytes by which `work` raises the process's own memory, sampled."""
+    before, seen, over = own_memory(), [0.0], threading.Event()
+
+    def watch():
+        while not over.wait(0.02):
+            seen.append(own_memory() - before)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    work()
+    over.set()
+    thread.join()
+    return max(seen)
+
+
+def case(n, d, classes, per_class, device, folder, *, with_art):
+    rows, labels = data(n, d, classes, folder=folder if n >= MAPPED else None)
+    clean = data(per_class * classes, d, classes, 1)[0]
+    clean_labels = np.arange(len(clean)) % classes
+    ids = np.arange(n)
     inputs = check_inputs(rows, labels, ids, (clean, clean_labels))
     problem = make_problem(inputs, "activations", device=device, dtype=torch.float32, seed=0)
     alone = check_inputs(rows, labels, ids, None)
     single = make_problem(alone, "activations", device=device, dtype=torch.float32, seed=0)
     bare = floor(rows, labels, device)
+    both = bare + floor(clean, clean_labels, device)
     out = {"n": n, "d": d, "classes": classes, "trusted": len(clean), "folds": problem.folds}
     out["device"] = torch.cuda.get_device_name() if device.type == "cuda" else "cpu"
     out["threads"] = torch.get_num_threads()
-    out["floor_s"] = round(bare, 3)
+    out["floor_s"], out["floor_all_s"] = round(bare, 3), round(both, 3)
+    repeats = 1 if n >= MAPPED else 2
     for name, what in (("spectral", single), ("whitened_spectral", problem)):
-        seconds = timed(lambda name=name, what=what: METHODS[name](what), device)
+        seconds = timed(lambda name=name, what=what: METHODS[name](what), device, repeats)
         out[f"{name}_s"] = round(seconds, 3)
-        out[f"{name}_ratio"] = round(seconds / bare, 2)
-    if with_art:
+    used = peak_of(lambda: METHODS["whitened_spectral"](problem)) if n <= MAPPED else np.nan
+    out["memory_gb"], out["data_gb"] = round(used / 2**30, 2), round(rows.nbytes / 2**30, 2)
+    if with_art and n <= ART_ROWS:
         out["art_svd_s"] = round(art_svd(rows, labels), 2)
-        out["art_over_spectral"] = round(out["art_svd_s"] / out["spectral_s"], 1)
-        out["art_over_whitened"] = round(out["art_svd_s"] / out["whitened_spectral_s"], 1)
     if device.type == "cuda":
         side = torch.randn(8192, 8192, device=device)
         gemm = 2 * 8192**3 / timed(lambda: side @ side, device, 5) / 1e12
@@ -105,7 +150,6 @@ def case(n, d, classes, device, *, with_art):
         out["bare_gemm_tflops"], out["copy_gb_per_s"] = round(gemm, 1), round(copy, 1)
         out["achieved_tflops"] = round(needed / out["whitened_spectral_s"], 2)
         out["transfer_s"] = round(rows.nbytes / 1e9 / copy, 3)
-    out["peak_gb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2)
     return out
 
 
@@ -114,12 +158,22 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--cases", nargs="*", default=CASES)
     parser.add_argument("--no-art", action="store_true")
+    parser.add_argument("--lines", type=Path)
+    parser.add_argument("--write", type=Path)
     options = parser.parse_args()
+    lines = []
+    if options.lines and options.lines.exists():
+        lines = [json.loads(line) for line in options.lines.read_text().splitlines()]
     for text in options.cases:
-        n, d, classes = map(int, text.split(","))
-        with_art = not options.no_art and n <= 200_000
-        result = case(n, d, classes, torch.device(options.device), with_art=with_art)
-        print(json.dumps(result), flush=True)
+        n, d, classes, per_class = map(int, text.split(","))
+        device, art = torch.device(options.device), not options.no_art
+        with tempfile.TemporaryDirectory() as folder:
+            lines.append(case(n, d, classes, per_class, device, folder, with_art=art))
+        print(json.dumps(lines[-1]), flush=True)
+        if options.lines:
+            options.lines.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    if options.write:
+        options.write.write_text(report(lines))
 
 
 if __name__ == "__main__":

@@ -1,15 +1,19 @@
 """Every score against a straightforward float64 computation, on easy and on adversarial shapes."""
 
+from dataclasses import replace
 from importlib import import_module
 
 import numpy as np
 import pytest
 import torch
 from scipy.linalg import expm
+from scipy.stats import spearmanr
 from sklearn.covariance import OAS
 from sklearn.metrics import silhouette_score
 
+from lazaretto.sanitize import halves
 from lazaretto.sanitize.activation_clustering import silhouette, two_means
+from lazaretto.sanitize.exponential import half_exponential
 from lazaretto.sanitize.inputs import check_inputs
 from lazaretto.sanitize.krylov import leading
 from lazaretto.sanitize.methods import METHODS
@@ -21,11 +25,14 @@ from lazaretto.sanitize.whitened_spectral import ALPHA, LEARN_BOUND, REACH, TEST
 problem_module = import_module("lazaretto.sanitize.problem")
 
 
-def make(n=60, m=50, d=6, classes=3, seed=0, dtype=torch.float64, trusted=True, rank=None):
+def make(
+    n=60, m=50, d=6, classes=3, seed=0, dtype=torch.float64, trusted=True, rank=None, spike=0.0
+):
     rng = np.random.default_rng(seed)
     mix = rng.standard_normal((rank or d, d))
     labels = np.repeat(np.arange(classes), n)
     rows = rng.standard_normal((len(labels), rank or d)) @ mix + 3 * labels[:, None]
+    rows[: n // 10] += spike * mix[0]
     clean_labels = np.repeat(np.arange(classes), m)
     clean = rng.standard_normal((len(clean_labels), rank or d)) @ mix + 3 * clean_labels[:, None]
     ids = [f"{i:05d}" for i in range(len(labels))]
@@ -128,6 +135,86 @@ def test_float32_agrees_with_float64():
             continue
         a, b = (METHODS[name](make(dtype=t)).train for t in (torch.float32, torch.float64))
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4, err_msg=name)
+
+
+@pytest.mark.parametrize("spike", [0.0, 8.0])
+@pytest.mark.parametrize("rows", [(250, 150), (60, 50)])
+def test_wide_layers_score_within_a_thousandth_of_the_exact_exponential(spike, rows):
+    # Wider than what is decomposed, so that float32 takes the polynomial; float64 never does.
+    problems = [
+        make(*rows, d=100, classes=2, dtype=t, spike=spike) for t in (torch.float32, torch.float64)
+    ]
+    fast, exact = (METHODS["whitened_spectral"](problem) for problem in problems)
+    np.testing.assert_allclose(fast.train, exact.train, rtol=1e-3)
+    np.testing.assert_allclose(fast.trusted, exact.trusted, rtol=1e-3)
+    np.testing.assert_allclose(fast.tested_train, exact.tested_train, rtol=1e-3)
+
+
+def test_spectral_keeps_the_order_of_rows_where_no_direction_leads():
+    rng = np.random.default_rng(6)
+    rows = rng.standard_normal((2400, 150)).astype(np.float32)
+    inputs = check_inputs(rows, np.zeros(2400, int), [f"{i:04d}" for i in range(2400)], None)
+    cpu = torch.device("cpu")
+    problem = make_problem(inputs, "activations", device=cpu, dtype=torch.float32, seed=0)
+    got, side = METHODS["spectral"](problem).train, problem.train
+    for fold in range(problem.folds):
+        fit = rows[side.fold != fold].astype(np.float64)
+        vector = np.linalg.svd(fit - fit.mean(0), full_matrices=False)[2][0]
+        want = ((rows[side.fold == fold] - fit.mean(0)) @ vector) ** 2
+        assert spearmanr(got[side.fold == fold], want).statistic > 0.999
+
+
+def test_scores_do_not_depend_on_chunks_or_class_blocks_and_rows_may_be_a_file(
+    monkeypatch, tmp_path
+):
+    problem = make(n=70, m=60, d=12, dtype=torch.float32)
+    want = METHODS["whitened_spectral"](problem)
+    monkeypatch.setitem(problem_module._CHUNK_BYTES, "cpu", 7 * 4 * 12)
+    monkeypatch.setitem(problem_module._BLOCK_BYTES, "cpu", 1)
+    monkeypatch.setattr(import_module("lazaretto.sanitize.whitening"), "_KEPT_BYTES", 0)
+    mapped = np.memmap(tmp_path / "rows", problem.train.rows.dtype, "w+", shape=(210, 12))
+    mapped[:] = problem.train.rows
+    got = METHODS["whitened_spectral"](replace(problem, train=replace(problem.train, rows=mapped)))
+    np.testing.assert_array_equal(mapped, problem.train.rows)
+    for name in ("train", "trusted", "tested_train", "tested_trusted"):
+        np.testing.assert_allclose(getattr(got, name), getattr(want, name), rtol=1e-4)
+
+
+def test_half_price_products_are_the_products():
+    rng = np.random.default_rng(7)
+    for d in (5, 130, 300):
+        x, wide = torch.tensor(rng.standard_normal((40, d))), rng.standard_normal((3, d, d + 20))
+        symmetric = torch.tensor(wide @ wide.transpose(0, 2, 1)) / d
+        upper = torch.tensor(wide[:, :, :d]).triu()
+        by_blocks, by_syrk = torch.zeros(d, d).double(), torch.ones(d, d).double()
+        halves.add_gram_by_blocks(by_blocks, x)
+        halves.add_gram(by_syrk, x)
+        close = np.testing.assert_allclose
+        close(halves.mirror(by_blocks), x.T @ x, atol=1e-9)
+        close(halves.mirror(by_syrk), x.T @ x + 1, atol=1e-9)
+        close(halves.squared_norms(x, upper[0]), (x @ upper[0]).square().sum(1), rtol=1e-9)
+        close(halves.congruence(symmetric, upper), upper.mT @ symmetric @ upper, atol=1e-8)
+        square = symmetric @ symmetric
+        close(halves.symmetric_product(symmetric, square), symmetric @ square, rtol=1e-8, atol=1e-8)
+        close(halves.upper_product(upper, 2 * upper), 2 * upper @ upper, atol=1e-8)
+        inverse = halves.inverse_factor(symmetric)
+        close(inverse @ symmetric @ inverse.mT, np.eye(d)[None].repeat(3, 0), atol=1e-7)
+        thin = torch.tensor(wide[:, :, :2] @ wide[:, :, :2].transpose(0, 2, 1))
+        factor = halves.upper_factor(thin)
+        assert torch.equal(factor, factor.triu())
+        close(factor @ factor.mT, thin, atol=1e-10 * d)
+
+
+@pytest.mark.parametrize(("low", "high"), [(-4, 4), (-30, 4), (-0.1, 4), (-300, 4)])
+def test_the_polynomial_exponential_holds_over_narrow_and_wide_spectra(low, high):
+    rng = np.random.default_rng(8)
+    axes = np.linalg.qr(rng.standard_normal((2, 90, 90)))[0]
+    values = np.linspace(low, high, 90)
+    matrix = torch.tensor((axes * values) @ axes.transpose(0, 2, 1), dtype=torch.float32)
+    got = half_exponential(matrix, low, high)
+    for i in range(2):
+        want = expm((matrix[i].double().numpy() - high * np.eye(90)) / 2)
+        np.testing.assert_allclose(got[i], want, atol=1e-5)
 
 
 def test_deep_knn_counts_the_labels_around_a_row():

@@ -33,7 +33,8 @@ def half_exponential(matrix: torch.Tensor, low: float, high: float) -> torch.Ten
     """
     if matrix.dtype == torch.float64 or matrix.shape[-1] <= _EXACT:
         values, vectors = torch.linalg.eigh(matrix)
-        return (vectors * ((values - high) / 2).exp()[..., None, :]) @ vectors.mT
+        exact: torch.Tensor = (vectors * ((values - high) / 2).exp()[..., None, :]) @ vectors.mT
+        return exact
     half = max((high - low) / 4, 1e-3)
     squarings = max(0, math.ceil(math.log2(half / _REACH)))
     half /= 2**squarings
@@ -49,8 +50,10 @@ def half_exponential(matrix: torch.Tensor, low: float, high: float) -> torch.Ten
 
 def _coefficients(half: float) -> NDArray[np.float64]:
     """Monomial coefficients of the Chebyshev interpolant of ``exp(half t)`` on -1..1."""
-    series = np.polynomial.chebyshev.chebinterpolate(lambda t: np.exp(half * t), _DEGREE)
-    monomials: NDArray[np.float64] = np.polynomial.chebyshev.cheb2poly(series)
+    nodes = np.cos(np.pi * (np.arange(_DEGREE + 1) + 0.5) / (_DEGREE + 1))
+    monomials: NDArray[np.float64] = np.linalg.solve(
+        np.vander(nodes, increasing=True), np.exp(half * nodes)
+    )
     return monomials
 
 

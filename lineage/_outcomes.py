@@ -181,7 +181,7 @@ def training_sanitized(event: events.TrainingSanitized, context: Context) -> Fac
             [f"{event.dataset}@{version}", event.model],
             policy=event.policy,
             reason=f"{', '.join(event.methods)} on {', '.join(event.layers)}"
-            + ("" if event.calibrated else "; not calibrated on trusted data"),
+            + ("" if event.calibrated else f"; {event.calibration or 'not calibrated'}"),
             records={"total": event.rows, "quarantined": event.held},
         )
         | tests([], by_class),

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from lazaretto.stages.sanitize_training import SanitizeResult
+    from lazaretto.stages.snapshot import Snapshot
     from lazaretto.workspace import Workspace
 
 
@@ -27,12 +28,25 @@ class SanitizeTrainingOperator(LazarettoOperator):
             ``dataset@version``. Templated.
         load_model: import path ``module:function`` of your function that takes the weights' path
             and returns the ``torch.nn.Module``. It is code of yours that the worker runs, so it is
-            not templated.
+            not templated; neither are `inputs` and `retrain`.
         weights: path or URI of the weights, handed to that function. Templated.
         policy: policy file, or the policy as a mapping. Templated.
         model: ``name@version`` to put on record; default: what was registered on this snapshot, so
             register first. Templated.
-        inputs: what the model reads of a row, see `lazaretto.capture`; default: the embedding.
+        inputs: what the model reads of a row: a column, columns, or the import path
+            ``module:function`` of your function from an Arrow record batch to the model's input;
+            default: the embedding.
+        trusted: rows to judge against: ``reference``, path or URI of a file of trusted rows, or
+            ``none`` to judge without, and then no rate is promised; default: the policy's.
+            Templated.
+        retrain: import path ``module:function`` of your function that takes the snapshot without
+            the held records, trains on it, and returns path or URI of the new weights. The new
+            model is compared with the old; see ``comparison`` in what is returned. It is called
+            only when records were held.
+        retrained: ``name@version`` to register the new model as. Templated.
+        held_out: path or URI of rows to compare on; default: the trusted ones. Templated.
+        classes: class names in the order of the model's outputs, for the comparison; default: what
+            the model carries, or what its labels say.
         device: torch device of the worker.
     """
 
@@ -41,6 +55,9 @@ class SanitizeTrainingOperator(LazarettoOperator):
         "weights",
         "policy",
         "model",
+        "trusted",
+        "retrained",
+        "held_out",
         *LazarettoOperator.template_fields,
     )
 
@@ -53,6 +70,11 @@ class SanitizeTrainingOperator(LazarettoOperator):
         policy: str | Mapping[str, Any],
         model: str | None = None,
         inputs: Any = None,
+        trusted: str | None = None,
+        retrain: str | None = None,
+        retrained: str | None = None,
+        held_out: str | None = None,
+        classes: Sequence[str] | None = None,
         device: str = "auto",
         **kwargs: Any,
     ) -> None:
@@ -63,22 +85,57 @@ class SanitizeTrainingOperator(LazarettoOperator):
         self.policy = policy
         self.model = model
         self.inputs = inputs
+        self.trusted = trusted
+        self.retrain = retrain
+        self.retrained = retrained
+        self.held_out = held_out
+        self.classes = classes
         self.device = device
 
     def perform(self, workspace: Workspace, context: Context) -> SanitizeResult:  # noqa: ARG002
-        """Calls `lazaretto.stages.sanitize_training`."""
-        from pkgutil import resolve_name
-
+        """Calls `lazaretto.stages.sanitize_training`, then `retrain_and_compare`."""
+        from lazaretto.errors import UsageError
+        from lazaretto.stages.retrain import check_register, retrain_and_compare
         from lazaretto.stages.sanitize_training import sanitize_training
+        from lazaretto.stages.trusted import read_trusted
+        from lazaretto.stages.user_code import model_inputs, resolve
 
+        if self.retrain is None and (self.retrained or self.held_out):
+            raise UsageError("`retrained` and `held_out` go with `retrain`")
+        check_register(self.retrained)
         dataset, version = snapshot_of(self.snapshot)
-        return sanitize_training(
+        policy = load_policy(self.policy)
+        load = resolve(self.load_model, "load_model")
+        again = resolve(self.retrain, "retrain") if self.retrain else None
+        trusted, inputs = read_trusted(self.trusted, policy), model_inputs(self.inputs)
+        model = load(self.weights)
+        done = sanitize_training(
             workspace,
             dataset,
-            resolve_name(self.load_model)(self.weights),
-            load_policy(self.policy),
+            model,
+            policy,
+            trusted=trusted,
             version=version,
             name=self.model,
-            inputs=self.inputs,
+            inputs=inputs,
+            device=self.device,
+        )
+        if again is None:
+            return done
+
+        def train(snapshot: Snapshot) -> tuple[Any, str]:
+            weights = str(again(snapshot))
+            return load(weights), weights
+
+        return retrain_and_compare(
+            workspace,
+            done,
+            model,
+            policy,
+            train=train,
+            held_out=trusted if self.held_out is None else read_trusted(self.held_out, policy),
+            register=self.retrained,
+            inputs=inputs,
+            classes=self.classes,
             device=self.device,
         )

@@ -37,6 +37,7 @@ _PYTHON = {
         "activations/capture.py": ["capture"],
         "sanitize/procedure.py": ["sanitize"],
         "sanitize/result.py": ["Sanitization"],
+        "activations/compare.py": ["compare", "Comparison"],
     },
     "Deliveries": {
         "batch.py": ["open_batch", "Batch"],
@@ -54,6 +55,7 @@ _PYTHON = {
         "stages/snapshot.py": ["snapshot", "Snapshot"],
         "stages/register_model.py": ["register_model", "ModelVersion"],
         "stages/sanitize_training.py": ["sanitize_training", "SanitizeResult"],
+        "stages/retrain.py": ["retrain_and_compare", "Retraining"],
         "stages/state.py": ["StageResult"],
     },
     "Quarantine": {

@@ -87,6 +87,15 @@ class ClassSummary:
 
 
 @dataclass(frozen=True, slots=True)
+class BatchEvidence:
+    """What a batch tells of its source: its tests, and its records with a small p-value."""
+
+    tests: float | None
+    small: int
+    scored: int
+
+
+@dataclass(frozen=True, slots=True)
 class ColumnMove:
     """How far one column, or one axis of the embedding, is from the reference's."""
 
@@ -262,6 +271,7 @@ class BatchScreened(Event):
     scores_digest: str
     note: str | None = None
     batch_p_value: float | None = None
+    evidence: BatchEvidence | None = None
     drift: DriftSummary | None = None
     triage: TriageSummary | None = None
 
@@ -366,6 +376,7 @@ class TrainingSanitized(Event):
     classes: list[ClassSummary]
     findings_uri: str
     findings_digest: str
+    calibration: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

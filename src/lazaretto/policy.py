@@ -142,6 +142,20 @@ def _default_detectors() -> dict[str, DetectorConfig]:
     return {name: DetectorConfig() for name in names}
 
 
+class NeighbourSearch(_Section):
+    """How a reference's nearest rows are searched for; frozen into it when it is fitted."""
+
+    exact_up_to: Annotated[int, Field(gt=0)] = Field(
+        1_000_000, description="rows up to which all are compared; above, lists of near ones"
+    )
+    lists: Annotated[int, Field(gt=0)] | None = Field(
+        None, description="number of lists; default: four times the root of the rows"
+    )
+    probes: Annotated[int, Field(gt=0)] | None = Field(
+        None, description="lists looked through for a record; default: one in 32, at least 8"
+    )
+
+
 class Screen(_Section):
     """Screening in embedding space against a reference."""
 
@@ -165,6 +179,7 @@ class Screen(_Section):
         0.05, description="power check: smallest poisoned share that must be seen"
     )
     detectors: dict[str, DetectorConfig] = Field(default_factory=_default_detectors)
+    neighbours: NeighbourSearch = NeighbourSearch()
     batch: BatchTests = BatchTests()
     drift: DriftWatch = DriftWatch()
 

@@ -63,6 +63,16 @@ class User:
         self.sign(file, day)
         return self.json(f"batch ingest {file} --source vendor", code=code)
 
+    def sanitized(self, *options: str) -> Any:
+        """What sanitizing tells; whether it holds something is not said beforehand."""
+        with contextlib.chdir(self.folder):
+            line = ["dataset", "sanitize", "digits", *options, "--json"]
+            result = CliRunner().invoke(app, line, env=self.environment)
+        assert result.exit_code < 2, result.output
+        done = json.loads(result.stdout)
+        assert result.exit_code == int(done["held"] > 0)
+        return done
+
     def path(self, name: str) -> Path:
         return self.folder / name
 
@@ -315,12 +325,10 @@ def test_a_training_set_is_sanitized_with_the_user_s_own_model(reviewer: User) -
         "    return torch.nn.Sequential(*layers)\n"
     )
     reviewer.path("seed.txt").write_text("0")
-    line = "dataset sanitize digits --load-model net:load --weights seed.txt --model net@1"
-    with contextlib.chdir(reviewer.folder):
-        result = CliRunner().invoke(app, [*line.split(), "--json"], env=reviewer.environment)
-    done = json.loads(result.stdout)
-    assert result.exit_code == int(done["held"] > 0)
+    options = "--load-model net:load --weights seed.txt --model net@1"
+    done = reviewer.sanitized(*options.split())
     assert (done["calibrated"], done["model"]) == (True, "net@1")
+    assert done["calibration"].startswith("calibrated by reference digits/")
     assert done["rows"] >= 350
 
 
@@ -329,14 +337,70 @@ def test_a_team_without_a_model_trains_a_probe(reviewer: User) -> None:
     told = reviewer.json(f"batch probe {batch} --epochs 5 --out probe.safetensors")
     assert told["classes"] == [str(digit) for digit in range(10)]
     assert told["held_out_accuracy"] > 0.5
-    assert reviewer.path("probe.safetensors").stat().st_size > 1000
     assert "CHANNELSxHEIGHTxWIDTH" in reviewer.run(f"batch probe {batch} --image 8x8", code=2)
-    with contextlib.chdir(reviewer.folder):
-        line = ["dataset", "sanitize", "digits", "--image", "1x8x8", "--json"]
-        result = CliRunner().invoke(app, line, env=reviewer.environment)
-    done = json.loads(result.stdout)
-    assert result.exit_code == int(done["held"] > 0)
-    assert done["model"] == "probe"
+    reviewer.run(f"batch probe {batch} --epochs 1 --image 1x8x8 --out image.safetensors")
+    for weights in ("probe.safetensors", "image.safetensors"):
+        done = reviewer.sanitized("--weights", weights)
+        assert (done["model"], done["calibrated"]) == ("probe", True)
+    reviewer.path("noise.safetensors").write_bytes(b"noise")
+    line = "dataset sanitize digits --weights"
+    assert "no probe" in reviewer.run(f"{line} noise.safetensors", code=2)
+
+
+def test_judging_without_trusted_rows_is_asked_for_and_said(reviewer: User) -> None:
+    done = reviewer.sanitized("--image", "1x8x8", "--trusted", "none")
+    assert (done["model"], done["calibrated"]) == ("probe", False)
+    assert done["calibration"].startswith("not calibrated: judged without trusted rows")
+    assert "needs rows" in reviewer.run("dataset sanitize digits --trusted none --compare", code=2)
+    done = reviewer.sanitized("--weights", "probe.safetensors", "--trusted", "trusted.parquet")
+    assert done["calibration"].startswith("calibrated by a table of ")
+
+
+def test_what_was_held_is_left_out_of_a_second_training_and_both_are_compared(user: User) -> None:
+    user.run("reference fit trusted.parquet")
+    case = user.deliver("tuesday.parquet", 2, code=1)["judgement"]["case"]
+    user.run(f"quarantine release {case} --all --reason looks-fine --yes")
+    user.run(f"quarantine publish {case}")
+    user.path("net.py").write_text(
+        "import pyarrow as pa\n"
+        "from pathlib import Path\n"
+        "from lazaretto.activations.probe import probe\n"
+        "from lazaretto.activations.probe_file import load_probe, probe_bytes\n"
+        "def vectors(chunk):\n"
+        "    import torch\n"
+        "    return torch.tensor(chunk['embedding'].to_pylist())\n"
+        "def load(weights):\n"
+        "    return load_probe(weights).model\n"
+        "def train(snapshot):\n"
+        "    rows = snapshot.table()\n"
+        "    trained = probe(rows, rows['label'].to_pylist(), inputs='embedding', epochs=20)\n"
+        "    path = Path(f'net-{snapshot.version}.safetensors')\n"
+        "    path.write_bytes(probe_bytes(trained))\n"
+        "    return path\n"
+    )
+    with user.path("policies/digits.yaml").open("a") as policy:
+        policy.write("\nsanitize: {false_quarantine_rate: 0.05}  # 100 trusted rows of a class\n")
+    own = "--load-model net:load --weights first.safetensors --inputs net:vectors"
+    user.run(f"batch probe {user.json('batch list')[0]['id']} --out first.safetensors")
+    taken = user.json("dataset snapshot digits")
+    user.run(f"model register net@1 --snapshot digits@{taken['version']}")
+    again = "--compare --retrain net:train --retrained net@2 --trusted trusted.parquet"
+    done = user.sanitized(*f"{own} {again}".split())
+    assert done["model"] == "net@1"
+    assert done["held"] > 20
+    found = done["comparison"]
+    assert (found["model"], found["held"]) == ("net@2", done["held"])
+    assert found["contradicted"] > 0.5 * done["held"]
+    assert len(found["classes"]) == 10
+    assert found["overall"]["agreement"] > 0.8
+    assert Path(found["uri"].removeprefix("file://")).is_file()
+    line = f"dataset sanitize digits --version {taken['version']} {own} {again}"
+    shown = user.run(line, code=1)
+    assert "calibrated by a table of 1000 rows" in shown
+    assert f"{found['contradicted']} of {done['held']}" in shown
+    assert "before -> after" in shown
+    told = user.run(f"dataset sanitize digits {own}", code=2)
+    assert "give `trusted`" in told
 
 
 def test_a_refused_delivery_says_why_and_is_on_record(user: User) -> None:
@@ -373,7 +437,12 @@ def test_a_refused_delivery_says_why_and_is_on_record(user: User) -> None:
         ("dataset recall digits --reason x", "which records?"),
         ("dataset recall digits --batch b --reason x", "--yes"),
         ("dataset sanitize digits --load-model no.such:thing --weights w", "cannot be imported"),
-        ("dataset sanitize digits --weights w", "together"),
+        ("dataset sanitize digits --weights w", "no weights 'w'"),
+        ("dataset sanitize digits --load-model net:load", "needs the --weights"),
+        ("dataset sanitize digits --retrain net:train", "go with --compare"),
+        ("dataset sanitize digits --compare --load-model a:b --weights w", "by --retrain"),
+        ("dataset sanitize digits --compare --weights w", "a probe is compared only"),
+        ("dataset sanitize digits --trusted nowhere.parquet", "nowhere.parquet"),
         ("model register net --snapshot digits@1", "NAME@VERSION"),
         ("model register net@1 --snapshot digits@1", "snapshot"),
         ("trace source nobody", "no source"),

@@ -19,18 +19,21 @@ if TYPE_CHECKING:
 PENULTIMATE = "penultimate"
 """Name of the default layer: what goes into the linear layer that is called last."""
 
+OUTPUT = ""
+"""Name of the model itself, as `torch.nn.Module.named_modules` has it: its output."""
+
 
 def match_layers(model: nn.Module, patterns: Sequence[str]) -> list[str]:
     """Names of the modules that match the globs, in the model's own order.
 
     ``*`` stays within one level of the name, so that ``encoder.layer.*`` are the layers and not
     every part of them; ``**`` stands for any number of levels. `PENULTIMATE` is the default layer,
-    unless a module has that name.
+    unless a module has that name; `OUTPUT` is the model.
 
     Raises:
         UsageError: a pattern matches nothing; the message names close ones.
     """
-    names = [name for name, _ in model.named_modules() if name]
+    names = [name for name, _ in model.named_modules() if name or OUTPUT in patterns]
     for pattern in patterns:
         if pattern != PENULTIMATE and not any(matches(name, pattern) for name in names):
             close = get_close_matches(pattern, names, n=3) or names[-5:]

@@ -87,7 +87,7 @@ def probe(
     held_out, fit = order[: len(x) // 10], order[len(x) // 10 :]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = _network(tuple(x.shape[1:]), width, len(classes)).to(target)
+        model = make_network(tuple(x.shape[1:]), width, len(classes)).to(target)
     _standardize(model, x[fit])
     given = torch.from_numpy(y)
     optimizer = torch.optim.Adam(model.parameters(), learning_rate)
@@ -117,7 +117,8 @@ class _Standardize(nn.Module):
         return (x - self.get_buffer("mean")) / self.get_buffer("scale")
 
 
-def _network(shape: tuple[int, ...], width: int, n_classes: int) -> nn.Sequential:
+def make_network(shape: tuple[int, ...], width: int, n_classes: int) -> nn.Sequential:
+    """An untrained probe for inputs of this shape: (features,) or (channels, height, width)."""
     if len(shape) == 1:
         return nn.Sequential(
             _Standardize(shape),

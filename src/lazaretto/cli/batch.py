@@ -8,6 +8,7 @@ import typer
 from lazaretto.cli.arguments import ImageShape, require_file, write_new_file
 from lazaretto.cli.command import Needs, command
 from lazaretto.cli.manifest import SUFFIX, find_manifest
+from lazaretto.cli.progress import bars
 from lazaretto.cli.reply import Reply, facts, grid
 from lazaretto.cli.session import Session
 from lazaretto.cli.text import counted
@@ -155,19 +156,28 @@ def probe(
 ) -> Reply:
     """Train a small network on a batch: can its labels be learned from its vectors?
 
-    `dataset sanitize` trains one by itself where no model is named.
+    `dataset sanitize` trains one by itself where no model is named, and takes the weights of this
+    one with --weights.
     """
     from lazaretto.cli.probing import train_probe
     from lazaretto.stages.state import batch_row, open_stored
 
     policy = session.policy
     rows = open_stored(batch_row(session.workspace, batch), policy).table()
-    with session.working("Training the probe"):
-        trained = train_probe(rows, policy, image=image, epochs=epochs, seed=seed, device=device)
+    with bars() as progress:
+        trained = train_probe(
+            rows,
+            policy,
+            image=image,
+            epochs=epochs,
+            seed=seed,
+            device=device,
+            progress=lambda epoch: progress("training the probe", epoch, epochs),
+        )
     if out is not None:
-        from safetensors.torch import save
+        from lazaretto.activations.probe_file import probe_bytes
 
-        write_new_file(out, save(trained.model.state_dict()))
+        write_new_file(out, probe_bytes(trained))
     data = {
         "batch": batch,
         "classes": trained.classes,

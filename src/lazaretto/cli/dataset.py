@@ -1,19 +1,23 @@
 """``lazaretto dataset``: versions of the admitted dataset, and records that must leave it again."""
 
-import sys
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Group, RenderableType
 
-from lazaretto.cli.arguments import ImageShape, Reason, Since, Until, Yes, confirm
+from lazaretto.cli.arguments import Reason, Since, Until, Yes, confirm
 from lazaretto.cli.command import Needs, command
+from lazaretto.cli.progress import bars
 from lazaretto.cli.reply import Reply, facts, grid
+from lazaretto.cli.sanitizing import CompareOptions, ModelOptions
 from lazaretto.cli.session import Session
 from lazaretto.cli.text import counted
 from lazaretto.errors import UsageError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 app = typer.Typer(no_args_is_help=True, help="The table that training reads, version by version.")
 
@@ -131,27 +135,18 @@ def recall(
 def sanitize(
     session: Session,
     name: Name,
+    network: ModelOptions,
+    again: CompareOptions,
     *,
-    load_model: Annotated[
-        str | None,
-        typer.Option(
-            metavar="MODULE:FUNCTION",
-            help="Your function that takes the weights' path and returns the torch module "
-            "(default: a probe network, trained on the version)",
-        ),
-    ] = None,
-    weights: Annotated[
-        str | None, typer.Option(help="Path or URI of the weights, handed to your function")
-    ] = None,
     version: Version = None,
-    model: Annotated[
+    trusted: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME@VERSION", help="The model (default: the one registered on the snapshot)"
+            metavar="reference|none|FILE",
+            help="Rows to judge against; none: judge without, and no rate is promised "
+            "(default: the policy's)",
         ),
     ] = None,
-    image: ImageShape = None,
-    device: Annotated[str, typer.Option(help="torch device, or auto")] = "auto",
 ) -> Reply:
     """Look for poison in the activations of a model that learned from a version; recall it.
 
@@ -161,33 +156,56 @@ def sanitize(
     Exit code 1 when records are held.
     """
     from lazaretto import stages
-    from lazaretto.cli.probing import train_probe
+    from lazaretto.cli import sanitizing
+    from lazaretto.stages.retrain import check_register
+    from lazaretto.stages.trusted import read_trusted
 
-    policy = session.policy
-    if (load_model is None) != (weights is None):
-        raise UsageError("your model is --load-model MODULE:FUNCTION and --weights FILE, together")
-    if load_model is not None and weights is not None:
-        network = _resolve(load_model)(weights)
-    else:
-        model = model or "probe"
-        with session.working("Training a probe"):
-            rows = stages.snapshot(session.workspace, name, version=version).table()
-            network = train_probe(rows, policy, image=image, epochs=30, seed=0, device=device).model
-    with session.working("Capturing and judging activations"):
+    policy, workspace = session.policy, session.workspace
+    sanitizing.check(network, again)
+    check_register(again.retrained)
+    inputs = sanitizing.read_inputs(network.inputs)
+    known = read_trusted(trusted, policy)
+    held_out = known if again.held_out is None else read_trusted(again.held_out, policy)
+    if again.compare and (policy.sanitize.trusted if held_out is None else held_out) == "none":
+        raise UsageError("--compare needs rows that neither model learned from: add --held-out")
+
+    def rows() -> "pa.Table":
+        return stages.snapshot(workspace, name, version=version).table()
+
+    with bars() as progress:
+        used = sanitizing.network(network, again, rows, policy, progress)
+        probe = network.load_model is None
         done = stages.sanitize_training(
-            session.workspace, name, network, policy, version=version, name=model, device=device
+            workspace,
+            name,
+            used.module,
+            policy,
+            trusted=known,
+            version=version,
+            name=network.model or ("probe" if probe else None),
+            inputs=inputs,
+            device=network.device,
+            progress=progress,
         )
-    shown = {
-        "examined": f"{done.dataset}@{done.version}, {counted(done.rows, 'record')}",
-        "by": done.model,
-        "held": counted(done.held, "record"),
-        "calibrated": "yes" if done.calibrated else "NO: there are no trusted rows",
-        "cases": ", ".join(done.cases) or "none",
-        "first version without them": done.recalled_version,
-        "models that saw them": ", ".join(done.models) or "none",
-        "findings": done.findings_uri,
-    }
-    return Reply(done, facts(shown), found=done.held > 0)
+        if again.compare and used.train is not None:
+            done = stages.retrain_and_compare(
+                workspace,
+                done,
+                used.module,
+                policy,
+                train=used.train,
+                held_out=held_out,
+                register=again.retrained,
+                inputs=inputs,
+                classes=used.classes,
+                device=network.device,
+            )
+    view: RenderableType = facts(sanitizing.sanitized(done))
+    if done.comparison is not None:
+        columns = ["class", "records", "loss", "accuracy", "agreement"]
+        title = "before -> after, on rows that neither model learned from"
+        view = Group(view, grid(columns, sanitizing.class_rows(done), title=title))
+    return Reply(done, view, found=done.held > 0)
 
 
 def _described(
@@ -203,19 +221,3 @@ def _described(
         return f"every record of batch {batch}"
     window = f" from {since or 'the beginning'} until {until or 'now'}"
     return f"every record of source {source}{window}"
-
-
-def _resolve(path: str) -> Callable[[str], Any]:
-    """Imports ``module:function``, looking in the current folder too: a script of yours."""
-    from pkgutil import resolve_name
-
-    sys.path.insert(0, str(Path.cwd()))
-    try:
-        found = resolve_name(path)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UsageError(f"--load-model {path!r} cannot be imported: {error}") from error
-    finally:
-        sys.path.pop(0)
-    if not callable(found):
-        raise UsageError(f"--load-model {path!r} is not a function")
-    return cast("Callable[[str], Any]", found)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from lazaretto.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import pyarrow as pa
 
     from lazaretto.activations import Probe
@@ -22,6 +24,7 @@ def train_probe(
     epochs: int,
     seed: int,
     device: str,
+    progress: Callable[[int], None] | None = None,
 ) -> Probe:
     """Trains a probe on the policy's embedding and label columns; its model reads flat vectors.
 
@@ -32,6 +35,7 @@ def train_probe(
         epochs: passes over the rows.
         seed: of the training.
         device: torch device, or ``auto``.
+        progress: called with the epoch's number after each.
 
     Raises:
         UsageError: the policy names no label or no embedding column, or the rows have one class.
@@ -50,6 +54,7 @@ def train_probe(
         epochs=epochs,
         seed=seed,
         device=device,
+        progress=progress,
     )
     if shape is None:
         return trained

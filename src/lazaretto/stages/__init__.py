@@ -9,6 +9,7 @@ from lazaretto.stages.embed import embed
 from lazaretto.stages.gate import Judgement, gate
 from lazaretto.stages.receive import receive
 from lazaretto.stages.register_model import ModelVersion, register_model
+from lazaretto.stages.retrain import Retraining, retrain_and_compare
 from lazaretto.stages.sanitize_training import SanitizeResult, sanitize_training
 from lazaretto.stages.screen import screen
 from lazaretto.stages.snapshot import Snapshot, snapshot
@@ -19,6 +20,7 @@ __all__ = [
     "Admission",
     "Judgement",
     "ModelVersion",
+    "Retraining",
     "SanitizeResult",
     "Snapshot",
     "StageResult",
@@ -27,6 +29,7 @@ __all__ = [
     "gate",
     "receive",
     "register_model",
+    "retrain_and_compare",
     "sanitize_training",
     "screen",
     "snapshot",

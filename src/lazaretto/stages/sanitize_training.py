@@ -17,17 +17,21 @@ from lazaretto.quarantine import tables
 from lazaretto.quarantine.delta import BATCH, RECORD
 from lazaretto.quarantine.findings import case_id, held_tables, open_cases, write_cases
 from lazaretto.quarantine.recall import Recall, recall
-from lazaretto.quarantine.references import load_reference
 from lazaretto.quarantine.sidecars import write_table
 from lazaretto.stages.snapshot import Snapshot, snapshot
+from lazaretto.stages.trusted import in_words, trusted_rows
 from lazaretto.values import Actor, ActorType
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sqlalchemy.engine import Connection
     from torch import nn
 
     from lazaretto.policy import Policy
     from lazaretto.sanitize import Sanitization
+    from lazaretto.stages.retrain import Retraining
+    from lazaretto.stages.trusted import Trusted
     from lazaretto.workspace import Workspace
 
 
@@ -42,12 +46,14 @@ class SanitizeResult:
         rows: records examined.
         held: records held, and recalled.
         calibrated: whether the stated rate is backed by trusted rows.
+        calibration: the same in words: by which rows, or why not.
         cases: review cases, one per batch that a held record is of.
         recall: id of the recall; None when nothing is held.
         recalled_version: first Delta version without the records.
         models: model versions that saw them.
         findings_uri: score and reasons of every record.
         seqs: ledger entries.
+        comparison: what a training without the held records changed, where one was made.
     """
 
     dataset: str
@@ -56,12 +62,14 @@ class SanitizeResult:
     rows: int
     held: int
     calibrated: bool
+    calibration: str
     cases: list[str] = field(default_factory=list)
     recall: str | None = None
     recalled_version: int | None = None
     models: list[str] = field(default_factory=list)
     findings_uri: str = ""
     seqs: list[int] = field(default_factory=list)
+    comparison: Retraining | None = None
 
 
 def sanitize_training(
@@ -70,11 +78,12 @@ def sanitize_training(
     model: nn.Module,
     policy: Policy,
     *,
-    trusted: pa.Table | None = None,
+    trusted: Trusted = None,
     version: int | None = None,
     name: str | None = None,
     inputs: Any = None,
     device: str = "auto",
+    progress: Callable[[str, int, int], None] | None = None,
 ) -> SanitizeResult:
     """Runs a version of the dataset through a model that it trained, and judges the activations.
 
@@ -86,20 +95,26 @@ def sanitize_training(
         dataset: name of the admitted dataset.
         model: torch module.
         policy: layers, methods, rate; ``columns`` of the dataset.
-        trusted: trusted rows with the dataset's columns; default: the trusted rows of the policy's
-            reference, where the model reads the embedding column.
+        trusted: trusted rows with the dataset's columns; ``reference``: the trusted rows of the
+            policy's reference, where the model reads the embedding column; ``none``: judge without
+            trusted rows, so that the outcome carries no rate and says so. Default: the policy's.
         version: Delta version; default the newest.
         name: ``name@version`` of the model; default: the one registered on this snapshot.
         inputs: what the model reads of a row, see `lazaretto.capture`; default: the embedding.
         device: torch device.
+        progress: called with what is done, records done and records in all.
 
     Raises:
         NotFoundError: no such dataset or version, or no reference.
         UsageError: the policy names no label, or the model cannot read the rows.
     """
+    from torch import nn
+
     from lazaretto.activations import capture
     from lazaretto.sanitize import sanitize
 
+    if not isinstance(model, nn.Module):
+        raise UsageError(f"the model is {type(model).__name__}, not a torch module")
     label, embedding = policy.columns.label, policy.columns.embedding
     if label is None:
         raise UsageError("sanitizing judges class by class: name the label in the policy's columns")
@@ -109,51 +124,47 @@ def sanitize_training(
     taken = snapshot(workspace, dataset, version=version)
     rows = taken.table()
 
-    def look(data: Any, what: Any) -> Any:
+    def look(data: Any, step: str, size: int) -> Any:
         section = policy.sanitize
-        layers = section.layers or None
+        done = 0
+
+        def tell(count: int) -> None:
+            nonlocal done
+            done += count
+            if progress is not None:
+                progress(step, done, size)
+
         return capture(
-            model, data, layers=layers, pooling=section.pooling, inputs=what, device=device
+            model,
+            data,
+            layers=section.layers or None,
+            pooling=section.pooling,
+            inputs=reads,
+            device=device,
+            progress=tell,
         )
 
-    known = _trusted(workspace, policy, trusted, reads)
-    if isinstance(known, pa.Table):
-        trusted_activations, trusted_labels = look(known, reads), label_texts(known, label)
-    else:
-        trusted_activations, trusted_labels = look(known[0], None), known[1]
+    known = trusted_rows(workspace, policy, trusted, reads)
     found = sanitize(
-        look(rows, reads),
+        look(rows, "training set", rows.num_rows),
         label_texts(rows, label),
         record_names(rows),
-        trusted=(trusted_activations, trusted_labels),
+        trusted=None
+        if known is None
+        else (look(known.data, "trusted rows", known.size), known.labels),
         policy=policy,
         device=device,
     )
     who = name or _registered(workspace, taken) or type(model).__qualname__
-    return _hold(workspace, taken, rows, found, policy=policy, model=who)
+    return _hold(
+        workspace, taken, rows, found, policy=policy, model=who, calibration=in_words(found, known)
+    )
 
 
 def record_names(rows: pa.Table) -> pa.Array:
     """Record ids of rows of the dataset, each as ``{batch}#{record id}``."""
     pairs = zip(rows[BATCH].to_pylist(), rows[RECORD].to_pylist(), strict=True)
     return pa.array([f"{batch}#{record}" for batch, record in pairs], pa.string())
-
-
-def _trusted(
-    workspace: Workspace, policy: Policy, trusted: pa.Table | None, reads: Any
-) -> pa.Table | tuple[Any, list[str]]:
-    if trusted is not None:
-        return trusted
-    if policy.embed.encoder != "column" or reads != policy.columns.embedding:
-        raise UsageError(
-            "the reference keeps vectors, not what this model reads: give `trusted`, a table of "
-            "trusted rows"
-        )
-    reference = load_reference(workspace, policy.screen.reference or policy.dataset)
-    if reference.sample.label is None:
-        raise UsageError("the reference has no labels: give `trusted`, a table of trusted rows")
-    labels = [reference.classes[index] for index in reference.sample.label.tolist()]
-    return reference.sample.embedding, labels
 
 
 def _registered(workspace: Workspace, taken: Snapshot) -> str | None:
@@ -176,6 +187,7 @@ def _hold(
     *,
     policy: Policy,
     model: str,
+    calibration: str,
 ) -> SanitizeResult:
     by_batch = held_tables(rows, found.records)
     folder = f"sanitize/{taken.dataset}/{taken.version}"
@@ -199,8 +211,12 @@ def _hold(
         classes=found.class_summaries,
         findings_uri=findings_uri,
         findings_digest=digest,
+        calibration=calibration,
     )
-    note = f"found in version {taken.version} of {taken.dataset} by the activations of {model}"
+    note = (
+        f"found in version {taken.version} of {taken.dataset} by the activations of {model}; "
+        f"{calibration}"
+    )
     with workspace.catalog.transaction() as connection:
         seq = _before(connection, event)
         if seq is None:
@@ -223,6 +239,7 @@ def _hold(
         rows=rows.num_rows,
         held=found.n_held,
         calibrated=found.calibrated,
+        calibration=calibration,
         cases=sorted(case_id(batch, run) for batch in by_batch),
         recall=recalled.id if recalled else None,
         recalled_version=recalled.version if recalled else None,

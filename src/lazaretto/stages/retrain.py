@@ -1,0 +1,196 @@
+"""Retrain: train again without what sanitizing held, and compare the models; attacks not needed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import pyarrow.compute as pc
+
+from lazaretto._rows import label_texts
+from lazaretto.batch import table_digest
+from lazaretto.errors import UsageError
+from lazaretto.quarantine.admission import dataset_uri
+from lazaretto.quarantine.sidecars import read_table, write_table
+from lazaretto.stages.register_model import register_model
+from lazaretto.stages.sanitize_training import record_names
+from lazaretto.stages.snapshot import find_snapshot, snapshot
+from lazaretto.stages.trusted import trusted_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from torch import nn
+
+    from lazaretto.activations import Comparison
+    from lazaretto.policy import Policy
+    from lazaretto.stages.sanitize_training import SanitizeResult
+    from lazaretto.stages.snapshot import Snapshot
+    from lazaretto.stages.trusted import Trusted
+    from lazaretto.workspace import Workspace
+
+    Train = Callable[[Snapshot], tuple[nn.Module, str | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class ClassChange:
+    """One class of the rows that neither model learned from; see `lazaretto.activations.compare`.
+
+    Losses are means in nats; the other figures are shares of its rows.
+    """
+
+    label: str
+    n: int
+    loss_before: float
+    loss_after: float
+    accuracy_before: float
+    accuracy_after: float
+    agreement: float
+
+
+@dataclass(frozen=True, slots=True)
+class Retraining:
+    """What training without the held records changed.
+
+    Attributes:
+        version: Delta version that the new model learned from.
+        model: ``name@version`` of the new model, where it was registered.
+        compared_on: which rows.
+        classes: per class of them.
+        overall: the same figures over all of them.
+        held: how many records were held.
+        contradicted: how many of them get another class than their label from the new model.
+        records_uri: losses and predictions of every held record.
+        uri: this comparison as JSON.
+    """
+
+    version: int
+    model: str | None
+    compared_on: str
+    classes: list[ClassChange] = field(default_factory=list)
+    overall: dict[str, float] = field(default_factory=dict)
+    held: int = 0
+    contradicted: int = 0
+    records_uri: str = ""
+    uri: str = ""
+
+
+def retrain_and_compare(
+    workspace: Workspace,
+    done: SanitizeResult,
+    before: nn.Module,
+    policy: Policy,
+    *,
+    train: Train,
+    held_out: Trusted = None,
+    register: str | None = None,
+    inputs: Any = None,
+    classes: Sequence[str] | None = None,
+    device: str = "auto",
+) -> SanitizeResult:
+    """Trains on the version without the held records, and compares the new model with the old.
+
+    The comparison is kept beside the findings; the new model version, when it is registered, says
+    where in its parameters.
+
+    Args:
+        workspace: catalog and store.
+        done: what `sanitize_training` did.
+        before: the model that it used.
+        policy: names label, and embedding or reference.
+        train: takes the new snapshot; returns the trained module, and path or URI of its weights
+            where there are any.
+        held_out: rows that neither model learned from, to compare on: a table, or ``reference``.
+        register: ``name@version`` to register the new model as.
+        inputs: what the models read of a row, as for `sanitize_training`.
+        classes: class names in the order of the outputs, see `lazaretto.activations.compare`.
+        device: torch device.
+
+    Returns:
+        `done` with its `comparison`, which is None when nothing was held: there is nothing to train
+        anew for.
+
+    Raises:
+        UsageError: there are no rows to compare on, or the models cannot be compared.
+    """
+    from lazaretto.activations import compare
+
+    if done.recalled_version is None:
+        return done
+    reads = inputs if inputs is not None else policy.columns.embedding
+    known = trusted_rows(workspace, policy, held_out, reads)
+    if known is None:
+        raise UsageError("comparing needs rows that neither model learned from: name some")
+    without = snapshot(workspace, done.dataset, version=done.recalled_version)
+    after, weights = train(without)
+    suspects = _held_rows(workspace, done)
+    label = str(policy.columns.label)
+    found = compare(
+        before,
+        after,
+        known.data,
+        known.labels,
+        held=(suspects, label_texts(suspects, label), record_names(suspects)),
+        classes=classes,
+        inputs=reads,
+        device=device,
+    )
+    result = _keep(workspace, done, without, found, known.name, register)
+    seqs = list(done.seqs)
+    if register is not None:
+        name, _, version = register.rpartition("@")
+        told = {"compared_with": done.model, "comparison": result.uri}
+        registered = register_model(
+            workspace, name, version, done.dataset, without.version, artifact=weights, params=told
+        )
+        seqs.append(registered.seq)
+    return replace(done, comparison=result, seqs=seqs)
+
+
+def check_register(register: str | None) -> None:
+    """Says early what `retrain_and_compare` would refuse after a training.
+
+    Raises:
+        UsageError: it is not ``name@version``.
+    """
+    if register is not None and not all(register.rpartition("@")[::2]):
+        raise UsageError(f"a model is NAME@VERSION, not {register!r}")
+
+
+def _held_rows(workspace: Workspace, done: SanitizeResult) -> Any:
+    findings = read_table(workspace.store, done.findings_uri, columns=["record_id", "held"])
+    names = findings.filter(findings["held"])["record_id"]
+    with workspace.catalog.read() as connection:
+        uri = dataset_uri(workspace, done.dataset)
+        taken = find_snapshot(connection, uri, done.dataset, done.version)
+    if taken is None:
+        raise UsageError(f"no snapshot of {done.dataset}@{done.version} is on record")
+    rows = taken.table()
+    return rows.filter(pc.is_in(record_names(rows), names.combine_chunks()))
+
+
+def _keep(
+    workspace: Workspace,
+    done: SanitizeResult,
+    without: Snapshot,
+    found: Comparison,
+    compared_on: str,
+    register: str | None,
+) -> Retraining:
+    run = table_digest(found.held)[:16]
+    folder = f"sanitize/{done.dataset}/{done.version}"
+    records_uri, _ = write_table(workspace.store, f"{folder}/compared-{run}.parquet", found.held)
+    result = Retraining(
+        version=without.version,
+        model=register,
+        compared_on=compared_on,
+        classes=[ClassChange(**row) for row in found.classes.to_pylist()],
+        overall=found.overall,
+        held=found.held.num_rows,
+        contradicted=found.contradicted,
+        records_uri=records_uri,
+    )
+    path = f"{folder}/compared-{run}.json"
+    workspace.store.write(path, json.dumps(asdict(result), indent=2, allow_nan=False).encode())
+    return replace(result, uri=workspace.store.uri(path))

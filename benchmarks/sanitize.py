@@ -77,6 +77,7 @@ def row(data, run, method, reference, seed, score, held, seconds, fired=None):
         "clean_class_held": round(
             max(float(held[(run.y == c) & ~bad].mean()) for c in np.unique(run.y[~target])), 4
         ),
+        "rows": len(run.y),
         "n_held": int(held.sum()),
         "fired": fired,
         "seconds": round(seconds, 2),

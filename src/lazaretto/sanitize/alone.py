@@ -1,10 +1,11 @@
-"""Without trusted rows: the rows that lie furthest out, where they gather. No promise of a rate.
+"""Without trusted rows: the rows that lie furthest out, and those where such rows gather.
 
-Scores are put in units of their class's median and ranked over all rows. Rows of a class in which
-far rows gather count as further out: clean outliers are spread over the classes, a poison is not.
-How many to take is read from the scores, not from a constant: what lies beyond the log-normal that
-fits the bulk. Natural sub-groups lie there, too; that is why the outcome is not calibrated, and
-bounded by the policy's limit.
+Scores are put in units of their class's median and ranked over all rows, twice: by themselves, and
+with the rows of a class in which far rows gather counted as further out; clean outliers are spread
+over the classes, a poison is not. Both orders are followed in turn, so that one class with a
+natural sub-group cannot take all that may be held. How many to take is read from the scores: what
+lies beyond the log-normal that fits the bulk. Natural sub-groups lie there, too; that is why the
+outcome is not calibrated, and bounded by the policy's limit.
 """
 
 from __future__ import annotations
@@ -24,15 +25,23 @@ FIRES_AT = 4.0
 """Excess of far rows, in robust standard deviations of the other classes, that is a finding."""
 
 GATHERING = 2.0
-"""Power to which the gathering of far rows in a class weighs against a row's own rank. Chosen on
-models trained on synthetic glyphs and scikit-learn's digits."""
+"""Power to which the gathering of far rows in a class weighs against a row's own rank, in the
+second order. Chosen on models trained on synthetic glyphs and scikit-learn's digits."""
 
 _PRIOR = 2.0
 """Far rows added to every class, found and expected: small classes gather by chance."""
 
 
 class _Judged(NamedTuple):
-    score: NDArray[np.float64]
+    """One evidence.
+
+    Attributes:
+        own: float64 (n,), minus log of the share of rows that are further out.
+        gathered: float64 (n,), the same with the gathering of far rows.
+        wanted: rows beyond the bulk.
+    """
+
+    own: NDArray[np.float64]
     gathered: NDArray[np.float64]
     wanted: int
 
@@ -51,14 +60,16 @@ def judge_alone(
         outcomes, bool (classes,) which fired, and bool (n,) which rows to hold.
     """
     judged = [_judge(item.train, groups, limit) for item in evidence]
-    score = np.max([j.score for j in judged], axis=0)
+    own = np.max([j.own for j in judged], axis=0)
+    gathered = np.max([j.gathered for j in judged], axis=0)
+    score = -np.log1p(np.minimum(_place(own), _place(gathered)))
     n, most = len(score), int(limit * len(score))
-    count = min(most, sum(j.wanted for j in judged))
-    held = np.zeros(n, bool)
-    held[np.argsort(-score, kind="stable")[:count]] = True
+    if sum(j.wanted for j in judged) <= most:
+        held = np.any([_place(j.gathered) < j.wanted for j in judged], axis=0)
+    else:
+        held = _place(score) < most
     # Compared at the limit, whatever is held: classes are judged by the same share of all rows.
-    far = np.zeros(n, bool)
-    far[np.argsort(-np.max([j.gathered for j in judged], axis=0), kind="stable")[:most]] = True
+    far = _place(own) < most
     shares = np.array([far[g].mean() if len(g) else np.nan for g in groups])
     outcomes, fired = [], np.zeros(len(groups), bool)
     for c, members in enumerate(groups):
@@ -67,8 +78,8 @@ def judge_alone(
         note = "no trusted rows: compared with the other classes"
         if fired[c]:
             note += f"; {shares[c]:.1%} of the class is among the furthest {limit:.1%} of all rows"
-        best = max(range(len(judged)), key=lambda k: judged[k].score[members].max(initial=-np.inf))
-        ranks = {"other rows": _share_below(score)[members].astype(np.float32)}
+        best = max(range(len(judged)), key=lambda k: judged[k].own[members].max(initial=-np.inf))
+        ranks = {"other rows": (1 - (_place(own)[members] + 1) / n).astype(np.float32)}
         names = (evidence[best].name,)
         outcomes.append(ClassOutcome(0, ratio, None, None, names, score[members], {}, ranks, note))
     return outcomes, fired, held
@@ -83,21 +94,22 @@ def _judge(scores: NDArray[np.float32], groups: list[NDArray[np.int64]], limit: 
         if len(members):
             middle = max(float(np.median(raw[members])), 0.1 * floor)
             logs[members] = np.log(np.maximum(raw[members], 1e-3 * floor) / middle)
-    own = -np.log1p(-_share_below(logs))
-    top = np.zeros(len(raw), bool)
-    top[np.argsort(-logs, kind="stable")[: int(limit * len(raw))]] = True
+    # Rows as far out as one another are as far as the last of them: nothing gathers by its order.
+    reach = len(raw) - np.searchsorted(np.sort(logs), logs, side="left")
+    own = -np.log(reach / max(len(raw), 1))
+    top = reach <= int(limit * len(raw))
     weighted = own.copy()
     for members in groups:
         gathering = (top[members].sum() + _PRIOR) / (limit * len(members) + _PRIOR)
         weighted[members] += GATHERING * np.log(gathering)
-    return _Judged(weighted, own, _beyond_bulk(logs))
+    return _Judged(own, weighted, _beyond_bulk(logs))
 
 
-def _share_below(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Share of rows that are lower, ties in order."""
-    below = np.empty(len(values))
-    below[np.argsort(values, kind="stable")] = np.arange(len(values))
-    return below / max(len(values), 1)
+def _place(values: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Place of every row, 0 for the largest value; ties in order."""
+    place = np.empty(len(values), np.int64)
+    place[np.argsort(-values, kind="stable")] = np.arange(len(values))
+    return place
 
 
 def _beyond_bulk(logs: NDArray[np.float64]) -> int:

@@ -52,9 +52,9 @@ def sanitize(
        rows lie far out? A class that passes Holm over classes at ``alpha`` has *fired*: that is a
        finding. One whose own p-value is at most ``suspect_level`` is *suspect*.
     3. Inside those classes: conformal p-values of records against the class's trusted rows, by the
-       evidence that the class stands out by. Training rows and trusted rows are not quite alike
-       (memorised rows mostly lie closer in), so the bound is set to where rows of quiet classes
-       lose the rate. Suspect classes lose at most half the rate of all rows between them.
+       evidence that the class stands out by. Training rows and trusted rows are not quite alike,
+       so the bound is lowered to where rows of quiet classes lose the rate. Suspect classes lose
+       at most half the rate of all rows between them.
 
     A clean training set comes back nearly whole: classes fire by chance at ``alpha``, suspects cost
     about ``suspect_level`` of the rate. With ``suspect_level: 1`` every class is searched.

@@ -14,11 +14,8 @@ if TYPE_CHECKING:
 QUIET = 0.1
 """Class p-value above which a class has nothing to say, so that its rows can correct the rate."""
 
-WIDEST = 2.0
-"""How far the correction may raise the bound, in multiples of the rate."""
-
 SUSPECTS_SHARE = 0.5
-"""Share of the whole rate that classes without a finding may lose between them. All three chosen on
+"""Share of the whole rate that classes without a finding may lose between them. Both chosen on
 models trained on synthetic glyphs and scikit-learn's digits."""
 
 _QUIET_ROWS = 3
@@ -88,11 +85,12 @@ def _within(
 
 
 def quiet_bound(outcomes: list[ClassOutcome], name: str, rate: float) -> float:
-    """The p-value up to which quiet classes would lose `rate` of their rows.
+    """The p-value up to which quiet classes would lose at most `rate` of their rows.
 
-    Training rows and trusted rows are never quite alike: memorised rows mostly lie closer in, and
-    directions are learned from what tells the two apart. Rows of classes without a finding show by
-    how much p-values are off, either way. The bound is raised `WIDEST`-fold at most.
+    Training rows and trusted rows are never quite alike, and directions are learned from what tells
+    the two apart. Rows of classes without a finding show by how much p-values are too small. Where
+    they are too large, as those of memorised rows are, the bound stays at `rate`: classes differ in
+    that, and one whose rows are remembered less would lose more than was stated.
     """
     quiet = [o.p_rows[name] for o in outcomes if o.p_value is not None and o.p_value > QUIET]
     p_rows = np.concatenate(quiet) if quiet else np.zeros(0)
@@ -101,4 +99,4 @@ def quiet_bound(outcomes: list[ClassOutcome], name: str, rate: float) -> float:
         return rate
     # The largest p-value of which at most `lost` rows are within reach.
     edge = np.partition(p_rows, lost)[lost]
-    return float(min(np.nextafter(edge, 0), WIDEST * rate))
+    return float(min(np.nextafter(edge, 0), rate))

@@ -41,6 +41,7 @@ def _parts() -> list[type]:
             events.RuleCount,
             events.TestSummary,
             events.DetectorSummary,
+            events.BatchEvidence,
             events.ColumnMove,
             events.DriftSummary,
             events.TriageSummary,

@@ -7,9 +7,13 @@ from math import exp, log, log1p
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 POWERS = (0.1, 0.3, 0.5, 0.7, 0.9)
+SMALL = 0.05
+"""Record p-values up to it are counted."""
+REACH = 40.0
+"""Standard deviations beyond which a beta-binomial has no mass worth adding up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +25,7 @@ class EProcess:
     `POWERS`, and over the batches at which the drift may have begun, with prior weights
     ``1 / (t (t + 1))`` for a start at batch t. By Ville's inequality the chance that it ever
     reaches ``1 / alpha`` for a clean source is at most alpha, however often one looks. The batches'
-    p-values must be valid given the past, as they are against one frozen reference up to its own
-    luck.
+    p-values must be valid given the past: see `batch_p_value`.
 
     Values, not state kept anywhere: fold a source's p-values in their order of arrival.
 
@@ -80,24 +83,77 @@ def fold(p_values: Iterable[float]) -> EProcess:
     return process
 
 
-def batch_p_value(adjusted: Iterable[float], excess: float | None = None) -> float:
-    """One valid p-value for a batch, from those of its tests.
+@dataclass(frozen=True, slots=True)
+class BatchFacts:
+    """What one batch contributes.
 
-    The smallest Holm-adjusted p-value is Bonferroni over all tests that ran: their number times the
-    smallest one. It stays valid when only some of them, such as the enforced ones, are given. The
-    batch tests look at what record-level screening leaves, and in a clean batch that takes away the
-    most extreme records at most: the tests then see less than there is, so their p-values are too
-    large rather than too small. For the same reason they miss a source whose poison is held batch
-    by batch; `excess` sees it, because it counts all scored records, held ones included.
+    Attributes:
+        tests: smallest Holm-adjusted p-value of its enforced batch tests, which is Bonferroni over
+            all that ran; None where none did.
+        small: its scored records with a p-value of at most `SMALL`, counted before any is held.
+        scored: its scored records.
+    """
+
+    tests: float | None
+    small: int
+    scored: int
+
+
+def batch_p_value(
+    batch: BatchFacts, before: Sequence[BatchFacts], calibration_rows: int
+) -> float | None:
+    """One p-value for a batch, valid given the source's batches before it.
+
+    All batches of a source meet one frozen reference, so they share its luck: a p-value that is
+    valid over references and batches is not valid given the reference, and a product of them grows
+    by luck alone once the source has delivered more records than the reference has rows. Both
+    parts of this p-value take that out; Bonferroni joins them.
+
+    * Small record p-values. Over calibrations, the share of clean records with ``p <= SMALL`` is
+      ``Beta(a, n + 1 - a)``, ``a = floor(SMALL * (n + 1))``. What the batches before have shown of
+      it makes the count of this batch beta-binomial. They are counted before records are held, so
+      a source whose poison is held batch by batch is seen.
+    * Batch tests. They look at what record-level screening leaves, which in a clean batch is short
+      of its most extreme records at most, so their p-values are rather too large. While the source
+      has delivered fewer records than there are calibration rows they count as they are. After
+      that counts their rank among those of the source's batches before, uniform whatever the
+      luck, because clean batches are exchangeable (Vovk et al., 2003).
 
     Args:
-        adjusted: Holm-adjusted p-values of batch tests.
-        excess: p-value of the excess of small record p-values before anything is held
-            (`lazaretto.calibrate.excess_of_small_p`); None where it is not known.
+        batch: the batch.
+        before: the source's batches before, screened against the same reference.
+        calibration_rows: n, of that reference.
+
+    Returns:
+        None where nothing was scored or tested.
     """
-    smallest = min(adjusted, default=None)
-    known = [p for p in (smallest, excess) if p is not None]
-    return min(1.0, len(known) * min(known)) if known else 1.0
+    found = []
+    if batch.scored:
+        found.append(_count_p_value(batch, before, calibration_rows))
+    if batch.tests is not None:
+        known = [facts.tests for facts in before if facts.tests is not None]
+        if sum(facts.scored for facts in before) + batch.scored <= calibration_rows:
+            found.append(batch.tests)
+        else:
+            found.append((1 + sum(p <= batch.tests for p in known)) / (1 + len(known)))
+    return min(1.0, len(found) * min(found)) if found else None
+
+
+def _count_p_value(batch: BatchFacts, before: Sequence[BatchFacts], calibration_rows: int) -> float:
+    """P(at least so many small p-values), given those of the batches before."""
+    from scipy.stats import betabinom
+
+    a = int(SMALL * (calibration_rows + 1) + 1e-9)
+    if not a:
+        return 1.0
+    small = sum(facts.small for facts in before)
+    scored = sum(facts.scored for facts in before)
+    null = betabinom(batch.scored, a + small, calibration_rows + 1 - a + scored - small)
+    reach = int(REACH * float(null.std())) + 50
+    if batch.small > float(null.mean()) + reach:
+        return float(max(1e-300, null.pmf(batch.small)))
+    last = min(batch.scored, int(float(null.mean())) + reach)
+    return float(min(1.0, null.pmf(range(batch.small, last + 1)).sum()))
 
 
 def _log_add(first: float, second: float) -> float:

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.integrate import quad
+from scipy.stats import betabinom, norm
 
-from lazaretto.calibrate import holm
-from lazaretto.eprocess import EProcess, batch_p_value, fold
+from lazaretto.eprocess import SMALL, BatchFacts, EProcess, batch_p_value, fold
 
 
 def test_a_clean_source_hardly_ever_raises_however_often_one_looks() -> None:
@@ -56,9 +56,52 @@ def test_p_values_outside_their_range_are_refused() -> None:
         EProcess().update(1.5)
 
 
-def test_a_batch_answers_with_bonferroni_over_its_tests() -> None:
-    """Holm multiplies the smallest p-value by the number of tests."""
-    assert batch_p_value(holm([0.02, 0.5, 0.9])) == pytest.approx(0.06)
-    assert batch_p_value(holm([0.02, 0.5, 0.9]), excess=0.01) == pytest.approx(0.02)
-    assert batch_p_value([], excess=0.3) == pytest.approx(0.3)
-    assert batch_p_value([]) == 1.0
+def test_a_batch_s_p_value_is_of_its_tests_and_of_its_small_p_values() -> None:
+    tests_say = batch_p_value(BatchFacts(0.01, 5, 100), [], 1000)
+    assert tests_say == pytest.approx(0.02), "Bonferroni over the two parts"
+    counts_say = batch_p_value(BatchFacts(0.9, 20, 100), [], 1000)
+    expected = betabinom(100, 50, 951).sf(19)
+    assert counts_say == pytest.approx(2 * expected, rel=1e-4)
+    assert batch_p_value(BatchFacts(None, 0, 0), [], 1000) is None
+    assert batch_p_value(BatchFacts(None, 5, 100), [], 10) == 1.0, "no such small p-value exists"
+    assert 0 < (batch_p_value(BatchFacts(None, 900_000, 1_000_000), [], 1000) or 0) < 1e-100
+
+
+def lucky_source(rng: np.random.Generator, calibration: int, batches: int) -> EProcess:
+    """A clean source and a reference whose luck all of its batches share."""
+    a = int(SMALL * (calibration + 1))
+    share = rng.beta(a, calibration + 1 - a)
+    luck = rng.normal()
+    before: list[BatchFacts] = []
+    worst = process = EProcess()
+    for _ in range(batches):
+        # A test between as many records as trusted rows: half of its noise is the reference's.
+        z = (luck + rng.normal()) / np.sqrt(2)
+        facts = BatchFacts(float(norm.sf(z)), int(rng.binomial(calibration, share)), calibration)
+        p_value = batch_p_value(facts, before, calibration)
+        assert p_value is not None
+        process = process.update(p_value)
+        before.append(facts)
+        worst = max(worst, process, key=lambda e: e.log_value)
+    return worst
+
+
+def test_a_reference_s_bad_luck_does_not_raise_against_a_clean_source() -> None:
+    """A source that delivers forty times as many records as the reference has rows."""
+    rng = np.random.default_rng(5)
+    raised = sum(lucky_source(rng, 500, 40).raises(0.05) for _ in range(150))
+    assert raised / 150 <= 0.05
+
+
+def test_poison_that_is_held_batch_by_batch_raises_in_the_end() -> None:
+    """3 % poison beside what is extreme by chance; the tests, on what is left, see nothing."""
+    rng = np.random.default_rng(0)
+    before: list[BatchFacts] = []
+    process = EProcess()
+    for _ in range(12):
+        facts = BatchFacts(0.5, int(rng.binomial(300, 0.05)) + 9, 300)
+        p_value = batch_p_value(facts, before, 10_000)
+        assert p_value is not None
+        process = process.update(p_value)
+        before.append(facts)
+    assert process.raises(0.001)

@@ -277,6 +277,7 @@ def one_of_each(history: History) -> None:
             scores_digest="13" * 32,
             note="a note",
             batch_p_value=0.2,
+            evidence=events.BatchEvidence(0.4, 5, 100),
             drift=events.DriftSummary(
                 100,
                 3,

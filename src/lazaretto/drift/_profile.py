@@ -140,8 +140,9 @@ class Profile:
 
 
 def compared(schema: pa.Schema, columns: Columns) -> list[str]:
-    """Flat columns whose distribution means something: not the record id."""
-    names = [name for name in flat_columns(schema) if name != columns.record_id]
+    """Flat columns whose distribution means something: not the record id, nor where from."""
+    left_out = (columns.record_id, columns.reference_group, columns.reference_time)
+    names = [name for name in flat_columns(schema) if name not in left_out]
     return names[:MOST_COLUMNS]
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from lazaretto.eprocess import EProcess
+from lazaretto.eprocess import BatchFacts, EProcess
 from lazaretto.events import BatchScreened
 from lazaretto.quarantine import tables
 
@@ -28,11 +28,12 @@ class Step:
         arrived: when it was received.
         seq: ledger entry of the screening that counts.
         reference: ``name/version`` that it was screened against.
-        p_value: of the batch, by its enforced tests; None when its screening gave none.
+        p_value: of the batch, given those before; None when its screening gave none.
         evidence: value of the e-process: 1 at the start, at most 1 on average for a clean source.
         held: records that screening held.
         rows: records that were screened.
         moved: share of its columns that had moved from the reference; None when not measured.
+        facts: what `eprocess.batch_p_value` needs of it for later batches; None likewise.
     """
 
     batch: str
@@ -44,6 +45,7 @@ class Step:
     held: int
     rows: int
     moved: float | None
+    facts: BatchFacts | None
 
 
 def source_steps(
@@ -90,7 +92,7 @@ def source_steps(
         p_value = found.get("batch_p_value")
         if p_value is not None:
             process = process.update(p_value)
-        drift = found.get("drift")
+        drift, facts = found.get("drift"), found.get("evidence")
         steps.append(
             Step(
                 batch=name,
@@ -102,6 +104,7 @@ def source_steps(
                 held=found["held"],
                 rows=found["rows"],
                 moved=None if drift is None else drift["moved"] / max(1, drift["columns"]),
+                facts=None if facts is None else BatchFacts(**facts),
             )
         )
     return steps, process

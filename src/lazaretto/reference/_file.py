@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from lazaretto.detect.base import Chunk
+from lazaretto.detect.nearest_backends import Search
 from lazaretto.detect.registry import make_detector
 from lazaretto.detect.scorer import Scorer
 from lazaretto.detect.tail import TailRank
@@ -47,6 +48,8 @@ def pack(reference: Reference) -> bytes:
     for part, scorer in enumerate(reference.scorers):
         head = f"scorer.{part}"
         tensors[f"{head}.fit_rows"] = reference.fit_rows[part]
+        if scorer.split.index.centroids is not None:
+            tensors[f"{head}.centroids"] = scorer.split.index.centroids
         tensors[f"{head}.calibration"] = scorer.calibration
         tensors[f"{head}.calibration_label"] = scorer.calibration_label
         for name, detector in scorer.detectors.items():
@@ -58,8 +61,8 @@ def pack(reference: Reference) -> bytes:
     return bytes(save({key: value.contiguous() for key, value in tensors.items()}))
 
 
-def unpack(metadata: bytes, packed: bytes) -> Reference:
-    """Rebuilds a reference from both files' bytes.
+def unpack(metadata: bytes, packed: bytes, *, device: str = "cpu") -> Reference:
+    """Rebuilds a reference from both files' bytes; `device` is where neighbours are searched.
 
     Raises:
         ReferenceMismatchError: damaged, changed, or written by another version.
@@ -83,12 +86,14 @@ def unpack(metadata: bytes, packed: bytes) -> Reference:
             )
         # Fresh memory is aligned, a file's is not: products must round as they did before saving.
         tensors = {key: value.clone() for key, value in load(packed).items()}
-        return _rebuild(document, tensors, digest)
+        return _rebuild(document, tensors, digest, device)
     except (ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
         raise ReferenceMismatchError(f"the reference's files cannot be read: {error!r}") from error
 
 
-def _rebuild(document: dict[str, Any], tensors: dict[str, Tensor], digest: str) -> Reference:
+def _rebuild(
+    document: dict[str, Any], tensors: dict[str, Tensor], digest: str, device: str
+) -> Reference:
     from lazaretto.reference._fit import fit_split
 
     sample = Chunk(
@@ -96,10 +101,20 @@ def _rebuild(document: dict[str, Any], tensors: dict[str, Tensor], digest: str) 
     )
     classes, columns = tuple(document["classes"]), tuple(document["value_columns"])
     scorers, fit_rows = [], []
+    settings = Search(**document["neighbours"])
     for part in range(document["parts"]):
         head = f"scorer.{part}"
         rows = tensors[f"{head}.fit_rows"]
-        split = fit_split(sample, rows, classes, columns, document["seed"])
+        split = fit_split(
+            sample,
+            rows,
+            classes,
+            columns,
+            document["seed"],
+            settings,
+            device=device,
+            centroids=tensors.get(f"{head}.centroids"),
+        )
         detectors, ranks = {}, {}
         for name, options in document["detectors"].items():
             state = _below(tensors, f"{head}.state.{name}.")
@@ -147,6 +162,7 @@ def _metadata(reference: Reference) -> dict[str, Any]:
         "classes": list(reference.classes),
         "value_columns": list(reference.value_columns),
         "detectors": {name: dict(options) for name, options in reference.detectors.items()},
+        "neighbours": asdict(reference.scorers[0].split.index.settings),
         "rows": reference.rows,
         "seed": reference.seed,
         "notes": list(reference.notes),

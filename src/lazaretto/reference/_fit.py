@@ -13,19 +13,22 @@ import torch
 from lazaretto._reader import Reader, opened
 from lazaretto._rows import class_indices, numeric_columns
 from lazaretto.detect.base import Chunk, Split
+from lazaretto.detect.nearest_backends import Search
 from lazaretto.detect.neighbours import NeighbourIndex
 from lazaretto.detect.registry import make_detector
 from lazaretto.detect.scorer import Scorer, take
 from lazaretto.embed import load_encoder
 from lazaretto.errors import UsageError
 from lazaretto.reference._hygiene import examine
-from lazaretto.reference._partition import SMALLEST_REFERENCE, partition
+from lazaretto.reference._origin import deal, read_origin
+from lazaretto.reference._partition import SMALLEST_REFERENCE
 from lazaretto.reference._reference import EncoderId, Reference
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    import numpy.typing as npt
     from torch import Tensor
 
     from lazaretto.batch import Batch
@@ -44,9 +47,11 @@ def fit_reference(
     value_columns: tuple[str, ...] = ()
     if any("values" in make_detector(d, options).requires for d, options in detectors.items()):
         parts = [columns.record_id, columns.label, columns.embedding]
+        parts += [columns.reference_group, columns.reference_time]
         value_columns = numeric_columns(opened(trusted).schema, parts)
     reader = Reader(columns, encoder, encoder.dimensions or None, value_columns)
-    sample, classes, notes = _read_sample(reader, trusted)
+    trusted = opened(trusted)
+    sample, classes, notes, kept = _read_sample(reader, trusted)
     if len(sample) < SMALLEST_REFERENCE:
         raise UsageError(
             f"reference {name!r}: {len(sample)} usable trusted rows; "
@@ -54,12 +59,16 @@ def fit_reference(
             + (f" ({'; '.join(notes)})" if notes else "")
         )
     hard = policy.screen.calibration == "hard"
-    dealt = partition(sample.label, len(sample), seed=seed, folded=False if hard else None)
+    origin = read_origin(trusted, columns).keep(kept)
+    dealt, split_notes = deal(
+        sample.label, len(sample), origin, seed=seed, folded=False if hard else None
+    )
     hygiene = examine(sample, classes, seed)
     fit_rows = [part.fit[~torch.isin(part.fit, hygiene.strange)] for part in dealt]
+    settings = Search(**policy.screen.neighbours.model_dump())
     scorers = tuple(
         Scorer.fit(
-            fit_split(sample, rows, classes, value_columns, seed),
+            fit_split(sample, rows, classes, value_columns, seed, settings),
             take(sample, part.rank),
             take(sample, part.calibration),
             detectors,
@@ -78,7 +87,7 @@ def fit_reference(
         "detectors": detectors,
         "rows": len(sample),
         "seed": seed,
-        "notes": notes + hygiene.notes,
+        "notes": notes + split_notes + hygiene.notes,
         "sample": sample,
         "scorers": scorers,
         "fit_rows": tuple(fit_rows),
@@ -87,11 +96,20 @@ def fit_reference(
 
 
 def fit_split(
-    sample: Chunk, rows: Tensor, classes: tuple[str, ...], columns: tuple[str, ...], seed: int
+    sample: Chunk,
+    rows: Tensor,
+    classes: tuple[str, ...],
+    columns: tuple[str, ...],
+    seed: int,
+    settings: Search,
+    *,
+    device: str = "cpu",
+    centroids: Tensor | None = None,
 ) -> Split:
-    """The FIT split made of these rows of the sample."""
+    """The FIT split made of these rows of the sample; the last three are its index's."""
     chunk = take(sample, rows)
-    return Split(chunk, classes, columns, NeighbourIndex(chunk.embedding), seed)
+    index = NeighbourIndex(chunk.embedding, settings, device=device, centroids=centroids)
+    return Split(chunk, classes, columns, index, seed)
 
 
 def usable_detectors(policy: Policy) -> dict[str, Mapping[str, Any]]:
@@ -122,8 +140,9 @@ def usable_detectors(policy: Policy) -> dict[str, Mapping[str, Any]]:
 
 def _read_sample(
     reader: Reader, trusted: pa.Table | Batch | str | Path
-) -> tuple[Chunk, tuple[str, ...], tuple[str, ...]]:
-    embeddings, values, labels = [], [], []
+) -> tuple[Chunk, tuple[str, ...], tuple[str, ...], npt.NDArray[np.bool_]]:
+    """The rows that can be used, their classes, notes on the others, and which of all were kept."""
+    embeddings, values, labels, kept = [], [], [], []
     left_out: Counter[str] = Counter()
     width = reader.width
     for rows in Reader(
@@ -138,6 +157,7 @@ def _read_sample(
             left_out["label.missing"] += int(missing.sum())
             keep &= ~missing
             labels.append(rows.label.filter(pa.array(keep)))
+        kept.append(keep)
         embeddings.append(rows.vectors.values[keep])
         if rows.values is not None:
             values.append(rows.values[keep])
@@ -165,4 +185,4 @@ def _read_sample(
         label=label,
         values=torch.from_numpy(np.concatenate(values)) if values else None,
     )
-    return chunk, classes, notes
+    return chunk, classes, notes, np.concatenate(kept)

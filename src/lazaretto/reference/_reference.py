@@ -127,8 +127,14 @@ class Reference:
         return store.uri(folder)
 
     @classmethod
-    def load(cls, path: str | Path) -> Reference:
+    def load(cls, path: str | Path, *, device: str = "cpu") -> Reference:
         """Reads what `save` wrote.
+
+        Args:
+            path: folder of this version.
+            device: torch device on which neighbours are searched, such as ``cuda``. On any but the
+                CPU the search is exact, whatever the size; distances may differ in the last digits
+                from those that the reference was calibrated with.
 
         Raises:
             NotFoundError: there is no reference.
@@ -140,7 +146,7 @@ class Reference:
         store = Store.at(path)
         if not store.exists(METADATA):
             raise NotFoundError(f"no reference at {path}: fit one with Reference.fit and save it")
-        return unpack(store.read(METADATA), store.read(TENSORS))
+        return unpack(store.read(METADATA), store.read(TENSORS), device=device)
 
     @property
     def calibration_rows(self) -> int:

@@ -117,6 +117,7 @@ def screen(workspace: Workspace, batch: str, policy: Policy) -> StageResult:
         scores_digest=digest,
         note=screening.note,
         batch_p_value=watched.p_value,
+        evidence=watched.facts,
         drift=watched.drift,
         triage=watched.triage,
     )

@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from math import exp
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from lazaretto.events import ColumnMove, DriftSummary, TestSummary, TriageSummary
+from lazaretto.eprocess import SMALL, BatchFacts, batch_p_value
+from lazaretto.events import BatchEvidence, ColumnMove, DriftSummary, TestSummary, TriageSummary
 from lazaretto.quarantine.looks import SOURCE_DRIFT
 from lazaretto.quarantine.profiles import load_profile
 from lazaretto.quarantine.sidecars import write_table
-from lazaretto.quarantine.source_drift import source_steps
+from lazaretto.quarantine.source_drift import shown_evidence, source_steps
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -39,6 +38,7 @@ class Watched:
 
     Attributes:
         p_value: of the batch, for the source's e-process; None where nothing was tested.
+        facts: what later batches need to know of this one; None where it is off.
         source: the e-process as a test; None where it is off, or where nothing was tested.
         batches: batches of the source that it has seen, this one included.
         evidence: value of the e-process.
@@ -47,6 +47,7 @@ class Watched:
     """
 
     p_value: float | None
+    facts: BatchEvidence | None
     source: TestSummary | None
     batches: int
     evidence: float
@@ -100,12 +101,14 @@ def watch(
     """
     config = policy.screen.drift
     if config.mode == "off":
-        return Watched(None, None, 0, 1.0, None, None)
-    p_value = p_value_of(screening, reference, policy)
+        return Watched(None, None, None, 0, 1.0, None, None)
+    facts = facts_of(screening, policy)
     with workspace.catalog.read() as connection:
         steps, process = source_steps(
             connection, row.source, reference.digest, until=row.seq, leave_out=row.id
         )
+    before = [step.facts for step in steps if step.facts is not None]
+    p_value = batch_p_value(facts, before, reference.calibration_rows)
     test = None
     if p_value is not None:
         process = process.update(p_value)
@@ -118,23 +121,23 @@ def watch(
         )
         drift = _summary(workspace, measured, config.level, path)
     looks = _triage(screening, measured, [s.moved for s in steps], config.level)
-    return Watched(p_value, test, process.batches, exp(min(process.log_value, 690.0)), drift, looks)
+    return Watched(
+        p_value=p_value,
+        facts=BatchEvidence(facts.tests, facts.small, facts.scored),
+        source=test,
+        batches=process.batches,
+        evidence=shown_evidence(process),
+        drift=drift,
+        triage=looks,
+    )
 
 
-def p_value_of(screening: Screening, reference: Reference, policy: Policy) -> float | None:
-    """The batch's p-value for its source's e-process; see `eprocess.batch_p_value`.
+def facts_of(screening: Screening, policy: Policy) -> BatchFacts:
+    """What a batch tells of its source.
 
     Of the batch tests only the enforced ones count: what may not hold a batch may not hold it by
-    way of its source either. The excess of small p-values is counted over all scored records; not
-    where classes are calibrated by themselves, because its distribution is then another one.
-
-    The p-values of a source's batches share one frozen reference. Each is valid over references and
-    batches; given this reference they are so up to its luck, which all of them share. Bonferroni
-    over the tests leaves room for that: see `benchmarks/results/source_drift.md`.
+    way of its source either.
     """
-    from lazaretto.calibrate import Calibration, excess_of_small_p
-    from lazaretto.eprocess import batch_p_value
-
     modes = policy.screen.batch.modes
     tested = [
         test.p_value
@@ -142,16 +145,8 @@ def p_value_of(screening: Screening, reference: Reference, policy: Policy) -> fl
         if test.p_value is not None and modes.get(test.name) == "enforce"
     ]
     p_values = screening.records["p_value"].drop_null().to_numpy()
-    excess = None
-    if len(p_values) and policy.screen.calibrate_by == "all":
-        hard = policy.screen.calibration == "hard"
-        group = np.zeros(len(p_values), dtype=np.int64)
-        delta = policy.screen.hard_delta if hard else None
-        known = Calibration((reference.calibration_rows,), group, delta)
-        excess = excess_of_small_p(p_values, known).p_value
-    if not tested and excess is None:
-        return None
-    return batch_p_value(tested, excess)
+    small = int((p_values <= SMALL + 1e-12).sum())
+    return BatchFacts(min(tested, default=None), small, len(p_values))
 
 
 def _as_test(log_value: float, batches: int, policy: Policy) -> TestSummary:

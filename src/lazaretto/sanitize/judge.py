@@ -177,7 +177,8 @@ def _beyond(item: Evidence, label: int) -> str | None:
         return None
     return (
         f"{item.name}: {tail.seen[label]:.0f} rows lie further out than "
-        f"{1 - tail.level[label]:.4%} of all trusted rows, {tail.expected[label]:.1f} expected"
+        f"{100 * (1 - tail.level[label]):.4g} % of all trusted rows, "
+        f"{tail.expected[label]:.1f} expected"
     )
 
 

@@ -49,6 +49,7 @@ UNLABELLED = ["mahalanobis", "knn_distance", "isolation_forest"]
 SHADOW = ["knn_distance", "density", "duplicates", "clusters", "isolation_forest", "autoencoder"]
 CLEANLAB = "cleanlab find_label_issues"
 DRAWS = 10
+SPLITS = 20
 PARTS = ("quality", "draws", "promise", "hard")
 WAYS = {
     "lazaretto fused": {"false_quarantine_rate": 0.01},
@@ -76,18 +77,16 @@ def policy(labelled: bool, *, shadow: bool = False, **screen: object) -> lz.Poli
     )
 
 
-def ours(
-    trusted: Rows, batch: Rows, *, shadow: bool
-) -> tuple[dict[str, Line], npt.NDArray[np.float64]]:
-    """Lines of the fused score (with each detector's own, if in shadow), and the score."""
+def ours(trusted: Rows, batch: Rows) -> tuple[dict[str, Line], npt.NDArray[np.float64]]:
+    """Lines of the fused score, one per way to hold, and the score."""
     labelled = trusted.y is not None
     start = time.perf_counter()
-    reference = lz.Reference.fit(trusted.table(), policy(labelled, shadow=shadow))
+    reference = lz.Reference.fit(trusted.table(), policy(labelled))
     fitted = time.perf_counter() - start
     table, lines, score = batch.table(), {}, np.empty(0)
     for name, way in WAYS.items():
         start = time.perf_counter()
-        result = lz.screen(table, reference, policy(labelled, shadow=shadow, **way))
+        result = lz.screen(table, reference, policy(labelled, **way))
         seconds = time.perf_counter() - start
         score = np.nan_to_num(result.records["score"].to_numpy(), nan=np.inf)
         lines[name] = {
@@ -99,14 +98,17 @@ def ours(
             "seconds": round(seconds, 2),
             "fit_seconds": round(fitted, 2),
         }
-    if shadow:
-        label = None if batch.y is None else torch.from_numpy(batch.y)
-        chunk = Chunk(torch.from_numpy(batch.x), label)
-        ranks = sum(scorer.rank(chunk) for scorer in reference.scorers)
-        assert isinstance(ranks, torch.Tensor)
-        for name, column in zip(reference.detectors, ranks.T, strict=True):
-            lines[f"lazaretto {name}"] = quality(batch.poison, column.numpy())
     return lines, score
+
+
+def single(trusted: Rows, batch: Rows) -> Iterator[tuple[str, Line]]:
+    """Each detector alone, fitted on one cut of the reference (60 % of it)."""
+    alone = policy(trusted.y is not None, shadow=True, calibration="hard")
+    reference = lz.Reference.fit(trusted.table(), alone)
+    label = None if batch.y is None else torch.from_numpy(batch.y)
+    ranks = reference.scorers[0].rank(Chunk(torch.from_numpy(batch.x), label))
+    for name, column in zip(reference.detectors, ranks.T, strict=True):
+        yield f"lazaretto {name}", quality(batch.poison, column.numpy())
 
 
 def peers(
@@ -138,8 +140,9 @@ def compared(trusted: Rows, batch: Rows, *, few: bool) -> Iterator[Line]:
         "rows": len(batch.x),
         "poison": int(batch.poison.sum()),
     }
-    lines, score = ours(trusted, batch, shadow=not few)
-    for name, line in (*lines.items(), *peers(trusted, batch, score, few=few)):
+    lines, score = ours(trusted, batch)
+    each = () if few else single(trusted, batch)
+    for name, line in (*lines.items(), *each, *peers(trusted, batch, score, few=few)):
         yield {"method": name, **facts, **line}
 
 
@@ -147,14 +150,14 @@ def promise(rows: Rows, calibration: str) -> Iterator[Line]:
     """Share of clean records held over random splits into reference and batch.
 
     Under ``hold: rate`` every record with a p-value up to the rate is held: also the most that any
-    rule may hold. A hard promise is about calibrations, so it gets more of them, and larger batches
-    that blur them less.
+    rule may hold. A hard promise is about calibrations, so its batches are larger: they blur them
+    less.
     """
-    splits, most = (20, 2000) if calibration == "marginal" else (40, 4000)
+    most = 2000 if calibration == "marginal" else 4000
     clean = rows.take(~rows.poison)
     labelled = clean.y is not None
     shares: dict[float, list[tuple[float, float, str]]] = {0.01: [], 0.05: []}
-    for seed in range(splits):
+    for seed in range(SPLITS):
         order = np.random.default_rng([seed, 77]).permutation(len(clean.x))
         size = min(len(order) // 2, 2000)
         trusted, batch = clean.take(order[:size]), clean.take(order[size : size + most]).table()

@@ -28,7 +28,8 @@ with {versions}.
 Each set's rows are cut once at random into a development and a reported half. The clean rows of the
 development half are the trusted reference; figures are of the reported half. Peers get the same
 reference where they can take one. `s` is the time of one screening, or of a peer's fit and
-decision; our fit comes on top and is given beside it.
+decision; our fit comes on top and is given beside it. Single detectors are fitted on one cut of
+the reference (60 % of it).
 """
 CHOICES = """\
 ## What was chosen on what
@@ -46,11 +47,11 @@ CHOICES = """\
   rows, never as rows that are judged.
 """
 HARD = """\
-Random splits per set into a reference of at most 2,000 rows and a batch: 20 splits and up to
-2,000 rows for `marginal`, 40 and up to 4,000 for `hard`, which is about calibrations. *By
-evidence* is the default rule; *by rate* holds every record with `p <= rate`: the most that any
-rule here may hold. *Beyond* is the share of calibrations that held more than the rate by rate,
-which `hard` calibration (delta 10 %) bounds up to the batch's own sampling noise. `ABSTAIN`
+20 random splits per set into a reference of at most 2,000 rows and a batch: of at most 2,000 rows
+for `marginal`, and 4,000 for `hard`, which is about calibrations and would be blurred by less.
+*By evidence* is the default rule; *by rate* holds every record with `p <= rate`: the most that
+any rule here may hold. *Beyond* is the share of calibrations that held more than the rate by
+rate, which `hard` calibration (delta 10 %) bounds up to the batch's own sampling noise. `ABSTAIN`
 means: too few trusted rows to promise that; the batch waits for a person.
 """
 

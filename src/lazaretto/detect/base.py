@@ -25,7 +25,7 @@ class Chunk:
     embedding: Tensor
     label: Tensor | None = None
     values: Tensor | None = None
-    memo: dict[int, Neighbours] = field(default_factory=dict)
+    memo: dict[NeighbourIndex, Neighbours] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return int(self.embedding.shape[0])

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 import torch
 
-from lazaretto.detect.nearest import checked_k, fitted_index, reaches
+from lazaretto.detect.nearest import checked_k, fitted_index, reaches, smallest
 from lazaretto.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 class Density:
     """Two views of one ratio: the record's distance to its k nearest reference rows, over theirs.
 
-    * *isolated*: the ratio's logarithm, a simplified local outlier factor (Schubert et al., 2014).
+    * *isolated*: the ratio's logarithm, that of the local outlier factor (Breunig et al., 2000):
+      distances to a trusted row count as at least that row's own distance to its k-th neighbour.
     * *dense*: its negative for the single nearest row. A record closer to a trusted one than
       trusted records are to each other is a near copy: a flood made from known texts.
 
@@ -37,22 +38,32 @@ class Density:
     def __init__(self, k: int = 10) -> None:
         self.k = checked_k(self.name, k)
         self._index: NeighbourIndex | None = None
+        self._farthest: Tensor | None = None
         self._reach: Tensor | None = None
         self._nearest: Tensor | None = None
 
     def fit(self, reference: Split) -> Self:
         """Measures how far each reference row is from its neighbours."""
-        state = {"reach": reaches(reference.index, self.k), "nearest": reaches(reference.index, 1)}
-        return self.restore(state, reference)
+        near = reference.index.among_itself(self.k)
+        nearest = reaches(reference.index, 1)
+        if not near.distance.shape[1]:
+            return self.restore(
+                {"farthest": nearest, "reach": nearest, "nearest": nearest}, reference
+            )
+        farthest = near.distance[:, -1].clone()
+        reach = torch.maximum(near.distance, farthest[near.row]).mean(1)
+        reach = reach.clamp(min=smallest(reach))
+        return self.restore({"farthest": farthest, "reach": reach, "nearest": nearest}, reference)
 
     def score(self, chunk: Chunk) -> Tensor:
         """Float32 (n, 2): isolated, dense."""
         index = fitted_index(self._index, self.name)
-        if self._reach is None or self._nearest is None:
+        if self._farthest is None or self._reach is None or self._nearest is None:
             raise UsageError("density: fit it before scoring")
         found = index.search(chunk, self.k)
-        there = self._reach[found.row].log().mean(1)
-        isolated = found.distance.mean(1).clamp(min=1e-12).log() - there
+        own = torch.maximum(found.distance, self._farthest[found.row]).mean(1)
+        there = self._reach[found.row].reciprocal().mean(1)
+        isolated = own.clamp(min=1e-12).log() + there.log()
         expected = self._nearest[found.row].log().mean(1)
         # Closer than a thousandth of what is usual is a copy; closer still says nothing more.
         ratio = (found.distance[:, 0].clamp(min=1e-12).log() - expected).clamp(min=-7.0)
@@ -70,13 +81,14 @@ class Density:
 
     def state(self) -> dict[str, Tensor]:
         """How far the reference rows are from their neighbours."""
-        if self._reach is None or self._nearest is None:
+        if self._farthest is None or self._reach is None or self._nearest is None:
             raise UsageError("density: fit it before scoring")
-        return {"reach": self._reach, "nearest": self._nearest}
+        return {"farthest": self._farthest, "reach": self._reach, "nearest": self._nearest}
 
     def restore(self, state: dict[str, Tensor], reference: Split) -> Self:
         """Brings them back."""
         self._index = reference.index
+        self._farthest = state["farthest"]
         self._reach = state["reach"]
         self._nearest = state["nearest"]
         return self

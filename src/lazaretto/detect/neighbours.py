@@ -1,20 +1,18 @@
-"""Nearest neighbours in the reference, by FAISS: exact by default, inverted lists above a size."""
+"""Nearest neighbours in the reference: one search per chunk, whatever asks for it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import faiss
 import torch
+
+from lazaretto.detect.nearest_backends import Search, make_backend
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from lazaretto.detect.base import Chunk
-
-EXACT_UP_TO = 1_000_000
-"""Reference rows up to which the search is exact."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +37,28 @@ class NeighbourIndex:
 
     Args:
         vectors: float32 (n, d), finite, n at least 1.
+        settings: how to search: exact up to a size by default.
+        device: torch device to search on.
+        centroids: `centroids` of an index over the same vectors and settings.
     """
 
-    def __init__(self, vectors: Tensor) -> None:
+    def __init__(
+        self,
+        vectors: Tensor,
+        settings: Search | None = None,
+        *,
+        device: str = "cpu",
+        centroids: Tensor | None = None,
+    ) -> None:
         # Distances come from norms and products; about the mean those lose the fewest digits.
         self._center = vectors.double().mean(0).float()
         self.vectors = (vectors - self._center).contiguous()
-        self._index = _build(self.vectors)
+        self.settings = settings or Search()
+        self._backend = make_backend(
+            self.vectors, self.settings, device=device, centroids=centroids
+        )
+        # Kept though a device that searches exactly has no use for them: saving must not lose them.
+        self.centroids = centroids if centroids is not None else self._backend.centroids
 
     def __len__(self) -> int:
         return int(self.vectors.shape[0])
@@ -56,10 +69,10 @@ class NeighbourIndex:
         Searches once per chunk: detectors that ask for fewer neighbours share the first answer.
         """
         k = min(k, len(self))
-        known = chunk.memo.get(id(self))
+        known = chunk.memo.get(self)
         if known is None or known.distance.shape[1] < k:
             known = self._search(chunk.embedding - self._center, k)
-            chunk.memo[id(self)] = known
+            chunk.memo[self] = known
         return known.first(k)
 
     def among_itself(self, k: int) -> Neighbours:
@@ -81,20 +94,6 @@ class NeighbourIndex:
         asked = (
             torch.cat([queries, queries[:1].expand(20 - len(queries), -1)]) if alone else queries
         )
-        squared, row = self._index.search(asked.contiguous().numpy(), k)
+        squared, row = self._backend.search(asked.contiguous(), k)
         squared, row = squared[: len(queries)], row[: len(queries)]
-        return Neighbours(torch.from_numpy(squared).clamp_(min=0).sqrt_(), torch.from_numpy(row))
-
-
-def _build(vectors: Tensor) -> Any:
-    n, width = vectors.shape
-    index: Any
-    if n <= EXACT_UP_TO:
-        index = faiss.IndexFlatL2(width)
-    else:
-        lists = int(4 * n**0.5)
-        index = faiss.index_factory(width, f"IVF{lists},Flat")
-        index.nprobe = max(1, lists // 16)
-        index.train(vectors.numpy())
-    index.add(vectors.numpy())
-    return index
+        return Neighbours(squared.clamp_(min=0).sqrt_(), row)

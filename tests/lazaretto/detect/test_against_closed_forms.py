@@ -7,7 +7,7 @@ import pytest
 import torch
 from sklearn.decomposition import PCA
 from sklearn.ensemble import IsolationForest as SklearnForest
-from sklearn.neighbors import NearestNeighbors
+from sklearn.neighbors import LocalOutlierFactor, NearestNeighbors
 from tests.lazaretto.detection_data import classes
 
 from lazaretto.detect import Chunk, Split, make_detector
@@ -63,6 +63,16 @@ def test_zscore_and_tukey_are_the_textbook_ones() -> None:
     low, high = np.quantile(values[:, 1], [0.25, 0.75])
     assert float(tukey[0]) == pytest.approx((11 - high) / (high - low), rel=1e-4)
     assert float(z[1]) > 5, "a null where trusted records never have one is news"
+
+
+def test_density_is_the_local_outlier_factor() -> None:
+    points, _ = classes(np.random.default_rng(5), 500)
+    probe, _ = classes(np.random.default_rng(6), 50)
+    probe[:10] *= 3
+    theirs = LocalOutlierFactor(n_neighbors=10, novelty=True).fit(points)
+    ours = make_detector("density", {"k": 10}).fit(split(points))
+    isolated = ours.score(Chunk(torch.from_numpy(probe)))[:, 0]
+    np.testing.assert_allclose(isolated.exp(), -theirs.score_samples(probe), rtol=1e-3)
 
 
 def test_density_sees_both_directions() -> None:

@@ -46,6 +46,10 @@ CHOICES = """\
 * The draws below score reported rows only. Rows of the development half appear there as trusted
   rows, never as rows that are judged.
 """
+DRAWN = """\
+Each draw takes as many trusted rows (at most 8,000) and a random half of the reported half. Means,
+and for the difference its standard error over the draws; they share rows, so it is somewhat small.
+"""
 HARD = """\
 20 random splits per set into a reference of at most 2,000 rows and a batch: of at most 2,000 rows
 for `marginal`, and 4,000 for `hard`, which is about calibrations and would be blurred by less.
@@ -268,9 +272,7 @@ def main() -> None:
     text += [*headline(quality), *beyond(quality, draws), *means_without_labels(quality)]
     text += target_text(targets(quality, draws, promises))
     if draws:
-        text += ["## Over several draws", ""]
-        text += ["Each draw takes as many trusted rows and a random half of the reported half."]
-        text += ["Means, and for the difference its standard error over the draws.", ""]
+        text += ["## Over several draws", "", DRAWN]
         text += draw_table(draws)
     if promises:
         text += ["## The promise on clean batches", "", HARD, *promise_table(promises)]

@@ -15,8 +15,9 @@ Made by `benchmarks/sanitize_speed.py --write`; do not edit.
 beforehand, in the same run with the same number of threads ({threads}); *floor+* also counts the
 trusted rows, whose products `whitened_spectral` needs too. ART: its SVD per class
 (`numpy.linalg.svd` of the centred rows), extrapolated from three classes. Synthetic Gaussian
-classes. Seconds of a shared virtual machine: read the ratios. *Memory* is what the process itself
-took while `whitened_spectral` ran, beside the rows; rows of the largest case are a mapped file.
+classes. With one thread, seconds are the processor's own; other work ran beside it, so read the
+ratios. *Memory* is what a fresh process took while `whitened_spectral` ran, beside the rows;
+rows of the largest case are a mapped file.
 """
 
 _NO_DEVICE = """\
@@ -49,7 +50,7 @@ def report(lines):
         cells += [line["floor_s"], line["floor_all_s"], a, f"{a / line['floor_s']:.2f}"]
         cells += [art or "", f"{art / a:.1f}" if art else ""]
         cells += [b, f"{b / line['floor_s']:.2f}", f"{b / line['floor_all_s']:.2f}"]
-        cells += [f"{art / b:.1f}" if art else "", line["data_gb"], line["memory_gb"]]
+        cells += [f"{art / b:.1f}" if art else "", line["data_gb"], line["memory_gb"] or ""]
         text += "| " + " | ".join(map(str, cells)) + " |\n"
     return text + "\n" + _growth(lines) + "\n" + _verdicts(lines)
 

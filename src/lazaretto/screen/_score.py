@@ -14,7 +14,6 @@ from lazaretto._reader import Reader
 from lazaretto._rows import class_indices
 from lazaretto.calibrate import Calibration, conditional_p_values
 from lazaretto.detect.base import Chunk
-from lazaretto.detect.neighbours import NeighbourIndex
 from lazaretto.detect.scorer import fuse, take
 from lazaretto.embed import load_encoder
 from lazaretto.screen._known import Known, detector_weights
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy.typing as npt
-    from torch import Tensor
 
     from lazaretto._reader import Rows
     from lazaretto.batch import Batch
@@ -118,7 +116,8 @@ def score_batch(
             parts.reasons |= _explain(
                 chunk, positions + judged, numbers[positions], reference, policy
             )
-        parts.numbers.append(numbers)
+        # The ranks have served; what is kept grows with the batch.
+        parts.numbers.append(np.delete(numbers, np.s_[3 : 3 + len(weights)], axis=1))
         judged += len(numbers)
     numbers = np.concatenate(parts.numbers)
     return Scored(
@@ -127,7 +126,7 @@ def score_batch(
         problems=parts.problems,
         score=numbers[:, 0],
         p_value=numbers[:, 1],
-        detector_p=numbers[:, 3 + len(weights) :],
+        detector_p=numbers[:, 3:],
         reasons=parts.reasons,
         calibration=Calibration(
             known.rows, np.nan_to_num(numbers[:, 2]).astype(np.int64), known.delta
@@ -135,37 +134,6 @@ def score_batch(
         calibration_rows=reference.calibration_rows,
         sample=sample,
     )
-
-
-def positions_near(
-    batch: Batch | pa.Table | str | Path,
-    reference: Reference,
-    policy: Policy,
-    *,
-    exclude: Collection[str],
-    embeddings: pa.Table | None,
-    centers: Tensor,
-    radius: float,
-) -> npt.NDArray[np.int64]:
-    """A second pass: positions of the scorable records within a distance of one of some vectors."""
-    reader = Reader(
-        policy.columns, load_encoder(policy), reference.encoder.dimensions, (), embeddings
-    )
-    excluded = pa.array(sorted(exclude), pa.string())
-    index = NeighbourIndex(centers)
-    found, judged = [], 0
-    for rows in reader.rows(batch):
-        keep = np.ones(len(rows), dtype=bool)
-        if len(excluded):
-            keep = ~pc.is_in(rows.ids, excluded).to_numpy(zero_copy_only=False)
-        place = np.cumsum(keep) - 1
-        keep[list(rows.vectors.problems)] = False
-        if keep.any():
-            chunk = Chunk(torch.from_numpy(rows.vectors.values[keep]))
-            close = index.search(chunk, 1).distance[:, 0].numpy() <= radius
-            found.append(judged + place[keep][close])
-        judged += int(place[-1]) + 1
-    return np.concatenate(found) if found else np.empty(0, dtype=np.int64)
 
 
 def _scorable(

@@ -75,7 +75,8 @@ def screen(
         UsageError: the policy's detectors cannot be used.
     """
     from lazaretto.screen._judge import judge
-    from lazaretto.screen._score import positions_near, score_batch
+    from lazaretto.screen._near import positions_near
+    from lazaretto.screen._score import score_batch
 
     scored = score_batch(batch, reference, policy, exclude=exclude, embeddings=embeddings)
 

@@ -227,6 +227,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
     parser.add_argument("--digits", type=int, nargs="*", default=[10, 11, 12])
+    parser.add_argument("--sets", nargs="*", default=["mnist", "digits"])
     options = parser.parse_args()
     try:
         import art  # noqa: F401
@@ -236,8 +237,10 @@ def main() -> None:
         has_art = False
     rows = [versions(options, has_art)]
     print(json.dumps(rows[0]), flush=True)
-    sets = [("mnist_backdoor", run) for run in mnist(options.data / "mnist_backdoor")]
-    for data, run in chain(sets, digits(options.digits)):
+    folder = options.data / "mnist_backdoor"
+    ready = [("mnist_backdoor", run) for run in mnist(folder)] if "mnist" in options.sets else []
+    fresh = digits(options.digits) if "digits" in options.sets else []
+    for data, run in chain(ready, fresh):
         seeds = options.seeds if data == "mnist_backdoor" else [0]
         for line in evaluate(data, run, seeds, has_art):
             print(json.dumps(line), flush=True)

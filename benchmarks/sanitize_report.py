@@ -127,6 +127,8 @@ def like_for_like(rows):
     out, below, above = [], [], []
     for run in runs(rows):
         lines = pick(rows, run, "default", "none")
+        if not lines:
+            continue  # A benchmark that was cut short.
         mine, theirs = merge(lines), published(rows, run)
         cells = []
         for name in methods:
@@ -137,7 +139,7 @@ def like_for_like(rows):
             better = mine["tpr"] is not None and line["tpr"] > mine["tpr"] + 1e-9
             cells.append(cell(line, auroc=False) + (" **>**" if better else ""))
             if better:
-                (below if "our share" in name else above).append((run, name, line, mine))
+                (below if "our share" in name else above).append((run, line))
         spread = " ".join(number(r["tpr"], 2) for r in lines) if len(lines) > 1 else ""
         ours = f"{cell(mine)}" + (f" (TPR by seed: {spread})" if spread and mine["poisons"] else "")
         out.append([run, number(mine["asr"], 2), ours, *cells])
@@ -234,16 +236,15 @@ def verdicts(rows, below, above):
         names = {r["run"] for r in blind if r["set"] == data and r["poisons"]}
         if not names:
             continue
-        mean = np.mean([r["tpr"] for r in blind if r["run"] in names and r["set"] == data])
-        lost = [b for b in below if b[0] in names]
-        wide = [a for a in above if a[0] in names]
+        mean = np.mean([r["tpr"] for r in blind if r["set"] == data and r["poisons"]])
+        lost, wide = below[data], above[data]
         lines.append(
             f"  {data}: mean TPR {mean:.2f}. At our held share a cut of ART's scores recalls more on "
             f"{len({b[0] for b in lost})} of {len(names)} runs{listed(lost)}. At its own defaults ART "
             f"recalls more on {len({a[0] for a in wide})} of them, holding "
             + (
-                f"{percent(min(a[2]['clean_held'] for a in wide))} to "
-                f"{percent(max(a[2]['clean_held'] for a in wide))} of clean rows."
+                f"{percent(min(a[1]['clean_held'] for a in wide))} to "
+                f"{percent(max(a[1]['clean_held'] for a in wide))} of clean rows."
                 if wide
                 else "more clean rows."
             )
@@ -296,14 +297,14 @@ def report(lines):
     rows = [r for r in lines if "run" in r and "error" not in r]
     failed = [r for r in lines if "error" in r]
     parts = [HEAD, heading(lines), NOT_BLIND.format(later=LATER)]
-    below, above = [], []
+    below: dict[str, list] = {}
+    above: dict[str, list] = {}
     mnist = [r for r in rows if r["set"] == "mnist_backdoor"]
     if mnist:
         single = dict.fromkeys(
             r["method"] for r in mnist if not r["method"].startswith(("ART", "default", "every"))
         )
-        both, low, high = like_for_like(mnist)
-        below, above = below + low, above + high
+        both, below["mnist_backdoor"], above["mnist_backdoor"] = like_for_like(mnist)
         parts += [
             "## mnist_backdoor, with 10,000 trusted rows\n",
             trusted_table(mnist),
@@ -323,8 +324,7 @@ def report(lines):
     ):
         part = [r for r in rows if r["set"] == name]
         if part:
-            _, low, high = like_for_like(part)
-            below, above = below + low, above + high
+            _, below[name], above[name] = like_for_like(part)
             parts += [
                 f"## {title}: TPR / clean held\n",
                 "Means over the networks; in brackets the most that one of them lost.\n",

@@ -172,3 +172,32 @@ def test_under_airflow_links_keep_the_prefix(
     location = client.get(f"{PREFIX}/batches/{judged.batch}").headers["location"]
     assert location == f"{PREFIX}/cases/{judged.case}"
     assert client.get(location).status_code == 200
+
+
+def test_a_case_says_what_its_batch_looks_like_and_that_this_releases_nothing(
+    client: TestClient, workspace: Workspace, tmp_path: Path
+) -> None:
+    from dataclasses import replace
+
+    from yard import blobs, make_policy, make_yard
+
+    from lazaretto.quarantine.looks import looks_of_case
+    from lazaretto.reference import Reference
+
+    rows = blobs(300, 1)
+    rows = rows.set_column(1, "label", rows["label"].cast(pa.string()))
+    policy = make_policy()
+    saved = Reference.fit(rows, policy, name="blobs").save(tmp_path / "reference")
+    yard = replace(make_yard(workspace, saved, tmp_path), policy=policy)
+    labels = rows["label"].to_pylist()
+    labels[:20] = [EVIL] * 20
+    judged = yard.judge("evil", rows.set_column(1, "label", pa.array(labels)))
+    page = client.get(f"/cases/{judged.case}").text
+    looks = looks_of_case(workspace, str(judged.case))
+    assert looks is not None
+    assert looks.cause == "POISONING"
+    assert EVIL[:40] in looks.evidence[0]
+    assert "POISONING" in page
+    assert "never releases" in page
+    assert unescape(page).count(EVIL[:40]) > 20
+    assert not {"script", "img"} & set(Markup(page).tags)

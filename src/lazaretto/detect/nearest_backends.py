@@ -111,7 +111,8 @@ class ListSearch:
         squared, row = self._index.search(queries.numpy(), k)
         short = (row < 0).any(1)
         if short.any():
-            everywhere = faiss.SearchParametersIVF(nprobe=self._index.nlist)
+            parameters: Any = faiss.SearchParametersIVF
+            everywhere = parameters(nprobe=self._index.nlist)
             again = queries[torch.from_numpy(short)].contiguous().numpy()
             squared[short], row[short] = self._index.search(again, k, params=everywhere)
         return torch.from_numpy(squared), torch.from_numpy(row)
@@ -120,7 +121,8 @@ class ListSearch:
 class TorchSearch:
     """Every row, by products and selections in torch, on any device it knows.
 
-    The same code runs on the CPU, where it is tested; FAISS is faster there.
+    The same code runs on the CPU, where it is tested; FAISS is faster there. It has not been run on
+    a CUDA device yet: a test for one waits, and is skipped where there is none.
     """
 
     centroids: Tensor | None = None
@@ -132,7 +134,7 @@ class TorchSearch:
     def search(self, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
         """See `Backend`."""
         squared, rows = [], []
-        for part in queries.split(max(1, BLOCK // len(self._rows))):
+        for part in torch.split(queries, max(1, BLOCK // len(self._rows))):
             there = part.to(self._rows.device)
             # The record's own norm moves no neighbour before another: it is added last.
             partial = torch.addmm(self._norms, there, self._rows.T, alpha=-2)

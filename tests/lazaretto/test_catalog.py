@@ -157,3 +157,26 @@ def test_processes_that_start_on_an_empty_database_at_once_migrate_it_once(
     at_once(_OPEN_AND_ADD, *([catalog_url, f"p{i}"] for i in range(4)))
     with Catalog.open(catalog_url).read() as connection:
         assert len(connection.execute(sa.select(tables.projection)).all()) == 4
+
+
+def test_references_saved_before_they_kept_drift_figures_are_still_there(catalog_url: str) -> None:
+    catalog = Catalog.open(catalog_url)
+    config = Config()
+    config.set_main_option(
+        "script_location", str(Path(catalog_module.__file__).parent / "migrations")
+    )
+    config.set_main_option("path_separator", "os")
+    with catalog.transaction() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0001")
+        connection.execute(
+            sa.text(
+                "INSERT INTO reference (name, version, digest, uri, promoted, created_at) "
+                "VALUES ('old', '1', 'd', '/store/references/old/1', true, '2026-05-01 00:00:00')"
+            )
+        )
+    again = Catalog.open(catalog_url)
+    assert again.version() == SCHEMA_VERSION
+    with again.read() as connection:
+        row = connection.execute(sa.select(tables.reference)).one()
+    assert (row.name, row.promoted, row.profile_uri) == ("old", True, None)

@@ -19,9 +19,9 @@ SOURCE_DRIFT = "source_drift"
 NEVER_RELEASES = "a guess from the evidence below; it informs, and never releases"
 _WORDS = {
     "NONE": "nothing in particular",
-    "ENVIRONMENT": "a changed world: the whole population moved",
-    "POISONING": "poisoning: something is localised in an else ordinary batch",
-    "PIPELINE": "a fault of the pipeline: it changed at once",
+    "ENVIRONMENT": "the world changed: its population moved",
+    "POISONING": "something is localised in an else ordinary batch",
+    "PIPELINE": "a fault on the way: it changed at once",
 }
 
 

@@ -43,8 +43,8 @@ CHOICES = """\
 * The levels at which an excess of small p-values is looked for were added after a part of the
   reported half had been seen.
 * `hold: rate` has nothing to choose.
-* The draws below score reported rows only. Rows of the development half appear there as trusted
-  rows, never as rows that are judged.
+* The draws score reported rows only. Rows of the development half appear there as trusted rows,
+  never as rows that are judged.
 """
 DRAWN = """\
 Each draw takes as many trusted rows (at most 8,000) and a random half of the reported half. Means,

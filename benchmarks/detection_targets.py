@@ -20,7 +20,7 @@ class Target:
         name: what is asked.
         where: set, or "all".
         figure: what was measured.
-        reached: ``yes``, ``no``, ``abstains``, or ``noise``: missed by less than two standard errors.
+        reached: ``yes``, ``no``, ``abstains`` or ``noise`` (missed by under two standard errors).
     """
 
     name: str

@@ -190,11 +190,14 @@ def evaluate(data, run, seeds, has_art):
         line = ours(data, run, [], "default", trusted=False, seed=seed)
         counts.append(line["n_held"])
         yield line
-    for name in METHODS if data == "mnist_backdoor" else []:
-        yield ours(data, run, [name], name, trusted=True)
-        yield ours(data, run, [name], name, trusted=False)
     if has_art:
         yield from art(data, run, counts)
+
+
+def methods_alone(data, run):
+    for name in METHODS:
+        yield ours(data, run, [name], name, trusted=True)
+        yield ours(data, run, [name], name, trusted=False)
 
 
 def versions(options, has_art):
@@ -240,11 +243,12 @@ def main() -> None:
     folder = options.data / "mnist_backdoor"
     ready = [("mnist_backdoor", run) for run in mnist(folder)] if "mnist" in options.sets else []
     fresh = digits(options.digits) if "digits" in options.sets else []
-    for data, run in chain(ready, fresh):
-        seeds = options.seeds if data == "mnist_backdoor" else [0]
-        for line in evaluate(data, run, seeds, has_art):
-            print(json.dumps(line), flush=True)
-            rows.append(line)
+    parts = [evaluate(data, run, options.seeds, has_art) for data, run in ready]
+    parts += [methods_alone(data, run) for data, run in ready]
+    later = (evaluate(data, run, [0], has_art) for data, run in fresh)
+    for line in chain.from_iterable(chain(parts, later)):
+        print(json.dumps(line), flush=True)
+        rows.append(line)
     if options.out:
         from sanitize_report import report
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import subprocess
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -202,6 +203,13 @@ def measure(data: Path, part: str, name: str) -> Iterator[Line]:
             yield {"promise": True, **line}
 
 
+def commit() -> str:
+    """Short name of the commit that is measured, if this is a checkout."""
+    asked = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
+    found = subprocess.run(asked, capture_output=True, text=True, check=False)
+    return found.stdout.strip() or "unknown"
+
+
 def main() -> None:
     """Measures what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -220,8 +228,9 @@ def main() -> None:
         if arguments.out:
             arguments.out.write_text("".join(json.dumps(entry) + "\n" for entry in lines))
 
-    say(versions={"python": platform.python_version(), **versions()})
-    for part in arguments.part or PARTS:
+    parts = arguments.part or list(PARTS)
+    say(versions={"python": platform.python_version(), **versions()}, code=commit(), parts=parts)
+    for part in parts:
         labelled = (*TEXT, *IMAGES) if part in PARTS[:2] else (*CLEAN_TEXT, IMAGES[1])
         for name in (*labelled, *adbench):
             if name.startswith(wanted or ""):

@@ -85,7 +85,8 @@ def _promise(promises: list[Line]) -> list[Target]:
                 )
         else:
             abstains = set(line["verdicts"]) == {"ABSTAIN"}
-            kept = "yes" if line["exceeding"] <= 0.1 else "no"
+            beyond = line["exceeding"] - 0.1
+            kept = "yes" if beyond <= 0 else "noise" if beyond <= 2 * (0.09 / 20) ** 0.5 else "no"
             found.append(
                 Target(
                     f"hard promise at {rate:.0%}: at most 10 % of calibrations beyond the rate",

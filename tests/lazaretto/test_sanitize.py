@@ -98,6 +98,14 @@ def test_few_trusted_rows_use_the_modelled_tail_and_say_so():
     assert "tail is modelled" in result.classes["note"][2].as_py()
 
 
+def test_evidence_that_shares_the_rate_still_holds_with_a_hundred_trusted_rows():
+    """100 rows carry 1 % by ranks, but not a half or a third of it."""
+    train, labels, ids, trusted, is_poison = draw(4, m=100, poison=40, shift=12.0)
+    result = sanitize(train, labels, ids, trusted=trusted)
+    assert held(result)[is_poison].mean() >= 0.9
+    assert held(result)[~is_poison].mean() <= 0.01
+
+
 def test_rows_that_are_not_finite_are_held_and_do_not_stop_the_rest():
     train, labels, ids, trusted, is_poison = draw(5, poison=30, shift=9.0)
     train[-1], train[-2, 3], train[-3, 0] = np.nan, np.inf, 1e30

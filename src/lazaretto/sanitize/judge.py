@@ -113,18 +113,17 @@ def judge_class(
         alpha: level at which the threshold is stated.
         rate: the stated rate, to tell whether the trusted rows can carry it.
     """
-    m, few = len(trusted), (len(trusted) + 1) * rate < 1
-    tests, own, means, surprises, p_rows, ranks = [], [], [], {}, {}, {}
+    m = len(trusted)
+    tests, own, means, ranks = [], [], [], {}
+    surprises, beyond, p_rows = {}, {}, {}
     for item in evidence:
         s, t = item.train[train], item.trusted[trusted]
         spread = float(item.spread[label])
         suspect, clean = surprise(s, t, spread), surprise(t, t, spread)
         p = conformal(s, t)
         ranks[item.name] = (1 - p).astype(np.float32)
-        if few:
-            # Ranks of m rows end at 1 / (m + 1); the modelled tail goes on from there.
-            p = np.where(suspect > clean.max(), np.minimum(p, np.exp(-suspect)), p)
         surprises[item.name], p_rows[item.name] = suspect, p
+        beyond[item.name] = suspect > clean.max()
         mean, tail = _mean_test(item, label, train, trusted, alpha / len(evidence)), item.tail
         mine = [mean[1]] * (mean[2] is not None)
         mine += [] if tail is None else [float(tail.p_value[label])]
@@ -136,7 +135,11 @@ def judge_class(
     names = tuple(evidence[k].name for k in (order[0], *joined))
     ratio, _, threshold = means[order[0]]
     notes = [_beyond(evidence[order[0]], label)]
-    if few:
+    if (m + 1) * rate < len(names):
+        # Ranks of m rows end at 1 / (m + 1), and the evidence of a class shares the rate.
+        for name, suspect in surprises.items():
+            modelled = np.minimum(p_rows[name], np.exp(-suspect))
+            p_rows[name] = np.where(beyond[name], modelled, p_rows[name])
         notes.append(
             f"{m} trusted rows cannot carry a rate of {rate:g} by ranks; the tail is modelled"
         )

@@ -49,16 +49,17 @@ def state_of_record(
 
 def _holds(namespace: str, name: str, version: str, batch: str, record: str) -> bool | None:
     """None: the version cannot be read (deleted by a clean-up, or no table of ours)."""
-    import pyarrow.dataset as ds
     from deltalake import DeltaTable
     from deltalake.exceptions import DeltaError
 
+    from lazaretto.quarantine.contents import records_of
+
     try:
         uri = name if namespace == "file" else f"{namespace}/{name}"
-        table = DeltaTable(uri, version=int(version)).to_pyarrow_dataset()
-        ours = ds.field("_lazaretto_batch") == batch
-        named = ds.field("_lazaretto_record").isin([record, f"{batch}#{record}"])
-        return bool(table.count_rows(filter=ours & named))
+        there = set(
+            records_of(DeltaTable(uri, version=int(version)), [batch])["record"].to_pylist()
+        )
+        return bool(there & {record, f"{batch}#{record}"})
     except (DeltaError, OSError, ValueError, KeyError):
         return None
 

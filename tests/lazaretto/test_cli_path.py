@@ -361,7 +361,7 @@ def test_what_was_held_is_left_out_of_a_second_training_and_both_are_compared(us
     case = user.deliver("tuesday.parquet", 2, code=1)["judgement"]["case"]
     user.run(f"quarantine release {case} --all --reason looks-fine --yes")
     user.run(f"quarantine publish {case}")
-    user.path("net.py").write_text(
+    user.path("own_net.py").write_text(
         "import pyarrow as pa\n"
         "from pathlib import Path\n"
         "from lazaretto.activations.probe import probe\n"
@@ -380,11 +380,11 @@ def test_what_was_held_is_left_out_of_a_second_training_and_both_are_compared(us
     )
     with user.path("policies/digits.yaml").open("a") as policy:
         policy.write("\nsanitize: {false_quarantine_rate: 0.05}  # 100 trusted rows of a class\n")
-    own = "--load-model net:load --weights first.safetensors --inputs net:vectors"
+    own = "--load-model own_net:load --weights first.safetensors --inputs own_net:vectors"
     user.run(f"batch probe {user.json('batch list')[0]['id']} --out first.safetensors")
     taken = user.json("dataset snapshot digits")
     user.run(f"model register net@1 --snapshot digits@{taken['version']}")
-    again = "--compare --retrain net:train --retrained net@2 --trusted trusted.parquet"
+    again = "--compare --retrain own_net:train --retrained net@2 --trusted trusted.parquet"
     done = user.sanitized(*f"{own} {again}".split())
     assert done["model"] == "net@1"
     assert done["held"] > 20

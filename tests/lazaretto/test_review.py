@@ -303,6 +303,16 @@ def test_recall_removes_records_and_marks_the_models_that_saw_them(yard: Yard) -
     assert stages.register_model(workspace, "net", "3", "blobs", clean.version).recalls == []
 
 
+def test_one_recall_after_another_reads_what_the_last_one_rewrote(sqlite_yard: Yard) -> None:
+    one = sqlite_yard.admit("monday", blobs(30, seed=5, prefix="m")).batch
+    two = sqlite_yard.admit("tuesday", blobs(30, seed=6, prefix="t"), source="vendor-b").batch
+    for number in range(3):
+        ids = [f"{one}#m{number}", f"{two}#t{number}"]
+        found = recall(sqlite_yard.workspace, "blobs", ids=ids, actor=ANN, reason="trigger")
+        assert found.records == 2
+    assert len(sqlite_yard.ids()) == 54
+
+
 def test_a_window_takes_the_batches_of_one_source_that_it_meets(yard: Yard) -> None:
     yard.admit("monday", blobs(30, seed=5, prefix="m"))
     yard.admit("tuesday", blobs(30, seed=6, prefix="t"), source="vendor-b")

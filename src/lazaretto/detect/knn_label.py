@@ -20,25 +20,32 @@ class KnnLabel:
 
     After Deep k-NN (Peri et al., 2020, section 3) with a trusted reference in place of the suspect
     set. Neighbours count by closeness, relative to the farthest of the k, so that the score has few
-    ties; and by the inverse of their class's share, so that a rare class is not outvoted.
+    ties; and, when balanced, by the inverse of their class's share, so that a rare class is not
+    outvoted.
 
     Args:
         k: neighbours, at least 1.
+        balanced: whether a neighbour counts by the inverse of its class's share.
 
     Raises:
-        UsageError: `k` out of range.
+        UsageError: `k` out of range, or `balanced` is no boolean.
     """
 
     name: ClassVar[str] = "knn_label"
     requires: ClassVar[frozenset[str]] = frozenset({"embedding", "label"})
     weights: ClassVar[tuple[float, ...]] = (1.0,)
 
-    def __init__(self, k: int = 20) -> None:
+    def __init__(self, k: int = 20, *, balanced: bool = True) -> None:
         if not isinstance(k, int) or k < 1:
             raise UsageError(
                 f"screen.detectors.knn_label.k: must be a whole number from 1, not {k!r}"
             )
+        if not isinstance(balanced, bool):
+            raise UsageError(
+                f"screen.detectors.knn_label.balanced: must be true or false, not {balanced!r}"
+            )
         self.k = k
+        self.balanced = balanced
         self._classes: tuple[str, ...] = ()
         self._label: Tensor | None = None
         self._weight: Tensor | None = None
@@ -78,7 +85,8 @@ class KnnLabel:
             raise UsageError("screen.detectors.knn_label: needs columns.label in the policy")
         self._classes = reference.classes
         self._label = label
-        self._weight = 1 / torch.bincount(label, minlength=len(reference.classes)).clamp(min=1)
+        counts = torch.bincount(label, minlength=len(reference.classes)).clamp(min=1)
+        self._weight = 1 / counts if self.balanced else torch.ones(len(counts))
         self._index = reference.index
         return self
 

@@ -41,10 +41,18 @@ def version_digest(table: DeltaTable) -> str:
 
 
 def records_of(table: DeltaTable, batches: Collection[str]) -> pa.Table:
-    """Columns ``batch`` and ``record`` of the rows of some batches."""
-    wanted = pc.field(BATCH).isin(pa.array(sorted(batches), pa.string()))
-    rows = table.to_pyarrow_dataset().to_table(columns=[BATCH, RECORD], filter=wanted)
-    return rows.rename_columns(["batch", "record"])
+    """Columns ``batch`` and ``record`` of the rows of some batches.
+
+    Filtered chunk by chunk: a filter given to the dataset fails (pyarrow 26) on files that Delta
+    rewrote to delete rows, whose texts are views: "no kernel matching (string, string_view)".
+    """
+    wanted = pa.array(sorted(batches), pa.string())
+    parts = [
+        chunk.filter(pc.is_in(chunk.column(BATCH), wanted))
+        for chunk in table.to_pyarrow_dataset().to_batches(columns=[BATCH, RECORD])
+    ]
+    kinds = pa.schema([(BATCH, pa.string()), (RECORD, pa.string())])
+    return pa.Table.from_batches(parts, kinds).rename_columns(["batch", "record"])
 
 
 def keep_records(rows: pa.Table, wanted: pa.Table) -> pa.Table:

@@ -68,3 +68,16 @@ def test_k_larger_than_the_reference_uses_all_of_it() -> None:
     reference = split(30)
     scores = KnnLabel(k=500).fit(reference).score(reference.rows)
     assert scores.isfinite().all()
+
+
+def test_a_rare_class_is_outvoted_unless_neighbours_count_by_their_class() -> None:
+    points = torch.zeros(20, 2)
+    points[:, 0] = torch.linspace(0.9, 1.1, 20)
+    label = torch.zeros(20, dtype=torch.int64)
+    label[:4] = 1
+    reference = Split(Chunk(points, label), ("common", "rare"), (), NeighbourIndex(points))
+    record = Chunk(torch.tensor([[1.0, 0.0]]), torch.tensor([1]))
+    plain = KnnLabel(k=20, balanced=False).fit(reference).score(record)
+    balanced = KnnLabel(k=20).fit(reference).score(record)
+    assert float(plain) > 0.75  # 4 of 20 neighbours carry its label
+    assert float(balanced) < 0.6

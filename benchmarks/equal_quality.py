@@ -3,7 +3,8 @@
     python benchmarks/equal_quality.py DATA_DIR
 
 `screen_speed.py` compares seconds; this says what the seconds buy. The trusted half of a set (its
-first 8,000 rows) fits both; both score the reported half. Prints one JSON line per set and score.
+first 8,000 rows) fits both; both score the reported half. Covariances of the peer are in float64:
+of float32 rows its pseudo-inverse drops directions. Prints one JSON line per set and score.
 """
 
 from __future__ import annotations
@@ -69,12 +70,12 @@ def pairs(trusted: Rows, batch: Rows) -> Iterator[Pair]:
             "mahalanobis",
             ours("mahalanobis", trusted, batch)[:, 0],
             "LedoitWolf",
-            LedoitWolf().fit(trusted.x).mahalanobis(batch.x),
+            LedoitWolf().fit(trusted.x.astype(float)).mahalanobis(batch.x.astype(float)),
         )
         return
     classes = int(trusted.y.max()) + 1
     means = np.stack([trusted.x[trusted.y == c].mean(0) for c in range(classes)])
-    tied = LedoitWolf(assume_centered=True).fit(trusted.x - means[trusted.y])
+    tied = LedoitWolf(assume_centered=True).fit((trusted.x - means[trusted.y]).astype(float))
     to_classes = np.stack([tied.mahalanobis(batch.x - mean) for mean in means], 1)
     own = np.take_along_axis(to_classes, batch.y[:, None], 1)[:, 0]
     np.put_along_axis(to_classes, batch.y[:, None], np.inf, 1)

@@ -23,6 +23,7 @@ PAGES = (
     "how-to/review-quarantine.md",
     "how-to/respond-to-an-incident.md",
     "how-to/sign-deliveries.md",
+    "how-to/drift-or-poison.md",
 )
 _BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _ID = re.compile(r"vendor/\d{8}/[0-9a-f]{16}|(?:case|recall|publication|decision)-[0-9a-f]{16}")

@@ -150,8 +150,8 @@ def sanitize(
 ) -> Reply:
     """Look for poison in the activations of a model that learned from a version; recall it.
 
-    A poison that the model has not learned does not show in it: your own model sees more than a
-    probe does.
+    A trigger that the model has not learned shows only by its wrong label: your own model sees more
+    than a probe does.
 
     Exit code 1 when records are held.
     """

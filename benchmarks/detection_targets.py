@@ -52,7 +52,7 @@ def targets(quality: list[Line], draws: list[Line], promises: list[Line]) -> lis
             figure = f"{rows[OURS]['recall']:.1%}"
             reached = "yes" if rows[OURS]["recall"] >= 0.99 else "no"
             found.append(Target("floods: recall at least 99 %", name, figure, reached))
-        if PEER in rows and ("_trigger" in name or name.startswith("mnist")):
+        if PEER in rows and any(kind in name for kind in ("_trigger", "badnets", "blend")):
             found.append(_triggers(rows, name))
     for source, title in ((quality, "reported halves"), (draws, "mean over draws")):
         found += _without_labels(source, title)

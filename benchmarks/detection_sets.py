@@ -36,7 +36,6 @@ IMAGES = (
     "mnist_badnets_r0.005_n15000_s2",
     "mnist_badnets_r0.01_n15000_s0",
     "mnist_blend_r0.01_n15000_s0",
-    "mnist_clabel_r0.3_n15000_s0",
 )
 
 

@@ -194,7 +194,7 @@ def batch_embedded(event: events.BatchEmbedded, context: Context) -> Facts:
 
 def batch_screened(event: events.BatchScreened, context: Context) -> Facts:
     """A batch was screened against a reference: detectors and tests as the `test` facet."""
-    reference = naming.dataset_name(f"{context.store_root}/references/{event.reference}")
+    reference = naming.reference(context.store_root, event.reference)
     return Facts(
         naming.job("screen", naming.source_of(event.batch)),
         "SCREEN",

@@ -49,6 +49,8 @@ def state_of_record(
 
 def _holds(namespace: str, name: str, version: str, batch: str, record: str) -> bool | None:
     """None: the version cannot be read (deleted by a clean-up, or no table of ours)."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
     from deltalake import DeltaTable
     from deltalake.exceptions import DeltaError
 
@@ -56,10 +58,9 @@ def _holds(namespace: str, name: str, version: str, batch: str, record: str) -> 
 
     try:
         uri = name if namespace == "file" else f"{namespace}/{name}"
-        there = set(
-            records_of(DeltaTable(uri, version=int(version)), [batch])["record"].to_pylist()
-        )
-        return bool(there & {record, f"{batch}#{record}"})
+        there = records_of(DeltaTable(uri, version=int(version)), [batch])["record"]
+        named = pa.array([record, f"{batch}#{record}"])
+        return bool(pc.any(pc.is_in(there, named)).as_py())
     except (DeltaError, OSError, ValueError, KeyError):
         return None
 

@@ -19,7 +19,7 @@ def reference_saved(event: events.ReferenceSaved, context: Context) -> Facts:
         "FIT",
         outputs=[
             datasets.written(
-                naming.dataset_name(f"{context.store_root}/references/{event.reference}"),
+                naming.reference(context.store_root, event.reference),
                 event.version,
                 rows=event.rows,
                 facets=datasets.artifact("REFERENCE", event.version, event.digest, rows=event.rows),
@@ -48,7 +48,7 @@ def reference_promoted(event: events.ReferencePromoted, context: Context) -> Fac
         "DECISION",
         inputs=[
             datasets.read(
-                naming.dataset_name(f"{context.store_root}/references/{event.reference}"),
+                naming.reference(context.store_root, event.reference),
                 event.version,
             )
         ],

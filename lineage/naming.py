@@ -81,6 +81,11 @@ def held(store_root: str, source: str) -> DatasetName:
     return dataset_name(f"{store_root}/held/{source}")
 
 
+def reference(store_root: str, name: str) -> DatasetName:
+    """A reference, whose versions are frozen in the store."""
+    return dataset_name(f"{store_root}/references/{name}")
+
+
 def model(registry: str, name: str) -> DatasetName:
     """The dataset whose versions are the versions of a registered model."""
     namespace = clean_uri(registry) if "://" in registry else registry

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     Mask = npt.NDArray[np.bool_]
 
 
-def conformal_p_values(scores: Sequence[Floats], calibration: Sequence[Floats]) -> Floats:
+def conformal_p_values(
+    scores: Sequence[npt.NDArray[np.floating]], calibration: Sequence[npt.NDArray[np.floating]]
+) -> Floats:
     """Conformal p-values, split or crossed.
 
     With one scorer this is the split-conformal ``(1 + #{calibration >= score}) / (n + 1)`` (Vovk et
@@ -29,7 +31,7 @@ def conformal_p_values(scores: Sequence[Floats], calibration: Sequence[Floats]) 
     al., 2021, have a like bound for CV+), and about t where the folds' scorers agree.
 
     Args:
-        scores: per scorer, float64 (m,), higher = more anomalous.
+        scores: per scorer, floats (m,), higher = more anomalous.
         calibration: per scorer, the scores of its own calibration rows.
 
     Returns:

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from lazaretto.activations.capture import capture
 from lazaretto.activations.hooks import OUTPUT
+from lazaretto.calibrate import conformal_p_values
 from lazaretto.errors import UsageError
 
 if TYPE_CHECKING:
@@ -180,10 +181,10 @@ def _held(
         b = _judge(models[1], data, texts, [], second.names, options)
     else:
         a = b = _Judged([], np.zeros(0), np.zeros(0, np.str_))
-    p_after = []
-    for label, loss in zip(texts, b.loss.tolist(), strict=True):
-        quiet = second.loss[rows == label]
-        p_after.append((1 + int((quiet >= loss).sum())) / (1 + len(quiet)))
+    given, p_after = np.asarray(texts), np.zeros(len(texts))
+    for label in set(texts):
+        mine = given == label
+        p_after[mine] = conformal_p_values([b.loss[mine]], [second.loss[rows == label]])
     return pa.table(
         {
             "record_id": pa.array(ids, pa.string()),

@@ -14,9 +14,10 @@ from lazaretto.errors import ReferenceMismatchError
 from lazaretto.reference._partition import (
     FOLDED_BELOW,
     FOLDS,
-    LARGEST_RANK,
     Part,
+    one_part,
     partition,
+    rotations,
 )
 
 if TYPE_CHECKING:
@@ -126,15 +127,7 @@ def _rotations(group: Ints, seed: int) -> tuple[Part, ...]:
     for number in order[np.argsort(-counts[order], kind="stable")].tolist():
         fold_of[number] = int(size.argmin())
         size[fold_of[number]] += counts[number]
-    fold = fold_of[place]
-    return tuple(
-        Part(
-            fit=_rows((fold != f) & (fold != (f + 1) % folds)),
-            rank=_rows(fold == (f + 1) % folds),
-            calibration=_rows(fold == f),
-        )
-        for f in range(folds)
-    )
+    return rotations(fold_of[place], folds)
 
 
 def _one_part(
@@ -153,15 +146,7 @@ def _one_part(
     order = np.lexsort([rng.random(len(count)), key])
     before = np.empty(len(count))
     before[order] = np.cumsum(count[order]) - count[order]
-    share = before[unit] / rows
-    ranked = np.flatnonzero((share >= 0.6) & (share < 0.7))
-    kept = rng.permutation(ranked)[:LARGEST_RANK]
-    calibration = np.concatenate([np.flatnonzero(share >= 0.7), np.setdiff1d(ranked, kept)])
-    return Part(
-        fit=_rows(share < 0.6),
-        rank=torch.from_numpy(np.sort(kept)),
-        calibration=torch.from_numpy(np.sort(calibration)),
-    )
+    return one_part(before[unit] / rows, rng)
 
 
 def _problem(parts: tuple[Part, ...], label: Tensor | None, rows: int) -> str | None:
@@ -222,7 +207,3 @@ def _zoned(column: pa.ChunkedArray) -> bool:
     """Whether the first time that is given names its zone."""
     first = next((text for text in column.drop_null().slice(0, 1).to_pylist()), "")
     return first.endswith("Z") or "+" in first[10:] or "-" in first[10:]
-
-
-def _rows(mask: npt.NDArray[np.bool_]) -> Tensor:
-    return torch.from_numpy(np.flatnonzero(mask))

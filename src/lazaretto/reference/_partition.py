@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     from torch import Tensor
 
 FOLDED_BELOW = 10_000
@@ -16,6 +17,7 @@ FOLDED_BELOW = 10_000
 FOLDS = 10
 SMALLEST_REFERENCE = 30
 LARGEST_RANK = 2_000
+FIT_SHARE, RANK_UNTIL = 0.6, 0.7
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,27 +51,43 @@ def partition(
     place = np.empty(rows, dtype=np.int64)
     place[shuffled] = np.arange(rows)
     if folded if folded is not None else rows < FOLDED_BELOW:
-        fold = place % FOLDS
-        return tuple(
-            Part(
-                fit=_where((fold != f) & (fold != (f + 1) % FOLDS)),
-                rank=_where(fold == (f + 1) % FOLDS),
-                calibration=_where(fold == f),
-            )
-            for f in range(FOLDS)
-        )
-    slot = place % 10
-    ranked = np.flatnonzero(slot == 6)
-    kept = rng.permutation(ranked)[:LARGEST_RANK]
-    calibration = np.concatenate([np.flatnonzero(slot > 6), np.setdiff1d(ranked, kept)])
-    return (
+        return rotations(place % FOLDS, FOLDS)
+    return (one_part(place % 10 / 10, rng),)
+
+
+def rotations(fold: npt.NDArray[np.int64], folds: int) -> tuple[Part, ...]:
+    """One part per fold: fold f is CAL, fold f + 1 is RANK, and the others are FIT.
+
+    Args:
+        fold: (rows,), fold of each row.
+        folds: how many.
+    """
+    return tuple(
         Part(
-            fit=_where(slot < 6),
-            rank=torch.from_numpy(np.sort(kept)),
-            calibration=torch.from_numpy(np.sort(calibration)),
-        ),
+            fit=_where((fold != f) & (fold != (f + 1) % folds)),
+            rank=_where(fold == (f + 1) % folds),
+            calibration=_where(fold == f),
+        )
+        for f in range(folds)
     )
 
 
-def _where(mask: np.ndarray) -> Tensor:
+def one_part(share: npt.NDArray[np.float64], rng: np.random.Generator) -> Part:
+    """The single part of a large reference: FIT 60 %, RANK 10 %, CAL the rest.
+
+    Args:
+        share: (rows,), where each row stands: 0 for the first, up to 1.
+        rng: chooses who stays in RANK where more than `LARGEST_RANK` would; the others join CAL.
+    """
+    ranked = np.flatnonzero((share >= FIT_SHARE) & (share < RANK_UNTIL))
+    kept = rng.permutation(ranked)[:LARGEST_RANK]
+    calibration = np.concatenate([np.flatnonzero(share >= RANK_UNTIL), np.setdiff1d(ranked, kept)])
+    return Part(
+        fit=_where(share < FIT_SHARE),
+        rank=torch.from_numpy(np.sort(kept)),
+        calibration=torch.from_numpy(np.sort(calibration)),
+    )
+
+
+def _where(mask: npt.NDArray[np.bool_]) -> Tensor:
     return torch.from_numpy(np.flatnonzero(mask))

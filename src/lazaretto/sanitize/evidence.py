@@ -1,4 +1,4 @@
-"""Statistics of the decision: the class test against its null, and conformal p-values of rows."""
+"""Statistics of the decision: the class test against its null, and how surprising rows are."""
 
 from __future__ import annotations
 
@@ -209,13 +209,6 @@ def combine(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
     far = 1 / (np.pi * np.maximum(mean, 1))
     combined: NDArray[np.float64] = np.where(mean > 1e6, far, 0.5 - np.arctan(mean) / np.pi)
     return combined
-
-
-def conformal(scores: NDArray[np.floating], trusted: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Conformal p-values ``(1 + #{trusted >= score}) / (m + 1)``, float64 (n,)."""
-    m = len(trusted)
-    above = m - np.searchsorted(np.sort(trusted), scores, side="left")
-    return (1.0 + above) / (m + 1)
 
 
 def holm(p_values: NDArray[np.float64], alpha: float) -> NDArray[np.bool_]:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lazaretto.sanitize.evidence import class_test, combine, conformal, surprise
+from lazaretto.calibrate import conformal_p_values
+from lazaretto.sanitize.evidence import class_test, combine, surprise
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -120,7 +121,7 @@ def judge_class(
         s, t = item.train[train], item.trusted[trusted]
         spread = float(item.spread[label])
         suspect, clean = surprise(s, t, spread), surprise(t, t, spread)
-        p = conformal(s, t)
+        p = conformal_p_values([s], [t])
         ranks[item.name] = (1 - p).astype(np.float32)
         surprises[item.name], p_rows[item.name] = suspect, p
         beyond[item.name] = suspect > clean.max()

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Row
 
     from lazaretto.drift import ColumnDrift, Measured
+    from lazaretto.eprocess import EProcess
     from lazaretto.policy import Policy
     from lazaretto.quarantine.references import StoredReference
     from lazaretto.reference import Reference
@@ -112,7 +113,7 @@ def watch(
     test = None
     if p_value is not None:
         process = process.update(p_value)
-        test = _as_test(process.log_value, process.batches, policy)
+        test = _as_test(process, policy)
     profile = load_profile(workspace, stored)
     measured = drift = None
     if profile is not None:
@@ -149,13 +150,13 @@ def facts_of(screening: Screening, policy: Policy) -> BatchFacts:
     return BatchFacts(min(tested, default=None), small, len(p_values))
 
 
-def _as_test(log_value: float, batches: int, policy: Policy) -> TestSummary:
+def _as_test(process: EProcess, policy: Policy) -> TestSummary:
     """The e-process as a test: ``1 / evidence`` is a p-value at any time."""
     config = policy.screen.drift
-    p_value = min(1.0, exp(-log_value))
+    p_value = min(1.0, exp(-process.log_value))
     detail = (
-        f"evidence {exp(min(log_value, 690.0)):.3g} over {batches} batches of the source that they "
-        f"drift from the reference together; {1 / config.alpha:g} would be too much"
+        f"evidence {shown_evidence(process):.3g} over {process.batches} batches of the source that "
+        f"they drift from the reference together; {1 / config.alpha:g} would be too much"
     )
     if config.mode != "enforce":
         detail += " (shadow: does not hold)"

@@ -81,7 +81,9 @@ def judge_alone(
         best = max(range(len(judged)), key=lambda k: judged[k].own[members].max(initial=-np.inf))
         ranks = {"other rows": (1 - (_place(own)[members] + 1) / n).astype(np.float32)}
         names = (evidence[best].name,)
-        outcomes.append(ClassOutcome(0, ratio, None, None, names, score[members], {}, ranks, note))
+        outcomes.append(
+            ClassOutcome(0, ratio, None, None, names, score[members], None, ranks, note)
+        )
     return outcomes, fired, held
 
 

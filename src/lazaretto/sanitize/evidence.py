@@ -20,8 +20,10 @@ two folds and five; without it, 6 % of clean classes fire at 1 %."""
 TAILS = (1e-2, 3e-3, 1e-3, 3e-4)
 """Shares of trusted rows beyond the thresholds of the tail test."""
 
-PRIOR = 1.0
-"""What other classes' trusted rows may weigh in a class's tail rate, in exceedances."""
+PRIORS = (1.0, 0.1, 0.03, 0.01)
+"""What other classes' trusted rows may weigh in a class's tail rate, in exceedances. The weight
+counts that makes the class least remarkable: a class whose tail is heavier than the others' by
+nature contradicts them by its own trusted rows, if by few."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +106,10 @@ def tail_test(
 
     A handful of poisons hardly moves a mean that heavy tails blur, but counts beyond a far
     threshold do not care how heavy the tails are. Thresholds are far quantiles of all trusted
-    scores; a class's rate beyond one has a Gamma prior at the other classes' rate, worth at most
-    `PRIOR` exceedance and less where classes differ, updated by its own trusted rows; the count of
-    training rows is then beta-binomial. Bonferroni over thresholds.
+    scores; a class's rate beyond one has a Gamma prior at the other classes' rate, worth one
+    exceedance or less (`PRIORS`) and still less where classes differ, updated by its own trusted
+    rows; the count of training rows is then beta-binomial. The largest p-value over the priors
+    counts, and Bonferroni over thresholds.
 
     Args:
         train: (n,) scores, comparable over classes.
@@ -133,18 +136,22 @@ def tail_test(
         seen = np.array([float((train[g] > cut).sum()) for g in groups])
         m, t = rows.sum() - rows, far.sum() - far
         rate = np.where(m > 0, (t + 0.5) / (m + 1), level)
-        shape = np.minimum(PRIOR, _homogeneity(far, rows, rate))
-        a, b = shape + far, shape / rate + rows
-        expected = sizes * a / b
-        others, hoped = seen.sum() - seen, expected.sum() - expected
+        weight = _homogeneity(far, rows, rate)
+        posteriors = [
+            (shape + far, shape / rate + rows)
+            for shape in (np.minimum(prior, weight) for prior in PRIORS)
+        ]
+        mean = sizes * posteriors[0][0] / posteriors[0][1]
+        others, hoped = seen.sum() - seen, mean.sum() - mean
         memorised = np.minimum(1.0, (others + np.sqrt(others) + 1) / np.maximum(hoped, 1e-9))
-        p = nbinom.sf(seen - 1, a, b / (b + memorised * sizes))
+        tails = [nbinom.sf(seen - 1, a, b / (b + memorised * sizes)) for a, b in posteriors]
+        p = np.max(tails, axis=0)
         better = len(levels) * p < told.p_value
         for field, value in (
             (told.p_value, len(levels) * p),
             (told.level, np.full(len(p), level)),
             (told.seen, seen),
-            (told.expected, memorised * expected),
+            (told.expected, memorised * mean),
         ):
             field[better] = value[better]
     return told
@@ -154,14 +161,14 @@ def _homogeneity(
     far: NDArray[np.float64], rows: NDArray[np.float64], rate: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Prior weight, in exceedances, that the spread of the other classes' rates allows."""
-    weight = np.full(len(far), PRIOR)
+    weight = np.full(len(far), PRIORS[0])
     for c in range(len(far)):
         others = (np.arange(len(far)) != c) & (rows > 0)
         if others.sum() > 1:
             shares = far[others] / rows[others]
             noise = np.mean(rate[c] * (1 - rate[c]) / rows[others])
             spread = max(0.0, shares.var(ddof=1) - noise)
-            weight[c] = min(PRIOR, rate[c] ** 2 / max(spread, 1e-300))
+            weight[c] = min(PRIORS[0], rate[c] ** 2 / max(spread, 1e-300))
     return weight
 
 

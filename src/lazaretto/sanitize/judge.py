@@ -22,7 +22,7 @@ JOINS_AT = 0.01
 """p-value (times the number of evidence) from which evidence joins the strongest of its class."""
 
 MOST_JOINED = 3
-"""Evidence by which records of one class are searched at most: the rate is split among it."""
+"""Evidence by which records of one class are searched at most: each one more dulls the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +65,9 @@ class ClassOutcome:
         threshold: the statistic at which the strongest evidence alone reaches the level; None where
             its mean is not tested.
         searched_by: names of the evidence that the class stands out by, the strongest first.
-        score: float64 (n,) of its records, higher = more anomalous.
-        p_rows: {evidence: float64 (n,)}, p-values of its records; empty when not calibrated.
+        score: float64 (n,) of its records, higher = more anomalous: by the evidence that says most.
+        p_rows: float64 (n,), conformal p-values of the scores among those of the class's trusted
+            rows; None when not calibrated.
         ranks: {what is ranked: float32 (n,)}, share of the rows compared with that score lower.
         note: what the reader should know, or None.
     """
@@ -77,17 +78,9 @@ class ClassOutcome:
     threshold: float | None
     searched_by: tuple[str, ...]
     score: NDArray[np.float64]
-    p_rows: dict[str, NDArray[np.float64]]
+    p_rows: NDArray[np.float64] | None
     ranks: dict[str, NDArray[np.float32]]
     note: str | None
-
-    def least_p(self) -> NDArray[np.float64]:
-        """(n,) smallest p-value of each record times the number of evidence it is searched by."""
-        if not self.p_rows:
-            return np.full(len(self.score), np.nan)
-        parts = [self.p_rows[name] for name in self.searched_by]
-        least: NDArray[np.float64] = np.minimum(1.0, len(parts) * np.min(parts, axis=0))
-        return least
 
 
 def judge_class(
@@ -104,7 +97,9 @@ def judge_class(
     Every evidence tests the class once or twice: by its mean, where the method bounds its scores
     for that, and by its tail. The class's p-value combines them all. Its records are searched by
     the evidence that the class stands out by, so that a method which has nothing to say about a
-    class does not dull the one that has.
+    class does not dull the one that has. Where there is more than one, a record's score is its
+    greatest surprise, and so is a trusted row's: one calibration of the whole carries the rate,
+    however the methods depend on one another.
 
     Args:
         evidence: of every method on every layer.
@@ -116,15 +111,13 @@ def judge_class(
     """
     m = len(trusted)
     tests, own, means, ranks = [], [], [], {}
-    surprises, beyond, p_rows = {}, {}, {}
+    surprises, clean = [], []
     for item in evidence:
         s, t = item.train[train], item.trusted[trusted]
         spread = float(item.spread[label])
-        suspect, clean = surprise(s, t, spread), surprise(t, t, spread)
-        p = conformal_p_values([s], [t])
-        ranks[item.name] = (1 - p).astype(np.float32)
-        surprises[item.name], p_rows[item.name] = suspect, p
-        beyond[item.name] = suspect > clean.max()
+        surprises.append(surprise(s, t, spread))
+        clean.append(surprise(t, t, spread))
+        ranks[item.name] = (1 - conformal_p_values([s], [t])).astype(np.float32)
         mean, tail = _mean_test(item, label, train, trusted, alpha / len(evidence)), item.tail
         mine = [mean[1]] * (mean[2] is not None)
         mine += [] if tail is None else [float(tail.p_value[label])]
@@ -132,15 +125,15 @@ def judge_class(
         own.append(float(combine(np.array(mine)[:, None])[0]))
         means.append(mean)
     order = np.argsort(own, kind="stable")[:MOST_JOINED].tolist()
-    joined = [k for k in order[1:] if own[k] * len(evidence) <= JOINS_AT]
-    names = tuple(evidence[k].name for k in (order[0], *joined))
+    joined = [order[0], *(k for k in order[1:] if own[k] * len(evidence) <= JOINS_AT)]
+    score = np.max([surprises[k] for k in joined], axis=0)
+    among = np.max([clean[k] for k in joined], axis=0)
+    p_rows = conformal_p_values([score], [among])
     ratio, _, threshold = means[order[0]]
     notes = [_beyond(evidence[order[0]], label)]
-    if (m + 1) * rate < len(names):
-        # Ranks of m rows end at 1 / (m + 1), and the evidence of a class shares the rate.
-        for name, suspect in surprises.items():
-            modelled = np.minimum(p_rows[name], np.exp(-suspect))
-            p_rows[name] = np.where(beyond[name], modelled, p_rows[name])
+    if (m + 1) * rate < 1:
+        # Ranks of m rows end at 1 / (m + 1).
+        p_rows = np.where(score > among.max(), np.minimum(p_rows, np.exp(-score)), p_rows)
         notes.append(
             f"{m} trusted rows cannot carry a rate of {rate:g} by ranks; the tail is modelled"
         )
@@ -149,8 +142,8 @@ def judge_class(
         ratio,
         float(combine(np.array(tests)[:, None])[0]),
         threshold,
-        names,
-        np.max([surprises[name] for name in names], axis=0),
+        tuple(evidence[k].name for k in joined),
+        score,
         p_rows,
         ranks,
         "; ".join(note for note in notes if note) or None,
@@ -191,4 +184,4 @@ def unjudged_class(n: int, m: int) -> ClassOutcome:
     note = (
         "no record" if n == 0 else f"{m} trusted rows; {MIN_TRUSTED} are needed to judge the class"
     )
-    return ClassOutcome(m, 1.0, None, None, (), np.full(n, np.nan), {}, {}, note)
+    return ClassOutcome(m, 1.0, None, None, (), np.full(n, np.nan), None, {}, note)

@@ -49,7 +49,9 @@ def make_report(
     reasons: dict[int, str] = dict.fromkeys(inputs.unscorable.tolist(), _NOT_FINITE)
     for c, outcome in enumerate(outcomes):
         rows = inputs.scorable[inputs.groups[c]]
-        score[rows], p_value[rows] = outcome.score, outcome.least_p()
+        score[rows] = outcome.score
+        if outcome.p_rows is not None:
+            p_value[rows] = outcome.p_rows
         for name, values in outcome.ranks.items():
             ranks[name][rows] = values
         for i in rows[held[rows]].tolist():

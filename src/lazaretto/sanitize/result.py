@@ -18,8 +18,8 @@ class Sanitization:
     Attributes:
         records: one row per record, in input order: ``record_id`` string, ``label`` string,
             ``score`` float32 (higher = more anomalous; null when it could not be scored),
-            ``p_value`` float64 (by the evidence that its class is searched by, times how much of
-            it there is; null when not calibrated), ``held`` bool, ``reasons`` list<string>, and
+            ``p_value`` float64 (by all the evidence together that its class is searched by; null
+            when not calibrated), ``held`` bool, ``reasons`` list<string>, and
             one float32 column ``rank_<method>@<layer>`` per evidence: the share of trusted rows
             that score lower.
         classes: one row per class: ``label``, ``n``, ``statistic`` (mean score of the class over

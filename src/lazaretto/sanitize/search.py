@@ -1,4 +1,4 @@
-"""Which records of which classes to hold: the rate, kept by what quiet classes would lose."""
+"""Which records of which classes to hold: the rate, and what classes without a finding may lose."""
 
 from __future__ import annotations
 
@@ -11,15 +11,9 @@ if TYPE_CHECKING:
 
     from lazaretto.sanitize.judge import ClassOutcome
 
-QUIET = 0.1
-"""Class p-value above which a class has nothing to say, so that its rows can correct the rate."""
-
 SUSPECTS_SHARE = 0.5
-"""Share of the whole rate that classes without a finding may lose between them. Both chosen on
-models trained on synthetic glyphs and scikit-learn's digits."""
-
-_QUIET_ROWS = 3
-"""Rows that quiet classes must be expected to lose before they can correct the rate."""
+"""Share of the whole rate that classes without a finding may lose between them. Chosen on models
+trained on synthetic glyphs and scikit-learn's digits."""
 
 
 def search(
@@ -32,10 +26,10 @@ def search(
 ) -> NDArray[np.bool_]:
     """Holds records of classes that fired, and of those whose own p-value makes them suspect.
 
-    A record is held when its p-value is within the bound for one of the evidence that its class is
-    searched by; those share the rate. In classes that fired there is no other limit. Suspect
-    classes lose at most `SUSPECTS_SHARE` of the rate between them, the records first whose own
-    p-value times their class's is smallest: what no finding backs is bounded.
+    A record is held when its p-value is at most the rate. In classes that fired there is no other
+    limit. What no finding backs is bounded: a suspect class loses at most the stated rate of its
+    rows (or one), and all of them at most `SUSPECTS_SHARE` of the rate of all rows, the records
+    first whose own p-value times their class's is smallest.
 
     Args:
         outcomes: one per class.
@@ -49,54 +43,20 @@ def search(
     """
     held = np.zeros(sum(len(g) for g in groups), bool)
     rows, weights = [], []
-    bounds: dict[tuple[str, int], float] = {}
     for c, outcome in enumerate(outcomes):
-        if outcome.p_value is None or not (fired[c] or outcome.p_value <= suspect_level):
+        if outcome.p_value is None or outcome.p_rows is None:
             continue
-        found, least = _within(outcome, outcomes, rate, bounds)
+        found = np.flatnonzero(outcome.p_rows <= rate)
         if fired[c]:
             held[groups[c][found]] = True
-            continue
-        rows.append(groups[c][found])
-        # Sorted by p; what beyond all trusted rows have one p, the score keeps in order.
-        order = np.log(np.maximum(least[found], 1e-300) * outcome.p_value)
-        weights.append(order - 1e-9 * outcome.score[found])
+        elif outcome.p_value <= suspect_level:
+            # Sorted by p; what beyond all trusted rows have one p, the score keeps in order.
+            weight = np.log(np.maximum(outcome.p_rows[found], 1e-300)) - 1e-9 * outcome.score[found]
+            most = max(1, int(rate * len(groups[c])))
+            first = np.argsort(weight, kind="stable")[:most]
+            rows.append(groups[c][found[first]])
+            weights.append(weight[first] + np.log(max(outcome.p_value, 1e-300)))
     if rows:
         chosen = np.concatenate(rows)[np.argsort(np.concatenate(weights), kind="stable")]
         held[chosen[: int(SUSPECTS_SHARE * rate * len(held))]] = True
     return held
-
-
-def _within(
-    outcome: ClassOutcome,
-    outcomes: list[ClassOutcome],
-    rate: float,
-    bounds: dict[tuple[str, int], float],
-) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-    """Which records (n,) are within a bound, and their smallest p-values (n,)."""
-    names = outcome.searched_by
-    found = np.zeros(len(outcome.score), bool)
-    for name in names:
-        key = (name, len(names))
-        if key not in bounds:
-            bounds[key] = quiet_bound(outcomes, name, rate / len(names))
-        found |= outcome.p_rows[name] <= bounds[key]
-    return found, np.min([outcome.p_rows[name] for name in names], axis=0)
-
-
-def quiet_bound(outcomes: list[ClassOutcome], name: str, rate: float) -> float:
-    """The p-value up to which quiet classes would lose at most `rate` of their rows.
-
-    Training rows and trusted rows are never quite alike, and directions are learned from what tells
-    the two apart. Rows of classes without a finding show by how much p-values are too small. Where
-    they are too large, as those of memorised rows are, the bound stays at `rate`: classes differ in
-    that, and one whose rows are remembered less would lose more than was stated.
-    """
-    quiet = [o.p_rows[name] for o in outcomes if o.p_value is not None and o.p_value > QUIET]
-    p_rows = np.concatenate(quiet) if quiet else np.zeros(0)
-    lost = int(len(p_rows) * rate)
-    if lost < _QUIET_ROWS:
-        return rate
-    # The largest p-value of which at most `lost` rows are within reach.
-    edge = np.partition(p_rows, lost)[lost]
-    return float(min(np.nextafter(edge, 0), rate))

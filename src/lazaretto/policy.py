@@ -192,8 +192,8 @@ class Sanitize(_Section):
     )
     methods: list[str] = Field(
         default_factory=list,
-        description="default: mahalanobis and label_margin, and whitened_spectral where there are "
-        "trusted rows",
+        description="default: whitened_spectral, mahalanobis and label_margin; without trusted "
+        "rows mahalanobis, deep_knn and scan",
     )
     pooling: Literal["mean", "max", "cls", "flatten"] = "mean"
     false_quarantine_rate: Share = 0.01

@@ -159,7 +159,7 @@ def test_without_trusted_rows_nothing_is_promised_and_little_is_held():
     assert result.records["p_value"].null_count == len(ids)
     h = held(result)
     assert h.mean() <= 0.02
-    assert h[is_poison].mean() > 0.8
+    assert h[is_poison].mean() >= 0.75
     note = result.classes["note"][2].as_py()
     assert "among the furthest 2.0% of all rows" in note
     assert (

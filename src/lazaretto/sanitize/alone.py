@@ -1,11 +1,13 @@
 """Without trusted rows: the rows that lie furthest out, and those where such rows gather.
 
-Scores are put in units of their class's median and ranked over all rows, twice: by themselves, and
-with the rows of a class in which far rows gather counted as further out; clean outliers are spread
-over the classes, a poison is not. Both orders are followed in turn, so that one class with a
-natural sub-group cannot take all that may be held. How many to take is read from the scores: what
-lies beyond the log-normal that fits the bulk. Natural sub-groups lie there, too; that is why the
-outcome is not calibrated, and bounded by the policy's limit.
+Every method puts its scores in units of their class's median and ranks the rows of all classes. The
+ranks are followed in turn, so that no method and no natural sub-group takes all that may be held.
+Where a method compares a row with other classes or identities, the rows of a class in which far
+rows gather count as further out: clean outliers are spread over the classes, a poison is not.
+Distances from the own class are ranked as they are, for tails of classes differ by nature. How many
+to take is read from the scores: what lies beyond the log-normal that fits the bulk. Natural
+sub-groups lie there, too; that is why the outcome is not calibrated, and bounded by the policy's
+limit.
 """
 
 from __future__ import annotations
@@ -25,8 +27,8 @@ FIRES_AT = 4.0
 """Excess of far rows, in robust standard deviations of the other classes, that is a finding."""
 
 GATHERING = 2.0
-"""Power to which the gathering of far rows in a class weighs against a row's own rank, in the
-second order. Chosen on models trained on synthetic glyphs and scikit-learn's digits."""
+"""Power to which the gathering of far rows in a class weighs against a row's own rank. Chosen on
+models trained on synthetic glyphs and scikit-learn's digits."""
 
 _PRIOR = 2.0
 """Far rows added to every class, found and expected: small classes gather by chance."""
@@ -37,12 +39,13 @@ class _Judged(NamedTuple):
 
     Attributes:
         own: float64 (n,), minus log of the share of rows that are further out.
-        gathered: float64 (n,), the same with the gathering of far rows.
+        order: float64 (n,), what rows are taken by: the same, with the gathering of far rows where
+            the method compares.
         wanted: rows beyond the bulk.
     """
 
     own: NDArray[np.float64]
-    gathered: NDArray[np.float64]
+    order: NDArray[np.float64]
     wanted: int
 
 
@@ -59,13 +62,12 @@ def judge_alone(
     Returns:
         outcomes, bool (classes,) which fired, and bool (n,) which rows to hold.
     """
-    judged = [_judge(item.train, groups, limit) for item in evidence]
+    judged = [_judge(item, groups, limit) for item in evidence]
     own = np.max([j.own for j in judged], axis=0)
-    gathered = np.max([j.gathered for j in judged], axis=0)
-    score = -np.log1p(np.minimum(_place(own), _place(gathered)))
+    score = -np.log1p(np.min([_place(j.order) for j in judged], axis=0))
     n, most = len(score), int(limit * len(score))
     if sum(j.wanted for j in judged) <= most:
-        held = np.any([_place(j.gathered) < j.wanted for j in judged], axis=0)
+        held = np.any([_place(j.order) < j.wanted for j in judged], axis=0)
     else:
         held = _place(score) < most
     # Compared at the limit, whatever is held: classes are judged by the same share of all rows.
@@ -87,9 +89,9 @@ def judge_alone(
     return outcomes, fired, held
 
 
-def _judge(scores: NDArray[np.float32], groups: list[NDArray[np.int64]], limit: float) -> _Judged:
-    """Ranks of one evidence over all rows, weighted by where far rows gather."""
-    raw = np.nan_to_num(scores.astype(np.float64), nan=0.0)
+def _judge(item: Evidence, groups: list[NDArray[np.int64]], limit: float) -> _Judged:
+    """Ranks of one evidence over all rows, weighted by where far rows gather if it compares."""
+    raw = np.nan_to_num(item.train.astype(np.float64), nan=0.0)
     floor = max(np.median(raw), 1e-2 * np.quantile(raw, 0.99), 1e-12) if len(raw) else 1.0
     logs = np.zeros(len(raw))
     for members in groups:
@@ -101,7 +103,7 @@ def _judge(scores: NDArray[np.float32], groups: list[NDArray[np.int64]], limit: 
     own = -np.log(reach / max(len(raw), 1))
     top = reach <= int(limit * len(raw))
     weighted = own.copy()
-    for members in groups:
+    for members in groups if item.compares else ():
         gathering = (top[members].sum() + _PRIOR) / (limit * len(members) + _PRIOR)
         weighted[members] += GATHERING * np.log(gathering)
     return _Judged(own, weighted, _beyond_bulk(logs))

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
     from lazaretto.sanitize.problem import Problem, Side
 
-_BASE_ROWS = 100_000
+_BASE_ROWS = 20_000
+"""Rows that neighbours are looked for among, a sample of all: so that time grows with the rows and
+not with their square, and poisons do not find one another."""
+
 _QUERY = 2048
 
 
@@ -52,7 +55,7 @@ def deep_knn(problem: Problem, k: int | None = None) -> Scores:
             if side is not None and out is not None:
                 neighbours = _Neighbours(rows, labels, weight, min(k, len(kept)))
                 _vote(problem, side, fold, neighbours, out)
-    return Scores(train, trusted)
+    return Scores(train, trusted, compares=True)
 
 
 class _Neighbours(NamedTuple):

@@ -38,6 +38,7 @@ class Evidence:
         tested_trusted: float32 (m,).
         tested_spread: float64 (classes,), dispersion of ``tested_trusted``.
         tail: the tail test of every class; None without a reference.
+        compares: whether rows are compared with other classes or identities, see `Scores`.
         detail: {class index: what the method adds about the class}.
     """
 
@@ -49,6 +50,7 @@ class Evidence:
     tested_trusted: NDArray[np.float32] | None = None
     tested_spread: NDArray[np.float64] | None = None
     tail: TailTest | None = None
+    compares: bool = False
     detail: dict[int, str] = field(default_factory=dict)
 
 

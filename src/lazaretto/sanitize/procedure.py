@@ -52,9 +52,9 @@ def sanitize(
        rows lie far out? A class that passes Holm over classes at ``alpha`` has *fired*: that is a
        finding. One whose own p-value is at most ``suspect_level`` is *suspect*.
     3. Inside those classes: conformal p-values of records against the class's trusted rows, by the
-       evidence that the class stands out by. Training rows and trusted rows are not quite alike,
-       so the bound is lowered to where rows of quiet classes lose the rate. Suspect classes lose
-       at most half the rate of all rows between them.
+       evidence that the class stands out by, all of it calibrated as one; held is what has the
+       rate or less. A suspect class loses at most the rate of its rows (or one row), and all of
+       them at most half the rate of all rows between them.
 
     A clean training set comes back nearly whole: classes fire by chance at ``alpha``, suspects cost
     about ``suspect_level`` of the rate. With ``suspect_level: 1`` every class is searched.
@@ -128,7 +128,7 @@ def sanitize(
 
 def _evidence(inputs: Inputs, name: str, scores: Scores) -> Evidence:
     if scores.trusted is None:
-        return Evidence(name, scores.train, detail=scores.detail)
+        return Evidence(name, scores.train, compares=scores.compares, detail=scores.detail)
     groups = inputs.trusted_groups
     tested = None if scores.tested_trusted is None else dispersion(scores.tested_trusted, groups)
     return Evidence(
@@ -140,6 +140,7 @@ def _evidence(inputs: Inputs, name: str, scores: Scores) -> Evidence:
         scores.tested_trusted,
         tested,
         tail_test(scores.train, scores.trusted, inputs.groups, groups),
+        scores.compares,
         scores.detail,
     )
 

@@ -21,6 +21,9 @@ class Scores:
         tested_train: float32 (n,), non-negative, whose class mean is tested; None: the surprise
             of `train` is.
         tested_trusted: float32 (m,), the same of the trusted rows.
+        compares: whether rows are compared with another class or a second identity of their own,
+            not with what their class is like: then clean outliers are no more frequent in one class
+            than in another.
         detail: {class index: what the method adds about the class, in words}.
         skipped: why the method judged nothing, or None.
     """
@@ -29,6 +32,7 @@ class Scores:
     trusted: NDArray[np.float32] | None
     tested_train: NDArray[np.float32] | None = None
     tested_trusted: NDArray[np.float32] | None = None
+    compares: bool = False
     detail: dict[int, str] = field(default_factory=dict)
     skipped: str | None = None
 
@@ -49,5 +53,6 @@ def average(deals: list[Scores]) -> Scores:
         mean([deal.trusted for deal in deals]),
         mean([deal.tested_train for deal in deals]),
         mean([deal.tested_trusted for deal in deals]),
+        compares=first.compares,
         detail=first.detail,
     )

@@ -215,15 +215,3 @@ def combine(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
     far = 1 / (np.pi * np.maximum(mean, 1))
     combined: NDArray[np.float64] = np.where(mean > 1e6, far, 0.5 - np.arctan(mean) / np.pi)
     return combined
-
-
-def holm(p_values: NDArray[np.float64], alpha: float) -> NDArray[np.bool_]:
-    """Which hypotheses Holm (1979) rejects at family-wise level `alpha`; NaN never."""
-    p = np.where(np.isnan(p_values), np.inf, p_values)
-    order = np.argsort(p, kind="stable")
-    count = int(np.isfinite(p).sum())
-    limits = alpha / np.maximum(count - np.arange(len(p)), 1)
-    passed = np.logical_and.accumulate(p[order] <= limits)
-    fired = np.zeros(len(p), bool)
-    fired[order] = passed
-    return fired

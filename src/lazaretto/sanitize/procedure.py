@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from lazaretto.calibrate import holm
 from lazaretto.errors import UsageError
 from lazaretto.policy import Sanitize
 from lazaretto.sanitize.alone import judge_alone
-from lazaretto.sanitize.evidence import dispersion, holm, tail_test
+from lazaretto.sanitize.evidence import dispersion, tail_test
 from lazaretto.sanitize.inputs import check_inputs
 from lazaretto.sanitize.judge import MIN_TRUSTED, Evidence, judge_class, unjudged_class
 from lazaretto.sanitize.methods import DEFAULT_METHODS, METHODS
@@ -104,8 +105,9 @@ def sanitize(
         outcomes, fired, chosen = judge_alone(evidence, inputs.groups, limit)
     else:
         outcomes = [_judge(inputs, evidence, c, section) for c in range(len(inputs.classes))]
-        p_values = np.array([np.nan if o.p_value is None else o.p_value for o in outcomes])
-        fired = holm(p_values, section.alpha)
+        tested = {c: o.p_value for c, o in enumerate(outcomes) if o.p_value is not None}
+        fired = np.zeros(len(outcomes), bool)
+        fired[list(tested)] = np.array(holm(list(tested.values()))) <= section.alpha
         chosen = search(
             outcomes,
             fired,

@@ -186,19 +186,29 @@ def test_half_price_products_are_the_products():
         x, wide = torch.tensor(rng.standard_normal((40, d))), rng.standard_normal((3, d, d + 20))
         symmetric = torch.tensor(wide @ wide.transpose(0, 2, 1)) / d
         upper = torch.tensor(wide[:, :, :d]).triu()
+        long = torch.tensor(rng.standard_normal((5 * d, d)))
         by_blocks, by_syrk = torch.zeros(d, d).double(), torch.ones(d, d).double()
         halves.add_gram_by_blocks(by_blocks, x)
         halves.add_gram(by_syrk, x)
         close = np.testing.assert_allclose
         close(halves.mirror(by_blocks), x.T @ x, atol=1e-9)
-        close(halves.mirror(by_syrk), x.T @ x + 1, atol=1e-9)
-        close(halves.squared_norms(x, upper[0]), (x @ upper[0]).square().sum(1), rtol=1e-9)
+        close(halves.mirror(by_syrk.clone(), corners=True), x.T @ x + 1, atol=1e-9)
+        halves.add_gram(by_syrk, long)
+        close(halves.mirror(by_syrk, corners=True), x.T @ x + long.T @ long + 1, atol=1e-8)
+        for rows in (x, long):
+            norms = (rows @ upper[0]).square().sum(1)
+            close(halves.squared_norms(rows, upper[0]), norms, rtol=1e-9)
+            close(halves.squared_norms_by_blocks(rows, upper[0]), norms, rtol=1e-9)
         close(halves.congruence(symmetric, upper), upper.mT @ symmetric @ upper, atol=1e-8)
         square = symmetric @ symmetric
         close(halves.symmetric_product(symmetric, square), symmetric @ square, rtol=1e-8, atol=1e-8)
         close(halves.upper_product(upper, 2 * upper), 2 * upper @ upper, atol=1e-8)
-        inverse = halves.inverse_factor(symmetric)
-        close(inverse @ symmetric @ inverse.mT, np.eye(d)[None].repeat(3, 0), atol=1e-7)
+        for inverse in (
+            halves.inverse_factor(symmetric),
+            halves.inverse_factor_by_halves(symmetric),
+        ):
+            assert torch.equal(inverse, inverse.tril())
+            close(inverse @ symmetric @ inverse.mT, np.eye(d)[None].repeat(3, 0), atol=1e-7)
         thin = torch.tensor(wide[:, :, :2] @ wide[:, :, :2].transpose(0, 2, 1))
         factor = halves.upper_factor(thin)
         assert torch.equal(factor, factor.triu())

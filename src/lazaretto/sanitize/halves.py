@@ -1,12 +1,23 @@
 """Products whose result is symmetric, or whose factor is triangular, at about half the price.
 
-BLAS knows both (syrk, trmm), torch does not offer them. Block by block they are plain matrix
-products over the part that is not redundant or zero: 9/16 of the work with eight blocks.
+BLAS knows both (syrk, trmm), torch does not offer them. On a CPU, `blas` calls them. Elsewhere, and
+where BLAS has no such routine, block by block they are plain matrix products over the part that is
+not redundant or zero: 9/16 of the work with eight blocks.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+import numpy as np
 import torch
+
+from lazaretto.sanitize import blas
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
 
 _LEAF = 96
 
@@ -19,11 +30,12 @@ def blocks(width: int, device: torch.device) -> list[slice]:
 
 
 def add_gram(total: torch.Tensor, x: torch.Tensor) -> None:
-    """Adds at least the upper triangle of ``x' x`` to `total` (d, d); `mirror` completes it."""
+    """Adds at least the upper triangle of ``x' x`` to `total` (d, d).
+
+    `mirror`, with its corners, completes it.
+    """
     if x.device.type == "cpu":
-        # NumPy hands this very product to syrk: twice the rate of the general one.
-        rows_of_x = x.numpy()
-        total += torch.from_numpy(rows_of_x.T @ rows_of_x)
+        total += torch.from_numpy(blas.gram(x.numpy()))
         return
     add_gram_by_blocks(total, x)
 
@@ -34,15 +46,39 @@ def add_gram_by_blocks(total: torch.Tensor, x: torch.Tensor) -> None:
         total[rows, rows.start :] += x[:, rows].T @ x[:, rows.start :]
 
 
-def mirror(total: torch.Tensor) -> torch.Tensor:
-    """Copies the upper triangles of (..., d, d) to the lower ones, in place."""
+def mirror(total: torch.Tensor, *, corners: bool = False) -> torch.Tensor:
+    """Copies the upper triangles of (..., d, d) to the lower ones, in place.
+
+    Args:
+        total: upper triangles, with whole blocks on the diagonal.
+        corners: those blocks too have only their upper triangles.
+    """
     for rows in blocks(total.shape[-1], total.device):
         total[..., rows.stop :, rows] = total[..., rows, rows.stop :].mT
+        if corners:
+            corner = total[..., rows, rows]
+            corner.copy_(corner.triu() + corner.triu(1).mT)
     return total
+
+
+def multiply(a: torch.Tensor, b: torch.Tensor, out: torch.Tensor) -> None:
+    """Writes ``a @ b`` (..., m, n) to `out`, which may be a part of a larger matrix."""
+    if a.device.type == "cpu":
+        # NumPy writes into the part itself, and its BLAS is the one that `blas` uses.
+        np.matmul(a.numpy(), b.numpy(), out=out.numpy())
+    else:
+        out[...] = a @ b
 
 
 def squared_norms(x: torch.Tensor, upper: torch.Tensor) -> torch.Tensor:
     """Squared norms (n,) of the rows of ``x @ upper``, with an upper triangular (d, d)."""
+    if x.device.type == "cpu":
+        return torch.from_numpy(blas.squared_norms(x.numpy(), upper.numpy()))
+    return squared_norms_by_blocks(x, upper)
+
+
+def squared_norms_by_blocks(x: torch.Tensor, upper: torch.Tensor) -> torch.Tensor:
+    """`squared_norms` where there is no trmm to be had."""
     out = x.new_zeros(len(x))
     for columns in blocks(x.shape[1], x.device):
         z = x[:, : columns.stop] @ upper[: columns.stop, columns]
@@ -55,10 +91,12 @@ def congruence(matrix: torch.Tensor, upper: torch.Tensor) -> torch.Tensor:
     out = torch.empty_like(matrix)
     parts = blocks(matrix.shape[-1], matrix.device)
     for i, columns in enumerate(parts):
-        right = matrix[..., : columns.stop, : columns.stop] @ upper[..., : columns.stop, columns]
+        right = torch.empty_like(upper[..., : columns.stop, columns])
+        part = matrix[..., : columns.stop, : columns.stop]
+        multiply(part, upper[..., : columns.stop, columns], right)
         for rows in parts[: i + 1]:
             left = upper[..., : rows.stop, rows].mT
-            out[..., rows, columns] = left @ right[..., : rows.stop, :]
+            multiply(left, right[..., : rows.stop, :], out[..., rows, columns])
     return mirror(out)
 
 
@@ -66,7 +104,7 @@ def symmetric_product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     """``a @ b`` (..., d, d) of symmetric matrices that commute, so that it is symmetric too."""
     out = torch.empty_like(a)
     for columns in blocks(a.shape[-1], a.device):
-        out[..., : columns.stop, columns] = a[..., : columns.stop, :] @ b[..., :, columns]
+        multiply(a[..., : columns.stop, :], b[..., :, columns], out[..., : columns.stop, columns])
     return mirror(out)
 
 
@@ -77,7 +115,7 @@ def upper_product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     for i, columns in enumerate(parts):
         for rows in parts[: i + 1]:
             inner = slice(rows.start, columns.stop)
-            out[..., rows, columns] = a[..., rows, inner] @ b[..., inner, columns]
+            multiply(a[..., rows, inner], b[..., inner, columns], out[..., rows, columns])
     return out
 
 
@@ -88,6 +126,7 @@ def inverse_factor(matrix: torch.Tensor) -> torch.Tensor:
 
     Raises:
         torch.linalg.LinAlgError: a matrix is not positive definite.
+        numpy.linalg.LinAlgError: the same, on a CPU.
     """
     d = matrix.shape[-1]
     if d <= _LEAF:
@@ -95,7 +134,14 @@ def inverse_factor(matrix: torch.Tensor) -> torch.Tensor:
         eye = torch.eye(d, device=lower.device, dtype=lower.dtype)
         solved: torch.Tensor = torch.linalg.solve_triangular(lower, eye, upper=False)
         return solved
-    h = d // 2
+    if matrix.device.type == "cpu":
+        return _one_by_one(blas.inverse_factor, matrix)
+    return inverse_factor_by_halves(matrix)
+
+
+def inverse_factor_by_halves(matrix: torch.Tensor) -> torch.Tensor:
+    """`inverse_factor` in general products, a batch at a time."""
+    h = matrix.shape[-1] // 2
     first = inverse_factor(matrix[..., :h, :h])
     below = matrix[..., h:, :h] @ first.mT
     second = inverse_factor(matrix[..., h:, h:] - below @ below.mT)
@@ -116,8 +162,34 @@ def upper_factor(matrix: torch.Tensor) -> torch.Tensor:
     jitter = 16 * torch.finfo(matrix.dtype).eps * largest
     while True:
         turned.diagonal(dim1=-2, dim2=-1).add_(jitter)
-        lower, failed = torch.linalg.cholesky_ex(turned)
+        lower, failed = _cholesky(turned)
         jitter = 4 * jitter
-        if not failed.any() or not bool(torch.isfinite(largest).all()):
+        if not failed or not bool(torch.isfinite(largest).all()):
             found: torch.Tensor = lower.flip((-2, -1))
             return found
+
+
+def _cholesky(matrix: torch.Tensor) -> tuple[torch.Tensor, bool]:
+    """Lower factors, and whether some could not be had; those are void."""
+    if matrix.device.type == "cpu" and matrix.shape[-1] > _LEAF:
+        lower = _one_by_one(_cholesky_or_nan, matrix)
+        return lower, bool(lower[..., 0, 0].isnan().any())
+    lower, failed = torch.linalg.cholesky_ex(matrix)
+    return lower, bool(failed.any())
+
+
+def _cholesky_or_nan(matrix: NDArray[np.floating]) -> NDArray[np.floating]:
+    try:
+        return blas.cholesky(matrix)
+    except np.linalg.LinAlgError:
+        return np.full_like(matrix, np.nan)
+
+
+def _one_by_one(
+    work: Callable[[NDArray[np.floating]], NDArray[np.floating]], matrix: torch.Tensor
+) -> torch.Tensor:
+    flat = matrix.reshape(-1, *matrix.shape[-2:])
+    out = torch.empty_like(flat)
+    for one, found in zip(flat, out, strict=True):
+        found.numpy()[:] = work(one.numpy())
+    return out.view(matrix.shape)

@@ -1,4 +1,4 @@
-"""Largest eigenvalues of symmetric matrices, a batch at a time, without their d^3."""
+"""Extreme eigenvalues of symmetric matrices, a batch at a time, without their d^3."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ class Top(NamedTuple):
     Attributes:
         value: (G,).
         vector: (G, d), of unit length (zero for a zero matrix).
+        lowest: (G,), the smallest eigenvalue, or a little above it: by 1 % of the spread at most.
     """
 
     value: torch.Tensor
     vector: torch.Tensor
+    lowest: torch.Tensor
 
 
 def leading(matrix: torch.Tensor) -> Top:
@@ -31,7 +33,7 @@ def leading(matrix: torch.Tensor) -> Top:
     g, d, _ = matrix.shape
     if d <= _STEPS:
         values, vectors = torch.linalg.eigh(matrix)
-        return Top(values[:, -1], vectors[:, :, -1])
+        return Top(values[:, -1], vectors[:, :, -1], values[:, 0])
     start = torch.Generator().manual_seed(0)
     v = torch.randn(d, generator=start, dtype=torch.float64).to(matrix)
     v = (v / v.norm()).expand(g, 1, d)
@@ -51,4 +53,5 @@ def leading(matrix: torch.Tensor) -> Top:
     # eigh reads the lower triangle, the one that was filled.
     values, vectors = torch.linalg.eigh(inner)
     vector = (vectors[:, None, :, -1] @ basis)[:, 0]
-    return Top(values[:, -1], vector / vector.norm(dim=1, keepdim=True).clamp(min=tiny))
+    unit = vector / vector.norm(dim=1, keepdim=True).clamp(min=tiny)
+    return Top(values[:, -1], unit, values[:, 0])

@@ -65,7 +65,7 @@ class Sums:
         """Moments of the groups; `shift` (G, d) is added back to their means. Ends the sums."""
         count = self.count[:, None]
         mean = self.total / torch.where(count > 0, count, 1.0)
-        scatter = mirror(self.product)
+        scatter = mirror(self.product, corners=True)
         scatter.baddbmm_((-count * mean)[:, :, None], mean[:, None, :])
         return Moments(self.count, torch.where(count > 0, mean + shift, 0.0), scatter)
 
@@ -198,14 +198,17 @@ def class_covariance(moments: Moments, tied: torch.Tensor, scale: torch.Tensor) 
     n, d = moments.count, moments.mean.shape[1]
     tied, unit = tied.view(-1, d, d), 1 / scale.view(-1, d)
     shape = (-1, len(tied), d, d)
-    own = moments.scatter.view(shape) * (unit[:, :, None] * unit[:, None, :])
-    own /= (n - 1).clamp(min=1).view(-1, len(tied), 1, 1)
+    degrees = (n - 1).clamp(min=1).view(-1, len(tied), 1, 1)
+    own = moments.scatter.view(shape) * unit[:, None, :]
+    own *= unit[:, :, None] / degrees
     square = torch.linalg.vecdot(own.flatten(2), own.flatten(2))
     cross = torch.linalg.vecdot(own.flatten(2), tied.flatten(1))
     noise = (own.diagonal(dim1=2, dim2=3).sum(2).square() + square) / n.clamp(min=1).view(
         -1, len(tied)
     )
-    gap = (square - 2 * cross + tied.square().sum((1, 2))).clamp(min=1e-300)
+    gap = square - 2 * cross + torch.linalg.vecdot(tied.flatten(1), tied.flatten(1))
     # A singular estimate is never taken whole: the tied one keeps it positive definite.
-    weight = torch.where(n.view(-1, len(tied)) > 1, (1 - noise / gap).clamp(0, 0.99), 0.0)
-    return torch.lerp(tied.expand_as(own), own, weight[:, :, None, None]).flatten(0, 1)
+    weight = torch.where(
+        n.view(-1, len(tied)) > 1, (1 - noise / gap.clamp(min=1e-300)).clamp(0, 0.99), 0.0
+    )
+    return own.lerp_(tied.expand_as(own), 1 - weight[:, :, None, None]).flatten(0, 1)

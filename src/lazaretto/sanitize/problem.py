@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from lazaretto.sanitize.inputs import Inputs
 
-_CHUNK_BYTES = {"cpu": 8 * 2**20, "cuda": 256 * 2**20}
+_CHUNK_BYTES = {"cpu": 16 * 2**20, "cuda": 256 * 2**20}
 """On a CPU, chunks and what is computed from them should stay in its caches, and below the 32 MB
 from which the C library gives memory back to the system after each use."""
 

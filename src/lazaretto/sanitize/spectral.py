@@ -25,7 +25,7 @@ def spectral(problem: Problem) -> Scores:
     train, trusted = problem.empty_scores()
     for classes in problem.class_blocks():
         fit = without_fold(class_moments(problem, problem.train, classes), problem.folds)
-        energy, direction = leading(fit.scatter.to(problem.dtype))
+        energy, direction, _ = leading(fit.scatter.to(problem.dtype))
         scale = (fit.count / energy.double().clamp(min=1e-300)).sqrt()
         scaled = direction * torch.where(fit.count > 0, scale, torch.nan)[:, None]
         projected(problem, problem.train, classes, center=fit.mean, direction=scaled, out=train)

@@ -125,18 +125,21 @@ def quantum_factor(
     fit = without_fold(moments, problem.folds)
     sizes = torch.from_numpy(problem.train.counts(problem.folds)[classes.start : classes.stop])
     count = (sizes.sum(1, keepdim=True) - sizes * (problem.folds > 1)).flatten().to(white.center)
-    second = fit.about(white.center) / count.clamp(min=1)[:, None, None]
-    spectrum = white.whiten(second)
-    largest = leading(spectrum).value.double()
+    second = fit.about(white.center)
+    spectrum = white.whiten(second.div_(count.clamp(min=1)[:, None, None]))
+    largest, _, lowest = (part.double() for part in leading(spectrum))
     edge = (1 + (problem.width / count.clamp(min=1)).sqrt()).square()
     rate = ALPHA / (largest.maximum(edge) - 1)
     exponent = spectrum.mul_(rate.to(spectrum)[:, None, None])
     exponent.diagonal(dim1=1, dim2=2).sub_(rate.to(spectrum)[:, None])
-    low = -float(rate.max())
+    # A bound of the lowest exponent; the spread's twentieth is more than Lanczos misses it by.
+    low = float((rate * (lowest - 1 - (largest - lowest) / 20).clamp(min=-1)).min())
     half = half_exponential(exponent, low, ALPHA)
     quantum = symmetric_product(half, half)
     quantum /= quantum.diagonal(dim1=1, dim2=2).sum(1)[:, None, None]
     factor = white.factor(upper_factor(quantum))
+    if bool((count > 0).all()):
+        return factor
     return torch.where((count > 0)[:, None, None], factor, torch.nan)
 
 

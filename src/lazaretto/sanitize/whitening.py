@@ -48,6 +48,8 @@ class Whitening:
                 of squared Mahalanobis distances.
         """
         both = self.basis if white is None else upper_product(self.basis, white)
+        if bool(self.known.all()):
+            return both
         return torch.where(self.known[:, None, None], both, torch.nan)
 
     def whiten(self, second: torch.Tensor) -> torch.Tensor:
@@ -64,7 +66,8 @@ def make_whitening(
 ) -> Whitening:
     """Whitening by covariances (G, d, d) that are in units of feature scales (G, d)."""
     inverse = inverse_factor(covariance)
-    return Whitening(center, (inverse.mT / scale[:, :, None]).to(dtype), known)
+    basis = inverse.div_(scale[:, None, :]).to(dtype).mT.contiguous()
+    return Whitening(center, basis, known)
 
 
 def whitenings(problem: Problem, side: Side) -> Iterator[tuple[range, Whitening]]:

@@ -84,7 +84,7 @@ def judge_alone(
         ranks = {"other rows": (1 - (_place(own)[members] + 1) / n).astype(np.float32)}
         names = (evidence[best].name,)
         outcomes.append(
-            ClassOutcome(0, ratio, None, None, names, score[members], None, ranks, note)
+            ClassOutcome(0, ratio, None, None, names, score[members], None, ranks, 0.0, note)
         )
     return outcomes, fired, held
 

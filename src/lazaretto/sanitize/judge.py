@@ -71,6 +71,8 @@ class ClassOutcome:
         p_rows: float64 (n,), conformal p-values of the scores among those of the class's trusted
             rows; None when not calibrated.
         ranks: {what is ranked: float32 (n,)}, share of the rows compared with that score lower.
+        excess: records that lie further out than expected, by the tail test of the evidence that
+            the class is searched by.
         note: what the reader should know, or None.
     """
 
@@ -82,6 +84,7 @@ class ClassOutcome:
     score: NDArray[np.float64]
     p_rows: NDArray[np.float64] | None
     ranks: dict[str, NDArray[np.float32]]
+    excess: float
     note: str | None
 
 
@@ -148,6 +151,7 @@ def judge_class(
         score,
         p_rows,
         ranks,
+        max(_excess(evidence[k].tail, label) for k in joined),
         "; ".join(note for note in notes if note) or None,
     )
 
@@ -170,6 +174,10 @@ def _mean_test(
     return class_test(*tested, float(item.tested_spread[label]), alpha)
 
 
+def _excess(tail: TailTest | None, label: int) -> float:
+    return 0.0 if tail is None else max(0.0, float(tail.seen[label] - tail.expected[label]))
+
+
 def _beyond(item: Evidence, label: int) -> str | None:
     tail = item.tail
     if tail is None or tail.seen[label] <= tail.expected[label]:
@@ -186,4 +194,4 @@ def unjudged_class(n: int, m: int) -> ClassOutcome:
     note = (
         "no record" if n == 0 else f"{m} trusted rows; {MIN_TRUSTED} are needed to judge the class"
     )
-    return ClassOutcome(m, 1.0, None, None, (), np.full(n, np.nan), None, {}, note)
+    return ClassOutcome(m, 1.0, None, None, (), np.full(n, np.nan), None, {}, 0.0, note)

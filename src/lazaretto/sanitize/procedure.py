@@ -54,8 +54,9 @@ def sanitize(
        finding. One whose own p-value is at most ``suspect_level`` is *suspect*.
     3. Inside those classes: conformal p-values of records against the class's trusted rows, by the
        evidence that the class stands out by, all of it calibrated as one; held is what has the
-       rate or less. A suspect class loses at most the rate of its rows (or one row), and all of
-       them at most half the rate of all rows between them.
+       rate or less. A suspect class loses at most the rate of its rows (or one row) and as many
+       more as lie further out than expected; all of them lose at most half the rate of all rows
+       between them.
 
     A clean training set comes back nearly whole: classes fire by chance at ``alpha``, suspects cost
     about ``suspect_level`` of the rate. With ``suspect_level: 1`` every class is searched.

@@ -28,8 +28,9 @@ def search(
 
     A record is held when its p-value is at most the rate. In classes that fired there is no other
     limit. What no finding backs is bounded: a suspect class loses at most the stated rate of its
-    rows (or one), and all of them at most `SUSPECTS_SHARE` of the rate of all rows, the records
-    first whose own p-value times their class's is smallest.
+    rows (or one) and as many more as lie further out than expected, and all suspects lose at most
+    `SUSPECTS_SHARE` of the rate of all rows, the records first whose own p-value times their
+    class's is smallest.
 
     Args:
         outcomes: one per class.
@@ -52,7 +53,7 @@ def search(
         elif outcome.p_value <= suspect_level:
             # Sorted by p; what beyond all trusted rows have one p, the score keeps in order.
             weight = np.log(np.maximum(outcome.p_rows[found], 1e-300)) - 1e-9 * outcome.score[found]
-            most = max(1, int(rate * len(groups[c])))
+            most = max(1, int(rate * len(groups[c]) + outcome.excess))
             first = np.argsort(weight, kind="stable")[:most]
             rows.append(groups[c][found[first]])
             weights.append(weight[first] + np.log(max(outcome.p_value, 1e-300)))

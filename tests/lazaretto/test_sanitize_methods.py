@@ -25,6 +25,15 @@ from lazaretto.sanitize.whitened_spectral import ALPHA, LEARN_BOUND, REACH, TEST
 problem_module = import_module("lazaretto.sanitize.problem")
 
 
+@pytest.fixture(params=[1, 2])
+def threads(request):
+    """One thread goes through BLAS, two through torch."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
 def make(
     n=60, m=50, d=6, classes=3, seed=0, dtype=torch.float64, trusted=True, rank=None, spike=0.0
 ):
@@ -139,7 +148,7 @@ def test_float32_agrees_with_float64():
 
 @pytest.mark.parametrize("spike", [0.0, 8.0])
 @pytest.mark.parametrize("rows", [(250, 150), (60, 50)])
-def test_wide_layers_score_within_a_thousandth_of_the_exact_exponential(spike, rows):
+def test_wide_layers_score_within_a_thousandth_of_the_exact_exponential(spike, rows, threads):
     # Wider than what is decomposed, so that float32 takes the polynomial; float64 never does.
     problems = [
         make(*rows, d=100, classes=2, dtype=t, spike=spike) for t in (torch.float32, torch.float64)
@@ -180,7 +189,7 @@ def test_scores_do_not_depend_on_chunks_or_class_blocks_and_rows_may_be_a_file(
         np.testing.assert_allclose(getattr(got, name), getattr(want, name), rtol=1e-4)
 
 
-def test_half_price_products_are_the_products():
+def test_half_price_products_are_the_products(threads):
     rng = np.random.default_rng(7)
     for d in (5, 130, 300):
         x, wide = torch.tensor(rng.standard_normal((40, d))), rng.standard_normal((3, d, d + 20))
@@ -213,6 +222,19 @@ def test_half_price_products_are_the_products():
         factor = halves.upper_factor(thin)
         assert torch.equal(factor, factor.triu())
         close(factor @ factor.mT, thin, atol=1e-10 * d)
+        # What has no factor leaves the others of its batch theirs.
+        thin[1] = torch.nan
+        partly = halves.upper_factor(thin)
+        assert not partly[1].isfinite().all()
+        close(partly[::2] @ partly[::2].mT, thin[::2], atol=1e-10 * d)
+
+
+def test_no_factor_of_an_indefinite_matrix(threads):
+    for d in (20, 200):
+        matrix = torch.eye(d).double()
+        matrix[-1, -1] = -1
+        with pytest.raises((torch.linalg.LinAlgError, np.linalg.LinAlgError)):
+            halves.inverse_factor(matrix)
 
 
 @pytest.mark.parametrize(("low", "high"), [(-4, 4), (-30, 4), (-0.1, 4), (-300, 4)])
@@ -300,9 +322,12 @@ def test_leading_finds_the_leading_eigenvector():
     a = rng.standard_normal((3, 80, 200))
     a[:, 5] *= 2
     matrix = torch.tensor(a @ a.transpose(0, 2, 1))
-    got = leading(matrix).vector.numpy()
-    want = np.linalg.eigh(matrix.numpy())[1][:, :, -1]
-    np.testing.assert_allclose(np.abs((got * want).sum(1)), 1, rtol=1e-8)
+    got, (values, vectors) = leading(matrix), np.linalg.eigh(matrix.numpy())
+    np.testing.assert_allclose(np.abs((got.vector * vectors[:, :, -1]).sum(1)), 1, rtol=1e-8)
+    np.testing.assert_allclose(got.value, values[:, -1], rtol=1e-8)
+    missed = (got.lowest.numpy() - values[:, 0]) / (values[:, -1] - values[:, 0])
+    assert (missed > -1e-12).all()
+    assert (missed < 0.01).all()
 
 
 def test_oas_agrees_with_scikit_learn():

@@ -1,4 +1,4 @@
-"""What `halves` needs of BLAS and LAPACK that torch does not offer, on the processor.
+"""What `halves` needs of BLAS and LAPACK that torch does not offer, on a CPU.
 
 Triangular products (trmm) and solutions (trsm) take half the operations of general ones, and the
 recursions below hand them nearly all of the work; the libraries' own factorisations of 256 to 1,024
@@ -43,7 +43,7 @@ def squared_norms(x: Matrix, upper: Matrix) -> Matrix:
         z = scratch[: min(step, n - begin)]
         z[:] = x[begin : begin + step]
         trmm(1.0, by_columns, z.T, lower=1, overwrite_b=1)
-        np.vecdot(z, z, out=out[begin : begin + step])
+        np.einsum("ij,ij->i", z, z, out=out[begin : begin + step])
     return out
 
 

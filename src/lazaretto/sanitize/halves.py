@@ -1,8 +1,8 @@
 """Products whose result is symmetric, or whose factor is triangular, at about half the price.
 
-BLAS knows both (syrk, trmm), torch does not offer them. On a CPU, `blas` calls them. Elsewhere, and
-where BLAS has no such routine, block by block they are plain matrix products over the part that is
-not redundant or zero: 9/16 of the work with eight blocks.
+BLAS knows both (syrk, trmm), torch does not offer them. With one thread on a CPU, `blas` calls
+them. Elsewhere, and where BLAS has no such routine, block by block they are plain matrix products
+over the part that is not redundant or zero: 9/16 of the work with eight blocks.
 """
 
 from __future__ import annotations
@@ -22,6 +22,15 @@ if TYPE_CHECKING:
 _LEAF = 96
 
 
+def has_blas(x: torch.Tensor) -> bool:
+    """Whether `blas` and NumPy are to work on `x`: with one thread only.
+
+    The threads of torch and those of BLAS wait for work by spinning, each on the cores that the
+    other needs: on two cores, 8.6 seconds for what torch alone does in 1.3.
+    """
+    return x.device.type == "cpu" and torch.get_num_threads() == 1
+
+
 def blocks(width: int, device: torch.device) -> list[slice]:
     """Column blocks: eight of them, but none so narrow that a product runs below its rate."""
     narrowest = 64 if device.type == "cpu" else 256
@@ -34,7 +43,7 @@ def add_gram(total: torch.Tensor, x: torch.Tensor) -> None:
 
     `mirror`, with its corners, completes it.
     """
-    if x.device.type == "cpu":
+    if has_blas(x):
         total += torch.from_numpy(blas.gram(x.numpy()))
         return
     add_gram_by_blocks(total, x)
@@ -63,7 +72,7 @@ def mirror(total: torch.Tensor, *, corners: bool = False) -> torch.Tensor:
 
 def multiply(a: torch.Tensor, b: torch.Tensor, out: torch.Tensor) -> None:
     """Writes ``a @ b`` (..., m, n) to `out`, which may be a part of a larger matrix."""
-    if a.device.type == "cpu":
+    if has_blas(a):
         # NumPy writes into the part itself, and its BLAS is the one that `blas` uses.
         np.matmul(a.numpy(), b.numpy(), out=out.numpy())
     else:
@@ -72,7 +81,7 @@ def multiply(a: torch.Tensor, b: torch.Tensor, out: torch.Tensor) -> None:
 
 def squared_norms(x: torch.Tensor, upper: torch.Tensor) -> torch.Tensor:
     """Squared norms (n,) of the rows of ``x @ upper``, with an upper triangular (d, d)."""
-    if x.device.type == "cpu":
+    if has_blas(x):
         return torch.from_numpy(blas.squared_norms(x.numpy(), upper.numpy()))
     return squared_norms_by_blocks(x, upper)
 
@@ -126,7 +135,7 @@ def inverse_factor(matrix: torch.Tensor) -> torch.Tensor:
 
     Raises:
         torch.linalg.LinAlgError: a matrix is not positive definite.
-        numpy.linalg.LinAlgError: the same, on a CPU.
+        numpy.linalg.LinAlgError: the same, from `blas`.
     """
     d = matrix.shape[-1]
     if d <= _LEAF:
@@ -134,7 +143,7 @@ def inverse_factor(matrix: torch.Tensor) -> torch.Tensor:
         eye = torch.eye(d, device=lower.device, dtype=lower.dtype)
         solved: torch.Tensor = torch.linalg.solve_triangular(lower, eye, upper=False)
         return solved
-    if matrix.device.type == "cpu":
+    if has_blas(matrix):
         return _one_by_one(blas.inverse_factor, matrix)
     return inverse_factor_by_halves(matrix)
 
@@ -171,7 +180,7 @@ def upper_factor(matrix: torch.Tensor) -> torch.Tensor:
 
 def _cholesky(matrix: torch.Tensor) -> tuple[torch.Tensor, bool]:
     """Lower factors, and whether some could not be had; those are void."""
-    if matrix.device.type == "cpu" and matrix.shape[-1] > _LEAF:
+    if has_blas(matrix) and matrix.shape[-1] > _LEAF:
         lower = _one_by_one(_cholesky_or_nan, matrix)
         return lower, bool(lower[..., 0, 0].isnan().any())
     lower, failed = torch.linalg.cholesky_ex(matrix)

@@ -39,9 +39,12 @@ CASES = [
     "100000,1024,10,5120",
     "100000,256,100,500",
     "10000,256,100,50",
+    "100000,2048,10,10240",
+    "100000,128,1000,64",
+    "10000,4096,2,4096",
     "1000000,512,10,5120",
 ]
-MAPPED, ART_ROWS = 10**6, 200_000
+MAPPED, ART_ROWS, ONCE = 10**6, 200_000, 1.5e8
 
 
 def data(n, d, classes, seed=0, folder=None):
@@ -79,13 +82,13 @@ def timed(work, device, repeats=2):
     return best
 
 
-def floor(rows, labels, device):
+def floor(rows, labels, device, repeats):
     """Seconds for X'X and X V of every class, rows already grouped and on the device."""
     basis = torch.randn(rows.shape[1], rows.shape[1], device=device)
     total = 0.0
     for c in np.unique(labels):
         part = torch.from_numpy(rows[labels == c]).to(device)
-        total += timed(lambda part=part: (part.T @ part, part @ basis), device)
+        total += timed(lambda part=part: (part.T @ part, part @ basis), device, repeats)
     return total
 
 
@@ -136,15 +139,15 @@ def case(n, d, classes, per_class, device, folder, *, with_art, with_memory):
     single = make_problem(alone, "activations", device=device, dtype=torch.float32, seed=0)
     # Only once per process, and first: memory that was used before would be used again unseen.
     used = peak_of(lambda: METHODS["whitened_spectral"](problem)) if with_memory else None
-    bare = floor(rows, labels, device)
-    both = bare + floor(clean, clean_labels, device)
+    repeats = 1 if n * d >= ONCE else 2
+    bare = floor(rows, labels, device, repeats)
+    both = bare + floor(clean, clean_labels, device, repeats)
     out = {"n": n, "d": d, "classes": classes, "trusted": len(clean), "folds": problem.folds}
     out["device"] = torch.cuda.get_device_name() if device.type == "cuda" else "cpu"
     out["threads"] = torch.get_num_threads()
     out["floor_s"], out["floor_all_s"] = round(bare, 3), round(both, 3)
     out["memory_gb"] = None if used is None else round(used / 2**30, 2)
     out["data_gb"] = round(rows.nbytes / 2**30, 2)
-    repeats = 1 if n >= MAPPED else 2
     for name, what in (("spectral", single), ("whitened_spectral", problem)):
         seconds = timed(lambda name=name, what=what: METHODS[name](what), device, repeats)
         out[f"{name}_s"] = round(seconds, 3)

@@ -12,12 +12,15 @@ Made by `benchmarks/sanitize_speed.py --write`; do not edit.
 {devices}
 
 *Floor*: X'X and X·V of every class in float32, plain torch products on the same rows, grouped
-beforehand, in the same run with the same number of threads ({threads}); *floor+* also counts the
-trusted rows, whose products `whitened_spectral` needs too. ART: its SVD per class
+beforehand, in the same run with the same number of threads; *floor+* also counts the trusted rows,
+whose products `whitened_spectral` needs too. With one thread ours go to NumPy's and SciPy's BLAS
+(syrk, trmm), whose general product was a seventh faster than torch's on the machine of these
+figures; with several they go to torch as the floor does. ART: its SVD per class
 (`numpy.linalg.svd` of the centred rows), extrapolated from three classes. Synthetic Gaussian
-classes. With one thread, seconds are the processor's own; other work ran beside it, so read the
-ratios. *Memory* is what a fresh process took while `whitened_spectral` ran, beside the rows;
-rows of the largest case are a mapped file.
+classes. With one thread, seconds are the processor's own, which vary by 10 % from run to run, so
+read the ratios; with more, they are the clock's. *Memory* is what a fresh process took while
+`whitened_spectral` ran, beside the rows; rows of the largest case are a mapped file. From 1.5·10⁸
+numbers on, everything was run once, else twice, and the faster run counts.
 """
 
 _NO_DEVICE = """\
@@ -31,7 +34,7 @@ the trusted rows three times, so its floor when streaming is two transfers, not 
 `python benchmarks/sanitize_speed.py --device cuda --cases 10000000,768,10,7680`."""
 
 _COLUMNS = [
-    *("n", "d", "classes", "trusted", "folds", "floor s", "floor+ s"),
+    *("n", "d", "classes", "trusted", "folds", "threads", "floor s", "floor+ s"),
     *("`spectral` s", "of floor", "ART s", "ART / ours"),
     *("`whitened_spectral` s", "of floor", "of floor+", "ART / ours", "rows GB", "memory GB"),
 ]
@@ -41,12 +44,11 @@ def report(lines):
     """Markdown of `lines`; targets that are missed are said to be."""
     names = sorted({line["device"] for line in lines} - {"cpu"})
     devices = f"Devices: {', '.join(names)}." if names else _NO_DEVICE
-    threads = ", ".join(sorted({str(line["threads"]) for line in lines}))
-    text = _HEAD.format(devices=devices, threads=threads)
+    text = _HEAD.format(devices=devices)
     text += f"\n| {' | '.join(_COLUMNS)} |\n{'|---' * len(_COLUMNS)}|\n"
     for line in lines:
         art, a, b = line.get("art_svd_s"), line["spectral_s"], line["whitened_spectral_s"]
-        cells = [f"{line[key]:,}" for key in ("n", "d", "classes", "trusted", "folds")]
+        cells = [f"{line[key]:,}" for key in _COLUMNS[:6]]
         cells += [line["floor_s"], line["floor_all_s"], a, f"{a / line['floor_s']:.2f}"]
         cells += [art or "", f"{art / a:.1f}" if art else ""]
         cells += [b, f"{b / line['floor_s']:.2f}", f"{b / line['floor_all_s']:.2f}"]
@@ -57,7 +59,10 @@ def report(lines):
 
 def _growth(lines):
     out = []
-    for varied, others in (("n", ("d", "classes", "trusted", "folds")), ("d", ("n", "classes"))):
+    for varied, others in (
+        ("n", ("d", "classes", "trusted", "folds", "threads")),
+        ("d", ("n", "classes", "threads")),
+    ):
         groups = {}
         for line in lines:
             groups.setdefault(tuple(line[key] for key in others), []).append(line)

@@ -24,6 +24,7 @@ class Run:
         y_trusted: (m,).
         accuracy: clean test accuracy.
         asr: attack success rate on test rows of other classes; nan without an attack.
+        target: the label that poisons carry.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Run:
     y_trusted: np.ndarray
     accuracy: float
     asr: float
+    target: int = TARGET
 
 
 def triggers(kind: str, seed: int) -> list:

@@ -5,6 +5,7 @@
 DATA_DIR holds `mnist_backdoor/`; the digits networks are trained here. ART (the `bench` extra) is
 left out where it is not installed. Prints one JSON line per (run, method, seed), the first of them
 says what was installed; with --out writes the whole document, tables and text, from those lines.
+With `--sets development` it runs the networks that choices are made on (`poisoned_mnist.py`).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from poisoned_digits import Run, train
+from poisoned_mnist import development
 from sklearn.metrics import roc_auc_score
 
 from lazaretto.policy import Sanitize
@@ -33,7 +35,6 @@ METHODS = [
     "deep_knn",
     "gram",
 ]
-TARGET = 7
 
 
 def mnist(folder: Path) -> list[Run]:
@@ -57,7 +58,7 @@ def mnist(folder: Path) -> list[Run]:
 
 
 def row(data, run, method, reference, seed, score, held, seconds, fired=None):
-    bad, target = run.is_poison, run.y == TARGET
+    bad, target = run.is_poison, run.y == run.target
     seen = np.asarray(score, float)[target]
     known = np.isfinite(seen)
     auroc = None
@@ -245,6 +246,9 @@ def main() -> None:
     fresh = digits(options.digits) if "digits" in options.sets else []
     parts = [evaluate(data, run, options.seeds, has_art) for data, run in ready]
     parts += [methods_alone(data, run) for data, run in ready]
+    if "development" in options.sets:
+        tried = (("development", run) for run in development(folder))
+        parts += [evaluate(data, run, options.seeds, has_art) for data, run in tried]
     later = (evaluate(data, run, [0], has_art) for data, run in fresh)
     for line in chain.from_iterable(chain(parts, later)):
         print(json.dumps(line), flush=True)

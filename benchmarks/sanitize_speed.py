@@ -41,7 +41,6 @@ CASES = [
     "10000,256,100,50",
     "100000,2048,10,10240",
     "100000,128,1000,64",
-    "10000,4096,2,4096",
     "1000000,512,10,5120",
 ]
 MAPPED, ART_ROWS, ONCE = 10**6, 200_000, 1.5e8
@@ -139,7 +138,7 @@ def case(n, d, classes, per_class, device, folder, *, with_art, with_memory):
     single = make_problem(alone, "activations", device=device, dtype=torch.float32, seed=0)
     # Only once per process, and first: memory that was used before would be used again unseen.
     used = peak_of(lambda: METHODS["whitened_spectral"](problem)) if with_memory else None
-    repeats = 1 if n * d >= ONCE else 2
+    repeats = 1 if n * d >= ONCE else 4
     bare = floor(rows, labels, device, repeats)
     both = bare + floor(clean, clean_labels, device, repeats)
     out = {"n": n, "d": d, "classes": classes, "trusted": len(clean), "folds": problem.folds}

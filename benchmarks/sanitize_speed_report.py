@@ -20,7 +20,7 @@ figures; with several they go to torch as the floor does. ART: its SVD per class
 classes. With one thread, seconds are the processor's own, which vary by 10 % from run to run, so
 read the ratios; with more, they are the clock's. *Memory* is what a fresh process took while
 `whitened_spectral` ran, beside the rows; rows of the largest case are a mapped file. From 1.5·10⁸
-numbers on, everything was run once, else twice, and the faster run counts.
+numbers on, everything was run once, else four times, and the fastest run counts.
 """
 
 _NO_DEVICE = """\

@@ -21,8 +21,8 @@ TAILS = (1e-2, 3e-3, 1e-3, 3e-4)
 """Shares of trusted rows beyond the thresholds of the tail test."""
 
 PRIORS = (1.0, 0.1, 0.03, 0.01)
-"""What other classes' trusted rows may weigh in a class's tail rate, in exceedances. The weight
-counts that makes the class least remarkable: a class whose tail is heavier than the others' by
+"""What other classes' trusted rows may weigh in a class's tail rate, in exceedances. That weight
+counts which makes the class least remarkable: a class whose tail is heavier than the others' by
 nature contradicts them by its own trusted rows, if by few."""
 
 

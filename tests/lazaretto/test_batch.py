@@ -364,6 +364,50 @@ def test_a_bomb_of_repeated_list_items_is_refused_before_it_is_decoded(tmp_path:
     assert refused_while_reading(path, limits=limits).code == "row_group_too_large"
 
 
+@pytest.mark.parametrize("version", ["1.0", "2.0"])
+def test_a_bomb_whose_footer_lies_is_refused_before_it_is_decoded(
+    tmp_path: Path, version: str
+) -> None:
+    """300 bytes on disk and ten items by its footer, but a list of three million."""
+    items = 3_000_000
+    path = write_parquet(
+        tmp_path / "l.parquet",
+        pa.table({"l": pa.array([np.zeros(items, np.int64)])}),
+        data_page_version=version,
+        write_statistics=False,
+        store_schema=False,
+    )
+    data = path.read_bytes()
+    length = int.from_bytes(data[-8:-4], "little")
+    footer = data[-8 - length :]
+    truth, lie = (
+        bytes((2 * n >> 7 * i) & 127 | (128 if i < 3 else 0) for i in range(4)) for n in (items, 10)
+    )
+    assert footer.count(truth) >= 1
+    path.write_bytes(data[: -8 - length] + footer.replace(truth, lie))
+    error = refused_while_reading(path, limits=Limits(max_row_group_bytes=10**6))
+    assert error.code == "unreadable"
+    assert "its pages hold 3,000,000 values, and the footer says 10" in str(error)
+
+
+@pytest.mark.parametrize("version", ["1.0", "2.0"])
+@pytest.mark.parametrize("dictionary", [True, False])
+def test_lists_over_many_pages_are_read_whole(
+    tmp_path: Path, version: str, dictionary: bool
+) -> None:
+    rows = [[i, i + 1] * (i % 5) if i % 7 else None for i in range(5_000)]
+    table = pa.table({"l": rows, "deep": [[["a"] * (i % 3)] for i in range(5_000)]})
+    path = write_parquet(
+        tmp_path / "l.parquet",
+        table,
+        data_page_version=version,
+        use_dictionary=dictionary,
+        data_page_size=500,
+        row_group_size=1_300,
+    )
+    assert open_batch(path).table().to_pylist() == table.to_pylist()
+
+
 def test_long_values_that_do_fit_are_read_whole(tmp_path: Path) -> None:
     values = ["x" * 40_000, "y", None] * 20
     path = write_parquet(

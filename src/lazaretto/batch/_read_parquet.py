@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lazaretto.batch._parquet_footer import RowGroup, read_row_groups
+from lazaretto.batch._parquet_pages import count_values
 from lazaretto.errors import DeliveryError
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def read_batches(
         raise DeliveryError(
             f"{name}: its row groups have other columns than its schema", code="unreadable"
         )
-    texts = _check_lists(reader.metadata.schema, groups, wanted, limits, name)
+    texts = _check_lists(file, reader.metadata.schema, groups, wanted, limits, name)
     found: set[str] = set()
     if texts:
         probe = pq.ParquetFile(
@@ -85,9 +86,14 @@ def read_batches(
 
 
 def _check_lists(
-    schema: pq.ParquetSchema, groups: list[RowGroup], columns: list[str], limits: Limits, name: str
+    file: pa.NativeFile,
+    schema: pq.ParquetSchema,
+    groups: list[RowGroup],
+    columns: list[str],
+    limits: Limits,
+    name: str,
 ) -> dict[str, tuple[str, int]]:
-    """Refuses lists whose items alone exceed the limit; returns text leaves, by path.
+    """Refuses lists whose items alone exceed the limit, or lie; returns text leaves, by path.
 
     Each comes with its top-level column and its index among the leaves.
     """
@@ -105,7 +111,22 @@ def _check_lists(
             size = group.values[index] * _WIDTHS.get(leaf.physical_type, _INDEX)
             if size > limits.max_row_group_bytes:
                 raise _too_large(name, number, size, limits)
+            _check_pages(file, group, index, f"{name}: row group {number}: column {leaf.path!r}")
     return texts
+
+
+def _check_pages(file: pa.NativeFile, group: RowGroup, index: int, what: str) -> None:
+    """Refuses a column whose pages hold more than its footer says."""
+    claimed = group.values[index]
+    try:
+        found = count_values(file, group.spans[index], claimed)
+    except ValueError as error:
+        raise DeliveryError(f"{what}: {error}", code="unreadable") from error
+    if found > claimed:
+        raise DeliveryError(
+            f"{what}: its pages hold {found:,} values, and the footer says {claimed:,}",
+            code="unreadable",
+        )
 
 
 def _longest_texts(

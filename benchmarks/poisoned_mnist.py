@@ -59,11 +59,11 @@ def settings() -> Iterator[Setting]:
 def development(folder: Path) -> Iterator[Run]:
     """Trains the development networks; `folder` holds ``mnist.npz`` and the reported runs."""
     with np.load(folder / "mnist.npz") as z:
-        images, labels = z["x_train"], z["y_train"]
+        images, labels = (z["x_train"] / 255).astype(np.float32), z["y_train"].astype(int)
     reported = [np.load(path)["idx"] for path in folder.glob("mnist_*.npz")]
     free = np.setdiff1d(np.arange(len(images)), np.concatenate(reported))
     for setting in settings():
-        yield train(setting, (images / 255).astype(np.float32), labels.astype(int), free)
+        yield train(setting, images, labels, free)
 
 
 def triggers(attack: str, seed: int) -> list:

@@ -24,6 +24,7 @@ from lazaretto.batch import (
     open_batch,
     table_digest,
 )
+from lazaretto.batch._thrift import I32, I64, CompactReader
 from lazaretto.errors import DeliveryError, UsageError
 from lazaretto.policy import Columns, Limits
 
@@ -388,6 +389,12 @@ def test_a_bomb_whose_footer_lies_is_refused_before_it_is_decoded(
     error = refused_while_reading(path, limits=Limits(max_row_group_bytes=10**6))
     assert error.code == "unreadable"
     assert "its pages hold 3,000,000 values, and the footer says 10" in str(error)
+
+
+def test_a_field_of_another_kind_is_not_the_field() -> None:
+    """Thrift skips it, whether it comes first or last; a decoy must not be believed here."""
+    struct_ = bytes([0x16, 0x0A, 0x05, 0x02, 0x02, 0x00])  # 1: i64 5, then 1: i32 1.
+    assert CompactReader(struct_).structure() == {(1, I64): 5, (1, I32): 1}
 
 
 @pytest.mark.parametrize("version", ["1.0", "2.0"])

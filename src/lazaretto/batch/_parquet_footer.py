@@ -11,15 +11,16 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lazaretto.batch._thrift import CompactReader
+from lazaretto.batch._thrift import I64, LIST, STRUCT, CompactReader
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _TAIL = struct.Struct("<I4s")
-# Field ids of parquet.thrift.
-_ROW_GROUPS, _COLUMNS, _TOTAL_BYTE_SIZE, _META_DATA = 4, 1, 2, 3
-_NUM_VALUES, _UNCOMPRESSED, _COMPRESSED, _DATA_PAGE, _DICTIONARY_PAGE = 5, 6, 7, 9, 11
+# Field ids and kinds of parquet.thrift.
+_ROW_GROUPS, _COLUMNS, _TOTAL_BYTE_SIZE, _META_DATA = (4, LIST), (1, LIST), (2, I64), (3, STRUCT)
+_NUM_VALUES, _UNCOMPRESSED, _COMPRESSED = (5, I64), (6, I64), (7, I64)
+_DATA_PAGE, _DICTIONARY_PAGE = (9, I64), (11, I64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ def read_row_groups(file: pa.NativeFile) -> list[RowGroup]:
         raise ValueError("the footer is damaged") from error
 
 
-def _row_group(group: dict[int, Any]) -> RowGroup:
+def _row_group(group: dict[tuple[int, int], Any]) -> RowGroup:
     chunks = [chunk[_META_DATA] for chunk in group.get(_COLUMNS, ()) if _META_DATA in chunk]
     sizes = sum(chunk.get(_UNCOMPRESSED, 0) for chunk in chunks)
     return RowGroup(
@@ -64,6 +65,6 @@ def _row_group(group: dict[int, Any]) -> RowGroup:
     )
 
 
-def _span(chunk: dict[int, Any]) -> tuple[int, int]:
+def _span(chunk: dict[tuple[int, int], Any]) -> tuple[int, int]:
     first, dictionary = chunk.get(_DATA_PAGE, 0), chunk.get(_DICTIONARY_PAGE, 0)
     return min(first, dictionary) if dictionary > 0 else first, chunk.get(_COMPRESSED, 0)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lazaretto.batch._thrift import CompactReader
+from lazaretto.batch._thrift import I32, STRUCT, CompactReader
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -17,9 +17,9 @@ _HEADER_BYTES = (256, 2**14, 2**20)
 _MOST_PAGES = 1_000_000
 # Arrow reads this much further in files of an old writer that stated too short a length.
 _SLACK = 100
-# Field ids of parquet.thrift, and types of pages.
-_TYPE, _COMPRESSED, _NUM_VALUES = 1, 3, 1
-_DATA = {0: 5, 3: 8}
+# Field ids and kinds of parquet.thrift, and types of pages.
+_TYPE, _COMPRESSED, _NUM_VALUES = (1, I32), (3, I32), (1, I32)
+_DATA = {0: (5, STRUCT), 3: (8, STRUCT)}
 
 
 def count_values(file: pa.NativeFile, span: tuple[int, int], claimed: int) -> int:
@@ -62,7 +62,7 @@ def _count(file: pa.NativeFile, at: int, end: int, claimed: int) -> int:
     raise ValueError(f"it has more than {_MOST_PAGES:,} pages")
 
 
-def _header(file: pa.NativeFile, at: int) -> tuple[dict[int, Any], int]:
+def _header(file: pa.NativeFile, at: int) -> tuple[dict[tuple[int, int], Any], int]:
     for count in _HEADER_BYTES:
         data = bytes(file.read_at(count, at))
         try:

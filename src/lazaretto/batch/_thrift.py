@@ -10,6 +10,8 @@ from typing import Any
 _MAX_DEPTH = 16
 _TRUE, _FALSE, _BYTE, _DOUBLE, _BINARY, _LIST, _SET, _MAP, _STRUCT = 1, 2, 3, 7, 8, 9, 10, 11, 12
 _INTEGERS = (4, 5, 6)
+I32, I64, LIST, STRUCT = 5, 6, _LIST, _STRUCT
+"""Kinds of fields, as `CompactReader.structure` names them."""
 
 
 class CompactReader:
@@ -29,16 +31,21 @@ class CompactReader:
         """Bytes that were read."""
         return self._at
 
-    def structure(self, depth: int = 0) -> dict[int, Any]:
-        """Fields of a struct, by id."""
+    def structure(self, depth: int = 0) -> dict[tuple[int, int], Any]:
+        """Fields of a struct, by id and kind; of a field that comes twice, the last.
+
+        As in Thrift's own readers a field of another kind than expected is one that is not there:
+        else a decoy could be shown to whoever asks by id alone.
+        """
         if depth > _MAX_DEPTH:
             raise ValueError("it is nested too deep")
-        fields: dict[int, Any] = {}
+        fields: dict[tuple[int, int], Any] = {}
         number = 0
         while head := self._byte():
             step, kind = head >> 4, head & 15
             number = number + step if step else self._zigzag()
-            fields[number] = kind == _TRUE if kind in (_TRUE, _FALSE) else self._value(kind, depth)
+            bare = kind in (_TRUE, _FALSE)
+            fields[number, kind] = kind == _TRUE if bare else self._value(kind, depth)
         return fields
 
     def _value(self, kind: int, depth: int) -> Any:  # noqa: PLR0911  one return per kind

@@ -1,5 +1,6 @@
 """The decision of sanitize: what is held on poisoned, clean and hostile training sets."""
 
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import numpy as np
@@ -11,6 +12,8 @@ from lazaretto.errors import NotFoundError, UsageError
 from lazaretto.policy import Sanitize
 from lazaretto.sanitize import class_picture, sanitize
 from lazaretto.sanitize.evidence import combine, tail_test
+from lazaretto.sanitize.judge import ClassOutcome
+from lazaretto.sanitize.search import search
 
 
 def draw(seed, *, n=300, m=300, d=24, classes=4, poison=0, shift=6.0):
@@ -232,10 +235,25 @@ def test_classes_without_a_finding_lose_at_most_half_the_rate_between_them(level
             worst.append(np.bincount(labels[held(result)], minlength=4).max())
     assert len(losses) >= 18
     assert max(losses) <= 0.005
-    # 1 % of the 200 rows of a class, and what lies further out than expected.
+    # 1 % of the 200 rows of a class; more only where its own p-value is within alpha.
     assert max(worst) <= 4
     assert np.mean(worst) <= (1 if level < 1 else 3)
     assert np.mean(losses) <= (0.001 if level < 1 else 0.005)
+
+
+@pytest.mark.parametrize(("p_value", "most"), [(0.05, 5), (0.01, 17)])
+def test_only_what_is_hardly_chance_loses_more_than_the_rate(p_value, most):
+    """Of clean classes at most `alpha` may: each alone, however many there are."""
+    n = 500
+    score = np.arange(n, 0.0, -1)
+    p_rows = np.where(np.arange(n) < 30, 0.005, 0.5)
+    outcome = ClassOutcome(500, 1.0, p_value, None, ("m",), score, p_rows, {}, 12.0, None)
+    groups = [np.arange(n), np.arange(n, 6 * n)]
+    quiet = replace(outcome, p_value=0.9, p_rows=np.ones(5 * n))
+    chosen = search(
+        [outcome, quiet], np.zeros(2, bool), groups, rate=0.01, alpha=0.01, suspect_level=0.1
+    )
+    assert np.flatnonzero(chosen).tolist() == list(range(min(most, int(0.005 * 6 * n))))
 
 
 def test_every_class_is_searched_on_request():

@@ -21,6 +21,9 @@ MIN_TRUSTED = 8
 JOINS_AT = 0.01
 """p-value (times the number of evidence) from which evidence joins the strongest of its class."""
 
+TOLD_AT = 0.1
+"""p-value of the agreement of far rows from which the class's note tells of it."""
+
 MOST_JOINED = 3
 """Evidence by which records of one class are searched at most: each one more dulls the others."""
 
@@ -38,6 +41,8 @@ class Evidence:
         tested_trusted: float32 (m,).
         tested_spread: float64 (classes,), dispersion of ``tested_trusted``.
         tail: the tail test of every class; None without a reference.
+        agreement: float64 (classes,), p-value of the agreement of each class's far rows, NaN where
+            nothing is said; None where the method says nothing of it.
         compares: whether rows are compared with other classes or identities, see `Scores`.
         detail: {class index: what the method adds about the class}.
     """
@@ -50,6 +55,7 @@ class Evidence:
     tested_trusted: NDArray[np.float32] | None = None
     tested_spread: NDArray[np.float64] | None = None
     tail: TailTest | None = None
+    agreement: NDArray[np.float64] | None = None
     compares: bool = False
     detail: dict[int, str] = field(default_factory=dict)
 
@@ -99,12 +105,12 @@ def judge_class(
 ) -> ClassOutcome:
     """Judges one class with at least `MIN_TRUSTED` trusted rows.
 
-    Every evidence tests the class once or twice: by its mean, where the method bounds its scores
-    for that, and by its tail. The class's p-value combines them all. Its records are searched by
-    the evidence that the class stands out by, so that a method which has nothing to say about a
-    class does not dull the one that has. Where there is more than one, a record's score is its
-    greatest surprise, and so is a trusted row's: one calibration of the whole carries the rate,
-    however the methods depend on one another.
+    Every evidence tests the class by its tail, and where the method says so also by its mean (of
+    bounded scores) and by the agreement of its far rows. The class's p-value combines them all. Its
+    records are searched by the evidence that the class stands out by, so that a method which has
+    nothing to say about a class does not dull the one that has. Where there is more than one, a
+    record's score is its greatest surprise, and so is a trusted row's: one calibration of the whole
+    carries the rate, however the methods depend on one another.
 
     Args:
         evidence: of every method on every layer.
@@ -126,6 +132,8 @@ def judge_class(
         mean, tail = _mean_test(item, label, train, trusted, alpha / len(evidence)), item.tail
         mine = [mean[1]] * (mean[2] is not None)
         mine += [] if tail is None else [float(tail.p_value[label])]
+        if item.agreement is not None and np.isfinite(item.agreement[label]):
+            mine.append(float(item.agreement[label]))
         tests += mine
         own.append(float(combine(np.array(mine)[:, None])[0]))
         means.append(mean)
@@ -135,7 +143,7 @@ def judge_class(
     among = np.max([clean[k] for k in joined], axis=0)
     p_rows = conformal_p_values([score], [among])
     ratio, _, threshold = means[order[0]]
-    notes = [_beyond(evidence[order[0]], label)]
+    notes = [_beyond(evidence[order[0]], label), _agrees(evidence[order[0]], label)]
     if (m + 1) * rate < 1:
         # Ranks of m rows end at 1 / (m + 1).
         p_rows = np.where(score > among.max(), np.minimum(p_rows, np.exp(-score)), p_rows)
@@ -186,6 +194,15 @@ def _beyond(item: Evidence, label: int) -> str | None:
         f"{item.name}: {tail.seen[label]:.0f} rows lie further out than "
         f"{100 * (1 - tail.level[label]):.4g} % of all trusted rows, "
         f"{tail.expected[label]:.1f} expected"
+    )
+
+
+def _agrees(item: Evidence, label: int) -> str | None:
+    if item.agreement is None or not item.agreement[label] <= TOLD_AT:
+        return None
+    return (
+        f"{item.name}: its furthest rows point one way, where trusted rows do not, more than those "
+        f"of the other classes do (p = {item.agreement[label]:.2g})"
     )
 
 

@@ -10,6 +10,7 @@ import torch
 from lazaretto.calibrate import holm
 from lazaretto.errors import UsageError
 from lazaretto.policy import Sanitize
+from lazaretto.sanitize.agreement import stand_out
 from lazaretto.sanitize.alone import judge_alone
 from lazaretto.sanitize.evidence import dispersion, tail_test
 from lazaretto.sanitize.inputs import check_inputs
@@ -114,6 +115,7 @@ def sanitize(
             fired,
             inputs.groups,
             rate=section.false_quarantine_rate,
+            alpha=section.alpha,
             suspect_level=section.suspect_level,
         )
     held[inputs.scorable[chosen]] = True
@@ -133,16 +135,20 @@ def _evidence(inputs: Inputs, name: str, scores: Scores) -> Evidence:
     if scores.trusted is None:
         return Evidence(name, scores.train, compares=scores.compares, detail=scores.detail)
     groups = inputs.trusted_groups
+    train, trusted = scores.searched_train, scores.searched_trusted
+    if train is None or trusted is None:
+        train, trusted = scores.train, scores.trusted
     tested = None if scores.tested_trusted is None else dispersion(scores.tested_trusted, groups)
     return Evidence(
         name,
-        scores.train,
-        scores.trusted,
-        dispersion(scores.trusted, groups),
+        train,
+        trusted,
+        dispersion(trusted, groups),
         scores.tested_train,
         scores.tested_trusted,
         tested,
         tail_test(scores.train, scores.trusted, inputs.groups, groups),
+        None if scores.agreement is None else stand_out(scores.agreement),
         scores.compares,
         scores.detail,
     )

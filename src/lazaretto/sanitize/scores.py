@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +21,11 @@ class Scores:
         tested_train: float32 (n,), non-negative, whose class mean is tested; None: the surprise
             of `train` is.
         tested_trusted: float32 (m,), the same of the trusted rows.
+        searched_train: float32 (n,), by which records of a class that stands out are searched, of
+            the same order of size as `train`; None: `train` is.
+        searched_trusted: float32 (m,), the same of the trusted rows.
+        agreement: float64 (classes,), how far the far rows of each class agree in direction beyond
+            chance, see `agreement`; NaN where nothing is said; None: the method says nothing of it.
         compares: whether rows are compared with another class or a second identity of their own,
             not with what their class is like: then clean outliers are no more frequent in one class
             than in another.
@@ -32,9 +37,18 @@ class Scores:
     trusted: NDArray[np.float32] | None
     tested_train: NDArray[np.float32] | None = None
     tested_trusted: NDArray[np.float32] | None = None
+    searched_train: NDArray[np.float32] | None = None
+    searched_trusted: NDArray[np.float32] | None = None
+    agreement: NDArray[np.float64] | None = None
     compares: bool = False
     detail: dict[int, str] = field(default_factory=dict)
     skipped: str | None = None
+
+
+_AVERAGED = (
+    *("train", "trusted", "tested_train", "tested_trusted"),
+    *("searched_train", "searched_trusted", "agreement"),
+)
 
 
 def average(deals: list[Scores]) -> Scores:
@@ -43,16 +57,10 @@ def average(deals: list[Scores]) -> Scores:
     if len(deals) == 1 or first.skipped is not None:
         return first
 
-    def mean(parts: list[NDArray[np.float32] | None]) -> NDArray[np.float32] | None:
-        known = [part for part in parts if part is not None]
-        return np.mean(known, axis=0, dtype=np.float32) if len(known) == len(parts) else None
+    def mean(name: str) -> Any:
+        parts = [getattr(deal, name) for deal in deals]
+        if any(part is None for part in parts):
+            return None
+        return np.mean(parts, axis=0, dtype=parts[0].dtype)
 
-    train = mean([deal.train for deal in deals])
-    return Scores(
-        first.train if train is None else train,
-        mean([deal.trusted for deal in deals]),
-        mean([deal.tested_train for deal in deals]),
-        mean([deal.tested_trusted for deal in deals]),
-        compares=first.compares,
-        detail=first.detail,
-    )
+    return replace(first, **{name: mean(name) for name in _AVERAGED})

@@ -22,13 +22,15 @@ def search(
     groups: list[NDArray[np.int64]],
     *,
     rate: float,
+    alpha: float,
     suspect_level: float,
 ) -> NDArray[np.bool_]:
     """Holds records of classes that fired, and of those whose own p-value makes them suspect.
 
     A record is held when its p-value is at most the rate. In classes that fired there is no other
     limit. What no finding backs is bounded: a suspect class loses at most the stated rate of its
-    rows (or one) and as many more as lie further out than expected, and all suspects lose at most
+    rows (or one), and as many more as lie further out than expected if its own p-value is at most
+    `alpha`: of clean classes, no larger share is granted that. All suspects lose at most
     `SUSPECTS_SHARE` of the rate of all rows, the records first whose own p-value times their
     class's is smallest.
 
@@ -37,6 +39,7 @@ def search(
         fired: bool (classes,), the classes with a finding.
         groups: positions of each class's rows.
         rate: the stated rate.
+        alpha: level of the class test, here of a class by itself.
         suspect_level: class p-value up to which a class without a finding is searched.
 
     Returns:
@@ -53,7 +56,8 @@ def search(
         elif outcome.p_value <= suspect_level:
             # Sorted by p; what beyond all trusted rows have one p, the score keeps in order.
             weight = np.log(np.maximum(outcome.p_rows[found], 1e-300)) - 1e-9 * outcome.score[found]
-            most = max(1, int(rate * len(groups[c]) + outcome.excess))
+            more = outcome.excess if outcome.p_value <= alpha else 0.0
+            most = max(1, int(rate * len(groups[c]) + more))
             first = np.argsort(weight, kind="stable")[:most]
             rows.append(groups[c][found[first]])
             weights.append(weight[first] + np.log(max(outcome.p_value, 1e-300)))

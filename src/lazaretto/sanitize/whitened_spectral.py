@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from lazaretto.sanitize.agreement import agreement
 from lazaretto.sanitize.exponential import half_exponential
 from lazaretto.sanitize.halves import squared_norms, symmetric_product, upper_factor
 from lazaretto.sanitize.krylov import leading
@@ -49,7 +50,8 @@ def whitened_spectral(problem: Problem) -> Scores:
     """
     train, trusted = problem.empty_scores()
     far_train, far_trusted = problem.empty_scores()
-    reach = np.full(problem.n_classes, np.nan)
+    reach, agreed = np.full((2, problem.n_classes), np.nan)
+    witness = np.zeros_like(train), np.zeros(0 if trusted is None else len(trusted), np.float32)
     for classes, white, side, keep in clean_whitenings(problem):
         whole = {"center": white.center, "factor": white.factor()}
         clean_far = far_train if far_trusted is None else far_trusted
@@ -65,11 +67,20 @@ def whitened_spectral(problem: Problem) -> Scores:
         quadratic(problem, problem.train, classes, **whole, out=train)
         if problem.trusted is not None and trusted is not None:
             quadratic(problem, problem.trusted, classes, **whole, out=trusted)
+            for c, beyond in agreement(problem, classes, white, (train, trusted), witness).items():
+                agreed[c] = beyond
     tested = train * _weights(far_train, reach[problem.train.label], TEST_BOUND)
     if problem.trusted is None or trusted is None or far_trusted is None:
         return Scores(train, None, tested, None)
-    clean_limits = reach[problem.trusted.label]
-    return Scores(train, trusted, tested, trusted * _weights(far_trusted, clean_limits, TEST_BOUND))
+    return Scores(
+        train,
+        trusted,
+        tested,
+        trusted * _weights(far_trusted, reach[problem.trusted.label], TEST_BOUND),
+        searched_train=train * (1 + witness[0]),
+        searched_trusted=trusted * (1 + witness[1]),
+        agreement=agreed,
+    )
 
 
 def bounded_moments(

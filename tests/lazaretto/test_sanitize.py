@@ -5,6 +5,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -170,6 +171,23 @@ def test_without_trusted_rows_nothing_is_promised_and_little_is_held():
     )
     clean = sanitize(*draw(9, n=600, classes=8)[:3])
     assert held(clean).mean() <= 0.02
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("wild", [1e14, 1e7])
+def test_a_wild_row_neither_stops_nor_blinds_sanitizing_without_trusted_rows(wild, threads):
+    train, labels, ids, _, is_poison = draw(8, n=600, classes=8, poison=60, shift=12.0)
+    train *= np.geomspace(1e-3, 1e3, train.shape[1])
+    train[5], train[-5, 2] = wild, wild
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    result = sanitize(train, labels, ids)
+    torch.set_num_threads(before)
+    h = held(result)
+    assert h[5]
+    assert h[-5]
+    assert h[is_poison].mean() >= 0.75
+    assert h.mean() <= 0.02
 
 
 def test_methods_and_layers_are_combined_before_they_are_calibrated():

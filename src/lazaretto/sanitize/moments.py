@@ -93,7 +93,8 @@ def class_moments(
         for group, first, last in chunk.segments:
             g, x = group - offset, chunk.x[first:last]
             if g not in seen:
-                shift[g] = x[:64].mean(0)
+                # Not the mean: one wild row would carry it away, and with it the others' digits.
+                shift[g] = x[:64].median(0).values
                 seen.add(g)
             sums.add(g, x.sub_(shift[g].to(x.dtype)), None if w is None else w[first:last])
     return sums.moments(shift)

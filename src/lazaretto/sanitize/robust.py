@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from lazaretto.sanitize.moments import class_covariance, class_moments, merge, tied_covariance
-from lazaretto.sanitize.quadratic import quadratic
+from lazaretto.sanitize.quadratic import quadratic, score_rows
 from lazaretto.sanitize.whitening import Whitening, make_whitening, whitenings
 
 if TYPE_CHECKING:
@@ -23,8 +23,13 @@ KEEP = 0.7
 """Share of a class that its own covariance rests on when there are no trusted rows; up to a third
 of the class may be poison. Chosen on models trained on synthetic glyphs and digits."""
 
+REACH, BOUND = 0.99, 4.0
+"""A row counts in full up to `BOUND` times, in each feature, what `REACH` of all rows lie from the
+median of their class: else one wild row would be all that the other classes have in common."""
+
 _STEPS = 4
 _MEDIAN_ROWS = 20_000
+_LOST = 1e-9
 
 
 class Clean(NamedTuple):
@@ -49,40 +54,57 @@ def clean_whitenings(problem: Problem) -> Iterator[Clean]:
     Without trusted rows: concentration steps as in FastMCD (Rousseeuw and Van Driessen 1999) from
     one deterministic start, the coordinate-wise median of the class and the covariance that the
     *other* classes have in common, where a poison of this class does not show. The covariance is
-    the mean of that and of the kept rows' own. It is not cross-fitted.
+    the mean of that and of the kept rows' own. Rows far beyond all others in some feature have
+    bounded weight throughout. It is not cross-fitted.
     """
     if problem.trusted is not None:
         for classes, white in whitenings(problem, problem.trusted):
             yield Clean(classes, white, problem.trusted, None)
         return
-    total: torch.Tensor | None = None
+    middle = torch.cat([_medians(problem, classes) for classes in problem.class_blocks()])
+    weight = _bounded_weight(problem, middle)
+    total, degrees = _pooled(problem, weight)
+    for classes in problem.class_blocks():
+        yield _concentrate(problem, classes, middle, weight, total, degrees)
+
+
+def _pooled(
+    problem: Problem, weight: NDArray[np.float32], without: int | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Scatter (d, d) within classes and its degrees of freedom, of all classes or all but one."""
+    total = torch.zeros(problem.width, problem.width, device=problem.device, dtype=torch.float64)
     degrees = torch.zeros((), device=problem.device, dtype=torch.float64)
     for classes in problem.class_blocks():
-        moments = _by_class(problem, classes, None)
-        part = moments.scatter.sum(0)
-        total = part if total is None else total + part
-        degrees = degrees + (moments.count - 1).clamp(min=0).sum()
-    if total is not None:
-        for classes in problem.class_blocks():
-            yield _concentrate(problem, classes, total, degrees)
+        moments = _by_class(problem, classes, weight)
+        for c, label in enumerate(classes):
+            if label != without:
+                total += moments.scatter[c]
+                degrees += (moments.count[c] - 1).clamp(min=0)
+    return total, degrees
 
 
 def _concentrate(
-    problem: Problem, classes: range, total: torch.Tensor, degrees: torch.Tensor
+    problem: Problem,
+    classes: range,
+    middle: torch.Tensor,
+    weight: NDArray[np.float32],
+    total: torch.Tensor,
+    degrees: torch.Tensor,
 ) -> Clean:
-    everything = _by_class(problem, classes, None)
+    everything = _by_class(problem, classes, weight)
     ties = []
-    for c in range(len(classes)):
+    for c, label in enumerate(classes):
+        scatter = total - everything.scatter[c]
         others = degrees - (everything.count[c] - 1).clamp(min=0)
-        alone = bool(others < 1)
-        ties.append(
-            tied_covariance(
-                total if alone else total - everything.scatter[c], degrees if alone else others
-            )
-        )
+        if bool(others < 1):
+            scatter, others = total, degrees
+        elif bool((scatter.diagonal() < _LOST * total.diagonal()).any()):
+            # Nearly all of some feature's scatter is this class's: a difference has no digits left.
+            scatter, others = _pooled(problem, weight, label)
+        ties.append(tied_covariance(scatter, others))
     scale = torch.stack([scale for scale, _ in ties])
     tied = torch.stack([shape for _, shape in ties])
-    center, shape = _medians(problem, classes), tied
+    center, shape = middle[classes.start : classes.stop], tied
     sizes = problem.train.counts(problem.folds).sum(1)
     keep = np.zeros(len(problem.train.label), bool)
     far, _ = problem.empty_scores()
@@ -96,7 +118,7 @@ def _concentrate(
             keep[members] = False
             count = int(np.ceil(KEEP * sizes[c]))
             keep[members[np.argsort(far[members], kind="stable")[:count]]] = True
-        kept = _by_class(problem, classes, keep.astype(np.float32))
+        kept = _by_class(problem, classes, keep * weight)
         center = kept.mean
         shape = torch.cat(
             [
@@ -134,6 +156,27 @@ def _by_class(problem: Problem, classes: range, weight: NDArray[np.float32] | No
 def _one(moments: Moments, c: int) -> Moments:
     part = slice(c, c + 1)
     return type(moments)(moments.count[part], moments.mean[part], moments.scatter[part])
+
+
+def _bounded_weight(problem: Problem, middle: torch.Tensor) -> NDArray[np.float32]:
+    """Weights (n,) that bound every row's share of every feature's scatter."""
+    side = problem.train
+    step = max(1, len(side.label) // _MEDIAN_ROWS)
+    sample = side.order[::step]
+    gaps = torch.from_numpy(side.rows[sample]).to(problem.device).double()
+    gaps = (gaps - middle[torch.from_numpy(side.label[sample]).to(problem.device)]).abs()
+    reach = gaps.kthvalue(max(1, int(REACH * len(gaps))), dim=0).values
+    # A unit that is dead on nearly all rows still has some scale.
+    reach = reach.maximum(1e-2 * reach.square().mean().sqrt()).clamp(min=1e-30)
+    ratio, _ = problem.empty_scores()
+    centers, unit = middle.to(problem.dtype), (1 / reach).to(problem.dtype)
+
+    def furthest(g: int, x: torch.Tensor) -> torch.Tensor:
+        return x.sub_(centers[g // problem.folds]).mul_(unit).abs_().amax(1)
+
+    score_rows(problem, side, range(problem.n_classes), furthest, ratio)
+    weight: NDArray[np.float32] = np.square(np.minimum(1.0, BOUND / np.maximum(ratio, 1e-30)))
+    return weight
 
 
 def _medians(problem: Problem, classes: range) -> torch.Tensor:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from itertools import chain
+from itertools import chain, product
 from pathlib import Path
 
 import numpy as np
@@ -195,10 +195,15 @@ def evaluate(data, run, seeds, has_art):
         yield from art(data, run, counts)
 
 
-def methods_alone(data, run):
-    for name in METHODS:
-        yield ours(data, run, [name], name, trusted=True)
-        yield ours(data, run, [name], name, trusted=False)
+def methods_alone(data, run, sides=(True, False)):
+    for name, trusted in product(METHODS, sides):
+        yield ours(data, run, [name], name, trusted=trusted)
+
+
+def with_methods(runs, seeds, has_art):
+    for data, run in runs:
+        yield from evaluate(data, run, seeds, has_art)
+        yield from methods_alone(data, run, [False])
 
 
 def versions(options, has_art):
@@ -248,8 +253,8 @@ def main() -> None:
     parts += [methods_alone(data, run) for data, run in ready]
     if "development" in options.sets:
         tried = (("development", run) for run in development(folder))
-        parts += [evaluate(data, run, options.seeds, has_art) for data, run in tried]
-    later = (evaluate(data, run, [0], has_art) for data, run in fresh)
+        parts.append(with_methods(tried, options.seeds, has_art))
+    later = [with_methods(fresh, [0], has_art)]
     for line in chain.from_iterable(chain(parts, later)):
         print(json.dumps(line), flush=True)
         rows.append(line)

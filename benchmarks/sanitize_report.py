@@ -30,6 +30,8 @@ on the same activations; its defences take no trusted rows, and its spectral def
 share of every class, clean or not.
 """
 
+PUBLISHED = ("spectral", "activation_clustering", "scan", "deep_knn", "gram", "mahalanobis")
+
 NOT_BLIND = """**Not a blind test.** The mnist runs and the digits networks were looked at, several times, before the design
 settled: what was missed or held there prompted the tail test, the three deals of the folds, suspect classes,
 the label margin, and bounds on what a class may lose. What each of them is was chosen on other networks: of
@@ -96,14 +98,12 @@ def verdicts(rows, below, above):
         names = {r["run"] for r in blind if r["set"] == data and r["poisons"]}
         if not names:
             continue
-        mean = np.mean([r["tpr"] for r in blind if r["set"] == data and r["poisons"]])
         lost, wide = below.get(data, []), above.get(data, [])
-        lines.append(f"  {data}: mean TPR {mean:.2f}.")
         if not any(r["set"] == data and r["method"].startswith("ART") for r in rows):
             continue
         clear = [b for b in lost if b[1]["tpr"] >= 0.1]
         lines.append(
-            "  At our held share a cut of ART's scores recalls more on "
+            f"  {data}: at our held share a cut of ART's scores recalls more on "
             f"{len({b[0] for b in lost})} of {len(names)} runs{listed(lost)}, and a tenth of the poisons "
             f"or more on {len({b[0] for b in clear})} of those. At its own defaults ART "
             f"recalls more on {len({a[0] for a in wide})} of them, holding "
@@ -148,26 +148,29 @@ def listed(pairs):
 
 
 def best_alone(rows):
-    """How the best published method alone compares, run by run, without trusted rows."""
-    published = ("spectral", "activation_clustering", "scan", "deep_knn", "gram", "mahalanobis")
-    mine, best = {}, {}
-    for r in rows:
-        if r["set"] == "mnist_backdoor" and r["reference"] == "none" and r["poisons"]:
-            if r["method"] == "default":
-                mine.setdefault(r["run"], []).append(r["tpr"])
-            elif r["method"] in published:
-                best[r["run"]] = max(best.get(r["run"], (0.0, "")), (r["tpr"], r["method"]))
-    lost = [
-        f"{run}: {name} {tpr:.2f}, ours {np.mean(mine[run]):.2f}"
-        for run, (tpr, name) in best.items()
-        if run in mine and tpr > np.mean(mine[run]) + 1e-9
-    ]
-    if not lost:
-        return []
-    return [
-        "  Of published methods alone, as built here and under the same limit, one recalls more than "
-        f"the three together on {len(lost)} of {len(mine)} mnist runs ({'; '.join(lost)})."
-    ]
+    """How the best published method alone compares, run by run and on average."""
+    lines = []
+    for data in dict.fromkeys(r["set"] for r in rows):
+        part = [r for r in rows if r["set"] == data and r["reference"] == "none" and r["poisons"]]
+        recall = {}
+        for r in part:
+            if r["method"] == "default" or r["method"] in PUBLISHED:
+                recall.setdefault(r["method"], {}).setdefault(r["run"], []).append(r["tpr"])
+        mine = {run: np.mean(found) for run, found in recall.pop("default", {}).items()}
+        if not recall or not mine:
+            continue
+        alone = {
+            name: {run: np.mean(v) for run, v in found.items()} for name, found in recall.items()
+        }
+        means = {name: np.mean([found[run] for run in mine]) for name, found in alone.items()}
+        best = max(means, key=means.get)
+        above = sum(max(found[run] for found in alone.values()) > mine[run] + 1e-9 for run in mine)
+        lines.append(
+            f"  {data}: mean TPR {np.mean(list(mine.values())):.2f}; of published methods alone, as built "
+            f"here and under the same limit, {best} has the highest, {means[best]:.2f}. The best for "
+            f"each run, which nobody knows beforehand, recalls more on {above} of {len(mine)}."
+        )
+    return lines
 
 
 def heading(rows):

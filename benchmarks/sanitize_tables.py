@@ -124,6 +124,8 @@ def kind_of(run):
 def digits_table(rows, what="share of the set"):
     """Means over networks and seeds, per attack and rate or count."""
     kinds = dict.fromkeys(kind_of(r["run"]) for r in rows)
+    shown = ("default", "every class searched", "ART")
+    rows = [r for r in rows if r["method"].startswith(shown)]
     methods = list(dict.fromkeys((r["method"], r["reference"]) for r in rows))
     out = []
     for kind in kinds:

@@ -83,7 +83,6 @@ def agreement(
     Returns:
         {class: standard deviations}, without the classes of which too few rows are far.
     """
-    rng = np.random.default_rng(0)
     found = {}
     for c in classes:
         far = _far_rows(problem, c, (c - classes.start) * problem.folds, white, scores)
@@ -95,7 +94,8 @@ def agreement(
         noise = (1 + others @ weight.square()).sqrt()
         witness = ((others @ weight).clamp(min=0) / noise).float().cpu().numpy()
         out[0][far.train], out[1][far.trusted] = np.split(witness, [len(far.train)])
-        found[c] = _beyond_chance(far, rng)
+        # Seeded by class: what is shuffled must not hang on how classes are dealt into blocks.
+        found[c] = _beyond_chance(far, np.random.default_rng(c))
     return found
 
 

@@ -39,13 +39,13 @@ class _Judged(NamedTuple):
 
     Attributes:
         own: float64 (n,), minus log of the share of rows that are further out.
-        order: float64 (n,), what rows are taken by: the same, with the gathering of far rows where
-            the method compares.
+        place: int64 (n,), in what order rows are taken, 0 the first: by the same, and by the
+            gathering of far rows where the method compares.
         wanted: rows beyond the bulk.
     """
 
     own: NDArray[np.float64]
-    order: NDArray[np.float64]
+    place: NDArray[np.int64]
     wanted: int
 
 
@@ -64,10 +64,10 @@ def judge_alone(
     """
     judged = [_judge(item, groups, limit) for item in evidence]
     own = np.max([j.own for j in judged], axis=0)
-    score = -np.log1p(np.min([_place(j.order) for j in judged], axis=0))
+    score = -np.log1p(np.min([j.place for j in judged], axis=0))
     n, most = len(score), int(limit * len(score))
     if sum(j.wanted for j in judged) <= most:
-        held = np.any([_place(j.order) < j.wanted for j in judged], axis=0)
+        held = np.any([j.place < j.wanted for j in judged], axis=0)
     else:
         held = _place(score) < most
     # Compared at the limit, whatever is held: classes are judged by the same share of all rows.
@@ -106,7 +106,7 @@ def _judge(item: Evidence, groups: list[NDArray[np.int64]], limit: float) -> _Ju
     for members in groups if item.compares else ():
         gathering = (top[members].sum() + _PRIOR) / (limit * len(members) + _PRIOR)
         weighted[members] += GATHERING * np.log(gathering)
-    return _Judged(own, weighted, _beyond_bulk(logs))
+    return _Judged(own, _place(weighted), _beyond_bulk(logs))
 
 
 def _place(values: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
     Matrix = NDArray[np.floating[Any]]
 
-_LEAF = 96
+LEAF = 96
+"""Columns up to which a recursion hands the whole to the library."""
+
 _SCRATCH_BYTES = 2**20
 """Rows are multiplied in pieces that stay in the cache next to the core."""
 
@@ -60,7 +62,7 @@ def cholesky(matrix: Matrix) -> Matrix:
 
 def _cholesky(lower: Matrix) -> None:
     """Replaces a symmetric matrix, of which the lower triangle is given, by its factor."""
-    if len(lower) <= _LEAF:
+    if len(lower) <= LEAF:
         lower[:] = _leaf(lower)
         return
     h = len(lower) // 2
@@ -79,7 +81,7 @@ def inverse_factor(matrix: Matrix) -> Matrix:
     Raises:
         numpy.linalg.LinAlgError: it is not positive definite.
     """
-    if len(matrix) <= _LEAF:
+    if len(matrix) <= LEAF:
         (trtri,) = get_lapack_funcs(("trtri",), (matrix,))
         inverse: Matrix = trtri(_leaf(matrix).T, overwrite_c=1)[0].T
         return inverse

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-_LEAF = 96
-
 
 def has_blas(x: torch.Tensor) -> bool:
     """Whether `blas` and NumPy are to work on `x`: with one thread only.
@@ -138,7 +136,7 @@ def inverse_factor(matrix: torch.Tensor) -> torch.Tensor:
         numpy.linalg.LinAlgError: the same, from `blas`.
     """
     d = matrix.shape[-1]
-    if d <= _LEAF:
+    if d <= blas.LEAF:
         lower = torch.linalg.cholesky(matrix)
         eye = torch.eye(d, device=lower.device, dtype=lower.dtype)
         solved: torch.Tensor = torch.linalg.solve_triangular(lower, eye, upper=False)
@@ -180,7 +178,7 @@ def upper_factor(matrix: torch.Tensor) -> torch.Tensor:
 
 def _cholesky(matrix: torch.Tensor) -> tuple[torch.Tensor, bool]:
     """Lower factors, and whether some could not be had; those are void."""
-    if has_blas(matrix) and matrix.shape[-1] > _LEAF:
+    if has_blas(matrix) and matrix.shape[-1] > blas.LEAF:
         lower = _one_by_one(_cholesky_or_nan, matrix)
         return lower, bool(lower[..., 0, 0].isnan().any())
     lower, failed = torch.linalg.cholesky_ex(matrix)

@@ -177,16 +177,15 @@ def test_without_trusted_rows_nothing_is_promised_and_little_is_held():
 @pytest.mark.parametrize("wild", [1e14, 1e7])
 def test_a_wild_row_neither_stops_nor_blinds_sanitizing_without_trusted_rows(wild, threads):
     train, labels, ids, _, is_poison = draw(8, n=600, classes=8, poison=60, shift=12.0)
-    train *= np.geomspace(1e-3, 1e3, train.shape[1])
-    train[5], train[-5, 2] = wild, wild
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
-    result = sanitize(train, labels, ids)
+    tame = held(sanitize(train, labels, ids))
+    train[5], train[-5, 2] = wild, wild
+    h = held(sanitize(train, labels, ids))
     torch.set_num_threads(before)
-    h = held(result)
     assert h[5]
     assert h[-5]
-    assert h[is_poison].mean() >= 0.75
+    assert h[is_poison].mean() >= tame[is_poison].mean() - 0.05 > 0.9
     assert h.mean() <= 0.02
 
 

@@ -32,8 +32,8 @@ LEAST, MOST = 40, 1000
 
 DEAD_BAND = 0.5
 """Witness of a row, in units of its noise, that counts for nothing: what chance put on the training
-side agrees, too. Of classes drawn like their trusted rows, 0.9 to 1.0 % of rows pass a conformal 1 %
-by the bare scores, 1.1 to 1.3 % weighted by the whole witness, and 1.0 to 1.1 % by what is left."""
+side agrees, too. Of classes drawn like their trusted rows, 0.9 to 1.0 % of rows pass a conformal
+1 % by the bare scores, 1.1 to 1.3 % weighted by the whole witness, 1.0 to 1.1 % by what is left."""
 
 MIN_CLASSES = 5
 """Classes below which none can be told from the others."""

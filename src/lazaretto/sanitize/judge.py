@@ -43,7 +43,7 @@ class Evidence:
         tail: the tail test of every class; None without a reference.
         agreement: float64 (classes,), p-value of the agreement of each class's far rows, NaN where
             nothing is said; None where the method says nothing of it.
-        compares: whether rows are compared with other classes or identities, see `Scores`.
+        compares: whether rows are compared with other classes, see `Scores`.
         detail: {class index: what the method adds about the class}.
     """
 

@@ -26,9 +26,8 @@ class Scores:
         searched_trusted: float32 (m,), the same of the trusted rows.
         agreement: float64 (classes,), how far the far rows of each class agree in direction beyond
             chance, see `agreement`; NaN where nothing is said; None: the method says nothing of it.
-        compares: whether rows are compared with another class or a second identity of their own,
-            not with what their class is like: then clean outliers are no more frequent in one class
-            than in another.
+        compares: whether rows are compared with other classes, not with what their own is like:
+            then clean outliers are no more frequent in one class than in another.
         detail: {class index: what the method adds about the class, in words}.
         skipped: why the method judged nothing, or None.
     """

@@ -49,7 +49,7 @@ def activation_clustering(problem: Problem) -> Scores:
         if facts:
             size, apart = np.mean(facts, 0)
             detail[c] = f"activation clusters: smaller one {size:.1%}, silhouette {apart:.2f}"
-    return Scores(train, trusted, detail=detail)
+    return Scores(train, trusted, view="split", detail=detail)
 
 
 def _components(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -55,7 +55,7 @@ def deep_knn(problem: Problem, k: int | None = None) -> Scores:
             if side is not None and out is not None:
                 neighbours = _Neighbours(rows, labels, weight, min(k, len(kept)))
                 _vote(problem, side, fold, neighbours, out)
-    return Scores(train, trusted, compares=True)
+    return Scores(train, trusted, view="others")
 
 
 class _Neighbours(NamedTuple):

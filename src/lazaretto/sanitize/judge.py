@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lazaretto.sanitize.evidence import TailTest
+    from lazaretto.sanitize.scores import View
 
 MIN_TRUSTED = 8
 """Trusted rows of a class below which it is not judged against them."""
@@ -43,7 +44,7 @@ class Evidence:
         tail: the tail test of every class; None without a reference.
         agreement: float64 (classes,), p-value of the agreement of each class's far rows, NaN where
             nothing is said; None where the method says nothing of it.
-        compares: whether rows are compared with other classes, see `Scores`.
+        view: what rows are compared with, see `Scores`.
         detail: {class index: what the method adds about the class}.
     """
 
@@ -56,7 +57,7 @@ class Evidence:
     tested_spread: NDArray[np.float64] | None = None
     tail: TailTest | None = None
     agreement: NDArray[np.float64] | None = None
-    compares: bool = False
+    view: View = "own"
     detail: dict[int, str] = field(default_factory=dict)
 
 

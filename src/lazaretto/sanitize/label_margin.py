@@ -53,7 +53,7 @@ def label_margin(problem: Problem) -> Scores:
     _margins(problem, problem.train, fitted, train)
     if problem.trusted is not None and trusted is not None:
         _margins(problem, problem.trusted, fitted, trusted)
-    return Scores(train, trusted, compares=True)
+    return Scores(train, trusted, view="others")
 
 
 def _fit(problem: Problem, side: Side) -> _Discriminants:

@@ -133,7 +133,7 @@ def sanitize(
 
 def _evidence(inputs: Inputs, name: str, scores: Scores) -> Evidence:
     if scores.trusted is None:
-        return Evidence(name, scores.train, compares=scores.compares, detail=scores.detail)
+        return Evidence(name, scores.train, view=scores.view, detail=scores.detail)
     groups = inputs.trusted_groups
     train, trusted = scores.searched_train, scores.searched_trusted
     if train is None or trusted is None:
@@ -149,7 +149,7 @@ def _evidence(inputs: Inputs, name: str, scores: Scores) -> Evidence:
         tested,
         tail_test(scores.train, scores.trusted, inputs.groups, groups),
         None if scores.agreement is None else stand_out(scores.agreement),
-        scores.compares,
+        scores.view,
         scores.detail,
     )
 

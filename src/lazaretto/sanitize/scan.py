@@ -61,7 +61,7 @@ def scan(problem: Problem) -> Scores:
                     ratio = torch.nn.functional.softplus(z @ split.axis + split.offset)
                     out[members[mine]] = ratio.float().cpu().numpy()
             gains[c] = np.mean(gain) if gain else np.nan
-    return Scores(train, trusted, detail=_indices(gains))
+    return Scores(train, trusted, view="split", detail=_indices(gains))
 
 
 class Split(NamedTuple):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+
+View = Literal["own", "others", "split"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +29,9 @@ class Scores:
         searched_trusted: float32 (m,), the same of the trusted rows.
         agreement: float64 (classes,), how far the far rows of each class agree in direction beyond
             chance, see `agreement`; NaN where nothing is said; None: the method says nothing of it.
-        compares: whether rows are compared with other classes, not with what their own is like:
-            then clean outliers are no more frequent in one class than in another.
+        view: what rows are compared with: "own", what their class is like; "others", other
+            classes; "split", a second identity within their class. Tails of classes differ by
+            nature in the first view only.
         detail: {class index: what the method adds about the class, in words}.
         skipped: why the method judged nothing, or None.
     """
@@ -39,7 +43,7 @@ class Scores:
     searched_train: NDArray[np.float32] | None = None
     searched_trusted: NDArray[np.float32] | None = None
     agreement: NDArray[np.float64] | None = None
-    compares: bool = False
+    view: View = "own"
     detail: dict[int, str] = field(default_factory=dict)
     skipped: str | None = None
 

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from lazaretto.errors import NotFoundError, UsageError
 from lazaretto.policy import Sanitize
 from lazaretto.sanitize import class_picture, sanitize
+from lazaretto.sanitize.alone import judge_alone
 from lazaretto.sanitize.evidence import combine, tail_test
-from lazaretto.sanitize.judge import ClassOutcome
+from lazaretto.sanitize.judge import ClassOutcome, Evidence
 from lazaretto.sanitize.search import search
 
 
@@ -312,6 +313,27 @@ def test_evidence_that_says_nothing_does_not_dull_the_one_that_does():
     assert "label_margin" not in row["evidence"]
     assert held(result)[is_poison].mean() >= 0.99
     assert "rows lie further out than" in row["note"]
+
+
+def test_without_trusted_rows_what_both_see_comes_first_and_what_only_a_split_sees_has_its_turn():
+    rng = np.random.default_rng(0)
+    n = 6000
+    lie, vote, split = np.exp(0.5 * rng.standard_normal((3, n))).astype(np.float32)
+    both, one, divided = np.arange(40), np.arange(1000, 1040), np.arange(2000, 2040)
+    lie[both], vote[both] = 15, 15
+    lie[one] = 20
+    split[divided] = 50
+    evidence = [
+        Evidence("mahalanobis@a", lie),
+        Evidence("deep_knn@a", vote),
+        Evidence("scan@a", split, view="split"),
+    ]
+    groups = [np.arange(n * c // 6, n * (c + 1) // 6) for c in range(6)]
+    _, _, chosen = judge_alone(evidence, groups, 0.015)
+    assert chosen.sum() == 90
+    assert chosen[both].all()
+    assert chosen[divided].sum() == 30
+    assert chosen[one].sum() < 20
 
 
 @settings(max_examples=25, deadline=None)

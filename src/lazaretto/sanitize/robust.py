@@ -23,9 +23,10 @@ KEEP = 0.7
 """Share of a class that its own covariance rests on when there are no trusted rows; up to a third
 of the class may be poison. Chosen on models trained on synthetic glyphs and digits."""
 
-REACH, BOUND = 0.99, 4.0
-"""A row counts in full up to `BOUND` times, in each feature, what `REACH` of all rows lie from the
-median of their class: else one wild row would be all that the other classes have in common."""
+TAMED, BOUND = 0.995, 10.0
+"""A row counts in full up to `BOUND` times the root mean square of the gaps from the median of the
+own class, over the `TAMED` of all rows that lie nearest in each feature. Rows of real networks do
+not pass it; without it one wild row would be all that the other classes have in common."""
 
 _STEPS = 4
 _MEDIAN_ROWS = 20_000
@@ -164,15 +165,16 @@ def _bounded_weight(problem: Problem, middle: torch.Tensor) -> NDArray[np.float3
     step = max(1, len(side.label) // _MEDIAN_ROWS)
     sample = side.order[::step]
     gaps = torch.from_numpy(side.rows[sample]).to(problem.device).double()
-    gaps = (gaps - middle[torch.from_numpy(side.label[sample]).to(problem.device)]).abs()
-    reach = gaps.kthvalue(max(1, int(REACH * len(gaps))), dim=0).values
+    gaps = (gaps - middle[torch.from_numpy(side.label[sample]).to(problem.device)]).square()
+    nearest = gaps <= gaps.kthvalue(max(1, int(TAMED * len(gaps))), dim=0).values
+    scale = ((gaps * nearest).sum(0) / nearest.sum(0)).sqrt()
     # A unit that is dead on nearly all rows still has some scale.
-    reach = reach.maximum(1e-2 * reach.square().mean().sqrt()).clamp(min=1e-30)
+    scale = scale.maximum(1e-2 * scale.square().mean().sqrt()).clamp(min=1e-30)
     ratio, _ = problem.empty_scores()
-    centers, unit = middle.to(problem.dtype), (1 / reach).to(problem.dtype)
+    centers, unit = middle.to(problem.dtype), (1 / scale).to(problem.dtype)
 
     def furthest(g: int, x: torch.Tensor) -> torch.Tensor:
-        return x.sub_(centers[g // problem.folds]).mul_(unit).abs_().amax(1)
+        return x.sub_(centers[g // problem.folds]).mul_(unit).square_().mean(1).sqrt_()
 
     score_rows(problem, side, range(problem.n_classes), furthest, ratio)
     weight: NDArray[np.float32] = np.square(np.minimum(1.0, BOUND / np.maximum(ratio, 1e-30)))

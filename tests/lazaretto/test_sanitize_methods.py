@@ -11,7 +11,7 @@ from scipy.stats import spearmanr
 from sklearn.covariance import OAS
 from sklearn.metrics import silhouette_score
 
-from lazaretto.sanitize import halves
+from lazaretto.sanitize import halves, robust
 from lazaretto.sanitize.activation_clustering import silhouette, two_means
 from lazaretto.sanitize.exponential import half_exponential
 from lazaretto.sanitize.inputs import check_inputs
@@ -391,3 +391,21 @@ def test_an_empty_class_and_a_class_of_one_row_are_survived():
 def test_merge_of_nothing_is_nothing():
     empty = Moments(torch.zeros(2), torch.zeros(2, 3), torch.zeros(2, 3, 3))
     assert torch.isfinite(merge(empty, 2).mean).all()
+
+
+def test_rows_that_light_rare_units_count_in_full_and_wild_ones_are_bounded():
+    problem = make(n=400, d=24, trusted=False)
+    rows = np.maximum(problem.train.rows, 0)
+    rng = np.random.default_rng(0)
+    rows[:, -4:] = np.where(
+        rng.random((len(rows), 4)) < 0.03, rng.exponential(3, (len(rows), 4)), 0
+    )
+    rows[7], rows[9, 2] = 1e14, 1e6
+    middle = torch.zeros(problem.n_classes, problem.width, dtype=torch.float64)
+    weight = robust.bounded_weight(
+        replace(problem, train=replace(problem.train, rows=rows)), middle
+    )
+    assert (np.delete(weight, [7, 9]) == 1).all()
+    for wild, feature in ((7, slice(None)), (9, 2)):
+        bulk = np.delete(rows, [7, 9], 0)[:, feature].std(0)
+        assert (weight[wild] * rows[wild, feature] ** 2 <= 2e4 * np.maximum(bulk, 0.1) ** 2).all()

@@ -63,7 +63,7 @@ def clean_whitenings(problem: Problem) -> Iterator[Clean]:
             yield Clean(classes, white, problem.trusted, None)
         return
     middle = torch.cat([_medians(problem, classes) for classes in problem.class_blocks()])
-    weight = _bounded_weight(problem, middle)
+    weight = bounded_weight(problem, middle)
     total, degrees = _pooled(problem, weight)
     for classes in problem.class_blocks():
         yield _concentrate(problem, classes, middle, weight, total, degrees)
@@ -159,7 +159,7 @@ def _one(moments: Moments, c: int) -> Moments:
     return type(moments)(moments.count[part], moments.mean[part], moments.scatter[part])
 
 
-def _bounded_weight(problem: Problem, middle: torch.Tensor) -> NDArray[np.float32]:
+def bounded_weight(problem: Problem, middle: torch.Tensor) -> NDArray[np.float32]:
     """Weights (n,) that bound every row's share of every feature's scatter."""
     side = problem.train
     step = max(1, len(side.label) // _MEDIAN_ROWS)

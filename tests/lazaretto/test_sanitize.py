@@ -186,7 +186,7 @@ def test_a_wild_row_neither_stops_nor_blinds_sanitizing_without_trusted_rows(wil
     torch.set_num_threads(before)
     assert h[5]
     assert h[-5]
-    assert h[is_poison].mean() >= tame[is_poison].mean() - 0.15 > 0.8
+    assert h[is_poison].mean() >= tame[is_poison].mean() - 0.05 > 0.9
     assert h.mean() <= 0.02
 
 
@@ -332,8 +332,8 @@ def test_without_trusted_rows_what_both_see_comes_first_and_what_only_a_split_se
     _, _, chosen = judge_alone(evidence, groups, 0.015)
     assert chosen.sum() == 90
     assert chosen[both].all()
-    assert chosen[divided].sum() >= 15
-    assert 10 <= chosen[one].sum() < 40
+    assert chosen[divided].sum() == 30
+    assert chosen[one].sum() < 20
 
 
 @settings(max_examples=25, deadline=None)

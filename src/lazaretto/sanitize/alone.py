@@ -3,8 +3,8 @@
 Every method puts its scores in units of their class's median and ranks the rows of all classes. A
 row's surprise is minus the log of the share of rows that are further out. Methods that ask where a
 row lies are summed (Fisher's combination): a natural sub-group is far by one of them, a poison more
-often by several. But a sum drowns what one method alone sees. So the orders are followed in turn:
-each method has one turn, and the sum as many as it sums. Where a method compares rows with other
+often by several. A method that splits classes in two sees what these do not; it is followed in
+turn with the sum, which has as many turns as methods. Where a method compares rows with other
 classes or identities, the rows of a class in which far rows gather count as further out: clean
 outliers are spread over the classes, a poison is not. Distances from the own class are ranked as
 they are, for tails of classes differ by nature. How many to take is read from the scores: what lies
@@ -110,10 +110,11 @@ def _judge(item: Evidence, groups: list[NDArray[np.int64]], limit: float) -> _Ju
 
 
 def _in_turn(judged: list[_Judged], surprises: list[NDArray[np.float64]]) -> NDArray[np.float64]:
-    """Scores (n,), higher is taken first: each by itself, and the sum of what does not split."""
-    orders = [_place(s).astype(np.float64) for s in surprises]
-    summed = [s for j, s in zip(judged, surprises, strict=True) if not j.splits]
-    if len(summed) > 1:
+    """Scores (n,), higher is taken first: the sum of what does not split, and each that does."""
+    both = list(zip(judged, surprises, strict=True))
+    orders = [_place(s).astype(np.float64) for j, s in both if j.splits]
+    summed = [s for j, s in both if not j.splits]
+    if summed:
         orders.append(_place(np.sum(summed, axis=0)) / len(summed))
     turn: NDArray[np.float64] = -np.log1p(np.min(orders, axis=0))
     return turn

@@ -6,6 +6,8 @@ import re
 
 import numpy as np
 
+PUBLISHED = ("mahalanobis", "deep_knn", "scan", "spectral", "activation_clustering", "gram")
+
 
 def number(value, digits=3):
     return "-" if value is None else f"{value:.{digits}f}"
@@ -144,6 +146,31 @@ def digits_table(rows, what="share of the set"):
         out.append([kind, number(np.mean(asr) if asr else None, 2), *cells])
     heads = [m if m.startswith("ART") else f"{m} ({r})" for m, r in methods]
     return table([f"attack, {what}", "asr", *heads], out)
+
+
+def alone(rows):
+    """{set: {method: {run: TPR}}} without trusted rows, of `PUBLISHED` and of ours ("default")."""
+    out = {}
+    for r in rows:
+        if r["reference"] == "none" and r["poisons"] and r["method"] in ("default", *PUBLISHED):
+            found = out.setdefault(r["set"], {}).setdefault(r["method"], {})
+            found.setdefault(r["run"], []).append(r["tpr"])
+    return {
+        data: {
+            name: {run: float(np.mean(seen)) for run, seen in found.items()}
+            for name, found in methods.items()
+        }
+        for data, methods in out.items()
+    }
+
+
+def means_table(rows):
+    """Mean TPR of every published method alone without trusted rows, set by set."""
+    body = []
+    for data, methods in alone(rows).items():
+        means = [np.mean(list(methods[m].values())) for m in ("default", *PUBLISHED)]
+        body.append([data, str(len(methods["default"])), *(number(mean, 2) for mean in means)])
+    return table(["set", "poisoned runs", "ours", *PUBLISHED], body)
 
 
 def seconds_table(rows):

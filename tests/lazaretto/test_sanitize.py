@@ -190,6 +190,17 @@ def test_a_wild_row_neither_stops_nor_blinds_sanitizing_without_trusted_rows(wil
     assert h.mean() <= 0.02
 
 
+def test_a_class_that_dwarfs_the_others_stops_nothing_without_trusted_rows():
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(6), 300)
+    train = rng.standard_normal((1800, 40))
+    train[:, :10][labels != 3] = 0
+    train[labels == 2] *= 1e9
+    result = sanitize(train, labels, [f"{i:05d}" for i in range(1800)])
+    assert result.n_held <= 36
+    assert result.records["score"].null_count == 0
+
+
 def test_methods_and_layers_are_combined_before_they_are_calibrated():
     train, labels, ids, (clean, clean_labels), is_poison = draw(
         10, n=400, m=400, poison=40, shift=10.0

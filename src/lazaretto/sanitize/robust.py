@@ -25,12 +25,12 @@ of the class may be poison. Chosen on models trained on synthetic glyphs and dig
 
 TAMED, BOUND = 0.995, 10.0
 """A row counts in full up to `BOUND` times the root mean square of the gaps from the median of the
-own class, over the `TAMED` of all rows that lie nearest in each feature. Rows of real networks do
-not pass it; without it one wild row would be all that the other classes have in common."""
+own class, over the `TAMED` of all rows that lie nearest in each feature. Rows of real networks
+hardly ever pass it; without it one wild row would be all that the other classes have in common."""
 
 _STEPS = 4
 _MEDIAN_ROWS = 20_000
-_LOST = 1e-9
+_LOST = 1e-6
 
 
 class Clean(NamedTuple):
@@ -55,8 +55,8 @@ def clean_whitenings(problem: Problem) -> Iterator[Clean]:
     Without trusted rows: concentration steps as in FastMCD (Rousseeuw and Van Driessen 1999) from
     one deterministic start, the coordinate-wise median of the class and the covariance that the
     *other* classes have in common, where a poison of this class does not show. The covariance is
-    the mean of that and of the kept rows' own. Rows far beyond all others in some feature have
-    bounded weight throughout. It is not cross-fitted.
+    the mean of that and of the kept rows' own. Rows far beyond what networks give have bounded
+    weight throughout. It is not cross-fitted.
     """
     if problem.trusted is not None:
         for classes, white in whitenings(problem, problem.trusted):
@@ -99,8 +99,8 @@ def _concentrate(
         others = degrees - (everything.count[c] - 1).clamp(min=0)
         if bool(others < 1):
             scatter, others = total, degrees
-        elif bool((scatter.diagonal() < _LOST * total.diagonal()).any()):
-            # Nearly all of some feature's scatter is this class's: a difference has no digits left.
+        elif bool(total.diagonal().max() * _LOST > scatter.diagonal().mean()):
+            # This class dwarfs the others: what is left of a difference would be rounding.
             scatter, others = _pooled(problem, weight, label)
         ties.append(tied_covariance(scatter, others))
     scale = torch.stack([scale for scale, _ in ties])

@@ -142,7 +142,7 @@ def _far_rows(
     k = min(MOST, int(FAR * (n + m)))
     if k < LEAST or not n or not m or np.isnan(among).any():
         return None
-    top = np.sort(np.argsort(-among, kind="stable")[:k])
+    top = np.flatnonzero(among >= np.partition(among, -k)[-k])[:k]
     train, trusted = members[0][top[top < n]], members[1][top[top >= n] - n]
     rows = torch.cat(
         [

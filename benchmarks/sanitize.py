@@ -195,15 +195,12 @@ def evaluate(data, run, seeds, has_art):
         yield from art(data, run, counts)
 
 
-def methods_alone(data, run, sides=(True, False)):
-    for name, trusted in product(METHODS, sides):
-        yield ours(data, run, [name], name, trusted=trusted)
-
-
-def with_methods(runs, seeds, has_art):
+def lines_of(runs, seeds, has_art, sides=(False,)):
+    """Ours with every seed, ART, and every method alone with (True) or without trusted rows."""
     for data, run in runs:
         yield from evaluate(data, run, seeds, has_art)
-        yield from methods_alone(data, run, [False])
+        for name, trusted in product(METHODS, sides):
+            yield ours(data, run, [name], name, trusted=trusted)
 
 
 def versions(options, has_art):
@@ -247,15 +244,16 @@ def main() -> None:
     rows = [versions(options, has_art)]
     print(json.dumps(rows[0]), flush=True)
     folder = options.data / "mnist_backdoor"
-    ready = [("mnist_backdoor", run) for run in mnist(folder)] if "mnist" in options.sets else []
-    fresh = digits(options.digits) if "digits" in options.sets else []
-    parts = [evaluate(data, run, options.seeds, has_art) for data, run in ready]
-    parts += [methods_alone(data, run) for data, run in ready]
+    parts = []
+    if "mnist" in options.sets:
+        ready = (("mnist_backdoor", run) for run in mnist(folder))
+        parts.append(lines_of(ready, options.seeds, has_art, (True, False)))
     if "development" in options.sets:
         tried = (("development", run) for run in development(folder))
-        parts.append(with_methods(tried, options.seeds, has_art))
-    later = [with_methods(fresh, [0], has_art)]
-    for line in chain.from_iterable(chain(parts, later)):
+        parts.append(lines_of(tried, options.seeds, has_art))
+    if "digits" in options.sets:
+        parts.append(lines_of(digits(options.digits), [0], has_art))
+    for line in chain.from_iterable(parts):
         print(json.dumps(line), flush=True)
         rows.append(line)
     if options.out:

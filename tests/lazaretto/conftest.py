@@ -1,4 +1,4 @@
-"""Fixtures of the library's tests: a reference that is fitted once, and a yard on each database."""
+"""Fixtures of the library's tests: a reference fitted once, a yard on each database, threads."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 from yard import Yard, blobs, make_policy, make_yard
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from lazaretto.workspace import Workspace
@@ -32,3 +33,14 @@ def yard(workspace: Workspace, fitted_reference: str, tmp_path: Path) -> Yard:
 def sqlite_yard(sqlite_workspace: Workspace, fitted_reference: str, tmp_path: Path) -> Yard:
     """A yard on SQLite."""
     return make_yard(sqlite_workspace, fitted_reference, tmp_path)
+
+
+@pytest.fixture(params=[1, 2])
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    """How many threads torch has: one goes through BLAS, two through torch."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)

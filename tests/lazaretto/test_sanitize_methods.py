@@ -25,15 +25,6 @@ from lazaretto.sanitize.whitened_spectral import ALPHA, LEARN_BOUND, REACH, TEST
 problem_module = import_module("lazaretto.sanitize.problem")
 
 
-@pytest.fixture(params=[1, 2])
-def threads(request):
-    """One thread goes through BLAS, two through torch."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(request.param)
-    yield request.param
-    torch.set_num_threads(before)
-
-
 def make(
     n=60, m=50, d=6, classes=3, seed=0, dtype=torch.float64, trusted=True, rank=None, spike=0.0
 ):

@@ -30,6 +30,7 @@ hardly ever pass it; without it one wild row would be all that the other classes
 
 _STEPS = 4
 _MEDIAN_ROWS = 20_000
+_COLUMNS = 256
 _LOST = 1e-6
 
 
@@ -164,10 +165,16 @@ def bounded_weight(problem: Problem, middle: torch.Tensor) -> NDArray[np.float32
     side = problem.train
     step = max(1, len(side.label) // _MEDIAN_ROWS)
     sample = side.order[::step]
-    gaps = torch.from_numpy(side.rows[sample]).to(problem.device).double()
-    gaps = (gaps - middle[torch.from_numpy(side.label[sample]).to(problem.device)]).square()
-    nearest = gaps <= gaps.kthvalue(max(1, int(TAMED * len(gaps))), dim=0).values
-    scale = ((gaps * nearest).sum(0) / nearest.sum(0)).sqrt()
+    rows = torch.from_numpy(side.rows[sample]).to(problem.device)
+    label = torch.from_numpy(side.label[sample]).to(problem.device)
+    squares = []
+    # Some columns at a time: in float64, wide rows would take gigabytes.
+    for begin in range(0, problem.width, _COLUMNS):
+        columns = slice(begin, begin + _COLUMNS)
+        gaps = (rows[:, columns].double() - middle[label, columns]).square()
+        nearest = gaps <= gaps.kthvalue(max(1, int(TAMED * len(gaps))), dim=0).values
+        squares.append((gaps * nearest).sum(0) / nearest.sum(0))
+    scale = torch.cat(squares).sqrt()
     # A unit that is dead on nearly all rows still has some scale.
     scale = scale.maximum(1e-2 * scale.square().mean().sqrt()).clamp(min=1e-30)
     ratio, _ = problem.empty_scores()

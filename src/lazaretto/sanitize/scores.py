@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -21,8 +21,7 @@ class Scores:
     Attributes:
         train: float32 (n,), higher = more anomalous; NaN where a class cannot be judged.
         trusted: float32 (m,), the same score of the trusted rows; None without a reference.
-        tested_train: float32 (n,), non-negative, whose class mean is tested; None: the surprise
-            of `train` is.
+        tested_train: float32 (n,), non-negative, whose class mean is tested; None: no mean is.
         tested_trusted: float32 (m,), the same of the trusted rows.
         searched_train: float32 (n,), by which records of a class that stands out are searched, of
             the same order of size as `train`; None: `train` is.
@@ -48,22 +47,18 @@ class Scores:
     skipped: str | None = None
 
 
-_AVERAGED = (
-    *("train", "trusted", "tested_train", "tested_trusted"),
-    *("searched_train", "searched_trusted", "agreement"),
-)
-
-
 def average(deals: list[Scores]) -> Scores:
     """Mean scores over several deals of the folds: less hangs on which rows fell together."""
     first = deals[0]
     if len(deals) == 1 or first.skipped is not None:
         return first
-
-    def mean(name: str) -> Any:
-        parts = [getattr(deal, name) for deal in deals]
-        if any(part is None for part in parts):
-            return None
-        return np.mean(parts, axis=0, dtype=parts[0].dtype)
-
-    return replace(first, **{name: mean(name) for name in _AVERAGED})
+    arrays = {
+        f.name: value
+        for f in fields(first)
+        if isinstance(value := getattr(first, f.name), np.ndarray)
+    }
+    means: dict[str, Any] = {
+        name: np.mean([getattr(deal, name) for deal in deals], axis=0, dtype=value.dtype)
+        for name, value in arrays.items()
+    }
+    return replace(first, **means)

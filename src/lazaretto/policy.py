@@ -236,6 +236,14 @@ class Policy(_Section):
     _sha256: str | None = PrivateAttr(None)
     _path: str | None = PrivateAttr(None)
 
+    @field_validator("version", mode="before")
+    @classmethod
+    def _is_no_truth_value(cls, version: Any) -> Any:
+        if isinstance(version, bool):
+            # True == 1, so the literal alone would take it, and the schema does not.
+            raise ValueError("should be the number 1")
+        return version
+
     @classmethod
     def load(cls, path: str | Path) -> Self:
         """Reads a policy from a YAML file.

@@ -249,6 +249,13 @@ JUNK = st.one_of(
 )
 
 
+def test_a_truth_value_is_no_version() -> None:
+    content = yaml.safe_load(FULL.replace("1e-2", "0.01")) | {"version": True}
+    assert not jsonschema.Draft202012Validator(policy_schema()).is_valid(content)
+    with pytest.raises(ValidationError, match="number 1"):
+        Policy.model_validate(content)
+
+
 @given(data=st.data())
 @settings(max_examples=300, deadline=None)
 def test_the_schema_accepts_just_what_the_model_accepts(data: st.DataObject) -> None:

@@ -27,7 +27,7 @@ import torch
 from sanitize_speed_report import report
 
 from lazaretto.sanitize.inputs import check_inputs
-from lazaretto.sanitize.methods import METHODS
+from lazaretto.sanitize.methods.registry import METHODS
 from lazaretto.sanitize.problem import make_problem
 
 CASES = [

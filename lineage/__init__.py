@@ -7,7 +7,14 @@ it; `ingest` adds what others did; `check` holds events against the official sch
 
 from __future__ import annotations
 
-from lazaretto.lineage.answer import (
+from lazaretto.lineage.graph.index import catch_up
+from lazaretto.lineage.graph.ingest import Ingested, ingest
+from lazaretto.lineage.openlineage.check import Problem, check, check_event
+from lazaretto.lineage.openlineage.emit import Drained, drain, flush
+from lazaretto.lineage.openlineage.for_airflow import operator_lineage
+from lazaretto.lineage.openlineage.parent import Parent, parent_from_environment
+from lazaretto.lineage.openlineage.project import Projection, project, run_events
+from lazaretto.lineage.trace.answer import (
     Completeness,
     Question,
     RecordState,
@@ -20,15 +27,8 @@ from lazaretto.lineage.answer import (
     TracedSnapshot,
     TracedSource,
 )
-from lazaretto.lineage.check import Problem, check, check_event
-from lazaretto.lineage.emit import Drained, drain, flush
-from lazaretto.lineage.for_airflow import operator_lineage
-from lazaretto.lineage.index import catch_up
-from lazaretto.lineage.ingest import Ingested, ingest
-from lazaretto.lineage.parent import Parent, parent_from_environment
-from lazaretto.lineage.project import Projection, project, run_events
-from lazaretto.lineage.report import KeptReport, keep_report, to_html
-from lazaretto.lineage.trace import (
+from lazaretto.lineage.trace.report import KeptReport, keep_report, to_html
+from lazaretto.lineage.trace.trace import (
     record_incident,
     trace_batch,
     trace_model,

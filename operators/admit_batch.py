@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
+    from lazaretto.dataset.admission import Admission
     from lazaretto.policy import Policy
-    from lazaretto.quarantine.admission import Admission
-    from lazaretto.workspace import Workspace
+    from lazaretto.storage.workspace import Workspace
 
 
 class AdmitBatchOperator(LazarettoOperator):

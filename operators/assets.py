@@ -43,10 +43,10 @@ def to_openlineage(asset: Asset, lineage_context: object) -> Dataset:  # noqa: A
     """Names the asset in lineage as the ledger's events do: by the dataset's place in the store."""
     from openlineage.client.event_v2 import Dataset
 
-    from lazaretto.lineage.naming import dataset_name
-    from lazaretto.quarantine.admission import dataset_path
-    from lazaretto.settings import resolve_settings
-    from lazaretto.store import Store
+    from lazaretto.dataset.admission import dataset_path
+    from lazaretto.lineage.openlineage.naming import dataset_name
+    from lazaretto.storage.settings import resolve_settings
+    from lazaretto.storage.store import Store
 
     path = dataset_path(asset.uri.removeprefix(f"{SCHEME}://"))
     namespace, name = dataset_name(Store.at(resolve_settings().store).uri(path))

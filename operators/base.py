@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from lazaretto.policy import Policy
-    from lazaretto.workspace import Workspace
+    from lazaretto.storage.workspace import Workspace
 
 _BATCH = re.compile(r"\S+/\d{8}/[0-9a-f]{16}")
 

@@ -8,8 +8,8 @@ from lazaretto.operators.base import StageOperator
 
 if TYPE_CHECKING:
     from lazaretto.policy import Policy
-    from lazaretto.stages.state import StageResult
-    from lazaretto.workspace import Workspace
+    from lazaretto.stages.results import StageResult
+    from lazaretto.storage.workspace import Workspace
 
 
 class EmbedBatchOperator(StageOperator):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseHook
 
 if TYPE_CHECKING:
-    from lazaretto.workspace import Workspace
+    from lazaretto.storage.workspace import Workspace
 
 DEFAULT_CONNECTION = "lazaretto_default"
 
@@ -18,7 +18,7 @@ class LazarettoHook(BaseHook):
     The connection's *extra* holds ``catalog_url`` (SQLAlchemy URL without a password), ``store``
     and optionally ``namespace``; its *password*, which Airflow encrypts and masks, goes into the
     catalog URL. With the default connection id, the environment and the ``[lazaretto]`` section
-    come first, so that no connection is needed at all (see `lazaretto.settings.resolve_settings`).
+    come first, so that no connection is needed at all (see `resolve_settings`).
 
     Args:
         lazaretto_conn_id: the connection.
@@ -53,8 +53,8 @@ class LazarettoHook(BaseHook):
             SystemFaultError: the catalog cannot be reached.
         """
         from lazaretto.errors import UsageError
-        from lazaretto.settings import settings_of_connection
-        from lazaretto.workspace import open_workspace
+        from lazaretto.storage.settings import settings_of_connection
+        from lazaretto.storage.workspace import open_workspace
 
         if self.lazaretto_conn_id == DEFAULT_CONNECTION:
             return open_workspace()

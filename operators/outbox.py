@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from openlineage.client.transport import Transport
 
     from lazaretto.lineage import Parent
-    from lazaretto.workspace import Workspace
+    from lazaretto.storage.workspace import Workspace
 
 _log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ def _as_input(workspace: Workspace, batch: str) -> InputDataset:
     from openlineage.client.event_v2 import InputDataset
     from openlineage.client.facet_v2 import dataset_version_dataset
 
-    from lazaretto.lineage import naming
+    from lazaretto.lineage.openlineage import naming
 
     namespace, name = naming.batches(workspace.store.root, naming.source_of(batch))
     version = dataset_version_dataset.DatasetVersionDatasetFacet(datasetVersion=batch)

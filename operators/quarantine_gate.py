@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from lazaretto.policy import Policy
     from lazaretto.stages.gate import Judgement
-    from lazaretto.workspace import Workspace
+    from lazaretto.storage.workspace import Workspace
 
 
 class QuarantineGateOperator(StageOperator):

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
+    from lazaretto.storage.workspace import Workspace
     from lazaretto.values import BatchRef
-    from lazaretto.workspace import Workspace
 
 
 class ReceiveBatchOperator(LazarettoOperator):
@@ -80,7 +80,7 @@ class ReceiveBatchOperator(LazarettoOperator):
 def _last_entry(workspace: Workspace) -> int:
     import sqlalchemy as sa
 
-    from lazaretto.quarantine.tables import ledger_head
+    from lazaretto.storage.tables import ledger_head
 
     with workspace.catalog.read() as connection:
         return connection.scalar(sa.select(ledger_head.c.seq)) or 0
@@ -88,8 +88,8 @@ def _last_entry(workspace: Workspace) -> int:
 
 def _refusals(workspace: Workspace, source: str, *, after: int) -> list[int]:
     """Where the ledger says why this delivery was turned away; others may write meanwhile."""
-    from lazaretto import ledger
-    from lazaretto.events import DeliveryRefused
+    from lazaretto.ledger import chain as ledger
+    from lazaretto.ledger.events import DeliveryRefused
 
     with workspace.catalog.read() as connection:
         return [

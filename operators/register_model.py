@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from lazaretto.stages.register_model import ModelVersion
-    from lazaretto.workspace import Workspace
+    from lazaretto.storage.workspace import Workspace
 
 
 class RegisterModelOperator(LazarettoOperator):

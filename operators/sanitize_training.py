@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
-    from lazaretto.stages.sanitize_training import SanitizeResult
+    from lazaretto.stages.sanitize_result import SanitizeResult
     from lazaretto.stages.snapshot import Snapshot
-    from lazaretto.workspace import Workspace
+    from lazaretto.storage.workspace import Workspace
 
 
 class SanitizeTrainingOperator(LazarettoOperator):

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from lazaretto.stages.snapshot import Snapshot
-    from lazaretto.workspace import Workspace
+    from lazaretto.storage.workspace import Workspace
 
 
 class SnapshotTrainingOperator(LazarettoOperator):

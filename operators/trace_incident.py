@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from airflow.sdk import BaseNotifier, Context
 
-    from lazaretto.workspace import Workspace
+    from lazaretto.storage.workspace import Workspace
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,12 +16,12 @@ from lazaretto.plugins.cases import first_held, shorten
 from lazaretto.plugins.security import may_read, signed_in
 from lazaretto.quarantine.looks import looks_of_case
 from lazaretto.quarantine.review import list_cases, show_case
-from lazaretto.stages.state import batch_row
+from lazaretto.storage.batches import batch_row
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lazaretto.workspace import Workspace
+    from lazaretto.storage.workspace import Workspace
 
 _HERE = Path(__file__).parent
 _STATIC = {"review.css": "text/css", "lazaretto.svg": "image/svg+xml"}

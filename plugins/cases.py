@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from lazaretto.quarantine.held import ADDED_NAMES, POSITION, REASONS
 from lazaretto.quarantine.review import held_records
-from lazaretto.quarantine.sidecars import read_chunks
+from lazaretto.storage.sidecars import read_chunks
 
 if TYPE_CHECKING:
     from lazaretto.quarantine.cases import Case, HeldRecord
-    from lazaretto.workspace import Workspace
+    from lazaretto.storage.workspace import Workspace
 
 _COLUMNS = 8
 _CHARACTERS = 300

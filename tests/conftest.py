@@ -17,7 +17,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from lazaretto.workspace import Workspace
+    from lazaretto.storage.workspace import Workspace
 
 _DEBIAN = Path("/usr/lib/postgresql")
 
@@ -116,7 +116,7 @@ def catalog_url(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def workspace(catalog_url: str, tmp_path: Path) -> Iterator[Workspace]:
     """A fresh workspace, once with each database."""
-    from lazaretto.workspace import open_workspace
+    from lazaretto.storage.workspace import open_workspace
 
     opened = open_workspace(catalog_url=catalog_url, store=tmp_path / "store")
     yield opened
@@ -126,7 +126,7 @@ def workspace(catalog_url: str, tmp_path: Path) -> Iterator[Workspace]:
 @pytest.fixture
 def sqlite_workspace(sqlite_url: str, tmp_path: Path) -> Iterator[Workspace]:
     """A fresh workspace on SQLite, for tests that do not care which database it is."""
-    from lazaretto.workspace import open_workspace
+    from lazaretto.storage.workspace import open_workspace
 
     opened = open_workspace(catalog_url=sqlite_url, store=tmp_path / "store")
     yield opened
@@ -136,7 +136,7 @@ def sqlite_workspace(sqlite_url: str, tmp_path: Path) -> Iterator[Workspace]:
 @pytest.fixture
 def reopen(catalog_url: str, tmp_path: Path) -> Callable[[], Workspace]:
     """Opens the test's workspace again, as another process would."""
-    from lazaretto.workspace import open_workspace
+    from lazaretto.storage.workspace import open_workspace
 
     return lambda: open_workspace(catalog_url=catalog_url, store=tmp_path / "store")
 

@@ -69,8 +69,8 @@ def test_the_base_library_loads_without_the_extras(module: str) -> None:
     """`import lazaretto` and the vendor's part work where the extras are not installed."""
     code = (
         f"import sys; sys.modules[{module!r}] = None\n"
-        "import lazaretto, lazaretto.policy, lazaretto.manifest\n"
-        "import lazaretto.batch, lazaretto.source\n"
+        "import lazaretto, lazaretto.policy, lazaretto.sources.manifest\n"
+        "import lazaretto.batch, lazaretto.sources.registry\n"
         f"assert sys.modules[{module!r}] is None"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

@@ -31,9 +31,13 @@ _OPERATORS_HEAD = (Path(__file__).parent / "heads" / "operators.md").read_text("
 _PYTHON_HEAD = (Path(__file__).parent / "heads" / "python.md").read_text("utf-8")
 
 _PYTHON = {
-    "Policy and reference": {"policy.py": ["Policy"], "reference/_reference.py": ["Reference"]},
+    "Policy and reference": {
+        "policy/model.py": ["Policy"],
+        "reference/_reference.py": ["Reference"],
+    },
     "Screen and sanitize": {
-        "screen/_screening.py": ["screen", "Screening"],
+        "screen/_screening.py": ["screen"],
+        "screen/_result.py": ["Screening"],
         "activations/capture.py": ["capture"],
         "sanitize/procedure.py": ["sanitize"],
         "sanitize/result.py": ["Sanitization"],
@@ -41,10 +45,17 @@ _PYTHON = {
     },
     "Deliveries": {
         "batch.py": ["open_batch", "Batch"],
-        "manifest.py": ["keygen", "sign_manifest", "verify_manifest"],
-        "source.py": ["add_source", "add_key", "revoke_key", "get_source", "list_sources"],
+        "sources/keys.py": ["keygen"],
+        "sources/manifest.py": ["sign_manifest", "verify_manifest"],
+        "sources/registry.py": [
+            "add_source",
+            "add_key",
+            "revoke_key",
+            "get_source",
+            "list_sources",
+        ],
     },
-    "Workspace": {"workspace.py": ["open_workspace", "Workspace"]},
+    "Workspace": {"storage/workspace.py": ["open_workspace", "Workspace"]},
     "Stages": {
         "stages/receive.py": ["receive"],
         "stages/validate.py": ["validate"],
@@ -54,9 +65,10 @@ _PYTHON = {
         "stages/admit.py": ["admit"],
         "stages/snapshot.py": ["snapshot", "Snapshot"],
         "stages/register_model.py": ["register_model", "ModelVersion"],
-        "stages/sanitize_training.py": ["sanitize_training", "SanitizeResult"],
-        "stages/retrain.py": ["retrain_and_compare", "Retraining"],
-        "stages/state.py": ["StageResult"],
+        "stages/sanitize_training.py": ["sanitize_training"],
+        "stages/retrain.py": ["retrain_and_compare"],
+        "stages/sanitize_result.py": ["SanitizeResult", "Retraining"],
+        "stages/results.py": ["StageResult"],
     },
     "Quarantine": {
         "quarantine/cases.py": [
@@ -68,19 +80,22 @@ _PYTHON = {
         ],
         "quarantine/review.py": ["decide", "undo", "expire", "list_decisions"],
         "quarantine/publish.py": ["publish"],
-        "quarantine/recall.py": ["recall"],
-        "quarantine/reference_fit.py": ["fit_version"],
-        "quarantine/references.py": [
+        "dataset/recall.py": ["recall"],
+        "registry/fit_version.py": ["fit_version"],
+        "registry/references.py": [
             "save_reference",
             "promote_reference",
             "load_reference",
             "list_references",
         ],
-        "quarantine/reference_change.py": ["compare_versions"],
-        "quarantine/source_drift.py": ["source_steps", "Step"],
+        "registry/changes.py": ["compare_versions"],
+        "drift/source.py": ["source_steps", "Step"],
         "quarantine/looks.py": ["looks_of_case", "Looks"],
     },
-    "Ledger": {"ledger.py": ["verify", "entries", "LedgerReport"], "checkpoint.py": ["checkpoint"]},
+    "Ledger": {
+        "ledger/chain.py": ["verify", "entries", "LedgerReport"],
+        "ledger/checkpoint.py": ["checkpoint"],
+    },
     "Values": {
         "values.py": ["Verdict", "Action", "TrustTier", "SignatureStatus", "Actor", "BatchRef"]
     },
@@ -99,13 +114,13 @@ _PYTHON = {
 }
 
 _LINEAGE = {
-    "trace.py": ["trace_source", "trace_batch", "trace_record", "trace_model"],
-    "answer.py": ["Trace", "Completeness"],
-    "report.py": ["keep_report", "to_html"],
-    "emit.py": ["flush", "drain"],
-    "index.py": ["catch_up"],
-    "ingest.py": ["ingest"],
-    "check.py": ["check"],
+    "trace/trace.py": ["trace_source", "trace_batch", "trace_record", "trace_model"],
+    "trace/answer.py": ["Trace", "Completeness"],
+    "trace/report.py": ["keep_report", "to_html"],
+    "openlineage/emit.py": ["flush", "drain"],
+    "graph/index.py": ["catch_up"],
+    "graph/ingest.py": ["ingest"],
+    "openlineage/check.py": ["check"],
 }
 
 Definition = ast.ClassDef | ast.FunctionDef

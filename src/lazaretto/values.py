@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime  # noqa: TC003  pydantic reads these types at run time
 from enum import StrEnum
-from typing import Any
+from typing import Any, ClassVar
 
 
 class Verdict(StrEnum):
@@ -131,3 +131,119 @@ def to_json(value: object) -> Any:
     from pydantic_core import to_jsonable_python
 
     return to_jsonable_python(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a batch: its name and Arrow type, as text."""
+
+    name: str
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class RuleCount:
+    """How many records broke one rule of the contract."""
+
+    rule: str
+    column: str | None
+    failed: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class TestSummary:
+    """One batch-level test: it fires when ``p_value <= alpha``."""
+
+    __test__: ClassVar[bool] = False
+
+    name: str
+    p_value: float | None
+    alpha: float
+    fired: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorSummary:
+    """One detector of a screening: its mode and how many records it alone would have held."""
+
+    name: str
+    mode: str
+    would_hold: int
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """How many records of one batch a snapshot or a recall contains."""
+
+    batch: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClassSummary:
+    """Class-level outcome of sanitizing."""
+
+    label: str
+    n: int
+    statistic: float
+    p_value: float | None
+    fired: bool
+    n_held: int
+
+
+@dataclass(frozen=True, slots=True)
+class BatchEvidence:
+    """What a batch tells of its source: its tests, and its records with a small p-value."""
+
+    tests: float | None
+    small: int
+    scored: int
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnMove:
+    """How far one column, or one axis of the embedding, is from the reference's."""
+
+    column: str
+    kind: str
+    psi: float
+    ks: float | None
+    adjusted: float
+    band: str
+    nulls: float
+
+
+@dataclass(frozen=True, slots=True)
+class DriftSummary:
+    """Drift of a batch's columns: how many were compared, how many moved, those that moved most."""
+
+    rows: int
+    columns: int
+    moved: int
+    unknown: int
+    level: float
+    worst: list[ColumnMove]
+    golden_mismatch: float | None
+    uri: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class TriageSummary:
+    """What a batch looks like, and why; it informs, and decides nothing."""
+
+    cause: str
+    scores: dict[str, float]
+    evidence: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class PromotionChange:
+    """What a promotion changes on past batches, by the reference that was in use."""
+
+    batches: int
+    verdicts: int
+    released: int
+    seized: int

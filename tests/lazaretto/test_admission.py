@@ -9,12 +9,14 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 from yard import ANN, Yard, blobs
 
-from lazaretto import ledger, stages
+from lazaretto import stages
+from lazaretto.dataset.admission import dataset_uri
+from lazaretto.dataset.recall import recall
+from lazaretto.dataset.schema import check_fits, fit, storable
 from lazaretto.errors import NotFoundError, UsageError
-from lazaretto.events import BatchAdmitted, Member, ModelRegistered
-from lazaretto.quarantine.admission import dataset_uri
-from lazaretto.quarantine.fit import check_fits, fit, storable
-from lazaretto.quarantine.recall import recall
+from lazaretto.ledger import chain as ledger
+from lazaretto.ledger.events import BatchAdmitted, ModelRegistered
+from lazaretto.values import Member
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -169,7 +171,7 @@ def test_a_model_needs_a_snapshot_and_keeps_it(yard: Yard) -> None:
 _ADMIT = """
 import sys
 from lazaretto import stages
-from lazaretto.workspace import open_workspace
+from lazaretto.storage.workspace import open_workspace
 workspace = open_workspace(catalog_url=sys.argv[1], store=sys.argv[2])
 for batch in sys.argv[3:]:
     stages.admit(workspace, batch)
@@ -201,7 +203,7 @@ def test_processes_admit_to_one_dataset_at_once(
 
 
 def test_a_dataset_in_another_store_is_not_written(yard: Yard) -> None:
-    from lazaretto.workspace import Workspace
+    from lazaretto.storage.workspace import Workspace
 
     yard.admit("monday", blobs(60, seed=5))
     batch = yard.judge("tuesday", blobs(30, seed=6, prefix="t")).batch

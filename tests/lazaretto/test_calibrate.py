@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import betabinom, false_discovery_control
 
-from lazaretto.calibrate import (
+from lazaretto.stats.conformal import (
     Calibration,
     benjamini_hochberg,
     conditional_p_values,

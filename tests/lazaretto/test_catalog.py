@@ -15,9 +15,10 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from lazaretto.errors import SystemFaultError, UsageError
-from lazaretto.quarantine import catalog as catalog_module
-from lazaretto.quarantine import columns, tables
-from lazaretto.quarantine.catalog import SCHEMA_VERSION, Catalog
+from lazaretto.storage import catalog as catalog_module
+from lazaretto.storage import column_types as columns
+from lazaretto.storage import tables
+from lazaretto.storage.catalog import SCHEMA_VERSION, Catalog
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -144,8 +145,8 @@ def test_a_reader_sees_one_moment_while_a_writer_commits(catalog_url: str) -> No
 
 _OPEN_AND_ADD = """
 import sys
-from lazaretto.quarantine import columns, tables
-from lazaretto.quarantine.catalog import Catalog
+from lazaretto.storage import column_types as columns, tables
+from lazaretto.storage.catalog import Catalog
 with Catalog.open(sys.argv[1]).transaction() as connection:
     connection.execute(tables.projection.insert().values(name=sys.argv[2], seq=0))
 """

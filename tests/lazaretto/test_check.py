@@ -10,10 +10,10 @@ import pytest
 from deltalake import write_deltalake
 from yard import ANN, Yard, blobs
 
-from lazaretto import stages
-from lazaretto.quarantine import admission, check
-from lazaretto.quarantine import recall as recall_module
-from lazaretto.quarantine.recall import recall
+from lazaretto import health, stages
+from lazaretto.dataset import admission
+from lazaretto.dataset import recall as recall_module
+from lazaretto.dataset.recall import recall
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,9 +28,9 @@ def _cut(*_: object) -> None:
 
 
 def test_a_sound_workspace_has_no_problem(yard: Yard) -> None:
-    assert check.find_problems(yard.workspace) == []
+    assert health.find_problems(yard.workspace) == []
     yard.admit("monday", blobs(60, seed=5))
-    assert check.find_problems(yard.workspace) == []
+    assert health.find_problems(yard.workspace) == []
 
 
 def test_work_that_was_cut_off_is_found_and_gone_when_done_again(
@@ -53,11 +53,11 @@ def test_work_that_was_cut_off_is_found_and_gone_when_done_again(
             patch.setattr(module, "commit_once", _cut)
             with pytest.raises(_Cut):
                 act()
-        (problem,) = check.find_problems(yard.workspace)
+        (problem,) = health.find_problems(yard.workspace)
         assert problem.kind == kind
         assert "goes on where it stopped" in problem.mend
         act()
-        assert check.find_problems(yard.workspace) == []
+        assert health.find_problems(yard.workspace) == []
 
 
 def test_rows_around_the_gate_are_found(sqlite_yard: Yard) -> None:
@@ -66,12 +66,12 @@ def test_rows_around_the_gate_are_found(sqlite_yard: Yard) -> None:
     index = rows.schema.get_field_index("_lazaretto_batch")
     forged = rows.set_column(index, "_lazaretto_batch", pa.array(["x/y/z", "x/y/z"]))
     write_deltalake(uri, forged, mode="append")
-    (problem,) = check.find_problems(sqlite_yard.workspace)
+    (problem,) = health.find_problems(sqlite_yard.workspace)
     assert problem.kind == "strangers"
     assert "2 rows of blobs" in problem.what
 
 
 def test_a_lost_dataset_is_found(sqlite_yard: Yard) -> None:
     shutil.rmtree(sqlite_yard.admit("monday", blobs(60, seed=5)).uri)
-    (problem,) = check.find_problems(sqlite_yard.workspace)
+    (problem,) = health.find_problems(sqlite_yard.workspace)
     assert problem.kind == "lost_dataset"

@@ -17,10 +17,10 @@ from lazaretto import sanitize, stages
 from lazaretto.activations import capture, compare, probe
 from lazaretto.activations.compare import class_names
 from lazaretto.errors import UsageError
-from lazaretto.events import ModelRegistered
-from lazaretto.ledger import entries
+from lazaretto.ledger.chain import entries
+from lazaretto.ledger.events import ModelRegistered
 from lazaretto.quarantine import review
-from lazaretto.quarantine.sidecars import read_table
+from lazaretto.storage.sidecars import read_table
 from lazaretto.values import Action
 
 if TYPE_CHECKING:

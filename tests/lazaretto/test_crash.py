@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from yard import Yard, blobs
 
-from lazaretto import ledger, stages
+from lazaretto import stages
+from lazaretto.ledger import chain as ledger
 
 SUPPORT = Path(__file__).parents[1] / "support"
 
@@ -44,7 +45,7 @@ _ADMIT_ON_A_FULL_DISK = """
 import resource, signal, sys
 from lazaretto import stages
 from lazaretto.errors import SystemFaultError
-from lazaretto.workspace import open_workspace
+from lazaretto.storage.workspace import open_workspace
 workspace = open_workspace(catalog_url=sys.argv[1], store=sys.argv[2])
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[4]), int(sys.argv[4])))

@@ -9,7 +9,7 @@ from tests.lazaretto.detection_data import classes, flip, policy, table
 
 import lazaretto as lz
 from lazaretto.drift import ColumnDrift, column_drift, divergences, psi_band, vector_drift
-from lazaretto.triage import Cause, triage
+from lazaretto.drift.triage import Cause, triage
 
 
 def test_divergences_are_scipys() -> None:

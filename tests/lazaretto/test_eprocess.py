@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 from scipy.stats import betabinom, norm
 
-from lazaretto.eprocess import SMALL, BatchFacts, EProcess, batch_p_value, fold
+from lazaretto.stats.martingale import SMALL, BatchFacts, EProcess, batch_p_value, fold
 
 
 def test_a_clean_source_hardly_ever_raises_however_often_one_looks() -> None:

@@ -10,18 +10,18 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lazaretto import ledger
-from lazaretto.checkpoint import checkpoint
 from lazaretto.errors import LedgerError, UsageError
-from lazaretto.events import BatchScreened, SourceRegistered
-from lazaretto.quarantine import tables
+from lazaretto.ledger import chain as ledger
+from lazaretto.ledger.checkpoint import checkpoint
+from lazaretto.ledger.events import BatchScreened, SourceRegistered
+from lazaretto.storage import tables
 from lazaretto.values import Actor, ActorType, PolicyRef, TrustTier, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lazaretto.quarantine.catalog import Catalog
-    from lazaretto.workspace import Workspace
+    from lazaretto.storage.catalog import Catalog
+    from lazaretto.storage.workspace import Workspace
 
 
 def _event(name: str) -> SourceRegistered:
@@ -224,9 +224,9 @@ def test_checkpoint_says_what_is_wrong_with_its_key(sqlite_workspace: Workspace)
 
 _APPEND_MANY = """
 import sys
-from lazaretto import ledger
-from lazaretto.events import SourceRegistered
-from lazaretto.quarantine.catalog import Catalog
+from lazaretto.ledger import chain as ledger
+from lazaretto.ledger.events import SourceRegistered
+from lazaretto.storage.catalog import Catalog
 from lazaretto.values import Actor, ActorType, TrustTier
 catalog = Catalog.open(sys.argv[1])
 for number in range(25):

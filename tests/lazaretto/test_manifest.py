@@ -22,7 +22,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lazaretto.errors import DeliveryError, UsageError
-from lazaretto.manifest import (
+from lazaretto.sources.keys import SourceKey
+from lazaretto.sources.manifest import (
     PREDICATE_TYPE,
     check_file,
     key_identity,
@@ -30,7 +31,6 @@ from lazaretto.manifest import (
     sign_manifest,
     verify_manifest,
 )
-from lazaretto.source import SourceKey
 from lazaretto.values import SignatureStatus
 
 if TYPE_CHECKING:

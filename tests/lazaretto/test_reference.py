@@ -8,8 +8,8 @@ import pytest
 from tests.lazaretto.detection_data import classes, policy, table
 
 import lazaretto as lz
-from lazaretto.compare import compare_references
 from lazaretto.errors import NotFoundError, ReferenceMismatchError, UsageError
+from lazaretto.registry.changes import compare_references
 
 
 @pytest.fixture(scope="module")

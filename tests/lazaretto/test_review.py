@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING
 import pytest
 from yard import ANN, Yard, blobs, make_policy
 
-from lazaretto import ledger, stages
+from lazaretto import stages
+from lazaretto.dataset.recall import recall
 from lazaretto.errors import NotFoundError, UsageError
-from lazaretto.events import BatchAdmitted, RecordsDecided, RecordsRecalled
+from lazaretto.ledger import chain as ledger
+from lazaretto.ledger.events import BatchAdmitted, RecordsDecided, RecordsRecalled
 from lazaretto.quarantine import review
 from lazaretto.quarantine.outcome import review_outcome
-from lazaretto.quarantine.recall import recall
 from lazaretto.values import Action, Actor, ActorType
 
 if TYPE_CHECKING:
-    from lazaretto.events import Event
+    from lazaretto.ledger.events import Event
     from lazaretto.quarantine.review import Case
 
 BOB = Actor(ActorType.HUMAN, "user:bob")

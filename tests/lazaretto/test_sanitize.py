@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from lazaretto.errors import NotFoundError, UsageError
 from lazaretto.policy import Sanitize
 from lazaretto.sanitize import class_picture, sanitize
-from lazaretto.sanitize.alone import judge_alone
 from lazaretto.sanitize.evidence import combine, tail_test
 from lazaretto.sanitize.judge import ClassOutcome, Evidence
-from lazaretto.sanitize.search import search
+from lazaretto.sanitize.selection import search
+from lazaretto.sanitize.uncalibrated import judge_alone
 
 
 def draw(seed, *, n=300, m=300, d=24, classes=4, poison=0, shift=6.0):

@@ -7,13 +7,13 @@ import pytest
 import torch
 from scipy.stats import kstest, t
 
-from lazaretto.calibrate import conformal_p_values
 from lazaretto.sanitize import sanitize
 from lazaretto.sanitize.agreement import COSINE, DEAD_BAND, FAR, LEAST, MOST, agreement, stand_out
 from lazaretto.sanitize.inputs import check_inputs
+from lazaretto.sanitize.methods.whitened_spectral import whitened_spectral
 from lazaretto.sanitize.problem import make_problem
-from lazaretto.sanitize.whitened_spectral import whitened_spectral
 from lazaretto.sanitize.whitening import Whitening
+from lazaretto.stats.conformal import conformal_p_values
 
 agreement_module = import_module("lazaretto.sanitize.agreement")
 

@@ -11,16 +11,17 @@ from scipy.stats import spearmanr
 from sklearn.covariance import OAS
 from sklearn.metrics import silhouette_score
 
-from lazaretto.sanitize import halves, robust
-from lazaretto.sanitize.activation_clustering import silhouette, two_means
-from lazaretto.sanitize.exponential import half_exponential
+from lazaretto.sanitize import robust
 from lazaretto.sanitize.inputs import check_inputs
-from lazaretto.sanitize.krylov import leading
-from lazaretto.sanitize.methods import METHODS
+from lazaretto.sanitize.linalg import triangular as halves
+from lazaretto.sanitize.linalg.exponential import half_exponential
+from lazaretto.sanitize.linalg.krylov import leading
+from lazaretto.sanitize.methods.activation_clustering import silhouette, two_means
+from lazaretto.sanitize.methods.registry import METHODS
+from lazaretto.sanitize.methods.scan import two_identities
+from lazaretto.sanitize.methods.whitened_spectral import ALPHA, LEARN_BOUND, REACH, TEST_BOUND
 from lazaretto.sanitize.moments import Moments, class_moments, merge, oas, without_fold
 from lazaretto.sanitize.problem import make_problem
-from lazaretto.sanitize.scan import two_identities
-from lazaretto.sanitize.whitened_spectral import ALPHA, LEARN_BOUND, REACH, TEST_BOUND
 
 problem_module = import_module("lazaretto.sanitize.problem")
 

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lazaretto.errors import NotFoundError, UsageError
-from lazaretto.events import KeyAdded, KeyRevoked, SourceRegistered
-from lazaretto.ledger import entries
-from lazaretto.manifest import key_identity, keygen
-from lazaretto.source import add_key, add_source, get_source, list_sources, revoke_key
+from lazaretto.ledger.chain import entries
+from lazaretto.ledger.events import KeyAdded, KeyRevoked, SourceRegistered
+from lazaretto.sources.manifest import key_identity, keygen
+from lazaretto.sources.registry import add_key, add_source, get_source, list_sources, revoke_key
 from lazaretto.values import Actor, ActorType, TrustTier
 
 if TYPE_CHECKING:
-    from lazaretto.events import Event
-    from lazaretto.workspace import Workspace
+    from lazaretto.ledger.events import Event
+    from lazaretto.storage.workspace import Workspace
 
 NOW = datetime(2026, 3, 9, 12, tzinfo=UTC)
 DAY = timedelta(days=1)

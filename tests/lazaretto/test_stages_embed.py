@@ -10,14 +10,14 @@ from yard import ANN, Yard, make_policy
 
 from lazaretto import stages
 from lazaretto.errors import NotFoundError, UsageError
-from lazaretto.quarantine.references import (
+from lazaretto.reference import Reference
+from lazaretto.registry.references import (
     list_references,
     load_reference,
     promote_reference,
     save_reference,
 )
-from lazaretto.quarantine.sidecars import read_table
-from lazaretto.reference import Reference
+from lazaretto.storage.sidecars import read_table
 
 if TYPE_CHECKING:
     from lazaretto.policy import Policy

@@ -10,9 +10,11 @@ import pytest
 import sqlalchemy as sa
 from yard import ANN, Yard, blobs, make_policy
 
-from lazaretto import ledger, stages
+from lazaretto import stages
 from lazaretto.errors import NotFoundError, UsageError
-from lazaretto.quarantine import review, tables
+from lazaretto.ledger import chain as ledger
+from lazaretto.quarantine import review
+from lazaretto.storage import tables
 from lazaretto.values import Action, Verdict
 
 if TYPE_CHECKING:

@@ -11,17 +11,18 @@ import pyarrow.parquet as pq
 import pytest
 from yard import ANN, Yard, blobs, make_policy
 
-from lazaretto import ledger, stages
+from lazaretto import stages
 from lazaretto.errors import DeliveryError
-from lazaretto.events import BatchReceived, DeliveryRefused
-from lazaretto.manifest import keygen, sign_manifest
-from lazaretto.source import add_key, add_source, revoke_key
+from lazaretto.ledger import chain as ledger
+from lazaretto.ledger.events import BatchReceived, DeliveryRefused
+from lazaretto.sources.manifest import keygen, sign_manifest
+from lazaretto.sources.registry import add_key, add_source, revoke_key
 from lazaretto.values import SignatureStatus, TrustTier
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from lazaretto.events import Event
+    from lazaretto.ledger.events import Event
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 DAY = timedelta(days=1)

@@ -8,14 +8,15 @@ import pytest
 import torch
 from yard import ANN, Yard, blobs, make_policy
 
-from lazaretto import ledger, stages
+from lazaretto import stages
 from lazaretto.errors import UsageError
-from lazaretto.events import RecordsRecalled, TrainingSanitized
+from lazaretto.ledger import chain as ledger
+from lazaretto.ledger.events import RecordsRecalled, TrainingSanitized
 from lazaretto.quarantine import review
 from lazaretto.values import Action
 
 if TYPE_CHECKING:
-    from lazaretto.events import Event
+    from lazaretto.ledger.events import Event
 
 FLIPPED = {f"m{number}" for number in range(18)}
 

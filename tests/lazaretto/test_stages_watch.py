@@ -12,18 +12,18 @@ from yard import Yard, blobs, make_policy
 
 from lazaretto import stages
 from lazaretto.drift import Profile
+from lazaretto.drift.source import source_steps
 from lazaretto.errors import ReferenceMismatchError, SystemFaultError
-from lazaretto.events import BatchScreened
-from lazaretto.ledger import entries
-from lazaretto.quarantine.references import find_reference, save_reference
-from lazaretto.quarantine.sidecars import read_table
-from lazaretto.quarantine.source_drift import source_steps
+from lazaretto.ledger.chain import entries
+from lazaretto.ledger.events import BatchScreened
 from lazaretto.reference import Reference
+from lazaretto.registry.references import find_reference, save_reference
+from lazaretto.storage.sidecars import read_table
 from lazaretto.values import Verdict
 
 if TYPE_CHECKING:
     from lazaretto.policy import Policy
-    from lazaretto.workspace import Workspace
+    from lazaretto.storage.workspace import Workspace
 
 
 OFF = dict.fromkeys(("mmd", "energy", "label_shift", "near_duplicates"), "off")

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from lazaretto import events
-from lazaretto.ledger import append
+from lazaretto import values
+from lazaretto.ledger import events
+from lazaretto.ledger.chain import append
 from lazaretto.values import (
     Action,
     Actor,
@@ -23,7 +24,7 @@ from lazaretto.values import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from lazaretto.workspace import Workspace
+    from lazaretto.storage.workspace import Workspace
 
 START = datetime(2026, 5, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -37,7 +38,7 @@ VERIFIED = Signature(
     envelope_uri="/store/batches/x/envelope.json",
     envelope_digest="cd" * 32,
 )
-COLUMNS = [events.Column("id", "string"), events.Column("pixels", "fixed_size_list<float>[64]")]
+COLUMNS = [values.Column("id", "string"), values.Column("pixels", "fixed_size_list<float>[64]")]
 
 
 @dataclass
@@ -128,7 +129,7 @@ class History:
                 version=version,
                 rows=sum(members.values()),
                 digest=f"{version:064x}",
-                members=[events.Member(batch, rows) for batch, rows in members.items()],
+                members=[values.Member(batch, rows) for batch, rows in members.items()],
             )
         )
         return version
@@ -166,7 +167,7 @@ class History:
                 version=self.version,
                 records=sum(members.values()),
                 ids_digest="12" * 32,
-                members=[events.Member(batch, rows) for batch, rows in members.items()],
+                members=[values.Member(batch, rows) for batch, rows in members.items()],
                 models=list(models),
                 actor=JANE,
                 reason="found late",
@@ -235,7 +236,7 @@ def one_of_each(history: History) -> None:
             JANE,
         ),
         events.ReferencePromoted(
-            "digits", "2", "f0" * 32, "1", "f1" * 32, events.PromotionChange(3, 1, 4, 2), JANE
+            "digits", "2", "f0" * 32, "1", "f1" * 32, values.PromotionChange(3, 1, 4, 2), JANE
         ),
         events.BatchValidated(
             batch=batch,
@@ -244,8 +245,8 @@ def one_of_each(history: History) -> None:
             rows=100,
             failing_rows=2,
             rules=[
-                events.RuleCount("pixel.range", "pixels", 2, "pixel outside 0..16"),
-                events.RuleCount("record_id.unique", None, 0, "unique"),
+                values.RuleCount("pixel.range", "pixels", 2, "pixel outside 0..16"),
+                values.RuleCount("record_id.unique", None, 0, "unique"),
             ],
             broken=["column label is missing"],
             findings_uri=f"{root}/findings.parquet",
@@ -266,30 +267,30 @@ def one_of_each(history: History) -> None:
             false_quarantine_rate=0.01,
             power=5,
             detectors=[
-                events.DetectorSummary("mahalanobis", "enforce", 10),
-                events.DetectorSummary("knn_label", "shadow", 0),
+                values.DetectorSummary("mahalanobis", "enforce", 10),
+                values.DetectorSummary("knn_label", "shadow", 0),
             ],
             tests=[
-                events.TestSummary("mmd", 0.2, 0.001, fired=False, detail="no shift"),
-                events.TestSummary("share", None, 0.001, fired=False, detail="not run"),
+                values.TestSummary("mmd", 0.2, 0.001, fired=False, detail="no shift"),
+                values.TestSummary("share", None, 0.001, fired=False, detail="not run"),
             ],
             scores_uri=f"{root}/scores.parquet",
             scores_digest="13" * 32,
             note="a note",
             batch_p_value=0.2,
-            evidence=events.BatchEvidence(0.4, 5, 100),
-            drift=events.DriftSummary(
+            evidence=values.BatchEvidence(0.4, 5, 100),
+            drift=values.DriftSummary(
                 100,
                 3,
                 1,
                 0,
                 0.01,
-                [events.ColumnMove("age", "numeric", 0.4, 0.3, 1e-9, "major", 0.0)],
+                [values.ColumnMove("age", "numeric", 0.4, 0.3, 1e-9, "major", 0.0)],
                 None,
                 f"{root}/drift.parquet",
                 "14" * 32,
             ),
-            triage=events.TriageSummary("PIPELINE", {"PIPELINE": 0.9}, ["nulls appeared"]),
+            triage=values.TriageSummary("PIPELINE", {"PIPELINE": 0.9}, ["nulls appeared"]),
         ),
     )
     history.judge(batch)
@@ -327,8 +328,8 @@ def one_of_each(history: History) -> None:
             rows=90,
             held=4,
             classes=[
-                events.ClassSummary("3", 10, 2.5, 0.0001, fired=True, n_held=4),
-                events.ClassSummary("4", 10, 0.5, None, fired=False, n_held=0),
+                values.ClassSummary("3", 10, 2.5, 0.0001, fired=True, n_held=4),
+                values.ClassSummary("4", 10, 0.5, None, fired=False, n_held=0),
             ],
             findings_uri=f"{root}/s.parquet",
             findings_digest="24" * 32,

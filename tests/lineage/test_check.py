@@ -14,7 +14,7 @@ from lazaretto.errors import NotFoundError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lazaretto.workspace import Workspace
+    from lazaretto.storage.workspace import Workspace
 
 
 @pytest.fixture
@@ -156,7 +156,7 @@ def test_a_facet_that_is_taken_back_needs_no_body(events: list[dict[str, Any]]) 
 def test_unreadable_lines_are_told_and_the_others_checked(
     events: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lazaretto.lineage._lines.MAX_LINE_BYTES", 60_000)
+    monkeypatch.setattr("lazaretto.lineage.openlineage.lines.MAX_LINE_BYTES", 60_000)
     file = tmp_path / "events.jsonl"
     good = json.dumps(events[0]).encode()
     lines = [

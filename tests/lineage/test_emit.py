@@ -12,9 +12,10 @@ from ledger_history import History
 from openlineage.client.transport import Transport
 
 from lazaretto import lineage
-from lazaretto.lineage import _lease, emit
-from lazaretto.lineage.parent import Parent
-from lazaretto.workspace import Workspace, open_workspace
+from lazaretto.lineage.openlineage import emit
+from lazaretto.lineage.openlineage import lease as _lease
+from lazaretto.lineage.openlineage.parent import Parent
+from lazaretto.storage.workspace import Workspace, open_workspace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

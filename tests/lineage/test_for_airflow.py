@@ -12,19 +12,19 @@ import pytest
 from ledger_history import History
 
 from lazaretto.errors import UsageError
-from lazaretto.lineage.parent import Parent, parent_from_environment
+from lazaretto.lineage.openlineage.parent import Parent, parent_from_environment
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from lazaretto.workspace import Workspace
+    from lazaretto.storage.workspace import Workspace
 
 _REPORT = """
 import json, sys
 from openlineage.client.event_v2 import RunEvent, RunState, Run, Job
 from openlineage.client.serde import Serde
 from lazaretto import lineage
-from lazaretto.workspace import open_workspace
+from lazaretto.storage.workspace import open_workspace
 workspace = open_workspace(catalog_url=sys.argv[1], store=sys.argv[2])
 found = lineage.operator_lineage(workspace, json.loads(sys.argv[3]))
 event = RunEvent(

@@ -12,7 +12,7 @@ from ledger_history import DAY, START, History
 
 from lazaretto import lineage
 from lazaretto.errors import NotFoundError
-from lazaretto.workspace import Workspace, open_workspace
+from lazaretto.storage.workspace import Workspace, open_workspace
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -265,7 +265,7 @@ def test_a_partition_bomb_is_skipped(sqlite_workspace: Workspace, tmp_path: Path
 def test_runs_that_never_end_are_bounded(
     sqlite_workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sys.modules["lazaretto.lineage.ingest"], "MAX_OPEN_RUNS", 5)
+    monkeypatch.setattr(sys.modules["lazaretto.lineage.graph.ingest"], "MAX_OPEN_RUNS", 5)
     events = [_event([], [], state="START") for _ in range(9)]
     assert len(lineage.ingest(sqlite_workspace, _file(tmp_path, *events)).skipped) == 4
 

@@ -13,7 +13,7 @@ from ledger_history import DAY, START, History
 from lazaretto import lineage
 
 if TYPE_CHECKING:
-    from lazaretto.workspace import Workspace
+    from lazaretto.storage.workspace import Workspace
 
 _SETTINGS = settings(
     max_examples=25,

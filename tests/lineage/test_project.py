@@ -7,13 +7,14 @@ import pytest
 from ledger_history import JANE, START, History, one_of_each
 from openlineage.client.serde import Serde
 
-from lazaretto import events, lineage
-from lazaretto.ledger import Entry, entries
-from lazaretto.lineage import naming
-from lazaretto.lineage.parent import Parent
+from lazaretto import lineage
+from lazaretto.ledger import events
+from lazaretto.ledger.chain import Entry, entries
+from lazaretto.lineage.openlineage import naming
+from lazaretto.lineage.openlineage.parent import Parent
 
 if TYPE_CHECKING:
-    from lazaretto.workspace import Workspace
+    from lazaretto.storage.workspace import Workspace
 
 
 @pytest.fixture

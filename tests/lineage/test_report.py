@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from ledger_history import JANE, START, History
 
 from lazaretto import lineage
-from lazaretto.lineage._picture import MAX_PATHS, picture
+from lazaretto.lineage.trace.picture import MAX_PATHS, picture
 
 if TYPE_CHECKING:
-    from lazaretto.workspace import Workspace
+    from lazaretto.storage.workspace import Workspace
 
 _EVIL = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>"
 

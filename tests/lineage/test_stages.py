@@ -13,14 +13,14 @@ import pytest
 from ledger_history import JANE
 
 from lazaretto import lineage
+from lazaretto.dataset.recall import recall
 from lazaretto.errors import DeliveryError
-from lazaretto.manifest import keygen, sign_manifest
 from lazaretto.policy import Policy
-from lazaretto.quarantine.recall import recall
-from lazaretto.quarantine.references import save_reference
 from lazaretto.quarantine.review import decide, publish
 from lazaretto.reference import Reference
-from lazaretto.source import add_key, add_source
+from lazaretto.registry.references import save_reference
+from lazaretto.sources.manifest import keygen, sign_manifest
+from lazaretto.sources.registry import add_key, add_source
 from lazaretto.stages import (
     admit,
     embed,
@@ -36,7 +36,7 @@ from lazaretto.values import Action, TrustTier
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from lazaretto.workspace import Workspace
+    from lazaretto.storage.workspace import Workspace
 
 NOW = datetime(2026, 5, 10, tzinfo=UTC)
 DAY = timedelta(days=1)

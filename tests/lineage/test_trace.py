@@ -10,13 +10,14 @@ import sqlalchemy as sa
 from deltalake import write_deltalake
 from ledger_history import DAY, JANE, POLICY, START, History
 
-from lazaretto import events, lineage
+from lazaretto import lineage
 from lazaretto.errors import NotFoundError, UsageError
-from lazaretto.ledger import entries
-from lazaretto.lineage import index
-from lazaretto.quarantine.tables import lineage_edge, lineage_node, projection
+from lazaretto.ledger import events
+from lazaretto.ledger.chain import entries
+from lazaretto.lineage.graph import index
+from lazaretto.storage.tables import lineage_edge, lineage_node, projection
+from lazaretto.storage.workspace import Workspace, open_workspace
 from lazaretto.values import Signature, SignatureStatus
-from lazaretto.workspace import Workspace, open_workspace
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -244,7 +245,7 @@ def test_questions_that_make_no_sense_are_refused(workspace: Workspace) -> None:
 
 
 def test_a_registered_source_without_batches_has_an_empty_trace(workspace: Workspace) -> None:
-    from lazaretto.quarantine.tables import source
+    from lazaretto.storage.tables import source
 
     with workspace.catalog.transaction() as connection:
         connection.execute(

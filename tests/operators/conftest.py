@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from lazaretto.demo.digits import Records, Split
-    from lazaretto.events import Event
+    from lazaretto.ledger.events import Event
     from lazaretto.reference import Reference
-    from lazaretto.workspace import Workspace
+    from lazaretto.storage.workspace import Workspace
 
 HOME = airflow_environment.use()
 SOURCE = "vendor-a"
@@ -57,7 +57,7 @@ class World:
         import pyarrow.parquet as pq
 
         from lazaretto.demo.deliveries import to_table
-        from lazaretto.manifest import sign_manifest
+        from lazaretto.sources.manifest import sign_manifest
 
         file = self.folder / name / "digits.parquet"
         file.parent.mkdir(parents=True)
@@ -83,7 +83,7 @@ class World:
 
     def ledger(self, kind: type[Event]) -> list[Any]:
         """Events of one kind, in order."""
-        from lazaretto import ledger
+        from lazaretto.ledger import chain as ledger
 
         with self.workspace.catalog.read() as connection:
             return [entry.event for entry in ledger.entries(connection, kinds=[kind.kind])]
@@ -107,11 +107,11 @@ def world(
     fitted: tuple[Split, Reference], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> World:
     """A world of its own for each test; operators find it by the environment."""
-    from lazaretto.manifest import keygen
-    from lazaretto.quarantine.references import save_reference
-    from lazaretto.source import add_key, add_source
+    from lazaretto.registry.references import save_reference
+    from lazaretto.sources.manifest import keygen
+    from lazaretto.sources.registry import add_key, add_source
+    from lazaretto.storage.workspace import open_workspace
     from lazaretto.values import Actor, ActorType, TrustTier
-    from lazaretto.workspace import open_workspace
 
     monkeypatch.setenv("LAZARETTO_CATALOG_URL", f"sqlite:///{tmp_path / 'catalog.db'}")
     monkeypatch.setenv("LAZARETTO_STORE", str(tmp_path / "store"))

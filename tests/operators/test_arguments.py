@@ -138,7 +138,7 @@ def test_a_connection_says_where_things_are_and_keeps_its_password(
     from airflow.sdk import Connection
 
     from lazaretto.operators import LazarettoHook
-    from lazaretto.settings import settings_of_connection
+    from lazaretto.storage.settings import settings_of_connection
 
     extra = {"catalog_url": "postgresql+psycopg://lz@db/lz", "store": "s3://bucket", "unknown": "x"}
     secret = "p@ss:word"  # noqa: S105

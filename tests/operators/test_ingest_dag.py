@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from lazaretto.events import BatchAdmitted, BatchJudged, DeliveryRefused
+from lazaretto.ledger.events import BatchAdmitted, BatchJudged, DeliveryRefused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -128,7 +128,7 @@ def test_a_gate_fails_before_a_task_that_would_not_wait_for_it(
 def test_a_forged_delivery_fails_and_says_why(
     world: Any, run_dag: Callable[..., Any], airflow_events: Callable[[], list[dict[str, Any]]]
 ) -> None:
-    from lazaretto.manifest import keygen
+    from lazaretto.sources.manifest import keygen
 
     stranger, _ = keygen()
     run = run_dag(

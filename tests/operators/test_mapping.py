@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from lazaretto.events import BatchAdmitted, DeliveryRefused
+from lazaretto.ledger.events import BatchAdmitted, DeliveryRefused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,7 +64,7 @@ def program(text: str, world: Any, deliveries: list[dict[str, str]]) -> str:
 
 def test_in_a_mapped_group_no_batch_stops_another(world: Any, run_dag: Callable[..., Any]) -> None:
     from lazaretto.demo.deliveries import break_contract
-    from lazaretto.manifest import keygen
+    from lazaretto.sources.manifest import keygen
 
     stranger, _ = keygen()
     broken = break_contract(world.part(150, 250), np.random.default_rng(0))

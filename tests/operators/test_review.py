@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from lazaretto.errors import NotFoundError
-from lazaretto.events import BatchAdmitted
+from lazaretto.ledger.events import BatchAdmitted
 from lazaretto.values import Action, Actor, ActorType
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ def test_no_task_is_a_second_person(world: Any, held: Any, monkeypatch: Any) -> 
     from airflow.sdk.exceptions import AirflowFailException
 
     from lazaretto.operators import AdmitBatchOperator
-    from lazaretto.quarantine import tables
+    from lazaretto.storage import tables
 
     decide(world, held.case, Action.RELEASE)
     with world.workspace.catalog.transaction() as connection:

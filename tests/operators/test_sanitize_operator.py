@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lazaretto.events import ModelRegistered, TrainingSanitized
+from lazaretto.ledger.events import ModelRegistered, TrainingSanitized
 
 if TYPE_CHECKING:
     from pathlib import Path

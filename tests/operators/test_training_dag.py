@@ -9,7 +9,12 @@ from unittest.mock import MagicMock
 
 import pytest
 
-from lazaretto.events import IncidentTraced, ModelRegistered, SnapshotTaken, TrainingSanitized
+from lazaretto.ledger.events import (
+    IncidentTraced,
+    ModelRegistered,
+    SnapshotTaken,
+    TrainingSanitized,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable

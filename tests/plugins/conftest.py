@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from lazaretto.workspace import Workspace
+    from lazaretto.storage.workspace import Workspace
 
 HOME = airflow_environment.use()
 
@@ -19,7 +19,7 @@ HOME = airflow_environment.use()
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
     """An empty workspace."""
-    from lazaretto.workspace import open_workspace
+    from lazaretto.storage.workspace import open_workspace
 
     return open_workspace(
         catalog_url=f"sqlite:///{tmp_path / 'catalog.db'}", store=tmp_path / "store"

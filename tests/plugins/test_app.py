@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from starlette.testclient import TestClient
 
-    from lazaretto.workspace import Workspace
+    from lazaretto.storage.workspace import Workspace
 
     Token = Callable[[str], dict[str, str]]
 

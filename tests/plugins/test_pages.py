@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from starlette.testclient import TestClient
 
-    from lazaretto.workspace import Workspace
+    from lazaretto.storage.workspace import Workspace
 
 pytestmark = pytest.mark.airflow
 EVIL = '"><script>alert(1)</script><img src=x onerror=alert(2)>{{7*7}}'
@@ -38,7 +38,7 @@ def client(workspace: Workspace, token: Callable[[str], dict[str, str]]) -> Test
 def hold(workspace: Workspace, tmp_path: Path) -> Callable[..., Any]:
     """Delivers records without the label column that the policy asks for, and judges them."""
     from lazaretto.policy import Policy
-    from lazaretto.source import add_source
+    from lazaretto.sources.registry import add_source
     from lazaretto.stages.gate import gate
     from lazaretto.stages.receive import receive
     from lazaretto.stages.validate import validate

@@ -28,7 +28,7 @@ def main(url: str, folder: Path, operations: list[str]) -> None:
     import crash_operations
 
     # A fork that finds them loaded need not load them.
-    import lazaretto.checkpoint  # noqa: F401
+    import lazaretto.ledger.checkpoint  # noqa: F401
 
     if url.startswith("postgresql"):
         import psycopg  # noqa: F401
@@ -98,7 +98,8 @@ def _watch(reach: Callable[[], None]) -> None:
     from deltalake.table import TableMerger
     from fsspec.implementations.local import LocalFileSystem
 
-    from lazaretto.quarantine import bulk, delta
+    from lazaretto.dataset import delta
+    from lazaretto.storage import bulk
 
     wrote = False
 
@@ -170,7 +171,7 @@ def _restore(url: str, folder: Path, name: str) -> None:
 def _postgres(url: str, first: str, for_each_table: str) -> None:
     import sqlalchemy as sa
 
-    from lazaretto.quarantine.columns import metadata
+    from lazaretto.storage.column_types import metadata
 
     names = [f'"{table.name}"' for table in metadata.sorted_tables]
     with sa.create_engine(url).begin() as connection:

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 from yard import ANN, Yard, blobs, make_policy, make_yard
 
-from lazaretto import ledger, stages
+from lazaretto import stages
+from lazaretto.dataset.recall import recall
 from lazaretto.errors import NotFoundError
+from lazaretto.ledger import chain as ledger
 from lazaretto.quarantine import review
-from lazaretto.quarantine.recall import recall
+from lazaretto.storage.workspace import open_workspace
 from lazaretto.values import Action
-from lazaretto.workspace import open_workspace
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,7 +30,7 @@ def _fresh(url: str, folder: Path) -> Yard:
 
 
 def _batch(yard: Yard) -> str:
-    from lazaretto.quarantine import tables
+    from lazaretto.storage import tables
 
     with yard.workspace.catalog.read() as connection:
         return str(connection.execute(tables.batch.select()).first().id)  # type: ignore[union-attr]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lazaretto.stages import Admission, Judgement
-    from lazaretto.workspace import Workspace
+    from lazaretto.storage.workspace import Workspace
 
 ANN = Actor(ActorType.HUMAN, "user:ann")
 _POLICY = {
@@ -86,8 +86,8 @@ class Yard:
 
     def dataset(self, version: int | None = None) -> pa.Table:
         """The admitted dataset's rows."""
-        from lazaretto.quarantine.admission import dataset_uri
-        from lazaretto.quarantine.delta import open_table
+        from lazaretto.dataset.admission import dataset_uri
+        from lazaretto.dataset.delta import open_table
 
         uri = dataset_uri(self.workspace, self.policy.dataset)
         return open_table(uri, version).to_pyarrow_table()
@@ -104,9 +104,9 @@ def make_policy(**changes: Mapping[str, object]) -> Policy:
 
 def make_yard(workspace: Workspace, reference: str, folder: Path) -> Yard:
     """A yard on a fresh workspace."""
-    from lazaretto.quarantine.references import save_reference
     from lazaretto.reference import Reference
-    from lazaretto.source import add_source
+    from lazaretto.registry.references import save_reference
+    from lazaretto.sources.registry import add_source
 
     save_reference(workspace, Reference.load(reference))
     for name in ("vendor-a", "vendor-b"):

@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from lazaretto.activations.capture import capture
 from lazaretto.activations.hooks import OUTPUT
-from lazaretto.calibrate import conformal_p_values
 from lazaretto.errors import UsageError
+from lazaretto.stats.conformal import conformal_p_values
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,6 +1,5 @@
 """A batch: one immutable delivery, opened by URI, streamed in chunks, known by its content."""
 
-from lazaretto._files import file_digest
 from lazaretto.batch._batch import (
     CHUNK_ROWS,
     Batch,
@@ -10,6 +9,7 @@ from lazaretto.batch._batch import (
     open_batch,
     table_digest,
 )
+from lazaretto.batch._files import file_digest
 from lazaretto.batch._ids import record_ids, text_ids, usable_ids
 
 __all__ = [

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from lazaretto._files import open_file, shown, tell_format
 from lazaretto.batch import _read_arrow, _read_parquet, _read_text
 from lazaretto.batch._digest import ContentDigest
+from lazaretto.batch._files import open_file, shown, tell_format
 from lazaretto.batch._ids import record_ids, text_ids, usable_ids
 from lazaretto.batch._plain import expanded_bytes, plain_array, plain_type
 from lazaretto.batch._schema import check_columns, check_reserved, check_width

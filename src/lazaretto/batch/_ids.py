@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -11,6 +12,8 @@ from lazaretto.batch._digest import row_hashes
 from lazaretto.batch._plain import plain_array
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from lazaretto.policy import Columns
 
 MAX_ID_BYTES = 512
@@ -65,3 +68,12 @@ def usable_ids(ids: pa.Array) -> pa.Array:
     fits = pc.and_(pc.greater(length, 0), pc.less_equal(length, MAX_ID_BYTES))
     clean = pc.invert(pc.match_substring_regex(ids, _CONTROL_RE2))
     return pc.fill_null(pc.and_(fits, clean), False)
+
+
+def ids_digest(ids: Sequence[str]) -> str:
+    """sha256 (hex) over ids in their order, each with its length, so that no two lists share it."""
+    digest = hashlib.sha256()
+    for name in ids:
+        data = name.encode()
+        digest.update(len(data).to_bytes(4, "big") + data)
+    return digest.hexdigest()

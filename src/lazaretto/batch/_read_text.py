@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.json as pa_json
 
-from lazaretto._files import open_file
+from lazaretto.batch._files import open_file
 from lazaretto.errors import DeliveryError
 
 if TYPE_CHECKING:

@@ -160,7 +160,7 @@ def probe(
     one with --weights.
     """
     from lazaretto.cli.probing import train_probe
-    from lazaretto.stages.state import batch_row, open_stored
+    from lazaretto.storage.batches import batch_row, open_stored
 
     policy = session.policy
     rows = open_stored(batch_row(session.workspace, batch), policy).table()
@@ -203,7 +203,7 @@ def list_(
     limit: Annotated[int, typer.Option(min=1, help="At most so many")] = 100,
 ) -> Reply:
     """List batches, newest first."""
-    from lazaretto.cli.catalog_rows import list_batches
+    from lazaretto.storage.listing import list_batches
 
     found = list_batches(session.workspace, source=source, limit=limit)
     columns = ["batch", "received", "records", "verdict", "held", "cleared", "case"]
@@ -215,7 +215,7 @@ def list_(
 def show(session: Session, batch: BatchId) -> Reply:
     """Show what is known of a batch: its delivery, each stage, the verdict, what was admitted."""
     from lazaretto.cli.batch_view import view
-    from lazaretto.cli.catalog_rows import describe_batch
+    from lazaretto.storage.listing import describe_batch
 
     found = describe_batch(session.workspace, batch)
     return Reply(found, view(found))

@@ -14,7 +14,7 @@ from lazaretto.values import to_json
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from lazaretto.workspace import Workspace
+    from lazaretto.storage.workspace import Workspace
 
 
 _MAX_TEXT = 4000
@@ -86,7 +86,7 @@ def _rows(
 def _payload(workspace: Workspace, case: str, known: Sequence[str]) -> list[str]:
     import sqlalchemy as sa
 
-    from lazaretto.quarantine import tables
+    from lazaretto.storage import tables
 
     query = sa.select(tables.case.c.columns).where(tables.case.c.id == case)
     with workspace.catalog.read() as connection:

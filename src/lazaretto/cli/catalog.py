@@ -26,7 +26,7 @@ def upgrade(session: Session) -> Reply:
 @command(app, "check")
 def check(session: Session) -> Reply:
     """Check schema, ledger and files. Exit code 1 when something is broken or lost."""
-    from lazaretto.cli import health
+    from lazaretto import health
 
     with session.working("Checking the ledger and the files"):
         found = health.check(session.workspace_as_it_is)

@@ -22,7 +22,7 @@ import typer
 from lazaretto.cli.reply import Reply, print_error, print_json, print_reply
 from lazaretto.cli.session import ACTOR_VARIABLE, POLICY_VARIABLE, Session
 from lazaretto.errors import DeliveryError, LazarettoError, UsageError
-from lazaretto.settings import CATALOG_VARIABLE, STORE_VARIABLE
+from lazaretto.storage.settings import CATALOG_VARIABLE, STORE_VARIABLE
 
 P = ParamSpec("P")
 

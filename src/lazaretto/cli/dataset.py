@@ -28,7 +28,7 @@ Version = Annotated[int | None, typer.Option(min=0, help="Version (default: the 
 @command(app, "log")
 def log(session: Session, name: Name) -> Reply:
     """What happened to a dataset, oldest first: admissions, recalls and snapshots."""
-    from lazaretto.cli.catalog_rows import dataset_log
+    from lazaretto.storage.listing import dataset_log
 
     found = dataset_log(session.workspace, name)
     keys = ("version", "at", "what", "rows", "about")
@@ -105,7 +105,7 @@ def recall(
 
     Exit code 1 when a model version had seen one of them.
     """
-    from lazaretto.quarantine.recall import recall as recall_records
+    from lazaretto.dataset.recall import recall as recall_records
 
     what = _described(record, batch, source, since, until)
     if not record:

@@ -22,7 +22,7 @@ def verify(
     ] = None,
 ) -> Reply:
     """Recompute every hash: an edited, dropped or reordered entry is found and named."""
-    from lazaretto import ledger
+    from lazaretto.ledger import chain as ledger
 
     keys = [read_file(path, "public key", limit=2**16) for path in key or []]
     with session.working("Recomputing the ledger's hashes"):
@@ -46,7 +46,7 @@ def checkpoint(
     ],
 ) -> Reply:
     """Sign the ledger's head and write it to the store; keep a copy elsewhere."""
-    from lazaretto.checkpoint import checkpoint as sign
+    from lazaretto.ledger.checkpoint import checkpoint as sign
 
     data = {"checkpoint": sign(session.workspace, read_file(key, "private key", limit=2**16))}
     return Reply(data, facts(data))

@@ -13,7 +13,7 @@ from lazaretto.cli.session import Session
 from lazaretto.errors import DeliveryError, UsageError
 
 if TYPE_CHECKING:
-    from lazaretto.source import SourceKey
+    from lazaretto.sources.keys import SourceKey
 
 app = typer.Typer(no_args_is_help=True, help="Signed statements of what a source delivers.")
 
@@ -65,7 +65,7 @@ def sign(
     ] = False,
 ) -> Reply:
     """Sign a manifest for a file: whose it is, its sha256, and when its records were collected."""
-    from lazaretto.manifest import sign_manifest
+    from lazaretto.sources.manifest import sign_manifest
 
     envelope = sign_manifest(
         file,
@@ -98,7 +98,7 @@ def verify(
     ] = None,
 ) -> Reply:
     """Check a manifest's signature and the file's bytes, as receiving would. Changes nothing."""
-    from lazaretto.manifest import check_file, verify_manifest
+    from lazaretto.sources.manifest import check_file, verify_manifest
 
     if (source is None) == (not key):
         raise UsageError("whose keys? Give --source NAME (from the catalog), or --key FILE")
@@ -122,7 +122,7 @@ def verify(
 
 
 def _keys_of(session: Session, source: str) -> "tuple[SourceKey, ...]":
-    from lazaretto.source import get_source
+    from lazaretto.sources.registry import get_source
 
     return get_source(session.workspace, source).keys
 
@@ -132,8 +132,8 @@ def _keys_from_files(files: list[Path], envelope: bytes) -> "list[SourceKey]":
     import base64
     import json
 
-    from lazaretto.manifest import key_identity
-    from lazaretto.source import SourceKey
+    from lazaretto.sources.keys import SourceKey
+    from lazaretto.sources.manifest import key_identity
 
     try:
         payload = json.loads(base64.b64decode(json.loads(envelope)["payload"]))

@@ -74,7 +74,7 @@ def list_(
     name: Annotated[str | None, typer.Argument(help="Only versions of this model")] = None,
 ) -> Reply:
     """List model versions, newest first, with the recalls of what they learned."""
-    from lazaretto.cli.catalog_rows import list_models
+    from lazaretto.storage.listing import list_models
 
     found = list_models(session.workspace, name)
     rows = [

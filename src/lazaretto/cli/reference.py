@@ -12,8 +12,8 @@ from lazaretto.errors import DeliveryError, NotFoundError, UsageError
 from lazaretto.values import to_json
 
 if TYPE_CHECKING:
-    from lazaretto.compare import Change
-    from lazaretto.quarantine.references import StoredReference
+    from lazaretto.registry.changes import Change
+    from lazaretto.registry.stored import StoredReference
 
 app = typer.Typer(
     no_args_is_help=True, help="Frozen, trusted samples that batches are judged against."
@@ -52,7 +52,7 @@ def fit(
     The first version of a name is put in use. A later one changes nothing until somebody compared
     it with the one in use and promotes it.
     """
-    from lazaretto.quarantine.reference_fit import fit_version
+    from lazaretto.registry.fit_version import fit_version
 
     try:
         with session.working("Fitting the reference"):
@@ -99,8 +99,8 @@ def promote(session: Session, candidate: Candidate, *, last: Last = 10, yes: Yes
     Promoting the old version again takes it back. What is in quarantine or admitted stays as it is.
     """
     from lazaretto.cli.reference_view import changes_view, describe_changes, in_words
-    from lazaretto.quarantine.reference_change import summed
-    from lazaretto.quarantine.references import promote_reference
+    from lazaretto.registry.changes import summed
+    from lazaretto.registry.references import promote_reference
 
     old, new = _both(session, candidate)
     if old is not None and old.version == new.version:
@@ -120,7 +120,7 @@ def list_(
     name: Annotated[str | None, typer.Argument(help="Only versions of this reference")] = None,
 ) -> Reply:
     """List references, newest first."""
-    from lazaretto.quarantine.references import list_references
+    from lazaretto.registry.references import list_references
 
     found = list_references(session.workspace, name)
     rows = [
@@ -135,7 +135,7 @@ def show(
     name: Annotated[str, typer.Argument(help="NAME (its promoted version) or NAME/VERSION")],
 ) -> Reply:
     """Show what a reference was fitted on and with, and check its digest."""
-    from lazaretto.quarantine.references import load_reference
+    from lazaretto.registry.references import load_reference
 
     data = load_reference(session.workspace, name).describe()
     return Reply(data, facts(_shown(data)))
@@ -143,7 +143,7 @@ def show(
 
 def _both(session: Session, candidate: str) -> "tuple[StoredReference | None, StoredReference]":
     """The version in use, where there is one, and the candidate."""
-    from lazaretto.quarantine.references import find_reference
+    from lazaretto.registry.references import find_reference
 
     name, slash, version = candidate.partition("/")
     if not (slash and version):
@@ -158,7 +158,7 @@ def _both(session: Session, candidate: str) -> "tuple[StoredReference | None, St
 def _changes(
     session: Session, old: "StoredReference", new: "StoredReference", last: int
 ) -> "list[Change]":
-    from lazaretto.quarantine.reference_change import compare_versions
+    from lazaretto.registry.changes import compare_versions
 
     with session.working("Screening the last batches against it"):
         return compare_versions(session.workspace, old, new, session.policy, last=last)

@@ -10,8 +10,8 @@ from lazaretto.cli.reply import facts, grid
 from lazaretto.cli.text import counted
 
 if TYPE_CHECKING:
-    from lazaretto.compare import Change
-    from lazaretto.quarantine.references import StoredReference
+    from lazaretto.registry.changes import Change
+    from lazaretto.registry.stored import StoredReference
 
 _IDS_TOLD = 20
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lazaretto.policy import Policy
-    from lazaretto.workspace import Workspace
+    from lazaretto.storage.workspace import Workspace
 
 POLICY_VARIABLE = "LAZARETTO_POLICY"
 ACTOR_VARIABLE = "LAZARETTO_ACTOR"
@@ -51,7 +51,7 @@ class Session:
         Raises:
             SystemFaultError: the catalog cannot be reached, or is of a newer version.
         """
-        from lazaretto.workspace import open_workspace
+        from lazaretto.storage.workspace import open_workspace
 
         return open_workspace(catalog_url=self.catalog_url, store=self.store_root)
 
@@ -62,7 +62,7 @@ class Session:
         Raises:
             SystemFaultError: it is.
         """
-        from lazaretto.workspace import open_workspace
+        from lazaretto.storage.workspace import open_workspace
 
         return open_workspace(catalog_url=self.catalog_url, store=self.store_root, upgrade=False)
 

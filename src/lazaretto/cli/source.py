@@ -17,7 +17,8 @@ from lazaretto.values import TrustTier
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from lazaretto.source import Source, SourceKey
+    from lazaretto.sources.keys import SourceKey
+    from lazaretto.sources.registry import Source
 
 app = typer.Typer(no_args_is_help=True, help="Identities and keys of those who deliver.")
 
@@ -31,7 +32,7 @@ def keygen(
     path: Annotated[Path, typer.Argument(help="Writes PATH.key (private, mode 600) and PATH.pub")],
 ) -> Reply:
     """Make an Ed25519 key pair. The source keeps PATH.key; the receiver registers PATH.pub."""
-    from lazaretto import manifest
+    from lazaretto.sources import manifest
 
     private, public = manifest.keygen()
     private_path = path.with_name(f"{path.name}.key")
@@ -78,7 +79,7 @@ def add(
     ] = None,
 ) -> Reply:
     """Register a source, change its trust tier, or pin another key of it."""
-    from lazaretto import source
+    from lazaretto.sources import registry as source
 
     if key is None and (valid_from or valid_to):
         raise UsageError("--valid-from and --valid-to are a key's: add --key FILE")
@@ -101,7 +102,7 @@ def add(
 @command(app, "list")
 def list_(session: Session) -> Reply:
     """List sources and their keys."""
-    from lazaretto import source
+    from lazaretto.sources import registry as source
 
     found = source.list_sources(session.workspace)
     return Reply(found, _table(found))
@@ -121,7 +122,7 @@ def revoke(
     ] = None,
 ) -> Reply:
     """Revoke a key: from then on nothing that it signed is accepted."""
-    from lazaretto import source
+    from lazaretto.sources import registry as source
 
     key = source.revoke_key(
         session.workspace, name, key_id, at=at, reason=reason, actor=session.actor
@@ -152,7 +153,7 @@ def drift(
 
 
 def _tier_of(session: Session, name: str) -> TrustTier:
-    from lazaretto import source
+    from lazaretto.sources import registry as source
 
     try:
         return source.get_source(session.workspace, name).trust_tier

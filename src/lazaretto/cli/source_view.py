@@ -12,7 +12,7 @@ from lazaretto.cli.text import counted
 from lazaretto.values import to_json
 
 if TYPE_CHECKING:
-    from lazaretto.workspace import Workspace
+    from lazaretto.storage.workspace import Workspace
 
 _BAR = 20
 _FULL = 4.0
@@ -33,9 +33,9 @@ def describe_drift(
     Raises:
         NotFoundError: no such source, or no such reference.
     """
-    from lazaretto.quarantine.references import find_reference
-    from lazaretto.quarantine.source_drift import Step, last_reference, source_steps
-    from lazaretto.source import get_source
+    from lazaretto.drift.source import Step, last_reference, source_steps
+    from lazaretto.registry.references import find_reference
+    from lazaretto.sources.registry import get_source
 
     get_source(workspace, source)
     with workspace.catalog.read() as connection:

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from lazaretto.batch._schema import CONTROL
-from lazaretto.events import RuleCount
+from lazaretto.values import RuleCount
 
 if TYPE_CHECKING:
     import re

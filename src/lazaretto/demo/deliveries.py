@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lazaretto.demo.digits import BRIGHTEST, PIXELS, Records, poison
-from lazaretto.manifest import keygen, sign_manifest
+from lazaretto.sources.manifest import keygen, sign_manifest
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -4,64 +4,27 @@ from __future__ import annotations
 
 import shutil
 import time
-from dataclasses import dataclass
 from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lazaretto.demo.scene import (
+    DATASET,
+    INGEST_DAG,
+    MODEL,
+    POLICY_FILE,
+    TRAINING_DAG,
+    Stage,
+    Training,
+)
 from lazaretto.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from lazaretto.demo.airflow_home import AirflowHome
-    from lazaretto.demo.deliveries import Delivery, Week
-    from lazaretto.demo.digits import Split
-    from lazaretto.workspace import Workspace
-
-DATASET = "handwriting"
-MODEL = "digits"
-INGEST_DAG = "lazaretto_ingest"
-TRAINING_DAG = "lazaretto_training"
-POLICY_FILE = Path(__file__).with_name("policy.yaml")
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """Where the demo plays: its folder, data, week, workspace and Airflow."""
-
-    out: Path
-    seed: int
-    split: Split
-    week: Week
-    workspace: Workspace
-    airflow: AirflowHome
-    events: Path
-
-
-@dataclass(frozen=True, slots=True)
-class Training:
-    """One run of the training DAG, and what had been let in by then.
-
-    Attributes:
-        model: model name.
-        version: model version.
-        snapshot: version of the admitted dataset that it read.
-        weights: file with the trained weights.
-    """
-
-    model: str
-    version: str
-    snapshot: int
-    weights: Path
-
-    def fed_ids(self) -> list[str]:
-        """Ids of the records that the training read, by its own note."""
-        from lazaretto.demo.network import fed_ids_file
-
-        return fed_ids_file(self.weights).read_text().split()
+    from lazaretto.demo.deliveries import Delivery
 
 
 def run_demo(
@@ -114,7 +77,7 @@ def _set_up(out: Path, seed: int, tell: Callable[[str, int, int], None]) -> Stag
     from lazaretto.demo.deliveries import make_week, midnight
     from lazaretto.demo.digits import load_split
     from lazaretto.demo.network import SEED_VARIABLE
-    from lazaretto.workspace import open_workspace
+    from lazaretto.storage.workspace import open_workspace
 
     _clear(out)
     tell("preparing data, keys and a throw-away Airflow", 0, 1)
@@ -156,7 +119,7 @@ def _dags_folder() -> Path:
 
 
 def _register_vendors(stage: Stage, since: datetime) -> None:
-    from lazaretto.source import add_key, add_source
+    from lazaretto.sources.registry import add_key, add_source
     from lazaretto.values import Actor, ActorType, TrustTier
 
     actor = Actor(ActorType.HUMAN, "user:demo")
@@ -175,7 +138,7 @@ def _register_vendors(stage: Stage, since: datetime) -> None:
 def _fit_reference(stage: Stage) -> None:
     from lazaretto.demo.deliveries import to_table
     from lazaretto.policy import Policy
-    from lazaretto.quarantine.reference_fit import fit_version
+    from lazaretto.registry.fit_version import fit_version
 
     policy = Policy.load(POLICY_FILE)
     trusted = to_table(stage.split.trusted)
@@ -190,8 +153,8 @@ def _ingest(stage: Stage, delivery: Delivery) -> None:
 
 
 def _train(stage: Stage, version: str) -> Training:
-    from lazaretto import ledger
-    from lazaretto.events import ModelRegistered
+    from lazaretto.ledger import chain as ledger
+    from lazaretto.ledger.events import ModelRegistered
 
     weights = stage.out / "models" / f"{MODEL}-{version}.safetensors"
     conf = {"model": MODEL, "version": version, "weights": str(weights)}

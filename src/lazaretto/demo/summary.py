@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lazaretto import ledger
 from lazaretto.demo import network
 from lazaretto.demo.deliveries import COMPROMISED, COMPROMISED_DAYS
-from lazaretto.events import (
+from lazaretto.ledger import chain as ledger
+from lazaretto.ledger.events import (
     BatchAdmitted,
     BatchJudged,
     BatchReceived,
@@ -22,8 +22,8 @@ from lazaretto.events import (
 
 if TYPE_CHECKING:
     from lazaretto.demo.deliveries import Delivery
-    from lazaretto.demo.story import Stage, Training
-    from lazaretto.events import Event
+    from lazaretto.demo.scene import Stage, Training
+    from lazaretto.ledger.events import Event
 
 
 @dataclass(frozen=True, slots=True)

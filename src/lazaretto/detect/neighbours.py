@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 
@@ -11,8 +11,6 @@ from lazaretto.detect.nearest_backends import Search, make_backend
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from lazaretto.detect.base import Chunk
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +28,18 @@ class Neighbours:
     def first(self, k: int) -> Neighbours:
         """The nearest k of them."""
         return Neighbours(self.distance[:, :k], self.row[:, :k])
+
+
+class Queries(Protocol):
+    """What is searched for; `lazaretto.detect.base.Chunk` is one."""
+
+    @property
+    def embedding(self) -> Tensor:
+        """Vectors, float32 (n, d)."""
+
+    @property
+    def memo(self) -> dict[NeighbourIndex, Neighbours]:
+        """Neighbours found so far, by index."""
 
 
 class NeighbourIndex:
@@ -63,7 +73,7 @@ class NeighbourIndex:
     def __len__(self) -> int:
         return int(self.vectors.shape[0])
 
-    def search(self, chunk: Chunk, k: int) -> Neighbours:
+    def search(self, chunk: Queries, k: int) -> Neighbours:
         """The nearest k reference rows of each row; all of them where the index has fewer than k.
 
         Searches once per chunk: detectors that ask for fewer neighbours share the first answer.

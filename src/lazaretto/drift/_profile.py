@@ -81,7 +81,7 @@ class Profile:
         Raises:
             DeliveryError: the file cannot be read.
         """
-        from lazaretto._reader import opened
+        from lazaretto.embed.reader import opened
 
         data = opened(trusted)
         names = compared(data.schema, policy.columns)
@@ -148,7 +148,7 @@ def compared(schema: pa.Schema, columns: Columns) -> list[str]:
 
 def _usable(column: pa.ChunkedArray, width: int) -> npt.NDArray[np.float32]:
     """The vectors that can be compared (m, d)."""
-    from lazaretto._rows import vectors
+    from lazaretto.batch._columns import vectors
 
     found = vectors(column, "embedding", width)
     keep = np.ones(len(found.values), dtype=bool)

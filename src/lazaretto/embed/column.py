@@ -40,7 +40,7 @@ class ColumnEncoder:
         Raises:
             ReferenceMismatchError: the column is missing or holds no vectors.
         """
-        from lazaretto._rows import vectors
+        from lazaretto.batch._columns import vectors
         from lazaretto.errors import ReferenceMismatchError
 
         if self.column not in chunk.schema.names:

@@ -64,7 +64,7 @@ class TorchEncoder:
         """
         import torch
 
-        from lazaretto._rows import vectors
+        from lazaretto.batch._columns import vectors
 
         if self.column not in chunk.schema.names:
             raise ReferenceMismatchError(f"embed.columns: the batch has no column {self.column!r}")

@@ -11,9 +11,9 @@ import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from lazaretto.errors import NotFoundError, UsageError
-from lazaretto.quarantine import tables
 from lazaretto.quarantine.held import POSITION
-from lazaretto.quarantine.sidecars import read_chunks
+from lazaretto.storage import tables
+from lazaretto.storage.sidecars import read_chunks
 from lazaretto.values import Action
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection, Row
 
-    from lazaretto.workspace import Workspace
+    from lazaretto.storage.workspace import Workspace
 
 UNDECIDED = "UNDECIDED"
 _held = tables.held_record

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -11,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import sqlalchemy as sa
 
+from lazaretto.batch._ids import ids_digest
 from lazaretto.errors import NotFoundError, UsageError
-from lazaretto.events import RecordsDecided
-from lazaretto.ledger import append
-from lazaretto.quarantine import tables
-from lazaretto.quarantine.bulk import bulk_insert
+from lazaretto.ledger.chain import append
+from lazaretto.ledger.events import RecordsDecided
 from lazaretto.quarantine.cases import find_case
-from lazaretto.quarantine.sidecars import write_table
+from lazaretto.storage import tables
+from lazaretto.storage.bulk import bulk_insert
+from lazaretto.storage.sidecars import write_table
 from lazaretto.values import Action, Actor, ActorType
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection, Row
 
-    from lazaretto.workspace import Workspace
+    from lazaretto.storage.workspace import Workspace
 
 _held = tables.held_record
 _decision = tables.decision
@@ -170,15 +170,6 @@ def record_decision(workspace: Workspace, case: str, selected: pa.Table, taken: 
         )
         recorded = connection.execute(sa.select(_decision).where(_decision.c.id == identity)).one()
         return as_decision(recorded)
-
-
-def ids_digest(ids: Sequence[str]) -> str:
-    """sha256 (hex) over ids in their order, each with its length, so that no two lists share it."""
-    digest = hashlib.sha256()
-    for name in ids:
-        data = name.encode()
-        digest.update(len(data).to_bytes(4, "big") + data)
-    return digest.hexdigest()
 
 
 def as_decision(row: Row[Any]) -> Decision:

@@ -12,14 +12,14 @@ import pyarrow.compute as pc
 
 from lazaretto.batch import record_ids
 from lazaretto.errors import SystemFaultError
-from lazaretto.quarantine.sidecars import write_parquet
+from lazaretto.storage.sidecars import write_parquet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from lazaretto.batch import Batch
     from lazaretto.policy import Columns
-    from lazaretto.store import Store
+    from lazaretto.storage.store import Store
 
 POSITION = "_lazaretto_position"
 RECORD = "_lazaretto_record"

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from lazaretto.events import BatchScreened, ColumnMove
-from lazaretto.ledger import entry
-from lazaretto.quarantine import tables
+from lazaretto.drift.source import SOURCE_DRIFT
+from lazaretto.ledger.chain import entry
+from lazaretto.ledger.events import BatchScreened
 from lazaretto.quarantine.cases import find_case
+from lazaretto.storage import tables
 
 if TYPE_CHECKING:
-    from lazaretto.workspace import Workspace
+    from lazaretto.storage.workspace import Workspace
+    from lazaretto.values import ColumnMove
 
-SOURCE_DRIFT = "source_drift"
 NEVER_RELEASES = "a guess from the evidence below; it informs, and never releases"
 _WORDS = {
     "NONE": "nothing in particular",

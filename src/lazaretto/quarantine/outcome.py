@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from lazaretto.quarantine.cases import UNDECIDED
 from lazaretto.quarantine.review import list_cases, list_decisions
-from lazaretto.stages.state import batch_row
+from lazaretto.storage.batches import batch_row
 
 if TYPE_CHECKING:
     from lazaretto.quarantine.cases import Case
-    from lazaretto.workspace import Workspace
+    from lazaretto.storage.workspace import Workspace
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
 
-from lazaretto.errors import UsageError
-from lazaretto.quarantine import tables
-from lazaretto.quarantine.admission import (
+from lazaretto.dataset.admission import (
     Admission,
     Part,
     added_columns,
@@ -21,10 +19,12 @@ from lazaretto.quarantine.admission import (
     intend,
     with_added,
 )
+from lazaretto.errors import UsageError
 from lazaretto.quarantine.cases import find_case
 from lazaretto.quarantine.held import ADDED_NAMES, POSITION, RECORD
 from lazaretto.quarantine.labels import as_label
-from lazaretto.quarantine.sidecars import read_chunks, read_schema
+from lazaretto.storage import tables
+from lazaretto.storage.sidecars import read_chunks, read_schema
 from lazaretto.values import Action, PolicyRef
 
 if TYPE_CHECKING:
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection, Row
 
+    from lazaretto.storage.workspace import Workspace
     from lazaretto.values import Actor
-    from lazaretto.workspace import Workspace
 
 _held = tables.held_record
 _decision = tables.decision

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from lazaretto.errors import NotFoundError, UsageError
-from lazaretto.quarantine import tables
 from lazaretto.quarantine.cases import (
     UNDECIDED,
     Case,
@@ -32,7 +31,8 @@ from lazaretto.quarantine.decisions import (
 )
 from lazaretto.quarantine.labels import as_label
 from lazaretto.quarantine.publish import publish
-from lazaretto.quarantine.sidecars import read_schema
+from lazaretto.storage import tables
+from lazaretto.storage.sidecars import read_schema
 from lazaretto.values import Action, Actor, ActorType
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Row
 
     from lazaretto.policy import Policy
-    from lazaretto.workspace import Workspace
+    from lazaretto.storage.workspace import Workspace
 
 __all__ = [
     "Case",

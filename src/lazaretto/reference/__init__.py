@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from lazaretto.reference._reference import EncoderId, Reference
+from lazaretto.reference._reference import Reference
+from lazaretto.reference._state import EncoderId
 
 __all__ = ["EncoderId", "Reference"]

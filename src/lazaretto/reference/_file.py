@@ -15,7 +15,7 @@ from lazaretto.detect.registry import make_detector
 from lazaretto.detect.scorer import Scorer
 from lazaretto.detect.tail import TailRank
 from lazaretto.errors import ReferenceMismatchError
-from lazaretto.reference._reference import EncoderId, Reference
+from lazaretto.reference._state import EncoderId, ReferenceState
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,18 +25,18 @@ TENSORS = "tensors.safetensors"
 FORMAT = 2
 
 
-def content_digest(reference: Reference) -> str:
+def content_digest(reference: ReferenceState) -> str:
     """sha256 (hex) over the metadata, which holds the sha256 of the tensors."""
     return hashlib.sha256(_canonical(_metadata(reference))).hexdigest()
 
 
-def describe(reference: Reference) -> bytes:
+def describe(reference: ReferenceState) -> bytes:
     """The JSON file's bytes."""
     document = {"digest": reference.digest, **_metadata(reference)}
     return json.dumps(document, indent=2, ensure_ascii=False).encode() + b"\n"
 
 
-def pack(reference: Reference) -> bytes:
+def pack(reference: ReferenceState) -> bytes:
     """The safetensors file's bytes; the same reference gives the same bytes."""
     from safetensors.torch import save
 
@@ -61,7 +61,7 @@ def pack(reference: Reference) -> bytes:
     return bytes(save({key: value.contiguous() for key, value in tensors.items()}))
 
 
-def unpack(metadata: bytes, packed: bytes, *, device: str = "cpu") -> Reference:
+def unpack(metadata: bytes, packed: bytes, *, device: str = "cpu") -> ReferenceState:
     """Rebuilds a reference from both files' bytes; `device` is where neighbours are searched.
 
     Raises:
@@ -93,8 +93,8 @@ def unpack(metadata: bytes, packed: bytes, *, device: str = "cpu") -> Reference:
 
 def _rebuild(
     document: dict[str, Any], tensors: dict[str, Tensor], digest: str, device: str
-) -> Reference:
-    from lazaretto.reference._fit import fit_split
+) -> ReferenceState:
+    from lazaretto.reference._split import fit_split
 
     sample = Chunk(
         tensors["sample.embedding"], tensors.get("sample.label"), tensors.get("sample.values")
@@ -134,7 +134,7 @@ def _rebuild(
                 tensors[f"{head}.calibration_label"],
             )
         )
-    return Reference(
+    return ReferenceState(
         name=document["name"],
         version=document["version"],
         encoder=EncoderId(**document["encoder"]),
@@ -152,7 +152,7 @@ def _rebuild(
     )
 
 
-def _metadata(reference: Reference) -> dict[str, Any]:
+def _metadata(reference: ReferenceState) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "name": reference.name,

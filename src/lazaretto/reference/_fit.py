@@ -10,26 +10,26 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
-from lazaretto._reader import Reader, opened
-from lazaretto._rows import class_indices, numeric_columns
-from lazaretto.detect.base import Chunk, Split
+from lazaretto.batch._columns import class_indices, numeric_columns
+from lazaretto.detect.base import Chunk
 from lazaretto.detect.nearest_backends import Search
-from lazaretto.detect.neighbours import NeighbourIndex
 from lazaretto.detect.registry import make_detector
 from lazaretto.detect.scorer import Scorer, take
 from lazaretto.embed import load_encoder
+from lazaretto.embed.reader import Reader, opened
 from lazaretto.errors import UsageError
+from lazaretto.reference._file import content_digest
 from lazaretto.reference._hygiene import examine
 from lazaretto.reference._origin import deal, read_origin
 from lazaretto.reference._partition import SMALLEST_REFERENCE
-from lazaretto.reference._reference import EncoderId, Reference
+from lazaretto.reference._split import fit_split
+from lazaretto.reference._state import EncoderId, ReferenceState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     import numpy.typing as npt
-    from torch import Tensor
 
     from lazaretto.batch import Batch
     from lazaretto.policy import Policy
@@ -37,10 +37,8 @@ if TYPE_CHECKING:
 
 def fit_reference(
     trusted: pa.Table | Batch | str | Path, policy: Policy, name: str, version: str, seed: int
-) -> Reference:
+) -> ReferenceState:
     """See `Reference.fit`."""
-    from lazaretto.reference._file import content_digest
-
     encoder = load_encoder(policy)
     detectors = usable_detectors(policy)
     columns = policy.columns
@@ -92,24 +90,7 @@ def fit_reference(
         "scorers": scorers,
         "fit_rows": tuple(fit_rows),
     }
-    return Reference(**fields, digest=content_digest(Reference(**fields, digest="")))
-
-
-def fit_split(
-    sample: Chunk,
-    rows: Tensor,
-    classes: tuple[str, ...],
-    columns: tuple[str, ...],
-    seed: int,
-    settings: Search,
-    *,
-    device: str = "cpu",
-    centroids: Tensor | None = None,
-) -> Split:
-    """The FIT split made of these rows of the sample; the last three are its index's."""
-    chunk = take(sample, rows)
-    index = NeighbourIndex(chunk.embedding, settings, device=device, centroids=centroids)
-    return Split(chunk, classes, columns, index, seed)
+    return ReferenceState(**fields, digest=content_digest(ReferenceState(**fields, digest="")))
 
 
 def usable_detectors(policy: Policy) -> dict[str, Mapping[str, Any]]:

@@ -2,76 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from lazaretto.errors import NotFoundError, ReferenceMismatchError, UsageError
+from lazaretto.reference._state import ReferenceState
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     import pyarrow as pa
-    from torch import Tensor
 
     from lazaretto.batch import Batch
-    from lazaretto.detect.base import Chunk
-    from lazaretto.detect.scorer import Scorer
     from lazaretto.policy import Policy
 
 
 @dataclass(frozen=True, slots=True)
-class EncoderId:
-    """Which encoder made the vectors.
-
-    Attributes:
-        name: the policy's name of it.
-        digest: sha256 (hex) over weights and preprocessing.
-        dimensions: width of the vectors.
-        weights: sha256 (hex) of the weights alone; empty where there are none, or not known.
-    """
-
-    name: str
-    digest: str
-    dimensions: int
-    weights: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(ReferenceState):
     """Make one with `fit` or `load`; screen against it with `lazaretto.screen`.
 
-    Attributes:
-        name: of the reference.
-        version: of the reference; a new fit is a new version.
-        encoder: who made the vectors.
-        label: name of the label column, or None.
-        classes: label texts, sorted; empty without labels.
-        value_columns: raw numeric columns that detectors look at.
-        detectors: options by name, as fitted.
-        rows: trusted rows, after those that cannot be used were left out.
-        seed: of the splits and fits.
-        notes: what fitting found wrong with the trusted rows.
-        sample: the trusted rows.
-        scorers: one, or one per fold.
-        fit_rows: rows of the sample that each scorer was fitted on, int64.
-        digest: sha256 (hex) over everything above.
+    `ReferenceState` lists its attributes.
     """
-
-    name: str
-    version: str
-    encoder: EncoderId
-    label: str | None
-    classes: tuple[str, ...]
-    value_columns: tuple[str, ...]
-    detectors: Mapping[str, Mapping[str, Any]]
-    rows: int
-    seed: int
-    notes: tuple[str, ...]
-    sample: Chunk
-    scorers: tuple[Scorer, ...]
-    fit_rows: tuple[Tensor, ...]
-    digest: str
 
     @classmethod
     def fit(
@@ -98,7 +49,8 @@ class Reference:
         """
         from lazaretto.reference._fit import fit_reference
 
-        return fit_reference(trusted, policy, name or policy.reference_name, version or "1", seed)
+        state = fit_reference(trusted, policy, name or policy.reference_name, version or "1", seed)
+        return cls._of(state)
 
     def save(self, root: str | Path) -> str:
         """Writes ``<root>/<name>/<version>/``: ``tensors.safetensors``, then ``reference.json``.
@@ -111,7 +63,7 @@ class Reference:
             SystemFaultError: the folder cannot be written.
         """
         from lazaretto.reference._file import METADATA, TENSORS, describe, pack
-        from lazaretto.store import Store
+        from lazaretto.storage.store import Store
 
         store = Store.at(root)
         folder = f"{self.name}/{self.version}"
@@ -141,12 +93,16 @@ class Reference:
             ReferenceMismatchError: the files were changed, or another Lazaretto wrote them.
         """
         from lazaretto.reference._file import METADATA, TENSORS, unpack
-        from lazaretto.store import Store
+        from lazaretto.storage.store import Store
 
         store = Store.at(path)
         if not store.exists(METADATA):
             raise NotFoundError(f"no reference at {path}: fit one with Reference.fit and save it")
-        return unpack(store.read(METADATA), store.read(TENSORS), device=device)
+        return cls._of(unpack(store.read(METADATA), store.read(TENSORS), device=device))
+
+    @classmethod
+    def _of(cls, state: ReferenceState) -> Reference:
+        return cls(**{field.name: getattr(state, field.name) for field in fields(state)})
 
     @property
     def calibration_rows(self) -> int:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lazaretto.calibrate import conformal_p_values
 from lazaretto.sanitize.evidence import class_test, combine, surprise
+from lazaretto.stats.conformal import conformal_p_values
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from lazaretto.sanitize.halves import add_gram, mirror
+from lazaretto.sanitize.linalg.triangular import add_gram, mirror
 from lazaretto.sanitize.problem import stream
 
 if TYPE_CHECKING:

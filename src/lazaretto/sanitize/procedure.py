@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from lazaretto.calibrate import holm
 from lazaretto.errors import UsageError
 from lazaretto.policy import Sanitize
 from lazaretto.sanitize.agreement import stand_out
-from lazaretto.sanitize.alone import judge_alone
 from lazaretto.sanitize.evidence import dispersion, tail_test
 from lazaretto.sanitize.inputs import check_inputs
 from lazaretto.sanitize.judge import MIN_TRUSTED, Evidence, judge_class, unjudged_class
-from lazaretto.sanitize.methods import DEFAULT_METHODS, METHODS
+from lazaretto.sanitize.methods.registry import DEFAULT_METHODS, METHODS
 from lazaretto.sanitize.problem import make_problem
 from lazaretto.sanitize.report import make_report
 from lazaretto.sanitize.scores import average
-from lazaretto.sanitize.search import search
+from lazaretto.sanitize.selection import search
+from lazaretto.sanitize.uncalibrated import judge_alone
+from lazaretto.stats.conformal import holm
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from lazaretto.sanitize.halves import squared_norms
+from lazaretto.sanitize.linalg.triangular import squared_norms
 from lazaretto.sanitize.problem import stream
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lazaretto.events import ClassSummary
+from lazaretto.values import ClassSummary
 
 if TYPE_CHECKING:
     import pyarrow as pa

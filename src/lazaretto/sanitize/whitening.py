@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from lazaretto.sanitize.halves import congruence, inverse_factor, upper_product
+from lazaretto.sanitize.linalg.triangular import congruence, inverse_factor, upper_product
 from lazaretto.sanitize.moments import (
     class_covariance,
     class_moments,

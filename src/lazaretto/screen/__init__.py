@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from lazaretto.screen._screening import Screening, screen
+from lazaretto.screen._result import Screening
+from lazaretto.screen._screening import screen
 
 __all__ = ["Screening", "screen"]

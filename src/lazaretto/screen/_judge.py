@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from lazaretto.calibrate import Calibration, smallest_visible, suspects
-from lazaretto.events import DetectorSummary
 from lazaretto.reference._partition import SMALLEST_REFERENCE
-from lazaretto.screen._batch_tests import run_tests
-from lazaretto.screen._screening import Screening
-from lazaretto.values import Verdict
+from lazaretto.screen._result import Screening
+from lazaretto.screen.batch_tests.run import run_tests
+from lazaretto.stats.conformal import Calibration, smallest_visible, suspects
+from lazaretto.values import DetectorSummary, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,8 +22,8 @@ if TYPE_CHECKING:
 
     from lazaretto.policy import Policy
     from lazaretto.reference import Reference
-    from lazaretto.screen._batch_tests import Tested
     from lazaretto.screen._score import Scored
+    from lazaretto.screen.batch_tests.run import Tested
 
 
 def judge(

@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
-from lazaretto._reader import Reader
 from lazaretto.detect.base import Chunk
 from lazaretto.detect.neighbours import NeighbourIndex
 from lazaretto.embed import load_encoder
+from lazaretto.embed.reader import Reader
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -10,14 +10,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
-from lazaretto._reader import Reader
-from lazaretto._rows import class_indices
-from lazaretto.calibrate import Calibration, conditional_p_values
+from lazaretto.batch._columns import class_indices
 from lazaretto.detect.base import Chunk
 from lazaretto.detect.scorer import fuse, take
 from lazaretto.embed import load_encoder
+from lazaretto.embed.reader import Reader
 from lazaretto.screen._known import Known, detector_weights
 from lazaretto.screen._sample import Sample
+from lazaretto.stats.conformal import Calibration, conditional_p_values
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from lazaretto._reader import Rows
     from lazaretto.batch import Batch
+    from lazaretto.embed.reader import Rows
     from lazaretto.policy import Policy
     from lazaretto.reference import Reference
 

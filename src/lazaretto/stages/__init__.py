@@ -3,17 +3,18 @@
 All are idempotent: called again with the same inputs, a stage returns what it returned before.
 """
 
-from lazaretto.quarantine.admission import Admission
+from lazaretto.dataset.admission import Admission
 from lazaretto.stages.admit import admit
 from lazaretto.stages.embed import embed
 from lazaretto.stages.gate import Judgement, gate
 from lazaretto.stages.receive import receive
 from lazaretto.stages.register_model import ModelVersion, register_model
-from lazaretto.stages.retrain import Retraining, retrain_and_compare
-from lazaretto.stages.sanitize_training import SanitizeResult, sanitize_training
+from lazaretto.stages.results import StageResult
+from lazaretto.stages.retrain import retrain_and_compare
+from lazaretto.stages.sanitize_result import Retraining, SanitizeResult
+from lazaretto.stages.sanitize_training import sanitize_training
 from lazaretto.stages.screen import screen
 from lazaretto.stages.snapshot import Snapshot, snapshot
-from lazaretto.stages.state import StageResult
 from lazaretto.stages.validate import validate
 
 __all__ = [

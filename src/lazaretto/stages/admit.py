@@ -9,10 +9,7 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from lazaretto.batch import record_ids
-from lazaretto.errors import UsageError
-from lazaretto.policy import Columns
-from lazaretto.quarantine import tables
-from lazaretto.quarantine.admission import (
+from lazaretto.dataset.admission import (
     CLEARED,
     Admission,
     Part,
@@ -24,7 +21,10 @@ from lazaretto.quarantine.admission import (
     intend,
     with_added,
 )
-from lazaretto.stages.state import batch_row, find_batch, open_stored
+from lazaretto.errors import UsageError
+from lazaretto.policy import Columns
+from lazaretto.storage import tables
+from lazaretto.storage.batches import batch_row, find_batch, open_stored
 from lazaretto.values import PolicyRef
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, Row
 
     from lazaretto.policy import Policy
-    from lazaretto.workspace import Workspace
+    from lazaretto.storage.workspace import Workspace
 
 
 def admit(

@@ -7,18 +7,17 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from lazaretto.batch import record_ids
-from lazaretto.errors import UsageError
-from lazaretto.events import BatchEmbedded
-from lazaretto.quarantine.sidecars import write_parquet
-from lazaretto.stages.state import (
+from lazaretto.ledger.events import BatchEmbedded
+from lazaretto.stages.results import (
     StageResult,
-    batch_row,
     find_result,
-    latest_result,
-    open_stored,
     record_result,
+    require_validated,
+    skipped,
     stage_key,
 )
+from lazaretto.storage.batches import batch_row, open_stored
+from lazaretto.storage.sidecars import write_parquet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from lazaretto.batch import Batch
     from lazaretto.embed import Encoder
     from lazaretto.policy import Policy
-    from lazaretto.workspace import Workspace
+    from lazaretto.storage.workspace import Workspace
 
 _CHUNK = 8192
 
@@ -92,24 +91,6 @@ def embed(workspace: Workspace, batch: str, policy: Policy) -> StageResult:
     }
     result = StageResult(batch, "embed", 0, summary, uri, digest)
     return record_result(workspace, result, key, policy, event)
-
-
-def require_validated(workspace: Workspace, batch: str, policy: Policy) -> StageResult:
-    """What `validate` found under this policy.
-
-    Raises:
-        UsageError: it did not run.
-    """
-    validated = latest_result(workspace, batch, "validate", policy)
-    if validated is None:
-        raise UsageError(f"{batch} is not validated under this policy: run `validate` first")
-    return validated
-
-
-def skipped(stage: str, validated: StageResult) -> StageResult:
-    """The result of a stage that a broken contract makes pointless; it points to that finding."""
-    why = f"the contract is broken: {'; '.join(validated.summary['broken'])}"
-    return StageResult(validated.batch, stage, validated.seq, {"skipped": why})
 
 
 def _schema(dimensions: int) -> pa.Schema:

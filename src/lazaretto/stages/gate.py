@@ -9,23 +9,21 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from lazaretto.errors import UsageError
-from lazaretto.events import BatchJudged
-from lazaretto.ledger import append
-from lazaretto.quarantine import tables
-from lazaretto.quarantine.bulk import bulk_insert
-from lazaretto.quarantine.findings import case_id
+from lazaretto.ledger.chain import append
+from lazaretto.ledger.events import BatchJudged
 from lazaretto.quarantine.held import INDEX_COLUMNS, INDEXED, Findings, write_held
-from lazaretto.quarantine.sidecars import read_chunks, read_table
-from lazaretto.stages.embed import require_validated
-from lazaretto.stages.state import (
+from lazaretto.quarantine.opening import case_id
+from lazaretto.stages.results import (
     StageResult,
-    batch_row,
-    find_batch,
     find_result,
     latest_result,
-    open_stored,
+    require_validated,
     stage_key,
 )
+from lazaretto.storage import tables
+from lazaretto.storage.batches import batch_row, find_batch, open_stored
+from lazaretto.storage.bulk import bulk_insert
+from lazaretto.storage.sidecars import read_chunks, read_table
 from lazaretto.values import Verdict, to_json
 
 if TYPE_CHECKING:
@@ -34,7 +32,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, Row
 
     from lazaretto.policy import Policy
-    from lazaretto.workspace import Workspace
+    from lazaretto.storage.workspace import Workspace
 
 
 @dataclass(frozen=True, slots=True)

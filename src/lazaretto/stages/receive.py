@@ -12,21 +12,21 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from lazaretto.batch import Batch, batch_id, open_batch
+from lazaretto.batch._delivery import blocks, copy_bytes, public_uri, read_envelope, suffix_of
 from lazaretto.errors import DeliveryError, NotFoundError
-from lazaretto.events import BatchReceived, Column, DeliveryRefused
-from lazaretto.ledger import append
+from lazaretto.ledger.chain import append
+from lazaretto.ledger.events import BatchReceived, DeliveryRefused
 from lazaretto.policy import Limits, Sources
-from lazaretto.quarantine import tables
-from lazaretto.stages.delivery import blocks, copy_bytes, public_uri, read_envelope, suffix_of
-from lazaretto.values import BatchRef, Signature, SignatureStatus, TrustTier, to_json
+from lazaretto.storage import tables
+from lazaretto.values import BatchRef, Column, Signature, SignatureStatus, TrustTier, to_json
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, Row
 
-    from lazaretto.manifest import Manifest
     from lazaretto.policy import Policy
-    from lazaretto.source import Source
-    from lazaretto.workspace import Workspace
+    from lazaretto.sources.manifest import Manifest
+    from lazaretto.sources.registry import Source
+    from lazaretto.storage.workspace import Workspace
 
 _STATUS = {
     "unknown_key": SignatureStatus.UNKNOWN_KEY,
@@ -94,7 +94,7 @@ def receive(
     Raises:
         DeliveryError: the delivery is refused, which is on record; ``code`` says why:
             ``unknown_source``, ``revoked_source``, ``unsigned``, ``digest_mismatch``,
-            ``row_count_mismatch``, ``replay``, or a code of `lazaretto.manifest.verify_manifest`
+            ``row_count_mismatch``, ``replay``, or a code of `verify_manifest`
             or `lazaretto.batch.open_batch`.
         SystemFaultError: the store or the catalog cannot be used.
     """
@@ -177,7 +177,7 @@ def _receive(workspace: Workspace, attempt: _Attempt, policy: Policy | None) -> 
 
 
 def _known_source(workspace: Workspace, name: str) -> Source:
-    from lazaretto.source import get_source
+    from lazaretto.sources.registry import get_source
 
     try:
         source = get_source(workspace, name)
@@ -202,7 +202,7 @@ def _authenticate(
                 code="unsigned",
             )
         return None
-    from lazaretto.manifest import verify_manifest
+    from lazaretto.sources.manifest import verify_manifest
 
     attempt.signature = Signature(SignatureStatus.INVALID)
     try:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from lazaretto.batch import file_digest
+from lazaretto.dataset.admission import dataset_uri
+from lazaretto.dataset.contents import models_that_saw
 from lazaretto.errors import DeliveryError, NotFoundError, UsageError
-from lazaretto.events import ModelRegistered
-from lazaretto.ledger import append
-from lazaretto.quarantine import tables
-from lazaretto.quarantine.admission import dataset_uri
-from lazaretto.quarantine.contents import models_that_saw
-from lazaretto.quarantine.sidecars import read_table
+from lazaretto.ledger.chain import append
+from lazaretto.ledger.events import ModelRegistered
+from lazaretto.storage import tables
+from lazaretto.storage.sidecars import read_table
 from lazaretto.values import Actor, ActorType
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection
 
-    from lazaretto.workspace import Workspace
+    from lazaretto.storage.workspace import Workspace
 
 _SERVICE = Actor(ActorType.SERVICE, "service:lazaretto")
 

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow.compute as pc
 
-from lazaretto._rows import label_texts
 from lazaretto.batch import table_digest
+from lazaretto.batch._columns import label_texts
+from lazaretto.dataset.admission import dataset_uri
 from lazaretto.errors import UsageError
-from lazaretto.quarantine.admission import dataset_uri
-from lazaretto.quarantine.sidecars import read_table, write_table
 from lazaretto.stages.register_model import register_model
+from lazaretto.stages.sanitize_result import ClassChange, Retraining
 from lazaretto.stages.sanitize_training import record_names
 from lazaretto.stages.snapshot import find_snapshot, snapshot
 from lazaretto.stages.trusted import trusted_rows
+from lazaretto.storage.sidecars import read_table, write_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,55 +26,12 @@ if TYPE_CHECKING:
 
     from lazaretto.activations import Comparison
     from lazaretto.policy import Policy
-    from lazaretto.stages.sanitize_training import SanitizeResult
+    from lazaretto.stages.sanitize_result import SanitizeResult
     from lazaretto.stages.snapshot import Snapshot
     from lazaretto.stages.trusted import Trusted
-    from lazaretto.workspace import Workspace
+    from lazaretto.storage.workspace import Workspace
 
     Train = Callable[[Snapshot], tuple[nn.Module, str | None]]
-
-
-@dataclass(frozen=True, slots=True)
-class ClassChange:
-    """One class of the rows that neither model learned from; see `lazaretto.activations.compare`.
-
-    Losses are means in nats; the other figures are shares of its rows.
-    """
-
-    label: str
-    n: int
-    loss_before: float
-    loss_after: float
-    accuracy_before: float
-    accuracy_after: float
-    agreement: float
-
-
-@dataclass(frozen=True, slots=True)
-class Retraining:
-    """What training without the held records changed.
-
-    Attributes:
-        version: Delta version that the new model learned from.
-        model: ``name@version`` of the new model, where it was registered.
-        compared_on: which rows.
-        classes: per class of them.
-        overall: the same figures over all of them.
-        held: how many records were held.
-        contradicted: how many of them get another class than their label from the new model.
-        records_uri: losses and predictions of every held record.
-        uri: this comparison as JSON.
-    """
-
-    version: int
-    model: str | None
-    compared_on: str
-    classes: list[ClassChange] = field(default_factory=list)
-    overall: dict[str, float] = field(default_factory=dict)
-    held: int = 0
-    contradicted: int = 0
-    records_uri: str = ""
-    uri: str = ""
 
 
 def retrain_and_compare(

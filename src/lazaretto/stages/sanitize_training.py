@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import sqlalchemy as sa
 
-from lazaretto._rows import label_texts
 from lazaretto.batch import table_digest
+from lazaretto.batch._columns import label_texts
+from lazaretto.dataset.delta import BATCH, RECORD
+from lazaretto.dataset.recall import Recall, recall
 from lazaretto.errors import UsageError
-from lazaretto.events import TrainingSanitized
-from lazaretto.ledger import append, entries
-from lazaretto.quarantine import tables
-from lazaretto.quarantine.delta import BATCH, RECORD
-from lazaretto.quarantine.findings import case_id, held_tables, open_cases, write_cases
-from lazaretto.quarantine.recall import Recall, recall
-from lazaretto.quarantine.sidecars import write_table
+from lazaretto.ledger.chain import append, entries
+from lazaretto.ledger.events import TrainingSanitized
+from lazaretto.quarantine.opening import case_id, held_tables, open_cases, write_cases
+from lazaretto.stages.sanitize_result import SanitizeResult
 from lazaretto.stages.snapshot import Snapshot, snapshot
 from lazaretto.stages.trusted import in_words, trusted_rows
+from lazaretto.storage import tables
+from lazaretto.storage.sidecars import write_table
 from lazaretto.values import Actor, ActorType
 
 if TYPE_CHECKING:
@@ -30,46 +30,8 @@ if TYPE_CHECKING:
 
     from lazaretto.policy import Policy
     from lazaretto.sanitize import Sanitization
-    from lazaretto.stages.retrain import Retraining
     from lazaretto.stages.trusted import Trusted
-    from lazaretto.workspace import Workspace
-
-
-@dataclass(frozen=True, slots=True)
-class SanitizeResult:
-    """What sanitizing found and did.
-
-    Attributes:
-        dataset: name of the admitted dataset.
-        version: Delta version that was examined.
-        model: ``name@version`` of the model whose activations were used.
-        rows: records examined.
-        held: records held, and recalled.
-        calibrated: whether the stated rate is backed by trusted rows.
-        calibration: the same in words: by which rows, or why not.
-        cases: review cases, one per batch that a held record is of.
-        recall: id of the recall; None when nothing is held.
-        recalled_version: first Delta version without the records.
-        models: model versions that saw them.
-        findings_uri: score and reasons of every record.
-        seqs: ledger entries.
-        comparison: what a training without the held records changed, where one was made.
-    """
-
-    dataset: str
-    version: int
-    model: str
-    rows: int
-    held: int
-    calibrated: bool
-    calibration: str
-    cases: list[str] = field(default_factory=list)
-    recall: str | None = None
-    recalled_version: int | None = None
-    models: list[str] = field(default_factory=list)
-    findings_uri: str = ""
-    seqs: list[int] = field(default_factory=list)
-    comparison: Retraining | None = None
+    from lazaretto.storage.workspace import Workspace
 
 
 def sanitize_training(

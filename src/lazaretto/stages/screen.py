@@ -5,29 +5,30 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from lazaretto.drift.watch import watch
 from lazaretto.errors import ReferenceMismatchError, UsageError
-from lazaretto.events import BatchScreened
-from lazaretto.quarantine.references import find_reference, load_stored
-from lazaretto.quarantine.sidecars import read_table, write_table
-from lazaretto.stages.embed import require_validated, skipped
-from lazaretto.stages.state import (
+from lazaretto.ledger.events import BatchScreened
+from lazaretto.registry.profiles import load_profile
+from lazaretto.registry.references import find_reference, load_stored
+from lazaretto.stages.results import (
     StageResult,
     all_results,
-    batch_row,
     find_result,
-    open_stored,
     record_result,
+    require_validated,
+    skipped,
     stage_key,
 )
-from lazaretto.stages.watch import watch
+from lazaretto.storage.batches import batch_row, open_stored
+from lazaretto.storage.sidecars import read_table, write_table
 from lazaretto.values import Verdict
 
 if TYPE_CHECKING:
+    from lazaretto.drift.watch import Watched
     from lazaretto.policy import Policy
     from lazaretto.reference import Reference
     from lazaretto.screen import Screening
-    from lazaretto.stages.watch import Watched
-    from lazaretto.workspace import Workspace
+    from lazaretto.storage.workspace import Workspace
 
 
 def screen(workspace: Workspace, batch: str, policy: Policy) -> StageResult:
@@ -92,7 +93,7 @@ def screen(workspace: Workspace, batch: str, policy: Policy) -> StageResult:
         screening,
         policy=policy,
         reference=reference,
-        stored=stored,
+        profile=load_profile(workspace, stored),
         embeddings=vectors,
         path=f"batches/{batch}/drift-{key[:16]}.parquet",
     )

@@ -8,19 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from lazaretto.dataset.admission import dataset_uri
+from lazaretto.dataset.contents import members, version_digest
+from lazaretto.dataset.delta import open_table
 from lazaretto.errors import NotFoundError, UsageError
-from lazaretto.events import Member, SnapshotTaken
-from lazaretto.ledger import append
-from lazaretto.quarantine import tables
-from lazaretto.quarantine.admission import dataset_uri
-from lazaretto.quarantine.contents import members, version_digest
-from lazaretto.quarantine.delta import open_table
+from lazaretto.ledger.chain import append
+from lazaretto.ledger.events import SnapshotTaken
+from lazaretto.storage import tables
+from lazaretto.values import Member
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from sqlalchemy.engine import Connection
 
-    from lazaretto.workspace import Workspace
+    from lazaretto.storage.workspace import Workspace
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lazaretto._rows import label_texts
 from lazaretto.batch import open_batch, table_digest
+from lazaretto.batch._columns import label_texts
 from lazaretto.errors import DeliveryError, UsageError
-from lazaretto.quarantine.references import load_reference
+from lazaretto.registry.references import load_reference
 
 if TYPE_CHECKING:
     from lazaretto.policy import Policy
     from lazaretto.sanitize import Sanitization
-    from lazaretto.workspace import Workspace
+    from lazaretto.storage.workspace import Workspace
 
 Trusted: TypeAlias = pa.Table | Literal["reference", "none"] | None
 

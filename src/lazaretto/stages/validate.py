@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lazaretto.events import BatchValidated
-from lazaretto.quarantine.sidecars import write_table
-from lazaretto.stages.state import (
+from lazaretto.ledger.events import BatchValidated
+from lazaretto.stages.results import (
     StageResult,
-    batch_row,
     contract_base,
     find_result,
-    open_stored,
     record_result,
     stage_key,
 )
+from lazaretto.storage.batches import batch_row, open_stored
+from lazaretto.storage.sidecars import write_table
 
 if TYPE_CHECKING:
     from lazaretto.policy import Policy
-    from lazaretto.workspace import Workspace
+    from lazaretto.storage.workspace import Workspace
 
 
 def validate(workspace: Workspace, batch: str, policy: Policy) -> StageResult:

@@ -7,11 +7,11 @@ import pytest
 import torch
 from tests.lazaretto.detection_data import classes
 
-from lazaretto.detect.batch_class_spread import class_spread
-from lazaretto.detect.batch_label_shift import label_shift
-from lazaretto.detect.batch_near_duplicates import near_duplicates
-from lazaretto.detect.batch_test import Outcome, Pair, permutation_p
-from lazaretto.detect.batch_two_sample import energy, mmd
+from lazaretto.screen.batch_tests.base import Outcome, Pair, permutation_p
+from lazaretto.screen.batch_tests.class_spread import class_spread
+from lazaretto.screen.batch_tests.label_shift import label_shift
+from lazaretto.screen.batch_tests.near_duplicates import near_duplicates
+from lazaretto.screen.batch_tests.two_sample import energy, mmd
 
 if TYPE_CHECKING:
     from collections.abc import Callable

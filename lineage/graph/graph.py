@@ -1,0 +1,211 @@
+"""Writes nodes and edges of the lineage index; the same write twice changes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from lazaretto.lineage.openlineage import naming
+from lazaretto.storage.tables import lineage_edge, lineage_node
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime
+
+    from sqlalchemy.engine import Connection
+
+    from lazaretto.ledger.chain import Entry
+
+_CHUNK = 500
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One version of something.
+
+    Attributes:
+        namespace: OpenLineage namespace of the dataset.
+        name: OpenLineage name of the dataset.
+        version: batch id, dataset version or model version.
+        kind: BATCH, SNAPSHOT or MODEL.
+        source: who delivered a batch.
+        t_from: start of the interval in which a batch was collected.
+        t_to: its end (excluded).
+        received_at: when the version came to be known.
+        signature: `lazaretto.values.SignatureStatus` of a batch.
+        digest: of its content; on a snapshot it says that the members are known.
+        rows: number of records.
+        first_seq: ledger entry that made it; None: it was ingested from somebody else's events.
+    """
+
+    namespace: str
+    name: str
+    version: str
+    kind: str
+    source: str | None = None
+    t_from: datetime | None = None
+    t_to: datetime | None = None
+    received_at: datetime | None = None
+    signature: str | None = None
+    digest: str | None = None
+    rows: int | None = None
+    first_seq: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """One run that made `dst` from `src`.
+
+    Attributes:
+        src: node id of what was read.
+        dst: node id of what was written.
+        run: OpenLineage run id.
+        role: ADMITTED, MEMBER, READ, or the purpose of a training run.
+        rows: records of `src` in `dst`.
+        inferred: the events did not name both versions.
+    """
+
+    src: int
+    dst: int
+    run: str
+    role: str
+    rows: int | None = None
+    inferred: bool = False
+
+
+class Known(NamedTuple):
+    """A node of the index: its id, when it came to be known, and whether the ledger tells of it."""
+
+    id: int
+    at: datetime | None
+    ours: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """Collects edges and writes nodes within one transaction of the catalog.
+
+    Attributes:
+        connection: of the transaction.
+        edges: not yet written.
+    """
+
+    connection: Connection
+    edges: list[Edge] = field(default_factory=list)
+
+    def add(self, node: Node) -> int:
+        """Writes a node that the ledger tells of, and returns its id.
+
+        What the ledger said first stays; what it left open is filled in. A node that was known from
+        somebody else's events alone becomes the ledger's, and loses what they said it was made of.
+        """
+        found = self._find(node)
+        if found is None:
+            return self._insert(node)
+        values = asdict(node)
+        if found.first_seq is None:
+            self.connection.execute(lineage_edge.delete().where(lineage_edge.c.dst == found.id))
+        else:
+            values = {
+                key: value
+                for key, value in values.items()
+                if value is not None and getattr(found, key) is None
+            }
+        if values:
+            self.connection.execute(
+                lineage_node.update().where(lineage_node.c.id == found.id).values(values)
+            )
+        return int(found.id)
+
+    def add_external(self, node: Node) -> Known:
+        """Writes a node from somebody else's event, unless it is known."""
+        found = self._find(node)
+        if found is None:
+            return Known(self._insert(node), node.received_at, ours=False)
+        return Known(int(found.id), found.received_at, ours=found.first_seq is not None)
+
+    def batch(self, batch: str, store_root: str, entry: Entry) -> int:
+        """Id of the node of one batch; see `batches`."""
+        return self.batches([batch], store_root, entry)[0]
+
+    def batches(self, wanted: Sequence[str], store_root: str, entry: Entry) -> list[int]:
+        """Ids of the nodes of batches, in order.
+
+        They are looked up by where this store would keep them, then by id alone (the store may
+        have been opened by another path when they arrived). A batch that the ledger never received
+        gets a node without dates, which every window includes.
+        """
+        by_source: dict[str, list[str]] = {}
+        for batch in wanted:
+            by_source.setdefault(naming.source_of(batch), []).append(batch)
+        found: dict[str, int] = {}
+        for source, group in by_source.items():
+            namespace, name = naming.batches(store_root, source)
+            here = (lineage_node.c.namespace == namespace) & (lineage_node.c.name == name)
+            found |= self._ids(here, group)
+        missing = [batch for batch in wanted if batch not in found]
+        found |= self._ids(lineage_node.c.kind == "BATCH", missing)
+        for batch in missing:
+            if batch not in found:
+                source = naming.source_of(batch)
+                namespace, name = naming.batches(store_root, source)
+                found[batch] = self._insert(
+                    Node(namespace, name, batch, "BATCH", source, first_seq=entry.seq)
+                )
+        return [found[batch] for batch in wanted]
+
+    def connect(self, edge: Edge) -> None:
+        """Adds an edge; `flush` writes it."""
+        self.edges.append(edge)
+
+    def flush(self) -> int:
+        """Writes the collected edges, and returns how many were new."""
+        if not self.edges:
+            return 0
+        flavour: Any = postgresql if self.connection.dialect.name == "postgresql" else sqlite
+        rows = [
+            {
+                "src": edge.src,
+                "dst": edge.dst,
+                "run": edge.run,
+                "role": edge.role,
+                "rows": edge.rows,
+                "inferred": edge.inferred,
+            }
+            for edge in self.edges
+        ]
+        insert = flavour.insert(lineage_edge).on_conflict_do_nothing()
+        counting = {"preserve_rowcount": True}
+        new = self.connection.execute(insert, rows, execution_options=counting).rowcount
+        self.edges.clear()
+        return int(new)
+
+    def _find(self, node: Node) -> Any:
+        return self.connection.execute(
+            sa.select(lineage_node).where(
+                lineage_node.c.namespace == node.namespace,
+                lineage_node.c.name == node.name,
+                lineage_node.c.version == node.version,
+            )
+        ).one_or_none()
+
+    def _insert(self, node: Node) -> int:
+        result = self.connection.execute(lineage_node.insert().values(asdict(node)))
+        return int(result.inserted_primary_key[0])  # type: ignore[index]
+
+    def _ids(self, condition: sa.ColumnElement[bool], wanted: Sequence[str]) -> dict[str, int]:
+        found: dict[str, int] = {}
+        for chunk in _chunks(wanted):
+            query = sa.select(lineage_node.c.version, lineage_node.c.id).where(
+                condition, lineage_node.c.version.in_(chunk)
+            )
+            found |= {row.version: int(row.id) for row in self.connection.execute(query)}
+        return found
+
+
+def _chunks(items: Sequence[_T]) -> Iterator[Sequence[_T]]:
+    return (items[start : start + _CHUNK] for start in range(0, len(items), _CHUNK))

@@ -1,0 +1,1 @@
+"""OpenLineage on the wire: events as a projection of the ledger, facets, checks, transport."""

@@ -1,0 +1,129 @@
+"""Names by OpenLineage's rules: stable datasets; versions travel in facets, never in names."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import SplitResult, urlsplit
+
+from openlineage.client.uuid import generate_static_uuid
+
+if TYPE_CHECKING:
+    from lazaretto.ledger.chain import Entry
+
+_BUCKETS = {"s3a": "s3", "s3n": "s3", "gcs": "gs"}
+# Marquez turns any other character of a namespace into "_", which would make a second namespace.
+_NOT_IN_NAMESPACE = re.compile(r"[^a-z:/A-Z0-9\-_.@+]")
+_NOT_IN_TOKEN = re.compile(r"[^A-Za-z0-9_.@+=-]")
+
+
+class DatasetName(NamedTuple):
+    """OpenLineage's address of a dataset, without a version."""
+
+    namespace: str
+    name: str
+
+
+def dataset_name(uri: str) -> DatasetName:
+    """Names the dataset at a path or URI, without user names, passwords, queries and fragments.
+
+    Follows the naming table of the OpenLineage specification: ``file`` and the path for local
+    files, ``s3://bucket`` and the key for buckets, scheme and host otherwise.
+    """
+    parts = _split(uri)
+    if parts.scheme == "":
+        return DatasetName("file", posixpath.normpath(parts.path) if parts.path else "/")
+    scheme = _BUCKETS.get(parts.scheme, parts.scheme)
+    path = posixpath.normpath(parts.path).lstrip("/") if parts.path else ""
+    return DatasetName(_namespace(f"{scheme}://{_host(scheme, parts.netloc)}"), path or "/")
+
+
+def clean_uri(uri: str) -> str:
+    """The URI without user names, passwords, query and fragment: those may be secrets."""
+    parts = _split(uri)
+    if parts.scheme == "":
+        return parts.path
+    return f"{parts.scheme}://{_host(parts.scheme, parts.netloc)}{parts.path}"
+
+
+def origin(uri: str) -> DatasetName:
+    """The stable dataset behind a delivery: the folder or prefix it was delivered to."""
+    namespace, name = dataset_name(uri)
+    return DatasetName(namespace, posixpath.dirname(name) or "/")
+
+
+def source_of(batch: str) -> str:
+    """The source of a batch id, ``{source}/{yyyymmdd}/{digest}``."""
+    return batch.rsplit("/", 2)[0]
+
+
+def batches(store_root: str, source: str) -> DatasetName:
+    """The dataset whose versions are the batches of one source."""
+    return dataset_name(f"{store_root}/batches/{source}")
+
+
+def batches_at(stored_uri: str, source: str) -> DatasetName:
+    """The same, from where one batch is stored: whatever path the store is opened by today."""
+    folder = posixpath.dirname(clean_uri(stored_uri))
+    marker = f"/batches/{source}/"
+    end = folder.rfind(marker)
+    return dataset_name(folder if end < 0 else folder[: end + len(marker) - 1])
+
+
+def side_car(store_root: str, kind: str, source: str) -> DatasetName:
+    """The dataset of what a stage writes beside the batches: findings, embeddings, scores."""
+    return dataset_name(f"{store_root}/batches/{source}/{kind}")
+
+
+def held(store_root: str, source: str) -> DatasetName:
+    """The dataset whose versions are the cases of one source: what is held of its batches."""
+    return dataset_name(f"{store_root}/held/{source}")
+
+
+def reference(store_root: str, name: str) -> DatasetName:
+    """A reference, whose versions are frozen in the store."""
+    return dataset_name(f"{store_root}/references/{name}")
+
+
+def model(registry: str, name: str) -> DatasetName:
+    """The dataset whose versions are the versions of a registered model."""
+    namespace = clean_uri(registry) if "://" in registry else registry
+    return DatasetName(_namespace(namespace), name)
+
+
+def job(verb: str, *subjects: str) -> str:
+    """Name of a job, with the subjects that fix its inputs and outputs.
+
+    Consumers that keep one current set of inputs and outputs per job would otherwise see every
+    source replace the one before.
+    """
+    return ".".join(("lazaretto", verb, *(_NOT_IN_TOKEN.sub("_", s)[:128] for s in subjects)))
+
+
+def run_id(entry: Entry) -> str:
+    """The run id of a ledger entry: the same on every replay, ordered by time (UUIDv7)."""
+    return str(generate_static_uuid(entry.at, f"lazaretto:{entry.seq}:{entry.hash}".encode()))
+
+
+def _split(uri: str) -> SplitResult:
+    """Parts of a URI; a local file has no scheme and only a path."""
+    try:
+        parts = urlsplit(uri)
+    except ValueError:  # "http://[": nothing of it can be trusted to hold no password
+        return SplitResult("", "", "unreadable-uri", "", "")
+    if parts.scheme == "":
+        return SplitResult("", "", uri, "", "")
+    return parts._replace(scheme="") if parts.scheme == "file" else parts
+
+
+def _host(scheme: str, netloc: str) -> str:
+    user, _, host = netloc.rpartition("@")
+    # In Azure's URIs what stands before the @ is the container.
+    if user and scheme in ("abfs", "abfss", "wasb", "wasbs") and ":" not in user:
+        return f"{user}@{host}"
+    return host
+
+
+def _namespace(text: str) -> str:
+    return _NOT_IN_NAMESPACE.sub("_", text)

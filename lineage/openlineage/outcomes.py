@@ -1,0 +1,259 @@
+"""From the ledger to OpenLineage: decisions, admissions, snapshots, models and incidents."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import rfc8785
+from openlineage.client.facet_v2 import nominal_time_run
+
+from lazaretto.lineage.openlineage import datasets, naming
+from lazaretto.lineage.openlineage.facets import LazarettoTrainingRunFacet
+from lazaretto.lineage.openlineage.facts import Context, Facts, decision, tests
+from lazaretto.values import Action
+
+if TYPE_CHECKING:
+    from openlineage.client.facet_v2 import RunFacet
+
+    from lazaretto.ledger import events
+
+_DECIDED = {
+    Action.RELEASE: "RELEASED",
+    Action.REJECT: "REJECTED",
+    Action.RELABEL: "RELABELLED",
+    Action.REWEIGHT: "REWEIGHTED",
+}
+PURPOSES = ("PRETRAIN", "TRAIN", "FINETUNE", "EVAL")
+
+
+def purpose_of(event: events.ModelRegistered) -> str:
+    """One of `PURPOSES` from free text such as ``FINE_TUNING``; in doubt TRAIN, which taints."""
+    text = "".join(letter for letter in event.purpose.upper() if letter.isalpha())
+    starts = {"PRETRAIN": "PRETRAIN", "FINETUN": "FINETUNE", "EVAL": "EVAL", "TEST": "EVAL"}
+    return next((name for start, name in starts.items() if text.startswith(start)), "TRAIN")
+
+
+def records_decided(event: events.RecordsDecided, context: Context) -> Facts:
+    """A reviewer decided on held records."""
+    source = naming.source_of(event.batch)
+    detail = [
+        f"label {event.label!r}" if event.label is not None else "",
+        f"weight {event.weight:g}" if event.weight is not None else "",
+        event.reason,
+    ]
+    counted = {Action.REJECT: "rejected"}.get(event.action, "released")
+    return Facts(
+        naming.job("decision", source),
+        "DECISION",
+        inputs=[
+            datasets.read(
+                naming.held(context.store_root, source),
+                event.case,
+                source=source,
+                rows=event.records,
+            )
+        ],
+        run_facets=decision(
+            context,
+            "UNDONE" if event.undoes else _DECIDED[event.action],
+            [event.batch],
+            actor=event.actor,
+            reason="; ".join(part for part in detail if part),
+            records={"total": event.records} | ({} if event.undoes else {counted: event.records}),
+            case=event.case,
+            decision_id=event.decision,
+            supersedes=event.undoes,
+        ),
+    )
+
+
+def batch_admitted(event: events.BatchAdmitted, context: Context) -> Facts:
+    """Records of a batch entered the admitted dataset."""
+    return Facts(
+        naming.job("admit", event.dataset, naming.source_of(event.batch)),
+        "ADMIT",
+        inputs=[datasets.batch(context.store_root, event.batch, rows=event.rows)],
+        outputs=[
+            datasets.written(
+                naming.dataset_name(event.dataset_uri),
+                str(event.version),
+                type_="TABLE",
+                rows=event.rows,
+                facets=datasets.schema(event.columns) | datasets.storage("delta", "parquet"),
+            )
+        ]
+        if event.rows
+        else [],
+        run_facets=decision(
+            context,
+            "ADMITTED",
+            [event.batch],
+            policy=event.policy,
+            reason=f"{event.part} records of the batch",
+            records={"total": event.rows, "released": event.rows},
+        ),
+    )
+
+
+def records_recalled(event: events.RecordsRecalled, context: Context) -> Facts:
+    """Records left the admitted dataset.
+
+    The batches are no inputs: the new version holds what was not recalled.
+    """
+    return Facts(
+        naming.job("recall", event.dataset),
+        "RECALL",
+        outputs=[
+            datasets.written(
+                naming.dataset_name(event.dataset_uri), str(event.version), type_="TABLE"
+            )
+        ],
+        run_facets=decision(
+            context,
+            "RECALLED",
+            [member.batch for member in event.members] + list(event.models) or [event.dataset],
+            actor=event.actor,
+            reason=event.reason,
+            records={"total": event.records, "rejected": event.records},
+            decision_id=event.recall,
+        ),
+    )
+
+
+def snapshot_taken(event: events.SnapshotTaken, context: Context) -> Facts:
+    """A training view, built from exactly these batches."""
+    version = str(event.version)
+    return Facts(
+        naming.job("snapshot", event.dataset),
+        "SNAPSHOT",
+        inputs=datasets.members(context.store_root, event.members),
+        outputs=[
+            datasets.written(
+                naming.dataset_name(event.dataset_uri),
+                version,
+                type_="TABLE",
+                rows=event.rows,
+                facets=datasets.artifact(
+                    "SNAPSHOT", version, event.digest, rows=event.rows, built_from=event.members
+                ),
+            )
+        ],
+    )
+
+
+def training_sanitized(event: events.TrainingSanitized, context: Context) -> Facts:
+    """A training set was examined by the activations of a model trained on it."""
+    from lazaretto.values import TestSummary
+
+    version = str(event.version)
+    findings = naming.dataset_name(f"{context.store_root}/sanitize/{event.dataset}")
+    by_class = [
+        TestSummary(
+            name=f"class:{datasets.cut(summary.label, 128)}",
+            p_value=summary.p_value,
+            alpha=event.false_quarantine_rate,
+            fired=summary.fired,
+            detail=f"statistic {summary.statistic:g}; {summary.n_held} of {summary.n} held",
+        )
+        for summary in event.classes[: datasets.MAX_IDS]
+    ]
+    return Facts(
+        naming.job("sanitize", event.dataset),
+        "SANITIZE",
+        inputs=[
+            datasets.read(
+                naming.dataset_name(event.dataset_uri), version, type_="TABLE", rows=event.rows
+            )
+        ],
+        outputs=[
+            datasets.written(
+                findings,
+                version,
+                rows=event.held,
+                facets=datasets.artifact("SIDECAR", version, event.findings_digest),
+            )
+        ],
+        run_facets=decision(
+            context,
+            "SANITIZED",
+            [f"{event.dataset}@{version}", event.model],
+            policy=event.policy,
+            reason=f"{', '.join(event.methods)} on {', '.join(event.layers)}"
+            + ("" if event.calibrated else f"; {event.calibration or 'not calibrated'}"),
+            records={"total": event.rows, "quarantined": event.held},
+        )
+        | tests([], by_class),
+    )
+
+
+def model_registered(event: events.ModelRegistered, context: Context) -> Facts:
+    """A model version learned from one snapshot."""
+    del context
+    dataset = naming.dataset_name(event.dataset_uri)
+    snapshot = str(event.snapshot)
+    purpose = purpose_of(event)
+    return Facts(
+        naming.job("train", event.model),
+        "TRAIN",
+        inputs=[datasets.read(dataset, snapshot, type_="TABLE", rows=event.rows)],
+        outputs=[
+            datasets.written(
+                naming.model(event.registry, event.model),
+                event.version,
+                type_="MODEL",
+                facets=datasets.artifact("MODEL", event.version, event.artifact_digest),
+            )
+        ],
+        run_facets={
+            "lazaretto_training": LazarettoTrainingRunFacet(
+                purpose=purpose,
+                consumed=[
+                    {
+                        "namespace": dataset.namespace,
+                        "name": dataset.name,
+                        "version": snapshot,
+                        "role": "TEST" if purpose == "EVAL" else "TRAIN",
+                        "recordCount": event.rows,
+                    }
+                ],
+                externalRunId=event.external_run_id,
+                paramsDigest={"sha256": hashlib.sha256(rfc8785.dumps(event.params)).hexdigest()}
+                if event.params
+                else None,
+                seed=event.seed,
+            )
+        },
+    )
+
+
+def incident_traced(event: events.IncidentTraced, context: Context) -> Facts:
+    """Somebody followed a source to the models; the window is the run's nominal time."""
+    facets: dict[str, RunFacet] = {}
+    if event.since is not None:
+        facets["nominalTime"] = nominal_time_run.NominalTimeRunFacet(
+            nominalStartTime=event.since.isoformat(),
+            nominalEndTime=datasets.iso(event.until),
+        )
+    reached = f"{len(event.batches)} batches reached {len(event.models)} model versions"
+    return Facts(
+        naming.job("trace", event.source),
+        "TRACE",
+        inputs=[
+            datasets.read(
+                naming.batches(context.store_root, event.source),
+                source=event.source,
+                partitions=event.batches[: datasets.MAX_PARTITIONS],
+            )
+        ]
+        if event.batches
+        else [],
+        run_facets=facets
+        | decision(
+            context,
+            "TRACED",
+            [event.source, *event.models],
+            actor=event.actor,
+            reason=reached + ("" if event.complete else "; the answer may be incomplete"),
+        ),
+    )

@@ -1,0 +1,186 @@
+"""The projection from a ledger entry to OpenLineage, pure: the same entry gives the same events."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+from openlineage.client.event_v2 import Job, Run, RunEvent, RunState
+from openlineage.client.facet_v2 import (
+    error_message_run,
+    job_type_job,
+    parent_run,
+    processing_engine_run,
+)
+
+from lazaretto.errors import LedgerError
+from lazaretto.ledger import events
+from lazaretto.lineage.openlineage import deliveries as _deliveries
+from lazaretto.lineage.openlineage import naming
+from lazaretto.lineage.openlineage import outcomes as _outcomes
+from lazaretto.lineage.openlineage import references as _references
+from lazaretto.lineage.openlineage.facets import LazarettoIntegrityRunFacet
+from lazaretto.lineage.openlineage.facts import Context, Facts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
+
+    from openlineage.client.event_v2 import InputDataset, OutputDataset
+    from openlineage.client.facet_v2 import JobFacet, RunFacet
+
+    from lazaretto.ledger.chain import Entry
+    from lazaretto.lineage.openlineage.parent import Parent
+
+_PROJECTORS: Mapping[type[events.Event], Callable[[Any, Context], Facts]] = {
+    events.SourceRegistered: _deliveries.source_registered,
+    events.KeyAdded: _deliveries.key_added,
+    events.KeyRevoked: _deliveries.key_revoked,
+    events.DeliveryRefused: _deliveries.delivery_refused,
+    events.BatchReceived: _deliveries.batch_received,
+    events.BatchValidated: _deliveries.batch_validated,
+    events.BatchEmbedded: _deliveries.batch_embedded,
+    events.BatchScreened: _deliveries.batch_screened,
+    events.ReferenceSaved: _references.reference_saved,
+    events.ReferencePromoted: _references.reference_promoted,
+    events.BatchJudged: _deliveries.batch_judged,
+    events.RecordsDecided: _outcomes.records_decided,
+    events.BatchAdmitted: _outcomes.batch_admitted,
+    events.RecordsRecalled: _outcomes.records_recalled,
+    events.SnapshotTaken: _outcomes.snapshot_taken,
+    events.TrainingSanitized: _outcomes.training_sanitized,
+    events.ModelRegistered: _outcomes.model_registered,
+    events.IncidentTraced: _outcomes.incident_traced,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Projection:
+    """One ledger entry in OpenLineage's terms.
+
+    Attributes:
+        namespace: namespace of the job.
+        job: name of the job; one per source or dataset, so that its inputs and outputs are stable.
+        state: COMPLETE, or FAIL for a refused delivery.
+        at: time of the entry.
+        run: run id; the same for the same entry.
+        inputs: what was read.
+        outputs: what was written; empty when the run failed.
+        run_facets: facets of the run.
+        job_facets: facets of the job.
+    """
+
+    namespace: str
+    job: str
+    state: RunState
+    at: datetime
+    run: str
+    inputs: list[InputDataset]
+    outputs: list[OutputDataset]
+    run_facets: dict[str, RunFacet]
+    job_facets: dict[str, JobFacet]
+
+
+def project(
+    entry: Entry, workspace_namespace: str, store_root: str, *, chain: str | None = None
+) -> Projection:
+    """Projects a ledger entry.
+
+    Args:
+        entry: the entry.
+        workspace_namespace: OpenLineage namespace of the jobs.
+        store_root: root of the store, for the names of its datasets.
+        chain: id of the ledger; the namespace by default.
+
+    Raises:
+        LedgerError: an event of a kind that has no projection.
+    """
+    projector = _PROJECTORS.get(type(entry.event))
+    if projector is None:
+        raise LedgerError(f"ledger entry {entry.seq}: no OpenLineage projection of {entry.kind!r}")
+    run = naming.run_id(entry)
+    facts = projector(entry.event, Context(store_root=store_root, run=run, at=entry.at))
+    facets = facts.run_facets | {
+        "lazaretto_integrity": LazarettoIntegrityRunFacet(
+            chainUid=chain or workspace_namespace,
+            seq=entry.seq,
+            fingerprint=entry.hash,
+            prevFingerprint=entry.prev,
+        )
+    }
+    if facts.failure is not None:
+        facets["errorMessage"] = error_message_run.ErrorMessageRunFacet(
+            message=facts.failure, programmingLanguage="PYTHON"
+        )
+    return Projection(
+        namespace=workspace_namespace,
+        job=facts.job,
+        state=RunState.COMPLETE if facts.failure is None else RunState.FAIL,
+        at=entry.at,
+        run=run,
+        inputs=facts.inputs,
+        outputs=facts.outputs,
+        run_facets=facets,
+        job_facets={
+            "jobType": job_type_job.JobTypeJobFacet(
+                processingType="BATCH", integration="LAZARETTO", jobType=facts.job_type
+            )
+        },
+    )
+
+
+def run_events(projection: Projection, parent: Parent | None = None) -> tuple[RunEvent, RunEvent]:
+    """The two events of a run that the specification asks for: START, then COMPLETE or FAIL.
+
+    The second has everything; the first only says that the run began.
+
+    Args:
+        projection: of one entry.
+        parent: run that this one is a part of, such as an Airflow task's.
+    """
+    common: dict[str, RunFacet] = {
+        "processing_engine": processing_engine_run.ProcessingEngineRunFacet(
+            version=_version(), name="Lazaretto"
+        )
+    }
+    if parent is not None:
+        common["parent"] = parent_run.ParentRunFacet(
+            run=parent_run.Run(runId=parent.run),
+            job=parent_run.Job(namespace=parent.namespace, name=parent.job),
+        )
+    return (
+        _event(projection, RunState.START, common, [], []),
+        _event(
+            projection,
+            projection.state,
+            projection.run_facets | common,
+            projection.inputs,
+            projection.outputs,
+        ),
+    )
+
+
+def _event(
+    projection: Projection,
+    state: RunState,
+    run_facets: dict[str, RunFacet],
+    inputs: list[InputDataset],
+    outputs: list[OutputDataset],
+) -> RunEvent:
+    return RunEvent(
+        eventType=state,
+        eventTime=projection.at.isoformat(),
+        run=Run(runId=projection.run, facets=run_facets),
+        job=Job(projection.namespace, projection.job, facets=projection.job_facets),
+        inputs=inputs,
+        outputs=outputs,
+        producer=f"https://lazaretto.example/{_version()}",
+    )
+
+
+def _version() -> str:
+    try:
+        return version("lazaretto")
+    except PackageNotFoundError:  # run from a source tree
+        return "0"

@@ -1,0 +1,167 @@
+"""Turns what a walk reached into the batches, snapshots, models and sources of an answer."""
+
+from __future__ import annotations
+
+import posixpath
+from typing import TYPE_CHECKING, Any
+
+from lazaretto.lineage.trace.answer import TracedBatch, TracedModel, TracedSnapshot, TracedSource
+from lazaretto.lineage.trace.walk import Reached, paths
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sqlalchemy.engine import Row
+
+    from lazaretto.lineage.trace.answer import Question
+
+_MATCHED = {"batch": "named", "record": "named", "model": "member"}
+
+
+def label(row: Row[Any]) -> str:
+    """Short name of a node: the batch id, ``dataset@version`` or ``model@version``."""
+    if row.kind == "BATCH":
+        return str(row.version)
+    name = row.name if row.kind == "MODEL" else posixpath.basename(row.name.rstrip("/"))
+    return f"{name or row.name}@{row.version}"
+
+
+def traced_batches(
+    question: Question, reached: Reached, rows: Sequence[Row[Any]], recalled: Mapping[str, int]
+) -> list[TracedBatch]:
+    """Batches of the answer, oldest first."""
+    used = _used(reached)
+    found = [
+        TracedBatch(
+            id=row.version,
+            source=row.source or "",
+            received_at=row.received_at,
+            collected_from=row.t_from,
+            collected_to=row.t_to,
+            matched=_MATCHED.get(question.kind) or _matched(row),
+            signature=row.signature,
+            digest=row.digest,
+            rows=row.rows,
+            used_rows=used.get(row.id),
+            recalled_rows=recalled.get(row.version, 0),
+        )
+        for row in rows
+    ]
+    return sorted(
+        found, key=lambda batch: (_stamp(batch.collected_from or batch.received_at), batch.id)
+    )
+
+
+def snapshots_of(reached: Reached) -> list[TracedSnapshot]:
+    """Dataset versions of the answer, in order of their making."""
+    tainted = _tainted(reached)
+    named = {edge.dst for edge in reached.edges if edge.role != "ADMITTED"}
+    return [
+        TracedSnapshot(
+            id=label(row),
+            namespace=row.namespace,
+            name=row.name,
+            version=row.version,
+            rows=row.rows,
+            tainted_rows=tainted.get(row.id),
+            members_known=row.digest is not None or row.id in named,
+        )
+        for row in _ordered(reached, "SNAPSHOT")
+    ]
+
+
+def models_of(reached: Reached, *, paths: int, forward: bool) -> list[TracedModel]:
+    """Model versions of the answer, in order of registration."""
+    rows = _ordered(reached, "MODEL")
+    tainted = _tainted(reached)
+    into: dict[int, list[Row[Any]]] = {}
+    for edge in reached.edges:
+        into.setdefault(edge.dst, []).append(edge)
+    ways = _ways(reached, [row.id for row in rows], limit=paths, forward=forward)
+    found = []
+    for row in rows:
+        direct = [e for e in into.get(row.id, ()) if reached.nodes[e.src].kind != "MODEL"]
+        counts = [tainted.get(edge.src) for edge in direct]
+        known = [count for count in counts if count is not None]
+        found.append(
+            TracedModel(
+                id=label(row),
+                registry=row.namespace,
+                name=row.name,
+                version=row.version,
+                registered_at=row.received_at,
+                roles=sorted({edge.role for edge in direct}),
+                inherited=not direct,
+                rows=row.rows,
+                tainted_rows=sum(known) if len(known) == len(counts) and known else None,
+                paths=[[label(reached.nodes[key]) for key in way] for way in ways[row.id]],
+            )
+        )
+    return found
+
+
+def sources_of(batches: Sequence[TracedBatch]) -> list[TracedSource]:
+    """Share of each source, the largest first."""
+    counted: dict[str, list[int]] = {}
+    for batch in batches:
+        counted.setdefault(batch.source, []).append(batch.used_rows or 0)
+    found = [TracedSource(name, len(rows), sum(rows)) for name, rows in counted.items()]
+    return sorted(found, key=lambda share: (-share.used_rows, share.source))
+
+
+def _ways(
+    reached: Reached, models: Sequence[int], *, limit: int, forward: bool
+) -> dict[int, list[list[int]]]:
+    """Paths from batches to models; upstream they all lead to the one model that was asked for."""
+    if forward:
+        return paths(reached, models, limit=limit)
+    used = _used(reached)
+    batches = [key for key, row in reached.nodes.items() if row.kind == "BATCH"]
+    largest = sorted(batches, key=lambda key: (-used.get(key, 0), key))
+    found = paths(reached, largest[:limit], limit=1, forward=False)
+    to_start = [way[::-1] for ways in found.values() for way in ways]
+    return {key: to_start if key in reached.start else [] for key in models}
+
+
+def _contributions(reached: Reached) -> dict[tuple[int, int], int | None]:
+    """Records of a batch in a dataset version; what a snapshot tells goes before an admission."""
+    found: dict[tuple[int, int], int | None] = {}
+    for edge in reached.edges:
+        if reached.nodes[edge.src].kind == "BATCH":
+            key = (edge.src, edge.dst)
+            if key not in found or edge.role == "MEMBER":
+                found[key] = edge.rows
+    return found
+
+
+def _used(reached: Reached) -> dict[int, int]:
+    """The most records of each batch that one dataset version holds."""
+    used: dict[int, int] = {}
+    for (src, _), count in _contributions(reached).items():
+        if count is not None:
+            used[src] = max(used.get(src, 0), count)
+    return used
+
+
+def _tainted(reached: Reached) -> dict[int, int]:
+    """Records in question per dataset version that batches went into; absent where not known."""
+    total: dict[int, int | None] = {}
+    for (_, dst), count in _contributions(reached).items():
+        before = total.get(dst, 0)
+        total[dst] = None if count is None or before is None else before + count
+    return {key: count for key, count in total.items() if count is not None}
+
+
+def _ordered(reached: Reached, kind: str) -> list[Row[Any]]:
+    rows = [row for row in reached.nodes.values() if row.kind == kind]
+    return sorted(rows, key=lambda row: (_stamp(row.received_at), row.id))
+
+
+def _matched(row: Row[Any]) -> str:
+    if row.t_from is not None or row.t_to is not None:
+        return "collected"
+    return "undated" if row.received_at is None else "received"
+
+
+def _stamp(moment: Any) -> float:
+    return moment.timestamp() if moment is not None else float("-inf")

@@ -1,0 +1,1 @@
+"""The admitted dataset, a Delta table: its schema, admissions, contents and recalls."""

@@ -1,0 +1,222 @@
+"""What screening tells beside its verdict: the source over time, drift, and what both look like."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import exp
+from typing import TYPE_CHECKING, Any
+
+from lazaretto.drift.source import SOURCE_DRIFT, shown_evidence, source_steps
+from lazaretto.stats.martingale import SMALL, BatchFacts, batch_p_value
+from lazaretto.storage.sidecars import write_table
+from lazaretto.values import BatchEvidence, ColumnMove, DriftSummary, TestSummary, TriageSummary
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from sqlalchemy.engine import Row
+
+    from lazaretto.drift import ColumnDrift, Measured, Profile
+    from lazaretto.policy import Policy
+    from lazaretto.reference import Reference
+    from lazaretto.screen import Screening
+    from lazaretto.stats.martingale import EProcess
+    from lazaretto.storage.workspace import Workspace
+
+NO_PROFILE = "no drift figures: the reference was saved without; fit a new version"
+WORST_TOLD = 10
+EVIDENCE_TOLD = 8
+_LONGEST_NAME = 120
+_LONGEST_TEXT = 300
+_PREVIOUS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What is told beside the verdict.
+
+    Attributes:
+        p_value: of the batch, for the source's e-process; None where nothing was tested.
+        facts: what later batches need to know of this one; None where it is off.
+        source: the e-process as a test; None where it is off, or where nothing was tested.
+        batches: batches of the source that it has seen, this one included.
+        evidence: value of the e-process.
+        drift: how many columns moved, and which most; None where it was not measured.
+        triage: what the batch looks like.
+    """
+
+    p_value: float | None
+    facts: BatchEvidence | None
+    source: TestSummary | None
+    batches: int
+    evidence: float
+    drift: DriftSummary | None
+    triage: TriageSummary | None
+
+    def summary(self) -> dict[str, Any]:
+        """The same in a few words, for the stage's summary."""
+        told: dict[str, Any] = {}
+        if self.triage is not None:
+            told["looks_like"] = self.triage.cause
+            told["because"] = list(self.triage.evidence)
+        if self.drift is not None:
+            moved = f"{self.drift.moved} of {self.drift.columns} columns moved"
+            names = ", ".join(
+                f"{c.column} (PSI {c.psi:.2f})" for c in self.drift.worst[:3] if c.band != "none"
+            )
+            told["drift"] = f"{moved}: {names}" if self.drift.moved and names else moved
+            told["drift_uri"] = self.drift.uri
+        elif self.source is not None or self.triage is not None:
+            told["drift"] = NO_PROFILE
+        if self.source is not None:
+            told["source_evidence"] = self.evidence
+        return told
+
+
+def watch(
+    workspace: Workspace,
+    row: Row[Any],
+    data: Any,
+    screening: Screening,
+    *,
+    policy: Policy,
+    reference: Reference,
+    profile: Profile | None,
+    embeddings: pa.Table | None,
+    path: str,
+) -> Watched:
+    """Measures drift, folds the source's past, and guesses what the batch looks like.
+
+    Args:
+        workspace: catalog and store.
+        row: the batch's row of the catalog.
+        data: its records.
+        screening: what screening found in them.
+        policy: ``screen.drift`` says how.
+        reference: that they were screened against.
+        profile: what drift from it is measured by; None where it was saved without.
+        embeddings: their vectors, for another encoder than ``column``.
+        path: in the store, of the side-car with the drift of every column.
+    """
+    config = policy.screen.drift
+    if config.mode == "off":
+        return Watched(None, None, None, 0, 1.0, None, None)
+    facts = facts_of(screening, policy)
+    with workspace.catalog.read() as connection:
+        steps, process = source_steps(
+            connection, row.source, reference.digest, until=row.seq, leave_out=row.id
+        )
+    before = [step.facts for step in steps if step.facts is not None]
+    p_value = batch_p_value(facts, before, reference.calibration_rows)
+    test = None
+    if p_value is not None:
+        process = process.update(p_value)
+        test = _as_test(process, policy)
+    measured = drift = None
+    if profile is not None:
+        measured = profile.measure(
+            data, policy, rows=row.rows, embeddings=embeddings, seed=reference.seed
+        )
+        drift = _summary(workspace, measured, config.level, path)
+    looks = _triage(screening, measured, [s.moved for s in steps], config.level)
+    return Watched(
+        p_value=p_value,
+        facts=BatchEvidence(facts.tests, facts.small, facts.scored),
+        source=test,
+        batches=process.batches,
+        evidence=shown_evidence(process),
+        drift=drift,
+        triage=looks,
+    )
+
+
+def facts_of(screening: Screening, policy: Policy) -> BatchFacts:
+    """What a batch tells of its source.
+
+    Of the batch tests only the enforced ones count: what may not hold a batch may not hold it by
+    way of its source either.
+    """
+    modes = policy.screen.batch.modes
+    tested = [
+        test.p_value
+        for test in screening.tests
+        if test.p_value is not None and modes.get(test.name) == "enforce"
+    ]
+    p_values = screening.records["p_value"].drop_null().to_numpy()
+    small = int((p_values <= SMALL + 1e-12).sum())
+    return BatchFacts(min(tested, default=None), small, len(p_values))
+
+
+def _as_test(process: EProcess, policy: Policy) -> TestSummary:
+    """The e-process as a test: ``1 / evidence`` is a p-value at any time."""
+    config = policy.screen.drift
+    p_value = min(1.0, exp(-process.log_value))
+    detail = (
+        f"evidence {shown_evidence(process):.3g} over {process.batches} batches of the source that "
+        f"they drift from the reference together; {1 / config.alpha:g} would be too much"
+    )
+    if config.mode != "enforce":
+        detail += " (shadow: does not hold)"
+    return TestSummary(SOURCE_DRIFT, p_value, config.alpha, p_value <= config.alpha, detail)
+
+
+def _summary(workspace: Workspace, measured: Measured, level: float, path: str) -> DriftSummary:
+    uri, digest = write_table(workspace.store, path, _table(measured.columns))
+    worst = sorted(measured.columns, key=lambda d: (not d.moved(level), -max(d.psi, d.nulls)))
+    return DriftSummary(
+        rows=measured.rows,
+        columns=len(measured.columns),
+        moved=sum(d.moved(level) for d in measured.columns),
+        unknown=measured.unknown,
+        level=level,
+        worst=[
+            ColumnMove(
+                _cut(d.column, _LONGEST_NAME), d.kind, d.psi, d.ks, d.adjusted, d.band, d.nulls
+            )
+            for d in worst[:WORST_TOLD]
+        ],
+        golden_mismatch=measured.golden_mismatch,
+        uri=uri,
+        digest=digest,
+    )
+
+
+def _triage(
+    screening: Screening, measured: Measured | None, previous: list[float | None], level: float
+) -> TriageSummary:
+    from lazaretto.drift.triage import triage
+
+    found = triage(
+        screening,
+        [] if measured is None else measured.columns,
+        previous=[share for share in previous if share is not None][-_PREVIOUS:],
+        golden_mismatch=None if measured is None else measured.golden_mismatch,
+        level=level,
+    )
+    return TriageSummary(
+        cause=found.cause.value,
+        scores={cause.value: round(score, 3) for cause, score in found.scores.items()},
+        evidence=[_cut(text, _LONGEST_TEXT) for text in found.evidence[:EVIDENCE_TOLD]],
+    )
+
+
+def _table(columns: list[ColumnDrift]) -> pa.Table:
+    import pyarrow as pa
+
+    names = [
+        ("column", pa.string()),
+        ("kind", pa.string()),
+        ("psi", pa.float64()),
+        ("kl", pa.float64()),
+        ("js", pa.float64()),
+        ("ks", pa.float64()),
+        ("p_value", pa.float64()),
+        ("adjusted", pa.float64()),
+        ("band", pa.string()),
+        ("nulls", pa.float64()),
+    ]
+    rows = [{name: getattr(drift, name) for name, _ in names} for drift in columns]
+    return pa.Table.from_pylist(rows, schema=pa.schema(names))
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"

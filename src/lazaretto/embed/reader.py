@@ -1,0 +1,141 @@
+"""Reads a delivery chunk by chunk into rows to score, through the policy's columns and encoder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lazaretto.batch._columns import label_texts, numeric_values, vectors
+from lazaretto.errors import DeliveryError, ReferenceMismatchError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy.typing as npt
+
+    from lazaretto.batch import Batch
+    from lazaretto.batch._columns import Vectors
+    from lazaretto.embed import Encoder
+    from lazaretto.policy import Columns
+
+CHUNK_ROWS = 16_384
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A chunk's rows, as they came.
+
+    Attributes:
+        ids: record ids, string (n,).
+        label: label texts, string (n,); None when the policy names no label.
+        vectors: embeddings, and which rows have none that can be used.
+        values: raw numeric columns, float32 (n, c).
+    """
+
+    ids: pa.Array
+    label: pa.Array | None
+    vectors: Vectors
+    values: npt.NDArray[np.float32] | None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """What to read and how.
+
+    Attributes:
+        columns: the policy's columns.
+        encoder: turns records into vectors when there is no side-car.
+        width: of the vectors; None takes what comes first.
+        value_columns: raw numeric columns to read.
+        sidecar: vectors made earlier: columns ``record_id`` and ``embedding``.
+    """
+
+    columns: Columns
+    encoder: Encoder
+    width: int | None
+    value_columns: tuple[str, ...] = ()
+    sidecar: pa.Table | None = None
+
+    def rows(self, source: pa.Table | Batch | str | Path) -> Iterator[Rows]:
+        """Streams the rows in order.
+
+        Raises:
+            DeliveryError: no rows, or the file cannot be read.
+            ReferenceMismatchError: a column is missing or does not fit.
+        """
+        from lazaretto.batch import as_chunks, record_ids
+
+        data, offset = opened(source), 0
+        known = None
+        if self.sidecar is not None:
+            known = pc.cast(self.sidecar["record_id"].combine_chunks(), pa.string())
+        for chunk in as_chunks(data, columns=self._wanted(data), size=CHUNK_ROWS):
+            ids = record_ids(chunk, self.columns, offset=offset)
+            offset += chunk.num_rows
+            label = None if self.columns.label is None else label_texts(chunk, self.columns.label)
+            values = numeric_values(chunk, self.value_columns) if self.value_columns else None
+            yield Rows(ids, label, self._vectors(chunk, ids, known), values)
+        if not offset:
+            raise DeliveryError("the batch has no rows: deliver at least one", code="zero_rows")
+
+    def _vectors(self, chunk: pa.RecordBatch, ids: pa.Array, known: pa.Array | None) -> Vectors:
+        if self.sidecar is not None:
+            found = pc.index_in(ids, known)
+            if found.null_count:
+                missing = ids.filter(pc.is_null(found))[0].as_py()
+                raise ReferenceMismatchError(
+                    f"the embeddings have no row for {found.null_count} records, "
+                    f"such as {missing!r}: embed the batch again"
+                )
+            return vectors(self.sidecar["embedding"].take(found), "embedding", self.width)
+        column = self.columns.embedding
+        if self.encoder.name == f"column:{column}" and column is not None:
+            if column not in chunk.schema.names:
+                raise ReferenceMismatchError(
+                    f"the embedding column {column!r} is missing "
+                    f"(there are: {', '.join(chunk.schema.names)})"
+                )
+            return vectors(chunk.column(column), column, self.width)
+        encoded = self.encoder.encode(chunk)
+        flat = pa.array(np.ascontiguousarray(encoded).ravel())
+        listed = pa.FixedSizeListArray.from_arrays(flat, encoded.shape[1])
+        return vectors(listed, self.encoder.name, self.width)
+
+    def _wanted(self, source: pa.Table | Batch) -> list[str] | None:
+        """Columns to read; None (all) where ids are hashes of content, or an encoder reads them."""
+        own_column = self.encoder.name == f"column:{self.columns.embedding}"
+        if not (own_column or self.sidecar is not None) or not self._ids_usable(source):
+            return None
+        wanted = [self.columns.record_id, self.columns.label, *self.value_columns]
+        if self.sidecar is None:
+            wanted.append(self.columns.embedding)
+        there = source.schema.names
+        return list(dict.fromkeys(name for name in wanted if name in there and name is not None))
+
+    def _ids_usable(self, source: pa.Table | Batch) -> bool:
+        """Whether every record has an id of its own, so that none is named by its whole content."""
+        from lazaretto.batch import as_chunks, text_ids, usable_ids
+
+        column = self.columns.record_id
+        if column is None or column not in source.schema.names:
+            return False
+        for chunk in as_chunks(source, columns=[column]):
+            ids = text_ids(chunk, self.columns)
+            if ids is None or pc.all(usable_ids(ids)).as_py() is False:
+                return False
+        return True
+
+
+def opened(source: pa.Table | Batch | str | Path) -> pa.Table | Batch:
+    """The source, opened where it is a path or URI."""
+    from lazaretto.batch import open_batch
+
+    return open_batch(source) if isinstance(source, str | Path) else source

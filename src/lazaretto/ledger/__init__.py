@@ -1,0 +1,1 @@
+"""The ledger: typed events, the hash chain that holds them, and signed checkpoints of it."""

@@ -1,0 +1,369 @@
+"""What the ledger records: one frozen dataclass per kind of event, in JSON-ready fields.
+
+The ledger is the single source of truth. The lineage index and the OpenLineage events are
+projections of these entries, made by `lazaretto.lineage`, so whatever a projection needs is here.
+Fields hold only str, int, float, bool, None, lists, dicts, enums, datetimes (UTC) and dataclasses
+of them; `to_payload` and `from_payload` turn an event into canonical JSON values and back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime  # noqa: TC003  pydantic reads the annotations
+from functools import cache
+from typing import ClassVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from lazaretto.errors import LedgerError
+from lazaretto.values import (  # noqa: TC001  likewise
+    Action,
+    Actor,
+    BatchEvidence,
+    ClassSummary,
+    Column,
+    DetectorSummary,
+    DriftSummary,
+    Member,
+    PolicyRef,
+    PromotionChange,
+    RuleCount,
+    Signature,
+    TestSummary,
+    TriageSummary,
+    TrustTier,
+    Verdict,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Base of every event. `kind` names it in the ledger."""
+
+    kind: ClassVar[str]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRegistered(Event):
+    """A source was added or changed its trust tier."""
+
+    kind: ClassVar[str] = "source_registered"
+    source: str
+    trust_tier: TrustTier
+    actor: Actor
+
+
+@dataclass(frozen=True, slots=True)
+class KeyAdded(Event):
+    """A source's public key was pinned."""
+
+    kind: ClassVar[str] = "key_added"
+    source: str
+    key_id: str
+    scheme: str
+    public_key: str
+    valid_from: datetime
+    valid_to: datetime | None
+    actor: Actor
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRevoked(Event):
+    """A source's key was revoked, from a moment on."""
+
+    kind: ClassVar[str] = "key_revoked"
+    source: str
+    key_id: str
+    revoked_at: datetime
+    reason: str
+    actor: Actor
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryRefused(Event):
+    """A delivery was turned away before it became a batch."""
+
+    kind: ClassVar[str] = "delivery_refused"
+    source: str
+    uri: str
+    code: str
+    reason: str
+    signature: Signature
+    file_digest: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BatchReceived(Event):
+    """A delivery was authenticated and copied into the store."""
+
+    kind: ClassVar[str] = "batch_received"
+    batch: str
+    source: str
+    trust_tier: TrustTier
+    uri: str
+    stored_uri: str
+    format: str
+    digest: str
+    file_digest: str
+    rows: int
+    columns: list[Column]
+    received_at: datetime
+    collected_from: datetime | None
+    collected_to: datetime | None
+    signature: Signature
+
+
+@dataclass(frozen=True, slots=True)
+class BatchValidated(Event):
+    """A batch was held against its contract."""
+
+    kind: ClassVar[str] = "batch_validated"
+    batch: str
+    policy: PolicyRef
+    contract: str | None
+    rows: int
+    failing_rows: int
+    rules: list[RuleCount]
+    broken: list[str]
+    findings_uri: str | None
+    findings_digest: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class BatchEmbedded(Event):
+    """A batch's records were turned into vectors."""
+
+    kind: ClassVar[str] = "batch_embedded"
+    batch: str
+    policy: PolicyRef
+    encoder: str
+    encoder_digest: str
+    dimensions: int
+    rows: int
+    uri: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class BatchScreened(Event):
+    """A batch was screened against a reference."""
+
+    kind: ClassVar[str] = "batch_screened"
+    batch: str
+    policy: PolicyRef
+    reference: str
+    reference_version: str
+    reference_digest: str
+    verdict: Verdict
+    rows: int
+    held: int
+    false_quarantine_rate: float
+    power: int | None
+    detectors: list[DetectorSummary]
+    tests: list[TestSummary]
+    scores_uri: str
+    scores_digest: str
+    note: str | None = None
+    batch_p_value: float | None = None
+    evidence: BatchEvidence | None = None
+    drift: DriftSummary | None = None
+    triage: TriageSummary | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BatchJudged(Event):
+    """The gate closed: quarantine is written, the verdict stands. The commit point of a batch."""
+
+    kind: ClassVar[str] = "batch_judged"
+    batch: str
+    policy: PolicyRef
+    verdict: Verdict
+    rows: int
+    held: int
+    cleared: int
+    case: str | None
+    held_uri: str | None
+    held_digest: str | None
+    reasons: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordsDecided(Event):
+    """A reviewer decided on held records, or undid an earlier decision."""
+
+    kind: ClassVar[str] = "records_decided"
+    decision: str
+    case: str
+    batch: str
+    action: Action
+    records: int
+    ids_digest: str
+    actor: Actor
+    reason: str
+    filter: dict[str, str] = field(default_factory=dict)
+    label: str | None = None
+    weight: float | None = None
+    undoes: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BatchAdmitted(Event):
+    """Records of a batch entered the admitted dataset; `part`: ``cleared``, or a publication."""
+
+    kind: ClassVar[str] = "batch_admitted"
+    batch: str
+    dataset: str
+    dataset_uri: str
+    version: int
+    rows: int
+    part: str
+    policy: PolicyRef
+    columns: list[Column] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordsRecalled(Event):
+    """Records left the admitted dataset again; `models` had already seen them."""
+
+    kind: ClassVar[str] = "records_recalled"
+    recall: str
+    dataset: str
+    dataset_uri: str
+    version: int
+    records: int
+    ids_digest: str
+    members: list[Member]
+    models: list[str]
+    actor: Actor
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotTaken(Event):
+    """A training view of one version of the admitted dataset, and the batches really in it."""
+
+    kind: ClassVar[str] = "snapshot_taken"
+    dataset: str
+    dataset_uri: str
+    version: int
+    rows: int
+    digest: str
+    members: list[Member]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSanitized(Event):
+    """A training set was examined by the activations of a model trained on it."""
+
+    kind: ClassVar[str] = "training_sanitized"
+    dataset: str
+    dataset_uri: str
+    version: int
+    model: str
+    policy: PolicyRef
+    methods: list[str]
+    layers: list[str]
+    calibrated: bool
+    false_quarantine_rate: float
+    rows: int
+    held: int
+    classes: list[ClassSummary]
+    findings_uri: str
+    findings_digest: str
+    calibration: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRegistered(Event):
+    """A model version learned from one snapshot."""
+
+    kind: ClassVar[str] = "model_registered"
+    model: str
+    version: str
+    registry: str
+    dataset: str
+    dataset_uri: str
+    snapshot: int
+    rows: int
+    purpose: str
+    actor: Actor
+    artifact_uri: str | None = None
+    artifact_digest: str | None = None
+    external_run_id: str | None = None
+    params: dict[str, str] = field(default_factory=dict)
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceSaved(Event):
+    """A version of a reference was fitted by somebody, and frozen in the store."""
+
+    kind: ClassVar[str] = "reference_saved"
+    reference: str
+    version: str
+    digest: str
+    uri: str
+    rows: int
+    encoder: str
+    encoder_digest: str
+    profile_digest: str | None
+    actor: Actor
+
+
+@dataclass(frozen=True, slots=True)
+class ReferencePromoted(Event):
+    """A person made a version the one that batches are judged against; `previous` was it before."""
+
+    kind: ClassVar[str] = "reference_promoted"
+    reference: str
+    version: str
+    digest: str
+    previous: str | None
+    previous_digest: str | None
+    change: PromotionChange | None
+    actor: Actor
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentTraced(Event):
+    """Somebody followed a source's window to the models; the answer is kept."""
+
+    kind: ClassVar[str] = "incident_traced"
+    source: str
+    since: datetime | None
+    until: datetime | None
+    batches: list[str]
+    models: list[str]
+    complete: bool
+    report_uri: str | None
+    actor: Actor
+
+
+_KINDS: dict[str, type[Event]] = {cls.kind: cls for cls in Event.__subclasses__()}
+
+
+def to_payload(event: Event) -> dict[str, object]:
+    """Turns an event into JSON values (datetimes as ISO 8601 in UTC, enums by value)."""
+    payload: dict[str, object] = _adapter(event.kind).dump_python(event, mode="json")
+    return payload
+
+
+def from_payload(kind: str, payload: dict[str, object]) -> Event:
+    """Rebuilds the event that `to_payload` wrote.
+
+    Raises:
+        LedgerError: unknown kind, or a payload that does not fit it.
+    """
+    if kind not in _KINDS:
+        raise LedgerError(f"unknown ledger entry kind {kind!r}: written by a newer Lazaretto?")
+    try:
+        return _adapter(kind).validate_python(payload)
+    except ValidationError as error:
+        raise LedgerError(
+            f"ledger entry of kind {kind!r} does not fit its type: {error}"
+        ) from error
+
+
+@cache
+def _adapter(kind: str) -> TypeAdapter[Event]:
+    return TypeAdapter(_KINDS[kind])

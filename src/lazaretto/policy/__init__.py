@@ -1,0 +1,21 @@
+"""The policy: one YAML file on how batches are judged; its model, and how the file is read."""
+
+from lazaretto.policy.model import (
+    Columns,
+    DriftWatch,
+    Limits,
+    Policy,
+    Sanitize,
+    Sources,
+    policy_schema,
+)
+
+__all__ = [
+    "Columns",
+    "DriftWatch",
+    "Limits",
+    "Policy",
+    "Sanitize",
+    "Sources",
+    "policy_schema",
+]

@@ -1,1 +1,0 @@
-"""Alembic migrations of the catalog; `lazaretto.quarantine.catalog` runs them."""

@@ -1,0 +1,68 @@
+"""What a reference is made of: its encoder, its rows and everything fitted on them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor
+
+    from lazaretto.detect.base import Chunk
+    from lazaretto.detect.scorer import Scorer
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderId:
+    """Which encoder made the vectors.
+
+    Attributes:
+        name: the policy's name of it.
+        digest: sha256 (hex) over weights and preprocessing.
+        dimensions: width of the vectors.
+        weights: sha256 (hex) of the weights alone; empty where there are none, or not known.
+    """
+
+    name: str
+    digest: str
+    dimensions: int
+    weights: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceState:
+    """The content of a reference, without the ways to make, save and load it.
+
+    Attributes:
+        name: of the reference.
+        version: of the reference; a new fit is a new version.
+        encoder: who made the vectors.
+        label: name of the label column, or None.
+        classes: label texts, sorted; empty without labels.
+        value_columns: raw numeric columns that detectors look at.
+        detectors: options by name, as fitted.
+        rows: trusted rows, after those that cannot be used were left out.
+        seed: of the splits and fits.
+        notes: what fitting found wrong with the trusted rows.
+        sample: the trusted rows.
+        scorers: one, or one per fold.
+        fit_rows: rows of the sample that each scorer was fitted on, int64.
+        digest: sha256 (hex) over everything above.
+    """
+
+    name: str
+    version: str
+    encoder: EncoderId
+    label: str | None
+    classes: tuple[str, ...]
+    value_columns: tuple[str, ...]
+    detectors: Mapping[str, Mapping[str, Any]]
+    rows: int
+    seed: int
+    notes: tuple[str, ...]
+    sample: Chunk
+    scorers: tuple[Scorer, ...]
+    fit_rows: tuple[Tensor, ...]
+    digest: str

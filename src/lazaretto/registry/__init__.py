@@ -1,0 +1,1 @@
+"""Stored references and drift profiles: fitted, promoted and compared versions."""

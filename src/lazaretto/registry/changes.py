@@ -1,0 +1,232 @@
+"""What a version of a reference would change: past batches under it, and as they were judged."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pyarrow.compute as pc
+import sqlalchemy as sa
+
+from lazaretto.ledger.events import BatchScreened
+from lazaretto.registry.references import load_stored
+from lazaretto.storage import tables
+from lazaretto.storage.batches import batch_row, open_stored
+from lazaretto.storage.sidecars import read_table
+from lazaretto.values import PromotionChange, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+    from pathlib import Path
+
+    import pyarrow as pa
+
+    from lazaretto.batch import Batch
+    from lazaretto.policy import Policy
+    from lazaretto.reference import Reference
+    from lazaretto.registry.stored import StoredReference
+    from lazaretto.storage.workspace import Workspace
+
+LAST = 10
+
+
+def compare_versions(
+    workspace: Workspace,
+    old: StoredReference,
+    new: StoredReference,
+    policy: Policy,
+    *,
+    last: int = LAST,
+) -> list[Change]:
+    """Screens the last batches against a new version, beside how the old one judged them.
+
+    Where a batch was screened against the old version, that judgement counts as it is on record;
+    otherwise the old version judges it now.
+
+    Args:
+        workspace: catalog and store; nothing is written.
+        old: the version in use.
+        new: the candidate.
+        policy: that the candidate is to be used with.
+        last: the batches that were screened last against any version of this name, so many.
+
+    Returns:
+        One change per batch, oldest first.
+
+    Raises:
+        NotFoundError: a side-car or a reference is gone.
+        ReferenceMismatchError: a version or a batch does not fit the policy.
+    """
+    candidate = load_stored(new)
+    known: Reference | None = None
+    changes = []
+    for batch, found in _last_screenings(workspace, old.name, last):
+        if found["reference_digest"] == old.digest:
+            before = _on_record(workspace, found)
+        else:
+            known = known or load_stored(old)
+            before = _judged_now(workspace, batch, known, policy)
+        changes.append(change(batch, before, _judged_now(workspace, batch, candidate, policy)))
+    return changes
+
+
+def summed(changes: list[Change]) -> PromotionChange:
+    """The changes in four numbers, for the ledger."""
+    return PromotionChange(
+        batches=len(changes),
+        verdicts=sum(found.verdict_changed for found in changes),
+        released=sum(len(found.released) for found in changes),
+        seized=sum(len(found.seized) for found in changes),
+    )
+
+
+def _last_screenings(
+    workspace: Workspace, name: str, last: int
+) -> list[tuple[str, dict[str, Any]]]:
+    """Batch and payload of the newest screenings against a reference name, oldest first."""
+    stage, ledger = tables.stage, tables.ledger
+    query = (
+        sa.select(stage.c.batch, ledger.c.payload)
+        .join(ledger, ledger.c.seq == stage.c.seq)
+        .where(ledger.c.kind == BatchScreened.kind)
+        .order_by(ledger.c.seq.desc())
+    )
+    found: dict[str, dict[str, Any]] = {}
+    with workspace.catalog.read() as connection:
+        for row in connection.execute(query.execution_options(yield_per=100)):
+            payload = json.loads(row.payload)
+            if payload["reference"] == name:
+                found.setdefault(row.batch, payload)
+            if len(found) == last:
+                break
+    return list(found.items())[::-1]
+
+
+def _on_record(workspace: Workspace, found: dict[str, Any]) -> Judged:
+    names = ["record_id", "held"]
+    scores = read_table(workspace.store, found["scores_uri"], columns=names)
+    held = scores.filter(scores["held"])["record_id"]
+    return Judged(Verdict(found["verdict"]), scores.num_rows, held)
+
+
+def _judged_now(workspace: Workspace, batch: str, reference: Reference, policy: Policy) -> Judged:
+    """By the policy of today: what the contract failed stays out, as it did."""
+    stage = tables.stage
+    query = (
+        sa.select(stage)
+        .where(stage.c.batch == batch, stage.c.name.in_(("validate", "embed")))
+        .order_by(stage.c.seq.desc())
+    )
+    with workspace.catalog.read() as connection:
+        rows = connection.execute(query).all()
+    failing: set[str] = set()
+    validated = next((row for row in rows if row.name == "validate" and row.uri), None)
+    if validated is not None:
+        failures = read_table(workspace.store, validated.uri, columns=["record_id"])
+        failing = set(failures["record_id"].to_pylist())
+    vectors = None
+    if policy.embed.encoder != "column":
+        digest = reference.encoder.digest
+        made = [row.uri for row in rows if row.summary.get("encoder_digest") == digest]
+        # Without vectors of this encoder the batch is encoded anew, which only takes longer.
+        vectors = read_table(workspace.store, made[0]) if made else None
+    data = open_stored(batch_row(workspace, batch), policy)
+    return judge_again(data, reference, policy, exclude=failing, embeddings=vectors)
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """How one version judged one batch.
+
+    Attributes:
+        verdict: of the batch.
+        rows: judged records.
+        held: ids of those that it holds, string.
+    """
+
+    verdict: Verdict
+    rows: int
+    held: pa.ChunkedArray
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One batch under the old and the new version.
+
+    Attributes:
+        batch: its name.
+        rows: judged records.
+        old: verdict of the old version.
+        new: verdict of the new version.
+        released: ids that only the old version holds.
+        seized: ids that only the new version holds.
+    """
+
+    batch: str
+    rows: int
+    old: Verdict
+    new: Verdict
+    released: tuple[str, ...]
+    seized: tuple[str, ...]
+
+    @property
+    def verdict_changed(self) -> bool:
+        """Whether the batch's verdict differs."""
+        return self.old is not self.new
+
+
+def judge_again(
+    batch: Batch | pa.Table | str | Path,
+    reference: Reference,
+    policy: Policy,
+    *,
+    exclude: Collection[str] = (),
+    embeddings: pa.Table | None = None,
+) -> Judged:
+    """Screens a batch, as `lazaretto.screen.screen` does, and keeps what a comparison needs."""
+    from lazaretto.screen import screen
+
+    found = screen(batch, reference, policy, exclude=exclude, embeddings=embeddings)
+    held = found.records.filter(found.records["held"])["record_id"]
+    return Judged(found.verdict, found.records.num_rows, held)
+
+
+def change(name: str, before: Judged, after: Judged) -> Change:
+    """The difference between two judgements of one batch."""
+    return Change(
+        batch=name,
+        rows=after.rows,
+        old=before.verdict,
+        new=after.verdict,
+        released=_without(before.held, after.held),
+        seized=_without(after.held, before.held),
+    )
+
+
+def compare_references(
+    old: Reference,
+    new: Reference,
+    batches: Mapping[str, Batch | pa.Table | str | Path],
+    policy: Policy,
+) -> list[Change]:
+    """Screens past batches against two versions, for a person to see before promoting the new.
+
+    Args:
+        old: the version in use.
+        new: the candidate.
+        batches: by name, such as the last N batches of the dataset.
+        policy: that both versions fit.
+
+    Raises:
+        ReferenceMismatchError: a version or a batch does not fit the policy.
+    """
+    return [
+        change(name, judge_again(batch, old, policy), judge_again(batch, new, policy))
+        for name, batch in batches.items()
+    ]
+
+
+def _without(ids: pa.ChunkedArray, others: pa.ChunkedArray) -> tuple[str, ...]:
+    left = ids.filter(pc.invert(pc.is_in(ids, others.combine_chunks())))
+    return tuple(left.to_pylist())

@@ -1,0 +1,78 @@
+"""Fits the next version of a reference in a workspace, with what drift is measured by."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lazaretto.errors import UsageError
+from lazaretto.registry.references import SERVICE, list_references, save_reference
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pyarrow as pa
+
+    from lazaretto.batch import Batch
+    from lazaretto.policy import Policy
+    from lazaretto.reference import Reference
+    from lazaretto.registry.stored import StoredReference
+    from lazaretto.storage.workspace import Workspace
+    from lazaretto.values import Actor
+
+
+def fit_version(
+    workspace: Workspace,
+    trusted: pa.Table | Batch | str | Path,
+    policy: Policy,
+    *,
+    name: str | None = None,
+    version: str | None = None,
+    seed: int = 0,
+    promote: bool | None = None,
+    actor: Actor = SERVICE,
+) -> tuple[StoredReference, Reference]:
+    """Fits a reference and its profile on trusted rows, and freezes both.
+
+    The first version of a name is promoted. A later one waits: `compare_versions` shows what it
+    would change, `promote_reference` puts it in use.
+
+    Args:
+        workspace: catalog and store.
+        trusted: the sample.
+        policy: says columns, encoder and detectors.
+        name: default: the policy's reference name.
+        version: default: one more than the newest.
+        seed: of the splits and fits.
+        promote: overrides what is said above.
+        actor: who fits it, for the ledger.
+
+    Raises:
+        UsageError: too few rows, a detector cannot be fitted on them, or the version exists with
+            another content.
+        DeliveryError: the file cannot be read.
+        ReferenceMismatchError: a column of the policy is missing or is of the wrong kind.
+    """
+    from lazaretto.drift import Profile
+    from lazaretto.embed.reader import opened
+    from lazaretto.reference import Reference
+
+    wanted = name or policy.reference_name
+    data = opened(trusted)
+    reference = Reference.fit(
+        data, policy, name=wanted, version=version or next_version(workspace, wanted), seed=seed
+    )
+    profile = Profile.fit(data, reference, policy)
+    saved = save_reference(workspace, reference, profile=profile, promote=promote, actor=actor)
+    return saved, reference
+
+
+def next_version(workspace: Workspace, name: str) -> str:
+    """One more than the newest version.
+
+    Raises:
+        UsageError: the versions are not numbers.
+    """
+    versions = [known.version for known in list_references(workspace, name)]
+    if not all(version.isdigit() for version in versions):
+        raise UsageError(f"versions of {name!r} are not numbers: name the next one with --version")
+    return str(max((int(version) for version in versions), default=0) + 1)

@@ -1,0 +1,1 @@
+"""One sanitizing method a file, each registered by name."""

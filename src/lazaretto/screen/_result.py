@@ -1,0 +1,39 @@
+"""What screening a batch gives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from lazaretto.values import DetectorSummary, TestSummary, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Screening:
+    """What screening found.
+
+    Attributes:
+        verdict: of the batch.
+        records: one row per judged record, in the batch's order: ``record_id`` string, ``label``
+            string (null without labels), ``score`` double (higher = more anomalous), ``p_value``
+            double, ``held`` bool, ``reasons`` list<string>, and ``rank_<detector>`` float, the
+            share of the reference that the detector finds less anomalous. Score, p-value and ranks
+            are null where a record could not be scored; such a record is held.
+        tests: batch-level tests, on the records that are not held.
+        power: smallest number of extreme records that this calibration can hold in a batch of this
+            size; more than the batch has means that it can hold none.
+        detectors: mode of each detector, and how many records it would hold by itself.
+        n_held: records held.
+        note: why the batch as a whole is held, or what limits the judgement.
+    """
+
+    verdict: Verdict
+    records: pa.Table
+    tests: list[TestSummary]
+    power: int
+    detectors: list[DetectorSummary]
+    n_held: int
+    note: str | None = None

@@ -1,0 +1,1 @@
+"""Tests of a batch as a whole, one a file."""

@@ -1,0 +1,154 @@
+"""Runs the batch tests of a policy on what record-level screening left, Holm across them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from lazaretto.screen.batch_tests.base import Outcome, Pair
+from lazaretto.screen.batch_tests.class_spread import class_spread
+from lazaretto.screen.batch_tests.label_shift import label_shift
+from lazaretto.screen.batch_tests.near_duplicates import near_duplicates
+from lazaretto.screen.batch_tests.two_sample import energy, mmd
+from lazaretto.stats.conformal import excess_of_small_p, holm
+from lazaretto.values import TestSummary
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import numpy.typing as npt
+
+    from lazaretto.policy import Policy
+    from lazaretto.reference import Reference
+    from lazaretto.screen._score import Scored
+
+LOCAL = "near_duplicates"
+_WHOLE: dict[str, Callable[[Pair], Outcome]] = {
+    "class_spread": class_spread,
+    "mmd": mmd,
+    "energy": energy,
+    "label_shift": label_shift,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Tested:
+    """Outcome of the batch tests.
+
+    Attributes:
+        tests: every test that is not off, with Holm-adjusted p-values.
+        fired: the enforced tests that fired and name no records: reasons to hold the batch.
+        copies: positions of records that `near_duplicates` names, if it is enforced and fired.
+        copies_text: what it says of them.
+        copies_of: their vectors, float32 (s, d).
+        radius: how close to one of them another record of the batch must be to be a copy too.
+    """
+
+    tests: list[TestSummary]
+    fired: list[str]
+    copies: npt.NDArray[np.int64]
+    copies_text: str
+    copies_of: torch.Tensor
+    radius: float
+
+
+def run_tests(
+    scored: Scored, held: npt.NDArray[np.bool_], reference: Reference, policy: Policy
+) -> Tested:
+    """Tests the records that are not held: is what would be admitted like the reference?
+
+    Holding the most extreme records first makes the tests conservative on clean batches. Copies are
+    looked for first, and left out of the other tests, which they would make fire as well.
+
+    Args:
+        scored: the batch.
+        held: what record-level screening holds, bool (m,).
+        reference: to compare with.
+        policy: which tests, at which level.
+    """
+    modes = {name: mode for name, mode in policy.screen.batch.modes.items() if mode != "off"}
+    if reference.label is None:
+        modes.pop("label_shift", None)
+    alpha = policy.screen.batch.alpha
+    keep = ~held & ~np.isnan(scored.p_value)
+    outcomes: dict[str, Outcome] = {}
+    pair, position = _pair(scored, keep, reference, alpha / max(1, len(modes)))
+    copies = np.empty(0, dtype=np.int64)
+    if LOCAL in modes and len(pair.batch):
+        outcomes[LOCAL] = near_duplicates(pair)
+        members = outcomes[LOCAL].members
+        if members is not None and outcomes[LOCAL].p_value <= alpha / len(modes):
+            copies = position[members]
+            keep[copies] = False
+            left = torch.from_numpy(~members)
+            labels = pair.batch_label
+            pair = replace(
+                pair,
+                batch=pair.batch[left],
+                batch_label=None if labels is None else labels[left],
+            )
+    if "small_p_values" in modes and keep.any():
+        found = excess_of_small_p(scored.p_value[keep], scored.calibration.keep(keep))
+        outcomes["small_p_values"] = Outcome(
+            found.p_value,
+            f"{found.count} of {int(keep.sum())} records that are not held have p <= 0.05; "
+            f"{found.expected:.1f} are expected",
+        )
+    for name, test in _WHOLE.items():
+        if name in modes and len(pair.batch):
+            outcomes[name] = test(pair)
+    return _tested(outcomes, modes, alpha, copies, scored)
+
+
+def _tested(
+    outcomes: dict[str, Outcome],
+    modes: Mapping[str, str],
+    alpha: float,
+    copies: npt.NDArray[np.int64],
+    scored: Scored,
+) -> Tested:
+    adjusted = holm([outcome.p_value for outcome in outcomes.values()])
+    tests, fired = [], []
+    for (name, outcome), p_value in zip(outcomes.items(), adjusted, strict=True):
+        enforced = modes[name] == "enforce"
+        detail = outcome.detail if enforced else f"{outcome.detail} (shadow: does not hold)"
+        tests.append(TestSummary(name, p_value, alpha, p_value <= alpha, detail))
+        if p_value <= alpha and enforced and (name != LOCAL or not len(copies)):
+            fired.append(name)
+    named = copies if modes.get(LOCAL) == "enforce" else copies[:0]
+    inside = torch.from_numpy(np.isin(scored.sample.position, named))
+    local = outcomes.get(LOCAL)
+    return Tested(
+        tests,
+        fired,
+        named,
+        "" if local is None else local.detail,
+        scored.sample.embedding[inside],
+        0.0 if local is None else local.radius,
+    )
+
+
+def _pair(
+    scored: Scored, keep: npt.NDArray[np.bool_], reference: Reference, resolution: float
+) -> tuple[Pair, npt.NDArray[np.int64]]:
+    """Samples of what is left and of the reference, in random order; the former's positions."""
+    sample = scored.sample
+    order = np.argsort(sample.key, kind="stable")
+    order = order[keep[sample.position[order]]]
+    rows = torch.from_numpy(order)
+    generator = torch.Generator().manual_seed(reference.seed)
+    known = torch.randperm(reference.rows, generator=generator)[: max(len(sample.position), 1000)]
+    labels = reference.sample.label
+    pair = Pair(
+        batch=sample.embedding[rows],
+        reference=reference.sample.embedding[known],
+        batch_label=None if sample.label is None else sample.label[rows],
+        reference_label=None if labels is None else labels[known],
+        classes=reference.classes,
+        resolution=resolution,
+        seed=reference.seed,
+    )
+    return pair, sample.position[order]

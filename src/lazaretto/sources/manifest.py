@@ -1,0 +1,259 @@
+"""Source manifests: what a source says it delivers, signed: in-toto Statement v1 in DSSE.
+
+The statement's subject is the file's name and the sha256 of its bytes; the predicate says who
+collected it and when. Formats: https://github.com/in-toto/attestation (Statement v1) and
+https://github.com/secure-systems-lab/dsse (envelope v1). Keys are Ed25519, or ECDSA on P-256.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+from securesystemslib import dsse
+from securesystemslib.exceptions import UnverifiedSignatureError, VerificationError
+from securesystemslib.signer import Signature as DsseSignature  # type: ignore[attr-defined]
+
+from lazaretto.batch._files import file_digest, file_name, shown
+from lazaretto.errors import DeliveryError, UsageError
+from lazaretto.sources.keys import key_identity, keygen, load_public_key, load_signer
+from lazaretto.sources.statement import (
+    PAYLOAD_TYPE,
+    Statement,
+    parse_envelope,
+    parse_statement,
+    problems,
+)
+from lazaretto.values import Signature, SignatureStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from lazaretto.sources.keys import SourceKey
+
+__all__ = [
+    "PREDICATE_TYPE",
+    "Manifest",
+    "check_file",
+    "key_identity",
+    "keygen",
+    "sign_manifest",
+    "verify_manifest",
+]
+
+PREDICATE_TYPE = "https://lazaretto.dev/attestation/source-manifest/v1"
+STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a source signed. All times are UTC.
+
+    Attributes:
+        source: who delivers.
+        subject: name of the delivered file.
+        sha256: of its bytes, hex.
+        collected_from: start of when the records were collected; a compromise window meets it.
+        collected_to: end of it.
+        issued_at: when it was signed, by the source's clock.
+        expires: when it stops being accepted; None: never.
+        rows: number of records, where the source says it.
+    """
+
+    source: str
+    subject: str
+    sha256: str
+    collected_from: datetime
+    collected_to: datetime
+    issued_at: datetime
+    expires: datetime | None
+    rows: int | None
+
+
+def sign_manifest(
+    uri: str | Path,
+    *,
+    source: str,
+    private_key: bytes,
+    collected_from: datetime,
+    collected_to: datetime,
+    issued_at: datetime | None = None,
+    expires: datetime | None = None,
+    rows: int | None = None,
+) -> bytes:
+    """Signs a manifest for a file.
+
+    Args:
+        uri: the file to deliver; its bytes are hashed.
+        source: name of the source, as registered with the receiver.
+        private_key: PEM, as `keygen` gives it.
+        collected_from: aware time; start of the records' collection.
+        collected_to: aware time; end of it.
+        issued_at: aware time of signing; default now.
+        expires: aware time from which the manifest is refused; default never.
+        rows: number of records; checked by the receiver when given.
+
+    Returns:
+        DSSE envelope, JSON.
+
+    Raises:
+        UsageError: a time without time zone or out of order, or a key that cannot be used.
+        DeliveryError: the file cannot be read.
+    """
+    predicate: dict[str, Any] = {
+        "source": source,
+        "collectedFrom": collected_from,
+        "collectedTo": collected_to,
+        "issuedAt": issued_at or datetime.now(UTC),
+        "expires": expires,
+        "rows": rows,
+    }
+    subject = {"name": file_name(str(uri)), "digest": {"sha256": file_digest(uri)}}
+    try:
+        statement = Statement.model_validate(
+            {
+                "_type": STATEMENT_TYPE,
+                "subject": [subject],
+                "predicateType": PREDICATE_TYPE,
+                "predicate": predicate,
+            }
+        )
+    except ValidationError as error:
+        raise UsageError(f"the manifest is not valid: {problems(error)}") from error
+    payload = statement.model_dump_json(by_alias=True, exclude_none=True).encode()
+    envelope = dsse.Envelope(payload, PAYLOAD_TYPE, {})
+    envelope.sign(load_signer(private_key))
+    return json.dumps(envelope.to_dict()).encode()
+
+
+def verify_manifest(
+    envelope: bytes, keys: Sequence[SourceKey], *, now: datetime, clock_skew: timedelta
+) -> tuple[Manifest, Signature]:
+    """Checks a manifest against a source's pinned keys.
+
+    A key is judged at `now`, not at the time the manifest claims: who stole a key can backdate.
+
+    Args:
+        envelope: DSSE envelope, JSON.
+        keys: all keys ever pinned for the source, revoked ones too.
+        now: aware time of receipt.
+        clock_skew: how far the source's clock may be off.
+
+    Returns:
+        The manifest, and how it was signed.
+
+    Raises:
+        DeliveryError: ``bad_envelope``, ``unknown_key``, ``bad_signature``, ``revoked_key``,
+            ``expired_key``, ``other_source``, ``not_yet_valid`` or ``expired_manifest``.
+    """
+    parsed = parse_envelope(envelope)
+    key = _signing_key(parsed, keys)
+    _check_key(key, now)
+    manifest = _manifest(parse_statement(parsed.payload))
+    if manifest.source != key.source:
+        raise DeliveryError(
+            f"the manifest is for source {manifest.source!r}, but signed with a key of "
+            f"{key.source!r}",
+            code="other_source",
+        )
+    if manifest.issued_at > now + clock_skew:
+        raise DeliveryError(
+            f"the manifest was issued at {manifest.issued_at:%Y-%m-%dT%H:%M:%SZ}, which is "
+            f"{_seconds(manifest.issued_at - now)} s from now, more than the "
+            f"{_seconds(clock_skew)} s of clock skew allowed; check the source's clock",
+            code="not_yet_valid",
+        )
+    if manifest.expires is not None and manifest.expires <= now - clock_skew:
+        raise DeliveryError(
+            f"the manifest expired at {manifest.expires:%Y-%m-%dT%H:%M:%SZ}; sign a new one",
+            code="expired_manifest",
+        )
+    digest = hashlib.sha256(envelope).hexdigest()
+    status = SignatureStatus.VERIFIED
+    return manifest, Signature(status, key.key_id, key.scheme, envelope_digest=digest)
+
+
+def check_file(manifest: Manifest, uri: str | Path) -> str:
+    """Checks a file's bytes against its manifest; to be called before anything parses the file.
+
+    Returns:
+        sha256 (hex) of the bytes.
+
+    Raises:
+        DeliveryError: ``digest_mismatch``, or ``unreadable``.
+    """
+    found = file_digest(uri)
+    if found != manifest.sha256:
+        raise DeliveryError(
+            f"{shown(str(uri))}: its sha256 is {found[:16]}…, but the manifest signs "
+            f"{manifest.sha256[:16]}… ({manifest.subject[:80]!r}): other bytes than the source "
+            "sent",
+            code="digest_mismatch",
+        )
+    return found
+
+
+def _manifest(statement: Statement) -> Manifest:
+    said, subject = statement.predicate, statement.subject[0]
+    return Manifest(
+        source=said.source,
+        subject=subject.name,
+        sha256=subject.digest.sha256,
+        collected_from=said.collected_from.astimezone(UTC),
+        collected_to=said.collected_to.astimezone(UTC),
+        issued_at=said.issued_at.astimezone(UTC),
+        expires=None if said.expires is None else said.expires.astimezone(UTC),
+        rows=said.rows,
+    )
+
+
+def _signing_key(envelope: dsse.Envelope, keys: Sequence[SourceKey]) -> SourceKey:
+    """The pinned key that made one of the signatures. Key ids are only hints, so all are tried."""
+    data = envelope.pae()
+    for signature in envelope.signatures.values():
+        for key in keys:
+            public = load_public_key(key.public_key)
+            try:
+                public.verify_signature(DsseSignature(public.keyid, signature.signature), data)
+            except (UnverifiedSignatureError, VerificationError):
+                continue
+            return key
+    named = next(iter(envelope.signatures))[:16]
+    if any(key.key_id in envelope.signatures for key in keys):
+        raise DeliveryError(
+            f"the manifest's signature by key {named!r}… is wrong: it was changed after signing",
+            code="bad_signature",
+        )
+    raise DeliveryError(
+        f"the manifest is signed by key {named!r}…, which is not pinned for this source; "
+        "if it is the source's own, pin it: `lazaretto source add NAME --key FILE`",
+        code="unknown_key",
+    )
+
+
+def _check_key(key: SourceKey, now: datetime) -> None:
+    name = f"key {key.key_id[:16]}… of {key.source}"
+    if key.revoked_at is not None and now >= key.revoked_at:
+        raise DeliveryError(
+            f"{name} is revoked since {key.revoked_at:%Y-%m-%dT%H:%M:%SZ}; sign with another",
+            code="revoked_key",
+        )
+    if key.valid_to is not None and now >= key.valid_to:
+        raise DeliveryError(
+            f"{name} expired at {key.valid_to:%Y-%m-%dT%H:%M:%SZ}; sign with another",
+            code="expired_key",
+        )
+    if now < key.valid_from:
+        raise DeliveryError(
+            f"{name} is valid only from {key.valid_from:%Y-%m-%dT%H:%M:%SZ} on",
+            code="not_yet_valid",
+        )
+
+
+def _seconds(span: timedelta) -> int:
+    return int(span.total_seconds())

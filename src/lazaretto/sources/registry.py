@@ -1,0 +1,281 @@
+"""The source registry: who may deliver, how far each is trusted, and with which keys they sign."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from lazaretto.errors import NotFoundError, UsageError
+from lazaretto.sources.keys import SourceKey
+from lazaretto.values import TrustTier
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+    from lazaretto.storage.workspace import Workspace
+    from lazaretto.values import Actor
+
+# A source's name is a folder in the store and the first part of its batches' ids.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Who delivers.
+
+    Attributes:
+        name: identity, never a path.
+        trust_tier: how far it is trusted.
+        created_at: when it was registered, UTC.
+        revoked_at: when it was revoked; None: not.
+        keys: all keys ever pinned, oldest first.
+    """
+
+    name: str
+    trust_tier: TrustTier
+    created_at: datetime
+    revoked_at: datetime | None
+    keys: tuple[SourceKey, ...]
+
+
+def add_source(
+    workspace: Workspace,
+    name: str,
+    *,
+    trust_tier: TrustTier,
+    actor: Actor,
+    now: datetime | None = None,
+) -> Source:
+    """Registers a source, or changes the trust tier of one; the same again changes nothing.
+
+    The tier ``REVOKED`` refuses all further deliveries; another tier later lifts that.
+
+    Args:
+        workspace: catalog and store.
+        name: letters, digits, ``.``, ``_`` and ``-``, at most 128.
+        trust_tier: how far it is trusted.
+        actor: who does it.
+        now: aware time of the change; default now.
+
+    Raises:
+        UsageError: the name cannot be one.
+    """
+    import sqlalchemy as sa
+
+    from lazaretto.ledger import chain as ledger
+    from lazaretto.ledger.events import SourceRegistered
+    from lazaretto.storage.tables import source as table
+
+    if not _NAME.fullmatch(name):
+        raise UsageError(
+            f"{name!r} cannot name a source: letters, digits, '.', '_' and '-', at most 128"
+        )
+    moment = _moment(now)
+    revoked = moment if trust_tier is TrustTier.REVOKED else None
+    with workspace.catalog.transaction() as connection:
+        found = connection.execute(sa.select(table).where(table.c.name == name)).one_or_none()
+        if found is None:
+            values = {"trust_tier": trust_tier.value, "created_at": moment, "revoked_at": revoked}
+            connection.execute(sa.insert(table).values(name=name, **values))
+        elif found.trust_tier != trust_tier.value:
+            connection.execute(
+                sa.update(table)
+                .where(table.c.name == name)
+                .values(trust_tier=trust_tier.value, revoked_at=revoked)
+            )
+        if found is None or found.trust_tier != trust_tier.value:
+            ledger.append(connection, SourceRegistered(name, trust_tier, actor), at=moment)
+        return _read(connection, name)
+
+
+def add_key(
+    workspace: Workspace,
+    source: str,
+    public_pem: bytes | str,
+    *,
+    valid_from: datetime | None = None,
+    valid_to: datetime | None = None,
+    actor: Actor,
+    now: datetime | None = None,
+) -> SourceKey:
+    """Pins a public key for a source; the same key and times again change nothing.
+
+    Args:
+        workspace: catalog and store.
+        source: name of a registered source.
+        public_pem: Ed25519 or ECDSA P-256 public key.
+        valid_from: aware time from which it is accepted; default now.
+        valid_to: aware time from which it is no longer accepted; default no end.
+        actor: who does it.
+        now: aware time of the change; default now.
+
+    Raises:
+        NotFoundError: no such source.
+        UsageError: no usable key, times out of order, or the key is there with other times.
+    """
+    import sqlalchemy as sa
+
+    from lazaretto.ledger import chain as ledger
+    from lazaretto.ledger.events import KeyAdded
+    from lazaretto.sources.manifest import key_identity
+    from lazaretto.storage.tables import source_key as table
+
+    key_id, scheme = key_identity(public_pem)
+    pem = public_pem.decode() if isinstance(public_pem, bytes) else public_pem
+    moment = _moment(now)
+    start = moment if valid_from is None else _moment(valid_from)
+    end = None if valid_to is None else _moment(valid_to)
+    if end is not None and end <= start:
+        raise UsageError(
+            f"valid_to ({end.isoformat()}) is not after valid_from ({start.isoformat()})"
+        )
+    with workspace.catalog.transaction() as connection:
+        known = {key.key_id: key for key in _read(connection, source).keys}
+        if key_id in known:
+            same = valid_from is None or known[key_id].valid_from == start
+            if same and known[key_id].valid_to == end:
+                return known[key_id]
+            raise UsageError(
+                f"key {key_id[:16]}… is pinned for {source} with other times; revoke it and pin "
+                "another"
+            )
+        key = SourceKey(source, key_id, scheme, pem, start, end)
+        connection.execute(
+            sa.insert(table).values(
+                source=source,
+                key_id=key_id,
+                scheme=scheme,
+                public_key=pem,
+                valid_from=start,
+                valid_to=end,
+            )
+        )
+        event = KeyAdded(source, key_id, scheme, pem, start, end, actor)
+        ledger.append(connection, event, at=moment)
+    return key
+
+
+def revoke_key(
+    workspace: Workspace,
+    source: str,
+    key_id: str,
+    *,
+    at: datetime | None = None,
+    reason: str,
+    actor: Actor,
+    now: datetime | None = None,
+) -> SourceKey:
+    """Revokes a key: from `at` on, nothing that it signed is accepted.
+
+    Revoking again can only move the moment back: what was found compromised stays so.
+
+    Args:
+        workspace: catalog and store.
+        source: name of a registered source.
+        key_id: the key's id, or its first 8 or more characters.
+        at: aware time of the compromise; default now.
+        reason: for the record.
+        actor: who does it.
+        now: aware time of the change; default now.
+
+    Raises:
+        NotFoundError: no such source or key.
+        UsageError: no reason, or a prefix of several keys.
+    """
+    import sqlalchemy as sa
+
+    from lazaretto.ledger import chain as ledger
+    from lazaretto.ledger.events import KeyRevoked
+    from lazaretto.storage.tables import source_key as table
+
+    if not reason.strip():
+        raise UsageError("say why the key is revoked: the reason is kept for the record")
+    moment = _moment(now)
+    revoked = moment if at is None else _moment(at)
+    with workspace.catalog.transaction() as connection:
+        key = _find_key(_read(connection, source), key_id)
+        if key.revoked_at is not None and key.revoked_at <= revoked:
+            return key
+        connection.execute(
+            sa.update(table)
+            .where(table.c.source == source, table.c.key_id == key.key_id)
+            .values(revoked_at=revoked)
+        )
+        event = KeyRevoked(source, key.key_id, revoked, reason, actor)
+        ledger.append(connection, event, at=moment)
+        return _find_key(_read(connection, source), key.key_id)
+
+
+def get_source(workspace: Workspace, name: str) -> Source:
+    """One source with its keys.
+
+    Raises:
+        NotFoundError: no such source.
+    """
+    with workspace.catalog.read() as connection:
+        return _read(connection, name)
+
+
+def list_sources(workspace: Workspace) -> list[Source]:
+    """All sources with their keys, by name."""
+    with workspace.catalog.read() as connection:
+        return list(_sources(connection))
+
+
+def _read(connection: Connection, name: str) -> Source:
+    found = list(_sources(connection, name))
+    if not found:
+        raise NotFoundError(f"there is no source {name!r}; add it with `lazaretto source add`")
+    return found[0]
+
+
+def _sources(connection: Connection, name: str | None = None) -> list[Source]:
+    import sqlalchemy as sa
+
+    from lazaretto.storage.tables import source, source_key
+
+    sources = sa.select(source).order_by(source.c.name)
+    keys = sa.select(source_key).order_by(source_key.c.valid_from, source_key.c.key_id)
+    if name is not None:
+        sources = sources.where(source.c.name == name)
+        keys = keys.where(source_key.c.source == name)
+    by_source: dict[str, list[SourceKey]] = {}
+    for row in connection.execute(keys):
+        by_source.setdefault(row.source, []).append(SourceKey(**_columns(row)))
+    return [
+        Source(
+            name=row.name,
+            trust_tier=TrustTier(row.trust_tier),
+            created_at=row.created_at,
+            revoked_at=row.revoked_at,
+            keys=tuple(by_source.get(row.name, ())),
+        )
+        for row in connection.execute(sources)
+    ]
+
+
+def _columns(row: Any) -> dict[str, Any]:
+    return dict(row._mapping)
+
+
+def _find_key(source: Source, key_id: str) -> SourceKey:
+    found = [
+        key
+        for key in source.keys
+        if key.key_id == key_id or (len(key_id) >= 8 and key.key_id.startswith(key_id))
+    ]
+    if not found:
+        raise NotFoundError(f"source {source.name!r} has no key {key_id!r}")
+    if len(found) > 1:
+        raise UsageError(f"{key_id!r} begins several keys of {source.name!r}; give more of it")
+    return found[0]
+
+
+def _moment(given: datetime | None) -> datetime:
+    if given is None:
+        return datetime.now(UTC)
+    if given.tzinfo is None:
+        raise UsageError(f"time {given.isoformat()} has no time zone; write it with one")
+    return given.astimezone(UTC)

@@ -1,0 +1,1 @@
+"""Statistics that detectors and drift share: conformal p-values and betting martingales."""

@@ -1,0 +1,1 @@
+"""Where state lives: the catalog, the store, and how both are opened and read."""

@@ -1,0 +1,301 @@
+"""The catalog's tables, as one SQLAlchemy metadata; `migrations` brings a database to it."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from sqlalchemy import BigInteger, Boolean, Column, Float, ForeignKey, Index, String, Table, Text
+
+from lazaretto.storage.column_types import BigId, Id, UtcDateTime, metadata
+
+source = Table(
+    "source",
+    metadata,
+    Column("name", String(255), primary_key=True),
+    Column("trust_tier", String(16), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("revoked_at", UtcDateTime),
+)
+source_key = Table(
+    "source_key",
+    metadata,
+    Column("source", ForeignKey("source.name"), primary_key=True),
+    Column("key_id", String(128), primary_key=True),
+    Column("scheme", String(64), nullable=False),
+    Column("public_key", Text, nullable=False, comment="PEM"),
+    Column("valid_from", UtcDateTime, nullable=False),
+    Column("valid_to", UtcDateTime),
+    Column("revoked_at", UtcDateTime),
+)
+
+batch = Table(
+    "batch",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("source", ForeignKey("source.name"), nullable=False),
+    Column("trust_tier", String(16), nullable=False, comment="of the source when it arrived"),
+    Column("digest", String(64), nullable=False, comment="sha256 of the canonical content"),
+    Column("file_digest", String(64), nullable=False, comment="sha256 of the delivered bytes"),
+    Column("uri", Text, nullable=False, comment="where it was delivered"),
+    Column("stored_uri", Text, nullable=False, comment="the immutable copy"),
+    Column("format", String(16), nullable=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("columns", sa.JSON, nullable=False, comment="[{name, type}]"),
+    Column("signature", sa.JSON, nullable=False),
+    Column("received_at", UtcDateTime, nullable=False),
+    Column("collected_from", UtcDateTime),
+    Column("collected_to", UtcDateTime),
+    Column("verdict", String(16), comment="of the gate; null until judged"),
+    Column("held", BigInteger),
+    Column("cleared", BigInteger),
+    Column("case_id", String(64)),
+    Column("seq", BigInteger, nullable=False, comment="ledger entry of the receipt"),
+    sa.UniqueConstraint("source", "digest"),
+    Index("ix_batch_source_received_at", "source", "received_at"),
+)
+stage = Table(
+    "stage",
+    metadata,
+    Column("batch", ForeignKey("batch.id"), primary_key=True),
+    Column("name", String(32), primary_key=True),
+    Column(
+        "key", String(64), primary_key=True, comment="sha256 of everything the result depends on"
+    ),
+    Column("uri", Text, comment="side-car"),
+    Column("digest", String(64), comment="sha256 of the side-car"),
+    Column("summary", sa.JSON, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Index("ix_stage_batch_name_seq", "batch", "name", "seq"),
+)
+
+# "case" is a reserved word of SQL.
+case = Table(
+    "review_case",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("batch", ForeignKey("batch.id"), nullable=False),
+    Column("dataset", String(255), nullable=False, comment="where released records go"),
+    Column("origin", String(16), nullable=False, comment="gate, or sanitize"),
+    Column("verdict", String(16), nullable=False),
+    Column("policy", sa.JSON, nullable=False),
+    Column("columns", sa.JSON, nullable=False, comment="which column plays which part"),
+    Column("two_people", Boolean, nullable=False),
+    Column("rows", BigInteger, nullable=False, comment="of the batch"),
+    Column("held", BigInteger, nullable=False),
+    Column("reasons", sa.JSON, nullable=False, comment="{reason signature: records}"),
+    Column(
+        "notes",
+        sa.JSON,
+        nullable=False,
+        comment="what is wrong with the batch as a whole, in words",
+    ),
+    Column("held_uri", Text, nullable=False),
+    Column("state", String(16), nullable=False, comment="OPEN, CLOSED"),
+    Column("opened_at", UtcDateTime, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Index("ix_review_case_state_opened_at", "state", "opened_at"),
+    Index("ix_review_case_batch", "batch"),
+)
+
+decision = Table(
+    "decision",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("case_id", ForeignKey("review_case.id"), nullable=False),
+    Column("action", String(16), nullable=False),
+    Column("label", Text),
+    Column("weight", Float),
+    Column("filter", sa.JSON, nullable=False),
+    Column("records", BigInteger, nullable=False),
+    Column("ids_digest", String(64), nullable=False),
+    Column("ids_uri", Text, nullable=False),
+    Column("actor_type", String(16), nullable=False),
+    Column("actor_id", String(255), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("undoes", String(64)),
+    Column("undone_by", String(64)),
+    Column("seq", BigInteger, nullable=False),
+    Index("ix_decision_case_id_seq", "case_id", "seq"),
+)
+held_record = Table(
+    "held_record",
+    metadata,
+    Column("case_id", ForeignKey("review_case.id"), primary_key=True),
+    Column("position", BigInteger, primary_key=True, comment="row number within the batch"),
+    Column("record_id", Text, nullable=False),
+    Column("label", Text),
+    Column("score", Float),
+    Column("p_value", Float),
+    Column("reason", Text, nullable=False, comment="signature of the first reason"),
+    Column("decision", ForeignKey("decision.id"), comment="the one in force"),
+    Column("action", String(16)),
+    Column("part", String(64), comment="publication that admitted it"),
+    Index("ix_held_record_case_id_record_id", "case_id", "record_id"),
+    Index("ix_held_record_case_id_reason", "case_id", "reason"),
+)
+decision_record = Table(
+    "decision_record",
+    metadata,
+    Column("decision", ForeignKey("decision.id"), primary_key=True),
+    Column("position", BigInteger, primary_key=True),
+)
+
+dataset = Table(
+    "dataset",
+    metadata,
+    Column("name", String(255), primary_key=True),
+    Column("uri", Text, nullable=False, unique=True),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+admission = Table(
+    "admission",
+    metadata,
+    Column("dataset", ForeignKey("dataset.name"), primary_key=True),
+    Column("batch", ForeignKey("batch.id"), primary_key=True),
+    Column("part", String(64), primary_key=True, comment="cleared, or a publication id"),
+    Column("rows", BigInteger, nullable=False),
+    Column(
+        "version",
+        BigInteger,
+        comment="Delta version; null while only intended, or when no row qualified",
+    ),
+    Column("policy", sa.JSON, nullable=False),
+    Column("intended_at", UtcDateTime, nullable=False),
+    Column("admitted_at", UtcDateTime),
+    Column("seq", BigInteger),
+)
+
+snapshot = Table(
+    "snapshot",
+    metadata,
+    Column("dataset", ForeignKey("dataset.name"), primary_key=True),
+    Column("version", BigInteger, primary_key=True, autoincrement=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+)
+snapshot_member = Table(
+    "snapshot_member",
+    metadata,
+    Column("dataset", String(255), primary_key=True),
+    Column("version", BigInteger, primary_key=True, autoincrement=False),
+    Column("batch", ForeignKey("batch.id"), primary_key=True),
+    Column("rows", BigInteger, nullable=False),
+    sa.ForeignKeyConstraint(["dataset", "version"], ["snapshot.dataset", "snapshot.version"]),
+    Index("ix_snapshot_member_batch", "batch"),
+)
+
+model_version = Table(
+    "model_version",
+    metadata,
+    Column("model", String(255), primary_key=True),
+    Column("version", String(255), primary_key=True),
+    Column("registry", String(255), nullable=False),
+    Column("dataset", String(255), nullable=False),
+    Column("snapshot", BigInteger, nullable=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("purpose", String(32), nullable=False),
+    Column("artifact_uri", Text),
+    Column("artifact_digest", String(64)),
+    Column("at", UtcDateTime, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    sa.ForeignKeyConstraint(["dataset", "snapshot"], ["snapshot.dataset", "snapshot.version"]),
+)
+recall = Table(
+    "recall",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("dataset", ForeignKey("dataset.name"), nullable=False),
+    Column("criteria", sa.JSON, nullable=False),
+    Column(
+        "version", BigInteger, comment="Delta version without the records; null while only intended"
+    ),
+    Column("records", BigInteger, nullable=False),
+    Column("ids_digest", String(64), nullable=False),
+    Column("ids_uri", Text, nullable=False),
+    Column("actor_type", String(16), nullable=False),
+    Column("actor_id", String(255), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("seq", BigInteger),
+)
+recalled_model = Table(
+    "recalled_model",
+    metadata,
+    Column("recall", ForeignKey("recall.id"), primary_key=True),
+    Column("model", String(255), primary_key=True),
+    Column("version", String(255), primary_key=True),
+    sa.ForeignKeyConstraint(["model", "version"], ["model_version.model", "model_version.version"]),
+)
+
+reference = Table(
+    "reference",
+    metadata,
+    Column("name", String(255), primary_key=True),
+    Column("version", String(64), primary_key=True),
+    Column("digest", String(64), nullable=False),
+    Column("uri", Text, nullable=False),
+    Column("promoted", Boolean, nullable=False, comment="the version that a bare name means"),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("profile_uri", Text, comment="what drift is measured by; null: fitted without"),
+    Column("profile_digest", String(64), comment="sha256 of the profile's bytes"),
+)
+
+ledger = Table(
+    "ledger",
+    metadata,
+    Column("seq", BigId, primary_key=True, autoincrement=False),
+    Column("at", String(32), nullable=False, comment="ISO 8601, as hashed"),
+    Column("kind", String(32), nullable=False),
+    Column("payload", Text, nullable=False, comment="canonical JSON (RFC 8785), as hashed"),
+    Column("prev", String(64), nullable=False),
+    Column("hash", String(64), nullable=False, unique=True),
+    Index("ix_ledger_kind_seq", "kind", "seq"),
+)
+ledger_head = Table(
+    "ledger_head",
+    metadata,
+    Column("id", sa.Integer, primary_key=True, autoincrement=False, comment="always 1"),
+    Column("seq", BigInteger, nullable=False),
+    Column("hash", String(64), nullable=False),
+)
+projection = Table(
+    "projection",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("seq", BigInteger, nullable=False, comment="last ledger entry it has seen"),
+)
+
+lineage_node = Table(
+    "lineage_node",
+    metadata,
+    Column("id", BigId, primary_key=True),
+    Column("namespace", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("version", String(255), nullable=False),
+    Column("kind", String(16), nullable=False, comment="BATCH, SNAPSHOT, MODEL"),
+    Column("source", String(255)),
+    Column("t_from", UtcDateTime, comment="start of what a batch collected"),
+    Column("t_to", UtcDateTime),
+    Column("received_at", UtcDateTime),
+    Column("signature", String(16)),
+    Column("digest", String(128)),
+    Column("rows", BigInteger),
+    Column("first_seq", BigInteger),
+    sa.UniqueConstraint("namespace", "name", "version"),
+    Index("ix_lineage_node_source_kind_t_from", "source", "kind", "t_from"),
+)
+lineage_edge = Table(
+    "lineage_edge",
+    metadata,
+    Column("src", ForeignKey("lineage_node.id"), primary_key=True),
+    Column("dst", ForeignKey("lineage_node.id"), primary_key=True),
+    Column("run", String(64), primary_key=True),
+    Column("role", String(32), nullable=False),
+    Column("rows", BigInteger),
+    Column("inferred", Boolean, nullable=False),
+    Index("ix_lineage_edge_dst_src", "dst", "src"),
+    sqlite_with_rowid=False,
+)

@@ -1,1 +1,0 @@
-../../src/lazaretto/_keys.py

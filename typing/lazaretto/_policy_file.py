@@ -1,1 +1,0 @@
-../../src/lazaretto/_policy_file.py

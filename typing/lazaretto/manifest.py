@@ -1,1 +1,0 @@
-../../src/lazaretto/manifest.py

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import sqlalchemy as sa
-
 from lazaretto.ledger import events
 from lazaretto.ledger.chain import entries
+from lazaretto.lineage.cursors import advance, cursor, head, lag
 from lazaretto.lineage.graph.graph import Edge, Node, Writer
 from lazaretto.lineage.openlineage import naming
 from lazaretto.lineage.openlineage.outcomes import purpose_of
-from lazaretto.storage.tables import ledger_head, projection
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -48,32 +46,6 @@ def catch_up(workspace: Workspace) -> int:
                 return done
         with workspace.catalog.transaction() as connection:
             done += _step(connection, workspace.store.root)
-
-
-def lag(connection: Connection, name: str) -> int:
-    """How many ledger entries a projection has not seen yet."""
-    return head(connection) - cursor(connection, name)
-
-
-def head(connection: Connection) -> int:
-    """Sequence number of the last ledger entry; 0 when there is none."""
-    return connection.scalar(sa.select(ledger_head.c.seq)) or 0
-
-
-def cursor(connection: Connection, name: str) -> int:
-    """The last ledger entry that a projection has seen; 0 when it has seen none."""
-    return connection.scalar(sa.select(projection.c.seq).where(projection.c.name == name)) or 0
-
-
-def advance(connection: Connection, name: str, seq: int) -> None:
-    """Moves a cursor forward; never back."""
-    moved = connection.execute(
-        projection.update()
-        .where(projection.c.name == name)
-        .values(seq=sa.case((projection.c.seq > seq, projection.c.seq), else_=seq))
-    )
-    if moved.rowcount == 0:
-        connection.execute(projection.insert().values(name=name, seq=seq))
 
 
 def _step(connection: Connection, store_root: str) -> int:

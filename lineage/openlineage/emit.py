@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from lazaretto.ledger.chain import Entry, entries
 from lazaretto.ledger.chain import entry as ledger_entry
-from lazaretto.lineage.graph.index import advance, cursor, head
+from lazaretto.lineage.cursors import advance, cursor, head
 from lazaretto.lineage.openlineage import lease as _lease
 from lazaretto.lineage.openlineage.project import project, run_events
 from lazaretto.lineage.openlineage.transport import client_for

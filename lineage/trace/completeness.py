@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
+from lazaretto.lineage.cursors import lag
 from lazaretto.lineage.graph import index
 from lazaretto.lineage.trace.answer import Completeness
 from lazaretto.lineage.trace.consequences import unknown_models
@@ -34,14 +35,14 @@ def completeness(
     told = doubtful.keys() & inside if question.kind == "model" else doubtful.keys() - inside
     unplaced, received_inside = _beside_the_window(connection, question, reached)
     undated = [b.id for b in batches if b.collected_from is None and b.collected_to is None]
-    lag = index.lag(connection, index.CURSOR)
+    behind = lag(connection, index.CURSOR)
     inferred = sum(1 for edge in reached.edges if edge.inferred)
     unchecked = [] if record is None else record.unchecked
     unknown = sorted(f"{doubtful[key].name}@{doubtful[key].version}" for key in told)
     by_time = question.kind == "source" and (question.since or question.until)
     return Completeness(
-        complete=not (lag or unknown or inferred or unplaced or unchecked or (by_time and undated)),
-        lag=lag,
+        complete=not (behind or unknown or inferred or unplaced or unchecked or (by_time and undated)),
+        lag=behind,
         unsigned=[batch.id for batch in batches if batch.signature != "VERIFIED"],
         without_interval=undated if by_time else [],
         unplaced=unplaced,

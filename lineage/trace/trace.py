@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from lazaretto.errors import NotFoundError, UsageError
 from lazaretto.ledger.chain import append
+from lazaretto.lineage.cursors import cursor
 from lazaretto.lineage.graph import index
 from lazaretto.lineage.openlineage.naming import source_of
 from lazaretto.lineage.trace.answer import Question, RecordState, Trace
@@ -186,7 +187,7 @@ def _answer(
     return Trace(
         question=question,
         at=datetime.now(UTC),
-        seq=index.cursor(connection, index.CURSOR),
+        seq=cursor(connection, index.CURSOR),
         batches=batches,
         snapshots=snapshots_of(reached),
         models=models,

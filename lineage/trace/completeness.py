@@ -41,7 +41,9 @@ def completeness(
     unknown = sorted(f"{doubtful[key].name}@{doubtful[key].version}" for key in told)
     by_time = question.kind == "source" and (question.since or question.until)
     return Completeness(
-        complete=not (behind or unknown or inferred or unplaced or unchecked or (by_time and undated)),
+        complete=not (
+            behind or unknown or inferred or unplaced or unchecked or (by_time and undated)
+        ),
         lag=behind,
         unsigned=[batch.id for batch in batches if batch.signature != "VERIFIED"],
         without_interval=undated if by_time else [],

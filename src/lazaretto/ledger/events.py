@@ -397,6 +397,22 @@ def from_payload(kind: str, payload: dict[str, object]) -> Event:
         ) from error
 
 
+def from_text(kind: str, payload: str) -> Event:
+    """The same from the payload's text.
+
+    Raises:
+        LedgerError: unknown kind, or a payload that does not fit it.
+    """
+    if kind not in _KINDS:
+        raise LedgerError(f"unknown ledger entry kind {kind!r}: written by a newer Lazaretto?")
+    try:
+        return _adapter(kind).validate_json(payload)
+    except ValidationError as error:
+        raise LedgerError(
+            f"ledger entry of kind {kind!r} does not fit its type: {error}"
+        ) from error
+
+
 def subject_of(event: Event) -> str:
     """What an event is about: ``source:NAME``, ``batch:ID``, ``case:ID`` or ``dataset:NAME``.
 

@@ -1,6 +1,5 @@
 """``lazaretto ledger``: does the record still hold, what does it say, and how is that proved?"""
 
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -205,7 +204,9 @@ def prove(
         ),
     ] = None,
 ) -> Reply:
-    """Write a proof for an auditor, who checks it with `ledger verify --proof`, without a catalog."""
+    """Write a proof for an auditor, who needs no catalog for `ledger verify --proof`."""
+    import json
+
     from lazaretto.ledger import proving
 
     if (seq is None) == (older is None):
@@ -215,14 +216,11 @@ def prove(
         newer = proving.newest_checkpoint(workspace.store)
     else:
         newer = (str(checkpoint), read_file(checkpoint, "checkpoint", limit=_MAX_BYTES))
-    if older is None:
-        assert seq is not None
-        made = proving.prove_entry(workspace, seq, *newer).model_dump()
-    else:
+    if older is not None:
         kept = (str(older), read_file(older, "checkpoint", limit=_MAX_BYTES))
         made = proving.prove_extension(workspace, kept, newer).model_dump()
-    import json
-
+    else:
+        made = proving.prove_entry(workspace, int(seq or 0), *newer).model_dump()
     write_new_file(out, (json.dumps(made, indent=2) + "\n").encode())
     return Reply(made, facts({"proof": str(out), "checked against": newer[0]}))
 

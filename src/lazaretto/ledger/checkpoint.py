@@ -7,14 +7,13 @@ Whoever has one can later be sure that the entries under it are still the same.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lazaretto.errors import LedgerError, NotFoundError
-from lazaretto.ledger.note import MAX_BYTES, find_signer, parse_note
+from lazaretto.ledger.note import MAX_BYTES, find_signer, from_base64, parse_note
 from lazaretto.ledger.tree import HASH_BYTES
 
 if TYPE_CHECKING:
@@ -68,10 +67,7 @@ def parse_checkpoint(where: str, data: bytes) -> Checkpoint:
     if len(lines) < 3 or not all(lines):
         raise LedgerError(f"{where} is no checkpoint: it has not origin, size and root on 3 lines")
     origin, size, encoded = lines[:3]
-    try:
-        root = base64.b64decode(encoded, validate=True)
-    except ValueError:
-        root = b""
+    root = from_base64(encoded)
     if not _SIZE.fullmatch(size) or len(root) != HASH_BYTES:
         raise LedgerError(f"{where} is no checkpoint: its size or its root cannot be read")
     return Checkpoint(where, origin, int(size), root, note, hashlib.sha256(data).hexdigest())

@@ -7,7 +7,6 @@ a signature line gives, and the line's key id must still be that of this key und
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import re
 from dataclasses import dataclass
@@ -101,7 +100,7 @@ def read_verifier_key(data: bytes) -> VerifierKey:
         return VerifierKey(key.public_bytes_raw())
     name, _, rest = data.decode("utf-8", "replace").strip().partition("+")
     key_id, _, material = rest.partition("+")
-    raw = _decoded(material)
+    raw = from_base64(material)
     if not _NAME.fullmatch(name) or raw[:1] != _ED25519 or len(raw) != 33:
         raise UsageError(
             "this is no key for checkpoints: give a public key in PEM (Ed25519), or a verifier key "
@@ -203,15 +202,16 @@ def find_signer(note: Note, keys: Sequence[VerifierKey]) -> str | None:
 
 def _signature(line: str) -> NoteSignature:
     name, _, encoded = line.removeprefix(_DASH).partition(" ")
-    raw = _decoded(encoded)
+    raw = from_base64(encoded)
     if not line.startswith(_DASH) or not _NAME.fullmatch(name) or len(raw) <= _KEY_ID_BYTES:
         raise LedgerError("one of its lines after the empty one is no signature")
     return NoteSignature(name, raw[:_KEY_ID_BYTES], raw[_KEY_ID_BYTES:])
 
 
-def _decoded(text: str) -> bytes:
-    """Standard base64; empty where it is none."""
+def from_base64(text: str) -> bytes:
+    """Standard base64, in the one form that an encoder writes; empty where it is not that."""
     try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
+        data = base64.b64decode(text, validate=True)
+    except ValueError:
         return b""
+    return data if base64.b64encode(data).decode() == text else b""

@@ -6,7 +6,6 @@ holds no more than a checkpoint, or the key that signs them, checks it here.
 
 from __future__ import annotations
 
-import base64
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
@@ -16,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from lazaretto.errors import LedgerError, UsageError
 from lazaretto.ledger.checkpoint import Checkpoint, parse_checkpoint, signer_of
+from lazaretto.ledger.note import from_base64
 from lazaretto.ledger.report import SignatureCheck
 from lazaretto.ledger.tree import is_consistent, leaf_hash, root_by_inclusion
 
@@ -154,7 +154,7 @@ def misfit(proof: Proof) -> str | None:
     """
     older, newer = (proven := _checkpoints(proof))[0], proven[-1]
     try:
-        hashes = [base64.b64decode(text, validate=True) for text in proof.hashes]
+        hashes = [from_base64(text) for text in proof.hashes]
         if isinstance(proof, ExtensionProof):
             heads = older.size, older.root, newer.size, newer.root
             fits = older.origin == newer.origin and is_consistent(*heads, hashes)
@@ -163,7 +163,7 @@ def misfit(proof: Proof) -> str | None:
         if not isinstance(seq, int):
             return "its entry has no number"
         fits = root_by_inclusion(_leaf(proof), seq - 1, newer.size, hashes) == newer.root
-    except (LedgerError, ValueError) as error:
+    except LedgerError as error:
         return str(error)
     return None if fits else "its entry is not among those that the checkpoint was taken of"
 

@@ -125,6 +125,11 @@ def _spoil(c: sa.Connection) -> None:
     c.execute(sa.text("UPDATE ledger SET payload = '[' WHERE seq = 3"))
 
 
+def _nest(c: sa.Connection) -> None:
+    deep = "[" * 5000 + "]" * 5000
+    c.execute(sa.text("UPDATE ledger SET payload = :deep WHERE seq = 3"), {"deep": deep})
+
+
 def _edit_actor(c: sa.Connection) -> None:
     c.execute(sa.text("UPDATE ledger SET actor_id = 'user:bob' WHERE seq = 3"))
 
@@ -170,6 +175,7 @@ def _drop_tail(c: sa.Connection) -> None:
         (_edit_subject, 3),
         (_drop_head, 5),
         (_spoil, 3),
+        (_nest, 3),
         (_drop, 3),
         (_drop_and_close_the_gap, 3),
         (_swap, 3),

@@ -56,7 +56,7 @@ def report_view(report: LedgerReport, *, keys: bool) -> RenderableType:
         "entries": report.entries,
         "checkpoints": f"{sum(c.holds for c in checkpoints)} of {len(checkpoints)} agree",
         "signatures": f"{signed} of {len(checkpoints)} verified" if keys else _UNCHECKED,
-        "covered": f"{report.covered} of {counted(report.entries, 'entry')}",
+        "covered": f"the first {report.covered} of {report.entries} entries",
     }
     if not checkpoints:
         shown["covered"] = "none: only a checkpoint shows that a ledger was rewritten as a whole"

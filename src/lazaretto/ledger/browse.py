@@ -165,7 +165,7 @@ def _entry(row: Row[Any]) -> StoredEntry:
     try:
         payload = json.loads(row.payload)
         intact = bool(row_hash(row) == row.hash)
-    except (ValueError, LedgerError):
+    except (ValueError, RecursionError, LedgerError):
         payload, intact = None, False
     return StoredEntry(
         seq=row.seq,

@@ -196,7 +196,13 @@ def row_hash(row: Row[Any]) -> str:
         if rfc8785.dumps(payload).decode() != row.payload:
             raise ValueError("not canonical")
         return entry_hash(row.seq, row.at, row.kind, actor, payload, row.prev)
-    except (ValueError, rfc8785.CanonicalizationError, AttributeError, TypeError) as error:
+    except (
+        ValueError,
+        rfc8785.CanonicalizationError,
+        AttributeError,
+        TypeError,
+        RecursionError,
+    ) as error:
         raise LedgerError(
             f"entry {row.seq} was edited: its payload is not canonical JSON"
         ) from error

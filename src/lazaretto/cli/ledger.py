@@ -21,7 +21,7 @@ _MAX_BYTES = 2**16
 Key = Annotated[
     list[str] | None,
     typer.Option(
-        metavar="FILE|KEY",
+        metavar="KEY",
         help="Public key whose signatures count: a PEM file, or a verifier key as `ledger "
         "checkpoint` prints it; may be given several times",
     ),

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lazaretto.ledger.signing import TakenCheckpoint
 
 _SHOWN_PROBLEMS = 20
+_UNCHECKED = "not checked (no --key)"
 # What a line of the list says of an event, as far as it has it.
 _TOLD = (
     "batch",
@@ -51,23 +52,20 @@ def report_view(report: LedgerReport, *, keys: bool) -> RenderableType:
     }
     checkpoints = report.checkpoints
     signed = sum(c.signature is SignatureCheck.VERIFIED for c in checkpoints)
-    shown = {
-        "ledger": words[report.outcome],
-        "entries": report.entries,
-        "checkpoints": f"{sum(c.holds for c in checkpoints)} of {len(checkpoints)} agree",
-        "signatures": f"{signed} of {len(checkpoints)} verified" if keys else _UNCHECKED,
-        "covered": f"the first {report.covered} of {report.entries} entries",
-    }
-    if not checkpoints:
-        shown["covered"] = "none: only a checkpoint shows that a ledger was rewritten as a whole"
+    shown: dict[str, object] = {"ledger": words[report.outcome], "entries": report.entries}
+    if checkpoints:
+        shown |= {
+            "checkpoints": f"{sum(c.holds for c in checkpoints)} of {len(checkpoints)} agree",
+            "signatures": f"{signed} of {len(checkpoints)} verified" if keys else _UNCHECKED,
+            "covered": f"the first {report.covered} of {report.entries} entries",
+        }
+    elif report.entries:
+        shown["checkpoints"] = "none: only they show that a ledger was rewritten as a whole"
     problems = [f"problem: {problem.what}" for problem in report.problems]
     more = len(problems) - _SHOWN_PROBLEMS
     if more > 0:
         problems = [*problems[:_SHOWN_PROBLEMS], f"and {counted(more, 'problem')} more (--json)"]
     return Group(facts(shown), *(Text(plain(line), style="red") for line in problems))
-
-
-_UNCHECKED = "not checked (no --key)"
 
 
 def proof_view(report: ProofReport) -> RenderableType:

@@ -1,4 +1,4 @@
-"""The page of the ledger's format: its example is what the library writes, and its program works."""
+"""The page of the ledger's format: the library writes its example, and its program works."""
 
 from __future__ import annotations
 

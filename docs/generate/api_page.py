@@ -93,8 +93,14 @@ _PYTHON = {
         "quarantine/looks.py": ["looks_of_case", "Looks"],
     },
     "Ledger": {
-        "ledger/chain.py": ["verify", "entries", "LedgerReport"],
-        "ledger/checkpoint.py": ["checkpoint"],
+        "ledger/chain.py": ["entries"],
+        "ledger/verify.py": ["verify"],
+        "ledger/report.py": ["LedgerReport", "LedgerProblem", "CheckedCheckpoint"],
+        "ledger/note.py": ["read_verifier_key"],
+        "ledger/signing.py": ["take_checkpoint", "TakenCheckpoint"],
+        "ledger/browse.py": ["look_up", "Wanted", "StoredEntry"],
+        "ledger/proving.py": ["prove_entry", "prove_extension"],
+        "ledger/proof.py": ["check_proof", "read_proof", "ProofReport"],
     },
     "Values": {
         "values.py": ["Verdict", "Action", "TrustTier", "SignatureStatus", "Actor", "BatchRef"]

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 MAX_OPEN_RUNS = 10_000
 MAX_TOLD = 1_000
 _CHUNK = 200
-# Findings and held records are about a batch; they are not what a model learns from.
+# Failures, scores and held records are about a batch; they are not what a model learns from.
 _ASIDE = ("SIDECAR", "QUARANTINE")
 
 

@@ -162,9 +162,9 @@ def batch_validated(event: events.BatchValidated, context: Context) -> Facts:
             datasets.batch(context.store_root, event.batch, rows=event.rows, input_facets=facets)
         ],
         outputs=[
-            datasets.side_car(context.store_root, "findings", event.batch, event.findings_digest)
+            datasets.side_car(context.store_root, "failures", event.batch, event.failures_digest)
         ]
-        if event.findings_uri
+        if event.failures_uri
         else [],
         run_facets=decision(
             context,

@@ -72,7 +72,7 @@ def batches_at(stored_uri: str, source: str) -> DatasetName:
 
 
 def side_car(store_root: str, kind: str, source: str) -> DatasetName:
-    """The dataset of what a stage writes beside the batches: findings, embeddings, scores."""
+    """The dataset of what a stage writes beside the batches: failures, embeddings, scores."""
     return dataset_name(f"{store_root}/batches/{source}/{kind}")
 
 

@@ -65,7 +65,7 @@ def reviews(**changes: Any) -> pa.Table:
     return pa.table({**columns, **changes})
 
 
-def test_a_batch_that_keeps_its_contract_has_no_findings() -> None:
+def test_a_batch_that_keeps_its_contract_has_no_failures() -> None:
     report = evaluate(reviews(), contract(Review), BY_ID)
     assert (report.rows, report.failing_rows, report.broken, report.rules) == (4, 0, [], [])
 

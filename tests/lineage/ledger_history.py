@@ -249,8 +249,8 @@ def one_of_each(history: History) -> None:
                 values.RuleCount("record_id.unique", None, 0, "unique"),
             ],
             broken=["column label is missing"],
-            findings_uri=f"{root}/findings.parquet",
-            findings_digest="9a" * 32,
+            failures_uri=f"{root}/failures.parquet",
+            failures_digest="9a" * 32,
         ),
         events.BatchEmbedded(
             batch, POLICY, "column", "bc" * 32, 64, 100, f"{root}/e.arrow", "de" * 32
@@ -331,8 +331,8 @@ def one_of_each(history: History) -> None:
                 values.ClassSummary("3", 10, 2.5, 0.0001, fired=True, n_held=4),
                 values.ClassSummary("4", 10, 0.5, None, fired=False, n_held=0),
             ],
-            findings_uri=f"{root}/s.parquet",
-            findings_digest="24" * 32,
+            scores_uri=f"{root}/s.parquet",
+            scores_digest="24" * 32,
         )
     )
     history.recall({batch: 4}, (model,))

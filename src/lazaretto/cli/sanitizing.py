@@ -199,7 +199,7 @@ def sanitized(done: "SanitizeResult") -> dict[str, object]:
         "cases": ", ".join(done.cases) or "none",
         "first version without them": done.recalled_version,
         "models that saw them": ", ".join(done.models) or "none",
-        "findings": done.findings_uri,
+        "scores": done.scores_uri,
     }
     found = done.comparison
     if found is not None:

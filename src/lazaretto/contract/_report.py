@@ -68,7 +68,7 @@ class ContractReport:
 
 
 @dataclass(slots=True)
-class Findings:
+class Failures:
     """Collects the outcome of one rule after the other."""
 
     ids: pa.Array

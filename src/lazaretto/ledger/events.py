@@ -125,8 +125,8 @@ class BatchValidated(Event):
     failing_rows: int
     rules: list[RuleCount]
     broken: list[str]
-    findings_uri: str | None
-    findings_digest: str | None
+    failures_uri: str | None
+    failures_digest: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,8 +268,8 @@ class TrainingSanitized(Event):
     rows: int
     held: int
     classes: list[ClassSummary]
-    findings_uri: str
-    findings_digest: str
+    scores_uri: str
+    scores_digest: str
     calibration: str | None = None
 
 

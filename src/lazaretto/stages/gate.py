@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from lazaretto.errors import UsageError
 from lazaretto.ledger.chain import append
 from lazaretto.ledger.events import BatchJudged
-from lazaretto.quarantine.held import INDEX_COLUMNS, INDEXED, Findings, write_held
+from lazaretto.quarantine.held import INDEX_COLUMNS, INDEXED, HoldReasons, write_held
 from lazaretto.quarantine.opening import case_id
 from lazaretto.stages.results import (
     StageResult,
@@ -66,7 +66,7 @@ class Judgement:
 
 
 def gate(workspace: Workspace, batch: str, policy: Policy) -> Judgement:
-    """Judges a batch by its findings and its screening, both made under this policy.
+    """Judges a batch by its contract failures and its screening, both made under this policy.
 
     The quarantine is written before anything can be admitted: held rows go to the store first, then
     verdict, case, index of held records and ledger entry are one transaction.
@@ -89,7 +89,7 @@ def gate(workspace: Workspace, batch: str, policy: Policy) -> Judgement:
             raise UsageError(f"{batch} is not screened under this policy: run `screen` first")
     key = stage_key(
         policy=policy.sha256,
-        findings=validated.digest,
+        failures=validated.digest,
         scores=screened.digest if screened else None,
     )
     with workspace.catalog.read() as connection:
@@ -97,13 +97,13 @@ def gate(workspace: Workspace, batch: str, policy: Policy) -> Judgement:
     if before is not None:
         return _judgement(before)
     verdict, whole = _verdict(row.rows, validated, screened, policy)
-    findings = Findings(
+    hold_reasons = HoldReasons(
         failures=read_table(workspace.store, str(validated.uri)),
         scores=read_table(workspace.store, str(screened.uri)) if screened else None,
         whole=whole,
     )
     path = f"held/{batch}/{key[:16]}.parquet"
-    held = write_held(workspace.store, path, open_stored(row, policy), policy.columns, findings)
+    held = write_held(workspace.store, path, open_stored(row, policy), policy.columns, hold_reasons)
     suspected = [
         f"{name}: {count} records, the first because: {held.examples[name]}"
         for name, count in held.reasons.items()

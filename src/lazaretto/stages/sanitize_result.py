@@ -21,7 +21,7 @@ class SanitizeResult:
         recall: id of the recall; None when nothing is held.
         recalled_version: first Delta version without the records.
         models: model versions that saw them.
-        findings_uri: score and reasons of every record.
+        scores_uri: score and reasons of every record.
         seqs: ledger entries.
         comparison: what a training without the held records changed, where one was made.
     """
@@ -37,7 +37,7 @@ class SanitizeResult:
     recall: str | None = None
     recalled_version: int | None = None
     models: list[str] = field(default_factory=list)
-    findings_uri: str = ""
+    scores_uri: str = ""
     seqs: list[int] = field(default_factory=list)
     comparison: Retraining | None = None
 

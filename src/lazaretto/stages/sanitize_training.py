@@ -154,9 +154,7 @@ def _hold(
     by_batch = held_tables(rows, found.records)
     folder = f"sanitize/{taken.dataset}/{taken.version}"
     run = table_digest(found.records)
-    findings_uri, digest = write_table(
-        workspace.store, f"{folder}/{run[:16]}.parquet", found.records
-    )
+    scores_uri, digest = write_table(workspace.store, f"{folder}/{run[:16]}.parquet", found.records)
     uris = write_cases(workspace, by_batch, run)
     event = TrainingSanitized(
         dataset=taken.dataset,
@@ -171,8 +169,8 @@ def _hold(
         rows=rows.num_rows,
         held=found.n_held,
         classes=found.class_summaries,
-        findings_uri=findings_uri,
-        findings_digest=digest,
+        scores_uri=scores_uri,
+        scores_digest=digest,
         calibration=calibration,
     )
     note = (
@@ -206,7 +204,7 @@ def _hold(
         recall=recalled.id if recalled else None,
         recalled_version=recalled.version if recalled else None,
         models=recalled.models if recalled else [],
-        findings_uri=findings_uri,
+        scores_uri=scores_uri,
         seqs=[seq, *(recalled.seqs if recalled else [])],
     )
 

@@ -67,7 +67,7 @@ def screen(workspace: Workspace, batch: str, policy: Policy) -> StageResult:
         policy=policy.sha256,
         batch=row.digest,
         reference=reference.digest,
-        findings=validated.digest,
+        failures=validated.digest,
         embeddings=embedded.digest if embedded else None,
     )
     with workspace.catalog.read() as connection:

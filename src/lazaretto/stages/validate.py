@@ -31,7 +31,7 @@ def validate(workspace: Workspace, batch: str, policy: Policy) -> StageResult:
     Returns:
         ``summary``: ``rows``, ``failing`` records, ``broken`` (what is wrong with the batch as a
         whole, in words; the gate then holds all of it), ``rules`` in words with their counts.
-        ``uri``: the findings, one row per failing record and rule.
+        ``uri``: the failures, one row per failing record and rule.
 
     Raises:
         NotFoundError: no such batch.
@@ -60,8 +60,8 @@ def validate(workspace: Workspace, batch: str, policy: Policy) -> StageResult:
         failing_rows=failing,
         rules=report.rules,
         broken=report.broken,
-        findings_uri=uri,
-        findings_digest=digest,
+        failures_uri=uri,
+        failures_digest=digest,
     )
     summary = {
         "rows": report.rows,

@@ -14,7 +14,7 @@ from lazaretto.stats.conformal import (
     excess_of_small_p,
     holm,
     levels,
-    smallest_visible,
+    min_detectable,
     suspects,
 )
 
@@ -77,11 +77,11 @@ def test_nothing_with_a_p_value_above_the_rate_is_ever_held() -> None:
 @pytest.mark.parametrize(
     ("records", "calibration_rows"), [(100, 700), (2000, 700), (90, 720), (50, 40)]
 )
-def test_smallest_visible_is_the_exact_edge_of_what_is_held(
+def test_min_detectable_is_the_exact_edge_of_what_is_held(
     records: int, calibration_rows: int
 ) -> None:
     known = pooled(records, calibration_rows)
-    edge = smallest_visible(known, rate=0.02, alpha=0.001)
+    edge = min_detectable(known, rate=0.02, alpha=0.001)
 
     def held(poisons: int) -> int:
         p = np.ones(records)
@@ -138,8 +138,8 @@ def test_by_rate_exactly_the_records_up_to_the_rate_are_held() -> None:
     p = np.array([1 / 500, 0.02, 0.0201, 1.0])
     held = suspects(p, pooled(4, 499), rate=0.02, alpha=0.001, rule="rate")
     assert held.tolist() == [True, True, False, False]
-    assert smallest_visible(pooled(4, 499), rate=0.02, alpha=0.001, rule="rate") == 1
-    assert smallest_visible(pooled(4, 40), rate=0.02, alpha=0.001, rule="rate") == 5
+    assert min_detectable(pooled(4, 499), rate=0.02, alpha=0.001, rule="rate") == 1
+    assert min_detectable(pooled(4, 40), rate=0.02, alpha=0.001, rule="rate") == 5
 
 
 @pytest.mark.parametrize("delta", [None, 0.1])

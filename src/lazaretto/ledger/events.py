@@ -158,7 +158,7 @@ class BatchScreened(Event):
     rows: int
     held: int
     false_quarantine_rate: float
-    power: int | None
+    min_detectable: int | None
     detectors: list[DetectorSummary]
     tests: list[TestSummary]
     scores_uri: str

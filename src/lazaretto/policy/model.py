@@ -176,7 +176,8 @@ class Screen(_Section):
         "all", description="class: each class by its own calibration rows, where it has enough"
     )
     min_poison_share: Share = Field(
-        0.05, description="power check: smallest poisoned share that must be seen"
+        0.05,
+        description="smallest poisoned share that must be detectable in a batch; else it is held",
     )
     detectors: dict[str, DetectorConfig] = Field(default_factory=_default_detectors)
     neighbours: NeighbourSearch = NeighbourSearch()

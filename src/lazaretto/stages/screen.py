@@ -42,10 +42,10 @@ def screen(workspace: Workspace, batch: str, policy: Policy) -> StageResult:
         policy: names the reference, the detectors and the rate.
 
     Returns:
-        ``summary``: ``verdict``, ``rows``, ``held``, ``power``, ``note``, ``fired`` (batch tests in
-        words), ``looks_like``, ``because`` (a guess for the reviewer, which decides nothing),
-        ``drift``, ``source_evidence``, or ``skipped`` with the reason. ``uri``: the scores, one row
-        per screened record.
+        ``summary``: ``verdict``, ``rows``, ``held``, ``min_detectable``, ``note``, ``fired`` (batch
+        tests in words), ``looks_like``, ``because`` (a guess for the reviewer, which decides
+        nothing), ``drift``, ``source_evidence``, or ``skipped`` with the reason. ``uri``: the
+        scores, one row per screened record.
 
     Raises:
         NotFoundError: no such batch, or no such reference.
@@ -111,7 +111,7 @@ def screen(workspace: Workspace, batch: str, policy: Policy) -> StageResult:
         rows=screening.records.num_rows,
         held=screening.n_held,
         false_quarantine_rate=policy.screen.false_quarantine_rate,
-        power=screening.power,
+        min_detectable=screening.min_detectable,
         detectors=screening.detectors,
         tests=screening.tests,
         scores_uri=uri,
@@ -126,7 +126,7 @@ def screen(workspace: Workspace, batch: str, policy: Policy) -> StageResult:
         "verdict": screening.verdict.value,
         "rows": screening.records.num_rows,
         "held": screening.n_held,
-        "power": screening.power,
+        "min_detectable": screening.min_detectable,
         "note": screening.note,
         "fired": [f"{test.name}: {test.detail}" for test in screening.tests if test.fired],
         **watched.summary(),

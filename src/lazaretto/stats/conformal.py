@@ -1,4 +1,4 @@
-"""From scores to decisions with a stated price: conformal p-values, Benjamini-Hochberg, power."""
+"""From scores to decisions with a stated error rate: conformal p-values, Benjamini-Hochberg."""
 
 from __future__ import annotations
 
@@ -217,7 +217,7 @@ def levels(rate: float, calibration: Calibration) -> list[float]:
     return [rate / 2**step for step in range(8) if rate / 2**step >= smallest]
 
 
-def smallest_visible(
+def min_detectable(
     calibration: Calibration,
     *,
     rate: float,

@@ -105,7 +105,7 @@ def write_held(
     return held
 
 
-def label_texts(chunk: pa.RecordBatch, columns: Columns) -> pa.Array:
+def indexed_labels(chunk: pa.RecordBatch, columns: Columns) -> pa.Array:
     """Labels as text for the index; null where there are none or they have no text form."""
     name = columns.label
     if name is None or name not in chunk.schema.names:
@@ -155,7 +155,7 @@ def _held_chunks(
             added = [
                 pc.add(rows, offset),
                 ids.take(rows),
-                label_texts(chunk, columns).take(rows),
+                indexed_labels(chunk, columns).take(rows),
                 pa.array(score, from_pandas=True).take(rows),
                 pa.array(p_value, from_pandas=True).take(rows),
                 *why,

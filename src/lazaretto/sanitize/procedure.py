@@ -13,12 +13,12 @@ from lazaretto.sanitize.agreement import stand_out
 from lazaretto.sanitize.evidence import dispersion, tail_test
 from lazaretto.sanitize.inputs import check_inputs
 from lazaretto.sanitize.judge import MIN_TRUSTED, Evidence, judge_class, unjudged_class
+from lazaretto.sanitize.layer_data import make_layer_data
 from lazaretto.sanitize.methods.registry import DEFAULT_METHODS, METHODS
-from lazaretto.sanitize.problem import make_problem
 from lazaretto.sanitize.report import make_report
 from lazaretto.sanitize.scores import average
-from lazaretto.sanitize.selection import search
-from lazaretto.sanitize.uncalibrated import judge_alone
+from lazaretto.sanitize.selection import select
+from lazaretto.sanitize.uncalibrated import judge_uncalibrated
 from lazaretto.stats.conformal import holm
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def sanitize(
     device: str = "auto",
     dtype: str = "float32",
     seed: int = 0,
-    deals: int = 3,
+    repeats: int = 3,
 ) -> Sanitization:
     """Says which records of a training set to hold, class by class.
 
@@ -72,8 +72,8 @@ def sanitize(
         policy: a policy or its `sanitize` section; default: the section's defaults.
         device: torch device, or ``auto``: CUDA where there is one, else CPU.
         dtype: ``float32`` or ``float64`` products.
-        deals: how often the folds are dealt anew; scores are averaged over the deals. Time grows
-            with it, and the dependence of the outcome on `seed` shrinks.
+        repeats: how often the rows are split anew into folds. Scores are averaged over the
+            repeats: time grows with them, and the outcome depends less on `seed`.
         seed: of the cross-fitting folds, which depend on record ids and not on the order of rows.
 
     Raises:
@@ -89,12 +89,12 @@ def sanitize(
     target = pick_device(device)
     evidence, notes = [], []
     for layer in inputs.layers:
-        problems = [
-            make_problem(inputs, layer, device=target, dtype=getattr(torch, dtype), seed=deal)
-            for deal in range(deals * seed, deals * (seed + 1))
+        splits = [
+            make_layer_data(inputs, layer, device=target, dtype=getattr(torch, dtype), seed=split)
+            for split in range(repeats * seed, repeats * (seed + 1))
         ]
         for method in methods:
-            scores = average([METHODS[method](problem) for problem in problems])
+            scores = average([METHODS[method](data) for data in splits])
             if scores.skipped is None:
                 evidence.append(_evidence(inputs, f"{method}@{layer}", scores))
             else:
@@ -105,13 +105,13 @@ def sanitize(
     held[inputs.unscorable] = True
     if inputs.trusted is None:
         limit = section.uncalibrated_limit
-        outcomes, fired, chosen = judge_alone(evidence, inputs.groups, limit)
+        outcomes, fired, chosen = judge_uncalibrated(evidence, inputs.groups, limit)
     else:
         outcomes = [_judge(inputs, evidence, c, section) for c in range(len(inputs.classes))]
         tested = {c: o.p_value for c, o in enumerate(outcomes) if o.p_value is not None}
         fired = np.zeros(len(outcomes), bool)
         fired[list(tested)] = np.array(holm(list(tested.values()))) <= section.alpha
-        chosen = search(
+        chosen = select(
             outcomes,
             fired,
             inputs.groups,
@@ -136,7 +136,7 @@ def _evidence(inputs: Inputs, name: str, scores: Scores) -> Evidence:
     if scores.trusted is None:
         return Evidence(name, scores.train, view=scores.view, detail=scores.detail)
     groups = inputs.trusted_groups
-    train, trusted = scores.searched_train, scores.searched_trusted
+    train, trusted = scores.ranked_train, scores.ranked_trusted
     if train is None or trusted is None:
         train, trusted = scores.train, scores.trusted
     tested = None if scores.tested_trusted is None else dispersion(scores.tested_trusted, groups)

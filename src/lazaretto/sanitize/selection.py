@@ -16,7 +16,7 @@ SUSPECTS_SHARE = 0.5
 trained on synthetic glyphs and scikit-learn's digits."""
 
 
-def search(
+def select(
     outcomes: list[ClassOutcome],
     fired: NDArray[np.bool_],
     groups: list[NDArray[np.int64]],

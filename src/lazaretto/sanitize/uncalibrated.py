@@ -52,7 +52,7 @@ class _Judged(NamedTuple):
     splits: bool
 
 
-def judge_alone(
+def judge_uncalibrated(
     evidence: list[Evidence], groups: list[NDArray[np.int64]], limit: float
 ) -> tuple[list[ClassOutcome], NDArray[np.bool_], NDArray[np.bool_]]:
     """Judges rows by one another.

@@ -1,4 +1,4 @@
-"""What `halves` needs of BLAS and LAPACK that torch does not offer, on a CPU.
+"""What `triangular` needs of BLAS and LAPACK that torch does not offer, on a CPU.
 
 Triangular products (trmm) and solutions (trsm) take half the operations of general ones, and the
 recursions below hand them nearly all of the work; the libraries' own factorisations of 256 to 1,024

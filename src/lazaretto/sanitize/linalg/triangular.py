@@ -129,7 +129,7 @@ def upper_product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 def inverse_factor(matrix: torch.Tensor) -> torch.Tensor:
     """Inverses of the lower Cholesky factors of positive definite matrices (..., d, d).
 
-    By halves, so that nearly all of the work is matrix products.
+    By recursive two-by-two blocks, so that nearly all of the work is matrix products.
 
     Raises:
         torch.linalg.LinAlgError: a matrix is not positive definite.
@@ -143,10 +143,10 @@ def inverse_factor(matrix: torch.Tensor) -> torch.Tensor:
         return solved
     if has_blas(matrix):
         return _one_by_one(blas.inverse_factor, matrix)
-    return inverse_factor_by_halves(matrix)
+    return inverse_factor_by_blocks(matrix)
 
 
-def inverse_factor_by_halves(matrix: torch.Tensor) -> torch.Tensor:
+def inverse_factor_by_blocks(matrix: torch.Tensor) -> torch.Tensor:
     """`inverse_factor` in general products, a batch at a time."""
     h = matrix.shape[-1] // 2
     first = inverse_factor(matrix[..., :h, :h])

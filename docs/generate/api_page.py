@@ -90,7 +90,7 @@ _PYTHON = {
         ],
         "registry/changes.py": ["compare_versions"],
         "drift/source.py": ["source_steps", "Step"],
-        "quarantine/looks.py": ["looks_of_case", "Looks"],
+        "quarantine/triage.py": ["triage_of_case", "CaseTriage"],
     },
     "Ledger": {
         "ledger/chain.py": ["verify", "entries", "LedgerReport"],

@@ -232,9 +232,9 @@ class DriftSummary:
 
 @dataclass(frozen=True, slots=True)
 class TriageSummary:
-    """What a batch looks like, and why; it informs, and decides nothing."""
+    """What most likely happened to a batch, and why; it informs, and decides nothing."""
 
-    cause: str
+    category: str
     scores: dict[str, float]
     evidence: list[str]
 

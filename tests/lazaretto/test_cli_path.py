@@ -194,18 +194,18 @@ def test_stage_by_stage_ends_where_ingest_does(reviewer: User) -> None:
     assert shown["admissions"][0]["rows"] == judged["cleared"]
 
 
-def test_a_reviewer_sees_what_a_batch_looks_like(reviewer: User) -> None:
+def test_a_reviewer_sees_the_triage_of_a_batch(reviewer: User) -> None:
     case = reviewer.json("quarantine list")[0]["id"]
-    looks = reviewer.json(f"quarantine show {case}")["looks_like"]
-    assert looks["cause"] == "POISONING"
-    assert looks["reference"] == "digits/1"
+    triage = reviewer.json(f"quarantine show {case}")["triage"]
+    assert triage["category"] == "POISONING"
+    assert triage["reference"] == "digits/1"
     told = reviewer.run(f"quarantine show {case}")
-    assert looks["evidence"][0] in " ".join(told.split())
+    assert triage["evidence"][0] in " ".join(told.split())
     assert "never releases" in told
-    assert "POISONING" in reviewer.run(f"batch show {looks_batch(reviewer, case)}")
+    assert "POISONING" in reviewer.run(f"batch show {batch_of_case(reviewer, case)}")
 
 
-def looks_batch(user: User, case: str) -> str:
+def batch_of_case(user: User, case: str) -> str:
     return str(next(c["batch"] for c in user.json("quarantine list") if c["id"] == case))
 
 

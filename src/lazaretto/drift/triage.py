@@ -1,4 +1,4 @@
-"""Drift, poisoning or a pipeline fault? What the evidence looks like; it never releases."""
+"""Triage of a batch: drift, poisoning or a pipeline fault? It informs and never releases."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ _LOCAL_TESTS = (
 )
 
 
-class Cause(StrEnum):
-    """What a batch looks like."""
+class TriageCategory(StrEnum):
+    """What most likely happened to a batch."""
 
     NONE = "NONE"
     ENVIRONMENT = "ENVIRONMENT"
@@ -44,13 +44,13 @@ class Triage:
     """A guess for the reviewer, never a decision.
 
     Attributes:
-        cause: the likeliest.
-        scores: evidence for each cause, 0 to 1.
+        category: the likeliest.
+        scores: evidence for each category, 0 to 1.
         evidence: the facts behind it, one sentence each, most telling first.
     """
 
-    cause: Cause
-    scores: dict[Cause, float]
+    category: TriageCategory
+    scores: dict[TriageCategory, float]
     evidence: tuple[str, ...]
 
 
@@ -82,15 +82,15 @@ def triage(
     share = len(moved) / len(drift) if drift else 0.0
     before = list(previous)
     scores = {
-        Cause.PIPELINE: _pipeline(drift, share, before, golden_mismatch, said),
-        Cause.POISONING: _poisoning(screening, share, said),
-        Cause.ENVIRONMENT: _environment(moved, share, before, said),
+        TriageCategory.PIPELINE: _pipeline(drift, share, before, golden_mismatch, said),
+        TriageCategory.POISONING: _poisoning(screening, share, said),
+        TriageCategory.ENVIRONMENT: _environment(moved, share, before, said),
     }
-    best = max(scores, key=lambda cause: scores[cause])
-    cause = best if scores[best] >= 0.3 else Cause.NONE
-    scores[Cause.NONE] = 1 - max(scores.values())
+    best = max(scores, key=lambda category: scores[category])
+    category = best if scores[best] >= 0.3 else TriageCategory.NONE
+    scores[TriageCategory.NONE] = 1 - max(scores.values())
     ordered = tuple(text for _, text in sorted(said, key=lambda item: -item[0]))
-    return Triage(cause, scores, ordered)
+    return Triage(category, scores, ordered)
 
 
 def _pipeline(

@@ -1,4 +1,4 @@
-"""What screening tells beside its verdict: the source over time, drift, and what both look like."""
+"""What screening reports beside its verdict: the source over time, drift, and triage."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Watched:
         batches: batches of the source that it has seen, this one included.
         evidence: value of the e-process.
         drift: how many columns moved, and which most; None where it was not measured.
-        triage: what the batch looks like.
+        triage: what most likely happened to the batch; None where it is off.
     """
 
     p_value: float | None
@@ -56,7 +56,7 @@ class Watched:
         """The same in a few words, for the stage's summary."""
         told: dict[str, Any] = {}
         if self.triage is not None:
-            told["looks_like"] = self.triage.cause
+            told["triage"] = self.triage.category
             told["because"] = list(self.triage.evidence)
         if self.drift is not None:
             moved = f"{self.drift.moved} of {self.drift.columns} columns moved"
@@ -84,7 +84,7 @@ def watch(
     embeddings: pa.Table | None,
     path: str,
 ) -> Watched:
-    """Measures drift, folds the source's past, and guesses what the batch looks like.
+    """Measures drift, folds the source's past, and triages the batch.
 
     Args:
         workspace: catalog and store.
@@ -117,7 +117,7 @@ def watch(
             data, policy, rows=row.rows, embeddings=embeddings, seed=reference.seed
         )
         drift = _summary(workspace, measured, config.level, path)
-    looks = _triage(screening, measured, [s.moved for s in steps], config.level)
+    triaged = _triage(screening, measured, [s.moved for s in steps], config.level)
     return Watched(
         p_value=p_value,
         facts=BatchEvidence(facts.tests, facts.small, facts.scored),
@@ -125,7 +125,7 @@ def watch(
         batches=process.batches,
         evidence=shown_evidence(process),
         drift=drift,
-        triage=looks,
+        triage=triaged,
     )
 
 
@@ -185,7 +185,7 @@ def _triage(
 ) -> TriageSummary:
     from lazaretto.drift.triage import triage
 
-    found = triage(
+    triaged = triage(
         screening,
         [] if measured is None else measured.columns,
         previous=[share for share in previous if share is not None][-_PREVIOUS:],
@@ -193,9 +193,9 @@ def _triage(
         level=level,
     )
     return TriageSummary(
-        cause=found.cause.value,
-        scores={cause.value: round(score, 3) for cause, score in found.scores.items()},
-        evidence=[_cut(text, _LONGEST_TEXT) for text in found.evidence[:EVIDENCE_TOLD]],
+        category=triaged.category.value,
+        scores={key.value: round(score, 3) for key, score in triaged.scores.items()},
+        evidence=[_cut(text, _LONGEST_TEXT) for text in triaged.evidence[:EVIDENCE_TOLD]],
     )
 
 

@@ -43,7 +43,7 @@ def screen(workspace: Workspace, batch: str, policy: Policy) -> StageResult:
 
     Returns:
         ``summary``: ``verdict``, ``rows``, ``held``, ``min_detectable``, ``note``, ``fired`` (batch
-        tests in words), ``looks_like``, ``because`` (a guess for the reviewer, which decides
+        tests in words), ``triage``, ``because`` (an estimate for the reviewer, which decides
         nothing), ``drift``, ``source_evidence``, or ``skipped`` with the reason. ``uri``: the
         scores, one row per screened record.
 

@@ -245,5 +245,5 @@ class PromotionChange:
 
     batches: int
     verdicts: int
-    released: int
-    seized: int
+    no_longer_held: int
+    newly_held: int

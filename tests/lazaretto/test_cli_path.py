@@ -236,7 +236,7 @@ def test_a_new_reference_waits_for_a_person_who_saw_what_it_changes(user: User) 
     fitted = user.json("reference fit careless.parquet")
     assert (fitted["version"], fitted["promoted"]) == ("2", False)
     compared = user.json("reference compare digits/2", code=1)
-    assert compared["released"] >= 0.5 * tuesday["judgement"]["held"]
+    assert compared["no_longer_held"] >= 0.5 * tuesday["judgement"]["held"]
     assert compared["changes"][0]["batch"] == tuesday["batch"]["id"]
     assert "--yes" in user.run("reference promote digits/2", code=2)
     assert promoted(user) == "1"
@@ -248,7 +248,7 @@ def test_a_new_reference_waits_for_a_person_who_saw_what_it_changes(user: User) 
         query = "SELECT payload FROM ledger WHERE kind = 'reference_promoted' ORDER BY seq"
         events = [json.loads(payload) for (payload,) in connection.execute(query)]
     assert [(e["version"], e["previous"]) for e in events] == [("1", None), ("2", "1"), ("1", "2")]
-    assert events[1]["change"]["released"] == compared["released"]
+    assert events[1]["change"]["no_longer_held"] == compared["no_longer_held"]
     assert events[1]["actor"]["id"] == "user:alice"
     assert "nothing to compare" in user.run("reference compare digits/1", code=2)
     assert "digits/9" in user.run("reference promote digits/9 --yes", code=2)

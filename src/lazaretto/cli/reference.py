@@ -88,7 +88,7 @@ def compare(session: Session, candidate: Candidate, *, last: Last = 10) -> Reply
         raise UsageError(f"{new.name}/{new.version} is in use, or the only one: nothing to compare")
     changes = _changes(session, old, new, last)
     data = describe_changes(old, new, changes)
-    differs = bool(data["verdicts"] or data["released"] or data["seized"])
+    differs = bool(data["verdicts"] or data["no_longer_held"] or data["newly_held"])
     return Reply(data, changes_view(data), found=differs)
 
 

@@ -291,5 +291,5 @@ def policy_schema() -> dict[str, Any]:
     """
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": "https://lazaretto.dev/schemas/policy.schema.json",
+        "$id": "urn:lazaretto:schema:policy:1",
     } | Policy.model_json_schema()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lazaretto.errors import NotFoundError, UsageError
 from lazaretto.sources.keys import SourceKey
+from lazaretto.times import in_utc
 from lazaretto.values import TrustTier
 
 if TYPE_CHECKING:
@@ -274,8 +275,4 @@ def _find_key(source: Source, key_id: str) -> SourceKey:
 
 
 def _moment(given: datetime | None) -> datetime:
-    if given is None:
-        return datetime.now(UTC)
-    if given.tzinfo is None:
-        raise UsageError(f"time {given.isoformat()} has no time zone; write it with one")
-    return given.astimezone(UTC)
+    return datetime.now(UTC) if given is None else in_utc(given)

@@ -10,11 +10,12 @@ from scipy.linalg import expm
 from scipy.stats import spearmanr
 from sklearn.covariance import OAS
 from sklearn.metrics import silhouette_score
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from lazaretto.sanitize import robust
 from lazaretto.sanitize.inputs import check_inputs
 from lazaretto.sanitize.layer_data import make_layer_data
-from lazaretto.sanitize.linalg import triangular
+from lazaretto.sanitize.linalg import blas, triangular
 from lazaretto.sanitize.linalg.exponential import half_exponential
 from lazaretto.sanitize.linalg.krylov import leading
 from lazaretto.sanitize.methods.activation_clustering import silhouette, two_means
@@ -233,6 +234,18 @@ def test_no_factor_of_an_indefinite_matrix(threads):
         matrix[-1, -1] = -1
         with pytest.raises((torch.linalg.LinAlgError, np.linalg.LinAlgError)):
             triangular.inverse_factor(matrix)
+
+
+def test_blas_has_no_more_threads_than_torch_while_both_work(threads) -> None:
+    def of_blas() -> set[int]:
+        return {lib["num_threads"] for lib in threadpool_info() if lib["user_api"] == "blas"}
+
+    with threadpool_limits(2, user_api="blas"):
+        before = of_blas()
+        assert max(blas.in_torch_threads(of_blas)()) <= torch.get_num_threads()
+        assert of_blas() == before
+    for name in ("inverse_factor", "upper_factor", "congruence", "add_gram", "squared_norms"):
+        assert hasattr(getattr(triangular, name), "__wrapped__")
 
 
 @pytest.mark.parametrize(("low", "high"), [(-4, 4), (-30, 4), (-0.1, 4), (-300, 4)])

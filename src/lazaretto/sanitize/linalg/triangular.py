@@ -36,6 +36,7 @@ def blocks(width: int, device: torch.device) -> list[slice]:
     return [slice(i, min(i + step, width)) for i in range(0, width, step)]
 
 
+@blas.in_torch_threads
 def add_gram(total: torch.Tensor, x: torch.Tensor) -> None:
     """Adds at least the upper triangle of ``x' x`` to `total` (d, d).
 
@@ -77,6 +78,7 @@ def multiply(a: torch.Tensor, b: torch.Tensor, out: torch.Tensor) -> None:
         out[...] = a @ b
 
 
+@blas.in_torch_threads
 def squared_norms(x: torch.Tensor, upper: torch.Tensor) -> torch.Tensor:
     """Squared norms (n,) of the rows of ``x @ upper``, with an upper triangular (d, d)."""
     if has_blas(x):
@@ -93,6 +95,7 @@ def squared_norms_by_blocks(x: torch.Tensor, upper: torch.Tensor) -> torch.Tenso
     return out
 
 
+@blas.in_torch_threads
 def congruence(matrix: torch.Tensor, upper: torch.Tensor) -> torch.Tensor:
     """``upper' matrix upper`` (..., d, d), of symmetric matrices and upper triangular factors."""
     out = torch.empty_like(matrix)
@@ -107,6 +110,7 @@ def congruence(matrix: torch.Tensor, upper: torch.Tensor) -> torch.Tensor:
     return mirror(out)
 
 
+@blas.in_torch_threads
 def symmetric_product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     """``a @ b`` (..., d, d) of symmetric matrices that commute, so that it is symmetric too."""
     out = torch.empty_like(a)
@@ -115,6 +119,7 @@ def symmetric_product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     return mirror(out)
 
 
+@blas.in_torch_threads
 def upper_product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     """``a @ b`` (..., d, d) of upper triangular matrices."""
     out = torch.zeros_like(a)
@@ -126,6 +131,7 @@ def upper_product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     return out
 
 
+@blas.in_torch_threads
 def inverse_factor(matrix: torch.Tensor) -> torch.Tensor:
     """Inverses of the lower Cholesky factors of positive definite matrices (..., d, d).
 
@@ -158,6 +164,7 @@ def inverse_factor_by_blocks(matrix: torch.Tensor) -> torch.Tensor:
     return out
 
 
+@blas.in_torch_threads
 def upper_factor(matrix: torch.Tensor) -> torch.Tensor:
     """Upper triangular R (..., d, d) with ``R R'`` the positive semidefinite matrix.
 

@@ -119,6 +119,41 @@ def test_conditional_p_values_keep_the_promise_for_nine_calibrations_in_ten() ->
     assert float(floor[0]) == pytest.approx(1 - 0.1 ** (2 / n), rel=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("rows", "delta", "ranks", "expected"),
+    [
+        (
+            99,
+            0.1,
+            [1, 2, 5, 24, 49, 99],
+            [0.0459045237, 0.0591130497, 0.0987846284, 0.352476727, 0.713451804, 1.0],
+        ),
+        (
+            400,
+            0.05,
+            [1, 2, 5, 100, 200, 400],
+            [0.0148670392, 0.0182753404, 0.0285031648, 0.355982832, 0.742991406, 1.0],
+        ),
+        (
+            1001,
+            0.5,
+            [1, 2, 5, 250, 500, 1001],
+            [0.0013853339, 0.00276675717, 0.00691149484, 0.349172073, 0.742882216, 1.0],
+        ),
+    ],
+)
+def test_conditional_p_values_are_those_of_nonconform(
+    rows: int, delta: float, ranks: list[int], expected: list[float]
+) -> None:
+    """Values of nonconform 2.0.0 (``simes``), which needs Python 3.12, recorded from there.
+
+    It was given p-values 1e-9 smaller: it cuts ``(n + 1) * (1 - p)`` without room for rounding, and
+    loses a rank where the product should be whole.
+    """
+    p_values = np.array(ranks) / (rows + 1)
+    assert conditional_p_values(p_values, rows, delta) == pytest.approx(expected, rel=1e-7)
+
+
 def test_groups_of_different_size_give_the_exact_excess() -> None:
     rng = np.random.default_rng(4)
     group = np.repeat([0, 1], [30, 50])

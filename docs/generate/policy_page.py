@@ -51,7 +51,7 @@ def _section(
     lines = [f"\n## {title}\n"]
     if schema.get("description") and title != "The file":
         lines.append(_paragraphs(schema["description"]).replace("``", "`") + "\n")
-    lines += ["| key | type | default | |", "|---|---|---|---|"]
+    lines += ["| key | type | default | meaning |", "|---|---|---|---|"]
     for name, field in schema["properties"].items():
         is_section = _definition_of(field, definitions) is not None
         kind = "section" if is_section else _type(field)

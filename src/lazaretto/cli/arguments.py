@@ -38,7 +38,7 @@ Until = Annotated[
         "--until", parser=parse_moment, metavar="TIME", help="Before this moment (UTC, ISO 8601)"
     ),
 ]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation")]
 ImageShape = Annotated[
     str | None,
     typer.Option(
@@ -47,7 +47,7 @@ ImageShape = Annotated[
         help="The embedding is a flattened image of this shape",
     ),
 ]
-Reason = Annotated[str, typer.Option("--reason", "-r", help="Why; stored in the ledger for ever")]
+Reason = Annotated[str, typer.Option("--reason", "-r", help="Why; kept in the ledger")]
 
 
 def split_version(text: str) -> tuple[str, str]:

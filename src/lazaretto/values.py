@@ -208,6 +208,10 @@ class RuleCount:
     text: str
 
 
+REPORTED_ONLY = "Shadow mode: reported only."
+"""Behind the detail of a test that may not hold a batch."""
+
+
 @dataclass(frozen=True, slots=True)
 class TestSummary:
     """One batch-level test: it fires when ``p_value <= alpha``."""

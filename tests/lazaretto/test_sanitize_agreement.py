@@ -126,13 +126,13 @@ def test_poisons_among_clean_rows_as_far_out_are_found_by_their_direction(monkey
     blind_recall, blind = zip(*outcomes(), strict=True)
     assert np.mean(recall) > max(0.8, np.mean(blind_recall) + 0.05)
     assert all(a["p_value"] < b["p_value"] for a, b in zip(found, blind, strict=True))
-    assert "point one way" in found[0]["note"]
+    assert "share a direction" in found[0]["note"]
 
 
 def test_rows_as_far_out_in_all_directions_are_not_called_one_way():
     data = rows(3, poison=12, scattered=True)
     row = sanitize(*data[:3], trusted=data[3]).classes.to_pylist()[2]
-    assert "point one way" not in (row["note"] or "")
+    assert "share a direction" not in (row["note"] or "")
 
 
 def test_small_classes_and_wild_rows():

@@ -76,7 +76,7 @@ def test_enforced_evidence_holds_the_batch_and_says_why(sqlite_yard: Yard) -> No
     verdicts = [yard.judge(f"a{n}", shifted(10 + n, 0.06)) for n in range(4)]
     held = [judged for judged in verdicts if judged.verdict is Verdict.HOLD_BATCH]
     assert held
-    assert "of the source that they drift from the reference together" in held[0].notes[0]
+    assert "Drift evidence for this source" in held[0].notes[0]
     assert held[0].cleared == 0
 
 

@@ -25,8 +25,12 @@ BROAD_DRIFT = 0.5
 MOST_CHARACTERS = 80
 _LOCAL_TESTS = (
     ("near_duplicates", 0.85, "groups of near copies that no trusted record resembles"),
-    ("small_p_values", 0.5, "more extreme records than chance explains, even without the held"),
-    ("class_spread", 0.5, "the records of a class scatter otherwise than the trusted ones"),
+    (
+        "small_p_values",
+        0.5,
+        "more extreme records than chance explains, even without the held records",
+    ),
+    ("class_spread", 0.5, "the records of a class spread differently from the trusted ones"),
 )
 
 
@@ -103,9 +107,7 @@ def _pipeline(
     score = 0.0
     if golden_mismatch:
         score = 1.0
-        said.append(
-            (1.0, f"{golden_mismatch:.0%} of the golden set gives other vectors than stored")
-        )
+        said.append((1.0, f"{golden_mismatch:.0%} of the golden set now gives other vectors"))
     nulls = [d for d in drift if d.nulls > NEW_NULLS]
     if nulls:
         score = max(score, 0.9)
@@ -115,7 +117,10 @@ def _pipeline(
     if before and share >= MANY_COLUMNS and step >= MANY_COLUMNS:
         score = max(score, 0.5 + step / 2)
         said.append(
-            (score, f"{share:.0%} of the columns moved in one step (before: {before[-1]:.0%})")
+            (
+                score,
+                f"{share:.0%} of the columns moved at once (the batch before: {before[-1]:.0%})",
+            )
         )
     return score
 
@@ -168,7 +173,7 @@ def _environment(
     said.append((score, f"{_shown(worst.column)} moved most (PSI {worst.psi:.2f}, {worst.band})"))
     if len(before) >= 2 and before[-1] > 0 and before[0] <= before[-1] <= share:
         score = min(0.95, score + 0.25)
-        said.append((score, "the batches before had begun to move the same way"))
+        said.append((score, "earlier batches had begun to move in the same way"))
     return score
 
 

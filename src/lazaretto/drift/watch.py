@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 from lazaretto.drift.source import SOURCE_DRIFT, shown_evidence, source_steps
 from lazaretto.stats.martingale import SMALL, BatchFacts, batch_p_value
 from lazaretto.storage.sidecars import write_table
-from lazaretto.values import BatchEvidence, ColumnMove, DriftSummary, TestSummary, TriageSummary
+from lazaretto.values import (
+    REPORTED_ONLY,
+    BatchEvidence,
+    ColumnMove,
+    DriftSummary,
+    TestSummary,
+    TriageSummary,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -130,12 +137,13 @@ def _as_test(process: EProcess, policy: Policy) -> TestSummary:
     """The e-process as a test: ``1 / evidence`` is a p-value at any time."""
     config = policy.screen.drift
     p_value = min(1.0, exp(-process.log_value))
+    batches = "1 batch" if process.batches == 1 else f"{process.batches} batches"
     detail = (
-        f"evidence {shown_evidence(process):.3g} over {process.batches} batches of the source that "
-        f"they drift from the reference together; {1 / config.alpha:g} would be too much"
+        f"Drift evidence for this source: {shown_evidence(process):.2g} after {batches} "
+        f"(alarm at {1 / config.alpha:g})."
     )
     if config.mode != "enforce":
-        detail += " (shadow: does not hold)"
+        detail += f" {REPORTED_ONLY}"
     return TestSummary(SOURCE_DRIFT, p_value, config.alpha, p_value <= config.alpha, detail)
 
 

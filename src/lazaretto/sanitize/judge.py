@@ -149,7 +149,7 @@ def judge_class(
         # Ranks of m rows end at 1 / (m + 1).
         p_rows = np.where(score > among.max(), np.minimum(p_rows, np.exp(-score)), p_rows)
         notes.append(
-            f"{m} trusted rows cannot carry a rate of {rate:g} by ranks; the tail is modelled"
+            f"{m} trusted rows are too few for a rate of {rate:g} by ranks; their tail is modelled"
         )
     return ClassOutcome(
         m,
@@ -194,7 +194,7 @@ def _beyond(item: Evidence, label: int) -> str | None:
     return (
         f"{item.name}: {tail.seen[label]:.0f} rows lie further out than "
         f"{100 * (1 - tail.level[label]):.4g} % of all trusted rows, "
-        f"{tail.expected[label]:.1f} expected"
+        f"{tail.expected[label]:.1f} are expected"
     )
 
 
@@ -202,8 +202,8 @@ def _agrees(item: Evidence, label: int) -> str | None:
     if item.agreement is None or not item.agreement[label] <= TOLD_AT:
         return None
     return (
-        f"{item.name}: its furthest rows point one way, where trusted rows do not, more than those "
-        f"of the other classes do (p = {item.agreement[label]:.2g})"
+        f"{item.name}: the furthest rows of the class share a direction that trusted rows do not "
+        f"show, more than in other classes (p = {item.agreement[label]:.2g})"
     )
 
 

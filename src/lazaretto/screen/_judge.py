@@ -74,16 +74,16 @@ def _verdict(
     policy: Policy,
 ) -> tuple[Verdict, str | None]:
     if not len(scored):
-        return Verdict.PASS, "no record was left to judge: the contract holds them all"
+        return Verdict.PASS, "no record is left to judge: all of them failed the contract"
     n_usable = len(scored) - len(scored.problems)
     wanted = max(1, ceil(policy.screen.min_poison_share * n_usable))
     if n_usable and detectable > wanted:
         needed = _needed_rows(n_usable, wanted, policy)
         return Verdict.ABSTAIN, (
-            f"cannot judge: with {scored.calibration_rows} calibration rows, at a rate of "
+            f"cannot judge: with {scored.calibration_rows} calibration rows and a rate of "
             f"{policy.screen.false_quarantine_rate:g}, fewer than {detectable} poisoned records "
-            f"among {n_usable} cannot be held, and screen.min_poison_share asks for {wanted}. "
-            f"Fit a reference with at least {needed} rows, or raise one of the two"
+            f"among {n_usable} cannot be detected, and screen.min_poison_share asks for {wanted}. "
+            f"Fit a reference with at least {needed} rows, or raise the rate or the share"
         )
     share = float(held.mean())
     if share >= policy.screen.batch.hold_when_held_fraction:

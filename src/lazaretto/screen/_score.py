@@ -231,7 +231,7 @@ def _explain(
         order = np.argsort(-weighted[row], kind="stable")[:MOST_REASONS]
         worst = weighted[row, order[0]]
         reasons[position] = [
-            f"{names[j]}: {said[j][row]}; beyond {1 - alone[row, j]:.2%} of the reference"
+            f"{names[j]}: {said[j][row]}; beyond {1 - alone[row, j]:.2%} of trusted records"
             for j in order
             if weights[j] and weighted[row, j] >= DRIVING_SHARE * worst
         ]

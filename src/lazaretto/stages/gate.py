@@ -121,7 +121,7 @@ def _judge(
     )
     rules = [f"{rule.text} ({rule.failed} records)" for rule in validated.said.rules if rule.failed]
     suspected = [
-        f"{name}: {count} records, the first because: {held.examples[name]}"
+        f"{name}: {count} {'record' if count == 1 else 'records'}; the first: {held.examples[name]}"
         for name, count in held.reasons.items()
         if name.startswith("screen:")
     ]

@@ -52,7 +52,7 @@ def class_spread(pair: Pair) -> Outcome:
     adjusted = holm(p_values)
     lowest = min(range(len(tested)), key=lambda place: adjusted[place])
     return Outcome(
-        adjusted[lowest], f"class {tested[lowest]!r} has p = {p_values[lowest]:.3g} of its own"
+        adjusted[lowest], f"class {tested[lowest]!r} alone has p = {p_values[lowest]:.3g}"
     )
 
 

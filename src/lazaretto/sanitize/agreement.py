@@ -1,9 +1,9 @@
-"""Agreement of far rows: do a class's furthest training rows point one way, its trusted ones not?
+"""Agreement of far rows: do the furthest training rows of a class share a direction of their own?
 
-Rows that lie far out by nature lie far out in many directions, and trusted ones do in the same.
-Poisons of one trigger share a direction that no trusted row has. The witness function between the
-two sides tells (maximum mean discrepancy; Gretton et al. 2012, section 2.3), here with the cosine
-between two rows, above chance, as the kernel.
+Rows that are far out by nature lie in many directions, the same for training and trusted rows.
+Poisons of one trigger share a direction that no trusted row has. This is measured by the witness
+function between training and trusted rows (maximum mean discrepancy; Gretton et al. 2012, section
+2.3). Its kernel is the cosine between two rows, as far as it is above chance.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ LEAST, MOST = 40, 1000
 """Far rows of a class below which nothing is said, and that are compared at most."""
 
 DEAD_BAND = 0.5
-"""Witness of a row, in units of its noise, that counts for nothing: what chance put on the training
-side agrees, too. Of classes drawn like their trusted rows, 0.9 to 1.0 % of rows pass a conformal
-1 % by the bare scores, 1.1 to 1.3 % weighted by the whole witness, 1.0 to 1.1 % by what is left."""
+"""Agreement below this threshold (in noise standard deviations) is ignored; it also occurs by
+chance. In classes drawn like their trusted rows, 0.9 to 1.0 % of rows have a conformal p-value of
+at most 1 % by the bare scores, 1.1 to 1.3 % with all agreement, 1.0 to 1.1 % with the rest."""
 
 MIN_CLASSES = 5
 """Classes below which none can be told from the others."""
@@ -68,11 +68,11 @@ def agreement(
 ) -> dict[int, float]:
     """Says how far the agreement of far training rows is beyond chance, and which rows agree.
 
-    Of a class: the greatest witness of a far training row, that is, by how much the others of its
-    side agree with it, less what the trusted ones do, were both sides as many; in standard
-    deviations of what shuffling the sides gives. Clean classes do not have 0, for training rows
-    that were hard to learn are pulled one way. So classes are to be compared with one another
-    (`stand_out`).
+    The witness of a far training row is how much other training rows agree with it, minus how much
+    trusted rows do, as if both were equally many. The result of a class is its greatest witness, in
+    standard deviations of what shuffling training and trusted rows gives. Clean classes do not have
+    0, because training rows that were hard to learn agree a little. So compare classes with one
+    another (`stand_out`).
 
     Of a row: its witness among the far rows of the *other* folds, in units of the noise of that
     many rows, beyond `DEAD_BAND`; 0 for rows that are not far.

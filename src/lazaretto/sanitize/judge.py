@@ -106,12 +106,11 @@ def judge_class(
 ) -> ClassOutcome:
     """Judges one class with at least `MIN_TRUSTED` trusted rows.
 
-    Every evidence tests the class by its tail, and where the method says so also by its mean (of
+    Every evidence tests the class by its tail; where the method says so, also by its mean (of
     bounded scores) and by the agreement of its far rows. The class's p-value combines them all. Its
-    records are searched by the evidence that the class stands out by, so that a method which has
-    nothing to say about a class does not dull the one that has. Where there is more than one, a
-    record's score is its greatest surprise, and so is a trusted row's: one calibration of the whole
-    carries the rate, however the methods depend on one another.
+    records are ranked only by the evidence that the class stands out by. If several methods flag
+    the class, each record takes its highest score. Trusted rows are scored the same way, so extra
+    methods do not raise the false-hold rate, however they depend on one another.
 
     Args:
         evidence: of every method on every layer.
@@ -119,7 +118,7 @@ def judge_class(
         train: positions of the class's rows on the training side.
         trusted: positions on the trusted side.
         alpha: level at which the threshold is stated.
-        rate: the stated rate, to tell whether the trusted rows can carry it.
+        rate: the stated rate, to tell whether there are enough trusted rows for it.
     """
     m = len(trusted)
     tests, own, means, ranks = [], [], [], {}

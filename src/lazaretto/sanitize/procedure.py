@@ -50,15 +50,15 @@ def sanitize(
 
     1. Every row is scored by every method on every layer, *cross-fitted*: no row, training or
        trusted, is judged by directions or moments that were fitted on it.
-    2. Class test: does the class score higher than its trusted rows, by its mean or by how many
-       rows lie far out, or do its far rows point one way? A class that passes Holm over classes at
-       ``alpha`` has *fired*: that is a finding. One whose own p-value is at most ``suspect_level``
-       is *suspect*.
-    3. Inside those classes: conformal p-values of records against the class's trusted rows, by the
-       evidence that the class stands out by, all of it calibrated as one; held is what has the
-       rate or less. A suspect class loses at most the rate of its rows (or one row), and as many
-       more as lie further out than expected if its own p-value is at most ``alpha``; all of them
-       lose at most half the rate of all rows between them.
+    2. Each class is tested. Does it score higher than its trusted rows, by its mean or by the
+       number of far rows? Do its far rows share a direction? A class that passes Holm's correction
+       at ``alpha`` has *fired*: that is a finding. A class whose own p-value is at most
+       ``suspect_level`` is *suspect*.
+    3. Inside those classes, records get conformal p-values against the class's trusted rows. All
+       evidence that the class stands out by is calibrated as one. A record is held when its p-value
+       is at most the rate. A suspect class loses at most the rate of its rows (or one row), and the
+       excess of far rows if its own p-value is at most ``alpha``. All suspect classes together lose
+       at most half the rate of all rows.
 
     A clean training set comes back nearly whole: classes fire by chance at ``alpha``, suspects cost
     about ``suspect_level`` of the rate. With ``suspect_level: 1`` every class is searched.

@@ -24,9 +24,10 @@ KEEP = 0.7
 of the class may be poison. Chosen on models trained on synthetic glyphs and digits."""
 
 TAMED, BOUND = 0.995, 10.0
-"""A row counts in full up to `BOUND` times the root mean square of the gaps from the median of the
-own class, over the `TAMED` of all rows that lie nearest in each feature. Rows of real networks
-hardly ever pass it; without it one wild row would be all that the other classes have in common."""
+"""Rows further than `BOUND` robust standard deviations from their class median are down-weighted,
+so one outlier cannot dominate the pooled covariance. The deviation of a feature is the root mean
+square of the gaps from the class medians, over the `TAMED` of all rows that are nearest. Rows of
+real networks hardly ever reach the bound."""
 
 _STEPS = 4
 _MEDIAN_ROWS = 20_000

@@ -1,4 +1,4 @@
-"""Values that every room speaks of: verdicts, actors, signatures and references to a batch."""
+"""Values that every room speaks of, from verdicts to summaries. Long: each is small."""
 
 from __future__ import annotations
 

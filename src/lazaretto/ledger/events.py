@@ -1,4 +1,4 @@
-"""What the ledger records: one frozen dataclass per kind of event, in JSON-ready fields.
+"""What the ledger records: one dataclass per kind of event. Long: the kinds are one union.
 
 The ledger is the single source of truth. The lineage index and the OpenLineage events are
 projections of these entries, made by `lazaretto.lineage`, so whatever a projection needs is here.

@@ -1,4 +1,7 @@
-"""The policy: one YAML file on how batches are judged; its sha256 goes with every verdict."""
+"""The policy: one YAML file on how batches are judged. Long: all its sections are here.
+
+Its sha256 goes with every verdict.
+"""
 
 from __future__ import annotations
 

@@ -235,7 +235,7 @@ for number in range(25):
     with catalog.transaction() as connection:
         actor = Actor(ActorType.HUMAN, "user:ann")
         event = SourceRegistered(f"{sys.argv[2]}-{number}", TrustTier.REVIEWED)
-        ledger.append(connection, event, actor=ANN)
+        ledger.append(connection, event, actor=actor)
 """
 
 

@@ -137,7 +137,7 @@ def batch_validated(event: events.BatchValidated, context: Context) -> Facts:
             assertion=rule.rule,
             success=rule.failed == 0,
             column=rule.column,
-            severity="error",
+            severity="warn" if rule.warning else "error",
             description=datasets.cut(rule.text),
             expected="0 failing records",
             actual=f"{rule.failed} failing records",

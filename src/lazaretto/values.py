@@ -200,12 +200,27 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class RuleCount:
-    """How many records broke one rule of the contract."""
+    """How many records broke one rule of the contract.
+
+    Attributes:
+        rule: its name.
+        column: the column that it is about; None for several.
+        failed: records that broke it.
+        text: what it asks for.
+        warning: whether it only warns, so that no record is held for it.
+    """
 
     rule: str
     column: str | None
     failed: int
     text: str
+    warning: bool = False
+
+    @property
+    def words(self) -> str:
+        """What it asks for, and how many records broke it."""
+        records = "1 record" if self.failed == 1 else f"{self.failed} records"
+        return f"{self.text} ({records}{', only a warning' if self.warning else ''})"
 
 
 REPORTED_ONLY = "Shadow mode: reported only."

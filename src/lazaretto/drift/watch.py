@@ -144,7 +144,7 @@ def _as_test(process: EProcess, policy: Policy) -> TestSummary:
     )
     if config.mode != "enforce":
         detail += f" {REPORTED_ONLY}"
-    return TestSummary(SOURCE_DRIFT, p_value, config.alpha, p_value <= config.alpha, detail)
+    return TestSummary(SOURCE_DRIFT, p_value, config.alpha, process.raises(config.alpha), detail)
 
 
 def _summary(workspace: Workspace, measured: Measured, level: float, path: str) -> DriftSummary:

@@ -119,7 +119,7 @@ def _judge(
         policy.columns,
         hold_reasons,
     )
-    rules = [f"{rule.text} ({rule.failed} records)" for rule in validated.said.rules if rule.failed]
+    rules = [rule.words for rule in validated.said.rules if rule.failed]
     suspected = [
         f"{name}: {count} {'record' if count == 1 else 'records'}; the first: {held.examples[name]}"
         for name, count in held.reasons.items()

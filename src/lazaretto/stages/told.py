@@ -30,7 +30,7 @@ def told_event(event: StageEvent) -> dict[str, Any]:
                 "rows": event.rows,
                 "failing": event.failing_rows,
                 "broken": list(event.broken),
-                "rules": [f"{r.text} ({r.failed} records)" for r in event.rules if r.failed],
+                "rules": [rule.words for rule in event.rules if rule.failed],
                 "file": event.failures.path,
             }
         case BatchEmbedded():

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from lazaretto.screen.batch_tests.base import Pair
 
-NAME = "class_spread"
 SMALLEST_CLASS = 8
 ROWS = 400
 """Rows of a class compared, of either side, at most."""

@@ -131,7 +131,7 @@ def batch_received(event: events.BatchReceived, context: Context) -> Facts:
 
 
 def batch_validated(event: events.BatchValidated, context: Context) -> Facts:
-    """A batch was held against its contract: rules as data-quality assertions on the batch."""
+    """A batch was checked against its contract: rules as data-quality assertions on the batch."""
     assertions = [
         data_quality_assertions_dataset.Assertion(
             assertion=rule.rule,

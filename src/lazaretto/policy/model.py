@@ -64,11 +64,17 @@ class Sources(_Section):
 class Limits(_Section):
     """Bounds on what a delivery may be; beyond them it is refused before it is parsed whole."""
 
-    max_bytes: Annotated[int, Field(gt=0)] = 64 * 2**30
-    max_rows: Annotated[int, Field(gt=0)] = 1_000_000_000
-    max_columns: Annotated[int, Field(gt=0)] = 4096
-    max_row_group_bytes: Annotated[int, Field(gt=0)] = 2 * 2**30
-    max_nesting: Annotated[int, Field(gt=0)] = 8
+    max_bytes: Annotated[int, Field(gt=0)] = Field(
+        64 * 2**30, description="Bytes of the delivered file."
+    )
+    max_rows: Annotated[int, Field(gt=0)] = Field(1_000_000_000, description="Records.")
+    max_columns: Annotated[int, Field(gt=0)] = Field(4096, description="Columns.")
+    max_row_group_bytes: Annotated[int, Field(gt=0)] = Field(
+        2 * 2**30, description="Decoded bytes of one row group or record batch."
+    )
+    max_nesting: Annotated[int, Field(gt=0)] = Field(
+        8, description="Depth of lists, structs and maps in a column."
+    )
 
 
 class Embed(_Section):

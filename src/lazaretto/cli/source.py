@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from lazaretto.sources.keys import SourceKey
-    from lazaretto.sources.registry import Source
+    from lazaretto.sources.recorded import Source
 
 app = typer.Typer(no_args_is_help=True, help="Identities and keys of those who deliver.")
 

@@ -11,7 +11,7 @@ from lazaretto.operators.base import LazarettoOperator
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from airflow.sdk import BaseNotifier, Context
+    from airflow.sdk import Context
 
     from lazaretto.storage.workspace import Workspace
 
@@ -52,6 +52,7 @@ class TraceIncidentOperator(LazarettoOperator):
             Templated.
         until: end of the compromise; default: until now. Templated.
         notifiers: called when a model version was reached; their templates know ``{{ incident }}``.
+            Like those of every operator they are called, too, when something stored was changed.
     """
 
     template_fields: Sequence[str] = (
@@ -67,14 +68,12 @@ class TraceIncidentOperator(LazarettoOperator):
         source: str,
         since: str | datetime | None = None,
         until: str | datetime | None = None,
-        notifiers: Sequence[BaseNotifier] = (),
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.source = source
         self.since = since
         self.until = until
-        self.notifiers = notifiers
 
     def perform(self, workspace: Workspace, context: Context) -> Incident:
         """Calls `lazaretto.lineage.trace_source`, and puts the answer on record."""

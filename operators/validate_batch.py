@@ -1,4 +1,4 @@
-"""ValidateBatchOperator: a batch is held against its contract."""
+"""ValidateBatchOperator: a batch is checked against its contract."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Validity of OpenLineage events: the core schema, and the schema of every facet in them.
 
-The core schema alone lets a broken facet body pass, so each facet is held against its own schema:
-the official ones (OpenLineage 2-0-2, stored in ``schemas/openlineage`` with their commit) and ours.
+The core schema alone lets a broken facet body pass. So each facet is checked against its own
+schema, an official one (OpenLineage 2-0-2, in ``schemas/openlineage`` with its commit) or ours.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def check(file: str | Path, *, strict: bool = False) -> list[Problem]:
     Args:
         file: one OpenLineage event per line.
         strict: report facets whose schema is not known here, as the specification's own validator
-            does; otherwise these are held against the base facet only.
+            does; otherwise these are checked against the base facet only.
 
     Returns:
         What is wrong, in the order of the file; empty when all events are valid.

@@ -1,4 +1,4 @@
-"""Sources and their keys as the ledger tells them, held against the catalog's rows."""
+"""Sources and their keys as the ledger tells them, compared with the catalog's rows."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from lazaretto.operators.base import LazarettoOperator
@@ -104,14 +104,9 @@ def _moment(value: str | datetime | None) -> datetime | None:
     Raises:
         UsageError: it is not ISO 8601.
     """
-    from lazaretto.errors import UsageError
+    from lazaretto.times import parse_time
 
     if not value or value == "None":
         return None
-    try:
-        moment = value if isinstance(value, datetime) else datetime.fromisoformat(value)
-    except ValueError as error:
-        raise UsageError(
-            f"not a moment in ISO 8601: {value!r}; for example 2026-01-02T00:00:00Z"
-        ) from error
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    text = value.isoformat() if isinstance(value, datetime) else value
+    return parse_time(text, assume_utc=True)

@@ -51,7 +51,7 @@ def _command(level: str, path: str, command: CommandInfo) -> Iterator[str]:
     yield f"\n{level} {path}\n\n```text\n{usage}\n```\n\n"
     yield f"{_paragraphs(inspect.getdoc(command.callback))}\n"
     if arguments or options:
-        yield "\n| | |\n|---|---|\n"
+        yield "\n| argument or option | meaning |\n|---|---|\n"
     for parameter in (*arguments, *options):
         yield f"| {parameter.label_cell} | {parameter.help} |\n"
     if shared:

@@ -149,7 +149,7 @@ def training_sanitized(event: events.TrainingSanitized, context: Context) -> Fac
     from lazaretto.values import TestSummary
 
     version = str(event.version)
-    findings = naming.dataset_name(f"{context.store_root}/sanitize/{event.dataset}")
+    scores = naming.dataset_name(f"{context.store_root}/sanitize/{event.dataset}")
     by_class = [
         TestSummary(
             name=f"class:{datasets.cut(summary.label, 128)}",
@@ -173,7 +173,7 @@ def training_sanitized(event: events.TrainingSanitized, context: Context) -> Fac
         ],
         outputs=[
             datasets.written(
-                findings,
+                scores,
                 version,
                 rows=event.held,
                 facets=datasets.artifact("SIDECAR", version, event.scores.sha256),

@@ -178,7 +178,7 @@ def _event(
         job=Job(projection.namespace, projection.job, facets=projection.job_facets),
         inputs=inputs,
         outputs=outputs,
-        producer=f"https://lazaretto.example/{_version()}",
+        producer=f"urn:lazaretto:release:{_version()}",
     )
 
 

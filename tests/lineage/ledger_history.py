@@ -267,7 +267,7 @@ def one_of_each(history: History) -> None:
             rows=100,
             held=10,
             false_quarantine_rate=0.01,
-            power=5,
+            min_detectable=5,
             detectors=[
                 values.DetectorSummary("mahalanobis", "enforce", 10),
                 values.DetectorSummary("knn_label", "shadow", 0),

@@ -17,23 +17,23 @@ from lazaretto.batch._plain import is_list, plain_array
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from lazaretto.contract._report import Findings
+    from lazaretto.contract._report import Failures
     from lazaretto.policy import Columns
 
 _ABSENT, _NOT_FINITE, _ZERO, _FINE = 0, 1, 2, 3
 
 
-def check_columns_present(names: list[str], columns: Columns, findings: Findings) -> None:
+def check_columns_present(names: list[str], columns: Columns, failures: Failures) -> None:
     """Every column that the policy names must be there."""
     named = {"record_id": columns.record_id, "label": columns.label, "embedding": columns.embedding}
     wanted = [(part, name) for part, name in named.items() if name is not None]
     wanted += [("payload", name) for name in columns.payload]
     for part, name in wanted:
         if name not in names:
-            findings.broken.append(f"there is no column {name!r}, which the policy names as {part}")
+            failures.broken.append(f"there is no column {name!r}, which the policy names as {part}")
 
 
-def check_record_ids(data: Batch | pa.Table, columns: Columns, findings: Findings) -> None:
+def check_record_ids(data: Batch | pa.Table, columns: Columns, failures: Failures) -> None:
     """Ids must be there, fit for use, and not repeat."""
     name = columns.record_id
     if name is None or name not in data.schema.names:
@@ -43,43 +43,43 @@ def check_record_ids(data: Batch | pa.Table, columns: Columns, findings: Finding
         ids = text_ids(chunk, columns)
         if ids is None:
             kind = data.schema.field(name).type
-            findings.broken.append(
+            failures.broken.append(
                 f"record id column {name!r} has type {kind}; ids are text or numbers"
             )
             return
         parts.append(ids)
     ids = pa.concat_arrays(parts) if parts else pa.array([], pa.string())
     absent = pc.fill_null(pc.equal(pc.binary_length(ids), 0), True).to_numpy(zero_copy_only=False)
-    findings.add("record_id.present", name, f"{name} must not be empty", absent)
+    failures.add("record_id.present", name, f"{name} must not be empty", absent)
     unfit = ~usable_ids(ids).to_numpy(zero_copy_only=False) & ~absent
     text = f"{name} must have at most 512 bytes and no control characters"
-    findings.add("record_id.usable", name, text, unfit, values=ids)
-    series = pl.Series(findings.ids)
+    failures.add("record_id.usable", name, text, unfit, values=ids)
+    series = pl.Series(failures.ids)
     repeated = series.is_duplicated().to_numpy() & ~absent & ~unfit
-    findings.add("record_id.unique", name, f"{name} must be unique", repeated, values=ids)
+    failures.add("record_id.unique", name, f"{name} must be unique", repeated, values=ids)
 
 
-def check_labels(data: Batch | pa.Table, columns: Columns, findings: Findings) -> None:
+def check_labels(data: Batch | pa.Table, columns: Columns, failures: Failures) -> None:
     """A label must not be null."""
     name = columns.label
     if name is None or name not in data.schema.names:
         return
     if pa.types.is_nested(data.schema.field(name).type):
-        findings.broken.append(f"label column {name!r} has type {data.schema.field(name).type}")
+        failures.broken.append(f"label column {name!r} has type {data.schema.field(name).type}")
         return
     masks = [_missing(chunk.column(0)) for chunk in as_chunks(data, columns=[name])]
     failed = np.concatenate(masks) if masks else np.zeros(0, dtype=np.bool_)
-    findings.add("label.present", name, f"{name} must not be null", failed)
+    failures.add("label.present", name, f"{name} must not be null", failed)
 
 
-def check_embeddings(data: Batch | pa.Table, columns: Columns, findings: Findings) -> None:
+def check_embeddings(data: Batch | pa.Table, columns: Columns, failures: Failures) -> None:
     """Embeddings must be there, finite, not zero, and as wide as most of the batch."""
     name = columns.embedding
     if name is None or name not in data.schema.names:
         return
     kind = plain_array(pa.array([], data.schema.field(name).type)).type
     if not is_list(kind) or pa.types.is_map(kind) or not _is_number(kind.value_type):
-        findings.broken.append(f"embedding column {name!r} has type {kind}, not a list of numbers")
+        failures.broken.append(f"embedding column {name!r} has type {kind}, not a list of numbers")
         return
     states, lengths = [], []
     for chunk in as_chunks(data, columns=[name]):
@@ -89,10 +89,10 @@ def check_embeddings(data: Batch | pa.Table, columns: Columns, findings: Finding
     if not states:
         return
     state, width = np.concatenate(states), np.concatenate(lengths)
-    findings.add("embedding.present", name, f"{name} must not be null", state == _ABSENT)
+    failures.add("embedding.present", name, f"{name} must not be null", state == _ABSENT)
     text = f"{name} must have only finite numbers"
-    findings.add("embedding.finite", name, text, state == _NOT_FINITE)
-    findings.add("embedding.nonzero", name, f"{name} must not be all zeros", state == _ZERO)
+    failures.add("embedding.finite", name, text, state == _NOT_FINITE)
+    failures.add("embedding.nonzero", name, f"{name} must not be all zeros", state == _ZERO)
     there = width[state != _ABSENT]
     if not len(there):
         return
@@ -100,7 +100,7 @@ def check_embeddings(data: Batch | pa.Table, columns: Columns, findings: Finding
     usual = int(widths[counts.argmax()])
     text = f"{name} must have {usual} numbers, like most of the batch"
     odd = (width != usual) & (state != _ABSENT)
-    findings.add("embedding.width", name, text, odd, values=pa.array(width))
+    failures.add("embedding.width", name, text, odd, values=pa.array(width))
 
 
 def _judge(values: pa.Array) -> tuple[NDArray[np.int8], NDArray[np.int64]]:

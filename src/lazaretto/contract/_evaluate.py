@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from lazaretto.batch import Batch, all_record_ids, as_chunks
 from lazaretto.contract import _builtin
-from lazaretto.contract._report import ContractReport, Findings
+from lazaretto.contract._report import ContractReport, Failures
 
 if TYPE_CHECKING:
     from lazaretto.contract._load import Contract
@@ -36,18 +36,18 @@ def evaluate(
         DeliveryError: the records cannot be read.
     """
     names = list(batch.schema.names)
-    findings = Findings(all_record_ids(batch, columns))
-    _builtin.check_columns_present(names, columns, findings)
-    _builtin.check_record_ids(batch, columns, findings)
-    _builtin.check_labels(batch, columns, findings)
-    _builtin.check_embeddings(batch, columns, findings)
+    failures = Failures(all_record_ids(batch, columns))
+    _builtin.check_columns_present(names, columns, failures)
+    _builtin.check_record_ids(batch, columns, failures)
+    _builtin.check_labels(batch, columns, failures)
+    _builtin.check_embeddings(batch, columns, failures)
     if contract is not None:
-        _walk_contract(batch, contract, names, findings)
-    return findings.report()
+        _walk_contract(batch, contract, names, failures)
+    return failures.report()
 
 
 def _walk_contract(
-    batch: Batch | pa.Table, contract: Contract, names: list[str], findings: Findings
+    batch: Batch | pa.Table, contract: Contract, names: list[str], failures: Failures
 ) -> None:
     # pandera takes over a second to import, and a batch without a contract needs none of it.
     import polars as pl
@@ -59,4 +59,4 @@ def _walk_contract(
     frame = pl.from_arrow(pa.Table.from_batches(chunks)) if chunks and wanted else pl.DataFrame()
     if not isinstance(frame, pl.DataFrame):
         frame = frame.to_frame()
-    _pandera.walk(contract.schema, frame, names, findings)
+    _pandera.walk(contract.schema, frame, names, failures)

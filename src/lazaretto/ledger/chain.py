@@ -12,7 +12,7 @@ import rfc8785
 import sqlalchemy as sa
 
 from lazaretto.errors import LedgerError, UsageError
-from lazaretto.ledger.events import Event, from_text, subject_of, to_payload
+from lazaretto.ledger.events import Event, from_payload, subject_of, to_payload
 from lazaretto.storage.tables import ledger, ledger_head
 from lazaretto.values import Actor, ActorType
 
@@ -262,7 +262,7 @@ def _require_own_hash(row: Row[Any]) -> None:
 
 
 def _decoded(row: Row[Any]) -> Entry:
-    event = from_text(row.kind, row.payload)
+    event = from_payload(row.kind, row.payload)
     if subject_of(event) != row.subject:
         raise LedgerError(f"entry {row.seq} was edited: it is about {subject_of(event)}")
     return Entry(

@@ -607,24 +607,8 @@ def to_payload(event: Event) -> dict[str, object]:
     return payload
 
 
-def from_payload(kind: str, payload: dict[str, object]) -> Event:
-    """Rebuilds the event that `to_payload` wrote.
-
-    Raises:
-        LedgerError: unknown kind, or a payload that does not fit it.
-    """
-    if kind not in _KINDS:
-        raise LedgerError(f"unknown ledger entry kind {kind!r}: written by a newer Lazaretto?")
-    try:
-        return _adapter(kind).validate_python(payload)
-    except ValidationError as error:
-        raise LedgerError(
-            f"ledger entry of kind {kind!r} does not fit its type: {error}"
-        ) from error
-
-
-def from_text(kind: str, payload: str) -> Event:
-    """The same from the payload's text.
+def from_payload(kind: str, payload: str) -> Event:
+    """Rebuilds the event that `to_payload` wrote, from the JSON text of its values.
 
     Raises:
         LedgerError: unknown kind, or a payload that does not fit it.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -48,7 +47,7 @@ def _require_sound(row: Row[Any], seq: int, prev: str) -> None:
     if row_hash(row) != row.hash:
         raise LedgerError(f"entry {seq} was edited: its hash does not match")
     try:
-        subject = subject_of(from_payload(row.kind, json.loads(row.payload)))
+        subject = subject_of(from_payload(row.kind, row.payload))
     except LedgerError as error:
         raise LedgerError(f"entry {seq} cannot be read: {error}") from error
     if subject != row.subject:

@@ -6,6 +6,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from json.encoder import encode_basestring
 from typing import TYPE_CHECKING, Any
 
 import rfc8785
@@ -245,11 +246,11 @@ def _require_own_hash(row: Row[Any]) -> None:
     """Hashes the text as it lies there, which takes a tenth of writing its values anew.
 
     What has the hash that was taken of a canonical text is that text. Keys are sorted in RFC 8785,
-    and its texts are those of `json` without escapes for what is not ASCII.
+    and its texts are those that `json` writes without escapes for what is not ASCII.
     """
     texts = (row.actor_id, row.actor_type, row.at, row.kind, row.prev)
     try:
-        actor, its_type, at, kind, prev = (json.dumps(text, ensure_ascii=False) for text in texts)
+        actor, its_type, at, kind, prev = map(encode_basestring, texts)
         body = (
             f'{{"actor":{{"id":{actor},"type":{its_type}}},"at":{at},"kind":{kind},'
             f'"payload":{row.payload},"prev":{prev},"seq":{row.seq}}}'

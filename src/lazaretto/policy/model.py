@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 Mode = Literal["enforce", "shadow", "off"]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Level = Annotated[float, Field(gt=0, le=1)]
+Positive = Annotated[int, Field(gt=0)]
 
 
 class _Section(BaseModel):
@@ -48,13 +49,28 @@ class Sources(_Section):
 
 
 class Limits(_Section):
-    """Bounds on what a delivery may be; beyond them it is refused before it is parsed whole."""
+    """Bounds on what a delivery may be, and on the process that decodes it. Beyond: refused.
 
-    max_bytes: Annotated[int, Field(gt=0)] = 64 * 2**30
-    max_rows: Annotated[int, Field(gt=0)] = 1_000_000_000
-    max_columns: Annotated[int, Field(gt=0)] = 4096
-    max_row_group_bytes: Annotated[int, Field(gt=0)] = 2 * 2**30
-    max_nesting: Annotated[int, Field(gt=0)] = 8
+    The defaults let one worker with 8 GB of memory decode one delivery at a time.
+    """
+
+    max_bytes: Positive = Field(64 * 2**30, description="bytes of the delivered file")
+    max_rows: Positive = Field(20_000_000, description="records")
+    max_columns: Positive = 4096
+    max_nesting: Positive = Field(8, description="depth of lists, structs and maps in a column")
+    max_record_bytes: Positive = Field(
+        64 * 2**20,
+        description="decoded bytes of one record; each value counts at least 8, a null too",
+    )
+    output_bytes: Positive = Field(
+        32 * 2**30,
+        description="decoded bytes of all records, counted likewise; the canonical copy's size",
+    )
+    memory_bytes: Annotated[int, Field(ge=512 * 2**20)] = Field(
+        4 * 2**30, description="address space of the process that decodes a delivery"
+    )
+    cpu_seconds: Positive = Field(600, description="processor time of that process")
+    wall_seconds: Positive = Field(3600, description="time until that process is ended")
 
 
 class Embed(_Section):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lazaretto.policy import Policy
     from lazaretto.storage.workspace import Workspace
 
-_BATCH = re.compile(r"\S+/\d{8}/[0-9a-f]{16}")
+_BATCH = re.compile(r"\S+/\d{8}/[0-9a-f]{32}")
 
 
 class LazarettoOperator(BaseOperator):
@@ -63,7 +63,7 @@ class LazarettoOperator(BaseOperator):
             self.fail_for_good(error)
         finally:
             self.report_lineage(workspace, context)
-        return to_json(result)
+        return to_json(as_reference(result))
 
     def fail_for_good(self, error: Exception) -> NoReturn:
         """Fails the task without retries, with the error's own words."""
@@ -129,6 +129,21 @@ def ledger_entries(result: object) -> list[int]:
     """The sequence numbers of the ledger entries that a stage's result names."""
     seqs = getattr(result, "seqs", None)
     return list(seqs) if seqs is not None else [result.seq]  # type: ignore[attr-defined]
+
+
+def as_reference(result: object) -> object:
+    """What travels to the next task: of a stage's result its ledger entry, and what it says."""
+    from lazaretto.stages.results import StageResult
+    from lazaretto.stages.told import told
+
+    if not isinstance(result, StageResult):
+        return result
+    return {
+        "batch": result.batch,
+        "stage": result.stage,
+        "seq": result.seq,
+        "summary": told(result),
+    }
 
 
 def batch_id(batch: str | Mapping[str, Any]) -> str:

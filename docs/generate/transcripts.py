@@ -26,7 +26,7 @@ PAGES = (
     "how-to/drift-or-poison.md",
 )
 _BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_ID = re.compile(r"vendor/\d{8}/[0-9a-f]{16}|(?:case|recall|publication|decision)-[0-9a-f]{16}")
+_ID = re.compile(r"vendor/\d{8}/[0-9a-f]{32}|(?:case|recall|publication|decision)-[0-9a-f]{16}")
 _END = "-- the command ended with "
 
 
@@ -50,7 +50,6 @@ class Shell:
         environment = {
             "HOME": str(self.folder),
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-            "LAZARETTO_ACTOR": "alice",
             "COLUMNS": "120",
             "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", ""),
         }

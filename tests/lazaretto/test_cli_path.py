@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from lazaretto.cli.app import app
 from lazaretto.cli.init import scaffold
+from lazaretto.storage.workspace import os_user
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / "docs/tutorial/first_gate_data.py"
@@ -31,7 +32,6 @@ class User:
             "LAZARETTO_CATALOG_URL": f"sqlite:///{folder}/catalog.db",
             "LAZARETTO_STORE": str(folder / "store"),
             "LAZARETTO_POLICY": "policies/digits.yaml",
-            "LAZARETTO_ACTOR": "alice",
             "LAZARETTO_NAMESPACE": None,
             "OPENLINEAGE_URL": None,
             "OPENLINEAGE_CONFIG": None,
@@ -245,11 +245,14 @@ def test_a_new_reference_waits_for_a_person_who_saw_what_it_changes(user: User) 
     user.run("reference promote digits/1 --yes")  # and back
     assert promoted(user) == "1"
     with sqlite3.connect(user.path("catalog.db")) as connection:
-        query = "SELECT payload FROM ledger WHERE kind = 'reference_promoted' ORDER BY seq"
-        events = [json.loads(payload) for (payload,) in connection.execute(query)]
+        query = (
+            "SELECT payload, actor_id FROM ledger WHERE kind = 'reference_promoted' ORDER BY seq"
+        )
+        found = connection.execute(query).fetchall()
+    events, actors = [json.loads(row[0]) for row in found], {row[1] for row in found}
     assert [(e["version"], e["previous"]) for e in events] == [("1", None), ("2", "1"), ("1", "2")]
     assert events[1]["change"]["released"] == compared["released"]
-    assert events[1]["actor"]["id"] == "user:alice"
+    assert actors == {os_user().id}
     assert "nothing to compare" in user.run("reference compare digits/1", code=2)
     assert "digits/9" in user.run("reference promote digits/9 --yes", code=2)
     assert "name the version" in user.run("reference promote digits --yes", code=2)
@@ -393,7 +396,7 @@ def test_what_was_held_is_left_out_of_a_second_training_and_both_are_compared(us
     assert found["contradicted"] > 0.5 * done["held"]
     assert len(found["classes"]) == 10
     assert found["overall"]["agreement"] > 0.8
-    assert Path(found["uri"].removeprefix("file://")).is_file()
+    assert (user.path("store") / found["file"]["path"]).is_file()
     line = f"dataset sanitize digits --version {taken['version']} {own} {again}"
     shown = user.run(line, code=1)
     assert "calibrated by a table of 1000 rows" in shown
@@ -486,7 +489,9 @@ def test_an_edited_ledger_is_exit_code_1(user: User) -> None:
 
 def test_a_lost_file_is_found(user: User) -> None:
     user.sign("monday.parquet")
-    stored = Path(user.json("batch receive monday.parquet --source vendor")["uri"])
+    batch = user.json("batch receive monday.parquet --source vendor")["id"]
+    path = user.json(f"batch show {batch}")["delivery"]["stored"]["path"]
+    stored = user.path("store") / path
     stored.rename(stored.with_name("stray.parquet"))
     health = user.json("catalog check", code=1)
     assert [Path(path).name for path in health["missing"]] == [stored.name]

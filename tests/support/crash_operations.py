@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from yard import ANN, Yard, blobs, make_policy, make_yard
 
@@ -13,9 +13,6 @@ from lazaretto.ledger import chain as ledger
 from lazaretto.quarantine import review
 from lazaretto.storage.workspace import open_workspace
 from lazaretto.values import Action
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _ROWS = blobs(60, seed=5, prefix="m", flips=4)
 
@@ -89,10 +86,11 @@ def receive(url: str, folder: Path) -> None:
 def check_receive(url: str, folder: Path, *, done: bool) -> None:
     yard = _yard(url, folder)
     _sound(yard)
-    files = [path for path in yard.workspace.store.list("batches") if "/data." in path]
+    files = [path for path in yard.workspace.store.list("batches") if "/delivered-" in path]
     whole = {path for path in files if path.endswith(".parquet")}
     wanted = [(folder / f"{name}.parquet").read_bytes() for name in ("monday", "tuesday")]
-    assert all(yard.workspace.store.read(path) in wanted for path in whole), "half a file"
+    kept = [Path(yard.workspace.store.uri(path)).read_bytes() for path in whole]
+    assert all(content in wanted for content in kept), "half a file"
     if done:
         assert len(whole) == _kinds(yard).count("batch_received") == 2
 

@@ -20,7 +20,7 @@ from typing import Annotated, Any, Concatenate, ParamSpec
 import typer
 
 from lazaretto.cli.reply import Reply, print_error, print_json, print_reply
-from lazaretto.cli.session import ACTOR_VARIABLE, POLICY_VARIABLE, Session
+from lazaretto.cli.session import POLICY_VARIABLE, Session
 from lazaretto.errors import DeliveryError, LazarettoError, UsageError
 from lazaretto.storage.settings import CATALOG_VARIABLE, STORE_VARIABLE
 
@@ -73,17 +73,6 @@ _SHARED: tuple[tuple[Needs, str, Any, Any], ...] = (
             rich_help_panel="Where things are",
         ),
     ),
-    (
-        Needs.ACTOR,
-        "actor",
-        str | None,
-        typer.Option(
-            "--actor",
-            envvar=ACTOR_VARIABLE,
-            show_default=False,
-            help="Who acts, for the ledger: NAME or service:NAME (default: the login name)",
-        ),
-    ),
     (Needs.NOTHING, "json", bool, typer.Option("--json", help="Print one JSON document on stdout")),
     (Needs.NOTHING, "debug", bool, typer.Option("--debug", help="Show the traceback of an error")),
 )
@@ -109,7 +98,6 @@ def command(
                 catalog_url=given.get("catalog"),
                 store_root=given.get("store"),
                 policy_path=given.get("policy"),
-                actor_name=given.get("actor"),
                 json=bool(given["json"]),
                 debug=bool(given["debug"]),
             )

@@ -17,7 +17,7 @@ from lazaretto.errors import SystemFaultError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SCHEMA_VERSION = "0002"
+SCHEMA_VERSION = "0003"
 WRITER_LOCK = 0x6C617A6172  # one advisory lock per database for all of Lazaretto's writers
 _BUSY_SECONDS = 60
 _OUR_MISTAKES = (sa.exc.IntegrityError, sa.exc.ProgrammingError, sa.exc.DataError)
@@ -86,6 +86,8 @@ class Catalog:
             try:
                 command.upgrade(config, SCHEMA_VERSION)
             except CommandError as error:
+                if "before the first release" in str(error):
+                    raise SystemFaultError(f"{self.display_url}: {error}") from error
                 raise SystemFaultError(
                     f"the catalog {self.display_url} was made by a newer Lazaretto than this one, "
                     f"which knows schema {SCHEMA_VERSION}: install that version ({error})"

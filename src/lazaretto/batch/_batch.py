@@ -103,7 +103,7 @@ class Batch:
             for chunk in read_chunks(self._file, names):
                 rows += chunk.num_rows
                 yield chunk
-        except (pa.ArrowException, KeyError) as error:
+        except (pa.ArrowException, OSError, KeyError) as error:
             raise SystemFaultError(
                 f"the canonical copy of {self.name} cannot be read: {error}"
             ) from error
@@ -127,7 +127,7 @@ def open_canonical(file: IO[bytes], *, rows: int, name: str) -> Batch:
     """
     try:
         schema, made_of = read_head(file)
-    except (pa.ArrowException, ValueError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise SystemFaultError(f"the canonical copy of {name} cannot be read: {error}") from error
     return Batch(name, schema, rows, made_of, file)
 

@@ -24,7 +24,7 @@ import pyarrow as pa
 from lazaretto.batch._batch import Batch, open_canonical
 from lazaretto.batch._child import READY
 from lazaretto.batch._format import FORMATS
-from lazaretto.batch._schema import printable
+from lazaretto.batch._schema import check_columns, printable
 from lazaretto.errors import DeliveryError, SystemFaultError
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ class Decoded:
         format: ``parquet``, ``arrow``, ``csv`` or ``jsonl``: what it was delivered as.
         rows: number of records.
         digest: sha256 (hex) of the content, see `Batch.digest`.
+        schema: its columns, in plain types.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Decoded:
     format: str
     rows: int
     digest: str
+    schema: pa.Schema
 
     def open(self) -> Batch:
         """The records."""
@@ -75,7 +77,7 @@ def decode(
 
     Args:
         raw: the delivery, a local file that nobody else writes.
-        folder: an empty private folder, for the canonical copy and what is needed meanwhile.
+        folder: a private folder, for the canonical copy and what is needed meanwhile.
         name: of the delivery, as messages and records may show it.
         format: ``parquet``, ``arrow``, ``csv`` or ``jsonl``, or another word for none of them.
         limits: of the policy.
@@ -103,9 +105,8 @@ def decode(
     answer, log = folder / "answer", folder / "log"
     ended = _run(request, folder, answer, log, limits)
     found = _read(answer, log, ended, name, limits)
-    decoded = Decoded(name, copy, found["format"], found["rows"], found["digest"])
-    _check(decoded, limits)
-    return decoded
+    schema = _columns(copy, found["rows"], name, limits)
+    return Decoded(name, copy, found["format"], found["rows"], found["digest"], schema)
 
 
 def _run(
@@ -149,9 +150,7 @@ def _environment() -> dict[str, str]:
     return {key: os.environ[key] for key in kept if key in os.environ} | fixed
 
 
-def _read(
-    answer: Path, log: Path, ended: int | None, name: str, limits: Limits
-) -> dict[str, Any]:
+def _read(answer: Path, log: Path, ended: int | None, name: str, limits: Limits) -> dict[str, Any]:
     """The answer, if it is one; else how the process died is the reason of a refusal."""
     with answer.open("rb") as file:
         said = file.read(_MOST_ANSWER + 1)
@@ -194,9 +193,9 @@ def _parsed(said: bytes) -> dict[str, Any] | None:
     if found.keys() != {"format", "rows", "digest"} or found["format"] not in FORMATS:
         return None
     rows, digest = found["rows"], found["digest"]
-    counts = isinstance(rows, int) and not isinstance(rows, bool) and rows > 0
-    fits = counts and isinstance(digest, str) and re.fullmatch("[0-9a-f]{64}", digest)
-    return found if fits else None
+    if not isinstance(rows, int) or isinstance(rows, bool) or rows < 1:
+        return None
+    return found if isinstance(digest, str) and re.fullmatch("[0-9a-f]{64}", digest) else None
 
 
 def _died(ended: int | None, noise: bytes, name: str, limits: Limits) -> DeliveryError:
@@ -239,15 +238,17 @@ def _too_large(name: str, limits: Limits) -> DeliveryError:
     )
 
 
-def _check(decoded: Decoded, limits: Limits) -> None:
-    """Opens the canonical copy as later stages will; of a process that was taken over it is any."""
+def _columns(copy: Path, rows: int, name: str, limits: Limits) -> pa.Schema:
+    """Columns of the canonical copy, opened as later stages will open it.
+
+    A process that was taken over may have left anything there.
+    """
     try:
-        width = len(decoded.open().schema)
-    except (SystemFaultError, pa.ArrowException, OSError, ValueError, KeyError) as error:
+        with copy.open("rb") as file:
+            schema = open_canonical(file, rows=rows, name=name).schema
+            check_columns(schema, limits, name)
+            return schema
+    except (SystemFaultError, OSError) as error:
         raise DeliveryError(
-            f"{decoded.name}: its decoder left no canonical copy", code="decoder_failed"
+            f"{name}: its decoder left no canonical copy", code="decoder_failed"
         ) from error
-    if width > limits.max_columns:
-        raise DeliveryError(
-            f"{decoded.name}: its decoder left {width:,} columns", code="decoder_failed"
-        )

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
-from lazaretto.batch._decode import decode
+from lazaretto.batch._decode import BLOCK, decode
 from lazaretto.batch._source import first_line
 from lazaretto.errors import DeliveryError
 
@@ -74,12 +74,13 @@ def answered(request: dict[str, Any]) -> dict[str, Any]:
             limits=limits,
             columns=columns,
             folder=request["folder"],
+            block=request.get("block", BLOCK),
         )
     except DeliveryError as error:
         return {"code": error.code, "reason": str(error)}
     except MemoryError:
         return {"code": "out_of_memory", "reason": ""}
-    except Exception as error:  # noqa: BLE001  whatever a hostile file makes a library raise
+    except Exception as error:  # whatever a hostile file makes a library raise
         number = getattr(error, "errno", None)
         if number in _NO_ROOM:
             return {"code": "fault", "reason": os.strerror(number)}

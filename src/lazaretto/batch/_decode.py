@@ -112,9 +112,7 @@ def _write(
             rows += chunk.num_rows
             check_rows(rows, limits, name)
             digest.update(chunk)
-            writer.write_batch(
-                pa.RecordBatch.from_arrays([*chunk.columns, ids], schema=schema)
-            )
+            writer.write_batch(pa.RecordBatch.from_arrays([*chunk.columns, ids], schema=schema))
     return rows, digest.hexdigest()
 
 

@@ -130,7 +130,7 @@ def is_list(kind: pa.DataType) -> bool:
 def _width(kind: pa.DataType) -> int:
     """Bytes of a value of fixed width; 8 for what is smaller, or has none."""
     try:
-        return max(8, kind.bit_width // 8)
+        return max(8, int(kind.bit_width) // 8)
     except ValueError:
         return 8
 

@@ -84,9 +84,7 @@ def _split(file: pa.NativeFile, width: int, block: int) -> Iterator[pa.RecordBat
     columns = [str(number) for number in range(width)]
     yield from pa_csv.open_csv(
         file,
-        read_options=pa_csv.ReadOptions(
-            column_names=columns, block_size=block, use_threads=False
-        ),
+        read_options=pa_csv.ReadOptions(column_names=columns, block_size=block, use_threads=False),
         parse_options=pa_csv.ParseOptions(newlines_in_values=True),
         convert_options=pa_csv.ConvertOptions(column_types=dict.fromkeys(columns, pa.binary())),
     )

@@ -155,5 +155,3 @@ def _check_nesting(block: bytes, limits: Limits, name: str) -> None:
                     f"{limits.max_nesting}",
                     code="too_deep",
                 )
-
-

@@ -27,6 +27,4 @@ def read_parquet(file: pa.NativeFile, limits: Limits, name: str) -> Source:
     parquet = pq.ParquetFile(file, pre_buffer=False, buffer_size=_BUFFER)
     check_width(parquet.metadata.num_columns, limits, name)
     check_rows(parquet.metadata.num_rows, limits, name)
-    return Source(
-        parquet.schema_arrow, parquet.iter_batches(batch_size=ROWS, use_threads=False)
-    )
+    return Source(parquet.schema_arrow, parquet.iter_batches(batch_size=ROWS, use_threads=False))

@@ -19,8 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-
 from lazaretto.batch._batch import Batch, open_canonical
 from lazaretto.batch._child import READY
 from lazaretto.batch._format import FORMATS
@@ -28,6 +26,8 @@ from lazaretto.batch._schema import check_columns, printable
 from lazaretto.errors import DeliveryError, SystemFaultError
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from lazaretto.policy import Limits
 
 _START = (
@@ -216,15 +216,16 @@ def _died(ended: int | None, noise: bytes, name: str, limits: Limits) -> Deliver
 
 def _out_of_memory(name: str, limits: Limits) -> DeliveryError:
     return DeliveryError(
-        f"{name}: its decoder ran out of memory: limits.memory_bytes = {limits.memory_bytes:,}; "
-        "deliver smaller row groups, or raise it in the policy if this source really delivers that",
+        f"{name}: decoding it takes more memory than limits.memory_bytes = "
+        f"{limits.memory_bytes:,}: deliver smaller row groups, or raise it in the policy if this "
+        "source really delivers that",
         code="out_of_memory",
     )
 
 
 def _out_of_time(name: str, limit: str, seconds: int) -> DeliveryError:
     return DeliveryError(
-        f"{name}: its decoder ran out of time: limits.{limit} = {seconds:,}; raise it in the "
+        f"{name}: decoding it takes longer than limits.{limit} = {seconds:,}: raise it in the "
         "policy if this source really delivers that",
         code="out_of_time",
     )
@@ -233,7 +234,7 @@ def _out_of_time(name: str, limit: str, seconds: int) -> DeliveryError:
 def _too_large(name: str, limits: Limits) -> DeliveryError:
     return DeliveryError(
         f"{name}: decoded it takes more than limits.output_bytes = {limits.output_bytes:,} bytes, "
-        "or than the disk has; raise it in the policy if this source really delivers that",
+        "or than the disk has: raise it in the policy if this source really delivers that",
         code="too_large",
     )
 

@@ -20,20 +20,20 @@ from lazaretto.batch._plain import is_list, list_items, plain_type
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from lazaretto.contract._report import Findings
+    from lazaretto.contract._report import Failures
     from lazaretto.policy import Columns
 
 _ABSENT, _NOT_FINITE, _ZERO, _FINE = 0, 1, 2, 3
 
 
-def check_columns_present(names: list[str], columns: Columns, findings: Findings) -> None:
+def check_columns_present(names: list[str], columns: Columns, failures: Failures) -> None:
     """Every column that the policy names must be there."""
     named = {"record_id": columns.record_id, "label": columns.label, "embedding": columns.embedding}
     wanted = [(part, name) for part, name in named.items() if name is not None]
     wanted += [("payload", name) for name in columns.payload]
     for part, name in wanted:
         if name not in names:
-            findings.broken.append(f"there is no column {name!r}, which the policy names as {part}")
+            failures.broken.append(f"there is no column {name!r}, which the policy names as {part}")
 
 
 class RecordIds:
@@ -62,20 +62,20 @@ class RecordIds:
         # A usable id is the record's own, which is kept anyway.
         self._texts.append(pc.if_else(unfit, ids, None))
 
-    def tell(self, findings: Findings) -> None:
+    def tell(self, failures: Failures) -> None:
         """Adds what was found."""
         if self._broken:
-            findings.broken.append(self._broken)
+            failures.broken.append(self._broken)
         if self._broken or not self._absent:
             return
         name, absent, unfit = self.column, np.concatenate(self._absent), np.concatenate(self._unfit)
-        findings.add("record_id.present", name, f"{name} must not be empty", absent)
+        failures.add("record_id.present", name, f"{name} must not be empty", absent)
         text = f"{name} must have at most 512 bytes and no control characters"
         values = pa.chunked_array(self._texts)
-        findings.add("record_id.usable", name, text, unfit, values=values)
-        repeated = pl.Series(findings.ids).is_duplicated().to_numpy() & ~absent & ~unfit
+        failures.add("record_id.usable", name, text, unfit, values=values)
+        repeated = pl.Series(failures.ids).is_duplicated().to_numpy() & ~absent & ~unfit
         text = f"{name} must be unique"
-        findings.add("record_id.unique", name, text, repeated, values=findings.ids)
+        failures.add("record_id.unique", name, text, repeated, values=failures.ids)
 
 
 class Labels:
@@ -94,13 +94,13 @@ class Labels:
         """Looks at the next records."""
         self._missing.append(_numpy(chunk.column(self.column).is_null(nan_is_null=True)))
 
-    def tell(self, findings: Findings) -> None:
+    def tell(self, failures: Failures) -> None:
         """Adds what was found."""
         if self._broken:
-            findings.broken.append(self._broken)
+            failures.broken.append(self._broken)
         if self._missing:
             text = f"{self.column} must not be null"
-            findings.add("label.present", self.column, text, np.concatenate(self._missing))
+            failures.add("label.present", self.column, text, np.concatenate(self._missing))
 
 
 class Embeddings:
@@ -126,17 +126,17 @@ class Embeddings:
         self._states.append(state)
         self._widths.append(width)
 
-    def tell(self, findings: Findings) -> None:
+    def tell(self, failures: Failures) -> None:
         """Adds what was found."""
         if self._broken:
-            findings.broken.append(self._broken)
+            failures.broken.append(self._broken)
         if not self._states:
             return
         name, state, width = self.column, np.concatenate(self._states), np.concatenate(self._widths)
-        findings.add("embedding.present", name, f"{name} must not be null", state == _ABSENT)
+        failures.add("embedding.present", name, f"{name} must not be null", state == _ABSENT)
         text = f"{name} must have only finite numbers"
-        findings.add("embedding.finite", name, text, state == _NOT_FINITE)
-        findings.add("embedding.nonzero", name, f"{name} must not be all zeros", state == _ZERO)
+        failures.add("embedding.finite", name, text, state == _NOT_FINITE)
+        failures.add("embedding.nonzero", name, f"{name} must not be all zeros", state == _ZERO)
         there = width[state != _ABSENT]
         if not len(there):
             return
@@ -144,7 +144,7 @@ class Embeddings:
         usual = int(widths[counts.argmax()])
         text = f"{name} must have {usual} numbers, like most of the batch"
         odd = (width != usual) & (state != _ABSENT)
-        findings.add("embedding.width", name, text, odd, values=pa.array(width))
+        failures.add("embedding.width", name, text, odd, values=pa.array(width))
 
 
 def _there(name: str | None, schema: pa.Schema) -> str | None:

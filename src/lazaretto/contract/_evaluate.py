@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from lazaretto.batch import Batch, records
 from lazaretto.contract import _builtin
-from lazaretto.contract._report import ContractReport, Findings
+from lazaretto.contract._report import ContractReport, Failures
 
 if TYPE_CHECKING:
     from lazaretto.contract._load import Contract
@@ -50,13 +50,13 @@ def evaluate(
         for rule in rules:
             if rule.column is not None:
                 rule.take(chunk)
-    findings = Findings(pa.concat_arrays(ids) if ids else pa.array([], pa.string()))
-    _builtin.check_columns_present(names, columns, findings)
+    failures = Failures(pa.concat_arrays(ids) if ids else pa.array([], pa.string()))
+    _builtin.check_columns_present(names, columns, failures)
     for rule in rules:
-        rule.tell(findings)
+        rule.tell(failures)
     if contract is not None:
-        _walk_contract(kept if wanted else [], contract, names, findings)
-    return findings.report()
+        _walk_contract(kept if wanted else [], contract, names, failures)
+    return failures.report()
 
 
 def _columns_needed(contract: Contract | None, names: list[str]) -> list[str]:
@@ -69,7 +69,7 @@ def _columns_needed(contract: Contract | None, names: list[str]) -> list[str]:
 
 
 def _walk_contract(
-    chunks: list[pa.RecordBatch], contract: Contract, names: list[str], findings: Findings
+    chunks: list[pa.RecordBatch], contract: Contract, names: list[str], failures: Failures
 ) -> None:
     import polars as pl
 
@@ -78,4 +78,4 @@ def _walk_contract(
     frame = pl.from_arrow(pa.Table.from_batches(chunks)) if chunks else pl.DataFrame()
     if not isinstance(frame, pl.DataFrame):
         frame = frame.to_frame()
-    _pandera.walk(contract.schema, frame, names, findings)
+    _pandera.walk(contract.schema, frame, names, failures)

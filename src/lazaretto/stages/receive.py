@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from lazaretto.policy import Policy
     from lazaretto.sources.manifest import Manifest
-    from lazaretto.sources.registry import Source
+    from lazaretto.sources.recorded import Source
     from lazaretto.storage.workspace import Workspace
 
 _STATUS = {

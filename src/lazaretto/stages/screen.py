@@ -123,7 +123,7 @@ def _screen(
         rows=screening.records.num_rows,
         held=screening.n_held,
         false_quarantine_rate=policy.screen.false_quarantine_rate,
-        power=screening.power,
+        min_detectable=screening.min_detectable,
         detectors=screening.detectors,
         tests=screening.tests,
         scores=scores,

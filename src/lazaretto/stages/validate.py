@@ -1,4 +1,4 @@
-"""Validate: hold every record of a batch against the contract; keep each failure and its reason."""
+"""Validate: check every record against the contract; keep each failure and its reason."""
 
 from __future__ import annotations
 

@@ -97,8 +97,14 @@ _PYTHON = {
         "quarantine/triage.py": ["triage_of_case", "CaseTriage"],
     },
     "Ledger": {
-        "ledger/chain.py": ["verify", "entries", "LedgerReport"],
-        "ledger/checkpoint.py": ["checkpoint"],
+        "ledger/chain.py": ["entries"],
+        "ledger/verify.py": ["verify"],
+        "ledger/report.py": ["LedgerReport", "LedgerProblem", "CheckedCheckpoint"],
+        "ledger/note.py": ["read_verifier_key"],
+        "ledger/signing.py": ["take_checkpoint", "TakenCheckpoint"],
+        "ledger/browse.py": ["look_up", "Wanted", "StoredEntry"],
+        "ledger/proving.py": ["prove_entry", "prove_extension"],
+        "ledger/proof.py": ["check_proof", "read_proof", "ProofReport"],
     },
     "Values": {
         "values.py": ["Verdict", "Action", "TrustTier", "SignatureStatus", "Actor", "BatchRef"]

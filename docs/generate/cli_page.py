@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     import typer
 
-_SHARED = ("catalog", "store", "policy", "actor", "json", "debug")
+_SHARED = ("catalog", "store", "policy", "json", "debug")
 
 _CLI_HEAD = (Path(__file__).parent / "heads" / "cli.md").read_text("utf-8")
 

@@ -261,3 +261,18 @@ def incident_traced(event: events.IncidentTraced, context: Context) -> Facts:
             reason=reached + ("" if event.complete else "; the answer may be incomplete"),
         ),
     )
+
+
+def checkpoint_taken(event: events.CheckpointTaken, context: Context) -> Facts:
+    """Somebody signed the ledger as it was."""
+    return Facts(
+        naming.job("checkpoint"),
+        "CHECKPOINT",
+        run_facets=decision(
+            context,
+            "SIGNED",
+            [event.origin],
+            actor=context.actor,
+            reason=f"{event.size} entries, root {event.root}, key {event.verifier_key}",
+        ),
+    )

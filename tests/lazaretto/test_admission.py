@@ -16,6 +16,7 @@ from lazaretto.dataset.schema import check_fits, conform, storable
 from lazaretto.errors import ChangedFileError, NotFoundError, UsageError
 from lazaretto.ledger import chain as ledger
 from lazaretto.ledger.events import BatchAdmitted, ModelRegistered
+from lazaretto.ledger.verify import verify
 from lazaretto.values import Member
 
 if TYPE_CHECKING:
@@ -193,7 +194,7 @@ def test_processes_admit_to_one_dataset_at_once(
     with yard.workspace.catalog.read() as connection:
         events = [e.event for e in ledger.entries(connection, kinds=["batch_admitted"])]
     assert sorted(e.batch for e in events if isinstance(e, BatchAdmitted)) == sorted(batches)
-    assert ledger.verify(yard.workspace).ok
+    assert verify(yard.workspace).ok
     for event in events:
         assert isinstance(event, BatchAdmitted)
         at_version = yard.dataset(event.version)["_lazaretto_batch"].to_pylist()

@@ -171,8 +171,8 @@ def test_from_keys_to_a_blast_radius(user: User) -> None:
     user.run("source keygen ledger")
     user.run("ledger checkpoint --key ledger.key")
     report = user.json("ledger verify --key ledger.pub")
-    assert report["ok"]
-    assert report["checkpoints"] == 1
+    assert report["outcome"] == "HOLDS"
+    assert [c["signature"] for c in report["checkpoints"]] == ["VERIFIED"]
     health = user.json("catalog check")
     assert health["missing"] == health["orphans"] == []
 
@@ -275,7 +275,8 @@ def test_people_see_what_json_says(reviewer: User) -> None:
         f"quarantine show {case} --limit 3": ["Held records (3 of", "p-value"],
         "dataset log digits": ["ADMIT"],
         "catalog check": ["holds"],
-        "ledger verify": ["yes"],
+        "ledger verify": ["holds"],
+        f"ledger show --batch {batch}": ["batch_judged", "HOLD_RECORDS"],
         f"trace batch {batch}": ["1 batch,", "HOLD_RECORDS"],
     }.items():
         shown = " ".join(reviewer.run(line).split())
@@ -483,7 +484,7 @@ def test_an_edited_ledger_is_exit_code_1(user: User) -> None:
         connection.execute(
             "UPDATE ledger SET payload = replace(payload, 'REVIEWED', 'TRUSTED') WHERE seq = 1"
         )
-    assert user.json("ledger verify", code=1)["first_bad_seq"] == 1
+    assert user.json("ledger verify", code=1)["problems"][0]["first"] == 1
     assert user.json("catalog check", code=1)["ledger"] is False
 
 

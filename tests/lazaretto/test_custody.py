@@ -32,7 +32,7 @@ def _do(yard: Yard, stage: str, batch: str) -> object:
     if stage == "admit":
         return stages.admit(yard.workspace, batch)
     if stage == "publish":
-        (case,) = review.list_cases(yard.workspace, batch=batch)
+        (case,) = review.list_cases(yard.workspace, state=None, batch=batch)
         if not case.actions.get("RELEASE"):
             review.decide(
                 yard.workspace, case.id, Action.RELEASE, all=True, actor=ANN, reason="fine"

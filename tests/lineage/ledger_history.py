@@ -350,3 +350,13 @@ def one_of_each(history: History) -> None:
     history.write(
         events.StoredFileChanged(batch, "screen", "batches/b/data.arrow", "61" * 32, "it is gone")
     )
+    history.write(
+        events.CheckpointTaken(
+            origin="urn:lazaretto:ledger:" + "62" * 32,
+            size=3,
+            root="63" * 32,
+            frontier=["64" * 32, "65" * 32],
+            verifier_key="gate+01234567+AQ",
+            note=StoredFile("ledger/checkpoints/x.txt", 9, "66" * 32),
+        )
+    )

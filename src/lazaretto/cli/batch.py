@@ -164,7 +164,7 @@ def probe(
 
     policy = session.policy
     received = load_batch(session.workspace, batch)
-    rows = open_stored(session.workspace, received, policy).table()
+    rows = open_stored(session.workspace, received).table()
     with bars() as progress:
         trained = train_probe(
             rows,

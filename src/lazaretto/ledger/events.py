@@ -570,7 +570,35 @@ class StoredFileChanged(Event):
     found: str
 
 
+@dataclass(frozen=True, slots=True)
+class CheckpointTaken(Event):
+    """Somebody signed the ledger as it was; from then on the signed checkpoint has to be there.
+
+    Attributes:
+        origin: name of the ledger, as the checkpoint gives it.
+        size: how many entries it covers.
+        root: of the Merkle tree over them, hex.
+        frontier: roots of that tree's perfect subtrees, hex, the largest first: what it takes to
+            go on from there without reading those entries again.
+        verifier_key: what checks its signature, as ``name+id+key``.
+        note: the checkpoint in the store.
+    """
+
+    kind: ClassVar[str] = "checkpoint_taken"
+    origin: str
+    size: int
+    root: str
+    frontier: list[str]
+    verifier_key: str
+    note: StoredFile
+
+
 _KINDS: dict[str, type[Event]] = {cls.kind: cls for cls in Event.__subclasses__()}
+
+
+def kinds() -> list[str]:
+    """Every kind of event, in alphabetical order."""
+    return sorted(_KINDS)
 
 
 def to_payload(event: Event) -> dict[str, object]:
@@ -600,6 +628,8 @@ def subject_of(event: Event) -> str:
 
     The ledger keeps it beside each entry, so that everything about one subject is found again.
     """
+    if isinstance(event, CheckpointTaken):
+        return subject_of_checkpoints(event.verifier_key)
     for name in ("case", "batch", "source", "dataset", "model", "reference"):
         if name == "case" and not isinstance(event, RecordsDecided):
             continue
@@ -608,6 +638,11 @@ def subject_of(event: Event) -> str:
         if isinstance(value := getattr(event, name, None), str):
             return f"{name}:{value}"
     raise LedgerError(f"{event.kind} is about nothing that the ledger knows")
+
+
+def subject_of_checkpoints(verifier_key: str) -> str:
+    """Subject of the checkpoints that one key signed."""
+    return f"verifier:{verifier_key}"
 
 
 def files_of(event: Event) -> list[StoredFile]:

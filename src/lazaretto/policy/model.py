@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 Mode = Literal["enforce", "shadow", "off"]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Level = Annotated[float, Field(gt=0, le=1)]
+Positive = Annotated[int, Field(gt=0)]
 
 
 class _Section(BaseModel):
@@ -62,19 +63,28 @@ class Sources(_Section):
 
 
 class Limits(_Section):
-    """Bounds on what a delivery may be; beyond them it is refused before it is parsed whole."""
+    """Bounds on what a delivery may be, and on the process that decodes it. Beyond: refused.
 
-    max_bytes: Annotated[int, Field(gt=0)] = Field(
-        64 * 2**30, description="Bytes of the delivered file."
+    The defaults let one worker with 8 GB of memory decode one delivery at a time.
+    """
+
+    max_bytes: Positive = Field(64 * 2**30, description="Bytes of the delivered file.")
+    max_rows: Positive = Field(20_000_000, description="Records.")
+    max_columns: Positive = Field(4096, description="Columns.")
+    max_nesting: Positive = Field(8, description="Depth of lists, structs and maps in a column.")
+    max_record_bytes: Positive = Field(
+        64 * 2**20,
+        description="Decoded bytes of one record. Each value counts at least 8, a null too.",
     )
-    max_rows: Annotated[int, Field(gt=0)] = Field(1_000_000_000, description="Records.")
-    max_columns: Annotated[int, Field(gt=0)] = Field(4096, description="Columns.")
-    max_row_group_bytes: Annotated[int, Field(gt=0)] = Field(
-        2 * 2**30, description="Decoded bytes of one row group or record batch."
+    output_bytes: Positive = Field(
+        32 * 2**30,
+        description="Decoded bytes of all records, counted likewise: the canonical copy's size.",
     )
-    max_nesting: Annotated[int, Field(gt=0)] = Field(
-        8, description="Depth of lists, structs and maps in a column."
+    memory_bytes: Annotated[int, Field(ge=512 * 2**20)] = Field(
+        4 * 2**30, description="Address space of the process that decodes a delivery."
     )
+    cpu_seconds: Positive = Field(600, description="Processor time of that process.")
+    wall_seconds: Positive = Field(3600, description="Time until that process is ended.")
 
 
 class Embed(_Section):

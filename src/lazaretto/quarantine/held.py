@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lazaretto.batch import record_ids
+from lazaretto.batch import records
 from lazaretto.errors import SystemFaultError
 from lazaretto.storage.sidecars import write_parquet
 
@@ -128,8 +128,7 @@ def _held_chunks(
     against = _by_record(hold_reasons.failures)
     failing_ids = pa.array(list(against), pa.string())
     offset = screened = 0
-    for chunk in batch.chunks():
-        ids = record_ids(chunk, columns, offset=offset)
+    for ids, chunk in records(batch, columns):
         failing = pc.is_in(ids, failing_ids).to_numpy(zero_copy_only=False)
         reasons = {
             row: _contract_reasons(against[ids[row].as_py()], offset + row)
@@ -141,7 +140,7 @@ def _held_chunks(
             part = hold_reasons.scores.slice(screened, len(clear))
             screened += len(clear)
             if not part["record_id"].combine_chunks().equals(ids.take(pa.array(clear))):
-                raise SystemFaultError(f"the scores do not belong to {batch.uri}: screen it again")
+                raise SystemFaultError(f"the scores do not belong to {batch.name}: screen it again")
             score[clear], p_value[clear] = part["score"].to_numpy(), part["p_value"].to_numpy()
             suspect = np.flatnonzero(part["held"].to_numpy())
             judged = part.take(pa.array(suspect)).to_pylist()

@@ -121,7 +121,7 @@ def _judged_now(workspace: Workspace, batch: str, reference: Reference, policy: 
         made = [event.vectors for event in embedded if event.encoder_digest == digest]
         # Without vectors of this encoder the batch is encoded anew, which only takes longer.
         vectors = read_table(workspace.store, made[0]) if made else None
-    data = open_stored(workspace, received, policy)
+    data = open_stored(workspace, received)
     return judge_again(data, reference, policy, exclude=failing, embeddings=vectors)
 
 

@@ -115,7 +115,7 @@ def _judge(
     held = write_held(
         workspace.store,
         f"held/{received.id}/gate-{{sha256}}.parquet",
-        open_stored(workspace, received, policy),
+        open_stored(workspace, received),
         policy.columns,
         hold_reasons,
     )

@@ -92,7 +92,7 @@ def _screen(
     reference = load_stored(workspace, stored)
     failures = read_table(store, validated.failures, columns=["record_id"])
     embeddings = read_table(store, vectors) if vectors is not None else None
-    data = open_stored(workspace, received, policy)
+    data = open_stored(workspace, received)
     screening = screen_records(
         data,
         reference,

@@ -114,9 +114,9 @@ def play(shell: Shell, page: Path, *, update: bool = False) -> list[Step]:
         for command, told in _commands(match.group(1)):
             now = shell.renamed(command)
             printed, code = shell.run(now)
-            printed = "".join(f"{line.rstrip()}\n" for line in printed.splitlines())
             printed = printed.replace(str(shell.folder), "/home/alice")
             printed = _PERSON.sub(_somebody, printed)
+            printed = "".join(f"{line.rstrip()}\n" for line in printed.splitlines())
             old, new = _ids(told), _ids(printed)
             for kind, ids in old.items():
                 shell.ids |= dict(zip(ids, new.get(kind, []), strict=False))

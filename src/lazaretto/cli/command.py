@@ -2,8 +2,8 @@
 
 A command is a function from a `Session` and its own arguments to a `Reply`; an argument that is a
 dataclass stands for a group of options, one for each field. `command` registers the function with
-``--json`` and ``--debug``, and, as far as it `needs` them, ``--catalog``, ``--store``, ``--policy``
-and ``--actor``. Exit codes: 0 done; 1 done, and something was found, held or refused; 2 the user's
+``--json`` and ``--debug``, and, as far as it `needs` them, ``--catalog``, ``--store`` and
+``--policy``. Exit codes: 0 done; 1 done, and something was found, held or refused; 2 the user's
 mistake; 3 the system's fault; 4 cannot say; 130 interrupted.
 """
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from lazaretto.drift.source import source_steps
 from lazaretto.drift.watch import watch
 from lazaretto.errors import ReferenceMismatchError, UsageError
 from lazaretto.ledger.events import BatchEmbedded, BatchScreened
@@ -25,7 +26,7 @@ from lazaretto.storage.sidecars import read_table, write_table
 from lazaretto.values import Verdict
 
 if TYPE_CHECKING:
-    from lazaretto.drift.watch import Watched
+    from lazaretto.drift.watch import Past, Watched
     from lazaretto.ledger.events import BatchValidated
     from lazaretto.policy import Policy
     from lazaretto.received import Received
@@ -71,10 +72,13 @@ def screen(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Batc
             embeddings=vectors.sha256 if vectors else None,
         )
         before = find_result(connection, batch, "screen", BatchScreened, key)
-    if before is not None:
-        return before
+        if before is not None:
+            return before
+        past = source_steps(
+            connection, received.source, stored.digest, until=received.seq, leave_out=batch
+        )
     with on_record(workspace, batch, "screen"):
-        event = _screen(workspace, received, policy, stored, validated.said, vectors)
+        event = _screen(workspace, received, policy, stored, past, validated.said, vectors)
     return record_result(workspace, "screen", key, policy, event)
 
 
@@ -83,6 +87,7 @@ def _screen(
     received: Received,
     policy: Policy,
     stored: StoredReference,
+    past: Past,
     validated: BatchValidated,
     vectors: StoredFile | None,
 ) -> BatchScreened:
@@ -107,6 +112,7 @@ def _screen(
         screening,
         policy=policy,
         reference=reference,
+        past=past,
         profile=load_profile(workspace, stored),
         embeddings=embeddings,
         path=f"batches/{batch}/drift-{{sha256}}.parquet",

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from lazaretto.lineage.openlineage.outcomes import PURPOSES
+from lazaretto.redact import carries_credentials, safe_uri
 
 MAX_DATASETS = 1_000
 MAX_VERSIONS = 10_000
@@ -124,7 +125,7 @@ def _dataset(value: dict[str, Any], place: str, condition: str) -> Dataset:
     rows = artifact.get("recordCount")
     change = _object(facets.get("lifecycleStateChange")).get("lifecycleStateChange")
     return Dataset(
-        namespace=_text(value.get("namespace"), "namespace", 512),
+        namespace=_namespace(_text(value.get("namespace"), "namespace", 512)),
         name=_text(value.get("name"), "name", 1024),
         versions=_versions(facets, _object(value.get(place)), condition),
         kind=str(kind),
@@ -137,6 +138,11 @@ def _dataset(value: dict[str, Any], place: str, condition: str) -> Dataset:
         rows=rows if isinstance(rows, int) and 0 <= rows < 2**63 else None,
         overwritten=change in _OVERWRITES,
     )
+
+
+def _namespace(text: str) -> str:
+    """A namespace without credentials: some tools report a database by its whole address."""
+    return safe_uri(text) if carries_credentials(text) else text
 
 
 def _versions(facets: dict[str, Any], place: dict[str, Any], condition: str) -> tuple[str, ...]:

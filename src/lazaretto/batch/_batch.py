@@ -11,12 +11,13 @@ import pyarrow.parquet as pq
 
 from lazaretto.batch import _read_arrow, _read_parquet, _read_text
 from lazaretto.batch._digest import ContentDigest
-from lazaretto.batch._files import open_file, shown, tell_format
+from lazaretto.batch._files import open_file, tell_format
 from lazaretto.batch._ids import record_ids, text_ids, usable_ids
 from lazaretto.batch._plain import expanded_bytes, plain_array, plain_type
 from lazaretto.batch._schema import check_columns, check_reserved, check_width
 from lazaretto.errors import DeliveryError, UsageError
 from lazaretto.policy import Limits
+from lazaretto.redact import safe_uri
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -68,7 +69,7 @@ class Batch:
         names = self.schema.names if columns is None else list(columns)
         if missing := [name for name in names if name not in self.schema.names]:
             raise UsageError(
-                f"{shown(self.uri)} has no column {missing[0]!r}; it has {self.schema.names}"
+                f"{safe_uri(self.uri)} has no column {missing[0]!r}; it has {self.schema.names}"
             )
         schema = pa.schema([self.schema.field(name) for name in names])
         rows = 0
@@ -81,7 +82,8 @@ class Batch:
                     yield chunk
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             raise DeliveryError(
-                f"{shown(self.uri)}: record {rows} or one after it cannot be read: {_brief(error)}",
+                f"{safe_uri(self.uri)}: record {rows} or one after it cannot be read: "
+                f"{_brief(error)}",
                 code="unreadable",
             ) from error
 
@@ -108,7 +110,7 @@ class Batch:
         return digest.hexdigest()
 
     def _batches(self, names: Sequence[str], size: int) -> Iterator[pa.RecordBatch]:
-        name = shown(self.uri)
+        name = safe_uri(self.uri)
         if self.format == "csv":
             batches = _read_text.read_csv(self.uri, self.schema)
         elif self.format == "jsonl":
@@ -128,7 +130,7 @@ class Batch:
         expanded = sum(expanded_bytes(column) for column in chunk.columns)
         if expanded > self.limits.max_row_group_bytes:
             raise DeliveryError(
-                f"{shown(self.uri)}: {chunk.num_rows:,} records become {expanded:,} bytes when "
+                f"{safe_uri(self.uri)}: {chunk.num_rows:,} records become {expanded:,} bytes when "
                 "their dictionaries are decoded, more than limits.max_row_group_bytes = "
                 f"{self.limits.max_row_group_bytes:,}",
                 code="row_group_too_large",
@@ -141,7 +143,8 @@ class Batch:
     def _check_rows(self, rows: int) -> None:
         if rows > self.limits.max_rows:
             raise DeliveryError(
-                f"{shown(self.uri)}: more than limits.max_rows = {self.limits.max_rows:,} records",
+                f"{safe_uri(self.uri)}: more than limits.max_rows = {self.limits.max_rows:,} "
+                "records",
                 code="too_large",
             )
 
@@ -170,7 +173,7 @@ def open_batch(
     """
     limits = limits or Limits()
     uri = str(uri)
-    name = shown(uri)
+    name = safe_uri(uri)
     with open_file(uri) as file:
         if file.size() > limits.max_bytes:
             raise DeliveryError(
@@ -249,7 +252,7 @@ def _read_head(
     file: pa.NativeFile, uri: str, kind: str, limits: Limits
 ) -> tuple[pa.Schema, int | None]:
     """Schema and, where the format tells it, the number of rows."""
-    name = shown(uri)
+    name = safe_uri(uri)
     if kind == "csv":
         return _read_text.csv_schema(uri, limits, name), None
     if kind == "jsonl":

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import re
+from http.client import HTTPException
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
-from lazaretto.batch._files import file_name, open_file, shown
+from lazaretto.batch._files import file_name
+from lazaretto.batch._places import open_delivery
+from lazaretto.batch._remote import cannot_be_reached
 from lazaretto.errors import DeliveryError
+from lazaretto.policy.places import LOCAL, AddressError, read_address
+from lazaretto.redact import safe_uri
+from lazaretto.text import excerpt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from lazaretto.batch._places import Places
     from lazaretto.policy import Limits
 
 _BLOCK = 1 << 20
@@ -20,9 +27,15 @@ _MAX_ENVELOPE = 1 << 20
 
 
 def public_uri(uri: str | Path) -> str:
-    """The URI as it goes on record: absolute, without credentials."""
+    """The address as it goes on record: absolute, without credentials, of bounded length."""
     text = str(uri)
-    return shown(text) if "://" in text else str(Path(text).expanduser().absolute())
+    try:
+        address = read_address(text)
+    except AddressError:
+        return safe_uri(text)
+    # A relative path that looks like a user at a host is no address of a file.
+    odd = address.scheme == LOCAL and safe_uri(text) != excerpt(text, 2_000)
+    return safe_uri(text if odd else address.uri)
 
 
 def suffix_of(uri: str) -> str:
@@ -31,19 +44,21 @@ def suffix_of(uri: str) -> str:
     return suffix if re.fullmatch(r"\.[A-Za-z0-9]{1,16}", suffix) else ""
 
 
-def copy_bytes(uri: str, target: Path, limits: Limits) -> str:
+def copy_bytes(uri: str, target: Path, limits: Limits, places: Places) -> str:
     """Copies a delivery to this machine and returns the sha256 (hex) of its bytes.
 
     Raises:
-        DeliveryError: ``unreadable`` or ``too_large``.
+        DeliveryError: ``too_large``, or a code of `lazaretto.batch._places.open_delivery`.
+        SystemFaultError: it stops coming.
     """
     digest, size = hashlib.sha256(), 0
-    with open_file(uri) as file, target.open("wb") as copy:
-        while block := file.read(_BLOCK):
+    with open_delivery(uri, places) as file, target.open("wb") as copy:
+        while block := _read(file, _BLOCK, uri):
             size += len(block)
             if size > limits.max_bytes:
                 raise DeliveryError(
-                    f"{shown(uri)} has more than limits.max_bytes = {limits.max_bytes:,} bytes",
+                    f"{public_uri(uri)} has more than limits.max_bytes = {limits.max_bytes:,} "
+                    "bytes",
                     code="too_large",
                 )
             digest.update(block)
@@ -58,21 +73,37 @@ def blocks(path: Path) -> Iterator[bytes]:
             yield block
 
 
-def read_envelope(manifest: bytes | str | Path | None) -> bytes | None:
+def read_envelope(manifest: bytes | str | Path | None, places: Places) -> bytes | None:
     """The DSSE envelope, given as bytes, as JSON text, or by path or URI.
 
+    Args:
+        manifest: the envelope, or where it is.
+        places: from where it may be read.
+
     Raises:
-        DeliveryError: ``unreadable``, or ``bad_envelope`` when it is too large to be one.
+        DeliveryError: ``bad_envelope`` when it is too large to be one, or a code of
+            `lazaretto.batch._places.open_delivery`.
     """
     if manifest is None:
         return None
     if isinstance(manifest, bytes):
         envelope = manifest
     elif isinstance(manifest, str) and manifest.lstrip().startswith("{"):
-        envelope = manifest.encode()
+        envelope = manifest.encode("utf-8", "replace")
     else:
-        with open_file(str(manifest)) as file:
-            envelope = file.read(_MAX_ENVELOPE + 1)
+        with open_delivery(str(manifest), places) as file:
+            envelope = _read(file, _MAX_ENVELOPE + 1, str(manifest))
     if len(envelope) > _MAX_ENVELOPE:
         raise DeliveryError("the manifest has more than a megabyte", code="bad_envelope")
     return envelope
+
+
+def _read(file: IO[bytes], size: int, uri: str) -> bytes:
+    """The next bytes, as many as there are up to `size`; a connection gives them in pieces."""
+    found = bytearray()
+    try:
+        while len(found) < size and (block := file.read(size - len(found))):
+            found += block
+    except (OSError, HTTPException, EOFError) as error:
+        raise cannot_be_reached(public_uri(uri), error) from None
+    return bytes(found)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import traceback
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -13,11 +14,13 @@ from rich.table import Table
 from rich.text import Text
 
 from lazaretto.cli.text import cell, plain
+from lazaretto.redact import safe_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 _WIDTH_WITHOUT_TERMINAL = 160
+_MOST_OF_A_TRACEBACK = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +107,12 @@ def print_error(message: str) -> None:
     """Prints an error on stderr, marked as such."""
     console = _console(stderr=True)
     console.print(cell("error:", "bold red"), plain(message, keep_newlines=True))
+
+
+def print_traceback() -> None:
+    """Prints the running exception's traceback on stderr: its errors' words are escaped, too."""
+    shown = safe_text(traceback.format_exc(), limit=_MOST_OF_A_TRACEBACK)
+    sys.stderr.write(f"{shown.rstrip()}\n")
 
 
 def print_note(message: str) -> None:

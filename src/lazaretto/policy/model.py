@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 import rfc8785
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
+from lazaretto.names import DATASET_PATTERN
+from lazaretto.policy.places import read_place
 from lazaretto.values import PolicyRef
 
 if TYPE_CHECKING:
@@ -45,6 +47,19 @@ class Sources(_Section):
 
     require_signature: bool = True
     clock_skew_seconds: Annotated[int, Field(ge=0)] = 300
+    places: Annotated[list[str], Field(min_length=1)] | None = Field(
+        None,
+        description="folders and prefixes from which a delivery and its manifest may come; "
+        "`{source}` is the source's name, a relative folder starts at the policy's. Operators need "
+        "it; without it the command line reads files of this machine alone",
+    )
+
+    @field_validator("places")
+    @classmethod
+    def _are_places(cls, value: list[str] | None) -> list[str] | None:
+        for text in value or ():
+            read_place(text)
+        return value
 
 
 class Limits(_Section):
@@ -223,7 +238,7 @@ class Policy(_Section):
     """How one dataset's batches are judged. Load it with `Policy.load`."""
 
     version: Literal[1]
-    dataset: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$")]
+    dataset: Annotated[str, Field(pattern=DATASET_PATTERN)]
     columns: Columns
     contract: str | dict[str, Any] | None = None
     sources: Sources = Sources()

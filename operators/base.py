@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from lazaretto.storage.workspace import Workspace
 
 _MOST_OF_A_TRACEBACK = 20_000
-_BATCH = re.compile(r"\S+/\d{8}/[0-9a-f]{16}")
+_BATCH = re.compile(r"\S+/\d{8}/[0-9a-f]{32}")
 
 
 class LazarettoOperator(BaseOperator):
@@ -65,7 +65,7 @@ class LazarettoOperator(BaseOperator):
                 self.ledger_entries = ledger_entries(result)
             finally:
                 self.report_lineage(workspace, context)
-            return to_json(result)
+            return to_json(as_reference(result))
 
     @contextmanager
     def speaking_plainly(self) -> Iterator[None]:
@@ -76,7 +76,7 @@ class LazarettoOperator(BaseOperator):
             AirflowException: any other error; Airflow's own pass as they are.
         """
         from lazaretto.errors import DeliveryError, UsageError
-        from lazaretto.redact import safe_text, told
+        from lazaretto.redact import error_line, safe_text
 
         try:
             yield
@@ -86,7 +86,7 @@ class LazarettoOperator(BaseOperator):
             raise AirflowFailException(str(error)) from None
         except Exception as error:
             self.log.error("%s", safe_text(traceback.format_exc(), limit=_MOST_OF_A_TRACEBACK))
-            raise AirflowException(told(error, limit=1000)) from None
+            raise AirflowException(error_line(error, limit=1000)) from None
 
     def open_workspace(self) -> Workspace:
         """Opens catalog and store by the connection; nothing stays open between the calls."""
@@ -148,6 +148,21 @@ def ledger_entries(result: object) -> list[int]:
     """The sequence numbers of the ledger entries that a stage's result names."""
     seqs = getattr(result, "seqs", None)
     return list(seqs) if seqs is not None else [result.seq]  # type: ignore[attr-defined]
+
+
+def as_reference(result: object) -> object:
+    """What travels to the next task: of a stage's result its ledger entry, and what it says."""
+    from lazaretto.stages.results import StageResult
+    from lazaretto.stages.told import told
+
+    if not isinstance(result, StageResult):
+        return result
+    return {
+        "batch": result.batch,
+        "stage": result.stage,
+        "seq": result.seq,
+        "summary": told(result),
+    }
 
 
 def batch_id(batch: str | Mapping[str, Any]) -> str:

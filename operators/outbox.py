@@ -43,9 +43,9 @@ def of_task(
             return operator_lineage(workspace, seqs)
         return OperatorLineage(inputs=[] if batch is None else [_as_input(workspace, batch)])
     except Exception as error:
-        from lazaretto.redact import told
+        from lazaretto.redact import error_line
 
-        _log.warning("no lineage of ledger entries %s: %s", list(seqs), told(error))
+        _log.warning("no lineage of ledger entries %s: %s", list(seqs), error_line(error))
         return None
 
 

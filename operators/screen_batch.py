@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from lazaretto.operators.base import StageOperator
 
 if TYPE_CHECKING:
+    from lazaretto.ledger.events import BatchScreened
     from lazaretto.policy import Policy
     from lazaretto.stages.results import StageResult
     from lazaretto.storage.workspace import Workspace
@@ -24,7 +25,7 @@ class ScreenBatchOperator(StageOperator):
         policy: policy file, or the policy as a mapping. Templated.
     """
 
-    def stage(self, workspace: Workspace, batch: str, policy: Policy) -> StageResult:
+    def stage(self, workspace: Workspace, batch: str, policy: Policy) -> StageResult[BatchScreened]:
         """Calls `lazaretto.stages.screen`."""
         from lazaretto.stages.screen import screen
 

@@ -45,7 +45,7 @@ class CaseDecidedTrigger(BaseTrigger):
         """Looks again and again; yields one event with the review's outcome."""
         from lazaretto.operators.hook import LazarettoHook
         from lazaretto.quarantine.outcome import review_outcome
-        from lazaretto.redact import told
+        from lazaretto.redact import error_line
         from lazaretto.values import to_json
 
         try:
@@ -59,5 +59,5 @@ class CaseDecidedTrigger(BaseTrigger):
                 workspace.catalog.engine.dispose()
         except Exception as error:
             # The triggerer prints an error with those behind it, as they are.
-            raise AirflowException(told(error, limit=1000)) from None
+            raise AirflowException(error_line(error, limit=1000)) from None
         yield TriggerEvent(to_json(outcome))  # type: ignore[no-untyped-call]

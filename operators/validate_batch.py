@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from lazaretto.operators.base import StageOperator
 
 if TYPE_CHECKING:
+    from lazaretto.ledger.events import BatchValidated
     from lazaretto.policy import Policy
     from lazaretto.stages.results import StageResult
     from lazaretto.storage.workspace import Workspace
@@ -24,7 +25,9 @@ class ValidateBatchOperator(StageOperator):
         policy: policy file, or the policy as a mapping. Templated.
     """
 
-    def stage(self, workspace: Workspace, batch: str, policy: Policy) -> StageResult:
+    def stage(
+        self, workspace: Workspace, batch: str, policy: Policy
+    ) -> StageResult[BatchValidated]:
         """Calls `lazaretto.stages.validate`."""
         from lazaretto.stages.validate import validate
 

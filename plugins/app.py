@@ -16,7 +16,7 @@ from lazaretto.plugins.cases import first_held, shorten
 from lazaretto.plugins.security import may_read, signed_in
 from lazaretto.quarantine.looks import looks_of_case
 from lazaretto.quarantine.review import list_cases, show_case
-from lazaretto.storage.batches import batch_row
+from lazaretto.received import load_batch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,7 +73,7 @@ def create_app(open_workspace: Callable[[], Workspace] | None = None) -> FastAPI
         if cases:
             return RedirectResponse(f"{_root(request)}/cases/{quote(cases[0].id)}", status_code=303)
         try:
-            batch_row(workspace(), batch)
+            load_batch(workspace(), batch)
         except NotFoundError:
             raise HTTPException(404, "no such batch") from None
         return render(request, "unheld.html", batch=batch)

@@ -37,7 +37,7 @@ def first_held(workspace: Workspace, case: Case, *, limit: int) -> list[RecordVi
     """The first held records of a case, in the batch's order; reads no more of the file."""
     index = {record.position: record for record in held_records(workspace, case.id, limit=limit)}
     views: list[RecordView] = []
-    for chunk in read_chunks(workspace.store, case.held_uri):
+    for chunk in read_chunks(workspace.store, case.held_records):
         for row in chunk.slice(0, limit - len(views)).to_pylist():
             if row[POSITION] in index:
                 payload = [(name, row[name]) for name in row if name not in ADDED_NAMES][:_COLUMNS]

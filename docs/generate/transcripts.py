@@ -26,7 +26,7 @@ PAGES = (
     "how-to/drift-or-poison.md",
 )
 _BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_ID = re.compile(r"vendor/\d{8}/[0-9a-f]{16}|(?:case|recall|publication|decision)-[0-9a-f]{16}")
+_ID = re.compile(r"vendor/\d{8}/[0-9a-f]{32}|(?:case|recall|publication|decision)-[0-9a-f]{16}")
 _END = "-- the command ended with "
 
 

@@ -65,30 +65,32 @@ def _index(writer: Writer, entry: Entry, store_root: str) -> None:
     run = naming.run_id(entry)
     match entry.event:
         case events.BatchReceived() as event:
-            writer.add(_batch_node(event, entry))
+            writer.add(_batch_node(store_root, event, entry))
         case events.BatchAdmitted() as event:
-            version = writer.add(_dataset_node(event.dataset_uri, event.version, entry))
+            version = writer.add(_dataset_node(store_root, event.dataset, event.version, entry))
             if event.rows:
                 batch = writer.batch(event.batch, store_root, entry)
                 writer.connect(Edge(batch, version, run, "ADMITTED", event.rows))
         case events.RecordsRecalled() as event:
-            writer.add(_dataset_node(event.dataset_uri, event.version, entry))
+            writer.add(_dataset_node(store_root, event.dataset, event.version, entry))
         case events.SnapshotTaken() as event:
             version = writer.add(
-                _dataset_node(event.dataset_uri, event.version, entry, event.rows, event.digest)
+                _dataset_node(
+                    store_root, event.dataset, event.version, entry, event.rows, event.digest
+                )
             )
             held = [member for member in event.members if member.rows]
             batches = writer.batches([member.batch for member in held], store_root, entry)
             for batch, member in zip(batches, held, strict=True):
                 writer.connect(Edge(batch, version, run, "MEMBER", member.rows))
         case events.ModelRegistered() as event:
-            snapshot = writer.add(_dataset_node(event.dataset_uri, event.snapshot, entry))
+            snapshot = writer.add(_dataset_node(store_root, event.dataset, event.snapshot, entry))
             model = writer.add(_model_node(event, entry))
             writer.connect(Edge(snapshot, model, run, purpose_of(event), event.rows))
 
 
-def _batch_node(event: events.BatchReceived, entry: Entry) -> Node:
-    namespace, name = naming.batches_at(event.stored_uri, event.source)
+def _batch_node(store_root: str, event: events.BatchReceived, entry: Entry) -> Node:
+    namespace, name = naming.batches(store_root, event.source)
     return Node(
         namespace=namespace,
         name=name,
@@ -106,10 +108,15 @@ def _batch_node(event: events.BatchReceived, entry: Entry) -> Node:
 
 
 def _dataset_node(
-    uri: str, version: int, entry: Entry, rows: int | None = None, digest: str | None = None
+    store_root: str,
+    dataset: str,
+    version: int,
+    entry: Entry,
+    rows: int | None = None,
+    digest: str | None = None,
 ) -> Node:
     """A version of the admitted dataset; its digest says that its members are known."""
-    namespace, name = naming.dataset_name(uri)
+    namespace, name = naming.admitted(store_root, dataset)
     return Node(
         namespace=namespace,
         name=name,

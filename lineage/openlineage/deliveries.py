@@ -33,7 +33,7 @@ def source_registered(event: events.SourceRegistered, context: Context) -> Facts
             context,
             "REGISTERED",
             [event.source],
-            actor=event.actor,
+            actor=context.actor,
             reason=f"trust tier {event.trust_tier.value}",
         ),
     )
@@ -48,7 +48,7 @@ def key_added(event: events.KeyAdded, context: Context) -> Facts:
             context,
             "KEY_ADDED",
             [event.source, event.key_id],
-            actor=event.actor,
+            actor=context.actor,
             reason=f"{event.scheme} key, valid from {event.valid_from.isoformat()}",
         ),
     )
@@ -63,7 +63,7 @@ def key_revoked(event: events.KeyRevoked, context: Context) -> Facts:
             context,
             "KEY_REVOKED",
             [event.source, event.key_id],
-            actor=event.actor,
+            actor=context.actor,
             reason=f"revoked from {event.revoked_at.isoformat()} on: {event.reason}",
         ),
     )
@@ -95,7 +95,6 @@ def delivery_refused(event: events.DeliveryRefused, context: Context) -> Facts:
 
 def batch_received(event: events.BatchReceived, context: Context) -> Facts:
     """A delivery became a batch."""
-    del context
     return Facts(
         naming.job("receive", event.source),
         "RECEIVE",
@@ -109,7 +108,7 @@ def batch_received(event: events.BatchReceived, context: Context) -> Facts:
         ],
         outputs=[
             datasets.written(
-                naming.batches_at(event.stored_uri, event.source),
+                naming.batches(context.store_root, event.source),
                 event.batch,
                 source=event.source,
                 rows=event.rows,
@@ -166,10 +165,8 @@ def batch_validated(event: events.BatchValidated, context: Context) -> Facts:
             datasets.batch(context.store_root, event.batch, rows=event.rows, input_facets=facets)
         ],
         outputs=[
-            datasets.side_car(context.store_root, "findings", event.batch, event.findings_digest)
-        ]
-        if event.findings_uri
-        else [],
+            datasets.side_car(context.store_root, "findings", event.batch, event.failures.sha256)
+        ],
         run_facets=decision(
             context,
             "VALIDATED",
@@ -189,7 +186,7 @@ def batch_embedded(event: events.BatchEmbedded, context: Context) -> Facts:
         inputs=[datasets.batch(context.store_root, event.batch, rows=event.rows)],
         outputs=[
             datasets.side_car(
-                context.store_root, "embeddings", event.batch, event.digest, rows=event.rows
+                context.store_root, "embeddings", event.batch, event.vectors.sha256, rows=event.rows
             )
         ],
     )
@@ -205,7 +202,7 @@ def batch_screened(event: events.BatchScreened, context: Context) -> Facts:
             datasets.batch(context.store_root, event.batch, rows=event.rows),
             datasets.read(reference, event.reference_version),
         ],
-        outputs=[datasets.side_car(context.store_root, "scores", event.batch, event.scores_digest)],
+        outputs=[datasets.side_car(context.store_root, "scores", event.batch, event.scores.sha256)],
         run_facets=decision(
             context,
             "SCREENED",
@@ -234,7 +231,10 @@ def batch_judged(event: events.BatchJudged, context: Context) -> Facts:
                 source=source,
                 rows=event.held,
                 facets=datasets.artifact(
-                    "QUARANTINE", event.case, event.held_digest, rows=event.held
+                    "QUARANTINE",
+                    event.case,
+                    event.held_records.sha256 if event.held_records else None,
+                    rows=event.held,
                 ),
             )
         ]
@@ -253,6 +253,18 @@ def batch_judged(event: events.BatchJudged, context: Context) -> Facts:
     )
 
 
+def stored_file_changed(event: events.StoredFileChanged, context: Context) -> Facts:
+    """A stage met a changed file of the store: a failed run that wrote nothing."""
+    found = f"{event.path} is not the file that is on record: {event.found}"
+    return Facts(
+        naming.job(event.stage, naming.source_of(event.batch)),
+        event.stage.upper(),
+        inputs=[datasets.batch(context.store_root, event.batch)],
+        run_facets=decision(context, "STOPPED", [event.batch], actor=context.actor, reason=found),
+        failure=excerpt(found, datasets.MAX_TEXT),
+    )
+
+
 def _source(
     source: str,
     signature: Signature,
@@ -266,8 +278,8 @@ def _source(
         "status": signature.status.value,
         "keyId": signature.key_id,
         "scheme": signature.scheme,
-        "envelopeUri": signature.envelope_uri and naming.clean_uri(signature.envelope_uri),
-        "envelopeDigest": signature.envelope_digest and {"sha256": signature.envelope_digest},
+        "envelopeUri": signature.envelope and signature.envelope.path,
+        "envelopeDigest": signature.envelope and {"sha256": signature.envelope.sha256},
     }
     return LazarettoSourceDatasetFacet(
         sourceId=excerpt(source, 255),

@@ -17,7 +17,7 @@ from lazaretto.lineage.cursors import advance, cursor, head
 from lazaretto.lineage.openlineage import lease as _lease
 from lazaretto.lineage.openlineage.project import project, run_events
 from lazaretto.lineage.openlineage.transport import client_for
-from lazaretto.redact import told
+from lazaretto.redact import error_line
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -156,7 +156,7 @@ def _send(
         statistics = getattr(client.transport, "get_stats", None)  # of transports in the background
         failed = statistics().get("failed", 0) if statistics else 0
     except Exception as error:
-        return told(error, limit=300)
+        return error_line(error, limit=300)
     return None if taken and not failed else "the transport did not deliver all events in time"
 
 

@@ -30,11 +30,13 @@ class Context:
         store_root: root of the store, for the names of its datasets.
         run: run id of the entry.
         at: time of the entry.
+        actor: who acted.
     """
 
     store_root: str
     run: str
     at: datetime
+    actor: Actor
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,12 +63,9 @@ def batches(store_root: str, source: str) -> DatasetName:
     return dataset_name(f"{store_root}/batches/{source}")
 
 
-def batches_at(stored_uri: str, source: str) -> DatasetName:
-    """The same, from where one batch is stored: whatever path the store is opened by today."""
-    folder = posixpath.dirname(clean_uri(stored_uri))
-    marker = f"/batches/{source}/"
-    end = folder.rfind(marker)
-    return dataset_name(folder if end < 0 else folder[: end + len(marker) - 1])
+def admitted(store_root: str, dataset: str) -> DatasetName:
+    """The admitted dataset of a name, whose versions are those of its Delta table."""
+    return dataset_name(f"{store_root}/datasets/{dataset}")
 
 
 def side_car(store_root: str, kind: str, source: str) -> DatasetName:

@@ -59,7 +59,7 @@ def records_decided(event: events.RecordsDecided, context: Context) -> Facts:
             context,
             "UNDONE" if event.undoes else _DECIDED[event.action],
             [event.batch],
-            actor=event.actor,
+            actor=context.actor,
             reason="; ".join(part for part in detail if part),
             records={"total": event.records} | ({} if event.undoes else {counted: event.records}),
             case=event.case,
@@ -77,7 +77,7 @@ def batch_admitted(event: events.BatchAdmitted, context: Context) -> Facts:
         inputs=[datasets.batch(context.store_root, event.batch, rows=event.rows)],
         outputs=[
             datasets.written(
-                naming.dataset_name(event.dataset_uri),
+                naming.admitted(context.store_root, event.dataset),
                 str(event.version),
                 type_="TABLE",
                 rows=event.rows,
@@ -107,14 +107,16 @@ def records_recalled(event: events.RecordsRecalled, context: Context) -> Facts:
         "RECALL",
         outputs=[
             datasets.written(
-                naming.dataset_name(event.dataset_uri), str(event.version), type_="TABLE"
+                naming.admitted(context.store_root, event.dataset),
+                str(event.version),
+                type_="TABLE",
             )
         ],
         run_facets=decision(
             context,
             "RECALLED",
             [member.batch for member in event.members] + list(event.models) or [event.dataset],
-            actor=event.actor,
+            actor=context.actor,
             reason=event.reason,
             records={"total": event.records, "rejected": event.records},
             decision_id=event.recall,
@@ -131,7 +133,7 @@ def snapshot_taken(event: events.SnapshotTaken, context: Context) -> Facts:
         inputs=datasets.members(context.store_root, event.members),
         outputs=[
             datasets.written(
-                naming.dataset_name(event.dataset_uri),
+                naming.admitted(context.store_root, event.dataset),
                 version,
                 type_="TABLE",
                 rows=event.rows,
@@ -164,7 +166,10 @@ def training_sanitized(event: events.TrainingSanitized, context: Context) -> Fac
         "SANITIZE",
         inputs=[
             datasets.read(
-                naming.dataset_name(event.dataset_uri), version, type_="TABLE", rows=event.rows
+                naming.admitted(context.store_root, event.dataset),
+                version,
+                type_="TABLE",
+                rows=event.rows,
             )
         ],
         outputs=[
@@ -172,7 +177,7 @@ def training_sanitized(event: events.TrainingSanitized, context: Context) -> Fac
                 findings,
                 version,
                 rows=event.held,
-                facets=datasets.artifact("SIDECAR", version, event.findings_digest),
+                facets=datasets.artifact("SIDECAR", version, event.scores.sha256),
             )
         ],
         run_facets=decision(
@@ -190,8 +195,7 @@ def training_sanitized(event: events.TrainingSanitized, context: Context) -> Fac
 
 def model_registered(event: events.ModelRegistered, context: Context) -> Facts:
     """A model version learned from one snapshot."""
-    del context
-    dataset = naming.dataset_name(event.dataset_uri)
+    dataset = naming.admitted(context.store_root, event.dataset)
     snapshot = str(event.snapshot)
     purpose = purpose_of(event)
     return Facts(
@@ -254,7 +258,7 @@ def incident_traced(event: events.IncidentTraced, context: Context) -> Facts:
             context,
             "TRACED",
             [event.source, *event.models],
-            actor=event.actor,
+            actor=context.actor,
             reason=reached + ("" if event.complete else "; the answer may be incomplete"),
         ),
     )

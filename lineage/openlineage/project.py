@@ -52,6 +52,7 @@ _PROJECTORS: Mapping[type[events.Event], Callable[[Any, Context], Facts]] = {
     events.TrainingSanitized: _outcomes.training_sanitized,
     events.ModelRegistered: _outcomes.model_registered,
     events.IncidentTraced: _outcomes.incident_traced,
+    events.StoredFileChanged: _deliveries.stored_file_changed,
 }
 
 
@@ -100,7 +101,8 @@ def project(
     if projector is None:
         raise LedgerError(f"ledger entry {entry.seq}: no OpenLineage projection of {entry.kind!r}")
     run = naming.run_id(entry)
-    facts = projector(entry.event, Context(store_root=store_root, run=run, at=entry.at))
+    context = Context(store_root=store_root, run=run, at=entry.at, actor=entry.actor)
+    facts = projector(entry.event, context)
     facets = facts.run_facets | {
         "lazaretto_integrity": LazarettoIntegrityRunFacet(
             chainUid=chain or workspace_namespace,

@@ -28,7 +28,7 @@ def reference_saved(event: events.ReferenceSaved, context: Context) -> Facts:
             context,
             "REGISTERED",
             [f"{event.reference}/{event.version}"],
-            actor=event.actor,
+            actor=context.actor,
             reason=f"reference of {event.rows} rows, encoder {event.encoder}",
         ),
     )
@@ -55,7 +55,7 @@ def reference_promoted(event: events.ReferencePromoted, context: Context) -> Fac
             context,
             "PROMOTED",
             [f"{event.reference}/{event.version}"],
-            actor=event.actor,
+            actor=context.actor,
             reason=f"instead of {event.previous or 'none'}: {found}",
         ),
     )

@@ -59,7 +59,7 @@ class StoreTransport(Transport):
     def close(self, timeout: float = -1) -> bool:
         """Writes the file."""
         del timeout
-        self._store.write(self._path, "".join(f"{line}\n" for line in self._lines).encode())
+        self._store.replace(self._path, "".join(f"{line}\n" for line in self._lines).encode())
         self._lines.clear()
         return True
 

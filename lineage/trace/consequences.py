@@ -124,7 +124,7 @@ def _decision(
             yield _told(event, entry, "ADMIT", event.rows, reason, policy=event.policy)
         case events.RecordsDecided() if event.batch in batches:
             what = f"UNDO {event.action.value}" if event.undoes else event.action.value
-            actor, case = event.actor.id, event.case
+            actor, case = entry.actor.id, event.case
             yield _told(event, entry, what, event.records, event.reason, actor=actor, case=case)
 
 
@@ -166,6 +166,6 @@ def _recall(
             version=event.version,
             batches=lost,
             models=list(event.models),
-            actor=event.actor.id,
+            actor=entry.actor.id,
             reason=event.reason,
         )

@@ -64,9 +64,13 @@ def keep_report(workspace: Workspace, trace: Trace, *, actor: Actor) -> KeptRepo
     """
     document = to_json(trace).encode()
     name = f"{trace.at:%Y%m%dT%H%M%SZ}-{hashlib.sha256(document).hexdigest()[:8]}"
-    json_uri = workspace.store.write(f"incidents/{name}/trace.json", document)
-    html_uri = workspace.store.write(f"incidents/{name}/trace.html", to_html(trace).encode())
-    seq = record_incident(workspace, trace, actor=actor, report_uri=html_uri)
+    store = workspace.store
+    kept = [
+        store.put(f"incidents/{name}/trace.json", [document]),
+        store.put(f"incidents/{name}/trace.html", [to_html(trace).encode()]),
+    ]
+    seq = record_incident(workspace, trace, actor=actor, report=kept)
+    json_uri, html_uri = (store.uri(file.path) for file in kept)
     return KeptReport(json_uri=json_uri, html_uri=html_uri, seq=seq)
 
 

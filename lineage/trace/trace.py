@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from lazaretto.lineage.trace.walk import Ids
     from lazaretto.storage.workspace import Workspace
-    from lazaretto.values import Actor
+    from lazaretto.values import Actor, StoredFile
 
 PATHS_PER_MODEL = 3
 
@@ -137,7 +137,7 @@ def trace_model(
 
 
 def record_incident(
-    workspace: Workspace, trace: Trace, *, actor: Actor, report_uri: str | None = None
+    workspace: Workspace, trace: Trace, *, actor: Actor, report: Sequence[StoredFile] = ()
 ) -> int:
     """Puts a trace on record, and returns its ledger entry.
 
@@ -145,7 +145,7 @@ def record_incident(
         workspace: where.
         trace: the answer.
         actor: who asked.
-        report_uri: where the report is kept.
+        report: the files of the report, in the store.
 
     Raises:
         UsageError: the trace is of a model, not of a source's data.
@@ -163,11 +163,10 @@ def record_incident(
         batches=trace.batch_ids,
         models=trace.model_ids,
         complete=trace.completeness.complete,
-        report_uri=report_uri,
-        actor=actor,
+        report=list(report),
     )
     with workspace.catalog.transaction() as connection:
-        return append(connection, event)
+        return append(connection, event, actor=actor).seq
 
 
 def _answer(

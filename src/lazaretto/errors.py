@@ -54,5 +54,41 @@ class SystemFaultError(LazarettoError):
     """The store or the catalog cannot be reached or has another version. Exit code 3."""
 
 
+class ChangedFileError(SystemFaultError):
+    """A file of the store is gone, or is not the one that is on record; nothing of it is used.
+
+    Attributes:
+        path: of the file, relative to the store's root.
+        expected: sha256 (hex) that is on record.
+        found: what is there instead, in words.
+    """
+
+    def __init__(self, path: str, *, expected: str, found: str) -> None:
+        super().__init__(
+            f"{path} in the store is not the file that is on record (sha256 {expected[:16]}…): "
+            f"{found}. Nothing of it was used. Restore it from a backup, then do this again"
+        )
+        self.path = path
+        self.expected = expected
+        self.found = found
+
+
+class ChangedStateError(SystemFaultError):
+    """A row of the catalog does not say what its ledger entry says; nothing of it is used.
+
+    Attributes:
+        table: of the catalog.
+        key: of the row, in words.
+    """
+
+    def __init__(self, table: str, key: str, problem: str) -> None:
+        super().__init__(
+            f"{table} {key} in the catalog was changed by hand: {problem}. Nothing of it was used. "
+            "`lazaretto catalog check --deep` tells all such rows; restore the catalog"
+        )
+        self.table = table
+        self.key = key
+
+
 class LedgerError(LazarettoError):
     """The ledger's chain does not hold; the message names the first bad entry."""

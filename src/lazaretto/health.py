@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from lazaretto.dataset.admission import CLEARED
+from lazaretto.dataset.admission import CLEARED, dataset_uri
 from lazaretto.dataset.contents import members
 from lazaretto.dataset.delta import open_table
-from lazaretto.errors import NotFoundError, UsageError
+from lazaretto.errors import NotFoundError
 from lazaretto.ledger import chain as ledger
+from lazaretto.ledger.events import files_of
 from lazaretto.storage import tables
+from lazaretto.storage.verified import LIST
+from lazaretto.values import StoredFile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from sqlalchemy.engine import Connection
 
@@ -69,13 +72,9 @@ def check(workspace: Workspace) -> Health:
     report = ledger.verify(workspace)
     store = workspace.store
     with workspace.catalog.read() as connection:
-        uris: set[str | None] = {uri for q in _queries() for uri in connection.scalars(q)}
-        uris |= {s["envelope_uri"] for s in connection.scalars(sa.select(tables.batch.c.signature))}
-        folders = list(connection.scalars(sa.select(tables.reference.c.uri)))
+        named = {file.path: file for file in _named(connection)}
         seen = {row.name: row.seq for row in connection.execute(sa.select(tables.projection))}
-    named = set(_inside(workspace, uris))
     present = {path for folder in _FOLDERS for path in store.list(folder)}
-    frozen = tuple(f"{path}/" for path in _inside(workspace, folders))
     return Health(
         catalog=workspace.catalog.display_url,
         schema=workspace.catalog.version(),
@@ -84,33 +83,18 @@ def check(workspace: Workspace) -> Health:
         entries=report.entries,
         problem=report.problem,
         behind={name: report.entries - seen.get(name, 0) for name in (INDEX, EVENTS)},
-        missing=sorted(path for path in named - present if not store.exists(path)),
-        orphans=sorted(path for path in present - named if not path.startswith(frozen)),
+        missing=sorted(path for path in named.keys() - present if not store.exists(path)),
+        orphans=sorted(path for path in present if path.removesuffix(LIST) not in named),
     )
 
 
-def _queries() -> Iterator[sa.Select[Any]]:
-    for column in (
-        tables.batch.c.stored_uri,
-        tables.stage.c.uri,
-        tables.stage.c.summary["drift_uri"].as_string(),
-        tables.reference.c.profile_uri,
-        tables.case.c.held_uri,
-        tables.decision.c.ids_uri,
-        tables.recall.c.ids_uri,
-    ):
-        yield sa.select(column).distinct()
-
-
-def _inside(workspace: Workspace, uris: Iterable[str | None]) -> Iterator[str]:
-    """Paths of the URIs that lie in this store; others belong to a store that was moved."""
-    for uri in uris:
-        if uri is None:
-            continue
-        try:
-            yield workspace.store.relative(uri)
-        except UsageError:
-            continue
+def _named(connection: Connection) -> Iterator[StoredFile]:
+    """Every file that the ledger, or an intent that is not finished, names."""
+    for entry in ledger.entries(connection):
+        yield from files_of(entry.event)
+    intended = sa.select(tables.recall.c.ids).where(tables.recall.c.seq.is_(None))
+    for ids in connection.scalars(intended):
+        yield StoredFile(**ids)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,13 +123,14 @@ def find_problems(workspace: Workspace) -> list[Problem]:
     """
     with workspace.catalog.read() as connection:
         found = [*_unfinished_admissions(connection), *_unfinished_recalls(connection)]
-        datasets = list(connection.execute(sa.select(tables.dataset.c.name, tables.dataset.c.uri)))
+        datasets = list(connection.scalars(sa.select(tables.dataset.c.name)))
         admitted = sa.select(
             tables.admission.c.dataset, tables.admission.c.batch, tables.admission.c.version
         )
         rows = connection.execute(admitted).all()
     known = {(row.dataset, row.batch) for row in rows}
-    for name, uri in datasets:
+    for name in datasets:
+        uri = dataset_uri(workspace, name)
         versions = [row.version for row in rows if row.dataset == name and row.version is not None]
         found += _dataset_problems(name, uri, max(versions, default=None), known)
     return found

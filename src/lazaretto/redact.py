@@ -89,8 +89,8 @@ def safe_text(text: str, *, hide: Iterable[str] = (), limit: int = _MOST_OF_A_ME
     return cut(visible(_without_values(text), keep_newlines=True), limit)
 
 
-def told(error: BaseException, *, hide: Iterable[str] = (), limit: int = 200) -> str:
-    """A foreign exception in one line: its type, and the first line of what it says.
+def error_line(error: BaseException, *, hide: Iterable[str] = (), limit: int = 200) -> str:
+    """A foreign exception in one short line: its type, and the beginning of what it says.
 
     Libraries repeat addresses, statements and parts of a record in their errors: what they say is
     quoted as `safe_text`, and shortly.
@@ -102,11 +102,11 @@ def told(error: BaseException, *, hide: Iterable[str] = (), limit: int = 200) ->
     """
     name = type(error).__name__
     try:
-        said = next((line for line in str(error).splitlines() if line.strip()), "")
+        said = " ".join(str(error)[: 8 * limit].split())
     except Exception:  # an exception's own __str__ may fail, and there is no more to say then
         return name
-    words = visible(safe_text(said.strip(), hide=hide, limit=limit))
-    return f"{name}: {cut(words, limit)}" if words else name
+    words = safe_text(said, hide=hide, limit=limit)
+    return f"{name}: {words}" if words else name
 
 
 def _without_user(uri: str) -> str:

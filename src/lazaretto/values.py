@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime  # noqa: TC003  pydantic reads these types at run time
 from enum import StrEnum
 from typing import Any, ClassVar
@@ -52,10 +52,15 @@ class SignatureStatus(StrEnum):
 
 
 class ActorType(StrEnum):
-    """Who acted: the policy by itself, a person, or a service."""
+    """Who acted, by who says so.
+
+    ``HUMAN``: a person that Airflow's auth manager authenticated. ``OS_USER``: whoever the
+    operating system says runs the command. ``SERVICE``: a task. ``POLICY``: the policy by itself.
+    """
 
     POLICY = "POLICY"
     HUMAN = "HUMAN"
+    OS_USER = "OS_USER"
     SERVICE = "SERVICE"
 
 
@@ -64,12 +69,35 @@ class Actor:
     """Who did something, as stored for audit.
 
     Attributes:
-        type: policy, human or service.
-        id: URN-like name: ``user:jdoe``, ``policy:reviews``, ``service:airflow``.
+        type: who says so; see `ActorType`.
+        id: ``user:jdoe``, ``os:alice@host``, ``policy:reviews``, ``airflow:<dag>.<task>``.
     """
 
     type: ActorType
     id: str
+
+    @property
+    def authenticated(self) -> bool:
+        """Whether something beside the operating system vouches for this person."""
+        return self.type is ActorType.HUMAN
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file of the store by what it holds: whoever reads it, checks it.
+
+    Attributes:
+        path: relative to the store's root.
+        size: bytes.
+        sha256: of all bytes, hex.
+        blocks: sha256 (hex) of the list of block digests beside it (``<path>.blocks``), by which a
+            large file is checked while it is read; empty for a small file.
+    """
+
+    path: str
+    size: int
+    sha256: str
+    blocks: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,24 +108,55 @@ class Signature:
         status: see `SignatureStatus`.
         key_id: DSSE key id, when there was a signature.
         scheme: signature scheme, such as ``ed25519``.
-        envelope_uri: where the DSSE envelope is kept in the store.
-        envelope_digest: sha256 (hex) of the envelope's bytes.
+        envelope: the DSSE envelope, kept in the store.
     """
 
     status: SignatureStatus
     key_id: str | None = None
     scheme: str | None = None
-    envelope_uri: str | None = None
-    envelope_digest: str | None = None
+    envelope: StoredFile | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyRef:
-    """Which policy judged: its dataset, its path as given and the sha256 (hex) of its file."""
+    """Which policy judged.
+
+    Attributes:
+        dataset: that it is for.
+        sha256: of its file's bytes, hex.
+        meaning: sha256 (hex) of what it says, whatever its comments and layout.
+        path: of the file, as given.
+    """
 
     dataset: str
     sha256: str
+    meaning: str
     path: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnRoles:
+    """Which column of a batch plays which part, as the judging policy said.
+
+    Attributes:
+        record_id: unique id; None: content hash and position.
+        label: of a record.
+        payload: what a reviewer is shown.
+    """
+
+    record_id: str | None = None
+    label: str | None = None
+    payload: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedCase:
+    """A review case that sanitizing opened, and the file with its held records."""
+
+    case: str
+    batch: str
+    held: int
+    held_records: StoredFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +164,8 @@ class BatchRef:
     """What travels between tasks: identity and whereabouts of a received batch, never data.
 
     Attributes:
-        id: ``{source}/{yyyymmdd}/{16 hex of the content digest}``.
+        id: ``{source}/{yyyymmdd}/{32 hex of the content digest}``.
         source: source name.
-        uri: URI of the immutable copy in the store.
         digest: sha256 (hex) of the canonical content.
         rows: number of records.
         received_at: UTC time of receipt.
@@ -116,7 +174,6 @@ class BatchRef:
 
     id: str
     source: str
-    uri: str
     digest: str
     rows: int
     received_at: datetime
@@ -226,8 +283,7 @@ class DriftSummary:
     level: float
     worst: list[ColumnMove]
     golden_mismatch: float | None
-    uri: str
-    digest: str
+    table: StoredFile
 
 
 @dataclass(frozen=True, slots=True)

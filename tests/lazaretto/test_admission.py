@@ -13,7 +13,7 @@ from lazaretto import stages
 from lazaretto.dataset.admission import dataset_uri
 from lazaretto.dataset.recall import recall
 from lazaretto.dataset.schema import check_fits, fit, storable
-from lazaretto.errors import NotFoundError, UsageError
+from lazaretto.errors import ChangedFileError, NotFoundError, UsageError
 from lazaretto.ledger import chain as ledger
 from lazaretto.ledger.events import BatchAdmitted, ModelRegistered
 from lazaretto.values import Member
@@ -208,6 +208,6 @@ def test_a_dataset_in_another_store_is_not_written(yard: Yard) -> None:
     yard.admit("monday", blobs(60, seed=5))
     batch = yard.judge("tuesday", blobs(30, seed=6, prefix="t")).batch
     elsewhere = Workspace(yard.workspace.catalog, type(yard.workspace.store).at(yard.folder / "b"))
-    with pytest.raises(UsageError, match="open the store that it belongs to"):
+    with pytest.raises(ChangedFileError, match="it is gone"):
         stages.admit(elsewhere, batch)
     assert not DeltaTable.is_deltatable(dataset_uri(elsewhere, "blobs"))

@@ -111,6 +111,8 @@ def test_foreign_keys_hold(catalog_url: str) -> None:
                 scheme="s",
                 public_key="p",
                 valid_from=datetime.now(UTC),
+                seq=1,
+                entry="0" * 64,
             )
         )
 
@@ -118,7 +120,8 @@ def test_foreign_keys_hold(catalog_url: str) -> None:
 def test_moments_come_back_in_utc_and_naive_ones_are_refused(catalog_url: str) -> None:
     catalog = Catalog.open(catalog_url)
     moment = datetime(2026, 3, 1, 1, 30, tzinfo=timezone(timedelta(hours=2)))
-    row = {"name": "v", "trust_tier": "TRUSTED", "created_at": moment}
+    state = {"seq": 1, "entry": "0" * 64}
+    row = {"name": "v", "trust_tier": "TRUSTED", "created_at": moment} | state
     with catalog.transaction() as connection:
         connection.execute(tables.source.insert().values(row))
     with catalog.read() as connection:
@@ -160,7 +163,7 @@ def test_processes_that_start_on_an_empty_database_at_once_migrate_it_once(
         assert len(connection.execute(sa.select(tables.projection)).all()) == 4
 
 
-def test_references_saved_before_they_kept_drift_figures_are_still_there(catalog_url: str) -> None:
+def test_what_was_recorded_before_the_first_release_is_not_carried_over(catalog_url: str) -> None:
     catalog = Catalog.open(catalog_url)
     config = Config()
     config.set_main_option(
@@ -169,15 +172,14 @@ def test_references_saved_before_they_kept_drift_figures_are_still_there(catalog
     config.set_main_option("path_separator", "os")
     with catalog.transaction() as connection:
         config.attributes["connection"] = connection
-        command.downgrade(config, "0001")
+        command.downgrade(config, "0002")
         connection.execute(
             sa.text(
-                "INSERT INTO reference (name, version, digest, uri, promoted, created_at) "
-                "VALUES ('old', '1', 'd', '/store/references/old/1', true, '2026-05-01 00:00:00')"
+                "INSERT INTO ledger (seq, at, kind, payload, prev, hash) "
+                "VALUES (1, '2026-05-01', 'source_registered', '{}', 'p', 'h')"
             )
         )
-    again = Catalog.open(catalog_url)
-    assert again.version() == SCHEMA_VERSION
-    with again.read() as connection:
-        row = connection.execute(sa.select(tables.reference)).one()
-    assert (row.name, row.promoted, row.profile_uri) == ("old", True, None)
+    with pytest.raises(SystemFaultError, match="before the first release"):
+        Catalog.open(catalog_url)
+    with catalog.read() as connection:
+        assert connection.scalar(sa.text("SELECT version_num FROM alembic_version")) == "0002"

@@ -15,7 +15,7 @@ from lazaretto.ledger import chain as ledger
 from lazaretto.ledger.checkpoint import checkpoint
 from lazaretto.ledger.events import BatchScreened, SourceRegistered
 from lazaretto.storage import tables
-from lazaretto.values import Actor, ActorType, PolicyRef, TrustTier, Verdict
+from lazaretto.values import Actor, ActorType, PolicyRef, StoredFile, TrustTier, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,14 +24,17 @@ if TYPE_CHECKING:
     from lazaretto.storage.workspace import Workspace
 
 
+ANN = Actor(ActorType.HUMAN, "user:ann")
+
+
 def _event(name: str) -> SourceRegistered:
-    return SourceRegistered(name, TrustTier.REVIEWED, Actor(ActorType.HUMAN, "user:ann"))
+    return SourceRegistered(name, TrustTier.REVIEWED)
 
 
 def _write(workspace: Workspace, count: int = 5) -> None:
     for number in range(count):
         with workspace.catalog.transaction() as connection:
-            ledger.append(connection, _event(f"vendor-{number}"))
+            ledger.append(connection, _event(f"vendor-{number}"), actor=ANN)
 
 
 def _keys() -> tuple[bytes, bytes]:
@@ -49,8 +52,8 @@ def _keys() -> tuple[bytes, bytes]:
 def test_entries_come_back_as_they_were_written(workspace: Workspace) -> None:
     at = datetime(2026, 5, 1, 12, 30, 15, 123456, tzinfo=UTC)
     with workspace.catalog.transaction() as connection:
-        assert ledger.append(connection, _event("vendor-ü\n"), at=at) == 1
-        assert ledger.append(connection, _event("b")) == 2
+        assert ledger.append(connection, _event("vendor-ü\n"), actor=ANN, at=at).seq == 1
+        assert ledger.append(connection, _event("b"), actor=ANN).seq == 2
     with workspace.catalog.read() as connection:
         first, second = ledger.entries(connection)
         assert (first.seq, first.at, first.event) == (1, at, _event("vendor-ü\n"))
@@ -69,7 +72,7 @@ def test_entries_come_back_as_they_were_written(workspace: Workspace) -> None:
 )
 def test_any_text_survives_and_verifies(sqlite_workspace: Workspace, name: str) -> None:
     with sqlite_workspace.catalog.transaction() as connection:
-        seq = ledger.append(connection, _event(name))
+        seq = ledger.append(connection, _event(name), actor=ANN).seq
     with sqlite_workspace.catalog.read() as connection:
         assert ledger.entry(connection, seq).event == _event(name)
     assert ledger.verify(sqlite_workspace).ok
@@ -78,7 +81,7 @@ def test_any_text_survives_and_verifies(sqlite_workspace: Workspace, name: str) 
 def test_what_has_no_canonical_form_is_refused_before_it_is_written(workspace: Workspace) -> None:
     event = BatchScreened(
         "b",
-        PolicyRef("d", "s"),
+        PolicyRef("d", "s", "m"),
         "r",
         "1",
         "x",
@@ -89,11 +92,10 @@ def test_what_has_no_canonical_form_is_refused_before_it_is_written(workspace: W
         None,
         [],
         [],
-        "u",
-        "d",
+        StoredFile("s", 1, "d"),
     )
     with pytest.raises(UsageError, match="batch_screened"), workspace.catalog.transaction() as c:
-        ledger.append(c, event)
+        ledger.append(c, event, actor=ANN)
     assert ledger.verify(workspace) == ledger.LedgerReport(0, ok=True)
 
 
@@ -107,7 +109,7 @@ def test_a_rolled_back_stage_leaves_no_entry_and_no_gap(workspace: Workspace) ->
 
 def _append_and_fail(workspace: Workspace) -> None:
     with workspace.catalog.transaction() as connection:
-        ledger.append(connection, _event("gone"))
+        ledger.append(connection, _event("gone"), actor=ANN)
         connection.execute(tables.ledger_head.insert().values(id=1, seq=9, hash="-"))
 
 
@@ -187,7 +189,7 @@ def _rewrite_chain(catalog: Catalog, length: int) -> None:
         connection.execute(tables.ledger.delete())
         connection.execute(tables.ledger_head.delete())
         for number in range(length):
-            ledger.append(connection, _event(f"other-{number}"))
+            ledger.append(connection, _event(f"other-{number}"), actor=ANN)
 
 
 @pytest.mark.parametrize("length", [3, 5, 8])
@@ -232,8 +234,8 @@ catalog = Catalog.open(sys.argv[1])
 for number in range(25):
     with catalog.transaction() as connection:
         actor = Actor(ActorType.HUMAN, "user:ann")
-        event = SourceRegistered(f"{sys.argv[2]}-{number}", TrustTier.REVIEWED, actor)
-        ledger.append(connection, event)
+        event = SourceRegistered(f"{sys.argv[2]}-{number}", TrustTier.REVIEWED)
+        ledger.append(connection, event, actor=actor)
 """
 
 

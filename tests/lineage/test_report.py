@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ledger_history import JANE, START, History
 
 from lazaretto import lineage
+from lazaretto.ledger.chain import entry
 from lazaretto.lineage.trace.picture import MAX_PATHS, picture
 
 if TYPE_CHECKING:
@@ -82,9 +83,11 @@ def test_a_kept_report_is_in_the_store_and_on_record(sqlite_workspace: Workspace
     trace = _poisoned(sqlite_workspace)
     kept = lineage.keep_report(sqlite_workspace, trace, actor=JANE)
     store = sqlite_workspace.store
-    told = json.loads(store.read(store.relative(kept.json_uri)))
+    with sqlite_workspace.catalog.read() as connection:
+        document, page = entry(connection, kept.seq).event.report  # type: ignore[attr-defined]
+    told = json.loads(store.read(document))
     assert told["models"][0]["id"] == trace.model_ids[0]
-    assert store.read(store.relative(kept.html_uri)).decode() == lineage.to_html(trace)
+    assert store.read(page).decode() == lineage.to_html(trace)
     assert lineage.trace_source(sqlite_workspace, trace.question.subject).seq == kept.seq
 
 

@@ -15,9 +15,10 @@ from lazaretto.errors import NotFoundError, UsageError
 from lazaretto.ledger import events
 from lazaretto.ledger.chain import entries
 from lazaretto.lineage.graph import index
+from lazaretto.sources.registry import add_source
 from lazaretto.storage.tables import lineage_edge, lineage_node, projection
 from lazaretto.storage.workspace import Workspace, open_workspace
-from lazaretto.values import Signature, SignatureStatus
+from lazaretto.values import Signature, SignatureStatus, TrustTier
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -245,12 +246,7 @@ def test_questions_that_make_no_sense_are_refused(workspace: Workspace) -> None:
 
 
 def test_a_registered_source_without_batches_has_an_empty_trace(workspace: Workspace) -> None:
-    from lazaretto.storage.tables import source
-
-    with workspace.catalog.transaction() as connection:
-        connection.execute(
-            source.insert().values(name="quiet", trust_tier="REVIEWED", created_at=START)
-        )
+    add_source(workspace, "quiet", trust_tier=TrustTier.REVIEWED, actor=JANE)
     trace = lineage.trace_source(workspace, "quiet")
     assert (trace.batches, trace.models) == ([], [])
     assert trace.completeness.complete
@@ -286,7 +282,7 @@ def test_a_record_is_followed_only_where_it_really_is(workspace: Workspace) -> N
 def test_an_incident_goes_on_record(workspace: Workspace) -> None:
     _, batches = _week(workspace)
     trace = lineage.trace_source(workspace, "vendor-x", START + DAY, START + 2 * DAY)
-    seq = lineage.record_incident(workspace, trace, actor=JANE, report_uri="/r.html")
+    seq = lineage.record_incident(workspace, trace, actor=JANE)
     with workspace.catalog.read() as connection:
         [entry] = entries(connection, after=seq - 1)
     assert isinstance(entry.event, events.IncidentTraced)

@@ -244,8 +244,11 @@ def table_digest(table: pa.Table) -> str:
 
 
 def batch_id(source: str, day: date, digest: str) -> str:
-    """Identity of a batch: ``{source}/{yyyymmdd}/{16 hex of the content digest}``."""
-    return f"{source}/{day:%Y%m%d}/{digest[:16]}"
+    """Name of a batch: ``{source}/{yyyymmdd}/{32 hex of the content digest}``.
+
+    Source and full digest are its identity; whoever gives it out checks that the name is free.
+    """
+    return f"{source}/{day:%Y%m%d}/{digest[:32]}"
 
 
 def _read_head(

@@ -8,11 +8,11 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from lazaretto.addresses import LOCAL, AddressError, read_address
 from lazaretto.batch._files import file_name
 from lazaretto.batch._places import open_delivery
 from lazaretto.batch._remote import cannot_be_reached
 from lazaretto.errors import DeliveryError
-from lazaretto.policy.places import LOCAL, AddressError, read_address
 from lazaretto.redact import safe_uri
 from lazaretto.text import excerpt
 
@@ -44,21 +44,37 @@ def suffix_of(uri: str) -> str:
     return suffix if re.fullmatch(r"\.[A-Za-z0-9]{1,16}", suffix) else ""
 
 
-def copy_bytes(uri: str, target: Path, limits: Limits, places: Places) -> str:
+def copy_delivery(uri: str, target: Path, limits: Limits, places: Places) -> str:
     """Copies a delivery to this machine and returns the sha256 (hex) of its bytes.
 
     Raises:
         DeliveryError: ``too_large``, or a code of `lazaretto.batch._places.open_delivery`.
         SystemFaultError: it stops coming.
     """
+    with open_delivery(uri, places) as file:
+        return copy_bytes(file, target, limits, public_uri(uri))
+
+
+def copy_bytes(file: IO[bytes], target: Path, limits: Limits, name: str) -> str:
+    """Copies an open file, as far as the limits allow, and returns the sha256 (hex) of its bytes.
+
+    Args:
+        file: read from where it stands to its end.
+        target: the copy.
+        limits: how many bytes there may be.
+        name: of the file, for messages.
+
+    Raises:
+        DeliveryError: ``too_large``.
+        SystemFaultError: it stops coming.
+    """
     digest, size = hashlib.sha256(), 0
-    with open_delivery(uri, places) as file, target.open("wb") as copy:
-        while block := _read(file, _BLOCK, uri):
+    with target.open("wb") as copy:
+        while block := _read(file, _BLOCK, name):
             size += len(block)
             if size > limits.max_bytes:
                 raise DeliveryError(
-                    f"{public_uri(uri)} has more than limits.max_bytes = {limits.max_bytes:,} "
-                    "bytes",
+                    f"{name} has more than limits.max_bytes = {limits.max_bytes:,} bytes",
                     code="too_large",
                 )
             digest.update(block)
@@ -92,18 +108,18 @@ def read_envelope(manifest: bytes | str | Path | None, places: Places) -> bytes 
         envelope = manifest.encode("utf-8", "replace")
     else:
         with open_delivery(str(manifest), places) as file:
-            envelope = _read(file, _MAX_ENVELOPE + 1, str(manifest))
+            envelope = _read(file, _MAX_ENVELOPE + 1, public_uri(manifest))
     if len(envelope) > _MAX_ENVELOPE:
         raise DeliveryError("the manifest has more than a megabyte", code="bad_envelope")
     return envelope
 
 
-def _read(file: IO[bytes], size: int, uri: str) -> bytes:
+def _read(file: IO[bytes], size: int, name: str) -> bytes:
     """The next bytes, as many as there are up to `size`; a connection gives them in pieces."""
     found = bytearray()
     try:
         while len(found) < size and (block := file.read(size - len(found))):
             found += block
     except (OSError, HTTPException, EOFError) as error:
-        raise cannot_be_reached(public_uri(uri), error) from None
+        raise cannot_be_reached(name, error) from None
     return bytes(found)

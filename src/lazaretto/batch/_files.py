@@ -10,10 +10,10 @@ from urllib.parse import urlsplit
 
 import pyarrow as pa
 
+from lazaretto.addresses import HOSTS, AddressError, local_path, read_address
 from lazaretto.batch._places import describe_kind
 from lazaretto.batch._remote import open_remote
 from lazaretto.errors import DeliveryError
-from lazaretto.policy.places import HOSTS, AddressError, local_path, read_address
 from lazaretto.redact import safe_uri
 
 FORMATS = ("parquet", "arrow", "csv", "jsonl")
@@ -55,7 +55,7 @@ def open_file(uri: str) -> pa.NativeFile:
 
     Raises:
         DeliveryError: code ``unreadable``: nothing there, or no permission; codes of
-            `lazaretto.policy.places.read_address`; ``not_a_regular_file``; ``outside_places``:
+            `lazaretto.addresses.read_address`; ``not_a_regular_file``; ``outside_places``:
             an address of a machine.
     """
     name = safe_uri(uri)

@@ -15,9 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from lazaretto.batch import _remote
-from lazaretto.errors import DeliveryError, UsageError
-from lazaretto.policy.places import (
+from lazaretto.addresses import (
     LOCAL,
     SOURCE,
     Address,
@@ -26,6 +24,8 @@ from lazaretto.policy.places import (
     read_place,
     within,
 )
+from lazaretto.batch import _remote
+from lazaretto.errors import DeliveryError, UsageError
 from lazaretto.redact import safe_uri
 from lazaretto.text import excerpt
 

@@ -10,7 +10,7 @@ from lazaretto.errors import DeliveryError, SystemFaultError
 from lazaretto.redact import safe_uri
 
 if TYPE_CHECKING:
-    from lazaretto.policy.places import Address
+    from lazaretto.addresses import Address
 
 _SECONDS = 60
 

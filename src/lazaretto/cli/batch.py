@@ -1,7 +1,7 @@
 """``lazaretto batch``: take a delivery through the gate, stage by stage or all at once."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -84,7 +84,7 @@ def validate(session: Session, batch: BatchId) -> Reply:
 
     with session.working("Checking every record against the contract"):
         result = stages.validate(session.workspace, batch, session.policy)
-    return _stage(result, found=bool(result.summary["failing"] or result.summary["broken"]))
+    return _stage(result, found=bool(result.said.failing_rows or result.said.broken))
 
 
 @command(app, "embed", needs=_JUDGES)
@@ -104,7 +104,7 @@ def screen(session: Session, batch: BatchId) -> Reply:
 
     with session.working("Screening against the reference"):
         result = stages.screen(session.workspace, batch, session.policy)
-    return _stage(result, found=result.summary.get("verdict") != Verdict.PASS)
+    return _stage(result, found=result.event is None or result.said.verdict is not Verdict.PASS)
 
 
 @command(app, "gate", needs=_JUDGES)
@@ -160,10 +160,11 @@ def probe(
     one with --weights.
     """
     from lazaretto.cli.probing import train_probe
-    from lazaretto.storage.batches import batch_row, open_stored
+    from lazaretto.received import load_batch, open_stored
 
     policy = session.policy
-    rows = open_stored(batch_row(session.workspace, batch), policy).table()
+    received = load_batch(session.workspace, batch)
+    rows = open_stored(session.workspace, received, policy).table()
     with bars() as progress:
         trained = train_probe(
             rows,
@@ -203,7 +204,7 @@ def list_(
     limit: Annotated[int, typer.Option(min=1, help="At most so many")] = 100,
 ) -> Reply:
     """List batches, newest first."""
-    from lazaretto.storage.listing import list_batches
+    from lazaretto.stages.listing import list_batches
 
     found = list_batches(session.workspace, source=source, limit=limit)
     columns = ["batch", "received", "records", "verdict", "held", "cleared", "case"]
@@ -215,7 +216,7 @@ def list_(
 def show(session: Session, batch: BatchId) -> Reply:
     """Show what is known of a batch: its delivery, each stage, the verdict, what was admitted."""
     from lazaretto.cli.batch_view import view
-    from lazaretto.storage.listing import describe_batch
+    from lazaretto.stages.listing import describe_batch
 
     found = describe_batch(session.workspace, batch)
     return Reply(found, view(found))
@@ -254,11 +255,12 @@ def _judged(judged: "Judgement") -> dict[str, object]:
     return shown
 
 
-def _stage(result: "StageResult", *, found: bool) -> Reply:
-    hidden = ("policy", "drift_uri")
+def _stage(result: "StageResult[Any]", *, found: bool) -> Reply:
+    from lazaretto.stages.told import told
+
+    said = told(result)
     shown: dict[str, object] = {"batch": result.batch}
-    for key, value in result.summary.items():
-        if key not in hidden:
-            shown[key] = "; ".join(map(str, value)) or "none" if isinstance(value, list) else value
-    shown["side-car"] = result.uri
-    return Reply(result, facts(shown), found=found)
+    for key, value in said.items():
+        shown[key] = "; ".join(map(str, value)) or "none" if isinstance(value, list) else value
+    data = {"batch": result.batch, "stage": result.stage, "seq": result.seq, "summary": said}
+    return Reply(data, facts(shown), found=found)

@@ -10,7 +10,7 @@ from lazaretto.cli.reply import facts, grid
 
 
 def view(batch: dict[str, Any]) -> RenderableType:
-    """Delivery, stages and admissions of what `catalog_rows.describe_batch` gave."""
+    """Delivery, stages and admissions of what `describe_batch` gave."""
     delivery = batch["delivery"]
     head = facts(
         {
@@ -19,11 +19,11 @@ def view(batch: dict[str, Any]) -> RenderableType:
             "received": batch["received_at"],
             "collected from": delivery["collected_from"],
             "collected to": delivery["collected_to"],
-            "signature": delivery["signature"]["status"],
+            "signature": delivery["signature"].status,
             "records": f"{batch['rows']} ({delivery['format']})",
-            "columns": ", ".join(f"{c['name']} {c['type']}" for c in delivery["columns"]),
+            "columns": ", ".join(f"{c.name} {c.type}" for c in delivery["columns"]),
             "delivered as": delivery["uri"],
-            "kept at": delivery["stored_uri"],
+            "kept at": delivery["stored"].path,
             "verdict": batch["verdict"] or "not judged yet",
             "held": batch["held"],
             "case": batch["case"],
@@ -45,13 +45,10 @@ def view(batch: dict[str, Any]) -> RenderableType:
     return Group(*parts)
 
 
-_NOT_SAID = ("policy", "policy_ref", "batch", "case", "held_uri", "seq", "drift_uri")
-
-
 def _said(summary: dict[str, Any]) -> str:
     words = []
     for key, value in summary.items():
-        if key in _NOT_SAID or value in (None, [], {}):
+        if value in (None, [], {}):
             continue
         words.append(f"{key}: {_words(value)}")
     return "; ".join(words)

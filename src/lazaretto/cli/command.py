@@ -19,9 +19,9 @@ from typing import Annotated, Any, Concatenate, ParamSpec
 import typer
 
 from lazaretto.cli.reply import Reply, print_error, print_json, print_reply, print_traceback
-from lazaretto.cli.session import ACTOR_VARIABLE, POLICY_VARIABLE, Session
+from lazaretto.cli.session import POLICY_VARIABLE, Session
 from lazaretto.errors import DeliveryError, LazarettoError, UsageError
-from lazaretto.redact import told
+from lazaretto.redact import error_line
 from lazaretto.storage.settings import CATALOG_VARIABLE, STORE_VARIABLE
 
 P = ParamSpec("P")
@@ -73,17 +73,6 @@ _SHARED: tuple[tuple[Needs, str, Any, Any], ...] = (
             rich_help_panel="Where things are",
         ),
     ),
-    (
-        Needs.ACTOR,
-        "actor",
-        str | None,
-        typer.Option(
-            "--actor",
-            envvar=ACTOR_VARIABLE,
-            show_default=False,
-            help="Who acts, for the ledger: NAME or service:NAME (default: the login name)",
-        ),
-    ),
     (Needs.NOTHING, "json", bool, typer.Option("--json", help="Print one JSON document on stdout")),
     (Needs.NOTHING, "debug", bool, typer.Option("--debug", help="Show the traceback of an error")),
 )
@@ -109,7 +98,6 @@ def command(
                 catalog_url=given.get("catalog"),
                 store_root=given.get("store"),
                 policy_path=given.get("policy"),
-                actor_name=given.get("actor"),
                 json=bool(given["json"]),
                 debug=bool(given["debug"]),
             )
@@ -181,15 +169,15 @@ def _explain(error: Exception, *, debug: bool) -> tuple[int, str]:
         extra = _EXTRA_OF.get(package, "all")
         return 2, f"this needs the Python package {package!r}: pip install 'lazaretto[{extra}]'"
     if isinstance(error, OSError):
-        return 3, f"the system refused: {told(error)}"
+        return 3, f"the system refused: {error_line(error)}"
     if isinstance(error, UnicodeEncodeError):
         return 2, "an argument, or a file's name, is not valid Unicode text"
     if type(error).__module__.startswith("sqlalchemy"):
         # The driver's words only: SQLAlchemy's carry the statement and its parameters.
         driver = getattr(error, "orig", None)
-        return 3, f"the catalog failed: {told(driver) if driver else type(error).__name__}"
+        return 3, f"the catalog failed: {error_line(driver) if driver else type(error).__name__}"
     hint = "" if debug else " (add --debug for the traceback, and please report it)"
-    return 3, f"this is a bug in Lazaretto: {told(error)}{hint}"
+    return 3, f"this is a bug in Lazaretto: {error_line(error)}{hint}"
 
 
 def _explain_ours(error: LazarettoError) -> tuple[int, str]:

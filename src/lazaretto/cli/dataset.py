@@ -28,7 +28,7 @@ Version = Annotated[int | None, typer.Option(min=0, help="Version (default: the 
 @command(app, "log")
 def log(session: Session, name: Name) -> Reply:
     """What happened to a dataset, oldest first: admissions, recalls and snapshots."""
-    from lazaretto.storage.listing import dataset_log
+    from lazaretto.stages.listing import dataset_log
 
     found = dataset_log(session.workspace, name)
     keys = ("version", "at", "what", "rows", "about")
@@ -83,7 +83,7 @@ def export(
     return Reply(data, facts(data))
 
 
-@command(app, "recall", needs=Needs.WORKSPACE | Needs.ACTOR)
+@command(app, "recall", needs=Needs.WORKSPACE)
 def recall(
     session: Session,
     name: Name,

@@ -13,7 +13,7 @@ from lazaretto.errors import UsageError
 app = typer.Typer(no_args_is_help=True, help="Model versions and what they learned from.")
 
 
-@command(app, "register", needs=Needs.WORKSPACE | Needs.ACTOR)
+@command(app, "register", needs=Needs.WORKSPACE)
 def register(
     session: Session,
     version: Annotated[str, typer.Argument(metavar="NAME@VERSION", help="The model version")],
@@ -74,7 +74,7 @@ def list_(
     name: Annotated[str | None, typer.Argument(help="Only versions of this model")] = None,
 ) -> Reply:
     """List model versions, newest first, with the recalls of what they learned."""
-    from lazaretto.storage.listing import list_models
+    from lazaretto.stages.listing import list_models
 
     found = list_models(session.workspace, name)
     rows = [

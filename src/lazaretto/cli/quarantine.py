@@ -17,7 +17,7 @@ app = typer.Typer(
     no_args_is_help=True, help="Look at held records, decide on them, publish the decisions."
 )
 
-_DECIDES = Needs.WORKSPACE | Needs.ACTOR
+_DECIDES = Needs.WORKSPACE
 
 CaseId = Annotated[str, typer.Argument(metavar="CASE", help="Id of a case")]
 

@@ -23,7 +23,7 @@ Candidate = Annotated[str, typer.Argument(metavar="NAME/VERSION", help="The vers
 Last = Annotated[int, typer.Option(min=1, help="Compare on so many batches, the newest")]
 
 
-@command(app, "fit", needs=Needs.WORKSPACE | Needs.POLICY | Needs.ACTOR)
+@command(app, "fit", needs=Needs.WORKSPACE | Needs.POLICY)
 def fit(
     session: Session,
     trusted: Annotated[
@@ -68,7 +68,11 @@ def fit(
             )
     except DeliveryError as error:  # not somebody's delivery: the user's own file
         raise UsageError(f"the trusted records cannot be used: {error}") from error
-    data = {"uri": saved.uri, "promoted": saved.promoted, **reference.describe()}
+    data = {
+        "uri": session.workspace.store.uri(saved.folder),
+        "promoted": saved.promoted,
+        **reference.describe(),
+    }
     shown = _shown(data)
     if not saved.promoted:
         shown["next"] = f"lazaretto reference promote {saved.name}/{saved.version}"
@@ -92,7 +96,7 @@ def compare(session: Session, candidate: Candidate, *, last: Last = 10) -> Reply
     return Reply(data, changes_view(data), found=differs)
 
 
-@command(app, "promote", needs=Needs.WORKSPACE | Needs.POLICY | Needs.ACTOR)
+@command(app, "promote", needs=Needs.WORKSPACE | Needs.POLICY)
 def promote(session: Session, candidate: Candidate, *, last: Last = 10, yes: Yes = False) -> Reply:
     """Put a version in use, after showing what it changes on the last batches.
 

@@ -199,7 +199,7 @@ def sanitized(done: "SanitizeResult") -> dict[str, object]:
         "cases": ", ".join(done.cases) or "none",
         "first version without them": done.recalled_version,
         "models that saw them": ", ".join(done.models) or "none",
-        "findings": done.findings_uri,
+        "findings": done.scores and done.scores.path,
     }
     found = done.comparison
     if found is not None:
@@ -208,7 +208,7 @@ def sanitized(done: "SanitizeResult") -> dict[str, object]:
             "new model": found.model or "not registered",
             "held records it contradicts": f"{found.contradicted} of {found.held}",
             "compared on": found.compared_on,
-            "comparison": found.uri,
+            "comparison": found.file and found.file.path,
         }
     return shown
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import sys
 from contextlib import contextmanager
@@ -11,7 +10,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from lazaretto.errors import UsageError
-from lazaretto.values import Actor, ActorType
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,9 +17,9 @@ if TYPE_CHECKING:
 
     from lazaretto.policy import Policy
     from lazaretto.storage.workspace import Workspace
+    from lazaretto.values import Actor
 
 POLICY_VARIABLE = "LAZARETTO_POLICY"
-ACTOR_VARIABLE = "LAZARETTO_ACTOR"
 
 
 @dataclass(frozen=True)
@@ -32,7 +30,6 @@ class Session:
         catalog_url: ``--catalog``; may hold a password, so it is never printed.
         store_root: ``--store``.
         policy_path: ``--policy``.
-        actor_name: ``--actor``.
         json: answer with one JSON document.
         debug: show tracebacks.
     """
@@ -40,7 +37,6 @@ class Session:
     catalog_url: str | None = None
     store_root: str | None = None
     policy_path: Path | None = None
-    actor_name: str | None = None
     json: bool = False
     debug: bool = False
 
@@ -92,22 +88,8 @@ class Session:
 
     @property
     def actor(self) -> Actor:
-        """Who acts, for the ledger: ``--actor``, or the login name. A bare name is a ``user:``.
-
-        Raises:
-            UsageError: neither is known.
-        """
-        name = self.actor_name
-        if name is None:
-            try:
-                name = getpass.getuser()
-            except (KeyError, OSError) as error:
-                raise UsageError(
-                    f"who acts? There is no login name: add --actor NAME or set {ACTOR_VARIABLE}"
-                ) from error
-        if name.startswith("service:"):
-            return Actor(ActorType.SERVICE, name)
-        return Actor(ActorType.HUMAN, name if name.startswith("user:") else f"user:{name}")
+        """Who acts, for the ledger: the operating system's user; nobody names themselves."""
+        return self.workspace.actor
 
     @contextmanager
     def working(self, what: str) -> Iterator[None]:

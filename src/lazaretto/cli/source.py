@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Identities and keys of those who deliver.")
 
-_CHANGES = Needs.WORKSPACE | Needs.ACTOR
+_CHANGES = Needs.WORKSPACE
 _MAX_KEY_BYTES = 2**16
 
 

@@ -20,7 +20,7 @@ app = typer.Typer(
     no_args_is_help=True, help="Follow data forwards to models, and models back to data."
 )
 
-_ASKS = Needs.WORKSPACE | Needs.ACTOR
+_ASKS = Needs.WORKSPACE
 
 Html = Annotated[Path | None, typer.Option(help="Write a self-contained report to this file, too")]
 Record = Annotated[

@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 from pandera.config import config_context
 
-from lazaretto.redact import told
+from lazaretto.redact import error_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -110,7 +110,7 @@ def _has_dtype(
         passed = expected.check(found, PolarsData(frame.lazy(), name))
         right = bool(np.all(list(passed) if not isinstance(passed, bool) else passed))
     except _RAISED as error:
-        findings.broken.append(f"column {name!r}: its type cannot be checked: {told(error)}")
+        findings.broken.append(f"column {name!r}: its type cannot be checked: {error_line(error)}")
         return False
     if not right:
         findings.broken.append(f"column {name!r} has type {found}, the contract says {expected}")
@@ -149,7 +149,7 @@ def _run(
     try:
         output = check(frame.lazy(), column).check_output.collect().to_series()
     except _RAISED as error:
-        findings.broken.append(f"rule {rule} raised {told(error)}")
+        findings.broken.append(f"rule {rule} raised {error_line(error)}")
         return
     warn = warn or bool(check.raise_warning)
     if output.dtype != pl.Boolean:

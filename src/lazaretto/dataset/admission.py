@@ -144,28 +144,17 @@ def find_admission(connection: Connection, dataset: str, batch: str, part: str) 
     return connection.execute(query).one_or_none()
 
 
-def intend(connection: Connection, workspace: Workspace, part: Part) -> None:
+def intend(connection: Connection, part: Part) -> None:
     """Puts on record that an admission begins; a retry finds it.
 
     Raises:
-        UsageError: the dataset's name belongs to a table elsewhere, or differs from another's only
-            by letter case.
+        UsageError: the dataset's name differs from another's only by letter case.
     """
-    uri = dataset_uri(workspace, part.dataset)
     now = datetime.now(UTC)
-    known = connection.scalar(
-        sa.select(tables.dataset.c.uri).where(tables.dataset.c.name == part.dataset)
-    )
-    if known is None:
+    known = sa.select(tables.dataset.c.name).where(tables.dataset.c.name == part.dataset)
+    if connection.scalar(known) is None:
         _refuse_twin(connection, part.dataset)
-        connection.execute(
-            tables.dataset.insert().values(name=part.dataset, uri=uri, created_at=now)
-        )
-    elif known != uri:
-        raise UsageError(
-            f"dataset {part.dataset!r} lies at {known}, this workspace's store would put it at "
-            f"{uri}: open the store that it belongs to"
-        )
+        connection.execute(tables.dataset.insert().values(name=part.dataset, created_at=now))
     if find_admission(connection, part.dataset, part.batch, part.name) is None:
         connection.execute(
             tables.admission.insert().values(
@@ -223,7 +212,6 @@ def admit_part(workspace: Workspace, part: Part) -> Admission:
     event = BatchAdmitted(
         batch=part.batch,
         dataset=part.dataset,
-        dataset_uri=uri,
         version=version,
         rows=part.rows,
         part=part.name,
@@ -234,7 +222,7 @@ def admit_part(workspace: Workspace, part: Part) -> Admission:
         row = find_admission(connection, part.dataset, part.batch, part.name)
         if row is not None and row.seq is not None:
             return as_admission(row, uri)
-        seq = append(connection, event)
+        written = append(connection, event, actor=workspace.actor)
         connection.execute(
             tables.admission.update()
             .where(
@@ -242,9 +230,14 @@ def admit_part(workspace: Workspace, part: Part) -> Admission:
                 tables.admission.c.batch == part.batch,
                 tables.admission.c.part == part.name,
             )
-            .values(version=version, admitted_at=datetime.now(UTC), seq=seq)
+            .values(
+                version=version,
+                admitted_at=datetime.now(UTC),
+                seq=written.seq,
+                entry=written.hash,
+            )
         )
-    return Admission(part.batch, part.dataset, uri, version, part.rows, part.name, [seq])
+    return Admission(part.batch, part.dataset, uri, version, part.rows, part.name, [written.seq])
 
 
 def as_admission(row: Row[Any], uri: str) -> Admission:

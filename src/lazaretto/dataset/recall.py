@@ -20,7 +20,7 @@ from lazaretto.ledger.chain import append
 from lazaretto.ledger.events import RecordsRecalled
 from lazaretto.storage import tables
 from lazaretto.storage.sidecars import read_table, write_table
-from lazaretto.values import Actor, ActorType, Member
+from lazaretto.values import Actor, ActorType, Member, StoredFile, to_json
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -112,14 +112,14 @@ def recall(
     digest = ids_digest([f"{b}#{r}" for b, r in zip(*rows.to_pydict().values(), strict=True)])
     stamp = f"{dataset}\n{table.version()}\n{digest}"
     identity = "recall-" + hashlib.sha256(stamp.encode()).hexdigest()[:16]
-    ids_uri, _ = write_table(workspace.store, f"recalls/{identity}.parquet", rows)
+    file = write_table(workspace.store, f"recalls/{identity}.parquet", rows)
     values = {
         "id": identity,
         "dataset": dataset,
         "criteria": criteria,
         "records": rows.num_rows,
         "ids_digest": digest,
-        "ids_uri": ids_uri,
+        "ids": to_json(file),
         "actor_type": actor.type.value,
         "actor_id": actor.id,
         "reason": reason,
@@ -135,7 +135,7 @@ def recall(
 
 def _finish(workspace: Workspace, row: Row[Any], uri: str) -> Recall:
     """From the intent on: the Delta commit, once, then the record of it, once."""
-    rows = read_table(workspace.store, row.ids_uri)
+    rows = read_table(workspace.store, StoredFile(**row.ids))
     distinct = rows.group_by(["batch", "record"]).aggregate([])
 
     def write(table: DeltaTable, properties: CommitProperties) -> None:
@@ -159,23 +159,26 @@ def _record(connection: Connection, row: Row[Any], uri: str, version: int, rows:
     event = RecordsRecalled(
         recall=row.id,
         dataset=row.dataset,
-        dataset_uri=uri,
         version=version,
         records=row.records,
         ids_digest=row.ids_digest,
+        ids=StoredFile(**row.ids),
+        criteria=dict(row.criteria),
         members=_members(rows),
         models=[f"{model}@{number}" for model, number in saw],
-        actor=Actor(ActorType(row.actor_type), row.actor_id),
         reason=row.reason,
     )
-    seq = append(connection, event)
+    actor = Actor(ActorType(row.actor_type), row.actor_id)
+    written = append(connection, event, actor=actor)
     connection.execute(
-        _recall.update().where(_recall.c.id == row.id).values(version=version, seq=seq)
+        _recall.update()
+        .where(_recall.c.id == row.id)
+        .values(version=version, seq=written.seq, entry=written.hash)
     )
     marks = [{"recall": row.id, "model": model, "version": number} for model, number in saw]
     if marks:
         connection.execute(tables.recalled_model.insert(), marks)
-    return seq
+    return written.seq
 
 
 def _members(rows: pa.Table) -> list[Member]:

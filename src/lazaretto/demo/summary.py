@@ -13,7 +13,6 @@ from lazaretto.demo import network
 from lazaretto.demo.deliveries import COMPROMISED, COMPROMISED_DAYS
 from lazaretto.ledger import chain as ledger
 from lazaretto.ledger.events import (
-    BatchAdmitted,
     BatchJudged,
     BatchReceived,
     BatchValidated,
@@ -65,7 +64,7 @@ def summarize(stage: Stage, trainings: list[Training], *, started: float) -> dic
     week = stage.week
     with stage.workspace.catalog.read() as connection:
         events = [entry.event for entry in ledger.entries(connection)]
-    admitted = _admitted_ids(events, trainings[-1])
+    admitted = _admitted_ids(stage, trainings[-1])
     rows = [_delivery_row(delivery, events, admitted) for delivery in week.deliveries]
     trace = trace_source(stage.workspace, COMPROMISED, since=week.since, until=week.until)
     count = sum(1 for _ in stage.events.open()) if stage.events.exists() else 0
@@ -136,11 +135,15 @@ def _reason(judged: BatchJudged, events: list[Event]) -> str:
     return "; ".join(told)
 
 
-def _admitted_ids(events: list[Event], training: Training) -> set[str]:
+def _admitted_ids(stage: Stage, training: Training) -> set[str]:
     from deltalake import DeltaTable
 
-    uri = next(event.dataset_uri for event in events if isinstance(event, BatchAdmitted))
-    table = DeltaTable(uri, version=training.snapshot).to_pyarrow_table(columns=["id"])
+    from lazaretto.dataset.admission import dataset_uri
+    from lazaretto.demo.scene import DATASET
+
+    table = DeltaTable(
+        dataset_uri(stage.workspace, DATASET), version=training.snapshot
+    ).to_pyarrow_table(columns=["id"])
     return set(table["id"].to_pylist())
 
 

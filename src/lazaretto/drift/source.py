@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import datetime  # noqa: TC003  pydantic reads these types at run time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
+from lazaretto.ledger.chain import entry
 from lazaretto.ledger.events import BatchScreened
 from lazaretto.stats.martingale import BatchFacts, EProcess
 from lazaretto.storage import tables
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sqlalchemy.engine import Connection
 
 _LARGEST = 1e300
@@ -58,8 +60,8 @@ def source_steps(
 ) -> tuple[list[Step], EProcess]:
     """Folds the ledger's screenings of a source against one reference, in order of arrival.
 
-    Nothing but the ledger is asked what a screening found; the catalog's stage table only says
-    which entries are this source's. Of a batch that was screened again the last screening counts,
+    Nothing but the ledger is asked what a screening found; the catalog only says which
+    batches are this source's. Of a batch that was screened again the last screening counts,
     so that a retry is no second bet. Batches screened against another version start another fold.
 
     Args:
@@ -72,39 +74,29 @@ def source_steps(
     Returns:
         The evidence after each batch, and the e-process after the last.
     """
-    batch, stage, ledger = tables.batch, tables.stage, tables.ledger
-    query = (
-        sa.select(batch.c.id, batch.c.received_at, ledger.c.seq, ledger.c.payload)
-        .join(stage, stage.c.batch == batch.c.id)
-        .join(ledger, ledger.c.seq == stage.c.seq)
-        .where(batch.c.source == source, ledger.c.kind == BatchScreened.kind)
-        .order_by(batch.c.seq, ledger.c.seq)
-    )
-    if until is not None:
-        query = query.where(batch.c.seq < until)
-    last: dict[str, tuple[datetime, int, dict[str, Any]]] = {}
-    for row in connection.execute(query):
-        found = json.loads(row.payload)
-        if found["reference_digest"] == reference_digest and row.id != leave_out:
-            last[row.id] = (row.received_at, row.seq, found)
+    screened = _screenings(connection, source, until)
+    last = {
+        batch: (arrived, seq, event)
+        for batch, arrived, seq, event in screened
+        if event.reference_digest == reference_digest and batch != leave_out
+    }
     process, steps = EProcess(), []
-    for name, (arrived, seq, found) in last.items():
-        p_value = found.get("batch_p_value")
-        if p_value is not None:
-            process = process.update(p_value)
-        drift, facts = found.get("drift"), found.get("evidence")
+    for name, (arrived, seq, event) in last.items():
+        if event.batch_p_value is not None:
+            process = process.update(event.batch_p_value)
+        drift, facts = event.drift, event.evidence
         steps.append(
             Step(
                 batch=name,
                 arrived=arrived,
                 seq=seq,
-                reference=f"{found['reference']}/{found['reference_version']}",
-                p_value=p_value,
+                reference=f"{event.reference}/{event.reference_version}",
+                p_value=event.batch_p_value,
                 evidence=shown_evidence(process),
-                held=found["held"],
-                rows=found["rows"],
-                moved=None if drift is None else drift["moved"] / max(1, drift["columns"]),
-                facts=None if facts is None else BatchFacts(**facts),
+                held=event.held,
+                rows=event.rows,
+                moved=None if drift is None else drift.moved / max(1, drift.columns),
+                facts=None if facts is None else BatchFacts(facts.tests, facts.small, facts.scored),
             )
         )
     return steps, process
@@ -112,20 +104,30 @@ def source_steps(
 
 def last_reference(connection: Connection, source: str) -> tuple[str, str] | None:
     """``name/version`` and digest of what a source's newest batch was screened against."""
-    batch, stage, ledger = tables.batch, tables.stage, tables.ledger
-    query = (
-        sa.select(ledger.c.payload)
-        .join(stage, stage.c.seq == ledger.c.seq)
-        .join(batch, batch.c.id == stage.c.batch)
-        .where(batch.c.source == source, ledger.c.kind == BatchScreened.kind)
-        .order_by(batch.c.seq.desc(), ledger.c.seq.desc())
-        .limit(1)
-    )
-    payload = connection.scalar(query)
-    if payload is None:
+    screened = list(_screenings(connection, source, None))
+    if not screened:
         return None
-    found = json.loads(payload)
-    return f"{found['reference']}/{found['reference_version']}", found["reference_digest"]
+    event = screened[-1][3]
+    return f"{event.reference}/{event.reference_version}", event.reference_digest
+
+
+def _screenings(
+    connection: Connection, source: str, until: int | None
+) -> Iterator[tuple[str, datetime, int, BatchScreened]]:
+    """A source's screenings with batch, time of receipt and entry, in order of arrival."""
+    batch, ledger = tables.batch, tables.ledger
+    query = (
+        sa.select(batch.c.id, batch.c.received_at, ledger.c.seq)
+        .join(ledger, ledger.c.subject == sa.literal("batch:").concat(batch.c.id))
+        .where(batch.c.source == source, ledger.c.kind == BatchScreened.kind)
+        .order_by(batch.c.seq, ledger.c.seq)
+    )
+    if until is not None:
+        query = query.where(batch.c.seq < until)
+    for row in connection.execute(query).all():
+        event = entry(connection, row.seq).event
+        if isinstance(event, BatchScreened):
+            yield row.id, row.received_at, row.seq, event
 
 
 def shown_evidence(process: EProcess) -> float:

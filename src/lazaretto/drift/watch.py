@@ -14,16 +14,15 @@ from lazaretto.values import BatchEvidence, ColumnMove, DriftSummary, TestSummar
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from sqlalchemy.engine import Row
 
     from lazaretto.drift import ColumnDrift, Measured, Profile
     from lazaretto.policy import Policy
+    from lazaretto.received import Received
     from lazaretto.reference import Reference
     from lazaretto.screen import Screening
     from lazaretto.stats.martingale import EProcess
     from lazaretto.storage.workspace import Workspace
 
-NO_PROFILE = "no drift figures: the reference was saved without; fit a new version"
 WORST_TOLD = 10
 EVIDENCE_TOLD = 8
 _LONGEST_NAME = 120
@@ -53,29 +52,10 @@ class Watched:
     drift: DriftSummary | None
     triage: TriageSummary | None
 
-    def summary(self) -> dict[str, Any]:
-        """The same in a few words, for the stage's summary."""
-        told: dict[str, Any] = {}
-        if self.triage is not None:
-            told["looks_like"] = self.triage.cause
-            told["because"] = list(self.triage.evidence)
-        if self.drift is not None:
-            moved = f"{self.drift.moved} of {self.drift.columns} columns moved"
-            names = ", ".join(
-                f"{c.column} (PSI {c.psi:.2f})" for c in self.drift.worst[:3] if c.band != "none"
-            )
-            told["drift"] = f"{moved}: {names}" if self.drift.moved and names else moved
-            told["drift_uri"] = self.drift.uri
-        elif self.source is not None or self.triage is not None:
-            told["drift"] = NO_PROFILE
-        if self.source is not None:
-            told["source_evidence"] = self.evidence
-        return told
-
 
 def watch(
     workspace: Workspace,
-    row: Row[Any],
+    batch: Received,
     data: Any,
     screening: Screening,
     *,
@@ -89,7 +69,7 @@ def watch(
 
     Args:
         workspace: catalog and store.
-        row: the batch's row of the catalog.
+        batch: that is screened.
         data: its records.
         screening: what screening found in them.
         policy: ``screen.drift`` says how.
@@ -104,7 +84,7 @@ def watch(
     facts = facts_of(screening, policy)
     with workspace.catalog.read() as connection:
         steps, process = source_steps(
-            connection, row.source, reference.digest, until=row.seq, leave_out=row.id
+            connection, batch.source, reference.digest, until=batch.seq, leave_out=batch.id
         )
     before = [step.facts for step in steps if step.facts is not None]
     p_value = batch_p_value(facts, before, reference.calibration_rows)
@@ -115,7 +95,7 @@ def watch(
     measured = drift = None
     if profile is not None:
         measured = profile.measure(
-            data, policy, rows=row.rows, embeddings=embeddings, seed=reference.seed
+            data, policy, rows=batch.rows, embeddings=embeddings, seed=reference.seed
         )
         drift = _summary(workspace, measured, config.level, path)
     looks = _triage(screening, measured, [s.moved for s in steps], config.level)
@@ -161,7 +141,7 @@ def _as_test(process: EProcess, policy: Policy) -> TestSummary:
 
 
 def _summary(workspace: Workspace, measured: Measured, level: float, path: str) -> DriftSummary:
-    uri, digest = write_table(workspace.store, path, _table(measured.columns))
+    table = write_table(workspace.store, path, _table(measured.columns))
     worst = sorted(measured.columns, key=lambda d: (not d.moved(level), -max(d.psi, d.nulls)))
     return DriftSummary(
         rows=measured.rows,
@@ -176,8 +156,7 @@ def _summary(workspace: Workspace, measured: Measured, level: float, path: str) 
             for d in worst[:WORST_TOLD]
         ],
         golden_mismatch=measured.golden_mismatch,
-        uri=uri,
-        digest=digest,
+        table=table,
     )
 
 

@@ -12,9 +12,11 @@ import rfc8785
 import sqlalchemy as sa
 
 from lazaretto.errors import LedgerError, UsageError
-from lazaretto.ledger.events import Event, from_payload, to_payload
+from lazaretto.ledger.events import Event, from_payload, subject_of, to_payload
+from lazaretto.redact import error_line
 from lazaretto.storage.catalog import Catalog
 from lazaretto.storage.tables import ledger, ledger_head
+from lazaretto.values import Actor, ActorType
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -34,29 +36,48 @@ class Entry:
         seq: position, from 1, without gaps.
         at: UTC time of writing.
         kind: the event's kind.
+        actor: who did it.
         event: what happened.
         prev: hash (hex) of the entry before; 64 zeros for the first.
-        hash: ``sha256(0x00 || JCS({seq, at, kind, payload, prev}))`` in hex, JCS as in RFC 8785.
+        hash: ``sha256(0x00 || JCS({seq, at, kind, actor, payload, prev}))`` in hex, JCS as in RFC
+            8785: the leaf hash of RFC 6962 of that text.
     """
 
     seq: int
     at: datetime
     kind: str
+    actor: Actor
     event: Event
     prev: str
     hash: str
 
 
-def append(connection: Connection, event: Event, *, at: datetime | None = None) -> int:
+@dataclass(frozen=True, slots=True)
+class Written:
+    """Where an event stands in the ledger; state rows keep both.
+
+    Attributes:
+        seq: of its entry.
+        hash: of its entry, hex.
+    """
+
+    seq: int
+    hash: str
+
+
+def append(
+    connection: Connection, event: Event, *, actor: Actor, at: datetime | None = None
+) -> Written:
     """Adds an entry inside the caller's `Catalog.transaction`, which serialises writers.
 
     Args:
         connection: of an open `Catalog.transaction`.
         event: what happened.
+        actor: who did it.
         at: aware time of the entry; now by default.
 
     Returns:
-        The entry's sequence number.
+        The entry's sequence number and hash.
 
     Raises:
         UsageError: a value of the event has no canonical JSON form (NaN, an integer beyond 2**53).
@@ -69,18 +90,26 @@ def append(connection: Connection, event: Event, *, at: datetime | None = None) 
     try:
         text = rfc8785.dumps(payload).decode()  # type: ignore[arg-type]
     except rfc8785.CanonicalizationError as error:
-        raise UsageError(f"{event.kind} cannot be put on record: {error}") from error
-    digest = entry_hash(seq, moment, event.kind, payload, prev)
+        raise UsageError(f"{event.kind} cannot be put on record: {error_line(error)}") from error
+    digest = entry_hash(seq, moment, event.kind, actor, payload, prev)
     connection.execute(
         ledger.insert().values(
-            seq=seq, at=moment, kind=event.kind, payload=text, prev=prev, hash=digest
+            seq=seq,
+            at=moment,
+            kind=event.kind,
+            actor_type=actor.type.value,
+            actor_id=actor.id,
+            subject=subject_of(event),
+            payload=text,
+            prev=prev,
+            hash=digest,
         )
     )
     if head is None:
         connection.execute(ledger_head.insert().values(id=1, seq=seq, hash=digest))
     else:
         connection.execute(ledger_head.update().values(seq=seq, hash=digest))
-    return seq
+    return Written(seq, digest)
 
 
 def entries(
@@ -88,7 +117,9 @@ def entries(
     *,
     after: int = 0,
     kinds: Collection[str] | None = None,
+    subject: str | None = None,
     limit: int | None = None,
+    newest_first: bool = False,
 ) -> Iterator[Entry]:
     """Reads entries in order.
 
@@ -96,14 +127,20 @@ def entries(
         connection: of `Catalog.read` or `Catalog.transaction`.
         after: sequence number to start behind.
         kinds: only these kinds of event.
+        subject: only entries about this; see `subject_of`.
         limit: at most so many.
+        newest_first: from the end back.
 
     Raises:
-        LedgerError: an entry's kind is unknown to this version, or its payload does not fit it.
+        LedgerError: an entry was edited (its hash does not match), its kind is unknown to this
+            version, or its payload does not fit it.
     """
-    query = sa.select(ledger).where(ledger.c.seq > after).order_by(ledger.c.seq).limit(limit)
+    order = ledger.c.seq.desc() if newest_first else ledger.c.seq
+    query = sa.select(ledger).where(ledger.c.seq > after).order_by(order).limit(limit)
     if kinds is not None:
         query = query.where(ledger.c.kind.in_(sorted(kinds)))
+    if subject is not None:
+        query = query.where(ledger.c.subject == subject)
     for row in connection.execute(query.execution_options(yield_per=1000)):
         yield _entry(row)
 
@@ -112,7 +149,7 @@ def entry(connection: Connection, seq: int) -> Entry:
     """Reads one entry.
 
     Raises:
-        LedgerError: there is none with this number.
+        LedgerError: there is none with this number, or it was edited.
     """
     row = connection.execute(sa.select(ledger).where(ledger.c.seq == seq)).one_or_none()
     if row is None:
@@ -120,18 +157,67 @@ def entry(connection: Connection, seq: int) -> Entry:
     return _entry(row)
 
 
-def entry_hash(seq: int, at: str, kind: str, payload: dict[str, object], prev: str) -> str:
-    """Hash of an entry, in hex; ``0x00`` sets it apart from whatever else is ever hashed."""
-    body = {"seq": seq, "at": at, "kind": kind, "payload": payload, "prev": prev}
+def newest(connection: Connection, subject: str, kinds: Collection[str]) -> Entry | None:
+    """The newest entry of some kinds about a subject; None where there is none.
+
+    Raises:
+        LedgerError: it was edited.
+    """
+    query = (
+        sa.select(ledger)
+        .where(ledger.c.subject == subject, ledger.c.kind.in_(sorted(kinds)))
+        .order_by(ledger.c.seq.desc())
+        .limit(1)
+    )
+    row = connection.execute(query).one_or_none()
+    return None if row is None else _entry(row)
+
+
+def entry_hash(
+    seq: int, at: str, kind: str, actor: Actor, payload: dict[str, object], prev: str
+) -> str:
+    """Hash of an entry, in hex; ``0x00`` makes it the leaf hash of RFC 6962, section 2.1."""
+    body = {
+        "seq": seq,
+        "at": at,
+        "kind": kind,
+        "actor": {"type": actor.type.value, "id": actor.id},
+        "payload": payload,
+        "prev": prev,
+    }
     return hashlib.sha256(b"\x00" + rfc8785.dumps(body)).hexdigest()  # type: ignore[arg-type]
 
 
+def row_hash(row: Row[Any]) -> str:
+    """Hash of an entry as it lies in the catalog, computed anew.
+
+    Raises:
+        LedgerError: its payload is no canonical JSON, or nobody of a known kind acted.
+    """
+    try:
+        actor = Actor(ActorType(row.actor_type), row.actor_id)
+        payload = json.loads(row.payload)
+        if rfc8785.dumps(payload).decode() != row.payload:
+            raise ValueError("not canonical")
+        return entry_hash(row.seq, row.at, row.kind, actor, payload, row.prev)
+    except (ValueError, rfc8785.CanonicalizationError, AttributeError, TypeError) as error:
+        raise LedgerError(
+            f"entry {row.seq} was edited: its payload is not canonical JSON"
+        ) from error
+
+
 def _entry(row: Row[Any]) -> Entry:
+    if row_hash(row) != row.hash:
+        raise LedgerError(f"entry {row.seq} was edited: its hash does not match")
+    event = from_payload(row.kind, json.loads(row.payload))
+    if subject_of(event) != row.subject:
+        raise LedgerError(f"entry {row.seq} was edited: it is about {subject_of(event)}")
     return Entry(
         seq=row.seq,
         at=datetime.fromisoformat(row.at),
         kind=row.kind,
-        event=from_payload(row.kind, json.loads(row.payload)),
+        actor=Actor(ActorType(row.actor_type), row.actor_id),
+        event=event,
         prev=row.prev,
         hash=row.hash,
     )
@@ -213,9 +299,9 @@ def _problem(row: Row[Any], expected: int, prev: str) -> str | None:
             f"entry {expected} does not follow the one before it: reordered, inserted or replaced"
         )
     try:
-        payload = json.loads(row.payload)
-        canonical = rfc8785.dumps(payload).decode() == row.payload
-        same = entry_hash(row.seq, row.at, row.kind, payload, row.prev) == row.hash
-    except (ValueError, rfc8785.CanonicalizationError, AttributeError):
-        return f"entry {expected} was edited: its payload is not canonical JSON"
-    return None if canonical and same else f"entry {expected} was edited: its hash does not match"
+        same = row_hash(row) == row.hash
+    except LedgerError as error:
+        return str(error)
+    if same and subject_of(from_payload(row.kind, json.loads(row.payload))) != row.subject:
+        return f"entry {expected} was edited: its subject is another"
+    return None if same else f"entry {expected} was edited: its hash does not match"

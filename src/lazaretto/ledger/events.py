@@ -8,32 +8,38 @@ of them; `to_payload` and `from_payload` turn an event into canonical JSON value
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import datetime  # noqa: TC003  pydantic reads the annotations
 from functools import cache
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import TypeAdapter, ValidationError
 
 from lazaretto.errors import LedgerError
-from lazaretto.values import (  # noqa: TC001  likewise
+from lazaretto.redact import error_line
+from lazaretto.values import (
     Action,
-    Actor,
     BatchEvidence,
     ClassSummary,
     Column,
+    ColumnRoles,
     DetectorSummary,
     DriftSummary,
     Member,
+    OpenedCase,
     PolicyRef,
     PromotionChange,
     RuleCount,
     Signature,
+    StoredFile,
     TestSummary,
     TriageSummary,
     TrustTier,
     Verdict,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +56,6 @@ class SourceRegistered(Event):
     kind: ClassVar[str] = "source_registered"
     source: str
     trust_tier: TrustTier
-    actor: Actor
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +69,6 @@ class KeyAdded(Event):
     public_key: str
     valid_from: datetime
     valid_to: datetime | None
-    actor: Actor
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +80,6 @@ class KeyRevoked(Event):
     key_id: str
     revoked_at: datetime
     reason: str
-    actor: Actor
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,17 +97,34 @@ class DeliveryRefused(Event):
 
 @dataclass(frozen=True, slots=True)
 class BatchReceived(Event):
-    """A delivery was authenticated and copied into the store."""
+    """A delivery was authenticated, decoded once, and kept.
+
+    Attributes:
+        batch: its id.
+        source: who delivered it.
+        trust_tier: of the source when it arrived.
+        uri: where it was delivered, without credentials.
+        format: of the delivered file.
+        digest: sha256 (hex) of its canonical content; with the source, the batch's identity.
+        delivered: the delivered bytes, kept as evidence.
+        stored: the canonical copy, which every later stage reads.
+        rows: records.
+        columns: of the canonical copy.
+        received_at: UTC time of receipt.
+        collected_from: start of the time that its records are from, as the source says.
+        collected_to: end of it.
+        signature: what became of the check of its manifest.
+    """
 
     kind: ClassVar[str] = "batch_received"
     batch: str
     source: str
     trust_tier: TrustTier
     uri: str
-    stored_uri: str
     format: str
     digest: str
-    file_digest: str
+    delivered: StoredFile
+    stored: StoredFile
     rows: int
     columns: list[Column]
     received_at: datetime
@@ -125,8 +145,7 @@ class BatchValidated(Event):
     failing_rows: int
     rules: list[RuleCount]
     broken: list[str]
-    findings_uri: str | None
-    findings_digest: str | None
+    failures: StoredFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +159,7 @@ class BatchEmbedded(Event):
     encoder_digest: str
     dimensions: int
     rows: int
-    uri: str
-    digest: str
+    vectors: StoredFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,8 +179,7 @@ class BatchScreened(Event):
     power: int | None
     detectors: list[DetectorSummary]
     tests: list[TestSummary]
-    scores_uri: str
-    scores_digest: str
+    scores: StoredFile
     note: str | None = None
     batch_p_value: float | None = None
     evidence: BatchEvidence | None = None
@@ -182,9 +199,11 @@ class BatchJudged(Event):
     held: int
     cleared: int
     case: str | None
-    held_uri: str | None
-    held_digest: str | None
+    held_records: StoredFile | None
+    columns: ColumnRoles
+    two_people: bool
     reasons: dict[str, int] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +217,7 @@ class RecordsDecided(Event):
     action: Action
     records: int
     ids_digest: str
-    actor: Actor
+    ids: StoredFile
     reason: str
     filter: dict[str, str] = field(default_factory=dict)
     label: str | None = None
@@ -213,7 +232,6 @@ class BatchAdmitted(Event):
     kind: ClassVar[str] = "batch_admitted"
     batch: str
     dataset: str
-    dataset_uri: str
     version: int
     rows: int
     part: str
@@ -228,13 +246,13 @@ class RecordsRecalled(Event):
     kind: ClassVar[str] = "records_recalled"
     recall: str
     dataset: str
-    dataset_uri: str
     version: int
     records: int
     ids_digest: str
+    ids: StoredFile
+    criteria: dict[str, str]
     members: list[Member]
     models: list[str]
-    actor: Actor
     reason: str
 
 
@@ -244,7 +262,6 @@ class SnapshotTaken(Event):
 
     kind: ClassVar[str] = "snapshot_taken"
     dataset: str
-    dataset_uri: str
     version: int
     rows: int
     digest: str
@@ -257,7 +274,6 @@ class TrainingSanitized(Event):
 
     kind: ClassVar[str] = "training_sanitized"
     dataset: str
-    dataset_uri: str
     version: int
     model: str
     policy: PolicyRef
@@ -268,9 +284,11 @@ class TrainingSanitized(Event):
     rows: int
     held: int
     classes: list[ClassSummary]
-    findings_uri: str
-    findings_digest: str
+    scores: StoredFile
     calibration: str | None = None
+    cases: list[OpenedCase] = field(default_factory=list)
+    columns: ColumnRoles = field(default_factory=ColumnRoles)
+    two_people: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,11 +300,9 @@ class ModelRegistered(Event):
     version: str
     registry: str
     dataset: str
-    dataset_uri: str
     snapshot: int
     rows: int
     purpose: str
-    actor: Actor
     artifact_uri: str | None = None
     artifact_digest: str | None = None
     external_run_id: str | None = None
@@ -302,12 +318,12 @@ class ReferenceSaved(Event):
     reference: str
     version: str
     digest: str
-    uri: str
+    files: list[StoredFile]
     rows: int
     encoder: str
     encoder_digest: str
-    profile_digest: str | None
-    actor: Actor
+    profile: StoredFile | None = None
+    golden: StoredFile | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,7 +337,6 @@ class ReferencePromoted(Event):
     previous: str | None
     previous_digest: str | None
     change: PromotionChange | None
-    actor: Actor
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,8 +350,27 @@ class IncidentTraced(Event):
     batches: list[str]
     models: list[str]
     complete: bool
-    report_uri: str | None
-    actor: Actor
+    report: list[StoredFile] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFileChanged(Event):
+    """A stage found that a stored file is gone or was changed; the batch stays where it is.
+
+    Attributes:
+        batch: that was worked on.
+        stage: what was done to it.
+        path: of the file, relative to the store's root.
+        expected: sha256 (hex) that is on record.
+        found: what is there instead, in words.
+    """
+
+    kind: ClassVar[str] = "stored_file_changed"
+    batch: str
+    stage: str
+    path: str
+    expected: str
+    found: str
 
 
 _KINDS: dict[str, type[Event]] = {cls.kind: cls for cls in Event.__subclasses__()}
@@ -360,8 +394,39 @@ def from_payload(kind: str, payload: dict[str, object]) -> Event:
         return _adapter(kind).validate_python(payload)
     except ValidationError as error:
         raise LedgerError(
-            f"ledger entry of kind {kind!r} does not fit its type: {error}"
+            f"ledger entry of kind {kind!r} does not fit its type: {error_line(error)}"
         ) from error
+
+
+def subject_of(event: Event) -> str:
+    """What an event is about: ``source:NAME``, ``batch:ID``, ``case:ID`` or ``dataset:NAME``.
+
+    The ledger keeps it beside each entry, so that everything about one subject is found again.
+    """
+    for name in ("case", "batch", "source", "dataset", "model", "reference"):
+        if name == "case" and not isinstance(event, RecordsDecided):
+            continue
+        if name == "dataset" and isinstance(event, ModelRegistered):
+            continue
+        if isinstance(value := getattr(event, name, None), str):
+            return f"{name}:{value}"
+    raise LedgerError(f"{event.kind} is about nothing that the ledger knows")
+
+
+def files_of(event: Event) -> list[StoredFile]:
+    """Every file of the store that an event names."""
+    return list(_files(event))
+
+
+def _files(value: object) -> Iterator[StoredFile]:
+    if isinstance(value, StoredFile):
+        yield value
+    elif is_dataclass(value) and not isinstance(value, type):
+        for part in fields(value):
+            yield from _files(getattr(value, part.name))
+    elif isinstance(value, list):
+        for part in value:
+            yield from _files(part)
 
 
 @cache

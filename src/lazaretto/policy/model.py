@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 import rfc8785
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
+from lazaretto.addresses import read_place
 from lazaretto.names import DATASET_PATTERN
-from lazaretto.policy.places import read_place
 from lazaretto.values import PolicyRef
 
 if TYPE_CHECKING:
@@ -280,6 +280,11 @@ class Policy(_Section):
         """sha256 (hex) of the file's bytes; of the canonical JSON when there is no file."""
         if self._sha256 is not None:
             return self._sha256
+        return self.meaning
+
+    @property
+    def meaning(self) -> str:
+        """sha256 (hex) of what it says; comments and layout do not count."""
         return hashlib.sha256(rfc8785.dumps(self.model_dump(mode="json"))).hexdigest()
 
     @property
@@ -294,7 +299,9 @@ class Policy(_Section):
 
     def ref(self) -> PolicyRef:
         """What is stored with a verdict."""
-        return PolicyRef(dataset=self.dataset, sha256=self.sha256, path=self._path)
+        return PolicyRef(
+            dataset=self.dataset, sha256=self.sha256, meaning=self.meaning, path=self._path
+        )
 
 
 def policy_schema() -> dict[str, Any]:

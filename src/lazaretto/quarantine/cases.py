@@ -10,11 +10,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
 
-from lazaretto.errors import NotFoundError, UsageError
+from lazaretto.errors import ChangedStateError, NotFoundError, UsageError
+from lazaretto.ledger.cover import agree, covering
+from lazaretto.ledger.events import BatchJudged, TrainingSanitized
 from lazaretto.quarantine.held import POSITION
+from lazaretto.quarantine.opening import case_columns, gate_case_columns
 from lazaretto.storage import tables
 from lazaretto.storage.sidecars import read_chunks
-from lazaretto.values import Action
+from lazaretto.values import Action, StoredFile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -55,7 +58,7 @@ class Case:
         reasons: held records by the signature of their first reason.
         notes: what is wrong with the batch, in words.
         actions: held records by the decision in force; ``UNDECIDED`` for none.
-        held_uri: file with whole rows and all reasons.
+        held_records: file with whole rows and all reasons.
         two_people: whether another person must publish than who decided.
         opened_at: when.
         seq: ledger entry.
@@ -73,7 +76,7 @@ class Case:
     reasons: dict[str, int]
     notes: list[str]
     actions: dict[str, int]
-    held_uri: str
+    held_records: StoredFile
     two_people: bool
     opened_at: datetime
     seq: int
@@ -196,14 +199,15 @@ def held_rows(workspace: Workspace, case: str, positions: Sequence[int]) -> pa.T
     """Whole rows of held records, with all reasons, from the store.
 
     Raises:
-        NotFoundError: no such case, or its file is gone.
+        NotFoundError: no such case.
+        ChangedFileError: its file is gone or was changed.
     """
     with workspace.catalog.read() as connection:
-        uri = find_case(connection, case).held_uri
+        held = held_file(connection, find_case(connection, case))
     wanted = pa.array(positions, pa.int64())
     parts = [
         chunk.filter(pc.is_in(chunk.column(POSITION), wanted))
-        for chunk in read_chunks(workspace.store, uri)
+        for chunk in read_chunks(workspace.store, held)
     ]
     return pa.Table.from_batches(parts)
 
@@ -213,11 +217,35 @@ def find_case(connection: Connection, case: str) -> Row[Any]:
 
     Raises:
         NotFoundError: there is none.
+        ChangedStateError: the row does not say what the ledger says.
     """
     row = connection.execute(_cases().where(tables.case.c.id == case)).one_or_none()
     if row is None:
         raise NotFoundError(f"no case {case!r}: see `lazaretto quarantine list`")
+    _covered(connection, row)
     return row
+
+
+def held_file(connection: Connection, row: Row[Any]) -> StoredFile:
+    """The file with the held records of a case, as the ledger names it.
+
+    Raises:
+        ChangedStateError: the case's row does not say what the ledger says.
+    """
+    return _covered(connection, row)
+
+
+def _covered(connection: Connection, row: Row[Any]) -> StoredFile:
+    event = covering(connection, "review_case", row.id, row).event
+    if isinstance(event, BatchJudged) and event.case == row.id and event.held_records:
+        agree("review_case", row.id, row, gate_case_columns(event))
+        return event.held_records
+    if isinstance(event, TrainingSanitized):
+        for opened in event.cases:
+            if opened.case == row.id:
+                agree("review_case", row.id, row, case_columns(event, opened))
+                return opened.held_records
+    raise ChangedStateError("review_case", row.id, f"ledger entry {row.seq} opened no such case")
 
 
 def conditions(case: str, filter: Mapping[str, str] | None) -> list[sa.ColumnElement[bool]]:  # noqa: A002
@@ -250,8 +278,9 @@ def _case(connection: Connection, row: Row[Any]) -> Case:
         .group_by(_held.c.action)
     )
     actions = {str(action): int(count) for action, count in connection.execute(counts)}
-    values = {name: getattr(row, name) for name in Case.__dataclass_fields__ if name != "actions"}
-    return Case(**values, actions=actions)
+    told = ("actions", "held_records")
+    values = {name: getattr(row, name) for name in Case.__dataclass_fields__ if name not in told}
+    return Case(**values, actions=actions, held_records=_covered(connection, row))
 
 
 def _number(text: str) -> float:

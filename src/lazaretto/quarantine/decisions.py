@@ -120,7 +120,7 @@ def record_decision(workspace: Workspace, case: str, selected: pa.Table, taken: 
         raise UsageError(f"no held record of {case} is selected")
     identity = f"decision-{uuid.uuid4().hex[:16]}"
     digest = ids_digest(selected["record_id"].to_pylist())
-    uri, _ = write_table(workspace.store, f"decisions/{identity}.parquet", selected)
+    ids = write_table(workspace.store, f"decisions/{identity}.parquet", selected)
     with workspace.catalog.transaction() as connection:
         row = find_case(connection, case)
         event = RecordsDecided(
@@ -130,14 +130,14 @@ def record_decision(workspace: Workspace, case: str, selected: pa.Table, taken: 
             action=taken.action,
             records=selected.num_rows,
             ids_digest=digest,
-            actor=taken.actor,
+            ids=ids,
             reason=taken.reason,
             filter=taken.filter,
             label=taken.label,
             weight=taken.weight,
             undoes=taken.undoes,
         )
-        seq = append(connection, event)
+        written = append(connection, event, actor=taken.actor)
         connection.execute(
             _decision.insert().values(
                 id=identity,
@@ -148,13 +148,13 @@ def record_decision(workspace: Workspace, case: str, selected: pa.Table, taken: 
                 filter=taken.filter,
                 records=selected.num_rows,
                 ids_digest=digest,
-                ids_uri=uri,
                 actor_type=taken.actor.type.value,
                 actor_id=taken.actor.id,
                 reason=taken.reason,
                 at=datetime.now(UTC),
                 undoes=taken.undoes,
-                seq=seq,
+                seq=written.seq,
+                entry=written.hash,
             )
         )
         positions = selected["position"].to_pylist()

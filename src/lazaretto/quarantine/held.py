@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lazaretto.batch import Batch
     from lazaretto.policy import Columns
     from lazaretto.storage.store import Store
+    from lazaretto.values import StoredFile
 
 POSITION = "_lazaretto_position"
 RECORD = "_lazaretto_record"
@@ -68,16 +69,14 @@ class Held:
     """What was written.
 
     Attributes:
-        uri: file with the held rows.
-        digest: sha256 (hex) of its bytes.
+        file: with the held rows; None while nothing is held.
         rows: held records.
         reasons: records by the signature of their first reason: ``contract:<rule>``,
             ``screen:<detector>`` or ``batch`` (nothing against the record but its company).
         examples: the words of the first record of each signature.
     """
 
-    uri: str = ""
-    digest: str = ""
+    file: StoredFile | None = None
     rows: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     examples: dict[str, str] = field(default_factory=dict)
@@ -99,7 +98,7 @@ def write_held(store: Store, path: str, batch: Batch, columns: Columns, findings
     first = next(chunks, None)
     if first is None:
         return held
-    held.uri, held.digest = write_parquet(store, path, schema, _chain(first, chunks))
+    held.file = write_parquet(store, path, schema, _chain(first, chunks))
     return held
 
 

@@ -1,4 +1,4 @@
-"""Opens review cases for records that sanitizing found in the admitted data, one case per batch."""
+"""Opens review cases: of what the gate held, and of what sanitizing found in admitted data."""
 
 from __future__ import annotations
 
@@ -25,14 +25,18 @@ from lazaretto.quarantine.held import (
 )
 from lazaretto.storage import tables
 from lazaretto.storage.bulk import bulk_insert
-from lazaretto.storage.sidecars import write_table
-from lazaretto.values import Verdict, to_json
+from lazaretto.storage.sidecars import read_chunks, write_table
+from lazaretto.values import OpenedCase, Verdict, to_json
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sqlalchemy.engine import Connection
 
-    from lazaretto.policy import Policy
+    from lazaretto.ledger.chain import Written
+    from lazaretto.ledger.events import BatchJudged, TrainingSanitized
     from lazaretto.storage.workspace import Workspace
+    from lazaretto.values import StoredFile
 
 _RANK = "rank_"
 
@@ -70,59 +74,113 @@ def held_tables(rows: pa.Table, records: pa.Table) -> dict[str, pa.Table]:
     return by_batch
 
 
-def write_cases(workspace: Workspace, by_batch: dict[str, pa.Table], run: str) -> dict[str, str]:
-    """Writes each batch's held rows to the store; returns the files' URIs."""
-    return {
-        batch: write_table(workspace.store, f"held/{batch}/sanitize-{run[:16]}.parquet", rows)[0]
-        for batch, rows in by_batch.items()
-    }
+def write_cases(workspace: Workspace, by_batch: dict[str, pa.Table], run: str) -> list[OpenedCase]:
+    """Writes each batch's held rows to the store."""
+    return [
+        OpenedCase(
+            case=case_id(batch, run),
+            batch=batch,
+            held=rows.num_rows,
+            held_records=write_table(
+                workspace.store, f"held/{batch}/sanitize-{{sha256}}.parquet", rows
+            ),
+        )
+        for batch, rows in sorted(by_batch.items())
+    ]
 
 
 def open_cases(
     connection: Connection,
     by_batch: dict[str, pa.Table],
-    uris: dict[str, str],
+    event: TrainingSanitized,
     *,
-    policy: Policy,
-    dataset: str,
     note: str,
-    run: str,
-    seq: int,
-) -> list[str]:
-    """Inserts the cases and the index of their records; returns the cases' ids."""
-    opened = []
-    for batch, rows in sorted(by_batch.items()):
-        case = case_id(batch, run)
+    written: Written,
+) -> None:
+    """Inserts the cases of a sanitizing run and the index of their records."""
+    for opened in event.cases:
+        rows = by_batch[opened.batch]
         connection.execute(
             tables.case.insert().values(
-                id=case,
-                batch=batch,
-                dataset=dataset,
-                origin="sanitize",
-                verdict=Verdict.HOLD_RECORDS.value,
-                policy=to_json(policy.ref()),
-                columns=policy.columns.model_dump(),
-                two_people=policy.review.require_two_people,
-                rows=_rows_of(connection, batch),
-                held=rows.num_rows,
+                **case_columns(event, opened),
+                rows=_rows_of(connection, opened.batch),
                 reasons=dict(Counter(rows[REASON].to_pylist())),
                 notes=[note],
-                held_uri=uris[batch],
                 state="OPEN",
                 opened_at=datetime.now(UTC),
-                seq=seq,
+                seq=written.seq,
+                entry=written.hash,
             )
         )
         columns = [rows[name].to_pylist() for name in INDEX_COLUMNS]
-        index = ((case, *values) for values in zip(*columns, strict=True))
+        index = ((opened.case, *values) for values in zip(*columns, strict=True))
         bulk_insert(connection, tables.held_record, INDEXED, index)
-        opened.append(case)
-    return opened
+
+
+def open_gate_case(
+    connection: Connection, workspace: Workspace, event: BatchJudged, written: Written
+) -> None:
+    """Inserts the case of a judgement, and the index of its records; nothing where none is held."""
+    if event.case is None or event.held_records is None:
+        return
+    connection.execute(
+        tables.case.insert().values(
+            **gate_case_columns(event),
+            rows=event.rows,
+            reasons=event.reasons,
+            notes=event.notes,
+            state="OPEN",
+            opened_at=datetime.now(UTC),
+            seq=written.seq,
+            entry=written.hash,
+        )
+    )
+    rows = _index(workspace, event.case, event.held_records)
+    bulk_insert(connection, tables.held_record, INDEXED, rows)
+
+
+def gate_case_columns(event: BatchJudged) -> dict[str, Any]:
+    """The catalog's columns of the gate's case, by what the ledger says."""
+    return {
+        "id": event.case,
+        "batch": event.batch,
+        "dataset": event.policy.dataset,
+        "origin": "gate",
+        "verdict": event.verdict.value,
+        "policy": to_json(event.policy),
+        "columns": to_json(event.columns),
+        "two_people": event.two_people,
+        "held": event.held,
+    }
+
+
+def case_columns(event: TrainingSanitized, opened: OpenedCase) -> dict[str, Any]:
+    """The catalog's columns of a case of sanitizing, by what the ledger says."""
+    return {
+        "id": opened.case,
+        "batch": opened.batch,
+        "dataset": event.dataset,
+        "origin": "sanitize",
+        "verdict": Verdict.HOLD_RECORDS.value,
+        "policy": to_json(event.policy),
+        "columns": to_json(event.columns),
+        "two_people": event.two_people,
+        "held": opened.held,
+    }
 
 
 def case_id(batch: str, run: str) -> str:
     """Id of the case that a run of gate or sanitizer opens for a batch; same run, same id."""
     return "case-" + hashlib.sha256(f"{batch}\n{run}".encode()).hexdigest()[:16]
+
+
+def _index(
+    workspace: Workspace, case: str, held_records: StoredFile
+) -> Iterator[tuple[object, ...]]:
+    for chunk in read_chunks(workspace.store, held_records):
+        columns = [chunk.column(name).to_pylist() for name in INDEX_COLUMNS]
+        for values in zip(*columns, strict=True):
+            yield (case, *values)
 
 
 def _rows_of(connection: Connection, batch: str) -> int:

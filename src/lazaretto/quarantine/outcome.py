@@ -6,9 +6,11 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lazaretto.ledger.chain import newest
+from lazaretto.ledger.events import BatchJudged
 from lazaretto.quarantine.cases import UNDECIDED
 from lazaretto.quarantine.review import list_cases, list_decisions
-from lazaretto.storage.batches import batch_row
+from lazaretto.received import find_batch
 
 if TYPE_CHECKING:
     from lazaretto.quarantine.cases import Case
@@ -41,8 +43,10 @@ def review_outcome(workspace: Workspace, batch: str) -> ReviewOutcome | None:
     Raises:
         NotFoundError: no such batch was received.
     """
-    if batch_row(workspace, batch).verdict is None:
-        return None
+    with workspace.catalog.read() as connection:
+        find_batch(connection, batch)
+        if newest(connection, f"batch:{batch}", [BatchJudged.kind]) is None:
+            return None
     actions: Counter[str] = Counter()
     seqs: list[int] = []
     cases = cases_of(workspace, batch)

@@ -20,7 +20,7 @@ from lazaretto.dataset.admission import (
     with_added,
 )
 from lazaretto.errors import UsageError
-from lazaretto.quarantine.cases import find_case
+from lazaretto.quarantine.cases import find_case, held_file
 from lazaretto.quarantine.held import ADDED_NAMES, POSITION, RECORD
 from lazaretto.quarantine.labels import as_label
 from lazaretto.storage import tables
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, Row
 
     from lazaretto.storage.workspace import Workspace
-    from lazaretto.values import Actor
+    from lazaretto.values import Actor, StoredFile
 
 _held = tables.held_record
 _decision = tables.decision
@@ -71,7 +71,7 @@ def publish(workspace: Workspace, case: str, *, actor: Actor) -> Admission | Non
             _close_when_decided(connection, case)
             return _last(connection, workspace, row)
         part = _part(connection, workspace, row, name)
-        intend(connection, workspace, part)
+        intend(connection, part)
     admission = admit_part(workspace, part)
     with workspace.catalog.transaction() as connection:
         _close_when_decided(connection, case)
@@ -125,7 +125,8 @@ def _part(connection: Connection, workspace: Workspace, row: Row[Any], name: str
         .where(_held.c.case_id == row.id, _held.c.part == name)
     )
     released = {position: (label, weight) for position, label, weight in connection.execute(query)}
-    schema = read_schema(workspace.store, row.held_uri)
+    held = held_file(connection, row)
+    schema = read_schema(workspace.store, held)
     delivered = pa.schema([field for field in schema if field.name not in ADDED_NAMES])
     return Part(
         batch=row.batch,
@@ -134,7 +135,7 @@ def _part(connection: Connection, workspace: Workspace, row: Row[Any], name: str
         name=name,
         rows=len(released),
         schema=with_added(delivered),
-        chunks=lambda: _released(workspace, row, delivered, released),
+        chunks=lambda: _released(workspace, row, held, delivered, released),
         policy=PolicyRef(**row.policy),
     )
 
@@ -142,12 +143,13 @@ def _part(connection: Connection, workspace: Workspace, row: Row[Any], name: str
 def _released(
     workspace: Workspace,
     row: Row[Any],
+    held: StoredFile,
     delivered: pa.Schema,
     released: dict[int, _ReleasedAs],
 ) -> Iterator[pa.RecordBatch]:
     wanted = pa.array(list(released), pa.int64())
     label = row.columns["label"]
-    for chunk in read_chunks(workspace.store, row.held_uri):
+    for chunk in read_chunks(workspace.store, held):
         rows = chunk.filter(pc.is_in(chunk.column(POSITION), wanted))
         if not rows.num_rows:
             continue

@@ -16,6 +16,7 @@ from lazaretto.quarantine.cases import (
     conditions,
     count_records,
     find_case,
+    held_file,
     held_records,
     held_rows,
     list_cases,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
     from lazaretto.policy import Policy
     from lazaretto.storage.workspace import Workspace
+    from lazaretto.values import StoredFile
 
 __all__ = [
     "Case",
@@ -102,7 +104,8 @@ def decide(
     with workspace.catalog.read() as connection:
         row = find_case(connection, case)
         _check_open(row)
-        _check_value(workspace, row, action, label, weight)
+        held = held_file(connection, row)
+        _check_value(workspace, row, held, action, label, weight)
         selected = (
             select_records(connection, conditions(case, filter))
             if ids is None
@@ -210,7 +213,12 @@ def _check_open(row: Row[Any]) -> None:
 
 
 def _check_value(
-    workspace: Workspace, row: Row[Any], action: Action, label: str | None, weight: float | None
+    workspace: Workspace,
+    row: Row[Any],
+    held: StoredFile,
+    action: Action,
+    label: str | None,
+    weight: float | None,
 ) -> None:
     if (label is not None) != (action is Action.RELABEL):
         raise UsageError("a label belongs to RELABEL, and RELABEL needs one")
@@ -220,7 +228,7 @@ def _check_value(
         raise UsageError(f"a weight is a positive number, not {weight}; REJECT leaves a record out")
     if label is not None:
         name = row.columns["label"]
-        schema = read_schema(workspace.store, row.held_uri)
+        schema = read_schema(workspace.store, held)
         if name is None or name not in schema.names:
             raise UsageError(f"the records of {row.batch} have no label column to change")
         as_label(label, schema.field(name).type)

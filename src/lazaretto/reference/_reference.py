@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from lazaretto.errors import NotFoundError, ReferenceMismatchError, UsageError
+from lazaretto.errors import ChangedFileError, NotFoundError, ReferenceMismatchError, UsageError
 from lazaretto.reference._state import ReferenceState
 
 if TYPE_CHECKING:
@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
     from lazaretto.batch import Batch
     from lazaretto.policy import Policy
+
+
+_LARGEST = 64 * 2**30
+"""Bytes of a reference's file, at most; its own digest is checked once it is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,21 +66,36 @@ class Reference(ReferenceState):
             UsageError: that version exists with other content.
             SystemFaultError: the folder cannot be written.
         """
-        from lazaretto.reference._file import METADATA, TENSORS, describe, pack
         from lazaretto.storage.store import Store
 
         store = Store.at(root)
         folder = f"{self.name}/{self.version}"
-        if store.exists(f"{folder}/{METADATA}"):
-            if type(self).load(store.uri(folder)).digest != self.digest:
-                raise UsageError(
-                    f"reference {self.name}/{self.version} exists with other content: "
-                    "save under a new version"
-                )
-            return store.uri(folder)
-        store.write(f"{folder}/{TENSORS}", pack(self))
-        store.write(f"{folder}/{METADATA}", describe(self))
+        try:
+            for name, data in reversed(self.files().items()):
+                store.put(f"{folder}/{name}", [data])
+        except ChangedFileError as error:
+            raise UsageError(
+                f"reference {self.name}/{self.version} exists with other content: "
+                "save under a new version"
+            ) from error
         return store.uri(folder)
+
+    def files(self) -> dict[str, bytes]:
+        """Content of the files that hold it, by name: metadata, then tensors."""
+        from lazaretto.reference._file import METADATA, TENSORS, describe, pack
+
+        return {METADATA: describe(self), TENSORS: pack(self)}
+
+    @classmethod
+    def from_files(cls, metadata: bytes, tensors: bytes, *, device: str = "cpu") -> Reference:
+        """Rebuilds what `files` gave.
+
+        Raises:
+            ReferenceMismatchError: the files were changed, or another Lazaretto wrote them.
+        """
+        from lazaretto.reference._file import unpack
+
+        return cls._of(unpack(metadata, tensors, device=device))
 
     @classmethod
     def load(cls, path: str | Path, *, device: str = "cpu") -> Reference:
@@ -92,13 +111,14 @@ class Reference(ReferenceState):
             NotFoundError: there is no reference.
             ReferenceMismatchError: the files were changed, or another Lazaretto wrote them.
         """
-        from lazaretto.reference._file import METADATA, TENSORS, unpack
+        from lazaretto.reference._file import METADATA, TENSORS
         from lazaretto.storage.store import Store
 
         store = Store.at(path)
         if not store.exists(METADATA):
             raise NotFoundError(f"no reference at {path}: fit one with Reference.fit and save it")
-        return cls._of(unpack(store.read(METADATA), store.read(TENSORS), device=device))
+        metadata, tensors = (store.read_unverified(name, _LARGEST) for name in (METADATA, TENSORS))
+        return cls.from_files(metadata, tensors, device=device)
 
     @classmethod
     def _of(cls, state: ReferenceState) -> Reference:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow.compute as pc
-import sqlalchemy as sa
 
-from lazaretto.ledger.events import BatchScreened
+from lazaretto.ledger.chain import entries, newest
+from lazaretto.ledger.events import BatchEmbedded, BatchScreened, BatchValidated
+from lazaretto.received import find_batch, open_stored
 from lazaretto.registry.references import load_stored
-from lazaretto.storage import tables
-from lazaretto.storage.batches import batch_row, open_stored
 from lazaretto.storage.sidecars import read_table
 from lazaretto.values import PromotionChange, Verdict
 
@@ -58,14 +56,15 @@ def compare_versions(
         NotFoundError: a side-car or a reference is gone.
         ReferenceMismatchError: a version or a batch does not fit the policy.
     """
-    candidate = load_stored(new)
+    candidate = load_stored(workspace, new)
     known: Reference | None = None
     changes = []
-    for batch, found in _last_screenings(workspace, old.name, last):
-        if found["reference_digest"] == old.digest:
-            before = _on_record(workspace, found)
+    for screened in _last_screenings(workspace, old.name, last):
+        batch = screened.batch
+        if screened.reference_digest == old.digest:
+            before = _on_record(workspace, screened)
         else:
-            known = known or load_stored(old)
+            known = known or load_stored(workspace, old)
             before = _judged_now(workspace, batch, known, policy)
         changes.append(change(batch, before, _judged_now(workspace, batch, candidate, policy)))
     return changes
@@ -81,57 +80,48 @@ def summed(changes: list[Change]) -> PromotionChange:
     )
 
 
-def _last_screenings(
-    workspace: Workspace, name: str, last: int
-) -> list[tuple[str, dict[str, Any]]]:
-    """Batch and payload of the newest screenings against a reference name, oldest first."""
-    stage, ledger = tables.stage, tables.ledger
-    query = (
-        sa.select(stage.c.batch, ledger.c.payload)
-        .join(ledger, ledger.c.seq == stage.c.seq)
-        .where(ledger.c.kind == BatchScreened.kind)
-        .order_by(ledger.c.seq.desc())
-    )
-    found: dict[str, dict[str, Any]] = {}
+def _last_screenings(workspace: Workspace, name: str, last: int) -> list[BatchScreened]:
+    """The newest screenings against a reference name, one per batch, oldest first."""
+    found: dict[str, BatchScreened] = {}
     with workspace.catalog.read() as connection:
-        for row in connection.execute(query.execution_options(yield_per=100)):
-            payload = json.loads(row.payload)
-            if payload["reference"] == name:
-                found.setdefault(row.batch, payload)
+        for entry in entries(connection, kinds=[BatchScreened.kind], newest_first=True):
+            if isinstance(entry.event, BatchScreened) and entry.event.reference == name:
+                found.setdefault(entry.event.batch, entry.event)
             if len(found) == last:
                 break
-    return list(found.items())[::-1]
+    return list(found.values())[::-1]
 
 
-def _on_record(workspace: Workspace, found: dict[str, Any]) -> Judged:
-    names = ["record_id", "held"]
-    scores = read_table(workspace.store, found["scores_uri"], columns=names)
+def _on_record(workspace: Workspace, screened: BatchScreened) -> Judged:
+    scores = read_table(workspace.store, screened.scores, columns=["record_id", "held"])
     held = scores.filter(scores["held"])["record_id"]
-    return Judged(Verdict(found["verdict"]), scores.num_rows, held)
+    return Judged(screened.verdict, scores.num_rows, held)
 
 
 def _judged_now(workspace: Workspace, batch: str, reference: Reference, policy: Policy) -> Judged:
     """By the policy of today: what the contract failed stays out, as it did."""
-    stage = tables.stage
-    query = (
-        sa.select(stage)
-        .where(stage.c.batch == batch, stage.c.name.in_(("validate", "embed")))
-        .order_by(stage.c.seq.desc())
-    )
     with workspace.catalog.read() as connection:
-        rows = connection.execute(query).all()
+        received = find_batch(connection, batch)
+        validated = newest(connection, f"batch:{batch}", [BatchValidated.kind])
+        kinds = [BatchEmbedded.kind]
+        embedded = [
+            entry.event
+            for entry in entries(
+                connection, subject=f"batch:{batch}", kinds=kinds, newest_first=True
+            )
+            if isinstance(entry.event, BatchEmbedded)
+        ]
     failing: set[str] = set()
-    validated = next((row for row in rows if row.name == "validate" and row.uri), None)
-    if validated is not None:
-        failures = read_table(workspace.store, validated.uri, columns=["record_id"])
+    if validated is not None and isinstance(validated.event, BatchValidated):
+        failures = read_table(workspace.store, validated.event.failures, columns=["record_id"])
         failing = set(failures["record_id"].to_pylist())
     vectors = None
     if policy.embed.encoder != "column":
         digest = reference.encoder.digest
-        made = [row.uri for row in rows if row.summary.get("encoder_digest") == digest]
+        made = [event.vectors for event in embedded if event.encoder_digest == digest]
         # Without vectors of this encoder the batch is encoded anew, which only takes longer.
         vectors = read_table(workspace.store, made[0]) if made else None
-    data = open_stored(batch_row(workspace, batch), policy)
+    data = open_stored(workspace, received, policy)
     return judge_again(data, reference, policy, exclude=failing, embeddings=vectors)
 
 

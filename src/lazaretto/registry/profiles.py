@@ -2,58 +2,43 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from lazaretto.drift._file import from_table, golden_digest_of, to_table
-from lazaretto.errors import SystemFaultError
-from lazaretto.storage.sidecars import write_table
+from lazaretto.drift._file import from_table, to_table
+from lazaretto.storage.sidecars import read_table, write_table
 
 if TYPE_CHECKING:
     from lazaretto.drift import Profile
     from lazaretto.registry.stored import StoredReference
     from lazaretto.storage.store import Store
     from lazaretto.storage.workspace import Workspace
+    from lazaretto.values import StoredFile
 
 PROFILE = "profile.parquet"
 GOLDEN = "golden.parquet"
 
 
-def write_profile(store: Store, folder: str, profile: Profile) -> tuple[str, str]:
-    """Writes a profile into a reference's folder; returns its URI and its sha256 (hex)."""
+def write_profile(
+    store: Store, folder: str, profile: Profile
+) -> tuple[StoredFile, StoredFile | None]:
+    """Writes a profile, and its golden rows where it has some, into a reference's folder."""
     golden = None
     if profile.golden is not None:
-        _, golden = write_table(store, f"{folder}/{GOLDEN}", profile.golden.rows)
-    return write_table(store, f"{folder}/{PROFILE}", to_table(profile, golden))
+        golden = write_table(store, f"{folder}/{GOLDEN}", profile.golden.rows)
+    digest = None if golden is None else golden.sha256
+    return write_table(store, f"{folder}/{PROFILE}", to_table(profile, digest)), golden
 
 
 def load_profile(workspace: Workspace, reference: StoredReference) -> Profile | None:
     """The profile of a stored reference; None where it was fitted without.
 
     Raises:
-        NotFoundError: it is gone.
-        SystemFaultError: what lies in the store is not what was saved.
+        ChangedFileError: it is gone, or what lies in the store is not what was saved.
     """
-    if reference.profile_uri is None:
+    if reference.profile is None:
         return None
-    table = _read(workspace, reference, reference.profile_uri, str(reference.profile_digest))
-    digest = golden_digest_of(table)
+    table = read_table(workspace.store, reference.profile)
     golden = None
-    if digest is not None:
-        uri = f"{reference.profile_uri.removesuffix(PROFILE)}{GOLDEN}"
-        golden = _read(workspace, reference, uri, digest)
+    if reference.golden is not None:
+        golden = read_table(workspace.store, reference.golden)
     return from_table(table, golden)
-
-
-def _read(workspace: Workspace, reference: StoredReference, uri: str, digest: str) -> pa.Table:
-    data = workspace.store.read(workspace.store.relative(uri))
-    if hashlib.sha256(data).hexdigest() != digest:
-        raise SystemFaultError(
-            f"{uri} of reference {reference.name}/{reference.version} was changed after it was "
-            "saved: restore it, or fit a new version"
-        )
-    return pq.read_table(io.BytesIO(data))

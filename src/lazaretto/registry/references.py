@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from lazaretto.errors import NotFoundError, SystemFaultError, UsageError
-from lazaretto.ledger.chain import append
+from lazaretto.errors import ChangedFileError, NotFoundError, SystemFaultError, UsageError
+from lazaretto.ledger.chain import append, newest
+from lazaretto.ledger.cover import agree, event_of
 from lazaretto.ledger.events import ReferencePromoted, ReferenceSaved
 from lazaretto.registry.stored import StoredReference
 from lazaretto.storage.tables import reference as table
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from lazaretto.drift import Profile
     from lazaretto.reference import Reference
     from lazaretto.storage.workspace import Workspace
+    from lazaretto.values import StoredFile
+
+    Kept = tuple[StoredFile | None, StoredFile | None]
 
 SERVICE = Actor(ActorType.SERVICE, "service:lazaretto")
 
@@ -46,30 +50,21 @@ def save_reference(
     Raises:
         UsageError: another reference has this name and version.
     """
-    from lazaretto.registry.profiles import write_profile
-
     name, version = reference.name, str(reference.version)
-    known = _find(workspace, name, version)
+    with workspace.catalog.read() as connection:
+        known = _select(connection, name, version)
     if known is not None and known.digest != reference.digest:
         raise UsageError(
             f"reference {name}/{version} exists with another content: give this one another version"
         )
-    if known is None:
-        uri = reference.save(workspace.store.uri("references"))
-        kept: tuple[str | None, str | None] = (None, None)
-        if profile is not None:
-            kept = write_profile(workspace.store, f"references/{name}/{version}", profile)
-        known = StoredReference(
-            name, version, reference.digest, uri, False, datetime.now(UTC), *kept
-        )
+    event = None if known is not None else _write(workspace, reference, profile)
     with workspace.catalog.transaction() as connection:
-        if _select(connection, name, version) is None:
-            _insert(connection, known, reference, actor)
+        if event is not None and _select(connection, name, version) is None:
+            _insert(connection, event, actor)
+        saved = _selected(connection, name, version)
         if promote or (promote is None and _select(connection, name, None) is None):
-            _promote(connection, known, None, actor)
-        saved = _select(connection, name, version)
-    assert saved is not None  # noqa: S101  written above
-    return saved
+            _promote(connection, saved, None, actor)
+        return _selected(connection, name, version)
 
 
 def promote_reference(
@@ -97,73 +92,108 @@ def promote_reference(
         if known is None:
             raise NotFoundError(f"no reference '{name}/{version}': see `lazaretto reference list`")
         _promote(connection, known, change, actor)
-        promoted = _select(connection, name, version)
-    assert promoted is not None  # noqa: S101  found above
-    return promoted
+        return _selected(connection, name, version)
 
 
 def find_reference(workspace: Workspace, name: str) -> StoredReference:
-    """What the catalog knows of ``name`` (the promoted version) or ``name/version``.
+    """What the ledger says of ``name`` (the promoted version) or ``name/version``.
 
     Raises:
         NotFoundError: there is none.
+        ChangedStateError: its row in the catalog says something else.
     """
+    with workspace.catalog.read() as connection:
+        return read_reference(connection, name)
+
+
+def read_reference(connection: Connection, name: str) -> StoredReference:
+    """The same within the caller's view of the catalog."""
     wanted, _, version = name.partition("/")
-    known = _find(workspace, wanted, version or None)
+    known = _select(connection, wanted, version or None)
     if known is None:
         raise NotFoundError(f"no reference {name!r} is stored: `lazaretto reference fit` makes one")
     return known
 
 
 def load_reference(workspace: Workspace, name: str) -> Reference:
-    """Loads a reference, ``name`` (the promoted version) or ``name/version``; checks its digest.
+    """Loads a reference, ``name`` (the promoted version) or ``name/version``; checks its files.
 
     Raises:
         NotFoundError: there is none.
-        SystemFaultError: what lies in the store is not what was saved.
+        ChangedFileError: what lies in the store is not what was saved.
     """
-    return load_stored(find_reference(workspace, name))
+    return load_stored(workspace, find_reference(workspace, name))
 
 
-def load_stored(known: StoredReference) -> Reference:
-    """Loads the reference that the catalog means; see `load_reference`."""
+def load_stored(workspace: Workspace, known: StoredReference) -> Reference:
+    """Loads the reference that the ledger means; see `load_reference`."""
     from lazaretto.reference import Reference
 
-    reference = Reference.load(known.uri)
+    metadata, tensors = (workspace.store.read(file) for file in known.files)
+    reference = Reference.from_files(metadata, tensors)
     if reference.digest != known.digest:
         raise SystemFaultError(
-            f"reference {known.name}/{known.version} in {known.uri} was changed after it was "
-            "saved: restore it, or fit a new version"
+            f"reference {known.name}/{known.version} is not the one that was saved: restore it, or "
+            "fit a new version"
         )
     return reference
 
 
 def list_references(workspace: Workspace, name: str | None = None) -> list[StoredReference]:
     """All stored references, or all versions of one; newest first."""
-    query = sa.select(table).order_by(table.c.created_at.desc(), table.c.name)
+    query = sa.select(table.c.name, table.c.version).order_by(
+        table.c.created_at.desc(), table.c.name
+    )
     if name is not None:
         query = query.where(table.c.name == name)
     with workspace.catalog.read() as connection:
-        return [StoredReference(*row) for row in connection.execute(query)]
+        return [_selected(connection, *row) for row in connection.execute(query).all()]
 
 
-def _insert(
-    connection: Connection, known: StoredReference, reference: Reference, actor: Actor
-) -> None:
-    values = {field: getattr(known, field) for field in StoredReference.__dataclass_fields__}
-    connection.execute(table.insert().values(values))
-    event = ReferenceSaved(
-        reference=known.name,
-        version=known.version,
-        digest=known.digest,
-        uri=known.uri,
+def _write(workspace: Workspace, reference: Reference, profile: Profile | None) -> ReferenceSaved:
+    """Writes the files of a version; nothing names them until the ledger does."""
+    from lazaretto.registry.profiles import write_profile
+
+    folder = f"references/{reference.name}/{reference.version}"
+    try:
+        files = [
+            workspace.store.put(f"{folder}/{name}", [data])
+            for name, data in reference.files().items()
+        ]
+    except ChangedFileError as error:
+        raise UsageError(
+            f"{folder} in the store holds another reference: give this one another version"
+        ) from error
+    kept: Kept = (None, None)
+    if profile is not None:
+        kept = write_profile(workspace.store, folder, profile)
+    return ReferenceSaved(
+        reference=reference.name,
+        version=str(reference.version),
+        digest=reference.digest,
+        files=files,
         rows=reference.rows,
         encoder=reference.encoder.name,
         encoder_digest=reference.encoder.digest,
-        profile_digest=known.profile_digest,
-        actor=actor,
+        profile=kept[0],
+        golden=kept[1],
     )
-    append(connection, event)
+
+
+def _insert(connection: Connection, event: ReferenceSaved, actor: Actor) -> None:
+    moment = datetime.now(UTC)
+    written = append(connection, event, actor=actor, at=moment)
+    connection.execute(
+        table.insert().values(
+            name=event.reference,
+            version=event.version,
+            digest=event.digest,
+            promoted=False,
+            created_at=moment,
+            seq=written.seq,
+            entry=written.hash,
+        )
+    )
 
 
 def _promote(
@@ -182,18 +212,39 @@ def _promote(
         previous=None if before is None else before.version,
         previous_digest=None if before is None else before.digest,
         change=change,
-        actor=actor,
     )
-    append(connection, event)
+    append(connection, event, actor=actor)
 
 
-def _find(workspace: Workspace, name: str, version: str | None) -> StoredReference | None:
-    with workspace.catalog.read() as connection:
-        return _select(connection, name, version)
+def _selected(connection: Connection, name: str, version: str) -> StoredReference:
+    known = _select(connection, name, version)
+    assert known is not None  # noqa: S101  the caller has just seen or written it
+    return known
 
 
 def _select(connection: Connection, name: str, version: str | None) -> StoredReference | None:
-    query = sa.select(table).where(table.c.name == name)
-    query = query.where(table.c.promoted if version is None else table.c.version == version)
+    """A version; the promoted one where none is named. The ledger says which that is."""
+    moved = newest(connection, f"reference:{name}", [ReferencePromoted.kind])
+    promoted = moved.event.version if moved and isinstance(moved.event, ReferencePromoted) else None
+    wanted = version or promoted
+    query = sa.select(table).where(table.c.name == name, table.c.version == wanted)
     row = connection.execute(query).one_or_none()
-    return None if row is None else StoredReference(*row)
+    if row is None:
+        return None
+    words = f"{name}/{wanted}"
+    entry, event = event_of(connection, "reference", words, row, ReferenceSaved)
+    said = {"name": event.reference, "version": event.version, "digest": event.digest}
+    agree("reference", words, row, said | {"promoted": event.version == promoted})
+    return StoredReference(
+        name=event.reference,
+        version=event.version,
+        digest=event.digest,
+        promoted=event.version == promoted,
+        created_at=entry.at,
+        seq=entry.seq,
+        encoder=event.encoder,
+        encoder_digest=event.encoder_digest,
+        files=tuple(event.files),
+        profile=event.profile,
+        golden=event.golden,
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from lazaretto.text import excerpt
 from lazaretto.values import TrustTier
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import Connection
+    from sqlalchemy.engine import Connection, Row
 
     from lazaretto.storage.workspace import Workspace
     from lazaretto.values import Actor
@@ -76,18 +76,21 @@ def add_source(
     moment = _moment(now)
     revoked = moment if trust_tier is TrustTier.REVOKED else None
     with workspace.catalog.transaction() as connection:
-        found = connection.execute(sa.select(table).where(table.c.name == name)).one_or_none()
-        if found is None:
-            values = {"trust_tier": trust_tier.value, "created_at": moment, "revoked_at": revoked}
-            connection.execute(sa.insert(table).values(name=name, **values))
-        elif found.trust_tier != trust_tier.value:
-            connection.execute(
-                sa.update(table)
-                .where(table.c.name == name)
-                .values(trust_tier=trust_tier.value, revoked_at=revoked)
-            )
-        if found is None or found.trust_tier != trust_tier.value:
-            ledger.append(connection, SourceRegistered(name, trust_tier, actor), at=moment)
+        known = next(iter(_sources(connection, name)), None)
+        if known is None or known.trust_tier is not trust_tier:
+            event = SourceRegistered(name, trust_tier)
+            written = ledger.append(connection, event, actor=actor, at=moment)
+            values = {
+                "trust_tier": trust_tier.value,
+                "revoked_at": revoked,
+                "seq": written.seq,
+                "entry": written.hash,
+            }
+            if known is None:
+                values |= {"name": name, "created_at": moment}
+                connection.execute(sa.insert(table).values(values))
+            else:
+                connection.execute(sa.update(table).where(table.c.name == name).values(values))
         return _read(connection, name)
 
 
@@ -143,6 +146,8 @@ def add_key(
                 "another"
             )
         key = SourceKey(source, key_id, scheme, pem, start, end)
+        event = KeyAdded(source, key_id, scheme, pem, start, end)
+        written = ledger.append(connection, event, actor=actor, at=moment)
         connection.execute(
             sa.insert(table).values(
                 source=source,
@@ -151,10 +156,10 @@ def add_key(
                 public_key=pem,
                 valid_from=start,
                 valid_to=end,
+                seq=written.seq,
+                entry=written.hash,
             )
         )
-        event = KeyAdded(source, key_id, scheme, pem, start, end, actor)
-        ledger.append(connection, event, at=moment)
     return key
 
 
@@ -199,13 +204,13 @@ def revoke_key(
         key = _find_key(_read(connection, source), key_id)
         if key.revoked_at is not None and key.revoked_at <= revoked:
             return key
+        event = KeyRevoked(source, key.key_id, revoked, reason)
+        written = ledger.append(connection, event, actor=actor, at=moment)
         connection.execute(
             sa.update(table)
             .where(table.c.source == source, table.c.key_id == key.key_id)
-            .values(revoked_at=revoked)
+            .values(revoked_at=revoked, seq=written.seq, entry=written.hash)
         )
-        event = KeyRevoked(source, key.key_id, revoked, reason, actor)
-        ledger.append(connection, event, at=moment)
         return _find_key(_read(connection, source), key.key_id)
 
 
@@ -234,33 +239,76 @@ def _read(connection: Connection, name: str) -> Source:
     return found[0]
 
 
+def read_source(connection: Connection, name: str) -> Source:
+    """`get_source` within the caller's view of the catalog."""
+    return _read(connection, name)
+
+
 def _sources(connection: Connection, name: str | None = None) -> list[Source]:
+    """The sources as the ledger tells them; the catalog's rows must say the same.
+
+    Raises:
+        ChangedStateError: a row of a source or a key was changed, added or removed by hand.
+    """
     import sqlalchemy as sa
 
+    from lazaretto.errors import ChangedStateError
+    from lazaretto.ledger.cover import agree
     from lazaretto.storage.tables import source, source_key
 
-    sources = sa.select(source).order_by(source.c.name)
-    keys = sa.select(source_key).order_by(source_key.c.valid_from, source_key.c.key_id)
+    told = _told(connection, name)
+    sources, keys = sa.select(source), sa.select(source_key)
     if name is not None:
         sources = sources.where(source.c.name == name)
         keys = keys.where(source_key.c.source == name)
-    by_source: dict[str, list[SourceKey]] = {}
-    for row in connection.execute(keys):
-        by_source.setdefault(row.source, []).append(SourceKey(**_columns(row)))
+    rows: dict[tuple[str, str | None], Row[Any]] = {
+        (row.name, None): row for row in connection.execute(sources)
+    }
+    rows |= {(row.source, row.key_id): row for row in connection.execute(keys)}
+    said: dict[tuple[str, str | None], Source | SourceKey] = {(one.name, None): one for one in told}
+    said |= {(one.name, key.key_id): key for one in told for key in one.keys}
+    for place in rows.keys() | said.keys():
+        table = "source" if place[1] is None else "source_key"
+        words = " ".join(filter(None, place))
+        if place not in rows or place not in said:
+            missing = "the catalog" if place in said else "the ledger"
+            raise ChangedStateError(table, words, f"{missing} does not have it")
+        values = {field.name: getattr(said[place], field.name) for field in fields(said[place])}
+        values.pop("keys", None)
+        agree(table, words, rows[place], values)
+    return told
+
+
+def _told(connection: Connection, name: str | None) -> list[Source]:
+    """Folds what the ledger says of sources and keys."""
+    from lazaretto.ledger.chain import entries
+    from lazaretto.ledger.events import KeyAdded, KeyRevoked, SourceRegistered
+
+    told: dict[str, Source] = {}
+    kinds = (SourceRegistered.kind, KeyAdded.kind, KeyRevoked.kind)
+    subject = None if name is None else f"source:{name}"
+    for entry in entries(connection, kinds=kinds, subject=subject):
+        match entry.event:
+            case SourceRegistered(one, tier):
+                created = told[one].created_at if one in told else entry.at
+                revoked = entry.at if tier is TrustTier.REVOKED else None
+                keys = told[one].keys if one in told else ()
+                told[one] = Source(one, tier, created, revoked, keys)
+            case KeyAdded(one, key_id, scheme, pem, start, end):
+                key = SourceKey(one, key_id, scheme, pem, start, end)
+                told[one] = replace(told[one], keys=(*told[one].keys, key))
+            case KeyRevoked(one, key_id, moment):
+                keys = tuple(
+                    replace(key, revoked_at=moment) if key.key_id == key_id else key
+                    for key in told[one].keys
+                )
+                told[one] = replace(told[one], keys=keys)
+            case _:
+                pass
     return [
-        Source(
-            name=row.name,
-            trust_tier=TrustTier(row.trust_tier),
-            created_at=row.created_at,
-            revoked_at=row.revoked_at,
-            keys=tuple(by_source.get(row.name, ())),
-        )
-        for row in connection.execute(sources)
+        replace(one, keys=tuple(sorted(one.keys, key=lambda key: (key.valid_from, key.key_id))))
+        for _, one in sorted(told.items())
     ]
-
-
-def _columns(row: Any) -> dict[str, Any]:
-    return dict(row._mapping)
 
 
 def _find_key(source: Source, key_id: str) -> SourceKey:

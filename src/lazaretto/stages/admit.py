@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -21,19 +21,27 @@ from lazaretto.dataset.admission import (
     intend,
     with_added,
 )
-from lazaretto.errors import UsageError
+from lazaretto.errors import ChangedFileError, UsageError
+from lazaretto.ledger.chain import newest
+from lazaretto.ledger.cover import agree
+from lazaretto.ledger.events import BatchJudged
 from lazaretto.policy import Columns
+from lazaretto.quarantine.held import POSITION
+from lazaretto.received import find_batch, open_stored
+from lazaretto.stages.gate import judged_columns
+from lazaretto.stages.results import on_record
 from lazaretto.storage import tables
-from lazaretto.storage.batches import batch_row, find_batch, open_stored
-from lazaretto.values import PolicyRef
+from lazaretto.storage.sidecars import read_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
-    from sqlalchemy.engine import Connection, Row
+    from sqlalchemy.engine import Connection
 
+    from lazaretto.batch import Batch
     from lazaretto.policy import Policy
+    from lazaretto.received import Received
     from lazaretto.storage.workspace import Workspace
 
 
@@ -42,11 +50,13 @@ def admit(
 ) -> Admission:
     """Writes the cleared records of a batch into the admitted dataset, once however often called.
 
+    What the ledger says is held stays out, whatever the catalog's tables say.
+
     Args:
         workspace: catalog and store.
         batch: id of a judged batch.
         dataset: default: the dataset of the policy that judged it.
-        policy: when given, it must be the one that judged the batch.
+        policy: when given, it must mean what the policy that judged the batch meant.
 
     Returns:
         The admission; ``rows`` is 0 and ``version`` None when nothing was cleared.
@@ -54,62 +64,80 @@ def admit(
     Raises:
         NotFoundError: no such batch.
         UsageError: it is not judged, was judged by another policy, or does not fit the dataset.
+        ChangedFileError: a stored file is gone or was changed.
+        ChangedStateError: the catalog does not say what the ledger says.
         SystemFaultError: store or catalog cannot be used; the same call goes on later.
     """
-    data = open_stored(batch_row(workspace, batch))
-    with workspace.catalog.transaction() as connection:
-        row = find_batch(connection, batch)
-        judged = _judged(connection, row)
-        judged_by = PolicyRef(**judged["policy_ref"])
-        if policy is not None and policy.sha256 != judged_by.sha256:
+    with workspace.catalog.read() as connection:
+        received = find_batch(connection, batch)
+        judged = read_judgement(connection, batch)
+        if policy is not None and policy.meaning != judged.policy.meaning:
             raise UsageError(
-                f"{batch} was judged by policy {judged_by.sha256[:12]}, not by "
+                f"{batch} was judged by policy {judged.policy.sha256[:12]}, not by "
                 f"{policy.sha256[:12]}: run the stages before with the policy of now"
             )
-        target = dataset or judged_by.dataset
+        target = dataset or judged.policy.dataset
         uri = dataset_uri(workspace, target)
-        if not row.cleared:
+        if not judged.cleared:
             return Admission(batch, target, uri, None, 0)
         done = find_admission(connection, target, batch, CLEARED)
         if done is not None and done.seq is not None:
             return as_admission(done, uri)
-        columns = Columns.model_validate(judged["columns"])
-        held = _held_positions(connection, row.case_id)
+    with on_record(workspace, batch, "admit"):
+        data = open_stored(workspace, received)
+        held = _held_positions(workspace, judged)
+        columns = Columns(record_id=judged.columns.record_id)
         part = Part(
             batch=batch,
-            source=row.source,
+            source=received.source,
             dataset=target,
             name=CLEARED,
-            rows=row.cleared,
+            rows=judged.cleared,
             schema=with_added(data.schema),
-            chunks=lambda: _cleared(row, columns, held),
-            policy=judged_by,
+            chunks=lambda: _cleared(received, data, columns, held),
+            policy=judged.policy,
         )
-        intend(connection, workspace, part)
-    return admit_part(workspace, part)
+        with workspace.catalog.transaction() as connection:
+            intend(connection, part)
+        return admit_part(workspace, part)
 
 
-def _judged(connection: Connection, row: Row[Any]) -> dict[str, Any]:
-    query = (
-        sa.select(tables.stage.c.summary)
-        .where(tables.stage.c.batch == row.id, tables.stage.c.name == "gate")
-        .order_by(tables.stage.c.seq.desc())
-        .limit(1)
-    )
-    summary = connection.scalar(query)
-    if row.verdict is None or summary is None:
-        raise UsageError(f"{row.id} is not judged: run `gate` first")
-    return dict(summary)
+def read_judgement(connection: Connection, batch: str) -> BatchJudged:
+    """The newest judgement of a batch, from the ledger; the batch's row must say the same.
+
+    Raises:
+        UsageError: it is not judged.
+        ChangedStateError: its row in the catalog says something else.
+    """
+    found = newest(connection, f"batch:{batch}", [BatchJudged.kind])
+    if found is None or not isinstance(found.event, BatchJudged):
+        raise UsageError(f"{batch} is not judged: run `gate` first")
+    row = connection.execute(sa.select(tables.batch).where(tables.batch.c.id == batch)).one()
+    agree("batch", batch, row, judged_columns(found.event))
+    return found.event
 
 
-def _held_positions(connection: Connection, case: str | None) -> NDArray[np.int64]:
-    query = sa.select(tables.held_record.c.position).where(tables.held_record.c.case_id == case)
-    return np.fromiter(connection.scalars(query), np.int64)
+def _held_positions(workspace: Workspace, judged: BatchJudged) -> NDArray[np.int64]:
+    """Rows of the batch that the gate holds, from the held records themselves.
+
+    Raises:
+        ChangedFileError: the file is gone, was changed, or holds another number of records.
+    """
+    if judged.held_records is None:
+        return np.zeros(0, np.int64)
+    file = judged.held_records
+    positions = read_table(workspace.store, file, columns=[POSITION])[POSITION]
+    if len(positions) != judged.held:
+        found = f"it holds {len(positions)} records instead of {judged.held}"
+        raise ChangedFileError(file.path, expected=file.sha256, found=found)
+    return np.sort(positions.to_numpy())
 
 
-def _cleared(row: Row[Any], columns: Columns, held: NDArray[np.int64]) -> Iterator[pa.RecordBatch]:
+def _cleared(
+    batch: Received, data: Batch, columns: Columns, held: NDArray[np.int64]
+) -> Iterator[pa.RecordBatch]:
     offset = 0
-    for chunk in open_stored(row).chunks():
+    for chunk in data.chunks():
         keep = np.ones(chunk.num_rows, dtype=bool)
         here = held[(held >= offset) & (held < offset + chunk.num_rows)] - offset
         keep[here] = False
@@ -118,4 +146,4 @@ def _cleared(row: Row[Any], columns: Columns, held: NDArray[np.int64]) -> Iterat
         mask = pa.array(keep)
         rows = chunk.filter(mask)
         if rows.num_rows:
-            yield added_columns(rows, row.id, row.source, ids.filter(mask))
+            yield added_columns(rows, batch.id, batch.source, ids.filter(mask))

@@ -8,15 +8,16 @@ import pyarrow as pa
 
 from lazaretto.batch import record_ids
 from lazaretto.ledger.events import BatchEmbedded
+from lazaretto.received import find_batch, open_stored
 from lazaretto.stages.results import (
     StageResult,
     find_result,
+    on_record,
     record_result,
     require_validated,
     skipped,
     stage_key,
 )
-from lazaretto.storage.batches import batch_row, open_stored
 from lazaretto.storage.sidecars import write_parquet
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 _CHUNK = 8192
 
 
-def embed(workspace: Workspace, batch: str, policy: Policy) -> StageResult:
+def embed(workspace: Workspace, batch: str, policy: Policy) -> StageResult[BatchEmbedded]:
     """Encodes a batch with the policy's encoder; a batch that brings its vectors needs no side-car.
 
     A batch whose contract is broken as a whole is not encoded: the gate holds it anyway.
@@ -41,56 +42,48 @@ def embed(workspace: Workspace, batch: str, policy: Policy) -> StageResult:
         policy: names the encoder.
 
     Returns:
-        ``summary``: ``encoder``, ``encoder_digest``, ``dimensions``, ``rows``, or ``skipped``
-        with the reason. ``uri``: columns ``record_id`` and ``embedding``; the batch itself where a
-        column holds the vectors.
+        Its event names the encoder, and the file with columns ``record_id`` and ``embedding``; the
+        batch's own copy where a column holds the vectors.
 
     Raises:
         NotFoundError: no such batch.
         UsageError: the batch is not validated under this policy.
+        ChangedFileError: the batch's stored copy is gone or was changed.
     """
     from lazaretto.embed import load_encoder
 
-    row = batch_row(workspace, batch)
-    validated = require_validated(workspace, batch, policy)
-    if validated.summary["broken"]:
-        return skipped("embed", validated)
     encoder = load_encoder(policy)
-    key = stage_key(policy=policy.sha256, batch=row.digest, encoder=encoder.digest)
     with workspace.catalog.read() as connection:
-        before = find_result(connection, batch, "embed", key)
+        received = find_batch(connection, batch)
+        validated = require_validated(connection, batch, policy)
+        key = stage_key(policy=policy.meaning, batch=received.digest, encoder=encoder.digest)
+        before = find_result(connection, batch, "embed", BatchEmbedded, key)
+    if validated.said.broken:
+        return skipped("embed", validated)
     if before is not None:
         return before
-    data = open_stored(row, policy)
-    if policy.embed.encoder == "column":
-        uri, digest, dimensions = row.stored_uri, row.file_digest, _width(data, policy)
-    else:
-        first = encoder.encode(next(data.chunks(size=1)))
-        dimensions = int(first.shape[1])
-        uri, digest = write_parquet(
-            workspace.store,
-            f"batches/{batch}/embeddings-{key[:16]}.parquet",
-            _schema(dimensions),
-            _vectors(data, encoder, policy, dimensions),
-        )
+    with on_record(workspace, batch, "embed"):
+        data = open_stored(workspace, received, policy)
+        if policy.embed.encoder == "column":
+            vectors, dimensions = received.stored, _width(data, policy)
+        else:
+            dimensions = int(encoder.encode(next(data.chunks(size=1))).shape[1])
+            vectors = write_parquet(
+                workspace.store,
+                f"batches/{batch}/embeddings-{{sha256}}.parquet",
+                _schema(dimensions),
+                _vectors(data, encoder, policy, dimensions),
+            )
     event = BatchEmbedded(
         batch=batch,
         policy=policy.ref(),
         encoder=encoder.name,
         encoder_digest=encoder.digest,
         dimensions=dimensions,
-        rows=row.rows,
-        uri=uri,
-        digest=digest,
+        rows=received.rows,
+        vectors=vectors,
     )
-    summary = {
-        "encoder": encoder.name,
-        "encoder_digest": encoder.digest,
-        "dimensions": dimensions,
-        "rows": row.rows,
-    }
-    result = StageResult(batch, "embed", 0, summary, uri, digest)
-    return record_result(workspace, result, key, policy, event)
+    return record_result(workspace, "embed", key, policy, event)
 
 
 def _schema(dimensions: int) -> pa.Schema:

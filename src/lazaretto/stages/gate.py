@@ -2,36 +2,37 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from lazaretto.errors import UsageError
-from lazaretto.ledger.chain import append
-from lazaretto.ledger.events import BatchJudged
-from lazaretto.quarantine.held import INDEX_COLUMNS, INDEXED, Findings, write_held
-from lazaretto.quarantine.opening import case_id
+from lazaretto.errors import ChangedFileError, UsageError
+from lazaretto.ledger.chain import append, newest
+from lazaretto.ledger.events import BatchJudged, BatchScreened
+from lazaretto.quarantine.held import Findings, write_held
+from lazaretto.quarantine.opening import case_id, open_gate_case
+from lazaretto.received import find_batch, open_stored
 from lazaretto.stages.results import (
     StageResult,
     find_result,
-    latest_result,
+    insert_result,
+    newest_result,
+    on_record,
     require_validated,
     stage_key,
 )
 from lazaretto.storage import tables
-from lazaretto.storage.batches import batch_row, find_batch, open_stored
-from lazaretto.storage.bulk import bulk_insert
-from lazaretto.storage.sidecars import read_chunks, read_table
-from lazaretto.values import Verdict, to_json
+from lazaretto.storage.sidecars import read_table
+from lazaretto.values import ColumnRoles, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    import pyarrow as pa
+    from sqlalchemy.engine import Connection
 
-    from sqlalchemy.engine import Connection, Row
-
+    from lazaretto.ledger.events import BatchValidated
     from lazaretto.policy import Policy
+    from lazaretto.received import Received
     from lazaretto.storage.workspace import Workspace
 
 
@@ -46,7 +47,6 @@ class Judgement:
         held: records in quarantine.
         cleared: records that may be admitted; 0 when the batch is held.
         case: id of the review case; None when nothing is held.
-        held_uri: file with the held rows and their reasons.
         reasons: held records by the signature of their first reason.
         notes: in words: what is wrong with the batch as a whole, which rules its records broke, and
             what screening found in them.
@@ -59,7 +59,6 @@ class Judgement:
     held: int
     cleared: int
     case: str | None
-    held_uri: str | None
     reasons: dict[str, int]
     notes: list[str] = field(default_factory=list)
     seq: int = 0
@@ -79,178 +78,178 @@ def gate(workspace: Workspace, batch: str, policy: Policy) -> Judgement:
     Raises:
         NotFoundError: no such batch.
         UsageError: a stage before is missing, or another judgement of the batch was acted on.
+        ChangedFileError: a stored file is gone or was changed.
     """
-    row = batch_row(workspace, batch)
-    validated = require_validated(workspace, batch, policy)
-    screened = None
-    if not validated.summary["broken"]:
-        screened = latest_result(workspace, batch, "screen", policy)
-        if screened is None:
-            raise UsageError(f"{batch} is not screened under this policy: run `screen` first")
-    key = stage_key(
-        policy=policy.sha256,
-        findings=validated.digest,
-        scores=screened.digest if screened else None,
-    )
     with workspace.catalog.read() as connection:
-        before = find_result(connection, batch, "gate", key)
+        received = find_batch(connection, batch)
+        validated = require_validated(connection, batch, policy)
+        screened = None
+        if not validated.said.broken:
+            screened = newest_result(connection, batch, "screen", BatchScreened, policy)
+            if screened is None:
+                raise UsageError(f"{batch} is not screened under this policy: run `screen` first")
+        key = stage_key(
+            policy=policy.meaning,
+            failures=validated.said.failures.sha256,
+            scores=screened.said.scores.sha256 if screened else None,
+        )
+        before = find_result(connection, batch, "gate", BatchJudged, key)
     if before is not None:
         return _judgement(before)
-    verdict, whole = _verdict(row.rows, validated, screened, policy)
-    findings = Findings(
-        failures=read_table(workspace.store, str(validated.uri)),
-        scores=read_table(workspace.store, str(screened.uri)) if screened else None,
-        whole=whole,
+    with on_record(workspace, batch, "gate"):
+        event = _judge(workspace, received, policy, validated, screened, key)
+    return _commit(workspace, event, key, policy)
+
+
+def _judge(
+    workspace: Workspace,
+    received: Received,
+    policy: Policy,
+    validated: StageResult[BatchValidated],
+    screened: StageResult[BatchScreened] | None,
+    key: str,
+) -> BatchJudged:
+    verdict, whole = _verdict(received.rows, validated.said, screened, policy)
+    failures, scores = _read(workspace, validated.said, screened)
+    findings = Findings(failures=failures, scores=scores, whole=whole)
+    held = write_held(
+        workspace.store,
+        f"held/{received.id}/gate-{{sha256}}.parquet",
+        open_stored(workspace, received, policy),
+        policy.columns,
+        findings,
     )
-    path = f"held/{batch}/{key[:16]}.parquet"
-    held = write_held(workspace.store, path, open_stored(row, policy), policy.columns, findings)
+    rules = [f"{rule.text} ({rule.failed} records)" for rule in validated.said.rules if rule.failed]
     suspected = [
         f"{name}: {count} records, the first because: {held.examples[name]}"
         for name, count in held.reasons.items()
         if name.startswith("screen:")
     ]
-    notes = whole + list(validated.summary["rules"]) + suspected
-    judgement = Judgement(
-        batch=batch,
+    return BatchJudged(
+        batch=received.id,
+        policy=policy.ref(),
         verdict=verdict,
-        rows=row.rows,
+        rows=received.rows,
         held=held.rows,
-        cleared=row.rows - held.rows,
-        case=case_id(batch, key) if held.rows else None,
-        held_uri=held.uri or None,
+        cleared=received.rows - held.rows,
+        case=case_id(received.id, key) if held.rows else None,
+        held_records=held.file,
+        columns=ColumnRoles(
+            policy.columns.record_id, policy.columns.label, list(policy.columns.payload)
+        ),
+        two_people=policy.review.require_two_people,
         reasons=dict(held.reasons),
-        notes=notes,
+        notes=whole + rules + suspected,
     )
-    return _commit(workspace, judgement, key, policy, held.digest)
+
+
+def _read(
+    workspace: Workspace,
+    validated: BatchValidated,
+    screened: StageResult[BatchScreened] | None,
+) -> tuple[pa.Table, pa.Table | None]:
+    """Failures and scores, which must count what the ledger says of them.
+
+    Raises:
+        ChangedFileError: a file is gone, was changed, or does not say what its stage said.
+    """
+    failures = read_table(workspace.store, validated.failures)
+    failing = len(failures["position"].unique())
+    if failing != validated.failing_rows:
+        found = f"it has {failing} failing records, validation found {validated.failing_rows}"
+        file = validated.failures
+        raise ChangedFileError(file.path, expected=file.sha256, found=found)
+    if screened is None:
+        return failures, None
+    said = screened.said
+    scores = read_table(workspace.store, said.scores)
+    held = int(scores["held"].to_numpy().sum())
+    if (scores.num_rows, held) != (said.rows, said.held):
+        found = (
+            f"it has {scores.num_rows} records and holds {held}, screening judged {said.rows} and "
+            f"held {said.held}"
+        )
+        raise ChangedFileError(said.scores.path, expected=said.scores.sha256, found=found)
+    return failures, scores
 
 
 def _verdict(
-    rows: int, validated: StageResult, screened: StageResult | None, policy: Policy
+    rows: int,
+    validated: BatchValidated,
+    screened: StageResult[BatchScreened] | None,
+    policy: Policy,
 ) -> tuple[Verdict, list[str]]:
     """The verdict, and in words why the whole batch is held."""
-    broken = list(validated.summary["broken"])
-    if broken or screened is None:
-        return Verdict.HOLD_BATCH, broken
-    summary = screened.summary
-    found = Verdict(summary["verdict"])
-    if found.holds_batch:
-        return found, [summary["note"] or "; ".join(summary["fired"])]
-    held = validated.summary["failing"] + summary["held"]
+    if validated.broken or screened is None:
+        return Verdict.HOLD_BATCH, list(validated.broken)
+    said = screened.said
+    if said.verdict.holds_batch:
+        fired = [f"{test.name}: {test.detail}" for test in said.tests if test.fired]
+        return said.verdict, [said.note or "; ".join(fired)]
+    held = validated.failing_rows + said.held
     limit = policy.screen.batch.hold_when_held_fraction
     if held and held >= limit * rows:
         return Verdict.HOLD_BATCH, [
-            f"{held} of {rows} records are held ({validated.summary['failing']} by the contract, "
-            f"{summary['held']} by screening); screen.batch.hold_when_held_fraction is {limit:g}"
+            f"{held} of {rows} records are held ({validated.failing_rows} by the contract, "
+            f"{said.held} by screening); screen.batch.hold_when_held_fraction is {limit:g}"
         ]
     return (Verdict.HOLD_RECORDS if held else Verdict.PASS), []
 
 
-def _commit(
-    workspace: Workspace, judgement: Judgement, key: str, policy: Policy, held_digest: str
-) -> Judgement:
-    """The commit point: verdict, case, index of held records and ledger entry, or nothing."""
-    batch = judgement.batch
+def _commit(workspace: Workspace, event: BatchJudged, key: str, policy: Policy) -> Judgement:
+    """Verdict, case, index of held records and ledger entry in one transaction, once per key."""
+    batch = event.batch
     with workspace.catalog.transaction() as connection:
-        before = find_result(connection, batch, "gate", key)
+        before = find_result(connection, batch, "gate", BatchJudged, key)
         if before is not None:
             return _judgement(before)
-        _set_aside(connection, find_batch(connection, batch))
-        seq = append(connection, _event(judgement, policy, held_digest))
-        if judgement.case is not None and judgement.held_uri is not None:
-            opened = _case(judgement, policy, seq)
-            connection.execute(tables.case.insert().values(opened))
-            rows = _index(workspace, judgement.case, judgement.held_uri)
-            bulk_insert(connection, tables.held_record, INDEXED, rows)
+        _set_aside(connection, batch)
+        written = append(connection, event, actor=workspace.actor)
+        open_gate_case(connection, workspace, event, written)
         connection.execute(
-            tables.batch.update()
-            .where(tables.batch.c.id == batch)
-            .values(
-                verdict=judgement.verdict.value,
-                held=judgement.held,
-                cleared=judgement.cleared,
-                case_id=judgement.case,
-            )
+            tables.batch.update().where(tables.batch.c.id == batch).values(**judged_columns(event))
         )
-        under = {
-            "policy": policy.sha256,
-            "policy_ref": to_json(policy.ref()),
-            "columns": policy.columns.model_dump(),
-        }
-        connection.execute(
-            tables.stage.insert().values(
-                batch=batch,
-                name="gate",
-                key=key,
-                uri=judgement.held_uri,
-                digest=held_digest or None,
-                summary=to_json(judgement) | under,
-                at=datetime.now(UTC),
-                seq=seq,
-            )
-        )
-    return replace(judgement, seq=seq)
+        insert_result(connection, batch, "gate", key, policy, written)
+    return _judgement(StageResult(batch, "gate", written.seq, event))
 
 
-def _event(judgement: Judgement, policy: Policy, held_digest: str) -> BatchJudged:
-    return BatchJudged(
-        batch=judgement.batch,
-        policy=policy.ref(),
-        verdict=judgement.verdict,
-        rows=judgement.rows,
-        held=judgement.held,
-        cleared=judgement.cleared,
-        case=judgement.case,
-        held_uri=judgement.held_uri,
-        held_digest=held_digest or None,
-        reasons=judgement.reasons,
-    )
-
-
-def _case(judgement: Judgement, policy: Policy, seq: int) -> dict[str, Any]:
+def judged_columns(event: BatchJudged) -> dict[str, object]:
+    """The catalog's columns of a judged batch, by what the ledger says."""
     return {
-        "id": judgement.case,
-        "batch": judgement.batch,
-        "dataset": policy.dataset,
-        "origin": "gate",
-        "verdict": judgement.verdict.value,
-        "policy": to_json(policy.ref()),
-        "columns": policy.columns.model_dump(),
-        "two_people": policy.review.require_two_people,
-        "rows": judgement.rows,
-        "held": judgement.held,
-        "reasons": judgement.reasons,
-        "notes": judgement.notes,
-        "held_uri": judgement.held_uri,
-        "state": "OPEN",
-        "opened_at": datetime.now(UTC),
-        "seq": seq,
+        "verdict": event.verdict.value,
+        "held": event.held,
+        "cleared": event.cleared,
+        "case_id": event.case,
     }
 
 
-def _set_aside(connection: Connection, row: Row[Any]) -> None:
+def _set_aside(connection: Connection, batch: str) -> None:
     """Replaces an earlier judgement (another policy or reference) that nobody has acted on yet."""
-    if row.verdict is None:
+    last = newest(connection, f"batch:{batch}", [BatchJudged.kind])
+    if last is None or not isinstance(last.event, BatchJudged):
         return
-    admitted = sa.exists().where(tables.admission.c.batch == row.id)
-    decided = sa.exists().where(tables.decision.c.case_id == row.case_id)
+    admitted = sa.exists().where(tables.admission.c.batch == batch)
+    decided = sa.exists().where(tables.decision.c.case_id == last.event.case)
     if connection.scalar(sa.select(admitted)) or connection.scalar(sa.select(decided)):
         raise UsageError(
-            f"{row.id} was judged {row.verdict} under another policy or reference, and admitted or "
-            "decided on since: what is admitted can be recalled, not judged again"
+            f"{batch} was judged {last.event.verdict} under another policy or reference, and "
+            "admitted or decided on since: what is admitted can be recalled, not judged again"
         )
     connection.execute(
-        tables.case.update().where(tables.case.c.id == row.case_id).values(state="SUPERSEDED")
+        tables.case.update().where(tables.case.c.id == last.event.case).values(state="SUPERSEDED")
     )
 
 
-def _index(workspace: Workspace, case: str, held_uri: str) -> Iterator[tuple[object, ...]]:
-    for chunk in read_chunks(workspace.store, held_uri):
-        columns = [chunk.column(name).to_pylist() for name in INDEX_COLUMNS]
-        for values in zip(*columns, strict=True):
-            yield (case, *values)
-
-
-def _judgement(result: StageResult) -> Judgement:
-    stored = {name: result.summary[name] for name in Judgement.__dataclass_fields__}
-    stored |= {"verdict": Verdict(stored["verdict"]), "seq": result.seq}
-    return Judgement(**stored)
+def _judgement(result: StageResult[BatchJudged]) -> Judgement:
+    said = result.said
+    return Judgement(
+        batch=said.batch,
+        verdict=said.verdict,
+        rows=said.rows,
+        held=said.held,
+        cleared=said.cleared,
+        case=said.case,
+        reasons=dict(said.reasons),
+        notes=list(said.notes),
+        seq=result.seq,
+    )

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
 from lazaretto.batch import Batch, batch_id, open_batch
-from lazaretto.batch._delivery import blocks, copy_bytes, public_uri, read_envelope, suffix_of
+from lazaretto.batch._delivery import blocks, copy_delivery, public_uri, read_envelope, suffix_of
 from lazaretto.batch._places import check_address, places_for
 from lazaretto.errors import DeliveryError, NotFoundError
 from lazaretto.ledger.chain import append
 from lazaretto.ledger.events import BatchReceived, DeliveryRefused
 from lazaretto.policy import Limits, Sources
+from lazaretto.received import Received, batch_columns, find_batch
 from lazaretto.storage import tables
 from lazaretto.text import excerpt
-from lazaretto.values import BatchRef, Column, Signature, SignatureStatus, TrustTier, to_json
+from lazaretto.values import BatchRef, Column, Signature, SignatureStatus, TrustTier
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import Connection, Row
+    from sqlalchemy.engine import Connection
 
     from lazaretto.policy import Policy
     from lazaretto.sources.manifest import Manifest
@@ -37,21 +37,6 @@ _STATUS = {
     "bad_signature": SignatureStatus.INVALID,
     "bad_envelope": SignatureStatus.INVALID,
 }
-
-
-_SAME_IN_BOTH = (
-    "source",
-    "trust_tier",
-    "uri",
-    "stored_uri",
-    "format",
-    "digest",
-    "file_digest",
-    "rows",
-    "received_at",
-    "collected_from",
-    "collected_to",
-)
 
 
 @dataclass(slots=True)
@@ -121,7 +106,7 @@ def receive(
             file_digest=attempt.file_digest,
         )
         with workspace.catalog.transaction() as connection:
-            append(connection, refusal)
+            append(connection, refusal, actor=workspace.actor)
         raise
 
 
@@ -137,7 +122,7 @@ def _receive(
     stated = _authenticate(attempt, envelope, source, rules)
     with tempfile.TemporaryDirectory(prefix="lazaretto-") as folder:
         copy = Path(folder, f"data{suffix_of(attempt.place)}")
-        attempt.file_digest = copy_bytes(attempt.place, copy, limits, places)
+        attempt.file_digest = copy_delivery(attempt.place, copy, limits, places)
         if stated is not None and stated.sha256 != attempt.file_digest:
             raise DeliveryError(
                 f"{attempt.uri} has sha256 {attempt.file_digest}, its manifest was signed for "
@@ -161,23 +146,24 @@ def _receive(
         if before is not None:
             return before
         name = batch_id(source.name, attempt.now.astimezone(UTC).date(), digest)
-        stored, _ = workspace.store.write_stream(
-            f"batches/{name}/data.{batch.format}", blocks(copy)
+        place = f"batches/{name}"
+        delivered = workspace.store.put(
+            f"{place}/delivered-{{sha256}}.{batch.format}", blocks(copy)
         )
+        stored = workspace.store.put(f"{place}/data-{{sha256}}.{batch.format}", blocks(copy))
     signature = attempt.signature
     if envelope is not None:
-        kept = workspace.store.write(f"batches/{name}/manifest.json", envelope)
-        checksum = hashlib.sha256(envelope).hexdigest()
-        signature = replace(signature, envelope_uri=kept, envelope_digest=checksum)
+        kept = workspace.store.put(f"{place}/manifest-{{sha256}}.json", [envelope])
+        signature = replace(signature, envelope=kept)
     event = BatchReceived(
         batch=name,
         source=source.name,
         trust_tier=source.trust_tier,
         uri=attempt.uri,
-        stored_uri=stored,
         format=batch.format,
         digest=digest,
-        file_digest=attempt.file_digest,
+        delivered=delivered,
+        stored=stored,
         rows=rows,
         columns=_columns(batch),
         received_at=attempt.now,
@@ -187,7 +173,7 @@ def _receive(
     )
     with workspace.catalog.transaction() as connection:
         before = _received_before(connection, attempt, digest)
-        return before or _record(connection, event)
+        return before or _record(connection, workspace, event)
 
 
 def _known_source(workspace: Workspace, name: str) -> Source:
@@ -239,42 +225,42 @@ def _authenticate(
 
 
 def _received_before(connection: Connection, attempt: _Attempt, digest: str) -> BatchRef | None:
-    query = sa.select(tables.batch).where(
+    query = sa.select(tables.batch.c.id).where(
         tables.batch.c.source == attempt.source, tables.batch.c.digest == digest
     )
-    row = connection.execute(query).one_or_none()
-    if row is None:
+    name = connection.scalar(query)
+    if name is None:
         return None
-    if row.uri != attempt.uri:
+    batch = find_batch(connection, name)
+    if batch.event.uri != attempt.uri:
         raise DeliveryError(
-            f"{attempt.uri} was already received: it has the same records as batch {row.id}, which "
-            f"{attempt.source} delivered on {row.received_at:%Y-%m-%d} as {row.uri}. A replay is "
+            f"{attempt.uri} was already received: it has the same records as batch {batch.id}, "
+            f"which {attempt.source} delivered on {batch.received_at:%Y-%m-%d} as "
+            f"{batch.event.uri}. A replay is "
             "not taken; deliver new records",
             code="replay",
         )
-    return _ref(row)
+    return _ref(batch)
 
 
-def _record(connection: Connection, event: BatchReceived) -> BatchRef:
-    seq = append(connection, event)
-    values: dict[str, Any] = {name: getattr(event, name) for name in _SAME_IN_BOTH}
-    connection.execute(
-        tables.batch.insert().values(
-            **values,
-            id=event.batch,
-            columns=to_json(event.columns),
-            signature=to_json(event.signature),
-            seq=seq,
+def _record(connection: Connection, workspace: Workspace, event: BatchReceived) -> BatchRef:
+    same_id = sa.select(tables.batch.c.digest).where(tables.batch.c.id == event.batch)
+    if connection.scalar(same_id) is not None:
+        # Half a digest is only a name: what has the same name and other content is another batch.
+        raise DeliveryError(
+            f"{event.uri} would get the id {event.batch}, which another delivery has: deliver it "
+            "again tomorrow, and report it, since such a pair is hardly made by chance",
+            code="id_taken",
         )
+    written = append(connection, event, actor=workspace.actor)
+    connection.execute(
+        tables.batch.insert().values(**batch_columns(event), seq=written.seq, entry=written.hash)
     )
-    row = connection.execute(sa.select(tables.batch).where(tables.batch.c.id == event.batch)).one()
-    return _ref(row)
+    return _ref(Received(written.seq, event))
 
 
-def _ref(row: Row[Any]) -> BatchRef:
-    return BatchRef(
-        row.id, row.source, row.stored_uri, row.digest, row.rows, row.received_at, row.seq
-    )
+def _ref(batch: Received) -> BatchRef:
+    return BatchRef(batch.id, batch.source, batch.digest, batch.rows, batch.received_at, batch.seq)
 
 
 def _columns(batch: Batch) -> list[Column]:

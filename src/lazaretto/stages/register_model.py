@@ -18,7 +18,7 @@ from lazaretto.ledger.events import ModelRegistered
 from lazaretto.redact import safe_uri
 from lazaretto.storage import tables
 from lazaretto.storage.sidecars import read_table
-from lazaretto.values import Actor, ActorType
+from lazaretto.values import Actor, ActorType, StoredFile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -90,7 +90,6 @@ def register_model(
         NotFoundError: the snapshot is not on record, or there is no artifact.
         UsageError: this model version is on record with another snapshot.
     """
-    uri = dataset_uri(workspace, dataset)
     registry = safe_uri(registry)
     digest = None if artifact is None else _digest(str(artifact))
     with workspace.catalog.transaction() as connection:
@@ -109,11 +108,9 @@ def register_model(
             version=version,
             registry=registry,
             dataset=dataset,
-            dataset_uri=uri,
             snapshot=snapshot,
             rows=rows,
             purpose=purpose,
-            actor=actor,
             artifact_uri=None if artifact is None else public_uri(artifact),
             artifact_digest=digest,
             external_run_id=external_run_id,
@@ -128,7 +125,7 @@ def register_model(
                     f"{known.dataset}@{known.snapshot}: give this training another version"
                 )
             return known
-        seq = append(connection, event)
+        written = append(connection, event, actor=actor)
         connection.execute(
             tables.model_version.insert().values(
                 model=model,
@@ -141,7 +138,8 @@ def register_model(
                 artifact_uri=event.artifact_uri,
                 artifact_digest=digest,
                 at=datetime.now(UTC),
-                seq=seq,
+                seq=written.seq,
+                entry=written.hash,
             )
         )
         _mark_recalled(connection, workspace, event)
@@ -173,13 +171,14 @@ def _find(connection: Connection, model: str, version: str) -> ModelVersion | No
 def _mark_recalled(connection: Connection, workspace: Workspace, event: ModelRegistered) -> None:
     """Marks a model that was trained before a recall and is registered after it."""
     recall = tables.recall
-    query = sa.select(recall.c.id, recall.c.version, recall.c.ids_uri).where(
+    query = sa.select(recall.c.id, recall.c.version, recall.c.ids).where(
         recall.c.dataset == event.dataset, recall.c.version > event.snapshot
     )
     mine = (event.model, event.version)
-    for identity, version, ids_uri in connection.execute(query).all():
-        records = read_table(workspace.store, ids_uri)
-        saw = models_that_saw(connection, event.dataset, event.dataset_uri, records, version)
+    uri = dataset_uri(workspace, event.dataset)
+    for identity, version, ids in connection.execute(query).all():
+        records = read_table(workspace.store, StoredFile(**ids))
+        saw = models_that_saw(connection, event.dataset, uri, records, version)
         if mine in saw:
             connection.execute(
                 tables.recalled_model.insert().values(

@@ -1,47 +1,79 @@
-"""What the stages share: results, and how a stage finds a batch and what was done to it before."""
+"""What the stages share: a result is a ledger entry, found again by everything it depends on."""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import rfc8785
 import sqlalchemy as sa
 
-from lazaretto.errors import UsageError
-from lazaretto.ledger.chain import append
+from lazaretto.errors import ChangedFileError, UsageError
+from lazaretto.ledger.chain import append, entries
+from lazaretto.ledger.cover import event_of
+from lazaretto.ledger.events import (
+    BatchEmbedded,
+    BatchJudged,
+    BatchScreened,
+    BatchValidated,
+    StoredFileChanged,
+)
 from lazaretto.storage import tables
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import Connection, Row
+    from collections.abc import Iterator
 
-    from lazaretto.ledger.events import Event
+    from sqlalchemy.engine import Connection
+
+    from lazaretto.ledger.chain import Written
     from lazaretto.policy import Policy
     from lazaretto.storage.workspace import Workspace
 
+StageEvent = BatchValidated | BatchEmbedded | BatchScreened | BatchJudged
+
+STAGES: dict[str, type[StageEvent]] = {
+    "validate": BatchValidated,
+    "embed": BatchEmbedded,
+    "screen": BatchScreened,
+    "gate": BatchJudged,
+}
+"""What each stage puts on record."""
+
+E = TypeVar("E", BatchValidated, BatchEmbedded, BatchScreened, BatchJudged)
+
 
 @dataclass(frozen=True, slots=True)
-class StageResult:
+class StageResult(Generic[E]):
     """What a stage did to a batch.
 
     Attributes:
         batch: its id.
-        stage: ``validate``, ``embed`` or ``screen``.
-        seq: ledger entry of the result.
-        summary: a few counts and words, JSON values.
-        uri: the stage's side-car in the store.
-        digest: sha256 (hex) of the side-car's bytes.
+        stage: ``validate``, ``embed``, ``screen`` or ``gate``.
+        seq: ledger entry of the result; of the validation where the stage was skipped.
+        event: what that entry says; None where the stage was skipped.
+        skipped: why the stage had nothing to do, in words.
     """
 
     batch: str
     stage: str
     seq: int
-    summary: dict[str, Any] = field(default_factory=dict)
-    uri: str | None = None
-    digest: str | None = None
+    event: E | None
+    skipped: str | None = None
+
+    @property
+    def said(self) -> E:
+        """What is on record.
+
+        Raises:
+            UsageError: the stage was skipped, so nothing is.
+        """
+        if self.event is None:
+            raise UsageError(f"{self.stage} of {self.batch} was skipped: {self.skipped}")
+        return self.event
 
 
 def stage_key(**inputs: object) -> str:
@@ -54,77 +86,104 @@ def contract_base(policy: Policy) -> Path | None:
     return None if policy.path is None else Path(policy.path).absolute().parent
 
 
-def find_result(connection: Connection, batch: str, stage: str, key: str) -> StageResult | None:
-    """What this stage returned for the same inputs before."""
+def find_result(
+    connection: Connection, batch: str, stage: str, kind: type[E], key: str
+) -> StageResult[E] | None:
+    """What this stage returned for the same inputs before.
+
+    Raises:
+        ChangedStateError: its row in the catalog does not say what the ledger says.
+    """
     query = sa.select(tables.stage).where(
         tables.stage.c.batch == batch, tables.stage.c.name == stage, tables.stage.c.key == key
     )
     row = connection.execute(query).one_or_none()
-    return None if row is None else _result(row)
+    if row is None:
+        return None
+    entry, event = event_of(connection, "stage", f"{stage} {batch}", row, kind)
+    return StageResult(batch, stage, entry.seq, event)
 
 
-def latest_result(
-    workspace: Workspace, batch: str, stage: str, policy: Policy
-) -> StageResult | None:
-    """The newest result of a stage under this policy."""
-    return next(iter(all_results(workspace, batch, stage, policy)), None)
+def all_results(
+    connection: Connection, batch: str, stage: str, kind: type[E], policy: Policy
+) -> list[StageResult[E]]:
+    """Every result of a stage under what this policy means, newest first, from the ledger."""
+    subject = f"batch:{batch}"
+    return [
+        StageResult(batch, stage, entry.seq, entry.event)
+        for entry in reversed(list(entries(connection, subject=subject, kinds=[kind.kind])))
+        if isinstance(entry.event, kind) and entry.event.policy.meaning == policy.meaning
+    ]
 
 
-def all_results(workspace: Workspace, batch: str, stage: str, policy: Policy) -> list[StageResult]:
-    """Every result of a stage under this policy, newest first."""
-    query = (
-        sa.select(tables.stage)
-        .where(tables.stage.c.batch == batch, tables.stage.c.name == stage)
-        .order_by(tables.stage.c.seq.desc())
-    )
-    with workspace.catalog.read() as connection:
-        rows = connection.execute(query).all()
-    return [_result(row) for row in rows if row.summary["policy"] == policy.sha256]
+def newest_result(
+    connection: Connection, batch: str, stage: str, kind: type[E], policy: Policy
+) -> StageResult[E] | None:
+    """The newest result of a stage under what this policy means."""
+    return next(iter(all_results(connection, batch, stage, kind, policy)), None)
 
 
-def record_result(
-    workspace: Workspace, result: StageResult, key: str, policy: Policy, event: Event
-) -> StageResult:
-    """Commits a stage: its row and its ledger entry in one transaction, once per key."""
-    with workspace.catalog.transaction() as connection:
-        before = find_result(connection, result.batch, result.stage, key)
-        if before is not None:
-            return before
-        seq = append(connection, event)
-        connection.execute(
-            tables.stage.insert().values(
-                batch=result.batch,
-                name=result.stage,
-                key=key,
-                uri=result.uri,
-                digest=result.digest,
-                summary=result.summary | {"policy": policy.sha256},
-                at=datetime.now(UTC),
-                seq=seq,
-            )
-        )
-        recorded = find_result(connection, result.batch, result.stage, key)
-    assert recorded is not None  # noqa: S101  written two lines above
-    return recorded
-
-
-def _result(row: Row[Any]) -> StageResult:
-    return StageResult(row.batch, row.name, row.seq, dict(row.summary), row.uri, row.digest)
-
-
-def require_validated(workspace: Workspace, batch: str, policy: Policy) -> StageResult:
+def require_validated(
+    connection: Connection, batch: str, policy: Policy
+) -> StageResult[BatchValidated]:
     """What `validate` found under this policy.
 
     Raises:
         UsageError: it did not run.
     """
-    validated = latest_result(workspace, batch, "validate", policy)
+    validated = newest_result(connection, batch, "validate", BatchValidated, policy)
     if validated is None:
         raise UsageError(f"{batch} is not validated under this policy: run `validate` first")
     return validated
 
 
-def skipped(stage: str, validated: StageResult) -> StageResult:
+def skipped(stage: str, validated: StageResult[BatchValidated]) -> StageResult[Any]:
     """The result of a stage that a broken contract makes pointless; it points to that finding."""
-    why = f"the contract is broken: {'; '.join(validated.summary['broken'])}"
-    return StageResult(validated.batch, stage, validated.seq, {"skipped": why})
+    why = f"the contract is broken: {'; '.join(validated.said.broken)}"
+    return StageResult(validated.batch, stage, validated.seq, None, why)
+
+
+def record_result(
+    workspace: Workspace, stage: str, key: str, policy: Policy, event: E
+) -> StageResult[E]:
+    """Commits a stage: its row and its ledger entry in one transaction, once per key."""
+    with workspace.catalog.transaction() as connection:
+        before = find_result(connection, event.batch, stage, type(event), key)
+        if before is not None:
+            return before
+        written = append(connection, event, actor=workspace.actor)
+        insert_result(connection, event.batch, stage, key, policy, written)
+    return StageResult(event.batch, stage, written.seq, event)
+
+
+def insert_result(
+    connection: Connection, batch: str, stage: str, key: str, policy: Policy, written: Written
+) -> None:
+    """Writes the row by which `find_result` finds an entry."""
+    connection.execute(
+        tables.stage.insert().values(
+            batch=batch,
+            name=stage,
+            key=key,
+            policy=policy.meaning,
+            at=datetime.now(UTC),
+            seq=written.seq,
+            entry=written.hash,
+        )
+    )
+
+
+@contextmanager
+def on_record(workspace: Workspace, batch: str, stage: str) -> Iterator[None]:
+    """Puts a changed file of the store on the ledger before its error goes on.
+
+    The batch stays where it is: nothing of the file was used, and the same stage works again once
+    the file is restored.
+    """
+    try:
+        yield
+    except ChangedFileError as error:
+        event = StoredFileChanged(batch, stage, error.path, error.expected, error.found)
+        with workspace.catalog.transaction() as connection:
+            append(connection, event, actor=workspace.actor)
+        raise

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow.compute as pc
 
-from lazaretto.batch import table_digest
 from lazaretto.batch._columns import label_texts
 from lazaretto.dataset.admission import dataset_uri
 from lazaretto.errors import UsageError
@@ -98,7 +97,7 @@ def retrain_and_compare(
     seqs = list(done.seqs)
     if register is not None:
         name, _, version = register.rpartition("@")
-        told = {"compared_with": done.model, "comparison": result.uri}
+        told = {"compared_with": done.model, "comparison": result.file.path if result.file else ""}
         registered = register_model(
             workspace, name, version, done.dataset, without.version, artifact=weights, params=told
         )
@@ -117,7 +116,9 @@ def check_register(register: str | None) -> None:
 
 
 def _held_rows(workspace: Workspace, done: SanitizeResult) -> Any:
-    findings = read_table(workspace.store, done.findings_uri, columns=["record_id", "held"])
+    if done.scores is None:
+        raise UsageError("nothing was sanitized: there are no held records to compare")
+    findings = read_table(workspace.store, done.scores, columns=["record_id", "held"])
     names = findings.filter(findings["held"])["record_id"]
     with workspace.catalog.read() as connection:
         uri = dataset_uri(workspace, done.dataset)
@@ -136,9 +137,8 @@ def _keep(
     compared_on: str,
     register: str | None,
 ) -> Retraining:
-    run = table_digest(found.held)[:16]
     folder = f"sanitize/{done.dataset}/{done.version}"
-    records_uri, _ = write_table(workspace.store, f"{folder}/compared-{run}.parquet", found.held)
+    records = write_table(workspace.store, f"{folder}/compared-{{sha256}}.parquet", found.held)
     result = Retraining(
         version=without.version,
         model=register,
@@ -147,8 +147,8 @@ def _keep(
         overall=found.overall,
         held=found.held.num_rows,
         contradicted=found.contradicted,
-        records_uri=records_uri,
+        records=records,
     )
-    path = f"{folder}/compared-{run}.json"
-    workspace.store.write(path, json.dumps(asdict(result), indent=2, allow_nan=False).encode())
-    return replace(result, uri=workspace.store.uri(path))
+    document = json.dumps(asdict(result), indent=2, allow_nan=False).encode()
+    file = workspace.store.put(f"{folder}/compared-{{sha256}}.json", [document])
+    return replace(result, file=file)

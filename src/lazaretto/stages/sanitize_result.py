@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lazaretto.values import StoredFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +25,7 @@ class SanitizeResult:
         recall: id of the recall; None when nothing is held.
         recalled_version: first Delta version without the records.
         models: model versions that saw them.
-        findings_uri: score and reasons of every record.
+        scores: score and reasons of every record.
         seqs: ledger entries.
         comparison: what a training without the held records changed, where one was made.
     """
@@ -37,7 +41,7 @@ class SanitizeResult:
     recall: str | None = None
     recalled_version: int | None = None
     models: list[str] = field(default_factory=list)
-    findings_uri: str = ""
+    scores: StoredFile | None = None
     seqs: list[int] = field(default_factory=list)
     comparison: Retraining | None = None
 
@@ -70,8 +74,8 @@ class Retraining:
         overall: the same figures over all of them.
         held: how many records were held.
         contradicted: how many of them get another class than their label from the new model.
-        records_uri: losses and predictions of every held record.
-        uri: this comparison as JSON.
+        records: losses and predictions of every held record.
+        file: this comparison as JSON.
     """
 
     version: int
@@ -81,5 +85,5 @@ class Retraining:
     overall: dict[str, float] = field(default_factory=dict)
     held: int = 0
     contradicted: int = 0
-    records_uri: str = ""
-    uri: str = ""
+    records: StoredFile | None = None
+    file: StoredFile | None = None

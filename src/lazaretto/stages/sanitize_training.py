@@ -14,13 +14,13 @@ from lazaretto.dataset.recall import Recall, recall
 from lazaretto.errors import UsageError
 from lazaretto.ledger.chain import append, entries
 from lazaretto.ledger.events import TrainingSanitized
-from lazaretto.quarantine.opening import case_id, held_tables, open_cases, write_cases
+from lazaretto.quarantine.opening import held_tables, open_cases, write_cases
 from lazaretto.stages.sanitize_result import SanitizeResult
 from lazaretto.stages.snapshot import Snapshot, snapshot
 from lazaretto.stages.trusted import in_words, trusted_rows
 from lazaretto.storage import tables
 from lazaretto.storage.sidecars import write_table
-from lazaretto.values import Actor, ActorType
+from lazaretto.values import Actor, ActorType, ColumnRoles
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -154,13 +154,10 @@ def _hold(
     by_batch = held_tables(rows, found.records)
     folder = f"sanitize/{taken.dataset}/{taken.version}"
     run = table_digest(found.records)
-    findings_uri, digest = write_table(
-        workspace.store, f"{folder}/{run[:16]}.parquet", found.records
-    )
-    uris = write_cases(workspace, by_batch, run)
+    scores = write_table(workspace.store, f"{folder}/scores-{{sha256}}.parquet", found.records)
+    cases = write_cases(workspace, by_batch, run)
     event = TrainingSanitized(
         dataset=taken.dataset,
-        dataset_uri=taken.uri,
         version=taken.version,
         model=model,
         policy=policy.ref(),
@@ -171,9 +168,13 @@ def _hold(
         rows=rows.num_rows,
         held=found.n_held,
         classes=found.class_summaries,
-        findings_uri=findings_uri,
-        findings_digest=digest,
+        scores=scores,
         calibration=calibration,
+        cases=cases,
+        columns=ColumnRoles(
+            policy.columns.record_id, policy.columns.label, list(policy.columns.payload)
+        ),
+        two_people=policy.review.require_two_people,
     )
     note = (
         f"found in version {taken.version} of {taken.dataset} by the activations of {model}; "
@@ -182,17 +183,9 @@ def _hold(
     with workspace.catalog.transaction() as connection:
         seq = _before(connection, event)
         if seq is None:
-            seq = append(connection, event)
-            open_cases(
-                connection,
-                by_batch,
-                uris,
-                policy=policy,
-                dataset=taken.dataset,
-                note=note,
-                run=run,
-                seq=seq,
-            )
+            written = append(connection, event, actor=workspace.actor)
+            seq = written.seq
+            open_cases(connection, by_batch, event, note=note, written=written)
     recalled = _recall(workspace, taken, found, policy, note)
     return SanitizeResult(
         dataset=taken.dataset,
@@ -202,11 +195,11 @@ def _hold(
         held=found.n_held,
         calibrated=found.calibrated,
         calibration=calibration,
-        cases=sorted(case_id(batch, run) for batch in by_batch),
+        cases=sorted(opened.case for opened in cases),
         recall=recalled.id if recalled else None,
         recalled_version=recalled.version if recalled else None,
         models=recalled.models if recalled else [],
-        findings_uri=findings_uri,
+        scores=scores,
         seqs=[seq, *(recalled.seqs if recalled else [])],
     )
 

@@ -7,31 +7,35 @@ from typing import TYPE_CHECKING
 
 from lazaretto.drift.watch import watch
 from lazaretto.errors import ReferenceMismatchError, UsageError
-from lazaretto.ledger.events import BatchScreened
+from lazaretto.ledger.events import BatchEmbedded, BatchScreened
+from lazaretto.received import find_batch, open_stored
 from lazaretto.registry.profiles import load_profile
-from lazaretto.registry.references import find_reference, load_stored
+from lazaretto.registry.references import load_stored, read_reference
 from lazaretto.stages.results import (
     StageResult,
     all_results,
     find_result,
+    on_record,
     record_result,
     require_validated,
     skipped,
     stage_key,
 )
-from lazaretto.storage.batches import batch_row, open_stored
 from lazaretto.storage.sidecars import read_table, write_table
 from lazaretto.values import Verdict
 
 if TYPE_CHECKING:
     from lazaretto.drift.watch import Watched
+    from lazaretto.ledger.events import BatchValidated
     from lazaretto.policy import Policy
-    from lazaretto.reference import Reference
+    from lazaretto.received import Received
+    from lazaretto.registry.stored import StoredReference
     from lazaretto.screen import Screening
     from lazaretto.storage.workspace import Workspace
+    from lazaretto.values import StoredFile
 
 
-def screen(workspace: Workspace, batch: str, policy: Policy) -> StageResult:
+def screen(workspace: Workspace, batch: str, policy: Policy) -> StageResult[BatchScreened]:
     """Screens the records that the contract did not fail.
 
     A batch whose contract is broken as a whole is not screened: the gate holds it anyway.
@@ -42,66 +46,74 @@ def screen(workspace: Workspace, batch: str, policy: Policy) -> StageResult:
         policy: names the reference, the detectors and the rate.
 
     Returns:
-        ``summary``: ``verdict``, ``rows``, ``held``, ``power``, ``note``, ``fired`` (batch tests in
-        words), ``looks_like``, ``because`` (a guess for the reviewer, which decides nothing),
-        ``drift``, ``source_evidence``, or ``skipped`` with the reason. ``uri``: the scores, one row
-        per screened record.
+        Its event has the verdict and what every detector and test said; the file has one row per
+        screened record.
 
     Raises:
         NotFoundError: no such batch, or no such reference.
         ReferenceMismatchError: batch or policy does not fit the reference.
         UsageError: the batch is not validated, or not embedded, under this policy.
+        ChangedFileError: a stored file is gone or was changed.
     """
-    from lazaretto.screen import screen as screen_records
-
-    row = batch_row(workspace, batch)
-    validated = require_validated(workspace, batch, policy)
-    if validated.summary["broken"]:
-        return skipped("screen", validated)
-    stored = find_reference(workspace, policy.screen.reference or policy.dataset)
-    reference = load_stored(stored)
-    embedded = _embedded(workspace, batch, policy, reference)
-    if embedded is None and policy.embed.encoder != "column":
-        raise UsageError(f"{batch} is not embedded under this policy: run `embed` first")
-    key = stage_key(
-        policy=policy.sha256,
-        batch=row.digest,
-        reference=reference.digest,
-        findings=validated.digest,
-        embeddings=embedded.digest if embedded else None,
-    )
     with workspace.catalog.read() as connection:
-        before = find_result(connection, batch, "screen", key)
+        received = find_batch(connection, batch)
+        validated = require_validated(connection, batch, policy)
+        if validated.said.broken:
+            return skipped("screen", validated)
+        stored = read_reference(connection, policy.screen.reference or policy.dataset)
+        embeddings = all_results(connection, batch, "embed", BatchEmbedded, policy)
+        vectors = _vectors(embeddings, stored, policy, batch)
+        key = stage_key(
+            policy=policy.meaning,
+            batch=received.digest,
+            reference=stored.digest,
+            failures=validated.said.failures.sha256,
+            embeddings=vectors.sha256 if vectors else None,
+        )
+        before = find_result(connection, batch, "screen", BatchScreened, key)
     if before is not None:
         return before
-    failures = read_table(workspace.store, str(validated.uri), columns=["record_id"])
-    vectors = None
-    if policy.embed.encoder != "column" and embedded is not None:
-        vectors = read_table(workspace.store, str(embedded.uri))
-    data = open_stored(row, policy)
+    with on_record(workspace, batch, "screen"):
+        event = _screen(workspace, received, policy, stored, validated.said, vectors)
+    return record_result(workspace, "screen", key, policy, event)
+
+
+def _screen(
+    workspace: Workspace,
+    received: Received,
+    policy: Policy,
+    stored: StoredReference,
+    validated: BatchValidated,
+    vectors: StoredFile | None,
+) -> BatchScreened:
+    from lazaretto.screen import screen as screen_records
+
+    batch, store = received.id, workspace.store
+    reference = load_stored(workspace, stored)
+    failures = read_table(store, validated.failures, columns=["record_id"])
+    embeddings = read_table(store, vectors) if vectors is not None else None
+    data = open_stored(workspace, received, policy)
     screening = screen_records(
         data,
         reference,
         policy,
         exclude=set(failures["record_id"].to_pylist()),
-        embeddings=vectors,
+        embeddings=embeddings,
     )
     watched = watch(
         workspace,
-        row,
+        received,
         data,
         screening,
         policy=policy,
         reference=reference,
         profile=load_profile(workspace, stored),
-        embeddings=vectors,
-        path=f"batches/{batch}/drift-{key[:16]}.parquet",
+        embeddings=embeddings,
+        path=f"batches/{batch}/drift-{{sha256}}.parquet",
     )
     screening = _with_source(screening, watched, policy)
-    uri, digest = write_table(
-        workspace.store, f"batches/{batch}/scores-{key[:16]}.parquet", screening.records
-    )
-    event = BatchScreened(
+    scores = write_table(store, f"batches/{batch}/scores-{{sha256}}.parquet", screening.records)
+    return BatchScreened(
         batch=batch,
         policy=policy.ref(),
         reference=reference.name,
@@ -114,25 +126,13 @@ def screen(workspace: Workspace, batch: str, policy: Policy) -> StageResult:
         power=screening.power,
         detectors=screening.detectors,
         tests=screening.tests,
-        scores_uri=uri,
-        scores_digest=digest,
+        scores=scores,
         note=screening.note,
         batch_p_value=watched.p_value,
         evidence=watched.facts,
         drift=watched.drift,
         triage=watched.triage,
     )
-    summary = {
-        "verdict": screening.verdict.value,
-        "rows": screening.records.num_rows,
-        "held": screening.n_held,
-        "power": screening.power,
-        "note": screening.note,
-        "fired": [f"{test.name}: {test.detail}" for test in screening.tests if test.fired],
-        **watched.summary(),
-    }
-    result = StageResult(batch, "screen", 0, summary, uri, digest)
-    return record_result(workspace, result, key, policy, event)
 
 
 def _with_source(screening: Screening, watched: Watched, policy: Policy) -> Screening:
@@ -151,32 +151,35 @@ def _with_source(screening: Screening, watched: Watched, policy: Policy) -> Scre
     )
 
 
-def _embedded(
-    workspace: Workspace, batch: str, policy: Policy, reference: Reference
-) -> StageResult | None:
-    """The newest vectors of a batch that the reference's encoder made.
+def _vectors(
+    embeddings: list[StageResult[BatchEmbedded]],
+    reference: StoredReference,
+    policy: Policy,
+    batch: str,
+) -> StoredFile | None:
+    """The newest vectors of a batch that the reference's encoder made; None for a column's own.
 
     The policy alone does not tell: weights that it names by path may have been others when the
     batch was embedded.
 
     Raises:
+        UsageError: there are none.
         ReferenceMismatchError: there are only vectors of another encoder; it says which differs.
     """
-    found = all_results(workspace, batch, "embed", policy)
-    for result in found:
-        # Side-cars of earlier versions do not say; what is then the policy's encoder is trusted.
-        if (
-            result.summary.get("encoder_digest", reference.encoder.digest)
-            == reference.encoder.digest
-        ):
-            return result
-    if not found:
-        return None
-    made, fitted = found[0].summary, reference.encoder
-    what = "weights or preprocessing" if made["encoder"] == fitted.name else "name"
+    own = policy.embed.encoder == "column"
+    if not embeddings:
+        if own:
+            return None
+        raise UsageError(f"{batch} is not embedded under this policy: run `embed` first")
+    for result in embeddings:
+        if result.said.encoder_digest == reference.encoder_digest:
+            return None if own else result.said.vectors
+    made = embeddings[0].said
+    what = "weights or preprocessing" if made.encoder == reference.encoder else "name"
     raise ReferenceMismatchError(
         f"the vectors of {batch} are of another encoder than reference {reference.name}/"
-        f"{reference.version}, by its {what}: {made['encoder']} (digest "
-        f"{made['encoder_digest'][:12]}) instead of {fitted.name} ({fitted.digest[:12]}): restore "
-        "the encoder and embed the batch again, or fit a new reference"
+        f"{reference.version}, by its {what}: {made.encoder} (digest "
+        f"{made.encoder_digest[:12]}) instead of {reference.encoder} "
+        f"({reference.encoder_digest[:12]}): restore the encoder and embed the batch again, or fit "
+        "a new reference"
     )

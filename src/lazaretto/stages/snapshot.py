@@ -76,7 +76,6 @@ def snapshot(workspace: Workspace, dataset: str, *, version: int | None = None) 
     found = members(table)
     event = SnapshotTaken(
         dataset=dataset,
-        dataset_uri=uri,
         version=number,
         rows=sum(member.rows for member in found),
         digest=version_digest(table),
@@ -86,8 +85,8 @@ def snapshot(workspace: Workspace, dataset: str, *, version: int | None = None) 
         before = find_snapshot(connection, uri, dataset, number)
         if before is not None:
             return before
-        _refuse_strangers(connection, event)
-        seq = append(connection, event)
+        _refuse_strangers(connection, event, uri)
+        written = append(connection, event, actor=workspace.actor)
         connection.execute(
             tables.snapshot.insert().values(
                 dataset=dataset,
@@ -95,12 +94,13 @@ def snapshot(workspace: Workspace, dataset: str, *, version: int | None = None) 
                 rows=event.rows,
                 digest=event.digest,
                 at=datetime.now(UTC),
-                seq=seq,
+                seq=written.seq,
+                entry=written.hash,
             )
         )
         if found:
             connection.execute(tables.snapshot_member.insert(), [_member(event, m) for m in found])
-    return Snapshot(dataset, uri, number, event.rows, found, event.digest, seq)
+    return Snapshot(dataset, uri, number, event.rows, found, event.digest, written.seq)
 
 
 def find_snapshot(connection: Connection, uri: str, dataset: str, version: int) -> Snapshot | None:
@@ -132,7 +132,7 @@ def _member(event: SnapshotTaken, member: Member) -> dict[str, Any]:
     }
 
 
-def _refuse_strangers(connection: Connection, event: SnapshotTaken) -> None:
+def _refuse_strangers(connection: Connection, event: SnapshotTaken, uri: str) -> None:
     """A row that the gate never saw is the very thing that this software is there to prevent."""
     admission = tables.admission
     query = sa.select(admission.c.batch).where(admission.c.dataset == event.dataset).distinct()
@@ -143,5 +143,5 @@ def _refuse_strangers(connection: Connection, event: SnapshotTaken) -> None:
         raise UsageError(
             f"version {event.version} of dataset {event.dataset!r} has {rows} rows that were "
             f"written around the gate (batch {strangers[0].batch!r}): restore an earlier version "
-            f"of {event.dataset_uri}"
+            f"of {uri}"
         )

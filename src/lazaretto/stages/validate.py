@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lazaretto.ledger.events import BatchValidated
+from lazaretto.received import find_batch, open_stored
 from lazaretto.stages.results import (
     StageResult,
     contract_base,
     find_result,
+    on_record,
     record_result,
     stage_key,
 )
-from lazaretto.storage.batches import batch_row, open_stored
 from lazaretto.storage.sidecars import write_table
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from lazaretto.storage.workspace import Workspace
 
 
-def validate(workspace: Workspace, batch: str, policy: Policy) -> StageResult:
+def validate(workspace: Workspace, batch: str, policy: Policy) -> StageResult[BatchValidated]:
     """Evaluates the policy's contract on a batch, and the built-in rules on ids and vectors.
 
     Args:
@@ -29,45 +30,38 @@ def validate(workspace: Workspace, batch: str, policy: Policy) -> StageResult:
         policy: names the contract and the columns.
 
     Returns:
-        ``summary``: ``rows``, ``failing`` records, ``broken`` (what is wrong with the batch as a
-        whole, in words; the gate then holds all of it), ``rules`` in words with their counts.
-        ``uri``: the findings, one row per failing record and rule.
+        Its event says how many records fail, by which rules, and what is wrong with the batch as a
+        whole (``broken``; the gate then holds all of it). The file has one row per failing record
+        and rule.
 
     Raises:
         NotFoundError: no such batch.
         UsageError: the contract cannot be loaded.
+        ChangedFileError: the batch's stored copy is gone or was changed.
     """
     from lazaretto.contract import evaluate, load_contract
 
-    row = batch_row(workspace, batch)
     contract = load_contract(policy.contract, base=contract_base(policy))
     terms = contract.digest if contract is not None else ""
-    key = stage_key(policy=policy.sha256, contract=terms, batch=row.digest)
     with workspace.catalog.read() as connection:
-        before = find_result(connection, batch, "validate", key)
+        received = find_batch(connection, batch)
+        key = stage_key(policy=policy.meaning, contract=terms, batch=received.digest)
+        before = find_result(connection, batch, "validate", BatchValidated, key)
     if before is not None:
         return before
-    report = evaluate(open_stored(row, policy), contract, policy.columns)
-    uri, digest = write_table(
-        workspace.store, f"batches/{batch}/findings-{key[:16]}.parquet", report.failures
+    with on_record(workspace, batch, "validate"):
+        report = evaluate(open_stored(workspace, received, policy), contract, policy.columns)
+    failures = write_table(
+        workspace.store, f"batches/{batch}/findings-{{sha256}}.parquet", report.failures
     )
-    failing = report.failing_rows
     event = BatchValidated(
         batch=batch,
         policy=policy.ref(),
         contract=str(policy.contract) if policy.contract else None,
         rows=report.rows,
-        failing_rows=failing,
+        failing_rows=report.failing_rows,
         rules=report.rules,
         broken=report.broken,
-        findings_uri=uri,
-        findings_digest=digest,
+        failures=failures,
     )
-    summary = {
-        "rows": report.rows,
-        "failing": failing,
-        "broken": list(report.broken),
-        "rules": [f"{rule.text} ({rule.failed} records)" for rule in report.rules if rule.failed],
-    }
-    result = StageResult(batch, "validate", 0, summary, uri, digest)
-    return record_result(workspace, result, key, policy, event)
+    return record_result(workspace, "validate", key, policy, event)

@@ -13,12 +13,12 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection, Engine, make_url
 
 from lazaretto.errors import SystemFaultError, UsageError
-from lazaretto.redact import safe_uri, told
+from lazaretto.redact import error_line, safe_uri
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SCHEMA_VERSION = "0002"
+SCHEMA_VERSION = "0003"
 WRITER_LOCK = 0x6C617A6172  # one advisory lock per database for all of Lazaretto's writers
 _BUSY_SECONDS = 60
 _OUR_MISTAKES = (sa.exc.IntegrityError, sa.exc.ProgrammingError, sa.exc.DataError)
@@ -87,9 +87,11 @@ class Catalog:
             try:
                 command.upgrade(config, SCHEMA_VERSION)
             except CommandError as error:
+                if "before the first release" in str(error):
+                    raise SystemFaultError(f"{self.display_url}: {error}") from error
                 raise SystemFaultError(
                     f"the catalog {self.display_url} was made by a newer Lazaretto than this one, "
-                    f"which knows schema {SCHEMA_VERSION}: install that version ({told(error)})"
+                    f"which knows schema {SCHEMA_VERSION}: install that version"
                 ) from error
 
     @contextmanager
@@ -130,7 +132,7 @@ class Catalog:
         except (sa.exc.DatabaseError, sa.exc.InterfaceError) as error:
             if isinstance(error, _OUR_MISTAKES):
                 raise
-            reason = told(error.orig or error, hide=_secrets(self.engine.url), limit=400)
+            reason = error_line(error.orig or error, hide=_secrets(self.engine.url), limit=400)
             raise SystemFaultError(
                 f"the catalog {self.display_url} cannot be used: {reason}"
             ) from None
@@ -205,7 +207,7 @@ def _sqlite_engine(url: URL) -> Engine:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SystemFaultError(
-            f"the catalog's folder {path.parent} cannot be made: {told(error)}"
+            f"the catalog's folder {path.parent} cannot be made: {error_line(error)}"
         ) from error
     engine = sa.create_engine(url.set(database=str(path)), connect_args={"timeout": _BUSY_SECONDS})
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from lazaretto.storage.store import Store
+    from lazaretto.values import StoredFile
 
 # Dictionary encoding and statistics make vectors eight times slower to read back, for nothing.
 _OPTIONS: dict[str, Any] = {
@@ -43,52 +44,56 @@ class _Sink(io.RawIOBase):
 
 def write_parquet(
     store: Store, path: str, schema: pa.Schema, chunks: Iterable[pa.RecordBatch | pa.Table]
-) -> tuple[str, str]:
+) -> StoredFile:
     """Streams chunks into a Parquet file; memory holds one row group.
 
-    Returns:
-        Its URI, and the sha256 (hex) of its bytes.
+    Args:
+        store: where to.
+        path: relative to its root; ``{sha256}`` in it stands for the digest of the file.
+        schema: of the file.
+        chunks: its rows.
 
     Raises:
+        ChangedFileError: a file of that name is there with other bytes.
         SystemFaultError: the store cannot be written.
     """
-    return store.write_stream(path, _encoded(schema, chunks))
+    return store.put(path, _encoded(schema, chunks))
 
 
-def write_table(store: Store, path: str, table: pa.Table) -> tuple[str, str]:
+def write_table(store: Store, path: str, table: pa.Table) -> StoredFile:
     """Writes a table in memory; see `write_parquet`."""
     return write_parquet(store, path, table.schema, [table])
 
 
-def read_table(store: Store, uri: str, *, columns: list[str] | None = None) -> pa.Table:
+def read_table(store: Store, file: StoredFile, *, columns: list[str] | None = None) -> pa.Table:
     """Reads a side-car back.
 
     Raises:
-        NotFoundError: it is not there (any more).
+        ChangedFileError: it is gone, or is not the one that is on record.
     """
-    with store.open(store.relative(uri)) as file:
-        return pq.read_table(file, columns=columns)
+    with store.open(file) as opened:
+        return pq.read_table(opened, columns=columns)
 
 
-def read_schema(store: Store, uri: str) -> pa.Schema:
+def read_schema(store: Store, file: StoredFile) -> pa.Schema:
     """Columns of a side-car.
 
     Raises:
-        NotFoundError: it is not there (any more).
+        ChangedFileError: it is gone, or is not the one that is on record.
     """
-    with store.open(store.relative(uri)) as file:
-        return pq.read_schema(file)
+    with store.open(file) as opened:
+        return pq.read_schema(opened)
 
 
-def read_chunks(store: Store, uri: str) -> Iterator[pa.RecordBatch]:
+def read_chunks(store: Store, file: StoredFile) -> Iterator[pa.RecordBatch]:
     """Streams a side-car back in order.
 
     Raises:
-        NotFoundError: it is not there (any more).
+        ChangedFileError: it is gone, or is not the one that is on record.
     """
-    with store.open(store.relative(uri)) as file:
+    with store.open(file) as opened:
         # Read ahead, Arrow would keep every row group until the last.
-        yield from pq.ParquetFile(file, pre_buffer=False).iter_batches()
+        yield from pq.ParquetFile(opened, pre_buffer=False).iter_batches()
 
 
 def _encoded(schema: pa.Schema, chunks: Iterable[pa.RecordBatch | pa.Table]) -> Iterator[bytes]:

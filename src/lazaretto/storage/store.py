@@ -5,17 +5,28 @@ from __future__ import annotations
 import hashlib
 import re
 import uuid
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, cast
 
 import fsspec
 
-from lazaretto.errors import NotFoundError, SystemFaultError, UsageError
-from lazaretto.redact import carries_credentials, safe_uri, told
+from lazaretto.errors import ChangedFileError, NotFoundError, SystemFaultError, UsageError
+from lazaretto.redact import carries_credentials, error_line, safe_uri
+from lazaretto.storage.verified import (
+    BLOCK,
+    LIST,
+    BlockDigests,
+    blocks_of,
+    check_whole,
+    digest_of,
+    open_verified,
+)
+from lazaretto.values import StoredFile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 _SEGMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+=-]{0,254}")
 
@@ -85,56 +96,147 @@ class Store:
         filesystem, target = self._resolve(path)
         return bool(filesystem.exists(target))
 
-    def open(self, path: str) -> IO[bytes]:
-        """Opens a file for reading.
-
-        Raises:
-            NotFoundError: there is none.
-        """
-        filesystem, target = self._resolve(path)
-        try:
-            return cast("IO[bytes]", filesystem.open(target, "rb"))
-        except FileNotFoundError as error:
-            raise NotFoundError(f"the store has no file {path!r} (root {self.root})") from error
-
-    def read(self, path: str) -> bytes:
-        """Reads a whole file."""
-        with self.open(path) as file:
-            return file.read()
-
-    def write(self, path: str, data: bytes) -> str:
-        """Writes a file whole or not at all, and returns its URI; see `write_stream`."""
-        return self.write_stream(path, iter([data]))[0]
-
-    def write_stream(self, path: str, chunks: Iterator[bytes]) -> tuple[str, str]:
+    def put(self, path: str, chunks: Iterable[bytes]) -> StoredFile:
         """Writes a file whole or not at all: temporary name, then one move.
 
+        Args:
+            path: where to; ``{sha256}`` in it stands for the digest of what is written, so that
+                other content gets another name.
+            chunks: its bytes.
+
         Returns:
-            Its URI, and the sha256 (hex) of its bytes.
+            The reference by which it is read, and checked, later.
 
         Raises:
+            ChangedFileError: a file of that name is there with other bytes; it is left as it is.
             SystemFaultError: the store cannot be written (unreachable, full, no permission).
         """
-        filesystem, target = self._resolve(path)
-        temporary = f"{target}.{uuid.uuid4().hex}.tmp"
-        digest = hashlib.sha256()
-        try:
-            filesystem.makedirs(target.rsplit("/", 1)[0], exist_ok=True)
+        filesystem, draft = self._resolve(path.replace("{sha256}", "draft"))
+        temporary = f"{draft}.{uuid.uuid4().hex}.tmp"
+        digests = BlockDigests()
+        with _writing(self.root, path):
+            filesystem.makedirs(draft.rsplit("/", 1)[0], exist_ok=True)
             try:
                 with filesystem.open(temporary, "wb") as file:
                     for chunk in chunks:
-                        digest.update(chunk)
+                        digests.update(chunk)
                         file.write(chunk)
-                filesystem.mv(temporary, target)
+                stored = self._place(filesystem, temporary, path, digests)
             except BaseException:
                 if filesystem.exists(temporary):
                     filesystem.rm(temporary)
                 raise
+        return stored
+
+    def _place(
+        self,
+        filesystem: fsspec.AbstractFileSystem,
+        temporary: str,
+        path: str,
+        written: BlockDigests,
+    ) -> StoredFile:
+        """Moves a written file to its name; the list of its blocks is there before it."""
+        digest, block_list = written.hexdigest(), written.block_list()
+        name = path.replace("{sha256}", digest)
+        _, target = self._resolve(name)
+        blocks = hashlib.sha256(block_list).hexdigest() if block_list else ""
+        stored = StoredFile(name, written.size, digest, blocks)
+        if filesystem.exists(target):
+            with filesystem.open(target, "rb") as there:
+                check_whole(stored, there)
+            filesystem.rm(temporary)
+        if block_list:
+            listed = f"{temporary}{LIST}"
+            with filesystem.open(listed, "wb") as file:
+                file.write(block_list)
+            filesystem.mv(listed, f"{target}{LIST}")
+        if filesystem.exists(temporary):
+            filesystem.mv(temporary, target)
+        return stored
+
+    def open(self, file: StoredFile) -> IO[bytes]:
+        """Opens a file that is on record; what is read from it is checked while it is read.
+
+        Raises:
+            ChangedFileError: it is gone, or (at once or while reading) its bytes are others.
+            SystemFaultError: the store cannot be read.
+        """
+        filesystem, target = self._resolve(file.path)
+        try:
+            block_list = b""
+            if file.blocks:
+                with filesystem.open(f"{target}{LIST}", "rb") as listed:
+                    # One byte more than it may have: a list that grew is another list.
+                    block_list = listed.read(32 * (file.size // BLOCK + 1) + 1)
+            return open_verified(file, filesystem.open(target, "rb"), block_list)
+        except FileNotFoundError as error:
+            raise ChangedFileError(file.path, expected=file.sha256, found="it is gone") from error
         except OSError as error:
             raise SystemFaultError(
-                f"cannot write {path!r} in the store {self.root}: {told(error)}"
+                f"cannot read {file.path!r} in the store {self.root}: {type(error).__name__}"
             ) from error
-        return self.uri(path), digest.hexdigest()
+
+    def read(self, file: StoredFile) -> bytes:
+        """Reads a whole file that is on record; see `open`."""
+        with self.open(file) as opened:
+            return opened.read()
+
+    def check(self, file: StoredFile) -> None:
+        """Reads a file that is on record to its end, and gives out nothing.
+
+        Raises:
+            ChangedFileError: it is gone, or its bytes are others.
+            SystemFaultError: the store cannot be read.
+        """
+        with self.open(file) as opened:
+            for _ in blocks_of(opened):
+                pass
+
+    def describe(self, path: str) -> StoredFile:
+        """The reference of a file that somebody else wrote, by reading it once.
+
+        Raises:
+            NotFoundError: it is not there.
+        """
+        filesystem, target = self._resolve(path)
+        try:
+            with filesystem.open(target, "rb") as file:
+                digests = digest_of(blocks_of(file))
+        except FileNotFoundError as error:
+            raise NotFoundError(f"the store has no file {path!r} (root {self.root})") from error
+        return StoredFile(path, digests.size, digests.hexdigest())
+
+    def read_unverified(self, path: str, limit: int) -> bytes:
+        """Reads a file that no record names, such as a signed checkpoint, which vouches for itself.
+
+        Raises:
+            NotFoundError: it is not there.
+            SystemFaultError: it is larger than `limit` bytes.
+        """
+        filesystem, target = self._resolve(path)
+        try:
+            with filesystem.open(target, "rb") as file:
+                size = file.seek(0, 2)
+                if size > limit:
+                    raise SystemFaultError(f"{path!r} in the store has more than {limit:,} bytes")
+                file.seek(0)
+                return cast("bytes", file.read(size))
+        except FileNotFoundError as error:
+            raise NotFoundError(f"the store has no file {path!r} (root {self.root})") from error
+
+    def replace(self, path: str, data: bytes) -> None:
+        """Writes a file anew, whole or not at all: for projections, which can be made again.
+
+        Raises:
+            SystemFaultError: the store cannot be written.
+        """
+        filesystem, target = self._resolve(path)
+        temporary = f"{target}.{uuid.uuid4().hex}.tmp"
+        with _writing(self.root, path):
+            filesystem.makedirs(target.rsplit("/", 1)[0], exist_ok=True)
+            with filesystem.open(temporary, "wb") as file:
+                file.write(data)
+            filesystem.mv(temporary, target)
 
     def list(self, path: str) -> list[str]:
         """Relative paths of all files below a folder, sorted; empty when there is none."""
@@ -151,3 +253,13 @@ class Store:
     def _resolve_root(self) -> tuple[fsspec.AbstractFileSystem, str]:
         filesystem, base = fsspec.core.url_to_fs(self.root)
         return filesystem, str(base).rstrip("/")
+
+
+@contextmanager
+def _writing(root: str, path: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise SystemFaultError(
+            f"cannot write {path!r} in the store {root}: {error_line(error)}"
+        ) from error

@@ -14,6 +14,8 @@ source = Table(
     Column("trust_tier", String(16), nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("revoked_at", UtcDateTime),
+    Column("seq", BigInteger, nullable=False, comment="ledger entry that this row is the state of"),
+    Column("entry", String(64), nullable=False, comment="hash of that entry"),
 )
 source_key = Table(
     "source_key",
@@ -25,6 +27,8 @@ source_key = Table(
     Column("valid_from", UtcDateTime, nullable=False),
     Column("valid_to", UtcDateTime),
     Column("revoked_at", UtcDateTime),
+    Column("seq", BigInteger, nullable=False, comment="ledger entry that this row is the state of"),
+    Column("entry", String(64), nullable=False, comment="hash of that entry"),
 )
 
 batch = Table(
@@ -36,11 +40,9 @@ batch = Table(
     Column("digest", String(64), nullable=False, comment="sha256 of the canonical content"),
     Column("file_digest", String(64), nullable=False, comment="sha256 of the delivered bytes"),
     Column("uri", Text, nullable=False, comment="where it was delivered"),
-    Column("stored_uri", Text, nullable=False, comment="the immutable copy"),
+    Column("stored_uri", Text, nullable=False, comment="canonical copy, relative to the store"),
     Column("format", String(16), nullable=False),
     Column("rows", BigInteger, nullable=False),
-    Column("columns", sa.JSON, nullable=False, comment="[{name, type}]"),
-    Column("signature", sa.JSON, nullable=False),
     Column("received_at", UtcDateTime, nullable=False),
     Column("collected_from", UtcDateTime),
     Column("collected_to", UtcDateTime),
@@ -48,7 +50,8 @@ batch = Table(
     Column("held", BigInteger),
     Column("cleared", BigInteger),
     Column("case_id", String(64)),
-    Column("seq", BigInteger, nullable=False, comment="ledger entry of the receipt"),
+    Column("seq", BigInteger, nullable=False, comment="ledger entry that this row is the state of"),
+    Column("entry", String(64), nullable=False, comment="hash of that entry"),
     sa.UniqueConstraint("source", "digest"),
     Index("ix_batch_source_received_at", "source", "received_at"),
 )
@@ -60,11 +63,10 @@ stage = Table(
     Column(
         "key", String(64), primary_key=True, comment="sha256 of everything the result depends on"
     ),
-    Column("uri", Text, comment="side-car"),
-    Column("digest", String(64), comment="sha256 of the side-car"),
-    Column("summary", sa.JSON, nullable=False),
+    Column("policy", String(64), nullable=False, comment="sha256 of what the policy means"),
     Column("at", UtcDateTime, nullable=False),
-    Column("seq", BigInteger, nullable=False),
+    Column("seq", BigInteger, nullable=False, comment="ledger entry that this row is the state of"),
+    Column("entry", String(64), nullable=False, comment="hash of that entry"),
     Index("ix_stage_batch_name_seq", "batch", "name", "seq"),
 )
 
@@ -89,10 +91,10 @@ case = Table(
         nullable=False,
         comment="what is wrong with the batch as a whole, in words",
     ),
-    Column("held_uri", Text, nullable=False),
-    Column("state", String(16), nullable=False, comment="OPEN, CLOSED"),
+    Column("state", String(16), nullable=False, comment="OPEN, CLOSED, SUPERSEDED"),
     Column("opened_at", UtcDateTime, nullable=False),
-    Column("seq", BigInteger, nullable=False),
+    Column("seq", BigInteger, nullable=False, comment="ledger entry that this row is the state of"),
+    Column("entry", String(64), nullable=False, comment="hash of that entry"),
     Index("ix_review_case_state_opened_at", "state", "opened_at"),
     Index("ix_review_case_batch", "batch"),
 )
@@ -108,14 +110,14 @@ decision = Table(
     Column("filter", sa.JSON, nullable=False),
     Column("records", BigInteger, nullable=False),
     Column("ids_digest", String(64), nullable=False),
-    Column("ids_uri", Text, nullable=False),
     Column("actor_type", String(16), nullable=False),
     Column("actor_id", String(255), nullable=False),
     Column("reason", Text, nullable=False),
     Column("at", UtcDateTime, nullable=False),
     Column("undoes", String(64)),
     Column("undone_by", String(64)),
-    Column("seq", BigInteger, nullable=False),
+    Column("seq", BigInteger, nullable=False, comment="ledger entry that this row is the state of"),
+    Column("entry", String(64), nullable=False, comment="hash of that entry"),
     Index("ix_decision_case_id_seq", "case_id", "seq"),
 )
 held_record = Table(
@@ -145,7 +147,6 @@ dataset = Table(
     "dataset",
     metadata,
     Column("name", String(255), primary_key=True),
-    Column("uri", Text, nullable=False, unique=True),
     Column("created_at", UtcDateTime, nullable=False),
 )
 admission = Table(
@@ -163,7 +164,8 @@ admission = Table(
     Column("policy", sa.JSON, nullable=False),
     Column("intended_at", UtcDateTime, nullable=False),
     Column("admitted_at", UtcDateTime),
-    Column("seq", BigInteger),
+    Column("seq", BigInteger, comment="ledger entry; null while only intended"),
+    Column("entry", String(64), comment="hash of that entry"),
 )
 
 snapshot = Table(
@@ -174,7 +176,8 @@ snapshot = Table(
     Column("rows", BigInteger, nullable=False),
     Column("digest", String(64), nullable=False),
     Column("at", UtcDateTime, nullable=False),
-    Column("seq", BigInteger, nullable=False),
+    Column("seq", BigInteger, nullable=False, comment="ledger entry that this row is the state of"),
+    Column("entry", String(64), nullable=False, comment="hash of that entry"),
 )
 snapshot_member = Table(
     "snapshot_member",
@@ -200,7 +203,8 @@ model_version = Table(
     Column("artifact_uri", Text),
     Column("artifact_digest", String(64)),
     Column("at", UtcDateTime, nullable=False),
-    Column("seq", BigInteger, nullable=False),
+    Column("seq", BigInteger, nullable=False, comment="ledger entry that this row is the state of"),
+    Column("entry", String(64), nullable=False, comment="hash of that entry"),
     sa.ForeignKeyConstraint(["dataset", "snapshot"], ["snapshot.dataset", "snapshot.version"]),
 )
 recall = Table(
@@ -214,12 +218,13 @@ recall = Table(
     ),
     Column("records", BigInteger, nullable=False),
     Column("ids_digest", String(64), nullable=False),
-    Column("ids_uri", Text, nullable=False),
+    Column("ids", sa.JSON, nullable=False, comment="StoredFile: the recalled records"),
     Column("actor_type", String(16), nullable=False),
     Column("actor_id", String(255), nullable=False),
     Column("reason", Text, nullable=False),
     Column("at", UtcDateTime, nullable=False),
-    Column("seq", BigInteger),
+    Column("seq", BigInteger, comment="ledger entry; null while only intended"),
+    Column("entry", String(64), comment="hash of that entry"),
 )
 recalled_model = Table(
     "recalled_model",
@@ -236,11 +241,10 @@ reference = Table(
     Column("name", String(255), primary_key=True),
     Column("version", String(64), primary_key=True),
     Column("digest", String(64), nullable=False),
-    Column("uri", Text, nullable=False),
     Column("promoted", Boolean, nullable=False, comment="the version that a bare name means"),
     Column("created_at", UtcDateTime, nullable=False),
-    Column("profile_uri", Text, comment="what drift is measured by; null: fitted without"),
-    Column("profile_digest", String(64), comment="sha256 of the profile's bytes"),
+    Column("seq", BigInteger, nullable=False, comment="ledger entry that this row is the state of"),
+    Column("entry", String(64), nullable=False, comment="hash of that entry"),
 )
 
 ledger = Table(
@@ -249,10 +253,14 @@ ledger = Table(
     Column("seq", BigId, primary_key=True, autoincrement=False),
     Column("at", String(32), nullable=False, comment="ISO 8601, as hashed"),
     Column("kind", String(32), nullable=False),
+    Column("actor_type", String(16), nullable=False),
+    Column("actor_id", String(255), nullable=False),
+    Column("subject", String(512), nullable=False, comment="what it is about"),
     Column("payload", Text, nullable=False, comment="canonical JSON (RFC 8785), as hashed"),
     Column("prev", String(64), nullable=False),
     Column("hash", String(64), nullable=False, unique=True),
     Index("ix_ledger_kind_seq", "kind", "seq"),
+    Index("ix_ledger_subject_seq", "subject", "seq"),
 )
 ledger_head = Table(
     "ledger_head",

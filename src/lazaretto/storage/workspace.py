@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import getpass
+import os
+import socket
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from lazaretto.storage.catalog import Catalog
 from lazaretto.storage.settings import resolve_settings
 from lazaretto.storage.store import Store
+from lazaretto.values import Actor, ActorType
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+def os_user() -> Actor:
+    """Whoever the operating system says runs this process, ``os:alice@host``.
+
+    Environment variables such as ``LOGNAME`` have no say where the system knows users by number.
+    """
+    try:
+        import pwd
+
+        name = pwd.getpwuid(os.getuid()).pw_name
+    except ImportError:  # Windows
+        name = getpass.getuser()
+    except KeyError:  # a container's user without a name
+        name = f"uid-{os.getuid()}"
+    return Actor(ActorType.OS_USER, f"os:{name}@{socket.gethostname()}"[:255])
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +41,13 @@ class Workspace:
         catalog: sources, batches, cases, decisions, ledger, lineage index.
         store: batches, side-cars, held records, references, admitted datasets.
         namespace: OpenLineage namespace of Lazaretto's jobs.
+        actor: who acts: on record with every ledger entry that is made through this workspace.
     """
 
     catalog: Catalog
     store: Store
     namespace: str = "lazaretto"
+    actor: Actor = field(default_factory=os_user)
 
 
 def open_workspace(
@@ -34,6 +56,7 @@ def open_workspace(
     store: str | Path | None = None,
     namespace: str | None = None,
     upgrade: bool = True,
+    actor: Actor | None = None,
 ) -> Workspace:
     """Opens (and by default creates or migrates) the catalog, and the store.
 
@@ -42,6 +65,7 @@ def open_workspace(
         store: store root; default by `resolve_settings`.
         namespace: OpenLineage namespace; default by `resolve_settings`.
         upgrade: bring the catalog's schema to this version; otherwise another version is an error.
+        actor: who acts; default: the operating system's user.
 
     Raises:
         SystemFaultError: the catalog cannot be reached, or has another version and is not
@@ -54,4 +78,5 @@ def open_workspace(
         catalog=Catalog.open(settings.catalog_url, upgrade=upgrade),
         store=Store.at(settings.store),
         namespace=settings.namespace,
+        actor=actor or os_user(),
     )

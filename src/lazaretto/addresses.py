@@ -1,4 +1,4 @@
-"""Places: from where a source may deliver, compared by the parts of an address, never by its text.
+"""Addresses of files and the places that they lie in, compared by their parts, never as texts.
 
 An address is a path of this machine or a URI of one file. It is taken apart once, here, and what
 was understood is what is opened: two readers that understand one text differently are how an

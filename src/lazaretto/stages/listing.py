@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import sqlalchemy as sa
 
 from lazaretto.errors import NotFoundError
+from lazaretto.ledger.chain import entries
+from lazaretto.received import find_batch
+from lazaretto.stages.results import STAGES
+from lazaretto.stages.told import told_event
 from lazaretto.storage import tables
 
 if TYPE_CHECKING:
@@ -15,8 +19,9 @@ if TYPE_CHECKING:
     from lazaretto.storage.workspace import Workspace
 
 _LISTED = ("id", "source", "received_at", "rows", "verdict", "held", "cleared")
-_DELIVERED = ("trust_tier", "uri", "stored_uri", "format", "digest", "columns", "signature")
-_COLLECTED = ("collected_from", "collected_to")
+_DELIVERED = ("trust_tier", "uri", "format", "digest", "delivered", "stored", "columns")
+_CHECKED = ("signature", "collected_from", "collected_to")
+_STAGE_OF = {str(kind.kind): name for name, kind in STAGES.items()}
 
 
 def list_batches(
@@ -36,26 +41,21 @@ def describe_batch(workspace: Workspace, batch: str) -> dict[str, Any]:
     Raises:
         NotFoundError: there is no such batch.
     """
-    stage, admission = tables.stage, tables.admission
+    admission = tables.admission
     with workspace.catalog.read() as connection:
-        row = connection.execute(
-            sa.select(tables.batch).where(tables.batch.c.id == batch)
-        ).one_or_none()
-        if row is None:
-            raise NotFoundError(f"no batch {batch!r} was received: see `lazaretto batch list`")
-        stages = connection.execute(
-            sa.select(stage).where(stage.c.batch == batch).order_by(stage.c.seq)
-        ).all()
+        received = find_batch(connection, batch)
+        row = connection.execute(sa.select(tables.batch).where(tables.batch.c.id == batch)).one()
+        done = list(entries(connection, subject=f"batch:{batch}", kinds=_STAGE_OF))
         admissions = connection.execute(
             sa.select(admission).where(admission.c.batch == batch).order_by(admission.c.intended_at)
         ).all()
-    delivered = {name: getattr(row, name) for name in (*_DELIVERED, *_COLLECTED)}
+    delivered = {name: getattr(received.event, name) for name in (*_DELIVERED, *_CHECKED)}
     return {
         **_listed(row),
         "delivery": delivered,
         "stages": {
-            result.name: {"at": result.at, "uri": result.uri, "summary": dict(result.summary)}
-            for result in stages
+            _STAGE_OF[entry.kind]: {"at": entry.at, "summary": told_event(cast("Any", entry.event))}
+            for entry in done
         },
         "admissions": [
             {

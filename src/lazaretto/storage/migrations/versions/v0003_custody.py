@@ -1,0 +1,98 @@
+"""State rows name the ledger entry that they are the state of; files are named by the ledger alone.
+
+The ledger's hashes cover who acted from here on, so entries of before cannot be carried over. None
+was ever made by a release.
+"""
+
+import sqlalchemy as sa
+from alembic import op
+from alembic.util import CommandError
+
+revision = "0003"
+down_revision = "0002"
+
+_DROPPED = {
+    "batch": ("columns", "signature"),
+    "stage": ("uri", "digest", "summary"),
+    "review_case": ("held_uri",),
+    "decision": ("ids_uri",),
+    "recall": ("ids_uri",),
+    "reference": ("uri", "profile_uri", "profile_digest"),
+}
+_STATE = ("batch", "stage", "review_case", "decision", "snapshot", "model_version")
+_NEW_STATE = ("source", "source_key", "reference")
+_INTENDED = ("admission", "recall")
+_STATE_OF = "ledger entry that this row is the state of"
+
+
+def _entry(nullable: bool) -> sa.Column[str]:
+    return sa.Column("entry", sa.String(64), nullable=nullable, comment="hash of that entry")
+
+
+def _seq() -> sa.Column[int]:
+    return sa.Column("seq", sa.BigInteger(), nullable=False, comment=_STATE_OF)
+
+
+def upgrade() -> None:
+    bind = op.get_bind()
+    full = (*_STATE, *_NEW_STATE, *_INTENDED, "dataset", "ledger")
+    if any(bind.scalar(sa.text(f"SELECT count(*) FROM {table}")) for table in full):  # noqa: S608
+        raise CommandError(
+            "this catalog holds entries of a Lazaretto from before the first release, which cannot "
+            "be carried over: keep it for reading, and start a new catalog"
+        )
+    for table, columns in _DROPPED.items():
+        with op.batch_alter_table(table) as change:
+            for column in columns:
+                change.drop_column(column)
+    with op.batch_alter_table("dataset") as change:
+        change.drop_constraint("uq_dataset_uri", type_="unique")
+        change.drop_column("uri")
+    with op.batch_alter_table("batch") as change:
+        change.alter_column("stored_uri", comment="canonical copy, relative to the store")
+    with op.batch_alter_table("review_case") as change:
+        change.alter_column("state", comment="OPEN, CLOSED, SUPERSEDED")
+    with op.batch_alter_table("stage") as change:
+        meaning = "sha256 of what the policy means"
+        change.add_column(sa.Column("policy", sa.String(64), nullable=False, comment=meaning))
+    with op.batch_alter_table("recall") as change:
+        comment = "StoredFile: the recalled records"
+        change.add_column(sa.Column("ids", sa.JSON(), nullable=False, comment=comment))
+    for table in (*_STATE, *_NEW_STATE, *_INTENDED):
+        with op.batch_alter_table(table) as change:
+            if table in _NEW_STATE:
+                change.add_column(_seq())
+            elif table in _INTENDED:
+                change.alter_column("seq", comment="ledger entry; null while only intended")
+            else:
+                change.alter_column("seq", comment=_STATE_OF)
+            change.add_column(_entry(nullable=table in _INTENDED))
+    with op.batch_alter_table("ledger") as change:
+        change.add_column(sa.Column("actor_type", sa.String(16), nullable=False))
+        change.add_column(sa.Column("actor_id", sa.String(255), nullable=False))
+        about = "what it is about"
+        change.add_column(sa.Column("subject", sa.String(512), nullable=False, comment=about))
+    op.create_index("ix_ledger_subject_seq", "ledger", ["subject", "seq"])
+
+
+def downgrade() -> None:
+    op.drop_index("ix_ledger_subject_seq", table_name="ledger")
+    with op.batch_alter_table("ledger") as change:
+        for column in ("actor_type", "actor_id", "subject"):
+            change.drop_column(column)
+    for table in (*_STATE, *_NEW_STATE, *_INTENDED):
+        with op.batch_alter_table(table) as change:
+            change.drop_column("entry")
+            if table in _NEW_STATE:
+                change.drop_column("seq")
+    with op.batch_alter_table("recall") as change:
+        change.drop_column("ids")
+    with op.batch_alter_table("stage") as change:
+        change.drop_column("policy")
+    with op.batch_alter_table("dataset") as change:
+        change.add_column(sa.Column("uri", sa.Text(), nullable=False))
+        change.create_unique_constraint("uq_dataset_uri", ["uri"])
+    for table, columns in _DROPPED.items():
+        with op.batch_alter_table(table) as change:
+            for column in columns:
+                change.add_column(sa.Column(column, sa.Text(), nullable=True))

@@ -151,8 +151,8 @@ def read_place(text: str, *, folder: Path | None = None, source: str = "x") -> A
             "replaced; there are no patterns",
             "bad_address",
         )
-    # A place is a folder however it ends: a trailing slash says nothing.
-    place = read_address(filled.rstrip("/") or "/", folder=folder)
+    # A place is a folder however it ends: a slash behind its name says nothing.
+    place = read_address(re.sub(r"(?<=[^:/])/+\Z", "", filled), folder=folder)
     if place.scheme == LOCAL and not place.parts:
         raise AddressError("place '/' is every file of this machine: name a folder", "bad_address")
     return place

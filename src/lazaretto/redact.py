@@ -82,9 +82,7 @@ def safe_text(text: str, *, hide: Iterable[str] = (), limit: int = _MOST_OF_A_ME
     """
     for secret in sorted(filter(None, hide), key=len, reverse=True):
         text = text.replace(secret, _HIDDEN)
-    if len(text) > limit:
-        # The last word is dropped: cut in the middle, an address might lose the @ that marks it.
-        text = re.sub(r"\S*\Z", "", text[:limit]) + ELLIPSIS
+    text = _beginning(text, limit)
     text = _IN_TEXT.sub(lambda found: _in_text(found.group()), text)
     return cut(visible(_without_values(text), keep_newlines=True), limit)
 
@@ -102,11 +100,16 @@ def error_line(error: BaseException, *, hide: Iterable[str] = (), limit: int = 2
     """
     name = type(error).__name__
     try:
-        said = " ".join(str(error)[: 8 * limit].split())
+        said = " ".join(_beginning(str(error), 8 * limit).split())
     except Exception:  # an exception's own __str__ may fail, and there is no more to say then
         return name
     words = safe_text(said, hide=hide, limit=limit)
     return f"{name}: {words}" if words else name
+
+
+def _beginning(text: str, limit: int) -> str:
+    """A text without its end; of an address that is cut the @ might go that marks a password."""
+    return text if len(text) <= limit else re.sub(r"\S*\Z", "", text[:limit]) + ELLIPSIS
 
 
 def _without_user(uri: str) -> str:
@@ -132,10 +135,8 @@ def _plain_path(text: str) -> str:
 
 def _chain(text: str) -> str:
     if "@" not in text:
-        return "::".join(
-            _without_user(link) if "://" in link else re.split(r"[?#]", link)[0]
-            for link in text.split("::")
-        )
+        links = re.split(r"[?#]", text)[0].split("::")
+        return "::".join(_without_user(link) if "://" in link else link for link in links)
     first = _SCHEME.match(text)
     return f"{first.group().lower() if first else ''}::{ELLIPSIS}"
 
@@ -149,8 +150,10 @@ def _single(scheme: str, rest: str) -> str:
     if not _HOST.fullmatch(host) or (scheme in _BUCKETS and ":" in host):
         return hidden
     # A password with a slash in it ends the authority too early: then its @ stands further back.
-    if authority and "@" in tail and (scheme not in _BUCKETS or ":" in authority):
-        return hidden
+    if authority and "@" in tail:
+        before = rest.rpartition("@")[0]
+        if scheme not in _BUCKETS or ":" in before:
+            return hidden
     return f"{scheme}://{kept}{host}{re.split(r'[?#]', tail)[0]}"
 
 

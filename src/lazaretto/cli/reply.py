@@ -13,7 +13,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from lazaretto.cli.text import cell, plain
+from lazaretto.cli.text import cell
 from lazaretto.redact import safe_text
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def print_json(value: object) -> None:
 def print_error(message: str) -> None:
     """Prints an error on stderr, marked as such."""
     console = _console(stderr=True)
-    console.print(cell("error:", "bold red"), plain(message, keep_newlines=True))
+    console.print(cell("error:", "bold red"), safe_text(message))
 
 
 def print_traceback() -> None:
@@ -117,7 +117,7 @@ def print_traceback() -> None:
 
 def print_note(message: str) -> None:
     """Prints a remark on stderr: what was done besides the answer."""
-    _console(stderr=True).print(plain(message, keep_newlines=True))
+    _console(stderr=True).print(safe_text(message))
 
 
 def _console(*, stderr: bool) -> Console:

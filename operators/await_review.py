@@ -75,7 +75,7 @@ class AwaitReviewOperator(LazarettoOperator, BaseSensorOperator):
         from lazaretto.quarantine.outcome import review_outcome
         from lazaretto.values import to_json
 
-        with self.speaking_plainly():
+        with self.speaking_plainly(context):
             outcome = review_outcome(self.open_workspace(), batch_id(self.batch))
         if outcome is None:
             return PokeReturnValue(is_done=False)
@@ -88,6 +88,6 @@ class AwaitReviewOperator(LazarettoOperator, BaseSensorOperator):
     def _finish(self, outcome: Mapping[str, Any], context: Context) -> dict[str, Any]:
         self.worked_on = outcome["batch"]
         self.ledger_entries = list(outcome["seqs"])
-        with self.speaking_plainly():
+        with self.speaking_plainly(context):
             self.report_lineage(self.open_workspace(), context)
         return dict(outcome)

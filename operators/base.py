@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from airflow.providers.openlineage.extractors import OperatorLineage
-    from airflow.sdk import Context
+    from airflow.sdk import BaseNotifier, Context
 
     from lazaretto.policy import Policy
     from lazaretto.storage.workspace import Workspace
@@ -35,17 +35,30 @@ class LazarettoOperator(BaseOperator):
     its text escaped and without credentials. Whatever the function wrote to the ledger goes out as
     lineage twice: with Airflow's own event of the task, and as Lazaretto's.
 
+    A file of the store or a row of the catalog that was changed by hand fails the task for good:
+    nothing of it was used, it is on the ledger, and the notifiers are called. Once it is restored,
+    clear the task.
+
     Args:
         lazaretto_conn_id: Airflow connection that says where catalog and store are.
+        notifiers: called when something stored was changed; their templates know ``{{ alarm }}``,
+            the error's words.
     """
 
     template_fields: Sequence[str] = ("lazaretto_conn_id",)
     operator_extra_links = (CaseLink(),)
     ui_color = "#f6e7b4"
 
-    def __init__(self, *, lazaretto_conn_id: str = DEFAULT_CONNECTION, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        lazaretto_conn_id: str = DEFAULT_CONNECTION,
+        notifiers: Sequence[BaseNotifier] = (),
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.lazaretto_conn_id = lazaretto_conn_id
+        self.notifiers = notifiers
         self.worked_on: str | None = None
         self.ledger_entries: list[int] = []
         self.lineage: OperatorLineage[Any, Any] | None = None
@@ -58,7 +71,7 @@ class LazarettoOperator(BaseOperator):
         """Runs the stage and returns its result as JSON values."""
         from lazaretto.values import to_json
 
-        with self.speaking_plainly():
+        with self.speaking_plainly(context):
             workspace = self.open_workspace()
             try:
                 result = self.perform(workspace, context)
@@ -68,20 +81,30 @@ class LazarettoOperator(BaseOperator):
             return to_json(as_reference(result))
 
     @contextmanager
-    def speaking_plainly(self) -> Iterator[None]:
+    def speaking_plainly(self, context: Context) -> Iterator[None]:
         """Turns every error into one of Airflow's that can be printed; the way to it is logged.
 
         Raises:
-            AirflowFailException: a refused delivery or a caller's mistake: there is no retry.
+            AirflowFailException: a refused delivery, a caller's mistake, or something stored was
+                changed: there is no retry.
             AirflowException: any other error; Airflow's own pass as they are.
         """
-        from lazaretto.errors import DeliveryError, UsageError
+        from lazaretto.errors import (
+            ChangedFileError,
+            ChangedStateError,
+            DeliveryError,
+            UsageError,
+        )
         from lazaretto.redact import error_line, safe_text
 
         try:
             yield
         except AirflowException:
             raise
+        except (ChangedFileError, ChangedStateError) as error:
+            for notifier in self.notifiers:
+                notifier({**context, "alarm": str(error)})
+            raise AirflowFailException(str(error)) from None
         except (DeliveryError, UsageError) as error:
             raise AirflowFailException(str(error)) from None
         except Exception as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from http.client import HTTPException
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -120,6 +119,6 @@ def _read(file: IO[bytes], size: int, name: str) -> bytes:
     try:
         while len(found) < size and (block := file.read(size - len(found))):
             found += block
-    except (OSError, HTTPException, EOFError) as error:
+    except Exception as error:  # every driver has its own
         raise cannot_be_reached(name, error) from None
     return bytes(found)

@@ -16,7 +16,7 @@ from lazaretto.dataset.delta import (
     commit_once,
     open_or_create,
 )
-from lazaretto.dataset.schema import check_fits, fit, storable
+from lazaretto.dataset.schema import check_fits, conform, storable
 from lazaretto.errors import SystemFaultError, UsageError
 from lazaretto.ledger.chain import append
 from lazaretto.ledger.events import BatchAdmitted
@@ -250,7 +250,7 @@ def _counted(part: Part, wanted: pa.Schema) -> Iterator[pa.RecordBatch]:
     rows = 0
     for chunk in part.chunks():
         rows += chunk.num_rows
-        yield fit(chunk, wanted)
+        yield conform(chunk, wanted)
     if rows != part.rows:
         raise SystemFaultError(
             f"{part.batch} gives {rows} rows to admit, but {part.rows} were judged: its copy in "

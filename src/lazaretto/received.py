@@ -11,13 +11,17 @@ from lazaretto.batch import Batch, open_canonical
 from lazaretto.errors import NotFoundError
 from lazaretto.ledger.cover import agree, event_of
 from lazaretto.ledger.events import BatchReceived
+from lazaretto.ledger.state import Put, named
 from lazaretto.storage import tables
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import datetime
 
     from sqlalchemy.engine import Connection
 
+    from lazaretto.ledger.chain import Entry
+    from lazaretto.ledger.state import Change
     from lazaretto.storage.workspace import Workspace
     from lazaretto.values import StoredFile
 
@@ -104,6 +108,12 @@ def batch_columns(event: BatchReceived) -> dict[str, object]:
         "collected_from": event.collected_from,
         "collected_to": event.collected_to,
     }
+
+
+def changes(entry: Entry) -> Iterator[Change]:
+    """What the receipt of a batch does to the catalog."""
+    if isinstance(entry.event, BatchReceived):
+        yield Put(tables.batch, batch_columns(entry.event) | named(entry))
 
 
 def open_stored(workspace: Workspace, batch: Received) -> Batch:

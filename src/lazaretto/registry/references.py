@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
 from lazaretto.errors import ChangedFileError, NotFoundError, SystemFaultError, UsageError
-from lazaretto.ledger.chain import append, newest
+from lazaretto.ledger.chain import newest
 from lazaretto.ledger.cover import agree, event_of
 from lazaretto.ledger.events import ReferencePromoted, ReferenceSaved
+from lazaretto.ledger.state import Put, Update, named, record
 from lazaretto.registry.stored import StoredReference
 from lazaretto.storage.tables import reference as table
 from lazaretto.values import Actor, ActorType, PromotionChange
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sqlalchemy.engine import Connection
 
     from lazaretto.drift import Profile
+    from lazaretto.ledger.chain import Entry
+    from lazaretto.ledger.state import Change
     from lazaretto.reference import Reference
     from lazaretto.storage.workspace import Workspace
     from lazaretto.values import StoredFile
@@ -60,7 +64,7 @@ def save_reference(
     event = None if known is not None else _write(workspace, reference, profile)
     with workspace.catalog.transaction() as connection:
         if event is not None and _select(connection, name, version) is None:
-            _insert(connection, event, actor)
+            record(connection, event, changes, actor=actor)
         saved = _selected(connection, name, version)
         if promote or (promote is None and _select(connection, name, None) is None):
             _promote(connection, saved, None, actor)
@@ -180,20 +184,22 @@ def _write(workspace: Workspace, reference: Reference, profile: Profile | None) 
     )
 
 
-def _insert(connection: Connection, event: ReferenceSaved, actor: Actor) -> None:
-    moment = datetime.now(UTC)
-    written = append(connection, event, actor=actor, at=moment)
-    connection.execute(
-        table.insert().values(
-            name=event.reference,
-            version=event.version,
-            digest=event.digest,
-            promoted=False,
-            created_at=moment,
-            seq=written.seq,
-            entry=written.hash,
-        )
-    )
+def changes(entry: Entry) -> Iterator[Change]:
+    """What an entry about a reference does to the catalog."""
+    match entry.event:
+        case ReferenceSaved() as event:
+            values = {
+                "name": event.reference,
+                "version": event.version,
+                "digest": event.digest,
+                "promoted": False,
+                "created_at": entry.at,
+            }
+            yield Put(table, values | named(entry))
+        case ReferencePromoted() as event:
+            name, version = {"name": event.reference}, {"version": event.version}
+            yield Update(table, name, {"promoted": False})
+            yield Update(table, name | version, {"promoted": True})
 
 
 def _promote(
@@ -203,8 +209,6 @@ def _promote(
     before = _select(connection, known.name, None)
     if before is not None and before.version == known.version:
         return
-    mine = table.c.version == known.version
-    connection.execute(table.update().where(table.c.name == known.name).values(promoted=mine))
     event = ReferencePromoted(
         reference=known.name,
         version=known.version,
@@ -213,7 +217,7 @@ def _promote(
         previous_digest=None if before is None else before.digest,
         change=change,
     )
-    append(connection, event, actor=actor)
+    record(connection, event, changes, actor=actor)
 
 
 def _selected(connection: Connection, name: str, version: str) -> StoredReference:

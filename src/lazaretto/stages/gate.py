@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from lazaretto.errors import ChangedFileError, UsageError
-from lazaretto.ledger.chain import append, newest
+from lazaretto.ledger.chain import newest
 from lazaretto.ledger.events import BatchJudged, BatchScreened
+from lazaretto.ledger.state import record
 from lazaretto.quarantine.held import HoldReasons, write_held
-from lazaretto.quarantine.opening import case_id, open_gate_case
+from lazaretto.quarantine.opening import case_id, changes, index_held
 from lazaretto.received import find_batch, open_stored
 from lazaretto.stages.results import (
     StageResult,
@@ -204,8 +205,8 @@ def _commit(workspace: Workspace, event: BatchJudged, key: str, policy: Policy) 
         if before is not None:
             return _judgement(before)
         _set_aside(connection, batch)
-        written = append(connection, event, actor=workspace.actor)
-        open_gate_case(connection, workspace, event, written)
+        written = record(connection, event, changes, actor=workspace.actor)
+        index_held(connection, workspace.store, event)
         connection.execute(
             tables.batch.update().where(tables.batch.c.id == batch).values(**judged_columns(event))
         )

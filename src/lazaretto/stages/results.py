@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection
 
-    from lazaretto.ledger.chain import Written
+    from lazaretto.ledger.chain import Entry
     from lazaretto.policy import Policy
     from lazaretto.storage.workspace import Workspace
 
@@ -157,7 +156,7 @@ def record_result(
 
 
 def insert_result(
-    connection: Connection, batch: str, stage: str, key: str, policy: Policy, written: Written
+    connection: Connection, batch: str, stage: str, key: str, policy: Policy, written: Entry
 ) -> None:
     """Writes the row by which `find_result` finds an entry."""
     connection.execute(
@@ -166,7 +165,7 @@ def insert_result(
             name=stage,
             key=key,
             policy=policy.meaning,
-            at=datetime.now(UTC),
+            at=written.at,
             seq=written.seq,
             entry=written.hash,
         )

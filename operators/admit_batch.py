@@ -49,7 +49,8 @@ class AdmitBatchOperator(LazarettoOperator):
         policy: str | Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        kwargs.setdefault("outlets", [admitted(dataset)])
+        asset = admitted(dataset)  # refuses a name that cannot be a dataset's
+        kwargs.setdefault("outlets", [asset])
         super().__init__(**kwargs)
         self.batch = batch
         self.dataset = dataset

@@ -19,7 +19,13 @@ def admitted(dataset: str) -> Asset:
 
     Args:
         dataset: the name of the admitted dataset, as in the policy.
+
+    Raises:
+        UsageError: the name cannot be a dataset's.
     """
+    from lazaretto.names import check_dataset_name
+
+    check_dataset_name(dataset)
     return Asset(name=f"{SCHEME}-{dataset}", uri=f"{SCHEME}://{dataset}", group=SCHEME)
 
 

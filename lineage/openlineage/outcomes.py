@@ -11,6 +11,7 @@ from openlineage.client.facet_v2 import nominal_time_run
 from lazaretto.lineage.openlineage import datasets, naming
 from lazaretto.lineage.openlineage.facets import LazarettoTrainingRunFacet
 from lazaretto.lineage.openlineage.facts import Context, Facts, decision, tests
+from lazaretto.text import excerpt
 from lazaretto.values import Action
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ def training_sanitized(event: events.TrainingSanitized, context: Context) -> Fac
     scores = naming.dataset_name(f"{context.store_root}/sanitize/{event.dataset}")
     by_class = [
         TestSummary(
-            name=f"class:{datasets.cut(summary.label, 128)}",
+            name=f"class:{excerpt(summary.label, 128)}",
             p_value=summary.p_value,
             alpha=event.false_quarantine_rate,
             fired=summary.fired,

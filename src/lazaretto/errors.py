@@ -1,14 +1,25 @@
 """Errors that Lazaretto raises, by whose fault they are: caller, delivery or system.
 
 The command line turns them into exit codes (2, 1 and 3); operators let them fail the task.
-Messages say what is wrong, where, and how to mend it, and never carry a secret.
+Messages say what is wrong, where, and how to mend it, and never carry a secret. They quote what
+sources, files and libraries say, so each is made safe to show when it is made, wherever that is.
 """
 
 from __future__ import annotations
 
+from lazaretto.redact import safe_text
+
 
 class LazarettoError(Exception):
-    """Base of every error that Lazaretto raises on purpose."""
+    """Base of every error that Lazaretto raises on purpose.
+
+    Args:
+        message: for people. Kept as `lazaretto.redact.safe_text` gives it: control characters
+            escaped, addresses without credentials, at most 8,000 characters.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(safe_text(message))
 
 
 class UsageError(LazarettoError):

@@ -17,8 +17,8 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 from lazaretto.batch._decode import BLOCK, decode
-from lazaretto.batch._source import first_line
 from lazaretto.errors import DeliveryError
+from lazaretto.redact import error_line
 
 if TYPE_CHECKING:
     from lazaretto.policy import Columns, Limits
@@ -86,6 +86,6 @@ def answered(request: dict[str, Any]) -> dict[str, Any]:
             return {"code": "fault", "reason": os.strerror(number)}
         if number == errno.EFBIG:
             return {"code": "too_large", "reason": ""}
-        reason = f"{request['name']}: cannot be read: {first_line(error)}"
+        reason = f"{request['name']}: cannot be read: {error_line(error)}"
         return {"code": "unreadable", "reason": reason}
     return found._asdict()

@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from lazaretto.cli.reply import facts, grid
 from lazaretto.cli.text import cell, counted, plain
 from lazaretto.errors import UsageError
+from lazaretto.text import cut
 from lazaretto.values import to_json
 
 if TYPE_CHECKING:
@@ -96,8 +97,7 @@ def _payload(workspace: Workspace, case: str, known: Sequence[str]) -> list[str]
 
 def _text(value: object) -> str | None:
     """A value for a reviewer: whole text, or the beginning of what is long."""
-    text = None if value is None else str(value)
-    return text if text is None or len(text) <= _MAX_TEXT else text[:_MAX_TEXT] + "…"
+    return None if value is None else cut(str(value), _MAX_TEXT)
 
 
 def view(found: dict[str, Any]) -> RenderableType:

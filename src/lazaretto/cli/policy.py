@@ -36,9 +36,12 @@ def check(
         "contract": None if contract is None else contract.name,
         "detectors": {name: config.mode for name, config in policy.screen.detectors.items()},
         "false_quarantine_rate": policy.screen.false_quarantine_rate,
+        "places": policy.sources.places,
     }
+    places = policy.sources.places or ["none: operators will refuse, a shell reads files here"]
     shown = data | {
-        "detectors": ", ".join(f"{k} ({v.mode})" for k, v in policy.screen.detectors.items())
+        "places": ", ".join(places),
+        "detectors": ", ".join(f"{k} ({v.mode})" for k, v in policy.screen.detectors.items()),
     }
     return Reply(data, facts(shown, title="This policy is valid"))
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lazaretto.errors import UsageError
+from lazaretto.redact import error_line
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -88,9 +89,7 @@ def _from_file(place: str, base: Path | None, spec: str) -> ModuleType:
         found.loader.exec_module(module)
     except Exception as error:
         del sys.modules[name]
-        raise UsageError(
-            f"contract {spec!r}: {path} raised {type(error).__name__}: {error}"
-        ) from error
+        raise UsageError(f"contract {spec!r}: {path} raised {error_line(error)}") from error
     return module
 
 
@@ -102,7 +101,7 @@ def _from_module(place: str, base: Path | None, spec: str) -> ModuleType:
     except Exception as error:
         where = f" (also looked in {added[0]})" if added else ""
         raise UsageError(
-            f"contract {spec!r}: importing {place} raised {type(error).__name__}: {error}{where}"
+            f"contract {spec!r}: importing {place} raised {error_line(error)}{where}"
         ) from error
     finally:
         for path in added:
@@ -116,7 +115,9 @@ def _schema(model: Any, spec: str) -> Any:
         try:
             model = model.to_schema()
         except Exception as error:
-            raise UsageError(f"contract {spec!r}: pandera cannot build it: {error}") from error
+            raise UsageError(
+                f"contract {spec!r}: pandera cannot build it: {error_line(error)}"
+            ) from error
     if not isinstance(model, pandera.DataFrameSchema):
         raise UsageError(
             f"contract {spec!r} is not a pandera.polars DataFrameModel (import pandera.polars, "

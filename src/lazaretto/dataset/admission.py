@@ -20,6 +20,7 @@ from lazaretto.dataset.schema import check_fits, conform, storable
 from lazaretto.errors import SystemFaultError, UsageError
 from lazaretto.ledger.chain import append
 from lazaretto.ledger.events import BatchAdmitted
+from lazaretto.names import check_dataset_name
 from lazaretto.storage import tables
 from lazaretto.values import Column, PolicyRef, to_json
 
@@ -83,12 +84,20 @@ class Part:
 
 
 def dataset_path(dataset: str) -> str:
-    """Where an admitted dataset lies in the store."""
-    return f"datasets/{dataset}"
+    """Where an admitted dataset lies in the store: in a folder of its own.
+
+    Raises:
+        UsageError: the name cannot be a dataset's.
+    """
+    return f"datasets/{check_dataset_name(dataset)}"
 
 
 def dataset_uri(workspace: Workspace, dataset: str) -> str:
-    """URI of an admitted dataset's Delta table."""
+    """URI of an admitted dataset's Delta table.
+
+    Raises:
+        UsageError: the name cannot be a dataset's.
+    """
     return workspace.store.uri(dataset_path(dataset))
 
 
@@ -136,10 +145,15 @@ def find_admission(connection: Connection, dataset: str, batch: str, part: str) 
 
 
 def intend(connection: Connection, part: Part) -> None:
-    """Puts on record that an admission begins; a retry finds it."""
+    """Puts on record that an admission begins; a retry finds it.
+
+    Raises:
+        UsageError: the dataset's name differs from another's only by letter case.
+    """
     now = datetime.now(UTC)
     known = sa.select(tables.dataset.c.name).where(tables.dataset.c.name == part.dataset)
     if connection.scalar(known) is None:
+        _refuse_twin(connection, part.dataset)
         connection.execute(tables.dataset.insert().values(name=part.dataset, created_at=now))
     if find_admission(connection, part.dataset, part.batch, part.name) is None:
         connection.execute(
@@ -151,6 +165,20 @@ def intend(connection: Connection, part: Part) -> None:
                 policy=to_json(part.policy),
                 intended_at=now,
             )
+        )
+
+
+def _refuse_twin(connection: Connection, dataset: str) -> None:
+    """Names that differ by letter case are one folder to some stores, and one name to people."""
+    twin = connection.scalar(
+        sa.select(tables.dataset.c.name).where(
+            sa.func.lower(tables.dataset.c.name) == dataset.lower()
+        )
+    )
+    if twin is not None:
+        raise UsageError(
+            f"there is a dataset {twin!r} already: letter case alone does not tell {dataset!r} "
+            "from it"
         )
 
 

@@ -15,6 +15,7 @@ from deltalake.exceptions import (
 )
 
 from lazaretto.errors import NotFoundError, SystemFaultError, UsageError
+from lazaretto.redact import error_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -53,10 +54,10 @@ def open_table(uri: str, version: int | None = None) -> DeltaTable:
         raise NotFoundError(f"nothing has been admitted to {uri} yet") from error
     except (DeltaError, DeltaProtocolError) as error:
         if version is not None:
-            raise NotFoundError(f"{uri} has no version {version}: {_brief(error)}") from error
-        raise SystemFaultError(f"{uri} cannot be read: {_brief(error)}") from error
+            raise NotFoundError(f"{uri} has no version {version}: {error_line(error)}") from error
+        raise SystemFaultError(f"{uri} cannot be read: {error_line(error)}") from error
     except OSError as error:
-        raise SystemFaultError(f"{uri} cannot be read: {_brief(error)}") from error
+        raise SystemFaultError(f"{uri} cannot be read: {error_line(error)}") from error
 
 
 def open_or_create(uri: str, schema: pa.Schema) -> DeltaTable:
@@ -77,7 +78,7 @@ def open_or_create(uri: str, schema: pa.Schema) -> DeltaTable:
             except (DeltaError, CommitFailedError):
                 continue  # somebody else has just created it
             except OSError as error:
-                raise SystemFaultError(f"{uri} cannot be written: {_brief(error)}") from error
+                raise SystemFaultError(f"{uri} cannot be written: {error_line(error)}") from error
     raise SystemFaultError(f"{uri} can neither be opened nor created")
 
 
@@ -115,9 +116,9 @@ def commit_once(
         try:
             write(table, properties)
         except CommitFailedError as error:
-            problem = _brief(error)
+            problem = error_line(error)
         except (DeltaError, DeltaProtocolError, OSError) as error:
-            raise SystemFaultError(f"{uri} cannot be written: {_brief(error)}") from error
+            raise SystemFaultError(f"{uri} cannot be written: {error_line(error)}") from error
     table = open_table(uri)
     if table.transaction_version(app) is not None:
         return _version_of(table, app)
@@ -210,7 +211,3 @@ def _knows(table: DeltaTable, version: int, app: str) -> bool:
         return open_table(table.table_uri, version).transaction_version(app) is not None
     except NotFoundError:  # another tool cleaned the log up to a later version
         return False
-
-
-def _brief(error: Exception) -> str:
-    return str(error).splitlines()[0][:300] if str(error) else type(error).__name__

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from lazaretto.demo.scene import (
     DATASET,
+    DELIVERIES,
     INGEST_DAG,
     MODEL,
     POLICY_FILE,
@@ -82,16 +83,17 @@ def _set_up(out: Path, seed: int, tell: Callable[[str, int, int], None]) -> Stag
     _clear(out)
     tell("preparing data, keys and a throw-away Airflow", 0, 1)
     events = out / "openlineage.jsonl"
+    policy = Path(shutil.copy(POLICY_FILE, out))
     variables = {
         "LAZARETTO_CATALOG_URL": f"sqlite:///{out / 'catalog.db'}",
         "LAZARETTO_STORE": str(out / "store"),
-        "LAZARETTO_POLICY": str(POLICY_FILE),
+        "LAZARETTO_POLICY": str(policy),
         "LAZARETTO_DATASET": DATASET,
         SEED_VARIABLE: str(seed),
     }
     airflow = airflow_home.prepare(out, dags=_dags_folder(), events=events, variables=variables)
     split = load_split(seed)
-    week = make_week(out / "deliveries", split.delivered, seed=seed, today=midnight())
+    week = make_week(out / DELIVERIES, split.delivered, seed=seed, today=midnight())
     workspace = open_workspace(
         catalog_url=variables["LAZARETTO_CATALOG_URL"], store=variables["LAZARETTO_STORE"]
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from lazaretto.drift.source import SOURCE_DRIFT, shown_evidence
 from lazaretto.stats.martingale import SMALL, BatchFacts, batch_p_value
 from lazaretto.storage.sidecars import write_table
+from lazaretto.text import cut
 from lazaretto.values import (
     REPORTED_ONLY,
     BatchEvidence,
@@ -161,7 +162,7 @@ def _summary(workspace: Workspace, measured: Measured, level: float, path: str) 
         level=level,
         worst=[
             ColumnMove(
-                _cut(d.column, _LONGEST_NAME), d.kind, d.psi, d.ks, d.adjusted, d.band, d.nulls
+                cut(d.column, _LONGEST_NAME), d.kind, d.psi, d.ks, d.adjusted, d.band, d.nulls
             )
             for d in worst[:WORST_TOLD]
         ],
@@ -185,7 +186,7 @@ def _triage(
     return TriageSummary(
         category=triaged.category.value,
         scores={key.value: round(score, 3) for key, score in triaged.scores.items()},
-        evidence=[_cut(text, _LONGEST_TEXT) for text in triaged.evidence[:EVIDENCE_TOLD]],
+        evidence=[cut(text, _LONGEST_TEXT) for text in triaged.evidence[:EVIDENCE_TOLD]],
     )
 
 
@@ -206,7 +207,3 @@ def _table(columns: list[ColumnDrift]) -> pa.Table:
     ]
     rows = [{name: getattr(drift, name) for name, _ in names} for drift in columns]
     return pa.Table.from_pylist(rows, schema=pa.schema(names))
-
-
-def _cut(text: str, length: int) -> str:
-    return text if len(text) <= length else text[: length - 1] + "…"

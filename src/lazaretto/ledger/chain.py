@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from lazaretto.errors import LedgerError, UsageError
 from lazaretto.ledger.events import Event, from_payload, subject_of, to_payload
+from lazaretto.redact import error_line
 from lazaretto.storage.tables import ledger, ledger_head
 from lazaretto.values import Actor, ActorType
 
@@ -86,7 +87,7 @@ def append(
     try:
         text = rfc8785.dumps(payload).decode()  # type: ignore[arg-type]
     except rfc8785.CanonicalizationError as error:
-        raise UsageError(f"{event.kind} cannot be put on record: {error}") from error
+        raise UsageError(f"{event.kind} cannot be put on record: {error_line(error)}") from error
     digest = entry_hash(seq, moment, event.kind, actor, payload, prev)
     connection.execute(
         ledger.insert().values(

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import TypeAdapter, ValidationError
 
 from lazaretto.errors import LedgerError
+from lazaretto.redact import error_line
 from lazaretto.values import (
     Action,
     BatchEvidence,
@@ -619,7 +620,7 @@ def from_payload(kind: str, payload: dict[str, object]) -> Event:
         return _adapter(kind).validate_python(payload)
     except ValidationError as error:
         raise LedgerError(
-            f"ledger entry of kind {kind!r} does not fit its type: {error}"
+            f"ledger entry of kind {kind!r} does not fit its type: {error_line(error)}"
         ) from error
 
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 import rfc8785
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
+from lazaretto.addresses import read_place
+from lazaretto.names import DATASET_PATTERN
 from lazaretto.values import PolicyRef
 
 if TYPE_CHECKING:
@@ -60,6 +62,19 @@ class Sources(_Section):
     clock_skew_seconds: Annotated[int, Field(ge=0)] = Field(
         300, description="How many seconds a source's clock may differ from ours."
     )
+    places: Annotated[list[str], Field(min_length=1)] | None = Field(
+        None,
+        description="Folders and prefixes from which a delivery and its manifest may come. "
+        "`{source}` stands for the source's name; a relative folder starts at the policy's. "
+        "Operators need it; without it the command line reads files of this machine alone.",
+    )
+
+    @field_validator("places")
+    @classmethod
+    def _are_places(cls, value: list[str] | None) -> list[str] | None:
+        for text in value or ():
+            read_place(text)
+        return value
 
 
 class Limits(_Section):
@@ -300,7 +315,7 @@ class Policy(_Section):
     """How one dataset's batches are judged. Load it with `Policy.load`."""
 
     version: Literal[1] = Field(description="Version of this format.")
-    dataset: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$")] = Field(
+    dataset: Annotated[str, Field(pattern=DATASET_PATTERN)] = Field(
         description="Name of the admitted dataset."
     )
     columns: Columns = Field(description="The columns that Lazaretto reads.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from lazaretto.errors import NotFoundError, UsageError
 from lazaretto.sources.keys import SourceKey
 from lazaretto.sources.recorded import Source, read_source, read_sources
+from lazaretto.text import excerpt
 from lazaretto.times import in_utc
 from lazaretto.values import TrustTier
 
@@ -199,6 +200,8 @@ def get_source(workspace: Workspace, name: str) -> Source:
     Raises:
         NotFoundError: no such source.
     """
+    if not _NAME.fullmatch(name):  # nor a text that a database would not take
+        raise NotFoundError(f"there is no source {excerpt(name, 80)!r}: that can be no name of one")
     with workspace.catalog.read() as connection:
         return read_source(connection, name)
 

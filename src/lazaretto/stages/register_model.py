@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from lazaretto.batch import file_digest
+from lazaretto.batch._delivery import public_uri
 from lazaretto.dataset.admission import dataset_uri
 from lazaretto.dataset.contents import models_that_saw
 from lazaretto.errors import DeliveryError, NotFoundError, UsageError
 from lazaretto.ledger.chain import append
 from lazaretto.ledger.events import ModelRegistered
+from lazaretto.redact import safe_uri
 from lazaretto.storage import tables
 from lazaretto.storage.sidecars import read_table
 from lazaretto.values import Actor, ActorType, StoredFile
@@ -77,7 +79,8 @@ def register_model(
         snapshot: Delta version that it learned from; `snapshot` must have taken it.
         registry: namespace of the registry.
         purpose: such as ``TRAINING`` or ``FINE_TUNING``.
-        artifact: path or URI of the weights, whose sha256 goes on record.
+        artifact: path, or URI in a bucket, of the weights; its sha256 goes on record, and where it
+            lies, without credentials.
         external_run_id: of the training run, in whatever ran it.
         params: worth keeping.
         seed: of the training.
@@ -87,6 +90,7 @@ def register_model(
         NotFoundError: the snapshot is not on record, or there is no artifact.
         UsageError: this model version is on record with another snapshot.
     """
+    registry = safe_uri(registry)
     digest = None if artifact is None else _digest(str(artifact))
     with workspace.catalog.transaction() as connection:
         rows = connection.scalar(
@@ -107,7 +111,7 @@ def register_model(
             snapshot=snapshot,
             rows=rows,
             purpose=purpose,
-            artifact_uri=None if artifact is None else str(artifact),
+            artifact_uri=None if artifact is None else public_uri(artifact),
             artifact_digest=digest,
             external_run_id=external_run_id,
             params=dict(params or {}),

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection, Engine, make_url
 
 from lazaretto.errors import NotFoundError, SystemFaultError, UsageError
+from lazaretto.redact import error_line, safe_uri
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +30,7 @@ class Catalog:
 
     Attributes:
         engine: SQLAlchemy engine, for reading in bulk; writers go through `transaction`.
-        display_url: the URL without its password.
+        display_url: the URL without user, password and options.
     """
 
     engine: Engine = field(repr=False)
@@ -51,7 +52,7 @@ class Catalog:
         parsed = _parse(url)
         if not upgrade:
             _require_file(parsed)
-        catalog = cls(_engine(parsed), parsed.render_as_string(hide_password=True))
+        catalog = cls(_engine(parsed), safe_uri(parsed.render_as_string(hide_password=True)))
         found = catalog.version()
         if found == SCHEMA_VERSION:
             return catalog
@@ -93,7 +94,7 @@ class Catalog:
                     raise SystemFaultError(f"{self.display_url}: {error}") from error
                 raise SystemFaultError(
                     f"the catalog {self.display_url} was made by a newer Lazaretto than this one, "
-                    f"which knows schema {SCHEMA_VERSION}: install that version ({error})"
+                    f"which knows schema {SCHEMA_VERSION}: install that version"
                 ) from error
 
     @contextmanager
@@ -134,26 +135,40 @@ class Catalog:
         except (sa.exc.DatabaseError, sa.exc.InterfaceError) as error:
             if isinstance(error, _OUR_MISTAKES):
                 raise
-            reason = (
-                str(error.orig).strip().splitlines()[0]
-                if str(error.orig).strip()
-                else "no reason given"
-            )
-            password = self.engine.url.password
-            if password:
-                reason = reason.replace(str(password), "***")
+            reason = error_line(error.orig or error, hide=_secrets(self.engine.url), limit=400)
             raise SystemFaultError(
                 f"the catalog {self.display_url} cannot be used: {reason}"
             ) from None
 
 
-def _parse(url: str) -> URL:
+def _secrets(url: URL) -> list[str]:
+    """What a driver's words may repeat of a URL and must not be shown."""
+    options = {
+        name: value for name, value in url.query.items() if name not in ("host", "port", "dbname")
+    }
+    values = [
+        v for value in options.values() for v in ((value,) if isinstance(value, str) else value)
+    ]
+    return [str(url.password or ""), *values]
+
+
+def parse_url(url: str) -> URL:
+    """Takes a catalog's URL apart.
+
+    Raises:
+        UsageError: it is none; nothing of it is repeated.
+    """
     try:
-        parsed = make_url(url)
-    except sa.exc.ArgumentError:
+        return make_url(url)
+    except (sa.exc.ArgumentError, ValueError):  # ValueError: a port that is no number
         raise UsageError(
-            "the catalog URL cannot be read; it looks like sqlite:///catalog.db or postgresql://user@host/name"
+            "the catalog URL cannot be read; it looks like sqlite:///catalog.db or "
+            "postgresql://host/name, with %40 for an @ in a password"
         ) from None
+
+
+def _parse(url: str) -> URL:
+    parsed = parse_url(url)
     backend = parsed.get_backend_name()
     if backend in ("postgresql", "postgres"):
         return parsed.set(drivername="postgresql+psycopg")
@@ -206,7 +221,7 @@ def _sqlite_engine(url: URL) -> Engine:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SystemFaultError(
-            f"the catalog's folder {path.parent} cannot be made: {error}"
+            f"the catalog's folder {path.parent} cannot be made: {error_line(error)}"
         ) from error
     engine = sa.create_engine(url.set(database=str(path)), connect_args={"timeout": _BUSY_SECONDS})
 

@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, cast
 import fsspec
 
 from lazaretto.errors import ChangedFileError, NotFoundError, SystemFaultError, UsageError
+from lazaretto.redact import carries_credentials, error_line, safe_uri
 from lazaretto.storage.verified import (
     BLOCK,
     LIST,
@@ -42,8 +43,19 @@ class Store:
 
     @classmethod
     def at(cls, root: str | Path) -> Store:
-        """Opens a store at a local path or URI; a relative path becomes absolute."""
+        """Opens a store at a local path or URI; a relative path becomes absolute.
+
+        Raises:
+            UsageError: the URI chains others, or carries credentials: the addresses of all that is
+                stored begin with it, on the ledger and in lineage.
+        """
         text = str(root)
+        if carries_credentials(text):
+            raise UsageError(
+                f"the store's root {safe_uri(text)} carries credentials, a query, or other "
+                "addresses: give a plain address, and credentials in the environment, such as "
+                "AWS_ACCESS_KEY_ID"
+            )
         if "://" not in text:
             text = str(Path(text).expanduser().absolute())
         elif text.startswith("file://"):
@@ -235,4 +247,6 @@ def _writing(root: str, path: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise SystemFaultError(f"cannot write {path!r} in the store {root}: {error}") from error
+        raise SystemFaultError(
+            f"cannot write {path!r} in the store {root}: {error_line(error)}"
+        ) from error

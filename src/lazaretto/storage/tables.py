@@ -286,7 +286,7 @@ lineage_node = Table(
     Column("namespace", Text, nullable=False),
     Column("name", Text, nullable=False),
     Column("version", String(255), nullable=False),
-    Column("kind", String(16), nullable=False, comment="BATCH, SNAPSHOT, MODEL"),
+    Column("kind", String(16), nullable=False, comment="BATCH, SNAPSHOT, MODEL, RUN"),
     Column("source", String(255)),
     Column("t_from", UtcDateTime, comment="start of what a batch collected"),
     Column("t_to", UtcDateTime),

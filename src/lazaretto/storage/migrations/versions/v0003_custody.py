@@ -52,6 +52,8 @@ def upgrade() -> None:
         change.alter_column("stored_uri", comment="canonical copy, relative to the store")
     with op.batch_alter_table("review_case") as change:
         change.alter_column("state", comment="OPEN, CLOSED, SUPERSEDED")
+    with op.batch_alter_table("lineage_node") as change:
+        change.alter_column("kind", comment="BATCH, SNAPSHOT, MODEL, RUN")
     with op.batch_alter_table("stage") as change:
         meaning = "sha256 of what the policy means"
         change.add_column(sa.Column("policy", sa.String(64), nullable=False, comment=meaning))

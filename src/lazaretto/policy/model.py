@@ -78,7 +78,7 @@ class Sources(_Section):
 
 
 class Limits(_Section):
-    """Bounds on what a delivery may be, and on the process that decodes it. Beyond: refused.
+    """Bounds on a delivery and on the process that decodes it; what exceeds one is refused.
 
     The defaults let one worker with 8 GB of memory decode one delivery at a time.
     """
@@ -112,7 +112,7 @@ class Embed(_Section):
     model: str | None = Field(None, description="Name or import path of the encoder's model.")
     columns: list[str] = Field(default_factory=list, description="Columns that are encoded.")
     options: dict[str, Any] = Field(
-        default_factory=dict, description="Options of the encoder, such as `batch_size`."
+        default_factory=dict, description="Options of the encoder, such as `device`."
     )
 
 

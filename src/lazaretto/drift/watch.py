@@ -12,6 +12,8 @@ from lazaretto.storage.sidecars import write_table
 from lazaretto.values import BatchEvidence, ColumnMove, DriftSummary, TestSummary, TriageSummary
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     import pyarrow as pa
 
     from lazaretto.drift import ColumnDrift, Measured, Profile
@@ -59,6 +61,7 @@ def watch(
     screening: Screening,
     *,
     policy: Policy,
+    policies: Collection[str],
     reference: Reference,
     profile: Profile | None,
     embeddings: pa.Table | None,
@@ -72,6 +75,7 @@ def watch(
         data: its records.
         screening: what screening found in them.
         policy: ``screen.drift`` says how.
+        policies: meanings of the policies whose screenings of earlier batches count.
         reference: that they were screened against.
         profile: what drift from it is measured by; None where it was saved without.
         embeddings: their vectors, for another encoder than ``column``.
@@ -83,7 +87,12 @@ def watch(
     facts = facts_of(screening, policy)
     with workspace.catalog.read() as connection:
         steps, process = source_steps(
-            connection, batch.source, reference.digest, until=batch.seq, leave_out=batch.id
+            connection,
+            batch.source,
+            reference.digest,
+            policies=policies,
+            until=batch.seq,
+            leave_out=batch.id,
         )
     before = [step.facts for step in steps if step.facts is not None]
     p_value = batch_p_value(facts, before, reference.calibration_rows)

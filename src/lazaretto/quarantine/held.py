@@ -102,6 +102,18 @@ def write_held(store: Store, path: str, batch: Batch, columns: Columns, findings
     return held
 
 
+def count_held(batch: Batch, columns: Columns, findings: Findings) -> Held:
+    """What `write_held` would write, counted; the store is left as it is.
+
+    Raises:
+        SystemFaultError: scores and batch do not belong together.
+    """
+    held = Held()
+    for _ in _held_chunks(batch, columns, findings, held):
+        pass
+    return held
+
+
 def label_texts(chunk: pa.RecordBatch, columns: Columns) -> pa.Array:
     """Labels as text for the index; null where there are none or they have no text form."""
     name = columns.label

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, Row
 
     from lazaretto.storage.workspace import Workspace
-    from lazaretto.values import Actor
 
 # A source's name is a folder in the store and the first part of its batches' ids.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -45,7 +44,6 @@ def add_source(
     name: str,
     *,
     trust_tier: TrustTier,
-    actor: Actor,
     now: datetime | None = None,
 ) -> Source:
     """Registers a source, or changes the trust tier of one; the same again changes nothing.
@@ -56,7 +54,6 @@ def add_source(
         workspace: catalog and store.
         name: letters, digits, ``.``, ``_`` and ``-``, at most 128.
         trust_tier: how far it is trusted.
-        actor: who does it.
         now: aware time of the change; default now.
 
     Raises:
@@ -78,7 +75,7 @@ def add_source(
         known = next(iter(_sources(connection, name)), None)
         if known is None or known.trust_tier is not trust_tier:
             event = SourceRegistered(name, trust_tier)
-            written = ledger.append(connection, event, actor=actor, at=moment)
+            written = ledger.append(connection, event, actor=workspace.actor, at=moment)
             values = {
                 "trust_tier": trust_tier.value,
                 "revoked_at": revoked,
@@ -100,7 +97,6 @@ def add_key(
     *,
     valid_from: datetime | None = None,
     valid_to: datetime | None = None,
-    actor: Actor,
     now: datetime | None = None,
 ) -> SourceKey:
     """Pins a public key for a source; the same key and times again change nothing.
@@ -111,7 +107,6 @@ def add_key(
         public_pem: Ed25519 or ECDSA P-256 public key.
         valid_from: aware time from which it is accepted; default now.
         valid_to: aware time from which it is no longer accepted; default no end.
-        actor: who does it.
         now: aware time of the change; default now.
 
     Raises:
@@ -146,7 +141,7 @@ def add_key(
             )
         key = SourceKey(source, key_id, scheme, pem, start, end)
         event = KeyAdded(source, key_id, scheme, pem, start, end)
-        written = ledger.append(connection, event, actor=actor, at=moment)
+        written = ledger.append(connection, event, actor=workspace.actor, at=moment)
         connection.execute(
             sa.insert(table).values(
                 source=source,
@@ -169,7 +164,6 @@ def revoke_key(
     *,
     at: datetime | None = None,
     reason: str,
-    actor: Actor,
     now: datetime | None = None,
 ) -> SourceKey:
     """Revokes a key: from `at` on, nothing that it signed is accepted.
@@ -182,7 +176,6 @@ def revoke_key(
         key_id: the key's id, or its first 8 or more characters.
         at: aware time of the compromise; default now.
         reason: for the record.
-        actor: who does it.
         now: aware time of the change; default now.
 
     Raises:
@@ -204,7 +197,7 @@ def revoke_key(
         if key.revoked_at is not None and key.revoked_at <= revoked:
             return key
         event = KeyRevoked(source, key.key_id, revoked, reason)
-        written = ledger.append(connection, event, actor=actor, at=moment)
+        written = ledger.append(connection, event, actor=workspace.actor, at=moment)
         connection.execute(
             sa.update(table)
             .where(table.c.source == source, table.c.key_id == key.key_id)

@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from lazaretto.authority.policies import policy_history, policy_ref
 from lazaretto.drift.watch import watch
 from lazaretto.errors import ReferenceMismatchError, UsageError
 from lazaretto.ledger.events import BatchEmbedded, BatchScreened
-from lazaretto.received import find_batch, open_stored
+from lazaretto.received import find_batch, on_record, open_stored
 from lazaretto.registry.profiles import load_profile
 from lazaretto.registry.references import load_stored, read_reference
 from lazaretto.stages.results import (
     StageResult,
     all_results,
     find_result,
-    on_record,
     record_result,
     require_validated,
     skipped,
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from lazaretto.registry.stored import StoredReference
     from lazaretto.screen import Screening
     from lazaretto.storage.workspace import Workspace
-    from lazaretto.values import StoredFile
+    from lazaretto.values import PolicyRef, StoredFile
 
 
 def screen(workspace: Workspace, batch: str, policy: Policy) -> StageResult[BatchScreened]:
@@ -55,27 +55,31 @@ def screen(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Batc
         UsageError: the batch is not validated, or not embedded, under this policy.
         ChangedFileError: a stored file is gone or was changed.
     """
+    ref = policy_ref(policy)
     with workspace.catalog.read() as connection:
         received = find_batch(connection, batch)
-        validated = require_validated(connection, batch, policy)
+        validated = require_validated(connection, batch, ref)
         if validated.said.broken:
             return skipped("screen", validated)
         stored = read_reference(connection, policy.screen.reference or policy.dataset)
-        embeddings = all_results(connection, batch, "embed", BatchEmbedded, policy)
+        embeddings = all_results(connection, batch, "embed", BatchEmbedded, ref)
         vectors = _vectors(embeddings, stored, policy, batch)
         key = stage_key(
-            policy=policy.meaning,
+            policy=ref.meaning,
             batch=received.digest,
             reference=stored.digest,
             failures=validated.said.failures.sha256,
             embeddings=vectors.sha256 if vectors else None,
         )
         before = find_result(connection, batch, "screen", BatchScreened, key)
+        own = {known.meaning for known in policy_history(connection, policy.dataset)}
     if before is not None:
         return before
     with on_record(workspace, batch, "screen"):
-        event = _screen(workspace, received, policy, stored, validated.said, vectors)
-    return record_result(workspace, "screen", key, policy, event)
+        event = _screen(
+            workspace, received, policy, stored, validated.said, vectors, ref, own | {ref.meaning}
+        )
+    return record_result(workspace, "screen", key, event)
 
 
 def _screen(
@@ -85,6 +89,8 @@ def _screen(
     stored: StoredReference,
     validated: BatchValidated,
     vectors: StoredFile | None,
+    ref: PolicyRef,
+    policies: set[str],
 ) -> BatchScreened:
     from lazaretto.screen import screen as screen_records
 
@@ -106,6 +112,7 @@ def _screen(
         data,
         screening,
         policy=policy,
+        policies=policies,
         reference=reference,
         profile=load_profile(workspace, stored),
         embeddings=embeddings,
@@ -115,7 +122,7 @@ def _screen(
     scores = write_table(store, f"batches/{batch}/scores-{{sha256}}.parquet", screening.records)
     return BatchScreened(
         batch=batch,
-        policy=policy.ref(),
+        policy=ref,
         reference=reference.name,
         reference_version=str(reference.version),
         reference_digest=reference.digest,

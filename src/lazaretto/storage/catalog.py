@@ -48,7 +48,12 @@ class Catalog:
             SystemFaultError: it cannot be reached, or its schema is of another version.
         """
         parsed = _parse(url)
-        catalog = cls(_engine(parsed), parsed.render_as_string(hide_password=True))
+        shown = parsed.render_as_string(hide_password=True)
+        if not upgrade and not _is_there(parsed):
+            raise SystemFaultError(
+                f"there is no catalog {shown}: check the URL; `lazaretto catalog upgrade` makes one"
+            )
+        catalog = cls(_engine(parsed), shown)
         found = catalog.version()
         if found == SCHEMA_VERSION:
             return catalog
@@ -161,6 +166,12 @@ def _parse(url: str) -> URL:
             "a catalog in memory would be lost: give a file, sqlite:///path/to/catalog.db"
         )
     return parsed
+
+
+def _is_there(url: URL) -> bool:
+    """Whether there may be a catalog: looking for one in SQLite would make an empty file."""
+    local = url.get_backend_name() == "sqlite"
+    return not local or Path(str(url.database)).expanduser().exists()
 
 
 def _engine(url: URL) -> Engine:

@@ -50,7 +50,6 @@ class Shell:
         environment = {
             "HOME": str(self.folder),
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-            "LAZARETTO_ACTOR": "alice",
             "COLUMNS": "120",
             "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", ""),
         }

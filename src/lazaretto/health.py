@@ -13,6 +13,8 @@ from lazaretto.dataset.delta import open_table
 from lazaretto.errors import NotFoundError
 from lazaretto.ledger import chain as ledger
 from lazaretto.ledger.events import files_of
+from lazaretto.ledger.report import Outcome
+from lazaretto.ledger.verify import verify
 from lazaretto.storage import tables
 from lazaretto.storage.verified import LIST
 from lazaretto.values import StoredFile
@@ -69,7 +71,7 @@ def check(workspace: Workspace) -> Health:
     from lazaretto.lineage.graph.index import CURSOR as INDEX
     from lazaretto.lineage.openlineage.emit import CURSOR as EVENTS
 
-    report = ledger.verify(workspace)
+    report = verify(workspace)
     store = workspace.store
     with workspace.catalog.read() as connection:
         named = {file.path: file for file in _named(connection)}
@@ -79,9 +81,9 @@ def check(workspace: Workspace) -> Health:
         catalog=workspace.catalog.display_url,
         schema=workspace.catalog.version(),
         store=store.root,
-        ledger=report.ok,
+        ledger=report.outcome is not Outcome.VIOLATED,
         entries=report.entries,
-        problem=report.problem,
+        problem="; ".join(problem.what for problem in report.problems) or None,
         behind={name: report.entries - seen.get(name, 0) for name in (INDEX, EVENTS)},
         missing=sorted(path for path in named.keys() - present if not store.exists(path)),
         orphans=sorted(path for path in present if path.removesuffix(LIST) not in named),

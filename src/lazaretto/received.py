@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from lazaretto.batch import Batch, open_batch
+from lazaretto.batch import Batch, open_canonical
 from lazaretto.errors import ChangedFileError, NotFoundError
 from lazaretto.ledger.chain import append
 from lazaretto.ledger.cover import agree, event_of
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection
 
-    from lazaretto.policy import Policy
     from lazaretto.storage.workspace import Workspace
     from lazaretto.values import StoredFile
 
@@ -126,15 +125,10 @@ def on_record(workspace: Workspace, batch: str, stage: str) -> Iterator[None]:
         raise
 
 
-def open_stored(workspace: Workspace, batch: Received, policy: Policy | None = None) -> Batch:
-    """Opens the stored copy of a batch; its bytes are checked first.
+def open_stored(workspace: Workspace, batch: Received) -> Batch:
+    """Opens the canonical copy of a batch; its bytes are checked while they are read.
 
     Raises:
-        ChangedFileError: it is gone, or is not the one that is on record.
+        ChangedFileError: it is gone, or (at once or while reading) its bytes are others.
     """
-    workspace.store.check(batch.stored)
-    return open_batch(
-        workspace.store.uri(batch.stored.path),
-        format=batch.event.format,
-        limits=policy.limits if policy else None,
-    )
+    return open_canonical(workspace.store.open(batch.stored), rows=batch.rows, name=batch.id)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from airflow.sdk import BaseOperator
 
 pytestmark = pytest.mark.airflow
-BATCH = "vendor-a/20260102/0123456789abcdef"
+BATCH = "vendor-a/20260102/0123456789abcdef0123456789abcdef"
 
 
 def operators() -> list[type[BaseOperator]]:

@@ -129,7 +129,7 @@ def test_own_code_reads_trains_again_and_is_compared(
         ("1", taken.version),
         ("2", done["recalled_version"]),
     ]
-    assert models[1].params["comparison"] == found["uri"]
+    assert models[1].params["comparison"] == found["file"]["path"]
 
 
 def test_without_trusted_rows_the_ledger_says_so(world: Any, poisoned: Any) -> None:

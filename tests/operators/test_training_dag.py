@@ -9,6 +9,7 @@ from unittest.mock import MagicMock
 
 import pytest
 
+from lazaretto.dataset.admission import dataset_uri
 from lazaretto.ledger.events import (
     IncidentTraced,
     ModelRegistered,
@@ -69,7 +70,7 @@ def test_snapshot_train_register_sanitize_and_trace(
     (taken,) = world.ledger(SnapshotTaken)
     assert run.xcoms["snapshot"] == {
         "dataset": "handwriting",
-        "uri": taken.dataset_uri,
+        "uri": dataset_uri(world.workspace, taken.dataset),
         "version": admitted.version,
         "rows": admitted.rows,
         "digest": taken.digest,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from yard import ANN, Yard, blobs, make_policy, make_yard
 
@@ -10,12 +10,10 @@ from lazaretto import stages
 from lazaretto.dataset.recall import recall
 from lazaretto.errors import NotFoundError
 from lazaretto.ledger import chain as ledger
+from lazaretto.ledger.verify import verify
 from lazaretto.quarantine import review
 from lazaretto.storage.workspace import open_workspace
 from lazaretto.values import Action
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _ROWS = blobs(60, seed=5, prefix="m", flips=4)
 
@@ -54,7 +52,7 @@ def _kinds(yard: Yard) -> list[str]:
 
 def _sound(yard: Yard) -> None:
     """What must hold at any moment, half-way or not."""
-    assert ledger.verify(yard.workspace).ok
+    assert verify(yard.workspace).ok
     rows = _rows(yard)
     assert len(rows) == len(set(rows)), "a record was admitted twice"
     held = {"m0", "m1", "m2", "m3"}
@@ -89,10 +87,11 @@ def receive(url: str, folder: Path) -> None:
 def check_receive(url: str, folder: Path, *, done: bool) -> None:
     yard = _yard(url, folder)
     _sound(yard)
-    files = [path for path in yard.workspace.store.list("batches") if "/data." in path]
+    files = [path for path in yard.workspace.store.list("batches") if "/delivered-" in path]
     whole = {path for path in files if path.endswith(".parquet")}
     wanted = [(folder / f"{name}.parquet").read_bytes() for name in ("monday", "tuesday")]
-    assert all(yard.workspace.store.read(path) in wanted for path in whole), "half a file"
+    kept = [Path(yard.workspace.store.uri(path)).read_bytes() for path in whole]
+    assert all(content in wanted for content in kept), "half a file"
     if done:
         assert len(whole) == _kinds(yard).count("batch_received") == 2
 

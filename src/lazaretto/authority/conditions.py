@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from lazaretto.errors import AdmissionRefusedError, DeliveryError
 from lazaretto.ledger.chain import append
 from lazaretto.ledger.events import AdmissionRefused
-from lazaretto.sources.registry import read_source
+from lazaretto.sources.recorded import read_source
 from lazaretto.values import TrustTier
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from lazaretto.dataset.delta import (
     open_or_create,
     open_table,
 )
-from lazaretto.dataset.schema import check_fits, fit, storable
+from lazaretto.dataset.schema import check_fits, conform, storable
 from lazaretto.errors import NotFoundError, SystemFaultError, UsageError
 from lazaretto.ledger.chain import append
 from lazaretto.ledger.events import BatchAdmitted
@@ -240,7 +240,7 @@ def _counted(part: Part, wanted: pa.Schema) -> Iterator[pa.RecordBatch]:
     rows = 0
     for chunk in part.chunks():
         rows += chunk.num_rows
-        yield fit(chunk, wanted)
+        yield conform(chunk, wanted)
     if rows != part.rows:
         raise SystemFaultError(
             f"{part.batch} gives {rows} rows to admit, but {part.rows} were judged: its copy in "

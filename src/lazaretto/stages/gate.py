@@ -22,7 +22,7 @@ from lazaretto.authority.policies import (
 from lazaretto.errors import SystemFaultError, UsageError
 from lazaretto.ledger.chain import append
 from lazaretto.ledger.events import BatchJudged, BatchScreened, ShadowJudged
-from lazaretto.quarantine.held import Findings, count_held, write_held
+from lazaretto.quarantine.held import HoldReasons, count_held, write_held
 from lazaretto.quarantine.opening import case_id, open_gate_case
 from lazaretto.received import find_batch, on_record, open_stored
 from lazaretto.stages.results import (
@@ -107,7 +107,7 @@ class _View:
 
 
 def gate(workspace: Workspace, batch: str, policy: Policy) -> Judgement:
-    """Judges a batch by its findings and its screening, both made under this policy.
+    """Judges a batch by its contract failures and its screening, both made under this policy.
 
     The quarantine is written before anything can be admitted: held rows go to the store first, then
     verdict, case, index of held records and ledger entry are one transaction.
@@ -182,19 +182,19 @@ def _judged_before(view: _View) -> Judgement | None:
 def _hold(workspace: Workspace, view: _View, whole: list[str]) -> Held:
     """Writes the held rows; in shadow they are only counted."""
     failures, scores = read_findings(workspace.store, view.validated, view.screened)
-    findings = Findings(failures=failures, scores=scores, whole=whole)
-    data = open_stored(workspace, view.received, view.policy)
+    hold_reasons = HoldReasons(failures=failures, scores=scores, whole=whole)
+    data = open_stored(workspace, view.received)
     if _in_shadow(view, view.in_force):
-        return count_held(data, view.policy.columns, findings)
+        return count_held(data, view.policy.columns, hold_reasons)
     path = f"held/{view.received.id}/gate-{{sha256}}.parquet"
-    return write_held(workspace.store, path, data, view.policy.columns, findings)
+    return write_held(workspace.store, path, data, view.policy.columns, hold_reasons)
 
 
 def _suspected(view: _View, held: Held) -> list[str]:
     """Broken rules, and what screening found, in words."""
-    rules = [f"{rule.text} ({rule.failed} records)" for rule in view.validated.rules if rule.failed]
+    rules = [rule.words for rule in view.validated.rules if rule.failed]
     return rules + [
-        f"{name}: {count} records, the first because: {held.examples[name]}"
+        f"{name}: {count} {'record' if count == 1 else 'records'}; the first: {held.examples[name]}"
         for name, count in held.reasons.items()
         if name.startswith("screen:")
     ]

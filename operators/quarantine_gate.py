@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from airflow.sdk.types import Operator
 
     from lazaretto.policy import Policy
-    from lazaretto.stages.gate import Judgement
+    from lazaretto.stages.judgement import Judgement
     from lazaretto.storage.workspace import Workspace
 
 

@@ -249,24 +249,6 @@ def batch_judged(event: events.BatchJudged, context: Context) -> Facts:
     )
 
 
-def shadow_judged(event: events.ShadowJudged, context: Context) -> Facts:
-    """A policy that is not in force was tried on a batch: nothing was written."""
-    return Facts(
-        naming.job("gate", naming.source_of(event.batch)),
-        "GATE",
-        inputs=[datasets.batch(context.store_root, event.batch, rows=event.rows)],
-        run_facets=decision(
-            context,
-            "JUDGED_IN_SHADOW",
-            [event.batch],
-            policy=event.policy,
-            reason="not the policy in force: nothing is held or admitted by it",
-            records={"total": event.rows, "quarantined": event.held},
-            verdict=event.verdict,
-        ),
-    )
-
-
 def stored_file_changed(event: events.StoredFileChanged, context: Context) -> Facts:
     """A stage met a changed file of the store: a failed run that wrote nothing."""
     found = f"{event.path} is not the file that is on record: {event.found}"

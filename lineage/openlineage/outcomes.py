@@ -98,36 +98,6 @@ def batch_admitted(event: events.BatchAdmitted, context: Context) -> Facts:
     )
 
 
-def admission_refused(event: events.AdmissionRefused, context: Context) -> Facts:
-    """Judged records may not enter a dataset: a failed run that wrote nothing."""
-    told = datasets.cut(f"{event.code}: {event.reason}")
-    return Facts(
-        naming.job("admit", event.dataset, naming.source_of(event.batch)),
-        "ADMIT",
-        inputs=[datasets.batch(context.store_root, event.batch)],
-        run_facets=decision(
-            context, "REFUSED", [event.batch], actor=context.actor, reason=told, case=event.case
-        ),
-        failure=told,
-    )
-
-
-def policy_registered(event: events.PolicyRegistered, context: Context) -> Facts:
-    """Somebody put a policy in force for a dataset."""
-    return Facts(
-        naming.job("policy", event.dataset),
-        "DECISION",
-        run_facets=decision(
-            context,
-            "REGISTERED",
-            [event.dataset],
-            actor=context.actor,
-            policy=event.policy,
-            reason=event.reason,
-        ),
-    )
-
-
 def records_recalled(event: events.RecordsRecalled, context: Context) -> Facts:
     """Records left the admitted dataset.
 

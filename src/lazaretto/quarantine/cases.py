@@ -10,7 +10,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
 
-from lazaretto.authority.judgements import standing_judgement
 from lazaretto.errors import ChangedStateError, NotFoundError, UsageError
 from lazaretto.ledger.cover import agree, covering
 from lazaretto.ledger.events import BatchJudged, TrainingSanitized
@@ -225,22 +224,6 @@ def find_case(connection: Connection, case: str) -> Row[Any]:
         raise NotFoundError(f"no case {case!r}: see `lazaretto quarantine list`")
     _covered(connection, row)
     return row
-
-
-def require_open(connection: Connection, row: Row[Any]) -> None:
-    """A case may be decided on and published while its judgement stands, by the ledger.
-
-    Raises:
-        UsageError: the batch was judged again for this dataset, and has another case since.
-    """
-    if row.origin != "gate":
-        return
-    judged = standing_judgement(connection, row.batch, row.dataset)
-    if judged is None or judged.event.case != row.id:
-        raise UsageError(
-            f"{row.id} is superseded: {row.batch} was judged again since, see its new case: "
-            f"`lazaretto quarantine list --batch {row.batch}`"
-        )
 
 
 def held_file(connection: Connection, row: Row[Any]) -> StoredFile:

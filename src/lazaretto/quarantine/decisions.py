@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import sqlalchemy as sa
 
+from lazaretto.authority.judgements import standing_judgement
 from lazaretto.batch._ids import ids_digest
 from lazaretto.errors import NotFoundError, UsageError
 from lazaretto.ledger.chain import append, entry
 from lazaretto.ledger.events import RecordsDecided
-from lazaretto.quarantine.cases import find_case, require_open
+from lazaretto.quarantine.cases import find_case
 from lazaretto.storage import tables
 from lazaretto.storage.bulk import bulk_insert
 from lazaretto.storage.sidecars import write_table
@@ -22,7 +23,7 @@ from lazaretto.storage.sidecars import write_table
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from sqlalchemy.engine import Connection
+    from sqlalchemy.engine import Connection, Row
 
     from lazaretto.ledger.chain import Entry
     from lazaretto.storage.workspace import Workspace
@@ -161,6 +162,22 @@ def record_decision(workspace: Workspace, case: str, selected: pa.Table, taken: 
             tables.case.update().where(tables.case.c.id == case).values(state="OPEN")
         )
         return decision_of(entry(connection, written.seq), event, None)
+
+
+def require_open(connection: Connection, row: Row[Any]) -> None:
+    """A case may be decided on and published while its judgement stands, by the ledger.
+
+    Raises:
+        UsageError: the batch was judged again for this dataset, and has another case since.
+    """
+    if row.origin != "gate":
+        return
+    judged = standing_judgement(connection, row.batch, row.dataset)
+    if judged is None or judged.event.case != row.id:
+        raise UsageError(
+            f"{row.id} is superseded: {row.batch} was judged again since, see its new case: "
+            f"`lazaretto quarantine list --batch {row.batch}`"
+        )
 
 
 def decision_of(entry: Entry, event: RecordsDecided, undone_by: str | None) -> Decision:

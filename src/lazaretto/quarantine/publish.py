@@ -6,26 +6,21 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from lazaretto.authority.conditions import kept_envelope, refusals_on_record, require_admissible
 from lazaretto.authority.policies import policy_in_force
 from lazaretto.dataset.admission import (
     Admission,
-    Part,
-    added_columns,
     admit_part,
     dataset_uri,
     intend,
     is_written,
-    with_added,
 )
 from lazaretto.errors import AdmissionRefusedError, ChangedStateError, SystemFaultError
-from lazaretto.quarantine.cases import find_case, held_file, require_open
-from lazaretto.quarantine.held import ADDED_NAMES, POSITION, RECORD
-from lazaretto.quarantine.labels import as_label
+from lazaretto.quarantine.cases import find_case, held_file
+from lazaretto.quarantine.decisions import require_open
+from lazaretto.quarantine.released import RELEASING, released_part
 from lazaretto.quarantine.standing import (
     Publication,
     check_actions,
@@ -37,11 +32,9 @@ from lazaretto.quarantine.standing import (
 from lazaretto.quarantine.two_people import require_two_people
 from lazaretto.received import find_batch, on_record
 from lazaretto.storage import tables
-from lazaretto.storage.sidecars import read_chunks, read_schema
-from lazaretto.values import Action, PolicyRef
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from sqlalchemy.engine import Connection, Row
 
@@ -51,7 +44,6 @@ if TYPE_CHECKING:
     from lazaretto.values import StoredFile
 
 _held = tables.held_record
-_RELEASING = (Action.RELEASE, Action.RELABEL, Action.REWEIGHT)
 _AT_ONCE = 10_000  # bound parameters of one statement: SQLite takes 32,766
 
 
@@ -102,7 +94,9 @@ def publish(workspace: Workspace, case: str) -> Admission | None:
     with on_record(workspace, batch, "publish"), refusals_on_record(workspace, batch, case):
         with workspace.catalog.read() as connection:
             view = _look(connection, workspace, case)
-        part = _part(workspace, view) if view.name is not None else None
+        part = None
+        if view.name is not None:
+            part = released_part(workspace, view.row, view.held, view.released, name=view.name)
         with workspace.catalog.transaction() as connection:
             _unchanged(connection, view)
             if part is None:
@@ -132,7 +126,7 @@ def _look(connection: Connection, workspace: Workspace, case: str) -> _View:
         position: standing[position]
         for position in sorted(parts)
         if position in standing
-        and standing[position].action in _RELEASING
+        and standing[position].action in RELEASING
         and parts[position] == unfinished
     }
     return _View(
@@ -168,7 +162,7 @@ def _unfinished(
     for part in there | known:
         of_it = {position: standing.get(position) for position in sorted(parts)
                  if parts[position] == part}  # fmt: skip
-        decided = {p: d for p, d in of_it.items() if d is not None and d.action in _RELEASING}
+        decided = {p: d for p, d in of_it.items() if d is not None and d.action in RELEASING}
         if len(decided) != len(of_it) or _name(case, decided) != part:
             raise ChangedStateError(
                 _held.name, f"of {case}", f"{part} is not made of the records that say so"
@@ -247,53 +241,8 @@ def _last(workspace: Workspace, view: _View) -> Admission | None:
     return Admission(batch, last.dataset, uri, last.version, last.rows, last.part, [last.seq])
 
 
-def _part(workspace: Workspace, view: _View) -> Part:
-    row = view.row
-    schema = read_schema(workspace.store, view.held)
-    delivered = pa.schema([field for field in schema if field.name not in ADDED_NAMES])
-    return Part(
-        batch=row.batch,
-        source=row.source,
-        dataset=row.dataset,
-        name=str(view.name),
-        rows=len(view.released),
-        schema=with_added(delivered),
-        chunks=lambda: _released(workspace, view, delivered),
-        policy=PolicyRef(**row.policy),
-        case=row.id,
-    )
-
-
-def _released(workspace: Workspace, view: _View, delivered: pa.Schema) -> Iterator[pa.RecordBatch]:
-    row, wanted = view.row, pa.array(list(view.released), pa.int64())
-    label = row.columns["label"]
-    for chunk in read_chunks(workspace.store, view.held):
-        rows = chunk.filter(pc.is_in(chunk.column(POSITION), wanted))
-        if not rows.num_rows:
-            continue
-        said = [view.released[position] for position in rows.column(POSITION).to_pylist()]
-        weights = [1.0 if decision.weight is None else decision.weight for decision in said]
-        columns = [
-            _relabelled(rows.column(field.name), [decision.label for decision in said])
-            if field.name == label
-            else rows.column(field.name)
-            for field in delivered
-        ]
-        plain = pa.RecordBatch.from_arrays(columns, schema=delivered)
-        ids = rows.column(RECORD)
-        yield added_columns(plain, row.batch, row.source, ids, pa.array(weights, pa.float64()))
-
-
-def _relabelled(labels: pa.Array, said: list[str | None]) -> pa.Array:
-    if all(label is None for label in said):
-        return labels
-    new = [None if label is None else as_label(label, labels.type).as_py() for label in said]
-    changed = pa.array([label is not None for label in said])
-    return pc.if_else(changed, pa.array(new, labels.type), labels)
-
-
 def _close_when_decided(connection: Connection, case: str) -> None:
-    releasing = [action.value for action in _RELEASING]
+    releasing = [action.value for action in RELEASING]
     open_ = sa.exists().where(
         _held.c.case_id == case,
         _held.c.action.is_(None) | (_held.c.action.in_(releasing) & _held.c.part.is_(None)),

@@ -21,13 +21,13 @@ from lazaretto.quarantine.cases import (
     held_records,
     held_rows,
     list_cases,
-    require_open,
     show_case,
 )
 from lazaretto.quarantine.decisions import (
     Decision,
     Taken,
     record_decision,
+    require_open,
     select_ids,
     select_records,
 )

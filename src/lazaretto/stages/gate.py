@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lazaretto.authority.conditions import kept_envelope, objections
@@ -14,7 +14,6 @@ from lazaretto.authority.judgements import (
     standing_judgement,
 )
 from lazaretto.authority.policies import (
-    how_to_register,
     policy_in_force,
     policy_ref,
     register_first,
@@ -25,6 +24,7 @@ from lazaretto.ledger.events import BatchJudged, BatchScreened, ShadowJudged
 from lazaretto.quarantine.held import HoldReasons, count_held, write_held
 from lazaretto.quarantine.opening import case_id, open_gate_case
 from lazaretto.received import find_batch, on_record, open_stored
+from lazaretto.stages.judgement import Judgement, judgement_of, shadow_of
 from lazaretto.stages.results import (
     insert_result,
     newest_result,
@@ -46,39 +46,6 @@ if TYPE_CHECKING:
     from lazaretto.received import Received
     from lazaretto.storage.workspace import Workspace
     from lazaretto.values import PolicyRef
-
-
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """What the gate decided.
-
-    Attributes:
-        batch: id of the batch.
-        dataset: that it was judged for.
-        verdict: see `Verdict`.
-        rows: records of the batch.
-        held: records in quarantine.
-        cleared: records that may be admitted; 0 when the batch is held.
-        case: id of the review case; None when nothing is held.
-        reasons: held records by the signature of their first reason.
-        notes: in words: what is wrong with the batch as a whole, which rules its records broke, and
-            what screening found in them.
-        seq: ledger entry.
-        shadow: why nothing is held or admitted by it, in words: the policy is not in force. None:
-            it is.
-    """
-
-    batch: str
-    dataset: str
-    verdict: Verdict
-    rows: int
-    held: int
-    cleared: int
-    case: str | None
-    reasons: dict[str, int]
-    notes: list[str] = field(default_factory=list)
-    seq: int = 0
-    shadow: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,9 +140,9 @@ def _judged_before(view: _View) -> Judgement | None:
     if _in_shadow(view, view.in_force):
         for seq, event in view.shadows:
             if event.inputs == view.inputs:
-                return _shadow(event, seq)
+                return shadow_of(event, seq)
     elif view.last is not None and view.last.event.inputs == view.inputs:
-        return _judgement(view.last)
+        return judgement_of(view.last)
     return None
 
 
@@ -219,7 +186,7 @@ def _commit(
             )
         last = standing_judgement(connection, batch, dataset)
         if last is not None and last.event.inputs == view.inputs:
-            return _judgement(last)
+            return judgement_of(last)
         run = f"{view.inputs}\n{last.seq if last else 0}"
         event = BatchJudged(
             batch=batch,
@@ -243,7 +210,7 @@ def _commit(
             tables.batch.update().where(tables.batch.c.id == batch).values(**judged_columns(event))
         )
         insert_result(connection, "gate", stage_key(run=run), event, written)
-    return _judgement(Judged(written.seq, event))
+    return judgement_of(Judged(written.seq, event))
 
 
 def _commit_shadow(
@@ -266,7 +233,7 @@ def _commit_shadow(
         reasons=dict(held.reasons),
         notes=notes,
     )
-    return _shadow(event, append(connection, event, actor=workspace.actor).seq)
+    return shadow_of(event, append(connection, event, actor=workspace.actor).seq)
 
 
 def _set_aside(connection: Connection, last: Judged) -> int:
@@ -286,37 +253,3 @@ def _set_aside(connection: Connection, last: Judged) -> int:
 def _roles(policy: Policy) -> ColumnRoles:
     columns = policy.columns
     return ColumnRoles(columns.record_id, columns.label, list(columns.payload))
-
-
-def _judgement(judged: Judged) -> Judgement:
-    event = judged.event
-    return Judgement(
-        batch=event.batch,
-        dataset=event.policy.dataset,
-        verdict=event.verdict,
-        rows=event.rows,
-        held=event.held,
-        cleared=event.cleared,
-        case=event.case,
-        reasons=dict(event.reasons),
-        notes=list(event.notes),
-        seq=judged.seq,
-    )
-
-
-def _shadow(event: ShadowJudged, seq: int) -> Judgement:
-    dataset = event.policy.dataset
-    return Judgement(
-        batch=event.batch,
-        dataset=dataset,
-        verdict=event.verdict,
-        rows=event.rows,
-        held=event.held,
-        cleared=0,
-        case=None,
-        reasons=dict(event.reasons),
-        notes=list(event.notes),
-        seq=seq,
-        shadow=f"this policy is not in force for dataset {dataset!r}, so nothing is held or "
-        f"admitted by it: {how_to_register(event.policy)}",
-    )

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from lazaretto import received
-from lazaretto.ledger.state import write
 from lazaretto.quarantine import opening
 from lazaretto.registry import references
 from lazaretto.sources import recorded
-from lazaretto.storage import tables
-from lazaretto.storage.scratch import scratch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from sqlalchemy.engine import Connection
 
     from lazaretto.ledger.chain import Entry
     from lazaretto.ledger.state import Change

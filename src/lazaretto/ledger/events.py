@@ -176,6 +176,7 @@ class BatchValidated(Event):
         rules: the rules that records broke, with counts.
         broken: what is wrong with the batch as a whole, in words; not empty: all of it is held.
         failures: the file with one row per failing record and rule.
+        inputs: sha256 (hex) of everything that the result depends on: the same is not done again.
     """
 
     kind: ClassVar[str] = "batch_validated"
@@ -187,6 +188,7 @@ class BatchValidated(Event):
     rules: list[RuleCount]
     broken: list[str]
     failures: StoredFile
+    inputs: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +203,7 @@ class BatchEmbedded(Event):
         dimensions: width of the vectors.
         rows: number of records.
         vectors: the file with one vector per record.
+        inputs: sha256 (hex) of everything that the result depends on: the same is not done again.
     """
 
     kind: ClassVar[str] = "batch_embedded"
@@ -211,6 +214,7 @@ class BatchEmbedded(Event):
     dimensions: int
     rows: int
     vectors: StoredFile
+    inputs: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +235,7 @@ class BatchScreened(Event):
         detectors: what each detector found.
         tests: the batch-level tests.
         scores: the file with one row per screened record.
+        inputs: sha256 (hex) of everything that the result depends on: the same is not done again.
         note: why the batch is held as a whole, or what limits the judgement.
         batch_p_value: of the batch for the source's drift evidence; null: nothing was tested.
         evidence: what later batches of the source need to know of this one.
@@ -252,6 +257,7 @@ class BatchScreened(Event):
     detectors: list[DetectorSummary]
     tests: list[TestSummary]
     scores: StoredFile
+    inputs: str
     note: str | None = None
     batch_p_value: float | None = None
     evidence: BatchEvidence | None = None
@@ -260,22 +266,46 @@ class BatchScreened(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class PolicyRegistered(Event):
+    """From here on a dataset is admitted by this policy, until the next entry of this kind.
+
+    Attributes:
+        dataset: its name.
+        policy: which policy.
+        says: what it says, as canonical JSON; see `lazaretto.policy.Policy.says`.
+        contract: sha256 (hex) of the contract that it names; None where it names none.
+        previous: meaning that was in force before; None for the first.
+        reason: why, in a person's words; for the first, what used it.
+    """
+
+    kind: ClassVar[str] = "policy_registered"
+    dataset: str
+    policy: PolicyRef
+    says: str
+    contract: str | None
+    previous: str | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class BatchJudged(Event):
     """The gate closed: quarantine is written, the verdict stands. The commit point of a batch.
 
     Attributes:
-        batch: id of the batch.
-        policy: the policy that judged.
-        verdict: the gate's.
+        batch: its id.
+        policy: that was in force for its dataset.
+        verdict: see `Verdict`.
         rows: records of the batch.
         held: records in quarantine.
         cleared: records that may be admitted.
-        case: review case; null: nothing is held.
-        held_records: the file with the held records; null: nothing is held.
+        case: id of the review case; None when nothing is held.
+        held_records: file with the held rows and their reasons.
         columns: which column plays which part.
-        two_people: whether deciding and publishing takes two people.
-        reasons: held records by their first reason.
-        notes: why, in words.
+        two_people: whether another person must publish than who decided.
+        inputs: sha256 (hex) of all that was judged and by what: the same again is the same verdict.
+        reasons: held records by the signature of their first reason.
+        notes: what is wrong with the batch, in words.
+        replaces: ledger entry of an earlier judgement for this dataset that nobody had acted on.
     """
 
     kind: ClassVar[str] = "batch_judged"
@@ -289,6 +319,36 @@ class BatchJudged(Event):
     held_records: StoredFile | None
     columns: ColumnRoles
     two_people: bool
+    inputs: str
+    reasons: dict[str, int] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    replaces: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ShadowJudged(Event):
+    """What a policy that is not in force would have decided; nothing is held or admitted by it.
+
+    Attributes:
+        batch: its id.
+        policy: that is not in force for its dataset.
+        in_force: meaning of the one that is.
+        verdict: that it would have given.
+        rows: records of the batch.
+        held: records that it would have held.
+        inputs: as of `BatchJudged`.
+        reasons: as of `BatchJudged`.
+        notes: as of `BatchJudged`.
+    """
+
+    kind: ClassVar[str] = "shadow_judged"
+    batch: str
+    policy: PolicyRef
+    in_force: str
+    verdict: Verdict
+    rows: int
+    held: int
+    inputs: str
     reasons: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
@@ -328,17 +388,52 @@ class RecordsDecided(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class BatchAdmitted(Event):
-    """Records of a batch entered the admitted dataset; `part`: ``cleared``, or a publication.
+class CaseClosed(Event):
+    """Every record of a case is decided on, and those that were released are published.
 
     Attributes:
+        case: id of the case.
         batch: id of the batch.
-        dataset: name of the admitted dataset.
-        version: version of the dataset that has them.
-        rows: records that entered.
-        part: ``cleared`` by the gate, or a publication.
-        policy: that admitted.
-        columns: names and types in the dataset.
+    """
+
+    kind: ClassVar[str] = "case_closed"
+    case: str
+    batch: str
+
+
+@dataclass(frozen=True, slots=True)
+class AdmissionRefused(Event):
+    """Judged records were asked for and did not enter a dataset; they stay where they are.
+
+    Attributes:
+        batch: whose records.
+        dataset: that they may not enter.
+        code: stable machine-readable reason, such as ``revoked_key`` or ``other_policy``.
+        reason: the same in words.
+        case: that was to be published; None for what the gate had cleared.
+    """
+
+    kind: ClassVar[str] = "admission_refused"
+    batch: str
+    dataset: str
+    code: str
+    reason: str
+    case: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BatchAdmitted(Event):
+    """Records of a batch entered the admitted dataset; where there is a case, people released them.
+
+    Attributes:
+        batch: whose records.
+        dataset: its name.
+        version: Delta version that the commit made.
+        rows: how many.
+        part: ``cleared``, or the id of a publication, which is made of the decisions that it is of.
+        policy: under which they were judged.
+        columns: of the dataset.
+        case: whose publication; None for what the gate had cleared.
     """
 
     kind: ClassVar[str] = "batch_admitted"
@@ -349,6 +444,7 @@ class BatchAdmitted(Event):
     part: str
     policy: PolicyRef
     columns: list[Column] = field(default_factory=list)
+    case: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -594,6 +690,18 @@ class CheckpointTaken(Event):
     note: StoredFile
 
 
+@dataclass(frozen=True, slots=True)
+class CatalogRebuilt(Event):
+    """Rows of the catalog that did not say what the ledger says were made anew.
+
+    Attributes:
+        rows: by table, how many were ``changed``, ``missing`` and ``added``.
+    """
+
+    kind: ClassVar[str] = "catalog_rebuilt"
+    rows: dict[str, dict[str, int]]
+
+
 _KINDS: dict[str, type[Event]] = {cls.kind: cls for cls in Event.__subclasses__()}
 
 
@@ -625,14 +733,16 @@ def from_payload(kind: str, payload: str) -> Event:
 
 
 def subject_of(event: Event) -> str:
-    """What an event is about: ``source:NAME``, ``batch:ID``, ``case:ID`` or ``dataset:NAME``.
+    """What an event is about: such as ``source:NAME``, ``batch:ID`` or ``case:ID``.
 
     The ledger keeps it beside each entry, so that everything about one subject is found again.
     """
     if isinstance(event, CheckpointTaken):
         return subject_of_checkpoints(event.verifier_key)
+    if isinstance(event, CatalogRebuilt):
+        return "catalog:rows"
     for name in ("case", "batch", "source", "dataset", "model", "reference"):
-        if name == "case" and not isinstance(event, RecordsDecided):
+        if name == "case" and not isinstance(event, RecordsDecided | CaseClosed):
             continue
         if name == "dataset" and isinstance(event, ModelRegistered):
             continue

@@ -59,7 +59,7 @@ class Update:
 Change: TypeAlias = Put | Update
 
 
-def named(entry: Entry) -> dict[str, object]:
+def entry_columns(entry: Entry) -> dict[str, object]:
     """The columns by which a row names the entry that it is the state of."""
     return {"seq": entry.seq, "entry": entry.hash}
 

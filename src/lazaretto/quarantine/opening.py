@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from lazaretto.dataset.delta import ADDED, BATCH
 from lazaretto.dataset.delta import RECORD as ADMITTED_RECORD
 from lazaretto.ledger.events import BatchJudged, TrainingSanitized
-from lazaretto.ledger.state import Put, named
+from lazaretto.ledger.state import Put, entry_columns
 from lazaretto.quarantine.held import (
     INDEX_COLUMNS,
     INDEXED,
@@ -98,7 +98,7 @@ def write_cases(workspace: Workspace, by_batch: dict[str, pa.Table], run: str) -
 
 def changes(entry: Entry) -> Iterator[Change]:
     """What an entry that opens cases does to the catalog; `index_held` adds their records."""
-    opened = {"state": "OPEN", "opened_at": entry.at} | named(entry)
+    opened = {"state": "OPEN", "opened_at": entry.at} | entry_columns(entry)
     match entry.event:
         case BatchJudged(case=str()) as event:
             yield Put(tables.case, gate_case_columns(event) | opened)

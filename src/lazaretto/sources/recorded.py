@@ -89,14 +89,14 @@ def read_sources(connection: Connection, name: str | None = None) -> list[Source
 def changes(entry: Entry) -> Iterator[Change]:
     """What an entry about a source or a key does to their tables."""
     from lazaretto.ledger.events import KeyAdded, KeyRevoked, SourceRegistered
-    from lazaretto.ledger.state import Put, Update, named
+    from lazaretto.ledger.state import Put, Update, entry_columns
     from lazaretto.storage.tables import source, source_key
 
     match entry.event:
         case SourceRegistered(name, tier):
             revoked = entry.at if tier is TrustTier.REVOKED else None
             values = {"name": name, "trust_tier": tier.value, "revoked_at": revoked}
-            yield Put(source, values | named(entry), first={"created_at": entry.at})
+            yield Put(source, values | entry_columns(entry), first={"created_at": entry.at})
         case KeyAdded(name, key_id, scheme, pem, start, end):
             values = {
                 "source": name,
@@ -107,10 +107,10 @@ def changes(entry: Entry) -> Iterator[Change]:
                 "valid_to": end,
                 "revoked_at": None,
             }
-            yield Put(source_key, values | named(entry))
+            yield Put(source_key, values | entry_columns(entry))
         case KeyRevoked(name, key_id, moment):
             where = {"source": name, "key_id": key_id}
-            yield Update(source_key, where, {"revoked_at": moment} | named(entry))
+            yield Update(source_key, where, {"revoked_at": moment} | entry_columns(entry))
 
 
 def _told(connection: Connection, name: str | None) -> list[Source]:

@@ -49,7 +49,8 @@ batch = Table(
     Column("received_at", UtcDateTime, nullable=False),
     Column("collected_from", UtcDateTime),
     Column("collected_to", UtcDateTime),
-    Column("verdict", String(16), comment="of the gate; null until judged"),
+    Column("dataset", String(255), comment="that the verdict is for; null until judged"),
+    Column("verdict", String(16), comment="of the gate, the newest; null until judged"),
     Column("held", BigInteger),
     Column("cleared", BigInteger),
     Column("case_id", String(64)),
@@ -58,21 +59,6 @@ batch = Table(
     sa.UniqueConstraint("source", "digest"),
     Index("ix_batch_source_received_at", "source", "received_at"),
 )
-stage = Table(
-    "stage",
-    metadata,
-    Column("batch", ForeignKey("batch.id"), primary_key=True),
-    Column("name", String(32), primary_key=True),
-    Column(
-        "key", String(64), primary_key=True, comment="sha256 of everything the result depends on"
-    ),
-    Column("policy", String(64), nullable=False, comment="sha256 of what the policy means"),
-    Column("at", UtcDateTime, nullable=False),
-    Column("seq", BigInteger, nullable=False, comment="ledger entry that this row is the state of"),
-    Column("entry", String(64), nullable=False, comment="hash of that entry"),
-    Index("ix_stage_batch_name_seq", "batch", "name", "seq"),
-)
-
 # "case" is a reserved word of SQL.
 case = Table(
     "review_case",
@@ -151,6 +137,15 @@ dataset = Table(
     metadata,
     Column("name", String(255), primary_key=True),
     Column("created_at", UtcDateTime, nullable=False),
+)
+dataset_policy = Table(
+    "dataset_policy",
+    metadata,
+    Column("dataset", String(255), primary_key=True),
+    Column("meaning", String(64), nullable=False, comment="sha256 of what it and its contract say"),
+    Column("sha256", String(64), nullable=False, comment="of the file that was registered"),
+    Column("seq", BigInteger, nullable=False, comment="ledger entry that this row is the state of"),
+    Column("entry", String(64), nullable=False, comment="hash of that entry"),
 )
 admission = Table(
     "admission",

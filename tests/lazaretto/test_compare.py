@@ -11,7 +11,7 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 from torch import nn
-from yard import ANN, Yard, blobs
+from yard import Yard, blobs
 
 from lazaretto import sanitize, stages
 from lazaretto.activations import capture, compare, probe
@@ -130,8 +130,8 @@ def test_a_training_set_is_sanitized_trained_again_and_compared(
     judged = yard.judge("tuesday", blobs(120, seed=6, prefix="t", flips=15))
     stages.admit(yard.workspace, judged.batch)
     case = str(judged.case)
-    review.decide(yard.workspace, case, Action.RELEASE, all=True, actor=ANN, reason="fine")
-    review.publish(yard.workspace, case, actor=ANN)
+    review.decide(yard.workspace, case, Action.RELEASE, all=True, reason="fine")
+    review.publish(yard.workspace, case)
     taken = stages.snapshot(yard.workspace, "blobs")
     stages.register_model(yard.workspace, "net", "1", "blobs", taken.version)
     before = _train(taken.table())

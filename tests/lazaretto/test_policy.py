@@ -60,7 +60,7 @@ def test_a_policy_is_read_with_path_and_digest_of_its_bytes(tmp_path: Path) -> N
     assert policy.screen.detectors["knn_label"].options == {"k": 20}
     assert policy.screen.detectors["autoencoder"].mode == "shadow"
     assert policy.sha256 == hashlib.sha256(FULL.encode()).hexdigest()
-    assert policy.ref().path == str(path)
+    assert policy.ref(None).path == str(path)
 
 
 def test_three_keys_make_a_policy_and_a_dict_makes_the_same(tmp_path: Path) -> None:

@@ -112,8 +112,15 @@ class LazarettoOperator(BaseOperator):
             raise AirflowException(error_line(error, limit=1000)) from None
 
     def open_workspace(self) -> Workspace:
-        """Opens catalog and store by the connection; nothing stays open between the calls."""
-        return LazarettoHook(self.lazaretto_conn_id).workspace()
+        """Opens catalog and store by the connection; nothing stays open between the calls.
+
+        Whatever is put on record was done by this task, by its names in the DAG's code: nothing
+        that a run is started with names anybody.
+        """
+        from lazaretto.values import Actor, ActorType
+
+        actor = Actor(ActorType.SERVICE, f"airflow:{self.dag_id}.{self.task_id}"[:255])
+        return LazarettoHook(self.lazaretto_conn_id).workspace(actor)
 
     def report_lineage(self, workspace: Workspace, context: Context) -> None:
         """Works out what Airflow's event of this task will say, and sends Lazaretto's own."""

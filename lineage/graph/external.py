@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 MAX_DATASETS = 1_000
 MAX_VERSIONS = 10_000
+MAX_RUN_VERSIONS = 20_000
+RUNS = "urn:lazaretto:run"
+"""Namespace of runs that are nodes of the index."""
 _STATES = ("START", "RUNNING", "COMPLETE", "FAIL", "ABORT", "OTHER")
 _OVERWRITES = ("CREATE", "OVERWRITE", "TRUNCATE")
 
@@ -68,12 +71,23 @@ class Run:
     inputs: tuple[Dataset, ...] = field(default=())
     outputs: tuple[Dataset, ...] = field(default=())
 
+    @property
+    def size(self) -> int:
+        """How many versions of datasets it read and wrote."""
+        return sum(max(1, len(d.versions)) for d in (*self.inputs, *self.outputs))
+
     def joined(self, later: Run) -> Run:
-        """This run after a further event of it."""
-        return replace(
-            later,
-            inputs=_union(self.inputs, later.inputs),
-            outputs=_union(self.outputs, later.outputs),
+        """This run after a further event of it.
+
+        Raises:
+            Unusable: it has more versions than the index takes of one run.
+        """
+        return _bounded(
+            replace(
+                later,
+                inputs=_union(self.inputs, later.inputs),
+                outputs=_union(self.outputs, later.outputs),
+            )
         )
 
 
@@ -89,14 +103,22 @@ def read_event(event: dict[str, Any]) -> Run:
         raise Unusable("not a run event with an eventType")
     facets = _object(run.get("facets"))
     purpose = _object(facets.get("lazaretto_training")).get("purpose")
-    return Run(
-        run=_uuid(run.get("runId")),
-        state=str(state),
-        at=_moment(event.get("eventTime"), "eventTime"),
-        purpose=str(purpose) if purpose in PURPOSES else "TRAIN",
-        inputs=_datasets(event.get("inputs"), "inputFacets", "inputCondition"),
-        outputs=_datasets(event.get("outputs"), "outputFacets", "outputCondition"),
+    return _bounded(
+        Run(
+            run=_uuid(run.get("runId")),
+            state=str(state),
+            at=_moment(event.get("eventTime"), "eventTime"),
+            purpose=str(purpose) if purpose in PURPOSES else "TRAIN",
+            inputs=_datasets(event.get("inputs"), "inputFacets", "inputCondition"),
+            outputs=_datasets(event.get("outputs"), "outputFacets", "outputCondition"),
+        )
     )
+
+
+def _bounded(run: Run) -> Run:
+    if run.size > MAX_RUN_VERSIONS:
+        raise Unusable(f"a run of more than {MAX_RUN_VERSIONS:,} versions of datasets")
+    return run
 
 
 def _union(first: tuple[Dataset, ...], second: tuple[Dataset, ...]) -> tuple[Dataset, ...]:
@@ -128,8 +150,11 @@ def _dataset(value: dict[str, Any], place: str, condition: str) -> Dataset:
         kind = "MODEL" if model else "BATCH" if source else "SNAPSHOT"
     rows = artifact.get("recordCount")
     change = _object(facets.get("lifecycleStateChange")).get("lifecycleStateChange")
+    namespace = _namespace(_text(value.get("namespace"), "namespace", 512))
+    if namespace == RUNS:
+        raise Unusable(f"no dataset is in the namespace {RUNS}")
     return Dataset(
-        namespace=_namespace(_text(value.get("namespace"), "namespace", 512)),
+        namespace=namespace,
         name=_text(value.get("name"), "name", 1024),
         versions=_versions(facets, _object(value.get(place)), condition),
         kind=str(kind),

@@ -31,7 +31,7 @@ class Node:
         namespace: OpenLineage namespace of the dataset.
         name: OpenLineage name of the dataset.
         version: batch id, dataset version or model version.
-        kind: BATCH, SNAPSHOT or MODEL.
+        kind: BATCH, SNAPSHOT, MODEL, or RUN for a run of very many inputs and outputs.
         source: who delivered a batch.
         t_from: start of the interval in which a batch was collected.
         t_to: its end (excluded).

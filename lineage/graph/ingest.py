@@ -7,16 +7,27 @@ Versions come from the standard facets: `version`, or `subset` where it lists pa
 events name no version, Spline's rule is followed, and the edge marked as inferred: what is read is
 the last version written before, and what is written adds to the one before, unless it was
 overwritten.
+
+An edge stands for a pair of what a run read and what it wrote. A run of very many pairs becomes a
+node of its own instead, of kind RUN, that everything it read leads to and everything it wrote comes
+from.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import sqlalchemy as sa
 
-from lazaretto.lineage.graph.external import Dataset, Run, Unusable, read_event
+from lazaretto.lineage.graph.external import (
+    MAX_RUN_VERSIONS,
+    RUNS,
+    Dataset,
+    Run,
+    Unusable,
+    read_event,
+)
 from lazaretto.lineage.graph.graph import Edge, IndexedNode, Node, Writer
 from lazaretto.lineage.graph.index import catch_up
 from lazaretto.lineage.openlineage.lines import read_lines
@@ -29,6 +40,8 @@ if TYPE_CHECKING:
     from lazaretto.storage.workspace import Workspace
 
 MAX_OPEN_RUNS = 10_000
+MAX_OPEN_VERSIONS = 500_000
+MAX_PAIRS = 10_000
 MAX_TOLD = 1_000
 _CHUNK = 200
 # Failures, scores and held records are about a batch; they are not what a model learns from.
@@ -45,7 +58,8 @@ class Ingested:
         edges: edges that were new.
         unversioned: inputs left out because no version of them is known.
         rejected: edges left out: they would change what the ledger tells, or run back in time.
-        skipped: what could not be used, as ``line N: why``; at most 1000 are told.
+        skipped: what could not be used, as ``line N: why`` or ``run ID: why``; at most 1000 are
+            told.
     """
 
     events: int
@@ -66,8 +80,19 @@ class _Progress:
     skipped: list[str] = field(default_factory=list)
 
     def skip(self, line: int, why: str) -> None:
+        self.tell(f"line {line}: {why}")
+
+    def tell(self, what: str) -> None:
         if len(self.skipped) < MAX_TOLD:
-            self.skipped.append(f"line {line}: {why}")
+            self.skipped.append(what)
+
+
+class _Output(NamedTuple):
+    """What a run wrote, as what, and whether its version is inferred."""
+
+    made: IndexedNode
+    role: str
+    inferred: bool
 
 
 def ingest(workspace: Workspace, file: str | Path) -> Ingested:
@@ -86,6 +111,7 @@ def ingest(workspace: Workspace, file: str | Path) -> Ingested:
     catch_up(workspace)  # what the ledger tells comes first
     progress = _Progress()
     open_runs: dict[str, Run] = {}
+    versions = 0
     finished: list[Run] = []
     for line in read_lines(file):
         if line.event is None:
@@ -94,19 +120,25 @@ def ingest(workspace: Workspace, file: str | Path) -> Ingested:
         progress.events += 1
         try:
             event = read_event(line.event)
+            known = open_runs.pop(event.run, None)
+            versions -= 0 if known is None else known.size
+            run = event if known is None else known.joined(event)
         except Unusable as error:
             progress.skip(line.number, str(error))
             continue
-        known = open_runs.pop(event.run, None)
-        run = event if known is None else known.joined(event)
         if event.state == "COMPLETE":
             finished.append(run)
         elif event.state not in ("FAIL", "ABORT"):
-            if len(open_runs) >= MAX_OPEN_RUNS:
-                progress.skip(line.number, f"more than {MAX_OPEN_RUNS} runs are open at once")
+            if len(open_runs) >= MAX_OPEN_RUNS or versions + run.size > MAX_OPEN_VERSIONS:
+                progress.skip(
+                    line.number,
+                    f"more than {MAX_OPEN_RUNS:,} runs, or runs of more than "
+                    f"{MAX_OPEN_VERSIONS:,} versions, are open at once",
+                )
                 continue
             open_runs[event.run] = run
-        if len(finished) >= _CHUNK:
+            versions += run.size
+        if len(finished) >= _CHUNK or sum(run.size for run in finished) > MAX_RUN_VERSIONS:
             _write(workspace, finished, progress)
             finished = []
     _write(workspace, finished, progress)
@@ -138,16 +170,59 @@ def _follow(writer: Writer, run: Run, progress: _Progress) -> None:
             versions = _read(writer, dataset, run)
             progress.unversioned += not versions
             inputs += versions
+    outputs: list[_Output] = []
     for dataset in run.outputs:
         if dataset.kind not in _ASIDE:
             role = run.purpose if dataset.kind == "MODEL" else "READ"
-            for made, inferred in _written(writer, dataset, run):
-                for source, guessed in inputs:
-                    if made.ours or source.id == made.id or _younger(source, made):
-                        progress.rejected += 1
-                    else:
-                        edge = Edge(source.id, made.id, run.run, role, None, guessed or inferred)
-                        writer.connect(edge)
+            written = _written(writer, dataset, run)
+            outputs += [_Output(made, role, inferred) for made, inferred in written]
+    if len(inputs) * len(outputs) > MAX_PAIRS:
+        _by_way_of_the_run(writer, run, inputs, outputs, progress)
+        return
+    for made, role, inferred in outputs:
+        for source, guessed in inputs:
+            if made.ours or source.id == made.id or _younger(source, made):
+                progress.rejected += 1
+            else:
+                edge = Edge(source.id, made.id, run.run, role, None, guessed or inferred)
+                writer.connect(edge)
+
+
+def _by_way_of_the_run(
+    writer: Writer,
+    run: Run,
+    inputs: list[tuple[IndexedNode, bool]],
+    outputs: list[_Output],
+    progress: _Progress,
+) -> None:
+    """Leads a run of many pairs through a node of its own: as many edges as it has datasets.
+
+    An input that is younger than one of the outputs, or is one, would have to be left out of some
+    pairs. It is left out of all, and that is told.
+    """
+    outputs = [output for output in outputs if not output.made.ours]
+    made = {output.made.id for output in outputs}
+    oldest = min((o.made.at for o in outputs if o.made.at is not None), default=None)
+    fitting = [
+        (source, guessed)
+        for source, guessed in inputs
+        if source.id not in made and (source.at is None or oldest is None or source.at <= oldest)
+    ]
+    left_out = len(inputs) - len(fitting)
+    progress.rejected += left_out
+    if left_out:
+        progress.tell(
+            f"run {run.run}: {left_out} inputs are left out, each of which is an output, too, or "
+            "younger than one"
+        )
+    if not fitting or not outputs:
+        return
+    node = writer.add_external(Node(RUNS, run.run, run.run, "RUN", received_at=run.at))
+    for source, guessed in fitting:
+        writer.connect(Edge(source.id, node.id, run.run, "READ", None, guessed))
+    for output in outputs:
+        edge = Edge(node.id, output.made.id, run.run, output.role, None, output.inferred)
+        writer.connect(edge)
 
 
 def _read(writer: Writer, dataset: Dataset, run: Run) -> list[tuple[IndexedNode, bool]]:

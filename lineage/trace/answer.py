@@ -130,10 +130,11 @@ class TracedDecision:
         seq: ledger entry.
         at: when.
         batch: about which batch.
-        what: a verdict (PASS, …), an action (RELEASE, …), ``UNDO`` of one, or ADMIT.
+        what: a verdict (PASS, …), an action (RELEASE, …), ``UNDO`` of one, ADMIT of what the gate
+            cleared, or PUBLISH of what reviewers released.
         records: how many records it was about.
-        actor: who.
-        policy: dataset of the policy in force; None: a person's decision.
+        actor: who: a person, or the policy where that decided.
+        policy: dataset of the policy that it was under; None: a person's decision.
         policy_sha256: sha256 (hex) of its file.
         reason: why.
         case: case of the review.

@@ -19,9 +19,11 @@ _MATCHED = {"batch": "named", "record": "named", "model": "member"}
 
 
 def label(row: Row[Any]) -> str:
-    """Short name of a node: the batch id, ``dataset@version`` or ``model@version``."""
+    """Short name: the batch id, ``dataset@version``, ``model@version`` or ``run ID``."""
     if row.kind == "BATCH":
         return str(row.version)
+    if row.kind == "RUN":
+        return f"run {row.version}"
     name = row.name if row.kind == "MODEL" else posixpath.basename(row.name.rstrip("/"))
     return f"{name or row.name}@{row.version}"
 
@@ -80,7 +82,7 @@ def models_of(reached: Reached, *, paths: int, forward: bool) -> list[TracedMode
     ways = _ways(reached, [row.id for row in rows], limit=paths, forward=forward)
     found = []
     for row in rows:
-        direct = [e for e in into.get(row.id, ()) if reached.nodes[e.src].kind != "MODEL"]
+        direct = [e for e in into.get(row.id, ()) if _from_data(reached, into, e.src)]
         counts = [tainted.get(edge.src) for edge in direct]
         known = [count for count in counts if count is not None]
         found.append(
@@ -98,6 +100,14 @@ def models_of(reached: Reached, *, paths: int, forward: bool) -> list[TracedMode
             )
         )
     return found
+
+
+def _from_data(reached: Reached, into: Mapping[int, list[Row[Any]]], node: int) -> bool:
+    """Whether a node is data, or a run that read some; else it is a model, or a run of models."""
+    kind = reached.nodes[node].kind
+    if kind == "RUN":
+        return any(reached.nodes[edge.src].kind != "MODEL" for edge in into.get(node, ()))
+    return bool(kind != "MODEL")
 
 
 def sources_of(batches: Sequence[TracedBatch]) -> list[TracedSource]:

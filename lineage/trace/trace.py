@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from lazaretto.lineage.trace.walk import Ids
     from lazaretto.storage.workspace import Workspace
-    from lazaretto.values import Actor, StoredFile
+    from lazaretto.values import StoredFile
 
 PATHS_PER_MODEL = 3
 
@@ -138,14 +138,13 @@ def trace_model(
 
 
 def record_incident(
-    workspace: Workspace, trace: Trace, *, actor: Actor, report: Sequence[StoredFile] = ()
+    workspace: Workspace, trace: Trace, *, report: Sequence[StoredFile] = ()
 ) -> int:
     """Puts a trace on record, and returns its ledger entry.
 
     Args:
         workspace: where.
         trace: the answer.
-        actor: who asked.
         report: the files of the report, in the store.
 
     Raises:
@@ -167,7 +166,7 @@ def record_incident(
         report=list(report),
     )
     with workspace.catalog.transaction() as connection:
-        return append(connection, event, actor=actor).seq
+        return append(connection, event, actor=workspace.actor).seq
 
 
 def _answer(

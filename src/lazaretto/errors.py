@@ -46,6 +46,21 @@ class DeliveryError(LazarettoError):
         self.code = code
 
 
+class AdmissionRefusedError(DeliveryError):
+    """Judged records may not enter the dataset now; they stay where they are. Exit code 1.
+
+    Attributes:
+        code: stable machine-readable reason, such as ``revoked_key`` or ``other_policy``.
+        dataset: that they may not enter.
+        seq: ledger entry of the refusal, once it is on record.
+    """
+
+    def __init__(self, message: str, *, code: str, dataset: str) -> None:
+        super().__init__(message, code=code)
+        self.dataset = dataset
+        self.seq: int | None = None
+
+
 class ReferenceMismatchError(UsageError):
     """A batch or policy does not fit the reference (encoder, width); says what differs."""
 

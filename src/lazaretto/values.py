@@ -124,7 +124,7 @@ class PolicyRef:
     Attributes:
         dataset: that it is for.
         sha256: of its file's bytes, hex.
-        meaning: sha256 (hex) of what it says, whatever its comments and layout.
+        meaning: sha256 (hex) of what it and its contract say, whatever its comments and layout.
         path: of the file, as given.
     """
 

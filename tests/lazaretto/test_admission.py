@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
-from yard import ANN, Yard, blobs
+from yard import Yard, blobs
 
 from lazaretto import stages
 from lazaretto.dataset.admission import dataset_uri
@@ -122,7 +122,7 @@ def test_a_snapshot_counts_what_is_really_there(yard: Yard) -> None:
     two = yard.admit("tuesday", blobs(30, seed=6, prefix="t"), source="vendor-b")
     first = stages.snapshot(yard.workspace, "blobs", version=one.version)
     assert first.members == [Member(one.batch, 60)]
-    recall(yard.workspace, "blobs", ids=[f"{one.batch}#r0"], actor=ANN, reason="looks wrong")
+    recall(yard.workspace, "blobs", ids=[f"{one.batch}#r0"], reason="looks wrong")
     newest = stages.snapshot(yard.workspace, "blobs")
     assert newest.members == [Member(one.batch, 59), Member(two.batch, 30)]
     assert newest.table(["id"]).num_rows == newest.rows == 89

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
-from yard import ANN, Yard, blobs
+from yard import Yard, blobs
 
 from lazaretto import health, stages
 from lazaretto.dataset import admission
@@ -39,7 +39,7 @@ def test_work_that_was_cut_off_is_found_and_gone_when_done_again(
     batch = yard.judge("monday", blobs(60, seed=5)).batch
 
     def out() -> object:
-        return recall(yard.workspace, "blobs", ids=[f"{batch}#r0"], actor=ANN, reason="x")
+        return recall(yard.workspace, "blobs", ids=[f"{batch}#r0"], reason="x")
 
     def into() -> object:
         return stages.admit(yard.workspace, batch)

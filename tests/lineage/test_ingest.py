@@ -310,3 +310,100 @@ def test_no_event_can_make_it_crash(
     file = _file(tmp_path, event)
     assert lineage.ingest(sqlite_workspace, file).events == 1
     lineage.check(file)
+
+
+def _partitioned(name: str, side: str, count: int) -> dict[str, Any]:
+    """A dataset of which an event names very many versions."""
+    place = {"inputs": "inputCondition", "outputs": "outputCondition"}[side]
+    partitions = [{"identifier": f"{name}{number}"} for number in range(count)]
+    subset = {**_URL, place: {"type": "partition", "partitions": partitions}}
+    return {
+        **_dataset(name),
+        {"inputs": "inputFacets", "outputs": "outputFacets"}[side]: {"subset": subset},
+    }
+
+
+def test_a_run_of_very_many_pairs_is_a_node_of_its_own(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    history, batch = _ours(workspace)
+    snapshot = _dataset(f"{workspace.store.root}/datasets/digits", "1", namespace="file")
+    many = _event(
+        [snapshot, _partitioned("a", "inputs", 150)],
+        [_partitioned("b", "outputs", 150)],
+        day=9999,
+    )
+    model = _event([_dataset("b", "b7")], [_dataset("net", "1", model=True)], day=10000)
+    done = lineage.ingest(workspace, _file(tmp_path, many, model))
+    assert (done.edges, done.rejected, done.skipped) == (1 + 150 + 150 + 1, 0, [])
+    trace = lineage.trace_batch(workspace, batch)
+    run = f"run {many['run']['runId']}"
+    assert trace.models[0].paths == [[batch, "digits@1", run, "b@b7", "net@1"]]
+    assert lineage.ingest(workspace, tmp_path / "foreign.jsonl").edges == 0
+    back = lineage.trace_model(workspace, "net", "1")
+    assert back.batch_ids == [batch]
+    assert len(back.snapshots) == 1 + 1 + 150
+    del history
+
+
+def test_very_many_models_of_one_model_inherit_what_it_learned(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    """A run that read models alone is no data, whether it is a node or not."""
+    teacher = _dataset("teacher", "1", model=True)
+    students = [_dataset(f"student{n}", "1", model=True) for n in range(1000)]
+    inputs = [teacher, *[_dataset(f"other{n}", "1", model=True) for n in range(10)]]
+    file = _file(
+        tmp_path,
+        _event([_dataset("data", "1")], [teacher], day=1),
+        _event(inputs, students, day=2),
+    )
+    lineage.ingest(workspace, file)
+    found = {model.name: model for model in lineage.trace_model(workspace, "student3", "1").models}
+    assert found["student3"].inherited
+    assert not found["teacher"].inherited
+
+
+def test_inputs_that_run_back_in_time_are_left_out_of_many_pairs_and_told(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    both, late = _dataset("both", "1"), _dataset("late", "1")
+    run = str(uuid.uuid4())
+    file = _file(
+        tmp_path,
+        _event([], [late], day=5),
+        _event(
+            [both, late, _partitioned("a", "inputs", 150)],
+            [both, _partitioned("b", "outputs", 150)],
+            run=run,
+        ),
+    )
+    done = lineage.ingest(workspace, file)
+    assert (done.edges, done.rejected) == (150 + 151, 2)
+    assert done.skipped == [
+        f"run {run}: 2 inputs are left out, each of which is an output, too, or younger than one"
+    ]
+
+
+def test_a_run_of_too_many_versions_is_skipped_with_a_reason(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    run = str(uuid.uuid4())
+    sides = ("a", "b", "c")
+    file = _file(
+        tmp_path,
+        _event([_partitioned(name, "inputs", 7_000) for name in sides], []),
+        *[
+            _event([_partitioned(name, "inputs", 7_000)], [], state="RUNNING", run=run)
+            for name in sides
+        ],
+        _event([{**_dataset("x"), "namespace": "urn:lazaretto:run"}], []),
+        _event([_dataset("d", "1")], [_dataset("e", "1")]),
+    )
+    done = lineage.ingest(workspace, file)
+    assert done.edges == 1
+    assert done.skipped == [
+        "line 1: a run of more than 20,000 versions of datasets",
+        "line 4: a run of more than 20,000 versions of datasets",
+        "line 5: no dataset is in the namespace urn:lazaretto:run",
+    ]

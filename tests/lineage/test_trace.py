@@ -246,7 +246,7 @@ def test_questions_that_make_no_sense_are_refused(workspace: Workspace) -> None:
 
 
 def test_a_registered_source_without_batches_has_an_empty_trace(workspace: Workspace) -> None:
-    add_source(workspace, "quiet", trust_tier=TrustTier.REVIEWED, actor=JANE)
+    add_source(workspace, "quiet", trust_tier=TrustTier.REVIEWED)
     trace = lineage.trace_source(workspace, "quiet")
     assert (trace.batches, trace.models) == ([], [])
     assert trace.completeness.complete
@@ -282,7 +282,7 @@ def test_a_record_is_followed_only_where_it_really_is(workspace: Workspace) -> N
 def test_an_incident_goes_on_record(workspace: Workspace) -> None:
     _, batches = _week(workspace)
     trace = lineage.trace_source(workspace, "vendor-x", START + DAY, START + 2 * DAY)
-    seq = lineage.record_incident(workspace, trace, actor=JANE)
+    seq = lineage.record_incident(workspace, trace)
     with workspace.catalog.read() as connection:
         [entry] = entries(connection, after=seq - 1)
     assert isinstance(entry.event, events.IncidentTraced)
@@ -290,7 +290,7 @@ def test_an_incident_goes_on_record(workspace: Workspace) -> None:
     assert entry.event.models == ["churn@2", "churn@3", "churn@4"]
     assert entry.event.since == START + DAY
     with pytest.raises(UsageError, match="no incident"):
-        lineage.record_incident(workspace, lineage.trace_model(workspace, "churn", "1"), actor=JANE)
+        lineage.record_incident(workspace, lineage.trace_model(workspace, "churn", "1"))
 
 
 def test_the_answer_is_json(workspace: Workspace) -> None:

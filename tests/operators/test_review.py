@@ -39,7 +39,7 @@ def held(world: Any) -> Any:
 def decide(world: Any, case: str, action: Action) -> None:
     from lazaretto.quarantine.review import decide
 
-    decide(world.workspace, case, action, all=True, actor=REVIEWER, reason="looked at it")
+    decide(world.workspace.acting(REVIEWER), case, action, all=True, reason="looked at it")
 
 
 def awaiting(batch: str, **options: Any) -> Any:

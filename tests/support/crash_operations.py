@@ -19,7 +19,8 @@ _ROWS = blobs(60, seed=5, prefix="m", flips=4)
 
 
 def _yard(url: str, folder: Path) -> Yard:
-    return Yard(open_workspace(catalog_url=url, store=folder / "store"), make_policy(), folder)
+    workspace = open_workspace(catalog_url=url, store=folder / "store", actor=ANN)
+    return Yard(workspace, make_policy(), folder)
 
 
 def _fresh(url: str, folder: Path) -> Yard:
@@ -139,12 +140,12 @@ def decided(url: str, folder: Path) -> None:
     judged(url, folder)
     yard = _yard(url, folder)
     ids = ["m0", "m1"]
-    review.decide(yard.workspace, _case(yard), Action.RELEASE, ids=ids, actor=ANN, reason="fine")
+    review.decide(yard.workspace, _case(yard), Action.RELEASE, ids=ids, reason="fine")
 
 
 def publish(url: str, folder: Path) -> None:
     yard = _yard(url, folder)
-    review.publish(yard.workspace, _case(yard), actor=ANN)
+    review.publish(yard.workspace, _case(yard))
 
 
 def check_publish(url: str, folder: Path, *, done: bool) -> None:
@@ -167,7 +168,7 @@ def admitted(url: str, folder: Path) -> None:
 def take_out(url: str, folder: Path) -> None:
     yard = _yard(url, folder)
     ids = [f"{_batch(yard)}#m{number}" for number in (10, 11)]
-    found = recall(yard.workspace, "blobs", ids=ids, actor=ANN, reason="trigger")
+    found = recall(yard.workspace, "blobs", ids=ids, reason="trigger")
     assert found.models == ["net@1"]
 
 

@@ -108,7 +108,8 @@ def make_yard(workspace: Workspace, reference: str, folder: Path) -> Yard:
     from lazaretto.registry.references import save_reference
     from lazaretto.sources.registry import add_source
 
+    workspace = workspace.acting(ANN)
     save_reference(workspace, Reference.load(reference))
     for name in ("vendor-a", "vendor-b"):
-        add_source(workspace, name, trust_tier=TrustTier.REVIEWED, actor=ANN)
+        add_source(workspace, name, trust_tier=TrustTier.REVIEWED)
     return Yard(workspace, make_policy(), folder)

@@ -2,9 +2,10 @@
 
 A command is a function from a `Session` and its own arguments to a `Reply`; an argument that is a
 dataclass stands for a group of options, one for each field. `command` registers the function with
-``--json`` and ``--debug``, and, as far as it `needs` them, ``--catalog``, ``--store``, ``--policy``
-and ``--actor``. Exit codes: 0 done; 1 done, and something was found, held or refused; 2 the user's
-mistake; 3 the system's fault; 4 cannot say; 130 interrupted.
+``--json`` and ``--debug``, and, as far as it `needs` them, ``--catalog``, ``--store`` and
+``--policy``. Who acts is the operating system's user: no option names anybody. Exit codes: 0 done;
+1 done, and something was found, held or refused; 2 the user's mistake; 3 the system's fault; 4
+cannot say; 130 interrupted.
 """
 
 import dataclasses
@@ -20,7 +21,7 @@ import typer
 
 from lazaretto.cli.reply import Reply, print_error, print_json, print_reply, print_traceback
 from lazaretto.cli.session import POLICY_VARIABLE, Session
-from lazaretto.errors import DeliveryError, LazarettoError, UsageError
+from lazaretto.errors import AdmissionRefusedError, DeliveryError, LazarettoError, UsageError
 from lazaretto.redact import error_line
 from lazaretto.storage.settings import CATALOG_VARIABLE, STORE_VARIABLE
 
@@ -33,7 +34,6 @@ class Needs(Flag):
     NOTHING = 0
     WORKSPACE = auto()
     POLICY = auto()
-    ACTOR = auto()
 
 
 _SHARED: tuple[tuple[Needs, str, Any, Any], ...] = (
@@ -181,6 +181,8 @@ def _explain(error: Exception, *, debug: bool) -> tuple[int, str]:
 
 
 def _explain_ours(error: LazarettoError) -> tuple[int, str]:
+    if isinstance(error, AdmissionRefusedError):
+        return 1, f"admission refused ({error.code}): {error}"
     if isinstance(error, DeliveryError):
         return 1, f"delivery refused ({error.code}): {error}"
     return (2 if isinstance(error, UsageError) else 3), str(error)

@@ -31,8 +31,8 @@ def log(session: Session, name: Name) -> Reply:
     from lazaretto.stages.listing import dataset_log
 
     found = dataset_log(session.workspace, name)
-    keys = ("version", "at", "what", "rows", "about")
-    columns = ["version", "when", "what", "records", "about"]
+    keys = ("version", "at", "what", "rows", "by", "about")
+    columns = ["version", "when", "what", "records", "by", "about"]
     return Reply(found, grid(columns, [[event[key] for key in keys] for event in found]))
 
 
@@ -119,7 +119,6 @@ def recall(
             source=source,
             since=since,
             until=until,
-            actor=session.actor,
             reason=reason,
         )
     shown = {

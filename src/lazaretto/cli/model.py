@@ -64,7 +64,6 @@ def register(
         external_run_id=run_id,
         params=dict(_pair(text) for text in param or []),
         seed=seed,
-        actor=session.actor,
     )
     shown = {
         "model": f"{registered.model}@{registered.version}",

@@ -66,7 +66,6 @@ def fit(
                 version=version,
                 seed=seed,
                 promote=promote,
-                actor=session.actor,
             )
     except DeliveryError as error:  # not somebody's delivery: the user's own file
         raise UsageError(f"the trusted records cannot be used: {error}") from error
@@ -114,9 +113,7 @@ def promote(session: Session, candidate: Candidate, *, last: Last = 10, yes: Yes
     changes = [] if old is None else _changes(session, old, new, last)
     data = describe_changes(old, new, changes)
     confirm(f"{in_words(data)} Put {new.name}/{new.version} in use?", yes=yes)
-    promote_reference(
-        session.workspace, new.name, new.version, actor=session.actor, change=summed(changes)
-    )
+    promote_reference(session.workspace, new.name, new.version, change=summed(changes))
     return Reply(data | {"promoted": True}, changes_view(data, promoted=True))
 
 

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from lazaretto.policy import Policy
     from lazaretto.storage.workspace import Workspace
-    from lazaretto.values import Actor
 
 POLICY_VARIABLE = "LAZARETTO_POLICY"
 
@@ -86,11 +85,6 @@ class Session:
         from lazaretto.policy import Policy
 
         return Policy.load(self.policy_path)
-
-    @property
-    def actor(self) -> Actor:
-        """Who acts, for the ledger: the operating system's user; nobody names themselves."""
-        return self.workspace.actor
 
     @contextmanager
     def working(self, what: str) -> Iterator[None]:

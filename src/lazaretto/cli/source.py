@@ -89,7 +89,7 @@ def add(
         raise UsageError("--valid-from and --valid-to are a key's: add --key FILE")
     public = None if key is None else read_file(key, "public key", limit=_MAX_KEY_BYTES)
     tier = trust_tier or _tier_of(session, name)
-    source.add_source(session.workspace, name, trust_tier=tier, actor=session.actor)
+    source.add_source(session.workspace, name, trust_tier=tier)
     if public is not None:
         source.add_key(
             session.workspace,
@@ -97,7 +97,6 @@ def add(
             public.decode("ascii", "replace"),
             valid_from=valid_from,
             valid_to=valid_to,
-            actor=session.actor,
         )
     found = source.get_source(session.workspace, name)
     return Reply(found, _table([found]))
@@ -130,9 +129,7 @@ def revoke(
     """Revoke a key: from then on nothing that it signed is accepted."""
     from lazaretto.sources import registry as source
 
-    key = source.revoke_key(
-        session.workspace, name, key_id, at=at, reason=reason, actor=session.actor
-    )
+    key = source.revoke_key(session.workspace, name, key_id, at=at, reason=reason)
     return Reply(key, _table([source.get_source(session.workspace, name)]))
 
 

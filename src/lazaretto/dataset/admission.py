@@ -15,9 +15,10 @@ from lazaretto.dataset.delta import (
     arrow_schema,
     commit_once,
     open_or_create,
+    open_table,
 )
 from lazaretto.dataset.schema import check_fits, conform, storable
-from lazaretto.errors import SystemFaultError, UsageError
+from lazaretto.errors import NotFoundError, SystemFaultError, UsageError
 from lazaretto.ledger.chain import append
 from lazaretto.ledger.events import BatchAdmitted
 from lazaretto.names import check_dataset_name
@@ -71,6 +72,7 @@ class Part:
         schema: of the rows, with the columns that admission adds.
         chunks: makes the stream of rows, anew on every call.
         policy: under which they were judged.
+        case: whose publication it is; None for what the gate cleared.
     """
 
     batch: str
@@ -81,6 +83,7 @@ class Part:
     schema: pa.Schema
     chunks: Callable[[], Iterable[pa.RecordBatch]]
     policy: PolicyRef
+    case: str | None = None
 
 
 def dataset_path(dataset: str) -> str:
@@ -182,6 +185,20 @@ def _refuse_twin(connection: Connection, dataset: str) -> None:
         )
 
 
+def is_written(workspace: Workspace, dataset: str, batch: str, part: str) -> bool:
+    """Whether the Delta commit of an admission is made, on record or not."""
+    try:
+        table = open_table(dataset_uri(workspace, dataset))
+    except NotFoundError:
+        return False
+    return table.transaction_version(_app(batch, part)) is not None
+
+
+def _app(batch: str, part: str) -> str:
+    """What the Delta commit of an admission is known by."""
+    return f"lazaretto:{batch}:{part}"
+
+
 def admit_part(workspace: Workspace, part: Part) -> Admission:
     """Makes the Delta commit of an intended admission, once, then puts it on record.
 
@@ -200,7 +217,7 @@ def admit_part(workspace: Workspace, part: Part) -> Admission:
 
     version = commit_once(
         uri,
-        f"lazaretto:{part.batch}:{part.name}",
+        _app(part.batch, part.name),
         {
             "lazaretto_batch": part.batch,
             "lazaretto_source": part.source,
@@ -217,6 +234,7 @@ def admit_part(workspace: Workspace, part: Part) -> Admission:
         part=part.name,
         policy=part.policy,
         columns=[Column(column.name, str(column.type)) for column in wanted],
+        case=part.case,
     )
     with workspace.catalog.transaction() as connection:
         row = find_admission(connection, part.dataset, part.batch, part.name)

@@ -68,7 +68,6 @@ def recall(
     source: str | None = None,
     since: datetime | None = None,
     until: datetime | None = None,
-    actor: Actor,
     reason: str,
 ) -> Recall:
     """Removes records from the next version of a dataset; earlier versions stay readable.
@@ -84,7 +83,6 @@ def recall(
         since: start of the window: batches whose collection (or, where that is not known,
             receipt) reaches into it, as in `lazaretto.lineage.trace_source`.
         until: its end (excluded).
-        actor: who recalls.
         reason: why; stays on record.
 
     Raises:
@@ -121,8 +119,8 @@ def recall(
         "records": rows.num_rows,
         "ids_digest": digest,
         "ids": to_json(file),
-        "actor_type": actor.type.value,
-        "actor_id": actor.id,
+        "actor_type": workspace.actor.type.value,
+        "actor_id": workspace.actor.id,
         "reason": reason,
         "at": datetime.now(UTC),
     }

@@ -122,18 +122,16 @@ def _dags_folder() -> Path:
 
 def _register_vendors(stage: Stage, since: datetime) -> None:
     from lazaretto.sources.registry import add_key, add_source
-    from lazaretto.values import Actor, ActorType, TrustTier
+    from lazaretto.values import TrustTier
 
-    actor = Actor(ActorType.HUMAN, "user:demo")
     for vendor, public_key in stage.week.public_keys.items():
-        add_source(stage.workspace, vendor, trust_tier=TrustTier.REVIEWED, actor=actor)
+        add_source(stage.workspace, vendor, trust_tier=TrustTier.REVIEWED)
         add_key(
             stage.workspace,
             vendor,
             public_key,
             valid_from=since - timedelta(days=30),
             valid_to=None,
-            actor=actor,
         )
 
 

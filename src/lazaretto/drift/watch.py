@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import exp
 from typing import TYPE_CHECKING, Any
 
-from lazaretto.drift.source import SOURCE_DRIFT, shown_evidence, source_steps
+from lazaretto.drift.source import SOURCE_DRIFT, shown_evidence
 from lazaretto.stats.martingale import SMALL, BatchFacts, batch_p_value
 from lazaretto.storage.sidecars import write_table
 from lazaretto.text import cut
@@ -23,12 +23,15 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from lazaretto.drift import ColumnDrift, Measured, Profile
+    from lazaretto.drift.source import Step
     from lazaretto.policy import Policy
     from lazaretto.received import Received
     from lazaretto.reference import Reference
     from lazaretto.screen import Screening
     from lazaretto.stats.martingale import EProcess
     from lazaretto.storage.workspace import Workspace
+
+    Past = tuple[list[Step], EProcess]
 
 WORST_TOLD = 10
 EVIDENCE_TOLD = 8
@@ -68,6 +71,7 @@ def watch(
     *,
     policy: Policy,
     reference: Reference,
+    past: Past,
     profile: Profile | None,
     embeddings: pa.Table | None,
     path: str,
@@ -81,6 +85,8 @@ def watch(
         screening: what screening found in them.
         policy: ``screen.drift`` says how.
         reference: that they were screened against.
+        past: the source's earlier batches against it, and the e-process after them, as
+            `source_steps` gives them.
         profile: what drift from it is measured by; None where it was saved without.
         embeddings: their vectors, for another encoder than ``column``.
         path: in the store, of the side-car with the drift of every column.
@@ -89,10 +95,7 @@ def watch(
     if config.mode == "off":
         return Watched(None, None, None, 0, 1.0, None, None)
     facts = facts_of(screening, policy)
-    with workspace.catalog.read() as connection:
-        steps, process = source_steps(
-            connection, batch.source, reference.digest, until=batch.seq, leave_out=batch.id
-        )
+    steps, process = past
     before = [step.facts for step in steps if step.facts is not None]
     p_value = batch_p_value(facts, before, reference.calibration_rows)
     test = None

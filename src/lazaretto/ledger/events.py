@@ -260,22 +260,46 @@ class BatchScreened(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class PolicyRegistered(Event):
+    """From here on a dataset is admitted by this policy, until the next entry of this kind.
+
+    Attributes:
+        dataset: its name.
+        policy: which policy.
+        says: what it says, as canonical JSON; see `lazaretto.policy.Policy.says`.
+        contract: sha256 (hex) of the contract that it names; None where it names none.
+        previous: meaning that was in force before; None for the first.
+        reason: why, in a person's words; for the first, what used it.
+    """
+
+    kind: ClassVar[str] = "policy_registered"
+    dataset: str
+    policy: PolicyRef
+    says: str
+    contract: str | None
+    previous: str | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class BatchJudged(Event):
     """The gate closed: quarantine is written, the verdict stands. The commit point of a batch.
 
     Attributes:
-        batch: id of the batch.
-        policy: the policy that judged.
-        verdict: the gate's.
+        batch: its id.
+        policy: that was in force for its dataset.
+        verdict: see `Verdict`.
         rows: records of the batch.
         held: records in quarantine.
         cleared: records that may be admitted.
-        case: review case; null: nothing is held.
-        held_records: the file with the held records; null: nothing is held.
+        case: id of the review case; None when nothing is held.
+        held_records: file with the held rows and their reasons.
         columns: which column plays which part.
-        two_people: whether deciding and publishing takes two people.
-        reasons: held records by their first reason.
-        notes: why, in words.
+        two_people: whether another person must publish than who decided.
+        inputs: sha256 (hex) of all that was judged and by what: the same again is the same verdict.
+        reasons: held records by the signature of their first reason.
+        notes: what is wrong with the batch, in words.
+        replaces: ledger entry of an earlier judgement for this dataset that nobody had acted on.
     """
 
     kind: ClassVar[str] = "batch_judged"
@@ -289,6 +313,36 @@ class BatchJudged(Event):
     held_records: StoredFile | None
     columns: ColumnRoles
     two_people: bool
+    inputs: str
+    reasons: dict[str, int] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    replaces: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ShadowJudged(Event):
+    """What a policy that is not in force would have decided; nothing is held or admitted by it.
+
+    Attributes:
+        batch: its id.
+        policy: that is not in force for its dataset.
+        in_force: meaning of the one that is.
+        verdict: that it would have given.
+        rows: records of the batch.
+        held: records that it would have held.
+        inputs: as of `BatchJudged`.
+        reasons: as of `BatchJudged`.
+        notes: as of `BatchJudged`.
+    """
+
+    kind: ClassVar[str] = "shadow_judged"
+    batch: str
+    policy: PolicyRef
+    in_force: str
+    verdict: Verdict
+    rows: int
+    held: int
+    inputs: str
     reasons: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
@@ -328,17 +382,38 @@ class RecordsDecided(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class BatchAdmitted(Event):
-    """Records of a batch entered the admitted dataset; `part`: ``cleared``, or a publication.
+class AdmissionRefused(Event):
+    """Judged records were asked for and did not enter a dataset; they stay where they are.
 
     Attributes:
-        batch: id of the batch.
-        dataset: name of the admitted dataset.
-        version: version of the dataset that has them.
-        rows: records that entered.
-        part: ``cleared`` by the gate, or a publication.
-        policy: that admitted.
-        columns: names and types in the dataset.
+        batch: whose records.
+        dataset: that they may not enter.
+        code: stable machine-readable reason, such as ``revoked_key`` or ``other_policy``.
+        reason: the same in words.
+        case: that was to be published; None for what the gate had cleared.
+    """
+
+    kind: ClassVar[str] = "admission_refused"
+    batch: str
+    dataset: str
+    code: str
+    reason: str
+    case: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BatchAdmitted(Event):
+    """Records of a batch entered the admitted dataset; where there is a case, people released them.
+
+    Attributes:
+        batch: whose records.
+        dataset: its name.
+        version: Delta version that the commit made.
+        rows: how many.
+        part: ``cleared``, or the id of a publication, which is made of the decisions that it is of.
+        policy: under which they were judged.
+        columns: of the dataset.
+        case: whose publication; None for what the gate had cleared.
     """
 
     kind: ClassVar[str] = "batch_admitted"
@@ -349,6 +424,7 @@ class BatchAdmitted(Event):
     part: str
     policy: PolicyRef
     columns: list[Column] = field(default_factory=list)
+    case: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,22 +10,24 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import sqlalchemy as sa
 
+from lazaretto.authority.judgements import standing_judgement
 from lazaretto.batch._ids import ids_digest
 from lazaretto.errors import NotFoundError, UsageError
-from lazaretto.ledger.chain import append
+from lazaretto.ledger.chain import append, entry
 from lazaretto.ledger.events import RecordsDecided
 from lazaretto.quarantine.cases import find_case
 from lazaretto.storage import tables
 from lazaretto.storage.bulk import bulk_insert
 from lazaretto.storage.sidecars import write_table
-from lazaretto.values import Action, Actor, ActorType
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from sqlalchemy.engine import Connection, Row
 
+    from lazaretto.ledger.chain import Entry
     from lazaretto.storage.workspace import Workspace
+    from lazaretto.values import Action, Actor, StoredFile
 
 _held = tables.held_record
 _decision = tables.decision
@@ -43,6 +45,7 @@ class Decision:
         case: its case.
         action: what was decided.
         records: how many held records it is about.
+        ids: the file with them.
         ids_digest: sha256 (hex) of their ids.
         actor: who.
         reason: why.
@@ -57,6 +60,7 @@ class Decision:
     case: str
     action: Action
     records: int
+    ids: StoredFile
     ids_digest: str
     actor: Actor
     reason: str
@@ -72,7 +76,6 @@ class Taken:
     """What is decided, before it is on record; see `Decision`."""
 
     action: Action
-    actor: Actor
     reason: str
     filter: dict[str, str] = field(default_factory=dict)
     label: str | None = None
@@ -114,7 +117,7 @@ def record_decision(workspace: Workspace, case: str, selected: pa.Table, taken: 
     """Commits a decision on selected records.
 
     Raises:
-        UsageError: nothing is selected, or a record is published.
+        UsageError: nothing is selected, a record is published, or the case is superseded.
     """
     if not selected.num_rows:
         raise UsageError(f"no held record of {case} is selected")
@@ -123,6 +126,7 @@ def record_decision(workspace: Workspace, case: str, selected: pa.Table, taken: 
     ids = write_table(workspace.store, f"decisions/{identity}.parquet", selected)
     with workspace.catalog.transaction() as connection:
         row = find_case(connection, case)
+        require_open(connection, row)
         event = RecordsDecided(
             decision=identity,
             case=case,
@@ -137,22 +141,11 @@ def record_decision(workspace: Workspace, case: str, selected: pa.Table, taken: 
             weight=taken.weight,
             undoes=taken.undoes,
         )
-        written = append(connection, event, actor=taken.actor)
+        written = append(connection, event, actor=workspace.actor)
         connection.execute(
             _decision.insert().values(
-                id=identity,
-                case_id=case,
-                action=taken.action.value,
-                label=taken.label,
-                weight=taken.weight,
-                filter=taken.filter,
-                records=selected.num_rows,
-                ids_digest=digest,
-                actor_type=taken.actor.type.value,
-                actor_id=taken.actor.id,
-                reason=taken.reason,
+                **decided_columns(event, workspace.actor),
                 at=datetime.now(UTC),
-                undoes=taken.undoes,
                 seq=written.seq,
                 entry=written.hash,
             )
@@ -168,26 +161,60 @@ def record_decision(workspace: Workspace, case: str, selected: pa.Table, taken: 
         connection.execute(
             tables.case.update().where(tables.case.c.id == case).values(state="OPEN")
         )
-        recorded = connection.execute(sa.select(_decision).where(_decision.c.id == identity)).one()
-        return as_decision(recorded)
+        return decision_of(entry(connection, written.seq), event, None)
 
 
-def as_decision(row: Row[Any]) -> Decision:
-    """A decision from its row."""
+def require_open(connection: Connection, row: Row[Any]) -> None:
+    """A case may be decided on and published while its judgement stands, by the ledger.
+
+    Raises:
+        UsageError: the batch was judged again for this dataset, and has another case since.
+    """
+    if row.origin != "gate":
+        return
+    judged = standing_judgement(connection, row.batch, row.dataset)
+    if judged is None or judged.event.case != row.id:
+        raise UsageError(
+            f"{row.id} is superseded: {row.batch} was judged again since, see its new case: "
+            f"`lazaretto quarantine list --batch {row.batch}`"
+        )
+
+
+def decision_of(entry: Entry, event: RecordsDecided, undone_by: str | None) -> Decision:
+    """A decision as its ledger entry tells it."""
     return Decision(
-        id=row.id,
-        case=row.case_id,
-        action=Action(row.action),
-        records=row.records,
-        ids_digest=row.ids_digest,
-        actor=Actor(ActorType(row.actor_type), row.actor_id),
-        reason=row.reason,
-        label=row.label,
-        weight=row.weight,
-        undoes=row.undoes,
-        undone_by=row.undone_by,
-        seq=row.seq,
+        id=event.decision,
+        case=event.case,
+        action=event.action,
+        records=event.records,
+        ids=event.ids,
+        ids_digest=event.ids_digest,
+        actor=entry.actor,
+        reason=event.reason,
+        label=event.label,
+        weight=event.weight,
+        undoes=event.undoes,
+        undone_by=undone_by,
+        seq=entry.seq,
     )
+
+
+def decided_columns(event: RecordsDecided, actor: Actor) -> dict[str, Any]:
+    """The catalog's columns of a decision, by what the ledger says."""
+    return {
+        "id": event.decision,
+        "case_id": event.case,
+        "action": event.action.value,
+        "label": event.label,
+        "weight": event.weight,
+        "filter": event.filter,
+        "records": event.records,
+        "ids_digest": event.ids_digest,
+        "actor_type": actor.type.value,
+        "actor_id": actor.id,
+        "reason": event.reason,
+        "undoes": event.undoes,
+    }
 
 
 def _about(case: str, decision: str) -> list[sa.ColumnElement[bool]]:

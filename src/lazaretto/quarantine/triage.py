@@ -64,7 +64,10 @@ def triage_of_case(workspace: Workspace, case: str) -> CaseTriage | None:
             return None
         seq = connection.scalar(
             sa.select(sa.func.max(stage.c.seq)).where(
-                stage.c.batch == row.batch, stage.c.name == "screen", stage.c.seq < row.seq
+                stage.c.batch == row.batch,
+                stage.c.name == "screen",
+                stage.c.policy == row.policy["meaning"],
+                stage.c.seq < row.seq,
             )
         )
         if seq is None:

@@ -13,7 +13,6 @@ from lazaretto.ledger.cover import agree, event_of
 from lazaretto.ledger.events import ReferencePromoted, ReferenceSaved
 from lazaretto.registry.stored import StoredReference
 from lazaretto.storage.tables import reference as table
-from lazaretto.values import Actor, ActorType, PromotionChange
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -21,11 +20,9 @@ if TYPE_CHECKING:
     from lazaretto.drift import Profile
     from lazaretto.reference import Reference
     from lazaretto.storage.workspace import Workspace
-    from lazaretto.values import StoredFile
+    from lazaretto.values import Actor, PromotionChange, StoredFile
 
     Kept = tuple[StoredFile | None, StoredFile | None]
-
-SERVICE = Actor(ActorType.SERVICE, "service:lazaretto")
 
 
 def save_reference(
@@ -34,7 +31,6 @@ def save_reference(
     *,
     profile: Profile | None = None,
     promote: bool | None = None,
-    actor: Actor = SERVICE,
 ) -> StoredReference:
     """Freezes a reference in the store; saving the same again changes nothing but `promote`.
 
@@ -45,7 +41,6 @@ def save_reference(
             measures none.
         promote: make it the version that policies mean which name no version; default: only where
             there is none yet. A later version waits for `promote_reference`, after a comparison.
-        actor: who saves it, for the ledger.
 
     Raises:
         UsageError: another reference has this name and version.
@@ -60,10 +55,10 @@ def save_reference(
     event = None if known is not None else _write(workspace, reference, profile)
     with workspace.catalog.transaction() as connection:
         if event is not None and _select(connection, name, version) is None:
-            _insert(connection, event, actor)
+            _insert(connection, event, workspace.actor)
         saved = _selected(connection, name, version)
         if promote or (promote is None and _select(connection, name, None) is None):
-            _promote(connection, saved, None, actor)
+            _promote(connection, saved, None, workspace.actor)
         return _selected(connection, name, version)
 
 
@@ -72,7 +67,6 @@ def promote_reference(
     name: str,
     version: str,
     *,
-    actor: Actor,
     change: PromotionChange | None = None,
 ) -> StoredReference:
     """Makes a version the one that the bare name means; promoting the old one takes it back.
@@ -81,7 +75,6 @@ def promote_reference(
         workspace: catalog and store.
         name: of the reference.
         version: of it.
-        actor: who decides.
         change: what the comparison on past batches found; None where none was made.
 
     Raises:
@@ -91,7 +84,7 @@ def promote_reference(
         known = _select(connection, name, version)
         if known is None:
             raise NotFoundError(f"no reference '{name}/{version}': see `lazaretto reference list`")
-        _promote(connection, known, change, actor)
+        _promote(connection, known, change, workspace.actor)
         return _selected(connection, name, version)
 
 

@@ -15,7 +15,6 @@ from lazaretto.values import TrustTier
 
 if TYPE_CHECKING:
     from lazaretto.storage.workspace import Workspace
-    from lazaretto.values import Actor
 
 # A source's name is a folder in the store and the first part of its batches' ids.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -26,7 +25,6 @@ def add_source(
     name: str,
     *,
     trust_tier: TrustTier,
-    actor: Actor,
     now: datetime | None = None,
 ) -> Source:
     """Registers a source, or changes the trust tier of one; the same again changes nothing.
@@ -37,7 +35,6 @@ def add_source(
         workspace: catalog and store.
         name: letters, digits, ``.``, ``_`` and ``-``, at most 128.
         trust_tier: how far it is trusted.
-        actor: who does it.
         now: aware time of the change; default now.
 
     Raises:
@@ -59,7 +56,7 @@ def add_source(
         known = next(iter(read_sources(connection, name)), None)
         if known is None or known.trust_tier is not trust_tier:
             event = SourceRegistered(name, trust_tier)
-            written = ledger.append(connection, event, actor=actor, at=moment)
+            written = ledger.append(connection, event, actor=workspace.actor, at=moment)
             values = {
                 "trust_tier": trust_tier.value,
                 "revoked_at": revoked,
@@ -81,7 +78,6 @@ def add_key(
     *,
     valid_from: datetime | None = None,
     valid_to: datetime | None = None,
-    actor: Actor,
     now: datetime | None = None,
 ) -> SourceKey:
     """Pins a public key for a source; the same key and times again change nothing.
@@ -92,7 +88,6 @@ def add_key(
         public_pem: Ed25519 or ECDSA P-256 public key.
         valid_from: aware time from which it is accepted; default now.
         valid_to: aware time from which it is no longer accepted; default no end.
-        actor: who does it.
         now: aware time of the change; default now.
 
     Raises:
@@ -127,7 +122,7 @@ def add_key(
             )
         key = SourceKey(source, key_id, scheme, pem, start, end)
         event = KeyAdded(source, key_id, scheme, pem, start, end)
-        written = ledger.append(connection, event, actor=actor, at=moment)
+        written = ledger.append(connection, event, actor=workspace.actor, at=moment)
         connection.execute(
             sa.insert(table).values(
                 source=source,
@@ -150,7 +145,6 @@ def revoke_key(
     *,
     at: datetime | None = None,
     reason: str,
-    actor: Actor,
     now: datetime | None = None,
 ) -> SourceKey:
     """Revokes a key: from `at` on, nothing that it signed is accepted.
@@ -163,7 +157,6 @@ def revoke_key(
         key_id: the key's id, or its first 8 or more characters.
         at: aware time of the compromise; default now.
         reason: for the record.
-        actor: who does it.
         now: aware time of the change; default now.
 
     Raises:
@@ -185,7 +178,7 @@ def revoke_key(
         if key.revoked_at is not None and key.revoked_at <= revoked:
             return key
         event = KeyRevoked(source, key.key_id, revoked, reason)
-        written = ledger.append(connection, event, actor=actor, at=moment)
+        written = ledger.append(connection, event, actor=workspace.actor, at=moment)
         connection.execute(
             sa.update(table)
             .where(table.c.source == source, table.c.key_id == key.key_id)

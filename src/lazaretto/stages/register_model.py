@@ -18,7 +18,7 @@ from lazaretto.ledger.events import ModelRegistered
 from lazaretto.redact import safe_uri
 from lazaretto.storage import tables
 from lazaretto.storage.sidecars import read_table
-from lazaretto.values import Actor, ActorType, StoredFile
+from lazaretto.values import StoredFile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
     from lazaretto.storage.workspace import Workspace
-
-_SERVICE = Actor(ActorType.SERVICE, "service:lazaretto")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +65,6 @@ def register_model(
     external_run_id: str | None = None,
     params: Mapping[str, str] | None = None,
     seed: int | None = None,
-    actor: Actor = _SERVICE,
 ) -> ModelVersion:
     """Puts a model version on record; the same again changes nothing.
 
@@ -84,7 +81,6 @@ def register_model(
         external_run_id: of the training run, in whatever ran it.
         params: worth keeping.
         seed: of the training.
-        actor: who registers.
 
     Raises:
         NotFoundError: the snapshot is not on record, or there is no artifact.
@@ -125,7 +121,7 @@ def register_model(
                     f"{known.dataset}@{known.snapshot}: give this training another version"
                 )
             return known
-        written = append(connection, event, actor=actor)
+        written = append(connection, event, actor=workspace.actor)
         connection.execute(
             tables.model_version.insert().values(
                 model=model,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import sqlalchemy as sa
 
+from lazaretto.authority.policies import policy_ref, require_in_force
 from lazaretto.batch import table_digest
 from lazaretto.batch._columns import label_texts
 from lazaretto.dataset.delta import BATCH, RECORD
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from lazaretto.sanitize import Sanitization
     from lazaretto.stages.trusted import Trusted
     from lazaretto.storage.workspace import Workspace
+    from lazaretto.values import PolicyRef
 
 
 def sanitize_training(
@@ -68,7 +70,8 @@ def sanitize_training(
 
     Raises:
         NotFoundError: no such dataset or version, or no reference.
-        UsageError: the policy names no label, or the model cannot read the rows.
+        UsageError: the policy is not in force for the dataset, it names no label, or the model
+            cannot read the rows.
     """
     from torch import nn
 
@@ -83,7 +86,12 @@ def sanitize_training(
     reads = inputs if inputs is not None else embedding
     if reads is None:
         raise UsageError("say what the model reads: `inputs`, or columns.embedding in the policy")
+    ref = policy_ref(policy)
+    if policy.dataset != dataset:
+        raise UsageError(f"the policy is of dataset {policy.dataset!r}, not of {dataset!r}")
     taken = snapshot(workspace, dataset, version=version)
+    with workspace.catalog.read() as connection:
+        require_in_force(connection, ref)
     rows = taken.table()
 
     def look(data: Any, step: str, size: int) -> Any:
@@ -119,7 +127,14 @@ def sanitize_training(
     )
     who = name or _registered(workspace, taken) or type(model).__qualname__
     return _hold(
-        workspace, taken, rows, found, policy=policy, model=who, calibration=in_words(found, known)
+        workspace,
+        taken,
+        rows,
+        found,
+        policy=policy,
+        ref=ref,
+        model=who,
+        calibration=in_words(found, known),
     )
 
 
@@ -148,6 +163,7 @@ def _hold(
     found: Sanitization,
     *,
     policy: Policy,
+    ref: PolicyRef,
     model: str,
     calibration: str,
 ) -> SanitizeResult:
@@ -160,7 +176,7 @@ def _hold(
         dataset=taken.dataset,
         version=taken.version,
         model=model,
-        policy=policy.ref(),
+        policy=ref,
         methods=list(found.methods),
         layers=list(found.layers),
         calibrated=found.calibrated,
@@ -211,7 +227,7 @@ def _recall(
     if not ids:
         return None
     actor = Actor(ActorType.POLICY, f"policy:{policy.dataset}")
-    return recall(workspace, taken.dataset, ids=ids, actor=actor, reason=reason)
+    return recall(workspace.acting(actor), taken.dataset, ids=ids, reason=reason)
 
 
 def _before(connection: Connection, event: TrainingSanitized) -> int | None:

@@ -78,19 +78,6 @@ class Store:
             raise UsageError(f"not a path inside the store: {path!r}")
         return "/".join((self.root, *parts))
 
-    def relative(self, uri: str) -> str:
-        """The relative path of a URI that `uri` gave.
-
-        Raises:
-            UsageError: the URI is not under this store's root.
-        """
-        prefix = self.root + "/"
-        if not uri.startswith(prefix):
-            raise UsageError(f"not inside the store {self.root}: {uri!r}")
-        path = uri.removeprefix(prefix)
-        self.uri(path)
-        return path
-
     def exists(self, path: str) -> bool:
         """Whether a file is there."""
         filesystem, target = self._resolve(path)

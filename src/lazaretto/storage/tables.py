@@ -49,7 +49,8 @@ batch = Table(
     Column("received_at", UtcDateTime, nullable=False),
     Column("collected_from", UtcDateTime),
     Column("collected_to", UtcDateTime),
-    Column("verdict", String(16), comment="of the gate; null until judged"),
+    Column("dataset", String(255), comment="that the verdict is for; null until judged"),
+    Column("verdict", String(16), comment="of the gate, the newest; null until judged"),
     Column("held", BigInteger),
     Column("cleared", BigInteger),
     Column("case_id", String(64)),
@@ -151,6 +152,15 @@ dataset = Table(
     metadata,
     Column("name", String(255), primary_key=True),
     Column("created_at", UtcDateTime, nullable=False),
+)
+dataset_policy = Table(
+    "dataset_policy",
+    metadata,
+    Column("dataset", String(255), primary_key=True),
+    Column("meaning", String(64), nullable=False, comment="sha256 of what it and its contract say"),
+    Column("sha256", String(64), nullable=False, comment="of the file that was registered"),
+    Column("seq", BigInteger, nullable=False, comment="ledger entry that this row is the state of"),
+    Column("entry", String(64), nullable=False, comment="hash of that entry"),
 )
 admission = Table(
     "admission",
@@ -286,7 +296,7 @@ lineage_node = Table(
     Column("namespace", Text, nullable=False),
     Column("name", Text, nullable=False),
     Column("version", String(255), nullable=False),
-    Column("kind", String(16), nullable=False, comment="BATCH, SNAPSHOT, MODEL"),
+    Column("kind", String(16), nullable=False, comment="BATCH, SNAPSHOT, MODEL, RUN"),
     Column("source", String(255)),
     Column("t_from", UtcDateTime, comment="start of what a batch collected"),
     Column("t_to", UtcDateTime),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import socket
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from lazaretto.storage.catalog import Catalog
@@ -48,6 +48,10 @@ class Workspace:
     store: Store
     namespace: str = "lazaretto"
     actor: Actor = field(default_factory=os_user)
+
+    def acting(self, actor: Actor) -> Workspace:
+        """The same workspace for somebody else, such as the policy itself when reviews expire."""
+        return replace(self, actor=actor)
 
 
 def open_workspace(

@@ -50,8 +50,13 @@ def upgrade() -> None:
         change.drop_column("uri")
     with op.batch_alter_table("batch") as change:
         change.alter_column("stored_uri", comment="canonical copy, relative to the store")
+        change.alter_column("verdict", comment="of the gate, the newest; null until judged")
+        judged = "that the verdict is for; null until judged"
+        change.add_column(sa.Column("dataset", sa.String(255), comment=judged))
     with op.batch_alter_table("review_case") as change:
         change.alter_column("state", comment="OPEN, CLOSED, SUPERSEDED")
+    with op.batch_alter_table("lineage_node") as change:
+        change.alter_column("kind", comment="BATCH, SNAPSHOT, MODEL, RUN")
     with op.batch_alter_table("stage") as change:
         meaning = "sha256 of what the policy means"
         change.add_column(sa.Column("policy", sa.String(64), nullable=False, comment=meaning))
@@ -73,9 +78,22 @@ def upgrade() -> None:
         about = "what it is about"
         change.add_column(sa.Column("subject", sa.String(512), nullable=False, comment=about))
     op.create_index("ix_ledger_subject_seq", "ledger", ["subject", "seq"])
+    says = "sha256 of what it and its contract say"
+    op.create_table(
+        "dataset_policy",
+        sa.Column("dataset", sa.String(255), nullable=False),
+        sa.Column("meaning", sa.String(64), nullable=False, comment=says),
+        sa.Column(
+            "sha256", sa.String(64), nullable=False, comment="of the file that was registered"
+        ),
+        _seq(),
+        _entry(nullable=False),
+        sa.PrimaryKeyConstraint("dataset", name=op.f("pk_dataset_policy")),
+    )
 
 
 def downgrade() -> None:
+    op.drop_table("dataset_policy")
     op.drop_index("ix_ledger_subject_seq", table_name="ledger")
     with op.batch_alter_table("ledger") as change:
         for column in ("actor_type", "actor_id", "subject"):
@@ -89,6 +107,8 @@ def downgrade() -> None:
         change.drop_column("ids")
     with op.batch_alter_table("stage") as change:
         change.drop_column("policy")
+    with op.batch_alter_table("batch") as change:
+        change.drop_column("dataset")
     with op.batch_alter_table("dataset") as change:
         change.add_column(sa.Column("uri", sa.Text(), nullable=False))
         change.create_unique_constraint("uq_dataset_uri", ["uri"])

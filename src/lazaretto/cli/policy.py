@@ -149,7 +149,7 @@ def _compared(session: Session, policy: "Policy") -> dict[str, Any]:
     try:
         with session.workspace.catalog.read() as connection:
             found = policy_in_force(connection, policy.dataset)
-    except SystemFaultError as error:
+    except (SystemFaultError, NotFoundError) as error:  # unreachable, or not made yet
         return {"in_force": None, "changes": [], "told": f"cannot say: {error}"}
     if found is None:
         told = f"no policy is, for {policy.dataset}: the first use puts one in force"

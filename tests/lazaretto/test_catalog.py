@@ -206,6 +206,6 @@ def test_what_was_recorded_before_the_first_release_is_not_carried_over(catalog_
             )
         )
     with pytest.raises(SystemFaultError, match="before the first release"):
-        Catalog.open(catalog_url)
+        Catalog.open(catalog_url, upgrade=True)
     with catalog.read() as connection:
         assert connection.scalar(sa.text("SELECT version_num FROM alembic_version")) == "0002"

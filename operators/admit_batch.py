@@ -23,8 +23,8 @@ class AdmitBatchOperator(LazarettoOperator):
     """Writes the cleared records of a judged batch, or what reviewers released, into the dataset.
 
     Returns (XCom) the admission: ``batch``, ``dataset``, ``uri``, ``version``, ``rows``. Doing it
-    again gives the same version and no second row. With nothing to admit the task is skipped, so
-    that no asset event starts a training on nothing new.
+    again gives the same version and no second row. With nothing to admit, or when all of it was
+    recalled since, the task is skipped, so that no asset event starts a training on nothing new.
 
     The task has the asset `lazaretto.operators.admitted` of its dataset as outlet; its events carry
     ``{dataset, version, batch, rows}``. A mapped task needs ``outlets=[admitted(name)]`` in
@@ -68,6 +68,8 @@ class AdmitBatchOperator(LazarettoOperator):
         else:
             policy = load_policy(self.policy) if self.policy else None
             admission = _admit(workspace, batch, self.dataset, policy)
+        if admission is not None and admission.recalled and not admission.rows:
+            raise AirflowSkipException(f"{batch} was admitted, and recalled: {admission.recalled}")
         if admission is None or not admission.rows:
             raise AirflowSkipException(f"nothing of {batch} to admit ({self.part})")
         for outlet in self.outlets:

@@ -98,7 +98,7 @@ def trace_record(workspace: Workspace, record: str, *, paths: int = PATHS_PER_MO
     index.catch_up(workspace)
     with workspace.catalog.read() as connection:
         reached = downstream(connection, _batch(connection, batch))
-        state, absent = state_of_record(connection, reached, batch, identity)
+        state, absent = state_of_record(connection, workspace.store, reached, batch, identity)
         return _answer(
             connection,
             Question("record", record),

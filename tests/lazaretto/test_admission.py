@@ -10,7 +10,7 @@ from deltalake import DeltaTable, write_deltalake
 from yard import ANN, Yard, blobs
 
 from lazaretto import stages
-from lazaretto.dataset.admission import dataset_uri
+from lazaretto.dataset.files import dataset_uri
 from lazaretto.dataset.recall import recall
 from lazaretto.dataset.schema import check_fits, fit, storable
 from lazaretto.errors import ChangedFileError, NotFoundError, UsageError
@@ -141,7 +141,7 @@ def test_rows_written_around_the_gate_are_refused(yard: Yard) -> None:
         rows.schema.get_field_index("_lazaretto_batch"), "_lazaretto_batch", pa.array(["x", "x"])
     )
     write_deltalake(admission.uri, forged, mode="append")
-    with pytest.raises(UsageError, match="2 rows that were written around the gate"):
+    with pytest.raises(ChangedDatasetError, match="2 rows were written around the gate"):
         stages.snapshot(yard.workspace, "blobs")
 
 

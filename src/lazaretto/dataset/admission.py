@@ -1,4 +1,4 @@
-"""Admission: an intent, a Delta commit, a catalog transaction; killed in between, it goes on."""
+"""Admission: data files, a catalog transaction, a Delta commit; killed in between, it goes on."""
 
 from __future__ import annotations
 
@@ -9,29 +9,34 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import sqlalchemy as sa
 
-from lazaretto.dataset.delta import (
-    ADDED,
-    append_rows,
-    arrow_schema,
-    commit_once,
-    open_or_create,
+from lazaretto.dataset.delta import ADDED, arrow_schema, as_kept, create_table, schema_digest
+from lazaretto.dataset.files import dataset_uri, write_rows
+from lazaretto.dataset.history import (
+    Recorded,
+    find_newest,
+    put_newest,
+    read_admission,
+    read_recall,
+    version_files,
 )
 from lazaretto.dataset.schema import check_fits, fit, storable
+from lazaretto.dataset.table import commit_recorded, damage_on_record, open_newest
 from lazaretto.errors import SystemFaultError, UsageError
-from lazaretto.ledger.chain import append
+from lazaretto.ledger.chain import append, entry
 from lazaretto.ledger.events import BatchAdmitted
 from lazaretto.storage import tables
-from lazaretto.values import Column, PolicyRef, to_json
+from lazaretto.values import Column, DataFile, PolicyRef, to_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from deltalake import CommitProperties, DeltaTable
     from sqlalchemy.engine import Connection, Row
 
+    from lazaretto.dataset.table import Newest
     from lazaretto.storage.workspace import Workspace
 
 CLEARED = "cleared"
+_ATTEMPTS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +48,10 @@ class Admission:
         dataset: name of the dataset.
         uri: of its Delta table.
         version: Delta version that the commit made; None when there was nothing to admit.
-        rows: how many rows it added.
+        rows: how many rows of it the dataset has.
         part: ``cleared``, or the id of a publication of reviewed records.
         seqs: ledger entries.
+        recalled: the newest recall of the batch, where one took rows of this out again.
     """
 
     batch: str
@@ -55,6 +61,7 @@ class Admission:
     rows: int
     part: str = CLEARED
     seqs: list[int] = field(default_factory=list)
+    recalled: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +77,7 @@ class Part:
         schema: of the rows, with the columns that admission adds.
         chunks: makes the stream of rows, anew on every call.
         policy: under which they were judged.
+        check: called in the transaction that puts it on record; raises where that may not be.
     """
 
     batch: str
@@ -80,16 +88,7 @@ class Part:
     schema: pa.Schema
     chunks: Callable[[], Iterable[pa.RecordBatch]]
     policy: PolicyRef
-
-
-def dataset_path(dataset: str) -> str:
-    """Where an admitted dataset lies in the store."""
-    return f"datasets/{dataset}"
-
-
-def dataset_uri(workspace: Workspace, dataset: str) -> str:
-    """URI of an admitted dataset's Delta table."""
-    return workspace.store.uri(dataset_path(dataset))
+    check: Callable[[Connection], None]
 
 
 def with_added(schema: pa.Schema) -> pa.Schema:
@@ -125,100 +124,143 @@ def added_columns(
     return pa.RecordBatch.from_arrays([*rows.columns, *added], schema=with_added(rows.schema))
 
 
-def find_admission(connection: Connection, dataset: str, batch: str, part: str) -> Row[Any] | None:
-    """The row of an admission, intended or done."""
-    query = sa.select(tables.admission).where(
-        tables.admission.c.dataset == dataset,
-        tables.admission.c.batch == batch,
-        tables.admission.c.part == part,
+def find_admission(
+    connection: Connection, workspace: Workspace, dataset: str, batch: str, part: str
+) -> Admission | None:
+    """An admission that is on record, and what recalls left of it.
+
+    Raises:
+        ChangedStateError: the catalog does not say what the ledger says.
+    """
+    table = tables.admission
+    query = sa.select(table).where(
+        table.c.dataset == dataset, table.c.batch == batch, table.c.part == part
     )
-    return connection.execute(query).one_or_none()
+    row = connection.execute(query).one_or_none()
+    return None if row is None else as_admission(connection, workspace, row)
 
 
-def intend(connection: Connection, part: Part) -> None:
-    """Puts on record that an admission begins; a retry finds it."""
+def as_admission(connection: Connection, workspace: Workspace, row: Row[Any]) -> Admission:
+    """The same from its row in the catalog.
+
+    Raises:
+        ChangedStateError: the catalog does not say what the ledger says.
+    """
+    event = read_admission(connection, row)
+    rows, recalled = event.rows, _recalled(connection, event)
+    newest = find_newest(connection, event.dataset) if recalled else None
+    if newest is not None:
+        left = version_files(connection, event.dataset, newest.event.version)
+        mine = (event.batch, event.part)
+        rows = sum(file.rows for file in left if (file.batch, file.part) == mine)
+        recalled = recalled if rows < event.rows else None
+    uri = dataset_uri(workspace, event.dataset)
+    return Admission(
+        event.batch, event.dataset, uri, event.version, rows, event.part, [row.seq], recalled
+    )
+
+
+def admit_part(workspace: Workspace, part: Part) -> Admission:
+    """Admits rows, once however often called.
+
+    Their files are written first. One transaction then puts the admission on record, with the
+    digests of the files as they were written; the table's commit follows. Killed before the
+    transaction, nothing has happened; killed behind it, whoever opens the dataset next makes the
+    commit.
+
+    Raises:
+        UsageError: the rows do not fit the dataset's columns.
+        ChangedDatasetError: the table is not the one that is on record.
+        SystemFaultError: the store or the catalog cannot be used.
+    """
+    files: list[DataFile] = []
+    written_as: pa.Schema | None = None
+    purpose = f"lazaretto:{part.batch}:{part.name}"
+    with damage_on_record(workspace, part.dataset, "admit"):
+        for _ in range(_ATTEMPTS):
+            base = open_newest(workspace, part.dataset)
+            wanted = as_kept(storable(part.schema))
+            if base.table is not None:
+                wanted = arrow_schema(base.table)
+            check_fits(part.schema, wanted, part.dataset)
+            if wanted != written_as:
+                rows = _counted(part, wanted)
+                place = (workspace.store, part.dataset, purpose, part.batch, part.name)
+                files, written_as = write_rows(*place, wanted, rows), wanted
+            if base.table is None:
+                create_table(dataset_uri(workspace, part.dataset), wanted)
+                continue
+            done = _record(workspace, part, base, files)
+            if done is not None:
+                open_newest(workspace, part.dataset)  # another process may not be done with it
+                return done
+    raise SystemFaultError(f"{part.dataset} changed {_ATTEMPTS} times while it was written")
+
+
+def _record(
+    workspace: Workspace, part: Part, base: Newest, files: list[DataFile]
+) -> Admission | None:
+    """None when the dataset has another newest version by now."""
+    assert base.table is not None  # noqa: S101  the caller created it
+    event = BatchAdmitted(
+        batch=part.batch,
+        dataset=part.dataset,
+        version=base.version + 1,
+        rows=part.rows,
+        part=part.name,
+        policy=part.policy,
+        table_id=str(base.table.metadata().id),
+        schema=schema_digest(base.table),
+        files=files,
+        columns=[Column(column.name, str(column.type)) for column in arrow_schema(base.table)],
+    )
     now = datetime.now(UTC)
-    known = sa.select(tables.dataset.c.name).where(tables.dataset.c.name == part.dataset)
-    if connection.scalar(known) is None:
-        connection.execute(tables.dataset.insert().values(name=part.dataset, created_at=now))
-    if find_admission(connection, part.dataset, part.batch, part.name) is None:
+    with workspace.catalog.transaction() as connection:
+        done = find_admission(connection, workspace, part.dataset, part.batch, part.name)
+        if done is not None:
+            return done
+        if find_newest(connection, part.dataset) != base.recorded:
+            return None
+        part.check(connection)
+        written = append(connection, event, actor=workspace.actor)
+        put_newest(connection, event, written, now, first=base.recorded is None)
         connection.execute(
             tables.admission.insert().values(
                 dataset=part.dataset,
                 batch=part.batch,
                 part=part.name,
                 rows=part.rows,
+                version=event.version,
                 policy=to_json(part.policy),
-                intended_at=now,
-            )
-        )
-
-
-def admit_part(workspace: Workspace, part: Part) -> Admission:
-    """Makes the Delta commit of an intended admission, once, then puts it on record.
-
-    Killed anywhere in between, the same call goes on where it stopped.
-
-    Raises:
-        UsageError: the rows do not fit the dataset's columns.
-        SystemFaultError: the store or the catalog cannot be used.
-    """
-    uri = dataset_uri(workspace, part.dataset)
-    wanted = arrow_schema(open_or_create(uri, storable(part.schema)))
-    check_fits(part.schema, wanted, part.dataset)
-
-    def write(table: DeltaTable, properties: CommitProperties) -> None:
-        append_rows(table, wanted, _counted(part, wanted), properties)
-
-    version = commit_once(
-        uri,
-        f"lazaretto:{part.batch}:{part.name}",
-        {
-            "lazaretto_batch": part.batch,
-            "lazaretto_source": part.source,
-            "lazaretto_policy": part.policy.sha256,
-            "lazaretto_part": part.name,
-        },
-        write,
-    )
-    event = BatchAdmitted(
-        batch=part.batch,
-        dataset=part.dataset,
-        version=version,
-        rows=part.rows,
-        part=part.name,
-        policy=part.policy,
-        columns=[Column(column.name, str(column.type)) for column in wanted],
-    )
-    with workspace.catalog.transaction() as connection:
-        row = find_admission(connection, part.dataset, part.batch, part.name)
-        if row is not None and row.seq is not None:
-            return as_admission(row, uri)
-        written = append(connection, event, actor=workspace.actor)
-        connection.execute(
-            tables.admission.update()
-            .where(
-                tables.admission.c.dataset == part.dataset,
-                tables.admission.c.batch == part.batch,
-                tables.admission.c.part == part.name,
-            )
-            .values(
-                version=version,
-                admitted_at=datetime.now(UTC),
+                admitted_at=now,
                 seq=written.seq,
                 entry=written.hash,
             )
         )
-    return Admission(part.batch, part.dataset, uri, version, part.rows, part.name, [written.seq])
+        recorded = Recorded(entry(connection, written.seq), event)
+    commit_recorded(workspace, recorded)
+    uri = dataset_uri(workspace, part.dataset)
+    return Admission(
+        part.batch, part.dataset, uri, event.version, part.rows, part.name, [written.seq]
+    )
 
 
-def as_admission(row: Row[Any], uri: str) -> Admission:
-    """A finished admission from its row."""
-    return Admission(row.batch, row.dataset, uri, row.version, row.rows, row.part, [row.seq])
+def _recalled(connection: Connection, event: BatchAdmitted) -> str | None:
+    table = tables.recall
+    query = (
+        sa.select(table)
+        .where(table.c.dataset == event.dataset, table.c.version > event.version)
+        .order_by(table.c.version.desc())
+    )
+    for row in connection.execute(query).all():
+        _, recall = read_recall(connection, row)
+        if any(member.batch == event.batch for member in recall.members):
+            return recall.recall
+    return None
 
 
 def _counted(part: Part, wanted: pa.Schema) -> Iterator[pa.RecordBatch]:
-    """The rows, cast; too few or too many stop the write before it is committed."""
+    """The rows, cast; too few or too many stop the write before anything is on record."""
     rows = 0
     for chunk in part.chunks():
         rows += chunk.num_rows

@@ -22,6 +22,7 @@ from lazaretto.values import (
     ClassSummary,
     Column,
     ColumnRoles,
+    DataFile,
     DetectorSummary,
     DriftSummary,
     Member,
@@ -226,7 +227,20 @@ class RecordsDecided(Event):
 
 @dataclass(frozen=True, slots=True)
 class BatchAdmitted(Event):
-    """Records of a batch entered the admitted dataset; `part`: ``cleared``, or a publication."""
+    """Records of a batch enter the admitted dataset; the table's commit follows this entry.
+
+    Attributes:
+        batch: whose records.
+        dataset: its name.
+        version: Delta version that has them.
+        rows: how many.
+        part: ``cleared``, or a publication.
+        policy: that judged them.
+        table_id: of the Delta table.
+        schema: sha256 (hex) of the table's columns.
+        files: data files with the records, as they were written.
+        columns: of the table.
+    """
 
     kind: ClassVar[str] = "batch_admitted"
     batch: str
@@ -235,12 +249,32 @@ class BatchAdmitted(Event):
     rows: int
     part: str
     policy: PolicyRef
+    table_id: str
+    schema: str
+    files: list[DataFile]
     columns: list[Column] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
 class RecordsRecalled(Event):
-    """Records left the admitted dataset again; `models` had already seen them."""
+    """Records leave the admitted dataset again; the table's commit follows this entry.
+
+    Attributes:
+        recall: its id.
+        dataset: its name.
+        version: first Delta version without the records.
+        records: how many rows.
+        ids_digest: sha256 (hex) of their ids.
+        ids: their ids, in the store.
+        criteria: in which words they were asked for.
+        members: how many of which batch.
+        models: ``name@version`` of the model versions that had seen one of them.
+        reason: why.
+        table_id: of the Delta table.
+        schema: sha256 (hex) of the table's columns.
+        files: data files that hold what is left of the removed ones.
+        removed: paths of the data files that held the records, relative to the store's root.
+    """
 
     kind: ClassVar[str] = "records_recalled"
     recall: str
@@ -253,11 +287,26 @@ class RecordsRecalled(Event):
     members: list[Member]
     models: list[str]
     reason: str
+    table_id: str
+    schema: str
+    files: list[DataFile]
+    removed: list[str]
 
 
 @dataclass(frozen=True, slots=True)
 class SnapshotTaken(Event):
-    """A training view of one version of the admitted dataset, and the batches really in it."""
+    """A training view of one version of the admitted dataset, and the batches really in it.
+
+    Attributes:
+        dataset: its name.
+        version: Delta version.
+        rows: how many.
+        digest: sha256 (hex) of the columns and of path, size and sha256 of every data file.
+        members: how many rows of which batch.
+        table_id: of the Delta table.
+        schema: sha256 (hex) of the table's columns.
+        files: every data file of the version.
+    """
 
     kind: ClassVar[str] = "snapshot_taken"
     dataset: str
@@ -265,6 +314,9 @@ class SnapshotTaken(Event):
     rows: int
     digest: str
     members: list[Member]
+    table_id: str
+    schema: str
+    files: list[DataFile]
 
 
 @dataclass(frozen=True, slots=True)
@@ -370,6 +422,22 @@ class StoredFileChanged(Event):
     path: str
     expected: str
     found: str
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetChanged(Event):
+    """A stage found that the Delta table of a dataset is not the one that is on record.
+
+    Attributes:
+        dataset: its name.
+        stage: what was to be done with it.
+        problem: what is there instead, in words.
+    """
+
+    kind: ClassVar[str] = "dataset_changed"
+    dataset: str
+    stage: str
+    problem: str
 
 
 _KINDS: dict[str, type[Event]] = {cls.kind: cls for cls in Event.__subclasses__()}

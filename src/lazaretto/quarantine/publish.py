@@ -15,10 +15,9 @@ from lazaretto.dataset.admission import (
     added_columns,
     admit_part,
     as_admission,
-    dataset_uri,
-    intend,
     with_added,
 )
+from lazaretto.dataset.table import open_newest
 from lazaretto.errors import UsageError
 from lazaretto.quarantine.cases import find_case, held_file
 from lazaretto.quarantine.held import ADDED_NAMES, POSITION, RECORD
@@ -64,14 +63,17 @@ def publish(workspace: Workspace, case: str, *, actor: Actor) -> Admission | Non
     """
     with workspace.catalog.transaction() as connection:
         row = find_case(connection, case)
-        if row.state == "SUPERSEDED":
-            raise UsageError(f"{case} is superseded: {row.batch} was judged again since")
+        _still(connection, case)
         name = _unfinished(connection, case) or _begin(connection, row, actor)
         if name is None:
             _close_when_decided(connection, case)
-            return _last(connection, workspace, row)
-        part = _part(connection, workspace, row, name)
-        intend(connection, part)
+            last = _last(connection, workspace, row)
+        else:
+            part = _part(connection, workspace, row, name)
+    if name is None:
+        if last is not None:
+            open_newest(workspace, last.dataset)  # cut off behind its record, that finishes it
+        return last
     admission = admit_part(workspace, part)
     with workspace.catalog.transaction() as connection:
         _close_when_decided(connection, case)
@@ -79,10 +81,10 @@ def publish(workspace: Workspace, case: str, *, actor: Actor) -> Admission | Non
 
 
 def _unfinished(connection: Connection, case: str) -> str | None:
-    """A publication of this case that was intended and never went on record."""
-    ours = sa.select(_held.c.part).where(_held.c.case_id == case, _held.c.part.is_not(None))
-    query = sa.select(_admission.c.part).where(
-        _admission.c.part.in_(ours.distinct()), _admission.c.seq.is_(None)
+    """A publication of this case that was begun and never went on record."""
+    recorded = sa.select(_admission.c.part).where(_admission.c.part == _held.c.part)
+    query = sa.select(_held.c.part).where(
+        _held.c.case_id == case, _held.c.part.is_not(None), ~recorded.exists()
     )
     found = connection.scalar(query.limit(1))
     return None if found is None else str(found)
@@ -92,7 +94,7 @@ def _last(connection: Connection, workspace: Workspace, row: Row[Any]) -> Admiss
     ours = sa.select(_held.c.part).where(_held.c.case_id == row.id, _held.c.part.is_not(None))
     query = sa.select(_admission).where(_admission.c.part.in_(ours.distinct()))
     found = connection.execute(query.order_by(_admission.c.seq.desc()).limit(1)).one_or_none()
-    return None if found is None else as_admission(found, dataset_uri(workspace, row.dataset))
+    return None if found is None else as_admission(connection, workspace, found)
 
 
 def _begin(connection: Connection, row: Row[Any], actor: Actor) -> str | None:
@@ -137,7 +139,14 @@ def _part(connection: Connection, workspace: Workspace, row: Row[Any], name: str
         schema=with_added(delivered),
         chunks=lambda: _released(workspace, row, held, delivered, released),
         policy=PolicyRef(**row.policy),
+        check=lambda connection: _still(connection, row.id),
     )
+
+
+def _still(connection: Connection, case: str) -> None:
+    """Raises `UsageError` where a case was superseded since its publication began."""
+    if (row := find_case(connection, case)).state == "SUPERSEDED":
+        raise UsageError(f"{case} is superseded: {row.batch} was judged again since")
 
 
 def _released(

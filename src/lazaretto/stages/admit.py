@@ -15,12 +15,11 @@ from lazaretto.dataset.admission import (
     Part,
     added_columns,
     admit_part,
-    as_admission,
-    dataset_uri,
     find_admission,
-    intend,
     with_added,
 )
+from lazaretto.dataset.files import dataset_uri
+from lazaretto.dataset.table import open_newest
 from lazaretto.errors import ChangedFileError, UsageError
 from lazaretto.ledger.chain import newest
 from lazaretto.ledger.cover import agree
@@ -59,13 +58,15 @@ def admit(
         policy: when given, it must mean what the policy that judged the batch meant.
 
     Returns:
-        The admission; ``rows`` is 0 and ``version`` None when nothing was cleared.
+        The admission; ``rows`` is 0 and ``version`` None when nothing was cleared. Of a batch that
+        was recalled since, ``recalled`` names the recall, and ``rows`` is what is left.
 
     Raises:
         NotFoundError: no such batch.
         UsageError: it is not judged, was judged by another policy, or does not fit the dataset.
         ChangedFileError: a stored file is gone or was changed.
         ChangedStateError: the catalog does not say what the ledger says.
+        ChangedDatasetError: the dataset's table is not the one that is on record.
         SystemFaultError: store or catalog cannot be used; the same call goes on later.
     """
     with workspace.catalog.read() as connection:
@@ -80,9 +81,10 @@ def admit(
         uri = dataset_uri(workspace, target)
         if not judged.cleared:
             return Admission(batch, target, uri, None, 0)
-        done = find_admission(connection, target, batch, CLEARED)
-        if done is not None and done.seq is not None:
-            return as_admission(done, uri)
+        done = find_admission(connection, workspace, target, batch, CLEARED)
+    if done is not None:
+        open_newest(workspace, target)  # cut off behind its record, it is finished by that
+        return done
     with on_record(workspace, batch, "admit"):
         data = open_stored(workspace, received)
         held = _held_positions(workspace, judged)
@@ -96,10 +98,19 @@ def admit(
             schema=with_added(data.schema),
             chunks=lambda: _cleared(received, data, columns, held),
             policy=judged.policy,
+            check=lambda connection: _still(connection, judged),
         )
-        with workspace.catalog.transaction() as connection:
-            intend(connection, part)
         return admit_part(workspace, part)
+
+
+def _still(connection: Connection, judged: BatchJudged) -> None:
+    """What was true at the beginning must be true when the admission goes on record.
+
+    Raises:
+        UsageError: the batch was judged again in the meantime.
+    """
+    if read_judgement(connection, judged.batch) != judged:
+        raise UsageError(f"{judged.batch} was judged again while it was admitted: admit it again")
 
 
 def read_judgement(connection: Connection, batch: str) -> BatchJudged:

@@ -11,6 +11,7 @@ from lazaretto.batch import table_digest
 from lazaretto.batch._columns import label_texts
 from lazaretto.dataset.delta import BATCH, RECORD
 from lazaretto.dataset.recall import Recall, recall
+from lazaretto.dataset.table import damage_on_record
 from lazaretto.errors import UsageError
 from lazaretto.ledger.chain import append, entries
 from lazaretto.ledger.events import TrainingSanitized
@@ -83,8 +84,9 @@ def sanitize_training(
     reads = inputs if inputs is not None else embedding
     if reads is None:
         raise UsageError("say what the model reads: `inputs`, or columns.embedding in the policy")
-    taken = snapshot(workspace, dataset, version=version)
-    rows = taken.table()
+    taken = snapshot(workspace, dataset, version=version, read=False)
+    with damage_on_record(workspace, dataset, "sanitize", taken.files):
+        rows = taken.table()
 
     def look(data: Any, step: str, size: int) -> Any:
         section = policy.sanitize

@@ -13,7 +13,7 @@ from lazaretto import stages
 from lazaretto.dataset.files import dataset_uri
 from lazaretto.dataset.recall import recall
 from lazaretto.dataset.schema import check_fits, fit, storable
-from lazaretto.errors import ChangedFileError, NotFoundError, UsageError
+from lazaretto.errors import ChangedDatasetError, ChangedFileError, NotFoundError, UsageError
 from lazaretto.ledger import chain as ledger
 from lazaretto.ledger.events import BatchAdmitted, ModelRegistered
 from lazaretto.values import Member

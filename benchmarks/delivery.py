@@ -64,7 +64,7 @@ def write(path: Path, count: int, width: int, seed: int) -> None:
 
 
 def way(delivery: Path, reference: Path, folder: Path) -> dict[str, float]:
-    """Takes a delivery the whole way: seconds by stage, and peak memory in MB.
+    """Takes a delivery the whole way: seconds by stage, peak memory in MB.
 
     Runs under the measured version, so it knows the old places of things, too.
     """

@@ -95,7 +95,7 @@ def ours(trusted: Rows, batch: Rows) -> tuple[dict[str, Line], npt.NDArray[np.fl
             **held(batch.poison, result.records["held"].to_numpy()),
             "verdict": result.verdict.value,
             "tests": [t.name for t in result.tests if t.fired],
-            "power": result.power,
+            "min_detectable": result.min_detectable,
             "seconds": round(seconds, 2),
             "fit_seconds": round(fitted, 2),
         }

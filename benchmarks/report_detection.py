@@ -234,7 +234,7 @@ def quality_tables(lines: list[Line]) -> list[str]:
             "",
             f"{first['reference']} trusted rows (fitted in {first['fit_seconds']} s), "
             f"{first['rows']} rows in the batch, {first['poison']} of them poisoned or anomalous; "
-            f"fewer than {first['power']} cannot be held by evidence.",
+            f"fewer than {first['min_detectable']} cannot be held by evidence.",
             "",
         ]
         rows: list[list[object]] = []

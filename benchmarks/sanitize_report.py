@@ -33,7 +33,7 @@ share of every class, clean or not.
 """
 
 NOT_BLIND = """**Not a blind test.** The mnist runs and the digits networks were looked at, many times, before the design
-settled: what was missed or held there prompted the tail test, the three deals of the folds, suspect classes,
+settled: what was missed or held there prompted the tail test, the three splits into folds, suspect classes,
 the label margin, bounds on what a class may lose, and the agreement of far rows. What each of them is was
 chosen on other networks: of procedural glyphs, of digits with seeds 100 to 105, and of MNIST rows, source and
 target classes that the reported runs do not have (`poisoned_mnist.py`; below as *development*). The last
@@ -172,7 +172,7 @@ def heading(rows):
         return ""
     names = ", ".join(f"{k} {v}" for k, v in made["versions"].items())
     return (
-        f"Run with {names}; {made['threads']} thread; folds dealt with seeds {made['seeds']} on mnist, "
+        f"Run with {names}; {made['threads']} thread; folds split with seeds {made['seeds']} on mnist, "
         f"0 on digits; digits networks trained with seeds {made['digits']}.\n"
     )
 

@@ -27,8 +27,8 @@ import torch
 from sanitize_speed_report import report
 
 from lazaretto.sanitize.inputs import check_inputs
+from lazaretto.sanitize.layer_data import make_layer_data
 from lazaretto.sanitize.methods.registry import METHODS
-from lazaretto.sanitize.problem import make_problem
 
 CASES = [
     "100000,512,10,2560",
@@ -133,21 +133,21 @@ def case(n, d, classes, per_class, device, folder, *, with_art, with_memory):
     clean_labels = np.arange(len(clean)) % classes
     ids = np.arange(n)
     inputs = check_inputs(rows, labels, ids, (clean, clean_labels))
-    problem = make_problem(inputs, "activations", device=device, dtype=torch.float32, seed=0)
+    layer = make_layer_data(inputs, "activations", device=device, dtype=torch.float32, seed=0)
     alone = check_inputs(rows, labels, ids, None)
-    single = make_problem(alone, "activations", device=device, dtype=torch.float32, seed=0)
+    single = make_layer_data(alone, "activations", device=device, dtype=torch.float32, seed=0)
     # Only once per process, and first: memory that was used before would be used again unseen.
-    used = peak_of(lambda: METHODS["whitened_spectral"](problem)) if with_memory else None
+    used = peak_of(lambda: METHODS["whitened_spectral"](layer)) if with_memory else None
     repeats = 1 if n * d >= ONCE else 4
     bare = floor(rows, labels, device, repeats)
     both = bare + floor(clean, clean_labels, device, repeats)
-    out = {"n": n, "d": d, "classes": classes, "trusted": len(clean), "folds": problem.folds}
+    out = {"n": n, "d": d, "classes": classes, "trusted": len(clean), "folds": layer.folds}
     out["device"] = torch.cuda.get_device_name() if device.type == "cuda" else "cpu"
     out["threads"] = torch.get_num_threads()
     out["floor_s"], out["floor_all_s"] = round(bare, 3), round(both, 3)
     out["memory_gb"] = None if used is None else round(used / 2**30, 2)
     out["data_gb"] = round(rows.nbytes / 2**30, 2)
-    for name, what in (("spectral", single), ("whitened_spectral", problem)):
+    for name, what in (("spectral", single), ("whitened_spectral", layer)):
         seconds = timed(lambda name=name, what=what: METHODS[name](what), device, repeats)
         out[f"{name}_s"] = round(seconds, 3)
     if with_art and n <= ART_ROWS:

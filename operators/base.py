@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from airflow.providers.openlineage.extractors import OperatorLineage
-    from airflow.sdk import Context
+    from airflow.sdk import BaseNotifier, Context
 
     from lazaretto.policy import Policy
     from lazaretto.storage.workspace import Workspace
@@ -31,17 +31,30 @@ class LazarettoOperator(BaseOperator):
     function wrote to the ledger goes out as lineage twice: with Airflow's own event of the task,
     and as Lazaretto's.
 
+    A file of the store, a dataset's table or a row of the catalog that was changed by hand fails
+    the task for good: nothing of it was used, it is on the ledger, and the notifiers are called.
+    Once it is restored, clear the task.
+
     Args:
         lazaretto_conn_id: Airflow connection that says where catalog and store are.
+        notifiers: called when something stored was changed; their templates know ``{{ alarm }}``,
+            the error's words.
     """
 
     template_fields: Sequence[str] = ("lazaretto_conn_id",)
     operator_extra_links = (CaseLink(),)
     ui_color = "#f6e7b4"
 
-    def __init__(self, *, lazaretto_conn_id: str = DEFAULT_CONNECTION, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        lazaretto_conn_id: str = DEFAULT_CONNECTION,
+        notifiers: Sequence[BaseNotifier] = (),
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.lazaretto_conn_id = lazaretto_conn_id
+        self.notifiers = notifiers
         self.worked_on: str | None = None
         self.ledger_entries: list[int] = []
         self.lineage: OperatorLineage[Any, Any] | None = None
@@ -52,13 +65,23 @@ class LazarettoOperator(BaseOperator):
 
     def execute(self, context: Context) -> Any:
         """Runs the stage and returns its result as JSON values."""
-        from lazaretto.errors import DeliveryError, UsageError
+        from lazaretto.errors import (
+            ChangedDatasetError,
+            ChangedFileError,
+            ChangedStateError,
+            DeliveryError,
+            UsageError,
+        )
         from lazaretto.values import to_json
 
         workspace = self.open_workspace()
         try:
             result = self.perform(workspace, context)
             self.ledger_entries = ledger_entries(result)
+        except (ChangedDatasetError, ChangedFileError, ChangedStateError) as error:
+            for notifier in self.notifiers:
+                notifier({**context, "alarm": str(error)})
+            self.fail_for_good(error)
         except (DeliveryError, UsageError) as error:
             self.fail_for_good(error)
         finally:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class QuarantineGateOperator(StageOperator):
-    """Judges a batch by its findings and scores; writes the quarantine before anything is admitted.
+    """Judges a batch by its failures and scores; writes the quarantine before anything is admitted.
 
     Returns (XCom) the judgement: ``batch``, ``verdict``, ``rows``, ``held``, ``cleared``, ``case``,
     ``reasons``. When the whole batch is held, *every* task behind the gate is skipped, whatever its

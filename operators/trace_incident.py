@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from lazaretto.operators.base import LazarettoOperator
@@ -11,7 +11,7 @@ from lazaretto.operators.base import LazarettoOperator
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from airflow.sdk import BaseNotifier, Context
+    from airflow.sdk import Context
 
     from lazaretto.storage.workspace import Workspace
 
@@ -52,6 +52,7 @@ class TraceIncidentOperator(LazarettoOperator):
             Templated.
         until: end of the compromise; default: until now. Templated.
         notifiers: called when a model version was reached; their templates know ``{{ incident }}``.
+            Like those of every operator they are called, too, when something stored was changed.
     """
 
     template_fields: Sequence[str] = (
@@ -67,14 +68,12 @@ class TraceIncidentOperator(LazarettoOperator):
         source: str,
         since: str | datetime | None = None,
         until: str | datetime | None = None,
-        notifiers: Sequence[BaseNotifier] = (),
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.source = source
         self.since = since
         self.until = until
-        self.notifiers = notifiers
 
     def perform(self, workspace: Workspace, context: Context) -> Incident:
         """Calls `lazaretto.lineage.trace_source`, and puts the answer on record."""
@@ -105,14 +104,9 @@ def _moment(value: str | datetime | None) -> datetime | None:
     Raises:
         UsageError: it is not ISO 8601.
     """
-    from lazaretto.errors import UsageError
+    from lazaretto.times import parse_time
 
     if not value or value == "None":
         return None
-    try:
-        moment = value if isinstance(value, datetime) else datetime.fromisoformat(value)
-    except ValueError as error:
-        raise UsageError(
-            f"not a moment in ISO 8601: {value!r}; for example 2026-01-02T00:00:00Z"
-        ) from error
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    text = value.isoformat() if isinstance(value, datetime) else value
+    return parse_time(text, assume_utc=True)

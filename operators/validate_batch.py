@@ -1,4 +1,4 @@
-"""ValidateBatchOperator: a batch is held against its contract."""
+"""ValidateBatchOperator: a batch is checked against its contract."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 class ValidateBatchOperator(StageOperator):
-    """Checks every record of a batch against the policy's contract; keeps the findings beside it.
+    """Checks every record of a batch against the policy's contract; keeps the failures beside it.
 
     Returns (XCom) the stage's result: ``batch``, ``summary`` (rows, failing rows, count per rule),
-    ``uri`` of the findings. Failing records and a broken batch (a column is missing, a rule cannot
+    ``uri`` of the failures. Failing records and a broken batch (a column is missing, a rule cannot
     run) do not fail the task: the gate holds them.
 
     Args:

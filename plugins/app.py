@@ -14,8 +14,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from lazaretto.errors import NotFoundError
 from lazaretto.plugins.cases import first_held, shorten
 from lazaretto.plugins.security import may_read, signed_in
-from lazaretto.quarantine.looks import looks_of_case
 from lazaretto.quarantine.review import list_cases, show_case
+from lazaretto.quarantine.triage import triage_of_case
 from lazaretto.received import load_batch
 
 if TYPE_CHECKING:
@@ -64,8 +64,8 @@ def create_app(open_workspace: Callable[[], Workspace] | None = None) -> FastAPI
         except NotFoundError:
             raise HTTPException(404, "no such case") from None
         records = first_held(workspace(), found, limit=_RECORDS_SHOWN)
-        looks = looks_of_case(workspace(), case)
-        return render(request, "case.html", case=found, records=records, looks=looks)
+        triage = triage_of_case(workspace(), case)
+        return render(request, "case.html", case=found, records=records, triage=triage)
 
     @app.get("/batches/{batch:path}", dependencies=[may_read], response_model=None)
     def case_of_batch(request: Request, batch: str) -> HTMLResponse | RedirectResponse:

@@ -68,6 +68,15 @@ def test_the_library_does_not_import_airflow() -> None:
     assert offenders == []
 
 
+def test_a_long_file_says_why_in_its_first_line() -> None:
+    long = [
+        str(path.relative_to(ROOT))
+        for path in _python_files("src/lazaretto", *ROOMS)
+        if len(lines := path.read_text().splitlines()) > 300 and "Long: " not in lines[0]
+    ]
+    assert long == []
+
+
 def test_constraints_pin_versions_and_name_no_address() -> None:
     lines = [
         line

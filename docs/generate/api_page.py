@@ -43,6 +43,10 @@ _PYTHON = {
         "sanitize/result.py": ["Sanitization"],
         "activations/compare.py": ["compare", "Comparison"],
     },
+    "Encoders": {
+        "embed/hashing.py": ["fit_hashing"],
+        "embed/tabular.py": ["fit_tabular"],
+    },
     "Deliveries": {
         "batch.py": ["open_batch", "Batch"],
         "sources/keys.py": ["keygen"],
@@ -90,11 +94,17 @@ _PYTHON = {
         ],
         "registry/changes.py": ["compare_versions"],
         "drift/source.py": ["source_steps", "Step"],
-        "quarantine/looks.py": ["looks_of_case", "Looks"],
+        "quarantine/triage.py": ["triage_of_case", "CaseTriage"],
     },
     "Ledger": {
-        "ledger/chain.py": ["verify", "entries", "LedgerReport"],
-        "ledger/checkpoint.py": ["checkpoint"],
+        "ledger/chain.py": ["entries"],
+        "ledger/verify.py": ["verify"],
+        "ledger/report.py": ["LedgerReport", "LedgerProblem", "CheckedCheckpoint"],
+        "ledger/note.py": ["read_verifier_key"],
+        "ledger/signing.py": ["take_checkpoint", "TakenCheckpoint"],
+        "ledger/browse.py": ["look_up", "Wanted", "StoredEntry"],
+        "ledger/proving.py": ["prove_entry", "prove_extension"],
+        "ledger/proof.py": ["check_proof", "read_proof", "ProofReport"],
     },
     "Values": {
         "values.py": ["Verdict", "Action", "TrustTier", "SignatureStatus", "Actor", "BatchRef"]
@@ -200,19 +210,31 @@ def _signature(node: Definition) -> str:
         function = next((n for n in node.body if getattr(n, "name", "") == "__init__"), None)
     if not isinstance(function, ast.FunctionDef) or _is_property(function):
         return ""
-    arguments = function.args
-    own = [a for a in arguments.args if a.arg not in ("self", "cls")]
-    shown = ast.arguments(
-        [], own, None, arguments.kwonlyargs, arguments.kw_defaults, None, arguments.defaults
-    )
+    listed = _parameters(function.args)
     result = f" -> {ast.unparse(function.returns)}" if node is function and function.returns else ""
-    listed = re.sub(r"(: [^,=]+)=", r"\1 = ", ast.unparse(shown))
-    flat = f"{node.name}({listed}){result}"
+    flat = f"{node.name}({', '.join(listed)}){result}"
     if len(flat) <= 100:
         return flat
-    # One argument a line; commas inside brackets stay.
-    lines = re.sub(r", (?![^\[]*\])", ",\n    ", listed)
-    return f"{node.name}(\n    {lines},\n){result}"
+    return "\n    ".join([f"{node.name}(", *(f"{one}," for one in listed)]) + f"\n){result}"
+
+
+def _parameters(arguments: ast.arguments) -> list[str]:
+    """Each parameter as it is written, with its default."""
+    unset = [None] * (len(arguments.args) - len(arguments.defaults))
+    named = list(zip(arguments.args, [*unset, *arguments.defaults], strict=True))
+    listed = [_parameter(a, default) for a, default in named if a.arg not in ("self", "cls")]
+    if arguments.kwonlyargs:
+        listed.append("*")
+    keywords = zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
+    return listed + [_parameter(a, default) for a, default in keywords]
+
+
+def _parameter(argument: ast.arg, default: ast.expr | None) -> str:
+    text = ast.unparse(argument)
+    if default is None:
+        return text
+    equals = " = " if argument.annotation else "="
+    return text + equals + ast.unparse(default)
 
 
 def _is_property(function: ast.FunctionDef) -> bool:

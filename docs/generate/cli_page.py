@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     import typer
 
-_SHARED = ("catalog", "store", "policy", "actor", "json", "debug")
+_SHARED = ("catalog", "store", "policy", "json", "debug")
 
 _CLI_HEAD = (Path(__file__).parent / "heads" / "cli.md").read_text("utf-8")
 
@@ -51,7 +51,7 @@ def _command(level: str, path: str, command: CommandInfo) -> Iterator[str]:
     yield f"\n{level} {path}\n\n```text\n{usage}\n```\n\n"
     yield f"{_paragraphs(inspect.getdoc(command.callback))}\n"
     if arguments or options:
-        yield "\n| | |\n|---|---|\n"
+        yield "\n| argument or option | meaning |\n|---|---|\n"
     for parameter in (*arguments, *options):
         yield f"| {parameter.label_cell} | {parameter.help} |\n"
     if shared:

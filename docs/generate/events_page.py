@@ -1,8 +1,9 @@
-"""The page of the ledger and its events, from `lazaretto.ledger.events`."""
+"""The page of the ledger and its events, from the docstrings of `lazaretto.ledger.events`."""
 
 from __future__ import annotations
 
 import inspect
+import re
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +15,11 @@ _HEAD = (Path(__file__).parent / "heads" / "ledger-and-events.md").read_text("ut
 
 
 def page() -> str:
-    """Renders the page."""
+    """Renders the page.
+
+    Raises:
+        LookupError: a field has no description; the message names it.
+    """
     from lazaretto.ledger import events
 
     parts = [_HEAD]
@@ -23,16 +28,34 @@ def page() -> str:
     for kind in (
         kind for kind in kinds if issubclass(kind, events.Event) and hasattr(kind, "kind")
     ):
-        parts += _entry(f"`{kind.kind}`", kind, inspect.getdoc(kind) or "")
+        parts += _entry(f"`{kind.kind}`", kind)
     parts.append("\n## Parts of events\n")
     for part in _parts():
-        parts += _entry(part.__name__, part, (inspect.getdoc(part) or "").splitlines()[0])
+        parts += _entry(part.__name__, part)
     return "".join(parts)
 
 
-def _entry(title: str, kind: type, text: str) -> Iterator[str]:
-    yield f"\n### {title}\n\n{text}\n\n| field | type |\n|---|---|\n"
-    yield from (f"| `{f.name}` | {_type(str(f.type))} |\n" for f in fields(kind))
+def _entry(title: str, kind: type) -> Iterator[str]:
+    text, _, attributes = (inspect.getdoc(kind) or "").partition("Attributes:")
+    described = _described(attributes)
+    yield f"\n### {title}\n\n{' '.join(text.replace('``', '`').split())}\n\n"
+    yield "| field | type | meaning |\n|---|---|---|\n"
+    for one in fields(kind):
+        if not described.get(one.name):
+            raise LookupError(f"{kind.__name__}.{one.name} has no description in its docstring")
+        yield f"| `{one.name}` | {_type(str(one.type))} | {described[one.name]} |\n"
+
+
+def _described(attributes: str) -> dict[str, str]:
+    """Field to description, of a docstring's section."""
+    items = re.findall(r"^ {4}(\w+): (.*(?:\n {8}.*)*)", attributes, re.MULTILINE)
+    return {name: _cell(text) for name, text in items}
+
+
+def _cell(text: str) -> str:
+    flat = " ".join(text.replace("``", "`").replace("|", "\\|").split())
+    flat = re.sub(r"\bNone\b", "null", flat)
+    return flat if flat.startswith("sha256") else flat[:1].upper() + flat[1:]
 
 
 def _parts() -> list[type]:

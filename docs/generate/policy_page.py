@@ -51,16 +51,19 @@ def _section(
     lines = [f"\n## {title}\n"]
     if schema.get("description") and title != "The file":
         lines.append(_paragraphs(schema["description"]).replace("``", "`") + "\n")
-    lines += ["| key | type | default | |", "|---|---|---|---|"]
+    lines += ["| key | type | default | meaning |", "|---|---|---|---|"]
     for name, field in schema["properties"].items():
-        is_section = _definition_of(field, definitions) is not None
+        section = _definition_of(field, definitions)
+        is_section = section is not None
         kind = "section" if is_section else _type(field)
+        # Pydantic leaves out a field's description that is the section's own.
+        text = _paragraphs(field.get("description") or (section or {}).get("description"))
         default = f"`{json.dumps(defaults[name])}`"
         if name in schema.get("required", []):
             default = "**required**"
         elif is_section:
             default = "see below"
-        lines.append(f"| `{name}` | {kind} | {default} | {_paragraphs(field.get('description'))} |")
+        lines.append(f"| `{name}` | {kind} | {default} | {text.replace('``', '`')} |")
     return "\n".join(lines) + "\n"
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from lazaretto.errors import UsageError
 from lazaretto.lineage.openlineage.outcomes import PURPOSES
+from lazaretto.times import parse_time
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 MAX_DATASETS = 1_000
 MAX_VERSIONS = 10_000
@@ -179,11 +183,8 @@ def _uuid(value: object) -> str:
 
 def _moment(value: object, what: str) -> datetime:
     try:
-        moment = datetime.fromisoformat(_text(value, what, 64))
-        if moment.tzinfo is None:
-            raise ValueError("no zone")
-        return moment.astimezone(UTC)
-    except (ValueError, OverflowError) as error:
+        return parse_time(_text(value, what, 64))
+    except UsageError as error:
         raise Unusable(f"{what} is not a moment with a time zone") from error
 
 

@@ -77,7 +77,7 @@ class Edge:
     inferred: bool = False
 
 
-class Known(NamedTuple):
+class IndexedNode(NamedTuple):
     """A node of the index: its id, when it came to be known, and whether the ledger tells of it."""
 
     id: int
@@ -121,12 +121,12 @@ class Writer:
             )
         return int(found.id)
 
-    def add_external(self, node: Node) -> Known:
+    def add_external(self, node: Node) -> IndexedNode:
         """Writes a node from somebody else's event, unless it is known."""
         found = self._find(node)
         if found is None:
-            return Known(self._insert(node), node.received_at, ours=False)
-        return Known(int(found.id), found.received_at, ours=found.first_seq is not None)
+            return IndexedNode(self._insert(node), node.received_at, ours=False)
+        return IndexedNode(int(found.id), found.received_at, ours=found.first_seq is not None)
 
     def batch(self, batch: str, store_root: str, entry: Entry) -> int:
         """Id of the node of one batch; see `batches`."""

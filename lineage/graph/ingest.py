@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from lazaretto.lineage.graph.external import Dataset, Run, Unusable, read_event
-from lazaretto.lineage.graph.graph import Edge, Known, Node, Writer
+from lazaretto.lineage.graph.graph import Edge, IndexedNode, Node, Writer
 from lazaretto.lineage.graph.index import catch_up
 from lazaretto.lineage.openlineage.lines import read_lines
 from lazaretto.storage.tables import lineage_node
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 MAX_OPEN_RUNS = 10_000
 MAX_TOLD = 1_000
 _CHUNK = 200
-# Findings and held records are about a batch; they are not what a model learns from.
+# Failures, scores and held records are about a batch; they are not what a model learns from.
 _ASIDE = ("SIDECAR", "QUARANTINE")
 
 
@@ -132,7 +132,7 @@ def _write(workspace: Workspace, runs: list[Run], progress: _Progress) -> None:
 
 
 def _follow(writer: Writer, run: Run, progress: _Progress) -> None:
-    inputs: list[tuple[Known, bool]] = []
+    inputs: list[tuple[IndexedNode, bool]] = []
     for dataset in run.inputs:
         if dataset.kind not in _ASIDE:
             versions = _read(writer, dataset, run)
@@ -150,7 +150,7 @@ def _follow(writer: Writer, run: Run, progress: _Progress) -> None:
                         writer.connect(edge)
 
 
-def _read(writer: Writer, dataset: Dataset, run: Run) -> list[tuple[Known, bool]]:
+def _read(writer: Writer, dataset: Dataset, run: Run) -> list[tuple[IndexedNode, bool]]:
     """What was read, each with whether its version is inferred."""
     if dataset.versions:
         return [(writer.add_external(_node(dataset, v, run)), False) for v in dataset.versions]
@@ -158,7 +158,7 @@ def _read(writer: Writer, dataset: Dataset, run: Run) -> list[tuple[Known, bool]
     return [] if last is None else [(last, True)]
 
 
-def _written(writer: Writer, dataset: Dataset, run: Run) -> list[tuple[Known, bool]]:
+def _written(writer: Writer, dataset: Dataset, run: Run) -> list[tuple[IndexedNode, bool]]:
     """What was written, each with whether its version is inferred."""
     if dataset.versions:
         return [(writer.add_external(_node(dataset, v, run)), False) for v in dataset.versions]
@@ -185,7 +185,7 @@ def _node(dataset: Dataset, version: str, run: Run) -> Node:
     )
 
 
-def _last_version(writer: Writer, dataset: Dataset, at: datetime) -> Known | None:
+def _last_version(writer: Writer, dataset: Dataset, at: datetime) -> IndexedNode | None:
     node = lineage_node.c
     query = (
         sa.select(node.id, node.received_at, node.first_seq)
@@ -197,9 +197,9 @@ def _last_version(writer: Writer, dataset: Dataset, at: datetime) -> Known | Non
         .order_by(node.received_at.desc(), node.id.desc())
     )
     row = writer.connection.execute(query.limit(1)).one_or_none()
-    return row and Known(int(row.id), row.received_at, ours=row.first_seq is not None)
+    return row and IndexedNode(int(row.id), row.received_at, ours=row.first_seq is not None)
 
 
-def _younger(source: Known, made: Known) -> bool:
+def _younger(source: IndexedNode, made: IndexedNode) -> bool:
     """What was read is younger than what was made of it: a forgery, or a wrong clock."""
     return source.at is not None and made.at is not None and source.at > made.at

@@ -1,14 +1,13 @@
 """Validity of OpenLineage events: the core schema, and the schema of every facet in them.
 
-The core schema alone lets a broken facet body pass, so each facet is held against its own schema:
-the official ones (OpenLineage 2-0-2, stored in ``schemas/openlineage`` with their commit) and ours.
+The core schema alone lets a broken facet body pass. So each facet is checked against its own
+schema, an official one (OpenLineage 2-0-2, in ``schemas/openlineage`` with its commit) or ours.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from uuid import UUID
 
 from lazaretto.errors import UsageError
 from lazaretto.lineage.openlineage.lines import read_lines
+from lazaretto.times import parse_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,7 +50,7 @@ def check(file: str | Path, *, strict: bool = False) -> list[Problem]:
     Args:
         file: one OpenLineage event per line.
         strict: report facets whose schema is not known here, as the specification's own validator
-            does; otherwise these are held against the base facet only.
+            does; otherwise these are checked against the base facet only.
 
     Returns:
         What is wrong, in the order of the file; empty when all events are valid.
@@ -192,7 +192,7 @@ def _validator(reference: str) -> Draft202012Validator:
         (identity, Resource.from_contents(schema)) for identity, schema in _schemas().items()
     ]
     formats = FormatChecker(formats=())
-    formats.checks("date-time", raises=ValueError)(_is_date_time)
+    formats.checks("date-time", raises=UsageError)(_is_date_time)
     formats.checks("uuid", raises=ValueError)(lambda text: _is(text, UUID))
     formats.checks("uri")(lambda text: not isinstance(text, str) or bool(_is_uri(text)))
     registry = Registry().with_resources(resources)
@@ -202,7 +202,8 @@ def _validator(reference: str) -> Draft202012Validator:
 def _is_date_time(value: object) -> bool:
     if not isinstance(value, str):
         return True
-    return "T" in value.upper() and datetime.fromisoformat(value).tzinfo is not None
+    parse_time(value)
+    return "T" in value.upper()
 
 
 def _is(value: object, parse: type[UUID]) -> bool:

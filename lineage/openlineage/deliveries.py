@@ -131,13 +131,13 @@ def batch_received(event: events.BatchReceived, context: Context) -> Facts:
 
 
 def batch_validated(event: events.BatchValidated, context: Context) -> Facts:
-    """A batch was held against its contract: rules as data-quality assertions on the batch."""
+    """A batch was checked against its contract: rules as data-quality assertions on the batch."""
     assertions = [
         data_quality_assertions_dataset.Assertion(
             assertion=rule.rule,
             success=rule.failed == 0,
             column=rule.column,
-            severity="error",
+            severity="warn" if rule.warning else "error",
             description=datasets.cut(rule.text),
             expected="0 failing records",
             actual=f"{rule.failed} failing records",
@@ -161,7 +161,7 @@ def batch_validated(event: events.BatchValidated, context: Context) -> Facts:
             datasets.batch(context.store_root, event.batch, rows=event.rows, input_facets=facets)
         ],
         outputs=[
-            datasets.side_car(context.store_root, "findings", event.batch, event.failures.sha256)
+            datasets.side_car(context.store_root, "failures", event.batch, event.failures.sha256)
         ],
         run_facets=decision(
             context,

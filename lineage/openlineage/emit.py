@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from lazaretto.ledger.chain import Entry, entries
 from lazaretto.ledger.chain import entry as ledger_entry
+from lazaretto.ledger.checkpoint import ledger_id
 from lazaretto.lineage.cursors import advance, cursor, head
 from lazaretto.lineage.openlineage import lease as _lease
 from lazaretto.lineage.openlineage.project import project, run_events
@@ -124,15 +125,10 @@ def drain(
     return Drained(sent, remaining, problem)
 
 
-def ledger_id(first: Entry) -> str:
-    """Id of a ledger, from its first entry."""
-    return f"urn:lazaretto:ledger:{first.hash}"
-
-
 def _next(workspace: Workspace) -> tuple[Sequence[Entry], str]:
     with workspace.catalog.read() as connection:
         chunk = list(entries(connection, after=cursor(connection, CURSOR), limit=_CHUNK))
-        return chunk, ledger_id(ledger_entry(connection, 1)) if chunk else ""
+        return chunk, ledger_id(ledger_entry(connection, 1).hash) if chunk else ""
 
 
 def _send(

@@ -9,12 +9,12 @@ from typing import Any
 import attr
 from openlineage.client.facet_v2 import DatasetFacet, RunFacet
 
-FACETS_URL = "https://lazaretto.example/spec/facets/1-0-0"
+FACETS_URN = "urn:lazaretto:facet:1-0-0"
 
 
 def schema_url(name: str) -> str:
-    """Immutable address of a facet's schema."""
-    return f"{FACETS_URL}/{name}.json#/$defs/{name}"
+    """Immutable name of a facet's schema: a URN, because nobody need serve it to check an event."""
+    return f"{FACETS_URN}:{name}#/$defs/{name}"
 
 
 @attr.define

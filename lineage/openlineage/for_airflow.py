@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from openlineage.client.facet_v2 import base_subset_dataset, test_run
 
 from lazaretto.ledger.chain import entry as ledger_entry
-from lazaretto.lineage.openlineage.emit import ledger_id
+from lazaretto.ledger.checkpoint import ledger_id
 from lazaretto.lineage.openlineage.project import project
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def operator_lineage(workspace: Workspace, seqs: Sequence[int]) -> OperatorLinea
     outputs: list[OutputDataset] = []
     run_facets: dict[str, RunFacet] = {}
     with workspace.catalog.read() as connection:
-        chain = ledger_id(ledger_entry(connection, 1)) if seqs else ""
+        chain = ledger_id(ledger_entry(connection, 1).hash) if seqs else ""
         for seq in sorted(set(seqs)):
             found = project(
                 ledger_entry(connection, seq),

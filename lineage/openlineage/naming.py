@@ -69,7 +69,7 @@ def admitted(store_root: str, dataset: str) -> DatasetName:
 
 
 def side_car(store_root: str, kind: str, source: str) -> DatasetName:
-    """The dataset of what a stage writes beside the batches: findings, embeddings, scores."""
+    """The dataset of what a stage writes beside the batches: failures, embeddings, scores."""
     return dataset_name(f"{store_root}/batches/{source}/{kind}")
 
 

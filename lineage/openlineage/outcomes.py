@@ -160,7 +160,7 @@ def training_sanitized(event: events.TrainingSanitized, context: Context) -> Fac
     from lazaretto.values import TestSummary
 
     version = str(event.version)
-    findings = naming.dataset_name(f"{context.store_root}/sanitize/{event.dataset}")
+    scores = naming.dataset_name(f"{context.store_root}/sanitize/{event.dataset}")
     by_class = [
         TestSummary(
             name=f"class:{datasets.cut(summary.label, 128)}",
@@ -184,7 +184,7 @@ def training_sanitized(event: events.TrainingSanitized, context: Context) -> Fac
         ],
         outputs=[
             datasets.written(
-                findings,
+                scores,
                 version,
                 rows=event.held,
                 facets=datasets.artifact("SIDECAR", version, event.scores.sha256),
@@ -270,5 +270,20 @@ def incident_traced(event: events.IncidentTraced, context: Context) -> Facts:
             [event.source, *event.models],
             actor=context.actor,
             reason=reached + ("" if event.complete else "; the answer may be incomplete"),
+        ),
+    )
+
+
+def checkpoint_taken(event: events.CheckpointTaken, context: Context) -> Facts:
+    """Somebody signed the ledger as it was."""
+    return Facts(
+        naming.job("checkpoint"),
+        "CHECKPOINT",
+        run_facets=decision(
+            context,
+            "SIGNED",
+            [event.origin],
+            actor=context.actor,
+            reason=f"{event.size} entries, root {event.root}, key {event.verifier_key}",
         ),
     )

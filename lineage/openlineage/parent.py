@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 from openlineage.client.uuid import generate_static_uuid
 
 from lazaretto.errors import UsageError
+from lazaretto.times import parse_time
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -72,8 +72,8 @@ def parent_from_environment(environment: Mapping[str, str] | None = None) -> Par
     try:
         dag, task = variables["AIRFLOW_CTX_DAG_ID"], variables["AIRFLOW_CTX_TASK_ID"]
         attempt = int(variables.get("AIRFLOW_CTX_TRY_NUMBER", "1"))
-        moment = datetime.fromisoformat(variables["AIRFLOW_CTX_LOGICAL_DATE"])
-    except (KeyError, ValueError):  # no task, or a run without a logical date
+        moment = parse_time(variables["AIRFLOW_CTX_LOGICAL_DATE"])
+    except (KeyError, ValueError, UsageError):  # no task, or a run without a logical date
         return None
     namespace = _airflow_namespace(variables)
     data = f"{namespace}.{dag}.{task}.{attempt}.-1".encode()

@@ -54,6 +54,7 @@ _PROJECTORS: Mapping[type[events.Event], Callable[[Any, Context], Facts]] = {
     events.IncidentTraced: _outcomes.incident_traced,
     events.DatasetChanged: _outcomes.dataset_changed,
     events.StoredFileChanged: _deliveries.stored_file_changed,
+    events.CheckpointTaken: _outcomes.checkpoint_taken,
 }
 
 
@@ -178,7 +179,7 @@ def _event(
         job=Job(projection.namespace, projection.job, facets=projection.job_facets),
         inputs=inputs,
         outputs=outputs,
-        producer=f"https://lazaretto.example/{_version()}",
+        producer=f"urn:lazaretto:release:{_version()}",
     )
 
 

@@ -39,8 +39,9 @@ def reference_promoted(event: events.ReferencePromoted, context: Context) -> Fac
     found = "no comparison was made"
     if event.change is not None:
         found = (
-            f"on {event.change.batches} past batches: {event.change.verdicts} other verdicts, "
-            f"{event.change.released} records released, {event.change.seized} seized"
+            f"on {event.change.batches} past batches: {event.change.verdicts} verdicts change, "
+            f"{event.change.no_longer_held} records are no longer held, "
+            f"{event.change.newly_held} are newly held"
         )
     return Facts(
         naming.job("promote", event.reference),

@@ -1,4 +1,4 @@
-"""What a trace answers: plain values that serialise to JSON."""
+"""What a trace answers: values that serialise to JSON. Long: each part of an answer is one."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Incident reports: a trace as JSON and as one HTML page that needs nothing else.
 
-Names in a trace come from sources and are hostile: every one is escaped, and the page forbids
+Names in a trace come from sources and are hostile: Jinja escapes every value, and the page forbids
 scripts and connections by its own content security policy.
 """
 
@@ -9,14 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from html import escape
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
-from lazaretto.lineage.trace.picture import MAX_PATHS, picture
+from lazaretto.lineage.trace.picture import picture
 from lazaretto.lineage.trace.trace import record_incident
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
     from lazaretto.lineage.trace.answer import Trace
@@ -24,20 +24,15 @@ if TYPE_CHECKING:
     from lazaretto.values import Actor
 
 MAX_ROWS = 2_000
-_STYLE = """
-:root{color-scheme:light dark;--line:#8886;--soft:#8882;--bad:#b3261e}
-body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:80rem;padding:0 1rem}
-h1{font-size:1.5rem}h2{font-size:1.1rem;margin-top:2rem}
-table{border-collapse:collapse;width:100%;font-size:.9em}
-th,td{text-align:left;padding:.3rem .6rem;border-bottom:1px solid var(--line);
-vertical-align:top;overflow-wrap:anywhere}
-.scroll{overflow-x:auto}.facts{display:flex;gap:2rem;flex-wrap:wrap;padding:0;list-style:none}
-.facts b{display:block;font-size:1.6rem}.bad{color:var(--bad);font-weight:600}
-.caveats{border-left:4px solid var(--bad);padding-left:1rem}
-svg rect{fill:var(--soft);stroke:var(--line)}svg path{fill:none;stroke:var(--line)}
-svg text{font:12px ui-monospace,monospace;fill:currentColor}
-"""
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+class Table(NamedTuple):
+    """A table of the page; left out when it has no rows."""
+
+    title: str
+    heads: Sequence[str]
+    rows: list[Sequence[object]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,33 +76,26 @@ def to_json(trace: Trace) -> str:
 
 def to_html(trace: Trace) -> str:
     """The trace as one self-contained page."""
-    title = f"Lineage trace: {trace.question.kind} {trace.question.subject}"
-    caveats = trace.completeness.caveats()
-    paths = [path for model in trace.models for path in model.paths]
-    drawn = picture(paths)
-    return "".join(
-        [
-            '<!doctype html><html lang="en"><head><meta charset="utf-8">',
-            f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
-            '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body>",
-            f"<h1>{escape(title)}</h1><p>{escape(_window(trace))}</p>",
-            _facts(trace),
-            '<div class="caveats"><h2>What this answer could not see</h2><ul>'
-            + "".join(f"<li>{escape(text)}</li>" for text in caveats)
-            + "</ul></div>"
-            if caveats
-            else "",
-            _retrain(trace),
-            _models(trace),
-            f'<h2>Paths</h2><div class="scroll">{drawn}</div>' if drawn else "",
-            f"<p>The first {MAX_PATHS} paths are drawn.</p>" if len(paths) > MAX_PATHS else "",
-            _batches(trace),
-            _snapshots(trace),
-            _decisions(trace),
-            _recalls(trace),
-            "</body></html>\n",
-        ]
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    # Autoescape for every template, not by file name: names in a trace are the attacker's.
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template("report.html").render(
+        title=f"Lineage trace: {trace.question.kind} {trace.question.subject}",
+        window=_window(trace),
+        facts=_facts(trace),
+        caveats=trace.completeness.caveats(),
+        before_paths=[_retrain(trace), _models(trace)],
+        picture=picture([path for model in trace.models for path in model.paths]),
+        after_paths=[_batches(trace), _snapshots(trace), _decisions(trace), _recalls(trace)],
+        most_rows=MAX_ROWS,
     )
 
 
@@ -120,22 +108,20 @@ def _window(trace: Trace) -> str:
     return f"{window}Asked at {_time(trace.at)}, up to ledger entry {trace.seq}."
 
 
-def _facts(trace: Trace) -> str:
-    facts: list[tuple[object, str]] = [
+def _facts(trace: Trace) -> list[tuple[object, str]]:
+    return [
         (len(trace.batches), "batches"),
         (len(trace.models), "model versions"),
         (sum(batch.recalled_rows for batch in trace.batches), "records recalled since"),
         ("yes" if trace.completeness.complete else "no", "complete as far as the records say"),
     ]
-    items = "".join(f"<li><b>{escape(str(n))}</b>{escape(what)}</li>" for n, what in facts)
-    return f'<ul class="facts">{items}</ul>'
 
 
-def _retrain(trace: Trace) -> str:
-    return _table(
+def _retrain(trace: Trace) -> Table:
+    return Table(
         "What to do",
         ("", "model", "affected versions", "retrain", "roll back to"),
-        (
+        [
             (
                 step.order,
                 step.model,
@@ -146,15 +132,15 @@ def _retrain(trace: Trace) -> str:
                 step.last_clean or "no version is clean",
             )
             for step in trace.retrain
-        ),
+        ],
     )
 
 
-def _models(trace: Trace) -> str:
-    return _table(
+def _models(trace: Trace) -> Table:
+    return Table(
         "Model versions",
         ("model", "registry", "registered", "use", "records in question", "of"),
-        (
+        [
             (
                 model.id,
                 model.registry,
@@ -164,15 +150,15 @@ def _models(trace: Trace) -> str:
                 _count(model.rows),
             )
             for model in trace.models
-        ),
+        ],
     )
 
 
-def _batches(trace: Trace) -> str:
-    return _table(
+def _batches(trace: Trace) -> Table:
+    return Table(
         "Batches",
         ("batch", "collected", "received", "here because", "signature", "rows", "used", "recalled"),
-        (
+        [
             (
                 batch.id,
                 f"{_time(batch.collected_from)} to {_time(batch.collected_to)}",
@@ -184,15 +170,15 @@ def _batches(trace: Trace) -> str:
                 batch.recalled_rows,
             )
             for batch in trace.batches
-        ),
+        ],
     )
 
 
-def _snapshots(trace: Trace) -> str:
-    return _table(
+def _snapshots(trace: Trace) -> Table:
+    return Table(
         "Dataset versions",
         ("version", "dataset", "records in question", "of", "members known"),
-        (
+        [
             (
                 one.id,
                 one.name,
@@ -201,15 +187,15 @@ def _snapshots(trace: Trace) -> str:
                 "yes" if one.members_known else "no",
             )
             for one in trace.snapshots
-        ),
+        ],
     )
 
 
-def _decisions(trace: Trace) -> str:
-    return _table(
+def _decisions(trace: Trace) -> Table:
+    return Table(
         "Decisions",
         ("entry", "when", "batch", "what", "records", "who", "policy", "why"),
-        (
+        [
             (
                 one.seq,
                 _time(one.at),
@@ -221,15 +207,15 @@ def _decisions(trace: Trace) -> str:
                 one.reason,
             )
             for one in trace.decisions
-        ),
+        ],
     )
 
 
-def _recalls(trace: Trace) -> str:
-    return _table(
+def _recalls(trace: Trace) -> Table:
+    return Table(
         "Recalls",
         ("entry", "when", "dataset", "records", "models that saw them", "who", "why"),
-        (
+        [
             (
                 one.seq,
                 _time(one.at),
@@ -240,25 +226,7 @@ def _recalls(trace: Trace) -> str:
                 one.reason,
             )
             for one in trace.recalls
-        ),
-    )
-
-
-def _table(title: str, heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A table, all of it escaped; nothing when it would be empty."""
-    body = ["".join(f"<td>{escape(str(cell))}</td>" for cell in row) for row in rows]
-    if not body:
-        return ""
-    more = len(body) - MAX_ROWS
-    return "".join(
-        [
-            f'<h2>{escape(title)}</h2><div class="scroll"><table><thead><tr>',
-            *(f'<th scope="col">{escape(head)}</th>' for head in heads),
-            "</tr></thead><tbody>",
-            *(f"<tr>{cells}</tr>" for cells in body[:MAX_ROWS]),
-            "</tbody></table></div>",
-            f"<p>{more} more are in the JSON file.</p>" if more > 0 else "",
-        ]
+        ],
     )
 
 

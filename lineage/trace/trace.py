@@ -25,6 +25,7 @@ from lazaretto.lineage.trace.summary import models_of, snapshots_of, sources_of,
 from lazaretto.lineage.trace.walk import Reached, downstream, upstream, window, without
 from lazaretto.storage import tables
 from lazaretto.storage.tables import lineage_node
+from lazaretto.times import in_utc
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,7 +60,7 @@ def trace_source(
         NotFoundError: no such source is registered or known from lineage.
         UsageError: a moment without a time zone, or an empty window.
     """
-    since, until = _utc(since), _utc(until)
+    since, until = (moment and in_utc(moment) for moment in (since, until))
     if since is not None and until is not None and since >= until:
         raise UsageError(f"the window is empty: {since.isoformat()} is not before its end")
     index.catch_up(workspace)
@@ -238,11 +239,3 @@ def _model(connection: Connection, name: str, version: str, registry: str | None
         places = ", ".join(row.namespace for row in found)
         raise UsageError(f"{name}@{version} is in more than one registry; name one of: {places}")
     return sa.select(node.id).where(node.id == found[0].id)
-
-
-def _utc(moment: datetime | None) -> datetime | None:
-    if moment is None:
-        return None
-    if moment.tzinfo is None:
-        raise UsageError(f"{moment.isoformat()} has no time zone; write {moment.isoformat()}+00:00")
-    return moment.astimezone(UTC)

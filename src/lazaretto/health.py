@@ -11,6 +11,8 @@ from lazaretto.dataset.table import check_dataset
 from lazaretto.errors import ChangedDatasetError
 from lazaretto.ledger import chain as ledger
 from lazaretto.ledger.events import files_of
+from lazaretto.ledger.report import Outcome
+from lazaretto.ledger.verify import verify
 from lazaretto.storage import tables
 from lazaretto.storage.verified import LIST
 
@@ -67,7 +69,7 @@ def check(workspace: Workspace) -> Health:
     from lazaretto.lineage.graph.index import CURSOR as INDEX
     from lazaretto.lineage.openlineage.emit import CURSOR as EVENTS
 
-    report = ledger.verify(workspace)
+    report = verify(workspace)
     store = workspace.store
     with workspace.catalog.read() as connection:
         named = {file.path: file for file in _named(connection)}
@@ -77,9 +79,9 @@ def check(workspace: Workspace) -> Health:
         catalog=workspace.catalog.display_url,
         schema=workspace.catalog.version(),
         store=store.root,
-        ledger=report.ok,
+        ledger=report.outcome is not Outcome.VIOLATED,
         entries=report.entries,
-        problem=report.problem,
+        problem="; ".join(problem.what for problem in report.problems) or None,
         behind={name: report.entries - seen.get(name, 0) for name in (INDEX, EVENTS)},
         missing=sorted(path for path in named.keys() - present if not store.exists(path)),
         orphans=sorted(path for path in present if path.removesuffix(LIST) not in named),

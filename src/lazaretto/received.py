@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from lazaretto.batch import Batch, open_batch
+from lazaretto.batch import Batch, open_canonical
 from lazaretto.errors import NotFoundError
 from lazaretto.ledger.cover import agree, event_of
 from lazaretto.ledger.events import BatchReceived
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection
 
-    from lazaretto.policy import Policy
     from lazaretto.storage.workspace import Workspace
     from lazaretto.values import StoredFile
 
@@ -107,15 +106,10 @@ def batch_columns(event: BatchReceived) -> dict[str, object]:
     }
 
 
-def open_stored(workspace: Workspace, batch: Received, policy: Policy | None = None) -> Batch:
-    """Opens the stored copy of a batch; its bytes are checked first.
+def open_stored(workspace: Workspace, batch: Received) -> Batch:
+    """Opens the canonical copy of a batch; its bytes are checked while they are read.
 
     Raises:
-        ChangedFileError: it is gone, or is not the one that is on record.
+        ChangedFileError: it is gone, or (at once or while reading) its bytes are others.
     """
-    workspace.store.check(batch.stored)
-    return open_batch(
-        workspace.store.uri(batch.stored.path),
-        format=batch.event.format,
-        limits=policy.limits if policy else None,
-    )
+    return open_canonical(workspace.store.open(batch.stored), rows=batch.rows, name=batch.id)

@@ -1,4 +1,4 @@
-"""Values that every room speaks of: verdicts, actors, signatures and references to a batch."""
+"""Values that every room speaks of, from verdicts to summaries. Long: each is small."""
 
 from __future__ import annotations
 
@@ -168,7 +168,14 @@ class ColumnRoles:
 
 @dataclass(frozen=True, slots=True)
 class OpenedCase:
-    """A review case that sanitizing opened, and the file with its held records."""
+    """A review case that sanitizing opened, and the file with its held records.
+
+    Attributes:
+        case: id of the case.
+        batch: id of the batch.
+        held: records that it holds.
+        held_records: the file with them.
+    """
 
     case: str
     batch: str
@@ -209,7 +216,12 @@ def to_json(value: object) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of a batch: its name and Arrow type, as text."""
+    """One column of a batch: its name and Arrow type, as text.
+
+    Attributes:
+        name: of the column.
+        type: its Arrow type, as text.
+    """
 
     name: str
     type: str
@@ -217,17 +229,44 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class RuleCount:
-    """How many records broke one rule of the contract."""
+    """How many records broke one rule of the contract.
+
+    Attributes:
+        rule: its name.
+        column: the column that it is about; None for several.
+        failed: records that broke it.
+        text: what it asks for.
+        warning: whether it only warns, so that no record is held for it.
+    """
 
     rule: str
     column: str | None
     failed: int
     text: str
+    warning: bool = False
+
+    @property
+    def words(self) -> str:
+        """What it asks for, and how many records broke it."""
+        records = "1 record" if self.failed == 1 else f"{self.failed} records"
+        return f"{self.text} ({records}{', only a warning' if self.warning else ''})"
+
+
+REPORTED_ONLY = "Shadow mode: reported only."
+"""Behind the detail of a test that may not hold a batch."""
 
 
 @dataclass(frozen=True, slots=True)
 class TestSummary:
-    """One batch-level test: it fires when ``p_value <= alpha``."""
+    """One batch-level test: it fires when ``p_value <= alpha``.
+
+    Attributes:
+        name: of the test.
+        p_value: adjusted for the number of tests; None: it could not run.
+        alpha: its level.
+        fired: whether ``p_value <= alpha``.
+        detail: what it saw, in words.
+    """
 
     __test__: ClassVar[bool] = False
 
@@ -240,7 +279,13 @@ class TestSummary:
 
 @dataclass(frozen=True, slots=True)
 class DetectorSummary:
-    """One detector of a screening: its mode and how many records it alone would have held."""
+    """One detector of a screening: its mode and how many records it alone would have held.
+
+    Attributes:
+        name: of the detector.
+        mode: ``enforce``, ``shadow`` or ``off``.
+        would_hold: records that it would hold by itself.
+    """
 
     name: str
     mode: str
@@ -249,7 +294,12 @@ class DetectorSummary:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """How many records of one batch a snapshot or a recall contains."""
+    """How many records of one batch a snapshot or a recall contains.
+
+    Attributes:
+        batch: id of the batch.
+        rows: how many of its records.
+    """
 
     batch: str
     rows: int
@@ -257,7 +307,16 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class ClassSummary:
-    """Class-level outcome of sanitizing."""
+    """Class-level outcome of sanitizing.
+
+    Attributes:
+        label: of the class.
+        n: records in it.
+        statistic: mean score over that of trusted rows; 1 is what a clean class has.
+        p_value: of the class test; None: the class was not judged by trusted rows.
+        fired: whether the class is a finding.
+        n_held: records that are held.
+    """
 
     label: str
     n: int
@@ -269,7 +328,13 @@ class ClassSummary:
 
 @dataclass(frozen=True, slots=True)
 class BatchEvidence:
-    """What a batch tells of its source: its tests, and its records with a small p-value."""
+    """What a batch tells of its source: its tests, and its records with a small p-value.
+
+    Attributes:
+        tests: smallest p-value of its enforced tests; None: no test ran.
+        small: records with a small p-value.
+        scored: records that have one.
+    """
 
     tests: float | None
     small: int
@@ -278,7 +343,17 @@ class BatchEvidence:
 
 @dataclass(frozen=True, slots=True)
 class ColumnMove:
-    """How far one column, or one axis of the embedding, is from the reference's."""
+    """How far one column, or one axis of the embedding, is from the reference's.
+
+    Attributes:
+        column: name of the column, or ``embedding[n]``.
+        kind: ``numeric``, ``categorical`` or ``text``.
+        psi: population stability index.
+        ks: Kolmogorov-Smirnov statistic; None where it is not defined.
+        adjusted: p-value, adjusted for the number of columns.
+        band: ``none``, ``moderate``, ``significant`` or ``major``, by the index.
+        nulls: change of the share of nulls.
+    """
 
     column: str
     kind: str
@@ -291,7 +366,18 @@ class ColumnMove:
 
 @dataclass(frozen=True, slots=True)
 class DriftSummary:
-    """Drift of a batch's columns: how many were compared, how many moved, those that moved most."""
+    """Drift of a batch's columns: how many were compared, how many moved, those that moved most.
+
+    Attributes:
+        rows: records that were compared.
+        columns: columns that were compared.
+        moved: columns that moved.
+        unknown: columns that the reference does not know.
+        level: of adjusted p-values, from which a column counts as moved.
+        worst: columns that moved most.
+        golden_mismatch: share of the golden rows whose vectors changed; None: not encoded again.
+        table: the file with the figures of every column.
+    """
 
     rows: int
     columns: int
@@ -305,18 +391,31 @@ class DriftSummary:
 
 @dataclass(frozen=True, slots=True)
 class TriageSummary:
-    """What a batch looks like, and why; it informs, and decides nothing."""
+    """What most likely happened to a batch, and why; it informs, and decides nothing.
 
-    cause: str
+    Attributes:
+        category: ``NONE``, ``ENVIRONMENT``, ``POISONING`` or ``PIPELINE``.
+        scores: evidence for each category, 0 to 1.
+        evidence: the facts behind it, most telling first.
+    """
+
+    category: str
     scores: dict[str, float]
     evidence: list[str]
 
 
 @dataclass(frozen=True, slots=True)
 class PromotionChange:
-    """What a promotion changes on past batches, by the reference that was in use."""
+    """What a promotion changes on past batches, by the reference that was in use.
+
+    Attributes:
+        batches: past batches that were compared.
+        verdicts: of them, those with another verdict.
+        no_longer_held: records that only the old version holds.
+        newly_held: records that only the new version holds.
+    """
 
     batches: int
     verdicts: int
-    released: int
-    seized: int
+    no_longer_held: int
+    newly_held: int

@@ -149,7 +149,7 @@ def test_a_mask_that_does_not_fit_the_layer_is_refused_or_is_the_decoder_s():
     nothing_hidden = capture(Shortens(), {"x": x, "attention_mask": mask}, layers="pairs")["pairs"]
     np.testing.assert_allclose(nothing_hidden, x[:, ::2].mean(1))
     mask[0, 5:] = 0
-    with pytest.raises(UsageError, match="10 positions and the layer gives 5 tokens"):
+    with pytest.raises(UsageError, match="10 positions, but the layer returns 5 tokens"):
         capture(Shortens(), {"x": x, "attention_mask": mask}, layers="pairs")
     second[:, 2:] = 0
     batch = {"x": x, "attention_mask": mask, "decoder_attention_mask": second}
@@ -279,7 +279,7 @@ def test_what_cannot_be_batched_is_said(transformer):
         capture(transformer, {"input_ids": "text"})
     loose = nn.Sequential(nn.Flatten(0, 0))
     ragged = [torch.ones(2, 3), torch.ones(2, 4)]
-    with pytest.raises(UsageError, match="by turns"):
+    with pytest.raises(UsageError, match="different widths in different batches"):
         capture(loose, ragged, layers="0")
 
 

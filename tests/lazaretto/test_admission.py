@@ -12,10 +12,11 @@ from yard import ANN, Yard, blobs
 from lazaretto import stages
 from lazaretto.dataset.files import dataset_uri
 from lazaretto.dataset.recall import recall
-from lazaretto.dataset.schema import check_fits, fit, storable
+from lazaretto.dataset.schema import check_fits, conform, storable
 from lazaretto.errors import ChangedDatasetError, ChangedFileError, NotFoundError, UsageError
 from lazaretto.ledger import chain as ledger
 from lazaretto.ledger.events import BatchAdmitted, ModelRegistered
+from lazaretto.ledger.verify import verify
 from lazaretto.values import Member
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def test_every_value_has_a_place_in_the_dataset(values: pa.Array, kept: pa.DataT
     wanted = storable(chunk.schema)
     assert wanted.field("x").type == kept
     check_fits(chunk.schema, wanted, "d")
-    found = fit(chunk, wanted).column("x").to_pylist()
+    found = conform(chunk, wanted).column("x").to_pylist()
     if not pa.types.is_timestamp(kept):
         assert found == values.to_pylist()
 
@@ -111,7 +112,7 @@ def test_every_value_has_a_place_in_the_dataset(values: pa.Array, kept: pa.DataT
 def test_a_number_too_large_and_a_column_of_nulls_are_refused_by_name() -> None:
     chunk = pa.RecordBatch.from_arrays([pa.array([2**63], pa.uint64())], names=["count"])
     with pytest.raises(UsageError, match="'count'"):
-        fit(chunk, storable(chunk.schema))
+        conform(chunk, storable(chunk.schema))
     with pytest.raises(UsageError, match="'empty' holds nothing but nulls"):
         storable(pa.schema([("empty", pa.null())]))
 
@@ -193,7 +194,7 @@ def test_processes_admit_to_one_dataset_at_once(
     with yard.workspace.catalog.read() as connection:
         events = [e.event for e in ledger.entries(connection, kinds=["batch_admitted"])]
     assert sorted(e.batch for e in events if isinstance(e, BatchAdmitted)) == sorted(batches)
-    assert ledger.verify(yard.workspace).ok
+    assert verify(yard.workspace).ok
     for event in events:
         assert isinstance(event, BatchAdmitted)
         at_version = yard.dataset(event.version)["_lazaretto_batch"].to_pylist()

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import betabinom, false_discovery_control
+from scipy.stats import betabinom
 
 from lazaretto.stats.conformal import (
     Calibration,
@@ -14,7 +16,7 @@ from lazaretto.stats.conformal import (
     excess_of_small_p,
     holm,
     levels,
-    smallest_visible,
+    min_detectable,
     suspects,
 )
 
@@ -44,14 +46,20 @@ def test_split_conformal_p_values_are_uniform_on_clean_records() -> None:
 
 
 @given(
-    st.lists(st.floats(1e-6, 1), min_size=1, max_size=60),
-    st.floats(0.001, 0.5),
+    st.integers(1, 400).flatmap(
+        lambda rows: st.lists(st.integers(1, rows + 1).map(lambda a: Fraction(a, rows + 1)))
+    ),
+    st.integers(1, 500).map(lambda permille: Fraction(permille, 1000)),
 )
-def test_benjamini_hochberg_agrees_with_scipy(values: list[float], rate: float) -> None:
-    p = np.array(values)
-    adjusted = false_discovery_control(p, method="bh")
-    clear = np.abs(adjusted - rate) > 1e-9
-    assert (benjamini_hochberg(p, rate) == (adjusted <= rate))[clear].all()
+def test_benjamini_hochberg_rejects_what_exact_fractions_say(
+    values: list[Fraction], rate: Fraction
+) -> None:
+    """Conformal p-values meet the line ``rate * k / m`` exactly, where rounding could decide."""
+    ordered, m = sorted(values), len(values)
+    passing = [p for k, p in enumerate(ordered, start=1) if p <= rate * k / m]
+    exact = [bool(passing) and p <= passing[-1] for p in values]
+    held = benjamini_hochberg(np.array([float(p) for p in values]), float(rate))
+    assert held.tolist() == exact
 
 
 def test_excess_counts_follow_the_beta_binomial_over_calibrations() -> None:
@@ -77,11 +85,11 @@ def test_nothing_with_a_p_value_above_the_rate_is_ever_held() -> None:
 @pytest.mark.parametrize(
     ("records", "calibration_rows"), [(100, 700), (2000, 700), (90, 720), (50, 40)]
 )
-def test_smallest_visible_is_the_exact_edge_of_what_is_held(
+def test_min_detectable_is_the_exact_edge_of_what_is_held(
     records: int, calibration_rows: int
 ) -> None:
     known = pooled(records, calibration_rows)
-    edge = smallest_visible(known, rate=0.02, alpha=0.001)
+    edge = min_detectable(known, rate=0.02, alpha=0.001)
 
     def held(poisons: int) -> int:
         p = np.ones(records)
@@ -111,6 +119,41 @@ def test_conditional_p_values_keep_the_promise_for_nine_calibrations_in_ten() ->
     assert float(floor[0]) == pytest.approx(1 - 0.1 ** (2 / n), rel=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("rows", "delta", "ranks", "expected"),
+    [
+        (
+            99,
+            0.1,
+            [1, 2, 5, 24, 49, 99],
+            [0.0459045237, 0.0591130497, 0.0987846284, 0.352476727, 0.713451804, 1.0],
+        ),
+        (
+            400,
+            0.05,
+            [1, 2, 5, 100, 200, 400],
+            [0.0148670392, 0.0182753404, 0.0285031648, 0.355982832, 0.742991406, 1.0],
+        ),
+        (
+            1001,
+            0.5,
+            [1, 2, 5, 250, 500, 1001],
+            [0.0013853339, 0.00276675717, 0.00691149484, 0.349172073, 0.742882216, 1.0],
+        ),
+    ],
+)
+def test_conditional_p_values_are_those_of_nonconform(
+    rows: int, delta: float, ranks: list[int], expected: list[float]
+) -> None:
+    """Values of nonconform 2.0.0 (``simes``), which needs Python 3.12, recorded from there.
+
+    It was given p-values 1e-9 smaller: it cuts ``(n + 1) * (1 - p)`` without room for rounding, and
+    loses a rank where the product should be whole.
+    """
+    p_values = np.array(ranks) / (rows + 1)
+    assert conditional_p_values(p_values, rows, delta) == pytest.approx(expected, rel=1e-7)
+
+
 def test_groups_of_different_size_give_the_exact_excess() -> None:
     rng = np.random.default_rng(4)
     group = np.repeat([0, 1], [30, 50])
@@ -138,8 +181,8 @@ def test_by_rate_exactly_the_records_up_to_the_rate_are_held() -> None:
     p = np.array([1 / 500, 0.02, 0.0201, 1.0])
     held = suspects(p, pooled(4, 499), rate=0.02, alpha=0.001, rule="rate")
     assert held.tolist() == [True, True, False, False]
-    assert smallest_visible(pooled(4, 499), rate=0.02, alpha=0.001, rule="rate") == 1
-    assert smallest_visible(pooled(4, 40), rate=0.02, alpha=0.001, rule="rate") == 5
+    assert min_detectable(pooled(4, 499), rate=0.02, alpha=0.001, rule="rate") == 1
+    assert min_detectable(pooled(4, 40), rate=0.02, alpha=0.001, rule="rate") == 5
 
 
 @pytest.mark.parametrize("delta", [None, 0.1])

@@ -14,7 +14,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from lazaretto.errors import SystemFaultError, UsageError
+from lazaretto.errors import NotFoundError, SystemFaultError, UsageError
 from lazaretto.storage import catalog as catalog_module
 from lazaretto.storage import column_types as columns
 from lazaretto.storage import tables
@@ -53,9 +53,17 @@ def test_schema_version_is_the_newest_migration() -> None:
     assert ScriptDirectory.from_config(config).get_current_head() == SCHEMA_VERSION
 
 
-def test_open_without_upgrade_refuses_an_empty_database(catalog_url: str) -> None:
+def test_open_without_upgrade_refuses_an_empty_database(catalog_url: str, tmp_path: Path) -> None:
+    if catalog_url.startswith("sqlite"):
+        (tmp_path / "catalog.db").touch()
     with pytest.raises(SystemFaultError, match=r"schema none .* run `lazaretto catalog upgrade`"):
         Catalog.open(catalog_url, upgrade=False)
+
+
+def test_open_without_upgrade_makes_no_file(tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match=r"no catalog at .*slip\.db"):
+        Catalog.open(f"sqlite:///{tmp_path}/folder/slip.db", upgrade=False)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("upgrade", [True, False])

@@ -171,8 +171,8 @@ def test_from_keys_to_a_blast_radius(user: User) -> None:
     user.run("source keygen ledger")
     user.run("ledger checkpoint --key ledger.key")
     report = user.json("ledger verify --key ledger.pub")
-    assert report["ok"]
-    assert report["checkpoints"] == 1
+    assert report["outcome"] == "HOLDS"
+    assert [c["signature"] for c in report["checkpoints"]] == ["VERIFIED"]
     health = user.json("catalog check")
     assert health["missing"] == health["orphans"] == []
 
@@ -194,18 +194,18 @@ def test_stage_by_stage_ends_where_ingest_does(reviewer: User) -> None:
     assert shown["admissions"][0]["rows"] == judged["cleared"]
 
 
-def test_a_reviewer_sees_what_a_batch_looks_like(reviewer: User) -> None:
+def test_a_reviewer_sees_the_triage_of_a_batch(reviewer: User) -> None:
     case = reviewer.json("quarantine list")[0]["id"]
-    looks = reviewer.json(f"quarantine show {case}")["looks_like"]
-    assert looks["cause"] == "POISONING"
-    assert looks["reference"] == "digits/1"
+    triage = reviewer.json(f"quarantine show {case}")["triage"]
+    assert triage["category"] == "POISONING"
+    assert triage["reference"] == "digits/1"
     told = reviewer.run(f"quarantine show {case}")
-    assert looks["evidence"][0] in " ".join(told.split())
+    assert triage["evidence"][0] in " ".join(told.split())
     assert "never releases" in told
-    assert "POISONING" in reviewer.run(f"batch show {looks_batch(reviewer, case)}")
+    assert "POISONING" in reviewer.run(f"batch show {batch_of_case(reviewer, case)}")
 
 
-def looks_batch(user: User, case: str) -> str:
+def batch_of_case(user: User, case: str) -> str:
     return str(next(c["batch"] for c in user.json("quarantine list") if c["id"] == case))
 
 
@@ -236,7 +236,7 @@ def test_a_new_reference_waits_for_a_person_who_saw_what_it_changes(user: User) 
     fitted = user.json("reference fit careless.parquet")
     assert (fitted["version"], fitted["promoted"]) == ("2", False)
     compared = user.json("reference compare digits/2", code=1)
-    assert compared["released"] >= 0.5 * tuesday["judgement"]["held"]
+    assert compared["no_longer_held"] >= 0.5 * tuesday["judgement"]["held"]
     assert compared["changes"][0]["batch"] == tuesday["batch"]["id"]
     assert "--yes" in user.run("reference promote digits/2", code=2)
     assert promoted(user) == "1"
@@ -251,7 +251,7 @@ def test_a_new_reference_waits_for_a_person_who_saw_what_it_changes(user: User) 
         found = connection.execute(query).fetchall()
     events, actors = [json.loads(row[0]) for row in found], {row[1] for row in found}
     assert [(e["version"], e["previous"]) for e in events] == [("1", None), ("2", "1"), ("1", "2")]
-    assert events[1]["change"]["released"] == compared["released"]
+    assert events[1]["change"]["no_longer_held"] == compared["no_longer_held"]
     assert actors == {os_user().id}
     assert "nothing to compare" in user.run("reference compare digits/1", code=2)
     assert "digits/9" in user.run("reference promote digits/9 --yes", code=2)
@@ -275,7 +275,8 @@ def test_people_see_what_json_says(reviewer: User) -> None:
         f"quarantine show {case} --limit 3": ["Held records (3 of", "p-value"],
         "dataset log digits": ["ADMIT"],
         "catalog check": ["holds"],
-        "ledger verify": ["yes"],
+        "ledger verify": ["holds"],
+        f"ledger show --batch {batch}": ["batch_judged", "HOLD_RECORDS"],
         f"trace batch {batch}": ["1 batch,", "HOLD_RECORDS"],
     }.items():
         shown = " ".join(reviewer.run(line).split())
@@ -483,7 +484,7 @@ def test_an_edited_ledger_is_exit_code_1(user: User) -> None:
         connection.execute(
             "UPDATE ledger SET payload = replace(payload, 'REVIEWED', 'TRUSTED') WHERE seq = 1"
         )
-    assert user.json("ledger verify", code=1)["first_bad_seq"] == 1
+    assert user.json("ledger verify", code=1)["problems"][0]["first"] == 1
     assert user.json("catalog check", code=1)["ledger"] is False
 
 

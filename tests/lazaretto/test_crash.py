@@ -11,7 +11,7 @@ import pytest
 from yard import Yard, blobs
 
 from lazaretto import stages
-from lazaretto.ledger import chain as ledger
+from lazaretto.ledger.verify import verify
 
 SUPPORT = Path(__file__).parents[1] / "support"
 
@@ -79,4 +79,4 @@ def test_a_full_disk_is_said_and_the_same_call_works_when_there_is_room(
     assert place in done.stdout
     admission = stages.admit(workspace, batch)
     assert admission.rows == len(sqlite_yard.ids()) > 0.9 * rows
-    assert ledger.verify(workspace).ok
+    assert verify(workspace).ok

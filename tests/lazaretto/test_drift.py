@@ -9,7 +9,7 @@ from tests.lazaretto.detection_data import classes, flip, policy, table
 
 import lazaretto as lz
 from lazaretto.drift import ColumnDrift, column_drift, divergences, psi_band, vector_drift
-from lazaretto.drift.triage import Cause, triage
+from lazaretto.drift.triage import TriageCategory, triage
 
 
 def test_divergences_are_scipys() -> None:
@@ -93,28 +93,28 @@ def test_held_records_of_one_class_in_an_else_ordinary_batch_look_like_poison(
     flip(labels, target)
     result = lz.screen(table(points, labels), reference, policy())
     answer = triage(result, drifts(0.0), previous=[0.0])
-    assert answer.cause is Cause.POISONING
+    assert answer.category is TriageCategory.POISONING
     assert "labelled '1'" in answer.evidence[0]
 
 
 def test_many_columns_in_one_step_look_like_a_fault(reference: lz.Reference) -> None:
     result = lz.screen(table(*classes(np.random.default_rng(2), 100)), reference, policy())
     stepped = triage(result, drifts(0.8), previous=[0.0, 0.0])
-    assert stepped.cause is Cause.PIPELINE
+    assert stepped.category is TriageCategory.PIPELINE
     replayed = triage(result, drifts(0.0), golden_mismatch=0.5)
-    assert replayed.cause is Cause.PIPELINE
+    assert replayed.category is TriageCategory.PIPELINE
     assert "golden set" in replayed.evidence[0]
 
 
-def test_a_population_that_moves_slowly_looks_like_the_environment(
+def test_a_population_that_moves_slowly_is_triaged_as_environment(
     reference: lz.Reference,
 ) -> None:
     result = lz.screen(table(*classes(np.random.default_rng(3), 100)), reference, policy())
     answer = triage(result, drifts(0.5), previous=[0.2, 0.4])
-    assert answer.cause is Cause.ENVIRONMENT
+    assert answer.category is TriageCategory.ENVIRONMENT
 
 
 def test_nothing_found_is_said_to_be_nothing(reference: lz.Reference) -> None:
     result = lz.screen(table(*classes(np.random.default_rng(4), 100)), reference, policy())
     if result.n_held == 0:
-        assert triage(result, drifts(0.0)).cause is Cause.NONE
+        assert triage(result, drifts(0.0)).category is TriageCategory.NONE

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FULL = """\
-# yaml-language-server: $schema=https://lazaretto.dev/schemas/policy.schema.json
+# yaml-language-server: $schema=policy.schema.json
 version: 1
 dataset: reviews
 columns: {record_id: id, label: label, embedding: embedding, payload: [text]}

@@ -1,4 +1,4 @@
-"""How trusted rows are dealt out where it is known who delivered them, and when."""
+"""How trusted rows are split where it is known who delivered them, and when."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from tests.lazaretto.detection_data import classes, table
 
 import lazaretto as lz
-from lazaretto.reference._origin import Origin, deal, read_origin
+from lazaretto.reference._origin import Origin, read_origin, split_rows
 
 OFF = dict.fromkeys(
     ("small_p_values", "near_duplicates", "class_spread", "mmd", "energy", "label_shift"), "off"
@@ -47,7 +47,7 @@ def test_a_group_is_never_split_and_every_row_calibrates() -> None:
     rng = np.random.default_rng(0)
     group = np.repeat(np.arange(17), rng.integers(5, 60, 17))
     label = torch.from_numpy(rng.integers(3, size=len(group)))
-    parts, notes = deal(label, len(group), Origin(group), seed=0)
+    parts, notes = split_rows(label, len(group), Origin(group), seed=0)
     assert notes == ()
     assert len(parts) == 10
     for part in parts:
@@ -60,7 +60,7 @@ def test_a_group_is_never_split_and_every_row_calibrates() -> None:
 def test_a_large_reference_is_fitted_on_the_oldest_and_calibrated_on_the_newest() -> None:
     rng = np.random.default_rng(1)
     time = rng.permutation(12_000).astype(np.float64)
-    (part,), notes = deal(None, len(time), Origin(time=time), seed=0)
+    (part,), notes = split_rows(None, len(time), Origin(time=time), seed=0)
     assert notes == ()
     assert time[part.fit.numpy()].max() < time[part.rank.numpy()].min()
     assert time[part.rank.numpy()].max() < time[part.calibration.numpy()].min()
@@ -68,7 +68,7 @@ def test_a_large_reference_is_fitted_on_the_oldest_and_calibrated_on_the_newest(
     # With groups, those that came last calibrate, whole.
     group = np.repeat(np.arange(24), 500)
     moment = np.repeat(rng.permutation(24).astype(np.float64), 500)
-    (part,), _ = deal(None, 12_000, Origin(group, moment), seed=0)
+    (part,), _ = split_rows(None, 12_000, Origin(group, moment), seed=0)
     sets = [set(group[rows.numpy()]) for rows in (part.fit, part.rank, part.calibration)]
     assert sum(map(len, sets)) == 24
     assert moment[part.fit.numpy()].max() < moment[part.calibration.numpy()].min()
@@ -86,7 +86,7 @@ def test_what_cannot_be_split_by_origin_is_split_at_random_and_told(
     group: np.ndarray, told: str
 ) -> None:
     label = torch.from_numpy((group == 5).astype(np.int64))
-    parts, notes = deal(label, 300, Origin(group), seed=0)
+    parts, notes = split_rows(label, 300, Origin(group), seed=0)
     assert len(parts) == 10
     assert told in notes[0]
     assert "random" in notes[0]

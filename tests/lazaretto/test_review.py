@@ -14,6 +14,7 @@ from lazaretto.dataset.recall import recall
 from lazaretto.errors import NotFoundError, UsageError
 from lazaretto.ledger import chain as ledger
 from lazaretto.ledger.events import BatchAdmitted, RecordsDecided, RecordsRecalled
+from lazaretto.ledger.verify import verify
 from lazaretto.quarantine import review
 from lazaretto.quarantine.outcome import review_outcome
 from lazaretto.values import Action, Actor, ActorType
@@ -273,7 +274,7 @@ def test_a_decision_on_a_hundred_thousand_records_is_one_entry_and_seconds(yard:
     assert decision.records == count
     assert len(_events(yard, "records_decided")) == 2
     assert review.show_case(big.workspace, str(judged.case)).actions == {"UNDECIDED": count}
-    assert ledger.verify(big.workspace).ok
+    assert verify(big.workspace).ok
 
 
 def test_recall_removes_records_and_marks_the_models_that_saw_them(yard: Yard) -> None:

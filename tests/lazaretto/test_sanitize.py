@@ -13,8 +13,8 @@ from lazaretto.policy import Sanitize
 from lazaretto.sanitize import class_picture, sanitize
 from lazaretto.sanitize.evidence import combine, tail_test
 from lazaretto.sanitize.judge import ClassOutcome, Evidence
-from lazaretto.sanitize.selection import search
-from lazaretto.sanitize.uncalibrated import judge_alone
+from lazaretto.sanitize.selection import select
+from lazaretto.sanitize.uncalibrated import judge_uncalibrated
 
 
 def draw(seed, *, n=300, m=300, d=24, classes=4, poison=0, shift=6.0):
@@ -208,7 +208,7 @@ def test_methods_and_layers_are_combined_before_they_are_calibrated():
         ids,
         trusted=({"deep": clean, "noise": noise[1, : len(clean)]}, clean_labels),
         policy=Sanitize(methods=["whitened_spectral", "mahalanobis", "spectral"]),
-        deals=1,
+        repeats=1,
     )
     h = held(result)
     assert h[is_poison].mean() >= 0.95
@@ -220,7 +220,7 @@ def test_methods_and_layers_are_combined_before_they_are_calibrated():
 def test_a_method_that_refuses_says_why_and_the_others_go_on():
     train, labels, ids, trusted, _ = draw(11)
     policy = Sanitize(methods=["scan", "mahalanobis"])
-    result = sanitize(train, labels, ids, trusted=trusted, policy=policy, deals=1)
+    result = sanitize(train, labels, ids, trusted=trusted, policy=policy, repeats=1)
     assert "scan@activations: scan compares classes and needs 6" in result.note
     with pytest.raises(UsageError, match="needs 6"):
         sanitize(train, labels, ids, trusted=trusted, policy=Sanitize(methods=["scan"]))
@@ -254,7 +254,7 @@ def test_classes_without_a_finding_lose_at_most_half_the_rate_between_them(level
     losses, worst = [], []
     for seed in range(20):
         train, labels, ids, trusted, _ = draw(seed, n=200, m=200)
-        result = sanitize(train, labels, ids, trusted=trusted, policy=policy, deals=1)
+        result = sanitize(train, labels, ids, trusted=trusted, policy=policy, repeats=1)
         if not any(result.classes["fired"].to_pylist()):
             losses.append(held(result).mean())
             worst.append(np.bincount(labels[held(result)], minlength=4).max())
@@ -275,7 +275,7 @@ def test_only_what_is_hardly_chance_loses_more_than_the_rate(p_value, most):
     outcome = ClassOutcome(500, 1.0, p_value, None, ("m",), score, p_rows, {}, 12.0, None)
     groups = [np.arange(n), np.arange(n, 6 * n)]
     quiet = replace(outcome, p_value=0.9, p_rows=np.ones(5 * n))
-    chosen = search(
+    chosen = select(
         [outcome, quiet], np.zeros(2, bool), groups, rate=0.01, alpha=0.01, suspect_level=0.1
     )
     assert np.flatnonzero(chosen).tolist() == list(range(min(most, int(0.005 * 6 * n))))
@@ -336,7 +336,7 @@ def test_without_trusted_rows_what_both_see_comes_first_and_what_only_a_split_se
         Evidence("scan@a", split, view="split"),
     ]
     groups = [np.arange(n * c // 6, n * (c + 1) // 6) for c in range(6)]
-    _, _, chosen = judge_alone(evidence, groups, 0.015)
+    _, _, chosen = judge_uncalibrated(evidence, groups, 0.015)
     assert chosen.sum() == 90
     assert chosen[both].all()
     assert chosen[divided].sum() == 30
@@ -357,7 +357,7 @@ def test_without_trusted_rows_the_limit_is_never_exceeded(n, d, classes, limit, 
     train = rng.standard_t(tail, (n, d)).astype(np.float32)
     labels = rng.integers(0, classes, n)
     ids = [f"r{i}" for i in range(n)]
-    result = sanitize(train, labels, ids, policy=Sanitize(uncalibrated_limit=limit), deals=1)
+    result = sanitize(train, labels, ids, policy=Sanitize(uncalibrated_limit=limit), repeats=1)
     assert result.n_held <= limit * n
     assert not result.calibrated
 

@@ -10,8 +10,8 @@ from scipy.stats import kstest, t
 from lazaretto.sanitize import sanitize
 from lazaretto.sanitize.agreement import COSINE, DEAD_BAND, FAR, LEAST, MOST, agreement, stand_out
 from lazaretto.sanitize.inputs import check_inputs
+from lazaretto.sanitize.layer_data import make_layer_data
 from lazaretto.sanitize.methods.whitened_spectral import whitened_spectral
-from lazaretto.sanitize.problem import make_problem
 from lazaretto.sanitize.whitening import Whitening
 from lazaretto.stats.conformal import conformal_p_values
 
@@ -36,33 +36,33 @@ def rows(seed, poison=0, reach=12.0, scattered=False):
     return train, labels, ids, (clean, clean_labels), bad
 
 
-def problem_of(data, dtype=torch.float64):
+def layer_data_of(data, dtype=torch.float64):
     inputs = check_inputs(*data[:4])
     cpu = torch.device("cpu")
-    return make_problem(inputs, "activations", device=cpu, dtype=dtype, seed=0)
+    return make_layer_data(inputs, "activations", device=cpu, dtype=dtype, seed=0)
 
 
-def no_whitening(problem, dtype=torch.float64):
-    groups = CLASSES * problem.folds
+def no_whitening(layer, dtype=torch.float64):
+    groups = CLASSES * layer.folds
     basis = torch.eye(D, dtype=dtype).expand(groups, D, D)
     return Whitening(torch.zeros(groups, D).double(), basis, torch.ones(groups, dtype=torch.bool))
 
 
 def measure(data, dtype=torch.float64):
-    problem = problem_of(data, dtype)
+    layer = layer_data_of(data, dtype)
     scores = tuple(
-        (side.rows**2).sum(1).astype(np.float32) for side in (problem.train, problem.trusted)
+        (side.rows**2).sum(1).astype(np.float32) for side in (layer.train, layer.trusted)
     )
     witness = tuple(np.zeros_like(s) for s in scores)
-    white = no_whitening(problem, dtype)
-    return problem, scores, agreement(problem, range(CLASSES), white, scores, witness), witness
+    white = no_whitening(layer, dtype)
+    return layer, scores, agreement(layer, range(CLASSES), white, scores, witness), witness
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_the_witness_is_what_loops_give(dtype):
     data = rows(0, poison=20)
-    problem, scores, found, witness = measure(data, dtype)
-    sides = problem.train, problem.trusted
+    layer, scores, found, witness = measure(data, dtype)
+    sides = layer.train, layer.trusted
     members = [np.flatnonzero(side.label == 2) for side in sides]
     pool = [(s, i) for s in (0, 1) for i in members[s]]
     pool.sort(key=lambda row: -scores[row[0]][row[1]])
@@ -126,13 +126,13 @@ def test_poisons_among_clean_rows_as_far_out_are_found_by_their_direction(monkey
     blind_recall, blind = zip(*outcomes(), strict=True)
     assert np.mean(recall) > max(0.8, np.mean(blind_recall) + 0.05)
     assert all(a["p_value"] < b["p_value"] for a, b in zip(found, blind, strict=True))
-    assert "point one way" in found[0]["note"]
+    assert "share a direction" in found[0]["note"]
 
 
 def test_rows_as_far_out_in_all_directions_are_not_called_one_way():
     data = rows(3, poison=12, scattered=True)
     row = sanitize(*data[:3], trusted=data[3]).classes.to_pylist()[2]
-    assert "point one way" not in (row["note"] or "")
+    assert "share a direction" not in (row["note"] or "")
 
 
 def test_small_classes_and_wild_rows():
@@ -151,15 +151,15 @@ def test_small_classes_and_wild_rows():
 
 def test_no_more_rows_are_compared_than_memory_allows(monkeypatch):
     monkeypatch.setattr(agreement_module, "MOST", 50)
-    problem, _, _, witness = measure(rows(5, poison=30))
-    mine = problem.train.label == 2
+    layer, _, _, witness = measure(rows(5, poison=30))
+    mine = layer.train.label == 2
     assert 0 < (witness[0][mine] > 0).sum() <= 50
     assert MOST >= LEAST
 
 
 def test_rows_that_agree_by_chance_hardly_pass_the_rate_more_often():
     """Clean rows come in groups; whatever group chance gave to the training side agrees."""
-    shares = {"train": [], "searched_train": []}
+    shares = {"train": [], "ranked_train": []}
     for seed in range(4):
         rng = np.random.default_rng(seed)
         middles = 1.2 * rng.standard_normal((CLASSES, 30, D))
@@ -173,12 +173,12 @@ def test_rows_that_agree_by_chance_hardly_pass_the_rate_more_often():
         labels, clean_labels = (np.repeat(np.arange(CLASSES), k) for k in (1000, 500))
         ids = [f"{i:05d}" for i in range(len(labels))]
         data = draw(1000), labels, ids, (draw(500), clean_labels)
-        scores = whitened_spectral(problem_of(data, torch.float32))
+        scores = whitened_spectral(layer_data_of(data, torch.float32))
         for name, found in shares.items():
             train = getattr(scores, name)
             trusted = getattr(scores, name.replace("train", "trusted"))
             for c in range(CLASSES):
                 p = conformal_p_values([train[labels == c]], [trusted[clean_labels == c]])
                 found.append((p <= 0.01).mean())
-    assert np.mean(shares["searched_train"]) <= 0.0125
-    assert np.mean(shares["searched_train"]) <= np.mean(shares["train"]) + 0.002
+    assert np.mean(shares["ranked_train"]) <= 0.0125
+    assert np.mean(shares["ranked_train"]) <= np.mean(shares["train"]) + 0.002

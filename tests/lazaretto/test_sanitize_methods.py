@@ -10,10 +10,12 @@ from scipy.linalg import expm
 from scipy.stats import spearmanr
 from sklearn.covariance import OAS
 from sklearn.metrics import silhouette_score
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from lazaretto.sanitize import robust
 from lazaretto.sanitize.inputs import check_inputs
-from lazaretto.sanitize.linalg import triangular as halves
+from lazaretto.sanitize.layer_data import make_layer_data
+from lazaretto.sanitize.linalg import blas, triangular
 from lazaretto.sanitize.linalg.exponential import half_exponential
 from lazaretto.sanitize.linalg.krylov import leading
 from lazaretto.sanitize.methods.activation_clustering import silhouette, two_means
@@ -21,9 +23,8 @@ from lazaretto.sanitize.methods.registry import METHODS
 from lazaretto.sanitize.methods.scan import two_identities
 from lazaretto.sanitize.methods.whitened_spectral import ALPHA, LEARN_BOUND, REACH, TEST_BOUND
 from lazaretto.sanitize.moments import Moments, class_moments, merge, oas, without_fold
-from lazaretto.sanitize.problem import make_problem
 
-problem_module = import_module("lazaretto.sanitize.problem")
+layer_data_module = import_module("lazaretto.sanitize.layer_data")
 
 
 def make(
@@ -39,12 +40,12 @@ def make(
     ids = [f"{i:05d}" for i in range(len(labels))]
     inputs = check_inputs(rows, labels, ids, (clean, clean_labels) if trusted else None)
     cpu = torch.device("cpu")
-    return make_problem(inputs, "activations", device=cpu, dtype=dtype, seed=seed)
+    return make_layer_data(inputs, "activations", device=cpu, dtype=dtype, seed=seed)
 
 
-def reference_whitening(problem, c, fold):
+def reference_whitening(layer, c, fold):
     """Centre and covariance of class c by loops over rows, without the fold."""
-    side = problem.trusted
+    side = layer.trusted
     x, y, f = side.rows.astype(np.float64), side.label, side.fold
     residuals = np.concatenate(
         [x[(y == k) & (f != fold)] - x[(y == k) & (f != fold)].mean(0) for k in np.unique(y)]
@@ -70,16 +71,16 @@ def reference_whitening(problem, c, fold):
     "shape", [{}, {"d": 40, "n": 12, "m": 10}, {"rank": 2, "d": 8}, {"classes": 1}]
 )
 def test_whitened_spectral_is_the_matrix_exponential_of_the_paper(shape):
-    problem = make(**shape)
-    got = METHODS["whitened_spectral"](problem)
-    train, d = problem.train, problem.width
-    for c in range(problem.n_classes):
-        mine, clean = train.label == c, problem.trusted.label == c
+    layer = make(**shape)
+    got = METHODS["whitened_spectral"](layer)
+    train, d = layer.train, layer.width
+    for c in range(layer.n_classes):
+        mine, clean = train.label == c, layer.trusted.label == c
         far, far_clean = np.zeros(len(mine)), np.zeros(len(clean))
-        white = [reference_whitening(problem, c, fold) for fold in range(problem.folds)]
+        white = [reference_whitening(layer, c, fold) for fold in range(layer.folds)]
         for fold, (center, cov) in enumerate(white):
             inverse = np.linalg.inv(cov)
-            for side, out in ((train, far), (problem.trusted, far_clean)):
+            for side, out in ((train, far), (layer.trusted, far_clean)):
                 x = side.rows - center
                 out[side.fold == fold] = np.einsum("ij,jk,ik->i", x, inverse, x)[side.fold == fold]
         reach = np.quantile(far_clean[clean], REACH)
@@ -103,12 +104,12 @@ def test_whitened_spectral_is_the_matrix_exponential_of_the_paper(shape):
 
 @pytest.mark.parametrize("shape", [{}, {"d": 40, "n": 12, "m": 10}, {"rank": 2, "d": 8}])
 def test_mahalanobis_is_the_distance_in_a_covariance_without_the_fold(shape):
-    problem = make(**shape)
-    got = METHODS["mahalanobis"](problem)
-    for c in range(problem.n_classes):
-        for fold in range(problem.folds):
-            center, cov = reference_whitening(problem, c, fold)
-            for side, scores in ((problem.train, got.train), (problem.trusted, got.trusted)):
+    layer = make(**shape)
+    got = METHODS["mahalanobis"](layer)
+    for c in range(layer.n_classes):
+        for fold in range(layer.folds):
+            center, cov = reference_whitening(layer, c, fold)
+            for side, scores in ((layer.train, got.train), (layer.trusted, got.trusted)):
                 rows = (side.label == c) & (side.fold == fold)
                 x = side.rows[rows] - center
                 want = np.einsum("ij,ji->i", x, np.linalg.solve(cov, x.T))
@@ -117,11 +118,11 @@ def test_mahalanobis_is_the_distance_in_a_covariance_without_the_fold(shape):
 
 @pytest.mark.parametrize("shape", [{}, {"d": 60, "n": 30}, {"rank": 2, "d": 8}, {"classes": 1}])
 def test_spectral_is_the_centred_projection_on_the_leading_singular_vector(shape):
-    problem = make(**shape, trusted=False)
-    got = METHODS["spectral"](problem).train
-    side = problem.train
-    for c in range(problem.n_classes):
-        for fold in range(problem.folds):
+    layer = make(**shape, trusted=False)
+    got = METHODS["spectral"](layer).train
+    side = layer.train
+    for c in range(layer.n_classes):
+        for fold in range(layer.folds):
             fit = side.rows[(side.label == c) & (side.fold != fold)]
             center = fit.mean(0)
             _, s, vt = np.linalg.svd(fit - center, full_matrices=False)
@@ -142,10 +143,10 @@ def test_float32_agrees_with_float64():
 @pytest.mark.parametrize("rows", [(250, 150), (60, 50)])
 def test_wide_layers_score_within_a_thousandth_of_the_exact_exponential(spike, rows, threads):
     # Wider than what is decomposed, so that float32 takes the polynomial; float64 never does.
-    problems = [
+    layers = [
         make(*rows, d=100, classes=2, dtype=t, spike=spike) for t in (torch.float32, torch.float64)
     ]
-    fast, exact = (METHODS["whitened_spectral"](problem) for problem in problems)
+    fast, exact = (METHODS["whitened_spectral"](layer) for layer in layers)
     np.testing.assert_allclose(fast.train, exact.train, rtol=1e-3)
     np.testing.assert_allclose(fast.trusted, exact.trusted, rtol=1e-3)
     np.testing.assert_allclose(fast.tested_train, exact.tested_train, rtol=1e-3)
@@ -156,9 +157,9 @@ def test_spectral_keeps_the_order_of_rows_where_no_direction_leads():
     rows = rng.standard_normal((2400, 150)).astype(np.float32)
     inputs = check_inputs(rows, np.zeros(2400, int), [f"{i:04d}" for i in range(2400)], None)
     cpu = torch.device("cpu")
-    problem = make_problem(inputs, "activations", device=cpu, dtype=torch.float32, seed=0)
-    got, side = METHODS["spectral"](problem).train, problem.train
-    for fold in range(problem.folds):
+    layer = make_layer_data(inputs, "activations", device=cpu, dtype=torch.float32, seed=0)
+    got, side = METHODS["spectral"](layer).train, layer.train
+    for fold in range(layer.folds):
         fit = rows[side.fold != fold].astype(np.float64)
         vector = np.linalg.svd(fit - fit.mean(0), full_matrices=False)[2][0]
         want = ((rows[side.fold == fold] - fit.mean(0)) @ vector) ** 2
@@ -168,20 +169,20 @@ def test_spectral_keeps_the_order_of_rows_where_no_direction_leads():
 def test_scores_do_not_depend_on_chunks_or_class_blocks_and_rows_may_be_a_file(
     monkeypatch, tmp_path
 ):
-    problem = make(n=500, m=400, d=12, dtype=torch.float32)
-    want = METHODS["whitened_spectral"](problem)
-    monkeypatch.setitem(problem_module._CHUNK_BYTES, "cpu", 7 * 4 * 12)
-    monkeypatch.setitem(problem_module._BLOCK_BYTES, "cpu", 1)
+    layer = make(n=500, m=400, d=12, dtype=torch.float32)
+    want = METHODS["whitened_spectral"](layer)
+    monkeypatch.setitem(layer_data_module._CHUNK_BYTES, "cpu", 7 * 4 * 12)
+    monkeypatch.setitem(layer_data_module._BLOCK_BYTES, "cpu", 1)
     monkeypatch.setattr(import_module("lazaretto.sanitize.whitening"), "_KEPT_BYTES", 0)
-    mapped = np.memmap(tmp_path / "rows", problem.train.rows.dtype, "w+", shape=(1500, 12))
-    mapped[:] = problem.train.rows
-    got = METHODS["whitened_spectral"](replace(problem, train=replace(problem.train, rows=mapped)))
-    np.testing.assert_array_equal(mapped, problem.train.rows)
+    mapped = np.memmap(tmp_path / "rows", layer.train.rows.dtype, "w+", shape=(1500, 12))
+    mapped[:] = layer.train.rows
+    got = METHODS["whitened_spectral"](replace(layer, train=replace(layer.train, rows=mapped)))
+    np.testing.assert_array_equal(mapped, layer.train.rows)
     assert np.isfinite(want.agreement).all()
     for name in ("train", "trusted", "tested_train", "tested_trusted", "agreement"):
         np.testing.assert_allclose(getattr(got, name), getattr(want, name), rtol=1e-4)
     # A witness jumps where a pair's cosine passes the bound or a row the edge of the far ones.
-    for name in ("searched_train", "searched_trusted"):
+    for name in ("ranked_train", "ranked_trusted"):
         close = np.isclose(getattr(got, name), getattr(want, name), rtol=1e-3)
         assert close.mean() > 0.999
 
@@ -194,34 +195,35 @@ def test_half_price_products_are_the_products(threads):
         upper = torch.tensor(wide[:, :, :d]).triu()
         long = torch.tensor(rng.standard_normal((5 * d, d)))
         by_blocks, by_syrk = torch.zeros(d, d).double(), torch.ones(d, d).double()
-        halves.add_gram_by_blocks(by_blocks, x)
-        halves.add_gram(by_syrk, x)
+        triangular.add_gram_by_blocks(by_blocks, x)
+        triangular.add_gram(by_syrk, x)
         close = np.testing.assert_allclose
-        close(halves.mirror(by_blocks), x.T @ x, atol=1e-9)
-        close(halves.mirror(by_syrk.clone(), corners=True), x.T @ x + 1, atol=1e-9)
-        halves.add_gram(by_syrk, long)
-        close(halves.mirror(by_syrk, corners=True), x.T @ x + long.T @ long + 1, atol=1e-8)
+        close(triangular.mirror(by_blocks), x.T @ x, atol=1e-9)
+        close(triangular.mirror(by_syrk.clone(), corners=True), x.T @ x + 1, atol=1e-9)
+        triangular.add_gram(by_syrk, long)
+        close(triangular.mirror(by_syrk, corners=True), x.T @ x + long.T @ long + 1, atol=1e-8)
         for rows in (x, long):
             norms = (rows @ upper[0]).square().sum(1)
-            close(halves.squared_norms(rows, upper[0]), norms, rtol=1e-9)
-            close(halves.squared_norms_by_blocks(rows, upper[0]), norms, rtol=1e-9)
-        close(halves.congruence(symmetric, upper), upper.mT @ symmetric @ upper, atol=1e-8)
+            close(triangular.squared_norms(rows, upper[0]), norms, rtol=1e-9)
+            close(triangular.squared_norms_by_blocks(rows, upper[0]), norms, rtol=1e-9)
+        close(triangular.congruence(symmetric, upper), upper.mT @ symmetric @ upper, atol=1e-8)
         square = symmetric @ symmetric
-        close(halves.symmetric_product(symmetric, square), symmetric @ square, rtol=1e-8, atol=1e-8)
-        close(halves.upper_product(upper, 2 * upper), 2 * upper @ upper, atol=1e-8)
+        product = triangular.symmetric_product(symmetric, square)
+        close(product, symmetric @ square, rtol=1e-8, atol=1e-8)
+        close(triangular.upper_product(upper, 2 * upper), 2 * upper @ upper, atol=1e-8)
         for inverse in (
-            halves.inverse_factor(symmetric),
-            halves.inverse_factor_by_halves(symmetric),
+            triangular.inverse_factor(symmetric),
+            triangular.inverse_factor_by_blocks(symmetric),
         ):
             assert torch.equal(inverse, inverse.tril())
             close(inverse @ symmetric @ inverse.mT, np.eye(d)[None].repeat(3, 0), atol=1e-7)
         thin = torch.tensor(wide[:, :, :2] @ wide[:, :, :2].transpose(0, 2, 1))
-        factor = halves.upper_factor(thin)
+        factor = triangular.upper_factor(thin)
         assert torch.equal(factor, factor.triu())
         close(factor @ factor.mT, thin, atol=1e-10 * d)
         # What has no factor leaves the others of its batch theirs.
         thin[1] = torch.nan
-        partly = halves.upper_factor(thin)
+        partly = triangular.upper_factor(thin)
         assert not partly[1].isfinite().all()
         close(partly[::2] @ partly[::2].mT, thin[::2], atol=1e-10 * d)
 
@@ -231,7 +233,19 @@ def test_no_factor_of_an_indefinite_matrix(threads):
         matrix = torch.eye(d).double()
         matrix[-1, -1] = -1
         with pytest.raises((torch.linalg.LinAlgError, np.linalg.LinAlgError)):
-            halves.inverse_factor(matrix)
+            triangular.inverse_factor(matrix)
+
+
+def test_blas_has_no_more_threads_than_torch_while_both_work(threads) -> None:
+    def of_blas() -> set[int]:
+        return {lib["num_threads"] for lib in threadpool_info() if lib["user_api"] == "blas"}
+
+    with threadpool_limits(2, user_api="blas"):
+        before = of_blas()
+        assert max(blas.in_torch_threads(of_blas)()) <= torch.get_num_threads()
+        assert of_blas() == before
+    for name in ("inverse_factor", "upper_factor", "congruence", "add_gram", "squared_norms"):
+        assert hasattr(getattr(triangular, name), "__wrapped__")
 
 
 @pytest.mark.parametrize(("low", "high"), [(-4, 4), (-30, 4), (-0.1, 4), (-300, 4)])
@@ -247,9 +261,9 @@ def test_the_polynomial_exponential_holds_over_narrow_and_wide_spectra(low, high
 
 
 def test_deep_knn_counts_the_labels_around_a_row():
-    problem = make(n=20, m=16, d=3)
-    got = METHODS["deep_knn"](problem).train
-    base, side = problem.trusted, problem.train
+    layer = make(n=20, m=16, d=3)
+    got = METHODS["deep_knn"](layer).train
+    base, side = layer.trusted, layer.train
     for i in range(0, len(side.label), 7):
         kept = np.flatnonzero(base.fold != side.fold[i])
         a = base.rows[kept] / np.linalg.norm(base.rows[kept], axis=1, keepdims=True)
@@ -263,9 +277,9 @@ def test_deep_knn_counts_the_labels_around_a_row():
 
 
 def test_gram_sums_relative_overshoot_beyond_ten_deviations():
-    problem = make(n=20, m=24, d=4)
-    got = METHODS["gram"](problem).train
-    base, side = problem.trusted, problem.train
+    layer = make(n=20, m=24, d=4)
+    got = METHODS["gram"](layer).train
+    base, side = layer.trusted, layer.train
     for i in range(0, len(side.label), 9):
         fit = base.rows[(base.label == side.label[i]) & (base.fold != side.fold[i])]
         total, bounds = 0.0, {}
@@ -335,19 +349,19 @@ def test_oas_agrees_with_scikit_learn():
 
 
 def test_moments_merge_exactly_and_do_not_depend_on_chunks(monkeypatch):
-    problem = make(n=37, d=5)
-    whole = class_moments(problem, problem.train, range(3))
-    monkeypatch.setitem(problem_module._CHUNK_BYTES, "cpu", 5 * 8 * 7)
-    pieces = class_moments(problem, problem.train, range(3))
+    layer = make(n=37, d=5)
+    whole = class_moments(layer, layer.train, range(3))
+    monkeypatch.setitem(layer_data_module._CHUNK_BYTES, "cpu", 5 * 8 * 7)
+    pieces = class_moments(layer, layer.train, range(3))
     np.testing.assert_allclose(pieces.scatter, whole.scatter, rtol=1e-9)
-    merged = merge(whole, problem.folds)
+    merged = merge(whole, layer.folds)
     for c in range(3):
-        rows = problem.train.rows[problem.train.label == c]
+        rows = layer.train.rows[layer.train.label == c]
         np.testing.assert_allclose(merged.mean[c], rows.mean(0), rtol=1e-10)
         np.testing.assert_allclose(merged.scatter[c], np.cov(rows.T) * 36, rtol=1e-9)
-        left = without_fold(whole, problem.folds)
-        rows = problem.train.rows[(problem.train.label == c) & (problem.train.fold != 1)]
-        np.testing.assert_allclose(left.mean[c * problem.folds + 1], rows.mean(0), rtol=1e-10)
+        left = without_fold(whole, layer.folds)
+        rows = layer.train.rows[(layer.train.label == c) & (layer.train.fold != 1)]
+        np.testing.assert_allclose(left.mean[c * layer.folds + 1], rows.mean(0), rtol=1e-10)
 
 
 def test_a_large_offset_costs_no_precision_in_float32():
@@ -355,8 +369,8 @@ def test_a_large_offset_costs_no_precision_in_float32():
     rows = (rng.standard_normal((300, 4)) + 1e4).astype(np.float32)
     inputs = check_inputs(rows, np.zeros(300, int), [str(i) for i in range(300)], None)
     cpu = torch.device("cpu")
-    problem = make_problem(inputs, "activations", device=cpu, dtype=torch.float32, seed=0)
-    got = merge(class_moments(problem, problem.train, range(1)), problem.folds).scatter[0]
+    layer = make_layer_data(inputs, "activations", device=cpu, dtype=torch.float32, seed=0)
+    got = merge(class_moments(layer, layer.train, range(1)), layer.folds).scatter[0]
     np.testing.assert_allclose(got, np.cov(rows.T.astype(np.float64)) * 299, rtol=1e-4, atol=0.02)
 
 
@@ -367,15 +381,15 @@ def test_an_empty_class_and_a_class_of_one_row_are_survived():
     inputs = check_inputs(rows, labels, [str(i) for i in range(61)], (clean, clean_labels))
     assert inputs.classes == ["0", "1", "2", "3"]
     cpu = torch.device("cpu")
-    problem = make_problem(inputs, "activations", device=cpu, dtype=torch.float32, seed=0)
+    layer = make_layer_data(inputs, "activations", device=cpu, dtype=torch.float32, seed=0)
     for name, method in METHODS.items():
-        scores = method(problem)
+        scores = method(layer)
         if scores.skipped is None:
             assert np.isfinite(scores.train[labels == 0]).all(), name
     alone = check_inputs(rows, labels, [str(i) for i in range(61)], None)
-    problem = make_problem(alone, "activations", device=cpu, dtype=torch.float32, seed=0)
+    layer = make_layer_data(alone, "activations", device=cpu, dtype=torch.float32, seed=0)
     for name, method in METHODS.items():
-        scores = method(problem)
+        scores = method(layer)
         if scores.skipped is None:
             assert np.isfinite(scores.train[labels < 2]).all(), name
 
@@ -386,17 +400,15 @@ def test_merge_of_nothing_is_nothing():
 
 
 def test_rows_that_light_rare_units_count_in_full_and_wild_ones_are_bounded():
-    problem = make(n=400, d=24, trusted=False)
-    rows = np.maximum(problem.train.rows, 0)
+    layer = make(n=400, d=24, trusted=False)
+    rows = np.maximum(layer.train.rows, 0)
     rng = np.random.default_rng(0)
     rows[:, -4:] = np.where(
         rng.random((len(rows), 4)) < 0.03, rng.exponential(3, (len(rows), 4)), 0
     )
     rows[7], rows[9, 2] = 1e14, 1e6
-    middle = torch.zeros(problem.n_classes, problem.width, dtype=torch.float64)
-    weight = robust.bounded_weight(
-        replace(problem, train=replace(problem.train, rows=rows)), middle
-    )
+    middle = torch.zeros(layer.n_classes, layer.width, dtype=torch.float64)
+    weight = robust.bounded_weight(replace(layer, train=replace(layer.train, rows=rows)), middle)
     assert (np.delete(weight, [7, 9]) == 1).all()
     for wild, feature in ((7, slice(None)), (9, 2)):
         bulk = np.delete(rows, [7, 9], 0)[:, feature].std(0)

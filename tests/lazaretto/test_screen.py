@@ -121,7 +121,7 @@ def test_too_little_calibration_abstains_and_says_what_would_do(reference: lz.Re
     assert result.verdict is lz.Verdict.ABSTAIN
     assert result.note is not None
     assert "Fit a reference with at least" in result.note
-    assert result.power > 2
+    assert result.min_detectable > 2
 
 
 def test_half_a_batch_of_poison_holds_the_batch(reference: lz.Reference) -> None:
@@ -258,7 +258,7 @@ def test_by_rate_a_few_extreme_records_are_held_at_the_stated_price(
     assert not held(by_evidence).any()
     by_rate = lz.screen(batch, reference, policy(hold="rate"))
     assert by_rate.verdict is lz.Verdict.HOLD_RECORDS
-    assert by_rate.power == 1
+    assert by_rate.min_detectable == 1
     assert held(by_rate)[:4].all()
     assert 0 < held(by_rate)[4:].mean() <= 0.025
     p = by_rate.records["p_value"].to_numpy()

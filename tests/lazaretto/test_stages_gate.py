@@ -58,7 +58,7 @@ def test_contract_and_screening_each_hold_with_their_own_reasons(yard: Yard) -> 
     assert sum(judged.reasons.values()) == judged.held == len(held)
     assert judged.cleared == 90 - judged.held
     assert any("(2 records)" in note for note in judged.notes), judged.notes
-    assert any(note.startswith("screen:") and "because" in note for note in judged.notes)
+    assert any(note.startswith("screen:") and "; the first: " in note for note in judged.notes)
 
 
 def test_held_rows_keep_the_whole_record_and_every_reason(yard: Yard) -> None:

@@ -1,4 +1,4 @@
-"""What screening tells beside its verdict: the source over time, drift, and what it looks like."""
+"""What screening tells beside its verdict: the source over time, drift, and triage."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_enforced_evidence_holds_the_batch_and_says_why(sqlite_yard: Yard) -> No
     verdicts = [yard.judge(f"a{n}", shifted(10 + n, 0.06)) for n in range(4)]
     held = [judged for judged in verdicts if judged.verdict is Verdict.HOLD_BATCH]
     assert held
-    assert "of the source that they drift from the reference together" in held[0].notes[0]
+    assert "Drift evidence for this source" in held[0].notes[0]
     assert held[0].cleared == 0
 
 
@@ -133,13 +133,13 @@ def test_a_batch_like_the_reference_has_not_moved(sqlite_yard: Yard) -> None:
     assert event.drift is not None
     assert event.triage is not None
     assert event.drift.moved == 0
-    assert event.triage.cause == "NONE"
+    assert event.triage.category == "NONE"
     columns = read_table(yard.workspace.store, event.drift.table)["column"].to_pylist()
     assert {"age", "city", "label", "text", "embedding[0]"} <= set(columns)
     assert "id" not in columns
 
 
-def test_a_column_that_breaks_at_once_looks_like_a_fault_of_the_pipeline(
+def test_a_column_that_breaks_at_once_is_triaged_as_a_fault_of_the_pipeline(
     sqlite_yard: Yard,
 ) -> None:
     yard = with_profile(sqlite_yard)
@@ -149,7 +149,7 @@ def test_a_column_that_breaks_at_once_looks_like_a_fault_of_the_pipeline(
     yard.judge("after", broken.drop_columns(["city"]))
     event = last(yard)
     assert event.triage is not None
-    assert event.triage.cause == "PIPELINE"
+    assert event.triage.category == "PIPELINE"
     assert "'age'" in event.triage.evidence[0]
     assert "'city'" in event.triage.evidence[0]
 
@@ -163,11 +163,11 @@ def test_flipped_labels_of_one_class_look_like_poison(sqlite_yard: Yard) -> None
     event = last(yard)
     assert judged.held >= 25
     assert event.triage is not None
-    assert event.triage.cause == "POISONING"
+    assert event.triage.category == "POISONING"
     assert "labelled '1'" in event.triage.evidence[0]
 
 
-def test_a_population_that_moves_batch_by_batch_looks_like_the_environment(
+def test_a_population_that_moves_batch_by_batch_is_triaged_as_the_environment(
     sqlite_yard: Yard,
 ) -> None:
     yard = with_profile(sqlite_yard)
@@ -181,7 +181,7 @@ def test_a_population_that_moves_batch_by_batch_looks_like_the_environment(
     assert event.triage is not None
     assert event.drift is not None
     assert event.drift.moved == 3
-    assert event.triage.cause == "ENVIRONMENT"
+    assert event.triage.category == "ENVIRONMENT"
     assert any("had begun to move" in text for text in event.triage.evidence)
 
 
@@ -261,7 +261,7 @@ def test_golden_rows_that_no_longer_give_their_vectors_look_like_a_fault(
     assert event.drift is not None
     assert event.triage is not None
     assert event.drift.golden_mismatch == 0.5
-    assert event.triage.cause == "PIPELINE"
+    assert event.triage.category == "PIPELINE"
     assert "golden set" in event.triage.evidence[0]
 
 

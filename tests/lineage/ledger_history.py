@@ -280,7 +280,7 @@ def one_of_each(history: History) -> None:
             rows=100,
             held=10,
             false_quarantine_rate=0.01,
-            power=5,
+            min_detectable=5,
             detectors=[
                 values.DetectorSummary("mahalanobis", "enforce", 10),
                 values.DetectorSummary("knn_label", "shadow", 0),
@@ -364,3 +364,13 @@ def one_of_each(history: History) -> None:
         events.StoredFileChanged(batch, "screen", "batches/b/data.arrow", "61" * 32, "it is gone")
     )
     history.write(events.DatasetChanged("digits", "snapshot", "it ends at version 1"))
+    history.write(
+        events.CheckpointTaken(
+            origin="urn:lazaretto:ledger:" + "62" * 32,
+            size=3,
+            root="63" * 32,
+            frontier=["64" * 32, "65" * 32],
+            verifier_key="gate+01234567+AQ",
+            note=StoredFile("ledger/checkpoints/x.txt", 9, "66" * 32),
+        )
+    )

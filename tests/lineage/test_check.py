@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -192,3 +193,24 @@ def test_the_schemas_are_the_official_ones() -> None:
     assert "8f02abfb7a252783b95df79f443edb13959bf52c" in (folder / "COMMIT").read_text()
     assert "Apache License" in (folder / "LICENSE").read_text()
     assert len(list((folder / "facets").glob("*.json"))) == 38
+
+
+def test_what_we_name_ourselves_is_a_urn_whose_schema_we_keep(events: list[dict[str, Any]]) -> None:
+    """A domain that nobody owns could be bought by somebody who serves another schema there."""
+    kept = {
+        json.loads(path.read_text())["$id"]
+        for path in Path(lineage.__file__).parent.glob("schemas/lazaretto/*.json")
+    }
+    urn = re.compile(r"urn:[a-z0-9][a-z0-9-]{0,30}[a-z0-9]:[\w()+,.:=@;$!*'%/?-]+(#[\w.$/]*)?")
+    named = {event["producer"] for event in events} | kept
+    for event in events:
+        sides = [*event["inputs"], *event["outputs"]]
+        for facets in (event["run"]["facets"], *(side["facets"] for side in sides)):
+            ours = [
+                body["_schemaURL"] for key, body in facets.items() if key.startswith("lazaretto_")
+            ]
+            assert {url.partition("#")[0] for url in ours} <= kept
+            named.update(ours)
+    assert len(named) > len(kept) + 1
+    assert [name for name in named if not urn.fullmatch(name)] == []
+    assert {name.split(":")[1] for name in named} == {"lazaretto"}

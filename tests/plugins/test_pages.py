@@ -174,14 +174,14 @@ def test_under_airflow_links_keep_the_prefix(
     assert client.get(location).status_code == 200
 
 
-def test_a_case_says_what_its_batch_looks_like_and_that_this_releases_nothing(
+def test_a_case_says_its_triage_and_that_this_releases_nothing(
     client: TestClient, workspace: Workspace, tmp_path: Path
 ) -> None:
     from dataclasses import replace
 
     from yard import blobs, make_policy, make_yard
 
-    from lazaretto.quarantine.looks import looks_of_case
+    from lazaretto.quarantine.triage import triage_of_case
     from lazaretto.reference import Reference
 
     rows = blobs(300, 1)
@@ -193,10 +193,10 @@ def test_a_case_says_what_its_batch_looks_like_and_that_this_releases_nothing(
     labels[:20] = [EVIL] * 20
     judged = yard.judge("evil", rows.set_column(1, "label", pa.array(labels)))
     page = client.get(f"/cases/{judged.case}").text
-    looks = looks_of_case(workspace, str(judged.case))
-    assert looks is not None
-    assert looks.cause == "POISONING"
-    assert EVIL[:40] in looks.evidence[0]
+    triage = triage_of_case(workspace, str(judged.case))
+    assert triage is not None
+    assert triage.category == "POISONING"
+    assert EVIL[:40] in triage.evidence[0]
     assert "POISONING" in page
     assert "never releases" in page
     assert unescape(page).count(EVIL[:40]) > 20

@@ -28,7 +28,7 @@ def main(url: str, folder: Path, operations: list[str]) -> None:
     import crash_operations
 
     # A fork that finds them loaded need not load them.
-    import lazaretto.ledger.checkpoint  # noqa: F401
+    import lazaretto.ledger.verify  # noqa: F401
 
     if url.startswith("postgresql"):
         import psycopg  # noqa: F401

@@ -10,6 +10,7 @@ from lazaretto import stages
 from lazaretto.dataset.recall import recall
 from lazaretto.errors import NotFoundError
 from lazaretto.ledger import chain as ledger
+from lazaretto.ledger.verify import verify
 from lazaretto.quarantine import review
 from lazaretto.storage.workspace import open_workspace
 from lazaretto.values import Action
@@ -51,7 +52,7 @@ def _kinds(yard: Yard) -> list[str]:
 
 def _sound(yard: Yard) -> None:
     """What must hold at any moment, half-way or not."""
-    assert ledger.verify(yard.workspace).ok
+    assert verify(yard.workspace).ok
     rows = _rows(yard)
     assert len(rows) == len(set(rows)), "a record was admitted twice"
     held = {"m0", "m1", "m2", "m3"}

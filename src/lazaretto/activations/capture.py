@@ -93,7 +93,10 @@ def capture(
     for name, parts in kept.items():
         widths = {part.shape[1] for part in parts}
         if len(widths) > 1:
-            message = f"layer {name!r} has {sorted(widths)} features by turns: pool it otherwise"
+            message = (
+                f"layer {name!r} returns different widths in different batches: {sorted(widths)}. "
+                "Choose another pooling"
+            )
             raise UsageError(message)
     return {name: np.concatenate(parts) for name, parts in kept.items()}
 
@@ -175,7 +178,7 @@ def _pooled(
         mask = masks.get(f"{'decoder_' if 'decoder' in name.split('.') else ''}attention_mask")
         pooled = pool(values, pooling, None if mask is None else mask.to(values.device))
         if len(pooled) != n:
-            message = f"layer {name!r} gives {len(pooled)} rows for {n} records"
+            message = f"layer {name!r} returns {len(pooled)} rows for {n} records"
             raise UsageError(message)
         result[name] = pooled.cpu().numpy()
     return result

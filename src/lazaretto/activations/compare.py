@@ -130,8 +130,8 @@ def class_names(
         if len(names) == width and set(distinct) <= set(names):
             return names
     message = (
-        f"the model has {width} outputs and the labels are {', '.join(distinct[:10])}: say which "
-        "class each output is (`classes`)"
+        f"the model has {width} outputs, but the labels are {', '.join(distinct[:10])}: name the "
+        "class of each output (`classes`)"
     )
     raise UsageError(message)
 

@@ -37,7 +37,9 @@ def match_layers(model: nn.Module, patterns: Sequence[str]) -> list[str]:
     for pattern in patterns:
         if pattern != PENULTIMATE and not any(matches(name, pattern) for name in names):
             close = get_close_matches(pattern, names, n=3) or names[-5:]
-            message = f"no layer of the model matches {pattern!r}; near are {', '.join(close)}"
+            message = (
+                f"no layer of the model matches {pattern!r}; similar names: {', '.join(close)}"
+            )
             raise UsageError(message)
     found = [name for name in names if any(matches(name, pattern) for pattern in patterns)]
     if PENULTIMATE in patterns and PENULTIMATE not in names:

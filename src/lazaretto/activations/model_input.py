@@ -35,7 +35,7 @@ def length(batch: Any) -> int:
         for value in values:
             if isinstance(value, (torch.Tensor, Mapping, list, tuple)):
                 return length(value)
-    message = f"a batch is {type(batch).__name__}, in which there is no tensor of records"
+    message = f"a batch is a {type(batch).__name__} that holds no tensor of records"
     raise UsageError(message)
 
 
@@ -83,8 +83,8 @@ def accepted(model: nn.Module) -> Callable[[Any], Any]:
             chosen = {k: v for k, v in batch.items() if isinstance(v, torch.Tensor)}
         if not chosen:
             message = (
-                f"the model reads {sorted(named)}, and a batch has {[str(k) for k in batch]}: "
-                "name its inputs so"
+                f"the model reads {sorted(named)}, but a batch has {[str(k) for k in batch]}: "
+                "give the batch the names that the model reads"
             )
             raise UsageError(message)
         return chosen

@@ -27,7 +27,7 @@ def main_tensor(output: Any) -> torch.Tensor:
     """
     found = list(_tensors(output))
     if not found:
-        message = f"a layer gave {type(output).__name__}, in which there is no tensor to capture"
+        message = f"a layer returned a {type(output).__name__} that holds no tensor to capture"
         raise UsageError(message)
     return next((tensor for tensor in found if tensor.ndim > 1), found[0])
 
@@ -67,9 +67,9 @@ def _pool_tokens(values: torch.Tensor, how: str, mask: torch.Tensor) -> torch.Te
     if mask.shape != values.shape[:2]:
         if not real.all():
             message = (
-                f"the attention mask covers {mask.shape[-1]} positions and the layer gives "
-                f"{values.shape[1]} tokens, so its padding cannot be told: pool by cls, name "
-                "another layer, or give batches of records of one length"
+                f"the attention mask covers {mask.shape[-1]} positions, but the layer returns "
+                f"{values.shape[1]} tokens, so its padding cannot be recognised: pool by cls, name "
+                "another layer, or give batches in which all records have one length"
             )
             raise UsageError(message)
         return values.mean(1) if how == "mean" else values.amax(1)

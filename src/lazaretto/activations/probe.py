@@ -76,7 +76,7 @@ def probe(
     if len(y) != len(x):
         raise UsageError(f"{len(y)} labels for {len(x)} rows; give one per row")
     if len(classes) < 2:
-        raise UsageError("a probe tells classes apart; all labels are the same")
+        raise UsageError("a probe needs at least two classes; all labels are the same")
     if image is not None:
         x = x.reshape(len(x), *image)
     target = torch.device(

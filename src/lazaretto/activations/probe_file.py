@@ -54,7 +54,7 @@ def load_probe(path: str | Path) -> Probe:
     except FileNotFoundError as error:
         raise NotFoundError(f"no weights {str(path)!r}") from error
     except (SafetensorError, KeyError, ValueError, TypeError, RuntimeError, OSError) as error:
-        message = f"{str(path)!r} holds no probe's weights, as `lazaretto batch probe` writes them"
+        message = f"{str(path)!r} holds no weights of a probe; `lazaretto batch probe` makes some"
         raise UsageError(message) from error
     if about["flat"]:
         network = nn.Sequential(nn.Unflatten(1, shape), network)

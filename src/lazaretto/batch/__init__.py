@@ -1,4 +1,4 @@
-"""A batch: one immutable delivery, opened by URI, streamed in chunks, known by its content."""
+"""A batch: one immutable delivery, decoded once in a box, streamed from its canonical copy."""
 
 from lazaretto.batch._batch import (
     CHUNK_ROWS,
@@ -6,21 +6,30 @@ from lazaretto.batch._batch import (
     all_record_ids,
     as_chunks,
     batch_id,
-    open_batch,
+    open_canonical,
+    records,
     table_digest,
 )
+from lazaretto.batch._box import Decoded, decode
 from lazaretto.batch._files import file_digest
+from lazaretto.batch._format import format_by_name
 from lazaretto.batch._ids import record_ids, text_ids, usable_ids
+from lazaretto.batch._open import open_batch
 
 __all__ = [
     "CHUNK_ROWS",
     "Batch",
+    "Decoded",
     "all_record_ids",
     "as_chunks",
     "batch_id",
+    "decode",
     "file_digest",
+    "format_by_name",
     "open_batch",
+    "open_canonical",
     "record_ids",
+    "records",
     "table_digest",
     "text_ids",
     "usable_ids",

@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lazaretto.batch._plain import describe_type, is_list, plain_array, plain_type
+from lazaretto.batch._plain import describe_type, is_list, list_items, plain_array, plain_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -134,18 +134,6 @@ def list_lengths(values: pa.Array) -> np.ndarray[Any, Any]:
         return np.asarray(np.diff(values.offsets.to_numpy()), dtype="<i8")
     lengths = pc.list_value_length(values).to_numpy(zero_copy_only=False)
     return np.asarray(lengths, dtype="<i8")
-
-
-def list_items(values: pa.Array) -> pa.Array:
-    """All items of all lists of an array without nulls, in order."""
-    if pa.types.is_map(values.type):
-        offsets = values.offsets
-        first, last = (offsets[0].as_py(), offsets[-1].as_py()) if len(values) else (0, 0)
-        parts = [values.keys.slice(first, last - first), values.items.slice(first, last - first)]
-        return pa.StructArray.from_arrays(
-            parts, fields=[values.type.key_field, values.type.item_field]
-        )
-    return values.flatten()
 
 
 def _leaf_bytes(values: pa.Array) -> Iterator[Any]:

@@ -39,24 +39,47 @@ def plain_array(values: pa.Array) -> pa.Array:
     return values if plain.equals(values.type) else values.cast(plain)
 
 
-def expanded_bytes(values: pa.Array) -> int:  # noqa: PLR0911  one return per kind of type
-    """Bytes that dictionaries and views in an array, which may repeat the same bytes, become."""
-    t = pa.types
+def plain_bytes(values: pa.Array) -> int:  # noqa: PLR0911  one return per kind of type
+    """Bytes that an array becomes as a plain one, before it does; every value counts at least 8.
+
+    Dictionaries, views and nulls may say a great deal in few bytes. A null counts as well: whoever
+    turns a list of nulls into numbers has to hold them.
+    """
+    t, kind = pa.types, values.type
     if isinstance(values, pa.ExtensionArray):
-        return expanded_bytes(values.storage)
-    if t.is_dictionary(values.type):
-        if describe_type(values.type) not in ("string", "binary"):
-            return len(values) * 32
+        return plain_bytes(values.storage)
+    if t.is_dictionary(kind):
+        if describe_type(kind) not in ("string", "binary"):
+            return len(values) * _width(plain_type(kind))
         lengths = pc.binary_length(values.dictionary).cast(pa.int64())
-        return int(pc.sum(pc.take(lengths, values.indices)).as_py() or 0)
-    if t.is_string_view(values.type) or t.is_binary_view(values.type):
+        return 8 * len(values) + int(pc.sum(pc.take(lengths, values.indices)).as_py() or 0)
+    if t.is_string_view(kind) or t.is_binary_view(kind):
         views = np.frombuffer(values.buffers()[1], "<i4", 4 * len(values), 16 * values.offset)
-        return int(views[::4].sum(dtype=np.int64, where=_present(values)))
-    if t.is_struct(values.type):
-        return sum(expanded_bytes(child) for child in values.flatten())
-    if t.is_map(values.type):
-        return expanded_bytes(values.keys) + expanded_bytes(values.items)
-    return expanded_bytes(values.flatten()) if is_list(values.type) else 0
+        return 8 * len(values) + int(views[::4].sum(dtype=np.int64, where=_present(values)))
+    if t.is_struct(kind):
+        return 8 * len(values) + sum(plain_bytes(child) for child in values.flatten())
+    if t.is_fixed_size_list(kind):
+        # Not `flatten`, which leaves out the items of null lists: they take room.
+        size = kind.list_size
+        items = values.values.slice(values.offset * size, len(values) * size)
+        return 8 * len(values) + plain_bytes(items)
+    if is_list(kind):
+        return 8 * len(values) + plain_bytes(list_items(values))
+    if describe_type(kind) in ("string", "binary") and not t.is_fixed_size_binary(kind):
+        return 8 * len(values) + int(pc.sum(pc.binary_length(values)).as_py() or 0)
+    return len(values) * _width(kind)
+
+
+def list_items(values: pa.Array) -> pa.Array:
+    """All items of all lists of an array without nulls, in order; of a map, its pairs."""
+    if pa.types.is_map(values.type):
+        offsets = values.offsets
+        first, last = (offsets[0].as_py(), offsets[-1].as_py()) if len(values) else (0, 0)
+        parts = [values.keys.slice(first, last - first), values.items.slice(first, last - first)]
+        return pa.StructArray.from_arrays(
+            parts, fields=[values.type.key_field, values.type.item_field]
+        )
+    return values.flatten()
 
 
 def describe_type(kind: pa.DataType) -> Any:  # noqa: PLR0911  one return per kind of type
@@ -102,6 +125,14 @@ def is_list(kind: pa.DataType) -> bool:
     return bool(
         t.is_list(kind) or t.is_large_list(kind) or t.is_fixed_size_list(kind) or t.is_map(kind)
     )
+
+
+def _width(kind: pa.DataType) -> int:
+    """Bytes of a value of fixed width; 8 for what is smaller, or has none."""
+    try:
+        return max(8, int(kind.bit_width) // 8)
+    except ValueError:
+        return 8
 
 
 def _present(values: pa.Array) -> Any:

@@ -30,7 +30,7 @@ app = typer.Typer(
     help="Keep poisoned data out of machine-learning models: authenticate, screen, quarantine and "
     "trace what models learn from.",
     epilog="Exit codes: 0 done; 1 done, and something was found, held or refused; 2 your mistake; "
-    "3 the system's fault.",
+    "3 the system's fault; 4 cannot say.",
 )
 
 

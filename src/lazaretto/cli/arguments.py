@@ -2,13 +2,14 @@
 
 import os
 import sys
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from lazaretto.errors import UsageError
+from lazaretto.times import parse_time
 
 
 def parse_moment(text: str | datetime) -> datetime:
@@ -20,12 +21,9 @@ def parse_moment(text: str | datetime) -> datetime:
     if isinstance(text, datetime):
         return text
     try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise typer.BadParameter(
-            f"{text!r} is not a date or time; write 2026-03-01 or 2026-03-01T14:30:00+01:00"
-        ) from error
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        return parse_time(text, assume_utc=True)
+    except UsageError as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 Since = Annotated[
@@ -40,7 +38,7 @@ Until = Annotated[
         "--until", parser=parse_moment, metavar="TIME", help="Before this moment (UTC, ISO 8601)"
     ),
 ]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation")]
 ImageShape = Annotated[
     str | None,
     typer.Option(
@@ -49,7 +47,7 @@ ImageShape = Annotated[
         help="The embedding is a flattened image of this shape",
     ),
 ]
-Reason = Annotated[str, typer.Option("--reason", "-r", help="Why; stored in the ledger for ever")]
+Reason = Annotated[str, typer.Option("--reason", "-r", help="Why; kept in the ledger")]
 
 
 def split_version(text: str) -> tuple[str, str]:

@@ -28,7 +28,7 @@ Uri = Annotated[
     str,
     typer.Argument(metavar="FILE", help="Path or URI of a Parquet, Arrow, CSV or JSON Lines file"),
 ]
-SourceName = Annotated[str, typer.Option("--source", help="Who delivers, as registered")]
+SourceName = Annotated[str, typer.Option("--source", help="Registered name of who delivers")]
 Manifest = Annotated[
     str | None,
     typer.Option(
@@ -81,7 +81,7 @@ def receive(session: Session, uri: Uri, source: SourceName, manifest: Manifest =
 
 @command(app, "validate", needs=_JUDGES)
 def validate(session: Session, batch: BatchId) -> Reply:
-    """Hold a batch against its contract. Exit code 1 when records, or the batch, break it."""
+    """Check a batch against its contract. Exit code 1 when a record or the whole breaks it."""
     from lazaretto import stages
 
     with session.working("Checking every record against the contract"):
@@ -127,7 +127,7 @@ def admit(
         str | None, typer.Option(help="The admitted dataset (default: the policy's)")
     ] = None,
 ) -> Reply:
-    """Write what the gate cleared into the admitted dataset; twice is the same as once."""
+    """Write what the gate cleared into the admitted dataset. A second run changes nothing."""
     from lazaretto import stages
 
     with session.working("Admitting"):
@@ -155,20 +155,20 @@ def probe(
     ] = None,
     image: ImageShape = None,
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the records")] = 30,
-    seed: Annotated[int, typer.Option(min=0, help="Of the training")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed of the training")] = 0,
     device: Annotated[str, typer.Option(help="torch device, or auto")] = "auto",
 ) -> Reply:
-    """Train a small network on a batch: can its labels be learned from its vectors?
+    """Train a small network on a batch, to see if its labels can be learned from its vectors.
 
-    `dataset sanitize` trains one by itself where no model is named, and takes the weights of this
-    one with --weights.
+    `dataset sanitize` takes its weights with --weights. Without a model it trains such a network
+    itself.
     """
     from lazaretto.cli.probing import train_probe
     from lazaretto.received import load_batch, open_stored
 
     policy = session.policy
     received = load_batch(session.workspace, batch)
-    rows = open_stored(session.workspace, received, policy).table()
+    rows = open_stored(session.workspace, received).table()
     with bars() as progress:
         trained = train_probe(
             rows,
@@ -205,7 +205,7 @@ def probe(
 def list_(
     session: Session,
     source: Annotated[str | None, typer.Option(help="Only batches of this source")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many")] = 100,
+    limit: Annotated[int, typer.Option(min=1, help="Show at most so many")] = 100,
 ) -> Reply:
     """List batches, newest first."""
     from lazaretto.stages.listing import list_batches

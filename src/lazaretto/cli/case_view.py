@@ -44,15 +44,15 @@ def describe_case(
         UsageError: a filter's value cannot be one, or the records have no such column.
     """
     from lazaretto.quarantine.cases import count_records, held_records, show_case
-    from lazaretto.quarantine.looks import looks_of_case
     from lazaretto.quarantine.review import list_decisions
+    from lazaretto.quarantine.triage import triage_of_case
 
     found = show_case(workspace, case)
     page = held_records(workspace, case, chosen, after=after, limit=limit)
     rows = _rows(workspace, case, [record.position for record in page], columns)
     return {
         "case": to_json(found),
-        "looks_like": to_json(looks_of_case(workspace, case)),
+        "triage": to_json(triage_of_case(workspace, case)),
         "matching": count_records(workspace, case, chosen),
         "records": [to_json(record) | rows[record.position] for record in page],
         "decisions": to_json(list_decisions(workspace, case)),
@@ -153,28 +153,33 @@ def view(found: dict[str, Any]) -> RenderableType:
         whole=1,
     )
     parts: list[RenderableType] = [head]
-    parts += [_looks(found["looks_like"])] if found["looks_like"] else []
+    parts += [_triage(found["triage"])] if found["triage"] else []
     parts += [records] if found["records"] else []
     parts += [decisions] if found["decisions"] else []
     return Group(*parts)
 
 
-def _looks(looks: dict[str, Any]) -> RenderableType:
-    """What the batch looks like, and why."""
-    from lazaretto.quarantine.looks import NEVER_RELEASES
+def _triage(triage: dict[str, Any]) -> RenderableType:
+    """What most likely happened to the batch, and why."""
+    from lazaretto.quarantine.triage import NEVER_RELEASES
 
-    told: dict[str, Any] = {"cause": f"{looks['cause']}: {looks['words']}", "but": NEVER_RELEASES}
-    told |= {f"because {n}": text for n, text in enumerate(looks["evidence"], start=1)}
-    if looks["moved"] is not None:
-        told["columns"] = f"{looks['moved']} of {looks['columns']} moved from {looks['reference']}"
+    told: dict[str, Any] = {
+        "category": f"{triage['category']}: {triage['words']}",
+        "note": NEVER_RELEASES,
+    }
+    told |= {f"evidence {n}": text for n, text in enumerate(triage["evidence"], start=1)}
+    if triage["moved"] is not None:
+        told["columns"] = (
+            f"{triage['moved']} of {triage['columns']} moved from {triage['reference']}"
+        )
     told |= {
         f"moved: {plain(move['column'])}": f"PSI {move['psi']:.2f} ({move['band']}), "
         f"nulls {move['nulls']:+.1%}"
-        for move in looks["worst"][:5]
+        for move in triage["worst"][:5]
     }
-    if looks["source"]:
-        told["the source"] = looks["source"]
-    return facts(told, title="Looks like")
+    if triage["source"]:
+        told["the source"] = triage["source"]
+    return facts(told, title="Triage")
 
 
 def _action(decision: dict[str, Any]) -> str:

@@ -4,7 +4,7 @@ A command is a function from a `Session` and its own arguments to a `Reply`; an 
 dataclass stands for a group of options, one for each field. `command` registers the function with
 ``--json`` and ``--debug``, and, as far as it `needs` them, ``--catalog``, ``--store``, ``--policy``
 and ``--actor``. Exit codes: 0 done; 1 done, and something was found, held or refused; 2 the user's
-mistake; 3 the system's fault; 130 interrupted.
+mistake; 3 the system's fault; 4 cannot say; 130 interrupted.
 """
 
 import dataclasses
@@ -158,7 +158,7 @@ def _answer(session: Session, ask: Callable[[], Reply]) -> int:
                 {"error": {"type": type(error).__name__, "code": reason, "message": message}}
             )
         return code
-    return int(reply.found)
+    return 1 if reply.found else 4 if reply.cannot_say else 0
 
 
 def _explain(error: Exception, *, debug: bool) -> tuple[int, str]:

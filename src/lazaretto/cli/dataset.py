@@ -99,7 +99,7 @@ def recall(
     reason: Reason,
     record: Annotated[
         list[str] | None,
-        typer.Option(metavar="BATCH#RECORD", help="This record; may be given several times"),
+        typer.Option(metavar="BATCH#RECORD", help="Only this record; may be given several times"),
     ] = None,
     batch: Annotated[str | None, typer.Option(help="Every record of this batch")] = None,
     source: Annotated[
@@ -151,15 +151,15 @@ def sanitize(
         str | None,
         typer.Option(
             metavar="reference|none|FILE",
-            help="Rows to judge against; none: judge without, and no rate is promised "
-            "(default: the policy's)",
+            help="Rows to judge against. none: compare the classes with each other; then no rate "
+            "is promised (default: the policy's)",
         ),
     ] = None,
 ) -> Reply:
-    """Look for poison in the activations of a model that learned from a version; recall it.
+    """Search a dataset version for poison by a model's activations; hold it and recall it.
 
-    A trigger that the model has not learned shows only by its wrong label: your own model sees more
-    than a probe does.
+    A trigger that the model has not learned shows only by its wrong label. So your own model sees
+    more than a probe does.
 
     Exit code 1 when records are held.
     """

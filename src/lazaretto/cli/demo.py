@@ -26,7 +26,7 @@ def demo(
         Path, typer.Option(help="Folder for everything it makes; an earlier demo there is replaced")
     ] = Path("build/demo"),
     seed: Annotated[
-        int, typer.Option(min=0, help="Of the split, the attacks and the trainings")
+        int, typer.Option(min=0, help="Random seed of the split, the attacks and the trainings")
     ] = 0,
 ) -> Reply:
     """Play the whole story on real digits: a week of deliveries, an attack, the gate, the trace."""

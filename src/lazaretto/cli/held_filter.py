@@ -18,28 +18,28 @@ class Filter:
         str | None,
         typer.Option(
             metavar="REASON",
-            help="Held for this: contract:RULE, screen:DETECTOR, or batch",
+            help="Only records held for this reason: contract:RULE, screen:DETECTOR or batch",
             rich_help_panel=_PANEL,
         ),
     ] = None
-    label: Annotated[str | None, typer.Option(help="With this label", rich_help_panel=_PANEL)] = (
-        None
-    )
+    label: Annotated[
+        str | None, typer.Option(help="Only records with this label", rich_help_panel=_PANEL)
+    ] = None
     min_score: Annotated[
-        float | None, typer.Option(help="Scored at least this", rich_help_panel=_PANEL)
+        float | None, typer.Option(help="Only scores of at least this", rich_help_panel=_PANEL)
     ] = None
     max_score: Annotated[
-        float | None, typer.Option(help="Scored at most this", rich_help_panel=_PANEL)
+        float | None, typer.Option(help="Only scores of at most this", rich_help_panel=_PANEL)
     ] = None
     min_p_value: Annotated[
-        float | None, typer.Option(help="With at least this p-value", rich_help_panel=_PANEL)
+        float | None, typer.Option(help="Only p-values of at least this", rich_help_panel=_PANEL)
     ] = None
     max_p_value: Annotated[
-        float | None, typer.Option(help="With at most this p-value", rich_help_panel=_PANEL)
+        float | None, typer.Option(help="Only p-values of at most this", rich_help_panel=_PANEL)
     ] = None
     undecided: Annotated[
         bool,
-        typer.Option("--undecided", help="Without a decision so far", rich_help_panel=_PANEL),
+        typer.Option("--undecided", help="Only records without a decision", rich_help_panel=_PANEL),
     ] = False
 
     def as_mapping(self) -> dict[str, str]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from lazaretto.lineage import Ingested
 
 app = typer.Typer(
-    no_args_is_help=True, help="OpenLineage events: in from files, out to your backend."
+    no_args_is_help=True, help="OpenLineage events: read from files, sent to your backend."
 )
 
 EventFile = Annotated[Path, typer.Argument(help="OpenLineage events, one JSON document per line")]
@@ -24,7 +24,7 @@ EventFile = Annotated[Path, typer.Argument(help="OpenLineage events, one JSON do
 
 @command(app, "ingest")
 def ingest(session: Session, file: EventFile) -> Reply:
-    """Add the runs that other tools reported to the index. Exit code 1 when lines were skipped."""
+    """Add runs that other tools reported to the index. Exit code 1 when a line was skipped."""
     from lazaretto import lineage
 
     with session.working("Reading events"):
@@ -37,7 +37,7 @@ def check(
     _session: Session,
     file: EventFile,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Report facets whose schema is not known here, too")
+        bool, typer.Option("--strict", help="Also report facets whose schema is not known here")
     ] = False,
 ) -> Reply:
     """Check events against the official OpenLineage schemas and ours. Exit code 1 on a problem."""

@@ -46,23 +46,26 @@ def sign(
         ),
     ],
     collected_to: Annotated[
-        datetime, typer.Option(parser=parse_moment, metavar="TIME", help="End of it")
+        datetime,
+        typer.Option(
+            parser=parse_moment, metavar="TIME", help="End of when the records were collected"
+        ),
     ],
     expires: Annotated[
         datetime | None,
         typer.Option(
-            parser=parse_moment, metavar="TIME", help="Refused from then on (default: never)"
+            parser=parse_moment,
+            metavar="TIME",
+            help="The manifest is refused from this moment on (default: never)",
         ),
     ] = None,
     rows: Annotated[
-        int | None, typer.Option(min=0, help="Number of records, if you want it checked")
+        int | None, typer.Option(min=0, help="Number of records, for the receiver to check")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help=f"Where to write it (default: FILE{SUFFIX})")
+        Path | None, typer.Option(help=f"Where to write the manifest (default: FILE{SUFFIX})")
     ] = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Replace a manifest that is there")
-    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing manifest")] = False,
 ) -> Reply:
     """Sign a manifest for a file: whose it is, its sha256, and when its records were collected."""
     from lazaretto.sources.manifest import sign_manifest

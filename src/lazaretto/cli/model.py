@@ -28,13 +28,20 @@ def register(
         str | None, typer.Option(help="Path or URI of the weights; their sha256 goes on record")
     ] = None,
     registry: Annotated[str, typer.Option(help="Namespace of your model registry")] = "local",
-    purpose: Annotated[str, typer.Option(help="Such as TRAINING or FINE_TUNING")] = "TRAINING",
+    purpose: Annotated[
+        str, typer.Option(help="What the training was for, such as TRAINING or FINE_TUNING")
+    ] = "TRAINING",
     param: Annotated[
         list[str] | None,
-        typer.Option(metavar="KEY=VALUE", help="Worth keeping; may be given several times"),
+        typer.Option(
+            metavar="KEY=VALUE",
+            help="A parameter of the training, to keep; may be given several times",
+        ),
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Of the training")] = None,
-    run_id: Annotated[str | None, typer.Option(help="Of the training run, where it ran")] = None,
+    seed: Annotated[int | None, typer.Option(help="Random seed of the training")] = None,
+    run_id: Annotated[
+        str | None, typer.Option(help="Id of the training run in your experiment tracker")
+    ] = None,
 ) -> Reply:
     """Put a model version on record, so that an incident can be traced to it."""
     from lazaretto import stages

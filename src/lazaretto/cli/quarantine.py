@@ -27,9 +27,9 @@ def list_(
     session: Session,
     *,
     state: Annotated[str, typer.Option(help="OPEN, CLOSED, SUPERSEDED, or ALL")] = "OPEN",
-    source: Annotated[str | None, typer.Option(help="Only of this source")] = None,
-    batch: Annotated[str | None, typer.Option(help="Only of this batch")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many")] = 50,
+    source: Annotated[str | None, typer.Option(help="Only cases of this source")] = None,
+    batch: Annotated[str | None, typer.Option(help="Only cases of this batch")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Show at most so many")] = 50,
 ) -> Reply:
     """List cases, newest first: what is held, and what is decided so far."""
     from lazaretto.quarantine.cases import list_cases
@@ -62,8 +62,8 @@ def show(
         list[str] | None,
         typer.Option(help="Show this column of the records (default: the policy's payload)"),
     ] = None,
-    limit: Annotated[int, typer.Option(min=0, help="At most so many records")] = 20,
-    after: Annotated[int, typer.Option(help="Page on: position of the last record seen")] = -1,
+    limit: Annotated[int, typer.Option(min=0, help="Show at most so many records")] = 20,
+    after: Annotated[int, typer.Option(help="Show records after this position, page by page")] = -1,
 ) -> Reply:
     """Show a case: why records are held, the records with all reasons, and every decision."""
     from lazaretto.cli.case_view import describe_case, view
@@ -78,7 +78,7 @@ def show(
 def release(
     session: Session, case: CaseId, *, reason: Reason, which: Selection, yes: Yes = False
 ) -> Reply:
-    """Let held records go; `publish` admits them."""
+    """Release held records. `publish` then admits them."""
     return _decide(session, case, Action.RELEASE, which, reason, yes=yes)
 
 
@@ -109,7 +109,9 @@ def reweight(
     session: Session,
     case: CaseId,
     *,
-    weight: Annotated[float, typer.Option(help="Their sample_weight, above 0; others have 1")],
+    weight: Annotated[
+        float, typer.Option(help="Their sample_weight, above 0; other records have 1")
+    ],
     reason: Reason,
     which: Selection,
     yes: Yes = False,
@@ -156,7 +158,7 @@ def publish(session: Session, case: CaseId) -> Reply:
 
 @command(app, "expire", needs=Needs.WORKSPACE | Needs.POLICY)
 def expire(session: Session) -> Reply:
-    """Reject what nobody decided on within the policy's review.expire_days; run it daily."""
+    """Reject records that nobody decided on within the policy's expire_days. Run it daily."""
     from lazaretto.quarantine import review
 
     decisions = review.expire(session.workspace, session.policy)

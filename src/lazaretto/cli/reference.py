@@ -19,8 +19,8 @@ app = typer.Typer(
     no_args_is_help=True, help="Frozen, trusted samples that batches are judged against."
 )
 
-Candidate = Annotated[str, typer.Argument(metavar="NAME/VERSION", help="The version")]
-Last = Annotated[int, typer.Option(min=1, help="Compare on so many batches, the newest")]
+Candidate = Annotated[str, typer.Argument(metavar="NAME/VERSION", help="The version to try")]
+Last = Annotated[int, typer.Option(min=1, help="Number of batches to compare on, the newest")]
 
 
 @command(app, "fit", needs=Needs.WORKSPACE | Needs.POLICY)
@@ -33,17 +33,19 @@ def fit(
         ),
     ],
     *,
-    name: Annotated[str | None, typer.Option(help="Name (default: the policy's reference)")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the reference (default: the policy's)")
+    ] = None,
     version: Annotated[
         str | None, typer.Option(help="Version (default: one more than the newest)")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the splits and fits")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed of the splits and fits")] = 0,
     promote: Annotated[
         bool | None,
         typer.Option(
             "--promote/--no-promote",
-            help="Put it in use at once, or not (default: the first version of a name is, a later "
-            "one waits for `promote`)",
+            help="Put it in use at once (default: yes for the first version of a name; a later one "
+            "waits for `promote`)",
         ),
     ] = None,
 ) -> Reply:
@@ -92,7 +94,7 @@ def compare(session: Session, candidate: Candidate, *, last: Last = 10) -> Reply
         raise UsageError(f"{new.name}/{new.version} is in use, or the only one: nothing to compare")
     changes = _changes(session, old, new, last)
     data = describe_changes(old, new, changes)
-    differs = bool(data["verdicts"] or data["released"] or data["seized"])
+    differs = bool(data["verdicts"] or data["no_longer_held"] or data["newly_held"])
     return Reply(data, changes_view(data), found=differs)
 
 

@@ -24,21 +24,21 @@ def describe_changes(
         "old": None if old is None else f"{old.name}/{old.version}",
         "new": f"{new.name}/{new.version}",
         "batches": len(changes),
-        "verdicts": sum(found.verdict_changed for found in changes),
-        "released": sum(len(found.released) for found in changes),
-        "seized": sum(len(found.seized) for found in changes),
+        "verdicts": sum(change.verdict_changed for change in changes),
+        "no_longer_held": sum(len(change.no_longer_held) for change in changes),
+        "newly_held": sum(len(change.newly_held) for change in changes),
         "changes": [
             {
-                "batch": found.batch,
-                "rows": found.rows,
-                "old": found.old.value,
-                "new": found.new.value,
-                "released": len(found.released),
-                "seized": len(found.seized),
-                "released_ids": list(found.released[:_IDS_TOLD]),
-                "seized_ids": list(found.seized[:_IDS_TOLD]),
+                "batch": change.batch,
+                "rows": change.rows,
+                "old": change.old.value,
+                "new": change.new.value,
+                "no_longer_held": len(change.no_longer_held),
+                "newly_held": len(change.newly_held),
+                "no_longer_held_ids": list(change.no_longer_held[:_IDS_TOLD]),
+                "newly_held_ids": list(change.newly_held[:_IDS_TOLD]),
             }
-            for found in changes
+            for change in changes
         ],
     }
 
@@ -49,10 +49,12 @@ def in_words(data: dict[str, Any]) -> str:
         return "No version is in use yet."
     if not data["batches"]:
         return f"No batch was screened yet that {data['new']} could be tried on."
+    verdicts, left, new = data["verdicts"], data["no_longer_held"], data["newly_held"]
     return (
-        f"On the last {counted(data['batches'], 'batch')} {data['new']} gives "
-        f"{counted(data['verdicts'], 'other verdict')} than {data['old']}, releases "
-        f"{counted(data['released'], 'record')} and seizes {data['seized']}."
+        f"Compared with {data['old']} on the last {counted(data['batches'], 'batch')}: "
+        f"{counted(verdicts, 'verdict')} {'changes' if verdicts == 1 else 'change'}, "
+        f"{counted(left, 'record')} {'is' if left == 1 else 'are'} no longer held, "
+        f"{new} {'is' if new == 1 else 'are'} newly held."
     )
 
 
@@ -68,14 +70,14 @@ def changes_view(data: dict[str, Any], *, promoted: bool = False) -> RenderableT
     head["on past batches"] = in_words(data)
     rows = [
         (
-            found["batch"],
-            found["rows"],
-            found["old"],
-            found["new"] if found["new"] != found["old"] else "the same",
-            found["released"],
-            found["seized"],
+            change["batch"],
+            change["rows"],
+            change["old"],
+            change["new"] if change["new"] != change["old"] else "the same",
+            change["no_longer_held"],
+            change["newly_held"],
         )
-        for found in data["changes"]
+        for change in data["changes"]
     ]
-    columns = ["batch", "records", "before", "after", "released", "seized"]
+    columns = ["batch", "records", "before", "after", "no longer held", "newly held"]
     return Group(facts(head), *([grid(columns, rows, whole=1)] if rows else []))

@@ -28,11 +28,13 @@ class Reply:
         data: JSON-able value, or a dataclass of such; printed by ``--json``.
         view: what people see; built with `cell`, so nothing in it is parsed as markup.
         found: something was found or held: exit code 1 instead of 0.
+        cannot_say: there was too little to answer from: exit code 4 where nothing was found.
     """
 
     data: object
     view: RenderableType = field(default_factory=Group)
     found: bool = False
+    cannot_say: bool = False
 
 
 def grid(

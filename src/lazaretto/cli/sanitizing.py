@@ -43,8 +43,8 @@ class ModelOptions:
     weights: Annotated[
         str | None,
         typer.Option(
-            help="Path or URI of the weights, handed to your function; alone, a probe's, as "
-            "`batch probe --out` writes them (default: a probe is trained on the version)",
+            help="Path or URI of the weights for your function. Without --load-model: a probe's "
+            "weights, from `batch probe --out` (default: a probe is trained on the version)",
             rich_help_panel=_MODEL,
         ),
     ] = None
@@ -52,7 +52,7 @@ class ModelOptions:
         str | None,
         typer.Option(
             metavar="NAME@VERSION",
-            help="The model, for the record (default: the one registered on the snapshot)",
+            help="Name of the model, for the ledger (default: the one registered on the snapshot)",
             rich_help_panel=_MODEL,
         ),
     ] = None
@@ -95,7 +95,9 @@ class CompareOptions:
     retrained: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME@VERSION", help="Register the new model as", rich_help_panel=_COMPARE
+            metavar="NAME@VERSION",
+            help="Register the new model under this name and version",
+            rich_help_panel=_COMPARE,
         ),
     ] = None
     held_out: Annotated[
@@ -199,7 +201,7 @@ def sanitized(done: "SanitizeResult") -> dict[str, object]:
         "cases": ", ".join(done.cases) or "none",
         "first version without them": done.recalled_version,
         "models that saw them": ", ".join(done.models) or "none",
-        "findings": done.scores and done.scores.path,
+        "scores": done.scores and done.scores.path,
     }
     found = done.comparison
     if found is not None:

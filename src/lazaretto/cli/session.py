@@ -56,7 +56,8 @@ class Session:
         """The same, but a catalog that is missing or of an older version is an error.
 
         Raises:
-            SystemFaultError: it is.
+            NotFoundError: there is none.
+            SystemFaultError: it is of another version, or cannot be reached.
         """
         from lazaretto.storage.workspace import open_workspace
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from lazaretto.sources.keys import SourceKey
-    from lazaretto.sources.registry import Source
+    from lazaretto.sources.recorded import Source
 
 app = typer.Typer(no_args_is_help=True, help="Identities and keys of those who deliver.")
 
@@ -61,20 +61,24 @@ def add(
         TrustTier | None,
         typer.Option(
             case_sensitive=False,
-            help="How far it is trusted; goes with every batch; REVOKED refuses its deliveries "
-            "(default: as it is; UNTRUSTED for a new source)",
+            help="How far the source is trusted; recorded with every batch. REVOKED refuses its "
+            "deliveries (default: unchanged; UNTRUSTED for a new source)",
         ),
     ] = None,
     valid_from: Annotated[
         datetime | None,
         typer.Option(
-            parser=parse_moment, metavar="TIME", help="The key counts from here (default: now)"
+            parser=parse_moment,
+            metavar="TIME",
+            help="The key is valid from this moment (default: now)",
         ),
     ] = None,
     valid_to: Annotated[
         datetime | None,
         typer.Option(
-            parser=parse_moment, metavar="TIME", help="The key counts until here (default: no end)"
+            parser=parse_moment,
+            metavar="TIME",
+            help="The key is valid until this moment (default: no end)",
         ),
     ] = None,
 ) -> Reply:
@@ -117,7 +121,9 @@ def revoke(
     at: Annotated[
         datetime | None,
         typer.Option(
-            parser=parse_moment, metavar="TIME", help="Refused from this moment on (default: now)"
+            parser=parse_moment,
+            metavar="TIME",
+            help="The key is refused from this moment on (default: now)",
         ),
     ] = None,
 ) -> Reply:
@@ -137,14 +143,16 @@ def drift(
     *,
     reference: Annotated[
         str | None,
-        typer.Option(help="NAME or NAME/VERSION (default: what its last batch was screened with)"),
+        typer.Option(help="NAME or NAME/VERSION (default: that of its last screened batch)"),
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many batches, the newest")] = 30,
+    limit: Annotated[
+        int, typer.Option(min=1, help="Show at most so many batches, the newest")
+    ] = 30,
 ) -> Reply:
-    """Show the evidence that a source's batches drift from the reference together.
+    """Show the evidence that a source's batches drift from the reference.
 
-    The evidence is 1 at the start and at most 1 on average while the source is clean; the policy's
-    `screen.drift.alpha` says from where on it is too much, however often one looks.
+    The evidence starts at 1. While the source is clean, it stays at most 1 on average. The alarm is
+    at 1 divided by the policy's `screen.drift.alpha`, and you may look as often as you like.
     """
     from lazaretto.cli.source_view import describe_drift, view
 

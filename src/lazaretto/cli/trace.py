@@ -22,7 +22,7 @@ app = typer.Typer(
 
 _ASKS = Needs.WORKSPACE
 
-Html = Annotated[Path | None, typer.Option(help="Write a self-contained report to this file, too")]
+Html = Annotated[Path | None, typer.Option(help="Also write a self-contained report to this file")]
 Record = Annotated[
     bool,
     typer.Option(

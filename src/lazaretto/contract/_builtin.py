@@ -1,4 +1,8 @@
-"""Rules that every batch must meet, contract or not: about record ids, labels and embeddings."""
+"""Rules that every batch must meet, contract or not: about record ids, labels and embeddings.
+
+Each looks at one column, chunk by chunk, and then tells what it found. ``column`` is None where
+there is nothing to look at.
+"""
 
 from __future__ import annotations
 
@@ -9,98 +13,142 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lazaretto.batch import Batch, as_chunks
-from lazaretto.batch._digest import list_items, list_lengths
+from lazaretto.batch._digest import list_lengths
 from lazaretto.batch._ids import text_ids, usable_ids
-from lazaretto.batch._plain import is_list, plain_array
+from lazaretto.batch._plain import is_list, list_items, plain_type
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from lazaretto.contract._report import Findings
+    from lazaretto.contract._report import Failures
     from lazaretto.policy import Columns
 
 _ABSENT, _NOT_FINITE, _ZERO, _FINE = 0, 1, 2, 3
 
 
-def check_columns_present(names: list[str], columns: Columns, findings: Findings) -> None:
+def check_columns_present(names: list[str], columns: Columns, failures: Failures) -> None:
     """Every column that the policy names must be there."""
     named = {"record_id": columns.record_id, "label": columns.label, "embedding": columns.embedding}
     wanted = [(part, name) for part, name in named.items() if name is not None]
     wanted += [("payload", name) for name in columns.payload]
     for part, name in wanted:
         if name not in names:
-            findings.broken.append(f"there is no column {name!r}, which the policy names as {part}")
+            failures.broken.append(f"there is no column {name!r}, which the policy names as {part}")
 
 
-def check_record_ids(data: Batch | pa.Table, columns: Columns, findings: Findings) -> None:
+class RecordIds:
     """Ids must be there, fit for use, and not repeat."""
-    name = columns.record_id
-    if name is None or name not in data.schema.names:
-        return
-    parts = []
-    for chunk in as_chunks(data, columns=[name]):
-        ids = text_ids(chunk, columns)
+
+    def __init__(self, schema: pa.Schema, columns: Columns) -> None:
+        self._columns, self._broken = columns, ""
+        self._absent: list[NDArray[np.bool_]] = []
+        self._unfit: list[NDArray[np.bool_]] = []
+        self._texts: list[pa.Array] = []
+        self.column = _there(columns.record_id, schema)
+
+    def take(self, chunk: pa.RecordBatch) -> None:
+        """Looks at the next records."""
+        ids = text_ids(chunk, self._columns)
         if ids is None:
-            kind = data.schema.field(name).type
-            findings.broken.append(
-                f"record id column {name!r} has type {kind}; ids are text or numbers"
+            kind = chunk.schema.field(self.column).type
+            self._broken = (
+                f"record id column {self.column!r} has type {kind}; ids are text or numbers"
             )
             return
-        parts.append(ids)
-    ids = pa.concat_arrays(parts) if parts else pa.array([], pa.string())
-    absent = pc.fill_null(pc.equal(pc.binary_length(ids), 0), True).to_numpy(zero_copy_only=False)
-    findings.add("record_id.present", name, f"{name} must not be empty", absent)
-    unfit = ~usable_ids(ids).to_numpy(zero_copy_only=False) & ~absent
-    text = f"{name} must have at most 512 bytes and no control characters"
-    findings.add("record_id.usable", name, text, unfit, values=ids)
-    series = pl.Series(findings.ids)
-    repeated = series.is_duplicated().to_numpy() & ~absent & ~unfit
-    findings.add("record_id.unique", name, f"{name} must be unique", repeated, values=ids)
+        there = pc.fill_null(pc.greater(pc.binary_length(ids), 0), False)
+        unfit = pc.and_not(there, usable_ids(ids))
+        self._absent.append(~_numpy(there))
+        self._unfit.append(_numpy(unfit))
+        # A usable id is the record's own, which is kept anyway.
+        self._texts.append(pc.if_else(unfit, ids, None))
+
+    def tell(self, failures: Failures) -> None:
+        """Adds what was found."""
+        if self._broken:
+            failures.broken.append(self._broken)
+        if self._broken or not self._absent:
+            return
+        name, absent, unfit = self.column, np.concatenate(self._absent), np.concatenate(self._unfit)
+        failures.add("record_id.present", name, f"{name} must not be empty", absent)
+        text = f"{name} must have at most 512 bytes and no control characters"
+        values = pa.chunked_array(self._texts)
+        failures.add("record_id.usable", name, text, unfit, values=values)
+        repeated = pl.Series(failures.ids).is_duplicated().to_numpy() & ~absent & ~unfit
+        text = f"{name} must be unique"
+        failures.add("record_id.unique", name, text, repeated, values=failures.ids)
 
 
-def check_labels(data: Batch | pa.Table, columns: Columns, findings: Findings) -> None:
+class Labels:
     """A label must not be null."""
-    name = columns.label
-    if name is None or name not in data.schema.names:
-        return
-    if pa.types.is_nested(data.schema.field(name).type):
-        findings.broken.append(f"label column {name!r} has type {data.schema.field(name).type}")
-        return
-    masks = [_missing(chunk.column(0)) for chunk in as_chunks(data, columns=[name])]
-    failed = np.concatenate(masks) if masks else np.zeros(0, dtype=np.bool_)
-    findings.add("label.present", name, f"{name} must not be null", failed)
+
+    def __init__(self, schema: pa.Schema, columns: Columns) -> None:
+        self._broken = ""
+        self._missing: list[NDArray[np.bool_]] = []
+        self.column = _there(columns.label, schema)
+        if self.column is not None and pa.types.is_nested(schema.field(self.column).type):
+            kind = schema.field(self.column).type
+            self._broken = f"label column {self.column!r} has type {kind}"
+            self.column = None
+
+    def take(self, chunk: pa.RecordBatch) -> None:
+        """Looks at the next records."""
+        self._missing.append(_numpy(chunk.column(self.column).is_null(nan_is_null=True)))
+
+    def tell(self, failures: Failures) -> None:
+        """Adds what was found."""
+        if self._broken:
+            failures.broken.append(self._broken)
+        if self._missing:
+            text = f"{self.column} must not be null"
+            failures.add("label.present", self.column, text, np.concatenate(self._missing))
 
 
-def check_embeddings(data: Batch | pa.Table, columns: Columns, findings: Findings) -> None:
+class Embeddings:
     """Embeddings must be there, finite, not zero, and as wide as most of the batch."""
-    name = columns.embedding
-    if name is None or name not in data.schema.names:
-        return
-    kind = plain_array(pa.array([], data.schema.field(name).type)).type
-    if not is_list(kind) or pa.types.is_map(kind) or not _is_number(kind.value_type):
-        findings.broken.append(f"embedding column {name!r} has type {kind}, not a list of numbers")
-        return
-    states, lengths = [], []
-    for chunk in as_chunks(data, columns=[name]):
-        state, length = _judge(chunk.column(0))
-        states.append(state)
-        lengths.append(length)
-    if not states:
-        return
-    state, width = np.concatenate(states), np.concatenate(lengths)
-    findings.add("embedding.present", name, f"{name} must not be null", state == _ABSENT)
-    text = f"{name} must have only finite numbers"
-    findings.add("embedding.finite", name, text, state == _NOT_FINITE)
-    findings.add("embedding.nonzero", name, f"{name} must not be all zeros", state == _ZERO)
-    there = width[state != _ABSENT]
-    if not len(there):
-        return
-    widths, counts = np.unique(there, return_counts=True)
-    usual = int(widths[counts.argmax()])
-    text = f"{name} must have {usual} numbers, like most of the batch"
-    odd = (width != usual) & (state != _ABSENT)
-    findings.add("embedding.width", name, text, odd, values=pa.array(width))
+
+    def __init__(self, schema: pa.Schema, columns: Columns) -> None:
+        self._broken = ""
+        self._states: list[NDArray[np.int8]] = []
+        self._widths: list[NDArray[np.int64]] = []
+        self.column = _there(columns.embedding, schema)
+        if self.column is None:
+            return
+        kind = plain_type(schema.field(self.column).type)
+        if not is_list(kind) or pa.types.is_map(kind) or not _is_number(kind.value_type):
+            self._broken = (
+                f"embedding column {self.column!r} has type {kind}, not a list of numbers"
+            )
+            self.column = None
+
+    def take(self, chunk: pa.RecordBatch) -> None:
+        """Looks at the next records."""
+        state, width = _judge(chunk.column(self.column))
+        self._states.append(state)
+        self._widths.append(width)
+
+    def tell(self, failures: Failures) -> None:
+        """Adds what was found."""
+        if self._broken:
+            failures.broken.append(self._broken)
+        if not self._states:
+            return
+        name, state, width = self.column, np.concatenate(self._states), np.concatenate(self._widths)
+        failures.add("embedding.present", name, f"{name} must not be null", state == _ABSENT)
+        text = f"{name} must have only finite numbers"
+        failures.add("embedding.finite", name, text, state == _NOT_FINITE)
+        failures.add("embedding.nonzero", name, f"{name} must not be all zeros", state == _ZERO)
+        there = width[state != _ABSENT]
+        if not len(there):
+            return
+        widths, counts = np.unique(there, return_counts=True)
+        usual = int(widths[counts.argmax()])
+        text = f"{name} must have {usual} numbers, like most of the batch"
+        odd = (width != usual) & (state != _ABSENT)
+        failures.add("embedding.width", name, text, odd, values=pa.array(width))
+
+
+def _there(name: str | None, schema: pa.Schema) -> str | None:
+    return name if name in schema.names else None
 
 
 def _judge(values: pa.Array) -> tuple[NDArray[np.int8], NDArray[np.int64]]:
@@ -130,9 +178,8 @@ def _any(
     return result
 
 
-def _missing(values: pa.Array) -> NDArray[np.bool_]:
-    missing = values.is_null(nan_is_null=True).to_numpy(zero_copy_only=False)
-    return np.asarray(missing, dtype=np.bool_)
+def _numpy(flags: pa.Array) -> NDArray[np.bool_]:
+    return np.asarray(flags.to_numpy(zero_copy_only=False), dtype=np.bool_)
 
 
 def _is_number(kind: pa.DataType) -> bool:

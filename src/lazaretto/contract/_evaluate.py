@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from lazaretto.batch import Batch, all_record_ids, as_chunks
+from lazaretto.batch import Batch, records
 from lazaretto.contract import _builtin
-from lazaretto.contract._report import ContractReport, Findings
+from lazaretto.contract._report import ContractReport, Failures
 
 if TYPE_CHECKING:
     from lazaretto.contract._load import Contract
@@ -20,8 +20,9 @@ def evaluate(
 ) -> ContractReport:
     """Finds every record that breaks a rule, and every problem of the batch as a whole.
 
-    The built-in rules about record ids, labels and embeddings stream. A contract's rules may
-    compare records with one another, so the columns that they read are in memory together.
+    The records are read in one pass. The built-in rules about record ids, labels and embeddings
+    stream. A contract's rules may compare records with one another, so the columns that they read
+    are in memory together.
 
     Args:
         batch: a batch, or its records in memory.
@@ -33,30 +34,48 @@ def evaluate(
         passed over.
 
     Raises:
-        DeliveryError: the records cannot be read.
+        SystemFaultError: the records cannot be read.
     """
     names = list(batch.schema.names)
-    findings = Findings(all_record_ids(batch, columns))
-    _builtin.check_columns_present(names, columns, findings)
-    _builtin.check_record_ids(batch, columns, findings)
-    _builtin.check_labels(batch, columns, findings)
-    _builtin.check_embeddings(batch, columns, findings)
+    rules = [
+        rule(batch.schema, columns)
+        for rule in (_builtin.RecordIds, _builtin.Labels, _builtin.Embeddings)
+    ]
+    looked_at = [rule.column for rule in rules if rule.column is not None]
+    wanted = _columns_needed(contract, names)
+    kept, ids = [], []
+    for part, chunk in records(batch, columns, columns=list(dict.fromkeys([*looked_at, *wanted]))):
+        ids.append(part)
+        kept.append(chunk.select(wanted))
+        for rule in rules:
+            if rule.column is not None:
+                rule.take(chunk)
+    failures = Failures(pa.concat_arrays(ids) if ids else pa.array([], pa.string()))
+    _builtin.check_columns_present(names, columns, failures)
+    for rule in rules:
+        rule.tell(failures)
     if contract is not None:
-        _walk_contract(batch, contract, names, findings)
-    return findings.report()
+        _walk_contract(kept if wanted else [], contract, names, failures)
+    return failures.report()
+
+
+def _columns_needed(contract: Contract | None, names: list[str]) -> list[str]:
+    if contract is None:
+        return []
+    # pandera takes over a second to import, and a batch without a contract needs none of it.
+    from lazaretto.contract import _pandera
+
+    return _pandera.columns_needed(contract.schema, names)
 
 
 def _walk_contract(
-    batch: Batch | pa.Table, contract: Contract, names: list[str], findings: Findings
+    chunks: list[pa.RecordBatch], contract: Contract, names: list[str], failures: Failures
 ) -> None:
-    # pandera takes over a second to import, and a batch without a contract needs none of it.
     import polars as pl
 
     from lazaretto.contract import _pandera
 
-    wanted = _pandera.columns_needed(contract.schema, names)
-    chunks = list(as_chunks(batch, columns=wanted))
-    frame = pl.from_arrow(pa.Table.from_batches(chunks)) if chunks and wanted else pl.DataFrame()
+    frame = pl.from_arrow(pa.Table.from_batches(chunks)) if chunks else pl.DataFrame()
     if not isinstance(frame, pl.DataFrame):
         frame = frame.to_frame()
-    _pandera.walk(contract.schema, frame, names, findings)
+    _pandera.walk(contract.schema, frame, names, failures)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from lazaretto.contract._report import Findings
+    from lazaretto.contract._report import Failures
 
 # A panic inside polars is not an Exception.
 _RAISED = (Exception, pl.exceptions.PanicException)
@@ -35,54 +35,54 @@ def columns_needed(schema: Any, names: list[str]) -> list[str]:
     return [name for name in names if name in wanted]
 
 
-def walk(schema: Any, frame: pl.DataFrame, names: list[str], findings: Findings) -> None:
+def walk(schema: Any, frame: pl.DataFrame, names: list[str], failures: Failures) -> None:
     """Adds what the records of a frame break.
 
     Args:
         schema: a `pandera.polars.DataFrameSchema`.
         frame: the columns that `columns_needed` named.
         names: all columns of the batch, in order.
-        findings: takes failing records and whole-batch problems.
+        failures: takes failing records and whole-batch problems.
     """
     # The narwhals backend of pandera loses the row of a failure.
     with config_context(use_narwhals_backend=False):
-        _check_layout(schema, names, findings)
+        _check_layout(schema, names, failures)
         usable = {
             name: column
-            for column, name in _expand(schema, names, findings)
-            if _has_dtype(schema, column, name, frame, findings)
+            for column, name in _expand(schema, names, failures)
+            if _has_dtype(schema, column, name, frame, failures)
         }
         for name, column in usable.items():
-            _check_column(column, name, frame, findings)
+            _check_column(column, name, frame, failures)
         for group in _unique_groups(schema.unique):
             if all(name in frame.columns for name in group):
                 failed = frame.select(group).is_duplicated().to_numpy()
                 text = f"the values of {', '.join(group)} together must be unique"
-                findings.add(f"frame.unique({','.join(group)})", None, text, failed)
+                failures.add(f"frame.unique({','.join(group)})", None, text, failed)
             else:
-                findings.broken.append(f"unique({', '.join(group)}): a column is missing")
+                failures.broken.append(f"unique({', '.join(group)}): a column is missing")
         for check in schema.checks:
-            _run(check, None, f"frame.{check.name}", frame, findings)
+            _run(check, None, f"frame.{check.name}", frame, failures)
 
 
-def _check_layout(schema: Any, names: list[str], findings: Findings) -> None:
+def _check_layout(schema: Any, names: list[str], failures: Failures) -> None:
     known = [n for column in schema.columns.values() for n in _matches(column, names, schema)]
     if schema.strict is True:
         for name in names:
             if name not in known:
-                findings.broken.append(f"column {name!r} is not in the contract, which is strict")
+                failures.broken.append(f"column {name!r} is not in the contract, which is strict")
     expected, present = list(dict.fromkeys(known)), [n for n in names if n in known]
     if schema.ordered and present != expected:
-        findings.broken.append(f"columns are out of order: {present}, expected {expected}")
+        failures.broken.append(f"columns are out of order: {present}, expected {expected}")
 
 
-def _expand(schema: Any, names: list[str], findings: Findings) -> Iterator[tuple[Any, str]]:
+def _expand(schema: Any, names: list[str], failures: Failures) -> Iterator[tuple[Any, str]]:
     """Each rule-bearing column with each of its names in the batch."""
     for column in schema.columns.values():
         found = _matches(column, names, schema)
         if not found and column.required:
             what = "no column matches" if column.regex else "there is no column"
-            findings.broken.append(f"{what} {column.name!r}, which the contract requires")
+            failures.broken.append(f"{what} {column.name!r}, which the contract requires")
         for name in found:
             yield column, name
 
@@ -96,7 +96,7 @@ def _matches(column: Any, names: list[str], schema: Any) -> list[str]:
 
 
 def _has_dtype(
-    schema: Any, column: Any, name: str, frame: pl.DataFrame, findings: Findings
+    schema: Any, column: Any, name: str, frame: pl.DataFrame, failures: Failures
 ) -> bool:
     from pandera.api.polars.types import PolarsData
 
@@ -108,14 +108,14 @@ def _has_dtype(
         passed = expected.check(found, PolarsData(frame.lazy(), name))
         right = bool(np.all(list(passed) if not isinstance(passed, bool) else passed))
     except _RAISED as error:
-        findings.broken.append(f"column {name!r}: its type cannot be checked: {_brief(error)}")
+        failures.broken.append(f"column {name!r}: its type cannot be checked: {_brief(error)}")
         return False
     if not right:
-        findings.broken.append(f"column {name!r} has type {found}, the contract says {expected}")
+        failures.broken.append(f"column {name!r} has type {found}, the contract says {expected}")
     return right
 
 
-def _check_column(column: Any, name: str, frame: pl.DataFrame, findings: Findings) -> None:
+def _check_column(column: Any, name: str, frame: pl.DataFrame, failures: Failures) -> None:
     series = frame[name]
     warn = _severity(column) == "warn"
     if not column.nullable:
@@ -123,13 +123,13 @@ def _check_column(column: Any, name: str, frame: pl.DataFrame, findings: Finding
         if series.dtype.is_float():
             missing = missing | series.is_nan().fill_null(False)
         text = f"{name} must not be null" + (" or NaN" if series.dtype.is_float() else "")
-        findings.add(f"{name}.not_null", name, text, missing.to_numpy(), warn=warn)
+        failures.add(f"{name}.not_null", name, text, missing.to_numpy(), warn=warn)
     if column.unique:
         failed = series.is_duplicated().to_numpy()
         text = f"{name} must be unique"
-        findings.add(f"{name}.unique", name, text, failed, values=series.to_arrow(), warn=warn)
+        failures.add(f"{name}.unique", name, text, failed, values=series.to_arrow(), warn=warn)
     for check in column.checks:
-        _run(check, name, f"{name}.{check.name}", frame.select(name), findings, warn=warn)
+        _run(check, name, f"{name}.{check.name}", frame.select(name), failures, warn=warn)
 
 
 def _run(
@@ -137,7 +137,7 @@ def _run(
     column: str | None,
     rule: str,
     frame: pl.DataFrame,
-    findings: Findings,
+    failures: Failures,
     *,
     warn: bool = False,
 ) -> None:
@@ -147,19 +147,19 @@ def _run(
     try:
         output = check(frame.lazy(), column).check_output.collect().to_series()
     except _RAISED as error:
-        findings.broken.append(f"rule {rule} raised {_brief(error)}")
+        failures.broken.append(f"rule {rule} raised {_brief(error)}")
         return
     warn = warn or bool(check.raise_warning)
     if output.dtype != pl.Boolean:
-        findings.broken.append(f"rule {rule} returned {output.dtype}, not true or false")
+        failures.broken.append(f"rule {rule} returned {output.dtype}, not true or false")
     elif len(output) == frame.height:
         failed: NDArray[np.bool_] = ~output.fill_null(check.ignore_na).to_numpy()
         values = None if column is None else frame[column].to_arrow()
-        findings.add(rule, column, text, failed, values=values, warn=warn)
+        failures.add(rule, column, text, failed, values=values, warn=warn)
     elif len(output) != 1:
-        findings.broken.append(f"rule {rule} gave {len(output)} answers for {frame.height} records")
+        failures.broken.append(f"rule {rule} gave {len(output)} answers for {frame.height} records")
     elif not output.item() and not warn:
-        findings.broken.append(f"rule {rule} does not hold for the batch: {text}")
+        failures.broken.append(f"rule {rule} does not hold for the batch: {text}")
 
 
 def _unique_groups(unique: Any) -> list[list[str]]:

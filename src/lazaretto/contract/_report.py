@@ -45,16 +45,15 @@ class ContractReport:
     Attributes:
         rows: number of records.
         failures: one row per record and broken rule, in order of position; see `failures_schema`.
-        rules: every rule that at least one record broke, with its count; warnings included.
+        rules: every rule that at least one record broke, with its count. The records of a rule that
+            only warns are not in `failures`.
         broken: problems of the whole batch; not empty means that the batch is held.
-        warnings: names of rules in `rules` that only warn; their records are not in `failures`.
     """
 
     rows: int
     failures: pa.Table
     rules: list[RuleCount]
     broken: list[str]
-    warnings: list[str]
 
     @property
     def failing_ids(self) -> list[str]:
@@ -68,13 +67,12 @@ class ContractReport:
 
 
 @dataclass(slots=True)
-class Findings:
+class Failures:
     """Collects the outcome of one rule after the other."""
 
     ids: pa.Array
     broken: list[str] = field(default_factory=list)
     _rules: list[RuleCount] = field(default_factory=list)
-    _warnings: list[str] = field(default_factory=list)
     _tables: list[pa.Table] = field(default_factory=list)
     _kept: int = 0
 
@@ -93,9 +91,8 @@ class Findings:
         if not len(positions):
             return
         name = self._unused(rule)
-        self._rules.append(RuleCount(name, column, len(positions), text))
+        self._rules.append(RuleCount(name, column, len(positions), text, warn))
         if warn:
-            self._warnings.append(name)
             return
         positions = positions[: MAX_FAILURES - self._kept]
         self._kept += len(positions)
@@ -122,7 +119,6 @@ class Findings:
             failures=table.sort_by([("position", "ascending")]),
             rules=self._rules,
             broken=broken,
-            warnings=self._warnings,
         )
 
     def _unused(self, rule: str) -> str:

@@ -19,7 +19,7 @@ from lazaretto.dataset.history import (
     read_recall,
     version_files,
 )
-from lazaretto.dataset.schema import check_fits, fit, storable
+from lazaretto.dataset.schema import check_fits, conform, storable
 from lazaretto.dataset.table import commit_recorded, damage_on_record, open_newest
 from lazaretto.errors import SystemFaultError, UsageError
 from lazaretto.ledger.chain import append, entry
@@ -264,7 +264,7 @@ def _counted(part: Part, wanted: pa.Schema) -> Iterator[pa.RecordBatch]:
     rows = 0
     for chunk in part.chunks():
         rows += chunk.num_rows
-        yield fit(chunk, wanted)
+        yield conform(chunk, wanted)
     if rows != part.rows:
         raise SystemFaultError(
             f"{part.batch} gives {rows} rows to admit, but {part.rows} were judged: its copy in "

@@ -31,6 +31,7 @@ from lazaretto.ledger.events import RecordsRecalled
 from lazaretto.received import find_batch
 from lazaretto.storage import tables
 from lazaretto.storage.sidecars import read_table, write_table
+from lazaretto.times import in_utc
 from lazaretto.values import Actor, Member, to_json
 
 if TYPE_CHECKING:
@@ -344,8 +345,8 @@ def _criteria(
     if batch is not None:
         return {"batch": batch}
     window = {"source": str(source)}
-    window |= {"since": since.astimezone(UTC).isoformat()} if since else {}
-    return window | ({"until": until.astimezone(UTC).isoformat()} if until else {})
+    window |= {"since": in_utc(since).isoformat()} if since else {}
+    return window | ({"until": in_utc(until).isoformat()} if until else {})
 
 
 def _recalled(connection: Connection, dataset: str) -> set[str]:

@@ -56,7 +56,7 @@ def storable(schema: pa.Schema) -> pa.Schema:
     return pa.schema([pa.field(field.name, _storable(field.type)) for field in schema])
 
 
-def fit(chunk: pa.RecordBatch, wanted: pa.Schema) -> pa.RecordBatch:
+def conform(chunk: pa.RecordBatch, wanted: pa.Schema) -> pa.RecordBatch:
     """Casts a chunk to the dataset's columns.
 
     Raises:

@@ -125,7 +125,7 @@ def _delivery_row(delivery: Delivery, events: list[Event], admitted: set[str]) -
 def _reason(judged: BatchJudged, events: list[Event]) -> str:
     """What a vendor is told: wrong with the batch, broken rules, suspect records."""
     validated = next(e for e in events if isinstance(e, BatchValidated) and e.batch == judged.batch)
-    told = [*validated.broken, *(f"{rule.text} ({rule.failed})" for rule in validated.rules)]
+    told = [*validated.broken, *(rule.words for rule in validated.rules)]
     suspect = {
         signature.removeprefix("screen:"): count
         for signature, count in judged.reasons.items()

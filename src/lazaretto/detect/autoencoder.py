@@ -81,7 +81,7 @@ class Autoencoder:
     def explain(self, chunk: Chunk) -> list[str]:
         """The share that cannot be reconstructed."""
         return [
-            f"an autoencoder of trusted records cannot explain {error:.2f} of the usual variance"
+            f"an autoencoder of trusted records leaves {error:.2f} of the variance unexplained"
             for error in self.score(chunk).tolist()
         ]
 

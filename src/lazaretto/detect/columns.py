@@ -64,7 +64,7 @@ def reference_values(reference: Split, name: str) -> Tensor:
     values = reference.rows.values
     if values is None or not values.shape[1]:
         raise UsageError(
-            f"screen.detectors.{name}: the trusted sample has no plain numeric column to look at"
+            f"screen.detectors.{name}: the trusted sample has no numeric column, and it needs one"
         )
     return values.double()
 
@@ -72,7 +72,7 @@ def reference_values(reference: Split, name: str) -> Tensor:
 def chunk_values(chunk: Chunk, name: str) -> Tensor:
     """The chunk's raw columns."""
     if chunk.values is None:
-        raise UsageError(f"{name}: the records have no plain numeric columns")
+        raise UsageError(f"{name}: the records have no numeric columns")
     return chunk.values
 
 
@@ -88,7 +88,7 @@ def explain_columns(
     worst, place = distances.max(1)
     shown = values.gather(1, place.unsqueeze(1)).squeeze(1).tolist()
     return [
-        f"{columns[column]} is null, which trusted records never are"
+        f"{columns[column]} is null, as in no trusted record"
         if isnan(value)
         else f"{columns[column]} = {value:.6g} is {far:.3g} {unit}"
         for column, value, far in zip(place.tolist(), shown, worst.tolist(), strict=True)

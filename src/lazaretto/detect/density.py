@@ -73,7 +73,7 @@ class Density:
         """Which direction, and by what factor."""
         return [
             f"{isolated:.3g} times as far from its {self.k} nearest trusted records as those are "
-            "from theirs"
+            "from their own neighbours"
             if isolated >= dense
             else f"{dense:.3g} times closer to a trusted record than those are to each other"
             for isolated, dense in self.score(chunk).exp().tolist()

@@ -82,7 +82,7 @@ class IsolationForest:
     def explain(self, chunk: Chunk) -> list[str]:
         """The score in words."""
         return [
-            f"random cuts isolate it with score {score:.3f} (0.5 is usual)"
+            f"isolation score {score:.3f} (0.5 is usual, 1 is the most isolated)"
             for score in self.score(chunk).tolist()
         ]
 

@@ -135,15 +135,15 @@ class Mahalanobis:
         width = chunk.embedding.shape[1]
         if chunk.label is None or not self._classes:
             return [
-                f"at squared distance {own:.4g} from the reference ({width} is expected)"
+                f"squared distance {own:.4g} from the reference ({width} is expected)"
                 for own in distance[:, 0].tolist()
             ]
         own = distance.gather(1, chunk.label.unsqueeze(1)).squeeze(1).tolist()
         value, nearest = distance.min(1)
         return [
-            f"at squared distance {mine:.4g} from its class {self._classes[given]!r} "
+            f"squared distance {mine:.4g} from its class {self._classes[given]!r} "
             f"({width} is expected)"
-            + ("" if given == near else f", nearer to class {self._classes[near]!r} ({best:.4g})")
+            + ("" if given == near else f"; class {self._classes[near]!r} is nearer ({best:.4g})")
             for mine, given, near, best in zip(
                 own, chunk.label.tolist(), nearest.tolist(), value.tolist(), strict=True
             )

@@ -20,7 +20,7 @@ class Search:
     """How nearest rows are searched for; frozen into a reference when it is fitted.
 
     Attributes:
-        exact_up_to: rows up to which every row is compared. Above, the rows are dealt into lists by
+        exact_up_to: rows up to which every row is compared. Above, the rows are put into lists by
             their nearest centroid, and only the lists nearest to a record are looked through.
         lists: number of lists; None: four times the root of the number of rows.
         probes: lists looked through; None: one in 32, at least 8.

@@ -68,7 +68,7 @@ class SelfConfidence:
         best, winner = belief.max(1)
         own = belief.gather(1, label.unsqueeze(1)).squeeze(1)
         return [
-            f"a probe trained on trusted labels gives {self._classes[given]!r} {mine:.2%} and "
+            f"a classifier trained on trusted labels gives {self._classes[given]!r} {mine:.2%} and "
             f"{self._classes[other]!r} {top:.1%}"
             for given, mine, other, top in zip(
                 label.tolist(), own.tolist(), winner.tolist(), best.tolist(), strict=True

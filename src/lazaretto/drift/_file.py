@@ -12,7 +12,6 @@ from lazaretto.errors import ReferenceMismatchError
 
 _CENTER = "center"
 _NAMES = "names"
-_GOLDEN = "golden"
 _SCHEMA = pa.schema(
     [
         ("part", pa.string()),
@@ -28,8 +27,8 @@ _SCHEMA = pa.schema(
 )
 
 
-def to_table(profile: Profile, golden_digest: str | None) -> pa.Table:
-    """Sketches and axes, a row each, and the sha256 of the file with the golden rows."""
+def to_table(profile: Profile) -> pa.Table:
+    """Sketches and axes, a row each."""
     rows = [_row("column", known) for known in profile.columns]
     rows += [
         _row("axis", known) | {"direction": direction}
@@ -37,17 +36,7 @@ def to_table(profile: Profile, golden_digest: str | None) -> pa.Table:
     ]
     rows.append({"part": _CENTER, "direction": profile.axes.center})
     rows.append({"part": _NAMES, "categories": list(profile.names)})
-    if golden_digest is not None:
-        rows.append({"part": _GOLDEN, "categories": [golden_digest]})
     return pa.Table.from_pylist(rows, schema=_SCHEMA)
-
-
-def golden_digest_of(table: pa.Table) -> str | None:
-    """The sha256 of the golden rows' file; None where there are none."""
-    for row in table.select(["part", "categories"]).to_pylist():
-        if row["part"] == _GOLDEN:
-            return str(row["categories"][0])
-    return None
 
 
 def from_table(table: pa.Table, golden: pa.Table | None) -> Profile:

@@ -1,4 +1,4 @@
-"""Drift, poisoning or a pipeline fault? What the evidence looks like; it never releases."""
+"""Triage of a batch: drift, poisoning or a pipeline fault? It informs and never releases."""
 
 from __future__ import annotations
 
@@ -25,13 +25,17 @@ BROAD_DRIFT = 0.5
 MOST_CHARACTERS = 80
 _LOCAL_TESTS = (
     ("near_duplicates", 0.85, "groups of near copies that no trusted record resembles"),
-    ("small_p_values", 0.5, "more extreme records than chance explains, even without the held"),
-    ("class_spread", 0.5, "the records of a class scatter otherwise than the trusted ones"),
+    (
+        "small_p_values",
+        0.5,
+        "more extreme records than chance explains, even without the held records",
+    ),
+    ("class_spread", 0.5, "the records of a class spread differently from the trusted ones"),
 )
 
 
-class Cause(StrEnum):
-    """What a batch looks like."""
+class TriageCategory(StrEnum):
+    """What most likely happened to a batch."""
 
     NONE = "NONE"
     ENVIRONMENT = "ENVIRONMENT"
@@ -44,13 +48,13 @@ class Triage:
     """A guess for the reviewer, never a decision.
 
     Attributes:
-        cause: the likeliest.
-        scores: evidence for each cause, 0 to 1.
+        category: the likeliest.
+        scores: evidence for each category, 0 to 1.
         evidence: the facts behind it, one sentence each, most telling first.
     """
 
-    cause: Cause
-    scores: dict[Cause, float]
+    category: TriageCategory
+    scores: dict[TriageCategory, float]
     evidence: tuple[str, ...]
 
 
@@ -82,15 +86,15 @@ def triage(
     share = len(moved) / len(drift) if drift else 0.0
     before = list(previous)
     scores = {
-        Cause.PIPELINE: _pipeline(drift, share, before, golden_mismatch, said),
-        Cause.POISONING: _poisoning(screening, share, said),
-        Cause.ENVIRONMENT: _environment(moved, share, before, said),
+        TriageCategory.PIPELINE: _pipeline(drift, share, before, golden_mismatch, said),
+        TriageCategory.POISONING: _poisoning(screening, share, said),
+        TriageCategory.ENVIRONMENT: _environment(moved, share, before, said),
     }
-    best = max(scores, key=lambda cause: scores[cause])
-    cause = best if scores[best] >= 0.3 else Cause.NONE
-    scores[Cause.NONE] = 1 - max(scores.values())
+    best = max(scores, key=lambda category: scores[category])
+    category = best if scores[best] >= 0.3 else TriageCategory.NONE
+    scores[TriageCategory.NONE] = 1 - max(scores.values())
     ordered = tuple(text for _, text in sorted(said, key=lambda item: -item[0]))
-    return Triage(cause, scores, ordered)
+    return Triage(category, scores, ordered)
 
 
 def _pipeline(
@@ -103,9 +107,7 @@ def _pipeline(
     score = 0.0
     if golden_mismatch:
         score = 1.0
-        said.append(
-            (1.0, f"{golden_mismatch:.0%} of the golden set gives other vectors than stored")
-        )
+        said.append((1.0, f"{golden_mismatch:.0%} of the golden set now gives other vectors"))
     nulls = [d for d in drift if d.nulls > NEW_NULLS]
     if nulls:
         score = max(score, 0.9)
@@ -115,7 +117,10 @@ def _pipeline(
     if before and share >= MANY_COLUMNS and step >= MANY_COLUMNS:
         score = max(score, 0.5 + step / 2)
         said.append(
-            (score, f"{share:.0%} of the columns moved in one step (before: {before[-1]:.0%})")
+            (
+                score,
+                f"{share:.0%} of the columns moved at once (the batch before: {before[-1]:.0%})",
+            )
         )
     return score
 
@@ -168,7 +173,7 @@ def _environment(
     said.append((score, f"{_shown(worst.column)} moved most (PSI {worst.psi:.2f}, {worst.band})"))
     if len(before) >= 2 and before[-1] > 0 and before[0] <= before[-1] <= share:
         score = min(0.95, score + 0.25)
-        said.append((score, "the batches before had begun to move the same way"))
+        said.append((score, "earlier batches had begun to move in the same way"))
     return score
 
 

@@ -1,4 +1,4 @@
-"""What screening tells beside its verdict: the source over time, drift, and what both look like."""
+"""What screening reports beside its verdict: the source over time, drift, and triage."""
 
 from __future__ import annotations
 
@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 from lazaretto.drift.source import SOURCE_DRIFT, shown_evidence, source_steps
 from lazaretto.stats.martingale import SMALL, BatchFacts, batch_p_value
 from lazaretto.storage.sidecars import write_table
-from lazaretto.values import BatchEvidence, ColumnMove, DriftSummary, TestSummary, TriageSummary
+from lazaretto.values import (
+    REPORTED_ONLY,
+    BatchEvidence,
+    ColumnMove,
+    DriftSummary,
+    TestSummary,
+    TriageSummary,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -40,7 +47,7 @@ class Watched:
         batches: batches of the source that it has seen, this one included.
         evidence: value of the e-process.
         drift: how many columns moved, and which most; None where it was not measured.
-        triage: what the batch looks like.
+        triage: what most likely happened to the batch; None where it is off.
     """
 
     p_value: float | None
@@ -64,7 +71,7 @@ def watch(
     embeddings: pa.Table | None,
     path: str,
 ) -> Watched:
-    """Measures drift, folds the source's past, and guesses what the batch looks like.
+    """Measures drift, folds the source's past, and triages the batch.
 
     Args:
         workspace: catalog and store.
@@ -97,7 +104,7 @@ def watch(
             data, policy, rows=batch.rows, embeddings=embeddings, seed=reference.seed
         )
         drift = _summary(workspace, measured, config.level, path)
-    looks = _triage(screening, measured, [s.moved for s in steps], config.level)
+    triaged = _triage(screening, measured, [s.moved for s in steps], config.level)
     return Watched(
         p_value=p_value,
         facts=BatchEvidence(facts.tests, facts.small, facts.scored),
@@ -105,7 +112,7 @@ def watch(
         batches=process.batches,
         evidence=shown_evidence(process),
         drift=drift,
-        triage=looks,
+        triage=triaged,
     )
 
 
@@ -130,13 +137,14 @@ def _as_test(process: EProcess, policy: Policy) -> TestSummary:
     """The e-process as a test: ``1 / evidence`` is a p-value at any time."""
     config = policy.screen.drift
     p_value = min(1.0, exp(-process.log_value))
+    batches = "1 batch" if process.batches == 1 else f"{process.batches} batches"
     detail = (
-        f"evidence {shown_evidence(process):.3g} over {process.batches} batches of the source that "
-        f"they drift from the reference together; {1 / config.alpha:g} would be too much"
+        f"Drift evidence for this source: {shown_evidence(process):.2g} after {batches} "
+        f"(alarm at {1 / config.alpha:g})."
     )
     if config.mode != "enforce":
-        detail += " (shadow: does not hold)"
-    return TestSummary(SOURCE_DRIFT, p_value, config.alpha, p_value <= config.alpha, detail)
+        detail += f" {REPORTED_ONLY}"
+    return TestSummary(SOURCE_DRIFT, p_value, config.alpha, process.raises(config.alpha), detail)
 
 
 def _summary(workspace: Workspace, measured: Measured, level: float, path: str) -> DriftSummary:
@@ -164,7 +172,7 @@ def _triage(
 ) -> TriageSummary:
     from lazaretto.drift.triage import triage
 
-    found = triage(
+    triaged = triage(
         screening,
         [] if measured is None else measured.columns,
         previous=[share for share in previous if share is not None][-_PREVIOUS:],
@@ -172,9 +180,9 @@ def _triage(
         level=level,
     )
     return TriageSummary(
-        cause=found.cause.value,
-        scores={cause.value: round(score, 3) for cause, score in found.scores.items()},
-        evidence=[_cut(text, _LONGEST_TEXT) for text in found.evidence[:EVIDENCE_TOLD]],
+        category=triaged.category.value,
+        scores={key.value: round(score, 3) for key, score in triaged.scores.items()},
+        evidence=[_cut(text, _LONGEST_TEXT) for text in triaged.evidence[:EVIDENCE_TOLD]],
     )
 
 

@@ -71,19 +71,19 @@ class Reader:
             DeliveryError: no rows, or the file cannot be read.
             ReferenceMismatchError: a column is missing or does not fit.
         """
-        from lazaretto.batch import as_chunks, record_ids
+        from lazaretto.batch import records
 
-        data, offset = opened(source), 0
+        data, empty = opened(source), True
         known = None
         if self.sidecar is not None:
             known = pc.cast(self.sidecar["record_id"].combine_chunks(), pa.string())
-        for chunk in as_chunks(data, columns=self._wanted(data), size=CHUNK_ROWS):
-            ids = record_ids(chunk, self.columns, offset=offset)
-            offset += chunk.num_rows
+        wanted = self._wanted(data)
+        for ids, chunk in records(data, self.columns, columns=wanted, size=CHUNK_ROWS):
+            empty = False
             label = None if self.columns.label is None else label_texts(chunk, self.columns.label)
             values = numeric_values(chunk, self.value_columns) if self.value_columns else None
             yield Rows(ids, label, self._vectors(chunk, ids, known), values)
-        if not offset:
+        if empty:
             raise DeliveryError("the batch has no rows: deliver at least one", code="zero_rows")
 
     def _vectors(self, chunk: pa.RecordBatch, ids: pa.Array, known: pa.Array | None) -> Vectors:
@@ -110,28 +110,15 @@ class Reader:
         return vectors(listed, self.encoder.name, self.width)
 
     def _wanted(self, source: pa.Table | Batch) -> list[str] | None:
-        """Columns to read; None (all) where ids are hashes of content, or an encoder reads them."""
+        """Columns to read; None (all) where an encoder reads them."""
         own_column = self.encoder.name == f"column:{self.columns.embedding}"
-        if not (own_column or self.sidecar is not None) or not self._ids_usable(source):
+        if not own_column and self.sidecar is None:
             return None
-        wanted = [self.columns.record_id, self.columns.label, *self.value_columns]
+        wanted = [self.columns.label, *self.value_columns]
         if self.sidecar is None:
             wanted.append(self.columns.embedding)
         there = source.schema.names
         return list(dict.fromkeys(name for name in wanted if name in there and name is not None))
-
-    def _ids_usable(self, source: pa.Table | Batch) -> bool:
-        """Whether every record has an id of its own, so that none is named by its whole content."""
-        from lazaretto.batch import as_chunks, text_ids, usable_ids
-
-        column = self.columns.record_id
-        if column is None or column not in source.schema.names:
-            return False
-        for chunk in as_chunks(source, columns=[column]):
-            ids = text_ids(chunk, self.columns)
-            if ids is None or pc.all(usable_ids(ids)).as_py() is False:
-                return False
-        return True
 
 
 def opened(source: pa.Table | Batch | str | Path) -> pa.Table | Batch:

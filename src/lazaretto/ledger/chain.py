@@ -13,16 +13,13 @@ import sqlalchemy as sa
 
 from lazaretto.errors import LedgerError, UsageError
 from lazaretto.ledger.events import Event, from_payload, subject_of, to_payload
-from lazaretto.storage.catalog import Catalog
 from lazaretto.storage.tables import ledger, ledger_head
 from lazaretto.values import Actor, ActorType
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterator
 
     from sqlalchemy.engine import Connection, Row
-
-    from lazaretto.storage.workspace import Workspace
 
 GENESIS = "0" * 64
 
@@ -199,7 +196,13 @@ def row_hash(row: Row[Any]) -> str:
         if rfc8785.dumps(payload).decode() != row.payload:
             raise ValueError("not canonical")
         return entry_hash(row.seq, row.at, row.kind, actor, payload, row.prev)
-    except (ValueError, rfc8785.CanonicalizationError, AttributeError, TypeError) as error:
+    except (
+        ValueError,
+        rfc8785.CanonicalizationError,
+        AttributeError,
+        TypeError,
+        RecursionError,
+    ) as error:
         raise LedgerError(
             f"entry {row.seq} was edited: its payload is not canonical JSON"
         ) from error
@@ -220,87 +223,3 @@ def _entry(row: Row[Any]) -> Entry:
         prev=row.prev,
         hash=row.hash,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class LedgerReport:
-    """Whether the chain holds.
-
-    Attributes:
-        entries: how many entries were recomputed.
-        ok: no entry was edited, dropped (the last ones included), inserted or reordered.
-        first_bad_seq: where the chain first breaks.
-        problem: what is wrong there, in words.
-        checkpoints: signed checkpoints that the chain agrees with.
-    """
-
-    entries: int
-    ok: bool
-    first_bad_seq: int | None = None
-    problem: str | None = None
-    checkpoints: int = 0
-
-
-def verify(place: Workspace | Catalog, *, keys: Sequence[bytes] = ()) -> LedgerReport:
-    """Recomputes every hash of the chain; compares its end with the head and the checkpoints.
-
-    The chain alone shows edits by somebody who does not rewrite all that follows. Whoever can write
-    the whole database can rewrite the chain too: only checkpoints, signed by a key that is not in
-    the database, show that.
-
-    Args:
-        place: a workspace, or a catalog alone (then checkpoints are not looked at).
-        keys: public keys (PEM), one of which signed each checkpoint; none: checkpoints are
-            compared, and their signatures are not checked.
-    """
-    from lazaretto.ledger.checkpoint import read_checkpoints
-
-    marks: dict[int, str] = {}
-    if isinstance(place, Catalog):
-        catalog = place
-    else:
-        catalog = place.catalog
-        try:
-            marks = read_checkpoints(place.store, keys)
-        except LedgerError as error:
-            return LedgerReport(0, ok=False, problem=str(error))
-    with catalog.read() as connection:
-        return _verify_chain(connection, marks)
-
-
-def _verify_chain(connection: Connection, marks: dict[int, str]) -> LedgerReport:
-    count, prev = 0, GENESIS
-    query = sa.select(ledger).order_by(ledger.c.seq).execution_options(yield_per=1000)
-    for row in connection.execute(query):
-        expected = count + 1
-        problem = _problem(row, expected, prev)
-        if problem is None and marks.get(expected, row.hash) != row.hash:
-            problem = f"entry {expected} is not the one that a checkpoint in the store was taken of"
-        if problem is not None:
-            return LedgerReport(count, ok=False, first_bad_seq=expected, problem=problem)
-        count, prev = expected, row.hash
-    head = connection.execute(sa.select(ledger_head.c.seq, ledger_head.c.hash)).one_or_none()
-    newest = max([*marks, head.seq if head is not None else 0])
-    if newest > count:
-        problem = f"entries {count + 1} to {newest} are missing at the end"
-        return LedgerReport(count, ok=False, first_bad_seq=count + 1, problem=problem)
-    if count and (head is None or (head.seq, head.hash) != (count, prev)):
-        problem = f"entry {count} is not the one that the ledger's head names"
-        return LedgerReport(count, ok=False, first_bad_seq=count, problem=problem)
-    return LedgerReport(count, ok=True, checkpoints=len(marks))
-
-
-def _problem(row: Row[Any], expected: int, prev: str) -> str | None:
-    if row.seq != expected:
-        return f"entry {expected} is missing"
-    if row.prev != prev:
-        return (
-            f"entry {expected} does not follow the one before it: reordered, inserted or replaced"
-        )
-    try:
-        same = row_hash(row) == row.hash
-    except LedgerError as error:
-        return str(error)
-    if same and subject_of(from_payload(row.kind, json.loads(row.payload))) != row.subject:
-        return f"entry {expected} was edited: its subject is another"
-    return None if same else f"entry {expected} was edited: its hash does not match"

@@ -1,96 +1,123 @@
-"""Signed checkpoints of the ledger: its head at a moment, kept in the store as a DSSE envelope."""
+"""Checkpoints of the ledger (c2sp.org/tlog-checkpoint): how many entries, and their root, signed.
+
+A checkpoint is a small text. It says that at some moment the ledger had so many entries, and that
+their Merkle tree had this root. It is signed with a key that is kept away from catalog and store.
+Whoever has one can later be sure that the entries under it are still the same.
+"""
 
 from __future__ import annotations
 
-import json
-from datetime import UTC, datetime
+import hashlib
+import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import rfc8785
-import sqlalchemy as sa
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
-from securesystemslib.dsse import Envelope
-from securesystemslib.exceptions import VerificationError
-from securesystemslib.signer import CryptoSigner, Key, SSlibKey  # type: ignore[attr-defined]
-
-from lazaretto.errors import LedgerError, UsageError
-from lazaretto.storage.tables import ledger_head
+from lazaretto.errors import LedgerError, NotFoundError
+from lazaretto.ledger.note import MAX_BYTES, find_signer, from_base64, parse_note
+from lazaretto.ledger.tree import HASH_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from lazaretto.ledger.note import Note, VerifierKey
     from lazaretto.storage.store import Store
-    from lazaretto.storage.workspace import Workspace
 
 FOLDER = "ledger/checkpoints"
-PAYLOAD_TYPE = "application/vnd.lazaretto.checkpoint+json"
+FILE = re.compile(rf"{FOLDER}/([0-9]{{12}})-[0-9a-f]{{64}}\.txt")
+"""Name of a checkpoint in the store: its size, and the sha256 of its bytes."""
+_SIZE = re.compile(r"0|[1-9][0-9]{0,14}")
 
 
-def checkpoint(workspace: Workspace, private_key: bytes) -> str:
-    """Signs the ledger's head and writes it to the store.
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A checkpoint, read; `signer_of` says who signed it.
 
-    Whoever later rewrites the whole chain cannot rewrite this, as long as the key (and, to notice
-    that checkpoints vanish, a copy of them) is kept away from the database.
+    Attributes:
+        where: the file's name: a path in the store, or as the user gave it.
+        origin: whose ledger.
+        size: how many entries.
+        root: of the Merkle tree over them, 32 bytes.
+        note: the signed text.
+        sha256: of the file's bytes, hex.
+    """
+
+    where: str
+    origin: str
+    size: int
+    root: bytes
+    note: Note
+    sha256: str
+
+
+def parse_checkpoint(where: str, data: bytes) -> Checkpoint:
+    """Reads a checkpoint; its signature is not checked yet.
 
     Args:
-        workspace: whose ledger.
-        private_key: Ed25519, PEM.
-
-    Returns:
-        URI of the checkpoint.
+        where: the file's name, for messages.
+        data: its bytes.
 
     Raises:
-        UsageError: the key cannot be read, or the ledger is still empty.
+        LedgerError: it is none.
     """
     try:
-        key = load_pem_private_key(private_key, password=None)
-    except (ValueError, TypeError):
-        raise UsageError("the checkpoint key is not readable: give an Ed25519 key, PEM") from None
-    if not isinstance(key, Ed25519PrivateKey):
-        raise UsageError("the checkpoint key is not Ed25519")
-    with workspace.catalog.read() as connection:
-        head = connection.execute(sa.select(ledger_head.c.seq, ledger_head.c.hash)).one_or_none()
-    if head is None:
-        raise UsageError("the ledger is empty: there is nothing to take a checkpoint of")
-    body = {
-        "seq": head.seq,
-        "hash": head.hash,
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-    envelope = Envelope(rfc8785.dumps(body), PAYLOAD_TYPE, {})
-    envelope.sign(CryptoSigner(key))
-    path = f"{FOLDER}/{head.seq:012d}-{head.hash[:16]}.json"
-    workspace.store.put(path, [json.dumps(envelope.to_dict()).encode()])
-    return workspace.store.uri(path)
+        note = parse_note(data)
+    except LedgerError as error:
+        raise LedgerError(f"{where} is no checkpoint: {error}") from None
+    lines = note.text.removesuffix("\n").split("\n")
+    if len(lines) < 3 or not all(lines):
+        raise LedgerError(f"{where} is no checkpoint: it has not origin, size and root on 3 lines")
+    origin, size, encoded = lines[:3]
+    root = from_base64(encoded)
+    if not _SIZE.fullmatch(size) or len(root) != HASH_BYTES:
+        raise LedgerError(f"{where} is no checkpoint: its size or its root cannot be read")
+    return Checkpoint(where, origin, int(size), root, note, hashlib.sha256(data).hexdigest())
 
 
-def read_checkpoints(store: Store, keys: Sequence[bytes] = ()) -> dict[int, str]:
-    """Reads all checkpoints of a store.
-
-    Args:
-        store: where they are.
-        keys: public keys (PEM), one of which signed each; none: signatures are not checked.
+def signer_of(checkpoint: Checkpoint, keys: Sequence[VerifierKey]) -> str | None:
+    """Which of the known keys signed a checkpoint.
 
     Returns:
-        The entry's hash by its sequence number.
+        Name of the key; None: none of them did.
 
     Raises:
-        LedgerError: one cannot be read, is signed by none of the keys, or contradicts another.
+        LedgerError: the signature by a known key is wrong, or the key is another ledger's.
     """
-    trusted: list[Key] = [SSlibKey.from_crypto(load_pem_public_key(key)) for key in keys]
-    marks: dict[int, str] = {}
-    for path in store.list(FOLDER):
-        try:
-            envelope = Envelope.from_dict(json.loads(store.read_unverified(path, 1 << 20)))
-            if trusted:
-                envelope.verify(trusted, 1)
-            body = json.loads(envelope.payload)
-            seq, digest = int(body["seq"]), str(body["hash"])
-        except VerificationError:
-            raise LedgerError(f"checkpoint {path} is signed by none of the given keys") from None
-        except (ValueError, KeyError, TypeError) as error:
-            raise LedgerError(f"checkpoint {path} cannot be read: {error}") from error
-        if marks.setdefault(seq, digest) != digest:
-            raise LedgerError(f"two checkpoints of entry {seq} disagree: {path} is one of them")
-    return marks
+    try:
+        name = find_signer(checkpoint.note, keys)
+    except LedgerError as error:
+        raise LedgerError(f"checkpoint {checkpoint.where}: {error}") from None
+    if name not in (None, checkpoint.origin):
+        raise LedgerError(
+            f"checkpoint {checkpoint.where} is of {checkpoint.origin!r}, and signed under the name "
+            f"{name!r}"
+        )
+    return name
+
+
+def ledger_id(first_hash: str) -> str:
+    """Id of a ledger, from its first entry's hash (hex): the origin of its checkpoints."""
+    return f"urn:lazaretto:ledger:{first_hash}"
+
+
+def stored_checkpoints(store: Store) -> dict[str, bytes]:
+    """Every checkpoint in a store: bytes by path.
+
+    Raises:
+        SystemFaultError: the store cannot be read, or one of them is far too large.
+    """
+    found = {path: read_stored(store, path) for path in store.list(FOLDER)}
+    return {path: data for path, data in found.items() if data is not None}
+
+
+def read_stored(store: Store, path: str) -> bytes | None:
+    """Bytes of one checkpoint of a store; None: it is not there, or its name is no checkpoint's.
+
+    Raises:
+        SystemFaultError: the store cannot be read, or it is far too large.
+    """
+    if not FILE.fullmatch(path):
+        return None
+    try:
+        return store.read_unverified(path, MAX_BYTES)
+    except NotFoundError:
+        return None

@@ -1,4 +1,4 @@
-"""What the ledger records: one frozen dataclass per kind of event, in JSON-ready fields.
+"""What the ledger records: one dataclass per kind of event. Long: the kinds are one union.
 
 The ledger is the single source of truth. The lineage index and the OpenLineage events are
 projections of these entries, made by `lazaretto.lineage`, so whatever a projection needs is here.
@@ -51,7 +51,12 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class SourceRegistered(Event):
-    """A source was added or changed its trust tier."""
+    """A source was added or changed its trust tier.
+
+    Attributes:
+        source: name of the source.
+        trust_tier: how far it is trusted from now on.
+    """
 
     kind: ClassVar[str] = "source_registered"
     source: str
@@ -60,7 +65,16 @@ class SourceRegistered(Event):
 
 @dataclass(frozen=True, slots=True)
 class KeyAdded(Event):
-    """A source's public key was pinned."""
+    """A source's public key was pinned.
+
+    Attributes:
+        source: name of the source.
+        key_id: DSSE id of the key.
+        scheme: signature scheme, such as ``ed25519``.
+        public_key: the public key, PEM.
+        valid_from: from when on it counts.
+        valid_to: until when it counts; null: no end.
+    """
 
     kind: ClassVar[str] = "key_added"
     source: str
@@ -73,7 +87,14 @@ class KeyAdded(Event):
 
 @dataclass(frozen=True, slots=True)
 class KeyRevoked(Event):
-    """A source's key was revoked, from a moment on."""
+    """A source's key was revoked, from a moment on.
+
+    Attributes:
+        source: name of the source.
+        key_id: DSSE id of the key.
+        revoked_at: from when on nothing that it signed is accepted.
+        reason: why, in words.
+    """
 
     kind: ClassVar[str] = "key_revoked"
     source: str
@@ -84,7 +105,16 @@ class KeyRevoked(Event):
 
 @dataclass(frozen=True, slots=True)
 class DeliveryRefused(Event):
-    """A delivery was turned away before it became a batch."""
+    """A delivery was turned away before it became a batch.
+
+    Attributes:
+        source: name that the delivery was received under.
+        uri: where it was delivered, without credentials.
+        code: stable reason, such as ``unknown_key`` or ``replay``.
+        reason: why, in words.
+        signature: what became of the check of its manifest.
+        file_digest: sha256 (hex) of the delivered bytes; null where they were not read.
+    """
 
     kind: ClassVar[str] = "delivery_refused"
     source: str
@@ -135,7 +165,18 @@ class BatchReceived(Event):
 
 @dataclass(frozen=True, slots=True)
 class BatchValidated(Event):
-    """A batch was held against its contract."""
+    """A batch was checked against its contract.
+
+    Attributes:
+        batch: id of the batch.
+        policy: the policy that judged.
+        contract: the contract, as the policy names it; null: built-in rules only.
+        rows: number of records.
+        failing_rows: records that broke at least one rule.
+        rules: the rules that records broke, with counts.
+        broken: what is wrong with the batch as a whole, in words; not empty: all of it is held.
+        failures: the file with one row per failing record and rule.
+    """
 
     kind: ClassVar[str] = "batch_validated"
     batch: str
@@ -150,7 +191,17 @@ class BatchValidated(Event):
 
 @dataclass(frozen=True, slots=True)
 class BatchEmbedded(Event):
-    """A batch's records were turned into vectors."""
+    """A batch's records were turned into vectors.
+
+    Attributes:
+        batch: id of the batch.
+        policy: the policy that judged.
+        encoder: name of the encoder.
+        encoder_digest: sha256 (hex) of its weights and preprocessing.
+        dimensions: width of the vectors.
+        rows: number of records.
+        vectors: the file with one vector per record.
+    """
 
     kind: ClassVar[str] = "batch_embedded"
     batch: str
@@ -164,7 +215,28 @@ class BatchEmbedded(Event):
 
 @dataclass(frozen=True, slots=True)
 class BatchScreened(Event):
-    """A batch was screened against a reference."""
+    """A batch was screened against a reference.
+
+    Attributes:
+        batch: id of the batch.
+        policy: the policy that judged.
+        reference: name of the reference.
+        reference_version: its version.
+        reference_digest: sha256 (hex) of it.
+        verdict: of screening alone; the gate decides.
+        rows: records that were screened.
+        held: records that screening would hold.
+        false_quarantine_rate: the stated rate.
+        min_detectable: smallest number of extreme records that could be held; null: not known.
+        detectors: what each detector found.
+        tests: the batch-level tests.
+        scores: the file with one row per screened record.
+        note: why the batch is held as a whole, or what limits the judgement.
+        batch_p_value: of the batch for the source's drift evidence; null: nothing was tested.
+        evidence: what later batches of the source need to know of this one.
+        drift: how far its columns are from the reference's; null: not measured.
+        triage: what most likely happened to it; null: not estimated.
+    """
 
     kind: ClassVar[str] = "batch_screened"
     batch: str
@@ -176,7 +248,7 @@ class BatchScreened(Event):
     rows: int
     held: int
     false_quarantine_rate: float
-    power: int | None
+    min_detectable: int | None
     detectors: list[DetectorSummary]
     tests: list[TestSummary]
     scores: StoredFile
@@ -189,7 +261,22 @@ class BatchScreened(Event):
 
 @dataclass(frozen=True, slots=True)
 class BatchJudged(Event):
-    """The gate closed: quarantine is written, the verdict stands. The commit point of a batch."""
+    """The gate closed: quarantine is written, the verdict stands. The commit point of a batch.
+
+    Attributes:
+        batch: id of the batch.
+        policy: the policy that judged.
+        verdict: the gate's.
+        rows: records of the batch.
+        held: records in quarantine.
+        cleared: records that may be admitted.
+        case: review case; null: nothing is held.
+        held_records: the file with the held records; null: nothing is held.
+        columns: which column plays which part.
+        two_people: whether deciding and publishing takes two people.
+        reasons: held records by their first reason.
+        notes: why, in words.
+    """
 
     kind: ClassVar[str] = "batch_judged"
     batch: str
@@ -208,7 +295,22 @@ class BatchJudged(Event):
 
 @dataclass(frozen=True, slots=True)
 class RecordsDecided(Event):
-    """A reviewer decided on held records, or undid an earlier decision."""
+    """A reviewer decided on held records, or undid an earlier decision.
+
+    Attributes:
+        decision: id of the decision.
+        case: of the review.
+        batch: id of the batch.
+        action: what was decided.
+        records: how many records it is about.
+        ids_digest: sha256 (hex) of their sorted ids.
+        ids: the file with their ids.
+        reason: why, in words.
+        filter: the filter that chose them; empty where they were named.
+        label: new label, for RELABEL.
+        weight: new weight, for REWEIGHT.
+        undoes: the decision that this one takes back.
+    """
 
     kind: ClassVar[str] = "records_decided"
     decision: str
@@ -230,16 +332,16 @@ class BatchAdmitted(Event):
     """Records of a batch enter the admitted dataset; the table's commit follows this entry.
 
     Attributes:
-        batch: whose records.
-        dataset: its name.
-        version: Delta version that has them.
-        rows: how many.
-        part: ``cleared``, or a publication.
-        policy: that judged them.
-        table_id: of the Delta table.
+        batch: id of the batch.
+        dataset: name of the admitted dataset.
+        version: version of the dataset that has them.
+        rows: records that enter.
+        part: ``cleared`` by the gate, or a publication.
+        policy: that admitted.
+        table_id: id of the Delta table.
         schema: sha256 (hex) of the table's columns.
         files: data files with the records, as they were written.
-        columns: of the table.
+        columns: names and types in the dataset.
     """
 
     kind: ClassVar[str] = "batch_admitted"
@@ -260,19 +362,19 @@ class RecordsRecalled(Event):
     """Records leave the admitted dataset again; the table's commit follows this entry.
 
     Attributes:
-        recall: its id.
-        dataset: its name.
-        version: first Delta version without the records.
-        records: how many rows.
-        ids_digest: sha256 (hex) of their ids.
-        ids: their ids, in the store.
-        criteria: in which words they were asked for.
-        members: how many of which batch.
-        models: ``name@version`` of the model versions that had seen one of them.
-        reason: why.
-        table_id: of the Delta table.
+        recall: id of the recall.
+        dataset: name of the admitted dataset.
+        version: first version of the dataset without them.
+        records: how many leave.
+        ids_digest: sha256 (hex) of their sorted ids.
+        ids: the file with their ids.
+        criteria: what was asked for, such as a batch or a source and a window.
+        members: batches that lose records, with how many.
+        models: model versions that had learned from them.
+        reason: why, in words.
+        table_id: id of the Delta table.
         schema: sha256 (hex) of the table's columns.
-        files: data files that hold what is left of the removed ones.
+        files: data files with what is left of the removed ones.
         removed: paths of the data files that held the records, relative to the store's root.
     """
 
@@ -298,12 +400,12 @@ class SnapshotTaken(Event):
     """A training view of one version of the admitted dataset, and the batches really in it.
 
     Attributes:
-        dataset: its name.
-        version: Delta version.
-        rows: how many.
-        digest: sha256 (hex) of the columns and of path, size and sha256 of every data file.
-        members: how many rows of which batch.
-        table_id: of the Delta table.
+        dataset: name of the admitted dataset.
+        version: of the dataset.
+        rows: records in it.
+        digest: sha256 (hex) of its columns and of path, size and sha256 of every data file.
+        members: batches in it, with how many records.
+        table_id: id of the Delta table.
         schema: sha256 (hex) of the table's columns.
         files: every data file of the version.
     """
@@ -321,7 +423,26 @@ class SnapshotTaken(Event):
 
 @dataclass(frozen=True, slots=True)
 class TrainingSanitized(Event):
-    """A training set was examined by the activations of a model trained on it."""
+    """A training set was examined by the activations of a model trained on it.
+
+    Attributes:
+        dataset: name of the admitted dataset.
+        version: of the dataset.
+        model: whose activations were read.
+        policy: the policy that judged.
+        methods: methods that scored.
+        layers: layers that were read.
+        calibrated: whether there were trusted rows to calibrate by.
+        false_quarantine_rate: the stated rate.
+        rows: records that were scored.
+        held: records that stand out.
+        classes: outcome of each class.
+        scores: the file with score and reasons of every record.
+        calibration: what the rate rests on, in words.
+        cases: review cases that were opened.
+        columns: which column plays which part.
+        two_people: whether deciding and publishing takes two people.
+    """
 
     kind: ClassVar[str] = "training_sanitized"
     dataset: str
@@ -344,7 +465,22 @@ class TrainingSanitized(Event):
 
 @dataclass(frozen=True, slots=True)
 class ModelRegistered(Event):
-    """A model version learned from one snapshot."""
+    """A model version learned from one snapshot.
+
+    Attributes:
+        model: name of the model.
+        version: its version.
+        registry: namespace of the model registry.
+        dataset: that it learned from.
+        snapshot: version of the dataset.
+        rows: records that it learned from.
+        purpose: such as ``TRAINING``.
+        artifact_uri: where the weights are, without credentials.
+        artifact_digest: sha256 (hex) of the weights.
+        external_run_id: of the run in an experiment tracker.
+        params: parameters of the training.
+        seed: random seed of the training.
+    """
 
     kind: ClassVar[str] = "model_registered"
     model: str
@@ -363,7 +499,19 @@ class ModelRegistered(Event):
 
 @dataclass(frozen=True, slots=True)
 class ReferenceSaved(Event):
-    """A version of a reference was fitted by somebody, and frozen in the store."""
+    """A version of a reference was fitted by somebody, and frozen in the store.
+
+    Attributes:
+        reference: name of the reference.
+        version: its version.
+        digest: sha256 (hex) of it.
+        files: its files in the store.
+        rows: trusted rows.
+        encoder: name of the encoder.
+        encoder_digest: sha256 (hex) of its weights and preprocessing.
+        profile: the file that drift is measured by; null: there is none.
+        golden: the file of rows that are encoded again to check the encoder.
+    """
 
     kind: ClassVar[str] = "reference_saved"
     reference: str
@@ -379,7 +527,16 @@ class ReferenceSaved(Event):
 
 @dataclass(frozen=True, slots=True)
 class ReferencePromoted(Event):
-    """A person made a version the one that batches are judged against; `previous` was it before."""
+    """A person made a version the one that batches are judged against; `previous` was it before.
+
+    Attributes:
+        reference: name of the reference.
+        version: now in use.
+        digest: sha256 (hex) of it.
+        previous: version that was in use before.
+        previous_digest: sha256 (hex) of that one.
+        change: what it changes on past batches; null: nothing was compared.
+    """
 
     kind: ClassVar[str] = "reference_promoted"
     reference: str
@@ -392,7 +549,17 @@ class ReferencePromoted(Event):
 
 @dataclass(frozen=True, slots=True)
 class IncidentTraced(Event):
-    """Somebody followed a source's window to the models; the answer is kept."""
+    """Somebody followed a source's window to the models; the answer is kept.
+
+    Attributes:
+        source: name of the source.
+        since: start of the window; null: from the beginning.
+        until: end of the window; null: until now.
+        batches: batches in question.
+        models: model versions that learned from them.
+        complete: whether the answer is whole, as far as the records say.
+        report: the report's files.
+    """
 
     kind: ClassVar[str] = "incident_traced"
     source: str
@@ -440,7 +607,35 @@ class DatasetChanged(Event):
     problem: str
 
 
+@dataclass(frozen=True, slots=True)
+class CheckpointTaken(Event):
+    """Somebody signed the ledger as it was; from then on the signed checkpoint has to be there.
+
+    Attributes:
+        origin: name of the ledger, as the checkpoint gives it.
+        size: how many entries it covers.
+        root: of the Merkle tree over them, hex.
+        frontier: roots of that tree's perfect subtrees, hex, the largest first: what it takes to
+            go on from there without reading those entries again.
+        verifier_key: what checks its signature, as ``name+id+key``.
+        note: the checkpoint in the store.
+    """
+
+    kind: ClassVar[str] = "checkpoint_taken"
+    origin: str
+    size: int
+    root: str
+    frontier: list[str]
+    verifier_key: str
+    note: StoredFile
+
+
 _KINDS: dict[str, type[Event]] = {cls.kind: cls for cls in Event.__subclasses__()}
+
+
+def kinds() -> list[str]:
+    """Every kind of event, in alphabetical order."""
+    return sorted(_KINDS)
 
 
 def to_payload(event: Event) -> dict[str, object]:
@@ -470,6 +665,8 @@ def subject_of(event: Event) -> str:
 
     The ledger keeps it beside each entry, so that everything about one subject is found again.
     """
+    if isinstance(event, CheckpointTaken):
+        return subject_of_checkpoints(event.verifier_key)
     for name in ("case", "batch", "source", "dataset", "model", "reference"):
         if name == "case" and not isinstance(event, RecordsDecided):
             continue
@@ -478,6 +675,11 @@ def subject_of(event: Event) -> str:
         if isinstance(value := getattr(event, name, None), str):
             return f"{name}:{value}"
     raise LedgerError(f"{event.kind} is about nothing that the ledger knows")
+
+
+def subject_of_checkpoints(verifier_key: str) -> str:
+    """Subject of the checkpoints that one key signed."""
+    return f"verifier:{verifier_key}"
 
 
 def files_of(event: Event) -> list[StoredFile]:

@@ -1,4 +1,7 @@
-"""The policy: one YAML file on how batches are judged; its sha256 goes with every verdict."""
+"""The policy: one YAML file on how batches are judged. Long: all its sections are here.
+
+Its sha256 goes with every verdict.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
 Mode = Literal["enforce", "shadow", "off"]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Level = Annotated[float, Field(gt=0, le=1)]
+Positive = Annotated[int, Field(gt=0)]
 
 
 class _Section(BaseModel):
@@ -25,45 +29,76 @@ class _Section(BaseModel):
 
 
 class Columns(_Section):
-    """Which columns play which part."""
+    """The columns that Lazaretto reads; records may have others."""
 
-    record_id: str | None = Field(None, description="unique id; default: content hash and position")
-    label: str | None = None
-    embedding: str | None = Field(None, description="fixed-width list of floats")
-    payload: list[str] = Field(default_factory=list, description="what a reviewer is shown")
+    record_id: str | None = Field(
+        None, description="Column with a unique id. Without it, a record is named by its content."
+    )
+    label: str | None = Field(None, description="Column with the class label.")
+    embedding: str | None = Field(
+        None, description="Column with the vector: a list of floats, of one width."
+    )
+    payload: list[str] = Field(default_factory=list, description="Columns that a reviewer sees.")
     reference_group: str | None = Field(
         None,
-        description="of trusted rows only: their source; fitting and calibration keep groups whole",
+        description="Column that names each trusted row's supplier. A supplier is never split "
+        "between fitting and calibration.",
     )
     reference_time: str | None = Field(
-        None, description="of trusted rows only: when; the newest calibrate, from 10,000 rows on"
+        None,
+        description="Column with each trusted row's time. From 10,000 trusted rows on, the newest "
+        "rows calibrate.",
     )
 
 
 class Sources(_Section):
-    """What is asked of a source."""
+    """What a delivery must have."""
 
-    require_signature: bool = True
-    clock_skew_seconds: Annotated[int, Field(ge=0)] = 300
+    require_signature: bool = Field(
+        True, description="Refuse a delivery that has no manifest with a valid signature."
+    )
+    clock_skew_seconds: Annotated[int, Field(ge=0)] = Field(
+        300, description="How many seconds a source's clock may differ from ours."
+    )
 
 
 class Limits(_Section):
-    """Bounds on what a delivery may be; beyond them it is refused before it is parsed whole."""
+    """Bounds on what a delivery may be, and on the process that decodes it. Beyond: refused.
 
-    max_bytes: Annotated[int, Field(gt=0)] = 64 * 2**30
-    max_rows: Annotated[int, Field(gt=0)] = 1_000_000_000
-    max_columns: Annotated[int, Field(gt=0)] = 4096
-    max_row_group_bytes: Annotated[int, Field(gt=0)] = 2 * 2**30
-    max_nesting: Annotated[int, Field(gt=0)] = 8
+    The defaults let one worker with 8 GB of memory decode one delivery at a time.
+    """
+
+    max_bytes: Positive = Field(64 * 2**30, description="Bytes of the delivered file.")
+    max_rows: Positive = Field(20_000_000, description="Records.")
+    max_columns: Positive = Field(4096, description="Columns.")
+    max_nesting: Positive = Field(8, description="Depth of lists, structs and maps in a column.")
+    max_record_bytes: Positive = Field(
+        64 * 2**20,
+        description="Decoded bytes of one record. Each value counts at least 8, a null too.",
+    )
+    output_bytes: Positive = Field(
+        32 * 2**30,
+        description="Decoded bytes of all records, counted likewise: the canonical copy's size.",
+    )
+    memory_bytes: Annotated[int, Field(ge=512 * 2**20)] = Field(
+        4 * 2**30, description="Address space of the process that decodes a delivery."
+    )
+    cpu_seconds: Positive = Field(600, description="Processor time of that process.")
+    wall_seconds: Positive = Field(3600, description="Time until that process is ended.")
 
 
 class Embed(_Section):
-    """How records become vectors. ``column``: the policy's embedding column is already one."""
+    """How records become vectors."""
 
-    encoder: str = "column"
-    model: str | None = Field(None, description="import path or name of the encoder's model")
-    columns: list[str] = Field(default_factory=list, description="input columns of the encoder")
-    options: dict[str, Any] = Field(default_factory=dict)
+    encoder: str = Field(
+        "column",
+        description="Name of the encoder. `column`: the embedding column holds the vectors.",
+    )
+    model: str | None = Field(None, description="Name or import path of the encoder's model.")
+    columns: list[str] = Field(default_factory=list, description="Columns that are encoded.")
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="Options of the encoder, such as `batch_size`."
+    )
 
 
 class DetectorConfig(_Section):
@@ -71,8 +106,14 @@ class DetectorConfig(_Section):
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
-    mode: Mode = "enforce"
-    weight: Annotated[float, Field(gt=0)] = 1.0
+    mode: Mode = Field(
+        "enforce",
+        description="enforce: its score can hold records. shadow: it is scored and counted, and "
+        "never holds. off: it does not run.",
+    )
+    weight: Annotated[float, Field(gt=0)] = Field(
+        1.0, description="Weight of its score in the sum of all detectors."
+    )
 
     @model_validator(mode="after")
     def _no_misspelt_mode(self) -> Self:
@@ -100,11 +141,16 @@ _BATCH_TESTS: dict[str, Mode] = {
 
 
 class BatchTests(_Section):
-    """Batch-level tests and the share of held records from which the whole batch is held."""
+    """When a batch is held as a whole."""
 
-    alpha: Share = Field(0.001, description="chance that the tests hold a clean batch")
+    alpha: Share = Field(
+        0.001, description="Chance that the batch tests together hold a clean batch."
+    )
     tests: dict[str, Mode] = Field(
-        default_factory=dict, description="mode of single tests, where not the default"
+        default_factory=dict, description="Mode of a test by its name, where not its default."
+    )
+    hold_when_held_fraction: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.2, description="Share of held records from which the whole batch is held."
     )
 
     @field_validator("tests")
@@ -120,20 +166,21 @@ class BatchTests(_Section):
         """Mode of every test."""
         return _BATCH_TESTS | self.tests
 
-    hold_when_held_fraction: Annotated[float, Field(gt=0, le=1)] = 0.2
-
 
 class DriftWatch(_Section):
     """Watching a source over time: do its batches drift from the reference together?"""
 
     mode: Mode = Field(
-        "shadow", description="enforce: hold the batch at which it shows; shadow: only say so"
+        "shadow",
+        description="enforce: hold the batch that raises the alarm. shadow: report it only. off: "
+        "measure nothing.",
     )
     alpha: Share = Field(
-        0.001, description="chance that a clean source is ever said to drift, however long it runs"
+        0.001,
+        description="Chance that a clean source ever raises the alarm, however long it delivers.",
     )
     level: Share = Field(
-        0.01, description="false discovery rate at which a column counts as drifted"
+        0.01, description="False discovery rate at which a column counts as drifted."
     )
 
 
@@ -143,95 +190,133 @@ def _default_detectors() -> dict[str, DetectorConfig]:
 
 
 class NeighbourSearch(_Section):
-    """How a reference's nearest rows are searched for; frozen into it when it is fitted."""
+    """How a reference's nearest rows are searched for. Frozen into it when it is fitted."""
 
     exact_up_to: Annotated[int, Field(gt=0)] = Field(
-        1_000_000, description="rows up to which all are compared; above, lists of near ones"
+        1_000_000,
+        description="Up to so many rows, a record is compared with all. Above, rows are sorted "
+        "into lists of near ones, and only the nearest lists are searched.",
     )
     lists: Annotated[int, Field(gt=0)] | None = Field(
-        None, description="number of lists; default: four times the root of the rows"
+        None, description="Number of lists. Default: four times the square root of the rows."
     )
     probes: Annotated[int, Field(gt=0)] | None = Field(
-        None, description="lists looked through for a record; default: one in 32, at least 8"
+        None, description="Lists that are searched for a record. Default: one in 32, at least 8."
     )
 
 
 class Screen(_Section):
-    """Screening in embedding space against a reference."""
+    """Comparing a batch's vectors with those of a reference."""
 
     reference: str | None = Field(
-        None, description="name or name/version; default: the dataset's name"
+        None, description="The reference, as name or name/version. Default: the dataset's name."
     )
-    false_quarantine_rate: Share = 0.01
+    false_quarantine_rate: Share = Field(
+        0.01, description="Largest share of clean records that may be held, on average."
+    )
     hold: Literal["evidence", "rate"] = Field(
         "evidence",
-        description="evidence: records that a clean batch would not have; rate: all that are more "
-        "extreme than 1 - false_quarantine_rate of the reference, in every batch",
+        description="evidence: hold records where a batch has more extreme ones than a clean batch "
+        "has. rate: in every batch, hold the records whose p-value is at most "
+        "false_quarantine_rate.",
     )
-    calibration: Literal["marginal", "hard"] = "marginal"
+    calibration: Literal["marginal", "hard"] = Field(
+        "marginal",
+        description="marginal: the rate holds on average over references. hard: it holds for this "
+        "reference, with the confidence of hard_delta.",
+    )
     hard_delta: Share = Field(
-        0.1, description="hard: chance that this calibration does not keep the promise"
+        0.1, description="With hard: chance that the rate does not hold for this reference."
     )
     calibrate_by: Literal["all", "class"] = Field(
-        "all", description="class: each class by its own calibration rows, where it has enough"
+        "all",
+        description="all: one calibration for every class. class: one for each class that has "
+        "enough calibration rows.",
     )
     min_poison_share: Share = Field(
-        0.05, description="power check: smallest poisoned share that must be seen"
+        0.05,
+        description="Smallest poisoned share that must be detectable in a batch. Where it is not, "
+        "the gate cannot judge and holds the batch.",
     )
-    detectors: dict[str, DetectorConfig] = Field(default_factory=_default_detectors)
-    neighbours: NeighbourSearch = NeighbourSearch()
-    batch: BatchTests = BatchTests()
-    drift: DriftWatch = DriftWatch()
+    detectors: dict[str, DetectorConfig] = Field(
+        default_factory=_default_detectors, description="Detectors by name."
+    )
+    neighbours: NeighbourSearch = Field(
+        NeighbourSearch(), description="How nearest trusted rows are found."
+    )
+    batch: BatchTests = Field(BatchTests(), description="When a batch is held as a whole.")
+    drift: DriftWatch = Field(DriftWatch(), description="Watching a source over time.")
 
 
 class Sanitize(_Section):
-    """Sanitizing a training set by a model's activations."""
+    """Searching a training set for poison by a model's activations."""
 
     layers: list[str] = Field(
-        default_factory=list, description="layer names or globs; default: the penultimate"
+        default_factory=list,
+        description="Names of layers, or patterns such as `encoder.*`. Default: the last layer "
+        "before the output.",
     )
     methods: list[str] = Field(
         default_factory=list,
-        description="default: whitened_spectral, mahalanobis and label_margin; without trusted "
-        "rows mahalanobis, deep_knn and scan",
+        description="Methods by name. Default: whitened_spectral, mahalanobis and label_margin; "
+        "without trusted rows mahalanobis, deep_knn and scan.",
     )
-    pooling: Literal["mean", "max", "cls", "flatten"] = "mean"
-    false_quarantine_rate: Share = 0.01
-    alpha: Share = Field(0.01, description="chance that any class of a clean set fires")
+    pooling: Literal["mean", "max", "cls", "flatten"] = Field(
+        "mean",
+        description="How a layer's output becomes one vector per record: the mean or the maximum "
+        "over positions, the first position, or all of it.",
+    )
+    false_quarantine_rate: Share = Field(
+        0.01, description="Largest share of a class's clean records that may be held, on average."
+    )
+    alpha: Share = Field(0.01, description="Chance that any class of a clean set fires.")
     suspect_level: Level = Field(
         0.1,
-        description="own p-value up to which a class that did not fire is searched, too; 1: all",
+        description="A class that did not fire is searched too if its own p-value is at most this. "
+        "1: every class is searched.",
     )
     trusted: Literal["reference", "none"] = Field(
         "reference",
-        description="rows to judge against; `none` judges the classes by each other, and then no "
-        "rate is promised",
+        description="reference: judge against the reference's trusted rows. none: compare the "
+        "classes with each other; then no rate is promised.",
     )
     uncalibrated_limit: Share = Field(
-        0.02, description="largest share that may be held when there are no trusted rows"
+        0.02, description="Largest share of all records that may be held without trusted rows."
     )
 
 
 class Review(_Section):
     """Rules for reviewers. Expiry rejects; it never releases."""
 
-    require_two_people: bool = False
-    expire_days: Annotated[int, Field(gt=0)] = 90
+    require_two_people: bool = Field(
+        False, description="Who decides on a case and who publishes it must be two people."
+    )
+    expire_days: Annotated[int, Field(gt=0)] = Field(
+        90, description="Days after which undecided records are rejected."
+    )
 
 
 class Policy(_Section):
     """How one dataset's batches are judged. Load it with `Policy.load`."""
 
-    version: Literal[1]
-    dataset: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$")]
-    columns: Columns
-    contract: str | dict[str, Any] | None = None
-    sources: Sources = Sources()
-    limits: Limits = Limits()
-    embed: Embed = Embed()
-    screen: Screen = Screen()
-    sanitize: Sanitize = Sanitize()
-    review: Review = Review()
+    version: Literal[1] = Field(description="Version of this format.")
+    dataset: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$")] = Field(
+        description="Name of the admitted dataset."
+    )
+    columns: Columns = Field(description="The columns that Lazaretto reads.")
+    contract: str | dict[str, Any] | None = Field(
+        None,
+        description="Rules that every record must meet: `package.module:Model` or `file.py:Model`, "
+        "a pandera model. Without one, only the built-in rules are checked.",
+    )
+    sources: Sources = Field(Sources(), description="What a delivery must have.")
+    limits: Limits = Field(Limits(), description="How large a delivery may be.")
+    embed: Embed = Field(Embed(), description="How records become vectors.")
+    screen: Screen = Field(Screen(), description="How vectors are compared with the reference.")
+    sanitize: Sanitize = Field(
+        Sanitize(), description="How a training set is searched by a model's activations."
+    )
+    review: Review = Field(Review(), description="Rules for reviewers.")
 
     _sha256: str | None = PrivateAttr(None)
     _path: str | None = PrivateAttr(None)
@@ -297,5 +382,5 @@ def policy_schema() -> dict[str, Any]:
     """
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": "https://lazaretto.dev/schemas/policy.schema.json",
+        "$id": "urn:lazaretto:schema:policy:1",
     } | Policy.model_json_schema()

@@ -200,7 +200,7 @@ def _refuse_published(connection: Connection, case: str, decision: str) -> None:
     published = connection.scalar(query.select_from(_held))
     if published:
         raise UsageError(
-            f"{published} of these records are published already, and what is published stays so: "
+            f"{published} of these records are published already, which cannot be undone: "
             "`lazaretto dataset recall` takes them out of the next version"
         )
 

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lazaretto.batch import record_ids
+from lazaretto.batch import records
 from lazaretto.errors import SystemFaultError
 from lazaretto.storage.sidecars import write_parquet
 
@@ -48,7 +48,7 @@ INDEX_COLUMNS = [name for name, _ in _ADDED if name != REASONS]
 
 
 @dataclass(frozen=True, slots=True)
-class Findings:
+class HoldReasons:
     """Why records are held.
 
     Attributes:
@@ -82,10 +82,12 @@ class Held:
     examples: dict[str, str] = field(default_factory=dict)
 
 
-def write_held(store: Store, path: str, batch: Batch, columns: Columns, findings: Findings) -> Held:
+def write_held(
+    store: Store, path: str, batch: Batch, columns: Columns, hold_reasons: HoldReasons
+) -> Held:
     """Writes every held row of a batch, as delivered, with position, id, score and all reasons.
 
-    Memory holds the findings and one chunk. When no record is held, nothing is written.
+    Memory holds the reasons and one chunk. When no record is held, nothing is written.
 
     Raises:
         SystemFaultError: the store cannot be written, or scores and batch do not belong together.
@@ -94,7 +96,7 @@ def write_held(store: Store, path: str, batch: Batch, columns: Columns, findings
     schema = batch.schema
     for name, kind in _ADDED:
         schema = schema.append(pa.field(name, kind))
-    chunks = _held_chunks(batch, columns, findings, held)
+    chunks = _held_chunks(batch, columns, hold_reasons, held)
     first = next(chunks, None)
     if first is None:
         return held
@@ -102,7 +104,7 @@ def write_held(store: Store, path: str, batch: Batch, columns: Columns, findings
     return held
 
 
-def label_texts(chunk: pa.RecordBatch, columns: Columns) -> pa.Array:
+def indexed_labels(chunk: pa.RecordBatch, columns: Columns) -> pa.Array:
     """Labels as text for the index; null where there are none or they have no text form."""
     name = columns.label
     if name is None or name not in chunk.schema.names:
@@ -121,38 +123,37 @@ def _chain(first: pa.RecordBatch, rest: Iterator[pa.RecordBatch]) -> Iterator[pa
 
 
 def _held_chunks(
-    batch: Batch, columns: Columns, findings: Findings, held: Held
+    batch: Batch, columns: Columns, hold_reasons: HoldReasons, held: Held
 ) -> Iterator[pa.RecordBatch]:
-    against = _by_record(findings.failures)
+    against = _by_record(hold_reasons.failures)
     failing_ids = pa.array(list(against), pa.string())
     offset = screened = 0
-    for chunk in batch.chunks():
-        ids = record_ids(chunk, columns, offset=offset)
+    for ids, chunk in records(batch, columns):
         failing = pc.is_in(ids, failing_ids).to_numpy(zero_copy_only=False)
         reasons = {
             row: _contract_reasons(against[ids[row].as_py()], offset + row)
             for row in np.flatnonzero(failing).tolist()
         }
         score, p_value = np.full((2, chunk.num_rows), np.nan)
-        if findings.scores is not None:
+        if hold_reasons.scores is not None:
             clear = np.flatnonzero(~failing)
-            part = findings.scores.slice(screened, len(clear))
+            part = hold_reasons.scores.slice(screened, len(clear))
             screened += len(clear)
             if not part["record_id"].combine_chunks().equals(ids.take(pa.array(clear))):
-                raise SystemFaultError(f"the scores do not belong to {batch.uri}: screen it again")
+                raise SystemFaultError(f"the scores do not belong to {batch.name}: screen it again")
             score[clear], p_value[clear] = part["score"].to_numpy(), part["p_value"].to_numpy()
             suspect = np.flatnonzero(part["held"].to_numpy())
             judged = part.take(pa.array(suspect)).to_pylist()
             for row, found in zip(clear[suspect].tolist(), judged, strict=True):
                 reasons[row] = _screen_reasons(found)
-        chosen = range(chunk.num_rows) if findings.whole else sorted(reasons)
+        chosen = range(chunk.num_rows) if hold_reasons.whole else sorted(reasons)
         if chosen:
             rows = pa.array(chosen, pa.int64())
-            why = _reasons(chosen, reasons, findings.whole, held)
+            why = _reasons(chosen, reasons, hold_reasons.whole, held)
             added = [
                 pc.add(rows, offset),
                 ids.take(rows),
-                label_texts(chunk, columns).take(rows),
+                indexed_labels(chunk, columns).take(rows),
                 pa.array(score, from_pandas=True).take(rows),
                 pa.array(p_value, from_pandas=True).take(rows),
                 *why,

@@ -1,4 +1,4 @@
-"""Fitting a reference: read the trusted rows, deal them out, fit one scorer per part."""
+"""Fitting a reference: read the trusted rows, split them, fit one scorer per part."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from lazaretto.embed.reader import Reader, opened
 from lazaretto.errors import UsageError
 from lazaretto.reference._file import content_digest
 from lazaretto.reference._hygiene import examine
-from lazaretto.reference._origin import deal, read_origin
+from lazaretto.reference._origin import read_origin, split_rows
 from lazaretto.reference._partition import SMALLEST_REFERENCE
 from lazaretto.reference._split import fit_split
 from lazaretto.reference._state import EncoderId, ReferenceState
@@ -58,11 +58,11 @@ def fit_reference(
         )
     hard = policy.screen.calibration == "hard"
     origin = read_origin(trusted, columns).keep(kept)
-    dealt, split_notes = deal(
+    split_parts, split_notes = split_rows(
         sample.label, len(sample), origin, seed=seed, folded=False if hard else None
     )
     hygiene = examine(sample, classes, seed)
-    fit_rows = [part.fit[~torch.isin(part.fit, hygiene.strange)] for part in dealt]
+    fit_rows = [part.fit[~torch.isin(part.fit, hygiene.strange)] for part in split_parts]
     settings = Search(**policy.screen.neighbours.model_dump())
     scorers = tuple(
         Scorer.fit(
@@ -71,7 +71,7 @@ def fit_reference(
             take(sample, part.calibration),
             detectors,
         )
-        for part, rows in zip(dealt, fit_rows, strict=True)
+        for part, rows in zip(split_parts, fit_rows, strict=True)
     )
     fields: dict[str, Any] = {
         "name": name,

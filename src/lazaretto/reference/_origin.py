@@ -68,14 +68,14 @@ def read_origin(trusted: pa.Table | Batch, columns: Columns) -> Origin:
     )
 
 
-def deal(
+def split_rows(
     label: Tensor | None, rows: int, origin: Origin, *, seed: int, folded: bool | None = None
 ) -> tuple[tuple[Part, ...], tuple[str, ...]]:
-    """Deals rows out to FIT, RANK and CAL; groups stay whole, and CAL is what came last.
+    """Splits rows into FIT, RANK and CAL; groups stay whole, and CAL is what came last.
 
     A batch is a new day, often of a new supplier: calibrated on rows of the very groups that the
     detectors were fitted on, they would take it for stranger than it is. So a group is never split
-    between FIT, RANK and CAL. Where one part is dealt (`partition`), the order is that of time: FIT
+    between FIT, RANK and CAL. Where there is one part (`partition`), the order is that of time: FIT
     what is oldest, CAL what is newest. Cross-fitted references have no order, because every row
     calibrates; they keep groups whole.
 

@@ -1,4 +1,4 @@
-"""How a reference's rows are dealt out to FIT, RANK and CAL."""
+"""How a reference's rows are split into FIT, RANK and CAL."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Part:
 def partition(
     label: Tensor | None, rows: int, *, seed: int, folded: bool | None = None
 ) -> tuple[Part, ...]:
-    """Deals rows out at random, evenly over the classes.
+    """Splits rows at random, evenly over the classes.
 
     Large references: one part, FIT 60 %, RANK 10 % (at most `LARGEST_RANK`), CAL the rest. Small
     ones: K rotations; fold f is CAL, fold f + 1 is RANK and the others are FIT, so that the CAL
@@ -41,7 +41,7 @@ def partition(
     Args:
         label: int64 (rows,), or None.
         rows: how many.
-        seed: of the dealing.
+        seed: of the split.
         folded: overrides the choice by size; a hard promise needs one part.
     """
     rng = np.random.default_rng(seed)

@@ -161,8 +161,7 @@ class Reference(ReferenceState):
             same = known and weights == self.encoder.weights
             what = "weights" if known and not same else "weights or preprocessing"
             raise ReferenceMismatchError(
-                f"encoder {name!r} has other {'preprocessing' if same else what} (digest "
-                f"{digest[:12]}) than "
-                f"that of reference {self.name}/{self.version} ({self.encoder.digest[:12]}): "
-                "fit a new reference"
+                f"encoder {name!r} has different {'preprocessing' if same else what} (digest "
+                f"{digest[:12]}) from those of reference {self.name}/{self.version} "
+                f"({self.encoder.digest[:12]}): restore them, or fit a new reference"
             )

@@ -15,7 +15,7 @@ from lazaretto.storage.sidecars import read_table
 from lazaretto.values import PromotionChange, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection
     from pathlib import Path
 
     import pyarrow as pa
@@ -57,15 +57,15 @@ def compare_versions(
         ReferenceMismatchError: a version or a batch does not fit the policy.
     """
     candidate = load_stored(workspace, new)
-    known: Reference | None = None
+    in_use: Reference | None = None
     changes = []
     for screened in _last_screenings(workspace, old.name, last):
         batch = screened.batch
         if screened.reference_digest == old.digest:
             before = _on_record(workspace, screened)
         else:
-            known = known or load_stored(workspace, old)
-            before = _judged_now(workspace, batch, known, policy)
+            in_use = in_use or load_stored(workspace, old)
+            before = _judged_now(workspace, batch, in_use, policy)
         changes.append(change(batch, before, _judged_now(workspace, batch, candidate, policy)))
     return changes
 
@@ -74,9 +74,9 @@ def summed(changes: list[Change]) -> PromotionChange:
     """The changes in four numbers, for the ledger."""
     return PromotionChange(
         batches=len(changes),
-        verdicts=sum(found.verdict_changed for found in changes),
-        released=sum(len(found.released) for found in changes),
-        seized=sum(len(found.seized) for found in changes),
+        verdicts=sum(one.verdict_changed for one in changes),
+        no_longer_held=sum(len(one.no_longer_held) for one in changes),
+        newly_held=sum(len(one.newly_held) for one in changes),
     )
 
 
@@ -121,7 +121,7 @@ def _judged_now(workspace: Workspace, batch: str, reference: Reference, policy: 
         made = [event.vectors for event in embedded if event.encoder_digest == digest]
         # Without vectors of this encoder the batch is encoded anew, which only takes longer.
         vectors = read_table(workspace.store, made[0]) if made else None
-    data = open_stored(workspace, received, policy)
+    data = open_stored(workspace, received)
     return judge_again(data, reference, policy, exclude=failing, embeddings=vectors)
 
 
@@ -149,16 +149,16 @@ class Change:
         rows: judged records.
         old: verdict of the old version.
         new: verdict of the new version.
-        released: ids that only the old version holds.
-        seized: ids that only the new version holds.
+        no_longer_held: ids that only the old version holds.
+        newly_held: ids that only the new version holds.
     """
 
     batch: str
     rows: int
     old: Verdict
     new: Verdict
-    released: tuple[str, ...]
-    seized: tuple[str, ...]
+    no_longer_held: tuple[str, ...]
+    newly_held: tuple[str, ...]
 
     @property
     def verdict_changed(self) -> bool:
@@ -177,9 +177,9 @@ def judge_again(
     """Screens a batch, as `lazaretto.screen.screen` does, and keeps what a comparison needs."""
     from lazaretto.screen import screen
 
-    found = screen(batch, reference, policy, exclude=exclude, embeddings=embeddings)
-    held = found.records.filter(found.records["held"])["record_id"]
-    return Judged(found.verdict, found.records.num_rows, held)
+    screening = screen(batch, reference, policy, exclude=exclude, embeddings=embeddings)
+    held = screening.records.filter(screening.records["held"])["record_id"]
+    return Judged(screening.verdict, screening.records.num_rows, held)
 
 
 def change(name: str, before: Judged, after: Judged) -> Change:
@@ -189,32 +189,9 @@ def change(name: str, before: Judged, after: Judged) -> Change:
         rows=after.rows,
         old=before.verdict,
         new=after.verdict,
-        released=_without(before.held, after.held),
-        seized=_without(after.held, before.held),
+        no_longer_held=_without(before.held, after.held),
+        newly_held=_without(after.held, before.held),
     )
-
-
-def compare_references(
-    old: Reference,
-    new: Reference,
-    batches: Mapping[str, Batch | pa.Table | str | Path],
-    policy: Policy,
-) -> list[Change]:
-    """Screens past batches against two versions, for a person to see before promoting the new.
-
-    Args:
-        old: the version in use.
-        new: the candidate.
-        batches: by name, such as the last N batches of the dataset.
-        policy: that both versions fit.
-
-    Raises:
-        ReferenceMismatchError: a version or a batch does not fit the policy.
-    """
-    return [
-        change(name, judge_again(batch, old, policy), judge_again(batch, new, policy))
-        for name, batch in batches.items()
-    ]
 
 
 def _without(ids: pa.ChunkedArray, others: pa.ChunkedArray) -> tuple[str, ...]:

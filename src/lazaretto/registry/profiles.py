@@ -25,8 +25,7 @@ def write_profile(
     golden = None
     if profile.golden is not None:
         golden = write_table(store, f"{folder}/{GOLDEN}", profile.golden.rows)
-    digest = None if golden is None else golden.sha256
-    return write_table(store, f"{folder}/{PROFILE}", to_table(profile, digest)), golden
+    return write_table(store, f"{folder}/{PROFILE}", to_table(profile)), golden
 
 
 def load_profile(workspace: Workspace, reference: StoredReference) -> Profile | None:

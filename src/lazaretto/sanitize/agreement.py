@@ -1,9 +1,9 @@
-"""Agreement of far rows: do a class's furthest training rows point one way, its trusted ones not?
+"""Agreement of far rows: do the furthest training rows of a class share a direction of their own?
 
-Rows that lie far out by nature lie far out in many directions, and trusted ones do in the same.
-Poisons of one trigger share a direction that no trusted row has. The witness function between the
-two sides tells (maximum mean discrepancy; Gretton et al. 2012, section 2.3), here with the cosine
-between two rows, above chance, as the kernel.
+Rows that are far out by nature lie in many directions, the same for training and trusted rows.
+Poisons of one trigger share a direction that no trusted row has. This is measured by the witness
+function between training and trusted rows (maximum mean discrepancy; Gretton et al. 2012, section
+2.3). Its kernel is the cosine between two rows, as far as it is above chance.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from lazaretto.sanitize.problem import Problem, Side
+    from lazaretto.sanitize.layer_data import LayerData, Side
     from lazaretto.sanitize.whitening import Whitening
 
 FAR = 0.05
@@ -31,9 +31,9 @@ LEAST, MOST = 40, 1000
 """Far rows of a class below which nothing is said, and that are compared at most."""
 
 DEAD_BAND = 0.5
-"""Witness of a row, in units of its noise, that counts for nothing: what chance put on the training
-side agrees, too. Of classes drawn like their trusted rows, 0.9 to 1.0 % of rows pass a conformal
-1 % by the bare scores, 1.1 to 1.3 % weighted by the whole witness, 1.0 to 1.1 % by what is left."""
+"""Agreement below this threshold (in noise standard deviations) is ignored; it also occurs by
+chance. In classes drawn like their trusted rows, 0.9 to 1.0 % of rows have a conformal p-value of
+at most 1 % by the bare scores, 1.1 to 1.3 % with all agreement, 1.0 to 1.1 % with the rest."""
 
 MIN_CLASSES = 5
 """Classes below which none can be told from the others."""
@@ -60,7 +60,7 @@ class _Far(NamedTuple):
 
 
 def agreement(
-    problem: Problem,
+    layer: LayerData,
     classes: range,
     white: Whitening,
     scores: tuple[NDArray[np.float32], NDArray[np.float32]],
@@ -68,17 +68,17 @@ def agreement(
 ) -> dict[int, float]:
     """Says how far the agreement of far training rows is beyond chance, and which rows agree.
 
-    Of a class: the greatest witness of a far training row, that is, by how much the others of its
-    side agree with it, less what the trusted ones do, were both sides as many; in standard
-    deviations of what shuffling the sides gives. Clean classes do not have 0, for training rows
-    that were hard to learn are pulled one way. So classes are to be compared with one another
-    (`stand_out`).
+    The witness of a far training row is how much other training rows agree with it, minus how much
+    trusted rows do, as if both were equally many. The result of a class is its greatest witness, in
+    standard deviations of what shuffling training and trusted rows gives. Clean classes do not have
+    0, because training rows that were hard to learn agree a little. So compare classes with one
+    another (`stand_out`).
 
     Of a row: its witness among the far rows of the *other* folds, in units of the noise of that
     many rows, beyond `DEAD_BAND`; 0 for rows that are not far.
 
     Args:
-        problem: the layer, with trusted rows.
+        layer: the rows of one layer, with trusted rows.
         classes: the block of classes.
         white: their whitening.
         scores: (n,) cross-fitted scores of the training rows that say which are far, and (m,) of
@@ -90,7 +90,7 @@ def agreement(
     """
     found = {}
     for c in classes:
-        far = _far_rows(problem, c, (c - classes.start) * problem.folds, white, scores)
+        far = _far_rows(layer, c, (c - classes.start) * layer.folds, white, scores)
         if far is None:
             continue
         weight = far.kernel.new_full((len(far.kernel),), -far.ratio)
@@ -99,7 +99,7 @@ def agreement(
         noise = (1 + others @ weight.square()).sqrt()
         witness = ((others @ weight) / noise - DEAD_BAND).clamp(min=0).float().cpu().numpy()
         out[0][far.train], out[1][far.trusted] = np.split(witness, [len(far.train)])
-        # Seeded by class: what is shuffled must not hang on how classes are dealt into blocks.
+        # Seeded by class, so that what is shuffled does not depend on the blocks of classes.
         found[c] = _beyond_chance(far, np.random.default_rng(c))
     return found
 
@@ -127,16 +127,16 @@ def stand_out(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _far_rows(
-    problem: Problem,
+    layer: LayerData,
     label: int,
     group: int,
     white: Whitening,
     scores: tuple[NDArray[np.float32], NDArray[np.float32]],
 ) -> _Far | None:
-    if problem.trusted is None:
+    if layer.trusted is None:
         return None
-    sides = problem.train, problem.trusted
-    members = [side.members(label, problem.folds) for side in sides]
+    sides = layer.train, layer.trusted
+    members = [side.members(label, layer.folds) for side in sides]
     n, m = map(len, members)
     among = np.concatenate([s[rows] for s, rows in zip(scores, members, strict=True)])
     k = min(MOST, int(FAR * (n + m)))
@@ -146,7 +146,7 @@ def _far_rows(
     train, trusted = members[0][top[top < n]], members[1][top[top >= n] - n]
     rows = torch.cat(
         [
-            _directions(problem, side, chosen, white, group)
+            _directions(layer, side, chosen, white, group)
             for side, chosen in zip(sides, (train, trusted), strict=True)
         ]
     )
@@ -157,12 +157,12 @@ def _far_rows(
 
 
 def _directions(
-    problem: Problem, side: Side, rows: NDArray[np.int64], white: Whitening, group: int
+    layer: LayerData, side: Side, rows: NDArray[np.int64], white: Whitening, group: int
 ) -> torch.Tensor:
     """Unit vectors (rows, d) in the white coordinates of each row's own fold."""
-    x = torch.from_numpy(side.rows[rows]).to(problem.device, problem.dtype)
-    for fold in range(problem.folds):
-        mine = torch.from_numpy(np.flatnonzero(side.fold[rows] == fold)).to(problem.device)
+    x = torch.from_numpy(side.rows[rows]).to(layer.device, layer.dtype)
+    for fold in range(layer.folds):
+        mine = torch.from_numpy(np.flatnonzero(side.fold[rows] == fold)).to(layer.device)
         x[mine] = (x[mine] - white.center[group + fold].to(x)) @ white.basis[group + fold].to(x)
     # First to one as the largest value: squares of a wild row overflow.
     x /= x.abs().amax(1, keepdim=True).clamp(min=1e-30)

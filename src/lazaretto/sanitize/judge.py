@@ -106,12 +106,11 @@ def judge_class(
 ) -> ClassOutcome:
     """Judges one class with at least `MIN_TRUSTED` trusted rows.
 
-    Every evidence tests the class by its tail, and where the method says so also by its mean (of
+    Every evidence tests the class by its tail; where the method says so, also by its mean (of
     bounded scores) and by the agreement of its far rows. The class's p-value combines them all. Its
-    records are searched by the evidence that the class stands out by, so that a method which has
-    nothing to say about a class does not dull the one that has. Where there is more than one, a
-    record's score is its greatest surprise, and so is a trusted row's: one calibration of the whole
-    carries the rate, however the methods depend on one another.
+    records are ranked only by the evidence that the class stands out by. If several methods flag
+    the class, each record takes its highest score. Trusted rows are scored the same way, so extra
+    methods do not raise the false-hold rate, however they depend on one another.
 
     Args:
         evidence: of every method on every layer.
@@ -119,7 +118,7 @@ def judge_class(
         train: positions of the class's rows on the training side.
         trusted: positions on the trusted side.
         alpha: level at which the threshold is stated.
-        rate: the stated rate, to tell whether the trusted rows can carry it.
+        rate: the stated rate, to tell whether there are enough trusted rows for it.
     """
     m = len(trusted)
     tests, own, means, ranks = [], [], [], {}
@@ -149,7 +148,7 @@ def judge_class(
         # Ranks of m rows end at 1 / (m + 1).
         p_rows = np.where(score > among.max(), np.minimum(p_rows, np.exp(-score)), p_rows)
         notes.append(
-            f"{m} trusted rows cannot carry a rate of {rate:g} by ranks; the tail is modelled"
+            f"{m} trusted rows are too few for a rate of {rate:g} by ranks; their tail is modelled"
         )
     return ClassOutcome(
         m,
@@ -194,7 +193,7 @@ def _beyond(item: Evidence, label: int) -> str | None:
     return (
         f"{item.name}: {tail.seen[label]:.0f} rows lie further out than "
         f"{100 * (1 - tail.level[label]):.4g} % of all trusted rows, "
-        f"{tail.expected[label]:.1f} expected"
+        f"{tail.expected[label]:.1f} are expected"
     )
 
 
@@ -202,8 +201,8 @@ def _agrees(item: Evidence, label: int) -> str | None:
     if item.agreement is None or not item.agreement[label] <= TOLD_AT:
         return None
     return (
-        f"{item.name}: its furthest rows point one way, where trusted rows do not, more than those "
-        f"of the other classes do (p = {item.agreement[label]:.2g})"
+        f"{item.name}: the furthest rows of the class share a direction that trusted rows do not "
+        f"show, more than in other classes (p = {item.agreement[label]:.2g})"
     )
 
 

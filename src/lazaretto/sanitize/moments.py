@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from lazaretto.sanitize.layer_data import stream
 from lazaretto.sanitize.linalg.triangular import add_gram, mirror
-from lazaretto.sanitize.problem import stream
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from lazaretto.sanitize.problem import Problem, Side
+    from lazaretto.sanitize.layer_data import LayerData, Side
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +71,12 @@ class Sums:
 
 
 def class_moments(
-    problem: Problem, side: Side, classes: range, weight: NDArray[np.float32] | None = None
+    layer: LayerData, side: Side, classes: range, weight: NDArray[np.float32] | None = None
 ) -> Moments:
     """Moments of every (class, fold) group of `classes`, in one pass over their rows.
 
     Args:
-        problem: the layer.
+        layer: the rows of one layer.
         side: whose rows.
         classes: the block of classes.
         weight: non-negative (n,), a weight per row of `side`; default: 1.
@@ -84,11 +84,11 @@ def class_moments(
     Returns:
         Moments with G = ``len(classes) * folds`` groups; ``count`` is the sum of weights.
     """
-    offset = classes.start * problem.folds
-    sums = Sums(len(classes) * problem.folds, problem.width, problem.device)
+    offset = classes.start * layer.folds
+    sums = Sums(len(classes) * layer.folds, layer.width, layer.device)
     shift = torch.zeros_like(sums.total)
     seen: set[int] = set()
-    for chunk in stream(problem, side, classes):
+    for chunk in stream(layer, side, classes):
         w = None if weight is None else torch.from_numpy(weight[chunk.positions]).to(chunk.x)
         for group, first, last in chunk.segments:
             g, x = group - offset, chunk.x[first:last]

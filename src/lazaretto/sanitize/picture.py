@@ -10,7 +10,7 @@ import torch
 
 from lazaretto.errors import NotFoundError
 from lazaretto.sanitize.inputs import check_inputs
-from lazaretto.sanitize.problem import make_problem
+from lazaretto.sanitize.layer_data import make_layer_data
 from lazaretto.sanitize.robust import clean_whitenings
 
 if TYPE_CHECKING:
@@ -66,13 +66,13 @@ def class_picture(
 
 def _components(inputs: Any, c: int) -> NDArray[np.float64]:
     """First two white components of all scorable rows, by the whitening of class `c`."""
-    layer = next(iter(inputs.layers))
+    name = next(iter(inputs.layers))
     cpu = torch.device("cpu")
-    problem = make_problem(inputs, layer, device=cpu, dtype=torch.float64, seed=0)
-    for classes, white, _, _ in clean_whitenings(problem):
+    layer = make_layer_data(inputs, name, device=cpu, dtype=torch.float64, seed=0)
+    for classes, white, _, _ in clean_whitenings(layer):
         if c in classes:
-            g = (c - classes.start) * problem.folds
-            rows = torch.from_numpy(np.asarray(inputs.layers[layer], np.float64))
+            g = (c - classes.start) * layer.folds
+            rows = torch.from_numpy(np.asarray(inputs.layers[name], np.float64))
             z = (rows - white.center[g]) @ white.basis[g]
             own = z[torch.from_numpy(inputs.groups[c])]
             vectors = torch.linalg.eigh(own.T @ own / max(len(own), 1)).eigenvectors

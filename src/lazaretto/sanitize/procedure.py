@@ -13,12 +13,12 @@ from lazaretto.sanitize.agreement import stand_out
 from lazaretto.sanitize.evidence import dispersion, tail_test
 from lazaretto.sanitize.inputs import check_inputs
 from lazaretto.sanitize.judge import MIN_TRUSTED, Evidence, judge_class, unjudged_class
+from lazaretto.sanitize.layer_data import make_layer_data
 from lazaretto.sanitize.methods.registry import DEFAULT_METHODS, METHODS
-from lazaretto.sanitize.problem import make_problem
 from lazaretto.sanitize.report import make_report
 from lazaretto.sanitize.scores import average
-from lazaretto.sanitize.selection import search
-from lazaretto.sanitize.uncalibrated import judge_alone
+from lazaretto.sanitize.selection import select
+from lazaretto.sanitize.uncalibrated import judge_uncalibrated
 from lazaretto.stats.conformal import holm
 
 if TYPE_CHECKING:
@@ -44,21 +44,21 @@ def sanitize(
     device: str = "auto",
     dtype: str = "float32",
     seed: int = 0,
-    deals: int = 3,
+    repeats: int = 3,
 ) -> Sanitization:
     """Says which records of a training set to hold, class by class.
 
     1. Every row is scored by every method on every layer, *cross-fitted*: no row, training or
        trusted, is judged by directions or moments that were fitted on it.
-    2. Class test: does the class score higher than its trusted rows, by its mean or by how many
-       rows lie far out, or do its far rows point one way? A class that passes Holm over classes at
-       ``alpha`` has *fired*: that is a finding. One whose own p-value is at most ``suspect_level``
-       is *suspect*.
-    3. Inside those classes: conformal p-values of records against the class's trusted rows, by the
-       evidence that the class stands out by, all of it calibrated as one; held is what has the
-       rate or less. A suspect class loses at most the rate of its rows (or one row), and as many
-       more as lie further out than expected if its own p-value is at most ``alpha``; all of them
-       lose at most half the rate of all rows between them.
+    2. Each class is tested. Does it score higher than its trusted rows, by its mean or by the
+       number of far rows? Do its far rows share a direction? A class that passes Holm's correction
+       at ``alpha`` has *fired*: that is a finding. A class whose own p-value is at most
+       ``suspect_level`` is *suspect*.
+    3. Inside those classes, records get conformal p-values against the class's trusted rows. All
+       evidence that the class stands out by is calibrated as one. A record is held when its p-value
+       is at most the rate. A suspect class loses at most the rate of its rows (or one row), and the
+       excess of far rows if its own p-value is at most ``alpha``. All suspect classes together lose
+       at most half the rate of all rows.
 
     A clean training set comes back nearly whole: classes fire by chance at ``alpha``, suspects cost
     about ``suspect_level`` of the rate. With ``suspect_level: 1`` every class is searched.
@@ -72,8 +72,8 @@ def sanitize(
         policy: a policy or its `sanitize` section; default: the section's defaults.
         device: torch device, or ``auto``: CUDA where there is one, else CPU.
         dtype: ``float32`` or ``float64`` products.
-        deals: how often the folds are dealt anew; scores are averaged over the deals. Time grows
-            with it, and the dependence of the outcome on `seed` shrinks.
+        repeats: how often the rows are split anew into folds. Scores are averaged over the
+            repeats: time grows with them, and the outcome depends less on `seed`.
         seed: of the cross-fitting folds, which depend on record ids and not on the order of rows.
 
     Raises:
@@ -89,12 +89,12 @@ def sanitize(
     target = pick_device(device)
     evidence, notes = [], []
     for layer in inputs.layers:
-        problems = [
-            make_problem(inputs, layer, device=target, dtype=getattr(torch, dtype), seed=deal)
-            for deal in range(deals * seed, deals * (seed + 1))
+        splits = [
+            make_layer_data(inputs, layer, device=target, dtype=getattr(torch, dtype), seed=split)
+            for split in range(repeats * seed, repeats * (seed + 1))
         ]
         for method in methods:
-            scores = average([METHODS[method](problem) for problem in problems])
+            scores = average([METHODS[method](data) for data in splits])
             if scores.skipped is None:
                 evidence.append(_evidence(inputs, f"{method}@{layer}", scores))
             else:
@@ -105,13 +105,13 @@ def sanitize(
     held[inputs.unscorable] = True
     if inputs.trusted is None:
         limit = section.uncalibrated_limit
-        outcomes, fired, chosen = judge_alone(evidence, inputs.groups, limit)
+        outcomes, fired, chosen = judge_uncalibrated(evidence, inputs.groups, limit)
     else:
         outcomes = [_judge(inputs, evidence, c, section) for c in range(len(inputs.classes))]
         tested = {c: o.p_value for c, o in enumerate(outcomes) if o.p_value is not None}
         fired = np.zeros(len(outcomes), bool)
         fired[list(tested)] = np.array(holm(list(tested.values()))) <= section.alpha
-        chosen = search(
+        chosen = select(
             outcomes,
             fired,
             inputs.groups,
@@ -136,7 +136,7 @@ def _evidence(inputs: Inputs, name: str, scores: Scores) -> Evidence:
     if scores.trusted is None:
         return Evidence(name, scores.train, view=scores.view, detail=scores.detail)
     groups = inputs.trusted_groups
-    train, trusted = scores.searched_train, scores.searched_trusted
+    train, trusted = scores.ranked_train, scores.ranked_trusted
     if train is None or trusted is None:
         train, trusted = scores.train, scores.trusted
     tested = None if scores.tested_trusted is None else dispersion(scores.tested_trusted, groups)

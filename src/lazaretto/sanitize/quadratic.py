@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from lazaretto.sanitize.layer_data import stream
 from lazaretto.sanitize.linalg.triangular import squared_norms
-from lazaretto.sanitize.problem import stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from lazaretto.sanitize.problem import Problem, Side
+    from lazaretto.sanitize.layer_data import LayerData, Side
 
 
 def quadratic(
-    problem: Problem,
+    layer: LayerData,
     side: Side,
     classes: range,
     *,
@@ -30,21 +30,19 @@ def quadratic(
     """Writes the squared norms of ``(x - center) @ factor`` of the rows of `classes` to `out`.
 
     Args:
-        problem: the layer.
+        layer: the rows of one layer.
         side: whose rows.
         classes: the block of classes.
         center: (G, d) with G = ``len(classes) * folds``.
         factor: (G, d, d), upper triangular.
         out: (n,) of `side`.
     """
-    center, factor = center.to(problem.dtype), factor.to(problem.dtype)
-    score_rows(
-        problem, side, classes, lambda g, x: squared_norms(x.sub_(center[g]), factor[g]), out
-    )
+    center, factor = center.to(layer.dtype), factor.to(layer.dtype)
+    score_rows(layer, side, classes, lambda g, x: squared_norms(x.sub_(center[g]), factor[g]), out)
 
 
 def projected(
-    problem: Problem,
+    layer: LayerData,
     side: Side,
     classes: range,
     *,
@@ -55,22 +53,20 @@ def projected(
     """Writes ``((x - center) . direction)^2`` of the rows of `classes` to `out`.
 
     Args:
-        problem: the layer.
+        layer: the rows of one layer.
         side: whose rows.
         classes: the block of classes.
         center: (G, d) with G = ``len(classes) * folds``.
         direction: (G, d).
         out: (n,) of `side`.
     """
-    middle = (center * direction).sum(1).to(problem.dtype)
-    direction = direction.to(problem.dtype)
-    score_rows(
-        problem, side, classes, lambda g, x: (x @ direction[g]).sub_(middle[g]).square_(), out
-    )
+    middle = (center * direction).sum(1).to(layer.dtype)
+    direction = direction.to(layer.dtype)
+    score_rows(layer, side, classes, lambda g, x: (x @ direction[g]).sub_(middle[g]).square_(), out)
 
 
 def score_rows(
-    problem: Problem,
+    layer: LayerData,
     side: Side,
     classes: range,
     score: Callable[[int, torch.Tensor], torch.Tensor],
@@ -79,16 +75,16 @@ def score_rows(
     """Writes ``score(group, rows)`` of the rows of `classes` to `out`, copied back once.
 
     Args:
-        problem: the layer.
+        layer: the rows of one layer.
         side: whose rows.
         classes: the block of classes.
         score: of rows (n, d) of one group, counted from the block's first; may overwrite them.
         out: (n,) of `side`.
     """
-    first, last = side.starts[[classes.start * problem.folds, classes.stop * problem.folds]]
-    scores = torch.empty(int(last - first), device=problem.device, dtype=torch.float32)
-    for chunk in stream(problem, side, classes):
+    first, last = side.starts[[classes.start * layer.folds, classes.stop * layer.folds]]
+    scores = torch.empty(int(last - first), device=layer.device, dtype=torch.float32)
+    for chunk in stream(layer, side, classes):
         for group, begin, end in chunk.segments:
             where = slice(chunk.begin + begin, chunk.begin + end)
-            scores[where] = score(group - classes.start * problem.folds, chunk.x[begin:end])
+            scores[where] = score(group - classes.start * layer.folds, chunk.x[begin:end])
     out[side.order[first:last]] = scores.cpu().numpy()

@@ -124,8 +124,8 @@ def _reason(label: str, outcome: ClassOutcome, ranks: dict[str, float]) -> str:
     if outcome.p_value is None:
         name = max((k for k in ranks if np.isfinite(ranks[k])), key=lambda k: ranks[k])
         return (
-            f"{outcome.searched_by[0]}: further out in class {label!r} than {_share(ranks[name])} "
-            "of all rows are in theirs (not calibrated)"
+            f"{outcome.searched_by[0]}: further from class {label!r} than {_share(ranks[name])} of "
+            "all rows are from their own class (not calibrated)"
         )
     name = max(outcome.searched_by, key=lambda k: ranks[k])
     return (

@@ -23,9 +23,9 @@ class Scores:
         trusted: float32 (m,), the same score of the trusted rows; None without a reference.
         tested_train: float32 (n,), non-negative, whose class mean is tested; None: no mean is.
         tested_trusted: float32 (m,), the same of the trusted rows.
-        searched_train: float32 (n,), by which records of a class that stands out are searched, of
+        ranked_train: float32 (n,), by which records of a class that stands out are ranked, of
             the same order of size as `train`; None: `train` is.
-        searched_trusted: float32 (m,), the same of the trusted rows.
+        ranked_trusted: float32 (m,), the same of the trusted rows.
         agreement: float64 (classes,), how far the far rows of each class agree in direction beyond
             chance, see `agreement`; NaN where nothing is said; None: the method says nothing of it.
         view: what rows are compared with: "own", what their class is like; "others", other
@@ -39,18 +39,18 @@ class Scores:
     trusted: NDArray[np.float32] | None
     tested_train: NDArray[np.float32] | None = None
     tested_trusted: NDArray[np.float32] | None = None
-    searched_train: NDArray[np.float32] | None = None
-    searched_trusted: NDArray[np.float32] | None = None
+    ranked_train: NDArray[np.float32] | None = None
+    ranked_trusted: NDArray[np.float32] | None = None
     agreement: NDArray[np.float64] | None = None
     view: View = "own"
     detail: dict[int, str] = field(default_factory=dict)
     skipped: str | None = None
 
 
-def average(deals: list[Scores]) -> Scores:
-    """Mean scores over several deals of the folds: less hangs on which rows fell together."""
-    first = deals[0]
-    if len(deals) == 1 or first.skipped is not None:
+def average(repeats: list[Scores]) -> Scores:
+    """Mean scores over several splits into folds: less depends on which rows share a fold."""
+    first = repeats[0]
+    if len(repeats) == 1 or first.skipped is not None:
         return first
     arrays = {
         f.name: value
@@ -58,7 +58,7 @@ def average(deals: list[Scores]) -> Scores:
         if isinstance(value := getattr(first, f.name), np.ndarray)
     }
     means: dict[str, Any] = {
-        name: np.mean([getattr(deal, name) for deal in deals], axis=0, dtype=value.dtype)
+        name: np.mean([getattr(scores, name) for scores in repeats], axis=0, dtype=value.dtype)
         for name, value in arrays.items()
     }
     return replace(first, **means)

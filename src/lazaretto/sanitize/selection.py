@@ -16,7 +16,7 @@ SUSPECTS_SHARE = 0.5
 trained on synthetic glyphs and scikit-learn's digits."""
 
 
-def search(
+def select(
     outcomes: list[ClassOutcome],
     fired: NDArray[np.bool_],
     groups: list[NDArray[np.int64]],
@@ -28,11 +28,11 @@ def search(
     """Holds records of classes that fired, and of those whose own p-value makes them suspect.
 
     A record is held when its p-value is at most the rate. In classes that fired there is no other
-    limit. What no finding backs is bounded: a suspect class loses at most the stated rate of its
-    rows (or one), and as many more as lie further out than expected if its own p-value is at most
-    `alpha`: of clean classes, no larger share is granted that. All suspects lose at most
-    `SUSPECTS_SHARE` of the rate of all rows, the records first whose own p-value times their
-    class's is smallest.
+    limit. Without a finding the loss is bounded: a suspect class loses at most the stated rate of
+    its rows (or one). If the class's p-value is at most `alpha`, the excess over the expected
+    number of outliers may be held as well: that happens to at most a share `alpha` of clean
+    classes. All suspect classes lose at most `SUSPECTS_SHARE` of the rate of all rows; records with
+    the smallest product of their own and their class's p-value go first.
 
     Args:
         outcomes: one per class.

@@ -1,15 +1,16 @@
 """Without trusted rows: the rows that lie furthest out, and those where such rows gather.
 
-Every method puts its scores in units of their class's median and ranks the rows of all classes. A
-row's surprise is minus the log of the share of rows that are further out. Methods that ask where a
-row lies are summed (Fisher's combination): a natural sub-group is far by one of them, a poison more
-often by several. A method that splits classes in two sees what these do not; it is followed in
-turn with the sum, which has as many turns as methods. Where a method compares rows with other
-classes or identities, the rows of a class in which far rows gather count as further out: clean
-outliers are spread over the classes, a poison is not. Distances from the own class are ranked as
-they are, for tails of classes differ by nature. How many to take is read from the scores: what lies
-beyond the log-normal that fits the bulk. Natural sub-groups lie there, too; that is why the outcome
-is not calibrated, and bounded by the policy's limit.
+Every method's scores are divided by the median of their class, and the rows of all classes are
+ranked. A row's surprise is minus the log of the share of rows that are further out. The surprises
+of methods that ask where a row lies are summed (Fisher's combination): a natural sub-group is far
+by one of them, a poison more often by several. A method that splits classes in two sees what these
+do not. So rows are taken in turn, from the list by the sum and from its own; the sum has as many
+turns as it has methods. Where a method compares rows with other classes or identities, the rows of
+a class with many far rows count as further out: clean outliers are spread over the classes, a
+poison is not. Distances from the own class are ranked as they are, because tails of classes differ
+by nature. How many rows are taken is read from the scores: those beyond the log-normal that fits
+the bulk. Natural sub-groups lie there too. That is why the outcome is not calibrated, and is
+bounded by the policy's limit.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class _Judged(NamedTuple):
     splits: bool
 
 
-def judge_alone(
+def judge_uncalibrated(
     evidence: list[Evidence], groups: list[NDArray[np.int64]], limit: float
 ) -> tuple[list[ClassOutcome], NDArray[np.bool_], NDArray[np.bool_]]:
     """Judges rows by one another.

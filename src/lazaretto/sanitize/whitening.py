@@ -18,8 +18,8 @@ from lazaretto.sanitize.moments import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from lazaretto.sanitize.layer_data import LayerData, Side
     from lazaretto.sanitize.moments import Moments
-    from lazaretto.sanitize.problem import Problem, Side
 
 
 _KEPT_BYTES = 2**30
@@ -31,7 +31,7 @@ class Whitening:
 
     Attributes:
         center: float64 (G, d).
-        basis: (G, d, d), upper triangular, of the problem's type: ``(x - center) @ basis`` is white
+        basis: (G, d, d), upper triangular, of the layer's type: ``(x - center) @ basis`` is white
             where clean.
         known: bool (G,), whether the class had a row to be fitted on.
     """
@@ -70,22 +70,22 @@ def make_whitening(
     return Whitening(center, basis, known)
 
 
-def whitenings(problem: Problem, side: Side) -> Iterator[tuple[range, Whitening]]:
+def whitenings(layer: LayerData, side: Side) -> Iterator[tuple[range, Whitening]]:
     """Whitening of each block of classes, every fold's fitted on the rows that are not in the fold.
 
     Args:
-        problem: the layer.
+        layer: the rows of one layer.
         side: the rows that count as clean.
     """
-    k, d = problem.folds, problem.width
-    blocks = list(problem.class_blocks())
+    k, d = layer.folds, layer.width
+    blocks = list(layer.class_blocks())
     # Moments are taken once where all of them fit, else once more for each block.
-    few = 8 * problem.n_classes * k * d**2 <= _KEPT_BYTES
+    few = 8 * layer.n_classes * k * d**2 <= _KEPT_BYTES
     kept: list[Moments] = []
-    scatter = torch.zeros(k, d, d, device=problem.device, dtype=torch.float64)
+    scatter = torch.zeros(k, d, d, device=layer.device, dtype=torch.float64)
     degrees = torch.zeros_like(scatter[:, 0, 0])
     for classes in blocks:
-        fit = without_fold(class_moments(problem, side, classes), k)
+        fit = without_fold(class_moments(layer, side, classes), k)
         scatter += fit.scatter.view(-1, k, d, d).sum(0)
         degrees += (fit.count.view(-1, k) - 1).clamp(min=0).sum(0)
         if few:
@@ -93,7 +93,7 @@ def whitenings(problem: Problem, side: Side) -> Iterator[tuple[range, Whitening]
     ties = [tied_covariance(s, n) for s, n in zip(scatter, degrees, strict=True)]
     scale, tied = (torch.stack(parts) for parts in zip(*ties, strict=True))
     for i, classes in enumerate(blocks):
-        fit = kept[i] if few else without_fold(class_moments(problem, side, classes), k)
+        fit = kept[i] if few else without_fold(class_moments(layer, side, classes), k)
         covariance = class_covariance(fit, tied, scale)
         scales = scale.repeat(len(classes), 1)
-        yield classes, make_whitening(fit.mean, covariance, scales, fit.count > 0, problem.dtype)
+        yield classes, make_whitening(fit.mean, covariance, scales, fit.count > 0, layer.dtype)

@@ -11,7 +11,7 @@ import pyarrow as pa
 from lazaretto.reference._partition import SMALLEST_REFERENCE
 from lazaretto.screen._result import Screening
 from lazaretto.screen.batch_tests.run import run_tests
-from lazaretto.stats.conformal import Calibration, smallest_visible, suspects
+from lazaretto.stats.conformal import Calibration, min_detectable, suspects
 from lazaretto.values import DetectorSummary, Verdict
 
 if TYPE_CHECKING:
@@ -48,18 +48,18 @@ def judge(
     calibration = scored.calibration.keep(usable)
     held[usable] = suspects(scored.p_value[usable], calibration, rate=rate, alpha=alpha, rule=rule)
     held[list(scored.problems)] = True
-    power = smallest_visible(calibration, rate=rate, alpha=alpha, rule=rule)
+    detectable = min_detectable(calibration, rate=rate, alpha=alpha, rule=rule)
     tested = run_tests(scored, held, reference, policy)
     copies = tested.copies
     if len(copies) and len(scored.sample.position) < int(usable.sum()):
         copies = np.union1d(copies, find_copies(tested.copies_of, tested.radius))
     held[copies] = True
-    verdict, note = _verdict(scored, held, power, tested, policy)
+    verdict, note = _verdict(scored, held, detectable, tested, policy)
     return Screening(
         verdict=verdict,
         records=_records(scored, held, _reasons(scored, copies, tested), reference),
         tests=tested.tests,
-        power=power,
+        min_detectable=detectable,
         detectors=_summaries(scored, usable, reference, policy),
         n_held=int(held.sum()),
         note=note,
@@ -69,21 +69,21 @@ def judge(
 def _verdict(
     scored: Scored,
     held: npt.NDArray[np.bool_],
-    power: int,
+    detectable: int,
     tested: Tested,
     policy: Policy,
 ) -> tuple[Verdict, str | None]:
     if not len(scored):
-        return Verdict.PASS, "no record was left to judge: the contract holds them all"
+        return Verdict.PASS, "no record is left to judge: all of them failed the contract"
     n_usable = len(scored) - len(scored.problems)
     wanted = max(1, ceil(policy.screen.min_poison_share * n_usable))
-    if n_usable and power > wanted:
+    if n_usable and detectable > wanted:
         needed = _needed_rows(n_usable, wanted, policy)
         return Verdict.ABSTAIN, (
-            f"cannot judge: with {scored.calibration_rows} calibration rows, at a rate of "
-            f"{policy.screen.false_quarantine_rate:g}, fewer than {power} poisoned records among "
-            f"{n_usable} cannot be held, and screen.min_poison_share asks for {wanted}. "
-            f"Fit a reference with at least {needed} rows, or raise one of the two"
+            f"cannot judge: with {scored.calibration_rows} calibration rows and a rate of "
+            f"{policy.screen.false_quarantine_rate:g}, fewer than {detectable} poisoned records "
+            f"among {n_usable} cannot be detected, and screen.min_poison_share asks for {wanted}. "
+            f"Fit a reference with at least {needed} rows, or raise the rate or the share"
         )
     share = float(held.mean())
     if share >= policy.screen.batch.hold_when_held_fraction:
@@ -106,7 +106,7 @@ def _needed_rows(records: int, wanted: int, policy: Policy) -> int:
     group = np.zeros(records, dtype=np.int64)
     while rows < 10 * enough:
         known = Calibration((rows,), group, delta)
-        if smallest_visible(known, rate=rate, alpha=alpha, rule=policy.screen.hold) <= wanted:
+        if min_detectable(known, rate=rate, alpha=alpha, rule=policy.screen.hold) <= wanted:
             break
         rows = ceil(rows * 1.1)
     return rows

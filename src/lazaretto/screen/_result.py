@@ -23,8 +23,8 @@ class Screening:
             share of the reference that the detector finds less anomalous. Score, p-value and ranks
             are null where a record could not be scored; such a record is held.
         tests: batch-level tests, on the records that are not held.
-        power: smallest number of extreme records that this calibration can hold in a batch of this
-            size; more than the batch has means that it can hold none.
+        min_detectable: smallest number of extreme records that this calibration can hold in a
+            batch of this size; a number above the batch's size means that it can hold none.
         detectors: mode of each detector, and how many records it would hold by itself.
         n_held: records held.
         note: why the batch as a whole is held, or what limits the judgement.
@@ -33,7 +33,7 @@ class Screening:
     verdict: Verdict
     records: pa.Table
     tests: list[TestSummary]
-    power: int
+    min_detectable: int
     detectors: list[DetectorSummary]
     n_held: int
     note: str | None = None

@@ -15,7 +15,7 @@ from lazaretto.detect.base import Chunk
 from lazaretto.detect.scorer import fuse, take
 from lazaretto.embed import load_encoder
 from lazaretto.embed.reader import Reader
-from lazaretto.screen._known import Known, detector_weights
+from lazaretto.screen._calibration import CalibrationScores, detector_weights
 from lazaretto.screen._sample import Sample
 from lazaretto.stats.conformal import Calibration, conditional_p_values
 
@@ -93,7 +93,7 @@ def score_batch(
     reader = Reader(
         policy.columns, encoder, reference.encoder.dimensions, reference.value_columns, embeddings
     )
-    known = Known.of(reference, policy, weights)
+    calibrated = CalibrationScores.of(reference, policy, weights)
     excluded = pa.array(sorted(exclude), pa.string())
     parts, rng = _Parts(), np.random.default_rng(reference.seed)
     has_label = reference.label is not None
@@ -111,7 +111,7 @@ def score_batch(
         chunk, positions = _scorable(rows, keep, reference, judged, parts)
         numbers = np.full((int(keep.sum()), 3 + 2 * len(weights)), np.nan)
         if len(chunk):
-            numbers[positions] = _numbers(chunk, reference, weights, known)
+            numbers[positions] = _numbers(chunk, reference, weights, calibrated)
             sample = sample.add(chunk, positions + judged, rng)
             parts.reasons |= _explain(
                 chunk, positions + judged, numbers[positions], reference, policy
@@ -129,7 +129,7 @@ def score_batch(
         detector_p=numbers[:, 3:],
         reasons=parts.reasons,
         calibration=Calibration(
-            known.rows, np.nan_to_num(numbers[:, 2]).astype(np.int64), known.delta
+            calibrated.rows, np.nan_to_num(numbers[:, 2]).astype(np.int64), calibrated.delta
         ),
         calibration_rows=reference.calibration_rows,
         sample=sample,
@@ -170,11 +170,11 @@ def _scorable(
 
 
 def _numbers(
-    chunk: Chunk, reference: Reference, weights: Sequence[float], known: Known
+    chunk: Chunk, reference: Reference, weights: Sequence[float], calibrated: CalibrationScores
 ) -> npt.NDArray[np.float64]:
     """Per row: score, p-value, group of calibration rows, J mean ranks, J p-values."""
     folds = len(reference.scorers)
-    group = known.group_of(chunk.label, len(chunk))
+    group = calibrated.group_of(chunk.label, len(chunk))
     fused = np.zeros(len(chunk))
     ranks = np.zeros((len(chunk), len(weights)))
     above = np.zeros((len(chunk), 1 + len(weights)))
@@ -183,16 +183,18 @@ def _numbers(
         score = fuse(ranked, weights).numpy()
         for number in np.unique(group).tolist():
             rows = group == number
-            above[rows, 0] += _at_least(known.fused[fold][number], score[rows])
+            above[rows, 0] += _at_least(calibrated.fused[fold][number], score[rows])
         for column, values in enumerate(ranked.T):
-            above[:, 1 + column] += _at_least(known.single[fold][column], values.numpy())
+            above[:, 1 + column] += _at_least(calibrated.single[fold][column], values.numpy())
         fused += score / folds
         ranks += ranked.numpy() / folds
-    p_value = (1 + above[:, 0]) / (np.asarray(known.rows)[group] + 1)
-    if known.delta is not None:
+    p_value = (1 + above[:, 0]) / (np.asarray(calibrated.rows)[group] + 1)
+    if calibrated.delta is not None:
         for number in np.unique(group).tolist():
             rows = group == number
-            p_value[rows] = conditional_p_values(p_value[rows], known.rows[number], known.delta)
+            p_value[rows] = conditional_p_values(
+                p_value[rows], calibrated.rows[number], calibrated.delta
+            )
     alone = (1 + above[:, 1:]) / (reference.calibration_rows + 1)
     return np.column_stack([fused, p_value, group, ranks, alone])
 
@@ -229,7 +231,7 @@ def _explain(
         order = np.argsort(-weighted[row], kind="stable")[:MOST_REASONS]
         worst = weighted[row, order[0]]
         reasons[position] = [
-            f"{names[j]}: {said[j][row]}; beyond {1 - alone[row, j]:.2%} of the reference"
+            f"{names[j]}: {said[j][row]}; beyond {1 - alone[row, j]:.2%} of trusted records"
             for j in order
             if weights[j] and weighted[row, j] >= DRIVING_SHARE * worst
         ]

@@ -45,7 +45,7 @@ __all__ = [
     "verify_manifest",
 ]
 
-PREDICATE_TYPE = "https://lazaretto.dev/attestation/source-manifest/v1"
+PREDICATE_TYPE = "urn:lazaretto:attestation:source-manifest:v1"
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 
 

@@ -54,7 +54,7 @@ class Statement(_Edge):
 
     type: Literal["https://in-toto.io/Statement/v1"] = Field(alias="_type")
     subject: Annotated[list[_Subject], Field(min_length=1, max_length=1)]
-    predicate_type: Literal["https://lazaretto.dev/attestation/source-manifest/v1"] = Field(
+    predicate_type: Literal["urn:lazaretto:attestation:source-manifest:v1"] = Field(
         alias="predicateType"
     )
     predicate: _Predicate

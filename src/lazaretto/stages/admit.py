@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import sqlalchemy as sa
 
-from lazaretto.batch import record_ids
+from lazaretto.batch import records
 from lazaretto.dataset.admission import (
     CLEARED,
     Admission,
@@ -148,11 +148,10 @@ def _cleared(
     batch: Received, data: Batch, columns: Columns, held: NDArray[np.int64]
 ) -> Iterator[pa.RecordBatch]:
     offset = 0
-    for chunk in data.chunks():
+    for ids, chunk in records(data, columns):
         keep = np.ones(chunk.num_rows, dtype=bool)
         here = held[(held >= offset) & (held < offset + chunk.num_rows)] - offset
         keep[here] = False
-        ids = record_ids(chunk, columns, offset=offset)
         offset += chunk.num_rows
         mask = pa.array(keep)
         rows = chunk.filter(mask)

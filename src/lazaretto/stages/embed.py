@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from lazaretto.batch import record_ids
+from lazaretto.batch import records
 from lazaretto.ledger.events import BatchEmbedded
 from lazaretto.received import find_batch, open_stored
 from lazaretto.stages.results import (
@@ -63,7 +63,7 @@ def embed(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Batch
     if before is not None:
         return before
     with on_record(workspace, batch, "embed"):
-        data = open_stored(workspace, received, policy)
+        data = open_stored(workspace, received)
         if policy.embed.encoder == "column":
             vectors, dimensions = received.stored, _width(data, policy)
         else:
@@ -94,13 +94,10 @@ def _schema(dimensions: int) -> pa.Schema:
 def _vectors(
     data: Batch, encoder: Encoder, policy: Policy, dimensions: int
 ) -> Iterator[pa.RecordBatch]:
-    offset = 0
-    for chunk in data.chunks(size=_CHUNK):
+    for ids, chunk in records(data, policy.columns, size=_CHUNK):
         flat = pa.array(encoder.encode(chunk).reshape(-1), pa.float32())
         vectors = pa.FixedSizeListArray.from_arrays(flat, dimensions)
-        ids = record_ids(chunk, policy.columns, offset=offset)
         yield pa.RecordBatch.from_arrays([ids, vectors], schema=_schema(dimensions))
-        offset += chunk.num_rows
 
 
 def _width(data: Batch, policy: Policy) -> int:

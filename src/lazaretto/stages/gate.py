@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from lazaretto.errors import ChangedFileError, UsageError
 from lazaretto.ledger.chain import append, newest
 from lazaretto.ledger.events import BatchJudged, BatchScreened
-from lazaretto.quarantine.held import Findings, write_held
+from lazaretto.quarantine.held import HoldReasons, write_held
 from lazaretto.quarantine.opening import case_id, open_gate_case
 from lazaretto.received import find_batch, open_stored
 from lazaretto.stages.results import (
@@ -65,7 +65,7 @@ class Judgement:
 
 
 def gate(workspace: Workspace, batch: str, policy: Policy) -> Judgement:
-    """Judges a batch by its findings and its screening, both made under this policy.
+    """Judges a batch by its contract failures and its screening, both made under this policy.
 
     The quarantine is written before anything can be admitted: held rows go to the store first, then
     verdict, case, index of held records and ledger entry are one transaction.
@@ -111,17 +111,17 @@ def _judge(
 ) -> BatchJudged:
     verdict, whole = _verdict(received.rows, validated.said, screened, policy)
     failures, scores = _read(workspace, validated.said, screened)
-    findings = Findings(failures=failures, scores=scores, whole=whole)
+    hold_reasons = HoldReasons(failures=failures, scores=scores, whole=whole)
     held = write_held(
         workspace.store,
         f"held/{received.id}/gate-{{sha256}}.parquet",
-        open_stored(workspace, received, policy),
+        open_stored(workspace, received),
         policy.columns,
-        findings,
+        hold_reasons,
     )
-    rules = [f"{rule.text} ({rule.failed} records)" for rule in validated.said.rules if rule.failed]
+    rules = [rule.words for rule in validated.said.rules if rule.failed]
     suspected = [
-        f"{name}: {count} records, the first because: {held.examples[name]}"
+        f"{name}: {count} {'record' if count == 1 else 'records'}; the first: {held.examples[name]}"
         for name, count in held.reasons.items()
         if name.startswith("screen:")
     ]

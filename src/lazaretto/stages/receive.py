@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from lazaretto.batch import Batch, batch_id, open_batch
+from lazaretto.batch import batch_id, decode, format_by_name
 from lazaretto.batch._delivery import blocks, copy_bytes, public_uri, read_envelope, suffix_of
 from lazaretto.errors import DeliveryError, NotFoundError
 from lazaretto.ledger.chain import append
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from lazaretto.policy import Policy
     from lazaretto.sources.manifest import Manifest
-    from lazaretto.sources.registry import Source
+    from lazaretto.sources.recorded import Source
     from lazaretto.storage.workspace import Workspace
 
 _STATUS = {
@@ -61,9 +61,12 @@ def receive(
 ) -> BatchRef:
     """Authenticates a delivery, copies its bytes into the store and puts both on record.
 
-    The bytes are copied once, checked against the manifest, and only that copy is parsed: what is
-    checked is what is kept. Receiving the same content from the same place again gives the same
-    batch; the same content from another place is a replay.
+    The bytes are copied once, checked against the manifest, and only that copy is decoded: what is
+    checked is what is kept. It is decoded once, in a process with limits, into the canonical copy
+    that every later stage reads.
+
+    Receiving the same content from the same place again gives the same batch; the same content from
+    another place is a replay.
 
     Args:
         workspace: catalog and store.
@@ -80,7 +83,7 @@ def receive(
         DeliveryError: the delivery is refused, which is on record; ``code`` says why:
             ``unknown_source``, ``revoked_source``, ``unsigned``, ``digest_mismatch``,
             ``row_count_mismatch``, ``replay``, or a code of `verify_manifest`
-            or `lazaretto.batch.open_batch`.
+            or `lazaretto.batch.decode`.
         SystemFaultError: the store or the catalog cannot be used.
     """
     attempt = _Attempt(str(uri), public_uri(uri), source, manifest, now or datetime.now(UTC))
@@ -115,13 +118,15 @@ def _receive(workspace: Workspace, attempt: _Attempt, policy: Policy | None) -> 
                 f"{stated.sha256}: sign the file that is delivered",
                 code="digest_mismatch",
             )
-        try:
-            batch = open_batch(copy, limits=limits)
-            digest, rows = batch.digest(), batch.num_rows
-        except DeliveryError as error:
-            raise DeliveryError(
-                str(error).replace(str(copy), attempt.uri), code=error.code
-            ) from error
+        batch = decode(
+            copy,
+            Path(folder),
+            name=attempt.uri,
+            format=format_by_name(copy.name),
+            limits=limits,
+            record_id=policy.columns.record_id if policy else None,
+        )
+        digest, rows = batch.digest, batch.rows
         if stated is not None and stated.rows is not None and stated.rows != rows:
             raise DeliveryError(
                 f"{attempt.uri} has {rows} records, its manifest says {stated.rows}",
@@ -136,7 +141,7 @@ def _receive(workspace: Workspace, attempt: _Attempt, policy: Policy | None) -> 
         delivered = workspace.store.put(
             f"{place}/delivered-{{sha256}}.{batch.format}", blocks(copy)
         )
-        stored = workspace.store.put(f"{place}/data-{{sha256}}.{batch.format}", blocks(copy))
+        stored = workspace.store.put(f"{place}/data-{{sha256}}.arrow", blocks(batch.path))
     signature = attempt.signature
     if envelope is not None:
         kept = workspace.store.put(f"{place}/manifest-{{sha256}}.json", [envelope])
@@ -151,7 +156,7 @@ def _receive(workspace: Workspace, attempt: _Attempt, policy: Policy | None) -> 
         delivered=delivered,
         stored=stored,
         rows=rows,
-        columns=_columns(batch),
+        columns=[Column(field.name, str(field.type)) for field in batch.schema],
         received_at=attempt.now,
         collected_from=stated.collected_from if stated else None,
         collected_to=stated.collected_to if stated else None,
@@ -247,7 +252,3 @@ def _record(connection: Connection, workspace: Workspace, event: BatchReceived) 
 
 def _ref(batch: Received) -> BatchRef:
     return BatchRef(batch.id, batch.source, batch.digest, batch.rows, batch.received_at, batch.seq)
-
-
-def _columns(batch: Batch) -> list[Column]:
-    return [Column(field.name, str(field.type)) for field in batch.schema]

@@ -48,7 +48,7 @@ def retrain_and_compare(
 ) -> SanitizeResult:
     """Trains on the version without the held records, and compares the new model with the old.
 
-    The comparison is kept beside the findings; the new model version, when it is registered, says
+    The comparison is kept beside the scores; the new model version, when it is registered, says
     where in its parameters.
 
     Args:
@@ -118,8 +118,8 @@ def check_register(register: str | None) -> None:
 def _held_rows(workspace: Workspace, done: SanitizeResult) -> Any:
     if done.scores is None:
         raise UsageError("nothing was sanitized: there are no held records to compare")
-    findings = read_table(workspace.store, done.scores, columns=["record_id", "held"])
-    names = findings.filter(findings["held"])["record_id"]
+    scores = read_table(workspace.store, done.scores, columns=["record_id", "held"])
+    names = scores.filter(scores["held"])["record_id"]
     with workspace.catalog.read() as connection:
         taken = find_snapshot(connection, workspace, done.dataset, done.version)
     if taken is None:

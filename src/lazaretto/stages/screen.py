@@ -92,7 +92,7 @@ def _screen(
     reference = load_stored(workspace, stored)
     failures = read_table(store, validated.failures, columns=["record_id"])
     embeddings = read_table(store, vectors) if vectors is not None else None
-    data = open_stored(workspace, received, policy)
+    data = open_stored(workspace, received)
     screening = screen_records(
         data,
         reference,
@@ -123,7 +123,7 @@ def _screen(
         rows=screening.records.num_rows,
         held=screening.n_held,
         false_quarantine_rate=policy.screen.false_quarantine_rate,
-        power=screening.power,
+        min_detectable=screening.min_detectable,
         detectors=screening.detectors,
         tests=screening.tests,
         scores=scores,

@@ -30,7 +30,7 @@ def told_event(event: StageEvent) -> dict[str, Any]:
                 "rows": event.rows,
                 "failing": event.failing_rows,
                 "broken": list(event.broken),
-                "rules": [f"{r.text} ({r.failed} records)" for r in event.rules if r.failed],
+                "rules": [rule.words for rule in event.rules if rule.failed],
                 "file": event.failures.path,
             }
         case BatchEmbedded():
@@ -59,12 +59,12 @@ def _screened(event: BatchScreened) -> dict[str, Any]:
         "verdict": event.verdict.value,
         "rows": event.rows,
         "held": event.held,
-        "power": event.power,
+        "min_detectable": event.min_detectable,
         "note": event.note,
         "fired": [f"{test.name}: {test.detail}" for test in event.tests if test.fired],
     }
     if event.triage is not None:
-        words["looks_like"] = event.triage.cause
+        words["triage"] = event.triage.category
         words["because"] = list(event.triage.evidence)
     if event.drift is not None:
         moved = f"{event.drift.moved} of {event.drift.columns} columns moved"

@@ -1,4 +1,4 @@
-"""Validate: hold every record of a batch against the contract; keep each failure and its reason."""
+"""Validate: check every record against the contract; keep each failure and its reason."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def validate(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Ba
     if before is not None:
         return before
     with on_record(workspace, batch, "validate"):
-        report = evaluate(open_stored(workspace, received, policy), contract, policy.columns)
+        report = evaluate(open_stored(workspace, received), contract, policy.columns)
     failures = write_table(
         workspace.store, f"batches/{batch}/findings-{{sha256}}.parquet", report.failures
     )

@@ -1,4 +1,4 @@
-"""From scores to decisions with a stated price: conformal p-values, Benjamini-Hochberg, power."""
+"""From scores to decisions with a stated error rate: conformal p-values, Benjamini-Hochberg."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
     Floats = npt.NDArray[np.float64]
     Mask = npt.NDArray[np.bool_]
+
+
+_ROUNDING = 1e-9
 
 
 def conformal_p_values(
@@ -54,15 +57,11 @@ def benjamini_hochberg(p_values: Floats, rate: float) -> Mask:
         p_values: float64 (m,), no NaN.
         rate: between 0 and 1.
     """
-    m = len(p_values)
-    if m == 0:
-        return np.zeros(0, dtype=bool)
-    ordered = np.sort(p_values)
-    passing = np.flatnonzero(ordered <= rate * np.arange(1, m + 1) / m)
-    if not len(passing):
-        return np.zeros(m, dtype=bool)
-    held: Mask = p_values <= ordered[passing[-1]]
-    return held
+    from scipy.stats import false_discovery_control
+
+    # Conformal p-values are fractions, often right at the rate: rounding must not decide.
+    rejected: Mask = false_discovery_control(p_values, method="bh") <= rate * (1 + _ROUNDING)
+    return rejected
 
 
 def conditional_p_values(p_values: Floats, calibration_rows: int, delta: float) -> Floats:
@@ -217,7 +216,7 @@ def levels(rate: float, calibration: Calibration) -> list[float]:
     return [rate / 2**step for step in range(8) if rate / 2**step >= smallest]
 
 
-def smallest_visible(
+def min_detectable(
     calibration: Calibration,
     *,
     rate: float,

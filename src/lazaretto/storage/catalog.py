@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection, Engine, make_url
 
-from lazaretto.errors import SystemFaultError, UsageError
+from lazaretto.errors import NotFoundError, SystemFaultError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,9 +45,12 @@ class Catalog:
 
         Raises:
             UsageError: the URL is not of a supported database.
+            NotFoundError: nothing is to be made, and there is no such SQLite file.
             SystemFaultError: it cannot be reached, or its schema is of another version.
         """
         parsed = _parse(url)
+        if not upgrade:
+            _require_file(parsed)
         catalog = cls(_engine(parsed), parsed.render_as_string(hide_password=True))
         found = catalog.version()
         if found == SCHEMA_VERSION:
@@ -161,6 +164,17 @@ def _parse(url: str) -> URL:
             "a catalog in memory would be lost: give a file, sqlite:///path/to/catalog.db"
         )
     return parsed
+
+
+def _require_file(url: URL) -> None:
+    """SQLite makes a file that is not there: a slip in its name must not look like an answer."""
+    if url.get_backend_name() == "sqlite":
+        path = Path(str(url.database)).expanduser()
+        if not path.is_file():
+            raise NotFoundError(
+                f"there is no catalog at {path}: check --catalog or LAZARETTO_CATALOG_URL, or make "
+                "one with `lazaretto catalog upgrade`"
+            )
 
 
 def _engine(url: URL) -> Engine:

@@ -1,4 +1,7 @@
-"""The catalog's tables, as one SQLAlchemy metadata; `migrations` brings a database to it."""
+"""The catalog's tables, as one SQLAlchemy metadata. Long: tables refer to each other.
+
+`migrations` brings a database to it.
+"""
 
 from __future__ import annotations
 

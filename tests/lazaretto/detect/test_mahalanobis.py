@@ -8,7 +8,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from tests.lazaretto.detection_data import classes
 
 from lazaretto.detect import Chunk, Split
-from lazaretto.detect.covariance import Moments, ledoit_wolf, whitening
+from lazaretto.detect.covariance import ledoit_wolf, whitening
 from lazaretto.detect.mahalanobis import Mahalanobis
 from lazaretto.detect.neighbours import NeighbourIndex
 
@@ -25,15 +25,6 @@ def test_ledoit_wolf_is_scikit_learns() -> None:
     ours = ledoit_wolf(torch.from_numpy(rows), block=17)
     np.testing.assert_allclose(ours, LedoitWolf(assume_centered=True).fit(rows).covariance_)
     assert 0 < ledoit_wolf_shrinkage(rows, assume_centered=True) < 1
-
-
-def test_moments_merge_to_those_of_all_rows() -> None:
-    rows = torch.from_numpy(np.random.default_rng(2).normal(5, 2, size=(100, 4)))
-    merged = Moments.of(rows[:13]).merge(Moments.of(rows[13:]))
-    whole = Moments.of(rows)
-    assert merged.count == 100
-    torch.testing.assert_close(merged.mean, whole.mean)
-    torch.testing.assert_close(merged.scatter, whole.scatter)
 
 
 def test_whitening_keeps_directions_without_variance_suspicious() -> None:

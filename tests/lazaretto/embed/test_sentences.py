@@ -138,22 +138,22 @@ def test_a_mismatch_says_whether_weights_or_preprocessing_differ(
     reference = lz.Reference.fit(rows, policy(model))
     batch = rows.slice(0, 40)
     assert lz.screen(batch, reference, policy(copy())).records.num_rows == 40
-    with pytest.raises(ReferenceMismatchError, match=r"has other preprocessing \("):
+    with pytest.raises(ReferenceMismatchError, match=r"has different preprocessing \("):
         lz.screen(batch, reference, policy(model, max_length=4))
-    with pytest.raises(ReferenceMismatchError, match=r"has other preprocessing \("):
+    with pytest.raises(ReferenceMismatchError, match=r"has different preprocessing \("):
         lz.screen(batch, reference, policy(model, prompt="query: "))
     tokenizer = model / "tokenizer.json"
     state = json.loads(tokenizer.read_text())
     vocabulary = state["model"]["vocab"]
     vocabulary["great"], vocabulary["awful"] = vocabulary["awful"], vocabulary["great"]
     tokenizer.write_text(json.dumps(state))
-    with pytest.raises(ReferenceMismatchError, match=r"has other preprocessing \("):
+    with pytest.raises(ReferenceMismatchError, match=r"has different preprocessing \("):
         lz.screen(batch, reference, policy(model))
     edit(copy() / "1_Pooling/config.json", pooling_mode="cls")
-    with pytest.raises(ReferenceMismatchError, match=r"has other preprocessing \("):
+    with pytest.raises(ReferenceMismatchError, match=r"has different preprocessing \("):
         lz.screen(batch, reference, policy(model))
     edit(copy() / "config.json", num_attention_heads=4)
-    with pytest.raises(ReferenceMismatchError, match=r"has other preprocessing \("):
+    with pytest.raises(ReferenceMismatchError, match=r"has different preprocessing \("):
         lz.screen(batch, reference, policy(model))
     from safetensors.torch import load_file, save_file
 
@@ -162,7 +162,7 @@ def test_a_mismatch_says_whether_weights_or_preprocessing_differ(
     save_file(
         {**weights, name: weights[name] * 1.01}, model / "model.safetensors", {"format": "pt"}
     )
-    with pytest.raises(ReferenceMismatchError, match=r"has other weights \("):
+    with pytest.raises(ReferenceMismatchError, match=r"has different weights \("):
         lz.screen(batch, reference, policy(model))
 
 

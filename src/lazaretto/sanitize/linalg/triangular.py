@@ -36,6 +36,7 @@ def blocks(width: int, device: torch.device) -> list[slice]:
     return [slice(i, min(i + step, width)) for i in range(0, width, step)]
 
 
+@blas.in_torch_threads
 def add_gram(total: torch.Tensor, x: torch.Tensor) -> None:
     """Adds at least the upper triangle of ``x' x`` to `total` (d, d).
 
@@ -77,6 +78,7 @@ def multiply(a: torch.Tensor, b: torch.Tensor, out: torch.Tensor) -> None:
         out[...] = a @ b
 
 
+@blas.in_torch_threads
 def squared_norms(x: torch.Tensor, upper: torch.Tensor) -> torch.Tensor:
     """Squared norms (n,) of the rows of ``x @ upper``, with an upper triangular (d, d)."""
     if has_blas(x):
@@ -93,6 +95,7 @@ def squared_norms_by_blocks(x: torch.Tensor, upper: torch.Tensor) -> torch.Tenso
     return out
 
 
+@blas.in_torch_threads
 def congruence(matrix: torch.Tensor, upper: torch.Tensor) -> torch.Tensor:
     """``upper' matrix upper`` (..., d, d), of symmetric matrices and upper triangular factors."""
     out = torch.empty_like(matrix)
@@ -107,6 +110,7 @@ def congruence(matrix: torch.Tensor, upper: torch.Tensor) -> torch.Tensor:
     return mirror(out)
 
 
+@blas.in_torch_threads
 def symmetric_product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     """``a @ b`` (..., d, d) of symmetric matrices that commute, so that it is symmetric too."""
     out = torch.empty_like(a)
@@ -115,6 +119,7 @@ def symmetric_product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     return mirror(out)
 
 
+@blas.in_torch_threads
 def upper_product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     """``a @ b`` (..., d, d) of upper triangular matrices."""
     out = torch.zeros_like(a)
@@ -126,10 +131,11 @@ def upper_product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     return out
 
 
+@blas.in_torch_threads
 def inverse_factor(matrix: torch.Tensor) -> torch.Tensor:
     """Inverses of the lower Cholesky factors of positive definite matrices (..., d, d).
 
-    By halves, so that nearly all of the work is matrix products.
+    By recursive two-by-two blocks, so that nearly all of the work is matrix products.
 
     Raises:
         torch.linalg.LinAlgError: a matrix is not positive definite.
@@ -143,10 +149,10 @@ def inverse_factor(matrix: torch.Tensor) -> torch.Tensor:
         return solved
     if has_blas(matrix):
         return _one_by_one(blas.inverse_factor, matrix)
-    return inverse_factor_by_halves(matrix)
+    return inverse_factor_by_blocks(matrix)
 
 
-def inverse_factor_by_halves(matrix: torch.Tensor) -> torch.Tensor:
+def inverse_factor_by_blocks(matrix: torch.Tensor) -> torch.Tensor:
     """`inverse_factor` in general products, a batch at a time."""
     h = matrix.shape[-1] // 2
     first = inverse_factor(matrix[..., :h, :h])
@@ -158,6 +164,7 @@ def inverse_factor_by_halves(matrix: torch.Tensor) -> torch.Tensor:
     return out
 
 
+@blas.in_torch_threads
 def upper_factor(matrix: torch.Tensor) -> torch.Tensor:
     """Upper triangular R (..., d, d) with ``R R'`` the positive semidefinite matrix.
 

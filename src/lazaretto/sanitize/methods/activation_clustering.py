@@ -16,33 +16,33 @@ import torch
 from lazaretto.sanitize.scores import Scores
 
 if TYPE_CHECKING:
-    from lazaretto.sanitize.problem import Problem
+    from lazaretto.sanitize.layer_data import LayerData
 
 _COMPONENTS, _STEPS, _SAMPLE = 10, 50, 2000
 
 
-def activation_clustering(problem: Problem) -> Scores:
+def activation_clustering(layer: LayerData) -> Scores:
     """Scores every row by how much nearer it is to the smaller cluster, in 0..1."""
-    train, trusted = problem.empty_scores()
+    train, trusted = layer.empty_scores()
     detail: dict[int, str] = {}
-    for c in range(problem.n_classes):
-        rows = problem.rows(problem.train, c)
-        fold = problem.train.fold[problem.train.members(c, problem.folds)]
+    for c in range(layer.n_classes):
+        rows = layer.rows(layer.train, c)
+        fold = layer.train.fold[layer.train.members(c, layer.folds)]
         facts = []
-        for k in range(problem.folds):
-            fit = rows[torch.from_numpy((fold != k) | (problem.folds == 1))]
+        for k in range(layer.folds):
+            fit = rows[torch.from_numpy((fold != k) | (layer.folds == 1))]
             if len(fit) < 4:
                 continue
             center, basis = _components(fit)
             points = (fit - center) @ basis
             means, small = two_means(points)
             facts.append((float(small.double().mean()), silhouette(points, small)))
-            for side, out in ((problem.train, train), (problem.trusted, trusted)):
+            for side, out in ((layer.train, train), (layer.trusted, trusted)):
                 if side is None or out is None:
                     continue
-                members = side.members(c, problem.folds)
+                members = side.members(c, layer.folds)
                 held_out = np.flatnonzero(side.fold[members] == k)
-                projected = (problem.rows(side, c)[held_out] - center) @ basis
+                projected = (layer.rows(side, c)[held_out] - center) @ basis
                 far, near = torch.cdist(projected, means).unbind(1)
                 share = far / (far + near).clamp(min=1e-30)
                 out[members[held_out]] = share.float().cpu().numpy()

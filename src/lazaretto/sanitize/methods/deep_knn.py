@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
-from lazaretto.sanitize.problem import stream
+from lazaretto.sanitize.layer_data import stream
 from lazaretto.sanitize.scores import Scores
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from lazaretto.sanitize.problem import Problem, Side
+    from lazaretto.sanitize.layer_data import LayerData, Side
 
 _BASE_ROWS = 20_000
 """Rows that neighbours are looked for among, a sample of all: so that time grows with the rows and
@@ -28,33 +28,33 @@ not with their square, and poisons do not find one another."""
 _QUERY = 2048
 
 
-def deep_knn(problem: Problem, k: int | None = None) -> Scores:
+def deep_knn(layer: LayerData, k: int | None = None) -> Scores:
     """Scores every row by the weighted share of its nearest neighbours with another label, in 0..1.
 
     Rows are compared by the angle between them. Neighbours count by closeness, and by the inverse
     of their class's size, so that a rare class is not outvoted.
 
     Args:
-        problem: the layer.
+        layer: the rows of one layer.
         k: neighbours; default: a quarter of the smallest class, within 10..50.
     """
-    base = problem.train if problem.trusted is None else problem.trusted
-    train, trusted = problem.empty_scores()
-    sizes = np.bincount(base.label, minlength=problem.n_classes)
+    base = layer.train if layer.trusted is None else layer.trusted
+    train, trusted = layer.empty_scores()
+    sizes = np.bincount(base.label, minlength=layer.n_classes)
     if k is None:
         k = int(np.clip(sizes[sizes > 0].min(initial=40) // 4, 10, 50))
-    for fold in range(problem.folds):
-        kept = np.flatnonzero((base.fold != fold) | (problem.folds == 1))
+    for fold in range(layer.folds):
+        kept = np.flatnonzero((base.fold != fold) | (layer.folds == 1))
         kept = kept[:: max(1, -(-len(kept) // _BASE_ROWS))]
         if not len(kept):
             continue
-        rows = _unit(torch.from_numpy(base.rows[kept]).to(problem.device, problem.dtype))
-        labels = torch.from_numpy(base.label[kept]).to(problem.device)
-        weight = 1.0 / labels.bincount(minlength=problem.n_classes).clamp(min=1).to(rows)
-        for side, out in ((problem.train, train), (problem.trusted, trusted)):
+        rows = _unit(torch.from_numpy(base.rows[kept]).to(layer.device, layer.dtype))
+        labels = torch.from_numpy(base.label[kept]).to(layer.device)
+        weight = 1.0 / labels.bincount(minlength=layer.n_classes).clamp(min=1).to(rows)
+        for side, out in ((layer.train, train), (layer.trusted, trusted)):
             if side is not None and out is not None:
                 neighbours = _Neighbours(rows, labels, weight, min(k, len(kept)))
-                _vote(problem, side, fold, neighbours, out)
+                _vote(layer, side, fold, neighbours, out)
     return Scores(train, trusted, view="others")
 
 
@@ -66,13 +66,13 @@ class _Neighbours(NamedTuple):
 
 
 def _vote(
-    problem: Problem,
+    layer: LayerData,
     side: Side,
     fold: int,
     base: _Neighbours,
     out: NDArray[np.float32],
 ) -> None:
-    for chunk in stream(problem, side, range(problem.n_classes)):
+    for chunk in stream(layer, side, range(layer.n_classes)):
         mine = np.flatnonzero(side.fold[chunk.positions] == fold)
         for first in range(0, len(mine), _QUERY):
             part = mine[first : first + _QUERY]

@@ -16,35 +16,35 @@ import torch
 from lazaretto.sanitize.scores import Scores
 
 if TYPE_CHECKING:
-    from lazaretto.sanitize.problem import Problem
+    from lazaretto.sanitize.layer_data import LayerData
 
 _UNITS, _MADS, _FIT_ROWS = 64, 10.0, 500
 
 
-def gram(problem: Problem) -> Scores:
+def gram(layer: LayerData) -> Scores:
     """Scores every row by the summed relative overshoot of its products beyond the bounds.
 
     Bounds are fitted on clean rows of other folds, at most 500 of a class. Of wider layers, the
     128 units that vary most are taken, for the products grow with the square.
     """
-    base = problem.train if problem.trusted is None else problem.trusted
-    train, trusted = problem.empty_scores()
-    for c in range(problem.n_classes):
-        rows = problem.rows(base, c)
-        folds = base.fold[base.members(c, problem.folds)]
-        for fold in range(problem.folds):
-            fit = rows[np.flatnonzero((folds != fold) | (problem.folds == 1))]
+    base = layer.train if layer.trusted is None else layer.trusted
+    train, trusted = layer.empty_scores()
+    for c in range(layer.n_classes):
+        rows = layer.rows(base, c)
+        folds = base.fold[base.members(c, layer.folds)]
+        for fold in range(layer.folds):
+            fit = rows[np.flatnonzero((folds != fold) | (layer.folds == 1))]
             fit = fit[:: max(1, -(-len(fit) // _FIT_ROWS))]
             if len(fit) < 2:
                 continue
             units = fit.var(0).topk(min(_UNITS, fit.shape[1])).indices
             low, high = _bounds(fit[:, units])
-            for side, out in ((problem.train, train), (problem.trusted, trusted)):
+            for side, out in ((layer.train, train), (layer.trusted, trusted)):
                 if side is None or out is None:
                     continue
-                members = side.members(c, problem.folds)
+                members = side.members(c, layer.folds)
                 mine = np.flatnonzero(side.fold[members] == fold)
-                x = problem.rows(side, c)[mine][:, units]
+                x = layer.rows(side, c)[mine][:, units]
                 out[members[mine]] = deviation(x, low, high).float().cpu().numpy()
     return Scores(train, trusted)
 

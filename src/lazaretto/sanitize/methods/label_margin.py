@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
+from lazaretto.sanitize.layer_data import stream
 from lazaretto.sanitize.moments import class_moments, leave_one_out, tied_covariance
-from lazaretto.sanitize.problem import stream
 from lazaretto.sanitize.scores import Scores
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from lazaretto.sanitize.problem import Problem, Side
+    from lazaretto.sanitize.layer_data import LayerData, Side
 
 
 class _Discriminants(NamedTuple):
@@ -36,7 +36,7 @@ class _Discriminants(NamedTuple):
     bias: torch.Tensor
 
 
-def label_margin(problem: Problem) -> Scores:
+def label_margin(layer: LayerData) -> Scores:
     """Scores every row by ``log(1 + exp(best other class - own class))`` of its discriminants.
 
     Fitted on trusted rows, or on the training rows of the other folds where there are none: a few
@@ -45,24 +45,24 @@ def label_margin(problem: Problem) -> Scores:
     Returns:
         Non-negative scores; NaN for classes without clean rows.
     """
-    if problem.n_classes < 2:
-        empty = problem.empty_scores()
+    if layer.n_classes < 2:
+        empty = layer.empty_scores()
         return Scores(*empty, skipped="label margin compares classes and there is one")
-    fitted = _fit(problem, problem.train if problem.trusted is None else problem.trusted)
-    train, trusted = problem.empty_scores()
-    _margins(problem, problem.train, fitted, train)
-    if problem.trusted is not None and trusted is not None:
-        _margins(problem, problem.trusted, fitted, trusted)
+    fitted = _fit(layer, layer.train if layer.trusted is None else layer.trusted)
+    train, trusted = layer.empty_scores()
+    _margins(layer, layer.train, fitted, train)
+    if layer.trusted is not None and trusted is not None:
+        _margins(layer, layer.trusted, fitted, trusted)
     return Scores(train, trusted, view="others")
 
 
-def _fit(problem: Problem, side: Side) -> _Discriminants:
-    folds, d = problem.folds, problem.width
-    scatter = torch.zeros(folds, d, d, device=problem.device, dtype=torch.float64)
-    degrees = torch.zeros(folds, device=problem.device, dtype=torch.float64)
+def _fit(layer: LayerData, side: Side) -> _Discriminants:
+    folds, d = layer.folds, layer.width
+    scatter = torch.zeros(folds, d, d, device=layer.device, dtype=torch.float64)
+    degrees = torch.zeros(folds, device=layer.device, dtype=torch.float64)
     means, counts = [], []
-    for classes in problem.class_blocks():
-        moments = class_moments(problem, side, classes)
+    for classes in layer.class_blocks():
+        moments = class_moments(layer, side, classes)
         parts = leave_one_out(moments, (len(classes), folds))
         for fold, part in enumerate(parts):
             scatter[fold] += part.scatter.sum(0)
@@ -82,13 +82,13 @@ def _fit(problem: Problem, side: Side) -> _Discriminants:
 
 
 def _margins(
-    problem: Problem, side: Side, fitted: _Discriminants, out: NDArray[np.float32]
+    layer: LayerData, side: Side, fitted: _Discriminants, out: NDArray[np.float32]
 ) -> None:
     # In float64 for the means of classes may lie far from the origin; d * classes is small.
-    for chunk in stream(problem, side, range(problem.n_classes)):
+    for chunk in stream(layer, side, range(layer.n_classes)):
         scores = np.full(len(chunk.positions), np.nan, np.float32)
         for group, first, last in chunk.segments:
-            label, fold = divmod(group, problem.folds)
+            label, fold = divmod(group, layer.folds)
             if not torch.isfinite(fitted.bias[fold, label]):
                 continue
             values = chunk.x[first:last].double() @ fitted.weight[fold] + fitted.bias[fold]

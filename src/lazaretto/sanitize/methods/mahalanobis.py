@@ -11,19 +11,19 @@ from lazaretto.sanitize.robust import clean_whitenings
 from lazaretto.sanitize.scores import Scores
 
 if TYPE_CHECKING:
-    from lazaretto.sanitize.problem import Problem
+    from lazaretto.sanitize.layer_data import LayerData
 
 
-def mahalanobis(problem: Problem) -> Scores:
+def mahalanobis(layer: LayerData) -> Scores:
     """Scores every row by its distance, in units of a covariance fitted without the row's fold.
 
     Lee, Lee, Lee, Shin (2018), "A simple unified framework for detecting out-of-distribution
     samples and adversarial attacks", class-conditional, with the class's own shrunk covariance.
     """
-    train, trusted = problem.empty_scores()
-    for classes, white, _, _ in clean_whitenings(problem):
+    train, trusted = layer.empty_scores()
+    for classes, white, _, _ in clean_whitenings(layer):
         options = {"center": white.center, "factor": white.factor()}
-        quadratic(problem, problem.train, classes, **options, out=train)
-        if problem.trusted is not None and trusted is not None:
-            quadratic(problem, problem.trusted, classes, **options, out=trusted)
+        quadratic(layer, layer.train, classes, **options, out=train)
+        if layer.trusted is not None and trusted is not None:
+            quadratic(layer, layer.trusted, classes, **options, out=trusted)
     return Scores(np.maximum(train, 0), None if trusted is None else np.maximum(trusted, 0))

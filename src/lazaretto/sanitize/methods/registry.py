@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from lazaretto.sanitize.layer_data import LayerData
 from lazaretto.sanitize.methods.activation_clustering import activation_clustering
 from lazaretto.sanitize.methods.deep_knn import deep_knn
 from lazaretto.sanitize.methods.gram import gram
@@ -12,10 +13,9 @@ from lazaretto.sanitize.methods.mahalanobis import mahalanobis
 from lazaretto.sanitize.methods.scan import scan
 from lazaretto.sanitize.methods.spectral import spectral
 from lazaretto.sanitize.methods.whitened_spectral import whitened_spectral
-from lazaretto.sanitize.problem import Problem
 from lazaretto.sanitize.scores import Scores
 
-Method = Callable[[Problem], Scores]
+Method = Callable[[LayerData], Scores]
 
 METHODS: dict[str, Method] = {
     "whitened_spectral": whitened_spectral,

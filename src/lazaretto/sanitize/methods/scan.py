@@ -21,43 +21,43 @@ from lazaretto.sanitize.scores import Scores
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from lazaretto.sanitize.problem import Problem
+    from lazaretto.sanitize.layer_data import LayerData
 
 MIN_CLASSES = 6
 _STEPS = 30
 
 
-def scan(problem: Problem) -> Scores:
+def scan(layer: LayerData) -> Scores:
     """Scores every row by the log-likelihood ratio of the smaller against the larger identity.
 
     Returns:
         Scores (softplus of the ratio, so non-negative); ``detail`` has each class's anomaly index.
     """
-    train, trusted = problem.empty_scores()
-    present = int((problem.train.counts(problem.folds).sum(1) > 0).sum())
+    train, trusted = layer.empty_scores()
+    present = int((layer.train.counts(layer.folds).sum(1) > 0).sum())
     if present < MIN_CLASSES:
         reason = f"scan compares classes and needs {MIN_CLASSES} of them, not {present}"
         return Scores(train, trusted, skipped=reason)
-    gains = np.full(problem.n_classes, np.nan)
-    for classes, white, _, _ in clean_whitenings(problem):
+    gains = np.full(layer.n_classes, np.nan)
+    for classes, white, _, _ in clean_whitenings(layer):
         for c in classes:
             gain = []
-            rows = problem.rows(problem.train, c)
-            folds = problem.train.fold[problem.train.members(c, problem.folds)]
-            for fold in range(problem.folds):
-                g = (c - classes.start) * problem.folds + fold
-                fit = rows[np.flatnonzero((folds != fold) | (problem.folds == 1))]
+            rows = layer.rows(layer.train, c)
+            folds = layer.train.fold[layer.train.members(c, layer.folds)]
+            for fold in range(layer.folds):
+                g = (c - classes.start) * layer.folds + fold
+                fit = rows[np.flatnonzero((folds != fold) | (layer.folds == 1))]
                 if len(fit) < 4 or not bool(white.known[g]):
                     continue
-                center = white.center[g].to(problem.dtype)
+                center = white.center[g].to(layer.dtype)
                 split = two_identities((fit - center) @ white.basis[g])
                 gain.append(split.gain)
-                for side, out in ((problem.train, train), (problem.trusted, trusted)):
+                for side, out in ((layer.train, train), (layer.trusted, trusted)):
                     if side is None or out is None:
                         continue
-                    members = side.members(c, problem.folds)
+                    members = side.members(c, layer.folds)
                     mine = np.flatnonzero(side.fold[members] == fold)
-                    z = (problem.rows(side, c)[mine] - center) @ white.basis[g]
+                    z = (layer.rows(side, c)[mine] - center) @ white.basis[g]
                     ratio = torch.nn.functional.softplus(z @ split.axis + split.offset)
                     out[members[mine]] = ratio.float().cpu().numpy()
             gains[c] = np.mean(gain) if gain else np.nan

@@ -17,20 +17,18 @@ from lazaretto.sanitize.quadratic import projected
 from lazaretto.sanitize.scores import Scores
 
 if TYPE_CHECKING:
-    from lazaretto.sanitize.problem import Problem
+    from lazaretto.sanitize.layer_data import LayerData
 
 
-def spectral(problem: Problem) -> Scores:
+def spectral(layer: LayerData) -> Scores:
     """Scores rows by ``((x - mean) . v)^2`` over its mean, all of it from rows of other folds."""
-    train, trusted = problem.empty_scores()
-    for classes in problem.class_blocks():
-        fit = without_fold(class_moments(problem, problem.train, classes), problem.folds)
-        energy, direction, _ = leading(fit.scatter.to(problem.dtype))
+    train, trusted = layer.empty_scores()
+    for classes in layer.class_blocks():
+        fit = without_fold(class_moments(layer, layer.train, classes), layer.folds)
+        energy, direction, _ = leading(fit.scatter.to(layer.dtype))
         scale = (fit.count / energy.double().clamp(min=1e-300)).sqrt()
         scaled = direction * torch.where(fit.count > 0, scale, torch.nan)[:, None]
-        projected(problem, problem.train, classes, center=fit.mean, direction=scaled, out=train)
-        if problem.trusted is not None and trusted is not None:
-            projected(
-                problem, problem.trusted, classes, center=fit.mean, direction=scaled, out=trusted
-            )
+        projected(layer, layer.train, classes, center=fit.mean, direction=scaled, out=train)
+        if layer.trusted is not None and trusted is not None:
+            projected(layer, layer.trusted, classes, center=fit.mean, direction=scaled, out=trusted)
     return Scores(train, trusted)

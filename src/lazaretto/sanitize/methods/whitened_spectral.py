@@ -25,8 +25,8 @@ from lazaretto.sanitize.scores import Scores
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from lazaretto.sanitize.layer_data import LayerData
     from lazaretto.sanitize.moments import Moments
-    from lazaretto.sanitize.problem import Problem
     from lazaretto.sanitize.whitening import Whitening
 
 ALPHA = 4.0
@@ -42,49 +42,49 @@ class.
 Both were chosen on models trained on synthetic glyphs and scikit-learn's digits."""
 
 
-def whitened_spectral(problem: Problem) -> Scores:
+def whitened_spectral(layer: LayerData) -> Scores:
     """Scores every row by a form that was fitted without the row's own fold.
 
     Returns:
         Scores of all rows, bounded ones for the class test; NaN for classes without clean rows.
     """
-    train, trusted = problem.empty_scores()
-    far_train, far_trusted = problem.empty_scores()
-    reach, agreed = np.full((2, problem.n_classes), np.nan)
+    train, trusted = layer.empty_scores()
+    far_train, far_trusted = layer.empty_scores()
+    reach, agreed = np.full((2, layer.n_classes), np.nan)
     witness = np.zeros_like(train), np.zeros(0 if trusted is None else len(trusted), np.float32)
-    for classes, white, side, keep in clean_whitenings(problem):
+    for classes, white, side, keep in clean_whitenings(layer):
         whole = {"center": white.center, "factor": white.factor()}
         clean_far = far_train if far_trusted is None else far_trusted
-        quadratic(problem, side, classes, **whole, out=clean_far)
+        quadratic(layer, side, classes, **whole, out=clean_far)
         for c in classes:
-            mine = side.members(c, problem.folds)
+            mine = side.members(c, layer.folds)
             mine = mine if keep is None else mine[keep[mine]]
             if np.isfinite(clean_far[mine]).any():
                 reach[c] = np.nanquantile(clean_far[mine], REACH)
-        moments = bounded_moments(problem, classes, white, reach, far_train)
-        factor = quantum_factor(problem, classes, white, moments)
+        moments = bounded_moments(layer, classes, white, reach, far_train)
+        factor = quantum_factor(layer, classes, white, moments)
         whole = {"center": white.center, "factor": factor}
-        quadratic(problem, problem.train, classes, **whole, out=train)
-        if problem.trusted is not None and trusted is not None:
-            quadratic(problem, problem.trusted, classes, **whole, out=trusted)
-            for c, beyond in agreement(problem, classes, white, (train, trusted), witness).items():
+        quadratic(layer, layer.train, classes, **whole, out=train)
+        if layer.trusted is not None and trusted is not None:
+            quadratic(layer, layer.trusted, classes, **whole, out=trusted)
+            for c, beyond in agreement(layer, classes, white, (train, trusted), witness).items():
                 agreed[c] = beyond
-    tested = train * _weights(far_train, reach[problem.train.label], TEST_BOUND)
-    if problem.trusted is None or trusted is None or far_trusted is None:
+    tested = train * _weights(far_train, reach[layer.train.label], TEST_BOUND)
+    if layer.trusted is None or trusted is None or far_trusted is None:
         return Scores(train, None, tested, None)
     return Scores(
         train,
         trusted,
         tested,
-        trusted * _weights(far_trusted, reach[problem.trusted.label], TEST_BOUND),
-        searched_train=train * (1 + witness[0]),
-        searched_trusted=trusted * (1 + witness[1]),
+        trusted * _weights(far_trusted, reach[layer.trusted.label], TEST_BOUND),
+        ranked_train=train * (1 + witness[0]),
+        ranked_trusted=trusted * (1 + witness[1]),
         agreement=agreed,
     )
 
 
 def bounded_moments(
-    problem: Problem,
+    layer: LayerData,
     classes: range,
     white: Whitening,
     reach: NDArray[np.float64],
@@ -93,7 +93,7 @@ def bounded_moments(
     """Distances of the training rows, and their moments weighted by them, in one pass.
 
     Args:
-        problem: the layer.
+        layer: the rows of one layer.
         classes: the block of classes.
         white: their whitening.
         reach: (all classes,) the distance that bounds are multiples of.
@@ -102,22 +102,22 @@ def bounded_moments(
     Returns:
         Moments of every (class, fold) group; empty where nothing is known of clean rows.
     """
-    sums = Sums(len(classes) * problem.folds, problem.width, problem.device)
-    center, basis = white.center.to(problem.dtype), white.factor()
+    sums = Sums(len(classes) * layer.folds, layer.width, layer.device)
+    center, basis = white.center.to(layer.dtype), white.factor()
     limits = LEARN_BOUND * np.nan_to_num(reach[classes.start : classes.stop], nan=np.inf)
 
     def learn(g: int, x: torch.Tensor) -> torch.Tensor:
         far = squared_norms(x.sub_(center[g]), basis[g])
-        weight = (float(limits[g // problem.folds]) / far.clamp(min=1e-30)).clamp(max=1.0)
+        weight = (float(limits[g // layer.folds]) / far.clamp(min=1e-30)).clamp(max=1.0)
         sums.add(g, x, weight.nan_to_num(nan=0.0))
         return far
 
-    score_rows(problem, problem.train, classes, learn, out)
+    score_rows(layer, layer.train, classes, learn, out)
     return sums.moments(white.center)
 
 
 def quantum_factor(
-    problem: Problem, classes: range, white: Whitening, moments: Moments
+    layer: LayerData, classes: range, white: Whitening, moments: Moments
 ) -> torch.Tensor:
     """Upper triangular F (G, d, d) of the score ``|(x - center) F|^2``.
 
@@ -128,18 +128,18 @@ def quantum_factor(
     Mahalanobis-like score instead of an amplified noise direction.
 
     Args:
-        problem: the layer.
+        layer: the rows of one layer.
         classes: the block of classes.
         white: their whitening.
         moments: of their training rows, weighted.
     """
-    fit = without_fold(moments, problem.folds)
-    sizes = torch.from_numpy(problem.train.counts(problem.folds)[classes.start : classes.stop])
-    count = (sizes.sum(1, keepdim=True) - sizes * (problem.folds > 1)).flatten().to(white.center)
+    fit = without_fold(moments, layer.folds)
+    sizes = torch.from_numpy(layer.train.counts(layer.folds)[classes.start : classes.stop])
+    count = (sizes.sum(1, keepdim=True) - sizes * (layer.folds > 1)).flatten().to(white.center)
     second = fit.about(white.center)
     spectrum = white.whiten(second.div_(count.clamp(min=1)[:, None, None]))
     largest, _, lowest = (part.double() for part in leading(spectrum))
-    edge = (1 + (problem.width / count.clamp(min=1)).sqrt()).square()
+    edge = (1 + (layer.width / count.clamp(min=1)).sqrt()).square()
     rate = ALPHA / (largest.maximum(edge) - 1)
     exponent = spectrum.mul_(rate.to(spectrum)[:, None, None])
     exponent.diagonal(dim1=1, dim2=2).sub_(rate.to(spectrum)[:, None])

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from lazaretto.screen.batch_tests.base import Pair
 
-NAME = "class_spread"
 SMALLEST_CLASS = 8
 ROWS = 400
 """Rows of a class compared, of either side, at most."""
@@ -52,7 +51,7 @@ def class_spread(pair: Pair) -> Outcome:
     adjusted = holm(p_values)
     lowest = min(range(len(tested)), key=lambda place: adjusted[place])
     return Outcome(
-        adjusted[lowest], f"class {tested[lowest]!r} has p = {p_values[lowest]:.3g} of its own"
+        adjusted[lowest], f"class {tested[lowest]!r} alone has p = {p_values[lowest]:.3g}"
     )
 
 

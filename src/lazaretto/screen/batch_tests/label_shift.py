@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from lazaretto.screen.batch_tests.base import Pair
 
-NAME = "label_shift"
-
 
 def label_shift(pair: Pair) -> Outcome:
     """Chi-squared of the 2 by C table of labels, with its permutation p-value.

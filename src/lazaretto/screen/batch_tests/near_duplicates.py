@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from torch import Tensor
 
-NAME = "near_duplicates"
 CLOSENESS = 0.6
 """Near copies are closer than this share of the reference's median nearest-neighbour distance."""
 NEIGHBOURS = 10

@@ -14,7 +14,7 @@ from lazaretto.screen.batch_tests.label_shift import label_shift
 from lazaretto.screen.batch_tests.near_duplicates import near_duplicates
 from lazaretto.screen.batch_tests.two_sample import energy, mmd
 from lazaretto.stats.conformal import excess_of_small_p, holm
-from lazaretto.values import TestSummary
+from lazaretto.values import REPORTED_ONLY, TestSummary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -114,7 +114,7 @@ def _tested(
     tests, fired = [], []
     for (name, outcome), p_value in zip(outcomes.items(), adjusted, strict=True):
         enforced = modes[name] == "enforce"
-        detail = outcome.detail if enforced else f"{outcome.detail} (shadow: does not hold)"
+        detail = outcome.detail if enforced else f"{outcome.detail}. {REPORTED_ONLY}"
         tests.append(TestSummary(name, p_value, alpha, p_value <= alpha, detail))
         if p_value <= alpha and enforced and (name != LOCAL or not len(copies)):
             fired.append(name)

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from lazaretto.screen.batch_tests.base import Pair
 
-MMD = "mmd"
-ENERGY = "energy"
 FEATURES = 256
 ROWS = 1000
 """Rows of either side that are compared, at most."""

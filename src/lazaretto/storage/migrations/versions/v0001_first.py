@@ -1,4 +1,4 @@
-"""Everything that Lazaretto 0.1 needs."""
+"""Everything that Lazaretto 0.1 needs. Long: a migration is never changed, so never split."""
 
 import sqlalchemy as sa
 from alembic import op

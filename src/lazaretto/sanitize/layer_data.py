@@ -54,7 +54,7 @@ class Side:
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class LayerData:
     """One layer of a training set, with the trusted rows of the same layer where there are any.
 
     Attributes:
@@ -98,7 +98,7 @@ class Problem:
             yield range(first, min(first + step, self.n_classes))
 
 
-class Chunk(NamedTuple):
+class GroupedRows(NamedTuple):
     """Rows of consecutive groups on the device.
 
     Attributes:
@@ -124,15 +124,15 @@ def make_side(
     seed: int,
     key: NDArray[np.int64] | None = None,
 ) -> Side:
-    """Deals each class's rows over the folds, evenly and at random, and indexes the groups.
+    """Splits each class's rows into folds, evenly and at random, and indexes the groups.
 
     Args:
         rows: (n, d).
         label: (n,) class indices.
         n_classes: number of classes.
         folds: number of folds.
-        seed: of the deal.
-        key: (n,) a canonical rank of each row (say, of its record id), so that the deal does not
+        seed: of the split.
+        key: (n,) a canonical rank of each row (say, of its record id), so that the split does not
             depend on the order in which rows arrive; default: the order given.
     """
     n = len(label)
@@ -150,36 +150,36 @@ def make_side(
     return Side(rows, label, fold, order, starts.astype(np.int64))
 
 
-def stream(problem: Problem, side: Side, classes: range) -> Iterator[Chunk]:
-    """Yields the rows of `classes` in group order, in bounded chunks on the problem's device.
+def stream(layer: LayerData, side: Side, classes: range) -> Iterator[GroupedRows]:
+    """Yields the rows of `classes` in group order, in bounded chunks on the layer's device.
 
     On CUDA, rows are gathered into pinned memory and copied on a stream of their own while the
     caller's kernels run on the previous chunk; two chunks are under way at most.
     """
-    groups = range(classes.start * problem.folds, classes.stop * problem.folds)
+    groups = range(classes.start * layer.folds, classes.stop * layer.folds)
     first, last = int(side.starts[groups.start]), int(side.starts[groups.stop])
-    chunk_bytes = _CHUNK_BYTES.get(problem.device.type, 2**26)
-    step = max(1, chunk_bytes // (problem.dtype.itemsize * problem.width))
+    chunk_bytes = _CHUNK_BYTES.get(layer.device.type, 2**26)
+    step = max(1, chunk_bytes // (layer.dtype.itemsize * layer.width))
     source = torch.from_numpy(side.rows)
-    cuda = problem.device.type == "cuda"
-    copies = torch.cuda.Stream(problem.device) if cuda else None  # type: ignore[no-untyped-call]
+    cuda = layer.device.type == "cuda"
+    copies = torch.cuda.Stream(layer.device) if cuda else None  # type: ignore[no-untyped-call]
     computed: list[torch.cuda.Event] = []
     for begin in range(first, last, step):
         end = min(begin + step, last)
         positions = side.order[begin:end]
-        host = torch.empty(end - begin, problem.width, dtype=source.dtype, pin_memory=cuda)
+        host = torch.empty(end - begin, layer.width, dtype=source.dtype, pin_memory=cuda)
         torch.index_select(source, 0, torch.from_numpy(positions), out=host)
         if copies is None:
-            x = host.to(problem.device, problem.dtype)
+            x = host.to(layer.device, layer.dtype)
         else:
             if len(computed) > 1:
                 computed.pop(0).synchronize()
             with torch.cuda.stream(copies):
-                x = host.to(problem.device, non_blocking=True)
-            current = torch.cuda.current_stream(problem.device)
+                x = host.to(layer.device, non_blocking=True)
+            current = torch.cuda.current_stream(layer.device)
             current.wait_stream(copies)
             x.record_stream(current)
-            x = x.to(problem.dtype)
+            x = x.to(layer.dtype)
         g0 = int(np.searchsorted(side.starts, begin, side="right")) - 1
         g1 = int(np.searchsorted(side.starts, end, side="left"))
         segments = [
@@ -187,15 +187,15 @@ def stream(problem: Problem, side: Side, classes: range) -> Iterator[Chunk]:
             for g in range(g0, g1)
             if side.starts[g + 1] > side.starts[g]
         ]
-        yield Chunk(x, positions, begin - first, segments)
+        yield GroupedRows(x, positions, begin - first, segments)
         if cuda:
-            computed.append(torch.cuda.current_stream(problem.device).record_event())
+            computed.append(torch.cuda.current_stream(layer.device).record_event())
 
 
-def make_problem(
+def make_layer_data(
     inputs: Inputs, layer: str, *, device: torch.device, dtype: torch.dtype, seed: int
-) -> Problem:
-    """The scorable rows of one layer, dealt over folds.
+) -> LayerData:
+    """The scorable rows of one layer, split into folds.
 
     Two folds where every class has at least 10 rows per feature on both sides (half of that is
     plenty to fit on), else five: each fold costs d^3, but fitting on half the rows blurs poisons
@@ -216,4 +216,4 @@ def make_problem(
         trusted = make_side(
             clean, inputs.trusted_codes, n_classes=n_classes, folds=folds, seed=seed + 1
         )
-    return Problem(train, trusted, n_classes, folds, device, dtype)
+    return LayerData(train, trusted, n_classes, folds, device, dtype)

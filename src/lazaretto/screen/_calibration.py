@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class CalibrationScores:
     """Calibration scores. F scorers, G groups (one, or one for each class with enough rows).
 
     Attributes:
@@ -41,7 +41,9 @@ class Known:
     delta: float | None
 
     @classmethod
-    def of(cls, reference: Reference, policy: Policy, weights: Sequence[float]) -> Known:
+    def of(
+        cls, reference: Reference, policy: Policy, weights: Sequence[float]
+    ) -> CalibrationScores:
         """The reference's calibration under the policy's weights.
 
         A class is calibrated by itself when its rows can give a p-value at the policy's rate; the

@@ -1,4 +1,4 @@
-"""What the batch of a case looked like when it was screened: a guess that informs the reviewer."""
+"""The triage of a case: what screening estimated about its batch, for the reviewer."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ if TYPE_CHECKING:
     from lazaretto.storage.workspace import Workspace
     from lazaretto.values import ColumnMove
 
-NEVER_RELEASES = "a guess from the evidence below; it informs, and never releases"
+NEVER_RELEASES = "an estimate from the evidence below; it never releases a record"
 _WORDS = {
-    "NONE": "nothing in particular",
-    "ENVIRONMENT": "the world changed: its population moved",
-    "POISONING": "something is localised in an else ordinary batch",
-    "PIPELINE": "a fault on the way: it changed at once",
+    "NONE": "nothing in particular stands out",
+    "ENVIRONMENT": "the whole population moved, as when the world changes",
+    "POISONING": "a few records stand out in an otherwise normal batch",
+    "PIPELINE": "many columns changed at once, as after a fault in the pipeline",
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Looks:
-    """What screening told beside its verdict; names and labels in it come from deliveries.
+class CaseTriage:
+    """What screening reported beside its verdict; names and labels in it come from deliveries.
 
     Attributes:
-        cause: ``NONE``, ``ENVIRONMENT``, ``POISONING`` or ``PIPELINE``.
+        category: ``NONE``, ``ENVIRONMENT``, ``POISONING`` or ``PIPELINE``.
         words: the same for people.
         evidence: the facts behind it, most telling first.
         reference: ``name/version`` that the batch was compared with.
@@ -41,7 +41,7 @@ class Looks:
         source: the evidence that the source's batches drift together, in words.
     """
 
-    cause: str
+    category: str
     words: str
     evidence: list[str]
     reference: str
@@ -51,7 +51,7 @@ class Looks:
     source: str | None
 
 
-def looks_of_case(workspace: Workspace, case: str) -> Looks | None:
+def triage_of_case(workspace: Workspace, case: str) -> CaseTriage | None:
     """Of the screening that a case was opened on; None where there was none, or it told nothing.
 
     Raises:
@@ -70,17 +70,17 @@ def looks_of_case(workspace: Workspace, case: str) -> Looks | None:
         if seq is None:
             return None
         event = entry(connection, seq).event
-    return _looks(event) if isinstance(event, BatchScreened) else None
+    return _as_shown(event) if isinstance(event, BatchScreened) else None
 
 
-def _looks(event: BatchScreened) -> Looks | None:
+def _as_shown(event: BatchScreened) -> CaseTriage | None:
     if event.triage is None:
         return None
     source = next((test for test in event.tests if test.name == SOURCE_DRIFT), None)
     drift = event.drift
-    return Looks(
-        cause=event.triage.cause,
-        words=_WORDS.get(event.triage.cause, event.triage.cause),
+    return CaseTriage(
+        category=event.triage.category,
+        words=_WORDS.get(event.triage.category, event.triage.category),
         evidence=event.triage.evidence,
         reference=f"{event.reference}/{event.reference_version}",
         moved=None if drift is None else drift.moved,

@@ -1,0 +1,255 @@
+"""The box: a delivery is decoded in a process of its own, which its bytes may kill.
+
+The limits hold for that process alone: address space, processor time, size of what it writes, time
+by the clock. However it ends, its delivery is refused with a reason; nothing that a file does to a
+decoder reaches the caller but a `DeliveryError`. It is started anew (not forked), with no secrets
+in its environment. It is no jail: whoever takes it over may do what its user may do.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lazaretto.batch._batch import Batch, open_canonical
+from lazaretto.batch._child import READY
+from lazaretto.batch._format import FORMATS
+from lazaretto.batch._schema import check_columns, printable
+from lazaretto.errors import DeliveryError, SystemFaultError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from lazaretto.policy import Limits
+
+_START = (
+    "import json, sys; sys.path += json.loads(sys.argv[1]); "
+    "from lazaretto.batch._child import main; main()"
+)
+_MOST_ANSWER, _MOST_LOG, _MOST_REASON = 65_536, 65_536, 1000
+_SPARE = 64 * 2**20
+_MEMORY = re.compile(rb"bad_alloc|MemoryError|alloc|[Oo]ut of memory")
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A decoded delivery.
+
+    Attributes:
+        name: of the delivery.
+        path: its canonical copy.
+        format: ``parquet``, ``arrow``, ``csv`` or ``jsonl``: what it was delivered as.
+        rows: number of records.
+        digest: sha256 (hex) of the content, see `Batch.digest`.
+        schema: its columns, in plain types.
+    """
+
+    name: str
+    path: Path
+    format: str
+    rows: int
+    digest: str
+    schema: pa.Schema
+
+    def open(self) -> Batch:
+        """The records."""
+        return open_canonical(self.path.open("rb"), rows=self.rows, name=self.name)
+
+
+def decode(
+    raw: Path,
+    folder: Path,
+    *,
+    name: str,
+    format: str | None,  # noqa: A002
+    limits: Limits,
+    record_id: str | None = None,
+) -> Decoded:
+    """Decodes a delivery into its canonical copy, in a process with limits.
+
+    Args:
+        raw: the delivery, a local file that nobody else writes.
+        folder: a private folder, for the canonical copy and what is needed meanwhile.
+        name: of the delivery, as messages and records may show it.
+        format: ``parquet``, ``arrow``, ``csv`` or ``jsonl``, or another word for none of them.
+        limits: of the policy.
+        record_id: column of record ids.
+
+    Raises:
+        DeliveryError: the delivery is refused. Of the codes these are about the process:
+            ``out_of_memory``, ``out_of_time``, ``too_large`` (of its output, too),
+            ``decoder_failed`` (it ended in any other way).
+        SystemFaultError: the process cannot be started, or the disk is full.
+    """
+    copy = folder / "canonical.arrow"
+    room = shutil.disk_usage(folder).free - _SPARE
+    if room < raw.stat().st_size:
+        raise SystemFaultError(f"the disk of {folder} is full; a delivery is decoded there")
+    request = {
+        "raw": str(raw.absolute()),
+        "copy": str(copy.absolute()),
+        "folder": str(folder.absolute()),
+        "name": name,
+        "format": format,
+        "record_id": record_id,
+        "limits": limits.model_dump() | {"output_bytes": min(limits.output_bytes, room)},
+    }
+    answer, log = folder / "answer", folder / "log"
+    ended = _run(request, folder, answer, log, limits)
+    found = _read(answer, log, ended, name, limits)
+    schema = _columns(copy, found["rows"], name, limits)
+    return Decoded(name, copy, found["format"], found["rows"], found["digest"], schema)
+
+
+def _run(
+    request: dict[str, Any], folder: Path, answer: Path, log: Path, limits: Limits
+) -> int | None:
+    """How the process ended; None: it was ended for its time by the clock."""
+    # The child finds what this process finds, whatever made it so.
+    paths = [path for path in sys.path if Path(path).is_absolute()]
+    command = [sys.executable, "-I", "-B", "-c", _START, json.dumps(paths)]
+    with answer.open("wb") as out, log.open("wb") as err:
+        try:
+            return subprocess.run(
+                command,
+                input=json.dumps(request).encode(),
+                stdout=out,
+                stderr=err,
+                cwd=folder,
+                env=_environment(),
+                timeout=limits.wall_seconds,
+                check=False,
+            ).returncode
+        except subprocess.TimeoutExpired:
+            return None
+        except OSError as error:
+            raise SystemFaultError(
+                f"the process that decodes deliveries cannot be started: {error.strerror}"
+            ) from error
+
+
+def _environment() -> dict[str, str]:
+    """No secrets, one thread, and allocators whose address space is what they use."""
+    fixed = {
+        "LANG": "C.UTF-8",
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "MALLOC_ARENA_MAX": "1",
+        "ARROW_DEFAULT_MEMORY_POOL": "system",
+    }
+    # Where the interpreter's own libraries are, on some platforms.
+    kept = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+    return {key: os.environ[key] for key in kept if key in os.environ} | fixed
+
+
+def _read(answer: Path, log: Path, ended: int | None, name: str, limits: Limits) -> dict[str, Any]:
+    """The answer, if it is one; else how the process died is the reason of a refusal."""
+    with answer.open("rb") as file:
+        said = file.read(_MOST_ANSWER + 1)
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - _MOST_LOG))
+        noise = file.read(_MOST_LOG)
+    if not said.startswith(READY):
+        last = printable(noise.decode(errors="replace").strip().rpartition("\n")[2], 300)
+        raise SystemFaultError(
+            f"the process that decodes deliveries could not start (limits.memory_bytes = "
+            f"{limits.memory_bytes:,}, exit status {ended}): {last or 'it said nothing'}"
+        )
+    found = _parsed(said.removeprefix(READY)) if ended == 0 else None
+    if found is None:
+        raise _died(ended, noise, name, limits)
+    if "digest" in found:
+        return found
+    code, reason = found["code"], printable(found["reason"], _MOST_REASON)
+    if code == "fault":
+        raise SystemFaultError(f"{name} cannot be decoded on this machine: {reason}")
+    if code == "out_of_memory":
+        raise _out_of_memory(name, limits)
+    if code == "too_large" and not reason:
+        raise _too_large(name, limits)
+    raise DeliveryError(reason, code=code)
+
+
+def _parsed(said: bytes) -> dict[str, Any] | None:
+    """The answer, if it has one of its two forms; a process that was taken over says anything."""
+    try:
+        found = json.loads(said) if len(said) <= _MOST_ANSWER else None
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(found, dict):
+        return None
+    if found.keys() == {"code", "reason"}:
+        code, reason = found["code"], found["reason"]
+        fits = isinstance(code, str) and isinstance(reason, str)
+        return found if fits and re.fullmatch("[a-z][a-z_0-9]{0,39}", code) else None
+    if found.keys() != {"format", "rows", "digest"} or found["format"] not in FORMATS:
+        return None
+    rows, digest = found["rows"], found["digest"]
+    if not isinstance(rows, int) or isinstance(rows, bool) or rows < 1:
+        return None
+    return found if isinstance(digest, str) and re.fullmatch("[0-9a-f]{64}", digest) else None
+
+
+def _died(ended: int | None, noise: bytes, name: str, limits: Limits) -> DeliveryError:
+    if ended is None:
+        return _out_of_time(name, "wall_seconds", limits.wall_seconds)
+    if -ended == signal.SIGXCPU:
+        return _out_of_time(name, "cpu_seconds", limits.cpu_seconds)
+    # A process that nobody here killed was killed for the machine's want of memory.
+    if -ended == signal.SIGKILL or _MEMORY.search(noise):
+        return _out_of_memory(name, limits)
+    how = f"by signal {-ended}" if ended < 0 else f"with exit status {ended}"
+    return DeliveryError(
+        f"{name}: its decoder died ({how}), which no honest file does to it: the file is damaged "
+        "or hostile",
+        code="decoder_failed",
+    )
+
+
+def _out_of_memory(name: str, limits: Limits) -> DeliveryError:
+    return DeliveryError(
+        f"{name}: decoding it takes more memory than limits.memory_bytes = "
+        f"{limits.memory_bytes:,}: deliver smaller row groups, or raise it in the policy if this "
+        "source really delivers that",
+        code="out_of_memory",
+    )
+
+
+def _out_of_time(name: str, limit: str, seconds: int) -> DeliveryError:
+    return DeliveryError(
+        f"{name}: decoding it takes longer than limits.{limit} = {seconds:,}: raise it in the "
+        "policy if this source really delivers that",
+        code="out_of_time",
+    )
+
+
+def _too_large(name: str, limits: Limits) -> DeliveryError:
+    return DeliveryError(
+        f"{name}: decoded it takes more than limits.output_bytes = {limits.output_bytes:,} bytes, "
+        "or than the disk has: raise it in the policy if this source really delivers that",
+        code="too_large",
+    )
+
+
+def _columns(copy: Path, rows: int, name: str, limits: Limits) -> pa.Schema:
+    """Columns of the canonical copy, opened as later stages will open it.
+
+    A process that was taken over may have left anything there.
+    """
+    try:
+        with copy.open("rb") as file:
+            schema = open_canonical(file, rows=rows, name=name).schema
+            check_columns(schema, limits, name)
+            return schema
+    except (SystemFaultError, OSError) as error:
+        raise DeliveryError(
+            f"{name}: its decoder left no canonical copy", code="decoder_failed"
+        ) from error

@@ -1,0 +1,61 @@
+"""Form of the canonical copy: an uncompressed Arrow IPC file whose last column is the record ids.
+
+Uncompressed, so that every byte that a chunk takes in memory is a byte of the file.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import IO
+
+    from lazaretto.policy import Columns
+
+RECORD = "_lazaretto_record"
+"""The column of record ids."""
+_MADE_OF = b"lazaretto.record_id"
+
+
+def schema_with_ids(plain: pa.Schema, columns: Columns) -> pa.Schema:
+    """Schema of a canonical copy; its metadata say of which column the record ids are made."""
+    made_of = json.dumps(ids_made_of(plain.names, columns))
+    return plain.append(pa.field(RECORD, pa.string())).with_metadata({_MADE_OF: made_of})
+
+
+def ids_made_of(names: Sequence[str], columns: Columns) -> str | None:
+    """The column of which record ids are made; None: they are made of whole records."""
+    return columns.record_id if columns.record_id in names else None
+
+
+def read_head(file: IO[bytes]) -> tuple[pa.Schema, str | None]:
+    """The delivery's own columns, and of which one its record ids are made.
+
+    Raises:
+        ValueError: this is no canonical copy.
+    """
+    schema = pa.ipc.open_file(pa.PythonFile(file, mode="r")).schema
+    made_of = (schema.metadata or {}).get(_MADE_OF)
+    if made_of is None or not schema.names or schema.names[-1] != RECORD:
+        raise ValueError("it has no record ids")
+    return pa.schema(list(schema)[:-1]), json.loads(made_of)
+
+
+def read_chunks(file: IO[bytes], names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """Chunks with the named columns, of which there is at least one, in order.
+
+    They are validated: a decoder that hostile bytes took over may have written them.
+    """
+    source = pa.PythonFile(file, mode="r")
+    schema = pa.ipc.open_file(source).schema
+    indices = [schema.get_field_index(name) for name in names]
+    options = pa.ipc.IpcReadOptions(included_fields=sorted(indices), use_threads=False)
+    reader = pa.ipc.open_file(source, options=options)
+    for number in range(reader.num_record_batches):
+        chunk = reader.get_batch(number).select(list(names))
+        chunk.validate(full=True)
+        yield chunk.replace_schema_metadata(None)

@@ -1,0 +1,91 @@
+"""The process that decodes one delivery: limits itself, decodes, answers in JSON, ends.
+
+It is started by `lazaretto.batch._box`. Its standard input is the request, its standard output the
+answer: the line ``ready`` once it could start, and one line of JSON.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import resource
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+
+from lazaretto.batch._decode import BLOCK, decode
+from lazaretto.batch._source import first_line
+from lazaretto.errors import DeliveryError
+
+if TYPE_CHECKING:
+    from lazaretto.policy import Columns, Limits
+
+READY = b"ready\n"
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+
+
+def main() -> None:
+    """Answers the request on standard input."""
+    request = json.loads(sys.stdin.buffer.read())
+    # Whatever a library prints must not be taken for the answer.
+    answer = os.dup(1)
+    os.dup2(2, 1)
+    confine(request["limits"])
+    os.write(answer, READY)
+    os.write(answer, json.dumps(answered(request)).encode() + b"\n")
+    # Nothing is left to do, and what hostile bytes left in memory need not be taken apart.
+    os._exit(0)
+
+
+def confine(limits: dict[str, int]) -> None:
+    """Limits this process; it may have stricter limits already."""
+    for kind, soft, hard in (
+        (resource.RLIMIT_AS, limits["memory_bytes"], limits["memory_bytes"]),
+        # Between the two it ends by a signal that tells why.
+        (resource.RLIMIT_CPU, limits["cpu_seconds"], limits["cpu_seconds"] + 5),
+        (resource.RLIMIT_FSIZE, limits["output_bytes"], limits["output_bytes"]),
+        (resource.RLIMIT_CORE, 0, 0),
+    ):
+        most = resource.getrlimit(kind)[1]
+        if most != resource.RLIM_INFINITY:
+            soft, hard = min(soft, most), min(hard, most)  # noqa: PLW2901
+        # macOS knows a limit of address space, and does not let one set it.
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(kind, (soft, hard))
+    with contextlib.suppress(OSError):
+        # Where the whole machine is short of memory, this process goes first.
+        Path("/proc/self/oom_score_adj").write_text("1000")
+
+
+def answered(request: dict[str, Any]) -> dict[str, Any]:
+    """Decodes as the request says; what was found, or a code and a reason."""
+    # Plain namespaces: to import the policy's model takes longer than to decode a small delivery.
+    limits = cast("Limits", SimpleNamespace(**request["limits"]))
+    columns = cast("Columns", SimpleNamespace(record_id=request["record_id"]))
+    try:
+        found = decode(
+            request["raw"],
+            request["copy"],
+            name=request["name"],
+            wanted=request["format"],
+            limits=limits,
+            columns=columns,
+            folder=request["folder"],
+            block=request.get("block", BLOCK),
+        )
+    except DeliveryError as error:
+        return {"code": error.code, "reason": str(error)}
+    except MemoryError:
+        return {"code": "out_of_memory", "reason": ""}
+    except Exception as error:  # whatever a hostile file makes a library raise
+        number = getattr(error, "errno", None)
+        if number in _NO_ROOM:
+            return {"code": "fault", "reason": os.strerror(number)}
+        if number == errno.EFBIG:
+            return {"code": "too_large", "reason": ""}
+        reason = f"{request['name']}: cannot be read: {first_line(error)}"
+        return {"code": "unreadable", "reason": reason}
+    return found._asdict()

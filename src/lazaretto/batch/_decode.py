@@ -1,0 +1,181 @@
+"""Decodes a delivery, once, into its canonical copy. Runs in a process of its own: see `_box`.
+
+The canonical copy is an uncompressed Arrow IPC file of plain types, so that every byte that it
+takes in memory is a byte of the file. Its last column holds the record ids. Every chunk is small.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import pyarrow as pa
+
+from lazaretto.batch._canonical import schema_with_ids
+from lazaretto.batch._digest import ContentDigest
+from lazaretto.batch._format import tell_format
+from lazaretto.batch._ids import record_ids
+from lazaretto.batch._plain import plain_array, plain_bytes, plain_type
+from lazaretto.batch._read_arrow import read_arrow
+from lazaretto.batch._read_csv import read_csv
+from lazaretto.batch._read_json import read_json
+from lazaretto.batch._read_parquet import read_parquet
+from lazaretto.batch._schema import check_columns, check_reserved
+from lazaretto.batch._source import ROWS, check_rows
+from lazaretto.errors import DeliveryError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lazaretto.batch._source import Source
+    from lazaretto.policy import Columns, Limits
+
+CHUNK_BYTES = 64 * 2**20
+# A line longer than this is refused; text is parsed by such blocks.
+BLOCK = 4 * 2**20
+
+
+class Found(NamedTuple):
+    """What a delivery holds.
+
+    Attributes:
+        format: ``parquet``, ``arrow``, ``csv`` or ``jsonl``.
+        rows: number of records.
+        digest: sha256 (hex) of the content, as `lazaretto.batch.Batch.digest` gives it.
+    """
+
+    format: str
+    rows: int
+    digest: str
+
+
+def decode(
+    raw: str,
+    copy: str,
+    *,
+    name: str,
+    wanted: str | None,
+    limits: Limits,
+    columns: Columns,
+    folder: str,
+    block: int = BLOCK,
+) -> Found:
+    """Decodes the file `raw` into the canonical copy `copy`.
+
+    Args:
+        raw: local path of the delivery.
+        copy: local path of what is written.
+        name: of the delivery, for messages.
+        wanted: its format, by its extension or as somebody said.
+        limits: bounds on what it may be.
+        columns: names the column of record ids.
+        folder: for files that are needed meanwhile.
+        block: bytes of text that are parsed at once.
+
+    Raises:
+        DeliveryError: it is refused.
+    """
+    with pa.OSFile(raw, "rb") as file:
+        if file.size() > limits.max_bytes:
+            raise DeliveryError(
+                f"{name}: {file.size():,} bytes, more than limits.max_bytes = {limits.max_bytes:,}",
+                code="too_large",
+            )
+        kind = tell_format(file, wanted, name)
+        file.seek(0)  # text is read from where the file stands
+        if kind == "parquet":
+            source = read_parquet(file, limits, name)
+        elif kind == "arrow":
+            source = read_arrow(file)
+        elif kind == "csv":
+            source = read_csv(file, limits, name, folder=folder, block=block)
+        else:
+            source = read_json(file, limits, name, folder=folder, block=block)
+        check_columns(source.schema, limits, name)
+        check_reserved(source.schema, name)
+        rows, digest = _write(copy, source, limits, columns, name)
+    if rows == 0:
+        raise DeliveryError(f"{name}: no records", code="zero_rows")
+    return Found(kind, rows, digest)
+
+
+def _write(
+    copy: str, source: Source, limits: Limits, columns: Columns, name: str
+) -> tuple[int, str]:
+    """Number of records and content digest of what was written."""
+    plain = pa.schema([pa.field(f.name, plain_type(f.type)) for f in source.schema])
+    digest, rows = ContentDigest(plain), 0
+    schema = schema_with_ids(plain, columns)
+    chunks = _joined(_plain(source.batches, plain, limits, name))
+    with pa.OSFile(copy, "wb") as file, pa.ipc.new_file(file, schema) as writer:
+        for chunk in chunks:
+            ids = record_ids(chunk, columns, offset=rows)
+            rows += chunk.num_rows
+            check_rows(rows, limits, name)
+            digest.update(chunk)
+            writer.write_batch(pa.RecordBatch.from_arrays([*chunk.columns, ids], schema=schema))
+    return rows, digest.hexdigest()
+
+
+def _plain(
+    batches: Iterator[pa.RecordBatch], plain: pa.Schema, limits: Limits, name: str
+) -> Iterator[pa.RecordBatch]:
+    """The records in plain types, in small parts, each measured before it is made."""
+    total = 0
+    for batch in batches:
+        batch.validate(full=True)
+        size = _size(batch)
+        total += size
+        if total > limits.output_bytes:
+            raise DeliveryError(
+                f"{name}: its records take more than limits.output_bytes = "
+                f"{limits.output_bytes:,} bytes when they are decoded",
+                code="too_large",
+            )
+        for start in range(0, batch.num_rows, ROWS):
+            for part in _small(batch.slice(start, ROWS), limits, name):
+                yield pa.RecordBatch.from_arrays(
+                    [plain_array(column) for column in part.columns], schema=plain
+                )
+
+
+def _small(batch: pa.RecordBatch, limits: Limits, name: str) -> Iterator[pa.RecordBatch]:
+    """Halves a batch until each part is small enough; a large record is a part of its own."""
+    size, rows = _size(batch), batch.num_rows
+    if rows == 1 and size > limits.max_record_bytes:
+        raise DeliveryError(
+            f"{name}: one record takes {size:,} bytes when it is decoded, more than "
+            f"limits.max_record_bytes = {limits.max_record_bytes:,}",
+            code="record_too_large",
+        )
+    if rows <= 1 or size <= min(CHUNK_BYTES, limits.max_record_bytes):
+        yield batch
+        return
+    yield from _small(batch.slice(0, rows // 2), limits, name)
+    yield from _small(batch.slice(rows // 2), limits, name)
+
+
+def _joined(parts: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Joins neighbours that are small together: a thousand row groups of a record are one chunk."""
+    held: list[pa.RecordBatch] = []
+    rows = size = 0
+    for part in parts:
+        more = _size(part)
+        if held and (rows + part.num_rows > ROWS or size + more > CHUNK_BYTES):
+            yield _one(held)
+            held, rows, size = [], 0, 0
+        held.append(part)
+        rows, size = rows + part.num_rows, size + more
+    if rows:
+        yield _one(held)
+
+
+def _one(parts: list[pa.RecordBatch]) -> pa.RecordBatch:
+    if len(parts) == 1:
+        return parts[0]
+    batch, *others = pa.Table.from_batches(parts).combine_chunks().to_batches()
+    assert not others  # noqa: S101  they are far smaller than what makes Arrow start another
+    return batch
+
+
+def _size(batch: pa.RecordBatch) -> int:
+    return sum(plain_bytes(column) for column in batch.columns)

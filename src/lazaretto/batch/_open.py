@@ -1,0 +1,65 @@
+"""Opens any file as a batch, for whoever wants to look at it: decoded in the box, as deliveries."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lazaretto.batch._box import decode
+from lazaretto.batch._delivery import copy_bytes
+from lazaretto.batch._files import file_name, open_file, shown
+from lazaretto.batch._format import format_by_name
+
+if TYPE_CHECKING:
+    from lazaretto.batch._batch import Batch
+    from lazaretto.policy import Limits
+
+
+def open_batch(
+    uri: str | Path,
+    *,
+    format: str | None = None,  # noqa: A002
+    limits: Limits | None = None,
+    record_id: str | None = None,
+) -> Batch:
+    """Opens a file as a batch.
+
+    It is decoded as a delivery is, in a process with limits, into a copy on this machine's disk
+    that goes away with the batch.
+
+    Args:
+        uri: one file: a local path or any fsspec URI.
+        format: ``parquet``, ``arrow``, ``csv`` or ``jsonl``; default by extension. The bytes must
+            agree.
+        limits: default `Limits()`.
+        record_id: column of record ids; default: they are made of whole records.
+
+    Raises:
+        DeliveryError: ``unreadable``, ``truncated``, ``wrong_format``, ``zero_rows``,
+            ``too_large``, ``too_many_columns``, ``too_deep``, ``record_too_large``,
+            ``line_too_long``, ``bad_column_name``, ``unsupported_type``, ``out_of_memory``,
+            ``out_of_time``, ``decoder_failed``.
+        SystemFaultError: the disk is full, or the decoder cannot be started.
+    """
+    # Not above: the decoding process loads this package, and has no use for the policy's model.
+    from lazaretto.policy import Limits
+
+    limits, uri = limits or Limits(), str(uri)
+    with tempfile.TemporaryDirectory(prefix="lazaretto-") as folder:
+        raw = Path(uri.removeprefix("file://"))
+        # Opened in any case: it says what is wrong with a path or URI.
+        open_file(uri).close()
+        if "://" in str(raw) or not raw.is_file():
+            raw = Path(folder, "delivery")
+            copy_bytes(uri, raw, limits)
+        decoded = decode(
+            raw,
+            Path(folder),
+            name=shown(uri),
+            format=format or format_by_name(file_name(uri)),
+            limits=limits,
+            record_id=record_id,
+        )
+        # Opened here, its copy may lose its name.
+        return decoded.open()

@@ -1,0 +1,90 @@
+"""Reads CSV: split into cells once, then given the types that the whole file has.
+
+The cells are kept on disk as text meanwhile: what type a column has is known only at its end.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+
+from lazaretto.batch._cells import CellTypes
+from lazaretto.batch._schema import check_columns, check_width
+from lazaretto.batch._source import Source, first_line, line_too_long
+from lazaretto.batch._spill import spill, unspill
+from lazaretto.errors import DeliveryError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lazaretto.policy import Limits
+
+
+def read_csv(file: pa.NativeFile, limits: Limits, name: str, *, folder: str, block: int) -> Source:
+    """Splits a CSV file into cells and finds the types of its columns.
+
+    Args:
+        file: the delivery.
+        limits: bounds on its columns.
+        name: of the delivery, for messages.
+        folder: where the cells are kept meanwhile.
+        block: bytes that are parsed at once; no record may be longer.
+
+    Raises:
+        DeliveryError: ``unreadable``, ``line_too_long``, or a code of `check_columns`.
+    """
+    width = _width(file.read(block), limits, name)
+    file.seek(0)
+    path = f"{folder}/cells"
+    rows = _split(file, width, block)
+    try:
+        first = next(rows, None)
+        if first is None:
+            raise DeliveryError(f"{name}: no records", code="zero_rows")
+        names = [column[0].as_py().decode(errors="replace") for column in first.columns]
+        check_columns(pa.schema([(column, pa.string()) for column in names]), limits, name)
+        types = CellTypes(names, name)
+
+        def cells() -> Iterator[pa.Table]:
+            yield types.look(first.slice(1))
+            yield from map(types.look, rows)
+
+        count = spill(cells(), path)
+    except pa.ArrowInvalid as error:
+        if "straddl" in str(error):
+            raise line_too_long(name, block) from error
+        raise DeliveryError(f"{name}: {first_line(error)}", code="unreadable") from error
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for table in unspill(path, count):
+            yield from map(types.convert, table.to_batches())
+
+    return Source(types.schema(), batches())
+
+
+def _width(head: bytes, limits: Limits, name: str) -> int:
+    """How many columns there are, by the first line that is not empty."""
+    text = head.decode("utf-8-sig", errors="replace")
+    try:
+        width = len(next(filter(None, csv.reader(io.StringIO(text, newline=""))), []))
+    except csv.Error as error:
+        raise DeliveryError(
+            f"{name}: the CSV header cannot be read: {error}", code="unreadable"
+        ) from error
+    check_width(width, limits, name)
+    return width
+
+
+def _split(file: pa.NativeFile, width: int, block: int) -> Iterator[pa.RecordBatch]:
+    """All lines, the header among them, as bytes."""
+    columns = [str(number) for number in range(width)]
+    yield from pa_csv.open_csv(
+        file,
+        read_options=pa_csv.ReadOptions(column_names=columns, block_size=block, use_threads=False),
+        parse_options=pa_csv.ParseOptions(newlines_in_values=True),
+        convert_options=pa_csv.ConvertOptions(column_types=dict.fromkeys(columns, pa.binary())),
+    )

@@ -134,7 +134,12 @@ class History:
         path = f"datasets/{self.dataset}/{digest}.parquet"
         return values.DataFile(batch, "cleared", rows, StoredFile(path, 9, digest))
 
-    def snapshot(self, members: dict[str, int], version: int | None = None) -> int:
+    def snapshot(
+        self,
+        members: dict[str, int],
+        version: int | None = None,
+        files: list[values.DataFile] | None = None,
+    ) -> int:
         version = self.version if version is None else version
         self.write(
             events.SnapshotTaken(
@@ -143,7 +148,7 @@ class History:
                 rows=sum(members.values()),
                 digest=f"{version:064x}",
                 members=[values.Member(batch, rows) for batch, rows in members.items()],
-                files=[self.file(batch, rows) for batch, rows in members.items()],
+                files=files or [self.file(batch, rows) for batch, rows in members.items()],
                 **TABLE,
             )
         )

@@ -68,7 +68,7 @@ def export(
     import pyarrow.parquet as pq
 
     from lazaretto import stages
-    from lazaretto.dataset.table import damage_on_record
+    from lazaretto.dataset.damage import damage_on_record
 
     if out.exists():
         raise UsageError(f"{str(out)!r} exists already and is kept; name another file")

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import sqlalchemy as sa
 
+from lazaretto.dataset.commit import ATTEMPTS, commit_recorded, find_dataset
+from lazaretto.dataset.damage import damage_on_record
 from lazaretto.dataset.delta import ADDED, arrow_schema, as_kept, create_table, schema_digest
 from lazaretto.dataset.files import dataset_uri, write_rows
 from lazaretto.dataset.history import (
@@ -20,7 +22,7 @@ from lazaretto.dataset.history import (
     version_files,
 )
 from lazaretto.dataset.schema import check_fits, conform, storable
-from lazaretto.dataset.table import commit_recorded, damage_on_record, open_newest
+from lazaretto.dataset.table import is_newest, open_newest
 from lazaretto.errors import SystemFaultError, UsageError
 from lazaretto.ledger.chain import append, entry
 from lazaretto.ledger.events import BatchAdmitted
@@ -30,13 +32,12 @@ from lazaretto.values import Column, DataFile, PolicyRef, to_json
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from deltalake import DeltaTable
     from sqlalchemy.engine import Connection, Row
 
-    from lazaretto.dataset.table import Newest
     from lazaretto.storage.workspace import Workspace
 
 CLEARED = "cleared"
-_ATTEMPTS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,67 +178,71 @@ def admit_part(workspace: Workspace, part: Part) -> Admission:
     written_as: pa.Schema | None = None
     purpose = f"lazaretto:{part.batch}:{part.name}"
     with damage_on_record(workspace, part.dataset, "admit"):
-        for _ in range(_ATTEMPTS):
-            base = open_newest(workspace, part.dataset)
-            wanted = as_kept(storable(part.schema))
-            if base.table is not None:
-                wanted = arrow_schema(base.table)
+        for _ in range(ATTEMPTS):
+            table = find_dataset(workspace, part.dataset)
+            if table is None:
+                open_newest(workspace, part.dataset)  # raises where there was one
+                wanted = as_kept(storable(part.schema))
+            else:
+                wanted = arrow_schema(table)
             check_fits(part.schema, wanted, part.dataset)
             if wanted != written_as:
                 rows = _counted(part, wanted)
                 place = (workspace.store, part.dataset, purpose, part.batch, part.name)
                 files, written_as = write_rows(*place, wanted, rows), wanted
-            if base.table is None:
+            if table is None:
                 create_table(dataset_uri(workspace, part.dataset), wanted)
                 continue
-            done = _record(workspace, part, base, files)
+            done = _record(workspace, part, table, files)
             if done is not None:
-                open_newest(workspace, part.dataset)  # another process may not be done with it
                 return done
-    raise SystemFaultError(f"{part.dataset} changed {_ATTEMPTS} times while it was written")
+            open_newest(workspace, part.dataset)  # finishes what was cut off, or raises
+    raise SystemFaultError(f"{part.dataset} changed {ATTEMPTS} times while it was written")
 
 
 def _record(
-    workspace: Workspace, part: Part, base: Newest, files: list[DataFile]
+    workspace: Workspace, part: Part, table: DeltaTable, files: list[DataFile]
 ) -> Admission | None:
-    """None when the dataset has another newest version by now."""
-    assert base.table is not None  # noqa: S101  the caller created it
+    """None when the table is not at the newest version that is on record."""
     event = BatchAdmitted(
         batch=part.batch,
         dataset=part.dataset,
-        version=base.version + 1,
+        version=table.version() + 1,
         rows=part.rows,
         part=part.name,
         policy=part.policy,
-        table_id=str(base.table.metadata().id),
-        schema=schema_digest(base.table),
+        table_id=str(table.metadata().id),
+        schema=schema_digest(table),
         files=files,
-        columns=[Column(column.name, str(column.type)) for column in arrow_schema(base.table)],
+        columns=[Column(column.name, str(column.type)) for column in arrow_schema(table)],
     )
     now = datetime.now(UTC)
     with workspace.catalog.transaction() as connection:
         done = find_admission(connection, workspace, part.dataset, part.batch, part.name)
-        if done is not None:
-            return done
-        if find_newest(connection, part.dataset) != base.recorded:
+        newest = find_newest(connection, part.dataset)
+        if done is None and not is_newest(part.dataset, table, newest):
             return None
-        part.check(connection)
-        written = append(connection, event, actor=workspace.actor)
-        put_newest(connection, event, written, now, first=base.recorded is None)
-        connection.execute(
-            tables.admission.insert().values(
-                dataset=part.dataset,
-                batch=part.batch,
-                part=part.name,
-                rows=part.rows,
-                version=event.version,
-                policy=to_json(part.policy),
-                admitted_at=now,
-                seq=written.seq,
-                entry=written.hash,
+        if done is None:
+            part.check(connection)
+            written = append(connection, event, actor=workspace.actor)
+            put_newest(connection, event, written, now, first=newest is None)
+            connection.execute(
+                tables.admission.insert().values(
+                    dataset=part.dataset,
+                    batch=part.batch,
+                    part=part.name,
+                    rows=part.rows,
+                    version=event.version,
+                    policy=to_json(part.policy),
+                    admitted_at=now,
+                    seq=written.seq,
+                    entry=written.hash,
+                )
             )
-        )
-        recorded = Recorded(entry(connection, written.seq), event)
+            recorded = Recorded(entry(connection, written.seq), event)
+    if done is not None:
+        open_newest(workspace, part.dataset)  # another process may not have committed it yet
+        return done
     commit_recorded(workspace, recorded)
     uri = dataset_uri(workspace, part.dataset)
     return Admission(

@@ -9,29 +9,28 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import rfc8785
 import sqlalchemy as sa
 
 from lazaretto.batch._ids import ids_digest
+from lazaretto.dataset.commit import ATTEMPTS, commit_recorded
 from lazaretto.dataset.contents import (
     Trained,
     by_batch,
     models_before,
     models_that_saw,
-    record_ids,
     snapshot_files,
 )
+from lazaretto.dataset.damage import damage_on_record
 from lazaretto.dataset.delta import RECORD
 from lazaretto.dataset.files import dataset_uri, read_rows, write_rows
 from lazaretto.dataset.history import Recorded, find_newest, put_newest, read_recall
-from lazaretto.dataset.table import commit_recorded, damage_on_record, open_dataset
+from lazaretto.dataset.request import Asked, Found, Request, asked_for, find_records
+from lazaretto.dataset.table import open_dataset
 from lazaretto.errors import NotFoundError, SystemFaultError, UsageError
 from lazaretto.ledger.chain import append, entry
 from lazaretto.ledger.events import RecordsRecalled
-from lazaretto.received import find_batch
 from lazaretto.storage import tables
 from lazaretto.storage.sidecars import read_table, write_table
-from lazaretto.times import in_utc
 from lazaretto.values import Actor, Member, to_json
 
 if TYPE_CHECKING:
@@ -46,7 +45,6 @@ if TYPE_CHECKING:
     from lazaretto.values import DataFile
 
 _recall = tables.recall
-_ATTEMPTS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,19 +70,6 @@ class Recall:
     members: list[Member] = field(default_factory=list)
     models: list[str] = field(default_factory=list)
     seqs: list[int] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """Which records are asked for: of some batches, all or those named."""
-
-    criteria: Mapping[str, str]
-    named: Mapping[str, pa.Array | None]
-
-    def of(self, batch: str, ids: pa.Array) -> pa.Array:
-        """Which of a batch's record ids are meant, as a mask."""
-        wanted = self.named[batch]
-        return pa.repeat(True, len(ids)) if wanted is None else pc.is_in(ids, wanted)
 
 
 def recall(
@@ -125,65 +110,31 @@ def recall(
         ChangedFileError: a data file is gone or was changed.
         SystemFaultError: store or catalog cannot be used; the same call goes on later.
     """
-    criteria = _criteria(ids, batch, source, since, until)
+    request = Request(ids, batch, source, since, until)
+    criteria = request.criteria()
     if not reason.strip():
         raise UsageError("a recall needs a reason: it stays on record")
-    named: Mapping[str, pa.Array | None] = _by_ids(ids) if ids is not None else {}
-    for _ in range(_ATTEMPTS):
+    for _ in range(ATTEMPTS):
         with damage_on_record(workspace, dataset, "recall"):
             base = open_dataset(workspace, dataset)
         with workspace.catalog.read() as connection:
-            if ids is None:
-                known = {file.batch for file in base.files} | _recalled(connection, dataset)
-                named = dict.fromkeys(
-                    [batch]
-                    if batch is not None
-                    else _window(connection, known, source, since, until)
-                )
-            asked = _Asked(criteria, named)
-            before = _earlier(connection, workspace, dataset, asked)
+            asked = asked_for(connection, dataset, base.files, request)
         with damage_on_record(workspace, dataset, "recall", base.files):
-            found = _find(workspace.store, base, asked)
+            found = find_records(workspace.store, base.files, asked)
             if not found.rows.num_rows:
-                if before is None:
-                    raise NotFoundError(
-                        f"none of these records is in the newest version of dataset {dataset!r}"
-                    )
-                return before
-            done = _take_out(workspace, base, asked, found, actor, reason)
+                return _earlier(workspace, dataset, criteria, asked)
+            done = _take_out(workspace, base, criteria, asked, found, actor, reason)
         if done is not None:
             return done
-    raise SystemFaultError(f"dataset {dataset!r} changed {_ATTEMPTS} times during the recall")
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """The records that are to go: columns ``batch`` and ``record``, and the files that have any."""
-
-    rows: pa.Table
-    files: list[DataFile]
-
-
-def _find(store: Store, base: DatasetVersion, asked: _Asked) -> _Found:
-    parts: list[pa.Table] = []
-    files: dict[str, DataFile] = {}
-    for file, there in record_ids(store, base.files, asked.named):
-        gone = there.filter(asked.of(file.batch, there)).cast(pa.string())
-        if len(gone):
-            batches = pa.repeat(file.batch, len(gone))
-            parts.append(pa.table([batches, gone], names=["batch", "record"]))
-            files[file.file.path] = file
-    kinds = pa.schema([("batch", pa.string()), ("record", pa.string())])
-    rows = pa.concat_tables(parts) if parts else kinds.empty_table()
-    rows = rows.sort_by([("batch", "ascending"), ("record", "ascending")])
-    return _Found(rows, list(files.values()))
+    raise SystemFaultError(f"dataset {dataset!r} changed {ATTEMPTS} times during the recall")
 
 
 def _take_out(
     workspace: Workspace,
     base: DatasetVersion,
-    asked: _Asked,
-    found: _Found,
+    criteria: dict[str, str],
+    asked: Asked,
+    found: Found,
     actor: Actor,
     reason: str,
 ) -> Recall | None:
@@ -206,7 +157,7 @@ def _take_out(
         records=rows.num_rows,
         ids_digest=digest,
         ids=write_table(workspace.store, f"recalls/{identity}-{{sha256}}.parquet", rows),
-        criteria=dict(asked.criteria),
+        criteria=criteria,
         members=_members(rows),
         models=[f"{one.model}@{one.version}" for one in saw],
         reason=reason,
@@ -229,7 +180,7 @@ def _take_out(
 
 
 def _rewritten(
-    workspace: Workspace, base: DatasetVersion, asked: _Asked, old: DataFile, digest: str
+    workspace: Workspace, base: DatasetVersion, asked: Asked, old: DataFile, digest: str
 ) -> list[DataFile]:
     """What is left of a data file, in files of its own."""
     purpose = f"recall:{base.version}:{digest}:{old.file.path}"
@@ -275,17 +226,26 @@ def _record(
 
 
 def _earlier(
-    connection: Connection, workspace: Workspace, dataset: str, asked: _Asked
-) -> Recall | None:
-    """The newest recall that was asked for in the same words, or took one of the records out."""
+    workspace: Workspace, dataset: str, criteria: Mapping[str, str], asked: Asked
+) -> Recall:
+    """The newest recall that was asked for in the same words, or took one of the records out.
+
+    Raises:
+        NotFoundError: there is none.
+    """
     query = sa.select(_recall).where(_recall.c.dataset == dataset)
-    wanted, other = rfc8785.dumps(dict(asked.criteria)), None
-    for row in connection.execute(query.order_by(_recall.c.version.desc())).all():
-        found, event = read_recall(connection, row)
-        if rfc8785.dumps(dict(event.criteria)) == wanted:
-            return _told(workspace, found, event, _marked(connection, row.id))
-        if other is None and _took(workspace.store, event, asked):
-            other = _told(workspace, found, event, _marked(connection, row.id))
+    other = None
+    with workspace.catalog.read() as connection:
+        for row in connection.execute(query.order_by(_recall.c.version.desc())).all():
+            found, event = read_recall(connection, row)
+            if event.criteria == criteria:
+                return _told(workspace, found, event, _marked(connection, row.id))
+            if other is None and _took(workspace.store, event, asked):
+                other = _told(workspace, found, event, _marked(connection, row.id))
+    if other is None:
+        raise NotFoundError(
+            f"none of these records is in the newest version of dataset {dataset!r}"
+        )
     return other
 
 
@@ -295,7 +255,7 @@ def _marked(connection: Connection, identity: str) -> list[str]:
     return [f"{model}@{version}" for model, version in connection.execute(query)]
 
 
-def _took(store: Store, event: RecordsRecalled, asked: _Asked) -> bool:
+def _took(store: Store, event: RecordsRecalled, asked: Asked) -> bool:
     mine = {member.batch for member in event.members} & asked.named.keys()
     if any(asked.named[batch] is None for batch in mine):
         return True
@@ -327,61 +287,3 @@ def _members(rows: pa.Table) -> list[Member]:
     counted = rows.group_by("batch").aggregate([([], "count_all")]).to_pylist()
     found = [Member(group["batch"], group["count_all"]) for group in counted]
     return sorted(found, key=lambda member: member.batch)
-
-
-def _criteria(
-    ids: Collection[str] | None,
-    batch: str | None,
-    source: str | None,
-    since: datetime | None,
-    until: datetime | None,
-) -> dict[str, str]:
-    if (ids is not None) + (batch is not None) + (source is not None) != 1:
-        raise UsageError("say which records: ids, a batch, or a source; one of them")
-    if source is None and (since or until):
-        raise UsageError("a window belongs to a source")
-    if ids is not None:
-        return {"ids": ids_digest(sorted(set(ids)))}
-    if batch is not None:
-        return {"batch": batch}
-    window = {"source": str(source)}
-    window |= {"since": in_utc(since).isoformat()} if since else {}
-    return window | ({"until": in_utc(until).isoformat()} if until else {})
-
-
-def _recalled(connection: Connection, dataset: str) -> set[str]:
-    """Batches that records were taken out of."""
-    query = sa.select(_recall).where(_recall.c.dataset == dataset)
-    rows = connection.execute(query).all()
-    events = [read_recall(connection, row)[1] for row in rows]
-    return {member.batch for event in events for member in event.members}
-
-
-def _window(
-    connection: Connection,
-    batches: Collection[str],
-    source: str | None,
-    since: datetime | None,
-    until: datetime | None,
-) -> list[str]:
-    """Batches of a source that a window meets."""
-    found = []
-    for name in sorted(batches):
-        said = find_batch(connection, name).event
-        start = said.collected_from or said.received_at
-        end = said.collected_to or said.received_at
-        # As a trace does (half-open, an instant counts): what is recalled is what was traced.
-        late = since is None or end > since or start >= since
-        if said.source == source and late and (until is None or start < until):
-            found.append(name)
-    return found
-
-
-def _by_ids(ids: Collection[str]) -> dict[str, pa.Array | None]:
-    pairs = [name.split("#", 1) for name in sorted(set(ids))]
-    if bad := [pair for pair in pairs if len(pair) != 2 or pair[0].count("/") != 2]:
-        raise UsageError(f"not a record id: {bad[0][0]!r}; write {{batch}}#{{record id}}")
-    named: dict[str, list[str]] = {}
-    for batch, record in pairs:
-        named.setdefault(batch, []).append(record)
-    return {batch: pa.array(records, pa.string()) for batch, records in named.items()}

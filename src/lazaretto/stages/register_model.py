@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from lazaretto.batch import file_digest
+from lazaretto.dataset.commit import ATTEMPTS
 from lazaretto.dataset.contents import by_batch, holds_any
+from lazaretto.dataset.damage import damage_on_record
 from lazaretto.dataset.history import read_recall
-from lazaretto.dataset.table import damage_on_record, open_newest
+from lazaretto.dataset.table import open_newest
 from lazaretto.errors import DeliveryError, NotFoundError, SystemFaultError, UsageError
 from lazaretto.ledger.chain import append
 from lazaretto.ledger.events import ModelRegistered
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
 
     from lazaretto.storage.workspace import Workspace
 
-_ATTEMPTS = 200
 _SERVICE = Actor(ActorType.SERVICE, "service:lazaretto")
 
 
@@ -94,7 +95,7 @@ def register_model(
     digest = None if artifact is None else _digest(str(artifact))
     with damage_on_record(workspace, dataset, "register"):
         open_newest(workspace, dataset)
-    for _ in range(_ATTEMPTS):
+    for _ in range(ATTEMPTS):
         with workspace.catalog.read() as connection:
             known = _find(connection, model, version)
             taken = find_snapshot(connection, workspace, dataset, snapshot)
@@ -134,7 +135,7 @@ def register_model(
                 return _same(known, dataset, snapshot)
             if _recalls_after(connection, dataset, snapshot) == recalls:
                 return _record(connection, event, missed, actor)
-    raise SystemFaultError(f"dataset {dataset!r} was recalled from {_ATTEMPTS} times meanwhile")
+    raise SystemFaultError(f"dataset {dataset!r} was recalled from {ATTEMPTS} times meanwhile")
 
 
 def _same(known: ModelVersion, dataset: str, snapshot: int) -> ModelVersion:

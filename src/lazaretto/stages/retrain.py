@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.compute as pc
 
 from lazaretto.batch._columns import label_texts
-from lazaretto.dataset.table import damage_on_record
+from lazaretto.dataset.damage import damage_on_record
 from lazaretto.errors import UsageError
 from lazaretto.stages.register_model import register_model
 from lazaretto.stages.sanitize_result import ClassChange, Retraining

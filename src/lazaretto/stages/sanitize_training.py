@@ -9,9 +9,9 @@ import sqlalchemy as sa
 
 from lazaretto.batch import table_digest
 from lazaretto.batch._columns import label_texts
+from lazaretto.dataset.damage import damage_on_record
 from lazaretto.dataset.delta import BATCH, RECORD
 from lazaretto.dataset.recall import Recall, recall
-from lazaretto.dataset.table import damage_on_record
 from lazaretto.errors import UsageError
 from lazaretto.ledger.chain import append, entries
 from lazaretto.ledger.events import TrainingSanitized

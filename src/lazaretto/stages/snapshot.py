@@ -10,10 +10,11 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from lazaretto.dataset.contents import members, version_digest
+from lazaretto.dataset.damage import damage_on_record
 from lazaretto.dataset.delta import arrow_schema, find_table
 from lazaretto.dataset.files import dataset_path, dataset_uri, read_rows
 from lazaretto.dataset.history import read_snapshot
-from lazaretto.dataset.table import damage_on_record, open_dataset
+from lazaretto.dataset.table import open_dataset
 from lazaretto.errors import ChangedStateError, NotFoundError
 from lazaretto.ledger.chain import append
 from lazaretto.ledger.events import SnapshotTaken

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
+from bisect import bisect_left
 from typing import TYPE_CHECKING
 
 from lazaretto.dataset.damage import foreign, lost, restore
-from lazaretto.dataset.delta import Commit, LogUnreadableError, add_commit, find_table
+from lazaretto.dataset.delta import Commit, LogUnreadableError, add_commit, find_table, log_entry
 from lazaretto.dataset.files import dataset_path, dataset_uri
 from lazaretto.errors import (
     ChangedDatasetError,
     ChangedFileError,
-    LazarettoError,
     SystemFaultError,
 )
 from lazaretto.ledger.events import BatchAdmitted
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 
 ATTEMPTS = 200
 """How often others may be faster before somebody gives up; each time, one of them got on."""
-_LOG_LIMIT = 256 * 2**20
 
 
 def find_dataset(
@@ -41,21 +39,24 @@ def find_dataset(
     try:
         return find_table(dataset_uri(workspace, dataset), version)
     except LogUnreadableError as error:
-        where = _unreadable(workspace, dataset) or f"{dataset_path(dataset)}/_delta_log"
+        where = f"{dataset_path(dataset)}/{_unreadable(workspace, dataset)}"
         problem = f"its log, {where}, cannot be read ({error})"
         raise ChangedDatasetError(dataset, problem, restore(dataset)) from error
 
 
-def _unreadable(workspace: Workspace, dataset: str) -> str | None:
-    """The first commit in the log that is no JSON, for people who have to mend it."""
-    for path in workspace.store.list(f"{dataset_path(dataset)}/_delta_log"):
-        if path.endswith(".json"):
-            try:
-                for line in workspace.store.read_unverified(path, _LOG_LIMIT).splitlines():
-                    json.loads(line)
-            except (ValueError, LazarettoError):
-                return path
-    return None
+def _unreadable(workspace: Workspace, dataset: str) -> str:
+    """The first commit in the log that makes no sense, for people who have to mend it."""
+    uri = dataset_uri(workspace, dataset)
+    names = workspace.store.list(dataset_path(dataset))
+    commits = sum("/_delta_log/" in name and name.endswith(".json") for name in names)
+
+    def broken(version: int) -> bool:
+        try:
+            return find_table(uri, version) is None
+        except LogUnreadableError:
+            return True
+
+    return log_entry(bisect_left(range(commits), True, key=broken))
 
 
 def commit_recorded(workspace: Workspace, recorded: Recorded) -> None:
@@ -81,8 +82,12 @@ def commit_recorded(workspace: Workspace, recorded: Recorded) -> None:
     raise SystemFaultError(f"dataset {event.dataset!r} changed {ATTEMPTS} times while written")
 
 
-def finish_commit(workspace: Workspace, recorded: Recorded) -> None:
-    """Makes the newest version's commit, where its files are there and nothing else is missing."""
+def require_files(workspace: Workspace, recorded: Recorded) -> None:
+    """Looks whether the files of a version that the table lacks are there, so that it can be made.
+
+    Raises:
+        ChangedDatasetError: one is not: it is not the commit alone that is missing.
+    """
     event = recorded.event
     for file in event.files:
         try:
@@ -90,7 +95,6 @@ def finish_commit(workspace: Workspace, recorded: Recorded) -> None:
         except ChangedFileError as error:
             problem = f"version {event.version} is not in its log, and {error.path}: {error.found}"
             raise ChangedDatasetError(event.dataset, problem, restore(event.dataset)) from error
-    commit_recorded(workspace, recorded)
 
 
 def _commit_of(recorded: Recorded) -> Commit:

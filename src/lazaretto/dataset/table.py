@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lazaretto.dataset.commit import ATTEMPTS, find_dataset, finish_commit
+from lazaretto.dataset.commit import ATTEMPTS, commit_recorded, find_dataset, require_files
 from lazaretto.dataset.damage import difference, foreign, lost, restore
 from lazaretto.dataset.delta import arrow_schema, contents_of, schema_digest
 from lazaretto.dataset.files import dataset_uri
@@ -101,7 +101,8 @@ def open_newest(workspace: Workspace, dataset: str, *, finish: bool = True) -> N
             raise foreign(workspace, dataset, table, recorded)
         if not finish and table.version() == recorded.event.version - 1:
             return Newest(dataset, table, recorded)
-        finish_commit(workspace, recorded)
+        require_files(workspace, recorded)
+        commit_recorded(workspace, recorded)
     raise SystemFaultError(f"dataset {dataset!r} changed {ATTEMPTS} times while it was opened")
 
 
@@ -169,6 +170,8 @@ def check_dataset(workspace: Workspace, dataset: str) -> None:
     newest = open_newest(workspace, dataset, finish=False)
     if newest.table is not None and newest.recorded is not None:
         _files_agree(workspace, dataset, newest.table)
+        if newest.table.version() < newest.version:
+            require_files(workspace, newest.recorded)
 
 
 def _check_identity(dataset: str, table: DeltaTable, recorded: Recorded) -> None:

@@ -7,17 +7,14 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from lazaretto.dataset.admission import CLEARED, dataset_uri
-from lazaretto.dataset.contents import members
-from lazaretto.dataset.delta import open_table
-from lazaretto.errors import NotFoundError
+from lazaretto.dataset.table import check_dataset
+from lazaretto.errors import ChangedDatasetError
 from lazaretto.ledger import chain as ledger
 from lazaretto.ledger.events import files_of
 from lazaretto.ledger.report import Outcome
 from lazaretto.ledger.verify import verify
 from lazaretto.storage import tables
 from lazaretto.storage.verified import LIST
-from lazaretto.values import StoredFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +22,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
     from lazaretto.storage.workspace import Workspace
+    from lazaretto.values import StoredFile
 
 # Folders whose files the catalog knows one by one.
 _FOLDERS = ("batches", "decisions", "held", "recalls", "references")
@@ -91,12 +89,9 @@ def check(workspace: Workspace) -> Health:
 
 
 def _named(connection: Connection) -> Iterator[StoredFile]:
-    """Every file that the ledger, or an intent that is not finished, names."""
+    """Every file that the ledger names."""
     for entry in ledger.entries(connection):
         yield from files_of(entry.event)
-    intended = sa.select(tables.recall.c.ids).where(tables.recall.c.seq.is_(None))
-    for ids in connection.scalars(intended):
-        yield StoredFile(**ids)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +99,7 @@ class Problem:
     """Something in catalog or datasets that wants a person's or a retry's attention.
 
     Attributes:
-        kind: ``unfinished_admission``, ``unfinished_recall``, ``strangers`` or ``lost_dataset``.
+        kind: ``unfinished_publication`` or ``changed_dataset``.
         what: which, in words.
         mend: what to do.
     """
@@ -115,76 +110,29 @@ class Problem:
 
 
 def find_problems(workspace: Workspace) -> list[Problem]:
-    """Looks through intents and datasets; changes nothing.
-
-    Every admitted row must be of a batch that was admitted, and every version that the ledger names
-    must be there. Reads one column of the newest version of each dataset.
+    """Looks through publications and datasets; changes nothing, reads no data.
 
     Raises:
         SystemFaultError: catalog or store cannot be reached.
     """
     with workspace.catalog.read() as connection:
-        found = [*_unfinished_admissions(connection), *_unfinished_recalls(connection)]
+        found = list(_unfinished_publications(connection))
         datasets = list(connection.scalars(sa.select(tables.dataset.c.name)))
-        admitted = sa.select(
-            tables.admission.c.dataset, tables.admission.c.batch, tables.admission.c.version
-        )
-        rows = connection.execute(admitted).all()
-    known = {(row.dataset, row.batch) for row in rows}
     for name in datasets:
-        uri = dataset_uri(workspace, name)
-        versions = [row.version for row in rows if row.dataset == name and row.version is not None]
-        found += _dataset_problems(name, uri, max(versions, default=None), known)
+        try:
+            check_dataset(workspace, name)
+        except ChangedDatasetError as error:
+            found.append(Problem("changed_dataset", f"{name}: {error.problem}", str(error)))
     return found
 
 
-def _unfinished_admissions(connection: Connection) -> Iterator[Problem]:
-    table = tables.admission
-    query = sa.select(table).where(table.c.seq.is_(None)).order_by(table.c.intended_at)
-    for row in connection.execute(query):
-        again = (
-            "`lazaretto batch admit`" if row.part == CLEARED else "`lazaretto quarantine publish`"
-        )
-        yield Problem(
-            "unfinished_admission",
-            f"{row.rows} records of {row.batch} were on their way to {row.dataset} since "
-            f"{row.intended_at:%Y-%m-%d %H:%M} ({row.part})",
-            f"do it again with {again}, or clear the task: it goes on where it stopped",
-        )
-
-
-def _unfinished_recalls(connection: Connection) -> Iterator[Problem]:
-    table = tables.recall
-    query = sa.select(table).where(table.c.seq.is_(None)).order_by(table.c.at)
+def _unfinished_publications(connection: Connection) -> Iterator[Problem]:
+    held, admission = tables.held_record.c, tables.admission.c
+    recorded = sa.select(admission.part).where(admission.part == held.part).exists()
+    query = sa.select(held.case_id, held.part).where(held.part.is_not(None), ~recorded).distinct()
     for row in connection.execute(query):
         yield Problem(
-            "unfinished_recall",
-            f"{row.records} records were on their way out of {row.dataset} since "
-            f"{row.at:%Y-%m-%d %H:%M} ({row.id})",
-            "make the same recall again: it goes on where it stopped",
-        )
-
-
-def _dataset_problems(
-    name: str, uri: str, newest: int | None, known: set[tuple[str, str]]
-) -> Iterator[Problem]:
-    try:
-        table = open_table(uri)
-    except NotFoundError:
-        if newest is not None:
-            yield Problem("lost_dataset", f"{uri} is gone", "restore it from a backup")
-        return
-    if newest is not None and table.version() < newest:
-        yield Problem(
-            "lost_dataset",
-            f"{uri} ends at version {table.version()}, version {newest} is on record",
-            "restore its log from a backup",
-        )
-    strangers = [member for member in members(table) if (name, member.batch) not in known]
-    for member in strangers:
-        yield Problem(
-            "strangers",
-            f"{member.rows} rows of {name} say that they are of batch {member.batch!r}, which was "
-            "never admitted: they were written around the gate",
-            f"restore an earlier version of {uri}, and take away write access from who did it",
+            "unfinished_publication",
+            f"{row.part} of {row.case_id} was begun and did not go on record",
+            "do it again with `lazaretto quarantine publish`: it goes on where it stopped",
         )

@@ -10,15 +10,18 @@ import sqlalchemy as sa
 
 from lazaretto.batch import file_digest
 from lazaretto.batch._delivery import public_uri
-from lazaretto.dataset.admission import dataset_uri
-from lazaretto.dataset.contents import models_that_saw
-from lazaretto.errors import DeliveryError, NotFoundError, UsageError
+from lazaretto.dataset.commit import ATTEMPTS
+from lazaretto.dataset.contents import by_batch, holds_any
+from lazaretto.dataset.damage import damage_on_record
+from lazaretto.dataset.history import read_recall
+from lazaretto.dataset.table import open_newest
+from lazaretto.errors import DeliveryError, NotFoundError, SystemFaultError, UsageError
 from lazaretto.ledger.chain import append
 from lazaretto.ledger.events import ModelRegistered
 from lazaretto.redact import safe_uri
+from lazaretto.stages.snapshot import find_snapshot
 from lazaretto.storage import tables
 from lazaretto.storage.sidecars import read_table
-from lazaretto.values import StoredFile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
     from lazaretto.storage.workspace import Workspace
+    from lazaretto.values import Actor, StoredFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,27 +89,31 @@ def register_model(
     Raises:
         NotFoundError: the snapshot is not on record, or there is no artifact.
         UsageError: this model version is on record with another snapshot.
+        ChangedDatasetError: the dataset's table is not the one that is on record.
     """
     registry = safe_uri(registry)
     digest = None if artifact is None else _digest(str(artifact))
-    with workspace.catalog.transaction() as connection:
-        rows = connection.scalar(
-            sa.select(tables.snapshot.c.rows).where(
-                tables.snapshot.c.dataset == dataset, tables.snapshot.c.version == snapshot
-            )
-        )
-        if rows is None:
+    with damage_on_record(workspace, dataset, "register"):
+        open_newest(workspace, dataset)
+    for _ in range(ATTEMPTS):
+        with workspace.catalog.read() as connection:
+            known = _find(connection, model, version)
+            taken = find_snapshot(connection, workspace, dataset, snapshot)
+            recalls = _recalls_after(connection, dataset, snapshot)
+        if taken is None:
             raise NotFoundError(
                 f"no snapshot of version {snapshot} of dataset {dataset!r} was taken: a model's "
                 "origin must be known, so take the snapshot before training"
             )
+        if known is not None:
+            return _same(known, dataset, snapshot)
         event = ModelRegistered(
             model=model,
             version=version,
             registry=registry,
             dataset=dataset,
             snapshot=snapshot,
-            rows=rows,
+            rows=taken.rows,
             purpose=purpose,
             artifact_uri=None if artifact is None else public_uri(artifact),
             artifact_digest=digest,
@@ -113,35 +121,66 @@ def register_model(
             params=dict(params or {}),
             seed=seed,
         )
-        known = _find(connection, model, version)
-        if known is not None:
-            if (known.dataset, known.snapshot) != (dataset, snapshot):
-                raise UsageError(
-                    f"{model}@{version} is on record as trained on "
-                    f"{known.dataset}@{known.snapshot}: give this training another version"
+        with damage_on_record(workspace, dataset, "register", taken.files):
+            missed = [
+                recall
+                for recall, ids in recalls.items()
+                if holds_any(
+                    workspace.store, taken.files, by_batch(read_table(workspace.store, ids))
                 )
-            return known
-        written = append(connection, event, actor=workspace.actor)
-        connection.execute(
-            tables.model_version.insert().values(
-                model=model,
-                version=version,
-                registry=registry,
-                dataset=dataset,
-                snapshot=snapshot,
-                rows=rows,
-                purpose=purpose,
-                artifact_uri=event.artifact_uri,
-                artifact_digest=digest,
-                at=datetime.now(UTC),
-                seq=written.seq,
-                entry=written.hash,
-            )
+            ]
+        with workspace.catalog.transaction() as connection:
+            known = _find(connection, model, version)
+            if known is not None:
+                return _same(known, dataset, snapshot)
+            if _recalls_after(connection, dataset, snapshot) == recalls:
+                return _record(connection, event, missed, workspace.actor)
+    raise SystemFaultError(f"dataset {dataset!r} was recalled from {ATTEMPTS} times meanwhile")
+
+
+def _same(known: ModelVersion, dataset: str, snapshot: int) -> ModelVersion:
+    """A model version that is on record, where it is of the same snapshot."""
+    if (known.dataset, known.snapshot) != (dataset, snapshot):
+        raise UsageError(
+            f"{known.model}@{known.version} is on record as trained on "
+            f"{known.dataset}@{known.snapshot}: give this training another version"
         )
-        _mark_recalled(connection, workspace, event)
-        registered = _find(connection, model, version)
-    assert registered is not None  # noqa: S101  written above
-    return registered
+    return known
+
+
+def _record(
+    connection: Connection, event: ModelRegistered, missed: list[str], actor: Actor
+) -> ModelVersion:
+    """Puts a model version on record, and marks it with recalls that came before it."""
+    written = append(connection, event, actor=actor)
+    connection.execute(
+        tables.model_version.insert().values(
+            model=event.model,
+            version=event.version,
+            registry=event.registry,
+            dataset=event.dataset,
+            snapshot=event.snapshot,
+            rows=event.rows,
+            purpose=event.purpose,
+            artifact_uri=event.artifact_uri,
+            artifact_digest=event.artifact_digest,
+            at=datetime.now(UTC),
+            seq=written.seq,
+            entry=written.hash,
+        )
+    )
+    marks = [{"recall": one, "model": event.model, "version": event.version} for one in missed]
+    if marks:
+        connection.execute(tables.recalled_model.insert(), marks)
+    return ModelVersion(
+        event.model,
+        event.version,
+        event.dataset,
+        event.snapshot,
+        event.rows,
+        sorted(missed),
+        written.seq,
+    )
 
 
 def _find(connection: Connection, model: str, version: str) -> ModelVersion | None:
@@ -164,23 +203,16 @@ def _find(connection: Connection, model: str, version: str) -> ModelVersion | No
     )
 
 
-def _mark_recalled(connection: Connection, workspace: Workspace, event: ModelRegistered) -> None:
-    """Marks a model that was trained before a recall and is registered after it."""
+def _recalls_after(connection: Connection, dataset: str, snapshot: int) -> dict[str, StoredFile]:
+    """Recalls that came after a version: their records, by id."""
     recall = tables.recall
-    query = sa.select(recall.c.id, recall.c.version, recall.c.ids).where(
-        recall.c.dataset == event.dataset, recall.c.version > event.snapshot
+    query = (
+        sa.select(recall)
+        .where(recall.c.dataset == dataset, recall.c.version > snapshot)
+        .order_by(recall.c.version)
     )
-    mine = (event.model, event.version)
-    uri = dataset_uri(workspace, event.dataset)
-    for identity, version, ids in connection.execute(query).all():
-        records = read_table(workspace.store, StoredFile(**ids))
-        saw = models_that_saw(connection, event.dataset, uri, records, version)
-        if mine in saw:
-            connection.execute(
-                tables.recalled_model.insert().values(
-                    recall=identity, model=event.model, version=event.version
-                )
-            )
+    rows = connection.execute(query).all()
+    return {row.id: read_recall(connection, row)[1].ids for row in rows}
 
 
 def _digest(artifact: str) -> str:

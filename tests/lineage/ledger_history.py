@@ -111,7 +111,9 @@ class History:
         )
         return batch
 
-    def admit(self, batch: str, rows: int = 90, *, part: str = "cleared") -> int:
+    def admit(
+        self, batch: str, rows: int = 90, *, part: str = "cleared", case: str | None = None
+    ) -> int:
         self.version += 1
         self.write(
             events.BatchAdmitted(
@@ -122,6 +124,7 @@ class History:
                 part=part,
                 policy=POLICY,
                 columns=COLUMNS,
+                case=case,
             )
         )
         return self.version
@@ -191,6 +194,7 @@ class History:
                 held_records=StoredFile("held/h.parquet", 9, "34" * 32) if held else None,
                 columns=values.ColumnRoles("id", "label", ["text"]),
                 two_people=False,
+                inputs="71" * 32,
                 reasons={"mahalanobis": held} if held else {},
             )
         )
@@ -293,6 +297,21 @@ def one_of_each(history: History) -> None:
             triage=values.TriageSummary("PIPELINE", {"PIPELINE": 0.9}, ["nulls appeared"]),
         ),
     )
+    history.write(
+        events.PolicyRegistered("digits", POLICY, "{}", "72" * 32, "73" * 32, "stricter"),
+        events.ShadowJudged(
+            batch,
+            POLICY,
+            "73" * 32,
+            Verdict.HOLD_RECORDS,
+            100,
+            7,
+            "74" * 32,
+            {"mahalanobis": 7},
+            ["a note"],
+        ),
+        events.AdmissionRefused(batch, "digits", "revoked_key", "its key is revoked", "case-1"),
+    )
     history.judge(batch)
     history.decide(batch)
     history.write(
@@ -334,6 +353,7 @@ def one_of_each(history: History) -> None:
         )
     )
     history.recall({batch: 4}, (model,))
+    history.admit(batch, 3, part="publication-1", case="case-1")
     history.write(
         events.IncidentTraced(
             source="vendor-a",

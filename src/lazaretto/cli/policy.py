@@ -85,7 +85,7 @@ def show(
 
     from lazaretto.authority.policies import policy_history, policy_in_force
 
-    with session.workspace.catalog.read() as connection:
+    with session.workspace_as_it_is.catalog.read() as connection:
         found = policy_in_force(connection, dataset)
         history = policy_history(connection, dataset)
     if found is None:
@@ -146,7 +146,7 @@ def _compared(session: Session, policy: "Policy") -> dict[str, Any]:
     try:
         with session.workspace_as_it_is.catalog.read() as connection:
             found = policy_in_force(connection, policy.dataset)
-    except SystemFaultError as error:
+    except (NotFoundError, SystemFaultError) as error:
         return {"in_force": None, "changes": [], "told": f"cannot say: {error}"}
     if found is None:
         told = f"no policy is, for {policy.dataset}: the first use puts one in force"

@@ -266,6 +266,26 @@ def incident_traced(event: events.IncidentTraced, context: Context) -> Facts:
     )
 
 
+def case_closed(event: events.CaseClosed, context: Context) -> Facts:
+    """Every record of a case was decided on."""
+    return Facts(
+        naming.job("close", naming.source_of(event.batch)),
+        "CLOSE",
+        run_facets=decision(context, "CLOSED", [event.batch], actor=context.actor, case=event.case),
+    )
+
+
+def catalog_rebuilt(event: events.CatalogRebuilt, context: Context) -> Facts:
+    """Rows of the catalog were made what the ledger says."""
+    counted = {name: sum(rows.values()) for name, rows in event.rows.items()}
+    reason = ", ".join(f"{name}: {rows} rows" for name, rows in sorted(counted.items()))
+    return Facts(
+        naming.job("rebuild"),
+        "REBUILD",
+        run_facets=decision(context, "REBUILT", ["catalog"], actor=context.actor, reason=reason),
+    )
+
+
 def checkpoint_taken(event: events.CheckpointTaken, context: Context) -> Facts:
     """Somebody signed the ledger as it was."""
     return Facts(

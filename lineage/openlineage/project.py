@@ -57,6 +57,8 @@ _PROJECTORS: Mapping[type[events.Event], Callable[[Any, Context], Facts]] = {
     events.ModelRegistered: _outcomes.model_registered,
     events.IncidentTraced: _outcomes.incident_traced,
     events.StoredFileChanged: _deliveries.stored_file_changed,
+    events.CaseClosed: _outcomes.case_closed,
+    events.CatalogRebuilt: _outcomes.catalog_rebuilt,
     events.CheckpointTaken: _outcomes.checkpoint_taken,
 }
 

@@ -13,6 +13,7 @@ from lazaretto.errors import ChangedFileError, NotFoundError
 from lazaretto.ledger.chain import append
 from lazaretto.ledger.cover import agree, event_of
 from lazaretto.ledger.events import BatchReceived, StoredFileChanged
+from lazaretto.ledger.state import Put, entry_columns
 from lazaretto.storage import tables
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection
 
+    from lazaretto.ledger.chain import Entry
+    from lazaretto.ledger.state import Change
     from lazaretto.storage.workspace import Workspace
     from lazaretto.values import StoredFile
 
@@ -107,6 +110,12 @@ def batch_columns(event: BatchReceived) -> dict[str, object]:
         "collected_from": event.collected_from,
         "collected_to": event.collected_to,
     }
+
+
+def changes(entry: Entry) -> Iterator[Change]:
+    """What the receipt of a batch does to the catalog."""
+    if isinstance(entry.event, BatchReceived):
+        yield Put(tables.batch, batch_columns(entry.event) | entry_columns(entry))
 
 
 @contextmanager

@@ -156,14 +156,18 @@ class OpenedCase:
     Attributes:
         case: id of the case.
         batch: id of the batch.
+        rows: records of the batch.
         held: records that it holds.
         held_records: the file with them.
+        reasons: held records by the signature of their first reason.
     """
 
     case: str
     batch: str
+    rows: int
     held: int
     held_records: StoredFile
+    reasons: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

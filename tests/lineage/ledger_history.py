@@ -191,6 +191,7 @@ class History:
                 held_records=StoredFile("held/h.parquet", 9, "34" * 32) if held else None,
                 columns=values.ColumnRoles("id", "label", ["text"]),
                 two_people=False,
+                inputs="44" * 32,
                 reasons={"mahalanobis": held} if held else {},
             )
         )
@@ -253,9 +254,17 @@ def one_of_each(history: History) -> None:
             ],
             broken=["column label is missing"],
             failures=StoredFile("batches/b/findings.parquet", 9, "9a" * 32),
+            inputs="9b" * 32,
         ),
         events.BatchEmbedded(
-            batch, POLICY, "column", "bc" * 32, 64, 100, StoredFile("b/e.parquet", 9, "de" * 32)
+            batch,
+            POLICY,
+            "column",
+            "bc" * 32,
+            64,
+            100,
+            StoredFile("b/e.parquet", 9, "de" * 32),
+            "df" * 32,
         ),
         events.BatchScreened(
             batch=batch,
@@ -277,6 +286,7 @@ def one_of_each(history: History) -> None:
                 values.TestSummary("share", None, 0.001, fired=False, detail="not run"),
             ],
             scores=StoredFile("b/scores.parquet", 9, "13" * 32),
+            inputs="15" * 32,
             note="a note",
             batch_p_value=0.2,
             evidence=values.BatchEvidence(0.4, 5, 100),
@@ -348,9 +358,18 @@ def one_of_each(history: History) -> None:
     empty = replace(VERIFIED, envelope=None)
     history.receive("vendor-b", 3, collected=False, signature=empty)
     history.write(
+        events.PolicyRegistered("digits", POLICY, "{}", "45" * 32, "46" * 32, "a stricter rate"),
+        events.ShadowJudged(
+            batch, POLICY, "46" * 32, Verdict.PASS, 100, 0, "44" * 32, {"mahalanobis": 1}, ["note"]
+        ),
+        events.AdmissionRefused(batch, "digits", "revoked_key", "the key is revoked", "case-1"),
+    )
+    history.write(
         events.StoredFileChanged(batch, "screen", "batches/b/data.arrow", "61" * 32, "it is gone")
     )
     history.write(
+        events.CaseClosed("case-1", batch),
+        events.CatalogRebuilt({"batch": {"changed": 1, "missing": 0, "added": 2}}),
         events.CheckpointTaken(
             origin="urn:lazaretto:ledger:" + "62" * 32,
             size=3,
@@ -358,5 +377,5 @@ def one_of_each(history: History) -> None:
             frontier=["64" * 32, "65" * 32],
             verifier_key="gate+01234567+AQ",
             note=StoredFile("ledger/checkpoints/x.txt", 9, "66" * 32),
-        )
+        ),
     )

@@ -10,10 +10,16 @@ import sqlalchemy as sa
 from lazaretto.ledger.chain import entries, newest
 from lazaretto.ledger.cover import agree
 from lazaretto.ledger.events import BatchAdmitted, BatchJudged, RecordsDecided, ShadowJudged
+from lazaretto.ledger.state import Update
 from lazaretto.storage import tables
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sqlalchemy.engine import Connection
+
+    from lazaretto.ledger.chain import Entry
+    from lazaretto.ledger.state import Change
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +93,15 @@ def judged_columns(event: BatchJudged | None) -> dict[str, object]:
         "cleared": event.cleared,
         "case_id": event.case,
     }
+
+
+def changes(entry: Entry) -> Iterator[Change]:
+    """What a judgement does to its batch, and to the case of the one that it replaces."""
+    if isinstance(event := entry.event, BatchJudged):
+        if event.replaces is not None:
+            opened = {"batch": event.batch, "seq": event.replaces}
+            yield Update(tables.case, opened, {"state": "SUPERSEDED"})
+        yield Update(tables.batch, {"id": event.batch}, judged_columns(event))
 
 
 def acted_on(connection: Connection, judged: Judged) -> bool:

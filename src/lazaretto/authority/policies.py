@@ -11,18 +11,21 @@ from pydantic import ValidationError
 
 from lazaretto.contract import contract_digest
 from lazaretto.errors import ChangedStateError, PolicyError, UsageError
-from lazaretto.ledger.chain import append, entries, newest
+from lazaretto.ledger.chain import entries, newest
 from lazaretto.ledger.cover import agree
 from lazaretto.ledger.events import PolicyRegistered
+from lazaretto.ledger.state import Put, entry_columns, record
 from lazaretto.policy import Policy
 from lazaretto.storage.tables import dataset_policy as table
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import datetime
 
     from sqlalchemy.engine import Connection
 
     from lazaretto.ledger.chain import Entry
+    from lazaretto.ledger.state import Change
     from lazaretto.storage.workspace import Workspace
     from lazaretto.values import Actor, PolicyRef
 
@@ -178,6 +181,12 @@ def registered_meanings(connection: Connection) -> set[str]:
     return {_registered(entry).meaning for entry in found}
 
 
+def changes(entry: Entry) -> Iterator[Change]:
+    """What the registration of a policy does to the catalog."""
+    if isinstance(entry.event, PolicyRegistered):
+        yield Put(table, policy_columns(entry.event) | entry_columns(entry))
+
+
 def policy_columns(event: PolicyRegistered) -> dict[str, Any]:
     """The catalog's columns of a policy in force, by what the ledger says."""
     return {
@@ -227,11 +236,7 @@ def _register(
         previous=None if before is None else before.meaning,
         reason=reason,
     )
-    written = append(connection, event, actor=actor)
-    connection.execute(table.delete().where(table.c.dataset == policy.dataset))
-    connection.execute(
-        table.insert().values(**policy_columns(event), seq=written.seq, entry=written.hash)
-    )
+    record(connection, event, changes, actor=actor)
     found = policy_in_force(connection, policy.dataset)
     assert found is not None  # noqa: S101  just written
     return found

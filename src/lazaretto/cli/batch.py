@@ -47,7 +47,7 @@ def ingest(session: Session, uri: Uri, source: SourceName, manifest: Manifest = 
     """
     from lazaretto import stages
 
-    workspace, policy = session.workspace, session.policy
+    workspace, policy = session.workspace_made, session.policy
     with session.working("Authenticating the delivery"):
         received = _receive(session, uri, source, manifest)
     with session.working("Checking every record against the contract"):
@@ -236,7 +236,7 @@ def _receive(session: Session, uri: str, source: str, manifest: str | None) -> "
 
     require_file(uri, "delivery")
     return stages.receive(
-        session.workspace,
+        session.workspace_made,
         uri,
         source,
         manifest=find_manifest(uri, manifest),

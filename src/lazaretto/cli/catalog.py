@@ -18,7 +18,7 @@ _SHOWN = 20
 @command(app, "upgrade")
 def upgrade(session: Session) -> Reply:
     """Create the catalog, or bring its schema to this version of Lazaretto."""
-    catalog = session.workspace.catalog
+    catalog = session.upgraded().catalog
     data = {"catalog": catalog.display_url, "schema": catalog.version()}
     return Reply(data, facts(data))
 
@@ -29,7 +29,7 @@ def check(session: Session) -> Reply:
     from lazaretto import health
 
     with session.working("Checking the ledger and the files"):
-        found = health.check(session.workspace_as_it_is)
+        found = health.check(session.workspace)
     behind = ", ".join(f"{name} by {count}" for name, count in found.behind.items() if count)
     shown = facts(
         {

@@ -147,9 +147,9 @@ def _compared(session: Session, policy: "Policy") -> dict[str, Any]:
 
     contract = contract_digest(policy)
     try:
-        with session.workspace_as_it_is.catalog.read() as connection:
+        with session.workspace.catalog.read() as connection:
             found = policy_in_force(connection, policy.dataset)
-    except SystemFaultError as error:
+    except (SystemFaultError, NotFoundError) as error:  # unreachable, or not made yet
         return {"in_force": None, "changes": [], "told": f"cannot say: {error}"}
     if found is None:
         told = f"no policy is, for {policy.dataset}: the first use puts one in force"

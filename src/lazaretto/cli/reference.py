@@ -59,7 +59,7 @@ def fit(
     try:
         with session.working("Fitting the reference"):
             saved, reference = fit_version(
-                session.workspace,
+                session.workspace_made,
                 trusted,
                 session.policy,
                 name=name,

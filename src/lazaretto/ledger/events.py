@@ -176,6 +176,7 @@ class BatchValidated(Event):
         rules: the rules that records broke, with counts.
         broken: what is wrong with the batch as a whole, in words; not empty: all of it is held.
         failures: the file with one row per failing record and rule.
+        inputs: sha256 (hex) of everything that the result depends on: the same is not done again.
     """
 
     kind: ClassVar[str] = "batch_validated"
@@ -187,6 +188,7 @@ class BatchValidated(Event):
     rules: list[RuleCount]
     broken: list[str]
     failures: StoredFile
+    inputs: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +203,7 @@ class BatchEmbedded(Event):
         dimensions: width of the vectors.
         rows: number of records.
         vectors: the file with one vector per record.
+        inputs: sha256 (hex) of everything that the result depends on: the same is not done again.
     """
 
     kind: ClassVar[str] = "batch_embedded"
@@ -211,6 +214,7 @@ class BatchEmbedded(Event):
     dimensions: int
     rows: int
     vectors: StoredFile
+    inputs: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +235,7 @@ class BatchScreened(Event):
         detectors: what each detector found.
         tests: the batch-level tests.
         scores: the file with one row per screened record.
+        inputs: sha256 (hex) of everything that the result depends on: the same is not done again.
         note: why the batch is held as a whole, or what limits the judgement.
         batch_p_value: of the batch for the source's drift evidence; null: nothing was tested.
         evidence: what later batches of the source need to know of this one.
@@ -252,6 +257,7 @@ class BatchScreened(Event):
     detectors: list[DetectorSummary]
     tests: list[TestSummary]
     scores: StoredFile
+    inputs: str
     note: str | None = None
     batch_p_value: float | None = None
     evidence: BatchEvidence | None = None
@@ -379,6 +385,20 @@ class RecordsDecided(Event):
     label: str | None = None
     weight: float | None = None
     undoes: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CaseClosed(Event):
+    """Every record of a case is decided on, and those that were released are published.
+
+    Attributes:
+        case: id of the case.
+        batch: id of the batch.
+    """
+
+    kind: ClassVar[str] = "case_closed"
+    case: str
+    batch: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -670,6 +690,18 @@ class CheckpointTaken(Event):
     note: StoredFile
 
 
+@dataclass(frozen=True, slots=True)
+class CatalogRebuilt(Event):
+    """Rows of the catalog that did not say what the ledger says were made anew.
+
+    Attributes:
+        rows: by table, how many were ``changed``, ``missing`` and ``added``.
+    """
+
+    kind: ClassVar[str] = "catalog_rebuilt"
+    rows: dict[str, dict[str, int]]
+
+
 _KINDS: dict[str, type[Event]] = {cls.kind: cls for cls in Event.__subclasses__()}
 
 
@@ -684,8 +716,8 @@ def to_payload(event: Event) -> dict[str, object]:
     return payload
 
 
-def from_payload(kind: str, payload: dict[str, object]) -> Event:
-    """Rebuilds the event that `to_payload` wrote.
+def from_payload(kind: str, payload: str) -> Event:
+    """Rebuilds the event that `to_payload` wrote, from the JSON text of its values.
 
     Raises:
         LedgerError: unknown kind, or a payload that does not fit it.
@@ -693,7 +725,7 @@ def from_payload(kind: str, payload: dict[str, object]) -> Event:
     if kind not in _KINDS:
         raise LedgerError(f"unknown ledger entry kind {kind!r}: written by a newer Lazaretto?")
     try:
-        return _adapter(kind).validate_python(payload)
+        return _adapter(kind).validate_json(payload)
     except ValidationError as error:
         raise LedgerError(
             f"ledger entry of kind {kind!r} does not fit its type: {error_line(error)}"
@@ -701,14 +733,16 @@ def from_payload(kind: str, payload: dict[str, object]) -> Event:
 
 
 def subject_of(event: Event) -> str:
-    """What an event is about: ``source:NAME``, ``batch:ID``, ``case:ID`` or ``dataset:NAME``.
+    """What an event is about: such as ``source:NAME``, ``batch:ID`` or ``case:ID``.
 
     The ledger keeps it beside each entry, so that everything about one subject is found again.
     """
     if isinstance(event, CheckpointTaken):
         return subject_of_checkpoints(event.verifier_key)
+    if isinstance(event, CatalogRebuilt):
+        return "catalog:rows"
     for name in ("case", "batch", "source", "dataset", "model", "reference"):
-        if name == "case" and not isinstance(event, RecordsDecided):
+        if name == "case" and not isinstance(event, RecordsDecided | CaseClosed):
             continue
         if name == "dataset" and isinstance(event, ModelRegistered):
             continue

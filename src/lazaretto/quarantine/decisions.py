@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -13,19 +12,20 @@ import sqlalchemy as sa
 from lazaretto.authority.judgements import standing_judgement
 from lazaretto.batch._ids import ids_digest
 from lazaretto.errors import NotFoundError, UsageError
-from lazaretto.ledger.chain import append, entry
-from lazaretto.ledger.events import RecordsDecided
+from lazaretto.ledger.events import CaseClosed, RecordsDecided
+from lazaretto.ledger.state import Put, Update, entry_columns, record
 from lazaretto.quarantine.cases import find_case
 from lazaretto.storage import tables
 from lazaretto.storage.bulk import bulk_insert
 from lazaretto.storage.sidecars import write_table
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from sqlalchemy.engine import Connection, Row
 
     from lazaretto.ledger.chain import Entry
+    from lazaretto.ledger.state import Change
     from lazaretto.storage.workspace import Workspace
     from lazaretto.values import Action, Actor, StoredFile
 
@@ -141,27 +141,39 @@ def record_decision(workspace: Workspace, case: str, selected: pa.Table, taken: 
             weight=taken.weight,
             undoes=taken.undoes,
         )
-        written = append(connection, event, actor=workspace.actor)
-        connection.execute(
-            _decision.insert().values(
-                **decided_columns(event, workspace.actor),
-                at=datetime.now(UTC),
-                seq=written.seq,
-                entry=written.hash,
-            )
-        )
-        positions = selected["position"].to_pylist()
-        rows = ((identity, position) for position in positions)
-        bulk_insert(connection, _members, ("decision", "position"), rows)
+        entry = record(connection, event, changes, actor=workspace.actor)
+        index_decided(connection, event, selected["position"].to_pylist())
         _refuse_published(connection, case, identity)
-        if taken.undoes is None:
-            _put_in_force(connection, case, identity, taken.action)
-        else:
-            _take_back(connection, case, identity, taken.undoes)
-        connection.execute(
-            tables.case.update().where(tables.case.c.id == case).values(state="OPEN")
-        )
-        return decision_of(entry(connection, written.seq), event, None)
+        return decision_of(entry, event, None)
+
+
+def changes(entry: Entry) -> Iterator[Change]:
+    """What a decision, or the end of them, does; `index_decided` does it to the records' index."""
+    match entry.event:
+        case RecordsDecided() as event:
+            values = decided_columns(event, entry.actor) | {"at": entry.at} | entry_columns(entry)
+            yield Put(_decision, values)
+            if event.undoes is not None:
+                yield Update(_decision, {"id": event.undoes}, {"undone_by": event.decision})
+            yield Update(tables.case, {"id": event.case}, {"state": "OPEN"})
+        case CaseClosed() as event:
+            yield Update(tables.case, {"id": event.case}, {"state": "CLOSED"})
+
+
+def index_decided(connection: Connection, event: RecordsDecided, positions: Sequence[int]) -> None:
+    """Puts a decision in force on its records, or takes one back, in the index of held records.
+
+    Args:
+        connection: of an open transaction, in which `changes` were made.
+        event: what was decided.
+        positions: of the records within the case.
+    """
+    rows = ((event.decision, position) for position in positions)
+    bulk_insert(connection, _members, ("decision", "position"), rows)
+    if event.undoes is None:
+        _put_in_force(connection, event.case, event.decision, event.action)
+    else:
+        _take_back(connection, event.case, event.decision, event.undoes)
 
 
 def require_open(connection: Connection, row: Row[Any]) -> None:
@@ -240,9 +252,6 @@ def _put_in_force(connection: Connection, case: str, decision: str, action: Acti
 
 def _take_back(connection: Connection, case: str, identity: str, undone: str) -> None:
     """The newest decision on each record that stands is in force again, or none."""
-    connection.execute(
-        _decision.update().where(_decision.c.id == undone).values(undone_by=identity)
-    )
     newest = (
         sa.select(_decision.c.id)
         .join(_members, _members.c.decision == _decision.c.id)

@@ -18,8 +18,10 @@ from lazaretto.dataset.admission import (
     is_written,
 )
 from lazaretto.errors import AdmissionRefusedError, ChangedStateError, SystemFaultError
+from lazaretto.ledger.events import CaseClosed
+from lazaretto.ledger.state import record
 from lazaretto.quarantine.cases import find_case, held_file
-from lazaretto.quarantine.decisions import require_open
+from lazaretto.quarantine.decisions import changes, require_open
 from lazaretto.quarantine.released import RELEASING, released_part
 from lazaretto.quarantine.standing import (
     Publication,
@@ -100,14 +102,14 @@ def publish(workspace: Workspace, case: str) -> Admission | None:
         with workspace.catalog.transaction() as connection:
             _unchanged(connection, view)
             if part is None:
-                _close_when_decided(connection, case)
+                _close_when_decided(connection, workspace, view.row)
                 return _last(workspace, view)
             _check(connection, workspace, view)
             _mark(connection, view)
             intend(connection, part)
         admission = admit_part(workspace, part)
     with workspace.catalog.transaction() as connection:
-        _close_when_decided(connection, case)
+        _close_when_decided(connection, workspace, view.row)
     return admission
 
 
@@ -241,14 +243,15 @@ def _last(workspace: Workspace, view: _View) -> Admission | None:
     return Admission(batch, last.dataset, uri, last.version, last.rows, last.part, [last.seq])
 
 
-def _close_when_decided(connection: Connection, case: str) -> None:
+def _close_when_decided(connection: Connection, workspace: Workspace, row: Row[Any]) -> None:
+    """Closes a case whose records are all decided on, and published where they were released."""
     releasing = [action.value for action in RELEASING]
-    open_ = sa.exists().where(
-        _held.c.case_id == case,
+    waiting = sa.exists().where(
+        _held.c.case_id == row.id,
         _held.c.action.is_(None) | (_held.c.action.in_(releasing) & _held.c.part.is_(None)),
     )
-    connection.execute(
-        tables.case.update()
-        .where(tables.case.c.id == case, ~open_, tables.case.c.state == "OPEN")
-        .values(state="CLOSED")
-    )
+    table = tables.case
+    open_ = sa.select(table.c.id).where(table.c.id == row.id, table.c.state == "OPEN", ~waiting)
+    if connection.scalar(open_) is not None:
+        event = CaseClosed(row.id, row.batch)
+        record(connection, event, changes, actor=workspace.actor)

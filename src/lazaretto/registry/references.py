@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
 from lazaretto.errors import ChangedFileError, NotFoundError, SystemFaultError, UsageError
-from lazaretto.ledger.chain import append, newest
+from lazaretto.ledger.chain import newest
 from lazaretto.ledger.cover import agree, event_of
 from lazaretto.ledger.events import ReferencePromoted, ReferenceSaved
+from lazaretto.ledger.state import Put, Update, entry_columns, record
 from lazaretto.registry.stored import StoredReference
 from lazaretto.storage.tables import reference as table
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sqlalchemy.engine import Connection
 
     from lazaretto.drift import Profile
+    from lazaretto.ledger.chain import Entry
+    from lazaretto.ledger.state import Change
     from lazaretto.reference import Reference
     from lazaretto.storage.workspace import Workspace
     from lazaretto.values import Actor, PromotionChange, StoredFile
@@ -55,7 +59,7 @@ def save_reference(
     event = None if known is not None else _write(workspace, reference, profile)
     with workspace.catalog.transaction() as connection:
         if event is not None and _select(connection, name, version) is None:
-            _insert(connection, event, workspace.actor)
+            record(connection, event, changes, actor=workspace.actor)
         saved = _selected(connection, name, version)
         if promote or (promote is None and _select(connection, name, None) is None):
             _promote(connection, saved, None, workspace.actor)
@@ -173,20 +177,22 @@ def _write(workspace: Workspace, reference: Reference, profile: Profile | None) 
     )
 
 
-def _insert(connection: Connection, event: ReferenceSaved, actor: Actor) -> None:
-    moment = datetime.now(UTC)
-    written = append(connection, event, actor=actor, at=moment)
-    connection.execute(
-        table.insert().values(
-            name=event.reference,
-            version=event.version,
-            digest=event.digest,
-            promoted=False,
-            created_at=moment,
-            seq=written.seq,
-            entry=written.hash,
-        )
-    )
+def changes(entry: Entry) -> Iterator[Change]:
+    """What an entry about a reference does to the catalog."""
+    match entry.event:
+        case ReferenceSaved() as event:
+            values = {
+                "name": event.reference,
+                "version": event.version,
+                "digest": event.digest,
+                "promoted": False,
+                "created_at": entry.at,
+            }
+            yield Put(table, values | entry_columns(entry))
+        case ReferencePromoted() as event:
+            name, version = {"name": event.reference}, {"version": event.version}
+            yield Update(table, name, {"promoted": False})
+            yield Update(table, name | version, {"promoted": True})
 
 
 def _promote(
@@ -196,8 +202,6 @@ def _promote(
     before = _select(connection, known.name, None)
     if before is not None and before.version == known.version:
         return
-    mine = table.c.version == known.version
-    connection.execute(table.update().where(table.c.name == known.name).values(promoted=mine))
     event = ReferencePromoted(
         reference=known.name,
         version=known.version,
@@ -206,7 +210,7 @@ def _promote(
         previous_digest=None if before is None else before.digest,
         change=change,
     )
-    append(connection, event, actor=actor)
+    record(connection, event, changes, actor=actor)
 
 
 def _selected(connection: Connection, name: str, version: str) -> StoredReference:

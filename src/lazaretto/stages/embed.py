@@ -56,8 +56,8 @@ def embed(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Batch
     with workspace.catalog.read() as connection:
         received = find_batch(connection, batch)
         validated = require_validated(connection, batch, ref)
-        key = stage_key(policy=ref.meaning, batch=received.digest, encoder=encoder.digest)
-        before = find_result(connection, batch, "embed", BatchEmbedded, key)
+        inputs = stage_key(policy=ref.meaning, batch=received.digest, encoder=encoder.digest)
+        before = find_result(connection, batch, "embed", BatchEmbedded, inputs)
     if validated.said.broken:
         return skipped("embed", validated)
     if before is not None:
@@ -82,8 +82,9 @@ def embed(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Batch
         dimensions=dimensions,
         rows=received.rows,
         vectors=vectors,
+        inputs=inputs,
     )
-    return record_result(workspace, "embed", key, event)
+    return record_result(workspace, "embed", event)
 
 
 def _schema(dimensions: int) -> pa.Schema:

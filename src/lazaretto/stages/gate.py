@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lazaretto.authority import judgements
 from lazaretto.authority.conditions import kept_envelope, objections
 from lazaretto.authority.judgements import (
     Judged,
     acted_on,
-    judged_columns,
     shadow_judgements,
     standing_judgement,
 )
@@ -21,26 +21,30 @@ from lazaretto.authority.policies import (
 from lazaretto.errors import SystemFaultError, UsageError
 from lazaretto.ledger.chain import append
 from lazaretto.ledger.events import BatchJudged, BatchScreened, ShadowJudged
+from lazaretto.ledger.state import record
+from lazaretto.quarantine import opening
 from lazaretto.quarantine.held import HoldReasons, count_held, write_held
-from lazaretto.quarantine.opening import case_id, open_gate_case
+from lazaretto.quarantine.opening import case_id, index_held
 from lazaretto.received import find_batch, on_record, open_stored
 from lazaretto.stages.judgement import Judgement, judgement_of, shadow_of
 from lazaretto.stages.results import (
-    insert_result,
     newest_result,
     require_validated,
     stage_key,
 )
 from lazaretto.stages.verdict import read_findings, verdict_of
-from lazaretto.storage import tables
 from lazaretto.values import ColumnRoles, Verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sqlalchemy.engine import Connection
 
     from lazaretto.authority.conditions import Objection
     from lazaretto.authority.policies import Registered
+    from lazaretto.ledger.chain import Entry
     from lazaretto.ledger.events import BatchValidated
+    from lazaretto.ledger.state import Change
     from lazaretto.policy import Policy
     from lazaretto.quarantine.held import Held
     from lazaretto.received import Received
@@ -204,13 +208,14 @@ def _commit(
             notes=notes,
             replaces=None if last is None else _set_aside(connection, last),
         )
-        written = append(connection, event, actor=workspace.actor)
-        open_gate_case(connection, workspace, event, written)
-        connection.execute(
-            tables.batch.update().where(tables.batch.c.id == batch).values(**judged_columns(event))
-        )
-        insert_result(connection, "gate", stage_key(run=run), event, written)
-    return judgement_of(Judged(written.seq, event))
+        entry = record(connection, event, _changes, actor=workspace.actor)
+        index_held(connection, workspace.store, event)
+    return judgement_of(Judged(entry.seq, event))
+
+
+def _changes(entry: Entry) -> Iterator[Change]:
+    yield from judgements.changes(entry)
+    yield from opening.changes(entry)
 
 
 def _commit_shadow(
@@ -244,9 +249,6 @@ def _set_aside(connection: Connection, last: Judged) -> int:
             f"{event.batch} was judged {event.verdict} under another policy or reference, and "
             "admitted or decided on since: what is admitted can be recalled, not judged again"
         )
-    connection.execute(
-        tables.case.update().where(tables.case.c.id == event.case).values(state="SUPERSEDED")
-    )
     return last.seq
 
 

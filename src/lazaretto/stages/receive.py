@@ -16,8 +16,9 @@ from lazaretto.batch._places import check_address, places_for
 from lazaretto.errors import DeliveryError, NotFoundError
 from lazaretto.ledger.chain import append
 from lazaretto.ledger.events import BatchReceived, DeliveryRefused
+from lazaretto.ledger.state import record
 from lazaretto.policy import Limits, Sources
-from lazaretto.received import Received, batch_columns, find_batch
+from lazaretto.received import Received, changes, find_batch
 from lazaretto.storage import tables
 from lazaretto.text import excerpt
 from lazaretto.values import BatchRef, Column, Signature, SignatureStatus, TrustTier
@@ -257,11 +258,8 @@ def _record(connection: Connection, workspace: Workspace, event: BatchReceived) 
             "again tomorrow, and report it, since such a pair is hardly made by chance",
             code="id_taken",
         )
-    written = append(connection, event, actor=workspace.actor)
-    connection.execute(
-        tables.batch.insert().values(**batch_columns(event), seq=written.seq, entry=written.hash)
-    )
-    return _ref(Received(written.seq, event))
+    entry = record(connection, event, changes, actor=workspace.actor)
+    return _ref(Received(entry.seq, event))
 
 
 def _ref(batch: Received) -> BatchRef:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import rfc8785
-import sqlalchemy as sa
 
 from lazaretto.errors import UsageError
 from lazaretto.ledger.chain import append, entries
-from lazaretto.ledger.cover import event_of
 from lazaretto.ledger.events import (
     BatchEmbedded,
     BatchJudged,
@@ -20,12 +17,10 @@ from lazaretto.ledger.events import (
     BatchValidated,
     ShadowJudged,
 )
-from lazaretto.storage import tables
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
-    from lazaretto.ledger.chain import Written
     from lazaretto.storage.workspace import Workspace
     from lazaretto.values import PolicyRef
 
@@ -79,21 +74,14 @@ def stage_key(**inputs: object) -> str:
 
 
 def find_result(
-    connection: Connection, batch: str, stage: str, kind: type[E], key: str
+    connection: Connection, batch: str, stage: str, kind: type[E], inputs: str
 ) -> StageResult[E] | None:
-    """What this stage returned for the same inputs before.
-
-    Raises:
-        ChangedStateError: its row in the catalog does not say what the ledger says.
-    """
-    query = sa.select(tables.stage).where(
-        tables.stage.c.batch == batch, tables.stage.c.name == stage, tables.stage.c.key == key
-    )
-    row = connection.execute(query).one_or_none()
-    if row is None:
-        return None
-    entry, event = event_of(connection, "stage", f"{stage} {batch}", row, kind)
-    return StageResult(batch, stage, entry.seq, event)
+    """What this stage returned for the same inputs before, from the ledger."""
+    found = entries(connection, subject=f"batch:{batch}", kinds=[kind.kind], newest_first=True)
+    for entry in found:
+        if isinstance(entry.event, kind) and entry.event.inputs == inputs:
+            return StageResult(batch, stage, entry.seq, entry.event)
+    return None
 
 
 def all_results(
@@ -135,29 +123,11 @@ def skipped(stage: str, validated: StageResult[BatchValidated]) -> StageResult[A
     return StageResult(validated.batch, stage, validated.seq, None, why)
 
 
-def record_result(workspace: Workspace, stage: str, key: str, event: E) -> StageResult[E]:
-    """Commits a stage: its row and its ledger entry in one transaction, once per key."""
+def record_result(workspace: Workspace, stage: str, event: E) -> StageResult[E]:
+    """Puts a result on record, once for the same inputs."""
     with workspace.catalog.transaction() as connection:
-        before = find_result(connection, event.batch, stage, type(event), key)
+        before = find_result(connection, event.batch, stage, type(event), event.inputs)
         if before is not None:
             return before
-        written = append(connection, event, actor=workspace.actor)
-        insert_result(connection, stage, key, event, written)
-    return StageResult(event.batch, stage, written.seq, event)
-
-
-def insert_result(
-    connection: Connection, stage: str, key: str, event: StageEvent, written: Written
-) -> None:
-    """Writes the row by which `find_result` finds an entry."""
-    connection.execute(
-        tables.stage.insert().values(
-            batch=event.batch,
-            name=stage,
-            key=key,
-            policy=event.policy.meaning,
-            at=datetime.now(UTC),
-            seq=written.seq,
-            entry=written.hash,
-        )
-    )
+        entry = append(connection, event, actor=workspace.actor)
+    return StageResult(event.batch, stage, entry.seq, event)

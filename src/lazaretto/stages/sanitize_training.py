@@ -13,9 +13,10 @@ from lazaretto.batch._columns import label_texts
 from lazaretto.dataset.delta import BATCH, RECORD
 from lazaretto.dataset.recall import Recall, recall
 from lazaretto.errors import UsageError
-from lazaretto.ledger.chain import append, entries
+from lazaretto.ledger.chain import entries
 from lazaretto.ledger.events import TrainingSanitized
-from lazaretto.quarantine.opening import held_tables, open_cases, write_cases
+from lazaretto.ledger.state import record
+from lazaretto.quarantine.opening import changes, found_by, held_tables, index_held, write_cases
 from lazaretto.stages.sanitize_result import SanitizeResult
 from lazaretto.stages.snapshot import Snapshot, snapshot
 from lazaretto.stages.trusted import in_words, trusted_rows
@@ -192,17 +193,12 @@ def _hold(
         ),
         two_people=policy.review.require_two_people,
     )
-    note = (
-        f"found in version {taken.version} of {taken.dataset} by the activations of {model}; "
-        f"{calibration}"
-    )
     with workspace.catalog.transaction() as connection:
         seq = _before(connection, event)
         if seq is None:
-            written = append(connection, event, actor=workspace.actor)
-            seq = written.seq
-            open_cases(connection, by_batch, event, note=note, written=written)
-    recalled = _recall(workspace, taken, found, policy, note)
+            seq = record(connection, event, changes, actor=workspace.actor).seq
+            index_held(connection, workspace.store, event)
+    recalled = _recall(workspace, taken, found, policy, found_by(event))
     return SanitizeResult(
         dataset=taken.dataset,
         version=taken.version,

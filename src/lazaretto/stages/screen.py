@@ -65,14 +65,14 @@ def screen(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Batc
         stored = read_reference(connection, policy.screen.reference or policy.dataset)
         embeddings = all_results(connection, batch, "embed", BatchEmbedded, ref)
         vectors = _vectors(embeddings, stored, policy, batch)
-        key = stage_key(
+        inputs = stage_key(
             policy=ref.meaning,
             batch=received.digest,
             reference=stored.digest,
             failures=validated.said.failures.sha256,
             embeddings=vectors.sha256 if vectors else None,
         )
-        before = find_result(connection, batch, "screen", BatchScreened, key)
+        before = find_result(connection, batch, "screen", BatchScreened, inputs)
         if before is not None:
             return before
         own = {known.meaning for known in policy_history(connection, policy.dataset)}
@@ -85,8 +85,10 @@ def screen(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Batc
             leave_out=batch,
         )
     with on_record(workspace, batch, "screen"):
-        event = _screen(workspace, received, policy, stored, past, validated.said, vectors, ref)
-    return record_result(workspace, "screen", key, event)
+        event = _screen(
+            workspace, received, policy, stored, past, validated.said, vectors, ref, inputs
+        )
+    return record_result(workspace, "screen", event)
 
 
 def _screen(
@@ -98,6 +100,7 @@ def _screen(
     validated: BatchValidated,
     vectors: StoredFile | None,
     ref: PolicyRef,
+    inputs: str,
 ) -> BatchScreened:
     from lazaretto.screen import screen as screen_records
 
@@ -141,6 +144,7 @@ def _screen(
         detectors=screening.detectors,
         tests=screening.tests,
         scores=scores,
+        inputs=inputs,
         note=screening.note,
         batch_p_value=watched.p_value,
         evidence=watched.facts,

@@ -18,7 +18,7 @@ from lazaretto.ledger.events import (
 if TYPE_CHECKING:
     from lazaretto.stages.results import StageEvent, StageResult
 
-NO_PROFILE = "no drift figures: the reference was saved without; fit a new version"
+NO_PROFILE = "no drift figures: the reference has none. Fit a new version"
 
 
 def told(result: StageResult[Any]) -> dict[str, Any]:

@@ -43,8 +43,8 @@ def validate(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Ba
     ref = policy.ref(None if contract is None else contract.digest)
     with workspace.catalog.read() as connection:
         received = find_batch(connection, batch)
-        key = stage_key(policy=ref.meaning, batch=received.digest)
-        before = find_result(connection, batch, "validate", BatchValidated, key)
+        inputs = stage_key(policy=ref.meaning, batch=received.digest)
+        before = find_result(connection, batch, "validate", BatchValidated, inputs)
     if before is not None:
         return before
     with on_record(workspace, batch, "validate"):
@@ -61,5 +61,6 @@ def validate(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Ba
         rules=report.rules,
         broken=report.broken,
         failures=failures,
+        inputs=inputs,
     )
-    return record_result(workspace, "validate", key, event)
+    return record_result(workspace, "validate", event)

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = "0003"
 WRITER_LOCK = 0x6C617A6172  # one advisory lock per database for all of Lazaretto's writers
 _BUSY_SECONDS = 60
+_HOW_TO_MAKE = (
+    "check --catalog or LAZARETTO_CATALOG_URL, or make one with `lazaretto catalog upgrade`"
+)
 _OUR_MISTAKES = (sa.exc.IntegrityError, sa.exc.ProgrammingError, sa.exc.DataError)
 
 
@@ -37,29 +40,36 @@ class Catalog:
     display_url: str
 
     @classmethod
-    def open(cls, url: str, upgrade: bool = True) -> Catalog:
-        """Opens a catalog, and by default brings its schema to this version of Lazaretto.
+    def open(cls, url: str, *, create: bool = True, upgrade: bool = False) -> Catalog:
+        """Opens a catalog of this version; where there is none yet, it is made by default.
+
+        Other machines may still use a catalog of an older version, so that it is migrated only
+        where somebody asks for it.
 
         Args:
             url: SQLAlchemy URL, ``sqlite:///path`` or ``postgresql://user@host/name``.
-            upgrade: migrate an empty or older database; otherwise that is an error.
+            create: make the catalog in a database that has none; otherwise that is an error.
+            upgrade: migrate a catalog of an older version; otherwise that is an error.
 
         Raises:
             UsageError: the URL is not of a supported database.
-            NotFoundError: nothing is to be made, and there is no such SQLite file.
+            NotFoundError: there is none, and none is to be made.
             SystemFaultError: it cannot be reached, or its schema is of another version.
         """
         parsed = _parse(url)
-        if not upgrade:
+        if not create:
             _require_file(parsed)
         catalog = cls(_engine(parsed), safe_uri(parsed.render_as_string(hide_password=True)))
         found = catalog.version()
         if found == SCHEMA_VERSION:
             return catalog
-        if not upgrade:
+        if found is None and not create:
+            raise NotFoundError(f"there is no catalog in {catalog.display_url}: {_HOW_TO_MAKE}")
+        if found is not None and not upgrade:
             raise SystemFaultError(
-                f"the catalog {catalog.display_url} has schema {found or 'none (empty)'}; this "
-                f"Lazaretto needs {SCHEMA_VERSION}: run `lazaretto catalog upgrade`"
+                f"the catalog {catalog.display_url} has schema {found}; this Lazaretto needs "
+                f"{SCHEMA_VERSION}: run `lazaretto catalog upgrade`, once nothing of the other "
+                "version works on it any more"
             )
         catalog.upgrade()
         return catalog
@@ -186,10 +196,7 @@ def _require_file(url: URL) -> None:
     if url.get_backend_name() == "sqlite":
         path = Path(str(url.database)).expanduser()
         if not path.is_file():
-            raise NotFoundError(
-                f"there is no catalog at {path}: check --catalog or LAZARETTO_CATALOG_URL, or make "
-                "one with `lazaretto catalog upgrade`"
-            )
+            raise NotFoundError(f"there is no catalog at {path}: {_HOW_TO_MAKE}")
 
 
 def _engine(url: URL) -> Engine:

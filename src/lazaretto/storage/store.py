@@ -232,6 +232,24 @@ class Store:
         found = filesystem.find(target) if filesystem.exists(target) else []
         return sorted(str(name).removeprefix(base).lstrip("/") for name in found)
 
+    def sizes(self) -> dict[str, int]:
+        """Size in bytes of every file under the root, by relative path; empty when there is none.
+
+        Raises:
+            SystemFaultError: the store cannot be read.
+        """
+        filesystem, base = self._resolve_root()
+        try:
+            found = filesystem.find(base, detail=True) if filesystem.exists(base) else {}
+        except OSError as error:
+            raise SystemFaultError(
+                f"cannot list the store {self.root}: {type(error).__name__}"
+            ) from error
+        return {
+            str(name).removeprefix(base).lstrip("/"): int(about["size"] or 0)
+            for name, about in found.items()
+        }
+
     def _resolve(self, path: str) -> tuple[fsspec.AbstractFileSystem, str]:
         self.uri(path)
         filesystem, base = self._resolve_root()

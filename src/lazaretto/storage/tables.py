@@ -59,21 +59,6 @@ batch = Table(
     sa.UniqueConstraint("source", "digest"),
     Index("ix_batch_source_received_at", "source", "received_at"),
 )
-stage = Table(
-    "stage",
-    metadata,
-    Column("batch", ForeignKey("batch.id"), primary_key=True),
-    Column("name", String(32), primary_key=True),
-    Column(
-        "key", String(64), primary_key=True, comment="sha256 of everything the result depends on"
-    ),
-    Column("policy", String(64), nullable=False, comment="sha256 of what the policy means"),
-    Column("at", UtcDateTime, nullable=False),
-    Column("seq", BigInteger, nullable=False, comment="ledger entry that this row is the state of"),
-    Column("entry", String(64), nullable=False, comment="hash of that entry"),
-    Index("ix_stage_batch_name_seq", "batch", "name", "seq"),
-)
-
 # "case" is a reserved word of SQL.
 case = Table(
     "review_case",

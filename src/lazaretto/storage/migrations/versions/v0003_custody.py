@@ -1,4 +1,4 @@
-"""State rows name the ledger entry that they are the state of; files are named by the ledger alone.
+"""State rows name the ledger entry that they are the state of; the ledger alone names files.
 
 The ledger's hashes cover who acted from here on, so entries of before cannot be carried over. None
 was ever made by a release.
@@ -13,13 +13,12 @@ down_revision = "0002"
 
 _DROPPED = {
     "batch": ("columns", "signature"),
-    "stage": ("uri", "digest", "summary"),
     "review_case": ("held_uri",),
     "decision": ("ids_uri",),
     "recall": ("ids_uri",),
     "reference": ("uri", "profile_uri", "profile_digest"),
 }
-_STATE = ("batch", "stage", "review_case", "decision", "snapshot", "model_version")
+_STATE = ("batch", "review_case", "decision", "snapshot", "model_version")
 _NEW_STATE = ("source", "source_key", "reference")
 _INTENDED = ("admission", "recall")
 _STATE_OF = "ledger entry that this row is the state of"
@@ -35,7 +34,7 @@ def _seq() -> sa.Column[int]:
 
 def upgrade() -> None:
     bind = op.get_bind()
-    full = (*_STATE, *_NEW_STATE, *_INTENDED, "dataset", "ledger")
+    full = (*_STATE, *_NEW_STATE, *_INTENDED, "dataset", "stage", "ledger")
     if any(bind.scalar(sa.text(f"SELECT count(*) FROM {table}")) for table in full):  # noqa: S608
         raise CommandError(
             "this catalog holds entries of a Lazaretto from before the first release, which cannot "
@@ -57,9 +56,7 @@ def upgrade() -> None:
         change.alter_column("state", comment="OPEN, CLOSED, SUPERSEDED")
     with op.batch_alter_table("lineage_node") as change:
         change.alter_column("kind", comment="BATCH, SNAPSHOT, MODEL, RUN")
-    with op.batch_alter_table("stage") as change:
-        meaning = "sha256 of what the policy means"
-        change.add_column(sa.Column("policy", sa.String(64), nullable=False, comment=meaning))
+    op.drop_table("stage")
     with op.batch_alter_table("recall") as change:
         comment = "StoredFile: the recalled records"
         change.add_column(sa.Column("ids", sa.JSON(), nullable=False, comment=comment))
@@ -105,8 +102,18 @@ def downgrade() -> None:
                 change.drop_column("seq")
     with op.batch_alter_table("recall") as change:
         change.drop_column("ids")
-    with op.batch_alter_table("stage") as change:
-        change.drop_column("policy")
+    op.create_table(
+        "stage",
+        sa.Column("batch", sa.String(512), sa.ForeignKey("batch.id"), primary_key=True),
+        sa.Column("name", sa.String(32), primary_key=True),
+        sa.Column("key", sa.String(64), primary_key=True),
+        sa.Column("uri", sa.Text()),
+        sa.Column("digest", sa.String(64)),
+        sa.Column("summary", sa.JSON(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("seq", sa.BigInteger(), nullable=False),
+    )
+    op.create_index("ix_stage_batch_name_seq", "stage", ["batch", "name", "seq"])
     with op.batch_alter_table("batch") as change:
         change.drop_column("dataset")
     with op.batch_alter_table("dataset") as change:

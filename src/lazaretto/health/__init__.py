@@ -1,0 +1,8 @@
+"""The health of a workspace: catalog, ledger, store and datasets held against each other."""
+
+from __future__ import annotations
+
+from lazaretto.health.check import check
+from lazaretto.health.report import Finding, Health
+
+__all__ = ["Finding", "Health", "check"]

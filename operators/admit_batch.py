@@ -26,8 +26,8 @@ class AdmitBatchOperator(LazarettoOperator):
     people, no task publishes what was released: a task is nobody whom something authenticated.
 
     Returns (XCom) the admission: ``batch``, ``dataset``, ``uri``, ``version``, ``rows``. Doing it
-    again gives the same version and no second row. With nothing to admit the task is skipped, so
-    that no asset event starts a training on nothing new.
+    again gives the same version and no second row. With nothing to admit, or when all of it was
+    recalled since, the task is skipped, so that no asset event starts a training on nothing new.
 
     The task has the asset `lazaretto.operators.admitted` of its dataset as outlet; its events carry
     ``{dataset, version, batch, rows}``. A mapped task needs ``outlets=[admitted(name)]`` in
@@ -77,6 +77,8 @@ class AdmitBatchOperator(LazarettoOperator):
         except AdmissionRefusedError as error:
             self.ledger_entries = [] if error.seq is None else [error.seq]
             raise
+        if admission is not None and admission.recalled and not admission.rows:
+            raise AirflowSkipException(f"{batch} was admitted, and recalled: {admission.recalled}")
         if admission is None or not admission.rows:
             raise AirflowSkipException(f"nothing of {batch} to admit ({self.part})")
         for outlet in self.outlets:

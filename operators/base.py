@@ -35,9 +35,9 @@ class LazarettoOperator(BaseOperator):
     its text escaped and without credentials. Whatever the function wrote to the ledger goes out as
     lineage twice: with Airflow's own event of the task, and as Lazaretto's.
 
-    A file of the store or a row of the catalog that was changed by hand fails the task for good:
-    nothing of it was used, it is on the ledger, and the notifiers are called. Once it is restored,
-    clear the task.
+    A file of the store, a dataset's table or a row of the catalog that was changed by hand fails
+    the task for good: nothing of it was used, it is on the ledger, and the notifiers are called.
+    Once it is restored, clear the task.
 
     Args:
         lazaretto_conn_id: Airflow connection that says where catalog and store are.
@@ -90,6 +90,7 @@ class LazarettoOperator(BaseOperator):
             AirflowException: any other error; Airflow's own pass as they are.
         """
         from lazaretto.errors import (
+            ChangedDatasetError,
             ChangedFileError,
             ChangedStateError,
             DeliveryError,
@@ -101,7 +102,7 @@ class LazarettoOperator(BaseOperator):
             yield
         except AirflowException:
             raise
-        except (ChangedFileError, ChangedStateError) as error:
+        except (ChangedDatasetError, ChangedFileError, ChangedStateError) as error:
             for notifier in self.notifiers:
                 notifier({**context, "alarm": str(error)})
             raise AirflowFailException(str(error)) from None

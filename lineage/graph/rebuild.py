@@ -60,7 +60,9 @@ def rebuild_index(connection: Connection, store_root: str, check: IndexCheck) ->
             for part in rows.partitions(_CHUNK):
                 connection.execute(table.insert(), [row._asdict() for row in part])
     if connection.dialect.name == "postgresql":
-        newest = sa.select(sa.func.coalesce(sa.func.max(lineage_node.c.id), 0) + 1).scalar_subquery()
+        newest = sa.select(
+            sa.func.coalesce(sa.func.max(lineage_node.c.id), 0) + 1
+        ).scalar_subquery()
         sequence = sa.func.pg_get_serial_sequence(lineage_node.name, "id")
         connection.execute(sa.select(sa.func.setval(sequence, newest, False)))
     connection.execute(projection.update().where(projection.c.name == CURSOR).values(seq=until))

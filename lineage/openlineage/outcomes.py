@@ -147,6 +147,19 @@ def snapshot_taken(event: events.SnapshotTaken, context: Context) -> Facts:
     )
 
 
+def dataset_changed(event: events.DatasetChanged, context: Context) -> Facts:
+    """A stage met a table that is not the one on record: a failed run that wrote nothing."""
+    found = excerpt(
+        f"the table of {event.dataset} is not the one on record: {event.problem}", datasets.MAX_TEXT
+    )
+    return Facts(
+        naming.job(event.stage, event.dataset),
+        event.stage.upper(),
+        run_facets=decision(context, "STOPPED", [event.dataset], actor=context.actor, reason=found),
+        failure=found,
+    )
+
+
 def training_sanitized(event: events.TrainingSanitized, context: Context) -> Facts:
     """A training set was examined by the activations of a model trained on it."""
     from lazaretto.values import TestSummary

@@ -56,6 +56,7 @@ _PROJECTORS: Mapping[type[events.Event], Callable[[Any, Context], Facts]] = {
     events.TrainingSanitized: _outcomes.training_sanitized,
     events.ModelRegistered: _outcomes.model_registered,
     events.IncidentTraced: _outcomes.incident_traced,
+    events.DatasetChanged: _outcomes.dataset_changed,
     events.StoredFileChanged: _deliveries.stored_file_changed,
     events.CaseClosed: _outcomes.case_closed,
     events.CatalogRebuilt: _outcomes.catalog_rebuilt,

@@ -95,7 +95,8 @@ def trace_record(workspace: Workspace, record: str, *, paths: int = PATHS_PER_MO
         raise UsageError(f"not a record: {record!r}; it looks like source/20260131/0123abcd#record")
     with sound_view(workspace) as view:
         reached = downstream(view.index, _batch(view.index, batch))
-        state, absent = state_of_record(view.catalog, reached, batch, identity)
+        store = workspace.store
+        state, absent = state_of_record(view.catalog, store, reached, batch, identity)
         return _answer(
             view,
             Question("record", record),

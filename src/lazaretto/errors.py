@@ -105,5 +105,27 @@ class ChangedStateError(SystemFaultError):
         self.key = key
 
 
+class ChangedDatasetError(SystemFaultError):
+    """The Delta table of a dataset is not the one that is on record; nothing of it is used.
+
+    It is gone, another one, shorter than what is on record, or somebody wrote to it around the
+    gate.
+
+    Attributes:
+        dataset: its name.
+        problem: what is there instead, in words.
+        mend: what to do.
+    """
+
+    def __init__(self, dataset: str, problem: str, mend: str) -> None:
+        super().__init__(
+            f"the table of dataset {dataset!r} is not the one that is on record: {problem}. "
+            f"Nothing of it was used. {mend}"
+        )
+        self.dataset = dataset
+        self.problem = problem
+        self.mend = mend
+
+
 class LedgerError(LazarettoError):
     """The ledger's chain does not hold; the message names the first bad entry."""

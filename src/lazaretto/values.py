@@ -101,6 +101,23 @@ class StoredFile:
 
 
 @dataclass(frozen=True, slots=True)
+class DataFile:
+    """A data file of an admitted dataset: rows of one batch that were admitted at once.
+
+    Attributes:
+        batch: whose rows.
+        part: ``cleared``, or the publication that admitted them.
+        rows: how many.
+        file: the Parquet file.
+    """
+
+    batch: str
+    part: str
+    rows: int
+    file: StoredFile
+
+
+@dataclass(frozen=True, slots=True)
 class Signature:
     """Result of checking a manifest.
 

@@ -10,10 +10,10 @@ from deltalake import DeltaTable, write_deltalake
 from yard import Yard, blobs
 
 from lazaretto import stages
-from lazaretto.dataset.admission import dataset_uri
+from lazaretto.dataset.files import dataset_uri
 from lazaretto.dataset.recall import recall
 from lazaretto.dataset.schema import check_fits, conform, storable
-from lazaretto.errors import ChangedFileError, NotFoundError, UsageError
+from lazaretto.errors import ChangedDatasetError, ChangedFileError, NotFoundError, UsageError
 from lazaretto.ledger import chain as ledger
 from lazaretto.ledger.events import BatchAdmitted, ModelRegistered
 from lazaretto.ledger.verify import verify
@@ -142,7 +142,7 @@ def test_rows_written_around_the_gate_are_refused(yard: Yard) -> None:
         rows.schema.get_field_index("_lazaretto_batch"), "_lazaretto_batch", pa.array(["x", "x"])
     )
     write_deltalake(admission.uri, forged, mode="append")
-    with pytest.raises(UsageError, match="2 rows that were written around the gate"):
+    with pytest.raises(ChangedDatasetError, match="2 rows were written around the gate"):
         stages.snapshot(yard.workspace, "blobs")
 
 

@@ -38,6 +38,7 @@ VERIFIED = Signature(
     scheme="ed25519",
     envelope=StoredFile("batches/x/envelope.json", 100, "cd" * 32),
 )
+TABLE = {"table_id": "e2890763-e757-4ca9-a739-7677e0178cb0", "schema": "5c" * 32}
 COLUMNS = [values.Column("id", "string"), values.Column("pixels", "fixed_size_list<float>[64]")]
 
 
@@ -122,11 +123,23 @@ class History:
                 part=part,
                 policy=POLICY,
                 columns=COLUMNS,
+                files=[self.file(batch, rows)],
+                **TABLE,
             )
         )
         return self.version
 
-    def snapshot(self, members: dict[str, int], version: int | None = None) -> int:
+    def file(self, batch: str, rows: int) -> values.DataFile:
+        digest = f"{self.version:064x}"
+        path = f"datasets/{self.dataset}/{digest}.parquet"
+        return values.DataFile(batch, "cleared", rows, StoredFile(path, 9, digest))
+
+    def snapshot(
+        self,
+        members: dict[str, int],
+        version: int | None = None,
+        files: list[values.DataFile] | None = None,
+    ) -> int:
         version = self.version if version is None else version
         self.write(
             events.SnapshotTaken(
@@ -135,6 +148,8 @@ class History:
                 rows=sum(members.values()),
                 digest=f"{version:064x}",
                 members=[values.Member(batch, rows) for batch, rows in members.items()],
+                files=files or [self.file(batch, rows) for batch, rows in members.items()],
+                **TABLE,
             )
         )
         return version
@@ -174,6 +189,9 @@ class History:
                 members=[values.Member(batch, rows) for batch, rows in members.items()],
                 models=list(models),
                 reason="found late",
+                files=[],
+                removed=[],
+                **TABLE,
             )
         )
         return self.version
@@ -367,6 +385,7 @@ def one_of_each(history: History) -> None:
     history.write(
         events.StoredFileChanged(batch, "screen", "batches/b/data.arrow", "61" * 32, "it is gone")
     )
+    history.write(events.DatasetChanged("digits", "snapshot", "it ends at version 1"))
     history.write(
         events.CaseClosed("case-1", batch),
         events.CatalogRebuilt({"batch": {"changed": 1, "missing": 0, "added": 2}}),

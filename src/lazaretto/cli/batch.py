@@ -68,6 +68,8 @@ def ingest(session: Session, uri: Uri, source: SourceName, manifest: Manifest = 
     if admission is not None and admission.rows:
         where = f"version {admission.version} of {admission.dataset}"
         shown["admitted"] = f"{counted(admission.rows, 'record')}, {where}"
+    if admission is not None and admission.recalled is not None:
+        shown["recalled since"] = admission.recalled
     return Reply(data, facts(shown), found=_found(judged))
 
 
@@ -146,6 +148,8 @@ def admit(
         "version": admission.version,
         "table": admission.uri,
     }
+    if admission.recalled is not None:
+        shown["recalled since"] = f"{admission.recalled}; what is left is {shown['admitted']}"
     return Reply(admission, facts(shown))
 
 

@@ -51,6 +51,40 @@ def check(
     return Reply(found, _view(found), found=not found.sound)
 
 
+@command(app, "rebuild")
+def rebuild(
+    session: Session,
+    *,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Do it; without, it is only told what would change")
+    ] = False,
+) -> Reply:
+    """Make the rows of the catalog and the lineage index what the ledger says.
+
+    Refused where the ledger does not hold. What was changed goes on the ledger, with who did it.
+    Exit code 1 when something would change and --yes is missing.
+    """
+    from lazaretto.health import rebuild as make
+
+    with session.working("Making the catalog's rows anew from the ledger"):
+        done = make(session.workspace, write=yes)
+    told = {
+        table: ", ".join(f"{count} {how}" for how, count in sorted(counts.items()))
+        for table, counts in sorted(done.rows.items())
+    }
+    if done.moved:
+        told["versions under another address"] = str(done.moved)
+    if done.unreadable:
+        cases = ", ".join(done.unreadable)
+        told["left as they are"] = f"records of {cases}: restore their files first"
+    outcome = "nothing: all rows say what the ledger says"
+    if done.needed:
+        outcome = "made what the ledger says" if done.done else "add --yes to do it"
+    shown = facts({"catalog": session.workspace.catalog.display_url, **told, "done": outcome})
+    lines = [cell(str(difference)) for difference in done.differences]
+    return Reply(done, Group(shown, *lines), found=done.needed and not done.done)
+
+
 def _view(found: "Health") -> RenderableType:
     behind = ", ".join(f"{name} by {count}" for name, count in found.behind.items() if count)
     leftovers = found.leftovers.count

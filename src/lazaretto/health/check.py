@@ -72,7 +72,7 @@ def check(workspace: Workspace, *, deep: bool = False, progress: Progress | None
     if sound:
         unknown, leftovers = find_unknown(files, sizes)
         findings += unknown
-        findings += find_in_datasets(workspace)
+        findings += find_in_datasets(workspace, files.datasets)
     return Health(
         catalog=workspace.catalog.display_url,
         schema=workspace.catalog.version(),
@@ -166,12 +166,15 @@ def _compare_index(
 
 
 def _differing(differences: Differences) -> Iterator[Finding]:
-    for table, counts in differences.counts.items():
-        told = ", ".join(f"{count} {problem}" for problem, count in sorted(counts.items()))
+    if differences.counts:
+        told = "; ".join(
+            f"{table} {', '.join(f'{count} {how}' for how, count in sorted(counts.items()))}"
+            for table, counts in sorted(differences.counts.items())
+        )
         yield Finding(
             "changed_rows",
-            f"rows of the table {table} do not say what the ledger says: {told}",
+            f"rows of the catalog do not say what the ledger says: {told}",
             _REBUILD,
-            sum(counts.values()),
-            [str(one) for one in differences.first if one.table == table],
+            differences.total,
+            [str(difference) for difference in differences.first],
         )

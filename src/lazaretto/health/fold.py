@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from lazaretto import received
 from lazaretto.authority import judgements, policies
+from lazaretto.dataset import state
 from lazaretto.errors import ChangedFileError
 from lazaretto.ledger.differences import Difference
 from lazaretto.ledger.events import BatchAdmitted, RecordsDecided
@@ -36,6 +37,7 @@ ROOMS = (
     references.changes,
     policies.changes,
     judgements.changes,
+    state.changes,
     opening.changes,
     decisions.changes,
 )

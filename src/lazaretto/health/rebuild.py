@@ -120,12 +120,11 @@ def rebuild(workspace: Workspace, *, write: bool) -> Rebuilt:
 def _write_state(connection: Connection, state: StateCheck) -> None:
     """Rows that others refer to come first and go last."""
     pairs = {table: list(state.pairs(table)) for table in STATE if table not in RECORDS}
-    replaced = [table for table in RECORDS if next(state.pairs(table), None) is not None]
-    kept = _kept(state)
-    for table in reversed(replaced):
-        connection.execute(table.delete().where(kept[table]))
+    records = {table: state.readable(table) for table in RECORDS if any(state.pairs(table))}
+    for table, readable in records.items():
+        connection.execute(table.delete().where(readable))
     for table, found in pairs.items():
-        _free_unique(connection, table, found)
+        _free_names(connection, table, found)
     for table, found in pairs.items():
         for pair in found:
             if pair.told is not None and pair.found is not None:
@@ -133,14 +132,29 @@ def _write_state(connection: Connection, state: StateCheck) -> None:
                 connection.execute(table.update().where(*key).values(pair.told))
             elif pair.told is not None:
                 connection.execute(table.insert().values(pair.told))
-    for table in replaced:
-        rows = state.fold.rows.execute(sa.select(table).where(kept[table]))
+    for table, readable in records.items():
+        rows = state.fold.rows.execute(sa.select(table).where(readable))
         for part in rows.partitions(_CHUNK):
             connection.execute(table.insert(), [row._asdict() for row in part])
     for table, found in reversed(pairs.items()):
         for pair in found:
             if pair.told is None and pair.found is not None:
                 connection.execute(table.delete().where(*_key(table, pair.found)))
+
+
+def _free_names(connection: Connection, table: sa.Table, found: Iterable[Pair]) -> None:
+    """Takes away what must be unique from rows that will have it no more, or get it anew."""
+    unique = [rule for rule in table.constraints if isinstance(rule, sa.UniqueConstraint)]
+    for last in (list(rule.columns)[-1] for rule in unique):
+        for pair in found:
+            if pair.found is not None:
+                key = _key(table, pair.found)
+                free = hashlib.sha256(repr(pair.found).encode()).hexdigest()
+                connection.execute(table.update().where(*key).values({last.name: free}))
+
+
+def _key(table: sa.Table, row: dict[str, Any]) -> list[sa.ColumnElement[bool]]:
+    return [column == row[column.name] for column in table.primary_key]
 
 
 def _write_index(connection: Connection, workspace: Workspace, index: IndexCheck) -> None:

@@ -65,15 +65,21 @@ class StateCheck:
 
     def pairs(self, table: sa.Table) -> Iterator[Pair]:
         """Rows of one table that differ; those of cases whose files cannot be read are left out."""
-        unknown: set[object] = set()
-        if table in RECORDS and self.fold.unreadable:
-            of_case = tables.decision.c.case_id.in_(self.fold.unreadable)
-            decided = self.fold.rows.scalars(sa.select(tables.decision.c.id).where(of_case))
-            unknown = {*self.fold.unreadable, *decided}
+        unknown = self._unknown() if table in RECORDS else frozenset[str]()
         for pair in compare_rows(self.fold.rows, self.catalog, table):
             row = pair.told or pair.found or {}
-            if next(iter(row.values())) not in unknown:
+            if row[_owner(table).name] not in unknown:
                 yield pair
+
+    def readable(self, table: sa.Table) -> sa.ColumnElement[bool]:
+        """Which rows of a table of records are known: those of cases whose files can be read."""
+        return _owner(table).not_in(sorted(self._unknown()))
+
+    def _unknown(self) -> frozenset[str]:
+        """Cases whose files cannot be read, and the decisions on them."""
+        of_case = tables.decision.c.case_id.in_(self.fold.unreadable)
+        decided = self.fold.rows.scalars(sa.select(tables.decision.c.id).where(of_case))
+        return frozenset((*self.fold.unreadable, *decided))
 
     def _counts(self) -> Iterator[Difference]:
         """Cases and decisions with another number of records than the ledger says."""
@@ -94,6 +100,11 @@ class StateCheck:
             if counts[0] != counts[1]:
                 columns = {"records": (str(counts[0]), str(counts[1]))}
                 yield Difference(str(table.name), f"of {name}", "changed", columns)
+
+
+def _owner(table: sa.Table) -> sa.Column[str]:
+    """First part of a key: of a record, the case or decision that it belongs to."""
+    return next(iter(table.primary_key))
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from lazaretto.values import (
     ClassSummary,
     Column,
     ColumnRoles,
+    DataFile,
     DetectorSummary,
     DriftSummary,
     Member,
@@ -423,16 +424,20 @@ class AdmissionRefused(Event):
 
 @dataclass(frozen=True, slots=True)
 class BatchAdmitted(Event):
-    """Records of a batch entered the admitted dataset; where there is a case, people released them.
+    """Records of a batch enter the admitted dataset; the table's commit follows this entry.
 
     Attributes:
         batch: whose records.
-        dataset: its name.
-        version: Delta version that the commit made.
-        rows: how many.
-        part: ``cleared``, or the id of a publication, which is made of the decisions that it is of.
+        dataset: name of the admitted dataset.
+        version: version of the dataset that has them.
+        rows: records that enter.
+        part: ``cleared`` by the gate, or the id of a publication, which is made of the decisions
+            that it is of.
         policy: under which they were judged.
-        columns: of the dataset.
+        table_id: id of the Delta table.
+        schema: sha256 (hex) of the table's columns.
+        files: data files with the records, as they were written.
+        columns: names and types in the dataset.
         case: whose publication; None for what the gate had cleared.
     """
 
@@ -443,25 +448,32 @@ class BatchAdmitted(Event):
     rows: int
     part: str
     policy: PolicyRef
+    table_id: str
+    schema: str
+    files: list[DataFile]
     columns: list[Column] = field(default_factory=list)
     case: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RecordsRecalled(Event):
-    """Records left the admitted dataset again; `models` had already seen them.
+    """Records leave the admitted dataset again; the table's commit follows this entry.
 
     Attributes:
         recall: id of the recall.
         dataset: name of the admitted dataset.
         version: first version of the dataset without them.
-        records: how many left.
+        records: how many leave.
         ids_digest: sha256 (hex) of their sorted ids.
         ids: the file with their ids.
         criteria: what was asked for, such as a batch or a source and a window.
-        members: batches that lost records, with how many.
+        members: batches that lose records, with how many.
         models: model versions that had learned from them.
         reason: why, in words.
+        table_id: id of the Delta table.
+        schema: sha256 (hex) of the table's columns.
+        files: data files with what is left of the removed ones.
+        removed: paths of the data files that held the records, relative to the store's root.
     """
 
     kind: ClassVar[str] = "records_recalled"
@@ -475,6 +487,10 @@ class RecordsRecalled(Event):
     members: list[Member]
     models: list[str]
     reason: str
+    table_id: str
+    schema: str
+    files: list[DataFile]
+    removed: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -485,8 +501,11 @@ class SnapshotTaken(Event):
         dataset: name of the admitted dataset.
         version: of the dataset.
         rows: records in it.
-        digest: sha256 (hex) of it.
+        digest: sha256 (hex) of its columns and of path, size and sha256 of every data file.
         members: batches in it, with how many records.
+        table_id: id of the Delta table.
+        schema: sha256 (hex) of the table's columns.
+        files: every data file of the version.
     """
 
     kind: ClassVar[str] = "snapshot_taken"
@@ -495,6 +514,9 @@ class SnapshotTaken(Event):
     rows: int
     digest: str
     members: list[Member]
+    table_id: str
+    schema: str
+    files: list[DataFile]
 
 
 @dataclass(frozen=True, slots=True)
@@ -556,6 +578,7 @@ class ModelRegistered(Event):
         external_run_id: of the run in an experiment tracker.
         params: parameters of the training.
         seed: random seed of the training.
+        recalls: recalls of records that it learned from, which came before it was registered.
     """
 
     kind: ClassVar[str] = "model_registered"
@@ -571,6 +594,7 @@ class ModelRegistered(Event):
     external_run_id: str | None = None
     params: dict[str, str] = field(default_factory=dict)
     seed: int | None = None
+    recalls: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -665,6 +689,22 @@ class StoredFileChanged(Event):
     path: str
     expected: str
     found: str
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetChanged(Event):
+    """A stage found that the Delta table of a dataset is not the one that is on record.
+
+    Attributes:
+        dataset: its name.
+        stage: what was to be done with it.
+        problem: what is there instead, in words.
+    """
+
+    kind: ClassVar[str] = "dataset_changed"
+    dataset: str
+    stage: str
+    problem: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,9 @@ from lazaretto.authority.policies import policy_in_force
 from lazaretto.dataset.admission import (
     Admission,
     admit_part,
-    dataset_uri,
-    intend,
-    is_written,
+    find_admission,
 )
+from lazaretto.dataset.table import open_newest
 from lazaretto.errors import AdmissionRefusedError, ChangedStateError, SystemFaultError
 from lazaretto.ledger.events import CaseClosed
 from lazaretto.ledger.state import record
@@ -61,7 +60,6 @@ class _View:
     publications: list[Publication]
     released: dict[int, Decision]
     name: str | None
-    written: bool
 
 
 def publish(workspace: Workspace, case: str) -> Admission | None:
@@ -98,15 +96,27 @@ def publish(workspace: Workspace, case: str) -> Admission | None:
             view = _look(connection, workspace, case)
         part = None
         if view.name is not None:
-            part = released_part(workspace, view.row, view.held, view.released, name=view.name)
+
+            def check(connection: Connection) -> None:
+                require_open(connection, view.row)
+                _check(connection, workspace, view)
+
+            part = released_part(
+                workspace, view.row, view.held, view.released, name=view.name, check=check
+            )
         with workspace.catalog.transaction() as connection:
             _unchanged(connection, view)
             if part is None:
                 _close_when_decided(connection, workspace, view.row)
-                return _last(workspace, view)
-            _check(connection, workspace, view)
-            _mark(connection, view)
-            intend(connection, part)
+                last = _last(connection, workspace, view)
+            else:
+                last = None
+                _check(connection, workspace, view)
+                _mark(connection, view)
+        if part is None:
+            if last is not None:
+                open_newest(workspace, last.dataset)  # cut off behind its record, it is finished
+            return last
         admission = admit_part(workspace, part)
     with workspace.catalog.transaction() as connection:
         _close_when_decided(connection, workspace, view.row)
@@ -140,8 +150,6 @@ def _look(connection: Connection, workspace: Workspace, case: str) -> _View:
         publications=publications,
         released=released,
         name=_id(case, released) if released else None,
-        written=unfinished is not None
-        and is_written(workspace, row.dataset, row.batch, unfinished),
     )
 
 
@@ -213,12 +221,7 @@ def _unchanged(connection: Connection, view: _View) -> None:
 
 
 def _check(connection: Connection, workspace: Workspace, view: _View) -> None:
-    """What admission asks for, by the policy in force now.
-
-    What is in the dataset already goes on record, whatever speaks against it now.
-    """
-    if view.written:
-        return
+    """What admission asks for, by the policy in force now."""
     dataset = view.row.dataset
     policy = policy_in_force(connection, dataset)
     if policy is None:
@@ -243,13 +246,11 @@ def _mark(connection: Connection, view: _View) -> None:
         )
 
 
-def _last(workspace: Workspace, view: _View) -> Admission | None:
+def _last(connection: Connection, workspace: Workspace, view: _View) -> Admission | None:
     if not view.publications:
         return None
     last = view.publications[-1]
-    uri = dataset_uri(workspace, last.dataset)
-    batch = view.row.batch
-    return Admission(batch, last.dataset, uri, last.version, last.rows, last.part, [last.seq])
+    return find_admission(connection, workspace, last.dataset, view.row.batch, last.part)
 
 
 def _close_when_decided(connection: Connection, workspace: Workspace, row: Row[Any]) -> None:

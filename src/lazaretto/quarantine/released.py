@@ -14,9 +14,9 @@ from lazaretto.storage.sidecars import read_chunks, read_schema
 from lazaretto.values import Action, PolicyRef
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
-    from sqlalchemy.engine import Row
+    from sqlalchemy.engine import Connection, Row
 
     from lazaretto.quarantine.decisions import Decision
     from lazaretto.storage.workspace import Workspace
@@ -33,6 +33,7 @@ def released_part(
     released: Mapping[int, Decision],
     *,
     name: str,
+    check: Callable[[Connection], None],
 ) -> Part:
     """What a publication admits.
 
@@ -42,6 +43,7 @@ def released_part(
         held: the file with its held records.
         released: by position in that file, the decision that released a record.
         name: of the publication.
+        check: called in the transaction that puts it on record.
 
     Raises:
         UsageError: a column of the batch has a name that admission needs.
@@ -59,6 +61,7 @@ def released_part(
         chunks=lambda: _released(workspace, row, held, released, delivered),
         policy=PolicyRef(**row.policy),
         case=row.id,
+        check=check,
     )
 
 

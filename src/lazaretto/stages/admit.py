@@ -22,13 +22,11 @@ from lazaretto.dataset.admission import (
     Part,
     added_columns,
     admit_part,
-    as_admission,
-    dataset_uri,
     find_admission,
-    intend,
-    is_written,
     with_added,
 )
+from lazaretto.dataset.files import dataset_uri
+from lazaretto.dataset.table import open_newest
 from lazaretto.errors import AdmissionRefusedError, ChangedFileError, UsageError
 from lazaretto.policy import Columns
 from lazaretto.quarantine.held import POSITION
@@ -36,7 +34,7 @@ from lazaretto.received import find_batch, on_record, open_stored
 from lazaretto.storage.sidecars import read_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
     from sqlalchemy.engine import Connection
@@ -65,7 +63,8 @@ def admit(
         policy: when given, it must be the one in force.
 
     Returns:
-        The admission; ``rows`` is 0 and ``version`` None when nothing was cleared.
+        The admission; ``rows`` is 0 and ``version`` None when nothing was cleared. Of a batch that
+        was recalled since, ``recalled`` names the recall, and ``rows`` is what is left.
 
     Raises:
         NotFoundError: no such batch.
@@ -74,6 +73,7 @@ def admit(
             force, or something speaks against the delivery now; it is on record.
         ChangedFileError: a stored file is gone or was changed.
         ChangedStateError: the catalog does not say what the ledger says.
+        ChangedDatasetError: the dataset's table is not the one that is on record.
         SystemFaultError: store or catalog cannot be used; the same call goes on later.
     """
     ref = None if policy is None else policy_ref(policy)
@@ -82,23 +82,22 @@ def admit(
             received = find_batch(connection, batch)
             target = _target(connection, batch, dataset, ref)
             uri = dataset_uri(workspace, target)
-            done = find_admission(connection, target, batch, CLEARED)
-            if done is not None and done.seq is not None:
-                return as_admission(done, uri)
-            judged = _entitled(connection, batch, target, ref)
-            if not judged.event.cleared:
-                return Admission(batch, target, uri, None, 0)
-            # What is in the dataset already goes on record, whatever speaks against it now.
-            written = done is not None and is_written(workspace, target, batch, CLEARED)
-            envelope = kept_envelope(workspace, received)
-            if not written:
-                _check(connection, received, judged, envelope)
-        part = _part(workspace, received, judged.event)
-        with workspace.catalog.transaction() as connection:
-            if not written:
-                _check(connection, received, judged, envelope)
-            intend(connection, part)
-        return admit_part(workspace, part)
+            done = find_admission(connection, workspace, target, batch, CLEARED)
+            if done is None:
+                judged = _entitled(connection, batch, target, ref)
+                envelope = kept_envelope(workspace, received)
+                if judged.event.cleared:
+                    _check(connection, received, judged, envelope)
+        if done is not None:
+            open_newest(workspace, target)  # cut off behind its record, it is finished by that
+            return done
+        if not judged.event.cleared:
+            return Admission(batch, target, uri, None, 0)
+
+        def check(connection: Connection) -> None:
+            _check(connection, received, judged, envelope)
+
+        return admit_part(workspace, _part(workspace, received, judged.event, check))
 
 
 def _target(
@@ -187,7 +186,12 @@ def _check(
     require_admissible(connection, received, envelope, in_force.rules)
 
 
-def _part(workspace: Workspace, received: Received, judged: BatchJudged) -> Part:
+def _part(
+    workspace: Workspace,
+    received: Received,
+    judged: BatchJudged,
+    check: Callable[[Connection], None],
+) -> Part:
     data = open_stored(workspace, received)
     held = _held_positions(workspace, judged)
     columns = Columns(record_id=judged.columns.record_id)
@@ -200,6 +204,7 @@ def _part(workspace: Workspace, received: Received, judged: BatchJudged) -> Part
         schema=with_added(data.schema),
         chunks=lambda: _cleared(received, data, columns, held),
         policy=judged.policy,
+        check=check,
     )
 
 

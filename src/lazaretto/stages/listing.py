@@ -48,7 +48,7 @@ def describe_batch(workspace: Workspace, batch: str) -> dict[str, Any]:
         row = connection.execute(sa.select(tables.batch).where(tables.batch.c.id == batch)).one()
         done = list(entries(connection, subject=f"batch:{batch}", kinds=_STAGE_OF))
         admissions = connection.execute(
-            sa.select(admission).where(admission.c.batch == batch).order_by(admission.c.intended_at)
+            sa.select(admission).where(admission.c.batch == batch).order_by(admission.c.seq)
         ).all()
     delivered = {name: getattr(received.event, name) for name in (*_DELIVERED, *_CHECKED)}
     return {
@@ -105,11 +105,9 @@ def dataset_log(workspace: Workspace, dataset: str) -> list[dict[str, Any]]:
             names = connection.scalars(sa.select(tables.dataset.c.name)).all()
             raise NotFoundError(f"no dataset {dataset!r}; there are: {', '.join(names) or 'none'}")
         admitted = connection.execute(
-            sa.select(admission).where(admission.c.dataset == dataset, admission.c.seq.is_not(None))
+            sa.select(admission).where(admission.c.dataset == dataset)
         ).all()
-        recalled = connection.execute(
-            sa.select(recall).where(recall.c.dataset == dataset, recall.c.seq.is_not(None))
-        ).all()
+        recalled = connection.execute(sa.select(recall).where(recall.c.dataset == dataset)).all()
         taken = connection.execute(sa.select(snapshot).where(snapshot.c.dataset == dataset)).all()
         who = {
             row.seq: covering(connection, "", str(row.seq), row).actor.id

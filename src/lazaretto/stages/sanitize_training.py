@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from lazaretto.authority.policies import policy_ref, require_in_force
 from lazaretto.batch import table_digest
 from lazaretto.batch._columns import label_texts
+from lazaretto.dataset.damage import damage_on_record
 from lazaretto.dataset.delta import BATCH, RECORD
 from lazaretto.dataset.recall import Recall, recall
 from lazaretto.errors import UsageError
@@ -90,10 +91,11 @@ def sanitize_training(
     ref = policy_ref(policy)
     if policy.dataset != dataset:
         raise UsageError(f"the policy is of dataset {policy.dataset!r}, not of {dataset!r}")
-    taken = snapshot(workspace, dataset, version=version)
+    taken = snapshot(workspace, dataset, version=version, read=False)
     with workspace.catalog.read() as connection:
         require_in_force(connection, ref)
-    rows = taken.table()
+    with damage_on_record(workspace, dataset, "sanitize", taken.files):
+        rows = taken.table()
 
     def look(data: Any, step: str, size: int) -> Any:
         section = policy.sanitize

@@ -18,13 +18,12 @@ _DROPPED = {
     "recall": ("ids_uri",),
     "reference": ("uri", "profile_uri", "profile_digest"),
 }
-_STATE = ("batch", "review_case", "decision", "snapshot", "model_version")
+_STATE = ("batch", "review_case", "decision", "admission", "snapshot", "model_version", "recall")
 _NEW_STATE = ("source", "source_key", "reference")
-_INTENDED = ("admission", "recall")
 _STATE_OF = "ledger entry that this row is the state of"
 
 
-def _entry(nullable: bool) -> sa.Column[str]:
+def _entry(nullable: bool = False) -> sa.Column[str]:
     return sa.Column("entry", sa.String(64), nullable=nullable, comment="hash of that entry")
 
 
@@ -34,7 +33,7 @@ def _seq() -> sa.Column[int]:
 
 def upgrade() -> None:
     bind = op.get_bind()
-    full = (*_STATE, *_NEW_STATE, *_INTENDED, "dataset", "stage", "ledger")
+    full = (*_STATE, *_NEW_STATE, "dataset", "stage", "ledger")
     if any(bind.scalar(sa.text(f"SELECT count(*) FROM {table}")) for table in full):  # noqa: S608
         raise CommandError(
             "this catalog holds entries of a Lazaretto from before the first release, which cannot "
@@ -60,15 +59,14 @@ def upgrade() -> None:
     with op.batch_alter_table("recall") as change:
         comment = "StoredFile: the recalled records"
         change.add_column(sa.Column("ids", sa.JSON(), nullable=False, comment=comment))
-    for table in (*_STATE, *_NEW_STATE, *_INTENDED):
+    for table in (*_STATE, *_NEW_STATE):
         with op.batch_alter_table(table) as change:
             if table in _NEW_STATE:
                 change.add_column(_seq())
-            elif table in _INTENDED:
-                change.alter_column("seq", comment="ledger entry; null while only intended")
             else:
-                change.alter_column("seq", comment=_STATE_OF)
-            change.add_column(_entry(nullable=table in _INTENDED))
+                change.alter_column("seq", nullable=False, comment=_STATE_OF)
+            change.add_column(_entry())
+    _datasets()
     with op.batch_alter_table("ledger") as change:
         change.add_column(sa.Column("actor_type", sa.String(16), nullable=False))
         change.add_column(sa.Column("actor_id", sa.String(255), nullable=False))
@@ -89,13 +87,35 @@ def upgrade() -> None:
     )
 
 
+def _datasets() -> None:
+    """A version is on record before it is in the Delta table, so that nothing is only intended."""
+    newest = (
+        ("table_id", sa.String(64), "of the Delta table; null until something is admitted"),
+        ("version", sa.BigInteger(), "newest Delta version"),
+        ("seq", sa.BigInteger(), "ledger entry that made the newest version"),
+        ("entry", sa.String(64), "hash of that entry"),
+    )
+    with op.batch_alter_table("dataset") as change:
+        for name, kind, comment in newest:
+            change.add_column(sa.Column(name, kind, comment=comment))
+    with op.batch_alter_table("admission") as change:
+        change.drop_column("intended_at")
+        change.alter_column("admitted_at", nullable=False)
+        change.alter_column("version", nullable=False, comment="Delta version")
+    op.create_index("ix_admission_dataset_version", "admission", ["dataset", "version"])
+    with op.batch_alter_table("recall") as change:
+        change.alter_column("version", nullable=False, comment="Delta version without the records")
+    op.drop_table("snapshot_member")
+
+
 def downgrade() -> None:
     op.drop_table("dataset_policy")
     op.drop_index("ix_ledger_subject_seq", table_name="ledger")
     with op.batch_alter_table("ledger") as change:
         for column in ("actor_type", "actor_id", "subject"):
             change.drop_column(column)
-    for table in (*_STATE, *_NEW_STATE, *_INTENDED):
+    _undo_datasets()
+    for table in (*_STATE, *_NEW_STATE):
         with op.batch_alter_table(table) as change:
             change.drop_column("entry")
             if table in _NEW_STATE:
@@ -123,3 +143,19 @@ def downgrade() -> None:
         with op.batch_alter_table(table) as change:
             for column in columns:
                 change.add_column(sa.Column(column, sa.Text(), nullable=True))
+
+
+def _undo_datasets() -> None:
+    op.create_table(
+        "snapshot_member",
+        sa.Column("dataset", sa.String(255), primary_key=True),
+        sa.Column("version", sa.BigInteger(), primary_key=True, autoincrement=False),
+        sa.Column("batch", sa.String(512), sa.ForeignKey("batch.id"), primary_key=True),
+        sa.Column("rows", sa.BigInteger(), nullable=False),
+    )
+    with op.batch_alter_table("dataset") as change:
+        for name in ("table_id", "version", "seq", "entry"):
+            change.drop_column(name)
+    op.drop_index("ix_admission_dataset_version", table_name="admission")
+    with op.batch_alter_table("admission") as change:
+        change.add_column(sa.Column("intended_at", sa.DateTime(timezone=True), nullable=True))

@@ -114,6 +114,7 @@ class ChangedDatasetError(SystemFaultError):
     Attributes:
         dataset: its name.
         problem: what is there instead, in words.
+        mend: what to do.
     """
 
     def __init__(self, dataset: str, problem: str, mend: str) -> None:
@@ -123,6 +124,7 @@ class ChangedDatasetError(SystemFaultError):
         )
         self.dataset = dataset
         self.problem = problem
+        self.mend = mend
 
 
 class LedgerError(LazarettoError):

@@ -434,7 +434,7 @@ def test_a_batch_judged_again_while_it_is_admitted_does_not_enter(
         return real(*args)
 
     monkeypatch.setattr(admission, "write_rows", slow)
-    with pytest.raises(LazarettoError, match="judged (again|by)"):
+    with pytest.raises(LazarettoError, match=r"judged (again|by)"):
         stages.admit(yard.workspace, batch)
     assert not _events(yard, BatchAdmitted.kind)
 

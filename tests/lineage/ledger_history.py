@@ -395,13 +395,6 @@ def one_of_each(history: History) -> None:
     empty = replace(VERIFIED, envelope=None)
     history.receive("vendor-b", 3, collected=False, signature=empty)
     history.write(
-        events.PolicyRegistered("digits", POLICY, "{}", "45" * 32, "46" * 32, "a stricter rate"),
-        events.ShadowJudged(
-            batch, POLICY, "46" * 32, Verdict.PASS, 100, 0, "44" * 32, {"mahalanobis": 1}, ["note"]
-        ),
-        events.AdmissionRefused(batch, "digits", "revoked_key", "the key is revoked", "case-1"),
-    )
-    history.write(
         events.StoredFileChanged(batch, "screen", "batches/b/data.arrow", "61" * 32, "it is gone")
     )
     history.write(events.DatasetChanged("digits", "snapshot", "it ends at version 1"))

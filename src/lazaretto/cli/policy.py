@@ -88,7 +88,7 @@ def show(
 
     from lazaretto.authority.policies import policy_history, policy_in_force
 
-    with session.workspace_as_it_is.catalog.read() as connection:
+    with session.workspace.catalog.read() as connection:
         found = policy_in_force(connection, dataset)
         history = policy_history(connection, dataset)
     if found is None:

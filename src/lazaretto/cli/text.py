@@ -37,9 +37,12 @@ def cell(value: object, style: str | Style = "", *, keep_newlines: bool = False)
 
 
 def counted(number: int, noun: str) -> str:
-    """A number with its noun: ``1 record``, ``2 records``, ``3 batches``."""
-    ending = "" if number == 1 else "es" if noun.endswith("ch") else "s"
-    return f"{number} {noun}{ending}"
+    """A number with its noun: ``1 record``, ``2 records``, ``3 batches``, ``4 entries``."""
+    if number == 1:
+        return f"1 {noun}"
+    if noun.endswith("ry"):
+        return f"{number} {noun[:-1]}ies"
+    return f"{number} {noun}{'es' if noun.endswith('ch') else 's'}"
 
 
 def _as_text(value: object) -> str:

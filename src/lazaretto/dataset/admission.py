@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -16,18 +15,18 @@ from lazaretto.dataset.files import dataset_uri, write_rows
 from lazaretto.dataset.history import (
     Recorded,
     find_newest,
-    put_newest,
     read_admission,
     read_recall,
     version_files,
 )
 from lazaretto.dataset.schema import check_fits, conform, storable
+from lazaretto.dataset.state import changes
 from lazaretto.dataset.table import is_newest, open_newest
 from lazaretto.errors import SystemFaultError, UsageError
-from lazaretto.ledger.chain import append, entry
 from lazaretto.ledger.events import BatchAdmitted
+from lazaretto.ledger.state import record
 from lazaretto.storage import tables
-from lazaretto.values import Column, DataFile, PolicyRef, to_json
+from lazaretto.values import Column, DataFile, PolicyRef
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -236,7 +235,6 @@ def _record(
         columns=[Column(column.name, str(column.type)) for column in arrow_schema(table)],
         case=part.case,
     )
-    now = datetime.now(UTC)
     with workspace.catalog.transaction() as connection:
         done = find_admission(connection, workspace, part.dataset, part.batch, part.name)
         newest = find_newest(connection, part.dataset)
@@ -246,29 +244,15 @@ def _record(
             if newest is None:
                 _refuse_twin(connection, part.dataset)
             part.check(connection)
-            written = append(connection, event, actor=workspace.actor)
-            put_newest(connection, event, written, now, first=newest is None)
-            connection.execute(
-                tables.admission.insert().values(
-                    dataset=part.dataset,
-                    batch=part.batch,
-                    part=part.name,
-                    rows=part.rows,
-                    version=event.version,
-                    policy=to_json(part.policy),
-                    admitted_at=now,
-                    seq=written.seq,
-                    entry=written.hash,
-                )
-            )
-            recorded = Recorded(entry(connection, written.seq), event)
+            entry = record(connection, event, changes, actor=workspace.actor)
+            recorded = Recorded(entry, event)
     if done is not None:
         open_newest(workspace, part.dataset)  # another process may not have committed it yet
         return done
     commit_recorded(workspace, recorded)
     uri = dataset_uri(workspace, part.dataset)
     return Admission(
-        part.batch, part.dataset, uri, event.version, part.rows, part.name, [written.seq]
+        part.batch, part.dataset, uri, event.version, part.rows, part.name, [recorded.entry.seq]
     )
 
 

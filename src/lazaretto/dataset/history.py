@@ -7,6 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from lazaretto.dataset.state import (
+    VersionEvent,
+    admission_columns,
+    newest_columns,
+    recall_columns,
+    snapshot_columns,
+)
 from lazaretto.errors import ChangedStateError
 from lazaretto.ledger.cover import agree, covering, event_of
 from lazaretto.ledger.events import BatchAdmitted, RecordsRecalled, SnapshotTaken
@@ -14,14 +21,9 @@ from lazaretto.storage import tables
 from lazaretto.values import DataFile
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from sqlalchemy.engine import Connection, Row
 
     from lazaretto.ledger.chain import Entry
-
-VersionEvent = BatchAdmitted | RecordsRecalled
-"""What makes a version of a dataset."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,31 +56,11 @@ def find_newest(connection: Connection, dataset: str) -> Recorded | None:
     event = entry.event
     if not isinstance(event, VersionEvent):
         raise ChangedStateError("dataset", dataset, f"ledger entry {entry.seq} is a {entry.kind}")
-    said = {"name": event.dataset, "table_id": event.table_id, "version": event.version}
-    agree("dataset", dataset, row, said)
+    agree("dataset", dataset, row, newest_columns(event))
     if last != event.version:
         problem = f"its newest version is {event.version}, admissions and recalls end at {last}"
         raise ChangedStateError("dataset", dataset, problem)
     return Recorded(entry, event)
-
-
-def put_newest(
-    connection: Connection, event: VersionEvent, written: Entry, at: datetime, *, first: bool
-) -> None:
-    """Makes a version that was just put on record the newest one."""
-    table = tables.dataset
-    newest = {
-        "table_id": event.table_id,
-        "version": event.version,
-        "seq": written.seq,
-        "entry": written.hash,
-    }
-    known = sa.select(table.c.name).where(table.c.name == event.dataset)
-    if first and connection.scalar(known) is None:
-        values = {"name": event.dataset, "created_at": at, **newest}
-        connection.execute(table.insert().values(values))
-    else:
-        connection.execute(table.update().where(table.c.name == event.dataset).values(newest))
 
 
 def version_files(connection: Connection, dataset: str, version: int) -> list[DataFile]:
@@ -116,8 +98,7 @@ def read_admission(connection: Connection, row: Row[Any]) -> BatchAdmitted:
     """
     key = f"{row.batch} {row.part}"
     _, event = event_of(connection, "admission", key, row, BatchAdmitted)
-    names = ("dataset", "batch", "part", "rows", "version", "policy")
-    agree("admission", key, row, {name: getattr(event, name) for name in names})
+    agree("admission", key, row, admission_columns(event))
     return event
 
 
@@ -128,9 +109,7 @@ def read_recall(connection: Connection, row: Row[Any]) -> tuple[Entry, RecordsRe
         ChangedStateError: its row in the catalog says something else.
     """
     entry, event = event_of(connection, "recall", row.id, row, RecordsRecalled)
-    names = ("dataset", "criteria", "version", "records", "ids_digest", "ids", "reason")
-    said = {name: getattr(event, name) for name in names}
-    agree("recall", row.id, row, {"id": event.recall, "actor_id": entry.actor.id, **said})
+    agree("recall", row.id, row, recall_columns(event, entry.actor))
     return entry, event
 
 
@@ -142,8 +121,7 @@ def read_snapshot(connection: Connection, row: Row[Any]) -> tuple[Entry, Snapsho
     """
     key = f"{row.dataset}@{row.version}"
     entry, event = event_of(connection, "snapshot", key, row, SnapshotTaken)
-    names = ("dataset", "version", "rows", "digest")
-    agree("snapshot", key, row, {name: getattr(event, name) for name in names})
+    agree("snapshot", key, row, snapshot_columns(event))
     return entry, event
 
 

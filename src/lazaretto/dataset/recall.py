@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -14,7 +13,6 @@ import sqlalchemy as sa
 from lazaretto.batch._ids import ids_digest
 from lazaretto.dataset.commit import ATTEMPTS, commit_recorded
 from lazaretto.dataset.contents import (
-    Trained,
     by_batch,
     models_before,
     models_that_saw,
@@ -23,18 +21,21 @@ from lazaretto.dataset.contents import (
 from lazaretto.dataset.damage import damage_on_record
 from lazaretto.dataset.delta import RECORD
 from lazaretto.dataset.files import dataset_uri, read_rows, write_rows
-from lazaretto.dataset.history import Recorded, find_newest, put_newest, read_recall
+from lazaretto.dataset.history import Recorded, find_newest, read_recall
 from lazaretto.dataset.request import Asked, Found, Request, asked_for, find_records
+from lazaretto.dataset.state import changes
 from lazaretto.dataset.table import open_dataset
 from lazaretto.errors import NotFoundError, SystemFaultError, UsageError
-from lazaretto.ledger.chain import append, entry
-from lazaretto.ledger.events import RecordsRecalled
+from lazaretto.ledger.chain import entries
+from lazaretto.ledger.events import ModelRegistered, RecordsRecalled
+from lazaretto.ledger.state import record
 from lazaretto.storage import tables
 from lazaretto.storage.sidecars import read_table, write_table
-from lazaretto.values import Actor, Member, to_json
+from lazaretto.values import Member
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
+    from datetime import datetime
 
     from sqlalchemy.engine import Connection
 
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from lazaretto.ledger.chain import Entry
     from lazaretto.storage.store import Store
     from lazaretto.storage.workspace import Workspace
-    from lazaretto.values import DataFile
+    from lazaretto.values import Actor, DataFile
 
 _recall = tables.recall
 
@@ -172,7 +173,7 @@ def _take_out(
             return None
         if models_before(connection, base.dataset, version) != models:
             return None
-        recorded = _record(connection, event, saw, actor)
+        recorded = Recorded(record(connection, event, changes, actor=actor), event)
     commit_recorded(workspace, recorded)
     return _told(workspace, recorded.entry, event)
 
@@ -192,35 +193,6 @@ def _rewritten(
 
     place = (workspace.store, base.dataset, purpose, old.batch, old.part)
     return write_rows(*place, base.schema, left())
-
-
-def _record(
-    connection: Connection, event: RecordsRecalled, saw: list[Trained], actor: Actor
-) -> Recorded:
-    now = datetime.now(UTC)
-    written = append(connection, event, actor=actor)
-    put_newest(connection, event, written, now, first=False)
-    connection.execute(
-        _recall.insert().values(
-            id=event.recall,
-            dataset=event.dataset,
-            criteria=event.criteria,
-            version=event.version,
-            records=event.records,
-            ids_digest=event.ids_digest,
-            ids=to_json(event.ids),
-            actor_type=actor.type.value,
-            actor_id=actor.id,
-            reason=event.reason,
-            at=now,
-            seq=written.seq,
-            entry=written.hash,
-        )
-    )
-    marks = [{"recall": event.recall, "model": one.model, "version": one.version} for one in saw]
-    if marks:
-        connection.execute(tables.recalled_model.insert(), marks)
-    return Recorded(entry(connection, written.seq), event)
 
 
 def _earlier(
@@ -248,9 +220,12 @@ def _earlier(
 
 
 def _marked(connection: Connection, identity: str) -> list[str]:
-    marks = tables.recalled_model
-    query = sa.select(marks.c.model, marks.c.version).where(marks.c.recall == identity)
-    return [f"{model}@{version}" for model, version in connection.execute(query)]
+    """Models that had seen the records of a recall, and were registered only after it."""
+    return [
+        f"{found.event.model}@{found.event.version}"
+        for found in entries(connection, kinds=[ModelRegistered.kind])
+        if isinstance(found.event, ModelRegistered) and identity in found.event.recalls
+    ]
 
 
 def _took(store: Store, event: RecordsRecalled, asked: Asked) -> bool:

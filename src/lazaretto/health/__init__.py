@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lazaretto.health.check import check
-from lazaretto.health.report import Finding, Health
+from lazaretto.health.rebuild import Rebuilt, rebuild
+from lazaretto.health.report import Finding, Health, Leftovers
 
-__all__ = ["Finding", "Health", "check"]
+__all__ = ["Finding", "Health", "Leftovers", "Rebuilt", "check", "rebuild"]

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from lazaretto.ledger.differences import Difference, changed
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Iterator
 
     from sqlalchemy.engine import Connection
 
@@ -50,16 +50,13 @@ class _AsItIs(sa.types.TypeDecorator[Any]):
             return value
 
 
-def compare_rows(
-    should: Connection, connection: Connection, table: sa.Table, unsaid: Collection[str]
-) -> Iterator[Pair]:
+def compare_rows(should: Connection, connection: Connection, table: sa.Table) -> Iterator[Pair]:
     """Rows that differ, in order of their keys; memory holds a few of them.
 
     Args:
         should: of a database whose table holds the rows that should be there.
         connection: of the catalog.
         table: which one.
-        unsaid: columns that the ledger says nothing of.
     """
     told, found = _rows(should, table), _rows(connection, table)
     left, right = next(told, None), next(found, None)
@@ -70,8 +67,7 @@ def compare_rows(
         elif order > 0:
             yield Pair(None, right, Difference(table.name, _words(table, right), "added"))
         elif left is not None and right is not None:
-            said = {name: value for name, value in left.items() if name not in unsaid}
-            difference = changed(table.name, _words(table, left), right, said)
+            difference = changed(table.name, _words(table, left), right, left)
             if difference is not None:
                 yield Pair(left, right, difference)
         left = next(told, None) if order <= 0 else left

@@ -66,6 +66,11 @@ class Differences:
             self.first.append(difference)
         counted[difference.problem] = counted.get(difference.problem, 0) + 1
 
+    def include(self, others: Differences) -> None:
+        """Takes those of other tables."""
+        self.counts |= others.counts
+        self.first += others.first
+
     @property
     def total(self) -> int:
         """All rows that differ."""

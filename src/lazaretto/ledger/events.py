@@ -578,6 +578,7 @@ class ModelRegistered(Event):
         external_run_id: of the run in an experiment tracker.
         params: parameters of the training.
         seed: random seed of the training.
+        recalls: recalls of records that it learned from, which came before it was registered.
     """
 
     kind: ClassVar[str] = "model_registered"
@@ -593,6 +594,7 @@ class ModelRegistered(Event):
     external_run_id: str | None = None
     params: dict[str, str] = field(default_factory=dict)
     seed: int | None = None
+    recalls: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

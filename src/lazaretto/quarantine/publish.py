@@ -149,7 +149,7 @@ def _look(connection: Connection, workspace: Workspace, case: str) -> _View:
         decisions=decisions,
         publications=publications,
         released=released,
-        name=_name(case, released) if released else None,
+        name=_id(case, released) if released else None,
     )
 
 
@@ -173,7 +173,7 @@ def _unfinished(
         of_it = {position: standing.get(position) for position in sorted(parts)
                  if parts[position] == part}  # fmt: skip
         decided = {p: d for p, d in of_it.items() if d is not None and d.action in RELEASING}
-        if len(decided) != len(of_it) or _name(case, decided) != part:
+        if len(decided) != len(of_it) or _id(case, decided) != part:
             raise ChangedStateError(
                 _held.name, f"of {case}", f"{part} is not made of the records that say so"
             )
@@ -184,12 +184,21 @@ def _unfinished(
     return next(iter(waiting), None)
 
 
-def _name(case: str, released: Mapping[int, Decision]) -> str:
-    """Id of a publication: of a case, of these records, by these decisions."""
+def publication_id(case: str, released: Mapping[int, str]) -> str:
+    """Id of a publication, which proves what it is of.
+
+    Args:
+        case: whose records.
+        released: the decision in force by position of the record, in order of position.
+    """
     digest = hashlib.sha256(case.encode())
     for position, decision in released.items():
-        digest.update(f"\n{position} {decision.id}".encode())
+        digest.update(f"\n{position} {decision}".encode())
     return f"publication-{digest.hexdigest()[:32]}"
+
+
+def _id(case: str, released: Mapping[int, Decision]) -> str:
+    return publication_id(case, {place: decision.id for place, decision in released.items()})
 
 
 def _unchanged(connection: Connection, view: _View) -> None:

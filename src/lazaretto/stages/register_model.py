@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
@@ -14,23 +13,26 @@ from lazaretto.dataset.commit import ATTEMPTS
 from lazaretto.dataset.contents import by_batch, holds_any
 from lazaretto.dataset.damage import damage_on_record
 from lazaretto.dataset.history import read_recall
+from lazaretto.dataset.state import changes, model_columns
 from lazaretto.dataset.table import open_newest
 from lazaretto.errors import DeliveryError, NotFoundError, SystemFaultError, UsageError
-from lazaretto.ledger.chain import append
-from lazaretto.ledger.events import ModelRegistered
+from lazaretto.ledger.chain import entries
+from lazaretto.ledger.cover import agree, event_of
+from lazaretto.ledger.events import ModelRegistered, RecordsRecalled
+from lazaretto.ledger.state import record
 from lazaretto.redact import safe_uri
 from lazaretto.stages.snapshot import find_snapshot
 from lazaretto.storage import tables
 from lazaretto.storage.sidecars import read_table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
     from sqlalchemy.engine import Connection
 
     from lazaretto.storage.workspace import Workspace
-    from lazaretto.values import Actor, StoredFile
+    from lazaretto.values import StoredFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +136,9 @@ def register_model(
             if known is not None:
                 return _same(known, dataset, snapshot)
             if _recalls_after(connection, dataset, snapshot) == recalls:
-                return _record(connection, event, missed, workspace.actor)
+                event = replace(event, recalls=missed)
+                entry = record(connection, event, changes, actor=workspace.actor)
+                return _model_version(entry.seq, event, missed)
     raise SystemFaultError(f"dataset {dataset!r} was recalled from {ATTEMPTS} times meanwhile")
 
 
@@ -148,59 +152,37 @@ def _same(known: ModelVersion, dataset: str, snapshot: int) -> ModelVersion:
     return known
 
 
-def _record(
-    connection: Connection, event: ModelRegistered, missed: list[str], actor: Actor
-) -> ModelVersion:
-    """Puts a model version on record, and marks it with recalls that came before it."""
-    written = append(connection, event, actor=actor)
-    connection.execute(
-        tables.model_version.insert().values(
-            model=event.model,
-            version=event.version,
-            registry=event.registry,
-            dataset=event.dataset,
-            snapshot=event.snapshot,
-            rows=event.rows,
-            purpose=event.purpose,
-            artifact_uri=event.artifact_uri,
-            artifact_digest=event.artifact_digest,
-            at=datetime.now(UTC),
-            seq=written.seq,
-            entry=written.hash,
-        )
-    )
-    marks = [{"recall": one, "model": event.model, "version": event.version} for one in missed]
-    if marks:
-        connection.execute(tables.recalled_model.insert(), marks)
+def _model_version(seq: int, event: ModelRegistered, recalls: Collection[str]) -> ModelVersion:
     return ModelVersion(
         event.model,
         event.version,
         event.dataset,
         event.snapshot,
         event.rows,
-        sorted(missed),
-        written.seq,
+        sorted(recalls),
+        seq,
     )
 
 
 def _find(connection: Connection, model: str, version: str) -> ModelVersion | None:
-    table, recalled = tables.model_version, tables.recalled_model
+    """A model version that is on record, with every recall of records that it saw.
+
+    Raises:
+        ChangedStateError: the catalog does not say what the ledger says.
+    """
+    table, words = tables.model_version, f"{model}@{version}"
     query = sa.select(table).where(table.c.model == model, table.c.version == version)
     row = connection.execute(query).one_or_none()
     if row is None:
         return None
-    marks = sa.select(recalled.c.recall).where(
-        recalled.c.model == model, recalled.c.version == version
-    )
-    return ModelVersion(
-        row.model,
-        row.version,
-        row.dataset,
-        row.snapshot,
-        row.rows,
-        sorted(connection.scalars(marks)),
-        row.seq,
-    )
+    entry, event = event_of(connection, table.name, words, row, ModelRegistered)
+    agree(table.name, words, row, model_columns(event))
+    later = {
+        found.event.recall
+        for found in entries(connection, kinds=[RecordsRecalled.kind], after=entry.seq)
+        if isinstance(found.event, RecordsRecalled) and words in found.event.models
+    }
+    return _model_version(entry.seq, event, {*event.recalls, *later})
 
 
 def _recalls_after(connection: Connection, dataset: str, snapshot: int) -> dict[str, StoredFile]:

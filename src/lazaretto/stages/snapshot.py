@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -14,10 +13,11 @@ from lazaretto.dataset.damage import damage_on_record
 from lazaretto.dataset.delta import arrow_schema, find_table
 from lazaretto.dataset.files import dataset_path, dataset_uri, read_rows
 from lazaretto.dataset.history import read_snapshot
+from lazaretto.dataset.state import changes
 from lazaretto.dataset.table import open_dataset
 from lazaretto.errors import ChangedStateError, NotFoundError
-from lazaretto.ledger.chain import append
 from lazaretto.ledger.events import SnapshotTaken
+from lazaretto.ledger.state import record
 from lazaretto.storage import tables
 from lazaretto.storage.sidecars import read_schema
 from lazaretto.storage.store import Store
@@ -136,19 +136,8 @@ def snapshot(
         with workspace.catalog.transaction() as connection:
             before = find_snapshot(connection, workspace, dataset, found.version)
             if before is None:
-                written = append(connection, event, actor=workspace.actor)
-                connection.execute(
-                    tables.snapshot.insert().values(
-                        dataset=dataset,
-                        version=found.version,
-                        rows=event.rows,
-                        digest=event.digest,
-                        at=datetime.now(UTC),
-                        seq=written.seq,
-                        entry=written.hash,
-                    )
-                )
-                return _snapshot(workspace, event, written.seq)
+                entry = record(connection, event, changes, actor=workspace.actor)
+                return _snapshot(workspace, event, entry.seq)
     if before.digest != event.digest:
         key = f"{dataset}@{found.version}"
         raise ChangedStateError("snapshot", key, "its digest is not that of the version's files")

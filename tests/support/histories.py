@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -19,8 +20,12 @@ if TYPE_CHECKING:
     from yard import Yard
 
 
-def eventful(yard: Yard) -> None:
-    """Sources, keys, two judgements, decisions and one undone, publications, recalls, models."""
+def eventful(yard: Yard) -> Yard:
+    """Sources, keys, judgements, decisions and one undone, publications, recalls, models.
+
+    Returns:
+        The yard with the policy that is in force at the end.
+    """
     workspace = yard.workspace
     add_source(workspace, "vendor-b", trust_tier=TrustTier.REVOKED)
     key = add_key(workspace, "vendor-a", keygen()[1])
@@ -50,3 +55,4 @@ def eventful(yard: Yard) -> None:
     register_policy(workspace, policy, reason="reviews must be faster")
     for stage in (stages.validate, stages.embed, stages.screen, stages.gate):
         stage(workspace, later.batch, policy)
+    return replace(yard, policy=policy)

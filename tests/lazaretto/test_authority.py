@@ -274,7 +274,7 @@ def test_a_judgement_for_one_dataset_admits_to_no_other(yard: Yard) -> None:
     judged = yard.judge("mixed", blobs(90, seed=5, flips=6))
     scratch = make_policy(
         dataset="scratch",
-        screen={**yard.policy.screen.model_dump(), "reference": "blobs", "detectors": {}},
+        screen={**yard.policy.screen.model_dump(), "reference": "blobs"},
         review={"require_two_people": False},
     )
     own = judge(yard, judged.batch, scratch)

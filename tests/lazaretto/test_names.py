@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from yard import ANN, blobs, make_policy
+from yard import blobs, make_policy
 
 from lazaretto import stages
-from lazaretto.dataset.admission import dataset_path
+from lazaretto.dataset.files import dataset_path
 from lazaretto.dataset.recall import recall
 from lazaretto.errors import UsageError
 from lazaretto.names import check_dataset_name
@@ -66,7 +66,7 @@ def test_no_stage_takes_such_a_name(sqlite_yard: Yard) -> None:
             lambda name=name: stages.admit(workspace, batch, name),
             lambda name=name: stages.snapshot(workspace, name),
             lambda name=name: stages.register_model(workspace, "net", "1", name, 1),
-            lambda name=name: recall(workspace, name, batch=batch, reason="x", actor=ANN),
+            lambda name=name: recall(workspace, name, batch=batch, reason="x"),
         ):
             with pytest.raises(UsageError):
                 stage()

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from yard import ANN, Yard, blobs, make_policy
+from yard import Yard, blobs, make_policy
 
 from lazaretto import stages
 from lazaretto.addresses import read_place
@@ -250,7 +250,7 @@ def test_the_manifest_comes_from_the_same_places(sqlite_yard: Yard, tmp_path: Pa
 
 
 def test_nothing_is_opened_for_a_source_that_is_unknown_or_revoked(sqlite_yard: Yard) -> None:
-    add_source(sqlite_yard.workspace, "gone", trust_tier=TrustTier.REVOKED, actor=ANN)
+    add_source(sqlite_yard.workspace, "gone", trust_tier=TrustTier.REVOKED)
     with inner_service() as inner:
         for source, code in (("nobody", "unknown_source"), ("gone", "revoked_source")):
             with pytest.raises(DeliveryError) as caught:

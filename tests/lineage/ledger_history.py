@@ -112,7 +112,9 @@ class History:
         )
         return batch
 
-    def admit(self, batch: str, rows: int = 90, *, part: str = "cleared") -> int:
+    def admit(
+        self, batch: str, rows: int = 90, *, part: str = "cleared", case: str | None = None
+    ) -> int:
         self.version += 1
         self.write(
             events.BatchAdmitted(
@@ -125,6 +127,7 @@ class History:
                 columns=COLUMNS,
                 files=[self.file(batch, rows)],
                 **TABLE,
+                case=case,
             )
         )
         return self.version
@@ -321,6 +324,21 @@ def one_of_each(history: History) -> None:
             triage=values.TriageSummary("PIPELINE", {"PIPELINE": 0.9}, ["nulls appeared"]),
         ),
     )
+    history.write(
+        events.PolicyRegistered("digits", POLICY, "{}", "72" * 32, "73" * 32, "stricter"),
+        events.ShadowJudged(
+            batch,
+            POLICY,
+            "73" * 32,
+            Verdict.HOLD_RECORDS,
+            100,
+            7,
+            "74" * 32,
+            {"mahalanobis": 7},
+            ["a note"],
+        ),
+        events.AdmissionRefused(batch, "digits", "revoked_key", "its key is revoked", "case-1"),
+    )
     history.judge(batch)
     history.decide(batch)
     history.write(
@@ -362,6 +380,7 @@ def one_of_each(history: History) -> None:
         )
     )
     history.recall({batch: 4}, (model,))
+    history.admit(batch, 3, part="publication-1", case="case-1")
     history.write(
         events.IncidentTraced(
             source="vendor-a",
@@ -375,13 +394,6 @@ def one_of_each(history: History) -> None:
     )
     empty = replace(VERIFIED, envelope=None)
     history.receive("vendor-b", 3, collected=False, signature=empty)
-    history.write(
-        events.PolicyRegistered("digits", POLICY, "{}", "45" * 32, "46" * 32, "a stricter rate"),
-        events.ShadowJudged(
-            batch, POLICY, "46" * 32, Verdict.PASS, 100, 0, "44" * 32, {"mahalanobis": 1}, ["note"]
-        ),
-        events.AdmissionRefused(batch, "digits", "revoked_key", "the key is revoked", "case-1"),
-    )
     history.write(
         events.StoredFileChanged(batch, "screen", "batches/b/data.arrow", "61" * 32, "it is gone")
     )

@@ -183,13 +183,13 @@ def test_who_let_it_through_under_which_policy(workspace: Workspace) -> None:
     history.judge(batch)
     history.admit(batch)
     history.decide(batch)
-    history.admit(batch, 3, part="publication-1")
+    history.admit(batch, 3, part="publication-1", case="case-1")
     trace = lineage.trace_batch(workspace, batch)
     assert [(d.what, d.actor, d.records) for d in trace.decisions] == [
         ("HOLD_RECORDS", "policy:digits", 10),
         ("ADMIT", "policy:digits", 90),
         ("RELEASE", JANE.id, 3),
-        ("ADMIT", "policy:digits", 3),
+        ("PUBLISH", JANE.id, 3),
     ]
     assert trace.decisions[0].policy_sha256 == POLICY.sha256
     assert all(decision.batch == batch for decision in trace.decisions)

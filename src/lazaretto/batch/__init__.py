@@ -7,6 +7,7 @@ from lazaretto.batch._batch import (
     as_chunks,
     batch_id,
     open_canonical,
+    own,
     records,
     table_digest,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "format_by_name",
     "open_batch",
     "open_canonical",
+    "own",
     "record_ids",
     "records",
     "table_digest",

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from lazaretto.batch._canonical import RECORD, ids_made_of, read_chunks, read_head
 from lazaretto.batch._digest import ContentDigest
-from lazaretto.batch._ids import record_ids
+from lazaretto.batch._ids import check_ids, record_ids
 from lazaretto.batch._plain import plain_array, plain_type
 from lazaretto.errors import SystemFaultError, UsageError
 from lazaretto.redact import error_line
@@ -84,11 +84,12 @@ class Batch:
             for chunk in self._stored([*names, RECORD]):
                 yield from _sliced(chunk.column(len(names)), chunk.select(names), size)
             return
-        offset = 0
+        offset = taken = 0
         for chunk in self._stored(self.schema.names):
             made = record_ids(chunk, ids, offset=offset)
+            offset, taken = offset + chunk.num_rows, taken + made.nbytes
+            check_ids(taken, self.name)
             yield from _sliced(made, chunk.select(names), size)
-            offset += chunk.num_rows
 
     def _named(self, columns: Sequence[str] | None) -> list[str]:
         names = self.schema.names if columns is None else list(columns)
@@ -170,7 +171,12 @@ def records(
         size: most rows of a chunk.
 
     Yields:
-        Ids, a string array without nulls, and the chunk of the same length.
+        Ids, a string array without nulls, and the chunk of the same length. What is kept of them
+        should be a copy: see `own`.
+
+    Raises:
+        DeliveryError: code ``too_large``: the ids take more than half a gigabyte; later stages
+            keep them in memory.
     """
     if isinstance(data, Batch):
         yield from data.records(ids, columns=columns, size=size)
@@ -179,6 +185,11 @@ def records(
     for chunk in as_chunks(data, size=size):
         yield record_ids(chunk, ids, offset=offset), chunk.select(names)
         offset += chunk.num_rows
+
+
+def own(values: pa.Array) -> pa.Array:
+    """A copy, to be kept: the columns of a chunk share one buffer, and each keeps all of it."""
+    return pa.concat_arrays([values, values.slice(0, 0)])
 
 
 def all_record_ids(data: Batch | pa.Table, columns: Columns) -> pa.Array:

@@ -13,7 +13,7 @@ import pyarrow as pa
 from lazaretto.batch._canonical import schema_with_ids
 from lazaretto.batch._digest import ContentDigest
 from lazaretto.batch._format import tell_format
-from lazaretto.batch._ids import record_ids
+from lazaretto.batch._ids import check_ids, record_ids
 from lazaretto.batch._plain import plain_array, plain_bytes, plain_type
 from lazaretto.batch._read_arrow import read_arrow
 from lazaretto.batch._read_csv import read_csv
@@ -103,14 +103,15 @@ def _write(
 ) -> tuple[int, str]:
     """Number of records and content digest of what was written."""
     plain = pa.schema([pa.field(f.name, plain_type(f.type)) for f in source.schema])
-    digest, rows = ContentDigest(plain), 0
+    digest, rows, taken = ContentDigest(plain), 0, 0
     schema = schema_with_ids(plain, columns)
     chunks = _joined(_plain(source.batches, plain, limits, name))
     with pa.OSFile(copy, "wb") as file, pa.ipc.new_file(file, schema) as writer:
         for chunk in chunks:
             ids = record_ids(chunk, columns, offset=rows)
-            rows += chunk.num_rows
+            rows, taken = rows + chunk.num_rows, taken + ids.nbytes
             check_rows(rows, limits, name)
+            check_ids(taken, name)
             digest.update(chunk)
             writer.write_batch(pa.RecordBatch.from_arrays([*chunk.columns, ids], schema=schema))
     return rows, digest.hexdigest()

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -202,14 +203,18 @@ def _cells(values: pa.Array) -> Iterator[bytes]:
     elif is_list(values.type):
         items, stop = plain_array(list_items(values)), 0
         fixed = _fixed_width(items)
-        cells_of_items = None if fixed is not None else _row_bytes(items)
+        # A few thousand at a time: as Python objects, they take many times their bytes.
+        parts = (items.slice(start, _HASH_ROWS) for start in range(0, len(items), _HASH_ROWS))
+        cells_of_items = (cell for part in parts for cell in _row_bytes(part))
         for length in list_lengths(values).tolist():
             start, stop = stop, stop + length
             if fixed is not None:
                 yield fixed[0][start:stop].tobytes() + fixed[1][start:stop].tobytes()
-            elif cells_of_items is not None:
-                part = cells_of_items[start:stop]
-                yield b"".join(len(cell).to_bytes(8, "little") + cell for cell in part)
+            else:
+                joined = bytearray()
+                for cell in islice(cells_of_items, length):
+                    joined += len(cell).to_bytes(8, "little") + cell
+                yield bytes(joined)
     elif describe_type(values.type) in ("string", "binary"):
         for value in values.cast(pa.large_binary()):
             yield value.as_py()

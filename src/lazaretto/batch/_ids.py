@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from lazaretto.batch._digest import row_hashes
 from lazaretto.batch._plain import plain_array
+from lazaretto.errors import DeliveryError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from lazaretto.policy import Columns
 
 MAX_ID_BYTES = 512
+MAX_IDS_BYTES = 2**29
+"""Bytes of all record ids of a batch, which stages keep in memory."""
 # RE2 has no \u escapes; C1 controls and bidi overrides spelled for it.
 _CONTROL_RE2 = r"[\x00-\x1f\x7f-\x{9f}\x{2028}\x{2029}\x{202a}-\x{202e}\x{2066}-\x{2069}]"
 
@@ -47,6 +50,20 @@ def record_ids(chunk: pa.RecordBatch | pa.Table, columns: Columns, *, offset: in
     hashes = [digest for record in records for digest in row_hashes(record)]
     content = pa.array([f"{digest}-{offset + i}" for i, digest in enumerate(hashes)], pa.string())
     return content if ids is None else pc.if_else(usable, ids, content)
+
+
+def check_ids(size: int, name: str) -> None:
+    """Refuses record ids that take too many bytes together.
+
+    Raises:
+        DeliveryError: code ``too_large``.
+    """
+    if size > MAX_IDS_BYTES:
+        raise DeliveryError(
+            f"{name}: its record ids take more than {MAX_IDS_BYTES:,} bytes together; deliver "
+            "shorter ones, or fewer records at a time",
+            code="too_large",
+        )
 
 
 def text_ids(chunk: pa.RecordBatch | pa.Table, columns: Columns) -> pa.Array | None:

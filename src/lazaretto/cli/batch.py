@@ -26,7 +26,10 @@ _JUDGES = Needs.WORKSPACE | Needs.POLICY
 
 Uri = Annotated[
     str,
-    typer.Argument(metavar="FILE", help="Path or URI of a Parquet, Arrow, CSV or JSON Lines file"),
+    typer.Argument(
+        metavar="FILE",
+        help="Parquet, Arrow, CSV or JSON Lines file: a path, or a URI in a place of the policy",
+    ),
 ]
 SourceName = Annotated[str, typer.Option("--source", help="Registered name of who delivers")]
 Manifest = Annotated[

@@ -29,7 +29,8 @@ def fit(
     trusted: Annotated[
         str,
         typer.Argument(
-            help="The trusted records: path or URI of a Parquet, Arrow, CSV or JSON Lines file"
+            help="The trusted records: path, or URI in a bucket, of a Parquet, Arrow, CSV or JSON "
+            "Lines file"
         ),
     ],
     *,

@@ -6,6 +6,7 @@ there is nothing to look at.
 
 from __future__ import annotations
 
+import secrets
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from lazaretto.contract._report import Failures
     from lazaretto.policy import Columns
 
+# Characters of an unfit id that are kept: what is shown of a value, and one more.
+_SHOWN = 121
 _ABSENT, _NOT_FINITE, _ZERO, _FINE = 0, 1, 2, 3
 
 
@@ -43,24 +46,26 @@ class RecordIds:
         self._columns, self._broken = columns, ""
         self._absent: list[NDArray[np.bool_]] = []
         self._unfit: list[NDArray[np.bool_]] = []
+        self._hashes: list[NDArray[np.uint64]] = []
         self._texts: list[pa.Array] = []
+        self._seeds = (secrets.randbits(63), secrets.randbits(63))
         self.column = _there(columns.record_id, schema)
 
-    def take(self, chunk: pa.RecordBatch) -> None:
+    def take(self, chunk: pa.RecordBatch, ids: pa.Array) -> None:
         """Looks at the next records."""
-        ids = text_ids(chunk, self._columns)
-        if ids is None:
+        texts = text_ids(chunk, self._columns)
+        if texts is None:
             kind = chunk.schema.field(self.column).type
             self._broken = (
                 f"record id column {self.column!r} has type {kind}; ids are text or numbers"
             )
             return
-        there = pc.fill_null(pc.greater(pc.binary_length(ids), 0), False)
-        unfit = pc.and_not(there, usable_ids(ids))
+        there = pc.fill_null(pc.greater(pc.binary_length(texts), 0), False)
+        unfit = pc.and_not(there, usable_ids(texts))
         self._absent.append(~_numpy(there))
         self._unfit.append(_numpy(unfit))
-        # A usable id is the record's own, which is kept anyway.
-        self._texts.append(pc.if_else(unfit, ids, None))
+        self._hashes.append(_hashes(ids, self._seeds))
+        self._texts.append(pc.utf8_slice_codeunits(pc.if_else(unfit, texts, None), 0, _SHOWN))
 
     def tell(self, failures: Failures) -> None:
         """Adds what was found."""
@@ -73,7 +78,7 @@ class RecordIds:
         text = f"{name} must have at most 512 bytes and no control characters"
         values = pa.chunked_array(self._texts)
         failures.add("record_id.usable", name, text, unfit, values=values)
-        repeated = pl.Series(failures.ids).is_duplicated().to_numpy() & ~absent & ~unfit
+        repeated = _repeated(np.concatenate(self._hashes)) & ~absent & ~unfit
         text = f"{name} must be unique"
         failures.add("record_id.unique", name, text, repeated, values=failures.ids)
 
@@ -90,7 +95,7 @@ class Labels:
             self._broken = f"label column {self.column!r} has type {kind}"
             self.column = None
 
-    def take(self, chunk: pa.RecordBatch) -> None:
+    def take(self, chunk: pa.RecordBatch, _ids: pa.Array) -> None:
         """Looks at the next records."""
         self._missing.append(_numpy(chunk.column(self.column).is_null(nan_is_null=True)))
 
@@ -120,7 +125,7 @@ class Embeddings:
             )
             self.column = None
 
-    def take(self, chunk: pa.RecordBatch) -> None:
+    def take(self, chunk: pa.RecordBatch, _ids: pa.Array) -> None:
         """Looks at the next records."""
         state, width = _judge(chunk.column(self.column))
         self._states.append(state)
@@ -145,6 +150,24 @@ class Embeddings:
         text = f"{name} must have {usual} numbers, like most of the batch"
         odd = (width != usual) & (state != _ABSENT)
         failures.add("embedding.width", name, text, odd, values=pa.array(width))
+
+
+def _hashes(ids: pa.Array, seeds: tuple[int, int]) -> NDArray[np.uint64]:
+    """Two hashes of each id, uint64 (n, 2), by seeds that nobody can know beforehand."""
+    series = pl.Series(ids)
+    return np.column_stack([series.hash(seed).to_numpy() for seed in seeds])
+
+
+def _repeated(hashes: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """Which ids are there more than once: those whose two hashes (128 bits) are.
+
+    To compare the ids themselves takes more memory than all else that validation does.
+    """
+    order = np.lexsort((hashes[:, 1], hashes[:, 0]))
+    same = (hashes[order[1:]] == hashes[order[:-1]]).all(axis=1)
+    repeated = np.zeros(len(hashes), dtype=np.bool_)
+    repeated[order[1:][same]] = repeated[order[:-1][same]] = True
+    return repeated
 
 
 def _there(name: str | None, schema: pa.Schema) -> str | None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from lazaretto.batch import Batch, records
+from lazaretto.batch import Batch, own, records
 from lazaretto.contract import _builtin
 from lazaretto.contract._report import ContractReport, Failures
 
@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    batch: Batch | pa.Table, contract: Contract | None, columns: Columns
+    batch: Batch | pa.Table,
+    contract: Contract | None,
+    columns: Columns,
+    *,
+    most_bytes: int | None = None,
 ) -> ContractReport:
     """Finds every record that breaks a rule, and every problem of the batch as a whole.
 
@@ -28,6 +32,8 @@ def evaluate(
         batch: a batch, or its records in memory.
         contract: what `load_contract` gave; None for the built-in rules alone.
         columns: the policy's columns.
+        most_bytes: of the columns that the contract reads. Where they take more, it is not
+            evaluated, and the report says so; default: no bound.
 
     Returns:
         The report. Rules that raise, missing columns and wrong types are in its `broken`, never
@@ -43,20 +49,45 @@ def evaluate(
     ]
     looked_at = [rule.column for rule in rules if rule.column is not None]
     wanted = _columns_needed(contract, names)
-    kept, ids = [], []
+    kept, ids = _Kept(wanted, most_bytes), []
     for part, chunk in records(batch, columns, columns=list(dict.fromkeys([*looked_at, *wanted]))):
-        ids.append(part)
-        kept.append(chunk.select(wanted))
+        ids.append(own(part))
+        kept.take(chunk)
         for rule in rules:
             if rule.column is not None:
-                rule.take(chunk)
-    failures = Failures(pa.concat_arrays(ids) if ids else pa.array([], pa.string()))
+                rule.take(chunk, ids[-1])
+    failures = Failures(pa.chunked_array(ids, pa.string()))
     _builtin.check_columns_present(names, columns, failures)
     for rule in rules:
         rule.tell(failures)
-    if contract is not None:
-        _walk_contract(kept if wanted else [], contract, names, failures)
+    if contract is not None and kept.too_large:
+        failures.broken.append(
+            f"the columns that the contract reads take more than {most_bytes:,} bytes "
+            "(limits.memory_bytes), so that it was not evaluated"
+        )
+    elif contract is not None:
+        _walk_contract(kept.chunks, contract, names, failures)
     return failures.report()
+
+
+class _Kept:
+    """The columns that a contract reads, in memory together up to a bound."""
+
+    def __init__(self, columns: list[str], most_bytes: int | None) -> None:
+        self._columns, self._most = columns, most_bytes
+        self._size = 0
+        self.too_large = False
+        self.chunks: list[pa.RecordBatch] = []
+
+    def take(self, chunk: pa.RecordBatch) -> None:
+        if not self._columns or self.too_large:
+            return
+        columns = [own(chunk.column(name)) for name in self._columns]
+        self.chunks.append(pa.RecordBatch.from_arrays(columns, names=self._columns))
+        self._size += self.chunks[-1].nbytes
+        if self._most is not None and self._size > self._most:
+            self.too_large = True
+            self.chunks.clear()
 
 
 def _columns_needed(contract: Contract | None, names: list[str]) -> list[str]:

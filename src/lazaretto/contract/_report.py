@@ -14,8 +14,8 @@ from lazaretto.values import RuleCount
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# From here on the table of failures would no longer fit in memory beside the batch.
-MAX_FAILURES = 5_000_000
+# From here on the table of failures would no longer fit in memory beside the ids.
+MAX_FAILURES = 1_000_000
 
 
 def failures_schema() -> pa.Schema:
@@ -66,9 +66,14 @@ class ContractReport:
 
 @dataclass(slots=True)
 class Failures:
-    """Collects the outcome of one rule after the other."""
+    """Collects the outcome of one rule after the other.
 
-    ids: pa.Array
+    Attributes:
+        ids: of all records, string.
+        broken: what is wrong with the batch as a whole.
+    """
+
+    ids: pa.ChunkedArray
     broken: list[str] = field(default_factory=list)
     _rules: list[RuleCount] = field(default_factory=list)
     _tables: list[pa.Table] = field(default_factory=list)
@@ -81,7 +86,7 @@ class Failures:
         text: str,
         failed: NDArray[np.bool_],
         *,
-        values: pa.Array | None = None,
+        values: pa.Array | pa.ChunkedArray | None = None,
         warn: bool = False,
     ) -> None:
         """Adds one rule's outcome: which records failed, as a mask over the batch."""
@@ -95,9 +100,9 @@ class Failures:
         positions = positions[: MAX_FAILURES - self._kept]
         self._kept += len(positions)
         n = len(positions)
-        shown = pa.nulls(n, pa.string()) if values is None else _as_text(values.take(positions))
+        shown = pa.nulls(n, pa.string()) if values is None else _as_text(_taken(values, positions))
         columns = [
-            self.ids.take(pa.array(positions)),
+            _taken(self.ids, positions),
             pa.array(positions.astype(np.uint64)),
             pa.repeat(name, n),
             pa.repeat(pa.scalar(column, pa.string()), n),
@@ -128,7 +133,22 @@ class Failures:
         return name
 
 
-def _as_text(values: pa.Array) -> pa.Array:
+def _taken(
+    values: pa.Array | pa.ChunkedArray, positions: NDArray[np.int64]
+) -> pa.Array | pa.ChunkedArray:
+    """Values at ascending positions; Arrow would first join all chunks, which may be gigabytes."""
+    if not isinstance(values, pa.ChunkedArray):
+        return values.take(pa.array(positions))
+    parts, offset = [], 0
+    for chunk in values.chunks:
+        low, high = np.searchsorted(positions, [offset, offset + len(chunk)])
+        parts.append(chunk.take(pa.array(positions[low:high] - offset)))
+        offset += len(chunk)
+    return pa.chunked_array(parts, values.type)
+
+
+def _as_text(values: pa.Array | pa.ChunkedArray) -> pa.Array:
     """Values as short text without control characters; nested ones by their Python form."""
-    texts = (None if value is None else excerpt(value, 120) for value in values.to_pylist())
+    found = (value.as_py() for value in values)
+    texts = (None if value is None else excerpt(value, 120) for value in found)
     return pa.array(texts, pa.string())

@@ -84,7 +84,7 @@ class Limits(_Section):
     """
 
     max_bytes: Positive = Field(64 * 2**30, description="Bytes of the delivered file.")
-    max_rows: Positive = Field(20_000_000, description="Records.")
+    max_rows: Positive = Field(10_000_000, description="Records.")
     max_columns: Positive = Field(4096, description="Columns.")
     max_nesting: Positive = Field(8, description="Depth of lists, structs and maps in a column.")
     max_record_bytes: Positive = Field(

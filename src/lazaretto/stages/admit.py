@@ -28,6 +28,7 @@ from lazaretto.dataset.admission import (
 from lazaretto.dataset.files import dataset_uri
 from lazaretto.dataset.table import open_newest
 from lazaretto.errors import AdmissionRefusedError, ChangedFileError, UsageError
+from lazaretto.names import check_dataset_name
 from lazaretto.policy import Columns
 from lazaretto.quarantine.held import POSITION
 from lazaretto.received import find_batch, on_record, open_stored
@@ -68,7 +69,7 @@ def admit(
 
     Raises:
         NotFoundError: no such batch.
-        UsageError: it is not judged, or does not fit the dataset.
+        UsageError: it is not judged, does not fit the dataset, or no dataset can have this name.
         AdmissionRefusedError: the batch was not judged for this dataset, or not by the policy in
             force, or something speaks against the delivery now; it is on record.
         ChangedFileError: a stored file is gone or was changed.
@@ -76,6 +77,8 @@ def admit(
         ChangedDatasetError: the dataset's table is not the one that is on record.
         SystemFaultError: store or catalog cannot be used; the same call goes on later.
     """
+    if dataset is not None:
+        check_dataset_name(dataset)
     ref = None if policy is None else policy_ref(policy)
     with on_record(workspace, batch, "admit"), refusals_on_record(workspace, batch):
         with workspace.catalog.read() as connection:

@@ -48,7 +48,12 @@ def validate(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Ba
     if before is not None:
         return before
     with on_record(workspace, batch, "validate"):
-        report = evaluate(open_stored(workspace, received), contract, policy.columns)
+        report = evaluate(
+            open_stored(workspace, received),
+            contract,
+            policy.columns,
+            most_bytes=policy.limits.memory_bytes,
+        )
     failures = write_table(
         workspace.store, f"batches/{batch}/findings-{{sha256}}.parquet", report.failures
     )

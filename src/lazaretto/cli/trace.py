@@ -21,6 +21,7 @@ app = typer.Typer(
 )
 
 _ASKS = Needs.WORKSPACE
+_HELD = {True: "held", False: "not held", None: "cannot be told whether it was held"}
 
 Html = Annotated[Path | None, typer.Option(help="Also write a self-contained report to this file")]
 Record = Annotated[
@@ -217,7 +218,7 @@ def _summary(trace: "Trace", report: Path | str | None) -> dict[str, object]:
     if trace.record is not None:
         state = trace.record
         summary["record"] = (
-            f"{'held' if state.held else 'not held'}, decision {state.action or 'none'}, "
+            f"{_HELD[state.held]}, decision {state.action or 'none'}, "
             f"in {', '.join(state.present_in) or 'no snapshot'}"
         )
     for recall in trace.recalls:

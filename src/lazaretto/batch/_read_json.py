@@ -70,6 +70,7 @@ class _Fields:
             # A field has another type here than before, or this is no JSON: it is told apart anew.
             asked = pa.schema([])
             table = self._read(lines, asked)
+        check_width(len(table.schema), self._limits, self._name)
         found = pa.schema([field.with_type(_json_type(field.type)) for field in table.schema])
         # Where it has to guess, pyarrow (26 at least) loses nulls at the head of lists.
         if any(_has_nulls(kind) for kind in found.types):
@@ -78,7 +79,6 @@ class _Fields:
             table = table.replace_schema_metadata(_LATER)
         elif found != asked:
             table = self._read(lines, found)
-        check_width(len(found), self._limits, self._name)
         try:
             self.schema = pa.unify_schemas([self.schema, found], promote_options="permissive")
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:

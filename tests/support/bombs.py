@@ -688,12 +688,12 @@ def jsonl_a_key_per_record(path: Path) -> None:
 
 @bomb("jsonl")
 def jsonl_a_nested_key_per_record(path: Path) -> None:
-    _text(path, (f'{{"a":{{"{n:x}":1}}}}\n' for n in range(40_000)))
+    _text(path, (f'{{"a":{{"{n:x}":1}}}}\n' for n in range(25_000)))
 
 
 @bomb("jsonl")
 def jsonl_a_key_per_item(path: Path) -> None:
-    items = ",".join(f'{{"{n:x}":1}}' for n in range(50_000))
+    items = ",".join(f'{{"{n:x}":1}}' for n in range(20_000))
     _text(path, f'{{"a":[{items}]}}\n')
 
 

@@ -46,6 +46,15 @@ def first_line(error: BaseException) -> str:
     return str(error).splitlines()[0][:300] if str(error) else type(error).__name__
 
 
+def output_too_large(name: str, limits: Limits) -> DeliveryError:
+    """The refusal of a delivery whose records become too much."""
+    return DeliveryError(
+        f"{name}: decoded it takes more than {limits.output_bytes:,} bytes (limits.output_bytes, "
+        "or what the disk has left): raise it in the policy if this source really delivers that",
+        code="too_large",
+    )
+
+
 def line_too_long(name: str, size: int) -> DeliveryError:
     """The refusal of a record of text that does not fit into a block."""
     return DeliveryError(

@@ -444,12 +444,10 @@ import sys
 from lazaretto import stages
 from lazaretto.dataset.recall import recall
 from lazaretto.storage.workspace import open_workspace
-from lazaretto.values import Actor, ActorType
-ann = Actor(ActorType.HUMAN, "user:ann")
 workspace = open_workspace(catalog_url=sys.argv[1], store=sys.argv[2])
 for what in sys.argv[3:]:
     if "#" in what:
-        recall(workspace, "blobs", ids=[what], actor=ann, reason="trigger")
+        recall(workspace, "blobs", ids=[what], reason="trigger")
     else:
         stages.admit(workspace, what)
     stages.snapshot(workspace, "blobs")

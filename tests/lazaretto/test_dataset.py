@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +21,7 @@ from yard import Yard, blobs
 
 from lazaretto import stages
 from lazaretto.authority.policies import register_policy
-from lazaretto.dataset import admission, commit, files
+from lazaretto.dataset import admission, commit, delta, files
 from lazaretto.dataset.recall import recall
 from lazaretto.dataset.table import check_dataset, open_dataset
 from lazaretto.errors import (
@@ -437,6 +439,22 @@ def test_a_batch_judged_again_while_it_is_admitted_does_not_enter(
     with pytest.raises(LazarettoError, match=r"judged (again|by)"):
         stages.admit(yard.workspace, batch)
     assert not _events(yard, BatchAdmitted.kind)
+
+
+def test_a_table_that_several_create_at_once_is_created_once(tmp_path: Path) -> None:
+    schema = pa.schema([("id", pa.string())])
+    for attempt in range(20):
+        uri = str(tmp_path / str(attempt))
+        start = threading.Barrier(4)
+
+        def create(uri: str = uri, start: threading.Barrier = start) -> None:
+            start.wait()
+            delta.create_table(uri, schema)
+
+        with ThreadPoolExecutor(4) as pool:
+            for done in [pool.submit(create) for _ in range(4)]:
+                done.result()
+        assert DeltaTable(uri).version() == 0
 
 
 _RIVALS = """

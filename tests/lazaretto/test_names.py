@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from yard import blobs, make_policy
 
 from lazaretto import stages
-from lazaretto.dataset.admission import dataset_path
+from lazaretto.dataset.files import dataset_path
 from lazaretto.dataset.recall import recall
 from lazaretto.errors import UsageError
 from lazaretto.names import check_dataset_name

@@ -125,7 +125,7 @@ def _run(
                 stdout=out,
                 stderr=err,
                 cwd=folder,
-                env=_environment(),
+                env=environment(),
                 timeout=limits.wall_seconds,
                 check=False,
             ).returncode
@@ -137,7 +137,7 @@ def _run(
             ) from error
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """No secrets, one thread, and allocators whose address space is what they use."""
     fixed = {
         "LANG": "C.UTF-8",
@@ -174,8 +174,6 @@ def _read(answer: Path, log: Path, ended: int | None, name: str, limits: Limits)
         raise SystemFaultError(f"{name} cannot be decoded on this machine: {reason}")
     if code == "out_of_memory":
         raise _out_of_memory(name, limits)
-    if code == "too_large" and not reason:
-        raise _too_large(name, limits)
     raise DeliveryError(reason, code=code)
 
 
@@ -229,14 +227,6 @@ def _out_of_time(name: str, limit: str, seconds: int) -> DeliveryError:
         f"{name}: decoding it takes longer than limits.{limit} = {seconds:,}: raise it in the "
         "policy if this source really delivers that",
         code="out_of_time",
-    )
-
-
-def _too_large(name: str, limits: Limits) -> DeliveryError:
-    return DeliveryError(
-        f"{name}: decoded it takes more than limits.output_bytes = {limits.output_bytes:,} bytes, "
-        "or than the disk has: raise it in the policy if this source really delivers that",
-        code="too_large",
     )
 
 

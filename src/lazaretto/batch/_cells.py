@@ -81,6 +81,8 @@ def _having(text: pa.Array, possible: tuple[pa.DataType, ...]) -> tuple[pa.DataT
     if len(possible) == 1:
         return possible
     cells, found = _with_nulls(text), []
+    if cells.null_count == len(cells):
+        return possible
     for kind in possible:
         try:
             if not pa.types.is_string(kind):

@@ -16,7 +16,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+
 from lazaretto.batch._decode import BLOCK, decode
+from lazaretto.batch._source import output_too_large
 from lazaretto.errors import DeliveryError
 from lazaretto.redact import error_line
 
@@ -34,6 +38,7 @@ def main() -> None:
     answer = os.dup(1)
     os.dup2(2, 1)
     confine(request["limits"])
+    warm_up()
     os.write(answer, READY)
     os.write(answer, json.dumps(answered(request)).encode() + b"\n")
     # Nothing is left to do, and what hostile bytes left in memory need not be taken apart.
@@ -60,6 +65,13 @@ def confine(limits: dict[str, int]) -> None:
         Path("/proc/self/oom_score_adj").write_text("1000")
 
 
+def warm_up() -> None:
+    """Starts Arrow's threads: limits that are too low even for that are no delivery's fault."""
+    pa.set_cpu_count(1)
+    pa.set_io_thread_count(1)
+    pa_csv.read_csv(pa.BufferReader(b"a\n1\n"))
+
+
 def answered(request: dict[str, Any]) -> dict[str, Any]:
     """Decodes as the request says; what was found, or a code and a reason."""
     # Plain namespaces: to import the policy's model takes longer than to decode a small delivery.
@@ -77,7 +89,7 @@ def answered(request: dict[str, Any]) -> dict[str, Any]:
             block=request.get("block", BLOCK),
         )
     except DeliveryError as error:
-        return {"code": error.code, "reason": str(error)}
+        return _refusal(error)
     except MemoryError:
         return {"code": "out_of_memory", "reason": ""}
     except Exception as error:  # whatever a hostile file makes a library raise
@@ -85,7 +97,11 @@ def answered(request: dict[str, Any]) -> dict[str, Any]:
         if number in _NO_ROOM:
             return {"code": "fault", "reason": os.strerror(number)}
         if number == errno.EFBIG:
-            return {"code": "too_large", "reason": ""}
+            return _refusal(output_too_large(request["name"], limits))
         reason = f"{request['name']}: cannot be read: {error_line(error)}"
         return {"code": "unreadable", "reason": reason}
     return found._asdict()
+
+
+def _refusal(error: DeliveryError) -> dict[str, Any]:
+    return {"code": error.code, "reason": str(error)}

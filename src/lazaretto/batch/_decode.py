@@ -20,7 +20,7 @@ from lazaretto.batch._read_csv import read_csv
 from lazaretto.batch._read_json import read_json
 from lazaretto.batch._read_parquet import read_parquet
 from lazaretto.batch._schema import check_columns, check_reserved
-from lazaretto.batch._source import ROWS, check_rows
+from lazaretto.batch._source import ROWS, check_rows, output_too_large
 from lazaretto.errors import DeliveryError
 
 if TYPE_CHECKING:
@@ -127,11 +127,7 @@ def _plain(
         size = _size(batch)
         total += size
         if total > limits.output_bytes:
-            raise DeliveryError(
-                f"{name}: its records take more than limits.output_bytes = "
-                f"{limits.output_bytes:,} bytes when they are decoded",
-                code="too_large",
-            )
+            raise output_too_large(name, limits)
         for start in range(0, batch.num_rows, ROWS):
             for part in _small(batch.slice(start, ROWS), limits, name):
                 yield pa.RecordBatch.from_arrays(

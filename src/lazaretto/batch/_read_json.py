@@ -71,15 +71,16 @@ class _Fields:
             # A field has another type here than before, or this is no JSON: it is told apart anew.
             asked = pa.schema([])
             table = self._read(lines, asked)
+        check_width(max(1, len(table.schema)), self._limits, self._name)
         found = pa.schema([field.with_type(_json_type(field.type)) for field in table.schema])
-        # Where it has to guess, pyarrow (26 at least) loses nulls at the head of lists.
-        if any(_has_nulls(kind) for kind in found.types):
-            # Parsed at the end, by what other lists hold.
+        # Where it has to guess, pyarrow (26 at least) loses nulls at the head of lists. And of
+        # records without any field a table forgets how many there are.
+        if not found.names or any(_has_nulls(kind) for kind in found.types):
+            # Parsed at the end, by what other records hold.
             table = pa.table({"lines": pa.array([lines], pa.large_binary())})
             table = table.replace_schema_metadata(_LATER)
         elif found != asked:
             table = self._read(lines, found)
-        check_width(len(found), self._limits, self._name)
         try:
             self.schema = pa.unify_schemas([self.schema, found], promote_options="permissive")
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
@@ -94,7 +95,13 @@ class _Fields:
         """A block with the fields and types of the whole file."""
         if table.schema.metadata == _LATER:
             return self._read(table["lines"][0].as_py(), self.schema)
-        return pa.concat_tables([self.schema.empty_table(), table], promote_options="permissive")
+        columns = [
+            table[field.name].cast(field.type, safe=False)  # large whole numbers become broken ones
+            if field.name in table.schema.names
+            else pa.nulls(table.num_rows, field.type)
+            for field in self.schema
+        ]
+        return pa.table(columns, schema=self.schema)
 
     def _read(self, lines: bytes, schema: pa.Schema) -> pa.Table:
         return pa_json.read_json(

@@ -197,6 +197,8 @@ def admit_part(workspace: Workspace, part: Part) -> Admission:
         for _ in range(ATTEMPTS):
             table = find_dataset(workspace, part.dataset)
             if table is None:
+                with workspace.catalog.read() as connection:
+                    _refuse_twin(connection, part.dataset)
                 open_newest(workspace, part.dataset)  # raises where there was one
                 wanted = as_kept(storable(part.schema))
             else:

@@ -66,7 +66,7 @@ def test_every_command_has_json_debug_and_help_for_each_option(name, info):
 def test_the_architecture_page_s_commands_are_there():
     names = {name for name, _ in commands()}
     promised = {
-        "catalog": "upgrade check",
+        "catalog": "upgrade check rebuild",
         "source": "add list revoke keygen",
         "manifest": "sign verify",
         "policy": "check schema",
@@ -201,7 +201,8 @@ def test_a_usage_error_of_the_parser_is_exit_code_2():
 def test_an_unreachable_store_folder_is_exit_code_3(tmp_path):
     file = tmp_path / "a-file"
     file.write_text("")
-    result = run("source", "list", LAZARETTO_CATALOG_URL=f"sqlite:///{file}/catalog.db")
+    place = f"sqlite:///{file}/catalog.db"
+    result = run("source", "add", "vendor", LAZARETTO_CATALOG_URL=place)
     assert result.returncode == 3
     assert "catalog" in result.stderr
     assert "Traceback" not in result.stderr

@@ -201,7 +201,7 @@ def test_the_same_batch_twice_in_one_snapshot_is_one_edge(workspace: Workspace) 
     batch = history.receive("vendor-x")
     history.admit(batch)
     twice = [values.Member(batch, 5), values.Member(batch, 7)]
-    history.write(events.SnapshotTaken("digits", 1, 12, "0" * 64, twice))
+    history.write(events.SnapshotTaken("digits", 1, 12, "0" * 64, twice, "id", "1" * 64, []))
     lineage.catch_up(workspace)
     with workspace.catalog.read() as connection:
         assert _check(connection, workspace).sound

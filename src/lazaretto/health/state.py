@@ -50,6 +50,7 @@ class StateCheck:
         Returns:
             How many rows were compared.
         """
+        self.fold.pending.flush()
         if self.deep:
             for difference in self.fold.finish(self.catalog):
                 differences.add(difference)

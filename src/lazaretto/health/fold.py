@@ -111,6 +111,7 @@ class Fold:
         Yields:
             Publications of the ledger whose records the catalog does not have.
         """
+        self.pending.flush()
         parts = sa.select(_held.c.case_id, _held.c.part).where(_held.c.part.is_not(None)).distinct()
         proven: dict[str, int] = {}
         for case, part in catalog.execute(parts).all():

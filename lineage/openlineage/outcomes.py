@@ -286,29 +286,3 @@ def case_closed(event: events.CaseClosed, context: Context) -> Facts:
         "CLOSE",
         run_facets=decision(context, "CLOSED", [event.batch], actor=context.actor, case=event.case),
     )
-
-
-def catalog_rebuilt(event: events.CatalogRebuilt, context: Context) -> Facts:
-    """Rows of the catalog were made what the ledger says."""
-    counted = {name: sum(rows.values()) for name, rows in event.rows.items()}
-    reason = ", ".join(f"{name}: {rows} rows" for name, rows in sorted(counted.items()))
-    return Facts(
-        naming.job("rebuild"),
-        "REBUILD",
-        run_facets=decision(context, "REBUILT", ["catalog"], actor=context.actor, reason=reason),
-    )
-
-
-def checkpoint_taken(event: events.CheckpointTaken, context: Context) -> Facts:
-    """Somebody signed the ledger as it was."""
-    return Facts(
-        naming.job("checkpoint"),
-        "CHECKPOINT",
-        run_facets=decision(
-            context,
-            "SIGNED",
-            [event.origin],
-            actor=context.actor,
-            reason=f"{event.size} entries, root {event.root}, key {event.verifier_key}",
-        ),
-    )

@@ -21,6 +21,7 @@ from lazaretto.lineage.openlineage import deliveries as _deliveries
 from lazaretto.lineage.openlineage import naming
 from lazaretto.lineage.openlineage import outcomes as _outcomes
 from lazaretto.lineage.openlineage import references as _references
+from lazaretto.lineage.openlineage import upkeep as _upkeep
 from lazaretto.lineage.openlineage.facets import LazarettoIntegrityRunFacet
 from lazaretto.lineage.openlineage.facts import Context, Facts
 
@@ -59,8 +60,8 @@ _PROJECTORS: Mapping[type[events.Event], Callable[[Any, Context], Facts]] = {
     events.DatasetChanged: _outcomes.dataset_changed,
     events.StoredFileChanged: _deliveries.stored_file_changed,
     events.CaseClosed: _outcomes.case_closed,
-    events.CatalogRebuilt: _outcomes.catalog_rebuilt,
-    events.CheckpointTaken: _outcomes.checkpoint_taken,
+    events.CatalogRebuilt: _upkeep.catalog_rebuilt,
+    events.CheckpointTaken: _upkeep.checkpoint_taken,
 }
 
 

@@ -26,7 +26,7 @@ with DAG(
 
     @task
     def train(snapshot: dict, params: dict) -> str:
-        """Yours: reads Delta table snapshot["uri"] at ["version"], returns the weights' path."""
+        """Yours: reads the snapshot (best by `lazaretto.stages`), returns the weights' path."""
         from lazaretto.demo.network import train_snapshot  # the demo's small network
 
         return train_snapshot(snapshot, params["weights"].format(**snapshot))

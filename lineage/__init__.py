@@ -2,7 +2,7 @@
 
 `flush` sends what happened to any OpenLineage backend; `catch_up` brings the index in the catalog
 up to date; `trace_source`, `trace_batch`, `trace_record` and `trace_model` answer incidents from
-it; `ingest` adds what others did; `check` holds events against the official schemas.
+it; `ingest` adds what others did; `check` checks events by the official schemas.
 """
 
 from __future__ import annotations

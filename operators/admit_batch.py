@@ -22,9 +22,12 @@ if TYPE_CHECKING:
 class AdmitBatchOperator(LazarettoOperator):
     """Writes the cleared records of a judged batch, or what reviewers released, into the dataset.
 
+    Only the verdict of the policy that is in force for the dataset admits. Where that asks for two
+    people, no task publishes what was released: a task is nobody whom something authenticated.
+
     Returns (XCom) the admission: ``batch``, ``dataset``, ``uri``, ``version``, ``rows``. Doing it
-    again gives the same version and no second row. With nothing to admit the task is skipped, so
-    that no asset event starts a training on nothing new.
+    again gives the same version and no second row. With nothing to admit, or when all of it was
+    recalled since, the task is skipped, so that no asset event starts a training on nothing new.
 
     The task has the asset `lazaretto.operators.admitted` of its dataset as outlet; its events carry
     ``{dataset, version, batch, rows}``. A mapped task needs ``outlets=[admitted(name)]`` in
@@ -34,8 +37,7 @@ class AdmitBatchOperator(LazarettoOperator):
         batch: id of a judged batch, or the ``.output`` of the operator before. Templated.
         dataset: name of the admitted dataset, as in the policy.
         part: ``cleared`` for what the gate did not hold, ``released`` for what reviewers decided.
-        policy: policy file, or the policy as a mapping; default: the one the batch was judged by.
-            Templated.
+        policy: policy file, or the policy as a mapping; default: the one in force. Templated.
     """
 
     template_fields: Sequence[str] = ("batch", "policy", *LazarettoOperator.template_fields)
@@ -49,7 +51,8 @@ class AdmitBatchOperator(LazarettoOperator):
         policy: str | Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        kwargs.setdefault("outlets", [admitted(dataset)])
+        asset = admitted(dataset)  # refuses a name that cannot be a dataset's
+        kwargs.setdefault("outlets", [asset])
         super().__init__(**kwargs)
         self.batch = batch
         self.dataset = dataset
@@ -62,12 +65,20 @@ class AdmitBatchOperator(LazarettoOperator):
         Raises:
             AirflowSkipException: there is nothing to admit.
         """
+        from lazaretto.errors import AdmissionRefusedError
+
         batch = self.worked_on = batch_id(self.batch)
-        if self.part == "released":
-            admission = _publish(workspace, batch, self.dataset)
-        else:
-            policy = load_policy(self.policy) if self.policy else None
-            admission = _admit(workspace, batch, self.dataset, policy)
+        try:
+            if self.part == "released":
+                admission = _publish(workspace, batch, self.dataset)
+            else:
+                policy = load_policy(self.policy) if self.policy else None
+                admission = _admit(workspace, batch, self.dataset, policy)
+        except AdmissionRefusedError as error:
+            self.ledger_entries = [] if error.seq is None else [error.seq]
+            raise
+        if admission is not None and admission.recalled and not admission.rows:
+            raise AirflowSkipException(f"{batch} was admitted, and recalled: {admission.recalled}")
         if admission is None or not admission.rows:
             raise AirflowSkipException(f"nothing of {batch} to admit ({self.part})")
         for outlet in self.outlets:
@@ -92,24 +103,14 @@ def _publish(workspace: Workspace, batch: str, dataset: str) -> Admission | None
     """Publishes every case of the batch, and counts them as one admission."""
     from dataclasses import replace
 
-    from lazaretto.errors import UsageError
     from lazaretto.quarantine.outcome import cases_of
     from lazaretto.quarantine.review import publish
-    from lazaretto.values import Actor, ActorType
 
-    actor = Actor(ActorType.SERVICE, "service:airflow")
     done: list[Admission] = []
     for case in cases_of(workspace, batch):
-        if case.dataset != dataset:
-            raise UsageError(
-                f"{case.id} belongs to dataset {case.dataset!r}, this task admits to {dataset!r}"
-            )
-        if case.two_people:
-            raise UsageError(
-                f"{case.id} must be published by a second person, which no task can be:"
-                f" `lazaretto quarantine publish {case.id}`"
-            )
-        if (admission := publish(workspace, case.id, actor=actor)) is not None:
+        if case.dataset != dataset:  # the same delivery, judged for another dataset
+            continue
+        if (admission := publish(workspace, case.id)) is not None:
             done.append(admission)
     if not done:
         return None

@@ -19,7 +19,13 @@ def admitted(dataset: str) -> Asset:
 
     Args:
         dataset: the name of the admitted dataset, as in the policy.
+
+    Raises:
+        UsageError: the name cannot be a dataset's.
     """
+    from lazaretto.names import check_dataset_name
+
+    check_dataset_name(dataset)
     return Asset(name=f"{SCHEME}-{dataset}", uri=f"{SCHEME}://{dataset}", group=SCHEME)
 
 
@@ -43,7 +49,7 @@ def to_openlineage(asset: Asset, lineage_context: object) -> Dataset:  # noqa: A
     """Names the asset in lineage as the ledger's events do: by the dataset's place in the store."""
     from openlineage.client.event_v2 import Dataset
 
-    from lazaretto.dataset.admission import dataset_path
+    from lazaretto.dataset.files import dataset_path
     from lazaretto.lineage.openlineage.naming import dataset_name
     from lazaretto.storage.settings import resolve_settings
     from lazaretto.storage.store import Store

@@ -72,14 +72,11 @@ class AwaitReviewOperator(LazarettoOperator, BaseSensorOperator):
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Looks once."""
-        from lazaretto.errors import UsageError
         from lazaretto.quarantine.outcome import review_outcome
         from lazaretto.values import to_json
 
-        try:
+        with self.speaking_plainly(context):
             outcome = review_outcome(self.open_workspace(), batch_id(self.batch))
-        except UsageError as error:
-            self.fail_for_good(error)
         if outcome is None:
             return PokeReturnValue(is_done=False)
         return PokeReturnValue(is_done=True, xcom_value=self._finish(to_json(outcome), context))
@@ -91,5 +88,6 @@ class AwaitReviewOperator(LazarettoOperator, BaseSensorOperator):
     def _finish(self, outcome: Mapping[str, Any], context: Context) -> dict[str, Any]:
         self.worked_on = outcome["batch"]
         self.ledger_entries = list(outcome["seqs"])
-        self.report_lineage(self.open_workspace(), context)
+        with self.speaking_plainly(context):
+            self.report_lineage(self.open_workspace(), context)
         return dict(outcome)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, NoReturn
+import traceback
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from lazaretto.operators.hook import DEFAULT_CONNECTION, LazarettoHook
 from lazaretto.operators.links import CaseLink
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from airflow.providers.openlineage.extractors import OperatorLineage
     from airflow.sdk import BaseNotifier, Context
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from lazaretto.policy import Policy
     from lazaretto.storage.workspace import Workspace
 
+_MOST_OF_A_TRACEBACK = 20_000
 _BATCH = re.compile(r"\S+/\d{8}/[0-9a-f]{32}")
 
 
@@ -27,13 +30,14 @@ class LazarettoOperator(BaseOperator):
     """Base of the operators: a subclass says in `perform` which one function it calls.
 
     A refused delivery and a caller's mistake fail the task for good, because a retry cannot mend
-    them; an unreachable store or catalog fails it in a way that Airflow retries. Whatever the
-    function wrote to the ledger goes out as lineage twice: with Airflow's own event of the task,
-    and as Lazaretto's.
+    them; an unreachable store or catalog fails it in a way that Airflow retries. Airflow prints an
+    error with all errors behind it, as they are, so each leaves a task as one of Airflow's, with
+    its text escaped and without credentials. Whatever the function wrote to the ledger goes out as
+    lineage twice: with Airflow's own event of the task, and as Lazaretto's.
 
-    A file of the store or a row of the catalog that was changed by hand fails the task for good:
-    nothing of it was used, it is on the ledger, and the notifiers are called. Once it is restored,
-    clear the task.
+    A file of the store, a dataset's table or a row of the catalog that was changed by hand fails
+    the task for good: nothing of it was used, it is on the ledger, and the notifiers are called.
+    Once it is restored, clear the task.
 
     Args:
         lazaretto_conn_id: Airflow connection that says where catalog and store are.
@@ -65,35 +69,59 @@ class LazarettoOperator(BaseOperator):
 
     def execute(self, context: Context) -> Any:
         """Runs the stage and returns its result as JSON values."""
+        from lazaretto.values import to_json
+
+        with self.speaking_plainly(context):
+            workspace = self.open_workspace()
+            try:
+                result = self.perform(workspace, context)
+                self.ledger_entries = ledger_entries(result)
+            finally:
+                self.report_lineage(workspace, context)
+            return to_json(as_reference(result))
+
+    @contextmanager
+    def speaking_plainly(self, context: Context) -> Iterator[None]:
+        """Turns every error into one of Airflow's that can be printed; the way to it is logged.
+
+        Raises:
+            AirflowFailException: a refused delivery, a caller's mistake, or something stored was
+                changed: there is no retry.
+            AirflowException: any other error; Airflow's own pass as they are.
+        """
         from lazaretto.errors import (
+            ChangedDatasetError,
             ChangedFileError,
             ChangedStateError,
             DeliveryError,
             UsageError,
         )
-        from lazaretto.values import to_json
+        from lazaretto.redact import error_line, safe_text
 
-        workspace = self.open_workspace()
         try:
-            result = self.perform(workspace, context)
-            self.ledger_entries = ledger_entries(result)
-        except (ChangedFileError, ChangedStateError) as error:
+            yield
+        except AirflowException:
+            raise
+        except (ChangedDatasetError, ChangedFileError, ChangedStateError) as error:
             for notifier in self.notifiers:
                 notifier({**context, "alarm": str(error)})
-            self.fail_for_good(error)
+            raise AirflowFailException(str(error)) from None
         except (DeliveryError, UsageError) as error:
-            self.fail_for_good(error)
-        finally:
-            self.report_lineage(workspace, context)
-        return to_json(as_reference(result))
-
-    def fail_for_good(self, error: Exception) -> NoReturn:
-        """Fails the task without retries, with the error's own words."""
-        raise AirflowFailException(str(error)) from error
+            raise AirflowFailException(str(error)) from None
+        except Exception as error:
+            self.log.error("%s", safe_text(traceback.format_exc(), limit=_MOST_OF_A_TRACEBACK))
+            raise AirflowException(error_line(error, limit=1000)) from None
 
     def open_workspace(self) -> Workspace:
-        """Opens catalog and store by the connection; nothing stays open between the calls."""
-        return LazarettoHook(self.lazaretto_conn_id).workspace()
+        """Opens catalog and store by the connection; nothing stays open between the calls.
+
+        Whatever is put on record was done by this task, by its names in the DAG's code: nothing
+        that a run is started with names anybody.
+        """
+        from lazaretto.values import Actor, ActorType
+
+        actor = Actor(ActorType.SERVICE, f"airflow:{self.dag_id}.{self.task_id}"[:255])
+        return LazarettoHook(self.lazaretto_conn_id).workspace(actor)
 
     def report_lineage(self, workspace: Workspace, context: Context) -> None:
         """Works out what Airflow's event of this task will say, and sends Lazaretto's own."""
@@ -175,11 +203,12 @@ def batch_id(batch: str | Mapping[str, Any]) -> str:
         UsageError: neither.
     """
     from lazaretto.errors import UsageError
+    from lazaretto.text import excerpt
 
     found = batch if isinstance(batch, str) else batch.get("batch") or batch.get("id")
     if not isinstance(found, str) or not _BATCH.fullmatch(found):
         raise UsageError(
-            f"not a batch: {str(batch)[:200]!r}; give an id, {{source}}/{{yyyymmdd}}/{{digest}}, or"
+            f"not a batch: {excerpt(batch)!r}; give an id, {{source}}/{{yyyymmdd}}/{{digest}}, or"
             " the `.output` of an operator; a template renders a dict to text, so there write"
             " {{ ti.xcom_pull('receive')['id'] }}"
         )
@@ -193,6 +222,7 @@ def snapshot_of(snapshot: str | Mapping[str, Any]) -> tuple[str, int]:
         UsageError: neither.
     """
     from lazaretto.errors import UsageError
+    from lazaretto.text import excerpt
 
     if isinstance(snapshot, str):
         dataset, _, version = snapshot.rpartition("@")
@@ -200,7 +230,7 @@ def snapshot_of(snapshot: str | Mapping[str, Any]) -> tuple[str, int]:
         dataset, version = snapshot.get("dataset", ""), str(snapshot.get("version"))
     if not dataset or not version.isdecimal():
         raise UsageError(
-            f"not a snapshot: {str(snapshot)[:200]!r}; give dataset@version or the `.output` of the"
+            f"not a snapshot: {excerpt(snapshot)!r}; give dataset@version or the `.output` of the"
             " SnapshotTrainingOperator"
         )
     return dataset, int(version)

@@ -8,6 +8,7 @@ from airflow.sdk import BaseHook
 
 if TYPE_CHECKING:
     from lazaretto.storage.workspace import Workspace
+    from lazaretto.values import Actor
 
 DEFAULT_CONNECTION = "lazaretto_default"
 
@@ -45,8 +46,11 @@ class LazarettoHook(BaseHook):
             },
         }
 
-    def workspace(self) -> Workspace:
+    def workspace(self, actor: Actor | None = None) -> Workspace:
         """Opens catalog and store.
+
+        Args:
+            actor: who acts: a task; default: the operating system's user, who only reads.
 
         Raises:
             UsageError: the connection has neither a catalog nor a store in its extra.
@@ -57,7 +61,7 @@ class LazarettoHook(BaseHook):
         from lazaretto.storage.workspace import open_workspace
 
         if self.lazaretto_conn_id == DEFAULT_CONNECTION:
-            return open_workspace()
+            return open_workspace(actor=actor)
         found = settings_of_connection(self.get_connection(self.lazaretto_conn_id))
         if not {"catalog_url", "store"} <= set(found):
             raise UsageError(
@@ -68,6 +72,7 @@ class LazarettoHook(BaseHook):
             catalog_url=found["catalog_url"],
             store=found["store"],
             namespace=found.get("namespace"),
+            actor=actor,
         )
 
     def test_connection(self) -> tuple[bool, str]:

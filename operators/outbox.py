@@ -42,8 +42,10 @@ def of_task(
 
             return operator_lineage(workspace, seqs)
         return OperatorLineage(inputs=[] if batch is None else [_as_input(workspace, batch)])
-    except Exception:
-        _log.warning("no lineage of ledger entries %s", list(seqs), exc_info=True)
+    except Exception as error:
+        from lazaretto.redact import error_line
+
+        _log.warning("no lineage of ledger entries %s: %s", list(seqs), error_line(error))
         return None
 
 

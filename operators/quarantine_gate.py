@@ -16,16 +16,19 @@ if TYPE_CHECKING:
     from airflow.sdk.types import Operator
 
     from lazaretto.policy import Policy
-    from lazaretto.stages.gate import Judgement
+    from lazaretto.stages.judgement import Judgement
     from lazaretto.storage.workspace import Workspace
 
 
 class QuarantineGateOperator(StageOperator):
     """Judges a batch by its failures and scores; writes the quarantine before anything is admitted.
 
-    Returns (XCom) the judgement: ``batch``, ``verdict``, ``rows``, ``held``, ``cleared``, ``case``,
-    ``reasons``. When the whole batch is held, *every* task behind the gate is skipped, whatever its
-    trigger rule: an ``AirflowSkipException`` would let ``none_failed`` and ``all_done`` tasks run.
+    Returns (XCom) the judgement: ``batch``, ``dataset``, ``verdict``, ``rows``, ``held``,
+    ``cleared``, ``case``, ``reasons``, ``shadow``. The first policy that judges for a dataset is
+    put in force for it. Under another one the gate judges in shadow: it says so in ``shadow`` and
+    in the log, and nothing behind it runs. When the whole batch is held, *every* task behind the
+    gate is skipped, whatever its trigger rule: an ``AirflowSkipException`` would let
+    ``none_failed`` and ``all_done`` tasks run.
     The gate takes no outlets, because a succeeded gate would announce them even for a held batch.
 
     Args:
@@ -50,20 +53,23 @@ class QuarantineGateOperator(StageOperator):
         return gate(workspace, batch, policy)
 
     def execute(self, context: Context) -> Any:
-        """Judges, and skips everything behind the gate when the batch is held.
+        """Judges, and skips everything behind the gate when the batch is held or judged in shadow.
 
         Raises:
             AirflowFailException: a task behind the gate would not wait for it.
-            DownstreamTasksSkipped: the batch is held.
+            DownstreamTasksSkipped: the batch is held, or was judged in shadow.
         """
         from lazaretto.values import Verdict
 
         behind = context["task"].get_flat_relatives(upstream=False)
         _refuse_heedless(behind)
         judgement = super().execute(context)
-        if not Verdict(judgement["verdict"]).holds_batch:
+        if judgement["shadow"] is not None:
+            self.log.warning("%s: %s", judgement["batch"], judgement["shadow"])
+        elif Verdict(judgement["verdict"]).holds_batch:
+            self.log.warning("%s is held: %s", judgement["batch"], judgement["verdict"])
+        else:
             return judgement
-        self.log.warning("%s is held: %s", judgement["batch"], judgement["verdict"])
         task_instance = context["ti"]
         to_skip = [task for task in behind if not task.is_teardown]
         # The exception takes the place of a return value, and tasks of other DAGs may ask for it.

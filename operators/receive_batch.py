@@ -24,13 +24,12 @@ class ReceiveBatchOperator(LazarettoOperator):
     delivery gives the same batch.
 
     Args:
-        uri: the delivery: local path or fsspec URI of a Parquet, Arrow, CSV or JSON Lines file.
-            Templated.
+        uri: the delivery: path or URI of a Parquet, Arrow, CSV or JSON Lines file in one of the
+            policy's `sources.places`. Airflow shows it, so give it no credentials. Templated.
         source: name of the registered source. Templated.
-        manifest: path or URI of the DSSE envelope, or the envelope itself; empty for none.
-            Templated.
-        policy: policy file, or the policy as a mapping; default: the defaults of a policy.
-            Templated.
+        manifest: path or URI of the DSSE envelope, in the same places, or the envelope itself;
+            empty for none. Templated.
+        policy: policy file, or the policy as a mapping; it must name places. Templated.
     """
 
     template_fields: Sequence[str] = (
@@ -46,8 +45,8 @@ class ReceiveBatchOperator(LazarettoOperator):
         *,
         uri: str,
         source: str,
+        policy: str | Mapping[str, Any],
         manifest: str | None = None,
-        policy: str | Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -68,7 +67,8 @@ class ReceiveBatchOperator(LazarettoOperator):
                 self.uri,
                 self.source,
                 manifest=self.manifest or None,
-                policy=load_policy(self.policy) if self.policy else None,
+                policy=load_policy(self.policy),
+                places_required=True,
             )
         except DeliveryError:
             self.ledger_entries = _refusals(workspace, self.source, after=before)
@@ -90,10 +90,12 @@ def _refusals(workspace: Workspace, source: str, *, after: int) -> list[int]:
     """Where the ledger says why this delivery was turned away; others may write meanwhile."""
     from lazaretto.ledger import chain as ledger
     from lazaretto.ledger.events import DeliveryRefused
+    from lazaretto.text import excerpt
 
     with workspace.catalog.read() as connection:
         return [
             entry.seq
             for entry in ledger.entries(connection, after=after, kinds=[DeliveryRefused.kind])
-            if isinstance(entry.event, DeliveryRefused) and entry.event.source == source
+            if isinstance(entry.event, DeliveryRefused)
+            and entry.event.source == excerpt(source, 255)
         ][:1]

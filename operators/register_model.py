@@ -26,7 +26,7 @@ class RegisterModelOperator(LazarettoOperator):
         version: version in your registry. Templated.
         snapshot: what `SnapshotTrainingOperator` returned (its ``.output``), or
             ``dataset@version``. Templated.
-        artifact: path or URI of the weights; their digest is recorded. Templated.
+        artifact: path, or URI in a bucket, of the weights; their digest is recorded. Templated.
         registry: namespace of your registry, such as ``mlflow://host``. Templated.
         training_params: parameters worth keeping, such as ``{"epochs": "30"}``. Templated.
     """

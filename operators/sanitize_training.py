@@ -36,7 +36,7 @@ class SanitizeTrainingOperator(LazarettoOperator):
         inputs: what the model reads of a row: a column, columns, or the import path
             ``module:function`` of your function from an Arrow record batch to the model's input;
             default: the embedding.
-        trusted: rows to judge against: ``reference``, path or URI of a file of trusted rows, or
+        trusted: rows to judge against: ``reference``, path or bucket URI of a file of them, or
             ``none`` to judge without, and then no rate is promised; default: the policy's.
             Templated.
         retrain: import path ``module:function`` of your function that takes the snapshot without

@@ -20,7 +20,10 @@ class SnapshotTrainingOperator(LazarettoOperator):
 
     Returns (XCom) the training view: ``dataset``, ``uri`` and ``version`` of the Delta table,
     ``rows``, ``digest``. The column ``sample_weight`` holds the reviewers' weights.
-    Read it with ``deltalake.DeltaTable(uri, version=version)``, polars, Spark or Ray.
+    The bytes of the version are checked when the task runs. Read it with
+    ``lazaretto.stages.snapshot(workspace, dataset, version=version).table()``, which checks them
+    again, or with ``deltalake.DeltaTable(uri, version=version)``, polars, Spark or Ray, which see
+    what lies in the store at that moment.
 
     Args:
         dataset: name of the admitted dataset. Templated.
@@ -43,6 +46,6 @@ class SnapshotTrainingOperator(LazarettoOperator):
         )
 
     def execute(self, context: Context) -> Any:
-        """Returns the view without its members: there may be thousands, and the ledger has them."""
+        """Returns the view without members and files: the ledger has them, maybe thousands."""
         view = super().execute(context)
-        return {key: value for key, value in view.items() if key != "members"}
+        return {key: value for key, value in view.items() if key not in ("members", "files")}

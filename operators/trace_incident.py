@@ -78,11 +78,10 @@ class TraceIncidentOperator(LazarettoOperator):
     def perform(self, workspace: Workspace, context: Context) -> Incident:
         """Calls `lazaretto.lineage.trace_source`, and puts the answer on record."""
         from lazaretto.lineage import keep_report, trace_source
-        from lazaretto.values import Actor, ActorType
 
         since, until = _moment(self.since), _moment(self.until)
         trace = trace_source(workspace, self.source, since, until)
-        kept = keep_report(workspace, trace, actor=Actor(ActorType.SERVICE, "service:airflow"))
+        kept = keep_report(workspace, trace)
         incident = Incident(
             source=self.source,
             batches=trace.batch_ids,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from airflow.sdk.exceptions import AirflowException
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 if TYPE_CHECKING:
@@ -44,14 +45,19 @@ class CaseDecidedTrigger(BaseTrigger):
         """Looks again and again; yields one event with the review's outcome."""
         from lazaretto.operators.hook import LazarettoHook
         from lazaretto.quarantine.outcome import review_outcome
+        from lazaretto.redact import error_line
         from lazaretto.values import to_json
 
-        workspace = await asyncio.to_thread(LazarettoHook(self.lazaretto_conn_id).workspace)
         try:
-            while (
-                outcome := await asyncio.to_thread(review_outcome, workspace, self.batch)
-            ) is None:
-                await asyncio.sleep(self.poll_interval)
-        finally:
-            workspace.catalog.engine.dispose()
+            workspace = await asyncio.to_thread(LazarettoHook(self.lazaretto_conn_id).workspace)
+            try:
+                while (
+                    outcome := await asyncio.to_thread(review_outcome, workspace, self.batch)
+                ) is None:
+                    await asyncio.sleep(self.poll_interval)
+            finally:
+                workspace.catalog.engine.dispose()
+        except Exception as error:
+            # The triggerer prints an error with those behind it, as they are.
+            raise AirflowException(error_line(error, limit=1000)) from None
         yield TriggerEvent(to_json(outcome))  # type: ignore[no-untyped-call]

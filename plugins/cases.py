@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from lazaretto.quarantine.held import ADDED_NAMES, POSITION, REASONS
 from lazaretto.quarantine.review import held_records
 from lazaretto.storage.sidecars import read_chunks
+from lazaretto.text import cut, visible
 
 if TYPE_CHECKING:
     from lazaretto.quarantine.cases import Case, HeldRecord
@@ -50,6 +51,6 @@ def first_held(workspace: Workspace, case: Case, *, limit: int) -> list[RecordVi
 
 
 def shorten(value: object, length: int) -> str:
-    """Text of at most so many characters; an ellipsis stands for what was cut off."""
-    text = "" if value is None else str(value)
-    return text if len(text) <= length else text[: length - 1] + "\N{HORIZONTAL ELLIPSIS}"
+    """A value as text of at most so many characters, in which nothing is invisible."""
+    text = "" if value is None else visible(cut(str(value), length), keep_newlines=True)
+    return cut(text, length)

@@ -55,6 +55,22 @@ def test_arrows_point_one_way() -> None:
     assert done.returncode == 0, done.stdout
 
 
+def test_the_page_on_the_architecture_names_every_room_from_the_top_down() -> None:
+    (layers,) = (
+        contract["layers"]
+        for contract in PYPROJECT["tool"]["importlinter"]["contracts"]
+        if contract["type"] == "layers"
+    )
+    floors = [{room.strip() for room in layer.split("|")} for layer in layers]
+    page = (ROOT / "docs/explanation/architecture.md").read_text()
+    table = page.split("| room | one thing |")[1].split("\n\n")[0]
+    rows = [re.findall(r"`(\w+)(?:\.py)?`", line.split("|")[1]) for line in table.splitlines()[2:]]
+    shown = [room for row in rows for room in row]
+    assert set(shown) == {room for floor in floors for room in floor}
+    height = {room: floor for floor, rooms in enumerate(floors) for room in rooms}
+    assert [height[room] for room in shown] == sorted(height[room] for room in shown)
+
+
 def test_the_library_does_not_import_airflow() -> None:
     """Its edges (command line, demo, settings) may."""
     airflow = re.compile(r"^\s*(from|import) airflow\b", re.MULTILINE)

@@ -26,7 +26,11 @@ PAGES = (
     "how-to/drift-or-poison.md",
 )
 _BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_ID = re.compile(r"vendor/\d{8}/[0-9a-f]{32}|(?:case|recall|publication|decision)-[0-9a-f]{16}")
+_ID = re.compile(
+    r"(?P<kind>vendor)/\d{8}/(?:[0-9a-f]{32}|[0-9a-f]{16})(?![0-9a-f])"  # a table may fold one
+    r"|(?P<kind_>case|recall|publication|decision)-[0-9a-f]{16}"
+)
+_PERSON = re.compile(r"os:[\w.-]+@[\w.-]+")
 _END = "-- the command ended with "
 
 
@@ -110,9 +114,12 @@ def play(shell: Shell, page: Path, *, update: bool = False) -> list[Step]:
         for command, told in _commands(match.group(1)):
             now = shell.renamed(command)
             printed, code = shell.run(now)
-            printed = "".join(f"{line.rstrip()}\n" for line in printed.splitlines())
             printed = printed.replace(str(shell.folder), "/home/alice")
-            shell.ids |= dict(zip(_unique(told), _unique(printed), strict=False))
+            printed = _PERSON.sub(_somebody, printed)
+            printed = "".join(f"{line.rstrip()}\n" for line in printed.splitlines())
+            old, new = _ids(told), _ids(printed)
+            for kind, ids in old.items():
+                shell.ids |= dict(zip(ids, new.get(kind, []), strict=False))
             steps.append(Step(now, told, printed, code))
             lines.append(f"$ {now}\n{printed}")
         return f"```console\n{''.join(lines)}```"
@@ -129,13 +136,25 @@ def _commands(block: str) -> list[tuple[str, str]]:
     return [(part.partition("\n")[0], part.partition("\n")[2]) for part in parts]
 
 
-def _unique(text: str) -> list[str]:
-    return list(dict.fromkeys(_ID.findall(text)))
+def _somebody(person: re.Match[str]) -> str:
+    """In place of who runs this and where, somebody whose name is as long: tables stay straight."""
+    width = len(person.group())
+    return ("os:alice@laptop" if width >= 15 else "os:ann@pc").ljust(width)
+
+
+def _ids(text: str) -> dict[str, list[str]]:
+    """The ids in a text by their kind, each once, in order."""
+    found: dict[str, list[str]] = {}
+    for match in _ID.finditer(text):
+        ids = found.setdefault(match["kind"] or match["kind_"], [])
+        if match.group() not in ids:
+            ids.append(match.group())
+    return found
 
 
 def _shape(text: str) -> str:
     """Words apart from ids, numbers, spaces and the lines of tables: the same in every run."""
-    words = re.sub(r"[^\w-]+", " ", text).split()
+    words = re.sub(r"[^\w-]+", " ", _PERSON.sub("", text)).split()
     # Long ids are folded over lines, so what is left of one may be short, or without a digit.
     # So are paths, at a place that depends on the folder: the words are joined again.
     return "".join(word for word in words if not re.search(r"\d|^[a-f]+$", word))

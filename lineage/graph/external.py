@@ -8,6 +8,7 @@ from uuid import UUID
 
 from lazaretto.errors import UsageError
 from lazaretto.lineage.openlineage.outcomes import PURPOSES
+from lazaretto.redact import carries_credentials, safe_uri
 from lazaretto.times import parse_time
 
 if TYPE_CHECKING:
@@ -149,7 +150,7 @@ def _dataset(value: dict[str, Any], place: str, condition: str) -> Dataset:
         kind = "MODEL" if model else "BATCH" if source else "SNAPSHOT"
     rows = artifact.get("recordCount")
     change = _object(facets.get("lifecycleStateChange")).get("lifecycleStateChange")
-    namespace = _text(value.get("namespace"), "namespace", 512)
+    namespace = _namespace(_text(value.get("namespace"), "namespace", 512))
     if namespace == RUNS:
         raise Unusable(f"no dataset is in the namespace {RUNS}")
     return Dataset(
@@ -166,6 +167,11 @@ def _dataset(value: dict[str, Any], place: str, condition: str) -> Dataset:
         rows=rows if isinstance(rows, int) and 0 <= rows < 2**63 else None,
         overwritten=change in _OVERWRITES,
     )
+
+
+def _namespace(text: str) -> str:
+    """A namespace without credentials: some tools report a database by its whole address."""
+    return safe_uri(text) if carries_credentials(text) else text
 
 
 def _versions(facets: dict[str, Any], place: dict[str, Any], condition: str) -> tuple[str, ...]:

@@ -8,19 +8,24 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from lazaretto.lineage.openlineage import naming
 from lazaretto.storage.tables import lineage_edge, lineage_node
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy.engine import Connection
 
-    from lazaretto.ledger.chain import Entry
-
 _CHUNK = 500
 _T = TypeVar("_T")
+
+
+class NodeKey(NamedTuple):
+    """What makes a node the node it is: OpenLineage's namespace and name, and the version."""
+
+    namespace: str
+    name: str
+    version: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,11 @@ class Node:
     digest: str | None = None
     rows: int | None = None
     first_seq: int | None = None
+
+    @property
+    def key(self) -> NodeKey:
+        """What makes it this node."""
+        return NodeKey(self.namespace, self.name, self.version)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,34 +138,27 @@ class Writer:
             return IndexedNode(self._insert(node), node.received_at, ours=False)
         return IndexedNode(int(found.id), found.received_at, ours=found.first_seq is not None)
 
-    def batch(self, batch: str, store_root: str, entry: Entry) -> int:
-        """Id of the node of one batch; see `batches`."""
-        return self.batches([batch], store_root, entry)[0]
-
-    def batches(self, wanted: Sequence[str], store_root: str, entry: Entry) -> list[int]:
+    def batches(self, wanted: Mapping[str, Node]) -> list[int]:
         """Ids of the nodes of batches, in order.
 
         They are looked up by where this store would keep them, then by id alone (the store may
-        have been opened by another path when they arrived). A batch that the ledger never received
-        gets a node without dates, which every window includes.
+        have been opened by another path when they arrived).
+
+        Args:
+            wanted: by batch id, the node to write where there is none.
         """
-        by_source: dict[str, list[str]] = {}
-        for batch in wanted:
-            by_source.setdefault(naming.source_of(batch), []).append(batch)
+        places: dict[tuple[str, str], list[str]] = {}
+        for batch, node in wanted.items():
+            places.setdefault((node.namespace, node.name), []).append(batch)
         found: dict[str, int] = {}
-        for source, group in by_source.items():
-            namespace, name = naming.batches(store_root, source)
+        for (namespace, name), group in places.items():
             here = (lineage_node.c.namespace == namespace) & (lineage_node.c.name == name)
             found |= self._ids(here, group)
         missing = [batch for batch in wanted if batch not in found]
         found |= self._ids(lineage_node.c.kind == "BATCH", missing)
         for batch in missing:
             if batch not in found:
-                source = naming.source_of(batch)
-                namespace, name = naming.batches(store_root, source)
-                found[batch] = self._insert(
-                    Node(namespace, name, batch, "BATCH", source, first_seq=entry.seq)
-                )
+                found[batch] = self._insert(wanted[batch])
         return [found[batch] for batch in wanted]
 
     def connect(self, edge: Edge) -> None:

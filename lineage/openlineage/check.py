@@ -16,6 +16,7 @@ from uuid import UUID
 
 from lazaretto.errors import UsageError
 from lazaretto.lineage.openlineage.lines import read_lines
+from lazaretto.text import cut, excerpt
 from lazaretto.times import parse_time
 
 if TYPE_CHECKING:
@@ -128,15 +129,14 @@ def _object(value: object) -> dict[str, Any]:
 
 
 def _url(body: object) -> str:
-    return str(_object(body).get("_schemaURL"))[:200]
+    return cut(str(_object(body).get("_schemaURL")), 200)
 
 
 def _errors(reference: str, value: object, where: str) -> Iterator[tuple[str, str]]:
     try:
         for error in _validator(reference).iter_errors(value):
             path = "".join(f"/{part}" for part in error.absolute_path)
-            text = error.message
-            yield where + path, text if len(text) <= 300 else text[:300] + "…"
+            yield where + path, excerpt(error.message, 300)
     except RecursionError:
         yield where, "nested too deeply"
 

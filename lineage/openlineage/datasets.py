@@ -19,6 +19,7 @@ from openlineage.client.facet_v2 import (
 
 from lazaretto.lineage.openlineage import naming
 from lazaretto.lineage.openlineage.facets import LazarettoArtifactDatasetFacet
+from lazaretto.text import excerpt
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,11 +34,6 @@ MAX_IDS = 200  # bound of id lists in facets; the ledger has them all
 MAX_PARTITIONS = 10_000  # about 1 MB: what backends still take
 MAX_TEXT = 2_000
 _HEX = re.compile(r"[0-9a-f]{8,128}")
-
-
-def cut(text: str, limit: int = MAX_TEXT) -> str:
-    """At most so many characters of a text that somebody else wrote."""
-    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def iso(moment: datetime | None) -> str | None:
@@ -182,7 +178,9 @@ def schema(columns: Sequence[Column]) -> dict[str, DatasetFacet]:
     if not columns:
         return {}
     fields = [
-        schema_dataset.SchemaDatasetFacetFields(name=cut(c.name, 255), type=cut(c.type, 255))
+        schema_dataset.SchemaDatasetFacetFields(
+            name=excerpt(c.name, 255), type=excerpt(c.type, 255)
+        )
         for c in columns
     ]
     return {"schema": schema_dataset.SchemaDatasetFacet(fields=fields)}

@@ -9,6 +9,7 @@ from openlineage.client.facet_v2 import data_quality_assertions_dataset
 from lazaretto.lineage.openlineage import datasets, naming
 from lazaretto.lineage.openlineage.facets import LazarettoSourceDatasetFacet
 from lazaretto.lineage.openlineage.facts import Context, Facts, decision, tests
+from lazaretto.text import excerpt
 from lazaretto.values import Actor, ActorType
 
 if TYPE_CHECKING:
@@ -76,8 +77,8 @@ def delivery_refused(event: events.DeliveryRefused, context: Context) -> Facts:
         inputs=[
             datasets.read(
                 naming.origin(event.uri),
-                source=datasets.cut(event.source, 255),
-                locations=[datasets.cut(naming.clean_uri(event.uri))],
+                source=excerpt(event.source, 255),
+                locations=[naming.clean_uri(event.uri)],
                 facets={"lazaretto_source": _source(event.source, event.signature)},
             )
         ],
@@ -88,7 +89,7 @@ def delivery_refused(event: events.DeliveryRefused, context: Context) -> Facts:
             actor=_GATE,
             reason=f"{event.code}: {event.reason}",
         ),
-        failure=datasets.cut(f"{event.code}: {event.reason}"),
+        failure=excerpt(f"{event.code}: {event.reason}", datasets.MAX_TEXT),
     )
 
 
@@ -102,7 +103,7 @@ def batch_received(event: events.BatchReceived, context: Context) -> Facts:
                 naming.origin(event.uri),
                 source=event.source,
                 rows=event.rows,
-                locations=[datasets.cut(naming.clean_uri(event.uri))],
+                locations=[naming.clean_uri(event.uri)],
             )
         ],
         outputs=[
@@ -138,14 +139,17 @@ def batch_validated(event: events.BatchValidated, context: Context) -> Facts:
             success=rule.failed == 0,
             column=rule.column,
             severity="warn" if rule.warning else "error",
-            description=datasets.cut(rule.text),
+            description=excerpt(rule.text, datasets.MAX_TEXT),
             expected="0 failing records",
             actual=f"{rule.failed} failing records",
         )
         for rule in event.rules
     ] + [
         data_quality_assertions_dataset.Assertion(
-            assertion="batch", success=False, severity="error", description=datasets.cut(text)
+            assertion="batch",
+            success=False,
+            severity="error",
+            description=excerpt(text, datasets.MAX_TEXT),
         )
         for text in event.broken
     ]
@@ -256,10 +260,8 @@ def stored_file_changed(event: events.StoredFileChanged, context: Context) -> Fa
         naming.job(event.stage, naming.source_of(event.batch)),
         event.stage.upper(),
         inputs=[datasets.batch(context.store_root, event.batch)],
-        run_facets=decision(
-            context, "STOPPED", [event.batch], actor=context.actor, reason=datasets.cut(found)
-        ),
-        failure=datasets.cut(found),
+        run_facets=decision(context, "STOPPED", [event.batch], actor=context.actor, reason=found),
+        failure=excerpt(found, datasets.MAX_TEXT),
     )
 
 
@@ -280,7 +282,7 @@ def _source(
         "envelopeDigest": signature.envelope and {"sha256": signature.envelope.sha256},
     }
     return LazarettoSourceDatasetFacet(
-        sourceId=datasets.cut(source, 255),
+        sourceId=excerpt(source, 255),
         signature={key: value for key, value in checked.items() if value is not None},
         trustTier=trust_tier,
         collectedFrom=datasets.iso(collected_from),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ from lazaretto.lineage.cursors import advance, cursor, head
 from lazaretto.lineage.openlineage import lease as _lease
 from lazaretto.lineage.openlineage.project import project, run_events
 from lazaretto.lineage.openlineage.transport import client_for
+from lazaretto.redact import error_line
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 CURSOR = "openlineage"
 _CHUNK = 50
 _SECONDS_TO_DELIVER = 30.0
-_SECRET = re.compile(r"(?<=://)[^/@\s]*@|\?[^\s'\")]*")
 _log = logging.getLogger(__name__)
 
 
@@ -153,7 +152,7 @@ def _send(
         statistics = getattr(client.transport, "get_stats", None)  # of transports in the background
         failed = statistics().get("failed", 0) if statistics else 0
     except Exception as error:
-        return _SECRET.sub("", f"{type(error).__name__}: {error}".splitlines()[0])[:300]
+        return error_line(error, limit=300)
     return None if taken and not failed else "the transport did not deliver all events in time"
 
 

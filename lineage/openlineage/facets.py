@@ -74,7 +74,7 @@ class LazarettoDecisionRunFacet(RunFacet):
         decisionId: id in the catalog, or the run id where a policy or service decided.
         decision: what was decided, such as QUARANTINED or RELEASED.
         artifacts: ids of what it was about, at most 200.
-        actor: ``type`` (POLICY, HUMAN, SERVICE) and ``id``.
+        actor: ``type`` (POLICY, HUMAN, OS_USER, SERVICE) and ``id``.
         policy: ``id``, ``version`` and ``digest`` of the policy in force.
         reason: free text.
         records: ``total``, ``released``, ``quarantined``, ``rejected``.

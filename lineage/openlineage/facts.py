@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from openlineage.client.facet_v2 import test_run
 
-from lazaretto.lineage.openlineage.datasets import MAX_IDS, cut
+from lazaretto.lineage.openlineage.datasets import MAX_IDS, MAX_TEXT
 from lazaretto.lineage.openlineage.facets import LazarettoDecisionRunFacet
+from lazaretto.text import excerpt
 from lazaretto.values import Actor, ActorType
 
 if TYPE_CHECKING:
@@ -80,12 +81,12 @@ def decision(
         "lazaretto_decision": LazarettoDecisionRunFacet(
             decisionId=decision_id or context.run,
             decision=what,
-            artifacts=[cut(a, 512) for a in artifacts[:MAX_IDS]],
+            artifacts=[excerpt(a, 512) for a in artifacts[:MAX_IDS]],
             actor={"type": actor.type.value, "id": actor.id},
             policy=None
             if policy is None
             else {"id": policy.dataset, "digest": {"sha256": policy.sha256}},
-            reason=None if reason is None else cut(reason),
+            reason=None if reason is None else excerpt(reason, MAX_TEXT),
             records=records,
             verdict=None if verdict is None else verdict.value,
             case=case,
@@ -116,7 +117,7 @@ def tests(
             status="skip" if test.p_value is None else "fail" if test.fired else "pass",
             severity="error",
             type="statistical",
-            description=cut(test.detail),
+            description=excerpt(test.detail, MAX_TEXT),
             expected=f"p > {test.alpha:g}",
             actual=None if test.p_value is None else f"p = {test.p_value:g}",
         )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lazaretto.errors import NotFoundError, SystemFaultError
+from lazaretto.redact import error_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,7 +53,7 @@ def _parse(number: int, raw: bytes) -> Line:
     except RecursionError:
         return Line(number, None, "nested too deeply")
     except ValueError as error:  # JSONDecodeError, UnicodeDecodeError, NaN, endless digits
-        return Line(number, None, f"not JSON: {str(error)[:200]}")
+        return Line(number, None, f"not JSON: {error_line(error)}")
     if not isinstance(value, dict):
         return Line(number, None, f"not a JSON object but {type(value).__name__}")
     return Line(number, value)

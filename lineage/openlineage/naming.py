@@ -5,9 +5,11 @@ from __future__ import annotations
 import posixpath
 import re
 from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult
 
 from openlineage.client.uuid import generate_static_uuid
+
+from lazaretto.redact import safe_uri
 
 if TYPE_CHECKING:
     from lazaretto.ledger.chain import Entry
@@ -26,7 +28,7 @@ class DatasetName(NamedTuple):
 
 
 def dataset_name(uri: str) -> DatasetName:
-    """Names the dataset at a path or URI, without user names, passwords, queries and fragments.
+    """Names the dataset at a path or URI, without credentials (`lazaretto.redact.safe_uri`).
 
     Follows the naming table of the OpenLineage specification: ``file`` and the path for local
     files, ``s3://bucket`` and the key for buckets, scheme and host otherwise.
@@ -36,15 +38,13 @@ def dataset_name(uri: str) -> DatasetName:
         return DatasetName("file", posixpath.normpath(parts.path) if parts.path else "/")
     scheme = _BUCKETS.get(parts.scheme, parts.scheme)
     path = posixpath.normpath(parts.path).lstrip("/") if parts.path else ""
-    return DatasetName(_namespace(f"{scheme}://{_host(scheme, parts.netloc)}"), path or "/")
+    return DatasetName(_namespace(f"{scheme}://{parts.netloc}"), path or "/")
 
 
 def clean_uri(uri: str) -> str:
-    """The URI without user names, passwords, query and fragment: those may be secrets."""
+    """The address without credentials; a path for what is on this machine."""
     parts = _split(uri)
-    if parts.scheme == "":
-        return parts.path
-    return f"{parts.scheme}://{_host(parts.scheme, parts.netloc)}{parts.path}"
+    return parts.path if parts.scheme == "" else f"{parts.scheme}://{parts.netloc}{parts.path}"
 
 
 def origin(uri: str) -> DatasetName:
@@ -104,22 +104,13 @@ def run_id(entry: Entry) -> str:
 
 
 def _split(uri: str) -> SplitResult:
-    """Parts of a URI; a local file has no scheme and only a path."""
-    try:
-        parts = urlsplit(uri)
-    except ValueError:  # "http://[": nothing of it can be trusted to hold no password
-        return SplitResult("", "", "unreadable-uri", "", "")
-    if parts.scheme == "":
-        return SplitResult("", "", uri, "", "")
-    return parts._replace(scheme="") if parts.scheme == "file" else parts
-
-
-def _host(scheme: str, netloc: str) -> str:
-    user, _, host = netloc.rpartition("@")
-    # In Azure's URIs what stands before the @ is the container.
-    if user and scheme in ("abfs", "abfss", "wasb", "wasbs") and ":" not in user:
-        return f"{user}@{host}"
-    return host
+    """Parts of an address without credentials; a local file has no scheme and only a path."""
+    shown = safe_uri(uri)
+    scheme, separator, rest = shown.partition("://")
+    if not separator or "::" in scheme:
+        return SplitResult("", "", shown, "", "")
+    netloc, slash, path = rest.partition("/")
+    return SplitResult("" if scheme == "file" else scheme, netloc, slash + path, "", "")
 
 
 def _namespace(text: str) -> str:

@@ -11,6 +11,7 @@ from openlineage.client.facet_v2 import nominal_time_run
 from lazaretto.lineage.openlineage import datasets, naming
 from lazaretto.lineage.openlineage.facets import LazarettoTrainingRunFacet
 from lazaretto.lineage.openlineage.facts import Context, Facts, decision, tests
+from lazaretto.text import excerpt
 from lazaretto.values import Action
 
 if TYPE_CHECKING:
@@ -89,7 +90,9 @@ def batch_admitted(event: events.BatchAdmitted, context: Context) -> Facts:
             context,
             "ADMITTED",
             [event.batch],
+            actor=None if event.case is None else context.actor,
             policy=event.policy,
+            case=event.case,
             reason=f"{event.part} records of the batch",
             records={"total": event.rows, "released": event.rows},
         ),
@@ -144,6 +147,19 @@ def snapshot_taken(event: events.SnapshotTaken, context: Context) -> Facts:
     )
 
 
+def dataset_changed(event: events.DatasetChanged, context: Context) -> Facts:
+    """A stage met a table that is not the one on record: a failed run that wrote nothing."""
+    found = excerpt(
+        f"the table of {event.dataset} is not the one on record: {event.problem}", datasets.MAX_TEXT
+    )
+    return Facts(
+        naming.job(event.stage, event.dataset),
+        event.stage.upper(),
+        run_facets=decision(context, "STOPPED", [event.dataset], actor=context.actor, reason=found),
+        failure=found,
+    )
+
+
 def training_sanitized(event: events.TrainingSanitized, context: Context) -> Facts:
     """A training set was examined by the activations of a model trained on it."""
     from lazaretto.values import TestSummary
@@ -152,7 +168,7 @@ def training_sanitized(event: events.TrainingSanitized, context: Context) -> Fac
     scores = naming.dataset_name(f"{context.store_root}/sanitize/{event.dataset}")
     by_class = [
         TestSummary(
-            name=f"class:{datasets.cut(summary.label, 128)}",
+            name=f"class:{excerpt(summary.label, 128)}",
             p_value=summary.p_value,
             alpha=event.false_quarantine_rate,
             fired=summary.fired,
@@ -260,6 +276,26 @@ def incident_traced(event: events.IncidentTraced, context: Context) -> Facts:
             actor=context.actor,
             reason=reached + ("" if event.complete else "; the answer may be incomplete"),
         ),
+    )
+
+
+def case_closed(event: events.CaseClosed, context: Context) -> Facts:
+    """Every record of a case was decided on."""
+    return Facts(
+        naming.job("close", naming.source_of(event.batch)),
+        "CLOSE",
+        run_facets=decision(context, "CLOSED", [event.batch], actor=context.actor, case=event.case),
+    )
+
+
+def catalog_rebuilt(event: events.CatalogRebuilt, context: Context) -> Facts:
+    """Rows of the catalog were made what the ledger says."""
+    counted = {name: sum(rows.values()) for name, rows in event.rows.items()}
+    reason = ", ".join(f"{name}: {rows} rows" for name, rows in sorted(counted.items()))
+    return Facts(
+        naming.job("rebuild"),
+        "REBUILD",
+        run_facets=decision(context, "REBUILT", ["catalog"], actor=context.actor, reason=reason),
     )
 
 

@@ -16,6 +16,7 @@ from openlineage.client.facet_v2 import (
 
 from lazaretto.errors import LedgerError
 from lazaretto.ledger import events
+from lazaretto.lineage.openlineage import authority as _authority
 from lazaretto.lineage.openlineage import deliveries as _deliveries
 from lazaretto.lineage.openlineage import naming
 from lazaretto.lineage.openlineage import outcomes as _outcomes
@@ -44,15 +45,21 @@ _PROJECTORS: Mapping[type[events.Event], Callable[[Any, Context], Facts]] = {
     events.BatchScreened: _deliveries.batch_screened,
     events.ReferenceSaved: _references.reference_saved,
     events.ReferencePromoted: _references.reference_promoted,
+    events.PolicyRegistered: _authority.policy_registered,
     events.BatchJudged: _deliveries.batch_judged,
+    events.ShadowJudged: _authority.shadow_judged,
     events.RecordsDecided: _outcomes.records_decided,
+    events.AdmissionRefused: _authority.admission_refused,
     events.BatchAdmitted: _outcomes.batch_admitted,
     events.RecordsRecalled: _outcomes.records_recalled,
     events.SnapshotTaken: _outcomes.snapshot_taken,
     events.TrainingSanitized: _outcomes.training_sanitized,
     events.ModelRegistered: _outcomes.model_registered,
     events.IncidentTraced: _outcomes.incident_traced,
+    events.DatasetChanged: _outcomes.dataset_changed,
     events.StoredFileChanged: _deliveries.stored_file_changed,
+    events.CaseClosed: _outcomes.case_closed,
+    events.CatalogRebuilt: _outcomes.catalog_rebuilt,
     events.CheckpointTaken: _outcomes.checkpoint_taken,
 }
 

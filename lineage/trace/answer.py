@@ -130,10 +130,11 @@ class TracedDecision:
         seq: ledger entry.
         at: when.
         batch: about which batch.
-        what: a verdict (PASS, …), an action (RELEASE, …), ``UNDO`` of one, or ADMIT.
+        what: a verdict (PASS, …), an action (RELEASE, …), ``UNDO`` of one, ADMIT of what the gate
+            cleared, or PUBLISH of what reviewers released.
         records: how many records it was about.
-        actor: who.
-        policy: dataset of the policy in force; None: a person's decision.
+        actor: who: a person, or the policy where that decided.
+        policy: dataset of the policy that it was under; None: a person's decision.
         policy_sha256: sha256 (hex) of its file.
         reason: why.
         case: case of the review.
@@ -233,6 +234,8 @@ class Completeness:
             say. `unsigned` and `received_inside` are not counted: they ask whether the records are
             to be believed.
         lag: ledger entries that the index has not seen.
+        index_changed: rows of the catalog's lineage index that somebody edited, deleted or added;
+            the answer was made from the ledger instead. `lazaretto catalog check` names them.
         unsigned: batches of the answer whose signature was not verified: that they are the
             source's is only claimed.
         without_interval: batches of the answer that do not say when they were collected; the time
@@ -250,6 +253,7 @@ class Completeness:
 
     complete: bool
     lag: int
+    index_changed: int
     unsigned: list[str]
     without_interval: list[str]
     unplaced: list[str]
@@ -263,6 +267,12 @@ class Completeness:
         """What a reader must know, in sentences; empty when there is nothing."""
         told = (
             (self.lag, "ledger entries that are not in the index yet"),
+            (
+                self.index_changed,
+                "rows of the lineage index that do not say what the ledger says: somebody changed "
+                "the catalog, and this answer was made from the ledger instead; see `lazaretto "
+                "catalog check`",
+            ),
             (self.unsigned, "batches without a verified signature, whose source is only claimed"),
             (
                 self.without_interval,
@@ -280,7 +290,10 @@ class Completeness:
             ),
             (self.unknown_models, "model versions registered on data whose batches are not known"),
             (self.inferred_edges, "steps that are inferred, because events named no versions"),
-            (self.external_nodes, "versions known only from ingested events"),
+            (
+                self.external_nodes,
+                "versions known only from ingested events, which are claims that nothing verifies",
+            ),
             (
                 self.unchecked_snapshots,
                 "snapshots that could not be read, and count as holding the record",

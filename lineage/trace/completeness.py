@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from lazaretto.lineage.cursors import lag
-from lazaretto.lineage.graph import index
+from lazaretto.lineage.cursors import head
 from lazaretto.lineage.trace.answer import Completeness
 from lazaretto.lineage.trace.consequences import unknown_models
 from lazaretto.storage.tables import lineage_node
@@ -17,34 +16,42 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection
 
+    from lazaretto.lineage.graph.view import View
     from lazaretto.lineage.trace.answer import Question, RecordState, TracedBatch
     from lazaretto.lineage.trace.walk import Reached
 
 
 def completeness(
-    connection: Connection,
+    view: View,
     question: Question,
     reached: Reached,
     batches: Sequence[TracedBatch],
     record: RecordState | None,
 ) -> Completeness:
     """Looks for what the answer could have missed."""
-    doubtful = unknown_models(connection)
+    doubtful = unknown_models(view.index)
     inside = {key for key, row in reached.nodes.items() if row.kind == "MODEL"}
     # A model in the answer is found out already, unless the question is what it was made of.
     told = doubtful.keys() & inside if question.kind == "model" else doubtful.keys() - inside
-    unplaced, received_inside = _beside_the_window(connection, question, reached)
+    unplaced, received_inside = _beside_the_window(view.index, question, reached)
     undated = [b.id for b in batches if b.collected_from is None and b.collected_to is None]
-    behind = lag(connection, index.CURSOR)
+    behind = head(view.catalog) - view.seq
     inferred = sum(1 for edge in reached.edges if edge.inferred)
     unchecked = [] if record is None else record.unchecked
     unknown = sorted(f"{doubtful[key].name}@{doubtful[key].version}" for key in told)
     by_time = question.kind == "source" and (question.since or question.until)
     return Completeness(
         complete=not (
-            behind or unknown or inferred or unplaced or unchecked or (by_time and undated)
+            behind
+            or view.changed
+            or unknown
+            or inferred
+            or unplaced
+            or unchecked
+            or (by_time and undated)
         ),
         lag=behind,
+        index_changed=view.changed,
         unsigned=[batch.id for batch in batches if batch.signature != "VERIFIED"],
         without_interval=undated if by_time else [],
         unplaced=unplaced,

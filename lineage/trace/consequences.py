@@ -120,8 +120,12 @@ def _decision(
             what, records = event.verdict.value, event.held
             yield _told(event, entry, what, records, reasons, policy=event.policy, case=event.case)
         case events.BatchAdmitted() if event.batch in batches:
+            what, actor = ("ADMIT", None) if event.case is None else ("PUBLISH", entry.actor.id)
             reason = f"{event.part} records into {event.dataset}@{event.version}"
-            yield _told(event, entry, "ADMIT", event.rows, reason, policy=event.policy)
+            policy, case = event.policy, event.case
+            yield _told(
+                event, entry, what, event.rows, reason, policy=policy, actor=actor, case=case
+            )
         case events.RecordsDecided() if event.batch in batches:
             what = f"UNDO {event.action.value}" if event.undoes else event.action.value
             actor, case = entry.actor.id, event.case

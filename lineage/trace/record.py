@@ -1,4 +1,4 @@
-"""Whether one record is in a version of the admitted dataset: the table itself is asked."""
+"""Whether one record is in a version of the admitted dataset: its data files are asked."""
 
 from __future__ import annotations
 
@@ -6,18 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from lazaretto.lineage.openlineage import naming
 from lazaretto.lineage.trace.answer import RecordState
 from lazaretto.lineage.trace.summary import label
 from lazaretto.storage import tables
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import Connection
+    from sqlalchemy.engine import Connection, Row
 
     from lazaretto.lineage.trace.walk import Reached
+    from lazaretto.storage.store import Store
 
 
 def state_of_record(
-    connection: Connection, reached: Reached, batch: str, record: str
+    connection: Connection, store: Store, reached: Reached, batch: str, record: str
 ) -> tuple[RecordState, set[int]]:
     """What became of a record, and which dataset versions of the walk do not hold it.
 
@@ -28,7 +30,7 @@ def state_of_record(
     absent: set[int] = set()
     for key in sorted({edge.dst for edge in reached.edges if edge.src in reached.start}):
         node = reached.nodes[key]
-        found = _holds(node.namespace, node.name, node.version, batch, record)
+        found = _holds(connection, store, node, batch, record)
         if found is None:
             unchecked.append(label(node))
         elif found:
@@ -47,21 +49,24 @@ def state_of_record(
     return state, absent
 
 
-def _holds(namespace: str, name: str, version: str, batch: str, record: str) -> bool | None:
-    """None: the version cannot be read (deleted by a clean-up, or no table of ours)."""
+def _holds(
+    connection: Connection, store: Store, node: Row[Any], batch: str, record: str
+) -> bool | None:
+    """None: the version is on no record of ours, or a data file of it was lost or changed."""
     import pyarrow as pa
-    import pyarrow.compute as pc
-    from deltalake import DeltaTable
-    from deltalake.exceptions import DeltaError
 
-    from lazaretto.dataset.contents import records_of
+    from lazaretto.dataset.contents import holds_any
+    from lazaretto.dataset.history import version_files
+    from lazaretto.errors import LazarettoError
 
+    dataset = node.name.rsplit("/", 1)[-1]
+    if naming.admitted(store.root, dataset) != (node.namespace, node.name):
+        return None
+    named = pa.array([record, f"{batch}#{record}"])
     try:
-        uri = name if namespace == "file" else f"{namespace}/{name}"
-        there = records_of(DeltaTable(uri, version=int(version)), [batch])["record"]
-        named = pa.array([record, f"{batch}#{record}"])
-        return bool(pc.any(pc.is_in(there, named)).as_py())
-    except (DeltaError, OSError, ValueError, KeyError):
+        files = version_files(connection, dataset, int(node.version))
+        return holds_any(store, files, {batch: named})
+    except (LazarettoError, ValueError):
         return None
 
 

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from lazaretto.lineage.trace.answer import Trace
     from lazaretto.storage.workspace import Workspace
-    from lazaretto.values import Actor
 
 MAX_ROWS = 2_000
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -50,7 +49,7 @@ class KeptReport:
     seq: int
 
 
-def keep_report(workspace: Workspace, trace: Trace, *, actor: Actor) -> KeptReport:
+def keep_report(workspace: Workspace, trace: Trace) -> KeptReport:
     """Writes a trace into the store as JSON and HTML, and puts the incident on record.
 
     Raises:
@@ -64,7 +63,7 @@ def keep_report(workspace: Workspace, trace: Trace, *, actor: Actor) -> KeptRepo
         store.put(f"incidents/{name}/trace.json", [document]),
         store.put(f"incidents/{name}/trace.html", [to_html(trace).encode()]),
     ]
-    seq = record_incident(workspace, trace, actor=actor, report=kept)
+    seq = record_incident(workspace, trace, report=kept)
     json_uri, html_uri = (store.uri(file.path) for file in kept)
     return KeptReport(json_uri=json_uri, html_uri=html_uri, seq=seq)
 

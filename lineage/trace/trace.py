@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from lazaretto.errors import NotFoundError, UsageError
-from lazaretto.ledger.chain import append
-from lazaretto.lineage.cursors import cursor
-from lazaretto.lineage.graph import index
+from lazaretto.ledger.chain import append, entries, newest
+from lazaretto.ledger.events import IncidentTraced, SourceRegistered
+from lazaretto.lineage.graph.view import View, sound_view
 from lazaretto.lineage.openlineage.naming import source_of
 from lazaretto.lineage.trace.answer import Question, RecordState, Trace
 from lazaretto.lineage.trace.completeness import completeness
@@ -23,7 +23,6 @@ from lazaretto.lineage.trace.consequences import decided, recalled_rows, retrain
 from lazaretto.lineage.trace.record import state_of_record
 from lazaretto.lineage.trace.summary import models_of, snapshots_of, sources_of, traced_batches
 from lazaretto.lineage.trace.walk import Reached, downstream, upstream, window, without
-from lazaretto.storage import tables
 from lazaretto.storage.tables import lineage_node
 from lazaretto.times import in_utc
 
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
 
     from lazaretto.lineage.trace.walk import Ids
     from lazaretto.storage.workspace import Workspace
-    from lazaretto.values import Actor, StoredFile
+    from lazaretto.values import StoredFile
 
 PATHS_PER_MODEL = 3
 
@@ -63,12 +62,11 @@ def trace_source(
     since, until = (moment and in_utc(moment) for moment in (since, until))
     if since is not None and until is not None and since >= until:
         raise UsageError(f"the window is empty: {since.isoformat()} is not before its end")
-    index.catch_up(workspace)
-    with workspace.catalog.read() as connection:
-        _require_source(connection, name)
-        reached = downstream(connection, window(name, since, until))
+    with sound_view(workspace) as view:
+        _require_source(view, name)
+        reached = downstream(view.index, window(name, since, until))
         question = Question("source", name, since, until)
-        return _answer(connection, question, reached, paths=paths)
+        return _answer(view, question, reached, paths=paths)
 
 
 def trace_batch(workspace: Workspace, batch: str, *, paths: int = PATHS_PER_MODEL) -> Trace:
@@ -77,10 +75,9 @@ def trace_batch(workspace: Workspace, batch: str, *, paths: int = PATHS_PER_MODE
     Raises:
         NotFoundError: there is no such batch.
     """
-    index.catch_up(workspace)
-    with workspace.catalog.read() as connection:
-        reached = downstream(connection, _batch(connection, batch))
-        return _answer(connection, Question("batch", batch), reached, paths=paths)
+    with sound_view(workspace) as view:
+        reached = downstream(view.index, _batch(view.index, batch))
+        return _answer(view, Question("batch", batch), reached, paths=paths)
 
 
 def trace_record(workspace: Workspace, record: str, *, paths: int = PATHS_PER_MODEL) -> Trace:
@@ -96,12 +93,12 @@ def trace_record(workspace: Workspace, record: str, *, paths: int = PATHS_PER_MO
     batch, separator, identity = record.partition("#")
     if not separator or not identity:
         raise UsageError(f"not a record: {record!r}; it looks like source/20260131/0123abcd#record")
-    index.catch_up(workspace)
-    with workspace.catalog.read() as connection:
-        reached = downstream(connection, _batch(connection, batch))
-        state, absent = state_of_record(connection, reached, batch, identity)
+    with sound_view(workspace) as view:
+        reached = downstream(view.index, _batch(view.index, batch))
+        store = workspace.store
+        state, absent = state_of_record(view.catalog, store, reached, batch, identity)
         return _answer(
-            connection,
+            view,
             Question("record", record),
             without(reached, absent),
             paths=paths,
@@ -130,29 +127,25 @@ def trace_model(
         NotFoundError: there is no such model version; the message names those there are.
         UsageError: it is in more than one registry.
     """
-    index.catch_up(workspace)
-    with workspace.catalog.read() as connection:
-        reached = upstream(connection, _model(connection, name, version, registry))
+    with sound_view(workspace) as view:
+        reached = upstream(view.index, _model(view.index, name, version, registry))
         question = Question("model", f"{name}@{version}")
-        return _answer(connection, question, reached, paths=paths, forward=False)
+        return _answer(view, question, reached, paths=paths, forward=False)
 
 
 def record_incident(
-    workspace: Workspace, trace: Trace, *, actor: Actor, report: Sequence[StoredFile] = ()
+    workspace: Workspace, trace: Trace, *, report: Sequence[StoredFile] = ()
 ) -> int:
     """Puts a trace on record, and returns its ledger entry.
 
     Args:
         workspace: where.
         trace: the answer.
-        actor: who asked.
         report: the files of the report, in the store.
 
     Raises:
         UsageError: the trace is of a model, not of a source's data.
     """
-    from lazaretto.ledger.events import IncidentTraced
-
     question = trace.question
     if question.kind == "model":
         raise UsageError("a trace of a model is no incident; trace the source, batch or record")
@@ -167,11 +160,11 @@ def record_incident(
         report=list(report),
     )
     with workspace.catalog.transaction() as connection:
-        return append(connection, event, actor=actor).seq
+        return append(connection, event, actor=workspace.actor).seq
 
 
 def _answer(
-    connection: Connection,
+    view: View,
     question: Question,
     reached: Reached,
     *,
@@ -181,37 +174,41 @@ def _answer(
 ) -> Trace:
     rows = [row for row in reached.nodes.values() if row.kind == "BATCH"]
     first = min((row.first_seq for row in rows if row.first_seq is not None), default=1)
-    decisions, recalls = decided(connection, {row.version for row in rows}, after=first - 1)
+    decisions, recalls = decided(view.catalog, {row.version for row in rows}, after=first - 1)
     batches = traced_batches(question, reached, rows, recalled_rows(recalls))
     models = models_of(reached, paths=paths, forward=forward)
     return Trace(
         question=question,
         at=datetime.now(UTC),
-        seq=cursor(connection, index.CURSOR),
+        seq=view.seq,
         batches=batches,
         snapshots=snapshots_of(reached),
         models=models,
         sources=sources_of(batches),
         decisions=decisions,
         recalls=recalls,
-        retrain=retrain_plan(connection, models, [batch.id for batch in batches])
+        retrain=retrain_plan(view.index, models, [batch.id for batch in batches])
         if forward
         else [],
         record=record,
-        completeness=completeness(connection, question, reached, batches, record),
+        completeness=completeness(view, question, reached, batches, record),
     )
 
 
-def _require_source(connection: Connection, name: str) -> None:
-    source = tables.source.c.name
-    known = [
-        sa.select(source).where(source == name).limit(1),
-        sa.select(lineage_node.c.source).where(lineage_node.c.source == name).limit(1),
-    ]
-    if all(connection.scalar(query) is None for query in known):
-        names = connection.scalars(sa.select(source).order_by(source).limit(20)).all()
+def _require_source(view: View, name: str) -> None:
+    registered = [SourceRegistered.kind]
+    known = newest(view.catalog, f"source:{name}", registered) is not None
+    claimed = sa.select(lineage_node.c.source).where(lineage_node.c.source == name).limit(1)
+    if not known and view.index.scalar(claimed) is None:
+        names = sorted(
+            {
+                entry.event.source
+                for entry in entries(view.catalog, kinds=registered)
+                if isinstance(entry.event, SourceRegistered)
+            }
+        )
         raise NotFoundError(
-            f"no source {name!r}; registered are: {', '.join(names) if names else 'none'}"
+            f"no source {name!r}; registered are: {', '.join(names[:20]) if names else 'none'}"
         )
 
 

@@ -1,14 +1,25 @@
 """Errors that Lazaretto raises, by whose fault they are: caller, delivery or system.
 
 The command line turns them into exit codes (2, 1 and 3); operators let them fail the task.
-Messages say what is wrong, where, and how to mend it, and never carry a secret.
+Messages say what is wrong, where, and how to mend it, and never carry a secret. They quote what
+sources, files and libraries say, so each is made safe to show when it is made, wherever that is.
 """
 
 from __future__ import annotations
 
+from lazaretto.redact import safe_text
+
 
 class LazarettoError(Exception):
-    """Base of every error that Lazaretto raises on purpose."""
+    """Base of every error that Lazaretto raises on purpose.
+
+    Args:
+        message: for people. Kept as `lazaretto.redact.safe_text` gives it: control characters
+            escaped, addresses without credentials, at most 8,000 characters.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(safe_text(message))
 
 
 class UsageError(LazarettoError):
@@ -33,6 +44,21 @@ class DeliveryError(LazarettoError):
     def __init__(self, message: str, *, code: str) -> None:
         super().__init__(message)
         self.code = code
+
+
+class AdmissionRefusedError(DeliveryError):
+    """Judged records may not enter the dataset now; they stay where they are. Exit code 1.
+
+    Attributes:
+        code: stable machine-readable reason, such as ``revoked_key`` or ``other_policy``.
+        dataset: that they may not enter.
+        seq: ledger entry of the refusal, once it is on record.
+    """
+
+    def __init__(self, message: str, *, code: str, dataset: str) -> None:
+        super().__init__(message, code=code)
+        self.dataset = dataset
+        self.seq: int | None = None
 
 
 class ReferenceMismatchError(UsageError):
@@ -77,6 +103,28 @@ class ChangedStateError(SystemFaultError):
         )
         self.table = table
         self.key = key
+
+
+class ChangedDatasetError(SystemFaultError):
+    """The Delta table of a dataset is not the one that is on record; nothing of it is used.
+
+    It is gone, another one, shorter than what is on record, or somebody wrote to it around the
+    gate.
+
+    Attributes:
+        dataset: its name.
+        problem: what is there instead, in words.
+        mend: what to do.
+    """
+
+    def __init__(self, dataset: str, problem: str, mend: str) -> None:
+        super().__init__(
+            f"the table of dataset {dataset!r} is not the one that is on record: {problem}. "
+            f"Nothing of it was used. {mend}"
+        )
+        self.dataset = dataset
+        self.problem = problem
+        self.mend = mend
 
 
 class LedgerError(LazarettoError):

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
 from lazaretto.batch import Batch, open_canonical
-from lazaretto.errors import NotFoundError
+from lazaretto.errors import ChangedFileError, NotFoundError
+from lazaretto.ledger.chain import append
 from lazaretto.ledger.cover import agree, event_of
-from lazaretto.ledger.events import BatchReceived
+from lazaretto.ledger.events import BatchReceived, StoredFileChanged
+from lazaretto.ledger.state import Put, entry_columns
 from lazaretto.storage import tables
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import datetime
 
     from sqlalchemy.engine import Connection
 
+    from lazaretto.ledger.chain import Entry
+    from lazaretto.ledger.state import Change
     from lazaretto.storage.workspace import Workspace
     from lazaretto.values import StoredFile
 
@@ -104,6 +110,28 @@ def batch_columns(event: BatchReceived) -> dict[str, object]:
         "collected_from": event.collected_from,
         "collected_to": event.collected_to,
     }
+
+
+def changes(entry: Entry) -> Iterator[Change]:
+    """What the receipt of a batch does to the catalog."""
+    if isinstance(entry.event, BatchReceived):
+        yield Put(tables.batch, batch_columns(entry.event) | entry_columns(entry))
+
+
+@contextmanager
+def on_record(workspace: Workspace, batch: str, stage: str) -> Iterator[None]:
+    """Puts a changed file of the store on the ledger before its error goes on.
+
+    The batch stays where it is: nothing of the file was used, and the same stage works again once
+    the file is restored.
+    """
+    try:
+        yield
+    except ChangedFileError as error:
+        event = StoredFileChanged(batch, stage, error.path, error.expected, error.found)
+        with workspace.catalog.transaction() as connection:
+            append(connection, event, actor=workspace.actor)
+        raise
 
 
 def open_stored(workspace: Workspace, batch: Received) -> Batch:

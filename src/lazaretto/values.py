@@ -101,6 +101,23 @@ class StoredFile:
 
 
 @dataclass(frozen=True, slots=True)
+class DataFile:
+    """A data file of an admitted dataset: rows of one batch that were admitted at once.
+
+    Attributes:
+        batch: whose rows.
+        part: ``cleared``, or the publication that admitted them.
+        rows: how many.
+        file: the Parquet file.
+    """
+
+    batch: str
+    part: str
+    rows: int
+    file: StoredFile
+
+
+@dataclass(frozen=True, slots=True)
 class Signature:
     """Result of checking a manifest.
 
@@ -124,7 +141,7 @@ class PolicyRef:
     Attributes:
         dataset: that it is for.
         sha256: of its file's bytes, hex.
-        meaning: sha256 (hex) of what it says, whatever its comments and layout.
+        meaning: sha256 (hex) of what it and its contract say, whatever its comments and layout.
         path: of the file, as given.
     """
 
@@ -156,14 +173,18 @@ class OpenedCase:
     Attributes:
         case: id of the case.
         batch: id of the batch.
+        rows: records of the batch.
         held: records that it holds.
         held_records: the file with them.
+        reasons: held records by the signature of their first reason.
     """
 
     case: str
     batch: str
+    rows: int
     held: int
     held_records: StoredFile
+    reasons: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,7 +77,7 @@ def test_the_trace_finds_exactly_the_models_that_were_fed(summary: dict[str, Any
 
 
 def test_every_event_validates(summary: dict[str, Any]) -> None:
-    from lazaretto.lineage.openlineage import check
+    from lazaretto.lineage import check
 
     assert summary["events"]["count"] > 100
     assert check(summary["events"]["file"]) == []

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
-from yard import ANN, Yard, blobs
+from yard import Yard, blobs
 
 from lazaretto import stages
-from lazaretto.dataset.admission import dataset_uri
+from lazaretto.dataset.files import dataset_uri
 from lazaretto.dataset.recall import recall
 from lazaretto.dataset.schema import check_fits, conform, storable
-from lazaretto.errors import ChangedFileError, NotFoundError, UsageError
+from lazaretto.errors import ChangedDatasetError, ChangedFileError, NotFoundError, UsageError
 from lazaretto.ledger import chain as ledger
 from lazaretto.ledger.events import BatchAdmitted, ModelRegistered
 from lazaretto.ledger.verify import verify
@@ -122,7 +122,7 @@ def test_a_snapshot_counts_what_is_really_there(yard: Yard) -> None:
     two = yard.admit("tuesday", blobs(30, seed=6, prefix="t"), source="vendor-b")
     first = stages.snapshot(yard.workspace, "blobs", version=one.version)
     assert first.members == [Member(one.batch, 60)]
-    recall(yard.workspace, "blobs", ids=[f"{one.batch}#r0"], actor=ANN, reason="looks wrong")
+    recall(yard.workspace, "blobs", ids=[f"{one.batch}#r0"], reason="looks wrong")
     newest = stages.snapshot(yard.workspace, "blobs")
     assert newest.members == [Member(one.batch, 59), Member(two.batch, 30)]
     assert newest.table(["id"]).num_rows == newest.rows == 89
@@ -142,7 +142,7 @@ def test_rows_written_around_the_gate_are_refused(yard: Yard) -> None:
         rows.schema.get_field_index("_lazaretto_batch"), "_lazaretto_batch", pa.array(["x", "x"])
     )
     write_deltalake(admission.uri, forged, mode="append")
-    with pytest.raises(UsageError, match="2 rows that were written around the gate"):
+    with pytest.raises(ChangedDatasetError, match="2 rows were written around the gate"):
         stages.snapshot(yard.workspace, "blobs")
 
 

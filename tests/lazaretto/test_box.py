@@ -1,4 +1,4 @@
-"""The box: however a decoder dies, its delivery is refused with a reason, and nothing else happens."""
+"""The box: however a decoder dies, its delivery is refused with a reason, and that is all."""
 
 from __future__ import annotations
 

@@ -53,25 +53,43 @@ def test_schema_version_is_the_newest_migration() -> None:
     assert ScriptDirectory.from_config(config).get_current_head() == SCHEMA_VERSION
 
 
-def test_open_without_upgrade_refuses_an_empty_database(catalog_url: str, tmp_path: Path) -> None:
+def test_open_that_makes_nothing_refuses_an_empty_database(
+    catalog_url: str, tmp_path: Path
+) -> None:
     if catalog_url.startswith("sqlite"):
         (tmp_path / "catalog.db").touch()
-    with pytest.raises(SystemFaultError, match=r"schema none .* run `lazaretto catalog upgrade`"):
-        Catalog.open(catalog_url, upgrade=False)
+    with pytest.raises(NotFoundError, match=r"no catalog in .*`lazaretto catalog upgrade`"):
+        Catalog.open(catalog_url, create=False)
+    assert Catalog.open(catalog_url).version() == SCHEMA_VERSION
 
 
-def test_open_without_upgrade_makes_no_file(tmp_path: Path) -> None:
+def test_open_that_makes_nothing_makes_no_file(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match=r"no catalog at .*slip\.db"):
-        Catalog.open(f"sqlite:///{tmp_path}/folder/slip.db", upgrade=False)
+        Catalog.open(f"sqlite:///{tmp_path}/folder/slip.db", create=False)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("upgrade", [True, False])
-def test_open_refuses_a_catalog_of_another_version(catalog_url: str, upgrade: bool) -> None:
+def test_open_refuses_a_catalog_of_a_newer_version(catalog_url: str, upgrade: bool) -> None:
     with Catalog.open(catalog_url).transaction() as connection:
         connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(SystemFaultError, match=r"9999|newer Lazaretto"):
         Catalog.open(catalog_url, upgrade=upgrade)
+
+
+def test_an_older_catalog_is_migrated_only_where_somebody_asks_for_it(catalog_url: str) -> None:
+    config = Config()
+    folder = Path(catalog_module.__file__).parent / "migrations"
+    config.set_main_option("script_location", str(folder))
+    catalog = Catalog.open(catalog_url)
+    with catalog.transaction() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0002")
+    for create in (True, False):
+        with pytest.raises(SystemFaultError, match=r"schema 0002.*`lazaretto catalog upgrade`"):
+            Catalog.open(catalog_url, create=create)
+        assert catalog.version() == "0002"
+    assert Catalog.open(catalog_url, upgrade=True).version() == SCHEMA_VERSION
 
 
 def test_an_unreachable_database_is_the_systems_fault_and_its_password_stays_secret() -> None:
@@ -188,6 +206,6 @@ def test_what_was_recorded_before_the_first_release_is_not_carried_over(catalog_
             )
         )
     with pytest.raises(SystemFaultError, match="before the first release"):
-        Catalog.open(catalog_url)
+        Catalog.open(catalog_url, upgrade=True)
     with catalog.read() as connection:
         assert connection.scalar(sa.text("SELECT version_num FROM alembic_version")) == "0002"

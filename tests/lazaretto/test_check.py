@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import shutil
-from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
-from yard import ANN, Yard, blobs
+from yard import Yard, blobs
 
-from lazaretto import health, stages
-from lazaretto.dataset import admission
-from lazaretto.dataset import recall as recall_module
-from lazaretto.dataset.recall import recall
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from lazaretto import health
+from lazaretto.quarantine import publish as publish_module
+from lazaretto.quarantine import review
+from lazaretto.values import Action
 
 
 class _Cut(Exception):  # noqa: N818  not an error: the power goes
@@ -33,31 +29,20 @@ def test_a_sound_workspace_has_no_problem(yard: Yard) -> None:
     assert health.find_problems(yard.workspace) == []
 
 
-def test_work_that_was_cut_off_is_found_and_gone_when_done_again(
+def test_a_publication_that_was_cut_off_is_found_and_gone_when_done_again(
     yard: Yard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    batch = yard.judge("monday", blobs(60, seed=5)).batch
-
-    def out() -> object:
-        return recall(yard.workspace, "blobs", ids=[f"{batch}#r0"], actor=ANN, reason="x")
-
-    def into() -> object:
-        return stages.admit(yard.workspace, batch)
-
-    steps: list[tuple[Callable[[], object], object, str]] = [
-        (into, admission, "unfinished_admission"),
-        (out, recall_module, "unfinished_recall"),
-    ]
-    for act, module, kind in steps:
-        with monkeypatch.context() as patch:
-            patch.setattr(module, "commit_once", _cut)
-            with pytest.raises(_Cut):
-                act()
-        (problem,) = health.find_problems(yard.workspace)
-        assert problem.kind == kind
-        assert "goes on where it stopped" in problem.mend
-        act()
-        assert health.find_problems(yard.workspace) == []
+    case = str(yard.judge("monday", blobs(60, seed=5, flips=4)).case)
+    review.decide(yard.workspace, case, Action.RELEASE, all=True, reason="fine")
+    with monkeypatch.context() as patch:
+        patch.setattr(publish_module, "admit_part", _cut)
+        with pytest.raises(_Cut):
+            review.publish(yard.workspace, case)
+    (problem,) = health.find_problems(yard.workspace)
+    assert problem.kind == "unfinished_publication"
+    assert "goes on where it stopped" in problem.mend
+    review.publish(yard.workspace, case)
+    assert health.find_problems(yard.workspace) == []
 
 
 def test_rows_around_the_gate_are_found(sqlite_yard: Yard) -> None:
@@ -67,11 +52,12 @@ def test_rows_around_the_gate_are_found(sqlite_yard: Yard) -> None:
     forged = rows.set_column(index, "_lazaretto_batch", pa.array(["x/y/z", "x/y/z"]))
     write_deltalake(uri, forged, mode="append")
     (problem,) = health.find_problems(sqlite_yard.workspace)
-    assert problem.kind == "strangers"
-    assert "2 rows of blobs" in problem.what
+    assert problem.kind == "changed_dataset"
+    assert "2 rows were written around the gate" in problem.what
 
 
 def test_a_lost_dataset_is_found(sqlite_yard: Yard) -> None:
     shutil.rmtree(sqlite_yard.admit("monday", blobs(60, seed=5)).uri)
     (problem,) = health.find_problems(sqlite_yard.workspace)
-    assert problem.kind == "lost_dataset"
+    assert problem.kind == "changed_dataset"
+    assert "Restore datasets/blobs from a backup" in problem.mend

@@ -207,6 +207,17 @@ def test_an_unreachable_store_folder_is_exit_code_3(tmp_path):
     assert "Traceback" not in result.stderr
 
 
+def test_a_policy_is_checked_where_there_is_no_catalog_yet(tmp_path):
+    """The first thing that a newcomer does; whether the policy is in force cannot be said."""
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("version: 1\ndataset: digits\ncolumns: {embedding: embedding}\n")
+    place = f"sqlite:///{tmp_path}/catalog.db"
+    done = run("policy", "check", str(policy), "--json", LAZARETTO_CATALOG_URL=place)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["in_force"] is None
+    assert not (tmp_path / "catalog.db").exists()
+
+
 def test_a_pipe_that_closes_early_is_no_error(tmp_path):
     command_line = (
         f"{sys.executable} -c 'from lazaretto.cli import main; main()' policy schema | head -c 1"

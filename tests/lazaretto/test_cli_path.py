@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sqlite3
 import subprocess
 import sys
@@ -38,8 +39,11 @@ class User:
             "COLUMNS": "300",
         }
         for file in data.iterdir():
-            (folder / file.name).symlink_to(file)
+            os.link(file, folder / file.name)  # a link of the other kind is no delivery
         self.run("init . --dataset digits")
+        # This vendor delivers into the project's folder itself.
+        policy = folder / "policies/digits.yaml"
+        policy.write_text(policy.read_text().replace("../drop/{source}", ".."))
         self.run("source keygen vendor")
         self.run("source add vendor --key vendor.pub --trust-tier reviewed")
 

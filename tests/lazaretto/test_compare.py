@@ -11,7 +11,7 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 from torch import nn
-from yard import ANN, Yard, blobs
+from yard import Yard, blobs
 
 from lazaretto import sanitize, stages
 from lazaretto.activations import capture, compare, probe
@@ -109,7 +109,7 @@ def test_outputs_are_named_by_the_model_by_integers_or_by_order() -> None:
     assert class_names(plain, ["11", "2"], 12)[10:] == ["10", "11"]
     assert class_names(plain, ["b", "a"], 2) == ["a", "b"]
     assert class_names(carrying, ["x", "y"], 2, ["y", "x"]) == ["y", "x"]
-    with pytest.raises(UsageError, match="3 outputs and the labels are a, b"):
+    with pytest.raises(UsageError, match="3 outputs, but the labels are a, b"):
         class_names(plain, ["b", "a"], 3)
     with pytest.raises(UsageError, match="not finite"):
         compare(Fixed(), Fixed(), torch.full((2, 2), torch.nan), ["0", "1"])
@@ -130,8 +130,8 @@ def test_a_training_set_is_sanitized_trained_again_and_compared(
     judged = yard.judge("tuesday", blobs(120, seed=6, prefix="t", flips=15))
     stages.admit(yard.workspace, judged.batch)
     case = str(judged.case)
-    review.decide(yard.workspace, case, Action.RELEASE, all=True, actor=ANN, reason="fine")
-    review.publish(yard.workspace, case, actor=ANN)
+    review.decide(yard.workspace, case, Action.RELEASE, all=True, reason="fine")
+    review.publish(yard.workspace, case)
     taken = stages.snapshot(yard.workspace, "blobs")
     stages.register_model(yard.workspace, "net", "1", "blobs", taken.version)
     before = _train(taken.table())
@@ -156,16 +156,18 @@ def test_a_training_set_is_sanitized_trained_again_and_compared(
     assert found.compared_on.startswith("reference blobs/")
     assert found.overall["accuracy_after"] > 0.98
     store = yard.workspace.store
-    document = json.loads(store.read(store.relative(found.uri)))
+    assert found.file is not None
+    assert found.records is not None
+    document = json.loads(store.read(found.file))
     assert document["contradicted"] == found.contradicted
-    records = read_table(store, found.records_uri)
+    records = read_table(store, found.records)
     assert records.num_rows == done.held
     with yard.workspace.catalog.read() as connection:
         models = [entry.event for entry in entries(connection, kinds=["model_registered"])]
     new = models[-1]
     assert isinstance(new, ModelRegistered)
     assert (new.model, new.version, new.snapshot) == ("net", "2", found.version)
-    assert new.params == {"compared_with": "net@1", "comparison": found.uri}
+    assert new.params == {"compared_with": "net@1", "comparison": found.file.path}
     assert told.seqs[:-1] == done.seqs
 
 

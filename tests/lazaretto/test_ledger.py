@@ -85,6 +85,7 @@ def test_what_has_no_canonical_form_is_refused_before_it_is_written(workspace: W
         [],
         [],
         StoredFile("s", 1, "d"),
+        "i",
     )
     with pytest.raises(UsageError, match="batch_screened"), workspace.catalog.transaction() as c:
         ledger.append(c, event, actor=ANN)

@@ -167,7 +167,7 @@ def test_a_history_rewritten_from_an_entry_on_is_named(
 
 def test_an_emptied_ledger_is_named_with_and_without_a_key(workspace: Workspace) -> None:
     private, public = new_key()
-    add_source(workspace, "vendor", trust_tier=TrustTier.REVIEWED, actor=workspace.actor)
+    add_source(workspace, "vendor", trust_tier=TrustTier.REVIEWED)
     taken = take(workspace, private)
     with workspace.catalog.transaction() as connection:
         connection.execute(tables.ledger.delete())

@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from yard import ANN, Yard, blobs, make_policy
+from yard import Yard, blobs, make_policy
 
 from lazaretto import stages
 from lazaretto.dataset.recall import recall
-from lazaretto.errors import NotFoundError, UsageError
+from lazaretto.errors import AdmissionRefusedError, NotFoundError, UsageError
 from lazaretto.ledger import chain as ledger
 from lazaretto.ledger.events import BatchAdmitted, RecordsDecided, RecordsRecalled
 from lazaretto.ledger.verify import verify
@@ -66,22 +66,20 @@ def test_cases_are_listed_newest_first_by_page_source_and_batch(yard: Yard) -> N
 def test_a_later_decision_replaces_an_earlier_one_and_undo_brings_it_back(yard: Yard) -> None:
     case = _case(yard)
     name = "mixed-0"
-    first = review.decide(
-        yard.workspace, case.id, Action.REJECT, all=True, actor=ANN, reason="trigger"
-    )
+    first = review.decide(yard.workspace, case.id, Action.REJECT, all=True, reason="trigger")
     second = review.decide(
-        yard.workspace, case.id, Action.RELEASE, ids=[name], actor=BOB, reason="is fine"
+        yard.workspace.acting(BOB), case.id, Action.RELEASE, ids=[name], reason="is fine"
     )
     assert _held(yard, case.id)[name] == "RELEASE"
-    third = review.undo(yard.workspace, second.id, actor=ANN, reason="is not")
+    third = review.undo(yard.workspace, second.id, reason="is not")
     assert third.undoes == second.id
     assert set(_held(yard, case.id).values()) == {"REJECT"}
-    review.undo(yard.workspace, first.id, actor=ANN, reason="wait")
+    review.undo(yard.workspace, first.id, reason="wait")
     assert set(_held(yard, case.id).values()) == {None}
     with pytest.raises(UsageError, match="undone"):
-        review.undo(yard.workspace, second.id, actor=ANN, reason="again")
+        review.undo(yard.workspace, second.id, reason="again")
     with pytest.raises(UsageError, match="undo itself"):
-        review.undo(yard.workspace, third.id, actor=ANN, reason="again")
+        review.undo(yard.workspace, third.id, reason="again")
     decisions = review.list_decisions(yard.workspace, case.id)
     assert [d.undone_by is not None for d in decisions] == [True, True, False, False]
     events = _events(yard, "records_decided")
@@ -90,13 +88,9 @@ def test_a_later_decision_replaces_an_earlier_one_and_undo_brings_it_back(yard: 
 
 def test_undoing_an_older_decision_leaves_newer_ones_in_force(yard: Yard) -> None:
     case = _case(yard)
-    old = review.decide(
-        yard.workspace, case.id, Action.REJECT, all=True, actor=ANN, reason="trigger"
-    )
-    review.decide(
-        yard.workspace, case.id, Action.RELEASE, ids=["mixed-0"], actor=ANN, reason="fine"
-    )
-    review.undo(yard.workspace, old.id, actor=ANN, reason="too fast")
+    old = review.decide(yard.workspace, case.id, Action.REJECT, all=True, reason="trigger")
+    review.decide(yard.workspace, case.id, Action.RELEASE, ids=["mixed-0"], reason="fine")
+    review.undo(yard.workspace, old.id, reason="too fast")
     held = _held(yard, case.id)
     assert held.pop("mixed-0") == "RELEASE"
     assert set(held.values()) == {None}
@@ -121,7 +115,7 @@ def test_a_filter_takes_what_its_preview_counts(
     assert review.count_records(sqlite_yard.workspace, case.id, filter_) == len(found)
     if found:
         decision = review.decide(
-            sqlite_yard.workspace, case.id, Action.REJECT, filter=filter_, actor=ANN, reason="x"
+            sqlite_yard.workspace, case.id, Action.REJECT, filter=filter_, reason="x"
         )
         assert decision.records == len(found)
 
@@ -142,7 +136,7 @@ def test_arguments_that_do_not_go_together_are_refused(sqlite_yard: Yard) -> Non
         ({"filter": {"max_score": "-1"}}, "no held record"),
     ]
     for arguments, message in wrong:
-        call = {"action": Action.REJECT, "actor": ANN, "reason": "because"} | arguments
+        call = {"action": Action.REJECT, "reason": "because"} | arguments
         with pytest.raises(UsageError, match=message):
             review.decide(sqlite_yard.workspace, case, **call)  # type: ignore[arg-type]
     with pytest.raises(NotFoundError, match=r"1 of 2 records are not held .* \['mixed-80'\]"):
@@ -151,7 +145,6 @@ def test_arguments_that_do_not_go_together_are_refused(sqlite_yard: Yard) -> Non
             case,
             Action.REJECT,
             ids=["mixed-0", "mixed-80"],
-            actor=ANN,
             reason="x",
         )
     assert _events(sqlite_yard, "records_decided") == []
@@ -161,15 +154,11 @@ def test_publishing_admits_what_was_released_relabelled_and_weighted(yard: Yard)
     case = _case(yard)
     stages.admit(yard.workspace, case.batch)
     workspace = yard.workspace
-    review.decide(workspace, case.id, Action.REJECT, all=True, actor=ANN, reason="no")
-    review.decide(
-        workspace, case.id, Action.RELABEL, ids=["mixed-0"], label="0", actor=ANN, reason="is a 0"
-    )
-    review.decide(
-        workspace, case.id, Action.REWEIGHT, ids=["mixed-1"], weight=0.5, actor=ANN, reason="hm"
-    )
-    review.decide(workspace, case.id, Action.RELEASE, ids=["mixed-2"], actor=ANN, reason="yes")
-    admission = review.publish(workspace, case.id, actor=ANN)
+    review.decide(workspace, case.id, Action.REJECT, all=True, reason="no")
+    review.decide(workspace, case.id, Action.RELABEL, ids=["mixed-0"], label="0", reason="is a 0")
+    review.decide(workspace, case.id, Action.REWEIGHT, ids=["mixed-1"], weight=0.5, reason="hm")
+    review.decide(workspace, case.id, Action.RELEASE, ids=["mixed-2"], reason="yes")
+    admission = review.publish(workspace, case.id)
     assert admission is not None
     assert admission.rows == 3
     found = {
@@ -188,19 +177,17 @@ def test_publishing_admits_what_was_released_relabelled_and_weighted(yard: Yard)
 def test_publishing_twice_writes_once_and_later_decisions_are_another_commit(yard: Yard) -> None:
     case = _case(yard)
     workspace = yard.workspace
-    released = review.decide(
-        workspace, case.id, Action.RELEASE, ids=["mixed-0"], actor=ANN, reason="fine"
-    )
-    first = review.publish(workspace, case.id, actor=ANN)
-    assert review.publish(workspace, case.id, actor=ANN) == first
+    released = review.decide(workspace, case.id, Action.RELEASE, ids=["mixed-0"], reason="fine")
+    first = review.publish(workspace, case.id)
+    assert review.publish(workspace, case.id) == first
     assert yard.ids() == ["mixed-0"]
     assert review.show_case(workspace, case.id).state == "OPEN"
     with pytest.raises(UsageError, match="published already"):
-        review.undo(workspace, released.id, actor=ANN, reason="oh")
+        review.undo(workspace, released.id, reason="oh")
     with pytest.raises(UsageError, match="published already"):
-        review.decide(workspace, case.id, Action.REJECT, all=True, actor=ANN, reason="oh")
-    review.decide(workspace, case.id, Action.RELEASE, ids=["mixed-1"], actor=ANN, reason="fine")
-    second = review.publish(workspace, case.id, actor=ANN)
+        review.decide(workspace, case.id, Action.REJECT, all=True, reason="oh")
+    review.decide(workspace, case.id, Action.RELEASE, ids=["mixed-1"], reason="fine")
+    second = review.publish(workspace, case.id)
     assert first is not None
     assert second is not None
     assert second.part != first.part
@@ -209,10 +196,10 @@ def test_publishing_twice_writes_once_and_later_decisions_are_another_commit(yar
 
 def test_with_nothing_released_publishing_closes_the_case_and_writes_nothing(yard: Yard) -> None:
     case = _case(yard)
-    assert review.publish(yard.workspace, case.id, actor=ANN) is None
+    assert review.publish(yard.workspace, case.id) is None
     assert review.show_case(yard.workspace, case.id).state == "OPEN"
-    review.decide(yard.workspace, case.id, Action.REJECT, all=True, actor=ANN, reason="no")
-    assert review.publish(yard.workspace, case.id, actor=ANN) is None
+    review.decide(yard.workspace, case.id, Action.REJECT, all=True, reason="no")
+    assert review.publish(yard.workspace, case.id) is None
     assert review.show_case(yard.workspace, case.id).state == "CLOSED"
     assert _events(yard, "batch_admitted") == []
 
@@ -222,17 +209,17 @@ def test_two_people_where_the_policy_asks_for_them(sqlite_yard: Yard) -> None:
     strict = Yard(sqlite_yard.workspace, policy, sqlite_yard.folder)
     case = _case(strict)
     workspace = strict.workspace
-    review.decide(workspace, case.id, Action.RELEASE, ids=["mixed-0"], actor=ANN, reason="ok")
-    review.decide(workspace, case.id, Action.REJECT, ids=["mixed-1"], actor=BOB, reason="no")
-    with pytest.raises(UsageError, match="somebody else publishes"):
-        review.publish(workspace, case.id, actor=ANN)
-    assert review.publish(workspace, case.id, actor=BOB) is not None
+    review.decide(workspace, case.id, Action.RELEASE, ids=["mixed-0"], reason="ok")
+    review.decide(workspace.acting(BOB), case.id, Action.REJECT, ids=["mixed-1"], reason="no")
+    with pytest.raises(AdmissionRefusedError, match="somebody else publishes"):
+        review.publish(workspace, case.id)
+    assert review.publish(workspace.acting(BOB), case.id) is not None
 
 
 def test_expiry_rejects_what_nobody_decided_and_never_releases(yard: Yard) -> None:
     case = _case(yard)
     workspace = yard.workspace
-    review.decide(workspace, case.id, Action.RELEASE, ids=["mixed-0"], actor=ANN, reason="ok")
+    review.decide(workspace, case.id, Action.RELEASE, ids=["mixed-0"], reason="ok")
     assert review.expire(workspace, yard.policy) == []
     late = datetime.now(UTC) + timedelta(days=yard.policy.review.expire_days + 1)
     (decision,) = review.expire(workspace, yard.policy, late)
@@ -247,9 +234,7 @@ def test_expiry_rejects_what_nobody_decided_and_never_releases(yard: Yard) -> No
 def test_the_outcome_waits_for_every_record(yard: Yard) -> None:
     case = _case(yard)
     assert review_outcome(yard.workspace, case.batch) is None
-    decision = review.decide(
-        yard.workspace, case.id, Action.REJECT, all=True, actor=ANN, reason="no"
-    )
+    decision = review.decide(yard.workspace, case.id, Action.REJECT, all=True, reason="no")
     outcome = review_outcome(yard.workspace, case.batch)
     assert outcome is not None
     assert outcome.actions == {"REJECT": case.held}
@@ -267,9 +252,9 @@ def test_a_decision_on_a_hundred_thousand_records_is_one_entry_and_seconds(yard:
     assert judged.held == count
     started = time.monotonic()
     decision = review.decide(
-        big.workspace, str(judged.case), Action.REJECT, all=True, actor=ANN, reason="broken"
+        big.workspace, str(judged.case), Action.REJECT, all=True, reason="broken"
     )
-    review.undo(big.workspace, decision.id, actor=ANN, reason="try again")
+    review.undo(big.workspace, decision.id, reason="try again")
     assert time.monotonic() - started < 60
     assert decision.records == count
     assert len(_events(yard, "records_decided")) == 2
@@ -285,17 +270,17 @@ def test_recall_removes_records_and_marks_the_models_that_saw_them(yard: Yard) -
     two = yard.admit("tuesday", blobs(30, seed=6, prefix="t"), source="vendor-b")
     late = stages.snapshot(workspace, "blobs")
     stages.register_model(workspace, "net", "2", "blobs", late.version)
-    recalled = recall(workspace, "blobs", batch=two.batch, actor=ANN, reason="vendor-b was hacked")
+    recalled = recall(workspace, "blobs", batch=two.batch, reason="vendor-b was hacked")
     assert recalled.models == ["net@2"]
     assert recalled.records == 30
     assert len(yard.ids()) == 60
     assert len(yard.ids(late.version)) == 90
-    again = recall(workspace, "blobs", batch=two.batch, actor=ANN, reason="vendor-b was hacked")
+    again = recall(workspace, "blobs", batch=two.batch, reason="vendor-b was hacked")
     assert again == recalled
     (event,) = _events(yard, "records_recalled")
     assert isinstance(event, RecordsRecalled)
     assert event.models == ["net@2"]
-    third = recall(workspace, "blobs", ids=[f"{one.batch}#m0"], actor=ANN, reason="trigger")
+    third = recall(workspace, "blobs", ids=[f"{one.batch}#m0"], reason="trigger")
     assert third.models == ["net@1", "net@2"]
     assert third.records == 1
     # Trained before the recalls, registered after them: it saw the records all the same.
@@ -310,7 +295,7 @@ def test_one_recall_after_another_reads_what_the_last_one_rewrote(sqlite_yard: Y
     two = sqlite_yard.admit("tuesday", blobs(30, seed=6, prefix="t"), source="vendor-b").batch
     for number in range(3):
         ids = [f"{one}#m{number}", f"{two}#t{number}"]
-        found = recall(sqlite_yard.workspace, "blobs", ids=ids, actor=ANN, reason="trigger")
+        found = recall(sqlite_yard.workspace, "blobs", ids=ids, reason="trigger")
         assert found.records == 2
     assert len(sqlite_yard.ids()) == 54
 
@@ -327,10 +312,9 @@ def test_a_window_takes_the_batches_of_one_source_that_it_meets(yard: Yard) -> N
                 source="vendor-b",
                 since=since,
                 until=until,
-                actor=ANN,
                 reason="x",
             )
-    recall(yard.workspace, "blobs", source="vendor-b", since=now - day, actor=ANN, reason="x")
+    recall(yard.workspace, "blobs", source="vendor-b", since=now - day, reason="x")
     assert {name[0] for name in yard.ids()} == {"m"}
 
 
@@ -338,11 +322,11 @@ def test_what_cannot_be_recalled_is_said(sqlite_yard: Yard) -> None:
     workspace = sqlite_yard.workspace
     batch = sqlite_yard.admit("monday", blobs(30, seed=5)).batch
     with pytest.raises(UsageError, match="not a record id: 'r0'"):
-        recall(workspace, "blobs", ids=["r0"], actor=ANN, reason="x")
+        recall(workspace, "blobs", ids=["r0"], reason="x")
     with pytest.raises(UsageError, match="say which records"):
-        recall(workspace, "blobs", actor=ANN, reason="x")
+        recall(workspace, "blobs", reason="x")
     with pytest.raises(UsageError, match="a window belongs to a source"):
-        recall(workspace, "blobs", batch=batch, since=datetime.now(UTC), actor=ANN, reason="x")
+        recall(workspace, "blobs", batch=batch, since=datetime.now(UTC), reason="x")
     with pytest.raises(NotFoundError, match="none of these records"):
-        recall(workspace, "blobs", ids=[f"{batch}#nothing"], actor=ANN, reason="x")
+        recall(workspace, "blobs", ids=[f"{batch}#nothing"], reason="x")
     assert len(sqlite_yard.ids()) == 30

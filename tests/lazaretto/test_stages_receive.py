@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from yard import ANN, Yard, blobs, make_policy
+from yard import Yard, blobs, make_policy
 
 from lazaretto import stages
 from lazaretto.errors import DeliveryError
@@ -36,7 +36,7 @@ def _events(yard: Yard) -> list[Event]:
 
 def _signer(yard: Yard, source: str = "vendor-a") -> bytes:
     private, public = keygen()
-    add_key(yard.workspace, source, public, valid_from=NOW - DAY, actor=ANN, now=NOW - DAY)
+    add_key(yard.workspace, source, public, valid_from=NOW - DAY, now=NOW - DAY)
     return private
 
 
@@ -114,7 +114,7 @@ def test_an_unknown_source_is_refused(yard: Yard) -> None:
 
 
 def test_a_revoked_source_is_refused(yard: Yard) -> None:
-    add_source(yard.workspace, "vendor-a", trust_tier=TrustTier.REVOKED, actor=ANN)
+    add_source(yard.workspace, "vendor-a", trust_tier=TrustTier.REVOKED)
     assert _refused(yard, yard.deliver("x", blobs(9, seed=5))).code == "revoked_source"
 
 
@@ -158,13 +158,9 @@ def test_how_the_signature_failed_is_on_record(
         envelope = b"{}"
     elif code != "unknown_key":
         end = NOW - timedelta(hours=1) if code == "expired_key" else None
-        key = add_key(
-            yard.workspace, "vendor-a", public, valid_from=NOW - DAY, valid_to=end, actor=ANN
-        )
+        key = add_key(yard.workspace, "vendor-a", public, valid_from=NOW - DAY, valid_to=end)
         if code == "revoked_key":
-            revoke_key(
-                yard.workspace, "vendor-a", key.key_id, at=NOW - DAY, reason="stolen", actor=ANN
-            )
+            revoke_key(yard.workspace, "vendor-a", key.key_id, at=NOW - DAY, reason="stolen")
     assert _refused(yard, path, manifest=envelope).code == code
     event = _events(yard)[-1]
     assert isinstance(event, DeliveryRefused)

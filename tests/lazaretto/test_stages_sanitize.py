@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
-from yard import ANN, Yard, blobs, make_policy
+from yard import Yard, blobs, make_policy
 
 from lazaretto import stages
 from lazaretto.errors import UsageError
@@ -32,8 +32,8 @@ def _poisoned(yard: Yard) -> stages.Snapshot:
     judged = yard.judge("monday", blobs(240, seed=5, prefix="m", flips=18))
     stages.admit(yard.workspace, judged.batch)
     case = str(judged.case)
-    review.decide(yard.workspace, case, Action.RELEASE, all=True, actor=ANN, reason="looks fine")
-    review.publish(yard.workspace, case, actor=ANN)
+    review.decide(yard.workspace, case, Action.RELEASE, all=True, reason="looks fine")
+    review.publish(yard.workspace, case)
     assert not FLIPPED - set(yard.ids())
     taken = stages.snapshot(yard.workspace, "blobs")
     stages.register_model(yard.workspace, "net", "1", "blobs", taken.version)
@@ -74,10 +74,8 @@ def test_a_reviewer_may_put_a_recalled_record_back_under_the_right_label(yard: Y
         yard.workspace, "blobs", _model(), yard.policy, version=taken.version
     )
     case = found.cases[0]
-    review.decide(
-        yard.workspace, case, Action.RELABEL, ids=["m0"], label="0", actor=ANN, reason="is a 0"
-    )
-    review.publish(yard.workspace, case, actor=ANN)
+    review.decide(yard.workspace, case, Action.RELABEL, ids=["m0"], label="0", reason="is a 0")
+    review.publish(yard.workspace, case)
     back = [row for row in yard.dataset().to_pylist() if row["id"] == "m0"]
     assert [row["label"] for row in back] == [0]
     assert [row["_lazaretto_source"] for row in back] == ["vendor-a"]

@@ -12,6 +12,7 @@ import pytest
 from yard import Yard, blobs, make_policy
 
 from lazaretto import stages
+from lazaretto.authority.policies import registered_meanings
 from lazaretto.drift import Profile
 from lazaretto.drift.source import source_steps
 from lazaretto.errors import ChangedFileError, ReferenceMismatchError
@@ -101,6 +102,33 @@ def test_a_retry_is_no_second_bet_and_another_reference_starts_anew(sqlite_yard:
     with yard.workspace.catalog.read() as connection:
         assert source_steps(connection, "vendor-a", "0" * 64)[0] == []
         assert source_steps(connection, "vendor-b", reference.digest)[0] == []
+
+
+def test_what_an_own_policy_finds_is_no_evidence_about_a_source(sqlite_yard: Yard) -> None:
+    """Else an insider would move the evidence by which later batches are held."""
+    yard = watching(sqlite_yard, alpha=0.01)
+    batches = [yard.judge(f"a{n}", shifted(10 + n, 0.06)).batch for n in range(3)]
+    reference = find_reference(yard.workspace, "blobs")
+    lax = {**yard.policy.screen.model_dump(), "batch": {"tests": {"small_p_values": "off"}}}
+    mine = make_policy(screen=lax)
+    with yard.workspace.catalog.read() as connection:
+        registered = registered_meanings(connection)
+
+    def evidence(policies: set[str] | None) -> list[float]:
+        with yard.workspace.catalog.read() as connection:
+            digest = reference.digest
+            steps, _ = source_steps(connection, "vendor-a", digest, policies=policies)
+        return [step.evidence for step in steps]
+
+    before = evidence(registered)
+    for batch in batches:
+        for stage in (stages.validate, stages.embed, stages.screen):
+            stage(yard.workspace, batch, mine)
+    assert evidence(None) != before
+    assert evidence(registered) == before
+    late = yard.judge("late", shifted(20, 0.06)).batch
+    (screened,) = [event for event in events_of(yard.workspace) if event.batch == late]
+    assert source_test(screened)[0] == pytest.approx(1 / evidence(registered)[-1], rel=1e-4)
 
 
 def with_profile(yard: Yard) -> Yard:

@@ -38,6 +38,7 @@ VERIFIED = Signature(
     scheme="ed25519",
     envelope=StoredFile("batches/x/envelope.json", 100, "cd" * 32),
 )
+TABLE = {"table_id": "e2890763-e757-4ca9-a739-7677e0178cb0", "schema": "5c" * 32}
 COLUMNS = [values.Column("id", "string"), values.Column("pixels", "fixed_size_list<float>[64]")]
 
 
@@ -111,7 +112,9 @@ class History:
         )
         return batch
 
-    def admit(self, batch: str, rows: int = 90, *, part: str = "cleared") -> int:
+    def admit(
+        self, batch: str, rows: int = 90, *, part: str = "cleared", case: str | None = None
+    ) -> int:
         self.version += 1
         self.write(
             events.BatchAdmitted(
@@ -122,11 +125,24 @@ class History:
                 part=part,
                 policy=POLICY,
                 columns=COLUMNS,
+                files=[self.file(batch, rows)],
+                **TABLE,
+                case=case,
             )
         )
         return self.version
 
-    def snapshot(self, members: dict[str, int], version: int | None = None) -> int:
+    def file(self, batch: str, rows: int) -> values.DataFile:
+        digest = f"{self.version:064x}"
+        path = f"datasets/{self.dataset}/{digest}.parquet"
+        return values.DataFile(batch, "cleared", rows, StoredFile(path, 9, digest))
+
+    def snapshot(
+        self,
+        members: dict[str, int],
+        version: int | None = None,
+        files: list[values.DataFile] | None = None,
+    ) -> int:
         version = self.version if version is None else version
         self.write(
             events.SnapshotTaken(
@@ -135,6 +151,8 @@ class History:
                 rows=sum(members.values()),
                 digest=f"{version:064x}",
                 members=[values.Member(batch, rows) for batch, rows in members.items()],
+                files=files or [self.file(batch, rows) for batch, rows in members.items()],
+                **TABLE,
             )
         )
         return version
@@ -174,6 +192,9 @@ class History:
                 members=[values.Member(batch, rows) for batch, rows in members.items()],
                 models=list(models),
                 reason="found late",
+                files=[],
+                removed=[],
+                **TABLE,
             )
         )
         return self.version
@@ -191,6 +212,7 @@ class History:
                 held_records=StoredFile("held/h.parquet", 9, "34" * 32) if held else None,
                 columns=values.ColumnRoles("id", "label", ["text"]),
                 two_people=False,
+                inputs="44" * 32,
                 reasons={"mahalanobis": held} if held else {},
             )
         )
@@ -253,9 +275,17 @@ def one_of_each(history: History) -> None:
             ],
             broken=["column label is missing"],
             failures=StoredFile("batches/b/findings.parquet", 9, "9a" * 32),
+            inputs="9b" * 32,
         ),
         events.BatchEmbedded(
-            batch, POLICY, "column", "bc" * 32, 64, 100, StoredFile("b/e.parquet", 9, "de" * 32)
+            batch,
+            POLICY,
+            "column",
+            "bc" * 32,
+            64,
+            100,
+            StoredFile("b/e.parquet", 9, "de" * 32),
+            "df" * 32,
         ),
         events.BatchScreened(
             batch=batch,
@@ -277,6 +307,7 @@ def one_of_each(history: History) -> None:
                 values.TestSummary("share", None, 0.001, fired=False, detail="not run"),
             ],
             scores=StoredFile("b/scores.parquet", 9, "13" * 32),
+            inputs="15" * 32,
             note="a note",
             batch_p_value=0.2,
             evidence=values.BatchEvidence(0.4, 5, 100),
@@ -292,6 +323,21 @@ def one_of_each(history: History) -> None:
             ),
             triage=values.TriageSummary("PIPELINE", {"PIPELINE": 0.9}, ["nulls appeared"]),
         ),
+    )
+    history.write(
+        events.PolicyRegistered("digits", POLICY, "{}", "72" * 32, "73" * 32, "stricter"),
+        events.ShadowJudged(
+            batch,
+            POLICY,
+            "73" * 32,
+            Verdict.HOLD_RECORDS,
+            100,
+            7,
+            "74" * 32,
+            {"mahalanobis": 7},
+            ["a note"],
+        ),
+        events.AdmissionRefused(batch, "digits", "revoked_key", "its key is revoked", "case-1"),
     )
     history.judge(batch)
     history.decide(batch)
@@ -334,6 +380,7 @@ def one_of_each(history: History) -> None:
         )
     )
     history.recall({batch: 4}, (model,))
+    history.admit(batch, 3, part="publication-1", case="case-1")
     history.write(
         events.IncidentTraced(
             source="vendor-a",
@@ -350,7 +397,10 @@ def one_of_each(history: History) -> None:
     history.write(
         events.StoredFileChanged(batch, "screen", "batches/b/data.arrow", "61" * 32, "it is gone")
     )
+    history.write(events.DatasetChanged("digits", "snapshot", "it ends at version 1"))
     history.write(
+        events.CaseClosed("case-1", batch),
+        events.CatalogRebuilt({"batch": {"changed": 1, "missing": 0, "added": 2}}),
         events.CheckpointTaken(
             origin="urn:lazaretto:ledger:" + "62" * 32,
             size=3,
@@ -358,5 +408,5 @@ def one_of_each(history: History) -> None:
             frontier=["64" * 32, "65" * 32],
             verifier_key="gate+01234567+AQ",
             note=StoredFile("ledger/checkpoints/x.txt", 9, "66" * 32),
-        )
+        ),
     )

@@ -98,7 +98,7 @@ def test_what_the_answer_could_not_see_is_on_the_page(sqlite_workspace: Workspac
 
 def test_a_kept_report_is_in_the_store_and_on_record(sqlite_workspace: Workspace) -> None:
     trace = _poisoned(sqlite_workspace)
-    kept = lineage.keep_report(sqlite_workspace, trace, actor=JANE)
+    kept = lineage.keep_report(sqlite_workspace, trace)
     store = sqlite_workspace.store
     with sqlite_workspace.catalog.read() as connection:
         document, page = entry(connection, kept.seq).event.report  # type: ignore[attr-defined]

@@ -91,9 +91,10 @@ def _deliver(
 
 
 def test_from_delivery_to_blast_radius(workspace: Workspace, tmp_path: Path) -> None:
+    workspace = workspace.acting(JANE)
     private, public = keygen()
-    add_source(workspace, "vendor-x", trust_tier=TrustTier.REVIEWED, actor=JANE, now=NOW)
-    add_key(workspace, "vendor-x", public, valid_from=NOW, actor=JANE, now=NOW)
+    add_source(workspace, "vendor-x", trust_tier=TrustTier.REVIEWED, now=NOW)
+    add_key(workspace, "vendor-x", public, valid_from=NOW, now=NOW)
     reference = Reference.fit(_table("t", 1200, 99), POLICY, name="reviews", seed=1)
     save_reference(workspace, reference)
     batches, cases = {}, {}
@@ -122,15 +123,15 @@ def test_from_delivery_to_blast_radius(workspace: Workspace, tmp_path: Path) -> 
     assert held.record is not None
     assert (held.record.held, held.record.case) == (True, case)
     assert held.model_ids == []
-    decide(workspace, case, Action.RELEASE, ids=["d1-0"], actor=JANE, reason="it is real")
-    publish(workspace, case, actor=JANE)
+    decide(workspace, case, Action.RELEASE, ids=["d1-0"], reason="it is real")
+    publish(workspace, case)
     register_model(workspace, "net", "3", "reviews", snapshot(workspace, "reviews").version)
     released = lineage.trace_record(workspace, f"{batches[1]}#d1-0")
     assert released.record is not None
     assert (released.model_ids, released.record.action) == (["net@3"], "RELEASE")
     assert "RELEASE" in {d.what for d in released.decisions if d.actor == JANE.id}
 
-    recall(workspace, "reviews", batch=batches[1], actor=JANE, reason="vendor-x was broken into")
+    recall(workspace, "reviews", batch=batches[1], reason="vendor-x was broken into")
     register_model(workspace, "net", "4", "reviews", snapshot(workspace, "reviews").version)
     after = lineage.trace_batch(workspace, batches[1])
     assert after.model_ids == ["net@1", "net@2", "net@3"]
@@ -138,7 +139,7 @@ def test_from_delivery_to_blast_radius(workspace: Workspace, tmp_path: Path) -> 
     assert after.batches[0].recalled_rows == after.batches[0].used_rows
     assert lineage.trace_model(workspace, "net", "4").batch_ids == [batches[0], batches[2]]
 
-    lineage.keep_report(workspace, after, actor=JANE)
+    lineage.keep_report(workspace, after)
     lineage.flush(workspace)
     file = workspace.store.uri("lineage/events.jsonl")
     assert lineage.check(file, strict=True) == []

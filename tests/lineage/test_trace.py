@@ -2,26 +2,24 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta, timezone
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
 import sqlalchemy as sa
-from deltalake import write_deltalake
 from ledger_history import DAY, JANE, POLICY, START, History
 
 from lazaretto import lineage
+from lazaretto.dataset.files import write_rows
 from lazaretto.errors import NotFoundError, UsageError
 from lazaretto.ledger import events
-from lazaretto.ledger.chain import entries
+from lazaretto.ledger.chain import entries, newest
 from lazaretto.lineage.graph import index
 from lazaretto.sources.registry import add_source
+from lazaretto.storage import tables
 from lazaretto.storage.tables import lineage_edge, lineage_node, projection
 from lazaretto.storage.workspace import Workspace, open_workspace
-from lazaretto.values import Signature, SignatureStatus, TrustTier
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from lazaretto.values import DataFile, Signature, SignatureStatus, TrustTier
 
 
 def _week(workspace: Workspace) -> tuple[History, dict[int, str]]:
@@ -185,13 +183,13 @@ def test_who_let_it_through_under_which_policy(workspace: Workspace) -> None:
     history.judge(batch)
     history.admit(batch)
     history.decide(batch)
-    history.admit(batch, 3, part="publication-1")
+    history.admit(batch, 3, part="publication-1", case="case-1")
     trace = lineage.trace_batch(workspace, batch)
     assert [(d.what, d.actor, d.records) for d in trace.decisions] == [
         ("HOLD_RECORDS", "policy:digits", 10),
         ("ADMIT", "policy:digits", 90),
         ("RELEASE", JANE.id, 3),
-        ("ADMIT", "policy:digits", 3),
+        ("PUBLISH", JANE.id, 3),
     ]
     assert trace.decisions[0].policy_sha256 == POLICY.sha256
     assert all(decision.batch == batch for decision in trace.decisions)
@@ -246,43 +244,68 @@ def test_questions_that_make_no_sense_are_refused(workspace: Workspace) -> None:
 
 
 def test_a_registered_source_without_batches_has_an_empty_trace(workspace: Workspace) -> None:
-    add_source(workspace, "quiet", trust_tier=TrustTier.REVIEWED, actor=JANE)
+    add_source(workspace, "quiet", trust_tier=TrustTier.REVIEWED)
     trace = lineage.trace_source(workspace, "quiet")
     assert (trace.batches, trace.models) == ([], [])
     assert trace.completeness.complete
 
 
+def _files(workspace: Workspace, batch: str, records: list[str]) -> list[DataFile]:
+    """Data files of the dataset with these records of a batch."""
+    schema = pa.schema([("_lazaretto_record", pa.string())])
+    rows = pa.RecordBatch.from_pydict({"_lazaretto_record": records}, schema)
+    return write_rows(
+        workspace.store, "digits", " ".join(records), batch, "cleared", schema, [rows]
+    )
+
+
+def _snapshot(history: History, version: int, files: list[DataFile]) -> None:
+    """A snapshot on record, and the row by which it is found."""
+    rows = sum(file.rows for file in files)
+    history.snapshot({file.batch: file.rows for file in files}, version, files)
+    with history.workspace.catalog.transaction() as connection:
+        found = newest(connection, "dataset:digits", ["snapshot_taken"])
+        assert found is not None
+        if connection.scalar(sa.select(tables.dataset.c.name)) is None:
+            connection.execute(tables.dataset.insert().values(name="digits", created_at=START))
+        connection.execute(
+            tables.snapshot.insert().values(
+                dataset="digits", version=version, rows=rows, digest=f"{version:064x}", at=START,
+                seq=found.seq, entry=found.hash,
+            )
+        )  # fmt: skip
+
+
 def test_a_record_is_followed_only_where_it_really_is(workspace: Workspace) -> None:
-    """The admitted table itself is asked: one version holds the record, the next does not."""
+    """The data files themselves are asked: one version holds the record, the next does not."""
     history = History(workspace)
     batch = history.receive("vendor-x")
-
-    def table(records: list[str]) -> pa.Table:
-        columns = {"_lazaretto_batch": [batch] * len(records), "_lazaretto_record": records}
-        return pa.table(columns)
-
-    write_deltalake(history.dataset_uri, table(["r1", "r2"]))
-    write_deltalake(history.dataset_uri, table(["r2"]), mode="overwrite")
-    for version in (0, 1):
-        history.snapshot({batch: 2 - version}, version=version)
+    versions = {1: _files(workspace, batch, ["r1", "r2"]), 2: _files(workspace, batch, ["r2"])}
+    for version, files in versions.items():
+        _snapshot(history, version, files)
         history.register("churn", str(version), snapshot=version)
-    history.snapshot({batch: 1}, version=2)  # a version that was cleaned up, or never was
-    history.register("lost", "1", snapshot=2)
+    history.snapshot({batch: 1}, version=3)  # a version whose state row was deleted
+    history.register("lost", "1", snapshot=3)
     trace = lineage.trace_record(workspace, f"{batch}#r1")
-    assert trace.model_ids == ["churn@0", "lost@1"]
+    assert trace.model_ids == ["churn@1", "lost@1"]
     assert trace.record is not None
-    assert trace.record.present_in == ["digits@0"]
-    assert trace.record.unchecked == ["digits@2"]
+    assert trace.record.present_in == ["digits@1"]
+    assert trace.record.unchecked == ["digits@3"]
     assert not trace.completeness.complete
     assert not trace.record.held
     both = lineage.trace_record(workspace, f"{batch}#r2")
-    assert both.model_ids == ["churn@0", "churn@1", "lost@1"]
+    assert both.model_ids == ["churn@1", "churn@2", "lost@1"]
+    Path(workspace.store.uri(versions[2][0].file.path)).write_bytes(b"PAR1")
+    changed = lineage.trace_record(workspace, f"{batch}#r1")
+    assert changed.model_ids == ["churn@1", "churn@2", "lost@1"]
+    assert changed.record is not None
+    assert changed.record.unchecked == ["digits@2", "digits@3"]
 
 
 def test_an_incident_goes_on_record(workspace: Workspace) -> None:
     _, batches = _week(workspace)
     trace = lineage.trace_source(workspace, "vendor-x", START + DAY, START + 2 * DAY)
-    seq = lineage.record_incident(workspace, trace, actor=JANE)
+    seq = lineage.record_incident(workspace, trace)
     with workspace.catalog.read() as connection:
         [entry] = entries(connection, after=seq - 1)
     assert isinstance(entry.event, events.IncidentTraced)
@@ -290,7 +313,7 @@ def test_an_incident_goes_on_record(workspace: Workspace) -> None:
     assert entry.event.models == ["churn@2", "churn@3", "churn@4"]
     assert entry.event.since == START + DAY
     with pytest.raises(UsageError, match="no incident"):
-        lineage.record_incident(workspace, lineage.trace_model(workspace, "churn", "1"), actor=JANE)
+        lineage.record_incident(workspace, lineage.trace_model(workspace, "churn", "1"))
 
 
 def test_the_answer_is_json(workspace: Workspace) -> None:

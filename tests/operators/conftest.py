@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 HOME = airflow_environment.use()
 SOURCE = "vendor-a"
 POLICY = str(Path(str(find_spec("lazaretto.demo").origin)).with_name("policy.yaml"))
+DELIVERIES = "deliveries"
 RESULT = "return_value"
 LINK = "_link_CaseLink"
 
@@ -111,21 +112,22 @@ def world(
     from lazaretto.sources.manifest import keygen
     from lazaretto.sources.registry import add_key, add_source
     from lazaretto.storage.workspace import open_workspace
-    from lazaretto.values import Actor, ActorType, TrustTier
+    from lazaretto.values import TrustTier
 
     monkeypatch.setenv("LAZARETTO_CATALOG_URL", f"sqlite:///{tmp_path / 'catalog.db'}")
     monkeypatch.setenv("LAZARETTO_STORE", str(tmp_path / "store"))
-    monkeypatch.setenv("LAZARETTO_POLICY", POLICY)
+    # Beside the folder of deliveries, which it names as the place from which they come.
+    policy = shutil.copy(POLICY, tmp_path)
+    monkeypatch.setenv("LAZARETTO_POLICY", policy)
     monkeypatch.setenv("LAZARETTO_DATASET", "handwriting")
     workspace = open_workspace()
-    actor = Actor(ActorType.HUMAN, "user:test")
-    add_source(workspace, SOURCE, trust_tier=TrustTier.REVIEWED, actor=actor)
+    add_source(workspace, SOURCE, trust_tier=TrustTier.REVIEWED)
     private, public = keygen()
     valid_from = datetime.now(UTC) - timedelta(days=30)
-    add_key(workspace, SOURCE, public, valid_from=valid_from, actor=actor)
+    add_key(workspace, SOURCE, public, valid_from=valid_from)
     split, reference = fitted
     save_reference(workspace, reference)
-    return World(workspace, split, POLICY, tmp_path / "in", private)
+    return World(workspace, split, policy, tmp_path / DELIVERIES, private)
 
 
 @pytest.fixture

@@ -85,12 +85,14 @@ def test_templates_are_rendered() -> None:
         uri="s3://in/{{ ds }}.parquet",
         source="{{ params.who }}",
         manifest="{{ params.m or '' }}",
+        policy="policies/{{ params.who }}.yaml",
     )
     operator.render_template_fields({"ds": "2026-01-02", "params": {"who": "vendor-a", "m": None}})
-    assert (operator.uri, operator.source, operator.manifest) == (
+    assert (operator.uri, operator.source, operator.manifest, operator.policy) == (
         "s3://in/2026-01-02.parquet",
         "vendor-a",
         "",
+        "policies/vendor-a.yaml",
     )
 
 
@@ -110,6 +112,19 @@ def test_only_the_admission_announces_the_asset() -> None:
         admitted("reviews")
     ]
     assert ScreenBatchOperator(task_id="screen", batch=BATCH, policy="p.yaml").outlets == []
+
+
+@pytest.mark.parametrize("name", [".", "a/b", "../x", ""])
+def test_a_dag_that_admits_to_an_odd_name_is_not_loaded(name: str) -> None:
+    from lazaretto.operators import AdmitBatchOperator, admitted
+
+    for make in (
+        lambda: AdmitBatchOperator(task_id="admit", batch=BATCH, dataset=name),
+        lambda: AdmitBatchOperator(task_id="admit", batch=BATCH, dataset=name, outlets=[]),
+        lambda: admitted(name),
+    ):
+        with pytest.raises(UsageError, match="cannot name a dataset"):
+            make()
 
 
 def test_asset_uris_name_a_dataset_and_nothing_else() -> None:

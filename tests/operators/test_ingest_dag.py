@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from lazaretto.ledger.events import BatchAdmitted, BatchJudged, DeliveryRefused
+from lazaretto.ledger.events import BatchAdmitted, BatchJudged, DeliveryRefused, ShadowJudged
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -114,6 +114,22 @@ def test_a_held_batch_skips_what_is_behind_the_gate_whatever_its_trigger_rule(
     skipped = dict.fromkeys(["train", "later"], "skipped")
     assert run.tasks == {"gate": "success", "clean_up": "success"} | skipped
     assert run.asset_events == []
+
+
+def test_a_policy_that_is_not_in_force_stops_at_the_gate_and_says_so(
+    world: Any, run_dag: Callable[..., Any]
+) -> None:
+    from lazaretto.authority.policies import register_policy
+    from lazaretto.policy import Policy
+
+    says = Policy.load(world.policy).model_dump(mode="json")
+    other = Policy.model_validate(says | {"review": {"expire_days": 5}})
+    register_policy(world.workspace, other, reason="faster reviews")
+    run = run_dag("lazaretto_ingest", world.deliver("monday", world.part(0, 120)))
+    assert run.tasks == dict.fromkeys(TASKS[:-1], "success") | {"admit": "skipped"}
+    assert "lazaretto policy register" in run.xcoms["gate"]["shadow"]
+    assert len(world.ledger(ShadowJudged)) == 1
+    assert (world.ledger(BatchJudged), world.ledger(BatchAdmitted)) == ([], [])
 
 
 def test_a_gate_fails_before_a_task_that_would_not_wait_for_it(

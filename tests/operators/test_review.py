@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from lazaretto.errors import NotFoundError
-from lazaretto.ledger.events import BatchAdmitted
+from lazaretto.ledger.chain import entries
+from lazaretto.ledger.events import AdmissionRefused, BatchAdmitted
 from lazaretto.values import Action, Actor, ActorType
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def held(world: Any) -> Any:
 def decide(world: Any, case: str, action: Action) -> None:
     from lazaretto.quarantine.review import decide
 
-    decide(world.workspace, case, action, all=True, actor=REVIEWER, reason="looked at it")
+    decide(world.workspace.acting(REVIEWER), case, action, all=True, reason="looked at it")
 
 
 def awaiting(batch: str, **options: Any) -> Any:
@@ -155,20 +156,31 @@ def test_what_reviewers_release_is_admitted_once_and_announced(
     again = run_dag("released", text=RELEASE.format(batch=judged["batch"]))
     assert again.xcoms["admit"] == run.xcoms["admit"]
     assert len(world.ledger(BatchAdmitted)) == 2  # the cleared, and the released
+    with world.workspace.catalog.read() as connection:
+        who = [e.actor for e in entries(connection, kinds=[BatchAdmitted.kind])]
+    assert who == [
+        Actor(ActorType.SERVICE, f"airflow:{task}.admit")
+        for task in ("lazaretto_ingest", "released")
+    ]
 
 
-def test_no_task_is_a_second_person(world: Any, held: Any, monkeypatch: Any) -> None:
-    import sqlalchemy as sa
+def test_no_task_is_a_second_person(world: Any, held: Any) -> None:
     from airflow.sdk.exceptions import AirflowFailException
 
+    from lazaretto.authority.policies import register_policy
     from lazaretto.operators import AdmitBatchOperator
-    from lazaretto.storage import tables
+    from lazaretto.policy import Policy
 
     decide(world, held.case, Action.RELEASE)
-    with world.workspace.catalog.transaction() as connection:
-        connection.execute(sa.update(tables.case).values(two_people=True))
+    says = Policy.load(world.policy).model_dump(mode="json")
+    strict = Policy.model_validate(says | {"review": {"require_two_people": True}})
+    register_policy(world.workspace, strict, reason="four eyes")
     operator = AdmitBatchOperator(
         task_id="a", batch=held.batch, dataset="handwriting", part="released"
     )
-    with pytest.raises(AirflowFailException, match="second person"):
+    with pytest.raises(AirflowFailException, match="authenticate nobody"):
         operator.execute({"ti": MagicMock(), "outlet_events": {}})
+    (refused,) = world.ledger(AdmissionRefused)
+    assert (refused.code, refused.case) == ("two_people", held.case)
+    assert world.ledger(BatchAdmitted) == []
+    assert len(operator.ledger_entries) == 1

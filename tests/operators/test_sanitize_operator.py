@@ -55,7 +55,7 @@ def poisoned(world: Any) -> Any:
     from lazaretto.demo.deliveries import to_table
     from lazaretto.policy import Policy
     from lazaretto.quarantine import review
-    from lazaretto.values import Action, Actor, ActorType
+    from lazaretto.values import Action
 
     policy = Policy.load(world.policy)
     table = to_table(world.part(0, 400))
@@ -75,11 +75,8 @@ def poisoned(world: Any) -> Any:
         stage(world.workspace, batch, policy)
     judged = stages.gate(world.workspace, batch, policy)
     stages.admit(world.workspace, batch)
-    ann = Actor(ActorType.HUMAN, "user:ann")
-    review.decide(
-        world.workspace, judged.case, Action.RELEASE, all=True, actor=ann, reason="looks fine"
-    )
-    review.publish(world.workspace, judged.case, actor=ann)
+    review.decide(world.workspace, judged.case, Action.RELEASE, all=True, reason="looks fine")
+    review.publish(world.workspace, judged.case)
     taken = stages.snapshot(world.workspace, policy.dataset)
     weights = train(taken)
     stages.register_model(world.workspace, "net", "1", policy.dataset, taken.version)

@@ -42,10 +42,9 @@ def hold(workspace: Workspace, tmp_path: Path) -> Callable[..., Any]:
     from lazaretto.stages.gate import gate
     from lazaretto.stages.receive import receive
     from lazaretto.stages.validate import validate
-    from lazaretto.values import Actor, ActorType, TrustTier
+    from lazaretto.values import TrustTier
 
-    actor = Actor(ActorType.HUMAN, "user:test")
-    add_source(workspace, "vendor", trust_tier=TrustTier.UNTRUSTED, actor=actor)
+    add_source(workspace, "vendor", trust_tier=TrustTier.UNTRUSTED)
     policy = Policy.model_validate(
         {
             "version": 1,

@@ -95,10 +95,8 @@ def _watch(reach: Callable[[], None]) -> None:
     """Calls `reach` before and after whatever writes: SQL, commits, the store, Delta."""
     import sqlalchemy as sa
     from deltalake import DeltaTable
-    from deltalake.table import TableMerger
     from fsspec.implementations.local import LocalFileSystem
 
-    from lazaretto.dataset import delta
     from lazaretto.storage import bulk
 
     wrote = False
@@ -123,9 +121,8 @@ def _watch(reach: Callable[[], None]) -> None:
     sa.event.listen(sa.Engine, "commit", committing)
     sa.event.listen(sa.pool.Pool, "checkin", committed)
     around: list[tuple[Any, str]] = [
-        (delta, "write_deltalake"),
         (DeltaTable, "create"),
-        (TableMerger, "execute"),
+        (DeltaTable, "create_write_transaction"),
         (LocalFileSystem, "mv"),
         (bulk, "bulk_insert"),
     ]

@@ -85,12 +85,13 @@ class Yard:
         return stages.admit(self.workspace, self.judge(name, rows, source).batch)
 
     def dataset(self, version: int | None = None) -> pa.Table:
-        """The admitted dataset's rows."""
-        from lazaretto.dataset.admission import dataset_uri
-        from lazaretto.dataset.delta import open_table
+        """The admitted dataset's rows, as any reader of the Delta table sees them."""
+        from deltalake import DeltaTable
 
-        uri = dataset_uri(self.workspace, self.policy.dataset)
-        return open_table(uri, version).to_pyarrow_table()
+        from lazaretto.dataset.table import open_dataset
+
+        opened = open_dataset(self.workspace, self.policy.dataset, version)
+        return DeltaTable(opened.uri, version=opened.version).to_pyarrow_table()
 
     def ids(self, version: int | None = None) -> list[str]:
         """Record ids of the admitted dataset, sorted."""
@@ -108,7 +109,8 @@ def make_yard(workspace: Workspace, reference: str, folder: Path) -> Yard:
     from lazaretto.registry.references import save_reference
     from lazaretto.sources.registry import add_source
 
+    workspace = workspace.acting(ANN)
     save_reference(workspace, Reference.load(reference))
     for name in ("vendor-a", "vendor-b"):
-        add_source(workspace, name, trust_tier=TrustTier.REVIEWED, actor=ANN)
+        add_source(workspace, name, trust_tier=TrustTier.REVIEWED)
     return Yard(workspace, make_policy(), folder)

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset, RandomSampler, SequentialSampl
 
 from lazaretto.activations.model_input import length, piece, pinned, tensors
 from lazaretto.errors import UsageError
+from lazaretto.redact import error_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -99,8 +100,8 @@ def _collate(items: list[Any]) -> Any:
         return default_collate(items)
     except RuntimeError as error:
         message = (
-            f"records of the data set do not fit into one batch ({error}): pad them, or give a "
-            "DataLoader whose collate function does"
+            f"records of the data set do not fit into one batch ({error_line(error)}): pad them, "
+            "or give a DataLoader whose collate function does"
         )
         raise UsageError(message) from error
 

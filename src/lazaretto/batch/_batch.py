@@ -12,6 +12,7 @@ from lazaretto.batch._digest import ContentDigest
 from lazaretto.batch._ids import check_ids, record_ids
 from lazaretto.batch._plain import plain_array, plain_type
 from lazaretto.errors import SystemFaultError, UsageError
+from lazaretto.redact import error_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -106,7 +107,7 @@ class Batch:
                 yield chunk
         except (pa.ArrowException, OSError, KeyError) as error:
             raise SystemFaultError(
-                f"the canonical copy of {self.name} cannot be read: {error}"
+                f"the canonical copy of {self.name} cannot be read: {error_line(error)}"
             ) from error
         if rows != self.num_rows:
             raise SystemFaultError(
@@ -129,7 +130,9 @@ def open_canonical(file: IO[bytes], *, rows: int, name: str) -> Batch:
     try:
         schema, made_of = read_head(file)
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise SystemFaultError(f"the canonical copy of {name} cannot be read: {error}") from error
+        raise SystemFaultError(
+            f"the canonical copy of {name} cannot be read: {error_line(error)}"
+        ) from error
     return Batch(name, schema, rows, made_of, file)
 
 

@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING, Any
 from lazaretto.batch._batch import Batch, open_canonical
 from lazaretto.batch._child import READY
 from lazaretto.batch._format import FORMATS
-from lazaretto.batch._schema import check_columns, printable
+from lazaretto.batch._schema import check_columns
 from lazaretto.errors import DeliveryError, SystemFaultError
+from lazaretto.text import excerpt
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -158,7 +159,7 @@ def _read(answer: Path, log: Path, ended: int | None, name: str, limits: Limits)
         file.seek(max(0, log.stat().st_size - _MOST_LOG))
         noise = file.read(_MOST_LOG)
     if not said.startswith(READY):
-        last = printable(noise.decode(errors="replace").strip().rpartition("\n")[2], 300)
+        last = excerpt(noise.decode(errors="replace").strip().rpartition("\n")[2], 300)
         raise SystemFaultError(
             f"the process that decodes deliveries could not start (limits.memory_bytes = "
             f"{limits.memory_bytes:,}, exit status {ended}): {last or 'it said nothing'}"
@@ -168,7 +169,7 @@ def _read(answer: Path, log: Path, ended: int | None, name: str, limits: Limits)
         raise _died(ended, noise, name, limits)
     if "digest" in found:
         return found
-    code, reason = found["code"], printable(found["reason"], _MOST_REASON)
+    code, reason = found["code"], excerpt(found["reason"], _MOST_REASON)
     if code == "fault":
         raise SystemFaultError(f"{name} cannot be decoded on this machine: {reason}")
     if code == "out_of_memory":

@@ -20,8 +20,9 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 
 from lazaretto.batch._decode import BLOCK, decode
-from lazaretto.batch._source import first_line, output_too_large
+from lazaretto.batch._source import output_too_large
 from lazaretto.errors import DeliveryError
+from lazaretto.redact import error_line
 
 if TYPE_CHECKING:
     from lazaretto.policy import Columns, Limits
@@ -97,7 +98,7 @@ def answered(request: dict[str, Any]) -> dict[str, Any]:
             return {"code": "fault", "reason": os.strerror(number)}
         if number == errno.EFBIG:
             return _refusal(output_too_large(request["name"], limits))
-        reason = f"{request['name']}: cannot be read: {first_line(error)}"
+        reason = f"{request['name']}: cannot be read: {error_line(error)}"
         return {"code": "unreadable", "reason": reason}
     return found._asdict()
 

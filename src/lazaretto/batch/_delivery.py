@@ -5,14 +5,20 @@ from __future__ import annotations
 import hashlib
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
-from lazaretto.batch._files import file_name, open_file, shown
+from lazaretto.addresses import LOCAL, AddressError, read_address
+from lazaretto.batch._files import file_name
+from lazaretto.batch._places import open_delivery
+from lazaretto.batch._remote import cannot_be_reached
 from lazaretto.errors import DeliveryError
+from lazaretto.redact import safe_uri
+from lazaretto.text import excerpt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from lazaretto.batch._places import Places
     from lazaretto.policy import Limits
 
 _BLOCK = 1 << 20
@@ -20,9 +26,15 @@ _MAX_ENVELOPE = 1 << 20
 
 
 def public_uri(uri: str | Path) -> str:
-    """The URI as it goes on record: absolute, without credentials."""
+    """The address as it goes on record: absolute, without credentials, of bounded length."""
     text = str(uri)
-    return shown(text) if "://" in text else str(Path(text).expanduser().absolute())
+    try:
+        address = read_address(text)
+    except AddressError:
+        return safe_uri(text)
+    # A relative path that looks like a user at a host is no address of a file.
+    odd = address.scheme == LOCAL and safe_uri(text) != excerpt(text, 2_000)
+    return safe_uri(text if odd else address.uri)
 
 
 def suffix_of(uri: str) -> str:
@@ -31,19 +43,37 @@ def suffix_of(uri: str) -> str:
     return suffix if re.fullmatch(r"\.[A-Za-z0-9]{1,16}", suffix) else ""
 
 
-def copy_bytes(uri: str, target: Path, limits: Limits) -> str:
+def copy_delivery(uri: str, target: Path, limits: Limits, places: Places) -> str:
     """Copies a delivery to this machine and returns the sha256 (hex) of its bytes.
 
     Raises:
-        DeliveryError: ``unreadable`` or ``too_large``.
+        DeliveryError: ``too_large``, or a code of `lazaretto.batch._places.open_delivery`.
+        SystemFaultError: it stops coming.
+    """
+    with open_delivery(uri, places) as file:
+        return copy_bytes(file, target, limits, public_uri(uri))
+
+
+def copy_bytes(file: IO[bytes], target: Path, limits: Limits, name: str) -> str:
+    """Copies an open file, as far as the limits allow, and returns the sha256 (hex) of its bytes.
+
+    Args:
+        file: read from where it stands to its end.
+        target: the copy.
+        limits: how many bytes there may be.
+        name: of the file, for messages.
+
+    Raises:
+        DeliveryError: ``too_large``.
+        SystemFaultError: it stops coming.
     """
     digest, size = hashlib.sha256(), 0
-    with open_file(uri) as file, target.open("wb") as copy:
-        while block := file.read(_BLOCK):
+    with target.open("wb") as copy:
+        while block := _read(file, _BLOCK, name):
             size += len(block)
             if size > limits.max_bytes:
                 raise DeliveryError(
-                    f"{shown(uri)} has more than limits.max_bytes = {limits.max_bytes:,} bytes",
+                    f"{name} has more than limits.max_bytes = {limits.max_bytes:,} bytes",
                     code="too_large",
                 )
             digest.update(block)
@@ -58,21 +88,37 @@ def blocks(path: Path) -> Iterator[bytes]:
             yield block
 
 
-def read_envelope(manifest: bytes | str | Path | None) -> bytes | None:
+def read_envelope(manifest: bytes | str | Path | None, places: Places) -> bytes | None:
     """The DSSE envelope, given as bytes, as JSON text, or by path or URI.
 
+    Args:
+        manifest: the envelope, or where it is.
+        places: from where it may be read.
+
     Raises:
-        DeliveryError: ``unreadable``, or ``bad_envelope`` when it is too large to be one.
+        DeliveryError: ``bad_envelope`` when it is too large to be one, or a code of
+            `lazaretto.batch._places.open_delivery`.
     """
     if manifest is None:
         return None
     if isinstance(manifest, bytes):
         envelope = manifest
     elif isinstance(manifest, str) and manifest.lstrip().startswith("{"):
-        envelope = manifest.encode()
+        envelope = manifest.encode("utf-8", "replace")
     else:
-        with open_file(str(manifest)) as file:
-            envelope = file.read(_MAX_ENVELOPE + 1)
+        with open_delivery(str(manifest), places) as file:
+            envelope = _read(file, _MAX_ENVELOPE + 1, public_uri(manifest))
     if len(envelope) > _MAX_ENVELOPE:
         raise DeliveryError("the manifest has more than a megabyte", code="bad_envelope")
     return envelope
+
+
+def _read(file: IO[bytes], size: int, name: str) -> bytes:
+    """The next bytes, as many as there are up to `size`; a connection gives them in pieces."""
+    found = bytearray()
+    try:
+        while len(found) < size and (block := file.read(size - len(found))):
+            found += block
+    except Exception as error:  # every driver has its own
+        raise cannot_be_reached(name, error) from None
+    return bytes(found)

@@ -1,56 +1,66 @@
-"""Files of a delivery by path or fsspec URI: open and hash them."""
+"""Files by path or URI that their owner names: open and hash them."""
 
 from __future__ import annotations
 
 import hashlib
+import os
+import stat
 from pathlib import Path, PurePosixPath
-from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import pyarrow as pa
 
+from lazaretto.addresses import HOSTS, AddressError, local_path, read_address
+from lazaretto.batch._places import describe_kind
+from lazaretto.batch._remote import open_remote
 from lazaretto.errors import DeliveryError
+from lazaretto.redact import safe_uri
 
 _HASH_BLOCK = 1 << 20
 
 
-def shown(uri: str) -> str:
-    """The URI without user, password and query, for messages: a signed URL is a secret."""
-    if "://" not in uri:
-        return uri
-    parts = urlsplit(uri)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
-
-
 def file_name(uri: str) -> str:
     """Last part of a path or URI, without query."""
-    return PurePosixPath(urlsplit(uri).path if "://" in uri else Path(uri).as_posix()).name
+    return PurePosixPath(local_path(uri) or urlsplit(uri).path).name
 
 
 def open_file(uri: str) -> pa.NativeFile:
-    """Opens a delivery for random access.
+    """Opens a file that its owner names (trusted rows, weights, a stored copy) for random access.
+
+    Files of this machine and of buckets are opened, links to them too. What a source delivers is
+    opened by `lazaretto.batch._places`, which is stricter.
 
     Raises:
-        DeliveryError: code ``unreadable``: nothing there, a folder, or no permission.
+        DeliveryError: code ``unreadable``: nothing there, or no permission; codes of
+            `lazaretto.addresses.read_address`; ``not_a_regular_file``; ``outside_places``:
+            an address of a machine.
     """
-    import fsspec  # the decoding process has no use for it
-
+    name = safe_uri(uri)
     try:
-        filesystem, path = fsspec.core.url_to_fs(uri)
-        if filesystem.isdir(path):
-            raise DeliveryError(
-                f"{shown(uri)} is a folder; a delivery is one file", code="unreadable"
-            )
-        if "file" in _protocols(filesystem):
+        path = local_path(uri)
+        if path is not None:
+            path = os.path.expanduser(path)  # noqa: PTH111  Path's raises where there is no home
+            kind = Path(path).stat().st_mode
+            if not stat.S_ISREG(kind):  # a pipe might never end
+                raise DeliveryError(
+                    f"{name} is {describe_kind(kind)}; only regular files are read",
+                    code="not_a_regular_file",
+                )
             return pa.OSFile(path, "rb")
-        return pa.PythonFile(filesystem.open(path, "rb"), mode="r")
+        address = read_address(uri)
+        if address.scheme in HOSTS:
+            raise DeliveryError(
+                f"{name} is on another machine: copy it here or into a bucket, and name it there",
+                code="outside_places",
+            )
+        return pa.PythonFile(open_remote(address), mode="r")
+    except AddressError as error:
+        raise DeliveryError(str(error), code=error.code) from None
     except FileNotFoundError as error:
-        raise DeliveryError(f"{shown(uri)}: no such file", code="unreadable") from error
-    except (OSError, ValueError, ImportError) as error:
-        # The error's own text may repeat the URI with its credentials, so only its type is told.
+        raise DeliveryError(f"{name}: no such file", code="unreadable") from error
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
         raise DeliveryError(
-            f"{shown(uri)}: cannot be opened ({type(error).__name__}); check path, protocol and "
-            "permissions",
+            f"{name}: cannot be opened ({type(error).__name__}); check path and permissions",
             code="unreadable",
         ) from error
 
@@ -66,8 +76,3 @@ def file_digest(uri: str | Path) -> str:
         while block := file.read(_HASH_BLOCK):
             digest.update(block)
     return digest.hexdigest()
-
-
-def _protocols(filesystem: Any) -> tuple[str, ...]:
-    protocol = filesystem.protocol
-    return (protocol,) if isinstance(protocol, str) else tuple(protocol)

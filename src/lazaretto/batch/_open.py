@@ -6,10 +6,12 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lazaretto.addresses import local_path
 from lazaretto.batch._box import decode
 from lazaretto.batch._delivery import copy_bytes
-from lazaretto.batch._files import file_name, open_file, shown
+from lazaretto.batch._files import file_name, open_file
 from lazaretto.batch._format import format_by_name
+from lazaretto.redact import safe_uri
 
 if TYPE_CHECKING:
     from lazaretto.batch._batch import Batch
@@ -29,7 +31,7 @@ def open_batch(
     that goes away with the batch.
 
     Args:
-        uri: one file: a local path or any fsspec URI.
+        uri: one file: a path, or a URI in a bucket.
         format: ``parquet``, ``arrow``, ``csv`` or ``jsonl``; default by extension. The bytes must
             agree.
         limits: default `Limits()`.
@@ -47,16 +49,16 @@ def open_batch(
 
     limits, uri = limits or Limits(), str(uri)
     with tempfile.TemporaryDirectory(prefix="lazaretto-") as folder:
-        raw = Path(uri.removeprefix("file://"))
         # Opened in any case: it says what is wrong with a path or URI.
-        open_file(uri).close()
-        if "://" in str(raw) or not raw.is_file():
-            raw = Path(folder, "delivery")
-            copy_bytes(uri, raw, limits)
+        with open_file(uri) as file:
+            path = local_path(uri)
+            if path is None:
+                path = str(Path(folder, "delivery"))
+                copy_bytes(file, Path(path), limits, safe_uri(uri))
         decoded = decode(
-            raw,
+            Path(path).expanduser(),
             Path(folder),
-            name=shown(uri),
+            name=safe_uri(uri),
             format=format or format_by_name(file_name(uri)),
             limits=limits,
             record_id=record_id,

@@ -14,9 +14,10 @@ import pyarrow.csv as pa_csv
 
 from lazaretto.batch._cells import CellTypes
 from lazaretto.batch._schema import check_columns, check_width
-from lazaretto.batch._source import Source, first_line, line_too_long
+from lazaretto.batch._source import Source, line_too_long
 from lazaretto.batch._spill import spill, unspill
 from lazaretto.errors import DeliveryError
+from lazaretto.redact import error_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,7 +58,7 @@ def read_csv(file: pa.NativeFile, limits: Limits, name: str, *, folder: str, blo
     except pa.ArrowInvalid as error:
         if "straddl" in str(error):
             raise line_too_long(name, block) from error
-        raise DeliveryError(f"{name}: {first_line(error)}", code="unreadable") from error
+        raise DeliveryError(f"{name}: {error_line(error)}", code="unreadable") from error
 
     def batches() -> Iterator[pa.RecordBatch]:
         for table in unspill(path, count):
@@ -73,7 +74,7 @@ def _width(head: bytes, limits: Limits, name: str) -> int:
         width = len(next(filter(None, csv.reader(io.StringIO(text, newline=""))), []))
     except csv.Error as error:
         raise DeliveryError(
-            f"{name}: the CSV header cannot be read: {error}", code="unreadable"
+            f"{name}: the CSV header cannot be read: {error_line(error)}", code="unreadable"
         ) from error
     check_width(width, limits, name)
     return width

@@ -15,9 +15,10 @@ import pyarrow as pa
 import pyarrow.json as pa_json
 
 from lazaretto.batch._schema import check_width
-from lazaretto.batch._source import Source, first_line, line_too_long
+from lazaretto.batch._source import Source, line_too_long
 from lazaretto.batch._spill import spill, unspill
 from lazaretto.errors import DeliveryError
+from lazaretto.redact import error_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,7 +86,7 @@ class _Fields:
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
             raise DeliveryError(
                 f"{self._name}: a field has different types in different records: "
-                f"{first_line(error)}",
+                f"{error_line(error)}",
                 code="unreadable",
             ) from error
         return table

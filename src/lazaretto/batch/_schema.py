@@ -20,13 +20,6 @@ _RESERVED = re.compile(r"_lazaretto_.*|sample_weight", re.IGNORECASE)
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
-def printable(text: str, most: int) -> str:
-    """Text of a delivery as a message may show it: bounded, its control characters spelled out."""
-    cut = text if len(text) <= most else f"{text[:most]}…"
-    escaped = CONTROL.sub(lambda found: ascii(found[0])[1:-1], cut)
-    return escaped.encode(errors="backslashreplace").decode()
-
-
 def check_columns(schema: pa.Schema, limits: Limits, name: str) -> None:
     """Refuses what no later stage could hold: width, depth, odd names, types without a digest."""
     check_width(len(schema), limits, name)

@@ -41,11 +41,6 @@ def check_rows(rows: int, limits: Limits, name: str) -> None:
         )
 
 
-def first_line(error: BaseException) -> str:
-    """What an error says, in one short line."""
-    return str(error).splitlines()[0][:300] if str(error) else type(error).__name__
-
-
 def output_too_large(name: str, limits: Limits) -> DeliveryError:
     """The refusal of a delivery whose records become too much."""
     return DeliveryError(

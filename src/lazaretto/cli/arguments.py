@@ -8,7 +8,9 @@ from typing import Annotated
 
 import typer
 
+from lazaretto.cli.text import plain
 from lazaretto.errors import UsageError
+from lazaretto.redact import safe_uri
 from lazaretto.times import parse_time
 
 
@@ -79,13 +81,13 @@ def read_file(path: Path, what: str, *, limit: int = 64 * 2**20) -> bytes:
 
 
 def require_file(uri: str, what: str) -> None:
-    """Refuses a local path that is no file; what lies at a URI shows when it is opened.
+    """Refuses a local path where nothing is; what is there shows when it is opened.
 
     Raises:
         UsageError: there is no such file.
     """
-    if "://" not in uri and not Path(uri).expanduser().is_file():
-        raise UsageError(f"{what} {uri!r} is not there, or not a file")
+    if "://" not in uri and not os.path.lexists(uri):
+        raise UsageError(f"{what} {safe_uri(uri)!r} is not there")
 
 
 def write_new_file(path: Path, data: bytes, *, mode: int = 0o644, overwrite: bool = False) -> None:
@@ -114,5 +116,5 @@ def confirm(question: str, *, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise UsageError(f"{question} Add --yes to do it: there is no terminal to ask on")
-    if not typer.confirm(question, default=False, err=True):
+    if not typer.confirm(plain(question), default=False, err=True):
         raise UsageError("nothing was changed")

@@ -26,7 +26,10 @@ _JUDGES = Needs.WORKSPACE | Needs.POLICY
 
 Uri = Annotated[
     str,
-    typer.Argument(metavar="FILE", help="Path or URI of a Parquet, Arrow, CSV or JSON Lines file"),
+    typer.Argument(
+        metavar="FILE",
+        help="Parquet, Arrow, CSV or JSON Lines file: a path, or a URI in a place of the policy",
+    ),
 ]
 SourceName = Annotated[str, typer.Option("--source", help="Registered name of who delivers")]
 Manifest = Annotated[
@@ -42,11 +45,12 @@ BatchId = Annotated[str, typer.Argument(metavar="BATCH", help="Id of a received 
 def ingest(session: Session, uri: Uri, source: SourceName, manifest: Manifest = None) -> Reply:
     """Receive, validate, embed, screen, gate and admit: what the ingestion DAG does.
 
-    Exit code 1 when the delivery is refused, or anything of it is held.
+    Exit code 1 when the delivery is refused, anything of it is held, or the policy is not the one
+    in force: then it is judged in shadow, and nothing is admitted.
     """
     from lazaretto import stages
 
-    workspace, policy = session.workspace, session.policy
+    workspace, policy = session.workspace_made, session.policy
     with session.working("Authenticating the delivery"):
         received = _receive(session, uri, source, manifest)
     with session.working("Checking every record against the contract"):
@@ -58,7 +62,7 @@ def ingest(session: Session, uri: Uri, source: SourceName, manifest: Manifest = 
     with session.working("Writing the quarantine"):
         judged = stages.gate(workspace, received.id, policy)
     admission = None
-    if not judged.verdict.holds_batch:
+    if not judged.verdict.holds_batch and judged.shadow is None:
         with session.working("Admitting"):
             admission = stages.admit(workspace, received.id, policy=policy)
     data = {"batch": received, "judgement": judged, "admission": admission}
@@ -67,7 +71,9 @@ def ingest(session: Session, uri: Uri, source: SourceName, manifest: Manifest = 
     if admission is not None and admission.rows:
         where = f"version {admission.version} of {admission.dataset}"
         shown["admitted"] = f"{counted(admission.rows, 'record')}, {where}"
-    return Reply(data, facts(shown), found=judged.held > 0)
+    if admission is not None and admission.recalled is not None:
+        shown["recalled since"] = admission.recalled
+    return Reply(data, facts(shown), found=_found(judged))
 
 
 @command(app, "receive", needs=_JUDGES)
@@ -109,12 +115,16 @@ def screen(session: Session, batch: BatchId) -> Reply:
 
 @command(app, "gate", needs=_JUDGES)
 def gate(session: Session, batch: BatchId) -> Reply:
-    """Give the verdict and write the quarantine. Exit code 1 when anything is held."""
+    """Give the verdict and write the quarantine. Exit code 1 when anything is held.
+
+    The first policy that judges for a dataset is put in force for it. Another one judges in shadow:
+    nothing is held or admitted by it, and the exit code is 1.
+    """
     from lazaretto import stages
 
     with session.working("Writing the quarantine"):
         judged = stages.gate(session.workspace, batch, session.policy)
-    return Reply(judged, facts(_judged(judged)), found=judged.held > 0)
+    return Reply(judged, facts(_judged(judged)), found=_found(judged))
 
 
 @command(app, "admit", needs=_JUDGES)
@@ -122,10 +132,14 @@ def admit(
     session: Session,
     batch: BatchId,
     dataset: Annotated[
-        str | None, typer.Option(help="The admitted dataset (default: the policy's)")
+        str | None, typer.Option(help="The admitted dataset (default: that it was judged for)")
     ] = None,
 ) -> Reply:
-    """Write what the gate cleared into the admitted dataset. A second run changes nothing."""
+    """Write what the gate cleared into the admitted dataset. A second run changes nothing.
+
+    Only the verdict of the policy in force admits. Exit code 1 when admission is refused: that
+    policy did not judge the batch, or would not take the delivery now.
+    """
     from lazaretto import stages
 
     with session.working("Admitting"):
@@ -137,6 +151,8 @@ def admit(
         "version": admission.version,
         "table": admission.uri,
     }
+    if admission.recalled is not None:
+        shown["recalled since"] = f"{admission.recalled}; what is left is {shown['admitted']}"
     return Reply(admission, facts(shown))
 
 
@@ -227,7 +243,7 @@ def _receive(session: Session, uri: str, source: str, manifest: str | None) -> "
 
     require_file(uri, "delivery")
     return stages.receive(
-        session.workspace,
+        session.workspace_made,
         uri,
         source,
         manifest=find_manifest(uri, manifest),
@@ -239,12 +255,15 @@ def _received(batch: "BatchRef") -> dict[str, object]:
     return {"batch": batch.id, "source": batch.source, "records": batch.rows}
 
 
+def _found(judged: "Judgement") -> bool:
+    return judged.held > 0 or judged.shadow is not None
+
+
 def _judged(judged: "Judgement") -> dict[str, object]:
-    shown: dict[str, object] = {
-        "batch": judged.batch,
-        "verdict": judged.verdict,
-        "held": f"{judged.held} of {counted(judged.rows, 'record')}",
-    }
+    held = f"{judged.held} of {counted(judged.rows, 'record')}"
+    shown: dict[str, object] = {"batch": judged.batch, "verdict": judged.verdict, "held": held}
+    if judged.shadow is not None:
+        shown |= {"held": f"would hold {held}", "in shadow": judged.shadow}
     if judged.case is not None:
         shown["case"] = judged.case
     shown |= {

@@ -24,7 +24,9 @@ def view(batch: dict[str, Any]) -> RenderableType:
             "columns": ", ".join(f"{c.name} {c.type}" for c in delivery["columns"]),
             "delivered as": delivery["uri"],
             "kept at": delivery["stored"].path,
-            "verdict": batch["verdict"] or "not judged yet",
+            "verdict": f"{batch['verdict']} for dataset {batch['dataset']}"
+            if batch["verdict"]
+            else "not judged yet",
             "held": batch["held"],
             "case": batch["case"],
         }

@@ -1,4 +1,4 @@
-"""One case, for JSON and for people: why records are held, the records, the decisions."""
+"""One case, for JSON and for people: why records are held, who decided and who published."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from lazaretto.cli.reply import facts, grid
 from lazaretto.cli.text import cell, counted, plain
 from lazaretto.errors import UsageError
+from lazaretto.text import cut
 from lazaretto.values import to_json
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def describe_case(
     after: int,
     limit: int,
 ) -> dict[str, Any]:
-    """A case, a page of its held records with all their reasons, and its decisions.
+    """A case, a page of its held records with all their reasons, its decisions and publications.
 
     Args:
         workspace: catalog and store.
@@ -44,7 +45,7 @@ def describe_case(
         UsageError: a filter's value cannot be one, or the records have no such column.
     """
     from lazaretto.quarantine.cases import count_records, held_records, show_case
-    from lazaretto.quarantine.review import list_decisions
+    from lazaretto.quarantine.review import list_decisions, list_publications
     from lazaretto.quarantine.triage import triage_of_case
 
     found = show_case(workspace, case)
@@ -56,6 +57,7 @@ def describe_case(
         "matching": count_records(workspace, case, chosen),
         "records": [to_json(record) | rows[record.position] for record in page],
         "decisions": to_json(list_decisions(workspace, case)),
+        "publications": to_json(list_publications(workspace, case)),
     }
 
 
@@ -96,8 +98,7 @@ def _payload(workspace: Workspace, case: str, known: Sequence[str]) -> list[str]
 
 def _text(value: object) -> str | None:
     """A value for a reviewer: whole text, or the beginning of what is long."""
-    text = None if value is None else str(value)
-    return text if text is None or len(text) <= _MAX_TEXT else text[:_MAX_TEXT] + "…"
+    return None if value is None else cut(str(value), _MAX_TEXT)
 
 
 def view(found: dict[str, Any]) -> RenderableType:
@@ -152,10 +153,20 @@ def view(found: dict[str, Any]) -> RenderableType:
         title="Decisions",
         whole=1,
     )
+    publications = grid(
+        ["publication", "records", "version", "by", "when"],
+        [
+            (p["part"], p["rows"], p["version"], p["by"]["id"], p["at"])
+            for p in found["publications"]
+        ],
+        title="Published",
+        whole=1,
+    )
     parts: list[RenderableType] = [head]
     parts += [_triage(found["triage"])] if found["triage"] else []
     parts += [records] if found["records"] else []
     parts += [decisions] if found["decisions"] else []
+    parts += [publications] if found["publications"] else []
     return Group(*parts)
 
 

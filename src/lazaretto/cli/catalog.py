@@ -1,47 +1,124 @@
 """``lazaretto catalog``: migrations, and the health of catalog, store and ledger."""
 
+from typing import TYPE_CHECKING, Annotated
+
 import typer
-from rich.console import Group
+from rich.console import Group, RenderableType
 
 from lazaretto.cli.command import command
+from lazaretto.cli.progress import bars
 from lazaretto.cli.reply import Reply, facts
 from lazaretto.cli.session import Session
-from lazaretto.cli.text import cell
+from lazaretto.cli.text import cell, counted
+
+if TYPE_CHECKING:
+    from lazaretto.health import Finding, Health
 
 app = typer.Typer(
     no_args_is_help=True, help="The database of sources, batches, cases and decisions."
 )
 
-_SHOWN = 20
-
 
 @command(app, "upgrade")
 def upgrade(session: Session) -> Reply:
     """Create the catalog, or bring its schema to this version of Lazaretto."""
-    catalog = session.workspace.catalog
+    catalog = session.upgraded().catalog
     data = {"catalog": catalog.display_url, "schema": catalog.version()}
     return Reply(data, facts(data))
 
 
 @command(app, "check")
-def check(session: Session) -> Reply:
-    """Check schema, ledger and files. Exit code 1 when something is broken or lost."""
-    from lazaretto import health
+def check(
+    session: Session,
+    *,
+    deep: Annotated[
+        bool,
+        typer.Option(
+            "--deep",
+            help="Read every byte of every file that the ledger names, and compare every held "
+            "record; otherwise files are compared by size, and records are counted",
+        ),
+    ] = False,
+) -> Reply:
+    """Hold catalog, store and datasets against the ledger. Nothing is changed by it.
 
-    with session.working("Checking the ledger and the files"):
-        found = health.check(session.workspace_as_it_is)
+    Exit code 1 when anything is not as the ledger says.
+    """
+    from lazaretto.health import check as look
+
+    with bars() as tell:
+        found = look(session.workspace, deep=deep, progress=tell)
+    return Reply(found, _view(found), found=not found.sound)
+
+
+@command(app, "rebuild")
+def rebuild(
+    session: Session,
+    *,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Do it; without, it is only told what would change")
+    ] = False,
+) -> Reply:
+    """Make the rows of the catalog and the lineage index what the ledger says.
+
+    Refused where the ledger does not hold. What was changed goes on the ledger, with who did it.
+    Exit code 1 when something would change and --yes is missing.
+    """
+    from lazaretto.health import rebuild as make
+
+    with session.working("Making the catalog's rows anew from the ledger"):
+        done = make(session.workspace, write=yes)
+    told = {
+        table: ", ".join(f"{count} {how}" for how, count in sorted(counts.items()))
+        for table, counts in sorted(done.rows.items())
+    }
+    if done.moved:
+        told["versions under another address"] = str(done.moved)
+    if done.unreadable:
+        cases = ", ".join(done.unreadable)
+        told["left as they are"] = f"records of {cases}: restore their files first"
+    outcome = "nothing: all rows say what the ledger says"
+    if done.needed:
+        outcome = "made what the ledger says" if done.done else "add --yes to do it"
+    shown = facts({"catalog": session.workspace.catalog.display_url, **told, "done": outcome})
+    lines = [cell(str(difference)) for difference in done.differences]
+    return Reply(done, Group(shown, *lines), found=done.needed and not done.done)
+
+
+def _view(found: "Health") -> RenderableType:
     behind = ", ".join(f"{name} by {count}" for name, count in found.behind.items() if count)
+    leftovers = found.leftovers.count
     shown = facts(
         {
             "catalog": f"{found.catalog} (schema {found.schema})",
             "store": found.store,
-            "ledger": f"{found.entries} entries, {'holds' if found.ledger else 'BROKEN'}",
-            "problem": found.problem,
+            "ledger": f"{counted(found.entries, 'entry')}",
+            "compared": f"{counted(found.rows, 'row')}, {counted(found.files, 'file')} "
+            f"({'every byte' if found.deep else 'by name and size'})",
             "behind the ledger": behind or "nothing",
-            "missing files": len(found.missing),
-            "orphans": f"{len(found.orphans)} (harmless leftovers of a crash)",
+            "left over": f"{counted(leftovers, 'file')} of refused or cut-off work, harmless"
+            if leftovers
+            else "nothing",
+            "result": "all of it is what the ledger says"
+            if found.sound
+            else f"{counted(len(found.findings), 'finding')}",
         }
     )
-    lines = [*(f"missing: {path}" for path in found.missing[:_SHOWN])]
-    lines += [f"orphan: {path}" for path in found.orphans[:_SHOWN]]
-    return Reply(found, Group(shown, *map(cell, lines)), found=not found.ok)
+    return Group(shown, *(line for finding in found.findings for line in _lines(finding)))
+
+
+def _lines(finding: "Finding") -> list[RenderableType]:
+    more = finding.count - len(finding.first)
+    lines = [f"  {name}" for name in finding.first]
+    lines += [f"  and {more} more"] if finding.first and more > 0 else []
+    what = (
+        finding.what
+        if finding.count == 1 or not finding.first
+        else f"{finding.what} ({finding.count})"
+    )
+    return [
+        cell(""),
+        cell(what, "bold"),
+        *map(cell, lines),
+        cell(f"To mend it: {finding.mend}."),
+    ]

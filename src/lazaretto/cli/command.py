@@ -2,16 +2,16 @@
 
 A command is a function from a `Session` and its own arguments to a `Reply`; an argument that is a
 dataclass stands for a group of options, one for each field. `command` registers the function with
-``--json`` and ``--debug``, and, as far as it `needs` them, ``--catalog``, ``--store``, ``--policy``
-and ``--actor``. Exit codes: 0 done; 1 done, and something was found, held or refused; 2 the user's
-mistake; 3 the system's fault; 4 cannot say; 130 interrupted.
+``--json`` and ``--debug``, and, as far as it `needs` them, ``--catalog``, ``--store`` and
+``--policy``. Who acts is the operating system's user: no option names anybody. Exit codes: 0 done;
+1 done, and something was found, held or refused; 2 the user's mistake; 3 the system's fault; 4
+cannot say; 130 interrupted.
 """
 
 import dataclasses
 import inspect
 import os
 import sys
-import traceback
 from collections.abc import Callable
 from enum import Flag, auto
 from pathlib import Path
@@ -19,9 +19,10 @@ from typing import Annotated, Any, Concatenate, ParamSpec
 
 import typer
 
-from lazaretto.cli.reply import Reply, print_error, print_json, print_reply
+from lazaretto.cli.reply import Reply, print_error, print_json, print_reply, print_traceback
 from lazaretto.cli.session import POLICY_VARIABLE, Session
-from lazaretto.errors import DeliveryError, LazarettoError, UsageError
+from lazaretto.errors import AdmissionRefusedError, DeliveryError, LazarettoError, UsageError
+from lazaretto.redact import error_line
 from lazaretto.storage.settings import CATALOG_VARIABLE, STORE_VARIABLE
 
 P = ParamSpec("P")
@@ -33,7 +34,6 @@ class Needs(Flag):
     NOTHING = 0
     WORKSPACE = auto()
     POLICY = auto()
-    ACTOR = auto()
 
 
 _SHARED: tuple[tuple[Needs, str, Any, Any], ...] = (
@@ -150,7 +150,7 @@ def _answer(session: Session, ask: Callable[[], Reply]) -> int:
     except Exception as error:  # the one place that turns errors into exit codes
         code, message = _explain(error, debug=session.debug)
         if session.debug:
-            traceback.print_exc()
+            print_traceback()
         print_error(message)
         if session.json:
             reason = error.code if isinstance(error, DeliveryError) else None
@@ -169,14 +169,20 @@ def _explain(error: Exception, *, debug: bool) -> tuple[int, str]:
         extra = _EXTRA_OF.get(package, "all")
         return 2, f"this needs the Python package {package!r}: pip install 'lazaretto[{extra}]'"
     if isinstance(error, OSError):
-        return 3, f"the system refused: {error}"
+        return 3, f"the system refused: {error_line(error)}"
+    if isinstance(error, UnicodeEncodeError):
+        return 2, "an argument, or a file's name, is not valid Unicode text"
     if type(error).__module__.startswith("sqlalchemy"):
-        return 3, f"the catalog failed: {_without_statement(error)}"
+        # The driver's words only: SQLAlchemy's carry the statement and its parameters.
+        driver = getattr(error, "orig", None)
+        return 3, f"the catalog failed: {error_line(driver) if driver else type(error).__name__}"
     hint = "" if debug else " (add --debug for the traceback, and please report it)"
-    return 3, f"this is a bug in Lazaretto: {type(error).__name__}: {error}{hint}"
+    return 3, f"this is a bug in Lazaretto: {error_line(error)}{hint}"
 
 
 def _explain_ours(error: LazarettoError) -> tuple[int, str]:
+    if isinstance(error, AdmissionRefusedError):
+        return 1, f"admission refused ({error.code}): {error}"
     if isinstance(error, DeliveryError):
         return 1, f"delivery refused ({error.code}): {error}"
     return (2 if isinstance(error, UsageError) else 3), str(error)
@@ -192,8 +198,3 @@ _EXTRA_OF = {
     "great_expectations": "gx",
     "sentence_transformers": "text",
 }
-
-
-def _without_statement(error: Exception) -> str:
-    """The driver's words only: SQLAlchemy's message carries the statement and its parameters."""
-    return str(getattr(error, "orig", None) or type(error).__name__)

@@ -31,8 +31,8 @@ def log(session: Session, name: Name) -> Reply:
     from lazaretto.stages.listing import dataset_log
 
     found = dataset_log(session.workspace, name)
-    keys = ("version", "at", "what", "rows", "about")
-    columns = ["version", "when", "what", "records", "about"]
+    keys = ("version", "at", "what", "rows", "by", "about")
+    columns = ["version", "when", "what", "records", "by", "about"]
     return Reply(found, grid(columns, [[event[key] for key in keys] for event in found]))
 
 
@@ -61,24 +61,32 @@ def export(
     out: Annotated[Path, typer.Option(help="Parquet file to write; an existing one is kept")],
     version: Version = None,
 ) -> Reply:
-    """Write a version as one Parquet file, for a training elsewhere. Takes a snapshot."""
+    """Write a version as one Parquet file, for a training elsewhere. Takes a snapshot.
+
+    Every byte is checked against what was admitted; where one was changed, nothing is written.
+    """
     import pyarrow.parquet as pq
-    from deltalake import DeltaTable
 
     from lazaretto import stages
+    from lazaretto.dataset.damage import damage_on_record
 
     if out.exists():
         raise UsageError(f"{str(out)!r} exists already and is kept; name another file")
     if not out.absolute().parent.is_dir():
         raise UsageError(f"the folder of {str(out)!r} does not exist")
-    taken = stages.snapshot(session.workspace, name, version=version)
-    rows = DeltaTable(taken.uri, version=taken.version).to_pyarrow_dataset()
+    taken = stages.snapshot(session.workspace, name, version=version, read=False)
     partial = out.with_name(out.name + ".part")
-    with session.working(f"Writing {counted(taken.rows, 'record')}"):
-        with pq.ParquetWriter(partial, rows.schema, compression="zstd") as writer:
-            for chunk in rows.to_batches():
-                writer.write_batch(chunk)
-        partial.replace(out)
+    with (
+        session.working(f"Writing {counted(taken.rows, 'record')}"),
+        damage_on_record(session.workspace, name, "export", taken.files),
+    ):
+        try:
+            with pq.ParquetWriter(partial, taken.schema, compression="zstd") as writer:
+                for chunk in taken.chunks():
+                    writer.write_batch(chunk)
+            partial.replace(out)
+        finally:
+            partial.unlink(missing_ok=True)
     data = {"snapshot": f"{taken.dataset}@{taken.version}", "rows": taken.rows, "file": str(out)}
     return Reply(data, facts(data))
 
@@ -119,7 +127,6 @@ def recall(
             source=source,
             since=since,
             until=until,
-            actor=session.actor,
             reason=reason,
         )
     shown = {
@@ -170,7 +177,7 @@ def sanitize(
         raise UsageError("--compare needs rows that neither model learned from: add --held-out")
 
     def rows() -> "pa.Table":
-        return stages.snapshot(workspace, name, version=version).table()
+        return stages.snapshot(workspace, name, version=version, read=False).table()
 
     with bars() as progress:
         used = sanitizing.network(network, again, rows, policy, progress)

@@ -32,7 +32,10 @@ def main() -> NoReturn:
 
 
 def _run() -> int:
+    import typer
+
     from lazaretto.cli.app import app
+    from lazaretto.redact import safe_text
 
     for stream in (sys.stdout, sys.stderr):
         if isinstance(
@@ -40,7 +43,32 @@ def _run() -> int:
         ):  # a character that the terminal lacks is no reason to fail
             stream.reconfigure(errors="backslashreplace")
     try:
-        app(prog_name="lazaretto")
+        code = app(prog_name="lazaretto", standalone_mode=False)
+    except typer.Abort:
+        return _wrong_usage("stopped; nothing more was done", 1)
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
-    return 0
+    except Exception as error:
+        # Typer has its errors of usage from click, or a copy of click, by its version.
+        if not hasattr(error, "format_message"):
+            raise
+        if type(error).__name__ == "NoArgsIsHelpError":  # the help is printed already
+            return 2
+        message = safe_text(error.format_message())
+        return _wrong_usage(message, 2, context=getattr(error, "ctx", None))
+    return code if isinstance(code, int) else 0
+
+
+def _wrong_usage(message: str, code: int, context: object = None) -> int:
+    """Says what is wrong with the arguments.
+
+    They are repeated escaped: a shell's ``*`` may have put a file's name among them.
+    """
+    from lazaretto.cli.reply import print_error, print_json, print_note
+
+    if context is not None:
+        print_note(context.get_usage())  # type: ignore[attr-defined]
+    print_error(message)
+    if "--json" in sys.argv[1:]:
+        print_json({"error": {"type": "UsageError", "code": None, "message": message}})
+    return code

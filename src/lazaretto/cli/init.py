@@ -15,6 +15,8 @@ from lazaretto.cli.session import Session
 from lazaretto.errors import UsageError
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
+DROP = "drop"
+"""Folder for deliveries; the policy's template names it as a place."""
 
 
 def register(app: typer.Typer) -> None:
@@ -29,7 +31,10 @@ def init(
         str, typer.Option(help="Name of the dataset: lower-case letters, digits, _")
     ] = "reviews",
 ) -> Reply:
-    """Write a policy, a contract and a DAG to start from. Existing files are never overwritten."""
+    """Write a policy, a contract and a DAG to start from. Existing files are never overwritten.
+
+    The policy takes deliveries from `drop/`, where each source gets a folder of its name.
+    """
     if not _NAME.fullmatch(dataset):
         raise UsageError(
             f"{dataset!r} cannot name a dataset and its Python file: use a-z, 0-9 and _"
@@ -38,17 +43,16 @@ def init(
     taken = [path for path in files if (directory / path).exists()]
     if taken:
         raise UsageError(f"{str(directory / taken[0])!r} exists already; nothing was written")
-    for path, content in files.items():
-        target = directory / path
+    drop = directory / DROP
+    for folder in (drop, *((directory / path).parent for path in files)):
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UsageError(
-                f"cannot make the folder {str(target.parent)!r}: {error.strerror}"
-            ) from error
-        write_new_file(target, content)
+            raise UsageError(f"cannot make the folder {str(folder)!r}: {error.strerror}") from error
+    for path, content in files.items():
+        write_new_file(directory / path, content)
     policy, contract, dag = (str(directory / path) for path in files)
-    data = {"policy": policy, "contract": contract, "dag": dag}
+    data = {"policy": policy, "contract": contract, "dag": dag, "drop": str(drop)}
     shown = data | {
         "next": f"edit the contract, then: lazaretto policy check {policy}",
     }

@@ -68,7 +68,7 @@ def verify(
     from lazaretto.ledger.verify import verify as recompute
 
     with session.working("Recomputing the ledger's hashes"):
-        report = recompute(session.workspace_as_it_is, keys=keys, kept=kept)
+        report = recompute(session.workspace, keys=keys, kept=kept)
     return Reply(
         report,
         report_view(report, keys=bool(keys)),
@@ -108,7 +108,7 @@ def checkpoint(
 
     with session.working("Reading the entries since the last checkpoint"):
         taken = take_checkpoint(
-            session.workspace_as_it_is,
+            session.workspace,
             read_file(key, "private key", limit=_MAX_BYTES),
             origin=origin,
             kept=_files(checkpoint),
@@ -163,7 +163,7 @@ def show(
     from lazaretto.ledger.browse import Wanted, look_at, look_up
 
     if seq is not None:
-        entry = look_at(session.workspace_as_it_is, seq)
+        entry = look_at(session.workspace, seq)
         return Reply(entry, entry_view(entry), found=not entry.intact)
     wanted = Wanted(
         kinds=_known_kinds(kind or []),
@@ -176,7 +176,7 @@ def show(
         since=since,
         until=until,
     )
-    page = look_up(session.workspace_as_it_is, wanted, limit=limit, after=after)
+    page = look_up(session.workspace, wanted, limit=limit, after=after)
     found = any(not entry.intact for entry in page.entries)
     return Reply(page, page_view(page, full=full, onward=after is not None), found=found)
 
@@ -211,7 +211,7 @@ def prove(
 
     if (seq is None) == (older is None):
         raise UsageError("name an entry to prove, or an older checkpoint with --from FILE")
-    workspace = session.workspace_as_it_is
+    workspace = session.workspace
     if checkpoint is None:
         newer = proving.newest_checkpoint(workspace.store)
     else:

@@ -1,12 +1,13 @@
 """``lazaretto manifest``: what a source signs, and what the receiver checks of it."""
 
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lazaretto.cli.arguments import parse_moment, read_file, write_new_file
+from lazaretto.cli.arguments import parse_moment, read_file, require_file, write_new_file
 from lazaretto.cli.command import Needs, command
 from lazaretto.cli.reply import Reply, facts
 from lazaretto.cli.session import Session
@@ -21,15 +22,18 @@ SUFFIX = ".manifest.json"
 """A delivery's manifest lies beside it under this suffix, unless another place is named."""
 
 _MAX_KEY_BYTES = 2**16
-_MAX_MANIFEST_BYTES = 2**20
 
 
 def find_manifest(uri: str, named: str | None) -> str | None:
-    """Where a delivery's manifest is: as named, else beside a local file, else nowhere."""
+    """Where a delivery's manifest is: as named, else beside a local file, else nowhere.
+
+    Whatever has that name is named, a link or a pipe as well: whether it can be read is judged by
+    who reads it, after the source is known.
+    """
     if named is not None or "://" in uri:
         return named
-    beside = Path(uri + SUFFIX)
-    return str(beside) if beside.is_file() else None
+    beside = uri + SUFFIX
+    return beside if os.path.lexists(beside) else None
 
 
 @command(app, "sign", needs=Needs.NOTHING)
@@ -101,12 +105,15 @@ def verify(
     ] = None,
 ) -> Reply:
     """Check a manifest's signature and the file's bytes, as receiving would. Changes nothing."""
+    from lazaretto.batch._delivery import read_envelope
+    from lazaretto.batch._places import OF_THIS_MACHINE
     from lazaretto.sources.manifest import check_file, verify_manifest
 
     if (source is None) == (not key):
         raise UsageError("whose keys? Give --source NAME (from the catalog), or --key FILE")
     place = manifest or file.with_name(file.name + SUFFIX)
-    envelope = read_file(place, "manifest", limit=_MAX_MANIFEST_BYTES)
+    require_file(str(place), "manifest")
+    envelope = read_envelope(place, OF_THIS_MACHINE) or b""
     keys = _keys_from_files(key, envelope) if key else _keys_of(session, str(source))
     stated, signature = verify_manifest(
         envelope, keys, now=datetime.now(UTC), clock_skew=timedelta(minutes=5)

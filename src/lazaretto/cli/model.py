@@ -25,7 +25,8 @@ def register(
         ),
     ],
     artifact: Annotated[
-        str | None, typer.Option(help="Path or URI of the weights; their sha256 goes on record")
+        str | None,
+        typer.Option(help="Path, or URI in a bucket, of the weights; their sha256 goes on record"),
     ] = None,
     registry: Annotated[str, typer.Option(help="Namespace of your model registry")] = "local",
     purpose: Annotated[
@@ -64,7 +65,6 @@ def register(
         external_run_id=run_id,
         params=dict(_pair(text) for text in param or []),
         seed=seed,
-        actor=session.actor,
     )
     shown = {
         "model": f"{registered.model}@{registered.version}",

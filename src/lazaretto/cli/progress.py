@@ -7,6 +7,8 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from lazaretto.cli.text import plain
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -34,7 +36,7 @@ def bars() -> Iterator[Callable[[str, int, int], None]]:
 
         def tell(step: str, done: int, total: int) -> None:
             if step not in known:
-                known[step] = shown.add_task(step, total=total)
+                known[step] = shown.add_task(plain(step), total=total)
             shown.update(known[step], completed=done)
 
         yield tell

@@ -17,8 +17,6 @@ app = typer.Typer(
     no_args_is_help=True, help="Look at held records, decide on them, publish the decisions."
 )
 
-_DECIDES = Needs.WORKSPACE
-
 CaseId = Annotated[str, typer.Argument(metavar="CASE", help="Id of a case")]
 
 
@@ -65,7 +63,7 @@ def show(
     limit: Annotated[int, typer.Option(min=0, help="Show at most so many records")] = 20,
     after: Annotated[int, typer.Option(help="Show records after this position, page by page")] = -1,
 ) -> Reply:
-    """Show a case: why records are held, the records with all reasons, and every decision."""
+    """Show a case: why records are held, the records with all reasons, decisions, publications."""
     from lazaretto.cli.case_view import describe_case, view
 
     found = describe_case(
@@ -74,7 +72,7 @@ def show(
     return Reply(found, view(found))
 
 
-@command(app, "release", needs=_DECIDES)
+@command(app, "release")
 def release(
     session: Session, case: CaseId, *, reason: Reason, which: Selection, yes: Yes = False
 ) -> Reply:
@@ -82,7 +80,7 @@ def release(
     return _decide(session, case, Action.RELEASE, which, reason, yes=yes)
 
 
-@command(app, "reject", needs=_DECIDES)
+@command(app, "reject")
 def reject(
     session: Session, case: CaseId, *, reason: Reason, which: Selection, yes: Yes = False
 ) -> Reply:
@@ -90,7 +88,7 @@ def reject(
     return _decide(session, case, Action.REJECT, which, reason, yes=yes)
 
 
-@command(app, "relabel", needs=_DECIDES)
+@command(app, "relabel")
 def relabel(
     session: Session,
     case: CaseId,
@@ -104,7 +102,7 @@ def relabel(
     return _decide(session, case, Action.RELABEL, which, reason, yes=yes, label=to)
 
 
-@command(app, "reweight", needs=_DECIDES)
+@command(app, "reweight")
 def reweight(
     session: Session,
     case: CaseId,
@@ -120,7 +118,7 @@ def reweight(
     return _decide(session, case, Action.REWEIGHT, which, reason, yes=yes, weight=weight)
 
 
-@command(app, "undo", needs=_DECIDES)
+@command(app, "undo")
 def undo(
     session: Session,
     decision: Annotated[str, typer.Argument(metavar="DECISION", help="Id of a decision")],
@@ -130,21 +128,23 @@ def undo(
     """Take a decision back; what was decided before it is in force again."""
     from lazaretto.quarantine import review
 
-    done = review.undo(session.workspace, decision, actor=session.actor, reason=reason)
+    done = review.undo(session.workspace, decision, reason=reason)
     shown = {"undone": decision, "by": done.id, "case": done.case, "records": done.records}
     return Reply(done, facts(shown))
 
 
-@command(app, "publish", needs=_DECIDES)
+@command(app, "publish")
 def publish(session: Session, case: CaseId) -> Reply:
     """Apply the decisions of a case: what is released enters the admitted dataset.
 
-    From then on these decisions cannot be undone; the records can be recalled.
+    From then on these decisions cannot be undone; the records can be recalled. Whoever publishes is
+    on record. Exit code 1 when it is refused: the policy in force would not take the delivery now,
+    or it asks for two people, which the command line cannot show.
     """
     from lazaretto.quarantine.publish import publish as publish_case
 
     with session.working("Publishing"):
-        admission = publish_case(session.workspace, case, actor=session.actor)
+        admission = publish_case(session.workspace, case)
     if admission is None:
         return Reply(None, facts({"case": case, "published": "0 records: none is released"}))
     shown = {
@@ -152,6 +152,7 @@ def publish(session: Session, case: CaseId) -> Reply:
         "published": counted(admission.rows, "record"),
         "dataset": admission.dataset,
         "version": admission.version,
+        "by": session.workspace.actor.id,
     }
     return Reply(admission, facts(shown))
 
@@ -197,7 +198,6 @@ def _decide(
         ids=which.ids or None,
         filter=chosen or None,
         all=which.everything,
-        actor=session.actor,
         reason=reason,
         label=label,
         weight=weight,

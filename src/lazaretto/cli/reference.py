@@ -29,7 +29,8 @@ def fit(
     trusted: Annotated[
         str,
         typer.Argument(
-            help="The trusted records: path or URI of a Parquet, Arrow, CSV or JSON Lines file"
+            help="The trusted records: path, or URI in a bucket, of a Parquet, Arrow, CSV or JSON "
+            "Lines file"
         ),
     ],
     *,
@@ -59,14 +60,13 @@ def fit(
     try:
         with session.working("Fitting the reference"):
             saved, reference = fit_version(
-                session.workspace,
+                session.workspace_made,
                 trusted,
                 session.policy,
                 name=name,
                 version=version,
                 seed=seed,
                 promote=promote,
-                actor=session.actor,
             )
     except DeliveryError as error:  # not somebody's delivery: the user's own file
         raise UsageError(f"the trusted records cannot be used: {error}") from error
@@ -114,9 +114,7 @@ def promote(session: Session, candidate: Candidate, *, last: Last = 10, yes: Yes
     changes = [] if old is None else _changes(session, old, new, last)
     data = describe_changes(old, new, changes)
     confirm(f"{in_words(data)} Put {new.name}/{new.version} in use?", yes=yes)
-    promote_reference(
-        session.workspace, new.name, new.version, actor=session.actor, change=summed(changes)
-    )
+    promote_reference(session.workspace, new.name, new.version, change=summed(changes))
     return Reply(data | {"promoted": True}, changes_view(data, promoted=True))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import traceback
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -12,12 +13,14 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from lazaretto.cli.text import cell, plain
+from lazaretto.cli.text import cell
+from lazaretto.redact import safe_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 _WIDTH_WITHOUT_TERMINAL = 160
+_MOST_OF_A_TRACEBACK = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +108,18 @@ def print_json(value: object) -> None:
 def print_error(message: str) -> None:
     """Prints an error on stderr, marked as such."""
     console = _console(stderr=True)
-    console.print(cell("error:", "bold red"), plain(message, keep_newlines=True))
+    console.print(cell("error:", "bold red"), safe_text(message))
+
+
+def print_traceback() -> None:
+    """Prints the running exception's traceback on stderr: its errors' words are escaped, too."""
+    shown = safe_text(traceback.format_exc(), limit=_MOST_OF_A_TRACEBACK)
+    sys.stderr.write(f"{shown.rstrip()}\n")
 
 
 def print_note(message: str) -> None:
     """Prints a remark on stderr: what was done besides the answer."""
-    _console(stderr=True).print(plain(message, keep_newlines=True))
+    _console(stderr=True).print(safe_text(message))
 
 
 def _console(*, stderr: bool) -> Console:

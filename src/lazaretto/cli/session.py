@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from lazaretto.policy import Policy
     from lazaretto.storage.workspace import Workspace
-    from lazaretto.values import Actor
 
 POLICY_VARIABLE = "LAZARETTO_POLICY"
 
@@ -42,26 +41,45 @@ class Session:
 
     @cached_property
     def workspace(self) -> Workspace:
-        """Catalog and store, created on first use where the default place is used.
+        """Catalog and store as they are: a slip in a catalog's name must not look like an answer.
+
+        Raises:
+            NotFoundError: there is no catalog.
+            SystemFaultError: it is of another version, or cannot be reached.
+        """
+        return self._open(create=False)
+
+    @cached_property
+    def workspace_made(self) -> Workspace:
+        """The same for what may come first: a catalog that is not there yet is made.
+
+        Raises:
+            SystemFaultError: it is of another version, or cannot be reached.
+        """
+        self.__dict__["workspace"] = made = self._open(create=True)
+        return made
+
+    def upgraded(self) -> Workspace:
+        """The same, with the catalog made or brought to this version.
 
         Raises:
             SystemFaultError: the catalog cannot be reached, or is of a newer version.
         """
+        self.__dict__["workspace"] = upgraded = self._open(create=True, upgrade=True)
+        return upgraded
+
+    def close(self) -> None:
+        """Ends the use of the catalog: SQLite then has all that was written in its one file."""
+        opened = self.__dict__.get("workspace")
+        if opened is not None:
+            opened.catalog.engine.dispose()
+
+    def _open(self, *, create: bool, upgrade: bool = False) -> Workspace:
         from lazaretto.storage.workspace import open_workspace
 
-        return open_workspace(catalog_url=self.catalog_url, store=self.store_root)
-
-    @cached_property
-    def workspace_as_it_is(self) -> Workspace:
-        """The same, but a catalog that is missing or of an older version is an error.
-
-        Raises:
-            NotFoundError: there is none.
-            SystemFaultError: it is of another version, or cannot be reached.
-        """
-        from lazaretto.storage.workspace import open_workspace
-
-        return open_workspace(catalog_url=self.catalog_url, store=self.store_root, upgrade=False)
+        return open_workspace(
+            catalog_url=self.catalog_url, store=self.store_root, create=create, upgrade=upgrade
+        )
 
     @cached_property
     def policy(self) -> Policy:
@@ -86,11 +104,6 @@ class Session:
         from lazaretto.policy import Policy
 
         return Policy.load(self.policy_path)
-
-    @property
-    def actor(self) -> Actor:
-        """Who acts, for the ledger: the operating system's user; nobody names themselves."""
-        return self.workspace.actor
 
     @contextmanager
     def working(self, what: str) -> Iterator[None]:

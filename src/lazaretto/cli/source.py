@@ -88,18 +88,18 @@ def add(
     if key is None and (valid_from or valid_to):
         raise UsageError("--valid-from and --valid-to are a key's: add --key FILE")
     public = None if key is None else read_file(key, "public key", limit=_MAX_KEY_BYTES)
+    workspace = session.workspace_made
     tier = trust_tier or _tier_of(session, name)
-    source.add_source(session.workspace, name, trust_tier=tier, actor=session.actor)
+    source.add_source(workspace, name, trust_tier=tier)
     if public is not None:
         source.add_key(
-            session.workspace,
+            workspace,
             name,
             public.decode("ascii", "replace"),
             valid_from=valid_from,
             valid_to=valid_to,
-            actor=session.actor,
         )
-    found = source.get_source(session.workspace, name)
+    found = source.get_source(workspace, name)
     return Reply(found, _table([found]))
 
 
@@ -130,9 +130,7 @@ def revoke(
     """Revoke a key: from then on nothing that it signed is accepted."""
     from lazaretto.sources import registry as source
 
-    key = source.revoke_key(
-        session.workspace, name, key_id, at=at, reason=reason, actor=session.actor
-    )
+    key = source.revoke_key(session.workspace, name, key_id, at=at, reason=reason)
     return Reply(key, _table([source.get_source(session.workspace, name)]))
 
 

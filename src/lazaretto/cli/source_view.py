@@ -33,6 +33,7 @@ def describe_drift(
     Raises:
         NotFoundError: no such source, or no such reference.
     """
+    from lazaretto.authority.policies import registered_meanings
     from lazaretto.drift.source import Step, last_reference, source_steps
     from lazaretto.registry.references import find_reference
     from lazaretto.sources.registry import get_source
@@ -40,13 +41,14 @@ def describe_drift(
     get_source(workspace, source)
     with workspace.catalog.read() as connection:
         last = last_reference(connection, source)
+        registered = registered_meanings(connection)
     if reference is not None:
         known = find_reference(workspace, reference)
         last = (f"{known.name}/{known.version}", known.digest)
     steps: list[Step] = []
     if last is not None:
         with workspace.catalog.read() as connection:
-            steps, _ = source_steps(connection, source, last[1])
+            steps, _ = source_steps(connection, source, last[1], policies=registered or None)
     return {
         "source": source,
         "reference": None if last is None else last[0],

@@ -99,7 +99,7 @@ def _reply(session: Session, trace: "Trace", html: Path | None, record: bool) ->
     data = trace.to_json()
     report: Path | str | None = _write_report(trace, html)
     if record:
-        kept = keep_report(session.workspace, trace, actor=session.actor)
+        kept = keep_report(session.workspace, trace)
         data["report"] = {"json": kept.json_uri, "html": kept.html_uri, "seq": kept.seq}
         report = kept.html_uri
     return Reply(data, _view(trace, report), found=bool(trace.models))
@@ -226,4 +226,6 @@ def _interval(start: datetime | None, end: datetime | None) -> str:
 
 
 def _by(actor: str, policy: str | None, sha256: str | None) -> str:
-    return actor if policy is None else f"policy {policy} ({(sha256 or '')[:12]})"
+    if policy is None or actor != f"policy:{policy}":
+        return actor
+    return f"policy {policy} ({(sha256 or '')[:12]})"

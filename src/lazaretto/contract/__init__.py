@@ -8,7 +8,15 @@ batch.
 from __future__ import annotations
 
 from lazaretto.contract._evaluate import evaluate
-from lazaretto.contract._load import Contract, load_contract
+from lazaretto.contract._load import Contract, contract_digest, contract_of, load_contract
 from lazaretto.contract._report import ContractReport, failures_schema
 
-__all__ = ["Contract", "ContractReport", "evaluate", "failures_schema", "load_contract"]
+__all__ = [
+    "Contract",
+    "ContractReport",
+    "contract_digest",
+    "contract_of",
+    "evaluate",
+    "failures_schema",
+    "load_contract",
+]

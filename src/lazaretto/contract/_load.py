@@ -6,14 +6,19 @@ import hashlib
 import importlib
 import importlib.util
 import sys
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lazaretto.errors import UsageError
+from lazaretto.redact import error_line
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import ModuleType
+
+    from lazaretto.policy import Policy
 
 _HOW = "write `contract: package.module:Model` or `contract: file.py:Model`"
 
@@ -53,13 +58,7 @@ def load_contract(
     """
     if spec is None:
         return None
-    if isinstance(spec, dict):
-        if set(spec) != {"pandera"} or not isinstance(spec["pandera"], str):
-            raise UsageError(f"contract: {sorted(spec)} is not supported; {_HOW}")
-        spec = spec["pandera"]
-    place, colon, name = spec.rpartition(":")
-    if not colon or not place or not name.isidentifier():
-        raise UsageError(f"contract {spec!r}: no model named; {_HOW}")
+    spec, place, name = _named(spec)
     module = (
         _from_file(place, base, spec) if place.endswith(".py") else _from_module(place, base, spec)
     )
@@ -71,10 +70,58 @@ def load_contract(
     return Contract(spec, _schema(model, spec), digest)
 
 
-def _from_file(place: str, base: Path | None, spec: str) -> ModuleType:
+def contract_of(policy: Policy) -> Contract | None:
+    """`load_contract` of what a policy names, from the policy's own folder."""
+    return load_contract(policy.contract, base=_base(policy))
+
+
+def contract_digest(policy: Policy) -> str | None:
+    """`Contract.digest` of what a policy names; the contract itself is not run, only looked up.
+
+    Raises:
+        UsageError: it cannot be found.
+    """
+    if policy.contract is None:
+        return None
+    spec, place, _ = _named(policy.contract)
+    base = _base(policy)
+    if place.endswith(".py"):
+        return hashlib.sha256(_file(place, base, spec).read_bytes()).hexdigest()
+    with _importing(place, base, spec):
+        found = importlib.util.find_spec(place)
+    if found is None:
+        raise UsageError(f"contract {spec!r}: there is no module {place}")
+    if not found.has_location or found.origin is None:
+        return None
+    return hashlib.sha256(Path(found.origin).read_bytes()).hexdigest()
+
+
+def _base(policy: Policy) -> Path | None:
+    """Folder that a policy's relative paths start from."""
+    return None if policy.path is None else Path(policy.path).absolute().parent
+
+
+def _named(spec: str | dict[str, Any]) -> tuple[str, str, str]:
+    """What a policy says, as text; the file or module, and the model in it."""
+    if isinstance(spec, dict):
+        if set(spec) != {"pandera"} or not isinstance(spec["pandera"], str):
+            raise UsageError(f"contract: {sorted(spec)} is not supported; {_HOW}")
+        spec = spec["pandera"]
+    place, colon, name = spec.rpartition(":")
+    if not colon or not place or not name.isidentifier():
+        raise UsageError(f"contract {spec!r}: no model named; {_HOW}")
+    return spec, place, name
+
+
+def _file(place: str, base: Path | None, spec: str) -> Path:
     path = Path(place) if base is None else base / place
     if not path.is_file():
         raise UsageError(f"contract {spec!r}: no file {path}")
+    return path
+
+
+def _from_file(place: str, base: Path | None, spec: str) -> ModuleType:
+    path = _file(place, base, spec)
     name = f"_lazaretto_contract_{hashlib.sha256(path.read_bytes()).hexdigest()[:16]}"
     if name in sys.modules:
         return sys.modules[name]
@@ -88,21 +135,26 @@ def _from_file(place: str, base: Path | None, spec: str) -> ModuleType:
         found.loader.exec_module(module)
     except Exception as error:
         del sys.modules[name]
-        raise UsageError(
-            f"contract {spec!r}: {path} raised {type(error).__name__}: {error}"
-        ) from error
+        raise UsageError(f"contract {spec!r}: {path} raised {error_line(error)}") from error
     return module
 
 
 def _from_module(place: str, base: Path | None, spec: str) -> ModuleType:
+    with _importing(place, base, spec):
+        return importlib.import_module(place)
+
+
+@contextmanager
+def _importing(place: str, base: Path | None, spec: str) -> Iterator[None]:
+    """Looks for modules in the policy's folder first; what goes wrong is the user's mistake."""
     added = [] if base is None else [str(base.resolve())]
     sys.path[:0] = added
     try:
-        return importlib.import_module(place)
+        yield
     except Exception as error:
         where = f" (also looked in {added[0]})" if added else ""
         raise UsageError(
-            f"contract {spec!r}: importing {place} raised {type(error).__name__}: {error}{where}"
+            f"contract {spec!r}: importing {place} raised {error_line(error)}{where}"
         ) from error
     finally:
         for path in added:
@@ -116,7 +168,9 @@ def _schema(model: Any, spec: str) -> Any:
         try:
             model = model.to_schema()
         except Exception as error:
-            raise UsageError(f"contract {spec!r}: pandera cannot build it: {error}") from error
+            raise UsageError(
+                f"contract {spec!r}: pandera cannot build it: {error_line(error)}"
+            ) from error
     if not isinstance(model, pandera.DataFrameSchema):
         raise UsageError(
             f"contract {spec!r} is not a pandera.polars DataFrameModel (import pandera.polars, "

@@ -14,6 +14,8 @@ import numpy as np
 import polars as pl
 from pandera.config import config_context
 
+from lazaretto.redact import error_line
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -108,7 +110,7 @@ def _has_dtype(
         passed = expected.check(found, PolarsData(frame.lazy(), name))
         right = bool(np.all(list(passed) if not isinstance(passed, bool) else passed))
     except _RAISED as error:
-        failures.broken.append(f"column {name!r}: its type cannot be checked: {_brief(error)}")
+        failures.broken.append(f"column {name!r}: its type cannot be checked: {error_line(error)}")
         return False
     if not right:
         failures.broken.append(f"column {name!r} has type {found}, the contract says {expected}")
@@ -147,7 +149,7 @@ def _run(
     try:
         output = check(frame.lazy(), column).check_output.collect().to_series()
     except _RAISED as error:
-        failures.broken.append(f"rule {rule} raised {_brief(error)}")
+        failures.broken.append(f"rule {rule} raised {error_line(error)}")
         return
     warn = warn or bool(check.raise_warning)
     if output.dtype != pl.Boolean:
@@ -175,8 +177,3 @@ def _severity(column: Any) -> str | None:
     options = (column.metadata or {}).get("lazaretto", {})
     severity: str | None = options.get("severity") if isinstance(options, dict) else None
     return severity
-
-
-def _brief(error: BaseException) -> str:
-    text = str(error).splitlines()[0][:200] if str(error) else ""
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__

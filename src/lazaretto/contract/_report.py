@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from lazaretto.batch._schema import CONTROL
+from lazaretto.text import excerpt
 from lazaretto.values import RuleCount
 
 if TYPE_CHECKING:
-    import re
-
     from numpy.typing import NDArray
 
 # From here on the table of failures would no longer fit in memory beside the ids.
@@ -152,10 +150,5 @@ def _taken(
 def _as_text(values: pa.Array | pa.ChunkedArray) -> pa.Array:
     """Values as short text without control characters; nested ones by their Python form."""
     found = (value.as_py() for value in values)
-    texts = (None if value is None else str(value)[:120] for value in found)
-    clean = (None if text is None else CONTROL.sub(_escape, text) for text in texts)
-    return pa.array(clean, pa.string())
-
-
-def _escape(found: re.Match[str]) -> str:
-    return found.group().encode("unicode_escape").decode()
+    texts = (None if value is None else excerpt(value, 120) for value in found)
+    return pa.array(texts, pa.string())

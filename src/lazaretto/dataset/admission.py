@@ -1,32 +1,37 @@
-"""Admission: an intent, a Delta commit, a catalog transaction; killed in between, it goes on."""
+"""Admission: data files, a catalog transaction, a Delta commit; killed in between, it goes on."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import sqlalchemy as sa
 
-from lazaretto.dataset.delta import (
-    ADDED,
-    append_rows,
-    arrow_schema,
-    commit_once,
-    open_or_create,
+from lazaretto.dataset.commit import ATTEMPTS, commit_recorded, find_dataset
+from lazaretto.dataset.damage import damage_on_record
+from lazaretto.dataset.delta import ADDED, arrow_schema, as_kept, create_table, schema_digest
+from lazaretto.dataset.files import dataset_uri, write_rows
+from lazaretto.dataset.history import (
+    Recorded,
+    find_newest,
+    read_admission,
+    read_recall,
+    version_files,
 )
 from lazaretto.dataset.schema import check_fits, conform, storable
+from lazaretto.dataset.state import changes
+from lazaretto.dataset.table import is_newest, open_newest
 from lazaretto.errors import SystemFaultError, UsageError
-from lazaretto.ledger.chain import append
 from lazaretto.ledger.events import BatchAdmitted
+from lazaretto.ledger.state import record
 from lazaretto.storage import tables
-from lazaretto.values import Column, PolicyRef, to_json
+from lazaretto.values import Column, DataFile, PolicyRef
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from deltalake import CommitProperties, DeltaTable
+    from deltalake import DeltaTable
     from sqlalchemy.engine import Connection, Row
 
     from lazaretto.storage.workspace import Workspace
@@ -43,9 +48,10 @@ class Admission:
         dataset: name of the dataset.
         uri: of its Delta table.
         version: Delta version that the commit made; None when there was nothing to admit.
-        rows: how many rows it added.
+        rows: how many rows of it the dataset has.
         part: ``cleared``, or the id of a publication of reviewed records.
         seqs: ledger entries.
+        recalled: the newest recall of the batch, where one took rows of this out again.
     """
 
     batch: str
@@ -55,6 +61,7 @@ class Admission:
     rows: int
     part: str = CLEARED
     seqs: list[int] = field(default_factory=list)
+    recalled: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +77,8 @@ class Part:
         schema: of the rows, with the columns that admission adds.
         chunks: makes the stream of rows, anew on every call.
         policy: under which they were judged.
+        check: called in the transaction that puts it on record; raises where that may not be.
+        case: whose publication it is; None for what the gate cleared.
     """
 
     batch: str
@@ -80,16 +89,8 @@ class Part:
     schema: pa.Schema
     chunks: Callable[[], Iterable[pa.RecordBatch]]
     policy: PolicyRef
-
-
-def dataset_path(dataset: str) -> str:
-    """Where an admitted dataset lies in the store."""
-    return f"datasets/{dataset}"
-
-
-def dataset_uri(workspace: Workspace, dataset: str) -> str:
-    """URI of an admitted dataset's Delta table."""
-    return workspace.store.uri(dataset_path(dataset))
+    check: Callable[[Connection], None]
+    case: str | None = None
 
 
 def with_added(schema: pa.Schema) -> pa.Schema:
@@ -125,100 +126,152 @@ def added_columns(
     return pa.RecordBatch.from_arrays([*rows.columns, *added], schema=with_added(rows.schema))
 
 
-def find_admission(connection: Connection, dataset: str, batch: str, part: str) -> Row[Any] | None:
-    """The row of an admission, intended or done."""
-    query = sa.select(tables.admission).where(
-        tables.admission.c.dataset == dataset,
-        tables.admission.c.batch == batch,
-        tables.admission.c.part == part,
+def find_admission(
+    connection: Connection, workspace: Workspace, dataset: str, batch: str, part: str
+) -> Admission | None:
+    """An admission that is on record, and what recalls left of it.
+
+    Raises:
+        ChangedStateError: the catalog does not say what the ledger says.
+    """
+    table = tables.admission
+    query = sa.select(table).where(
+        table.c.dataset == dataset, table.c.batch == batch, table.c.part == part
     )
-    return connection.execute(query).one_or_none()
+    row = connection.execute(query).one_or_none()
+    return None if row is None else as_admission(connection, workspace, row)
 
 
-def intend(connection: Connection, part: Part) -> None:
-    """Puts on record that an admission begins; a retry finds it."""
-    now = datetime.now(UTC)
-    known = sa.select(tables.dataset.c.name).where(tables.dataset.c.name == part.dataset)
-    if connection.scalar(known) is None:
-        connection.execute(tables.dataset.insert().values(name=part.dataset, created_at=now))
-    if find_admission(connection, part.dataset, part.batch, part.name) is None:
-        connection.execute(
-            tables.admission.insert().values(
-                dataset=part.dataset,
-                batch=part.batch,
-                part=part.name,
-                rows=part.rows,
-                policy=to_json(part.policy),
-                intended_at=now,
-            )
+def as_admission(connection: Connection, workspace: Workspace, row: Row[Any]) -> Admission:
+    """The same from its row in the catalog.
+
+    Raises:
+        ChangedStateError: the catalog does not say what the ledger says.
+    """
+    event = read_admission(connection, row)
+    rows, recalled = event.rows, _recalled(connection, event)
+    newest = find_newest(connection, event.dataset) if recalled else None
+    if newest is not None:
+        left = version_files(connection, event.dataset, newest.event.version)
+        mine = (event.batch, event.part)
+        rows = sum(file.rows for file in left if (file.batch, file.part) == mine)
+        recalled = recalled if rows < event.rows else None
+    uri = dataset_uri(workspace, event.dataset)
+    return Admission(
+        event.batch, event.dataset, uri, event.version, rows, event.part, [row.seq], recalled
+    )
+
+
+def _refuse_twin(connection: Connection, dataset: str) -> None:
+    """Names that differ by letter case are one folder to some stores, and one name to people."""
+    twin = connection.scalar(
+        sa.select(tables.dataset.c.name).where(
+            sa.func.lower(tables.dataset.c.name) == dataset.lower(),
+            tables.dataset.c.name != dataset,
+        )
+    )
+    if twin is not None:
+        raise UsageError(
+            f"there is a dataset {twin!r} already: letter case alone does not tell {dataset!r} "
+            "from it"
         )
 
 
 def admit_part(workspace: Workspace, part: Part) -> Admission:
-    """Makes the Delta commit of an intended admission, once, then puts it on record.
+    """Admits rows, once however often called.
 
-    Killed anywhere in between, the same call goes on where it stopped.
+    Their files are written first. One transaction then puts the admission on record, with the
+    digests of the files as they were written; the table's commit follows. Killed before the
+    transaction, nothing has happened; killed behind it, whoever opens the dataset next makes the
+    commit.
 
     Raises:
         UsageError: the rows do not fit the dataset's columns.
+        ChangedDatasetError: the table is not the one that is on record.
         SystemFaultError: the store or the catalog cannot be used.
     """
-    uri = dataset_uri(workspace, part.dataset)
-    wanted = arrow_schema(open_or_create(uri, storable(part.schema)))
-    check_fits(part.schema, wanted, part.dataset)
+    files: list[DataFile] = []
+    written_as: pa.Schema | None = None
+    purpose = f"lazaretto:{part.batch}:{part.name}"
+    with damage_on_record(workspace, part.dataset, "admit"):
+        for _ in range(ATTEMPTS):
+            table = find_dataset(workspace, part.dataset)
+            if table is None:
+                with workspace.catalog.read() as connection:
+                    _refuse_twin(connection, part.dataset)
+                open_newest(workspace, part.dataset)  # raises where there was one
+                wanted = as_kept(storable(part.schema))
+            else:
+                wanted = arrow_schema(table)
+            check_fits(part.schema, wanted, part.dataset)
+            if wanted != written_as:
+                rows = _counted(part, wanted)
+                place = (workspace.store, part.dataset, purpose, part.batch, part.name)
+                files, written_as = write_rows(*place, wanted, rows), wanted
+            if table is None:
+                create_table(dataset_uri(workspace, part.dataset), wanted)
+                continue
+            done = _record(workspace, part, table, files)
+            if done is not None:
+                return done
+            open_newest(workspace, part.dataset)  # finishes what was cut off, or raises
+    raise SystemFaultError(f"{part.dataset} changed {ATTEMPTS} times while it was written")
 
-    def write(table: DeltaTable, properties: CommitProperties) -> None:
-        append_rows(table, wanted, _counted(part, wanted), properties)
 
-    version = commit_once(
-        uri,
-        f"lazaretto:{part.batch}:{part.name}",
-        {
-            "lazaretto_batch": part.batch,
-            "lazaretto_source": part.source,
-            "lazaretto_policy": part.policy.sha256,
-            "lazaretto_part": part.name,
-        },
-        write,
-    )
+def _record(
+    workspace: Workspace, part: Part, table: DeltaTable, files: list[DataFile]
+) -> Admission | None:
+    """None when the table is not at the newest version that is on record."""
     event = BatchAdmitted(
         batch=part.batch,
         dataset=part.dataset,
-        version=version,
+        version=table.version() + 1,
         rows=part.rows,
         part=part.name,
         policy=part.policy,
-        columns=[Column(column.name, str(column.type)) for column in wanted],
+        table_id=str(table.metadata().id),
+        schema=schema_digest(table),
+        files=files,
+        columns=[Column(column.name, str(column.type)) for column in arrow_schema(table)],
+        case=part.case,
     )
     with workspace.catalog.transaction() as connection:
-        row = find_admission(connection, part.dataset, part.batch, part.name)
-        if row is not None and row.seq is not None:
-            return as_admission(row, uri)
-        written = append(connection, event, actor=workspace.actor)
-        connection.execute(
-            tables.admission.update()
-            .where(
-                tables.admission.c.dataset == part.dataset,
-                tables.admission.c.batch == part.batch,
-                tables.admission.c.part == part.name,
-            )
-            .values(
-                version=version,
-                admitted_at=datetime.now(UTC),
-                seq=written.seq,
-                entry=written.hash,
-            )
-        )
-    return Admission(part.batch, part.dataset, uri, version, part.rows, part.name, [written.seq])
+        done = find_admission(connection, workspace, part.dataset, part.batch, part.name)
+        newest = find_newest(connection, part.dataset)
+        if done is None and not is_newest(part.dataset, table, newest):
+            return None
+        if done is None:
+            if newest is None:
+                _refuse_twin(connection, part.dataset)
+            part.check(connection)
+            entry = record(connection, event, changes, actor=workspace.actor)
+            recorded = Recorded(entry, event)
+    if done is not None:
+        open_newest(workspace, part.dataset)  # another process may not have committed it yet
+        return done
+    commit_recorded(workspace, recorded)
+    uri = dataset_uri(workspace, part.dataset)
+    return Admission(
+        part.batch, part.dataset, uri, event.version, part.rows, part.name, [recorded.entry.seq]
+    )
 
 
-def as_admission(row: Row[Any], uri: str) -> Admission:
-    """A finished admission from its row."""
-    return Admission(row.batch, row.dataset, uri, row.version, row.rows, row.part, [row.seq])
+def _recalled(connection: Connection, event: BatchAdmitted) -> str | None:
+    table = tables.recall
+    query = (
+        sa.select(table)
+        .where(table.c.dataset == event.dataset, table.c.version > event.version)
+        .order_by(table.c.version.desc())
+    )
+    for row in connection.execute(query).all():
+        _, recall = read_recall(connection, row)
+        if any(member.batch == event.batch for member in recall.members):
+            return recall.recall
+    return None
 
 
 def _counted(part: Part, wanted: pa.Schema) -> Iterator[pa.RecordBatch]:
-    """The rows, cast; too few or too many stop the write before it is committed."""
+    """The rows, cast; too few or too many stop the write before anything is on record."""
     rows = 0
     for chunk in part.chunks():
         rows += chunk.num_rows

@@ -3,98 +3,142 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any
+from collections import Counter
+from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import rfc8785
 import sqlalchemy as sa
 
-from lazaretto.dataset.delta import BATCH, RECORD, open_table
+from lazaretto.dataset.delta import RECORD
+from lazaretto.dataset.files import read_rows
+from lazaretto.dataset.history import read_snapshot
+from lazaretto.errors import ChangedStateError
+from lazaretto.ledger.cover import agree, event_of
+from lazaretto.ledger.events import ModelRegistered
 from lazaretto.storage import tables
 from lazaretto.values import Member
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable, Iterator
 
-    from deltalake import DeltaTable
     from sqlalchemy.engine import Connection
 
-
-def members(table: DeltaTable) -> list[Member]:
-    """Distinct batches of a version with their rows, by id; rows of no batch are under ``""``."""
-    counted = (
-        pa.table({BATCH: _column(table, BATCH)}).group_by(BATCH).aggregate([([], "count_all")])
-    )
-    found = [Member(row[BATCH] or "", int(row["count_all"])) for row in counted.to_pylist()]
-    return sorted(found, key=lambda member: member.batch)
+    from lazaretto.dataset.table import DatasetVersion
+    from lazaretto.storage.store import Store
+    from lazaretto.values import DataFile
 
 
-def version_digest(table: DeltaTable) -> str:
-    """sha256 (hex) of a version's columns and data files; Delta never rewrites a file in place."""
-    files = pa.table(table.get_add_actions()).select(["path", "size_bytes"]).to_pylist()
-    body = {
-        "schema": table.schema().to_json(),
-        "files": sorted([file["path"], file["size_bytes"]] for file in files),
+class Trained(NamedTuple):
+    """A model version, and the version of the dataset that it was trained on."""
+
+    model: str
+    version: str
+    snapshot: int
+
+
+def members(files: Iterable[DataFile]) -> list[Member]:
+    """Batches with their rows, by id."""
+    rows: Counter[str] = Counter()
+    for file in files:
+        rows[file.batch] += file.rows
+    return [Member(batch, count) for batch, count in sorted(rows.items())]
+
+
+def version_digest(version: DatasetVersion) -> str:
+    """sha256 (hex) of a version: RFC 8785 of its columns and path, size, sha256 of its files."""
+    named = [(one.file.path, one.file.size, one.file.sha256) for one in version.files]
+    body = {"schema": version.schema_digest, "files": [list(file) for file in sorted(named)]}
+    return hashlib.sha256(rfc8785.dumps(body)).hexdigest()  # type: ignore[arg-type]
+
+
+def record_ids(
+    store: Store, files: Iterable[DataFile], batches: Collection[str]
+) -> Iterator[tuple[DataFile, pa.Array]]:
+    """Record ids in the data files of some batches, row group by row group.
+
+    Raises:
+        ChangedFileError: a file is gone, or its bytes are others.
+    """
+    for file in files:
+        if file.batch in batches:
+            for chunk in read_rows(store, [file], columns=[RECORD]):
+                yield file, chunk.column(RECORD)
+
+
+def by_batch(records: pa.Table) -> dict[str, pa.Array]:
+    """Record ids of each batch, from columns ``batch`` and ``record``."""
+    return {
+        batch: records.filter(pc.equal(records["batch"], batch))["record"].combine_chunks()
+        for batch in records["batch"].unique().to_pylist()
     }
-    return hashlib.sha256(rfc8785.dumps(body)).hexdigest()
 
 
-def records_of(table: DeltaTable, batches: Collection[str]) -> pa.Table:
-    """Columns ``batch`` and ``record`` of the rows of some batches.
+def holds_any(store: Store, files: Iterable[DataFile], records: dict[str, pa.Array]) -> bool:
+    """Whether data files hold one of the records, by batch.
 
-    Filtered chunk by chunk: a filter given to the dataset fails (pyarrow 26) on files that Delta
-    rewrote to delete rows, whose texts are views: "no kernel matching (string, string_view)".
+    Raises:
+        ChangedFileError: a file is gone, or its bytes are others.
     """
-    wanted = pa.array(sorted(batches), pa.string())
-    parts = [
-        chunk.filter(pc.is_in(chunk.column(BATCH), wanted))
-        for chunk in table.to_pyarrow_dataset().to_batches(columns=[BATCH, RECORD])
-    ]
-    kinds = pa.schema([(BATCH, pa.string()), (RECORD, pa.string())])
-    return pa.Table.from_batches(parts, kinds).rename_columns(["batch", "record"])
-
-
-def keep_records(rows: pa.Table, wanted: pa.Table) -> pa.Table:
-    """The rows whose (batch, record) is among the wanted ones, each as often as it is there."""
-    keys = ["batch", "record"]
-    return rows.join(wanted.group_by(keys).aggregate([]), keys, join_type="left semi")
-
-
-def models_that_saw(
-    connection: Connection, dataset: str, uri: str, records: pa.Table, before: int
-) -> list[tuple[str, str]]:
-    """Model versions that were trained on a version below `before` with one of these records in it.
-
-    Args:
-        connection: of the catalog.
-        dataset: name.
-        uri: of its Delta table.
-        records: columns ``batch``, ``record``.
-        before: Delta version that no longer has them.
-    """
-    batches = records["batch"].unique().to_pylist()
-    model, member = tables.model_version, tables.snapshot_member
-    contains = sa.exists().where(
-        member.c.dataset == dataset,
-        member.c.version == model.c.snapshot,
-        member.c.batch.in_(batches),
+    return any(
+        pc.any(pc.is_in(ids, records[file.batch])).as_py()
+        for file, ids in record_ids(store, files, records)
     )
+
+
+def models_before(connection: Connection, dataset: str, before: int) -> list[Trained]:
+    """Model versions that were trained on a version below `before`, in the order of registration.
+
+    Raises:
+        ChangedStateError: the catalog does not say what the ledger says.
+    """
+    table = tables.model_version
     query = (
-        sa.select(model.c.model, model.c.version, model.c.snapshot)
-        .where(model.c.dataset == dataset, model.c.snapshot < before, contains)
-        .order_by(model.c.seq)
+        sa.select(table)
+        .where(table.c.dataset == dataset, table.c.snapshot < before)
+        .order_by(table.c.seq)
     )
-    saw: dict[int, bool] = {}
     found = []
-    for name, version, snapshot in connection.execute(query):
-        if snapshot not in saw:
-            there = records_of(open_table(uri, snapshot), batches)
-            saw[snapshot] = keep_records(there, records).num_rows > 0
-        if saw[snapshot]:
-            found.append((str(name), str(version)))
+    for row in connection.execute(query).all():
+        key = f"{row.model}@{row.version}"
+        _, event = event_of(connection, "model_version", key, row, ModelRegistered)
+        names = ("model", "version", "dataset", "snapshot")
+        agree("model_version", key, row, {name: getattr(event, name) for name in names})
+        found.append(Trained(event.model, event.version, event.snapshot))
     return found
 
 
-def _column(table: DeltaTable, name: str) -> Any:
-    return table.to_pyarrow_dataset().to_table(columns=[name])[name]
+def snapshot_files(connection: Connection, dataset: str, version: int) -> list[DataFile]:
+    """Data files of a version that a snapshot was taken of.
+
+    Raises:
+        ChangedStateError: there is none, or the catalog does not say what the ledger says.
+    """
+    table = tables.snapshot
+    query = sa.select(table).where(table.c.dataset == dataset, table.c.version == version)
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        raise ChangedStateError("snapshot", f"{dataset}@{version}", "it is not there")
+    return read_snapshot(connection, row)[1].files
+
+
+def models_that_saw(
+    store: Store,
+    models: Iterable[Trained],
+    files: dict[int, list[DataFile]],
+    records: dict[str, pa.Array],
+) -> list[Trained]:
+    """Model versions that were trained on a version with one of these records in it.
+
+    Args:
+        store: where the data files are.
+        models: to choose from.
+        files: data files of each version that one of them was trained on.
+        records: record ids by batch.
+
+    Raises:
+        ChangedFileError: a file is gone, or its bytes are others.
+    """
+    saw = {version: holds_any(store, named, records) for version, named in files.items()}
+    return [trained for trained in models if saw[trained.snapshot]]

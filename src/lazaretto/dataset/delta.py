@@ -1,11 +1,16 @@
-"""The admitted dataset as a Delta table, in which no commit is ever made twice."""
+"""The admitted dataset as a Delta table: opened, created, compared, and given one commit more."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
-from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+import rfc8785
+from deltalake import CommitProperties, DeltaTable, Transaction
 from deltalake import Schema as DeltaSchema
 from deltalake.exceptions import (
     CommitFailedError,
@@ -13,11 +18,16 @@ from deltalake.exceptions import (
     DeltaProtocolError,
     TableNotFoundError,
 )
+from deltalake.transaction import AddAction, RemoveAction
 
-from lazaretto.errors import NotFoundError, SystemFaultError, UsageError
+from lazaretto.errors import SystemFaultError, UsageError
+from lazaretto.redact import error_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from lazaretto.values import DataFile
 
 BATCH = "_lazaretto_batch"
 RECORD = "_lazaretto_record"
@@ -29,148 +39,168 @@ ADDED = (
     pa.field(SOURCE, pa.string()),
     pa.field(WEIGHT, pa.float64()),
 )
-_APP_KEY = "lazaretto_app"
-_ATTEMPTS = 20
 # A trace must find what a model saw years ago: by default Delta forgets its log after 30 days.
 _CONFIGURATION: dict[str, str | None] = {
     "delta.logRetentionDuration": "interval 36500 days",
     "delta.deletedFileRetentionDuration": "interval 36500 days",
 }
+_LOG = "_delta_log"
 
-Commit = tuple[str, dict[str, Any]]
+
+class LogUnreadableError(SystemFaultError):
+    """The log of a table makes no sense; says why, in Delta's words."""
 
 
-def open_table(uri: str, version: int | None = None) -> DeltaTable:
-    """Opens a table, at its newest version by default.
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """One commit of a table, as it follows from a ledger entry.
+
+    Attributes:
+        version: that it makes.
+        app: id of its application transaction, unique for what is written.
+        metadata: kept with it, as text.
+        at: when it was put on record.
+        added: data files that the version has and the one before had not.
+        removed: paths of those that it has no longer, relative to the store's root.
+    """
+
+    version: int
+    app: str
+    metadata: Mapping[str, str]
+    at: datetime
+    added: Sequence[DataFile]
+    removed: Sequence[str]
+
+
+def find_table(uri: str, version: int | None = None) -> DeltaTable | None:
+    """Opens a table, at its newest version by default; None where there is none.
 
     Raises:
-        NotFoundError: no table is there, or not that version.
+        LogUnreadableError: its log cannot be read, or has no such version.
         SystemFaultError: the store cannot be reached.
     """
     try:
         return DeltaTable(uri, version=version)
-    except TableNotFoundError as error:
-        raise NotFoundError(f"nothing has been admitted to {uri} yet") from error
+    except TableNotFoundError:
+        return None
     except (DeltaError, DeltaProtocolError) as error:
-        if version is not None:
-            raise NotFoundError(f"{uri} has no version {version}: {_brief(error)}") from error
-        raise SystemFaultError(f"{uri} cannot be read: {_brief(error)}") from error
+        raise LogUnreadableError(error_line(error)) from error
     except OSError as error:
-        raise SystemFaultError(f"{uri} cannot be read: {_brief(error)}") from error
+        raise SystemFaultError(f"{uri} cannot be read: {error_line(error)}") from error
 
 
-def open_or_create(uri: str, schema: pa.Schema) -> DeltaTable:
-    """Opens a table, or creates an empty one with these columns; safe against others doing it too.
+def create_table(uri: str, schema: pa.Schema) -> None:
+    """Creates an empty table with these columns, unless somebody else has just done it.
 
     Raises:
         UsageError: a column's type has no place in Delta.
         SystemFaultError: the store cannot be written.
     """
-    for _ in range(_ATTEMPTS):
-        try:
-            return open_table(uri)
-        except NotFoundError:
-            try:
-                DeltaTable.create(
-                    uri, _delta_schema(schema), mode="error", configuration=_CONFIGURATION
-                )
-            except (DeltaError, CommitFailedError):
-                continue  # somebody else has just created it
-            except OSError as error:
-                raise SystemFaultError(f"{uri} cannot be written: {_brief(error)}") from error
-    raise SystemFaultError(f"{uri} can neither be opened nor created")
+    try:
+        DeltaTable.create(uri, _delta_schema(schema), mode="error", configuration=_CONFIGURATION)
+    except OSError as error:
+        raise SystemFaultError(f"{uri} cannot be written: {error_line(error)}") from error
+    except DeltaError as error:
+        if find_table(uri) is None:
+            raise SystemFaultError(f"{uri} cannot be created: {error_line(error)}") from error
 
 
-def commit_once(
-    uri: str,
-    app: str,
-    metadata: dict[str, str],
-    write: Callable[[DeltaTable, CommitProperties], None],
-) -> int:
-    """Makes a commit that carries an application transaction, unless the table has it already.
-
-    A crash between this commit and the catalog's is mended by calling it again: the transaction is
-    found in the log and nothing is written.
-
-    Args:
-        uri: of the table.
-        app: application id, unique for what is written.
-        metadata: kept with the commit, as text.
-        write: makes one commit on the table with the properties given; called again on a conflict.
+def add_commit(table: DeltaTable, commit: Commit) -> bool:
+    """Makes a commit on a table that is at the version before it, or not at all.
 
     Returns:
-        The Delta version that the commit made.
+        False when somebody else made a commit of this version first.
 
     Raises:
-        SystemFaultError: the store cannot be written, or others never leave it alone.
+        SystemFaultError: the store cannot be written.
     """
+    moment = int(commit.at.timestamp() * 1000)
+    actions: list[AddAction | RemoveAction] = [
+        RemoveAction(PurePosixPath(path).name, True, moment) for path in commit.removed
+    ]
+    for added in commit.added:
+        name, size = PurePosixPath(added.file.path).name, added.file.size
+        # Counts alone: a reader skips no file for bounds that somebody could have changed.
+        stats = json.dumps({"numRecords": added.rows})
+        actions.append(AddAction(name, size, {}, moment, True, stats))
     properties = CommitProperties(
-        custom_metadata={**metadata, _APP_KEY: app}, app_transactions=[Transaction(app, 1)]
+        custom_metadata=dict(commit.metadata),
+        # Never moved to a later version: the ledger says which one this is.
+        max_commit_retries=0,
+        app_transactions=[Transaction(commit.app, 1)],
     )
-    problem = ""
-    for _ in range(_ATTEMPTS):
-        table = open_table(uri)
-        if table.transaction_version(app) is not None:
-            return _version_of(table, app)
-        try:
-            write(table, properties)
-        except CommitFailedError as error:
-            problem = _brief(error)
-        except (DeltaError, DeltaProtocolError, OSError) as error:
-            raise SystemFaultError(f"{uri} cannot be written: {_brief(error)}") from error
-    table = open_table(uri)
-    if table.transaction_version(app) is not None:
-        return _version_of(table, app)
-    raise SystemFaultError(f"{uri} changed {_ATTEMPTS} times while it was written: {problem}")
-
-
-def append_rows(
-    table: DeltaTable,
-    schema: pa.Schema,
-    chunks: Iterable[pa.RecordBatch],
-    properties: CommitProperties,
-) -> None:
-    """Appends a stream of rows as one commit; an error of the stream comes out as itself."""
-    raised: list[Exception] = []
-
-    def guarded() -> Iterable[pa.RecordBatch]:
-        try:
-            yield from chunks
-        except Exception as error:
-            raised.append(error)
-            raise
-
     try:
-        write_deltalake(
-            table,
-            pa.RecordBatchReader.from_batches(schema, guarded()),
-            mode="append",
-            commit_properties=properties,
+        table.create_write_transaction(
+            actions, "append", table.schema(), commit_properties=properties
         )
-    except Exception:
-        if raised:
-            raise raised[0] from None
-        raise
+    except CommitFailedError:
+        return False
+    except (DeltaError, DeltaProtocolError, OSError) as error:
+        raise SystemFaultError(
+            f"{table.table_uri} cannot be written: {error_line(error)}"
+        ) from error
+    return True
 
 
-def delete_rows(table: DeltaTable, rows: pa.Table, properties: CommitProperties) -> None:
-    """Removes rows by batch and record id (columns ``batch``, ``record``) as one commit."""
-    (
-        table.merge(
-            rows,
-            f"t.{BATCH} = s.batch AND t.{RECORD} = s.record",
-            source_alias="s",
-            target_alias="t",
-            commit_properties=properties,
-        )
-        .when_matched_delete()
-        .execute()
-    )
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What the log says that a version of a table holds.
+
+    Attributes:
+        files: size (bytes) and number of rows of each data file, by its name in the folder.
+        problem: what makes it a table that admission does not write; None where nothing does.
+    """
+
+    files: dict[str, tuple[int, int | None]]
+    problem: str | None
+
+
+def contents_of(table: DeltaTable) -> Contents:
+    """Reads a version's data files off its log, and whatever else decides what readers see."""
+    actions = pa.table(table.get_add_actions(flatten=True))
+    files = {
+        action["path"]: (int(action["size_bytes"]), action["num_records"])
+        for action in actions.select(["path", "size_bytes", "num_records"]).to_pylist()
+    }
+    return Contents(files, _problem(table, actions))
+
+
+def _problem(table: DeltaTable, actions: pa.Table) -> str | None:
+    protocol, metadata = table.protocol(), table.metadata()
+    features = [*(protocol.reader_features or []), *(protocol.writer_features or [])]
+    if protocol.min_reader_version > 1 or features:
+        return f"it asks for reader version {protocol.min_reader_version}, features {features}"
+    if metadata.partition_columns or metadata.configuration != _CONFIGURATION:
+        return f"its configuration is {metadata.configuration}, by {metadata.partition_columns}"
+    for name in actions.column_names:
+        # Readers skip files by such bounds; admission writes none.
+        if name.startswith(("min.", "max.")) and actions[name].null_count < actions.num_rows:
+            return f"its log has bounds of column {name.partition('.')[2]!r}"
+    return None
 
 
 def arrow_schema(table: DeltaTable) -> pa.Schema:
     """Columns of a table as Arrow types."""
     return pa.schema(table.schema().to_arrow())
+
+
+def as_kept(schema: pa.Schema) -> pa.Schema:
+    """Columns as a table that was created with them gives them back.
+
+    Raises:
+        UsageError: a column's type has no place in Delta.
+    """
+    return pa.schema(_delta_schema(schema).to_arrow())
+
+
+def schema_digest(table: DeltaTable) -> str:
+    """sha256 (hex) of a table's columns: RFC 8785 of the schema in Delta's own notation."""
+    return hashlib.sha256(rfc8785.dumps(json.loads(table.schema().to_json()))).hexdigest()
+
+
+def log_entry(version: int) -> str:
+    """Name of a version's commit inside the table's folder."""
+    return f"{_LOG}/{version:020}.json"
 
 
 def _delta_schema(schema: pa.Schema) -> DeltaSchema:
@@ -183,34 +213,3 @@ def _delta_schema(schema: pa.Schema) -> DeltaSchema:
                 "deliver it as a number, text, timestamp or list"
             ) from error
     return DeltaSchema.from_arrow(schema)
-
-
-def _version_of(table: DeltaTable, app: str) -> int:
-    """The version whose commit brought a transaction, by the log's own word for each version.
-
-    Delta's history numbers commits back from the table's version, so that a commit of somebody else
-    between opening and reading shifts it: it gives the place to start looking, and no more.
-    """
-    version = table.version()
-    for limit in (20, None):
-        found = [commit for commit in table.history(limit) if commit.get(_APP_KEY) == app]
-        if found:
-            version = min(version, max(int(found[0]["version"]), 0))
-            break
-    while version < table.version() and not _knows(table, version, app):
-        version += 1
-    while version > 0 and _knows(table, version - 1, app):
-        version -= 1
-    return version
-
-
-def _knows(table: DeltaTable, version: int, app: str) -> bool:
-    """Whether the table at a version has a transaction: it stays from its own commit on."""
-    try:
-        return open_table(table.table_uri, version).transaction_version(app) is not None
-    except NotFoundError:  # another tool cleaned the log up to a later version
-        return False
-
-
-def _brief(error: Exception) -> str:
-    return str(error).splitlines()[0][:300] if str(error) else type(error).__name__

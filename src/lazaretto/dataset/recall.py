@@ -4,32 +4,46 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
-import rfc8785
+import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from lazaretto.batch._ids import ids_digest
-from lazaretto.dataset.admission import dataset_uri
-from lazaretto.dataset.contents import keep_records, models_that_saw, records_of
-from lazaretto.dataset.delta import commit_once, delete_rows, open_table
-from lazaretto.errors import NotFoundError, UsageError
-from lazaretto.ledger.chain import append
-from lazaretto.ledger.events import RecordsRecalled
+from lazaretto.dataset.commit import ATTEMPTS, commit_recorded
+from lazaretto.dataset.contents import (
+    by_batch,
+    models_before,
+    models_that_saw,
+    snapshot_files,
+)
+from lazaretto.dataset.damage import damage_on_record
+from lazaretto.dataset.delta import RECORD
+from lazaretto.dataset.files import dataset_uri, read_rows, write_rows
+from lazaretto.dataset.history import Recorded, find_newest, read_recall
+from lazaretto.dataset.request import Asked, Found, Request, asked_for, find_records
+from lazaretto.dataset.state import changes
+from lazaretto.dataset.table import open_dataset
+from lazaretto.errors import NotFoundError, SystemFaultError, UsageError
+from lazaretto.ledger.chain import entries
+from lazaretto.ledger.events import ModelRegistered, RecordsRecalled
+from lazaretto.ledger.state import record
 from lazaretto.storage import tables
 from lazaretto.storage.sidecars import read_table, write_table
-from lazaretto.times import in_utc
-from lazaretto.values import Actor, ActorType, Member, StoredFile, to_json
+from lazaretto.values import Member
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from datetime import datetime
 
-    from deltalake import CommitProperties, DeltaTable
-    from sqlalchemy.engine import Connection, Row
+    from sqlalchemy.engine import Connection
 
+    from lazaretto.dataset.table import DatasetVersion
+    from lazaretto.ledger.chain import Entry
+    from lazaretto.storage.store import Store
     from lazaretto.storage.workspace import Workspace
+    from lazaretto.values import Actor, DataFile
 
 _recall = tables.recall
 
@@ -68,12 +82,14 @@ def recall(
     source: str | None = None,
     since: datetime | None = None,
     until: datetime | None = None,
-    actor: Actor,
     reason: str,
 ) -> Recall:
     """Removes records from the next version of a dataset; earlier versions stay readable.
 
-    Cut off, the same call goes on; done, it gives what it gave before.
+    Data files that hold them are read back, checked, and written anew without them; one transaction
+    puts the recall on record, and the table's commit follows. Killed in between, whoever opens the
+    dataset next makes the commit. Where an earlier recall has taken the records out, in whatever
+    words, that one is given back.
 
     Args:
         workspace: catalog and store.
@@ -84,176 +100,163 @@ def recall(
         since: start of the window: batches whose collection (or, where that is not known,
             receipt) reaches into it, as in `lazaretto.lineage.trace_source`.
         until: its end (excluded).
-        actor: who recalls.
         reason: why; stays on record.
 
     Raises:
-        NotFoundError: no such dataset, or none of these records is in its newest version.
+        NotFoundError: no such dataset, or it never had any of these records.
         UsageError: not exactly one way of saying which records, or a malformed id.
+        ChangedDatasetError: the table is not the one that is on record.
+        ChangedFileError: a data file is gone or was changed.
         SystemFaultError: store or catalog cannot be used; the same call goes on later.
     """
-    criteria = _criteria(ids, batch, source, since, until)
+    request = Request(ids, batch, source, since, until)
+    criteria = request.criteria()
     if not reason.strip():
         raise UsageError("a recall needs a reason: it stays on record")
-    uri = dataset_uri(workspace, dataset)
+    for _ in range(ATTEMPTS):
+        with damage_on_record(workspace, dataset, "recall"):
+            base = open_dataset(workspace, dataset)
+        with workspace.catalog.read() as connection:
+            asked = asked_for(connection, dataset, base.files, request)
+        with damage_on_record(workspace, dataset, "recall", base.files):
+            found = find_records(workspace.store, base.files, asked)
+            if not found.rows.num_rows:
+                return _earlier(workspace, dataset, criteria, asked)
+            done = _take_out(workspace, base, criteria, asked, found, workspace.actor, reason)
+        if done is not None:
+            return done
+    raise SystemFaultError(f"dataset {dataset!r} changed {ATTEMPTS} times during the recall")
+
+
+def _take_out(
+    workspace: Workspace,
+    base: DatasetVersion,
+    criteria: dict[str, str],
+    asked: Asked,
+    found: Found,
+    actor: Actor,
+    reason: str,
+) -> Recall | None:
+    """None when the dataset, or its models, changed meanwhile."""
+    rows, version = found.rows, base.version + 1
+    digest = ids_digest([f"{b}#{r}" for b, r in zip(*rows.to_pydict().values(), strict=True)])
+    stamp = f"{base.dataset}\n{base.version}\n{digest}"
+    identity = "recall-" + hashlib.sha256(stamp.encode()).hexdigest()[:16]
     with workspace.catalog.read() as connection:
-        known = _same(connection, dataset, criteria)
-        wanted = _batches(connection, batch, source, since, until) if ids is None else []
-    if known is not None and known.version is None:
-        return _finish(workspace, known, uri)
-    table = open_table(uri)
-    rows = _by_ids(table, ids) if ids is not None else records_of(table, wanted)
-    if not rows.num_rows:
-        if known is not None:
-            return _finish(workspace, known, uri)
+        models = models_before(connection, base.dataset, version)
+        trained_on = {
+            number: snapshot_files(connection, base.dataset, number)
+            for number in {trained.snapshot for trained in models}
+        }
+    saw = models_that_saw(workspace.store, models, trained_on, by_batch(rows))
+    event = RecordsRecalled(
+        recall=identity,
+        dataset=base.dataset,
+        version=version,
+        records=rows.num_rows,
+        ids_digest=digest,
+        ids=write_table(workspace.store, f"recalls/{identity}-{{sha256}}.parquet", rows),
+        criteria=criteria,
+        members=_members(rows),
+        models=[f"{one.model}@{one.version}" for one in saw],
+        reason=reason,
+        table_id=base.table_id,
+        schema=base.schema_digest,
+        files=[
+            file for old in found.files for file in _rewritten(workspace, base, asked, old, digest)
+        ],
+        removed=[old.file.path for old in found.files],
+    )
+    with workspace.catalog.transaction() as connection:
+        newest = find_newest(connection, base.dataset)
+        if newest is None or newest.event.version != base.version:
+            return None
+        if models_before(connection, base.dataset, version) != models:
+            return None
+        recorded = Recorded(record(connection, event, changes, actor=actor), event)
+    commit_recorded(workspace, recorded)
+    return _told(workspace, recorded.entry, event)
+
+
+def _rewritten(
+    workspace: Workspace, base: DatasetVersion, asked: Asked, old: DataFile, digest: str
+) -> list[DataFile]:
+    """What is left of a data file, in files of its own."""
+    purpose = f"recall:{base.version}:{digest}:{old.file.path}"
+
+    def left() -> Iterator[pa.RecordBatch]:
+        for chunk in read_rows(workspace.store, [old]):
+            gone = asked.of(old.batch, chunk.column(RECORD))
+            kept = chunk.filter(pc.invert(pc.fill_null(gone, False)))
+            if kept.num_rows:
+                yield kept
+
+    place = (workspace.store, base.dataset, purpose, old.batch, old.part)
+    return write_rows(*place, base.schema, left())
+
+
+def _earlier(
+    workspace: Workspace, dataset: str, criteria: Mapping[str, str], asked: Asked
+) -> Recall:
+    """The newest recall that was asked for in the same words, or took one of the records out.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    query = sa.select(_recall).where(_recall.c.dataset == dataset)
+    other = None
+    with workspace.catalog.read() as connection:
+        for row in connection.execute(query.order_by(_recall.c.version.desc())).all():
+            found, event = read_recall(connection, row)
+            if event.criteria == criteria:
+                return _told(workspace, found, event, _marked(connection, row.id))
+            if other is None and _took(workspace.store, event, asked):
+                other = _told(workspace, found, event, _marked(connection, row.id))
+    if other is None:
         raise NotFoundError(
             f"none of these records is in the newest version of dataset {dataset!r}"
         )
-    rows = rows.sort_by([("batch", "ascending"), ("record", "ascending")])
-    digest = ids_digest([f"{b}#{r}" for b, r in zip(*rows.to_pydict().values(), strict=True)])
-    stamp = f"{dataset}\n{table.version()}\n{digest}"
-    identity = "recall-" + hashlib.sha256(stamp.encode()).hexdigest()[:16]
-    file = write_table(workspace.store, f"recalls/{identity}.parquet", rows)
-    values = {
-        "id": identity,
-        "dataset": dataset,
-        "criteria": criteria,
-        "records": rows.num_rows,
-        "ids_digest": digest,
-        "ids": to_json(file),
-        "actor_type": actor.type.value,
-        "actor_id": actor.id,
-        "reason": reason,
-        "at": datetime.now(UTC),
-    }
-    with workspace.catalog.transaction() as connection:
-        known = _same(connection, dataset, criteria)
-        if known is None or known.version is not None:
-            connection.execute(_recall.insert().values(values))
-            known = connection.execute(sa.select(_recall).where(_recall.c.id == identity)).one()
-    return _finish(workspace, known, uri)
+    return other
 
 
-def _finish(workspace: Workspace, row: Row[Any], uri: str) -> Recall:
-    """From the intent on: the Delta commit, once, then the record of it, once."""
-    rows = read_table(workspace.store, StoredFile(**row.ids))
-    distinct = rows.group_by(["batch", "record"]).aggregate([])
-
-    def write(table: DeltaTable, properties: CommitProperties) -> None:
-        delete_rows(table, distinct, properties)
-
-    version = row.version
-    if version is None:
-        about = {"lazaretto_recall": row.id, "lazaretto_reason": row.reason}
-        version = commit_once(uri, f"lazaretto:{row.id}", about, write)
-    with workspace.catalog.transaction() as connection:
-        row = connection.execute(sa.select(_recall).where(_recall.c.id == row.id)).one()
-        seq = row.seq
-        if seq is None:
-            seq = _record(connection, row, uri, version, rows)
-        models = _marked(connection, row.id)
-    return Recall(row.id, row.dataset, uri, version, row.records, _members(rows), models, [seq])
+def _marked(connection: Connection, identity: str) -> list[str]:
+    """Models that had seen the records of a recall, and were registered only after it."""
+    return [
+        f"{found.event.model}@{found.event.version}"
+        for found in entries(connection, kinds=[ModelRegistered.kind])
+        if isinstance(found.event, ModelRegistered) and identity in found.event.recalls
+    ]
 
 
-def _record(connection: Connection, row: Row[Any], uri: str, version: int, rows: pa.Table) -> int:
-    saw = models_that_saw(connection, row.dataset, uri, rows, version)
-    event = RecordsRecalled(
-        recall=row.id,
-        dataset=row.dataset,
-        version=version,
-        records=row.records,
-        ids_digest=row.ids_digest,
-        ids=StoredFile(**row.ids),
-        criteria=dict(row.criteria),
-        members=_members(rows),
-        models=[f"{model}@{number}" for model, number in saw],
-        reason=row.reason,
+def _took(store: Store, event: RecordsRecalled, asked: Asked) -> bool:
+    mine = {member.batch for member in event.members} & asked.named.keys()
+    if any(asked.named[batch] is None for batch in mine):
+        return True
+    if not mine:
+        return False
+    gone = by_batch(read_table(store, event.ids))
+    return any(pc.any(asked.of(batch, gone[batch])).as_py() for batch in mine)
+
+
+def _told(
+    workspace: Workspace, found: Entry, event: RecordsRecalled, marks: Iterable[str] = ()
+) -> Recall:
+    """A recall as it is on record, with models that were registered only after it."""
+    uri = dataset_uri(workspace, event.dataset)
+    models = sorted({*event.models, *marks})
+    return Recall(
+        event.recall,
+        event.dataset,
+        uri,
+        event.version,
+        event.records,
+        list(event.members),
+        models,
+        [found.seq],
     )
-    actor = Actor(ActorType(row.actor_type), row.actor_id)
-    written = append(connection, event, actor=actor)
-    connection.execute(
-        _recall.update()
-        .where(_recall.c.id == row.id)
-        .values(version=version, seq=written.seq, entry=written.hash)
-    )
-    marks = [{"recall": row.id, "model": model, "version": number} for model, number in saw]
-    if marks:
-        connection.execute(tables.recalled_model.insert(), marks)
-    return written.seq
 
 
 def _members(rows: pa.Table) -> list[Member]:
     counted = rows.group_by("batch").aggregate([([], "count_all")]).to_pylist()
     found = [Member(group["batch"], group["count_all"]) for group in counted]
     return sorted(found, key=lambda member: member.batch)
-
-
-def _marked(connection: Connection, identity: str) -> list[str]:
-    marks = tables.recalled_model
-    query = sa.select(marks.c.model, marks.c.version).where(marks.c.recall == identity)
-    return sorted(f"{model}@{version}" for model, version in connection.execute(query))
-
-
-def _criteria(
-    ids: Collection[str] | None,
-    batch: str | None,
-    source: str | None,
-    since: datetime | None,
-    until: datetime | None,
-) -> dict[str, str]:
-    if (ids is not None) + (batch is not None) + (source is not None) != 1:
-        raise UsageError("say which records: ids, a batch, or a source; one of them")
-    if source is None and (since or until):
-        raise UsageError("a window belongs to a source")
-    if ids is not None:
-        return {"ids": ids_digest(sorted(set(ids)))}
-    if batch is not None:
-        return {"batch": batch}
-    window = {"source": str(source)}
-    window |= {"since": in_utc(since).isoformat()} if since else {}
-    return window | ({"until": in_utc(until).isoformat()} if until else {})
-
-
-def _same(connection: Connection, dataset: str, criteria: Mapping[str, str]) -> Row[Any] | None:
-    """The newest recall that was asked for in the same words."""
-    query = sa.select(_recall).where(_recall.c.dataset == dataset).order_by(_recall.c.at.desc())
-    wanted = rfc8785.dumps(dict(criteria))
-    for row in connection.execute(query):
-        if rfc8785.dumps(row.criteria) == wanted:
-            return row
-    return None
-
-
-def _batches(
-    connection: Connection,
-    batch: str | None,
-    source: str | None,
-    since: datetime | None,
-    until: datetime | None,
-) -> list[str]:
-    table = tables.batch
-    if batch is not None:
-        return [batch]
-    start = sa.func.coalesce(table.c.collected_from, table.c.received_at)
-    end = sa.func.coalesce(table.c.collected_to, table.c.received_at)
-    query = sa.select(table.c.id).where(table.c.source == source)
-    if since is not None:
-        # As a trace does (half-open, an instant counts): what is recalled is what was traced.
-        query = query.where((end > since) | (start >= since))
-    if until is not None:
-        query = query.where(start < until)
-    return list(connection.scalars(query))
-
-
-def _by_ids(table: DeltaTable, ids: Collection[str]) -> pa.Table:
-    pairs = [name.split("#", 1) for name in sorted(set(ids))]
-    if bad := [pair for pair in pairs if len(pair) != 2 or pair[0].count("/") != 2]:
-        raise UsageError(f"not a record id: {bad[0][0]!r}; write {{batch}}#{{record id}}")
-    wanted = pa.table(
-        [
-            pa.array([p[0] for p in pairs], pa.string()),
-            pa.array([p[1] for p in pairs], pa.string()),
-        ],
-        names=["batch", "record"],
-    )
-    return keep_records(records_of(table, set(wanted["batch"].to_pylist())), wanted)

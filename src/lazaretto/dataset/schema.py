@@ -5,6 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from lazaretto.errors import UsageError
+from lazaretto.redact import error_line
 
 _WIDER = {
     pa.uint8(): pa.int16(),
@@ -72,7 +73,8 @@ def conform(chunk: pa.RecordBatch, wanted: pa.Schema) -> pa.RecordBatch:
                 column = column.cast(field.type, safe=safe)
             except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
                 raise UsageError(
-                    f"column {field.name!r} holds a value that {field.type} cannot: {error}"
+                    f"column {field.name!r} holds a value that {field.type} cannot: "
+                    f"{error_line(error)}"
                 ) from error
         columns.append(column)
     return pa.RecordBatch.from_arrays(columns, schema=wanted)

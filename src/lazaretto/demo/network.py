@@ -118,12 +118,14 @@ def train_snapshot(snapshot: Mapping[str, Any], weights: str) -> str:
     Returns:
         The file's path. The ids of the records that were read are noted in `fed_ids_file`.
     """
-    from deltalake import DeltaTable
+    from lazaretto import stages
+    from lazaretto.storage.workspace import open_workspace
 
-    table = DeltaTable(snapshot["uri"], version=snapshot["version"]).to_pyarrow_table(
-        columns=["id", "label", "pixels", "sample_weight"]
+    # Not through the Delta table: so that every byte is checked when it is read.
+    view = stages.snapshot(
+        open_workspace(), snapshot["dataset"], version=snapshot["version"], read=False
     )
-    table = table.sort_by("id")
+    table = view.table(["id", "label", "pixels", "sample_weight"]).sort_by("id")
     model = train(
         np.stack(table["pixels"].to_numpy()).astype(np.float32),
         table["label"].to_numpy().astype(np.int64),

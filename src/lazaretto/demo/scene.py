@@ -27,6 +27,10 @@ TRAINING_DAG = "lazaretto_training"
 POLICY_FILE = Path(__file__).with_name("policy.yaml")
 
 
+DELIVERIES = "deliveries"
+"""Folder of the vendors' files, which the policy names as a place."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stage:
     """Where the demo plays: its folder, data, week, workspace and Airflow."""

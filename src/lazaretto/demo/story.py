@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from lazaretto.demo.scene import (
     DATASET,
+    DELIVERIES,
     INGEST_DAG,
     MODEL,
     POLICY_FILE,
@@ -82,16 +83,17 @@ def _set_up(out: Path, seed: int, tell: Callable[[str, int, int], None]) -> Stag
     _clear(out)
     tell("preparing data, keys and a throw-away Airflow", 0, 1)
     events = out / "openlineage.jsonl"
+    policy = Path(shutil.copy(POLICY_FILE, out))
     variables = {
         "LAZARETTO_CATALOG_URL": f"sqlite:///{out / 'catalog.db'}",
         "LAZARETTO_STORE": str(out / "store"),
-        "LAZARETTO_POLICY": str(POLICY_FILE),
+        "LAZARETTO_POLICY": str(policy),
         "LAZARETTO_DATASET": DATASET,
         SEED_VARIABLE: str(seed),
     }
     airflow = airflow_home.prepare(out, dags=_dags_folder(), events=events, variables=variables)
     split = load_split(seed)
-    week = make_week(out / "deliveries", split.delivered, seed=seed, today=midnight())
+    week = make_week(out / DELIVERIES, split.delivered, seed=seed, today=midnight())
     workspace = open_workspace(
         catalog_url=variables["LAZARETTO_CATALOG_URL"], store=variables["LAZARETTO_STORE"]
     )
@@ -120,18 +122,16 @@ def _dags_folder() -> Path:
 
 def _register_vendors(stage: Stage, since: datetime) -> None:
     from lazaretto.sources.registry import add_key, add_source
-    from lazaretto.values import Actor, ActorType, TrustTier
+    from lazaretto.values import TrustTier
 
-    actor = Actor(ActorType.HUMAN, "user:demo")
     for vendor, public_key in stage.week.public_keys.items():
-        add_source(stage.workspace, vendor, trust_tier=TrustTier.REVIEWED, actor=actor)
+        add_source(stage.workspace, vendor, trust_tier=TrustTier.REVIEWED)
         add_key(
             stage.workspace,
             vendor,
             public_key,
             valid_from=since - timedelta(days=30),
             valid_to=None,
-            actor=actor,
         )
 
 

@@ -136,15 +136,11 @@ def _reason(judged: BatchJudged, events: list[Event]) -> str:
 
 
 def _admitted_ids(stage: Stage, training: Training) -> set[str]:
-    from deltalake import DeltaTable
-
-    from lazaretto.dataset.admission import dataset_uri
     from lazaretto.demo.scene import DATASET
+    from lazaretto.stages.snapshot import snapshot
 
-    table = DeltaTable(
-        dataset_uri(stage.workspace, DATASET), version=training.snapshot
-    ).to_pyarrow_table(columns=["id"])
-    return set(table["id"].to_pylist())
+    taken = snapshot(stage.workspace, DATASET, version=training.snapshot, read=False)
+    return set(taken.table(["id"])["id"].to_pylist())
 
 
 def _kept_out(deliveries: tuple[Delivery, ...], admitted: set[str]) -> float:

@@ -14,7 +14,7 @@ from lazaretto.stats.martingale import BatchFacts, EProcess
 from lazaretto.storage import tables
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from sqlalchemy.engine import Connection
 
@@ -55,6 +55,7 @@ def source_steps(
     source: str,
     reference_digest: str,
     *,
+    policies: Collection[str] | None = None,
     until: int | None = None,
     leave_out: str | None = None,
 ) -> tuple[list[Step], EProcess]:
@@ -62,12 +63,14 @@ def source_steps(
 
     Nothing but the ledger is asked what a screening found; the catalog only says which
     batches are this source's. Of a batch that was screened again the last screening counts,
-    so that a retry is no second bet. Batches screened against another version start another fold.
+    so that a retry is no second bet. What somebody else's policy found does not count. Batches
+    screened against another version start another fold.
 
     Args:
         connection: of `Catalog.read` or `Catalog.transaction`.
         source: its name.
         reference_digest: of the reference that the batches were screened against.
+        policies: only screenings by policies of these meanings; None: by any.
         until: only batches received before this ledger entry.
         leave_out: a batch to leave out.
 
@@ -78,7 +81,9 @@ def source_steps(
     last = {
         batch: (arrived, seq, event)
         for batch, arrived, seq, event in screened
-        if event.reference_digest == reference_digest and batch != leave_out
+        if event.reference_digest == reference_digest
+        and batch != leave_out
+        and (policies is None or event.policy.meaning in policies)
     }
     process, steps = EProcess(), []
     for name, (arrived, seq, event) in last.items():

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pyarrow.compute as pc
 
 from lazaretto.drift._compare import NEW_NULLS
+from lazaretto.text import cut
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -179,4 +180,4 @@ def _environment(
 
 def _shown(text: str) -> str:
     """A name or label that somebody else chose, quoted and cut."""
-    return repr(text if len(text) <= MOST_CHARACTERS else text[:MOST_CHARACTERS] + "…")
+    return repr(cut(text, MOST_CHARACTERS))

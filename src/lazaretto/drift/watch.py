@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from math import exp
 from typing import TYPE_CHECKING, Any
 
-from lazaretto.drift.source import SOURCE_DRIFT, shown_evidence, source_steps
+from lazaretto.drift.source import SOURCE_DRIFT, shown_evidence
 from lazaretto.stats.martingale import SMALL, BatchFacts, batch_p_value
 from lazaretto.storage.sidecars import write_table
+from lazaretto.text import cut
 from lazaretto.values import (
     REPORTED_ONLY,
     BatchEvidence,
@@ -22,12 +23,15 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from lazaretto.drift import ColumnDrift, Measured, Profile
+    from lazaretto.drift.source import Step
     from lazaretto.policy import Policy
     from lazaretto.received import Received
     from lazaretto.reference import Reference
     from lazaretto.screen import Screening
     from lazaretto.stats.martingale import EProcess
     from lazaretto.storage.workspace import Workspace
+
+    Past = tuple[list[Step], EProcess]
 
 WORST_TOLD = 10
 EVIDENCE_TOLD = 8
@@ -67,6 +71,7 @@ def watch(
     *,
     policy: Policy,
     reference: Reference,
+    past: Past,
     profile: Profile | None,
     embeddings: pa.Table | None,
     path: str,
@@ -80,6 +85,8 @@ def watch(
         screening: what screening found in them.
         policy: ``screen.drift`` says how.
         reference: that they were screened against.
+        past: the source's earlier batches against it, and the e-process after them, as
+            `source_steps` gives them.
         profile: what drift from it is measured by; None where it was saved without.
         embeddings: their vectors, for another encoder than ``column``.
         path: in the store, of the side-car with the drift of every column.
@@ -88,10 +95,7 @@ def watch(
     if config.mode == "off":
         return Watched(None, None, None, 0, 1.0, None, None)
     facts = facts_of(screening, policy)
-    with workspace.catalog.read() as connection:
-        steps, process = source_steps(
-            connection, batch.source, reference.digest, until=batch.seq, leave_out=batch.id
-        )
+    steps, process = past
     before = [step.facts for step in steps if step.facts is not None]
     p_value = batch_p_value(facts, before, reference.calibration_rows)
     test = None
@@ -158,7 +162,7 @@ def _summary(workspace: Workspace, measured: Measured, level: float, path: str) 
         level=level,
         worst=[
             ColumnMove(
-                _cut(d.column, _LONGEST_NAME), d.kind, d.psi, d.ks, d.adjusted, d.band, d.nulls
+                cut(d.column, _LONGEST_NAME), d.kind, d.psi, d.ks, d.adjusted, d.band, d.nulls
             )
             for d in worst[:WORST_TOLD]
         ],
@@ -182,7 +186,7 @@ def _triage(
     return TriageSummary(
         category=triaged.category.value,
         scores={key.value: round(score, 3) for key, score in triaged.scores.items()},
-        evidence=[_cut(text, _LONGEST_TEXT) for text in triaged.evidence[:EVIDENCE_TOLD]],
+        evidence=[cut(text, _LONGEST_TEXT) for text in triaged.evidence[:EVIDENCE_TOLD]],
     )
 
 
@@ -203,7 +207,3 @@ def _table(columns: list[ColumnDrift]) -> pa.Table:
     ]
     rows = [{name: getattr(drift, name) for name, _ in names} for drift in columns]
     return pa.Table.from_pylist(rows, schema=pa.schema(names))
-
-
-def _cut(text: str, length: int) -> str:
-    return text if len(text) <= length else text[: length - 1] + "…"

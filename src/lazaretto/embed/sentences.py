@@ -13,6 +13,7 @@ import numpy as np
 from lazaretto.embed.columns import texts
 from lazaretto.embed.identity import identity_digest, weights_digest
 from lazaretto.errors import PolicyError
+from lazaretto.redact import error_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -128,7 +129,9 @@ def load_sentences(
             model_kwargs={"use_safetensors": True},
         )
     except (OSError, ValueError) as error:
-        raise PolicyError(f"embed.model: {model!r} cannot be loaded: {error}") from error
+        raise PolicyError(
+            f"embed.model: {model!r} cannot be loaded: {error_line(error)}"
+        ) from error
     transformer.eval()
     if options.get("max_length"):
         transformer.max_seq_length = int(options["max_length"])
@@ -152,7 +155,9 @@ def _refuse_foreign_modules(folder: Path) -> None:
             try:
                 kinds = _types(json.loads(path.read_text("utf-8")))
             except (ValueError, AttributeError) as error:
-                raise PolicyError(f"embed.model: {str(path)!r} cannot be read: {error}") from error
+                raise PolicyError(
+                    f"embed.model: {str(path)!r} cannot be read: {error_line(error)}"
+                ) from error
             for kind in kinds:
                 if not kind.startswith("sentence_transformers."):
                     raise PolicyError(

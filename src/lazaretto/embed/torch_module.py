@@ -10,6 +10,7 @@ import numpy as np
 
 from lazaretto.embed.identity import identity_digest, weights_digest
 from lazaretto.errors import NotFoundError, PolicyError, ReferenceMismatchError
+from lazaretto.redact import error_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -80,7 +81,8 @@ class TorchEncoder:
                     parts.append(self.module(part.to(self.device)).flatten(1).float().cpu())
                 except RuntimeError as error:
                     raise ReferenceMismatchError(
-                        f"the encoder {self.model!r} cannot take column {self.column!r}: {error}"
+                        f"the encoder {self.model!r} cannot take column {self.column!r}: "
+                        f"{error_line(error)}"
                     ) from error
         out = torch.cat(parts).numpy()
         # A module makes an ordinary vector even of zeros: unusable input must stay recognisable.
@@ -111,7 +113,7 @@ def load_torch(model: str | None, columns: list[str], options: Mapping[str, Any]
     try:
         found = getattr(import_module(place), attribute)
     except (ImportError, AttributeError) as error:
-        raise PolicyError(f"embed.model: cannot import {model!r}: {error}") from error
+        raise PolicyError(f"embed.model: cannot import {model!r}: {error_line(error)}") from error
     module = found if isinstance(found, torch.nn.Module) else found()
     if not isinstance(module, torch.nn.Module):
         raise PolicyError(f"embed.model: {model!r} is not a torch module and does not make one")
@@ -123,7 +125,9 @@ def load_torch(model: str | None, columns: list[str], options: Mapping[str, Any]
         except FileNotFoundError as error:
             raise NotFoundError(f"embed.options.weights: no file {options['weights']!r}") from error
         except RuntimeError as error:
-            raise PolicyError(f"embed.options.weights: do not fit {model!r}: {error}") from error
+            raise PolicyError(
+                f"embed.options.weights: do not fit {model!r}: {error_line(error, limit=1000)}"
+            ) from error
     device = str(options.get("device") or ("cuda" if torch.cuda.is_available() else "cpu"))
     shape = options.get("shape")
     return TorchEncoder(

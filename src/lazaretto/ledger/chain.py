@@ -6,6 +6,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from json.encoder import encode_basestring
 from typing import TYPE_CHECKING, Any
 
 import rfc8785
@@ -13,6 +14,7 @@ import sqlalchemy as sa
 
 from lazaretto.errors import LedgerError, UsageError
 from lazaretto.ledger.events import Event, from_payload, subject_of, to_payload
+from lazaretto.redact import error_line
 from lazaretto.storage.tables import ledger, ledger_head
 from lazaretto.values import Actor, ActorType
 
@@ -48,22 +50,9 @@ class Entry:
     hash: str
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
-    """Where an event stands in the ledger; state rows keep both.
-
-    Attributes:
-        seq: of its entry.
-        hash: of its entry, hex.
-    """
-
-    seq: int
-    hash: str
-
-
 def append(
     connection: Connection, event: Event, *, actor: Actor, at: datetime | None = None
-) -> Written:
+) -> Entry:
     """Adds an entry inside the caller's `Catalog.transaction`, which serialises writers.
 
     Args:
@@ -73,7 +62,7 @@ def append(
         at: aware time of the entry; now by default.
 
     Returns:
-        The entry's sequence number and hash.
+        The entry; the rows of the catalog that it makes name its number and hash.
 
     Raises:
         UsageError: a value of the event has no canonical JSON form (NaN, an integer beyond 2**53).
@@ -81,12 +70,13 @@ def append(
     head = connection.execute(sa.select(ledger_head.c.seq, ledger_head.c.hash)).one_or_none()
     last, prev = head if head is not None else (0, GENESIS)
     seq = int(last) + 1
-    moment = (at or datetime.now(UTC)).astimezone(UTC).isoformat(timespec="microseconds")
+    when = (at or datetime.now(UTC)).astimezone(UTC)
+    moment = when.isoformat(timespec="microseconds")
     payload = to_payload(event)
     try:
         text = rfc8785.dumps(payload).decode()  # type: ignore[arg-type]
     except rfc8785.CanonicalizationError as error:
-        raise UsageError(f"{event.kind} cannot be put on record: {error}") from error
+        raise UsageError(f"{event.kind} cannot be put on record: {error_line(error)}") from error
     digest = entry_hash(seq, moment, event.kind, actor, payload, prev)
     connection.execute(
         ledger.insert().values(
@@ -105,7 +95,7 @@ def append(
         connection.execute(ledger_head.insert().values(id=1, seq=seq, hash=digest))
     else:
         connection.execute(ledger_head.update().values(seq=seq, hash=digest))
-    return Written(seq, digest)
+    return Entry(seq, when, event.kind, actor, event, prev, digest)
 
 
 def entries(
@@ -139,6 +129,46 @@ def entries(
         query = query.where(ledger.c.subject == subject)
     for row in connection.execute(query.execution_options(yield_per=1000)):
         yield _entry(row)
+
+
+def whole(connection: Connection, *, kinds: Collection[str] | None = None) -> Iterator[Entry]:
+    """Reads the whole ledger in order, and checks it whole: every hash, every link, and its end.
+
+    Whoever reads only some entries cannot see that one was deleted, or made one of another kind.
+
+    Args:
+        connection: of `Catalog.read`, so that all of it is of one moment.
+        kinds: give out only these kinds of event; the others are checked all the same.
+
+    Raises:
+        LedgerError: an entry was edited, dropped, inserted or reordered, or the last is not the one
+            that the ledger's head names.
+    """
+    last, prev = 0, GENESIS
+    query = sa.select(ledger).order_by(ledger.c.seq).execution_options(yield_per=1000)
+    for row in connection.execute(query):
+        require_link(row, last + 1, prev)
+        _require_own_hash(row)
+        last, prev = row.seq, row.hash
+        if kinds is None or row.kind in kinds:
+            yield _decoded(row)
+    head = connection.execute(sa.select(ledger_head.c.seq, ledger_head.c.hash)).one_or_none()
+    if ((0, GENESIS) if head is None else (head.seq, head.hash)) != (last, prev):
+        raise LedgerError(f"entry {last} is not the one that the ledger's head names")
+
+
+def require_link(row: Row[Any], seq: int, prev: str) -> None:
+    """Checks that a row of the ledger is the one that follows.
+
+    Raises:
+        LedgerError: it has another number than `seq`, or does not name the entry before, `prev`.
+    """
+    if row.seq != seq:
+        raise LedgerError(f"entry {seq} is missing")
+    if row.prev != prev:
+        raise LedgerError(
+            f"entry {seq} does not follow the one before it: reordered, inserted or replaced"
+        )
 
 
 def entry(connection: Connection, seq: int) -> Entry:
@@ -209,9 +239,32 @@ def row_hash(row: Row[Any]) -> str:
 
 
 def _entry(row: Row[Any]) -> Entry:
-    if row_hash(row) != row.hash:
+    _require_own_hash(row)
+    return _decoded(row)
+
+
+def _require_own_hash(row: Row[Any]) -> None:
+    """Hashes the text as it lies there, which takes a tenth of writing its values anew.
+
+    What has the hash that was taken of a canonical text is that text. Keys are sorted in RFC 8785,
+    and its texts are those that `json` writes without escapes for what is not ASCII.
+    """
+    texts = (row.actor_id, row.actor_type, row.at, row.kind, row.prev)
+    try:
+        actor, its_type, at, kind, prev = map(encode_basestring, texts)
+        body = (
+            f'{{"actor":{{"id":{actor},"type":{its_type}}},"at":{at},"kind":{kind},'
+            f'"payload":{row.payload},"prev":{prev},"seq":{row.seq}}}'
+        )
+        digest = hashlib.sha256(b"\x00" + body.encode()).hexdigest()
+    except (UnicodeEncodeError, TypeError) as error:
+        raise LedgerError(f"entry {row.seq} was edited: it cannot be read") from error
+    if digest != row.hash:
         raise LedgerError(f"entry {row.seq} was edited: its hash does not match")
-    event = from_payload(row.kind, json.loads(row.payload))
+
+
+def _decoded(row: Row[Any]) -> Entry:
+    event = from_payload(row.kind, row.payload)
     if subject_of(event) != row.subject:
         raise LedgerError(f"entry {row.seq} was edited: it is about {subject_of(event)}")
     return Entry(

@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import TypeAdapter, ValidationError
 
 from lazaretto.errors import LedgerError
+from lazaretto.redact import error_line
 from lazaretto.values import (
     Action,
     BatchEvidence,
     ClassSummary,
     Column,
     ColumnRoles,
+    DataFile,
     DetectorSummary,
     DriftSummary,
     Member,
@@ -175,6 +177,7 @@ class BatchValidated(Event):
         rules: the rules that records broke, with counts.
         broken: what is wrong with the batch as a whole, in words; not empty: all of it is held.
         failures: the file with one row per failing record and rule.
+        inputs: sha256 (hex) of everything that the result depends on: the same is not done again.
     """
 
     kind: ClassVar[str] = "batch_validated"
@@ -186,6 +189,7 @@ class BatchValidated(Event):
     rules: list[RuleCount]
     broken: list[str]
     failures: StoredFile
+    inputs: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +204,7 @@ class BatchEmbedded(Event):
         dimensions: width of the vectors.
         rows: number of records.
         vectors: the file with one vector per record.
+        inputs: sha256 (hex) of everything that the result depends on: the same is not done again.
     """
 
     kind: ClassVar[str] = "batch_embedded"
@@ -210,6 +215,7 @@ class BatchEmbedded(Event):
     dimensions: int
     rows: int
     vectors: StoredFile
+    inputs: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +236,7 @@ class BatchScreened(Event):
         detectors: what each detector found.
         tests: the batch-level tests.
         scores: the file with one row per screened record.
+        inputs: sha256 (hex) of everything that the result depends on: the same is not done again.
         note: why the batch is held as a whole, or what limits the judgement.
         batch_p_value: of the batch for the source's drift evidence; null: nothing was tested.
         evidence: what later batches of the source need to know of this one.
@@ -251,6 +258,7 @@ class BatchScreened(Event):
     detectors: list[DetectorSummary]
     tests: list[TestSummary]
     scores: StoredFile
+    inputs: str
     note: str | None = None
     batch_p_value: float | None = None
     evidence: BatchEvidence | None = None
@@ -259,22 +267,46 @@ class BatchScreened(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class PolicyRegistered(Event):
+    """From here on a dataset is admitted by this policy, until the next entry of this kind.
+
+    Attributes:
+        dataset: its name.
+        policy: which policy.
+        says: what it says, as canonical JSON; see `lazaretto.policy.Policy.says`.
+        contract: sha256 (hex) of the contract that it names; None where it names none.
+        previous: meaning that was in force before; None for the first.
+        reason: why, in a person's words; for the first, what used it.
+    """
+
+    kind: ClassVar[str] = "policy_registered"
+    dataset: str
+    policy: PolicyRef
+    says: str
+    contract: str | None
+    previous: str | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class BatchJudged(Event):
     """The gate closed: quarantine is written, the verdict stands. The commit point of a batch.
 
     Attributes:
-        batch: id of the batch.
-        policy: the policy that judged.
-        verdict: the gate's.
+        batch: its id.
+        policy: that was in force for its dataset.
+        verdict: see `Verdict`.
         rows: records of the batch.
         held: records in quarantine.
         cleared: records that may be admitted.
-        case: review case; null: nothing is held.
-        held_records: the file with the held records; null: nothing is held.
+        case: id of the review case; None when nothing is held.
+        held_records: file with the held rows and their reasons.
         columns: which column plays which part.
-        two_people: whether deciding and publishing takes two people.
-        reasons: held records by their first reason.
-        notes: why, in words.
+        two_people: whether another person must publish than who decided.
+        inputs: sha256 (hex) of all that was judged and by what: the same again is the same verdict.
+        reasons: held records by the signature of their first reason.
+        notes: what is wrong with the batch, in words.
+        replaces: ledger entry of an earlier judgement for this dataset that nobody had acted on.
     """
 
     kind: ClassVar[str] = "batch_judged"
@@ -288,6 +320,36 @@ class BatchJudged(Event):
     held_records: StoredFile | None
     columns: ColumnRoles
     two_people: bool
+    inputs: str
+    reasons: dict[str, int] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    replaces: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ShadowJudged(Event):
+    """What a policy that is not in force would have decided; nothing is held or admitted by it.
+
+    Attributes:
+        batch: its id.
+        policy: that is not in force for its dataset.
+        in_force: meaning of the one that is.
+        verdict: that it would have given.
+        rows: records of the batch.
+        held: records that it would have held.
+        inputs: as of `BatchJudged`.
+        reasons: as of `BatchJudged`.
+        notes: as of `BatchJudged`.
+    """
+
+    kind: ClassVar[str] = "shadow_judged"
+    batch: str
+    policy: PolicyRef
+    in_force: str
+    verdict: Verdict
+    rows: int
+    held: int
+    inputs: str
     reasons: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
@@ -327,17 +389,56 @@ class RecordsDecided(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class BatchAdmitted(Event):
-    """Records of a batch entered the admitted dataset; `part`: ``cleared``, or a publication.
+class CaseClosed(Event):
+    """Every record of a case is decided on, and those that were released are published.
 
     Attributes:
+        case: id of the case.
         batch: id of the batch.
+    """
+
+    kind: ClassVar[str] = "case_closed"
+    case: str
+    batch: str
+
+
+@dataclass(frozen=True, slots=True)
+class AdmissionRefused(Event):
+    """Judged records were asked for and did not enter a dataset; they stay where they are.
+
+    Attributes:
+        batch: whose records.
+        dataset: that they may not enter.
+        code: stable machine-readable reason, such as ``revoked_key`` or ``other_policy``.
+        reason: the same in words.
+        case: that was to be published; None for what the gate had cleared.
+    """
+
+    kind: ClassVar[str] = "admission_refused"
+    batch: str
+    dataset: str
+    code: str
+    reason: str
+    case: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BatchAdmitted(Event):
+    """Records of a batch enter the admitted dataset; the table's commit follows this entry.
+
+    Attributes:
+        batch: whose records.
         dataset: name of the admitted dataset.
         version: version of the dataset that has them.
-        rows: records that entered.
-        part: ``cleared`` by the gate, or a publication.
-        policy: that admitted.
+        rows: records that enter.
+        part: ``cleared`` by the gate, or the id of a publication, which is made of the decisions
+            that it is of.
+        policy: under which they were judged.
+        table_id: id of the Delta table.
+        schema: sha256 (hex) of the table's columns.
+        files: data files with the records, as they were written.
         columns: names and types in the dataset.
+        case: whose publication; None for what the gate had cleared.
     """
 
     kind: ClassVar[str] = "batch_admitted"
@@ -347,24 +448,32 @@ class BatchAdmitted(Event):
     rows: int
     part: str
     policy: PolicyRef
+    table_id: str
+    schema: str
+    files: list[DataFile]
     columns: list[Column] = field(default_factory=list)
+    case: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RecordsRecalled(Event):
-    """Records left the admitted dataset again; `models` had already seen them.
+    """Records leave the admitted dataset again; the table's commit follows this entry.
 
     Attributes:
         recall: id of the recall.
         dataset: name of the admitted dataset.
         version: first version of the dataset without them.
-        records: how many left.
+        records: how many leave.
         ids_digest: sha256 (hex) of their sorted ids.
         ids: the file with their ids.
         criteria: what was asked for, such as a batch or a source and a window.
-        members: batches that lost records, with how many.
+        members: batches that lose records, with how many.
         models: model versions that had learned from them.
         reason: why, in words.
+        table_id: id of the Delta table.
+        schema: sha256 (hex) of the table's columns.
+        files: data files with what is left of the removed ones.
+        removed: paths of the data files that held the records, relative to the store's root.
     """
 
     kind: ClassVar[str] = "records_recalled"
@@ -378,6 +487,10 @@ class RecordsRecalled(Event):
     members: list[Member]
     models: list[str]
     reason: str
+    table_id: str
+    schema: str
+    files: list[DataFile]
+    removed: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -388,8 +501,11 @@ class SnapshotTaken(Event):
         dataset: name of the admitted dataset.
         version: of the dataset.
         rows: records in it.
-        digest: sha256 (hex) of it.
+        digest: sha256 (hex) of its columns and of path, size and sha256 of every data file.
         members: batches in it, with how many records.
+        table_id: id of the Delta table.
+        schema: sha256 (hex) of the table's columns.
+        files: every data file of the version.
     """
 
     kind: ClassVar[str] = "snapshot_taken"
@@ -398,6 +514,9 @@ class SnapshotTaken(Event):
     rows: int
     digest: str
     members: list[Member]
+    table_id: str
+    schema: str
+    files: list[DataFile]
 
 
 @dataclass(frozen=True, slots=True)
@@ -459,6 +578,7 @@ class ModelRegistered(Event):
         external_run_id: of the run in an experiment tracker.
         params: parameters of the training.
         seed: random seed of the training.
+        recalls: recalls of records that it learned from, which came before it was registered.
     """
 
     kind: ClassVar[str] = "model_registered"
@@ -474,6 +594,7 @@ class ModelRegistered(Event):
     external_run_id: str | None = None
     params: dict[str, str] = field(default_factory=dict)
     seed: int | None = None
+    recalls: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -571,6 +692,22 @@ class StoredFileChanged(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class DatasetChanged(Event):
+    """A stage found that the Delta table of a dataset is not the one that is on record.
+
+    Attributes:
+        dataset: its name.
+        stage: what was to be done with it.
+        problem: what is there instead, in words.
+    """
+
+    kind: ClassVar[str] = "dataset_changed"
+    dataset: str
+    stage: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
 class CheckpointTaken(Event):
     """Somebody signed the ledger as it was; from then on the signed checkpoint has to be there.
 
@@ -593,6 +730,18 @@ class CheckpointTaken(Event):
     note: StoredFile
 
 
+@dataclass(frozen=True, slots=True)
+class CatalogRebuilt(Event):
+    """Rows of the catalog that did not say what the ledger says were made anew.
+
+    Attributes:
+        rows: by table, how many were ``changed``, ``missing`` and ``added``.
+    """
+
+    kind: ClassVar[str] = "catalog_rebuilt"
+    rows: dict[str, dict[str, int]]
+
+
 _KINDS: dict[str, type[Event]] = {cls.kind: cls for cls in Event.__subclasses__()}
 
 
@@ -607,8 +756,8 @@ def to_payload(event: Event) -> dict[str, object]:
     return payload
 
 
-def from_payload(kind: str, payload: dict[str, object]) -> Event:
-    """Rebuilds the event that `to_payload` wrote.
+def from_payload(kind: str, payload: str) -> Event:
+    """Rebuilds the event that `to_payload` wrote, from the JSON text of its values.
 
     Raises:
         LedgerError: unknown kind, or a payload that does not fit it.
@@ -616,22 +765,24 @@ def from_payload(kind: str, payload: dict[str, object]) -> Event:
     if kind not in _KINDS:
         raise LedgerError(f"unknown ledger entry kind {kind!r}: written by a newer Lazaretto?")
     try:
-        return _adapter(kind).validate_python(payload)
+        return _adapter(kind).validate_json(payload)
     except ValidationError as error:
         raise LedgerError(
-            f"ledger entry of kind {kind!r} does not fit its type: {error}"
+            f"ledger entry of kind {kind!r} does not fit its type: {error_line(error)}"
         ) from error
 
 
 def subject_of(event: Event) -> str:
-    """What an event is about: ``source:NAME``, ``batch:ID``, ``case:ID`` or ``dataset:NAME``.
+    """What an event is about: such as ``source:NAME``, ``batch:ID`` or ``case:ID``.
 
     The ledger keeps it beside each entry, so that everything about one subject is found again.
     """
     if isinstance(event, CheckpointTaken):
         return subject_of_checkpoints(event.verifier_key)
+    if isinstance(event, CatalogRebuilt):
+        return "catalog:rows"
     for name in ("case", "batch", "source", "dataset", "model", "reference"):
-        if name == "case" and not isinstance(event, RecordsDecided):
+        if name == "case" and not isinstance(event, RecordsDecided | CaseClosed):
             continue
         if name == "dataset" and isinstance(event, ModelRegistered):
             continue

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
 from lazaretto.errors import LedgerError
-from lazaretto.ledger.chain import GENESIS, row_hash
+from lazaretto.ledger.chain import GENESIS, require_link, row_hash
 from lazaretto.ledger.events import from_payload, subject_of
 from lazaretto.ledger.tree import Frontier
 from lazaretto.storage.tables import ledger
@@ -44,16 +43,11 @@ def walk(connection: Connection, start: Frontier | None = None) -> Iterator[tupl
 
 
 def _require_sound(row: Row[Any], seq: int, prev: str) -> None:
-    if row.seq != seq:
-        raise LedgerError(f"entry {seq} is missing")
-    if row.prev != prev:
-        raise LedgerError(
-            f"entry {seq} does not follow the one before it: reordered, inserted or replaced"
-        )
+    require_link(row, seq, prev)
     if row_hash(row) != row.hash:
         raise LedgerError(f"entry {seq} was edited: its hash does not match")
     try:
-        subject = subject_of(from_payload(row.kind, json.loads(row.payload)))
+        subject = subject_of(from_payload(row.kind, row.payload))
     except LedgerError as error:
         raise LedgerError(f"entry {seq} cannot be read: {error}") from error
     if subject != row.subject:

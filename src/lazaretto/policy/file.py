@@ -17,6 +17,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from lazaretto.errors import PolicyError
+from lazaretto.redact import error_line
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -101,7 +102,7 @@ def _compose(data: bytes, name: str) -> yaml.Node:
         line = 1 if mark is None else mark.line + 1
         raise PolicyError(f"{name}:{line}: not valid YAML: {error.problem}") from error
     except yaml.YAMLError as error:
-        raise PolicyError(f"{name}: not valid YAML: {str(error).splitlines()[0]}") from error
+        raise PolicyError(f"{name}: not valid YAML: {error_line(error)}") from error
     if not isinstance(root, yaml.MappingNode):
         raise PolicyError(f"{name}:1: a policy is a mapping of keys, such as `version: 1`")
     return root

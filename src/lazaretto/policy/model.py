@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 import rfc8785
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
+from lazaretto.addresses import read_place
+from lazaretto.names import DATASET_PATTERN
 from lazaretto.values import PolicyRef
 
 if TYPE_CHECKING:
@@ -60,10 +62,23 @@ class Sources(_Section):
     clock_skew_seconds: Annotated[int, Field(ge=0)] = Field(
         300, description="How many seconds a source's clock may differ from ours."
     )
+    places: Annotated[list[str], Field(min_length=1)] | None = Field(
+        None,
+        description="Folders and prefixes from which a delivery and its manifest may come. "
+        "`{source}` stands for the source's name; a relative folder starts at the policy's. "
+        "Operators need it; without it the command line reads files of this machine alone.",
+    )
+
+    @field_validator("places")
+    @classmethod
+    def _are_places(cls, value: list[str] | None) -> list[str] | None:
+        for text in value or ():
+            read_place(text)
+        return value
 
 
 class Limits(_Section):
-    """Bounds on what a delivery may be, and on the process that decodes it. Beyond: refused.
+    """Bounds on a delivery and on the process that decodes it; what exceeds one is refused.
 
     The defaults let one worker with 8 GB of memory decode one delivery at a time.
     """
@@ -97,7 +112,7 @@ class Embed(_Section):
     model: str | None = Field(None, description="Name or import path of the encoder's model.")
     columns: list[str] = Field(default_factory=list, description="Columns that are encoded.")
     options: dict[str, Any] = Field(
-        default_factory=dict, description="Options of the encoder, such as `batch_size`."
+        default_factory=dict, description="Options of the encoder, such as `device`."
     )
 
 
@@ -300,7 +315,7 @@ class Policy(_Section):
     """How one dataset's batches are judged. Load it with `Policy.load`."""
 
     version: Literal[1] = Field(description="Version of this format.")
-    dataset: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$")] = Field(
+    dataset: Annotated[str, Field(pattern=DATASET_PATTERN)] = Field(
         description="Name of the admitted dataset."
     )
     columns: Columns = Field(description="The columns that Lazaretto reads.")
@@ -350,12 +365,16 @@ class Policy(_Section):
         """sha256 (hex) of the file's bytes; of the canonical JSON when there is no file."""
         if self._sha256 is not None:
             return self._sha256
-        return self.meaning
+        return hashlib.sha256(rfc8785.dumps(self.model_dump(mode="json"))).hexdigest()
 
     @property
-    def meaning(self) -> str:
-        """sha256 (hex) of what it says; comments and layout do not count."""
-        return hashlib.sha256(rfc8785.dumps(self.model_dump(mode="json"))).hexdigest()
+    def says(self) -> str:
+        """What decides admission, as canonical JSON (RFC 8785).
+
+        Every key, its default where the file has none: so comments, order and layout do not count.
+        `sanitize` is left out, because it decides what leaves a dataset, and never what enters.
+        """
+        return rfc8785.dumps(self.model_dump(mode="json", exclude={"sanitize"})).decode()
 
     @property
     def path(self) -> str | None:
@@ -367,10 +386,19 @@ class Policy(_Section):
         """Name of the reference to screen against: the policy's, or the dataset's own."""
         return (self.screen.reference or self.dataset).split("/")[0]
 
-    def ref(self) -> PolicyRef:
-        """What is stored with a verdict."""
+    def ref(self, contract: str | None) -> PolicyRef:
+        """What is stored with a verdict.
+
+        Args:
+            contract: sha256 (hex) of the contract that it names: a policy names it by path, and
+                another contract under the same path is another policy.
+        """
+        meaning = rfc8785.dumps({"contract": contract, "policy": self.says})
         return PolicyRef(
-            dataset=self.dataset, sha256=self.sha256, meaning=self.meaning, path=self._path
+            dataset=self.dataset,
+            sha256=self.sha256,
+            meaning=hashlib.sha256(meaning).hexdigest(),
+            path=self._path,
         )
 
 

@@ -4,28 +4,30 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import sqlalchemy as sa
 
+from lazaretto.authority.judgements import standing_judgement
 from lazaretto.batch._ids import ids_digest
 from lazaretto.errors import NotFoundError, UsageError
-from lazaretto.ledger.chain import append
-from lazaretto.ledger.events import RecordsDecided
+from lazaretto.ledger.events import CaseClosed, RecordsDecided
+from lazaretto.ledger.state import Put, Update, entry_columns, record
 from lazaretto.quarantine.cases import find_case
 from lazaretto.storage import tables
 from lazaretto.storage.bulk import bulk_insert
 from lazaretto.storage.sidecars import write_table
-from lazaretto.values import Action, Actor, ActorType
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from sqlalchemy.engine import Connection, Row
 
+    from lazaretto.ledger.chain import Entry
+    from lazaretto.ledger.state import Change
     from lazaretto.storage.workspace import Workspace
+    from lazaretto.values import Action, Actor, StoredFile
 
 _held = tables.held_record
 _decision = tables.decision
@@ -43,6 +45,7 @@ class Decision:
         case: its case.
         action: what was decided.
         records: how many held records it is about.
+        ids: the file with them.
         ids_digest: sha256 (hex) of their ids.
         actor: who.
         reason: why.
@@ -57,6 +60,7 @@ class Decision:
     case: str
     action: Action
     records: int
+    ids: StoredFile
     ids_digest: str
     actor: Actor
     reason: str
@@ -72,7 +76,6 @@ class Taken:
     """What is decided, before it is on record; see `Decision`."""
 
     action: Action
-    actor: Actor
     reason: str
     filter: dict[str, str] = field(default_factory=dict)
     label: str | None = None
@@ -114,7 +117,7 @@ def record_decision(workspace: Workspace, case: str, selected: pa.Table, taken: 
     """Commits a decision on selected records.
 
     Raises:
-        UsageError: nothing is selected, or a record is published.
+        UsageError: nothing is selected, a record is published, or the case is superseded.
     """
     if not selected.num_rows:
         raise UsageError(f"no held record of {case} is selected")
@@ -123,6 +126,7 @@ def record_decision(workspace: Workspace, case: str, selected: pa.Table, taken: 
     ids = write_table(workspace.store, f"decisions/{identity}.parquet", selected)
     with workspace.catalog.transaction() as connection:
         row = find_case(connection, case)
+        require_open(connection, row)
         event = RecordsDecided(
             decision=identity,
             case=case,
@@ -137,57 +141,92 @@ def record_decision(workspace: Workspace, case: str, selected: pa.Table, taken: 
             weight=taken.weight,
             undoes=taken.undoes,
         )
-        written = append(connection, event, actor=taken.actor)
-        connection.execute(
-            _decision.insert().values(
-                id=identity,
-                case_id=case,
-                action=taken.action.value,
-                label=taken.label,
-                weight=taken.weight,
-                filter=taken.filter,
-                records=selected.num_rows,
-                ids_digest=digest,
-                actor_type=taken.actor.type.value,
-                actor_id=taken.actor.id,
-                reason=taken.reason,
-                at=datetime.now(UTC),
-                undoes=taken.undoes,
-                seq=written.seq,
-                entry=written.hash,
-            )
-        )
-        positions = selected["position"].to_pylist()
-        rows = ((identity, position) for position in positions)
-        bulk_insert(connection, _members, ("decision", "position"), rows)
+        entry = record(connection, event, changes, actor=workspace.actor)
+        index_decided(connection, event, selected["position"].to_pylist())
         _refuse_published(connection, case, identity)
-        if taken.undoes is None:
-            _put_in_force(connection, case, identity, taken.action)
-        else:
-            _take_back(connection, case, identity, taken.undoes)
-        connection.execute(
-            tables.case.update().where(tables.case.c.id == case).values(state="OPEN")
+        return decision_of(entry, event, None)
+
+
+def changes(entry: Entry) -> Iterator[Change]:
+    """What a decision, or the end of them, does; `index_decided` does it to the records' index."""
+    match entry.event:
+        case RecordsDecided() as event:
+            values = decided_columns(event, entry.actor) | {"at": entry.at} | entry_columns(entry)
+            yield Put(_decision, values)
+            if event.undoes is not None:
+                yield Update(_decision, {"id": event.undoes}, {"undone_by": event.decision})
+            yield Update(tables.case, {"id": event.case}, {"state": "OPEN"})
+        case CaseClosed() as event:
+            yield Update(tables.case, {"id": event.case}, {"state": "CLOSED"})
+
+
+def index_decided(connection: Connection, event: RecordsDecided, positions: Sequence[int]) -> None:
+    """Puts a decision in force on its records, or takes one back, in the index of held records.
+
+    Args:
+        connection: of an open transaction, in which `changes` were made.
+        event: what was decided.
+        positions: of the records within the case.
+    """
+    rows = ((event.decision, position) for position in positions)
+    bulk_insert(connection, _members, ("decision", "position"), rows)
+    if event.undoes is None:
+        _put_in_force(connection, event.case, event.decision, event.action)
+    else:
+        _take_back(connection, event.case, event.decision, event.undoes)
+
+
+def require_open(connection: Connection, row: Row[Any]) -> None:
+    """A case may be decided on and published while its judgement stands, by the ledger.
+
+    Raises:
+        UsageError: the batch was judged again for this dataset, and has another case since.
+    """
+    if row.origin != "gate":
+        return
+    judged = standing_judgement(connection, row.batch, row.dataset)
+    if judged is None or judged.event.case != row.id:
+        raise UsageError(
+            f"{row.id} is superseded: {row.batch} was judged again since, see its new case: "
+            f"`lazaretto quarantine list --batch {row.batch}`"
         )
-        recorded = connection.execute(sa.select(_decision).where(_decision.c.id == identity)).one()
-        return as_decision(recorded)
 
 
-def as_decision(row: Row[Any]) -> Decision:
-    """A decision from its row."""
+def decision_of(entry: Entry, event: RecordsDecided, undone_by: str | None) -> Decision:
+    """A decision as its ledger entry tells it."""
     return Decision(
-        id=row.id,
-        case=row.case_id,
-        action=Action(row.action),
-        records=row.records,
-        ids_digest=row.ids_digest,
-        actor=Actor(ActorType(row.actor_type), row.actor_id),
-        reason=row.reason,
-        label=row.label,
-        weight=row.weight,
-        undoes=row.undoes,
-        undone_by=row.undone_by,
-        seq=row.seq,
+        id=event.decision,
+        case=event.case,
+        action=event.action,
+        records=event.records,
+        ids=event.ids,
+        ids_digest=event.ids_digest,
+        actor=entry.actor,
+        reason=event.reason,
+        label=event.label,
+        weight=event.weight,
+        undoes=event.undoes,
+        undone_by=undone_by,
+        seq=entry.seq,
     )
+
+
+def decided_columns(event: RecordsDecided, actor: Actor) -> dict[str, Any]:
+    """The catalog's columns of a decision, by what the ledger says."""
+    return {
+        "id": event.decision,
+        "case_id": event.case,
+        "action": event.action.value,
+        "label": event.label,
+        "weight": event.weight,
+        "filter": event.filter,
+        "records": event.records,
+        "ids_digest": event.ids_digest,
+        "actor_type": actor.type.value,
+        "actor_id": actor.id,
+        "reason": event.reason,
+        "undoes": event.undoes,
+    }
 
 
 def _about(case: str, decision: str) -> list[sa.ColumnElement[bool]]:
@@ -213,9 +252,6 @@ def _put_in_force(connection: Connection, case: str, decision: str, action: Acti
 
 def _take_back(connection: Connection, case: str, identity: str, undone: str) -> None:
     """The newest decision on each record that stands is in force again, or none."""
-    connection.execute(
-        _decision.update().where(_decision.c.id == undone).values(undone_by=identity)
-    )
     newest = (
         sa.select(_decision.c.id)
         .join(_members, _members.c.decision == _decision.c.id)

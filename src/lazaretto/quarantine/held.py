@@ -104,6 +104,18 @@ def write_held(
     return held
 
 
+def count_held(batch: Batch, columns: Columns, hold_reasons: HoldReasons) -> Held:
+    """What `write_held` would write, counted; the store is left as it is.
+
+    Raises:
+        SystemFaultError: scores and batch do not belong together.
+    """
+    held = Held()
+    for _ in _held_chunks(batch, columns, hold_reasons, held):
+        pass
+    return held
+
+
 def indexed_labels(chunk: pa.RecordBatch, columns: Columns) -> pa.Array:
     """Labels as text for the index; null where there are none or they have no text form."""
     name = columns.label

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -12,6 +11,8 @@ import pyarrow.compute as pc
 
 from lazaretto.dataset.delta import ADDED, BATCH
 from lazaretto.dataset.delta import RECORD as ADMITTED_RECORD
+from lazaretto.ledger.events import BatchJudged, TrainingSanitized
+from lazaretto.ledger.state import Put, entry_columns
 from lazaretto.quarantine.held import (
     INDEX_COLUMNS,
     INDEXED,
@@ -23,20 +24,22 @@ from lazaretto.quarantine.held import (
     RECORD,
     SCORE,
 )
+from lazaretto.received import find_batch
 from lazaretto.storage import tables
 from lazaretto.storage.bulk import bulk_insert
 from lazaretto.storage.sidecars import read_chunks, write_table
-from lazaretto.values import OpenedCase, Verdict, to_json
+from lazaretto.values import OpenedCase, StoredFile, Verdict, to_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sqlalchemy.engine import Connection
 
-    from lazaretto.ledger.chain import Written
-    from lazaretto.ledger.events import BatchJudged, TrainingSanitized
+    from lazaretto.ledger.chain import Entry
+    from lazaretto.ledger.events import Event
+    from lazaretto.ledger.state import Change
+    from lazaretto.storage.store import Store
     from lazaretto.storage.workspace import Workspace
-    from lazaretto.values import StoredFile
 
 _RANK = "rank_"
 
@@ -76,67 +79,54 @@ def held_tables(rows: pa.Table, records: pa.Table) -> dict[str, pa.Table]:
 
 def write_cases(workspace: Workspace, by_batch: dict[str, pa.Table], run: str) -> list[OpenedCase]:
     """Writes each batch's held rows to the store."""
+    with workspace.catalog.read() as connection:
+        rows_of = {batch: find_batch(connection, batch).rows for batch in by_batch}
     return [
         OpenedCase(
             case=case_id(batch, run),
             batch=batch,
+            rows=rows_of[batch],
             held=rows.num_rows,
             held_records=write_table(
                 workspace.store, f"held/{batch}/sanitize-{{sha256}}.parquet", rows
             ),
+            reasons=dict(Counter(rows[REASON].to_pylist())),
         )
         for batch, rows in sorted(by_batch.items())
     ]
 
 
-def open_cases(
-    connection: Connection,
-    by_batch: dict[str, pa.Table],
-    event: TrainingSanitized,
-    *,
-    note: str,
-    written: Written,
-) -> None:
-    """Inserts the cases of a sanitizing run and the index of their records."""
-    for opened in event.cases:
-        rows = by_batch[opened.batch]
-        connection.execute(
-            tables.case.insert().values(
-                **case_columns(event, opened),
-                rows=_rows_of(connection, opened.batch),
-                reasons=dict(Counter(rows[REASON].to_pylist())),
-                notes=[note],
-                state="OPEN",
-                opened_at=datetime.now(UTC),
-                seq=written.seq,
-                entry=written.hash,
-            )
-        )
-        columns = [rows[name].to_pylist() for name in INDEX_COLUMNS]
-        index = ((opened.case, *values) for values in zip(*columns, strict=True))
-        bulk_insert(connection, tables.held_record, INDEXED, index)
+def changes(entry: Entry) -> Iterator[Change]:
+    """What an entry that opens cases does to the catalog; `index_held` adds their records."""
+    opened = {"state": "OPEN", "opened_at": entry.at} | entry_columns(entry)
+    match entry.event:
+        case BatchJudged(case=str()) as event:
+            yield Put(tables.case, gate_case_columns(event) | opened)
+        case TrainingSanitized() as event:
+            for case in event.cases:
+                yield Put(tables.case, case_columns(event, case) | opened)
 
 
-def open_gate_case(
-    connection: Connection, workspace: Workspace, event: BatchJudged, written: Written
-) -> None:
-    """Inserts the case of a judgement, and the index of its records; nothing where none is held."""
-    if event.case is None or event.held_records is None:
-        return
-    connection.execute(
-        tables.case.insert().values(
-            **gate_case_columns(event),
-            rows=event.rows,
-            reasons=event.reasons,
-            notes=event.notes,
-            state="OPEN",
-            opened_at=datetime.now(UTC),
-            seq=written.seq,
-            entry=written.hash,
-        )
-    )
-    rows = _index(workspace, event.case, event.held_records)
-    bulk_insert(connection, tables.held_record, INDEXED, rows)
+def held_files(event: Event) -> list[tuple[str, StoredFile]]:
+    """The cases that an entry opens, each with the file of its records."""
+    match event:
+        case BatchJudged(case=str() as case, held_records=StoredFile() as held_records):
+            return [(case, held_records)]
+        case TrainingSanitized():
+            return [(opened.case, opened.held_records) for opened in event.cases]
+        case _:
+            return []
+
+
+def index_held(connection: Connection, store: Store, event: Event) -> None:
+    """Inserts the index of the records of the cases that an entry opens, from their files.
+
+    Raises:
+        ChangedFileError: a file is gone, or is not the one that is on record.
+    """
+    for case, held_records in held_files(event):
+        rows = _index(store, case, held_records)
+        bulk_insert(connection, tables.held_record, INDEXED, rows)
 
 
 def gate_case_columns(event: BatchJudged) -> dict[str, Any]:
@@ -150,7 +140,10 @@ def gate_case_columns(event: BatchJudged) -> dict[str, Any]:
         "policy": to_json(event.policy),
         "columns": to_json(event.columns),
         "two_people": event.two_people,
+        "rows": event.rows,
         "held": event.held,
+        "reasons": dict(event.reasons),
+        "notes": list(event.notes),
     }
 
 
@@ -165,8 +158,19 @@ def case_columns(event: TrainingSanitized, opened: OpenedCase) -> dict[str, Any]
         "policy": to_json(event.policy),
         "columns": to_json(event.columns),
         "two_people": event.two_people,
+        "rows": opened.rows,
         "held": opened.held,
+        "reasons": dict(opened.reasons),
+        "notes": [found_by(event)],
     }
+
+
+def found_by(event: TrainingSanitized) -> str:
+    """How a run of sanitizing came to hold records, in words."""
+    return (
+        f"found in version {event.version} of {event.dataset} by the activations of "
+        f"{event.model}; {event.calibration}"
+    )
 
 
 def case_id(batch: str, run: str) -> str:
@@ -174,18 +178,11 @@ def case_id(batch: str, run: str) -> str:
     return "case-" + hashlib.sha256(f"{batch}\n{run}".encode()).hexdigest()[:16]
 
 
-def _index(
-    workspace: Workspace, case: str, held_records: StoredFile
-) -> Iterator[tuple[object, ...]]:
-    for chunk in read_chunks(workspace.store, held_records):
+def _index(store: Store, case: str, held_records: StoredFile) -> Iterator[tuple[object, ...]]:
+    for chunk in read_chunks(store, held_records):
         columns = [chunk.column(name).to_pylist() for name in INDEX_COLUMNS]
         for values in zip(*columns, strict=True):
             yield (case, *values)
-
-
-def _rows_of(connection: Connection, batch: str) -> int:
-    query = tables.batch.select().where(tables.batch.c.id == batch)
-    return int(connection.execute(query).one().rows)
 
 
 def _signature(row: dict[str, float | None], ranks: list[str]) -> str:

@@ -3,55 +3,78 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
 import sqlalchemy as sa
 
+from lazaretto.authority.conditions import kept_envelope, refusals_on_record, require_admissible
+from lazaretto.authority.policies import policy_in_force
 from lazaretto.dataset.admission import (
     Admission,
-    Part,
-    added_columns,
     admit_part,
-    as_admission,
-    dataset_uri,
-    intend,
-    with_added,
+    find_admission,
 )
-from lazaretto.errors import UsageError
+from lazaretto.dataset.table import open_newest
+from lazaretto.errors import AdmissionRefusedError, ChangedStateError, SystemFaultError
+from lazaretto.ledger.events import CaseClosed
+from lazaretto.ledger.state import record
 from lazaretto.quarantine.cases import find_case, held_file
-from lazaretto.quarantine.held import ADDED_NAMES, POSITION, RECORD
-from lazaretto.quarantine.labels import as_label
+from lazaretto.quarantine.decisions import changes, require_open
+from lazaretto.quarantine.released import RELEASING, released_part
+from lazaretto.quarantine.standing import (
+    Publication,
+    check_actions,
+    check_index,
+    decisions_of,
+    in_force,
+    publications_of,
+)
+from lazaretto.quarantine.two_people import require_two_people
+from lazaretto.received import find_batch, on_record
 from lazaretto.storage import tables
-from lazaretto.storage.sidecars import read_chunks, read_schema
-from lazaretto.values import Action, PolicyRef
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Mapping
 
     from sqlalchemy.engine import Connection, Row
 
+    from lazaretto.quarantine.decisions import Decision
+    from lazaretto.received import Received
     from lazaretto.storage.workspace import Workspace
-    from lazaretto.values import Actor, StoredFile
+    from lazaretto.values import StoredFile
 
 _held = tables.held_record
-_decision = tables.decision
-_admission = tables.admission
-_RELEASING = [Action.RELEASE.value, Action.RELABEL.value, Action.REWEIGHT.value]
-_ReleasedAs = tuple[str | None, float | None]
+_AT_ONCE = 10_000  # bound parameters of one statement: SQLite takes 32,766
 
 
-def publish(workspace: Workspace, case: str, *, actor: Actor) -> Admission | None:
+@dataclass(frozen=True, slots=True)
+class _View:
+    """A case as it stands by the ledger, in one view of the catalog."""
+
+    row: Row[Any]
+    received: Received
+    envelope: bytes | None
+    held: StoredFile
+    decisions: list[Decision]
+    publications: list[Publication]
+    released: dict[int, Decision]
+    name: str | None
+
+
+def publish(workspace: Workspace, case: str) -> Admission | None:
     """Admits the records of a case that reviewers released, with their labels and weights.
 
-    From the intent on, these records' decisions are final; a publication that was cut off is
-    finished first. The case closes when every record is decided on.
+    What is published is what the ledger's decisions say, whatever the catalog's tables say. From
+    the intent on, these records' decisions are final; a publication that was cut off is finished
+    first. The case closes when every record is decided on.
+
+    What admission asks for is checked again: source, key and signature of the delivery, by the
+    policy that is in force now; and two people, where that policy or the judgement asks for them.
 
     Args:
-        workspace: catalog and store.
+        workspace: catalog and store; whoever acts through it is on record as the publisher.
         case: its id.
-        actor: who publishes; with ``review.require_two_people``, not who decided.
 
     Returns:
         The admission (its ``part`` is the publication's id). With nothing new to publish, that of
@@ -59,127 +82,186 @@ def publish(workspace: Workspace, case: str, *, actor: Actor) -> Admission | Non
 
     Raises:
         NotFoundError: no such case.
-        UsageError: two people are required, or the records do not fit the dataset.
+        UsageError: the case is superseded, or the records do not fit the dataset.
+        AdmissionRefusedError: two people are required, or something speaks against the delivery
+            now; it is on record.
+        ChangedFileError: a stored file is gone or was changed.
+        ChangedStateError: the catalog does not say what the ledger says.
         SystemFaultError: store or catalog cannot be used; the same call goes on later.
     """
+    with workspace.catalog.read() as connection:
+        batch = find_case(connection, case).batch
+    with on_record(workspace, batch, "publish"), refusals_on_record(workspace, batch, case):
+        with workspace.catalog.read() as connection:
+            view = _look(connection, workspace, case)
+        part = None
+        if view.name is not None:
+
+            def check(connection: Connection) -> None:
+                require_open(connection, view.row)
+                _check(connection, workspace, view)
+
+            part = released_part(
+                workspace, view.row, view.held, view.released, name=view.name, check=check
+            )
+        with workspace.catalog.transaction() as connection:
+            _unchanged(connection, view)
+            if part is None:
+                _close_when_decided(connection, workspace, view.row)
+                last = _last(connection, workspace, view)
+            else:
+                last = None
+                _check(connection, workspace, view)
+                _mark(connection, view)
+        if part is None:
+            if last is not None:
+                open_newest(workspace, last.dataset)  # cut off behind its record, it is finished
+            return last
+        admission = admit_part(workspace, part)
     with workspace.catalog.transaction() as connection:
-        row = find_case(connection, case)
-        if row.state == "SUPERSEDED":
-            raise UsageError(f"{case} is superseded: {row.batch} was judged again since")
-        name = _unfinished(connection, case) or _begin(connection, row, actor)
-        if name is None:
-            _close_when_decided(connection, case)
-            return _last(connection, workspace, row)
-        part = _part(connection, workspace, row, name)
-        intend(connection, part)
-    admission = admit_part(workspace, part)
-    with workspace.catalog.transaction() as connection:
-        _close_when_decided(connection, case)
+        _close_when_decided(connection, workspace, view.row)
     return admission
 
 
-def _unfinished(connection: Connection, case: str) -> str | None:
-    """A publication of this case that was intended and never went on record."""
-    ours = sa.select(_held.c.part).where(_held.c.case_id == case, _held.c.part.is_not(None))
-    query = sa.select(_admission.c.part).where(
-        _admission.c.part.in_(ours.distinct()), _admission.c.seq.is_(None)
-    )
-    found = connection.scalar(query.limit(1))
-    return None if found is None else str(found)
-
-
-def _last(connection: Connection, workspace: Workspace, row: Row[Any]) -> Admission | None:
-    ours = sa.select(_held.c.part).where(_held.c.case_id == row.id, _held.c.part.is_not(None))
-    query = sa.select(_admission).where(_admission.c.part.in_(ours.distinct()))
-    found = connection.execute(query.order_by(_admission.c.seq.desc()).limit(1)).one_or_none()
-    return None if found is None else as_admission(found, dataset_uri(workspace, row.dataset))
-
-
-def _begin(connection: Connection, row: Row[Any], actor: Actor) -> str | None:
-    """Makes the decisions in force final, under the publication's id."""
-    ready = [_held.c.case_id == row.id, _held.c.part.is_(None), _held.c.action.in_(_RELEASING)]
-    query = sa.select(_held.c.position, _held.c.decision).where(*ready).order_by(_held.c.position)
-    rows = connection.execute(query).all()
-    if not rows:
-        return None
-    deciders = sa.select(_decision.c.actor_id).where(
-        _decision.c.id.in_(sa.select(_held.c.decision).where(*ready).distinct())
-    )
-    if row.two_people and actor.id in set(connection.scalars(deciders)):
-        raise UsageError(
-            f"the policy of {row.id} asks for two people, and {actor.id} decided: somebody else "
-            "publishes"
-        )
-    digest = hashlib.sha256(row.id.encode())
-    for position, decision in rows:
-        digest.update(f"\n{position} {decision}".encode())
-    name = f"publication-{digest.hexdigest()[:16]}"
-    connection.execute(_held.update().where(*ready).values(part=name))
-    return name
-
-
-def _part(connection: Connection, workspace: Workspace, row: Row[Any], name: str) -> Part:
-    query = (
-        sa.select(_held.c.position, _decision.c.label, _decision.c.weight)
-        .join(_decision, _decision.c.id == _held.c.decision)
-        .where(_held.c.case_id == row.id, _held.c.part == name)
-    )
-    released = {position: (label, weight) for position, label, weight in connection.execute(query)}
+def _look(connection: Connection, workspace: Workspace, case: str) -> _View:
+    row, store = find_case(connection, case), workspace.store
+    require_open(connection, row)
     held = held_file(connection, row)
-    schema = read_schema(workspace.store, held)
-    delivered = pa.schema([field for field in schema if field.name not in ADDED_NAMES])
-    return Part(
-        batch=row.batch,
-        source=row.source,
-        dataset=row.dataset,
-        name=name,
-        rows=len(released),
-        schema=with_added(delivered),
-        chunks=lambda: _released(workspace, row, held, delivered, released),
-        policy=PolicyRef(**row.policy),
+    received = find_batch(connection, row.batch)
+    decisions = decisions_of(connection, case)
+    standing = in_force(store, decisions)
+    check_index(connection, store, case, held)
+    parts = check_actions(connection, case, standing)
+    publications = publications_of(connection, row.batch, case)
+    unfinished = _unfinished(case, parts, standing, publications)
+    released = {
+        position: standing[position]
+        for position in sorted(parts)
+        if position in standing
+        and standing[position].action in RELEASING
+        and parts[position] == unfinished
+    }
+    return _View(
+        row=row,
+        received=received,
+        envelope=kept_envelope(workspace, received),
+        held=held,
+        decisions=decisions,
+        publications=publications,
+        released=released,
+        name=_id(case, released) if released else None,
     )
 
 
-def _released(
-    workspace: Workspace,
-    row: Row[Any],
-    held: StoredFile,
-    delivered: pa.Schema,
-    released: dict[int, _ReleasedAs],
-) -> Iterator[pa.RecordBatch]:
-    wanted = pa.array(list(released), pa.int64())
-    label = row.columns["label"]
-    for chunk in read_chunks(workspace.store, held):
-        rows = chunk.filter(pc.is_in(chunk.column(POSITION), wanted))
-        if not rows.num_rows:
-            continue
-        said = [released[position] for position in rows.column(POSITION).to_pylist()]
-        weights = pa.array([1.0 if weight is None else weight for _, weight in said], pa.float64())
-        columns = [
-            _relabelled(rows.column(field.name), said)
-            if field.name == label
-            else rows.column(field.name)
-            for field in delivered
-        ]
-        plain = pa.RecordBatch.from_arrays(columns, schema=delivered)
-        yield added_columns(plain, row.batch, row.source, rows.column(RECORD), weights)
+def _unfinished(
+    case: str,
+    parts: Mapping[int, str | None],
+    standing: Mapping[int, Decision],
+    publications: list[Publication],
+) -> str | None:
+    """The publication that was intended and never went on record; None where there is none.
+
+    A publication's id is made of the decisions that it is of: so a row that says that it belongs
+    to one does, or is found out.
+
+    Raises:
+        ChangedStateError: a row's publication is not one that these decisions made.
+    """
+    known = {publication.part for publication in publications}
+    there = {part for part in parts.values() if part is not None}
+    for part in there | known:
+        of_it = {position: standing.get(position) for position in sorted(parts)
+                 if parts[position] == part}  # fmt: skip
+        decided = {p: d for p, d in of_it.items() if d is not None and d.action in RELEASING}
+        if len(decided) != len(of_it) or _id(case, decided) != part:
+            raise ChangedStateError(
+                _held.name, f"of {case}", f"{part} is not made of the records that say so"
+            )
+    waiting = there - known
+    if len(waiting) > 1:
+        problem = f"{len(waiting)} publications are on their way at once"
+        raise ChangedStateError(_held.name, f"of {case}", problem)
+    return next(iter(waiting), None)
 
 
-def _relabelled(labels: pa.Array, said: list[_ReleasedAs]) -> pa.Array:
-    if all(label is None for label, _ in said):
-        return labels
-    new = [None if label is None else as_label(label, labels.type).as_py() for label, _ in said]
-    changed = pa.array([label is not None for label, _ in said])
-    return pc.if_else(changed, pa.array(new, labels.type), labels)
+def publication_id(case: str, released: Mapping[int, str]) -> str:
+    """Id of a publication, which proves what it is of.
+
+    Args:
+        case: whose records.
+        released: the decision in force by position of the record, in order of position.
+    """
+    digest = hashlib.sha256(case.encode())
+    for position, decision in released.items():
+        digest.update(f"\n{position} {decision}".encode())
+    return f"publication-{digest.hexdigest()[:32]}"
 
 
-def _close_when_decided(connection: Connection, case: str) -> None:
-    open_ = sa.exists().where(
-        _held.c.case_id == case,
-        _held.c.action.is_(None) | (_held.c.action.in_(_RELEASING) & _held.c.part.is_(None)),
+def _id(case: str, released: Mapping[int, Decision]) -> str:
+    return publication_id(case, {place: decision.id for place, decision in released.items()})
+
+
+def _unchanged(connection: Connection, view: _View) -> None:
+    """Under the writers' lock: nobody decided or published since the case was looked at.
+
+    Raises:
+        SystemFaultError: somebody did.
+    """
+    case = view.row.id
+    require_open(connection, view.row)
+    now = (
+        decisions_of(connection, case),
+        publications_of(connection, view.row.batch, case),
     )
-    connection.execute(
-        tables.case.update()
-        .where(tables.case.c.id == case, ~open_, tables.case.c.state == "OPEN")
-        .values(state="CLOSED")
+    if now != (view.decisions, view.publications):
+        raise SystemFaultError(
+            f"{case} was decided on while it was published: look at it, then run "
+            f"`lazaretto quarantine publish {case}` again"
+        )
+
+
+def _check(connection: Connection, workspace: Workspace, view: _View) -> None:
+    """What admission asks for, by the policy in force now."""
+    dataset = view.row.dataset
+    policy = policy_in_force(connection, dataset)
+    if policy is None:
+        raise AdmissionRefusedError(
+            f"no policy is in force for dataset {dataset!r}: `lazaretto policy register FILE "
+            "--reason TEXT` puts one in force",
+            code="no_policy",
+            dataset=dataset,
+        )
+    if view.row.two_people or policy.rules.review.require_two_people:
+        require_two_people(view.row.id, dataset, workspace.actor, list(view.released.values()))
+    require_admissible(connection, view.received, view.envelope, policy.rules)
+
+
+def _mark(connection: Connection, view: _View) -> None:
+    """Makes the decisions on the released records final, under the publication's id."""
+    positions = list(view.released)
+    for start in range(0, len(positions), _AT_ONCE):
+        some = _held.c.position.in_(positions[start : start + _AT_ONCE])
+        connection.execute(
+            _held.update().where(_held.c.case_id == view.row.id, some).values(part=view.name)
+        )
+
+
+def _last(connection: Connection, workspace: Workspace, view: _View) -> Admission | None:
+    if not view.publications:
+        return None
+    last = view.publications[-1]
+    return find_admission(connection, workspace, last.dataset, view.row.batch, last.part)
+
+
+def _close_when_decided(connection: Connection, workspace: Workspace, row: Row[Any]) -> None:
+    """Closes a case whose records are all decided on, and published where they were released."""
+    releasing = [action.value for action in RELEASING]
+    waiting = sa.exists().where(
+        _held.c.case_id == row.id,
+        _held.c.action.is_(None) | (_held.c.action.in_(releasing) & _held.c.part.is_(None)),
     )
+    table = tables.case
+    open_ = sa.select(table.c.id).where(table.c.id == row.id, table.c.state == "OPEN", ~waiting)
+    if connection.scalar(open_) is not None:
+        event = CaseClosed(row.id, row.batch)
+        record(connection, event, changes, actor=workspace.actor)

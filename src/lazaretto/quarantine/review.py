@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from lazaretto.authority.policies import policy_ref, require_in_force
 from lazaretto.errors import NotFoundError, UsageError
 from lazaretto.quarantine.cases import (
     UNDECIDED,
@@ -25,15 +26,21 @@ from lazaretto.quarantine.cases import (
 from lazaretto.quarantine.decisions import (
     Decision,
     Taken,
-    as_decision,
     record_decision,
+    require_open,
     select_ids,
     select_records,
 )
 from lazaretto.quarantine.labels import as_label
 from lazaretto.quarantine.publish import publish
+from lazaretto.quarantine.standing import (
+    Publication,
+    check_index,
+    decisions_of,
+    publications_of,
+)
 from lazaretto.storage import tables
-from lazaretto.storage.sidecars import read_schema
+from lazaretto.storage.sidecars import read_schema, read_table
 from lazaretto.values import Action, Actor, ActorType
 
 if TYPE_CHECKING:
@@ -49,6 +56,7 @@ __all__ = [
     "Case",
     "Decision",
     "HeldRecord",
+    "Publication",
     "count_records",
     "decide",
     "expire",
@@ -56,6 +64,7 @@ __all__ = [
     "held_rows",
     "list_cases",
     "list_decisions",
+    "list_publications",
     "publish",
     "show_case",
     "undo",
@@ -72,7 +81,6 @@ def decide(
     ids: Collection[str] | None = None,
     filter: Mapping[str, str] | None = None,  # noqa: A002
     all: bool = False,  # noqa: A002
-    actor: Actor,
     reason: str,
     label: str | None = None,
     weight: float | None = None,
@@ -90,7 +98,6 @@ def decide(
         ids: record ids, as in `HeldRecord.record_id`.
         filter: instead of ids, see `held_records`.
         all: instead of ids, every record of the case.
-        actor: who decides.
         reason: why; stays on record for ever.
         label: for ``RELABEL``, in text; must fit the type of the label column.
         weight: for ``REWEIGHT``, > 0; other releases weigh 1.
@@ -99,12 +106,14 @@ def decide(
         NotFoundError: no such case, or an id that is not held in it.
         UsageError: arguments that do not go together, nothing selected, or records that are
             published already (those can be recalled).
+        ChangedStateError: the index of held records is not what their file says.
     """
     _check_arguments(action, ids, filter, all, reason)
     with workspace.catalog.read() as connection:
         row = find_case(connection, case)
-        _check_open(row)
+        require_open(connection, row)
         held = held_file(connection, row)
+        check_index(connection, workspace.store, case, held)
         _check_value(workspace, row, held, action, label, weight)
         selected = (
             select_records(connection, conditions(case, filter))
@@ -113,7 +122,6 @@ def decide(
         )
     taken = Taken(
         action=action,
-        actor=actor,
         reason=reason,
         filter={"all": "yes"} if all else dict(filter or {}),
         label=label,
@@ -122,7 +130,7 @@ def decide(
     return record_decision(workspace, case, selected, taken)
 
 
-def undo(workspace: Workspace, decision: str, *, actor: Actor, reason: str) -> Decision:
+def undo(workspace: Workspace, decision: str, *, reason: str) -> Decision:
     """Takes a decision back by a counter-entry; what was decided before it is in force again.
 
     Raises:
@@ -130,27 +138,17 @@ def undo(workspace: Workspace, decision: str, *, actor: Actor, reason: str) -> D
         UsageError: it is undone already, is itself an undo, or some of its records are published.
     """
     with workspace.catalog.read() as connection:
-        query = sa.select(tables.decision).where(tables.decision.c.id == decision)
-        old = connection.execute(query).one_or_none()
-        if old is None:
+        query = sa.select(tables.decision.c.case_id).where(tables.decision.c.id == decision)
+        case = connection.scalar(query)
+        if case is None:
             raise NotFoundError(f"no decision {decision!r}: see `lazaretto quarantine show CASE`")
-        if old.undone_by is not None or old.undoes is not None:
-            raise UsageError(f"{decision} is undone, or an undo itself: decide anew instead")
-        _check_open(find_case(connection, old.case_id))
-        members = sa.select(tables.decision_record.c.position).where(
-            tables.decision_record.c.decision == decision
-        )
-        chosen = [_held.c.case_id == old.case_id, _held.c.position.in_(members)]
-        selected = select_records(connection, chosen)
+        old = next(known for known in decisions_of(connection, case) if known.id == decision)
+    if old.undone_by is not None or old.undoes is not None:
+        raise UsageError(f"{decision} is undone, or an undo itself: decide anew instead")
     taken = Taken(
-        action=Action(old.action),
-        actor=actor,
-        reason=reason,
-        label=old.label,
-        weight=old.weight,
-        undoes=decision,
+        action=old.action, reason=reason, label=old.label, weight=old.weight, undoes=decision
     )
-    return record_decision(workspace, old.case_id, selected, taken)
+    return record_decision(workspace, case, read_table(workspace.store, old.ids), taken)
 
 
 def expire(workspace: Workspace, policy: Policy, now: datetime | None = None) -> list[Decision]:
@@ -158,9 +156,13 @@ def expire(workspace: Workspace, policy: Policy, now: datetime | None = None) ->
 
     Args:
         workspace: catalog and store.
-        policy: ``review.expire_days``; only cases of its dataset.
+        policy: ``review.expire_days``; only cases of its dataset, for which it must be in force.
         now: default the clock.
+
+    Raises:
+        UsageError: another policy is in force for its dataset.
     """
+    ref = policy_ref(policy)
     limit = (now or datetime.now(UTC)) - timedelta(days=policy.review.expire_days)
     undecided = sa.exists().where(_held.c.case_id == tables.case.c.id, _held.c.action.is_(None))
     query = sa.select(tables.case.c.id).where(
@@ -170,26 +172,25 @@ def expire(workspace: Workspace, policy: Policy, now: datetime | None = None) ->
         undecided,
     )
     with workspace.catalog.read() as connection:
+        require_in_force(connection, ref)
         overdue = list(connection.scalars(query))
-    actor = Actor(ActorType.POLICY, f"policy:{policy.dataset}")
+    clock = workspace.acting(Actor(ActorType.POLICY, f"policy:{policy.dataset}"))
     reason = f"not decided within {policy.review.expire_days} days"
     waiting = {"action": UNDECIDED}
-    return [
-        decide(workspace, case, Action.REJECT, filter=waiting, actor=actor, reason=reason)
-        for case in overdue
-    ]
+    return [decide(clock, case, Action.REJECT, filter=waiting, reason=reason) for case in overdue]
 
 
 def list_decisions(workspace: Workspace, case: str) -> list[Decision]:
     """Every decision on a case, oldest first, undone ones included."""
-    query = (
-        sa.select(tables.decision)
-        .where(tables.decision.c.case_id == case)
-        .order_by(tables.decision.c.seq)
-    )
     with workspace.catalog.read() as connection:
         find_case(connection, case)
-        return [as_decision(row) for row in connection.execute(query)]
+        return decisions_of(connection, case)
+
+
+def list_publications(workspace: Workspace, case: str) -> list[Publication]:
+    """What was published of a case and by whom, oldest first."""
+    with workspace.catalog.read() as connection:
+        return publications_of(connection, find_case(connection, case).batch, case)
 
 
 def _check_arguments(
@@ -203,13 +204,6 @@ def _check_arguments(
         raise UsageError("say on which records: ids, a filter, or all; one of them")
     if not reason.strip():
         raise UsageError(f"{action.value} needs a reason: it stays on record")
-
-
-def _check_open(row: Row[Any]) -> None:
-    if row.state == "SUPERSEDED":
-        raise UsageError(
-            f"{row.id} is superseded: {row.batch} was judged again since, see its new case"
-        )
 
 
 def _check_value(

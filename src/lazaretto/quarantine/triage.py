@@ -5,13 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import sqlalchemy as sa
-
 from lazaretto.drift.source import SOURCE_DRIFT
-from lazaretto.ledger.chain import entry
+from lazaretto.ledger.chain import entries
 from lazaretto.ledger.events import BatchScreened
 from lazaretto.quarantine.cases import find_case
-from lazaretto.storage import tables
 
 if TYPE_CHECKING:
     from lazaretto.storage.workspace import Workspace
@@ -57,20 +54,20 @@ def triage_of_case(workspace: Workspace, case: str) -> CaseTriage | None:
     Raises:
         NotFoundError: no such case.
     """
-    stage = tables.stage
     with workspace.catalog.read() as connection:
         row = find_case(connection, case)
         if row.origin != "gate":
             return None
-        seq = connection.scalar(
-            sa.select(sa.func.max(stage.c.seq)).where(
-                stage.c.batch == row.batch, stage.c.name == "screen", stage.c.seq < row.seq
-            )
-        )
-        if seq is None:
-            return None
-        event = entry(connection, seq).event
-    return _as_shown(event) if isinstance(event, BatchScreened) else None
+        subject, kinds = f"batch:{row.batch}", [BatchScreened.kind]
+        for entry in entries(connection, subject=subject, kinds=kinds, newest_first=True):
+            said, judged_by = entry.event, row.policy["meaning"]
+            if (
+                isinstance(said, BatchScreened)
+                and entry.seq < row.seq
+                and said.policy.meaning == judged_by
+            ):
+                return _as_shown(said)
+    return None
 
 
 def _as_shown(event: BatchScreened) -> CaseTriage | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lazaretto.errors import UsageError
-from lazaretto.registry.references import SERVICE, list_references, save_reference
+from lazaretto.registry.references import list_references, save_reference
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from lazaretto.reference import Reference
     from lazaretto.registry.stored import StoredReference
     from lazaretto.storage.workspace import Workspace
-    from lazaretto.values import Actor
 
 
 def fit_version(
@@ -29,7 +28,6 @@ def fit_version(
     version: str | None = None,
     seed: int = 0,
     promote: bool | None = None,
-    actor: Actor = SERVICE,
 ) -> tuple[StoredReference, Reference]:
     """Fits a reference and its profile on trusted rows, and freezes both.
 
@@ -44,7 +42,6 @@ def fit_version(
         version: default: one more than the newest.
         seed: of the splits and fits.
         promote: overrides what is said above.
-        actor: who fits it, for the ledger.
 
     Raises:
         UsageError: too few rows, a detector cannot be fitted on them, or the version exists with
@@ -62,7 +59,7 @@ def fit_version(
         data, policy, name=wanted, version=version or next_version(workspace, wanted), seed=seed
     )
     profile = Profile.fit(data, reference, policy)
-    saved = save_reference(workspace, reference, profile=profile, promote=promote, actor=actor)
+    saved = save_reference(workspace, reference, profile=profile, promote=promote)
     return saved, reference
 
 

@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
 from lazaretto.errors import ChangedFileError, NotFoundError, SystemFaultError, UsageError
-from lazaretto.ledger.chain import append, newest
+from lazaretto.ledger.chain import newest
 from lazaretto.ledger.cover import agree, event_of
 from lazaretto.ledger.events import ReferencePromoted, ReferenceSaved
+from lazaretto.ledger.state import Put, Update, entry_columns, record
 from lazaretto.registry.stored import StoredReference
 from lazaretto.storage.tables import reference as table
-from lazaretto.values import Actor, ActorType, PromotionChange
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sqlalchemy.engine import Connection
 
     from lazaretto.drift import Profile
+    from lazaretto.ledger.chain import Entry
+    from lazaretto.ledger.state import Change
     from lazaretto.reference import Reference
     from lazaretto.storage.workspace import Workspace
-    from lazaretto.values import StoredFile
+    from lazaretto.values import Actor, PromotionChange, StoredFile
 
     Kept = tuple[StoredFile | None, StoredFile | None]
-
-SERVICE = Actor(ActorType.SERVICE, "service:lazaretto")
 
 
 def save_reference(
@@ -34,7 +35,6 @@ def save_reference(
     *,
     profile: Profile | None = None,
     promote: bool | None = None,
-    actor: Actor = SERVICE,
 ) -> StoredReference:
     """Freezes a reference in the store; saving the same again changes nothing but `promote`.
 
@@ -45,7 +45,6 @@ def save_reference(
             measures none.
         promote: make it the version that policies mean which name no version; default: only where
             there is none yet. A later version waits for `promote_reference`, after a comparison.
-        actor: who saves it, for the ledger.
 
     Raises:
         UsageError: another reference has this name and version.
@@ -60,10 +59,10 @@ def save_reference(
     event = None if known is not None else _write(workspace, reference, profile)
     with workspace.catalog.transaction() as connection:
         if event is not None and _select(connection, name, version) is None:
-            _insert(connection, event, actor)
+            record(connection, event, changes, actor=workspace.actor)
         saved = _selected(connection, name, version)
         if promote or (promote is None and _select(connection, name, None) is None):
-            _promote(connection, saved, None, actor)
+            _promote(connection, saved, None, workspace.actor)
         return _selected(connection, name, version)
 
 
@@ -72,7 +71,6 @@ def promote_reference(
     name: str,
     version: str,
     *,
-    actor: Actor,
     change: PromotionChange | None = None,
 ) -> StoredReference:
     """Makes a version the one that the bare name means; promoting the old one takes it back.
@@ -81,7 +79,6 @@ def promote_reference(
         workspace: catalog and store.
         name: of the reference.
         version: of it.
-        actor: who decides.
         change: what the comparison on past batches found; None where none was made.
 
     Raises:
@@ -91,7 +88,7 @@ def promote_reference(
         known = _select(connection, name, version)
         if known is None:
             raise NotFoundError(f"no reference '{name}/{version}': see `lazaretto reference list`")
-        _promote(connection, known, change, actor)
+        _promote(connection, known, change, workspace.actor)
         return _selected(connection, name, version)
 
 
@@ -180,20 +177,22 @@ def _write(workspace: Workspace, reference: Reference, profile: Profile | None) 
     )
 
 
-def _insert(connection: Connection, event: ReferenceSaved, actor: Actor) -> None:
-    moment = datetime.now(UTC)
-    written = append(connection, event, actor=actor, at=moment)
-    connection.execute(
-        table.insert().values(
-            name=event.reference,
-            version=event.version,
-            digest=event.digest,
-            promoted=False,
-            created_at=moment,
-            seq=written.seq,
-            entry=written.hash,
-        )
-    )
+def changes(entry: Entry) -> Iterator[Change]:
+    """What an entry about a reference does to the catalog."""
+    match entry.event:
+        case ReferenceSaved() as event:
+            values = {
+                "name": event.reference,
+                "version": event.version,
+                "digest": event.digest,
+                "promoted": False,
+                "created_at": entry.at,
+            }
+            yield Put(table, values | entry_columns(entry))
+        case ReferencePromoted() as event:
+            name, version = {"name": event.reference}, {"version": event.version}
+            yield Update(table, name, {"promoted": False})
+            yield Update(table, name | version, {"promoted": True})
 
 
 def _promote(
@@ -203,8 +202,6 @@ def _promote(
     before = _select(connection, known.name, None)
     if before is not None and before.version == known.version:
         return
-    mine = table.c.version == known.version
-    connection.execute(table.update().where(table.c.name == known.name).values(promoted=mine))
     event = ReferencePromoted(
         reference=known.name,
         version=known.version,
@@ -213,7 +210,7 @@ def _promote(
         previous_digest=None if before is None else before.digest,
         change=change,
     )
-    append(connection, event, actor=actor)
+    record(connection, event, changes, actor=actor)
 
 
 def _selected(connection: Connection, name: str, version: str) -> StoredReference:

@@ -17,8 +17,9 @@ from securesystemslib import dsse
 from securesystemslib.exceptions import UnverifiedSignatureError, VerificationError
 from securesystemslib.signer import Signature as DsseSignature  # type: ignore[attr-defined]
 
-from lazaretto.batch._files import file_digest, file_name, shown
+from lazaretto.batch._files import file_digest, file_name
 from lazaretto.errors import DeliveryError, UsageError
+from lazaretto.redact import safe_uri
 from lazaretto.sources.keys import key_identity, keygen, load_public_key, load_signer
 from lazaretto.sources.statement import (
     PAYLOAD_TYPE,
@@ -187,7 +188,7 @@ def check_file(manifest: Manifest, uri: str | Path) -> str:
     found = file_digest(uri)
     if found != manifest.sha256:
         raise DeliveryError(
-            f"{shown(str(uri))}: its sha256 is {found[:16]}…, but the manifest signs "
+            f"{safe_uri(str(uri))}: its sha256 is {found[:16]}…, but the manifest signs "
             f"{manifest.sha256[:16]}… ({manifest.subject[:80]!r}): other bytes than the source "
             "sent",
             code="digest_mismatch",

@@ -10,9 +10,13 @@ from lazaretto.sources.keys import SourceKey
 from lazaretto.values import TrustTier
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import datetime
 
     from sqlalchemy.engine import Connection, Row
+
+    from lazaretto.ledger.chain import Entry
+    from lazaretto.ledger.state import Change
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,33 @@ def read_sources(connection: Connection, name: str | None = None) -> list[Source
         values.pop("keys", None)
         agree(table, words, rows[place], values)
     return told
+
+
+def changes(entry: Entry) -> Iterator[Change]:
+    """What an entry about a source or a key does to their tables."""
+    from lazaretto.ledger.events import KeyAdded, KeyRevoked, SourceRegistered
+    from lazaretto.ledger.state import Put, Update, entry_columns
+    from lazaretto.storage.tables import source, source_key
+
+    match entry.event:
+        case SourceRegistered(name, tier):
+            revoked = entry.at if tier is TrustTier.REVOKED else None
+            values = {"name": name, "trust_tier": tier.value, "revoked_at": revoked}
+            yield Put(source, values | entry_columns(entry), first={"created_at": entry.at})
+        case KeyAdded(name, key_id, scheme, pem, start, end):
+            values = {
+                "source": name,
+                "key_id": key_id,
+                "scheme": scheme,
+                "public_key": pem,
+                "valid_from": start,
+                "valid_to": end,
+                "revoked_at": None,
+            }
+            yield Put(source_key, values | entry_columns(entry))
+        case KeyRevoked(name, key_id, moment):
+            where = {"source": name, "key_id": key_id}
+            yield Update(source_key, where, {"revoked_at": moment} | entry_columns(entry))
 
 
 def _told(connection: Connection, name: str | None) -> list[Source]:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from lazaretto.errors import NotFoundError, UsageError
 from lazaretto.sources.keys import SourceKey
-from lazaretto.sources.recorded import Source, read_source, read_sources
+from lazaretto.sources.recorded import Source, changes, read_source, read_sources
+from lazaretto.text import excerpt
 from lazaretto.times import in_utc
-from lazaretto.values import TrustTier
 
 if TYPE_CHECKING:
     from lazaretto.storage.workspace import Workspace
-    from lazaretto.values import Actor
+    from lazaretto.values import TrustTier
 
 # A source's name is a folder in the store and the first part of its batches' ids.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -25,7 +25,6 @@ def add_source(
     name: str,
     *,
     trust_tier: TrustTier,
-    actor: Actor,
     now: datetime | None = None,
 ) -> Source:
     """Registers a source, or changes the trust tier of one; the same again changes nothing.
@@ -36,40 +35,24 @@ def add_source(
         workspace: catalog and store.
         name: letters, digits, ``.``, ``_`` and ``-``, at most 128.
         trust_tier: how far it is trusted.
-        actor: who does it.
         now: aware time of the change; default now.
 
     Raises:
         UsageError: the name cannot be one.
     """
-    import sqlalchemy as sa
-
-    from lazaretto.ledger import chain as ledger
     from lazaretto.ledger.events import SourceRegistered
-    from lazaretto.storage.tables import source as table
+    from lazaretto.ledger.state import record
 
     if not _NAME.fullmatch(name):
         raise UsageError(
             f"{name!r} cannot name a source: letters, digits, '.', '_' and '-', at most 128"
         )
     moment = _moment(now)
-    revoked = moment if trust_tier is TrustTier.REVOKED else None
     with workspace.catalog.transaction() as connection:
         known = next(iter(read_sources(connection, name)), None)
         if known is None or known.trust_tier is not trust_tier:
             event = SourceRegistered(name, trust_tier)
-            written = ledger.append(connection, event, actor=actor, at=moment)
-            values = {
-                "trust_tier": trust_tier.value,
-                "revoked_at": revoked,
-                "seq": written.seq,
-                "entry": written.hash,
-            }
-            if known is None:
-                values |= {"name": name, "created_at": moment}
-                connection.execute(sa.insert(table).values(values))
-            else:
-                connection.execute(sa.update(table).where(table.c.name == name).values(values))
+            record(connection, event, changes, actor=workspace.actor, at=moment)
         return read_source(connection, name)
 
 
@@ -80,7 +63,6 @@ def add_key(
     *,
     valid_from: datetime | None = None,
     valid_to: datetime | None = None,
-    actor: Actor,
     now: datetime | None = None,
 ) -> SourceKey:
     """Pins a public key for a source; the same key and times again change nothing.
@@ -91,19 +73,15 @@ def add_key(
         public_pem: Ed25519 or ECDSA P-256 public key.
         valid_from: aware time from which it is accepted; default now.
         valid_to: aware time from which it is no longer accepted; default no end.
-        actor: who does it.
         now: aware time of the change; default now.
 
     Raises:
         NotFoundError: no such source.
         UsageError: no usable key, times out of order, or the key is there with other times.
     """
-    import sqlalchemy as sa
-
-    from lazaretto.ledger import chain as ledger
     from lazaretto.ledger.events import KeyAdded
+    from lazaretto.ledger.state import record
     from lazaretto.sources.manifest import key_identity
-    from lazaretto.storage.tables import source_key as table
 
     key_id, scheme = key_identity(public_pem)
     pem = public_pem.decode() if isinstance(public_pem, bytes) else public_pem
@@ -126,19 +104,7 @@ def add_key(
             )
         key = SourceKey(source, key_id, scheme, pem, start, end)
         event = KeyAdded(source, key_id, scheme, pem, start, end)
-        written = ledger.append(connection, event, actor=actor, at=moment)
-        connection.execute(
-            sa.insert(table).values(
-                source=source,
-                key_id=key_id,
-                scheme=scheme,
-                public_key=pem,
-                valid_from=start,
-                valid_to=end,
-                seq=written.seq,
-                entry=written.hash,
-            )
-        )
+        record(connection, event, changes, actor=workspace.actor, at=moment)
     return key
 
 
@@ -149,7 +115,6 @@ def revoke_key(
     *,
     at: datetime | None = None,
     reason: str,
-    actor: Actor,
     now: datetime | None = None,
 ) -> SourceKey:
     """Revokes a key: from `at` on, nothing that it signed is accepted.
@@ -162,18 +127,14 @@ def revoke_key(
         key_id: the key's id, or its first 8 or more characters.
         at: aware time of the compromise; default now.
         reason: for the record.
-        actor: who does it.
         now: aware time of the change; default now.
 
     Raises:
         NotFoundError: no such source or key.
         UsageError: no reason, or a prefix of several keys.
     """
-    import sqlalchemy as sa
-
-    from lazaretto.ledger import chain as ledger
     from lazaretto.ledger.events import KeyRevoked
-    from lazaretto.storage.tables import source_key as table
+    from lazaretto.ledger.state import record
 
     if not reason.strip():
         raise UsageError("say why the key is revoked: the reason is kept for the record")
@@ -184,12 +145,7 @@ def revoke_key(
         if key.revoked_at is not None and key.revoked_at <= revoked:
             return key
         event = KeyRevoked(source, key.key_id, revoked, reason)
-        written = ledger.append(connection, event, actor=actor, at=moment)
-        connection.execute(
-            sa.update(table)
-            .where(table.c.source == source, table.c.key_id == key.key_id)
-            .values(revoked_at=revoked, seq=written.seq, entry=written.hash)
-        )
+        record(connection, event, changes, actor=workspace.actor, at=moment)
         return _find_key(read_source(connection, source), key.key_id)
 
 
@@ -199,6 +155,8 @@ def get_source(workspace: Workspace, name: str) -> Source:
     Raises:
         NotFoundError: no such source.
     """
+    if not _NAME.fullmatch(name):  # nor a text that a database would not take
+        raise NotFoundError(f"there is no source {excerpt(name, 80)!r}: that can be no name of one")
     with workspace.catalog.read() as connection:
         return read_source(connection, name)
 

@@ -6,7 +6,8 @@ All are idempotent: called again with the same inputs, a stage returns what it r
 from lazaretto.dataset.admission import Admission
 from lazaretto.stages.admit import admit
 from lazaretto.stages.embed import embed
-from lazaretto.stages.gate import Judgement, gate
+from lazaretto.stages.gate import gate
+from lazaretto.stages.judgement import Judgement
 from lazaretto.stages.receive import receive
 from lazaretto.stages.register_model import ModelVersion, register_model
 from lazaretto.stages.results import StageResult

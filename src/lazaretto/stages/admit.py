@@ -6,8 +6,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-import sqlalchemy as sa
 
+from lazaretto.authority.conditions import kept_envelope, refusals_on_record, require_admissible
+from lazaretto.authority.judgements import (
+    Judged,
+    judged_datasets,
+    shadow_judgements,
+    standing_judgement,
+)
+from lazaretto.authority.policies import how_to_register, named, policy_in_force, policy_ref
 from lazaretto.batch import records
 from lazaretto.dataset.admission import (
     CLEARED,
@@ -15,34 +22,30 @@ from lazaretto.dataset.admission import (
     Part,
     added_columns,
     admit_part,
-    as_admission,
-    dataset_uri,
     find_admission,
-    intend,
     with_added,
 )
-from lazaretto.errors import ChangedFileError, UsageError
-from lazaretto.ledger.chain import newest
-from lazaretto.ledger.cover import agree
-from lazaretto.ledger.events import BatchJudged
+from lazaretto.dataset.files import dataset_uri
+from lazaretto.dataset.table import open_newest
+from lazaretto.errors import AdmissionRefusedError, ChangedFileError, UsageError
+from lazaretto.names import check_dataset_name
 from lazaretto.policy import Columns
 from lazaretto.quarantine.held import POSITION
-from lazaretto.received import find_batch, open_stored
-from lazaretto.stages.gate import judged_columns
-from lazaretto.stages.results import on_record
-from lazaretto.storage import tables
+from lazaretto.received import find_batch, on_record, open_stored
 from lazaretto.storage.sidecars import read_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
     from sqlalchemy.engine import Connection
 
     from lazaretto.batch import Batch
+    from lazaretto.ledger.events import BatchJudged
     from lazaretto.policy import Policy
     from lazaretto.received import Received
     from lazaretto.storage.workspace import Workspace
+    from lazaretto.values import PolicyRef
 
 
 def admit(
@@ -50,71 +53,162 @@ def admit(
 ) -> Admission:
     """Writes the cleared records of a batch into the admitted dataset, once however often called.
 
-    What the ledger says is held stays out, whatever the catalog's tables say.
+    What the ledger says is held stays out, whatever the catalog's tables say. Only the verdict of
+    the policy that is in force for the dataset admits, and only while source, key and signature of
+    the delivery are in order by that policy.
 
     Args:
         workspace: catalog and store.
         batch: id of a judged batch.
-        dataset: default: the dataset of the policy that judged it.
-        policy: when given, it must mean what the policy that judged the batch meant.
+        dataset: default: the policy's, or else the one that the batch was judged for.
+        policy: when given, it must be the one in force.
 
     Returns:
-        The admission; ``rows`` is 0 and ``version`` None when nothing was cleared.
+        The admission; ``rows`` is 0 and ``version`` None when nothing was cleared. Of a batch that
+        was recalled since, ``recalled`` names the recall, and ``rows`` is what is left.
 
     Raises:
         NotFoundError: no such batch.
-        UsageError: it is not judged, was judged by another policy, or does not fit the dataset.
+        UsageError: it is not judged, does not fit the dataset, or no dataset can have this name.
+        AdmissionRefusedError: the batch was not judged for this dataset, or not by the policy in
+            force, or something speaks against the delivery now; it is on record.
         ChangedFileError: a stored file is gone or was changed.
         ChangedStateError: the catalog does not say what the ledger says.
+        ChangedDatasetError: the dataset's table is not the one that is on record.
         SystemFaultError: store or catalog cannot be used; the same call goes on later.
     """
-    with workspace.catalog.read() as connection:
-        received = find_batch(connection, batch)
-        judged = read_judgement(connection, batch)
-        if policy is not None and policy.meaning != judged.policy.meaning:
-            raise UsageError(
-                f"{batch} was judged by policy {judged.policy.sha256[:12]}, not by "
-                f"{policy.sha256[:12]}: run the stages before with the policy of now"
-            )
-        target = dataset or judged.policy.dataset
-        uri = dataset_uri(workspace, target)
-        if not judged.cleared:
+    if dataset is not None:
+        check_dataset_name(dataset)
+    ref = None if policy is None else policy_ref(policy)
+    with on_record(workspace, batch, "admit"), refusals_on_record(workspace, batch):
+        with workspace.catalog.read() as connection:
+            received = find_batch(connection, batch)
+            target = _target(connection, batch, dataset, ref)
+            uri = dataset_uri(workspace, target)
+            done = find_admission(connection, workspace, target, batch, CLEARED)
+            if done is None:
+                judged = _entitled(connection, batch, target, ref)
+                envelope = kept_envelope(workspace, received)
+                if judged.event.cleared:
+                    _check(connection, received, judged, envelope)
+        if done is not None:
+            open_newest(workspace, target)  # cut off behind its record, it is finished by that
+            return done
+        if not judged.event.cleared:
             return Admission(batch, target, uri, None, 0)
-        done = find_admission(connection, target, batch, CLEARED)
-        if done is not None and done.seq is not None:
-            return as_admission(done, uri)
-    with on_record(workspace, batch, "admit"):
-        data = open_stored(workspace, received)
-        held = _held_positions(workspace, judged)
-        columns = Columns(record_id=judged.columns.record_id)
-        part = Part(
-            batch=batch,
-            source=received.source,
-            dataset=target,
-            name=CLEARED,
-            rows=judged.cleared,
-            schema=with_added(data.schema),
-            chunks=lambda: _cleared(received, data, columns, held),
-            policy=judged.policy,
-        )
-        with workspace.catalog.transaction() as connection:
-            intend(connection, part)
-        return admit_part(workspace, part)
+
+        def check(connection: Connection) -> None:
+            _check(connection, received, judged, envelope)
+
+        return admit_part(workspace, _part(workspace, received, judged.event, check))
 
 
-def read_judgement(connection: Connection, batch: str) -> BatchJudged:
-    """The newest judgement of a batch, from the ledger; the batch's row must say the same.
+def _target(
+    connection: Connection, batch: str, dataset: str | None, policy: PolicyRef | None
+) -> str:
+    """The dataset to admit to.
 
     Raises:
-        UsageError: it is not judged.
-        ChangedStateError: its row in the catalog says something else.
+        AdmissionRefusedError: the policy is another dataset's.
+        UsageError: several come into question.
     """
-    found = newest(connection, f"batch:{batch}", [BatchJudged.kind])
-    if found is None or not isinstance(found.event, BatchJudged):
+    if policy is not None and dataset not in (None, policy.dataset):
+        raise AdmissionRefusedError(
+            f"{named(policy)} is of dataset {policy.dataset!r}, and admits nothing to {dataset!r}",
+            code="other_dataset",
+            dataset=str(dataset),
+        )
+    if dataset is not None or policy is not None:
+        return dataset if dataset is not None else str(policy and policy.dataset)
+    found = judged_datasets(connection, batch)
+    if len(found) > 1:
+        raise UsageError(f"{batch} was judged for {', '.join(found)}: say which, with --dataset")
+    if not found:
         raise UsageError(f"{batch} is not judged: run `gate` first")
-    row = connection.execute(sa.select(tables.batch).where(tables.batch.c.id == batch)).one()
-    agree("batch", batch, row, judged_columns(found.event))
-    return found.event
+    return found[0]
+
+
+def _entitled(connection: Connection, batch: str, dataset: str, policy: PolicyRef | None) -> Judged:
+    """The judgement that admits: the one that stands for the dataset, by the policy in force.
+
+    Raises:
+        AdmissionRefusedError: there is none, or the policy that is named is not in force.
+        UsageError: the batch is not judged at all.
+    """
+    in_force = policy_in_force(connection, dataset)
+    if in_force is not None and policy is not None and policy.meaning != in_force.meaning:
+        raise AdmissionRefusedError(
+            f"{named(policy)} is not in force for dataset {dataset!r}, and admits nothing to it: "
+            f"{how_to_register(policy)}",
+            code="other_policy",
+            dataset=dataset,
+        )
+    judged = standing_judgement(connection, batch, dataset)
+    if judged is None or in_force is None:
+        _explain_unjudged(connection, batch, dataset)
+        raise UsageError(f"{batch} is not judged: run `gate` first")
+    if judged.event.policy.meaning != in_force.meaning:
+        raise AdmissionRefusedError(
+            f"{batch} was judged by {named(judged.event.policy)}, and since "
+            f"{in_force.at:%Y-%m-%d %H:%M} {named(in_force.event.policy)} is in force for dataset "
+            f"{dataset!r}: run validate, embed, screen and gate again under that",
+            code="other_policy",
+            dataset=dataset,
+        )
+    return judged
+
+
+def _explain_unjudged(connection: Connection, batch: str, dataset: str) -> None:
+    shadows = shadow_judgements(connection, batch, dataset)
+    if shadows:
+        raise AdmissionRefusedError(
+            f"{batch} was judged for dataset {dataset!r} in shadow alone: "
+            f"{how_to_register(shadows[0][1].policy)}, then run `lazaretto batch gate` again",
+            code="shadow",
+            dataset=dataset,
+        )
+    others = judged_datasets(connection, batch)
+    if others:
+        raise AdmissionRefusedError(
+            f"{batch} was judged for {', '.join(others)}, and by nobody for dataset {dataset!r}: "
+            f"run validate, embed, screen and gate under the policy of {dataset!r}",
+            code="other_dataset",
+            dataset=dataset,
+        )
+
+
+def _check(
+    connection: Connection, received: Received, judged: Judged, envelope: bytes | None
+) -> None:
+    """The judgement stands, its policy is in force, and nothing speaks against the delivery."""
+    dataset = judged.event.policy.dataset
+    if _entitled(connection, received.id, dataset, None).seq != judged.seq:
+        raise UsageError(f"{received.id} was judged again meanwhile: run `admit` again")
+    in_force = policy_in_force(connection, dataset)
+    assert in_force is not None  # noqa: S101  `_entitled` has just seen it
+    require_admissible(connection, received, envelope, in_force.rules)
+
+
+def _part(
+    workspace: Workspace,
+    received: Received,
+    judged: BatchJudged,
+    check: Callable[[Connection], None],
+) -> Part:
+    data = open_stored(workspace, received)
+    held = _held_positions(workspace, judged)
+    columns = Columns(record_id=judged.columns.record_id)
+    return Part(
+        batch=received.id,
+        source=received.source,
+        dataset=judged.policy.dataset,
+        name=CLEARED,
+        rows=judged.cleared,
+        schema=with_added(data.schema),
+        chunks=lambda: _cleared(received, data, columns, held),
+        policy=judged.policy,
+        check=check,
+    )
 
 
 def _held_positions(workspace: Workspace, judged: BatchJudged) -> NDArray[np.int64]:

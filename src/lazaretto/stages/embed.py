@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from lazaretto.authority.policies import policy_ref
 from lazaretto.batch import records
 from lazaretto.ledger.events import BatchEmbedded
-from lazaretto.received import find_batch, open_stored
+from lazaretto.received import find_batch, on_record, open_stored
 from lazaretto.stages.results import (
     StageResult,
     find_result,
-    on_record,
     record_result,
     require_validated,
     skipped,
@@ -52,12 +52,12 @@ def embed(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Batch
     """
     from lazaretto.embed import load_encoder
 
-    encoder = load_encoder(policy)
+    encoder, ref = load_encoder(policy), policy_ref(policy)
     with workspace.catalog.read() as connection:
         received = find_batch(connection, batch)
-        validated = require_validated(connection, batch, policy)
-        key = stage_key(policy=policy.meaning, batch=received.digest, encoder=encoder.digest)
-        before = find_result(connection, batch, "embed", BatchEmbedded, key)
+        validated = require_validated(connection, batch, ref)
+        inputs = stage_key(policy=ref.meaning, batch=received.digest, encoder=encoder.digest)
+        before = find_result(connection, batch, "embed", BatchEmbedded, inputs)
     if validated.said.broken:
         return skipped("embed", validated)
     if before is not None:
@@ -76,14 +76,15 @@ def embed(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Batch
             )
     event = BatchEmbedded(
         batch=batch,
-        policy=policy.ref(),
+        policy=ref,
         encoder=encoder.name,
         encoder_digest=encoder.digest,
         dimensions=dimensions,
         rows=received.rows,
         vectors=vectors,
+        inputs=inputs,
     )
-    return record_result(workspace, "embed", key, policy, event)
+    return record_result(workspace, "embed", event)
 
 
 def _schema(dimensions: int) -> pa.Schema:

@@ -2,66 +2,79 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import sqlalchemy as sa
-
-from lazaretto.errors import ChangedFileError, UsageError
-from lazaretto.ledger.chain import append, newest
-from lazaretto.ledger.events import BatchJudged, BatchScreened
-from lazaretto.quarantine.held import HoldReasons, write_held
-from lazaretto.quarantine.opening import case_id, open_gate_case
-from lazaretto.received import find_batch, open_stored
+from lazaretto.authority import judgements
+from lazaretto.authority.conditions import kept_envelope, objections
+from lazaretto.authority.judgements import (
+    Judged,
+    acted_on,
+    shadow_judgements,
+    standing_judgement,
+)
+from lazaretto.authority.policies import (
+    policy_in_force,
+    policy_ref,
+    register_first,
+)
+from lazaretto.errors import SystemFaultError, UsageError
+from lazaretto.ledger.chain import append
+from lazaretto.ledger.events import BatchJudged, BatchScreened, ShadowJudged
+from lazaretto.ledger.state import record
+from lazaretto.quarantine import opening
+from lazaretto.quarantine.held import HoldReasons, count_held, write_held
+from lazaretto.quarantine.opening import case_id, index_held
+from lazaretto.received import find_batch, on_record, open_stored
+from lazaretto.stages.judgement import Judgement, judgement_of, shadow_of
 from lazaretto.stages.results import (
-    StageResult,
-    find_result,
-    insert_result,
     newest_result,
-    on_record,
     require_validated,
     stage_key,
 )
-from lazaretto.storage import tables
-from lazaretto.storage.sidecars import read_table
+from lazaretto.stages.verdict import read_findings, verdict_of
 from lazaretto.values import ColumnRoles, Verdict
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    from collections.abc import Iterator
+
     from sqlalchemy.engine import Connection
 
+    from lazaretto.authority.conditions import Objection
+    from lazaretto.authority.policies import Registered
+    from lazaretto.ledger.chain import Entry
     from lazaretto.ledger.events import BatchValidated
+    from lazaretto.ledger.state import Change
     from lazaretto.policy import Policy
+    from lazaretto.quarantine.held import Held
     from lazaretto.received import Received
     from lazaretto.storage.workspace import Workspace
+    from lazaretto.values import PolicyRef
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
-    """What the gate decided.
+class _View:
+    """What the gate judges, as it was found in one view of the catalog."""
 
-    Attributes:
-        batch: id of the batch.
-        verdict: see `Verdict`.
-        rows: records of the batch.
-        held: records in quarantine.
-        cleared: records that may be admitted; 0 when the batch is held.
-        case: id of the review case; None when nothing is held.
-        reasons: held records by the signature of their first reason.
-        notes: in words: what is wrong with the batch as a whole, which rules its records broke, and
-            what screening found in them.
-        seq: ledger entry.
-    """
+    received: Received
+    policy: Policy
+    ref: PolicyRef
+    validated: BatchValidated
+    screened: BatchScreened | None
+    objections: list[Objection]
+    in_force: Registered | None
+    last: Judged | None
+    shadows: list[tuple[int, ShadowJudged]]
 
-    batch: str
-    verdict: Verdict
-    rows: int
-    held: int
-    cleared: int
-    case: str | None
-    reasons: dict[str, int]
-    notes: list[str] = field(default_factory=list)
-    seq: int = 0
+    @property
+    def inputs(self) -> str:
+        """sha256 (hex) of all that the verdict depends on."""
+        return stage_key(
+            policy=self.ref.meaning,
+            failures=self.validated.failures.sha256,
+            scores=self.screened.scores.sha256 if self.screened else None,
+            objections=[objection.code for objection in self.objections],
+        )
 
 
 def gate(workspace: Workspace, batch: str, policy: Policy) -> Judgement:
@@ -69,6 +82,10 @@ def gate(workspace: Workspace, batch: str, policy: Policy) -> Judgement:
 
     The quarantine is written before anything can be admitted: held rows go to the store first, then
     verdict, case, index of held records and ledger entry are one transaction.
+
+    The first policy that judges for a dataset is put in force for it. Under any other one the gate
+    judges in shadow: what it would have decided goes on record, and changes nothing. A delivery
+    that the policy would not take any more (unsigned, its key or its source revoked) is held.
 
     Args:
         workspace: catalog and store.
@@ -79,177 +96,162 @@ def gate(workspace: Workspace, batch: str, policy: Policy) -> Judgement:
         NotFoundError: no such batch.
         UsageError: a stage before is missing, or another judgement of the batch was acted on.
         ChangedFileError: a stored file is gone or was changed.
+        ChangedStateError: the catalog does not say what the ledger says.
     """
+    with on_record(workspace, batch, "gate"):
+        view = _look(workspace, batch, policy)
+        before = _judged_before(view)
+        if before is not None:
+            return before
+        verdict, whole = verdict_of(view.received.rows, view.validated, view.screened, policy)
+        if view.objections:
+            verdict = Verdict.HOLD_BATCH
+            whole = [*(objection.text for objection in view.objections), *whole]
+        held = _hold(workspace, view, whole)
+    return _commit(workspace, view, verdict, held, [*whole, *_suspected(view, held)])
+
+
+def _look(workspace: Workspace, batch: str, policy: Policy) -> _View:
+    ref = policy_ref(policy)
     with workspace.catalog.read() as connection:
         received = find_batch(connection, batch)
-        validated = require_validated(connection, batch, policy)
+        validated = require_validated(connection, batch, ref).said
         screened = None
-        if not validated.said.broken:
-            screened = newest_result(connection, batch, "screen", BatchScreened, policy)
+        if not validated.broken:
+            screened = newest_result(connection, batch, "screen", BatchScreened, ref)
             if screened is None:
                 raise UsageError(f"{batch} is not screened under this policy: run `screen` first")
-        key = stage_key(
-            policy=policy.meaning,
-            failures=validated.said.failures.sha256,
-            scores=screened.said.scores.sha256 if screened else None,
+        envelope = kept_envelope(workspace, received)
+        return _View(
+            received=received,
+            policy=policy,
+            ref=ref,
+            validated=validated,
+            screened=None if screened is None else screened.said,
+            objections=objections(connection, received, envelope, policy),
+            in_force=policy_in_force(connection, policy.dataset),
+            last=standing_judgement(connection, batch, policy.dataset),
+            shadows=shadow_judgements(connection, batch, policy.dataset),
         )
-        before = find_result(connection, batch, "gate", BatchJudged, key)
-    if before is not None:
-        return _judgement(before)
-    with on_record(workspace, batch, "gate"):
-        event = _judge(workspace, received, policy, validated, screened, key)
-    return _commit(workspace, event, key, policy)
 
 
-def _judge(
-    workspace: Workspace,
-    received: Received,
-    policy: Policy,
-    validated: StageResult[BatchValidated],
-    screened: StageResult[BatchScreened] | None,
-    key: str,
-) -> BatchJudged:
-    verdict, whole = _verdict(received.rows, validated.said, screened, policy)
-    failures, scores = _read(workspace, validated.said, screened)
+def _in_shadow(view: _View, in_force: Registered | None) -> bool:
+    return in_force is not None and in_force.meaning != view.ref.meaning
+
+
+def _judged_before(view: _View) -> Judgement | None:
+    """The judgement that stands, or one in shadow, where it was made of the same."""
+    if _in_shadow(view, view.in_force):
+        for seq, event in view.shadows:
+            if event.inputs == view.inputs:
+                return shadow_of(event, seq)
+    elif view.last is not None and view.last.event.inputs == view.inputs:
+        return judgement_of(view.last)
+    return None
+
+
+def _hold(workspace: Workspace, view: _View, whole: list[str]) -> Held:
+    """Writes the held rows; in shadow they are only counted."""
+    failures, scores = read_findings(workspace.store, view.validated, view.screened)
     hold_reasons = HoldReasons(failures=failures, scores=scores, whole=whole)
-    held = write_held(
-        workspace.store,
-        f"held/{received.id}/gate-{{sha256}}.parquet",
-        open_stored(workspace, received),
-        policy.columns,
-        hold_reasons,
-    )
-    rules = [rule.words for rule in validated.said.rules if rule.failed]
-    suspected = [
+    data = open_stored(workspace, view.received)
+    if _in_shadow(view, view.in_force):
+        return count_held(data, view.policy.columns, hold_reasons)
+    path = f"held/{view.received.id}/gate-{{sha256}}.parquet"
+    return write_held(workspace.store, path, data, view.policy.columns, hold_reasons)
+
+
+def _suspected(view: _View, held: Held) -> list[str]:
+    """Broken rules, and what screening found, in words."""
+    rules = [rule.words for rule in view.validated.rules if rule.failed]
+    return rules + [
         f"{name}: {count} {'record' if count == 1 else 'records'}; the first: {held.examples[name]}"
         for name, count in held.reasons.items()
         if name.startswith("screen:")
     ]
-    return BatchJudged(
-        batch=received.id,
-        policy=policy.ref(),
-        verdict=verdict,
-        rows=received.rows,
-        held=held.rows,
-        cleared=received.rows - held.rows,
-        case=case_id(received.id, key) if held.rows else None,
-        held_records=held.file,
-        columns=ColumnRoles(
-            policy.columns.record_id, policy.columns.label, list(policy.columns.payload)
-        ),
-        two_people=policy.review.require_two_people,
-        reasons=dict(held.reasons),
-        notes=whole + rules + suspected,
-    )
 
 
-def _read(
-    workspace: Workspace,
-    validated: BatchValidated,
-    screened: StageResult[BatchScreened] | None,
-) -> tuple[pa.Table, pa.Table | None]:
-    """Failures and scores, which must count what the ledger says of them.
-
-    Raises:
-        ChangedFileError: a file is gone, was changed, or does not say what its stage said.
-    """
-    failures = read_table(workspace.store, validated.failures)
-    failing = len(failures["position"].unique())
-    if failing != validated.failing_rows:
-        found = f"it has {failing} failing records, validation found {validated.failing_rows}"
-        file = validated.failures
-        raise ChangedFileError(file.path, expected=file.sha256, found=found)
-    if screened is None:
-        return failures, None
-    said = screened.said
-    scores = read_table(workspace.store, said.scores)
-    held = int(scores["held"].to_numpy().sum())
-    if (scores.num_rows, held) != (said.rows, said.held):
-        found = (
-            f"it has {scores.num_rows} records and holds {held}, screening judged {said.rows} and "
-            f"held {said.held}"
-        )
-        raise ChangedFileError(said.scores.path, expected=said.scores.sha256, found=found)
-    return failures, scores
-
-
-def _verdict(
-    rows: int,
-    validated: BatchValidated,
-    screened: StageResult[BatchScreened] | None,
-    policy: Policy,
-) -> tuple[Verdict, list[str]]:
-    """The verdict, and in words why the whole batch is held."""
-    if validated.broken or screened is None:
-        return Verdict.HOLD_BATCH, list(validated.broken)
-    said = screened.said
-    if said.verdict.holds_batch:
-        fired = [f"{test.name}: {test.detail}" for test in said.tests if test.fired]
-        return said.verdict, [said.note or "; ".join(fired)]
-    held = validated.failing_rows + said.held
-    limit = policy.screen.batch.hold_when_held_fraction
-    if held and held >= limit * rows:
-        return Verdict.HOLD_BATCH, [
-            f"{held} of {rows} records are held ({validated.failing_rows} by the contract, "
-            f"{said.held} by screening); screen.batch.hold_when_held_fraction is {limit:g}"
-        ]
-    return (Verdict.HOLD_RECORDS if held else Verdict.PASS), []
-
-
-def _commit(workspace: Workspace, event: BatchJudged, key: str, policy: Policy) -> Judgement:
-    """Verdict, case, index of held records and ledger entry in one transaction, once per key."""
-    batch = event.batch
+def _commit(
+    workspace: Workspace, view: _View, verdict: Verdict, held: Held, notes: list[str]
+) -> Judgement:
+    """Verdict, case, index of held records and ledger entry in one transaction, once."""
+    batch, dataset = view.received.id, view.policy.dataset
     with workspace.catalog.transaction() as connection:
-        before = find_result(connection, batch, "gate", BatchJudged, key)
-        if before is not None:
-            return _judgement(before)
-        _set_aside(connection, batch)
-        written = append(connection, event, actor=workspace.actor)
-        open_gate_case(connection, workspace, event, written)
-        connection.execute(
-            tables.batch.update().where(tables.batch.c.id == batch).values(**judged_columns(event))
+        first = f"first use: it judged {batch}"
+        in_force = register_first(
+            connection, view.policy, view.ref, reason=first, actor=workspace.actor
         )
-        insert_result(connection, batch, "gate", key, policy, written)
-    return _judgement(StageResult(batch, "gate", written.seq, event))
+        if _in_shadow(view, in_force):
+            return _commit_shadow(workspace, connection, view, in_force, verdict, held, notes)
+        if _in_shadow(view, view.in_force):
+            raise SystemFaultError(
+                f"the policy in force for {dataset!r} was changed while {batch} was judged: run "
+                "`lazaretto batch gate` again"
+            )
+        last = standing_judgement(connection, batch, dataset)
+        if last is not None and last.event.inputs == view.inputs:
+            return judgement_of(last)
+        run = f"{view.inputs}\n{last.seq if last else 0}"
+        event = BatchJudged(
+            batch=batch,
+            policy=view.ref,
+            verdict=verdict,
+            rows=view.received.rows,
+            held=held.rows,
+            cleared=view.received.rows - held.rows,
+            case=case_id(batch, run) if held.rows else None,
+            held_records=held.file,
+            columns=_roles(view.policy),
+            two_people=view.policy.review.require_two_people,
+            inputs=view.inputs,
+            reasons=dict(held.reasons),
+            notes=notes,
+            replaces=None if last is None else _set_aside(connection, last),
+        )
+        entry = record(connection, event, _changes, actor=workspace.actor)
+        index_held(connection, workspace.store, event)
+    return judgement_of(Judged(entry.seq, event))
 
 
-def judged_columns(event: BatchJudged) -> dict[str, object]:
-    """The catalog's columns of a judged batch, by what the ledger says."""
-    return {
-        "verdict": event.verdict.value,
-        "held": event.held,
-        "cleared": event.cleared,
-        "case_id": event.case,
-    }
+def _changes(entry: Entry) -> Iterator[Change]:
+    yield from judgements.changes(entry)
+    yield from opening.changes(entry)
 
 
-def _set_aside(connection: Connection, batch: str) -> None:
-    """Replaces an earlier judgement (another policy or reference) that nobody has acted on yet."""
-    last = newest(connection, f"batch:{batch}", [BatchJudged.kind])
-    if last is None or not isinstance(last.event, BatchJudged):
-        return
-    admitted = sa.exists().where(tables.admission.c.batch == batch)
-    decided = sa.exists().where(tables.decision.c.case_id == last.event.case)
-    if connection.scalar(sa.select(admitted)) or connection.scalar(sa.select(decided)):
+def _commit_shadow(
+    workspace: Workspace,
+    connection: Connection,
+    view: _View,
+    in_force: Registered,
+    verdict: Verdict,
+    held: Held,
+    notes: list[str],
+) -> Judgement:
+    event = ShadowJudged(
+        batch=view.received.id,
+        policy=view.ref,
+        in_force=in_force.meaning,
+        verdict=verdict,
+        rows=view.received.rows,
+        held=held.rows,
+        inputs=view.inputs,
+        reasons=dict(held.reasons),
+        notes=notes,
+    )
+    return shadow_of(event, append(connection, event, actor=workspace.actor).seq)
+
+
+def _set_aside(connection: Connection, last: Judged) -> int:
+    """Replaces an earlier judgement for the dataset that nobody has acted on yet."""
+    event = last.event
+    if acted_on(connection, last):
         raise UsageError(
-            f"{batch} was judged {last.event.verdict} under another policy or reference, and "
+            f"{event.batch} was judged {event.verdict} under another policy or reference, and "
             "admitted or decided on since: what is admitted can be recalled, not judged again"
         )
-    connection.execute(
-        tables.case.update().where(tables.case.c.id == last.event.case).values(state="SUPERSEDED")
-    )
+    return last.seq
 
 
-def _judgement(result: StageResult[BatchJudged]) -> Judgement:
-    said = result.said
-    return Judgement(
-        batch=said.batch,
-        verdict=said.verdict,
-        rows=said.rows,
-        held=said.held,
-        cleared=said.cleared,
-        case=said.case,
-        reasons=dict(said.reasons),
-        notes=list(said.notes),
-        seq=result.seq,
-    )
+def _roles(policy: Policy) -> ColumnRoles:
+    columns = policy.columns
+    return ColumnRoles(columns.record_id, columns.label, list(columns.payload))

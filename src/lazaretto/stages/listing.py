@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from lazaretto.errors import NotFoundError
 from lazaretto.ledger.chain import entries
+from lazaretto.ledger.cover import covering
 from lazaretto.received import find_batch
 from lazaretto.stages.results import STAGES
 from lazaretto.stages.told import told_event
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from lazaretto.storage.workspace import Workspace
 
-_LISTED = ("id", "source", "received_at", "rows", "verdict", "held", "cleared")
+_LISTED = ("id", "source", "received_at", "rows", "dataset", "verdict", "held", "cleared")
 _DELIVERED = ("trust_tier", "uri", "format", "digest", "delivered", "stored", "columns")
 _CHECKED = ("signature", "collected_from", "collected_to")
 _STAGE_OF = {str(kind.kind): name for name, kind in STAGES.items()}
@@ -27,7 +28,7 @@ _STAGE_OF = {str(kind.kind): name for name, kind in STAGES.items()}
 def list_batches(
     workspace: Workspace, *, source: str | None = None, limit: int = 100
 ) -> list[dict[str, Any]]:
-    """Batches, newest first: identity, verdict and counts; ``verdict`` is None until judged."""
+    """Batches, newest first: identity, newest verdict, counts; ``verdict`` is None until judged."""
     query = sa.select(tables.batch).order_by(tables.batch.c.seq.desc()).limit(limit)
     if source is not None:
         query = query.where(tables.batch.c.source == source)
@@ -47,7 +48,7 @@ def describe_batch(workspace: Workspace, batch: str) -> dict[str, Any]:
         row = connection.execute(sa.select(tables.batch).where(tables.batch.c.id == batch)).one()
         done = list(entries(connection, subject=f"batch:{batch}", kinds=_STAGE_OF))
         admissions = connection.execute(
-            sa.select(admission).where(admission.c.batch == batch).order_by(admission.c.intended_at)
+            sa.select(admission).where(admission.c.batch == batch).order_by(admission.c.seq)
         ).all()
     delivered = {name: getattr(received.event, name) for name in (*_DELIVERED, *_CHECKED)}
     return {
@@ -104,23 +105,27 @@ def dataset_log(workspace: Workspace, dataset: str) -> list[dict[str, Any]]:
             names = connection.scalars(sa.select(tables.dataset.c.name)).all()
             raise NotFoundError(f"no dataset {dataset!r}; there are: {', '.join(names) or 'none'}")
         admitted = connection.execute(
-            sa.select(admission).where(admission.c.dataset == dataset, admission.c.seq.is_not(None))
+            sa.select(admission).where(admission.c.dataset == dataset)
         ).all()
-        recalled = connection.execute(
-            sa.select(recall).where(recall.c.dataset == dataset, recall.c.seq.is_not(None))
-        ).all()
+        recalled = connection.execute(sa.select(recall).where(recall.c.dataset == dataset)).all()
         taken = connection.execute(sa.select(snapshot).where(snapshot.c.dataset == dataset)).all()
+        who = {
+            row.seq: covering(connection, "", str(row.seq), row).actor.id
+            for row in (*admitted, *recalled, *taken)
+        }
     events: list[dict[str, Any]] = []
     for row in admitted:
         what = "ADMIT" if row.part == "cleared" else "PUBLISH"
         about = f"{row.batch} under policy {row.policy['sha256'][:12]}"
         events.append(_happened(row, row.admitted_at, what, row.rows, about))
     for row in recalled:
-        about = f"{row.id} by {row.actor_id}: {row.reason}"
+        about = f"{row.id}: {row.reason}"
         events.append(_happened(row, row.at, "RECALL", -row.records, about))
     events += [
         _happened(row, row.at, "SNAPSHOT", row.rows, f"digest {row.digest[:16]}") for row in taken
     ]
+    for event in events:
+        event["by"] = who[event["seq"]]
     return sorted(events, key=lambda event: int(event["seq"]))
 
 

@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from lazaretto.batch import batch_id, decode, format_by_name
-from lazaretto.batch._delivery import blocks, copy_bytes, public_uri, read_envelope, suffix_of
+from lazaretto.batch._delivery import blocks, copy_delivery, public_uri, read_envelope, suffix_of
+from lazaretto.batch._places import check_address, places_for
 from lazaretto.errors import DeliveryError, NotFoundError
 from lazaretto.ledger.chain import append
 from lazaretto.ledger.events import BatchReceived, DeliveryRefused
+from lazaretto.ledger.state import record
 from lazaretto.policy import Limits, Sources
-from lazaretto.received import Received, batch_columns, find_batch
+from lazaretto.received import Received, changes, find_batch
 from lazaretto.storage import tables
+from lazaretto.text import excerpt
 from lazaretto.values import BatchRef, Column, Signature, SignatureStatus, TrustTier
 
 if TYPE_CHECKING:
@@ -57,6 +60,7 @@ def receive(
     *,
     manifest: bytes | str | Path | None = None,
     policy: Policy | None = None,
+    places_required: bool = False,
     now: datetime | None = None,
 ) -> BatchRef:
     """Authenticates a delivery, copies its bytes into the store and puts both on record.
@@ -70,10 +74,15 @@ def receive(
 
     Args:
         workspace: catalog and store.
-        uri: the delivery, a local path or fsspec URI of one file.
+        uri: the delivery: path or URI of one file, in one of the policy's `sources.places`. Where
+            the policy names none, any regular file of this machine.
         source: name of a registered source.
-        manifest: DSSE envelope: its bytes, or a path or URI of it; None for an unsigned delivery.
-        policy: says whether a signature is required, and the limits; default: a policy's defaults.
+        manifest: DSSE envelope: its bytes, or a path or URI of it, to which the same places apply;
+            None for an unsigned delivery. It is read after the source is known.
+        policy: says whether a signature is required, from where deliveries come, and the limits;
+            default: a policy's defaults.
+        places_required: refuse to work by a policy that names no places. For callers that pass on
+            an address that somebody else chose; a person at a keyboard could read the file anyway.
         now: time of receipt; default the clock.
 
     Returns:
@@ -81,17 +90,19 @@ def receive(
 
     Raises:
         DeliveryError: the delivery is refused, which is on record; ``code`` says why:
-            ``unknown_source``, ``revoked_source``, ``unsigned``, ``digest_mismatch``,
-            ``row_count_mismatch``, ``replay``, or a code of `verify_manifest`
-            or `lazaretto.batch.decode`.
+            ``unknown_source``, ``revoked_source``, ``outside_places``, ``chained_address``,
+            ``unknown_scheme``, ``bad_address``, ``link``, ``not_a_regular_file``, ``redirected``,
+            ``unsigned``, ``digest_mismatch``, ``row_count_mismatch``, ``replay``, or a code of
+            `verify_manifest` or `lazaretto.batch.decode`.
+        UsageError: the policy names no places, and `places_required`.
         SystemFaultError: the store or the catalog cannot be used.
     """
     attempt = _Attempt(str(uri), public_uri(uri), source, manifest, now or datetime.now(UTC))
     try:
-        return _receive(workspace, attempt, policy)
+        return _receive(workspace, attempt, policy, places_required=places_required)
     except DeliveryError as error:
         refusal = DeliveryRefused(
-            source=source[:255],
+            source=excerpt(source, 255),
             uri=attempt.uri,
             code=error.code,
             reason=str(error),
@@ -103,15 +114,19 @@ def receive(
         raise
 
 
-def _receive(workspace: Workspace, attempt: _Attempt, policy: Policy | None) -> BatchRef:
+def _receive(
+    workspace: Workspace, attempt: _Attempt, policy: Policy | None, *, places_required: bool
+) -> BatchRef:
     rules = policy.sources if policy else Sources()
     limits = policy.limits if policy else Limits()
     source = _known_source(workspace, attempt.source)
-    envelope = read_envelope(attempt.manifest)
+    places = places_for(policy, source.name, required=places_required)
+    check_address(attempt.place, places)
+    envelope = read_envelope(attempt.manifest, places)
     stated = _authenticate(attempt, envelope, source, rules)
     with tempfile.TemporaryDirectory(prefix="lazaretto-") as folder:
         copy = Path(folder, f"data{suffix_of(attempt.place)}")
-        attempt.file_digest = copy_bytes(attempt.place, copy, limits)
+        attempt.file_digest = copy_delivery(attempt.place, copy, limits, places)
         if stated is not None and stated.sha256 != attempt.file_digest:
             raise DeliveryError(
                 f"{attempt.uri} has sha256 {attempt.file_digest}, its manifest was signed for "
@@ -174,7 +189,7 @@ def _known_source(workspace: Workspace, name: str) -> Source:
         source = get_source(workspace, name)
     except NotFoundError as error:
         raise DeliveryError(
-            f"nobody is registered as source {name[:255]!r}: `lazaretto source add`",
+            f"nobody is registered as source {excerpt(name, 80)!r}: `lazaretto source add`",
             code="unknown_source",
         ) from error
     if source.trust_tier is TrustTier.REVOKED or source.revoked_at is not None:
@@ -243,11 +258,8 @@ def _record(connection: Connection, workspace: Workspace, event: BatchReceived) 
             "again tomorrow, and report it, since such a pair is hardly made by chance",
             code="id_taken",
         )
-    written = append(connection, event, actor=workspace.actor)
-    connection.execute(
-        tables.batch.insert().values(**batch_columns(event), seq=written.seq, entry=written.hash)
-    )
-    return _ref(Received(written.seq, event))
+    entry = record(connection, event, changes, actor=workspace.actor)
+    return _ref(Received(entry.seq, event))
 
 
 def _ref(batch: Received) -> BatchRef:

@@ -3,47 +3,39 @@
 from __future__ import annotations
 
 import hashlib
-from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import rfc8785
-import sqlalchemy as sa
 
-from lazaretto.errors import ChangedFileError, UsageError
+from lazaretto.errors import UsageError
 from lazaretto.ledger.chain import append, entries
-from lazaretto.ledger.cover import event_of
 from lazaretto.ledger.events import (
     BatchEmbedded,
     BatchJudged,
     BatchScreened,
     BatchValidated,
-    StoredFileChanged,
+    ShadowJudged,
 )
-from lazaretto.storage import tables
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from sqlalchemy.engine import Connection
 
-    from lazaretto.ledger.chain import Written
-    from lazaretto.policy import Policy
     from lazaretto.storage.workspace import Workspace
+    from lazaretto.values import PolicyRef
 
-StageEvent = BatchValidated | BatchEmbedded | BatchScreened | BatchJudged
+StageEvent = BatchValidated | BatchEmbedded | BatchScreened | BatchJudged | ShadowJudged
 
 STAGES: dict[str, type[StageEvent]] = {
     "validate": BatchValidated,
     "embed": BatchEmbedded,
     "screen": BatchScreened,
     "gate": BatchJudged,
+    "shadow": ShadowJudged,
 }
-"""What each stage puts on record."""
+"""What each stage puts on record; ``shadow``: the gate, under a policy that is not in force."""
 
-E = TypeVar("E", BatchValidated, BatchEmbedded, BatchScreened, BatchJudged)
+E = TypeVar("E", BatchValidated, BatchEmbedded, BatchScreened)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +44,7 @@ class StageResult(Generic[E]):
 
     Attributes:
         batch: its id.
-        stage: ``validate``, ``embed``, ``screen`` or ``gate``.
+        stage: ``validate``, ``embed`` or ``screen``.
         seq: ledger entry of the result; of the validation where the stage was skipped.
         event: what that entry says; None where the stage was skipped.
         skipped: why the stage had nothing to do, in words.
@@ -81,31 +73,19 @@ def stage_key(**inputs: object) -> str:
     return hashlib.sha256(rfc8785.dumps(inputs)).hexdigest()  # type: ignore[arg-type]
 
 
-def contract_base(policy: Policy) -> Path | None:
-    """Folder that a policy's relative paths start from."""
-    return None if policy.path is None else Path(policy.path).absolute().parent
-
-
 def find_result(
-    connection: Connection, batch: str, stage: str, kind: type[E], key: str
+    connection: Connection, batch: str, stage: str, kind: type[E], inputs: str
 ) -> StageResult[E] | None:
-    """What this stage returned for the same inputs before.
-
-    Raises:
-        ChangedStateError: its row in the catalog does not say what the ledger says.
-    """
-    query = sa.select(tables.stage).where(
-        tables.stage.c.batch == batch, tables.stage.c.name == stage, tables.stage.c.key == key
-    )
-    row = connection.execute(query).one_or_none()
-    if row is None:
-        return None
-    entry, event = event_of(connection, "stage", f"{stage} {batch}", row, kind)
-    return StageResult(batch, stage, entry.seq, event)
+    """What this stage returned for the same inputs before, from the ledger."""
+    found = entries(connection, subject=f"batch:{batch}", kinds=[kind.kind], newest_first=True)
+    for entry in found:
+        if isinstance(entry.event, kind) and entry.event.inputs == inputs:
+            return StageResult(batch, stage, entry.seq, entry.event)
+    return None
 
 
 def all_results(
-    connection: Connection, batch: str, stage: str, kind: type[E], policy: Policy
+    connection: Connection, batch: str, stage: str, kind: type[E], policy: PolicyRef
 ) -> list[StageResult[E]]:
     """Every result of a stage under what this policy means, newest first, from the ledger."""
     subject = f"batch:{batch}"
@@ -117,14 +97,14 @@ def all_results(
 
 
 def newest_result(
-    connection: Connection, batch: str, stage: str, kind: type[E], policy: Policy
+    connection: Connection, batch: str, stage: str, kind: type[E], policy: PolicyRef
 ) -> StageResult[E] | None:
     """The newest result of a stage under what this policy means."""
     return next(iter(all_results(connection, batch, stage, kind, policy)), None)
 
 
 def require_validated(
-    connection: Connection, batch: str, policy: Policy
+    connection: Connection, batch: str, policy: PolicyRef
 ) -> StageResult[BatchValidated]:
     """What `validate` found under this policy.
 
@@ -143,47 +123,11 @@ def skipped(stage: str, validated: StageResult[BatchValidated]) -> StageResult[A
     return StageResult(validated.batch, stage, validated.seq, None, why)
 
 
-def record_result(
-    workspace: Workspace, stage: str, key: str, policy: Policy, event: E
-) -> StageResult[E]:
-    """Commits a stage: its row and its ledger entry in one transaction, once per key."""
+def record_result(workspace: Workspace, stage: str, event: E) -> StageResult[E]:
+    """Puts a result on record, once for the same inputs."""
     with workspace.catalog.transaction() as connection:
-        before = find_result(connection, event.batch, stage, type(event), key)
+        before = find_result(connection, event.batch, stage, type(event), event.inputs)
         if before is not None:
             return before
-        written = append(connection, event, actor=workspace.actor)
-        insert_result(connection, event.batch, stage, key, policy, written)
-    return StageResult(event.batch, stage, written.seq, event)
-
-
-def insert_result(
-    connection: Connection, batch: str, stage: str, key: str, policy: Policy, written: Written
-) -> None:
-    """Writes the row by which `find_result` finds an entry."""
-    connection.execute(
-        tables.stage.insert().values(
-            batch=batch,
-            name=stage,
-            key=key,
-            policy=policy.meaning,
-            at=datetime.now(UTC),
-            seq=written.seq,
-            entry=written.hash,
-        )
-    )
-
-
-@contextmanager
-def on_record(workspace: Workspace, batch: str, stage: str) -> Iterator[None]:
-    """Puts a changed file of the store on the ledger before its error goes on.
-
-    The batch stays where it is: nothing of the file was used, and the same stage works again once
-    the file is restored.
-    """
-    try:
-        yield
-    except ChangedFileError as error:
-        event = StoredFileChanged(batch, stage, error.path, error.expected, error.found)
-        with workspace.catalog.transaction() as connection:
-            append(connection, event, actor=workspace.actor)
-        raise
+        entry = append(connection, event, actor=workspace.actor)
+    return StageResult(event.batch, stage, entry.seq, event)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.compute as pc
 
 from lazaretto.batch._columns import label_texts
-from lazaretto.dataset.admission import dataset_uri
+from lazaretto.dataset.damage import damage_on_record
 from lazaretto.errors import UsageError
 from lazaretto.stages.register_model import register_model
 from lazaretto.stages.sanitize_result import ClassChange, Retraining
@@ -121,11 +121,11 @@ def _held_rows(workspace: Workspace, done: SanitizeResult) -> Any:
     scores = read_table(workspace.store, done.scores, columns=["record_id", "held"])
     names = scores.filter(scores["held"])["record_id"]
     with workspace.catalog.read() as connection:
-        uri = dataset_uri(workspace, done.dataset)
-        taken = find_snapshot(connection, uri, done.dataset, done.version)
+        taken = find_snapshot(connection, workspace, done.dataset, done.version)
     if taken is None:
         raise UsageError(f"no snapshot of {done.dataset}@{done.version} is on record")
-    rows = taken.table()
+    with damage_on_record(workspace, done.dataset, "compare", taken.files):
+        rows = taken.table()
     return rows.filter(pc.is_in(record_names(rows), names.combine_chunks()))
 
 

@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import sqlalchemy as sa
 
+from lazaretto.authority.policies import policy_ref, require_in_force
 from lazaretto.batch import table_digest
 from lazaretto.batch._columns import label_texts
+from lazaretto.dataset.damage import damage_on_record
 from lazaretto.dataset.delta import BATCH, RECORD
 from lazaretto.dataset.recall import Recall, recall
 from lazaretto.errors import UsageError
-from lazaretto.ledger.chain import append, entries
+from lazaretto.ledger.chain import entries
 from lazaretto.ledger.events import TrainingSanitized
-from lazaretto.quarantine.opening import held_tables, open_cases, write_cases
+from lazaretto.ledger.state import record
+from lazaretto.quarantine.opening import changes, found_by, held_tables, index_held, write_cases
 from lazaretto.stages.sanitize_result import SanitizeResult
 from lazaretto.stages.snapshot import Snapshot, snapshot
 from lazaretto.stages.trusted import in_words, trusted_rows
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from lazaretto.sanitize import Sanitization
     from lazaretto.stages.trusted import Trusted
     from lazaretto.storage.workspace import Workspace
+    from lazaretto.values import PolicyRef
 
 
 def sanitize_training(
@@ -68,7 +72,8 @@ def sanitize_training(
 
     Raises:
         NotFoundError: no such dataset or version, or no reference.
-        UsageError: the policy names no label, or the model cannot read the rows.
+        UsageError: the policy is not in force for the dataset, it names no label, or the model
+            cannot read the rows.
     """
     from torch import nn
 
@@ -83,8 +88,14 @@ def sanitize_training(
     reads = inputs if inputs is not None else embedding
     if reads is None:
         raise UsageError("say what the model reads: `inputs`, or columns.embedding in the policy")
-    taken = snapshot(workspace, dataset, version=version)
-    rows = taken.table()
+    ref = policy_ref(policy)
+    if policy.dataset != dataset:
+        raise UsageError(f"the policy is of dataset {policy.dataset!r}, not of {dataset!r}")
+    taken = snapshot(workspace, dataset, version=version, read=False)
+    with workspace.catalog.read() as connection:
+        require_in_force(connection, ref)
+    with damage_on_record(workspace, dataset, "sanitize", taken.files):
+        rows = taken.table()
 
     def look(data: Any, step: str, size: int) -> Any:
         section = policy.sanitize
@@ -119,7 +130,14 @@ def sanitize_training(
     )
     who = name or _registered(workspace, taken) or type(model).__qualname__
     return _hold(
-        workspace, taken, rows, found, policy=policy, model=who, calibration=in_words(found, known)
+        workspace,
+        taken,
+        rows,
+        found,
+        policy=policy,
+        ref=ref,
+        model=who,
+        calibration=in_words(found, known),
     )
 
 
@@ -148,6 +166,7 @@ def _hold(
     found: Sanitization,
     *,
     policy: Policy,
+    ref: PolicyRef,
     model: str,
     calibration: str,
 ) -> SanitizeResult:
@@ -160,7 +179,7 @@ def _hold(
         dataset=taken.dataset,
         version=taken.version,
         model=model,
-        policy=policy.ref(),
+        policy=ref,
         methods=list(found.methods),
         layers=list(found.layers),
         calibrated=found.calibrated,
@@ -176,17 +195,12 @@ def _hold(
         ),
         two_people=policy.review.require_two_people,
     )
-    note = (
-        f"found in version {taken.version} of {taken.dataset} by the activations of {model}; "
-        f"{calibration}"
-    )
     with workspace.catalog.transaction() as connection:
         seq = _before(connection, event)
         if seq is None:
-            written = append(connection, event, actor=workspace.actor)
-            seq = written.seq
-            open_cases(connection, by_batch, event, note=note, written=written)
-    recalled = _recall(workspace, taken, found, policy, note)
+            seq = record(connection, event, changes, actor=workspace.actor).seq
+            index_held(connection, workspace.store, event)
+    recalled = _recall(workspace, taken, found, policy, found_by(event))
     return SanitizeResult(
         dataset=taken.dataset,
         version=taken.version,
@@ -211,7 +225,7 @@ def _recall(
     if not ids:
         return None
     actor = Actor(ActorType.POLICY, f"policy:{policy.dataset}")
-    return recall(workspace, taken.dataset, ids=ids, actor=actor, reason=reason)
+    return recall(workspace.acting(actor), taken.dataset, ids=ids, reason=reason)
 
 
 def _before(connection: Connection, event: TrainingSanitized) -> int | None:

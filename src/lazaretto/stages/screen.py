@@ -5,17 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from lazaretto.authority.policies import policy_history, policy_ref
+from lazaretto.drift.source import source_steps
 from lazaretto.drift.watch import watch
 from lazaretto.errors import ReferenceMismatchError, UsageError
 from lazaretto.ledger.events import BatchEmbedded, BatchScreened
-from lazaretto.received import find_batch, open_stored
+from lazaretto.received import find_batch, on_record, open_stored
 from lazaretto.registry.profiles import load_profile
 from lazaretto.registry.references import load_stored, read_reference
 from lazaretto.stages.results import (
     StageResult,
     all_results,
     find_result,
-    on_record,
     record_result,
     require_validated,
     skipped,
@@ -25,14 +26,14 @@ from lazaretto.storage.sidecars import read_table, write_table
 from lazaretto.values import Verdict
 
 if TYPE_CHECKING:
-    from lazaretto.drift.watch import Watched
+    from lazaretto.drift.watch import Past, Watched
     from lazaretto.ledger.events import BatchValidated
     from lazaretto.policy import Policy
     from lazaretto.received import Received
     from lazaretto.registry.stored import StoredReference
     from lazaretto.screen import Screening
     from lazaretto.storage.workspace import Workspace
-    from lazaretto.values import StoredFile
+    from lazaretto.values import PolicyRef, StoredFile
 
 
 def screen(workspace: Workspace, batch: str, policy: Policy) -> StageResult[BatchScreened]:
@@ -55,27 +56,39 @@ def screen(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Batc
         UsageError: the batch is not validated, or not embedded, under this policy.
         ChangedFileError: a stored file is gone or was changed.
     """
+    ref = policy_ref(policy)
     with workspace.catalog.read() as connection:
         received = find_batch(connection, batch)
-        validated = require_validated(connection, batch, policy)
+        validated = require_validated(connection, batch, ref)
         if validated.said.broken:
             return skipped("screen", validated)
         stored = read_reference(connection, policy.screen.reference or policy.dataset)
-        embeddings = all_results(connection, batch, "embed", BatchEmbedded, policy)
+        embeddings = all_results(connection, batch, "embed", BatchEmbedded, ref)
         vectors = _vectors(embeddings, stored, policy, batch)
-        key = stage_key(
-            policy=policy.meaning,
+        inputs = stage_key(
+            policy=ref.meaning,
             batch=received.digest,
             reference=stored.digest,
             failures=validated.said.failures.sha256,
             embeddings=vectors.sha256 if vectors else None,
         )
-        before = find_result(connection, batch, "screen", BatchScreened, key)
-    if before is not None:
-        return before
+        before = find_result(connection, batch, "screen", BatchScreened, inputs)
+        if before is not None:
+            return before
+        own = {known.meaning for known in policy_history(connection, policy.dataset)}
+        past = source_steps(
+            connection,
+            received.source,
+            stored.digest,
+            policies=own | {ref.meaning},
+            until=received.seq,
+            leave_out=batch,
+        )
     with on_record(workspace, batch, "screen"):
-        event = _screen(workspace, received, policy, stored, validated.said, vectors)
-    return record_result(workspace, "screen", key, policy, event)
+        event = _screen(
+            workspace, received, policy, stored, past, validated.said, vectors, ref, inputs
+        )
+    return record_result(workspace, "screen", event)
 
 
 def _screen(
@@ -83,8 +96,11 @@ def _screen(
     received: Received,
     policy: Policy,
     stored: StoredReference,
+    past: Past,
     validated: BatchValidated,
     vectors: StoredFile | None,
+    ref: PolicyRef,
+    inputs: str,
 ) -> BatchScreened:
     from lazaretto.screen import screen as screen_records
 
@@ -107,6 +123,7 @@ def _screen(
         screening,
         policy=policy,
         reference=reference,
+        past=past,
         profile=load_profile(workspace, stored),
         embeddings=embeddings,
         path=f"batches/{batch}/drift-{{sha256}}.parquet",
@@ -115,7 +132,7 @@ def _screen(
     scores = write_table(store, f"batches/{batch}/scores-{{sha256}}.parquet", screening.records)
     return BatchScreened(
         batch=batch,
-        policy=policy.ref(),
+        policy=ref,
         reference=reference.name,
         reference_version=str(reference.version),
         reference_digest=reference.digest,
@@ -127,6 +144,7 @@ def _screen(
         detectors=screening.detectors,
         tests=screening.tests,
         scores=scores,
+        inputs=inputs,
         note=screening.note,
         batch_p_value=watched.p_value,
         evidence=watched.facts,

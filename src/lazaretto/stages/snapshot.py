@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import pyarrow as pa
 import sqlalchemy as sa
 
-from lazaretto.dataset.admission import dataset_uri
 from lazaretto.dataset.contents import members, version_digest
-from lazaretto.dataset.delta import open_table
-from lazaretto.errors import NotFoundError, UsageError
-from lazaretto.ledger.chain import append
+from lazaretto.dataset.damage import damage_on_record
+from lazaretto.dataset.delta import arrow_schema, find_table
+from lazaretto.dataset.files import dataset_path, dataset_uri, read_rows
+from lazaretto.dataset.history import read_snapshot
+from lazaretto.dataset.state import changes
+from lazaretto.dataset.table import open_dataset
+from lazaretto.errors import ChangedStateError, NotFoundError
 from lazaretto.ledger.events import SnapshotTaken
+from lazaretto.ledger.state import record
 from lazaretto.storage import tables
-from lazaretto.values import Member
+from lazaretto.storage.sidecars import read_schema
+from lazaretto.storage.store import Store
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    from collections.abc import Iterator, Sequence
+
     from sqlalchemy.engine import Connection
 
     from lazaretto.storage.workspace import Workspace
+    from lazaretto.values import DataFile, Member
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +41,9 @@ class Snapshot:
         version: Delta version.
         rows: how many records.
         members: batches with the rows that they really have in this version.
-        digest: sha256 (hex) of the version's columns and data files.
+        digest: sha256 (hex) of the version's columns and of its files, their bytes included.
         seq: ledger entry.
+        files: the version's data files.
     """
 
     dataset: str
@@ -45,103 +53,123 @@ class Snapshot:
     members: list[Member] = field(default_factory=list)
     digest: str = ""
     seq: int = 0
+    files: list[DataFile] = field(default_factory=list)
 
-    def table(self, columns: list[str] | None = None) -> pa.Table:
-        """Reads the records; ``sample_weight`` is the weight that reviewers gave."""
-        return open_table(self.uri, self.version).to_pyarrow_table(columns=columns)
+    @property
+    def _store(self) -> Store:
+        return Store.at(self.uri.removesuffix(f"/{dataset_path(self.dataset)}"))
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Its columns.
+
+        Raises:
+            ChangedFileError: a data file is gone, or is not the one that is on record.
+            NotFoundError: a version without records, whose table is gone.
+        """
+        if self.files:
+            return read_schema(self._store, self.files[0].file)
+        table = find_table(self.uri, self.version)
+        if table is None:
+            raise NotFoundError(f"no table is at {self.uri} any more")
+        return arrow_schema(table)
+
+    def chunks(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """Streams the records; every byte is checked before it is used.
+
+        Args:
+            columns: only these, in this order.
+
+        Raises:
+            ChangedFileError: a data file is gone, or is not the one that is on record.
+        """
+        return read_rows(self._store, self.files, columns=columns)
+
+    def table(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """Reads the records; ``sample_weight`` is the weight that reviewers gave. See `chunks`."""
+        schema = self.schema
+        if columns is not None:
+            schema = pa.schema([schema.field(name) for name in columns])
+        return pa.Table.from_batches(self.chunks(columns), schema)
 
 
-def snapshot(workspace: Workspace, dataset: str, *, version: int | None = None) -> Snapshot:
+def snapshot(
+    workspace: Workspace, dataset: str, *, version: int | None = None, read: bool = True
+) -> Snapshot:
     """Freezes a version of the admitted dataset; the same version again gives the same snapshot.
+
+    The table must list exactly the data files that admissions and recalls put on record. Every time
+    a snapshot is asked for, their bytes are read and checked: about a second for 2 GB.
 
     Args:
         workspace: catalog and store.
         dataset: name of the admitted dataset.
         version: Delta version; default the newest.
+        read: check the bytes of the data files; not needed by a caller who reads the records by
+            `Snapshot.chunks` or `Snapshot.table`, which check them too.
 
     Raises:
         NotFoundError: no such dataset, or no such version of it.
-        UsageError: the version has rows that no known batch admitted: they went around the gate.
+        ChangedDatasetError: the table is not the one that is on record, or has rows that were
+            written around the gate.
+        ChangedFileError: a data file is gone, or is not the one that is on record.
     """
-    with workspace.catalog.read() as connection:
-        if not connection.scalar(sa.select(sa.exists().where(tables.dataset.c.name == dataset))):
-            raise NotFoundError(f"no dataset {dataset!r}: nothing was admitted to it yet")
-    uri = dataset_uri(workspace, dataset)
-    table = open_table(uri, version)
-    number = table.version()
-    with workspace.catalog.read() as connection:
-        before = find_snapshot(connection, uri, dataset, number)
-    if before is not None:
-        return before
-    found = members(table)
+    with damage_on_record(workspace, dataset, "snapshot"):
+        found = open_dataset(workspace, dataset, version)
+    if read:
+        with damage_on_record(workspace, dataset, "snapshot", found.files):
+            for file in found.files:
+                workspace.store.check(file.file)
     event = SnapshotTaken(
         dataset=dataset,
-        version=number,
-        rows=sum(member.rows for member in found),
-        digest=version_digest(table),
-        members=found,
+        version=found.version,
+        rows=sum(file.rows for file in found.files),
+        digest=version_digest(found),
+        members=members(found.files),
+        table_id=found.table_id,
+        schema=found.schema_digest,
+        files=found.files,
     )
-    with workspace.catalog.transaction() as connection:
-        before = find_snapshot(connection, uri, dataset, number)
-        if before is not None:
-            return before
-        _refuse_strangers(connection, event, uri)
-        written = append(connection, event, actor=workspace.actor)
-        connection.execute(
-            tables.snapshot.insert().values(
-                dataset=dataset,
-                version=number,
-                rows=event.rows,
-                digest=event.digest,
-                at=datetime.now(UTC),
-                seq=written.seq,
-                entry=written.hash,
-            )
-        )
-        if found:
-            connection.execute(tables.snapshot_member.insert(), [_member(event, m) for m in found])
-    return Snapshot(dataset, uri, number, event.rows, found, event.digest, written.seq)
+    with workspace.catalog.read() as connection:
+        before = find_snapshot(connection, workspace, dataset, found.version)
+    if before is None:
+        with workspace.catalog.transaction() as connection:
+            before = find_snapshot(connection, workspace, dataset, found.version)
+            if before is None:
+                entry = record(connection, event, changes, actor=workspace.actor)
+                return _snapshot(workspace, event, entry.seq)
+    if before.digest != event.digest:
+        key = f"{dataset}@{found.version}"
+        raise ChangedStateError("snapshot", key, "its digest is not that of the version's files")
+    return before
 
 
-def find_snapshot(connection: Connection, uri: str, dataset: str, version: int) -> Snapshot | None:
-    """A snapshot that is on record."""
+def find_snapshot(
+    connection: Connection, workspace: Workspace, dataset: str, version: int
+) -> Snapshot | None:
+    """A snapshot that is on record; what is read from it is checked while it is read.
+
+    Raises:
+        ChangedStateError: its row in the catalog does not say what the ledger says.
+    """
     query = sa.select(tables.snapshot).where(
         tables.snapshot.c.dataset == dataset, tables.snapshot.c.version == version
     )
     row = connection.execute(query).one_or_none()
     if row is None:
         return None
-    inside = (
-        sa.select(tables.snapshot_member.c.batch, tables.snapshot_member.c.rows)
-        .where(
-            tables.snapshot_member.c.dataset == dataset,
-            tables.snapshot_member.c.version == version,
-        )
-        .order_by(tables.snapshot_member.c.batch)
+    entry, event = read_snapshot(connection, row)
+    return _snapshot(workspace, event, entry.seq)
+
+
+def _snapshot(workspace: Workspace, event: SnapshotTaken, seq: int) -> Snapshot:
+    return Snapshot(
+        event.dataset,
+        dataset_uri(workspace, event.dataset),
+        event.version,
+        event.rows,
+        list(event.members),
+        event.digest,
+        seq,
+        list(event.files),
     )
-    found = sorted((Member(*pair) for pair in connection.execute(inside)), key=lambda m: m.batch)
-    return Snapshot(dataset, uri, version, row.rows, found, row.digest, row.seq)
-
-
-def _member(event: SnapshotTaken, member: Member) -> dict[str, Any]:
-    return {
-        "dataset": event.dataset,
-        "version": event.version,
-        "batch": member.batch,
-        "rows": member.rows,
-    }
-
-
-def _refuse_strangers(connection: Connection, event: SnapshotTaken, uri: str) -> None:
-    """A row that the gate never saw is the very thing that this software is there to prevent."""
-    admission = tables.admission
-    query = sa.select(admission.c.batch).where(admission.c.dataset == event.dataset).distinct()
-    known = set(connection.scalars(query))
-    strangers = [member for member in event.members if member.batch not in known]
-    if strangers:
-        rows = sum(member.rows for member in strangers)
-        raise UsageError(
-            f"version {event.version} of dataset {event.dataset!r} has {rows} rows that were "
-            f"written around the gate (batch {strangers[0].batch!r}): restore an earlier version "
-            f"of {uri}"
-        )

@@ -7,12 +7,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lazaretto.ledger.events import BatchEmbedded, BatchJudged, BatchScreened, BatchValidated
+from lazaretto.ledger.events import (
+    BatchEmbedded,
+    BatchJudged,
+    BatchScreened,
+    BatchValidated,
+    ShadowJudged,
+)
 
 if TYPE_CHECKING:
     from lazaretto.stages.results import StageEvent, StageResult
 
-NO_PROFILE = "no drift figures: the reference was saved without; fit a new version"
+NO_PROFILE = "no drift figures: the reference has none. Fit a new version"
 
 
 def told(result: StageResult[Any]) -> dict[str, Any]:
@@ -49,6 +55,15 @@ def told_event(event: StageEvent) -> dict[str, Any]:
                 "rows": event.rows,
                 "held": event.held,
                 "cleared": event.cleared,
+                "reasons": dict(event.reasons),
+                "notes": list(event.notes),
+            }
+        case ShadowJudged():
+            return {
+                "policy": event.policy.path or event.policy.meaning[:12],
+                "verdict": event.verdict.value,
+                "rows": event.rows,
+                "would hold": event.held,
                 "reasons": dict(event.reasons),
                 "notes": list(event.notes),
             }

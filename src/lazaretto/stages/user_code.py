@@ -6,6 +6,7 @@ from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
 from lazaretto.errors import UsageError
+from lazaretto.redact import error_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +25,7 @@ def resolve(path: str, what: str) -> Callable[..., Any]:
     try:
         found = resolve_name(path)
     except (ImportError, AttributeError, ValueError) as error:
-        raise UsageError(f"{what} {path!r} cannot be imported: {error}") from error
+        raise UsageError(f"{what} {path!r} cannot be imported: {error_line(error)}") from error
     if not callable(found):
         raise UsageError(f"{what} {path!r} is not a function")
     return found  # type: ignore[no-any-return]

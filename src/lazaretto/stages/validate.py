@@ -5,12 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lazaretto.ledger.events import BatchValidated
-from lazaretto.received import find_batch, open_stored
+from lazaretto.received import find_batch, on_record, open_stored
 from lazaretto.stages.results import (
     StageResult,
-    contract_base,
     find_result,
-    on_record,
     record_result,
     stage_key,
 )
@@ -39,14 +37,14 @@ def validate(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Ba
         UsageError: the contract cannot be loaded.
         ChangedFileError: the batch's stored copy is gone or was changed.
     """
-    from lazaretto.contract import evaluate, load_contract
+    from lazaretto.contract import contract_of, evaluate
 
-    contract = load_contract(policy.contract, base=contract_base(policy))
-    terms = contract.digest if contract is not None else ""
+    contract = contract_of(policy)
+    ref = policy.ref(None if contract is None else contract.digest)
     with workspace.catalog.read() as connection:
         received = find_batch(connection, batch)
-        key = stage_key(policy=policy.meaning, contract=terms, batch=received.digest)
-        before = find_result(connection, batch, "validate", BatchValidated, key)
+        inputs = stage_key(policy=ref.meaning, batch=received.digest)
+        before = find_result(connection, batch, "validate", BatchValidated, inputs)
     if before is not None:
         return before
     with on_record(workspace, batch, "validate"):
@@ -61,12 +59,13 @@ def validate(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Ba
     )
     event = BatchValidated(
         batch=batch,
-        policy=policy.ref(),
+        policy=ref,
         contract=str(policy.contract) if policy.contract else None,
         rows=report.rows,
         failing_rows=report.failing_rows,
         rules=report.rules,
         broken=report.broken,
         failures=failures,
+        inputs=inputs,
     )
-    return record_result(workspace, "validate", key, policy, event)
+    return record_result(workspace, "validate", event)

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection, Engine, make_url
 
 from lazaretto.errors import NotFoundError, SystemFaultError, UsageError
+from lazaretto.redact import error_line, safe_uri
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = "0003"
 WRITER_LOCK = 0x6C617A6172  # one advisory lock per database for all of Lazaretto's writers
 _BUSY_SECONDS = 60
+_HOW_TO_MAKE = (
+    "check --catalog or LAZARETTO_CATALOG_URL, or make one with `lazaretto catalog upgrade`"
+)
 _OUR_MISTAKES = (sa.exc.IntegrityError, sa.exc.ProgrammingError, sa.exc.DataError)
 
 
@@ -29,36 +33,43 @@ class Catalog:
 
     Attributes:
         engine: SQLAlchemy engine, for reading in bulk; writers go through `transaction`.
-        display_url: the URL without its password.
+        display_url: the URL without user, password and options.
     """
 
     engine: Engine = field(repr=False)
     display_url: str
 
     @classmethod
-    def open(cls, url: str, upgrade: bool = True) -> Catalog:
-        """Opens a catalog, and by default brings its schema to this version of Lazaretto.
+    def open(cls, url: str, *, create: bool = True, upgrade: bool = False) -> Catalog:
+        """Opens a catalog of this version; where there is none yet, it is made by default.
+
+        Other machines may still use a catalog of an older version, so that it is migrated only
+        where somebody asks for it.
 
         Args:
             url: SQLAlchemy URL, ``sqlite:///path`` or ``postgresql://user@host/name``.
-            upgrade: migrate an empty or older database; otherwise that is an error.
+            create: make the catalog in a database that has none; otherwise that is an error.
+            upgrade: migrate a catalog of an older version; otherwise that is an error.
 
         Raises:
             UsageError: the URL is not of a supported database.
-            NotFoundError: nothing is to be made, and there is no such SQLite file.
+            NotFoundError: there is none, and none is to be made.
             SystemFaultError: it cannot be reached, or its schema is of another version.
         """
         parsed = _parse(url)
-        if not upgrade:
+        if not create:
             _require_file(parsed)
-        catalog = cls(_engine(parsed), parsed.render_as_string(hide_password=True))
+        catalog = cls(_engine(parsed), safe_uri(parsed.render_as_string(hide_password=True)))
         found = catalog.version()
         if found == SCHEMA_VERSION:
             return catalog
-        if not upgrade:
+        if found is None and not create:
+            raise NotFoundError(f"there is no catalog in {catalog.display_url}: {_HOW_TO_MAKE}")
+        if found is not None and not upgrade:
             raise SystemFaultError(
-                f"the catalog {catalog.display_url} has schema {found or 'none (empty)'}; this "
-                f"Lazaretto needs {SCHEMA_VERSION}: run `lazaretto catalog upgrade`"
+                f"the catalog {catalog.display_url} has schema {found}; this Lazaretto needs "
+                f"{SCHEMA_VERSION}: run `lazaretto catalog upgrade`, once nothing of the other "
+                "version works on it any more"
             )
         catalog.upgrade()
         return catalog
@@ -93,7 +104,7 @@ class Catalog:
                     raise SystemFaultError(f"{self.display_url}: {error}") from error
                 raise SystemFaultError(
                     f"the catalog {self.display_url} was made by a newer Lazaretto than this one, "
-                    f"which knows schema {SCHEMA_VERSION}: install that version ({error})"
+                    f"which knows schema {SCHEMA_VERSION}: install that version"
                 ) from error
 
     @contextmanager
@@ -134,26 +145,40 @@ class Catalog:
         except (sa.exc.DatabaseError, sa.exc.InterfaceError) as error:
             if isinstance(error, _OUR_MISTAKES):
                 raise
-            reason = (
-                str(error.orig).strip().splitlines()[0]
-                if str(error.orig).strip()
-                else "no reason given"
-            )
-            password = self.engine.url.password
-            if password:
-                reason = reason.replace(str(password), "***")
+            reason = error_line(error.orig or error, hide=_secrets(self.engine.url), limit=400)
             raise SystemFaultError(
                 f"the catalog {self.display_url} cannot be used: {reason}"
             ) from None
 
 
-def _parse(url: str) -> URL:
+def _secrets(url: URL) -> list[str]:
+    """What a driver's words may repeat of a URL and must not be shown."""
+    options = {
+        name: value for name, value in url.query.items() if name not in ("host", "port", "dbname")
+    }
+    values = [
+        v for value in options.values() for v in ((value,) if isinstance(value, str) else value)
+    ]
+    return [str(url.password or ""), *values]
+
+
+def parse_url(url: str) -> URL:
+    """Takes a catalog's URL apart.
+
+    Raises:
+        UsageError: it is none; nothing of it is repeated.
+    """
     try:
-        parsed = make_url(url)
-    except sa.exc.ArgumentError:
+        return make_url(url)
+    except (sa.exc.ArgumentError, ValueError):  # ValueError: a port that is no number
         raise UsageError(
-            "the catalog URL cannot be read; it looks like sqlite:///catalog.db or postgresql://user@host/name"
+            "the catalog URL cannot be read; it looks like sqlite:///catalog.db or "
+            "postgresql://host/name, with %40 for an @ in a password"
         ) from None
+
+
+def _parse(url: str) -> URL:
+    parsed = parse_url(url)
     backend = parsed.get_backend_name()
     if backend in ("postgresql", "postgres"):
         return parsed.set(drivername="postgresql+psycopg")
@@ -171,10 +196,7 @@ def _require_file(url: URL) -> None:
     if url.get_backend_name() == "sqlite":
         path = Path(str(url.database)).expanduser()
         if not path.is_file():
-            raise NotFoundError(
-                f"there is no catalog at {path}: check --catalog or LAZARETTO_CATALOG_URL, or make "
-                "one with `lazaretto catalog upgrade`"
-            )
+            raise NotFoundError(f"there is no catalog at {path}: {_HOW_TO_MAKE}")
 
 
 def _engine(url: URL) -> Engine:
@@ -206,7 +228,7 @@ def _sqlite_engine(url: URL) -> Engine:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SystemFaultError(
-            f"the catalog's folder {path.parent} cannot be made: {error}"
+            f"the catalog's folder {path.parent} cannot be made: {error_line(error)}"
         ) from error
     engine = sa.create_engine(url.set(database=str(path)), connect_args={"timeout": _BUSY_SECONDS})
 

@@ -82,8 +82,8 @@ def settings_of_connection(connection: Connection) -> dict[str, str]:
         key: str(extra[key]) for key in ("catalog_url", "store", "namespace") if extra.get(key)
     }
     if connection.password and "catalog_url" in found:
-        from sqlalchemy import make_url
+        from lazaretto.storage.catalog import parse_url
 
-        url = make_url(found["catalog_url"]).set(password=connection.password)
+        url = parse_url(found["catalog_url"]).set(password=connection.password)
         found["catalog_url"] = url.render_as_string(hide_password=False)
     return found

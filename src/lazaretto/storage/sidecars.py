@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from lazaretto.storage.store import Store
     from lazaretto.values import StoredFile
@@ -57,7 +57,7 @@ def write_parquet(
         ChangedFileError: a file of that name is there with other bytes.
         SystemFaultError: the store cannot be written.
     """
-    return store.put(path, _encoded(schema, chunks))
+    return store.put(path, encoded(schema, chunks))
 
 
 def write_table(store: Store, path: str, table: pa.Table) -> StoredFile:
@@ -85,20 +85,33 @@ def read_schema(store: Store, file: StoredFile) -> pa.Schema:
         return pq.read_schema(opened)
 
 
-def read_chunks(store: Store, file: StoredFile) -> Iterator[pa.RecordBatch]:
-    """Streams a side-car back in order.
+def read_chunks(
+    store: Store, file: StoredFile, *, columns: list[str] | None = None
+) -> Iterator[pa.RecordBatch]:
+    """Streams a side-car back in order; memory holds one row group.
 
     Raises:
         ChangedFileError: it is gone, or is not the one that is on record.
     """
     with store.open(file) as opened:
         # Read ahead, Arrow would keep every row group until the last.
-        yield from pq.ParquetFile(opened, pre_buffer=False).iter_batches()
+        yield from pq.ParquetFile(opened, pre_buffer=False).iter_batches(columns=columns)
 
 
-def _encoded(schema: pa.Schema, chunks: Iterable[pa.RecordBatch | pa.Table]) -> Iterator[bytes]:
+def encoded(
+    schema: pa.Schema,
+    chunks: Iterable[pa.RecordBatch | pa.Table],
+    options: Mapping[str, Any] = _OPTIONS,
+) -> Iterator[bytes]:
+    """The bytes of a Parquet file with these rows, chunk by chunk.
+
+    Args:
+        schema: of the file.
+        chunks: its rows; each becomes a row group or more.
+        options: of `pyarrow.parquet.ParquetWriter`.
+    """
     sink = _Sink()
-    with pq.ParquetWriter(sink, schema, **_OPTIONS) as writer:
+    with pq.ParquetWriter(sink, schema, **options) as writer:
         for chunk in chunks:
             table = chunk if isinstance(chunk, pa.Table) else pa.Table.from_batches([chunk])
             writer.write_table(table.cast(schema))

@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, cast
 import fsspec
 
 from lazaretto.errors import ChangedFileError, NotFoundError, SystemFaultError, UsageError
+from lazaretto.redact import carries_credentials, error_line, safe_uri
 from lazaretto.storage.verified import (
     BLOCK,
     LIST,
@@ -42,8 +43,19 @@ class Store:
 
     @classmethod
     def at(cls, root: str | Path) -> Store:
-        """Opens a store at a local path or URI; a relative path becomes absolute."""
+        """Opens a store at a local path or URI; a relative path becomes absolute.
+
+        Raises:
+            UsageError: the URI chains others, or carries credentials: the addresses of all that is
+                stored begin with it, on the ledger and in lineage.
+        """
         text = str(root)
+        if carries_credentials(text):
+            raise UsageError(
+                f"the store's root {safe_uri(text)} carries credentials, a query, or other "
+                "addresses: give a plain address, and credentials in the environment, such as "
+                "AWS_ACCESS_KEY_ID"
+            )
         if "://" not in text:
             text = str(Path(text).expanduser().absolute())
         elif text.startswith("file://"):
@@ -65,19 +77,6 @@ class Store:
         if not parts or path.startswith("/") or not all(_SEGMENT.fullmatch(p) for p in parts):
             raise UsageError(f"not a path inside the store: {path!r}")
         return "/".join((self.root, *parts))
-
-    def relative(self, uri: str) -> str:
-        """The relative path of a URI that `uri` gave.
-
-        Raises:
-            UsageError: the URI is not under this store's root.
-        """
-        prefix = self.root + "/"
-        if not uri.startswith(prefix):
-            raise UsageError(f"not inside the store {self.root}: {uri!r}")
-        path = uri.removeprefix(prefix)
-        self.uri(path)
-        return path
 
     def exists(self, path: str) -> bool:
         """Whether a file is there."""
@@ -233,6 +232,24 @@ class Store:
         found = filesystem.find(target) if filesystem.exists(target) else []
         return sorted(str(name).removeprefix(base).lstrip("/") for name in found)
 
+    def sizes(self) -> dict[str, int]:
+        """Size in bytes of every file under the root, by relative path; empty when there is none.
+
+        Raises:
+            SystemFaultError: the store cannot be read.
+        """
+        filesystem, base = self._resolve_root()
+        try:
+            found = filesystem.find(base, detail=True) if filesystem.exists(base) else {}
+        except OSError as error:
+            raise SystemFaultError(
+                f"cannot list the store {self.root}: {type(error).__name__}"
+            ) from error
+        return {
+            str(name).removeprefix(base).lstrip("/"): int(about["size"] or 0)
+            for name, about in found.items()
+        }
+
     def _resolve(self, path: str) -> tuple[fsspec.AbstractFileSystem, str]:
         self.uri(path)
         filesystem, base = self._resolve_root()
@@ -248,4 +265,6 @@ def _writing(root: str, path: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise SystemFaultError(f"cannot write {path!r} in the store {root}: {error}") from error
+        raise SystemFaultError(
+            f"cannot write {path!r} in the store {root}: {error_line(error)}"
+        ) from error

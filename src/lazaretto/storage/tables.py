@@ -49,7 +49,8 @@ batch = Table(
     Column("received_at", UtcDateTime, nullable=False),
     Column("collected_from", UtcDateTime),
     Column("collected_to", UtcDateTime),
-    Column("verdict", String(16), comment="of the gate; null until judged"),
+    Column("dataset", String(255), comment="that the verdict is for; null until judged"),
+    Column("verdict", String(16), comment="of the gate, the newest; null until judged"),
     Column("held", BigInteger),
     Column("cleared", BigInteger),
     Column("case_id", String(64)),
@@ -58,21 +59,6 @@ batch = Table(
     sa.UniqueConstraint("source", "digest"),
     Index("ix_batch_source_received_at", "source", "received_at"),
 )
-stage = Table(
-    "stage",
-    metadata,
-    Column("batch", ForeignKey("batch.id"), primary_key=True),
-    Column("name", String(32), primary_key=True),
-    Column(
-        "key", String(64), primary_key=True, comment="sha256 of everything the result depends on"
-    ),
-    Column("policy", String(64), nullable=False, comment="sha256 of what the policy means"),
-    Column("at", UtcDateTime, nullable=False),
-    Column("seq", BigInteger, nullable=False, comment="ledger entry that this row is the state of"),
-    Column("entry", String(64), nullable=False, comment="hash of that entry"),
-    Index("ix_stage_batch_name_seq", "batch", "name", "seq"),
-)
-
 # "case" is a reserved word of SQL.
 case = Table(
     "review_case",
@@ -151,6 +137,19 @@ dataset = Table(
     metadata,
     Column("name", String(255), primary_key=True),
     Column("created_at", UtcDateTime, nullable=False),
+    Column("table_id", String(64), comment="of the Delta table; null until something is admitted"),
+    Column("version", BigInteger, comment="newest Delta version"),
+    Column("seq", BigInteger, comment="ledger entry that made the newest version"),
+    Column("entry", String(64), comment="hash of that entry"),
+)
+dataset_policy = Table(
+    "dataset_policy",
+    metadata,
+    Column("dataset", String(255), primary_key=True),
+    Column("meaning", String(64), nullable=False, comment="sha256 of what it and its contract say"),
+    Column("sha256", String(64), nullable=False, comment="of the file that was registered"),
+    Column("seq", BigInteger, nullable=False, comment="ledger entry that this row is the state of"),
+    Column("entry", String(64), nullable=False, comment="hash of that entry"),
 )
 admission = Table(
     "admission",
@@ -159,16 +158,12 @@ admission = Table(
     Column("batch", ForeignKey("batch.id"), primary_key=True),
     Column("part", String(64), primary_key=True, comment="cleared, or a publication id"),
     Column("rows", BigInteger, nullable=False),
-    Column(
-        "version",
-        BigInteger,
-        comment="Delta version; null while only intended, or when no row qualified",
-    ),
+    Column("version", BigInteger, nullable=False, comment="Delta version"),
     Column("policy", sa.JSON, nullable=False),
-    Column("intended_at", UtcDateTime, nullable=False),
-    Column("admitted_at", UtcDateTime),
-    Column("seq", BigInteger, comment="ledger entry; null while only intended"),
-    Column("entry", String(64), comment="hash of that entry"),
+    Column("admitted_at", UtcDateTime, nullable=False),
+    Column("seq", BigInteger, nullable=False, comment="ledger entry that this row is the state of"),
+    Column("entry", String(64), nullable=False, comment="hash of that entry"),
+    Index("ix_admission_dataset_version", "dataset", "version"),
 )
 
 snapshot = Table(
@@ -181,16 +176,6 @@ snapshot = Table(
     Column("at", UtcDateTime, nullable=False),
     Column("seq", BigInteger, nullable=False, comment="ledger entry that this row is the state of"),
     Column("entry", String(64), nullable=False, comment="hash of that entry"),
-)
-snapshot_member = Table(
-    "snapshot_member",
-    metadata,
-    Column("dataset", String(255), primary_key=True),
-    Column("version", BigInteger, primary_key=True, autoincrement=False),
-    Column("batch", ForeignKey("batch.id"), primary_key=True),
-    Column("rows", BigInteger, nullable=False),
-    sa.ForeignKeyConstraint(["dataset", "version"], ["snapshot.dataset", "snapshot.version"]),
-    Index("ix_snapshot_member_batch", "batch"),
 )
 
 model_version = Table(
@@ -216,9 +201,7 @@ recall = Table(
     Column("id", String(64), primary_key=True),
     Column("dataset", ForeignKey("dataset.name"), nullable=False),
     Column("criteria", sa.JSON, nullable=False),
-    Column(
-        "version", BigInteger, comment="Delta version without the records; null while only intended"
-    ),
+    Column("version", BigInteger, nullable=False, comment="Delta version without the records"),
     Column("records", BigInteger, nullable=False),
     Column("ids_digest", String(64), nullable=False),
     Column("ids", sa.JSON, nullable=False, comment="StoredFile: the recalled records"),
@@ -226,8 +209,8 @@ recall = Table(
     Column("actor_id", String(255), nullable=False),
     Column("reason", Text, nullable=False),
     Column("at", UtcDateTime, nullable=False),
-    Column("seq", BigInteger, comment="ledger entry; null while only intended"),
-    Column("entry", String(64), comment="hash of that entry"),
+    Column("seq", BigInteger, nullable=False, comment="ledger entry that this row is the state of"),
+    Column("entry", String(64), nullable=False, comment="hash of that entry"),
 )
 recalled_model = Table(
     "recalled_model",

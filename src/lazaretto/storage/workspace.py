@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import socket
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from lazaretto.storage.catalog import Catalog
@@ -49,33 +49,39 @@ class Workspace:
     namespace: str = "lazaretto"
     actor: Actor = field(default_factory=os_user)
 
+    def acting(self, actor: Actor) -> Workspace:
+        """The same workspace for somebody else, such as the policy itself when reviews expire."""
+        return replace(self, actor=actor)
+
 
 def open_workspace(
     *,
     catalog_url: str | None = None,
     store: str | Path | None = None,
     namespace: str | None = None,
-    upgrade: bool = True,
+    create: bool = True,
+    upgrade: bool = False,
     actor: Actor | None = None,
 ) -> Workspace:
-    """Opens (and by default creates or migrates) the catalog, and the store.
+    """Opens the catalog, which is made where there is none yet, and the store.
 
     Args:
         catalog_url: SQLAlchemy URL, SQLite or PostgreSQL; default by `resolve_settings`.
         store: store root; default by `resolve_settings`.
         namespace: OpenLineage namespace; default by `resolve_settings`.
-        upgrade: bring the catalog's schema to this version; otherwise another version is an error.
+        create: make the catalog where there is none; otherwise that is an error.
+        upgrade: migrate a catalog of an older version; otherwise that is an error.
         actor: who acts; default: the operating system's user.
 
     Raises:
-        SystemFaultError: the catalog cannot be reached, or has another version and is not
-            to be upgraded.
+        NotFoundError: there is no catalog, and none is to be made.
+        SystemFaultError: the catalog cannot be reached, or is of another version.
     """
     settings = resolve_settings(
         catalog_url=catalog_url, store=None if store is None else str(store), namespace=namespace
     )
     return Workspace(
-        catalog=Catalog.open(settings.catalog_url, upgrade=upgrade),
+        catalog=Catalog.open(settings.catalog_url, create=create, upgrade=upgrade),
         store=Store.at(settings.store),
         namespace=settings.namespace,
         actor=actor or os_user(),

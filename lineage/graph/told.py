@@ -1,0 +1,145 @@
+"""What one ledger entry tells of the graph: versions, and what the last of them was made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lazaretto.ledger import events
+from lazaretto.lineage.graph.graph import Node
+from lazaretto.lineage.openlineage import naming
+from lazaretto.lineage.openlineage.outcomes import purpose_of
+from lazaretto.values import Member
+
+if TYPE_CHECKING:
+    from lazaretto.ledger.chain import Entry
+
+KINDS = (
+    events.BatchReceived.kind,
+    events.BatchAdmitted.kind,
+    events.RecordsRecalled.kind,
+    events.SnapshotTaken.kind,
+    events.ModelRegistered.kind,
+)
+"""Kinds of entry that tell anything of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What an entry tells.
+
+    Attributes:
+        nodes: versions; the last one is what was made.
+        run: OpenLineage run id of the entry.
+        role: of the edges into the last node.
+        members: batches that it was made of, each with its records.
+        rows: records that it was made of, where it was made of the node before it; no other case.
+    """
+
+    nodes: tuple[Node, ...]
+    run: str
+    role: str = ""
+    members: tuple[Member, ...] = ()
+    rows: int | None = None
+
+    @property
+    def made(self) -> Node:
+        """The version that the entry made."""
+        return self.nodes[-1]
+
+
+def told(entry: Entry, store_root: str) -> Told | None:
+    """What an entry tells; None where it tells nothing.
+
+    Args:
+        entry: of the ledger.
+        store_root: root of the store, by which batches and datasets are named.
+    """
+    run = naming.run_id(entry)
+    match entry.event:
+        case events.BatchReceived() as event:
+            return Told((_batch_node(store_root, event, entry),), run)
+        case events.BatchAdmitted() as event:
+            members = (Member(event.batch, event.rows),) if event.rows else ()
+            node = _dataset_node(store_root, event.dataset, event.version, entry)
+            return Told((node,), run, "ADMITTED", members)
+        case events.RecordsRecalled() as event:
+            return Told((_dataset_node(store_root, event.dataset, event.version, entry),), run)
+        case events.SnapshotTaken() as event:
+            node = _dataset_node(
+                store_root, event.dataset, event.version, entry, event.rows, event.digest
+            )
+            held = {member.batch: member for member in reversed(event.members) if member.rows}
+            return Told((node,), run, "MEMBER", tuple(reversed(held.values())))
+        case events.ModelRegistered() as event:
+            snapshot = _dataset_node(store_root, event.dataset, event.snapshot, entry)
+            model = _model_node(event, entry)
+            return Told((snapshot, model), run, purpose_of(event), rows=event.rows)
+    return None
+
+
+def stray_batch(store_root: str, batch: str, seq: int) -> Node:
+    """A batch that the ledger never received: a node without dates, which every window includes.
+
+    Args:
+        store_root: root of the store.
+        batch: its id.
+        seq: of the entry that names it.
+    """
+    source = naming.source_of(batch)
+    namespace, name = naming.batches(store_root, source)
+    return Node(namespace, name, batch, "BATCH", source, first_seq=seq)
+
+
+def _batch_node(store_root: str, event: events.BatchReceived, entry: Entry) -> Node:
+    namespace, name = naming.batches(store_root, event.source)
+    return Node(
+        namespace=namespace,
+        name=name,
+        version=event.batch,
+        kind="BATCH",
+        source=event.source,
+        t_from=event.collected_from,
+        t_to=event.collected_to,
+        received_at=event.received_at,
+        signature=event.signature.status.value,
+        digest=event.digest,
+        rows=event.rows,
+        first_seq=entry.seq,
+    )
+
+
+def _dataset_node(
+    store_root: str,
+    dataset: str,
+    version: int,
+    entry: Entry,
+    rows: int | None = None,
+    digest: str | None = None,
+) -> Node:
+    """A version of the admitted dataset; its digest says that its members are known."""
+    namespace, name = naming.admitted(store_root, dataset)
+    return Node(
+        namespace=namespace,
+        name=name,
+        version=str(version),
+        kind="SNAPSHOT",
+        received_at=entry.at,
+        digest=digest,
+        rows=rows,
+        first_seq=entry.seq,
+    )
+
+
+def _model_node(event: events.ModelRegistered, entry: Entry) -> Node:
+    namespace, name = naming.model(event.registry, event.model)
+    return Node(
+        namespace=namespace,
+        name=name,
+        version=event.version,
+        kind="MODEL",
+        received_at=entry.at,
+        digest=event.artifact_digest,
+        rows=event.rows,
+        first_seq=entry.seq,
+    )

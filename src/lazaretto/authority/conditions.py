@@ -1,0 +1,136 @@
+"""What admission asks for, checked when records are judged, admitted and published: as of now.
+
+A delivery that was in order when it arrived need not be so any more: its key may turn out stolen,
+its source revoked, or a stricter policy be in force.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from lazaretto.errors import AdmissionRefusedError, DeliveryError
+from lazaretto.ledger.chain import append
+from lazaretto.ledger.events import AdmissionRefused
+from lazaretto.sources.recorded import read_source
+from lazaretto.values import TrustTier
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from sqlalchemy.engine import Connection
+
+    from lazaretto.policy import Policy
+    from lazaretto.received import Received
+    from lazaretto.sources.keys import SourceKey
+    from lazaretto.storage.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Objection:
+    """Why records of a batch may not enter now.
+
+    Attributes:
+        code: stable machine-readable reason, as of `DeliveryError.code`.
+        text: the same in words.
+    """
+
+    code: str
+    text: str
+
+
+def kept_envelope(workspace: Workspace, batch: Received) -> bytes | None:
+    """The signed manifest that came with a batch; None for an unsigned one.
+
+    Raises:
+        ChangedFileError: it is gone, or is not the one that is on record.
+    """
+    file = batch.event.signature.envelope
+    return None if file is None else workspace.store.read(file)
+
+
+def objections(
+    connection: Connection, batch: Received, envelope: bytes | None, rules: Policy
+) -> list[Objection]:
+    """What now speaks against the delivery of a batch, by a policy and the sources' state.
+
+    The manifest is verified again with the keys as they are known now, at the time of receipt by
+    our own clock: a key that was revoked from a moment up to the receipt signs nothing any more,
+    one that was lost later was good when it signed.
+
+    Args:
+        connection: of the catalog.
+        batch: that was received.
+        envelope: see `kept_envelope`.
+        rules: the policy by which it is to be admitted.
+
+    Raises:
+        ChangedStateError: the catalog's rows of the source are not what the ledger says.
+    """
+    event, found = batch.event, []
+    source = read_source(connection, batch.source)
+    if source.trust_tier is TrustTier.REVOKED or source.revoked_at is not None:
+        found.append(Objection("revoked_source", f"source {batch.source!r} is revoked"))
+    if envelope is not None:
+        found += _signature(batch, envelope, source.keys, rules)
+    elif rules.sources.require_signature:
+        text = "it came without a signed manifest, and the policy in force requires one"
+        found.append(Objection("unsigned", text))
+    limits = rules.limits
+    for code, what, size, limit in (
+        ("too_large", "bytes", event.delivered.size, limits.max_bytes),
+        ("too_large", "records", event.rows, limits.max_rows),
+        ("too_many_columns", "columns", len(event.columns), limits.max_columns),
+    ):
+        if size > limit:
+            text = f"it has {size:,} {what}, and the policy in force takes at most {limit:,}"
+            found.append(Objection(code, text))
+    return found
+
+
+def require_admissible(
+    connection: Connection, batch: Received, envelope: bytes | None, rules: Policy
+) -> None:
+    """Refuses records of a batch that something now speaks against.
+
+    Raises:
+        AdmissionRefusedError: ``revoked_source``, ``unsigned``, ``too_large``,
+            ``too_many_columns``, ``digest_mismatch``, or a code of `verify_manifest`.
+    """
+    found = objections(connection, batch, envelope, rules)
+    if found:
+        raise AdmissionRefusedError(
+            f"no record of {batch.id} enters {rules.dataset}: {'; '.join(o.text for o in found)}",
+            code=found[0].code,
+            dataset=rules.dataset,
+        )
+
+
+@contextmanager
+def refusals_on_record(workspace: Workspace, batch: str, case: str | None = None) -> Iterator[None]:
+    """Puts a refused admission on the ledger before its error goes on."""
+    try:
+        yield
+    except AdmissionRefusedError as error:
+        event = AdmissionRefused(batch, error.dataset, error.code, str(error), case)
+        with workspace.catalog.transaction() as connection:
+            error.seq = append(connection, event, actor=workspace.actor).seq
+        raise
+
+
+def _signature(
+    batch: Received, envelope: bytes, keys: Sequence[SourceKey], rules: Policy
+) -> Iterator[Objection]:
+    from lazaretto.sources.manifest import verify_manifest
+
+    skew = timedelta(seconds=rules.sources.clock_skew_seconds)
+    try:
+        stated, _ = verify_manifest(envelope, keys, now=batch.received_at, clock_skew=skew)
+    except DeliveryError as error:
+        yield Objection(error.code, f"its signature does not count any more: {error}")
+        return
+    if (stated.source, stated.sha256) != (batch.source, batch.event.delivered.sha256):
+        text = f"its manifest was signed for other bytes (sha256 {stated.sha256[:16]}…)"
+        yield Objection("digest_mismatch", text)

@@ -1,0 +1,115 @@
+"""Commits of a dataset's table: each follows from a ledger entry, and is made once."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from typing import TYPE_CHECKING
+
+from lazaretto.dataset.damage import foreign, lost, restore
+from lazaretto.dataset.delta import Commit, LogUnreadableError, add_commit, find_table, log_entry
+from lazaretto.dataset.files import dataset_path, dataset_uri
+from lazaretto.errors import (
+    ChangedDatasetError,
+    ChangedFileError,
+    SystemFaultError,
+)
+from lazaretto.ledger.events import BatchAdmitted
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from deltalake import DeltaTable
+
+    from lazaretto.dataset.history import Recorded
+    from lazaretto.storage.workspace import Workspace
+
+ATTEMPTS = 200
+"""How often others may be faster before somebody gives up; each time, one of them got on."""
+
+
+def find_dataset(
+    workspace: Workspace, dataset: str, version: int | None = None
+) -> DeltaTable | None:
+    """The Delta table of a dataset as it lies in the store; None where there is none.
+
+    Raises:
+        ChangedDatasetError: its log cannot be read.
+        SystemFaultError: the store cannot be reached.
+    """
+    try:
+        return find_table(dataset_uri(workspace, dataset), version)
+    except LogUnreadableError as error:
+        where = f"{dataset_path(dataset)}/{_unreadable(workspace, dataset)}"
+        problem = f"its log, {where}, cannot be read ({error})"
+        raise ChangedDatasetError(dataset, problem, restore(dataset)) from error
+
+
+def _unreadable(workspace: Workspace, dataset: str) -> str:
+    """The first commit in the log that makes no sense, for people who have to mend it."""
+    uri = dataset_uri(workspace, dataset)
+    names = workspace.store.list(dataset_path(dataset))
+    commits = sum("/_delta_log/" in name and name.endswith(".json") for name in names)
+
+    def broken(version: int) -> bool:
+        try:
+            return find_table(uri, version) is None
+        except LogUnreadableError:
+            return True
+
+    return log_entry(bisect_left(range(commits), True, key=broken))
+
+
+def commit_recorded(workspace: Workspace, recorded: Recorded) -> None:
+    """Makes the table's commit of a version that is on record, unless the table has it.
+
+    Raises:
+        ChangedDatasetError: somebody else's commit is in its place.
+        SystemFaultError: the store cannot be written.
+    """
+    event, commit = recorded.event, _commit_of(recorded)
+    for _ in range(ATTEMPTS):
+        table = find_dataset(workspace, event.dataset)
+        if table is None:
+            raise lost(workspace, event.dataset, recorded)
+        if table.version() >= commit.version:
+            if table.transaction_version(commit.app) is None:
+                raise foreign(workspace, event.dataset, table, recorded)
+            return
+        if table.version() < commit.version - 1:
+            raise lost(workspace, event.dataset, recorded, table.version())
+        if add_commit(table, commit):
+            return
+    raise SystemFaultError(f"dataset {event.dataset!r} changed {ATTEMPTS} times while written")
+
+
+def require_files(workspace: Workspace, recorded: Recorded) -> None:
+    """Looks whether the files of a version that the table lacks are there, so that it can be made.
+
+    Raises:
+        ChangedDatasetError: one is not: it is not the commit alone that is missing.
+    """
+    event = recorded.event
+    for file in event.files:
+        try:
+            workspace.store.open(file.file).close()
+        except ChangedFileError as error:
+            problem = f"version {event.version} is not in its log, and {error.path}: {error.found}"
+            raise ChangedDatasetError(event.dataset, problem, restore(event.dataset)) from error
+
+
+def _commit_of(recorded: Recorded) -> Commit:
+    event = recorded.event
+    about = {"lazaretto_seq": str(recorded.entry.seq), "lazaretto_entry": recorded.entry.hash}
+    removed: Sequence[str] = ()
+    if isinstance(event, BatchAdmitted):
+        app = f"lazaretto:{event.batch}:{event.part}"
+        about |= {
+            "lazaretto_batch": event.batch,
+            "lazaretto_source": event.batch.rsplit("/", 2)[0],
+            "lazaretto_policy": event.policy.sha256,
+            "lazaretto_part": event.part,
+        }
+    else:
+        app, removed = f"lazaretto:{event.recall}", event.removed
+        about |= {"lazaretto_recall": event.recall, "lazaretto_reason": event.reason}
+    return Commit(event.version, app, about, recorded.entry.at, event.files, removed)

@@ -1,0 +1,126 @@
+"""Data files of the admitted dataset: written once by digest, and read back by it."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from lazaretto.names import check_dataset_name
+from lazaretto.storage.sidecars import encoded, read_chunks
+from lazaretto.values import DataFile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from lazaretto.storage.store import Store
+    from lazaretto.storage.workspace import Workspace
+
+_ENOUGH = 128 * 2**20
+"""Bytes after which rows go on in another file, so that readers can share the work."""
+
+
+def dataset_path(dataset: str) -> str:
+    """Where an admitted dataset lies in the store: in a folder of its own.
+
+    Raises:
+        UsageError: the name cannot be a dataset's.
+    """
+    return f"datasets/{check_dataset_name(dataset)}"
+
+
+def dataset_uri(workspace: Workspace, dataset: str) -> str:
+    """URI of an admitted dataset's Delta table."""
+    return workspace.store.uri(dataset_path(dataset))
+
+
+def write_rows(
+    store: Store,
+    dataset: str,
+    purpose: str,
+    batch: str,
+    part: str,
+    schema: pa.Schema,
+    chunks: Iterable[pa.RecordBatch],
+) -> list[DataFile]:
+    """Writes rows of one batch into the folder of a dataset, where no version names them yet.
+
+    The digest is of the bytes on their way out. Names come from purpose and content: the same again
+    gives the same files, and other rows never take a name that is in use.
+
+    Args:
+        store: where to.
+        dataset: its name.
+        purpose: what they are written for, unique for it.
+        batch: whose rows.
+        part: ``cleared``, or the publication that admits them.
+        schema: of the rows.
+        chunks: the rows; memory holds one chunk.
+
+    Raises:
+        ChangedFileError: a file of that name is there with other bytes.
+        SystemFaultError: the store cannot be written.
+    """
+    stem = hashlib.sha256(purpose.encode()).hexdigest()[:16]
+    rest = iter(chunks)
+    files: list[DataFile] = []
+    while (first := next(rest, None)) is not None:
+        written = _Written()
+        data = written.count(encoded(schema, written.until_enough(first, rest), _options(schema)))
+        name = f"{dataset_path(dataset)}/{stem}-{len(files):05}-{{sha256}}.parquet"
+        stored = store.put(name, data)
+        files.append(DataFile(batch, part, written.rows, stored))
+    return files
+
+
+def read_rows(
+    store: Store, files: Iterable[DataFile], *, columns: Sequence[str] | None = None
+) -> Iterator[pa.RecordBatch]:
+    """Streams rows of data files, in the order of the files; memory holds one row group.
+
+    Args:
+        store: where they are.
+        files: as they are on record.
+        columns: only these, in this order.
+
+    Raises:
+        ChangedFileError: a file is gone, or its bytes are others.
+    """
+    wanted = None if columns is None else list(columns)
+    for file in files:
+        for chunk in read_chunks(store, file.file, columns=wanted):
+            yield chunk if wanted is None else chunk.select(wanted)
+
+
+class _Written:
+    """How much of one file is written so far."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self.size = 0
+
+    def until_enough(
+        self, first: pa.RecordBatch, rest: Iterator[pa.RecordBatch]
+    ) -> Iterator[pa.RecordBatch]:
+        chunk: pa.RecordBatch | None = first
+        while chunk is not None:
+            self.rows += chunk.num_rows
+            yield chunk
+            chunk = None if self.size >= _ENOUGH else next(rest, None)
+
+    def count(self, parts: Iterable[bytes]) -> Iterator[bytes]:
+        for part in parts:
+            self.size += len(part)
+            yield part
+
+
+def _options(schema: pa.Schema) -> dict[str, Any]:
+    """Dictionaries for texts, bounds for plain values: with either, vectors are slow to read."""
+    texts = [field.name for field in schema if pa.types.is_string(field.type)]
+    plain = [field.name for field in schema if not pa.types.is_nested(field.type)]
+    return {
+        "compression": "snappy",  # read back three times as fast as zstd, for vectors as large
+        "use_dictionary": texts,
+        "write_statistics": plain,
+    }

@@ -1,0 +1,160 @@
+"""What the ledger says of a dataset: its newest version, and the data files of each version."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from lazaretto.dataset.state import (
+    VersionEvent,
+    admission_columns,
+    newest_columns,
+    recall_columns,
+    snapshot_columns,
+)
+from lazaretto.errors import ChangedStateError
+from lazaretto.ledger.cover import agree, covering, event_of
+from lazaretto.ledger.events import BatchAdmitted, RecordsRecalled, SnapshotTaken
+from lazaretto.storage import tables
+from lazaretto.values import DataFile
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection, Row
+
+    from lazaretto.ledger.chain import Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A version as it is on record.
+
+    Attributes:
+        entry: of the ledger.
+        event: what it says.
+    """
+
+    entry: Entry
+    event: VersionEvent
+
+
+def find_newest(connection: Connection, dataset: str) -> Recorded | None:
+    """The newest version of a dataset; None while nothing was admitted to it.
+
+    Raises:
+        ChangedStateError: the catalog does not say what the ledger says.
+    """
+    query = sa.select(tables.dataset).where(tables.dataset.c.name == dataset)
+    row = connection.execute(query).one_or_none()
+    last = _last_version(connection, dataset)
+    if row is None or row.seq is None:
+        if last is not None:
+            raise ChangedStateError("dataset", dataset, f"it has no version, {last} was admitted")
+        return None
+    entry = covering(connection, "dataset", dataset, row)
+    event = entry.event
+    if not isinstance(event, VersionEvent):
+        raise ChangedStateError("dataset", dataset, f"ledger entry {entry.seq} is a {entry.kind}")
+    agree("dataset", dataset, row, newest_columns(event))
+    if last != event.version:
+        problem = f"its newest version is {event.version}, admissions and recalls end at {last}"
+        raise ChangedStateError("dataset", dataset, problem)
+    return Recorded(entry, event)
+
+
+def version_files(connection: Connection, dataset: str, version: int) -> list[DataFile]:
+    """Every data file of a version that is on record, by path.
+
+    Starts at the newest snapshot before it, and follows admissions and recalls from there.
+
+    Raises:
+        ChangedStateError: the catalog does not say what the ledger says.
+    """
+    start, files = 0, dict[str, DataFile]()
+    taken = _snapshot_before(connection, dataset, version)
+    if taken is not None:
+        start, files = taken.version, {file.file.path: file for file in taken.files}
+    for expected, event in enumerate(_events(connection, dataset, start, version), start + 1):
+        problem = None if event.version == expected else f"version {expected} is missing"
+        if isinstance(event, RecordsRecalled):
+            for path in event.removed:
+                if files.pop(path, None) is None:
+                    problem = f"version {expected} removes {path}, which was not in it"
+        if problem is not None:
+            raise ChangedStateError("dataset", dataset, problem)
+        files |= {file.file.path: file for file in event.files}
+        start = expected
+    if start != version:
+        raise ChangedStateError("dataset", dataset, f"version {version} is missing")
+    return [files[path] for path in sorted(files)]
+
+
+def read_admission(connection: Connection, row: Row[Any]) -> BatchAdmitted:
+    """What the ledger says of an admission.
+
+    Raises:
+        ChangedStateError: its row in the catalog says something else.
+    """
+    key = f"{row.batch} {row.part}"
+    _, event = event_of(connection, "admission", key, row, BatchAdmitted)
+    agree("admission", key, row, admission_columns(event))
+    return event
+
+
+def read_recall(connection: Connection, row: Row[Any]) -> tuple[Entry, RecordsRecalled]:
+    """What the ledger says of a recall.
+
+    Raises:
+        ChangedStateError: its row in the catalog says something else.
+    """
+    entry, event = event_of(connection, "recall", row.id, row, RecordsRecalled)
+    agree("recall", row.id, row, recall_columns(event, entry.actor))
+    return entry, event
+
+
+def read_snapshot(connection: Connection, row: Row[Any]) -> tuple[Entry, SnapshotTaken]:
+    """What the ledger says of a snapshot.
+
+    Raises:
+        ChangedStateError: its row in the catalog says something else.
+    """
+    key = f"{row.dataset}@{row.version}"
+    entry, event = event_of(connection, "snapshot", key, row, SnapshotTaken)
+    agree("snapshot", key, row, snapshot_columns(event))
+    return entry, event
+
+
+def _last_version(connection: Connection, dataset: str) -> int | None:
+    ends = [
+        connection.scalar(sa.select(sa.func.max(table.c.version)).where(table.c.dataset == dataset))
+        for table in (tables.admission, tables.recall)
+    ]
+    return max((end for end in ends if end is not None), default=None)
+
+
+def _snapshot_before(connection: Connection, dataset: str, version: int) -> SnapshotTaken | None:
+    table = tables.snapshot
+    query = (
+        sa.select(table)
+        .where(table.c.dataset == dataset, table.c.version <= version)
+        .order_by(table.c.version.desc())
+        .limit(1)
+    )
+    row = connection.execute(query).one_or_none()
+    return None if row is None else read_snapshot(connection, row)[1]
+
+
+def _events(connection: Connection, dataset: str, after: int, until: int) -> list[VersionEvent]:
+    """What made the versions behind one, in order."""
+    found: list[VersionEvent] = []
+    for table in (tables.admission, tables.recall):
+        query = sa.select(table).where(
+            table.c.dataset == dataset, table.c.version > after, table.c.version <= until
+        )
+        for row in connection.execute(query).all():
+            if table is tables.admission:
+                found.append(read_admission(connection, row))
+            else:
+                found.append(read_recall(connection, row)[1])
+    return sorted(found, key=lambda event: event.version)

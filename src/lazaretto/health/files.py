@@ -1,0 +1,176 @@
+"""Holds the store against what the ledger names: by name and size, or to the last byte."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from lazaretto.errors import ChangedFileError
+from lazaretto.health.report import Finding, Leftovers, named
+from lazaretto.ledger.events import BatchAdmitted, BatchReceived, files_of
+from lazaretto.storage.verified import BLOCK, LIST
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator
+
+    from lazaretto.ledger.chain import Entry
+    from lazaretto.storage.store import Store
+    from lazaretto.values import StoredFile
+
+_DIGEST = 32  # bytes of a digest in a list of blocks
+_DELTA_LOG = "_delta_log"
+
+
+@dataclass(slots=True)
+class NamedFiles:
+    """What the ledger names, entry by entry.
+
+    Attributes:
+        files: by path and digest.
+        batches: ids of the received batches.
+        datasets: names of the datasets that something was admitted to.
+    """
+
+    files: dict[tuple[str, str], StoredFile] = field(default_factory=dict)
+    batches: set[str] = field(default_factory=set)
+    datasets: set[str] = field(default_factory=set)
+
+    def add(self, entry: Entry) -> None:
+        """Takes the next entry."""
+        for file in files_of(entry.event):
+            self.files[file.path, file.sha256] = file
+        if isinstance(entry.event, BatchReceived):
+            self.batches.add(entry.event.batch)
+        elif isinstance(entry.event, BatchAdmitted):
+            self.datasets.add(entry.event.dataset)
+
+
+def find_lost(
+    store: Store,
+    known: NamedFiles,
+    sizes: dict[str, int],
+    progress: Callable[[str, int, int], None] | None,
+) -> Iterator[Finding]:
+    """Files that are gone or are others than the ledger says.
+
+    Args:
+        store: where they are.
+        known: what the ledger names.
+        sizes: of every file that is there, by path.
+        progress: reads every byte, and is told how far it is; None: sizes alone are compared.
+    """
+    files = list(known.files.values())
+    missing = [file.path for file in files if file.path not in sizes]
+    if files and len(missing) == len(files):
+        yield Finding(
+            "wrong_store",
+            f"{store.root} is not the store of this catalog: it has none of the {len(files)} files "
+            "that the ledger names",
+            "give the right one with --store or LAZARETTO_STORE, or restore it from a backup",
+        )
+        return
+    lists = {f"{file.path}{LIST}": file for file in files if file.blocks}
+    missing += [path for path, file in lists.items() if path not in sizes and file.path in sizes]
+    if missing:
+        yield Finding(
+            "missing_files",
+            "files that the ledger names are gone from the store",
+            "restore them from a backup",
+            len(missing),
+            named(missing),
+        )
+    changed = {file.path for file in files if sizes.get(file.path, file.size) != file.size}
+    changed |= {
+        path
+        for path, file in lists.items()
+        if sizes.get(path, _list_size(file)) != _list_size(file)
+    }
+    if progress is not None:
+        gone = {*missing, *changed}
+        left = [
+            file for file in files if file.path not in gone and f"{file.path}{LIST}" not in gone
+        ]
+        changed |= set(_changed_bytes(store, left, progress))
+    if changed:
+        yield Finding(
+            "changed_files",
+            "files of the store are not the ones that are on record",
+            "restore them from a backup, and find out who can write to the store",
+            len(changed),
+            named(changed),
+        )
+
+
+def find_unknown(known: NamedFiles, sizes: Collection[str]) -> tuple[list[Finding], Leftovers]:
+    """Batches, datasets and other files of the store that the ledger does not know.
+
+    A whole batch, or the rows of a dataset, show that the catalog is older than the store, or
+    another one's. Single files are left by work that was refused or cut off.
+    """
+    paths = {path for path, _ in known.files}
+    loose = [path for path in sizes if path.removesuffix(LIST) not in paths]
+    batches = {batch for path in loose if (batch := _batch_of(path)) and batch not in known.batches}
+    datasets = {
+        name for path in loose if (name := _dataset_of(path)) and name not in known.datasets
+    }
+    findings = []
+    older = (
+        "if the catalog was restored from a copy, restore a newer one; if the store belongs to "
+        "another catalog, too, give each its own"
+    )
+    if batches:
+        findings.append(
+            Finding(
+                "unknown_batches",
+                "batches lie in the store that the ledger never received",
+                f"{older}; if a receipt was cut off, deliver again",
+                len(batches),
+                named(batches),
+            )
+        )
+    if datasets:
+        findings.append(
+            Finding(
+                "unknown_datasets",
+                "datasets with rows lie in the store that the ledger never admitted anything to",
+                older,
+                len(datasets),
+                named(datasets),
+            )
+        )
+    rest = [path for path in loose if not _elsewhere(path, batches, datasets)]
+    return findings, Leftovers(len(rest), named(rest))
+
+
+def _changed_bytes(
+    store: Store, files: list[StoredFile], progress: Callable[[str, int, int], None]
+) -> Iterator[str]:
+    for number, file in enumerate(files, start=1):
+        try:
+            store.check(file)
+        except ChangedFileError:
+            yield file.path
+        progress("files", number, len(files))
+
+
+def _list_size(file: StoredFile) -> int:
+    return _DIGEST * -(-file.size // BLOCK)
+
+
+def _batch_of(path: str) -> str | None:
+    """The batch that a file below ``batches/`` belongs to."""
+    parts = path.split("/")
+    return "/".join(parts[1:4]) if parts[0] == "batches" and len(parts) == 5 else None
+
+
+def _dataset_of(path: str) -> str | None:
+    """The dataset that a data file below ``datasets/`` belongs to."""
+    parts = path.split("/")
+    data = parts[0] == "datasets" and len(parts) > 2 and _DELTA_LOG not in parts
+    return parts[1] if data else None
+
+
+def _elsewhere(path: str, batches: set[str], datasets: set[str]) -> bool:
+    """Whether something else tells of a file."""
+    of = path.split("/")
+    return _DELTA_LOG in of or _batch_of(path) in batches or _dataset_of(path) in datasets

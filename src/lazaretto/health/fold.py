@@ -1,0 +1,139 @@
+"""Makes the state rows anew from the whole ledger, by what each room says that its entries do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from lazaretto import received
+from lazaretto.authority import judgements, policies
+from lazaretto.dataset import state
+from lazaretto.errors import ChangedFileError
+from lazaretto.ledger.differences import Difference
+from lazaretto.ledger.events import BatchAdmitted, RecordsDecided
+from lazaretto.ledger.state import write
+from lazaretto.quarantine import decisions, opening
+from lazaretto.quarantine.publish import publication_id
+from lazaretto.registry import references
+from lazaretto.sources import recorded
+from lazaretto.storage import tables
+from lazaretto.storage.column_types import metadata
+from lazaretto.storage.sidecars import read_table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy.engine import Connection
+
+    from lazaretto.ledger.chain import Entry
+    from lazaretto.ledger.state import Change
+    from lazaretto.storage.store import Store
+
+ROOMS = (
+    recorded.changes,
+    received.changes,
+    references.changes,
+    policies.changes,
+    judgements.changes,
+    state.changes,
+    opening.changes,
+    decisions.changes,
+)
+"""What an entry does, room by room, in the order in which rows refer to each other."""
+
+# The ledger itself; how far projections of it have come; and the index, which has a check of its
+# own, since others' claims stand in it, too.
+_NO_STATE = ("ledger", "ledger_head", "projection", "lineage_node", "lineage_edge")
+STATE = [table for table in metadata.sorted_tables if table.name not in _NO_STATE]
+"""Tables that the ledger alone fills, those that others refer to first."""
+RECORDS = (tables.held_record, tables.decision_record)
+"""Those of them that repeat what files of the store say, record by record."""
+
+_held = tables.held_record
+_AT_ONCE = 10_000  # bound parameters of one statement: SQLite takes 32,766
+
+
+def changes(entry: Entry) -> Iterator[Change]:
+    """What an entry does to the catalog."""
+    for room in ROOMS:
+        yield from room(entry)
+
+
+@dataclass(slots=True)
+class Fold:
+    """Takes entries in order, and keeps the rows that follow from them.
+
+    Attributes:
+        rows: connection of a database of its own, with empty tables.
+        store: where the files of held and decided records are; None: those tables stay empty.
+        unreadable: cases whose files are gone or changed, so that their records are not known.
+        published: by publication, its case and how many records it is of.
+    """
+
+    rows: Connection
+    store: Store | None
+    unreadable: set[str] = field(default_factory=set)
+    published: dict[str, tuple[str, int]] = field(default_factory=dict)
+
+    def add(self, entry: Entry) -> None:
+        """Takes the next entry."""
+        write(self.rows, changes(entry))
+        if self.store is None:
+            return
+        try:
+            opening.index_held(self.rows, self.store, entry.event)
+        except ChangedFileError:
+            self.unreadable |= {case for case, _ in opening.held_files(entry.event)}
+        match entry.event:
+            case RecordsDecided() as event:
+                self._decide(self.store, event)
+            case BatchAdmitted(case=str() as case) as event:
+                self.published[event.part] = case, event.rows
+
+    def finish(self, catalog: Connection) -> Iterator[Difference]:
+        """Takes over from the catalog which records were published, where they prove it.
+
+        A publication's id is a digest of its records and of the decisions on them, so that the
+        catalog's rows are believed only where they are what the ledger names.
+
+        Args:
+            catalog: connection of the catalog.
+
+        Yields:
+            Publications of the ledger whose records the catalog does not have.
+        """
+        parts = sa.select(_held.c.case_id, _held.c.part).where(_held.c.part.is_not(None)).distinct()
+        proven: dict[str, int] = {}
+        for case, part in catalog.execute(parts).all():
+            mine = sa.select(_held.c.position).where(_held.c.case_id == case, _held.c.part == part)
+            positions = list(catalog.scalars(mine.order_by(_held.c.position)))
+            if publication_id(case, dict(self._decided(case, positions))) == part:
+                proven[part] = len(positions)
+                for some in _chunks(positions):
+                    of_it = _held.update().where(_held.c.case_id == case, some)
+                    self.rows.execute(of_it.values(part=part))
+        for part, (case, count) in self.published.items():
+            if case not in self.unreadable and proven.get(part) != count:
+                words = f"of {case}: the {count} records of {part}"
+                yield Difference(_held.name, words, "missing")
+
+    def _decided(self, case: str, positions: list[int]) -> Iterator[tuple[int, str]]:
+        columns = (_held.c.position, _held.c.decision)
+        for some in _chunks(positions):
+            query = sa.select(*columns).where(_held.c.case_id == case, some)
+            yield from self.rows.execute(query.order_by(_held.c.position)).tuples()
+
+    def _decide(self, store: Store, event: RecordsDecided) -> None:
+        try:
+            ids = read_table(store, event.ids, columns=["position"])
+        except ChangedFileError:
+            self.unreadable.add(event.case)
+            return
+        decisions.index_decided(self.rows, event, ids["position"].to_pylist())
+
+
+def _chunks(positions: list[int]) -> Iterator[sa.ColumnElement[bool]]:
+    for start in range(0, len(positions), _AT_ONCE):
+        yield _held.c.position.in_(positions[start : start + _AT_ONCE])

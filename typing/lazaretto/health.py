@@ -1,1 +1,0 @@
-../../src/lazaretto/health.py

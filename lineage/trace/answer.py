@@ -210,15 +210,16 @@ class RecordState:
 
     Attributes:
         record: record id within the batch.
-        held: whether quarantine held it.
+        held: whether quarantine held it; None: the file that tells is gone or was changed.
         case: case of the review.
         action: decision in force on it.
         present_in: snapshots (``dataset@version``) in which it was found.
-        unchecked: snapshots that could not be read; they count as if it was in them.
+        unchecked: snapshots that could not be read, which count as if it was in them; and files of
+            held or decided records that could not be read.
     """
 
     record: str
-    held: bool
+    held: bool | None
     case: str | None
     action: str | None
     present_in: list[str]
@@ -296,7 +297,8 @@ class Completeness:
             ),
             (
                 self.unchecked_snapshots,
-                "snapshots that could not be read, and count as holding the record",
+                "snapshots, or files of held records, that could not be read; such a snapshot "
+                "counts as holding the record",
             ),
         )
         counted = [

@@ -4,18 +4,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import sqlalchemy as sa
+import pyarrow as pa
+import pyarrow.compute as pc
 
+from lazaretto.dataset.contents import holds_any
+from lazaretto.dataset.history import version_files
+from lazaretto.errors import ChangedFileError, LazarettoError
+from lazaretto.ledger.chain import entries
+from lazaretto.ledger.events import BatchJudged, RecordsDecided, TrainingSanitized
 from lazaretto.lineage.openlineage import naming
 from lazaretto.lineage.trace.answer import RecordState
 from lazaretto.lineage.trace.summary import label
-from lazaretto.storage import tables
+from lazaretto.quarantine.held import POSITION, RECORD
+from lazaretto.quarantine.standing import as_decisions, in_force
+from lazaretto.storage.sidecars import read_table
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sqlalchemy.engine import Connection, Row
 
     from lazaretto.lineage.trace.walk import Reached
     from lazaretto.storage.store import Store
+    from lazaretto.values import StoredFile
 
 
 def state_of_record(
@@ -23,7 +34,8 @@ def state_of_record(
 ) -> tuple[RecordState, set[int]]:
     """What became of a record, and which dataset versions of the walk do not hold it.
 
-    A version that cannot be read counts as holding it.
+    A version that cannot be read counts as holding it. Whether it was held, and what was decided,
+    is told by the ledger and the files that it names.
     """
     present: list[str] = []
     unchecked: list[str] = []
@@ -37,12 +49,19 @@ def state_of_record(
             present.append(label(node))
         else:
             absent.add(key)
-    held = _held(connection, batch, record)
+    is_held: bool | None = None
+    case, action = None, None
+    try:
+        held = _held(connection, store, batch, record)
+        is_held = held is not None
+        case, action = held or (None, None)
+    except ChangedFileError as error:
+        unchecked.append(error.path)
     state = RecordState(
         record=record,
-        held=held is not None,
-        case=None if held is None else held.case_id,
-        action=None if held is None else held.action,
+        held=is_held,
+        case=case,
+        action=action,
         present_in=present,
         unchecked=unchecked,
     )
@@ -53,12 +72,6 @@ def _holds(
     connection: Connection, store: Store, node: Row[Any], batch: str, record: str
 ) -> bool | None:
     """None: the version is on no record of ours, or a data file of it was lost or changed."""
-    import pyarrow as pa
-
-    from lazaretto.dataset.contents import holds_any
-    from lazaretto.dataset.history import version_files
-    from lazaretto.errors import LazarettoError
-
     dataset = node.name.rsplit("/", 1)[-1]
     if naming.admitted(store.root, dataset) != (node.namespace, node.name):
         return None
@@ -70,12 +83,37 @@ def _holds(
         return None
 
 
-def _held(connection: Connection, batch: str, record: str) -> Any:
-    held, case = tables.held_record.c, tables.case.c
-    return connection.execute(
-        sa.select(held.case_id, held.action)
-        .join_from(tables.held_record, tables.case, held.case_id == case.id)
-        .where(case.batch == batch, held.record_id == record)
-        .order_by(case.seq.desc())
-        .limit(1)
-    ).one_or_none()
+def _held(
+    connection: Connection, store: Store, batch: str, record: str
+) -> tuple[str, str | None] | None:
+    """The newest case that holds a record, and the action in force on it, by the ledger.
+
+    Raises:
+        ChangedFileError: the file of a case, or of a decision on it, is gone or was changed.
+    """
+    for case, file in _cases(connection, batch):
+        held = read_table(store, file, columns=[POSITION, RECORD])
+        mine = held.filter(pc.equal(held[RECORD], record))
+        if mine.num_rows:
+            kinds = [RecordsDecided.kind]
+            decided = as_decisions(
+                entry
+                for entry in entries(connection, kinds=kinds)
+                if isinstance(entry.event, RecordsDecided) and entry.event.case == case
+            )
+            decision = in_force(store, decided).get(mine[POSITION][0].as_py())
+            return case, None if decision is None else decision.action.value
+    return None
+
+
+def _cases(connection: Connection, batch: str) -> Iterator[tuple[str, StoredFile]]:
+    """Cases of a batch, newest first, each with the file of its records."""
+    kinds = [BatchJudged.kind, TrainingSanitized.kind]
+    for entry in entries(connection, kinds=kinds, newest_first=True):
+        match entry.event:
+            case BatchJudged(batch=str() as of, case=str() as case) as event:
+                if of == batch and event.held_records is not None:
+                    yield case, event.held_records
+            case TrainingSanitized() as event:
+                mine = (opened for opened in event.cases if opened.batch == batch)
+                yield from ((opened.case, opened.held_records) for opened in mine)

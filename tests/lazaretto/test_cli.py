@@ -201,7 +201,8 @@ def test_a_usage_error_of_the_parser_is_exit_code_2():
 def test_an_unreachable_store_folder_is_exit_code_3(tmp_path):
     file = tmp_path / "a-file"
     file.write_text("")
-    result = run("source", "list", LAZARETTO_CATALOG_URL=f"sqlite:///{file}/catalog.db")
+    add = ("source", "add", "vendor", "--trust-tier", "reviewed")
+    result = run(*add, LAZARETTO_CATALOG_URL=f"sqlite:///{file}/catalog.db")
     assert result.returncode == 3
     assert "catalog" in result.stderr
     assert "Traceback" not in result.stderr

@@ -178,7 +178,8 @@ def test_from_keys_to_a_blast_radius(user: User) -> None:
     assert report["outcome"] == "HOLDS"
     assert [c["signature"] for c in report["checkpoints"]] == ["VERIFIED"]
     health = user.json("catalog check")
-    assert health["missing"] == health["orphans"] == []
+    assert (health["sound"], health["findings"], health["leftovers"]["count"]) == (True, [], 0)
+    assert user.json("catalog check --deep")["sound"]
 
 
 def test_stage_by_stage_ends_where_ingest_does(reviewer: User) -> None:
@@ -278,7 +279,7 @@ def test_people_see_what_json_says(reviewer: User) -> None:
         "quarantine list": [case, "undecided"],
         f"quarantine show {case} --limit 3": ["Held records (3 of", "p-value"],
         "dataset log digits": ["ADMIT"],
-        "catalog check": ["holds"],
+        "catalog check": ["all of it is what the ledger says"],
         "ledger verify": ["holds"],
         f"ledger show --batch {batch}": ["batch_judged", "HOLD_RECORDS"],
         f"trace batch {batch}": ["1 batch,", "HOLD_RECORDS"],
@@ -489,7 +490,9 @@ def test_an_edited_ledger_is_exit_code_1(user: User) -> None:
             "UPDATE ledger SET payload = replace(payload, 'REVIEWED', 'TRUSTED') WHERE seq = 1"
         )
     assert user.json("ledger verify", code=1)["problems"][0]["first"] == 1
-    assert user.json("catalog check", code=1)["ledger"] is False
+    found = user.json("catalog check", code=1)
+    assert [finding["kind"] for finding in found["findings"]] == ["ledger"]
+    assert "does not hold" in user.run("catalog rebuild --yes", code=3)
 
 
 def test_a_lost_file_is_found(user: User) -> None:
@@ -499,8 +502,25 @@ def test_a_lost_file_is_found(user: User) -> None:
     stored = user.path("store") / path
     stored.rename(stored.with_name("stray.parquet"))
     health = user.json("catalog check", code=1)
-    assert [Path(path).name for path in health["missing"]] == [stored.name]
-    assert [Path(path).name for path in health["orphans"]] == ["stray.parquet"]
+    (finding,) = health["findings"]
+    assert (finding["kind"], finding["first"]) == ("missing_files", [path])
+    assert [Path(path).name for path in health["leftovers"]["first"]] == ["stray.parquet"]
+
+
+def test_an_edited_row_is_named_and_made_what_the_ledger_says(user: User) -> None:
+    with sqlite3.connect(user.path("catalog.db")) as connection:
+        connection.execute("UPDATE source SET trust_tier = 'TRUSTED'")
+    found = user.json("catalog check", code=1)
+    (difference,) = found["differences"]
+    assert difference["columns"] == {"trust_tier": ["'TRUSTED'", "'REVIEWED'"]}
+    shown = user.run("catalog check", code=1)
+    assert "trust_tier is 'TRUSTED', the ledger says 'REVIEWED'" in " ".join(shown.split())
+    assert "add --yes to do it" in user.run("catalog rebuild", code=1)
+    done = user.json("catalog rebuild --yes")
+    assert done["rows"] == {"source": {"changed": 1}}
+    assert "nothing: all rows say what the ledger says" in user.run("catalog rebuild")
+    assert user.json("catalog check")["sound"]
+    assert user.json("ledger show --kind catalog_rebuilt")["entries"][0]["seq"] == done["seq"]
 
 
 def test_private_keys_are_readable_by_their_owner_alone(user: User) -> None:
@@ -520,9 +540,9 @@ def test_a_second_key_keeps_the_trust_tier(user: User) -> None:
 @pytest.mark.postgres
 def test_a_catalog_in_postgresql(user: User, postgres_url: str) -> None:
     user.environment["LAZARETTO_CATALOG_URL"] = postgres_url
-    assert "lazaretto catalog upgrade" in user.run("catalog check", code=3)
+    assert "lazaretto catalog upgrade" in user.run("catalog check", code=2)
     assert user.json("catalog upgrade")["schema"]
-    assert user.json("catalog check")["ledger"] is True
+    assert user.json("catalog check")["sound"]
     user.run("source add vendor --key vendor.pub")
     assert user.json("catalog check")["behind"] == {"index": 2, "openlineage": 2}
     assert user.json("ledger verify")["entries"] == 2

@@ -80,7 +80,6 @@ def test_a_manifest_says_who_collected_what_and_when(file: Path) -> None:
     assert (manifest.issued_at, manifest.expires) == (NOW, NOW + DAY)
     assert signature.status is SignatureStatus.VERIFIED
     assert signature.key_id == pinned().key_id
-    assert signature.envelope_digest == hashlib.sha256(envelope).hexdigest()
     assert check_file(manifest, file) == hashlib.sha256(b"some bytes").hexdigest()
 
 

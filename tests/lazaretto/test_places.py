@@ -230,9 +230,20 @@ def test_each_source_has_its_own_place(sqlite_yard: Yard, tmp_path: Path) -> Non
         (tmp_path / "drop" / name).mkdir(parents=True)
     pq.write_table(blobs(9, seed=5), tmp_path / "drop/vendor-b/day.parquet")
     other = f"{tmp_path}/drop/vendor-b/day.parquet"
-    assert refused(sqlite_yard, other, rules).code == "outside_places"
+    event = refused(sqlite_yard, other, rules, places_required=True)
+    assert event.code == "outside_places"
     batch = stages.receive(sqlite_yard.workspace, other, "vendor-b", policy=rules)
     assert batch.rows == 9
+
+
+def test_a_person_s_own_shell_may_name_any_regular_file(sqlite_yard: Yard, tmp_path: Path) -> None:
+    """Whoever types the command could read the file anyway; other machines need a place."""
+    rules = policy(f"{tmp_path}/drop/{{source}}")
+    mine = sqlite_yard.deliver("mine", blobs(9, seed=5))
+    assert stages.receive(sqlite_yard.workspace, mine, "vendor-a", policy=rules).rows == 9
+    with pytest.raises(DeliveryError) as caught:
+        stages.receive(sqlite_yard.workspace, "s3://bucket/a.parquet", "vendor-a", policy=rules)
+    assert caught.value.code == "outside_places"
 
 
 def test_the_manifest_comes_from_the_same_places(sqlite_yard: Yard, tmp_path: Path) -> None:
@@ -245,6 +256,7 @@ def test_the_manifest_comes_from_the_same_places(sqlite_yard: Yard, tmp_path: Pa
         tmp_path / "drop/day.csv",
         rules,
         manifest=str(tmp_path / "settings.json"),
+        places_required=True,
     )
     assert event.code == "outside_places"
 
@@ -301,7 +313,7 @@ def test_a_relative_place_starts_at_the_policy(
 
 def refused_code(yard: Yard, uri: str, rules: Policy) -> str:
     with pytest.raises(DeliveryError) as caught:
-        stages.receive(yard.workspace, uri, "vendor-a", policy=rules)
+        stages.receive(yard.workspace, uri, "vendor-a", policy=rules, places_required=True)
     return caught.value.code
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import sqlalchemy as sa
-from ledger_history import DAY, START, History
+from ledger_history import DAY, START, TABLE, History
 from tampering import intruder, other_value, row_is, rows_of
 
 from lazaretto import lineage, values
@@ -201,7 +201,8 @@ def test_the_same_batch_twice_in_one_snapshot_is_one_edge(workspace: Workspace) 
     batch = history.receive("vendor-x")
     history.admit(batch)
     twice = [values.Member(batch, 5), values.Member(batch, 7)]
-    history.write(events.SnapshotTaken("digits", 1, 12, "0" * 64, twice))
+    files = [history.file(batch, 12)]
+    history.write(events.SnapshotTaken("digits", 1, 12, "0" * 64, twice, files=files, **TABLE))
     lineage.catch_up(workspace)
     with workspace.catalog.read() as connection:
         assert _check(connection, workspace).sound

@@ -44,14 +44,16 @@ class Places:
     """From where a source may deliver.
 
     Attributes:
-        places: folders and prefixes; None: any regular file of this machine, for a person's own
-            shell, who could read it anyway.
+        places: folders and prefixes.
+        own_files: any regular file of this machine, too: for a person's own shell, who could read
+            it anyway.
     """
 
-    places: tuple[Address, ...] | None = None
+    places: tuple[Address, ...] = ()
+    own_files: bool = False
 
 
-OF_THIS_MACHINE = Places()
+OF_THIS_MACHINE = Places(own_files=True)
 """Any regular file of this machine, and nothing elsewhere."""
 
 
@@ -61,7 +63,8 @@ def places_for(policy: Policy | None, source: str, *, required: bool) -> Places:
     Args:
         policy: None: one that names no places.
         source: name of a registered source.
-        required: whether there must be places: nobody at a keyboard says what to read.
+        required: whether there must be places: nobody at a keyboard says what to read. Otherwise
+            any regular file of this machine may be named as well.
 
     Raises:
         UsageError: none are named where they are required, or one is relative and the policy has no
@@ -85,7 +88,8 @@ def places_for(policy: Policy | None, source: str, *, required: bool) -> Places:
             f"sources.places: {excerpt(relative[0], 80)!r} is relative, but the policy comes from "
             "no file: write the whole path"
         )
-    return Places(tuple(read_place(text, folder=folder, source=source) for text in named))
+    read = tuple(read_place(text, folder=folder, source=source) for text in named)
+    return Places(read, own_files=not required)
 
 
 def check_address(text: str, places: Places) -> Address:
@@ -98,14 +102,15 @@ def check_address(text: str, places: Places) -> Address:
         address = read_address(text)
     except AddressError as error:
         raise DeliveryError(str(error), code=error.code) from None
-    if places.places is None:
-        if address.scheme != LOCAL:
-            raise DeliveryError(
-                f"{safe_uri(text)} is not on this machine: name its prefix in the policy, as "
-                f"sources.places, such as [s3://bucket/drop/{SOURCE}]",
-                code="outside_places",
-            )
-    elif _place_of(address, places.places) is None:
+    if places.own_files and address.scheme == LOCAL:
+        return address
+    if not places.places:
+        raise DeliveryError(
+            f"{safe_uri(text)} is not on this machine: name its prefix in the policy, as "
+            f"sources.places, such as [s3://bucket/drop/{SOURCE}]",
+            code="outside_places",
+        )
+    if _place_of(address, places.places) is None:
         raise DeliveryError(
             f"{_shown(address)} lies in none of the places that the policy has for this source "
             f"({', '.join(map(_shown, places.places))}): deliver it there, or name its place in "
@@ -125,7 +130,7 @@ def open_delivery(text: str, places: Places) -> IO[bytes]:
     address = check_address(text, places)
     if address.scheme != LOCAL:
         return _remote.open_remote(address)
-    place = None if places.places is None else _place_of(address, places.places)
+    place = _place_of(address, places.places)
     shown = _shown(address)
     try:
         return _open_local(*_start(address, place), shown)

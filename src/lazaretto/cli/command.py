@@ -158,6 +158,8 @@ def _answer(session: Session, ask: Callable[[], Reply]) -> int:
                 {"error": {"type": type(error).__name__, "code": reason, "message": message}}
             )
         return code
+    finally:
+        session.close()
     return 1 if reply.found else 4 if reply.cannot_say else 0
 
 

@@ -21,6 +21,7 @@ app = typer.Typer(
 )
 
 _ASKS = Needs.WORKSPACE
+_HELD = {True: "held", False: "not held", None: "cannot be told whether it was held"}
 
 Html = Annotated[Path | None, typer.Option(help="Also write a self-contained report to this file")]
 Record = Annotated[
@@ -43,7 +44,7 @@ def source(
 ) -> Reply:
     """What a source delivered in a window, the model versions that it reached, and what to retrain.
 
-    Exit code 1 when a model version is affected.
+    Exit code 1 when a model version is affected; 4 when none was found and the answer is not whole.
     """
     from lazaretto.lineage import trace_source
 
@@ -57,7 +58,10 @@ def batch(
     html: Html = None,
     record: Record = False,
 ) -> Reply:
-    """The model versions that learned from a batch. Exit code 1 when there is one."""
+    """The model versions that learned from a batch.
+
+    Exit code 1 when there is one; 4 when none was found and the answer is not whole.
+    """
     from lazaretto.lineage import trace_batch
 
     return _reply(session, trace_batch(session.workspace, batch), html, record)
@@ -70,7 +74,10 @@ def record_(
     html: Html = None,
     record: Record = False,
 ) -> Reply:
-    """The model versions that learned from one record. Exit code 1 when there is one."""
+    """The model versions that learned from one record.
+
+    Exit code 1 when there is one; 4 when none was found and the answer is not whole.
+    """
     from lazaretto.lineage import trace_record
 
     return _reply(session, trace_record(session.workspace, record_id), html, record)
@@ -85,12 +92,16 @@ def model(
     ] = None,
     html: Html = None,
 ) -> Reply:
-    """What a model version was made of: snapshots, batches, sources, and who let them through."""
+    """What a model version was made of: snapshots, batches, sources, and who let them through.
+
+    Exit code 4 when the answer is not whole.
+    """
     from lazaretto.lineage import trace_model
 
     name, number = split_version(version)
     trace = trace_model(session.workspace, name, number, registry=registry)
-    return Reply(trace.to_json(), _view(trace, _write_report(trace, html)))
+    shown = _view(trace, _write_report(trace, html))
+    return Reply(trace.to_json(), shown, cannot_say=not trace.complete)
 
 
 def _reply(session: Session, trace: "Trace", html: Path | None, record: bool) -> Reply:
@@ -102,7 +113,8 @@ def _reply(session: Session, trace: "Trace", html: Path | None, record: bool) ->
         kept = keep_report(session.workspace, trace)
         data["report"] = {"json": kept.json_uri, "html": kept.html_uri, "seq": kept.seq}
         report = kept.html_uri
-    return Reply(data, _view(trace, report), found=bool(trace.models))
+    shown = _view(trace, report)
+    return Reply(data, shown, found=bool(trace.models), cannot_say=not trace.complete)
 
 
 def _write_report(trace: "Trace", html: Path | None) -> Path | None:
@@ -206,7 +218,7 @@ def _summary(trace: "Trace", report: Path | str | None) -> dict[str, object]:
     if trace.record is not None:
         state = trace.record
         summary["record"] = (
-            f"{'held' if state.held else 'not held'}, decision {state.action or 'none'}, "
+            f"{_HELD[state.held]}, decision {state.action or 'none'}, "
             f"in {', '.join(state.present_in) or 'no snapshot'}"
         )
     for recall in trace.recalls:

@@ -43,6 +43,8 @@ class _AsItIs(sa.types.TypeDecorator[Any]):
         self.real = real
 
     def process_result_value(self, value: Any, dialect: sa.Dialect) -> Any:
+        if isinstance(self.real, sa.Boolean) and value not in (0, 1):
+            return value
         read = self.real.dialect_impl(dialect).result_processor(dialect, None)
         try:
             return value if read is None else read(value)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _DIGEST = 32  # bytes of a digest in a list of blocks
 _DELTA_LOG = "_delta_log"
+# What else lies under the root, such as a file of lineage events, is told by nobody.
+_FOLDERS = ("batches", "datasets", "decisions", "held", "incidents", "recalls", "references")
 
 
 @dataclass(slots=True)
@@ -108,7 +110,11 @@ def find_unknown(known: NamedFiles, sizes: Collection[str]) -> tuple[list[Findin
     another one's. Single files are left by work that was refused or cut off.
     """
     paths = {path for path, _ in known.files}
-    loose = [path for path in sizes if path.removesuffix(LIST) not in paths]
+    loose = [
+        path
+        for path in sizes
+        if path.split("/")[0] in _FOLDERS and path.removesuffix(LIST) not in paths
+    ]
     batches = {batch for path in loose if (batch := _batch_of(path)) and batch not in known.batches}
     datasets = {
         name for path in loose if (name := _dataset_of(path)) and name not in known.datasets

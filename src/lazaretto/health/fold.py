@@ -123,7 +123,8 @@ class Fold:
         columns = (_held.c.position, _held.c.decision)
         for some in _chunks(positions):
             query = sa.select(*columns).where(_held.c.case_id == case, some)
-            yield from self.rows.execute(query.order_by(_held.c.position)).tuples()
+            rows = self.rows.execute(query.order_by(_held.c.position))
+            yield from ((row.position, row.decision) for row in rows)
 
     def _decide(self, store: Store, event: RecordsDecided) -> None:
         try:

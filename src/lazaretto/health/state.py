@@ -93,8 +93,9 @@ class StateCheck:
     ) -> Iterator[Difference]:
         table = owner.table
         there = self.catalog.execute(sa.select(owner, sa.func.count()).group_by(owner))
-        found = dict(there.tuples().all())
-        told = dict(self.fold.rows.execute(sa.select(key, records)).tuples().all())
+        found = {str(row[0]): int(row[1]) for row in there}
+        asked = self.fold.rows.execute(sa.select(key, records))
+        told = {str(row[0]): int(row[1]) for row in asked}
         for name in sorted(found.keys() | told.keys()):
             counts = found.get(name, 0), told.get(name, 0)
             if counts[0] != counts[1]:

@@ -66,7 +66,7 @@ class Sources(_Section):
         None,
         description="Folders and prefixes from which a delivery and its manifest may come. "
         "`{source}` stands for the source's name; a relative folder starts at the policy's. "
-        "Operators need it; without it the command line reads files of this machine alone.",
+        "Operators need it. The command line reads any file of this machine, and elsewhere what it names.",
     )
 
     @field_validator("places")

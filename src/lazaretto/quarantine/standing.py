@@ -16,17 +16,19 @@ from lazaretto.errors import ChangedStateError
 from lazaretto.ledger.chain import entries
 from lazaretto.ledger.cover import agree
 from lazaretto.ledger.events import BatchAdmitted, RecordsDecided
+from lazaretto.ledger.state import entry_columns
 from lazaretto.quarantine.decisions import Decision, decided_columns, decision_of
 from lazaretto.quarantine.held import INDEX_COLUMNS, INDEXED
 from lazaretto.storage import tables
 from lazaretto.storage.sidecars import read_chunks, read_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
 
     from sqlalchemy.engine import Connection
 
+    from lazaretto.ledger.chain import Entry
     from lazaretto.storage.store import Store
     from lazaretto.values import Actor, StoredFile
 
@@ -64,20 +66,25 @@ def decisions_of(connection: Connection, case: str) -> list[Decision]:
         ChangedStateError: the catalog's rows of them say something else.
     """
     found = list(entries(connection, subject=f"case:{case}", kinds=[RecordsDecided.kind]))
-    told = [(e, e.event) for e in found if isinstance(e.event, RecordsDecided)]
-    undone = {event.undoes: event.decision for _, event in told if event.undoes is not None}
+    decisions = as_decisions(found)
     query = sa.select(_decision).where(_decision.c.case_id == case)
     rows = {row.id: row for row in connection.execute(query)}
-    for name in rows.keys() ^ {event.decision for _, event in told}:
+    for name in rows.keys() ^ {decision.id for decision in decisions}:
         missing = "the ledger" if name in rows else "the catalog"
         raise ChangedStateError(_decision.name, name, f"{missing} does not have it")
-    decisions = []
-    for entry, event in told:
-        said = decided_columns(event, entry.actor) | {"seq": entry.seq, "entry": entry.hash}
-        said["undone_by"] = undone.get(event.decision)
-        agree(_decision.name, event.decision, rows[event.decision], said)
-        decisions.append(decision_of(entry, event, undone.get(event.decision)))
+    for entry, decision in zip(found, decisions, strict=True):
+        if isinstance(entry.event, RecordsDecided):
+            said = decided_columns(entry.event, entry.actor) | entry_columns(entry)
+            said["undone_by"] = decision.undone_by
+            agree(_decision.name, decision.id, rows[decision.id], said)
     return decisions
+
+
+def as_decisions(found: Iterable[Entry]) -> list[Decision]:
+    """Decisions as their entries tell them, in the same order, each with what took it back."""
+    told = [(entry, entry.event) for entry in found if isinstance(entry.event, RecordsDecided)]
+    undone = {event.undoes: event.decision for _, event in told if event.undoes is not None}
+    return [decision_of(entry, event, undone.get(event.decision)) for entry, event in told]
 
 
 def in_force(store: Store, decisions: Sequence[Decision]) -> dict[int, Decision]:

@@ -1,0 +1,58 @@
+"""A workspace in which everything has happened once, so that no state table is empty."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+from yard import blobs, make_policy
+
+from lazaretto import stages
+from lazaretto.authority.policies import register_policy
+from lazaretto.dataset.recall import recall
+from lazaretto.quarantine import review
+from lazaretto.sources.keys import keygen
+from lazaretto.sources.registry import add_key, add_source, revoke_key
+from lazaretto.values import Action, TrustTier
+
+if TYPE_CHECKING:
+    from yard import Yard
+
+
+def eventful(yard: Yard) -> Yard:
+    """Sources, keys, judgements, decisions and one undone, publications, recalls, models.
+
+    Returns:
+        The yard with the policy that is in force at the end.
+    """
+    workspace = yard.workspace
+    add_source(workspace, "vendor-b", trust_tier=TrustTier.REVOKED)
+    key = add_key(workspace, "vendor-a", keygen()[1])
+    revoke_key(workspace, "vendor-a", key.key_id, reason="lost")
+    add_key(workspace, "vendor-a", keygen()[1])
+
+    judged = yard.judge("monday", blobs(240, seed=5, prefix="m", flips=18))
+    stages.admit(workspace, judged.batch)
+    case = str(judged.case)
+    held = review.held_records(workspace, case)
+    one = [held[0].record_id]
+    review.decide(workspace, case, Action.RELABEL, ids=one, label="2", reason="was a two")
+    wrong = review.decide(workspace, case, Action.REJECT, ids=[held[1].record_id], reason="no")
+    review.undo(workspace, wrong.id, reason="it was fine")
+    review.decide(workspace, case, Action.RELEASE, filter={"action": "UNDECIDED"}, reason="fine")
+    review.publish(workspace, case)
+
+    taken = stages.snapshot(workspace, "blobs")
+    stages.register_model(workspace, "net", "1", "blobs", taken.version)
+    recall(workspace, "blobs", ids=[f"{judged.batch}#m100"], reason="found late")
+    stages.register_model(workspace, "net", "2", "blobs", taken.version)
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(8, 32), torch.nn.ReLU(), torch.nn.Linear(32, 3))
+    stages.sanitize_training(workspace, "blobs", model, yard.policy, version=taken.version)
+    later = yard.judge("tuesday", blobs(60, seed=6, prefix="t", flips=3))
+    policy = make_policy(review={"expire_days": 5})
+    register_policy(workspace, policy, reason="reviews must be faster")
+    for stage in (stages.validate, stages.embed, stages.screen, stages.gate):
+        stage(workspace, later.batch, policy)
+    return replace(yard, policy=policy)

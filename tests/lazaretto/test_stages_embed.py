@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import pyarrow as pa
 import pytest
 from yard import Yard, make_policy
 
 from lazaretto import stages
+from lazaretto.batch import _batch
+from lazaretto.drift import Profile
 from lazaretto.errors import NotFoundError, UsageError
 from lazaretto.reference import Reference
 from lazaretto.registry.references import (
@@ -20,6 +22,8 @@ from lazaretto.registry.references import (
 from lazaretto.storage.sidecars import read_table
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from lazaretto.policy import Policy
 
 WORDS = ["the train is late again today", "goals and cups won by the team", "stocks fell on fears"]
@@ -61,6 +65,34 @@ def test_an_encoder_writes_a_side_car_that_screening_reads(sqlite_yard: Yard) ->
     admission = stages.admit(yard.workspace, batch)
     assert not {f"t{number}" for number in range(6)} & set(yard.ids())
     assert admission.rows >= 80
+
+
+def test_a_batch_is_read_at_most_five_times_after_its_receipt(
+    sqlite_yard: Yard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With an encoder, figures of drift and records that are held, too."""
+    yard, policy = sqlite_yard, _policy(sqlite_yard)
+    trusted = _texts(900, "r")
+    reference = Reference.fit(trusted, policy, name="texts")
+    save_reference(yard.workspace, reference, profile=Profile.fit(trusted, reference, policy))
+    passes: list[str] = []
+    read_chunks = _batch.read_chunks
+
+    def counted(file: IO[bytes], names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        passes.append(", ".join(names))
+        return read_chunks(file, names)
+
+    monkeypatch.setattr(_batch, "read_chunks", counted)
+    path = yard.deliver("texts", _texts(90, "t", flips=6))
+    batch = stages.receive(yard.workspace, path, "vendor-a", policy=policy).id
+    assert passes == []
+    for stage in (stages.validate, stages.embed, stages.screen):
+        stage(yard.workspace, batch, policy)
+    judged = stages.gate(yard.workspace, batch, policy)
+    assert judged.held
+    assert judged.cleared
+    stages.admit(yard.workspace, batch)
+    assert len(passes) <= 5, passes
 
 
 def test_a_bare_name_means_the_promoted_version(yard: Yard, fitted_reference: str) -> None:

@@ -9,12 +9,13 @@ from lazaretto.drift._compare import (
     psi_band,
     vector_drift,
 )
-from lazaretto.drift._profile import Measured, Profile
+from lazaretto.drift._profile import Measured, Profile, Sample
 
 __all__ = [
     "ColumnDrift",
     "Measured",
     "Profile",
+    "Sample",
     "column_drift",
     "divergences",
     "psi_band",

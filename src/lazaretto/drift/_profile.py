@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +13,7 @@ from lazaretto.drift._golden import Golden
 from lazaretto.drift._sketch import Axes, Sketch, flat_columns, principal_axes, sketch
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     import numpy.typing as npt
@@ -81,11 +82,17 @@ class Profile:
         Raises:
             DeliveryError: the file cannot be read.
         """
+        from lazaretto.batch import as_chunks
         from lazaretto.embed.reader import opened
 
         data = opened(trusted)
-        names = compared(data.schema, policy.columns)
-        rows = _picked(data, data.num_rows, names, KNOWN_ROWS, reference.seed)
+        names = tuple(compared(data.schema, policy.columns))
+        kinds = pa.schema([data.schema.field(name) for name in names])
+        positions = _positions(data.num_rows, KNOWN_ROWS, reference.seed)
+        sample = Sample(kinds, data.schema.names, names, None, positions)
+        for chunk in as_chunks(data, columns=names) if names else ():
+            sample.take(chunk)
+        rows = sample.table()
         vectors = reference.sample.embedding[:KNOWN_ROWS].numpy()
         axes = principal_axes(vectors, AXES)
         return cls(
@@ -96,47 +103,88 @@ class Profile:
             golden=Golden.take(data, policy),
         )
 
-    def measure(
-        self,
-        batch: pa.Table | Batch,
-        policy: Policy,
-        *,
-        rows: int,
-        embeddings: pa.Table | None = None,
-        seed: int = 0,
-    ) -> Measured:
-        """Compares a batch with the profile, in one pass over its flat columns and vectors.
+    def sample(self, schema: pa.Schema, policy: Policy, *, rows: int, seed: int = 0) -> Sample:
+        """Says which records of a batch are compared; whoever reads the batch gives them to it.
 
         Args:
-            batch: the records, those that the contract fails included.
+            schema: of the batch.
             policy: as at the fit.
-            rows: how many records it has.
-            embeddings: their vectors in the same order, for another encoder than ``column``.
+            rows: how many records the batch has.
             seed: of the sample of a large batch.
         """
-        there = batch.schema.names
-        names = [known.name for known in self.columns if known.name in there]
+        names = [known.name for known in self.columns if known.name in schema.names]
         own = policy.columns.embedding if policy.embed.encoder == "column" else None
-        own = own if own in there else None
-        wanted = names if own is None else [*names, own]
+        own = own if own in schema.names else None
+        kinds = pa.schema([schema.field(name) for name in dict.fromkeys([*names, own]) if name])
         positions = _positions(rows, BATCH_ROWS, seed)
-        sample = _take(batch, wanted, positions)
-        columns = {name: sample[name] for name in names}
+        return Sample(kinds, schema.names, tuple(names), own, positions)
+
+    def measure(
+        self, sample: Sample, policy: Policy, *, embeddings: pa.Table | None = None
+    ) -> Measured:
+        """Compares a batch with the profile.
+
+        Args:
+            sample: its records, those that the contract fails included.
+            policy: as at the fit.
+            embeddings: vectors of all records in their order, for another encoder than ``column``.
+        """
+        table = sample.table()
+        columns = {name: table[name] for name in sample.names}
         vectors = None
-        if own is not None:
-            vectors = sample[own]
+        if sample.vectors is not None:
+            vectors = table[sample.vectors]
         elif embeddings is not None:
-            vectors = embeddings["embedding"].take(pa.array(positions))
+            vectors = embeddings["embedding"].take(pa.array(sample.positions))
         sketches = list(self.columns)
         if vectors is not None:
             columns |= self.axes.project(_usable(vectors, self.axes.center.shape[0]))
             sketches += self.coordinates
         return Measured(
             columns=compare(sketches, columns),
-            rows=len(positions),
-            unknown=len(set(there) - set(self.names)),
+            rows=len(sample.positions),
+            unknown=len(set(sample.all_names) - set(self.names)),
             golden_mismatch=None if self.golden is None else self.golden.replay(policy),
         )
+
+
+@dataclass(slots=True)
+class Sample:
+    """Records of a batch, taken out of its chunks while they stream by.
+
+    Attributes:
+        schema: of the columns that are taken.
+        all_names: of all columns of the batch.
+        names: flat columns among those that are taken.
+        vectors: column of vectors among them, if any.
+        positions: of the records that are taken, ascending, int64.
+    """
+
+    schema: pa.Schema
+    all_names: Sequence[str]
+    names: tuple[str, ...]
+    vectors: str | None
+    positions: npt.NDArray[np.int64]
+    _parts: list[pa.RecordBatch] = field(default_factory=list)
+    _seen: int = 0
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """Names of the columns that chunks must have."""
+        return list(self.schema.names)
+
+    def take(self, chunk: pa.RecordBatch) -> None:
+        """Takes what it needs of the next chunk."""
+        edges = [self._seen, self._seen + chunk.num_rows]
+        low, high = np.searchsorted(self.positions, edges)
+        if high > low:
+            rows = pa.array(self.positions[low:high] - self._seen)
+            self._parts.append(chunk.select(self.columns).take(rows))
+        self._seen += chunk.num_rows
+
+    def table(self) -> pa.Table:
+        """What was taken so far."""
+        return pa.Table.from_batches(self._parts, schema=self.schema)
 
 
 def compared(schema: pa.Schema, columns: Columns) -> list[str]:
@@ -156,27 +204,7 @@ def _usable(column: pa.ChunkedArray, width: int) -> npt.NDArray[np.float32]:
     return found.values[keep]
 
 
-def _picked(data: pa.Table | Batch, rows: int, names: list[str], most: int, seed: int) -> pa.Table:
-    return _take(data, names, _positions(rows, most, seed))
-
-
 def _positions(rows: int, most: int, seed: int) -> npt.NDArray[np.int64]:
     if rows <= most:
         return np.arange(rows)
     return np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))
-
-
-def _take(data: pa.Table | Batch, names: list[str], positions: npt.NDArray[np.int64]) -> pa.Table:
-    """Some columns of some rows, while the data streams by."""
-    from lazaretto.batch import as_chunks
-
-    kinds = pa.schema([data.schema.field(name) for name in names])
-    if not names:
-        return kinds.empty_table()
-    parts, offset = [], 0
-    for chunk in as_chunks(data, columns=names):
-        low, high = np.searchsorted(positions, [offset, offset + chunk.num_rows])
-        if high > low:
-            parts.append(chunk.take(pa.array(positions[low:high] - offset)))
-        offset += chunk.num_rows
-    return pa.Table.from_batches(parts) if parts else kinds.empty_table()

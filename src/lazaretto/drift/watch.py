@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import exp
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lazaretto.drift.source import SOURCE_DRIFT, shown_evidence
 from lazaretto.stats.martingale import SMALL, BatchFacts, batch_p_value
@@ -22,10 +22,9 @@ from lazaretto.values import (
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from lazaretto.drift import ColumnDrift, Measured, Profile
+    from lazaretto.drift import ColumnDrift, Measured, Profile, Sample
     from lazaretto.drift.source import Step
     from lazaretto.policy import Policy
-    from lazaretto.received import Received
     from lazaretto.reference import Reference
     from lazaretto.screen import Screening
     from lazaretto.stats.martingale import EProcess
@@ -65,14 +64,13 @@ class Watched:
 
 def watch(
     workspace: Workspace,
-    batch: Received,
-    data: Any,
     screening: Screening,
     *,
     policy: Policy,
     reference: Reference,
     past: Past,
     profile: Profile | None,
+    sample: Sample | None,
     embeddings: pa.Table | None,
     path: str,
 ) -> Watched:
@@ -80,14 +78,13 @@ def watch(
 
     Args:
         workspace: catalog and store.
-        batch: that is screened.
-        data: its records.
-        screening: what screening found in them.
+        screening: what screening found in the batch.
         policy: ``screen.drift`` says how.
         reference: that they were screened against.
         past: the source's earlier batches against it, and the e-process after them, as
             `source_steps` gives them.
         profile: what drift from it is measured by; None where it was saved without.
+        sample: of the batch, as `Profile.sample` says; None without a profile.
         embeddings: their vectors, for another encoder than ``column``.
         path: in the store, of the side-car with the drift of every column.
     """
@@ -103,10 +100,8 @@ def watch(
         process = process.update(p_value)
         test = _as_test(process, policy)
     measured = drift = None
-    if profile is not None:
-        measured = profile.measure(
-            data, policy, rows=batch.rows, embeddings=embeddings, seed=reference.seed
-        )
+    if profile is not None and sample is not None:
+        measured = profile.measure(sample, policy, embeddings=embeddings)
         drift = _summary(workspace, measured, config.level, path)
     triaged = _triage(screening, measured, [s.moved for s in steps], config.level)
     return Watched(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +14,7 @@ from lazaretto.batch._columns import label_texts, numeric_values, vectors
 from lazaretto.errors import DeliveryError, ReferenceMismatchError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import numpy.typing as npt
 
@@ -46,6 +46,21 @@ class Rows:
         return len(self.ids)
 
 
+class Tap(Protocol):
+    """Somebody else who needs the records, so that they are read once.
+
+    Attributes:
+        columns: that every chunk must have.
+    """
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """Names of the columns."""
+
+    def take(self, chunk: pa.RecordBatch) -> None:
+        """Looks at the next chunk."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reader:
     """What to read and how.
@@ -56,6 +71,7 @@ class Reader:
         width: of the vectors; None takes what comes first.
         value_columns: raw numeric columns to read.
         sidecar: vectors made earlier: columns ``record_id`` and ``embedding``.
+        tap: who gets every chunk as well.
     """
 
     columns: Columns
@@ -63,6 +79,7 @@ class Reader:
     width: int | None
     value_columns: tuple[str, ...] = ()
     sidecar: pa.Table | None = None
+    tap: Tap | None = None
 
     def rows(self, source: pa.Table | Batch | str | Path) -> Iterator[Rows]:
         """Streams the rows in order.
@@ -80,6 +97,8 @@ class Reader:
         wanted = self._wanted(data)
         for ids, chunk in records(data, self.columns, columns=wanted, size=CHUNK_ROWS):
             empty = False
+            if self.tap is not None:
+                self.tap.take(chunk)
             label = None if self.columns.label is None else label_texts(chunk, self.columns.label)
             values = numeric_values(chunk, self.value_columns) if self.value_columns else None
             yield Rows(ids, label, self._vectors(chunk, ids, known), values)
@@ -117,6 +136,8 @@ class Reader:
         wanted = [self.columns.label, *self.value_columns]
         if self.sidecar is None:
             wanted.append(self.columns.embedding)
+        if self.tap is not None:
+            wanted += self.tap.columns
         there = source.schema.names
         return list(dict.fromkeys(name for name in wanted if name in there and name is not None))
 

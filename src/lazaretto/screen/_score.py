@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from lazaretto.batch import Batch
-    from lazaretto.embed.reader import Rows
+    from lazaretto.embed.reader import Rows, Tap
     from lazaretto.policy import Policy
     from lazaretto.reference import Reference
 
@@ -85,13 +85,19 @@ def score_batch(
     *,
     exclude: Collection[str] = (),
     embeddings: pa.Table | None = None,
+    tap: Tap | None = None,
 ) -> Scored:
     """Scores every record that is not excluded; see `lazaretto.screen.screen`."""
     encoder = load_encoder(policy)
     reference.check_encoder(encoder.name, encoder.digest, encoder.weights)
     weights = detector_weights(policy, reference)
     reader = Reader(
-        policy.columns, encoder, reference.encoder.dimensions, reference.value_columns, embeddings
+        policy.columns,
+        encoder,
+        reference.encoder.dimensions,
+        reference.value_columns,
+        embeddings,
+        tap,
     )
     calibrated = CalibrationScores.of(reference, policy, weights)
     excluded = pa.array(sorted(exclude), pa.string())

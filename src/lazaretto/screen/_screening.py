@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from lazaretto.batch import Batch
+    from lazaretto.embed.reader import Tap
     from lazaretto.policy import Policy
     from lazaretto.reference import Reference
     from lazaretto.screen._result import Screening
@@ -26,6 +27,7 @@ def screen(
     *,
     exclude: Collection[str] = (),
     embeddings: pa.Table | None = None,
+    tap: Tap | None = None,
 ) -> Screening:
     """Screens a batch.
 
@@ -38,6 +40,7 @@ def screen(
         exclude: ids of records that the contract holds already; they are not judged.
         embeddings: vectors made earlier (columns ``record_id``, ``embedding``), for another encoder
             than ``column``.
+        tap: gets every chunk as well, those of excluded records included.
 
     Raises:
         DeliveryError: no rows, or the file cannot be read.
@@ -48,7 +51,7 @@ def screen(
     from lazaretto.screen._near import positions_near
     from lazaretto.screen._score import score_batch
 
-    scored = score_batch(batch, reference, policy, exclude=exclude, embeddings=embeddings)
+    scored = score_batch(batch, reference, policy, exclude=exclude, embeddings=embeddings, tap=tap)
 
     def find_copies(centers: Tensor, radius: float) -> npt.NDArray[np.int64]:
         return positions_near(

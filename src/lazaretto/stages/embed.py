@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -67,12 +68,14 @@ def embed(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Batch
         if policy.embed.encoder == "column":
             vectors, dimensions = received.stored, _width(data, policy)
         else:
-            dimensions = int(encoder.encode(next(data.chunks(size=1))).shape[1])
+            encoded = _vectors(data, encoder, policy)
+            first = next(encoded)
+            dimensions = first.schema.field("embedding").type.list_size
             vectors = write_parquet(
                 workspace.store,
                 f"batches/{batch}/embeddings-{{sha256}}.parquet",
-                _schema(dimensions),
-                _vectors(data, encoder, policy, dimensions),
+                first.schema,
+                chain([first], encoded),
             )
     event = BatchEmbedded(
         batch=batch,
@@ -87,18 +90,12 @@ def embed(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Batch
     return record_result(workspace, "embed", event)
 
 
-def _schema(dimensions: int) -> pa.Schema:
-    vector = pa.list_(pa.float32(), dimensions)
-    return pa.schema([("record_id", pa.string()), ("embedding", vector)])
-
-
-def _vectors(
-    data: Batch, encoder: Encoder, policy: Policy, dimensions: int
-) -> Iterator[pa.RecordBatch]:
+def _vectors(data: Batch, encoder: Encoder, policy: Policy) -> Iterator[pa.RecordBatch]:
     for ids, chunk in records(data, policy.columns, size=_CHUNK):
-        flat = pa.array(encoder.encode(chunk).reshape(-1), pa.float32())
-        vectors = pa.FixedSizeListArray.from_arrays(flat, dimensions)
-        yield pa.RecordBatch.from_arrays([ids, vectors], schema=_schema(dimensions))
+        encoded = encoder.encode(chunk)
+        flat = pa.array(encoded.reshape(-1), pa.float32())
+        vectors = pa.FixedSizeListArray.from_arrays(flat, encoded.shape[1])
+        yield pa.RecordBatch.from_arrays([ids, vectors], names=["record_id", "embedding"])
 
 
 def _width(data: Batch, policy: Policy) -> int:

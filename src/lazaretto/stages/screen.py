@@ -109,22 +109,26 @@ def _screen(
     failures = read_table(store, validated.failures, columns=["record_id"])
     embeddings = read_table(store, vectors) if vectors is not None else None
     data = open_stored(workspace, received)
+    profile, sample = load_profile(workspace, stored), None
+    if profile is not None and policy.screen.drift.mode != "off":
+        # Drift is measured on records that the screening reads anyway.
+        sample = profile.sample(data.schema, policy, rows=received.rows, seed=reference.seed)
     screening = screen_records(
         data,
         reference,
         policy,
         exclude=set(failures["record_id"].to_pylist()),
         embeddings=embeddings,
+        tap=sample,
     )
     watched = watch(
         workspace,
-        received,
-        data,
         screening,
         policy=policy,
         reference=reference,
         past=past,
-        profile=load_profile(workspace, stored),
+        profile=profile,
+        sample=sample,
         embeddings=embeddings,
         path=f"batches/{batch}/drift-{{sha256}}.parquet",
     )

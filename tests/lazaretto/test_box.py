@@ -1,8 +1,4 @@
-<<<<<<< HEAD
 """The box: however a decoder dies, its delivery is refused with a reason; nothing else happens."""
-=======
-"""The box: however a decoder dies, its delivery is refused with a reason, and that is all."""
->>>>>>> box
 
 from __future__ import annotations
 

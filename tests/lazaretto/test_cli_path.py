@@ -353,7 +353,7 @@ def test_a_team_without_a_model_trains_a_probe(reviewer: User) -> None:
         assert (done["model"], done["calibrated"]) == ("probe", True)
     reviewer.path("noise.safetensors").write_bytes(b"noise")
     line = "dataset sanitize digits --weights"
-    assert "no probe" in reviewer.run(f"{line} noise.safetensors", code=2)
+    assert "holds no weights of a probe" in reviewer.run(f"{line} noise.safetensors", code=2)
 
 
 def test_judging_without_trusted_rows_is_asked_for_and_said(reviewer: User) -> None:

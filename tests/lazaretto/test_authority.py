@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from yard import ANN, Yard, blobs, make_policy
 
 from lazaretto import stages
+from lazaretto.authority.conditions import objections
 from lazaretto.authority.policies import (
     differences,
     policy_history,
@@ -39,6 +41,7 @@ from lazaretto.ledger.events import (
 )
 from lazaretto.policy import Policy
 from lazaretto.quarantine import review
+from lazaretto.received import Received, load_batch
 from lazaretto.sources.manifest import keygen, sign_manifest
 from lazaretto.sources.registry import add_key, add_source, revoke_key
 from lazaretto.storage import tables
@@ -472,6 +475,49 @@ def test_received_under_a_lax_policy_is_held_under_the_strict_one(
     assert refused.value.code == code
 
 
+@pytest.mark.parametrize(
+    ("place", "held"),
+    [
+        ("{folder}", False),
+        (".", False),
+        ("{folder}/elsewhere", True),
+        ("elsewhere", True),
+        ("s3://bucket/drop", True),
+    ],
+)
+def test_a_delivery_from_where_the_policy_takes_nothing_is_held(
+    sqlite_yard: Yard, place: str, held: bool
+) -> None:
+    """Received under a policy without places, judged under one that names them."""
+    yard = sqlite_yard
+    places = [place.format(folder=yard.folder)]
+    says = make_policy(sources={"require_signature": False, "places": places})
+    file = yard.folder / "policy.yaml"
+    file.write_text(json.dumps(says.model_dump(mode="json")))
+    batch = yard.receive("monday", blobs(60, seed=5)).id
+    judged = judge(yard, batch, Policy.load(file))
+    assert (judged.verdict is Verdict.HOLD_BATCH) == held
+    assert any("lies in none of the places" in note for note in judged.notes) == held
+    # By what the ledger keeps of the policy, too, which knows no folder to start from.
+    assert stages.admit(yard.workspace, batch).rows == (0 if held else 60)
+
+
+def test_a_place_that_names_a_user_is_known_again(sqlite_yard: Yard) -> None:
+    yard = sqlite_yard
+    received = load_batch(yard.workspace, yard.receive("monday", blobs(60, seed=5)).id)
+    places = {"require_signature": False, "places": ["sftp://me@files.example/drop"]}
+    policy = make_policy(sources=places)
+    for uri, codes in (
+        ("sftp://files.example/drop/a.csv", []),
+        ("sftp://files.example/other/a.csv", ["outside_places"]),
+        ("sftp://other.example/drop/a.csv", ["outside_places"]),
+    ):
+        event = replace(received.event, uri=uri)
+        with yard.workspace.catalog.read() as connection:
+            found = objections(connection, Received(received.seq, event), None, policy)
+        assert [objection.code for objection in found] == codes
+
+
 def test_a_case_of_an_earlier_policy_is_published_by_the_conditions_of_the_one_in_force(
     sqlite_yard: Yard,
 ) -> None:
@@ -486,34 +532,32 @@ def test_a_case_of_an_earlier_policy_is_published_by_the_conditions_of_the_one_i
     assert review.publish(yard.workspace, case) is not None
 
 
-def test_what_is_in_the_dataset_already_goes_on_record(
+def test_what_is_on_record_as_admitted_stays_so(
     yard: Yard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Killed between the commit and its entry: a revocation since then changes nothing of it."""
+    """Killed between the entry and the table's commit: a revocation since then is for a recall."""
     judged = yard.judge("mixed", blobs(90, seed=5, flips=6))
     case = str(judged.case)
     review.decide(yard.workspace, case, Action.RELEASE, all=True, reason="fine")
-    real = admission.append
 
-    def killed(connection: Any, event: Any, **more: Any) -> Any:
-        if isinstance(event, BatchAdmitted):
-            raise SystemFaultError("killed")
-        return real(connection, event, **more)
+    def killed(*_: Any) -> None:
+        raise SystemFaultError("killed")
 
-    monkeypatch.setattr(admission, "append", killed)
     for act in (
         lambda: stages.admit(yard.workspace, judged.batch),
         lambda: review.publish(yard.workspace, case),
     ):
-        with pytest.raises(SystemFaultError, match="killed"):
-            act()
-    monkeypatch.undo()
+        with monkeypatch.context() as patched:
+            patched.setattr(admission, "commit_recorded", killed)
+            with pytest.raises(SystemFaultError, match="killed"):
+                act()
     _revoke_source(yard)
     assert stages.admit(yard.workspace, judged.batch).rows == judged.cleared
     published = review.publish(yard.workspace, case)
     assert published is not None
     assert published.rows == judged.held
     assert sorted(e.rows for e in said(yard, BatchAdmitted)) == [judged.held, judged.cleared]
+    assert len(yard.ids()) == 90
 
 
 def test_a_changed_manifest_is_named(signed: tuple[Yard, bytes]) -> None:

@@ -1,4 +1,4 @@
-"""The box: however a decoder dies, its delivery is refused with a reason, and that is all."""
+"""The box: however a decoder dies, its delivery is refused with a reason; nothing else happens."""
 
 from __future__ import annotations
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +21,7 @@ from yard import Yard, blobs
 
 from lazaretto import stages
 from lazaretto.authority.policies import register_policy
-from lazaretto.dataset import admission, commit, files
+from lazaretto.dataset import admission, commit, delta, files
 from lazaretto.dataset.recall import recall
 from lazaretto.dataset.table import check_dataset, open_dataset
 from lazaretto.errors import (
@@ -439,17 +441,31 @@ def test_a_batch_judged_again_while_it_is_admitted_does_not_enter(
     assert not _events(yard, BatchAdmitted.kind)
 
 
+def test_a_table_that_several_create_at_once_is_created_once(tmp_path: Path) -> None:
+    schema = pa.schema([("id", pa.string())])
+    for attempt in range(20):
+        uri = str(tmp_path / str(attempt))
+        start = threading.Barrier(4)
+
+        def create(uri: str = uri, start: threading.Barrier = start) -> None:
+            start.wait()
+            delta.create_table(uri, schema)
+
+        with ThreadPoolExecutor(4) as pool:
+            for done in [pool.submit(create) for _ in range(4)]:
+                done.result()
+        assert DeltaTable(uri).version() == 0
+
+
 _RIVALS = """
 import sys
 from lazaretto import stages
 from lazaretto.dataset.recall import recall
 from lazaretto.storage.workspace import open_workspace
-from lazaretto.values import Actor, ActorType
-ann = Actor(ActorType.HUMAN, "user:ann")
 workspace = open_workspace(catalog_url=sys.argv[1], store=sys.argv[2])
 for what in sys.argv[3:]:
     if "#" in what:
-        recall(workspace, "blobs", ids=[what], actor=ann, reason="trigger")
+        recall(workspace, "blobs", ids=[what], reason="trigger")
     else:
         stages.admit(workspace, what)
     stages.snapshot(workspace, "blobs")

@@ -260,7 +260,7 @@ def test_the_publisher_of_an_unfinished_publication_is_who_finishes_it(
     def killed(*_: Any, **__: Any) -> Any:
         raise SystemFaultError("killed")
 
-    monkeypatch.setattr(admission, "commit_once", killed)
+    monkeypatch.setattr(admission, "write_rows", killed)
     with pytest.raises(SystemFaultError):
         review.publish(sqlite_yard.workspace, case)
     monkeypatch.undo()

@@ -11,9 +11,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from lazaretto.addresses import read_address
+from lazaretto.batch._places import Places, check_address, places_for
 from lazaretto.errors import AdmissionRefusedError, DeliveryError
 from lazaretto.ledger.chain import append
 from lazaretto.ledger.events import AdmissionRefused
+from lazaretto.redact import safe_uri
 from lazaretto.sources.recorded import read_source
 from lazaretto.values import TrustTier
 
@@ -58,7 +61,9 @@ def objections(
 
     The manifest is verified again with the keys as they are known now, at the time of receipt by
     our own clock: a key that was revoked from a moment up to the receipt signs nothing any more,
-    one that was lost later was good when it signed.
+    one that was lost later was good when it signed. From where the delivery came is compared with
+    the places of a policy that was read from its file; what the ledger keeps of a policy does not
+    say from which folder its relative places start, and such a policy has judged the batch before.
 
     Args:
         connection: of the catalog.
@@ -78,6 +83,7 @@ def objections(
     elif rules.sources.require_signature:
         text = "it came without a signed manifest, and the policy in force requires one"
         found.append(Objection("unsigned", text))
+    found += _place(batch, rules)
     limits = rules.limits
     for code, what, size, limit in (
         ("too_large", "bytes", event.delivered.size, limits.max_bytes),
@@ -96,13 +102,14 @@ def require_admissible(
     """Refuses records of a batch that something now speaks against.
 
     Raises:
-        AdmissionRefusedError: ``revoked_source``, ``unsigned``, ``too_large``,
+        AdmissionRefusedError: ``revoked_source``, ``unsigned``, ``outside_places``, ``too_large``,
             ``too_many_columns``, ``digest_mismatch``, or a code of `verify_manifest`.
     """
     found = objections(connection, batch, envelope, rules)
     if found:
         raise AdmissionRefusedError(
-            f"no record of {batch.id} enters {rules.dataset}: {'; '.join(o.text for o in found)}",
+            f"no record of {batch.id} enters {rules.dataset}: {'; '.join(o.text for o in found)}; "
+            "it stays where it is (`lazaretto batch show` and `lazaretto source list` say more)",
             code=found[0].code,
             dataset=rules.dataset,
         )
@@ -118,6 +125,23 @@ def refusals_on_record(workspace: Workspace, batch: str, case: str | None = None
         with workspace.catalog.transaction() as connection:
             error.seq = append(connection, event, actor=workspace.actor).seq
         raise
+
+
+def _place(batch: Received, rules: Policy) -> Iterator[Objection]:
+    named = rules.sources.places
+    if named is None or (rules.path is None and any(map(_is_relative, named))):
+        return
+    places = places_for(rules, batch.source, required=True).places or ()
+    # What is on record of an address names no user of its machine.
+    shown = tuple(read_address(safe_uri(place.uri)) for place in places)
+    try:
+        check_address(batch.event.uri, Places((*places, *shown)))
+    except DeliveryError as error:
+        yield Objection(error.code, str(error))
+
+
+def _is_relative(place: str) -> bool:
+    return not place.startswith("/") and "://" not in place
 
 
 def _signature(

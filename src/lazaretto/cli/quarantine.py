@@ -142,17 +142,19 @@ def publish(session: Session, case: CaseId) -> Reply:
     or it asks for two people, which the command line cannot show.
     """
     from lazaretto.quarantine.publish import publish as publish_case
+    from lazaretto.quarantine.review import list_publications
 
     with session.working("Publishing"):
         admission = publish_case(session.workspace, case)
     if admission is None:
         return Reply(None, facts({"case": case, "published": "0 records: none is released"}))
+    known = list_publications(session.workspace, case)
     shown = {
         "case": case,
         "published": counted(admission.rows, "record"),
         "dataset": admission.dataset,
         "version": admission.version,
-        "by": session.workspace.actor.id,
+        "by": next(one.by.id for one in known if one.part == admission.part),
     }
     return Reply(admission, facts(shown))
 

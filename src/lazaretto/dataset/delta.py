@@ -97,7 +97,14 @@ def create_table(uri: str, schema: pa.Schema) -> None:
         SystemFaultError: the store cannot be written.
     """
     try:
-        DeltaTable.create(uri, _delta_schema(schema), mode="error", configuration=_CONFIGURATION)
+        DeltaTable.create(
+            uri,
+            _delta_schema(schema),
+            mode="error",
+            configuration=_CONFIGURATION,
+            # Delta would create the table once more, as version 1 of the one that a rival created.
+            commit_properties=CommitProperties(max_commit_retries=0),
+        )
     except OSError as error:
         raise SystemFaultError(f"{uri} cannot be written: {error_line(error)}") from error
     except DeltaError as error:

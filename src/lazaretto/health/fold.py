@@ -13,7 +13,7 @@ from lazaretto.dataset import state
 from lazaretto.errors import ChangedFileError
 from lazaretto.ledger.differences import Difference
 from lazaretto.ledger.events import BatchAdmitted, RecordsDecided
-from lazaretto.ledger.state import write
+from lazaretto.ledger.state import Pending
 from lazaretto.quarantine import decisions, opening
 from lazaretto.quarantine.publish import publication_id
 from lazaretto.registry import references
@@ -68,18 +68,25 @@ class Fold:
     Attributes:
         rows: connection of a database of its own, with empty tables.
         store: where the files of held and decided records are; None: those tables stay empty.
+        pending: what is not written yet.
         unreadable: cases whose files are gone or changed, so that their records are not known.
         published: by publication, its case and how many records it is of.
     """
 
     rows: Connection
     store: Store | None
+    pending: Pending = field(init=False)
     unreadable: set[str] = field(default_factory=set)
     published: dict[str, tuple[str, int]] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self.pending = Pending(self.rows)
+
     def add(self, entry: Entry) -> None:
         """Takes the next entry."""
-        write(self.rows, changes(entry))
+        self.pending.add(changes(entry))
+        if entry.seq % _AT_ONCE == 0:
+            self.pending.flush()
         if self.store is None:
             return
         try:
@@ -104,6 +111,7 @@ class Fold:
         Yields:
             Publications of the ledger whose records the catalog does not have.
         """
+        self.pending.flush()
         parts = sa.select(_held.c.case_id, _held.c.part).where(_held.c.part.is_not(None)).distinct()
         proven: dict[str, int] = {}
         for case, part in catalog.execute(parts).all():
@@ -132,6 +140,7 @@ class Fold:
         except ChangedFileError:
             self.unreadable.add(event.case)
             return
+        self.pending.flush()
         decisions.index_decided(self.rows, event, ids["position"].to_pylist())
 
 

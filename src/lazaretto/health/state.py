@@ -65,6 +65,7 @@ class StateCheck:
 
     def pairs(self, table: sa.Table) -> Iterator[Pair]:
         """Rows of one table that differ; those of cases whose files cannot be read are left out."""
+        self.fold.pending.flush()
         unknown = self._unknown() if table in RECORDS else frozenset[str]()
         for pair in compare_rows(self.fold.rows, self.catalog, table):
             row = pair.told or pair.found or {}
@@ -83,6 +84,7 @@ class StateCheck:
 
     def _counts(self) -> Iterator[Difference]:
         """Cases and decisions with another number of records than the ledger says."""
+        self.fold.pending.flush()
         held, decided = tables.held_record, tables.decision_record
         yield from self._count(held.c.case_id, tables.case.c.id, tables.case.c.held)
         decision = tables.decision.c

@@ -8,7 +8,7 @@ same rows anew from the whole ledger and compares.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -90,20 +90,79 @@ def record(
 
 
 def write(connection: Connection, changes: Iterable[Change]) -> None:
-    """Makes changes in order, inside the caller's transaction."""
-    flavour: Any = postgresql if connection.dialect.name == "postgresql" else sqlite
-    for change in changes:
-        match change:
-            case Put(table, values, first):
-                insert = flavour.insert(table).values({**first, **values})
-                keys = [column.name for column in table.primary_key]
-                rest = {name: insert.excluded[name] for name in values if name not in keys}
-                statement: Any = (
-                    insert.on_conflict_do_update(index_elements=keys, set_=rest)
-                    if rest
-                    else insert.on_conflict_do_nothing(index_elements=keys)
-                )
-                connection.execute(statement)
-            case Update(table, where, values):
-                found = [table.c[name] == value for name, value in where.items()]
-                connection.execute(sa.update(table).where(*found).values(dict(values)))
+    """Makes changes inside the caller's transaction."""
+    pending = Pending(connection)
+    pending.add(changes)
+    pending.flush()
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """Changes that wait to be made, so that many of one form are made at once.
+
+    Of each table rows are put first, and updated then: no `Update` is meant for a row that is put
+    only after it.
+
+    Attributes:
+        connection: of a transaction.
+        puts: values of rows by the form of the statement.
+        updates: forms with their values, in order.
+    """
+
+    connection: Connection
+    puts: dict[_PutForm, list[dict[str, object]]] = field(default_factory=dict)
+    updates: list[tuple[_UpdateForm, list[dict[str, object]]]] = field(default_factory=list)
+
+    def add(self, changes: Iterable[Change]) -> None:
+        """Takes changes."""
+        for change in changes:
+            match change:
+                case Put(table, values, first):
+                    form = _PutForm(table, tuple(values), tuple(first))
+                    self.puts.setdefault(form, []).append({**first, **values})
+                case Update(table, where, values):
+                    updated = _UpdateForm(table, tuple(where), tuple(values))
+                    bound = {f"where_{name}": value for name, value in where.items()}
+                    bound |= {f"value_{name}": value for name, value in values.items()}
+                    if not self.updates or self.updates[-1][0] != updated:
+                        self.updates.append((updated, []))
+                    self.updates[-1][1].append(bound)
+
+    def flush(self) -> None:
+        """Makes what waits."""
+        for form, rows in self.puts.items():
+            self.connection.execute(form.statement(self.connection), rows)
+        for updated, rows in self.updates:
+            self.connection.execute(updated.statement(), rows)
+        self.puts.clear()
+        self.updates.clear()
+
+
+class _PutForm(NamedTuple):
+    """A table, the columns of a `Put` and those that only a new row takes."""
+
+    table: sa.Table
+    values: tuple[str, ...]
+    first: tuple[str, ...]
+
+    def statement(self, connection: Connection) -> Any:
+        flavour: Any = postgresql if connection.dialect.name == "postgresql" else sqlite
+        insert = flavour.insert(self.table)
+        keys = [column.name for column in self.table.primary_key]
+        rest = {name: insert.excluded[name] for name in self.values if name not in keys}
+        if not rest:
+            return insert.on_conflict_do_nothing(index_elements=keys)
+        return insert.on_conflict_do_update(index_elements=keys, set_=rest)
+
+
+class _UpdateForm(NamedTuple):
+    """A table, and the columns of an `Update`."""
+
+    table: sa.Table
+    where: tuple[str, ...]
+    values: tuple[str, ...]
+
+    def statement(self) -> sa.Update:
+        found = [self.table.c[name] == sa.bindparam(f"where_{name}") for name in self.where]
+        values: dict[str, Any] = {name: sa.bindparam(f"value_{name}") for name in self.values}
+        return sa.update(self.table).where(*found).values(values)

@@ -66,7 +66,7 @@ class Sources(_Section):
         None,
         description="Folders and prefixes from which a delivery and its manifest may come. "
         "`{source}` stands for the source's name; a relative folder starts at the policy's. "
-        "Operators need it. The command line reads any file of this machine, and elsewhere what it names.",
+        "Operators need it. The command line reads any file of this machine as well.",
     )
 
     @field_validator("places")

@@ -124,7 +124,7 @@ def _target(
     if len(found) > 1:
         raise UsageError(f"{batch} was judged for {', '.join(found)}: say which, with --dataset")
     if not found:
-        raise UsageError(f"{batch} is not judged: run `gate` first")
+        raise _unjudged(batch)
     return found[0]
 
 
@@ -146,12 +146,12 @@ def _entitled(connection: Connection, batch: str, dataset: str, policy: PolicyRe
     judged = standing_judgement(connection, batch, dataset)
     if judged is None or in_force is None:
         _explain_unjudged(connection, batch, dataset)
-        raise UsageError(f"{batch} is not judged: run `gate` first")
+        raise _unjudged(batch)
     if judged.event.policy.meaning != in_force.meaning:
         raise AdmissionRefusedError(
             f"{batch} was judged by {named(judged.event.policy)}, and since "
             f"{in_force.at:%Y-%m-%d %H:%M} {named(in_force.event.policy)} is in force for dataset "
-            f"{dataset!r}: run validate, embed, screen and gate again under that",
+            f"{dataset!r}: {_again(batch, in_force.event.policy.path)}",
             code="other_policy",
             dataset=dataset,
         )
@@ -171,10 +171,22 @@ def _explain_unjudged(connection: Connection, batch: str, dataset: str) -> None:
     if others:
         raise AdmissionRefusedError(
             f"{batch} was judged for {', '.join(others)}, and by nobody for dataset {dataset!r}: "
-            f"run validate, embed, screen and gate under the policy of {dataset!r}",
+            f"{_again(batch, None)}",
             code="other_dataset",
             dataset=dataset,
         )
+
+
+def _unjudged(batch: str) -> UsageError:
+    return UsageError(f"{batch} is not judged: run `gate` first: `lazaretto batch gate {batch}`")
+
+
+def _again(batch: str, policy: str | None) -> str:
+    """The commands by which a batch gets the judgement that it lacks."""
+    return (
+        "run `lazaretto batch validate`, `embed`, `screen` and `gate` on it with --policy "
+        f"{policy or 'FILE'}, then `lazaretto batch admit {batch}`"
+    )
 
 
 def _check(

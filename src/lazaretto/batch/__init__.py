@@ -3,7 +3,6 @@
 from lazaretto.batch._batch import (
     CHUNK_ROWS,
     Batch,
-    all_record_ids,
     as_chunks,
     batch_id,
     open_canonical,
@@ -21,7 +20,6 @@ __all__ = [
     "CHUNK_ROWS",
     "Batch",
     "Decoded",
-    "all_record_ids",
     "as_chunks",
     "batch_id",
     "decode",

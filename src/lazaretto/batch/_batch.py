@@ -192,16 +192,6 @@ def own(values: pa.Array) -> pa.Array:
     return pa.concat_arrays([values, values.slice(0, 0)])
 
 
-def all_record_ids(data: Batch | pa.Table, columns: Columns) -> pa.Array:
-    """Ids of all records, as `record_ids` gives them.
-
-    Returns:
-        String array without nulls, one id per record, in order.
-    """
-    parts = [ids for ids, _ in records(data, columns, columns=[])]
-    return pa.concat_arrays(parts) if parts else pa.array([], pa.string())
-
-
 def table_digest(table: pa.Table) -> str:
     """Content digest of a table in memory; equals `Batch.digest` of the same records in a file."""
     digest = ContentDigest(table.schema)

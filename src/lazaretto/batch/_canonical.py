@@ -1,6 +1,9 @@
 """Form of the canonical copy: an uncompressed Arrow IPC file whose last column is the record ids.
 
-Uncompressed, so that every byte that a chunk takes in memory is a byte of the file.
+Uncompressed, so that every byte that a chunk takes in memory is a byte of the file. Chosen by what
+10^6 records of 384 float32 and a text took on one core: 1.68 GB, 3.4 s to write, 0.1 s to read;
+plain Parquet 1.68 GB, 5.3 s and 1.4 s; Parquet with snappy 1.59 GB, 5.4 s and 3.1 s. A column of
+ids is read in 0.01 s. Vectors hardly compress (zstd: 1.45 GB).
 """
 
 from __future__ import annotations

@@ -233,7 +233,7 @@ def test_a_reference_saved_without_figures_says_so(sqlite_yard: Yard) -> None:
     batch = sqlite_yard.receive("clean", blobs(150, 3)).id
     stages.validate(sqlite_yard.workspace, batch, sqlite_yard.policy)
     result = stages.screen(sqlite_yard.workspace, batch, sqlite_yard.policy)
-    assert "fit a new version" in told(result)["drift"]
+    assert "Fit a new version" in told(result)["drift"]
     assert last(sqlite_yard).drift is None
 
 

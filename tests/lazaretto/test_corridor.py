@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 MOST_PASSES = 6
 # Receipt asks once who delivers, before anything is read, and once whether the content is known,
-# which only the decoded content tells.
-READS = {"receive": 2}
+# which only the decoded content tells. Admission looks at the dataset's newest version apart from
+# the judgement, since another process may move it meanwhile; all is checked again as it is written.
+READS = {"receive": 2, "admit": 3}
 
 
 @pytest.fixture
@@ -50,7 +51,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     return count
 
 
-def test_a_batch_is_read_six_times_at_most_and_a_stage_reads_and_writes_once(
+def test_a_batch_is_read_six_times_at_most_and_a_stage_writes_once(
     sqlite_yard: Yard, counted: Counter[str]
 ) -> None:
     """Decoding the delivered file, in the child, is the first pass."""
@@ -68,5 +69,5 @@ def test_a_batch_is_read_six_times_at_most_and_a_stage_reads_and_writes_once(
         passes += counted["passes"]
         told = f"{stage}: {dict(counted)}"
         assert counted["reads"] <= READS.get(stage, 1), told
-        assert counted["writes"] <= (2 if stage == "admit" else 1), told
+        assert counted["writes"] <= 1, told
     assert passes <= MOST_PASSES

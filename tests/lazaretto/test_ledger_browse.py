@@ -54,7 +54,8 @@ def events() -> Iterator[Any]:
     for number, batch in enumerate(BATCHES):
         case = f"case-{number}abc"
         yield RecordsDecided("d", case, batch, Action.REJECT, 1, "0" * 64, FILE, "x")
-        yield SnapshotTaken("digits", number, 2, "0" * 64, [Member(batch, 2)])
+        members = [Member(batch, 2)]
+        yield SnapshotTaken("digits", number, 2, "0" * 64, members, "table", "1" * 64, [])
 
 
 @pytest.fixture(scope="module")

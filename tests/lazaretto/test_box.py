@@ -98,7 +98,7 @@ def test_a_decoder_that_dies_by_a_signal_is_a_refusal(tmp_path: Path, work: Path
     (tmp_path / "t.jsonl").write_text('{"a":' + "[" * 1_000_000 + "]" * 1_000_000 + "}\n")
     error = refused(tmp_path / "t.jsonl", work, max_nesting=10_000_000)
     assert error.code == "decoder_failed"
-    assert "its decoder died (by signal 11), which no honest file does to it" in str(error)
+    assert "its decoder died (by signal 11): the file is damaged, or made to do that" in str(error)
 
 
 def test_what_is_written_is_bounded(tmp_path: Path, work: Path) -> None:

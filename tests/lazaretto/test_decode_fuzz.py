@@ -63,7 +63,7 @@ def test_a_flipped_bit_anywhere_is_read_or_refused(tmp_path: Path, name: str) ->
 
 @pytest.mark.parametrize("path", sorted((mutation.SEEDS / "broke").iterdir()), ids=lambda p: p.name)
 def test_what_once_broke_a_decoder_does_not_break_the_box(path: Path) -> None:
-    """Its name says what should come of it."""
+    """Its name says whether it should be read."""
     expected = path.name.partition("-")[0]
     with tempfile.TemporaryDirectory() as folder:
         outcome, reason = _in_the_box(path, Path(folder))
@@ -75,5 +75,5 @@ def _in_the_box(path: Path, folder: Path) -> tuple[str, str]:
     try:
         found = decode(path, folder, name="day", format=kind, limits=decode_many.LIMITS)
     except DeliveryError as error:
-        return error.code, str(error)
+        return "refused", str(error)
     return "accepted" if found.open().digest() == found.digest else "other", ""

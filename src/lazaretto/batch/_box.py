@@ -207,8 +207,7 @@ def _died(ended: int | None, noise: bytes, name: str, limits: Limits) -> Deliver
         return _out_of_memory(name, limits)
     how = f"by signal {-ended}" if ended < 0 else f"with exit status {ended}"
     return DeliveryError(
-        f"{name}: its decoder died ({how}), which no honest file does to it: the file is damaged "
-        "or hostile",
+        f"{name}: its decoder died ({how}): the file is damaged, or made to do that",
         code="decoder_failed",
     )
 

@@ -8,7 +8,6 @@ ids is read in 0.01 s. Vectors hardly compress (zstd: 1.45 GB).
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -21,12 +20,13 @@ if TYPE_CHECKING:
 
 RECORD = "_lazaretto_record"
 """The column of record ids."""
-_MADE_OF = b"lazaretto.record_id"
+_MADE_OF, _WHOLE_RECORDS, _COLUMN = b"lazaretto.record_id", b"", b"column "
 
 
 def schema_with_ids(plain: pa.Schema, columns: Columns) -> pa.Schema:
     """Schema of a canonical copy; its metadata say of which column the record ids are made."""
-    made_of = json.dumps(ids_made_of(plain.names, columns))
+    column = ids_made_of(plain.names, columns)
+    made_of = _WHOLE_RECORDS if column is None else _COLUMN + column.encode()
     return plain.append(pa.field(RECORD, pa.string())).with_metadata({_MADE_OF: made_of})
 
 
@@ -45,7 +45,8 @@ def read_head(file: IO[bytes]) -> tuple[pa.Schema, str | None]:
     made_of = (schema.metadata or {}).get(_MADE_OF)
     if made_of is None or not schema.names or schema.names[-1] != RECORD:
         raise ValueError("it has no record ids")
-    return pa.schema(list(schema)[:-1]), json.loads(made_of)
+    column = None if made_of == _WHOLE_RECORDS else made_of.removeprefix(_COLUMN).decode()
+    return pa.schema(list(schema)[:-1]), column
 
 
 def read_chunks(file: IO[bytes], names: Sequence[str]) -> Iterator[pa.RecordBatch]:

@@ -455,6 +455,7 @@ def test_a_source_that_is_trusted_again_is_admitted_again(yard: Yard) -> None:
     ("strict", "code"),
     [
         ({"sources": {"require_signature": True}}, "unsigned"),
+        ({"sources": {"require_signature": False, "places": ["/srv/drop"]}}, "outside_places"),
         ({"limits": {"max_rows": 59}}, "too_large"),
         ({"limits": {"max_bytes": 100}}, "too_large"),
         ({"limits": {"max_columns": 3}}, "too_many_columns"),

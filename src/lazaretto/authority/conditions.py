@@ -131,7 +131,7 @@ def _place(batch: Received, rules: Policy) -> Iterator[Objection]:
     named = rules.sources.places
     if named is None or (rules.path is None and any(map(_is_relative, named))):
         return
-    places = places_for(rules, batch.source, required=True).places or ()
+    places = places_for(rules, batch.source, required=True).places
     # What is on record of an address names no user of its machine.
     shown = tuple(read_address(safe_uri(place.uri)) for place in places)
     try:

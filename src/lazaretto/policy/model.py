@@ -66,7 +66,8 @@ class Sources(_Section):
         None,
         description="Folders and prefixes from which a delivery and its manifest may come. "
         "`{source}` stands for the source's name; a relative folder starts at the policy's. "
-        "Operators need it. The command line reads any file of this machine as well.",
+        "Operators need it. The command line reads any file of this machine as well, but the "
+        "gate holds a batch that came from elsewhere.",
     )
 
     @field_validator("places")

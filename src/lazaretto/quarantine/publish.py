@@ -94,33 +94,35 @@ def publish(workspace: Workspace, case: str) -> Admission | None:
     with on_record(workspace, batch, "publish"), refusals_on_record(workspace, batch, case):
         with workspace.catalog.read() as connection:
             view = _look(connection, workspace, case)
-        part = None
-        if view.name is not None:
+        if view.name is None:
+            return _nothing_new(workspace, view)
 
-            def check(connection: Connection) -> None:
-                require_open(connection, view.row)
-                _check(connection, workspace, view)
+        def check(connection: Connection) -> None:
+            require_open(connection, view.row)
+            _check(connection, workspace, view)
 
-            part = released_part(
-                workspace, view.row, view.held, view.released, name=view.name, check=check
-            )
+        part = released_part(
+            workspace, view.row, view.held, view.released, name=view.name, check=check
+        )
         with workspace.catalog.transaction() as connection:
             _unchanged(connection, view)
-            if part is None:
-                _close_when_decided(connection, workspace, view.row)
-                last = _last(connection, workspace, view)
-            else:
-                last = None
-                _check(connection, workspace, view)
-                _mark(connection, view)
-        if part is None:
-            if last is not None:
-                open_newest(workspace, last.dataset)  # cut off behind its record, it is finished
-            return last
+            _check(connection, workspace, view)
+            _mark(connection, view)
         admission = admit_part(workspace, part)
     with workspace.catalog.transaction() as connection:
         _close_when_decided(connection, workspace, view.row)
     return admission
+
+
+def _nothing_new(workspace: Workspace, view: _View) -> Admission | None:
+    """The last publication of a case that has nothing to publish; the case may close by it."""
+    with workspace.catalog.transaction() as connection:
+        _unchanged(connection, view)
+        _close_when_decided(connection, workspace, view.row)
+        last = _last(connection, workspace, view)
+    if last is not None:
+        open_newest(workspace, last.dataset)  # cut off behind its record, it is finished
+    return last
 
 
 def _look(connection: Connection, workspace: Workspace, case: str) -> _View:

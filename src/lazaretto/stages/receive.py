@@ -74,8 +74,9 @@ def receive(
 
     Args:
         workspace: catalog and store.
-        uri: the delivery: path or URI of one file, in one of the policy's `sources.places`. Where
-            the policy names none, any regular file of this machine.
+        uri: the delivery: path or URI of one file, in one of the policy's `sources.places`. Without
+            `places_required` also any regular file of this machine; but where the policy names
+            places, the gate holds a batch that came from none of them.
         source: name of a registered source.
         manifest: DSSE envelope: its bytes, or a path or URI of it, to which the same places apply;
             None for an unsigned delivery. It is read after the source is known.

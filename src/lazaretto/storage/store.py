@@ -20,7 +20,6 @@ from lazaretto.storage.verified import (
     BlockDigests,
     blocks_of,
     check_whole,
-    digest_of,
     open_verified,
 )
 from lazaretto.values import StoredFile
@@ -178,20 +177,6 @@ class Store:
         with self.open(file) as opened:
             for _ in blocks_of(opened):
                 pass
-
-    def describe(self, path: str) -> StoredFile:
-        """The reference of a file that somebody else wrote, by reading it once.
-
-        Raises:
-            NotFoundError: it is not there.
-        """
-        filesystem, target = self._resolve(path)
-        try:
-            with filesystem.open(target, "rb") as file:
-                digests = digest_of(blocks_of(file))
-        except FileNotFoundError as error:
-            raise NotFoundError(f"the store has no file {path!r} (root {self.root})") from error
-        return StoredFile(path, digests.size, digests.hexdigest())
 
     def read_unverified(self, path: str, limit: int) -> bytes:
         """Reads a file that no record names, such as a signed checkpoint, which vouches for itself.

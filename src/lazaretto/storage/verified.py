@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 from lazaretto.errors import ChangedFileError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from lazaretto.values import StoredFile
 
@@ -59,14 +59,6 @@ class BlockDigests:
             return b""
         last = [self._block.digest()] if self.size % BLOCK else []
         return b"".join([*self._blocks, *last])
-
-
-def digest_of(chunks: Iterable[bytes]) -> BlockDigests:
-    """Digests of bytes that come in chunks."""
-    digests = BlockDigests()
-    for chunk in chunks:
-        digests.update(chunk)
-    return digests
 
 
 def open_verified(file: StoredFile, raw: IO[bytes], block_list: bytes) -> IO[bytes]:

@@ -88,6 +88,20 @@ def test_every_table_is_made_what_the_ledger_says(yard: Yard) -> None:
     assert (again.needed, again.seq) == (False, None)
 
 
+@pytest.mark.parametrize("lost", ["rows", "mark"])
+def test_what_was_published_is_known_without_the_catalog(yard: Yard, lost: str) -> None:
+    eventful(yard)
+    held = tables.held_record
+    before = _all_rows(yard)[held.name]
+    assert any(row.part for row in before)
+    gone = held.delete() if lost == "rows" else held.update().values(part=None)
+    with yard.workspace.catalog.transaction() as connection:
+        connection.execute(gone)
+    rebuild(yard.workspace, write=True)
+    assert _all_rows(yard)[held.name] == before
+    assert check(yard.workspace, deep=True).sound
+
+
 def test_two_batches_whose_digests_were_swapped(yard: Yard) -> None:
     """What must be unique stands in the way of putting it right row by row."""
     yard.receive("monday", _blobs(5))

@@ -16,6 +16,7 @@ from lazaretto.ledger.events import BatchAdmitted, RecordsDecided
 from lazaretto.ledger.state import Pending
 from lazaretto.quarantine import decisions, opening
 from lazaretto.quarantine.publish import publication_id
+from lazaretto.quarantine.released import RELEASING
 from lazaretto.registry import references
 from lazaretto.sources import recorded
 from lazaretto.storage import tables
@@ -52,6 +53,7 @@ RECORDS = (tables.held_record, tables.decision_record)
 """Those of them that repeat what files of the store say, record by record."""
 
 _held = tables.held_record
+_RELEASING = [action.value for action in RELEASING]
 _AT_ONCE = 10_000  # bound parameters of one statement: SQLite takes 32,766
 
 
@@ -70,14 +72,15 @@ class Fold:
         store: where the files of held and decided records are; None: those tables stay empty.
         pending: what is not written yet.
         unreadable: cases whose files are gone or changed, so that their records are not known.
-        published: by publication, its case and how many records it is of.
+        unproven: by publication, its case and how many records it is of, where the decisions
+            that stood when it went on record do not say which.
     """
 
     rows: Connection
     store: Store | None
     pending: Pending = field(init=False)
     unreadable: set[str] = field(default_factory=set)
-    published: dict[str, tuple[str, int]] = field(default_factory=dict)
+    unproven: dict[str, tuple[str, int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.pending = Pending(self.rows)
@@ -97,13 +100,14 @@ class Fold:
             case RecordsDecided() as event:
                 self._decide(self.store, event)
             case BatchAdmitted(case=str() as case) as event:
-                self.published[event.part] = case, event.rows
+                self._publish(case, event)
 
     def finish(self, catalog: Connection) -> Iterator[Difference]:
-        """Takes over from the catalog which records were published, where they prove it.
+        """Takes over from the catalog which records were published, where the ledger is silent.
 
-        A publication's id is a digest of its records and of the decisions on them, so that the
-        catalog's rows are believed only where they are what the ledger names.
+        Somebody can decide on other records between a publication's intent and its entry. Its id
+        is a digest of its records and of the decisions on them, so that the catalog's rows are
+        believed only where they are what the ledger names.
 
         Args:
             catalog: connection of the catalog.
@@ -112,20 +116,31 @@ class Fold:
             Publications of the ledger whose records the catalog does not have.
         """
         self.pending.flush()
-        parts = sa.select(_held.c.case_id, _held.c.part).where(_held.c.part.is_not(None)).distinct()
-        proven: dict[str, int] = {}
-        for case, part in catalog.execute(parts).all():
+        for part, (case, count) in self.unproven.items():
             mine = sa.select(_held.c.position).where(_held.c.case_id == case, _held.c.part == part)
             positions = list(catalog.scalars(mine.order_by(_held.c.position)))
-            if publication_id(case, dict(self._decided(case, positions))) == part:
-                proven[part] = len(positions)
-                for some in _chunks(positions):
-                    of_it = _held.update().where(_held.c.case_id == case, some)
-                    self.rows.execute(of_it.values(part=part))
-        for part, (case, count) in self.published.items():
-            if case not in self.unreadable and proven.get(part) != count:
+            proven = self._is_of(case, part, dict(self._decided(case, positions)))
+            if case not in self.unreadable and not proven:
                 words = f"of {case}: the {count} records of {part}"
                 yield Difference(_held.name, words, "missing")
+
+    def _publish(self, case: str, event: BatchAdmitted) -> None:
+        """Marks what was released and not yet published, where it is what the entry names."""
+        self.pending.flush()
+        columns = (_held.c.position, _held.c.decision)
+        mine = (_held.c.case_id == case) & _held.c.action.in_(_RELEASING) & _held.c.part.is_(None)
+        query = sa.select(*columns).where(mine).order_by(_held.c.position)
+        released = {row.position: row.decision for row in self.rows.execute(query)}
+        if not self._is_of(case, event.part, released):
+            self.unproven[event.part] = case, event.rows
+
+    def _is_of(self, case: str, part: str, released: dict[int, str]) -> bool:
+        """Whether a publication is of these records; they are marked if so."""
+        proven = publication_id(case, released) == part
+        for some in _chunks(list(released) if proven else []):
+            of_it = _held.update().where(_held.c.case_id == case, some)
+            self.rows.execute(of_it.values(part=part))
+        return proven
 
     def _decided(self, case: str, positions: list[int]) -> Iterator[tuple[int, str]]:
         columns = (_held.c.position, _held.c.decision)

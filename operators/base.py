@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from lazaretto.storage.workspace import Workspace
 
 _MOST_OF_A_TRACEBACK = 20_000
-_BATCH = re.compile(r"\S+/\d{8}/[0-9a-f]{32}")
+_BATCH = re.compile(r"\S+/[0-9a-f]{32}")
 
 
 class LazarettoOperator(BaseOperator):
@@ -208,7 +208,7 @@ def batch_id(batch: str | Mapping[str, Any]) -> str:
     found = batch if isinstance(batch, str) else batch.get("batch") or batch.get("id")
     if not isinstance(found, str) or not _BATCH.fullmatch(found):
         raise UsageError(
-            f"not a batch: {excerpt(batch)!r}; give an id, {{source}}/{{yyyymmdd}}/{{digest}}, or"
+            f"not a batch: {excerpt(batch)!r}; give an id, {{source}}/{{digest}}, or"
             " the `.output` of an operator; a template renders a dict to text, so there write"
             " {{ ti.xcom_pull('receive')['id'] }}"
         )

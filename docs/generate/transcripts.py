@@ -27,7 +27,7 @@ PAGES = (
 )
 _BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _ID = re.compile(
-    r"(?P<kind>vendor)/\d{8}/(?:[0-9a-f]{32}|[0-9a-f]{16})(?![0-9a-f])"  # a table may fold one
+    r"(?P<kind>vendor)/(?:[0-9a-f]{32}|[0-9a-f]{16})(?![0-9a-f])"  # a table may fold one
     r"|(?P<kind_>case|recall|publication|decision)-[0-9a-f]{16}"
 )
 _PERSON = re.compile(r"os:[\w.-]+@[\w.-]+")

@@ -54,8 +54,8 @@ def origin(uri: str) -> DatasetName:
 
 
 def source_of(batch: str) -> str:
-    """The source of a batch id, ``{source}/{yyyymmdd}/{digest}``."""
-    return batch.rsplit("/", 2)[0]
+    """The source of a batch id, ``{source}/{digest}``."""
+    return batch.rsplit("/", 1)[0]
 
 
 def batches(store_root: str, source: str) -> DatasetName:

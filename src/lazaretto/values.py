@@ -192,7 +192,7 @@ class BatchRef:
     """What travels between tasks: identity and whereabouts of a received batch, never data.
 
     Attributes:
-        id: ``{source}/{yyyymmdd}/{32 hex of the content digest}``.
+        id: ``{source}/{32 hex of the content digest}``.
         source: source name.
         digest: sha256 (hex) of the canonical content.
         rows: number of records.

@@ -372,13 +372,13 @@ def test_rows_go_on_in_another_file_and_are_read_back_in_order(
     ]
     rows = [chunk.cast(schema) for chunk in chunks]
     store = yard.workspace.store
-    written = files.write_rows(store, "d", "why", "a/20260101/b", "cleared", schema, rows)
+    written = files.write_rows(store, "d", "why", "a/b", "cleared", schema, rows)
     assert [file.rows for file in written] == [10, 10, 10]
-    again = files.write_rows(store, "d", "why", "a/20260101/b", "cleared", schema, rows)
+    again = files.write_rows(store, "d", "why", "a/b", "cleared", schema, rows)
     assert again == written
     read = pa.Table.from_batches(files.read_rows(store, written, columns=["n"]))
     assert read["n"].to_pylist() == list(range(30))
-    other = files.write_rows(store, "d", "other", "a/20260101/b", "cleared", schema, rows)
+    other = files.write_rows(store, "d", "other", "a/b", "cleared", schema, rows)
     assert {file.file.path for file in other}.isdisjoint(file.file.path for file in written)
 
 

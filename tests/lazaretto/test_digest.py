@@ -187,9 +187,8 @@ def test_digest_is_a_stable_format() -> None:
 
 
 def test_batch_id_names_source_day_and_content() -> None:
-    from datetime import date
 
-    assert batch_id("vendor-a", date(2026, 3, 9), "ab" * 32) == f"vendor-a/20260309/{'ab' * 16}"
+    assert batch_id("vendor-a", "ab" * 32) == f"vendor-a/{'ab' * 16}"
 
 
 def test_record_ids_are_the_column_as_text() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -12,16 +13,14 @@ import pytest
 from yard import Yard, blobs, make_policy
 
 from lazaretto import stages
-from lazaretto.errors import DeliveryError
+from lazaretto.errors import ChangedFileError, DeliveryError
 from lazaretto.ledger import chain as ledger
-from lazaretto.ledger.events import BatchReceived, DeliveryRefused
+from lazaretto.ledger.events import BatchReceived, DeliveryRefused, StoredFileChanged
 from lazaretto.sources.manifest import keygen, sign_manifest
 from lazaretto.sources.registry import add_key, add_source, revoke_key
 from lazaretto.values import SignatureStatus, TrustTier
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from lazaretto.ledger.events import Event
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
@@ -53,7 +52,7 @@ def test_a_signed_delivery_is_kept_byte_for_byte_and_on_record(yard: Yard) -> No
         yard.workspace, path, "vendor-a", manifest=envelope, policy=SIGNED, now=NOW
     )
     store = yard.workspace.store
-    assert batch.id == f"vendor-a/20260504/{batch.digest[:32]}"
+    assert batch.id == f"vendor-a/{batch.digest[:32]}"
     assert (batch.rows, batch.received_at) == (30, NOW)
     event = _events(yard)[-1]
     assert isinstance(event, BatchReceived)
@@ -70,6 +69,47 @@ def test_the_same_delivery_again_is_the_same_batch_and_one_entry(yard: Yard) -> 
     entries = len(_events(yard))
     assert yard.receive("monday", blobs(30, seed=5)) == first
     assert len(_events(yard)) == entries
+
+
+def test_another_day_is_the_same_batch(yard: Yard) -> None:
+    path = yard.deliver("monday", blobs(30, seed=5))
+    first = stages.receive(yard.workspace, path, "vendor-a", policy=yard.policy, now=NOW)
+    for clock in (NOW + DAY, NOW - 400 * DAY):
+        again = stages.receive(yard.workspace, path, "vendor-a", policy=yard.policy, now=clock)
+        assert again == first
+
+
+@pytest.mark.parametrize("which", ["delivered", "stored", "both"])
+def test_a_lost_copy_is_there_again_after_the_same_delivery(yard: Yard, which: str) -> None:
+    yard.receive("monday", blobs(30, seed=5))
+    event, store = _events(yard)[-1], yard.workspace.store
+    assert isinstance(event, BatchReceived)
+    for name, file in (("delivered", event.delivered), ("stored", event.stored)):
+        if which in (name, "both"):
+            Path(store.uri(file.path)).unlink()
+    batch = yard.receive("monday", blobs(30, seed=5))
+    store.check(event.delivered)
+    store.check(event.stored)
+    stages.validate(yard.workspace, batch.id, yard.policy)
+
+
+def test_a_changed_copy_is_named_when_the_same_is_delivered(yard: Yard) -> None:
+    first = yard.receive("monday", blobs(30, seed=5))
+    event = _events(yard)[-1]
+    assert isinstance(event, BatchReceived)
+    place = Path(yard.workspace.store.uri(event.stored.path))
+    kept = place.read_bytes()
+    place.write_bytes(b"x" + kept[1:])
+    with pytest.raises(ChangedFileError) as caught:
+        yard.receive("monday", blobs(30, seed=5))
+    assert caught.value.path == event.stored.path
+    said = _events(yard)[-1]
+    assert isinstance(said, StoredFileChanged)
+    assert (said.batch, said.stage, said.path) == (first.id, "receive", event.stored.path)
+    assert place.read_bytes() == b"x" + kept[1:]
+    place.unlink()
+    assert yard.receive("monday", blobs(30, seed=5)) == first
+    assert place.read_bytes() == kept
 
 
 def test_a_file_in_another_encoding_with_the_same_records_is_a_replay(yard: Yard) -> None:

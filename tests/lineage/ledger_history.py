@@ -91,7 +91,7 @@ class History:
     ) -> str:
         self.count += 1
         moment = START + day * DAY
-        batch = f"{source}/{moment:%Y%m%d}/{self.count:016x}"
+        batch = f"{source}/{self.count:016x}"
         self.write(
             events.BatchReceived(
                 batch=batch,

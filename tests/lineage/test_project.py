@@ -92,7 +92,7 @@ def test_a_batch_is_a_version_of_a_stable_dataset(history: History) -> None:
     event = _of(history, "batch_received")
     [output] = event["outputs"]
     root = history.workspace.store.root
-    batch = "vendor-a/20260501/0000000000000001"
+    batch = "vendor-a/0000000000000001"
     assert (output["namespace"], output["name"]) == ("file", f"{root}/batches/vendor-a")
     facets = output["facets"]
     assert facets["version"]["datasetVersion"] == batch

@@ -236,11 +236,11 @@ def test_questions_that_make_no_sense_are_refused(workspace: Workspace) -> None:
     with pytest.raises(UsageError, match="empty"):
         lineage.trace_source(workspace, "vendor-x", START, START)
     with pytest.raises(NotFoundError, match="no batch"):
-        lineage.trace_batch(workspace, "vendor-x/20260501/none")
+        lineage.trace_batch(workspace, "vendor-x/none")
     with pytest.raises(NotFoundError, match="there is: churn@6, churn@5"):
         lineage.trace_model(workspace, "churn", "99")
     with pytest.raises(UsageError, match="not a record"):
-        lineage.trace_record(workspace, "vendor-x/20260501/none")
+        lineage.trace_record(workspace, "vendor-x/none")
 
 
 def test_a_registered_source_without_batches_has_an_empty_trace(workspace: Workspace) -> None:

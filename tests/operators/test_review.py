@@ -96,7 +96,7 @@ def test_an_unjudged_batch_is_waited_for_and_an_unknown_one_is_not(world: Any) -
     conf = world.deliver("monday", world.part(0, 50))
     batch = receive(world.workspace, conf["uri"], conf["source"], manifest=conf["manifest"]).id
     assert review_outcome(world.workspace, batch) is None
-    unknown = "vendor-a/20260101/0123456789abcdef0123456789abcdef"
+    unknown = "vendor-a/0123456789abcdef0123456789abcdef"
     with pytest.raises(NotFoundError):
         review_outcome(world.workspace, unknown)
     with pytest.raises(AirflowFailException, match="no batch"):

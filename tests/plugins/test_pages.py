@@ -132,7 +132,7 @@ def test_a_batch_leads_to_its_case(client: TestClient, hold: Callable[..., Any])
     response = client.get(f"/batches/{judged.batch}")
     assert response.status_code == 303
     assert response.headers["location"] == f"/cases/{judged.case}"
-    assert client.get("/batches/vendor/20260101/0123456789abcdef").status_code == 404
+    assert client.get("/batches/vendor/0123456789abcdef").status_code == 404
     assert client.get("/cases/no-such-case").status_code == 404
     assert client.get("/static/app.py").status_code == 404
     assert client.get("/?state=everything").status_code == 422

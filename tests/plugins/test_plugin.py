@@ -35,7 +35,7 @@ def test_the_link_of_a_task_leads_to_a_route_of_the_page() -> None:
     from lazaretto.plugins.lazaretto_plugin import PREFIX, LazarettoPlugin
 
     (view,) = LazarettoPlugin.external_views
-    frame, inner = review_url("vendor/20260101/0123456789abcdef").split(PREFIX)
+    frame, inner = review_url("vendor/0123456789abcdef").split(PREFIX)
     assert frame == f"/plugin/{view['url_route']}"
     scope = {"type": "http", "method": "GET", "path": inner, "root_path": "", "headers": []}
     assert [r.path for r in create_app().routes if r.matches(scope)[0] is Match.FULL] == [

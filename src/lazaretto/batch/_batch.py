@@ -16,7 +16,6 @@ from lazaretto.redact import error_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from datetime import date
 
     from lazaretto.policy import Columns
 
@@ -200,12 +199,13 @@ def table_digest(table: pa.Table) -> str:
     return digest.hexdigest()
 
 
-def batch_id(source: str, day: date, digest: str) -> str:
-    """Name of a batch: ``{source}/{yyyymmdd}/{32 hex of the content digest}``.
+def batch_id(source: str, digest: str) -> str:
+    """Name of a batch: ``{source}/{32 hex of the content digest}``.
 
-    Source and full digest are its identity; whoever gives it out checks that the name is free.
+    Source and full digest are its identity, whatever the clock says: the same delivery gets the
+    same name on another day, and after a restore. Whoever gives it out checks that it is free.
     """
-    return f"{source}/{day:%Y%m%d}/{digest[:32]}"
+    return f"{source}/{digest[:32]}"
 
 
 def _sliced(

@@ -78,6 +78,7 @@ class Part:
         chunks: makes the stream of rows, anew on every call.
         policy: under which they were judged.
         check: called in the transaction that puts it on record; raises where that may not be.
+        first: nothing was on record of the dataset yet when this was looked at; see `is_unused`.
         case: whose publication it is; None for what the gate cleared.
     """
 
@@ -90,6 +91,7 @@ class Part:
     chunks: Callable[[], Iterable[pa.RecordBatch]]
     policy: PolicyRef
     check: Callable[[Connection], None]
+    first: bool
     case: str | None = None
 
 
@@ -162,8 +164,16 @@ def as_admission(connection: Connection, workspace: Workspace, row: Row[Any]) ->
     )
 
 
-def _refuse_twin(connection: Connection, dataset: str) -> None:
-    """Names that differ by letter case are one folder to some stores, and one name to people."""
+def is_unused(connection: Connection, dataset: str) -> bool:
+    """Whether nothing was admitted to a dataset yet, so that its table is still to be made.
+
+    Raises:
+        ChangedStateError: the catalog does not say what the ledger says.
+        UsageError: a dataset's name differs from it by letter case alone, which is one folder to
+            some stores, and one name to people.
+    """
+    if find_newest(connection, dataset) is not None:
+        return False
     twin = connection.scalar(
         sa.select(tables.dataset.c.name).where(
             sa.func.lower(tables.dataset.c.name) == dataset.lower(),
@@ -175,6 +185,7 @@ def _refuse_twin(connection: Connection, dataset: str) -> None:
             f"there is a dataset {twin!r} already: letter case alone does not tell {dataset!r} "
             "from it"
         )
+    return True
 
 
 def admit_part(workspace: Workspace, part: Part) -> Admission:
@@ -197,9 +208,8 @@ def admit_part(workspace: Workspace, part: Part) -> Admission:
         for _ in range(ATTEMPTS):
             table = find_dataset(workspace, part.dataset)
             if table is None:
-                with workspace.catalog.read() as connection:
-                    _refuse_twin(connection, part.dataset)
-                open_newest(workspace, part.dataset)  # raises where there was one
+                if not part.first:
+                    open_newest(workspace, part.dataset)  # raises: there was one
                 wanted = as_kept(storable(part.schema))
             else:
                 wanted = arrow_schema(table)
@@ -242,7 +252,7 @@ def _record(
             return None
         if done is None:
             if newest is None:
-                _refuse_twin(connection, part.dataset)
+                is_unused(connection, part.dataset)  # raises where its name is taken meanwhile
             part.check(connection)
             entry = record(connection, event, changes, actor=workspace.actor)
             recorded = Recorded(entry, event)

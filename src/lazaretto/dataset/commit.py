@@ -105,7 +105,7 @@ def _commit_of(recorded: Recorded) -> Commit:
         app = f"lazaretto:{event.batch}:{event.part}"
         about |= {
             "lazaretto_batch": event.batch,
-            "lazaretto_source": event.batch.rsplit("/", 2)[0],
+            "lazaretto_source": event.batch.rsplit("/", 1)[0],
             "lazaretto_policy": event.policy.sha256,
             "lazaretto_part": event.part,
         }

@@ -158,7 +158,7 @@ def _window(connection: Connection, batches: Collection[str], request: Request) 
 
 def _by_ids(ids: Collection[str]) -> dict[str, pa.Array | None]:
     pairs = [name.split("#", 1) for name in sorted(set(ids))]
-    if bad := [pair for pair in pairs if len(pair) != 2 or pair[0].count("/") != 2]:
+    if bad := [pair for pair in pairs if len(pair) != 2 or pair[0].count("/") != 1]:
         raise UsageError(f"not a record id: {bad[0][0]!r}; write {{batch}}#{{record id}}")
     named: dict[str, list[str]] = {}
     for batch, record in pairs:

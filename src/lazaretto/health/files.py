@@ -166,7 +166,7 @@ def _list_size(file: StoredFile) -> int:
 def _batch_of(path: str) -> str | None:
     """The batch that a file below ``batches/`` belongs to."""
     parts = path.split("/")
-    return "/".join(parts[1:4]) if parts[0] == "batches" and len(parts) == 5 else None
+    return "/".join(parts[1:3]) if parts[0] == "batches" and len(parts) == 4 else None
 
 
 def _dataset_of(path: str) -> str | None:

@@ -105,9 +105,9 @@ class Fold:
     def finish(self, catalog: Connection) -> Iterator[Difference]:
         """Takes over from the catalog which records were published, where the ledger is silent.
 
-        Somebody can decide on other records between a publication's intent and its entry. Its id
-        is a digest of its records and of the decisions on them, so that the catalog's rows are
-        believed only where they are what the ledger names.
+        A publication may be on its way, and somebody can decide on other records between its
+        intent and its entry. Its id is a digest of its records and of the decisions on them, so
+        that the catalog's rows are believed only where they prove it.
 
         Args:
             catalog: connection of the catalog.
@@ -116,11 +116,17 @@ class Fold:
             Publications of the ledger whose records the catalog does not have.
         """
         self.pending.flush()
-        for part, (case, count) in self.unproven.items():
+        known = set(self.rows.scalars(sa.select(_held.c.part).distinct()))
+        parts = sa.select(_held.c.case_id, _held.c.part).where(_held.c.part.is_not(None)).distinct()
+        for case, part in catalog.execute(parts).all():
+            if part in known:
+                continue
             mine = sa.select(_held.c.position).where(_held.c.case_id == case, _held.c.part == part)
             positions = list(catalog.scalars(mine.order_by(_held.c.position)))
-            proven = self._is_of(case, part, dict(self._decided(case, positions)))
-            if case not in self.unreadable and not proven:
+            if self._is_of(case, part, dict(self._decided(case, positions))):
+                self.unproven.pop(part, None)
+        for part, (case, count) in self.unproven.items():
+            if case not in self.unreadable:
                 words = f"of {case}: the {count} records of {part}"
                 yield Difference(_held.name, words, "missing")
 

@@ -14,6 +14,7 @@ from lazaretto.dataset.admission import (
     Admission,
     admit_part,
     find_admission,
+    is_unused,
 )
 from lazaretto.dataset.table import open_newest
 from lazaretto.errors import AdmissionRefusedError, ChangedStateError, SystemFaultError
@@ -60,6 +61,7 @@ class _View:
     publications: list[Publication]
     released: dict[int, Decision]
     name: str | None
+    first: bool
 
 
 def publish(workspace: Workspace, case: str) -> Admission | None:
@@ -102,7 +104,13 @@ def publish(workspace: Workspace, case: str) -> Admission | None:
             _check(connection, workspace, view)
 
         part = released_part(
-            workspace, view.row, view.held, view.released, name=view.name, check=check
+            workspace,
+            view.row,
+            view.held,
+            view.released,
+            name=view.name,
+            first=view.first,
+            check=check,
         )
         with workspace.catalog.transaction() as connection:
             _unchanged(connection, view)
@@ -152,6 +160,7 @@ def _look(connection: Connection, workspace: Workspace, case: str) -> _View:
         publications=publications,
         released=released,
         name=_id(case, released) if released else None,
+        first=is_unused(connection, row.dataset),
     )
 
 

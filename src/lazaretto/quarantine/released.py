@@ -33,6 +33,7 @@ def released_part(
     released: Mapping[int, Decision],
     *,
     name: str,
+    first: bool,
     check: Callable[[Connection], None],
 ) -> Part:
     """What a publication admits.
@@ -43,6 +44,7 @@ def released_part(
         held: the file with its held records.
         released: by position in that file, the decision that released a record.
         name: of the publication.
+        first: nothing was on record of the dataset yet.
         check: called in the transaction that puts it on record.
 
     Raises:
@@ -62,6 +64,7 @@ def released_part(
         policy=PolicyRef(**row.policy),
         case=row.id,
         check=check,
+        first=first,
     )
 
 

@@ -23,6 +23,7 @@ from lazaretto.dataset.admission import (
     added_columns,
     admit_part,
     find_admission,
+    is_unused,
     with_added,
 )
 from lazaretto.dataset.files import dataset_uri
@@ -91,6 +92,7 @@ def admit(
                 envelope = kept_envelope(workspace, received)
                 if judged.event.cleared:
                     _check(connection, received, judged, envelope)
+                    first = is_unused(connection, target)
         if done is not None:
             open_newest(workspace, target)  # cut off behind its record, it is finished by that
             return done
@@ -100,7 +102,7 @@ def admit(
         def check(connection: Connection) -> None:
             _check(connection, received, judged, envelope)
 
-        return admit_part(workspace, _part(workspace, received, judged.event, check))
+        return admit_part(workspace, _part(workspace, received, judged.event, first, check))
 
 
 def _target(
@@ -205,6 +207,7 @@ def _part(
     workspace: Workspace,
     received: Received,
     judged: BatchJudged,
+    first: bool,
     check: Callable[[Connection], None],
 ) -> Part:
     data = open_stored(workspace, received)
@@ -220,6 +223,7 @@ def _part(
         chunks=lambda: _cleared(received, data, columns, held),
         policy=judged.policy,
         check=check,
+        first=first,
     )
 
 

@@ -18,7 +18,7 @@ from lazaretto.ledger.chain import append
 from lazaretto.ledger.events import BatchReceived, DeliveryRefused
 from lazaretto.ledger.state import record
 from lazaretto.policy import Limits, Sources
-from lazaretto.received import Received, changes, find_batch
+from lazaretto.received import Received, changes, find_batch, on_record
 from lazaretto.storage import tables
 from lazaretto.text import excerpt
 from lazaretto.values import BatchRef, Column, Signature, SignatureStatus, TrustTier
@@ -96,6 +96,7 @@ def receive(
             ``unsigned``, ``digest_mismatch``, ``row_count_mismatch``, ``replay``, or a code of
             `verify_manifest` or `lazaretto.batch.decode`.
         UsageError: the policy names no places, and `places_required`.
+        ChangedFileError: it was received before, and its copy in the store was changed since.
         SystemFaultError: the store or the catalog cannot be used.
     """
     attempt = _Attempt(str(uri), public_uri(uri), source, manifest, now or datetime.now(UTC))
@@ -148,20 +149,19 @@ def _receive(
                 f"{attempt.uri} has {rows} records, its manifest says {stated.rows}",
                 code="row_count_mismatch",
             )
-        with workspace.catalog.read() as connection:
-            before = _received_before(connection, attempt, digest)
-        if before is not None:
-            return before
-        name = batch_id(source.name, attempt.now.astimezone(UTC).date(), digest)
+        # What was received before has the same name: writing it again changes nothing, except that
+        # a stored file that was lost since is there again.
+        name = batch_id(source.name, digest)
         place = f"batches/{name}"
-        delivered = workspace.store.put(
-            f"{place}/delivered-{{sha256}}.{batch.format}", blocks(copy)
-        )
-        stored = workspace.store.put(f"{place}/data-{{sha256}}.arrow", blocks(batch.path))
-    signature = attempt.signature
-    if envelope is not None:
-        kept = workspace.store.put(f"{place}/manifest-{{sha256}}.json", [envelope])
-        signature = replace(signature, envelope=kept)
+        signature = attempt.signature
+        with on_record(workspace, name, "receive"):
+            delivered = workspace.store.put(
+                f"{place}/delivered-{{sha256}}.{batch.format}", blocks(copy)
+            )
+            stored = workspace.store.put(f"{place}/data-{{sha256}}.arrow", blocks(batch.path))
+            if envelope is not None:
+                kept = workspace.store.put(f"{place}/manifest-{{sha256}}.json", [envelope])
+                signature = replace(signature, envelope=kept)
     event = BatchReceived(
         batch=name,
         source=source.name,
@@ -255,8 +255,8 @@ def _record(connection: Connection, workspace: Workspace, event: BatchReceived) 
     if connection.scalar(same_id) is not None:
         # Half a digest is only a name: what has the same name and other content is another batch.
         raise DeliveryError(
-            f"{event.uri} would get the id {event.batch}, which another delivery has: deliver it "
-            "again tomorrow, and report it, since such a pair is hardly made by chance",
+            f"{event.uri} would get the id {event.batch}, which another delivery has: "
+            "report it, since such a pair is hardly made by chance",
             code="id_taken",
         )
     entry = record(connection, event, changes, actor=workspace.actor)

@@ -28,6 +28,23 @@ def policy_registered(event: events.PolicyRegistered, context: Context) -> Facts
     )
 
 
+def judgement_set_aside(event: events.JudgementSetAside, context: Context) -> Facts:
+    """A person took a judgement back: the batch is to be judged again."""
+    return Facts(
+        naming.job("gate", naming.source_of(event.batch)),
+        "GATE",
+        inputs=[datasets.batch(context.store_root, event.batch)],
+        run_facets=decision(
+            context,
+            "SET_ASIDE",
+            [event.batch],
+            actor=context.actor,
+            reason=excerpt(event.reason, datasets.MAX_TEXT),
+            case=event.case,
+        ),
+    )
+
+
 def shadow_judged(event: events.ShadowJudged, context: Context) -> Facts:
     """A policy that is not in force was tried on a batch: nothing was written."""
     return Facts(

@@ -48,6 +48,7 @@ _PROJECTORS: Mapping[type[events.Event], Callable[[Any, Context], Facts]] = {
     events.ReferencePromoted: _references.reference_promoted,
     events.PolicyRegistered: _authority.policy_registered,
     events.BatchJudged: _deliveries.batch_judged,
+    events.JudgementSetAside: _authority.judgement_set_aside,
     events.ShadowJudged: _authority.shadow_judged,
     events.RecordsDecided: _outcomes.records_decided,
     events.AdmissionRefused: _authority.admission_refused,

@@ -335,8 +335,9 @@ def test_only_the_verdict_of_the_policy_in_force_admits(
         elif step == "judge":
             in_force = in_force or number
             if admitted and number == in_force != judged:
+                assert judge(yard, batch, policies[number]).decided is not None
                 with pytest.raises(UsageError, match="can be recalled"):
-                    judge(yard, batch, policies[number])
+                    stages.rejudge(yard.workspace, batch, policies[number], reason="again")
                 continue
             found = judge(yard, batch, policies[number])
             assert (found.shadow is None) == (number == in_force)
@@ -447,7 +448,9 @@ def test_a_source_that_is_trusted_again_is_admitted_again(yard: Yard) -> None:
     _revoke_source(yard)
     assert judge(yard, batch, yard.policy).verdict is Verdict.HOLD_BATCH
     add_source(yard.workspace, "vendor-a", trust_tier=TrustTier.REVIEWED)
-    assert judge(yard, batch, yard.policy).verdict is Verdict.PASS
+    assert judge(yard, batch, yard.policy).verdict is Verdict.HOLD_BATCH
+    again = stages.rejudge(yard.workspace, batch, yard.policy, reason="they are honest")
+    assert again.verdict is Verdict.PASS
     assert stages.admit(yard.workspace, batch).rows == 60
 
 

@@ -11,13 +11,11 @@ import sqlalchemy as sa
 from yard import Yard, blobs, make_policy
 
 from lazaretto import stages
-from lazaretto.authority.policies import register_policy
 from lazaretto.errors import NotFoundError, UsageError
 from lazaretto.ledger import chain as ledger
-from lazaretto.ledger.events import BatchJudged
 from lazaretto.quarantine import review
 from lazaretto.storage import tables
-from lazaretto.values import Action, Verdict
+from lazaretto.values import Verdict
 
 if TYPE_CHECKING:
     from lazaretto.policy import Policy
@@ -137,30 +135,3 @@ def test_a_missing_reference_is_the_callers_mistake(yard: Yard) -> None:
     stages.validate(yard.workspace, batch, policy)
     with pytest.raises(NotFoundError, match="no reference 'other'"):
         stages.screen(yard.workspace, batch, policy)
-
-
-def _register_stricter(yard: Yard) -> Policy:
-    policy = make_policy(review={"expire_days": 5})
-    register_policy(yard.workspace, policy, reason="reviews must be faster")
-    return policy
-
-
-def test_a_policy_registered_since_replaces_a_judgement_that_nobody_acted_on(yard: Yard) -> None:
-    first = yard.judge("mixed", blobs(90, seed=5, flips=6))
-    second = _judge(yard, first.batch, _register_stricter(yard))
-    assert second.case != first.case
-    assert review.show_case(yard.workspace, str(first.case)).state == "SUPERSEDED"
-    assert [case.id for case in review.list_cases(yard.workspace)] == [second.case]
-    with pytest.raises(UsageError, match="superseded"):
-        review.decide(yard.workspace, str(first.case), Action.REJECT, all=True, reason="x")
-    with yard.workspace.catalog.read() as connection:
-        entry = ledger.entry(connection, second.seq)
-    assert isinstance(entry.event, BatchJudged)
-    assert (entry.event.replaces, entry.actor) == (first.seq, yard.workspace.actor)
-
-
-def test_a_judgement_that_was_acted_on_stands(yard: Yard) -> None:
-    first = yard.judge("mixed", blobs(90, seed=5, flips=6))
-    stages.admit(yard.workspace, first.batch)
-    with pytest.raises(UsageError, match="can be recalled, not judged again"):
-        _judge(yard, first.batch, _register_stricter(yard))

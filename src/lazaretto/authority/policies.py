@@ -119,7 +119,8 @@ def register_policy(
 ) -> tuple[Registered, Registered | None]:
     """Puts a policy in force for its dataset; one that says what is in force changes nothing.
 
-    Batches that were judged by the policy before, and not admitted yet, must be judged again.
+    Batches that the policy before held or judged, and that are not admitted yet, are judged again
+    on request; see `lazaretto.stages.rejudge`.
 
     Args:
         workspace: catalog and store.

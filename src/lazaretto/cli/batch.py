@@ -127,6 +127,24 @@ def gate(session: Session, batch: BatchId) -> Reply:
     return Reply(judged, facts(_judged(judged)), found=_found(judged))
 
 
+@command(app, "rejudge", needs=_JUDGES)
+def rejudge(
+    session: Session,
+    batch: BatchId,
+    reason: Annotated[str, typer.Option(help="Why; it stays on record")],
+) -> Reply:
+    """Judge a batch again, by the policy in force and the reference of today.
+
+    A judgement stands until somebody asks for this. Refused once records of it were admitted or
+    decided on: those can be recalled. The old case ends. Exit code 1 when anything is held.
+    """
+    from lazaretto import stages
+
+    with session.working("Judging again"):
+        judged = stages.rejudge(session.workspace, batch, session.policy, reason=reason)
+    return Reply(judged, facts(_judged(judged)), found=_found(judged))
+
+
 @command(app, "admit", needs=_JUDGES)
 def admit(
     session: Session,
@@ -264,6 +282,8 @@ def _judged(judged: "Judgement") -> dict[str, object]:
     shown: dict[str, object] = {"batch": judged.batch, "verdict": judged.verdict, "held": held}
     if judged.shadow is not None:
         shown |= {"held": f"would hold {held}", "in shadow": judged.shadow}
+    if judged.decided is not None:
+        shown["decided before"] = judged.decided
     if judged.case is not None:
         shown["case"] = judged.case
     shown |= {

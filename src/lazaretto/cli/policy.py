@@ -56,7 +56,8 @@ def register(session: Session, file: File, *, reason: Reason) -> Reply:
 
     The first policy that the gate uses for a dataset is registered by that. Every later change of
     what it means, or of the contract that it names, takes this command; comments and layout are no
-    change. Batches that were judged before and are not admitted yet must be judged again.
+    change. Batches that were judged before and are not admitted yet wait for
+    `batch rejudge`.
     """
     from lazaretto.authority.policies import differences, register_policy
 

@@ -178,6 +178,7 @@ class BatchValidated(Event):
         broken: what is wrong with the batch as a whole, in words; not empty: all of it is held.
         failures: the file with one row per failing record and rule.
         inputs: sha256 (hex) of everything that the result depends on: the same is not done again.
+        reads: sha256 (hex) of what of the policy it depends on.
     """
 
     kind: ClassVar[str] = "batch_validated"
@@ -190,6 +191,7 @@ class BatchValidated(Event):
     broken: list[str]
     failures: StoredFile
     inputs: str
+    reads: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +207,7 @@ class BatchEmbedded(Event):
         rows: number of records.
         vectors: the file with one vector per record.
         inputs: sha256 (hex) of everything that the result depends on: the same is not done again.
+        reads: as of `BatchValidated`.
     """
 
     kind: ClassVar[str] = "batch_embedded"
@@ -216,6 +219,7 @@ class BatchEmbedded(Event):
     rows: int
     vectors: StoredFile
     inputs: str
+    reads: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +241,7 @@ class BatchScreened(Event):
         tests: the batch-level tests.
         scores: the file with one row per screened record.
         inputs: sha256 (hex) of everything that the result depends on: the same is not done again.
+        reads: as of `BatchValidated`.
         note: why the batch is held as a whole, or what limits the judgement.
         batch_p_value: of the batch for the source's drift evidence; null: nothing was tested.
         evidence: what later batches of the source need to know of this one.
@@ -259,6 +264,7 @@ class BatchScreened(Event):
     tests: list[TestSummary]
     scores: StoredFile
     inputs: str
+    reads: str = ""
     note: str | None = None
     batch_p_value: float | None = None
     evidence: BatchEvidence | None = None
@@ -306,7 +312,10 @@ class BatchJudged(Event):
         inputs: sha256 (hex) of all that was judged and by what: the same again is the same verdict.
         reasons: held records by the signature of their first reason.
         notes: what is wrong with the batch, in words.
-        replaces: ledger entry of an earlier judgement for this dataset that nobody had acted on.
+        replaces: ledger entry of an earlier judgement for this dataset that had no effect.
+        validated: ledger entry of the validation that was judged.
+        embedded: of the vectors; None where none were made.
+        screened: of the screening; None where the contract is broken as a whole.
     """
 
     kind: ClassVar[str] = "batch_judged"
@@ -324,6 +333,29 @@ class BatchJudged(Event):
     reasons: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     replaces: int | None = None
+    validated: int | None = None
+    embedded: int | None = None
+    screened: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JudgementSetAside(Event):
+    """A person took a judgement back that nobody had acted on: the batch is to be judged again.
+
+    Attributes:
+        batch: its id.
+        dataset: that it was judged for.
+        judged: ledger entry of the judgement.
+        case: of that judgement, which ends by this; None where nothing was held.
+        reason: why, in a person's words.
+    """
+
+    kind: ClassVar[str] = "judgement_set_aside"
+    batch: str
+    dataset: str
+    judged: int
+    case: str | None
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -312,6 +312,14 @@ class Review(_Section):
     )
 
 
+_READ_BY = {
+    "validate": {"columns"},
+    "embed": {"columns", "embed"},
+    "screen": {"columns", "embed", "screen"},
+}
+"""Sections that each stage reads. The contract comes with all: what it fails is not screened."""
+
+
 class Policy(_Section):
     """How one dataset's batches are judged. Load it with `Policy.load`."""
 
@@ -376,6 +384,21 @@ class Policy(_Section):
         `sanitize` is left out, because it decides what leaves a dataset, and never what enters.
         """
         return rfc8785.dumps(self.model_dump(mode="json", exclude={"sanitize"})).decode()
+
+    def reads(self, stage: Literal["validate", "embed", "screen"], contract: str | None) -> str:
+        """sha256 (hex) of what a stage reads of the policy: other keys do not change its result.
+
+        Args:
+            stage: ``validate``, ``embed`` or ``screen``.
+            contract: sha256 (hex) of the contract that the policy names.
+        """
+        sections = _READ_BY[stage]
+        said = {
+            "stage": stage,
+            "contract": contract,
+            "policy": self.model_dump(mode="json", include=sections),
+        }
+        return hashlib.sha256(rfc8785.dumps(said)).hexdigest()
 
     @property
     def path(self) -> str | None:

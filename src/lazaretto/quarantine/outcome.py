@@ -6,8 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lazaretto.ledger.chain import newest
-from lazaretto.ledger.events import BatchJudged
+from lazaretto.authority.judgements import judged_datasets
 from lazaretto.quarantine.cases import UNDECIDED
 from lazaretto.quarantine.review import list_cases, list_decisions
 from lazaretto.received import find_batch
@@ -45,7 +44,7 @@ def review_outcome(workspace: Workspace, batch: str) -> ReviewOutcome | None:
     """
     with workspace.catalog.read() as connection:
         find_batch(connection, batch)
-        if newest(connection, f"batch:{batch}", [BatchJudged.kind]) is None:
+        if not judged_datasets(connection, batch):
             return None
     actions: Counter[str] = Counter()
     seqs: list[int] = []

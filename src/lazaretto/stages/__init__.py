@@ -10,6 +10,7 @@ from lazaretto.stages.gate import gate
 from lazaretto.stages.judgement import Judgement
 from lazaretto.stages.receive import receive
 from lazaretto.stages.register_model import ModelVersion, register_model
+from lazaretto.stages.rejudge import rejudge
 from lazaretto.stages.results import StageResult
 from lazaretto.stages.retrain import retrain_and_compare
 from lazaretto.stages.sanitize_result import Retraining, SanitizeResult
@@ -31,6 +32,7 @@ __all__ = [
     "gate",
     "receive",
     "register_model",
+    "rejudge",
     "retrain_and_compare",
     "sanitize_training",
     "screen",

@@ -149,7 +149,8 @@ def _entitled(connection: Connection, batch: str, dataset: str, policy: PolicyRe
     if judged is None or in_force is None:
         _explain_unjudged(connection, batch, dataset)
         raise _unjudged(batch)
-    if judged.event.policy.meaning != in_force.meaning:
+    # Where nothing was cleared, nothing is admitted, whoever judged.
+    if judged.event.cleared and judged.event.policy.meaning != in_force.meaning:
         raise AdmissionRefusedError(
             f"{batch} was judged by {named(judged.event.policy)}, and since "
             f"{in_force.at:%Y-%m-%d %H:%M} {named(in_force.event.policy)} is in force for dataset "
@@ -173,7 +174,8 @@ def _explain_unjudged(connection: Connection, batch: str, dataset: str) -> None:
     if others:
         raise AdmissionRefusedError(
             f"{batch} was judged for {', '.join(others)}, and by nobody for dataset {dataset!r}: "
-            f"{_again(batch, None)}",
+            "run `lazaretto batch validate`, `embed`, `screen` and `gate` on it with the policy of "
+            "that dataset",
             code="other_dataset",
             dataset=dataset,
         )
@@ -186,8 +188,8 @@ def _unjudged(batch: str) -> UsageError:
 def _again(batch: str, policy: str | None) -> str:
     """The commands by which a batch gets the judgement that it lacks."""
     return (
-        "run `lazaretto batch validate`, `embed`, `screen` and `gate` on it with --policy "
-        f"{policy or 'FILE'}, then `lazaretto batch admit {batch}`"
+        f"run `lazaretto batch rejudge {batch} --reason TEXT --policy {policy or 'FILE'}`, then "
+        f"`lazaretto batch admit {batch}`"
     )
 
 

@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from lazaretto.authority.policies import policy_ref
 from lazaretto.batch import records
 from lazaretto.ledger.events import BatchEmbedded
 from lazaretto.received import find_batch, on_record, open_stored
 from lazaretto.stages.results import (
+    Reading,
     StageResult,
-    find_result,
     record_result,
-    require_validated,
     skipped,
     stage_key,
 )
@@ -43,8 +41,9 @@ def embed(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Batch
         policy: names the encoder.
 
     Returns:
-        Its event names the encoder, and the file with columns ``record_id`` and ``embedding``; the
-        batch's own copy where a column holds the vectors.
+        What the batch was judged by, where a judgement stands. Its event names the encoder, and the
+        file with columns ``record_id`` and ``embedding``; the batch's own copy where a column holds
+        the vectors.
 
     Raises:
         NotFoundError: no such batch.
@@ -53,16 +52,21 @@ def embed(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Batch
     """
     from lazaretto.embed import load_encoder
 
-    encoder, ref = load_encoder(policy), policy_ref(policy)
     with workspace.catalog.read() as connection:
         received = find_batch(connection, batch)
-        validated = require_validated(connection, batch, ref)
-        inputs = stage_key(policy=ref.meaning, batch=received.digest, encoder=encoder.digest)
-        before = find_result(connection, batch, "embed", BatchEmbedded, inputs)
-    if validated.said.broken:
-        return skipped("embed", validated)
-    if before is not None:
-        return before
+        reading = Reading.of(connection, batch, policy)
+        settled = reading.settled(connection, "embed", BatchEmbedded)
+        if settled is not None:
+            return settled
+        validated = reading.require_validated(connection)
+        if validated.said.broken:
+            return skipped("embed", validated)
+        before = list(reading.results(connection, "embed", BatchEmbedded))
+    encoder, reads = load_encoder(policy), reading.reads("embed")
+    inputs = stage_key(reads=reads, batch=received.digest, encoder=encoder.digest)
+    for result in before:
+        if result.said.inputs == inputs:
+            return result
     with on_record(workspace, batch, "embed"):
         data = open_stored(workspace, received)
         if policy.embed.encoder == "column":
@@ -79,15 +83,16 @@ def embed(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Batch
             )
     event = BatchEmbedded(
         batch=batch,
-        policy=ref,
+        policy=reading.ref,
         encoder=encoder.name,
         encoder_digest=encoder.digest,
         dimensions=dimensions,
         rows=received.rows,
         vectors=vectors,
         inputs=inputs,
+        reads=reads,
     )
-    return record_result(workspace, "embed", event)
+    return record_result(workspace, reading, "embed", event)
 
 
 def _vectors(data: Batch, encoder: Encoder, policy: Policy) -> Iterator[pa.RecordBatch]:

@@ -9,29 +9,21 @@ from lazaretto.authority import judgements
 from lazaretto.authority.conditions import kept_envelope, objections
 from lazaretto.authority.judgements import (
     Judged,
-    acted_on,
+    settled_judgement,
     shadow_judgements,
     standing_judgement,
 )
-from lazaretto.authority.policies import (
-    policy_in_force,
-    policy_ref,
-    register_first,
-)
+from lazaretto.authority.policies import policy_in_force, register_first
 from lazaretto.errors import SystemFaultError, UsageError
 from lazaretto.ledger.chain import append
-from lazaretto.ledger.events import BatchJudged, BatchScreened, ShadowJudged
+from lazaretto.ledger.events import BatchEmbedded, BatchJudged, BatchScreened, ShadowJudged
 from lazaretto.ledger.state import record
 from lazaretto.quarantine import opening
 from lazaretto.quarantine.held import HoldReasons, count_held, write_held
 from lazaretto.quarantine.opening import case_id, index_held
 from lazaretto.received import find_batch, on_record, open_stored
-from lazaretto.stages.judgement import Judgement, judgement_of, shadow_of
-from lazaretto.stages.results import (
-    newest_result,
-    require_validated,
-    stage_key,
-)
+from lazaretto.stages.judgement import Judgement, decided_before, judgement_of, shadow_of
+from lazaretto.stages.results import Reading, stage_key
 from lazaretto.stages.verdict import read_findings, verdict_of
 from lazaretto.values import ColumnRoles, Verdict
 
@@ -48,6 +40,7 @@ if TYPE_CHECKING:
     from lazaretto.policy import Policy
     from lazaretto.quarantine.held import Held
     from lazaretto.received import Received
+    from lazaretto.stages.results import StageResult
     from lazaretto.storage.workspace import Workspace
     from lazaretto.values import PolicyRef
 
@@ -59,12 +52,22 @@ class _View:
     received: Received
     policy: Policy
     ref: PolicyRef
-    validated: BatchValidated
-    screened: BatchScreened | None
+    validation: StageResult[BatchValidated]
+    vectors: StageResult[BatchEmbedded] | None
+    screening: StageResult[BatchScreened] | None
     objections: list[Objection]
     in_force: Registered | None
-    last: Judged | None
     shadows: list[tuple[int, ShadowJudged]]
+
+    @property
+    def validated(self) -> BatchValidated:
+        """What the contract found."""
+        return self.validation.said
+
+    @property
+    def screened(self) -> BatchScreened | None:
+        """What screening found; None where the contract is broken as a whole."""
+        return None if self.screening is None else self.screening.said
 
     @property
     def inputs(self) -> str:
@@ -83,6 +86,9 @@ def gate(workspace: Workspace, batch: str, policy: Policy) -> Judgement:
     The quarantine is written before anything can be admitted: held rows go to the store first, then
     verdict, case, index of held records and ledger entry are one transaction.
 
+    A judgement stands until a person sets it aside: done again, whatever became of policy and
+    reference since, the gate gives back what was decided, and says so.
+
     The first policy that judges for a dataset is put in force for it. Under any other one the gate
     judges in shadow: what it would have decided goes on record, and changes nothing. A delivery
     that the policy would not take any more (unsigned, its key or its source revoked) is held.
@@ -94,12 +100,14 @@ def gate(workspace: Workspace, batch: str, policy: Policy) -> Judgement:
 
     Raises:
         NotFoundError: no such batch.
-        UsageError: a stage before is missing, or another judgement of the batch was acted on.
+        UsageError: a stage before is missing.
         ChangedFileError: a stored file is gone or was changed.
         ChangedStateError: the catalog does not say what the ledger says.
     """
     with on_record(workspace, batch, "gate"):
         view = _look(workspace, batch, policy)
+        if isinstance(view, Judgement):
+            return view
         before = _judged_before(view)
         if before is not None:
             return before
@@ -111,26 +119,31 @@ def gate(workspace: Workspace, batch: str, policy: Policy) -> Judgement:
     return _commit(workspace, view, verdict, held, [*whole, *_suspected(view, held)])
 
 
-def _look(workspace: Workspace, batch: str, policy: Policy) -> _View:
-    ref = policy_ref(policy)
+def _look(workspace: Workspace, batch: str, policy: Policy) -> _View | Judgement:
+    """What there is to judge; or what was decided, where that stands."""
     with workspace.catalog.read() as connection:
         received = find_batch(connection, batch)
-        validated = require_validated(connection, batch, ref).said
-        screened = None
-        if not validated.broken:
-            screened = newest_result(connection, batch, "screen", BatchScreened, ref)
-            if screened is None:
+        reading = Reading.of(connection, batch, policy)
+        settled = settled_judgement(connection, batch, reading.ref)
+        if settled is not None:
+            return decided_before(connection, settled, policy, reading.ref)
+        validation = reading.require_validated(connection)
+        vectors = screening = None
+        if not validation.said.broken:
+            screening = next(reading.results(connection, "screen", BatchScreened), None)
+            vectors = next(reading.results(connection, "embed", BatchEmbedded), None)
+            if screening is None:
                 raise UsageError(f"{batch} is not screened under this policy: run `screen` first")
         envelope = kept_envelope(workspace, received)
         return _View(
             received=received,
             policy=policy,
-            ref=ref,
-            validated=validated,
-            screened=None if screened is None else screened.said,
+            ref=reading.ref,
+            validation=validation,
+            vectors=vectors,
+            screening=screening,
             objections=objections(connection, received, envelope, policy),
             in_force=policy_in_force(connection, policy.dataset),
-            last=standing_judgement(connection, batch, policy.dataset),
             shadows=shadow_judgements(connection, batch, policy.dataset),
         )
 
@@ -140,13 +153,11 @@ def _in_shadow(view: _View, in_force: Registered | None) -> bool:
 
 
 def _judged_before(view: _View) -> Judgement | None:
-    """The judgement that stands, or one in shadow, where it was made of the same."""
+    """One in shadow that was made of the same."""
     if _in_shadow(view, view.in_force):
         for seq, event in view.shadows:
             if event.inputs == view.inputs:
                 return shadow_of(event, seq)
-    elif view.last is not None and view.last.event.inputs == view.inputs:
-        return judgement_of(view.last)
     return None
 
 
@@ -188,9 +199,10 @@ def _commit(
                 f"the policy in force for {dataset!r} was changed while {batch} was judged: run "
                 "`lazaretto batch gate` again"
             )
+        settled = settled_judgement(connection, batch, view.ref)
+        if settled is not None:  # another process was faster
+            return decided_before(connection, settled, view.policy, view.ref)
         last = standing_judgement(connection, batch, dataset)
-        if last is not None and last.event.inputs == view.inputs:
-            return judgement_of(last)
         run = f"{view.inputs}\n{last.seq if last else 0}"
         event = BatchJudged(
             batch=batch,
@@ -206,7 +218,10 @@ def _commit(
             inputs=view.inputs,
             reasons=dict(held.reasons),
             notes=notes,
-            replaces=None if last is None else _set_aside(connection, last),
+            replaces=None if last is None else last.seq,
+            validated=view.validation.seq,
+            embedded=None if view.vectors is None else view.vectors.seq,
+            screened=None if view.screening is None else view.screening.seq,
         )
         entry = record(connection, event, _changes, actor=workspace.actor)
         index_held(connection, workspace.store, event)
@@ -239,17 +254,6 @@ def _commit_shadow(
         notes=notes,
     )
     return shadow_of(event, append(connection, event, actor=workspace.actor).seq)
-
-
-def _set_aside(connection: Connection, last: Judged) -> int:
-    """Replaces an earlier judgement for the dataset that nobody has acted on yet."""
-    event = last.event
-    if acted_on(connection, last):
-        raise UsageError(
-            f"{event.batch} was judged {event.verdict} under another policy or reference, and "
-            "admitted or decided on since: what is admitted can be recalled, not judged again"
-        )
-    return last.seq
 
 
 def _roles(policy: Policy) -> ColumnRoles:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from lazaretto.authority.policies import how_to_register
+from lazaretto.authority.policies import how_to_register, named
+from lazaretto.ledger.chain import entry
+from lazaretto.ledger.events import BatchScreened
+from lazaretto.registry.references import read_reference
 from lazaretto.values import Verdict  # noqa: TC001  pydantic reads these types at run time
 
 if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
     from lazaretto.authority.judgements import Judged
     from lazaretto.ledger.events import ShadowJudged
+    from lazaretto.policy import Policy
+    from lazaretto.values import PolicyRef
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +36,8 @@ class Judgement:
         notes: in words: what is wrong with the batch as a whole, which rules its records broke, and
             what screening found in them.
         seq: ledger entry.
+        decided: by which policy and reference it was decided before, in words, where they are not
+            those of today. None: they are.
         shadow: why nothing is held or admitted by it, in words: the policy is not in force. None:
             it is.
     """
@@ -43,6 +52,7 @@ class Judgement:
     reasons: dict[str, int]
     notes: list[str] = field(default_factory=list)
     seq: int = 0
+    decided: str | None = None
     shadow: str | None = None
 
 
@@ -61,6 +71,37 @@ def judgement_of(judged: Judged) -> Judgement:
         notes=list(event.notes),
         seq=judged.seq,
     )
+
+
+def decided_before(
+    connection: Connection, judged: Judged, policy: Policy, ref: PolicyRef
+) -> Judgement:
+    """A judgement that stands, and by what it was made where that is not what is used today.
+
+    Args:
+        connection: to the catalog.
+        judged: the judgement.
+        policy: the policy that is in force today.
+        ref: what it is known by.
+    """
+    event, changed = judged.event, []
+    if event.policy.meaning != ref.meaning:
+        changed.append(f"by {named(event.policy)}, and {named(ref)} is in force since")
+    if event.screened is not None:
+        screened = entry(connection, event.screened).event
+        today = read_reference(connection, policy.screen.reference or policy.dataset)
+        if isinstance(screened, BatchScreened) and today.digest != screened.reference_digest:
+            before = f"{screened.reference}/{screened.reference_version}"
+            changed.append(
+                f"against reference {before}, and {today.name}/{today.version} is used since"
+            )
+    found = judgement_of(judged)
+    if not changed:
+        return found
+    at = entry(connection, judged.seq).at
+    words = "; ".join(changed)
+    again = f"`lazaretto batch rejudge {event.batch} --reason TEXT` judges it again"
+    return replace(found, decided=f"on {at:%Y-%m-%d %H:%M}Z {words}; {again}")
 
 
 def shadow_of(event: ShadowJudged, seq: int) -> Judgement:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 import rfc8785
 
+from lazaretto.authority.judgements import settled_judgement
+from lazaretto.authority.policies import policy_history
+from lazaretto.contract import contract_digest
 from lazaretto.errors import UsageError
 from lazaretto.ledger.chain import append, entries
+from lazaretto.ledger.chain import entry as entry_of
 from lazaretto.ledger.events import (
     BatchEmbedded,
     BatchJudged,
@@ -19,11 +23,15 @@ from lazaretto.ledger.events import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sqlalchemy.engine import Connection
 
+    from lazaretto.policy import Policy
     from lazaretto.storage.workspace import Workspace
     from lazaretto.values import PolicyRef
 
+StageName = Literal["validate", "embed", "screen"]
 StageEvent = BatchValidated | BatchEmbedded | BatchScreened | BatchJudged | ShadowJudged
 
 STAGES: dict[str, type[StageEvent]] = {
@@ -73,48 +81,99 @@ def stage_key(**inputs: object) -> str:
     return hashlib.sha256(rfc8785.dumps(inputs)).hexdigest()  # type: ignore[arg-type]
 
 
-def find_result(
-    connection: Connection, batch: str, stage: str, kind: type[E], inputs: str
-) -> StageResult[E] | None:
-    """What this stage returned for the same inputs before, from the ledger."""
-    found = entries(connection, subject=f"batch:{batch}", kinds=[kind.kind], newest_first=True)
-    for entry in found:
-        if isinstance(entry.event, kind) and entry.event.inputs == inputs:
-            return StageResult(batch, stage, entry.seq, entry.event)
-    return None
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Which results of a batch count for a policy.
 
+    A result counts for every policy that says the same of what its stage reads, if it was made
+    under one that is or was in force for the dataset, or under this one: what somebody tried out
+    in shadow never becomes what production judges by.
 
-def all_results(
-    connection: Connection, batch: str, stage: str, kind: type[E], policy: PolicyRef
-) -> list[StageResult[E]]:
-    """Every result of a stage under what this policy means, newest first, from the ledger."""
-    subject = f"batch:{batch}"
-    return [
-        StageResult(batch, stage, entry.seq, entry.event)
-        for entry in reversed(list(entries(connection, subject=subject, kinds=[kind.kind])))
-        if isinstance(entry.event, kind) and entry.event.policy.meaning == policy.meaning
-    ]
-
-
-def newest_result(
-    connection: Connection, batch: str, stage: str, kind: type[E], policy: PolicyRef
-) -> StageResult[E] | None:
-    """The newest result of a stage under what this policy means."""
-    return next(iter(all_results(connection, batch, stage, kind, policy)), None)
-
-
-def require_validated(
-    connection: Connection, batch: str, policy: PolicyRef
-) -> StageResult[BatchValidated]:
-    """What `validate` found under this policy.
-
-    Raises:
-        UsageError: it did not run.
+    Attributes:
+        batch: its id.
+        policy: the policy.
+        contract: sha256 (hex) of the contract that it names.
+        ref: what the policy is known by.
+        known: meanings of the policies whose results count.
     """
-    validated = newest_result(connection, batch, "validate", BatchValidated, policy)
-    if validated is None:
-        raise UsageError(f"{batch} is not validated under this policy: run `validate` first")
-    return validated
+
+    batch: str
+    policy: Policy
+    contract: str | None
+    ref: PolicyRef
+    known: frozenset[str]
+
+    @classmethod
+    def of(cls, connection: Connection, batch: str, policy: Policy) -> Reading:
+        """What counts for a policy now.
+
+        Raises:
+            UsageError: the policy's contract cannot be found.
+        """
+        contract = contract_digest(policy)
+        ref = policy.ref(contract)
+        in_force = {known.meaning for known in policy_history(connection, policy.dataset)}
+        return cls(batch, policy, contract, ref, frozenset(in_force | {ref.meaning}))
+
+    def reads(self, stage: StageName) -> str:
+        """sha256 (hex) of what a stage reads of the policy."""
+        return self.policy.reads(stage, self.contract)
+
+    def results(
+        self, connection: Connection, stage: StageName, kind: type[E]
+    ) -> Iterator[StageResult[E]]:
+        """Every result of a stage that counts, newest first, from the ledger."""
+        reads, subject = self.reads(stage), f"batch:{self.batch}"
+        for entry in entries(connection, subject=subject, kinds=[kind.kind], newest_first=True):
+            event = entry.event
+            if not isinstance(event, kind) or event.reads != reads:
+                continue
+            if event.policy.meaning in self.known:
+                yield StageResult(self.batch, stage, entry.seq, event)
+
+    def find(
+        self, connection: Connection, stage: StageName, kind: type[E], inputs: str
+    ) -> StageResult[E] | None:
+        """What a stage returned for the same inputs before."""
+        found = self.results(connection, stage, kind)
+        return next((result for result in found if result.said.inputs == inputs), None)
+
+    def require_validated(self, connection: Connection) -> StageResult[BatchValidated]:
+        """What `validate` found.
+
+        Raises:
+            UsageError: it did not run.
+        """
+        found = next(self.results(connection, "validate", BatchValidated), None)
+        if found is None:
+            raise UsageError(
+                f"{self.batch} is not validated under this policy: run `validate` first"
+            )
+        return found
+
+    def settled(
+        self, connection: Connection, stage: StageName, kind: type[E]
+    ) -> StageResult[E] | None:
+        """The result that the batch was judged by, where a judgement stands.
+
+        Raises:
+            ChangedStateError: the catalog does not say what the ledger says.
+        """
+        judged = settled_judgement(connection, self.batch, self.ref)
+        if judged is None or judged.event.validated is None:
+            return None
+        seq = {
+            "validate": judged.event.validated,
+            "embed": judged.event.embedded,
+            "screen": judged.event.screened,
+        }[stage]
+        if seq is not None:
+            event = entry_of(connection, seq).event
+            return StageResult(self.batch, stage, seq, event) if isinstance(event, kind) else None
+        validated = entry_of(connection, judged.event.validated)
+        if not isinstance(validated.event, BatchValidated) or not validated.event.broken:
+            return None
+        return skipped(stage, StageResult(self.batch, "validate", validated.seq, validated.event))
 
 
 def skipped(stage: str, validated: StageResult[BatchValidated]) -> StageResult[Any]:
@@ -123,10 +182,12 @@ def skipped(stage: str, validated: StageResult[BatchValidated]) -> StageResult[A
     return StageResult(validated.batch, stage, validated.seq, None, why)
 
 
-def record_result(workspace: Workspace, stage: str, event: E) -> StageResult[E]:
+def record_result(
+    workspace: Workspace, reading: Reading, stage: StageName, event: E
+) -> StageResult[E]:
     """Puts a result on record, once for the same inputs."""
     with workspace.catalog.transaction() as connection:
-        before = find_result(connection, event.batch, stage, type(event), event.inputs)
+        before = reading.find(connection, stage, type(event), event.inputs)
         if before is not None:
             return before
         entry = append(connection, event, actor=workspace.actor)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from lazaretto.authority.policies import policy_history, policy_ref
 from lazaretto.drift.source import source_steps
 from lazaretto.drift.watch import watch
 from lazaretto.errors import ReferenceMismatchError, UsageError
@@ -14,11 +13,9 @@ from lazaretto.received import find_batch, on_record, open_stored
 from lazaretto.registry.profiles import load_profile
 from lazaretto.registry.references import load_stored, read_reference
 from lazaretto.stages.results import (
+    Reading,
     StageResult,
-    all_results,
-    find_result,
     record_result,
-    require_validated,
     skipped,
     stage_key,
 )
@@ -33,7 +30,7 @@ if TYPE_CHECKING:
     from lazaretto.registry.stored import StoredReference
     from lazaretto.screen import Screening
     from lazaretto.storage.workspace import Workspace
-    from lazaretto.values import PolicyRef, StoredFile
+    from lazaretto.values import StoredFile
 
 
 def screen(workspace: Workspace, batch: str, policy: Policy) -> StageResult[BatchScreened]:
@@ -47,8 +44,8 @@ def screen(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Batc
         policy: names the reference, the detectors and the rate.
 
     Returns:
-        Its event has the verdict and what every detector and test said; the file has one row per
-        screened record.
+        What the batch was judged by, where a judgement stands. Its event has the verdict and what
+        every detector and test said; the file has one row per screened record.
 
     Raises:
         NotFoundError: no such batch, or no such reference.
@@ -56,55 +53,55 @@ def screen(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Batc
         UsageError: the batch is not validated, or not embedded, under this policy.
         ChangedFileError: a stored file is gone or was changed.
     """
-    ref = policy_ref(policy)
     with workspace.catalog.read() as connection:
         received = find_batch(connection, batch)
-        validated = require_validated(connection, batch, ref)
+        reading = Reading.of(connection, batch, policy)
+        settled = reading.settled(connection, "screen", BatchScreened)
+        if settled is not None:
+            return settled
+        validated = reading.require_validated(connection)
         if validated.said.broken:
             return skipped("screen", validated)
         stored = read_reference(connection, policy.screen.reference or policy.dataset)
-        embeddings = all_results(connection, batch, "embed", BatchEmbedded, ref)
+        embeddings = list(reading.results(connection, "embed", BatchEmbedded))
         vectors = _vectors(embeddings, stored, policy, batch)
+        reads = reading.reads("screen")
         inputs = stage_key(
-            policy=ref.meaning,
+            reads=reads,
             batch=received.digest,
             reference=stored.digest,
             failures=validated.said.failures.sha256,
             embeddings=vectors.sha256 if vectors else None,
         )
-        before = find_result(connection, batch, "screen", BatchScreened, inputs)
+        before = reading.find(connection, "screen", BatchScreened, inputs)
         if before is not None:
             return before
-        own = {known.meaning for known in policy_history(connection, policy.dataset)}
         past = source_steps(
             connection,
             received.source,
             stored.digest,
-            policies=own | {ref.meaning},
+            policies=set(reading.known),
             until=received.seq,
             leave_out=batch,
         )
     with on_record(workspace, batch, "screen"):
-        event = _screen(
-            workspace, received, policy, stored, past, validated.said, vectors, ref, inputs
-        )
-    return record_result(workspace, "screen", event)
+        event = _screen(workspace, received, reading, stored, past, validated.said, vectors, inputs)
+    return record_result(workspace, reading, "screen", event)
 
 
 def _screen(
     workspace: Workspace,
     received: Received,
-    policy: Policy,
+    reading: Reading,
     stored: StoredReference,
     past: Past,
     validated: BatchValidated,
     vectors: StoredFile | None,
-    ref: PolicyRef,
     inputs: str,
 ) -> BatchScreened:
     from lazaretto.screen import screen as screen_records
 
-    batch, store = received.id, workspace.store
+    batch, store, policy = received.id, workspace.store, reading.policy
     reference = load_stored(workspace, stored)
     failures = read_table(store, validated.failures, columns=["record_id"])
     embeddings = read_table(store, vectors) if vectors is not None else None
@@ -136,7 +133,7 @@ def _screen(
     scores = write_table(store, f"batches/{batch}/scores-{{sha256}}.parquet", screening.records)
     return BatchScreened(
         batch=batch,
-        policy=ref,
+        policy=reading.ref,
         reference=reference.name,
         reference_version=str(reference.version),
         reference_digest=reference.digest,
@@ -149,6 +146,7 @@ def _screen(
         tests=screening.tests,
         scores=scores,
         inputs=inputs,
+        reads=reading.reads("screen"),
         note=screening.note,
         batch_p_value=watched.p_value,
         evidence=watched.facts,

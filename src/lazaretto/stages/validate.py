@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from lazaretto.ledger.events import BatchValidated
 from lazaretto.received import find_batch, on_record, open_stored
 from lazaretto.stages.results import (
+    Reading,
     StageResult,
-    find_result,
     record_result,
     stage_key,
 )
@@ -28,9 +28,9 @@ def validate(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Ba
         policy: names the contract and the columns.
 
     Returns:
-        Its event says how many records fail, by which rules, and what is wrong with the batch as a
-        whole (``broken``; the gate then holds all of it). The file has one row per failing record
-        and rule.
+        What the batch was judged by, where a judgement stands. Its event says how many records
+        fail, by which rules, and what is wrong with the batch as a whole (``broken``; the gate then
+        holds all of it). The file has one row per failing record and rule.
 
     Raises:
         NotFoundError: no such batch.
@@ -40,11 +40,13 @@ def validate(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Ba
     from lazaretto.contract import contract_of, evaluate
 
     contract = contract_of(policy)
-    ref = policy.ref(None if contract is None else contract.digest)
     with workspace.catalog.read() as connection:
         received = find_batch(connection, batch)
-        inputs = stage_key(policy=ref.meaning, batch=received.digest)
-        before = find_result(connection, batch, "validate", BatchValidated, inputs)
+        reading = Reading.of(connection, batch, policy)
+        reads = reading.reads("validate")
+        inputs = stage_key(reads=reads, batch=received.digest)
+        before = reading.settled(connection, "validate", BatchValidated)
+        before = before or reading.find(connection, "validate", BatchValidated, inputs)
     if before is not None:
         return before
     with on_record(workspace, batch, "validate"):
@@ -59,7 +61,7 @@ def validate(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Ba
     )
     event = BatchValidated(
         batch=batch,
-        policy=ref,
+        policy=reading.ref,
         contract=str(policy.contract) if policy.contract else None,
         rows=report.rows,
         failing_rows=report.failing_rows,
@@ -67,5 +69,6 @@ def validate(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Ba
         broken=report.broken,
         failures=failures,
         inputs=inputs,
+        reads=reads,
     )
-    return record_result(workspace, "validate", event)
+    return record_result(workspace, reading, "validate", event)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.sdk.exceptions import AirflowSkipException
 
+from lazaretto.operators.announcing import announce, with_record
 from lazaretto.operators.assets import admitted
 from lazaretto.operators.base import LazarettoOperator, batch_id, load_policy
 
@@ -30,8 +31,11 @@ class AdmitBatchOperator(LazarettoOperator):
     recalled since, the task is skipped, so that no asset event starts a training on nothing new.
 
     The task has the asset `lazaretto.operators.admitted` of its dataset as outlet; its events carry
-    ``{dataset, version, batch, rows}``. A mapped task needs ``outlets=[admitted(name)]`` in
-    ``partial()``, because Airflow reads a mapped task's outlets before there is a task.
+    ``{dataset, version, batch, rows}``. Each version is announced once: a task that is cleared and
+    admits nothing new succeeds without an event.
+
+    A mapped task needs ``outlets=[admitted(name)]`` in ``partial()``, because Airflow reads the
+    outlets of a mapped task before there is a task.
 
     Args:
         batch: id of a judged batch, or the ``.output`` of the operator before. Templated.
@@ -53,7 +57,7 @@ class AdmitBatchOperator(LazarettoOperator):
     ) -> None:
         asset = admitted(dataset)  # refuses a name that cannot be a dataset's
         kwargs.setdefault("outlets", [asset])
-        super().__init__(**kwargs)
+        super().__init__(**with_record(kwargs))
         self.batch = batch
         self.dataset = dataset
         self.part = part
@@ -81,13 +85,7 @@ class AdmitBatchOperator(LazarettoOperator):
             raise AirflowSkipException(f"{batch} was admitted, and recalled: {admission.recalled}")
         if admission is None or not admission.rows:
             raise AirflowSkipException(f"nothing of {batch} to admit ({self.part})")
-        for outlet in self.outlets:
-            context["outlet_events"][outlet].extra = {
-                "dataset": admission.dataset,
-                "version": admission.version,
-                "batch": admission.batch,
-                "rows": admission.rows,
-            }
+        announce(self, workspace, context, admission)
         return admission
 
 

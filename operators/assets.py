@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from airflow.sdk import Asset
 
+from lazaretto.operators.hook import DEFAULT_CONNECTION
+
 if TYPE_CHECKING:
     from urllib.parse import SplitResult
 
@@ -14,11 +16,24 @@ if TYPE_CHECKING:
 SCHEME = "lazaretto"
 
 
-def admitted(dataset: str) -> Asset:
+def admitted(
+    dataset: str,
+    *,
+    watch: bool = False,
+    lazaretto_conn_id: str = DEFAULT_CONNECTION,
+    poll_interval: float = 60.0,
+) -> Asset:
     """The asset that `AdmitBatchOperator` updates: schedule training on it.
+
+    What people publish or recall with the command line happens outside of Airflow. With `watch`,
+    the triggerer looks at the ledger and announces these versions, too.
 
     Args:
         dataset: the name of the admitted dataset, as in the policy.
+        watch: announce every version that is on record, whoever made it; the triggerer must run.
+            For the DAG that is scheduled on the asset.
+        lazaretto_conn_id: connection that says where the catalog is, for `watch`.
+        poll_interval: seconds between two looks, for `watch`.
 
     Raises:
         UsageError: the name cannot be a dataset's.
@@ -26,7 +41,16 @@ def admitted(dataset: str) -> Asset:
     from lazaretto.names import check_dataset_name
 
     check_dataset_name(dataset)
-    return Asset(name=f"{SCHEME}-{dataset}", uri=f"{SCHEME}://{dataset}", group=SCHEME)
+    name, uri = f"{SCHEME}-{dataset}", f"{SCHEME}://{dataset}"
+    if not watch:
+        return Asset(name=name, uri=uri, group=SCHEME)
+    from airflow.sdk import AssetWatcher
+
+    from lazaretto.operators.triggers import DatasetVersionTrigger
+
+    trigger = DatasetVersionTrigger(dataset, lazaretto_conn_id, poll_interval)
+    watcher = AssetWatcher(name=f"{name}-versions", trigger=trigger)
+    return Asset(name=name, uri=uri, group=SCHEME, watchers=[watcher])
 
 
 def create_asset(*, dataset: str) -> Asset:

@@ -1,15 +1,23 @@
-"""The trigger that waits, in Airflow's triggerer, until reviewers have decided on a case."""
+"""What waits in Airflow's triggerer: for reviewers' decisions, and for versions of a dataset."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowException
-from airflow.triggers.base import BaseTrigger, TriggerEvent
+from airflow.triggers.base import BaseEventTrigger, BaseTrigger, TriggerEvent
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from lazaretto.dataset.announce import News
+    from lazaretto.storage.workspace import Workspace
+
+_log = logging.getLogger(__name__)
+_A_TASKS_OWN = 300.0
+"""Seconds in which a task of Airflow announces by itself what it admitted."""
 
 
 class CaseDecidedTrigger(BaseTrigger):
@@ -61,3 +69,93 @@ class CaseDecidedTrigger(BaseTrigger):
             # The triggerer prints an error with those behind it, as they are.
             raise AirflowException(error_line(error, limit=1000)) from None
         yield TriggerEvent(to_json(outcome))  # type: ignore[no-untyped-call]
+
+
+class DatasetVersionTrigger(BaseEventTrigger):
+    """Fires for every version of a dataset that nobody announced yet, and puts that on record.
+
+    A version that a task of Airflow made is left to that task for five minutes, since it announces
+    by itself. The event's payload is ``{dataset, version, what, batch, rows}``, where `what` is
+    ``admitted``, ``published`` or ``recalled``.
+
+    Args:
+        dataset: name of the admitted dataset.
+        lazaretto_conn_id: connection that says where the catalog is.
+        poll_interval: seconds between two looks.
+    """
+
+    def __init__(self, dataset: str, lazaretto_conn_id: str, poll_interval: float = 60.0) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.dataset = dataset
+        self.lazaretto_conn_id = lazaretto_conn_id
+        self.poll_interval = poll_interval
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Import path and arguments, from which a triggerer makes the trigger again."""
+        return (
+            "lazaretto.operators.triggers.DatasetVersionTrigger",
+            {
+                "dataset": self.dataset,
+                "lazaretto_conn_id": self.lazaretto_conn_id,
+                "poll_interval": self.poll_interval,
+            },
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Looks again and again; yields one event per version."""
+        from lazaretto.dataset.announce import record_announced
+        from lazaretto.errors import SystemFaultError
+        from lazaretto.redact import error_line
+
+        try:
+            workspace = await asyncio.to_thread(self._workspace)
+            try:
+                while True:
+                    try:
+                        waiting = await asyncio.to_thread(_to_tell, workspace, self.dataset)
+                        for news in waiting:
+                            yield TriggerEvent(_payload(news))  # type: ignore[no-untyped-call]
+                            # Behind the event: killed before this, it is told twice, not never.
+                            await asyncio.to_thread(
+                                record_announced, workspace, news.dataset, news.version
+                            )
+                    except SystemFaultError as error:  # a watch outlives a catalog that is away
+                        _log.warning("versions of %s wait: %s", self.dataset, error)
+                    await asyncio.sleep(self.poll_interval)
+            finally:
+                workspace.catalog.engine.dispose()
+        except Exception as error:
+            # The triggerer prints an error with those behind it, as they are.
+            raise AirflowException(error_line(error, limit=1000)) from None
+
+    def _workspace(self) -> Workspace:
+        from lazaretto.operators.hook import LazarettoHook
+        from lazaretto.values import Actor, ActorType
+
+        actor = Actor(ActorType.SERVICE, f"airflow:watcher.{self.dataset}"[:255])
+        return LazarettoHook(self.lazaretto_conn_id).workspace(actor)
+
+
+def _to_tell(workspace: Workspace, dataset: str) -> list[News]:
+    """What is to be announced now; nothing behind a version that its own task may announce."""
+    from datetime import UTC, datetime, timedelta
+
+    from lazaretto.dataset.announce import unannounced
+
+    young = datetime.now(UTC) - timedelta(seconds=_A_TASKS_OWN)
+    found: list[News] = []
+    for news in unannounced(workspace, dataset):
+        if news.actor.id.startswith("airflow:") and news.at > young:
+            break
+        found.append(news)
+    return found
+
+
+def _payload(news: News) -> dict[str, Any]:
+    return {
+        "dataset": news.dataset,
+        "version": news.version,
+        "what": news.what,
+        "batch": news.batch,
+        "rows": news.rows,
+    }

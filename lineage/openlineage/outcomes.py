@@ -126,6 +126,20 @@ def records_recalled(event: events.RecordsRecalled, context: Context) -> Facts:
     )
 
 
+def version_announced(event: events.VersionAnnounced, context: Context) -> Facts:
+    """Those who train on a dataset were told of a version."""
+    return Facts(
+        naming.job("announce", event.dataset),
+        "DECISION",
+        run_facets=decision(
+            context,
+            "ANNOUNCED",
+            [f"{event.dataset}@{event.version}"],
+            actor=context.actor,
+        ),
+    )
+
+
 def snapshot_taken(event: events.SnapshotTaken, context: Context) -> Facts:
     """A training view, built from exactly these batches."""
     version = str(event.version)

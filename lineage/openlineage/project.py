@@ -54,6 +54,7 @@ _PROJECTORS: Mapping[type[events.Event], Callable[[Any, Context], Facts]] = {
     events.AdmissionRefused: _authority.admission_refused,
     events.BatchAdmitted: _outcomes.batch_admitted,
     events.RecordsRecalled: _outcomes.records_recalled,
+    events.VersionAnnounced: _outcomes.version_announced,
     events.SnapshotTaken: _outcomes.snapshot_taken,
     events.TrainingSanitized: _outcomes.training_sanitized,
     events.ModelRegistered: _outcomes.model_registered,

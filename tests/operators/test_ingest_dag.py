@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from lazaretto.ledger.events import BatchAdmitted, BatchJudged, DeliveryRefused, ShadowJudged
+from lazaretto.ledger.events import (
+    BatchAdmitted,
+    BatchJudged,
+    DeliveryRefused,
+    ShadowJudged,
+    VersionAnnounced,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,6 +67,9 @@ def test_a_good_delivery_is_admitted_once_and_announced(
     assert again.tasks == run.tasks
     assert again.xcoms["admit"] == run.xcoms["admit"]
     assert len(world.ledger(BatchAdmitted)) == 1
+    # Nor a second announcement: what trains on the asset has this version.
+    assert again.asset_events == []
+    assert world.ledger(VersionAnnounced) == [VersionAnnounced("handwriting", admitted.version)]
 
 
 def test_nothing_of_a_held_batch_gets_through(world: Any, run_dag: Callable[..., Any]) -> None:

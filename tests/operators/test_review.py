@@ -155,6 +155,7 @@ def test_what_reviewers_release_is_admitted_once_and_announced(
     assert show_case(world.workspace, judged["case"]).state == "CLOSED"
     again = run_dag("released", text=RELEASE.format(batch=judged["batch"]))
     assert again.xcoms["admit"] == run.xcoms["admit"]
+    assert again.asset_events == []
     assert len(world.ledger(BatchAdmitted)) == 2  # the cleared, and the released
     with world.workspace.catalog.read() as connection:
         who = [e.actor for e in entries(connection, kinds=[BatchAdmitted.kind])]

@@ -526,6 +526,20 @@ class RecordsRecalled(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class VersionAnnounced(Event):
+    """Those who train on a dataset were told of a version; it is not told again.
+
+    Attributes:
+        dataset: its name.
+        version: Delta version.
+    """
+
+    kind: ClassVar[str] = "version_announced"
+    dataset: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
 class SnapshotTaken(Event):
     """A training view of one version of the admitted dataset, and the batches really in it.
 

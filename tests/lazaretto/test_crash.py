@@ -17,7 +17,15 @@ SUPPORT = Path(__file__).parents[1] / "support"
 
 
 # How many write points each has at least: fewer would mean that `crash` no longer sees them.
-POINTS = {"receive": 6, "gate": 8, "admit": 12, "publish": 15, "recall": 12}
+POINTS = {
+    "receive": 6,
+    "gate": 8,
+    "admit": 12,
+    "publish": 15,
+    "recall": 12,
+    "rejudge": 12,
+    "sanitize": 20,
+}
 
 
 def test_killed_at_every_write_and_tried_again(

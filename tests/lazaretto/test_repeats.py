@@ -150,8 +150,9 @@ def test_asking_for_another_judgement_needs_a_judgement_a_reason_and_the_policy_
     assert not any(isinstance(entry.event, JudgementSetAside) for entry in _entries(yard))
 
 
-def test_killed_behind_the_end_of_a_judgement_the_stages_go_on(
-    yard: Yard, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("how", ["the stages", "the same call"])
+def test_killed_behind_the_end_of_a_judgement_it_goes_on(
+    yard: Yard, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     first = yard.judge("mixed", blobs(90, **MIXED))  # type: ignore[arg-type]
     policy = _promote(yard)
@@ -166,8 +167,12 @@ def test_killed_behind_the_end_of_a_judgement_the_stages_go_on(
     assert check(yard.workspace, deep=True).sound
     with pytest.raises(UsageError, match="not judged"):
         stages.admit(yard.workspace, first.batch)
-    again = _judge(yard, first.batch, policy)
+    if how == "the stages":
+        again = _judge(yard, first.batch, policy)
+    else:
+        again = stages.rejudge(yard.workspace, first.batch, policy, reason="why not")
     assert again.case not in (first.case, None)
+    assert sum(isinstance(entry.event, JudgementSetAside) for entry in _entries(yard)) == 1
     assert _admitted(yard, again) == again.cleared
 
 

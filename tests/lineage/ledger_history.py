@@ -338,6 +338,8 @@ def one_of_each(history: History) -> None:
             ["a note"],
         ),
         events.AdmissionRefused(batch, "digits", "revoked_key", "its key is revoked", "case-1"),
+        events.JudgementSetAside(batch, "digits", 9, "case-0", "by the new reference"),
+        events.VersionAnnounced("digits", 1),
     )
     history.judge(batch)
     history.decide(batch)

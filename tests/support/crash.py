@@ -32,6 +32,8 @@ def main(url: str, folder: Path, operations: list[str]) -> None:
 
     if url.startswith("postgresql"):
         import psycopg  # noqa: F401
+    if "sanitize" in operations:
+        import torch  # noqa: F401
 
     _in_child(lambda: crash_operations.screened(url, folder))
     _in_child(lambda: _save(url, folder, "screened"))

@@ -12,6 +12,8 @@ from lazaretto.errors import NotFoundError
 from lazaretto.ledger import chain as ledger
 from lazaretto.ledger.verify import verify
 from lazaretto.quarantine import review
+from lazaretto.reference import Reference
+from lazaretto.registry.references import save_reference
 from lazaretto.storage.workspace import open_workspace
 from lazaretto.values import Action
 
@@ -182,7 +184,67 @@ def check_recall(url: str, folder: Path, *, done: bool) -> None:
         assert _kinds(yard).count("records_recalled") == 1
 
 
+def poisoned(url: str, folder: Path) -> None:
+    """A dataset into which a reviewer let mislabelled records, and its newest version's number."""
+    yard = _yard(url, folder)
+    batch = yard.judge("many", blobs(240, seed=5, prefix="p", flips=18))
+    stages.admit(yard.workspace, batch.batch)
+    case = str(batch.case)
+    review.decide(yard.workspace, case, Action.RELEASE, all=True, reason="looks fine")
+    review.publish(yard.workspace, case)
+
+
+def sanitize(url: str, folder: Path) -> None:
+    import torch
+
+    yard = _yard(url, folder)
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(8, 32), torch.nn.ReLU(), torch.nn.Linear(32, 3))
+    stages.sanitize_training(yard.workspace, "blobs", net, yard.policy, name="net@1", version=2)
+
+
+def check_sanitize(url: str, folder: Path, *, done: bool) -> None:
+    """What was found is on record together with its removal, or neither is."""
+    yard = _yard(url, folder)
+    assert verify(yard.workspace).ok
+    kinds, rows = _kinds(yard), _rows(yard)
+    found = kinds.count("training_sanitized")
+    assert found == kinds.count("records_recalled") <= 1
+    cases = [c for c in review.list_cases(yard.workspace, state=None) if c.origin == "sanitize"]
+    assert len(cases) == found
+    assert len(rows) == len(set(rows)) == 240 - sum(case.held for case in cases)
+    assert bool({f"p{number}" for number in range(18)} & set(rows)) == (not found)
+    assert not done or found == 1
+
+
+def reworded(url: str, folder: Path) -> None:
+    """A judged batch, and another reference promoted since."""
+    judged(url, folder)
+    yard = _yard(url, folder)
+    other = Reference.fit(blobs(900, seed=3), yard.policy, name="blobs", version="other")
+    save_reference(yard.workspace, other, promote=True)
+
+
+def rejudge(url: str, folder: Path) -> None:
+    yard = _yard(url, folder)
+    stages.rejudge(yard.workspace, _batch(yard), yard.policy, reason="by the new reference")
+
+
+def check_rejudge(url: str, folder: Path, *, done: bool) -> None:
+    yard = _yard(url, folder)
+    assert verify(yard.workspace).ok
+    kinds = _kinds(yard)
+    open_ = review.list_cases(yard.workspace)
+    assert len(open_) == kinds.count("batch_judged") - kinds.count("judgement_set_aside") <= 1
+    assert kinds.count("batch_judged") in (1, 2, 3)
+    if done:
+        assert kinds.count("batch_judged") >= 2
+        assert [case.held for case in open_] == [review.count_records(yard.workspace, open_[0].id)]
+
+
 OPERATIONS = {
+    "sanitize": (poisoned, sanitize, check_sanitize),
+    "rejudge": (reworded, rejudge, check_rejudge),
     "receive": (nothing, receive, check_receive),
     "gate": (nothing, gate, check_gate),
     "admit": (judged, admit, check_admit),

@@ -91,19 +91,17 @@ def settled_judgement(connection: Connection, batch: str, policy: PolicyRef) -> 
     return None if without_effect else judged
 
 
-def set_aside(workspace: Workspace, batch: str, dataset: str, *, reason: str) -> Judged:
+def set_aside(workspace: Workspace, batch: str, dataset: str, *, reason: str) -> None:
     """Takes back a judgement that nobody acted on, so that the batch is judged again.
 
-    Its case ends: what reviewers see is the case of the next judgement.
+    Its case ends: what reviewers see is the case of the next judgement. One that was taken back
+    already, and not made anew since, stays as it is.
 
     Args:
         workspace: catalog and store; whoever acts through it is on record.
         batch: id of a judged batch.
         dataset: that it was judged for.
         reason: why; stays on record.
-
-    Returns:
-        The judgement.
 
     Raises:
         UsageError: no reason, or there is no such judgement, or records of it were admitted or
@@ -114,7 +112,9 @@ def set_aside(workspace: Workspace, batch: str, dataset: str, *, reason: str) ->
     with workspace.catalog.transaction() as connection:
         judged = standing_judgement(connection, batch, dataset)
         if judged is None:
-            raise UsageError(f"{batch} has no judgement for dataset {dataset!r} that stands")
+            if dataset in _ever_judged(connection, batch):
+                return
+            raise UsageError(f"{batch} has no judgement for dataset {dataset!r}")
         if acted_on(connection, judged):
             raise UsageError(
                 f"{batch} was judged {judged.event.verdict}, and admitted or decided on since: "
@@ -122,7 +122,6 @@ def set_aside(workspace: Workspace, batch: str, dataset: str, *, reason: str) ->
             )
         event = JudgementSetAside(batch, dataset, judged.seq, judged.event.case, reason)
         record(connection, event, changes, actor=workspace.actor)
-    return judged
 
 
 def judged_datasets(connection: Connection, batch: str) -> list[str]:
@@ -134,6 +133,11 @@ def judged_datasets(connection: Connection, batch: str) -> list[str]:
         elif isinstance(entry.event, JudgementSetAside):
             standing[entry.event.dataset] = False
     return sorted(name for name, stands in standing.items() if stands)
+
+
+def _ever_judged(connection: Connection, batch: str) -> set[str]:
+    found = entries(connection, subject=f"batch:{batch}", kinds=[BatchJudged.kind])
+    return {e.event.policy.dataset for e in found if isinstance(e.event, BatchJudged)}
 
 
 def shadow_judgements(

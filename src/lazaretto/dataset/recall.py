@@ -34,7 +34,7 @@ from lazaretto.storage.sidecars import read_table, write_table
 from lazaretto.values import Member
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
     from datetime import datetime
 
     from sqlalchemy.engine import Connection
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from lazaretto.ledger.chain import Entry
     from lazaretto.storage.store import Store
     from lazaretto.storage.workspace import Workspace
-    from lazaretto.values import Actor, DataFile
+    from lazaretto.values import DataFile
 
 _recall = tables.recall
 
@@ -83,6 +83,7 @@ def recall(
     since: datetime | None = None,
     until: datetime | None = None,
     reason: str,
+    also: Callable[[Connection], None] | None = None,
 ) -> Recall:
     """Removes records from the next version of a dataset; earlier versions stay readable.
 
@@ -101,6 +102,8 @@ def recall(
             receipt) reaches into it, as in `lazaretto.lineage.trace_source`.
         until: its end (excluded).
         reason: why; stays on record.
+        also: puts on record what is the reason, in the transaction of the recall, so that neither
+            is ever there without the other. Not called where an earlier recall took the records.
 
     Raises:
         NotFoundError: no such dataset, or it never had any of these records.
@@ -122,7 +125,7 @@ def recall(
             found = find_records(workspace.store, base.files, asked)
             if not found.rows.num_rows:
                 return _earlier(workspace, dataset, criteria, asked)
-            done = _take_out(workspace, base, criteria, asked, found, workspace.actor, reason)
+            done = _take_out(workspace, base, criteria, asked, found, reason, also)
         if done is not None:
             return done
     raise SystemFaultError(f"dataset {dataset!r} changed {ATTEMPTS} times during the recall")
@@ -134,8 +137,8 @@ def _take_out(
     criteria: dict[str, str],
     asked: Asked,
     found: Found,
-    actor: Actor,
     reason: str,
+    also: Callable[[Connection], None] | None,
 ) -> Recall | None:
     """None when the dataset, or its models, changed meanwhile."""
     rows, version = found.rows, base.version + 1
@@ -173,7 +176,9 @@ def _take_out(
             return None
         if models_before(connection, base.dataset, version) != models:
             return None
-        recorded = Recorded(record(connection, event, changes, actor=actor), event)
+        if also is not None:
+            also(connection)
+        recorded = Recorded(record(connection, event, changes, actor=workspace.actor), event)
     commit_recorded(workspace, recorded)
     return _told(workspace, recorded.entry, event)
 

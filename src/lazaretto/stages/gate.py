@@ -15,7 +15,7 @@ from lazaretto.authority.judgements import (
 )
 from lazaretto.authority.policies import policy_in_force, register_first
 from lazaretto.errors import SystemFaultError, UsageError
-from lazaretto.ledger.chain import append
+from lazaretto.ledger.chain import append, newest
 from lazaretto.ledger.events import BatchEmbedded, BatchJudged, BatchScreened, ShadowJudged
 from lazaretto.ledger.state import record
 from lazaretto.quarantine import opening
@@ -203,7 +203,8 @@ def _commit(
         if settled is not None:  # another process was faster
             return decided_before(connection, settled, view.policy, view.ref)
         last = standing_judgement(connection, batch, dataset)
-        run = f"{view.inputs}\n{last.seq if last else 0}"
+        before = newest(connection, f"batch:{batch}", [BatchJudged.kind])
+        run = f"{view.inputs}\n{before.seq if before else 0}"
         event = BatchJudged(
             batch=batch,
             policy=view.ref,

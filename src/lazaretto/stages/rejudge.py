@@ -23,7 +23,7 @@ def rejudge(workspace: Workspace, batch: str, policy: Policy, *, reason: str) ->
 
     What was decided stands until somebody asks for this: neither another policy nor another
     reference changes it by itself. Results of stages that read nothing that changed are used again.
-    Killed in between, the batch is not judged, and `validate` to `gate` go on.
+    Killed in between, the batch is not judged, and the same call, or `validate` to `gate`, go on.
 
     Args:
         workspace: catalog and store; whoever acts through it is on record.

@@ -195,12 +195,19 @@ def _hold(
         ),
         two_people=policy.review.require_two_people,
     )
-    with workspace.catalog.transaction() as connection:
+    seqs: list[int] = []
+
+    def put(connection: Connection) -> None:
         seq = _before(connection, event)
         if seq is None:
             seq = record(connection, event, changes, actor=workspace.actor).seq
             index_held(connection, workspace.store, event)
-    recalled = _recall(workspace, taken, found, policy, found_by(event))
+        seqs[:] = [seq]
+
+    recalled = _recall(workspace, taken, found, policy, found_by(event), put)
+    if not seqs:  # nothing is held, or an earlier recall took it
+        with workspace.catalog.transaction() as connection:
+            put(connection)
     return SanitizeResult(
         dataset=taken.dataset,
         version=taken.version,
@@ -214,18 +221,23 @@ def _hold(
         recalled_version=recalled.version if recalled else None,
         models=recalled.models if recalled else [],
         scores=scores,
-        seqs=[seq, *(recalled.seqs if recalled else [])],
+        seqs=[*seqs, *(recalled.seqs if recalled else [])],
     )
 
 
 def _recall(
-    workspace: Workspace, taken: Snapshot, found: Sanitization, policy: Policy, reason: str
+    workspace: Workspace,
+    taken: Snapshot,
+    found: Sanitization,
+    policy: Policy,
+    reason: str,
+    also: Callable[[Connection], None],
 ) -> Recall | None:
     ids = found.held_ids.to_pylist()
     if not ids:
         return None
     actor = Actor(ActorType.POLICY, f"policy:{policy.dataset}")
-    return recall(workspace.acting(actor), taken.dataset, ids=ids, reason=reason)
+    return recall(workspace.acting(actor), taken.dataset, ids=ids, reason=reason, also=also)
 
 
 def _before(connection: Connection, event: TrainingSanitized) -> int | None:

@@ -138,8 +138,7 @@ def test_a_superseded_case_stays_so_whatever_its_row_says(sqlite_yard: Yard) -> 
     first = yard.judge("mixed", blobs(90, seed=5, flips=6))
     policy = make_policy(review={"expire_days": 5})
     register_policy(yard.workspace, policy, reason="faster")
-    for stage in (stages.validate, stages.embed, stages.screen, stages.gate):
-        stage(yard.workspace, first.batch, policy)
+    stages.rejudge(yard.workspace, first.batch, policy, reason="faster")
     execute(yard, "UPDATE review_case SET state = 'OPEN'")
     case = str(first.case)
     for act in (

@@ -53,6 +53,5 @@ def eventful(yard: Yard) -> Yard:
     later = yard.judge("tuesday", blobs(60, seed=6, prefix="t", flips=3))
     policy = make_policy(review={"expire_days": 5})
     register_policy(workspace, policy, reason="reviews must be faster")
-    for stage in (stages.validate, stages.embed, stages.screen, stages.gate):
-        stage(workspace, later.batch, policy)
+    stages.rejudge(workspace, later.batch, policy, reason="by the new policy")
     return replace(yard, policy=policy)

@@ -61,6 +61,7 @@ class _View:
     publications: list[Publication]
     released: dict[int, Decision]
     name: str | None
+    resumed: bool
     first: bool
 
 
@@ -91,13 +92,21 @@ def publish(workspace: Workspace, case: str) -> Admission | None:
         ChangedStateError: the catalog does not say what the ledger says.
         SystemFaultError: store or catalog cannot be used; the same call goes on later.
     """
+    while True:
+        admission, resumed = _publish(workspace, case)
+        if not resumed:  # behind one that was cut off, more may have been released
+            return admission
+
+
+def _publish(workspace: Workspace, case: str) -> tuple[Admission | None, bool]:
+    """One publication, and whether it was one that was cut off."""
     with workspace.catalog.read() as connection:
         batch = find_case(connection, case).batch
     with on_record(workspace, batch, "publish"), refusals_on_record(workspace, batch, case):
         with workspace.catalog.read() as connection:
             view = _look(connection, workspace, case)
         if view.name is None:
-            return _nothing_new(workspace, view)
+            return _nothing_new(workspace, view), False
 
         def check(connection: Connection) -> None:
             require_open(connection, view.row)
@@ -119,7 +128,7 @@ def publish(workspace: Workspace, case: str) -> Admission | None:
         admission = admit_part(workspace, part)
     with workspace.catalog.transaction() as connection:
         _close_when_decided(connection, workspace, view.row)
-    return admission
+    return admission, view.resumed
 
 
 def _nothing_new(workspace: Workspace, view: _View) -> Admission | None:
@@ -160,6 +169,7 @@ def _look(connection: Connection, workspace: Workspace, case: str) -> _View:
         publications=publications,
         released=released,
         name=_id(case, released) if released else None,
+        resumed=unfinished is not None,
         first=is_unused(connection, row.dataset),
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 import subprocess
 import sys
@@ -88,3 +90,27 @@ def test_a_full_disk_is_said_and_the_same_call_works_when_there_is_room(
     admission = stages.admit(workspace, batch)
     assert admission.rows == len(sqlite_yard.ids()) > 0.9 * rows
     assert verify(workspace).ok
+
+
+def test_commands_that_are_killed_at_random_moments_work_when_they_are_given_again(
+    catalog_url: str, fitted_reference: str, tmp_path: Path
+) -> None:
+    """With LAZARETTO_RANDOM_KILLS=200 in the environment it takes minutes."""
+    folder = tmp_path / "killed"
+    folder.mkdir()
+    url = catalog_url.replace(str(tmp_path), str(folder))
+    kills = os.environ.get("LAZARETTO_RANDOM_KILLS", "4")
+    done = subprocess.run(
+        [
+            sys.executable,
+            str(SUPPORT / "random_kills.py"),
+            *(url, str(folder), fitted_reference, kills, os.environ.get("LAZARETTO_SEED", "1")),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["killed"] == int(kills), found
+    print(found)

@@ -105,11 +105,11 @@ def test_what_is_written_is_bounded(tmp_path: Path, work: Path) -> None:
     (tmp_path / "t.csv").write_text("a\n" + "1\n" * 100_000)
     error = refused(tmp_path / "t.csv", work, output_bytes=300_000)
     assert error.code == "too_large"
-    assert "decoded it takes more than 300,000 bytes (limits.output_bytes, or" in str(error)
+    assert "decoded it takes more than limits.output_bytes = 300,000: raise it" in str(error)
     pq.write_table(pa.table({"a": np.zeros(1_000_000)}), tmp_path / "t.parquet")
     error = refused(tmp_path / "t.parquet", work, output_bytes=300_000)
     assert error.code == "too_large"
-    assert "decoded it takes more than 300,000 bytes (limits.output_bytes, or" in str(error)
+    assert "decoded it takes more than limits.output_bytes = 300,000: raise it" in str(error)
 
 
 def test_one_record_is_bounded_and_a_large_one_is_a_chunk_of_its_own(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,6 +22,12 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = "0003"
 WRITER_LOCK = 0x6C617A6172  # one advisory lock per database for all of Lazaretto's writers
 _BUSY_SECONDS = 60
+# Reads are short: whoever waits longer than this for a connection to read by waits in vain.
+_READ_SECONDS = 30
+_MOST_CONNECTIONS = 10
+# What PostgreSQL says when all connections that it allows are in use. Its driver has no code for
+# what goes wrong while it connects.
+_FULL = ("too many connections", "too many clients", "connection slots are reserved")
 _HOW_TO_MAKE = (
     "check --catalog or LAZARETTO_CATALOG_URL, or make one with `lazaretto catalog upgrade`"
 )
@@ -38,6 +45,7 @@ class Catalog:
 
     engine: Engine = field(repr=False)
     display_url: str
+    _writer: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     @classmethod
     def open(cls, url: str, *, create: bool = True, upgrade: bool = False) -> Catalog:
@@ -115,18 +123,27 @@ class Catalog:
         advisory lock): the ledger's chain needs it anyway, and what a stage checks stays true until
         it commits.
 
+        A thread that waits for its turn to write holds no connection meanwhile, so that however
+        many wait, others can read.
+
         Raises:
             SystemFaultError: the database cannot be reached, or stays busy for a minute.
         """
-        with self._guarded(lazaretto_writes=True) as connection:
-            yield connection
+        if not self._writer.acquire(timeout=_BUSY_SECONDS):
+            raise self._busy("another thread of this process has been writing for a minute")
+        try:
+            with self._guarded(lazaretto_writes=True) as connection:
+                yield connection
+        finally:
+            self._writer.release()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Opens a read-only view of one moment; never waits for a writer.
 
         Raises:
-            SystemFaultError: the database cannot be reached.
+            SystemFaultError: the database cannot be reached, or has no connection free for half a
+                minute.
         """
         options: dict[str, Any] = {}
         if self.engine.dialect.name == "postgresql":
@@ -138,7 +155,7 @@ class Catalog:
     def _guarded(self, **options: Any) -> Iterator[Connection]:
         try:
             with (
-                self.engine.connect().execution_options(**options) as connection,
+                self._connected().execution_options(**options) as connection,
                 connection.begin(),
             ):
                 yield connection
@@ -149,6 +166,25 @@ class Catalog:
             raise SystemFaultError(
                 f"the catalog {self.display_url} cannot be used: {reason}"
             ) from None
+
+    def _connected(self) -> Connection:
+        """A connection, for which others are waited for a while where the database has no more."""
+        deadline, pause = time.monotonic() + _READ_SECONDS, 0.05
+        while True:
+            try:
+                return self.engine.connect()
+            except sa.exc.TimeoutError:
+                raise self._busy("all connections of this process are in use") from None
+            except sa.exc.OperationalError as error:
+                if not any(words in str(error.orig) for words in _FULL):
+                    raise
+                if time.monotonic() > deadline:
+                    raise self._busy("all connections that it allows are in use") from None
+            time.sleep(pause)
+            pause = min(2 * pause, 1.0)
+
+    def _busy(self, why: str) -> SystemFaultError:
+        return SystemFaultError(f"the catalog {self.display_url} is busy: {why}; try again")
 
 
 def _secrets(url: URL) -> list[str]:
@@ -206,6 +242,10 @@ def _engine(url: URL) -> Engine:
         engine = sa.create_engine(
             url,
             pool_pre_ping=True,
+            # One is kept when nobody needs it: each process of a deployment keeps its own.
+            pool_size=1,
+            max_overflow=_MOST_CONNECTIONS - 1,
+            pool_timeout=_READ_SECONDS,
             connect_args={"connect_timeout": 10, "application_name": "lazaretto"},
         )
     except ModuleNotFoundError as error:
@@ -230,7 +270,12 @@ def _sqlite_engine(url: URL) -> Engine:
         raise SystemFaultError(
             f"the catalog's folder {path.parent} cannot be made: {error_line(error)}"
         ) from error
-    engine = sa.create_engine(url.set(database=str(path)), connect_args={"timeout": _BUSY_SECONDS})
+    engine = sa.create_engine(
+        url.set(database=str(path)),
+        # A file may be opened as often as there are threads: no reader waits for another.
+        max_overflow=-1,
+        connect_args={"timeout": _BUSY_SECONDS},
+    )
 
     @sa.event.listens_for(engine, "connect")
     def connect(connection: sqlite3.Connection, _record: object) -> None:

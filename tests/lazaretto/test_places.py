@@ -537,7 +537,11 @@ HOSTILE = (
 )
 
 
-def test_a_hostile_name_is_refused_and_on_record_as_it_can_be_shown(yard: Yard) -> None:
+def test_a_hostile_name_is_refused_and_on_record_as_it_can_be_shown(
+    yard: Yard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(yard.folder)
+    Path(HOSTILE[0][0]).mkdir()
     for uri, source in HOSTILE:
         with pytest.raises(DeliveryError) as caught:
             stages.receive(yard.workspace, uri, source, policy=yard.policy)

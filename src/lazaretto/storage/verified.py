@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections import OrderedDict
+from contextlib import suppress
 from typing import IO, TYPE_CHECKING, Any
 
 from lazaretto.errors import ChangedFileError
@@ -167,7 +168,9 @@ class _VerifiedFile(io.RawIOBase):
 
     def close(self) -> None:
         if not self.closed:
-            self._raw.close()
+            # What was read was checked; and the error of a store that fails was told already.
+            with suppress(Exception):
+                self._raw.close()
             self._kept.clear()
         super().close()
 

@@ -191,9 +191,7 @@ def test_a_decoder_that_somebody_kills_is_no_fault_of_the_delivery(
         with (tmp_path / "t.csv").open("wb"):  # waits until the decoder has opened the other end
             children = Path(f"/proc/{os.getpid()}/task").glob("*/children")
             found = {int(pid) for file in children for pid in file.read_text().split()}
-            decoder = next(
-                pid for pid in found if b"lazaretto.batch._child" in _command_line(pid)
-            )
+            decoder = next(pid for pid in found if b"lazaretto.batch._child" in _command_line(pid))
             os.kill(decoder, signal.SIGKILL)
 
     killer = threading.Thread(target=kill)

@@ -107,7 +107,10 @@ def test_mistakes_in_code_are_not_called_a_fault_of_the_network() -> None:
 
 
 def test_a_broken_disk_is_told_from_what_a_damaged_file_can_ask_for() -> None:
-    with pytest.raises(OSError, match="Input/output") as caught, pa.OSFile("/proc/self/mem") as file:
+    with (
+        pytest.raises(OSError, match="Input/output") as caught,
+        pa.OSFile("/proc/self/mem") as file,
+    ):
         file.read(10)
     assert is_of_machine(caught.value)
     for number in (errno.EINVAL, errno.EFBIG, errno.ENOMEM, errno.EOVERFLOW):
@@ -181,14 +184,16 @@ def flaky(tmp_path: Path) -> Iterator[Store]:
     Flaky.fails_at = None
 
 
-LARGE = os.urandom(9 * 2**20)
+LARGE = os.urandom(2**22 + 1000)
 
 
 def use(store: Store) -> None:
     """Everything that is done with a store; the large file is read block by block."""
     table = pa.table({"x": list(range(1000))})
     stored = write_table(store, "batches/a/x-{sha256}.parquet", table)
-    large: StoredFile = store.put("batches/a/y-{sha256}.bin", [LARGE[:5_000_000], LARGE[5_000_000:]])
+    large: StoredFile = store.put(
+        "batches/a/y-{sha256}.bin", [LARGE[:1_000_000], LARGE[1_000_000:]]
+    )
     assert read_table(store, stored).equals(table)
     assert pa.Table.from_batches(read_chunks(store, stored)).num_rows == 1000
     assert store.read(large) == LARGE

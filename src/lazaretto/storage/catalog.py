@@ -24,6 +24,7 @@ WRITER_LOCK = 0x6C617A6172  # one advisory lock per database for all of Lazarett
 _BUSY_SECONDS = 60
 # Reads are short: whoever waits longer than this for a connection to read by waits in vain.
 _READ_SECONDS = 30
+_CONNECT_SECONDS = 10
 _MOST_CONNECTIONS = 10
 # What PostgreSQL says when all connections that it allows are in use. Its driver has no code for
 # what goes wrong while it connects.
@@ -246,7 +247,7 @@ def _engine(url: URL) -> Engine:
             pool_size=1,
             max_overflow=_MOST_CONNECTIONS - 1,
             pool_timeout=_READ_SECONDS,
-            connect_args={"connect_timeout": 10, "application_name": "lazaretto"},
+            connect_args={"connect_timeout": _CONNECT_SECONDS, "application_name": "lazaretto"},
         )
     except ModuleNotFoundError as error:
         raise UsageError(

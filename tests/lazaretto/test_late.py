@@ -47,7 +47,7 @@ def receive(yard: Yard, uri: object, *places: object, manifest: str | None = Non
 
 
 def test_a_late_delivery_is_waited_for_and_goes_on_no_record(yard: Yard) -> None:
-    """The same call works once it has arrived: neither its folder nor its manifest need be there."""
+    """The same call works once it has arrived; nor need its folder or its manifest be there."""
     drop = yard.folder / "drop"
     file, manifest = drop / "vendor-a/day.parquet", drop / "vendor-a/day.json"
     with pytest.raises(NotArrivedError, match=r"drop/vendor-a/day\.parquet is not there \(yet\)"):
@@ -116,9 +116,10 @@ def test_a_disk_that_fails_while_a_delivery_is_read_is_no_fault_of_it(
 
     file = sqlite_yard.folder / "day.csv"
     file.touch()
-    monkeypatch.setattr(_delivery, "open_delivery", lambda *_: Path("/proc/self/mem").open("rb"))
-    with pytest.raises(SystemFaultError, match=r"day\.csv cannot be reached now.*Input/output"):
-        receive(sqlite_yard, file, sqlite_yard.folder)
+    with Path("/proc/self/mem").open("rb") as broken:
+        monkeypatch.setattr(_delivery, "open_delivery", lambda *_: broken)
+        with pytest.raises(SystemFaultError, match=r"day\.csv cannot be reached now.*Input/output"):
+            receive(sqlite_yard, file, sqlite_yard.folder)
     assert refusals(sqlite_yard) == 0
 
 

@@ -15,8 +15,7 @@ from yard import Yard, blobs, make_yard
 from lazaretto import stages
 from lazaretto.errors import SystemFaultError
 from lazaretto.ledger.verify import verify
-from lazaretto.storage import catalog as catalog_module
-from lazaretto.storage import tables
+from lazaretto.storage import engines, tables
 from lazaretto.storage.catalog import Catalog
 from lazaretto.storage.workspace import open_workspace
 
@@ -66,7 +65,7 @@ def test_a_writer_that_waits_too_long_is_told_to_try_again(
     catalog_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     catalog = Catalog.open(catalog_url)
-    monkeypatch.setattr(catalog_module, "_BUSY_SECONDS", 0.1)
+    monkeypatch.setattr(engines, "BUSY_SECONDS", 0.1)
     with (
         catalog.transaction(),
         ThreadPoolExecutor(1) as other,
@@ -79,8 +78,8 @@ def test_a_writer_that_waits_too_long_is_told_to_try_again(
 def test_no_reader_sees_how_connections_are_kept(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(catalog_module, "_READ_SECONDS", 0.1)
-    monkeypatch.setattr(catalog_module, "_MOST_CONNECTIONS", 1)
+    monkeypatch.setattr(engines, "READ_SECONDS", 0.1)
+    monkeypatch.setattr(engines, "MOST_CONNECTIONS", 1)
     catalog = Catalog.open(postgres_url)
     with (
         catalog.read(),
@@ -140,7 +139,7 @@ def test_five_connections_are_enough_for_threads_and_processes(
 def test_who_finds_no_connection_is_told_to_try_again(
     five: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(catalog_module, "_READ_SECONDS", 0.1)
+    monkeypatch.setattr(engines, "READ_SECONDS", 0.1)
     held = [Catalog.open(five) for _ in range(5)]  # each keeps one
     with pytest.raises(SystemFaultError, match=r"is busy: all connections that it allows.*again"):
         Catalog.open(five)
@@ -220,7 +219,7 @@ def test_a_server_that_stands_still_is_waited_for_or_said(
     with ThreadPoolExecutor(1) as thread:
         done = thread.submit(stages.validate, yard_there.workspace, batch, yard_there.policy)
         # Who connects only now gives up; who is connected waits.
-        monkeypatch.setattr(catalog_module, "_CONNECT_SECONDS", 2)
+        monkeypatch.setattr(engines, "CONNECT_SECONDS", 2)
         with pytest.raises(SystemFaultError, match="timeout"):
             Catalog.open(server.url("postgres"))
         assert not done.done()

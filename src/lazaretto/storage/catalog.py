@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sqlite3
 import threading
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,20 +13,12 @@ from sqlalchemy.engine import URL, Connection, Engine, make_url
 
 from lazaretto.errors import NotFoundError, SystemFaultError, UsageError
 from lazaretto.redact import error_line, safe_uri
+from lazaretto.storage import engines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SCHEMA_VERSION = "0003"
-WRITER_LOCK = 0x6C617A6172  # one advisory lock per database for all of Lazaretto's writers
-_BUSY_SECONDS = 60
-# Reads are short: whoever waits longer than this for a connection to read by waits in vain.
-_READ_SECONDS = 30
-_CONNECT_SECONDS = 10
-_MOST_CONNECTIONS = 10
-# What PostgreSQL says when all connections that it allows are in use. Its driver has no code for
-# what goes wrong while it connects.
-_FULL = ("too many connections", "too many clients", "connection slots are reserved")
 _HOW_TO_MAKE = (
     "check --catalog or LAZARETTO_CATALOG_URL, or make one with `lazaretto catalog upgrade`"
 )
@@ -68,7 +58,9 @@ class Catalog:
         parsed = _parse(url)
         if not create:
             _require_file(parsed)
-        catalog = cls(_engine(parsed), safe_uri(parsed.render_as_string(hide_password=True)))
+        catalog = cls(
+            engines.make_engine(parsed), safe_uri(parsed.render_as_string(hide_password=True))
+        )
         found = catalog.version()
         if found == SCHEMA_VERSION:
             return catalog
@@ -130,7 +122,7 @@ class Catalog:
         Raises:
             SystemFaultError: the database cannot be reached, or stays busy for a minute.
         """
-        if not self._writer.acquire(timeout=_BUSY_SECONDS):
+        if not self._writer.acquire(timeout=engines.BUSY_SECONDS):
             raise self._busy("another thread of this process has been writing for a minute")
         try:
             with self._guarded(lazaretto_writes=True) as connection:
@@ -156,10 +148,12 @@ class Catalog:
     def _guarded(self, **options: Any) -> Iterator[Connection]:
         try:
             with (
-                self._connected().execution_options(**options) as connection,
+                engines.connect(self.engine).execution_options(**options) as connection,
                 connection.begin(),
             ):
                 yield connection
+        except engines.NoConnectionError as error:
+            raise self._busy(str(error)) from None
         except (sa.exc.DatabaseError, sa.exc.InterfaceError) as error:
             if isinstance(error, _OUR_MISTAKES):
                 raise
@@ -167,22 +161,6 @@ class Catalog:
             raise SystemFaultError(
                 f"the catalog {self.display_url} cannot be used: {reason}"
             ) from None
-
-    def _connected(self) -> Connection:
-        """A connection, for which others are waited for a while where the database has no more."""
-        deadline, pause = time.monotonic() + _READ_SECONDS, 0.05
-        while True:
-            try:
-                return self.engine.connect()
-            except sa.exc.TimeoutError:
-                raise self._busy("all connections of this process are in use") from None
-            except sa.exc.OperationalError as error:
-                if not any(words in str(error.orig) for words in _FULL):
-                    raise
-                if time.monotonic() > deadline:
-                    raise self._busy("all connections that it allows are in use") from None
-            time.sleep(pause)
-            pause = min(2 * pause, 1.0)
 
     def _busy(self, why: str) -> SystemFaultError:
         return SystemFaultError(f"the catalog {self.display_url} is busy: {why}; try again")
@@ -234,72 +212,3 @@ def _require_file(url: URL) -> None:
         path = Path(str(url.database)).expanduser()
         if not path.is_file():
             raise NotFoundError(f"there is no catalog at {path}: {_HOW_TO_MAKE}")
-
-
-def _engine(url: URL) -> Engine:
-    if url.get_backend_name() == "sqlite":
-        return _sqlite_engine(url)
-    try:
-        engine = sa.create_engine(
-            url,
-            pool_pre_ping=True,
-            # One is kept when nobody needs it: each process of a deployment keeps its own.
-            pool_size=1,
-            max_overflow=_MOST_CONNECTIONS - 1,
-            pool_timeout=_READ_SECONDS,
-            connect_args={"connect_timeout": _CONNECT_SECONDS, "application_name": "lazaretto"},
-        )
-    except ModuleNotFoundError as error:
-        raise UsageError(
-            "PostgreSQL needs the psycopg driver: pip install 'lazaretto[postgres]'"
-        ) from error
-
-    @sa.event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        if connection.get_execution_options().get("lazaretto_writes"):
-            connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{_BUSY_SECONDS}s'")
-            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITER_LOCK})")
-
-    return engine
-
-
-def _sqlite_engine(url: URL) -> Engine:
-    path = Path(str(url.database)).expanduser()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SystemFaultError(
-            f"the catalog's folder {path.parent} cannot be made: {error_line(error)}"
-        ) from error
-    engine = sa.create_engine(
-        url.set(database=str(path)),
-        # A file may be opened as often as there are threads: no reader waits for another.
-        max_overflow=-1,
-        connect_args={"timeout": _BUSY_SECONDS},
-    )
-
-    @sa.event.listens_for(engine, "connect")
-    def connect(connection: sqlite3.Connection, _record: object) -> None:
-        connection.isolation_level = None  # the driver would begin by itself, and too late
-        connection.execute("PRAGMA foreign_keys = ON")
-        _switch_to_wal(connection)
-
-    @sa.event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        writes = connection.get_execution_options().get("lazaretto_writes")
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-    return engine
-
-
-def _switch_to_wal(connection: sqlite3.Connection) -> None:
-    """Once switched a database stays in WAL mode; the switch itself ignores the busy timeout."""
-    deadline = time.monotonic() + _BUSY_SECONDS
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            return
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)

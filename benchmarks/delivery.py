@@ -126,7 +126,7 @@ def without_checks() -> None:
         def block_list(self) -> bytes:
             return b""
 
-    def as_it_is(_file: Any, raw: Any, _block_list: bytes) -> Any:
+    def as_it_is(_file: Any, raw: Any, *_: Any) -> Any:
         return raw
 
     verified.BlockDigests = store.BlockDigests = Nothing  # type: ignore[misc, assignment]

@@ -10,8 +10,9 @@ from __future__ import annotations
 from lazaretto.lineage.graph.index import catch_up
 from lazaretto.lineage.graph.ingest import Ingested, ingest
 from lazaretto.lineage.openlineage.check import Problem, check, check_event
-from lazaretto.lineage.openlineage.emit import Drained, drain, flush
+from lazaretto.lineage.openlineage.emit import EVERYTHING, IN_STAGE, Bounds, Drained, drain, flush
 from lazaretto.lineage.openlineage.for_airflow import operator_lineage
+from lazaretto.lineage.openlineage.lease import Held
 from lazaretto.lineage.openlineage.parent import Parent, parent_from_environment
 from lazaretto.lineage.openlineage.project import Projection, project, run_events
 from lazaretto.lineage.trace.answer import (
@@ -37,8 +38,12 @@ from lazaretto.lineage.trace.trace import (
 )
 
 __all__ = [
+    "EVERYTHING",
+    "IN_STAGE",
+    "Bounds",
     "Completeness",
     "Drained",
+    "Held",
     "Ingested",
     "KeptReport",
     "Parent",

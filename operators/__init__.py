@@ -6,6 +6,7 @@ from lazaretto.operators.admit_batch import AdmitBatchOperator
 from lazaretto.operators.assets import admitted
 from lazaretto.operators.await_review import AwaitReviewOperator
 from lazaretto.operators.embed_batch import EmbedBatchOperator
+from lazaretto.operators.flush_lineage import FlushLineageOperator
 from lazaretto.operators.hook import LazarettoHook
 from lazaretto.operators.quarantine_gate import QuarantineGateOperator
 from lazaretto.operators.receive_batch import ReceiveBatchOperator
@@ -20,6 +21,7 @@ __all__ = [
     "AdmitBatchOperator",
     "AwaitReviewOperator",
     "EmbedBatchOperator",
+    "FlushLineageOperator",
     "LazarettoHook",
     "QuarantineGateOperator",
     "ReceiveBatchOperator",

@@ -16,6 +16,9 @@ DEFAULT_CONNECTION = "lazaretto_default"
 class LazarettoHook(BaseHook):
     """Opens the workspace that a connection describes.
 
+    It makes nothing: a catalog that is not there yet is made by ``lazaretto catalog upgrade``, once
+    for all workers. A slip in an address is an error, and never an empty catalog on one of them.
+
     The connection's *extra* holds ``catalog_url`` (SQLAlchemy URL without a password), ``store``
     and optionally ``namespace``; its *password*, which Airflow encrypts and masks, goes into the
     catalog URL. With the default connection id, the environment and the ``[lazaretto]`` section
@@ -53,25 +56,38 @@ class LazarettoHook(BaseHook):
             actor: who acts: a task; default: the operating system's user, who only reads.
 
         Raises:
-            UsageError: the connection has neither a catalog nor a store in its extra.
+            UsageError: there is no such connection, it has no catalog or no store in its extra, or
+                (the default one) nothing says where they are.
+            NotFoundError: there is no catalog where it should be.
             SystemFaultError: the catalog cannot be reached.
         """
+        from airflow.sdk.exceptions import AirflowNotFoundException
+
         from lazaretto.errors import UsageError
         from lazaretto.storage.settings import settings_of_connection
         from lazaretto.storage.workspace import open_workspace
 
         if self.lazaretto_conn_id == DEFAULT_CONNECTION:
-            return open_workspace(actor=actor)
-        found = settings_of_connection(self.get_connection(self.lazaretto_conn_id))
-        if not {"catalog_url", "store"} <= set(found):
+            return open_workspace(actor=actor, create=False, home=False)
+        try:
+            connection = self.get_connection(self.lazaretto_conn_id)
+        except AirflowNotFoundException:
             raise UsageError(
-                f"connection {self.lazaretto_conn_id!r} needs 'catalog_url' and 'store' as extra;"
-                ' for example {"catalog_url": "postgresql+psycopg://me@db/lz", "store": "s3://x"}'
+                f"there is no connection {self.lazaretto_conn_id!r}: make it with `airflow "
+                f"connections add {self.lazaretto_conn_id} --conn-type lazaretto`"
+            ) from None
+        found = settings_of_connection(connection)
+        if missing := [key for key in ("catalog_url", "store") if key not in found]:
+            raise UsageError(
+                f"connection {self.lazaretto_conn_id!r} lacks {' and '.join(map(repr, missing))} in"
+                ' its extra; for example {"catalog_url": "postgresql+psycopg://me@db/lz", "store":'
+                ' "s3://x"}'
             )
         return open_workspace(
             catalog_url=found["catalog_url"],
             store=found["store"],
             namespace=found.get("namespace"),
+            create=False,
             actor=actor,
         )
 

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import logging
-from contextlib import closing, nullcontext
+from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from airflow.providers.openlineage.extractors import OperatorLineage
     from openlineage.client.event_v2 import InputDataset
     from openlineage.client.transport import Transport
 
-    from lazaretto.lineage import Parent
+    from lazaretto.lineage import Drained, Parent
     from lazaretto.storage.workspace import Workspace
 
+_SECONDS_TO_CLOSE = 2.0
 _log = logging.getLogger(__name__)
 
 
@@ -63,23 +65,45 @@ def _as_input(workspace: Workspace, batch: str) -> InputDataset:
 def send(workspace: Workspace, task_instance: Any, seqs: Sequence[int]) -> None:
     """Sends ledger entries that no lineage backend has seen, those of this task as its children.
 
-    Lineage stops no gate: whatever goes wrong is logged, the entries stay in the ledger, and the
-    next task (or ``lazaretto lineage flush``) sends them.
+    Lineage stops no gate and keeps none waiting: a few entries are sent, for a few seconds.
+    Whatever goes wrong is logged, and what is left stays in the ledger until the next task, a
+    `FlushLineageOperator` or ``lazaretto lineage flush`` sends it.
 
     Args:
         workspace: catalog and store.
         task_instance: the running task's.
         seqs: the ledger entries that it wrote.
     """
-    from lazaretto.lineage import flush
+    from lazaretto.lineage import IN_STAGE, flush
 
     try:
-        transport = _transport_of_airflow()
-        with nullcontext() if transport is None else closing(transport):
-            flush(workspace, transport=transport, parent=_task_run(task_instance), seqs=seqs)
+        with transport_of_airflow() as transport:
+            flush(
+                workspace,
+                transport=transport,
+                parent=_task_run(task_instance),
+                seqs=seqs,
+                bounds=IN_STAGE,
+            )
     except Exception as error:
         # Not its text: a transport's error may quote a URL with a token.
         _log.warning("lineage events wait in the ledger: %s", type(error).__name__)
+
+
+def send_all(workspace: Workspace, stalled: float) -> Drained:
+    """Sends all ledger entries that no lineage backend has seen, and says what came of it.
+
+    Args:
+        workspace: catalog and store.
+        stalled: seconds in which the backend must take an entry.
+
+    Raises:
+        SystemFaultError: the catalog cannot be reached.
+    """
+    from lazaretto.lineage import Bounds, drain
+
+    with transport_of_airflow() as transport:
+        return drain(workspace, transport=transport, bounds=Bounds(stalled=stalled))
 
 
 def _airflow_reports() -> bool:
@@ -91,14 +115,22 @@ def _airflow_reports() -> bool:
     return not conf.is_disabled()
 
 
-def _transport_of_airflow() -> Transport | None:
+@contextmanager
+def transport_of_airflow() -> Iterator[Transport | None]:
     """What Airflow's ``[openlineage]`` section names; None: Lazaretto looks for itself."""
     if not _airflow_reports():
-        return None
+        yield None
+        return
     from airflow.providers.openlineage.plugins.adapter import OpenLineageAdapter
 
+    from lazaretto.lineage.openlineage.send import in_background
+
     transport: Transport = OpenLineageAdapter().get_or_create_openlineage_client().transport
-    return transport
+    try:
+        yield transport
+    finally:
+        # What it could deliver it has; closing one whose backend hangs can take minutes.
+        in_background(partial(transport.close, timeout=0)).join(_SECONDS_TO_CLOSE)
 
 
 def _task_run(task_instance: Any) -> Parent | None:

@@ -20,8 +20,9 @@ class ReceiveBatchOperator(LazarettoOperator):
 
     Returns (XCom) a batch reference: ``id``, ``source``, ``uri``, ``digest``, ``rows``,
     ``received_at``. An unknown source, a wrong signature, other bytes than the manifest's or a
-    replay fail the task for good; the refusal and its reason are in the ledger. A retry of the same
-    delivery gives the same batch.
+    replay fail the task for good; the refusal and its reason are in the ledger. A delivery that is
+    not there yet is no refusal: the task fails and Airflow tries again, as often as its ``retries``
+    say. A retry of the same delivery gives the same batch.
 
     Args:
         uri: the delivery: path or URI of a Parquet, Arrow, CSV or JSON Lines file in one of the

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import quote
 
 from fastapi import FastAPI, HTTPException, Query, Request
-from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse
+from fastapi.responses import FileResponse, HTMLResponse, PlainTextResponse, RedirectResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from lazaretto.errors import NotFoundError
+from lazaretto.errors import LazarettoError, NotFoundError
 from lazaretto.plugins.cases import first_held, shorten
 from lazaretto.plugins.security import may_read, signed_in
 from lazaretto.quarantine.review import list_cases, show_case
@@ -45,6 +45,11 @@ def create_app(open_workspace: Callable[[], Workspace] | None = None) -> FastAPI
         title="Lazaretto", docs_url=None, redoc_url=None, openapi_url=None, dependencies=[signed_in]
     )
 
+    @app.exception_handler(LazarettoError)
+    def cannot_answer(_request: Request, error: LazarettoError) -> PlainTextResponse:
+        # The catalog is busy or away, or nothing says where it is: the text is made to be shown.
+        return PlainTextResponse(str(error), status_code=503)
+
     @app.get("/", dependencies=[may_read])
     def all_cases(
         request: Request,
@@ -59,21 +64,23 @@ def create_app(open_workspace: Callable[[], Workspace] | None = None) -> FastAPI
 
     @app.get("/cases/{case}", dependencies=[may_read])
     def one_case(request: Request, case: str) -> HTMLResponse:
+        opened = workspace()
         try:
-            found = show_case(workspace(), case)
+            found = show_case(opened, case)
         except NotFoundError:
             raise HTTPException(404, "no such case") from None
-        records = first_held(workspace(), found, limit=_RECORDS_SHOWN)
-        triage = triage_of_case(workspace(), case)
+        records = first_held(opened, found, limit=_RECORDS_SHOWN)
+        triage = triage_of_case(opened, case)
         return render(request, "case.html", case=found, records=records, triage=triage)
 
     @app.get("/batches/{batch:path}", dependencies=[may_read], response_model=None)
     def case_of_batch(request: Request, batch: str) -> HTMLResponse | RedirectResponse:
-        cases = list_cases(workspace(), state=None, batch=batch, limit=1)
+        opened = workspace()
+        cases = list_cases(opened, state=None, batch=batch, limit=1)
         if cases:
             return RedirectResponse(f"{_root(request)}/cases/{quote(cases[0].id)}", status_code=303)
         try:
-            load_batch(workspace(), batch)
+            load_batch(opened, batch)
         except NotFoundError:
             raise HTTPException(404, "no such batch") from None
         return render(request, "unheld.html", batch=batch)

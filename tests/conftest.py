@@ -2,84 +2,26 @@
 
 from __future__ import annotations
 
-import os
-import pwd
-import shutil
 import subprocess
 import sys
-import tempfile
 import uuid
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from postgres import running_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from lazaretto.storage.workspace import Workspace
-
-_DEBIAN = Path("/usr/lib/postgresql")
-
-
-def _server_binaries() -> Path | None:
-    found = shutil.which("initdb")
-    if found:
-        return Path(found).parent
-    versions = sorted(_DEBIAN.glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
-    return versions[-1].parent if versions else None
-
-
-def _server_user() -> str | None:
-    """PostgreSQL refuses to run as root; None: stay who we are."""
-    if os.geteuid() != 0:
-        return None
-    for name in ("postgres", "nobody"):
-        try:
-            pwd.getpwnam(name)
-        except KeyError:
-            continue
-        return name
-    pytest.skip(
-        "running as root, and there is neither a user postgres nor nobody to start a server"
-    )
 
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
     """URL (without database name) of a throw-away PostgreSQL server on a unix socket."""
-    binaries = _server_binaries()
-    if binaries is None:
-        pytest.skip("no PostgreSQL server binaries (initdb): apt install postgresql")
-    user = _server_user()
-    # Not under pytest's own folder: another user could not enter it.
-    home = Path(tempfile.mkdtemp(prefix="lz-pg-"))
-    if user is not None:
-        shutil.chown(home, user=user)
-    data = home / "data"
-    try:
-        _run(
-            [binaries / "initdb", "-D", data, "-A", "trust", "-U", "lazaretto", "--no-sync"],
-            home,
-            user,
-        )
-        settings = f"-k {home} -c listen_addresses='' -c fsync=off -c max_connections=50"
-        control = [binaries / "pg_ctl", "-D", data, "-w"]
-        _run([*control, "-l", home / "log", "-o", settings, "start"], home, user)
-        try:
-            yield f"postgresql+psycopg://lazaretto@/{{name}}?host={home}"
-        finally:
-            _run([*control, "-m", "immediate", "stop"], home, user)
-    finally:
-        shutil.rmtree(home, ignore_errors=True)
-
-
-def _run(command: list[object], folder: Path, user: str | None) -> None:
-    words = [str(part) for part in command]
-    other = {} if user is None else {"user": user}
-    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False, **other)
-    if done.returncode:
-        pytest.fail(f"PostgreSQL did not start: {done.stderr[-2000:]}")
+    with running_server() as server:
+        yield server.url("{name}")
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ _OPERATORS = (
     "SanitizeTrainingOperator",
     "RegisterModelOperator",
     "TraceIncidentOperator",
+    "FlushLineageOperator",
 )
 
 _OPERATORS_HEAD = (Path(__file__).parent / "heads" / "operators.md").read_text("utf-8")
@@ -119,6 +120,7 @@ _PYTHON = {
             "DeliveryError",
             "ReferenceMismatchError",
             "SystemFaultError",
+            "NotArrivedError",
             "LedgerError",
         ]
     },
@@ -128,7 +130,7 @@ _LINEAGE = {
     "trace/trace.py": ["trace_source", "trace_batch", "trace_record", "trace_model"],
     "trace/answer.py": ["Trace", "Completeness"],
     "trace/report.py": ["keep_report", "to_html"],
-    "openlineage/emit.py": ["flush", "drain"],
+    "openlineage/emit.py": ["flush", "drain", "Bounds", "Drained"],
     "graph/index.py": ["catch_up"],
     "graph/ingest.py": ["ingest"],
     "openlineage/check.py": ["check"],

@@ -1,13 +1,15 @@
 """Emits ledger entries as OpenLineage events: at least once, in order, by one process at a time.
 
 The outbox is the ledger itself: what stands behind the cursor has not been sent. A failing backend
-leaves the cursor where it is, and whoever drains next begins there; it never fails a stage.
+leaves the cursor where it is, and whoever drains next begins there; it never fails a stage, and
+never keeps one waiting longer than its bounds say.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,9 +18,7 @@ from lazaretto.ledger.chain import entry as ledger_entry
 from lazaretto.ledger.checkpoint import ledger_id
 from lazaretto.lineage.cursors import advance, cursor, head
 from lazaretto.lineage.openlineage import lease as _lease
-from lazaretto.lineage.openlineage.project import project, run_events
-from lazaretto.lineage.openlineage.transport import client_for
-from lazaretto.redact import error_line
+from lazaretto.lineage.openlineage.send import Sending
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -29,9 +29,30 @@ if TYPE_CHECKING:
     from lazaretto.storage.workspace import Workspace
 
 CURSOR = "openlineage"
-_CHUNK = 50
-_SECONDS_TO_DELIVER = 30.0
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much one drain does, and how long it waits.
+
+    Attributes:
+        entries: ledger entries at most; None: all that wait.
+        seconds: that the backend gets in all; None: as many as it needs.
+        stalled: seconds in which the backend must take an entry.
+        chunk: entries that are sent, and then marked as sent, together.
+    """
+
+    entries: int | None = None
+    seconds: float | None = None
+    stalled: float = 60.0
+    chunk: int = 50
+
+
+EVERYTHING = Bounds()
+"""For who has nothing else to do: all entries, as long as the backend takes one a minute."""
+IN_STAGE = Bounds(entries=50, seconds=5.0, stalled=5.0, chunk=10)
+"""For a task that waits meanwhile: a few entries, a few seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +62,16 @@ class Drained:
     Attributes:
         entries: ledger entries that were sent.
         remaining: ledger entries that were not.
-        problem: why not; None: nothing went wrong (somebody else may be sending them).
+        problem: what went wrong; None: nothing did.
+        held: who is sending them at this moment, and until when at the latest; None: nobody.
+        disabled: OpenLineage is switched off, so nothing was sent.
     """
 
     entries: int
     remaining: int
-    problem: str | None
+    problem: str | None = None
+    held: _lease.Held | None = None
+    disabled: bool = False
 
 
 def flush(
@@ -55,13 +80,14 @@ def flush(
     transport: Transport | None = None,
     parent: Parent | None = None,
     seqs: Collection[int] = (),
+    bounds: Bounds = EVERYTHING,
 ) -> int:
     """Sends the ledger entries that were not sent yet; see `drain`.
 
     Returns:
         How many entries were sent. A failure is logged as a warning, not raised.
     """
-    drained = drain(workspace, transport=transport, parent=parent, seqs=seqs)
+    drained = drain(workspace, transport=transport, parent=parent, seqs=seqs, bounds=bounds)
     if drained.problem is not None:
         _log.warning(
             "lineage events were not sent (%s); %d ledger entries wait for the next flush",
@@ -77,6 +103,7 @@ def drain(
     transport: Transport | None = None,
     parent: Parent | None = None,
     seqs: Collection[int] = (),
+    bounds: Bounds = EVERYTHING,
 ) -> Drained:
     """Sends the ledger entries behind the cursor through an OpenLineage transport.
 
@@ -93,67 +120,98 @@ def drain(
         transport: instead of the configured one; it is not closed.
         parent: run that made the entries `seqs`, such as an Airflow task's.
         seqs: entries that this parent made.
+        bounds: how much is sent, and how long is waited for the backend.
 
     Raises:
         SystemFaultError: the catalog cannot be reached.
     """
-    with workspace.catalog.read() as connection:
-        remaining = head(connection) - cursor(connection, CURSOR)
-    if remaining == 0 or os.environ.get("OPENLINEAGE_DISABLED", "").strip().lower() == "true":
-        return Drained(0, remaining, None)
+    remaining = _waiting(workspace)
+    if os.environ.get("OPENLINEAGE_DISABLED", "").strip().lower() == "true":
+        return Drained(0, remaining, disabled=True)
+    if remaining == 0:
+        return Drained(0, 0)
     lease = _lease.acquire(workspace.catalog, CURSOR)
-    if lease is None:
-        return Drained(0, remaining, None)
+    if isinstance(lease, _lease.Held):
+        return Drained(0, remaining, held=lease)
     parents = dict.fromkeys(seqs, parent) if parent is not None else {}
+    turn = _Turn(workspace, lease, bounds)
     sent, problem = 0, None
     try:
-        while problem is None and lease is not None:
-            chunk, chain = _next(workspace)
+        while problem is None and (size := turn.size(sent)):
+            chunk, chain = _next(workspace, size)
             if not chunk:
                 break
-            problem = _send(workspace, chunk, chain, transport, parents)
+            problem = turn.give(Sending(workspace, chunk, chain, transport, parents))
             if problem is None:
                 sent += len(chunk)
-                lease = _lease.renew(workspace.catalog, CURSOR, lease)
                 _mark(workspace, chunk[-1].seq)
     finally:
-        if lease is not None:
-            _lease.release(workspace.catalog, CURSOR, lease)
-    with workspace.catalog.read() as connection:
-        remaining = head(connection) - cursor(connection, CURSOR)
+        turn.end()
+    remaining = _waiting(workspace)
+    if problem is None and turn.lost and remaining:
+        problem = "it took so long that another process goes on with them"
     return Drained(sent, remaining, problem)
 
 
-def _next(workspace: Workspace) -> tuple[Sequence[Entry], str]:
+class _Turn:
+    """The lease of this drain, and the time that it has."""
+
+    def __init__(self, workspace: Workspace, lease: int, bounds: Bounds) -> None:
+        self._workspace = workspace
+        self._lease: int | None = lease
+        self._bounds = bounds
+        seconds = bounds.seconds
+        self._ends = None if seconds is None else time.monotonic() + seconds
+
+    @property
+    def lost(self) -> bool:
+        """Whether the lease ran out, and somebody else has it."""
+        return self._lease is None
+
+    def size(self, sent: int) -> int:
+        """How many entries may go next; 0: that was all."""
+        if self._lease is None or (self._ends is not None and time.monotonic() >= self._ends):
+            return 0
+        most = self._bounds.entries
+        return self._bounds.chunk if most is None else max(0, min(self._bounds.chunk, most - sent))
+
+    def give(self, sending: Sending) -> str | None:
+        """Waits as long as the backend goes on taking entries; returns what went wrong."""
+        before = -1
+        while not sending.wait(self._patience()):
+            late = self._ends is not None and time.monotonic() >= self._ends
+            if late or sending.taken == before:
+                return "the backend does not answer in time"
+            before = sending.taken
+            self._keep()
+        self._keep()
+        return sending.problem
+
+    def end(self) -> None:
+        """Gives the lease back."""
+        if self._lease is not None:
+            _lease.release(self._workspace.catalog, CURSOR, self._lease)
+
+    def _patience(self) -> float:
+        if self._ends is None:
+            return self._bounds.stalled
+        return min(self._bounds.stalled, self._ends - time.monotonic())
+
+    def _keep(self) -> None:
+        """Whoever lost the lease ends after the chunk: somebody else goes on."""
+        if self._lease is not None:
+            self._lease = _lease.renew(self._workspace.catalog, CURSOR, self._lease)
+
+
+def _waiting(workspace: Workspace) -> int:
     with workspace.catalog.read() as connection:
-        chunk = list(entries(connection, after=cursor(connection, CURSOR), limit=_CHUNK))
+        return head(connection) - cursor(connection, CURSOR)
+
+
+def _next(workspace: Workspace, size: int) -> tuple[Sequence[Entry], str]:
+    with workspace.catalog.read() as connection:
+        chunk = list(entries(connection, after=cursor(connection, CURSOR), limit=size))
         return chunk, ledger_id(ledger_entry(connection, 1).hash) if chunk else ""
-
-
-def _send(
-    workspace: Workspace,
-    chunk: Sequence[Entry],
-    chain: str,
-    transport: Transport | None,
-    parents: dict[int, Parent],
-) -> str | None:
-    """Sends a chunk and waits until it is taken; returns what went wrong."""
-    try:
-        client = client_for(workspace.store, chunk, transport)
-        for entry in chunk:
-            found = project(entry, workspace.namespace, workspace.store.root, chain=chain)
-            for event in run_events(found, parents.get(entry.seq)):
-                client.emit(event)
-        if transport is None:
-            taken = client.close(timeout=_SECONDS_TO_DELIVER)
-        else:
-            wait = getattr(transport, "wait_for_completion", None)
-            taken = wait is None or wait(_SECONDS_TO_DELIVER)
-        statistics = getattr(client.transport, "get_stats", None)  # of transports in the background
-        failed = statistics().get("failed", 0) if statistics else 0
-    except Exception as error:
-        return error_line(error, limit=300)
-    return None if taken and not failed else "the transport did not deliver all events in time"
 
 
 def _mark(workspace: Workspace, seq: int) -> None:

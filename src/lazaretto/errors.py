@@ -66,7 +66,17 @@ class ReferenceMismatchError(UsageError):
 
 
 class SystemFaultError(LazarettoError):
-    """The store or the catalog cannot be reached or has another version. Exit code 3."""
+    """Store, catalog, network or machine: cannot be reached, is full, or has another version.
+
+    Nobody who delivers or calls is to blame, and the same call may work later. Exit code 3.
+    """
+
+
+class NotArrivedError(SystemFaultError):
+    """A delivery, its manifest or the place where it should be is not there (yet). Exit code 3.
+
+    Nothing goes on record: a delivery that is late is no refusal, and may be received later.
+    """
 
 
 class ChangedFileError(SystemFaultError):

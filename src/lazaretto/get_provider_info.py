@@ -15,6 +15,7 @@ _OPERATORS = (
     "sanitize_training",
     "register_model",
     "trace_incident",
+    "flush_lineage",
 )
 
 
@@ -84,7 +85,7 @@ def get_provider_info() -> dict[str, Any]:
 
 
 def _option(description: str, *, example: str, sensitive: bool = False) -> dict[str, Any]:
-    # The default is empty, so that the connection and then ~/.lazaretto are asked next.
+    # The default is empty, so that the connection is asked next.
     option: dict[str, Any] = {
         "description": description,
         "version_added": "0.1.0",

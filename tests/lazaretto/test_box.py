@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+import threading
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,9 +23,6 @@ from lazaretto.batch import Decoded, decode, open_batch, table_digest
 from lazaretto.batch import _box as box
 from lazaretto.errors import DeliveryError, SystemFaultError
 from lazaretto.policy import Columns, Limits
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 TABLE = pa.table({"id": ["a", "b"], "x": [1, 2]})
 
@@ -105,11 +105,11 @@ def test_what_is_written_is_bounded(tmp_path: Path, work: Path) -> None:
     (tmp_path / "t.csv").write_text("a\n" + "1\n" * 100_000)
     error = refused(tmp_path / "t.csv", work, output_bytes=300_000)
     assert error.code == "too_large"
-    assert "decoded it takes more than 300,000 bytes (limits.output_bytes, or" in str(error)
+    assert "decoded it takes more than limits.output_bytes = 300,000: raise it" in str(error)
     pq.write_table(pa.table({"a": np.zeros(1_000_000)}), tmp_path / "t.parquet")
     error = refused(tmp_path / "t.parquet", work, output_bytes=300_000)
     assert error.code == "too_large"
-    assert "decoded it takes more than 300,000 bytes (limits.output_bytes, or" in str(error)
+    assert "decoded it takes more than limits.output_bytes = 300,000: raise it" in str(error)
 
 
 def test_one_record_is_bounded_and_a_large_one_is_a_chunk_of_its_own(
@@ -151,6 +151,86 @@ def test_a_decoder_that_cannot_start_is_no_fault_of_the_delivery(
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(SystemFaultError, match="could not start"):
         decoded(tmp_path / "t.csv", work)
+
+
+def fault(path: Path, folder: Path, **limits: int) -> str:
+    with pytest.raises(SystemFaultError) as raised:
+        decoded(path, folder, **limits)
+    return str(raised.value)
+
+
+def test_a_disk_without_room_for_what_is_decoded_is_no_fault_of_the_delivery(
+    tmp_path: Path, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is stopped where the disk is nearly full, which is before the policy's limit."""
+    (tmp_path / "t.csv").write_text("a\n" + "1\n" * 100_000)
+    free = box._SPARE + 300_000
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(1, 1, free))
+    assert "its disk has room for 300,000 bytes" in fault(tmp_path / "t.csv", work)
+
+
+@pytest.mark.parametrize("file", ["canonical.arrow", "answer"])
+def test_a_disk_that_fills_up_meanwhile_is_no_fault_of_the_delivery(
+    tmp_path: Path, work: Path, file: str
+) -> None:
+    """Every write to this device fails as on a full disk."""
+    (tmp_path / "t.csv").write_text("a\n1\n")
+    (work / file).symlink_to("/dev/full")
+    told = fault(tmp_path / "t.csv", work)
+    assert "day cannot be decoded on this machine" in told
+    assert "No space left" in told or "the disk is full" in told
+
+
+def test_a_decoder_that_somebody_kills_is_no_fault_of_the_delivery(
+    tmp_path: Path, work: Path
+) -> None:
+    """As a machine does that runs out of memory, before the process reaches its limit."""
+    os.mkfifo(tmp_path / "t.csv")
+
+    def kill() -> None:
+        with (tmp_path / "t.csv").open("wb"):  # waits until the decoder has opened the other end
+            children = Path(f"/proc/{os.getpid()}/task").glob("*/children")
+            found = {int(pid) for file in children for pid in file.read_text().split()}
+            decoder = next(pid for pid in found if b"lazaretto.batch._child" in _command_line(pid))
+            os.kill(decoder, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    told = fault(tmp_path / "t.csv", work)
+    killer.join()
+    assert "was killed, as a machine does that runs out of memory" in told
+    assert f"limits.memory_bytes = {Limits().memory_bytes:,}" in told
+
+
+def _command_line(process: int) -> bytes:
+    return Path(f"/proc/{process}/cmdline").read_bytes()
+
+
+FEW_FILES = """
+import resource, sys
+import lazaretto as lz
+from lazaretto.errors import LazarettoError
+lz.open_batch(sys.argv[1])
+most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+for files in range(24, 3, -1):
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, most))
+    try:
+        outcome = str(lz.open_batch(sys.argv[1]).num_rows)
+    except Exception as error:
+        outcome = type(error).__name__
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    print(outcome)
+"""
+
+
+def test_a_machine_out_of_files_is_no_fault_of_the_delivery(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("a\n1\n")
+    command = [sys.executable, "-c", FEW_FILES, str(tmp_path / "t.csv")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    outcomes = done.stdout.split()
+    assert len(outcomes) == 21, done.stderr
+    assert set(outcomes) <= {"1", "SystemFaultError", "OSError"}
+    assert "SystemFaultError" in outcomes
 
 
 LIMITED = """

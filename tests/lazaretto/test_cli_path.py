@@ -18,7 +18,9 @@ from typer.testing import CliRunner
 
 from lazaretto.cli.app import app
 from lazaretto.cli.init import scaffold
-from lazaretto.storage.workspace import os_user
+from lazaretto.lineage.openlineage.emit import CURSOR
+from lazaretto.lineage.openlineage.lease import acquire, release
+from lazaretto.storage.workspace import open_workspace, os_user
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / "docs/tutorial/first_gate_data.py"
@@ -433,11 +435,41 @@ def test_a_refused_delivery_says_why_and_is_on_record(user: User) -> None:
     assert user.json("ledger verify")["entries"] == 8
 
 
+def test_a_late_delivery_is_exit_code_3_and_on_no_record(user: User) -> None:
+    before = user.json("ledger verify")["entries"]
+    for command in ("ingest", "receive"):
+        told = user.run(f"batch {command} later.parquet --source vendor", code=3)
+        assert "later.parquet is not there (yet)" in told
+    assert user.json("ledger verify")["entries"] == before
+    os.link(user.path("monday.parquet"), user.path("later.parquet"))
+    user.sign("later.parquet")
+    assert user.json("batch receive later.parquet --source vendor")["rows"] > 0
+
+
+def test_a_flush_that_another_process_keeps_waiting_says_who_and_until_when(user: User) -> None:
+    workspace = open_workspace(catalog_url=str(user.environment["LAZARETTO_CATALOG_URL"]))
+    lease = acquire(workspace.catalog, CURSOR)
+    assert isinstance(lease, int)
+    answer = user.json("lineage flush", code=1)
+    assert (answer["entries"], answer["remaining"], answer["problem"]) == (0, 2, None)
+    assert f"process {os.getpid()}" in answer["held"]["holder"]
+    assert answer["held"]["until"].startswith("20")
+    shown = user.run("lineage flush", code=1)
+    assert "entries that wait" in shown
+    assert f"process {os.getpid()}" in shown
+    release(workspace.catalog, CURSOR, lease)
+    workspace.catalog.engine.dispose()
+    user.environment["OPENLINEAGE_DISABLED"] = "true"
+    assert "OPENLINEAGE_DISABLED is set" in user.run("lineage flush", code=1)
+    user.environment["OPENLINEAGE_DISABLED"] = None
+    assert user.json("lineage flush")["remaining"] == 0
+    assert user.json("lineage flush")["entries"] == 0
+
+
 @pytest.mark.parametrize(
     ("line", "told"),
     [
         ("batch show no/such/batch", "lazaretto batch list"),
-        ("batch ingest missing.parquet --source vendor", "missing.parquet"),
         ("quarantine show case-0", "lazaretto quarantine list"),
         ("quarantine release case-0 --reason x", "which records?"),
         ("quarantine release case-0 --reason x --all", "no case"),

@@ -22,7 +22,13 @@ from lazaretto import stages
 from lazaretto.addresses import read_place
 from lazaretto.batch import _places, file_digest
 from lazaretto.batch._places import OF_THIS_MACHINE, Places, check_address, open_delivery
-from lazaretto.errors import DeliveryError, PolicyError, SystemFaultError, UsageError
+from lazaretto.errors import (
+    DeliveryError,
+    NotArrivedError,
+    PolicyError,
+    SystemFaultError,
+    UsageError,
+)
 from lazaretto.ledger import chain as ledger
 from lazaretto.ledger.events import DeliveryRefused
 from lazaretto.policy import Policy
@@ -75,6 +81,8 @@ def reading(uri: str, places: Places) -> bytes | str:
             return file.read()
     except DeliveryError as error:
         return error.code
+    except NotArrivedError:
+        return "not_arrived"
 
 
 @pytest.mark.parametrize("places", ["drop", "none"])
@@ -143,7 +151,7 @@ def test_what_is_exchanged_while_it_is_opened_changes_nothing(
 
     monkeypatch.setattr(_places.os, "open", interleaved)
     read = reading(str(drop / "vendor-a/deep/day.csv"), places_of(drop))
-    assert read in (b"delivered", "link", "unreadable")
+    assert read in (b"delivered", "link", "not_arrived")
     assert target.is_symlink()
 
 
@@ -218,7 +226,14 @@ def maze(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @given(st.lists(NAMES, min_size=1, max_size=7))
 def test_whatever_way_is_named_nothing_outside_is_read(maze: Path, names: list[str]) -> None:
     read = reading(f"{maze}/drop/{'/'.join(names)}", places_of(maze / "drop"))
-    assert read in (b"delivered", "outside_places", "link", "not_a_regular_file", "unreadable")
+    assert read in (
+        b"delivered",
+        "outside_places",
+        "link",
+        "not_a_regular_file",
+        "not_arrived",
+        "unreadable",
+    )
 
 
 # --- what a policy says of places
@@ -431,7 +446,7 @@ def test_a_machine_that_is_down_is_no_fault_of_the_delivery(sqlite_yard: Yard) -
                     "vendor-a",
                     policy=policy(f"{inner.url}/drop", "http://127.0.0.1:1/drop"),
                 )
-        inner.answers["/drop/day.csv"] = answer(404, b"")
+        inner.answers["/drop/day.csv"] = answer(403, b"")
         event = refused(sqlite_yard, f"{inner.url}/drop/day.csv", policy(f"{inner.url}/drop"))
         assert event.code == "unreadable"
     with sqlite_yard.workspace.catalog.read() as connection:
@@ -522,7 +537,11 @@ HOSTILE = (
 )
 
 
-def test_a_hostile_name_is_refused_and_on_record_as_it_can_be_shown(yard: Yard) -> None:
+def test_a_hostile_name_is_refused_and_on_record_as_it_can_be_shown(
+    yard: Yard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(yard.folder)
+    Path(HOSTILE[0][0]).mkdir()
     for uri, source in HOSTILE:
         with pytest.raises(DeliveryError) as caught:
             stages.receive(yard.workspace, uri, source, policy=yard.policy)

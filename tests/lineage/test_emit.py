@@ -2,7 +2,13 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import socket
+import subprocess
+import sys
 import threading
+import time
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +21,7 @@ from lazaretto import lineage
 from lazaretto.lineage.openlineage import emit
 from lazaretto.lineage.openlineage import lease as _lease
 from lazaretto.lineage.openlineage.parent import Parent
+from lazaretto.storage import tables
 from lazaretto.storage.workspace import Workspace, open_workspace
 
 if TYPE_CHECKING:
@@ -117,10 +124,13 @@ def test_what_comes_twice_comes_with_the_same_run_ids(workspace: Workspace) -> N
 def test_one_process_sends_at_a_time(workspace: Workspace) -> None:
     History(workspace).receive()
     lease = _lease.acquire(workspace.catalog, emit.CURSOR)
-    assert lease is not None
+    assert isinstance(lease, int)
     sink = Recorder()
     drained = lineage.drain(workspace, transport=sink)
     assert (drained.entries, drained.remaining, drained.problem) == (0, 1, None)
+    assert drained.held is not None
+    assert f"process {os.getpid()}" in drained.held.holder
+    assert drained.held.until == datetime.fromtimestamp(lease // 10**9, UTC)
     _lease.release(workspace.catalog, emit.CURSOR, lease)
     assert lineage.flush(workspace, transport=sink) == 1
 
@@ -132,9 +142,23 @@ def test_the_lease_of_a_dead_process_runs_out(
     with monkeypatch.context() as patch:
         patch.setattr(_lease, "_SECONDS", -1)
         dead = _lease.acquire(workspace.catalog, emit.CURSOR)
-    assert dead is not None
+    assert isinstance(dead, int)
     assert lineage.flush(workspace, transport=Recorder()) == 1
     assert _lease.renew(workspace.catalog, emit.CURSOR, dead) is None
+
+
+@pytest.mark.parametrize("ahead", ["an hour", "a month", "for ever"])
+def test_a_lease_that_lasts_longer_than_any_may_is_void(workspace: Workspace, ahead: str) -> None:
+    """It was taken by a host whose clock is wrong, and that host may be gone."""
+    end = {"an hour": time.time_ns() + 3600 * 10**9, "a month": time.time_ns() + 30 * 86400 * 10**9}
+    History(workspace).receive()
+    assert isinstance(_lease.acquire(workspace.catalog, emit.CURSOR), int)
+    with workspace.catalog.transaction() as connection:
+        wrong = tables.projection.c.name == f"{emit.CURSOR}.lease"
+        connection.execute(
+            tables.projection.update().where(wrong).values(seq=end.get(ahead, 2**63 - 1))
+        )
+    assert lineage.flush(workspace, transport=Recorder()) == 1
 
 
 def test_two_processes_at_once_lose_nothing(workspace: Workspace) -> None:
@@ -185,6 +209,78 @@ def test_a_misconfigured_transport_is_told_and_fails_nothing(
     drained = lineage.drain(sqlite_workspace)
     assert drained.remaining == 1
     assert drained.problem
+
+
+@pytest.fixture
+def hanging() -> Iterator[str]:
+    """A backend that accepts every connection and never answers."""
+    listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    listener.close()
+
+
+DRAIN_TWICE = """
+import json, sys
+from lazaretto import lineage
+from lazaretto.storage.workspace import open_workspace
+from lazaretto.values import to_json
+workspace = open_workspace(catalog_url=sys.argv[1], store=sys.argv[2])
+hurried = lineage.Bounds(entries=20, seconds=0.2, stalled=0.2, chunk=10)
+print(json.dumps([to_json(lineage.drain(workspace, bounds=hurried)) for _ in range(2)]))
+"""
+
+
+@pytest.mark.parametrize("kind", ["http", "async_http"])
+def test_a_backend_that_hangs_keeps_nobody_waiting_and_loses_nothing(
+    workspace: Workspace, catalog_url: str, hanging: str, kind: str
+) -> None:
+    """In a process of its own, which must end although a call to the backend does not."""
+    history = History(workspace)
+    for day in range(3):
+        history.receive(day=day)
+    transport = json.dumps({"type": kind, "url": hanging, "timeout": 600})
+    done = subprocess.run(
+        [sys.executable, "-c", DRAIN_TWICE, catalog_url, workspace.store.root],
+        env=os.environ | {"OPENLINEAGE__TRANSPORT": transport},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    for drained in json.loads(done.stdout):  # the second is not kept by what the first left
+        assert (drained["entries"], drained["remaining"], drained["held"]) == (0, 3, None)
+        assert drained["problem"] == "the backend does not answer in time"
+    sink = Recorder()
+    assert lineage.flush(workspace, transport=sink) == 3
+    assert sink.seqs() == [1, 2, 3]
+
+
+def test_a_task_sends_a_part_of_a_long_backlog(workspace: Workspace) -> None:
+    history, sink = History(workspace), Recorder()
+    with history.at_once():
+        for day in range(120):
+            history.receive(day=day)
+    for sent in (20, 20):
+        bounds = lineage.Bounds(entries=20, seconds=600, chunk=15)
+        assert lineage.flush(workspace, transport=sink, bounds=bounds) == sent
+    assert lineage.drain(workspace, transport=sink).remaining == 0
+    assert sink.seqs() == list(range(1, 121))
+
+
+def test_a_slow_backend_is_waited_for_as_long_as_it_takes_something(workspace: Workspace) -> None:
+    class Slow(Recorder):
+        def emit(self, event: Any) -> None:
+            waited.wait(0.05)
+            super().emit(event)
+
+    waited, history, sink = threading.Event(), History(workspace), Slow()
+    with history.at_once():
+        for day in range(4):
+            history.receive(day=day)
+    # All four take longer than it may stall, which is about each of them.
+    drained = lineage.drain(workspace, transport=sink, bounds=lineage.Bounds(stalled=0.3))
+    assert (drained.entries, drained.remaining, drained.problem) == (4, 0, None)
 
 
 class _Backend(BaseHTTPRequestHandler):

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lazaretto.errors import PolicyError, UsageError
+from lazaretto.errors import NotFoundError, PolicyError, UsageError
+from lazaretto.storage.catalog import Catalog
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,13 +25,13 @@ def operators() -> list[type[BaseOperator]]:
     return [getattr(room, name) for name in room.__all__ if name.endswith("Operator")]
 
 
-def test_all_eleven_are_there() -> None:
-    assert len(operators()) == 11
+def test_all_twelve_are_there() -> None:
+    assert len(operators()) == 12
 
 
 @pytest.mark.parametrize("cls", operators(), ids=lambda cls: cls.__name__)
 def test_each_is_templated_linked_and_reports_lineage(cls: type[BaseOperator]) -> None:
-    assert len(cls.template_fields) > 1
+    assert "lazaretto_conn_id" in cls.template_fields
     assert [link.name for link in cls.operator_extra_links] == ["Quarantine case"]
     assert callable(cls.get_openlineage_facets_on_complete)
     assert callable(cls.get_openlineage_facets_on_failure)
@@ -169,12 +170,58 @@ def test_a_connection_says_where_things_are_and_keeps_its_password(
     monkeypatch.setenv(
         "AIRFLOW_CONN_ELSEWHERE", json.dumps({"conn_type": "lazaretto", "extra": here})
     )
+    with pytest.raises(NotFoundError, match="`lazaretto catalog upgrade`"):
+        LazarettoHook("elsewhere").workspace()
+    assert list(tmp_path.iterdir()) == []
+    Catalog.open(here["catalog_url"])
     assert LazarettoHook("elsewhere").workspace().store.root == here["store"]
     assert LazarettoHook("elsewhere").test_connection()[0]
 
-    monkeypatch.setenv("AIRFLOW_CONN_EMPTY", json.dumps({"conn_type": "lazaretto"}))
-    with pytest.raises(UsageError, match="catalog_url"):
-        LazarettoHook("empty").workspace()
+
+@pytest.mark.parametrize(
+    ("extra", "missing"),
+    [
+        ({}, "'catalog_url' and 'store'"),
+        ({"catalog_url": "sqlite:///c.db"}, "'store'"),
+        ({"store": "s3://bucket"}, "'catalog_url'"),
+    ],
+)
+def test_a_connection_without_catalog_or_store_says_which_is_missing(
+    monkeypatch: pytest.MonkeyPatch, extra: dict[str, str], missing: str
+) -> None:
+    from lazaretto.operators import LazarettoHook
+
+    connection = {"conn_type": "lazaretto", "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_HALF", json.dumps(connection))
+    with pytest.raises(UsageError, match=f"'half' lacks {missing} in its extra"):
+        LazarettoHook("half").workspace()
+    with pytest.raises(UsageError, match="no connection 'nowhere'"):
+        LazarettoHook("nowhere").workspace()
+
+
+@pytest.mark.parametrize("given", ["nothing", "catalog", "connection"])
+def test_nothing_is_made_at_home_where_nothing_says_where_things_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    from airflow.sdk.exceptions import AirflowFailException
+
+    from lazaretto.operators import ValidateBatchOperator
+
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("LAZARETTO_CATALOG_URL", "LAZARETTO_STORE"):
+        monkeypatch.delenv(name, raising=False)
+    missing = "catalog_url and store is"
+    if given == "catalog":
+        monkeypatch.setenv("LAZARETTO_CATALOG_URL", f"sqlite:///{tmp_path}/c.db")
+        missing = "store is.*LAZARETTO_STORE"
+    if given == "connection":
+        connection = {"conn_type": "lazaretto", "extra": {"store": str(tmp_path / "s")}}
+        monkeypatch.setenv("AIRFLOW_CONN_LAZARETTO_DEFAULT", json.dumps(connection))
+        missing = "catalog_url is.*LAZARETTO_CATALOG_URL"
+    validate = ValidateBatchOperator(task_id="validate", batch=BATCH, policy="policy.yaml")
+    with pytest.raises(AirflowFailException, match=f"nothing says where Lazaretto's {missing}"):
+        validate.execute({})
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_unreachable_catalog_is_reported_without_its_password(

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from lazaretto.errors import LazarettoError, NotFoundError, SystemFaultError, UsageError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -60,6 +62,33 @@ def test_anonymous_gets_nothing_from_any_route(
             assert response.status_code not in wrong, (method, path)
             if method == "GET" and path in paths():
                 assert response.status_code in ({401} if "Cookie" not in headers else {401, 403})
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        SystemFaultError("the catalog is busy: all connections are in use; try again"),
+        NotFoundError("there is no catalog: `lazaretto catalog upgrade` makes it"),
+        UsageError("nothing says where Lazaretto's catalog_url is"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_catalog_that_cannot_be_used_is_said_and_is_no_missing_case(
+    token: Token, error: LazarettoError
+) -> None:
+    from starlette.testclient import TestClient
+
+    from lazaretto.plugins.app import create_app
+    from lazaretto.plugins.security import SecureHeaders
+
+    def away() -> Workspace:
+        raise error
+
+    client = TestClient(SecureHeaders(create_app(away)))
+    for path in ("/", "/cases/case-1", "/batches/vendor-a/x"):
+        response = client.get(path, headers=token("Admin"))
+        assert (response.status_code, response.text) == (503, str(error))
+        assert response.headers["content-type"].startswith("text/plain")
 
 
 def test_a_forged_token_is_refused(client: TestClient, token: Token) -> None:

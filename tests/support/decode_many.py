@@ -56,7 +56,7 @@ def run(paths: list[Path], folder: Path) -> Iterator[tuple[Path, str, str]]:
 def main() -> None:
     folder = sys.argv[1]
     paths = sys.stdin.read().splitlines()
-    confine(LIMITS.model_dump() | {"cpu_seconds": 3600})
+    confine(LIMITS.model_dump() | {"cpu_seconds": 3600}, room=LIMITS.output_bytes)
     warm_up()
     for path in paths:
         signal.setitimer(signal.ITIMER_PROF, _SECONDS)
@@ -73,6 +73,7 @@ def _outcome(path: Path, folder: str) -> tuple[str, str]:
         "format": format_by_name(path.name),
         "record_id": "id",
         "limits": LIMITS.model_dump(),
+        "room": LIMITS.output_bytes,
         # Several blocks of text even in a small file.
         "block": 700,
     }

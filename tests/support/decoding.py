@@ -42,6 +42,7 @@ def decoded(
         "format": format or format_by_name(path.name),
         "record_id": record_id,
         "limits": (limits or Limits()).model_dump(),
+        "room": 2**50,
     }
     said = answered(request if block is None else request | {"block": block})
     if "code" in said:

@@ -1,9 +1,11 @@
 """The box: a delivery is decoded in a process of its own, which its bytes may kill.
 
 The limits hold for that process alone: address space, processor time, size of what it writes, time
-by the clock. However it ends, its delivery is refused with a reason; nothing that a file does to a
-decoder reaches the caller but a `DeliveryError`. It is started anew (not forked), with no secrets
-in its environment. It is no jail: whoever takes it over may do what its user may do.
+by the clock. However it ends, its delivery is refused with a reason, or the machine is named that
+could not decode it; nothing that a file does to a decoder reaches the caller otherwise. What only a
+machine can cause (its disk, too few files or processes, no memory below the policy's limit) is no
+refusal: the same delivery may be fine an hour later. It is started anew (not forked), with no
+secrets in its environment. It is no jail: whoever takes it over may do what its user may do.
 """
 
 from __future__ import annotations
@@ -20,10 +22,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lazaretto.batch._batch import Batch, open_canonical
-from lazaretto.batch._child import READY
+from lazaretto.batch._child import CANNOT_ANSWER, FAULT, READY
 from lazaretto.batch._format import FORMATS
 from lazaretto.batch._schema import check_columns
 from lazaretto.errors import DeliveryError, SystemFaultError
+from lazaretto.faults import as_system_fault, is_of_machine
 from lazaretto.text import excerpt
 
 if TYPE_CHECKING:
@@ -88,11 +91,14 @@ def decode(
         DeliveryError: the delivery is refused. Of the codes these are about the process:
             ``out_of_memory``, ``out_of_time``, ``too_large`` (of its output, too),
             ``decoder_failed`` (it ended in any other way).
-        SystemFaultError: the process cannot be started, or the disk is full.
+        SystemFaultError: the process cannot be started, the disk is full or fails, or the machine
+            has less memory than the policy allows.
     """
     copy = folder / "canonical.arrow"
-    room = shutil.disk_usage(folder).free - _SPARE
-    if room < raw.stat().st_size:
+    with as_system_fault(f"{name} cannot be decoded in {folder}"):
+        room = shutil.disk_usage(folder).free - _SPARE
+        size = raw.stat().st_size
+    if room < size:
         raise SystemFaultError(f"the disk of {folder} is full; a delivery is decoded there")
     request = {
         "raw": str(raw.absolute()),
@@ -101,10 +107,12 @@ def decode(
         "name": name,
         "format": format,
         "record_id": record_id,
-        "limits": limits.model_dump() | {"output_bytes": min(limits.output_bytes, room)},
+        "limits": limits.model_dump(),
+        "room": room,
     }
     answer, log = folder / "answer", folder / "log"
-    ended = _run(request, folder, answer, log, limits)
+    with as_system_fault("the process that decodes deliveries cannot be started"):
+        ended = _run(request, folder, answer, log, limits)
     found = _read(answer, log, ended, name, limits)
     schema = _columns(copy, found["rows"], name, limits)
     return Decoded(name, copy, found["format"], found["rows"], found["digest"], schema)
@@ -131,10 +139,6 @@ def _run(
             ).returncode
         except subprocess.TimeoutExpired:
             return None
-        except OSError as error:
-            raise SystemFaultError(
-                f"the process that decodes deliveries cannot be started: {error.strerror}"
-            ) from error
 
 
 def environment() -> dict[str, str]:
@@ -153,11 +157,14 @@ def environment() -> dict[str, str]:
 
 def _read(answer: Path, log: Path, ended: int | None, name: str, limits: Limits) -> dict[str, Any]:
     """The answer, if it is one; else how the process died is the reason of a refusal."""
-    with answer.open("rb") as file:
-        said = file.read(_MOST_ANSWER + 1)
-    with log.open("rb") as file:
-        file.seek(max(0, log.stat().st_size - _MOST_LOG))
-        noise = file.read(_MOST_LOG)
+    with as_system_fault(f"what the decoder of {name} says cannot be read"):
+        with answer.open("rb") as file:
+            said = file.read(_MOST_ANSWER + 1)
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - _MOST_LOG))
+            noise = file.read(_MOST_LOG)
+    if ended == CANNOT_ANSWER:
+        raise _of_this_machine(name, "the disk is full, or fails")
     if not said.startswith(READY):
         last = excerpt(noise.decode(errors="replace").strip().rpartition("\n")[2], 300)
         raise SystemFaultError(
@@ -170,8 +177,8 @@ def _read(answer: Path, log: Path, ended: int | None, name: str, limits: Limits)
     if "digest" in found:
         return found
     code, reason = found["code"], excerpt(found["reason"], _MOST_REASON)
-    if code == "fault":
-        raise SystemFaultError(f"{name} cannot be decoded on this machine: {reason}")
+    if code == FAULT:
+        raise _of_this_machine(name, reason)
     if code == "out_of_memory":
         raise _out_of_memory(name, limits)
     raise DeliveryError(reason, code=code)
@@ -197,19 +204,32 @@ def _parsed(said: bytes) -> dict[str, Any] | None:
     return found if isinstance(digest, str) and re.fullmatch("[0-9a-f]{64}", digest) else None
 
 
-def _died(ended: int | None, noise: bytes, name: str, limits: Limits) -> DeliveryError:
+def _died(
+    ended: int | None, noise: bytes, name: str, limits: Limits
+) -> DeliveryError | SystemFaultError:
     if ended is None:
         return _out_of_time(name, "wall_seconds", limits.wall_seconds)
     if -ended == signal.SIGXCPU:
         return _out_of_time(name, "cpu_seconds", limits.cpu_seconds)
-    # A process that nobody here killed was killed for the machine's want of memory.
-    if -ended == signal.SIGKILL or _MEMORY.search(noise):
+    # Its own limits end it by other signals: somebody else killed it, which is what a machine does
+    # that runs out of memory before the process reaches the policy's limit.
+    if -ended == signal.SIGKILL:
+        return _of_this_machine(
+            name,
+            "the process that decodes it was killed, as a machine does that runs out of memory. "
+            f"Give it more, or set limits.memory_bytes = {limits.memory_bytes:,} below what it has",
+        )
+    if _MEMORY.search(noise):
         return _out_of_memory(name, limits)
     how = f"by signal {-ended}" if ended < 0 else f"with exit status {ended}"
     return DeliveryError(
         f"{name}: its decoder died ({how}): the file is damaged, or made to do that",
         code="decoder_failed",
     )
+
+
+def _of_this_machine(name: str, reason: str) -> SystemFaultError:
+    return SystemFaultError(f"{name} cannot be decoded on this machine: {reason}")
 
 
 def _out_of_memory(name: str, limits: Limits) -> DeliveryError:
@@ -240,6 +260,9 @@ def _columns(copy: Path, rows: int, name: str, limits: Limits) -> pa.Schema:
             check_columns(schema, limits, name)
             return schema
     except (SystemFaultError, OSError) as error:
+        cause = error if isinstance(error, OSError) else error.__cause__
+        if copy.exists() and cause is not None and is_of_machine(cause):
+            raise _of_this_machine(name, "its canonical copy cannot be read back") from error
         raise DeliveryError(
             f"{name}: its decoder left no canonical copy", code="decoder_failed"
         ) from error

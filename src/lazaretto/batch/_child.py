@@ -22,13 +22,17 @@ import pyarrow.csv as pa_csv
 from lazaretto.batch._decode import BLOCK, decode
 from lazaretto.batch._source import output_too_large
 from lazaretto.errors import DeliveryError
+from lazaretto.faults import is_of_machine
 from lazaretto.redact import error_line
 
 if TYPE_CHECKING:
     from lazaretto.policy import Columns, Limits
 
 READY = b"ready\n"
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+FAULT = "fault"
+"""Code of an answer: not the delivery is at fault, but this machine."""
+CANNOT_ANSWER = os.EX_IOERR
+"""Exit status when the answer cannot be written: the disk is full, or fails."""
 
 
 def main() -> None:
@@ -37,21 +41,36 @@ def main() -> None:
     # Whatever a library prints must not be taken for the answer.
     answer = os.dup(1)
     os.dup2(2, 1)
-    confine(request["limits"])
+    confine(request["limits"], request["room"])
     warm_up()
-    os.write(answer, READY)
-    os.write(answer, json.dumps(answered(request)).encode() + b"\n")
+    try:
+        _say(answer, READY)
+        _say(answer, json.dumps(answered(request)).encode() + b"\n")
+    except OSError:
+        os._exit(CANNOT_ANSWER)
     # Nothing is left to do, and what hostile bytes left in memory need not be taken apart.
     os._exit(0)
 
 
-def confine(limits: dict[str, int]) -> None:
-    """Limits this process; it may have stricter limits already."""
+def _say(answer: int, words: bytes) -> None:
+    """Writes all of it: a disk that is nearly full takes a part."""
+    while words:
+        words = words[os.write(answer, words) :]
+
+
+def confine(limits: dict[str, int], room: int) -> None:
+    """Limits this process; it may have stricter limits already.
+
+    Args:
+        limits: the policy's.
+        room: bytes that the disk has left for what is written.
+    """
+    output = min(limits["output_bytes"], room)
     for kind, soft, hard in (
         (resource.RLIMIT_AS, limits["memory_bytes"], limits["memory_bytes"]),
         # Between the two it ends by a signal that tells why.
         (resource.RLIMIT_CPU, limits["cpu_seconds"], limits["cpu_seconds"] + 5),
-        (resource.RLIMIT_FSIZE, limits["output_bytes"], limits["output_bytes"]),
+        (resource.RLIMIT_FSIZE, output, output),
         (resource.RLIMIT_CORE, 0, 0),
     ):
         most = resource.getrlimit(kind)[1]
@@ -88,20 +107,23 @@ def answered(request: dict[str, Any]) -> dict[str, Any]:
             folder=request["folder"],
             block=request.get("block", BLOCK),
         )
-    except DeliveryError as error:
-        return _refusal(error)
     except MemoryError:
         return {"code": "out_of_memory", "reason": ""}
     except Exception as error:  # whatever a hostile file makes a library raise
-        number = getattr(error, "errno", None)
-        if number in _NO_ROOM:
-            return {"code": "fault", "reason": os.strerror(number)}
-        if number == errno.EFBIG:
-            return _refusal(output_too_large(request["name"], limits))
-        reason = f"{request['name']}: cannot be read: {error_line(error)}"
-        return {"code": "unreadable", "reason": reason}
+        code, reason = _reason(error, request["name"], limits, request["room"])
+        return {"code": code, "reason": reason}
     return found._asdict()
 
 
-def _refusal(error: DeliveryError) -> dict[str, Any]:
-    return {"code": error.code, "reason": str(error)}
+def _reason(error: Exception, name: str, limits: Limits, room: int) -> tuple[str, str]:
+    """Code and words for what went wrong: the delivery, or this machine."""
+    number = getattr(error, "errno", None)
+    if number == errno.EFBIG:
+        if room < limits.output_bytes:
+            return FAULT, f"its disk has room for {room:,} bytes"
+        error = output_too_large(name, limits)
+    if isinstance(error, DeliveryError):
+        return error.code, str(error)
+    if is_of_machine(error):
+        return FAULT, os.strerror(cast("int", number))
+    return "unreadable", f"{name}: cannot be read: {error_line(error)}"

@@ -12,6 +12,7 @@ from lazaretto.batch._files import file_name
 from lazaretto.batch._places import open_delivery
 from lazaretto.batch._remote import cannot_be_reached
 from lazaretto.errors import DeliveryError
+from lazaretto.faults import as_system_fault
 from lazaretto.redact import safe_uri
 from lazaretto.text import excerpt
 
@@ -48,7 +49,8 @@ def copy_delivery(uri: str, target: Path, limits: Limits, places: Places) -> str
 
     Raises:
         DeliveryError: ``too_large``, or a code of `lazaretto.batch._places.open_delivery`.
-        SystemFaultError: it stops coming.
+        NotArrivedError: it is not there (yet).
+        SystemFaultError: it stops coming, or there is no room for the copy.
     """
     with open_delivery(uri, places) as file:
         return copy_bytes(file, target, limits, public_uri(uri))
@@ -65,10 +67,11 @@ def copy_bytes(file: IO[bytes], target: Path, limits: Limits, name: str) -> str:
 
     Raises:
         DeliveryError: ``too_large``.
-        SystemFaultError: it stops coming.
+        SystemFaultError: it stops coming, or there is no room for the copy.
     """
     digest, size = hashlib.sha256(), 0
-    with target.open("wb") as copy:
+    # What goes wrong with the delivery itself has its own error before it gets here.
+    with as_system_fault(f"{name} cannot be copied to {target.parent}"), target.open("wb") as copy:
         while block := _read(file, _BLOCK, name):
             size += len(block)
             if size > limits.max_bytes:
@@ -98,6 +101,8 @@ def read_envelope(manifest: bytes | str | Path | None, places: Places) -> bytes 
     Raises:
         DeliveryError: ``bad_envelope`` when it is too large to be one, or a code of
             `lazaretto.batch._places.open_delivery`.
+        NotArrivedError: it is not there (yet).
+        SystemFaultError: it cannot be read now.
     """
     if manifest is None:
         return None

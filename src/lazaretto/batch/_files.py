@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
@@ -12,11 +13,14 @@ import pyarrow as pa
 
 from lazaretto.addresses import HOSTS, AddressError, local_path, read_address
 from lazaretto.batch._places import describe_kind
-from lazaretto.batch._remote import open_remote
+from lazaretto.batch._remote import cannot_be_reached, open_remote
 from lazaretto.errors import DeliveryError
 from lazaretto.redact import safe_uri
 
 _HASH_BLOCK = 1 << 20
+_OF_ITS_OWNER = frozenset(
+    {errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL}
+)
 
 
 def file_name(uri: str) -> str:
@@ -34,6 +38,8 @@ def open_file(uri: str) -> pa.NativeFile:
         DeliveryError: code ``unreadable``: nothing there, or no permission; codes of
             `lazaretto.addresses.read_address`; ``not_a_regular_file``; ``outside_places``:
             an address of a machine.
+        NotArrivedError: a bucket has no such file.
+        SystemFaultError: the disk, the bucket or the network fails.
     """
     name = safe_uri(uri)
     try:
@@ -58,11 +64,19 @@ def open_file(uri: str) -> pa.NativeFile:
         raise DeliveryError(str(error), code=error.code) from None
     except FileNotFoundError as error:
         raise DeliveryError(f"{name}: no such file", code="unreadable") from error
-    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
-        raise DeliveryError(
-            f"{name}: cannot be opened ({type(error).__name__}); check path and permissions",
-            code="unreadable",
-        ) from error
+    except OSError as error:
+        if error.errno not in _OF_ITS_OWNER:
+            raise cannot_be_reached(name, error) from error
+        raise _cannot_be_opened(name, error) from error
+    except ValueError as error:  # a name that no file can have
+        raise _cannot_be_opened(name, error) from error
+
+
+def _cannot_be_opened(name: str, error: Exception) -> DeliveryError:
+    return DeliveryError(
+        f"{name}: cannot be opened ({type(error).__name__}); check path and permissions",
+        code="unreadable",
+    )
 
 
 def file_digest(uri: str | Path) -> str:

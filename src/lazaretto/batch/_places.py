@@ -25,7 +25,7 @@ from lazaretto.addresses import (
     within,
 )
 from lazaretto.batch import _remote
-from lazaretto.errors import DeliveryError, UsageError
+from lazaretto.errors import DeliveryError, LazarettoError, SystemFaultError, UsageError
 from lazaretto.redact import safe_uri
 from lazaretto.text import excerpt
 
@@ -37,6 +37,7 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _LINK = "link"
 _NOT_REGULAR = "not_a_regular_file"
+_UNREADABLE = "unreadable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,18 +126,47 @@ def open_delivery(text: str, places: Places) -> IO[bytes]:
 
     Raises:
         DeliveryError: a code of `check_address`; ``link`` or ``not_a_regular_file`` for what is
-            something else than a file; ``unreadable``.
+            something else than a file; ``unreadable``: its permissions, or no file can have that
+            name.
+        NotArrivedError: it, or the folder where it should be, is not there (yet).
+        SystemFaultError: the place may not be entered, or the disk or the network fails.
     """
     address = check_address(text, places)
     if address.scheme != LOCAL:
         return _remote.open_remote(address)
     place = _place_of(address, places.places)
     shown = _shown(address)
+    root, names = _start(address, place)
     try:
-        return _open_local(*_start(address, place), shown)
+        return _open_local(root, names, shown)
     except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else type(error).__name__
-        raise DeliveryError(f"{shown} cannot be opened: {reason}", code="unreadable") from error
+        raise _fault(error, root, shown) from error
+
+
+def _fault(error: OSError, root: str, shown: str) -> LazarettoError:
+    """Whose fault it is that a file of this machine cannot be opened.
+
+    The place is the operator's, and what lies below it is the source's. Where the system says
+    anything else than that there is no such file or that it may not be read, it is the disk's.
+    """
+    if error.errno == errno.ENOENT:
+        return _remote.not_arrived(shown)
+    reason = os.strerror(error.errno) if error.errno else type(error).__name__
+    if error.errno in (errno.EACCES, errno.EPERM):
+        if error.filename == root:
+            return SystemFaultError(
+                f"{shown}: this process (user {os.geteuid()}) may not enter the folder {root}: "
+                "whoever runs it must allow that"
+            )
+        return DeliveryError(
+            f"{shown} cannot be opened: the permissions of {excerpt(str(error.filename), 80)!r} in "
+            f"it do not let this process (user {os.geteuid()}) read it: whoever delivers it must "
+            "allow that",
+            code=_UNREADABLE,
+        )
+    if error.errno in (errno.ENOTDIR, errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ):
+        return DeliveryError(f"{shown} cannot be opened: {reason}", code=_UNREADABLE)
+    return _remote.cannot_be_reached(shown, error)
 
 
 def describe_kind(mode: int) -> str:

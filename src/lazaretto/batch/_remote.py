@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from typing import IO, TYPE_CHECKING, cast
 
-from lazaretto.errors import DeliveryError, LazarettoError, SystemFaultError
+from lazaretto.errors import (
+    DeliveryError,
+    LazarettoError,
+    NotArrivedError,
+    SystemFaultError,
+    UsageError,
+)
+from lazaretto.faults import Kind, kind_of
 from lazaretto.redact import safe_uri
 
 if TYPE_CHECKING:
@@ -14,10 +22,16 @@ if TYPE_CHECKING:
 def open_remote(address: Address) -> IO[bytes]:
     """Opens a file of a bucket or another machine for reading.
 
+    Whose fault it is when that fails: a driver that finds nothing is asked too early; one that is
+    not let in has the wrong credentials, which are this process's and not the source's; any other
+    error is of the network or of the machine there.
+
     Raises:
         DeliveryError: ``redirected``: the machine points elsewhere; ``not_a_regular_file``: a
-            folder; ``unreadable``.
-        SystemFaultError: it cannot be reached now.
+            folder; ``unreadable``: the machine gives it to nobody, or no file can have that name.
+        NotArrivedError: it, or the bucket, is not there.
+        SystemFaultError: it cannot be reached now, or this process is not let in.
+        UsageError: the driver for such addresses is not installed.
     """
     shown = safe_uri(address.uri)
     try:
@@ -29,22 +43,46 @@ def open_remote(address: Address) -> IO[bytes]:
         return _open_by_fsspec(address.uri, shown)
     except LazarettoError:
         raise
-    except FileNotFoundError:
-        raise _unreadable(shown, "no such file") from None
     except ImportError:
-        raise _unreadable(
-            shown, f"the Python package that reads {address.scheme}:// is not installed"
+        raise UsageError(
+            f"{shown} cannot be opened: the Python package that reads {address.scheme}:// is not "
+            "installed; fsspec's pages name it, such as s3fs, gcsfs or adlfs"
         ) from None
-    except (ConnectionError, TimeoutError) as error:
-        raise cannot_be_reached(shown, error) from None
-    except Exception as error:
-        # Every driver has its own errors, whose words may hold the address with its query.
+    except ValueError as error:
         raise _unreadable(shown, type(error).__name__) from None
+    except Exception as error:
+        raise _fault(shown, error) from None
 
 
 def cannot_be_reached(shown: str, error: BaseException) -> SystemFaultError:
-    """The error for a machine that does not answer, which may be another thing tomorrow."""
-    return SystemFaultError(f"{shown} cannot be reached now: {type(error).__name__}")
+    """The error for what cannot be read now, which may be another thing tomorrow.
+
+    Every driver has its own errors, whose words may hold the address with its query: only their
+    name is told.
+    """
+    reason = type(error).__name__
+    if isinstance(error, OSError) and error.errno:
+        reason = f"{reason}, {os.strerror(error.errno)}"
+    return SystemFaultError(f"{shown} cannot be reached now: {reason}")
+
+
+def not_arrived(shown: str) -> NotArrivedError:
+    """The error for what is not there (yet)."""
+    return NotArrivedError(
+        f"{shown} is not there (yet). Nothing is on record: do the same again once it has arrived"
+    )
+
+
+def _fault(shown: str, error: Exception) -> SystemFaultError:
+    kind = kind_of(error)
+    if kind is Kind.MISSING:
+        return not_arrived(shown)
+    if kind is Kind.DENIED:
+        return SystemFaultError(
+            f"{shown} may not be read by this process ({type(error).__name__}): give it credentials"
+            " for that place"
+        )
+    return cannot_be_reached(shown, error)
 
 
 def _open_by_fsspec(uri: str, shown: str) -> IO[bytes]:

@@ -44,8 +44,8 @@ def check_rows(rows: int, limits: Limits, name: str) -> None:
 def output_too_large(name: str, limits: Limits) -> DeliveryError:
     """The refusal of a delivery whose records become too much."""
     return DeliveryError(
-        f"{name}: decoded it takes more than {limits.output_bytes:,} bytes (limits.output_bytes, "
-        "or what the disk has left): raise it in the policy if this source really delivers that",
+        f"{name}: decoded it takes more than limits.output_bytes = {limits.output_bytes:,}: raise "
+        "it in the policy if this source really delivers that",
         code="too_large",
     )
 

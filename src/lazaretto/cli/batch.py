@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lazaretto.cli.arguments import ImageShape, require_file, write_new_file
+from lazaretto.cli.arguments import ImageShape, write_new_file
 from lazaretto.cli.command import Needs, command
 from lazaretto.cli.manifest import SUFFIX, find_manifest
 from lazaretto.cli.progress import bars
@@ -259,7 +259,6 @@ def show(session: Session, batch: BatchId) -> Reply:
 def _receive(session: Session, uri: str, source: str, manifest: str | None) -> "BatchRef":
     from lazaretto import stages
 
-    require_file(uri, "delivery")
     return stages.receive(
         session.workspace_made,
         uri,

@@ -50,7 +50,11 @@ def check(
 
 @command(app, "flush")
 def flush(session: Session) -> Reply:
-    """Send the ledger entries that your OpenLineage backend has not seen yet."""
+    """Send the ledger entries that your OpenLineage backend has not seen yet.
+
+    Exit code 1 when entries wait because another process is sending, or OpenLineage is switched
+    off; the answer says which, and until when.
+    """
     from lazaretto.lineage import drain
 
     with session.working("Sending"):
@@ -59,7 +63,16 @@ def flush(session: Session) -> Reply:
         raise SystemFaultError(
             f"{drained.entries} ledger entries sent, {drained.remaining} wait: {drained.problem}"
         )
-    return Reply(drained, facts({"entries sent": drained.entries}))
+    told: dict[str, object] = {"entries sent": drained.entries}
+    if drained.remaining:
+        told["entries that wait"] = drained.remaining
+    if drained.held is not None:
+        told["another process sends them"] = drained.held.holder
+        told["its lease ends"] = drained.held.until
+    elif drained.disabled:
+        told["nothing is sent"] = "OPENLINEAGE_DISABLED is set"
+    waits = drained.remaining > 0 and (drained.held is not None or drained.disabled)
+    return Reply(drained, facts(told), found=waits)
 
 
 def _facts(taken: "Ingested") -> RenderableType:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
@@ -45,6 +46,13 @@ _CONFIGURATION: dict[str, str | None] = {
     "delta.deletedFileRetentionDuration": "interval 36500 days",
 }
 _LOG = "_delta_log"
+# Delta has one class for a log that makes no sense and for a disk or bucket that fails while it is
+# read; and it calls a table that it may not read one that is not there. The text tells them apart:
+# Rust's words for an error of the system (2 is: no such file), and those of its object_store.
+_STORE_FAILED = re.compile(
+    r"\(os error (?!2\))\d+\)|Generic (S3|GCS|MicrosoftAzure|HTTP|LocalFileSystem) error"
+    r"|PermissionDenied|Permission denied"
+)
 
 
 class LogUnreadableError(SystemFaultError):
@@ -81,12 +89,12 @@ def find_table(uri: str, version: int | None = None) -> DeltaTable | None:
     """
     try:
         return DeltaTable(uri, version=version)
-    except TableNotFoundError:
-        return None
-    except (DeltaError, DeltaProtocolError) as error:
+    except (DeltaError, DeltaProtocolError, OSError) as error:
+        if isinstance(error, OSError) or _STORE_FAILED.search(str(error)):
+            raise SystemFaultError(f"{uri} cannot be read: {error_line(error)}") from error
+        if isinstance(error, TableNotFoundError):
+            return None
         raise LogUnreadableError(error_line(error)) from error
-    except OSError as error:
-        raise SystemFaultError(f"{uri} cannot be read: {error_line(error)}") from error
 
 
 def create_table(uri: str, schema: pa.Schema) -> None:

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from lazaretto.batch import batch_id, decode, format_by_name
 from lazaretto.batch._delivery import blocks, copy_delivery, public_uri, read_envelope, suffix_of
-from lazaretto.batch._places import check_address, places_for
+from lazaretto.batch._places import check_address, open_delivery, places_for
 from lazaretto.errors import DeliveryError, NotFoundError
 from lazaretto.ledger.chain import append
 from lazaretto.ledger.events import BatchReceived, DeliveryRefused
@@ -97,7 +97,8 @@ def receive(
             `verify_manifest` or `lazaretto.batch.decode`.
         UsageError: the policy names no places, and `places_required`.
         ChangedFileError: it was received before, and its copy in the store was changed since.
-        SystemFaultError: the store or the catalog cannot be used.
+        NotArrivedError: the delivery or its manifest is not there (yet). Nothing goes on record.
+        SystemFaultError: store, catalog, network or this machine fail. Nothing goes on record.
     """
     attempt = _Attempt(str(uri), public_uri(uri), source, manifest, now or datetime.now(UTC))
     try:
@@ -125,6 +126,9 @@ def _receive(
     places = places_for(policy, source.name, required=places_required)
     check_address(attempt.place, places)
     envelope = read_envelope(attempt.manifest, places)
+    if envelope is None and rules.require_signature:
+        # What is not there yet may still come with its manifest: that is no refusal.
+        open_delivery(attempt.place, places).close()
     stated = _authenticate(attempt, envelope, source, rules)
     with tempfile.TemporaryDirectory(prefix="lazaretto-") as folder:
         copy = Path(folder, f"data{suffix_of(attempt.place)}")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sqlite3
-import time
+import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,13 +13,12 @@ from sqlalchemy.engine import URL, Connection, Engine, make_url
 
 from lazaretto.errors import NotFoundError, SystemFaultError, UsageError
 from lazaretto.redact import error_line, safe_uri
+from lazaretto.storage import engines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SCHEMA_VERSION = "0003"
-WRITER_LOCK = 0x6C617A6172  # one advisory lock per database for all of Lazaretto's writers
-_BUSY_SECONDS = 60
 _HOW_TO_MAKE = (
     "check --catalog or LAZARETTO_CATALOG_URL, or make one with `lazaretto catalog upgrade`"
 )
@@ -38,6 +36,7 @@ class Catalog:
 
     engine: Engine = field(repr=False)
     display_url: str
+    _writer: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     @classmethod
     def open(cls, url: str, *, create: bool = True, upgrade: bool = False) -> Catalog:
@@ -59,7 +58,9 @@ class Catalog:
         parsed = _parse(url)
         if not create:
             _require_file(parsed)
-        catalog = cls(_engine(parsed), safe_uri(parsed.render_as_string(hide_password=True)))
+        catalog = cls(
+            engines.make_engine(parsed), safe_uri(parsed.render_as_string(hide_password=True))
+        )
         found = catalog.version()
         if found == SCHEMA_VERSION:
             return catalog
@@ -115,18 +116,27 @@ class Catalog:
         advisory lock): the ledger's chain needs it anyway, and what a stage checks stays true until
         it commits.
 
+        A thread that waits for its turn to write holds no connection meanwhile, so that however
+        many wait, others can read.
+
         Raises:
             SystemFaultError: the database cannot be reached, or stays busy for a minute.
         """
-        with self._guarded(lazaretto_writes=True) as connection:
-            yield connection
+        if not self._writer.acquire(timeout=engines.BUSY_SECONDS):
+            raise self._busy("another thread of this process has been writing for a minute")
+        try:
+            with self._guarded(lazaretto_writes=True) as connection:
+                yield connection
+        finally:
+            self._writer.release()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Opens a read-only view of one moment; never waits for a writer.
 
         Raises:
-            SystemFaultError: the database cannot be reached.
+            SystemFaultError: the database cannot be reached, or has no connection free for half a
+                minute.
         """
         options: dict[str, Any] = {}
         if self.engine.dialect.name == "postgresql":
@@ -138,10 +148,12 @@ class Catalog:
     def _guarded(self, **options: Any) -> Iterator[Connection]:
         try:
             with (
-                self.engine.connect().execution_options(**options) as connection,
+                engines.connect(self.engine).execution_options(**options) as connection,
                 connection.begin(),
             ):
                 yield connection
+        except engines.NoConnectionError as error:
+            raise self._busy(str(error)) from None
         except (sa.exc.DatabaseError, sa.exc.InterfaceError) as error:
             if isinstance(error, _OUR_MISTAKES):
                 raise
@@ -149,6 +161,9 @@ class Catalog:
             raise SystemFaultError(
                 f"the catalog {self.display_url} cannot be used: {reason}"
             ) from None
+
+    def _busy(self, why: str) -> SystemFaultError:
+        return SystemFaultError(f"the catalog {self.display_url} is busy: {why}; try again")
 
 
 def _secrets(url: URL) -> list[str]:
@@ -197,63 +212,3 @@ def _require_file(url: URL) -> None:
         path = Path(str(url.database)).expanduser()
         if not path.is_file():
             raise NotFoundError(f"there is no catalog at {path}: {_HOW_TO_MAKE}")
-
-
-def _engine(url: URL) -> Engine:
-    if url.get_backend_name() == "sqlite":
-        return _sqlite_engine(url)
-    try:
-        engine = sa.create_engine(
-            url,
-            pool_pre_ping=True,
-            connect_args={"connect_timeout": 10, "application_name": "lazaretto"},
-        )
-    except ModuleNotFoundError as error:
-        raise UsageError(
-            "PostgreSQL needs the psycopg driver: pip install 'lazaretto[postgres]'"
-        ) from error
-
-    @sa.event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        if connection.get_execution_options().get("lazaretto_writes"):
-            connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{_BUSY_SECONDS}s'")
-            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITER_LOCK})")
-
-    return engine
-
-
-def _sqlite_engine(url: URL) -> Engine:
-    path = Path(str(url.database)).expanduser()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SystemFaultError(
-            f"the catalog's folder {path.parent} cannot be made: {error_line(error)}"
-        ) from error
-    engine = sa.create_engine(url.set(database=str(path)), connect_args={"timeout": _BUSY_SECONDS})
-
-    @sa.event.listens_for(engine, "connect")
-    def connect(connection: sqlite3.Connection, _record: object) -> None:
-        connection.isolation_level = None  # the driver would begin by itself, and too late
-        connection.execute("PRAGMA foreign_keys = ON")
-        _switch_to_wal(connection)
-
-    @sa.event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        writes = connection.get_execution_options().get("lazaretto_writes")
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-    return engine
-
-
-def _switch_to_wal(connection: sqlite3.Connection) -> None:
-    """Once switched a database stays in WAL mode; the switch itself ignores the busy timeout."""
-    deadline = time.monotonic() + _BUSY_SECONDS
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            return
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)

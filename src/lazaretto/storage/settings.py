@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lazaretto.errors import UsageError
+
 if TYPE_CHECKING:
     from airflow.sdk import Connection
 
@@ -33,22 +35,52 @@ class Settings:
 
 
 def resolve_settings(
-    *, catalog_url: str | None = None, store: str | None = None, namespace: str | None = None
+    *,
+    catalog_url: str | None = None,
+    store: str | None = None,
+    namespace: str | None = None,
+    home: bool = True,
 ) -> Settings:
-    """Finds catalog and store: explicit option, environment, Airflow where configured, default."""
+    """Finds catalog and store: explicit option, environment, Airflow where configured, default.
+
+    Args:
+        catalog_url: SQLAlchemy URL.
+        store: store root.
+        namespace: OpenLineage namespace.
+        home: where nothing says where they are, they are in ``~/.lazaretto``. That suits a person;
+            a task has another home on each worker.
+
+    Raises:
+        UsageError: nothing says where the catalog or the store is, and they are not to be at home.
+    """
     given = {
         "catalog_url": catalog_url or os.environ.get(CATALOG_VARIABLE),
         "store": store or os.environ.get(STORE_VARIABLE),
         "namespace": namespace or os.environ.get(NAMESPACE_VARIABLE),
     }
     airflow = _from_airflow({key for key, value in given.items() if not value})
-    home = Path("~/.lazaretto").expanduser()
+    found = {key: value or airflow.get(key) for key, value in given.items()}
+    missing = [key for key in ("catalog_url", "store") if not found[key]]
+    if missing and not home:
+        raise UsageError(_what_is_missing(missing))
+    folder = Path("~/.lazaretto").expanduser()
     return Settings(
-        catalog_url=given["catalog_url"]
-        or airflow.get("catalog_url")
-        or f"sqlite:///{home / 'catalog.db'}",
-        store=given["store"] or airflow.get("store") or str(home / "store"),
-        namespace=given["namespace"] or airflow.get("namespace") or "lazaretto",
+        catalog_url=found["catalog_url"] or f"sqlite:///{folder / 'catalog.db'}",
+        store=found["store"] or str(folder / "store"),
+        namespace=found["namespace"] or "lazaretto",
+    )
+
+
+def _what_is_missing(keys: list[str]) -> str:
+    named = " and ".join(keys)
+    ways = " and ".join(f"AIRFLOW__LAZARETTO__{key.upper()}" for key in keys)
+    variables = {"catalog_url": CATALOG_VARIABLE, "store": STORE_VARIABLE}
+    return (
+        f"nothing says where Lazaretto's {named} is: set it on every worker "
+        f"({' and '.join(variables[key] for key in keys)}, or {ways}), or in the extra of the "
+        f"connection {CONNECTION_ID}: `airflow connections add {CONNECTION_ID} --conn-type "
+        'lazaretto --conn-extra \'{"catalog_url": "postgresql://lazaretto@db/lazaretto", "store": '
+        '"s3://bucket/lazaretto"}\'`'
     )
 
 

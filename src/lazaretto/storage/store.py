@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 import re
 import uuid
-from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, cast
 
 import fsspec
 
 from lazaretto.errors import ChangedFileError, NotFoundError, SystemFaultError, UsageError
-from lazaretto.redact import carries_credentials, error_line, safe_uri
+from lazaretto.faults import Kind, as_system_fault, kind_of
+from lazaretto.redact import carries_credentials, safe_uri
 from lazaretto.storage.verified import (
     BLOCK,
     LIST,
@@ -25,7 +27,8 @@ from lazaretto.storage.verified import (
 from lazaretto.values import StoredFile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
+    from contextlib import AbstractContextManager
 
 _SEGMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+=-]{0,254}")
 
@@ -78,9 +81,14 @@ class Store:
         return "/".join((self.root, *parts))
 
     def exists(self, path: str) -> bool:
-        """Whether a file is there."""
+        """Whether a file is there.
+
+        Raises:
+            SystemFaultError: the store cannot be read.
+        """
         filesystem, target = self._resolve(path)
-        return bool(filesystem.exists(target))
+        with self._reading(path):
+            return bool(filesystem.exists(target))
 
     def put(self, path: str, chunks: Iterable[bytes]) -> StoredFile:
         """Writes a file whole or not at all: temporary name, then one move.
@@ -100,19 +108,27 @@ class Store:
         filesystem, draft = self._resolve(path.replace("{sha256}", "draft"))
         temporary = f"{draft}.{uuid.uuid4().hex}.tmp"
         digests = BlockDigests()
-        with _writing(self.root, path):
+        with self._writing(path):
             filesystem.makedirs(draft.rsplit("/", 1)[0], exist_ok=True)
-            try:
-                with filesystem.open(temporary, "wb") as file:
-                    for chunk in chunks:
-                        digests.update(chunk)
-                        file.write(chunk)
-                stored = self._place(filesystem, temporary, path, digests)
-            except BaseException:
+            file = filesystem.open(temporary, "wb")
+        try:
+            # Making the next chunk is not the store's work: what goes wrong there passes.
+            for chunk in chunks:
+                digests.update(chunk)
+                with self._writing(path):
+                    file.write(chunk)
+            with self._writing(path):
+                file.close()
+                return self._place(filesystem, temporary, path, digests)
+        except BaseException:
+            # Where the store fails, what is left of the file stays: the first error is the one to
+            # tell.
+            with suppress(Exception):
+                file.close()
+            with suppress(Exception):
                 if filesystem.exists(temporary):
                     filesystem.rm(temporary)
-                raise
-        return stored
+            raise
 
     def _place(
         self,
@@ -148,19 +164,22 @@ class Store:
             SystemFaultError: the store cannot be read.
         """
         filesystem, target = self._resolve(file.path)
-        try:
-            block_list = b""
-            if file.blocks:
-                with filesystem.open(f"{target}{LIST}", "rb") as listed:
-                    # One byte more than it may have: a list that grew is another list.
-                    block_list = listed.read(32 * (file.size // BLOCK + 1) + 1)
-            return open_verified(file, filesystem.open(target, "rb"), block_list)
-        except FileNotFoundError as error:
-            raise ChangedFileError(file.path, expected=file.sha256, found="it is gone") from error
-        except OSError as error:
-            raise SystemFaultError(
-                f"cannot read {file.path!r} in the store {self.root}: {type(error).__name__}"
-            ) from error
+        reading = partial(self._reading, file.path)
+        with reading():
+            try:
+                block_list = b""
+                if file.blocks:
+                    with filesystem.open(f"{target}{LIST}", "rb") as listed:
+                        # One byte more than it may have: a list that grew is another list.
+                        block_list = listed.read(32 * (file.size // BLOCK + 1) + 1)
+                raw = filesystem.open(target, "rb")
+                return open_verified(file, raw, block_list, reading)
+            except Exception as error:
+                if kind_of(error) is not Kind.MISSING:
+                    raise
+                raise ChangedFileError(
+                    file.path, expected=file.sha256, found="it is gone"
+                ) from error
 
     def read(self, file: StoredFile) -> bytes:
         """Reads a whole file that is on record; see `open`."""
@@ -183,18 +202,23 @@ class Store:
 
         Raises:
             NotFoundError: it is not there.
-            SystemFaultError: it is larger than `limit` bytes.
+            SystemFaultError: it is larger than `limit` bytes, or the store cannot be read.
         """
         filesystem, target = self._resolve(path)
-        try:
-            with filesystem.open(target, "rb") as file:
-                size = file.seek(0, 2)
-                if size > limit:
-                    raise SystemFaultError(f"{path!r} in the store has more than {limit:,} bytes")
-                file.seek(0)
-                return cast("bytes", file.read(size))
-        except FileNotFoundError as error:
-            raise NotFoundError(f"the store has no file {path!r} (root {self.root})") from error
+        with self._reading(path):
+            try:
+                with filesystem.open(target, "rb") as file:
+                    size = file.seek(0, 2)
+                    if size > limit:
+                        raise SystemFaultError(
+                            f"{path!r} in the store has more than {limit:,} bytes"
+                        )
+                    file.seek(0)
+                    return cast("bytes", file.read(size))
+            except Exception as error:
+                if kind_of(error) is not Kind.MISSING:
+                    raise
+                raise NotFoundError(f"the store has no file {path!r} (root {self.root})") from error
 
     def replace(self, path: str, data: bytes) -> None:
         """Writes a file anew, whole or not at all: for projections, which can be made again.
@@ -204,17 +228,22 @@ class Store:
         """
         filesystem, target = self._resolve(path)
         temporary = f"{target}.{uuid.uuid4().hex}.tmp"
-        with _writing(self.root, path):
+        with self._writing(path):
             filesystem.makedirs(target.rsplit("/", 1)[0], exist_ok=True)
             with filesystem.open(temporary, "wb") as file:
                 file.write(data)
             filesystem.mv(temporary, target)
 
     def list(self, path: str) -> list[str]:
-        """Relative paths of all files below a folder, sorted; empty when there is none."""
+        """Relative paths of all files below a folder, sorted; empty when there is none.
+
+        Raises:
+            SystemFaultError: the store cannot be read.
+        """
         filesystem, target = self._resolve(path)
         base = self._resolve_root()[1]
-        found = filesystem.find(target) if filesystem.exists(target) else []
+        with self._reading(path):
+            found = filesystem.find(target) if filesystem.exists(target) else []
         return sorted(str(name).removeprefix(base).lstrip("/") for name in found)
 
     def sizes(self) -> dict[str, int]:
@@ -224,12 +253,8 @@ class Store:
             SystemFaultError: the store cannot be read.
         """
         filesystem, base = self._resolve_root()
-        try:
+        with as_system_fault(f"cannot list the store {self.root}"):
             found = filesystem.find(base, detail=True) if filesystem.exists(base) else {}
-        except OSError as error:
-            raise SystemFaultError(
-                f"cannot list the store {self.root}: {type(error).__name__}"
-            ) from error
         return {
             str(name).removeprefix(base).lstrip("/"): int(about["size"] or 0)
             for name, about in found.items()
@@ -241,15 +266,17 @@ class Store:
         return filesystem, f"{base}/{path}"
 
     def _resolve_root(self) -> tuple[fsspec.AbstractFileSystem, str]:
-        filesystem, base = fsspec.core.url_to_fs(self.root)
+        try:
+            filesystem, base = fsspec.core.url_to_fs(self.root)
+        except (ImportError, ValueError) as error:
+            raise UsageError(
+                f"the store {self.root} cannot be opened: no Python package that reads such "
+                "addresses is installed, such as s3fs, gcsfs or adlfs"
+            ) from error
         return filesystem, str(base).rstrip("/")
 
+    def _reading(self, path: str) -> AbstractContextManager[None]:
+        return as_system_fault(f"cannot read {path!r} in the store {self.root}")
 
-@contextmanager
-def _writing(root: str, path: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise SystemFaultError(
-            f"cannot write {path!r} in the store {root}: {error_line(error)}"
-        ) from error
+    def _writing(self, path: str) -> AbstractContextManager[None]:
+        return as_system_fault(f"cannot write {path!r} in the store {self.root}")

@@ -260,6 +260,7 @@ projection = Table(
     metadata,
     Column("name", String(64), primary_key=True),
     Column("seq", BigInteger, nullable=False, comment="last ledger entry it has seen"),
+    Column("holder", String(255), comment="of a lease: who took it; its seq is when it ends"),
 )
 
 lineage_node = Table(

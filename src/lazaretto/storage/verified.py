@@ -10,12 +10,14 @@ from __future__ import annotations
 import hashlib
 import io
 from collections import OrderedDict
+from contextlib import suppress
 from typing import IO, TYPE_CHECKING, Any
 
 from lazaretto.errors import ChangedFileError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from lazaretto.values import StoredFile
 
@@ -61,24 +63,32 @@ class BlockDigests:
         return b"".join([*self._blocks, *last])
 
 
-def open_verified(file: StoredFile, raw: IO[bytes], block_list: bytes) -> IO[bytes]:
+def open_verified(
+    file: StoredFile,
+    raw: IO[bytes],
+    block_list: bytes,
+    reading: Callable[[], AbstractContextManager[None]],
+) -> IO[bytes]:
     """A seekable file over `raw` that gives out checked bytes only; it closes `raw`.
 
     Args:
         file: what is on record.
         raw: the file as it lies in the store.
         block_list: content of the list beside it, unchecked; empty for a small file.
+        reading: surrounds each use of `raw`, now and later, and says whose fault an error is.
 
     Raises:
         ChangedFileError: its size, the list, or (at once or while reading) its bytes are others.
+        SystemFaultError: (at once or while reading) the store cannot be read.
     """
-    size = raw.seek(0, io.SEEK_END)
-    raw.seek(0)
+    with reading():
+        size = raw.seek(0, io.SEEK_END)
+        raw.seek(0)
     if size != file.size:
         raw.close()
         raise _changed(file, f"it has {size} bytes instead of {file.size}")
     if not file.blocks:
-        with raw:
+        with reading(), raw:
             data = raw.read()
         digest = hashlib.sha256(data).hexdigest()
         if digest != file.sha256:
@@ -87,7 +97,8 @@ def open_verified(file: StoredFile, raw: IO[bytes], block_list: bytes) -> IO[byt
     if hashlib.sha256(block_list).hexdigest() != file.blocks:
         raw.close()
         raise _changed(file, f"the list of its blocks, {file.path}{LIST}, was changed")
-    return io.BufferedReader(_VerifiedFile(file, raw, block_list), buffer_size=1 << 16)
+    checked = _VerifiedFile(file, raw, block_list, reading)
+    return io.BufferedReader(checked, buffer_size=1 << 16)
 
 
 def check_whole(file: StoredFile, raw: IO[bytes]) -> None:
@@ -115,8 +126,15 @@ def blocks_of(raw: IO[bytes]) -> Iterator[bytes]:
 class _VerifiedFile(io.RawIOBase):
     """Checks each block when it is first read; keeps the last few."""
 
-    def __init__(self, file: StoredFile, raw: IO[bytes], block_list: bytes) -> None:
+    def __init__(
+        self,
+        file: StoredFile,
+        raw: IO[bytes],
+        block_list: bytes,
+        reading: Callable[[], AbstractContextManager[None]],
+    ) -> None:
         super().__init__()
+        self._reading = reading
         self._file = file
         self._raw = raw
         self._list = block_list
@@ -150,7 +168,9 @@ class _VerifiedFile(io.RawIOBase):
 
     def close(self) -> None:
         if not self.closed:
-            self._raw.close()
+            # What was read was checked; and the error of a store that fails was told already.
+            with suppress(Exception):
+                self._raw.close()
             self._kept.clear()
         super().close()
 
@@ -158,8 +178,9 @@ class _VerifiedFile(io.RawIOBase):
         if number in self._kept:
             self._kept.move_to_end(number)
             return self._kept[number]
-        self._raw.seek(number * BLOCK)
-        data = self._raw.read(min(BLOCK, self._file.size - number * BLOCK))
+        with self._reading():
+            self._raw.seek(number * BLOCK)
+            data = self._raw.read(min(BLOCK, self._file.size - number * BLOCK))
         expected = self._list[number * _DIGEST : (number + 1) * _DIGEST]
         if hashlib.sha256(data).digest() != expected:
             raise _changed(self._file, f"its bytes from {number * BLOCK} on were changed")

@@ -61,6 +61,7 @@ def open_workspace(
     namespace: str | None = None,
     create: bool = True,
     upgrade: bool = False,
+    home: bool = True,
     actor: Actor | None = None,
 ) -> Workspace:
     """Opens the catalog, which is made where there is none yet, and the store.
@@ -71,14 +72,19 @@ def open_workspace(
         namespace: OpenLineage namespace; default by `resolve_settings`.
         create: make the catalog where there is none; otherwise that is an error.
         upgrade: migrate a catalog of an older version; otherwise that is an error.
+        home: see `resolve_settings`.
         actor: who acts; default: the operating system's user.
 
     Raises:
+        UsageError: nothing says where catalog or store are, and they are not to be at home.
         NotFoundError: there is no catalog, and none is to be made.
         SystemFaultError: the catalog cannot be reached, or is of another version.
     """
     settings = resolve_settings(
-        catalog_url=catalog_url, store=None if store is None else str(store), namespace=namespace
+        catalog_url=catalog_url,
+        store=None if store is None else str(store),
+        namespace=namespace,
+        home=home,
     )
     return Workspace(
         catalog=Catalog.open(settings.catalog_url, create=create, upgrade=upgrade),

@@ -73,6 +73,8 @@ def upgrade() -> None:
         about = "what it is about"
         change.add_column(sa.Column("subject", sa.String(512), nullable=False, comment=about))
     op.create_index("ix_ledger_subject_seq", "ledger", ["subject", "seq"])
+    holder = "of a lease: who took it; its seq is when it ends"
+    op.add_column("projection", sa.Column("holder", sa.String(255), comment=holder))
     says = "sha256 of what it and its contract say"
     op.create_table(
         "dataset_policy",
@@ -110,6 +112,8 @@ def _datasets() -> None:
 
 def downgrade() -> None:
     op.drop_table("dataset_policy")
+    with op.batch_alter_table("projection") as change:
+        change.drop_column("holder")
     op.drop_index("ix_ledger_subject_seq", table_name="ledger")
     with op.batch_alter_table("ledger") as change:
         for column in ("actor_type", "actor_id", "subject"):

@@ -47,13 +47,14 @@ class LazarettoHook(BaseHook):
         }
 
     def workspace(self, actor: Actor | None = None) -> Workspace:
-        """Opens catalog and store.
+        """Opens catalog and store as they are; neither a task nor a page makes a catalog.
 
         Args:
             actor: who acts: a task; default: the operating system's user, who only reads.
 
         Raises:
             UsageError: the connection has neither a catalog nor a store in its extra.
+            NotFoundError: there is no catalog: `lazaretto catalog upgrade` makes it.
             SystemFaultError: the catalog cannot be reached.
         """
         from lazaretto.errors import UsageError
@@ -61,7 +62,7 @@ class LazarettoHook(BaseHook):
         from lazaretto.storage.workspace import open_workspace
 
         if self.lazaretto_conn_id == DEFAULT_CONNECTION:
-            return open_workspace(actor=actor)
+            return open_workspace(actor=actor, create=False)
         found = settings_of_connection(self.get_connection(self.lazaretto_conn_id))
         if not {"catalog_url", "store"} <= set(found):
             raise UsageError(
@@ -72,6 +73,7 @@ class LazarettoHook(BaseHook):
             catalog_url=found["catalog_url"],
             store=found["store"],
             namespace=found.get("namespace"),
+            create=False,
             actor=actor,
         )
 

@@ -123,7 +123,10 @@ def train_snapshot(snapshot: Mapping[str, Any], weights: str) -> str:
 
     # Not through the Delta table: so that every byte is checked when it is read.
     view = stages.snapshot(
-        open_workspace(), snapshot["dataset"], version=snapshot["version"], read=False
+        open_workspace(create=False),
+        snapshot["dataset"],
+        version=snapshot["version"],
+        read=False,
     )
     table = view.table(["id", "label", "pixels", "sample_weight"]).sort_by("id")
     model = train(

@@ -44,9 +44,11 @@ ROOMS = (
 )
 """What an entry does, room by room, in the order in which rows refer to each other."""
 
-# The ledger itself; how far projections of it have come; and the index, which has a check of its
-# own, since others' claims stand in it, too.
-_NO_STATE = ("ledger", "ledger_head", "projection", "lineage_node", "lineage_edge")
+# The ledger itself; how far projections of it have come; the catalog's id, which its store must
+# have as well; and the index, which has a check of its own, since others' claims stand in it, too.
+_NO_STATE = (
+    "ledger", "ledger_head", "projection", "workspace", "lineage_node", "lineage_edge"
+)  # fmt: skip
 STATE = [table for table in metadata.sorted_tables if table.name not in _NO_STATE]
 """Tables that the ledger alone fills, those that others refer to first."""
 RECORDS = (tables.held_record, tables.decision_record)

@@ -47,8 +47,8 @@ if TYPE_CHECKING:
     from lazaretto.storage.workspace import Workspace
 
 _FOLDERS = ("batches", "datasets", "decisions", "held", "incidents", "recalls", "references")
-# These have rows without an entry: events from elsewhere, and cursors.
-_OF_OTHERS = ("lineage_node", "lineage_edge", "projection")
+# These have rows without an entry: events from elsewhere, cursors, and the catalog's own id.
+_OF_OTHERS = ("lineage_node", "lineage_edge", "projection", "workspace")
 
 
 def verify(

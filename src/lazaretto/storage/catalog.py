@@ -56,10 +56,9 @@ class Catalog:
             NotFoundError: there is none, and none is to be made.
             SystemFaultError: it cannot be reached, or its schema is of another version.
         """
-        parsed = _parse(url)
         if not create:
-            _require_file(parsed)
-        catalog = cls(_engine(parsed), safe_uri(parsed.render_as_string(hide_password=True)))
+            _require_file(supported_url(url))
+        catalog = cls.at(url)
         found = catalog.version()
         if found == SCHEMA_VERSION or (found is not None and catalog.is_usable(found)):
             return catalog
@@ -78,6 +77,16 @@ class Catalog:
             )
         catalog.upgrade()
         return catalog
+
+    @classmethod
+    def at(cls, url: str) -> Catalog:
+        """What is at a URL, whether or not it is a catalog; a SQLite file is made on first use.
+
+        Raises:
+            UsageError: the URL is not of a supported database.
+        """
+        parsed = supported_url(url)
+        return cls(_engine(parsed), safe_uri(parsed.render_as_string(hide_password=True)))
 
     def version(self) -> str | None:
         """Schema revision of the database; None when it has none yet."""
@@ -199,7 +208,12 @@ def parse_url(url: str) -> URL:
         ) from None
 
 
-def _parse(url: str) -> URL:
+def supported_url(url: str) -> URL:
+    """A catalog's URL with the driver that is used for it.
+
+    Raises:
+        UsageError: it is none, or of a database that is not supported.
+    """
     parsed = parse_url(url)
     backend = parsed.get_backend_name()
     if backend in ("postgresql", "postgres"):

@@ -1,4 +1,4 @@
-"""Which store belongs to which catalog: one id, kept in both, and compared before the store is used.
+"""Which store belongs to which catalog: one id, kept in both, compared before the store is used.
 
 The catalog gets its id when it is made. The store gets it with the first file that is written to
 it, as ``workspace.json``. So a store may be moved, or mounted elsewhere, and is still known; and an

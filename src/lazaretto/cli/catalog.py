@@ -105,6 +105,36 @@ def restore(
     return Reply(done, facts(shown))
 
 
+@command(app, "reconcile")
+def reconcile(
+    session: Session,
+    *,
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Do it; without, it is only told what would be done")
+    ] = False,
+    accept_loss: Annotated[
+        bool,
+        typer.Option(
+            "--accept-loss",
+            help="Put on record that admitted records whose data files are gone are lost, so that "
+            "the same batches may be admitted again; only where no backup has the files",
+        ),
+    ] = False,
+) -> Reply:
+    """After a restore: make the datasets' tables what the ledger says.
+
+    What a table has and the ledger has not leaves its log and is kept under set-aside/ in the
+    store; nothing is admitted by it. What the ledger has and the table has not is committed again.
+    Tells what has to be delivered again. Exit code 1 when something is left to be done.
+    """
+    from lazaretto.cli.reconcile_view import reconciled
+    from lazaretto.health import reconcile as make
+
+    with session.working("Comparing tables and store with the ledger"):
+        done = make(session.workspace, apply=apply, accept_loss=accept_loss)
+    return Reply(done, reconciled(done), found=not done.settled)
+
+
 @command(app, "rebuild")
 def rebuild(
     session: Session,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from lazaretto.health.backup import Backup, Restored, backup, restore
 from lazaretto.health.check import check
 from lazaretto.health.rebuild import Rebuilt, rebuild
+from lazaretto.health.reconcile import Reconciled, reconcile
 from lazaretto.health.report import Finding, Health, Leftovers
 
 __all__ = [
@@ -13,9 +14,11 @@ __all__ = [
     "Health",
     "Leftovers",
     "Rebuilt",
+    "Reconciled",
     "Restored",
     "backup",
     "check",
     "rebuild",
+    "reconcile",
     "restore",
 ]

@@ -135,6 +135,9 @@ class Fold:
     def _publish(self, case: str, event: BatchAdmitted) -> None:
         """Marks what was released and not yet published, where it is what the entry names."""
         self.pending.flush()
+        again = sa.select(_held.c.part).where(_held.c.case_id == case, _held.c.part == event.part)
+        if self.rows.scalar(again.limit(1)) is not None:
+            return  # what was lost was published again
         columns = (_held.c.position, _held.c.decision)
         mine = (_held.c.case_id == case) & _held.c.action.in_(_RELEASING) & _held.c.part.is_(None)
         query = sa.select(*columns).where(mine).order_by(_held.c.position)

@@ -128,7 +128,7 @@ class Store:
         temporary = f"{draft}.{uuid.uuid4().hex}.tmp"
         digests = BlockDigests()
         with _writing(self.root, path):
-            self._make_folder(filesystem, draft)
+            self.make_folder(filesystem, draft)
             try:
                 with filesystem.open(temporary, "wb") as file:
                     for chunk in chunks:
@@ -232,7 +232,7 @@ class Store:
         filesystem, target = self._resolve_new(path)
         temporary = f"{target}.{uuid.uuid4().hex}.tmp"
         with _writing(self.root, path):
-            self._make_folder(filesystem, target)
+            self.make_folder(filesystem, target)
             with filesystem.open(temporary, "wb") as file:
                 file.write(data)
             filesystem.mv(temporary, target)
@@ -262,6 +262,11 @@ class Store:
             for name, about in found.items()
         }
 
+    def make_folder(self, filesystem: fsspec.AbstractFileSystem, target: str) -> None:
+        """Makes the folder of a file, where the file system has folders; never a bucket."""
+        if self.root.split("://")[0] not in _BUCKETS:
+            filesystem.makedirs(target.rsplit("/", 1)[0], exist_ok=True)
+
     def _resolve(self, path: str) -> tuple[fsspec.AbstractFileSystem, str]:
         self.uri(path)
         filesystem, base = self._resolve_root()
@@ -273,11 +278,6 @@ class Store:
         if self.owner is not None:
             self.owner.mark(Store(self.root))
         return resolved
-
-    def _make_folder(self, filesystem: fsspec.AbstractFileSystem, target: str) -> None:
-        """Makes the folder of a file, where the file system has folders; never a bucket."""
-        if self.root.split("://")[0] not in _BUCKETS:
-            filesystem.makedirs(target.rsplit("/", 1)[0], exist_ok=True)
 
     def _resolve_root(self) -> tuple[fsspec.AbstractFileSystem, str]:
         self.require_own()

@@ -14,7 +14,7 @@ from yard import ANN, Yard, blobs
 
 from lazaretto import lineage, stages
 from lazaretto.dataset.recall import recall
-from lazaretto.errors import LazarettoError, NotFoundError, OtherStoreError, SystemFaultError
+from lazaretto.errors import LazarettoError, NotFoundError, OtherStoreError
 from lazaretto.health import check, rebuild
 from lazaretto.ledger.verify import verify
 from lazaretto.lineage import trace_source

@@ -12,7 +12,7 @@ from lazaretto.cli.text import cell, counted
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from lazaretto.dataset.mend import Disagreement
+    from lazaretto.dataset.compare import Disagreement
     from lazaretto.health import Reconciled
 
 _SHOWN = 20

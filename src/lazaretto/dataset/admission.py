@@ -134,20 +134,16 @@ def find_admission(
 ) -> Admission | None:
     """An admission that is on record, and what recalls left of it.
 
-    One whose rows are lost since is none, so that they may be admitted again; unless a recall took
-    some of them out, which must not come back.
+    One that is lost since is none: it may be made again, unless records of it were recalled.
 
     Raises:
         ChangedStateError: the catalog does not say what the ledger says.
     """
     table = tables.admission
-    query = (
-        sa.select(table)
-        .where(table.c.dataset == dataset, table.c.batch == batch, table.c.part == part)
-        .order_by(table.c.version.desc())
-        .limit(1)
+    query = sa.select(table).where(
+        table.c.dataset == dataset, table.c.batch == batch, table.c.part == part
     )
-    row = connection.execute(query).one_or_none()
+    row = connection.execute(query.order_by(table.c.version.desc()).limit(1)).one_or_none()
     if row is None:
         return None
     found = as_admission(connection, workspace, row)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from lazaretto.dataset.delta import contents_of
+from lazaretto.dataset.delta import contents_of, log_entry
 from lazaretto.dataset.files import dataset_path
 from lazaretto.dataset.history import Recorded, version_files
 from lazaretto.errors import ChangedDatasetError, ChangedFileError
@@ -96,7 +96,8 @@ def foreign(
         dataset,
         f"it has version {table.version()}, the newest on record is {version}; there {what}",
         "Somebody wrote to it around the gate, or the catalog was restored from an older copy: "
-        "restore what is older, or see what `lazaretto catalog reconcile` would do",
+        "restore what is older, or see what `lazaretto catalog reconcile` would do with "
+        f"{dataset_path(dataset)}/{log_entry(version + 1)} and what follows it",
     )
 
 

@@ -44,7 +44,8 @@ _CONFIGURATION: dict[str, str | None] = {
     "delta.logRetentionDuration": "interval 36500 days",
     "delta.deletedFileRetentionDuration": "interval 36500 days",
 }
-_LOG = "_delta_log"
+LOG = "_delta_log"
+"""Folder of a table's log, inside the table's."""
 
 
 class LogUnreadableError(SystemFaultError):
@@ -207,7 +208,7 @@ def schema_digest(table: DeltaTable) -> str:
 
 def log_entry(version: int) -> str:
     """Name of a version's commit inside the table's folder."""
-    return f"{_LOG}/{version:020}.json"
+    return f"{LOG}/{version:020}.json"
 
 
 def _delta_schema(schema: pa.Schema) -> DeltaSchema:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from lazaretto.dataset.delta import LOG
 from lazaretto.errors import ChangedFileError
 from lazaretto.health.report import Finding, Leftovers, named
 from lazaretto.ledger.events import BatchAdmitted, BatchReceived, RowsLost, files_of
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from lazaretto.values import StoredFile
 
 _DIGEST = 32  # bytes of a digest in a list of blocks
-_DELTA_LOG = "_delta_log"
 # What else lies under the root, such as a file of lineage events, is told by nobody.
 _FOLDERS = ("batches", "datasets", "decisions", "held", "incidents", "recalls", "references")
 
@@ -191,11 +191,11 @@ def batch_of(path: str) -> str | None:
 def _dataset_of(path: str) -> str | None:
     """The dataset that a data file below ``datasets/`` belongs to."""
     parts = path.split("/")
-    data = parts[0] == "datasets" and len(parts) > 2 and _DELTA_LOG not in parts
+    data = parts[0] == "datasets" and len(parts) > 2 and LOG not in parts
     return parts[1] if data else None
 
 
 def _elsewhere(path: str, batches: set[str], datasets: set[str]) -> bool:
     """Whether something else tells of a file."""
     of = path.split("/")
-    return _DELTA_LOG in of or batch_of(path) in batches or _dataset_of(path) in datasets
+    return LOG in of or batch_of(path) in batches or _dataset_of(path) in datasets

@@ -5,13 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from lazaretto.dataset.mend import (
-    Disagreement,
-    commit_missing,
-    compare_table,
-    give_up,
-    set_back,
-)
+from lazaretto.dataset.compare import Disagreement, compare_table
+from lazaretto.dataset.delta import LOG
+from lazaretto.dataset.mend import commit_missing, give_up, set_back
 from lazaretto.errors import LedgerError, UsageError
 from lazaretto.health.files import NamedFiles, is_there, unknown_batches
 from lazaretto.ledger.chain import whole
@@ -154,7 +150,7 @@ def _in_store(sizes: Iterable[str]) -> set[str]:
     found = set()
     for path in sizes:
         parts = path.split("/")
-        if parts[0] == "datasets" and parts[2:3] == ["_delta_log"]:
+        if parts[0] == "datasets" and parts[2:3] == [LOG]:
             try:
                 found.add(check_dataset_name(parts[1]))
             except UsageError:

@@ -17,7 +17,7 @@ SUPPORT = Path(__file__).parents[1] / "support"
 
 
 # How many write points each has at least: fewer would mean that `crash` no longer sees them.
-POINTS = {"receive": 6, "gate": 8, "admit": 12, "publish": 15, "recall": 12}
+POINTS = {"receive": 6, "gate": 8, "admit": 12, "publish": 15, "recall": 12, "reconcile": 20}
 
 
 def test_killed_at_every_write_and_tried_again(
@@ -27,8 +27,8 @@ def test_killed_at_every_write_and_tried_again(
     folder.mkdir()
     shutil.copytree(Path(fitted_reference).parents[1], folder / "reference")
     url = catalog_url.replace(str(tmp_path), str(folder))
-    # Both databases for what the other three are made of.
-    names = list(POINTS) if url.startswith("sqlite") else ["admit", "publish"]
+    # Both databases for what the others are made of.
+    names = list(POINTS) if url.startswith("sqlite") else ["admit", "publish", "reconcile"]
     done = subprocess.run(
         [sys.executable, str(SUPPORT / "crash.py"), url, str(folder), *names],
         capture_output=True,

@@ -121,6 +121,15 @@ def test_a_moved_store_goes_on_where_it_was(yard: Yard, tmp_path: Path) -> None:
     assert {model.id for model in trace.models} == {"net@1", "net@2"}
 
 
+def test_a_store_that_goes_away_while_it_is_used_is_not_begun_anew(sqlite_yard: Yard) -> None:
+    sqlite_yard.admit("monday", MONDAY)
+    root = Path(sqlite_yard.workspace.store.root)
+    shutil.move(root, root.with_name("unmounted"))
+    with pytest.raises(OtherStoreError, match="not mounted"):
+        sqlite_yard.receive("tuesday", TUESDAY)
+    assert not root.exists()
+
+
 def test_a_slip_in_the_catalogs_name_starts_no_second_one(
     sqlite_yard: Yard, tmp_path: Path
 ) -> None:

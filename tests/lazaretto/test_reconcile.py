@@ -268,3 +268,34 @@ def test_a_table_of_which_nothing_is_left_comes_back_with_its_deliveries(yard: Y
     assert yard.dataset().num_rows == 0
     assert stages.admit(yard.workspace, admitted.batch).version == 3
     _sound(yard, "m")
+
+
+@pytest.mark.parametrize("first", ["catalog", "store"])
+@pytest.mark.parametrize(
+    "restored", [("catalog",), ("store",), ("catalog", "store"), ("store", "catalog")], ids="+".join
+)
+def test_in_whatever_order_both_were_copied_and_restored(
+    yard: Yard, first: str, restored: tuple[str, ...]
+) -> None:
+    """Three deliveries, a copy of one of the two after the first, of the other after the second."""
+    keep = {"catalog": _keep, "store": _keep_store}
+    bring_back = {"catalog": _bring_back, "store": _bring_back_store}
+    days = {"monday": MONDAY, "tuesday": TUESDAY, "wednesday": blobs(60, seed=7, prefix="w")}
+    second = "store" if first == "catalog" else "catalog"
+    for name, copied in zip(days, (first, second, None), strict=True):
+        yard.admit(name, days[name])
+        if copied is not None:
+            keep[copied](yard)
+    for what in restored:
+        bring_back[what](yard)
+    reconcile(yard.workspace, apply=True, accept_loss=True)
+    stages.snapshot(yard.workspace, "blobs")
+    for _ in range(2):
+        for name, rows in days.items():
+            yard.admit(name, rows)
+    assert Counter(yard.ids()) == Counter(f"{day[0]}{n}" for day in days for n in range(60))
+    stages.snapshot(yard.workspace, "blobs")
+    left = reconcile(yard.workspace, apply=False)
+    assert (left.datasets, left.gone, left.unknown) == ([], [], [])
+    # What screening had written of a batch that was lost with the store is not made again.
+    assert {finding.kind for finding in check(yard.workspace).findings} <= {"missing_files"}

@@ -119,8 +119,9 @@ def find_unknown(known: NamedFiles, sizes: Collection[str]) -> tuple[list[Findin
     }
     findings = []
     older = (
-        "if the catalog was restored from a copy, restore a newer one; if the store belongs to "
-        "another catalog, too, give each its own"
+        "if the catalog was restored from a copy, restore a newer one, or see what `lazaretto "
+        "catalog reconcile` would do; if the store belongs to another catalog, too, give each its "
+        "own"
     )
     if batches:
         findings.append(

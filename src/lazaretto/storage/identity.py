@@ -56,9 +56,15 @@ class StoreOwner:
     def mark(self, store: Store) -> None:
         """Writes the catalog's id into the store, unless it is there: before its first file.
 
+        A folder of this machine may be gone since it was compared, such as a disk that was
+        unmounted: it is looked at each time.
+
         Raises:
+            OtherStoreError: the mark is gone, and the catalog names files.
             SystemFaultError: catalog or store cannot be reached.
         """
+        if self._marked and store.is_local and not store.exists(MARK):
+            self._marked = compare(self.catalog, store)
         if not self._marked:
             identity = workspace_id(self.catalog)
             store.replace(MARK, (json.dumps({"workspace": identity}) + "\n").encode())

@@ -117,6 +117,7 @@ def test_a_catalog_is_restored_while_others_write(
     workspace: Workspace, writers: threading.Event, tmp_path: Path, reopen: Callable[[], Workspace]
 ) -> None:
     """Whoever writes goes on, on what was restored; the chain holds at every moment."""
+    add_source(workspace.acting(ANN), "vendor", trust_tier=TrustTier.REVIEWED)
     made = backup(workspace.catalog, tmp_path / "catalog.backup")
     for _ in range(3):
         done = restore(

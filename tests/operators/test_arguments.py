@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lazaretto.errors import PolicyError, UsageError
+from lazaretto.errors import NotFoundError, PolicyError, UsageError
+from lazaretto.storage.catalog import Catalog
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -169,6 +170,11 @@ def test_a_connection_says_where_things_are_and_keeps_its_password(
     monkeypatch.setenv(
         "AIRFLOW_CONN_ELSEWHERE", json.dumps({"conn_type": "lazaretto", "extra": here})
     )
+    with pytest.raises(NotFoundError, match="catalog upgrade"):
+        LazarettoHook("elsewhere").workspace()
+    assert not LazarettoHook("elsewhere").test_connection()[0]
+    assert list(tmp_path.iterdir()) == []  # a slip in the address makes nothing
+    Catalog.open(here["catalog_url"])
     assert LazarettoHook("elsewhere").workspace().store.root == here["store"]
     assert LazarettoHook("elsewhere").test_connection()[0]
 

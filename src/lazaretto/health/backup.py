@@ -152,10 +152,9 @@ def restore(file: Path, *, catalog_url: str | None = None, store: str | None = N
         problem = f"the backup is of workspace {head.workspace}, the store of workspace {marked}"
         raise OtherStoreError(str(file), place.root, problem)
     before = _head_of(url)
-    target = Catalog.at(url)
-    (load_postgres if dump else load_sqlite)(file, target)
-    target.engine.dispose()
-    catalog = Catalog.open(url, create=False, upgrade=True)
+    catalog = Catalog.at(url)  # of whatever version: a backup of an older one is not migrated
+    (load_postgres if dump else load_sqlite)(file, catalog)
+    catalog.engine.dispose()  # no connection that has seen what was there before
     last = sa.select(tables.ledger.c.hash).where(tables.ledger.c.seq == head.entries)
     with catalog.read() as connection:  # others may have gone on already
         found = connection.scalar(last) or GENESIS

@@ -50,7 +50,7 @@ class LazarettoHook(BaseHook):
         }
 
     def workspace(self, actor: Actor | None = None) -> Workspace:
-        """Opens catalog and store.
+        """Opens catalog and store as they are; neither a task nor a page makes a catalog.
 
         Args:
             actor: who acts: a task; default: the operating system's user, who only reads.

@@ -118,7 +118,7 @@ class DatasetVersionTrigger(BaseEventTrigger):
 
     A version that a task of Airflow made is left to that task for five minutes, since it announces
     by itself. The event's payload is ``{dataset, version, what, batch, rows}``, where `what` is
-    ``admitted``, ``published`` or ``recalled``.
+    ``admitted``, ``published``, ``recalled`` or ``lost``.
 
     Args:
         dataset: name of the admitted dataset.

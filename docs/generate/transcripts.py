@@ -24,6 +24,7 @@ PAGES = (
     "how-to/respond-to-an-incident.md",
     "how-to/sign-deliveries.md",
     "how-to/drift-or-poison.md",
+    "how-to/operations.md",
 )
 _BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _ID = re.compile(

@@ -18,6 +18,7 @@ KINDS = (
     events.BatchReceived.kind,
     events.BatchAdmitted.kind,
     events.RecordsRecalled.kind,
+    events.RowsLost.kind,
     events.SnapshotTaken.kind,
     events.ModelRegistered.kind,
 )
@@ -63,7 +64,7 @@ def told(entry: Entry, store_root: str) -> Told | None:
             members = (Member(event.batch, event.rows),) if event.rows else ()
             node = _dataset_node(store_root, event.dataset, event.version, entry)
             return Told((node,), run, "ADMITTED", members)
-        case events.RecordsRecalled() as event:
+        case events.RecordsRecalled() | events.RowsLost() as event:
             return Told((_dataset_node(store_root, event.dataset, event.version, entry),), run)
         case events.SnapshotTaken() as event:
             node = _dataset_node(

@@ -62,6 +62,8 @@ _PROJECTORS: Mapping[type[events.Event], Callable[[Any, Context], Facts]] = {
     events.DatasetChanged: _outcomes.dataset_changed,
     events.StoredFileChanged: _deliveries.stored_file_changed,
     events.CaseClosed: _outcomes.case_closed,
+    events.DatasetSetBack: _upkeep.dataset_set_back,
+    events.RowsLost: _upkeep.rows_lost,
     events.CatalogRebuilt: _upkeep.catalog_rebuilt,
     events.CheckpointTaken: _upkeep.checkpoint_taken,
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lazaretto.lineage.openlineage import naming
+from lazaretto.lineage.openlineage import datasets, naming
 from lazaretto.lineage.openlineage.facts import Context, Facts, decision
 
 if TYPE_CHECKING:
@@ -33,5 +33,47 @@ def checkpoint_taken(event: events.CheckpointTaken, context: Context) -> Facts:
             [event.origin],
             actor=context.actor,
             reason=f"{event.size} entries, root {event.root}, key {event.verifier_key}",
+        ),
+    )
+
+
+def dataset_set_back(event: events.DatasetSetBack, context: Context) -> Facts:
+    """The table of a dataset was made what the ledger says; what it had besides is kept aside."""
+    return Facts(
+        naming.job("reconcile", event.dataset),
+        "RECONCILE",
+        run_facets=decision(
+            context,
+            "SET_BACK",
+            [event.dataset],
+            actor=context.actor,
+            reason=f"from version {event.found} to {event.version}: {event.problem}",
+        ),
+    )
+
+
+def rows_lost(event: events.RowsLost, context: Context) -> Facts:
+    """Records of a dataset were lost with their files.
+
+    The batches are no inputs: the new version holds what is left.
+    """
+    lost = sum(part.rows for part in event.parts)
+    return Facts(
+        naming.job("reconcile", event.dataset),
+        "RECONCILE",
+        outputs=[
+            datasets.written(
+                naming.admitted(context.store_root, event.dataset),
+                str(event.version),
+                type_="TABLE",
+            )
+        ],
+        run_facets=decision(
+            context,
+            "LOST",
+            [part.batch for part in event.parts],
+            actor=context.actor,
+            reason=f"{lost} records are gone from the store",
+            records={"total": lost, "rejected": lost},
         ),
     )

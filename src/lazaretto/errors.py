@@ -79,6 +79,23 @@ class NotArrivedError(SystemFaultError):
     """
 
 
+class OtherStoreError(SystemFaultError):
+    """Catalog and store are not of one workspace; nothing of the store is used.
+
+    Attributes:
+        problem: what speaks against it, in words.
+    """
+
+    def __init__(self, catalog: str, store: str, problem: str) -> None:
+        which = f" of the catalog {catalog}" if catalog else ""
+        super().__init__(
+            f"{store} is not the store{which}: {problem}. Give the right one with --store or "
+            "LAZARETTO_STORE, the right catalog with --catalog or LAZARETTO_CATALOG_URL, or "
+            "restore the one that is wrong from a backup"
+        )
+        self.problem = problem
+
+
 class ChangedFileError(SystemFaultError):
     """A file of the store is gone, or is not the one that is on record; nothing of it is used.
 

@@ -297,6 +297,21 @@ class DetectorSummary:
 
 
 @dataclass(frozen=True, slots=True)
+class LostPart:
+    """Records of a dataset that are gone from the store.
+
+    Attributes:
+        batch: whose records.
+        part: ``cleared``, or the publication that had admitted them.
+        rows: how many the dataset had of them.
+    """
+
+    batch: str
+    part: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
 class Member:
     """How many records of one batch a snapshot or a recall contains.
 

@@ -15,10 +15,14 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from lazaretto.errors import NotFoundError, SystemFaultError, UsageError
+from lazaretto.sources.registry import add_source, get_source
 from lazaretto.storage import catalog as catalog_module
 from lazaretto.storage import column_types as columns
 from lazaretto.storage import tables
 from lazaretto.storage.catalog import SCHEMA_VERSION, Catalog
+from lazaretto.storage.store import Store
+from lazaretto.storage.workspace import Workspace
+from lazaretto.values import TrustTier
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,8 +77,25 @@ def test_open_that_makes_nothing_makes_no_file(tmp_path: Path) -> None:
 def test_open_refuses_a_catalog_of_a_newer_version(catalog_url: str, upgrade: bool) -> None:
     with Catalog.open(catalog_url).transaction() as connection:
         connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
-    with pytest.raises(SystemFaultError, match=r"9999|newer Lazaretto"):
+        connection.execute(tables.workspace.update().values(usable_from="9999"))
+    with pytest.raises(SystemFaultError, match=r"9999.*install the newer Lazaretto"):
         Catalog.open(catalog_url, upgrade=upgrade)
+
+
+@pytest.mark.parametrize("upgrade", [True, False])
+def test_a_newer_catalog_that_only_has_more_is_used_beside_the_newer_version(
+    catalog_url: str, upgrade: bool
+) -> None:
+    """As after a migration that adds a table and a column: old and new code work side by side."""
+    with Catalog.open(catalog_url).transaction() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+        connection.execute(sa.text("CREATE TABLE later (id INTEGER)"))
+        connection.execute(sa.text("ALTER TABLE source ADD COLUMN later TEXT"))
+    older = Catalog.open(catalog_url, create=False, upgrade=upgrade)
+    workspace = Workspace(older, Store.at("/nowhere"))
+    add_source(workspace, "vendor", trust_tier=TrustTier.REVIEWED)
+    assert get_source(workspace, "vendor").trust_tier is TrustTier.REVIEWED
+    assert older.version() == "9999"
 
 
 def test_an_older_catalog_is_migrated_only_where_somebody_asks_for_it(catalog_url: str) -> None:

@@ -27,6 +27,7 @@ POINTS = {
     "recall": 12,
     "rejudge": 12,
     "sanitize": 20,
+    "reconcile": 20,
 }
 
 
@@ -37,8 +38,8 @@ def test_killed_at_every_write_and_tried_again(
     folder.mkdir()
     shutil.copytree(Path(fitted_reference).parents[1], folder / "reference")
     url = catalog_url.replace(str(tmp_path), str(folder))
-    # Both databases for what the other three are made of.
-    names = list(POINTS) if url.startswith("sqlite") else ["admit", "publish"]
+    # Both databases for what the others are made of.
+    names = list(POINTS) if url.startswith("sqlite") else ["admit", "publish", "reconcile"]
     done = subprocess.run(
         [sys.executable, str(SUPPORT / "crash.py"), url, str(folder), *names],
         capture_output=True,

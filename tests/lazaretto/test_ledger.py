@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -220,3 +220,23 @@ def test_two_processes_append_at_once_and_the_chain_holds(
     with workspace.catalog.read() as connection:
         names = [entry.event.source for entry in ledger.entries(connection)]  # type: ignore[attr-defined]
     assert sorted(names) == sorted(f"{n}-{i}" for n in "ab" for i in range(25))
+
+
+def test_an_entry_older_than_the_one_before_it_is_named_and_refused_nowhere(
+    workspace: Workspace, caplog: pytest.LogCaptureFixture
+) -> None:
+    ahead = datetime.now(UTC) + timedelta(days=400)
+    event = SourceRegistered("vendor", TrustTier.REVIEWED)
+    with workspace.catalog.transaction() as connection:
+        ledger.append(connection, event, actor=ANN, at=ahead)
+        ledger.append(connection, event, actor=ANN, at=ahead - timedelta(milliseconds=900))
+        assert caplog.messages == []
+        behind = ledger.append(connection, event, actor=ANN)
+    (told,) = caplog.messages
+    assert "clock of this machine is 3" in told
+    assert "entry 3" in told
+    report = verify(workspace)
+    assert report.outcome is Outcome.HOLDS
+    (step,) = report.clock_steps
+    assert (step.seq, step.actor) == (3, ANN.id)
+    assert datetime.fromisoformat(step.at) == behind.at

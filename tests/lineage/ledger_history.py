@@ -402,6 +402,20 @@ def one_of_each(history: History) -> None:
     history.write(events.DatasetChanged("digits", "snapshot", "it ends at version 1"))
     history.write(
         events.CaseClosed("case-1", batch),
+        events.DatasetSetBack(
+            "digits",
+            2,
+            3,
+            "68 rows were written around the gate",
+            [StoredFile("set-aside/digits/3.json", 700, "66" * 32)],
+        ),
+        events.RowsLost(
+            "digits",
+            history.version + 1,
+            [values.LostPart(batch, "cleared", 68)],
+            removed=["datasets/digits/a.parquet"],
+            **TABLE,
+        ),
         events.CatalogRebuilt({"batch": {"changed": 1, "missing": 0, "added": 2}}),
         events.CheckpointTaken(
             origin="urn:lazaretto:ledger:" + "62" * 32,

@@ -170,9 +170,10 @@ def test_a_connection_says_where_things_are_and_keeps_its_password(
     monkeypatch.setenv(
         "AIRFLOW_CONN_ELSEWHERE", json.dumps({"conn_type": "lazaretto", "extra": here})
     )
-    with pytest.raises(NotFoundError, match="`lazaretto catalog upgrade`"):
+    with pytest.raises(NotFoundError, match="catalog upgrade"):
         LazarettoHook("elsewhere").workspace()
-    assert list(tmp_path.iterdir()) == []
+    assert not LazarettoHook("elsewhere").test_connection()[0]
+    assert list(tmp_path.iterdir()) == []  # a slip in the address makes nothing
     Catalog.open(here["catalog_url"])
     assert LazarettoHook("elsewhere").workspace().store.root == here["store"]
     assert LazarettoHook("elsewhere").test_connection()[0]

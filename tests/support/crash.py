@@ -126,6 +126,7 @@ def _watch(reach: Callable[[], None]) -> None:
         (DeltaTable, "create"),
         (DeltaTable, "create_write_transaction"),
         (LocalFileSystem, "mv"),
+        (LocalFileSystem, "rm"),
         (bulk, "bulk_insert"),
     ]
     for home, name in around:

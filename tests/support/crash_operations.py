@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from deltalake import DeltaTable, write_deltalake
 from yard import ANN, Yard, blobs, make_policy, make_yard
 
-from lazaretto import stages
+from lazaretto import health, stages
 from lazaretto.dataset.recall import recall
 from lazaretto.errors import NotFoundError
+from lazaretto.health import reconcile
 from lazaretto.ledger import chain as ledger
+from lazaretto.ledger.events import DatasetSetBack
 from lazaretto.ledger.verify import verify
 from lazaretto.quarantine import review
 from lazaretto.reference import Reference
@@ -48,9 +51,13 @@ def _rows(yard: Yard) -> list[str]:
         return []
 
 
-def _kinds(yard: Yard) -> list[str]:
+def _entries(yard: Yard) -> list[ledger.Entry]:
     with yard.workspace.catalog.read() as connection:
-        return [entry.kind for entry in ledger.entries(connection)]
+        return list(ledger.entries(connection))
+
+
+def _kinds(yard: Yard) -> list[str]:
+    return [entry.kind for entry in _entries(yard)]
 
 
 def _sound(yard: Yard) -> None:
@@ -242,6 +249,40 @@ def check_rejudge(url: str, folder: Path, *, done: bool) -> None:
         assert [case.held for case in open_] == [review.count_records(yard.workspace, open_[0].id)]
 
 
+def disagreeing(url: str, folder: Path) -> None:
+    """Of three versions the table lacks two; in their place are three that are on no record."""
+    admitted(url, folder)
+    take_out(url, folder)
+    yard = _yard(url, folder)
+    lost = yard.admit("tuesday", blobs(60, seed=6, prefix="t"))
+    home = Path(lost.uri)
+    for file in stages.snapshot(yard.workspace, "blobs").files:
+        if file.batch == lost.batch:
+            Path(yard.workspace.store.uri(file.file.path)).unlink()
+    for version in (2, 3):
+        (home / "_delta_log" / f"{version:020}.json").unlink()
+    for _ in range(3):
+        write_deltalake(home, DeltaTable(home).to_pyarrow_table().slice(0, 2), mode="append")
+
+
+def settle(url: str, folder: Path) -> None:
+    reconcile(_yard(url, folder).workspace, apply=True, accept_loss=True)
+
+
+def check_settle(url: str, folder: Path, *, done: bool) -> None:
+    yard = _yard(url, folder)
+    assert verify(yard.workspace).ok
+    kinds = _kinds(yard)
+    assert kinds.count("rows_lost") <= 1
+    if done:
+        assert kinds.count("rows_lost") == kinds.count("records_recalled") == 1
+        assert len(_rows(yard)) == 54
+        assert health.check(yard.workspace, deep=True).findings == []
+        events = [e.event for e in _entries(yard) if isinstance(e.event, DatasetSetBack)]
+        assert {len(event.set_aside) for event in events} <= {1, 2, 3}
+        assert max(len(event.set_aside) for event in events) == 3
+
+
 OPERATIONS = {
     "sanitize": (poisoned, sanitize, check_sanitize),
     "rejudge": (reworded, rejudge, check_rejudge),
@@ -250,4 +291,5 @@ OPERATIONS = {
     "admit": (judged, admit, check_admit),
     "publish": (decided, publish, check_publish),
     "recall": (admitted, take_out, check_recall),
+    "reconcile": (disagreeing, settle, check_settle),
 }

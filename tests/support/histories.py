@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,6 +12,8 @@ from yard import blobs, make_policy
 from lazaretto import stages
 from lazaretto.authority.policies import register_policy
 from lazaretto.dataset.recall import recall
+from lazaretto.dataset.table import open_dataset
+from lazaretto.health import reconcile
 from lazaretto.quarantine import review
 from lazaretto.sources.keys import keygen
 from lazaretto.sources.registry import add_key, add_source, revoke_key
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def eventful(yard: Yard) -> Yard:
-    """Sources, keys, judgements, decisions and one undone, publications, recalls, models.
+    """Sources, keys, judgements, decisions and one undone, publications, recalls, losses, models.
 
     Returns:
         The yard with the policy that is in force at the end.
@@ -50,8 +53,19 @@ def eventful(yard: Yard) -> Yard:
     torch.manual_seed(0)
     model = torch.nn.Sequential(torch.nn.Linear(8, 32), torch.nn.ReLU(), torch.nn.Linear(32, 3))
     stages.sanitize_training(workspace, "blobs", model, yard.policy, version=taken.version)
+    _lose(yard, yard.admit("sunday", blobs(30, seed=7, prefix="s")).batch)
     later = yard.judge("tuesday", blobs(60, seed=6, prefix="t", flips=3))
     policy = make_policy(review={"expire_days": 5})
     register_policy(workspace, policy, reason="reviews must be faster")
     stages.rejudge(workspace, later.batch, policy, reason="by the new policy")
     return replace(yard, policy=policy)
+
+
+def _lose(yard: Yard, batch: str) -> None:
+    """The data files of a batch are lost, given up, and made again from its stored copy."""
+    store = yard.workspace.store
+    for file in open_dataset(yard.workspace, "blobs").files:
+        if file.batch == batch:
+            Path(store.uri(file.file.path)).unlink()
+    reconcile(yard.workspace, apply=True, accept_loss=True)
+    stages.admit(yard.workspace, batch)

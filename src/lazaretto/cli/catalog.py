@@ -1,10 +1,12 @@
-"""``lazaretto catalog``: migrations, and the health of catalog, store and ledger."""
+"""``lazaretto catalog``: migrations, backups, and the health of catalog, store and ledger."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Group, RenderableType
 
+from lazaretto.cli.arguments import Yes, confirm
 from lazaretto.cli.command import command
 from lazaretto.cli.progress import bars
 from lazaretto.cli.reply import Reply, facts
@@ -49,6 +51,88 @@ def check(
     with bars() as tell:
         found = look(session.workspace, deep=deep, progress=tell)
     return Reply(found, _view(found), found=not found.sound)
+
+
+@command(app, "backup")
+def backup(
+    session: Session,
+    target: Annotated[Path, typer.Argument(metavar="FILE", help="The backup; none may be there")],
+) -> Reply:
+    """Copy the catalog into a file, while others work on it, and read the copy back.
+
+    Of SQLite the file is a database (its online backup), of PostgreSQL an archive of `pg_dump`. It
+    tells where the ledger in it ends. Exit code 1 when the chain of that ledger does not hold.
+    """
+    from lazaretto.health import backup as make
+
+    with session.working("Copying the catalog"):
+        made = make(session.workspace.catalog, target)
+    shown = {
+        "catalog": made.catalog,
+        "backup": made.file,
+        "bytes": made.size,
+        "workspace": made.head.workspace,
+        "ledger": f"{counted(made.head.entries, 'entry')}, the last {made.head.hash[:16]}",
+        "read back": made.problem or "its chain holds",
+    }
+    return Reply(made, facts(shown), found=made.problem is not None)
+
+
+@command(app, "restore")
+def restore(
+    session: Session,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A backup")],
+    *,
+    yes: Yes = False,
+) -> Reply:
+    """Make the catalog what a backup says, at once or not at all. What came later is lost.
+
+    A backup of another workspace than the store's is refused. Run `lazaretto catalog reconcile`
+    afterwards: the store may be of another moment.
+    """
+    from lazaretto.health import restore as load
+
+    confirm(f"Replace the catalog by {file}?", yes=yes)
+    with session.working("Restoring the catalog"):
+        done = load(file, catalog_url=session.catalog_url, store=session.store_root)
+    shown = {
+        "catalog": done.catalog,
+        "backup": done.file,
+        "ledger": f"{counted(done.head.entries, 'entry')}, the last {done.head.hash[:16]}",
+        "before": "no catalog" if done.before is None else counted(done.before.entries, "entry"),
+        "next": "lazaretto catalog reconcile",
+    }
+    return Reply(done, facts(shown))
+
+
+@command(app, "reconcile")
+def reconcile(
+    session: Session,
+    *,
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Do it; without, it is only told what would be done")
+    ] = False,
+    accept_loss: Annotated[
+        bool,
+        typer.Option(
+            "--accept-loss",
+            help="Put on record that admitted records whose data files are gone are lost, so that "
+            "the same batches may be admitted again; only where no backup has the files",
+        ),
+    ] = False,
+) -> Reply:
+    """After a restore: make the datasets' tables what the ledger says.
+
+    What a table has and the ledger has not leaves its log and is kept under set-aside/ in the
+    store; nothing is admitted by it. What the ledger has and the table has not is committed again.
+    Tells what has to be delivered again. Exit code 1 when something is left to be done.
+    """
+    from lazaretto.cli.reconcile_view import reconciled
+    from lazaretto.health import reconcile as make
+
+    with session.working("Comparing tables and store with the ledger"):
+        done = make(session.workspace, apply=apply, accept_loss=accept_loss)
+    return Reply(done, reconciled(done), found=not done.settled)
 
 
 @command(app, "rebuild")

@@ -27,7 +27,7 @@ Version = Annotated[int | None, typer.Option(min=0, help="Version (default: the 
 
 @command(app, "log")
 def log(session: Session, name: Name) -> Reply:
-    """What happened to a dataset, oldest first: admissions, recalls and snapshots."""
+    """What happened to a dataset, oldest first: admissions, recalls, losses and snapshots."""
     from lazaretto.stages.listing import dataset_log
 
     found = dataset_log(session.workspace, name)

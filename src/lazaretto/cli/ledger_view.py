@@ -65,7 +65,19 @@ def report_view(report: LedgerReport, *, keys: bool) -> RenderableType:
     more = len(problems) - _SHOWN_PROBLEMS
     if more > 0:
         problems = [*problems[:_SHOWN_PROBLEMS], f"and {counted(more, 'problem')} more (--json)"]
-    return Group(facts(shown), *(Text(plain(line), style="red") for line in problems))
+    steps = [
+        f"clock: entry {step.seq} of {step.actor} says {step.at}, the one before it says "
+        f"{step.before}: one of the two clocks was wrong"
+        for step in report.clock_steps
+    ]
+    more = len(steps) - _SHOWN_PROBLEMS
+    if more > 0:
+        steps = [*steps[:_SHOWN_PROBLEMS], f"and {counted(more, 'such entry')} more (--json)"]
+    return Group(
+        facts(shown),
+        *(Text(plain(line), style="red") for line in problems),
+        *(Text(plain(line), style="yellow") for line in steps),
+    )
 
 
 def proof_view(report: ProofReport) -> RenderableType:

@@ -15,6 +15,7 @@ from lazaretto.dataset.files import dataset_uri, write_rows
 from lazaretto.dataset.history import (
     Recorded,
     find_newest,
+    lost_since,
     read_admission,
     read_recall,
     version_files,
@@ -133,6 +134,8 @@ def find_admission(
 ) -> Admission | None:
     """An admission that is on record, and what recalls left of it.
 
+    One that is lost since is none: it may be made again, unless records of it were recalled.
+
     Raises:
         ChangedStateError: the catalog does not say what the ledger says.
     """
@@ -140,8 +143,12 @@ def find_admission(
     query = sa.select(table).where(
         table.c.dataset == dataset, table.c.batch == batch, table.c.part == part
     )
-    row = connection.execute(query).one_or_none()
-    return None if row is None else as_admission(connection, workspace, row)
+    row = connection.execute(query.order_by(table.c.version.desc()).limit(1)).one_or_none()
+    if row is None:
+        return None
+    found = as_admission(connection, workspace, row)
+    lost = lost_since(connection, dataset, batch, part, row.version)
+    return None if lost and found.recalled is None else found
 
 
 def as_admission(connection: Connection, workspace: Workspace, row: Row[Any]) -> Admission:

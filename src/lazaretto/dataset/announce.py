@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from lazaretto.dataset.state import VersionEvent
 from lazaretto.ledger.chain import append, entries, newest
 from lazaretto.ledger.cover import covering
-from lazaretto.ledger.events import BatchAdmitted, VersionAnnounced
+from lazaretto.ledger.events import BatchAdmitted, RecordsRecalled, VersionAnnounced
 from lazaretto.storage import tables
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from lazaretto.storage.workspace import Workspace
     from lazaretto.values import Actor
 
-What = Literal["admitted", "published", "recalled"]
+What = Literal["admitted", "published", "recalled", "lost"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,8 @@ class News:
         dataset: its name.
         version: Delta version.
         what: what made it.
-        batch: whose records entered; None for a recall.
-        rows: how many records entered, or left by the recall.
+        batch: whose records entered; None where records left.
+        rows: how many records entered, or left.
         at: when, UTC.
         actor: who did it.
     """
@@ -88,8 +88,8 @@ def unannounced(workspace: Workspace, dataset: str, *, limit: int = 100) -> list
     """
     with workspace.catalog.read() as connection:
         last = _newest_announced(connection, dataset)
-        found: list[News] = []
-        for table in (tables.admission, tables.recall):
+        found: dict[int, News] = {}
+        for table in (tables.admission, tables.recall, tables.lost_part):
             query = sa.select(table).where(table.c.dataset == dataset)
             if last is None:
                 query = query.order_by(table.c.version.desc()).limit(1)
@@ -98,17 +98,19 @@ def unannounced(workspace: Workspace, dataset: str, *, limit: int = 100) -> list
             for row in connection.execute(query).all():
                 entry = covering(connection, table.name, f"{dataset}@{row.version}", row)
                 if isinstance(entry.event, VersionEvent):
-                    found.append(_news(entry, entry.event))
-    found.sort(key=lambda news: news.version)
-    return found[-1:] if last is None else found[:limit]
+                    found[entry.event.version] = _news(entry, entry.event)
+    in_order = [found[version] for version in sorted(found)]
+    return in_order[-1:] if last is None else in_order[:limit]
 
 
 def _news(entry: Entry, event: VersionEvent) -> News:
     if isinstance(event, BatchAdmitted):
         what: What = "admitted" if event.case is None else "published"
         batch, rows = event.batch, event.rows
-    else:
+    elif isinstance(event, RecordsRecalled):
         what, batch, rows = "recalled", None, event.records
+    else:
+        what, batch, rows = "lost", None, sum(part.rows for part in event.parts)
     return News(event.dataset, event.version, what, batch, rows, entry.at, entry.actor)
 
 

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING
 from lazaretto.dataset.damage import foreign, lost, restore
 from lazaretto.dataset.delta import Commit, LogUnreadableError, add_commit, find_table, log_entry
 from lazaretto.dataset.files import dataset_path, dataset_uri
+from lazaretto.dataset.history import Recorded, added_files
 from lazaretto.errors import (
     ChangedDatasetError,
     ChangedFileError,
     SystemFaultError,
 )
-from lazaretto.ledger.events import BatchAdmitted
+from lazaretto.ledger.events import BatchAdmitted, RowsLost
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from deltalake import DeltaTable
 
-    from lazaretto.dataset.history import Recorded
     from lazaretto.storage.workspace import Workspace
 
 ATTEMPTS = 200
@@ -89,7 +89,7 @@ def require_files(workspace: Workspace, recorded: Recorded) -> None:
         ChangedDatasetError: one is not: it is not the commit alone that is missing.
     """
     event = recorded.event
-    for file in event.files:
+    for file in added_files(event):
         try:
             workspace.store.open(file.file).close()
         except ChangedFileError as error:
@@ -109,7 +109,10 @@ def _commit_of(recorded: Recorded) -> Commit:
             "lazaretto_policy": event.policy.sha256,
             "lazaretto_part": event.part,
         }
+    elif isinstance(event, RowsLost):
+        app, removed = f"lazaretto:lost-{event.version}", event.removed
     else:
         app, removed = f"lazaretto:{event.recall}", event.removed
         about |= {"lazaretto_recall": event.recall, "lazaretto_reason": event.reason}
-    return Commit(event.version, app, about, recorded.entry.at, event.files, removed)
+    added = added_files(event)
+    return Commit(event.version, app, about, recorded.entry.at, added, removed)

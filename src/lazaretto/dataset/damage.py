@@ -92,15 +92,16 @@ def foreign(
     with workspace.catalog.read() as connection:
         files = version_files(connection, dataset, version) if recorded is not None else []
     what = difference(table, files) or "nothing of it is in another place"
-    first = f"{dataset_path(dataset)}/{log_entry(version + 1)}"
     return ChangedDatasetError(
         dataset,
         f"it has version {table.version()}, the newest on record is {version}; there {what}",
         "Somebody wrote to it around the gate, or the catalog was restored from an older copy: "
-        f"restore what is older, or remove {first} and what follows it",
+        "restore what is older, or see what `lazaretto catalog reconcile` would do with "
+        f"{dataset_path(dataset)}/{log_entry(version + 1)} and what follows it",
     )
 
 
 def restore(dataset: str) -> str:
     """What a person has to do about it."""
-    return f"Restore {dataset_path(dataset)} from a backup"
+    path = dataset_path(dataset)
+    return f"Restore {path} from a backup, or see what `lazaretto catalog reconcile` would do"

@@ -45,7 +45,8 @@ _CONFIGURATION: dict[str, str | None] = {
     "delta.logRetentionDuration": "interval 36500 days",
     "delta.deletedFileRetentionDuration": "interval 36500 days",
 }
-_LOG = "_delta_log"
+LOG = "_delta_log"
+"""Folder of a table's log, inside the table's."""
 # Delta has one class for a log that makes no sense and for a disk or bucket that fails while it is
 # read; and it calls a table that it may not read one that is not there. The text tells them apart:
 # Rust's words for an error of the system (2 is: no such file), and those of its object_store.
@@ -215,7 +216,7 @@ def schema_digest(table: DeltaTable) -> str:
 
 def log_entry(version: int) -> str:
     """Name of a version's commit inside the table's folder."""
-    return f"{_LOG}/{version:020}.json"
+    return f"{LOG}/{version:020}.json"
 
 
 def _delta_schema(schema: pa.Schema) -> DeltaSchema:

@@ -31,7 +31,12 @@ def dataset_path(dataset: str) -> str:
 
 
 def dataset_uri(workspace: Workspace, dataset: str) -> str:
-    """URI of an admitted dataset's Delta table."""
+    """URI of an admitted dataset's Delta table.
+
+    Raises:
+        OtherStoreError: the store is not the catalog's.
+    """
+    workspace.store.require_own()
     return workspace.store.uri(dataset_path(dataset))
 
 

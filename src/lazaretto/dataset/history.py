@@ -10,13 +10,14 @@ import sqlalchemy as sa
 from lazaretto.dataset.state import (
     VersionEvent,
     admission_columns,
+    lost_columns,
     newest_columns,
     recall_columns,
     snapshot_columns,
 )
 from lazaretto.errors import ChangedStateError
 from lazaretto.ledger.cover import agree, covering, event_of
-from lazaretto.ledger.events import BatchAdmitted, RecordsRecalled, SnapshotTaken
+from lazaretto.ledger.events import BatchAdmitted, RecordsRecalled, RowsLost, SnapshotTaken
 from lazaretto.storage import tables
 from lazaretto.values import DataFile
 
@@ -75,15 +76,18 @@ def version_files(connection: Connection, dataset: str, version: int) -> list[Da
     taken = _snapshot_before(connection, dataset, version)
     if taken is not None:
         start, files = taken.version, {file.file.path: file for file in taken.files}
-    for expected, event in enumerate(_events(connection, dataset, start, version), start + 1):
+    for expected, recorded in enumerate(
+        versions_between(connection, dataset, start, version), start + 1
+    ):
+        event = recorded.event
         problem = None if event.version == expected else f"version {expected} is missing"
-        if isinstance(event, RecordsRecalled):
+        if not isinstance(event, BatchAdmitted):
             for path in event.removed:
                 if files.pop(path, None) is None:
                     problem = f"version {expected} removes {path}, which was not in it"
         if problem is not None:
             raise ChangedStateError("dataset", dataset, problem)
-        files |= {file.file.path: file for file in event.files}
+        files |= {file.file.path: file for file in added_files(event)}
         start = expected
     if start != version:
         raise ChangedStateError("dataset", dataset, f"version {version} is missing")
@@ -96,10 +100,40 @@ def read_admission(connection: Connection, row: Row[Any]) -> BatchAdmitted:
     Raises:
         ChangedStateError: its row in the catalog says something else.
     """
-    key = f"{row.batch} {row.part}"
-    _, event = event_of(connection, "admission", key, row, BatchAdmitted)
-    agree("admission", key, row, admission_columns(event))
+    event = _recorded(connection, tables.admission, row).event
+    assert isinstance(event, BatchAdmitted)  # noqa: S101  what `_recorded` asked for
     return event
+
+
+def lost_since(connection: Connection, dataset: str, batch: str, part: str, version: int) -> bool:
+    """Whether what was admitted is lost, so that it may be admitted again.
+
+    Args:
+        connection: of the catalog.
+        dataset: its name.
+        batch: whose records.
+        part: ``cleared``, or the publication that admitted them.
+        version: that the admission made.
+
+    Raises:
+        ChangedStateError: the catalog does not say what the ledger says.
+    """
+    table = tables.lost_part
+    query = sa.select(table).where(
+        table.c.dataset == dataset,
+        table.c.batch == batch,
+        table.c.part == part,
+        table.c.version > version,
+    )
+    rows = connection.execute(query).all()
+    for row in rows:
+        _read_lost(connection, row)  # raises where the ledger says something else
+    return bool(rows)
+
+
+def added_files(event: VersionEvent) -> list[DataFile]:
+    """Data files that a version has and the one before had not."""
+    return [] if isinstance(event, RowsLost) else event.files
 
 
 def read_recall(connection: Connection, row: Row[Any]) -> tuple[Entry, RecordsRecalled]:
@@ -128,7 +162,7 @@ def read_snapshot(connection: Connection, row: Row[Any]) -> tuple[Entry, Snapsho
 def _last_version(connection: Connection, dataset: str) -> int | None:
     ends = [
         connection.scalar(sa.select(sa.func.max(table.c.version)).where(table.c.dataset == dataset))
-        for table in (tables.admission, tables.recall)
+        for table in (tables.admission, tables.recall, tables.lost_part)
     ]
     return max((end for end in ends if end is not None), default=None)
 
@@ -145,16 +179,46 @@ def _snapshot_before(connection: Connection, dataset: str, version: int) -> Snap
     return None if row is None else read_snapshot(connection, row)[1]
 
 
-def _events(connection: Connection, dataset: str, after: int, until: int) -> list[VersionEvent]:
-    """What made the versions behind one, in order."""
-    found: list[VersionEvent] = []
-    for table in (tables.admission, tables.recall):
+def versions_between(
+    connection: Connection, dataset: str, after: int, until: int
+) -> list[Recorded]:
+    """What made the versions behind one, in order.
+
+    Args:
+        connection: of the catalog.
+        dataset: its name.
+        after: version to start behind.
+        until: the last one.
+
+    Raises:
+        ChangedStateError: the catalog does not say what the ledger says.
+    """
+    found: dict[int, Recorded] = {}
+    for table in (tables.admission, tables.recall, tables.lost_part):
         query = sa.select(table).where(
             table.c.dataset == dataset, table.c.version > after, table.c.version <= until
         )
         for row in connection.execute(query).all():
-            if table is tables.admission:
-                found.append(read_admission(connection, row))
-            else:
-                found.append(read_recall(connection, row)[1])
-    return sorted(found, key=lambda event: event.version)
+            recorded = _recorded(connection, table, row)
+            found[recorded.entry.seq] = recorded
+    return sorted(found.values(), key=lambda recorded: recorded.event.version)
+
+
+def _recorded(connection: Connection, table: sa.Table, row: Row[Any]) -> Recorded:
+    if table is tables.recall:
+        return Recorded(*read_recall(connection, row))
+    if table is tables.lost_part:
+        return _read_lost(connection, row)
+    key = f"{row.batch} {row.part}"
+    entry, event = event_of(connection, "admission", key, row, BatchAdmitted)
+    agree("admission", key, row, admission_columns(event))
+    return Recorded(entry, event)
+
+
+def _read_lost(connection: Connection, row: Row[Any]) -> Recorded:
+    key = f"{row.batch} {row.part}"
+    entry, event = event_of(connection, "lost_part", key, row, RowsLost)
+    names = ("dataset", "batch", "part", "version", "rows")
+    if {name: getattr(row, name) for name in names} not in lost_columns(event):
+        raise ChangedStateError("lost_part", key, f"ledger entry {entry.seq} says something else")
+    return Recorded(entry, event)

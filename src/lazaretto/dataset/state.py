@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lazaretto.ledger.events import BatchAdmitted, ModelRegistered, RecordsRecalled, SnapshotTaken
+from lazaretto.ledger.events import (
+    BatchAdmitted,
+    ModelRegistered,
+    RecordsRecalled,
+    RowsLost,
+    SnapshotTaken,
+)
 from lazaretto.ledger.state import Put, entry_columns
 from lazaretto.storage import tables
 from lazaretto.values import to_json
@@ -16,7 +22,7 @@ if TYPE_CHECKING:
     from lazaretto.ledger.state import Change
     from lazaretto.values import Actor
 
-VersionEvent = BatchAdmitted | RecordsRecalled
+VersionEvent = BatchAdmitted | RecordsRecalled | RowsLost
 """What makes a version of a dataset."""
 
 
@@ -34,6 +40,9 @@ def changes(entry: Entry) -> Iterator[Change]:
             yield Put(tables.recall, values)
             for model, _, version in (name.rpartition("@") for name in event.models):
                 yield _mark(event.recall, model, version)
+        case RowsLost() as event:
+            for columns in lost_columns(event):
+                yield Put(tables.lost_part, columns | {"at": entry.at} | own)
         case SnapshotTaken() as event:
             yield Put(tables.snapshot, snapshot_columns(event) | {"at": entry.at} | own)
         case ModelRegistered() as event:
@@ -63,6 +72,12 @@ def recall_columns(event: RecordsRecalled, actor: Actor) -> dict[str, Any]:
         "actor_type": actor.type.value,
         "actor_id": actor.id,
     }
+
+
+def lost_columns(event: RowsLost) -> list[dict[str, Any]]:
+    """The same of each part that was lost."""
+    where = {"dataset": event.dataset, "version": event.version}
+    return [where | {"batch": p.batch, "part": p.part, "rows": p.rows} for p in event.parts]
 
 
 def snapshot_columns(event: SnapshotTaken) -> dict[str, Any]:

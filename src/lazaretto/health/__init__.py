@@ -2,8 +2,23 @@
 
 from __future__ import annotations
 
+from lazaretto.health.backup import Backup, Restored, backup, restore
 from lazaretto.health.check import check
 from lazaretto.health.rebuild import Rebuilt, rebuild
+from lazaretto.health.reconcile import Reconciled, reconcile
 from lazaretto.health.report import Finding, Health, Leftovers
 
-__all__ = ["Finding", "Health", "Leftovers", "Rebuilt", "check", "rebuild"]
+__all__ = [
+    "Backup",
+    "Finding",
+    "Health",
+    "Leftovers",
+    "Rebuilt",
+    "Reconciled",
+    "Restored",
+    "backup",
+    "check",
+    "rebuild",
+    "reconcile",
+    "restore",
+]

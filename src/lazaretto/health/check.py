@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from lazaretto.errors import LedgerError
+from lazaretto.errors import LedgerError, OtherStoreError
 from lazaretto.health.datasets import find_in_datasets
 from lazaretto.health.files import NamedFiles, find_lost, find_unknown
 from lazaretto.health.report import SHOWN, Finding, Health, Leftovers
@@ -50,6 +50,10 @@ def check(workspace: Workspace, *, deep: bool = False, progress: Progress | None
         SystemFaultError: catalog or store cannot be reached.
     """
     tell = progress or (lambda *_: None)
+    try:
+        workspace.store.require_own()
+    except OtherStoreError as error:
+        return _of_another_store(workspace, error, deep=deep)
     report = verify(workspace)
     sound = report.outcome is not Outcome.VIOLATED
     findings = list(_ledger(report))
@@ -86,6 +90,32 @@ def check(workspace: Workspace, *, deep: bool = False, progress: Progress | None
         leftovers=leftovers,
         findings=findings,
         differences=differences.first,
+    )
+
+
+def _of_another_store(workspace: Workspace, error: OtherStoreError, *, deep: bool) -> Health:
+    """Nothing is compared with a store that is not the catalog's: all of it would look lost."""
+    with workspace.catalog.read() as connection:
+        entries = head(connection)
+    finding = Finding(
+        "wrong_store",
+        f"{workspace.store.root} is not the store of this catalog: {error.problem}",
+        "give the right one with --store or LAZARETTO_STORE, the right catalog with --catalog or "
+        "LAZARETTO_CATALOG_URL, or restore the one that is wrong from a backup",
+    )
+    return Health(
+        catalog=workspace.catalog.display_url,
+        schema=workspace.catalog.version(),
+        store=workspace.store.root,
+        deep=deep,
+        sound=False,
+        entries=entries,
+        rows=0,
+        files=0,
+        behind={},
+        leftovers=Leftovers(),
+        findings=[finding],
+        differences=[],
     )
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from lazaretto.dataset.delta import LOG
 from lazaretto.errors import ChangedFileError
 from lazaretto.health.report import Finding, Leftovers, named
-from lazaretto.ledger.events import BatchAdmitted, BatchReceived, files_of
+from lazaretto.ledger.events import BatchAdmitted, BatchReceived, RowsLost, files_of
 from lazaretto.storage.verified import BLOCK, LIST
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from lazaretto.values import StoredFile
 
 _DIGEST = 32  # bytes of a digest in a list of blocks
-_DELTA_LOG = "_delta_log"
 # What else lies under the root, such as a file of lineage events, is told by nobody.
 _FOLDERS = ("batches", "datasets", "decisions", "held", "incidents", "recalls", "references")
 
@@ -41,6 +41,9 @@ class NamedFiles:
         """Takes the next entry."""
         for file in files_of(entry.event):
             self.files[file.path, file.sha256] = file
+        if isinstance(entry.event, RowsLost):
+            gone = set(entry.event.removed)
+            self.files = {key: file for key, file in self.files.items() if file.path not in gone}
         if isinstance(entry.event, BatchReceived):
             self.batches.add(entry.event.batch)
         elif isinstance(entry.event, BatchAdmitted):
@@ -109,20 +112,16 @@ def find_unknown(known: NamedFiles, sizes: Collection[str]) -> tuple[list[Findin
     A whole batch, or the rows of a dataset, show that the catalog is older than the store, or
     another one's. Single files are left by work that was refused or cut off.
     """
-    paths = {path for path, _ in known.files}
-    loose = [
-        path
-        for path in sizes
-        if path.split("/")[0] in _FOLDERS and path.removesuffix(LIST) not in paths
-    ]
-    batches = {batch for path in loose if (batch := _batch_of(path)) and batch not in known.batches}
+    loose = _loose(known, sizes)
+    batches = unknown_batches(known, sizes)
     datasets = {
         name for path in loose if (name := _dataset_of(path)) and name not in known.datasets
     }
     findings = []
     older = (
-        "if the catalog was restored from a copy, restore a newer one; if the store belongs to "
-        "another catalog, too, give each its own"
+        "if the catalog was restored from a copy, restore a newer one, or see what `lazaretto "
+        "catalog reconcile` would do; if the store belongs to another catalog, too, give each its "
+        "own"
     )
     if batches:
         findings.append(
@@ -148,6 +147,22 @@ def find_unknown(known: NamedFiles, sizes: Collection[str]) -> tuple[list[Findin
     return findings, Leftovers(len(rest), named(rest))
 
 
+def unknown_batches(known: NamedFiles, sizes: Collection[str]) -> set[str]:
+    """Batches that lie in the store, and that the ledger never received."""
+    of_files = {batch_of(path) for path in _loose(known, sizes)}
+    return {batch for batch in of_files if batch is not None} - known.batches
+
+
+def _loose(known: NamedFiles, sizes: Collection[str]) -> list[str]:
+    """Files that nothing names."""
+    paths = {path for path, _ in known.files}
+    return [
+        path
+        for path in sizes
+        if path.split("/")[0] in _FOLDERS and path.removesuffix(LIST) not in paths
+    ]
+
+
 def _changed_bytes(
     store: Store, files: list[StoredFile], progress: Callable[[str, int, int], None]
 ) -> Iterator[str]:
@@ -159,11 +174,16 @@ def _changed_bytes(
         progress("files", number, len(files))
 
 
+def is_there(file: StoredFile, sizes: Collection[str]) -> bool:
+    """Whether a file, and the list of its blocks where it has one, are in the store."""
+    return file.path in sizes and (not file.blocks or f"{file.path}{LIST}" in sizes)
+
+
 def _list_size(file: StoredFile) -> int:
     return _DIGEST * -(-file.size // BLOCK)
 
 
-def _batch_of(path: str) -> str | None:
+def batch_of(path: str) -> str | None:
     """The batch that a file below ``batches/`` belongs to."""
     parts = path.split("/")
     return "/".join(parts[1:3]) if parts[0] == "batches" and len(parts) == 4 else None
@@ -172,11 +192,11 @@ def _batch_of(path: str) -> str | None:
 def _dataset_of(path: str) -> str | None:
     """The dataset that a data file below ``datasets/`` belongs to."""
     parts = path.split("/")
-    data = parts[0] == "datasets" and len(parts) > 2 and _DELTA_LOG not in parts
+    data = parts[0] == "datasets" and len(parts) > 2 and LOG not in parts
     return parts[1] if data else None
 
 
 def _elsewhere(path: str, batches: set[str], datasets: set[str]) -> bool:
     """Whether something else tells of a file."""
     of = path.split("/")
-    return _DELTA_LOG in of or _batch_of(path) in batches or _dataset_of(path) in datasets
+    return LOG in of or batch_of(path) in batches or _dataset_of(path) in datasets

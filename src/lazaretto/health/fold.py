@@ -44,9 +44,11 @@ ROOMS = (
 )
 """What an entry does, room by room, in the order in which rows refer to each other."""
 
-# The ledger itself; how far projections of it have come; and the index, which has a check of its
-# own, since others' claims stand in it, too.
-_NO_STATE = ("ledger", "ledger_head", "projection", "lineage_node", "lineage_edge")
+# The ledger itself; how far projections of it have come; the catalog's id, which its store must
+# have as well; and the index, which has a check of its own, since others' claims stand in it, too.
+_NO_STATE = (
+    "ledger", "ledger_head", "projection", "workspace", "lineage_node", "lineage_edge"
+)  # fmt: skip
 STATE = [table for table in metadata.sorted_tables if table.name not in _NO_STATE]
 """Tables that the ledger alone fills, those that others refer to first."""
 RECORDS = (tables.held_record, tables.decision_record)
@@ -133,6 +135,9 @@ class Fold:
     def _publish(self, case: str, event: BatchAdmitted) -> None:
         """Marks what was released and not yet published, where it is what the entry names."""
         self.pending.flush()
+        again = sa.select(_held.c.part).where(_held.c.case_id == case, _held.c.part == event.part)
+        if self.rows.scalar(again.limit(1)) is not None:
+            return  # what was lost was published again
         columns = (_held.c.position, _held.c.decision)
         mine = (_held.c.case_id == case) & _held.c.action.in_(_RELEASING) & _held.c.part.is_(None)
         query = sa.select(*columns).where(mine).order_by(_held.c.position)

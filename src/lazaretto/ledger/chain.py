@@ -13,6 +13,7 @@ import rfc8785
 import sqlalchemy as sa
 
 from lazaretto.errors import LedgerError, UsageError
+from lazaretto.ledger.clock import warn_when_behind
 from lazaretto.ledger.events import Event, from_payload, subject_of, to_payload
 from lazaretto.redact import error_line
 from lazaretto.storage.tables import ledger, ledger_head
@@ -67,10 +68,15 @@ def append(
     Raises:
         UsageError: a value of the event has no canonical JSON form (NaN, an integer beyond 2**53).
     """
-    head = connection.execute(sa.select(ledger_head.c.seq, ledger_head.c.hash)).one_or_none()
-    last, prev = head if head is not None else (0, GENESIS)
+    query = sa.select(ledger_head.c.seq, ledger_head.c.hash, ledger.c.at).outerjoin(
+        ledger, ledger.c.seq == ledger_head.c.seq
+    )
+    head = connection.execute(query).one_or_none()
+    last, prev, before = head if head is not None else (0, GENESIS, None)
     seq = int(last) + 1
     when = (at or datetime.now(UTC)).astimezone(UTC)
+    if at is None and before is not None:
+        warn_when_behind(seq, when, before)
     moment = when.isoformat(timespec="microseconds")
     payload = to_payload(event)
     try:

@@ -26,6 +26,7 @@ from lazaretto.values import (
     DataFile,
     DetectorSummary,
     DriftSummary,
+    LostPart,
     Member,
     OpenedCase,
     PolicyRef,
@@ -751,6 +752,51 @@ class DatasetChanged(Event):
     dataset: str
     stage: str
     problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetSetBack(Event):
+    """What a dataset's table had, and the ledger had not, is taken out of its log.
+
+    Attributes:
+        dataset: its name.
+        version: newest version that stays; -1: none does, and the log is made anew.
+        found: newest version that the table had.
+        problem: what was there, in words.
+        set_aside: files of the log, kept in the store as evidence.
+    """
+
+    kind: ClassVar[str] = "dataset_set_back"
+    dataset: str
+    version: int
+    found: int
+    problem: str
+    set_aside: list[StoredFile]
+
+
+@dataclass(frozen=True, slots=True)
+class RowsLost(Event):
+    """Data files of a dataset are gone, and somebody gave them up; the table's commit follows.
+
+    From here on these records are not admitted, and the same batch may be admitted again.
+
+    Attributes:
+        dataset: its name.
+        version: first version of the dataset without them.
+        parts: what is lost.
+        table_id: id of the Delta table.
+        schema: sha256 (hex) of the table's columns.
+        removed: paths of the data files, relative to the store's root; what is left of a part is
+            given up with it.
+    """
+
+    kind: ClassVar[str] = "rows_lost"
+    dataset: str
+    version: int
+    parts: list[LostPart]
+    table_id: str
+    schema: str
+    removed: list[str]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -59,6 +59,23 @@ class CheckedCheckpoint:
 
 
 @dataclass(frozen=True, slots=True)
+class ClockStep:
+    """An entry that is older than the one before it, by what the clocks said.
+
+    Attributes:
+        seq: number of the entry.
+        at: its time, ISO 8601.
+        before: time of the entry before it.
+        actor: who wrote it, on whose machine.
+    """
+
+    seq: int
+    at: str
+    before: str
+    actor: str
+
+
+@dataclass(frozen=True, slots=True)
 class LedgerReport:
     """Whether the ledger holds, and by what evidence.
 
@@ -69,6 +86,8 @@ class LedgerReport:
             signed. Whoever can write catalog and store could have rewritten the others.
         problems: what is wrong; the chain first, then the checkpoints.
         checkpoints: all that were compared, the smallest first.
+        clock_steps: entries that are older than the one before them; their order holds all the
+            same, a window in time may miss them.
     """
 
     outcome: Outcome
@@ -76,6 +95,7 @@ class LedgerReport:
     covered: int
     problems: list[LedgerProblem]
     checkpoints: list[CheckedCheckpoint]
+    clock_steps: list[ClockStep] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:

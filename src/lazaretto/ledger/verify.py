@@ -24,6 +24,7 @@ from lazaretto.ledger.checkpoint import (
     signer_of,
     stored_checkpoints,
 )
+from lazaretto.ledger.clock import clock_steps
 from lazaretto.ledger.events import CheckpointTaken
 from lazaretto.ledger.report import (
     CheckedCheckpoint,
@@ -47,8 +48,8 @@ if TYPE_CHECKING:
     from lazaretto.storage.workspace import Workspace
 
 _FOLDERS = ("batches", "datasets", "decisions", "held", "incidents", "recalls", "references")
-# These have rows without an entry: events from elsewhere, and cursors.
-_OF_OTHERS = ("lineage_node", "lineage_edge", "projection")
+# These have rows without an entry: events from elsewhere, cursors, and the catalog's own id.
+_OF_OTHERS = ("lineage_node", "lineage_edge", "projection", "workspace")
 
 
 def verify(
@@ -85,6 +86,7 @@ def verify(
         problems += _missing(records, read)
         if walked.tree.size == 0:
             problems += _traces(connection, workspace.store)
+        steps = list(clock_steps(connection))
     holding = [c for c in read if walked.roots.get(c.size) == c.root]
     trusted = [c for c in holding if not keys or signatures[c.where] is SignatureCheck.VERIFIED]
     covered = max((c.size for c in trusted), default=0)
@@ -102,6 +104,7 @@ def verify(
             )
             for c in read
         ],
+        clock_steps=steps,
     )
 
 

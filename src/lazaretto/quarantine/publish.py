@@ -16,6 +16,7 @@ from lazaretto.dataset.admission import (
     find_admission,
     is_unused,
 )
+from lazaretto.dataset.history import lost_since
 from lazaretto.dataset.table import open_newest
 from lazaretto.errors import AdmissionRefusedError, ChangedStateError, SystemFaultError
 from lazaretto.ledger.events import CaseClosed
@@ -152,7 +153,13 @@ def _look(connection: Connection, workspace: Workspace, case: str) -> _View:
     check_index(connection, store, case, held)
     parts = check_actions(connection, case, standing)
     publications = publications_of(connection, row.batch, case)
-    unfinished = _unfinished(case, parts, standing, publications)
+    newest = {publication.part: publication for publication in publications}
+    lost = {
+        part
+        for part, last in newest.items()
+        if lost_since(connection, last.dataset, row.batch, part, last.version)
+    }
+    unfinished = _unfinished(case, parts, standing, publications, lost)
     released = {
         position: standing[position]
         for position in sorted(parts)
@@ -179,8 +186,11 @@ def _unfinished(
     parts: Mapping[int, str | None],
     standing: Mapping[int, Decision],
     publications: list[Publication],
+    lost: set[str],
 ) -> str | None:
-    """The publication that was intended and never went on record; None where there is none.
+    """The publication that was intended and never went on record, or whose records are lost since.
+
+    None where there is none.
 
     A publication's id is made of the decisions that it is of: so a row that says that it belongs
     to one does, or is found out.
@@ -202,7 +212,7 @@ def _unfinished(
     if len(waiting) > 1:
         problem = f"{len(waiting)} publications are on their way at once"
         raise ChangedStateError(_held.name, f"of {case}", problem)
-    return next(iter(waiting), None)
+    return next(iter(waiting), min(lost, default=None))
 
 
 def publication_id(case: str, released: Mapping[int, str]) -> str:

@@ -93,12 +93,13 @@ def list_models(workspace: Workspace, model: str | None = None) -> list[dict[str
 
 
 def dataset_log(workspace: Workspace, dataset: str) -> list[dict[str, Any]]:
-    """What happened to a dataset, oldest first: admissions, recalls and snapshots.
+    """What happened to a dataset, oldest first: admissions, recalls, losses and snapshots.
 
     Raises:
         NotFoundError: there is no such dataset.
     """
     admission, recall, snapshot = tables.admission, tables.recall, tables.snapshot
+    lost_part = tables.lost_part
     with workspace.catalog.read() as connection:
         known = sa.select(tables.dataset.c.name).where(tables.dataset.c.name == dataset)
         if connection.scalar(known) is None:
@@ -108,10 +109,11 @@ def dataset_log(workspace: Workspace, dataset: str) -> list[dict[str, Any]]:
             sa.select(admission).where(admission.c.dataset == dataset)
         ).all()
         recalled = connection.execute(sa.select(recall).where(recall.c.dataset == dataset)).all()
+        lost = connection.execute(sa.select(lost_part).where(lost_part.c.dataset == dataset)).all()
         taken = connection.execute(sa.select(snapshot).where(snapshot.c.dataset == dataset)).all()
         who = {
             row.seq: covering(connection, "", str(row.seq), row).actor.id
-            for row in (*admitted, *recalled, *taken)
+            for row in (*admitted, *recalled, *lost, *taken)
         }
     events: list[dict[str, Any]] = []
     for row in admitted:
@@ -121,6 +123,9 @@ def dataset_log(workspace: Workspace, dataset: str) -> list[dict[str, Any]]:
     for row in recalled:
         about = f"{row.id}: {row.reason}"
         events.append(_happened(row, row.at, "RECALL", -row.records, about))
+    for row in lost:
+        about = f"{row.batch}: its files are gone"
+        events.append(_happened(row, row.at, "LOST", -row.rows, about))
     events += [
         _happened(row, row.at, "SNAPSHOT", row.rows, f"digest {row.digest[:16]}") for row in taken
     ]

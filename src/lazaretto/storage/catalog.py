@@ -43,7 +43,7 @@ class Catalog:
         """Opens a catalog of this version; where there is none yet, it is made by default.
 
         Other machines may still use a catalog of an older version, so that it is migrated only
-        where somebody asks for it.
+        where somebody asks for it. One of a newer version is used where that version allows it.
 
         Args:
             url: SQLAlchemy URL, ``sqlite:///path`` or ``postgresql://user@host/name``.
@@ -55,17 +55,19 @@ class Catalog:
             NotFoundError: there is none, and none is to be made.
             SystemFaultError: it cannot be reached, or its schema is of another version.
         """
-        parsed = _parse(url)
         if not create:
-            _require_file(parsed)
-        catalog = cls(
-            engines.make_engine(parsed), safe_uri(parsed.render_as_string(hide_password=True))
-        )
+            _require_file(supported_url(url))
+        catalog = cls.at(url)
         found = catalog.version()
-        if found == SCHEMA_VERSION:
+        if found == SCHEMA_VERSION or (found is not None and catalog.is_usable(found)):
             return catalog
         if found is None and not create:
             raise NotFoundError(f"there is no catalog in {catalog.display_url}: {_HOW_TO_MAKE}")
+        if found is not None and found > SCHEMA_VERSION:
+            raise SystemFaultError(
+                f"the catalog {catalog.display_url} has schema {found}, which this Lazaretto "
+                f"({SCHEMA_VERSION}) cannot work on any more: install the newer Lazaretto"
+            )
         if found is not None and not upgrade:
             raise SystemFaultError(
                 f"the catalog {catalog.display_url} has schema {found}; this Lazaretto needs "
@@ -75,6 +77,18 @@ class Catalog:
         catalog.upgrade()
         return catalog
 
+    @classmethod
+    def at(cls, url: str) -> Catalog:
+        """What is at a URL, whether or not it is a catalog; a SQLite file is made on first use.
+
+        Raises:
+            UsageError: the URL is not of a supported database.
+        """
+        parsed = supported_url(url)
+        return cls(
+            engines.make_engine(parsed), safe_uri(parsed.render_as_string(hide_password=True))
+        )
+
     def version(self) -> str | None:
         """Schema revision of the database; None when it has none yet."""
         with self._guarded() as connection:
@@ -82,6 +96,23 @@ class Catalog:
                 return None
             found = connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
             return None if found is None else str(found)
+
+    def is_usable(self, found: str) -> bool:
+        """Whether a newer version says that this one may still work on the catalog.
+
+        A migration that only adds leaves ``usable_from`` as it is, so that old and new code work
+        side by side; any other one sets it to its own revision.
+
+        Args:
+            found: schema revision of the database.
+        """
+        if found <= SCHEMA_VERSION:
+            return False
+        with self._guarded() as connection:
+            if not sa.inspect(connection).has_table("workspace"):
+                return False
+            oldest = connection.scalar(sa.text("SELECT usable_from FROM workspace"))
+            return oldest is not None and str(oldest) <= SCHEMA_VERSION
 
     def upgrade(self) -> None:
         """Migrates the schema to this version; at most one process does it, others wait.
@@ -192,7 +223,12 @@ def parse_url(url: str) -> URL:
         ) from None
 
 
-def _parse(url: str) -> URL:
+def supported_url(url: str) -> URL:
+    """A catalog's URL with the driver that is used for it.
+
+    Raises:
+        UsageError: it is none, or of a database that is not supported.
+    """
     parsed = parse_url(url)
     backend = parsed.get_backend_name()
     if backend in ("postgresql", "postgres"):

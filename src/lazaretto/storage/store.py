@@ -6,10 +6,10 @@ import hashlib
 import re
 import uuid
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO, TYPE_CHECKING, cast
+from typing import IO, TYPE_CHECKING, Protocol, cast
 
 import fsspec
 
@@ -30,7 +30,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from contextlib import AbstractContextManager
 
+# Where folders are only names, and making one makes the bucket that is not there.
+_BUCKETS = frozenset(
+    ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oss", "obs", "cos", "r2", "oci")
+)
 _SEGMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+=-]{0,254}")
+
+
+class Owner(Protocol):
+    """Whose store it is; see `lazaretto.storage.identity`."""
+
+    def require(self, store: Store) -> None:
+        """Raises OtherStoreError where it is somebody else's."""
+
+    def mark(self, store: Store) -> None:
+        """Writes down whose it is, before its first file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +53,12 @@ class Store:
 
     Attributes:
         root: absolute local path or URI (``s3://bucket/prefix``), without a trailing slash.
+        owner: the catalog that it is used with; None: its files are used as they are, by whoever
+            has their digests.
     """
 
     root: str
+    owner: Owner | None = field(default=None, compare=False, repr=False)
 
     @classmethod
     def at(cls, root: str | Path) -> Store:
@@ -68,6 +85,16 @@ class Store:
     def is_local(self) -> bool:
         """Whether the root is a path on this machine."""
         return "://" not in self.root
+
+    def require_own(self) -> None:
+        """Makes sure that this is the store of the catalog that it is used with.
+
+        Raises:
+            OtherStoreError: it is not; nothing of it is to be used.
+            SystemFaultError: catalog or store cannot be reached.
+        """
+        if self.owner is not None:
+            self.owner.require(Store(self.root))
 
     def uri(self, path: str) -> str:
         """Absolute URI (or local path) of a relative path.
@@ -105,11 +132,11 @@ class Store:
             ChangedFileError: a file of that name is there with other bytes; it is left as it is.
             SystemFaultError: the store cannot be written (unreachable, full, no permission).
         """
-        filesystem, draft = self._resolve(path.replace("{sha256}", "draft"))
+        filesystem, draft = self._resolve_new(path.replace("{sha256}", "draft"))
         temporary = f"{draft}.{uuid.uuid4().hex}.tmp"
         digests = BlockDigests()
         with self._writing(path):
-            filesystem.makedirs(draft.rsplit("/", 1)[0], exist_ok=True)
+            self.make_folder(filesystem, draft)
             file = filesystem.open(temporary, "wb")
         try:
             # Making the next chunk is not the store's work: what goes wrong there passes.
@@ -226,10 +253,10 @@ class Store:
         Raises:
             SystemFaultError: the store cannot be written.
         """
-        filesystem, target = self._resolve(path)
+        filesystem, target = self._resolve_new(path)
         temporary = f"{target}.{uuid.uuid4().hex}.tmp"
         with self._writing(path):
-            filesystem.makedirs(target.rsplit("/", 1)[0], exist_ok=True)
+            self.make_folder(filesystem, target)
             with filesystem.open(temporary, "wb") as file:
                 file.write(data)
             filesystem.mv(temporary, target)
@@ -260,12 +287,25 @@ class Store:
             for name, about in found.items()
         }
 
+    def make_folder(self, filesystem: fsspec.AbstractFileSystem, target: str) -> None:
+        """Makes the folder of a file, where the file system has folders; never a bucket."""
+        if self.root.split("://")[0] not in _BUCKETS:
+            filesystem.makedirs(target.rsplit("/", 1)[0], exist_ok=True)
+
     def _resolve(self, path: str) -> tuple[fsspec.AbstractFileSystem, str]:
         self.uri(path)
         filesystem, base = self._resolve_root()
         return filesystem, f"{base}/{path}"
 
+    def _resolve_new(self, path: str) -> tuple[fsspec.AbstractFileSystem, str]:
+        """The same for a file to be written: the store says first whose it is."""
+        resolved = self._resolve(path)
+        if self.owner is not None:
+            self.owner.mark(Store(self.root))
+        return resolved
+
     def _resolve_root(self) -> tuple[fsspec.AbstractFileSystem, str]:
+        self.require_own()
         try:
             filesystem, base = fsspec.core.url_to_fs(self.root)
         except (ImportError, ValueError) as error:

@@ -10,6 +10,17 @@ from sqlalchemy import BigInteger, Boolean, Column, Float, ForeignKey, Index, St
 
 from lazaretto.storage.column_types import BigId, Id, UtcDateTime, metadata
 
+workspace = Table(
+    "workspace",
+    metadata,
+    Column("id", String(32), primary_key=True, comment="of this catalog and its store, random"),
+    Column(
+        "usable_from",
+        String(32),
+        nullable=False,
+        comment="oldest schema whose code may still work on this catalog",
+    ),
+)
 source = Table(
     "source",
     metadata,
@@ -155,15 +166,27 @@ admission = Table(
     "admission",
     metadata,
     Column("dataset", ForeignKey("dataset.name"), primary_key=True),
-    Column("batch", ForeignKey("batch.id"), primary_key=True),
-    Column("part", String(64), primary_key=True, comment="cleared, or a publication id"),
+    Column("version", BigInteger, primary_key=True, autoincrement=False, comment="Delta version"),
+    Column("batch", ForeignKey("batch.id"), nullable=False),
+    Column("part", String(64), nullable=False, comment="cleared, or a publication id"),
     Column("rows", BigInteger, nullable=False),
-    Column("version", BigInteger, nullable=False, comment="Delta version"),
     Column("policy", sa.JSON, nullable=False),
     Column("admitted_at", UtcDateTime, nullable=False),
     Column("seq", BigInteger, nullable=False, comment="ledger entry that this row is the state of"),
     Column("entry", String(64), nullable=False, comment="hash of that entry"),
-    Index("ix_admission_dataset_version", "dataset", "version"),
+    Index("ix_admission_batch", "batch"),
+)
+lost_part = Table(
+    "lost_part",
+    metadata,
+    Column("dataset", ForeignKey("dataset.name"), primary_key=True),
+    Column("batch", ForeignKey("batch.id"), primary_key=True),
+    Column("part", String(64), primary_key=True, comment="of the admission whose rows are lost"),
+    Column("version", BigInteger, primary_key=True, autoincrement=False, comment="without them"),
+    Column("rows", BigInteger, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("seq", BigInteger, nullable=False, comment="ledger entry that this row is the state of"),
+    Column("entry", String(64), nullable=False, comment="hash of that entry"),
 )
 
 snapshot = Table(

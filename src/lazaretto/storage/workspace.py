@@ -8,7 +8,10 @@ import socket
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from lazaretto.errors import NotFoundError, OtherStoreError
+from lazaretto.redact import safe_uri
 from lazaretto.storage.catalog import Catalog
+from lazaretto.storage.identity import StoreOwner, store_id
 from lazaretto.storage.settings import resolve_settings
 from lazaretto.storage.store import Store
 from lazaretto.values import Actor, ActorType
@@ -66,6 +69,9 @@ def open_workspace(
 ) -> Workspace:
     """Opens the catalog, which is made where there is none yet, and the store.
 
+    That they are of one workspace is checked when the store is used first; where the catalog is to
+    be made, at once, so that a slip in its name does not start another one on the same store.
+
     Args:
         catalog_url: SQLAlchemy URL, SQLite or PostgreSQL; default by `resolve_settings`.
         store: store root; default by `resolve_settings`.
@@ -78,6 +84,7 @@ def open_workspace(
     Raises:
         UsageError: nothing says where catalog or store are, and they are not to be at home.
         NotFoundError: there is no catalog, and none is to be made.
+        OtherStoreError: there is no catalog, and the store belongs to one.
         SystemFaultError: the catalog cannot be reached, or is of another version.
     """
     settings = resolve_settings(
@@ -86,9 +93,19 @@ def open_workspace(
         namespace=namespace,
         home=home,
     )
+    place = Store.at(settings.store)
+    try:
+        catalog = Catalog.open(settings.catalog_url, create=False, upgrade=upgrade)
+    except NotFoundError:
+        if not create:
+            raise
+        if (other := store_id(place)) is not None:
+            problem = f"there is no catalog yet, and the store is of workspace {other}"
+            raise OtherStoreError(safe_uri(settings.catalog_url), place.root, problem) from None
+        catalog = Catalog.open(settings.catalog_url, upgrade=upgrade)
     return Workspace(
-        catalog=Catalog.open(settings.catalog_url, create=create, upgrade=upgrade),
-        store=Store.at(settings.store),
+        catalog=catalog,
+        store=replace(place, owner=StoreOwner(catalog)),
         namespace=settings.namespace,
         actor=actor or os_user(),
     )

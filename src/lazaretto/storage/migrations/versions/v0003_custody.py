@@ -4,6 +4,8 @@ The ledger's hashes cover who acted from here on, so entries of before cannot be
 was ever made by a release.
 """
 
+import uuid
+
 import sqlalchemy as sa
 from alembic import op
 from alembic.util import CommandError
@@ -87,6 +89,19 @@ def upgrade() -> None:
         _entry(nullable=False),
         sa.PrimaryKeyConstraint("dataset", name=op.f("pk_dataset_policy")),
     )
+    _identity()
+
+
+def _identity() -> None:
+    """One id for this catalog and its store, made with the catalog."""
+    oldest = "oldest schema whose code may still work on this catalog"
+    made = op.create_table(
+        "workspace",
+        sa.Column("id", sa.String(32), comment="of this catalog and its store, random"),
+        sa.Column("usable_from", sa.String(32), nullable=False, comment=oldest),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_workspace")),
+    )
+    op.bulk_insert(made, [{"id": uuid.uuid4().hex, "usable_from": revision}])
 
 
 def _datasets() -> None:
@@ -104,14 +119,32 @@ def _datasets() -> None:
         change.drop_column("intended_at")
         change.alter_column("admitted_at", nullable=False)
         change.alter_column("version", nullable=False, comment="Delta version")
-    op.create_index("ix_admission_dataset_version", "admission", ["dataset", "version"])
+        # What was lost and is admitted again has two versions.
+        change.drop_constraint("pk_admission", type_="primary")
+        change.create_primary_key("pk_admission", ["dataset", "version"])
+    op.create_index("ix_admission_batch", "admission", ["batch"])
+    op.create_table(
+        "lost_part",
+        sa.Column("dataset", sa.String(255)),
+        sa.Column("batch", sa.String(512)),
+        sa.Column("part", sa.String(64), comment="of the admission whose rows are lost"),
+        sa.Column("version", sa.BigInteger(), autoincrement=False, comment="without them"),
+        sa.Column("rows", sa.BigInteger(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        _seq(),
+        _entry(),
+        sa.PrimaryKeyConstraint("dataset", "batch", "part", "version", name="pk_lost_part"),
+        sa.ForeignKeyConstraint(["dataset"], ["dataset.name"], name="fk_lost_part_dataset"),
+        sa.ForeignKeyConstraint(["batch"], ["batch.id"], name="fk_lost_part_batch"),
+    )
     with op.batch_alter_table("recall") as change:
         change.alter_column("version", nullable=False, comment="Delta version without the records")
     op.drop_table("snapshot_member")
 
 
 def downgrade() -> None:
-    op.drop_table("dataset_policy")
+    for table in ("dataset_policy", "workspace", "lost_part"):
+        op.drop_table(table)
     with op.batch_alter_table("projection") as change:
         change.drop_column("holder")
     op.drop_index("ix_ledger_subject_seq", table_name="ledger")
@@ -160,6 +193,8 @@ def _undo_datasets() -> None:
     with op.batch_alter_table("dataset") as change:
         for name in ("table_id", "version", "seq", "entry"):
             change.drop_column(name)
-    op.drop_index("ix_admission_dataset_version", table_name="admission")
+    op.drop_index("ix_admission_batch", table_name="admission")
     with op.batch_alter_table("admission") as change:
+        change.drop_constraint("pk_admission", type_="primary")
+        change.create_primary_key("pk_admission", ["dataset", "batch", "part"])
         change.add_column(sa.Column("intended_at", sa.DateTime(timezone=True), nullable=True))

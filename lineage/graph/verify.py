@@ -123,7 +123,7 @@ class _Expected:
             key = key or stray_batch(self.store_root, member.batch, seq).key
             yield key, what.run, what.role, member.rows, False
         for before in what.nodes[:-1]:
-            yield before.key, what.run, what.role, what.rows, False
+            yield before.key, what.run, what.via, what.rows, False
 
     @cached_property
     def elsewhere(self) -> dict[tuple[str, str, str], NodeKey]:

@@ -202,7 +202,9 @@ def test_the_same_batch_twice_in_one_snapshot_is_one_edge(workspace: Workspace) 
     history.admit(batch)
     twice = [values.Member(batch, 5), values.Member(batch, 7)]
     files = [history.file(batch, 12)]
-    history.write(events.SnapshotTaken("digits", 1, 12, "0" * 64, twice, files=files, **TABLE))
+    history.write(
+        events.SnapshotTaken("digits", 1, 12, "0" * 64, twice, files=files, batches=1, **TABLE)
+    )
     lineage.catch_up(workspace)
     with workspace.catalog.read() as connection:
         assert _check(connection, workspace).sound

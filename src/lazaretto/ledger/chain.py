@@ -102,6 +102,7 @@ def entries(
     connection: Connection,
     *,
     after: int = 0,
+    until: int | None = None,
     kinds: Collection[str] | None = None,
     subject: str | None = None,
     limit: int | None = None,
@@ -112,6 +113,7 @@ def entries(
     Args:
         connection: of `Catalog.read` or `Catalog.transaction`.
         after: sequence number to start behind.
+        until: the last sequence number to read.
         kinds: only these kinds of event.
         subject: only entries about this; see `subject_of`.
         limit: at most so many.
@@ -123,6 +125,8 @@ def entries(
     """
     order = ledger.c.seq.desc() if newest_first else ledger.c.seq
     query = sa.select(ledger).where(ledger.c.seq > after).order_by(order).limit(limit)
+    if until is not None:
+        query = query.where(ledger.c.seq <= until)
     if kinds is not None:
         query = query.where(ledger.c.kind.in_(sorted(kinds)))
     if subject is not None:

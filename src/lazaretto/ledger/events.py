@@ -497,15 +497,22 @@ class RecordsRecalled(Event):
 class SnapshotTaken(Event):
     """A training view of one version of the admitted dataset, and the batches really in it.
 
+    An entry says what is different from an earlier snapshot, so that the ledger grows by what a
+    dataset gains and not by what it holds. Now and then one says all of it again.
+
     Attributes:
         dataset: name of the admitted dataset.
         version: of the dataset.
         rows: records in it.
         digest: sha256 (hex) of its columns and of path, size and sha256 of every data file.
-        members: batches in it, with how many records.
+        members: batches whose data files are others than in `since`, with how many records they
+            have now, 0 where they left; without `since`, every batch in it.
         table_id: id of the Delta table.
         schema: sha256 (hex) of the table's columns.
-        files: every data file of the version.
+        files: data files that `since` does not have; without `since`, all.
+        batches: how many batches are in it.
+        since: version of the earlier snapshot that it differs from by this; null: this is all.
+        removed: paths of data files of `since` that it no longer has.
     """
 
     kind: ClassVar[str] = "snapshot_taken"
@@ -517,6 +524,9 @@ class SnapshotTaken(Event):
     table_id: str
     schema: str
     files: list[DataFile]
+    batches: int
+    since: int | None = None
+    removed: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

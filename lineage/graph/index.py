@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lazaretto.ledger.chain import entries
-from lazaretto.lineage.cursors import advance, cursor, head, lag
+from lazaretto.ledger.chain import entries, head
+from lazaretto.lineage.cursors import advance, cursor, lag
 from lazaretto.lineage.graph.graph import Edge, Writer
 from lazaretto.lineage.graph.told import KINDS, stray_batch, told
 

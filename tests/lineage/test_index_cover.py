@@ -13,7 +13,7 @@ from tampering import intruder, other_value, row_is, rows_of
 from lazaretto import lineage, values
 from lazaretto.errors import LedgerError
 from lazaretto.ledger import events
-from lazaretto.lineage.cursors import head
+from lazaretto.ledger.chain import head
 from lazaretto.lineage.graph.index import CURSOR
 from lazaretto.lineage.graph.verify import verify_index
 from lazaretto.storage.tables import ledger, ledger_head, lineage_edge, lineage_node, projection

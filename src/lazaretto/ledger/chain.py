@@ -67,8 +67,8 @@ def append(
     Raises:
         UsageError: a value of the event has no canonical JSON form (NaN, an integer beyond 2**53).
     """
-    head = connection.execute(sa.select(ledger_head.c.seq, ledger_head.c.hash)).one_or_none()
-    last, prev = head if head is not None else (0, GENESIS)
+    end = connection.execute(sa.select(ledger_head.c.seq, ledger_head.c.hash)).one_or_none()
+    last, prev = end if end is not None else (0, GENESIS)
     seq = int(last) + 1
     when = (at or datetime.now(UTC)).astimezone(UTC)
     moment = when.isoformat(timespec="microseconds")
@@ -91,7 +91,7 @@ def append(
             hash=digest,
         )
     )
-    if head is None:
+    if end is None:
         connection.execute(ledger_head.insert().values(id=1, seq=seq, hash=digest))
     else:
         connection.execute(ledger_head.update().values(seq=seq, hash=digest))
@@ -156,8 +156,8 @@ def whole(connection: Connection, *, kinds: Collection[str] | None = None) -> It
         last, prev = row.seq, row.hash
         if kinds is None or row.kind in kinds:
             yield _decoded(row)
-    head = connection.execute(sa.select(ledger_head.c.seq, ledger_head.c.hash)).one_or_none()
-    if ((0, GENESIS) if head is None else (head.seq, head.hash)) != (last, prev):
+    end = connection.execute(sa.select(ledger_head.c.seq, ledger_head.c.hash)).one_or_none()
+    if ((0, GENESIS) if end is None else (end.seq, end.hash)) != (last, prev):
         raise LedgerError(f"entry {last} is not the one that the ledger's head names")
 
 
@@ -185,6 +185,11 @@ def entry(connection: Connection, seq: int) -> Entry:
     if row is None:
         raise LedgerError(f"the ledger has no entry {seq}")
     return _entry(row)
+
+
+def head(connection: Connection) -> int:
+    """Sequence number of the last entry; 0 when there is none."""
+    return connection.scalar(sa.select(ledger_head.c.seq)) or 0
 
 
 def newest(connection: Connection, subject: str, kinds: Collection[str]) -> Entry | None:

@@ -32,6 +32,7 @@ from lazaretto.values import (
     PromotionChange,
     RuleCount,
     Signature,
+    SourceEvidence,
     StoredFile,
     TestSummary,
     TriageSummary,
@@ -240,6 +241,8 @@ class BatchScreened(Event):
         note: why the batch is held as a whole, or what limits the judgement.
         batch_p_value: of the batch for the source's drift evidence; null: nothing was tested.
         evidence: what later batches of the source need to know of this one.
+        source_evidence: what they need to know of this one and all before it; null: its policy does
+            not watch sources.
         drift: how far its columns are from the reference's; null: not measured.
         triage: what most likely happened to it; null: not estimated.
     """
@@ -262,6 +265,7 @@ class BatchScreened(Event):
     note: str | None = None
     batch_p_value: float | None = None
     evidence: BatchEvidence | None = None
+    source_evidence: SourceEvidence | None = None
     drift: DriftSummary | None = None
     triage: TriageSummary | None = None
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from lazaretto.authority.policies import policy_history, policy_ref
-from lazaretto.drift.source import source_steps
+from lazaretto.authority.policies import counted_policies, policy_ref
+from lazaretto.drift.source import Evidence, Question, evidence_before
 from lazaretto.drift.watch import watch
 from lazaretto.errors import ReferenceMismatchError, UsageError
+from lazaretto.ledger.chain import head
 from lazaretto.ledger.events import BatchEmbedded, BatchScreened
 from lazaretto.received import find_batch, on_record, open_stored
 from lazaretto.registry.profiles import load_profile
@@ -26,7 +27,7 @@ from lazaretto.storage.sidecars import read_table, write_table
 from lazaretto.values import Verdict
 
 if TYPE_CHECKING:
-    from lazaretto.drift.watch import Past, Watched
+    from lazaretto.drift.watch import Watched
     from lazaretto.ledger.events import BatchValidated
     from lazaretto.policy import Policy
     from lazaretto.received import Received
@@ -75,19 +76,18 @@ def screen(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Batc
         before = find_result(connection, batch, "screen", BatchScreened, inputs)
         if before is not None:
             return before
-        own = {known.meaning for known in policy_history(connection, policy.dataset)}
-        past = source_steps(
-            connection,
-            received.source,
-            stored.digest,
-            policies=own | {ref.meaning},
-            until=received.seq,
-            leave_out=batch,
-        )
+        past, question = Evidence(), None
+        if policy.screen.drift.mode != "off":
+            counted = counted_policies(connection, policy.dataset, ref.meaning)
+            question = Question(received.source, stored.digest, counted)
+            past = evidence_before(connection, question, received.seq)
+        seen = head(connection)
     with on_record(workspace, batch, "screen"):
-        event = _screen(
+        event, together = _screen(
             workspace, received, policy, stored, past, validated.said, vectors, ref, inputs
         )
+    if question is not None and together is not None:
+        event = replace(event, source_evidence=together.to_record(question.counted, seen))
     return record_result(workspace, "screen", event)
 
 
@@ -96,12 +96,12 @@ def _screen(
     received: Received,
     policy: Policy,
     stored: StoredReference,
-    past: Past,
+    past: Evidence,
     validated: BatchValidated,
     vectors: StoredFile | None,
     ref: PolicyRef,
     inputs: str,
-) -> BatchScreened:
+) -> tuple[BatchScreened, Evidence | None]:
     from lazaretto.screen import screen as screen_records
 
     batch, store = received.id, workspace.store
@@ -134,7 +134,7 @@ def _screen(
     )
     screening = _with_source(screening, watched, policy)
     scores = write_table(store, f"batches/{batch}/scores-{{sha256}}.parquet", screening.records)
-    return BatchScreened(
+    event = BatchScreened(
         batch=batch,
         policy=ref,
         reference=reference.name,
@@ -155,6 +155,7 @@ def _screen(
         drift=watched.drift,
         triage=watched.triage,
     )
+    return event, watched.evidence
 
 
 def _with_source(screening: Screening, watched: Watched, policy: Policy) -> Screening:

@@ -58,6 +58,7 @@ batch = Table(
     Column("entry", String(64), nullable=False, comment="hash of that entry"),
     sa.UniqueConstraint("source", "digest"),
     Index("ix_batch_source_received_at", "source", "received_at"),
+    Index("ix_batch_source_seq", "source", "seq"),
 )
 # "case" is a reserved word of SQL.
 case = Table(

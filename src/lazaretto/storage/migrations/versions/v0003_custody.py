@@ -73,6 +73,7 @@ def upgrade() -> None:
         about = "what it is about"
         change.add_column(sa.Column("subject", sa.String(512), nullable=False, comment=about))
     op.create_index("ix_ledger_subject_seq", "ledger", ["subject", "seq"])
+    op.create_index("ix_batch_source_seq", "batch", ["source", "seq"])
     says = "sha256 of what it and its contract say"
     op.create_table(
         "dataset_policy",
@@ -110,6 +111,7 @@ def _datasets() -> None:
 
 def downgrade() -> None:
     op.drop_table("dataset_policy")
+    op.drop_index("ix_batch_source_seq", table_name="batch")
     op.drop_index("ix_ledger_subject_seq", table_name="ledger")
     with op.batch_alter_table("ledger") as change:
         for column in ("actor_type", "actor_id", "subject"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from json.encoder import encode_basestring
@@ -13,6 +12,7 @@ import rfc8785
 import sqlalchemy as sa
 
 from lazaretto.errors import LedgerError, UsageError
+from lazaretto.ledger.canonical import is_canonical
 from lazaretto.ledger.events import Event, from_payload, subject_of, to_payload
 from lazaretto.redact import error_line
 from lazaretto.storage.tables import ledger, ledger_head
@@ -230,11 +230,9 @@ def row_hash(row: Row[Any]) -> str:
         LedgerError: its payload is no canonical JSON, or nobody of a known kind acted.
     """
     try:
-        actor = Actor(ActorType(row.actor_type), row.actor_id)
-        payload = json.loads(row.payload)
-        if rfc8785.dumps(payload).decode() != row.payload:
+        ActorType(row.actor_type)
+        if not is_canonical(row.payload):
             raise ValueError("not canonical")
-        return entry_hash(row.seq, row.at, row.kind, actor, payload, row.prev)
     except (
         ValueError,
         rfc8785.CanonicalizationError,
@@ -245,6 +243,7 @@ def row_hash(row: Row[Any]) -> str:
         raise LedgerError(
             f"entry {row.seq} was edited: its payload is not canonical JSON"
         ) from error
+    return _text_hash(row)
 
 
 def _entry(row: Row[Any]) -> Entry:
@@ -253,10 +252,16 @@ def _entry(row: Row[Any]) -> Entry:
 
 
 def _require_own_hash(row: Row[Any]) -> None:
-    """Hashes the text as it lies there, which takes a tenth of writing its values anew.
+    """Hashes the text as it lies there; what has the hash of a canonical text is that text."""
+    if _text_hash(row) != row.hash:
+        raise LedgerError(f"entry {row.seq} was edited: its hash does not match")
 
-    What has the hash that was taken of a canonical text is that text. Keys are sorted in RFC 8785,
-    and its texts are those that `json` writes without escapes for what is not ASCII.
+
+def _text_hash(row: Row[Any]) -> str:
+    """`entry_hash` of a row whose payload is canonical, in a tenth of writing its values anew.
+
+    Keys are sorted in RFC 8785, and its texts are those that `json` writes without escapes for what
+    is not ASCII.
     """
     texts = (row.actor_id, row.actor_type, row.at, row.kind, row.prev)
     try:
@@ -265,11 +270,9 @@ def _require_own_hash(row: Row[Any]) -> None:
             f'{{"actor":{{"id":{actor},"type":{its_type}}},"at":{at},"kind":{kind},'
             f'"payload":{row.payload},"prev":{prev},"seq":{row.seq}}}'
         )
-        digest = hashlib.sha256(b"\x00" + body.encode()).hexdigest()
+        return hashlib.sha256(b"\x00" + body.encode()).hexdigest()
     except (UnicodeEncodeError, TypeError) as error:
         raise LedgerError(f"entry {row.seq} was edited: it cannot be read") from error
-    if digest != row.hash:
-        raise LedgerError(f"entry {row.seq} was edited: its hash does not match")
 
 
 def _decoded(row: Row[Any]) -> Entry:

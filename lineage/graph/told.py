@@ -38,7 +38,7 @@ class Told:
 
     Attributes:
         nodes: versions; the last one is what was made.
-        run: OpenLineage run id of the entry.
+        run: OpenLineage run id of the entry; empty where it tells of no edge.
         role: of the edges from batches into the last node.
         members: batches that it was made of, each with its records; of a snapshot that is told as
             differences from the one before it, 0 for a batch that is not in it any more.
@@ -66,10 +66,10 @@ def told(entry: Entry, store_root: str) -> Told | None:
         entry: of the ledger.
         store_root: root of the store, by which batches and datasets are named.
     """
+    if isinstance(entry.event, events.BatchReceived):
+        return Told((_batch_node(store_root, entry.event, entry),), "")
     run = naming.run_id(entry)
     match entry.event:
-        case events.BatchReceived() as event:
-            return Told((_batch_node(store_root, event, entry),), run)
         case events.BatchAdmitted() as event:
             members = (Member(event.batch, event.rows),) if event.rows else ()
             node = _dataset_node(store_root, event.dataset, event.version, entry)

@@ -170,8 +170,6 @@ class History:
 
     def grow(self, until: int) -> None:
         """Writes so many batches in all, with their snapshots and models."""
-        from lazaretto.dataset.commit import commit_recorded
-        from lazaretto.dataset.history import Recorded
         from lazaretto.ledger.events import BatchAdmitted
 
         while self.batches < until:
@@ -184,7 +182,30 @@ class History:
                         self._write(connection, self._model())
             for entry in written:
                 if self.tables and isinstance(entry.event, BatchAdmitted):
-                    commit_recorded(self.town.workspace, Recorded(entry, entry.event))
+                    self._commit(entry, entry.event)
+
+    def _commit(self, entry: Entry, event: BatchAdmitted) -> None:
+        """The table's commit as Delta writes it, which takes a hundredth of the time by hand."""
+        from lazaretto.dataset.delta import find_table, log_entry
+        from lazaretto.dataset.files import dataset_uri
+
+        moment = int(entry.at.timestamp() * 1000)
+        about = {"lazaretto_seq": str(entry.seq), "lazaretto_entry": entry.hash}
+        actions: list[dict[str, Any]] = [
+            {"commitInfo": {"timestamp": moment, "operation": "WRITE", **about}},
+            {"txn": {"appId": f"lazaretto:{event.batch}:{event.part}", "version": 1}},
+        ]
+        for file in event.files:
+            name, stats = Path(file.file.path).name, json.dumps({"numRecords": file.rows})
+            add = {"path": name, "partitionValues": {}, "size": file.file.size, "stats": stats}
+            actions.append({"add": {**add, "modificationTime": moment, "dataChange": True}})
+        uri = dataset_uri(self.town.workspace, DATASET)
+        text = "\n".join(map(json.dumps, actions))
+        (Path(uri.removeprefix("file://")) / log_entry(event.version)).write_text(text)
+        if event.version % 100 == 0:
+            table = find_table(uri)
+            assert table is not None
+            table.create_checkpoint()
 
     def _write(self, connection: Any, event: Event) -> Entry:
         from lazaretto.health.fold import changes

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import rfc8785
-from deltalake import CommitProperties, DeltaTable, Transaction
+from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Transaction
 from deltalake import Schema as DeltaSchema
 from deltalake.exceptions import (
     CommitFailedError,
@@ -44,6 +44,8 @@ _CONFIGURATION: dict[str, str | None] = {
     "delta.logRetentionDuration": "interval 36500 days",
     "delta.deletedFileRetentionDuration": "interval 36500 days",
 }
+# Nothing of the log ever expires, and to look for it takes longer with every commit.
+_AFTER_COMMIT = PostCommitHookProperties(cleanup_expired_logs=False)
 _LOG = "_delta_log"
 
 
@@ -138,7 +140,11 @@ def add_commit(table: DeltaTable, commit: Commit) -> bool:
     )
     try:
         table.create_write_transaction(
-            actions, "append", table.schema(), commit_properties=properties
+            actions,
+            "append",
+            table.schema(),
+            commit_properties=properties,
+            post_commithook_properties=_AFTER_COMMIT,
         )
     except CommitFailedError:
         return False

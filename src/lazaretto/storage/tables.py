@@ -247,7 +247,7 @@ ledger = Table(
     Column("prev", String(64), nullable=False),
     Column("hash", String(64), nullable=False, unique=True),
     Index("ix_ledger_kind_seq", "kind", "seq"),
-    Index("ix_ledger_subject_seq", "subject", "seq"),
+    Index("ix_ledger_subject_kind_seq", "subject", "kind", "seq"),
 )
 ledger_head = Table(
     "ledger_head",

@@ -327,6 +327,9 @@ def one_of_each(history: History) -> None:
             note="a note",
             batch_p_value=0.2,
             evidence=values.BatchEvidence(0.4, 5, 100),
+            source_evidence=values.SourceEvidence(
+                "16" * 32, 4, 1, [0.1, -0.2], 5, 100, [(-6, 1), (0, 2)], [0.25]
+            ),
             drift=values.DriftSummary(
                 100,
                 3,
@@ -396,6 +399,7 @@ def one_of_each(history: History) -> None:
         )
     )
     history.recall({batch: 4}, (model,))
+    history.snapshot({batch: 86})
     history.admit(batch, 3, part="publication-1", case="case-1")
     history.write(
         events.IncidentTraced(

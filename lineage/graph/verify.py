@@ -98,6 +98,7 @@ class _Expected:
         self.made_by: dict[NodeKey, list[int]] = {}
         self.sums: dict[NodeKey, int] = {}
         self._batches: dict[str, NodeKey] = {}
+        self._numbers: dict[NodeKey, int] = {}
         # Whoever chose the rows beforehand could choose them so that the sums of others agree.
         self._secret = secrets.token_bytes(32)
 
@@ -134,9 +135,14 @@ class _Expected:
 
     def digest(self, made: NodeKey, edge: EdgeFacts) -> int:
         """A number of an edge that nobody can foresee."""
-        text = "\x1f".join(map(str, (*made, *edge[0], *edge[1:])))
+        ends = self._number(made), self._number(edge[0])
+        text = "\x1f".join(map(str, (*ends, *edge[1:])))
         raw = text.encode("utf-8", "surrogatepass")
         return int.from_bytes(hashlib.blake2b(raw, digest_size=16, key=self._secret).digest())
+
+    def _number(self, key: NodeKey) -> int:
+        """A number of a node, which is shorter to hash than its names for each of its edges."""
+        return self._numbers.setdefault(key, len(self._numbers))
 
     def _put(self, node: Node) -> None:
         """As `Writer.add`: what was said first stays, what it left open is filled in."""

@@ -107,6 +107,7 @@ def entries(
     subject: str | None = None,
     limit: int | None = None,
     newest_first: bool = False,
+    checked: bool = False,
 ) -> Iterator[Entry]:
     """Reads entries in order.
 
@@ -118,6 +119,8 @@ def entries(
         subject: only entries about this; see `subject_of`.
         limit: at most so many.
         newest_first: from the end back.
+        checked: `whole` has read these entries in the same transaction, so that their hashes need
+            not be computed once more.
 
     Raises:
         LedgerError: an entry was edited (its hash does not match), its kind is unknown to this
@@ -131,8 +134,9 @@ def entries(
         query = query.where(ledger.c.kind.in_(sorted(kinds)))
     if subject is not None:
         query = query.where(ledger.c.subject == subject)
+    decode = _decoded if checked else _entry
     for row in connection.execute(query.execution_options(yield_per=1000)):
-        yield _entry(row)
+        yield decode(row)
 
 
 def whole(connection: Connection, *, kinds: Collection[str] | None = None) -> Iterator[Entry]:

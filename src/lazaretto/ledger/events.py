@@ -795,14 +795,22 @@ def subject_of(event: Event) -> str:
         return subject_of_checkpoints(event.verifier_key)
     if isinstance(event, CatalogRebuilt):
         return "catalog:rows"
-    for name in ("case", "batch", "source", "dataset", "model", "reference"):
-        if name == "case" and not isinstance(event, RecordsDecided | CaseClosed):
-            continue
-        if name == "dataset" and isinstance(event, ModelRegistered):
-            continue
-        if isinstance(value := getattr(event, name, None), str):
-            return f"{name}:{value}"
-    raise LedgerError(f"{event.kind} is about nothing that the ledger knows")
+    name = _subject_field(event.kind)
+    if name is None:
+        raise LedgerError(f"{event.kind} is about nothing that the ledger knows")
+    return f"{name}:{getattr(event, name)}"
+
+
+@cache
+def _subject_field(kind: str) -> str | None:
+    """The field of a kind of event that says what it is about."""
+    texts = {field.name for field in fields(_KINDS[kind]) if field.type == "str"}
+    if kind == ModelRegistered.kind:
+        texts.discard("dataset")
+    if kind not in (RecordsDecided.kind, CaseClosed.kind):
+        texts.discard("case")
+    names = ("case", "batch", "source", "dataset", "model", "reference")
+    return next((name for name in names if name in texts), None)
 
 
 def subject_of_checkpoints(verifier_key: str) -> str:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from lazaretto.storage.tables import ledger_head, projection
+from lazaretto.ledger.chain import head
+from lazaretto.storage.tables import projection
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -15,11 +16,6 @@ if TYPE_CHECKING:
 def lag(connection: Connection, name: str) -> int:
     """How many ledger entries a projection has not seen yet."""
     return head(connection) - cursor(connection, name)
-
-
-def head(connection: Connection) -> int:
-    """Sequence number of the last ledger entry; 0 when there is none."""
-    return connection.scalar(sa.select(ledger_head.c.seq)) or 0
 
 
 def cursor(connection: Connection, name: str) -> int:

@@ -1,16 +1,18 @@
 """The lineage index: versions as nodes, runs as edges, projected from the ledger into the catalog.
 
 Nodes are immutable versions (a batch, a version of the admitted dataset, a version of a model), so
-the graph has no cycles and what is reachable is what really followed. What a snapshot holds is
-told by `SnapshotTaken` alone: there are no edges from one version of a dataset to the next.
+the graph has no cycles. What a snapshot holds is told by `SnapshotTaken` alone, and as it tells it:
+edges from batches that changed since an earlier snapshot, and one from that. A batch that left has
+an edge with 0 rows, so that reachability alone finds too much; `lazaretto.lineage.trace.membership`
+tells what a version really holds.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lazaretto.ledger.chain import entries
-from lazaretto.lineage.cursors import advance, cursor, head, lag
+from lazaretto.ledger.chain import entries, head
+from lazaretto.lineage.cursors import advance, cursor, lag
 from lazaretto.lineage.graph.graph import Edge, Writer
 from lazaretto.lineage.graph.told import KINDS, stray_batch, told
 
@@ -64,4 +66,4 @@ def index_entry(writer: Writer, entry: Entry, store_root: str) -> None:
     for batch, member in zip(writer.batches(strays), found.members, strict=True):
         writer.connect(Edge(batch, ids[-1], found.run, found.role, member.rows))
     for before in ids[:-1]:
-        writer.connect(Edge(before, ids[-1], found.run, found.role, found.rows))
+        writer.connect(Edge(before, ids[-1], found.run, found.via, found.rows))

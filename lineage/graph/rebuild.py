@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from lazaretto.ledger.chain import entries
-from lazaretto.lineage.cursors import cursor, head
+from lazaretto.ledger.chain import entries, head
+from lazaretto.lineage.cursors import cursor
 from lazaretto.lineage.graph.graph import NodeKey, Writer
 from lazaretto.lineage.graph.index import CURSOR, index_entry
 from lazaretto.lineage.graph.told import KINDS

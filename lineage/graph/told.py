@@ -23,6 +23,14 @@ KINDS = (
     events.ModelRegistered.kind,
 )
 """Kinds of entry that tell anything of it."""
+ADMITTED = "ADMITTED"
+"""Role of an edge from a batch to the version that first has records of it."""
+MEMBER = "MEMBER"
+"""Role of an edge from a batch to a snapshot that tells of it; with 0 rows it is not in it."""
+SINCE = "SINCE"
+"""Role of an edge from a snapshot to a later one that is told as differences from it."""
+MEMBERSHIP = frozenset({ADMITTED, MEMBER, SINCE})
+"""Roles of the edges that say which batches a version of a dataset holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +39,19 @@ class Told:
 
     Attributes:
         nodes: versions; the last one is what was made.
-        run: OpenLineage run id of the entry.
-        role: of the edges into the last node.
-        members: batches that it was made of, each with its records.
-        rows: records that it was made of, where it was made of the node before it; no other case.
+        run: OpenLineage run id of the entry; empty where it tells of no edge.
+        role: of the edges from batches into the last node.
+        members: batches that it was made of, each with its records; of a snapshot that is told as
+            differences from the one before it, 0 for a batch that is not in it any more.
+        via: role of the edge from the node before the last one, where there is one.
+        rows: records that came by that edge, where it is known.
     """
 
     nodes: tuple[Node, ...]
     run: str
     role: str = ""
     members: tuple[Member, ...] = ()
+    via: str = ""
     rows: int | None = None
 
     @property
@@ -56,27 +67,34 @@ def told(entry: Entry, store_root: str) -> Told | None:
         entry: of the ledger.
         store_root: root of the store, by which batches and datasets are named.
     """
+    if isinstance(entry.event, events.BatchReceived):
+        return Told((_batch_node(store_root, entry.event, entry),), "")
     run = naming.run_id(entry)
     match entry.event:
-        case events.BatchReceived() as event:
-            return Told((_batch_node(store_root, event, entry),), run)
         case events.BatchAdmitted() as event:
             members = (Member(event.batch, event.rows),) if event.rows else ()
             node = _dataset_node(store_root, event.dataset, event.version, entry)
-            return Told((node,), run, "ADMITTED", members)
+            return Told((node,), run, ADMITTED, members)
         case events.RecordsRecalled() | events.RowsLost() as event:
             return Told((_dataset_node(store_root, event.dataset, event.version, entry),), run)
         case events.SnapshotTaken() as event:
-            node = _dataset_node(
-                store_root, event.dataset, event.version, entry, event.rows, event.digest
-            )
-            held = {member.batch: member for member in reversed(event.members) if member.rows}
-            return Told((node,), run, "MEMBER", tuple(reversed(held.values())))
+            return _snapshot(store_root, event, entry, run)
         case events.ModelRegistered() as event:
             snapshot = _dataset_node(store_root, event.dataset, event.snapshot, entry)
             model = _model_node(event, entry)
-            return Told((snapshot, model), run, purpose_of(event), rows=event.rows)
+            return Told((snapshot, model), run, via=purpose_of(event), rows=event.rows)
     return None
+
+
+def _snapshot(store_root: str, event: events.SnapshotTaken, entry: Entry, run: str) -> Told:
+    """The batches of a snapshot; or the snapshot that it builds on, and what it changes."""
+    node = _dataset_node(store_root, event.dataset, event.version, entry, event.rows, event.digest)
+    named = {member.batch: member for member in reversed(event.members)}
+    if event.since is None:
+        held = tuple(member for member in reversed(named.values()) if member.rows)
+        return Told((node,), run, MEMBER, held)
+    before = _dataset_node(store_root, event.dataset, event.since, entry)
+    return Told((before, node), run, MEMBER, tuple(reversed(named.values())), via=SINCE)
 
 
 def stray_batch(store_root: str, batch: str, seq: int) -> Node:

@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lazaretto.lineage.cursors import cursor, head
+from lazaretto.ledger.chain import head
+from lazaretto.lineage.cursors import cursor
 from lazaretto.lineage.graph.index import CURSOR, catch_up
 from lazaretto.lineage.graph.rebuild import write_index
 from lazaretto.lineage.graph.verify import verify_index

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from openlineage.client.event_v2 import InputDataset, OutputDataset
 from openlineage.client.facet_v2 import (
@@ -138,14 +139,26 @@ def members(store_root: str, found: Sequence[Member]) -> list[InputDataset]:
     ]
 
 
+@dataclass(frozen=True, slots=True)
+class Members:
+    """What a version was built from: how many batches, and ids of some or all of them."""
+
+    count: int
+    ids: Sequence[str]
+
+
 def artifact(
-    kind: str, version: str, digest: str | None, *, rows: int | None = None, built_from: Any = None
+    kind: str,
+    version: str,
+    digest: str | None,
+    *,
+    rows: int | None = None,
+    members: Members | None = None,
 ) -> dict[str, DatasetFacet]:
     """The content address of a version; no facet where there is no digest."""
     found = _HEX.fullmatch((digest or "").removeprefix("sha256:").lower())
     if found is None:
         return {}
-    ids = None if built_from is None else [member.batch for member in built_from]
     return {
         "lazaretto_artifact": LazarettoArtifactDatasetFacet(
             kind=kind,
@@ -153,8 +166,12 @@ def artifact(
             digest={"sha256": found.group()},
             recordCount=rows,
             members=None
-            if ids is None
-            else {"count": len(ids), "complete": len(ids) <= MAX_IDS, "ids": ids[:MAX_IDS]},
+            if members is None
+            else {
+                "count": members.count,
+                "complete": members.count == len(members.ids) <= MAX_IDS,
+                "ids": list(members.ids[:MAX_IDS]),
+            },
         )
     }
 

@@ -13,10 +13,10 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lazaretto.ledger.chain import Entry, entries
+from lazaretto.ledger.chain import Entry, entries, head
 from lazaretto.ledger.chain import entry as ledger_entry
 from lazaretto.ledger.checkpoint import ledger_id
-from lazaretto.lineage.cursors import advance, cursor, head
+from lazaretto.lineage.cursors import advance, cursor
 from lazaretto.lineage.openlineage import lease as _lease
 from lazaretto.lineage.openlineage.send import Sending
 

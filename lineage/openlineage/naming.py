@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import SplitResult
 
@@ -27,6 +28,7 @@ class DatasetName(NamedTuple):
     name: str
 
 
+@lru_cache(maxsize=1024)  # of every batch and version of a store the same few are asked for
 def dataset_name(uri: str) -> DatasetName:
     """Names the dataset at a path or URI, without credentials (`lazaretto.redact.safe_uri`).
 

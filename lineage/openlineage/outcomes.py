@@ -141,20 +141,31 @@ def version_announced(event: events.VersionAnnounced, context: Context) -> Facts
 
 
 def snapshot_taken(event: events.SnapshotTaken, context: Context) -> Facts:
-    """A training view, built from exactly these batches."""
+    """A training view, built from these batches; or from an earlier one and what came since.
+
+    Batches that left since are no inputs. A consumer that follows the earlier version sees them
+    all the same, and so sees too much rather than too little.
+    """
     version = str(event.version)
+    where = naming.admitted(context.store_root, event.dataset)
+    present = [member for member in event.members if member.rows]
+    earlier = [] if event.since is None else [datasets.read(where, str(event.since), type_="TABLE")]
     return Facts(
         naming.job("snapshot", event.dataset),
         "SNAPSHOT",
-        inputs=datasets.members(context.store_root, event.members),
+        inputs=earlier + datasets.members(context.store_root, present),
         outputs=[
             datasets.written(
-                naming.admitted(context.store_root, event.dataset),
+                where,
                 version,
                 type_="TABLE",
                 rows=event.rows,
                 facets=datasets.artifact(
-                    "SNAPSHOT", version, event.digest, rows=event.rows, built_from=event.members
+                    "SNAPSHOT",
+                    version,
+                    event.digest,
+                    rows=event.rows,
+                    members=datasets.Members(event.batches, [member.batch for member in present]),
                 ),
             )
         ],

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from lazaretto.lineage.cursors import head
+from lazaretto.ledger.chain import head
 from lazaretto.lineage.trace.answer import Completeness
 from lazaretto.lineage.trace.consequences import unknown_models
 from lazaretto.storage.tables import lineage_node

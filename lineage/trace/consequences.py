@@ -32,11 +32,14 @@ _TOLD = (
 def decided(
     connection: Connection, batches: Collection[str], *, after: int
 ) -> tuple[list[TracedDecision], list[TracedRecall]]:
-    """Decisions on batches and recalls of their records, from the ledger behind entry `after`."""
+    """Decisions on batches and recalls of their records, from the ledger behind entry `after`.
+
+    The ledger was read as a whole, and checked, when the index was held against it.
+    """
     decisions: list[TracedDecision] = []
     recalls: list[TracedRecall] = []
     if batches:
-        for entry in entries(connection, after=after, kinds=_TOLD):
+        for entry in entries(connection, after=after, kinds=_TOLD, checked=True):
             match entry.event:
                 case events.RecordsRecalled() as event:
                     recalls += _recall(event, entry, batches)

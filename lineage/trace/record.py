@@ -15,6 +15,7 @@ from lazaretto.ledger.events import BatchJudged, RecordsDecided, TrainingSanitiz
 from lazaretto.lineage.openlineage import naming
 from lazaretto.lineage.trace.answer import RecordState
 from lazaretto.lineage.trace.summary import label
+from lazaretto.lineage.trace.walk import direct, without
 from lazaretto.quarantine.held import POSITION, RECORD
 from lazaretto.quarantine.standing import as_decisions, in_force
 from lazaretto.storage.sidecars import read_table
@@ -34,21 +35,23 @@ def state_of_record(
 ) -> tuple[RecordState, set[int]]:
     """What became of a record, and which dataset versions of the walk do not hold it.
 
-    A version that cannot be read counts as holding it. Whether it was held, and what was decided,
-    is told by the ledger and the files that it names.
+    Asked are the versions that name the batch: one that builds on another and does not name it has
+    the same data files of it. A version that cannot be read counts as holding it. Whether it was
+    held, and what was decided, is told by the ledger and the files that it names.
     """
-    present: list[str] = []
-    unchecked: list[str] = []
     absent: set[int] = set()
-    for key in sorted({edge.dst for edge in reached.edges if edge.src in reached.start}):
-        node = reached.nodes[key]
-        found = _holds(connection, store, node, batch, record)
-        if found is None:
-            unchecked.append(label(node))
-        elif found:
-            present.append(label(node))
-        else:
-            absent.add(key)
+    doubtful: set[int] = set()
+    for key in direct(reached):
+        found = _holds(connection, store, reached.nodes[key], batch, record)
+        if not found:
+            (doubtful if found is None else absent).add(key)
+    present = without(reached, absent | doubtful).held.rows
+    somewhere = without(reached, absent)
+    unchecked = sorted(
+        label(row)
+        for key, row in somewhere.nodes.items()
+        if key not in present and (key in doubtful or key in somewhere.held.rows)
+    )
     is_held: bool | None = None
     case, action = None, None
     try:
@@ -62,7 +65,7 @@ def state_of_record(
         held=is_held,
         case=case,
         action=action,
-        present_in=present,
+        present_in=[label(reached.nodes[key]) for key in sorted(present)],
         unchecked=unchecked,
     )
     return state, absent

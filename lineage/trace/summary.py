@@ -6,7 +6,7 @@ import posixpath
 from typing import TYPE_CHECKING, Any
 
 from lazaretto.lineage.trace.answer import TracedBatch, TracedModel, TracedSnapshot, TracedSource
-from lazaretto.lineage.trace.walk import Reached, paths
+from lazaretto.lineage.trace.walk import BATCH, Reached, paths
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ def traced_batches(
     question: Question, reached: Reached, rows: Sequence[Row[Any]], recalled: Mapping[str, int]
 ) -> list[TracedBatch]:
     """Batches of the answer, oldest first."""
-    used = _used(reached)
+    used = reached.held.most
     found = [
         TracedBatch(
             id=row.version,
@@ -57,7 +57,7 @@ def traced_batches(
 def snapshots_of(reached: Reached) -> list[TracedSnapshot]:
     """Dataset versions of the answer, in order of their making."""
     tainted = _tainted(reached)
-    named = {edge.dst for edge in reached.edges if edge.role != "ADMITTED"}
+    named = {edge.dst for edge in reached.edges}
     return [
         TracedSnapshot(
             id=label(row),
@@ -125,40 +125,20 @@ def _ways(
     """Paths from batches to models; upstream they all lead to the one model that was asked for."""
     if forward:
         return paths(reached, models, limit=limit)
-    used = _used(reached)
-    batches = [key for key, row in reached.nodes.items() if row.kind == "BATCH"]
-    largest = sorted(batches, key=lambda key: (-used.get(key, 0), key))
+    used = reached.held.most
+    largest = sorted(reached.batches, key=lambda key: (-used.get(key, 0), key))
     found = paths(reached, largest[:limit], limit=1, forward=False)
     to_start = [way[::-1] for ways in found.values() for way in ways]
     return {key: to_start if key in reached.start else [] for key in models}
 
 
-def _contributions(reached: Reached) -> dict[tuple[int, int], int | None]:
-    """Records of a batch in a dataset version; what a snapshot tells goes before an admission."""
-    found: dict[tuple[int, int], int | None] = {}
-    for edge in reached.edges:
-        if reached.nodes[edge.src].kind == "BATCH":
-            key = (edge.src, edge.dst)
-            if key not in found or edge.role == "MEMBER":
-                found[key] = edge.rows
-    return found
-
-
-def _used(reached: Reached) -> dict[int, int]:
-    """The most records of each batch that one dataset version holds."""
-    used: dict[int, int] = {}
-    for (src, _), count in _contributions(reached).items():
-        if count is not None:
-            used[src] = max(used.get(src, 0), count)
-    return used
-
-
 def _tainted(reached: Reached) -> dict[int, int]:
     """Records in question per dataset version that batches went into; absent where not known."""
-    total: dict[int, int | None] = {}
-    for (_, dst), count in _contributions(reached).items():
-        before = total.get(dst, 0)
-        total[dst] = None if count is None or before is None else before + count
+    total = dict(reached.held.rows)
+    for edge in reached.edges:
+        # What somebody else made of a batch: a claim, which names no records.
+        if reached.nodes[edge.src].kind == BATCH:
+            total[edge.dst] = None
     return {key: count for key, count in total.items() if count is not None}
 
 

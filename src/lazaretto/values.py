@@ -361,6 +361,33 @@ class BatchEvidence:
 
 
 @dataclass(frozen=True, slots=True)
+class SourceEvidence:
+    """What a source's batches tell together, up to one of them: the next one goes on from here.
+
+    Attributes:
+        counted: sha256 (hex) of the meanings of the policies whose screenings count.
+        seen: the last ledger entry when the batches before were looked up.
+        batches: how many p-values are in it.
+        logs: log of the evidence per power, as of `lazaretto.stats.martingale.EProcess`; empty
+            without a p-value.
+        small: records with a small p-value, of all batches.
+        scored: records that have one.
+        tests: the batches' smallest p-values of tests: classes of a fixed width on a log scale,
+            each with how many batches are in it.
+        moved: share of columns that had moved, of the last batches where that was measured.
+    """
+
+    counted: str
+    seen: int
+    batches: int
+    logs: list[float]
+    small: int
+    scored: int
+    tests: list[tuple[int, int]]
+    moved: list[float]
+
+
+@dataclass(frozen=True, slots=True)
 class ColumnMove:
     """How far one column, or one axis of the embedding, is from the reference's.
 
@@ -406,6 +433,11 @@ class DriftSummary:
     worst: list[ColumnMove]
     golden_mismatch: float | None
     table: StoredFile
+
+    @property
+    def share(self) -> float:
+        """Share of its columns that moved."""
+        return self.moved / max(1, self.columns)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 from scipy.stats import betabinom, norm
 
-from lazaretto.stats.martingale import SMALL, BatchFacts, EProcess, batch_p_value, fold
+from lazaretto.stats.martingale import SMALL, BatchFacts, EProcess, Past, batch_p_value, fold
 
 
 def test_a_clean_source_hardly_ever_raises_however_often_one_looks() -> None:
@@ -57,14 +57,16 @@ def test_p_values_outside_their_range_are_refused() -> None:
 
 
 def test_a_batch_s_p_value_is_of_its_tests_and_of_its_small_p_values() -> None:
-    tests_say = batch_p_value(BatchFacts(0.01, 5, 100), [], 1000)
+    tests_say = batch_p_value(BatchFacts(0.01, 5, 100), Past(), 1000)
     assert tests_say == pytest.approx(0.02), "Bonferroni over the two parts"
-    counts_say = batch_p_value(BatchFacts(0.9, 20, 100), [], 1000)
+    counts_say = batch_p_value(BatchFacts(0.9, 20, 100), Past(), 1000)
     expected = betabinom(100, 50, 951).sf(19)
     assert counts_say == pytest.approx(2 * expected, rel=1e-4)
-    assert batch_p_value(BatchFacts(None, 0, 0), [], 1000) is None
-    assert batch_p_value(BatchFacts(None, 5, 100), [], 10) == 1.0, "no such small p-value exists"
-    assert 0 < (batch_p_value(BatchFacts(None, 900_000, 1_000_000), [], 1000) or 0) < 1e-100
+    assert batch_p_value(BatchFacts(None, 0, 0), Past(), 1000) is None
+    assert batch_p_value(BatchFacts(None, 5, 100), Past(), 10) == 1.0, (
+        "no such small p-value exists"
+    )
+    assert 0 < (batch_p_value(BatchFacts(None, 900_000, 1_000_000), Past(), 1000) or 0) < 1e-100
 
 
 def lucky_source(rng: np.random.Generator, calibration: int, batches: int) -> EProcess:
@@ -72,7 +74,7 @@ def lucky_source(rng: np.random.Generator, calibration: int, batches: int) -> EP
     a = int(SMALL * (calibration + 1))
     share = rng.beta(a, calibration + 1 - a)
     luck = rng.normal()
-    before: list[BatchFacts] = []
+    before = Past()
     worst = process = EProcess()
     for _ in range(batches):
         # A test between as many records as trusted rows: half of its noise is the reference's.
@@ -81,7 +83,7 @@ def lucky_source(rng: np.random.Generator, calibration: int, batches: int) -> EP
         p_value = batch_p_value(facts, before, calibration)
         assert p_value is not None
         process = process.update(p_value)
-        before.append(facts)
+        before = before.after(facts)
         worst = max(worst, process, key=lambda e: e.log_value)
     return worst
 
@@ -96,12 +98,12 @@ def test_a_reference_s_bad_luck_does_not_raise_against_a_clean_source() -> None:
 def test_poison_that_is_held_batch_by_batch_raises_in_the_end() -> None:
     """3 % poison beside what is extreme by chance; the tests, on what is left, see nothing."""
     rng = np.random.default_rng(0)
-    before: list[BatchFacts] = []
+    before = Past()
     process = EProcess()
     for _ in range(12):
         facts = BatchFacts(0.5, int(rng.binomial(300, 0.05)) + 9, 300)
         p_value = batch_p_value(facts, before, 10_000)
         assert p_value is not None
         process = process.update(p_value)
-        before.append(facts)
+        before = before.after(facts)
     assert process.raises(0.001)

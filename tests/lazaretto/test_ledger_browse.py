@@ -55,7 +55,7 @@ def events() -> Iterator[Any]:
         case = f"case-{number}abc"
         yield RecordsDecided("d", case, batch, Action.REJECT, 1, "0" * 64, FILE, "x")
         members = [Member(batch, 2)]
-        yield SnapshotTaken("digits", number, 2, "0" * 64, members, "table", "1" * 64, [])
+        yield SnapshotTaken("digits", number, 2, "0" * 64, members, "table", "1" * 64, [], 1)
 
 
 @pytest.fixture(scope="module")

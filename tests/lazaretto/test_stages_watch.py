@@ -12,9 +12,9 @@ import pytest
 from yard import Yard, blobs, make_policy
 
 from lazaretto import stages
-from lazaretto.authority.policies import registered_meanings
+from lazaretto.authority.policies import counted_policies
 from lazaretto.drift import Profile
-from lazaretto.drift.source import source_steps
+from lazaretto.drift.source import Question, source_steps
 from lazaretto.errors import ChangedFileError, ReferenceMismatchError
 from lazaretto.ledger.chain import entries
 from lazaretto.ledger.events import BatchScreened
@@ -90,7 +90,8 @@ def test_a_retry_is_no_second_bet_and_another_reference_starts_anew(sqlite_yard:
 
     def evidence() -> list[float]:
         with yard.workspace.catalog.read() as connection:
-            return [s.evidence for s in source_steps(connection, "vendor-a", reference.digest)[0]]
+            question = Question("vendor-a", reference.digest)
+            return [step.evidence for step in source_steps(connection, question)]
 
     before = evidence()
     assert len(before) == 3
@@ -100,8 +101,8 @@ def test_a_retry_is_no_second_bet_and_another_reference_starts_anew(sqlite_yard:
     stages.screen(again.workspace, batches[1], again.policy)
     assert evidence() == before
     with yard.workspace.catalog.read() as connection:
-        assert source_steps(connection, "vendor-a", "0" * 64)[0] == []
-        assert source_steps(connection, "vendor-b", reference.digest)[0] == []
+        assert source_steps(connection, Question("vendor-a", "0" * 64)) == []
+        assert source_steps(connection, Question("vendor-b", reference.digest)) == []
 
 
 def test_what_an_own_policy_finds_is_no_evidence_about_a_source(sqlite_yard: Yard) -> None:
@@ -112,13 +113,12 @@ def test_what_an_own_policy_finds_is_no_evidence_about_a_source(sqlite_yard: Yar
     lax = {**yard.policy.screen.model_dump(), "batch": {"tests": {"small_p_values": "off"}}}
     mine = make_policy(screen=lax)
     with yard.workspace.catalog.read() as connection:
-        registered = registered_meanings(connection)
+        registered = counted_policies(connection, yard.policy.dataset, "none")
 
-    def evidence(policies: set[str] | None) -> list[float]:
+    def evidence(policies: frozenset[str] | None) -> list[float]:
         with yard.workspace.catalog.read() as connection:
-            digest = reference.digest
-            steps, _ = source_steps(connection, "vendor-a", digest, policies=policies)
-        return [step.evidence for step in steps]
+            question = Question("vendor-a", reference.digest, policies)
+            return [step.evidence for step in source_steps(connection, question)]
 
     before = evidence(registered)
     for batch in batches:

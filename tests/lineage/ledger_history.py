@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from lazaretto import values
+from lazaretto.dataset.snapshots import (
+    WholeSnapshot,
+    as_differences,
+    cost_of,
+    version_digest,
+)
 from lazaretto.ledger import events
 from lazaretto.ledger.chain import append
 from lazaretto.values import (
@@ -58,6 +65,7 @@ class History:
     version: int = 0
     count: int = 0
     seqs: list[int] = field(default_factory=list)
+    taken: dict[int, WholeSnapshot] = field(default_factory=dict)
     waiting: list[events.Event] | None = None
 
     @property
@@ -133,7 +141,7 @@ class History:
         return self.version
 
     def file(self, batch: str, rows: int) -> values.DataFile:
-        digest = f"{self.version:064x}"
+        digest = hashlib.sha256(f"{batch} {rows}".encode()).hexdigest()
         path = f"datasets/{self.dataset}/{digest}.parquet"
         return values.DataFile(batch, "cleared", rows, StoredFile(path, 9, digest))
 
@@ -143,18 +151,26 @@ class History:
         version: int | None = None,
         files: list[values.DataFile] | None = None,
     ) -> int:
+        """Takes a snapshot, in the form in which the stage writes it."""
         version = self.version if version is None else version
-        self.write(
-            events.SnapshotTaken(
-                dataset=self.dataset,
-                version=version,
-                rows=sum(members.values()),
-                digest=f"{version:064x}",
-                members=[values.Member(batch, rows) for batch, rows in members.items()],
-                files=files or [self.file(batch, rows) for batch, rows in members.items()],
-                **TABLE,
-            )
+        if files is None:
+            files = [self.file(batch, rows) for batch, rows in members.items()]
+        event = events.SnapshotTaken(
+            dataset=self.dataset,
+            version=version,
+            rows=sum(members.values()),
+            digest=version_digest(TABLE["schema"], files),
+            members=[values.Member(batch, rows) for batch, rows in members.items()],
+            files=files,
+            batches=len(members),
+            **TABLE,
         )
+        base = self.taken.get(max((known for known in self.taken if known < version), default=0))
+        short = as_differences(event, base)
+        there = {file.file.path: file for file in files}
+        cost = 0 if base is None or short.since is None else base.cost + cost_of(short)
+        self.taken[version] = WholeSnapshot(0, short, there, cost)
+        self.write(short)
         return version
 
     def register(
@@ -311,6 +327,9 @@ def one_of_each(history: History) -> None:
             note="a note",
             batch_p_value=0.2,
             evidence=values.BatchEvidence(0.4, 5, 100),
+            source_evidence=values.SourceEvidence(
+                "16" * 32, 4, 1, [0.1, -0.2], 5, 100, [(-6, 1), (0, 2)], [0.25]
+            ),
             drift=values.DriftSummary(
                 100,
                 3,
@@ -382,6 +401,7 @@ def one_of_each(history: History) -> None:
         )
     )
     history.recall({batch: 4}, (model,))
+    history.snapshot({batch: 86})
     history.admit(batch, 3, part="publication-1", case="case-1")
     history.write(
         events.IncidentTraced(

@@ -13,7 +13,7 @@ from tampering import intruder, other_value, row_is, rows_of
 from lazaretto import lineage, values
 from lazaretto.errors import LedgerError
 from lazaretto.ledger import events
-from lazaretto.lineage.cursors import head
+from lazaretto.ledger.chain import head
 from lazaretto.lineage.graph.index import CURSOR
 from lazaretto.lineage.graph.verify import verify_index
 from lazaretto.storage.tables import ledger, ledger_head, lineage_edge, lineage_node, projection
@@ -202,7 +202,9 @@ def test_the_same_batch_twice_in_one_snapshot_is_one_edge(workspace: Workspace) 
     history.admit(batch)
     twice = [values.Member(batch, 5), values.Member(batch, 7)]
     files = [history.file(batch, 12)]
-    history.write(events.SnapshotTaken("digits", 1, 12, "0" * 64, twice, files=files, **TABLE))
+    history.write(
+        events.SnapshotTaken("digits", 1, 12, "0" * 64, twice, files=files, batches=1, **TABLE)
+    )
     lineage.catch_up(workspace)
     with workspace.catalog.read() as connection:
         assert _check(connection, workspace).sound

@@ -23,11 +23,13 @@ _SETTINGS = settings(
 _examples = itertools.count()
 
 # One round: deliveries (source, day, interval known, admitted), then maybe a recall of all
-# or one record of a batch, then maybe a snapshot, then models on any of the snapshots so far.
+# or one record of a batch, then maybe a snapshot, of this version or an earlier one, then models on
+# any of the snapshots so far.
 receipts = st.tuples(st.sampled_from("xy"), st.integers(0, 5), st.booleans(), st.booleans())
 recalls = st.one_of(st.none(), st.tuples(st.integers(0, 20), st.booleans()))
+frozen = st.one_of(st.none(), st.sampled_from([0, 0, 0, 1, 2, 5]))
 rounds = st.tuples(
-    st.lists(receipts, max_size=3), recalls, st.booleans(), st.lists(st.integers(0, 20), max_size=2)
+    st.lists(receipts, max_size=3), recalls, frozen, st.lists(st.integers(0, 20), max_size=2)
 )
 histories = st.lists(rounds, min_size=1, max_size=6)
 windows = st.tuples(
@@ -41,6 +43,7 @@ class World:
 
     days: dict[str, tuple[str, int, bool]] = field(default_factory=dict)
     content: dict[str, int] = field(default_factory=dict)
+    versions: dict[int, dict[str, int]] = field(default_factory=dict)
     snapshots: dict[int, dict[str, int]] = field(default_factory=dict)
     models: dict[str, dict[str, int]] = field(default_factory=dict)
 
@@ -67,7 +70,7 @@ class World:
 def _play(history: History, steps: list[Any], prefix: str) -> World:
     world = World()
     registered = itertools.count(1)
-    for deliveries, recalled, frozen, models in steps:
+    for deliveries, recalled, behind, models in steps:
         for letter, day, collected, admitted in deliveries:
             source = f"{prefix}-{letter}"
             batch = history.receive(source, day, collected=collected)
@@ -75,6 +78,7 @@ def _play(history: History, steps: list[Any], prefix: str) -> World:
             if admitted:
                 history.admit(batch, 10)
                 world.content[batch] = 10
+                world.versions[history.version] = dict(world.content)
         if recalled and world.content:
             pick, everything = recalled
             batch = sorted(world.content)[pick % len(world.content)]
@@ -83,9 +87,11 @@ def _play(history: History, steps: list[Any], prefix: str) -> World:
             world.content[batch] -= rows
             if not world.content[batch]:
                 del world.content[batch]
-        if frozen and history.version:
-            history.snapshot(world.content)
-            world.snapshots[history.version] = dict(world.content)
+            world.versions[history.version] = dict(world.content)
+        version = 0 if behind is None else history.version - behind
+        if version > 0 and version not in world.snapshots:
+            history.snapshot(world.versions[version], version)
+            world.snapshots[version] = world.versions[version]
         for pick in models if world.snapshots else ():
             version = sorted(world.snapshots)[pick % len(world.snapshots)]
             model = history.register(f"{prefix}-net", str(next(registered)), version)

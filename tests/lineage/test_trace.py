@@ -266,11 +266,12 @@ def _snapshot(history: History, version: int, files: list[DataFile]) -> None:
     with history.workspace.catalog.transaction() as connection:
         found = newest(connection, "dataset:digits", ["snapshot_taken"])
         assert found is not None
+        assert isinstance(found.event, events.SnapshotTaken)
         if connection.scalar(sa.select(tables.dataset.c.name)) is None:
             connection.execute(tables.dataset.insert().values(name="digits", created_at=START))
         connection.execute(
             tables.snapshot.insert().values(
-                dataset="digits", version=version, rows=rows, digest=f"{version:064x}", at=START,
+                dataset="digits", version=version, rows=rows, digest=found.event.digest, at=START,
                 seq=found.seq, entry=found.hash,
             )
         )  # fmt: skip
@@ -300,6 +301,32 @@ def test_a_record_is_followed_only_where_it_really_is(workspace: Workspace) -> N
     assert changed.model_ids == ["churn@1", "churn@2", "lost@1"]
     assert changed.record is not None
     assert changed.record.unchecked == ["digits@2", "digits@3"]
+
+
+def test_a_record_is_in_snapshots_that_build_on_one_that_holds_it(workspace: Workspace) -> None:
+    """What a snapshot does not name is as it was in the one before, and so are its records."""
+    history = History(workspace)
+    batches = [history.receive("vendor-x", day) for day in range(40)]
+    files = {batch: _files(workspace, batch, ["r1", f"own {batch}"]) for batch in batches}
+    files[batches[0]] = _files(workspace, batches[0], ["r1", "r2"])
+    for number in range(35, 40):
+        held = [file for batch in batches[:number] for file in files[batch]]
+        if number == 38:
+            files[batches[0]] = _files(workspace, batches[0], ["r2"])
+        _snapshot(history, number, held)
+        history.register("churn", str(number), snapshot=number)
+    assert [taken.event.since for taken in history.taken.values()] == [None, 35, 36, 37, 38]
+    trace = lineage.trace_record(workspace, f"{batches[0]}#r1")
+    assert trace.record is not None
+    assert trace.record.present_in == [f"digits@{number}" for number in range(35, 39)]
+    assert trace.model_ids == [f"churn@{number}" for number in range(35, 39)]
+    assert trace.completeness.complete
+    # The version that changed the batch cannot be read: it and what builds on it may hold it.
+    Path(workspace.store.uri(files[batches[0]][0].file.path)).write_bytes(b"PAR1")
+    trace = lineage.trace_record(workspace, f"{batches[0]}#r1")
+    assert trace.record is not None
+    assert trace.record.unchecked == ["digits@39"]
+    assert trace.model_ids[-1] == "churn@39"
 
 
 def test_an_incident_goes_on_record(workspace: Workspace) -> None:

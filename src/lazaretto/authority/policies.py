@@ -176,10 +176,19 @@ def policy_history(connection: Connection, dataset: str) -> list[Registered]:
     ]
 
 
-def registered_meanings(connection: Connection) -> set[str]:
-    """What every policy that was ever in force says, for whatever dataset."""
-    found = entries(connection, kinds=[PolicyRegistered.kind])
-    return {_registered(entry).meaning for entry in found}
+def counted_policies(connection: Connection, dataset: str, meaning: str) -> frozenset[str]:
+    """Policies whose screenings are evidence about a source, by what they say.
+
+    Those that were ever in force for the dataset; before the first, the one that is used. Else
+    whoever may screen would move the evidence by which later batches are held.
+
+    Args:
+        connection: of the catalog.
+        dataset: its name.
+        meaning: of the policy that is used.
+    """
+    own = frozenset(known.meaning for known in policy_history(connection, dataset))
+    return own or frozenset({meaning})
 
 
 def changes(entry: Entry) -> Iterator[Change]:

@@ -40,6 +40,7 @@ Until = Annotated[
         "--until", parser=parse_moment, metavar="TIME", help="Before this moment (UTC, ISO 8601)"
     ),
 ]
+Limit = Annotated[int, typer.Option(min=1, help="Show at most so many")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation")]
 ImageShape = Annotated[
     str | None,

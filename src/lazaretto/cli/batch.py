@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lazaretto.cli.arguments import ImageShape, write_new_file
+from lazaretto.cli.arguments import ImageShape, Limit, write_new_file
 from lazaretto.cli.command import Needs, command
 from lazaretto.cli.manifest import SUFFIX, find_manifest
 from lazaretto.cli.progress import bars
-from lazaretto.cli.reply import Reply, facts, grid
+from lazaretto.cli.reply import Reply, facts, grid, paged
 from lazaretto.cli.session import Session
 from lazaretto.cli.text import counted
 from lazaretto.values import Verdict
@@ -235,15 +235,20 @@ def probe(
 def list_(
     session: Session,
     source: Annotated[str | None, typer.Option(help="Only batches of this source")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="Show at most so many")] = 100,
+    limit: Limit = 100,
+    after: Annotated[
+        str | None, typer.Option(metavar="BATCH", help="Read on behind this batch")
+    ] = None,
 ) -> Reply:
     """List batches, newest first."""
     from lazaretto.stages.listing import list_batches
 
-    found = list_batches(session.workspace, source=source, limit=limit)
+    page = list_batches(session.workspace, source=source, limit=limit, after=after)
     columns = ["batch", "received", "records", "verdict", "held", "cleared", "case"]
     keys = ["id", "received_at", "rows", "verdict", "held", "cleared", "case"]
-    return Reply(found, grid(columns, [[batch[key] for key in keys] for batch in found], whole=1))
+    rows = [[batch[key] for key in keys] for batch in page.rows]
+    onward = f"--after {page.rows[-1]['id']}" if page.more else None
+    return Reply(page.rows, paged(grid(columns, rows, whole=1), onward))
 
 
 @command(app, "show")

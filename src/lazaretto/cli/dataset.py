@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Group, RenderableType
 
-from lazaretto.cli.arguments import Reason, Since, Until, Yes, confirm
+from lazaretto.cli.arguments import Limit, Reason, Since, Until, Yes, confirm
 from lazaretto.cli.command import Needs, command
 from lazaretto.cli.progress import bars
-from lazaretto.cli.reply import Reply, facts, grid
+from lazaretto.cli.reply import Reply, facts, grid, paged
 from lazaretto.cli.sanitizing import CompareOptions, ModelOptions
 from lazaretto.cli.session import Session
-from lazaretto.cli.text import counted
+from lazaretto.cli.text import cell, counted
 from lazaretto.errors import UsageError
 
 if TYPE_CHECKING:
@@ -26,14 +26,33 @@ Version = Annotated[int | None, typer.Option(min=0, help="Version (default: the 
 
 
 @command(app, "log")
-def log(session: Session, name: Name) -> Reply:
-    """What happened to a dataset, oldest first: admissions, recalls, losses and snapshots."""
+def log(
+    session: Session,
+    name: Name,
+    *,
+    limit: Limit = 100,
+    after: Annotated[
+        int | None,
+        typer.Option(
+            min=0, metavar="ENTRY", help="Read on behind this ledger entry, from 0 for the start"
+        ),
+    ] = None,
+) -> Reply:
+    """What happened to a dataset, oldest first: admissions, recalls, losses and snapshots.
+
+    Without `--after` it shows the newest.
+    """
     from lazaretto.stages.listing import dataset_log
 
-    found = dataset_log(session.workspace, name)
+    page = dataset_log(session.workspace, name, limit=limit, after=after)
     keys = ("version", "at", "what", "rows", "by", "about")
     columns = ["version", "when", "what", "records", "by", "about"]
-    return Reply(found, grid(columns, [[event[key] for key in keys] for event in found]))
+    table = grid(columns, [[event[key] for key in keys] for event in page.rows])
+    if not page.more:
+        return Reply(page.rows, table)
+    if after is None:
+        return Reply(page.rows, Group(cell("older ones: raise --limit, or add --after 0"), table))
+    return Reply(page.rows, paged(table, f"--after {page.rows[-1]['seq']}"))
 
 
 @command(app, "snapshot")

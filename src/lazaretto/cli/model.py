@@ -4,9 +4,9 @@ from typing import Annotated
 
 import typer
 
-from lazaretto.cli.arguments import split_version
+from lazaretto.cli.arguments import Limit, split_version
 from lazaretto.cli.command import Needs, command
-from lazaretto.cli.reply import Reply, facts, grid
+from lazaretto.cli.reply import Reply, facts, grid, paged
 from lazaretto.cli.session import Session
 from lazaretto.errors import UsageError
 
@@ -79,11 +79,17 @@ def register(
 def list_(
     session: Session,
     name: Annotated[str | None, typer.Argument(help="Only versions of this model")] = None,
+    *,
+    limit: Limit = 100,
+    after: Annotated[
+        str | None, typer.Option(metavar="MODEL@VERSION", help="Read on behind this version")
+    ] = None,
 ) -> Reply:
     """List model versions, newest first, with the recalls of what they learned."""
     from lazaretto.stages.listing import list_models
 
-    found = list_models(session.workspace, name)
+    behind = None if after is None else split_version(after)
+    page = list_models(session.workspace, name, limit=limit, after=behind)
     rows = [
         (
             f"{m['model']}@{m['version']}",
@@ -92,9 +98,10 @@ def list_(
             m["at"],
             ", ".join(m["recalls"]),
         )
-        for m in found
+        for m in page.rows
     ]
-    return Reply(found, grid(["model", "learned from", "records", "registered", "recalls"], rows))
+    table = grid(["model", "learned from", "records", "registered", "recalls"], rows)
+    return Reply(page.rows, paged(table, f"--after {rows[-1][0]}" if page.more else None))
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -65,6 +65,11 @@ def grid(
     return table
 
 
+def paged(table: RenderableType, onward: str | None) -> RenderableType:
+    """A table, and below it what shows the next page; None where it is whole."""
+    return table if onward is None else Group(table, cell(f"more: add {onward}"))
+
+
 def facts(values: Mapping[str, object], *, title: str | None = None) -> Table:
     """Name and value pairs, one per line."""
     table = Table(

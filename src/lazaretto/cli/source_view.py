@@ -33,28 +33,28 @@ def describe_drift(
     Raises:
         NotFoundError: no such source, or no such reference.
     """
-    from lazaretto.authority.policies import registered_meanings
-    from lazaretto.drift.source import Step, last_reference, source_steps
+    from lazaretto.authority.policies import counted_policies
+    from lazaretto.drift.source import Question, Step, last_screening, source_steps
     from lazaretto.registry.references import find_reference
     from lazaretto.sources.registry import get_source
 
     get_source(workspace, source)
-    with workspace.catalog.read() as connection:
-        last = last_reference(connection, source)
-        registered = registered_meanings(connection)
-    if reference is not None:
-        known = find_reference(workspace, reference)
-        last = (f"{known.name}/{known.version}", known.digest)
+    known = None if reference is None else find_reference(workspace, reference)
+    name = None if known is None else f"{known.name}/{known.version}"
     steps: list[Step] = []
-    if last is not None:
-        with workspace.catalog.read() as connection:
-            steps, _ = source_steps(connection, source, last[1], policies=registered or None)
+    with workspace.catalog.read() as connection:
+        last = last_screening(connection, source)
+        if last is not None:
+            name = name or f"{last.reference}/{last.reference_version}"
+            counted = counted_policies(connection, last.policy.dataset, last.policy.meaning)
+            digest = last.reference_digest if known is None else known.digest
+            steps = source_steps(connection, Question(source, digest, counted), limit=limit)
     return {
         "source": source,
-        "reference": None if last is None else last[0],
-        "batches": len(steps),
+        "reference": name,
+        "batches": steps[-1].batches if steps else 0,
         "evidence": steps[-1].evidence if steps else 1.0,
-        "steps": to_json(steps[-limit:]),
+        "steps": to_json(steps),
     }
 
 

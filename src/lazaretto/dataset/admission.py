@@ -266,7 +266,7 @@ def _record(
     if done is not None:
         open_newest(workspace, part.dataset)  # another process may not have committed it yet
         return done
-    commit_recorded(workspace, recorded)
+    commit_recorded(workspace, recorded, table)
     uri = dataset_uri(workspace, part.dataset)
     return Admission(
         part.batch, part.dataset, uri, event.version, part.rows, part.name, [recorded.entry.seq]

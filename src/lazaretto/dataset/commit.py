@@ -59,8 +59,15 @@ def _unreadable(workspace: Workspace, dataset: str) -> str:
     return log_entry(bisect_left(range(commits), True, key=broken))
 
 
-def commit_recorded(workspace: Workspace, recorded: Recorded) -> None:
+def commit_recorded(
+    workspace: Workspace, recorded: Recorded, table: DeltaTable | None = None
+) -> None:
     """Makes the table's commit of a version that is on record, unless the table has it.
+
+    Args:
+        workspace: catalog and store.
+        recorded: the version.
+        table: the dataset's table, where it was opened at the version before.
 
     Raises:
         ChangedDatasetError: somebody else's commit is in its place.
@@ -68,7 +75,7 @@ def commit_recorded(workspace: Workspace, recorded: Recorded) -> None:
     """
     event, commit = recorded.event, _commit_of(recorded)
     for _ in range(ATTEMPTS):
-        table = find_dataset(workspace, event.dataset)
+        table = table or find_dataset(workspace, event.dataset)
         if table is None:
             raise lost(workspace, event.dataset, recorded)
         if table.version() >= commit.version:
@@ -79,6 +86,7 @@ def commit_recorded(workspace: Workspace, recorded: Recorded) -> None:
             raise lost(workspace, event.dataset, recorded, table.version())
         if add_commit(table, commit):
             return
+        table = None  # somebody was faster: what is there now decides
     raise SystemFaultError(f"dataset {event.dataset!r} changed {ATTEMPTS} times while written")
 
 

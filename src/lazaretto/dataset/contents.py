@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import rfc8785
 import sqlalchemy as sa
 
 from lazaretto.dataset.delta import RECORD
 from lazaretto.dataset.files import read_rows
-from lazaretto.dataset.history import read_snapshot
 from lazaretto.errors import ChangedStateError
+from lazaretto.ledger.chain import entries
 from lazaretto.ledger.cover import agree, event_of
-from lazaretto.ledger.events import ModelRegistered
+from lazaretto.ledger.events import ModelRegistered, SnapshotTaken
 from lazaretto.storage import tables
-from lazaretto.values import Member
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
     from sqlalchemy.engine import Connection
 
-    from lazaretto.dataset.table import DatasetVersion
     from lazaretto.storage.store import Store
     from lazaretto.values import DataFile
 
@@ -36,21 +31,6 @@ class Trained(NamedTuple):
     model: str
     version: str
     snapshot: int
-
-
-def members(files: Iterable[DataFile]) -> list[Member]:
-    """Batches with their rows, by id."""
-    rows: Counter[str] = Counter()
-    for file in files:
-        rows[file.batch] += file.rows
-    return [Member(batch, count) for batch, count in sorted(rows.items())]
-
-
-def version_digest(version: DatasetVersion) -> str:
-    """sha256 (hex) of a version: RFC 8785 of its columns and path, size, sha256 of its files."""
-    named = [(one.file.path, one.file.size, one.file.sha256) for one in version.files]
-    body = {"schema": version.schema_digest, "files": [list(file) for file in sorted(named)]}
-    return hashlib.sha256(rfc8785.dumps(body)).hexdigest()  # type: ignore[arg-type]
 
 
 def record_ids(
@@ -109,18 +89,40 @@ def models_before(connection: Connection, dataset: str, before: int) -> list[Tra
     return found
 
 
-def snapshot_files(connection: Connection, dataset: str, version: int) -> list[DataFile]:
-    """Data files of a version that a snapshot was taken of.
+def snapshot_files(
+    connection: Connection, dataset: str, versions: Collection[int], batches: Collection[str]
+) -> dict[int, list[DataFile]]:
+    """Data files of some batches in each of the versions that snapshots were taken of.
+
+    Snapshots are read from the first to the last, each as what it changes in the one that it builds
+    on, so that many take no longer than all their entries.
+
+    Args:
+        connection: of the catalog.
+        dataset: its name.
+        versions: of the snapshots.
+        batches: whose files.
 
     Raises:
-        ChangedStateError: there is none, or the catalog does not say what the ledger says.
+        ChangedStateError: one is not there, or the catalog does not say what the ledger says.
     """
-    table = tables.snapshot
-    query = sa.select(table).where(table.c.dataset == dataset, table.c.version == version)
-    row = connection.execute(query).one_or_none()
-    if row is None:
-        raise ChangedStateError("snapshot", f"{dataset}@{version}", "it is not there")
-    return read_snapshot(connection, row)[1].files
+    found: dict[int, dict[str, DataFile]] = {}
+    kinds, subject = [SnapshotTaken.kind], f"dataset:{dataset}"
+    for entry in entries(connection, kinds=kinds, subject=subject):
+        event = entry.event
+        if isinstance(event, SnapshotTaken):
+            before = {} if event.since is None else found.get(event.since)
+            if before is None:
+                key = f"{dataset}@{event.version}"
+                raise ChangedStateError("snapshot", key, f"it builds on {event.since}, not taken")
+            gone = set(event.removed)
+            kept = {path: file for path, file in before.items() if path not in gone}
+            mine = {file.file.path: file for file in event.files if file.batch in batches}
+            found[event.version] = kept | mine
+    for version in versions:
+        if version not in found:
+            raise ChangedStateError("snapshot", f"{dataset}@{version}", "it is not there")
+    return {version: list(found[version].values()) for version in versions}
 
 
 def models_that_saw(
@@ -140,5 +142,11 @@ def models_that_saw(
     Raises:
         ChangedFileError: a file is gone, or its bytes are others.
     """
-    saw = {version: holds_any(store, named, records) for version, named in files.items()}
+    asked: dict[str, bool] = {}
+    saw: dict[int, bool] = {}
+    for version, named in files.items():
+        for file in named:
+            if file.file.path not in asked:
+                asked[file.file.path] = holds_any(store, [file], records)
+        saw[version] = any(asked[file.file.path] for file in named)
     return [trained for trained in models if saw[trained.snapshot]]

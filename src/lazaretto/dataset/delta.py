@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import rfc8785
-from deltalake import CommitProperties, DeltaTable, Transaction
+from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Transaction
 from deltalake import Schema as DeltaSchema
 from deltalake.exceptions import (
     CommitFailedError,
@@ -45,6 +45,8 @@ _CONFIGURATION: dict[str, str | None] = {
     "delta.logRetentionDuration": "interval 36500 days",
     "delta.deletedFileRetentionDuration": "interval 36500 days",
 }
+# Nothing of the log ever expires, and to look for it takes longer with every commit.
+_AFTER_COMMIT = PostCommitHookProperties(cleanup_expired_logs=False)
 LOG = "_delta_log"
 """Folder of a table's log, inside the table's."""
 # Delta has one class for a log that makes no sense and for a disk or bucket that fails while it is
@@ -147,7 +149,11 @@ def add_commit(table: DeltaTable, commit: Commit) -> bool:
     )
     try:
         table.create_write_transaction(
-            actions, "append", table.schema(), commit_properties=properties
+            actions,
+            "append",
+            table.schema(),
+            commit_properties=properties,
+            post_commithook_properties=_AFTER_COMMIT,
         )
     except CommitFailedError:
         return False

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from lazaretto.dataset.snapshots import newest_snapshot
 from lazaretto.dataset.state import (
     VersionEvent,
     admission_columns,
     lost_columns,
     newest_columns,
     recall_columns,
-    snapshot_columns,
 )
 from lazaretto.errors import ChangedStateError
 from lazaretto.ledger.cover import agree, covering, event_of
-from lazaretto.ledger.events import BatchAdmitted, RecordsRecalled, RowsLost, SnapshotTaken
+from lazaretto.ledger.events import BatchAdmitted, RecordsRecalled, RowsLost
 from lazaretto.storage import tables
 from lazaretto.values import DataFile
 
@@ -73,9 +73,9 @@ def version_files(connection: Connection, dataset: str, version: int) -> list[Da
         ChangedStateError: the catalog does not say what the ledger says.
     """
     start, files = 0, dict[str, DataFile]()
-    taken = _snapshot_before(connection, dataset, version)
+    taken = newest_snapshot(connection, dataset, version)
     if taken is not None:
-        start, files = taken.version, {file.file.path: file for file in taken.files}
+        start, files = taken.event.version, dict(taken.files)
     for expected, recorded in enumerate(
         versions_between(connection, dataset, start, version), start + 1
     ):
@@ -147,36 +147,12 @@ def read_recall(connection: Connection, row: Row[Any]) -> tuple[Entry, RecordsRe
     return entry, event
 
 
-def read_snapshot(connection: Connection, row: Row[Any]) -> tuple[Entry, SnapshotTaken]:
-    """What the ledger says of a snapshot.
-
-    Raises:
-        ChangedStateError: its row in the catalog says something else.
-    """
-    key = f"{row.dataset}@{row.version}"
-    entry, event = event_of(connection, "snapshot", key, row, SnapshotTaken)
-    agree("snapshot", key, row, snapshot_columns(event))
-    return entry, event
-
-
 def _last_version(connection: Connection, dataset: str) -> int | None:
     ends = [
         connection.scalar(sa.select(sa.func.max(table.c.version)).where(table.c.dataset == dataset))
         for table in (tables.admission, tables.recall, tables.lost_part)
     ]
     return max((end for end in ends if end is not None), default=None)
-
-
-def _snapshot_before(connection: Connection, dataset: str, version: int) -> SnapshotTaken | None:
-    table = tables.snapshot
-    query = (
-        sa.select(table)
-        .where(table.c.dataset == dataset, table.c.version <= version)
-        .order_by(table.c.version.desc())
-        .limit(1)
-    )
-    row = connection.execute(query).one_or_none()
-    return None if row is None else read_snapshot(connection, row)[1]
 
 
 def versions_between(

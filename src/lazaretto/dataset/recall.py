@@ -145,13 +145,12 @@ def _take_out(
     digest = ids_digest([f"{b}#{r}" for b, r in zip(*rows.to_pydict().values(), strict=True)])
     stamp = f"{base.dataset}\n{base.version}\n{digest}"
     identity = "recall-" + hashlib.sha256(stamp.encode()).hexdigest()[:16]
+    mine = by_batch(rows)
     with workspace.catalog.read() as connection:
         models = models_before(connection, base.dataset, version)
-        trained_on = {
-            number: snapshot_files(connection, base.dataset, number)
-            for number in {trained.snapshot for trained in models}
-        }
-    saw = models_that_saw(workspace.store, models, trained_on, by_batch(rows))
+        versions, batches = {trained.snapshot for trained in models}, set(mine)
+        trained_on = snapshot_files(connection, base.dataset, versions, batches)
+    saw = models_that_saw(workspace.store, models, trained_on, mine)
     event = RecordsRecalled(
         recall=identity,
         dataset=base.dataset,

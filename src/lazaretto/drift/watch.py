@@ -20,23 +20,22 @@ from lazaretto.values import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pyarrow as pa
 
     from lazaretto.drift import ColumnDrift, Measured, Profile, Sample
-    from lazaretto.drift.source import Step
+    from lazaretto.drift.source import Evidence
     from lazaretto.policy import Policy
     from lazaretto.reference import Reference
     from lazaretto.screen import Screening
     from lazaretto.stats.martingale import EProcess
     from lazaretto.storage.workspace import Workspace
 
-    Past = tuple[list[Step], EProcess]
-
 WORST_TOLD = 10
 EVIDENCE_TOLD = 8
 _LONGEST_NAME = 120
 _LONGEST_TEXT = 300
-_PREVIOUS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +46,7 @@ class Watched:
         p_value: of the batch, for the source's e-process; None where nothing was tested.
         facts: what later batches need to know of this one; None where it is off.
         source: the e-process as a test; None where it is off, or where nothing was tested.
-        batches: batches of the source that it has seen, this one included.
-        evidence: value of the e-process.
+        evidence: what the source's batches tell together, this one included; None where it is off.
         drift: how many columns moved, and which most; None where it was not measured.
         triage: what most likely happened to the batch; None where it is off.
     """
@@ -56,8 +54,7 @@ class Watched:
     p_value: float | None
     facts: BatchEvidence | None
     source: TestSummary | None
-    batches: int
-    evidence: float
+    evidence: Evidence | None
     drift: DriftSummary | None
     triage: TriageSummary | None
 
@@ -68,7 +65,7 @@ def watch(
     *,
     policy: Policy,
     reference: Reference,
-    past: Past,
+    past: Evidence,
     profile: Profile | None,
     sample: Sample | None,
     embeddings: pa.Table | None,
@@ -81,8 +78,7 @@ def watch(
         screening: what screening found in the batch.
         policy: ``screen.drift`` says how.
         reference: that they were screened against.
-        past: the source's earlier batches against it, and the e-process after them, as
-            `source_steps` gives them.
+        past: what the source's earlier batches tell together, as `evidence_before` gives it.
         profile: what drift from it is measured by; None where it was saved without.
         sample: of the batch, as `Profile.sample` says; None without a profile.
         embeddings: their vectors, for another encoder than ``column``.
@@ -90,26 +86,21 @@ def watch(
     """
     config = policy.screen.drift
     if config.mode == "off":
-        return Watched(None, None, None, 0, 1.0, None, None)
+        return Watched(None, None, None, None, None, None)
     facts = facts_of(screening, policy)
-    steps, process = past
-    before = [step.facts for step in steps if step.facts is not None]
-    p_value = batch_p_value(facts, before, reference.calibration_rows)
-    test = None
-    if p_value is not None:
-        process = process.update(p_value)
-        test = _as_test(process, policy)
+    p_value = batch_p_value(facts, past.past, reference.calibration_rows)
     measured = drift = None
     if profile is not None and sample is not None:
         measured = profile.measure(sample, policy, embeddings=embeddings)
         drift = _summary(workspace, measured, config.level, path)
-    triaged = _triage(screening, measured, [s.moved for s in steps], config.level)
+    triaged = _triage(screening, measured, past.moved, config.level)
+    share = None if drift is None else drift.share
+    together = past.after(p_value, facts, share)
     return Watched(
         p_value=p_value,
         facts=BatchEvidence(facts.tests, facts.small, facts.scored),
-        source=test,
-        batches=process.batches,
-        evidence=shown_evidence(process),
+        source=None if p_value is None else _as_test(together.process, policy),
+        evidence=together,
         drift=drift,
         triage=triaged,
     )
@@ -167,14 +158,14 @@ def _summary(workspace: Workspace, measured: Measured, level: float, path: str) 
 
 
 def _triage(
-    screening: Screening, measured: Measured | None, previous: list[float | None], level: float
+    screening: Screening, measured: Measured | None, previous: Sequence[float], level: float
 ) -> TriageSummary:
     from lazaretto.drift.triage import triage
 
     triaged = triage(
         screening,
         [] if measured is None else measured.columns,
-        previous=[share for share in previous if share is not None][-_PREVIOUS:],
+        previous=previous,
         golden_mismatch=None if measured is None else measured.golden_mismatch,
         level=level,
     )

@@ -11,11 +11,11 @@ from lazaretto.health.datasets import find_in_datasets
 from lazaretto.health.files import NamedFiles, find_lost, find_unknown
 from lazaretto.health.report import SHOWN, Finding, Health, Leftovers
 from lazaretto.health.state import state_check
-from lazaretto.ledger.chain import whole
+from lazaretto.ledger.chain import head, whole
 from lazaretto.ledger.differences import Differences
 from lazaretto.ledger.report import Outcome
 from lazaretto.ledger.verify import verify
-from lazaretto.lineage.cursors import cursor, head
+from lazaretto.lineage.cursors import cursor
 from lazaretto.lineage.graph.index import CURSOR as INDEX
 from lazaretto.lineage.graph.verify import verify_index
 from lazaretto.lineage.openlineage.emit import CURSOR as EVENTS

@@ -12,12 +12,12 @@ from lazaretto.errors import LedgerError
 from lazaretto.health.fold import RECORDS, STATE
 from lazaretto.health.report import SHOWN
 from lazaretto.health.state import state_check
-from lazaretto.ledger.chain import append, whole
+from lazaretto.ledger.chain import append, head, whole
 from lazaretto.ledger.differences import Differences
 from lazaretto.ledger.events import CatalogRebuilt
 from lazaretto.ledger.report import Outcome
 from lazaretto.ledger.verify import verify
-from lazaretto.lineage.cursors import cursor, head
+from lazaretto.lineage.cursors import cursor
 from lazaretto.lineage.graph.index import CURSOR
 from lazaretto.lineage.graph.rebuild import rebuild_index
 from lazaretto.lineage.graph.verify import verify_index

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from json.encoder import encode_basestring
@@ -13,6 +12,7 @@ import rfc8785
 import sqlalchemy as sa
 
 from lazaretto.errors import LedgerError, UsageError
+from lazaretto.ledger.canonical import is_canonical
 from lazaretto.ledger.clock import warn_when_behind
 from lazaretto.ledger.events import Event, from_payload, subject_of, to_payload
 from lazaretto.redact import error_line
@@ -71,8 +71,8 @@ def append(
     query = sa.select(ledger_head.c.seq, ledger_head.c.hash, ledger.c.at).outerjoin(
         ledger, ledger.c.seq == ledger_head.c.seq
     )
-    head = connection.execute(query).one_or_none()
-    last, prev, before = head if head is not None else (0, GENESIS, None)
+    end = connection.execute(query).one_or_none()
+    last, prev, before = end if end is not None else (0, GENESIS, None)
     seq = int(last) + 1
     when = (at or datetime.now(UTC)).astimezone(UTC)
     if at is None and before is not None:
@@ -97,7 +97,7 @@ def append(
             hash=digest,
         )
     )
-    if head is None:
+    if end is None:
         connection.execute(ledger_head.insert().values(id=1, seq=seq, hash=digest))
     else:
         connection.execute(ledger_head.update().values(seq=seq, hash=digest))
@@ -108,20 +108,25 @@ def entries(
     connection: Connection,
     *,
     after: int = 0,
+    until: int | None = None,
     kinds: Collection[str] | None = None,
     subject: str | None = None,
     limit: int | None = None,
     newest_first: bool = False,
+    checked: bool = False,
 ) -> Iterator[Entry]:
     """Reads entries in order.
 
     Args:
         connection: of `Catalog.read` or `Catalog.transaction`.
         after: sequence number to start behind.
+        until: the last sequence number to read.
         kinds: only these kinds of event.
         subject: only entries about this; see `subject_of`.
         limit: at most so many.
         newest_first: from the end back.
+        checked: `whole` has read these entries in the same transaction, so that their hashes need
+            not be computed once more.
 
     Raises:
         LedgerError: an entry was edited (its hash does not match), its kind is unknown to this
@@ -129,12 +134,15 @@ def entries(
     """
     order = ledger.c.seq.desc() if newest_first else ledger.c.seq
     query = sa.select(ledger).where(ledger.c.seq > after).order_by(order).limit(limit)
+    if until is not None:
+        query = query.where(ledger.c.seq <= until)
     if kinds is not None:
         query = query.where(ledger.c.kind.in_(sorted(kinds)))
     if subject is not None:
         query = query.where(ledger.c.subject == subject)
+    decode = _decoded if checked else _entry
     for row in connection.execute(query.execution_options(yield_per=1000)):
-        yield _entry(row)
+        yield decode(row)
 
 
 def whole(connection: Connection, *, kinds: Collection[str] | None = None) -> Iterator[Entry]:
@@ -158,8 +166,8 @@ def whole(connection: Connection, *, kinds: Collection[str] | None = None) -> It
         last, prev = row.seq, row.hash
         if kinds is None or row.kind in kinds:
             yield _decoded(row)
-    head = connection.execute(sa.select(ledger_head.c.seq, ledger_head.c.hash)).one_or_none()
-    if ((0, GENESIS) if head is None else (head.seq, head.hash)) != (last, prev):
+    end = connection.execute(sa.select(ledger_head.c.seq, ledger_head.c.hash)).one_or_none()
+    if ((0, GENESIS) if end is None else (end.seq, end.hash)) != (last, prev):
         raise LedgerError(f"entry {last} is not the one that the ledger's head names")
 
 
@@ -187,6 +195,11 @@ def entry(connection: Connection, seq: int) -> Entry:
     if row is None:
         raise LedgerError(f"the ledger has no entry {seq}")
     return _entry(row)
+
+
+def head(connection: Connection) -> int:
+    """Sequence number of the last entry; 0 when there is none."""
+    return connection.scalar(sa.select(ledger_head.c.seq)) or 0
 
 
 def newest(connection: Connection, subject: str, kinds: Collection[str]) -> Entry | None:
@@ -227,11 +240,9 @@ def row_hash(row: Row[Any]) -> str:
         LedgerError: its payload is no canonical JSON, or nobody of a known kind acted.
     """
     try:
-        actor = Actor(ActorType(row.actor_type), row.actor_id)
-        payload = json.loads(row.payload)
-        if rfc8785.dumps(payload).decode() != row.payload:
+        ActorType(row.actor_type)
+        if not is_canonical(row.payload):
             raise ValueError("not canonical")
-        return entry_hash(row.seq, row.at, row.kind, actor, payload, row.prev)
     except (
         ValueError,
         rfc8785.CanonicalizationError,
@@ -242,6 +253,7 @@ def row_hash(row: Row[Any]) -> str:
         raise LedgerError(
             f"entry {row.seq} was edited: its payload is not canonical JSON"
         ) from error
+    return _text_hash(row)
 
 
 def _entry(row: Row[Any]) -> Entry:
@@ -250,10 +262,16 @@ def _entry(row: Row[Any]) -> Entry:
 
 
 def _require_own_hash(row: Row[Any]) -> None:
-    """Hashes the text as it lies there, which takes a tenth of writing its values anew.
+    """Hashes the text as it lies there; what has the hash of a canonical text is that text."""
+    if _text_hash(row) != row.hash:
+        raise LedgerError(f"entry {row.seq} was edited: its hash does not match")
 
-    What has the hash that was taken of a canonical text is that text. Keys are sorted in RFC 8785,
-    and its texts are those that `json` writes without escapes for what is not ASCII.
+
+def _text_hash(row: Row[Any]) -> str:
+    """`entry_hash` of a row whose payload is canonical, in a tenth of writing its values anew.
+
+    Keys are sorted in RFC 8785, and its texts are those that `json` writes without escapes for what
+    is not ASCII.
     """
     texts = (row.actor_id, row.actor_type, row.at, row.kind, row.prev)
     try:
@@ -262,11 +280,9 @@ def _require_own_hash(row: Row[Any]) -> None:
             f'{{"actor":{{"id":{actor},"type":{its_type}}},"at":{at},"kind":{kind},'
             f'"payload":{row.payload},"prev":{prev},"seq":{row.seq}}}'
         )
-        digest = hashlib.sha256(b"\x00" + body.encode()).hexdigest()
+        return hashlib.sha256(b"\x00" + body.encode()).hexdigest()
     except (UnicodeEncodeError, TypeError) as error:
         raise LedgerError(f"entry {row.seq} was edited: it cannot be read") from error
-    if digest != row.hash:
-        raise LedgerError(f"entry {row.seq} was edited: its hash does not match")
 
 
 def _decoded(row: Row[Any]) -> Entry:

@@ -33,6 +33,7 @@ from lazaretto.values import (
     PromotionChange,
     RuleCount,
     Signature,
+    SourceEvidence,
     StoredFile,
     TestSummary,
     TriageSummary,
@@ -246,6 +247,8 @@ class BatchScreened(Event):
         note: why the batch is held as a whole, or what limits the judgement.
         batch_p_value: of the batch for the source's drift evidence; null: nothing was tested.
         evidence: what later batches of the source need to know of this one.
+        source_evidence: what they need to know of this one and all before it; null: its policy does
+            not watch sources.
         drift: how far its columns are from the reference's; null: not measured.
         triage: what most likely happened to it; null: not estimated.
     """
@@ -269,6 +272,7 @@ class BatchScreened(Event):
     note: str | None = None
     batch_p_value: float | None = None
     evidence: BatchEvidence | None = None
+    source_evidence: SourceEvidence | None = None
     drift: DriftSummary | None = None
     triage: TriageSummary | None = None
 
@@ -544,15 +548,22 @@ class VersionAnnounced(Event):
 class SnapshotTaken(Event):
     """A training view of one version of the admitted dataset, and the batches really in it.
 
+    An entry says what is different from an earlier snapshot, so that the ledger grows by what a
+    dataset gains and not by what it holds. Now and then one says all of it again.
+
     Attributes:
         dataset: name of the admitted dataset.
         version: of the dataset.
         rows: records in it.
         digest: sha256 (hex) of its columns and of path, size and sha256 of every data file.
-        members: batches in it, with how many records.
+        members: batches whose data files are others than in `since`, with how many records they
+            have now, 0 where they left; without `since`, every batch in it.
         table_id: id of the Delta table.
         schema: sha256 (hex) of the table's columns.
-        files: every data file of the version.
+        files: data files that `since` does not have; without `since`, all.
+        batches: how many batches are in it.
+        since: version of the earlier snapshot that it differs from by this; null: this is all.
+        removed: paths of data files of `since` that it no longer has.
     """
 
     kind: ClassVar[str] = "snapshot_taken"
@@ -564,6 +575,9 @@ class SnapshotTaken(Event):
     table_id: str
     schema: str
     files: list[DataFile]
+    batches: int
+    since: int | None = None
+    removed: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -873,14 +887,22 @@ def subject_of(event: Event) -> str:
         return subject_of_checkpoints(event.verifier_key)
     if isinstance(event, CatalogRebuilt):
         return "catalog:rows"
-    for name in ("case", "batch", "source", "dataset", "model", "reference"):
-        if name == "case" and not isinstance(event, RecordsDecided | CaseClosed):
-            continue
-        if name == "dataset" and isinstance(event, ModelRegistered):
-            continue
-        if isinstance(value := getattr(event, name, None), str):
-            return f"{name}:{value}"
-    raise LedgerError(f"{event.kind} is about nothing that the ledger knows")
+    name = _subject_field(event.kind)
+    if name is None:
+        raise LedgerError(f"{event.kind} is about nothing that the ledger knows")
+    return f"{name}:{getattr(event, name)}"
+
+
+@cache
+def _subject_field(kind: str) -> str | None:
+    """The field of a kind of event that says what it is about."""
+    texts = {field.name for field in fields(_KINDS[kind]) if field.type == "str"}
+    if kind == ModelRegistered.kind:
+        texts.discard("dataset")
+    if kind not in (RecordsDecided.kind, CaseClosed.kind):
+        texts.discard("case")
+    names = ("case", "batch", "source", "dataset", "model", "reference")
+    return next((name for name in names if name in texts), None)
 
 
 def subject_of_checkpoints(verifier_key: str) -> str:

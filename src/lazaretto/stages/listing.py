@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import sqlalchemy as sa
@@ -25,15 +26,41 @@ _CHECKED = ("signature", "collected_from", "collected_to")
 _STAGE_OF = {str(kind.kind): name for name, kind in STAGES.items()}
 
 
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some rows of a list.
+
+    Attributes:
+        rows: at most as many as were asked for.
+        more: whether the list goes on behind them; of the newest, whether there are older ones.
+    """
+
+    rows: list[dict[str, Any]]
+    more: bool
+
+
 def list_batches(
-    workspace: Workspace, *, source: str | None = None, limit: int = 100
-) -> list[dict[str, Any]]:
-    """Batches, newest first: identity, newest verdict, counts; ``verdict`` is None until judged."""
-    query = sa.select(tables.batch).order_by(tables.batch.c.seq.desc()).limit(limit)
+    workspace: Workspace, *, source: str | None = None, limit: int = 100, after: str | None = None
+) -> Page:
+    """Batches, newest first: identity, newest verdict, counts; ``verdict`` is None until judged.
+
+    Args:
+        workspace: catalog and store.
+        source: only batches of this source.
+        limit: at most so many.
+        after: go on behind this batch.
+
+    Raises:
+        NotFoundError: there is no batch of the id in `after`.
+    """
+    query = sa.select(tables.batch).order_by(tables.batch.c.seq.desc()).limit(limit + 1)
     if source is not None:
         query = query.where(tables.batch.c.source == source)
     with workspace.catalog.read() as connection:
-        return [_listed(row) for row in connection.execute(query)]
+        if after is not None:
+            query = query.where(tables.batch.c.seq < find_batch(connection, after).seq)
+        rows = [_listed(row) for row in connection.execute(query)]
+    return Page(rows[:limit], len(rows) > limit)
 
 
 def describe_batch(workspace: Workspace, batch: str) -> dict[str, Any]:
@@ -71,67 +98,103 @@ def describe_batch(workspace: Workspace, batch: str) -> dict[str, Any]:
     }
 
 
-def list_models(workspace: Workspace, model: str | None = None) -> list[dict[str, Any]]:
-    """Model versions, newest first, each with the recalls of records that it saw."""
+def list_models(
+    workspace: Workspace,
+    model: str | None = None,
+    *,
+    limit: int = 100,
+    after: tuple[str, str] | None = None,
+) -> Page:
+    """Model versions, newest first, each with the recalls of records that it saw.
+
+    Args:
+        workspace: catalog and store.
+        model: only versions of this one.
+        limit: at most so many.
+        after: go on behind this model version, as name and version.
+
+    Raises:
+        NotFoundError: there is no such model version as in `after`.
+    """
     table, mark = tables.model_version, tables.recalled_model
-    query = sa.select(table).order_by(table.c.seq.desc())
+    query = sa.select(table).order_by(table.c.seq.desc()).limit(limit + 1)
     if model is not None:
         query = query.where(table.c.model == model)
     with workspace.catalog.read() as connection:
-        marks = connection.execute(sa.select(mark)).all()
+        if after is not None:
+            named = (table.c.model == after[0]) & (table.c.version == after[1])
+            behind = connection.scalar(sa.select(table.c.seq).where(named))
+            if behind is None:
+                raise NotFoundError(f"no model version {'@'.join(after)!r} is registered")
+            query = query.where(table.c.seq < behind)
         rows = connection.execute(query).all()
+        names = sorted({row.model for row in rows})
+        marks = connection.execute(sa.select(mark).where(mark.c.model.in_(names))).all()
     recalls: dict[tuple[str, str], list[str]] = {}
     for row in marks:
         recalls.setdefault((row.model, row.version), []).append(row.recall)
-    names = ("model", "version", "registry", "dataset", "snapshot", "rows", "purpose", "at")
+    said = ("model", "version", "registry", "dataset", "snapshot", "rows", "purpose", "at")
     more = ("artifact_uri", "artifact_digest")
-    return [
-        {name: getattr(row, name) for name in (*names, *more)}
+    found = [
+        {name: getattr(row, name) for name in (*said, *more)}
         | {"recalls": sorted(recalls.get((row.model, row.version), []))}
         for row in rows
     ]
+    return Page(found[:limit], len(found) > limit)
 
 
-def dataset_log(workspace: Workspace, dataset: str) -> list[dict[str, Any]]:
+def dataset_log(
+    workspace: Workspace, dataset: str, *, limit: int = 100, after: int | None = None
+) -> Page:
     """What happened to a dataset, oldest first: admissions, recalls, losses and snapshots.
+
+    Args:
+        workspace: catalog and store.
+        dataset: its name.
+        limit: only the newest so many.
+        after: instead, the first so many behind this ledger entry.
 
     Raises:
         NotFoundError: there is no such dataset.
     """
-    admission, recall, snapshot = tables.admission, tables.recall, tables.snapshot
-    lost_part = tables.lost_part
+    kinds = (tables.admission, tables.recall, tables.lost_part, tables.snapshot)
     with workspace.catalog.read() as connection:
         known = sa.select(tables.dataset.c.name).where(tables.dataset.c.name == dataset)
         if connection.scalar(known) is None:
             names = connection.scalars(sa.select(tables.dataset.c.name)).all()
             raise NotFoundError(f"no dataset {dataset!r}; there are: {', '.join(names) or 'none'}")
-        admitted = connection.execute(
-            sa.select(admission).where(admission.c.dataset == dataset)
-        ).all()
-        recalled = connection.execute(sa.select(recall).where(recall.c.dataset == dataset)).all()
-        lost = connection.execute(sa.select(lost_part).where(lost_part.c.dataset == dataset)).all()
-        taken = connection.execute(sa.select(snapshot).where(snapshot.c.dataset == dataset)).all()
-        who = {
-            row.seq: covering(connection, "", str(row.seq), row).actor.id
-            for row in (*admitted, *recalled, *lost, *taken)
-        }
-    events: list[dict[str, Any]] = []
-    for row in admitted:
-        what = "ADMIT" if row.part == "cleared" else "PUBLISH"
-        about = f"{row.batch} under policy {row.policy['sha256'][:12]}"
-        events.append(_happened(row, row.admitted_at, what, row.rows, about))
-    for row in recalled:
-        about = f"{row.id}: {row.reason}"
-        events.append(_happened(row, row.at, "RECALL", -row.records, about))
-    for row in lost:
-        about = f"{row.batch}: its files are gone"
-        events.append(_happened(row, row.at, "LOST", -row.rows, about))
-    events += [
-        _happened(row, row.at, "SNAPSHOT", row.rows, f"digest {row.digest[:16]}") for row in taken
-    ]
-    for event in events:
-        event["by"] = who[event["seq"]]
-    return sorted(events, key=lambda event: int(event["seq"]))
+        found = [
+            (table, row)
+            for table in kinds
+            for row in connection.execute(_log_of(table, dataset, limit + 1, after))
+        ]
+        found.sort(key=lambda one: int(one[1].seq), reverse=after is None)
+        shown = sorted(found[:limit], key=lambda one: int(one[1].seq))
+        events = [
+            _logged(table, row)
+            | {"by": covering(connection, table.name, str(row.seq), row).actor.id}
+            for table, row in shown
+        ]
+    return Page(events, len(found) > limit)
+
+
+def _log_of(table: sa.Table, dataset: str, limit: int, after: int | None) -> sa.Select[Any]:
+    query = sa.select(table).where(table.c.dataset == dataset).limit(limit)
+    if after is None:
+        return query.order_by(table.c.seq.desc())
+    return query.where(table.c.seq > after).order_by(table.c.seq)
+
+
+def _logged(table: sa.Table, row: Row[Any]) -> dict[str, Any]:
+    if table is tables.recall:
+        return _happened(row, row.at, "RECALL", -row.records, f"{row.id}: {row.reason}")
+    if table is tables.lost_part:
+        return _happened(row, row.at, "LOST", -row.rows, f"{row.batch}: its files are gone")
+    if table is tables.snapshot:
+        return _happened(row, row.at, "SNAPSHOT", row.rows, f"digest {row.digest[:16]}")
+    what = "ADMIT" if row.part == "cleared" else "PUBLISH"
+    about = f"{row.batch} under policy {row.policy['sha256'][:12]}"
+    return _happened(row, row.admitted_at, what, row.rows, about)
 
 
 def _happened(row: Row[Any], at: Any, what: str, rows: int, about: str) -> dict[str, Any]:

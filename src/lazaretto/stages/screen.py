@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from lazaretto.drift.source import source_steps
+from lazaretto.authority.policies import counted_policies
+from lazaretto.drift.source import Evidence, Question, evidence_before
 from lazaretto.drift.watch import watch
 from lazaretto.errors import ReferenceMismatchError, UsageError
+from lazaretto.ledger.chain import head
 from lazaretto.ledger.events import BatchEmbedded, BatchScreened
 from lazaretto.received import find_batch, on_record, open_stored
 from lazaretto.registry.profiles import load_profile
@@ -23,7 +25,7 @@ from lazaretto.storage.sidecars import read_table, write_table
 from lazaretto.values import Verdict
 
 if TYPE_CHECKING:
-    from lazaretto.drift.watch import Past, Watched
+    from lazaretto.drift.watch import Watched
     from lazaretto.ledger.events import BatchValidated
     from lazaretto.policy import Policy
     from lazaretto.received import Received
@@ -76,16 +78,18 @@ def screen(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Batc
         before = reading.find(connection, "screen", BatchScreened, inputs)
         if before is not None:
             return before
-        past = source_steps(
-            connection,
-            received.source,
-            stored.digest,
-            policies=set(reading.known),
-            until=received.seq,
-            leave_out=batch,
-        )
+        past, question = Evidence(), None
+        if policy.screen.drift.mode != "off":
+            counted = counted_policies(connection, policy.dataset, reading.ref.meaning)
+            question = Question(received.source, stored.digest, counted)
+            past = evidence_before(connection, question, received.seq)
+        seen = head(connection)
     with on_record(workspace, batch, "screen"):
-        event = _screen(workspace, received, reading, stored, past, validated.said, vectors, inputs)
+        event, together = _screen(
+            workspace, received, reading, stored, past, validated.said, vectors, inputs
+        )
+    if question is not None and together is not None:
+        event = replace(event, source_evidence=together.to_record(question.counted, seen))
     return record_result(workspace, reading, "screen", event)
 
 
@@ -94,11 +98,11 @@ def _screen(
     received: Received,
     reading: Reading,
     stored: StoredReference,
-    past: Past,
+    past: Evidence,
     validated: BatchValidated,
     vectors: StoredFile | None,
     inputs: str,
-) -> BatchScreened:
+) -> tuple[BatchScreened, Evidence | None]:
     from lazaretto.screen import screen as screen_records
 
     batch, store, policy = received.id, workspace.store, reading.policy
@@ -131,7 +135,7 @@ def _screen(
     )
     screening = _with_source(screening, watched, policy)
     scores = write_table(store, f"batches/{batch}/scores-{{sha256}}.parquet", screening.records)
-    return BatchScreened(
+    event = BatchScreened(
         batch=batch,
         policy=reading.ref,
         reference=reference.name,
@@ -153,6 +157,7 @@ def _screen(
         drift=watched.drift,
         triage=watched.triage,
     )
+    return event, watched.evidence
 
 
 def _with_source(screening: Screening, watched: Watched, policy: Policy) -> Screening:

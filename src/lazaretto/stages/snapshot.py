@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import sqlalchemy as sa
 
-from lazaretto.dataset.contents import members, version_digest
 from lazaretto.dataset.damage import damage_on_record
 from lazaretto.dataset.delta import arrow_schema, find_table
 from lazaretto.dataset.files import dataset_path, dataset_uri, read_rows
-from lazaretto.dataset.history import read_snapshot
+from lazaretto.dataset.snapshots import (
+    as_differences,
+    members,
+    newest_snapshot,
+    read_snapshot,
+    version_digest,
+)
 from lazaretto.dataset.state import changes
 from lazaretto.dataset.table import open_dataset
 from lazaretto.errors import ChangedStateError, NotFoundError
@@ -120,23 +125,27 @@ def snapshot(
         with damage_on_record(workspace, dataset, "snapshot", found.files):
             for file in found.files:
                 workspace.store.check(file.file)
+    held = members(found.files)
     event = SnapshotTaken(
         dataset=dataset,
         version=found.version,
         rows=sum(file.rows for file in found.files),
-        digest=version_digest(found),
-        members=members(found.files),
+        digest=version_digest(found.schema_digest, found.files),
+        members=held,
         table_id=found.table_id,
         schema=found.schema_digest,
         files=found.files,
+        batches=len(held),
     )
     with workspace.catalog.read() as connection:
         before = find_snapshot(connection, workspace, dataset, found.version)
+        base = None if before else newest_snapshot(connection, dataset, found.version - 1)
     if before is None:
+        short = as_differences(event, base)
         with workspace.catalog.transaction() as connection:
             before = find_snapshot(connection, workspace, dataset, found.version)
             if before is None:
-                entry = record(connection, event, changes, actor=workspace.actor)
+                entry = record(connection, short, changes, actor=workspace.actor)
                 return _snapshot(workspace, event, entry.seq)
     if before.digest != event.digest:
         key = f"{dataset}@{found.version}"
@@ -158,18 +167,21 @@ def find_snapshot(
     row = connection.execute(query).one_or_none()
     if row is None:
         return None
-    entry, event = read_snapshot(connection, row)
-    return _snapshot(workspace, event, entry.seq)
+    whole = read_snapshot(connection, row)
+    files = whole.in_order
+    event = replace(whole.event, files=files, members=members(files))
+    return _snapshot(workspace, event, whole.seq)
 
 
 def _snapshot(workspace: Workspace, event: SnapshotTaken, seq: int) -> Snapshot:
+    """A snapshot from an event that says all."""
     return Snapshot(
         event.dataset,
         dataset_uri(workspace, event.dataset),
         event.version,
         event.rows,
-        list(event.members),
+        event.members,
         event.digest,
         seq,
-        list(event.files),
+        event.files,
     )

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import exp, log, log1p
+from math import ceil, exp, log, log1p, log2
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
 POWERS = (0.1, 0.3, 0.5, 0.7, 0.9)
 SMALL = 0.05
 """Record p-values up to it are counted."""
+CLASSES = 4
+"""Classes of batch tests' p-values to a factor of two."""
+SMALLEST = 2.0**-40
+"""Smaller p-values of batch tests are in one class with it."""
 REACH = 40.0
 """Standard deviations beyond which a beta-binomial has no mass worth adding up."""
 
@@ -99,9 +103,46 @@ class BatchFacts:
     scored: int
 
 
-def batch_p_value(
-    batch: BatchFacts, before: Sequence[BatchFacts], calibration_rows: int
-) -> float | None:
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What a source's batches have contributed, in bounded memory, however many there were.
+
+    Attributes:
+        small: their records with a small p-value.
+        scored: their scored records.
+        tests: how many of their `BatchFacts.tests` lie in each class of p-values, by class.
+    """
+
+    small: int = 0
+    scored: int = 0
+    tests: tuple[tuple[int, int], ...] = ()
+
+    def after(self, batch: BatchFacts) -> Past:
+        """With one more batch."""
+        counts = dict(self.tests)
+        if batch.tests is not None:
+            into = _class_of(batch.tests)
+            counts[into] = counts.get(into, 0) + 1
+        small, scored = self.small + batch.small, self.scored + batch.scored
+        return Past(small, scored, tuple(sorted(counts.items())))
+
+    def rank(self, p_value: float) -> float:
+        """Share of p-values up to this one, itself among them: rather too large than too small.
+
+        A p-value counts where its class is not above that of `p_value`: where it is at most 1.19
+        times as large.
+        """
+        mine = _class_of(p_value)
+        below = sum(count for into, count in self.tests if into <= mine)
+        return (1 + below) / (1 + sum(count for _, count in self.tests))
+
+
+def _class_of(p_value: float) -> int:
+    """Class of a p-value: they are `CLASSES` to a factor of two, and end at `SMALLEST`."""
+    return ceil(CLASSES * log2(max(p_value, SMALLEST)))
+
+
+def batch_p_value(batch: BatchFacts, before: Past, calibration_rows: int) -> float | None:
     """One p-value for a batch, valid given the source's batches before it.
 
     All batches of a source meet one frozen reference, so they share its luck: a p-value that is
@@ -121,7 +162,7 @@ def batch_p_value(
 
     Args:
         batch: the batch.
-        before: the source's batches before, screened against the same reference.
+        before: what the source's batches before contributed, screened against the same reference.
         calibration_rows: n, of that reference.
 
     Returns:
@@ -131,24 +172,20 @@ def batch_p_value(
     if batch.scored:
         found.append(_count_p_value(batch, before, calibration_rows))
     if batch.tests is not None:
-        known = [facts.tests for facts in before if facts.tests is not None]
-        if sum(facts.scored for facts in before) + batch.scored <= calibration_rows:
-            found.append(batch.tests)
-        else:
-            found.append((1 + sum(p <= batch.tests for p in known)) / (1 + len(known)))
+        early = before.scored + batch.scored <= calibration_rows
+        found.append(batch.tests if early else before.rank(batch.tests))
     return min(1.0, len(found) * min(found)) if found else None
 
 
-def _count_p_value(batch: BatchFacts, before: Sequence[BatchFacts], calibration_rows: int) -> float:
+def _count_p_value(batch: BatchFacts, before: Past, calibration_rows: int) -> float:
     """P(at least so many small p-values), given those of the batches before."""
     from scipy.stats import betabinom
 
     a = int(SMALL * (calibration_rows + 1) + 1e-9)
     if not a:
         return 1.0
-    small = sum(facts.small for facts in before)
-    scored = sum(facts.scored for facts in before)
-    null = betabinom(batch.scored, a + small, calibration_rows + 1 - a + scored - small)
+    clean = calibration_rows + 1 - a + before.scored - before.small
+    null = betabinom(batch.scored, a + before.small, clean)
     reach = int(REACH * float(null.std())) + 50
     if batch.small > float(null.mean()) + reach:
         return float(max(1e-300, null.pmf(batch.small)))

@@ -69,6 +69,7 @@ batch = Table(
     Column("entry", String(64), nullable=False, comment="hash of that entry"),
     sa.UniqueConstraint("source", "digest"),
     Index("ix_batch_source_received_at", "source", "received_at"),
+    Index("ix_batch_source_seq", "source", "seq"),
 )
 # "case" is a reserved word of SQL.
 case = Table(
@@ -269,7 +270,7 @@ ledger = Table(
     Column("prev", String(64), nullable=False),
     Column("hash", String(64), nullable=False, unique=True),
     Index("ix_ledger_kind_seq", "kind", "seq"),
-    Index("ix_ledger_subject_seq", "subject", "seq"),
+    Index("ix_ledger_subject_kind_seq", "subject", "kind", "seq"),
 )
 ledger_head = Table(
     "ledger_head",

@@ -74,7 +74,8 @@ def upgrade() -> None:
         change.add_column(sa.Column("actor_id", sa.String(255), nullable=False))
         about = "what it is about"
         change.add_column(sa.Column("subject", sa.String(512), nullable=False, comment=about))
-    op.create_index("ix_ledger_subject_seq", "ledger", ["subject", "seq"])
+    op.create_index("ix_ledger_subject_kind_seq", "ledger", ["subject", "kind", "seq"])
+    op.create_index("ix_batch_source_seq", "batch", ["source", "seq"])
     holder = "of a lease: who took it; its seq is when it ends"
     op.add_column("projection", sa.Column("holder", sa.String(255), comment=holder))
     says = "sha256 of what it and its contract say"
@@ -147,7 +148,8 @@ def downgrade() -> None:
         op.drop_table(table)
     with op.batch_alter_table("projection") as change:
         change.drop_column("holder")
-    op.drop_index("ix_ledger_subject_seq", table_name="ledger")
+    op.drop_index("ix_batch_source_seq", table_name="batch")
+    op.drop_index("ix_ledger_subject_kind_seq", table_name="ledger")
     with op.batch_alter_table("ledger") as change:
         for column in ("actor_type", "actor_id", "subject"):
             change.drop_column(column)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lazaretto.drift._sketch import Sketch, sketch
+from lazaretto.stats.conformal import adjusted_p_values
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -110,11 +111,7 @@ def divergences(reference: Floats, batch: Floats) -> tuple[float, float, float]:
 
 def adjusted(found: list[ColumnDrift]) -> list[ColumnDrift]:
     """The same with p-values adjusted over all of them (Benjamini and Hochberg, 1995)."""
-    from scipy.stats import false_discovery_control
-
-    if not found:
-        return []
-    values = false_discovery_control([drift.p_value for drift in found])
+    values = adjusted_p_values([drift.p_value for drift in found])
     return [replace(d, adjusted=float(p)) for d, p in zip(found, values, strict=True)]
 
 

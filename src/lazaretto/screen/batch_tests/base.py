@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +22,8 @@ FIRST_BLOCK, LARGEST_BLOCK = 50, 250
 class Pair:
     """Uniform samples of a batch's records and of the reference's rows, neither held nor unusable.
 
+    Both are in random order.
+
     Attributes:
         batch: float32 (m, d).
         reference: float32 (n, d).
@@ -39,6 +41,17 @@ class Pair:
     classes: tuple[str, ...]
     resolution: float
     seed: int
+
+    def first(self, rows: int) -> Pair:
+        """At most so many rows of either side; their order is random, so they are a sample."""
+        label, known = self.batch_label, self.reference_label
+        return replace(
+            self,
+            batch=self.batch[:rows],
+            reference=self.reference[:rows],
+            batch_label=None if label is None else label[:rows],
+            reference_label=None if known is None else known[:rows],
+        )
 
     @property
     def permutations(self) -> int:

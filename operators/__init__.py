@@ -7,6 +7,7 @@ from lazaretto.operators.assets import admitted
 from lazaretto.operators.await_review import AwaitReviewOperator
 from lazaretto.operators.embed_batch import EmbedBatchOperator
 from lazaretto.operators.hook import LazarettoHook
+from lazaretto.operators.ingest_batch import IngestBatchOperator
 from lazaretto.operators.quarantine_gate import QuarantineGateOperator
 from lazaretto.operators.receive_batch import ReceiveBatchOperator
 from lazaretto.operators.register_model import RegisterModelOperator
@@ -20,6 +21,7 @@ __all__ = [
     "AdmitBatchOperator",
     "AwaitReviewOperator",
     "EmbedBatchOperator",
+    "IngestBatchOperator",
     "LazarettoHook",
     "QuarantineGateOperator",
     "ReceiveBatchOperator",

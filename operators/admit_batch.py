@@ -81,14 +81,19 @@ class AdmitBatchOperator(LazarettoOperator):
             raise AirflowSkipException(f"{batch} was admitted, and recalled: {admission.recalled}")
         if admission is None or not admission.rows:
             raise AirflowSkipException(f"nothing of {batch} to admit ({self.part})")
-        for outlet in self.outlets:
-            context["outlet_events"][outlet].extra = {
-                "dataset": admission.dataset,
-                "version": admission.version,
-                "batch": admission.batch,
-                "rows": admission.rows,
-            }
+        announce(admission, self.outlets, context)
         return admission
+
+
+def announce(admission: Admission, outlets: Sequence[Any], context: Context) -> None:
+    """Says in the task's asset events what was admitted."""
+    for outlet in outlets:
+        context["outlet_events"][outlet].extra = {
+            "dataset": admission.dataset,
+            "version": admission.version,
+            "batch": admission.batch,
+            "rows": admission.rows,
+        }
 
 
 def _admit(

@@ -183,9 +183,16 @@ def ledger_entries(result: object) -> list[int]:
 
 def as_reference(result: object) -> object:
     """What travels to the next task: of a stage's result its ledger entry, and what it says."""
+    from lazaretto.stages.ingest import Ingestion
     from lazaretto.stages.results import StageResult
     from lazaretto.stages.told import told
 
+    if isinstance(result, Ingestion):
+        return {
+            "batch": result.received.id,
+            "judgement": result.judgement,
+            "admission": result.admission,
+        }
     if not isinstance(result, StageResult):
         return result
     return {

@@ -7,6 +7,7 @@ from lazaretto.dataset.admission import Admission
 from lazaretto.stages.admit import admit
 from lazaretto.stages.embed import embed
 from lazaretto.stages.gate import gate
+from lazaretto.stages.ingest import Ingestion, ingest
 from lazaretto.stages.judgement import Judgement
 from lazaretto.stages.receive import receive
 from lazaretto.stages.register_model import ModelVersion, register_model
@@ -20,6 +21,7 @@ from lazaretto.stages.validate import validate
 
 __all__ = [
     "Admission",
+    "Ingestion",
     "Judgement",
     "ModelVersion",
     "Retraining",
@@ -29,6 +31,7 @@ __all__ = [
     "admit",
     "embed",
     "gate",
+    "ingest",
     "receive",
     "register_model",
     "retrain_and_compare",

@@ -58,7 +58,13 @@ def test_one_call_writes_what_six_write(
     kinds = [kind for kind, _ in said(yard.workspace)]
     assert kinds == [kind for kind, _ in said(other.workspace)]
     ours, theirs = dict(said(yard.workspace)), dict(said(other.workspace))
-    for kind in ("batch_received", "batch_validated", "batch_embedded", "batch_screened", "batch_judged"):
+    for kind in (
+        "batch_received",
+        "batch_validated",
+        "batch_embedded",
+        "batch_screened",
+        "batch_judged",
+    ):
         assert ours[kind] == theirs[kind]
     if found.admission is not None:
         assert yard.ids() == other.ids()

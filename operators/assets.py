@@ -15,7 +15,7 @@ SCHEME = "lazaretto"
 
 
 def admitted(dataset: str) -> Asset:
-    """The asset that `AdmitBatchOperator` updates: schedule training on it.
+    """The asset of an admitted dataset, which every admission updates: schedule training on it.
 
     Args:
         dataset: the name of the admitted dataset, as in the policy.

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from yard import Yard, blobs, make_yard
+from yard import Yard, blobs, make_policy, make_yard
 
 from lazaretto import stages
 from lazaretto.errors import DeliveryError
 from lazaretto.ledger import chain as ledger
+from lazaretto.reference import Reference
+from lazaretto.registry.references import save_reference
 from lazaretto.values import Verdict
 
 if TYPE_CHECKING:
@@ -127,3 +129,50 @@ def test_what_is_on_record_is_told_stage_by_stage_also_when_a_later_one_fails(
     assert found.seqs[:3] == told[2][1]
     assert found.admission is not None
     assert found.admission.rows == 60
+
+
+HEAVY = [
+    "torch",
+    "scipy",
+    "sklearn",
+    "polars",
+    "pandera",
+    "pandas",
+    "great_expectations",
+    "airflow",
+]
+PROGRAM = """
+import sys
+from lazaretto import stages
+from lazaretto.policy import Policy
+from lazaretto.storage.workspace import open_workspace
+catalog, store, policy, delivery = sys.argv[1:5]
+found = stages.ingest(
+    open_workspace(catalog_url=catalog, store=store),
+    delivery,
+    "vendor-a",
+    Policy.model_validate_json(policy),
+)
+print(found.admission.rows, [name for name in sys.argv[5:] if name in sys.modules])
+"""
+
+
+def test_a_small_delivery_loads_nothing_that_it_does_not_use(sqlite_yard: Yard) -> None:
+    """To load torch and scipy.stats takes three times as long as all the rest of a delivery."""
+    import subprocess
+    import sys
+
+    url = str(sqlite_yard.workspace.catalog.engine.url)
+    names = ("mahalanobis", "knn_label", "self_confidence", "density", "duplicates")
+    policy = make_policy(screen={"reference": "all", "detectors": {name: {} for name in names}})
+    save_reference(sqlite_yard.workspace, Reference.fit(blobs(900, seed=1), policy, name="all"))
+    path = sqlite_yard.deliver("day", blobs(60, seed=5))
+    root = str(sqlite_yard.workspace.store.root)
+    said = policy.model_dump_json()
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, url, root, said, str(path), *HEAVY],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.split(" ", 1)[1].strip() == "[]"

@@ -35,7 +35,9 @@ class KnnDistance:
 
     def score(self, chunk: Chunk) -> Floats:
         """Float32 (n,), at least 0."""
-        return fitted_index(self._index, self.name).search(chunk, self.k).distance.mean(1)
+        found = fitted_index(self._index, self.name).search(chunk, self.k)
+        score: Floats = found.distance.mean(1)
+        return score
 
     def explain(self, chunk: Chunk) -> list[str]:
         """The mean distance."""

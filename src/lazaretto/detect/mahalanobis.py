@@ -186,4 +186,5 @@ class Mahalanobis:
 
 def _squared(rows: Floats, norms: Floats, means: Floats) -> Floats:
     """Squared Euclidean distances (n, C), without an (n, C, d) array."""
-    return np.maximum(norms[:, None] - 2 * rows @ means.T + np.square(means).sum(1), 0)
+    squared: Floats = norms[:, None] - 2 * rows @ means.T + np.square(means).sum(1)
+    return np.maximum(squared, 0, out=squared)

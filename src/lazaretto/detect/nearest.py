@@ -29,8 +29,9 @@ def reaches(index: NeighbourIndex, k: int) -> Floats:
     distance = index.among_itself(k).distance
     if not distance.shape[1]:
         return np.ones(len(index), dtype=np.float32)
-    mean = distance.mean(1)
-    return np.maximum(mean, smallest(mean))
+    mean: Floats = distance.mean(1)
+    reach: Floats = np.maximum(mean, smallest(mean))
+    return reach
 
 
 def smallest(distances: Floats) -> float:

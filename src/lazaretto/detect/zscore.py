@@ -46,7 +46,8 @@ class ZScore:
 
     def score(self, chunk: Chunk) -> Floats:
         """Float64 (n,), at least 0."""
-        return self._distances(chunk).max(1)
+        score: Floats = self._distances(chunk).max(1)
+        return score
 
     def explain(self, chunk: Chunk) -> list[str]:
         """The worst column."""

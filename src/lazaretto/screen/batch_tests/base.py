@@ -125,5 +125,5 @@ def relabeled_p(
 
 def membership(first: int, second: int) -> Floats:
     """The real membership, float32 (1, first + second), as `relabeled_p` weighs it."""
-    weights: Floats = np.repeat(np.float32([1 / first, -1 / second]), [first, second])[None]
-    return weights
+    each = np.array([1 / first, -1 / second], dtype=np.float32)
+    return np.repeat(each, [first, second])[None]

@@ -78,7 +78,11 @@ class LazarettoOperator(BaseOperator):
                 self.ledger_entries = ledger_entries(result)
             finally:
                 self.report_lineage(workspace, context)
-            return to_json(as_reference(result))
+            return to_json(self.reference(result))
+
+    def reference(self, result: Any) -> object:
+        """What of a result travels to the next task."""
+        return as_reference(result)
 
     @contextmanager
     def speaking_plainly(self, context: Context) -> Iterator[None]:
@@ -183,16 +187,9 @@ def ledger_entries(result: object) -> list[int]:
 
 def as_reference(result: object) -> object:
     """What travels to the next task: of a stage's result its ledger entry, and what it says."""
-    from lazaretto.stages.ingest import Ingestion
     from lazaretto.stages.results import StageResult
     from lazaretto.stages.told import told
 
-    if isinstance(result, Ingestion):
-        return {
-            "batch": result.received.id,
-            "judgement": result.judgement,
-            "admission": result.admission,
-        }
     if not isinstance(result, StageResult):
         return result
     return {

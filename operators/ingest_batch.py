@@ -108,15 +108,22 @@ class IngestBatchOperator(LazarettoOperator):
             raise
         nothing = _why_nothing(found)
         if nothing is not None:
-            from lazaretto.operators.base import as_reference
             from lazaretto.values import to_json
 
             # The exception takes the place of a return value, and a review waits for the batch.
-            context["ti"].xcom_push(key="return_value", value=to_json(as_reference(found)))
+            context["ti"].xcom_push(key="return_value", value=to_json(self.reference(found)))
             raise AirflowSkipException(nothing)
         if found.admission is not None:
             announce(found.admission, self.outlets, context)
         return found
+
+    def reference(self, result: Ingestion) -> object:
+        """The batch's id, what the gate decided, and what was admitted."""
+        return {
+            "batch": result.received.id,
+            "judgement": result.judgement,
+            "admission": result.admission,
+        }
 
     def _recorded(self, batch: str, seqs: list[int]) -> None:
         self.worked_on, self.ledger_entries = batch, seqs

@@ -24,8 +24,8 @@ def operators() -> list[type[BaseOperator]]:
     return [getattr(room, name) for name in room.__all__ if name.endswith("Operator")]
 
 
-def test_all_eleven_are_there() -> None:
-    assert len(operators()) == 11
+def test_all_twelve_are_there() -> None:
+    assert len(operators()) == 12
 
 
 @pytest.mark.parametrize("cls", operators(), ids=lambda cls: cls.__name__)

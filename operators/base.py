@@ -69,9 +69,10 @@ class LazarettoOperator(BaseOperator):
 
     def execute(self, context: Context) -> Any:
         """Runs the stage and returns its result as JSON values."""
+        from lazaretto.lazy import few_collections
         from lazaretto.values import to_json
 
-        with self.speaking_plainly(context):
+        with self.speaking_plainly(context), few_collections():
             workspace = self.open_workspace()
             try:
                 result = self.perform(workspace, context)

@@ -1,14 +1,16 @@
-"""Packages whose public names load when they are first used."""
+"""What keeps loading cheap: names that load when they are used, and fewer garbage collections."""
 
 from __future__ import annotations
 
+import gc
 import sys
+from contextlib import contextmanager
 from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 
 class _Package(ModuleType):
@@ -44,3 +46,18 @@ def load_lazily(package: str, homes: Mapping[str, str]) -> None:
     module = sys.modules[package]
     module.__dict__["_homes"] = homes
     module.__class__ = _Package
+
+
+@contextmanager
+def few_collections() -> Iterator[None]:
+    """Lets Python look for garbage less often meanwhile.
+
+    Who handles one small delivery mostly loads modules, whose objects stay. By default Python looks
+    through them hundreds of times, which is a tenth of all that a delivery takes.
+    """
+    before = gc.get_threshold()
+    gc.set_threshold(50_000, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)

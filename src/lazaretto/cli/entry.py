@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import atexit
-import gc
 import io
 import os
 import sys
 from typing import NoReturn
+
+from lazaretto.lazy import few_collections
 
 
 def main() -> NoReturn:
@@ -19,10 +20,8 @@ def main() -> NoReturn:
     status 134) after all work was done and committed. An exit code is a promise here, so it is
     given before native destructors get their turn.
     """
-    # A command spends half its time on loading modules, whose objects stay: by default Python looks
-    # through them for garbage hundreds of times meanwhile.
-    gc.set_threshold(50_000)
-    code = _run()
+    with few_collections():
+        code = _run()
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         try:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lazaretto.drift._sketch import Sketch, sketch
-from lazaretto.stats.conformal import adjusted_p_values
+from lazaretto.stats.multiple import adjusted_p_values
 from lazaretto.stats.tails import chi_squared_tail, kolmogorov_tail
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from lazaretto.stats.counts import beta_binomial, beta_binomial_moments, binomial
+from lazaretto.stats.multiple import adjusted_p_values
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,22 +62,6 @@ def benjamini_hochberg(p_values: Floats, rate: float) -> Mask:
     """
     # Conformal p-values are fractions, often right at the rate: rounding must not decide.
     return adjusted_p_values(p_values) <= rate * (1 + _ROUNDING)
-
-
-def adjusted_p_values(p_values: npt.ArrayLike) -> Floats:
-    """Adjusted so that those up to a rate are what Benjamini-Hochberg rejects at it; float64 (m,).
-
-    `scipy.stats.false_discovery_control` gives the same, and takes 0.7 s to load.
-
-    Args:
-        p_values: float64 (m,), no NaN.
-    """
-    values = np.asarray(p_values, dtype=np.float64)
-    order = np.argsort(values)
-    scaled = values[order] * len(values) / np.arange(1, len(values) + 1)
-    adjusted = np.empty_like(values)
-    adjusted[order] = np.minimum.accumulate(scaled[::-1])[::-1]
-    return np.minimum(adjusted, 1.0)
 
 
 def conditional_p_values(p_values: Floats, calibration_rows: int, delta: float) -> Floats:

@@ -7,73 +7,94 @@ it; `ingest` adds what others did; `check` checks events by the official schemas
 
 from __future__ import annotations
 
-from lazaretto.lineage.graph.index import catch_up
-from lazaretto.lineage.graph.ingest import Ingested, ingest
-from lazaretto.lineage.openlineage.check import Problem, check, check_event
-from lazaretto.lineage.openlineage.emit import EVERYTHING, IN_STAGE, Bounds, Drained, drain, flush
-from lazaretto.lineage.openlineage.for_airflow import operator_lineage
-from lazaretto.lineage.openlineage.lease import Held
-from lazaretto.lineage.openlineage.parent import Parent, parent_from_environment
-from lazaretto.lineage.openlineage.project import Projection, project, run_events
-from lazaretto.lineage.trace.answer import (
-    Completeness,
-    Question,
-    RecordState,
-    RetrainStep,
-    Trace,
-    TracedBatch,
-    TracedDecision,
-    TracedModel,
-    TracedRecall,
-    TracedSnapshot,
-    TracedSource,
-)
-from lazaretto.lineage.trace.report import KeptReport, keep_report, to_html
-from lazaretto.lineage.trace.trace import (
-    record_incident,
-    trace_batch,
-    trace_model,
-    trace_record,
-    trace_source,
-)
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "EVERYTHING",
-    "IN_STAGE",
-    "Bounds",
-    "Completeness",
-    "Drained",
-    "Held",
-    "Ingested",
-    "KeptReport",
-    "Parent",
-    "Problem",
-    "Projection",
-    "Question",
-    "RecordState",
-    "RetrainStep",
-    "Trace",
-    "TracedBatch",
-    "TracedDecision",
-    "TracedModel",
-    "TracedRecall",
-    "TracedSnapshot",
-    "TracedSource",
-    "catch_up",
-    "check",
-    "check_event",
-    "drain",
-    "flush",
-    "ingest",
-    "keep_report",
-    "operator_lineage",
-    "parent_from_environment",
-    "project",
-    "record_incident",
-    "run_events",
-    "to_html",
-    "trace_batch",
-    "trace_model",
-    "trace_record",
-    "trace_source",
-]
+from lazaretto.lazy import load_lazily
+
+if TYPE_CHECKING:
+    from lazaretto.lineage.graph.index import catch_up as catch_up
+    from lazaretto.lineage.graph.ingest import Ingested as Ingested
+    from lazaretto.lineage.graph.ingest import ingest as ingest
+    from lazaretto.lineage.openlineage.check import Problem as Problem
+    from lazaretto.lineage.openlineage.check import check as check
+    from lazaretto.lineage.openlineage.check import check_event as check_event
+    from lazaretto.lineage.openlineage.emit import EVERYTHING as EVERYTHING
+    from lazaretto.lineage.openlineage.emit import IN_STAGE as IN_STAGE
+    from lazaretto.lineage.openlineage.emit import Bounds as Bounds
+    from lazaretto.lineage.openlineage.emit import Drained as Drained
+    from lazaretto.lineage.openlineage.emit import drain as drain
+    from lazaretto.lineage.openlineage.emit import flush as flush
+    from lazaretto.lineage.openlineage.for_airflow import operator_lineage as operator_lineage
+    from lazaretto.lineage.openlineage.lease import Held as Held
+    from lazaretto.lineage.openlineage.parent import Parent as Parent
+    from lazaretto.lineage.openlineage.parent import (
+        parent_from_environment as parent_from_environment,
+    )
+    from lazaretto.lineage.openlineage.project import Projection as Projection
+    from lazaretto.lineage.openlineage.project import project as project
+    from lazaretto.lineage.openlineage.project import run_events as run_events
+    from lazaretto.lineage.trace.answer import Completeness as Completeness
+    from lazaretto.lineage.trace.answer import Question as Question
+    from lazaretto.lineage.trace.answer import RecordState as RecordState
+    from lazaretto.lineage.trace.answer import RetrainStep as RetrainStep
+    from lazaretto.lineage.trace.answer import Trace as Trace
+    from lazaretto.lineage.trace.answer import TracedBatch as TracedBatch
+    from lazaretto.lineage.trace.answer import TracedDecision as TracedDecision
+    from lazaretto.lineage.trace.answer import TracedModel as TracedModel
+    from lazaretto.lineage.trace.answer import TracedRecall as TracedRecall
+    from lazaretto.lineage.trace.answer import TracedSnapshot as TracedSnapshot
+    from lazaretto.lineage.trace.answer import TracedSource as TracedSource
+    from lazaretto.lineage.trace.report import KeptReport as KeptReport
+    from lazaretto.lineage.trace.report import keep_report as keep_report
+    from lazaretto.lineage.trace.report import to_html as to_html
+    from lazaretto.lineage.trace.trace import record_incident as record_incident
+    from lazaretto.lineage.trace.trace import trace_batch as trace_batch
+    from lazaretto.lineage.trace.trace import trace_model as trace_model
+    from lazaretto.lineage.trace.trace import trace_record as trace_record
+    from lazaretto.lineage.trace.trace import trace_source as trace_source
+
+# Each task flushes events; what answers incidents takes longer to load than a small delivery.
+_HOMES = {
+    "EVERYTHING": "lazaretto.lineage.openlineage.emit",
+    "IN_STAGE": "lazaretto.lineage.openlineage.emit",
+    "Bounds": "lazaretto.lineage.openlineage.emit",
+    "Completeness": "lazaretto.lineage.trace.answer",
+    "Drained": "lazaretto.lineage.openlineage.emit",
+    "Held": "lazaretto.lineage.openlineage.lease",
+    "Ingested": "lazaretto.lineage.graph.ingest",
+    "KeptReport": "lazaretto.lineage.trace.report",
+    "Parent": "lazaretto.lineage.openlineage.parent",
+    "Problem": "lazaretto.lineage.openlineage.check",
+    "Projection": "lazaretto.lineage.openlineage.project",
+    "Question": "lazaretto.lineage.trace.answer",
+    "RecordState": "lazaretto.lineage.trace.answer",
+    "RetrainStep": "lazaretto.lineage.trace.answer",
+    "Trace": "lazaretto.lineage.trace.answer",
+    "TracedBatch": "lazaretto.lineage.trace.answer",
+    "TracedDecision": "lazaretto.lineage.trace.answer",
+    "TracedModel": "lazaretto.lineage.trace.answer",
+    "TracedRecall": "lazaretto.lineage.trace.answer",
+    "TracedSnapshot": "lazaretto.lineage.trace.answer",
+    "TracedSource": "lazaretto.lineage.trace.answer",
+    "catch_up": "lazaretto.lineage.graph.index",
+    "check": "lazaretto.lineage.openlineage.check",
+    "check_event": "lazaretto.lineage.openlineage.check",
+    "drain": "lazaretto.lineage.openlineage.emit",
+    "flush": "lazaretto.lineage.openlineage.emit",
+    "ingest": "lazaretto.lineage.graph.ingest",
+    "keep_report": "lazaretto.lineage.trace.report",
+    "operator_lineage": "lazaretto.lineage.openlineage.for_airflow",
+    "parent_from_environment": "lazaretto.lineage.openlineage.parent",
+    "project": "lazaretto.lineage.openlineage.project",
+    "record_incident": "lazaretto.lineage.trace.trace",
+    "run_events": "lazaretto.lineage.openlineage.project",
+    "to_html": "lazaretto.lineage.trace.report",
+    "trace_batch": "lazaretto.lineage.trace.trace",
+    "trace_model": "lazaretto.lineage.trace.trace",
+    "trace_record": "lazaretto.lineage.trace.trace",
+    "trace_source": "lazaretto.lineage.trace.trace",
+}
+
+__all__ = [*_HOMES]  # noqa: PLE0604
+
+load_lazily(__name__, _HOMES)

@@ -8,6 +8,7 @@ from lazaretto.operators.await_review import AwaitReviewOperator
 from lazaretto.operators.embed_batch import EmbedBatchOperator
 from lazaretto.operators.flush_lineage import FlushLineageOperator
 from lazaretto.operators.hook import LazarettoHook
+from lazaretto.operators.ingest_batch import IngestBatchOperator
 from lazaretto.operators.quarantine_gate import QuarantineGateOperator
 from lazaretto.operators.receive_batch import ReceiveBatchOperator
 from lazaretto.operators.register_model import RegisterModelOperator
@@ -22,6 +23,7 @@ __all__ = [
     "AwaitReviewOperator",
     "EmbedBatchOperator",
     "FlushLineageOperator",
+    "IngestBatchOperator",
     "LazarettoHook",
     "QuarantineGateOperator",
     "ReceiveBatchOperator",

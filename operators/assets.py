@@ -23,7 +23,7 @@ def admitted(
     lazaretto_conn_id: str = DEFAULT_CONNECTION,
     poll_interval: float = 60.0,
 ) -> Asset:
-    """The asset that `AdmitBatchOperator` updates: schedule training on it.
+    """The asset of an admitted dataset, which every admission updates: schedule training on it.
 
     What people publish or recall with the command line happens outside of Airflow. With `watch`,
     the triggerer looks at the ledger and announces these versions, too.

@@ -70,16 +70,21 @@ class LazarettoOperator(BaseOperator):
 
     def execute(self, context: Context) -> Any:
         """Runs the stage and returns its result as JSON values."""
+        from lazaretto.lazy import few_collections
         from lazaretto.values import to_json
 
-        with self.speaking_plainly(context):
+        with self.speaking_plainly(context), few_collections():
             workspace = self.open_workspace()
             try:
                 result = self.perform(workspace, context)
                 self.ledger_entries = ledger_entries(result)
             finally:
                 self.report_lineage(workspace, context)
-            return to_json(as_reference(result))
+            return to_json(self.reference(result))
+
+    def reference(self, result: Any) -> object:
+        """What of a result travels to the next task."""
+        return as_reference(result)
 
     @contextmanager
     def speaking_plainly(self, context: Context) -> Iterator[None]:

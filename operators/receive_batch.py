@@ -61,7 +61,7 @@ class ReceiveBatchOperator(LazarettoOperator):
         from lazaretto.errors import DeliveryError
         from lazaretto.stages.receive import receive
 
-        before = _last_entry(workspace)
+        before = last_entry(workspace)
         try:
             batch = receive(
                 workspace,
@@ -72,13 +72,14 @@ class ReceiveBatchOperator(LazarettoOperator):
                 places_required=True,
             )
         except DeliveryError:
-            self.ledger_entries = _refusals(workspace, self.source, after=before)
+            self.ledger_entries = refusals(workspace, self.source, after=before)
             raise
         self.worked_on = batch.id
         return batch
 
 
-def _last_entry(workspace: Workspace) -> int:
+def last_entry(workspace: Workspace) -> int:
+    """Sequence number of the newest ledger entry; 0 where there is none."""
     import sqlalchemy as sa
 
     from lazaretto.storage.tables import ledger_head
@@ -87,7 +88,7 @@ def _last_entry(workspace: Workspace) -> int:
         return connection.scalar(sa.select(ledger_head.c.seq)) or 0
 
 
-def _refusals(workspace: Workspace, source: str, *, after: int) -> list[int]:
+def refusals(workspace: Workspace, source: str, *, after: int) -> list[int]:
     """Where the ledger says why this delivery was turned away; others may write meanwhile."""
     from lazaretto.ledger import chain as ledger
     from lazaretto.ledger.events import DeliveryRefused

@@ -19,6 +19,7 @@ _OPERATORS = (
     "ScreenBatchOperator",
     "QuarantineGateOperator",
     "AdmitBatchOperator",
+    "IngestBatchOperator",
     "AwaitReviewOperator",
     "SnapshotTrainingOperator",
     "SanitizeTrainingOperator",

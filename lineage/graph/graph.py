@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
+from lazaretto.storage.bulk import upsert
 from lazaretto.storage.tables import lineage_edge, lineage_node
 
 if TYPE_CHECKING:
@@ -169,7 +169,6 @@ class Writer:
         """Writes the collected edges, and returns how many were new."""
         if not self.edges:
             return 0
-        flavour: Any = postgresql if self.connection.dialect.name == "postgresql" else sqlite
         rows = [
             {
                 "src": edge.src,
@@ -181,7 +180,7 @@ class Writer:
             }
             for edge in self.edges
         ]
-        insert = flavour.insert(lineage_edge).on_conflict_do_nothing()
+        insert = upsert(self.connection, lineage_edge).on_conflict_do_nothing()
         counting = {"preserve_rowcount": True}
         new = self.connection.execute(insert, rows, execution_options=counting).rowcount
         self.edges.clear()

@@ -6,10 +6,9 @@ works on the base install without torch.
 
 from __future__ import annotations
 
-import sys
-from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
+
+from lazaretto.lazy import load_lazily
 
 if TYPE_CHECKING:
     from lazaretto.activations.capture import capture as capture
@@ -59,25 +58,11 @@ __all__ = [  # noqa: PLE0604
 
 
 def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        from importlib.metadata import version
-
-        return version("lazaretto")
-    if name not in _HOMES:
+    if name != "__version__":
         raise AttributeError(f"module 'lazaretto' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    from importlib.metadata import version
+
+    return version("lazaretto")
 
 
-def __dir__() -> list[str]:
-    return sorted(__all__)
-
-
-class _Package(ModuleType):
-    """Keeps `lazaretto.screen` the function: importing that file would put the module there."""
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if not (name in _HOMES and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package
+load_lazily(__name__, _HOMES)

@@ -11,6 +11,7 @@ _OPERATORS = (
     "screen_batch",
     "quarantine_gate",
     "admit_batch",
+    "ingest_batch",
     "snapshot_training",
     "sanitize_training",
     "register_model",

@@ -22,7 +22,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lazaretto.errors import DeliveryError, UsageError
-from lazaretto.sources.keys import SourceKey
 from lazaretto.sources.manifest import (
     PREDICATE_TYPE,
     check_file,
@@ -31,6 +30,7 @@ from lazaretto.sources.manifest import (
     sign_manifest,
     verify_manifest,
 )
+from lazaretto.sources.source_key import SourceKey
 from lazaretto.values import SignatureStatus
 
 if TYPE_CHECKING:

@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pyarrow as pa
 import pytest
-import torch
 from tests.lazaretto.detection_data import classes, table
 
 import lazaretto as lz
@@ -46,14 +45,14 @@ def sites(seed: int, count: int, each: int, *, spread: float) -> pa.Table:
 def test_a_group_is_never_split_and_every_row_calibrates() -> None:
     rng = np.random.default_rng(0)
     group = np.repeat(np.arange(17), rng.integers(5, 60, 17))
-    label = torch.from_numpy(rng.integers(3, size=len(group)))
+    label = rng.integers(3, size=len(group))
     parts, notes = split_rows(label, len(group), Origin(group), seed=0)
     assert notes == ()
     assert len(parts) == 10
     for part in parts:
-        sets = [set(group[rows.numpy()]) for rows in (part.fit, part.rank, part.calibration)]
+        sets = [set(group[rows]) for rows in (part.fit, part.rank, part.calibration)]
         assert sum(map(len, sets)) == 17 == len(set.union(*sets))
-    every = torch.cat([part.calibration for part in parts])
+    every = np.concatenate([part.calibration for part in parts])
     assert sorted(every.tolist()) == list(range(len(group)))
 
 
@@ -62,16 +61,16 @@ def test_a_large_reference_is_fitted_on_the_oldest_and_calibrated_on_the_newest(
     time = rng.permutation(12_000).astype(np.float64)
     (part,), notes = split_rows(None, len(time), Origin(time=time), seed=0)
     assert notes == ()
-    assert time[part.fit.numpy()].max() < time[part.rank.numpy()].min()
-    assert time[part.rank.numpy()].max() < time[part.calibration.numpy()].min()
+    assert time[part.fit].max() < time[part.rank].min()
+    assert time[part.rank].max() < time[part.calibration].min()
     assert len(part.fit) == 7200
     # With groups, those that came last calibrate, whole.
     group = np.repeat(np.arange(24), 500)
     moment = np.repeat(rng.permutation(24).astype(np.float64), 500)
     (part,), _ = split_rows(None, 12_000, Origin(group, moment), seed=0)
-    sets = [set(group[rows.numpy()]) for rows in (part.fit, part.rank, part.calibration)]
+    sets = [set(group[rows]) for rows in (part.fit, part.rank, part.calibration)]
     assert sum(map(len, sets)) == 24
-    assert moment[part.fit.numpy()].max() < moment[part.calibration.numpy()].min()
+    assert moment[part.fit].max() < moment[part.calibration].min()
 
 
 @pytest.mark.parametrize(
@@ -85,7 +84,7 @@ def test_a_large_reference_is_fitted_on_the_oldest_and_calibrated_on_the_newest(
 def test_what_cannot_be_split_by_origin_is_split_at_random_and_told(
     group: np.ndarray, told: str
 ) -> None:
-    label = torch.from_numpy((group == 5).astype(np.int64))
+    label = (group == 5).astype(np.int64)
     parts, notes = split_rows(label, 300, Origin(group), seed=0)
     assert len(parts) == 10
     assert told in notes[0]

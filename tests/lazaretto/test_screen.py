@@ -317,6 +317,21 @@ def test_a_policy_with_other_options_than_the_reference_is_an_error(
         lz.screen(table(*classes(np.random.default_rng(14), 40)), reference, other)
 
 
+def test_a_batch_test_in_shadow_looks_at_a_share_of_the_batch_the_same_each_time(
+    reference: lz.Reference,
+) -> None:
+    rows = table(*classes(np.random.default_rng(15), 600))
+
+    def said(mode: str, rows: object) -> str:
+        result = lz.screen(rows, reference, policy(batch={"tests": {"energy": mode}}))
+        (test,) = [test for test in result.tests if test.name == "energy"]
+        return test.detail
+
+    assert "between 600 records and" in said("enforce", rows)
+    assert "between 250 records and 250" in said("shadow", rows)
+    assert said("shadow", rows) == said("shadow", rows)
+
+
 def test_importing_the_package_loads_nothing_heavy() -> None:
     import subprocess
     import sys

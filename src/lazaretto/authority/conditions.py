@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from lazaretto.policy import Policy
     from lazaretto.received import Received
-    from lazaretto.sources.keys import SourceKey
+    from lazaretto.sources.source_key import SourceKey
     from lazaretto.storage.workspace import Workspace
 
 

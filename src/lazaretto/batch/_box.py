@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from lazaretto.policy import Limits
 
 _START = (
-    "import json, sys; sys.path += json.loads(sys.argv[1]); "
-    "from lazaretto.batch._child import main; main()"
+    "import gc, json, sys; sys.path += json.loads(sys.argv[1]); gc.disable(); "
+    "from lazaretto.batch._child import main; gc.enable(); main()"
 )
 _MOST_ANSWER, _MOST_LOG, _MOST_REASON = 65_536, 65_536, 1000
 _SPARE = 64 * 2**20

@@ -23,6 +23,14 @@ app = typer.Typer(
 )
 
 _JUDGES = Needs.WORKSPACE | Needs.POLICY
+_WORKING = {
+    "receive": "Authenticating the delivery",
+    "validate": "Checking every record against the contract",
+    "embed": "Encoding",
+    "screen": "Screening against the reference",
+    "gate": "Writing the quarantine",
+    "admit": "Admitting",
+}
 
 Uri = Annotated[
     str,
@@ -50,21 +58,15 @@ def ingest(session: Session, uri: Uri, source: SourceName, manifest: Manifest = 
     """
     from lazaretto import stages
 
-    workspace, policy = session.workspace_made, session.policy
-    with session.working("Authenticating the delivery"):
-        received = _receive(session, uri, source, manifest)
-    with session.working("Checking every record against the contract"):
-        stages.validate(workspace, received.id, policy)
-    with session.working("Encoding"):
-        stages.embed(workspace, received.id, policy)
-    with session.working("Screening against the reference"):
-        stages.screen(workspace, received.id, policy)
-    with session.working("Writing the quarantine"):
-        judged = stages.gate(workspace, received.id, policy)
-    admission = None
-    if not judged.verdict.holds_batch and judged.shadow is None:
-        with session.working("Admitting"):
-            admission = stages.admit(workspace, received.id, policy=policy)
+    found = stages.ingest(
+        session.workspace_made,
+        uri,
+        source,
+        session.policy,
+        manifest=find_manifest(uri, manifest),
+        working=lambda stage: session.working(_WORKING[stage]),
+    )
+    received, judged, admission = found.received, found.judgement, found.admission
     data = {"batch": received, "judgement": judged, "admission": admission}
     shown = _received(received) | _judged(judged)
     shown["admitted"] = "nothing"
@@ -88,7 +90,7 @@ def validate(session: Session, batch: BatchId) -> Reply:
     """Check a batch against its contract. Exit code 1 when a record or the whole breaks it."""
     from lazaretto import stages
 
-    with session.working("Checking every record against the contract"):
+    with session.working(_WORKING["validate"]):
         result = stages.validate(session.workspace, batch, session.policy)
     return _stage(result, found=bool(result.said.failing_rows or result.said.broken))
 
@@ -98,7 +100,7 @@ def embed(session: Session, batch: BatchId) -> Reply:
     """Turn a batch's records into vectors with the policy's encoder."""
     from lazaretto import stages
 
-    with session.working("Encoding"):
+    with session.working(_WORKING["embed"]):
         result = stages.embed(session.workspace, batch, session.policy)
     return _stage(result, found=False)
 
@@ -108,7 +110,7 @@ def screen(session: Session, batch: BatchId) -> Reply:
     """Screen a batch against the reference. Exit code 1 when its verdict is not PASS."""
     from lazaretto import stages
 
-    with session.working("Screening against the reference"):
+    with session.working(_WORKING["screen"]):
         result = stages.screen(session.workspace, batch, session.policy)
     return _stage(result, found=result.event is None or result.said.verdict is not Verdict.PASS)
 
@@ -122,7 +124,7 @@ def gate(session: Session, batch: BatchId) -> Reply:
     """
     from lazaretto import stages
 
-    with session.working("Writing the quarantine"):
+    with session.working(_WORKING["gate"]):
         judged = stages.gate(session.workspace, batch, session.policy)
     return Reply(judged, facts(_judged(judged)), found=_found(judged))
 
@@ -160,7 +162,7 @@ def admit(
     """
     from lazaretto import stages
 
-    with session.working("Admitting"):
+    with session.working(_WORKING["admit"]):
         admission = stages.admit(session.workspace, batch, dataset, policy=session.optional_policy)
     shown = {
         "batch": admission.batch,

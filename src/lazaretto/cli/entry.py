@@ -8,6 +8,8 @@ import os
 import sys
 from typing import NoReturn
 
+from lazaretto.lazy import few_collections
+
 
 def main() -> NoReturn:
     """Runs ``lazaretto`` with the process's arguments and never returns.
@@ -18,7 +20,8 @@ def main() -> NoReturn:
     status 134) after all work was done and committed. An exit code is a promise here, so it is
     given before native destructors get their turn.
     """
-    code = _run()
+    with few_collections():
+        code = _run()
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         try:

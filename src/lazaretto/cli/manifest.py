@@ -14,7 +14,7 @@ from lazaretto.cli.session import Session
 from lazaretto.errors import DeliveryError, UsageError
 
 if TYPE_CHECKING:
-    from lazaretto.sources.keys import SourceKey
+    from lazaretto.sources.source_key import SourceKey
 
 app = typer.Typer(no_args_is_help=True, help="Signed statements of what a source delivers.")
 
@@ -142,8 +142,8 @@ def _keys_from_files(files: list[Path], envelope: bytes) -> "list[SourceKey]":
     import base64
     import json
 
-    from lazaretto.sources.keys import SourceKey
     from lazaretto.sources.manifest import key_identity
+    from lazaretto.sources.source_key import SourceKey
 
     try:
         payload = json.loads(base64.b64decode(json.loads(envelope)["payload"]))

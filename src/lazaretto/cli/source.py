@@ -17,8 +17,8 @@ from lazaretto.values import TrustTier
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from lazaretto.sources.keys import SourceKey
     from lazaretto.sources.recorded import Source
+    from lazaretto.sources.source_key import SourceKey
 
 app = typer.Typer(no_args_is_help=True, help="Identities and keys of those who deliver.")
 

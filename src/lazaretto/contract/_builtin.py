@@ -6,17 +6,16 @@ there is nothing to look at.
 
 from __future__ import annotations
 
-import secrets
 from typing import TYPE_CHECKING
 
 import numpy as np
-import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from lazaretto.batch._digest import list_lengths
 from lazaretto.batch._ids import text_ids, usable_ids
 from lazaretto.batch._plain import is_list, list_items, plain_type
+from lazaretto.contract._repeats import Repeats
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -46,9 +45,8 @@ class RecordIds:
         self._columns, self._broken = columns, ""
         self._absent: list[NDArray[np.bool_]] = []
         self._unfit: list[NDArray[np.bool_]] = []
-        self._hashes: list[NDArray[np.uint64]] = []
+        self._repeats = Repeats()
         self._texts: list[pa.Array] = []
-        self._seeds = (secrets.randbits(63), secrets.randbits(63))
         self.column = _there(columns.record_id, schema)
 
     def take(self, chunk: pa.RecordBatch, ids: pa.Array) -> None:
@@ -64,7 +62,7 @@ class RecordIds:
         unfit = pc.and_not(there, usable_ids(texts))
         self._absent.append(~_numpy(there))
         self._unfit.append(_numpy(unfit))
-        self._hashes.append(_hashes(ids, self._seeds))
+        self._repeats.take(ids)
         self._texts.append(pc.utf8_slice_codeunits(pc.if_else(unfit, texts, None), 0, _SHOWN))
 
     def tell(self, failures: Failures) -> None:
@@ -78,7 +76,7 @@ class RecordIds:
         text = f"{name} must have at most 512 bytes and no control characters"
         values = pa.chunked_array(self._texts)
         failures.add("record_id.usable", name, text, unfit, values=values)
-        repeated = _repeated(np.concatenate(self._hashes)) & ~absent & ~unfit
+        repeated = self._repeats.found() & ~absent & ~unfit
         text = f"{name} must be unique"
         failures.add("record_id.unique", name, text, repeated, values=failures.ids)
 
@@ -150,24 +148,6 @@ class Embeddings:
         text = f"{name} must have {usual} numbers, like most of the batch"
         odd = (width != usual) & (state != _ABSENT)
         failures.add("embedding.width", name, text, odd, values=pa.array(width))
-
-
-def _hashes(ids: pa.Array, seeds: tuple[int, int]) -> NDArray[np.uint64]:
-    """Two hashes of each id, uint64 (n, 2), by seeds that nobody can know beforehand."""
-    series = pl.Series(ids)
-    return np.column_stack([series.hash(seed).to_numpy() for seed in seeds])
-
-
-def _repeated(hashes: NDArray[np.uint64]) -> NDArray[np.bool_]:
-    """Which ids are there more than once: those whose two hashes (128 bits) are.
-
-    To compare the ids themselves takes more memory than all else that validation does.
-    """
-    order = np.lexsort((hashes[:, 1], hashes[:, 0]))
-    same = (hashes[order[1:]] == hashes[order[:-1]]).all(axis=1)
-    repeated = np.zeros(len(hashes), dtype=np.bool_)
-    repeated[order[1:][same]] = repeated[order[:-1][same]] = True
-    return repeated
 
 
 def _there(name: str | None, schema: pa.Schema) -> str | None:

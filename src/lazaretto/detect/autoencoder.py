@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Self
 
+import numpy as np
 import torch
 from torch.nn.functional import gelu, mse_loss
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from lazaretto.detect.arrays import Floats, State
     from lazaretto.detect.base import Chunk, Split
 
 HELD_OUT = 0.15
@@ -54,7 +56,7 @@ class Autoencoder:
 
     def fit(self, reference: Split) -> Self:
         """Trains on the rows but a held-out share, which says when to stop."""
-        rows = reference.rows.embedding
+        rows = torch.from_numpy(reference.rows.embedding)
         center = rows.double().mean(0).float()
         scale = (rows - center).square().mean().sqrt().clamp(min=1e-12)
         scaled = (rows - center) / scale
@@ -68,15 +70,18 @@ class Autoencoder:
         if self.epochs:
             weights = self._train(weights, train, check, generator)
         state = {"center": center, "scale": scale.reshape(1)}
-        return self.restore(state | {k: v.detach() for k, v in weights.items()}, reference)
+        state |= weights
+        return self.restore({k: v.detach().numpy() for k, v in state.items()}, reference)
 
-    def score(self, chunk: Chunk) -> Tensor:
+    def score(self, chunk: Chunk) -> Floats:
         """Float32 (n,), in units of the reference's mean variance."""
         if not self._state:
             raise UsageError("autoencoder: fit it before scoring")
-        scaled = (chunk.embedding - self._state["center"]) / self._state["scale"]
+        rows = torch.from_numpy(np.ascontiguousarray(chunk.embedding))
+        scaled = (rows - self._state["center"]) / self._state["scale"]
         with torch.no_grad():
-            return (scaled - _reconstruct(scaled, self._state)).square().mean(1)
+            score: Floats = (scaled - _reconstruct(scaled, self._state)).square().mean(1).numpy()
+        return score
 
     def explain(self, chunk: Chunk) -> list[str]:
         """The share that cannot be reconstructed."""
@@ -85,13 +90,13 @@ class Autoencoder:
             for error in self.score(chunk).tolist()
         ]
 
-    def state(self) -> dict[str, Tensor]:
+    def state(self) -> dict[str, State]:
         """The network."""
-        return dict(self._state)
+        return {key: value.numpy() for key, value in self._state.items()}
 
-    def restore(self, state: dict[str, Tensor], reference: Split) -> Self:  # noqa: ARG002
+    def restore(self, state: dict[str, State], reference: Split) -> Self:  # noqa: ARG002
         """Brings it back."""
-        self._state = state
+        self._state = {key: torch.from_numpy(value) for key, value in state.items()}
         return self
 
     def _train(

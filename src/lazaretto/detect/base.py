@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Protocol, Self, runtime_checkable
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
+    from lazaretto.detect.arrays import Floats, Ints, State
     from lazaretto.detect.neighbours import NeighbourIndex, Neighbours
 
 
@@ -22,9 +21,9 @@ class Chunk:
         memo: neighbours found so far, shared by the detectors that look at the same index.
     """
 
-    embedding: Tensor
-    label: Tensor | None = None
-    values: Tensor | None = None
+    embedding: Floats
+    label: Ints | None = None
+    values: Floats | None = None
     memo: dict[NeighbourIndex, Neighbours] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -78,7 +77,7 @@ class Detector(Protocol):
         """
         ...
 
-    def score(self, chunk: Chunk) -> Tensor:
+    def score(self, chunk: Chunk) -> Floats:
         """Floats (n,) or (n, views). The same for a record alone as within a batch."""
         ...
 
@@ -86,10 +85,10 @@ class Detector(Protocol):
         """One sentence per record for the reviewer: what the detector saw in it."""
         ...
 
-    def state(self) -> dict[str, Tensor]:
+    def state(self) -> dict[str, State]:
         """Everything fitted that `restore` cannot take from the FIT split itself."""
         ...
 
-    def restore(self, state: dict[str, Tensor], reference: Split) -> Self:
+    def restore(self, state: dict[str, State], reference: Split) -> Self:
         """Brings back what `state` gave; `reference` is the FIT split that `fit` saw."""
         ...

@@ -5,13 +5,13 @@ from __future__ import annotations
 from math import ceil
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
-import torch
+import numpy as np
 
+from lazaretto.detect.arrays import group_sums, own_column, same_rows, squared_distances
 from lazaretto.errors import UsageError
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
+    from lazaretto.detect.arrays import Floats, Ints, State
     from lazaretto.detect.base import Chunk, Split
 
 
@@ -56,104 +56,102 @@ class Clusters:
             )
         self.clusters, self.method, self.smallest = clusters, method, smallest
         self._classes: tuple[str, ...] = ()
-        self._state: dict[str, Tensor] = {}
+        self._state: dict[str, State] = {}
 
     def fit(self, reference: Split) -> Self:
         """Finds the clusters."""
         rows = reference.rows.embedding
-        offset = rows.double().mean(0).float()
+        offset = rows.mean(0, dtype=np.float64).astype(np.float32)
         centred = rows - offset
         member = self._members(centred, reference.seed)
         n_clusters = int(member.max()) + 1
         inside = member >= 0
         if n_clusters == 0:
             # HDBSCAN called everything noise: then the reference is one cluster.
-            member, n_clusters = torch.zeros_like(member), 1
-            inside = torch.ones_like(member, dtype=torch.bool)
-        counts = torch.bincount(member[inside], minlength=n_clusters).double()
-        centers = torch.zeros(n_clusters, rows.shape[1], dtype=torch.float64)
-        centers.index_add_(0, member[inside], centred[inside].double())
-        centers /= counts.unsqueeze(1)
-        squared = (centred[inside].double() - centers[member[inside]]).square().sum(1)
-        radius = torch.zeros(n_clusters, dtype=torch.float64).index_add_(0, member[inside], squared)
+            member, n_clusters = np.zeros_like(member), 1
+            inside = np.ones(len(member), dtype=bool)
+        counts = np.bincount(member[inside], minlength=n_clusters).astype(np.float64)
+        kept, of = centred[inside].astype(np.float64), member[inside]
+        centers = group_sums(kept, of, n_clusters) / counts[:, None]
+        squared = np.square(kept - centers[of]).sum(1)
+        radius = np.bincount(of, squared, minlength=n_clusters)
         # A cluster of one row has no radius of its own: it gets the usual one.
-        overall = float(squared.mean().sqrt())
-        radius = ((radius + overall**2) / (counts + 1)).sqrt().clamp(min=1e-12)
+        overall = float(np.sqrt(squared.mean()))
+        radius = np.maximum(np.sqrt((radius + overall**2) / (counts + 1)), 1e-12)
         share = counts / len(rows)
-        table = torch.empty(0, 0, dtype=torch.float64)
+        table = np.empty((0, 0))
         label = reference.rows.label
         if label is not None:
             n_classes = len(reference.classes)
-            pair = member[inside] * n_classes + label[inside]
-            table = torch.bincount(pair, minlength=n_clusters * n_classes).double()
-            table = (table.reshape(n_clusters, n_classes) + 1 / n_classes) / (counts + 1).unsqueeze(
-                1
-            )
-        state = {
+            pair = of * n_classes + label[inside]
+            table = np.bincount(pair, minlength=n_clusters * n_classes).astype(np.float64)
+            table = table.reshape(n_clusters, n_classes) + 1 / n_classes
+            table /= (counts + 1)[:, None]
+        state: dict[str, State] = {
             "offset": offset,
-            "centers": centers.float(),
-            "radius": radius.float(),
-            "thin": -share.log().float(),
-            "foreign": -table.log().float(),
+            "centers": centers.astype(np.float32),
+            "radius": radius.astype(np.float32),
+            "thin": -np.log(share).astype(np.float32),
+            "foreign": -np.log(table).astype(np.float32),
         }
         return self.restore(state, reference)
 
-    def score(self, chunk: Chunk) -> Tensor:
-        """Float32 (n, 3): distance, thin, foreign; (n, 2) without labels."""
+    def score(self, chunk: Chunk) -> Floats:
+        """Float64 (n, 3): distance, thin, foreign; (n, 2) without labels."""
         near, far = self._nearest(chunk)
         views = [far, self._state["thin"][near]]
-        if chunk.label is not None and self._state["foreign"].numel():
+        if chunk.label is not None and self._state["foreign"].size:
             views.append(self._state["foreign"][near, chunk.label])
-        return torch.stack(views, 1)
+        return np.stack(views, 1)
 
     def explain(self, chunk: Chunk) -> list[str]:
         """The nearest cluster, how far, how large, and how its labels agree."""
         near, far = self._nearest(chunk)
-        share = torch.exp(-self._state["thin"])[near].tolist()
+        share = np.exp(-self._state["thin"])[near].tolist()
         texts = [
             f"at {distance:.3g} times the radius of its nearest cluster, which holds {size:.1%} of "
             "the trusted records"
             for distance, size in zip(far.tolist(), share, strict=True)
         ]
-        if chunk.label is None or not self._state["foreign"].numel():
+        if chunk.label is None or not self._state["foreign"].size:
             return texts
-        own = torch.exp(-self._state["foreign"][near, chunk.label]).tolist()
+        own = np.exp(-self._state["foreign"][near, chunk.label]).tolist()
         return [
             f"{text}, {mine:.1%} of them labelled {self._classes[given]!r}"
             for text, mine, given in zip(texts, own, chunk.label.tolist(), strict=True)
         ]
 
-    def state(self) -> dict[str, Tensor]:
+    def state(self) -> dict[str, State]:
         """Centres, radii and shares."""
         return dict(self._state)
 
-    def restore(self, state: dict[str, Tensor], reference: Split) -> Self:
+    def restore(self, state: dict[str, State], reference: Split) -> Self:
         """Brings them back."""
         self._classes = reference.classes
         self._state = state
         return self
 
-    def _nearest(self, chunk: Chunk) -> tuple[Tensor, Tensor]:
+    def _nearest(self, chunk: Chunk) -> tuple[Ints, Floats]:
         """Index of the nearest cluster in its own radii, and that distance, both (n,)."""
         if not self._state:
             raise UsageError("clusters: fit it before scoring")
-        distance = torch.cdist(chunk.embedding - self._state["offset"], self._state["centers"])
-        far, near = (distance / self._state["radius"]).min(1)
-        return near, far
+        centred = chunk.embedding - self._state["offset"]
+        distance = np.sqrt(squared_distances(centred, self._state["centers"]))
+        far = distance / self._state["radius"]
+        near = far.argmin(1)
+        return near, own_column(far, near)
 
-    def _members(self, rows: Tensor, seed: int) -> Tensor:
+    def _members(self, rows: Floats, seed: int) -> Ints:
         """Cluster of each row, int64 (n,); -1 for noise."""
         if self.method == "hdbscan":
             from sklearn.cluster import HDBSCAN
 
             smallest = min(self.smallest, max(2, len(rows) // 2))
-            found = HDBSCAN(min_cluster_size=smallest, copy=True).fit(rows.numpy()).labels_
-            return torch.from_numpy(found).long()
+            found = HDBSCAN(min_cluster_size=smallest, copy=True).fit(rows).labels_
+            return np.asarray(found, dtype=np.int64)
         from sklearn.cluster import KMeans
 
         wanted = self.clusters or min(256, ceil((len(rows) / 2) ** 0.5))
-        distinct = len(torch.unique(rows, dim=0))
-        fitted = KMeans(min(wanted, distinct), n_init=1, random_state=seed).fit(rows.numpy())
-        used = torch.from_numpy(fitted.labels_).long()
-        numbered: Tensor = torch.unique(used, return_inverse=True)[1]
-        return numbered
+        distinct = same_rows(rows)[0]
+        fitted = KMeans(min(wanted, distinct), n_init=1, random_state=seed).fit(rows)
+        return np.asarray(np.unique(fitted.labels_, return_inverse=True)[1], dtype=np.int64)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
+import numpy as np
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from lazaretto.detect.arrays import Floats
 
 
-def ledoit_wolf(centred: Tensor, *, block: int = 4096) -> Tensor:
+def ledoit_wolf(centred: Floats, *, block: int = 4096) -> Floats:
     """Covariance shrunk towards a multiple of the identity.
 
     Ledoit and Wolf (2004), "A well-conditioned estimator for large-dimensional covariance
@@ -26,22 +26,23 @@ def ledoit_wolf(centred: Tensor, *, block: int = 4096) -> Tensor:
         float64 (d, d); positive definite unless every row is zero.
     """
     n, width = centred.shape
-    scatter = torch.zeros(width, width, dtype=torch.float64)
+    scatter = np.zeros((width, width))
     fourth = 0.0
     for start in range(0, n, block):
-        part = centred[start : start + block].double()
+        part = centred[start : start + block].astype(np.float64)
         scatter += part.T @ part
-        fourth += float(part.square().sum(1).square().sum())
+        fourth += float(np.square(np.einsum("ij,ij->i", part, part)).sum())
     covariance = scatter / n
     scale = float(covariance.diagonal().mean())
-    target = scale * torch.eye(width, dtype=torch.float64)
-    spread = float((covariance - target).square().sum())
-    noise = (fourth / n - float(covariance.square().sum())) / n
+    target = scale * np.eye(width)
+    spread = float(np.square(covariance - target).sum())
+    noise = (fourth / n - float(np.square(covariance).sum())) / n
     share = min(1.0, max(0.0, noise / spread)) if spread > 0 else 1.0
-    return (1 - share) * covariance + share * target
+    shrunk: Floats = (1 - share) * covariance + share * target
+    return shrunk
 
 
-def whitening(covariance: Tensor, *, least: float = 0.0) -> tuple[Tensor, float]:
+def whitening(covariance: Floats, *, least: float = 0.0) -> tuple[Floats, float]:
     """The map W with ``W.T @ W`` the inverse covariance, and the covariance's log-determinant.
 
     Directions without any variance get a tiny one instead of none: they are where a record that
@@ -58,7 +59,7 @@ def whitening(covariance: Tensor, *, least: float = 0.0) -> tuple[Tensor, float]
     scale = float(covariance.diagonal().mean())
     # Below this share of the mean variance float64 cannot tell a direction from rounding.
     floor = max(scale * 1e-10, least, 1e-30)
-    factor = torch.linalg.cholesky(covariance + floor * torch.eye(width, dtype=torch.float64))
-    eye = torch.eye(width, dtype=torch.float64)
-    inverse = torch.linalg.solve_triangular(factor, eye, upper=False)
-    return inverse, float(2 * factor.diagonal().log().sum())
+    factor = np.linalg.cholesky(covariance + floor * np.eye(width))
+    # Solved as any matrix: NumPy has no triangular solve, and SciPy takes longer to load than this.
+    inverse = np.tril(np.linalg.inv(factor))
+    return inverse, float(2 * np.log(factor.diagonal()).sum())

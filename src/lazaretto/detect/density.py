@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Self
 
-import torch
+import numpy as np
 
 from lazaretto.detect.nearest import checked_k, fitted_index, reaches, smallest
 from lazaretto.errors import UsageError
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
+    from lazaretto.detect.arrays import Floats, State
     from lazaretto.detect.base import Chunk, Split
     from lazaretto.detect.neighbours import NeighbourIndex
 
@@ -38,9 +37,9 @@ class Density:
     def __init__(self, k: int = 10) -> None:
         self.k = checked_k(self.name, k)
         self._index: NeighbourIndex | None = None
-        self._farthest: Tensor | None = None
-        self._reach: Tensor | None = None
-        self._nearest: Tensor | None = None
+        self._farthest: Floats | None = None
+        self._reach: Floats | None = None
+        self._nearest: Floats | None = None
 
     def fit(self, reference: Split) -> Self:
         """Measures how far each reference row is from its neighbours."""
@@ -50,24 +49,24 @@ class Density:
             return self.restore(
                 {"farthest": nearest, "reach": nearest, "nearest": nearest}, reference
             )
-        farthest = near.distance[:, -1].clone()
-        reach = torch.maximum(near.distance, farthest[near.row]).mean(1)
-        reach = reach.clamp(min=smallest(reach))
+        farthest = near.distance[:, -1].copy()
+        reach = np.maximum(near.distance, farthest[near.row]).mean(1)
+        reach = np.maximum(reach, smallest(reach))
         return self.restore({"farthest": farthest, "reach": reach, "nearest": nearest}, reference)
 
-    def score(self, chunk: Chunk) -> Tensor:
+    def score(self, chunk: Chunk) -> Floats:
         """Float32 (n, 2): isolated, dense."""
         index = fitted_index(self._index, self.name)
         if self._farthest is None or self._reach is None or self._nearest is None:
             raise UsageError("density: fit it before scoring")
         found = index.search(chunk, self.k)
-        own = torch.maximum(found.distance, self._farthest[found.row]).mean(1)
-        there = self._reach[found.row].reciprocal().mean(1)
-        isolated = own.clamp(min=1e-12).log() + there.log()
-        expected = self._nearest[found.row].log().mean(1)
+        own = np.maximum(found.distance, self._farthest[found.row]).mean(1)
+        there = (1 / self._reach[found.row]).mean(1)
+        isolated = np.log(np.maximum(own, 1e-12)) + np.log(there)
+        expected = np.log(self._nearest[found.row]).mean(1)
         # Closer than a thousandth of what is usual is a copy; closer still says nothing more.
-        ratio = (found.distance[:, 0].clamp(min=1e-12).log() - expected).clamp(min=-7.0)
-        return torch.stack([isolated, -ratio], 1)
+        ratio = np.maximum(np.log(np.maximum(found.distance[:, 0], 1e-12)) - expected, -7.0)
+        return np.stack([isolated, -ratio], 1)
 
     def explain(self, chunk: Chunk) -> list[str]:
         """Which direction, and by what factor."""
@@ -76,16 +75,16 @@ class Density:
             "from their own neighbours"
             if isolated >= dense
             else f"{dense:.3g} times closer to a trusted record than those are to each other"
-            for isolated, dense in self.score(chunk).exp().tolist()
+            for isolated, dense in np.exp(self.score(chunk)).tolist()
         ]
 
-    def state(self) -> dict[str, Tensor]:
+    def state(self) -> dict[str, State]:
         """How far the reference rows are from their neighbours."""
         if self._farthest is None or self._reach is None or self._nearest is None:
             raise UsageError("density: fit it before scoring")
         return {"farthest": self._farthest, "reach": self._reach, "nearest": self._nearest}
 
-    def restore(self, state: dict[str, Tensor], reference: Split) -> Self:
+    def restore(self, state: dict[str, State], reference: Split) -> Self:
         """Brings them back."""
         self._index = reference.index
         self._farthest = state["farthest"]

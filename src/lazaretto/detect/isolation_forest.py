@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
-import torch
 
+from lazaretto.detect.arrays import own_column
 from lazaretto.errors import UsageError
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
+    from lazaretto.detect.arrays import Floats, State
     from lazaretto.detect.base import Chunk, Split
 
 
@@ -37,47 +36,48 @@ class IsolationForest:
                     f"not {value!r}"
                 )
         self.trees, self.rows = trees, rows
-        self._state: dict[str, Tensor] = {}
+        self._state: dict[str, State] = {}
 
     def fit(self, reference: Split) -> Self:
         """Grows the trees."""
         from sklearn.ensemble import IsolationForest as Forest
 
-        rows = reference.rows.embedding.numpy()
+        rows = reference.rows.embedding
         size = min(self.rows, len(rows))
         forest = Forest(n_estimators=self.trees, max_samples=size, random_state=reference.seed)
         forest.fit(rows)
         grown = [estimator.tree_ for estimator in forest.estimators_]
         width = max(tree.node_count for tree in grown)
         state = {
-            "feature": torch.zeros(len(grown), width, dtype=torch.int64),
-            "threshold": torch.zeros(len(grown), width, dtype=torch.float32),
-            "left": torch.zeros(len(grown), width, dtype=torch.int64),
-            "right": torch.zeros(len(grown), width, dtype=torch.int64),
-            "path": torch.zeros(len(grown), width, dtype=torch.float32),
-            "levels": torch.tensor([max(tree.max_depth for tree in grown)]),
-            "usual": torch.tensor([_average_path(np.array([size]))[0]]),
+            "feature": np.zeros((len(grown), width), dtype=np.int64),
+            "threshold": np.zeros((len(grown), width), dtype=np.float32),
+            "left": np.zeros((len(grown), width), dtype=np.int64),
+            "right": np.zeros((len(grown), width), dtype=np.int64),
+            "path": np.zeros((len(grown), width), dtype=np.float32),
+            "levels": np.array([max(tree.max_depth for tree in grown)], dtype=np.int64),
+            "usual": _average_path(np.array([size])),
         }
         for number, tree in enumerate(grown):
             _copy(tree, number, state)
         return self.restore(state, reference)
 
-    def score(self, chunk: Chunk) -> Tensor:
+    def score(self, chunk: Chunk) -> Floats:
         """Float64 (n,), 0 to 1; about 0.5 is usual."""
         state = self._state
         if not state:
             raise UsageError("isolation_forest: fit it before scoring")
-        total = torch.zeros(len(chunk), dtype=torch.float64)
+        total = np.zeros(len(chunk))
         for tree in range(state["feature"].shape[0]):
-            node = torch.zeros(len(chunk), dtype=torch.int64)
+            node = np.zeros(len(chunk), dtype=np.int64)
             feature, threshold = state["feature"][tree], state["threshold"][tree]
             left, right = state["left"][tree], state["right"][tree]
-            for _ in range(int(state["levels"])):
-                value = chunk.embedding.gather(1, feature[node].unsqueeze(1)).squeeze(1)
-                node = torch.where(value <= threshold[node], left[node], right[node])
+            for _ in range(int(state["levels"][0])):
+                value = own_column(chunk.embedding, feature[node])
+                node = np.where(value <= threshold[node], left[node], right[node])
             total += state["path"][tree][node]
         mean = total / state["feature"].shape[0]
-        return torch.exp2(-mean / float(state["usual"]))
+        score: Floats = np.exp2(-mean / float(state["usual"][0]))
+        return score
 
     def explain(self, chunk: Chunk) -> list[str]:
         """The score in words."""
@@ -86,17 +86,17 @@ class IsolationForest:
             for score in self.score(chunk).tolist()
         ]
 
-    def state(self) -> dict[str, Tensor]:
+    def state(self) -> dict[str, State]:
         """The trees."""
         return dict(self._state)
 
-    def restore(self, state: dict[str, Tensor], reference: Split) -> Self:  # noqa: ARG002
+    def restore(self, state: dict[str, State], reference: Split) -> Self:  # noqa: ARG002
         """Brings them back."""
         self._state = state
         return self
 
 
-def _copy(tree: Any, number: int, state: dict[str, Tensor]) -> None:
+def _copy(tree: Any, number: int, state: dict[str, State]) -> None:
     """Writes one tree's arrays into row `number`; a leaf leads to itself."""
     n = tree.node_count
     leaf = tree.children_left < 0
@@ -112,7 +112,7 @@ def _copy(tree: Any, number: int, state: dict[str, Tensor]) -> None:
         "path": depth + _average_path(tree.n_node_samples),
     }
     for key, values in columns.items():
-        state[key][number, :n] = torch.from_numpy(np.asarray(values)).to(state[key].dtype)
+        state[key][number, :n] = values
 
 
 def _average_path(rows: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 from lazaretto.detect.nearest import checked_k, fitted_index
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
+    from lazaretto.detect.arrays import Floats, State
     from lazaretto.detect.base import Chunk, Split
     from lazaretto.detect.neighbours import NeighbourIndex
 
@@ -34,9 +33,11 @@ class KnnDistance:
         """Takes the reference's index."""
         return self.restore({}, reference)
 
-    def score(self, chunk: Chunk) -> Tensor:
+    def score(self, chunk: Chunk) -> Floats:
         """Float32 (n,), at least 0."""
-        return fitted_index(self._index, self.name).search(chunk, self.k).distance.mean(1)
+        found = fitted_index(self._index, self.name).search(chunk, self.k)
+        score: Floats = found.distance.mean(1)
+        return score
 
     def explain(self, chunk: Chunk) -> list[str]:
         """The mean distance."""
@@ -45,11 +46,11 @@ class KnnDistance:
             for far in self.score(chunk).tolist()
         ]
 
-    def state(self) -> dict[str, Tensor]:
+    def state(self) -> dict[str, State]:
         """Nothing: the index is the FIT split's."""
         return {}
 
-    def restore(self, state: dict[str, Tensor], reference: Split) -> Self:  # noqa: ARG002
+    def restore(self, state: dict[str, State], reference: Split) -> Self:  # noqa: ARG002
         """Takes the reference's index."""
         self._index = reference.index
         return self

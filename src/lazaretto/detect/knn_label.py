@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Self
 
-import torch
+import numpy as np
 
+from lazaretto.detect.arrays import own_column
 from lazaretto.errors import UsageError
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
+    from lazaretto.detect.arrays import Floats, Ints, State
     from lazaretto.detect.base import Chunk, Split
     from lazaretto.detect.neighbours import NeighbourIndex
 
@@ -47,23 +47,24 @@ class KnnLabel:
         self.k = k
         self.balanced = balanced
         self._classes: tuple[str, ...] = ()
-        self._label: Tensor | None = None
-        self._weight: Tensor | None = None
+        self._label: Ints | None = None
+        self._weight: Floats | None = None
         self._index: NeighbourIndex | None = None
 
     def fit(self, reference: Split) -> Self:
         """Takes the reference's labels and their shares."""
         return self.restore({}, reference)
 
-    def score(self, chunk: Chunk) -> Tensor:
-        """Float32 (n,), 0 (every neighbour agrees) to 1."""
+    def score(self, chunk: Chunk) -> Floats:
+        """Float64 (n,), 0 (every neighbour agrees) to 1."""
         votes, label = self._votes(chunk)
-        return 1 - votes.gather(1, label.unsqueeze(1)).squeeze(1)
+        score: Floats = 1 - own_column(votes, label)
+        return score
 
     def explain(self, chunk: Chunk) -> list[str]:
         """What its neighbours are labelled."""
         votes, label = self._votes(chunk)
-        share, winner = votes.max(1)
+        share, winner = votes.max(1), votes.argmax(1)
         return [
             f"labelled {self._classes[given]!r}, but of its {self.k} nearest trusted records "
             f"{best:.0%} (by weight) are {self._classes[other]!r}"
@@ -74,31 +75,34 @@ class KnnLabel:
             )
         ]
 
-    def state(self) -> dict[str, Tensor]:
+    def state(self) -> dict[str, State]:
         """Nothing: rows, labels and index are the FIT split's."""
         return {}
 
-    def restore(self, state: dict[str, Tensor], reference: Split) -> Self:  # noqa: ARG002
+    def restore(self, state: dict[str, State], reference: Split) -> Self:  # noqa: ARG002
         """Takes everything from the FIT split."""
         label = reference.rows.label
         if label is None:
             raise UsageError("screen.detectors.knn_label: needs columns.label in the policy")
         self._classes = reference.classes
         self._label = label
-        counts = torch.bincount(label, minlength=len(reference.classes)).clamp(min=1)
-        self._weight = 1 / counts if self.balanced else torch.ones(len(counts))
+        counts = np.maximum(np.bincount(label, minlength=len(reference.classes)), 1)
+        self._weight = 1 / counts if self.balanced else np.ones(len(counts))
         self._index = reference.index
         return self
 
-    def _votes(self, chunk: Chunk) -> tuple[Tensor, Tensor]:
-        """Share of the votes per class, float32 (n, C), and the labels given, (n,)."""
+    def _votes(self, chunk: Chunk) -> tuple[Floats, Ints]:
+        """Share of the votes per class, float64 (n, C), and the labels given, (n,)."""
         if self._index is None or self._label is None or self._weight is None:
             raise UsageError("knn_label: fit it before scoring")
         if chunk.label is None:
             raise UsageError("knn_label: the records have no labels")
         found = self._index.search(chunk, self.k)
         label = self._label[found.row]
-        reach = found.distance[:, -1:].clamp(min=1e-12)
-        weight = torch.exp(-0.5 * (found.distance / reach).square()) * self._weight[label]
-        votes = torch.zeros(len(chunk), len(self._classes)).scatter_add_(1, label, weight)
-        return votes / votes.sum(1, keepdim=True), chunk.label
+        reach = np.maximum(found.distance[:, -1:], 1e-12)
+        weight = np.exp(-0.5 * np.square(found.distance / reach)) * self._weight[label]
+        rows, classes = len(chunk), len(self._classes)
+        place = np.arange(rows)[:, None] * classes + label
+        counted = np.bincount(place.ravel(), weight.ravel(), minlength=rows * classes)
+        votes = counted.reshape(rows, classes)
+        return votes / votes.sum(1, keepdims=True), chunk.label

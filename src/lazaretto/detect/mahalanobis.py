@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
-import torch
+import numpy as np
 
+from lazaretto.detect.arrays import group_sums, own_column, without_own_column
 from lazaretto.detect.covariance import ledoit_wolf, whitening
 from lazaretto.errors import UsageError
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
+    from lazaretto.detect.arrays import Floats, State
     from lazaretto.detect.base import Chunk, Split
 
 ROWS_PER_DIMENSION = 20
@@ -35,12 +35,12 @@ class _Fitted:
         shrink: (C, C) inverse of ``I + between.T @ between``, for Woodbury's identity.
     """
 
-    center: Tensor
-    whiten: Tensor
-    logdet: Tensor
-    means: Tensor
-    between: Tensor
-    shrink: Tensor
+    center: Floats
+    whiten: Floats
+    logdet: Floats
+    means: Floats
+    between: Floats
+    shrink: Floats
 
 
 class Mahalanobis:
@@ -77,22 +77,21 @@ class Mahalanobis:
 
     def fit(self, reference: Split) -> Self:
         """Fits class means and covariances."""
-        rows = reference.rows.embedding.double()
+        rows = reference.rows.embedding.astype(np.float64)
         labelled = reference.rows.label is not None
         label = reference.rows.label
         if label is None:
-            label = torch.zeros(len(rows), dtype=torch.int64)
+            label = np.zeros(len(rows), dtype=np.int64)
         n_classes = len(reference.classes) if labelled else 1
-        counts = torch.bincount(label, minlength=n_classes)
+        counts = np.bincount(label, minlength=n_classes)
         center = rows.mean(0)
-        means = center.repeat(n_classes, 1)
+        means = np.tile(center, (n_classes, 1))
         # A class that the split lacks keeps the centre as its mean.
         seen = counts > 0
-        sums = torch.zeros_like(means).index_add_(0, label, rows)
-        means[seen] = sums[seen] / counts[seen].unsqueeze(1)
+        means[seen] = group_sums(rows, label, n_classes)[seen] / counts[seen][:, None]
         centred = rows - means[label]
         # Where no class has two rows, nothing is known of the scatter inside one.
-        least = LEAST_WITHIN * float((rows - center).square().mean())
+        least = LEAST_WITHIN * float(np.square(rows - center).mean())
         tied = whitening(ledoit_wolf(centred), least=least)
         enough = counts >= ROWS_PER_DIMENSION * rows.shape[1]
         per_class = self.covariance == "class" or (self.covariance == "auto" and bool(enough.all()))
@@ -103,31 +102,31 @@ class Mahalanobis:
             ]
         else:
             maps = [tied]
-        whiten = torch.stack([w for w, _ in maps])
+        whiten = np.stack([w for w, _ in maps])
         offsets = means - center
-        spread = (tied[0] @ (offsets * (counts / len(rows)).sqrt().unsqueeze(1)).T).contiguous()
-        inner = torch.eye(n_classes, dtype=torch.float64) + spread.T @ spread
+        spread = tied[0] @ (offsets * np.sqrt(counts / len(rows))[:, None]).T
+        inner = np.eye(n_classes) + spread.T @ spread
         self._classes = reference.classes if labelled else ()
         self._fitted = _Fitted(
-            center=center.float(),
-            whiten=whiten.float().contiguous(),
-            logdet=torch.tensor([logdet for _, logdet in maps], dtype=torch.float64),
-            means=torch.einsum("cij,cj->ci", whiten.expand(n_classes, -1, -1), offsets),
+            center=center.astype(np.float32),
+            whiten=whiten.astype(np.float32),
+            logdet=np.array([logdet for _, logdet in maps]),
+            means=(whiten @ offsets[:, :, None])[:, :, 0],
             between=spread,
-            shrink=torch.linalg.inv(inner).contiguous(),
+            shrink=np.linalg.inv(inner),
         )
         return self
 
-    def score(self, chunk: Chunk) -> Tensor:
+    def score(self, chunk: Chunk) -> Floats:
         """Float64 (n, 3): own, relative, margin; (n, 1) without labels."""
         distance, background = self._distances(chunk)
         if chunk.label is None or not self._classes:
             return distance
-        own = distance.gather(1, chunk.label.unsqueeze(1)).squeeze(1)
+        own = own_column(distance, chunk.label)
         if len(self._classes) == 1:
-            return torch.stack([own, own - background], 1)
-        others = distance.scatter(1, chunk.label.unsqueeze(1), torch.inf)
-        return torch.stack([own, own - background, own - others.min(1).values], 1)
+            return np.stack([own, own - background], 1)
+        others = without_own_column(distance, chunk.label, np.inf)
+        return np.stack([own, own - background, own - others.min(1)], 1)
 
     def explain(self, chunk: Chunk) -> list[str]:
         """Own distance, and which class is nearest."""
@@ -138,8 +137,8 @@ class Mahalanobis:
                 f"squared distance {own:.4g} from the reference ({width} is expected)"
                 for own in distance[:, 0].tolist()
             ]
-        own = distance.gather(1, chunk.label.unsqueeze(1)).squeeze(1).tolist()
-        value, nearest = distance.min(1)
+        own = own_column(distance, chunk.label).tolist()
+        value, nearest = distance.min(1), distance.argmin(1)
         return [
             f"squared distance {mine:.4g} from its class {self._classes[given]!r} "
             f"({width} is expected)"
@@ -149,12 +148,12 @@ class Mahalanobis:
             )
         ]
 
-    def state(self) -> dict[str, Tensor]:
+    def state(self) -> dict[str, State]:
         """The moments."""
         fitted = self._require()
         return {name: getattr(fitted, name) for name in _Fitted.__slots__}
 
-    def restore(self, state: dict[str, Tensor], reference: Split) -> Self:
+    def restore(self, state: dict[str, State], reference: Split) -> Self:
         """Brings the moments back."""
         self._classes = reference.classes if reference.rows.label is not None else ()
         self._fitted = _Fitted(**state)
@@ -165,26 +164,27 @@ class Mahalanobis:
             raise UsageError("mahalanobis: fit it before scoring")
         return self._fitted
 
-    def _distances(self, chunk: Chunk) -> tuple[Tensor, Tensor]:
+    def _distances(self, chunk: Chunk) -> tuple[Floats, Floats]:
         """Squared distance to every class, (n, C), and to the background, (n,)."""
         fitted = self._require()
         centred = chunk.embedding - fitted.center
         # Differences of large distances: float32 would leave a record other digits in each batch.
-        whitened = (centred @ fitted.whiten[0].T).double()
-        background = whitened.square().sum(1)
+        whitened = (centred @ fitted.whiten[0].T).astype(np.float64)
+        background = np.einsum("ij,ij->i", whitened, whitened)
         if fitted.whiten.shape[0] == 1:
             distance = _squared(whitened, background, fitted.means)
         else:
             columns = []
             for map_, mean, logdet in zip(fitted.whiten, fitted.means, fitted.logdet, strict=True):
-                own = (centred @ map_.T).double()
-                columns.append((own - mean).square().sum(1) + (logdet - fitted.logdet.min()))
-            distance = torch.stack(columns, 1)
+                own = (centred @ map_.T).astype(np.float64) - mean
+                columns.append(np.einsum("ij,ij->i", own, own) + (logdet - fitted.logdet.min()))
+            distance = np.stack(columns, 1)
         # Background covariance = tied + between classes; only one big product for all three views.
         along = whitened @ fitted.between
         return distance, background - ((along @ fitted.shrink) * along).sum(1)
 
 
-def _squared(rows: Tensor, norms: Tensor, means: Tensor) -> Tensor:
+def _squared(rows: Floats, norms: Floats, means: Floats) -> Floats:
     """Squared Euclidean distances (n, C), without an (n, C, d) array."""
-    return (norms.unsqueeze(1) - 2 * rows @ means.T + means.square().sum(1)).clamp_(min=0)
+    squared: Floats = norms[:, None] - 2 * rows @ means.T + np.square(means).sum(1)
+    return np.maximum(squared, 0, out=squared)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from lazaretto.errors import UsageError
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
+    from lazaretto.detect.arrays import Floats
     from lazaretto.detect.neighbours import NeighbourIndex
 
 
@@ -23,18 +24,19 @@ def checked_k(detector: str, k: object) -> int:
     return k
 
 
-def reaches(index: NeighbourIndex, k: int) -> Tensor:
+def reaches(index: NeighbourIndex, k: int) -> Floats:
     """Mean distance of each indexed row to its k nearest others, float32 (n,); positive."""
     distance = index.among_itself(k).distance
     if not distance.shape[1]:
-        return distance.new_ones(len(index))
-    mean = distance.mean(1)
-    return mean.clamp(min=smallest(mean))
+        return np.ones(len(index), dtype=np.float32)
+    mean: Floats = distance.mean(1)
+    reach: Floats = np.maximum(mean, smallest(mean))
+    return reach
 
 
-def smallest(distances: Tensor) -> float:
+def smallest(distances: Floats) -> float:
     """A positive distance that stands for "the same", relative to what is usual."""
-    usual = float(distances.median())
+    usual = float(np.median(distances))
     return max(1e-4 * usual, 1e-12)
 
 

@@ -1,4 +1,4 @@
-"""What searches for nearest rows: FAISS whole, FAISS by inverted lists, or torch on a device."""
+"""What searches for nearest rows: FAISS whole, FAISS by inverted lists, or a device."""
 
 from __future__ import annotations
 
@@ -6,13 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import faiss
-import torch
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-BLOCK = 2**25
-"""Distances that the torch search holds at once: 128 MiB."""
+    from lazaretto.detect.arrays import Floats, Ints
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +39,9 @@ class Backend(Protocol):
         centroids: float32 (lists, d) of an approximate search; None where it is exact.
     """
 
-    centroids: Tensor | None
+    centroids: Floats | None
 
-    def search(self, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    def search(self, queries: Floats, k: int) -> tuple[Floats, Ints]:
         """Squared distances float32 (n, k), nearest first, and rows int64 (n, k).
 
         Args:
@@ -56,7 +52,7 @@ class Backend(Protocol):
 
 
 def make_backend(
-    rows: Tensor, search: Search, *, device: str = "cpu", centroids: Tensor | None = None
+    rows: Floats, search: Search, *, device: str = "cpu", centroids: Floats | None = None
 ) -> Backend:
     """Chooses by size and device.
 
@@ -69,8 +65,10 @@ def make_backend(
         device: torch device, such as ``cuda``.
         centroids: of an earlier fit on the same rows, so that none are learned anew.
     """
-    if torch.device(device).type != "cpu":
-        return TorchSearch(rows, device)
+    if device.partition(":")[0] != "cpu":
+        from lazaretto.detect.nearest_device import DeviceSearch
+
+        return DeviceSearch(rows, device)
     if len(rows) <= search.exact_up_to:
         return FlatSearch(rows)
     return ListSearch(rows, search, centroids)
@@ -79,74 +77,46 @@ def make_backend(
 class FlatSearch:
     """Every row, by FAISS."""
 
-    centroids: Tensor | None = None
+    centroids: Floats | None = None
 
-    def __init__(self, rows: Tensor) -> None:
+    def __init__(self, rows: Floats) -> None:
         self._index: Any = faiss.IndexFlatL2(rows.shape[1])
-        self._index.add(rows.numpy())
+        self._index.add(rows)
 
-    def search(self, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    def search(self, queries: Floats, k: int) -> tuple[Floats, Ints]:
         """See `Backend`."""
-        squared, row = self._index.search(queries.numpy(), k)
-        return torch.from_numpy(squared), torch.from_numpy(row)
+        squared, row = self._index.search(queries, k)
+        return squared, row
 
 
 class ListSearch:
     """Inverted lists, by FAISS: approximate (Sivic and Zisserman, 2003; Jegou et al., 2011)."""
 
-    def __init__(self, rows: Tensor, search: Search, centroids: Tensor | None) -> None:
+    def __init__(self, rows: Floats, search: Search, centroids: Floats | None) -> None:
         lists, probes = search.sizes(len(rows))
         if centroids is None:
             centroids = _centroids(rows, lists)
-        self.centroids: Tensor | None = centroids
+        self.centroids: Floats | None = centroids
         self._quantizer: Any = faiss.IndexFlatL2(rows.shape[1])
-        self._quantizer.add(centroids.numpy())
+        self._quantizer.add(centroids)
         self._index: Any = faiss.IndexIVFFlat(self._quantizer, rows.shape[1], len(centroids))
-        self._index.train(centroids.numpy())
-        self._index.add(rows.numpy())
+        self._index.train(centroids)
+        self._index.add(rows)
         self._index.nprobe = probes
 
-    def search(self, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    def search(self, queries: Floats, k: int) -> tuple[Floats, Ints]:
         """See `Backend`. A record whose lists hold fewer than k rows gets all lists."""
-        squared, row = self._index.search(queries.numpy(), k)
+        squared, row = self._index.search(queries, k)
         short = (row < 0).any(1)
         if short.any():
             parameters: Any = faiss.SearchParametersIVF
             everywhere = parameters(nprobe=self._index.nlist)
-            again = queries[torch.from_numpy(short)].contiguous().numpy()
+            again = queries[short]
             squared[short], row[short] = self._index.search(again, k, params=everywhere)
-        return torch.from_numpy(squared), torch.from_numpy(row)
+        return squared, row
 
 
-class TorchSearch:
-    """Every row, by products and selections in torch, on any device it knows.
-
-    The same code runs on the CPU, where it is tested; FAISS is faster there. It has not been run on
-    a CUDA device yet: a test for one waits, and is skipped where there is none.
-    """
-
-    centroids: Tensor | None = None
-
-    def __init__(self, rows: Tensor, device: str) -> None:
-        self._rows = rows.to(device)
-        self._norms = self._rows.square().sum(1)
-
-    def search(self, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
-        """See `Backend`."""
-        squared, rows = [], []
-        for part in torch.split(queries, max(1, BLOCK // len(self._rows))):
-            there = part.to(self._rows.device)
-            # The record's own norm moves no neighbour before another: it is added last.
-            partial = torch.addmm(self._norms, there, self._rows.T, alpha=-2)
-            value, row = partial.topk(k, largest=False)
-            squared.append((value + there.square().sum(1, keepdim=True)).cpu())
-            rows.append(row.cpu())
-        if not squared:
-            return torch.empty(0, k), torch.empty(0, k, dtype=torch.int64)
-        return torch.cat(squared), torch.cat(rows)
-
-
-def _centroids(rows: Tensor, lists: int) -> Tensor:
+def _centroids(rows: Floats, lists: int) -> Floats:
     """Means of k-means on a sample, float32 (lists, d); the same rows give the same."""
     means: Any = faiss.Kmeans(
         rows.shape[1],
@@ -156,5 +126,6 @@ def _centroids(rows: Tensor, lists: int) -> Tensor:
         min_points_per_centroid=1,
         max_points_per_centroid=64,
     )
-    means.train(rows.numpy())
-    return torch.from_numpy(means.centroids)
+    means.train(rows)
+    centroids: Floats = means.centroids
+    return centroids

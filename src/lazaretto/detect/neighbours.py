@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-import torch
+import numpy as np
 
 from lazaretto.detect.nearest_backends import Search, make_backend
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from lazaretto.detect.arrays import Floats, Ints
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +22,8 @@ class Neighbours:
         row: int64 (n, k), row of the index.
     """
 
-    distance: Tensor
-    row: Tensor
+    distance: Floats
+    row: Ints
 
     def first(self, k: int) -> Neighbours:
         """The nearest k of them."""
@@ -34,7 +34,7 @@ class Queries(Protocol):
     """What is searched for; `lazaretto.detect.base.Chunk` is one."""
 
     @property
-    def embedding(self) -> Tensor:
+    def embedding(self) -> Floats:
         """Vectors, float32 (n, d)."""
 
     @property
@@ -54,15 +54,15 @@ class NeighbourIndex:
 
     def __init__(
         self,
-        vectors: Tensor,
+        vectors: Floats,
         settings: Search | None = None,
         *,
         device: str = "cpu",
-        centroids: Tensor | None = None,
+        centroids: Floats | None = None,
     ) -> None:
         # Distances come from norms and products; about the mean those lose the fewest digits.
-        self._center = vectors.double().mean(0).float()
-        self.vectors = (vectors - self._center).contiguous()
+        self._center = vectors.mean(0, dtype=np.float64).astype(np.float32)
+        self.vectors = np.ascontiguousarray(vectors - self._center, dtype=np.float32)
         self.settings = settings or Search()
         self._backend = make_backend(
             self.vectors, self.settings, device=device, centroids=centroids
@@ -89,21 +89,21 @@ class NeighbourIndex:
         """The nearest k *other* rows of each indexed row (copies of it count as others)."""
         k = min(k, len(self) - 1)
         if k < 1:
-            empty = torch.empty(len(self), 0)
-            return Neighbours(empty, empty.long())
+            empty = np.empty((len(self), 0), dtype=np.float32)
+            return Neighbours(empty, empty.astype(np.int64))
         found = self._search(self.vectors, k + 1)
-        own = found.row == torch.arange(len(self)).unsqueeze(1)
+        own = found.row == np.arange(len(self))[:, None]
         # Where copies crowd the row itself out of the answer, the last neighbour goes instead.
         own[~own.any(1), -1] = True
         keep = ~own
         return Neighbours(found.distance[keep].reshape(-1, k), found.row[keep].reshape(-1, k))
 
-    def _search(self, queries: Tensor, k: int) -> Neighbours:
+    def _search(self, queries: Floats, k: int) -> Neighbours:
         # FAISS takes another way below 20 queries; a record must get the same distances alone.
         alone = len(queries) < 20
-        asked = (
-            torch.cat([queries, queries[:1].expand(20 - len(queries), -1)]) if alone else queries
-        )
-        squared, row = self._backend.search(asked.contiguous(), k)
+        asked = queries
+        if alone:
+            asked = np.concatenate([queries, np.repeat(queries[:1], 20 - len(queries), axis=0)])
+        squared, row = self._backend.search(np.ascontiguousarray(asked, dtype=np.float32), k)
         squared, row = squared[: len(queries)], row[: len(queries)]
-        return Neighbours(squared.clamp_(min=0).sqrt_(), row)
+        return Neighbours(np.sqrt(np.maximum(squared, 0)), row)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import torch
+import numpy as np
 
 from lazaretto.detect.base import Chunk
 from lazaretto.detect.registry import make_detector
@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
-    from torch import Tensor
+    import numpy.typing as npt
 
+    from lazaretto.detect.arrays import Floats, Ints
     from lazaretto.detect.base import Detector, Split
 
 
@@ -35,8 +36,8 @@ class Scorer:
     split: Split
     detectors: Mapping[str, Detector]
     ranks: Mapping[str, tuple[TailRank, ...]]
-    calibration: Tensor
-    calibration_label: Tensor
+    calibration: Floats
+    calibration_label: Ints
 
     @classmethod
     def fit(
@@ -60,30 +61,30 @@ class Scorer:
         ranks = {}
         for name, detector in fitted.items():
             views = as_views(detector.score(rank))
-            ranks[name] = tuple(TailRank.fit(view) for view in views.unbind(1))
-        empty = torch.empty(0, dtype=torch.int64)
+            ranks[name] = tuple(TailRank.fit(view) for view in views.T)
+        empty = np.empty(0, dtype=np.int64)
         label = calibration.label if calibration.label is not None else empty
-        scorer = cls(split, fitted, ranks, torch.empty(0, len(fitted)), label)
+        scorer = cls(split, fitted, ranks, np.empty((0, len(fitted))), label)
         return cls(split, fitted, ranks, scorer.rank(calibration), label)
 
-    def rank(self, chunk: Chunk) -> Tensor:
+    def rank(self, chunk: Chunk) -> Floats:
         """Ranks of a chunk's rows, float64 (n, J): per detector the norm of its weighted views."""
         columns = []
         for name, detector in self.detectors.items():
-            views = as_views(detector.score(chunk)).unbind(1)
+            views = as_views(detector.score(chunk)).T
             ranked = [map_(view) for map_, view in zip(self.ranks[name], views, strict=True)]
-            columns.append(fuse(torch.stack(ranked, 1), detector.weights[: len(ranked)]))
+            columns.append(fuse(np.stack(ranked, 1), detector.weights[: len(ranked)]))
         if not columns:
-            return torch.empty(len(chunk), 0, dtype=torch.float64)
-        return torch.stack(columns, 1)
+            return np.empty((len(chunk), 0))
+        return np.stack(columns, 1)
 
 
-def as_views(scores: Tensor) -> Tensor:
+def as_views(scores: Floats) -> Floats:
     """Scores as (n, views)."""
-    return scores.unsqueeze(1) if scores.ndim == 1 else scores
+    return scores[:, None] if scores.ndim == 1 else scores
 
 
-def fuse(ranks: Tensor, weights: Sequence[float]) -> Tensor:
+def fuse(ranks: Floats, weights: Sequence[float]) -> Floats:
     """One score per record: the Euclidean norm of its weighted ranks, float64 (n,).
 
     Between the largest rank (which lets five mild suspicions by) and their sum (in which many blind
@@ -93,12 +94,12 @@ def fuse(ranks: Tensor, weights: Sequence[float]) -> Tensor:
         ranks: float64 (n, J).
         weights: (J,); 0 leaves a detector (one in shadow) out.
     """
-    weighted = ranks * torch.tensor(list(weights)).double()
-    norm: Tensor = torch.linalg.vector_norm(weighted, dim=1)
+    weighted = ranks * np.asarray(weights, dtype=np.float64)
+    norm: Floats = np.sqrt(np.square(weighted).sum(1))
     return norm
 
 
-def take(chunk: Chunk, rows: Tensor) -> Chunk:
+def take(chunk: Chunk, rows: Ints | npt.NDArray[np.bool_]) -> Chunk:
     """The chunk's rows at these positions (or where true)."""
     return Chunk(
         embedding=chunk.embedding[rows],

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from math import log
 from typing import TYPE_CHECKING
 
-import torch
+import numpy as np
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from lazaretto.detect.arrays import Floats
 
 KNOTS = 65
 SHORTEST_TAIL = 12
@@ -33,45 +33,46 @@ class TailRank:
         shape: of the tail, 0 (exponential) to 0.9.
     """
 
-    knots: Tensor
+    knots: Floats
     tail: float
     scale: float
     shape: float
 
     @classmethod
-    def fit(cls, scores: Tensor) -> TailRank:
+    def fit(cls, scores: Floats) -> TailRank:
         """Fits on the scores (n,) of the RANK split, n at least 1."""
-        ordered = torch.nan_to_num(scores.double()).sort().values
+        ordered = np.sort(np.nan_to_num(scores.astype(np.float64)))
         n = len(ordered)
         tail = min(0.5, max(0.1, SHORTEST_TAIL / n))
-        grid = torch.linspace(0, 1 - tail, KNOTS, dtype=torch.float64)
-        knots = torch.quantile(ordered, grid) if n > 1 else ordered.expand(KNOTS).clone()
-        excess = (ordered - knots[-1]).clamp(min=0)
+        grid = np.linspace(0, 1 - tail, KNOTS)
+        knots = np.quantile(ordered, grid)
+        excess = np.maximum(ordered - knots[-1], 0)
         excess = excess[n - max(1, round(n * tail)) :]
-        smallest = 1e-3 * max(float(ordered.abs().mean()), float(ordered.std(correction=0)), 1e-6)
+        smallest = 1e-3 * max(float(np.abs(ordered).mean()), float(ordered.std()), 1e-6)
         scale, shape = _pareto(excess)
         return cls(knots, tail, max(scale, smallest), shape)
 
-    def __call__(self, scores: Tensor) -> Tensor:
+    def __call__(self, scores: Floats) -> Floats:
         """Ranks of scores (n,), float64 (n,), from 0 up; -log(0.01) is "one row in 100"."""
-        wide = torch.nan_to_num(scores.double(), nan=0.0, posinf=1e300, neginf=-1e300)
-        excess = (wide - self.knots[-1]).clamp(min=0) / self.scale
-        beyond = torch.log1p(self.shape * excess) / self.shape if self.shape > 0 else excess
-        right = torch.searchsorted(self.knots, wide, right=True).clamp(1, KNOTS - 1)
+        wide = np.nan_to_num(scores.astype(np.float64), nan=0.0, posinf=1e300, neginf=-1e300)
+        right = np.clip(np.searchsorted(self.knots, wide, side="right"), 1, KNOTS - 1)
         low, high = self.knots[right - 1], self.knots[right]
-        step = ((wide - low) / (high - low).clamp(min=1e-300)).clamp(0, 1)
+        with np.errstate(over="ignore"):  # too far to tell is as good as far
+            excess = np.maximum(wide - self.knots[-1], 0) / self.scale
+            step = np.clip((wide - low) / np.maximum(high - low, 1e-300), 0, 1)
+        beyond = np.log1p(self.shape * excess) / self.shape if self.shape > 0 else excess
         share = (right - 1 + step) / (KNOTS - 1) * (1 - self.tail)
-        inside = -torch.log1p(-share)
-        return torch.where(wide > self.knots[-1], -log(self.tail) + beyond, inside)
+        inside = -np.log1p(-share)
+        return np.where(wide > self.knots[-1], -log(self.tail) + beyond, inside)
 
 
-def _pareto(excess: Tensor) -> tuple[float, float]:
+def _pareto(excess: Floats) -> tuple[float, float]:
     """Scale and shape from excesses in ascending order, by probability-weighted moments."""
     n = len(excess)
     mean = float(excess.mean())
     if n < SHORTEST_TAIL or mean <= 0:
         return mean, 0.0
-    weight = 1 - (torch.arange(1, n + 1, dtype=torch.float64) - 0.35) / n
+    weight = 1 - (np.arange(1, n + 1) - 0.35) / n
     first = float((weight * excess).mean())
     if mean - 2 * first <= 0:
         return mean, 0.0

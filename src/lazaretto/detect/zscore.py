@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Self
 
+import numpy as np
+
 from lazaretto.detect.columns import (
     Bounds,
     bounds,
     chunk_values,
     explain_columns,
+    means,
     reference_values,
 )
 from lazaretto.errors import UsageError
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
+    from lazaretto.detect.arrays import Floats, State
     from lazaretto.detect.base import Chunk, Split
 
 
@@ -36,15 +38,16 @@ class ZScore:
     def fit(self, reference: Split) -> Self:
         """Fits mean and standard deviation per column, nulls left out."""
         values = reference_values(reference, self.name)
-        mean = values.nanmean(0).nan_to_num()
-        spread = (values - mean).square().nanmean(0).nan_to_num().sqrt()
+        mean = means(values)
+        spread = np.sqrt(means(np.square(values - mean)))
         self._columns = reference.columns
         self._bounds = bounds(values, mean, mean, spread)
         return self
 
-    def score(self, chunk: Chunk) -> Tensor:
+    def score(self, chunk: Chunk) -> Floats:
         """Float64 (n,), at least 0."""
-        return self._distances(chunk).amax(1)
+        score: Floats = self._distances(chunk).max(1)
+        return score
 
     def explain(self, chunk: Chunk) -> list[str]:
         """The worst column."""
@@ -52,18 +55,18 @@ class ZScore:
         unit = "standard deviations from the mean"
         return explain_columns(self._distances(chunk), values, self._columns, unit)
 
-    def state(self) -> dict[str, Tensor]:
+    def state(self) -> dict[str, State]:
         """Mean and spread per column."""
         fitted = self._require()
         return {key: getattr(fitted, key) for key in Bounds.__slots__}
 
-    def restore(self, state: dict[str, Tensor], reference: Split) -> Self:
+    def restore(self, state: dict[str, State], reference: Split) -> Self:
         """Brings them back."""
         self._columns = reference.columns
         self._bounds = Bounds(**state)
         return self
 
-    def _distances(self, chunk: Chunk) -> Tensor:
+    def _distances(self, chunk: Chunk) -> Floats:
         return self._require().distances(chunk_values(chunk, self.name))
 
     def _require(self) -> Bounds:

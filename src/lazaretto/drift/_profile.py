@@ -93,7 +93,7 @@ class Profile:
         for chunk in as_chunks(data, columns=names) if names else ():
             sample.take(chunk)
         rows = sample.table()
-        vectors = reference.sample.embedding[:KNOWN_ROWS].numpy()
+        vectors = reference.sample.embedding[:KNOWN_ROWS]
         axes = principal_axes(vectors, AXES)
         return cls(
             columns=tuple(sketch(name, rows[name]) for name in names),

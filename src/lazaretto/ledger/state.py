@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from lazaretto.ledger.chain import append
+from lazaretto.storage.bulk import upsert
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -146,8 +146,7 @@ class _PutForm(NamedTuple):
     first: tuple[str, ...]
 
     def statement(self, connection: Connection) -> Any:
-        flavour: Any = postgresql if connection.dialect.name == "postgresql" else sqlite
-        insert = flavour.insert(self.table)
+        insert = upsert(connection, self.table)
         keys = [column.name for column in self.table.primary_key]
         rest = {name: insert.excluded[name] for name in self.values if name not in keys}
         if not rest:

@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-import torch
+import numpy as np
 
 from lazaretto.detect.base import Chunk
 from lazaretto.detect.nearest_backends import Search
@@ -18,7 +18,7 @@ from lazaretto.errors import ReferenceMismatchError
 from lazaretto.reference._state import EncoderId, ReferenceState
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from lazaretto.detect.arrays import State
 
 METADATA = "reference.json"
 TENSORS = "tensors.safetensors"
@@ -38,9 +38,9 @@ def describe(reference: ReferenceState) -> bytes:
 
 def pack(reference: ReferenceState) -> bytes:
     """The safetensors file's bytes; the same reference gives the same bytes."""
-    from safetensors.torch import save
+    from safetensors.numpy import save
 
-    tensors = {"sample.embedding": reference.sample.embedding}
+    tensors: dict[str, State] = {"sample.embedding": reference.sample.embedding}
     if reference.sample.label is not None:
         tensors["sample.label"] = reference.sample.label
     if reference.sample.values is not None:
@@ -56,9 +56,9 @@ def pack(reference: ReferenceState) -> bytes:
             for key, value in detector.state().items():
                 tensors[f"{head}.state.{name}.{key}"] = value
             for view, map_ in enumerate(scorer.ranks[name]):
-                shape = torch.tensor([map_.tail, map_.scale, map_.shape], dtype=torch.float64)
-                tensors[f"{head}.rank.{name}.{view}"] = torch.cat([map_.knots, shape])
-    return bytes(save({key: value.contiguous() for key, value in tensors.items()}))
+                shape = np.array([map_.tail, map_.scale, map_.shape])
+                tensors[f"{head}.rank.{name}.{view}"] = np.concatenate([map_.knots, shape])
+    return bytes(save({key: np.ascontiguousarray(value) for key, value in tensors.items()}))
 
 
 def unpack(metadata: bytes, packed: bytes, *, device: str = "cpu") -> ReferenceState:
@@ -68,7 +68,7 @@ def unpack(metadata: bytes, packed: bytes, *, device: str = "cpu") -> ReferenceS
         ReferenceMismatchError: damaged, changed, or written by another version.
     """
     from safetensors import SafetensorError
-    from safetensors.torch import load
+    from safetensors.numpy import load
 
     try:
         document = json.loads(metadata)
@@ -85,14 +85,14 @@ def unpack(metadata: bytes, packed: bytes, *, device: str = "cpu") -> ReferenceS
                 "restore them or fit a new version"
             )
         # Fresh memory is aligned, a file's is not: products must round as they did before saving.
-        tensors = {key: value.clone() for key, value in load(packed).items()}
+        tensors = {key: value.copy() for key, value in load(packed).items()}
         return _rebuild(document, tensors, digest, device)
     except (ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
         raise ReferenceMismatchError(f"the reference's files cannot be read: {error!r}") from error
 
 
 def _rebuild(
-    document: dict[str, Any], tensors: dict[str, Tensor], digest: str, device: str
+    document: dict[str, Any], tensors: dict[str, State], digest: str, device: str
 ) -> ReferenceState:
     from lazaretto.reference._split import fit_split
 
@@ -181,7 +181,7 @@ def _canonical(document: dict[str, Any]) -> bytes:
     return bytes(rfc8785.dumps(document))
 
 
-def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def _below(tensors: dict[str, State], prefix: str) -> dict[str, State]:
     return {
         key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)
     }

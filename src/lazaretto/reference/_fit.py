@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import torch
 
 from lazaretto.batch._columns import class_indices, numeric_columns
 from lazaretto.detect.base import Chunk
@@ -62,7 +61,7 @@ def fit_reference(
         sample.label, len(sample), origin, seed=seed, folded=False if hard else None
     )
     hygiene = examine(sample, classes, seed)
-    fit_rows = [part.fit[~torch.isin(part.fit, hygiene.strange)] for part in split_parts]
+    fit_rows = [part.fit[~np.isin(part.fit, hygiene.strange)] for part in split_parts]
     settings = Search(**policy.screen.neighbours.model_dump())
     scorers = tuple(
         Scorer.fit(
@@ -153,17 +152,17 @@ def _read_sample(
     if labels:
         texts = pa.chunked_array(labels).combine_chunks()
         classes = tuple(sorted(pc.unique(texts).to_pylist()))
-        label = torch.from_numpy(class_indices(texts, classes))
+        label = class_indices(texts, classes)
     notes = tuple(
         f"{count} trusted rows left out: {problem}"
         for problem, count in sorted(left_out.items())
         if count
     )
     chunk = Chunk(
-        embedding=torch.from_numpy(np.concatenate([part for part in embeddings if len(part)]))
+        embedding=np.concatenate([part for part in embeddings if len(part)])
         if widths
-        else torch.empty(0, 1),
+        else np.empty((0, 1), dtype=np.float32),
         label=label,
-        values=torch.from_numpy(np.concatenate(values)) if values else None,
+        values=np.concatenate(values) if values else None,
     )
     return chunk, classes, notes, np.concatenate(kept)

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from math import log
 from typing import TYPE_CHECKING
 
-import torch
+import numpy as np
 
+from lazaretto.detect.arrays import same_rows
 from lazaretto.detect.base import Split
 from lazaretto.detect.mahalanobis import Mahalanobis
 from lazaretto.detect.neighbours import NeighbourIndex
@@ -15,8 +16,7 @@ from lazaretto.detect.scorer import as_views, take
 from lazaretto.reference._partition import partition
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
+    from lazaretto.detect.arrays import Ints
     from lazaretto.detect.base import Chunk
 
 MOST_TRIMMED = 0.05
@@ -36,7 +36,7 @@ class Hygiene:
         contradictions: copies whose label differs from the other row's.
     """
 
-    strange: Tensor
+    strange: Ints
     copies: int
     contradictions: int
 
@@ -67,19 +67,19 @@ def examine(sample: Chunk, classes: tuple[str, ...], seed: int) -> Hygiene:
     views = []
     order = []
     for part in partition(sample.label, len(sample), seed=seed, folded=True)[::2]:
-        rest = torch.ones(len(sample), dtype=torch.bool)
-        held = torch.cat([part.calibration, part.rank])
+        rest = np.ones(len(sample), dtype=bool)
+        held = np.concatenate([part.calibration, part.rank])
         rest[held] = False
-        chunk = take(sample, torch.where(rest)[0])
+        chunk = take(sample, np.flatnonzero(rest))
         split = Split(chunk, classes, (), NeighbourIndex(chunk.embedding[:1]), seed)
         views.append(as_views(Mahalanobis().fit(split).score(take(sample, held))))
         order.append(held)
-    rows, scores = torch.cat(order), torch.cat(views).double()
-    middle, high = torch.quantile(scores[:100_000], torch.tensor([0.5, 0.9]).double(), dim=0)
-    scale = ((high - middle) / log(5)).clamp(min=1e-9 * scores.abs().mean().clamp(min=1e-30))
-    out = ((scores - middle) / scale + log(2)).amax(1)
-    found = set(rows[out > MARGIN * log(20 * len(sample))].tolist())
-    strange = torch.tensor(sorted(found), dtype=torch.int64)
+    rows, scores = np.concatenate(order), np.concatenate(views).astype(np.float64)
+    middle, high = np.quantile(scores[:100_000], [0.5, 0.9], axis=0)
+    least = 1e-9 * max(float(np.abs(scores).mean()), 1e-30)
+    scale = np.maximum((high - middle) / log(5), least)
+    out = ((scores - middle) / scale + log(2)).max(1)
+    strange = np.unique(rows[out > MARGIN * log(20 * len(sample))])
     if len(strange) > MOST_TRIMMED * len(sample):
         strange = strange[:0]
     copies, contradictions = _copies(sample)
@@ -87,9 +87,9 @@ def examine(sample: Chunk, classes: tuple[str, ...], seed: int) -> Hygiene:
 
 
 def _copies(sample: Chunk) -> tuple[int, int]:
-    _, group = torch.unique(sample.embedding, dim=0, return_inverse=True)
-    copies = len(group) - int(group.max()) - 1 if len(group) else 0
+    different, group = same_rows(sample.embedding)
+    copies = len(group) - different
     if sample.label is None or not copies:
         return copies, 0
-    pairs = torch.unique(torch.stack([group, sample.label]), dim=1).shape[1]
-    return copies, pairs - int(group.max()) - 1
+    pairs = len(np.unique(np.stack([group, sample.label]), axis=1).T)
+    return copies, pairs - different

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import torch
 
 from lazaretto.errors import ReferenceMismatchError
 from lazaretto.reference._partition import (
@@ -22,7 +21,6 @@ from lazaretto.reference._partition import (
 
 if TYPE_CHECKING:
     import numpy.typing as npt
-    from torch import Tensor
 
     from lazaretto.batch import Batch
     from lazaretto.policy import Columns
@@ -69,7 +67,7 @@ def read_origin(trusted: pa.Table | Batch, columns: Columns) -> Origin:
 
 
 def split_rows(
-    label: Tensor | None, rows: int, origin: Origin, *, seed: int, folded: bool | None = None
+    label: Ints | None, rows: int, origin: Origin, *, seed: int, folded: bool | None = None
 ) -> tuple[tuple[Part, ...], tuple[str, ...]]:
     """Splits rows into FIT, RANK and CAL; groups stay whole, and CAL is what came last.
 
@@ -149,7 +147,7 @@ def _one_part(
     return one_part(before[unit] / rows, rng)
 
 
-def _problem(parts: tuple[Part, ...], label: Tensor | None, rows: int) -> str | None:
+def _problem(parts: tuple[Part, ...], label: Ints | None, rows: int) -> str | None:
     """Why a split by origin cannot be used; None where it can."""
     if min(min(len(part.rank), len(part.calibration)) for part in parts) < 1:
         return "columns.reference_group: one group has too many of the rows"
@@ -158,7 +156,7 @@ def _problem(parts: tuple[Part, ...], label: Tensor | None, rows: int) -> str | 
     if label is not None:
         classes = int(label.max()) + 1
         for part in parts:
-            if len(torch.unique(label[part.fit])) < classes:
+            if len(np.unique(label[part.fit])) < classes:
                 return "a label is found in one group or period only"
     return None
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 if TYPE_CHECKING:
     import numpy.typing as npt
-    from torch import Tensor
+
+    from lazaretto.detect.arrays import Ints
 
 FOLDED_BELOW = 10_000
 """References with fewer rows are cross-fitted: every row serves FIT and CAL, in different folds."""
@@ -24,13 +24,13 @@ FIT_SHARE, RANK_UNTIL = 0.6, 0.7
 class Part:
     """Row numbers, int64, of three disjoint sets."""
 
-    fit: Tensor
-    rank: Tensor
-    calibration: Tensor
+    fit: Ints
+    rank: Ints
+    calibration: Ints
 
 
 def partition(
-    label: Tensor | None, rows: int, *, seed: int, folded: bool | None = None
+    label: Ints | None, rows: int, *, seed: int, folded: bool | None = None
 ) -> tuple[Part, ...]:
     """Splits rows at random, evenly over the classes.
 
@@ -47,7 +47,7 @@ def partition(
     rng = np.random.default_rng(seed)
     shuffled = rng.permutation(rows)
     if label is not None:
-        shuffled = shuffled[np.argsort(label.numpy()[shuffled], kind="stable")]
+        shuffled = shuffled[np.argsort(label[shuffled], kind="stable")]
     place = np.empty(rows, dtype=np.int64)
     place[shuffled] = np.arange(rows)
     if folded if folded is not None else rows < FOLDED_BELOW:
@@ -84,10 +84,10 @@ def one_part(share: npt.NDArray[np.float64], rng: np.random.Generator) -> Part:
     calibration = np.concatenate([np.flatnonzero(share >= RANK_UNTIL), np.setdiff1d(ranked, kept)])
     return Part(
         fit=_where(share < FIT_SHARE),
-        rank=torch.from_numpy(np.sort(kept)),
-        calibration=torch.from_numpy(np.sort(calibration)),
+        rank=np.sort(kept),
+        calibration=np.sort(calibration),
     )
 
 
-def _where(mask: npt.NDArray[np.bool_]) -> Tensor:
-    return torch.from_numpy(np.flatnonzero(mask))
+def _where(mask: npt.NDArray[np.bool_]) -> Ints:
+    return np.flatnonzero(mask)

@@ -9,21 +9,20 @@ from lazaretto.detect.neighbours import NeighbourIndex
 from lazaretto.detect.scorer import take
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
+    from lazaretto.detect.arrays import Floats, Ints
     from lazaretto.detect.nearest_backends import Search
 
 
 def fit_split(
     sample: Chunk,
-    rows: Tensor,
+    rows: Ints,
     classes: tuple[str, ...],
     columns: tuple[str, ...],
     seed: int,
     settings: Search,
     *,
     device: str = "cpu",
-    centroids: Tensor | None = None,
+    centroids: Floats | None = None,
 ) -> Split:
     """The FIT split made of these rows of the sample; the last three are its index's."""
     chunk = take(sample, rows)

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from torch import Tensor
-
+    from lazaretto.detect.arrays import Ints
     from lazaretto.detect.base import Chunk
     from lazaretto.detect.scorer import Scorer
 
@@ -64,5 +63,5 @@ class ReferenceState:
     notes: tuple[str, ...]
     sample: Chunk
     scorers: tuple[Scorer, ...]
-    fit_rows: tuple[Tensor, ...]
+    fit_rows: tuple[Ints, ...]
     digest: str

@@ -7,7 +7,6 @@ from math import ceil
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from lazaretto.detect.scorer import fuse
 from lazaretto.errors import ReferenceMismatchError, UsageError
@@ -16,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import numpy.typing as npt
-    from torch import Tensor
 
+    from lazaretto.detect.arrays import Floats, Ints
     from lazaretto.policy import Policy
     from lazaretto.reference import Reference
 
@@ -62,8 +61,8 @@ class CalibrationScores:
         by_class: tuple[int, ...] = ()
         members: list[list[int] | None] = [None]
         if screen.calibrate_by == "class" and reference.classes:
-            label = torch.cat([scorer.calibration_label for scorer in reference.scorers])
-            counts = torch.bincount(label, minlength=len(reference.classes)).tolist()
+            label = np.concatenate([scorer.calibration_label for scorer in reference.scorers])
+            counts = np.bincount(label, minlength=len(reference.classes)).tolist()
             enough = ceil(1 / screen.false_quarantine_rate)
             groups = []
             for number, count in enumerate(counts):
@@ -73,7 +72,7 @@ class CalibrationScores:
             by_class = tuple(groups)
         fused = tuple(
             tuple(
-                _ascending(scores if wanted is None else scores[_isin(label, wanted)])
+                _ascending(scores if wanted is None else scores[np.isin(label, wanted)])
                 for wanted in members
             )
             for scores, label in (
@@ -92,11 +91,11 @@ class CalibrationScores:
             delta=screen.hard_delta if hard else None,
         )
 
-    def group_of(self, label: Tensor | None, rows: int) -> npt.NDArray[np.int64]:
+    def group_of(self, label: Ints | None, rows: int) -> npt.NDArray[np.int64]:
         """Group of each record, int64 (rows,)."""
         if label is None or not self.by_class:
             return np.zeros(rows, dtype=np.int64)
-        return np.take(np.asarray(self.by_class, dtype=np.int64), label.numpy())
+        return np.take(np.asarray(self.by_class, dtype=np.int64), label)
 
 
 def detector_weights(policy: Policy, reference: Reference) -> list[float]:
@@ -134,9 +133,5 @@ def detector_weights(policy: Policy, reference: Reference) -> list[float]:
     return weights
 
 
-def _ascending(scores: Tensor) -> npt.NDArray[np.float64]:
-    return np.asarray(scores.double().sort().values.numpy(), dtype=np.float64)
-
-
-def _isin(label: Tensor, wanted: list[int]) -> Tensor:
-    return torch.isin(label, torch.tensor(wanted))
+def _ascending(scores: Floats) -> npt.NDArray[np.float64]:
+    return np.sort(scores.astype(np.float64))

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import numpy.typing as npt
-    from torch import Tensor
 
+    from lazaretto.detect.arrays import Floats
     from lazaretto.policy import Policy
     from lazaretto.reference import Reference
     from lazaretto.screen._score import Scored
@@ -30,7 +30,7 @@ def judge(
     scored: Scored,
     reference: Reference,
     policy: Policy,
-    find_copies: Callable[[Tensor, float], npt.NDArray[np.int64]],
+    find_copies: Callable[[Floats, float], npt.NDArray[np.int64]],
 ) -> Screening:
     """Applies the policy to scored records; see `lazaretto.screen.screen`.
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import torch
 
 from lazaretto.detect.base import Chunk
 from lazaretto.detect.neighbours import NeighbourIndex
@@ -19,9 +18,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy.typing as npt
-    from torch import Tensor
 
     from lazaretto.batch import Batch
+    from lazaretto.detect.arrays import Floats
     from lazaretto.policy import Policy
     from lazaretto.reference import Reference
 
@@ -33,7 +32,7 @@ def positions_near(
     *,
     exclude: Collection[str],
     embeddings: pa.Table | None,
-    centers: Tensor,
+    centers: Floats,
     radius: float,
 ) -> npt.NDArray[np.int64]:
     """Positions of the scorable records within a distance of one of some vectors.
@@ -60,8 +59,8 @@ def positions_near(
         place = np.cumsum(keep) - 1
         keep[list(rows.vectors.problems)] = False
         if keep.any():
-            chunk = Chunk(torch.from_numpy(rows.vectors.values[keep]))
-            close = index.search(chunk, 1).distance[:, 0].numpy() <= radius
+            chunk = Chunk(rows.vectors.values[keep])
+            close = index.search(chunk, 1).distance[:, 0] <= radius
             found.append(judged + place[keep][close])
         judged += int(place[-1]) + 1
     return np.concatenate(found) if found else np.empty(0, dtype=np.int64)

@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from lazaretto.detect.scorer import take
 
 if TYPE_CHECKING:
     import numpy.typing as npt
-    from torch import Tensor
 
+    from lazaretto.detect.arrays import Floats, Ints
     from lazaretto.detect.base import Chunk
 
 SAMPLE_ROWS = 4000
@@ -30,9 +29,9 @@ class Sample:
         key: float64 (s,), random numbers that chose the sample.
     """
 
-    embedding: Tensor
-    label: Tensor | None
-    position: npt.NDArray[np.int64]
+    embedding: Floats
+    label: Ints | None
+    position: Ints
     key: npt.NDArray[np.float64]
 
     def add(
@@ -42,18 +41,17 @@ class Sample:
         fresh = rng.random(len(chunk))
         if len(self.key) == SAMPLE_ROWS:
             chosen = np.flatnonzero(fresh < self.key.max())
-            chunk, fresh = take(chunk, torch.from_numpy(chosen)), fresh[chosen]
+            chunk, fresh = take(chunk, chosen), fresh[chosen]
             position = position[chosen]
         key = np.concatenate([self.key, fresh])
         position = np.concatenate([self.position, position])
-        embedding = torch.cat([self.embedding, chunk.embedding])
+        embedding = np.concatenate([self.embedding, chunk.embedding])
         label = self.label
         if label is not None and chunk.label is not None:
-            label = torch.cat([label, chunk.label])
+            label = np.concatenate([label, chunk.label])
         if len(key) <= SAMPLE_ROWS:
             return Sample(embedding, label, position, key)
         kept = np.sort(np.argpartition(key, SAMPLE_ROWS)[:SAMPLE_ROWS])
-        rows = torch.from_numpy(kept)
         return Sample(
-            embedding[rows], None if label is None else label[rows], position[kept], key[kept]
+            embedding[kept], None if label is None else label[kept], position[kept], key[kept]
         )

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import torch
 
 from lazaretto.batch._columns import class_indices
 from lazaretto.detect.base import Chunk
@@ -104,8 +103,8 @@ def score_batch(
     parts, rng = _Parts(), np.random.default_rng(reference.seed)
     has_label = reference.label is not None
     sample = Sample(
-        torch.empty(0, reference.encoder.dimensions),
-        torch.empty(0, dtype=torch.int64) if has_label else None,
+        np.empty((0, reference.encoder.dimensions), dtype=np.float32),
+        np.empty(0, dtype=np.int64) if has_label else None,
         np.empty(0, dtype=np.int64),
         np.empty(0),
     )
@@ -168,9 +167,9 @@ def _scorable(
     nothing = pa.nulls(len(rows), pa.string())
     parts.label.append((nothing if rows.label is None else rows.label).filter(kept))
     chunk = Chunk(
-        embedding=torch.from_numpy(rows.vectors.values[good]),
-        label=None if label is None else torch.from_numpy(label[good]),
-        values=None if rows.values is None else torch.from_numpy(rows.values[good]),
+        embedding=rows.vectors.values[good],
+        label=None if label is None else label[good],
+        values=None if rows.values is None else rows.values[good],
     )
     return chunk, place[good]
 
@@ -186,14 +185,14 @@ def _numbers(
     above = np.zeros((len(chunk), 1 + len(weights)))
     for fold, scorer in enumerate(reference.scorers):
         ranked = scorer.rank(chunk)
-        score = fuse(ranked, weights).numpy()
+        score = fuse(ranked, weights)
         for number in np.unique(group).tolist():
             rows = group == number
             above[rows, 0] += _at_least(calibrated.fused[fold][number], score[rows])
         for column, values in enumerate(ranked.T):
-            above[:, 1 + column] += _at_least(calibrated.single[fold][column], values.numpy())
+            above[:, 1 + column] += _at_least(calibrated.single[fold][column], values)
         fused += score / folds
-        ranks += ranked.numpy() / folds
+        ranks += ranked / folds
     p_value = (1 + above[:, 0]) / (np.asarray(calibrated.rows)[group] + 1)
     if calibrated.delta is not None:
         for number in np.unique(group).tolist():
@@ -226,7 +225,7 @@ def _explain(
     weights = detector_weights(policy, reference)
     weighted = numbers[rows, 3 : 3 + len(weights)] * np.asarray(weights)
     alone = numbers[rows, 3 + len(weights) :]
-    subset = take(chunk, torch.from_numpy(rows))
+    subset = take(chunk, rows)
     scorer = reference.scorers[0]
     said = [
         detector.explain(subset) if weight else []

@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
     import pyarrow as pa
-    from torch import Tensor
 
     from lazaretto.batch import Batch
+    from lazaretto.detect.arrays import Floats
     from lazaretto.embed.reader import Tap
     from lazaretto.policy import Policy
     from lazaretto.reference import Reference
@@ -53,7 +53,7 @@ def screen(
 
     scored = score_batch(batch, reference, policy, exclude=exclude, embeddings=embeddings, tap=tap)
 
-    def find_copies(centers: Tensor, radius: float) -> npt.NDArray[np.int64]:
+    def find_copies(centers: Floats, radius: float) -> npt.NDArray[np.int64]:
         return positions_near(
             batch,
             reference,

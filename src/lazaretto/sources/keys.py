@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
@@ -20,9 +17,6 @@ from cryptography.hazmat.primitives.serialization import (
 from securesystemslib.signer import CryptoSigner, SSlibKey  # type: ignore[attr-defined]
 
 from lazaretto.errors import UsageError
-
-if TYPE_CHECKING:
-    from datetime import datetime
 
 SCHEMES = ("ed25519", "ecdsa-sha2-nistp256")
 
@@ -82,26 +76,3 @@ def load_signer(private_pem: bytes) -> CryptoSigner:
     if signer.public_key.scheme not in SCHEMES:
         raise UsageError(f"keys of kind {signer.public_key.scheme} are not accepted: {SCHEMES}")
     return signer
-
-
-@dataclass(frozen=True, slots=True)
-class SourceKey:
-    """A public key pinned for a source.
-
-    Attributes:
-        source: whose it is.
-        key_id: hash of the key, as `manifest.key_identity` gives it.
-        scheme: such as ``ed25519``.
-        public_key: PEM.
-        valid_from: from when it is accepted, UTC.
-        valid_to: from when it is no longer accepted; None: no end.
-        revoked_at: from when it is refused whatever it signed; None: not revoked.
-    """
-
-    source: str
-    key_id: str
-    scheme: str
-    public_key: str
-    valid_from: datetime
-    valid_to: datetime | None = None
-    revoked_at: datetime | None = None

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from lazaretto.sources.keys import SourceKey
+    from lazaretto.sources.source_key import SourceKey
 
 __all__ = [
     "PREDICATE_TYPE",

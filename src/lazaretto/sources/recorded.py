@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from lazaretto.errors import NotFoundError
-from lazaretto.sources.keys import SourceKey
+from lazaretto.sources.source_key import SourceKey
 from lazaretto.values import TrustTier
 
 if TYPE_CHECKING:

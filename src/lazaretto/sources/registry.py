@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from lazaretto.errors import NotFoundError, UsageError
-from lazaretto.sources.keys import SourceKey
 from lazaretto.sources.recorded import Source, changes, read_source, read_sources
+from lazaretto.sources.source_key import SourceKey
 from lazaretto.text import excerpt
 from lazaretto.times import in_utc
 

@@ -3,39 +3,58 @@
 All are idempotent: called again with the same inputs, a stage returns what it returned before.
 """
 
-from lazaretto.dataset.admission import Admission
-from lazaretto.stages.admit import admit
-from lazaretto.stages.embed import embed
-from lazaretto.stages.gate import gate
-from lazaretto.stages.judgement import Judgement
-from lazaretto.stages.receive import receive
-from lazaretto.stages.register_model import ModelVersion, register_model
-from lazaretto.stages.rejudge import rejudge
-from lazaretto.stages.results import StageResult
-from lazaretto.stages.retrain import retrain_and_compare
-from lazaretto.stages.sanitize_result import Retraining, SanitizeResult
-from lazaretto.stages.sanitize_training import sanitize_training
-from lazaretto.stages.screen import screen
-from lazaretto.stages.snapshot import Snapshot, snapshot
-from lazaretto.stages.validate import validate
+from __future__ import annotations
 
-__all__ = [
-    "Admission",
-    "Judgement",
-    "ModelVersion",
-    "Retraining",
-    "SanitizeResult",
-    "Snapshot",
-    "StageResult",
-    "admit",
-    "embed",
-    "gate",
-    "receive",
-    "register_model",
-    "rejudge",
-    "retrain_and_compare",
-    "sanitize_training",
-    "screen",
-    "snapshot",
-    "validate",
-]
+from typing import TYPE_CHECKING
+
+from lazaretto.lazy import load_lazily
+
+if TYPE_CHECKING:
+    from lazaretto.dataset.admission import Admission as Admission
+    from lazaretto.stages.admit import admit as admit
+    from lazaretto.stages.embed import embed as embed
+    from lazaretto.stages.gate import gate as gate
+    from lazaretto.stages.ingest import Ingestion as Ingestion
+    from lazaretto.stages.ingest import ingest as ingest
+    from lazaretto.stages.judgement import Judgement as Judgement
+    from lazaretto.stages.receive import receive as receive
+    from lazaretto.stages.register_model import ModelVersion as ModelVersion
+    from lazaretto.stages.register_model import register_model as register_model
+    from lazaretto.stages.rejudge import rejudge as rejudge
+    from lazaretto.stages.results import StageResult as StageResult
+    from lazaretto.stages.retrain import retrain_and_compare as retrain_and_compare
+    from lazaretto.stages.sanitize_result import Retraining as Retraining
+    from lazaretto.stages.sanitize_result import SanitizeResult as SanitizeResult
+    from lazaretto.stages.sanitize_training import sanitize_training as sanitize_training
+    from lazaretto.stages.screen import screen as screen
+    from lazaretto.stages.snapshot import Snapshot as Snapshot
+    from lazaretto.stages.snapshot import snapshot as snapshot
+    from lazaretto.stages.validate import validate as validate
+
+# A task uses one stage, and loading the others takes longer than a small delivery.
+_HOMES = {
+    "Admission": "lazaretto.dataset.admission",
+    "Ingestion": "lazaretto.stages.ingest",
+    "Judgement": "lazaretto.stages.judgement",
+    "ModelVersion": "lazaretto.stages.register_model",
+    "Retraining": "lazaretto.stages.sanitize_result",
+    "SanitizeResult": "lazaretto.stages.sanitize_result",
+    "Snapshot": "lazaretto.stages.snapshot",
+    "StageResult": "lazaretto.stages.results",
+    "admit": "lazaretto.stages.admit",
+    "embed": "lazaretto.stages.embed",
+    "gate": "lazaretto.stages.gate",
+    "ingest": "lazaretto.stages.ingest",
+    "receive": "lazaretto.stages.receive",
+    "register_model": "lazaretto.stages.register_model",
+    "rejudge": "lazaretto.stages.rejudge",
+    "retrain_and_compare": "lazaretto.stages.retrain",
+    "sanitize_training": "lazaretto.stages.sanitize_training",
+    "screen": "lazaretto.stages.screen",
+    "snapshot": "lazaretto.stages.snapshot",
+    "validate": "lazaretto.stages.validate",
+}
+
+__all__ = [*_HOMES]  # noqa: PLE0604
+
+load_lazily(__name__, _HOMES)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, lgamma, sqrt
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+
+from lazaretto.stats.counts import beta_binomial, beta_binomial_moments, binomial
+from lazaretto.stats.multiple import adjusted_p_values
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,11 +60,8 @@ def benjamini_hochberg(p_values: Floats, rate: float) -> Mask:
         p_values: float64 (m,), no NaN.
         rate: between 0 and 1.
     """
-    from scipy.stats import false_discovery_control
-
     # Conformal p-values are fractions, often right at the rate: rounding must not decide.
-    rejected: Mask = false_discovery_control(p_values, method="bh") <= rate * (1 + _ROUNDING)
-    return rejected
+    return adjusted_p_values(p_values) <= rate * (1 + _ROUNDING)
 
 
 def conditional_p_values(p_values: Floats, calibration_rows: int, delta: float) -> Floats:
@@ -76,16 +76,16 @@ def conditional_p_values(p_values: Floats, calibration_rows: int, delta: float) 
         calibration_rows: n, at least 2.
         delta: chance that the promise fails for this calibration.
     """
-    from scipy.special import gammaln
-
     n = calibration_rows
     kappa = max(1, n // 2)
     # The number of calibration scores below the record's, from 1.
     below = np.floor((n + 1) * (1 - p_values) + 1e-9).clip(1, n)
     fits = below >= kappa
     steps = np.where(fits, below, kappa)
-    product = gammaln(steps + 1) - gammaln(steps - kappa + 1)
-    whole = gammaln(n + 1) - gammaln(n - kappa + 1)
+    # Most records share a number of steps with others.
+    known, place = np.unique(steps, return_inverse=True)
+    product = np.array([lgamma(s + 1) - lgamma(s - kappa + 1) for s in known.tolist()])[place]
+    whole = lgamma(n + 1) - lgamma(n - kappa + 1)
     bound = np.where(fits, np.exp((np.log(delta) + product - whole) / kappa), 0.0)
     return np.asarray(1 - bound, dtype=np.float64)
 
@@ -143,21 +143,20 @@ class Calibration:
         BetaBinomial(m, a, n + 1 - a): exact over calibrations where there are no ties. Conditional
         p-values are at most binomial. None where no p-value can be that small.
         """
-        from scipy.stats import betabinom, binom
-
         n = self.rows[group]
-        if self.delta is not None:
-            null = binom(records, level) if self.smallest_p(group) <= level else None
-        else:
-            a = int(level * (n + 1) + 1e-9)
-            null = betabinom(records, a, n + 1 - a) if a else None
-        if null is None:
+        a = int(level * (n + 1) + 1e-9)
+        if (self.smallest_p(group) > level) if self.delta is not None else not a:
             return None
-        # SciPy sums from the count to m; over a million records most of that is zero.
-        mean, spread = float(null.mean()), float(null.std())
+        if self.delta is not None:
+            mean, spread = records * level, sqrt(records * level * (1 - level))
+        else:
+            mean, spread = beta_binomial_moments(records, a, n + 1 - a)
+        # Over a million records most counts have no chance at all.
         low = max(0, int(mean - REACH * spread))
         high = min(records, ceil(mean + REACH * spread) + 50)
-        return Counts(low, np.asarray(null.pmf(np.arange(low, high + 1))), mean)
+        if self.delta is not None:
+            return Counts(low, binomial(records, level, low, high), mean)
+        return Counts(low, beta_binomial(records, a, n + 1 - a, low, high), mean)
 
     def smallest_p(self, group: int) -> float:
         """The smallest p-value that a record of the group can get."""

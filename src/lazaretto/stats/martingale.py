@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from math import ceil, exp, log, log1p, log2
 from typing import TYPE_CHECKING
 
+from lazaretto.stats.counts import beta_binomial, beta_binomial_moments
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -179,18 +181,16 @@ def batch_p_value(batch: BatchFacts, before: Past, calibration_rows: int) -> flo
 
 def _count_p_value(batch: BatchFacts, before: Past, calibration_rows: int) -> float:
     """P(at least so many small p-values), given those of the batches before."""
-    from scipy.stats import betabinom
-
     a = int(SMALL * (calibration_rows + 1) + 1e-9)
     if not a:
         return 1.0
-    clean = calibration_rows + 1 - a + before.scored - before.small
-    null = betabinom(batch.scored, a + before.small, clean)
-    reach = int(REACH * float(null.std())) + 50
-    if batch.small > float(null.mean()) + reach:
-        return float(max(1e-300, null.pmf(batch.small)))
-    last = min(batch.scored, int(float(null.mean())) + reach)
-    return float(min(1.0, null.pmf(range(batch.small, last + 1)).sum()))
+    shape = a + before.small
+    other = calibration_rows + 1 - a + before.scored - before.small
+    mean, spread = beta_binomial_moments(batch.scored, shape, other)
+    reach = int(REACH * spread) + 50
+    last = min(batch.scored, max(batch.small, int(mean) + reach))
+    mass = beta_binomial(batch.scored, shape, other, batch.small, last)
+    return float(min(1.0, max(1e-300, mass.sum())))
 
 
 def _log_add(first: float, second: float) -> float:

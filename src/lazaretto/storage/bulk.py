@@ -1,4 +1,4 @@
-"""Inserts many rows at once: ``COPY`` in PostgreSQL, one prepared statement in SQLite."""
+"""Inserts: many rows at once past SQLAlchemy, and rows that may be there already."""
 
 from __future__ import annotations
 
@@ -38,3 +38,15 @@ def bulk_insert(
             cursor.executemany(statement, rows)
     finally:
         cursor.close()
+
+
+def upsert(connection: Connection, table: sa.Table) -> Any:
+    """An insert that may say what becomes of a row that is there, as this database writes it."""
+    # Each dialect takes its time to load, and one is used.
+    if connection.dialect.name == "postgresql":
+        from sqlalchemy.dialects import postgresql
+
+        return postgresql.insert(table)
+    from sqlalchemy.dialects import sqlite
+
+    return sqlite.insert(table)

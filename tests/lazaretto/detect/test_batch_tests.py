@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-import torch
+from scipy.spatial.distance import cdist
 from tests.lazaretto.detection_data import classes
 
 from lazaretto.screen.batch_tests.base import Outcome, Pair, permutation_p
@@ -24,10 +24,10 @@ def pair(seed: int, rows: int = 150, *, known: int = 200, resolution: float = 0.
     batch, batch_label = classes(rng, rows, width=6)
     reference, reference_label = classes(rng, known, width=6)
     return Pair(
-        torch.from_numpy(batch),
-        torch.from_numpy(reference),
-        torch.from_numpy(batch_label),
-        torch.from_numpy(reference_label),
+        batch,
+        reference,
+        batch_label,
+        reference_label,
         ("a", "b", "c", "d"),
         resolution,
         seed,
@@ -41,7 +41,7 @@ def test_clean_batches_fire_at_no_more_than_the_level(test: Callable[[Pair], Out
     assert (p <= 0.02).sum() <= 5
 
 
-def replaced(pair: Pair, **changes: torch.Tensor) -> Pair:
+def replaced(pair: Pair, **changes: np.ndarray[Any, Any]) -> Pair:
     from dataclasses import replace
 
     return replace(pair, **changes)
@@ -57,7 +57,7 @@ def test_a_shifted_batch_fires_the_two_sample_tests() -> None:
 def test_another_mix_of_labels_fires_label_shift_and_names_the_class() -> None:
     clean = pair(2)
     assert clean.batch_label is not None
-    mixed = clean.batch_label.clone()
+    mixed = clean.batch_label.copy()
     mixed[:60] = 2
     outcome = label_shift(replaced(clean, batch_label=mixed))
     assert outcome.p_value < 0.02
@@ -67,9 +67,9 @@ def test_another_mix_of_labels_fires_label_shift_and_names_the_class() -> None:
 def test_a_shift_in_a_narrow_direction_of_one_class_fires_class_spread() -> None:
     clean = pair(3, rows=300, known=3000, resolution=0.001)
     assert clean.batch_label is not None
-    narrow = torch.linalg.eigh(torch.cov(clean.reference[clean.reference_label == 1].T))[1][:, 0]
-    batch = clean.batch.clone()
-    rows = torch.where(clean.batch_label == 1)[0][::5]
+    narrow = np.linalg.eigh(np.cov(clean.reference[clean.reference_label == 1].T))[1][:, 0]
+    batch = clean.batch.copy()
+    rows = np.flatnonzero(clean.batch_label == 1)[::5]
     spread = float((clean.reference[clean.reference_label == 1] @ narrow).std())
     batch[rows] += 6 * spread * narrow
     outcome = class_spread(replaced(clean, batch=batch))
@@ -81,10 +81,10 @@ def test_a_shift_in_a_narrow_direction_of_one_class_fires_class_spread() -> None
 def test_floods_are_found_and_named_up_to_most_of_the_batch(share: float) -> None:
     """Above one half, rules whose unit is the batch's own median see nothing."""
     clean = pair(4, rows=200, resolution=0.001)
-    rng = torch.Generator().manual_seed(0)
-    batch = clean.batch.clone()
+    rng = np.random.default_rng(0)
+    batch = clean.batch.copy()
     flooded = round(share * 200)
-    batch[:flooded] = batch[0] + 1e-3 * torch.randn(flooded, 6, generator=rng)
+    batch[:flooded] = batch[0] + 1e-3 * rng.normal(size=(flooded, 6))
     outcome = near_duplicates(replaced(clean, batch=batch))
     assert outcome.p_value < 0.001
     assert outcome.members is not None
@@ -95,19 +95,19 @@ def test_floods_are_found_and_named_up_to_most_of_the_batch(share: float) -> Non
 def test_a_flood_is_followed_to_its_loose_copies_and_no_farther() -> None:
     """Copies vary: some lie farther from the others, but not yet where trusted rows lie."""
     clean = pair(6, rows=200, resolution=0.001)
-    usual = torch.cdist(clean.reference, clean.reference).kthvalue(2).values.median()
-    far = torch.full((6,), 30.0) / 6**0.5
-    step = torch.randn(1, 6, generator=torch.Generator().manual_seed(1))
-    batch = clean.batch.clone()
+    usual = np.median(np.sort(cdist(clean.reference, clean.reference))[:, 1])
+    far = np.full(6, 30.0) / 6**0.5
+    step = np.random.default_rng(1).normal(size=6)
+    batch = clean.batch.copy()
     batch[:20] = far
-    batch[20] = far + 0.75 * usual * step / step.norm()
-    batch[21] = far + 5 * usual * step / step.norm()
+    batch[20] = far + 0.75 * usual * step / np.linalg.norm(step)
+    batch[21] = far + 5 * usual * step / np.linalg.norm(step)
     outcome = near_duplicates(replaced(clean, batch=batch))
     assert outcome.members is not None
     assert outcome.members[:21].all()
     assert not outcome.members[21:].any()
-    close = clean.reference.clone()
-    close[0] = far - 0.65 * usual * step / step.norm()
+    close = clean.reference.copy()
+    close[0] = far - 0.65 * usual * step / np.linalg.norm(step)
     nearer = near_duplicates(replaced(clean, batch=batch, reference=close))
     assert nearer.members is not None
     assert nearer.members[:20].all()
@@ -116,9 +116,9 @@ def test_a_flood_is_followed_to_its_loose_copies_and_no_farther() -> None:
 
 def test_templates_that_the_reference_has_too_are_not_a_flood() -> None:
     clean = pair(5, rows=200, resolution=0.001)
-    batch, reference = clean.batch.clone(), clean.reference.clone()
+    batch, reference = clean.batch.copy(), clean.reference.copy()
     batch[:40] = reference[0]
-    reference[:40] = reference[0].clone()
+    reference[:40] = reference[0].copy()
     assert near_duplicates(replaced(clean, batch=batch, reference=reference)).p_value > 0.01
 
 
@@ -131,10 +131,10 @@ def test_permutation_p_values_are_never_zero() -> None:
 def test_tiny_and_constant_samples_do_not_crash(test: Callable[[Pair], Outcome]) -> None:
     for rows in (1, 2, 5):
         flat = Pair(
-            torch.ones(rows, 3),
-            torch.ones(3, 3),
-            torch.zeros(rows, dtype=torch.int64),
-            torch.zeros(3, dtype=torch.int64),
+            np.ones((rows, 3), np.float32),
+            np.ones((3, 3), np.float32),
+            np.zeros(rows, dtype=np.int64),
+            np.zeros(3, dtype=np.int64),
             ("a", "b"),
             0.02,
             0,

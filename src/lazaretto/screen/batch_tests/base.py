@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import numpy.typing as npt
-    from torch import Tensor
+
+    from lazaretto.detect.arrays import Floats, Ints
 
 ENOUGH = 25
-BLOCK = 250
+FIRST_BLOCK, LARGEST_BLOCK = 50, 250
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
     """Uniform samples of a batch's records and of the reference's rows, neither held nor unusable.
+
+    Both are in random order.
 
     Attributes:
         batch: float32 (m, d).
@@ -32,13 +34,24 @@ class Pair:
         seed: of permutations and random features.
     """
 
-    batch: Tensor
-    reference: Tensor
-    batch_label: Tensor | None
-    reference_label: Tensor | None
+    batch: Floats
+    reference: Floats
+    batch_label: Ints | None
+    reference_label: Ints | None
     classes: tuple[str, ...]
     resolution: float
     seed: int
+
+    def first(self, rows: int) -> Pair:
+        """At most so many rows of either side; their order is random, so they are a sample."""
+        label, known = self.batch_label, self.reference_label
+        return replace(
+            self,
+            batch=self.batch[:rows],
+            reference=self.reference[:rows],
+            batch_label=None if label is None else label[:rows],
+            reference_label=None if known is None else known[:rows],
+        )
 
     @property
     def permutations(self) -> int:
@@ -72,7 +85,7 @@ def permutation_p(observed: float, permuted: npt.NDArray[np.float64]) -> float:
 
 def relabeled_p(
     observed: float,
-    statistic: Callable[[Tensor], Tensor],
+    statistic: Callable[[Floats], Floats],
     *,
     first: int,
     second: int,
@@ -98,18 +111,19 @@ def relabeled_p(
     slack = 1e-6 * max(1e-12, abs(observed))
     drawn = extreme = 0
     while drawn < permutations:
-        rows = min(BLOCK, permutations - drawn)
+        rows = min(LARGEST_BLOCK if drawn else FIRST_BLOCK, permutations - drawn)
         keys = rng.random((rows, first + second), dtype=np.float32)
         chosen = np.argpartition(keys, first - 1, axis=1)[:, :first]
         weights = np.full(keys.shape, -1 / second, dtype=np.float32)
         np.put_along_axis(weights, chosen, np.float32(1 / first), axis=1)
-        above = (statistic(torch.from_numpy(weights)).double().numpy() >= observed - slack).cumsum()
+        above = (statistic(weights) >= observed - slack).cumsum()
         if extreme + above[-1] >= ENOUGH:
             return float(ENOUGH / (drawn + 1 + int(np.searchsorted(above, ENOUGH - extreme))))
         drawn, extreme = drawn + rows, extreme + int(above[-1])
     return (1 + extreme) / (1 + drawn)
 
 
-def membership(first: int, second: int) -> Tensor:
+def membership(first: int, second: int) -> Floats:
     """The real membership, float32 (1, first + second), as `relabeled_p` weighs it."""
-    return torch.cat([torch.full((first,), 1 / first), torch.full((second,), -1 / second)])[None]
+    each = np.array([1 / first, -1 / second], dtype=np.float32)
+    return np.repeat(each, [first, second])[None]

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
+import numpy as np
 
+from lazaretto.detect.arrays import group_sums
 from lazaretto.detect.covariance import ledoit_wolf, whitening
 from lazaretto.screen.batch_tests.base import Outcome, membership, relabeled_p
 from lazaretto.stats.conformal import holm
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
+    from lazaretto.detect.arrays import Floats, Ints
     from lazaretto.screen.batch_tests.base import Pair
 
 SMALLEST_CLASS = 8
@@ -31,8 +31,8 @@ def class_spread(pair: Pair) -> Outcome:
     """
     label, known = pair.batch_label, pair.reference_label
     if label is None or known is None:
-        label = torch.zeros(len(pair.batch), dtype=torch.int64)
-        known = torch.zeros(len(pair.reference), dtype=torch.int64)
+        label = np.zeros(len(pair.batch), dtype=np.int64)
+        known = np.zeros(len(pair.reference), dtype=np.int64)
     half = len(known) // 2
     if half < 2:
         return Outcome(1.0, "the reference is too small")
@@ -43,7 +43,7 @@ def class_spread(pair: Pair) -> Outcome:
         batch = pair.batch[label == number]
         reference = pair.reference[half:][known[half:] == number]
         if min(len(batch), len(reference)) >= SMALLEST_CLASS:
-            both = torch.cat([batch[:ROWS], reference[:ROWS]]) - means[number]
+            both = np.concatenate([batch[:ROWS], reference[:ROWS]]) - means[number]
             tested.append(name)
             p_values.append(_compare(both @ map_.T, min(ROWS, len(batch)), pair))
     if not tested:
@@ -55,25 +55,25 @@ def class_spread(pair: Pair) -> Outcome:
     )
 
 
-def _whitening(rows: Tensor, label: Tensor, classes: int) -> tuple[Tensor, Tensor]:
+def _whitening(rows: Floats, label: Ints, classes: int) -> tuple[Floats, Floats]:
     """Class means (C, d) and the tied whitening map (d, d)."""
-    counts = torch.bincount(label, minlength=classes)
-    means = rows.mean(0).repeat(classes, 1)
-    sums = torch.zeros_like(means).index_add_(0, label, rows)
-    means[counts > 0] = sums[counts > 0] / counts[counts > 0].unsqueeze(1)
-    least = 1e-9 * float((rows - rows.mean(0)).square().mean())
-    return means, whitening(ledoit_wolf(rows - means[label]), least=least)[0].float()
+    counts = np.bincount(label, minlength=classes)
+    means = np.tile(rows.mean(0), (classes, 1))
+    seen = counts > 0
+    means[seen] = group_sums(rows, label, classes)[seen] / counts[seen][:, None]
+    least = 1e-9 * float(np.square(rows - rows.mean(0)).mean())
+    return means, whitening(ledoit_wolf(rows - means[label]), least=least)[0].astype(np.float32)
 
 
-def _compare(white: Tensor, m: int, pair: Pair) -> float:
+def _compare(white: Floats, m: int, pair: Pair) -> float:
     n = len(white) - m
-    kernel = (1 + white @ white.T / white.shape[1]).square()
+    kernel = np.square(1 + white @ white.T / white.shape[1])
 
-    def statistic(weights: Tensor) -> Tensor:
-        return ((weights @ kernel) * weights).sum(1)
+    def statistic(weights: Floats) -> Floats:
+        return np.asarray(((weights @ kernel) * weights).sum(1))
 
     return relabeled_p(
-        float(statistic(membership(m, n))),
+        float(statistic(membership(m, n))[0]),
         statistic,
         first=m,
         second=n,

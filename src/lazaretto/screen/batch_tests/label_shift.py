@@ -22,8 +22,8 @@ def label_shift(pair: Pair) -> Outcome:
     if pair.batch_label is None or pair.reference_label is None:
         return Outcome(1.0, "there are no labels")
     width = len(pair.classes)
-    batch = np.bincount(pair.batch_label.numpy(), minlength=width)
-    total = batch + np.bincount(pair.reference_label.numpy(), minlength=width)
+    batch = np.bincount(pair.batch_label, minlength=width)
+    total = batch + np.bincount(pair.reference_label, minlength=width)
     batch, total = batch[total > 0], total[total > 0]
     names = [name for name, count in zip(pair.classes, total, strict=False) if count]
     m = int(batch.sum())

@@ -5,18 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
-from scipy.stats import hypergeom
 
 from lazaretto.detect.base import Chunk
 from lazaretto.detect.neighbours import NeighbourIndex
 from lazaretto.screen.batch_tests.base import Outcome, Pair, permutation_p
+from lazaretto.stats.counts import hypergeometric_tail
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-    from torch import Tensor
+    from lazaretto.detect.arrays import Floats, Ints
 
 CLOSENESS = 0.6
 """Near copies are closer than this share of the reference's median nearest-neighbour distance."""
@@ -41,7 +37,7 @@ def near_duplicates(pair: Pair) -> Outcome:
     """
     m, n = len(pair.batch), len(pair.reference)
     distances = NeighbourIndex(pair.reference).among_itself(1).distance
-    usual = float(distances.median()) if distances.numel() else 0.0
+    usual = float(np.median(distances)) if distances.size else 0.0
     radius = CLOSENESS * usual
     group = _groups(pair, radius)
     size = np.bincount(group)
@@ -59,11 +55,12 @@ def near_duplicates(pair: Pair) -> Outcome:
         draws = rng.multivariate_hypergeometric(np.append(s, alone), m, rows)[:, :-1]
         permuted.append((draws * (draws - 1.0)).sum(1) / 2)
     p_value = permutation_p(pairs, np.concatenate(permuted))
-    unlikely = hypergeom(m + n, s, m).sf(b - 1) <= MEMBER_LEVEL
-    named = grouped[unlikely & (b > 1)]
+    sides = zip(b.tolist(), s.tolist(), strict=True)
+    chance = np.array([hypergeometric_tail(here, m + n, both, m) for here, both in sides])
+    named = grouped[(chance <= MEMBER_LEVEL) & (b > 1)]
     members = np.isin(group[:m], named)
     if members.any():
-        copies = NeighbourIndex(pair.batch[torch.from_numpy(members)])
+        copies = NeighbourIndex(pair.batch[members])
         radius = _reach(copies, pair.reference, radius, FARTHEST * usual)
         members |= _distance(copies, pair.batch) <= radius
     expected = float((s * (s - 1) / 2).sum() * (m / (m + n)) ** 2)
@@ -77,7 +74,7 @@ def near_duplicates(pair: Pair) -> Outcome:
     )
 
 
-def _reach(copies: NeighbourIndex, reference: Tensor, radius: float, farthest: float) -> float:
+def _reach(copies: NeighbourIndex, reference: Floats, radius: float, farthest: float) -> float:
     """How far from a named copy others are looked for: at least the radius.
 
     Half way from there to the nearest trusted record beyond it, so that clean records, which lie as
@@ -88,19 +85,34 @@ def _reach(copies: NeighbourIndex, reference: Tensor, radius: float, farthest: f
     return float((radius + min(farthest, beyond.min(initial=farthest))) / 2)
 
 
-def _distance(copies: NeighbourIndex, rows: Tensor) -> npt.NDArray[np.float32]:
+def _distance(copies: NeighbourIndex, rows: Floats) -> Floats:
     """From each row to the nearest copy, (n,)."""
-    distance: npt.NDArray[np.float32] = copies.search(Chunk(rows), 1).distance[:, 0].numpy()
-    return distance
+    return copies.search(Chunk(rows), 1).distance[:, 0]
 
 
-def _groups(pair: Pair, radius: float) -> npt.NDArray[np.int64]:
+def _groups(pair: Pair, radius: float) -> Ints:
     """Group of each row, batch first: connected by steps of at most the radius."""
-    pooled = torch.cat([pair.batch, pair.reference])
+    pooled = np.concatenate([pair.batch, pair.reference])
     found = NeighbourIndex(pooled).among_itself(NEIGHBOURS)
-    close = (found.distance <= radius).numpy()
+    close = found.distance <= radius
     start = np.broadcast_to(np.arange(len(pooled))[:, None], close.shape)[close]
-    edges = coo_array(
-        (np.ones(len(start)), (start, found.row.numpy()[close])), shape=(len(pooled),) * 2
-    )
-    return np.asarray(connected_components(edges, directed=False)[1], dtype=np.int64)
+    return connected(len(pooled), start, found.row[close])
+
+
+def connected(rows: int, start: Ints, end: Ints) -> Ints:
+    """Component of each row of an undirected graph, int64 (rows,), numbered from 0.
+
+    Args:
+        rows: how many.
+        start: int64 (e,), one end of each edge.
+        end: int64 (e,), the other.
+    """
+    lowest = np.arange(rows)
+    while True:
+        # Each row takes the lowest number among itself and its neighbours, then that row's own.
+        before = lowest.copy()
+        np.minimum.at(lowest, start, before[end])
+        np.minimum.at(lowest, end, before[start])
+        lowest = lowest[lowest]
+        if np.array_equal(lowest, before):
+            return np.asarray(np.unique(lowest, return_inverse=True)[1], dtype=np.int64)

@@ -1,0 +1,64 @@
+"""Which record ids of a batch are there more than once."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+FEW_ROWS, FEW_BYTES = 20_000, 8 * 2**20
+"""Up to so many ids, and bytes of them, the ids themselves are kept and compared."""
+
+
+class Repeats:
+    """Looks at ids chunk by chunk.
+
+    Few ids are compared as they are. Of many that takes more memory than all else that validation
+    does, so that two hashes of each are compared (128 bits), by seeds that nobody can know
+    beforehand.
+    """
+
+    def __init__(self) -> None:
+        self._seeds = (secrets.randbits(63), secrets.randbits(63))
+        self._ids: list[pa.Array] = []
+        self._hashes: list[NDArray[np.uint64]] = []
+        self._rows = self._bytes = 0
+
+    def take(self, ids: pa.Array) -> None:
+        """Looks at the next ids."""
+        self._ids.append(ids)
+        self._rows += len(ids)
+        self._bytes += ids.nbytes
+        if self._rows > FEW_ROWS or self._bytes > FEW_BYTES:
+            self._hashes += [_hashes(part, self._seeds) for part in self._ids]
+            self._ids.clear()
+
+    def found(self) -> NDArray[np.bool_]:
+        """Whether each id, in the order they came, is there more than once."""
+        if self._hashes:
+            return _repeated(np.concatenate(self._hashes))
+        ids = pa.chunked_array(self._ids, pa.string()).combine_chunks()
+        number = ids.dictionary_encode(null_encoding="encode").indices.to_numpy()
+        return np.asarray(np.bincount(number)[number] > 1)
+
+
+def _hashes(ids: pa.Array, seeds: tuple[int, int]) -> NDArray[np.uint64]:
+    """Two hashes of each id, uint64 (n, 2)."""
+    import polars as pl
+
+    series = pl.Series(ids)
+    return np.column_stack([series.hash(seed).to_numpy() for seed in seeds])
+
+
+def _repeated(hashes: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """Those whose two hashes are there more than once."""
+    order = np.lexsort((hashes[:, 1], hashes[:, 0]))
+    same = (hashes[order[1:]] == hashes[order[:-1]]).all(axis=1)
+    repeated = np.zeros(len(hashes), dtype=np.bool_)
+    repeated[order[1:][same]] = repeated[order[:-1][same]] = True
+    return repeated

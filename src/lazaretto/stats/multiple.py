@@ -1,0 +1,28 @@
+"""Several p-values at once, adjusted after Benjamini and Hochberg."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Floats = npt.NDArray[np.float64]
+
+
+def adjusted_p_values(p_values: npt.ArrayLike) -> Floats:
+    """Adjusted so that those up to a rate are what Benjamini-Hochberg rejects at it; float64 (m,).
+
+    `scipy.stats.false_discovery_control` gives the same, and takes 0.7 s to load.
+
+    Args:
+        p_values: float64 (m,), no NaN.
+    """
+    values = np.asarray(p_values, dtype=np.float64)
+    order = np.argsort(values)
+    scaled = values[order] * len(values) / np.arange(1, len(values) + 1)
+    adjusted = np.empty_like(values)
+    adjusted[order] = np.minimum.accumulate(scaled[::-1])[::-1]
+    return np.minimum(adjusted, 1.0)

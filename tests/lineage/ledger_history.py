@@ -58,6 +58,11 @@ class History:
     version: int = 0
     count: int = 0
     seqs: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        # Whatever an entry names was written before it, and with it whose store it is.
+        self.workspace.store.replace("written", b"")
+
     waiting: list[events.Event] | None = None
 
     @property

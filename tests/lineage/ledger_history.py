@@ -68,6 +68,10 @@ class History:
     taken: dict[int, WholeSnapshot] = field(default_factory=dict)
     waiting: list[events.Event] | None = None
 
+    def __post_init__(self) -> None:
+        # Whatever an entry names was written before it, and with it whose store it is.
+        self.workspace.store.replace("written", b"")
+
     @property
     def dataset_uri(self) -> str:
         return f"{self.workspace.store.root}/datasets/{self.dataset}"

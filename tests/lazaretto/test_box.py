@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from lazaretto.batch import Decoded, decode, open_batch, table_digest
 from lazaretto.batch import _box as box
+from lazaretto.batch._child import READY
 from lazaretto.errors import DeliveryError, SystemFaultError
 from lazaretto.policy import Columns, Limits
 
@@ -188,11 +189,14 @@ def test_a_decoder_that_somebody_kills_is_no_fault_of_the_delivery(
     os.mkfifo(tmp_path / "t.csv")
 
     def kill() -> None:
-        with (tmp_path / "t.csv").open("wb"):  # waits until the decoder has opened the other end
-            children = Path(f"/proc/{os.getpid()}/task").glob("*/children")
-            found = {int(pid) for file in children for pid in file.read_text().split()}
-            decoder = next(pid for pid in found if b"lazaretto.batch._child" in _command_line(pid))
-            os.kill(decoder, signal.SIGKILL)
+        """Once it has started; then it waits for somebody to write to the pipe."""
+        answer, pause = work / "answer", threading.Event()
+        while not answer.exists() or answer.read_bytes() != READY:
+            pause.wait(0.01)
+        children = Path(f"/proc/{os.getpid()}/task").glob("*/children")
+        found = {int(pid) for file in children for pid in file.read_text().split()}
+        decoder = next(pid for pid in found if b"lazaretto.batch._child" in _command_line(pid))
+        os.kill(decoder, signal.SIGKILL)
 
     killer = threading.Thread(target=kill)
     killer.start()
@@ -203,7 +207,10 @@ def test_a_decoder_that_somebody_kills_is_no_fault_of_the_delivery(
 
 
 def _command_line(process: int) -> bytes:
-    return Path(f"/proc/{process}/cmdline").read_bytes()
+    try:
+        return Path(f"/proc/{process}/cmdline").read_bytes()
+    except OSError:  # another child of these tests, which has ended meanwhile
+        return b""
 
 
 FEW_FILES = """

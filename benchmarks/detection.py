@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from detection_peers import methods, versions
 from detection_sets import (
     CLEAN_TEXT,
@@ -106,10 +105,9 @@ def single(trusted: Rows, batch: Rows) -> Iterator[tuple[str, Line]]:
     """Each detector alone, fitted on one cut of the reference (60 % of it)."""
     alone = policy(trusted.y is not None, shadow=True, calibration="hard")
     reference = lz.Reference.fit(trusted.table(), alone)
-    label = None if batch.y is None else torch.from_numpy(batch.y)
-    ranks = reference.scorers[0].rank(Chunk(torch.from_numpy(batch.x), label))
+    ranks = reference.scorers[0].rank(Chunk(batch.x, batch.y))
     for name, column in zip(reference.detectors, ranks.T, strict=True):
-        yield f"lazaretto {name}", quality(batch.poison, column.numpy())
+        yield f"lazaretto {name}", quality(batch.poison, column)
 
 
 def peers(

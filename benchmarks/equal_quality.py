@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from detection_sets import IMAGES, TEXT, Floats, Rows, halves, load
 from sklearn.covariance import LedoitWolf
 from sklearn.metrics import roc_auc_score
@@ -34,15 +33,11 @@ Pair = tuple[str, str, Floats, str, Floats]
 
 def ours(name: str, trusted: Rows, batch: Rows, **options: object) -> Floats:
     """One of our detectors' views (n, views), fitted on all the trusted rows."""
-    label = None if trusted.y is None else torch.from_numpy(trusted.y)
     classes = () if trusted.y is None else tuple(map(str, range(int(trusted.y.max()) + 1)))
-    known = Chunk(torch.from_numpy(trusted.x), label)
+    known = Chunk(trusted.x, trusted.y)
     split = Split(known, classes, (), NeighbourIndex(known.embedding), 0)
     detector = make_detector(name, options).fit(split)
-    score = detector.score(
-        Chunk(torch.from_numpy(batch.x), None if batch.y is None else torch.from_numpy(batch.y))
-    )
-    return score.reshape(len(batch.x), -1).numpy()
+    return detector.score(Chunk(batch.x, batch.y)).reshape(len(batch.x), -1)
 
 
 def pairs(trusted: Rows, batch: Rows) -> Iterator[Pair]:

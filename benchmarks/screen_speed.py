@@ -83,15 +83,17 @@ def timed(work: Callable[[], object]) -> Clocks:
 def floor(path: Path, reference: lz.Reference) -> None:
     """Reads the same columns and computes the bare products."""
     scorer = reference.scorers[0]
-    whiten = scorer.detectors["mahalanobis"].state()["whiten"][0].T.contiguous()
-    known = scorer.split.rows.embedding.T.contiguous()
-    means = torch.randn(WIDTH, CLASSES)
-    sides = [(side, torch.empty(PART, side.shape[1])) for side in (whiten, means, known)]
+    whiten = np.ascontiguousarray(scorer.detectors["mahalanobis"].state()["whiten"][0].T)
+    known = np.ascontiguousarray(scorer.split.rows.embedding.T)
+    means = np.random.default_rng(0).standard_normal((WIDTH, CLASSES), dtype=np.float32)
+    sides = [(side, np.empty((PART, side.shape[1]), np.float32)) for side in (whiten, means, known)]
     for chunk in lz.open_batch(path).chunks(columns=["id", "label", "embedding"], size=16_384):
         flat = chunk.column("embedding").flatten().to_numpy(zero_copy_only=False)
-        for part in torch.from_numpy(flat.copy()).reshape(-1, WIDTH).split(PART):
+        rows = flat.reshape(-1, WIDTH)
+        for start in range(0, len(rows), PART):
+            part = rows[start : start + PART]
             for side, out in sides:
-                torch.mm(part, side, out=out[: len(part)])
+                np.matmul(part, side, out=out[: len(part)])
 
 
 class Peers:
@@ -99,7 +101,7 @@ class Peers:
 
     def __init__(self, reference: lz.Reference) -> None:
         fitted = reference.scorers[0].split.rows
-        self.known, self.label = fitted.embedding.numpy(), fitted.label.numpy()
+        self.known, self.label = fitted.embedding, fitted.label
         self.means = np.stack([self.known[self.label == c].mean(0) for c in range(CLASSES)])
         centred = self.known - self.means[self.label]
         self.covariance = LedoitWolf(assume_centered=True).fit(centred)
@@ -156,7 +158,7 @@ def quality(policy: lz.Policy) -> list[dict[str, Any]]:
     noise = rng.standard_normal((planted, WIDTH), dtype=np.float32)
     x[copied] = peers.known[origin] + np.float32(0.9) * noise
     label[copied] = peers.label[origin]
-    chunk = Chunk(torch.from_numpy(x), torch.from_numpy(label))
+    chunk = Chunk(x, label)
     ours = {name: detectors[name].score(chunk) for name in DETECTORS}
     distance = peers.to_classes(x)
     own = np.take_along_axis(distance, label[:, None], 1)[:, 0]
@@ -189,7 +191,7 @@ def quality(policy: lz.Policy) -> list[dict[str, Any]]:
     lines = []
     for which, threat, mine, peer, theirs in pairs:
         rest = which | (kind == 0)
-        mine_auroc = roc_auc_score(which[rest], mine.numpy()[rest])
+        mine_auroc = roc_auc_score(which[rest], mine[rest])
         peer_auroc = roc_auc_score(which[rest], theirs[rest])
         lines.append(
             {

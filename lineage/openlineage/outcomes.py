@@ -1,4 +1,4 @@
-"""From the ledger to OpenLineage: decisions, admissions, snapshots, models and incidents."""
+"""From the ledger to OpenLineage: what became of batches. Long: one function for each kind."""
 
 from __future__ import annotations
 

@@ -398,7 +398,7 @@ def test_a_store_opened_by_another_path_has_the_same_batches(
 
 
 def test_a_large_graph_gives_the_right_answer(sqlite_workspace: Workspace) -> None:
-    """100,000 edges: 200 batches of one year, 500 snapshots of all batches so far, 500 models."""
+    """200 batches in 500 snapshots, 100,000 times; told as differences, and 500 models."""
     history = History(sqlite_workspace)
     with history.at_once():
         batches = [history.receive(f"vendor-{day % 4}", day) for day in range(200)]
@@ -416,7 +416,7 @@ def test_a_large_graph_gives_the_right_answer(sqlite_workspace: Workspace) -> No
     with sqlite_workspace.catalog.read() as connection:
         count = connection.scalar(sa.select(sa.func.count()).select_from(lineage_edge))
     assert count is not None
-    assert count >= 99_500
+    assert count < 5_000
     assert trace.batch_ids == [batches[5]]
     assert trace.model_ids == [f"churn@{version}" for version in range(101, 151)]
     assert trace.retrain[0].last_clean == "500"

@@ -1,4 +1,4 @@
-"""``lazaretto batch``: take a delivery through the gate, stage by stage or all at once."""
+"""``lazaretto batch``: take a delivery through the gate. Long: a command for each stage."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any

@@ -1,4 +1,4 @@
-"""Evidence that a source's batches drift together: an e-process folded over the ledger.
+"""Evidence that a source's batches drift together. Long: the fold and what it may rest on.
 
 Each screening leaves on record what its batch and those before it tell together. The next one goes
 on from there, and reads what was screened since. Nothing but the ledger is asked what a screening

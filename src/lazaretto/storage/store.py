@@ -1,4 +1,4 @@
-"""The store: immutable files under one root, a local path or any fsspec URI, written whole."""
+"""The store: immutable files under one root, written whole. Long: all access in one class."""
 
 from __future__ import annotations
 

@@ -113,5 +113,5 @@ def test_commands_that_are_killed_at_random_moments_work_when_they_are_given_aga
     )
     assert done.returncode == 0, done.stderr[-4000:]
     found = json.loads(done.stdout.splitlines()[-1])
-    assert found["killed"] == int(kills), found
+    assert found["killed"] >= int(kills), found
     print(found)

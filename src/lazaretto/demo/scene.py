@@ -19,6 +19,7 @@ MODEL = "digits"
 
 
 INGEST_DAG = "lazaretto_ingest"
+INGEST_SMALL_DAG = "lazaretto_ingest_small"
 
 
 TRAINING_DAG = "lazaretto_training"

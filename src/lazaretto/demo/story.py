@@ -6,6 +6,7 @@ import shutil
 import time
 from datetime import timedelta
 from importlib.util import find_spec
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from lazaretto.demo.scene import (
     DATASET,
     DELIVERIES,
     INGEST_DAG,
+    INGEST_SMALL_DAG,
     MODEL,
     POLICY_FILE,
     TRAINING_DAG,
@@ -54,16 +56,18 @@ def run_demo(
     total = len(deliveries) + len(TRAIN_AFTER_DAYS) + 1
     done = 0
     trainings: list[Training] = []
-    for position, delivery in enumerate(deliveries):
-        tell(f"day {delivery.day}: {delivery.id} goes through the ingestion DAG", done, total)
-        _ingest(stage, delivery)
-        done += 1
-        last_of_day = (
-            position + 1 == len(deliveries) or deliveries[position + 1].day != delivery.day
-        )
-        if last_of_day and delivery.day in TRAIN_AFTER_DAYS:
+    for day, group in groupby(deliveries, key=lambda delivery: delivery.day):
+        of_day = list(group)
+        names = ", ".join(delivery.id for delivery in of_day)
+        tell(f"day {day}: {names} go through the gate", done, total)
+        told = [_told(delivery) for delivery in of_day]
+        if done == 0:  # the very first has a task for every stage, all others one task each
+            stage.airflow.run(INGEST_DAG, told.pop(0))
+        stage.airflow.run(INGEST_SMALL_DAG, {"deliveries": told})
+        done += len(of_day)
+        if day in TRAIN_AFTER_DAYS:
             version = str(len(trainings) + 1)
-            tell(f"day {delivery.day}: the training DAG makes {MODEL}@{version}", done, total)
+            tell(f"day {day}: the training DAG makes {MODEL}@{version}", done, total)
             trainings.append(_train(stage, version))
             done += 1
     stage.airflow.close()
@@ -145,11 +149,13 @@ def _fit_reference(stage: Stage) -> None:
     fit_version(stage.workspace, trusted, policy, name=DATASET, seed=stage.seed)
 
 
-def _ingest(stage: Stage, delivery: Delivery) -> None:
-    stage.airflow.run(
-        INGEST_DAG,
-        {"uri": str(delivery.uri), "source": delivery.source, "manifest": str(delivery.manifest)},
-    )
+def _told(delivery: Delivery) -> dict[str, str]:
+    """What the ingestion DAGs are told of a delivery."""
+    return {
+        "uri": str(delivery.uri),
+        "source": delivery.source,
+        "manifest": str(delivery.manifest),
+    }
 
 
 def _train(stage: Stage, version: str) -> Training:

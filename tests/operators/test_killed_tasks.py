@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = pytest.mark.airflow
-KILLS = int(os.environ.get("LAZARETTO_RANDOM_KILLS", "2"))
+KILLS = int(os.environ.get("LAZARETTO_RANDOM_KILLS", "1"))
 RUN = """
 import json, sys
 from airflow.dag_processing.dagbag import DagBag

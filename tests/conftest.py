@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from lazaretto.storage.workspace import Workspace
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files start first: else one worker is left with them at the end, and others idle."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
     """URL (without database name) of a throw-away PostgreSQL server on a unix socket."""

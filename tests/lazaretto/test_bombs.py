@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 
 import bombs
 import decode_all
+import pytest
 
 from lazaretto.policy import Limits
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.long
 LIMITS = Limits(
     memory_bytes=768 * 2**20, output_bytes=256 * 2**20, cpu_seconds=30, wall_seconds=300
 )

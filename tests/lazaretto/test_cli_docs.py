@@ -10,9 +10,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
     from types import ModuleType
 
+pytestmark = pytest.mark.long
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 

@@ -15,6 +15,7 @@ from yard import Yard, blobs
 from lazaretto import stages
 from lazaretto.ledger.verify import verify
 
+pytestmark = pytest.mark.long
 SUPPORT = Path(__file__).parents[1] / "support"
 
 

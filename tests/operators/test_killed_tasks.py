@@ -21,7 +21,7 @@ from lazaretto.ledger.verify import verify
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.airflow
+pytestmark = [pytest.mark.airflow, pytest.mark.long]
 KILLS = int(os.environ.get("LAZARETTO_RANDOM_KILLS", "1"))
 RUN = """
 import json, sys

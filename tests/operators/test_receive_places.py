@@ -17,7 +17,7 @@ from lazaretto.ledger.events import BatchAdmitted, DeliveryRefused
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-pytestmark = pytest.mark.airflow
+pytestmark = [pytest.mark.airflow, pytest.mark.long]
 EVIL = "x\x1b[31mRED\x1b]8;;http://evil/\x1b\\l\x9b5n\u202e.parquet"
 HUSH = "Hush-Hush"
 

@@ -30,7 +30,7 @@ def announce(
     from lazaretto.dataset.announce import was_announced
 
     version = admission.version
-    if version is None or was_announced(workspace, admission.dataset, version):
+    if version is None or was_announced(workspace, admission.dataset, admission.seqs[-1]):
         operator.log.info("%s@%s was announced before", admission.dataset, version)
         operator.outlets = []
         return
@@ -43,7 +43,7 @@ def announce(
             "rows": admission.rows,
         }
     if operator.outlets:
-        operator.announces = admission.dataset, version
+        operator.announces = admission.dataset, version, admission.seqs[-1]
 
 
 def with_record(kwargs: dict[str, Any]) -> dict[str, Any]:

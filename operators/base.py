@@ -60,7 +60,7 @@ class LazarettoOperator(BaseOperator):
         self.lazaretto_conn_id = lazaretto_conn_id
         self.notifiers = notifiers
         self.worked_on: str | None = None
-        self.announces: tuple[str, int] | None = None
+        self.announces: tuple[str, int, int] | None = None
         self.ledger_entries: list[int] = []
         self.lineage: OperatorLineage[Any, Any] | None = None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowException
@@ -14,10 +15,32 @@ if TYPE_CHECKING:
 
     from lazaretto.dataset.announce import News
     from lazaretto.storage.workspace import Workspace
+    from lazaretto.values import Actor
 
 _log = logging.getLogger(__name__)
 _A_TASKS_OWN = 300.0
 """Seconds in which a task of Airflow announces by itself what it admitted."""
+
+
+@asynccontextmanager
+async def _opened(conn_id: str, actor: Actor | None = None) -> AsyncIterator[Workspace]:
+    """A workspace for as long as a trigger runs; whatever goes wrong can be printed.
+
+    Raises:
+        AirflowException: instead of any error: the triggerer prints one with those behind it, as
+            they are.
+    """
+    from lazaretto.operators.hook import LazarettoHook
+    from lazaretto.redact import error_line
+
+    try:
+        workspace = await asyncio.to_thread(LazarettoHook(conn_id).workspace, actor)
+        try:
+            yield workspace
+        finally:
+            workspace.catalog.engine.dispose()
+    except Exception as error:
+        raise AirflowException(error_line(error, limit=1000)) from None
 
 
 class CaseDecidedTrigger(BaseTrigger):
@@ -51,23 +74,14 @@ class CaseDecidedTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Looks again and again; yields one event with the review's outcome."""
-        from lazaretto.operators.hook import LazarettoHook
         from lazaretto.quarantine.outcome import review_outcome
-        from lazaretto.redact import error_line
         from lazaretto.values import to_json
 
-        try:
-            workspace = await asyncio.to_thread(LazarettoHook(self.lazaretto_conn_id).workspace)
-            try:
-                while (
-                    outcome := await asyncio.to_thread(review_outcome, workspace, self.batch)
-                ) is None:
-                    await asyncio.sleep(self.poll_interval)
-            finally:
-                workspace.catalog.engine.dispose()
-        except Exception as error:
-            # The triggerer prints an error with those behind it, as they are.
-            raise AirflowException(error_line(error, limit=1000)) from None
+        async with _opened(self.lazaretto_conn_id) as workspace:
+            while (
+                outcome := await asyncio.to_thread(review_outcome, workspace, self.batch)
+            ) is None:
+                await asyncio.sleep(self.poll_interval)
         yield TriggerEvent(to_json(outcome))  # type: ignore[no-untyped-call]
 
 
@@ -96,20 +110,11 @@ class LineageFlushedTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Sends once; yields one event that says what was sent and what was not."""
-        from lazaretto.operators.hook import LazarettoHook
         from lazaretto.operators.outbox import send_all
-        from lazaretto.redact import error_line
         from lazaretto.values import to_json
 
-        try:
-            workspace = await asyncio.to_thread(LazarettoHook(self.lazaretto_conn_id).workspace)
-            try:
-                drained = await asyncio.to_thread(send_all, workspace, self.stalled)
-            finally:
-                workspace.catalog.engine.dispose()
-        except Exception as error:
-            # The triggerer prints an error with those behind it, as they are.
-            raise AirflowException(error_line(error, limit=1000)) from None
+        async with _opened(self.lazaretto_conn_id) as workspace:
+            drained = await asyncio.to_thread(send_all, workspace, self.stalled)
         yield TriggerEvent(to_json(drained))  # type: ignore[no-untyped-call]
 
 
@@ -147,35 +152,20 @@ class DatasetVersionTrigger(BaseEventTrigger):
         """Looks again and again; yields one event per version."""
         from lazaretto.dataset.announce import record_announced
         from lazaretto.errors import SystemFaultError
-        from lazaretto.redact import error_line
-
-        try:
-            workspace = await asyncio.to_thread(self._workspace)
-            try:
-                while True:
-                    try:
-                        waiting = await asyncio.to_thread(_to_tell, workspace, self.dataset)
-                        for news in waiting:
-                            yield TriggerEvent(_payload(news))  # type: ignore[no-untyped-call]
-                            # Behind the event: killed before this, it is told twice, not never.
-                            await asyncio.to_thread(
-                                record_announced, workspace, news.dataset, news.version
-                            )
-                    except SystemFaultError as error:  # a watch outlives a catalog that is away
-                        _log.warning("versions of %s wait: %s", self.dataset, error)
-                    await asyncio.sleep(self.poll_interval)
-            finally:
-                workspace.catalog.engine.dispose()
-        except Exception as error:
-            # The triggerer prints an error with those behind it, as they are.
-            raise AirflowException(error_line(error, limit=1000)) from None
-
-    def _workspace(self) -> Workspace:
-        from lazaretto.operators.hook import LazarettoHook
         from lazaretto.values import Actor, ActorType
 
         actor = Actor(ActorType.SERVICE, f"airflow:watcher.{self.dataset}"[:255])
-        return LazarettoHook(self.lazaretto_conn_id).workspace(actor)
+        async with _opened(self.lazaretto_conn_id, actor) as workspace:
+            while True:
+                try:
+                    for news in await asyncio.to_thread(_to_tell, workspace, self.dataset):
+                        yield TriggerEvent(_payload(news))  # type: ignore[no-untyped-call]
+                        # Behind the event: killed before this, it is told twice, not never.
+                        told = (news.dataset, news.version, news.made)
+                        await asyncio.to_thread(record_announced, workspace, *told)
+                except SystemFaultError as error:  # a watch outlives a catalog that is away
+                    _log.warning("versions of %s wait: %s", self.dataset, error)
+                await asyncio.sleep(self.poll_interval)
 
 
 def _to_tell(workspace: Workspace, dataset: str) -> list[News]:

@@ -196,7 +196,7 @@ class _Oracle:
     def announce(self, _pick: int) -> None:
         """What the triggerer does at each look."""
         for news in unannounced(self.yard.workspace, "blobs"):
-            if record_announced(self.yard.workspace, "blobs", news.version) is not None:
+            if record_announced(self.yard.workspace, "blobs", news.version, news.made):
                 self.announced.append(news.version)
 
     def agrees(self) -> None:

@@ -248,3 +248,38 @@ def _strict(policy: Policy) -> dict[str, object]:
     screen["reference"] = policy.reference_name
     screen["batch"]["hold_when_held_fraction"] = 0.01
     return screen
+
+
+CONTRACT = """
+import pandera.polars as pa
+
+
+class Delivered(pa.DataFrameModel):
+    label: int = pa.Field(isin={labels})
+"""
+
+
+def test_a_contract_that_is_changed_while_a_batch_is_checked_is_another_contract(
+    yard: Yard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was checked by one contract never counts as checked by the next."""
+    from lazaretto import contract
+
+    file = yard.folder / "delivered.py"
+    file.write_text(CONTRACT.format(labels=[0, 1, 2]))
+    policy = make_policy(contract=f"{file}:Delivered")  # type: ignore[arg-type]
+    batch = yard.receive("clean", blobs(60, seed=5)).id
+    real = contract.contract_of
+
+    def swapped(given: Policy) -> object:
+        loaded = real(given)
+        file.write_text(CONTRACT.format(labels=[9]))
+        return loaded
+
+    with monkeypatch.context() as patch:
+        patch.setattr(contract, "contract_of", swapped)
+        lax = stages.validate(yard.workspace, batch, policy)
+    assert lax.said.failing_rows == 0
+    with pytest.raises(UsageError, match="run `validate` first"):
+        stages.screen(yard.workspace, batch, policy)
+    assert stages.validate(yard.workspace, batch, policy).said.failing_rows == 60

@@ -86,7 +86,8 @@ def test_a_task_that_was_killed_before_airflow_told_anybody_tells_it_again(
     assert world.ledger(VersionAnnounced) == []
     again = run_dag("lazaretto_ingest", conf)
     assert [event["version"] for event in again.asset_events] == [admitted.version]
-    assert was_announced(world.workspace, "handwriting", admitted.version)
+    made = world.ledger(VersionAnnounced)[0].made
+    assert was_announced(world.workspace, "handwriting", made)
 
 
 def test_a_watched_asset_is_left_to_the_triggerer(world: Any, run_dag: Callable[..., Any]) -> None:
@@ -125,6 +126,7 @@ def test_the_first_look_at_an_old_dataset_tells_of_its_newest_version_alone(
             run_dag("lazaretto_ingest", world.deliver(f"day-{day}", part))
     news = unannounced(world.workspace, "handwriting")
     assert [one.version for one in news] == [max(e.version for e in world.ledger(BatchAdmitted))]
-    assert record_announced(world.workspace, "handwriting", news[0].version) is not None
-    assert record_announced(world.workspace, "handwriting", news[0].version) is None
+    told = ("handwriting", news[0].version, news[0].made)
+    assert record_announced(world.workspace, *told) is not None
+    assert record_announced(world.workspace, *told) is None
     assert unannounced(world.workspace, "handwriting") == []

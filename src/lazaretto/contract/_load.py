@@ -8,7 +8,9 @@ import importlib.util
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.abc import InspectLoader
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from lazaretto.errors import UsageError
@@ -16,7 +18,6 @@ from lazaretto.redact import error_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import ModuleType
 
     from lazaretto.policy import Policy
 
@@ -59,14 +60,16 @@ def load_contract(
     if spec is None:
         return None
     spec, place, name = _named(spec)
-    module = (
-        _from_file(place, base, spec) if place.endswith(".py") else _from_module(place, base, spec)
-    )
+    digest: str | None
+    if place.endswith(".py"):
+        module, digest = _from_file(place, base, spec)
+    else:
+        module = _from_module(place, base, spec)
+        source = getattr(module, "__file__", None)
+        digest = hashlib.sha256(Path(source).read_bytes()).hexdigest() if source else None
     model = getattr(module, name, None)
     if model is None:
         raise UsageError(f"contract {spec!r}: {place} has no {name!r}")
-    source = getattr(module, "__file__", None)
-    digest = hashlib.sha256(Path(source).read_bytes()).hexdigest() if source else None
     return Contract(spec, _schema(model, spec), digest)
 
 
@@ -120,23 +123,25 @@ def _file(place: str, base: Path | None, spec: str) -> Path:
     return path
 
 
-def _from_file(place: str, base: Path | None, spec: str) -> ModuleType:
+def _from_file(place: str, base: Path | None, spec: str) -> tuple[ModuleType, str]:
+    """The module that a file's bytes make, and their sha256 (hex): read once, so they are one."""
     path = _file(place, base, spec)
-    name = f"_lazaretto_contract_{hashlib.sha256(path.read_bytes()).hexdigest()[:16]}"
+    source = path.read_bytes()
+    digest = hashlib.sha256(source).hexdigest()
+    name = f"_lazaretto_contract_{digest}"
     if name in sys.modules:
-        return sys.modules[name]
-    found = importlib.util.spec_from_file_location(name, path)
-    if found is None or found.loader is None:
-        raise UsageError(f"contract {spec!r}: {path} is no Python file")
-    module = importlib.util.module_from_spec(found)
+        return sys.modules[name], digest
+    module = ModuleType(name)
+    module.__file__ = str(path)
     # pandera resolves annotations through sys.modules.
     sys.modules[name] = module
     try:
-        found.loader.exec_module(module)
+        # As `importlib` would, but of these bytes, and of no compiled file beside them.
+        exec(InspectLoader.source_to_code(source, str(path)), module.__dict__)  # noqa: S102
     except Exception as error:
         del sys.modules[name]
         raise UsageError(f"contract {spec!r}: {path} raised {error_line(error)}") from error
-    return module
+    return module, digest
 
 
 def _from_module(place: str, base: Path | None, spec: str) -> ModuleType:

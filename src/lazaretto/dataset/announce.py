@@ -35,6 +35,7 @@ class News:
         what: what made it.
         batch: whose records entered; None where records left.
         rows: how many records entered, or left.
+        made: ledger entry that made it.
         at: when, UTC.
         actor: who did it.
     """
@@ -44,31 +45,39 @@ class News:
     what: What
     batch: str | None
     rows: int
+    made: int
     at: datetime
     actor: Actor
 
 
-def was_announced(workspace: Workspace, dataset: str, version: int) -> bool:
-    """Whether a version was announced, so that telling it again would start work on nothing new."""
+def was_announced(workspace: Workspace, dataset: str, made: int) -> bool:
+    """Whether a version was announced, so that telling it again would start work on nothing new.
+
+    Args:
+        workspace: catalog and store.
+        dataset: its name.
+        made: ledger entry that made the version.
+    """
     with workspace.catalog.read() as connection:
-        return _find(connection, dataset, version)
+        return _find(connection, dataset, made)
 
 
-def record_announced(workspace: Workspace, dataset: str, version: int) -> int | None:
+def record_announced(workspace: Workspace, dataset: str, version: int, made: int) -> int | None:
     """Puts on record that a version was announced.
 
     Args:
         workspace: catalog and store; whoever acts through it has announced it.
         dataset: its name.
         version: Delta version.
+        made: ledger entry that made it.
 
     Returns:
         The ledger entry; None where it was on record already.
     """
     with workspace.catalog.transaction() as connection:
-        if _find(connection, dataset, version):
+        if _find(connection, dataset, made):
             return None
-        event = VersionAnnounced(dataset, version)
+        event = VersionAnnounced(dataset, version, made)
         return append(connection, event, actor=workspace.actor).seq
 
 
@@ -92,14 +101,15 @@ def unannounced(workspace: Workspace, dataset: str, *, limit: int = 100) -> list
         for table in (tables.admission, tables.recall, tables.lost_part):
             query = sa.select(table).where(table.c.dataset == dataset)
             if last is None:
-                query = query.order_by(table.c.version.desc()).limit(1)
+                query = query.order_by(table.c.seq.desc()).limit(1)
             else:
-                query = query.where(table.c.version > last).order_by(table.c.version).limit(limit)
+                query = query.where(table.c.seq > last).order_by(table.c.seq).limit(limit)
             for row in connection.execute(query).all():
                 entry = covering(connection, table.name, f"{dataset}@{row.version}", row)
-                if isinstance(entry.event, VersionEvent):
-                    found[entry.event.version] = _news(entry, entry.event)
-    in_order = [found[version] for version in sorted(found)]
+                told = _find(connection, dataset, entry.seq)  # two tasks may tell in either order
+                if isinstance(entry.event, VersionEvent) and not told:
+                    found[entry.seq] = _news(entry, entry.event)
+    in_order = [found[made] for made in sorted(found)]
     return in_order[-1:] if last is None else in_order[:limit]
 
 
@@ -111,22 +121,20 @@ def _news(entry: Entry, event: VersionEvent) -> News:
         what, batch, rows = "recalled", None, event.records
     else:
         what, batch, rows = "lost", None, sum(part.rows for part in event.parts)
-    return News(event.dataset, event.version, what, batch, rows, entry.at, entry.actor)
+    return News(event.dataset, event.version, what, batch, rows, entry.seq, entry.at, entry.actor)
 
 
-def _find(connection: Connection, dataset: str, version: int) -> bool:
+def _find(connection: Connection, dataset: str, made: int) -> bool:
+    """Looks only behind the entry that made the version: nobody announced it before."""
     found = entries(
-        connection,
-        subject=f"dataset:{dataset}",
-        kinds=[VersionAnnounced.kind],
-        newest_first=True,
+        connection, after=made, subject=f"dataset:{dataset}", kinds=[VersionAnnounced.kind]
     )
     return any(
-        isinstance(entry.event, VersionAnnounced) and entry.event.version == version
-        for entry in found
+        isinstance(entry.event, VersionAnnounced) and entry.event.made == made for entry in found
     )
 
 
 def _newest_announced(connection: Connection, dataset: str) -> int | None:
+    """The entry that made the version that was announced last."""
     found = newest(connection, f"dataset:{dataset}", [VersionAnnounced.kind])
-    return found.event.version if found and isinstance(found.event, VersionAnnounced) else None
+    return found.event.made if found and isinstance(found.event, VersionAnnounced) else None

@@ -537,11 +537,13 @@ class VersionAnnounced(Event):
     Attributes:
         dataset: its name.
         version: Delta version.
+        made: ledger entry that made it: after a table was set back, a number may come again.
     """
 
     kind: ClassVar[str] = "version_announced"
     dataset: str
     version: int
+    made: int
 
 
 @dataclass(frozen=True, slots=True)

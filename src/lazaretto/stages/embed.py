@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from lazaretto.batch import records
+from lazaretto.contract import contract_digest
 from lazaretto.ledger.events import BatchEmbedded
 from lazaretto.received import find_batch, on_record, open_stored
 from lazaretto.stages.results import (
@@ -52,9 +53,10 @@ def embed(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Batch
     """
     from lazaretto.embed import load_encoder
 
+    contract = contract_digest(policy)
     with workspace.catalog.read() as connection:
         received = find_batch(connection, batch)
-        reading = Reading.of(connection, batch, policy)
+        reading = Reading.of(connection, batch, policy, contract)
         settled = reading.settled(connection, "embed", BatchEmbedded)
         if settled is not None:
             return settled

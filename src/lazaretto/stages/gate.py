@@ -14,6 +14,7 @@ from lazaretto.authority.judgements import (
     standing_judgement,
 )
 from lazaretto.authority.policies import policy_in_force, register_first
+from lazaretto.contract import contract_digest
 from lazaretto.errors import SystemFaultError, UsageError
 from lazaretto.ledger.chain import append, newest
 from lazaretto.ledger.events import BatchEmbedded, BatchJudged, BatchScreened, ShadowJudged
@@ -121,9 +122,10 @@ def gate(workspace: Workspace, batch: str, policy: Policy) -> Judgement:
 
 def _look(workspace: Workspace, batch: str, policy: Policy) -> _View | Judgement:
     """What there is to judge; or what was decided, where that stands."""
+    contract = contract_digest(policy)
     with workspace.catalog.read() as connection:
         received = find_batch(connection, batch)
-        reading = Reading.of(connection, batch, policy)
+        reading = Reading.of(connection, batch, policy, contract)
         settled = settled_judgement(connection, batch, reading.ref)
         if settled is not None:
             return decided_before(connection, settled, policy, reading.ref)

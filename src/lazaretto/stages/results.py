@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 import rfc8785
 
 from lazaretto.authority.judgements import settled_judgement
-from lazaretto.authority.policies import policy_history
-from lazaretto.contract import contract_digest
+from lazaretto.authority.policies import counted_policies
 from lazaretto.errors import UsageError
 from lazaretto.ledger.chain import append, entries
 from lazaretto.ledger.chain import entry as entry_of
@@ -94,26 +93,31 @@ class Reading:
         policy: the policy.
         contract: sha256 (hex) of the contract that it names.
         ref: what the policy is known by.
-        known: meanings of the policies whose results count.
+        counted: meanings of the policies whose screenings are evidence; see `counted_policies`.
     """
 
     batch: str
     policy: Policy
     contract: str | None
     ref: PolicyRef
-    known: frozenset[str]
+    counted: frozenset[str]
 
     @classmethod
-    def of(cls, connection: Connection, batch: str, policy: Policy) -> Reading:
+    def of(
+        cls, connection: Connection, batch: str, policy: Policy, contract: str | None
+    ) -> Reading:
         """What counts for a policy now.
 
-        Raises:
-            UsageError: the policy's contract cannot be found.
+        Args:
+            connection: of the catalog.
+            batch: its id.
+            policy: the policy.
+            contract: sha256 (hex) of the contract that it names, as it was loaded: a file that is
+                changed meanwhile is another contract.
         """
-        contract = contract_digest(policy)
         ref = policy.ref(contract)
-        in_force = {known.meaning for known in policy_history(connection, policy.dataset)}
-        return cls(batch, policy, contract, ref, frozenset(in_force | {ref.meaning}))
+        counted = counted_policies(connection, policy.dataset, ref.meaning)
+        return cls(batch, policy, contract, ref, counted)
 
     def reads(self, stage: StageName) -> str:
         """sha256 (hex) of what a stage reads of the policy."""
@@ -128,7 +132,7 @@ class Reading:
             event = entry.event
             if not isinstance(event, kind) or event.reads != reads:
                 continue
-            if event.policy.meaning in self.known:
+            if event.policy.meaning in self.counted | {self.ref.meaning}:
                 yield StageResult(self.batch, stage, entry.seq, event)
 
     def find(

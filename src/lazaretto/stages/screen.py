@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from lazaretto.authority.policies import counted_policies
+from lazaretto.contract import contract_digest
 from lazaretto.drift.source import Evidence, Question, evidence_before
 from lazaretto.drift.watch import watch
 from lazaretto.errors import ReferenceMismatchError, UsageError
@@ -55,9 +55,10 @@ def screen(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Batc
         UsageError: the batch is not validated, or not embedded, under this policy.
         ChangedFileError: a stored file is gone or was changed.
     """
+    contract = contract_digest(policy)
     with workspace.catalog.read() as connection:
         received = find_batch(connection, batch)
-        reading = Reading.of(connection, batch, policy)
+        reading = Reading.of(connection, batch, policy, contract)
         settled = reading.settled(connection, "screen", BatchScreened)
         if settled is not None:
             return settled
@@ -80,8 +81,7 @@ def screen(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Batc
             return before
         past, question = Evidence(), None
         if policy.screen.drift.mode != "off":
-            counted = counted_policies(connection, policy.dataset, reading.ref.meaning)
-            question = Question(received.source, stored.digest, counted)
+            question = Question(received.source, stored.digest, reading.counted)
             past = evidence_before(connection, question, received.seq)
         seen = head(connection)
     with on_record(workspace, batch, "screen"):

@@ -42,7 +42,7 @@ def validate(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Ba
     contract = contract_of(policy)
     with workspace.catalog.read() as connection:
         received = find_batch(connection, batch)
-        reading = Reading.of(connection, batch, policy)
+        reading = Reading.of(connection, batch, policy, contract.digest if contract else None)
         reads = reading.reads("validate")
         inputs = stage_key(reads=reads, batch=received.digest)
         before = reading.settled(connection, "validate", BatchValidated)

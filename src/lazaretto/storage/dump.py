@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from lazaretto.errors import SystemFaultError, UsageError
-from lazaretto.redact import error_line, safe_text
+from lazaretto.faults import as_system_fault
+from lazaretto.redact import safe_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +40,7 @@ def copy_sqlite(catalog: Catalog, target: Path) -> None:
         SystemFaultError: the file cannot be written.
     """
     with (
-        _as_system_fault(f"the catalog cannot be copied to {target}"),
+        as_system_fault(f"the catalog cannot be copied to {target}"),
         catalog.engine.connect() as connection,
         closing(sqlite3.connect(target)) as copy,
     ):
@@ -59,7 +60,7 @@ def opened_copy(file: Path) -> Iterator[Connection]:
     uri = f"{file.absolute().as_uri()}?mode=ro&immutable=1"
     engine = sa.create_engine("sqlite://", creator=lambda: sqlite3.connect(uri, uri=True))
     try:
-        with _as_system_fault(f"{file} cannot be read"), engine.connect() as connection:
+        with as_system_fault(f"{file} cannot be read"), engine.connect() as connection:
             said = connection.exec_driver_sql("PRAGMA quick_check").scalar()
             if said != "ok":
                 raise SystemFaultError(f"{file} is damaged: {said}")
@@ -76,7 +77,7 @@ def load_sqlite(file: Path, catalog: Catalog) -> None:
     """
     uri = f"{file.absolute().as_uri()}?mode=ro&immutable=1"
     with (
-        _as_system_fault(f"{catalog.display_url} cannot be restored"),
+        as_system_fault(f"{catalog.display_url} cannot be restored"),
         closing(sqlite3.connect(uri, uri=True)) as source,
         closing(sqlite3.connect(str(catalog.engine.url.database), timeout=60)) as database,
     ):
@@ -186,11 +187,3 @@ def _service(url: URL | None) -> str:
     options = url.translate_connect_args(database="dbname", username="user") | dict(url.query)
     lines = [f"{name}={value}" for name, value in options.items() if value is not None]
     return "\n".join([f"[{_SERVICE}]", *lines, ""])
-
-
-@contextmanager
-def _as_system_fault(what: str) -> Iterator[None]:
-    try:
-        yield
-    except (sqlite3.Error, sa.exc.DatabaseError, OSError) as error:
-        raise SystemFaultError(f"{what}: {error_line(error)}") from error

@@ -10,8 +10,10 @@ import pyarrow as pa
 
 from lazaretto.reference._partition import SMALLEST_REFERENCE
 from lazaretto.screen._result import Screening
+from lazaretto.screen._sizes import sizes_of
 from lazaretto.screen.batch_tests.run import run_tests
 from lazaretto.stats.conformal import Calibration, min_detectable, suspects
+from lazaretto.stats.sizes import wanted_records
 from lazaretto.values import DetectorSummary, Verdict
 
 if TYPE_CHECKING:
@@ -76,15 +78,9 @@ def _verdict(
     if not len(scored):
         return Verdict.PASS, "no record is left to judge: all of them failed the contract"
     n_usable = len(scored) - len(scored.problems)
-    wanted = max(1, ceil(policy.screen.min_poison_share * n_usable))
+    wanted = wanted_records(policy.screen.min_poison_share, n_usable)
     if n_usable and detectable > wanted:
-        needed = _needed_rows(n_usable, wanted, policy)
-        return Verdict.ABSTAIN, (
-            f"cannot judge: with {scored.calibration_rows} calibration rows and a rate of "
-            f"{policy.screen.false_quarantine_rate:g}, fewer than {detectable} poisoned records "
-            f"among {n_usable} cannot be detected, and screen.min_poison_share asks for {wanted}. "
-            f"Fit a reference with at least {needed} rows, or raise the rate or the share"
-        )
+        return Verdict.ABSTAIN, _cannot_judge(scored, n_usable, detectable, wanted, policy)
     share = float(held.mean())
     if share >= policy.screen.batch.hold_when_held_fraction:
         return Verdict.HOLD_BATCH, (
@@ -95,6 +91,24 @@ def _verdict(
         said = [f"{test.name}: {test.detail}" for test in tested.tests if test.name in tested.fired]
         return Verdict.HOLD_BATCH, "; ".join(said)
     return (Verdict.HOLD_RECORDS if held.any() else Verdict.PASS), None
+
+
+def _cannot_judge(
+    scored: Scored, records: int, detectable: int, wanted: int, policy: Policy
+) -> str:
+    """Why a batch cannot be judged, and what would do."""
+    known = scored.calibration
+    sizes = sizes_of(known.rows, policy, known.delta)
+    together = ""
+    if sizes.smallest is not None and records < sizes.smallest:
+        together = f"deliver at least {sizes.smallest} records at once, "
+    return (
+        f"cannot judge: with {scored.calibration_rows} calibration rows and a rate of "
+        f"{policy.screen.false_quarantine_rate:g}, fewer than {detectable} poisoned records "
+        f"among {records} cannot be detected, and screen.min_poison_share asks for {wanted}. "
+        f"This reference can judge {sizes.words}. Fit a reference with at least "
+        f"{_needed_rows(records, wanted, policy)} rows, {together}or raise the rate or the share"
+    )
 
 
 def _needed_rows(records: int, wanted: int, policy: Policy) -> int:

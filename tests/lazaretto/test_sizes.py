@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pytest
-from tests.lazaretto.detection_data import classes, policy, table
 from hypothesis import example, given
 from hypothesis import strategies as st
+from tests.lazaretto.detection_data import classes, policy, table
 
 import lazaretto as lz
 from lazaretto.screen import sizes_for

@@ -16,6 +16,10 @@ from lazaretto.stats.conformal import Calibration, min_detectable, suspects
 from lazaretto.stats.sizes import wanted_records
 from lazaretto.values import DetectorSummary, Verdict
 
+NO_DETECTOR_DECIDES = (
+    "No detector decides: all of them only watch (mode shadow). Contract and batch tests decide."
+)
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -48,15 +52,23 @@ def judge(
     usable = ~np.isnan(scored.p_value)
     held = np.zeros(len(scored), dtype=bool)
     calibration = scored.calibration.keep(usable)
-    held[usable] = suspects(scored.p_value[usable], calibration, rate=rate, alpha=alpha, rule=rule)
-    held[list(scored.problems)] = True
+    suspected = suspects(scored.p_value[usable], calibration, rate=rate, alpha=alpha, rule=rule)
     detectable = min_detectable(calibration, rate=rate, alpha=alpha, rule=rule)
+    watching = None
+    if policy.screen.decides:
+        held[usable] = suspected
+    else:
+        watching = _watching(scored, int(suspected.sum()), int(usable.sum()), detectable, policy)
+        detectable = int(usable.sum()) + 1
+    held[list(scored.problems)] = True
     tested = run_tests(scored, held, reference, policy)
     copies = tested.copies
     if len(copies) and len(scored.sample.position) < int(usable.sum()):
         copies = np.union1d(copies, find_copies(tested.copies_of, tested.radius))
     held[copies] = True
     verdict, note = _verdict(scored, held, detectable, tested, policy)
+    if watching is not None:
+        note = watching if note is None else f"{note}. {watching}"
     return Screening(
         verdict=verdict,
         records=_records(scored, held, _reasons(scored, copies, tested), reference),
@@ -79,7 +91,7 @@ def _verdict(
         return Verdict.PASS, "no record is left to judge: all of them failed the contract"
     n_usable = len(scored) - len(scored.problems)
     wanted = wanted_records(policy.screen.min_poison_share, n_usable)
-    if n_usable and detectable > wanted:
+    if n_usable and detectable > wanted and policy.screen.decides:
         return Verdict.ABSTAIN, _cannot_judge(scored, n_usable, detectable, wanted, policy)
     share = float(held.mean())
     if share >= policy.screen.batch.hold_when_held_fraction:
@@ -91,6 +103,18 @@ def _verdict(
         said = [f"{test.name}: {test.detail}" for test in tested.tests if test.name in tested.fired]
         return Verdict.HOLD_BATCH, "; ".join(said)
     return (Verdict.HOLD_RECORDS if held.any() else Verdict.PASS), None
+
+
+def _watching(scored: Scored, would: int, records: int, detectable: int, policy: Policy) -> str:
+    """That no detector decides, and what they would do together if they did."""
+    told = f"{NO_DETECTOR_DECIDES} Enforced with these weights, they would hold {would} of "
+    told += f"{records} records"
+    if records and detectable > wanted_records(policy.screen.min_poison_share, records):
+        sizes = sizes_of(scored.calibration.rows, policy, scored.calibration.delta)
+        told += (
+            f", but could not judge a batch of this size: this reference can judge {sizes.words}"
+        )
+    return told
 
 
 def _cannot_judge(

@@ -32,7 +32,7 @@ def sizes_for(reference: Reference, policy: Policy) -> JudgeableSizes | None:
     from lazaretto.screen._calibration import CalibrationScores, detector_weights
 
     weights = detector_weights(policy, reference)
-    if not any(weights):
+    if not policy.screen.decides:
         return None
     calibrated = CalibrationScores.of(reference, policy, weights)
     return sizes_of(calibrated.rows, policy, calibrated.delta)

@@ -1,4 +1,4 @@
-"""Which sizes of batches a calibration can judge: where the promised poison could be seen at all."""
+"""Which sizes of batches a calibration can judge: where the poison that matters could be seen."""
 
 from __future__ import annotations
 

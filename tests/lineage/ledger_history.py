@@ -345,6 +345,8 @@ def one_of_each(history: History) -> None:
                 StoredFile("b/drift.parquet", 9, "14" * 32),
             ),
             triage=values.TriageSummary("PIPELINE", {"PIPELINE": 0.9}, ["nulls appeared"]),
+            smallest=120,
+            pool=values.SmallBatchPool(1, [values.PoolMember("acme/17", 3, "17" * 32)]),
         ),
     )
     history.write(

@@ -116,7 +116,10 @@ def facts_of(screening: Screening, policy: Policy) -> BatchFacts:
     tested = [
         test.p_value
         for test in screening.tests
-        if test.p_value is not None and modes.get(test.name) == "enforce"
+        if test.p_value is not None
+        and modes.get(test.name) == "enforce"
+        # Over a pool it tells of the batches before again, which have told it themselves.
+        and (screening.pool is None or test.name != "small_p_values")
     ]
     if not policy.screen.decides:
         return BatchFacts(min(tested, default=None), 0, 0)

@@ -33,6 +33,7 @@ from lazaretto.values import (
     PromotionChange,
     RuleCount,
     Signature,
+    SmallBatchPool,
     SourceEvidence,
     StoredFile,
     TestSummary,
@@ -251,6 +252,10 @@ class BatchScreened(Event):
             not watch sources.
         drift: how far its columns are from the reference's; null: not measured.
         triage: what most likely happened to it; null: not estimated.
+        smallest: every batch of at least so many usable records can be judged alone; null: small
+            batches are not pooled, no batch is large enough, or no detector decides.
+        pool: the other small batches of its source that it was looked at with; null: it is not
+            smaller than `smallest`, or that is null.
     """
 
     kind: ClassVar[str] = "batch_screened"
@@ -275,6 +280,8 @@ class BatchScreened(Event):
     source_evidence: SourceEvidence | None = None
     drift: DriftSummary | None = None
     triage: TriageSummary | None = None
+    smallest: int | None = None
+    pool: SmallBatchPool | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -221,6 +221,23 @@ class NeighbourSearch(_Section):
     )
 
 
+class SmallBatches(_Section):
+    """How batches are judged that are too small to be judged alone."""
+
+    mode: Literal["pool", "alone"] = Field(
+        "pool",
+        description="pool: a batch that is too small is judged together with the source's other "
+        "small batches, the nearest ones, as soon as they are enough. alone: it is never judged, "
+        "and held.",
+    )
+    batches: Positive = Field(
+        20, description="So many other small batches of the source are looked at, at most."
+    )
+    window_days: Positive = Field(
+        30, description="They were received at most so many days before or after it."
+    )
+
+
 class Screen(_Section):
     """Comparing a batch's vectors with those of a reference."""
 
@@ -251,8 +268,9 @@ class Screen(_Section):
     )
     min_poison_share: Share = Field(
         0.05,
-        description="Smallest poisoned share that must be detectable in a batch. Where it is not, "
-        "the gate cannot judge and holds the batch.",
+        description="Smallest poisoned share that must be detectable in a batch, or in the small "
+        "batches that are judged together. Where it is not, the gate cannot judge and holds the "
+        "batch.",
     )
     detectors: dict[str, DetectorConfig] = Field(
         default_factory=_default_detectors, description="Detectors by name."
@@ -261,6 +279,9 @@ class Screen(_Section):
         NeighbourSearch(), description="How nearest trusted rows are found."
     )
     batch: BatchTests = Field(BatchTests(), description="When a batch is held as a whole.")
+    small_batches: SmallBatches = Field(
+        SmallBatches(), description="How batches are judged that are too small to be judged alone."
+    )
     drift: DriftWatch = Field(DriftWatch(), description="Watching a source over time.")
 
     @field_validator("detectors")

@@ -91,11 +91,18 @@ class CalibrationScores:
             delta=screen.hard_delta if hard else None,
         )
 
-    def group_of(self, label: Ints | None, rows: int) -> npt.NDArray[np.int64]:
-        """Group of each record, int64 (rows,)."""
-        if label is None or not self.by_class:
-            return np.zeros(rows, dtype=np.int64)
-        return np.take(np.asarray(self.by_class, dtype=np.int64), label)
+
+def group_of(by_class: tuple[int, ...], label: Ints | None, rows: int) -> Ints:
+    """Group of calibration rows of each record, int64 (rows,).
+
+    Args:
+        by_class: group of each class; empty when there is one group.
+        label: int64 (rows,), index of the class; None without labels.
+        rows: how many.
+    """
+    if label is None or not by_class:
+        return np.zeros(rows, dtype=np.int64)
+    return np.take(np.asarray(by_class, dtype=np.int64), label)
 
 
 def detector_weights(policy: Policy, reference: Reference) -> list[float]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from lazaretto.screen._pool import Pool
     from lazaretto.values import DetectorSummary, TestSummary, Verdict
 
 
@@ -30,6 +31,9 @@ class Screening:
         detectors: mode of each detector, and how many records it would hold by itself.
         n_held: records held.
         note: why the batch as a whole is held, or what limits the judgement.
+        smallest: so many usable records make a batch large enough to be judged alone; None where
+            small batches are not pooled, no batch is large enough, or no detector decides.
+        pool: what it could be judged with, being smaller; None where it is not.
     """
 
     verdict: Verdict
@@ -39,3 +43,5 @@ class Screening:
     detectors: list[DetectorSummary]
     n_held: int
     note: str | None = None
+    smallest: int | None = None
+    pool: Pool | None = None

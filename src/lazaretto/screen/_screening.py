@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from lazaretto.embed.reader import Tap
     from lazaretto.policy import Policy
     from lazaretto.reference import Reference
+    from lazaretto.screen._pool import Companion
     from lazaretto.screen._result import Screening
 
 
@@ -27,6 +28,7 @@ def screen(
     *,
     exclude: Collection[str] = (),
     embeddings: pa.Table | None = None,
+    companions: Sequence[Companion] = (),
     tap: Tap | None = None,
 ) -> Screening:
     """Screens a batch.
@@ -40,6 +42,8 @@ def screen(
         exclude: ids of records that the contract holds already; they are not judged.
         embeddings: vectors made earlier (columns ``record_id``, ``embedding``), for another encoder
             than ``column``.
+        companions: other small batches of the same source, screened against this reference under
+            this policy, the nearest first: a batch that is too small is judged with them.
         tap: gets every chunk as well, those of excluded records included.
 
     Raises:
@@ -63,4 +67,4 @@ def screen(
             radius=radius,
         )
 
-    return judge(scored, reference, policy, find_copies)
+    return judge(scored, reference, policy, find_copies, companions)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from math import ceil, floor
 from typing import TYPE_CHECKING, Literal
 
@@ -50,6 +51,7 @@ def wanted_records(share: float, records: int) -> int:
     return max(1, ceil(round(share * records, 9)))
 
 
+@lru_cache(maxsize=64)  # asked for every batch, and the same for all of a feed
 def judgeable_sizes(
     rows: tuple[int, ...],
     *,
@@ -115,7 +117,7 @@ def _first_of_the_rest(good: Callable[[int], bool], last: int) -> int | None:
         middle = (low + high) // 2
         low, high = (low, middle) if good(middle) else (middle, high)
     bad = low
-    for number in range(high, min(last, 2 * high + 50)):
+    for number in range(high, min(last, 2 * high + 10)):
         if not good(number):
             bad = number
     return bad + 1

@@ -34,7 +34,12 @@ class RecordView:
 
 
 def first_held(workspace: Workspace, case: Case, *, limit: int) -> list[RecordView]:
-    """The first held records of a case, in the batch's order; reads no more of the file."""
+    """The first held records of a case, in the batch's order; reads no more of the file.
+
+    None of them where retention deleted their rows.
+    """
+    if case.deleted is not None:
+        return []
     index = {record.position: record for record in held_records(workspace, case.id, limit=limit)}
     views: list[RecordView] = []
     for chunk in read_chunks(workspace.store, case.held_records):

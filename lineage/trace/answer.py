@@ -215,7 +215,8 @@ class RecordState:
         action: decision in force on it.
         present_in: snapshots (``dataset@version``) in which it was found.
         unchecked: snapshots that could not be read, which count as if it was in them; and files of
-            held or decided records that could not be read.
+            held or decided records that could not be read, with the day where retention deleted
+            them.
     """
 
     record: str

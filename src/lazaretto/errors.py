@@ -65,6 +65,26 @@ class ReferenceMismatchError(UsageError):
     """A batch or policy does not fit the reference (encoder, width); says what differs."""
 
 
+class DeletedPayloadError(UsageError):
+    """Retention deleted the records that this asks for; findings and decisions remain. Exit code 2.
+
+    Attributes:
+        batch: whose records.
+        path: of the file that is gone, relative to the store's root.
+        deleted: when, in words.
+    """
+
+    def __init__(self, batch: str, path: str, deleted: str) -> None:
+        super().__init__(
+            f"the records of {batch} that this needs were {deleted}, as the policy in force said. "
+            "What was found and decided is kept: `lazaretto batch show` and `lazaretto quarantine "
+            f"show` tell it (file {path})"
+        )
+        self.batch = batch
+        self.path = path
+        self.deleted = deleted
+
+
 class SystemFaultError(LazarettoError):
     """Store, catalog, network or machine: cannot be reached, is full, or has another version.
 

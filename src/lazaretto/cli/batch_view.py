@@ -23,7 +23,7 @@ def view(batch: dict[str, Any]) -> RenderableType:
             "records": f"{batch['rows']} ({delivery['format']})",
             "columns": ", ".join(f"{c.name} {c.type}" for c in delivery["columns"]),
             "delivered as": delivery["uri"],
-            "kept at": delivery["stored"].path,
+            "kept at": delivery["deleted"] or delivery["stored"].path,
             "verdict": f"{batch['verdict']} for dataset {batch['dataset']}"
             if batch["verdict"]
             else "not judged yet",

@@ -50,7 +50,11 @@ def describe_case(
 
     found = show_case(workspace, case)
     page = held_records(workspace, case, chosen, after=after, limit=limit)
-    rows = _rows(workspace, case, [record.position for record in page], columns)
+    rows: dict[int, dict[str, Any]] = {
+        record.position: {"reasons": [record.reason], "payload": {}} for record in page
+    }
+    if found.deleted is None:
+        rows = _rows(workspace, case, [record.position for record in page], columns)
     return {
         "case": to_json(found),
         "triage": to_json(triage_of_case(workspace, case)),
@@ -111,6 +115,7 @@ def view(found: dict[str, Any]) -> RenderableType:
             "dataset": case["dataset"],
             "verdict": case["verdict"],
             "held": f"{case['held']} of {counted(case['rows'], 'record')}",
+            **({"whole rows": case["deleted"]} if case["deleted"] else {}),
             **{
                 f"reason: {name}": counted(count, "record")
                 for name, count in case["reasons"].items()

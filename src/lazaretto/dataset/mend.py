@@ -34,7 +34,12 @@ from lazaretto.dataset.history import (
 )
 from lazaretto.dataset.schema import storable
 from lazaretto.dataset.state import changes
-from lazaretto.errors import ChangedDatasetError, ChangedFileError, SystemFaultError
+from lazaretto.errors import (
+    ChangedDatasetError,
+    ChangedFileError,
+    DeletedPayloadError,
+    SystemFaultError,
+)
 from lazaretto.ledger.chain import append
 from lazaretto.ledger.events import BatchAdmitted, DatasetSetBack, RowsLost
 from lazaretto.ledger.state import record
@@ -215,6 +220,6 @@ def _schemas(
     for recorded in kept:
         if isinstance(recorded.event, BatchAdmitted):
             received = load_batch(workspace, recorded.event.batch)
-            with suppress(ChangedFileError):
+            with suppress(ChangedFileError, DeletedPayloadError):
                 data = open_stored(workspace, received)
                 yield recorded, as_kept(storable(with_added(data.schema)))

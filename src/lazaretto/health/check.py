@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from lazaretto.errors import LedgerError, OtherStoreError
 from lazaretto.health.datasets import find_in_datasets
-from lazaretto.health.files import NamedFiles, find_lost, find_unknown
+from lazaretto.health.files import NamedFiles, find_lost, find_undeleted, find_unknown
 from lazaretto.health.report import SHOWN, Finding, Health, Leftovers
 from lazaretto.health.state import state_check
 from lazaretto.ledger.chain import head, whole
@@ -72,6 +72,7 @@ def check(workspace: Workspace, *, deep: bool = False, progress: Progress | None
     findings += [*_differing(differences), *moved]
     sizes = workspace.store.sizes()
     findings += find_lost(workspace.store, files, sizes, tell if deep else None)
+    findings += find_undeleted(files, sizes)
     leftovers = Leftovers()
     if sound:
         unknown, leftovers = find_unknown(files, sizes)
@@ -85,7 +86,8 @@ def check(workspace: Workspace, *, deep: bool = False, progress: Progress | None
         sound=not findings,
         entries=report.entries,
         rows=rows,
-        files=len(files.files),
+        files=len(files.kept),
+        deleted=len(files.deleted),
         behind=behind,
         leftovers=leftovers,
         findings=findings,
@@ -112,6 +114,7 @@ def _of_another_store(workspace: Workspace, error: OtherStoreError, *, deep: boo
         entries=entries,
         rows=0,
         files=0,
+        deleted=0,
         behind={},
         leftovers=Leftovers(),
         findings=[finding],

@@ -95,7 +95,11 @@ def reconcile(workspace: Workspace, *, apply: bool, accept_loss: bool = False) -
     names = sorted(named.datasets | _in_store(sizes))
     plans = [plan for name in names if (plan := compare_table(workspace, name, sizes)) is not None]
     gone = [
-        event for event in received if not all(is_there(file, sizes) for file in files_of(event))
+        event
+        for event in received
+        if not all(
+            is_there(file, sizes) for file in files_of(event) if file.path not in named.deleted
+        )
     ]
     found = Reconciled(
         done=apply,

@@ -762,6 +762,31 @@ class StoredFileChanged(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class PayloadDeleted(Event):
+    """Retention deletes records of a batch that no policy in force keeps; the files go after this.
+
+    Attributes:
+        batch: its id.
+        what: ``delivered``: the delivered bytes, the canonical copy and the vectors. ``held``: the
+            rows of a case.
+        case: the case of held rows; null for what was delivered.
+        policies: in force for the datasets that the batch was judged for.
+        days: so long they keep it, the longest of them.
+        since: from when on that counts: the receipt, or the end of the case.
+        files: paths of what is deleted, relative to the store's root.
+    """
+
+    kind: ClassVar[str] = "payload_deleted"
+    batch: str
+    what: str
+    case: str | None
+    policies: list[PolicyRef]
+    days: int
+    since: datetime
+    files: list[str]
+
+
+@dataclass(frozen=True, slots=True)
 class DatasetChanged(Event):
     """A stage found that the Delta table of a dataset is not the one that is on record.
 

@@ -356,6 +356,24 @@ class Review(_Section):
     )
 
 
+class Retention(_Section):
+    """How long records are kept that nothing needs. `lazaretto catalog prune` deletes them.
+
+    Findings, scores, decisions, manifests, admitted rows and the ledger are always kept.
+    """
+
+    delivered_days: Positive | None = Field(
+        None,
+        description="Days after its receipt on which a delivery is deleted: the delivered file, "
+        "its canonical copy and its vectors. null: never.",
+    )
+    held_days: Positive | None = Field(
+        None,
+        description="Days after the end of its case on which the rows of held records are "
+        "deleted. null: never.",
+    )
+
+
 _READ_BY = {
     "validate": {"columns"},
     "embed": {"columns", "embed"},
@@ -385,6 +403,9 @@ class Policy(_Section):
         Sanitize(), description="How a training set is searched by a model's activations."
     )
     review: Review = Field(Review(), description="Rules for reviewers.")
+    retention: Retention = Field(
+        Retention(), description="How long records are kept that nothing needs."
+    )
 
     _sha256: str | None = PrivateAttr(None)
     _path: str | None = PrivateAttr(None)

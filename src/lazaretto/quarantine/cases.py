@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from lazaretto.errors import ChangedStateError, NotFoundError, UsageError
 from lazaretto.ledger.cover import agree, covering
+from lazaretto.ledger.deletions import deletion_of, deletions_told
 from lazaretto.ledger.events import BatchJudged, TrainingSanitized
 from lazaretto.quarantine.held import POSITION
 from lazaretto.quarantine.opening import case_columns, gate_case_columns
@@ -62,6 +63,7 @@ class Case:
         two_people: whether another person must publish than who decided.
         opened_at: when.
         seq: ledger entry.
+        deleted: when retention deleted its whole rows, in words; None: they are there.
     """
 
     id: str
@@ -80,6 +82,7 @@ class Case:
     two_people: bool
     opened_at: datetime
     seq: int
+    deleted: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,15 +203,18 @@ def held_rows(workspace: Workspace, case: str, positions: Sequence[int]) -> pa.T
 
     Raises:
         NotFoundError: no such case.
+        DeletedPayloadError: retention deleted them.
         ChangedFileError: its file is gone or was changed.
     """
     with workspace.catalog.read() as connection:
-        held = held_file(connection, find_case(connection, case))
+        row = find_case(connection, case)
+        held = held_file(connection, row)
     wanted = pa.array(positions, pa.int64())
-    parts = [
-        chunk.filter(pc.is_in(chunk.column(POSITION), wanted))
-        for chunk in read_chunks(workspace.store, held)
-    ]
+    with deletions_told(workspace.catalog.read, row.batch):
+        parts = [
+            chunk.filter(pc.is_in(chunk.column(POSITION), wanted))
+            for chunk in read_chunks(workspace.store, held)
+        ]
     return pa.Table.from_batches(parts)
 
 
@@ -278,9 +284,12 @@ def _case(connection: Connection, row: Row[Any]) -> Case:
         .group_by(_held.c.action)
     )
     actions = {str(action): int(count) for action, count in connection.execute(counts)}
-    told = ("actions", "held_records")
+    told = ("actions", "held_records", "deleted")
     values = {name: getattr(row, name) for name in Case.__dataclass_fields__ if name not in told}
-    return Case(**values, actions=actions, held_records=_covered(connection, row))
+    file = _covered(connection, row)
+    gone = deletion_of(connection, row.batch, file.path)
+    words = None if gone is None else gone.words
+    return Case(**values, actions=actions, held_records=file, deleted=words)
 
 
 def _number(text: str) -> float:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from lazaretto.authority.policies import policy_ref, require_in_force
-from lazaretto.errors import NotFoundError, UsageError
+from lazaretto.errors import DeletedPayloadError, NotFoundError, UsageError
+from lazaretto.ledger.deletions import deletion_of
 from lazaretto.quarantine.cases import (
     UNDECIDED,
     Case,
@@ -113,7 +114,7 @@ def decide(
         row = find_case(connection, case)
         require_open(connection, row)
         held = held_file(connection, row)
-        check_index(connection, workspace.store, case, held)
+        check_index(connection, workspace.store, row, held)
         _check_value(workspace, row, held, action, label, weight)
         selected = (
             select_records(connection, conditions(case, filter))
@@ -136,6 +137,7 @@ def undo(workspace: Workspace, decision: str, *, reason: str) -> Decision:
     Raises:
         NotFoundError: no such decision.
         UsageError: it is undone already, is itself an undo, or some of its records are published.
+        DeletedPayloadError: retention deleted the records, so that none can be released any more.
     """
     with workspace.catalog.read() as connection:
         query = sa.select(tables.decision.c.case_id).where(tables.decision.c.id == decision)
@@ -143,6 +145,11 @@ def undo(workspace: Workspace, decision: str, *, reason: str) -> Decision:
         if case is None:
             raise NotFoundError(f"no decision {decision!r}: see `lazaretto quarantine show CASE`")
         old = next(known for known in decisions_of(connection, case) if known.id == decision)
+        row = find_case(connection, case)
+        held = held_file(connection, row)
+        gone = deletion_of(connection, row.batch, held.path)
+    if gone is not None:
+        raise DeletedPayloadError(row.batch, held.path, gone.words)
     if old.undone_by is not None or old.undoes is not None:
         raise UsageError(f"{decision} is undone, or an undo itself: decide anew instead")
     taken = Taken(

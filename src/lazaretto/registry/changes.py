@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pyarrow.compute as pc
 
+from lazaretto.errors import DeletedPayloadError
 from lazaretto.ledger.chain import entries, newest
+from lazaretto.ledger.deletions import delivery_deleted
 from lazaretto.ledger.events import BatchEmbedded, BatchScreened, BatchValidated
 from lazaretto.received import find_batch, open_stored
 from lazaretto.registry.references import load_stored
@@ -81,12 +84,18 @@ def summed(changes: list[Change]) -> PromotionChange:
 
 
 def _last_screenings(workspace: Workspace, name: str, last: int) -> list[BatchScreened]:
-    """The newest screenings against a reference name, one per batch, oldest first."""
+    """The newest screenings against a reference name, one per batch, oldest first.
+
+    Of batches whose records are there: retention may have deleted those of others.
+    """
     found: dict[str, BatchScreened] = {}
     with workspace.catalog.read() as connection:
         for entry in entries(connection, kinds=[BatchScreened.kind], newest_first=True):
-            if isinstance(entry.event, BatchScreened) and entry.event.reference == name:
-                found.setdefault(entry.event.batch, entry.event)
+            event = entry.event
+            if not isinstance(event, BatchScreened) or event.reference != name:
+                continue
+            if event.batch not in found and delivery_deleted(connection, event.batch) is None:
+                found[event.batch] = event
             if len(found) == last:
                 break
     return list(found.values())[::-1]
@@ -117,7 +126,10 @@ class _Judge:
     def judged(self, screened: BatchScreened) -> Judged:
         """A batch as this version judges it: a small one with the companions that it had."""
         members = [] if screened.pool is None else screened.pool.members
-        companions = [Companion(one.batch, self._records(one.batch)) for one in members]
+        companions = []
+        for one in members:
+            with suppress(DeletedPayloadError):
+                companions.append(Companion(one.batch, self._records(one.batch)))
         screening = self._screen(screened.batch, companions)
         self.alone.setdefault(screened.batch, screening.records)
         return Judged.of(screening)

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from lazaretto.errors import NotFoundError
 from lazaretto.ledger.chain import entries
 from lazaretto.ledger.cover import covering
+from lazaretto.ledger.deletions import delivery_deleted
 from lazaretto.received import find_batch
 from lazaretto.stages.results import STAGES
 from lazaretto.stages.told import told_event
@@ -74,13 +75,14 @@ def describe_batch(workspace: Workspace, batch: str) -> dict[str, Any]:
         received = find_batch(connection, batch)
         row = connection.execute(sa.select(tables.batch).where(tables.batch.c.id == batch)).one()
         done = list(entries(connection, subject=f"batch:{batch}", kinds=_STAGE_OF))
+        gone = delivery_deleted(connection, batch)
         admissions = connection.execute(
             sa.select(admission).where(admission.c.batch == batch).order_by(admission.c.seq)
         ).all()
     delivered = {name: getattr(received.event, name) for name in (*_DELIVERED, *_CHECKED)}
     return {
         **_listed(row),
-        "delivery": delivered,
+        "delivery": delivered | {"deleted": None if gone is None else gone.words},
         "stages": {
             _STAGE_OF[entry.kind]: {"at": entry.at, "summary": told_event(cast("Any", entry.event))}
             for entry in done

@@ -15,6 +15,7 @@ from lazaretto.batch._delivery import blocks, copy_delivery, public_uri, read_en
 from lazaretto.batch._places import check_address, open_delivery, places_for
 from lazaretto.errors import DeliveryError, NotFoundError
 from lazaretto.ledger.chain import append
+from lazaretto.ledger.deletions import delivery_deleted
 from lazaretto.ledger.events import BatchReceived, DeliveryRefused
 from lazaretto.ledger.state import record
 from lazaretto.policy import Limits, Sources
@@ -70,7 +71,8 @@ def receive(
     that every later stage reads.
 
     Receiving the same content from the same place again gives the same batch; the same content from
-    another place is a replay.
+    another place is a replay. Where retention deleted its records, they stay deleted, and what was
+    decided stands.
 
     Args:
         workspace: catalog and store.
@@ -156,6 +158,12 @@ def _receive(
         # What was received before has the same name: writing it again changes nothing, except that
         # a stored file that was lost since is there again.
         name = batch_id(source.name, digest)
+        with workspace.catalog.read() as connection:
+            if delivery_deleted(connection, name) is not None:
+                # What retention deleted does not come back by the same delivery: it was decided.
+                known = _received_before(connection, attempt, digest)
+                if known is not None:
+                    return known
         place = f"batches/{name}"
         signature = attempt.signature
         with on_record(workspace, name, "receive"):

@@ -64,6 +64,7 @@ _PROJECTORS: Mapping[type[events.Event], Callable[[Any, Context], Facts]] = {
     events.CaseClosed: _outcomes.case_closed,
     events.DatasetSetBack: _upkeep.dataset_set_back,
     events.RowsLost: _upkeep.rows_lost,
+    events.PayloadDeleted: _upkeep.payload_deleted,
     events.CatalogRebuilt: _upkeep.catalog_rebuilt,
     events.CheckpointTaken: _upkeep.checkpoint_taken,
 }

@@ -15,13 +15,13 @@ from yard import Yard, blobs, make_policy
 from lazaretto import stages
 from lazaretto.authority.policies import register_policy
 from lazaretto.cli.app import app
-from lazaretto.dataset.snapshots import take_snapshot
 from lazaretto.errors import DeletedPayloadError, DeliveryError, SystemFaultError
 from lazaretto.health import check, prune, rebuild, reconcile
 from lazaretto.ledger.chain import entries
 from lazaretto.ledger.events import PayloadDeleted, StoredFileChanged
 from lazaretto.quarantine import review
 from lazaretto.quarantine.publish import publish
+from lazaretto.stages.listing import describe_batch
 from lazaretto.values import Action
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def _deletions(yard: Yard) -> list[PayloadDeleted]:
 def _admitted(yard: Yard, name: str = "clean", seed: int = 5) -> str:
     """A batch that was admitted, and is in a snapshot."""
     batch = yard.admit(name, blobs(60, seed=seed, prefix=f"{name}-")).batch
-    take_snapshot(yard.workspace, yard.policy.dataset)
+    stages.snapshot(yard.workspace, yard.policy.dataset)
     return batch
 
 
@@ -63,7 +63,7 @@ def _rejected(yard: Yard, name: str = "bad") -> stages.Judgement:
     stages.admit(yard.workspace, judged.batch)
     review.decide(yard.workspace, judged.case, Action.REJECT, all=True, reason="wrong labels")
     publish(yard.workspace, judged.case)
-    take_snapshot(yard.workspace, yard.policy.dataset)
+    stages.snapshot(yard.workspace, yard.policy.dataset)
     return judged
 
 
@@ -88,10 +88,7 @@ def test_what_is_old_and_not_needed_is_deleted_and_put_on_record(kept: Yard) -> 
     assert [one.files for one in done.due] == [one.files for one in told.due]
     assert sum(one.bytes for one in done.due) > 0
     for name in (batch, judged.batch):
-        assert _files(kept, f"batches/{name}") == {"failures", "scores", "drift"} & _files(
-            kept, f"batches/{name}"
-        )
-        assert "scores" in _files(kept, f"batches/{name}")
+        assert _files(kept, f"batches/{name}") == {"findings", "scores"}
     assert not _files(kept, f"held/{judged.batch}")
     (first, *_) = _deletions(kept)
     assert (first.batch, first.days, first.case) == (batch, 100, None)
@@ -132,7 +129,7 @@ def test_what_is_needed_is_kept_with_the_reason(kept: Yard) -> None:
     found = prune(workspace, apply=True, now=LATER)
     assert found.due == []
     assert all("no snapshot" in why for why in _why(found))
-    take_snapshot(workspace, kept.policy.dataset)
+    stages.snapshot(workspace, kept.policy.dataset)
     assert len(prune(workspace, apply=True, now=LATER).due) == 2
 
 
@@ -191,7 +188,7 @@ def test_afterwards_everything_says_deleted_and_nothing_says_damaged(kept: Yard)
     assert len(review.held_records(workspace, judged.case)) == judged.held
     with pytest.raises(DeletedPayloadError, match="deleted by retention on"):
         review.held_rows(workspace, judged.case, [0])
-    described = stages.listing.describe_batch(workspace, batch)
+    described = describe_batch(workspace, batch)
     assert "deleted by retention" in described["delivery"]["deleted"]
     with workspace.catalog.read() as connection:
         assert not list(entries(connection, kinds=[StoredFileChanged.kind]))
@@ -212,10 +209,8 @@ def test_decisions_stand_and_nothing_is_judged_or_released_any_more(kept: Yard) 
         stages.rejudge(workspace, batch, kept.policy, reason="again")
     assert stages.gate(workspace, batch, kept.policy).cleared == 60
     assert stages.admit(workspace, batch).rows == 60
-    other = make_policy(screen={"detectors": {"mahalanobis": {}}, "min_poison_share": 0.4})
     with pytest.raises(DeletedPayloadError):
         stages.validate(workspace, batch, make_policy(columns={"record_id": "id"}))
-    del other
     with workspace.catalog.read() as connection:
         assert not list(entries(connection, kinds=[StoredFileChanged.kind]))
 
@@ -226,7 +221,7 @@ def test_the_same_delivery_again_gives_what_was_decided_and_brings_nothing_back(
     rows = blobs(60, seed=5)
     path = kept.deliver("monday", rows)
     done = stages.ingest(kept.workspace, path, "vendor-a", kept.policy)
-    take_snapshot(kept.workspace, kept.policy.dataset)
+    stages.snapshot(kept.workspace, kept.policy.dataset)
     prune(kept.workspace, apply=True, now=LATER)
     before = kept.workspace.store.sizes()
     again = stages.ingest(kept.workspace, path, "vendor-a", kept.policy)
@@ -332,7 +327,7 @@ def test_the_command_tells_first_and_deletes_with_apply(
 
     assert "not admitted to 'blobs' yet" in run(code=0)
     stages.admit(yard.workspace, batch)
-    take_snapshot(yard.workspace, yard.policy.dataset)
+    stages.snapshot(yard.workspace, yard.policy.dataset)
     said = run(code=1)
     assert "add --apply" in said
     assert batch in said

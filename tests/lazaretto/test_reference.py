@@ -163,9 +163,7 @@ def test_two_versions_are_compared_on_past_batches() -> None:
         "moved": table(moved, moved_labels),
     }
     still, changed = (
-        change(
-            name, *(Judged.of(lz.screen(batch, each, records_only)) for each in (old, new))
-        )
+        change(name, *(Judged.of(lz.screen(batch, each, records_only)) for each in (old, new)))
         for name, batch in past.items()
     )
     assert still.old is still.new is lz.Verdict.PASS

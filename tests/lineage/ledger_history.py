@@ -443,6 +443,8 @@ def one_of_each(history: History) -> None:
             **TABLE,
         ),
         events.CatalogRebuilt({"batch": {"changed": 1, "missing": 0, "added": 2}}),
+        events.PayloadDeleted(batch, "held", "case-1", [POLICY], 90, START, ["held/h.parquet"]),
+        events.PayloadDeleted(batch, "delivered", None, [POLICY], 90, START, ["batches/b/d.csv"]),
         events.CheckpointTaken(
             origin="urn:lazaretto:ledger:" + "62" * 32,
             size=3,

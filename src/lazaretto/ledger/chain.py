@@ -160,13 +160,12 @@ def whole(connection: Connection, *, kinds: Collection[str] | None = None) -> It
     """
     last, prev = 0, GENESIS
     query = sa.select(ledger).order_by(ledger.c.seq).execution_options(yield_per=1000)
-    for rows in connection.execute(query).partitions():  # faster than one by one
-        for row in rows:
-            require_link(row, last + 1, prev)
-            _require_own_hash(row)
-            last, prev = row.seq, row.hash
-            if kinds is None or row.kind in kinds:
-                yield _decoded(row)
+    for row in connection.execute(query):
+        require_link(row, last + 1, prev)
+        _require_own_hash(row)
+        last, prev = row.seq, row.hash
+        if kinds is None or row.kind in kinds:
+            yield _decoded(row)
     end = connection.execute(sa.select(ledger_head.c.seq, ledger_head.c.hash)).one_or_none()
     if ((0, GENESIS) if end is None else (end.seq, end.hash)) != (last, prev):
         raise LedgerError(f"entry {last} is not the one that the ledger's head names")

@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from lazaretto.authority.policies import policy_ref, require_in_force
-from lazaretto.errors import NotFoundError, UsageError
+from lazaretto.errors import NotFoundError, OvertakenError, UsageError
 from lazaretto.quarantine.cases import (
-    UNDECIDED,
     Case,
     HeldRecord,
-    conditions,
     count_records,
     find_case,
     held_file,
@@ -31,6 +29,7 @@ from lazaretto.quarantine.decisions import (
     select_ids,
     select_records,
 )
+from lazaretto.quarantine.filters import UNDECIDED, conditions
 from lazaretto.quarantine.labels import as_label
 from lazaretto.quarantine.publish import publish
 from lazaretto.quarantine.standing import (
@@ -84,6 +83,8 @@ def decide(
     reason: str,
     label: str | None = None,
     weight: float | None = None,
+    seen: int | None = None,
+    expected: int | None = None,
 ) -> Decision:
     """Decides on held records; one ledger entry, however many they are.
 
@@ -101,9 +102,13 @@ def decide(
         reason: why; stays on record for ever.
         label: for ``RELABEL``, in text; must fit the type of the label column.
         weight: for ``REWEIGHT``, > 0; other releases weigh 1.
+        seen: `Case.decided` of the case as whoever decides has seen it; a newer decision of
+            somebody else is then an error, not overruled unseen.
+        expected: how many records must be selected; another number is an error.
 
     Raises:
         NotFoundError: no such case, or an id that is not held in it.
+        OvertakenError: the case is not any more what was seen or expected.
         UsageError: arguments that do not go together, nothing selected, or records that are
             published already (those can be recalled).
         ChangedStateError: the index of held records is not what their file says.
@@ -120,12 +125,17 @@ def decide(
             if ids is None
             else select_ids(connection, case, ids)
         )
+    if expected is not None and selected.num_rows != expected:
+        raise OvertakenError(
+            f"{selected.num_rows} records of {case} are selected now, not {expected}: look again"
+        )
     taken = Taken(
         action=action,
         reason=reason,
         filter={"all": "yes"} if all else dict(filter or {}),
         label=label,
         weight=weight,
+        seen=seen,
     )
     return record_decision(workspace, case, selected, taken)
 

@@ -106,6 +106,7 @@ def list_cases(
     state: str | None = "OPEN",
     batch: str | None = None,
     source: str | None = None,
+    dataset: str | None = None,
     before: int | None = None,
     limit: int = 50,
 ) -> list[Case]:
@@ -116,6 +117,7 @@ def list_cases(
         state: only these; None for all.
         batch: only of this batch.
         source: only of this source.
+        dataset: only of this dataset.
         before: page on: `Case.seq` of the last one seen.
         limit: at most so many.
     """
@@ -126,6 +128,8 @@ def list_cases(
         query = query.where(tables.case.c.batch == batch)
     if source is not None:
         query = query.where(tables.batch.c.source == source)
+    if dataset is not None:
+        query = query.where(tables.case.c.dataset == dataset)
     if before is not None:
         query = query.where(tables.case.c.seq < before)
     with workspace.catalog.read() as connection:

@@ -107,13 +107,28 @@ def select_ids(connection: Connection, case: str, ids: Collection[str]) -> pa.Ta
     Raises:
         NotFoundError: an id that is not held in the case.
     """
-    wanted = sorted(set(ids))
+    return _select(connection, case, _held.c.record_id, sorted(set(ids)))
+
+
+def select_positions(connection: Connection, case: str, positions: Collection[int]) -> pa.Table:
+    """The same for positions in the batch.
+
+    Raises:
+        NotFoundError: a position of which no record is held in the case.
+    """
+    return _select(connection, case, _held.c.position, sorted(set(positions)))
+
+
+def _select(
+    connection: Connection, case: str, column: sa.Column[Any], wanted: Sequence[str] | Sequence[int]
+) -> pa.Table:
     parts = [_SCHEMA.empty_table()]
     for start in range(0, len(wanted), _AT_ONCE):
-        some = _held.c.record_id.in_(wanted[start : start + _AT_ONCE])
+        some = column.in_(wanted[start : start + _AT_ONCE])
         parts.append(select_records(connection, [_held.c.case_id == case, some]))
     found = pa.concat_tables(parts).sort_by("position")
-    if missing := sorted(set(wanted) - set(found["record_id"].to_pylist())):
+    there = set(found[column.name].to_pylist())
+    if missing := [each for each in wanted if each not in there]:
         raise NotFoundError(
             f"{len(missing)} of {len(wanted)} records are not held in {case}: {missing[:3]}"
         )

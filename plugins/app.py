@@ -104,6 +104,7 @@ def create_app(open_workspace: Callable[[], Workspace] | None = None) -> FastAPI
             publications=list_publications(opened, case),
             triage=triage_of_case(opened, case),
             may_decide=may_decide and found.state == "OPEN",
+            reviewer=may_decide,
         )
 
     @app.get("/batches/{batch:path}", dependencies=[may_read], response_model=None)

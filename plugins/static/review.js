@@ -138,7 +138,7 @@ function move(step) {
 }
 
 const KEYS = { r: "RELEASE", x: "REJECT", l: "RELABEL", w: "REWEIGHT" };
-document.addEventListener("keydown", (event) => {
+function pressed(event) {
   const typing = event.target.closest("input:not([type=checkbox]), textarea, select, dialog");
   if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.key in KEYS) decide(KEYS[event.key]);
@@ -151,21 +151,26 @@ document.addEventListener("keydown", (event) => {
     show();
   } else return;
   event.preventDefault();
-});
+}
 
-review.addEventListener("change", (event) => {
-  if (event.target === wholePage) {
-    for (const box of boxes()) box.checked = wholePage.checked;
+function start() {
+  document.addEventListener("keydown", pressed);
+  review.addEventListener("change", (event) => {
+    if (event.target === wholePage) {
+      for (const box of boxes()) box.checked = wholePage.checked;
+    }
+    show();
+  });
+  for (const button of review.querySelectorAll("[data-action]")) {
+    button.addEventListener("click", () => decide(button.dataset.action));
   }
+  for (const button of document.querySelectorAll("[data-undo]")) {
+    button.addEventListener("click", () => undo(button.dataset.undo));
+  }
+  document.getElementById("publish").addEventListener("click", publish);
   show();
-});
-for (const button of review.querySelectorAll("[data-action]")) {
-  button.addEventListener("click", () => decide(button.dataset.action));
 }
-for (const button of document.querySelectorAll("[data-undo]")) {
-  button.addEventListener("click", () => undo(button.dataset.undo));
-}
-document.getElementById("publish").addEventListener("click", publish);
+
 said.textContent = sessionStorage.getItem("lazaretto-said") ?? "";
 sessionStorage.removeItem("lazaretto-said");
-show();
+if (dialog) start(); // a closed case has none

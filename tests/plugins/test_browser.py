@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import threading
 from typing import TYPE_CHECKING, Any
@@ -110,6 +111,13 @@ def _answer(page: Any, reason: str, **more: str) -> None:
         dialog.locator("button.go").click()
 
 
+def _picture(page: Any, name: str) -> None:
+    """Kept where LAZARETTO_PICTURES names a folder: the pictures of the docs are made so."""
+    if folder := os.environ.get("LAZARETTO_PICTURES"):
+        page.locator("#review").scroll_into_view_if_needed()
+        page.screenshot(path=f"{folder}/{name}.png")
+
+
 def test_a_review_by_keyboard_in_bulk_and_back(
     sign_in: Callable[..., Any], site: str, yard: Yard
 ) -> None:
@@ -122,6 +130,7 @@ def test_a_review_by_keyboard_in_bulk_and_back(
     page.keyboard.press("j")
     page.keyboard.press("Space")
     assert page.locator("#selected").inner_text() == "2 selected"
+    _picture(page, "review-page")
     page.keyboard.press("r")
     _answer(page, "looked at both")
     assert page.locator("#said").inner_text() == "Release: 2 records."
@@ -185,5 +194,6 @@ def test_nothing_runs_nothing_leaves_and_nothing_overflows(
             assert not page.evaluate(wide), path
             assert page.title() != "owned"
         assert page.locator("[data-action]").count() == (4 if role == "OP" else 0)
+        _picture(page, f"review-{role.lower()}-{width}")
         assert page.wrong == []
         assert all(url.startswith(site) for url in page.asked)

@@ -36,7 +36,10 @@ def get_provider_info() -> dict[str, Any]:
         "sensors": [
             {
                 "integration-name": "Lazaretto",
-                "python-modules": ["lazaretto.operators.await_review"],
+                "python-modules": [
+                    "lazaretto.operators.await_delivery",
+                    "lazaretto.operators.await_review",
+                ],
             }
         ],
         "hooks": [

@@ -25,8 +25,8 @@ def operators() -> list[type[BaseOperator]]:
     return [getattr(room, name) for name in room.__all__ if name.endswith("Operator")]
 
 
-def test_all_thirteen_are_there() -> None:
-    assert len(operators()) == 13
+def test_all_fourteen_are_there() -> None:
+    assert len(operators()) == 14
 
 
 @pytest.mark.parametrize("cls", operators(), ids=lambda cls: cls.__name__)

@@ -47,6 +47,11 @@ INGEST = (
     " on_hold=ON_HOLD, **{delivery!r})"
 )
 
+MAPPED = (
+    'IngestBatchOperator.partial(task_id="task", dataset="handwriting", policy={policy!r},'
+    " on_hold=ON_HOLD, outlets=[]).expand_kwargs([{delivery!r}])"
+)
+
 
 @dataclass
 class Recorder:
@@ -96,7 +101,7 @@ def gated(world: Any, batch: str, *hooks: Any, try_number: int = 1) -> None:
         gate.execute(context)
 
 
-@pytest.mark.parametrize("task", [GATE, INGEST], ids=["gate", "ingest"])
+@pytest.mark.parametrize("task", [GATE, INGEST, MAPPED], ids=["gate", "ingest", "mapped"])
 def test_a_notifier_and_a_callback_are_called_once_and_know_the_case(
     world: Any, run_dag: Callable[..., Any], tmp_path: Path, task: str
 ) -> None:
@@ -107,7 +112,8 @@ def test_a_notifier_and_a_callback_are_called_once_and_know_the_case(
         told=str(told), task=task.format(batch=batch, policy=world.policy, delivery=conf)
     )
     for _ in range(2):  # the second run stands for a retry, a clear and a backfill
-        assert run_dag("notified", text=text).tasks == {"task": "success"}
+        tasks = run_dag("notified", text=text).tasks
+        assert tasks == {"task[0]" if task == MAPPED else "task": "success"}
     (judged,) = world.ledger(BatchJudged)
     link = f"/plugin/quarantine/lazaretto/batches/{judged.batch}"
     assert told.read_text().splitlines() == [

@@ -81,10 +81,9 @@ def places_for(policy: Policy | None, source: str, *, required: bool) -> Places:
                 "policy"
             )
         return OF_THIS_MACHINE
-    folder = None
-    if policy is not None and policy.path is not None:
-        folder = Path(policy.path).absolute().parent
-    elif relative := [text for text in named if not text.startswith("/") and "://" not in text]:
+    folder = None if policy is None else policy.folder
+    relative = [text for text in named if not text.startswith("/") and "://" not in text]
+    if folder is None and relative:
         raise UsageError(
             f"sources.places: {excerpt(relative[0], 80)!r} is relative, but the policy comes from "
             "no file: write the whole path"

@@ -160,7 +160,7 @@ def test_another_encoder_than_the_references_is_named(tmp_path: Path) -> None:
         ({"encoder": "tabular"}, "embed.model"),
         ({"encoder": "torch", "model": "torch"}, "package.module:name"),
         ({"encoder": "torch", "model": "no.such:thing", "columns": ["x"]}, "cannot import"),
-        ({"encoder": "sentence-transformers"}, "needs a model and columns"),
+        ({"encoder": "sentence-transformers"}, "needs a folder, or a name on a hub"),
         ({}, "columns.embedding"),
     ],
 )

@@ -11,7 +11,6 @@ from lazaretto.policy.folder import importing_from
 from lazaretto.redact import error_line
 
 if TYPE_CHECKING:
-    from lazaretto.errors import PolicyError
     from lazaretto.policy import Policy
 
 FITTED = "reference"

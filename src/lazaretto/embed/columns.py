@@ -50,9 +50,11 @@ def column(chunk: pa.RecordBatch, name: str) -> pa.Array:
             )
         values = pc.struct_field(values, kind.get_field_index(field))
     if pa.types.is_nested(values.type):
-        hint = f": name a field of it, such as {name}.{values.type[0].name}" if (
-            pa.types.is_struct(values.type) and values.type.num_fields
-        ) else ""
+        hint = (
+            f": name a field of it, such as {name}.{values.type[0].name}"
+            if (pa.types.is_struct(values.type) and values.type.num_fields)
+            else ""
+        )
         raise ReferenceMismatchError(
             f"embed.columns: column {name!r} is nested ({values.type}){hint}"
         )

@@ -115,9 +115,7 @@ def _wait(command: list[str], given: IO[bytes], answer: IO[bytes]) -> None:
         return
 
 
-def _take(
-    answer: IO[bytes], pixels: npt.NDArray[np.uint8], there: npt.NDArray[np.bool_]
-) -> int:
+def _take(answer: IO[bytes], pixels: npt.NDArray[np.uint8], there: npt.NDArray[np.bool_]) -> int:
     """Reads one byte for each image, and its pixels behind a 1; a process taken over may lie."""
     whole = pixels[0].nbytes if len(pixels) else 0
     for row in range(len(pixels)):

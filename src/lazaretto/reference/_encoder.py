@@ -1,4 +1,4 @@
-"""The encoder of a reference that is being fitted: loaded, or fitted on some of the trusted rows."""
+"""The encoder of a reference that is being fitted: loaded, or fitted on some trusted rows."""
 
 from __future__ import annotations
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from lazaretto.proposal.propose import POLARS_TYPES
 from lazaretto.proposal.quote import Code, to_python, to_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lazaretto.proposal.propose import Proposal
-
+    from lazaretto.proposal.propose import Proposal, Rule
 DROP = "drop"
 """Folder for deliveries, one below it for each source; the policy names it as a place."""
 
@@ -31,13 +29,25 @@ def project_files(proposal: Proposal, dataset: str) -> dict[str, bytes]:
     """
     policy, contract = f"policies/{dataset}.yaml", f"contracts/{dataset}.py"
     names = {"dataset": dataset, "policy": policy, "contract": f"../{contract}:Record"}
-    types = {name: Code(f"pl.{name}") for name in POLARS_TYPES.values()}
-    values = names | {"gate": proposal, "types": types}
+    columns = [(rule.column, _column(rule)) for rule in proposal.rules]
+    values = names | {"gate": proposal, "columns": columns}
     return {
         policy: _rendered("policy.yaml.jinja", values, to_yaml),
         contract: _rendered("contract.py.jinja", values, to_python),
         f"dags/ingest_{dataset}.py": _rendered("dag.py.jinja", values, to_python),
     }
+
+
+def _column(rule: Rule) -> Code:
+    """A rule as a call; only numbers and polars' names are in it."""
+    said = [] if rule.type is None else [f"pl.{rule.type}"]
+    if rule.least is not None:
+        said.append(f"pa.Check.ge({int(rule.least)})")
+    if rule.lengths is not None:
+        said.append("pa.Check.str_length({:d}, {:d})".format(*rule.lengths))
+    said += ["unique=True"] * rule.unique + ["nullable=True"] * rule.nullable
+    said += ["required=False"] * (not rule.required)
+    return Code(f"pa.Column({', '.join(said)})")
 
 
 def _rendered(template: str, values: dict[str, Any], quote: Callable[[object], str]) -> bytes:

@@ -11,8 +11,15 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from lazaretto.batch import batch_id, decode, format_by_name
-from lazaretto.batch._delivery import blocks, copy_delivery, public_uri, read_envelope, suffix_of
-from lazaretto.batch._places import check_address, open_delivery, places_for
+from lazaretto.batch._delivery import (
+    blocks,
+    copy_delivery,
+    public_uri,
+    read_envelope,
+    require_arrived,
+    suffix_of,
+)
+from lazaretto.batch._places import check_address, places_for
 from lazaretto.errors import DeliveryError, NotFoundError
 from lazaretto.ledger.chain import append
 from lazaretto.ledger.events import BatchReceived, DeliveryRefused
@@ -74,9 +81,10 @@ def receive(
 
     Args:
         workspace: catalog and store.
-        uri: the delivery: path or URI of one file, in one of the policy's `sources.places`. Without
-            `places_required` also any regular file of this machine; but where the policy names
-            places, the gate holds a batch that came from none of them.
+        uri: the delivery: path or URI of one file, or path of a folder of images, in one of the
+            policy's `sources.places`. Without `places_required` also any regular file of this
+            machine; but where the policy names places, the gate holds a batch that came from none
+            of them.
         source: name of a registered source.
         manifest: DSSE envelope: its bytes, or a path or URI of it, to which the same places apply;
             None for an unsigned delivery. It is read after the source is known.
@@ -128,7 +136,7 @@ def _receive(
     envelope = read_envelope(attempt.manifest, places)
     if envelope is None and rules.require_signature:
         # What is not there yet may still come with its manifest: that is no refusal.
-        open_delivery(attempt.place, places).close()
+        require_arrived(attempt.place, places)
     stated = _authenticate(attempt, envelope, source, rules)
     with tempfile.TemporaryDirectory(prefix="lazaretto-") as folder:
         copy = Path(folder, f"data{suffix_of(attempt.place)}")

@@ -39,8 +39,8 @@ def pack_folder(folder: int, target: Path, limits: Limits, name: str) -> str:
         name: of the folder, for messages.
 
     Raises:
-        DeliveryError: ``zero_rows`` (no image in it), ``wrong_format`` (something else in it),
-            ``link``, ``not_a_regular_file``, ``bad_file_name``, ``too_deep``, ``too_large``.
+        DeliveryError: ``not_a_regular_file`` (no image in it, or none that is a file),
+            ``wrong_format`` (something else in it), ``link``, ``bad_file_name``, ``too_deep``, ``too_large``.
     """
     with target.open("wb") as file:
         into = _Hashed(file, limits, name)
@@ -48,7 +48,10 @@ def pack_folder(folder: int, target: Path, limits: Limits, name: str) -> str:
         with tarfile.open(fileobj=into, mode="w|", format=tarfile.GNU_FORMAT) as archive:  # type: ignore[call-overload]
             count = _pack(folder, archive, limits, name)
     if not count:
-        raise DeliveryError(f"{name}: the folder holds no image", code="zero_rows")
+        raise DeliveryError(
+            f"{name} is a folder; only regular files are read, and folders of PNG or JPEG images",
+            code="not_a_regular_file",
+        )
     return into.digest.hexdigest()
 
 

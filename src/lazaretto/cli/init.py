@@ -5,6 +5,7 @@ import shlex
 import shutil
 import sys
 from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -106,7 +107,7 @@ def init(
     """
     if told.sample is not None:
         return _from_sample(directory, told, told.sample)
-    from lazaretto.proposal.propose import WITHOUT_SAMPLE
+    from lazaretto.proposal.gate import WITHOUT_SAMPLE
 
     if told.record_id is not None or told.label is not None or told.inputs:
         raise UsageError("--id, --label and --input name columns of a sample: add --from SAMPLE")
@@ -267,13 +268,15 @@ def _commands(sample: str, tried: Path, source: str, policy: str, *, signed: boo
     told = f"--policy {shlex.quote(policy)}"
     fit = f"lazaretto reference fit {file} {told}"
     ingest = f"lazaretto batch ingest {delivery} --source {key} {told}"
+    today = datetime.now(UTC).date()
     if not signed:
         return [f"lazaretto source add {key}", fit, ingest]
     return [
         f"lazaretto source keygen {key}",
         f"lazaretto source add {key} --key {key}.pub",
         fit,
-        f"lazaretto manifest sign {delivery} --source {key} --key {key}.key",
+        f"lazaretto manifest sign {delivery} --source {key} --key {key}.key "
+        f"--collected-from {today - timedelta(days=1)} --collected-to {today}",
         ingest,
     ]
 

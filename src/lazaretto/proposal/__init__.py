@@ -2,6 +2,7 @@
 
 from lazaretto.proposal.examine import Sample, examine
 from lazaretto.proposal.files import project_files
-from lazaretto.proposal.propose import Proposal, Wishes, propose
+from lazaretto.proposal.gate import Proposal, Wishes
+from lazaretto.proposal.propose import propose
 
 __all__ = ["Proposal", "Sample", "Wishes", "examine", "project_files", "propose"]

@@ -10,7 +10,7 @@ from lazaretto.proposal.quote import Code, to_python, to_yaml
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lazaretto.proposal.propose import Proposal, Rule
+    from lazaretto.proposal.gate import Proposal, Rule
 DROP = "drop"
 """Folder for deliveries, one below it for each source; the policy names it as a place."""
 

@@ -40,7 +40,8 @@ def pack_folder(folder: int, target: Path, limits: Limits, name: str) -> str:
 
     Raises:
         DeliveryError: ``not_a_regular_file`` (no image in it, or none that is a file),
-            ``wrong_format`` (something else in it), ``link``, ``bad_file_name``, ``too_deep``, ``too_large``.
+            ``wrong_format`` (something else in it), ``link``, ``bad_file_name``, ``too_deep``,
+            ``too_large``.
     """
     with target.open("wb") as file:
         into = _Hashed(file, limits, name)

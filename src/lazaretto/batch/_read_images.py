@@ -79,7 +79,9 @@ def _images(file: pa.NativeFile, limits: Limits, name: str) -> Iterator[_Image]:
                 path = checked_path(member.name.removeprefix("./"), name)
                 if path.rpartition("/")[2].startswith((".", "_")):
                     continue
-                if not member.isreg() or not IMAGE_NAME.fullmatch(path):
+                # A sparse file says how large it is, and is nothing but holes.
+                plain = member.isreg() and not member.issparse()
+                if not plain or not IMAGE_NAME.fullmatch(path):
                     raise not_an_image(path, name)
                 if member.size > limits.max_record_bytes:
                     raise DeliveryError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -151,12 +152,11 @@ def _check_torch(policy: Policy, options: TorchOptions) -> None:
         raise policy.mistake(("embed", "model"), "encoder 'torch' needs model package.module:name")
     try:
         with importing_from(policy.folder):
-            missing = find_spec(place) is None
-        reason = "there is no such module"
-    except Exception as error:  # a parent package of the user's may raise anything
-        missing, reason = True, error_line(error)
-    if missing:
-        raise policy.mistake(("embed", "model"), f"cannot import {place!r}: {reason}")
+            getattr(import_module(place), attribute)
+    except Exception as error:  # code of the user's may raise anything
+        raise policy.mistake(
+            ("embed", "model"), f"cannot import {model!r}: {error_line(error)}"
+        ) from error
     if options.weights is not None and not policy.file(options.weights).is_file():
         raise policy.mistake(
             ("embed", "options", "weights"),

@@ -82,7 +82,8 @@ class ImageEncoder:
         for start in range(0, len(values), _ROWS):
             part = values.slice(start, _ROWS)
             pixels, there = read_pixels(part, self.size, self.max_pixels)
-            out[start : start + len(part)][there] = features(pixels[there])
+            if there.any():
+                out[start : start + len(part)][there] = features(pixels[there])
         return out
 
 
@@ -90,7 +91,8 @@ def features(pixels: npt.NDArray[np.uint8]) -> Floats:
     """Vectors of images.
 
     Args:
-        pixels: uint8 (n, size, size, 3), red, green and blue; `size` is a multiple of 8.
+        pixels: uint8 (n, size, size, 3), red, green and blue; n is at least 1, and `size` is a
+            multiple of 8.
 
     Returns:
         Float32 (n, 320); never all zeros, not for a black image either.

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 MOST_DEATHS = 16
 """From so many images of one chunk on that end the process, the rest of the chunk is not tried."""
-MEMORY, SECONDS, WALL_SECONDS = 2 * 2**30, 300, 600
+MEMORY, SECONDS, WALL_SECONDS = 2 * 2**30, 60, 120
 """Limits of the process: address space, processor time, and time by the clock."""
 
 _START = (
@@ -58,9 +58,10 @@ def read_pixels(
     start = deaths = 0
     while start < len(images) and deaths < MOST_DEATHS:
         done = _run(images.slice(start), size, max_pixels, pixels[start:], there[start:])
-        # The process ends early at the image that it could not bear: the next one goes on behind.
-        deaths += start + done < len(images)
-        start += done + 1
+        # The process may have ended at an image because of those before it, which took its time:
+        # that image is tried again, and only the first of a process is to blame for its end.
+        deaths += done == 0
+        start += max(done, 1)
     return pixels, there
 
 

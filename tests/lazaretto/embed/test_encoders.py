@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from embed_policies import policy
 from safetensors.torch import save_file
 
 import lazaretto as lz
@@ -16,18 +17,6 @@ from lazaretto.errors import PolicyError, ReferenceMismatchError
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-def policy(embed: dict[str, object], **columns: object) -> lz.Policy:
-    return lz.Policy.model_validate(
-        {
-            "version": 1,
-            "dataset": "toy",
-            "columns": {"record_id": "id", "label": "label", **columns},
-            "embed": embed,
-            "screen": {"min_poison_share": 0.2, "detectors": {"mahalanobis": {}, "knn_label": {}}},
-        }
-    )
 
 
 GOOD = ["great film", "loved every minute", "a wonderful story", "superb acting and music"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ from lazaretto.batch._delivery import copy_bytes, copy_delivery
 from lazaretto.batch._files import file_name, is_folder, open_file
 from lazaretto.batch._format import format_by_name
 from lazaretto.batch._places import OF_THIS_MACHINE
+from lazaretto.folders import working_folder
 from lazaretto.redact import safe_uri
 
 if TYPE_CHECKING:
@@ -49,8 +49,8 @@ def open_batch(
     from lazaretto.policy import Limits
 
     limits, uri = limits or Limits(), str(uri)
-    with tempfile.TemporaryDirectory(prefix="lazaretto-") as folder:
-        path = Path(folder, "delivery")
+    with working_folder() as folder:
+        path = folder / "delivery"
         if is_folder(uri):
             copy_delivery(uri, path, limits, OF_THIS_MACHINE)
             format = None  # noqa: A001
@@ -65,7 +65,7 @@ def open_batch(
             format = format or format_by_name(file_name(uri))  # noqa: A001
         decoded = decode(
             path,
-            Path(folder),
+            folder,
             name=safe_uri(uri),
             format=format,
             limits=limits,

@@ -12,9 +12,11 @@ import json
 import os
 import resource
 import sys
-from typing import Any
+from typing import IO, Any
 
 READY = b"ready\n"
+CANNOT_ANSWER = os.EX_IOERR
+"""Exit status when the answer cannot be written: the disk is full, or fails."""
 _FORMATS = ("PNG", "JPEG")
 
 
@@ -26,23 +28,30 @@ def main() -> None:
     request = json.loads(given.readline())
     from PIL import Image, PngImagePlugin
 
-    for kind, limit in (
-        (resource.RLIMIT_AS, request["memory"]),
-        (resource.RLIMIT_CPU, request["seconds"]),
-        (resource.RLIMIT_CORE, 0),
+    for kind, soft, hard in (
+        (resource.RLIMIT_AS, request["memory"], request["memory"]),
+        # Between the two it ends by a signal that tells why.
+        (resource.RLIMIT_CPU, request["seconds"], request["seconds"] + 5),
+        (resource.RLIMIT_CORE, 0, 0),
     ):
         with contextlib.suppress(ValueError, OSError):
-            resource.setrlimit(kind, (limit, limit))
+            resource.setrlimit(kind, (soft, hard))
     Image.MAX_IMAGE_PIXELS = None  # checked below, by the policy's bound
     PngImagePlugin.MAX_TEXT_MEMORY = 2**20
-    answer.write(READY)
-    answer.flush()
+    _say(answer, READY)
     for length in request["lengths"]:
         pixels = decoded(given.read(length), request["size"], request["max_pixels"])
-        answer.write(b"\x00" if pixels is None else b"\x01" + pixels)
-        # What is answered stays answered if the next image ends this process.
-        answer.flush()
+        _say(answer, b"\x00" if pixels is None else b"\x01" + pixels)
     os._exit(0)
+
+
+def _say(answer: IO[bytes], words: bytes) -> None:
+    """What is answered stays answered if the next image ends this process."""
+    try:
+        answer.write(words)
+        answer.flush()
+    except OSError:
+        os._exit(CANNOT_ANSWER)
 
 
 def decoded(data: bytes, size: int, max_pixels: int) -> bytes | None:

@@ -7,18 +7,20 @@ other image suffers for it.
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow.compute as pc
 
 from lazaretto.batch._box import environment
-from lazaretto.embed._pixels_child import READY
+from lazaretto.embed._pixels_child import CANNOT_ANSWER, READY
 from lazaretto.errors import SystemFaultError
 from lazaretto.faults import as_system_fault
+from lazaretto.folders import working_folder
 
 if TYPE_CHECKING:
     from typing import IO
@@ -51,7 +53,8 @@ def read_pixels(
         uint8 (n, size, size, 3), red, green and blue; and bool (n,), which of them could be read.
 
     Raises:
-        SystemFaultError: the process cannot be started.
+        SystemFaultError: the process cannot be started, the disk is full, or the machine has less
+            memory than the process may use.
     """
     pixels = np.zeros((len(images), size, size, 3), dtype=np.uint8)
     there = np.zeros(len(images), dtype=bool)
@@ -73,47 +76,52 @@ def _run(
     there: npt.NDArray[np.bool_],
 ) -> int:
     """Starts the process on some images; how many it answered for."""
+    lengths = pc.fill_null(pc.binary_length(images), 0).to_pylist()
     request = {
         "size": size,
         "max_pixels": max_pixels,
         "memory": MEMORY,
         "seconds": SECONDS,
-        "lengths": [0 if one is None else len(one) for one in images.to_pylist()],
+        "lengths": lengths,
     }
+    with working_folder() as folder, as_system_fault("images cannot be decoded on this machine"):
+        with (folder / "given").open("wb") as file:
+            file.write(json.dumps(request).encode() + b"\n")
+            for image in images:
+                file.write(image.as_py() or b"")
+        ended = _wait(folder)
+        # Somebody else killed it, which is what a machine does that runs out of memory.
+        if ended in (CANNOT_ANSWER, -signal.SIGKILL):
+            raise SystemFaultError(
+                "images cannot be decoded on this machine: its disk is full, or it has too little "
+                f"memory for a process with {MEMORY:,} bytes"
+            )
+        with (folder / "answer").open("rb") as answer:
+            if answer.read(len(READY)) != READY:
+                raise SystemFaultError(
+                    "the process that decodes images could not start: it needs Pillow "
+                    f"(pip install 'lazaretto[images]') and {MEMORY:,} bytes of address space"
+                )
+            return _take(answer, pixels, there)
+
+
+def _wait(folder: Path) -> int | None:
+    """How the process ended; None: it was ended for its time by the clock."""
     paths = [path for path in sys.path if Path(path).is_absolute()]
     command = [sys.executable, "-I", "-B", "-c", _START, json.dumps(paths)]
-    with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as answer:
-        with as_system_fault("images cannot be decoded in the temporary folder"):
-            given.write(json.dumps(request).encode() + b"\n")
-            for image in images:
-                given.write(image.as_py() or b"")
-            given.flush()
-            given.seek(0)
-        with as_system_fault("the process that decodes images cannot be started"):
-            _wait(command, given, answer)
-        answer.seek(0)
-        if answer.read(len(READY)) != READY:
-            raise SystemFaultError(
-                "the process that decodes images could not start: it needs Pillow "
-                "(pip install 'lazaretto[images]') and "
-                f"{MEMORY:,} bytes of address space"
-            )
-        return _take(answer, pixels, there)
-
-
-def _wait(command: list[str], given: IO[bytes], answer: IO[bytes]) -> None:
-    try:
-        subprocess.run(
-            command,
-            stdin=given,
-            stdout=answer,
-            stderr=subprocess.DEVNULL,
-            env=environment(),
-            timeout=WALL_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return
+    with (folder / "given").open("rb") as given, (folder / "answer").open("wb") as answer:
+        try:
+            return subprocess.run(
+                command,
+                stdin=given,
+                stdout=answer,
+                stderr=subprocess.DEVNULL,
+                env=environment(),
+                timeout=WALL_SECONDS,
+                check=False,
+            ).returncode
+        except subprocess.TimeoutExpired:
+            return None
 
 
 def _take(answer: IO[bytes], pixels: npt.NDArray[np.uint8], there: npt.NDArray[np.bool_]) -> int:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
@@ -21,6 +19,7 @@ from lazaretto.batch._delivery import (
 )
 from lazaretto.batch._places import check_address, places_for
 from lazaretto.errors import DeliveryError, NotFoundError
+from lazaretto.folders import working_folder
 from lazaretto.ledger.chain import append
 from lazaretto.ledger.events import BatchReceived, DeliveryRefused
 from lazaretto.ledger.state import record
@@ -31,6 +30,8 @@ from lazaretto.text import excerpt
 from lazaretto.values import BatchRef, Column, Signature, SignatureStatus, TrustTier
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sqlalchemy.engine import Connection
 
     from lazaretto.policy import Policy
@@ -138,8 +139,8 @@ def _receive(
         # What is not there yet may still come with its manifest: that is no refusal.
         require_arrived(attempt.place, places)
     stated = _authenticate(attempt, envelope, source, rules)
-    with tempfile.TemporaryDirectory(prefix="lazaretto-") as folder:
-        copy = Path(folder, f"data{suffix_of(attempt.place)}")
+    with working_folder() as folder:
+        copy = folder / f"data{suffix_of(attempt.place)}"
         attempt.file_digest = copy_delivery(attempt.place, copy, limits, places)
         if stated is not None and stated.sha256 != attempt.file_digest:
             raise DeliveryError(
@@ -149,7 +150,7 @@ def _receive(
             )
         batch = decode(
             copy,
-            Path(folder),
+            folder,
             name=attempt.uri,
             format=format_by_name(copy.name),
             limits=limits,

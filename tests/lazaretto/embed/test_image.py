@@ -14,7 +14,7 @@ from PIL import Image
 
 from lazaretto.embed import load_encoder, pixels
 from lazaretto.embed.image import features
-from lazaretto.errors import PolicyError, ReferenceMismatchError
+from lazaretto.errors import PolicyError, ReferenceMismatchError, SystemFaultError
 
 RNG = np.random.default_rng(0)
 
@@ -98,6 +98,16 @@ def test_an_image_that_ends_the_process_is_alone_in_that(monkeypatch: pytest.Mon
     monkeypatch.setattr(pixels, "MOST_DEATHS", 3)
     many = encode([b"deadly"] * 5 + [GOOD["grey"]])
     assert not many.any(), "what would take a process for each image is given up"
+
+
+def test_what_only_the_machine_can_cause_is_no_images_fault(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    killed = "import os, signal; os.write(1, b'ready\\n'); os.kill(os.getpid(), signal.SIGKILL)"
+    for start in (killed, "raise SystemExit(1)"):
+        monkeypatch.setattr(pixels, "_START", start)
+        with pytest.raises(SystemFaultError):
+            encode([GOOD["grey"]])
 
 
 def test_an_image_does_not_pay_for_those_before_it(monkeypatch: pytest.MonkeyPatch) -> None:

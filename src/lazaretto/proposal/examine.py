@@ -130,7 +130,7 @@ def _seen(path: str, values: pa.Array) -> Seen:
             _is_image(there[row].as_py()) for row in range(len(there))[:9]
         )
         return Seen(path, kind, Kind.IMAGE if image else Kind.OTHER, nulls, 0, unique=False)
-    distinct = pc.count_distinct(there).as_py()
+    distinct = pc.count_distinct(there).as_py() if len(there) else 0
     unique, longest = distinct == len(values) > 0, 0
     found = Kind.OTHER
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):

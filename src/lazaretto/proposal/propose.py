@@ -74,7 +74,7 @@ def propose(sample: Sample, wishes: Wishes, *, signed: bool = False) -> Proposal
         rules=tuple(
             rule
             for one in sample.columns
-            if (rule := _rule(one, record_id, required=one.path in used)) is not None
+            if (rule := _rule(one, record_id, label, required=one.path in used)) is not None
         ),
         left_out={one.path: _why_not(one) for one in free if one.path not in inputs},
         signed=signed,
@@ -213,8 +213,11 @@ def _payload(
     return tuple(rest)[:MOST_PAYLOAD]
 
 
-def _rule(one: Seen, record_id: str | None, *, required: bool) -> Rule | None:
-    """None for a column whose name pandera takes for a pattern."""
+def _rule(one: Seen, record_id: str | None, label: str | None, *, required: bool) -> Rule | None:
+    """What the contract says of a column; None for one whose name pandera takes for a pattern.
+
+    Ids and labels may have any type: 007 is an id, and no number.
+    """
     if one.path.startswith("^") and one.path.endswith("$"):
         return None
     lengths = None
@@ -224,7 +227,8 @@ def _rule(one: Seen, record_id: str | None, *, required: bool) -> Rule | None:
             most *= 10
         lengths = (0, most)
     is_id = one.path == record_id
-    kind = None if _is_unknown(one) else _polars_type(one)
+    any_type = is_id or one.path == label or _is_unknown(one)
+    kind = None if any_type else _polars_type(one)
     return Rule(
         one.path, kind, nullable=one.nulls, required=required, unique=is_id, lengths=lengths
     )

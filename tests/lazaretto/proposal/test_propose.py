@@ -11,9 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+import lazaretto as lz
 from lazaretto.batch import open_batch
+from lazaretto.cli.policy_check import check_policy
+from lazaretto.contract import contract_of
 from lazaretto.errors import UsageError
-from lazaretto.proposal import Proposal, Wishes, examine, propose
+from lazaretto.proposal import Proposal, Wishes, examine, project_files, propose
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -134,3 +137,44 @@ def test_wishes_come_first(tmp_path: Path) -> None:
 def test_what_cannot_be_encoded_is_said(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="nothing in the sample can be encoded"):
         proposed(tmp_path, {"id": IDS, "at": pa.array(range(N), pa.timestamp("s"))})
+
+
+ODD = {
+    "nothing": pa.nulls(N),
+    "some": pa.array([None] * N, pa.float64()),
+    "decimal": pa.array([1] * N, pa.decimal128(30, 2)),
+    "wide": pa.array([1] * N, pa.decimal256(60, 2)),
+    "unsigned": pa.array(range(N), pa.uint64()),
+    "half": pa.array(np.ones(N, np.float16)),
+    "clock": pa.array([1] * N, pa.time64("ns")),
+    "span": pa.array([1] * N, pa.duration("ns")),
+    "instant": pa.array([1] * N, pa.timestamp("ns", "Europe/Rome")),
+    "map": pa.array([[("k", 1)]] * N, pa.map_(pa.string(), pa.int64())),
+    "lists": pa.array([[{"x": 1}]] * N),
+    "long": pa.array([[1.0]] * N, pa.large_list(pa.float64())),
+    "bytes": pa.array([b"x"] * N, pa.large_binary()),
+    "fixed": pa.array([b"xy"] * N, pa.binary(2)),
+    "coded": pa.array(["a", "b"] * (N // 2)).dictionary_encode(),
+    "empty": pa.array([""] * N),
+    "^v_1$": pa.array([1.5] * N),
+    "void": pa.array([{}] * N, pa.struct([])),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_a_column_of_any_type_may_come_along(tmp_path: Path, name: str) -> None:
+    """It is looked at, and at most left out; a file of it is valid as far as Parquet takes it."""
+    table = pa.table({"id": IDS, "a": RNG.normal(size=N), name: ODD[name]})
+    path = tmp_path / "sample.arrow"
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+        writer.write_table(table)
+    gate = propose(examine(open_batch(path)), Wishes())
+    assert "a" in gate.inputs
+    files = project_files(gate, "odd")
+    for file_name, content in files.items():
+        (tmp_path / file_name).parent.mkdir(exist_ok=True)
+        (tmp_path / file_name).write_bytes(content)
+    policy = lz.Policy.load(tmp_path / "policies/odd.yaml")
+    check_policy(policy)
+    assert contract_of(policy) is not None
+    assert lz.Reference.fit(open_batch(path), policy).rows == 3 * N // 4

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lazaretto.stats.conformal import Calibration, conformal_p_values, min_detectable, suspects
+from lazaretto.stats.conformal import Calibration, conformal_p_values, suspects
 from lazaretto.stats.pooled import Part, joined, long_look, members_needed
-from lazaretto.stats.sizes import judgeable_sizes, wanted_records
+from lazaretto.stats.sizes import judgeable_sizes, min_detectable, wanted_records
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,8 +12,8 @@ from tests.lazaretto.detection_data import classes, policy, table
 
 import lazaretto as lz
 from lazaretto.screen import sizes_for
-from lazaretto.stats.conformal import Calibration, min_detectable
-from lazaretto.stats.sizes import judgeable_sizes, wanted_records
+from lazaretto.stats.conformal import Calibration
+from lazaretto.stats.sizes import judgeable_sizes, min_detectable, wanted_records
 
 if TYPE_CHECKING:
     from collections.abc import Callable

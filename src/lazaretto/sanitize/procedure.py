@@ -19,7 +19,7 @@ from lazaretto.sanitize.report import make_report
 from lazaretto.sanitize.scores import average
 from lazaretto.sanitize.selection import select
 from lazaretto.sanitize.uncalibrated import judge_uncalibrated
-from lazaretto.stats.conformal import holm
+from lazaretto.stats.multiple import holm
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

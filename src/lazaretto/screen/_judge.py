@@ -13,8 +13,8 @@ from lazaretto.screen._pool import joint_suspects, pool_for, pooled_below
 from lazaretto.screen._result import Screening
 from lazaretto.screen._sizes import sizes_of
 from lazaretto.screen.batch_tests.run import run_tests
-from lazaretto.stats.conformal import Calibration, min_detectable, suspects
-from lazaretto.stats.sizes import wanted_records
+from lazaretto.stats.conformal import Calibration, suspects
+from lazaretto.stats.sizes import min_detectable, wanted_records
 from lazaretto.values import DetectorSummary, Verdict
 
 NO_DETECTOR_DECIDES = (

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from lazaretto.stats.conformal import excess_of_small_p, levels, min_detectable
-from lazaretto.stats.sizes import wanted_records
+from lazaretto.stats.conformal import excess_of_small_p, levels
+from lazaretto.stats.sizes import min_detectable, wanted_records
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from lazaretto.stats.conformal import Calibration, detectable_in_group
+from lazaretto.stats.conformal import Calibration, levels
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,6 +44,56 @@ class JudgeableSizes:
             return f"batches of any size {at}"
         also = f", and those {few}" if self.tiny else ""
         return f"batches from {self.smallest} records {at}{also}"
+
+
+def min_detectable(
+    calibration: Calibration,
+    *,
+    rate: float,
+    alpha: float,
+    rule: Literal["evidence", "rate"] = "evidence",
+) -> int:
+    """The smallest number of most extreme records that `suspects` can hold in a batch.
+
+    Fewer pass, whatever they look like. More than the batch has means: nothing can ever be held.
+    With several groups it is that of the weakest.
+
+    Args:
+        calibration: of the batch.
+        rate: the stated false quarantine rate.
+        alpha: level of the batch test.
+        rule: of `suspects`.
+    """
+    groups, records = np.unique(calibration.group).tolist(), len(calibration.group)
+    return max(
+        (
+            detectable_in_group(calibration, group, records, rate=rate, alpha=alpha, rule=rule)
+            for group in groups
+        ),
+        default=1,
+    )
+
+
+def detectable_in_group(
+    calibration: Calibration,
+    group: int,
+    records: int,
+    *,
+    rate: float,
+    alpha: float,
+    rule: Literal["evidence", "rate"] = "evidence",
+) -> int:
+    """`min_detectable` where all of so many records are of one group; grows with their number."""
+    smallest = calibration.smallest_p(group)
+    if rule == "rate":
+        return 1 if smallest <= rate else records + 1
+    visible = max(1, ceil(round(records * smallest / rate, 9)))
+    tried = levels(rate, calibration)
+    for level in tried:
+        null = calibration.count_null(group, records, level)
+        if null is not None:
+            visible = min(visible, null.rare(alpha / len(tried)))
+    return visible
 
 
 def wanted_records(share: float, records: int) -> int:

@@ -13,7 +13,8 @@ from lazaretto.screen.batch_tests.class_spread import class_spread
 from lazaretto.screen.batch_tests.label_shift import label_shift
 from lazaretto.screen.batch_tests.near_duplicates import near_duplicates
 from lazaretto.screen.batch_tests.two_sample import energy, mmd
-from lazaretto.stats.conformal import excess_of_small_p, holm
+from lazaretto.stats.conformal import excess_of_small_p
+from lazaretto.stats.multiple import holm
 from lazaretto.stats.pooled import Part
 from lazaretto.values import REPORTED_ONLY, TestSummary
 

@@ -23,7 +23,8 @@ from typer.testing import CliRunner
 
 from lazaretto.cli.app import app
 from lazaretto.cli.command import Needs, command
-from lazaretto.cli.reply import Reply, facts, grid
+from lazaretto.cli.layout import facts, grid
+from lazaretto.cli.reply import Reply  # noqa: TC001
 from lazaretto.cli.session import Session  # noqa: TC001  typer reads annotations
 from lazaretto.cli.text import plain
 from lazaretto.errors import DeliveryError, LedgerError, PolicyError, SystemFaultError, UsageError

@@ -146,7 +146,7 @@ def test_the_list_goes_by_pages(
     first = client.get("/").text
     assert batches[2] in first
     assert batches[0] not in first
-    (older,) = re.findall(r'href="([^"]*before=\d+)"', first)
+    (older,) = re.findall(r'href="([^"]*after=[^"]+)"', first)
     second = client.get(unescape(older)).text
     assert batches[0] in second
     assert batches[2] not in second

@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lazaretto.batch._batch import Batch, open_canonical
 from lazaretto.batch._answer import CANNOT_ANSWER, FAULT, READY
+from lazaretto.batch._batch import Batch, open_canonical
 from lazaretto.batch._format import FORMATS
 from lazaretto.batch._schema import check_columns
 from lazaretto.errors import DeliveryError, SystemFaultError

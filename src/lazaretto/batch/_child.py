@@ -29,6 +29,7 @@ from lazaretto.redact import error_line
 if TYPE_CHECKING:
     from lazaretto.policy import Columns, Limits
 
+
 def main() -> None:
     """Answers the request on standard input."""
     request = json.loads(sys.stdin.buffer.read())

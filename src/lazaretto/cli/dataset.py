@@ -9,8 +9,9 @@ from rich.console import Group, RenderableType
 
 from lazaretto.cli.arguments import Limit, Reason, Since, Until, Yes, confirm
 from lazaretto.cli.command import Needs, command
+from lazaretto.cli.layout import facts, grid, paged
 from lazaretto.cli.progress import bars
-from lazaretto.cli.reply import Reply, facts, grid, paged
+from lazaretto.cli.reply import Reply
 from lazaretto.cli.sanitizing import CompareOptions, ModelOptions
 from lazaretto.cli.session import Session
 from lazaretto.cli.text import cell, counted
@@ -47,7 +48,8 @@ def log(
     page = dataset_log(session.workspace, name, limit=limit, after=after)
     keys = ("version", "at", "what", "rows", "by", "about")
     columns = ["version", "when", "what", "records", "by", "about"]
-    table = grid(columns, [[event[key] for key in keys] for event in page.rows])
+    rows = [[event[key] for key in keys] for event in page.rows]
+    table = grid(columns, rows, text=["about"])
     if not page.more:
         return Reply(page.rows, table)
     if after is None:

@@ -7,7 +7,8 @@ import typer
 from rich.console import Group, RenderableType
 
 from lazaretto.cli.command import Needs, command
-from lazaretto.cli.reply import Reply, facts, grid
+from lazaretto.cli.layout import facts, grid
+from lazaretto.cli.reply import Reply
 from lazaretto.cli.session import Session
 from lazaretto.cli.text import cell
 from lazaretto.errors import SystemFaultError
@@ -44,7 +45,8 @@ def check(
     from lazaretto import lineage
 
     problems = lineage.check(file, strict=strict)
-    view = grid(["line", "where", "problem"], [(p.line, p.where, p.text) for p in problems])
+    rows = [(p.line, p.where, p.text) for p in problems]
+    view = grid(["line", "where", "problem"], rows, text=["problem"])
     return Reply(problems, view if problems else facts({"problems": "none"}), found=bool(problems))
 
 

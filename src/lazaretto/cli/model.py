@@ -6,7 +6,8 @@ import typer
 
 from lazaretto.cli.arguments import Limit, split_version
 from lazaretto.cli.command import Needs, command
-from lazaretto.cli.reply import Reply, facts, grid, paged
+from lazaretto.cli.layout import facts, grid, paged
+from lazaretto.cli.reply import Reply
 from lazaretto.cli.session import Session
 from lazaretto.errors import UsageError
 
@@ -100,7 +101,8 @@ def list_(
         )
         for m in page.rows
     ]
-    table = grid(["model", "learned from", "records", "registered", "recalls"], rows)
+    columns = ["model", "learned from", "records", "registered", "recalls"]
+    table = grid(columns, rows, text=["recalls"])
     return Reply(page.rows, paged(table, f"--after {rows[-1][0]}" if page.more else None))
 
 

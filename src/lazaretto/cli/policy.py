@@ -8,7 +8,8 @@ import typer
 
 from lazaretto.cli.arguments import Reason
 from lazaretto.cli.command import Needs, command
-from lazaretto.cli.reply import Reply, facts, grid
+from lazaretto.cli.layout import facts, grid
+from lazaretto.cli.reply import Reply
 from lazaretto.cli.session import Session
 from lazaretto.errors import NotFoundError, SystemFaultError
 
@@ -110,7 +111,7 @@ def show(
         data,
         Group(
             facts(_shown(found), title=f"In force for {dataset}"),
-            grid(columns, rows, title="Newest first"),
+            grid(columns, rows, title="Newest first", text=["file", "reason"]),
         ),
     )
 
@@ -120,14 +121,11 @@ def schema(_session: Session) -> Reply:
     """Print the JSON schema of policies (always JSON), for editors and CI."""
     import json
 
-    from rich.syntax import Syntax
-
+    from lazaretto.cli.layout import Document
     from lazaretto.policy import Policy
 
     document = Policy.model_json_schema()
-    return Reply(
-        document, Syntax(json.dumps(document, indent=2), "json", background_color="default")
-    )
+    return Reply(document, Document(json.dumps(document, indent=2), json=True))
 
 
 def _load(file: Path) -> tuple["Policy", str | None]:

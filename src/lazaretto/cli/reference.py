@@ -6,7 +6,8 @@ import typer
 
 from lazaretto.cli.arguments import Yes, confirm
 from lazaretto.cli.command import Needs, command
-from lazaretto.cli.reply import Reply, facts, grid
+from lazaretto.cli.layout import facts, grid
+from lazaretto.cli.reply import Reply
 from lazaretto.cli.session import Session
 from lazaretto.errors import DeliveryError, NotFoundError, UsageError
 from lazaretto.values import to_json

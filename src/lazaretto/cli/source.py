@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from lazaretto.cli.arguments import Reason, parse_moment, read_file, write_new_file
 from lazaretto.cli.command import Needs, command
-from lazaretto.cli.reply import Reply, facts, grid
+from lazaretto.cli.layout import Grid, facts, grid
+from lazaretto.cli.reply import Reply
 from lazaretto.cli.session import Session
 from lazaretto.errors import NotFoundError, UsageError
 from lazaretto.values import TrustTier
@@ -167,7 +167,7 @@ def _tier_of(session: Session, name: str) -> TrustTier:
         return TrustTier.UNTRUSTED
 
 
-def _table(sources: "Iterable[Source]") -> Table:
+def _table(sources: "Iterable[Source]") -> Grid:
     rows: list[tuple[object, ...]] = []
     for found in sources:
         who = (found.name, found.trust_tier)

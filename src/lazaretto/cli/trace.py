@@ -9,7 +9,8 @@ from rich.console import Group, RenderableType
 
 from lazaretto.cli.arguments import Since, Until, split_version, write_new_file
 from lazaretto.cli.command import Needs, command
-from lazaretto.cli.reply import Reply, facts, grid
+from lazaretto.cli.layout import facts, grid
+from lazaretto.cli.reply import Reply
 from lazaretto.cli.session import Session
 from lazaretto.cli.text import counted, plain
 
@@ -145,6 +146,15 @@ def _view(trace: "Trace", report: Path | str | None) -> RenderableType:
                 title="Batches",
             )
         )
+    if trace.refused:
+        parts.append(
+            grid(
+                ["entry", "refused", "because", "delivered as"],
+                [(r.seq, r.at, f"{r.code}: {r.reason}", r.uri) for r in trace.refused],
+                title="Refused deliveries, by arrival",
+                text=["because"],
+            )
+        )
     if trace.models:
         parts.append(
             grid(
@@ -160,6 +170,7 @@ def _view(trace: "Trace", report: Path | str | None) -> RenderableType:
                     for model in trace.models
                 ],
                 title="Model versions",
+                text=["one way"],
             )
         )
     if trace.question.kind == "model":
@@ -181,6 +192,7 @@ def _view(trace: "Trace", report: Path | str | None) -> RenderableType:
                     for d in trace.decisions
                 ],
                 title="Who let what through",
+                text=["who or which policy", "reason"],
             )
         )
     if trace.retrain:
@@ -199,6 +211,7 @@ def _view(trace: "Trace", report: Path | str | None) -> RenderableType:
                     for step in trace.retrain
                 ],
                 title="What to do, in this order",
+                text=["affected", "do", "leave out"],
             )
         )
     return Group(*parts)
@@ -215,6 +228,10 @@ def _summary(trace: "Trace", report: Path | str | None) -> dict[str, object]:
         f"{counted(len(trace.models), 'model version')}",
         "complete": "yes" if trace.completeness.complete else "NO, see the caveats",
     }
+    if trace.refused:
+        summary["refused"] = (
+            f"{counted(len(trace.refused), 'delivery')} under its name, which reached nothing"
+        )
     if trace.record is not None:
         state = trace.record
         summary["record"] = (

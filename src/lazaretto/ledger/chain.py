@@ -77,7 +77,7 @@ def append(
     when = (at or datetime.now(UTC)).astimezone(UTC)
     if at is None and before is not None:
         warn_when_behind(seq, when, before)
-    moment = when.isoformat(timespec="microseconds")
+    moment = as_written(when)
     payload = to_payload(event)
     try:
         text = rfc8785.dumps(payload).decode()  # type: ignore[arg-type]
@@ -111,6 +111,8 @@ def entries(
     until: int | None = None,
     kinds: Collection[str] | None = None,
     subject: str | None = None,
+    since: datetime | None = None,
+    before: datetime | None = None,
     limit: int | None = None,
     newest_first: bool = False,
     checked: bool = False,
@@ -123,6 +125,8 @@ def entries(
         until: the last sequence number to read.
         kinds: only these kinds of event.
         subject: only entries about this; see `subject_of`.
+        since: aware time of the first entries.
+        before: aware time before which they were written.
         limit: at most so many.
         newest_first: from the end back.
         checked: `whole` has read these entries in the same transaction, so that their hashes need
@@ -140,9 +144,18 @@ def entries(
         query = query.where(ledger.c.kind.in_(sorted(kinds)))
     if subject is not None:
         query = query.where(ledger.c.subject == subject)
+    if since is not None:
+        query = query.where(ledger.c.at >= as_written(since))
+    if before is not None:
+        query = query.where(ledger.c.at < as_written(before))
     decode = _decoded if checked else _entry
     for row in connection.execute(query.execution_options(yield_per=1000)):
         yield decode(row)
+
+
+def as_written(moment: datetime) -> str:
+    """A moment as entries have it: UTC with microseconds, so that text compares as time does."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")
 
 
 def whole(connection: Connection, *, kinds: Collection[str] | None = None) -> Iterator[Entry]:

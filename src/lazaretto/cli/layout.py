@@ -206,12 +206,11 @@ def _longest(parts: Iterable[str]) -> int:
 
 
 def _shared_out(least: Sequence[int], most: Sequence[int], room: int) -> list[int]:
-    """Room beyond the least width goes to the column that lacks the largest share of its most."""
+    """Room beyond the least widths goes to the narrowest column that can use more."""
     widths = list(least)
     for _ in range(room):
-        shares = [width / wanted for width, wanted in zip(widths, most, strict=True)]
-        smallest = min(shares, default=1.0)
-        if smallest >= 1:
+        short = [p for p, width in enumerate(widths) if width < most[p]]
+        if not short:
             break
-        widths[shares.index(smallest)] += 1
+        widths[min(short, key=widths.__getitem__)] += 1
     return widths

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lazaretto.quarantine.cases import Case
+    from lazaretto.quarantine.decisions import Decision
 
 app = typer.Typer(
     no_args_is_help=True, help="Look at held records, decide on them, publish the decisions."
@@ -182,9 +183,13 @@ def expire(session: Session) -> Reply:
     from lazaretto.quarantine import review
 
     decisions = review.expire(session.workspace, session.policy)
+    return Reply(decisions, expired_view(decisions))
+
+
+def expired_view(decisions: "Sequence[Decision]") -> Grid:
+    """The table of what expired."""
     rows = [(d.case, d.action, d.records, d.reason) for d in decisions]
-    columns = ["case", "decision", "records", "reason"]
-    return Reply(decisions, grid(columns, rows, text=["reason"]))
+    return grid(["case", "decision", "records", "reason"], rows, text=["reason"])
 
 
 def counts(actions: dict[str, int]) -> str:

@@ -80,4 +80,4 @@ def changes_view(data: dict[str, Any], *, promoted: bool = False) -> RenderableT
         for change in data["changes"]
     ]
     columns = ["batch", "records", "before", "after", "no longer held", "newly held"]
-    return Group(facts(head), *([grid(columns, rows)] if rows else []))
+    return Group(facts(head), *([grid(columns, rows, title="Batch by batch")] if rows else []))

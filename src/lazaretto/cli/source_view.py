@@ -81,7 +81,7 @@ def view(found: dict[str, Any]) -> RenderableType:
         for step in found["steps"]
     ]
     columns = ["batch", "arrived", "p-value", "held", "columns moved", "evidence", ""]
-    return Group(head, *([grid(columns, rows)] if rows else []))
+    return Group(head, *([grid(columns, rows, title="Batch by batch")] if rows else []))
 
 
 def _bar(evidence: float) -> str:

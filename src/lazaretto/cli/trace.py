@@ -101,7 +101,7 @@ def model(
 
     name, number = split_version(version)
     trace = trace_model(session.workspace, name, number, registry=registry)
-    shown = _view(trace, _write_report(trace, html))
+    shown = view(trace, _write_report(trace, html))
     return Reply(trace.to_json(), shown, cannot_say=not trace.complete)
 
 
@@ -114,7 +114,7 @@ def _reply(session: Session, trace: "Trace", html: Path | None, record: bool) ->
         kept = keep_report(session.workspace, trace)
         data["report"] = {"json": kept.json_uri, "html": kept.html_uri, "seq": kept.seq}
         report = kept.html_uri
-    shown = _view(trace, report)
+    shown = view(trace, report)
     return Reply(data, shown, found=bool(trace.models), cannot_say=not trace.complete)
 
 
@@ -126,7 +126,8 @@ def _write_report(trace: "Trace", html: Path | None) -> Path | None:
     return html
 
 
-def _view(trace: "Trace", report: Path | str | None) -> RenderableType:
+def view(trace: "Trace", report: Path | str | None) -> RenderableType:
+    """Facts and tables of a trace."""
     parts: list[RenderableType] = [facts(_summary(trace, report))]
     if trace.batches:
         parts.append(
@@ -198,7 +199,7 @@ def _view(trace: "Trace", report: Path | str | None) -> RenderableType:
     if trace.retrain:
         parts.append(
             grid(
-                ["", "model", "affected", "do", "roll back to", "leave out"],
+                ["step", "model", "affected", "do", "roll back to", "leave out"],
                 [
                     (
                         step.order,

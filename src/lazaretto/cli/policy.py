@@ -29,7 +29,8 @@ NEXT = "validate, embed, screen and gate again what was judged before and is not
 def check(session: Session, file: File) -> Reply:
     """Check a policy: keys, values, detectors and their options, and that its contract loads.
 
-    Says whether it is the one in force for its dataset, and what it would change.
+    Says whether it is the one in force for its dataset, and what it would change. Exit code 1 when
+    another one is in force: until this one is registered, nothing is admitted by it.
     """
     policy, contract = _load(file)
     data: dict[str, object] = {
@@ -50,7 +51,8 @@ def check(session: Session, file: File) -> Reply:
         "places": ", ".join(places),
         "detectors": ", ".join(f"{k} ({v.mode})" for k, v in policy.screen.detectors.items()),
     }
-    return Reply(data | compared, facts(shown | told, title="This policy is valid"))
+    view = facts(shown | told, title="This policy is valid")
+    return Reply(data | compared, view, found=bool(compared["changes"]))
 
 
 @command(app, "register")

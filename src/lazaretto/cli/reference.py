@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from lazaretto.registry.changes import Change
     from lazaretto.registry.stored import StoredReference
+    from lazaretto.stats.sizes import JudgeableSizes
 
 app = typer.Typer(
     no_args_is_help=True, help="Frozen, trusted samples that batches are judged against."
@@ -59,6 +60,7 @@ def fit(
     it with the one in use and promotes it.
     """
     from lazaretto.registry.fit_version import fit_version
+    from lazaretto.screen import sizes_for
 
     try:
         with session.working("Fitting the reference"):
@@ -73,12 +75,14 @@ def fit(
             )
     except DeliveryError as error:  # not somebody's delivery: the user's own file
         raise UsageError(f"the trusted records cannot be used: {error}") from error
+    sizes = sizes_for(reference, session.policy)
     data = {
         "uri": session.workspace.store.uri(saved.folder),
         "promoted": saved.promoted,
         **reference.describe(),
+        "can_judge": None if sizes is None else to_json(sizes),
     }
-    shown = _shown(data)
+    shown = _shown(data) | {"can_judge": _judged(sizes)}
     if not saved.promoted:
         shown["next"] = f"lazaretto reference promote {saved.name}/{saved.version}"
     return Reply(data, facts(shown))
@@ -174,6 +178,10 @@ def _changes(
 
     with session.working("Screening the last batches against it"):
         return compare_versions(session.workspace, old, new, session.policy, last=last)
+
+
+def _judged(sizes: "JudgeableSizes | None") -> str:
+    return "any batch, and no detector decides: all only watch" if sizes is None else sizes.words
 
 
 def _shown(data: dict[str, object]) -> dict[str, object]:

@@ -266,6 +266,29 @@ class Screen(_Section):
     batch: BatchTests = Field(BatchTests(), description="When a batch is held as a whole.")
     drift: DriftWatch = Field(DriftWatch(), description="Watching a source over time.")
 
+    @field_validator("detectors")
+    @classmethod
+    def _some_detector_runs(cls, value: dict[str, DetectorConfig]) -> dict[str, DetectorConfig]:
+        if all(config.mode == "off" for config in value.values()):
+            raise ValueError("no detector runs: put at least one in mode enforce or shadow")
+        return value
+
+    @property
+    def decides(self) -> bool:
+        """Whether any detector may hold records; else all of them only watch."""
+        return any(config.mode == "enforce" for config in self.detectors.values())
+
+    @property
+    def test_modes(self) -> dict[str, Mode]:
+        """Mode of every batch test.
+
+        `small_p_values` counts what detectors say: where they only watch, so does it.
+        """
+        modes = self.batch.modes
+        if not self.decides and modes["small_p_values"] == "enforce":
+            modes["small_p_values"] = "shadow"
+        return modes
+
 
 class Sanitize(_Section):
     """Searching a training set for poison by a model's activations."""

@@ -58,7 +58,7 @@ def pack(reference: ReferenceState) -> bytes:
             for view, map_ in enumerate(scorer.ranks[name]):
                 shape = np.array([map_.tail, map_.scale, map_.shape])
                 tensors[f"{head}.rank.{name}.{view}"] = np.concatenate([map_.knots, shape])
-    return bytes(save({key: np.ascontiguousarray(value) for key, value in tensors.items()}))
+    return bytes(save(_apart(tensors)))
 
 
 def unpack(metadata: bytes, packed: bytes, *, device: str = "cpu") -> ReferenceState:
@@ -179,6 +179,19 @@ def _canonical(document: dict[str, Any]) -> bytes:
     import rfc8785
 
     return bytes(rfc8785.dumps(document))
+
+
+def _apart(tensors: dict[str, State]) -> dict[str, State]:
+    """The same tensors, contiguous, those that share memory with an earlier one copied.
+
+    safetensors refuses shared memory, and a detector may give one array under two names.
+    """
+    apart: dict[str, State] = {}
+    for key, value in tensors.items():
+        whole = np.ascontiguousarray(value)
+        shared = any(np.may_share_memory(whole, other) for other in apart.values())
+        apart[key] = whole.copy() if shared else whole
+    return apart
 
 
 def _below(tensors: dict[str, State], prefix: str) -> dict[str, State]:

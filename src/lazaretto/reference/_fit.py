@@ -113,8 +113,13 @@ def usable_detectors(policy: Policy) -> dict[str, Mapping[str, Any]]:
                 )
             continue
         usable[name] = config.options
-    if not any(policy.screen.detectors[name].mode == "enforce" for name in usable):
-        raise UsageError("screen.detectors: at least one detector must be in mode enforce")
+    decides = policy.screen.decides
+    if not any(policy.screen.detectors[name].mode == "enforce" for name in usable) and decides:
+        raise UsageError(
+            "screen.detectors: the detectors in mode enforce need columns.label in the policy"
+        )
+    if not usable:
+        raise UsageError("screen.detectors: at least one must be in mode enforce or shadow")
     return usable
 
 

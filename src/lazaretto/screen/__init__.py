@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from lazaretto.screen._result import Screening
 from lazaretto.screen._screening import screen
+from lazaretto.screen._sizes import sizes_for
 
-__all__ = ["Screening", "screen"]
+__all__ = ["Screening", "screen", "sizes_for"]

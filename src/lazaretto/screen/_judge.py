@@ -10,9 +10,15 @@ import pyarrow as pa
 
 from lazaretto.reference._partition import SMALLEST_REFERENCE
 from lazaretto.screen._result import Screening
+from lazaretto.screen._sizes import sizes_of
 from lazaretto.screen.batch_tests.run import run_tests
 from lazaretto.stats.conformal import Calibration, min_detectable, suspects
+from lazaretto.stats.sizes import wanted_records
 from lazaretto.values import DetectorSummary, Verdict
+
+NO_DETECTOR_DECIDES = (
+    "No detector decides: all of them only watch (mode shadow). Contract and batch tests decide."
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,15 +52,23 @@ def judge(
     usable = ~np.isnan(scored.p_value)
     held = np.zeros(len(scored), dtype=bool)
     calibration = scored.calibration.keep(usable)
-    held[usable] = suspects(scored.p_value[usable], calibration, rate=rate, alpha=alpha, rule=rule)
-    held[list(scored.problems)] = True
+    suspected = suspects(scored.p_value[usable], calibration, rate=rate, alpha=alpha, rule=rule)
     detectable = min_detectable(calibration, rate=rate, alpha=alpha, rule=rule)
+    watching = None
+    if policy.screen.decides:
+        held[usable] = suspected
+    else:
+        watching = _watching(scored, int(suspected.sum()), int(usable.sum()), detectable, policy)
+        detectable = int(usable.sum()) + 1
+    held[list(scored.problems)] = True
     tested = run_tests(scored, held, reference, policy)
     copies = tested.copies
     if len(copies) and len(scored.sample.position) < int(usable.sum()):
         copies = np.union1d(copies, find_copies(tested.copies_of, tested.radius))
     held[copies] = True
     verdict, note = _verdict(scored, held, detectable, tested, policy)
+    if watching is not None:
+        note = watching if note is None else f"{note}. {watching}"
     return Screening(
         verdict=verdict,
         records=_records(scored, held, _reasons(scored, copies, tested), reference),
@@ -76,15 +90,9 @@ def _verdict(
     if not len(scored):
         return Verdict.PASS, "no record is left to judge: all of them failed the contract"
     n_usable = len(scored) - len(scored.problems)
-    wanted = max(1, ceil(policy.screen.min_poison_share * n_usable))
-    if n_usable and detectable > wanted:
-        needed = _needed_rows(n_usable, wanted, policy)
-        return Verdict.ABSTAIN, (
-            f"cannot judge: with {scored.calibration_rows} calibration rows and a rate of "
-            f"{policy.screen.false_quarantine_rate:g}, fewer than {detectable} poisoned records "
-            f"among {n_usable} cannot be detected, and screen.min_poison_share asks for {wanted}. "
-            f"Fit a reference with at least {needed} rows, or raise the rate or the share"
-        )
+    wanted = wanted_records(policy.screen.min_poison_share, n_usable)
+    if n_usable and detectable > wanted and policy.screen.decides:
+        return Verdict.ABSTAIN, _cannot_judge(scored, n_usable, detectable, wanted, policy)
     share = float(held.mean())
     if share >= policy.screen.batch.hold_when_held_fraction:
         return Verdict.HOLD_BATCH, (
@@ -95,6 +103,36 @@ def _verdict(
         said = [f"{test.name}: {test.detail}" for test in tested.tests if test.name in tested.fired]
         return Verdict.HOLD_BATCH, "; ".join(said)
     return (Verdict.HOLD_RECORDS if held.any() else Verdict.PASS), None
+
+
+def _watching(scored: Scored, would: int, records: int, detectable: int, policy: Policy) -> str:
+    """That no detector decides, and what they would do together if they did."""
+    told = f"{NO_DETECTOR_DECIDES} Enforced with these weights, they would hold {would} of "
+    told += f"{records} records"
+    if records and detectable > wanted_records(policy.screen.min_poison_share, records):
+        sizes = sizes_of(scored.calibration.rows, policy, scored.calibration.delta)
+        told += (
+            f", but could not judge a batch of this size: this reference can judge {sizes.words}"
+        )
+    return told
+
+
+def _cannot_judge(
+    scored: Scored, records: int, detectable: int, wanted: int, policy: Policy
+) -> str:
+    """Why a batch cannot be judged, and what would do."""
+    known = scored.calibration
+    sizes = sizes_of(known.rows, policy, known.delta)
+    together = ""
+    if sizes.smallest is not None and records < sizes.smallest:
+        together = f"deliver at least {sizes.smallest} records at once, "
+    return (
+        f"cannot judge: with {scored.calibration_rows} calibration rows and a rate of "
+        f"{policy.screen.false_quarantine_rate:g}, fewer than {detectable} poisoned records "
+        f"among {records} cannot be detected, and screen.min_poison_share asks for {wanted}. "
+        f"This reference can judge {sizes.words}. Fit a reference with at least "
+        f"{_needed_rows(records, wanted, policy)} rows, {together}or raise the rate or the share"
+    )
 
 
 def _needed_rows(records: int, wanted: int, policy: Policy) -> int:

@@ -21,10 +21,12 @@ class Screening:
             string (null without labels), ``score`` double (higher = more anomalous), ``p_value``
             double, ``held`` bool, ``reasons`` list<string>, and ``rank_<detector>`` float, the
             share of the reference that the detector finds less anomalous. Score, p-value and ranks
-            are null where a record could not be scored; such a record is held.
+            are null where a record could not be scored; such a record is held. Where all detectors
+            only watch, score and p-value are theirs, and hold nothing.
         tests: batch-level tests, on the records that are not held.
         min_detectable: smallest number of extreme records that this calibration can hold in a
-            batch of this size; a number above the batch's size means that it can hold none.
+            batch of this size; a number above the batch's size means that it can hold none, as
+            where all detectors only watch.
         detectors: mode of each detector, and how many records it would hold by itself.
         n_held: records held.
         note: why the batch as a whole is held, or what limits the judgement.

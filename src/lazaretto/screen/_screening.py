@@ -45,7 +45,6 @@ def screen(
     Raises:
         DeliveryError: no rows, or the file cannot be read.
         ReferenceMismatchError: batch or policy does not fit the reference; it says in what.
-        UsageError: the policy's detectors cannot be used.
     """
     from lazaretto.screen._judge import judge
     from lazaretto.screen._near import positions_near

@@ -117,7 +117,11 @@ def gate(workspace: Workspace, batch: str, policy: Policy) -> Judgement:
             verdict = Verdict.HOLD_BATCH
             whole = [*(objection.text for objection in view.objections), *whole]
         held = _hold(workspace, view, whole)
-    return _commit(workspace, view, verdict, held, [*whole, *_suspected(view, held)])
+    notes = [*whole, *_suspected(view, held)]
+    said = None if view.screened is None else view.screened.note
+    if said is not None and said not in whole:
+        notes.append(said)
+    return _commit(workspace, view, verdict, held, notes)
 
 
 def _look(workspace: Workspace, batch: str, policy: Policy) -> _View | Judgement:

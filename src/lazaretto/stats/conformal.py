@@ -233,21 +233,36 @@ def min_detectable(
         alpha: level of the batch test.
         rule: of `suspects`.
     """
-    records = len(calibration.group)
-    weakest = 1
-    for group in np.unique(calibration.group).tolist():
-        smallest = calibration.smallest_p(group)
-        if rule == "rate":
-            weakest = max(weakest, 1 if smallest <= rate else records + 1)
-            continue
-        visible = max(1, ceil(round(records * smallest / rate, 9)))
-        tried = levels(rate, calibration)
-        for level in tried:
-            null = calibration.count_null(group, records, level)
-            if null is not None:
-                visible = min(visible, null.rare(alpha / len(tried)))
-        weakest = max(weakest, visible)
-    return weakest
+    groups, records = np.unique(calibration.group).tolist(), len(calibration.group)
+    return max(
+        (
+            detectable_in_group(calibration, group, records, rate=rate, alpha=alpha, rule=rule)
+            for group in groups
+        ),
+        default=1,
+    )
+
+
+def detectable_in_group(
+    calibration: Calibration,
+    group: int,
+    records: int,
+    *,
+    rate: float,
+    alpha: float,
+    rule: Literal["evidence", "rate"] = "evidence",
+) -> int:
+    """`min_detectable` where all of so many records are of one group; grows with their number."""
+    smallest = calibration.smallest_p(group)
+    if rule == "rate":
+        return 1 if smallest <= rate else records + 1
+    visible = max(1, ceil(round(records * smallest / rate, 9)))
+    tried = levels(rate, calibration)
+    for level in tried:
+        null = calibration.count_null(group, records, level)
+        if null is not None:
+            visible = min(visible, null.rare(alpha / len(tried)))
+    return visible
 
 
 @dataclass(frozen=True, slots=True)

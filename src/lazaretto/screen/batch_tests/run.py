@@ -72,7 +72,7 @@ def run_tests(
         reference: to compare with.
         policy: which tests, at which level.
     """
-    modes = {name: mode for name, mode in policy.screen.batch.modes.items() if mode != "off"}
+    modes = {name: mode for name, mode in policy.screen.test_modes.items() if mode != "off"}
     if reference.label is None:
         modes.pop("label_shift", None)
     alpha = policy.screen.batch.alpha

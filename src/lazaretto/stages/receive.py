@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
@@ -14,6 +12,7 @@ from lazaretto.batch import batch_id, decode, format_by_name
 from lazaretto.batch._delivery import blocks, copy_delivery, public_uri, read_envelope, suffix_of
 from lazaretto.batch._places import check_address, open_delivery, places_for
 from lazaretto.errors import DeliveryError, NotFoundError
+from lazaretto.folders import working_folder
 from lazaretto.ledger.chain import append
 from lazaretto.ledger.events import BatchReceived, DeliveryRefused
 from lazaretto.ledger.state import record
@@ -24,6 +23,8 @@ from lazaretto.text import excerpt
 from lazaretto.values import BatchRef, Column, Signature, SignatureStatus, TrustTier
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sqlalchemy.engine import Connection
 
     from lazaretto.policy import Policy
@@ -130,8 +131,8 @@ def _receive(
         # What is not there yet may still come with its manifest: that is no refusal.
         open_delivery(attempt.place, places).close()
     stated = _authenticate(attempt, envelope, source, rules)
-    with tempfile.TemporaryDirectory(prefix="lazaretto-") as folder:
-        copy = Path(folder, f"data{suffix_of(attempt.place)}")
+    with working_folder() as folder:
+        copy = folder / f"data{suffix_of(attempt.place)}"
         attempt.file_digest = copy_delivery(attempt.place, copy, limits, places)
         if stated is not None and stated.sha256 != attempt.file_digest:
             raise DeliveryError(
@@ -141,7 +142,7 @@ def _receive(
             )
         batch = decode(
             copy,
-            Path(folder),
+            folder,
             name=attempt.uri,
             format=format_by_name(copy.name),
             limits=limits,

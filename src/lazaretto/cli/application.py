@@ -25,7 +25,7 @@ NOUNS = (
     "catalog",
 )
 """Groups of commands, in the order of the help; each is a module here with its `app`."""
-COMMANDS = ("init", "demo")
+COMMANDS = ("init", "doctor", "demo")
 """Commands without a noun; each is a module here with `register`."""
 
 

@@ -51,9 +51,7 @@ class Grid:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Lays it out for the width that there is."""
         widths = self._widths(options.max_width)
-        if self.title is not None:
-            yield from [Text("")] if widths is None else []
-            yield _title(self.title)
+        yield from [] if self.title is None else [Text(""), _title(self.title)]
         yield Group(*self._blocks()) if widths is None else self._table(widths)
 
     def _widths(self, room: int) -> list[int] | None:

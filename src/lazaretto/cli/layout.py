@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 from rich.console import Group
-from rich.highlighter import JSONHighlighter
-from rich.table import Table
 from rich.text import Text
 
 from lazaretto.cli.text import Words, cell
@@ -22,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+    from rich.table import Table
 
 _LONGEST_ID = 1000
 """Characters of the longest id: of a record, behind that of its batch."""
@@ -74,6 +73,8 @@ class Grid:
         return _shared_out(least, most, room - sum(least))
 
     def _table(self, widths: Sequence[int]) -> Table:
+        from rich.table import Table
+
         table = Table(header_style="bold")
         for head, width in zip(self.heads, widths, strict=True):
             table.add_column(cell(head), min_width=width, max_width=width)
@@ -147,6 +148,8 @@ class Document:
         """Its lines as they are."""
         shown = Text(self.text, no_wrap=True, overflow="ignore")
         if self.json and console.is_terminal:
+            from rich.highlighter import JSONHighlighter
+
             JSONHighlighter().highlight(shown)
         yield shown
 

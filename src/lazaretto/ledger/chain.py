@@ -1,4 +1,7 @@
-"""The ledger: an append-only log of every event, each entry chained by hash to the one before."""
+"""The ledger: an append-only log, each entry chained to the one before. Long: one form of entry.
+
+It is written, read and checked here, so that nothing else knows how an entry is hashed.
+"""
 
 from __future__ import annotations
 

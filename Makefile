@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint format install clean
+.PHONY: demo test airflow lint format install clean
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -19,6 +19,10 @@ demo: $(STAMP)
 # One thread for each of the two workers: more would wait for one another.
 test: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+# A whole deployment on this machine, without containers: three to six minutes on two cores.
+airflow: $(STAMP)
+	$(BIN)/python tests/deployment
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -24,6 +24,8 @@ class EmbedBatchOperator(StageOperator):
         policy: policy file, or the policy as a mapping. Templated.
     """
 
+    stage_name = "embed"
+
     def stage(self, workspace: Workspace, batch: str, policy: Policy) -> StageResult[BatchEmbedded]:
         """Calls `lazaretto.stages.embed`."""
         from lazaretto.stages.embed import embed

@@ -31,6 +31,7 @@ class RegisterModelOperator(LazarettoOperator):
         training_params: parameters worth keeping, such as ``{"epochs": "30"}``. Templated.
     """
 
+    stage_name = "register"
     template_fields: Sequence[str] = (
         "model",
         "version",

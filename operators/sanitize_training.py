@@ -50,6 +50,7 @@ class SanitizeTrainingOperator(LazarettoOperator):
         device: torch device of the worker.
     """
 
+    stage_name = "sanitize"
     template_fields: Sequence[str] = (
         "snapshot",
         "weights",

@@ -25,6 +25,8 @@ class ScreenBatchOperator(StageOperator):
         policy: policy file, or the policy as a mapping. Templated.
     """
 
+    stage_name = "screen"
+
     def stage(self, workspace: Workspace, batch: str, policy: Policy) -> StageResult[BatchScreened]:
         """Calls `lazaretto.stages.screen`."""
         from lazaretto.stages.screen import screen

@@ -30,6 +30,7 @@ class SnapshotTrainingOperator(LazarettoOperator):
         version: version to freeze; default: the newest. Templated.
     """
 
+    stage_name = "snapshot"
     template_fields: Sequence[str] = ("dataset", "version", *LazarettoOperator.template_fields)
 
     def __init__(self, *, dataset: str, version: int | str | None = None, **kwargs: Any) -> None:

@@ -55,6 +55,7 @@ class TraceIncidentOperator(LazarettoOperator):
             Like those of every operator they are called, too, when something stored was changed.
     """
 
+    stage_name = "trace"
     template_fields: Sequence[str] = (
         "source",
         "since",

@@ -25,6 +25,8 @@ class ValidateBatchOperator(StageOperator):
         policy: policy file, or the policy as a mapping. Templated.
     """
 
+    stage_name = "validate"
+
     def stage(
         self, workspace: Workspace, batch: str, policy: Policy
     ) -> StageResult[BatchValidated]:

@@ -20,6 +20,7 @@ _OPERATORS = (
     "QuarantineGateOperator",
     "AdmitBatchOperator",
     "IngestBatchOperator",
+    "AwaitDeliveryOperator",
     "AwaitReviewOperator",
     "SnapshotTrainingOperator",
     "SanitizeTrainingOperator",

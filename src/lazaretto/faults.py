@@ -113,6 +113,7 @@ _EXTRA_OF = {
     "psycopg": "postgres",
     "great_expectations": "gx",
     "sentence_transformers": "text",
+    "PIL": "images",
 }
 
 

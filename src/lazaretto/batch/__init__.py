@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from lazaretto.batch._batch import table_digest as table_digest
     from lazaretto.batch._box import Decoded as Decoded
     from lazaretto.batch._box import decode as decode
+    from lazaretto.batch._delivery import delivered_digest as delivered_digest
     from lazaretto.batch._files import file_digest as file_digest
     from lazaretto.batch._format import format_by_name as format_by_name
     from lazaretto.batch._ids import record_ids as record_ids
@@ -32,6 +33,7 @@ _HOMES = {
     "as_chunks": "lazaretto.batch._batch",
     "batch_id": "lazaretto.batch._batch",
     "decode": "lazaretto.batch._box",
+    "delivered_digest": "lazaretto.batch._delivery",
     "file_digest": "lazaretto.batch._files",
     "format_by_name": "lazaretto.batch._format",
     "open_batch": "lazaretto.batch._open",

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lazaretto.addresses import MANIFEST_SUFFIX
 from lazaretto.cli.arguments import ImageShape, Limit, Since, Until, write_new_file
 from lazaretto.cli.command import Needs, command
 from lazaretto.cli.layout import facts, paged
-from lazaretto.cli.manifest import SUFFIX, find_manifest
 from lazaretto.cli.progress import bars
 from lazaretto.cli.reply import Reply
 from lazaretto.cli.session import Session
@@ -37,14 +37,16 @@ Uri = Annotated[
     str,
     typer.Argument(
         metavar="FILE",
-        help="Parquet, Arrow, CSV or JSON Lines file: a path, or a URI in a place of the policy",
+        help="Parquet, Arrow, CSV or JSON Lines file, or a folder or tar archive of images: a "
+        "path, or a URI in a place of the policy",
     ),
 ]
 SourceName = Annotated[str, typer.Option("--source", help="Registered name of who delivers")]
 Manifest = Annotated[
     str | None,
     typer.Option(
-        "--manifest", help=f"Path or URI of its manifest (default: FILE{SUFFIX}, where it exists)"
+        "--manifest",
+        help=f"Path or URI of its manifest (default: FILE{MANIFEST_SUFFIX}, where it exists)",
     ),
 ]
 BatchId = Annotated[str, typer.Argument(metavar="BATCH", help="Id of a received batch")]
@@ -64,7 +66,8 @@ def ingest(session: Session, uri: Uri, source: SourceName, manifest: Manifest = 
         uri,
         source,
         session.policy,
-        manifest=find_manifest(uri, manifest),
+        manifest=manifest,
+        beside=True,
         working=lambda stage: session.working(_WORKING[stage]),
     )
     received, judged, admission = found.received, found.judgement, found.admission
@@ -289,7 +292,8 @@ def _receive(session: Session, uri: str, source: str, manifest: str | None) -> "
         session.workspace_made,
         uri,
         source,
-        manifest=find_manifest(uri, manifest),
+        manifest=manifest,
+        beside=True,
         policy=session.optional_policy,
     )
 

@@ -8,9 +8,18 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
+from lazaretto.addresses import MANIFEST_SUFFIX
 from lazaretto.batch import batch_id, decode, format_by_name
-from lazaretto.batch._delivery import blocks, copy_delivery, public_uri, read_envelope, suffix_of
-from lazaretto.batch._places import check_address, open_delivery, places_for
+from lazaretto.batch._delivery import (
+    blocks,
+    copy_delivery,
+    envelope_beside,
+    public_uri,
+    read_envelope,
+    require_arrived,
+    suffix_of,
+)
+from lazaretto.batch._places import check_address, places_for
 from lazaretto.errors import DeliveryError, NotFoundError
 from lazaretto.folders import working_folder
 from lazaretto.ledger.chain import append
@@ -49,6 +58,7 @@ class _Attempt:
     uri: str
     source: str
     manifest: bytes | str | Path | None
+    beside: bool
     now: datetime
     signature: Signature = field(default_factory=lambda: Signature(SignatureStatus.UNSIGNED))
     file_digest: str | None = None
@@ -60,6 +70,7 @@ def receive(
     source: str,
     *,
     manifest: bytes | str | Path | None = None,
+    beside: bool = False,
     policy: Policy | None = None,
     places_required: bool = False,
     now: datetime | None = None,
@@ -75,12 +86,15 @@ def receive(
 
     Args:
         workspace: catalog and store.
-        uri: the delivery: path or URI of one file, in one of the policy's `sources.places`. Without
-            `places_required` also any regular file of this machine; but where the policy names
-            places, the gate holds a batch that came from none of them.
+        uri: the delivery: path or URI of one file, or path of a folder of images, in one of the
+            policy's `sources.places`. Without `places_required` also any regular file of this
+            machine; but where the policy names places, the gate holds a batch that came from none
+            of them.
         source: name of a registered source.
         manifest: DSSE envelope: its bytes, or a path or URI of it, to which the same places apply;
             None for an unsigned delivery. It is read after the source is known.
+        beside: where no manifest is named, take the file that lies beside the delivery under its
+            name and ``.manifest.json``, if there is one.
         policy: says whether a signature is required, from where deliveries come, and the limits;
             default: a policy's defaults.
         places_required: refuse to work by a policy that names no places. For callers that pass on
@@ -101,7 +115,8 @@ def receive(
         NotArrivedError: the delivery or its manifest is not there (yet). Nothing goes on record.
         SystemFaultError: store, catalog, network or this machine fail. Nothing goes on record.
     """
-    attempt = _Attempt(str(uri), public_uri(uri), source, manifest, now or datetime.now(UTC))
+    at = now or datetime.now(UTC)
+    attempt = _Attempt(str(uri), public_uri(uri), source, manifest, beside, at)
     try:
         return _receive(workspace, attempt, policy, places_required=places_required)
     except DeliveryError as error:
@@ -127,9 +142,11 @@ def _receive(
     places = places_for(policy, source.name, required=places_required)
     check_address(attempt.place, places)
     envelope = read_envelope(attempt.manifest, places)
+    if envelope is None and attempt.beside:
+        envelope = envelope_beside(attempt.place, places)
     if envelope is None and rules.require_signature:
         # What is not there yet may still come with its manifest: that is no refusal.
-        open_delivery(attempt.place, places).close()
+        require_arrived(attempt.place, places)
     stated = _authenticate(attempt, envelope, source, rules)
     with working_folder() as folder:
         copy = folder / f"data{suffix_of(attempt.place)}"
@@ -210,7 +227,8 @@ def _authenticate(
         if rules.require_signature:
             raise DeliveryError(
                 f"{attempt.uri} has no manifest and the policy requires one: "
-                "`lazaretto manifest sign` makes it",
+                "`lazaretto manifest sign` makes it. Deliver it first, beside the file, as the "
+                f"file's name and {MANIFEST_SUFFIX}",
                 code="unsigned",
             )
         return None

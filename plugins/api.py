@@ -69,14 +69,14 @@ def routes(workspace: Callable[[], Workspace]) -> APIRouter:
         state: str | None = None,
         source: str | None = None,
         dataset: str | None = None,
-        before: Annotated[int | None, Query(ge=1)] = None,
+        after: Annotated[str | None, Query(max_length=64)] = None,
         limit: Annotated[int, Query(ge=1, le=_MOST)] = _PAGE,
     ) -> Response:
         found = review.list_cases(
-            workspace(), state=state, source=source, dataset=dataset, before=before, limit=limit
+            workspace(), state=state, source=source, dataset=dataset, after=after, limit=limit
         )
-        following = found[-1].seq if len(found) == limit else None
-        return answer({"cases": found, "before": following})
+        following = found[-1].id if len(found) == limit else None
+        return answer({"cases": found, "after": following})
 
     @api.get("/cases/{case}", dependencies=[may_read])
     def case(case: str) -> Response:

@@ -25,6 +25,7 @@ from lazaretto.plugins.security import Decides, may_read, signed_in
 from lazaretto.quarantine.review import list_cases, list_decisions, list_publications, show_case
 from lazaretto.quarantine.triage import triage_of_case
 from lazaretto.received import load_batch
+from lazaretto.sources.refused import refused_deliveries
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,13 +76,23 @@ def create_app(open_workspace: Callable[[], Workspace] | None = None) -> FastAPI
     def all_cases(
         request: Request,
         state: Literal["open", "closed", "all"] = "open",
-        before: Annotated[int | None, Query(ge=1)] = None,
+        after: Annotated[str | None, Query(max_length=64)] = None,
     ) -> HTMLResponse:
         wanted = None if state == "all" else state.upper()
-        found = list_cases(workspace(), state=wanted, before=before, limit=_PAGE_SIZE + 1)
+        found = list_cases(workspace(), state=wanted, after=after, limit=_PAGE_SIZE + 1)
+        shown = found[:_PAGE_SIZE]
+        older = shown[-1].id if len(found) > _PAGE_SIZE else None
+        return render(request, "cases.html", cases=shown, state=state, after=after, older=older)
+
+    @app.get("/refused", dependencies=[may_read])
+    def all_refused(
+        request: Request, before: Annotated[int | None, Query(ge=1)] = None
+    ) -> HTMLResponse:
+        with workspace().catalog.read() as connection:
+            found = refused_deliveries(connection, before=before, limit=_PAGE_SIZE + 1)
         shown = found[:_PAGE_SIZE]
         older = shown[-1].seq if len(found) > _PAGE_SIZE else None
-        return render(request, "cases.html", cases=shown, state=state, before=before, older=older)
+        return render(request, "refused.html", refusals=shown, before=before, older=older)
 
     @app.get("/cases/{case}", dependencies=[may_read])
     def one_case(

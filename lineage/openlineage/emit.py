@@ -74,6 +74,11 @@ class Drained:
     disabled: bool = False
 
 
+def switched_off() -> bool:
+    """Whether OpenLineage is switched off, so that nothing is sent."""
+    return os.environ.get("OPENLINEAGE_DISABLED", "").strip().lower() == "true"
+
+
 def flush(
     workspace: Workspace,
     *,
@@ -126,7 +131,7 @@ def drain(
         SystemFaultError: the catalog cannot be reached.
     """
     remaining = _waiting(workspace)
-    if os.environ.get("OPENLINEAGE_DISABLED", "").strip().lower() == "true":
+    if switched_off():
         return Drained(0, remaining, disabled=True)
     if remaining == 0:
         return Drained(0, 0)

@@ -93,7 +93,13 @@ def to_html(trace: Trace) -> str:
         caveats=trace.completeness.caveats(),
         before_paths=[_retrain(trace), _models(trace)],
         picture=picture([path for model in trace.models for path in model.paths]),
-        after_paths=[_batches(trace), _snapshots(trace), _decisions(trace), _recalls(trace)],
+        after_paths=[
+            _batches(trace),
+            _refused(trace),
+            _snapshots(trace),
+            _decisions(trace),
+            _recalls(trace),
+        ],
         most_rows=MAX_ROWS,
     )
 
@@ -169,6 +175,17 @@ def _batches(trace: Trace) -> Table:
                 batch.recalled_rows,
             )
             for batch in trace.batches
+        ],
+    )
+
+
+def _refused(trace: Trace) -> Table:
+    return Table(
+        "Refused deliveries",
+        ("refused", "delivered as", "code", "reason", "sha256", "ledger entry"),
+        [
+            (_time(one.at), one.uri, one.code, one.reason, one.file_digest or "not read", one.seq)
+            for one in trace.refused
         ],
     )
 

@@ -1,7 +1,8 @@
-"""The page "Operations": its commands for PostgreSQL and for retention run as they stand there."""
+"""The page "Operations": its commands run as they stand there, PostgreSQL's on a real server."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 PAGE = Path(__file__).parents[2] / "docs/how-to/operations.md"
 _RETENTION = re.compile(r"```(yaml|bash) title=\"Retention\"\n(.*?)```", re.DOTALL)
 _BLOCK = re.compile(r"```bash title=\"PostgreSQL\"\n(.*?)```", re.DOTALL)
+_DOCTOR = re.compile(r"```bash title=\"Doctor\"\n(.*?)```", re.DOTALL)
 
 
 @pytest.fixture
@@ -54,6 +56,33 @@ def test_the_commands_for_postgresql_run_as_they_stand(yard: Yard, tmp_path: Pat
     assert "TABLE DATA public ledger " in done.stdout
     yard.workspace.catalog.engine.dispose()
     assert check(yard.workspace, deep=True).sound
+
+
+@pytest.mark.postgres
+def test_the_commands_of_the_doctor_run_as_they_stand(yard: Yard, tmp_path: Path) -> None:
+    (block,) = _DOCTOR.findall(PAGE.read_text("utf-8"))
+    yard.judge("monday", blobs(60, seed=5))
+    policy = json.dumps(yard.policy.model_dump(mode="json"))  # JSON is YAML, too
+    (tmp_path / "policy.yaml").write_text(policy)
+    url = yard.workspace.catalog.engine.url.render_as_string(hide_password=False)
+    done = subprocess.run(
+        ["/bin/bash", "--norc", "-euc", block],
+        env={
+            "HOME": str(tmp_path),
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "LAZARETTO_CATALOG_URL": url,
+            "LAZARETTO_STORE": yard.workspace.store.root,
+        },
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr + done.stdout
+    told = json.loads(done.stdout[done.stdout.index("\n{") :])
+    subjects = {line["subject"] for line in told["lines"]}
+    page = PAGE.read_text("utf-8")
+    assert [name for name in subjects if f"`{name}`" not in page] == []
 
 
 def test_the_commands_for_retention_run_as_they_stand(sqlite_yard: Yard, tmp_path: Path) -> None:

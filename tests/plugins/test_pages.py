@@ -147,11 +147,34 @@ def test_the_list_goes_by_pages(
     first = client.get("/").text
     assert batches[2] in first
     assert batches[0] not in first
-    (older,) = re.findall(r'href="([^"]*before=\d+)"', first)
+    (older,) = re.findall(r'href="([^"]*after=[^"]+)"', first)
     second = client.get(unescape(older)).text
     assert batches[0] in second
     assert batches[2] not in second
     assert "No closed cases" in client.get("/?state=closed").text
+
+
+def test_refused_deliveries_are_a_page_and_harmless(
+    client: TestClient, workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lazaretto.errors import DeliveryError
+    from lazaretto.stages.receive import receive
+
+    assert "No delivery was refused" in client.get("/refused").text
+    monkeypatch.setattr("lazaretto.plugins.app._PAGE_SIZE", 2)
+    file = tmp_path / "a.csv"
+    file.write_text("id\n1\n")
+    for number in range(3):
+        with pytest.raises(DeliveryError):
+            receive(workspace, file, f"source-{number}{EVIL}")
+    page = client.get("/refused").text
+    assert "unknown_source" in page
+    assert "source-2" in page
+    assert "source-0" not in page
+    assert "<script>" not in page
+    (older,) = re.findall(r'href="([^"]*before=\d+)"', page)
+    assert "source-0" in client.get(unescape(older)).text
+    assert 'href="/refused"' in client.get("/").text
 
 
 def test_under_airflow_links_keep_the_prefix(

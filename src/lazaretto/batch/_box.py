@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lazaretto.batch._answer import CANNOT_ANSWER, FAULT, READY
 from lazaretto.batch._batch import Batch, open_canonical
-from lazaretto.batch._child import CANNOT_ANSWER, FAULT, READY
 from lazaretto.batch._format import FORMATS
 from lazaretto.batch._schema import check_columns
 from lazaretto.errors import DeliveryError, SystemFaultError
@@ -125,7 +125,9 @@ def _run(
     """How the process ended; None: it was ended for its time by the clock."""
     # The child finds what this process finds, whatever made it so.
     paths = [path for path in sys.path if Path(path).is_absolute()]
-    command = [sys.executable, "-I", "-B", "-c", _START, json.dumps(paths)]
+    command = [sys.executable, "-I", "-c", _START, json.dumps(paths)]
+    if sys.dont_write_bytecode:
+        command.insert(1, "-B")
     with answer.open("wb") as out, log.open("wb") as err:
         try:
             return subprocess.run(

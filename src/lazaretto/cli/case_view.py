@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
 
-from lazaretto.cli.reply import facts, grid
+from lazaretto.cli.layout import facts, grid
 from lazaretto.cli.text import cell, counted, plain
 from lazaretto.errors import UsageError
 from lazaretto.text import cut
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 
 _MAX_TEXT = 4000
+_HELD = ("position", "record", "label", "p-value", "decision", "reasons")
 
 
 def describe_case(
@@ -127,7 +128,7 @@ def view(found: dict[str, Any]) -> RenderableType:
     shown, matching = len(found["records"]), found["matching"]
     payload = list(found["records"][0]["payload"]) if found["records"] else []
     records = grid(
-        ["position", "record", "label", "p-value", "decision", "reasons", *payload],
+        [*_HELD, *payload],
         [
             (
                 record["position"],
@@ -141,6 +142,8 @@ def view(found: dict[str, Any]) -> RenderableType:
             for record in found["records"]
         ],
         title=f"Held records ({shown} of {matching})",
+        text=["reasons"],
+        free=["label", *(name for name in payload if name not in _HELD)],
     )
     decisions = grid(
         ["decision", "action", "records", "by", "reason", "state"],
@@ -156,7 +159,7 @@ def view(found: dict[str, Any]) -> RenderableType:
             for d in found["decisions"]
         ],
         title="Decisions",
-        whole=1,
+        text=["action", "reason"],
     )
     publications = grid(
         ["publication", "records", "version", "by", "when"],
@@ -165,7 +168,6 @@ def view(found: dict[str, Any]) -> RenderableType:
             for p in found["publications"]
         ],
         title="Published",
-        whole=1,
     )
     parts: list[RenderableType] = [head]
     parts += [_triage(found["triage"])] if found["triage"] else []

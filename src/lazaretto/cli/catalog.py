@@ -8,8 +8,9 @@ from rich.console import Group, RenderableType
 
 from lazaretto.cli.arguments import Yes, confirm
 from lazaretto.cli.command import command
+from lazaretto.cli.layout import facts
 from lazaretto.cli.progress import bars
-from lazaretto.cli.reply import Reply, facts
+from lazaretto.cli.reply import Reply
 from lazaretto.cli.session import Session
 from lazaretto.cli.text import cell, counted
 

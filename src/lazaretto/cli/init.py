@@ -13,7 +13,8 @@ import typer
 
 from lazaretto.cli.arguments import write_new_file
 from lazaretto.cli.command import Needs, command
-from lazaretto.cli.reply import Reply, facts
+from lazaretto.cli.layout import facts
+from lazaretto.cli.reply import Reply
 from lazaretto.cli.session import Session
 from lazaretto.cli.text import plain
 from lazaretto.errors import DeliveryError, UsageError

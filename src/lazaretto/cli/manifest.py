@@ -9,7 +9,8 @@ import typer
 from lazaretto.addresses import MANIFEST_SUFFIX
 from lazaretto.cli.arguments import parse_moment, read_file, require_file, write_new_file
 from lazaretto.cli.command import Needs, command
-from lazaretto.cli.reply import Reply, facts
+from lazaretto.cli.layout import facts
+from lazaretto.cli.reply import Reply
 from lazaretto.cli.session import Session
 from lazaretto.errors import DeliveryError, UsageError
 

@@ -7,11 +7,14 @@ import typer
 
 from lazaretto.cli.arguments import Reason
 from lazaretto.cli.command import Needs, command
-from lazaretto.cli.reply import Reply, facts, grid
+from lazaretto.cli.layout import Grid, facts, grid
+from lazaretto.cli.reply import Reply
 from lazaretto.cli.session import Session
 from lazaretto.errors import NotFoundError, SystemFaultError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from lazaretto.authority.policies import Registered
     from lazaretto.policy import Policy
 
@@ -102,18 +105,18 @@ def show(
         "says": json.loads(found.event.says),
         "history": [_told(one) for one in history],
     }
+    shown = facts(_shown(found), title=f"In force for {dataset}")
+    return Reply(data, Group(shown, history_view(history)))
+
+
+def history_view(history: "Sequence[Registered]") -> Grid:
+    """The table of the policies that were in force for a dataset."""
     rows = [
         (one.seq, one.at, one.actor.id, one.meaning[:12], one.event.policy.path, one.event.reason)
         for one in reversed(history)
     ]
     columns = ["entry", "since", "by", "meaning", "file", "reason"]
-    return Reply(
-        data,
-        Group(
-            facts(_shown(found), title=f"In force for {dataset}"),
-            grid(columns, rows, title="Newest first"),
-        ),
-    )
+    return grid(columns, rows, title="Newest first", text=["file", "reason"])
 
 
 @command(app, "schema", needs=Needs.NOTHING)
@@ -121,14 +124,11 @@ def schema(_session: Session) -> Reply:
     """Print the JSON schema of policies (always JSON), for editors and CI."""
     import json
 
-    from rich.syntax import Syntax
-
+    from lazaretto.cli.layout import Document
     from lazaretto.policy import Policy
 
     document = Policy.model_json_schema()
-    return Reply(
-        document, Syntax(json.dumps(document, indent=2), "json", background_color="default")
-    )
+    return Reply(document, Document(json.dumps(document, indent=2), json=True))
 
 
 def _load(file: Path) -> tuple["Policy", str | None]:

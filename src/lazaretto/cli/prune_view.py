@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
 
-from lazaretto.cli.reply import facts, grid
+from lazaretto.cli.layout import facts, grid
 from lazaretto.cli.text import cell, counted
 
 if TYPE_CHECKING:
@@ -40,11 +40,11 @@ def pruned(found: Pruned) -> RenderableType:
     if due:
         title = "Deleted" if found.done else "Would be deleted"
         columns = ["batch", "what", "since", "days", "bytes"]
-        parts += [grid(columns, due, title=title, whole=1), *_more(len(found.due))]
+        parts += [grid(columns, due, title=title), *_more(len(found.due))]
     if kept:
         title = "Old enough, and still needed"
         parts += [
-            grid(["batch", "what", "why"], kept, title=title, whole=1),
+            grid(["batch", "what", "why"], kept, title=title, text=["why"]),
             *_more(len(found.kept)),
         ]
     return Group(*parts)

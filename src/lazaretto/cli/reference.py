@@ -6,12 +6,15 @@ import typer
 
 from lazaretto.cli.arguments import Yes, confirm
 from lazaretto.cli.command import Needs, command
-from lazaretto.cli.reply import Reply, facts, grid
+from lazaretto.cli.layout import Grid, facts, grid
+from lazaretto.cli.reply import Reply
 from lazaretto.cli.session import Session
 from lazaretto.errors import DeliveryError, NotFoundError, UsageError
 from lazaretto.values import to_json
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from lazaretto.registry.changes import Change
     from lazaretto.registry.stored import StoredReference
     from lazaretto.stats.sizes import JudgeableSizes
@@ -131,10 +134,15 @@ def list_(
     from lazaretto.registry.references import list_references
 
     found = list_references(session.workspace, name)
+    return Reply(found, list_view(found))
+
+
+def list_view(found: "Sequence[StoredReference]") -> Grid:
+    """The table of some references."""
     rows = [
         (r.name, r.version, "yes" if r.promoted else "", r.created_at, r.digest[:16]) for r in found
     ]
-    return Reply(found, grid(["name", "version", "promoted", "made", "digest"], rows))
+    return grid(["name", "version", "promoted", "made", "digest"], rows)
 
 
 @command(app, "show")

@@ -28,8 +28,11 @@ Positive = Annotated[int, Field(gt=0)]
 
 
 class _Section(BaseModel):
-    # Strict: the string "5" is no number, here and in the JSON schema alike.
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    # Strict: the string "5" is no number, here and in the JSON schema alike. Deferred: the
+    # validator of a policy is made with those of all its sections, once somebody needs one.
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, defer_build=True
+    )
 
 
 class Columns(_Section):
@@ -130,7 +133,7 @@ class Embed(_Section):
 class DetectorConfig(_Section):
     """Mode and options of one detector. ``shadow`` scores and counts, but never holds."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(extra="allow", frozen=True, defer_build=True)
 
     mode: Mode = Field(
         "enforce",

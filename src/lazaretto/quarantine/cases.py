@@ -110,7 +110,7 @@ def list_cases(
     batch: str | None = None,
     source: str | None = None,
     dataset: str | None = None,
-    before: int | None = None,
+    after: str | None = None,
     limit: int = 50,
 ) -> list[Case]:
     """Cases, newest first.
@@ -121,8 +121,11 @@ def list_cases(
         batch: only of this batch.
         source: only of this source.
         dataset: only of this dataset.
-        before: page on: `Case.seq` of the last one seen.
+        after: page on: id of the last one seen.
         limit: at most so many.
+
+    Raises:
+        NotFoundError: there is no case of the id in `after`.
     """
     query = _cases().order_by(tables.case.c.seq.desc(), tables.case.c.id).limit(limit)
     if state is not None:
@@ -133,9 +136,12 @@ def list_cases(
         query = query.where(tables.batch.c.source == source)
     if dataset is not None:
         query = query.where(tables.case.c.dataset == dataset)
-    if before is not None:
-        query = query.where(tables.case.c.seq < before)
     with workspace.catalog.read() as connection:
+        if after is not None:
+            # One search of a training set opens several cases with one entry.
+            last = find_case(connection, after)
+            older, same = tables.case.c.seq < last.seq, tables.case.c.seq == last.seq
+            query = query.where(sa.or_(older, sa.and_(same, tables.case.c.id > last.id)))
         return [_case(connection, row) for row in connection.execute(query)]
 
 

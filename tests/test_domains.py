@@ -37,7 +37,7 @@ NOBODYS = re.compile(
     r"(.+\.)?(example|test|invalid|localhost|internal|example\.(com|org|net))"
     r"|127\.0\.0\.1|host|api-server|marquez|objects"
 )
-# Whoever reads a signed or stored document compares these: none is changed or used for anything else.
+# Readers of signed and stored documents compare these: none is changed, or used for another thing.
 URNS = {
     "urn:lazaretto:attestation:source-manifest:v1",
     "urn:lazaretto:facet:1-0-0",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-
 from typing import TYPE_CHECKING
 
 import pages
@@ -31,7 +30,7 @@ def mentioned(text: str) -> list[str]:
 
 def faults(code: str) -> list[str]:
     """What is wrong with a mentioned command, which may be incomplete."""
-    words = shlex.split(code.split(" #")[0].replace("'", ""))
+    words = shlex.split(code.split(" #", maxsplit=1)[0].replace("'", ""))
     found = pages.fault(words[1:], whole=False)
     return [f"`{code}`: {found}"] if found else []
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import ast
 import inspect
+import os
 import re
 import shlex
+import subprocess
+import sys
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache
@@ -126,9 +129,8 @@ def messages(source: str) -> list[str]:
             parts |= {id(value) for value in node.values}
             pieces = [v.value if isinstance(v, ast.Constant) else "X" for v in node.values]
             found.append("".join(str(piece) for piece in pieces))
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            if id(node) not in parts:
-                found.append(node.value)
+        elif isinstance(node, ast.Constant) and id(node) not in parts:
+            found += [node.value] if isinstance(node.value, str) else []
     return found
 
 
@@ -179,7 +181,7 @@ def fault(words: Sequence[str], *, whole: bool) -> str | None:
     parser = command.make_parser(context)
     try:
         values, extra, _ = parser.parse_args(rest)
-    except Exception as error:  # noqa: BLE001 click's own, wherever typer keeps it
+    except Exception as error:
         return f"{path}: {error.format_message() if hasattr(error, 'format_message') else error}"
     if extra:
         return f"{path} takes no {extra!r}"
@@ -205,3 +207,34 @@ def _choices(command: Any, name: str) -> set[str]:
     kinds += [inner for kind in kinds for inner in get_args(kind)]
     enums = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Enum)]
     return {str(member.value).lower() for kind in enums for member in kind}
+
+
+def run_lines(text: str, folder: Path, **environment: str) -> list[tuple[str, int, str]]:
+    """Runs the lines of a shell block one by one, in one shell; a missing program is an error.
+
+    Returns:
+        For each line: what was run, its exit code, and what it printed.
+    """
+    lines = [line for line in text.replace("\\\n", " ").splitlines() if line.strip()]
+    mark = "-- the line ended with "
+    script = "".join(f"{line}\necho '{mark}'$?\n" for line in lines)
+    done = subprocess.run(
+        ["/bin/bash", "--norc"],
+        cwd=folder,
+        input=script,
+        env={
+            "HOME": str(folder),
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "OMP_NUM_THREADS": "1",
+            **environment,
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    parts = re.split(rf"^{mark}(\d+)\n", done.stdout, flags=re.MULTILINE)
+    return [
+        (line, int(code), printed)
+        for line, printed, code in zip(lines, parts[::2], parts[1::2], strict=False)
+    ]

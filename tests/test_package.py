@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import email.parser
 import re
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -12,29 +11,16 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from packing import build
 
 ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder with both, built from a copy of what is under version control."""
-    source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("dist")
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        check=True,
-    )
-    for name in listed.stdout.decode().split("\0"):
-        if name and (ROOT / name).is_file() and not name.startswith(("tests/", "typing/")):
-            (source / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, source / name)
-    (source / "tests").mkdir()
-    shutil.copy(Path(__file__), source / "tests")  # the sdist must leave it out
-    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(out), str(source)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    """The folder with both."""
+    out = tmp_path_factory.mktemp("dist")
+    build(out, tmp_path_factory.mktemp("source"), isolated=False)
     return out
 
 

@@ -6,7 +6,6 @@ held; a headless Chromium draws it. Needs `chromium`, and `make demo` before.
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -41,9 +40,7 @@ def pages(demo: Path) -> tuple[str, str]:
     catalog = f"sqlite:///{demo / 'catalog.db'}"
     workspace = open_workspace(catalog_url=catalog, store=demo / "store")
     case = next(c for c in list_cases(workspace, state=None) if c.verdict == "HOLD_RECORDS")
-    client = TestClient(
-        create_app(lambda: workspace), headers={"Authorization": f"Bearer {jwt}"}
-    )
+    client = TestClient(create_app(lambda: workspace), headers={"Authorization": f"Bearer {jwt}"})
     page, style = client.get(f"/cases/{case.id}"), client.get("/static/review.css")
     page.raise_for_status()
     return page.text, style.raise_for_status().text
@@ -53,9 +50,8 @@ def photograph(page: str, style: str, picture: Path) -> None:
     """Draws the top of the page."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "page.html"
-        file.write_text(
-            page.replace('<link rel="stylesheet" href="/static/review.css">', f"<style>{style}</style>")
-        )
+        link = '<link rel="stylesheet" href="/static/review.css">'
+        file.write_text(page.replace(link, f"<style>{style}</style>"))
         flags = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
         command = ["chromium", *flags, f"--window-size={SIZE}", f"--screenshot={picture}"]
         subprocess.run([*command, file.as_uri()], check=True, env=os.environ | {"HOME": folder})

@@ -92,7 +92,7 @@ def trace_record(workspace: Workspace, record: str, *, paths: int = PATHS_PER_MO
     """
     batch, separator, identity = record.partition("#")
     if not separator or not identity:
-        raise UsageError(f"not a record: {record!r}; it looks like vendor/0123456789abcdef0123456789abcdef#record-7")
+        raise UsageError(f"not a record: {record!r}; it looks like BATCH#RECORD")
     with sound_view(workspace) as view:
         reached = downstream(view.index, _batch(view.index, batch))
         store = workspace.store

@@ -29,6 +29,13 @@ class FlushLineageOperator(LazarettoOperator):
     Args:
         deferrable: send in the triggerer.
         stalled: seconds in which the backend must take an entry.
+
+    Example:
+        >>> task = FlushLineageOperator(
+        ...     task_id="flush",
+        ... )
+        >>> task.task_id
+        'flush'
     """
 
     def __init__(self, *, deferrable: bool = True, stalled: float = 60.0, **kwargs: Any) -> None:

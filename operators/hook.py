@@ -26,6 +26,10 @@ class LazarettoHook(BaseHook):
 
     Args:
         lazaretto_conn_id: the connection.
+
+    Example:
+        >>> LazarettoHook("lazaretto_default").lazaretto_conn_id
+        'lazaretto_default'
     """
 
     conn_name_attr = "lazaretto_conn_id"

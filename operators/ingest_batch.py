@@ -50,6 +50,17 @@ class IngestBatchOperator(LazarettoOperator):
         policy: policy file, or the policy as a mapping; it must name places. Templated.
         manifest: path or URI of the DSSE envelope, in the same places, or the envelope itself;
             empty for none. Templated.
+
+    Example:
+        >>> task = IngestBatchOperator(
+        ...     task_id="ingest",
+        ...     uri="{{ params.uri }}",
+        ...     source="vendor",
+        ...     dataset="reviews",
+        ...     policy="policies/reviews.yaml",
+        ... )
+        >>> task.task_id
+        'ingest'
     """
 
     template_fields: Sequence[str] = (

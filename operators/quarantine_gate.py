@@ -34,6 +34,15 @@ class QuarantineGateOperator(StageOperator):
     Args:
         batch: id of a received batch, or the ``.output`` of the operator before. Templated.
         policy: policy file, or the policy as a mapping. Templated.
+
+    Example:
+        >>> task = QuarantineGateOperator(
+        ...     task_id="gate",
+        ...     batch="{{ params.batch }}",
+        ...     policy="policies/reviews.yaml",
+        ... )
+        >>> task.task_id
+        'gate'
     """
 
     inherits_from_skipmixin = True

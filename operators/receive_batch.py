@@ -31,6 +31,16 @@ class ReceiveBatchOperator(LazarettoOperator):
         manifest: path or URI of the DSSE envelope, in the same places, or the envelope itself;
             empty for none. Templated.
         policy: policy file, or the policy as a mapping; it must name places. Templated.
+
+    Example:
+        >>> task = ReceiveBatchOperator(
+        ...     task_id="receive",
+        ...     uri="{{ params.uri }}",
+        ...     source="vendor",
+        ...     policy="policies/reviews.yaml",
+        ... )
+        >>> task.task_id
+        'receive'
     """
 
     template_fields: Sequence[str] = (

@@ -166,6 +166,13 @@ def python_page() -> str:
     return "".join(parts)
 
 
+def public_names() -> Iterator[tuple[str, str]]:
+    """Module and name of everything on the page of the Python API."""
+    for files in _PYTHON.values():
+        for file, names in files.items():
+            yield from ((_home(file, name), name) for name in names)
+
+
 def _home(file: str, name: str) -> str:
     """Where to import it from: the package that shows it as public, else its own module."""
     package = ROOT / "src/lazaretto"

@@ -86,6 +86,13 @@ def flush(
 
     Returns:
         How many entries were sent. A failure is logged as a warning, not raised.
+
+    Example:
+        >>> from openlineage.client.transport.noop import NoopConfig, NoopTransport
+        >>> flush(workspace, transport=NoopTransport(NoopConfig())) > 0
+        True
+        >>> flush(workspace, transport=NoopTransport(NoopConfig()))  # nothing is left
+        0
     """
     drained = drain(workspace, transport=transport, parent=parent, seqs=seqs, bounds=bounds)
     if drained.problem is not None:
@@ -124,6 +131,11 @@ def drain(
 
     Raises:
         SystemFaultError: the catalog cannot be reached.
+
+    Example:
+        >>> from openlineage.client.transport.noop import NoopConfig, NoopTransport
+        >>> drain(workspace, transport=NoopTransport(NoopConfig())).remaining
+        0
     """
     remaining = _waiting(workspace)
     if os.environ.get("OPENLINEAGE_DISABLED", "").strip().lower() == "true":

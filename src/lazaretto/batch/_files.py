@@ -84,6 +84,12 @@ def file_digest(uri: str | Path) -> str:
 
     Raises:
         DeliveryError: code ``unreadable``.
+
+    Example:
+        >>> from pathlib import Path
+        >>> _ = Path("abc").write_bytes(b"abc")
+        >>> file_digest("abc")[:16]
+        'ba7816bf8f01cfea'
     """
     digest = hashlib.sha256()
     with open_file(str(uri)) as file:

@@ -31,7 +31,12 @@ ENTRY_POINTS = "lazaretto.detectors"
 
 
 def detector_names() -> tuple[str, ...]:
-    """Every name that a policy may use, built in or from an installed package, sorted."""
+    """Every name that a policy may use, built in or from an installed package, sorted.
+
+    Example:
+        >>> "mahalanobis" in detector_names()
+        True
+    """
     return tuple(sorted(_targets()))
 
 
@@ -44,6 +49,10 @@ def make_detector(name: str, options: Mapping[str, Any] | None = None) -> Detect
 
     Raises:
         UsageError: unknown name or option, or an option's value is out of range.
+
+    Example:
+        >>> make_detector("knn_label", {"k": 5}).name
+        'knn_label'
     """
     # What is built in needs no look at the installed packages, which costs some 25 ms a time.
     targets = _BUILT_IN if name in _BUILT_IN else _targets()

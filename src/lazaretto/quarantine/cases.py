@@ -125,6 +125,10 @@ def list_cases(
         source: only of this source.
         before: page on: `Case.seq` of the last one seen.
         limit: at most so many.
+
+    Example:
+        >>> [(found.batch == tuesday, found.held) for found in list_cases(workspace)]
+        [(True, 6)]
     """
     query = _cases().order_by(tables.case.c.seq.desc(), tables.case.c.id).limit(limit)
     if state is not None:
@@ -144,6 +148,10 @@ def show_case(workspace: Workspace, case: str) -> Case:
 
     Raises:
         NotFoundError: there is none.
+
+    Example:
+        >>> show_case(workspace, case).verdict
+        'HOLD_RECORDS'
     """
     with workspace.catalog.read() as connection:
         return _case(connection, find_case(connection, case))
@@ -170,6 +178,10 @@ def held_records(
     Raises:
         NotFoundError: no such case.
         UsageError: no such filter.
+
+    Example:
+        >>> [record.record_id for record in held_records(workspace, case, limit=2)]
+        ['u0', 'u1']
     """
     names = HeldRecord.__dataclass_fields__
     query = (
@@ -188,7 +200,12 @@ def count_records(
     case: str,
     filter: Mapping[str, str] | None = None,  # noqa: A002
 ) -> int:
-    """How many held records a filter takes: the preview of a bulk decision; see `held_records`."""
+    """How many held records a filter takes: the preview of a bulk decision; see `held_records`.
+
+    Example:
+        >>> count_records(workspace, case)
+        6
+    """
     query = sa.select(sa.func.count()).select_from(_held).where(*conditions(case, filter))
     with workspace.catalog.read() as connection:
         find_case(connection, case)
@@ -201,6 +218,10 @@ def held_rows(workspace: Workspace, case: str, positions: Sequence[int]) -> pa.T
     Raises:
         NotFoundError: no such case.
         ChangedFileError: its file is gone or was changed.
+
+    Example:
+        >>> held_rows(workspace, case, [0, 1])["text"].to_pylist()
+        ['record 0 <script>', 'record 1 <script>']
     """
     with workspace.catalog.read() as connection:
         held = held_file(connection, find_case(connection, case))

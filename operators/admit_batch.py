@@ -43,7 +43,7 @@ class AdmitBatchOperator(LazarettoOperator):
         part: ``cleared`` for what the gate did not hold, ``released`` for what reviewers decided.
         policy: policy file, or the policy as a mapping; default: the one in force. Templated.
 
-    Example:
+    Examples:
         >>> task = AdmitBatchOperator(
         ...     task_id="admit",
         ...     batch="{{ params.batch }}",

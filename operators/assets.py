@@ -38,7 +38,7 @@ def admitted(
     Raises:
         UsageError: the name cannot be a dataset's.
 
-    Example:
+    Examples:
         >>> admitted("reviews").uri
         'lazaretto://reviews'
     """

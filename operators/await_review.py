@@ -33,7 +33,7 @@ class AwaitReviewOperator(LazarettoOperator, BaseSensorOperator):
         timeout: seconds after which the task fails; default 90 days, as reviews expire by the
             default policy.
 
-    Example:
+    Examples:
         >>> task = AwaitReviewOperator(
         ...     task_id="review",
         ...     batch="{{ params.batch }}",

@@ -23,7 +23,7 @@ class EmbedBatchOperator(StageOperator):
         batch: id of a received batch, or the ``.output`` of the operator before. Templated.
         policy: policy file, or the policy as a mapping. Templated.
 
-    Example:
+    Examples:
         >>> task = EmbedBatchOperator(
         ...     task_id="embed",
         ...     batch="{{ params.batch }}",

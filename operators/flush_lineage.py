@@ -30,7 +30,7 @@ class FlushLineageOperator(LazarettoOperator):
         deferrable: send in the triggerer.
         stalled: seconds in which the backend must take an entry.
 
-    Example:
+    Examples:
         >>> task = FlushLineageOperator(
         ...     task_id="flush",
         ... )

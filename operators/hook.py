@@ -27,7 +27,7 @@ class LazarettoHook(BaseHook):
     Args:
         lazaretto_conn_id: the connection.
 
-    Example:
+    Examples:
         >>> LazarettoHook("lazaretto_default").lazaretto_conn_id
         'lazaretto_default'
     """

@@ -51,7 +51,7 @@ class IngestBatchOperator(LazarettoOperator):
         manifest: path or URI of the DSSE envelope, in the same places, or the envelope itself;
             empty for none. Templated.
 
-    Example:
+    Examples:
         >>> task = IngestBatchOperator(
         ...     task_id="ingest",
         ...     uri="{{ params.uri }}",

@@ -35,7 +35,7 @@ class QuarantineGateOperator(StageOperator):
         batch: id of a received batch, or the ``.output`` of the operator before. Templated.
         policy: policy file, or the policy as a mapping. Templated.
 
-    Example:
+    Examples:
         >>> task = QuarantineGateOperator(
         ...     task_id="gate",
         ...     batch="{{ params.batch }}",

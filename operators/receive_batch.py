@@ -32,7 +32,7 @@ class ReceiveBatchOperator(LazarettoOperator):
             empty for none. Templated.
         policy: policy file, or the policy as a mapping; it must name places. Templated.
 
-    Example:
+    Examples:
         >>> task = ReceiveBatchOperator(
         ...     task_id="receive",
         ...     uri="{{ params.uri }}",

@@ -30,7 +30,7 @@ class RegisterModelOperator(LazarettoOperator):
         registry: namespace of your registry, such as ``mlflow://host``. Templated.
         training_params: parameters worth keeping, such as ``{"epochs": "30"}``. Templated.
 
-    Example:
+    Examples:
         >>> task = RegisterModelOperator(
         ...     task_id="register",
         ...     model="net",

@@ -49,7 +49,7 @@ class SanitizeTrainingOperator(LazarettoOperator):
             the model carries, or what its labels say.
         device: torch device of the worker.
 
-    Example:
+    Examples:
         >>> task = SanitizeTrainingOperator(
         ...     task_id="sanitize",
         ...     snapshot="{{ params.snapshot }}",

@@ -24,7 +24,7 @@ class ScreenBatchOperator(StageOperator):
         batch: id of a received batch, or the ``.output`` of the operator before. Templated.
         policy: policy file, or the policy as a mapping. Templated.
 
-    Example:
+    Examples:
         >>> task = ScreenBatchOperator(
         ...     task_id="screen",
         ...     batch="{{ params.batch }}",

@@ -29,7 +29,7 @@ class SnapshotTrainingOperator(LazarettoOperator):
         dataset: name of the admitted dataset. Templated.
         version: version to freeze; default: the newest. Templated.
 
-    Example:
+    Examples:
         >>> task = SnapshotTrainingOperator(
         ...     task_id="snapshot",
         ...     dataset="reviews",

@@ -54,7 +54,7 @@ class TraceIncidentOperator(LazarettoOperator):
         notifiers: called when a model version was reached; their templates know ``{{ incident }}``.
             Like those of every operator they are called, too, when something stored was changed.
 
-    Example:
+    Examples:
         >>> task = TraceIncidentOperator(
         ...     task_id="trace",
         ...     source="vendor",

@@ -24,7 +24,7 @@ class ValidateBatchOperator(StageOperator):
         batch: id of a received batch, or the ``.output`` of the operator before. Templated.
         policy: policy file, or the policy as a mapping. Templated.
 
-    Example:
+    Examples:
         >>> task = ValidateBatchOperator(
         ...     task_id="validate",
         ...     batch="{{ params.batch }}",

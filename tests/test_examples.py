@@ -1,4 +1,7 @@
-"""Every public function has an example in its docstring, and every example works."""
+"""Every public function has an example in its docstring, and every example works.
+
+The examples are on the pages operators.md and python.md, too.
+"""
 
 from __future__ import annotations
 

@@ -45,7 +45,9 @@ ELSEWHERE = {
     ("docs/reference/ledger-format.md", "json"): "tests/lazaretto/test_ledger_format.py",
     ("docs/reference/ledger-format.md", "python"): "tests/lazaretto/test_ledger_format.py",
     ("docs/reference/operators.md", "python"): "tests/test_reference_pages.py",
+    ("docs/reference/operators.md", "pycon"): "tests/test_examples.py",
     ("docs/reference/python.md", "python"): "tests/test_reference_pages.py",
+    ("docs/reference/python.md", "pycon"): "tests/test_examples.py",
     ("docs/tutorial/first-gate.md", "bash"): HERE,
 }
 # What cannot be executed here, and why.

@@ -32,7 +32,7 @@ def catch_up(workspace: Workspace) -> int:
     Returns:
         How many ledger entries it moved past.
 
-    Example:
+    Examples:
         >>> catch_up(workspace) > 0  # ledger entries that were read
         True
         >>> catch_up(workspace)

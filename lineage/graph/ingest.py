@@ -108,7 +108,7 @@ def ingest(workspace: Workspace, file: str | Path) -> Ingested:
     Raises:
         NotFoundError: there is no such file.
 
-    Example:
+    Examples:
         >>> from pathlib import Path
         >>> _ = Path("events.jsonl").write_text("")
         >>> ingest(workspace, "events.jsonl").rejected

@@ -60,7 +60,7 @@ def check(file: str | Path, *, strict: bool = False) -> list[Problem]:
         UsageError: the package `jsonschema` is not installed.
         NotFoundError: there is no such file.
 
-    Example:
+    Examples:
         >>> from pathlib import Path
         >>> _ = Path("events.jsonl").write_text('{"eventTime": "yesterday"}\n')
         >>> len(check("events.jsonl")) > 0
@@ -78,7 +78,7 @@ def check(file: str | Path, *, strict: bool = False) -> list[Problem]:
 def check_event(event: dict[str, Any], *, strict: bool = False) -> list[Problem]:
     """Checks one event, given as its JSON object; see `check`.
 
-    Example:
+    Examples:
         >>> len(check_event({"eventTime": "yesterday"})) > 0
         True
     """

@@ -87,7 +87,7 @@ def flush(
     Returns:
         How many entries were sent. A failure is logged as a warning, not raised.
 
-    Example:
+    Examples:
         >>> from openlineage.client.transport.noop import NoopConfig, NoopTransport
         >>> flush(workspace, transport=NoopTransport(NoopConfig())) > 0
         True
@@ -132,7 +132,7 @@ def drain(
     Raises:
         SystemFaultError: the catalog cannot be reached.
 
-    Example:
+    Examples:
         >>> from openlineage.client.transport.noop import NoopConfig, NoopTransport
         >>> drain(workspace, transport=NoopTransport(NoopConfig())).remaining
         0

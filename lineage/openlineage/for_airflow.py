@@ -32,7 +32,7 @@ def operator_lineage(workspace: Workspace, seqs: Sequence[int]) -> OperatorLinea
     Raises:
         LedgerError: there is no such entry.
 
-    Example:
+    Examples:
         >>> from lazaretto.ledger.chain import entries
         >>> with workspace.catalog.read() as connection:
         ...     [admitted, _] = entries(connection, kinds=["batch_admitted"])

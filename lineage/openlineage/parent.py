@@ -66,7 +66,7 @@ def parent_from_environment(environment: Mapping[str, str] | None = None) -> Par
     Raises:
         UsageError: ``OPENLINEAGE_PARENT_ID`` is malformed.
 
-    Example:
+    Examples:
         >>> parent_from_environment({}) is None
         True
     """

@@ -110,7 +110,7 @@ def project(
     Raises:
         LedgerError: an event of a kind that has no projection.
 
-    Example:
+    Examples:
         >>> from lazaretto.ledger.chain import entries
         >>> with workspace.catalog.read() as connection:
         ...     [admitted, _] = entries(connection, kinds=["batch_admitted"])
@@ -161,7 +161,7 @@ def run_events(projection: Projection, parent: Parent | None = None) -> tuple[Ru
         projection: of one entry.
         parent: run that this one is a part of, such as an Airflow task's.
 
-    Example:
+    Examples:
         >>> from lazaretto.ledger.chain import entries
         >>> with workspace.catalog.read() as connection:
         ...     [admitted, _] = entries(connection, kinds=["batch_admitted"])

@@ -56,7 +56,7 @@ def keep_report(workspace: Workspace, trace: Trace) -> KeptReport:
         UsageError: the trace is of a model; see `lazaretto.lineage.record_incident`.
         SystemFaultError: store or catalog cannot be written.
 
-    Example:
+    Examples:
         >>> from lazaretto.lineage import trace_source
         >>> kept = keep_report(workspace, trace_source(workspace, "vendor"))
         >>> kept.html_uri.endswith("trace.html")
@@ -82,7 +82,7 @@ def to_json(trace: Trace) -> str:
 def to_html(trace: Trace) -> str:
     """The trace as one self-contained page.
 
-    Example:
+    Examples:
         >>> from lazaretto.lineage import trace_source
         >>> to_html(trace_source(workspace, "vendor"))[:15]
         '<!doctype html>'

@@ -59,7 +59,7 @@ def trace_source(
         NotFoundError: no such source is registered or known from lineage.
         UsageError: a moment without a time zone, or an empty window.
 
-    Example:
+    Examples:
         >>> [model.name for model in trace_source(workspace, "vendor").models]
         ['net']
     """
@@ -79,7 +79,7 @@ def trace_batch(workspace: Workspace, batch: str, *, paths: int = PATHS_PER_MODE
     Raises:
         NotFoundError: there is no such batch.
 
-    Example:
+    Examples:
         >>> [model.name for model in trace_batch(workspace, monday).models]
         ['net']
     """
@@ -98,7 +98,7 @@ def trace_record(workspace: Workspace, record: str, *, paths: int = PATHS_PER_MO
         UsageError: not of the form ``batch#record``.
         NotFoundError: there is no such batch.
 
-    Example:
+    Examples:
         >>> [model.name for model in trace_record(workspace, f"{monday}#m7").models]
         ['net']
     """
@@ -139,7 +139,7 @@ def trace_model(
         NotFoundError: there is no such model version; the message names those there are.
         UsageError: it is in more than one registry.
 
-    Example:
+    Examples:
         >>> [source.source for source in trace_model(workspace, "net", "1").sources]
         ['vendor']
     """
@@ -162,7 +162,7 @@ def record_incident(
     Raises:
         UsageError: the trace is of a model, not of a source's data.
 
-    Example:
+    Examples:
         >>> record_incident(workspace, trace_source(workspace, "vendor")) > 0  # the ledger entry
         True
     """

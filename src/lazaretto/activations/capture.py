@@ -72,7 +72,7 @@ def capture(
         UsageError: no such layer, a layer that is never called, or data that cannot be read.
         TypeError: the model needs an input that the data does not have.
 
-    Example:
+    Examples:
         >>> import torch
         >>> rows = torch.randn(8, 4, generator=torch.Generator().manual_seed(0))
         >>> model = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU())

@@ -92,7 +92,7 @@ def compare(
     Raises:
         UsageError: labels and outputs do not fit together.
 
-    Example:
+    Examples:
         >>> import torch
         >>> rows = torch.randn(8, 4, generator=torch.Generator().manual_seed(0))
         >>> model = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU())

@@ -71,7 +71,7 @@ def probe(
     Raises:
         UsageError: fewer than two classes, or labels and rows do not match.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> rows = np.random.default_rng(0).normal(size=(60, 4)).astype("float32")
         >>> labels = ["up" if row[0] > 0 else "down" for row in rows]

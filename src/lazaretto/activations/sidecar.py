@@ -43,7 +43,7 @@ def capture_to(
     Raises:
         UsageError: there are more or fewer record ids than records.
 
-    Example:
+    Examples:
         >>> import torch
         >>> rows = torch.randn(8, 4, generator=torch.Generator().manual_seed(0))
         >>> model = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU())
@@ -78,7 +78,7 @@ def capture_to(
 def read_activations(path: Path) -> tuple[pa.Array, dict[str, NDArray[np.floating]]]:
     """Record ids and {layer: floats (n, d)} of a side-car.
 
-    Example:
+    Examples:
         >>> import torch
         >>> rows = torch.randn(8, 4, generator=torch.Generator().manual_seed(0))
         >>> model = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU())

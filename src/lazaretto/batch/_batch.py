@@ -126,7 +126,7 @@ def open_canonical(file: IO[bytes], *, rows: int, name: str) -> Batch:
     Raises:
         SystemFaultError: this is no canonical copy.
 
-    Example:
+    Examples:
         >>> from pathlib import Path
         >>> from lazaretto.batch import decode
         >>> from lazaretto.policy import Limits
@@ -156,7 +156,7 @@ def as_chunks(
 ) -> Iterator[pa.RecordBatch]:
     """Chunks of a batch or of a table in memory, alike: plain types, at most `size` rows.
 
-    Example:
+    Examples:
         >>> [chunk.num_rows for chunk in as_chunks(pa.table({"a": [1, 2, 3]}), size=2)]
         [2, 1]
     """
@@ -198,7 +198,7 @@ def records(
         DeliveryError: code ``too_large``: the ids take more than half a gigabyte; later stages
             keep them in memory.
 
-    Example:
+    Examples:
         >>> from lazaretto.policy import Columns
         >>> table = pa.table({"id": ["a", "b"], "text": ["x", "y"]})
         >>> for ids, chunk in records(table, Columns(record_id="id"), columns=["text"]):
@@ -217,7 +217,7 @@ def records(
 def own(values: pa.Array) -> pa.Array:
     """A copy, to be kept: the columns of a chunk share one buffer, and each keeps all of it.
 
-    Example:
+    Examples:
         >>> own(pa.array([1, 2, 3]).slice(1)).to_pylist()
         [2, 3]
     """
@@ -227,7 +227,7 @@ def own(values: pa.Array) -> pa.Array:
 def table_digest(table: pa.Table) -> str:
     """Content digest of a table in memory; equals `Batch.digest` of the same records in a file.
 
-    Example:
+    Examples:
         >>> from lazaretto.batch import open_batch
         >>> import pyarrow.parquet as pq
         >>> table_digest(pq.read_table("monday.parquet")) == open_batch("monday.parquet").digest()
@@ -245,7 +245,7 @@ def batch_id(source: str, digest: str) -> str:
     Source and full digest are its identity, whatever the clock says: the same delivery gets the
     same name on another day, and after a restore. Whoever gives it out checks that it is free.
 
-    Example:
+    Examples:
         >>> batch_id("vendor", "0123456789abcdef" * 4)
         'vendor/0123456789abcdef0123456789abcdef'
     """

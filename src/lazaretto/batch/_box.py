@@ -94,7 +94,7 @@ def decode(
         SystemFaultError: the process cannot be started, the disk is full or fails, or the machine
             has less memory than the policy allows.
 
-    Example:
+    Examples:
         >>> from lazaretto.policy import Limits
         >>> Path("canonical").mkdir()
         >>> decoded = decode(

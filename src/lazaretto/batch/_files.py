@@ -85,7 +85,7 @@ def file_digest(uri: str | Path) -> str:
     Raises:
         DeliveryError: code ``unreadable``.
 
-    Example:
+    Examples:
         >>> from pathlib import Path
         >>> _ = Path("abc").write_bytes(b"abc")
         >>> file_digest("abc")[:16]

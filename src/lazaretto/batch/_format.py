@@ -37,7 +37,7 @@ _MAGIC = {
 def format_by_name(name: str) -> str | None:
     """The format that a file's extension says; None for any other.
 
-    Example:
+    Examples:
         >>> format_by_name("drop/monday.parquet"), format_by_name("drop/monday.xlsx")
         ('parquet', None)
     """

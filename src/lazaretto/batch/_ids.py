@@ -40,7 +40,7 @@ def record_ids(chunk: pa.RecordBatch | pa.Table, columns: Columns, *, offset: in
     Returns:
         String array without nulls, one id per record.
 
-    Example:
+    Examples:
         >>> from lazaretto.policy import Columns
         >>> record_ids(pa.table({"id": [7, 8]}), Columns(record_id="id")).to_pylist()
         ['7', '8']
@@ -74,7 +74,7 @@ def check_ids(size: int, name: str) -> None:
 def text_ids(chunk: pa.RecordBatch | pa.Table, columns: Columns) -> pa.Array | None:
     """The record id column as text, nulls kept; None when there is none that can be text.
 
-    Example:
+    Examples:
         >>> from lazaretto.policy import Columns
         >>> text_ids(pa.table({"id": ["a", None]}), Columns(record_id="id")).to_pylist()
         ['a', None]
@@ -93,7 +93,7 @@ def text_ids(chunk: pa.RecordBatch | pa.Table, columns: Columns) -> pa.Array | N
 def usable_ids(ids: pa.Array) -> pa.Array:
     """Whether each id may serve as one; bool array without nulls.
 
-    Example:
+    Examples:
         >>> usable_ids(pa.array(["a", None, ""])).to_pylist()
         [True, False, False]
     """

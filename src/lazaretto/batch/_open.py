@@ -44,7 +44,7 @@ def open_batch(
             ``out_of_time``, ``decoder_failed``.
         SystemFaultError: the disk is full, or the decoder cannot be started.
 
-    Example:
+    Examples:
         >>> batch = open_batch("monday.parquet")
         >>> batch.num_rows
         60

@@ -42,7 +42,7 @@ def evaluate(
     Raises:
         SystemFaultError: the records cannot be read.
 
-    Example:
+    Examples:
         >>> import pyarrow as pa
         >>> from lazaretto.policy import Columns
         >>> report = evaluate(pa.table({"id": ["a", "a", "b"]}), None, Columns(record_id="id"))

@@ -57,7 +57,7 @@ def load_contract(
             would change data (coercion, defaults, dropped rows): a contract judges and never
             changes.
 
-    Example:
+    Examples:
         >>> from pathlib import Path
         >>> _ = Path("contract.py").write_text(
         ...     "import pandera.polars as pa\n"
@@ -86,7 +86,7 @@ def load_contract(
 def contract_of(policy: Policy) -> Contract | None:
     """`load_contract` of what a policy names, from the policy's own folder.
 
-    Example:
+    Examples:
         >>> contract_of(policy) is None  # this policy names none
         True
     """
@@ -99,7 +99,7 @@ def contract_digest(policy: Policy) -> str | None:
     Raises:
         UsageError: it cannot be found.
 
-    Example:
+    Examples:
         >>> contract_digest(policy) is None  # this policy names no contract
         True
     """

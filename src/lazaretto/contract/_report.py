@@ -24,7 +24,7 @@ def failures_schema() -> pa.Schema:
     ``value`` is the offending value as text, at most 120 characters, null for rules over several
     columns.
 
-    Example:
+    Examples:
         >>> failures_schema().names
         ['record_id', 'position', 'rule', 'column', 'text', 'value']
     """

@@ -112,7 +112,7 @@ def recall(
         ChangedFileError: a data file is gone or was changed.
         SystemFaultError: store or catalog cannot be used; the same call goes on later.
 
-    Example:
+    Examples:
         >>> recall(workspace, "reviews", batch=monday, reason="the vendor was compromised").records
         60
     """

@@ -30,10 +30,15 @@ _BUILT_IN = {
 ENTRY_POINTS = "lazaretto.detectors"
 
 
+def built_in() -> dict[str, str]:
+    """The detectors of this package: name to ``module:class``."""
+    return dict(_BUILT_IN)
+
+
 def detector_names() -> tuple[str, ...]:
     """Every name that a policy may use, built in or from an installed package, sorted.
 
-    Example:
+    Examples:
         >>> "mahalanobis" in detector_names()
         True
     """
@@ -50,7 +55,7 @@ def make_detector(name: str, options: Mapping[str, Any] | None = None) -> Detect
     Raises:
         UsageError: unknown name or option, or an option's value is out of range.
 
-    Example:
+    Examples:
         >>> make_detector("knn_label", {"k": 5}).name
         'knn_label'
     """

@@ -70,7 +70,7 @@ def column_drift(
         columns: default: all flat columns of the reference. One that the batch lacks counts as all
             null.
 
-    Example:
+    Examples:
         >>> import pyarrow as pa
         >>> before, now = pa.table({"label": [0, 1] * 50}), pa.table({"label": [0, 0, 0, 1] * 25})
         >>> [moved] = column_drift(before, now)
@@ -94,7 +94,7 @@ def compare(sketches: Sequence[Sketch], columns: dict[str, pa.ChunkedArray]) -> 
 def vector_drift(reference: Floats, batch: Floats, *, axes: int = 10) -> list[ColumnDrift]:
     """Compares two sets of vectors (n, d) and (m, d) along the reference's principal axes.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> rows = np.random.default_rng(0).normal(size=(400, 4))
         >>> [first] = vector_drift(rows[:200], rows[200:] + 3, axes=1)
@@ -110,7 +110,7 @@ def vector_drift(reference: Floats, batch: Floats, *, axes: int = 10) -> list[Co
 def psi_band(psi: float) -> str:
     """The band of practice that a population stability index lies in.
 
-    Example:
+    Examples:
         >>> psi_band(0.05), psi_band(0.4)
         ('none', 'major')
     """
@@ -122,7 +122,7 @@ def divergences(reference: Floats, batch: Floats) -> tuple[float, float, float]:
 
     Half a count is added to every cell, so that an empty one gives a large number and not infinity.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> psi, kl, js = divergences(np.array([50.0, 50.0]), np.array([50.0, 50.0]))
         >>> psi, kl, js

@@ -178,7 +178,7 @@ def source_steps(
         limit: only the newest so many batches; None: all, each folded anew from the first on,
             whatever is on record of the evidence.
 
-    Example:
+    Examples:
         >>> from lazaretto.registry.references import list_references
         >>> [reference] = list_references(workspace, "reviews")
         >>> with workspace.catalog.read() as connection:

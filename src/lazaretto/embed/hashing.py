@@ -114,7 +114,7 @@ def fit_hashing(
         ngrams: shortest and longest n-gram.
         seed: of the randomised SVD.
 
-    Example:
+    Examples:
         >>> import pyarrow as pa
         >>> encoder = fit_hashing(["good film", "bad film", "good book"], ["text"], dimensions=2)
         >>> encoder.encode(pa.record_batch({"text": ["good film"]})).shape

@@ -26,7 +26,7 @@ def load_encoder(policy: Policy) -> Encoder:
         PolicyError: unknown encoder, or a key that it needs is missing.
         NotFoundError: a file that it names does not exist.
 
-    Example:
+    Examples:
         >>> load_encoder(policy).name  # this policy takes the vectors of a column
         'column:vector'
     """

@@ -132,7 +132,7 @@ def fit_tabular(
         ReferenceMismatchError: a column is missing or nested.
         PolicyError: no column, or another scaling.
 
-    Example:
+    Examples:
         >>> rows = pa.table({"age": [20.0, 30.0, 40.0], "city": ["Rom", "Bari", "Rom"]})
         >>> encoder = fit_tabular(rows, ["age", "city"])
         >>> encoder.encode(rows.to_batches()[0]).shape

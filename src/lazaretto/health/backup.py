@@ -102,7 +102,7 @@ def backup(catalog: Catalog, target: Path) -> Backup:
         UsageError: the file exists, its folder does not, or ``pg_dump`` is missing.
         SystemFaultError: it cannot be written, or what is read back is not what was copied.
 
-    Example:
+    Examples:
         >>> from pathlib import Path
         >>> backup(workspace.catalog, Path("backup.db")).problem is None
         True
@@ -144,7 +144,7 @@ def restore(file: Path, *, catalog_url: str | None = None, store: str | None = N
         OtherStoreError: the backup is of another workspace than the store.
         SystemFaultError: file or database cannot be used.
 
-    Example:
+    Examples:
         >>> from pathlib import Path
         >>> made = backup(workspace.catalog, Path("backup.db"))
         >>> copy = "sqlite:///restored.db"

@@ -49,7 +49,7 @@ def check(workspace: Workspace, *, deep: bool = False, progress: Progress | None
     Raises:
         SystemFaultError: catalog or store cannot be reached.
 
-    Example:
+    Examples:
         >>> check(workspace).sound
         True
     """

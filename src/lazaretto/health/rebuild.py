@@ -74,7 +74,7 @@ def rebuild(workspace: Workspace, *, write: bool) -> Rebuilt:
         LedgerError: the ledger does not hold, so that nothing can be made of it.
         SystemFaultError: catalog or store cannot be used.
 
-    Example:
+    Examples:
         >>> rebuild(workspace, write=False).differences  # what it would change
         []
     """

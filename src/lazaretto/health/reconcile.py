@@ -88,7 +88,7 @@ def reconcile(workspace: Workspace, *, apply: bool, accept_loss: bool = False) -
         ChangedDatasetError: a table cannot be made anew.
         SystemFaultError: catalog or store cannot be used.
 
-    Example:
+    Examples:
         >>> reconcile(workspace, apply=False).datasets  # none of them needs anything
         []
     """

@@ -105,7 +105,7 @@ def look_up(workspace: Workspace, wanted: Wanted, *, limit: int, after: int | No
     Raises:
         SystemFaultError: the catalog cannot be read.
 
-    Example:
+    Examples:
         >>> page = look_up(workspace, Wanted(kinds=("batch_judged",)), limit=10)
         >>> [entry.kind for entry in page.entries]
         ['batch_judged', 'batch_judged']

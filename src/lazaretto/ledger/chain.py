@@ -132,7 +132,7 @@ def entries(
         LedgerError: an entry was edited (its hash does not match), its kind is unknown to this
             version, or its payload does not fit it.
 
-    Example:
+    Examples:
         >>> with workspace.catalog.read() as connection:
         ...     [entry.kind for entry in entries(connection, limit=2)]
         ['source_registered', 'key_added']

@@ -99,7 +99,7 @@ def read_proof(data: bytes) -> Proof:
     Raises:
         UsageError: it is none.
 
-    Example:
+    Examples:
         >>> from pathlib import Path
         >>> from lazaretto.ledger.signing import take_checkpoint
         >>> taken = take_checkpoint(workspace, Path("vendor.key").read_bytes())
@@ -132,7 +132,7 @@ def check_proof(
     Raises:
         LedgerError: a checkpoint cannot be read.
 
-    Example:
+    Examples:
         >>> from pathlib import Path
         >>> from lazaretto.ledger.signing import take_checkpoint
         >>> taken = take_checkpoint(workspace, Path("vendor.key").read_bytes())

@@ -55,7 +55,7 @@ def prove_entry(workspace: Workspace, seq: int, where: str, checkpoint: bytes) -
         LedgerError: the entry was edited, or the checkpoint cannot be read, or was not taken of
             this ledger as it is.
 
-    Example:
+    Examples:
         >>> from pathlib import Path
         >>> from lazaretto.ledger.signing import take_checkpoint
         >>> taken = take_checkpoint(workspace, Path("vendor.key").read_bytes())
@@ -102,7 +102,7 @@ def prove_extension(
         UsageError: the older one covers more entries, or none.
         LedgerError: one cannot be read, or was not taken of this ledger as it is.
 
-    Example:
+    Examples:
         >>> from pathlib import Path
         >>> from lazaretto.ledger.signing import take_checkpoint
         >>> taken = take_checkpoint(workspace, Path("vendor.key").read_bytes())

@@ -80,7 +80,7 @@ def take_checkpoint(
         UsageError: the key cannot be read, the origin cannot be one, or the ledger is empty.
         LedgerError: the ledger was changed since an earlier checkpoint, or that is gone.
 
-    Example:
+    Examples:
         >>> from pathlib import Path
         >>> taken = take_checkpoint(workspace, Path("vendor.key").read_bytes())
         >>> taken.new

@@ -70,7 +70,7 @@ def verify(
     Raises:
         SystemFaultError: catalog or store cannot be read.
 
-    Example:
+    Examples:
         >>> verify(workspace).outcome.name
         'HOLDS'
     """

@@ -360,7 +360,7 @@ class Policy(_Section):
         Raises:
             PolicyError: file, line and key of every mistake, with the nearest valid key.
 
-        Example:
+        Examples:
             >>> from pathlib import Path
             >>> text = "{version: 1, dataset: reviews, columns: {label: stars}}"
             >>> _ = Path("policy.yaml").write_text(text)
@@ -439,7 +439,7 @@ def policy_schema() -> dict[str, Any]:
     With ``# yaml-language-server: $schema=…`` as a policy's first line, editors complete and check
     it while it is written.
 
-    Example:
+    Examples:
         >>> policy_schema()["$id"]
         'urn:lazaretto:schema:policy:1'
     """

@@ -126,7 +126,7 @@ def list_cases(
         before: page on: `Case.seq` of the last one seen.
         limit: at most so many.
 
-    Example:
+    Examples:
         >>> [(found.batch == tuesday, found.held) for found in list_cases(workspace)]
         [(True, 6)]
     """
@@ -149,7 +149,7 @@ def show_case(workspace: Workspace, case: str) -> Case:
     Raises:
         NotFoundError: there is none.
 
-    Example:
+    Examples:
         >>> show_case(workspace, case).verdict
         'HOLD_RECORDS'
     """
@@ -179,7 +179,7 @@ def held_records(
         NotFoundError: no such case.
         UsageError: no such filter.
 
-    Example:
+    Examples:
         >>> [record.record_id for record in held_records(workspace, case, limit=2)]
         ['u0', 'u1']
     """
@@ -202,7 +202,7 @@ def count_records(
 ) -> int:
     """How many held records a filter takes: the preview of a bulk decision; see `held_records`.
 
-    Example:
+    Examples:
         >>> count_records(workspace, case)
         6
     """
@@ -219,7 +219,7 @@ def held_rows(workspace: Workspace, case: str, positions: Sequence[int]) -> pa.T
         NotFoundError: no such case.
         ChangedFileError: its file is gone or was changed.
 
-    Example:
+    Examples:
         >>> held_rows(workspace, case, [0, 1])["text"].to_pylist()
         ['record 0 <script>', 'record 1 <script>']
     """

@@ -93,7 +93,7 @@ def publish(workspace: Workspace, case: str) -> Admission | None:
         ChangedStateError: the catalog does not say what the ledger says.
         SystemFaultError: store or catalog cannot be used; the same call goes on later.
 
-    Example:
+    Examples:
         >>> from lazaretto.quarantine.review import decide
         >>> from lazaretto.values import Action
         >>> _ = decide(workspace, case, Action.RELEASE, ids=["u0"], reason="looked at")

@@ -108,7 +108,7 @@ def decide(
             published already (those can be recalled).
         ChangedStateError: the index of held records is not what their file says.
 
-    Example:
+    Examples:
         >>> decide(workspace, case, Action.REJECT, all=True, reason="labels are wrong").records
         6
     """
@@ -141,7 +141,7 @@ def undo(workspace: Workspace, decision: str, *, reason: str) -> Decision:
         NotFoundError: no such decision.
         UsageError: it is undone already, is itself an undo, or some of its records are published.
 
-    Example:
+    Examples:
         >>> decision = decide(workspace, case, Action.REJECT, all=True, reason="labels are wrong")
         >>> undo(workspace, decision.id, reason="they are right").undoes == decision.id
         True
@@ -171,7 +171,7 @@ def expire(workspace: Workspace, policy: Policy, now: datetime | None = None) ->
     Raises:
         UsageError: another policy is in force for its dataset.
 
-    Example:
+    Examples:
         >>> expire(workspace, policy)  # the case is younger than the policy's time
         []
     """
@@ -196,7 +196,7 @@ def expire(workspace: Workspace, policy: Policy, now: datetime | None = None) ->
 def list_decisions(workspace: Workspace, case: str) -> list[Decision]:
     """Every decision on a case, oldest first, undone ones included.
 
-    Example:
+    Examples:
         >>> _ = decide(workspace, case, Action.RELEASE, ids=["u0"], reason="looked at")
         >>> [decision.action.name for decision in list_decisions(workspace, case)]
         ['RELEASE']

@@ -54,7 +54,7 @@ def triage_of_case(workspace: Workspace, case: str) -> CaseTriage | None:
     Raises:
         NotFoundError: no such case.
 
-    Example:
+    Examples:
         >>> from lazaretto.quarantine.triage import triage_of_case
         >>> bool(triage_of_case(workspace, case).evidence)
         True

@@ -27,7 +27,7 @@ class Reference(ReferenceState):
 
     `ReferenceState` lists its attributes.
 
-    Example:
+    Examples:
         >>> reference = Reference.fit("trusted.parquet", policy, name="reviews")
         >>> reference.classes
         ('0', '1', '2')

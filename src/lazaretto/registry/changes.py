@@ -56,7 +56,7 @@ def compare_versions(
         NotFoundError: a side-car or a reference is gone.
         ReferenceMismatchError: a version or a batch does not fit the policy.
 
-    Example:
+    Examples:
         >>> from lazaretto.registry.fit_version import fit_version
         >>> from lazaretto.registry.references import list_references
         >>> old = list_references(workspace, "reviews")[0]

@@ -49,7 +49,7 @@ def fit_version(
         DeliveryError: the file cannot be read.
         ReferenceMismatchError: a column of the policy is missing or is of the wrong kind.
 
-    Example:
+    Examples:
         >>> stored, reference = fit_version(workspace, "trusted.parquet", policy, seed=1)
         >>> stored.name, stored.version, stored.promoted
         ('reviews', '2', False)

@@ -49,7 +49,7 @@ def save_reference(
     Raises:
         UsageError: another reference has this name and version.
 
-    Example:
+    Examples:
         >>> from lazaretto.reference import Reference
         >>> reference = Reference.fit("trusted.parquet", policy, name="other")
         >>> save_reference(workspace, reference).version
@@ -90,7 +90,7 @@ def promote_reference(
     Raises:
         NotFoundError: no such version.
 
-    Example:
+    Examples:
         >>> promote_reference(workspace, "reviews", "1").promoted
         True
     """
@@ -129,7 +129,7 @@ def load_reference(workspace: Workspace, name: str) -> Reference:
         NotFoundError: there is none.
         ChangedFileError: what lies in the store is not what was saved.
 
-    Example:
+    Examples:
         >>> load_reference(workspace, "reviews").classes
         ('0', '1', '2')
     """
@@ -153,7 +153,7 @@ def load_stored(workspace: Workspace, known: StoredReference) -> Reference:
 def list_references(workspace: Workspace, name: str | None = None) -> list[StoredReference]:
     """All stored references, or all versions of one; newest first.
 
-    Example:
+    Examples:
         >>> [(stored.name, stored.version) for stored in list_references(workspace)]
         [('reviews', '1')]
     """

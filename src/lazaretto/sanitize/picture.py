@@ -45,7 +45,7 @@ def class_picture(
     Raises:
         NotFoundError: no record has the label.
 
-    Example:
+    Examples:
         >>> from lazaretto.sanitize import sanitize
         >>> import numpy as np
         >>> random = np.random.default_rng(0)

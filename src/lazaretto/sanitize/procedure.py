@@ -79,7 +79,7 @@ def sanitize(
     Raises:
         UsageError: the arguments do not fit together.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> random = np.random.default_rng(0)
         >>> trusted, rows = random.normal(size=(400, 6)), random.normal(size=(300, 6))

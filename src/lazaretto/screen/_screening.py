@@ -47,7 +47,7 @@ def screen(
         ReferenceMismatchError: batch or policy does not fit the reference; it says in what.
         UsageError: the policy's detectors cannot be used.
 
-    Example:
+    Examples:
         >>> from lazaretto.reference import Reference
         >>> reference = Reference.fit("trusted.parquet", policy, name="reviews")
         >>> screen("monday.parquet", reference, policy).verdict.name

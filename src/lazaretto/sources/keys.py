@@ -27,7 +27,7 @@ def keygen() -> tuple[bytes, bytes]:
     Returns:
         Private key (PKCS 8, not encrypted: store it as a secret) and public key, both PEM.
 
-    Example:
+    Examples:
         >>> private, public = keygen()
         >>> public.splitlines()[0]
         b'-----BEGIN PUBLIC KEY-----'

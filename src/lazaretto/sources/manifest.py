@@ -105,7 +105,7 @@ def sign_manifest(
         UsageError: a time without time zone or out of order, or a key that cannot be used.
         DeliveryError: the file cannot be read.
 
-    Example:
+    Examples:
         >>> from datetime import UTC, datetime
         >>> from pathlib import Path
         >>> envelope = sign_manifest(
@@ -163,7 +163,7 @@ def verify_manifest(
         DeliveryError: ``bad_envelope``, ``unknown_key``, ``bad_signature``, ``revoked_key``,
             ``expired_key``, ``other_source``, ``not_yet_valid`` or ``expired_manifest``.
 
-    Example:
+    Examples:
         >>> from pathlib import Path
         >>> from lazaretto.sources.registry import get_source
         >>> now = datetime.now(UTC)

@@ -40,7 +40,7 @@ def add_source(
     Raises:
         UsageError: the name cannot be one.
 
-    Example:
+    Examples:
         >>> from lazaretto.values import TrustTier
         >>> add_source(workspace, "crawl", trust_tier=TrustTier.UNTRUSTED).trust_tier.name
         'UNTRUSTED'
@@ -84,7 +84,7 @@ def add_key(
         NotFoundError: no such source.
         UsageError: no usable key, times out of order, or the key is there with other times.
 
-    Example:
+    Examples:
         >>> from lazaretto.sources.keys import keygen
         >>> private, public = keygen()
         >>> key = add_key(workspace, "vendor", public)
@@ -145,7 +145,7 @@ def revoke_key(
         NotFoundError: no such source or key.
         UsageError: no reason, or a prefix of several keys.
 
-    Example:
+    Examples:
         >>> [key] = get_source(workspace, "vendor").keys
         >>> revoked = revoke_key(workspace, "vendor", key.key_id, reason="laptop stolen")
         >>> revoked.revoked_at is None
@@ -173,7 +173,7 @@ def get_source(workspace: Workspace, name: str) -> Source:
     Raises:
         NotFoundError: no such source.
 
-    Example:
+    Examples:
         >>> get_source(workspace, "vendor").trust_tier.name
         'REVIEWED'
     """
@@ -186,7 +186,7 @@ def get_source(workspace: Workspace, name: str) -> Source:
 def list_sources(workspace: Workspace) -> list[Source]:
     """All sources with their keys, by name.
 
-    Example:
+    Examples:
         >>> [source.name for source in list_sources(workspace)]
         ['vendor']
     """

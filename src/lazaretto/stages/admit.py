@@ -78,7 +78,7 @@ def admit(
         ChangedDatasetError: the dataset's table is not the one that is on record.
         SystemFaultError: store or catalog cannot be used; the same call goes on later.
 
-    Example:
+    Examples:
         >>> admit(workspace, monday).rows  # it was judged before; again changes nothing
         60
     """

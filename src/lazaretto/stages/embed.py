@@ -51,7 +51,7 @@ def embed(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Batch
         UsageError: the batch is not validated under this policy.
         ChangedFileError: the batch's stored copy is gone or was changed.
 
-    Example:
+    Examples:
         >>> from lazaretto import stages
         >>> batch = stages.receive(workspace, "wednesday.parquet", "vendor", policy=policy).id
         >>> _ = stages.validate(workspace, batch, policy)

@@ -105,7 +105,7 @@ def gate(workspace: Workspace, batch: str, policy: Policy) -> Judgement:
         ChangedFileError: a stored file is gone or was changed.
         ChangedStateError: the catalog does not say what the ledger says.
 
-    Example:
+    Examples:
         >>> from lazaretto import stages
         >>> batch = stages.receive(workspace, "wednesday.parquet", "vendor", policy=policy).id
         >>> for stage in (stages.validate, stages.embed, stages.screen):

@@ -75,7 +75,7 @@ def ingest(
         ChangedFileError: a stored file is gone or was changed.
         SystemFaultError: store or catalog cannot be used; the same call goes on later.
 
-    Example:
+    Examples:
         >>> done = ingest(workspace, "wednesday.parquet", "vendor", policy)
         >>> done.judgement.verdict.name, done.admission.rows
         ('PASS', 60)

@@ -100,7 +100,7 @@ def receive(
         NotArrivedError: the delivery or its manifest is not there (yet). Nothing goes on record.
         SystemFaultError: store, catalog, network or this machine fail. Nothing goes on record.
 
-    Example:
+    Examples:
         >>> batch = receive(workspace, "wednesday.parquet", "vendor", policy=policy)
         >>> batch.rows
         60

@@ -93,7 +93,7 @@ def register_model(
         UsageError: this model version is on record with another snapshot.
         ChangedDatasetError: the dataset's table is not the one that is on record.
 
-    Example:
+    Examples:
         >>> made = register_model(workspace, "net", "2", "reviews", 2)
         >>> made.model, made.version, made.rows
         ('net', '2', 114)

@@ -39,7 +39,7 @@ def rejudge(workspace: Workspace, batch: str, policy: Policy, *, reason: str) ->
         UsageError: no reason; the policy is not in force; the batch has no judgement for its
             dataset; or records were admitted or decided on since, which can be recalled.
 
-    Example:
+    Examples:
         >>> from lazaretto import stages
         >>> batch = stages.receive(workspace, "wednesday.parquet", "vendor", policy=policy).id
         >>> for stage in (stages.validate, stages.embed, stages.screen, stages.gate):

@@ -71,7 +71,7 @@ def retrain_and_compare(
     Raises:
         UsageError: there are no rows to compare on, or the models cannot be compared.
 
-    Example:
+    Examples:
         >>> import torch
         >>> from lazaretto import stages
         >>> model = torch.nn.Linear(8, 3)

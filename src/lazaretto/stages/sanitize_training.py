@@ -75,7 +75,7 @@ def sanitize_training(
         UsageError: the policy is not in force for the dataset, it names no label, or the model
             cannot read the rows.
 
-    Example:
+    Examples:
         >>> import torch
         >>> model = torch.nn.Linear(8, 3)
         >>> done = sanitize_training(workspace, "reviews", model, policy, trusted="none")

@@ -55,7 +55,7 @@ def screen(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Batc
         UsageError: the batch is not validated, or not embedded, under this policy.
         ChangedFileError: a stored file is gone or was changed.
 
-    Example:
+    Examples:
         >>> from lazaretto import stages
         >>> batch = stages.receive(workspace, "wednesday.parquet", "vendor", policy=policy).id
         >>> for stage in (stages.validate, stages.embed):

@@ -119,7 +119,7 @@ def snapshot(
             written around the gate.
         ChangedFileError: a data file is gone, or is not the one that is on record.
 
-    Example:
+    Examples:
         >>> view = snapshot(workspace, "reviews")
         >>> view.version, view.rows
         (2, 114)

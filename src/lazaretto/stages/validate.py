@@ -37,7 +37,7 @@ def validate(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Ba
         UsageError: the contract cannot be loaded.
         ChangedFileError: the batch's stored copy is gone or was changed.
 
-    Example:
+    Examples:
         >>> from lazaretto import stages
         >>> batch = stages.receive(workspace, "wednesday.parquet", "vendor", policy=policy).id
         >>> validate(workspace, batch, policy).event.failing_rows

@@ -87,7 +87,7 @@ def open_workspace(
         OtherStoreError: there is no catalog, and the store belongs to one.
         SystemFaultError: the catalog cannot be reached, or is of another version.
 
-    Example:
+    Examples:
         >>> opened = open_workspace(catalog_url="sqlite:///new.db", store="new-store")
         >>> opened.store.root.endswith("new-store")
         True

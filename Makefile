@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-wheel test-lowest lint format install wheel docs clean
+.PHONY: demo test test-wheel test-lowest airflow lint format install wheel docs clean
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -28,6 +28,10 @@ test-wheel: $(STAMP)
 LOWEST := build/lowest
 test-lowest: $(STAMP)
 	$(BIN)/python tests/wheel/lowest.py $(LOWEST)
+
+# A whole deployment on this machine, without containers: three to six minutes on two cores.
+airflow: $(STAMP)
+	$(BIN)/python tests/deployment
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.sdk.exceptions import AirflowSkipException
 
+from lazaretto.operators import metrics
 from lazaretto.operators.announcing import announce, with_record
 from lazaretto.operators.assets import admitted
 from lazaretto.operators.base import LazarettoOperator, batch_id, load_policy
+from lazaretto.operators.receive_batch import last_entry
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -53,6 +55,7 @@ class AdmitBatchOperator(LazarettoOperator):
         'admit'
     """
 
+    stage_name = "admit"
     template_fields: Sequence[str] = ("batch", "policy", *LazarettoOperator.template_fields)
 
     def __init__(
@@ -81,6 +84,7 @@ class AdmitBatchOperator(LazarettoOperator):
         from lazaretto.errors import AdmissionRefusedError
 
         batch = self.worked_on = batch_id(self.batch)
+        before = last_entry(workspace)
         try:
             if self.part == "released":
                 admission = _publish(workspace, batch, self.dataset)
@@ -90,10 +94,14 @@ class AdmitBatchOperator(LazarettoOperator):
         except AdmissionRefusedError as error:
             self.ledger_entries = [] if error.seq is None else [error.seq]
             raise
+        if admission is not None and not admission.rows:
+            self.tell(workspace, self.stage_name, admission)
         if admission is not None and admission.recalled and not admission.rows:
             raise AirflowSkipException(f"{batch} was admitted, and recalled: {admission.recalled}")
         if admission is None or not admission.rows:
             raise AirflowSkipException(f"nothing of {batch} to admit ({self.part})")
+        if admission.seqs and admission.seqs[-1] > before:
+            metrics.count_admission(admission)
         announce(self, workspace, context, admission)
         return admission
 

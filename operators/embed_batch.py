@@ -33,6 +33,8 @@ class EmbedBatchOperator(StageOperator):
         'embed'
     """
 
+    stage_name = "embed"
+
     def stage(self, workspace: Workspace, batch: str, policy: Policy) -> StageResult[BatchEmbedded]:
         """Calls `lazaretto.stages.embed`."""
         from lazaretto.stages.embed import embed

@@ -29,7 +29,8 @@ class ReceiveBatchOperator(LazarettoOperator):
             policy's `sources.places`. Airflow shows it, so give it no credentials. Templated.
         source: name of the registered source. Templated.
         manifest: path or URI of the DSSE envelope, in the same places, or the envelope itself;
-            empty for none. Templated.
+            empty: the file beside the delivery, under its name and ``.manifest.json``, if there is
+            one. Templated.
         policy: policy file, or the policy as a mapping; it must name places. Templated.
 
     Examples:
@@ -43,6 +44,7 @@ class ReceiveBatchOperator(LazarettoOperator):
         'receive'
     """
 
+    stage_name = "receive"
     template_fields: Sequence[str] = (
         "uri",
         "source",
@@ -78,6 +80,7 @@ class ReceiveBatchOperator(LazarettoOperator):
                 self.uri,
                 self.source,
                 manifest=self.manifest or None,
+                beside=True,
                 policy=load_policy(self.policy),
                 places_required=True,
             )

@@ -41,6 +41,7 @@ class RegisterModelOperator(LazarettoOperator):
         'register'
     """
 
+    stage_name = "register"
     template_fields: Sequence[str] = (
         "model",
         "version",

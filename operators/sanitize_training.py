@@ -61,6 +61,7 @@ class SanitizeTrainingOperator(LazarettoOperator):
         'sanitize'
     """
 
+    stage_name = "sanitize"
     template_fields: Sequence[str] = (
         "snapshot",
         "weights",

@@ -34,6 +34,8 @@ class ScreenBatchOperator(StageOperator):
         'screen'
     """
 
+    stage_name = "screen"
+
     def stage(self, workspace: Workspace, batch: str, policy: Policy) -> StageResult[BatchScreened]:
         """Calls `lazaretto.stages.screen`."""
         from lazaretto.stages.screen import screen

@@ -38,6 +38,7 @@ class SnapshotTrainingOperator(LazarettoOperator):
         'snapshot'
     """
 
+    stage_name = "snapshot"
     template_fields: Sequence[str] = ("dataset", "version", *LazarettoOperator.template_fields)
 
     def __init__(self, *, dataset: str, version: int | str | None = None, **kwargs: Any) -> None:

@@ -65,6 +65,7 @@ class TraceIncidentOperator(LazarettoOperator):
         'trace'
     """
 
+    stage_name = "trace"
     template_fields: Sequence[str] = (
         "source",
         "since",

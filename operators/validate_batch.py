@@ -34,6 +34,8 @@ class ValidateBatchOperator(StageOperator):
         'validate'
     """
 
+    stage_name = "validate"
+
     def stage(
         self, workspace: Workspace, batch: str, policy: Policy
     ) -> StageResult[BatchValidated]:

@@ -28,6 +28,7 @@ _OPERATORS = (
     "QuarantineGateOperator",
     "AdmitBatchOperator",
     "IngestBatchOperator",
+    "AwaitDeliveryOperator",
     "AwaitReviewOperator",
     "SnapshotTrainingOperator",
     "SanitizeTrainingOperator",

@@ -55,6 +55,7 @@ _PROJECTORS: Mapping[type[events.Event], Callable[[Any, Context], Facts]] = {
     events.BatchAdmitted: _outcomes.batch_admitted,
     events.RecordsRecalled: _outcomes.records_recalled,
     events.VersionAnnounced: _outcomes.version_announced,
+    events.HoldAnnounced: _outcomes.hold_announced,
     events.SnapshotTaken: _outcomes.snapshot_taken,
     events.TrainingSanitized: _outcomes.training_sanitized,
     events.ModelRegistered: _outcomes.model_registered,

@@ -26,6 +26,10 @@ class UsageError(LazarettoError):
     """The caller's mistake: an argument, a policy, a missing reference. Exit code 2."""
 
 
+class OvertakenError(UsageError):
+    """What a person decided on has changed since they looked at it; nothing was decided."""
+
+
 class PolicyError(UsageError):
     """The policy file is not valid; the message names file, line and key."""
 

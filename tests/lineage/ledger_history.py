@@ -363,6 +363,7 @@ def one_of_each(history: History) -> None:
         events.AdmissionRefused(batch, "digits", "revoked_key", "its key is revoked", "case-1"),
         events.JudgementSetAside(batch, "digits", 9, "case-0", "by the new reference"),
         events.VersionAnnounced("digits", 1, 8),
+        events.HoldAnnounced(batch, 8),
     )
     history.judge(batch)
     history.decide(batch)

@@ -44,6 +44,12 @@ with DAG("one_task", schedule=None):
 """
 
 
+@pytest.fixture
+def catalog_of_world(catalog_url: str) -> str:
+    """Once on each database."""
+    return catalog_url
+
+
 def _run(folder: Path, dag: str, conf: dict[str, str], kill_after: float | None) -> bool:
     """Whether the run ended by itself, and well."""
     command = [sys.executable, "-c", RUN, str(folder), dag, json.dumps(conf)]

@@ -7,11 +7,11 @@ import re
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from lazaretto.addresses import LOCAL, AddressError, read_address
+from lazaretto.addresses import LOCAL, MANIFEST_SUFFIX, AddressError, read_address
 from lazaretto.batch._files import file_name
-from lazaretto.batch._places import open_delivery
+from lazaretto.batch._places import check_address, open_delivery
 from lazaretto.batch._remote import cannot_be_reached
-from lazaretto.errors import DeliveryError
+from lazaretto.errors import DeliveryError, NotArrivedError
 from lazaretto.faults import as_system_fault
 from lazaretto.redact import safe_uri
 from lazaretto.text import excerpt
@@ -116,6 +116,38 @@ def read_envelope(manifest: bytes | str | Path | None, places: Places) -> bytes 
     if len(envelope) > _MAX_ENVELOPE:
         raise DeliveryError("the manifest has more than a megabyte", code="bad_envelope")
     return envelope
+
+
+def envelope_beside(uri: str, places: Places) -> bytes | None:
+    """The DSSE envelope that lies beside a delivery, by the delivery's name and `MANIFEST_SUFFIX`.
+
+    What has that name is the manifest, whatever it is: a link or a pipe is refused. Only where
+    nothing has it, or where it lies in none of the places, there is none.
+
+    Args:
+        uri: the delivery, whose address was checked.
+        places: from where it may be read.
+
+    Returns:
+        None: there is none (yet). None, too, for an address that holds a query: what is behind its
+        `?` was made for that one file.
+
+    Raises:
+        DeliveryError: as `read_envelope`.
+        SystemFaultError: nothing says whether there is one.
+    """
+    delivery = check_address(uri, places).uri
+    if "://" in delivery and "?" in delivery:
+        return None
+    beside = delivery + MANIFEST_SUFFIX
+    try:
+        check_address(beside, places)
+    except DeliveryError:
+        return None
+    try:
+        return read_envelope(beside, places)
+    except NotArrivedError:
+        return None
 
 
 def _read(file: IO[bytes], size: int, name: str) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ from lazaretto.batch._box import decode
 from lazaretto.batch._delivery import copy_bytes
 from lazaretto.batch._files import file_name, open_file
 from lazaretto.batch._format import format_by_name
+from lazaretto.folders import working_folder
 from lazaretto.redact import safe_uri
 
 if TYPE_CHECKING:
@@ -53,16 +53,16 @@ def open_batch(
     from lazaretto.policy import Limits
 
     limits, uri = limits or Limits(), str(uri)
-    with tempfile.TemporaryDirectory(prefix="lazaretto-") as folder:
+    with working_folder() as folder:
         # Opened in any case: it says what is wrong with a path or URI.
         with open_file(uri) as file:
             path = local_path(uri)
             if path is None:
-                path = str(Path(folder, "delivery"))
+                path = str(folder / "delivery")
                 copy_bytes(file, Path(path), limits, safe_uri(uri))
         decoded = decode(
             Path(path).expanduser(),
-            Path(folder),
+            folder,
             name=safe_uri(uri),
             format=format or format_by_name(file_name(uri)),
             limits=limits,

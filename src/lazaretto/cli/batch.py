@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lazaretto.addresses import MANIFEST_SUFFIX
 from lazaretto.cli.arguments import ImageShape, Limit, write_new_file
 from lazaretto.cli.command import Needs, command
-from lazaretto.cli.manifest import SUFFIX, find_manifest
 from lazaretto.cli.progress import bars
 from lazaretto.cli.reply import Reply, facts, grid, paged
 from lazaretto.cli.session import Session
@@ -43,7 +43,8 @@ SourceName = Annotated[str, typer.Option("--source", help="Registered name of wh
 Manifest = Annotated[
     str | None,
     typer.Option(
-        "--manifest", help=f"Path or URI of its manifest (default: FILE{SUFFIX}, where it exists)"
+        "--manifest",
+        help=f"Path or URI of its manifest (default: FILE{MANIFEST_SUFFIX}, where it exists)",
     ),
 ]
 BatchId = Annotated[str, typer.Argument(metavar="BATCH", help="Id of a received batch")]
@@ -63,7 +64,8 @@ def ingest(session: Session, uri: Uri, source: SourceName, manifest: Manifest = 
         uri,
         source,
         session.policy,
-        manifest=find_manifest(uri, manifest),
+        manifest=manifest,
+        beside=True,
         working=lambda stage: session.working(_WORKING[stage]),
     )
     received, judged, admission = found.received, found.judgement, found.admission
@@ -270,7 +272,8 @@ def _receive(session: Session, uri: str, source: str, manifest: str | None) -> "
         session.workspace_made,
         uri,
         source,
-        manifest=find_manifest(uri, manifest),
+        manifest=manifest,
+        beside=True,
         policy=session.optional_policy,
     )
 

@@ -547,6 +547,20 @@ class VersionAnnounced(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class HoldAnnounced(Event):
+    """Whoever reviews was told that records of a batch are held; they are not told again.
+
+    Attributes:
+        batch: id of the batch.
+        made: ledger entry of the judgement that holds them.
+    """
+
+    kind: ClassVar[str] = "hold_announced"
+    batch: str
+    made: int
+
+
+@dataclass(frozen=True, slots=True)
 class SnapshotTaken(Event):
     """A training view of one version of the admitted dataset, and the batches really in it.
 

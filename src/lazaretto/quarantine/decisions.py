@@ -11,10 +11,10 @@ import sqlalchemy as sa
 
 from lazaretto.authority.judgements import standing_judgement
 from lazaretto.batch._ids import ids_digest
-from lazaretto.errors import NotFoundError, UsageError
+from lazaretto.errors import NotFoundError, OvertakenError, UsageError
 from lazaretto.ledger.events import CaseClosed, RecordsDecided
 from lazaretto.ledger.state import Put, Update, entry_columns, record
-from lazaretto.quarantine.cases import find_case
+from lazaretto.quarantine.cases import find_case, newest_decision
 from lazaretto.storage import tables
 from lazaretto.storage.bulk import bulk_insert
 from lazaretto.storage.sidecars import write_table
@@ -73,7 +73,13 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What is decided, before it is on record; see `Decision`."""
+    """What is decided, before it is on record; see `Decision`.
+
+    Attributes:
+        filter: which records were asked for.
+        seen: ledger entry of the newest decision on the case that whoever decides has seen; 0:
+            none; None: they did not look.
+    """
 
     action: Action
     reason: str
@@ -81,6 +87,7 @@ class Taken:
     label: str | None = None
     weight: float | None = None
     undoes: str | None = None
+    seen: int | None = None
 
 
 def select_records(
@@ -100,13 +107,28 @@ def select_ids(connection: Connection, case: str, ids: Collection[str]) -> pa.Ta
     Raises:
         NotFoundError: an id that is not held in the case.
     """
-    wanted = sorted(set(ids))
+    return _select(connection, case, _held.c.record_id, sorted(set(ids)))
+
+
+def select_positions(connection: Connection, case: str, positions: Collection[int]) -> pa.Table:
+    """The same for positions in the batch.
+
+    Raises:
+        NotFoundError: a position of which no record is held in the case.
+    """
+    return _select(connection, case, _held.c.position, sorted(set(positions)))
+
+
+def _select(
+    connection: Connection, case: str, column: sa.Column[Any], wanted: Sequence[str] | Sequence[int]
+) -> pa.Table:
     parts = [_SCHEMA.empty_table()]
     for start in range(0, len(wanted), _AT_ONCE):
-        some = _held.c.record_id.in_(wanted[start : start + _AT_ONCE])
+        some = column.in_(wanted[start : start + _AT_ONCE])
         parts.append(select_records(connection, [_held.c.case_id == case, some]))
     found = pa.concat_tables(parts).sort_by("position")
-    if missing := sorted(set(wanted) - set(found["record_id"].to_pylist())):
+    there = set(found[column.name].to_pylist())
+    if missing := [each for each in wanted if each not in there]:
         raise NotFoundError(
             f"{len(missing)} of {len(wanted)} records are not held in {case}: {missing[:3]}"
         )
@@ -118,6 +140,7 @@ def record_decision(workspace: Workspace, case: str, selected: pa.Table, taken: 
 
     Raises:
         UsageError: nothing is selected, a record is published, or the case is superseded.
+        OvertakenError: there is a newer decision on the case than the one that was seen.
     """
     if not selected.num_rows:
         raise UsageError(f"no held record of {case} is selected")
@@ -127,6 +150,7 @@ def record_decision(workspace: Workspace, case: str, selected: pa.Table, taken: 
     with workspace.catalog.transaction() as connection:
         row = find_case(connection, case)
         require_open(connection, row)
+        _require_seen(connection, case, taken.seen)
         event = RecordsDecided(
             decision=identity,
             case=case,
@@ -145,6 +169,17 @@ def record_decision(workspace: Workspace, case: str, selected: pa.Table, taken: 
         index_decided(connection, event, selected["position"].to_pylist())
         _refuse_published(connection, case, identity)
         return decision_of(entry, event, None)
+
+
+def _require_seen(connection: Connection, case: str, seen: int | None) -> None:
+    if seen is None:
+        return
+    newest = newest_decision(connection, case)
+    if newest != seen:
+        raise OvertakenError(
+            f"somebody else decided on {case} meanwhile (ledger entry {newest}): look again, "
+            "then decide"
+        )
 
 
 def changes(entry: Entry) -> Iterator[Change]:

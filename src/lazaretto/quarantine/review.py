@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from lazaretto.authority.policies import policy_ref, require_in_force
-from lazaretto.errors import NotFoundError, UsageError
+from lazaretto.errors import NotFoundError, OvertakenError, UsageError
 from lazaretto.quarantine.cases import (
-    UNDECIDED,
     Case,
     HeldRecord,
-    conditions,
     count_records,
     find_case,
     held_file,
@@ -29,8 +27,10 @@ from lazaretto.quarantine.decisions import (
     record_decision,
     require_open,
     select_ids,
+    select_positions,
     select_records,
 )
+from lazaretto.quarantine.filters import UNDECIDED, conditions
 from lazaretto.quarantine.labels import as_label
 from lazaretto.quarantine.publish import publish
 from lazaretto.quarantine.standing import (
@@ -44,7 +44,7 @@ from lazaretto.storage.sidecars import read_schema, read_table
 from lazaretto.values import Action, Actor, ActorType
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
     from sqlalchemy.engine import Row
 
@@ -79,11 +79,14 @@ def decide(
     action: Action,
     *,
     ids: Collection[str] | None = None,
+    positions: Collection[int] | None = None,
     filter: Mapping[str, str] | None = None,  # noqa: A002
     all: bool = False,  # noqa: A002
     reason: str,
     label: str | None = None,
     weight: float | None = None,
+    seen: int | None = None,
+    expected: int | None = None,
 ) -> Decision:
     """Decides on held records; one ledger entry, however many they are.
 
@@ -96,14 +99,19 @@ def decide(
         action: release, reject, relabel (release under another label) or reweight (release with a
             sample weight).
         ids: record ids, as in `HeldRecord.record_id`.
+        positions: instead of ids, see `HeldRecord.position`.
         filter: instead of ids, see `held_records`.
         all: instead of ids, every record of the case.
         reason: why; stays on record for ever.
         label: for ``RELABEL``, in text; must fit the type of the label column.
         weight: for ``REWEIGHT``, > 0; other releases weigh 1.
+        seen: `Case.decided` of the case as whoever decides has seen it; a newer decision of
+            somebody else is then an error, not overruled unseen.
+        expected: how many records must be selected; another number is an error.
 
     Raises:
-        NotFoundError: no such case, or an id that is not held in it.
+        NotFoundError: no such case, or a record that is not held in it.
+        OvertakenError: the case is not any more what was seen or expected.
         UsageError: arguments that do not go together, nothing selected, or records that are
             published already (those can be recalled).
         ChangedStateError: the index of held records is not what their file says.
@@ -112,17 +120,22 @@ def decide(
         >>> decide(workspace, case, Action.REJECT, all=True, reason="labels are wrong").records
         6
     """
-    _check_arguments(action, ids, filter, all, reason)
+    _check_arguments(action, [ids is not None, positions is not None, bool(filter), all], reason)
     with workspace.catalog.read() as connection:
         row = find_case(connection, case)
         require_open(connection, row)
         held = held_file(connection, row)
         check_index(connection, workspace.store, case, held)
         _check_value(workspace, row, held, action, label, weight)
-        selected = (
-            select_records(connection, conditions(case, filter))
-            if ids is None
-            else select_ids(connection, case, ids)
+        if ids is not None:
+            selected = select_ids(connection, case, ids)
+        elif positions is not None:
+            selected = select_positions(connection, case, positions)
+        else:
+            selected = select_records(connection, conditions(case, filter))
+    if expected is not None and selected.num_rows != expected:
+        raise OvertakenError(
+            f"{selected.num_rows} records of {case} are selected now, not {expected}: look again"
         )
     taken = Taken(
         action=action,
@@ -130,6 +143,7 @@ def decide(
         filter={"all": "yes"} if all else dict(filter or {}),
         label=label,
         weight=weight,
+        seen=seen,
     )
     return record_decision(workspace, case, selected, taken)
 
@@ -212,15 +226,9 @@ def list_publications(workspace: Workspace, case: str) -> list[Publication]:
         return publications_of(connection, find_case(connection, case).batch, case)
 
 
-def _check_arguments(
-    action: Action,
-    ids: Collection[str] | None,
-    filter: Mapping[str, str] | None,  # noqa: A002
-    everything: bool,
-    reason: str,
-) -> None:
-    if (ids is not None) + bool(filter) + everything != 1:
-        raise UsageError("say on which records: ids, a filter, or all; one of them")
+def _check_arguments(action: Action, ways: Sequence[bool], reason: str) -> None:
+    if sum(ways) != 1:
+        raise UsageError("say on which records: ids, positions, a filter, or all; one of them")
     if not reason.strip():
         raise UsageError(f"{action.value} needs a reason: it stays on record")
 

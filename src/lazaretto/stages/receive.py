@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
+from lazaretto.addresses import MANIFEST_SUFFIX
 from lazaretto.batch import batch_id, decode, format_by_name
-from lazaretto.batch._delivery import blocks, copy_delivery, public_uri, read_envelope, suffix_of
+from lazaretto.batch._delivery import (
+    blocks,
+    copy_delivery,
+    envelope_beside,
+    public_uri,
+    read_envelope,
+    suffix_of,
+)
 from lazaretto.batch._places import check_address, open_delivery, places_for
 from lazaretto.errors import DeliveryError, NotFoundError
+from lazaretto.folders import working_folder
 from lazaretto.ledger.chain import append
 from lazaretto.ledger.events import BatchReceived, DeliveryRefused
 from lazaretto.ledger.state import record
@@ -24,6 +31,8 @@ from lazaretto.text import excerpt
 from lazaretto.values import BatchRef, Column, Signature, SignatureStatus, TrustTier
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sqlalchemy.engine import Connection
 
     from lazaretto.policy import Policy
@@ -48,6 +57,7 @@ class _Attempt:
     uri: str
     source: str
     manifest: bytes | str | Path | None
+    beside: bool
     now: datetime
     signature: Signature = field(default_factory=lambda: Signature(SignatureStatus.UNSIGNED))
     file_digest: str | None = None
@@ -59,6 +69,7 @@ def receive(
     source: str,
     *,
     manifest: bytes | str | Path | None = None,
+    beside: bool = False,
     policy: Policy | None = None,
     places_required: bool = False,
     now: datetime | None = None,
@@ -80,6 +91,8 @@ def receive(
         source: name of a registered source.
         manifest: DSSE envelope: its bytes, or a path or URI of it, to which the same places apply;
             None for an unsigned delivery. It is read after the source is known.
+        beside: where no manifest is named, take the file that lies beside the delivery under its
+            name and ``.manifest.json``, if there is one.
         policy: says whether a signature is required, from where deliveries come, and the limits;
             default: a policy's defaults.
         places_required: refuse to work by a policy that names no places. For callers that pass on
@@ -105,7 +118,8 @@ def receive(
         >>> batch.rows
         60
     """
-    attempt = _Attempt(str(uri), public_uri(uri), source, manifest, now or datetime.now(UTC))
+    at = now or datetime.now(UTC)
+    attempt = _Attempt(str(uri), public_uri(uri), source, manifest, beside, at)
     try:
         return _receive(workspace, attempt, policy, places_required=places_required)
     except DeliveryError as error:
@@ -131,12 +145,14 @@ def _receive(
     places = places_for(policy, source.name, required=places_required)
     check_address(attempt.place, places)
     envelope = read_envelope(attempt.manifest, places)
+    if envelope is None and attempt.beside:
+        envelope = envelope_beside(attempt.place, places)
     if envelope is None and rules.require_signature:
         # What is not there yet may still come with its manifest: that is no refusal.
         open_delivery(attempt.place, places).close()
     stated = _authenticate(attempt, envelope, source, rules)
-    with tempfile.TemporaryDirectory(prefix="lazaretto-") as folder:
-        copy = Path(folder, f"data{suffix_of(attempt.place)}")
+    with working_folder() as folder:
+        copy = folder / f"data{suffix_of(attempt.place)}"
         attempt.file_digest = copy_delivery(attempt.place, copy, limits, places)
         if stated is not None and stated.sha256 != attempt.file_digest:
             raise DeliveryError(
@@ -146,7 +162,7 @@ def _receive(
             )
         batch = decode(
             copy,
-            Path(folder),
+            folder,
             name=attempt.uri,
             format=format_by_name(copy.name),
             limits=limits,
@@ -214,7 +230,8 @@ def _authenticate(
         if rules.require_signature:
             raise DeliveryError(
                 f"{attempt.uri} has no manifest and the policy requires one: "
-                "`lazaretto manifest sign` makes it",
+                "`lazaretto manifest sign` makes it. Deliver it first, beside the file, as the "
+                f"file's name and {MANIFEST_SUFFIX}",
                 code="unsigned",
             )
         return None

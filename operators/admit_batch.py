@@ -80,16 +80,20 @@ class AdmitBatchOperator(LazarettoOperator):
 
         Raises:
             AirflowSkipException: there is nothing to admit.
+            AdmissionRefusedError: the batch was not judged for this dataset, or by another policy
+                than the one in force, or the policy is another dataset's; it is on record.
+            UsageError: what was released is to be published by another dataset's policy.
         """
         from lazaretto.errors import AdmissionRefusedError
 
         batch = self.worked_on = batch_id(self.batch)
         before = last_entry(workspace)
+        policy = load_policy(self.policy) if self.policy else None
         try:
             if self.part == "released":
+                _require_dataset(policy, self.dataset)
                 admission = _publish(workspace, batch, self.dataset)
             else:
-                policy = load_policy(self.policy) if self.policy else None
                 admission = _admit(workspace, batch, self.dataset, policy)
         except AdmissionRefusedError as error:
             self.ledger_entries = [] if error.seq is None else [error.seq]
@@ -112,6 +116,16 @@ def _admit(
     from lazaretto.stages.admit import admit
 
     return admit(workspace, batch, dataset, policy=policy)
+
+
+def _require_dataset(policy: Policy | None, dataset: str) -> None:
+    from lazaretto.errors import UsageError
+
+    if policy is not None and policy.dataset != dataset:
+        raise UsageError(
+            f"the policy is for dataset {policy.dataset!r}, and this task admits into {dataset!r}: "
+            "give both the same name"
+        )
 
 
 def _publish(workspace: Workspace, batch: str, dataset: str) -> Admission | None:

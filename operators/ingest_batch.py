@@ -49,8 +49,9 @@ class IngestBatchOperator(LazarettoOperator):
     also to `on_hold`.
 
     Args:
-        uri: the delivery: path or URI of a Parquet, Arrow, CSV or JSON Lines file in one of the
-            policy's `sources.places`. Airflow shows it, so give it no credentials. Templated.
+        uri: the delivery: path or URI of a Parquet, Arrow, CSV or JSON Lines file, or of a folder
+            or tar archive of images, in one of the policy's `sources.places`. Airflow shows it, so
+            give it no credentials. Templated.
         source: name of the registered source. Templated.
         dataset: name of the admitted dataset, as in the policy.
         policy: policy file, or the policy as a mapping; it must name places. Templated.

@@ -25,8 +25,9 @@ class ReceiveBatchOperator(LazarettoOperator):
     say. A retry of the same delivery gives the same batch.
 
     Args:
-        uri: the delivery: path or URI of a Parquet, Arrow, CSV or JSON Lines file in one of the
-            policy's `sources.places`. Airflow shows it, so give it no credentials. Templated.
+        uri: the delivery: path or URI of a Parquet, Arrow, CSV or JSON Lines file, or of a folder
+            or tar archive of images, in one of the policy's `sources.places`. Airflow shows it, so
+            give it no credentials. Templated.
         source: name of the registered source. Templated.
         manifest: path or URI of the DSSE envelope, in the same places, or the envelope itself;
             empty: the file beside the delivery, under its name and ``.manifest.json``, if there is

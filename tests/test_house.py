@@ -28,9 +28,7 @@ def test_type_checkers_see_every_module_of_the_package() -> None:
 
 def test_every_package_folder_is_packaged() -> None:
     listed = set(PYPROJECT["tool"]["setuptools"]["packages"])
-    folders = {path.parent for path in _python_files("src/lazaretto")} - {
-        ROOT / "src/lazaretto/cli/templates"  # data: what `lazaretto init` writes
-    }
+    folders = {path.parent for path in _python_files("src/lazaretto")}
     names = {".".join(folder.relative_to(ROOT / "src").parts) for folder in folders}
     assert names | {f"lazaretto.{room}" for room in ROOMS} <= listed
 

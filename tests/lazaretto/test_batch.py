@@ -98,8 +98,8 @@ def test_an_extension_may_be_replaced_by_a_declared_format(tmp_path: Path) -> No
     error = refused(path)
     assert error.code == "wrong_format"
     assert (
-        str(error) == f"{path}: unknown format; name the file .parquet, .arrow, .csv or .jsonl, "
-        "or say the format"
+        str(error) == f"{path}: unknown format; name the file .parquet, .arrow, .csv, .jsonl, "
+        "or .tar for images, or say the format"
     )
 
 

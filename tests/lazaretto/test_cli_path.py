@@ -18,7 +18,6 @@ import pytest
 from typer.testing import CliRunner
 
 from lazaretto.cli.app import app
-from lazaretto.cli.init import scaffold
 from lazaretto.lineage.openlineage.emit import CURSOR
 from lazaretto.lineage.openlineage.lease import acquire, release
 from lazaretto.storage.workspace import open_workspace, os_user
@@ -592,11 +591,6 @@ def test_a_password_is_never_shown(user: User) -> None:
     shown = CliRunner().invoke(app, ["source", "list", "--debug"], env=user.environment)
     assert "Traceback" in shown.stderr
     assert "s3cret" not in told + shown.output
-
-
-def test_init_hands_out_the_example_dag() -> None:
-    files = scaffold("reviews")
-    assert files["dags/lazaretto_ingest.py"] == (ROOT / "dags/lazaretto_ingest.py").read_bytes()
 
 
 def test_the_scaffold_is_valid_for_any_dataset(tmp_path: Path) -> None:

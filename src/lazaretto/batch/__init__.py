@@ -11,6 +11,7 @@ from lazaretto.batch._batch import (
     table_digest,
 )
 from lazaretto.batch._box import Decoded, decode
+from lazaretto.batch._delivery import delivered_digest
 from lazaretto.batch._files import file_digest
 from lazaretto.batch._format import format_by_name
 from lazaretto.batch._ids import record_ids, text_ids, usable_ids
@@ -23,6 +24,7 @@ __all__ = [
     "as_chunks",
     "batch_id",
     "decode",
+    "delivered_digest",
     "file_digest",
     "format_by_name",
     "open_batch",

@@ -50,7 +50,7 @@ class Decoded:
     Attributes:
         name: of the delivery.
         path: its canonical copy.
-        format: ``parquet``, ``arrow``, ``csv`` or ``jsonl``: what it was delivered as.
+        format: ``parquet``, ``arrow``, ``csv``, ``jsonl`` or ``images``: what it was delivered as.
         rows: number of records.
         digest: sha256 (hex) of the content, see `Batch.digest`.
         schema: its columns, in plain types.
@@ -83,7 +83,8 @@ def decode(
         raw: the delivery, a local file that nobody else writes.
         folder: a private folder, for the canonical copy and what is needed meanwhile.
         name: of the delivery, as messages and records may show it.
-        format: ``parquet``, ``arrow``, ``csv`` or ``jsonl``, or another word for none of them.
+        format: ``parquet``, ``arrow``, ``csv``, ``jsonl`` or ``images`` (a tar archive), or
+            another word for none of them; None: a folder of images, packed.
         limits: of the policy.
         record_id: column of record ids.
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from lazaretto.addresses import LOCAL, MANIFEST_SUFFIX, AddressError, read_address
-from lazaretto.batch._files import file_name
-from lazaretto.batch._places import check_address, open_delivery
+from lazaretto.batch._files import file_digest, file_name, is_folder
+from lazaretto.batch._folder import pack_folder
+from lazaretto.batch._places import OF_THIS_MACHINE, check_address, open_delivery, open_folder
 from lazaretto.batch._remote import cannot_be_reached
 from lazaretto.errors import DeliveryError, NotArrivedError
 from lazaretto.faults import as_system_fault
@@ -47,13 +49,52 @@ def suffix_of(uri: str) -> str:
 def copy_delivery(uri: str, target: Path, limits: Limits, places: Places) -> str:
     """Copies a delivery to this machine and returns the sha256 (hex) of its bytes.
 
+    A folder of images becomes one archive, whose digest depends on their paths and bytes alone.
+
     Raises:
-        DeliveryError: ``too_large``, or a code of `lazaretto.batch._places.open_delivery`.
+        DeliveryError: ``too_large``, or a code of `lazaretto.batch._places.open_delivery` or
+            `lazaretto.batch._folder.pack_folder`.
         NotArrivedError: it is not there (yet).
         SystemFaultError: it stops coming, or there is no room for the copy.
     """
-    with open_delivery(uri, places) as file:
-        return copy_bytes(file, target, limits, public_uri(uri))
+    folder = open_folder(uri, places)
+    if folder is None:
+        with open_delivery(uri, places) as file:
+            return copy_bytes(file, target, limits, public_uri(uri))
+    try:
+        with as_system_fault(f"{public_uri(uri)} cannot be copied to {target.parent}"):
+            return pack_folder(folder, target, limits, public_uri(uri))
+    finally:
+        os.close(folder)
+
+
+def require_arrived(uri: str, places: Places) -> None:
+    """Says what is wrong with a delivery that cannot be opened; nothing of it is read.
+
+    Raises:
+        DeliveryError: as `lazaretto.batch._places.open_delivery`.
+        NotArrivedError: it is not there (yet).
+        SystemFaultError: the place may not be entered, or the disk or the network fails.
+    """
+    folder = open_folder(uri, places)
+    if folder is None:
+        open_delivery(uri, places).close()
+    else:
+        os.close(folder)
+
+
+def delivered_digest(uri: str | Path) -> str:
+    """sha256 (hex) of a file, or of the archive that a folder of images becomes: what is signed.
+
+    Raises:
+        DeliveryError: a code of `lazaretto.batch._files.open_file` or
+            `lazaretto.batch._folder.pack_folder`.
+    """
+    from lazaretto.policy import Limits
+
+    if not is_folder(str(uri)):
+        return file_digest(uri)
+    return copy_delivery(str(uri), Path(os.devnull), Limits(), OF_THIS_MACHINE)
 
 
 def copy_bytes(file: IO[bytes], target: Path, limits: Limits, name: str) -> str:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from lazaretto.addresses import local_path
 from lazaretto.batch._box import decode
-from lazaretto.batch._delivery import copy_bytes
-from lazaretto.batch._files import file_name, open_file
+from lazaretto.batch._delivery import copy_bytes, copy_delivery
+from lazaretto.batch._files import file_name, is_folder, open_file
 from lazaretto.batch._format import format_by_name
+from lazaretto.batch._places import OF_THIS_MACHINE
 from lazaretto.folders import working_folder
 from lazaretto.redact import safe_uri
 
@@ -31,9 +32,9 @@ def open_batch(
     that goes away with the batch.
 
     Args:
-        uri: one file: a path, or a URI in a bucket.
-        format: ``parquet``, ``arrow``, ``csv`` or ``jsonl``; default by extension. The bytes must
-            agree.
+        uri: one file: a path, or a URI in a bucket; or a folder of images.
+        format: ``parquet``, ``arrow``, ``csv``, ``jsonl`` or ``images``; default by extension. The
+            bytes must agree.
         limits: default `Limits()`.
         record_id: column of record ids; default: they are made of whole records.
 
@@ -54,17 +55,24 @@ def open_batch(
 
     limits, uri = limits or Limits(), str(uri)
     with working_folder() as folder:
-        # Opened in any case: it says what is wrong with a path or URI.
-        with open_file(uri) as file:
-            path = local_path(uri)
-            if path is None:
-                path = str(folder / "delivery")
-                copy_bytes(file, Path(path), limits, safe_uri(uri))
+        path = folder / "delivery"
+        if is_folder(uri):
+            copy_delivery(uri, path, limits, OF_THIS_MACHINE)
+            format = None  # noqa: A001
+        else:
+            # Opened in any case: it says what is wrong with a path or URI.
+            with open_file(uri) as file:
+                local = local_path(uri)
+                if local is None:
+                    copy_bytes(file, path, limits, safe_uri(uri))
+                else:
+                    path = Path(local).expanduser()
+            format = format or format_by_name(file_name(uri))  # noqa: A001
         decoded = decode(
-            Path(path).expanduser(),
+            path,
             folder,
             name=safe_uri(uri),
-            format=format or format_by_name(file_name(uri)),
+            format=format,
             limits=limits,
             record_id=record_id,
         )

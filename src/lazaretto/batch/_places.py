@@ -81,10 +81,9 @@ def places_for(policy: Policy | None, source: str, *, required: bool) -> Places:
                 "policy"
             )
         return OF_THIS_MACHINE
-    folder = None
-    if policy is not None and policy.path is not None:
-        folder = Path(policy.path).absolute().parent
-    elif relative := [text for text in named if not text.startswith("/") and "://" not in text]:
+    folder = None if policy is None else policy.folder
+    relative = [text for text in named if not text.startswith("/") and "://" not in text]
+    if folder is None and relative:
         raise UsageError(
             f"sources.places: {excerpt(relative[0], 80)!r} is relative, but the policy comes from "
             "no file: write the whole path"
@@ -141,6 +140,29 @@ def open_delivery(text: str, places: Places) -> IO[bytes]:
         return _open_local(root, names, shown)
     except OSError as error:
         raise _fault(error, root, shown) from error
+
+
+def open_folder(text: str, places: Places) -> int | None:
+    """Opens a folder of this machine that is delivered as a whole: its descriptor, to be closed.
+
+    Args:
+        text: its address.
+        places: from where it may come.
+
+    Returns:
+        None for what is no folder: `open_delivery` opens it, or says what is wrong with it.
+
+    Raises:
+        DeliveryError: a code of `check_address`.
+    """
+    address = check_address(text, places)
+    if address.scheme != LOCAL:
+        return None
+    root, names = _start(address, _place_of(address, places.places))
+    try:
+        return _reach(root, names, _FOLDER, _shown(address))
+    except (OSError, DeliveryError):
+        return None
 
 
 def _fault(error: OSError, root: str, shown: str) -> LazarettoError:
@@ -208,15 +230,7 @@ def _start(address: Address, place: Address | None) -> tuple[str, tuple[str, ...
 
 def _open_local(root: str, names: tuple[str, ...], shown: str) -> IO[bytes]:
     """Opens a file by its names below a folder, none of which may be a link."""
-    folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        for name in names[:-1]:
-            below = _step(name, _FOLDER, folder, shown)
-            os.close(folder)
-            folder = below
-        file = _step(names[-1] if names else ".", _FILE, folder, shown)
-    finally:
-        os.close(folder)
+    file = _reach(root, names, _FILE, shown)
     try:
         kind = os.fstat(file).st_mode
         if not stat.S_ISREG(kind):
@@ -227,6 +241,19 @@ def _open_local(root: str, names: tuple[str, ...], shown: str) -> IO[bytes]:
     except BaseException:
         os.close(file)
         raise
+
+
+def _reach(root: str, names: tuple[str, ...], flags: int, shown: str) -> int:
+    """Opens what the last name says, folder by folder."""
+    folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for name in names[:-1]:
+            below = _step(name, _FOLDER, folder, shown)
+            os.close(folder)
+            folder = below
+        return _step(names[-1] if names else ".", flags, folder, shown)
+    finally:
+        os.close(folder)
 
 
 def _step(name: str, flags: int, folder: int, shown: str) -> int:

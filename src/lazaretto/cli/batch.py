@@ -36,7 +36,8 @@ Uri = Annotated[
     str,
     typer.Argument(
         metavar="FILE",
-        help="Parquet, Arrow, CSV or JSON Lines file: a path, or a URI in a place of the policy",
+        help="Parquet, Arrow, CSV or JSON Lines file, or a folder or tar archive of images: a "
+        "path, or a URI in a place of the policy",
     ),
 ]
 SourceName = Annotated[str, typer.Option("--source", help="Registered name of who delivers")]

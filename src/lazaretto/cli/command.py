@@ -199,4 +199,5 @@ _EXTRA_OF = {
     "psycopg": "postgres",
     "great_expectations": "gx",
     "sentence_transformers": "text",
+    "PIL": "images",
 }

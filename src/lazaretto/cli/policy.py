@@ -1,6 +1,5 @@
 """``lazaretto policy``: check a policy file, put it in force, see what is."""
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,7 +23,7 @@ NEXT = "validate, embed, screen and gate again what was judged before and is not
 
 @command(app, "check")
 def check(session: Session, file: File) -> Reply:
-    """Check a policy: keys, values, detectors and their options, and that its contract loads.
+    """Check a policy: keys, values, encoder, detectors and their options, and its contract.
 
     Says whether it is the one in force for its dataset, and what it would change.
     """
@@ -132,12 +131,13 @@ def schema(_session: Session) -> Reply:
 
 def _load(file: Path) -> tuple["Policy", str | None]:
     """A policy that is complete, and the name of its contract."""
+    from lazaretto.cli.policy_check import check_policy
     from lazaretto.contract import contract_of
     from lazaretto.policy import Policy
 
     policy = Policy.load(file)
+    check_policy(policy)
     contract = contract_of(policy)
-    _check_detectors(policy)
     return policy, None if contract is None else contract.name
 
 
@@ -181,12 +181,3 @@ def _shown(one: "Registered") -> dict[str, object]:
     names = ("meaning", "path", "by", "reason", "previous")
     told = _told(one)
     return {"since": one.at} | {name: told[name] for name in names if told[name] is not None}
-
-
-def _check_detectors(policy: "Policy") -> None:
-    """Names always; options as far as torch, which the detectors are made of, is installed."""
-    from lazaretto.detect.registry import detector_names, make_detector
-
-    for name, config in policy.screen.detectors.items():
-        if find_spec("torch") is not None or name not in detector_names():
-            make_detector(name, config.options)

@@ -30,7 +30,7 @@ def fit(
         str,
         typer.Argument(
             help="The trusted records: path, or URI in a bucket, of a Parquet, Arrow, CSV or JSON "
-            "Lines file"
+            "Lines file, or of images as a tar archive or a folder"
         ),
     ],
     *,

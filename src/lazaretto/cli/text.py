@@ -54,4 +54,8 @@ def _as_text(value: object) -> str:
         return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
     if isinstance(value, float):
         return f"{value:.4g}"
+    if isinstance(value, bytes):
+        kinds = {b"\x89PNG": "PNG image", b"\xff\xd8\xff": "JPEG image"}
+        kind = next((name for head, name in kinds.items() if value.startswith(head)), None)
+        return str(value) if kind is None else f"{kind}, {len(value):,} bytes"
     return str(value)

@@ -27,6 +27,8 @@ _BUILT_IN = {
     "tukey": "lazaretto.detect.tukey:Tukey",
     "zscore": "lazaretto.detect.zscore:ZScore",
 }
+NEED_LABELS = frozenset({"knn_label", "self_confidence"})
+"""Which of them need `columns.label`: known without importing what they are made of."""
 ENTRY_POINTS = "lazaretto.detectors"
 
 

@@ -91,7 +91,9 @@ def watch(
     p_value = batch_p_value(facts, past.past, reference.calibration_rows)
     measured = drift = None
     if profile is not None and sample is not None:
-        measured = profile.measure(sample, policy, embeddings=embeddings)
+        measured = profile.measure(
+            sample, policy, embeddings=embeddings, state=reference.encoder_state
+        )
         drift = _summary(workspace, measured, config.level, path)
     triaged = _triage(screening, measured, past.moved, config.level)
     share = None if drift is None else drift.share

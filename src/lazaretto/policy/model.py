@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import rfc8785
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
 from lazaretto.addresses import read_place
+from lazaretto.errors import PolicyError
 from lazaretto.names import DATASET_PATTERN
 from lazaretto.values import PolicyRef
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Mapping
 
 Mode = Literal["enforce", "shadow", "off"]
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -110,8 +112,16 @@ class Embed(_Section):
         "column",
         description="Name of the encoder. `column`: the embedding column holds the vectors.",
     )
-    model: str | None = Field(None, description="Name or import path of the encoder's model.")
-    columns: list[str] = Field(default_factory=list, description="Columns that are encoded.")
+    model: str | None = Field(
+        None,
+        description="The encoder's model: a file or folder, from here or with its whole path; an "
+        "import path; or a name on a hub. `reference`: `reference fit` fits it, and it is a part "
+        "of the reference.",
+    )
+    columns: list[str] = Field(
+        default_factory=list,
+        description="Columns that are encoded. A dot leads into a column with fields: `user.age`.",
+    )
     options: dict[str, Any] = Field(
         default_factory=dict, description="Options of the encoder, such as `device`."
     )
@@ -344,6 +354,7 @@ class Policy(_Section):
 
     _sha256: str | None = PrivateAttr(None)
     _path: str | None = PrivateAttr(None)
+    _lines: dict[tuple[str | int, ...], int] = PrivateAttr(default_factory=dict)
 
     @field_validator("version", mode="before")
     @classmethod
@@ -371,10 +382,36 @@ class Policy(_Section):
 
         return read_policy_file(cls, path)
 
-    def loaded_from(self, path: str, sha256: str) -> Self:
-        """The same policy, knowing the file it came from and the sha256 (hex) of its bytes."""
-        self._path, self._sha256 = path, sha256
+    def loaded_from(
+        self, path: str, sha256: str, lines: Mapping[tuple[str | int, ...], int] | None = None
+    ) -> Self:
+        """The same policy, knowing the file it came from.
+
+        Args:
+            path: of the file.
+            sha256: of its bytes (hex).
+            lines: the line of each key, by its path in the file.
+        """
+        self._path, self._sha256, self._lines = path, sha256, dict(lines or {})
         return self
+
+    def mistake(self, place: tuple[str, ...], message: str) -> PolicyError:
+        """The error for a mistake in this policy that only its content shows.
+
+        Args:
+            place: of the key, such as ``("embed", "encoder")``.
+            message: what is wrong, and how to mend it.
+
+        Returns:
+            A `PolicyError` that reads ``file:line: key: message``; without the file where the
+            policy comes from none. For a key that is missing, the line is its section's.
+        """
+        line = next(
+            (self._lines[place[:n]] for n in range(len(place), -1, -1) if place[:n] in self._lines),
+            None,
+        )
+        where = "" if self._path is None or line is None else f"{self._path}:{line}: "
+        return PolicyError(f"{where}{'.'.join(place)}: {message}")
 
     @property
     def sha256(self) -> str:
@@ -411,6 +448,15 @@ class Policy(_Section):
     def path(self) -> str | None:
         """The file it was loaded from."""
         return self._path
+
+    @property
+    def folder(self) -> Path | None:
+        """Folder that its relative paths start from; None for a policy that comes from no file."""
+        return None if self._path is None else Path(self._path).absolute().parent
+
+    def file(self, name: str) -> Path:
+        """A file that it names: a relative path starts at the policy's folder."""
+        return Path(self.folder or "", name)
 
     @property
     def reference_name(self) -> str:

@@ -26,13 +26,11 @@ from lazaretto.quarantine.decisions import (
     Taken,
     record_decision,
     require_open,
-    select_ids,
-    select_positions,
-    select_records,
 )
 from lazaretto.quarantine.filters import UNDECIDED, conditions
 from lazaretto.quarantine.labels import as_label
 from lazaretto.quarantine.publish import publish
+from lazaretto.quarantine.selection import select_ids, select_positions, select_records
 from lazaretto.quarantine.standing import (
     Publication,
     check_index,

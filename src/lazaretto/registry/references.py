@@ -140,14 +140,22 @@ def load_stored(workspace: Workspace, known: StoredReference) -> Reference:
     """Loads the reference that the ledger means; see `load_reference`."""
     from lazaretto.reference import Reference
 
-    metadata, tensors = (workspace.store.read(file) for file in known.files)
-    reference = Reference.from_files(metadata, tensors)
+    reference = Reference.from_files(*(workspace.store.read(file) for file in known.files))
     if reference.digest != known.digest:
         raise SystemFaultError(
             f"reference {known.name}/{known.version} is not the one that was saved: restore it, or "
             "fit a new version"
         )
     return reference
+
+
+def load_encoder_state(workspace: Workspace, known: StoredReference) -> bytes | None:
+    """What the encoder of a reference learned, where the reference fitted it; else None.
+
+    Raises:
+        ChangedFileError: what lies in the store is not what was saved.
+    """
+    return workspace.store.read(known.files[2]) if len(known.files) > 2 else None
 
 
 def list_references(workspace: Workspace, name: str | None = None) -> list[StoredReference]:

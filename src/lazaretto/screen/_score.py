@@ -87,7 +87,7 @@ def score_batch(
     tap: Tap | None = None,
 ) -> Scored:
     """Scores every record that is not excluded; see `lazaretto.screen.screen`."""
-    encoder = load_encoder(policy)
+    encoder = load_encoder(policy, reference.encoder_state)
     reference.check_encoder(encoder.name, encoder.digest, encoder.weights)
     weights = detector_weights(policy, reference)
     reader = Reader(

@@ -17,7 +17,8 @@ from securesystemslib import dsse
 from securesystemslib.exceptions import UnverifiedSignatureError, VerificationError
 from securesystemslib.signer import Signature as DsseSignature  # type: ignore[attr-defined]
 
-from lazaretto.batch._files import file_digest, file_name
+from lazaretto.batch._delivery import delivered_digest
+from lazaretto.batch._files import file_name
 from lazaretto.errors import DeliveryError, UsageError
 from lazaretto.redact import safe_uri
 from lazaretto.sources.keys import key_identity, keygen, load_public_key, load_signer
@@ -125,7 +126,7 @@ def sign_manifest(
         "expires": expires,
         "rows": rows,
     }
-    subject = {"name": file_name(str(uri)), "digest": {"sha256": file_digest(uri)}}
+    subject = {"name": file_name(str(uri)), "digest": {"sha256": delivered_digest(uri)}}
     try:
         statement = Statement.model_validate(
             {
@@ -214,7 +215,7 @@ def check_file(manifest: Manifest, uri: str | Path) -> str:
     Raises:
         DeliveryError: ``digest_mismatch``, or ``unreadable``.
     """
-    found = file_digest(uri)
+    found = delivered_digest(uri)
     if found != manifest.sha256:
         raise DeliveryError(
             f"{safe_uri(str(uri))}: its sha256 is {found[:16]}…, but the manifest signs "

@@ -16,9 +16,10 @@ from lazaretto.batch._delivery import (
     envelope_beside,
     public_uri,
     read_envelope,
+    require_arrived,
     suffix_of,
 )
-from lazaretto.batch._places import check_address, open_delivery, places_for
+from lazaretto.batch._places import check_address, places_for
 from lazaretto.errors import DeliveryError, NotFoundError
 from lazaretto.folders import working_folder
 from lazaretto.ledger.chain import append
@@ -85,9 +86,10 @@ def receive(
 
     Args:
         workspace: catalog and store.
-        uri: the delivery: path or URI of one file, in one of the policy's `sources.places`. Without
-            `places_required` also any regular file of this machine; but where the policy names
-            places, the gate holds a batch that came from none of them.
+        uri: the delivery: path or URI of one file, or path of a folder of images, in one of the
+            policy's `sources.places`. Without `places_required` also any regular file of this
+            machine; but where the policy names places, the gate holds a batch that came from none
+            of them.
         source: name of a registered source.
         manifest: DSSE envelope: its bytes, or a path or URI of it, to which the same places apply;
             None for an unsigned delivery. It is read after the source is known.
@@ -149,7 +151,7 @@ def _receive(
         envelope = envelope_beside(attempt.place, places)
     if envelope is None and rules.require_signature:
         # What is not there yet may still come with its manifest: that is no refusal.
-        open_delivery(attempt.place, places).close()
+        require_arrived(attempt.place, places)
     stated = _authenticate(attempt, envelope, source, rules)
     with working_folder() as folder:
         copy = folder / f"data{suffix_of(attempt.place)}"

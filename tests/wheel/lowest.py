@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-EXTRAS = ("detect", "postgres")
+EXTRAS = ("detect", "images", "postgres")
 TESTS = ("tests/lazaretto", "tests/lineage")
 # Real Airflow brings newer versions of what it shares; pages and servers say nothing of versions.
 FAST = "not airflow and not long and not postgres and not wheel"
@@ -40,7 +40,7 @@ def main() -> int:
     lowest = ["--resolution", "lowest-direct", "--overrides", overrides, "-o", wanted]
     run(uv, "pip", "compile", "--quiet", *extras, *lowest, ROOT / "pyproject.toml")
     install = [uv, "pip", "install", "--quiet", "--python", python]
-    run(*install, "-r", wanted, "pytest", "hypothesis", "setuptools")
+    run(*install, "-r", wanted, "pytest", "hypothesis", "setuptools", "build", "twine")
     run(*install, "--no-deps", ROOT)
     command = [python, "-m", "pytest", "-q", "-m", FAST, *arguments.tests]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONSAFEPATH": "1"}

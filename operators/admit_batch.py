@@ -44,6 +44,15 @@ class AdmitBatchOperator(LazarettoOperator):
         dataset: name of the admitted dataset, as in the policy.
         part: ``cleared`` for what the gate did not hold, ``released`` for what reviewers decided.
         policy: policy file, or the policy as a mapping; default: the one in force. Templated.
+
+    Examples:
+        >>> task = AdmitBatchOperator(
+        ...     task_id="admit",
+        ...     batch="{{ params.batch }}",
+        ...     dataset="reviews",
+        ... )
+        >>> task.task_id
+        'admit'
     """
 
     stage_name = "admit"

@@ -37,6 +37,10 @@ def admitted(
 
     Raises:
         UsageError: the name cannot be a dataset's.
+
+    Examples:
+        >>> admitted("reviews").uri
+        'lazaretto://reviews'
     """
     from lazaretto.names import check_dataset_name
 

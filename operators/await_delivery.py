@@ -36,6 +36,16 @@ class AwaitDeliveryOperator(LazarettoOperator, BaseSensorOperator):
         deferrable: wait in the triggerer.
         poke_interval: seconds between two looks.
         timeout: seconds after which the task fails; default a day.
+
+    Examples:
+        >>> task = AwaitDeliveryOperator(
+        ...     task_id="await",
+        ...     uri="{{ params.uri }}",
+        ...     source="vendor",
+        ...     policy="policies/reviews.yaml",
+        ... )
+        >>> task.task_id
+        'await'
     """
 
     stage_name = "await"

@@ -32,6 +32,14 @@ class AwaitReviewOperator(LazarettoOperator, BaseSensorOperator):
         poke_interval: seconds between two looks.
         timeout: seconds after which the task fails; default 90 days, as reviews expire by the
             default policy.
+
+    Examples:
+        >>> task = AwaitReviewOperator(
+        ...     task_id="review",
+        ...     batch="{{ params.batch }}",
+        ... )
+        >>> task.task_id
+        'review'
     """
 
     stage_name = "review"

@@ -22,6 +22,15 @@ class EmbedBatchOperator(StageOperator):
     Args:
         batch: id of a received batch, or the ``.output`` of the operator before. Templated.
         policy: policy file, or the policy as a mapping. Templated.
+
+    Examples:
+        >>> task = EmbedBatchOperator(
+        ...     task_id="embed",
+        ...     batch="{{ params.batch }}",
+        ...     policy="policies/reviews.yaml",
+        ... )
+        >>> task.task_id
+        'embed'
     """
 
     stage_name = "embed"

@@ -47,6 +47,13 @@ class FlushLineageOperator(LazarettoOperator):
     Args:
         deferrable: send in the triggerer.
         stalled: seconds in which the backend must take an entry.
+
+    Examples:
+        >>> task = FlushLineageOperator(
+        ...     task_id="flush",
+        ... )
+        >>> task.task_id
+        'flush'
     """
 
     stage_name = "flush"

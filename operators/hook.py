@@ -27,6 +27,10 @@ class LazarettoHook(BaseHook):
 
     Args:
         lazaretto_conn_id: the connection.
+
+    Examples:
+        >>> LazarettoHook("lazaretto_default").lazaretto_conn_id
+        'lazaretto_default'
     """
 
     conn_name_attr = "lazaretto_conn_id"

@@ -60,6 +60,17 @@ class IngestBatchOperator(LazarettoOperator):
             one. Templated.
         on_hold: callback or notifier, or several, for when anything is held; see
             `QuarantineGateOperator`.
+
+    Examples:
+        >>> task = IngestBatchOperator(
+        ...     task_id="ingest",
+        ...     uri="{{ params.uri }}",
+        ...     source="vendor",
+        ...     dataset="reviews",
+        ...     policy="policies/reviews.yaml",
+        ... )
+        >>> task.task_id
+        'ingest'
     """
 
     stage_name = "ingest"

@@ -45,6 +45,15 @@ class QuarantineGateOperator(StageOperator):
         batch: id of a received batch, or the ``.output`` of the operator before. Templated.
         policy: policy file, or the policy as a mapping. Templated.
         on_hold: callback or notifier, or several, for when anything is held.
+
+    Examples:
+        >>> task = QuarantineGateOperator(
+        ...     task_id="gate",
+        ...     batch="{{ params.batch }}",
+        ...     policy="policies/reviews.yaml",
+        ... )
+        >>> task.task_id
+        'gate'
     """
 
     inherits_from_skipmixin = True

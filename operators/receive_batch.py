@@ -33,6 +33,16 @@ class ReceiveBatchOperator(LazarettoOperator):
             empty: the file beside the delivery, under its name and ``.manifest.json``, if there is
             one. Templated.
         policy: policy file, or the policy as a mapping; it must name places. Templated.
+
+    Examples:
+        >>> task = ReceiveBatchOperator(
+        ...     task_id="receive",
+        ...     uri="{{ params.uri }}",
+        ...     source="vendor",
+        ...     policy="policies/reviews.yaml",
+        ... )
+        >>> task.task_id
+        'receive'
     """
 
     stage_name = "receive"

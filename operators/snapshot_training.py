@@ -28,6 +28,14 @@ class SnapshotTrainingOperator(LazarettoOperator):
     Args:
         dataset: name of the admitted dataset. Templated.
         version: version to freeze; default: the newest. Templated.
+
+    Examples:
+        >>> task = SnapshotTrainingOperator(
+        ...     task_id="snapshot",
+        ...     dataset="reviews",
+        ... )
+        >>> task.task_id
+        'snapshot'
     """
 
     stage_name = "snapshot"

@@ -83,10 +83,13 @@ def test_the_library_does_not_import_airflow() -> None:
 
 
 def test_a_long_file_says_why_in_its_first_line() -> None:
+    """Examples in docstrings do not count: nobody should leave one out for them."""
+    example = re.compile(r"\n *Examples:(\n +\S.*)+")
     long = [
         str(path.relative_to(ROOT))
         for path in _python_files("src/lazaretto", *ROOMS)
-        if len(lines := path.read_text().splitlines()) > 300 and "Long: " not in lines[0]
+        if len(lines := example.sub("", path.read_text()).splitlines()) > 300
+        and "Long: " not in lines[0]
     ]
     assert long == []
 

@@ -91,6 +91,13 @@ def flush(
 
     Returns:
         How many entries were sent. A failure is logged as a warning, not raised.
+
+    Examples:
+        >>> from openlineage.client.transport.noop import NoopConfig, NoopTransport
+        >>> flush(workspace, transport=NoopTransport(NoopConfig())) > 0
+        True
+        >>> flush(workspace, transport=NoopTransport(NoopConfig()))  # nothing is left
+        0
     """
     drained = drain(workspace, transport=transport, parent=parent, seqs=seqs, bounds=bounds)
     if drained.problem is not None:
@@ -129,6 +136,11 @@ def drain(
 
     Raises:
         SystemFaultError: the catalog cannot be reached.
+
+    Examples:
+        >>> from openlineage.client.transport.noop import NoopConfig, NoopTransport
+        >>> drain(workspace, transport=NoopTransport(NoopConfig())).remaining
+        0
     """
     remaining = _waiting(workspace)
     if switched_off():

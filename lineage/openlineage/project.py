@@ -111,6 +111,13 @@ def project(
 
     Raises:
         LedgerError: an event of a kind that has no projection.
+
+    Examples:
+        >>> from lazaretto.ledger.chain import entries
+        >>> with workspace.catalog.read() as connection:
+        ...     [admitted, _] = entries(connection, kinds=["batch_admitted"])
+        >>> project(admitted, "lazaretto", workspace.store.root).job
+        'lazaretto.admit.reviews.vendor'
     """
     projector = _PROJECTORS.get(type(entry.event))
     if projector is None:
@@ -155,6 +162,14 @@ def run_events(projection: Projection, parent: Parent | None = None) -> tuple[Ru
     Args:
         projection: of one entry.
         parent: run that this one is a part of, such as an Airflow task's.
+
+    Examples:
+        >>> from lazaretto.ledger.chain import entries
+        >>> with workspace.catalog.read() as connection:
+        ...     [admitted, _] = entries(connection, kinds=["batch_admitted"])
+        >>> start, end = run_events(project(admitted, "lazaretto", workspace.store.root))
+        >>> start.eventType.name, end.eventType.name
+        ('START', 'COMPLETE')
     """
     common: dict[str, RunFacet] = {
         "processing_engine": processing_engine_run.ProcessingEngineRunFacet(

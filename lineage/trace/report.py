@@ -55,6 +55,12 @@ def keep_report(workspace: Workspace, trace: Trace) -> KeptReport:
     Raises:
         UsageError: the trace is of a model; see `lazaretto.lineage.record_incident`.
         SystemFaultError: store or catalog cannot be written.
+
+    Examples:
+        >>> from lazaretto.lineage import trace_source
+        >>> kept = keep_report(workspace, trace_source(workspace, "vendor"))
+        >>> kept.html_uri.endswith("trace.html")
+        True
     """
     document = to_json(trace).encode()
     name = f"{trace.at:%Y%m%dT%H%M%SZ}-{hashlib.sha256(document).hexdigest()[:8]}"
@@ -74,7 +80,13 @@ def to_json(trace: Trace) -> str:
 
 
 def to_html(trace: Trace) -> str:
-    """The trace as one self-contained page."""
+    """The trace as one self-contained page.
+
+    Examples:
+        >>> from lazaretto.lineage import trace_source
+        >>> to_html(trace_source(workspace, "vendor"))[:15]
+        '<!doctype html>'
+    """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     # Autoescape for every template, not by file name: names in a trace are the attacker's.

@@ -61,6 +61,10 @@ def trace_source(
     Raises:
         NotFoundError: no such source is registered or known from lineage.
         UsageError: a moment without a time zone, or an empty window.
+
+    Examples:
+        >>> [model.name for model in trace_source(workspace, "vendor").models]
+        ['net']
     """
     since, until = (moment and in_utc(moment) for moment in (since, until))
     if since is not None and until is not None and since >= until:
@@ -78,6 +82,10 @@ def trace_batch(workspace: Workspace, batch: str, *, paths: int = PATHS_PER_MODE
 
     Raises:
         NotFoundError: there is no such batch.
+
+    Examples:
+        >>> [model.name for model in trace_batch(workspace, monday).models]
+        ['net']
     """
     with sound_view(workspace) as view:
         reached = downstream(view.index, _batch(view.index, batch))
@@ -93,10 +101,14 @@ def trace_record(workspace: Workspace, record: str, *, paths: int = PATHS_PER_MO
     Raises:
         UsageError: not of the form ``batch#record``.
         NotFoundError: there is no such batch.
+
+    Examples:
+        >>> [model.name for model in trace_record(workspace, f"{monday}#m7").models]
+        ['net']
     """
     batch, separator, identity = record.partition("#")
     if not separator or not identity:
-        raise UsageError(f"not a record: {record!r}; it looks like source/20260131/0123abcd#record")
+        raise UsageError(f"not a record: {record!r}; it looks like BATCH#RECORD")
     with sound_view(workspace) as view:
         reached = downstream(view.index, _batch(view.index, batch))
         store = workspace.store
@@ -130,6 +142,10 @@ def trace_model(
     Raises:
         NotFoundError: there is no such model version; the message names those there are.
         UsageError: it is in more than one registry.
+
+    Examples:
+        >>> [source.source for source in trace_model(workspace, "net", "1").sources]
+        ['vendor']
     """
     with sound_view(workspace) as view:
         reached = upstream(view.index, _model(view.index, name, version, registry))
@@ -149,6 +165,10 @@ def record_incident(
 
     Raises:
         UsageError: the trace is of a model, not of a source's data.
+
+    Examples:
+        >>> record_incident(workspace, trace_source(workspace, "vendor")) > 0  # the ledger entry
+        True
     """
     question = trace.question
     if question.kind == "model":

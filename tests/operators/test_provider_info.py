@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 from importlib.metadata import entry_points
 from importlib.resources import files
 from pathlib import Path
@@ -118,3 +119,27 @@ def test_airflow_finds_configuration_and_connection_type() -> None:
     manager = ProvidersManagerTaskRuntime()
     assert manager.hooks["lazaretto"] is not None
     assert "lazaretto" in manager.asset_uri_handlers
+
+
+@pytest.mark.airflow
+@pytest.mark.parametrize(
+    ("kind", "base"), [("hooks", "(BaseHook)"), ("triggers", "(Base(?:Event)?Trigger)")]
+)
+def test_every_hook_and_trigger_file_is_listed(kind: str, base: str) -> None:
+    listed = {
+        module.rsplit(".", 1)[1] for group in INFO[kind] for module in group["python-modules"]
+    }
+    pattern = re.compile(rf"^class \w+\({base.strip('()')}\)", re.MULTILINE)
+    assert listed == {p.stem for p in OPERATORS.glob("*.py") if pattern.search(p.read_text())}
+
+
+def test_every_link_is_listed_and_every_option_says_since_when() -> None:
+    links = {
+        f"lazaretto.operators.{path.stem}.{name}"
+        for path in OPERATORS.glob("*.py")
+        for name in re.findall(r"^class (\w+)\(BaseOperatorLink\)", path.read_text(), re.MULTILINE)
+    }
+    assert set(INFO["extra-links"]) == links
+    for option in INFO["config"]["lazaretto"]["options"].values():
+        assert re.fullmatch(r"\d+\.\d+\.\d+", option["version_added"])
+        assert option["description"]

@@ -94,6 +94,19 @@ def decode(
             ``decoder_failed`` (it ended in any other way).
         SystemFaultError: the process cannot be started, the disk is full or fails, or the machine
             has less memory than the policy allows.
+
+    Examples:
+        >>> from lazaretto.policy import Limits
+        >>> Path("canonical").mkdir()
+        >>> decoded = decode(
+        ...     Path("monday.parquet"),
+        ...     Path("canonical"),
+        ...     name="monday",
+        ...     format="parquet",
+        ...     limits=Limits(),
+        ... )
+        >>> decoded.rows
+        60
     """
     copy = folder / "canonical.arrow"
     with as_system_fault(f"{name} cannot be decoded in {folder}"):

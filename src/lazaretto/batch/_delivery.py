@@ -89,6 +89,11 @@ def delivered_digest(uri: str | Path) -> str:
     Raises:
         DeliveryError: a code of `lazaretto.batch._files.open_file` or
             `lazaretto.batch._folder.pack_folder`.
+
+    Example:
+        >>> from lazaretto.batch import file_digest
+        >>> delivered_digest("monday.parquet") == file_digest("monday.parquet")
+        True
     """
     from lazaretto.policy import Limits
 

@@ -93,6 +93,12 @@ def file_digest(uri: str | Path) -> str:
 
     Raises:
         DeliveryError: code ``unreadable``.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> _ = Path("abc").write_bytes(b"abc")
+        >>> file_digest("abc")[:16]
+        'ba7816bf8f01cfea'
     """
     digest = hashlib.sha256()
     with open_file(str(uri)) as file:

@@ -43,7 +43,12 @@ _MAGIC = {
 
 
 def format_by_name(name: str) -> str | None:
-    """The format that a file's extension says; None for any other."""
+    """The format that a file's extension says; None for any other.
+
+    Examples:
+        >>> format_by_name("drop/monday.parquet"), format_by_name("drop/monday.xlsx")
+        ('parquet', None)
+    """
     return _EXTENSIONS.get(name[name.rfind(".") :].lower()) if "." in name else None
 
 

@@ -44,6 +44,11 @@ def open_batch(
             ``line_too_long``, ``bad_column_name``, ``unsupported_type``, ``out_of_memory``,
             ``out_of_time``, ``decoder_failed``.
         SystemFaultError: the disk is full, or the decoder cannot be started.
+
+    Examples:
+        >>> batch = open_batch("monday.parquet")
+        >>> batch.num_rows
+        60
     """
     # Not above: the decoding process loads this package, and has no use for the policy's model.
     from lazaretto.policy import Limits

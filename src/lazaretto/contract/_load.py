@@ -44,7 +44,7 @@ class Contract:
 def load_contract(
     spec: str | dict[str, Any] | None, *, base: Path | None = None
 ) -> Contract | None:
-    """Loads the contract of a policy.
+    r"""Loads the contract of a policy.
 
     Args:
         spec: ``package.module:Model``, ``file.py:Model``, ``{"pandera": either}``, or None.
@@ -57,6 +57,16 @@ def load_contract(
         UsageError: it cannot be found or imported, is no pandera model for polars, or asks for what
             would change data (coercion, defaults, dropped rows): a contract judges and never
             changes.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> _ = Path("contract.py").write_text(
+        ...     "import pandera.polars as pa\n"
+        ...     "class Record(pa.DataFrameModel):\n"
+        ...     "    label: int = pa.Field(ge=0)\n"
+        ... )
+        >>> load_contract("contract.py:Record", base=Path()).name
+        'contract.py:Record'
     """
     if spec is None:
         return None
@@ -75,7 +85,12 @@ def load_contract(
 
 
 def contract_of(policy: Policy) -> Contract | None:
-    """`load_contract` of what a policy names, from the policy's own folder."""
+    """`load_contract` of what a policy names, from the policy's own folder.
+
+    Examples:
+        >>> contract_of(policy) is None  # this policy names none
+        True
+    """
     return load_contract(policy.contract, base=policy.folder)
 
 
@@ -84,6 +99,10 @@ def contract_digest(policy: Policy) -> str | None:
 
     Raises:
         UsageError: it cannot be found.
+
+    Examples:
+        >>> contract_digest(policy) is None  # this policy names no contract
+        True
     """
     if policy.contract is None:
         return None

@@ -50,6 +50,9 @@ def check_embed(policy: Policy) -> None:
         PolicyError: the first mistake, with file and line: an encoder that does not exist; a model,
             a file or a column that is missing; an option that is unknown or of no use; a package
             that is not installed.
+
+    Example:
+        >>> check_embed(policy)
     """
     name = policy.embed.encoder
     if name not in OPTIONS:

@@ -121,6 +121,12 @@ def fit_hashing(
         buckets: hash buckets.
         ngrams: shortest and longest n-gram.
         seed: of the randomised SVD.
+
+    Examples:
+        >>> import pyarrow as pa
+        >>> encoder = fit_hashing(["good film", "bad film", "good book"], ["text"], dimensions=2)
+        >>> encoder.encode(pa.record_batch({"text": ["good film"]})).shape
+        (1, 2)
     """
     from sklearn.decomposition import TruncatedSVD
 

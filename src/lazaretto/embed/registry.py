@@ -35,6 +35,10 @@ def load_encoder(policy: Policy, state: bytes | None = None) -> Encoder:
         PolicyError: see `lazaretto.embed.check.check_embed`.
         NotFoundError: the reference has the model, and `state` is None.
         ReferenceMismatchError: the model was fitted for other columns or options.
+
+    Examples:
+        >>> load_encoder(policy).name  # this policy takes the vectors of a column
+        'column:vector'
     """
     check_embed(policy)
     if policy.embed.model != FITTED:
@@ -64,6 +68,15 @@ def fit_encoder(policy: Policy, trusted: pa.Table, *, seed: int = 0) -> tuple[En
     Raises:
         PolicyError: see `lazaretto.embed.check.check_embed`.
         ReferenceMismatchError: a column is missing, or of a kind that cannot be encoded.
+
+    Example:
+        >>> import pyarrow.parquet as pq
+        >>> embed = {"encoder": "hashing", "model": "reference", "columns": ["text"]}
+        >>> texts = {"version": 1, "dataset": "d", "columns": {"record_id": "id"}, "embed": embed}
+        >>> trusted = pq.read_table("trusted.parquet")
+        >>> encoder, state = fit_encoder(type(policy).model_validate(texts), trusted)
+        >>> encoder.name
+        'hashing:text'
     """
     check_embed(policy)
     from lazaretto.embed.fitted import fit
@@ -72,7 +85,12 @@ def fit_encoder(policy: Policy, trusted: pa.Table, *, seed: int = 0) -> tuple[En
 
 
 def is_fitted(policy: Policy) -> bool:
-    """Whether the reference has the encoder's model."""
+    """Whether the reference has the encoder's model.
+
+    Example:
+        >>> is_fitted(policy)  # it takes the vectors of a column
+        False
+    """
     return policy.embed.model == FITTED
 
 

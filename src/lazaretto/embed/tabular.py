@@ -131,6 +131,12 @@ def fit_tabular(
     Raises:
         ReferenceMismatchError: a column is missing or nested.
         PolicyError: no column, or another scaling.
+
+    Examples:
+        >>> rows = pa.table({"age": [20.0, 30.0, 40.0], "city": ["Rom", "Bari", "Rom"]})
+        >>> encoder = fit_tabular(rows, ["age", "city"])
+        >>> encoder.encode(rows.to_batches()[0]).shape
+        (3, 5)
     """
     if not columns or scaling not in ("standard", "quantile"):
         raise PolicyError("embed: name embed.columns, and scaling 'standard' or 'quantile'")

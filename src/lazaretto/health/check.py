@@ -48,6 +48,10 @@ def check(workspace: Workspace, *, deep: bool = False, progress: Progress | None
 
     Raises:
         SystemFaultError: catalog or store cannot be reached.
+
+    Examples:
+        >>> check(workspace).sound
+        True
     """
     tell = progress or (lambda *_: None)
     try:

@@ -75,6 +75,10 @@ def rebuild(workspace: Workspace, *, write: bool) -> Rebuilt:
     Raises:
         LedgerError: the ledger does not hold, so that nothing can be made of it.
         SystemFaultError: catalog or store cannot be used.
+
+    Examples:
+        >>> rebuild(workspace, write=False).differences  # what it would change
+        []
     """
     report = verify(workspace)
     if report.outcome is Outcome.VIOLATED:

@@ -87,6 +87,10 @@ def reconcile(workspace: Workspace, *, apply: bool, accept_loss: bool = False) -
         ChangedStateError: the catalog does not say what the ledger says.
         ChangedDatasetError: a table cannot be made anew.
         SystemFaultError: catalog or store cannot be used.
+
+    Examples:
+        >>> reconcile(workspace, apply=False).datasets  # none of them needs anything
+        []
     """
     if accept_loss and not apply:
         raise UsageError("a loss is accepted with --apply")

@@ -104,6 +104,11 @@ def look_up(workspace: Workspace, wanted: Wanted, *, limit: int, after: int | No
 
     Raises:
         SystemFaultError: the catalog cannot be read.
+
+    Examples:
+        >>> page = look_up(workspace, Wanted(kinds=("batch_judged",)), limit=10)
+        >>> [entry.kind for entry in page.entries]
+        ['batch_judged', 'batch_judged']
     """
     found: list[StoredEntry] = []
     with workspace.catalog.read() as connection:

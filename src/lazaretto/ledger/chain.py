@@ -138,6 +138,11 @@ def entries(
     Raises:
         LedgerError: an entry was edited (its hash does not match), its kind is unknown to this
             version, or its payload does not fit it.
+
+    Examples:
+        >>> with workspace.catalog.read() as connection:
+        ...     [entry.kind for entry in entries(connection, limit=2)]
+        ['source_registered', 'key_added']
     """
     order = ledger.c.seq.desc() if newest_first else ledger.c.seq
     query = sa.select(ledger).where(ledger.c.seq > after).order_by(order).limit(limit)

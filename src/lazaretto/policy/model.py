@@ -438,6 +438,13 @@ class Policy(_Section):
 
         Raises:
             PolicyError: file, line and key of every mistake, with the nearest valid key.
+
+        Examples:
+            >>> from pathlib import Path
+            >>> text = "{version: 1, dataset: reviews, columns: {label: stars}}"
+            >>> _ = Path("policy.yaml").write_text(text)
+            >>> Policy.load("policy.yaml").screen.false_quarantine_rate
+            0.01
         """
         from lazaretto.policy.file import read_policy_file
 
@@ -545,6 +552,10 @@ def policy_schema() -> dict[str, Any]:
 
     With ``# yaml-language-server: $schema=…`` as a policy's first line, editors complete and check
     it while it is written.
+
+    Examples:
+        >>> policy_schema()["$id"]
+        'urn:lazaretto:schema:policy:1'
     """
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -86,6 +86,11 @@ def examine(batch: Batch) -> Sample:
 
     Returns:
         What each column holds.
+
+    Example:
+        >>> from lazaretto.batch import open_batch
+        >>> examine(open_batch("monday.parquet")).rows
+        60
     """
     parts, rows = [], 0
     for chunk in batch.chunks():

@@ -26,6 +26,13 @@ def project_files(proposal: Proposal, dataset: str) -> dict[str, bytes]:
 
     Returns:
         Content by relative path: policy, contract, DAG, in this order.
+
+    Example:
+        >>> from lazaretto.batch import open_batch
+        >>> from lazaretto.proposal import Wishes, examine, propose
+        >>> proposal = propose(examine(open_batch("monday.parquet")), Wishes())
+        >>> list(project_files(proposal, "reviews"))
+        ['policies/reviews.yaml', 'contracts/reviews.py', 'dags/ingest_reviews.py']
     """
     policy, contract = f"policies/{dataset}.yaml", f"contracts/{dataset}.py"
     names = {"dataset": dataset, "policy": policy, "contract": f"../{contract}:Record"}

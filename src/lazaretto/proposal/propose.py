@@ -52,6 +52,13 @@ def propose(sample: Sample, wishes: Wishes, *, signed: bool = False) -> Proposal
     Raises:
         UsageError: a wish names no column, or one that cannot play that part; or nothing in the
             sample can be encoded.
+
+    Example:
+        >>> from lazaretto.batch import open_batch
+        >>> from lazaretto.proposal import Wishes, examine
+        >>> proposal = propose(examine(open_batch("monday.parquet")), Wishes())
+        >>> proposal.record_id, proposal.label, proposal.encoder
+        ('id', 'label', 'column')
     """
     record_id = _chosen(sample, wishes.record_id, lambda: propose_id(sample), "id")
     label = _chosen(sample, wishes.label, lambda: propose_label(sample, record_id), "label")

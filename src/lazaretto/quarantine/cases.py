@@ -126,6 +126,10 @@ def list_cases(
 
     Raises:
         NotFoundError: there is no case of the id in `after`.
+
+    Examples:
+        >>> [(found.batch == tuesday, found.held) for found in list_cases(workspace)]
+        [(True, 6)]
     """
     query = _cases().order_by(tables.case.c.seq.desc(), tables.case.c.id).limit(limit)
     if state is not None:
@@ -150,6 +154,10 @@ def show_case(workspace: Workspace, case: str) -> Case:
 
     Raises:
         NotFoundError: there is none.
+
+    Examples:
+        >>> show_case(workspace, case).verdict
+        'HOLD_RECORDS'
     """
     with workspace.catalog.read() as connection:
         return _case(connection, find_case(connection, case))
@@ -176,6 +184,10 @@ def held_records(
     Raises:
         NotFoundError: no such case.
         UsageError: no such filter.
+
+    Examples:
+        >>> [record.record_id for record in held_records(workspace, case, limit=2)]
+        ['u0', 'u1']
     """
     names = HeldRecord.__dataclass_fields__
     query = (
@@ -194,7 +206,12 @@ def count_records(
     case: str,
     filter: Mapping[str, str] | None = None,  # noqa: A002
 ) -> int:
-    """How many held records a filter takes: the preview of a bulk decision; see `held_records`."""
+    """How many held records a filter takes: the preview of a bulk decision; see `held_records`.
+
+    Examples:
+        >>> count_records(workspace, case)
+        6
+    """
     query = sa.select(sa.func.count()).select_from(_held).where(*conditions(case, filter))
     with workspace.catalog.read() as connection:
         find_case(connection, case)
@@ -208,6 +225,10 @@ def held_rows(workspace: Workspace, case: str, positions: Sequence[int]) -> pa.T
         NotFoundError: no such case.
         DeletedPayloadError: retention deleted them.
         ChangedFileError: its file is gone or was changed.
+
+    Examples:
+        >>> held_rows(workspace, case, [0, 1])["text"].to_pylist()
+        ['record 0 <script>', 'record 1 <script>']
     """
     with workspace.catalog.read() as connection:
         row = find_case(connection, case)

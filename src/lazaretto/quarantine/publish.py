@@ -93,6 +93,13 @@ def publish(workspace: Workspace, case: str) -> Admission | None:
         ChangedFileError: a stored file is gone or was changed.
         ChangedStateError: the catalog does not say what the ledger says.
         SystemFaultError: store or catalog cannot be used; the same call goes on later.
+
+    Examples:
+        >>> from lazaretto.quarantine.review import decide
+        >>> from lazaretto.values import Action
+        >>> _ = decide(workspace, case, Action.RELEASE, ids=["u0"], reason="looked at")
+        >>> publish(workspace, case).rows
+        1
     """
     while True:
         admission, resumed = _publish(workspace, case)

@@ -114,6 +114,10 @@ def decide(
         UsageError: arguments that do not go together, nothing selected, or records that are
             published already (those can be recalled).
         ChangedStateError: the index of held records is not what their file says.
+
+    Examples:
+        >>> decide(workspace, case, Action.REJECT, all=True, reason="labels are wrong").records
+        6
     """
     _check_arguments(action, [ids is not None, positions is not None, bool(filter), all], reason)
     with workspace.catalog.read() as connection:
@@ -150,6 +154,11 @@ def undo(workspace: Workspace, decision: str, *, reason: str) -> Decision:
         NotFoundError: no such decision.
         UsageError: it is undone already, is itself an undo, or some of its records are published.
         DeletedPayloadError: retention deleted the records, so that none can be released any more.
+
+    Examples:
+        >>> decision = decide(workspace, case, Action.REJECT, all=True, reason="labels are wrong")
+        >>> undo(workspace, decision.id, reason="they are right").undoes == decision.id
+        True
     """
     with workspace.catalog.read() as connection:
         query = sa.select(tables.decision.c.case_id).where(tables.decision.c.id == decision)
@@ -180,6 +189,10 @@ def expire(workspace: Workspace, policy: Policy, now: datetime | None = None) ->
 
     Raises:
         UsageError: another policy is in force for its dataset.
+
+    Examples:
+        >>> expire(workspace, policy)  # the case is younger than the policy's time
+        []
     """
     ref = policy_ref(policy)
     limit = (now or datetime.now(UTC)) - timedelta(days=policy.review.expire_days)
@@ -200,7 +213,13 @@ def expire(workspace: Workspace, policy: Policy, now: datetime | None = None) ->
 
 
 def list_decisions(workspace: Workspace, case: str) -> list[Decision]:
-    """Every decision on a case, oldest first, undone ones included."""
+    """Every decision on a case, oldest first, undone ones included.
+
+    Examples:
+        >>> _ = decide(workspace, case, Action.RELEASE, ids=["u0"], reason="looked at")
+        >>> [decision.action.name for decision in list_decisions(workspace, case)]
+        ['RELEASE']
+    """
     with workspace.catalog.read() as connection:
         find_case(connection, case)
         return decisions_of(connection, case)

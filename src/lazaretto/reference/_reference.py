@@ -26,6 +26,13 @@ class Reference(ReferenceState):
     """Make one with `fit` or `load`; screen against it with `lazaretto.screen`.
 
     `ReferenceState` lists its attributes.
+
+    Examples:
+        >>> reference = Reference.fit("trusted.parquet", policy, name="reviews")
+        >>> reference.classes
+        ('0', '1', '2')
+        >>> Reference.load(reference.save("references")).digest == reference.digest
+        True
     """
 
     @classmethod

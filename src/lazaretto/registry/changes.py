@@ -58,6 +58,14 @@ def compare_versions(
     Raises:
         NotFoundError: a side-car or a reference is gone.
         ReferenceMismatchError: a version or a batch does not fit the policy.
+
+    Examples:
+        >>> from lazaretto.registry.fit_version import fit_version
+        >>> from lazaretto.registry.references import list_references
+        >>> old = list_references(workspace, "reviews")[0]
+        >>> new, _ = fit_version(workspace, "trusted.parquet", policy, version="2", seed=1)
+        >>> len(compare_versions(workspace, old, new, policy))  # of the last batches
+        2
     """
     candidate = load_stored(workspace, new)
     after = _Judge(workspace, candidate, policy)

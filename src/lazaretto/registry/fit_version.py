@@ -48,6 +48,11 @@ def fit_version(
             another content.
         DeliveryError: the file cannot be read.
         ReferenceMismatchError: a column of the policy is missing or is of the wrong kind.
+
+    Examples:
+        >>> stored, reference = fit_version(workspace, "trusted.parquet", policy, seed=1)
+        >>> stored.name, stored.version, stored.promoted
+        ('reviews', '2', False)
     """
     from lazaretto.drift import Profile
     from lazaretto.embed.reader import opened

@@ -48,6 +48,12 @@ def save_reference(
 
     Raises:
         UsageError: another reference has this name and version.
+
+    Examples:
+        >>> from lazaretto.reference import Reference
+        >>> reference = Reference.fit("trusted.parquet", policy, name="other")
+        >>> save_reference(workspace, reference).version
+        '1'
     """
     name, version = reference.name, str(reference.version)
     with workspace.catalog.read() as connection:
@@ -83,6 +89,10 @@ def promote_reference(
 
     Raises:
         NotFoundError: no such version.
+
+    Examples:
+        >>> promote_reference(workspace, "reviews", "1").promoted
+        True
     """
     with workspace.catalog.transaction() as connection:
         known = _select(connection, name, version)
@@ -118,6 +128,10 @@ def load_reference(workspace: Workspace, name: str) -> Reference:
     Raises:
         NotFoundError: there is none.
         ChangedFileError: what lies in the store is not what was saved.
+
+    Examples:
+        >>> load_reference(workspace, "reviews").classes
+        ('0', '1', '2')
     """
     return load_stored(workspace, find_reference(workspace, name))
 
@@ -145,7 +159,12 @@ def load_encoder_state(workspace: Workspace, known: StoredReference) -> bytes | 
 
 
 def list_references(workspace: Workspace, name: str | None = None) -> list[StoredReference]:
-    """All stored references, or all versions of one; newest first."""
+    """All stored references, or all versions of one; newest first.
+
+    Examples:
+        >>> [(stored.name, stored.version) for stored in list_references(workspace)]
+        [('reviews', '1')]
+    """
     query = sa.select(table.c.name, table.c.version).order_by(
         table.c.created_at.desc(), table.c.name
     )

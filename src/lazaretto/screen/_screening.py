@@ -49,6 +49,15 @@ def screen(
     Raises:
         DeliveryError: no rows, or the file cannot be read.
         ReferenceMismatchError: batch or policy does not fit the reference; it says in what.
+
+    Examples:
+        >>> from lazaretto.reference import Reference
+        >>> reference = Reference.fit("trusted.parquet", policy, name="reviews")
+        >>> screen("monday.parquet", reference, policy).verdict.name
+        'PASS'
+        >>> result = screen("tuesday.parquet", reference, policy)  # six labels are wrong
+        >>> result.verdict.name, sum(result.records["held"].to_pylist())
+        ('HOLD_RECORDS', 6)
     """
     from lazaretto.screen._judge import judge
     from lazaretto.screen._near import positions_near

@@ -105,6 +105,18 @@ def sign_manifest(
     Raises:
         UsageError: a time without time zone or out of order, or a key that cannot be used.
         DeliveryError: the file cannot be read.
+
+    Examples:
+        >>> from datetime import UTC, datetime
+        >>> from pathlib import Path
+        >>> envelope = sign_manifest(
+        ...     "monday.parquet",
+        ...     source="vendor",
+        ...     private_key=Path("vendor.key").read_bytes(),
+        ...     collected_from=datetime(2026, 3, 2, tzinfo=UTC),
+        ...     collected_to=datetime(2026, 3, 3, tzinfo=UTC),
+        ... )
+        >>> _ = Path("monday.parquet.manifest.json").write_bytes(envelope)
     """
     predicate: dict[str, Any] = {
         "source": source,
@@ -151,6 +163,23 @@ def verify_manifest(
     Raises:
         DeliveryError: ``bad_envelope``, ``unknown_key``, ``bad_signature``, ``revoked_key``,
             ``expired_key``, ``other_source``, ``not_yet_valid`` or ``expired_manifest``.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from lazaretto.sources.registry import get_source
+        >>> now = datetime.now(UTC)
+        >>> envelope = sign_manifest(
+        ...     "monday.parquet",
+        ...     source="vendor",
+        ...     private_key=Path("vendor.key").read_bytes(),
+        ...     collected_from=now - timedelta(days=1),
+        ...     collected_to=now,
+        ... )
+        >>> keys = get_source(workspace, "vendor").keys
+        >>> skew = timedelta(minutes=5)
+        >>> manifest, signature = verify_manifest(envelope, keys, now=now, clock_skew=skew)
+        >>> manifest.source
+        'vendor'
     """
     parsed = parse_envelope(envelope)
     key = _signing_key(parsed, keys)

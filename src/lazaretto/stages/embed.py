@@ -51,6 +51,13 @@ def embed(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Batch
         NotFoundError: no such batch; or the encoder is the reference's, and there is none.
         UsageError: the batch is not validated under this policy.
         ChangedFileError: the batch's stored copy is gone or was changed.
+
+    Examples:
+        >>> from lazaretto import stages
+        >>> batch = stages.receive(workspace, "wednesday.parquet", "vendor", policy=policy).id
+        >>> _ = stages.validate(workspace, batch, policy)
+        >>> embed(workspace, batch, policy).event.dimensions
+        8
     """
     from lazaretto.embed import is_fitted, load_encoder
 

@@ -104,6 +104,14 @@ def gate(workspace: Workspace, batch: str, policy: Policy) -> Judgement:
         UsageError: a stage before is missing.
         ChangedFileError: a stored file is gone or was changed.
         ChangedStateError: the catalog does not say what the ledger says.
+
+    Examples:
+        >>> from lazaretto import stages
+        >>> batch = stages.receive(workspace, "wednesday.parquet", "vendor", policy=policy).id
+        >>> for stage in (stages.validate, stages.embed, stages.screen):
+        ...     _ = stage(workspace, batch, policy)
+        >>> gate(workspace, batch, policy).verdict.name
+        'PASS'
     """
     with on_record(workspace, batch, "gate"):
         view = _look(workspace, batch, policy)

@@ -80,6 +80,11 @@ def ingest(
         UsageError: the policy, the reference or the contract cannot be used.
         ChangedFileError: a stored file is gone or was changed.
         SystemFaultError: store or catalog cannot be used; the same call goes on later.
+
+    Examples:
+        >>> done = ingest(workspace, "wednesday.parquet", "vendor", policy)
+        >>> done.judgement.verdict.name, done.admission.rows
+        ('PASS', 60)
     """
     seqs: list[int] = []
 

@@ -116,6 +116,11 @@ def receive(
         ChangedFileError: it was received before, and its copy in the store was changed since.
         NotArrivedError: the delivery or its manifest is not there (yet). Nothing goes on record.
         SystemFaultError: store, catalog, network or this machine fail. Nothing goes on record.
+
+    Examples:
+        >>> batch = receive(workspace, "wednesday.parquet", "vendor", policy=policy)
+        >>> batch.rows
+        60
     """
     at = now or datetime.now(UTC)
     attempt = _Attempt(str(uri), public_uri(uri), source, manifest, beside, at)

@@ -39,6 +39,14 @@ def rejudge(workspace: Workspace, batch: str, policy: Policy, *, reason: str) ->
         DeletedPayloadError: retention deleted its records.
         UsageError: no reason; the policy is not in force; the batch has no judgement for its
             dataset; or records were admitted or decided on since, which can be recalled.
+
+    Examples:
+        >>> from lazaretto import stages
+        >>> batch = stages.receive(workspace, "wednesday.parquet", "vendor", policy=policy).id
+        >>> for stage in (stages.validate, stages.embed, stages.screen, stages.gate):
+        ...     _ = stage(workspace, batch, policy)
+        >>> rejudge(workspace, batch, policy, reason="a new reference").verdict.name
+        'PASS'
     """
     ref = policy_ref(policy)
     with workspace.catalog.read() as connection:

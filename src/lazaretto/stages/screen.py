@@ -102,6 +102,14 @@ def screen(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Batc
         ReferenceMismatchError: batch or policy does not fit the reference.
         UsageError: the batch is not validated, or not embedded, under this policy.
         ChangedFileError: a stored file is gone or was changed.
+
+    Examples:
+        >>> from lazaretto import stages
+        >>> batch = stages.receive(workspace, "wednesday.parquet", "vendor", policy=policy).id
+        >>> for stage in (stages.validate, stages.embed):
+        ...     _ = stage(workspace, batch, policy)
+        >>> screen(workspace, batch, policy).event.verdict.name
+        'PASS'
     """
     contract = contract_digest(policy)
     with workspace.catalog.read() as connection:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lazaretto.batch._shown import rows_as_python
 from lazaretto.quarantine.held import ADDED_NAMES, POSITION, REASONS
 from lazaretto.quarantine.review import held_records
 from lazaretto.storage.sidecars import read_chunks
@@ -38,7 +39,7 @@ def first_held(workspace: Workspace, case: Case, *, limit: int) -> list[RecordVi
     index = {record.position: record for record in held_records(workspace, case.id, limit=limit)}
     views: list[RecordView] = []
     for chunk in read_chunks(workspace.store, case.held_records):
-        for row in chunk.slice(0, limit - len(views)).to_pylist():
+        for row in rows_as_python(chunk.slice(0, limit - len(views))):
             if row[POSITION] in index:
                 payload = [(name, row[name]) for name in row if name not in ADDED_NAMES][:_COLUMNS]
                 texts = [

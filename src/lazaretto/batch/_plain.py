@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,10 @@ import pyarrow.compute as pc
 
 
 def plain_type(kind: pa.DataType) -> pa.DataType:  # noqa: PLR0911  one return per kind of type
-    """The type without storage: a dictionary becomes its values, an extension its storage."""
+    """The type without storage: a dictionary becomes its values, an extension its storage.
+
+    A time in a zone that nobody knows is one in UTC: the moment is the same.
+    """
     t = pa.types
     if isinstance(kind, pa.BaseExtensionType):
         return plain_type(kind.storage_type)
@@ -26,9 +30,23 @@ def plain_type(kind: pa.DataType) -> pa.DataType:  # noqa: PLR0911  one return p
         return pa.list_(kind.value_field.with_type(plain_type(kind.value_type)))
     if t.is_large_list(kind):
         return pa.large_list(kind.value_field.with_type(plain_type(kind.value_type)))
+    if t.is_timestamp(kind) and kind.tz is not None:
+        return pa.timestamp(kind.unit, _zone(kind.tz))
     if t.is_string_view(kind):
         return pa.string()
     return pa.binary() if t.is_binary_view(kind) else kind
+
+
+@lru_cache(maxsize=1024)
+def _zone(name: str) -> str | None:
+    """The zone, where there is one of that name."""
+    if not name:
+        return None
+    try:
+        pc.cast(pa.scalar(0, pa.timestamp("s", name)), pa.string())
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        return "UTC"
+    return name
 
 
 def plain_array(values: pa.Array) -> pa.Array:

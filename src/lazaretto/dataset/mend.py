@@ -217,4 +217,4 @@ def _schemas(
             received = load_batch(workspace, recorded.event.batch)
             with suppress(ChangedFileError):
                 data = open_stored(workspace, received)
-                yield recorded, as_kept(storable(with_added(data.schema)))
+                yield recorded, as_kept(storable(with_added(data.schema), recorded.event.dataset))

@@ -102,11 +102,8 @@ def _columns_needed(contract: Contract | None, names: list[str]) -> list[str]:
 def _walk_contract(
     chunks: list[pa.RecordBatch], contract: Contract, names: list[str], failures: Failures
 ) -> None:
-    import polars as pl
-
     from lazaretto.contract import _pandera
+    from lazaretto.contract._frame import make_frame
 
-    frame = pl.from_arrow(pa.Table.from_batches(chunks)) if chunks else pl.DataFrame()
-    if not isinstance(frame, pl.DataFrame):
-        frame = frame.to_frame()
+    frame = make_frame(chunks, _pandera.arrow_types(contract.schema, names))
     _pandera.walk(contract.schema, frame, names, failures)

@@ -8,6 +8,7 @@ passes wrong types silently.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -117,11 +118,15 @@ def _expand(schema: Any, names: list[str], failures: Failures) -> Iterator[tuple
 
 
 def _matches(column: Any, names: list[str], schema: Any) -> list[str]:
-    if not column.regex:
-        return [column.name] if column.name in names else []
+    named = [column.name] if column.name in names else []
+    # Pandera takes every name of this form for a pattern. One that could match but one name was
+    # meant as a name, where a column is called so.
+    if not column.regex or (named and re.fullmatch(r"\^[\w \-]+\$", column.name)):
+        return named
     plain = {c.name for c in schema.columns.values() if not c.regex}
     frame = pl.DataFrame(schema=dict.fromkeys(names, pl.Null))
-    return [name for name in frame.select(pl.col(column.selector)).columns if name not in plain]
+    found = frame.select(pl.col(column.selector)).columns
+    return [name for name in names if name in (*found, *named) and name not in plain]
 
 
 def _is_whole(name: str, frame: Frame, failures: Failures) -> bool:

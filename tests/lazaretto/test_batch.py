@@ -16,6 +16,7 @@ from decoding import decoded
 
 from lazaretto.batch import (
     Batch,
+    Wanted,
     as_chunks,
     file_digest,
     open_batch,
@@ -472,7 +473,7 @@ def test_ids_are_those_of_the_column_that_is_asked_for(
 ) -> None:
     """The copy holds ids of one column; under a policy that names another they are made anew."""
     path = write_parquet(tmp_path / "t.parquet", TABLE)
-    batch = open_batch(path, record_id=made_of)
+    batch = open_batch(path, wanted=Wanted(made_of))
     for columns in (["y"], ["x", "id"], []):
         found = list(records(batch, Columns(record_id=asked), columns=columns, size=2))
         expected = list(records(TABLE, Columns(record_id=asked), columns=columns, size=2))

@@ -15,11 +15,13 @@ from lazaretto.batch._files import file_digest
 from lazaretto.batch._format import format_by_name
 from lazaretto.batch._ids import record_ids, text_ids, usable_ids
 from lazaretto.batch._open import open_batch
+from lazaretto.batch._wanted import Wanted
 
 __all__ = [
     "CHUNK_ROWS",
     "Batch",
     "Decoded",
+    "Wanted",
     "as_chunks",
     "batch_id",
     "decode",

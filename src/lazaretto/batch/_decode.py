@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from lazaretto.batch._source import Source
-    from lazaretto.policy import Columns, Limits
+    from lazaretto.batch._wanted import Wanted
+    from lazaretto.policy import Limits
 
 CHUNK_BYTES = 64 * 2**20
 # A line longer than this is refused; text is parsed by such blocks.
@@ -55,7 +56,7 @@ def decode(
     name: str,
     wanted: str | None,
     limits: Limits,
-    columns: Columns,
+    columns: Wanted,
     folder: str,
     block: int = BLOCK,
 ) -> Found:
@@ -67,7 +68,7 @@ def decode(
         name: of the delivery, for messages.
         wanted: its format, by its extension or as somebody said.
         limits: bounds on what it may be.
-        columns: names the column of record ids.
+        columns: what is known of its columns.
         folder: for files that are needed meanwhile.
         block: bytes of text that are parsed at once.
 
@@ -87,9 +88,9 @@ def decode(
         elif kind == "arrow":
             source = read_arrow(file)
         elif kind == "csv":
-            source = read_csv(file, limits, name, folder=folder, block=block)
+            source = read_csv(file, limits, name, folder=folder, block=block, wanted=columns)
         else:
-            source = read_json(file, limits, name, folder=folder, block=block)
+            source = read_json(file, limits, name, folder=folder, block=block, wanted=columns)
         check_columns(source.schema, limits, name)
         check_reserved(source.schema, name)
         rows, digest = _write(copy, source, limits, columns, name)
@@ -99,7 +100,7 @@ def decode(
 
 
 def _write(
-    copy: str, source: Source, limits: Limits, columns: Columns, name: str
+    copy: str, source: Source, limits: Limits, columns: Wanted, name: str
 ) -> tuple[int, str]:
     """Number of records and content digest of what was written."""
     plain = pa.schema([pa.field(f.name, plain_type(f.type)) for f in source.schema])

@@ -141,7 +141,7 @@ def _fits(values: pa.Array, kind: pa.DataType) -> bool:
     return True
 
 
-def _cast(values: pa.Array, kind: pa.DataType) -> pa.Array:
+def _cast(values: pa.Array, kind: pa.DataType) -> pa.Array:  # noqa: PLR0911  one per kind
     t, had = pa.types, values.type
     if had == kind:
         return values

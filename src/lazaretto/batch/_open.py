@@ -15,6 +15,7 @@ from lazaretto.redact import safe_uri
 
 if TYPE_CHECKING:
     from lazaretto.batch._batch import Batch
+    from lazaretto.batch._wanted import Wanted
     from lazaretto.policy import Limits
 
 
@@ -23,7 +24,7 @@ def open_batch(
     *,
     format: str | None = None,  # noqa: A002
     limits: Limits | None = None,
-    record_id: str | None = None,
+    wanted: Wanted | None = None,
 ) -> Batch:
     """Opens a file as a batch.
 
@@ -35,13 +36,14 @@ def open_batch(
         format: ``parquet``, ``arrow``, ``csv`` or ``jsonl``; default by extension. The bytes must
             agree.
         limits: default `Limits()`.
-        record_id: column of record ids; default: they are made of whole records.
+        wanted: what is known of its columns: their types, which only text formats need, and which
+            of them hold ids and labels; default: nothing, and ids are made of whole records.
 
     Raises:
         DeliveryError: ``unreadable``, ``truncated``, ``wrong_format``, ``zero_rows``,
             ``too_large``, ``too_many_columns``, ``too_deep``, ``record_too_large``,
-            ``line_too_long``, ``bad_column_name``, ``unsupported_type``, ``out_of_memory``,
-            ``out_of_time``, ``decoder_failed``.
+            ``line_too_long``, ``bad_column_name``, ``unsupported_type``, ``wrong_type``,
+            ``out_of_memory``, ``out_of_time``, ``decoder_failed``.
         SystemFaultError: the disk is full, or the decoder cannot be started.
     """
     # Not above: the decoding process loads this package, and has no use for the policy's model.
@@ -61,7 +63,7 @@ def open_batch(
             name=safe_uri(uri),
             format=format or format_by_name(file_name(uri)),
             limits=limits,
-            record_id=record_id,
+            wanted=wanted,
         )
         # Opened here, its copy may lose its name.
         return decoded.open()

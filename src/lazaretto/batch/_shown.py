@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -57,12 +58,10 @@ def as_python(value: pa.Scalar) -> Any:  # noqa: PLR0911  one return per kind of
 def _moment(value: pa.Scalar) -> Any:
     """A time or day as Python has it, else in Arrow's words."""
     kind = value.type
-    try:
+    with suppress(Exception):  # datetime and time zone libraries have each their own
         if getattr(kind, "unit", "") == "ns":
             return pc.cast(value, pa.string()).as_py()
         return value.as_py()
-    except Exception:  # datetime and time zone libraries have each their own
-        pass
     ticks = int(pc.cast(value, pa.int32() if kind.bit_width == 32 else pa.int64()).as_py())
     unit = getattr(kind, "unit", "D" if pa.types.is_date32(kind) else "ms")
     if abs(ticks) >= _LAST_YEAR * _PER_YEAR[unit]:

@@ -70,6 +70,19 @@ def evaluate(
     return failures.report()
 
 
+def declared_types(contract: Contract | None) -> list[pa.Field]:
+    """Types that a contract says for columns, for files that say none themselves.
+
+    Returns:
+        Fields as `lazaretto.batch._wanted.declared` makes them.
+    """
+    if contract is None:
+        return []
+    from lazaretto.contract import _pandera
+
+    return _pandera.declared_types(contract.schema)
+
+
 class _Kept:
     """The columns that a contract reads, in memory together up to a bound."""
 

@@ -13,7 +13,7 @@ from lazaretto.batch._plain import plain_type
 from lazaretto.redact import error_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 # A panic inside polars is not an Exception.
 RAISED = (Exception, pl.exceptions.PanicException)
@@ -64,7 +64,7 @@ def make_frame(chunks: Sequence[pa.RecordBatch], types: Mapping[str, pa.DataType
     return Frame(pl.DataFrame(series), misfits, left_out)
 
 
-def types_of(columns: Iterator[tuple[str, Any]]) -> dict[str, pa.DataType]:
+def types_of(columns: Iterable[tuple[str, Any]]) -> dict[str, pa.DataType]:
     """Arrow's types for those of a contract's columns; only where the contract says one in full.
 
     Args:
@@ -125,7 +125,7 @@ def _series(name: str, column: pa.ChunkedArray) -> pl.Series:
     return found.to_series()
 
 
-def _for_polars(kind: pa.DataType) -> pa.DataType:
+def _for_polars(kind: pa.DataType) -> pa.DataType:  # noqa: PLR0911  one return per kind
     """The nearest type that polars has: it panics over long decimals, and knows fewer zones."""
     t = pa.types
     if t.is_decimal(kind) and (kind.precision > _MOST_DIGITS or kind.scale < 0):

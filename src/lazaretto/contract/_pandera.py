@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 from pandera.config import config_context
 
+from lazaretto.batch._wanted import declared
 from lazaretto.contract._frame import RAISED, types_of
 from lazaretto.redact import error_line
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from lazaretto.contract._report import Failures
 
 _ALONE = "column"
+_BY = "the contract"
 
 
 def columns_needed(schema: Any, names: list[str]) -> list[str]:
@@ -52,6 +54,24 @@ def arrow_types(schema: Any, names: list[str]) -> dict[str, pa.DataType]:
         for column in schema.columns.values()
         for name in _matches(column, names, schema)
     )
+
+
+def declared_types(schema: Any) -> list[pa.Field]:
+    """The same for columns that are not known yet: a pattern stands for all that match it.
+
+    Args:
+        schema: a `pandera.polars.DataFrameSchema`.
+    """
+    fields = []
+    # Names first, as in `_matches`.
+    for column in sorted(schema.columns.values(), key=lambda column: bool(column.regex)):
+        dtype = column.dtype if schema.dtype is None else schema.dtype
+        name = column.selector if column.regex else column.name
+        fields += [
+            declared(name, kind, _BY, pattern=bool(column.regex))
+            for kind in types_of([(name, dtype)]).values()
+        ]
+    return fields
 
 
 def walk(schema: Any, frame: Frame, names: list[str], failures: Failures) -> None:

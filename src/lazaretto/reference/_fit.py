@@ -45,9 +45,9 @@ def fit_reference(
     if any("values" in make_detector(d, options).requires for d, options in detectors.items()):
         parts = [columns.record_id, columns.label, columns.embedding]
         parts += [columns.reference_group, columns.reference_time]
-        value_columns = numeric_columns(opened(trusted).schema, parts)
+        value_columns = numeric_columns(opened(trusted, columns).schema, parts)
     reader = Reader(columns, encoder, encoder.dimensions or None, value_columns)
-    trusted = opened(trusted)
+    trusted = opened(trusted, columns)
     sample, classes, notes, kept = _read_sample(reader, trusted)
     if len(sample) < SMALLEST_REFERENCE:
         raise UsageError(

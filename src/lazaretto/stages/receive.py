@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from lazaretto.batch import batch_id, decode, format_by_name
 from lazaretto.batch._delivery import blocks, copy_delivery, public_uri, read_envelope, suffix_of
 from lazaretto.batch._places import check_address, open_delivery, places_for
+from lazaretto.dataset.declared import wanted_columns
 from lazaretto.errors import DeliveryError, NotFoundError
 from lazaretto.ledger.chain import append
 from lazaretto.ledger.events import BatchReceived, DeliveryRefused
@@ -67,10 +68,12 @@ def receive(
 
     The bytes are copied once, checked against the manifest, and only that copy is decoded: what is
     checked is what is kept. It is decoded once, in a process with limits, into the canonical copy
-    that every later stage reads.
+    that every later stage reads. Columns of CSV and JSON Lines get the types of the policy's
+    contract, else of its dataset; what is not of them refuses the delivery.
 
     Receiving the same content from the same place again gives the same batch; the same content from
-    another place is a replay.
+    another place is a replay. So are the same bytes that were read with other types before; from
+    the same place, they are a new batch unless the old one was admitted.
 
     Args:
         workspace: catalog and store.
@@ -95,7 +98,9 @@ def receive(
             ``unknown_scheme``, ``bad_address``, ``link``, ``not_a_regular_file``, ``redirected``,
             ``unsigned``, ``digest_mismatch``, ``row_count_mismatch``, ``replay``, or a code of
             `verify_manifest` or `lazaretto.batch.decode`.
-        UsageError: the policy names no places, and `places_required`.
+        UsageError: the policy names no places, and `places_required`; or its contract
+            cannot be loaded.
+        ChangedDatasetError: the dataset's table is not the one that is on record.
         ChangedFileError: it was received before, and its copy in the store was changed since.
         NotArrivedError: the delivery or its manifest is not there (yet). Nothing goes on record.
         SystemFaultError: store, catalog, network or this machine fail. Nothing goes on record.
@@ -139,13 +144,14 @@ def _receive(
                 f"{stated.sha256}: sign the file that is delivered",
                 code="digest_mismatch",
             )
+        kind = format_by_name(copy.name)
         batch = decode(
             copy,
             Path(folder),
             name=attempt.uri,
-            format=format_by_name(copy.name),
+            format=kind,
             limits=limits,
-            record_id=policy.columns.record_id if policy else None,
+            wanted=wanted_columns(workspace, policy, kind),
         )
         digest, rows = batch.digest, batch.rows
         if stated is not None and stated.rows is not None and stated.rows != rows:
@@ -183,7 +189,8 @@ def _receive(
         signature=signature,
     )
     with workspace.catalog.transaction() as connection:
-        before = _received_before(connection, attempt, digest)
+        dataset = policy.dataset if policy else None
+        before = _received_before(connection, attempt, digest, dataset)
         return before or _record(connection, workspace, event)
 
 
@@ -235,23 +242,38 @@ def _authenticate(
     return stated
 
 
-def _received_before(connection: Connection, attempt: _Attempt, digest: str) -> BatchRef | None:
-    query = sa.select(tables.batch.c.id).where(
-        tables.batch.c.source == attempt.source, tables.batch.c.digest == digest
+def _received_before(
+    connection: Connection, attempt: _Attempt, digest: str, dataset: str | None
+) -> BatchRef | None:
+    """The batch that a delivery is already, by its records or by its bytes."""
+    table = tables.batch
+    query = sa.select(table.c.id, table.c.digest).where(
+        table.c.source == attempt.source,
+        sa.or_(table.c.digest == digest, table.c.file_digest == attempt.file_digest),
     )
-    name = connection.scalar(query)
-    if name is None:
-        return None
-    batch = find_batch(connection, name)
-    if batch.event.uri != attempt.uri:
-        raise DeliveryError(
-            f"{attempt.uri} was already received: it has the same records as batch {batch.id}, "
-            f"which {attempt.source} delivered on {batch.received_at:%Y-%m-%d} as "
-            f"{batch.event.uri}. A replay is "
-            "not taken; deliver new records",
-            code="replay",
-        )
-    return _ref(batch)
+    rows = connection.execute(query.order_by(table.c.seq)).all()
+    # The same bytes may have been read with other types, before dataset or contract had theirs.
+    same = next((row for row in rows if row.digest == digest), None)
+    for row in rows if same is None else [same]:
+        batch = find_batch(connection, row.id)
+        if batch.event.uri != attempt.uri:
+            raise DeliveryError(
+                f"{attempt.uri} was already received: it has the same records as batch {batch.id}, "
+                f"which {attempt.source} delivered on {batch.received_at:%Y-%m-%d} as "
+                f"{batch.event.uri}. A replay is "
+                "not taken; deliver new records",
+                code="replay",
+            )
+        if same is not None or _is_admitted(connection, batch.id, dataset):
+            return _ref(batch)
+    return None
+
+
+def _is_admitted(connection: Connection, batch: str, dataset: str | None) -> bool:
+    """Whether records of a batch entered a dataset: then they do not enter it once more."""
+    table = tables.admission
+    query = sa.select(table.c.batch).where(table.c.batch == batch, table.c.dataset == dataset)
+    return connection.execute(query.limit(1)).first() is not None
 
 
 def _record(connection: Connection, workspace: Workspace, event: BatchReceived) -> BatchRef:

@@ -6,13 +6,13 @@ takes in memory is a byte of the file. Its last column holds the record ids. Eve
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
 
 from lazaretto.batch._canonical import schema_with_ids
 from lazaretto.batch._digest import ContentDigest
-from lazaretto.batch._format import tell_format
 from lazaretto.batch._ids import check_ids, record_ids
 from lazaretto.batch._plain import plain_array, plain_bytes, plain_type
 from lazaretto.batch._read_arrow import read_arrow
@@ -20,7 +20,8 @@ from lazaretto.batch._read_csv import read_csv
 from lazaretto.batch._read_json import read_json
 from lazaretto.batch._read_parquet import read_parquet
 from lazaretto.batch._schema import check_columns, check_reserved
-from lazaretto.batch._source import ROWS, check_rows, output_too_large
+from lazaretto.batch._source import ROWS, check_rows, joined, output_too_large
+from lazaretto.batch._unpack import unpack
 from lazaretto.errors import DeliveryError
 
 if TYPE_CHECKING:
@@ -81,16 +82,18 @@ def decode(
                 f"{name}: {file.size():,} bytes, more than limits.max_bytes = {limits.max_bytes:,}",
                 code="too_large",
             )
-        kind = tell_format(file, wanted, name)
-        file.seek(0)  # text is read from where the file stands
+    unpacked = unpack(raw, wanted, folder, limits, name)
+    kind = unpacked.format
+    with ExitStack() as opened:
+        files = [opened.enter_context(pa.OSFile(path, "rb")) for path in unpacked.paths]
         if kind == "parquet":
-            source = read_parquet(file, limits, name)
+            source = joined([read_parquet(file, limits, name) for file in files], name)
         elif kind == "arrow":
-            source = read_arrow(file)
+            source = joined([read_arrow(file) for file in files], name)
         elif kind == "csv":
-            source = read_csv(file, limits, name, folder=folder, block=block, wanted=columns)
+            source = read_csv(files[0], limits, name, folder=folder, block=block, wanted=columns)
         else:
-            source = read_json(file, limits, name, folder=folder, block=block, wanted=columns)
+            source = read_json(files[0], limits, name, folder=folder, block=block, wanted=columns)
         check_columns(source.schema, limits, name)
         check_reserved(source.schema, name)
         rows, digest = _write(copy, source, limits, columns, name)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import re
+import os
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, NamedTuple
 
-from lazaretto.addresses import LOCAL, AddressError, read_address
-from lazaretto.batch._files import file_name
-from lazaretto.batch._places import open_delivery
+from lazaretto.addresses import LOCAL, AddressError, local_path, read_address
+from lazaretto.batch._files import file_digest, file_name
+from lazaretto.batch._format import format_by_name
+from lazaretto.batch._parts import packed, part_names
+from lazaretto.batch._places import open_delivery, open_folder
 from lazaretto.batch._remote import cannot_be_reached
 from lazaretto.errors import DeliveryError
 from lazaretto.faults import as_system_fault
@@ -38,22 +40,43 @@ def public_uri(uri: str | Path) -> str:
     return safe_uri(text if odd else address.uri)
 
 
-def suffix_of(uri: str) -> str:
-    """Extension of a delivery, by which its format is told; empty for anything unusual."""
-    suffix = Path(file_name(uri)).suffix
-    return suffix if re.fullmatch(r"\.[A-Za-z0-9]{1,16}", suffix) else ""
+class Copied(NamedTuple):
+    """A delivery that was copied to this machine.
+
+    Attributes:
+        sha256: hex digest of its bytes.
+        format: as its name says it: `lazaretto.batch.format_by_name`, with ``.tar`` for a folder of
+            parts; None where it says nothing.
+    """
+
+    sha256: str
+    format: str | None
 
 
-def copy_delivery(uri: str, target: Path, limits: Limits, places: Places) -> str:
-    """Copies a delivery to this machine and returns the sha256 (hex) of its bytes.
+def copy_delivery(uri: str, target: Path, limits: Limits, places: Places) -> Copied:
+    """Copies a delivery to this machine: a file, or the parts of a folder as one archive.
 
     Raises:
-        DeliveryError: ``too_large``, or a code of `lazaretto.batch._places.open_delivery`.
+        DeliveryError: ``too_large``, or a code of `lazaretto.batch._places.open_delivery` or
+            `lazaretto.batch._parts.packed`.
         NotArrivedError: it is not there (yet).
         SystemFaultError: it stops coming, or there is no room for the copy.
     """
+    folder = open_folder(uri, places)
+    if folder is not None:
+        try:
+            return copy_folder(folder, target, limits, public_uri(uri))
+        finally:
+            os.close(folder)
     with open_delivery(uri, places) as file:
-        return copy_bytes(file, target, limits, public_uri(uri))
+        digest = copy_bytes(file, target, limits, public_uri(uri))
+    return Copied(digest, format_by_name(file_name(uri)))
+
+
+def copy_folder(folder: int, target: Path, limits: Limits, name: str) -> Copied:
+    """Copies the parts of an open folder as one archive; see `lazaretto.batch._parts.packed`."""
+    kind = (format_by_name(part_names(folder, name)[0]) or "").partition(".")[0]
+    return Copied(_copy_blocks(packed(folder, name), target, limits, name), f"{kind}.tar")
 
 
 def copy_bytes(file: IO[bytes], target: Path, limits: Limits, name: str) -> str:
@@ -69,10 +92,14 @@ def copy_bytes(file: IO[bytes], target: Path, limits: Limits, name: str) -> str:
         DeliveryError: ``too_large``.
         SystemFaultError: it stops coming, or there is no room for the copy.
     """
+    return _copy_blocks(iter(lambda: _read(file, _BLOCK, name), b""), target, limits, name)
+
+
+def _copy_blocks(source: Iterator[bytes], target: Path, limits: Limits, name: str) -> str:
     digest, size = hashlib.sha256(), 0
     # What goes wrong with the delivery itself has its own error before it gets here.
     with as_system_fault(f"{name} cannot be copied to {target.parent}"), target.open("wb") as copy:
-        while block := _read(file, _BLOCK, name):
+        for block in source:
             size += len(block)
             if size > limits.max_bytes:
                 raise DeliveryError(
@@ -81,6 +108,26 @@ def copy_bytes(file: IO[bytes], target: Path, limits: Limits, name: str) -> str:
                 )
             digest.update(block)
             copy.write(block)
+    return digest.hexdigest()
+
+
+def delivery_digest(uri: str | Path) -> str:
+    """sha256 (hex) of what a delivery is checked by: a file's bytes, or the archive of a folder.
+
+    Raises:
+        DeliveryError: it cannot be read, or the folder is no delivery.
+        NotArrivedError: the folder is still being written.
+    """
+    path = local_path(str(uri))
+    if path is None or not Path(path).is_dir():
+        return file_digest(uri)
+    digest = hashlib.sha256()
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for block in packed(folder, public_uri(uri)):
+            digest.update(block)
+    finally:
+        os.close(folder)
     return digest.hexdigest()
 
 

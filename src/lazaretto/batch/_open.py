@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lazaretto.addresses import local_path
 from lazaretto.batch._box import decode
-from lazaretto.batch._delivery import copy_bytes
+from lazaretto.batch._delivery import copy_bytes, copy_folder
 from lazaretto.batch._files import file_name, open_file
 from lazaretto.batch._format import format_by_name
 from lazaretto.redact import safe_uri
@@ -32,7 +33,7 @@ def open_batch(
     that goes away with the batch.
 
     Args:
-        uri: one file: a path, or a URI in a bucket.
+        uri: one file: a path, or a URI in a bucket; or the path of a folder of part files.
         format: ``parquet``, ``arrow``, ``csv`` or ``jsonl``; default by extension. The bytes must
             agree.
         limits: default `Limits()`.
@@ -51,19 +52,33 @@ def open_batch(
 
     limits, uri = limits or Limits(), str(uri)
     with tempfile.TemporaryDirectory(prefix="lazaretto-") as folder:
-        # Opened in any case: it says what is wrong with a path or URI.
-        with open_file(uri) as file:
-            path = local_path(uri)
-            if path is None:
-                path = str(Path(folder, "delivery"))
-                copy_bytes(file, Path(path), limits, safe_uri(uri))
+        path = local_path(uri)
+        copy = Path(folder, "delivery")
+        format = format or format_by_name(file_name(uri))  # noqa: A001
+        if path is not None and Path(path).expanduser().is_dir():
+            path, format = str(copy), _copy_parts(Path(path).expanduser(), copy, limits, uri)  # noqa: A001
+        else:
+            # Opened in any case: it says what is wrong with a path or URI.
+            with open_file(uri) as file:
+                if path is None:
+                    path = str(copy)
+                    copy_bytes(file, copy, limits, safe_uri(uri))
         decoded = decode(
             Path(path).expanduser(),
             Path(folder),
             name=safe_uri(uri),
-            format=format or format_by_name(file_name(uri)),
+            format=format,
             limits=limits,
             wanted=wanted,
         )
         # Opened here, its copy may lose its name.
         return decoded.open()
+
+
+def _copy_parts(path: Path, copy: Path, limits: Limits, uri: str) -> str | None:
+    """Copies a folder of part files, and tells their format."""
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        return copy_folder(folder, copy, limits, safe_uri(uri)).format
+    finally:
+        os.close(folder)

@@ -143,6 +143,22 @@ def open_delivery(text: str, places: Places) -> IO[bytes]:
         raise _fault(error, root, shown) from error
 
 
+def open_folder(text: str, places: Places) -> int | None:
+    """Descriptor of a folder of this machine whose parts are delivered; None: it is no folder.
+
+    Raises:
+        DeliveryError: a code of `check_address`, or ``link``.
+    """
+    address = check_address(text, places)
+    if address.scheme != LOCAL:
+        return None
+    root, names = _start(address, _place_of(address, places.places))
+    try:
+        return _open_below(root, names, _FOLDER, _shown(address))
+    except OSError:
+        return None  # what is wrong with it is said where it is opened as a file
+
+
 def _fault(error: OSError, root: str, shown: str) -> LazarettoError:
     """Whose fault it is that a file of this machine cannot be opened.
 
@@ -208,15 +224,7 @@ def _start(address: Address, place: Address | None) -> tuple[str, tuple[str, ...
 
 def _open_local(root: str, names: tuple[str, ...], shown: str) -> IO[bytes]:
     """Opens a file by its names below a folder, none of which may be a link."""
-    folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        for name in names[:-1]:
-            below = _step(name, _FOLDER, folder, shown)
-            os.close(folder)
-            folder = below
-        file = _step(names[-1] if names else ".", _FILE, folder, shown)
-    finally:
-        os.close(folder)
+    file = _open_below(root, names, _FILE, shown)
     try:
         kind = os.fstat(file).st_mode
         if not stat.S_ISREG(kind):
@@ -227,6 +235,18 @@ def _open_local(root: str, names: tuple[str, ...], shown: str) -> IO[bytes]:
     except BaseException:
         os.close(file)
         raise
+
+
+def _open_below(root: str, names: tuple[str, ...], flags: int, shown: str) -> int:
+    folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for name in names[:-1]:
+            below = _step(name, _FOLDER, folder, shown)
+            os.close(folder)
+            folder = below
+        return _step(names[-1] if names else ".", flags, folder, shown)
+    finally:
+        os.close(folder)
 
 
 def _step(name: str, flags: int, folder: int, shown: str) -> int:

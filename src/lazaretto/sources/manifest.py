@@ -17,7 +17,8 @@ from securesystemslib import dsse
 from securesystemslib.exceptions import UnverifiedSignatureError, VerificationError
 from securesystemslib.signer import Signature as DsseSignature  # type: ignore[attr-defined]
 
-from lazaretto.batch._files import file_digest, file_name
+from lazaretto.batch._delivery import delivery_digest
+from lazaretto.batch._files import file_name
 from lazaretto.errors import DeliveryError, UsageError
 from lazaretto.redact import safe_uri
 from lazaretto.sources.keys import key_identity, keygen, load_public_key, load_signer
@@ -89,7 +90,7 @@ def sign_manifest(
     """Signs a manifest for a file.
 
     Args:
-        uri: the file to deliver; its bytes are hashed.
+        uri: the file to deliver, whose bytes are hashed; or a folder of part files.
         source: name of the source, as registered with the receiver.
         private_key: PEM, as `keygen` gives it.
         collected_from: aware time; start of the records' collection.
@@ -113,7 +114,7 @@ def sign_manifest(
         "expires": expires,
         "rows": rows,
     }
-    subject = {"name": file_name(str(uri)), "digest": {"sha256": file_digest(uri)}}
+    subject = {"name": file_name(str(uri)), "digest": {"sha256": delivery_digest(uri)}}
     try:
         statement = Statement.model_validate(
             {
@@ -185,7 +186,7 @@ def check_file(manifest: Manifest, uri: str | Path) -> str:
     Raises:
         DeliveryError: ``digest_mismatch``, or ``unreadable``.
     """
-    found = file_digest(uri)
+    found = delivery_digest(uri)
     if found != manifest.sha256:
         raise DeliveryError(
             f"{safe_uri(str(uri))}: its sha256 is {found[:16]}…, but the manifest signs "

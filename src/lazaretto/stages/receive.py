@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from lazaretto.batch import batch_id, decode, format_by_name
-from lazaretto.batch._delivery import blocks, copy_delivery, public_uri, read_envelope, suffix_of
+from lazaretto.batch import batch_id, decode
+from lazaretto.batch._delivery import blocks, copy_delivery, public_uri, read_envelope
 from lazaretto.batch._places import check_address, open_delivery, places_for
 from lazaretto.dataset.declared import wanted_columns
 from lazaretto.errors import DeliveryError, NotFoundError
@@ -77,7 +77,8 @@ def receive(
 
     Args:
         workspace: catalog and store.
-        uri: the delivery: path or URI of one file, in one of the policy's `sources.places`. Without
+        uri: the delivery: path or URI of one file, or path of a folder of part files, in one of the
+            policy's `sources.places`. Without
             `places_required` also any regular file of this machine; but where the policy names
             places, the gate holds a batch that came from none of them.
         source: name of a registered source.
@@ -136,15 +137,14 @@ def _receive(
         open_delivery(attempt.place, places).close()
     stated = _authenticate(attempt, envelope, source, rules)
     with tempfile.TemporaryDirectory(prefix="lazaretto-") as folder:
-        copy = Path(folder, f"data{suffix_of(attempt.place)}")
-        attempt.file_digest = copy_delivery(attempt.place, copy, limits, places)
+        copy = Path(folder, "data")
+        attempt.file_digest, kind = copy_delivery(attempt.place, copy, limits, places)
         if stated is not None and stated.sha256 != attempt.file_digest:
             raise DeliveryError(
                 f"{attempt.uri} has sha256 {attempt.file_digest}, its manifest was signed for "
                 f"{stated.sha256}: sign the file that is delivered",
                 code="digest_mismatch",
             )
-        kind = format_by_name(copy.name)
         batch = decode(
             copy,
             Path(folder),
@@ -165,9 +165,7 @@ def _receive(
         place = f"batches/{name}"
         signature = attempt.signature
         with on_record(workspace, name, "receive"):
-            delivered = workspace.store.put(
-                f"{place}/delivered-{{sha256}}.{batch.format}", blocks(copy)
-            )
+            delivered = workspace.store.put(f"{place}/delivered-{{sha256}}.{kind}", blocks(copy))
             stored = workspace.store.put(f"{place}/data-{{sha256}}.arrow", blocks(batch.path))
             if envelope is not None:
                 kept = workspace.store.put(f"{place}/manifest-{{sha256}}.json", [envelope])

@@ -23,6 +23,7 @@ from lazaretto.batch._schema import check_columns, check_reserved
 from lazaretto.batch._source import ROWS, check_rows, joined, output_too_large
 from lazaretto.batch._unpack import unpack
 from lazaretto.errors import DeliveryError
+from lazaretto.redact import error_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -127,7 +128,7 @@ def _plain(
     """The records in plain types, in small parts, each measured before it is made."""
     total = 0
     for batch in batches:
-        batch.validate(full=True)
+        _validate(batch, name)
         size = _size(batch)
         total += size
         if total > limits.output_bytes:
@@ -137,6 +138,18 @@ def _plain(
                 yield pa.RecordBatch.from_arrays(
                     [plain_array(column) for column in part.columns], schema=plain
                 )
+
+
+def _validate(batch: pa.RecordBatch, name: str) -> None:
+    """Refuses values that are none of their type."""
+    for column, values in zip(batch.schema.names, batch.columns, strict=True):
+        try:
+            values.validate(full=True)
+        except pa.ArrowInvalid as error:
+            raise DeliveryError(
+                f"{name}: column {column!r} cannot be read: {error_line(error)}", code="unreadable"
+            ) from error
+    batch.validate()
 
 
 def _small(batch: pa.RecordBatch, limits: Limits, name: str) -> Iterator[pa.RecordBatch]:

@@ -147,12 +147,13 @@ def numeric_values(chunk: pa.RecordBatch | pa.Table, names: Sequence[str]) -> Fl
     """
     out = np.empty((chunk.num_rows, len(names)), dtype=np.float32)
     for position, name in enumerate(names):
-        if name not in chunk.schema.names or not _is_number(chunk.schema.field(name).type):
+        kind = chunk.schema.field(name).type if name in chunk.schema.names else None
+        if kind is None or not (_is_number(kind) or pa.types.is_null(kind)):
             raise ReferenceMismatchError(
                 f"the reference was fitted with the numeric column {name!r}, "
                 "which the batch does not have as numbers"
             )
-        column = pc.cast(_flat(chunk.column(name)), pa.float64())
+        column = pc.cast(_flat(chunk.column(name)), pa.float64(), safe=False)
         with np.errstate(over="ignore"):
             out[:, position] = column.to_numpy(zero_copy_only=False)
     out[~np.isfinite(out)] = np.nan

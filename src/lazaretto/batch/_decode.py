@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from lazaretto.batch._canonical import schema_with_ids
 from lazaretto.batch._digest import ContentDigest
+from lazaretto.batch._exact import InexactError, exact
 from lazaretto.batch._ids import check_ids, record_ids
 from lazaretto.batch._plain import plain_array, plain_bytes, plain_type
 from lazaretto.batch._read_arrow import read_arrow
@@ -135,9 +136,10 @@ def _plain(
             raise output_too_large(name, limits)
         for start in range(0, batch.num_rows, ROWS):
             for part in _small(batch.slice(start, ROWS), limits, name):
-                yield pa.RecordBatch.from_arrays(
-                    [plain_array(column) for column in part.columns], schema=plain
-                )
+                columns = [plain_array(column) for column in part.columns]
+                for field, column in zip(plain, columns, strict=True):
+                    _check_kept(column, f"{name}: column {field.name!r}")
+                yield pa.RecordBatch.from_arrays(columns, schema=plain)
 
 
 def _validate(batch: pa.RecordBatch, name: str) -> None:
@@ -150,6 +152,36 @@ def _validate(batch: pa.RecordBatch, name: str) -> None:
                 f"{name}: column {column!r} cannot be read: {error_line(error)}", code="unreadable"
             ) from error
     batch.validate()
+
+
+def _check_kept(values: pa.Array, where: str) -> None:
+    """Refuses what the store's files cannot keep."""
+    kept = _kept(values.type)
+    if kept == values.type:
+        return
+    try:
+        exact(values, kept)
+    except InexactError as error:
+        raise DeliveryError(
+            f"{where} holds {error.value}, a time that no Parquet file can keep",
+            code="unsupported_type",
+        ) from error
+
+
+def _kept(kind: pa.DataType) -> pa.DataType:
+    """The type in which Parquet files keep a plain type: they have no seconds."""
+    t = pa.types
+    if t.is_timestamp(kind) and kind.unit == "s":
+        return pa.timestamp("ms", kind.tz)
+    if t.is_struct(kind):
+        return pa.struct([field.with_type(_kept(field.type)) for field in kind])
+    if t.is_map(kind):
+        return pa.map_(_kept(kind.key_type), _kept(kind.item_type))
+    if t.is_fixed_size_list(kind):
+        return pa.list_(_kept(kind.value_type), kind.list_size)
+    if t.is_large_list(kind):
+        return pa.large_list(_kept(kind.value_type))
+    return pa.list_(_kept(kind.value_type)) if t.is_list(kind) else kind
 
 
 def _small(batch: pa.RecordBatch, limits: Limits, name: str) -> Iterator[pa.RecordBatch]:

@@ -32,9 +32,14 @@ def plain_type(kind: pa.DataType) -> pa.DataType:  # noqa: PLR0911  one return p
         return pa.large_list(kind.value_field.with_type(plain_type(kind.value_type)))
     if t.is_timestamp(kind) and kind.tz is not None:
         return pa.timestamp(kind.unit, _zone(kind.tz))
+    if t.is_decimal(kind) and kind.scale < 0:  # files have none such
+        return pa.decimal256(min(kind.precision - kind.scale, _MOST_DIGITS), 0)
     if t.is_string_view(kind):
         return pa.string()
     return pa.binary() if t.is_binary_view(kind) else kind
+
+
+_MOST_DIGITS = 76
 
 
 @lru_cache(maxsize=1024)
@@ -109,6 +114,8 @@ def describe_type(kind: pa.DataType) -> Any:  # noqa: PLR0911  one return per ki
     t = pa.types
     kind = plain_type(kind)
     if t.is_struct(kind):
+        if kind.num_fields == 0:
+            raise TypeError("records without fields have no place in files")
         return {"struct": [[field.name, describe_type(field.type)] for field in kind]}
     if t.is_map(kind):
         return {"map": [describe_type(kind.key_type), describe_type(kind.item_type)]}

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lazaretto.embed.columns import column
+from lazaretto.embed.columns import as_text, column
 from lazaretto.errors import NotFoundError, PolicyError
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def fit_tabular(
             spread = float(known.std()) or 1e-6 * max(1.0, abs(float(known.mean())))
             numbers.append(NumberColumn(name, tuple(cuts.tolist()), float(known.mean()), spread))
         else:
-            counts = pc.value_counts(pc.cast(values, pa.string())).to_pylist()
+            counts = pc.value_counts(as_text(values, name)).to_pylist()
             common = sorted(
                 (entry for entry in counts if entry["values"] is not None),
                 key=lambda entry: (-entry["counts"], entry["values"]),
@@ -191,7 +191,7 @@ def load_tabular(path: str | None) -> TabularEncoder:
 
 
 def _one_hot(chunk: pa.RecordBatch, category: CategoryColumn) -> Floats:
-    values = pc.cast(column(chunk, category.name), pa.string())
+    values = as_text(column(chunk, category.name), category.name)
     known = pc.index_in(values, pa.array(list(category.values), pa.string()))
     place = np.asarray(pc.fill_null(known, len(category.values)), dtype=np.int64)
     return np.eye(len(category.values) + 1, dtype=np.float32)[place]

@@ -250,9 +250,7 @@ def _received_before(
         sa.or_(table.c.digest == digest, table.c.file_digest == attempt.file_digest),
     )
     rows = connection.execute(query.order_by(table.c.seq)).all()
-    # The same bytes may have been read with other types, before dataset or contract had theirs.
-    same = next((row for row in rows if row.digest == digest), None)
-    for row in rows if same is None else [same]:
+    for row in rows:
         batch = find_batch(connection, row.id)
         if batch.event.uri != attempt.uri:
             raise DeliveryError(
@@ -262,9 +260,10 @@ def _received_before(
                 "not taken; deliver new records",
                 code="replay",
             )
-        if same is not None or _is_admitted(connection, batch.id, dataset):
-            return _ref(batch)
-    return None
+    # The same bytes may have been read with other types, before dataset or contract had theirs.
+    known = [row.id for row in rows if _is_admitted(connection, row.id, dataset)]
+    known += [row.id for row in rows if row.digest == digest]
+    return _ref(find_batch(connection, known[0])) if known else None
 
 
 def _is_admitted(connection: Connection, batch: str, dataset: str | None) -> bool:

@@ -15,7 +15,7 @@ from lazaretto.batch._files import file_digest
 from lazaretto.batch._format import format_by_name
 from lazaretto.batch._ids import record_ids, text_ids, usable_ids
 from lazaretto.batch._open import open_batch
-from lazaretto.batch._wanted import Wanted
+from lazaretto.batch._wanted import Wanted, declared
 
 __all__ = [
     "CHUNK_ROWS",
@@ -24,6 +24,7 @@ __all__ = [
     "Wanted",
     "as_chunks",
     "batch_id",
+    "declared",
     "decode",
     "file_digest",
     "format_by_name",

@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 from pandera.config import config_context
 
-from lazaretto.batch._wanted import declared
+from lazaretto.batch import declared
 from lazaretto.contract._frame import RAISED, types_of
 from lazaretto.redact import error_line
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lazaretto.batch import Wanted
-from lazaretto.batch._wanted import declared
+from lazaretto.batch import Wanted, declared
 from lazaretto.dataset.admission import is_unused
 from lazaretto.dataset.delta import ADDED, arrow_schema
 from lazaretto.dataset.table import open_newest

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint format install clean
+.PHONY: demo test test-wheel test-lowest airflow lint format install wheel docs clean
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -20,6 +20,19 @@ demo: $(STAMP)
 test: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
+# Installs the built wheel into environments of its own, with each extra; takes minutes.
+test-wheel: $(STAMP)
+	LAZARETTO_TEST_WHEEL=1 $(BIN)/pytest tests/wheel
+
+# The lowest versions that pyproject.toml declares, in an environment of their own.
+LOWEST := build/lowest
+test-lowest: $(STAMP)
+	$(BIN)/python tests/wheel/lowest.py $(LOWEST)
+
+# A whole deployment on this machine, without containers: three to six minutes on two cores.
+airflow: $(STAMP)
+	$(BIN)/python tests/deployment
+
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -30,5 +43,16 @@ format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# dist/ gets the wheel and the sdist, as an index would take them.
+wheel: $(STAMP)
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist .
+	$(BIN)/python -m twine check --strict dist/*
+
+# The pages as a site in build/site, with no broken link.
+docs: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check mkdocs-material
+	$(BIN)/mkdocs build --strict
+
 clean:
-	rm -rf build $(VENV) .mypy_cache .ruff_cache .pytest_cache
+	rm -rf build dist $(VENV) .mypy_cache .ruff_cache .pytest_cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lazaretto.operators.admit_batch import AdmitBatchOperator
 from lazaretto.operators.assets import admitted
+from lazaretto.operators.await_delivery import AwaitDeliveryOperator
 from lazaretto.operators.await_review import AwaitReviewOperator
 from lazaretto.operators.embed_batch import EmbedBatchOperator
 from lazaretto.operators.flush_lineage import FlushLineageOperator
@@ -20,6 +21,7 @@ from lazaretto.operators.validate_batch import ValidateBatchOperator
 
 __all__ = [
     "AdmitBatchOperator",
+    "AwaitDeliveryOperator",
     "AwaitReviewOperator",
     "EmbedBatchOperator",
     "FlushLineageOperator",

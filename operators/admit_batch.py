@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.sdk.exceptions import AirflowSkipException
 
+from lazaretto.operators import metrics
 from lazaretto.operators.announcing import announce, with_record
 from lazaretto.operators.assets import admitted
 from lazaretto.operators.base import LazarettoOperator, batch_id, load_policy
+from lazaretto.operators.receive_batch import last_entry
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,8 +44,18 @@ class AdmitBatchOperator(LazarettoOperator):
         dataset: name of the admitted dataset, as in the policy.
         part: ``cleared`` for what the gate did not hold, ``released`` for what reviewers decided.
         policy: policy file, or the policy as a mapping; default: the one in force. Templated.
+
+    Examples:
+        >>> task = AdmitBatchOperator(
+        ...     task_id="admit",
+        ...     batch="{{ params.batch }}",
+        ...     dataset="reviews",
+        ... )
+        >>> task.task_id
+        'admit'
     """
 
+    stage_name = "admit"
     template_fields: Sequence[str] = ("batch", "policy", *LazarettoOperator.template_fields)
 
     def __init__(
@@ -68,23 +80,32 @@ class AdmitBatchOperator(LazarettoOperator):
 
         Raises:
             AirflowSkipException: there is nothing to admit.
+            AdmissionRefusedError: the batch was not judged for this dataset, or by another policy
+                than the one in force, or the policy is another dataset's; it is on record.
+            UsageError: what was released is to be published by another dataset's policy.
         """
         from lazaretto.errors import AdmissionRefusedError
 
         batch = self.worked_on = batch_id(self.batch)
+        before = last_entry(workspace)
+        policy = load_policy(self.policy) if self.policy else None
         try:
             if self.part == "released":
+                _require_dataset(policy, self.dataset)
                 admission = _publish(workspace, batch, self.dataset)
             else:
-                policy = load_policy(self.policy) if self.policy else None
                 admission = _admit(workspace, batch, self.dataset, policy)
         except AdmissionRefusedError as error:
             self.ledger_entries = [] if error.seq is None else [error.seq]
             raise
+        if admission is not None and not admission.rows:
+            self.tell(workspace, self.stage_name, admission)
         if admission is not None and admission.recalled and not admission.rows:
             raise AirflowSkipException(f"{batch} was admitted, and recalled: {admission.recalled}")
         if admission is None or not admission.rows:
             raise AirflowSkipException(f"nothing of {batch} to admit ({self.part})")
+        if admission.seqs and admission.seqs[-1] > before:
+            metrics.count_admission(admission)
         announce(self, workspace, context, admission)
         return admission
 
@@ -95,6 +116,16 @@ def _admit(
     from lazaretto.stages.admit import admit
 
     return admit(workspace, batch, dataset, policy=policy)
+
+
+def _require_dataset(policy: Policy | None, dataset: str) -> None:
+    from lazaretto.errors import UsageError
+
+    if policy is not None and policy.dataset != dataset:
+        raise UsageError(
+            f"the policy is for dataset {policy.dataset!r}, and this task admits into {dataset!r}: "
+            "give both the same name"
+        )
 
 
 def _publish(workspace: Workspace, batch: str, dataset: str) -> Admission | None:

@@ -37,6 +37,10 @@ def admitted(
 
     Raises:
         UsageError: the name cannot be a dataset's.
+
+    Examples:
+        >>> admitted("reviews").uri
+        'lazaretto://reviews'
     """
     from lazaretto.names import check_dataset_name
 
@@ -70,7 +74,11 @@ def sanitize_uri(uri: SplitResult) -> SplitResult:
 
 
 def to_openlineage(asset: Asset, lineage_context: object) -> Dataset:  # noqa: ARG001
-    """Names the asset in lineage as the ledger's events do: by the dataset's place in the store."""
+    """Names the asset in lineage as the ledger's events do: by the dataset's place in the store.
+
+    Raises:
+        UsageError: nothing says where that is; then Airflow's events do not name the asset.
+    """
     from openlineage.client.event_v2 import Dataset
 
     from lazaretto.dataset.files import dataset_path
@@ -79,5 +87,5 @@ def to_openlineage(asset: Asset, lineage_context: object) -> Dataset:  # noqa: A
     from lazaretto.storage.store import Store
 
     path = dataset_path(asset.uri.removeprefix(f"{SCHEME}://"))
-    namespace, name = dataset_name(Store.at(resolve_settings().store).uri(path))
+    namespace, name = dataset_name(Store.at(resolve_settings(home=False).store).uri(path))
     return Dataset(namespace=namespace, name=name)

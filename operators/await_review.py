@@ -32,8 +32,17 @@ class AwaitReviewOperator(LazarettoOperator, BaseSensorOperator):
         poke_interval: seconds between two looks.
         timeout: seconds after which the task fails; default 90 days, as reviews expire by the
             default policy.
+
+    Examples:
+        >>> task = AwaitReviewOperator(
+        ...     task_id="review",
+        ...     batch="{{ params.batch }}",
+        ... )
+        >>> task.task_id
+        'review'
     """
 
+    stage_name = "review"
     template_fields: Sequence[str] = ("batch", *LazarettoOperator.template_fields)
 
     def __init__(
@@ -88,6 +97,10 @@ class AwaitReviewOperator(LazarettoOperator, BaseSensorOperator):
     def _finish(self, outcome: Mapping[str, Any], context: Context) -> dict[str, Any]:
         self.worked_on = outcome["batch"]
         self.ledger_entries = list(outcome["seqs"])
+        from lazaretto.quarantine.outcome import ReviewOutcome
+
         with self.speaking_plainly(context):
-            self.report_lineage(self.open_workspace(), context)
+            workspace = self.open_workspace()
+            self.tell(workspace, self.stage_name, ReviewOutcome(**outcome))
+            self.report_lineage(workspace, context)
         return dict(outcome)

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
+from lazaretto.operators import metrics
 from lazaretto.operators.hook import DEFAULT_CONNECTION, LazarettoHook
 from lazaretto.operators.links import CaseLink
+from lazaretto.operators.telling import stage_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -33,7 +35,8 @@ class LazarettoOperator(BaseOperator):
     them; an unreachable store or catalog fails it in a way that Airflow retries. Airflow prints an
     error with all errors behind it, as they are, so each leaves a task as one of Airflow's, with
     its text escaped and without credentials. Whatever the function wrote to the ledger goes out as
-    lineage twice: with Airflow's own event of the task, and as Lazaretto's.
+    lineage twice: with Airflow's own event of the task, and as Lazaretto's. One line of the log
+    says what the stage found, and how long it took goes to Airflow's metrics.
 
     A file of the store, a dataset's table or a row of the catalog that was changed by hand fails
     the task for good: nothing of it was used, it is on the ledger, and the notifiers are called.
@@ -48,6 +51,7 @@ class LazarettoOperator(BaseOperator):
     template_fields: Sequence[str] = ("lazaretto_conn_id",)
     operator_extra_links = (CaseLink(),)
     ui_color = "#f6e7b4"
+    stage_name: str = ""
 
     def __init__(
         self,
@@ -76,11 +80,18 @@ class LazarettoOperator(BaseOperator):
         with self.speaking_plainly(context), few_collections():
             workspace = self.open_workspace()
             try:
-                result = self.perform(workspace, context)
+                with metrics.timed(self.stage_name):
+                    result = self.perform(workspace, context)
+                self.tell(workspace, self.stage_name, result)
                 self.ledger_entries = ledger_entries(result)
             finally:
                 self.report_lineage(workspace, context)
             return to_json(self.reference(result))
+
+    def tell(self, workspace: Workspace, stage: str, result: object) -> None:
+        """Writes the one line of the log that says what a stage found."""
+        line = stage_line(workspace, stage, result)
+        self.log.info(line.text, **line.fields)
 
     def reference(self, result: Any) -> object:
         """What of a result travels to the next task."""
@@ -113,6 +124,8 @@ class LazarettoOperator(BaseOperator):
                 notifier({**context, "alarm": str(error)})
             raise AirflowFailException(str(error)) from None
         except (DeliveryError, UsageError) as error:
+            if isinstance(error, DeliveryError):
+                metrics.count_refusal(error.code)
             raise AirflowFailException(str(error)) from None
         except Exception as error:
             self.log.error("%s", safe_text(traceback.format_exc(), limit=_MOST_OF_A_TRACEBACK))

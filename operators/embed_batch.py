@@ -22,7 +22,18 @@ class EmbedBatchOperator(StageOperator):
     Args:
         batch: id of a received batch, or the ``.output`` of the operator before. Templated.
         policy: policy file, or the policy as a mapping. Templated.
+
+    Examples:
+        >>> task = EmbedBatchOperator(
+        ...     task_id="embed",
+        ...     batch="{{ params.batch }}",
+        ...     policy="policies/reviews.yaml",
+        ... )
+        >>> task.task_id
+        'embed'
     """
+
+    stage_name = "embed"
 
     def stage(self, workspace: Workspace, batch: str, policy: Policy) -> StageResult[BatchEmbedded]:
         """Calls `lazaretto.stages.embed`."""

@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.sdk.exceptions import AirflowException
 
+from lazaretto.operators import metrics
 from lazaretto.operators.base import LazarettoOperator
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from airflow.sdk import Context
+
+    from lazaretto.storage.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Flushed:
+    """What was sent.
+
+    Attributes:
+        entries: ledger entries that the backend has taken.
+        remaining: ledger entries that wait.
+    """
+
+    entries: int
+    remaining: int
 
 
 class FlushLineageOperator(LazarettoOperator):
@@ -22,14 +39,24 @@ class FlushLineageOperator(LazarettoOperator):
 
     Returns (XCom) what was sent: ``entries``, ``remaining``. Where entries are left the task fails,
     and Airflow tries again: the backend did not take them, or another process is sending them, and
-    the message says which and until when. With OpenLineage switched off it does nothing.
+    the message says which and until when. With OpenLineage switched off it sends nothing. How many
+    cases are open, and how long the oldest has waited, goes to Airflow's metrics each time.
 
     Deferred, it takes no worker slot meanwhile; the triggerer must run.
 
     Args:
         deferrable: send in the triggerer.
         stalled: seconds in which the backend must take an entry.
+
+    Examples:
+        >>> task = FlushLineageOperator(
+        ...     task_id="flush",
+        ... )
+        >>> task.task_id
+        'flush'
     """
+
+    stage_name = "flush"
 
     def __init__(self, *, deferrable: bool = True, stalled: float = 60.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -43,8 +70,9 @@ class FlushLineageOperator(LazarettoOperator):
         from lazaretto.operators.outbox import send_all
         from lazaretto.values import to_json
 
-        with self.speaking_plainly(context):
-            return self._finish(to_json(send_all(self.open_workspace(), self.stalled)))
+        with self.speaking_plainly(context), metrics.timed(self.stage_name):
+            workspace = self.open_workspace()
+            return self._finish(workspace, to_json(send_all(workspace, self.stalled)))
 
     def _defer(self) -> NoReturn:
         from lazaretto.operators.triggers import LineageFlushedTrigger
@@ -54,11 +82,15 @@ class FlushLineageOperator(LazarettoOperator):
             method_name="resume",
         )
 
-    def resume(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG002
+    def resume(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
         """Goes on after the trigger fired, in a new process that knows nothing but the event."""
-        return self._finish(event)
+        with self.speaking_plainly(context):
+            return self._finish(self.open_workspace(), event)
 
-    def _finish(self, drained: Mapping[str, Any]) -> dict[str, Any]:
+    def _finish(self, workspace: Workspace, drained: Mapping[str, Any]) -> dict[str, Any]:
+        metrics.tell_queue(workspace)
+        sent = Flushed(drained["entries"], drained["remaining"])
+        self.tell(workspace, self.stage_name, sent)
         why, held = drained["problem"], drained["held"]
         if held:
             why = f"{held['holder']} is sending them, until {held['until']} at the latest"

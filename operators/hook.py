@@ -19,13 +19,18 @@ class LazarettoHook(BaseHook):
     It makes nothing: a catalog that is not there yet is made by ``lazaretto catalog upgrade``, once
     for all workers. A slip in an address is an error, and never an empty catalog on one of them.
 
-    The connection's *extra* holds ``catalog_url`` (SQLAlchemy URL without a password), ``store``
-    and optionally ``namespace``; its *password*, which Airflow encrypts and masks, goes into the
-    catalog URL. With the default connection id, the environment and the ``[lazaretto]`` section
-    come first, so that no connection is needed at all (see `resolve_settings`).
+    The connection's form has fields for the catalog's URL (without a password), the store and the
+    namespace; the *extra* holds them as ``catalog_url``, ``store`` and ``namespace``. Its
+    *password*, which Airflow encrypts and masks, goes into the catalog URL. With the default
+    connection id, the environment and the ``[lazaretto]`` section come first, so that no connection
+    is needed at all (see `resolve_settings`).
 
     Args:
         lazaretto_conn_id: the connection.
+
+    Examples:
+        >>> LazarettoHook("lazaretto_default").lazaretto_conn_id
+        'lazaretto_default'
     """
 
     conn_name_attr = "lazaretto_conn_id"
@@ -36,18 +41,6 @@ class LazarettoHook(BaseHook):
     def __init__(self, lazaretto_conn_id: str = DEFAULT_CONNECTION, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.lazaretto_conn_id = lazaretto_conn_id
-
-    @classmethod
-    def get_ui_field_behaviour(cls) -> dict[str, Any]:
-        """Shows only the fields that mean something."""
-        return {
-            "hidden_fields": ["host", "port", "schema", "login"],
-            "relabeling": {"password": "Catalog password"},
-            "placeholders": {
-                "extra": '{"catalog_url": "postgresql+psycopg://lazaretto@db/lazaretto",'
-                ' "store": "s3://bucket/lazaretto"}'
-            },
-        }
 
     def workspace(self, actor: Actor | None = None) -> Workspace:
         """Opens catalog and store as they are; neither a task nor a page makes a catalog.

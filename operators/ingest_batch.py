@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowSkipException
 
+from lazaretto.operators import metrics
 from lazaretto.operators.announcing import announce, with_record
 from lazaretto.operators.assets import admitted
 from lazaretto.operators.base import LazarettoOperator, load_policy
+from lazaretto.operators.holding import hooks_of, tell_of_hold
 from lazaretto.operators.receive_batch import last_entry, refusals
 
 if TYPE_CHECKING:
@@ -16,8 +18,9 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
+    from lazaretto.operators.holding import OnHold
     from lazaretto.policy import Policy
-    from lazaretto.stages.ingest import Ingestion
+    from lazaretto.stages.ingest import Done, Ingestion
     from lazaretto.storage.workspace import Workspace
 
 
@@ -42,16 +45,35 @@ class IngestBatchOperator(LazarettoOperator):
     ``outlets=[admitted(name)]`` in ``partial()``, because Airflow reads a mapped task's outlets
     before there is a task.
 
+    The log has one line for each stage. What is held is told as `QuarantineGateOperator` tells it,
+    also to `on_hold`.
+
     Args:
-        uri: the delivery: path or URI of a Parquet, Arrow, CSV or JSON Lines file in one of the
-            policy's `sources.places`. Airflow shows it, so give it no credentials. Templated.
+        uri: the delivery: path or URI of a Parquet, Arrow, CSV or JSON Lines file, or of a folder
+            or tar archive of images, in one of the policy's `sources.places`. Airflow shows it, so
+            give it no credentials. Templated.
         source: name of the registered source. Templated.
         dataset: name of the admitted dataset, as in the policy.
         policy: policy file, or the policy as a mapping; it must name places. Templated.
         manifest: path or URI of the DSSE envelope, in the same places, or the envelope itself;
-            empty for none. Templated.
+            empty: the file beside the delivery, under its name and ``.manifest.json``, if there is
+            one. Templated.
+        on_hold: callback or notifier, or several, for when anything is held; see
+            `QuarantineGateOperator`.
+
+    Examples:
+        >>> task = IngestBatchOperator(
+        ...     task_id="ingest",
+        ...     uri="{{ params.uri }}",
+        ...     source="vendor",
+        ...     dataset="reviews",
+        ...     policy="policies/reviews.yaml",
+        ... )
+        >>> task.task_id
+        'ingest'
     """
 
+    stage_name = "ingest"
     template_fields: Sequence[str] = (
         "uri",
         "source",
@@ -68,6 +90,7 @@ class IngestBatchOperator(LazarettoOperator):
         dataset: str,
         policy: str | Mapping[str, Any],
         manifest: str | None = None,
+        on_hold: OnHold | Sequence[OnHold] | None = None,
         **kwargs: Any,
     ) -> None:
         asset = admitted(dataset)  # refuses a name that cannot be a dataset's
@@ -78,6 +101,7 @@ class IngestBatchOperator(LazarettoOperator):
         self.dataset = dataset
         self.policy = policy
         self.manifest = manifest
+        self.on_hold = hooks_of(on_hold)
 
     def perform(self, workspace: Workspace, context: Context) -> Ingestion:
         """Calls `lazaretto.stages.ingest`.
@@ -86,11 +110,30 @@ class IngestBatchOperator(LazarettoOperator):
             AirflowSkipException: nothing is admitted.
             UsageError: the policy is for another dataset.
         """
+        from lazaretto.dataset.admission import Admission
         from lazaretto.errors import AdmissionRefusedError, DeliveryError
         from lazaretto.stages.ingest import ingest
+        from lazaretto.stages.judgement import Judgement
+        from lazaretto.values import BatchRef
 
         policy = self._policy()
         before = last_entry(workspace)
+
+        def done(stage: str, result: Done, seqs: list[int]) -> None:
+            """What is on record is told at once: a later stage may fail."""
+            self.ledger_entries = seqs
+            self.tell(workspace, stage, result)
+            if isinstance(result, BatchRef):
+                self.worked_on = result.id
+            elif isinstance(result, Judgement):
+                made_now = result.seq > before
+                if made_now:
+                    metrics.count_judgement(result)
+                metrics.tell_queue(workspace)
+                tell_of_hold(self, workspace, context, result, self.on_hold, made_now=made_now)
+            elif isinstance(result, Admission) and result.rows and result.seqs[-1] > before:
+                metrics.count_admission(result)
+
         try:
             found = ingest(
                 workspace,
@@ -98,8 +141,10 @@ class IngestBatchOperator(LazarettoOperator):
                 self.source,
                 policy,
                 manifest=self.manifest or None,
+                beside=True,
                 places_required=True,
-                done=self._recorded,
+                working=metrics.timed,
+                done=done,
             )
         except AdmissionRefusedError as error:
             self.ledger_entries += [] if error.seq is None else [error.seq]
@@ -125,9 +170,6 @@ class IngestBatchOperator(LazarettoOperator):
             "judgement": result.judgement,
             "admission": result.admission,
         }
-
-    def _recorded(self, batch: str, seqs: list[int]) -> None:
-        self.worked_on, self.ledger_entries = batch, seqs
 
     def _policy(self) -> Policy:
         from lazaretto.errors import UsageError

@@ -20,6 +20,13 @@ def review_url(batch: str | None = None) -> str:
     return prefix + REVIEW_PAGE + (f"batches/{quote(batch)}" if batch else "")
 
 
+def page_url(batch: str) -> str:
+    """The same for whoever reads it outside of Airflow: with the machine, where that is set."""
+    base = urlsplit(conf.get("api", "base_url", fallback="") or "")
+    machine = f"{base.scheme}://{base.netloc.rpartition('@')[2]}" if base.netloc else ""
+    return machine + review_url(batch)
+
+
 class CaseLink(BaseOperatorLink):
     """Leads to the case of the batch that the task worked on, or to the list of cases."""
 

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import TriggerRule
 from airflow.sdk.exceptions import AirflowFailException, DownstreamTasksSkipped
 
+from lazaretto.operators import metrics
 from lazaretto.operators.base import StageOperator
+from lazaretto.operators.holding import hooks_of, tell_of_hold
+from lazaretto.operators.receive_batch import last_entry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
     from airflow.sdk.types import Operator
 
+    from lazaretto.operators.holding import OnHold
     from lazaretto.policy import Policy
     from lazaretto.stages.judgement import Judgement
     from lazaretto.storage.workspace import Workspace
@@ -31,20 +35,49 @@ class QuarantineGateOperator(StageOperator):
     ``none_failed`` and ``all_done`` tasks run.
     The gate takes no outlets, because a succeeded gate would announce them even for a held batch.
 
+    When anything is held, the log warns of it with the reasons, and `on_hold` is called: once for
+    each hold, also when the task is tried again or cleared. It gets Airflow's context with
+    ``hold``, a `lazaretto.operators.holding.Hold`: ``case``, ``batch``, ``source``, ``dataset``,
+    ``verdict``, ``rows``, ``held``, ``reasons``, ``notes`` and ``link``. A notifier's templates
+    know it as ``{{ hold.case }}``. A hook that fails does not stop the gate.
+
     Args:
         batch: id of a received batch, or the ``.output`` of the operator before. Templated.
         policy: policy file, or the policy as a mapping. Templated.
+        on_hold: callback or notifier, or several, for when anything is held.
+
+    Examples:
+        >>> task = QuarantineGateOperator(
+        ...     task_id="gate",
+        ...     batch="{{ params.batch }}",
+        ...     policy="policies/reviews.yaml",
+        ... )
+        >>> task.task_id
+        'gate'
     """
 
     inherits_from_skipmixin = True
+    stage_name = "gate"
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(self, *, on_hold: OnHold | Sequence[OnHold] | None = None, **kwargs: Any) -> None:
         if kwargs.get("outlets"):
             raise ValueError(
                 "a quarantine gate takes no outlets: they would be announced even for a held batch;"
                 " put them on AdmitBatchOperator"
             )
         super().__init__(**kwargs)
+        self.on_hold = hooks_of(on_hold)
+
+    def perform(self, workspace: Workspace, context: Context) -> Judgement:
+        """Judges, and tells people of what is held."""
+        before = last_entry(workspace)
+        judged: Judgement = super().perform(workspace, context)
+        made_now = judged.seq > before
+        if made_now:
+            metrics.count_judgement(judged)
+        metrics.tell_queue(workspace)
+        tell_of_hold(self, workspace, context, judged, self.on_hold, made_now=made_now)
+        return judged
 
     def stage(self, workspace: Workspace, batch: str, policy: Policy) -> Judgement:
         """Calls `lazaretto.stages.gate`."""
@@ -66,9 +99,7 @@ class QuarantineGateOperator(StageOperator):
         judgement = super().execute(context)
         if judgement["shadow"] is not None:
             self.log.warning("%s: %s", judgement["batch"], judgement["shadow"])
-        elif Verdict(judgement["verdict"]).holds_batch:
-            self.log.warning("%s is held: %s", judgement["batch"], judgement["verdict"])
-        else:
+        elif not Verdict(judgement["verdict"]).holds_batch:
             return judgement
         task_instance = context["ti"]
         to_skip = [task for task in behind if not task.is_teardown]

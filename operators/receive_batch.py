@@ -25,14 +25,27 @@ class ReceiveBatchOperator(LazarettoOperator):
     say. A retry of the same delivery gives the same batch.
 
     Args:
-        uri: the delivery: path or URI of a Parquet, Arrow, CSV or JSON Lines file in one of the
-            policy's `sources.places`. Airflow shows it, so give it no credentials. Templated.
+        uri: the delivery: path or URI of a Parquet, Arrow, CSV or JSON Lines file, or of a folder
+            or tar archive of images, in one of the policy's `sources.places`. Airflow shows it, so
+            give it no credentials. Templated.
         source: name of the registered source. Templated.
         manifest: path or URI of the DSSE envelope, in the same places, or the envelope itself;
-            empty for none. Templated.
+            empty: the file beside the delivery, under its name and ``.manifest.json``, if there is
+            one. Templated.
         policy: policy file, or the policy as a mapping; it must name places. Templated.
+
+    Examples:
+        >>> task = ReceiveBatchOperator(
+        ...     task_id="receive",
+        ...     uri="{{ params.uri }}",
+        ...     source="vendor",
+        ...     policy="policies/reviews.yaml",
+        ... )
+        >>> task.task_id
+        'receive'
     """
 
+    stage_name = "receive"
     template_fields: Sequence[str] = (
         "uri",
         "source",
@@ -68,6 +81,7 @@ class ReceiveBatchOperator(LazarettoOperator):
                 self.uri,
                 self.source,
                 manifest=self.manifest or None,
+                beside=True,
                 policy=load_policy(self.policy),
                 places_required=True,
             )

@@ -29,8 +29,19 @@ class RegisterModelOperator(LazarettoOperator):
         artifact: path, or URI in a bucket, of the weights; their digest is recorded. Templated.
         registry: namespace of your registry, such as ``mlflow://host``. Templated.
         training_params: parameters worth keeping, such as ``{"epochs": "30"}``. Templated.
+
+    Examples:
+        >>> task = RegisterModelOperator(
+        ...     task_id="register",
+        ...     model="net",
+        ...     version="{{ run_id }}",
+        ...     snapshot="{{ params.snapshot }}",
+        ... )
+        >>> task.task_id
+        'register'
     """
 
+    stage_name = "register"
     template_fields: Sequence[str] = (
         "model",
         "version",

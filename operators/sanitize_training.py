@@ -48,8 +48,20 @@ class SanitizeTrainingOperator(LazarettoOperator):
         classes: class names in the order of the model's outputs, for the comparison; default: what
             the model carries, or what its labels say.
         device: torch device of the worker.
+
+    Examples:
+        >>> task = SanitizeTrainingOperator(
+        ...     task_id="sanitize",
+        ...     snapshot="{{ params.snapshot }}",
+        ...     policy="policies/reviews.yaml",
+        ...     load_model="net:load",
+        ...     weights="net.safetensors",
+        ... )
+        >>> task.task_id
+        'sanitize'
     """
 
+    stage_name = "sanitize"
     template_fields: Sequence[str] = (
         "snapshot",
         "weights",

@@ -23,7 +23,18 @@ class ScreenBatchOperator(StageOperator):
     Args:
         batch: id of a received batch, or the ``.output`` of the operator before. Templated.
         policy: policy file, or the policy as a mapping. Templated.
+
+    Examples:
+        >>> task = ScreenBatchOperator(
+        ...     task_id="screen",
+        ...     batch="{{ params.batch }}",
+        ...     policy="policies/reviews.yaml",
+        ... )
+        >>> task.task_id
+        'screen'
     """
+
+    stage_name = "screen"
 
     def stage(self, workspace: Workspace, batch: str, policy: Policy) -> StageResult[BatchScreened]:
         """Calls `lazaretto.stages.screen`."""

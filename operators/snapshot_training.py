@@ -28,8 +28,17 @@ class SnapshotTrainingOperator(LazarettoOperator):
     Args:
         dataset: name of the admitted dataset. Templated.
         version: version to freeze; default: the newest. Templated.
+
+    Examples:
+        >>> task = SnapshotTrainingOperator(
+        ...     task_id="snapshot",
+        ...     dataset="reviews",
+        ... )
+        >>> task.task_id
+        'snapshot'
     """
 
+    stage_name = "snapshot"
     template_fields: Sequence[str] = ("dataset", "version", *LazarettoOperator.template_fields)
 
     def __init__(self, *, dataset: str, version: int | str | None = None, **kwargs: Any) -> None:

@@ -53,8 +53,19 @@ class TraceIncidentOperator(LazarettoOperator):
         until: end of the compromise; default: until now. Templated.
         notifiers: called when a model version was reached; their templates know ``{{ incident }}``.
             Like those of every operator they are called, too, when something stored was changed.
+
+    Examples:
+        >>> task = TraceIncidentOperator(
+        ...     task_id="trace",
+        ...     source="vendor",
+        ...     since="{{ params.since }}",
+        ...     until="{{ params.until }}",
+        ... )
+        >>> task.task_id
+        'trace'
     """
 
+    stage_name = "trace"
     template_fields: Sequence[str] = (
         "source",
         "since",

@@ -11,7 +11,7 @@ from airflow.sdk.exceptions import AirflowException
 from airflow.triggers.base import BaseEventTrigger, BaseTrigger, TriggerEvent
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
 
     from lazaretto.dataset.announce import News
     from lazaretto.storage.workspace import Workspace
@@ -83,6 +83,72 @@ class CaseDecidedTrigger(BaseTrigger):
             ) is None:
                 await asyncio.sleep(self.poll_interval)
         yield TriggerEvent(to_json(outcome))  # type: ignore[no-untyped-call]
+
+
+class DeliveryArrivedTrigger(BaseTrigger):
+    """Fires when a delivery is there, with the manifest that it needs.
+
+    The place is asked in a thread, so that the triggerer's event loop serves its other triggers
+    meanwhile. One that cannot be reached is asked again.
+
+    Args:
+        uri: the delivery.
+        source: name of who delivers.
+        policy: policy file, or the policy as a mapping.
+        manifest: path or URI of the manifest; None: the file beside the delivery.
+        poll_interval: seconds between two looks.
+    """
+
+    def __init__(
+        self,
+        uri: str,
+        source: str,
+        policy: str | Mapping[str, Any],
+        manifest: str | None = None,
+        poll_interval: float = 60.0,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.uri = uri
+        self.source = source
+        self.policy = policy
+        self.manifest = manifest
+        self.poll_interval = poll_interval
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Import path and arguments, from which a triggerer makes the trigger again."""
+        return (
+            "lazaretto.operators.triggers.DeliveryArrivedTrigger",
+            {
+                "uri": self.uri,
+                "source": self.source,
+                "policy": self.policy,
+                "manifest": self.manifest,
+                "poll_interval": self.poll_interval,
+            },
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Looks again and again; yields one event."""
+        from lazaretto.redact import error_line, safe_uri
+
+        try:
+            while not await asyncio.to_thread(self._arrived):
+                await asyncio.sleep(self.poll_interval)
+        except Exception as error:
+            raise AirflowException(error_line(error, limit=1000)) from None
+        yield TriggerEvent({"uri": safe_uri(self.uri)})  # type: ignore[no-untyped-call]
+
+    def _arrived(self) -> bool:
+        from lazaretto.errors import SystemFaultError
+        from lazaretto.operators.base import load_policy
+        from lazaretto.stages.arrival import has_arrived
+
+        try:
+            policy = load_policy(self.policy)
+            return has_arrived(self.uri, self.source, policy, manifest=self.manifest)
+        except SystemFaultError as error:
+            _log.warning("cannot say whether a delivery is there: %s", error)
+            return False
 
 
 class LineageFlushedTrigger(BaseTrigger):

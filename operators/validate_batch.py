@@ -23,7 +23,18 @@ class ValidateBatchOperator(StageOperator):
     Args:
         batch: id of a received batch, or the ``.output`` of the operator before. Templated.
         policy: policy file, or the policy as a mapping. Templated.
+
+    Examples:
+        >>> task = ValidateBatchOperator(
+        ...     task_id="validate",
+        ...     batch="{{ params.batch }}",
+        ...     policy="policies/reviews.yaml",
+        ... )
+        >>> task.task_id
+        'validate'
     """
+
+    stage_name = "validate"
 
     def stage(
         self, workspace: Workspace, batch: str, policy: Policy

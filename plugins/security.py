@@ -1,12 +1,26 @@
-"""Who may see the review page: Airflow authenticates nothing under a plugin's prefix by itself."""
+"""Who may see the review page, and who decides on it, by what Airflow's auth manager says.
+
+Airflow authenticates nothing under a plugin's prefix by itself.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
 
-from airflow.api_fastapi.core_api.security import requires_access_asset, requires_authenticated
-from fastapi import Depends
+from airflow.api_fastapi.app import get_auth_manager
+from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
+from airflow.api_fastapi.core_api.security import (
+    GetUserDep,
+    requires_access_asset,
+    requires_authenticated,
+)
+from airflow.configuration import conf
+from fastapi import Depends, HTTPException, Request
 from starlette.datastructures import MutableHeaders
+
+from lazaretto.text import visible
+from lazaretto.values import Actor, ActorType
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -17,6 +31,68 @@ signed_in = Depends(requires_authenticated())
 # For each route that reads: what Airflow asks for to see assets. No route has a parameter named
 # `asset_id`, which that check would take for the asset in question.
 may_read = Depends(requires_access_asset("GET"))
+
+ASKED_HEADER = "X-Lazaretto-Request"
+"""Header of every request that changes something: no form of another site can send one."""
+_LONGEST_NAME = 200
+
+
+def _asked_from_here(request: Request) -> None:
+    """Refuses what another site makes a signed-in browser send."""
+    if ASKED_HEADER.lower() not in request.headers:
+        raise HTTPException(403, f"send the header {ASKED_HEADER}: 1 with what changes something")
+    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+    if site is not None:
+        foreign = site not in ("same-origin", "none")
+    else:  # older browsers, and those that are told by plain http; programs send neither
+        # A proxy may have put another name into Host: then Airflow's base_url says ours.
+        base = urlsplit(conf.get("api", "base_url", fallback="")).netloc
+        ours = {request.headers.get("host"), base} - {None, ""}
+        foreign = origin is not None and urlsplit(origin).netloc not in ours
+    if foreign:
+        raise HTTPException(403, "only pages of this site may change something")
+
+
+# For each route that changes something: what Airflow asks for to change assets, and that it was
+# asked for from here. Airflow's check of custom views would not do: under its simple auth manager
+# that one lets everybody who may look also write.
+may_decide = [Depends(requires_access_asset("PUT")), Depends(_asked_from_here)]
+
+
+def decides(user: GetUserDep) -> bool:
+    """Whether somebody may decide: what shows or hides the buttons, and is checked again there."""
+    return bool(get_auth_manager().is_authorized_asset(method="PUT", user=user)) and not _nobody()
+
+
+def _actor(user: GetUserDep) -> Actor:
+    """Who is signed in; nothing in a request can name somebody else.
+
+    The id is taken and not the name, which some auth managers let people change: one person could
+    be two by it.
+    """
+    if _nobody():
+        raise HTTPException(
+            403,
+            "nobody is signed in: [core] simple_auth_manager_all_admins lets everybody in as the "
+            "same user, so it cannot go on record who decided; switch it off to decide here",
+        )
+    name = visible(str(user.get_id()))
+    if not name.strip() or len(name) > _LONGEST_NAME:
+        raise HTTPException(403, "Airflow's auth manager gives no id that can go on record")
+    return Actor(ActorType.HUMAN, f"user:{name}")
+
+
+def _nobody() -> bool:
+    """Whether Airflow signs everybody in as the same user."""
+    option = "simple_auth_manager_all_admins"
+    everybody = conf.getboolean("core", option, fallback=False)
+    return bool(everybody) and isinstance(get_auth_manager(), SimpleAuthManager)
+
+
+SignedIn = Annotated[Actor, Depends(_actor)]
+"""The person that Airflow's auth manager authenticated."""
+Decides = Annotated[bool, Depends(decides)]
+"""Whether that person may decide."""
 
 _HEADERS = {
     # What vendors deliver is shown on these pages: nothing of it may run, load or frame anything.

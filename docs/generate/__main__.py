@@ -13,6 +13,7 @@ FOLDER = Path(__file__).parents[1] / "reference"
 PAGES = {
     "cli.md": cli_page.page,
     "policy.md": policy_page.page,
+    "detectors.md": api_page.detectors_page,
     "operators.md": api_page.operators_page,
     "python.md": api_page.python_page,
     "ledger-and-events.md": events_page.page,

@@ -1,11 +1,19 @@
-"""The pages of the Python API and of the operators, read from source without importing it."""
+"""The pages of the Python API, the operators and the detectors, from source, without importing it.
+
+griffe reads source and docstrings, as mkdocstrings does; this turns them into plain Markdown, which
+reads well without a site. Long: the lists say what is public.
+"""
 
 from __future__ import annotations
 
-import ast
+import inspect
+import json
 import re
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import griffe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,6 +28,7 @@ _OPERATORS = (
     "QuarantineGateOperator",
     "AdmitBatchOperator",
     "IngestBatchOperator",
+    "AwaitDeliveryOperator",
     "AwaitReviewOperator",
     "SnapshotTrainingOperator",
     "SanitizeTrainingOperator",
@@ -31,6 +40,8 @@ _OPERATORS = (
 _OPERATORS_HEAD = (Path(__file__).parent / "heads" / "operators.md").read_text("utf-8")
 
 _PYTHON_HEAD = (Path(__file__).parent / "heads" / "python.md").read_text("utf-8")
+
+_DETECTORS_HEAD = (Path(__file__).parent / "heads" / "detectors.md").read_text("utf-8")
 
 _PYTHON = {
     "Policy and reference": {
@@ -137,7 +148,14 @@ _LINEAGE = {
     "openlineage/check.py": ["check"],
 }
 
-Definition = ast.ClassDef | ast.FunctionDef
+Definition = griffe.Class | griffe.Function
+_SECTIONS = {
+    "parameters": "Arguments",
+    "attributes": "Attributes",
+    "returns": "Returns",
+    "yields": "Yields",
+    "raises": "Raises",
+}
 
 
 def operators_page() -> str:
@@ -166,6 +184,25 @@ def python_page() -> str:
     return "".join(parts)
 
 
+def detectors_page() -> str:
+    """Renders the page of the detectors: what each sees, and its options in a policy."""
+    from lazaretto.detect.registry import built_in
+
+    parts = [_DETECTORS_HEAD]
+    for name, target in sorted(built_in().items()):
+        module, _, cls = target.partition(":")
+        path = (ROOT / "src" / Path(*module.split("."))).with_suffix(".py")
+        parts += _detector(name, _find(path, cls))
+    return "".join(parts)
+
+
+def public_names() -> Iterator[tuple[str, str]]:
+    """Module and name of everything on the page of the Python API."""
+    for files in _PYTHON.values():
+        for file, names in files.items():
+            yield from ((_home(file, name), name) for name in names)
+
+
 def _home(file: str, name: str) -> str:
     """Where to import it from: the package that shows it as public, else its own module."""
     package = ROOT / "src/lazaretto"
@@ -188,78 +225,121 @@ def _find(path: Path, name: str) -> Definition:
     raise LookupError(f"{path} and its neighbours do not define {name!r}: change docs/generate")
 
 
-def _definitions(path: Path) -> Iterator[Definition]:
-    for node in ast.parse(path.read_text("utf-8")).body:
-        if isinstance(node, Definition):
-            yield node
+@cache
+def _definitions(path: Path) -> list[Definition]:
+    module = griffe.visit(
+        path.stem,
+        filepath=path,
+        code=path.read_text("utf-8"),
+        docstring_parser=griffe.Parser.google,
+        docstring_options={"warnings": False},  # a class's docstring has its __init__'s arguments
+    )
+    return [member for member in module.members.values() if isinstance(member, Definition)]
 
 
-def _entry(node: Definition, *, level: str, module: str = "") -> Iterator[str]:
+def _entry(node: griffe.Object, *, level: str, module: str = "") -> Iterator[str]:
     yield f"\n{level} {node.name}\n\n"
     if module:
         yield f"`{module}`\n\n"
     signature = _signature(node)
     if signature:
         yield f"```python\n{signature}\n```\n\n"
-    yield _markdown(ast.get_docstring(node) or "") + "\n"
-    if isinstance(node, ast.ClassDef) and not level.startswith("####") and module:
-        for method in node.body:
-            if isinstance(method, ast.FunctionDef) and not method.name.startswith("_"):
+    yield _markdown(node) + "\n"
+    if isinstance(node, griffe.Class) and not level.startswith("####") and module:
+        for method in node.members.values():
+            shown = isinstance(method, griffe.Function) or "property" in method.labels
+            if shown and method.is_public and method.docstring and not method.is_alias:
                 yield from _entry(method, level=level + "#")
 
 
-def _signature(node: Definition) -> str:
-    function: Definition | None = node
-    if isinstance(node, ast.ClassDef):
-        function = next((n for n in node.body if getattr(n, "name", "") == "__init__"), None)
-    if not isinstance(function, ast.FunctionDef) or _is_property(function):
+def _signature(node: griffe.Object) -> str:
+    function = node
+    if isinstance(node, griffe.Class):
+        made = node.members.get("__init__")
+        if not isinstance(made, griffe.Function):
+            return ""
+        function = made
+    if not isinstance(function, griffe.Function):
         return ""
-    listed = _parameters(function.args)
-    result = f" -> {ast.unparse(function.returns)}" if node is function and function.returns else ""
-    flat = f"{node.name}({', '.join(listed)}){result}"
+    listed = list(_parameters(function))
+    returns = "" if function is not node or function.returns is None else f" -> {function.returns}"
+    flat = f"{node.name}({', '.join(listed)}){returns}"
     if len(flat) <= 100:
         return flat
-    return "\n    ".join([f"{node.name}(", *(f"{one}," for one in listed)]) + f"\n){result}"
+    return "\n    ".join([f"{node.name}(", *(f"{one}," for one in listed)]) + f"\n){returns}"
 
 
-def _parameters(arguments: ast.arguments) -> list[str]:
+def _parameters(function: griffe.Function) -> Iterator[str]:
     """Each parameter as it is written, with its default."""
-    unset = [None] * (len(arguments.args) - len(arguments.defaults))
-    named = list(zip(arguments.args, [*unset, *arguments.defaults], strict=True))
-    listed = [_parameter(a, default) for a, default in named if a.arg not in ("self", "cls")]
-    if arguments.kwonlyargs:
-        listed.append("*")
-    keywords = zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
-    return listed + [_parameter(a, default) for a, default in keywords]
-
-
-def _parameter(argument: ast.arg, default: ast.expr | None) -> str:
-    text = ast.unparse(argument)
-    if default is None:
-        return text
-    equals = " = " if argument.annotation else "="
-    return text + equals + ast.unparse(default)
-
-
-def _is_property(function: ast.FunctionDef) -> bool:
-    return any(isinstance(d, ast.Name) and d.id == "property" for d in function.decorator_list)
-
-
-def _markdown(docstring: str) -> str:
-    """Google docstring to Markdown: sections become lists."""
-    lines: list[str] = []
-    section = ""
-    for line in docstring.splitlines():
-        heading = re.fullmatch(r"(Args|Returns|Raises|Attributes|Yields):", line)
-        if heading:
-            section = heading.group(1)
-            lines += [f"**{'Arguments' if section == 'Args' else section}**", ""]
-        elif section and re.match(r"    \S", line):
-            item = re.match(r"    ([\w*.]+): ?(.*)", line)
-            lines.append(f"* `{item[1]}`: {item[2]}" if item else f"* {line.strip()}")
-        elif section and line.startswith("     "):
-            lines.append("  " + line.strip())
+    starred = False
+    for parameter in function.parameters:
+        if parameter.name in ("self", "cls"):
+            continue
+        kind = parameter.kind
+        if kind is griffe.ParameterKind.keyword_only and not starred:
+            starred = True
+            yield "*"
+        star = {griffe.ParameterKind.var_positional: "*", griffe.ParameterKind.var_keyword: "**"}
+        starred = starred or kind is griffe.ParameterKind.var_positional
+        text = star.get(kind, "") + parameter.name
+        if parameter.annotation is not None:
+            text += f": {parameter.annotation}"
+        if parameter.default is None or kind in star:
+            yield text
         else:
-            section = "" if line.strip() else section
-            lines.append(line)
-    return "\n".join(lines).replace("``", "`")
+            yield f"{text}{' = ' if parameter.annotation is not None else '='}{parameter.default}"
+
+
+def _markdown(node: griffe.Object) -> str:
+    """A Google docstring as Markdown: sections become lists, examples become code."""
+    parts = []
+    for section in node.docstring.parsed if node.docstring else ():
+        if section.kind.value == "text":
+            parts.append(_plain(section.value))
+        elif section.kind.value == "examples":
+            parts += ["**Examples**", *(f"```pycon\n{text}\n```" for _, text in section.value)]
+        else:
+            title = _SECTIONS[section.kind.value]
+            parts.append(f"**{title}**\n\n" + "\n".join(_item(item) for item in section.value))
+    return "\n\n".join(parts) + "\n"
+
+
+def _plain(text: str) -> str:
+    """Markdown has one backtick where docstrings may have two."""
+    return text.replace("``", "`")
+
+
+def _item(item: griffe.DocstringElement) -> str:
+    named = getattr(item, "name", "") or (item.annotation if _raises(item) else "")
+    text = _plain(item.description).replace("\n", "\n  ")
+    return f"* `{named}`: {text}" if named else f"* {text}"
+
+
+def _raises(item: griffe.DocstringElement) -> bool:
+    return isinstance(item, griffe.DocstringRaise)
+
+
+def _detector(name: str, node: Definition) -> Iterator[str]:
+    """A detector's section: what it is after, and a table of its options."""
+    from lazaretto.detect import make_detector
+
+    yield f"\n## {name}\n\n"
+    described = {}
+    for section in node.docstring.parsed if node.docstring else ():
+        if section.kind.value == "text":
+            yield section.value.replace("``", "`") + "\n\n"
+        elif section.kind.value == "parameters":
+            described = {item.name: " ".join(item.description.split()) for item in section.value}
+    detector = make_detector(name)
+    yield f"Needs: {' and '.join(f'`{need}`' for need in sorted(detector.requires))}.\n\n"
+    options = inspect.signature(type(detector)).parameters.values()
+    if not options:
+        yield "It has no options.\n"
+        return
+    yield "| option | type | default | meaning |\n|---|---|---|---|\n"
+    for option in options:
+        kind = re.sub(r"Literal\[(.*)\]", r"\1", str(option.annotation).strip("'\""))
+        kind = kind.replace("|", "or").replace(",", " or").replace("'", "`")
+        default = f"`{json.dumps(option.default)}`"
+        text = described[option.name].replace("|", "\\|").replace("``", "`")
+        yield f"| `{option.name}` | {kind} | {default} | {text} |\n"

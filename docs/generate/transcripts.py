@@ -1,7 +1,8 @@
 """Runs the pages' commands and keeps their outputs true: `python docs/generate/transcripts.py`.
 
-A block of kind ``console`` has commands behind ``$`` and what they print. All pages are run in one
-shell, in the order of `PAGES`, so that later ones go on from earlier ones. Ids are made anew in
+A block of kind ``console`` has commands behind ``$`` and what they print. The pages of `PAGES` are
+run in one shell, in that order, so that later ones go on from earlier ones; each of `ALONE` is run
+in a shell of its own. Ids are made anew in
 every run: an id in a page stands for the one that is now printed in its place.
 """
 
@@ -26,9 +27,11 @@ PAGES = (
     "how-to/drift-or-poison.md",
     "how-to/operations.md",
 )
+ALONE = ("how-to/own-data.md",)
 _BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _ID = re.compile(
-    r"(?P<kind>vendor)/(?:[0-9a-f]{32}|[0-9a-f]{16})(?![0-9a-f])"  # a table may fold one
+    # A table may fold one.
+    r"(?P<kind>vendor|shop|crm|scans|press|logs|desk)/(?:[0-9a-f]{32}|[0-9a-f]{16})(?![0-9a-f])"
     r"|(?P<kind_>case|recall|publication|decision)-[0-9a-f]{16}"
 )
 _PERSON = re.compile(r"os:[\w.-]+@[\w.-]+")
@@ -37,7 +40,7 @@ _END = "-- the command ended with "
 
 @dataclass(slots=True)
 class Shell:
-    """A shell that goes on from command to command, in a folder with the tutorial's script.
+    """A shell that goes on from command to command, in a folder with the pages' scripts.
 
     Attributes:
         folder: an empty one.
@@ -51,7 +54,8 @@ class Shell:
     _output: IO[str] = field(init=False)
 
     def __post_init__(self) -> None:
-        shutil.copy(DOCS / "tutorial/first_gate_data.py", self.folder)
+        for script in DOCS.glob("*/*_data.py"):
+            shutil.copy(script, self.folder)
         environment = {
             "HOME": str(self.folder),
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
@@ -162,19 +166,27 @@ def _shape(text: str) -> str:
 
 
 def main() -> int:
-    """Writes what every command prints into the pages; stops at the first that fails."""
+    """Writes what every command prints into the pages; stops at the first that fails.
+
+    Args name pages of `ALONE`; without any, all pages are run.
+    """
+    wanted = [(name,) for name in sys.argv[1:]] or [PAGES, *((name,) for name in ALONE)]
+    return 0 if all(_update(pages) for pages in wanted) else 1
+
+
+def _update(pages: tuple[str, ...]) -> bool:
     with tempfile.TemporaryDirectory() as folder:
         shell = Shell(Path(folder).resolve())
         try:
-            for name in PAGES:
+            for name in pages:
                 for step in play(shell, DOCS / name, update=True):
                     print(f"{name}: $ {step.command}")
                     if step.code:
                         print(f"exit code {step.code}; {name} is left as it was\n{step.printed}")
-                        return 1
+                        return False
         finally:
             shell.close()
-    return 0
+    return True
 
 
 if __name__ == "__main__":

@@ -31,6 +31,12 @@ def catch_up(workspace: Workspace) -> int:
 
     Returns:
         How many ledger entries it moved past.
+
+    Examples:
+        >>> catch_up(workspace) > 0  # ledger entries that were read
+        True
+        >>> catch_up(workspace)
+        0
     """
     done = 0
     while True:

@@ -107,6 +107,12 @@ def ingest(workspace: Workspace, file: str | Path) -> Ingested:
 
     Raises:
         NotFoundError: there is no such file.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> _ = Path("events.jsonl").write_text("")
+        >>> ingest(workspace, "events.jsonl").rejected
+        0
     """
     catch_up(workspace)  # what the ledger tells comes first
     progress = _Progress()

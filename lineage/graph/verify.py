@@ -135,8 +135,9 @@ class _Expected:
 
     def digest(self, made: NodeKey, edge: EdgeFacts) -> int:
         """A number of an edge that nobody can foresee."""
-        ends = self._number(made), self._number(edge[0])
-        text = "\x1f".join(map(str, (*ends, *edge[1:])))
+        source, run, role, rows, inferred = edge
+        ends = f"{self._number(made)}\x1f{self._number(source)}"
+        text = f"{ends}\x1f{run}\x1f{role}\x1f{rows}\x1f{inferred}"
         raw = text.encode("utf-8", "surrogatepass")
         return int.from_bytes(hashlib.blake2b(raw, digest_size=16, key=self._secret).digest())
 

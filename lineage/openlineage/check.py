@@ -46,7 +46,7 @@ class Problem:
 
 
 def check(file: str | Path, *, strict: bool = False) -> list[Problem]:
-    """Checks every event of a JSON Lines file.
+    r"""Checks every event of a JSON Lines file.
 
     Args:
         file: one OpenLineage event per line.
@@ -59,6 +59,12 @@ def check(file: str | Path, *, strict: bool = False) -> list[Problem]:
     Raises:
         UsageError: the package `jsonschema` is not installed.
         NotFoundError: there is no such file.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> _ = Path("events.jsonl").write_text('{"eventTime": "yesterday"}\n')
+        >>> len(check("events.jsonl")) > 0
+        True
     """
     problems: list[Problem] = []
     for line in read_lines(file):
@@ -70,7 +76,12 @@ def check(file: str | Path, *, strict: bool = False) -> list[Problem]:
 
 
 def check_event(event: dict[str, Any], *, strict: bool = False) -> list[Problem]:
-    """Checks one event, given as its JSON object; see `check`."""
+    """Checks one event, given as its JSON object; see `check`.
+
+    Examples:
+        >>> len(check_event({"eventTime": "yesterday"})) > 0
+        True
+    """
     return [Problem(1, *found) for found in _of_event(event, strict)]
 
 

@@ -242,7 +242,7 @@ def batch_judged(event: events.BatchJudged, context: Context) -> Facts:
         else [],
         run_facets=decision(
             context,
-            "QUARANTINED" if event.held else "PASSED",
+            "QUARANTINED" if event.held or event.verdict.holds_batch else "PASSED",
             [event.batch],
             policy=event.policy,
             reason=reasons or None,

@@ -74,6 +74,11 @@ class Drained:
     disabled: bool = False
 
 
+def switched_off() -> bool:
+    """Whether OpenLineage is switched off, so that nothing is sent."""
+    return os.environ.get("OPENLINEAGE_DISABLED", "").strip().lower() == "true"
+
+
 def flush(
     workspace: Workspace,
     *,
@@ -86,6 +91,13 @@ def flush(
 
     Returns:
         How many entries were sent. A failure is logged as a warning, not raised.
+
+    Examples:
+        >>> from openlineage.client.transport.noop import NoopConfig, NoopTransport
+        >>> flush(workspace, transport=NoopTransport(NoopConfig())) > 0
+        True
+        >>> flush(workspace, transport=NoopTransport(NoopConfig()))  # nothing is left
+        0
     """
     drained = drain(workspace, transport=transport, parent=parent, seqs=seqs, bounds=bounds)
     if drained.problem is not None:
@@ -124,9 +136,14 @@ def drain(
 
     Raises:
         SystemFaultError: the catalog cannot be reached.
+
+    Examples:
+        >>> from openlineage.client.transport.noop import NoopConfig, NoopTransport
+        >>> drain(workspace, transport=NoopTransport(NoopConfig())).remaining
+        0
     """
     remaining = _waiting(workspace)
-    if os.environ.get("OPENLINEAGE_DISABLED", "").strip().lower() == "true":
+    if switched_off():
         return Drained(0, remaining, disabled=True)
     if remaining == 0:
         return Drained(0, 0)

@@ -31,6 +31,13 @@ def operator_lineage(workspace: Workspace, seqs: Sequence[int]) -> OperatorLinea
 
     Raises:
         LedgerError: there is no such entry.
+
+    Examples:
+        >>> from lazaretto.ledger.chain import entries
+        >>> with workspace.catalog.read() as connection:
+        ...     [admitted, _] = entries(connection, kinds=["batch_admitted"])
+        >>> operator_lineage(workspace, [admitted.seq]).outputs[0].name.endswith("datasets/reviews")
+        True
     """
     from airflow.providers.openlineage.extractors import OperatorLineage
 

@@ -140,6 +140,15 @@ def version_announced(event: events.VersionAnnounced, context: Context) -> Facts
     )
 
 
+def hold_announced(event: events.HoldAnnounced, context: Context) -> Facts:
+    """Whoever reviews was told that records of a batch are held."""
+    return Facts(
+        naming.job("announce_hold", naming.source_of(event.batch)),
+        "DECISION",
+        run_facets=decision(context, "ANNOUNCED", [event.batch], actor=context.actor),
+    )
+
+
 def snapshot_taken(event: events.SnapshotTaken, context: Context) -> Facts:
     """A training view, built from these batches; or from an earlier one and what came since.
 

@@ -65,6 +65,10 @@ def parent_from_environment(environment: Mapping[str, str] | None = None) -> Par
 
     Raises:
         UsageError: ``OPENLINEAGE_PARENT_ID`` is malformed.
+
+    Examples:
+        >>> parent_from_environment({}) is None
+        True
     """
     variables = os.environ if environment is None else environment
     if text := variables.get(PARENT_VARIABLE):

@@ -55,6 +55,7 @@ _PROJECTORS: Mapping[type[events.Event], Callable[[Any, Context], Facts]] = {
     events.BatchAdmitted: _outcomes.batch_admitted,
     events.RecordsRecalled: _outcomes.records_recalled,
     events.VersionAnnounced: _outcomes.version_announced,
+    events.HoldAnnounced: _outcomes.hold_announced,
     events.SnapshotTaken: _outcomes.snapshot_taken,
     events.TrainingSanitized: _outcomes.training_sanitized,
     events.ModelRegistered: _outcomes.model_registered,
@@ -64,6 +65,7 @@ _PROJECTORS: Mapping[type[events.Event], Callable[[Any, Context], Facts]] = {
     events.CaseClosed: _outcomes.case_closed,
     events.DatasetSetBack: _upkeep.dataset_set_back,
     events.RowsLost: _upkeep.rows_lost,
+    events.PayloadDeleted: _upkeep.payload_deleted,
     events.CatalogRebuilt: _upkeep.catalog_rebuilt,
     events.CheckpointTaken: _upkeep.checkpoint_taken,
 }
@@ -109,6 +111,13 @@ def project(
 
     Raises:
         LedgerError: an event of a kind that has no projection.
+
+    Examples:
+        >>> from lazaretto.ledger.chain import entries
+        >>> with workspace.catalog.read() as connection:
+        ...     [admitted, _] = entries(connection, kinds=["batch_admitted"])
+        >>> project(admitted, "lazaretto", workspace.store.root).job
+        'lazaretto.admit.reviews.vendor'
     """
     projector = _PROJECTORS.get(type(entry.event))
     if projector is None:
@@ -153,6 +162,14 @@ def run_events(projection: Projection, parent: Parent | None = None) -> tuple[Ru
     Args:
         projection: of one entry.
         parent: run that this one is a part of, such as an Airflow task's.
+
+    Examples:
+        >>> from lazaretto.ledger.chain import entries
+        >>> with workspace.catalog.read() as connection:
+        ...     [admitted, _] = entries(connection, kinds=["batch_admitted"])
+        >>> start, end = run_events(project(admitted, "lazaretto", workspace.store.root))
+        >>> start.eventType.name, end.eventType.name
+        ('START', 'COMPLETE')
     """
     common: dict[str, RunFacet] = {
         "processing_engine": processing_engine_run.ProcessingEngineRunFacet(

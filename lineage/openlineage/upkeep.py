@@ -52,6 +52,26 @@ def dataset_set_back(event: events.DatasetSetBack, context: Context) -> Facts:
     )
 
 
+def payload_deleted(event: events.PayloadDeleted, context: Context) -> Facts:
+    """Retention deleted records of a batch; its version stays what it was."""
+    whose = "what was delivered" if event.case is None else f"the held rows of {event.case}"
+    return Facts(
+        naming.job("prune", naming.source_of(event.batch)),
+        "PRUNE",
+        inputs=[datasets.batch(context.store_root, event.batch)],
+        run_facets=decision(
+            context,
+            "PURGED",
+            [event.batch],
+            actor=context.actor,
+            policy=event.policies[0],
+            reason=f"{whose}: {event.days} days after {event.since:%Y-%m-%d}, "
+            f"{len(event.files)} files",
+            case=event.case,
+        ),
+    )
+
+
 def rows_lost(event: events.RowsLost, context: Context) -> Facts:
     """Records of a dataset were lost with their files.
 

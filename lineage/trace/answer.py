@@ -61,6 +61,27 @@ class TracedBatch:
 
 
 @dataclass(frozen=True, slots=True)
+class RefusedDelivery:
+    """A delivery under the source's name that was refused; nothing of it reached anything.
+
+    Attributes:
+        seq: ledger entry.
+        at: when it arrived and was refused.
+        uri: where it was delivered, without credentials.
+        code: stable reason, such as ``unknown_key``.
+        reason: why, in words.
+        file_digest: sha256 (hex) of the delivered bytes; None where they were not read.
+    """
+
+    seq: int
+    at: datetime
+    uri: str
+    code: str
+    reason: str
+    file_digest: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class TracedSnapshot:
     """A version of a dataset on the way from batches to models.
 
@@ -215,7 +236,8 @@ class RecordState:
         action: decision in force on it.
         present_in: snapshots (``dataset@version``) in which it was found.
         unchecked: snapshots that could not be read, which count as if it was in them; and files of
-            held or decided records that could not be read.
+            held or decided records that could not be read, with the day where retention deleted
+            them.
     """
 
     record: str
@@ -323,6 +345,9 @@ class Trace:
         recalls: what was taken back since.
         retrain: what to do, in order; empty when the question is about a model.
         record: what became of the record, when the question is about one.
+        refused: deliveries that were refused within the window of a source, by their arrival: who
+            delivered what is not known, and when its records were collected neither. The newest
+            `MOST_REFUSED`.
         completeness: what the answer could not see.
     """
 
@@ -337,6 +362,7 @@ class Trace:
     recalls: list[TracedRecall]
     retrain: list[RetrainStep]
     record: RecordState | None
+    refused: list[RefusedDelivery]
     completeness: Completeness
 
     @property

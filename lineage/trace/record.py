@@ -11,6 +11,7 @@ from lazaretto.dataset.contents import holds_any
 from lazaretto.dataset.history import version_files
 from lazaretto.errors import ChangedFileError, LazarettoError
 from lazaretto.ledger.chain import entries
+from lazaretto.ledger.deletions import deletion_of
 from lazaretto.ledger.events import BatchJudged, RecordsDecided, TrainingSanitized
 from lazaretto.lineage.openlineage import naming
 from lazaretto.lineage.trace.answer import RecordState
@@ -59,7 +60,8 @@ def state_of_record(
         is_held = held is not None
         case, action = held or (None, None)
     except ChangedFileError as error:
-        unchecked.append(error.path)
+        gone = deletion_of(connection, batch, error.path)
+        unchecked.append(error.path if gone is None else f"{error.path} ({gone.words})")
     state = RecordState(
         record=record,
         held=is_held,

@@ -55,6 +55,12 @@ def keep_report(workspace: Workspace, trace: Trace) -> KeptReport:
     Raises:
         UsageError: the trace is of a model; see `lazaretto.lineage.record_incident`.
         SystemFaultError: store or catalog cannot be written.
+
+    Examples:
+        >>> from lazaretto.lineage import trace_source
+        >>> kept = keep_report(workspace, trace_source(workspace, "vendor"))
+        >>> kept.html_uri.endswith("trace.html")
+        True
     """
     document = to_json(trace).encode()
     name = f"{trace.at:%Y%m%dT%H%M%SZ}-{hashlib.sha256(document).hexdigest()[:8]}"
@@ -74,7 +80,13 @@ def to_json(trace: Trace) -> str:
 
 
 def to_html(trace: Trace) -> str:
-    """The trace as one self-contained page."""
+    """The trace as one self-contained page.
+
+    Examples:
+        >>> from lazaretto.lineage import trace_source
+        >>> to_html(trace_source(workspace, "vendor"))[:15]
+        '<!doctype html>'
+    """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     # Autoescape for every template, not by file name: names in a trace are the attacker's.
@@ -93,7 +105,13 @@ def to_html(trace: Trace) -> str:
         caveats=trace.completeness.caveats(),
         before_paths=[_retrain(trace), _models(trace)],
         picture=picture([path for model in trace.models for path in model.paths]),
-        after_paths=[_batches(trace), _snapshots(trace), _decisions(trace), _recalls(trace)],
+        after_paths=[
+            _batches(trace),
+            _refused(trace),
+            _snapshots(trace),
+            _decisions(trace),
+            _recalls(trace),
+        ],
         most_rows=MAX_ROWS,
     )
 
@@ -169,6 +187,17 @@ def _batches(trace: Trace) -> Table:
                 batch.recalled_rows,
             )
             for batch in trace.batches
+        ],
+    )
+
+
+def _refused(trace: Trace) -> Table:
+    return Table(
+        "Refused deliveries",
+        ("refused", "delivered as", "code", "reason", "sha256", "ledger entry"),
+        [
+            (_time(one.at), one.uri, one.code, one.reason, one.file_digest or "not read", one.seq)
+            for one in trace.refused
         ],
     )
 

@@ -17,12 +17,13 @@ from lazaretto.ledger.chain import append, entries, newest
 from lazaretto.ledger.events import IncidentTraced, SourceRegistered
 from lazaretto.lineage.graph.view import View, sound_view
 from lazaretto.lineage.openlineage.naming import source_of
-from lazaretto.lineage.trace.answer import Question, RecordState, Trace
+from lazaretto.lineage.trace.answer import Question, RecordState, RefusedDelivery, Trace
 from lazaretto.lineage.trace.completeness import completeness
 from lazaretto.lineage.trace.consequences import decided, recalled_rows, retrain_plan
 from lazaretto.lineage.trace.record import state_of_record
 from lazaretto.lineage.trace.summary import models_of, snapshots_of, sources_of, traced_batches
 from lazaretto.lineage.trace.walk import Reached, downstream, upstream, window, without
+from lazaretto.sources.refused import refused_deliveries
 from lazaretto.storage.tables import lineage_node
 from lazaretto.times import in_utc
 
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from lazaretto.values import StoredFile
 
 PATHS_PER_MODEL = 3
+MOST_REFUSED = 1000
+"""Refused deliveries of an answer, the newest; `lazaretto batch list` has all."""
 
 
 def trace_source(
@@ -58,6 +61,10 @@ def trace_source(
     Raises:
         NotFoundError: no such source is registered or known from lineage.
         UsageError: a moment without a time zone, or an empty window.
+
+    Examples:
+        >>> [model.name for model in trace_source(workspace, "vendor").models]
+        ['net']
     """
     since, until = (moment and in_utc(moment) for moment in (since, until))
     if since is not None and until is not None and since >= until:
@@ -66,7 +73,8 @@ def trace_source(
         _require_source(view, name)
         reached = downstream(view.index, window(name, since, until))
         question = Question("source", name, since, until)
-        return _answer(view, question, reached, paths=paths)
+        refused = _refused(view.catalog, question)
+        return _answer(view, question, reached, paths=paths, refused=refused)
 
 
 def trace_batch(workspace: Workspace, batch: str, *, paths: int = PATHS_PER_MODEL) -> Trace:
@@ -74,6 +82,10 @@ def trace_batch(workspace: Workspace, batch: str, *, paths: int = PATHS_PER_MODE
 
     Raises:
         NotFoundError: there is no such batch.
+
+    Examples:
+        >>> [model.name for model in trace_batch(workspace, monday).models]
+        ['net']
     """
     with sound_view(workspace) as view:
         reached = downstream(view.index, _batch(view.index, batch))
@@ -89,10 +101,14 @@ def trace_record(workspace: Workspace, record: str, *, paths: int = PATHS_PER_MO
     Raises:
         UsageError: not of the form ``batch#record``.
         NotFoundError: there is no such batch.
+
+    Examples:
+        >>> [model.name for model in trace_record(workspace, f"{monday}#m7").models]
+        ['net']
     """
     batch, separator, identity = record.partition("#")
     if not separator or not identity:
-        raise UsageError(f"not a record: {record!r}; it looks like source/20260131/0123abcd#record")
+        raise UsageError(f"not a record: {record!r}; it looks like BATCH#RECORD")
     with sound_view(workspace) as view:
         reached = downstream(view.index, _batch(view.index, batch))
         store = workspace.store
@@ -126,6 +142,10 @@ def trace_model(
     Raises:
         NotFoundError: there is no such model version; the message names those there are.
         UsageError: it is in more than one registry.
+
+    Examples:
+        >>> [source.source for source in trace_model(workspace, "net", "1").sources]
+        ['vendor']
     """
     with sound_view(workspace) as view:
         reached = upstream(view.index, _model(view.index, name, version, registry))
@@ -145,6 +165,10 @@ def record_incident(
 
     Raises:
         UsageError: the trace is of a model, not of a source's data.
+
+    Examples:
+        >>> record_incident(workspace, trace_source(workspace, "vendor")) > 0  # the ledger entry
+        True
     """
     question = trace.question
     if question.kind == "model":
@@ -171,6 +195,7 @@ def _answer(
     paths: int,
     record: RecordState | None = None,
     forward: bool = True,
+    refused: Sequence[RefusedDelivery] = (),
 ) -> Trace:
     rows = [row for row in reached.nodes.values() if row.kind == "BATCH"]
     first = min((row.first_seq for row in rows if row.first_seq is not None), default=1)
@@ -191,8 +216,24 @@ def _answer(
         if forward
         else [],
         record=record,
+        refused=list(refused),
         completeness=completeness(view, question, reached, batches, record),
     )
+
+
+def _refused(catalog: Connection, question: Question) -> list[RefusedDelivery]:
+    """Deliveries under the source's name that were refused within the window, oldest first."""
+    found = refused_deliveries(
+        catalog,
+        source=question.subject,
+        since=question.since,
+        until=question.until,
+        limit=MOST_REFUSED,
+    )
+    return [
+        RefusedDelivery(one.seq, one.at, one.uri, one.code, one.reason, one.file_digest)
+        for one in reversed(found)
+    ]
 
 
 def _require_source(view: View, name: str) -> None:

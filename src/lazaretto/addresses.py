@@ -27,6 +27,8 @@ HOSTS = ("https", "http", "ftp", "sftp", "hdfs", "webhdfs")
 """Schemes whose address names a machine."""
 SOURCE = "{source}"
 """Stands in a place for the name of the source that delivers."""
+MANIFEST_SUFFIX = ".manifest.json"
+"""A delivery's manifest lies beside it under this suffix, unless another place is named."""
 
 _SAME = {"s3a": "s3", "gcs": "gs"}
 _PORTS = {"https": "443", "http": "80", "ftp": "21", "sftp": "22"}

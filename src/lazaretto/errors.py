@@ -26,6 +26,10 @@ class UsageError(LazarettoError):
     """The caller's mistake: an argument, a policy, a missing reference. Exit code 2."""
 
 
+class OvertakenError(UsageError):
+    """What a person decided on has changed since they looked at it; nothing was decided."""
+
+
 class PolicyError(UsageError):
     """The policy file is not valid; the message names file, line and key."""
 
@@ -63,6 +67,26 @@ class AdmissionRefusedError(DeliveryError):
 
 class ReferenceMismatchError(UsageError):
     """A batch or policy does not fit the reference (encoder, width); says what differs."""
+
+
+class DeletedPayloadError(UsageError):
+    """Retention deleted the records that this asks for; findings and decisions remain. Exit code 2.
+
+    Attributes:
+        batch: whose records.
+        path: of the file that is gone, relative to the store's root.
+        deleted: when, in words.
+    """
+
+    def __init__(self, batch: str, path: str, deleted: str) -> None:
+        super().__init__(
+            f"the records of {batch} that this needs were {deleted}, as the policy in force said. "
+            "What was found and decided is kept: `lazaretto batch show` and `lazaretto quarantine "
+            f"show` tell it (file {path})"
+        )
+        self.batch = batch
+        self.path = path
+        self.deleted = deleted
 
 
 class SystemFaultError(LazarettoError):

@@ -102,3 +102,22 @@ def _code_of(error: BaseException) -> str:
         if isinstance(found := getattr(error, name, None), int):
             return str(found)
     return ""
+
+
+_EXTRA_OF = {
+    "torch": "detect",
+    "sklearn": "detect",
+    "faiss": "detect",
+    "safetensors": "detect",
+    "airflow": "airflow",
+    "psycopg": "postgres",
+    "great_expectations": "gx",
+    "sentence_transformers": "text",
+    "PIL": "images",
+}
+
+
+def how_to_install(error: ModuleNotFoundError) -> str:
+    """The command that installs what is missing."""
+    package = (error.name or "").split(".")[0]
+    return f"pip install 'lazaretto[{_EXTRA_OF.get(package, 'all')}]'"

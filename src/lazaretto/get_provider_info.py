@@ -36,7 +36,10 @@ def get_provider_info() -> dict[str, Any]:
         "sensors": [
             {
                 "integration-name": "Lazaretto",
-                "python-modules": ["lazaretto.operators.await_review"],
+                "python-modules": [
+                    "lazaretto.operators.await_delivery",
+                    "lazaretto.operators.await_review",
+                ],
             }
         ],
         "hooks": [
@@ -50,6 +53,28 @@ def get_provider_info() -> dict[str, Any]:
                 "connection-type": "lazaretto",
                 "hook-class-name": "lazaretto.operators.hook.LazarettoHook",
                 "hook-name": "Lazaretto",
+                "conn-fields": {
+                    "catalog_url": _field(
+                        "Catalog URL",
+                        "SQLAlchemy URL of the catalog, without a password, such as"
+                        " postgresql+psycopg://lazaretto@db/lazaretto",
+                    ),
+                    "store": _field(
+                        "Store",
+                        "Root of the store: an absolute path that every worker has, or a URI"
+                        " such as s3://bucket/lazaretto, whose credentials are in the environment.",
+                    ),
+                    "namespace": _field(
+                        "OpenLineage namespace",
+                        "Of Lazaretto's own jobs. Empty: lazaretto",
+                        required=False,
+                    ),
+                },
+                "ui-field-behaviour": {
+                    "hidden-fields": ["host", "port", "schema", "login", "extra"],
+                    "relabeling": {"password": "Catalog password"},
+                    "placeholders": {"password": "goes into the catalog URL; kept encrypted"},
+                },
             }
         ],
         "extra-links": ["lazaretto.operators.links.CaseLink"],
@@ -83,6 +108,13 @@ def get_provider_info() -> dict[str, Any]:
             }
         },
     }
+
+
+def _field(label: str, description: str, *, required: bool = True) -> dict[str, Any]:
+    """A field of the connection form; Airflow keeps it in the connection's extra."""
+    # What may be empty is null where nothing was entered: the form sends that.
+    kind: str | list[str] = "string" if required else ["string", "null"]
+    return {"label": label, "description": description, "schema": {"type": kind}}
 
 
 def _option(description: str, *, example: str, sensitive: bool = False) -> dict[str, Any]:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from lazaretto.batch import Batch, open_canonical
-from lazaretto.errors import ChangedFileError, NotFoundError
+from lazaretto.errors import ChangedFileError, DeletedPayloadError, NotFoundError
 from lazaretto.ledger.chain import append
 from lazaretto.ledger.cover import agree, event_of
+from lazaretto.ledger.deletions import deletions_told, delivery_deleted
 from lazaretto.ledger.events import BatchReceived, StoredFileChanged
 from lazaretto.ledger.state import Put, entry_columns
 from lazaretto.storage import tables
@@ -126,7 +127,8 @@ def on_record(workspace: Workspace, batch: str, stage: str) -> Iterator[None]:
     the file is restored.
     """
     try:
-        yield
+        with deletions_told(workspace.catalog.read, batch):
+            yield
     except ChangedFileError as error:
         event = StoredFileChanged(batch, stage, error.path, error.expected, error.found)
         with workspace.catalog.transaction() as connection:
@@ -138,6 +140,20 @@ def open_stored(workspace: Workspace, batch: Received) -> Batch:
     """Opens the canonical copy of a batch; its bytes are checked while they are read.
 
     Raises:
+        DeletedPayloadError: retention deleted it.
         ChangedFileError: it is gone, or (at once or while reading) its bytes are others.
     """
-    return open_canonical(workspace.store.open(batch.stored), rows=batch.rows, name=batch.id)
+    with deletions_told(workspace.catalog.read, batch.id):
+        opened = workspace.store.open(batch.stored)
+    return open_canonical(opened, rows=batch.rows, name=batch.id)
+
+
+def require_payload(connection: Connection, batch: Received) -> None:
+    """Refuses what needs the records of a batch, before anything is done.
+
+    Raises:
+        DeletedPayloadError: retention deleted them.
+    """
+    found = delivery_deleted(connection, batch.id)
+    if found is not None:
+        raise DeletedPayloadError(batch.id, batch.stored.path, found.words)

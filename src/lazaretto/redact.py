@@ -56,7 +56,7 @@ def safe_uri(uri: str) -> str:
     Returns:
         One line of at most 2,000 characters.
 
-    Example:
+    Examples:
         >>> safe_uri("https://bob:hush@data.example/day.csv?sig=1234")
         'https://data.example/day.csv'
     """

@@ -22,7 +22,7 @@ def visible(text: str, *, keep_newlines: bool = False) -> str:
         text: any text.
         keep_newlines: leave line feeds as they are, for text of several lines.
 
-    Example:
+    Examples:
         >>> visible("a\x1b[31mb")
         'a\\x1b[31mb'
     """

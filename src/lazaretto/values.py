@@ -361,6 +361,35 @@ class BatchEvidence:
 
 
 @dataclass(frozen=True, slots=True)
+class PoolMember:
+    """Another small batch that a small batch was looked at with.
+
+    Attributes:
+        batch: its id.
+        seq: ledger entry of its screening.
+        scores: sha256 (hex) of what that found.
+    """
+
+    batch: str
+    seq: int
+    scores: str
+
+
+@dataclass(frozen=True, slots=True)
+class SmallBatchPool:
+    """The small batches of a source that one of them was looked at with.
+
+    Attributes:
+        together: with how many of the members, the nearest first, it was judged; 0: alone; None: it
+            could not be judged.
+        members: the others, the nearest first.
+    """
+
+    together: int | None
+    members: list[PoolMember]
+
+
+@dataclass(frozen=True, slots=True)
 class SourceEvidence:
     """What a source's batches tell together, up to one of them: the next one goes on from here.
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import re
 import subprocess
+from importlib.metadata import requires
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from lazaretto.policy import Policy
 
-DOCKER = Path(__file__).parents[2] / "docker"
+ROOT = Path(__file__).parents[2]
+DOCKER = ROOT / "docker"
 COMPOSE: dict[str, Any] = yaml.safe_load((DOCKER / "compose.yaml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 LONG_RUNNING = sorted(name for name, service in SERVICES.items() if service.get("restart") != "no")
@@ -104,3 +108,50 @@ def test_shell_scripts_parse(script: Path) -> None:
 def test_policy_is_valid_and_for_the_dataset_of_the_deployment() -> None:
     policy = Policy.load(DOCKER / "policies" / "policy.yaml")
     assert policy.dataset == SERVICES["scheduler"]["environment"]["LAZARETTO_DATASET"]
+
+
+# --- the deployment that `make airflow` runs is this one, without containers
+
+PARTS = (ROOT / "tests" / "deployment" / "parts.py").read_text()
+
+
+def test_what_runs_without_containers_are_the_same_parts_with_the_same_settings() -> None:
+    commands = {service.get("command") for service in SERVICES.values()}
+    parts = re.search(r"^PARTS = \((.*)\)$", PARTS, re.MULTILINE)
+    assert parts is not None
+    assert set(re.findall(r'"([\w-]+)"', parts[1])) <= commands
+    settings = dict(re.findall(r'^        "([A-Z0-9_]+)": "([^"]*)",$', PARTS, re.MULTILINE))
+    for name in ("AIRFLOW__CORE__EXECUTOR", "AWS_ALLOW_HTTP", "AWS_CONDITIONAL_PUT", "AWS_REGION"):
+        assert settings[name] == SERVICES["scheduler"]["environment"][name]
+
+
+def test_make_airflow_runs_it() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    assert "airflow: $(STAMP)\n\t$(BIN)/python tests/deployment\n" in makefile
+    assert (ROOT / "tests" / "deployment" / "__main__.py").exists()
+
+
+def test_packages_that_the_image_adds_can_be_installed_with_the_constraints() -> None:
+    """One pin that a driver does not take, and the image cannot be built."""
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    pairs = [line.split("==") for line in lines]
+    pinned = {canonicalize_name(name): version for name, version in pairs}
+    recipe = (DOCKER / "Dockerfile").read_text().replace("\\\n", " ")
+    (command,) = re.findall(r"pip install .*", recipe)
+    added = set(re.findall(r"(?<= )[a-z][\w-]*(?= |$)", command)) - {"install"}
+    assert "s3fs" in added
+    seen: set[str] = set()
+    waiting = sorted(added)
+    while waiting:
+        name = canonicalize_name(waiting.pop())
+        if name in seen:
+            continue
+        seen.add(name)
+        assert name in pinned, f"{name} is not in constraints.txt"
+        for text in requires(name) or []:
+            needed = Requirement(text)
+            if needed.marker is None or needed.marker.evaluate({"extra": ""}):
+                version = pinned.get(canonicalize_name(needed.name), "none")
+                assert needed.specifier.contains(version), f"{name} needs {text}, not {version}"
+                waiting.append(needed.name)
+    assert "botocore" in seen

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import pages
 import pytest
 
 pytestmark = pytest.mark.long
 SEED = 11
+DAY = r"\d{4}-\d\d-\d\d"
 
 
 @pytest.fixture(scope="module")
@@ -82,3 +85,23 @@ def test_every_event_validates(summary: dict[str, Any]) -> None:
 
     assert summary["events"]["count"] > 100
     assert check(summary["events"]["file"]) == []
+
+
+def test_the_readme_s_questions_are_answered_of_the_demo(
+    summary: dict[str, Any], tmp_path: Path
+) -> None:
+    """The block is run as it stands in README.md, with the days of this demo."""
+    readme = pages.blocks(pages.ROOT / "README.md")
+    (block,) = [b.text for b in readme if "trace source" in b.text]
+    trace = summary["trace"]
+    block = re.sub(f"--since {DAY}", f"--since {trace['since'][:10]}", block)
+    block = re.sub(f"--until {DAY}", f"--until {trace['until'][:10]}", block)
+    (tmp_path / "build").mkdir()
+    (tmp_path / "build/demo").symlink_to(Path(summary["events"]["file"]).parent)
+    _, source, model, ledger = pages.run_lines(block, tmp_path)
+    assert source[1] == 1, source
+    assert all(name in source[2] for name in trace["expected_models"])
+    assert model[1] in (0, 1), model
+    assert "vendor-c" in model[2]
+    assert ledger[1] == 0, ledger
+    assert "holds" in ledger[2]

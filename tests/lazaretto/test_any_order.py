@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import count
@@ -18,7 +19,7 @@ from lazaretto.authority.policies import policy_ref, register_policy
 from lazaretto.dataset.announce import record_announced, unannounced
 from lazaretto.dataset.recall import recall
 from lazaretto.errors import AdmissionRefusedError, NotFoundError, UsageError
-from lazaretto.health import check
+from lazaretto.health import backup, check, reconcile, restore
 from lazaretto.ledger.verify import verify
 from lazaretto.quarantine import review
 from lazaretto.reference import Reference
@@ -72,12 +73,26 @@ class _Batch:
 
 
 @dataclass(slots=True)
+class _Known:
+    """All that is true at one moment."""
+
+    batches: list[_Batch]
+    versions: int
+    announced: list[int]
+    yard: Yard
+    file: Path
+
+
+@dataclass(slots=True)
 class _Oracle:
     yard: Yard
     prefix: int
     batches: list[_Batch] = field(default_factory=list)
     versions: int = 0
     announced: list[int] = field(default_factory=list)
+    kept: _Known | None = None
+    copies: int = 0
+    forgotten: set[str] = field(default_factory=set)
 
     @property
     def policy(self) -> Policy:
@@ -199,6 +214,27 @@ class _Oracle:
             if record_announced(self.yard.workspace, "blobs", news.version, news.made):
                 self.announced.append(news.version)
 
+    def keep(self, _pick: int) -> None:
+        """A copy of the catalog; the store goes on."""
+        self.copies += 1
+        file = self.yard.folder / f"copy-{self.copies}"
+        backup(self.yard.workspace.catalog, file)
+        facts = deepcopy(self.batches), self.versions, list(self.announced)
+        self.kept = _Known(*facts, self.yard, file)
+
+    def restore(self, _pick: int) -> None:
+        """Back to that copy, with a store that is newer; nothing that came later ever was."""
+        if self.kept is None:
+            return
+        workspace, known = self.yard.workspace, self.kept
+        url = workspace.catalog.engine.url.render_as_string(hide_password=False)
+        restore(known.file, catalog_url=url, store=workspace.store.root)
+        workspace.catalog.engine.dispose()
+        assert reconcile(workspace, apply=True).settled
+        self.forgotten |= {batch.id for batch in self.batches}
+        self.batches, self.announced = deepcopy(known.batches), list(known.announced)
+        self.versions, self.yard = known.versions, known.yard
+
     def agrees(self) -> None:
         workspace = self.yard.workspace
         assert verify(workspace).ok
@@ -208,7 +244,11 @@ class _Oracle:
         except NotFoundError:
             assert not wanted
         found = check(workspace, deep=True)
-        assert found.sound, found.findings
+        beside = self.forgotten - {batch.id for batch in self.batches}
+        names = {name for one in found.findings for name in one.first}
+        assert {one.kind for one in found.findings} <= {"unknown_batches"}, found.findings
+        assert names == beside
+        assert not found.differences
         open_ = {case.id for case in review.list_cases(workspace, limit=1000)}
         for batch in self.batches:
             assert not batch.case or batch.case in open_ or batch.decided
@@ -231,6 +271,8 @@ _DO: dict[str, Callable[[_Oracle, int], None]] = {
     "promote": _Oracle.promote,
     "rejudge": _Oracle.rejudge,
     "announce": _Oracle.announce,
+    "keep": _Oracle.keep,
+    "restore": _Oracle.restore,
 }
 _STEPS = st.lists(
     st.tuples(st.sampled_from(list(_DO)), st.integers(0, 8), st.none() | st.integers(0, 40)),

@@ -99,8 +99,8 @@ def test_an_extension_may_be_replaced_by_a_declared_format(tmp_path: Path) -> No
     error = refused(path)
     assert error.code == "wrong_format"
     assert (
-        str(error) == f"{path}: unknown format; name the file .parquet, .arrow, .csv or .jsonl, "
-        "or say the format"
+        str(error) == f"{path}: unknown format; name the file .parquet, .arrow, .csv, .jsonl, "
+        "or .tar for images, or say the format"
     )
 
 
@@ -151,7 +151,11 @@ def test_the_message_about_a_truncated_file_says_what_to_do(tmp_path: Path) -> N
         ("t.csv", b'{"a": 1}\n', "its bytes are JSON Lines"),
         ("t.jsonl", b"id,x\n1,2\n", "its bytes are CSV"),
         ("t.jsonl", b'[{"a": 1}]', "its bytes are a JSON array (deliver one object per line)"),
-        ("t.csv", b"\x1f\x8b\x08\x00", "its bytes are gzip (deliver it uncompressed)"),
+        (
+            "t.csv",
+            b"\x1f\x8b\x08\x00",
+            "its bytes are gzip (of CSV and JSON Lines, name it .csv.gz or .jsonl.gz)",
+        ),
         ("t.csv", b"PK\x03\x04", "its bytes are zip (deliver it uncompressed)"),
         ("t.csv", b"\x80\x04\x95\0\0", "its bytes are binary"),
         (

@@ -14,11 +14,11 @@ from lazaretto.stats.conformal import (
     conditional_p_values,
     conformal_p_values,
     excess_of_small_p,
-    holm,
     levels,
-    min_detectable,
     suspects,
 )
+from lazaretto.stats.multiple import holm
+from lazaretto.stats.sizes import min_detectable
 
 
 def pooled(records: int, rows: int, delta: float | None = None) -> Calibration:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import inspect
 import io
 import json
@@ -20,13 +21,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 from typer.testing import CliRunner
+from yard import blobs
 
 from lazaretto.cli.app import app
+from lazaretto.cli.application import COMMANDS, NOUNS
 from lazaretto.cli.command import Needs, command
-from lazaretto.cli.reply import Reply, facts, grid
+from lazaretto.cli.layout import facts, grid
+from lazaretto.cli.reply import Reply  # noqa: TC001
 from lazaretto.cli.session import Session  # noqa: TC001  typer reads annotations
 from lazaretto.cli.text import plain
 from lazaretto.errors import DeliveryError, LedgerError, PolicyError, SystemFaultError, UsageError
+from lazaretto.lazy import few_collections
 
 ROOT = Path(__file__).parents[2]
 HEAVY = ("airflow", "alembic", "deltalake", "numpy", "openlineage", "pandera", "polars", "pyarrow")
@@ -42,15 +47,53 @@ def commands() -> list[tuple[str, typer.models.CommandInfo]]:
 
 
 def test_help_loads_nothing_heavy():
+    assert set(HEAVY) & loaded_by("--help") == set()
+
+
+def loaded_by(*words: str, **environment: str) -> set[str]:
+    """Modules that the console script has loaded in the end."""
     script = (
-        "import sys; sys.argv = ['lazaretto', '--help']; from lazaretto.cli.app import app\n"
-        "try: app()\nexcept SystemExit: pass\n"
-        f"print('LOADED', [m for m in {HEAVY!r} if m in sys.modules])"
+        "import sys; sys.argv = ['lazaretto', *sys.argv[1:]]\n"
+        "from lazaretto.cli.entry import _run; _run(); print('LOADED', *sys.modules)"
     )
-    result = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    command = [sys.executable, "-c", script, *words]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=True, env=os.environ | environment
     )
-    assert result.stdout.splitlines()[-1] == "LOADED []"
+    return set(done.stdout.splitlines()[-1].split())
+
+
+def test_a_command_loads_its_own_noun_alone():
+    nouns = {f"lazaretto.cli.{name}" for name in (*NOUNS, *COMMANDS)}
+    assert nouns & loaded_by("source", "--help") == {"lazaretto.cli.source"}
+    assert nouns & loaded_by("doctor", "--help") == {"lazaretto.cli.doctor"}
+    assert nouns & loaded_by("--help") == nouns
+    assert nouns & loaded_by("no-such-noun") == nouns
+
+
+def test_a_small_delivery_loads_no_more_than_it_needs(sqlite_yard, tmp_path):
+    """Half of its time is loading: each of these would take milliseconds of it for nothing."""
+    yard, file = sqlite_yard, tmp_path / "policy.yaml"
+    file.write_text(json.dumps(yard.policy.model_dump(mode="json")))  # JSON is YAML, too
+    places = {
+        "LAZARETTO_CATALOG_URL": str(yard.workspace.catalog.engine.url),
+        "LAZARETTO_STORE": yard.workspace.store.root,
+        "LAZARETTO_POLICY": str(file),
+    }
+    delivery = yard.deliver("small", blobs(60, 5))
+    loaded = loaded_by("batch", "ingest", str(delivery), "--source", "vendor-a", **places)
+    assert "lazaretto.stages.admit" in loaded, "it went all the way"
+    needless = {"torch", "sklearn", "pandas", "polars", "alembic", "openlineage", "jinja2", "scipy"}
+    needless |= {"pyarrow.dataset", "pyarrow.csv", "rich.progress", "lazaretto.batch._child"}
+    needless |= {"lazaretto.cli.trace", "lazaretto.lineage"}
+    assert needless & loaded == set()
+
+
+def test_no_look_for_garbage_within_a_small_delivery():
+    before = gc.get_threshold()
+    with few_collections():
+        assert gc.get_threshold()[0] >= 1_000_000
+    assert gc.get_threshold() == before
 
 
 @pytest.mark.parametrize(("name", "info"), commands(), ids=[name for name, _ in commands()])
@@ -80,7 +123,7 @@ def test_the_architecture_page_s_commands_are_there():
         "ledger": "verify checkpoint",
     }
     wanted = {f"{noun} {verb}" for noun, verbs in promised.items() for verb in verbs.split()}
-    assert (wanted | {"init", "demo"}) - names == set()
+    assert (wanted | {"init", "doctor", "demo"}) - names == set()
 
 
 def failing(error: BaseException) -> typer.Typer:
@@ -278,6 +321,6 @@ def test_every_command_that_a_message_or_a_page_names_exists():
         for file in files
         if file.suffix in {".py", ".md", ".html"}
         for words in named.findall(file.read_text("utf-8"))
-        if words not in known and words.split()[0] not in {"init", "demo"}
+        if words not in known and words.split()[0] not in {"init", "doctor", "demo"}
     ]
     assert wrong == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -17,7 +18,6 @@ import pytest
 from typer.testing import CliRunner
 
 from lazaretto.cli.app import app
-from lazaretto.cli.init import scaffold
 from lazaretto.lineage.openlineage.emit import CURSOR
 from lazaretto.lineage.openlineage.lease import acquire, release
 from lazaretto.storage.workspace import open_workspace, os_user
@@ -328,7 +328,7 @@ def test_hostile_records_reach_the_terminal_as_text(reviewer: User) -> None:
 
 
 def test_a_training_set_is_sanitized_with_the_user_s_own_model(reviewer: User) -> None:
-    reviewer.path("net.py").write_text(
+    reviewer.path("own_net.py").write_text(
         "import torch\n"
         "def load(weights):\n"
         "    torch.manual_seed(int(open(weights).read()))\n"
@@ -336,7 +336,7 @@ def test_a_training_set_is_sanitized_with_the_user_s_own_model(reviewer: User) -
         "    return torch.nn.Sequential(*layers)\n"
     )
     reviewer.path("seed.txt").write_text("0")
-    options = "--load-model net:load --weights seed.txt --model net@1"
+    options = "--load-model own_net:load --weights seed.txt --model net@1"
     done = reviewer.sanitized(*options.split())
     assert (done["calibrated"], done["model"]) == (True, "net@1")
     assert done["calibration"].startswith("calibrated by reference digits/")
@@ -368,11 +368,16 @@ def test_judging_without_trusted_rows_is_asked_for_and_said(reviewer: User) -> N
 
 
 def test_what_was_held_is_left_out_of_a_second_training_and_both_are_compared(user: User) -> None:
+    """By the command of how-to/sanitize-a-training-set.md, with a network of its kind."""
+    page = (ROOT / "docs/how-to/sanitize-a-training-set.md").read_text("utf-8")
+    (line,) = re.findall(r"^lazaretto (dataset sanitize digits .*\\\n.*)$", page, re.MULTILINE)
+    line = line.replace("\\\n", " ")
+    assert "--load-model net:load --weights net-1.safetensors --inputs net:vectors" in line
     user.run("reference fit trusted.parquet")
     case = user.deliver("tuesday.parquet", 2, code=1)["judgement"]["case"]
     user.run(f"quarantine release {case} --all --reason looks-fine --yes")
     user.run(f"quarantine publish {case}")
-    user.path("own_net.py").write_text(
+    user.path("net.py").write_text(
         "import pyarrow as pa\n"
         "from pathlib import Path\n"
         "from lazaretto.activations.probe import probe\n"
@@ -391,12 +396,12 @@ def test_what_was_held_is_left_out_of_a_second_training_and_both_are_compared(us
     )
     with user.path("policies/digits.yaml").open("a") as policy:
         policy.write("\nsanitize: {false_quarantine_rate: 0.05}  # 100 trusted rows of a class\n")
-    own = "--load-model own_net:load --weights first.safetensors --inputs own_net:vectors"
-    user.run(f"batch probe {user.json('batch list')[0]['id']} --out first.safetensors")
+    own = "--load-model net:load --weights net-1.safetensors --inputs net:vectors"
+    user.run(f"batch probe {user.json('batch list')[0]['id']} --out net-1.safetensors")
     taken = user.json("dataset snapshot digits")
     user.run(f"model register net@1 --snapshot digits@{taken['version']}")
-    again = "--compare --retrain own_net:train --retrained net@2 --trusted trusted.parquet"
-    done = user.sanitized(*f"{own} {again}".split())
+    options = line.removeprefix("dataset sanitize digits ").split()
+    done = user.sanitized(*options)
     assert done["model"] == "net@1"
     assert done["held"] > 20
     found = done["comparison"]
@@ -405,8 +410,7 @@ def test_what_was_held_is_left_out_of_a_second_training_and_both_are_compared(us
     assert len(found["classes"]) == 10
     assert found["overall"]["agreement"] > 0.8
     assert (user.path("store") / found["file"]["path"]).is_file()
-    line = f"dataset sanitize digits --version {taken['version']} {own} {again}"
-    shown = user.run(line, code=1)
+    shown = user.run(f"{line} --version {taken['version']}", code=1)
     assert "calibrated by a table of 1000 rows" in shown
     assert f"{found['contradicted']} of {done['held']}" in shown
     assert "before -> after" in shown
@@ -587,11 +591,6 @@ def test_a_password_is_never_shown(user: User) -> None:
     shown = CliRunner().invoke(app, ["source", "list", "--debug"], env=user.environment)
     assert "Traceback" in shown.stderr
     assert "s3cret" not in told + shown.output
-
-
-def test_init_hands_out_the_example_dag() -> None:
-    files = scaffold("reviews")
-    assert files["dags/lazaretto_ingest.py"] == (ROOT / "dags/lazaretto_ingest.py").read_bytes()
 
 
 def test_the_scaffold_is_valid_for_any_dataset(tmp_path: Path) -> None:

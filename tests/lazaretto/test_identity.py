@@ -19,7 +19,7 @@ from lazaretto.health import check, rebuild
 from lazaretto.ledger.verify import verify
 from lazaretto.lineage import trace_source
 from lazaretto.sources.registry import add_source
-from lazaretto.stages.listing import list_batches
+from lazaretto.stages.deliveries import Wanted, list_deliveries
 from lazaretto.storage import tables
 from lazaretto.storage.identity import MARK, workspace_id
 from lazaretto.storage.store import Store
@@ -90,7 +90,7 @@ def test_a_store_that_is_another_is_named_by_whatever_uses_it(
 def test_what_needs_no_store_asks_for_none(yard: Yard, tmp_path: Path) -> None:
     yard.admit("monday", MONDAY)
     wrong = _with_store(yard, tmp_path / "elsewhere")
-    assert len(list_batches(wrong.workspace).rows) == 1
+    assert len(list_deliveries(wrong.workspace, Wanted()).rows) == 1
     add_source(wrong.workspace, "vendor-c", trust_tier=TrustTier.REVIEWED)
 
 

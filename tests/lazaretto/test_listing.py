@@ -10,7 +10,8 @@ from yard import Yard, blobs
 from lazaretto import stages
 from lazaretto.dataset.recall import recall
 from lazaretto.errors import NotFoundError
-from lazaretto.stages.listing import Page, dataset_log, list_batches, list_models
+from lazaretto.stages.deliveries import Wanted, list_deliveries
+from lazaretto.stages.listing import Page, dataset_log, list_models
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +39,9 @@ def test_pages_join_to_the_whole_list(yard: Yard) -> None:
     recall(workspace, "blobs", batch=batches[0], reason="poisoned")
 
     def of_batches(last: dict[str, Any] | None) -> Page:
-        return list_batches(workspace, limit=3, after=None if last is None else last["id"])
+        return list_deliveries(
+            workspace, Wanted(), limit=3, after=None if last is None else last["id"]
+        )
 
     def of_models(last: dict[str, Any] | None) -> Page:
         after = None if last is None else (last["model"], last["version"])
@@ -61,6 +64,6 @@ def test_pages_join_to_the_whole_list(yard: Yard) -> None:
 
 def test_a_page_behind_what_is_not_there_is_an_error(sqlite_yard: Yard) -> None:
     with pytest.raises(NotFoundError, match="no batch"):
-        list_batches(sqlite_yard.workspace, after="nobody/1")
+        list_deliveries(sqlite_yard.workspace, Wanted(), after="nobody/1")
     with pytest.raises(NotFoundError, match="net@1"):
         list_models(sqlite_yard.workspace, after=("net", "1"))

@@ -12,8 +12,7 @@ import pytest
 from yard import Yard, blobs
 
 from lazaretto import stages
-from lazaretto.batch import open_batch, table_digest
-from lazaretto.batch._delivery import delivery_digest
+from lazaretto.batch import delivered_digest, open_batch, table_digest
 from lazaretto.errors import DeliveryError, NotArrivedError
 from lazaretto.policy import Limits
 
@@ -144,10 +143,10 @@ def test_a_folder_is_received_under_one_digest_that_a_manifest_signs(sqlite_yard
     rows = blobs(60, seed=5)
     for number in range(3):
         pq.write_table(rows.slice(20 * number, 20), folder / f"part-{number}.parquet")
-    before = delivery_digest(folder)
+    before = delivered_digest(folder)
     for part in folder.iterdir():
         os.utime(part, (1, 1))
-    assert delivery_digest(folder) == before
+    assert delivered_digest(folder) == before
     yard = sqlite_yard
     batch = stages.receive(yard.workspace, folder, "vendor-a", policy=yard.policy)
     assert batch.rows == 60
@@ -155,7 +154,7 @@ def test_a_folder_is_received_under_one_digest_that_a_manifest_signs(sqlite_yard
     again = stages.receive(yard.workspace, folder, "vendor-a", policy=yard.policy)
     assert again.id == batch.id
     (folder / "part-0.parquet").rename(folder / "part-9.parquet")
-    assert delivery_digest(folder) != before
+    assert delivered_digest(folder) != before
 
 
 @pytest.mark.parametrize("version", ["1.0", "2.0"])

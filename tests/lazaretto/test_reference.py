@@ -9,7 +9,7 @@ from tests.lazaretto.detection_data import classes, policy, table
 
 import lazaretto as lz
 from lazaretto.errors import NotFoundError, ReferenceMismatchError, UsageError
-from lazaretto.registry.changes import change, judge_again
+from lazaretto.registry.changes import Judged, change
 
 
 @pytest.fixture(scope="module")
@@ -163,7 +163,7 @@ def test_two_versions_are_compared_on_past_batches() -> None:
         "moved": table(moved, moved_labels),
     }
     still, changed = (
-        change(name, *(judge_again(batch, version, records_only) for version in (old, new)))
+        change(name, *(Judged.of(lz.screen(batch, each, records_only)) for each in (old, new)))
         for name, batch in past.items()
     )
     assert still.old is still.new is lz.Verdict.PASS

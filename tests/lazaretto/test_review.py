@@ -57,7 +57,9 @@ def test_a_case_shows_counts_and_pages_its_records(yard: Yard) -> None:
 def test_cases_are_listed_newest_first_by_page_source_and_batch(yard: Yard) -> None:
     one, two = _case(yard, "one"), _case(yard, "two", seed=6)
     assert [c.id for c in review.list_cases(yard.workspace)] == [two.id, one.id]
-    assert [c.id for c in review.list_cases(yard.workspace, before=two.seq)] == [one.id]
+    assert [c.id for c in review.list_cases(yard.workspace, after=two.id)] == [one.id]
+    with pytest.raises(NotFoundError, match="no case"):
+        review.list_cases(yard.workspace, after="nothing")
     assert [c.id for c in review.list_cases(yard.workspace, batch=one.batch)] == [one.id]
     assert review.list_cases(yard.workspace, source="vendor-b") == []
     assert review.list_cases(yard.workspace, state="CLOSED") == []

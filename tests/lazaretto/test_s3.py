@@ -151,6 +151,40 @@ def test_a_delivery_in_a_bucket_is_late_lost_or_out_of_reach(
     receive(drop)
 
 
+def test_the_manifest_beside_a_delivery_in_a_bucket_is_found(
+    served: Bucket, sqlite_yard: Yard
+) -> None:
+    """By its name; while it is not there the delivery is late for who waits, else unsigned."""
+    from lazaretto.addresses import MANIFEST_SUFFIX
+    from lazaretto.stages.arrival import has_arrived
+
+    rules = make_policy(sources={"require_signature": True, "places": ["s3://bucket/drop"]})
+    drop = "s3://bucket/drop/day.parquet"
+
+    def receive() -> str:
+        with pytest.raises(DeliveryError) as caught:
+            stages.receive(
+                sqlite_yard.workspace,
+                drop,
+                "vendor-a",
+                beside=True,
+                policy=rules,
+                places_required=True,
+            )
+        return caught.value.code
+
+    assert not has_arrived(drop, "vendor-a", rules)
+    served.files().put(str(sqlite_yard.deliver("day", blobs(9, seed=5))), drop)
+    assert not has_arrived(drop, "vendor-a", rules)
+    assert receive() == "unsigned"
+    served.files().pipe_file(drop + MANIFEST_SUFFIX, b"{}")
+    assert has_arrived(drop, "vendor-a", rules)
+    assert receive() == "bad_envelope"  # it was read
+    served.stop()
+    with pytest.raises(SystemFaultError):
+        has_arrived(drop, "vendor-a", rules)
+
+
 def test_a_server_that_is_killed_is_nobodys_fault_and_the_same_call_works_when_it_is_back(
     served: Bucket, fitted_reference: str, tmp_path: Path, catalog_url: str
 ) -> None:

@@ -95,7 +95,7 @@ def test_what_is_on_record_is_told_stage_by_stage_also_when_a_later_one_fails(
     """The operator reports it as its task's, whatever becomes of the task."""
     path = sqlite_yard.deliver("day", blobs(60, seed=5))
     begun: list[str] = []
-    told: list[tuple[str, list[int]]] = []
+    told: list[tuple[str, object, list[int]]] = []
 
     class Stop(Exception):  # noqa: N818
         pass
@@ -115,18 +115,22 @@ def test_what_is_on_record_is_told_stage_by_stage_also_when_a_later_one_fails(
             "vendor-a",
             sqlite_yard.policy,
             working=working,
-            done=lambda batch, seqs: told.append((batch, seqs)),
+            done=lambda stage, result, seqs: told.append((stage, result, seqs)),
         )
 
     with pytest.raises(Stop):
         ingest()
-    assert [len(seqs) for _, seqs in told] == [1, 2, 3]
+    assert [(stage, len(seqs)) for stage, _, seqs in told] == [
+        ("receive", 1),
+        ("validate", 2),
+        ("embed", 3),
+    ]
     with pytest.raises(DeliveryError):
         stages.ingest(sqlite_yard.workspace, path, "nobody", sqlite_yard.policy)
     # Called again it goes on where it stopped.
     found = ingest()
     assert begun[4:] == STAGES
-    assert found.seqs[:3] == told[2][1]
+    assert found.seqs[:3] == told[2][2]
     assert found.admission is not None
     assert found.admission.rows == 60
 

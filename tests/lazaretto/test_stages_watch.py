@@ -306,7 +306,7 @@ def test_vectors_of_another_encoder_are_refused_by_name(
     load = lazaretto.embed.load_encoder
     other = text_policy(yard, buckets=32)
     with monkeypatch.context() as patch:
-        patch.setattr(lazaretto.embed, "load_encoder", lambda _policy: load(other))
+        patch.setattr(lazaretto.embed, "load_encoder", lambda _policy, _state: load(other))
         stages.embed(yard.workspace, batch, yard.policy)
     with pytest.raises(ReferenceMismatchError, match=r"of another encoder .* weights or"):
         stages.screen(yard.workspace, batch, yard.policy)

@@ -345,6 +345,8 @@ def one_of_each(history: History) -> None:
                 StoredFile("b/drift.parquet", 9, "14" * 32),
             ),
             triage=values.TriageSummary("PIPELINE", {"PIPELINE": 0.9}, ["nulls appeared"]),
+            smallest=120,
+            pool=values.SmallBatchPool(1, [values.PoolMember("acme/17", 3, "17" * 32)]),
         ),
     )
     history.write(
@@ -363,6 +365,7 @@ def one_of_each(history: History) -> None:
         events.AdmissionRefused(batch, "digits", "revoked_key", "its key is revoked", "case-1"),
         events.JudgementSetAside(batch, "digits", 9, "case-0", "by the new reference"),
         events.VersionAnnounced("digits", 1, 8),
+        events.HoldAnnounced(batch, 8),
     )
     history.judge(batch)
     history.decide(batch)
@@ -441,6 +444,8 @@ def one_of_each(history: History) -> None:
             **TABLE,
         ),
         events.CatalogRebuilt({"batch": {"changed": 1, "missing": 0, "added": 2}}),
+        events.PayloadDeleted(batch, "held", "case-1", [POLICY], 90, START, ["held/h.parquet"]),
+        events.PayloadDeleted(batch, "delivered", None, [POLICY], 90, START, ["batches/b/d.csv"]),
         events.CheckpointTaken(
             origin="urn:lazaretto:ledger:" + "62" * 32,
             size=3,

@@ -104,8 +104,17 @@ def fitted() -> tuple[Split, Reference]:
 
 
 @pytest.fixture
+def catalog_of_world(tmp_path: Path) -> str:
+    """Address of the catalog that a world gets; a module may give another."""
+    return f"sqlite:///{tmp_path / 'catalog.db'}"
+
+
+@pytest.fixture
 def world(
-    fitted: tuple[Split, Reference], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fitted: tuple[Split, Reference],
+    tmp_path: Path,
+    catalog_of_world: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> World:
     """A world of its own for each test; operators find it by the environment."""
     from lazaretto.registry.references import save_reference
@@ -114,7 +123,7 @@ def world(
     from lazaretto.storage.workspace import open_workspace
     from lazaretto.values import TrustTier
 
-    monkeypatch.setenv("LAZARETTO_CATALOG_URL", f"sqlite:///{tmp_path / 'catalog.db'}")
+    monkeypatch.setenv("LAZARETTO_CATALOG_URL", catalog_of_world)
     monkeypatch.setenv("LAZARETTO_STORE", str(tmp_path / "store"))
     # Beside the folder of deliveries, which it names as the place from which they come.
     policy = shutil.copy(POLICY, tmp_path)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -25,8 +27,8 @@ def operators() -> list[type[BaseOperator]]:
     return [getattr(room, name) for name in room.__all__ if name.endswith("Operator")]
 
 
-def test_all_thirteen_are_there() -> None:
-    assert len(operators()) == 13
+def test_all_fourteen_are_there() -> None:
+    assert len(operators()) == 14
 
 
 @pytest.mark.parametrize("cls", operators(), ids=lambda cls: cls.__name__)
@@ -223,6 +225,90 @@ def test_nothing_is_made_at_home_where_nothing_says_where_things_are(
     with pytest.raises(AirflowFailException, match=f"nothing says where Lazaretto's {missing}"):
         validate.execute({})
     assert list(tmp_path.iterdir()) == []
+
+
+def _all_tasks() -> list[BaseOperator]:
+    import lazaretto.operators as room
+
+    batch: dict[str, Any] = {"batch": BATCH}
+    policy: dict[str, Any] = {"policy": "policy.yaml"}
+    delivery = {"uri": "/srv/drop/x.parquet", "source": "vendor-a", **policy}
+    given: dict[str, dict[str, Any]] = {
+        "AdmitBatchOperator": {**batch, "dataset": "reviews"},
+        "AwaitReviewOperator": {**batch, "deferrable": False, "mode": "poke"},
+        "EmbedBatchOperator": {**batch, **policy},
+        "FlushLineageOperator": {"deferrable": False},
+        "IngestBatchOperator": {**delivery, "dataset": "reviews"},
+        "QuarantineGateOperator": {**batch, **policy},
+        "ReceiveBatchOperator": delivery,
+        "RegisterModelOperator": {"model": "m", "version": "1", "snapshot": "reviews@1"},
+        "SanitizeTrainingOperator": {
+            "snapshot": "reviews@1",
+            "load_model": "x:y",
+            "weights": "w",
+            **policy,
+        },
+        "ScreenBatchOperator": {**batch, **policy},
+        "SnapshotTrainingOperator": {"dataset": "reviews"},
+        "TraceIncidentOperator": {"source": "vendor-a"},
+        "ValidateBatchOperator": {**batch, **policy},
+    }
+    without = {"AwaitDeliveryOperator"}  # it needs neither catalog nor store
+    assert set(given) | without == {cls.__name__ for cls in operators()}
+    return [getattr(room, name)(task_id="t", **options) for name, options in given.items()]
+
+
+@pytest.fixture
+def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home in which nothing may be made, and nothing that says where catalog and store are."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("LAZARETTO_CATALOG_URL", "LAZARETTO_STORE"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+def test_no_operator_keeps_anything_of_its_own_without_a_connection(nowhere: Path) -> None:
+    from airflow.sdk.exceptions import AirflowFailException
+
+    context = {"ti": MagicMock(), "run_id": "r", "task": MagicMock()}
+    context["task"].get_flat_relatives.return_value = []
+    for task in _all_tasks():
+        with pytest.raises(AirflowFailException, match="connections add lazaretto_default"):
+            task.execute(context)
+        task.lazaretto_conn_id = "elsewhere"
+        with pytest.raises(AirflowFailException, match="no connection 'elsewhere'"):
+            task.execute(context)
+    assert list(nowhere.iterdir()) == []
+
+
+def test_no_trigger_page_or_asset_does_either(nowhere: Path) -> None:
+    from airflow.sdk.exceptions import AirflowException
+
+    from lazaretto.operators import admitted
+    from lazaretto.operators.assets import to_openlineage
+    from lazaretto.operators.triggers import (
+        CaseDecidedTrigger,
+        DatasetVersionTrigger,
+        LineageFlushedTrigger,
+    )
+    from lazaretto.plugins.app import _workspace_of_airflow
+
+    for conn_id, said in (
+        ("lazaretto_default", "connections add lazaretto_default"),
+        ("elsewhere", "no connection 'elsewhere'"),
+    ):
+        for trigger in (
+            CaseDecidedTrigger(BATCH, conn_id),
+            DatasetVersionTrigger("reviews", conn_id),
+            LineageFlushedTrigger(conn_id),
+        ):
+            with pytest.raises(AirflowException, match=said):
+                asyncio.run(anext(trigger.run()))
+    with pytest.raises(UsageError, match="connections add lazaretto_default"):
+        _workspace_of_airflow()
+    with pytest.raises(UsageError, match="store"):
+        to_openlineage(admitted("reviews"), None)
+    assert list(nowhere.iterdir()) == []
 
 
 def test_an_unreachable_catalog_is_reported_without_its_password(

@@ -78,20 +78,23 @@ class Markup(HTMLParser):
         self.attributes += attrs
 
 
-def test_a_case_shows_counts_reasons_and_its_first_records(
+def test_a_case_shows_counts_reasons_and_all_its_records_by_pages(
     client: TestClient, hold: Callable[..., Any]
 ) -> None:
-    judged = hold({"id": [f"r{n}" for n in range(30)], "text": [f"text {n}" for n in range(30)]})
+    judged = hold({"id": [f"r{n}" for n in range(60)], "text": [f"text {n}" for n in range(60)]})
     listed = client.get("/").text
     assert judged.batch in listed
     assert f"/cases/{judged.case}" in listed
     page = client.get(f"/cases/{judged.case}").text
     assert "HOLD_BATCH" in page
-    assert "30 of 30 records" in page
-    assert "First 20 of 30" in page
-    assert "r19" in page
-    assert "text 19" in page
-    assert "r20" not in page
+    assert "60 of 60 records" in page
+    assert "text 49" in page
+    assert "text 50" not in page
+    (following,) = re.findall(r'rel="next" href="([^"]*)"', page)
+    second = client.get(f"/cases/{judged.case}{unescape(following)}").text
+    assert "text 49" not in second
+    assert "text 59" in second
+    assert 'rel="next"' not in second
     assert any(note.split()[0] in unescape(page) for note in judged.notes)
 
 
@@ -100,9 +103,7 @@ def test_nothing_in_a_record_becomes_markup(client: TestClient, hold: Callable[.
     for path in ("/", f"/cases/{judged.case}", "/?state=all"):
         page = client.get(path).text
         markup = Markup(page)
-        assert not {"script", "img", "iframe", "object", "embed", "form", "style"} & set(
-            markup.tags
-        )
+        assert not {"script", "img", "iframe", "object", "embed", "style"} & set(markup.tags)
         assert not [name for name, _ in markup.attributes if name.startswith("on")]
         assert "49" not in re.sub(r"\d{4}-\d\d-\d\d.*|[0-9a-f]{12,}", "", page)
     assert EVIL in unescape(client.get(f"/cases/{judged.case}").text)  # shown, as text
@@ -146,11 +147,34 @@ def test_the_list_goes_by_pages(
     first = client.get("/").text
     assert batches[2] in first
     assert batches[0] not in first
-    (older,) = re.findall(r'href="([^"]*before=\d+)"', first)
+    (older,) = re.findall(r'href="([^"]*after=[^"]+)"', first)
     second = client.get(unescape(older)).text
     assert batches[0] in second
     assert batches[2] not in second
     assert "No closed cases" in client.get("/?state=closed").text
+
+
+def test_refused_deliveries_are_a_page_and_harmless(
+    client: TestClient, workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lazaretto.errors import DeliveryError
+    from lazaretto.stages.receive import receive
+
+    assert "No delivery was refused" in client.get("/refused").text
+    monkeypatch.setattr("lazaretto.plugins.app._PAGE_SIZE", 2)
+    file = tmp_path / "a.csv"
+    file.write_text("id\n1\n")
+    for number in range(3):
+        with pytest.raises(DeliveryError):
+            receive(workspace, file, f"source-{number}{EVIL}")
+    page = client.get("/refused").text
+    assert "unknown_source" in page
+    assert "source-2" in page
+    assert "source-0" not in page
+    assert "<script>" not in page
+    (older,) = re.findall(r'href="([^"]*before=\d+)"', page)
+    assert "source-0" in client.get(unescape(older)).text
+    assert 'href="/refused"' in client.get("/").text
 
 
 def test_under_airflow_links_keep_the_prefix(

@@ -71,6 +71,13 @@ def capture(
     Raises:
         UsageError: no such layer, a layer that is never called, or data that cannot be read.
         TypeError: the model needs an input that the data does not have.
+
+    Examples:
+        >>> import torch
+        >>> rows = torch.randn(8, 4, generator=torch.Generator().manual_seed(0))
+        >>> model = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU())
+        >>> {name: values.shape for name, values in capture(model, rows, layers=["0"]).items()}
+        {'0': (8, 3)}
     """
     kept: dict[str, list[NDArray[np.float32]]] = {}
     for part in stream(

@@ -91,6 +91,14 @@ def compare(
 
     Raises:
         UsageError: labels and outputs do not fit together.
+
+    Examples:
+        >>> import torch
+        >>> rows = torch.randn(8, 4, generator=torch.Generator().manual_seed(0))
+        >>> model = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU())
+        >>> found = compare(model, model, rows, ["0", "1"] * 4, classes=["0", "1"])
+        >>> found.classes["agreement"].to_pylist()
+        [1.0, 1.0]
     """
     options = {"inputs": inputs, "device": device, "batch_size": batch_size}
     held = held or (None, [], [])

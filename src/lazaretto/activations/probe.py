@@ -70,6 +70,13 @@ def probe(
 
     Raises:
         UsageError: fewer than two classes, or labels and rows do not match.
+
+    Examples:
+        >>> import numpy as np
+        >>> rows = np.random.default_rng(0).normal(size=(60, 4)).astype("float32")
+        >>> labels = ["up" if row[0] > 0 else "down" for row in rows]
+        >>> probe(rows, labels, epochs=2, width=8).classes
+        ['down', 'up']
     """
     x = torch.cat([batch.float() for batch in batches(data, inputs=inputs, batch_size=8192)])
     classes, y = np.unique(np.asarray([str(label) for label in labels]), return_inverse=True)

@@ -42,6 +42,14 @@ def capture_to(
 
     Raises:
         UsageError: there are more or fewer record ids than records.
+
+    Examples:
+        >>> import torch
+        >>> rows = torch.randn(8, 4, generator=torch.Generator().manual_seed(0))
+        >>> model = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU())
+        >>> from pathlib import Path
+        >>> capture_to(Path("layers.arrow"), model, rows, list("abcdefgh"), layers=["0"])
+        8
     """
     ids = (
         record_ids if isinstance(record_ids, (pa.Array, pa.ChunkedArray)) else pa.array(record_ids)
@@ -68,7 +76,18 @@ def capture_to(
 
 
 def read_activations(path: Path) -> tuple[pa.Array, dict[str, NDArray[np.floating]]]:
-    """Record ids and {layer: floats (n, d)} of a side-car."""
+    """Record ids and {layer: floats (n, d)} of a side-car.
+
+    Examples:
+        >>> import torch
+        >>> rows = torch.randn(8, 4, generator=torch.Generator().manual_seed(0))
+        >>> model = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU())
+        >>> from pathlib import Path
+        >>> _ = capture_to(Path("a.arrow"), model, rows, list("abcdefgh"), layers=["0"])
+        >>> ids, layers = read_activations(Path("a.arrow"))
+        >>> ids[0].as_py(), layers["0"].shape
+        ('a', (8, 3))
+    """
     with pa.memory_map(str(path)) as source:
         table = pa.ipc.open_file(source).read_all()
     layers = {}

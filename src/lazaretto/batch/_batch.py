@@ -125,6 +125,22 @@ def open_canonical(file: IO[bytes], *, rows: int, name: str) -> Batch:
 
     Raises:
         SystemFaultError: this is no canonical copy.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from lazaretto.batch import decode
+        >>> from lazaretto.policy import Limits
+        >>> Path("canonical").mkdir()
+        >>> decoded = decode(
+        ...     Path("monday.parquet"),
+        ...     Path("canonical"),
+        ...     name="monday",
+        ...     format="parquet",
+        ...     limits=Limits(),
+        ... )
+        >>> with open(decoded.path, "rb") as file:
+        ...     open_canonical(file, rows=decoded.rows, name="monday").num_rows
+        60
     """
     try:
         schema, made_of = read_head(file)
@@ -138,7 +154,12 @@ def open_canonical(file: IO[bytes], *, rows: int, name: str) -> Batch:
 def as_chunks(
     data: Batch | pa.Table, *, columns: Sequence[str] | None = None, size: int = CHUNK_ROWS
 ) -> Iterator[pa.RecordBatch]:
-    """Chunks of a batch or of a table in memory, alike: plain types, at most `size` rows."""
+    """Chunks of a batch or of a table in memory, alike: plain types, at most `size` rows.
+
+    Examples:
+        >>> [chunk.num_rows for chunk in as_chunks(pa.table({"a": [1, 2, 3]}), size=2)]
+        [2, 1]
+    """
     if isinstance(data, Batch):
         yield from data.chunks(columns=columns, size=size)
         return
@@ -176,6 +197,13 @@ def records(
     Raises:
         DeliveryError: code ``too_large``: the ids take more than half a gigabyte; later stages
             keep them in memory.
+
+    Examples:
+        >>> from lazaretto.policy import Columns
+        >>> table = pa.table({"id": ["a", "b"], "text": ["x", "y"]})
+        >>> for ids, chunk in records(table, Columns(record_id="id"), columns=["text"]):
+        ...     print(ids.to_pylist(), chunk.column_names)
+        ['a', 'b'] ['text']
     """
     if isinstance(data, Batch):
         yield from data.records(ids, columns=columns, size=size)
@@ -187,12 +215,24 @@ def records(
 
 
 def own(values: pa.Array) -> pa.Array:
-    """A copy, to be kept: the columns of a chunk share one buffer, and each keeps all of it."""
+    """A copy, to be kept: the columns of a chunk share one buffer, and each keeps all of it.
+
+    Examples:
+        >>> own(pa.array([1, 2, 3]).slice(1)).to_pylist()
+        [2, 3]
+    """
     return pa.concat_arrays([values, values.slice(0, 0)])
 
 
 def table_digest(table: pa.Table) -> str:
-    """Content digest of a table in memory; equals `Batch.digest` of the same records in a file."""
+    """Content digest of a table in memory; equals `Batch.digest` of the same records in a file.
+
+    Examples:
+        >>> from lazaretto.batch import open_batch
+        >>> import pyarrow.parquet as pq
+        >>> table_digest(pq.read_table("monday.parquet")) == open_batch("monday.parquet").digest()
+        True
+    """
     digest = ContentDigest(table.schema)
     for chunk in table.to_batches(max_chunksize=CHUNK_ROWS):
         digest.update(chunk)
@@ -204,6 +244,10 @@ def batch_id(source: str, digest: str) -> str:
 
     Source and full digest are its identity, whatever the clock says: the same delivery gets the
     same name on another day, and after a restore. Whoever gives it out checks that it is free.
+
+    Examples:
+        >>> batch_id("vendor", "0123456789abcdef" * 4)
+        'vendor/0123456789abcdef0123456789abcdef'
     """
     return f"{source}/{digest[:32]}"
 

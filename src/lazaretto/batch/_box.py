@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lazaretto.batch._answer import CANNOT_ANSWER, FAULT, READY
 from lazaretto.batch._batch import Batch, open_canonical
-from lazaretto.batch._child import CANNOT_ANSWER, FAULT, READY
 from lazaretto.batch._format import FORMATS
 from lazaretto.batch._schema import check_columns
 from lazaretto.batch._wanted import Wanted
@@ -51,7 +51,7 @@ class Decoded:
     Attributes:
         name: of the delivery.
         path: its canonical copy.
-        format: ``parquet``, ``arrow``, ``csv`` or ``jsonl``: what it was delivered as.
+        format: ``parquet``, ``arrow``, ``csv``, ``jsonl`` or ``images``: what it was delivered as.
         rows: number of records.
         digest: sha256 (hex) of the content, see `Batch.digest`.
         schema: its columns, in plain types.
@@ -84,7 +84,8 @@ def decode(
         raw: the delivery, a local file that nobody else writes.
         folder: a private folder, for the canonical copy and what is needed meanwhile.
         name: of the delivery, as messages and records may show it.
-        format: ``parquet``, ``arrow``, ``csv`` or ``jsonl``, or another word for none of them.
+        format: ``parquet``, ``arrow``, ``csv``, ``jsonl`` or ``images`` (a tar archive), or
+            another word for none of them; None: a folder of images, packed.
         limits: of the policy.
         wanted: what is known of its columns; default: nothing.
 
@@ -94,6 +95,19 @@ def decode(
             ``decoder_failed`` (it ended in any other way).
         SystemFaultError: the process cannot be started, the disk is full or fails, or the machine
             has less memory than the policy allows.
+
+    Examples:
+        >>> from lazaretto.policy import Limits
+        >>> Path("canonical").mkdir()
+        >>> decoded = decode(
+        ...     Path("monday.parquet"),
+        ...     Path("canonical"),
+        ...     name="monday",
+        ...     format="parquet",
+        ...     limits=Limits(),
+        ... )
+        >>> decoded.rows
+        60
     """
     copy = folder / "canonical.arrow"
     with as_system_fault(f"{name} cannot be decoded in {folder}"):
@@ -125,7 +139,9 @@ def _run(
     """How the process ended; None: it was ended for its time by the clock."""
     # The child finds what this process finds, whatever made it so.
     paths = [path for path in sys.path if Path(path).is_absolute()]
-    command = [sys.executable, "-I", "-B", "-c", _START, json.dumps(paths)]
+    command = [sys.executable, "-I", "-c", _START, json.dumps(paths)]
+    if sys.dont_write_bytecode:
+        command.insert(1, "-B")
     with answer.open("wb") as out, log.open("wb") as err:
         try:
             return subprocess.run(

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
+from lazaretto.batch._answer import CANNOT_ANSWER, FAULT, READY
 from lazaretto.batch._decode import BLOCK, decode
 from lazaretto.batch._source import output_too_large
 from lazaretto.batch._wanted import Wanted
@@ -29,12 +30,6 @@ from lazaretto.redact import error_line
 if TYPE_CHECKING:
     from lazaretto.policy import Limits
 
-READY = b"ready\n"
-FAULT = "fault"
-"""Code of an answer: not the delivery is at fault, but this machine."""
-CANNOT_ANSWER = os.EX_IOERR
-"""Exit status when the answer cannot be written: the disk is full, or fails."""
-
 
 def main() -> None:
     """Answers the request on standard input."""
@@ -42,6 +37,7 @@ def main() -> None:
     # Whatever a library prints must not be taken for the answer.
     answer = os.dup(1)
     os.dup2(2, 1)
+    sys.dont_write_bytecode = True  # what loads from here on is of one delivery's format
     confine(request["limits"], request["room"])
     warm_up()
     try:

@@ -18,6 +18,7 @@ from lazaretto.batch._ids import check_ids, record_ids
 from lazaretto.batch._plain import plain_array, plain_bytes, plain_type
 from lazaretto.batch._read_arrow import read_arrow
 from lazaretto.batch._read_csv import read_csv
+from lazaretto.batch._read_images import read_images
 from lazaretto.batch._read_json import read_json
 from lazaretto.batch._read_parquet import read_parquet
 from lazaretto.batch._schema import check_columns, check_reserved
@@ -42,7 +43,7 @@ class Found(NamedTuple):
     """What a delivery holds.
 
     Attributes:
-        format: ``parquet``, ``arrow``, ``csv`` or ``jsonl``.
+        format: ``parquet``, ``arrow``, ``csv``, ``jsonl`` or ``images``.
         rows: number of records.
         digest: sha256 (hex) of the content, as `lazaretto.batch.Batch.digest` gives it.
     """
@@ -92,6 +93,8 @@ def decode(
             source = joined([read_parquet(file, limits, name) for file in files], name)
         elif kind == "arrow":
             source = joined([read_arrow(file) for file in files], name)
+        elif kind == "images":
+            source = read_images(files[0], limits, name)
         elif kind == "csv":
             source = read_csv(files[0], limits, name, folder=folder, block=block, wanted=columns)
         else:

@@ -7,13 +7,14 @@ import os
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple
 
-from lazaretto.addresses import LOCAL, AddressError, local_path, read_address
-from lazaretto.batch._files import file_digest, file_name
+from lazaretto.addresses import LOCAL, MANIFEST_SUFFIX, AddressError, read_address
+from lazaretto.batch._files import file_digest, file_name, is_folder
+from lazaretto.batch._folder import pack_folder
 from lazaretto.batch._format import format_by_name
-from lazaretto.batch._parts import packed, part_names
-from lazaretto.batch._places import open_delivery, open_folder
+from lazaretto.batch._parts import find_parts
+from lazaretto.batch._places import OF_THIS_MACHINE, check_address, open_delivery, open_folder
 from lazaretto.batch._remote import cannot_be_reached
-from lazaretto.errors import DeliveryError
+from lazaretto.errors import DeliveryError, NotArrivedError
 from lazaretto.faults import as_system_fault
 from lazaretto.redact import safe_uri
 from lazaretto.text import excerpt
@@ -46,7 +47,7 @@ class Copied(NamedTuple):
     Attributes:
         sha256: hex digest of its bytes.
         format: as its name says it: `lazaretto.batch.format_by_name`, with ``.tar`` for a folder of
-            parts; None where it says nothing.
+            part files; None where nothing says it, as for a folder of images.
     """
 
     sha256: str
@@ -54,29 +55,65 @@ class Copied(NamedTuple):
 
 
 def copy_delivery(uri: str, target: Path, limits: Limits, places: Places) -> Copied:
-    """Copies a delivery to this machine: a file, or the parts of a folder as one archive.
+    """Copies a delivery to this machine.
+
+    A folder of images or part files becomes one archive, whose digest depends on their paths and
+    bytes alone.
 
     Raises:
-        DeliveryError: ``too_large``, or a code of `lazaretto.batch._places.open_delivery` or
-            `lazaretto.batch._parts.packed`.
+        DeliveryError: ``too_large``, or a code of `lazaretto.batch._places.open_delivery`,
+            `lazaretto.batch._folder.pack_folder` or `lazaretto.batch._parts.find_parts`.
         NotArrivedError: it is not there (yet).
         SystemFaultError: it stops coming, or there is no room for the copy.
     """
+    folder, name = open_folder(uri, places), public_uri(uri)
+    if folder is None:
+        with open_delivery(uri, places) as file:
+            digest = copy_bytes(file, target, limits, name)
+        return Copied(digest, format_by_name(file_name(uri)))
+    try:
+        with as_system_fault(f"{name} cannot be copied to {target.parent}"):
+            parts = find_parts(folder, name)
+            if parts is None:
+                return Copied(pack_folder(folder, target, limits, name), None)
+            digest = pack_folder(folder, target, limits, name, paths=parts.names)
+            return Copied(digest, f"{parts.format}.tar")
+    finally:
+        os.close(folder)
+
+
+def require_arrived(uri: str, places: Places) -> None:
+    """Says what is wrong with a delivery that cannot be opened; nothing of it is read.
+
+    Raises:
+        DeliveryError: as `lazaretto.batch._places.open_delivery`.
+        NotArrivedError: it is not there (yet).
+        SystemFaultError: the place may not be entered, or the disk or the network fails.
+    """
     folder = open_folder(uri, places)
-    if folder is not None:
-        try:
-            return copy_folder(folder, target, limits, public_uri(uri))
-        finally:
-            os.close(folder)
-    with open_delivery(uri, places) as file:
-        digest = copy_bytes(file, target, limits, public_uri(uri))
-    return Copied(digest, format_by_name(file_name(uri)))
+    if folder is None:
+        open_delivery(uri, places).close()
+    else:
+        os.close(folder)
 
 
-def copy_folder(folder: int, target: Path, limits: Limits, name: str) -> Copied:
-    """Copies the parts of an open folder as one archive; see `lazaretto.batch._parts.packed`."""
-    kind = (format_by_name(part_names(folder, name)[0]) or "").partition(".")[0]
-    return Copied(_copy_blocks(packed(folder, name), target, limits, name), f"{kind}.tar")
+def delivered_digest(uri: str | Path) -> str:
+    """sha256 (hex) of a file, or of the archive that a folder becomes: what is signed.
+
+    Raises:
+        DeliveryError: a code of `lazaretto.batch._files.open_file` or
+            `lazaretto.batch._folder.pack_folder`.
+
+    Example:
+        >>> from lazaretto.batch import file_digest
+        >>> delivered_digest("monday.parquet") == file_digest("monday.parquet")
+        True
+    """
+    from lazaretto.policy import Limits
+
+    if not is_folder(str(uri)):
+        return file_digest(uri)
+    return copy_delivery(str(uri), Path(os.devnull), Limits(), OF_THIS_MACHINE).sha256
 
 
 def copy_bytes(file: IO[bytes], target: Path, limits: Limits, name: str) -> str:
@@ -92,14 +129,10 @@ def copy_bytes(file: IO[bytes], target: Path, limits: Limits, name: str) -> str:
         DeliveryError: ``too_large``.
         SystemFaultError: it stops coming, or there is no room for the copy.
     """
-    return _copy_blocks(iter(lambda: _read(file, _BLOCK, name), b""), target, limits, name)
-
-
-def _copy_blocks(source: Iterator[bytes], target: Path, limits: Limits, name: str) -> str:
     digest, size = hashlib.sha256(), 0
     # What goes wrong with the delivery itself has its own error before it gets here.
     with as_system_fault(f"{name} cannot be copied to {target.parent}"), target.open("wb") as copy:
-        for block in source:
+        while block := _read(file, _BLOCK, name):
             size += len(block)
             if size > limits.max_bytes:
                 raise DeliveryError(
@@ -108,26 +141,6 @@ def _copy_blocks(source: Iterator[bytes], target: Path, limits: Limits, name: st
                 )
             digest.update(block)
             copy.write(block)
-    return digest.hexdigest()
-
-
-def delivery_digest(uri: str | Path) -> str:
-    """sha256 (hex) of what a delivery is checked by: a file's bytes, or the archive of a folder.
-
-    Raises:
-        DeliveryError: it cannot be read, or the folder is no delivery.
-        NotArrivedError: the folder is still being written.
-    """
-    path = local_path(str(uri))
-    if path is None or not Path(path).is_dir():
-        return file_digest(uri)
-    digest = hashlib.sha256()
-    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        for block in packed(folder, public_uri(uri)):
-            digest.update(block)
-    finally:
-        os.close(folder)
     return digest.hexdigest()
 
 
@@ -163,6 +176,38 @@ def read_envelope(manifest: bytes | str | Path | None, places: Places) -> bytes 
     if len(envelope) > _MAX_ENVELOPE:
         raise DeliveryError("the manifest has more than a megabyte", code="bad_envelope")
     return envelope
+
+
+def envelope_beside(uri: str, places: Places) -> bytes | None:
+    """The DSSE envelope that lies beside a delivery, by the delivery's name and `MANIFEST_SUFFIX`.
+
+    What has that name is the manifest, whatever it is: a link or a pipe is refused. Only where
+    nothing has it, or where it lies in none of the places, there is none.
+
+    Args:
+        uri: the delivery, whose address was checked.
+        places: from where it may be read.
+
+    Returns:
+        None: there is none (yet). None, too, for an address that holds a query: what is behind its
+        `?` was made for that one file.
+
+    Raises:
+        DeliveryError: as `read_envelope`.
+        SystemFaultError: nothing says whether there is one.
+    """
+    delivery = check_address(uri, places).uri
+    if "://" in delivery and "?" in delivery:
+        return None
+    beside = delivery + MANIFEST_SUFFIX
+    try:
+        check_address(beside, places)
+    except DeliveryError:
+        return None
+    try:
+        return read_envelope(beside, places)
+    except NotArrivedError:
+        return None
 
 
 def _read(file: IO[bytes], size: int, name: str) -> bytes:

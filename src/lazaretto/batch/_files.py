@@ -28,6 +28,15 @@ def file_name(uri: str) -> str:
     return PurePosixPath(local_path(uri) or urlsplit(uri).path).name
 
 
+def is_folder(uri: str) -> bool:
+    """Whether a path, or a ``file://`` URI, leads to a folder of this machine."""
+    try:
+        path = local_path(uri)
+        return path is not None and Path(path).is_dir()
+    except (AddressError, ValueError):  # `open_file` says what is wrong
+        return False
+
+
 def open_file(uri: str) -> pa.NativeFile:
     """Opens a file that its owner names (trusted rows, weights, a stored copy) for random access.
 
@@ -84,6 +93,12 @@ def file_digest(uri: str | Path) -> str:
 
     Raises:
         DeliveryError: code ``unreadable``.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> _ = Path("abc").write_bytes(b"abc")
+        >>> file_digest("abc")[:16]
+        'ba7816bf8f01cfea'
     """
     digest = hashlib.sha256()
     with open_file(str(uri)) as file:

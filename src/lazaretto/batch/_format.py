@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lazaretto.batch._read_images import is_tar
 from lazaretto.errors import DeliveryError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-FORMATS = ("parquet", "arrow", "csv", "jsonl")
+FORMATS = ("parquet", "arrow", "csv", "jsonl", "images")
 _EXTENSIONS = {
     ".parquet": "parquet",
     ".pq": "parquet",
@@ -19,8 +20,15 @@ _EXTENSIONS = {
     ".csv": "csv",
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
+    ".tar": "images",
 }
-_NAMES = {"parquet": "Parquet", "arrow": "Arrow IPC file", "csv": "CSV", "jsonl": "JSON Lines"}
+_NAMES = {
+    "parquet": "Parquet",
+    "arrow": "Arrow IPC file",
+    "csv": "CSV",
+    "jsonl": "JSON Lines",
+    "images": "a tar archive",
+}
 _MAGIC = {
     b"PAR1": "parquet",
     b"PARE": "an encrypted Parquet file",
@@ -37,9 +45,11 @@ _MAGIC = {
 def format_by_name(name: str) -> str | None:
     """The format that a file's extension says; None for any other.
 
-    Example:
-        >>> format_by_name("day.ndjson"), format_by_name("day.csv.gz"), format_by_name("day.xml")
-        ('jsonl', 'csv.gz', None)
+    Examples:
+        >>> format_by_name("drop/monday.parquet"), format_by_name("drop/monday.xlsx")
+        ('parquet', None)
+        >>> format_by_name("drop/monday.ndjson.gz")
+        'jsonl.gz'
     """
     plain = name[:-3] if name.lower().endswith(".gz") else name
     found = _EXTENSIONS.get(plain[plain.rfind(".") :].lower()) if "." in plain else None
@@ -60,10 +70,12 @@ def tell_format(file: pa.NativeFile, wanted: str | None, name: str) -> str:
         DeliveryError: code ``wrong_format`` (bytes disagree), ``truncated`` (the end is missing),
             ``zero_rows`` (an empty file).
     """
+    if wanted is None and is_tar(file):  # a folder of images, which has no extension
+        wanted = "images"
     if wanted not in FORMATS:
         raise DeliveryError(
-            f"{name}: unknown format; name the file .parquet, .arrow, .csv or .jsonl, or say "
-            "the format",
+            f"{name}: unknown format; name the file .parquet, .arrow, .csv, .jsonl, or .tar for "
+            "images, or say the format",
             code="wrong_format",
         )
     size = file.size()
@@ -93,6 +105,8 @@ def _sniff(head: bytes) -> str:
     for magic, name in _MAGIC.items():
         if head.startswith(magic):
             return name
+    if head[257:262] == b"ustar":
+        return "images"
     if b"\0" in head:
         return "binary"
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()

@@ -42,6 +42,11 @@ def record_ids(
 
     Returns:
         String array without nulls, one id per record.
+
+    Examples:
+        >>> from lazaretto.policy import Columns
+        >>> record_ids(pa.table({"id": [7, 8]}), Columns(record_id="id")).to_pylist()
+        ['7', '8']
     """
     ids = text_ids(chunk, columns)
     if ids is not None:
@@ -70,7 +75,13 @@ def check_ids(size: int, name: str) -> None:
 
 
 def text_ids(chunk: pa.RecordBatch | pa.Table, columns: Columns | Wanted) -> pa.Array | None:
-    """The record id column as text, nulls kept; None when there is none that can be text."""
+    """The record id column as text, nulls kept; None when there is none that can be text.
+
+    Examples:
+        >>> from lazaretto.policy import Columns
+        >>> text_ids(pa.table({"id": ["a", None]}), Columns(record_id="id")).to_pylist()
+        ['a', None]
+    """
     if columns.record_id is None or columns.record_id not in chunk.schema.names:
         return None
     values = chunk.column(columns.record_id)
@@ -83,7 +94,12 @@ def text_ids(chunk: pa.RecordBatch | pa.Table, columns: Columns | Wanted) -> pa.
 
 
 def usable_ids(ids: pa.Array) -> pa.Array:
-    """Whether each id may serve as one; bool array without nulls."""
+    """Whether each id may serve as one; bool array without nulls.
+
+    Examples:
+        >>> usable_ids(pa.array(["a", None, ""])).to_pylist()
+        [True, False, False]
+    """
     length = pc.binary_length(ids)
     fits = pc.and_(pc.greater(length, 0), pc.less_equal(length, MAX_ID_BYTES))
     clean = pc.invert(pc.match_substring_regex(ids, _CONTROL_RE2))

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lazaretto.addresses import local_path
 from lazaretto.batch._box import decode
-from lazaretto.batch._delivery import copy_bytes, copy_folder
-from lazaretto.batch._files import file_name, open_file
+from lazaretto.batch._delivery import copy_bytes, copy_delivery
+from lazaretto.batch._files import file_name, is_folder, open_file
 from lazaretto.batch._format import format_by_name
+from lazaretto.batch._places import OF_THIS_MACHINE
+from lazaretto.folders import working_folder
 from lazaretto.redact import safe_uri
 
 if TYPE_CHECKING:
@@ -33,9 +33,10 @@ def open_batch(
     that goes away with the batch.
 
     Args:
-        uri: one file: a path, or a URI in a bucket; or the path of a folder of part files.
-        format: ``parquet``, ``arrow``, ``csv`` or ``jsonl``; default by extension. The bytes must
-            agree.
+        uri: one file: a path, or a URI in a bucket; or a folder of images
+            or part files.
+        format: ``parquet``, ``arrow``, ``csv``, ``jsonl`` or ``images``; default by extension. The
+            bytes must agree.
         limits: default `Limits()`.
         wanted: what is known of its columns: their types, which only text formats need, and which
             of them hold ids and labels; default: nothing, and ids are made of whole records.
@@ -46,26 +47,32 @@ def open_batch(
             ``line_too_long``, ``bad_column_name``, ``unsupported_type``, ``wrong_type``,
             ``out_of_memory``, ``out_of_time``, ``decoder_failed``.
         SystemFaultError: the disk is full, or the decoder cannot be started.
+
+    Examples:
+        >>> batch = open_batch("monday.parquet")
+        >>> batch.num_rows
+        60
     """
     # Not above: the decoding process loads this package, and has no use for the policy's model.
     from lazaretto.policy import Limits
 
     limits, uri = limits or Limits(), str(uri)
-    with tempfile.TemporaryDirectory(prefix="lazaretto-") as folder:
-        path = local_path(uri)
-        copy = Path(folder, "delivery")
-        format = format or format_by_name(file_name(uri))  # noqa: A001
-        if path is not None and Path(path).expanduser().is_dir():
-            path, format = str(copy), _copy_parts(Path(path).expanduser(), copy, limits, uri)  # noqa: A001
+    with working_folder() as folder:
+        path = folder / "delivery"
+        if is_folder(uri):
+            format = copy_delivery(uri, path, limits, OF_THIS_MACHINE).format  # noqa: A001
         else:
             # Opened in any case: it says what is wrong with a path or URI.
             with open_file(uri) as file:
-                if path is None:
-                    path = str(copy)
-                    copy_bytes(file, copy, limits, safe_uri(uri))
+                local = local_path(uri)
+                if local is None:
+                    copy_bytes(file, path, limits, safe_uri(uri))
+                else:
+                    path = Path(local).expanduser()
+            format = format or format_by_name(file_name(uri))  # noqa: A001
         decoded = decode(
-            Path(path).expanduser(),
-            Path(folder),
+            path,
+            folder,
             name=safe_uri(uri),
             format=format,
             limits=limits,
@@ -73,12 +80,3 @@ def open_batch(
         )
         # Opened here, its copy may lose its name.
         return decoded.open()
-
-
-def _copy_parts(path: Path, copy: Path, limits: Limits, uri: str) -> str | None:
-    """Copies a folder of part files, and tells their format."""
-    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        return copy_folder(folder, copy, limits, safe_uri(uri)).format
-    finally:
-        os.close(folder)

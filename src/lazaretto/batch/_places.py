@@ -81,10 +81,9 @@ def places_for(policy: Policy | None, source: str, *, required: bool) -> Places:
                 "policy"
             )
         return OF_THIS_MACHINE
-    folder = None
-    if policy is not None and policy.path is not None:
-        folder = Path(policy.path).absolute().parent
-    elif relative := [text for text in named if not text.startswith("/") and "://" not in text]:
+    folder = None if policy is None else policy.folder
+    relative = [text for text in named if not text.startswith("/") and "://" not in text]
+    if folder is None and relative:
         raise UsageError(
             f"sources.places: {excerpt(relative[0], 80)!r} is relative, but the policy comes from "
             "no file: write the whole path"
@@ -144,19 +143,26 @@ def open_delivery(text: str, places: Places) -> IO[bytes]:
 
 
 def open_folder(text: str, places: Places) -> int | None:
-    """Descriptor of a folder of this machine whose parts are delivered; None: it is no folder.
+    """Opens a folder of this machine that is delivered as a whole: its descriptor, to be closed.
+
+    Args:
+        text: its address.
+        places: from where it may come.
+
+    Returns:
+        None for what is no folder: `open_delivery` opens it, or says what is wrong with it.
 
     Raises:
-        DeliveryError: a code of `check_address`, or ``link``.
+        DeliveryError: a code of `check_address`.
     """
     address = check_address(text, places)
     if address.scheme != LOCAL:
         return None
     root, names = _start(address, _place_of(address, places.places))
     try:
-        return _open_below(root, names, _FOLDER, _shown(address))
-    except OSError:
-        return None  # what is wrong with it is said where it is opened as a file
+        return _reach(root, names, _FOLDER, _shown(address))
+    except (OSError, DeliveryError):
+        return None
 
 
 def _fault(error: OSError, root: str, shown: str) -> LazarettoError:
@@ -224,7 +230,7 @@ def _start(address: Address, place: Address | None) -> tuple[str, tuple[str, ...
 
 def _open_local(root: str, names: tuple[str, ...], shown: str) -> IO[bytes]:
     """Opens a file by its names below a folder, none of which may be a link."""
-    file = _open_below(root, names, _FILE, shown)
+    file = _reach(root, names, _FILE, shown)
     try:
         kind = os.fstat(file).st_mode
         if not stat.S_ISREG(kind):
@@ -237,7 +243,8 @@ def _open_local(root: str, names: tuple[str, ...], shown: str) -> IO[bytes]:
         raise
 
 
-def _open_below(root: str, names: tuple[str, ...], flags: int, shown: str) -> int:
+def _reach(root: str, names: tuple[str, ...], flags: int, shown: str) -> int:
+    """Opens what the last name says, folder by folder."""
     folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         for name in names[:-1]:

@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lazaretto.cli.arguments import ImageShape, Limit, write_new_file
+from lazaretto.addresses import MANIFEST_SUFFIX
+from lazaretto.cli.arguments import ImageShape, Limit, Since, Until, write_new_file
 from lazaretto.cli.command import Needs, command
-from lazaretto.cli.manifest import SUFFIX, find_manifest
+from lazaretto.cli.layout import facts, paged
 from lazaretto.cli.progress import bars
-from lazaretto.cli.reply import Reply, facts, grid, paged
+from lazaretto.cli.reply import Reply
 from lazaretto.cli.session import Session
 from lazaretto.cli.text import counted
 from lazaretto.values import Verdict
@@ -36,14 +37,16 @@ Uri = Annotated[
     str,
     typer.Argument(
         metavar="FILE",
-        help="Parquet, Arrow, CSV or JSON Lines file: a path, or a URI in a place of the policy",
+        help="Parquet, Arrow, CSV or JSON Lines file, or a folder or tar archive of images: a "
+        "path, or a URI in a place of the policy",
     ),
 ]
 SourceName = Annotated[str, typer.Option("--source", help="Registered name of who delivers")]
 Manifest = Annotated[
     str | None,
     typer.Option(
-        "--manifest", help=f"Path or URI of its manifest (default: FILE{SUFFIX}, where it exists)"
+        "--manifest",
+        help=f"Path or URI of its manifest (default: FILE{MANIFEST_SUFFIX}, where it exists)",
     ),
 ]
 BatchId = Annotated[str, typer.Argument(metavar="BATCH", help="Id of a received batch")]
@@ -63,7 +66,8 @@ def ingest(session: Session, uri: Uri, source: SourceName, manifest: Manifest = 
         uri,
         source,
         session.policy,
-        manifest=find_manifest(uri, manifest),
+        manifest=manifest,
+        beside=True,
         working=lambda stage: session.working(_WORKING[stage]),
     )
     received, judged, admission = found.received, found.judgement, found.admission
@@ -236,21 +240,39 @@ def probe(
 @command(app, "list")
 def list_(
     session: Session,
-    source: Annotated[str | None, typer.Option(help="Only batches of this source")] = None,
+    *,
+    source: Annotated[str | None, typer.Option(help="Only deliveries of this source")] = None,
+    verdict: Annotated[
+        str | None,
+        typer.Option(
+            help="Only with this verdict: PASS, HOLD_RECORDS, HOLD_BATCH or ABSTAIN; REFUSED for "
+            "refused deliveries, UNJUDGED for batches that wait for the gate"
+        ),
+    ] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="Only batches that were judged for this dataset")
+    ] = None,
+    since: Since = None,
+    until: Until = None,
     limit: Limit = 100,
     after: Annotated[
-        str | None, typer.Option(metavar="BATCH", help="Read on behind this batch")
+        str | None,
+        typer.Option(
+            metavar="BATCH|ENTRY",
+            help="Read on behind this batch, or behind the refused delivery of this ledger entry",
+        ),
     ] = None,
 ) -> Reply:
-    """List batches, newest first."""
-    from lazaretto.stages.listing import list_batches
+    """List deliveries, newest first: batches, and deliveries that were refused, with the reason.
 
-    page = list_batches(session.workspace, source=source, limit=limit, after=after)
-    columns = ["batch", "received", "records", "verdict", "held", "cleared", "case"]
-    keys = ["id", "received_at", "rows", "verdict", "held", "cleared", "case"]
-    rows = [[batch[key] for key in keys] for batch in page.rows]
-    onward = f"--after {page.rows[-1]['id']}" if page.more else None
-    return Reply(page.rows, paged(grid(columns, rows, whole=1), onward))
+    --since and --until are times of arrival. `ledger show ENTRY` tells all of a refusal.
+    """
+    from lazaretto.cli.batch_view import list_view, onward
+    from lazaretto.stages.deliveries import Wanted, list_deliveries
+
+    wanted = Wanted(source, verdict and verdict.upper(), dataset, since, until)
+    page = list_deliveries(session.workspace, wanted, limit=limit, after=after)
+    return Reply(page.rows, paged(list_view(page.rows), onward(page)))
 
 
 @command(app, "show")
@@ -270,7 +292,8 @@ def _receive(session: Session, uri: str, source: str, manifest: str | None) -> "
         session.workspace_made,
         uri,
         source,
-        manifest=find_manifest(uri, manifest),
+        manifest=manifest,
+        beside=True,
         policy=session.optional_policy,
     )
 

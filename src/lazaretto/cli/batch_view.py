@@ -1,12 +1,45 @@
-"""What a person sees of one batch."""
+"""What a person sees of one batch, and of the list of deliveries."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
 
-from lazaretto.cli.reply import facts, grid
+from lazaretto.cli.layout import facts, grid
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lazaretto.stages.listing import Page
+
+
+def list_view(rows: Sequence[dict[str, Any]]) -> RenderableType:
+    """The table of what `list_deliveries` gave."""
+    keys = ("rows", "verdict", "held", "cleared", "case")
+    cells = [
+        (
+            one["id"] or f"{one['source']} (entry {one['seq']})",
+            one["received_at"],
+            *(one[key] for key in keys),
+            *([_refused(one)] if any(other["refused"] for other in rows) else []),
+        )
+        for one in rows
+    ]
+    columns = ["batch", "received", "records", *keys[1:]]
+    columns += ["refused because"] if any(one["refused"] for one in rows) else []
+    return grid(columns, cells, text=["refused because"])
+
+
+def onward(page: Page) -> str | None:
+    """What shows the next page."""
+    last = page.rows[-1] if page.more else None
+    return None if last is None else f"--after {last['id'] or last['seq']}"
+
+
+def _refused(one: dict[str, Any]) -> str | None:
+    why = one["refused"]
+    return why and f"{why['code']}: {why['reason']}"
 
 
 def view(batch: dict[str, Any]) -> RenderableType:
@@ -23,7 +56,7 @@ def view(batch: dict[str, Any]) -> RenderableType:
             "records": f"{batch['rows']} ({delivery['format']})",
             "columns": ", ".join(f"{c.name} {c.type}" for c in delivery["columns"]),
             "delivered as": delivery["uri"],
-            "kept at": delivery["stored"].path,
+            "kept at": delivery["deleted"] or delivery["stored"].path,
             "verdict": f"{batch['verdict']} for dataset {batch['dataset']}"
             if batch["verdict"]
             else "not judged yet",
@@ -35,6 +68,7 @@ def view(batch: dict[str, Any]) -> RenderableType:
         ["stage", "when", "result"],
         [(name, stage["at"], _said(stage["summary"])) for name, stage in batch["stages"].items()],
         title="Stages",
+        text=["result"],
     )
     admissions = grid(
         ["dataset", "part", "records", "version", "when"],

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
 
-from lazaretto.cli.reply import facts, grid
+from lazaretto.cli.layout import facts, grid
 from lazaretto.cli.text import cell, counted, plain
 from lazaretto.errors import UsageError
 from lazaretto.text import cut
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 
 _MAX_TEXT = 4000
+_HELD = ("position", "record", "label", "p-value", "decision", "reasons")
 
 
 def describe_case(
@@ -50,7 +51,11 @@ def describe_case(
 
     found = show_case(workspace, case)
     page = held_records(workspace, case, chosen, after=after, limit=limit)
-    rows = _rows(workspace, case, [record.position for record in page], columns)
+    rows: dict[int, dict[str, Any]] = {
+        record.position: {"reasons": [record.reason], "payload": {}} for record in page
+    }
+    if found.deleted is None:
+        rows = _rows(workspace, case, [record.position for record in page], columns)
     return {
         "case": to_json(found),
         "triage": to_json(triage_of_case(workspace, case)),
@@ -112,6 +117,7 @@ def view(found: dict[str, Any]) -> RenderableType:
             "dataset": case["dataset"],
             "verdict": case["verdict"],
             "held": f"{case['held']} of {counted(case['rows'], 'record')}",
+            **({"whole rows": case["deleted"]} if case["deleted"] else {}),
             **{
                 f"reason: {name}": counted(count, "record")
                 for name, count in case["reasons"].items()
@@ -123,7 +129,7 @@ def view(found: dict[str, Any]) -> RenderableType:
     shown, matching = len(found["records"]), found["matching"]
     payload = list(found["records"][0]["payload"]) if found["records"] else []
     records = grid(
-        ["position", "record", "label", "p-value", "decision", "reasons", *payload],
+        [*_HELD, *payload],
         [
             (
                 record["position"],
@@ -137,6 +143,8 @@ def view(found: dict[str, Any]) -> RenderableType:
             for record in found["records"]
         ],
         title=f"Held records ({shown} of {matching})",
+        text=["reasons"],
+        free=["label", *(name for name in payload if name not in _HELD)],
     )
     decisions = grid(
         ["decision", "action", "records", "by", "reason", "state"],
@@ -152,7 +160,7 @@ def view(found: dict[str, Any]) -> RenderableType:
             for d in found["decisions"]
         ],
         title="Decisions",
-        whole=1,
+        text=["action", "reason"],
     )
     publications = grid(
         ["publication", "records", "version", "by", "when"],
@@ -161,7 +169,6 @@ def view(found: dict[str, Any]) -> RenderableType:
             for p in found["publications"]
         ],
         title="Published",
-        whole=1,
     )
     parts: list[RenderableType] = [head]
     parts += [_triage(found["triage"])] if found["triage"] else []

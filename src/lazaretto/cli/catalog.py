@@ -8,8 +8,9 @@ from rich.console import Group, RenderableType
 
 from lazaretto.cli.arguments import Yes, confirm
 from lazaretto.cli.command import command
+from lazaretto.cli.layout import facts
 from lazaretto.cli.progress import bars
-from lazaretto.cli.reply import Reply, facts
+from lazaretto.cli.reply import Reply
 from lazaretto.cli.session import Session
 from lazaretto.cli.text import cell, counted
 
@@ -135,6 +136,28 @@ def reconcile(
     return Reply(done, reconciled(done), found=not done.settled)
 
 
+@command(app, "prune")
+def prune(
+    session: Session,
+    *,
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Delete it; without, it is only told what would be")
+    ] = False,
+) -> Reply:
+    """Delete records that the policies in force keep no longer (policy section `retention`).
+
+    Never what an open case, an admission that is still to come, or a dataset without a snapshot
+    needs. Findings, decisions, admitted rows and the ledger are kept; each deletion goes on the
+    ledger. Exit code 1 when something would be deleted and --apply is missing.
+    """
+    from lazaretto.cli.prune_view import pruned
+    from lazaretto.health import prune as make
+
+    with session.working("Reading the ledger"):
+        done = make(session.workspace, apply=apply)
+    return Reply(done, pruned(done), found=not done.settled)
+
+
 @command(app, "rebuild")
 def rebuild(
     session: Session,
@@ -161,6 +184,9 @@ def rebuild(
     if done.unreadable:
         cases = ", ".join(done.unreadable)
         told["left as they are"] = f"records of {cases}: restore their files first"
+    if done.deleted:
+        cases = ", ".join(done.deleted)
+        told["deleted by retention"] = f"held records of {cases}: left as they are"
     outcome = "nothing: all rows say what the ledger says"
     if done.needed:
         outcome = "made what the ledger says" if done.done else "add --yes to do it"
@@ -179,6 +205,7 @@ def _view(found: "Health") -> RenderableType:
             "ledger": f"{counted(found.entries, 'entry')}",
             "compared": f"{counted(found.rows, 'row')}, {counted(found.files, 'file')} "
             f"({'every byte' if found.deep else 'by name and size'})",
+            **({"deleted by retention": counted(found.deleted, "file")} if found.deleted else {}),
             "behind the ledger": behind or "nothing",
             "left over": f"{counted(leftovers, 'file')} of refused or cut-off work, harmless"
             if leftovers

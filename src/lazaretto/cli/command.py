@@ -22,6 +22,7 @@ import typer
 from lazaretto.cli.reply import Reply, print_error, print_json, print_reply, print_traceback
 from lazaretto.cli.session import POLICY_VARIABLE, Session
 from lazaretto.errors import AdmissionRefusedError, DeliveryError, LazarettoError, UsageError
+from lazaretto.faults import how_to_install
 from lazaretto.redact import error_line
 from lazaretto.storage.settings import CATALOG_VARIABLE, STORE_VARIABLE
 
@@ -143,9 +144,10 @@ def _answer(session: Session, ask: Callable[[], Reply]) -> int:
         sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115  for the rest of the process
         return 0
     except KeyboardInterrupt:
-        print_error(
-            "interrupted; what was committed before stays, and the same command goes on from there"
-        )
+        message = "interrupted; what was committed stays, and the same command goes on from there"
+        print_error(message)
+        if session.json:
+            print_json({"error": {"type": "Interrupted", "code": None, "message": message}})
         return 130
     except Exception as error:  # the one place that turns errors into exit codes
         code, message = _explain(error, debug=session.debug)
@@ -168,8 +170,7 @@ def _explain(error: Exception, *, debug: bool) -> tuple[int, str]:
         return _explain_ours(error)
     if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("lazaretto"):
         package = (error.name or "").split(".")[0]
-        extra = _EXTRA_OF.get(package, "all")
-        return 2, f"this needs the Python package {package!r}: pip install 'lazaretto[{extra}]'"
+        return 2, f"this needs the Python package {package!r}: {how_to_install(error)}"
     if isinstance(error, OSError):
         return 3, f"the system refused: {error_line(error)}"
     if isinstance(error, UnicodeEncodeError):
@@ -188,15 +189,3 @@ def _explain_ours(error: LazarettoError) -> tuple[int, str]:
     if isinstance(error, DeliveryError):
         return 1, f"delivery refused ({error.code}): {error}"
     return (2 if isinstance(error, UsageError) else 3), str(error)
-
-
-_EXTRA_OF = {
-    "torch": "detect",
-    "sklearn": "detect",
-    "faiss": "detect",
-    "safetensors": "detect",
-    "airflow": "airflow",
-    "psycopg": "postgres",
-    "great_expectations": "gx",
-    "sentence_transformers": "text",
-}

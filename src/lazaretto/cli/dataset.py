@@ -2,21 +2,24 @@
 
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Group, RenderableType
 
 from lazaretto.cli.arguments import Limit, Reason, Since, Until, Yes, confirm
 from lazaretto.cli.command import Needs, command
+from lazaretto.cli.layout import Grid, facts, grid, paged
 from lazaretto.cli.progress import bars
-from lazaretto.cli.reply import Reply, facts, grid, paged
+from lazaretto.cli.reply import Reply
 from lazaretto.cli.sanitizing import CompareOptions, ModelOptions
 from lazaretto.cli.session import Session
 from lazaretto.cli.text import cell, counted
 from lazaretto.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pyarrow as pa
 
 app = typer.Typer(no_args_is_help=True, help="The table that training reads, version by version.")
@@ -45,14 +48,19 @@ def log(
     from lazaretto.stages.listing import dataset_log
 
     page = dataset_log(session.workspace, name, limit=limit, after=after)
-    keys = ("version", "at", "what", "rows", "by", "about")
-    columns = ["version", "when", "what", "records", "by", "about"]
-    table = grid(columns, [[event[key] for key in keys] for event in page.rows])
+    table = log_view(page.rows)
     if not page.more:
         return Reply(page.rows, table)
     if after is None:
         return Reply(page.rows, Group(cell("older ones: raise --limit, or add --after 0"), table))
     return Reply(page.rows, paged(table, f"--after {page.rows[-1]['seq']}"))
+
+
+def log_view(events: "Sequence[dict[str, Any]]") -> Grid:
+    """The table of what happened to a dataset."""
+    keys = ("version", "at", "what", "rows", "by", "about")
+    columns = ["version", "when", "what", "records", "by", "about"]
+    return grid(columns, [[event[key] for key in keys] for event in events], text=["about"])
 
 
 @command(app, "snapshot")
@@ -228,9 +236,7 @@ def sanitize(
             )
     view: RenderableType = facts(sanitizing.sanitized(done))
     if done.comparison is not None:
-        columns = ["class", "records", "loss", "accuracy", "agreement"]
-        title = "before -> after, on rows that neither model learned from"
-        view = Group(view, grid(columns, sanitizing.class_rows(done), title=title))
+        view = Group(view, sanitizing.classes_view(done.comparison))
     return Reply(done, view, found=done.held > 0)
 
 

@@ -11,7 +11,8 @@ import typer
 from rich.console import Group, RenderableType
 
 from lazaretto.cli.command import Needs, command
-from lazaretto.cli.reply import Reply, facts, grid, print_note
+from lazaretto.cli.layout import facts, grid
+from lazaretto.cli.reply import Reply, print_note
 from lazaretto.cli.session import Session
 
 
@@ -79,6 +80,7 @@ def view(summary: dict[str, Any], out: Path) -> RenderableType:
         [key.replace("_", " ") for key in _DELIVERY_COLUMNS],
         [[row[key] for key in _DELIVERY_COLUMNS] for row in summary["deliveries"]],
         title="What happened to each delivery",
+        text=["reason"],
     )
     models = grid(
         ["model", "trained on what was", "clean accuracy", "attack success"],

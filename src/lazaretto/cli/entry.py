@@ -20,24 +20,27 @@ def main() -> NoReturn:
     status 134) after all work was done and committed. An exit code is a promise here, so it is
     given before native destructors get their turn.
     """
-    with few_collections():
+    # Nobody's plug-in watches what the gate validates; and to look for one takes the entry points
+    # of all that is installed.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    with few_collections():  # to the end: to look once more before it would be for nothing
         code = _run()
-    atexit._run_exitfuncs()
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except BrokenPipeError:
-            pass
-        except OSError as error:  # a full disk behind a redirect: the output is not whole
-            os.write(2, f"error: cannot write the output: {error}\n".encode())
-            code = code or 3
-    os._exit(code)
+        atexit._run_exitfuncs()
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except BrokenPipeError:
+                pass
+            except OSError as error:  # a full disk behind a redirect: the output is not whole
+                os.write(2, f"error: cannot write the output: {error}\n".encode())
+                code = code or 3
+        os._exit(code)
 
 
 def _run() -> int:
     import typer
 
-    from lazaretto.cli.app import app
+    from lazaretto.cli.application import application
     from lazaretto.redact import safe_text
 
     for stream in (sys.stdout, sys.stderr):
@@ -46,7 +49,7 @@ def _run() -> int:
         ):  # a character that the terminal lacks is no reason to fail
             stream.reconfigure(errors="backslashreplace")
     try:
-        code = app(prog_name="lazaretto", standalone_mode=False)
+        code = application(sys.argv[1:])(prog_name="lazaretto", standalone_mode=False)
     except typer.Abort:
         return _wrong_usage("stopped; nothing more was done", 1)
     except SystemExit as stop:

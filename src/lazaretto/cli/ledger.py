@@ -7,7 +7,8 @@ import typer
 
 from lazaretto.cli.arguments import Since, Until, read_file, write_new_file
 from lazaretto.cli.command import command
-from lazaretto.cli.reply import Reply, facts
+from lazaretto.cli.layout import facts
+from lazaretto.cli.reply import Reply
 from lazaretto.cli.session import Session
 from lazaretto.errors import UsageError
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from lazaretto.cli.reply import facts, grid
+from lazaretto.cli.layout import Document, facts, grid
 from lazaretto.cli.text import cell, counted, plain
 
 if TYPE_CHECKING:
@@ -75,8 +75,8 @@ def report_view(report: LedgerReport, *, keys: bool) -> RenderableType:
         steps = [*steps[:_SHOWN_PROBLEMS], f"and {counted(more, 'such entry')} more (--json)"]
     return Group(
         facts(shown),
-        *(Text(plain(line), style="red") for line in problems),
-        *(Text(plain(line), style="yellow") for line in steps),
+        *(cell(line, "red") for line in problems),
+        *(cell(line, "yellow") for line in steps),
     )
 
 
@@ -107,7 +107,8 @@ def checkpoint_view(taken: TakenCheckpoint) -> RenderableType:
         "verifier key": taken.verifier_key,
         "new": "yes" if taken.new else "no: nothing happened since it was taken",
     }
-    return Group(facts(shown), Text(""), Text(plain(taken.note, keep_newlines=True).rstrip("\n")))
+    note = plain(taken.note, keep_newlines=True).rstrip("\n")
+    return Group(facts(shown), Text(""), Document(note))
 
 
 def page_view(page: Page, *, full: bool, onward: bool) -> RenderableType:
@@ -119,7 +120,7 @@ def page_view(page: Page, *, full: bool, onward: bool) -> RenderableType:
             (entry.seq, entry.at[:19] + "Z", entry.kind, entry.actor["id"], _about(entry))
             for entry in page.entries
         ]
-        parts = [grid(["entry", "time", "kind", "by", "about"], rows, whole=2)]
+        parts = [grid(["entry", "time", "kind", "by", "about"], rows, text=["about"])]
     if page.more and onward:
         parts.append(cell(f"more: add --after {page.entries[-1].seq}"))
     elif page.more:
@@ -140,9 +141,9 @@ def entry_view(entry: StoredEntry) -> RenderableType:
     return Group(facts(shown), _whole(entry.payload))
 
 
-def _whole(value: Any) -> Text:
+def _whole(value: Any) -> Document:
     """A value from outside as JSON in ASCII: nothing in it can move a cursor."""
-    return Text(json.dumps(value, indent=2, ensure_ascii=True), overflow="fold")
+    return Document(json.dumps(value, indent=2, ensure_ascii=True), json=True)
 
 
 def _about(entry: StoredEntry) -> str:

@@ -7,13 +7,16 @@ import typer
 from rich.console import Group, RenderableType
 
 from lazaretto.cli.command import Needs, command
-from lazaretto.cli.reply import Reply, facts, grid
+from lazaretto.cli.layout import Grid, facts, grid
+from lazaretto.cli.reply import Reply
 from lazaretto.cli.session import Session
 from lazaretto.cli.text import cell
 from lazaretto.errors import SystemFaultError
 
 if TYPE_CHECKING:
-    from lazaretto.lineage import Ingested
+    from collections.abc import Sequence
+
+    from lazaretto.lineage import Ingested, Problem
 
 app = typer.Typer(
     no_args_is_help=True, help="OpenLineage events: read from files, sent to your backend."
@@ -44,8 +47,17 @@ def check(
     from lazaretto import lineage
 
     problems = lineage.check(file, strict=strict)
-    view = grid(["line", "where", "problem"], [(p.line, p.where, p.text) for p in problems])
-    return Reply(problems, view if problems else facts({"problems": "none"}), found=bool(problems))
+    return Reply(
+        problems,
+        check_view(problems) if problems else facts({"problems": "none"}),
+        found=bool(problems),
+    )
+
+
+def check_view(problems: "Sequence[Problem]") -> Grid:
+    """The table of what is wrong with some events."""
+    rows = [(p.line, p.where, p.text) for p in problems]
+    return grid(["line", "where", "problem"], rows, text=["problem"])
 
 
 @command(app, "flush")

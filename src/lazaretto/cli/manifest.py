@@ -1,15 +1,16 @@
 """``lazaretto manifest``: what a source signs, and what the receiver checks of it."""
 
-import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lazaretto.addresses import MANIFEST_SUFFIX
 from lazaretto.cli.arguments import parse_moment, read_file, require_file, write_new_file
 from lazaretto.cli.command import Needs, command
-from lazaretto.cli.reply import Reply, facts
+from lazaretto.cli.layout import facts
+from lazaretto.cli.reply import Reply
 from lazaretto.cli.session import Session
 from lazaretto.errors import DeliveryError, UsageError
 
@@ -18,22 +19,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Signed statements of what a source delivers.")
 
-SUFFIX = ".manifest.json"
-"""A delivery's manifest lies beside it under this suffix, unless another place is named."""
-
 _MAX_KEY_BYTES = 2**16
-
-
-def find_manifest(uri: str, named: str | None) -> str | None:
-    """Where a delivery's manifest is: as named, else beside a local file, else nowhere.
-
-    Whatever has that name is named, a link or a pipe as well: whether it can be read is judged by
-    who reads it, after the source is known.
-    """
-    if named is not None or "://" in uri:
-        return named
-    beside = uri + SUFFIX
-    return beside if os.path.lexists(beside) else None
 
 
 @command(app, "sign", needs=Needs.NOTHING)
@@ -67,7 +53,8 @@ def sign(
         int | None, typer.Option(min=0, help="Number of records, for the receiver to check")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help=f"Where to write the manifest (default: FILE{SUFFIX})")
+        Path | None,
+        typer.Option(help=f"Where to write the manifest (default: FILE{MANIFEST_SUFFIX})"),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing manifest")] = False,
 ) -> Reply:
@@ -83,7 +70,7 @@ def sign(
         expires=expires,
         rows=rows,
     )
-    target = out or file.with_name(file.name + SUFFIX)
+    target = out or file.with_name(file.name + MANIFEST_SUFFIX)
     write_new_file(target, envelope, overwrite=force)
     data = {"manifest": str(target), "file": str(file), "source": source}
     return Reply(data, facts(data))
@@ -94,7 +81,7 @@ def verify(
     session: Session,
     file: Annotated[Path, typer.Argument(help="The delivered file")],
     manifest: Annotated[
-        Path | None, typer.Option(help=f"Its manifest (default: FILE{SUFFIX})")
+        Path | None, typer.Option(help=f"Its manifest (default: FILE{MANIFEST_SUFFIX})")
     ] = None,
     source: Annotated[
         str | None, typer.Option(help="Check with the keys that the catalog has for this source")
@@ -111,7 +98,7 @@ def verify(
 
     if (source is None) == (not key):
         raise UsageError("whose keys? Give --source NAME (from the catalog), or --key FILE")
-    place = manifest or file.with_name(file.name + SUFFIX)
+    place = manifest or file.with_name(file.name + MANIFEST_SUFFIX)
     require_file(str(place), "manifest")
     envelope = read_envelope(place, OF_THIS_MACHINE) or b""
     keys = _keys_from_files(key, envelope) if key else _keys_of(session, str(source))

@@ -1,14 +1,18 @@
 """``lazaretto model``: which model version learned from which snapshot."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from lazaretto.cli.arguments import Limit, split_version
 from lazaretto.cli.command import Needs, command
-from lazaretto.cli.reply import Reply, facts, grid, paged
+from lazaretto.cli.layout import Grid, facts, grid, paged
+from lazaretto.cli.reply import Reply
 from lazaretto.cli.session import Session
 from lazaretto.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 app = typer.Typer(no_args_is_help=True, help="Model versions and what they learned from.")
 
@@ -90,6 +94,13 @@ def list_(
 
     behind = None if after is None else split_version(after)
     page = list_models(session.workspace, name, limit=limit, after=behind)
+    last = page.rows[-1] if page.more else None
+    onward = None if last is None else f"--after {last['model']}@{last['version']}"
+    return Reply(page.rows, paged(list_view(page.rows), onward))
+
+
+def list_view(models: "Sequence[dict[str, Any]]") -> Grid:
+    """The table of some model versions."""
     rows = [
         (
             f"{m['model']}@{m['version']}",
@@ -98,10 +109,10 @@ def list_(
             m["at"],
             ", ".join(m["recalls"]),
         )
-        for m in page.rows
+        for m in models
     ]
-    table = grid(["model", "learned from", "records", "registered", "recalls"], rows)
-    return Reply(page.rows, paged(table, f"--after {rows[-1][0]}" if page.more else None))
+    columns = ["model", "learned from", "records", "registered", "recalls"]
+    return grid(columns, rows, text=["recalls"])
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -1,6 +1,5 @@
 """``lazaretto policy``: check a policy file, put it in force, see what is."""
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -8,11 +7,14 @@ import typer
 
 from lazaretto.cli.arguments import Reason
 from lazaretto.cli.command import Needs, command
-from lazaretto.cli.reply import Reply, facts, grid
+from lazaretto.cli.layout import Grid, facts, grid
+from lazaretto.cli.reply import Reply
 from lazaretto.cli.session import Session
 from lazaretto.errors import NotFoundError, SystemFaultError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from lazaretto.authority.policies import Registered
     from lazaretto.policy import Policy
 
@@ -24,9 +26,10 @@ NEXT = "validate, embed, screen and gate again what was judged before and is not
 
 @command(app, "check")
 def check(session: Session, file: File) -> Reply:
-    """Check a policy: keys, values, detectors and their options, and that its contract loads.
+    """Check a policy: keys, values, encoder, detectors and their options, and its contract.
 
-    Says whether it is the one in force for its dataset, and what it would change.
+    Says whether it is the one in force for its dataset, and what it would change. Exit code 1 when
+    another one is in force: until this one is registered, nothing is admitted by it.
     """
     policy, contract = _load(file)
     data: dict[str, object] = {
@@ -47,7 +50,8 @@ def check(session: Session, file: File) -> Reply:
         "places": ", ".join(places),
         "detectors": ", ".join(f"{k} ({v.mode})" for k, v in policy.screen.detectors.items()),
     }
-    return Reply(data | compared, facts(shown | told, title="This policy is valid"))
+    view = facts(shown | told, title="This policy is valid")
+    return Reply(data | compared, view, found=bool(compared["changes"]))
 
 
 @command(app, "register")
@@ -101,18 +105,18 @@ def show(
         "says": json.loads(found.event.says),
         "history": [_told(one) for one in history],
     }
+    shown = facts(_shown(found), title=f"In force for {dataset}")
+    return Reply(data, Group(shown, history_view(history)))
+
+
+def history_view(history: "Sequence[Registered]") -> Grid:
+    """The table of the policies that were in force for a dataset."""
     rows = [
         (one.seq, one.at, one.actor.id, one.meaning[:12], one.event.policy.path, one.event.reason)
         for one in reversed(history)
     ]
     columns = ["entry", "since", "by", "meaning", "file", "reason"]
-    return Reply(
-        data,
-        Group(
-            facts(_shown(found), title=f"In force for {dataset}"),
-            grid(columns, rows, title="Newest first"),
-        ),
-    )
+    return grid(columns, rows, title="Newest first", text=["file", "reason"])
 
 
 @command(app, "schema", needs=Needs.NOTHING)
@@ -120,24 +124,22 @@ def schema(_session: Session) -> Reply:
     """Print the JSON schema of policies (always JSON), for editors and CI."""
     import json
 
-    from rich.syntax import Syntax
-
+    from lazaretto.cli.layout import Document
     from lazaretto.policy import Policy
 
     document = Policy.model_json_schema()
-    return Reply(
-        document, Syntax(json.dumps(document, indent=2), "json", background_color="default")
-    )
+    return Reply(document, Document(json.dumps(document, indent=2), json=True))
 
 
 def _load(file: Path) -> tuple["Policy", str | None]:
     """A policy that is complete, and the name of its contract."""
+    from lazaretto.cli.policy_check import check_policy
     from lazaretto.contract import contract_of
     from lazaretto.policy import Policy
 
     policy = Policy.load(file)
+    check_policy(policy)
     contract = contract_of(policy)
-    _check_detectors(policy)
     return policy, None if contract is None else contract.name
 
 
@@ -181,12 +183,3 @@ def _shown(one: "Registered") -> dict[str, object]:
     names = ("meaning", "path", "by", "reason", "previous")
     told = _told(one)
     return {"since": one.at} | {name: told[name] for name in names if told[name] is not None}
-
-
-def _check_detectors(policy: "Policy") -> None:
-    """Names always; options as far as torch, which the detectors are made of, is installed."""
-    from lazaretto.detect.registry import detector_names, make_detector
-
-    for name, config in policy.screen.detectors.items():
-        if find_spec("torch") is not None or name not in detector_names():
-            make_detector(name, config.options)

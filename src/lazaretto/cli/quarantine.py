@@ -1,17 +1,24 @@
 """``lazaretto quarantine``: look at held records, decide on them, publish the decisions."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lazaretto.cli.arguments import Reason, Yes, confirm
+from lazaretto.cli.arguments import Limit, Reason, Yes, confirm
 from lazaretto.cli.command import Needs, command
 from lazaretto.cli.held_filter import Filter, Selection
-from lazaretto.cli.reply import Reply, facts, grid
+from lazaretto.cli.layout import Grid, facts, grid, paged
+from lazaretto.cli.reply import Reply
 from lazaretto.cli.session import Session
 from lazaretto.cli.text import counted
 from lazaretto.errors import UsageError
 from lazaretto.values import Action
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lazaretto.quarantine.cases import Case
+    from lazaretto.quarantine.decisions import Decision
 
 app = typer.Typer(
     no_args_is_help=True, help="Look at held records, decide on them, publish the decisions."
@@ -27,7 +34,10 @@ def list_(
     state: Annotated[str, typer.Option(help="OPEN, CLOSED, SUPERSEDED, or ALL")] = "OPEN",
     source: Annotated[str | None, typer.Option(help="Only cases of this source")] = None,
     batch: Annotated[str | None, typer.Option(help="Only cases of this batch")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="Show at most so many")] = 50,
+    limit: Limit = 50,
+    after: Annotated[
+        str | None, typer.Option(metavar="CASE", help="Read on behind this case")
+    ] = None,
 ) -> Reply:
     """List cases, newest first: what is held, and what is decided so far."""
     from lazaretto.quarantine.cases import list_cases
@@ -40,14 +50,22 @@ def list_(
         state=None if wanted == "ALL" else wanted,
         source=source,
         batch=batch,
-        limit=limit,
+        after=after,
+        limit=limit + 1,
     )
+    shown = cases[:limit]
+    onward = f"--after {shown[-1].id}" if len(cases) > limit else None
+    return Reply(shown, paged(list_view(shown), onward))
+
+
+def list_view(cases: "Sequence[Case]") -> Grid:
+    """The table of some cases."""
     rows = [
         (c.id, c.state, c.batch, c.verdict, f"{c.held} of {c.rows}", counts(c.actions), c.opened_at)
         for c in cases
     ]
     columns = ["case", "state", "batch", "verdict", "held", "decisions", "opened"]
-    return Reply(cases, grid(columns, rows, whole=1))
+    return grid(columns, rows, text=["decisions"])
 
 
 @command(app, "show")
@@ -165,8 +183,13 @@ def expire(session: Session) -> Reply:
     from lazaretto.quarantine import review
 
     decisions = review.expire(session.workspace, session.policy)
+    return Reply(decisions, expired_view(decisions))
+
+
+def expired_view(decisions: "Sequence[Decision]") -> Grid:
+    """The table of what expired."""
     rows = [(d.case, d.action, d.records, d.reason) for d in decisions]
-    return Reply(decisions, grid(["case", "decision", "records", "reason"], rows, whole=1))
+    return grid(["case", "decision", "records", "reason"], rows, text=["reason"])
 
 
 def counts(actions: dict[str, int]) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
 
-from lazaretto.cli.reply import facts
+from lazaretto.cli.layout import facts
 from lazaretto.cli.text import cell, counted
 
 if TYPE_CHECKING:

@@ -6,14 +6,18 @@ import typer
 
 from lazaretto.cli.arguments import Yes, confirm
 from lazaretto.cli.command import Needs, command
-from lazaretto.cli.reply import Reply, facts, grid
+from lazaretto.cli.layout import Grid, facts, grid
+from lazaretto.cli.reply import Reply
 from lazaretto.cli.session import Session
 from lazaretto.errors import DeliveryError, NotFoundError, UsageError
 from lazaretto.values import to_json
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from lazaretto.registry.changes import Change
     from lazaretto.registry.stored import StoredReference
+    from lazaretto.stats.sizes import JudgeableSizes
 
 app = typer.Typer(
     no_args_is_help=True, help="Frozen, trusted samples that batches are judged against."
@@ -30,7 +34,7 @@ def fit(
         str,
         typer.Argument(
             help="The trusted records: path, or URI in a bucket, of a Parquet, Arrow, CSV or JSON "
-            "Lines file"
+            "Lines file, or of images as a tar archive or a folder"
         ),
     ],
     *,
@@ -56,6 +60,7 @@ def fit(
     it with the one in use and promotes it.
     """
     from lazaretto.registry.fit_version import fit_version
+    from lazaretto.screen import sizes_for
 
     try:
         with session.working("Fitting the reference"):
@@ -70,12 +75,14 @@ def fit(
             )
     except DeliveryError as error:  # not somebody's delivery: the user's own file
         raise UsageError(f"the trusted records cannot be used: {error}") from error
+    sizes = sizes_for(reference, session.policy)
     data = {
         "uri": session.workspace.store.uri(saved.folder),
         "promoted": saved.promoted,
         **reference.describe(),
+        "can_judge": None if sizes is None else to_json(sizes),
     }
-    shown = _shown(data)
+    shown = _shown(data) | {"can_judge": _judged(sizes)}
     if not saved.promoted:
         shown["next"] = f"lazaretto reference promote {saved.name}/{saved.version}"
     return Reply(data, facts(shown))
@@ -127,10 +134,15 @@ def list_(
     from lazaretto.registry.references import list_references
 
     found = list_references(session.workspace, name)
+    return Reply(found, list_view(found))
+
+
+def list_view(found: "Sequence[StoredReference]") -> Grid:
+    """The table of some references."""
     rows = [
         (r.name, r.version, "yes" if r.promoted else "", r.created_at, r.digest[:16]) for r in found
     ]
-    return Reply(found, grid(["name", "version", "promoted", "made", "digest"], rows))
+    return grid(["name", "version", "promoted", "made", "digest"], rows)
 
 
 @command(app, "show")
@@ -166,6 +178,10 @@ def _changes(
 
     with session.working("Screening the last batches against it"):
         return compare_versions(session.workspace, old, new, session.policy, last=last)
+
+
+def _judged(sizes: "JudgeableSizes | None") -> str:
+    return "any batch, and no detector decides: all only watch" if sizes is None else sizes.words
 
 
 def _shown(data: dict[str, object]) -> dict[str, object]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
 
-from lazaretto.cli.reply import facts, grid
+from lazaretto.cli.layout import facts, grid
 from lazaretto.cli.text import counted
 
 if TYPE_CHECKING:
@@ -80,4 +80,4 @@ def changes_view(data: dict[str, Any], *, promoted: bool = False) -> RenderableT
         for change in data["changes"]
     ]
     columns = ["batch", "records", "before", "after", "no longer held", "newly held"]
-    return Group(facts(head), *([grid(columns, rows, whole=1)] if rows else []))
+    return Group(facts(head), *([grid(columns, rows, title="Batch by batch")] if rows else []))

@@ -7,17 +7,11 @@ import os
 import sys
 import traceback
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from rich.console import Console, Group, RenderableType
-from rich.table import Table
-from rich.text import Text
 
-from lazaretto.cli.text import cell
+from lazaretto.cli.text import Words
 from lazaretto.redact import safe_text
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
 
 _WIDTH_WITHOUT_TERMINAL = 160
 _MOST_OF_A_TRACEBACK = 100_000
@@ -29,7 +23,8 @@ class Reply:
 
     Attributes:
         data: JSON-able value, or a dataclass of such; printed by ``--json``.
-        view: what people see; built with `cell`, so nothing in it is parsed as markup.
+        view: what people see; built of `lazaretto.cli.layout` and `cell`, so nothing in it is
+            parsed as markup.
         found: something was found or held: exit code 1 instead of 0.
         cannot_say: there was too little to answer from: exit code 4 where nothing was found.
     """
@@ -40,52 +35,6 @@ class Reply:
     cannot_say: bool = False
 
 
-def grid(
-    columns: Sequence[str],
-    rows: Iterable[Sequence[object]],
-    *,
-    title: str | None = None,
-    whole: int = 0,
-) -> Table:
-    """A table of cells; long ones are folded over lines, never cut.
-
-    Args:
-        columns: heads.
-        rows: values; one may be a `cell` already.
-        title: above the table.
-        whole: so many columns at the left are not folded: ids to copy.
-    """
-    table = Table(
-        title=None if title is None else cell(title), title_justify="left", header_style="bold"
-    )
-    for position, column in enumerate(columns):
-        table.add_column(cell(column), overflow="fold", no_wrap=position < whole)
-    for row in rows:
-        table.add_row(*(value if isinstance(value, Text) else cell(value) for value in row))
-    return table
-
-
-def paged(table: RenderableType, onward: str | None) -> RenderableType:
-    """A table, and below it what shows the next page; None where it is whole."""
-    return table if onward is None else Group(table, cell(f"more: add {onward}"))
-
-
-def facts(values: Mapping[str, object], *, title: str | None = None) -> Table:
-    """Name and value pairs, one per line."""
-    table = Table(
-        title=None if title is None else cell(title),
-        title_justify="left",
-        show_header=False,
-        box=None,
-        pad_edge=False,
-    )
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
-    for name, value in values.items():
-        table.add_row(cell(name), cell(value))
-    return table
-
-
 def print_reply(reply: Reply, *, as_json: bool) -> None:
     """Prints the answer on stdout: one JSON document, or the view."""
     if as_json:
@@ -93,7 +42,8 @@ def print_reply(reply: Reply, *, as_json: bool) -> None:
     else:
         console = _console(stderr=False)
         with console.capture() as capture:
-            console.print(reply.view)
+            # Not cropped: what is wider than the terminal is a word to copy, which stays whole.
+            console.print(Group(reply.view), crop=False)
         # Tables pad their last column with blanks, which only a terminal with colours needs.
         lines = capture.get().splitlines()
         sys.stdout.writelines(
@@ -113,7 +63,8 @@ def print_json(value: object) -> None:
 def print_error(message: str) -> None:
     """Prints an error on stderr, marked as such."""
     console = _console(stderr=True)
-    console.print(cell("error:", "bold red"), safe_text(message))
+    shown = Words("error: ", "bold red").append(safe_text(message), "not bold default")
+    console.print(Group(shown), crop=False)
 
 
 def print_traceback() -> None:
@@ -124,7 +75,7 @@ def print_traceback() -> None:
 
 def print_note(message: str) -> None:
     """Prints a remark on stderr: what was done besides the answer."""
-    _console(stderr=True).print(safe_text(message))
+    _console(stderr=True).print(Group(Words(safe_text(message))), crop=False)
 
 
 def _console(*, stderr: bool) -> Console:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lazaretto.cli.arguments import ImageShape
+from lazaretto.cli.layout import Grid, grid
 from lazaretto.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from lazaretto.activations import Probe
     from lazaretto.policy import Policy
-    from lazaretto.stages import SanitizeResult, Snapshot
+    from lazaretto.stages import Retraining, SanitizeResult, Snapshot
 
 _MODEL = "The model"
 _COMPARE = "Retrain and compare"
@@ -215,10 +216,8 @@ def sanitized(done: "SanitizeResult") -> dict[str, object]:
     return shown
 
 
-def class_rows(done: "SanitizeResult") -> list[list[object]]:
+def classes_view(found: "Retraining") -> Grid:
     """The comparison's table: one row per class, and the whole."""
-    assert done.comparison is not None  # noqa: S101  the caller looked
-    found = done.comparison
     n = sum(change.n for change in found.classes)
     rows: list[list[object]] = []
     for label, size, figures in [
@@ -235,7 +234,8 @@ def class_rows(done: "SanitizeResult") -> list[list[object]]:
                 f"{get('agreement'):.1%}",
             ]
         )
-    return rows
+    columns = ["class", "records", "loss", "accuracy", "agreement"]
+    return grid(columns, rows, title="before -> after, on rows that neither model learned from")
 
 
 def _probe(

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from lazaretto.cli.arguments import Reason, parse_moment, read_file, write_new_file
 from lazaretto.cli.command import Needs, command
-from lazaretto.cli.reply import Reply, facts, grid
+from lazaretto.cli.layout import Grid, facts, grid
+from lazaretto.cli.reply import Reply
 from lazaretto.cli.session import Session
 from lazaretto.errors import NotFoundError, UsageError
 from lazaretto.values import TrustTier
@@ -100,7 +100,7 @@ def add(
             valid_to=valid_to,
         )
     found = source.get_source(workspace, name)
-    return Reply(found, _table([found]))
+    return Reply(found, list_view([found]))
 
 
 @command(app, "list")
@@ -109,7 +109,7 @@ def list_(session: Session) -> Reply:
     from lazaretto.sources import registry as source
 
     found = source.list_sources(session.workspace)
-    return Reply(found, _table(found))
+    return Reply(found, list_view(found))
 
 
 @command(app, "revoke", needs=_CHANGES)
@@ -131,7 +131,7 @@ def revoke(
     from lazaretto.sources import registry as source
 
     key = source.revoke_key(session.workspace, name, key_id, at=at, reason=reason)
-    return Reply(key, _table([source.get_source(session.workspace, name)]))
+    return Reply(key, list_view([source.get_source(session.workspace, name)]))
 
 
 @command(app, "drift")
@@ -167,7 +167,8 @@ def _tier_of(session: Session, name: str) -> TrustTier:
         return TrustTier.UNTRUSTED
 
 
-def _table(sources: "Iterable[Source]") -> Table:
+def list_view(sources: "Iterable[Source]") -> Grid:
+    """The table of some sources and their keys."""
     rows: list[tuple[object, ...]] = []
     for found in sources:
         who = (found.name, found.trust_tier)

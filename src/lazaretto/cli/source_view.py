@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
 
-from lazaretto.cli.reply import facts, grid
+from lazaretto.cli.layout import facts, grid
 from lazaretto.cli.text import counted
 from lazaretto.values import to_json
 
@@ -81,7 +81,7 @@ def view(found: dict[str, Any]) -> RenderableType:
         for step in found["steps"]
     ]
     columns = ["batch", "arrived", "p-value", "held", "columns moved", "evidence", ""]
-    return Group(head, *([grid(columns, rows, whole=1)] if rows else []))
+    return Group(head, *([grid(columns, rows, title="Batch by batch")] if rows else []))
 
 
 def _bar(evidence: float) -> str:

@@ -9,7 +9,8 @@ from rich.console import Group, RenderableType
 
 from lazaretto.cli.arguments import Since, Until, split_version, write_new_file
 from lazaretto.cli.command import Needs, command
-from lazaretto.cli.reply import Reply, facts, grid
+from lazaretto.cli.layout import facts, grid
+from lazaretto.cli.reply import Reply
 from lazaretto.cli.session import Session
 from lazaretto.cli.text import counted, plain
 
@@ -100,7 +101,7 @@ def model(
 
     name, number = split_version(version)
     trace = trace_model(session.workspace, name, number, registry=registry)
-    shown = _view(trace, _write_report(trace, html))
+    shown = view(trace, _write_report(trace, html))
     return Reply(trace.to_json(), shown, cannot_say=not trace.complete)
 
 
@@ -113,7 +114,7 @@ def _reply(session: Session, trace: "Trace", html: Path | None, record: bool) ->
         kept = keep_report(session.workspace, trace)
         data["report"] = {"json": kept.json_uri, "html": kept.html_uri, "seq": kept.seq}
         report = kept.html_uri
-    shown = _view(trace, report)
+    shown = view(trace, report)
     return Reply(data, shown, found=bool(trace.models), cannot_say=not trace.complete)
 
 
@@ -125,7 +126,8 @@ def _write_report(trace: "Trace", html: Path | None) -> Path | None:
     return html
 
 
-def _view(trace: "Trace", report: Path | str | None) -> RenderableType:
+def view(trace: "Trace", report: Path | str | None) -> RenderableType:
+    """Facts and tables of a trace."""
     parts: list[RenderableType] = [facts(_summary(trace, report))]
     if trace.batches:
         parts.append(
@@ -145,6 +147,15 @@ def _view(trace: "Trace", report: Path | str | None) -> RenderableType:
                 title="Batches",
             )
         )
+    if trace.refused:
+        parts.append(
+            grid(
+                ["entry", "refused", "because", "delivered as"],
+                [(r.seq, r.at, f"{r.code}: {r.reason}", r.uri) for r in trace.refused],
+                title="Refused deliveries, by arrival",
+                text=["because"],
+            )
+        )
     if trace.models:
         parts.append(
             grid(
@@ -160,6 +171,7 @@ def _view(trace: "Trace", report: Path | str | None) -> RenderableType:
                     for model in trace.models
                 ],
                 title="Model versions",
+                text=["one way"],
             )
         )
     if trace.question.kind == "model":
@@ -181,12 +193,13 @@ def _view(trace: "Trace", report: Path | str | None) -> RenderableType:
                     for d in trace.decisions
                 ],
                 title="Who let what through",
+                text=["who or which policy", "reason"],
             )
         )
     if trace.retrain:
         parts.append(
             grid(
-                ["", "model", "affected", "do", "roll back to", "leave out"],
+                ["step", "model", "affected", "do", "roll back to", "leave out"],
                 [
                     (
                         step.order,
@@ -199,6 +212,7 @@ def _view(trace: "Trace", report: Path | str | None) -> RenderableType:
                     for step in trace.retrain
                 ],
                 title="What to do, in this order",
+                text=["affected", "do", "leave out"],
             )
         )
     return Group(*parts)
@@ -215,6 +229,10 @@ def _summary(trace: "Trace", report: Path | str | None) -> dict[str, object]:
         f"{counted(len(trace.models), 'model version')}",
         "complete": "yes" if trace.completeness.complete else "NO, see the caveats",
     }
+    if trace.refused:
+        summary["refused"] = (
+            f"{counted(len(trace.refused), 'delivery')} under its name, which reached nothing"
+        )
     if trace.record is not None:
         state = trace.record
         summary["record"] = (

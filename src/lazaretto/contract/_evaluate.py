@@ -41,6 +41,13 @@ def evaluate(
 
     Raises:
         SystemFaultError: the records cannot be read.
+
+    Examples:
+        >>> import pyarrow as pa
+        >>> from lazaretto.policy import Columns
+        >>> report = evaluate(pa.table({"id": ["a", "a", "b"]}), None, Columns(record_id="id"))
+        >>> report.failures["record_id"].to_pylist()
+        ['a', 'a']
     """
     names = list(batch.schema.names)
     rules = [

@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from lazaretto.errors import UsageError
+from lazaretto.policy.folder import importing_from
 from lazaretto.redact import error_line
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class Contract:
 def load_contract(
     spec: str | dict[str, Any] | None, *, base: Path | None = None
 ) -> Contract | None:
-    """Loads the contract of a policy.
+    r"""Loads the contract of a policy.
 
     Args:
         spec: ``package.module:Model``, ``file.py:Model``, ``{"pandera": either}``, or None.
@@ -56,6 +57,16 @@ def load_contract(
         UsageError: it cannot be found or imported, is no pandera model for polars, or asks for what
             would change data (coercion, defaults, dropped rows): a contract judges and never
             changes.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> _ = Path("contract.py").write_text(
+        ...     "import pandera.polars as pa\n"
+        ...     "class Record(pa.DataFrameModel):\n"
+        ...     "    label: int = pa.Field(ge=0)\n"
+        ... )
+        >>> load_contract("contract.py:Record", base=Path()).name
+        'contract.py:Record'
     """
     if spec is None:
         return None
@@ -74,8 +85,13 @@ def load_contract(
 
 
 def contract_of(policy: Policy) -> Contract | None:
-    """`load_contract` of what a policy names, from the policy's own folder."""
-    return load_contract(policy.contract, base=_base(policy))
+    """`load_contract` of what a policy names, from the policy's own folder.
+
+    Examples:
+        >>> contract_of(policy) is None  # this policy names none
+        True
+    """
+    return load_contract(policy.contract, base=policy.folder)
 
 
 def contract_digest(policy: Policy) -> str | None:
@@ -83,11 +99,15 @@ def contract_digest(policy: Policy) -> str | None:
 
     Raises:
         UsageError: it cannot be found.
+
+    Examples:
+        >>> contract_digest(policy) is None  # this policy names no contract
+        True
     """
     if policy.contract is None:
         return None
     spec, place, _ = _named(policy.contract)
-    base = _base(policy)
+    base = policy.folder
     if place.endswith(".py"):
         return hashlib.sha256(_file(place, base, spec).read_bytes()).hexdigest()
     with _importing(place, base, spec):
@@ -97,11 +117,6 @@ def contract_digest(policy: Policy) -> str | None:
     if not found.has_location or found.origin is None:
         return None
     return hashlib.sha256(Path(found.origin).read_bytes()).hexdigest()
-
-
-def _base(policy: Policy) -> Path | None:
-    """Folder that a policy's relative paths start from."""
-    return None if policy.path is None else Path(policy.path).absolute().parent
 
 
 def _named(spec: str | dict[str, Any]) -> tuple[str, str, str]:
@@ -152,18 +167,14 @@ def _from_module(place: str, base: Path | None, spec: str) -> ModuleType:
 @contextmanager
 def _importing(place: str, base: Path | None, spec: str) -> Iterator[None]:
     """Looks for modules in the policy's folder first; what goes wrong is the user's mistake."""
-    added = [] if base is None else [str(base.resolve())]
-    sys.path[:0] = added
     try:
-        yield
+        with importing_from(base):
+            yield
     except Exception as error:
-        where = f" (also looked in {added[0]})" if added else ""
+        where = "" if base is None else f" (also looked in {base.resolve()})"
         raise UsageError(
             f"contract {spec!r}: importing {place} raised {error_line(error)}{where}"
         ) from error
-    finally:
-        for path in added:
-            sys.path.remove(path)
 
 
 def _schema(model: Any, spec: str) -> Any:

@@ -24,6 +24,10 @@ def failures_schema() -> pa.Schema:
 
     ``value`` is the offending value as text, at most 120 characters, null for rules over several
     columns.
+
+    Examples:
+        >>> failures_schema().names
+        ['record_id', 'position', 'rule', 'column', 'text', 'value']
     """
     return pa.schema(
         [

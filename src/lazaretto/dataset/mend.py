@@ -7,9 +7,7 @@ version, as long as the data files are there. Nothing is ever taken from the tab
 from __future__ import annotations
 
 import json
-import tempfile
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import fsspec
@@ -34,7 +32,13 @@ from lazaretto.dataset.history import (
 )
 from lazaretto.dataset.schema import storable
 from lazaretto.dataset.state import changes
-from lazaretto.errors import ChangedDatasetError, ChangedFileError, SystemFaultError
+from lazaretto.errors import (
+    ChangedDatasetError,
+    ChangedFileError,
+    DeletedPayloadError,
+    SystemFaultError,
+)
+from lazaretto.folders import working_folder
 from lazaretto.ledger.chain import append
 from lazaretto.ledger.events import BatchAdmitted, DatasetSetBack, RowsLost
 from lazaretto.ledger.state import record
@@ -190,12 +194,12 @@ def _create_again(workspace: Workspace, versions: list[Recorded]) -> None:
 def _first_entries(workspace: Workspace, versions: Iterable[Recorded]) -> Iterator[bytes]:
     """First entries of a log with the columns that are on record."""
     for recorded, schema in _schemas(workspace, versions):
-        with tempfile.TemporaryDirectory(prefix="lazaretto-") as folder:
-            create_table(folder, schema)
-            table = find_table(folder)
+        with working_folder() as folder:
+            create_table(str(folder), schema)
+            table = find_table(str(folder))
             if table is None or schema_digest(table) != recorded.event.schema:
                 continue
-            text = Path(folder, log_entry(0)).read_text("utf-8")
+            text = (folder / log_entry(0)).read_text("utf-8")
         actions = [json.loads(line) for line in text.splitlines()]
         for action in actions:
             if "metaData" in action:
@@ -215,6 +219,6 @@ def _schemas(
     for recorded in kept:
         if isinstance(recorded.event, BatchAdmitted):
             received = load_batch(workspace, recorded.event.batch)
-            with suppress(ChangedFileError):
+            with suppress(ChangedFileError, DeletedPayloadError):
                 data = open_stored(workspace, received)
                 yield recorded, as_kept(storable(with_added(data.schema), recorded.event.dataset))

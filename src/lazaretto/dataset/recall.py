@@ -111,6 +111,10 @@ def recall(
         ChangedDatasetError: the table is not the one that is on record.
         ChangedFileError: a data file is gone or was changed.
         SystemFaultError: store or catalog cannot be used; the same call goes on later.
+
+    Examples:
+        >>> recall(workspace, "reviews", batch=monday, reason="the vendor was compromised").records
+        60
     """
     request = Request(ids, batch, source, since, until)
     criteria = request.criteria()

@@ -27,11 +27,23 @@ _BUILT_IN = {
     "tukey": "lazaretto.detect.tukey:Tukey",
     "zscore": "lazaretto.detect.zscore:ZScore",
 }
+NEED_LABELS = frozenset({"knn_label", "self_confidence"})
+"""Which of them need `columns.label`: known without importing what they are made of."""
 ENTRY_POINTS = "lazaretto.detectors"
 
 
+def built_in() -> dict[str, str]:
+    """The detectors of this package: name to ``module:class``."""
+    return dict(_BUILT_IN)
+
+
 def detector_names() -> tuple[str, ...]:
-    """Every name that a policy may use, built in or from an installed package, sorted."""
+    """Every name that a policy may use, built in or from an installed package, sorted.
+
+    Examples:
+        >>> "mahalanobis" in detector_names()
+        True
+    """
     return tuple(sorted(_targets()))
 
 
@@ -44,6 +56,10 @@ def make_detector(name: str, options: Mapping[str, Any] | None = None) -> Detect
 
     Raises:
         UsageError: unknown name or option, or an option's value is out of range.
+
+    Examples:
+        >>> make_detector("knn_label", {"k": 5}).name
+        'knn_label'
     """
     # What is built in needs no look at the installed packages, which costs some 25 ms a time.
     targets = _BUILT_IN if name in _BUILT_IN else _targets()

@@ -69,6 +69,13 @@ def column_drift(
         batch: rows to compare.
         columns: default: all flat columns of the reference. One that the batch lacks counts as all
             null.
+
+    Examples:
+        >>> import pyarrow as pa
+        >>> before, now = pa.table({"label": [0, 1] * 50}), pa.table({"label": [0, 0, 0, 1] * 25})
+        >>> [moved] = column_drift(before, now)
+        >>> moved.column, moved.psi > 0.1
+        ('label', True)
     """
     from lazaretto.drift._sketch import flat_columns
 
@@ -85,7 +92,15 @@ def compare(sketches: Sequence[Sketch], columns: dict[str, pa.ChunkedArray]) -> 
 
 
 def vector_drift(reference: Floats, batch: Floats, *, axes: int = 10) -> list[ColumnDrift]:
-    """Compares two sets of vectors (n, d) and (m, d) along the reference's principal axes."""
+    """Compares two sets of vectors (n, d) and (m, d) along the reference's principal axes.
+
+    Examples:
+        >>> import numpy as np
+        >>> rows = np.random.default_rng(0).normal(size=(400, 4))
+        >>> [first] = vector_drift(rows[:200], rows[200:] + 3, axes=1)
+        >>> first.psi > 0.25
+        True
+    """
     from lazaretto.drift._sketch import principal_axes
 
     known = principal_axes(reference, axes)
@@ -93,7 +108,12 @@ def vector_drift(reference: Floats, batch: Floats, *, axes: int = 10) -> list[Co
 
 
 def psi_band(psi: float) -> str:
-    """The band of practice that a population stability index lies in."""
+    """The band of practice that a population stability index lies in.
+
+    Examples:
+        >>> psi_band(0.05), psi_band(0.4)
+        ('none', 'major')
+    """
     return next((name for bound, name in PSI_BANDS if psi >= bound), "none")
 
 
@@ -101,6 +121,12 @@ def divergences(reference: Floats, batch: Floats) -> tuple[float, float, float]:
     """PSI, KL of the batch from the reference (nats), JS distance (base 2) of two count vectors.
 
     Half a count is added to every cell, so that an empty one gives a large number and not infinity.
+
+    Examples:
+        >>> import numpy as np
+        >>> psi, kl, js = divergences(np.array([50.0, 50.0]), np.array([50.0, 50.0]))
+        >>> psi, kl, js
+        (0.0, 0.0, 0.0)
     """
     p = (reference + 0.5) / (reference + 0.5).sum()
     q = (batch + 0.5) / (batch + 0.5).sum()

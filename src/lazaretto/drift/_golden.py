@@ -31,8 +31,16 @@ class Golden:
     rows: pa.Table
 
     @classmethod
-    def take(cls, data: pa.Table | Batch, policy: Policy) -> Golden | None:
-        """The first rows, encoded; None for the encoder ``column``, or where a row is too large."""
+    def take(
+        cls, data: pa.Table | Batch, policy: Policy, state: bytes | None = None
+    ) -> Golden | None:
+        """The first rows, encoded; None for the encoder ``column``, or where a row is too large.
+
+        Args:
+            data: trusted rows.
+            policy: names the encoder.
+            state: of the encoder, as `lazaretto.embed.load_encoder` takes it.
+        """
         from lazaretto.batch import as_chunks
         from lazaretto.embed import load_encoder
 
@@ -43,17 +51,17 @@ class Golden:
             first = pa.concat_batches([first.slice(0, first.num_rows // 2)])
         if not first.num_rows:
             return None
-        vectors = load_encoder(policy).encode(first)
+        vectors = load_encoder(policy, state).encode(first)
         listed = pa.array(list(np.asarray(vectors, dtype=np.float32)), pa.list_(pa.float32()))
         return cls(pa.Table.from_batches([first]).append_column(VECTOR, listed))
 
-    def replay(self, policy: Policy) -> float:
+    def replay(self, policy: Policy, state: bytes | None = None) -> float:
         """Share of the rows whose vectors the policy's encoder no longer gives."""
         from lazaretto.embed import load_encoder
 
         stored = np.stack(self.rows[VECTOR].to_numpy()).astype(np.float64)
         rows = self.rows.drop_columns([VECTOR]).combine_chunks().to_batches()[0]
-        found = np.asarray(load_encoder(policy).encode(rows), dtype=np.float64)
+        found = np.asarray(load_encoder(policy, state).encode(rows), dtype=np.float64)
         if found.shape != stored.shape:
             return 1.0
         distance = np.linalg.norm(found - stored, axis=1)

@@ -100,7 +100,7 @@ class Profile:
             names=tuple(data.schema.names),
             axes=axes,
             coordinates=tuple(axes.sketches(vectors)),
-            golden=Golden.take(data, policy),
+            golden=Golden.take(data, policy, reference.encoder_state),
         )
 
     def sample(self, schema: pa.Schema, policy: Policy, *, rows: int, seed: int = 0) -> Sample:
@@ -120,7 +120,12 @@ class Profile:
         return Sample(kinds, schema.names, tuple(names), own, positions)
 
     def measure(
-        self, sample: Sample, policy: Policy, *, embeddings: pa.Table | None = None
+        self,
+        sample: Sample,
+        policy: Policy,
+        *,
+        embeddings: pa.Table | None = None,
+        state: bytes | None = None,
     ) -> Measured:
         """Compares a batch with the profile.
 
@@ -128,6 +133,7 @@ class Profile:
             sample: its records, those that the contract fails included.
             policy: as at the fit.
             embeddings: vectors of all records in their order, for another encoder than ``column``.
+            state: of the encoder, where the reference fitted it.
         """
         table = sample.table()
         columns = {name: table[name] for name in sample.names}
@@ -144,7 +150,7 @@ class Profile:
             columns=compare(sketches, columns),
             rows=len(sample.positions),
             unknown=len(set(sample.all_names) - set(self.names)),
-            golden_mismatch=None if self.golden is None else self.golden.replay(policy),
+            golden_mismatch=None if self.golden is None else self.golden.replay(policy, state),
         )
 
 

@@ -177,6 +177,14 @@ def source_steps(
         question: which screenings.
         limit: only the newest so many batches; None: all, each folded anew from the first on,
             whatever is on record of the evidence.
+
+    Examples:
+        >>> from lazaretto.registry.references import list_references
+        >>> [reference] = list_references(workspace, "reviews")
+        >>> with workspace.catalog.read() as connection:
+        ...     steps = source_steps(connection, Question("vendor", reference.digest))
+        >>> len(steps)  # one for each batch that was screened
+        2
     """
     newest = list[_Screened]()
     for one in _newest_first(connection, question, None):

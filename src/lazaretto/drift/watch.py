@@ -91,7 +91,9 @@ def watch(
     p_value = batch_p_value(facts, past.past, reference.calibration_rows)
     measured = drift = None
     if profile is not None and sample is not None:
-        measured = profile.measure(sample, policy, embeddings=embeddings)
+        measured = profile.measure(
+            sample, policy, embeddings=embeddings, state=reference.encoder_state
+        )
         drift = _summary(workspace, measured, config.level, path)
     triaged = _triage(screening, measured, past.moved, config.level)
     share = None if drift is None else drift.share
@@ -109,15 +111,20 @@ def watch(
 def facts_of(screening: Screening, policy: Policy) -> BatchFacts:
     """What a batch tells of its source.
 
-    Of the batch tests only the enforced ones count: what may not hold a batch may not hold it by
-    way of its source either.
+    Of the batch tests only the enforced ones count, and detectors only where any is enforced: what
+    may not hold a batch may not hold it by way of its source either.
     """
-    modes = policy.screen.batch.modes
+    modes = policy.screen.test_modes
     tested = [
         test.p_value
         for test in screening.tests
-        if test.p_value is not None and modes.get(test.name) == "enforce"
+        if test.p_value is not None
+        and modes.get(test.name) == "enforce"
+        # Over a pool it tells of the batches before again, which have told it themselves.
+        and (screening.pool is None or test.name != "small_p_values")
     ]
+    if not policy.screen.decides:
+        return BatchFacts(min(tested, default=None), 0, 0)
     p_values = screening.records["p_value"].drop_null().to_numpy()
     small = int((p_values <= SMALL + 1e-12).sum())
     return BatchFacts(min(tested, default=None), small, len(p_values))

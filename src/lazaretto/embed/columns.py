@@ -41,15 +41,52 @@ def as_text(values: pa.Array, name: str) -> pa.Array:
 def column(chunk: pa.RecordBatch, name: str) -> pa.Array:
     """A column of the encoder's input.
 
+    Args:
+        chunk: the records.
+        name: of a column; or, where no column has that name, the way to a field in one, by dots.
+
     Raises:
         ReferenceMismatchError: it is missing or nested.
     """
-    if name not in chunk.schema.names:
+    top, *fields = path_of(chunk.schema.names, name)
+    if top not in chunk.schema.names:
         raise ReferenceMismatchError(
             f"embed.columns: the batch has no column {name!r} "
             f"(there are: {', '.join(chunk.schema.names)})"
         )
-    values = chunk.column(name)
+    values = chunk.column(top)
+    for field in fields:
+        kind = values.type
+        if not pa.types.is_struct(kind) or kind.get_all_field_indices(field) == []:
+            there = ", ".join(f.name for f in kind) if pa.types.is_struct(kind) else "none"
+            raise ReferenceMismatchError(
+                f"embed.columns: {name!r} leads to no field {field!r} (there are: {there})"
+            )
+        values = pc.struct_field(values, kind.get_field_index(field))
     if pa.types.is_nested(values.type):
-        raise ReferenceMismatchError(f"embed.columns: column {name!r} is nested ({values.type})")
+        hint = (
+            f": name a field of it, such as {name}.{values.type[0].name}"
+            if (pa.types.is_struct(values.type) and values.type.num_fields)
+            else ""
+        )
+        raise ReferenceMismatchError(
+            f"embed.columns: column {name!r} is nested ({values.type}){hint}"
+        )
     return values
+
+
+def path_of(names: Sequence[str], name: str) -> list[str]:
+    """A column's name, and the names of the fields in it that lead to what is meant.
+
+    Example:
+        >>> path_of(["id", "user"], "user.age"), path_of(["user.age"], "user.age")
+        (['user', 'age'], ['user.age'])
+    """
+    if name in names:
+        return [name]
+    parts = name.split(".")
+    # The longest name of a column that `name` begins with: a column's own name may have dots.
+    for end in range(len(parts) - 1, 0, -1):
+        if (top := ".".join(parts[:end])) in names:
+            return [top, *parts[end:]]
+    return [name]

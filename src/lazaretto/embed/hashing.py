@@ -77,15 +77,23 @@ class HashingEncoder:
         norms = np.linalg.norm(rows, axis=1, keepdims=True)
         return np.asarray(rows / np.maximum(norms, 1e-12), dtype=np.float32)
 
-    def save(self, path: str | Path) -> None:
-        """Writes the projection for ``embed.model``, as safetensors."""
-        from pathlib import Path as LocalPath
+    def to_bytes(self) -> bytes:
+        """The projection, as safetensors.
 
+        Raises:
+            PolicyError: there is none.
+        """
         from safetensors.numpy import save
 
         if self.projection is None:
             raise PolicyError("there is no projection to save: name no embed.model")
-        LocalPath(path).write_bytes(save({"projection": np.ascontiguousarray(self.projection)}))
+        return bytes(save({"projection": np.ascontiguousarray(self.projection)}))
+
+    def save(self, path: str | Path) -> None:
+        """Writes the projection for ``embed.model``."""
+        from pathlib import Path as LocalPath
+
+        LocalPath(path).write_bytes(self.to_bytes())
 
     def _vectorizer(self) -> Any:
         from sklearn.feature_extraction.text import HashingVectorizer
@@ -113,6 +121,12 @@ def fit_hashing(
         buckets: hash buckets.
         ngrams: shortest and longest n-gram.
         seed: of the randomised SVD.
+
+    Examples:
+        >>> import pyarrow as pa
+        >>> encoder = fit_hashing(["good film", "bad film", "good book"], ["text"], dimensions=2)
+        >>> encoder.encode(pa.record_batch({"text": ["good film"]})).shape
+        (1, 2)
     """
     from sklearn.decomposition import TruncatedSVD
 
@@ -125,9 +139,15 @@ def fit_hashing(
 
 
 def load_hashing(
-    columns: Sequence[str], model: str | None, buckets: int, ngrams: tuple[int, int]
+    columns: Sequence[str], model: str | Path | None, buckets: int, ngrams: tuple[int, int]
 ) -> HashingEncoder:
-    """The encoder of a policy; `model` is the file that `HashingEncoder.save` wrote, or None.
+    """The encoder of a policy.
+
+    Args:
+        columns: text columns.
+        model: the file that `HashingEncoder.save` wrote; None for no projection.
+        buckets: hash buckets, where there is no projection.
+        ngrams: shortest and longest n-gram.
 
     Raises:
         NotFoundError: there is no such file.
@@ -137,13 +157,27 @@ def load_hashing(
         return HashingEncoder(tuple(columns), buckets, ngrams)
     from pathlib import Path as LocalPath
 
+    try:
+        data = LocalPath(model).read_bytes()
+    except FileNotFoundError as error:
+        raise NotFoundError(f"embed.model: there is no file {str(model)!r}") from error
+    return read_hashing(data, columns, ngrams, f"embed.model: {str(model)!r}")
+
+
+def read_hashing(
+    data: bytes, columns: Sequence[str], ngrams: tuple[int, int], name: str
+) -> HashingEncoder:
+    """The encoder whose projection `HashingEncoder.to_bytes` gave; `name` is for messages.
+
+    Raises:
+        PolicyError: it holds no projection.
+    """
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
     try:
-        projection = load(LocalPath(model).read_bytes())["projection"]
-    except FileNotFoundError as error:
-        raise NotFoundError(f"embed.model: there is no file {model!r}") from error
-    except (SafetensorError, KeyError) as error:
-        raise PolicyError(f"embed.model: {model!r} holds no projection of this encoder") from error
-    return HashingEncoder(tuple(columns), int(projection.shape[0]), ngrams, projection)
+        projection = load(data)["projection"]
+        buckets, _ = projection.shape
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise PolicyError(f"{name} holds no projection of this encoder") from error
+    return HashingEncoder(tuple(columns), int(buckets), ngrams, projection)

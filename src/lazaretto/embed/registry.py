@@ -1,89 +1,150 @@
-"""The encoders by name: how a policy's ``embed`` section becomes an object."""
+"""How a policy's ``embed`` section becomes an encoder: loaded, or fitted with a reference."""
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING
 
-from lazaretto.errors import PolicyError
+from lazaretto.embed.check import FITTED, check_embed
+from lazaretto.embed.options import (
+    HashingOptions,
+    ImageOptions,
+    SentenceOptions,
+    TabularOptions,
+    TorchOptions,
+    read_options,
+)
+from lazaretto.errors import NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import pyarrow as pa
 
     from lazaretto.embed.base import Encoder
     from lazaretto.policy import Policy
 
 
-def encoder_names() -> tuple[str, ...]:
-    """Every name that ``embed.encoder`` may have, sorted."""
-    return tuple(sorted(_BUILDERS))
-
-
-def load_encoder(policy: Policy) -> Encoder:
+def load_encoder(policy: Policy, state: bytes | None = None) -> Encoder:
     """The encoder that the policy names, ready to encode.
 
+    Args:
+        policy: its ``embed`` section is read; relative paths start at the policy's folder.
+        state: what `fit_encoder` gave, where the reference has the model (``model: reference``).
+
     Raises:
-        PolicyError: unknown encoder, or a key that it needs is missing.
-        NotFoundError: a file that it names does not exist.
+        PolicyError: see `lazaretto.embed.check.check_embed`.
+        NotFoundError: the reference has the model, and `state` is None.
+        ReferenceMismatchError: the model was fitted for other columns or options.
+
+    Examples:
+        >>> load_encoder(policy).name  # this policy takes the vectors of a column
+        'column:vector'
     """
-    name = policy.embed.encoder
-    if name not in _BUILDERS:
-        near = difflib.get_close_matches(name, _BUILDERS, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise PolicyError(
-            f"embed.encoder: unknown encoder {name!r}{hint} (known: {', '.join(encoder_names())})"
+    check_embed(policy)
+    if policy.embed.model != FITTED:
+        return _BUILDERS[policy.embed.encoder](policy)
+    if state is None:
+        raise NotFoundError(
+            "embed.model: reference: the encoder is fitted by `lazaretto reference fit`, and this "
+            "reference was fitted without: fit a new version"
         )
-    return _BUILDERS[name](policy)
+    from lazaretto.embed.fitted import restore
+
+    return restore(policy, state)
+
+
+def fit_encoder(policy: Policy, trusted: pa.Table, *, seed: int = 0) -> tuple[Encoder, bytes]:
+    """Fits the encoder of a policy with ``model: reference``.
+
+    Args:
+        policy: names encoder, columns and options.
+        trusted: trusted rows that the reference does not calibrate on: an encoder fits the rows
+            that it has seen better than new ones.
+        seed: of what is left to chance.
+
+    Returns:
+        The encoder, and its state as `load_encoder` takes it.
+
+    Raises:
+        PolicyError: see `lazaretto.embed.check.check_embed`.
+        ReferenceMismatchError: a column is missing, or of a kind that cannot be encoded.
+
+    Example:
+        >>> import pyarrow.parquet as pq
+        >>> embed = {"encoder": "hashing", "model": "reference", "columns": ["text"]}
+        >>> texts = {"version": 1, "dataset": "d", "columns": {"record_id": "id"}, "embed": embed}
+        >>> trusted = pq.read_table("trusted.parquet")
+        >>> encoder, state = fit_encoder(type(policy).model_validate(texts), trusted)
+        >>> encoder.name
+        'hashing:text'
+    """
+    check_embed(policy)
+    from lazaretto.embed.fitted import fit
+
+    return fit(policy, trusted, seed)
+
+
+def is_fitted(policy: Policy) -> bool:
+    """Whether the reference has the encoder's model.
+
+    Example:
+        >>> is_fitted(policy)  # it takes the vectors of a column
+        False
+    """
+    return policy.embed.model == FITTED
 
 
 def _column(policy: Policy) -> Encoder:
     from lazaretto.embed.column import ColumnEncoder
 
-    if policy.columns.embedding is None:
-        raise PolicyError(
-            "columns.embedding: name the column that holds the vectors, or choose an encoder "
-            "in embed.encoder"
-        )
-    return ColumnEncoder(policy.columns.embedding)
+    return ColumnEncoder(str(policy.columns.embedding))
 
 
 def _torch(policy: Policy) -> Encoder:
     from lazaretto.embed.torch_module import load_torch
 
-    return load_torch(policy.embed.model, policy.embed.columns, policy.embed.options)
+    return load_torch(policy, read_options(policy, TorchOptions))
 
 
 def _sentences(policy: Policy) -> Encoder:
     from lazaretto.embed.sentences import load_sentences
 
-    return load_sentences(policy.embed.model, policy.embed.columns, policy.embed.options)
+    return load_sentences(policy, read_options(policy, SentenceOptions))
 
 
 def _tabular(policy: Policy) -> Encoder:
     from lazaretto.embed.tabular import load_tabular
 
-    return load_tabular(policy.embed.model)
+    read_options(policy, TabularOptions)
+    return load_tabular(policy.file(str(policy.embed.model)))
 
 
 def _hashing(policy: Policy) -> Encoder:
     from lazaretto.embed.hashing import load_hashing
 
-    if not policy.embed.columns:
-        raise PolicyError("embed.columns: name the text columns of encoder 'hashing'")
-    options = policy.embed.options
-    shortest, longest = options.get("ngrams", (3, 5))
+    options = read_options(policy, HashingOptions)
+    shortest, longest = options.ngrams
+    model = policy.embed.model
     return load_hashing(
         policy.embed.columns,
-        policy.embed.model,
-        int(options.get("buckets", 512)),
-        (int(shortest), int(longest)),
+        None if model is None else policy.file(model),
+        options.buckets or 512,
+        (shortest, longest),
     )
+
+
+def _image(policy: Policy) -> Encoder:
+    from lazaretto.embed.image import ImageEncoder
+
+    options = read_options(policy, ImageOptions)
+    return ImageEncoder(policy.embed.columns[0], options.size, options.max_pixels)
 
 
 _BUILDERS: dict[str, Callable[[Policy], Encoder]] = {
     "column": _column,
-    "torch": _torch,
+    "hashing": _hashing,
+    "image": _image,
     "sentence-transformers": _sentences,
     "tabular": _tabular,
-    "hashing": _hashing,
+    "torch": _torch,
 }

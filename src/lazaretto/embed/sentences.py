@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,12 +15,13 @@ from lazaretto.errors import PolicyError
 from lazaretto.redact import error_line
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from pathlib import Path
 
     import numpy.typing as npt
     import pyarrow as pa
 
-_OPTIONS = {"revision", "max_length", "prompt", "device"}
+    from lazaretto.embed.options import SentenceOptions
+    from lazaretto.policy import Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +86,7 @@ class SentenceEncoder:
         return np.asarray(encoded, np.float32)
 
 
-def load_sentences(
-    model: str | None, columns: list[str], options: Mapping[str, Any]
-) -> SentenceEncoder:
+def load_sentences(policy: Policy, options: SentenceOptions) -> SentenceEncoder:
     """The encoder of a policy.
 
     Weights are read from safetensors only, and no code of the model's is run: a folder that
@@ -96,60 +94,51 @@ def load_sentences(
     network.
 
     Args:
-        model: a folder, or a name on the Hugging Face Hub.
-        columns: text columns.
-        options: ``revision`` (commit on the Hub), ``max_length`` (tokens taken of a text),
-            ``prompt`` (put before every text), ``device``.
+        policy: ``embed.model`` is a folder, or a name on the Hugging Face Hub.
+        options: of ``embed.options``.
 
     Raises:
-        PolicyError: no model or column is named, an option is unknown, the package is not
-            installed, or the model cannot be had or needs code of its own.
+        PolicyError: the model cannot be had.
     """
-    if model is None or not columns:
-        raise PolicyError("embed: encoder 'sentence-transformers' needs a model and columns")
-    unknown = sorted(set(options) - _OPTIONS)
-    if unknown:
-        raise PolicyError(f"embed.options: unknown key {unknown[0]!r}")
-    folder = Path(model).is_dir()
-    if folder:
-        _refuse_foreign_modules(Path(model))
-    try:
-        from sentence_transformers import SentenceTransformer
-    except ImportError as error:
-        raise PolicyError(
-            "embed.encoder: 'sentence-transformers' is not installed: pip install 'lazaretto[text]'"
-        ) from error
+    model = str(policy.embed.model)
+    path = policy.file(model)
+    folder = path.is_dir()
+    from sentence_transformers import SentenceTransformer
+
     try:
         transformer = SentenceTransformer(
-            model,
-            device=options.get("device"),
-            revision=options.get("revision"),
+            str(path) if folder else model,
+            device=options.device,
+            revision=options.revision,
             local_files_only=folder,
             trust_remote_code=False,
             model_kwargs={"use_safetensors": True},
         )
     except (OSError, ValueError) as error:
-        raise PolicyError(
-            f"embed.model: {model!r} cannot be loaded: {error_line(error)}"
+        raise policy.mistake(
+            ("embed", "model"), f"{model!r} cannot be loaded: {error_line(error)}"
         ) from error
     transformer.eval()
-    if options.get("max_length"):
-        transformer.max_seq_length = int(options["max_length"])
-    prompt = str(options.get("prompt", ""))
+    if options.max_length is not None:
+        transformer.max_seq_length = options.max_length
     width = next(iter(transformer.encode(["width"], show_progress_bar=False))).shape[0]
     return SentenceEncoder(
         model=model,
-        columns=tuple(columns),
+        columns=tuple(policy.embed.columns),
         transformer=transformer,
         weights=weights_digest(transformer.state_dict()),
-        preprocessing=_pipeline_digest(transformer, prompt),
+        preprocessing=_pipeline_digest(transformer, options.prompt),
         dimensions=int(width),
-        prompt=prompt,
+        prompt=options.prompt,
     )
 
 
-def _refuse_foreign_modules(folder: Path) -> None:
-    """The modules of a folder are named in it, and releases before 6 import any that they find."""
+def refuse_foreign_modules(folder: Path) -> None:
+    """The modules of a folder are named in it, and releases before 6 import any that they find.
+
+    Raises:
+        PolicyError: one is none of sentence-transformers' own.
+    """
     for file in ("modules.json", "router_config.json"):
         for path in folder.rglob(file):
             try:

@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lazaretto.embed.columns import as_text, column
-from lazaretto.errors import NotFoundError, PolicyError
+from lazaretto.embed.columns import column
+from lazaretto.errors import NotFoundError, PolicyError, ReferenceMismatchError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,7 +48,7 @@ class CategoryColumn:
 
 @dataclass(frozen=True, slots=True)
 class TabularEncoder:
-    """Fit it with `fit_tabular`; its state is one JSON file, named in ``embed.model``.
+    """A reference fits it, or `fit_tabular`, whose file the policy names in ``embed.model``.
 
     A number becomes two entries: its value (standardised, clipped at 10 spreads; or mapped by the
     reference's quantiles to a normal score) and whether it is null. A category becomes one entry
@@ -98,14 +98,14 @@ class TabularEncoder:
         """Float32 (n, d).
 
         Raises:
-            ReferenceMismatchError: a column is missing.
+            ReferenceMismatchError: a column is missing, or is no longer of the kind that it was.
         """
         parts = [self._number(chunk, number) for number in self.numbers]
         parts += [_one_hot(chunk, category) for category in self.categories]
         return np.concatenate(parts, axis=1, dtype=np.float32)
 
     def _number(self, chunk: pa.RecordBatch, number: NumberColumn) -> Floats:
-        values = _floats(column(chunk, number.name))
+        values = _floats(column(chunk, number.name), number.name)
         null = ~np.isfinite(values)
         values = np.where(null, number.mean, values)
         if self.scaling == "quantile":
@@ -131,6 +131,12 @@ def fit_tabular(
     Raises:
         ReferenceMismatchError: a column is missing or nested.
         PolicyError: no column, or another scaling.
+
+    Examples:
+        >>> rows = pa.table({"age": [20.0, 30.0, 40.0], "city": ["Rom", "Bari", "Rom"]})
+        >>> encoder = fit_tabular(rows, ["age", "city"])
+        >>> encoder.encode(rows.to_batches()[0]).shape
+        (3, 5)
     """
     if not columns or scaling not in ("standard", "quantile"):
         raise PolicyError("embed: name embed.columns, and scaling 'standard' or 'quantile'")
@@ -139,15 +145,15 @@ def fit_tabular(
     for name in columns:
         values = column(chunk, name)
         kind = values.type
-        if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind):
-            known = _floats(values)
+        if _is_number(kind):
+            known = _floats(values, name)
             known = known[np.isfinite(known)]
             known = known if len(known) else np.zeros(1)
             cuts = np.quantile(known, np.linspace(0, 1, QUANTILES))
             spread = float(known.std()) or 1e-6 * max(1.0, abs(float(known.mean())))
             numbers.append(NumberColumn(name, tuple(cuts.tolist()), float(known.mean()), spread))
         else:
-            counts = pc.value_counts(as_text(values, name)).to_pylist()
+            counts = pc.value_counts(_words(values, name)).to_pylist()
             common = sorted(
                 (entry for entry in counts if entry["values"] is not None),
                 key=lambda entry: (-entry["counts"], entry["values"]),
@@ -156,23 +162,32 @@ def fit_tabular(
     return TabularEncoder(tuple(numbers), tuple(categories), scaling)
 
 
-def load_tabular(path: str | None) -> TabularEncoder:
+def load_tabular(path: str | Path) -> TabularEncoder:
     """Reads what `TabularEncoder.save` wrote.
 
     Raises:
-        PolicyError: no path, or not such a file.
+        PolicyError: not such a file.
         NotFoundError: there is no file.
     """
     from pathlib import Path as LocalPath
 
-    if path is None:
-        raise PolicyError("embed.model: name the file that fit_tabular(...).save(...) wrote")
     try:
-        document = json.loads(LocalPath(path).read_bytes())
+        data = LocalPath(path).read_bytes()
+    except FileNotFoundError as error:
+        raise NotFoundError(f"embed.model: there is no file {str(path)!r}") from error
+    return read_tabular(data, f"embed.model: {str(path)!r}")
+
+
+def read_tabular(data: bytes, name: str) -> TabularEncoder:
+    """The encoder whose state `TabularEncoder.to_json` gave; `name` is for messages.
+
+    Raises:
+        PolicyError: it is not such a state.
+    """
+    try:
+        document = json.loads(data)
         if document["format"] != FORMAT:
-            raise PolicyError(
-                f"embed.model: {path!r} has format {document['format']!r}, not {FORMAT}"
-            )
+            raise PolicyError(f"{name} has format {document['format']!r}, not {FORMAT}")
         return TabularEncoder(
             tuple(
                 NumberColumn(**{**entry, "quantiles": tuple(entry["quantiles"])})
@@ -184,20 +199,41 @@ def load_tabular(path: str | None) -> TabularEncoder:
             ),
             document["scaling"],
         )
-    except FileNotFoundError as error:
-        raise NotFoundError(f"embed.model: there is no file {path!r}") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise PolicyError(f"embed.model: {path!r} is no state of the tabular encoder") from error
+        raise PolicyError(f"{name} is no state of the tabular encoder") from error
 
 
 def _one_hot(chunk: pa.RecordBatch, category: CategoryColumn) -> Floats:
-    values = as_text(column(chunk, category.name), category.name)
+    values = _words(column(chunk, category.name), category.name)
     known = pc.index_in(values, pa.array(list(category.values), pa.string()))
     place = np.asarray(pc.fill_null(known, len(category.values)), dtype=np.int64)
     return np.eye(len(category.values) + 1, dtype=np.float32)[place]
 
 
-def _floats(values: pa.Array) -> npt.NDArray[np.float64]:
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_integer(kind)
+        or pa.types.is_floating(kind)
+        or pa.types.is_boolean(kind)
+        or pa.types.is_decimal(kind)
+    )
+
+
+def _words(values: pa.Array, name: str) -> pa.Array:
+    try:
+        return pc.cast(values, pa.string())
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise ReferenceMismatchError(
+            f"embed.columns: column {name!r} has type {values.type}, which cannot be encoded"
+        ) from error
+
+
+def _floats(values: pa.Array, name: str) -> npt.NDArray[np.float64]:
+    if not _is_number(values.type) and not pa.types.is_null(values.type):
+        raise ReferenceMismatchError(
+            f"embed.columns: column {name!r} has type {values.type}, and the encoder was fitted on "
+            "numbers"
+        )
     if pa.types.is_boolean(values.type):
         values = pc.cast(values, pa.int8())
     numbers = pc.cast(values, pa.float64(), safe=False)

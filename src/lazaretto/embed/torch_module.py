@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lazaretto.embed.identity import identity_digest, weights_digest
-from lazaretto.errors import NotFoundError, PolicyError, ReferenceMismatchError
+from lazaretto.errors import NotFoundError, ReferenceMismatchError
+from lazaretto.policy.folder import importing_from
 from lazaretto.redact import error_line
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import numpy.typing as npt
     import pyarrow as pa
     from torch.nn import Module
+
+    from lazaretto.embed.options import TorchOptions
+    from lazaretto.policy import Policy
 
 BATCH_ROWS = 1024
 
@@ -90,52 +92,59 @@ class TorchEncoder:
         return np.asarray(out, dtype=np.float32)
 
 
-def load_torch(model: str | None, columns: list[str], options: Mapping[str, Any]) -> TorchEncoder:
+def load_torch(policy: Policy, options: TorchOptions) -> TorchEncoder:
     """The encoder of a policy.
 
     Args:
-        model: ``package.module:name`` of a module, or of a function that makes one.
-        columns: exactly one.
-        options: ``weights`` (a safetensors file), ``shape`` (list), ``scale``, ``device``.
+        policy: ``embed.model`` is ``package.module:name`` of a module, or of a function that makes
+            one; modules are looked for in the policy's folder first.
+        options: of ``embed.options``.
 
     Raises:
-        PolicyError: a key is missing or wrong, or the name is not a module.
+        PolicyError: the name cannot be imported or is no module, or the weights do not fit it.
         NotFoundError: no such weights.
     """
     import torch
 
-    if model is None or ":" not in model or len(columns) != 1:
-        raise PolicyError("embed: encoder 'torch' needs model 'package.module:name' and one column")
-    unknown = set(options) - {"weights", "shape", "scale", "device"}
-    if unknown:
-        raise PolicyError(f"embed.options: unknown key {sorted(unknown)[0]!r}")
+    model = str(policy.embed.model)
     place, _, attribute = model.partition(":")
     try:
-        found = getattr(import_module(place), attribute)
-    except (ImportError, AttributeError) as error:
-        raise PolicyError(f"embed.model: cannot import {model!r}: {error_line(error)}") from error
-    module = found if isinstance(found, torch.nn.Module) else found()
+        with importing_from(policy.folder):
+            found = getattr(import_module(place), attribute)
+            module = found if isinstance(found, torch.nn.Module) else found()
+    except Exception as error:  # code of the user's
+        raise policy.mistake(
+            ("embed", "model"), f"cannot import {model!r}: {error_line(error)}"
+        ) from error
     if not isinstance(module, torch.nn.Module):
-        raise PolicyError(f"embed.model: {model!r} is not a torch module and does not make one")
-    if options.get("weights"):
-        from safetensors.torch import load_file
-
-        try:
-            module.load_state_dict(load_file(options["weights"]))
-        except FileNotFoundError as error:
-            raise NotFoundError(f"embed.options.weights: no file {options['weights']!r}") from error
-        except RuntimeError as error:
-            raise PolicyError(
-                f"embed.options.weights: do not fit {model!r}: {error_line(error, limit=1000)}"
-            ) from error
-    device = str(options.get("device") or ("cuda" if torch.cuda.is_available() else "cpu"))
-    shape = options.get("shape")
+        raise policy.mistake(
+            ("embed", "model"), f"{model!r} is not a torch module and does not make one"
+        )
+    if options.weights is not None:
+        _load_weights(module, policy, options.weights)
+    device = str(options.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     return TorchEncoder(
         model=model,
         module=module.eval().to(device),
-        column=columns[0],
-        shape=None if shape is None else tuple(int(side) for side in shape),
-        scale=float(options.get("scale", 1.0)),
+        column=policy.embed.columns[0],
+        shape=None if options.shape is None else tuple(options.shape),
+        scale=options.scale,
         weights=weights_digest(module.state_dict()),
         device=device,
     )
+
+
+def _load_weights(module: Module, policy: Policy, name: str) -> None:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    place = ("embed", "options", "weights")
+    path = policy.file(name)
+    try:
+        module.load_state_dict(load_file(path))
+    except FileNotFoundError as error:
+        raise NotFoundError(f"{'.'.join(place)}: there is no file {str(path)!r}") from error
+    except (RuntimeError, SafetensorError) as error:
+        raise policy.mistake(
+            place, f"do not fit {policy.embed.model!r}: {error_line(error, limit=1000)}"
+        ) from error

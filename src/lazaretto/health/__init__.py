@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lazaretto.health.backup import Backup, Restored, backup, restore
 from lazaretto.health.check import check
+from lazaretto.health.prune import Pruned, prune
 from lazaretto.health.rebuild import Rebuilt, rebuild
 from lazaretto.health.reconcile import Reconciled, reconcile
 from lazaretto.health.report import Finding, Health, Leftovers
@@ -13,11 +14,13 @@ __all__ = [
     "Finding",
     "Health",
     "Leftovers",
+    "Pruned",
     "Rebuilt",
     "Reconciled",
     "Restored",
     "backup",
     "check",
+    "prune",
     "rebuild",
     "reconcile",
     "restore",

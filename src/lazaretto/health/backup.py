@@ -101,6 +101,11 @@ def backup(catalog: Catalog, target: Path) -> Backup:
     Raises:
         UsageError: the file exists, its folder does not, or ``pg_dump`` is missing.
         SystemFaultError: it cannot be written, or what is read back is not what was copied.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> backup(workspace.catalog, Path("backup.db")).problem is None
+        True
     """
     if target.exists():
         raise UsageError(f"{str(target)!r} exists already and is kept; name another file")
@@ -138,6 +143,14 @@ def restore(file: Path, *, catalog_url: str | None = None, store: str | None = N
         UsageError: the file is no backup, or one of the other kind of database.
         OtherStoreError: the backup is of another workspace than the store.
         SystemFaultError: file or database cannot be used.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> made = backup(workspace.catalog, Path("backup.db"))
+        >>> copy = "sqlite:///restored.db"
+        >>> restored = restore(Path("backup.db"), catalog_url=copy, store="store")
+        >>> restored.head == made.head
+        True
     """
     settings = resolve_settings(catalog_url=catalog_url, store=store)
     url, place, dump = settings.catalog_url, Store.at(settings.store), is_dump(file)

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from lazaretto.errors import LedgerError, OtherStoreError
 from lazaretto.health.datasets import find_in_datasets
-from lazaretto.health.files import NamedFiles, find_lost, find_unknown
+from lazaretto.health.files import NamedFiles, find_lost, find_undeleted, find_unknown
 from lazaretto.health.report import SHOWN, Finding, Health, Leftovers
 from lazaretto.health.state import state_check
 from lazaretto.ledger.chain import head, whole
@@ -48,6 +48,10 @@ def check(workspace: Workspace, *, deep: bool = False, progress: Progress | None
 
     Raises:
         SystemFaultError: catalog or store cannot be reached.
+
+    Examples:
+        >>> check(workspace).sound
+        True
     """
     tell = progress or (lambda *_: None)
     try:
@@ -72,6 +76,7 @@ def check(workspace: Workspace, *, deep: bool = False, progress: Progress | None
     findings += [*_differing(differences), *moved]
     sizes = workspace.store.sizes()
     findings += find_lost(workspace.store, files, sizes, tell if deep else None)
+    findings += find_undeleted(files, sizes)
     leftovers = Leftovers()
     if sound:
         unknown, leftovers = find_unknown(files, sizes)
@@ -85,7 +90,8 @@ def check(workspace: Workspace, *, deep: bool = False, progress: Progress | None
         sound=not findings,
         entries=report.entries,
         rows=rows,
-        files=len(files.files),
+        files=len(files.kept),
+        deleted=len(files.deleted),
         behind=behind,
         leftovers=leftovers,
         findings=findings,
@@ -112,6 +118,7 @@ def _of_another_store(workspace: Workspace, error: OtherStoreError, *, deep: boo
         entries=entries,
         rows=0,
         files=0,
+        deleted=0,
         behind={},
         leftovers=Leftovers(),
         findings=[finding],

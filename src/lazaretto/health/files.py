@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 from lazaretto.dataset.delta import LOG
 from lazaretto.errors import ChangedFileError
 from lazaretto.health.report import Finding, Leftovers, named
-from lazaretto.ledger.events import BatchAdmitted, BatchReceived, RowsLost, files_of
+from lazaretto.ledger.events import (
+    BatchAdmitted,
+    BatchReceived,
+    PayloadDeleted,
+    RowsLost,
+    files_of,
+)
 from lazaretto.storage.verified import BLOCK, LIST
 
 if TYPE_CHECKING:
@@ -31,11 +37,18 @@ class NamedFiles:
         files: by path and digest.
         batches: ids of the received batches.
         datasets: names of the datasets that something was admitted to.
+        deleted: paths that retention deleted.
     """
 
     files: dict[tuple[str, str], StoredFile] = field(default_factory=dict)
     batches: set[str] = field(default_factory=set)
     datasets: set[str] = field(default_factory=set)
+    deleted: set[str] = field(default_factory=set)
+
+    @property
+    def kept(self) -> list[StoredFile]:
+        """The files that should be there."""
+        return [file for file in self.files.values() if file.path not in self.deleted]
 
     def add(self, entry: Entry) -> None:
         """Takes the next entry."""
@@ -44,6 +57,8 @@ class NamedFiles:
         if isinstance(entry.event, RowsLost):
             gone = set(entry.event.removed)
             self.files = {key: file for key, file in self.files.items() if file.path not in gone}
+        if isinstance(entry.event, PayloadDeleted):
+            self.deleted |= set(entry.event.files)
         if isinstance(entry.event, BatchReceived):
             self.batches.add(entry.event.batch)
         elif isinstance(entry.event, BatchAdmitted):
@@ -64,7 +79,7 @@ def find_lost(
         sizes: of every file that is there, by path.
         progress: reads every byte, and is told how far it is; None: sizes alone are compared.
     """
-    files = list(known.files.values())
+    files = known.kept
     missing = [file.path for file in files if file.path not in sizes]
     if files and len(missing) == len(files):
         yield Finding(
@@ -103,6 +118,20 @@ def find_lost(
             "restore them from a backup, and find out who can write to the store",
             len(changed),
             named(changed),
+        )
+
+
+def find_undeleted(known: NamedFiles, sizes: Collection[str]) -> Iterator[Finding]:
+    """Files that retention deleted, and that are there."""
+    there = [path for path in sizes if path.removesuffix(LIST) in known.deleted]
+    if there:
+        yield Finding(
+            "undeleted_files",
+            "files that retention deleted are in the store: a deletion was cut off, or a backup of "
+            "the store brought them back",
+            "`lazaretto catalog prune --apply` deletes them again",
+            len(there),
+            named(there),
         )
 
 
@@ -155,7 +184,7 @@ def unknown_batches(known: NamedFiles, sizes: Collection[str]) -> set[str]:
 
 def _loose(known: NamedFiles, sizes: Collection[str]) -> list[str]:
     """Files that nothing names."""
-    paths = {path for path, _ in known.files}
+    paths = {path for path, _ in known.files} | known.deleted
     return [
         path
         for path in sizes

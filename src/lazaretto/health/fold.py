@@ -12,7 +12,7 @@ from lazaretto.authority import judgements, policies
 from lazaretto.dataset import state
 from lazaretto.errors import ChangedFileError
 from lazaretto.ledger.differences import Difference
-from lazaretto.ledger.events import BatchAdmitted, RecordsDecided
+from lazaretto.ledger.events import BatchAdmitted, PayloadDeleted, RecordsDecided
 from lazaretto.ledger.state import Pending
 from lazaretto.quarantine import decisions, opening
 from lazaretto.quarantine.publish import publication_id
@@ -74,6 +74,8 @@ class Fold:
         store: where the files of held and decided records are; None: those tables stay empty.
         pending: what is not written yet.
         unreadable: cases whose files are gone or changed, so that their records are not known.
+        deleted: those of them whose files retention deleted.
+        paths: files of all cases, by path, with the cases that they are of.
         unproven: by publication, its case and how many records it is of, where the decisions
             that stood when it went on record do not say which.
     """
@@ -82,6 +84,8 @@ class Fold:
     store: Store | None
     pending: Pending = field(init=False)
     unreadable: set[str] = field(default_factory=set)
+    deleted: set[str] = field(default_factory=set)
+    paths: dict[str, set[str]] = field(default_factory=dict)
     unproven: dict[str, tuple[str, int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -94,6 +98,11 @@ class Fold:
             self.pending.flush()
         if self.store is None:
             return
+        for case, file in opening.held_files(entry.event):
+            self.paths.setdefault(file.path, set()).add(case)
+        if isinstance(entry.event, PayloadDeleted):
+            for path in entry.event.files:
+                self.deleted |= self.paths.get(path, set())
         try:
             opening.index_held(self.rows, self.store, entry.event)
         except ChangedFileError:

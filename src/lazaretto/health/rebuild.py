@@ -46,6 +46,7 @@ class Rebuilt:
         moved: versions in the lineage index that named another address of the store.
         unreadable: cases whose held records stay as they are, since a file of them is gone or was
             changed.
+        deleted: cases whose held records stay as they are, since retention deleted their rows.
         differences: the first rows of each table.
         seq: ledger entry; None: nothing was changed.
     """
@@ -54,6 +55,7 @@ class Rebuilt:
     rows: dict[str, dict[str, int]]
     moved: int = 0
     unreadable: list[str] = field(default_factory=list)
+    deleted: list[str] = field(default_factory=list)
     differences: list[Difference] = field(default_factory=list)
     seq: int | None = None
 
@@ -73,6 +75,10 @@ def rebuild(workspace: Workspace, *, write: bool) -> Rebuilt:
     Raises:
         LedgerError: the ledger does not hold, so that nothing can be made of it.
         SystemFaultError: catalog or store cannot be used.
+
+    Examples:
+        >>> rebuild(workspace, write=False).differences  # what it would change
+        []
     """
     report = verify(workspace)
     if report.outcome is Outcome.VIOLATED:
@@ -98,7 +104,8 @@ def rebuild(workspace: Workspace, *, write: bool) -> Rebuilt:
             done=write,
             rows=differences.counts,
             moved=index.moved,
-            unreadable=sorted(state.fold.unreadable),
+            unreadable=sorted(state.fold.unreadable - state.fold.deleted),
+            deleted=sorted(state.fold.unreadable & state.fold.deleted),
             differences=differences.first,
         )
         if not write or not found.needed:
@@ -112,6 +119,7 @@ def rebuild(workspace: Workspace, *, write: bool) -> Rebuilt:
         rows=found.rows,
         moved=found.moved,
         unreadable=found.unreadable,
+        deleted=found.deleted,
         differences=found.differences,
         seq=seq,
     )

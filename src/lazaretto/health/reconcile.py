@@ -87,6 +87,10 @@ def reconcile(workspace: Workspace, *, apply: bool, accept_loss: bool = False) -
         ChangedStateError: the catalog does not say what the ledger says.
         ChangedDatasetError: a table cannot be made anew.
         SystemFaultError: catalog or store cannot be used.
+
+    Examples:
+        >>> reconcile(workspace, apply=False).datasets  # none of them needs anything
+        []
     """
     if accept_loss and not apply:
         raise UsageError("a loss is accepted with --apply")
@@ -95,7 +99,11 @@ def reconcile(workspace: Workspace, *, apply: bool, accept_loss: bool = False) -
     names = sorted(named.datasets | _in_store(sizes))
     plans = [plan for name in names if (plan := compare_table(workspace, name, sizes)) is not None]
     gone = [
-        event for event in received if not all(is_there(file, sizes) for file in files_of(event))
+        event
+        for event in received
+        if not all(
+            is_there(file, sizes) for file in files_of(event) if file.path not in named.deleted
+        )
     ]
     found = Reconciled(
         done=apply,

@@ -59,6 +59,7 @@ class Health:
         entries: ledger entries.
         rows: rows of the catalog that were compared with the ledger.
         files: files that the ledger names.
+        deleted: files that retention deleted.
         behind: ledger entries that each projection has not seen yet; that is no fault.
         leftovers: files that nothing names; they are harmless.
         findings: what is wrong.
@@ -73,6 +74,7 @@ class Health:
     entries: int
     rows: int
     files: int
+    deleted: int
     behind: dict[str, int]
     leftovers: Leftovers
     findings: list[Finding]

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import rfc8785
 import sqlalchemy as sa
 
 from lazaretto.errors import LedgerError, NotFoundError
-from lazaretto.ledger.chain import row_hash
+from lazaretto.ledger.chain import as_written, row_hash
 from lazaretto.storage.tables import ledger
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
+    from datetime import datetime
 
     from sqlalchemy.engine import Connection, Row
 
@@ -104,6 +104,11 @@ def look_up(workspace: Workspace, wanted: Wanted, *, limit: int, after: int | No
 
     Raises:
         SystemFaultError: the catalog cannot be read.
+
+    Examples:
+        >>> page = look_up(workspace, Wanted(kinds=("batch_judged",)), limit=10)
+        >>> [entry.kind for entry in page.entries]
+        ['batch_judged', 'batch_judged']
     """
     found: list[StoredEntry] = []
     with workspace.catalog.read() as connection:
@@ -139,11 +144,10 @@ def _rows(connection: Connection, wanted: Wanted, after: int | None) -> Iterator
         query = query.where(ledger.c.kind.in_(sorted(wanted.kinds)))
     if wanted.actor is not None:
         query = query.where(ledger.c.actor_id == wanted.actor)
-    # All are written in UTC with microseconds, so text compares as time does.
     if wanted.since is not None:
-        query = query.where(ledger.c.at >= _as_written(wanted.since))
+        query = query.where(ledger.c.at >= as_written(wanted.since))
     if wanted.until is not None:
-        query = query.where(ledger.c.at < _as_written(wanted.until))
+        query = query.where(ledger.c.at < as_written(wanted.until))
     for value in (
         wanted.batch,
         wanted.source,
@@ -155,10 +159,6 @@ def _rows(connection: Connection, wanted: Wanted, after: int | None) -> Iterator
             inside = rfc8785.dumps(value).decode()[1:-1]  # as the payload has it, without quotes
             query = query.where(ledger.c.payload.contains(inside, autoescape=True))
     yield from connection.execute(query.execution_options(yield_per=1000))
-
-
-def _as_written(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="microseconds")
 
 
 def _entry(row: Row[Any]) -> StoredEntry:

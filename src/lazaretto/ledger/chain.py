@@ -1,4 +1,7 @@
-"""The ledger: an append-only log of every event, each entry chained by hash to the one before."""
+"""The ledger: an append-only log, each entry chained to the one before. Long: one form of entry.
+
+It is written, read and checked here, so that nothing else knows how an entry is hashed.
+"""
 
 from __future__ import annotations
 
@@ -77,7 +80,7 @@ def append(
     when = (at or datetime.now(UTC)).astimezone(UTC)
     if at is None and before is not None:
         warn_when_behind(seq, when, before)
-    moment = when.isoformat(timespec="microseconds")
+    moment = as_written(when)
     payload = to_payload(event)
     try:
         text = rfc8785.dumps(payload).decode()  # type: ignore[arg-type]
@@ -111,6 +114,8 @@ def entries(
     until: int | None = None,
     kinds: Collection[str] | None = None,
     subject: str | None = None,
+    since: datetime | None = None,
+    before: datetime | None = None,
     limit: int | None = None,
     newest_first: bool = False,
     checked: bool = False,
@@ -123,6 +128,8 @@ def entries(
         until: the last sequence number to read.
         kinds: only these kinds of event.
         subject: only entries about this; see `subject_of`.
+        since: aware time of the first entries.
+        before: aware time before which they were written.
         limit: at most so many.
         newest_first: from the end back.
         checked: `whole` has read these entries in the same transaction, so that their hashes need
@@ -131,6 +138,11 @@ def entries(
     Raises:
         LedgerError: an entry was edited (its hash does not match), its kind is unknown to this
             version, or its payload does not fit it.
+
+    Examples:
+        >>> with workspace.catalog.read() as connection:
+        ...     [entry.kind for entry in entries(connection, limit=2)]
+        ['source_registered', 'key_added']
     """
     order = ledger.c.seq.desc() if newest_first else ledger.c.seq
     query = sa.select(ledger).where(ledger.c.seq > after).order_by(order).limit(limit)
@@ -140,9 +152,18 @@ def entries(
         query = query.where(ledger.c.kind.in_(sorted(kinds)))
     if subject is not None:
         query = query.where(ledger.c.subject == subject)
+    if since is not None:
+        query = query.where(ledger.c.at >= as_written(since))
+    if before is not None:
+        query = query.where(ledger.c.at < as_written(before))
     decode = _decoded if checked else _entry
     for row in connection.execute(query.execution_options(yield_per=1000)):
         yield decode(row)
+
+
+def as_written(moment: datetime) -> str:
+    """A moment as entries have it: UTC with microseconds, so that text compares as time does."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")
 
 
 def whole(connection: Connection, *, kinds: Collection[str] | None = None) -> Iterator[Entry]:

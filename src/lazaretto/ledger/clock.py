@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection
 
-_USUAL = timedelta(seconds=1)
+USUAL = timedelta(seconds=1)
 """How far the clocks of machines that keep time are apart."""
 _log = logging.getLogger("lazaretto.ledger")
 
@@ -65,4 +65,4 @@ def _behind(at: datetime, before: str) -> timedelta | None:
         behind = datetime.fromisoformat(before) - at
     except (ValueError, TypeError):
         return None
-    return timedelta(seconds=round(behind.total_seconds())) if behind > _USUAL else None
+    return timedelta(seconds=round(behind.total_seconds())) if behind > USUAL else None

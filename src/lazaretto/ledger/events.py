@@ -33,6 +33,7 @@ from lazaretto.values import (
     PromotionChange,
     RuleCount,
     Signature,
+    SmallBatchPool,
     SourceEvidence,
     StoredFile,
     TestSummary,
@@ -251,6 +252,10 @@ class BatchScreened(Event):
             not watch sources.
         drift: how far its columns are from the reference's; null: not measured.
         triage: what most likely happened to it; null: not estimated.
+        smallest: every batch of at least so many usable records can be judged alone; null: small
+            batches are not pooled, no batch is large enough, or no detector decides.
+        pool: the other small batches of its source that it was looked at with; null: it is not
+            smaller than `smallest`, or that is null.
     """
 
     kind: ClassVar[str] = "batch_screened"
@@ -275,6 +280,8 @@ class BatchScreened(Event):
     source_evidence: SourceEvidence | None = None
     drift: DriftSummary | None = None
     triage: TriageSummary | None = None
+    smallest: int | None = None
+    pool: SmallBatchPool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -547,6 +554,20 @@ class VersionAnnounced(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class HoldAnnounced(Event):
+    """Whoever reviews was told that records of a batch are held; they are not told again.
+
+    Attributes:
+        batch: id of the batch.
+        made: ledger entry of the judgement that holds them.
+    """
+
+    kind: ClassVar[str] = "hold_announced"
+    batch: str
+    made: int
+
+
+@dataclass(frozen=True, slots=True)
 class SnapshotTaken(Event):
     """A training view of one version of the admitted dataset, and the batches really in it.
 
@@ -752,6 +773,31 @@ class StoredFileChanged(Event):
     path: str
     expected: str
     found: str
+
+
+@dataclass(frozen=True, slots=True)
+class PayloadDeleted(Event):
+    """Retention deletes records of a batch that no policy in force keeps; the files go after this.
+
+    Attributes:
+        batch: its id.
+        what: ``delivered``: the delivered bytes, the canonical copy and the vectors. ``held``: the
+            rows of a case.
+        case: the case of held rows; null for what was delivered.
+        policies: in force for the datasets that the batch was judged for.
+        days: so long they keep it, the longest of them.
+        since: from when on that counts: the receipt, or the end of the case.
+        files: paths of what is deleted, relative to the store's root.
+    """
+
+    kind: ClassVar[str] = "payload_deleted"
+    batch: str
+    what: str
+    case: str | None
+    policies: list[PolicyRef]
+    days: int
+    since: datetime
+    files: list[str]
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,6 +89,11 @@ def read_verifier_key(data: bytes) -> VerifierKey:
 
     Raises:
         UsageError: it is neither, or not Ed25519.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> len(read_verifier_key(Path("vendor.pub").read_bytes()).public)
+        32
     """
     if b"-----BEGIN" in data:
         try:

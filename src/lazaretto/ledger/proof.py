@@ -98,6 +98,15 @@ def read_proof(data: bytes) -> Proof:
 
     Raises:
         UsageError: it is none.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from lazaretto.ledger.signing import take_checkpoint
+        >>> taken = take_checkpoint(workspace, Path("vendor.key").read_bytes())
+        >>> from lazaretto.ledger.proving import prove_entry
+        >>> proof = prove_entry(workspace, 2, taken.path, taken.note.encode())
+        >>> read_proof(proof.model_dump_json().encode()) == proof
+        True
     """
     tagged = Annotated[EntryProof | ExtensionProof, Field(discriminator="type")]
     reader: TypeAdapter[Proof] = TypeAdapter(tagged)
@@ -122,6 +131,16 @@ def check_proof(
 
     Raises:
         LedgerError: a checkpoint cannot be read.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from lazaretto.ledger.signing import take_checkpoint
+        >>> taken = take_checkpoint(workspace, Path("vendor.key").read_bytes())
+        >>> from lazaretto.ledger.note import read_verifier_key
+        >>> from lazaretto.ledger.proving import prove_entry
+        >>> proof = prove_entry(workspace, 2, taken.path, taken.note.encode())
+        >>> check_proof(proof, keys=[read_verifier_key(Path("vendor.pub").read_bytes())]).ok
+        True
     """
     proven = _checkpoints(proof)
     found = proven[-1]

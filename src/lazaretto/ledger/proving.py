@@ -54,6 +54,13 @@ def prove_entry(workspace: Workspace, seq: int, where: str, checkpoint: bytes) -
         UsageError: the checkpoint is older than the entry.
         LedgerError: the entry was edited, or the checkpoint cannot be read, or was not taken of
             this ledger as it is.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from lazaretto.ledger.signing import take_checkpoint
+        >>> taken = take_checkpoint(workspace, Path("vendor.key").read_bytes())
+        >>> prove_entry(workspace, 2, taken.path, taken.note.encode()).entry["seq"]
+        2
     """
     found = parse_checkpoint(where, checkpoint)
     with workspace.catalog.read() as connection:
@@ -94,6 +101,15 @@ def prove_extension(
     Raises:
         UsageError: the older one covers more entries, or none.
         LedgerError: one cannot be read, or was not taken of this ledger as it is.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from lazaretto.ledger.signing import take_checkpoint
+        >>> taken = take_checkpoint(workspace, Path("vendor.key").read_bytes())
+        >>> later = take_checkpoint(workspace, Path("vendor.key").read_bytes())
+        >>> proof = prove_extension(
+        ...     workspace, (taken.path, taken.note.encode()), (later.path, later.note.encode())
+        ... )
     """
     before, found = parse_checkpoint(*older), parse_checkpoint(*newer)
     if not 0 < before.size <= found.size:

@@ -79,6 +79,12 @@ def take_checkpoint(
     Raises:
         UsageError: the key cannot be read, the origin cannot be one, or the ledger is empty.
         LedgerError: the ledger was changed since an earlier checkpoint, or that is gone.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> taken = take_checkpoint(workspace, Path("vendor.key").read_bytes())
+        >>> taken.new
+        True
     """
     key = read_signing_key(private_key)
     public = VerifierKey(key.public_key().public_bytes_raw())

@@ -69,6 +69,10 @@ def verify(
 
     Raises:
         SystemFaultError: catalog or store cannot be read.
+
+    Examples:
+        >>> verify(workspace).outcome.name
+        'HOLDS'
     """
     # Before the catalog's snapshot: a checkpoint that is taken meanwhile is not ahead of it.
     stored = stored_checkpoints(workspace.store)

@@ -58,7 +58,7 @@ def read_policy_file(model: type[P], path: str | Path) -> P:
     except ValidationError as error:
         found = sorted(_describe(model, item, lines) for item in error.errors())
         raise PolicyError("\n".join(f"{name}:{line}: {text}" for line, text in found)) from error
-    return policy.loaded_from(name, hashlib.sha256(data).hexdigest())
+    return policy.loaded_from(name, hashlib.sha256(data).hexdigest(), lines)
 
 
 class _Loader(yaml.SafeLoader):

@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import rfc8785
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
 from lazaretto.addresses import read_place
+from lazaretto.errors import PolicyError
 from lazaretto.names import DATASET_PATTERN
 from lazaretto.values import PolicyRef
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Mapping
 
 Mode = Literal["enforce", "shadow", "off"]
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -26,8 +28,11 @@ Positive = Annotated[int, Field(gt=0)]
 
 
 class _Section(BaseModel):
-    # Strict: the string "5" is no number, here and in the JSON schema alike.
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    # Strict: the string "5" is no number, here and in the JSON schema alike. Deferred: the
+    # validator of a policy is made with those of all its sections, once somebody needs one.
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, defer_build=True
+    )
 
 
 class Columns(_Section):
@@ -110,8 +115,16 @@ class Embed(_Section):
         "column",
         description="Name of the encoder. `column`: the embedding column holds the vectors.",
     )
-    model: str | None = Field(None, description="Name or import path of the encoder's model.")
-    columns: list[str] = Field(default_factory=list, description="Columns that are encoded.")
+    model: str | None = Field(
+        None,
+        description="The encoder's model: a file or folder, from here or with its whole path; an "
+        "import path; or a name on a hub. `reference`: `reference fit` fits it, and it is a part "
+        "of the reference.",
+    )
+    columns: list[str] = Field(
+        default_factory=list,
+        description="Columns that are encoded. A dot leads into a column with fields: `user.age`.",
+    )
     options: dict[str, Any] = Field(
         default_factory=dict, description="Options of the encoder, such as `device`."
     )
@@ -120,7 +133,7 @@ class Embed(_Section):
 class DetectorConfig(_Section):
     """Mode and options of one detector. ``shadow`` scores and counts, but never holds."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(extra="allow", frozen=True, defer_build=True)
 
     mode: Mode = Field(
         "enforce",
@@ -221,6 +234,23 @@ class NeighbourSearch(_Section):
     )
 
 
+class SmallBatches(_Section):
+    """How batches are judged that are too small to be judged alone."""
+
+    mode: Literal["pool", "alone"] = Field(
+        "pool",
+        description="pool: a batch that is too small is judged together with the source's other "
+        "small batches, the nearest ones, as soon as they are enough. alone: it is never judged, "
+        "and held.",
+    )
+    batches: Positive = Field(
+        20, description="So many other small batches of the source are looked at, at most."
+    )
+    window_days: Positive = Field(
+        30, description="They were received at most so many days before or after it."
+    )
+
+
 class Screen(_Section):
     """Comparing a batch's vectors with those of a reference."""
 
@@ -251,8 +281,9 @@ class Screen(_Section):
     )
     min_poison_share: Share = Field(
         0.05,
-        description="Smallest poisoned share that must be detectable in a batch. Where it is not, "
-        "the gate cannot judge and holds the batch.",
+        description="Smallest poisoned share that must be detectable in a batch, or in the small "
+        "batches that are judged together. Where it is not, the gate cannot judge and holds the "
+        "batch.",
     )
     detectors: dict[str, DetectorConfig] = Field(
         default_factory=_default_detectors, description="Detectors by name."
@@ -261,7 +292,33 @@ class Screen(_Section):
         NeighbourSearch(), description="How nearest trusted rows are found."
     )
     batch: BatchTests = Field(BatchTests(), description="When a batch is held as a whole.")
+    small_batches: SmallBatches = Field(
+        SmallBatches(), description="How batches are judged that are too small to be judged alone."
+    )
     drift: DriftWatch = Field(DriftWatch(), description="Watching a source over time.")
+
+    @field_validator("detectors")
+    @classmethod
+    def _some_detector_runs(cls, value: dict[str, DetectorConfig]) -> dict[str, DetectorConfig]:
+        if all(config.mode == "off" for config in value.values()):
+            raise ValueError("no detector runs: put at least one in mode enforce or shadow")
+        return value
+
+    @property
+    def decides(self) -> bool:
+        """Whether any detector may hold records; else all of them only watch."""
+        return any(config.mode == "enforce" for config in self.detectors.values())
+
+    @property
+    def test_modes(self) -> dict[str, Mode]:
+        """Mode of every batch test.
+
+        `small_p_values` counts what detectors say: where they only watch, so does it.
+        """
+        modes = self.batch.modes
+        if not self.decides and modes["small_p_values"] == "enforce":
+            modes["small_p_values"] = "shadow"
+        return modes
 
 
 class Sanitize(_Section):
@@ -312,6 +369,24 @@ class Review(_Section):
     )
 
 
+class Retention(_Section):
+    """How long records are kept that nothing needs. `lazaretto catalog prune` deletes them.
+
+    Findings, scores, decisions, manifests, admitted rows and the ledger are always kept.
+    """
+
+    delivered_days: Positive | None = Field(
+        None,
+        description="Days after its receipt on which a delivery is deleted: the delivered file, "
+        "its canonical copy and its vectors. null: never.",
+    )
+    held_days: Positive | None = Field(
+        None,
+        description="Days after the end of its case on which the rows of held records are "
+        "deleted. null: never.",
+    )
+
+
 _READ_BY = {
     "validate": {"columns"},
     "embed": {"columns", "embed"},
@@ -341,9 +416,13 @@ class Policy(_Section):
         Sanitize(), description="How a training set is searched by a model's activations."
     )
     review: Review = Field(Review(), description="Rules for reviewers.")
+    retention: Retention = Field(
+        Retention(), description="How long records are kept that nothing needs."
+    )
 
     _sha256: str | None = PrivateAttr(None)
     _path: str | None = PrivateAttr(None)
+    _lines: dict[tuple[str | int, ...], int] = PrivateAttr(default_factory=dict)
 
     @field_validator("version", mode="before")
     @classmethod
@@ -359,15 +438,48 @@ class Policy(_Section):
 
         Raises:
             PolicyError: file, line and key of every mistake, with the nearest valid key.
+
+        Examples:
+            >>> from pathlib import Path
+            >>> text = "{version: 1, dataset: reviews, columns: {label: stars}}"
+            >>> _ = Path("policy.yaml").write_text(text)
+            >>> Policy.load("policy.yaml").screen.false_quarantine_rate
+            0.01
         """
         from lazaretto.policy.file import read_policy_file
 
         return read_policy_file(cls, path)
 
-    def loaded_from(self, path: str, sha256: str) -> Self:
-        """The same policy, knowing the file it came from and the sha256 (hex) of its bytes."""
-        self._path, self._sha256 = path, sha256
+    def loaded_from(
+        self, path: str, sha256: str, lines: Mapping[tuple[str | int, ...], int] | None = None
+    ) -> Self:
+        """The same policy, knowing the file it came from.
+
+        Args:
+            path: of the file.
+            sha256: of its bytes (hex).
+            lines: the line of each key, by its path in the file.
+        """
+        self._path, self._sha256, self._lines = path, sha256, dict(lines or {})
         return self
+
+    def mistake(self, place: tuple[str, ...], message: str) -> PolicyError:
+        """The error for a mistake in this policy that only its content shows.
+
+        Args:
+            place: of the key, such as ``("embed", "encoder")``.
+            message: what is wrong, and how to mend it.
+
+        Returns:
+            A `PolicyError` that reads ``file:line: key: message``; without the file where the
+            policy comes from none. For a key that is missing, the line is its section's.
+        """
+        line = next(
+            (self._lines[place[:n]] for n in range(len(place), -1, -1) if place[:n] in self._lines),
+            None,
+        )
+        where = "" if self._path is None or line is None else f"{self._path}:{line}: "
+        return PolicyError(f"{where}{'.'.join(place)}: {message}")
 
     @property
     def sha256(self) -> str:
@@ -406,6 +518,15 @@ class Policy(_Section):
         return self._path
 
     @property
+    def folder(self) -> Path | None:
+        """Folder that its relative paths start from; None for a policy that comes from no file."""
+        return None if self._path is None else Path(self._path).absolute().parent
+
+    def file(self, name: str) -> Path:
+        """A file that it names: a relative path starts at the policy's folder."""
+        return Path(self.folder or "", name)
+
+    @property
     def reference_name(self) -> str:
         """Name of the reference to screen against: the policy's, or the dataset's own."""
         return (self.screen.reference or self.dataset).split("/")[0]
@@ -431,6 +552,10 @@ def policy_schema() -> dict[str, Any]:
 
     With ``# yaml-language-server: $schema=…`` as a policy's first line, editors complete and check
     it while it is written.
+
+    Examples:
+        >>> policy_schema()["$id"]
+        'urn:lazaretto:schema:policy:1'
     """
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

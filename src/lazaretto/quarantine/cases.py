@@ -10,14 +10,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
 
-from lazaretto.errors import ChangedStateError, NotFoundError, UsageError
+from lazaretto.errors import ChangedStateError, NotFoundError
 from lazaretto.ledger.cover import agree, covering
+from lazaretto.ledger.deletions import deletion_of, deletions_told
 from lazaretto.ledger.events import BatchJudged, TrainingSanitized
+from lazaretto.quarantine.filters import UNDECIDED, conditions
 from lazaretto.quarantine.held import POSITION
 from lazaretto.quarantine.opening import case_columns, gate_case_columns
 from lazaretto.storage import tables
 from lazaretto.storage.sidecars import read_chunks
-from lazaretto.values import Action, StoredFile
+from lazaretto.values import ColumnRoles, StoredFile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,19 +28,7 @@ if TYPE_CHECKING:
 
     from lazaretto.storage.workspace import Workspace
 
-UNDECIDED = "UNDECIDED"
 _held = tables.held_record
-_FILTERS: dict[str, Any] = {
-    "reason": lambda value: _held.c.reason == value,
-    "label": lambda value: _held.c.label == value,
-    "min_score": lambda value: _held.c.score >= _number(value),
-    "max_score": lambda value: _held.c.score <= _number(value),
-    "min_p_value": lambda value: _held.c.p_value >= _number(value),
-    "max_p_value": lambda value: _held.c.p_value <= _number(value),
-    "action": lambda value: (
-        _held.c.action.is_(None) if value == UNDECIDED else _held.c.action == Action(value).value
-    ),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +52,9 @@ class Case:
         two_people: whether another person must publish than who decided.
         opened_at: when.
         seq: ledger entry.
+        columns: names of the batch's columns by what they are for, as the policy said.
+        decided: ledger entry of the newest decision; 0: none.
+        deleted: when retention deleted its whole rows, in words; None: they are there.
     """
 
     id: str
@@ -80,6 +73,9 @@ class Case:
     two_people: bool
     opened_at: datetime
     seq: int
+    columns: ColumnRoles
+    decided: int
+    deleted: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +109,8 @@ def list_cases(
     state: str | None = "OPEN",
     batch: str | None = None,
     source: str | None = None,
-    before: int | None = None,
+    dataset: str | None = None,
+    after: str | None = None,
     limit: int = 50,
 ) -> list[Case]:
     """Cases, newest first.
@@ -123,8 +120,16 @@ def list_cases(
         state: only these; None for all.
         batch: only of this batch.
         source: only of this source.
-        before: page on: `Case.seq` of the last one seen.
+        dataset: only of this dataset.
+        after: page on: id of the last one seen.
         limit: at most so many.
+
+    Raises:
+        NotFoundError: there is no case of the id in `after`.
+
+    Examples:
+        >>> [(found.batch == tuesday, found.held) for found in list_cases(workspace)]
+        [(True, 6)]
     """
     query = _cases().order_by(tables.case.c.seq.desc(), tables.case.c.id).limit(limit)
     if state is not None:
@@ -133,9 +138,14 @@ def list_cases(
         query = query.where(tables.case.c.batch == batch)
     if source is not None:
         query = query.where(tables.batch.c.source == source)
-    if before is not None:
-        query = query.where(tables.case.c.seq < before)
+    if dataset is not None:
+        query = query.where(tables.case.c.dataset == dataset)
     with workspace.catalog.read() as connection:
+        if after is not None:
+            # One search of a training set opens several cases with one entry.
+            last = find_case(connection, after)
+            older, same = tables.case.c.seq < last.seq, tables.case.c.seq == last.seq
+            query = query.where(sa.or_(older, sa.and_(same, tables.case.c.id > last.id)))
         return [_case(connection, row) for row in connection.execute(query)]
 
 
@@ -144,6 +154,10 @@ def show_case(workspace: Workspace, case: str) -> Case:
 
     Raises:
         NotFoundError: there is none.
+
+    Examples:
+        >>> show_case(workspace, case).verdict
+        'HOLD_RECORDS'
     """
     with workspace.catalog.read() as connection:
         return _case(connection, find_case(connection, case))
@@ -170,6 +184,10 @@ def held_records(
     Raises:
         NotFoundError: no such case.
         UsageError: no such filter.
+
+    Examples:
+        >>> [record.record_id for record in held_records(workspace, case, limit=2)]
+        ['u0', 'u1']
     """
     names = HeldRecord.__dataclass_fields__
     query = (
@@ -188,7 +206,12 @@ def count_records(
     case: str,
     filter: Mapping[str, str] | None = None,  # noqa: A002
 ) -> int:
-    """How many held records a filter takes: the preview of a bulk decision; see `held_records`."""
+    """How many held records a filter takes: the preview of a bulk decision; see `held_records`.
+
+    Examples:
+        >>> count_records(workspace, case)
+        6
+    """
     query = sa.select(sa.func.count()).select_from(_held).where(*conditions(case, filter))
     with workspace.catalog.read() as connection:
         find_case(connection, case)
@@ -200,15 +223,23 @@ def held_rows(workspace: Workspace, case: str, positions: Sequence[int]) -> pa.T
 
     Raises:
         NotFoundError: no such case.
+        DeletedPayloadError: retention deleted them.
         ChangedFileError: its file is gone or was changed.
+
+    Examples:
+        >>> held_rows(workspace, case, [0, 1])["text"].to_pylist()
+        ['record 0 <script>', 'record 1 <script>']
     """
     with workspace.catalog.read() as connection:
-        held = held_file(connection, find_case(connection, case))
-    wanted = pa.array(positions, pa.int64())
-    parts = [
-        chunk.filter(pc.is_in(chunk.column(POSITION), wanted))
-        for chunk in read_chunks(workspace.store, held)
-    ]
+        row = find_case(connection, case)
+        held = held_file(connection, row)
+    wanted, found, parts = pa.array(sorted(set(positions)), pa.int64()), 0, []
+    with deletions_told(workspace.catalog.read, row.batch):
+        for chunk in read_chunks(workspace.store, held):
+            parts.append(chunk.filter(pc.is_in(chunk.column(POSITION), wanted)))
+            found += parts[-1].num_rows
+            if found >= len(wanted):
+                break  # each position is there once
     return pa.Table.from_batches(parts)
 
 
@@ -235,6 +266,14 @@ def held_file(connection: Connection, row: Row[Any]) -> StoredFile:
     return _covered(connection, row)
 
 
+def newest_decision(connection: Connection, case: str) -> int:
+    """Ledger entry of the newest decision on a case; 0 where there is none."""
+    table = tables.decision
+    return (
+        connection.scalar(sa.select(sa.func.max(table.c.seq)).where(table.c.case_id == case)) or 0
+    )
+
+
 def _covered(connection: Connection, row: Row[Any]) -> StoredFile:
     event = covering(connection, "review_case", row.id, row).event
     if isinstance(event, BatchJudged) and event.case == row.id and event.held_records:
@@ -246,23 +285,6 @@ def _covered(connection: Connection, row: Row[Any]) -> StoredFile:
                 agree("review_case", row.id, row, case_columns(event, opened))
                 return opened.held_records
     raise ChangedStateError("review_case", row.id, f"ledger entry {row.seq} opened no such case")
-
-
-def conditions(case: str, filter: Mapping[str, str] | None) -> list[sa.ColumnElement[bool]]:  # noqa: A002
-    """SQL conditions of a filter on the held records of a case.
-
-    Raises:
-        UsageError: an unknown filter, or a value that it cannot have.
-    """
-    found: list[sa.ColumnElement[bool]] = [_held.c.case_id == case]
-    for name, value in (filter or {}).items():
-        if name not in _FILTERS:
-            raise UsageError(f"no filter {name!r}; there are {', '.join(_FILTERS)}")
-        try:
-            found.append(_FILTERS[name](value))
-        except ValueError:
-            raise UsageError(f"filter {name!r} cannot be {value!r}") from None
-    return found
 
 
 def _cases() -> sa.Select[Any]:
@@ -278,13 +300,15 @@ def _case(connection: Connection, row: Row[Any]) -> Case:
         .group_by(_held.c.action)
     )
     actions = {str(action): int(count) for action, count in connection.execute(counts)}
-    told = ("actions", "held_records")
+    told = ("actions", "held_records", "columns", "decided", "deleted")
     values = {name: getattr(row, name) for name in Case.__dataclass_fields__ if name not in told}
-    return Case(**values, actions=actions, held_records=_covered(connection, row))
-
-
-def _number(text: str) -> float:
-    value = float(text)
-    if value != value:  # noqa: PLR0124  NaN compares with nothing
-        raise ValueError(text)
-    return value
+    file = _covered(connection, row)
+    gone = deletion_of(connection, row.batch, file.path)
+    return Case(
+        **values,
+        actions=actions,
+        held_records=file,
+        columns=ColumnRoles(**row.columns),
+        decided=newest_decision(connection, row.id),
+        deleted=None if gone is None else gone.words,
+    )

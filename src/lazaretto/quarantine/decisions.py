@@ -6,22 +6,22 @@ import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
 import sqlalchemy as sa
 
 from lazaretto.authority.judgements import standing_judgement
 from lazaretto.batch._ids import ids_digest
-from lazaretto.errors import NotFoundError, UsageError
+from lazaretto.errors import OvertakenError, UsageError
 from lazaretto.ledger.events import CaseClosed, RecordsDecided
 from lazaretto.ledger.state import Put, Update, entry_columns, record
-from lazaretto.quarantine.cases import find_case
+from lazaretto.quarantine.cases import find_case, newest_decision
 from lazaretto.storage import tables
 from lazaretto.storage.bulk import bulk_insert
 from lazaretto.storage.sidecars import write_table
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
+    import pyarrow as pa
     from sqlalchemy.engine import Connection, Row
 
     from lazaretto.ledger.chain import Entry
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 _held = tables.held_record
 _decision = tables.decision
 _members = tables.decision_record
-_AT_ONCE = 10_000  # bound parameters of one statement: SQLite takes 32,766
-_SCHEMA = pa.schema([("position", pa.int64()), ("record_id", pa.string())])
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +71,13 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What is decided, before it is on record; see `Decision`."""
+    """What is decided, before it is on record; see `Decision`.
+
+    Attributes:
+        filter: which records were asked for.
+        seen: ledger entry of the newest decision on the case that whoever decides has seen; 0:
+            none; None: they did not look.
+    """
 
     action: Action
     reason: str
@@ -81,36 +85,7 @@ class Taken:
     label: str | None = None
     weight: float | None = None
     undoes: str | None = None
-
-
-def select_records(
-    connection: Connection, conditions: Sequence[sa.ColumnElement[bool]]
-) -> pa.Table:
-    """Position and record id of the held records that meet conditions, in order of position."""
-    query = sa.select(_held.c.position, _held.c.record_id).where(*conditions)
-    rows = connection.execute(query.order_by(_held.c.position)).all()
-    return pa.table(
-        [pa.array([row[0] for row in rows]), pa.array([row[1] for row in rows])], schema=_SCHEMA
-    )
-
-
-def select_ids(connection: Connection, case: str, ids: Collection[str]) -> pa.Table:
-    """The same for record ids.
-
-    Raises:
-        NotFoundError: an id that is not held in the case.
-    """
-    wanted = sorted(set(ids))
-    parts = [_SCHEMA.empty_table()]
-    for start in range(0, len(wanted), _AT_ONCE):
-        some = _held.c.record_id.in_(wanted[start : start + _AT_ONCE])
-        parts.append(select_records(connection, [_held.c.case_id == case, some]))
-    found = pa.concat_tables(parts).sort_by("position")
-    if missing := sorted(set(wanted) - set(found["record_id"].to_pylist())):
-        raise NotFoundError(
-            f"{len(missing)} of {len(wanted)} records are not held in {case}: {missing[:3]}"
-        )
-    return found
+    seen: int | None = None
 
 
 def record_decision(workspace: Workspace, case: str, selected: pa.Table, taken: Taken) -> Decision:
@@ -118,6 +93,7 @@ def record_decision(workspace: Workspace, case: str, selected: pa.Table, taken: 
 
     Raises:
         UsageError: nothing is selected, a record is published, or the case is superseded.
+        OvertakenError: there is a newer decision on the case than the one that was seen.
     """
     if not selected.num_rows:
         raise UsageError(f"no held record of {case} is selected")
@@ -127,6 +103,7 @@ def record_decision(workspace: Workspace, case: str, selected: pa.Table, taken: 
     with workspace.catalog.transaction() as connection:
         row = find_case(connection, case)
         require_open(connection, row)
+        _require_seen(connection, case, taken.seen)
         event = RecordsDecided(
             decision=identity,
             case=case,
@@ -145,6 +122,17 @@ def record_decision(workspace: Workspace, case: str, selected: pa.Table, taken: 
         index_decided(connection, event, selected["position"].to_pylist())
         _refuse_published(connection, case, identity)
         return decision_of(entry, event, None)
+
+
+def _require_seen(connection: Connection, case: str, seen: int | None) -> None:
+    if seen is None:
+        return
+    newest = newest_decision(connection, case)
+    if newest != seen:
+        raise OvertakenError(
+            f"somebody else decided on {case} meanwhile (ledger entry {newest}): look again, "
+            "then decide"
+        )
 
 
 def changes(entry: Entry) -> Iterator[Change]:

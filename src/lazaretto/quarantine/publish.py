@@ -19,6 +19,7 @@ from lazaretto.dataset.admission import (
 from lazaretto.dataset.history import lost_since
 from lazaretto.dataset.table import open_newest
 from lazaretto.errors import AdmissionRefusedError, ChangedStateError, SystemFaultError
+from lazaretto.ledger.deletions import deletion_of
 from lazaretto.ledger.events import CaseClosed
 from lazaretto.ledger.state import record
 from lazaretto.quarantine.cases import find_case, held_file
@@ -92,6 +93,13 @@ def publish(workspace: Workspace, case: str) -> Admission | None:
         ChangedFileError: a stored file is gone or was changed.
         ChangedStateError: the catalog does not say what the ledger says.
         SystemFaultError: store or catalog cannot be used; the same call goes on later.
+
+    Examples:
+        >>> from lazaretto.quarantine.review import decide
+        >>> from lazaretto.values import Action
+        >>> _ = decide(workspace, case, Action.RELEASE, ids=["u0"], reason="looked at")
+        >>> publish(workspace, case).rows
+        1
     """
     while True:
         admission, resumed = _publish(workspace, case)
@@ -150,7 +158,8 @@ def _look(connection: Connection, workspace: Workspace, case: str) -> _View:
     received = find_batch(connection, row.batch)
     decisions = decisions_of(connection, case)
     standing = in_force(store, decisions)
-    check_index(connection, store, case, held)
+    if deletion_of(connection, row.batch, held.path) is None:  # else: nothing more is released
+        check_index(connection, store, row, held)
     parts = check_actions(connection, case, standing)
     publications = publications_of(connection, row.batch, case)
     newest = {publication.part: publication for publication in publications}

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lazaretto.dataset.admission import Part, added_columns, with_added
+from lazaretto.ledger.deletions import deletions_told
 from lazaretto.quarantine.held import ADDED_NAMES, POSITION, RECORD
 from lazaretto.quarantine.labels import as_label
 from lazaretto.storage.sidecars import read_chunks, read_schema
@@ -51,7 +52,8 @@ def released_part(
         UsageError: a column of the batch has a name that admission needs.
         ChangedFileError: the file is gone or was changed.
     """
-    schema = read_schema(workspace.store, held)
+    with deletions_told(workspace.catalog.read, row.batch):
+        schema = read_schema(workspace.store, held)
     delivered = pa.schema([field for field in schema if field.name not in ADDED_NAMES])
     return Part(
         batch=row.batch,

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from lazaretto.authority.policies import policy_ref, require_in_force
-from lazaretto.errors import NotFoundError, UsageError
+from lazaretto.errors import DeletedPayloadError, NotFoundError, OvertakenError, UsageError
+from lazaretto.ledger.deletions import deletion_of
 from lazaretto.quarantine.cases import (
-    UNDECIDED,
     Case,
     HeldRecord,
-    conditions,
     count_records,
     find_case,
     held_file,
@@ -28,11 +27,11 @@ from lazaretto.quarantine.decisions import (
     Taken,
     record_decision,
     require_open,
-    select_ids,
-    select_records,
 )
+from lazaretto.quarantine.filters import UNDECIDED, conditions
 from lazaretto.quarantine.labels import as_label
 from lazaretto.quarantine.publish import publish
+from lazaretto.quarantine.selection import select_ids, select_positions, select_records
 from lazaretto.quarantine.standing import (
     Publication,
     check_index,
@@ -44,7 +43,7 @@ from lazaretto.storage.sidecars import read_schema, read_table
 from lazaretto.values import Action, Actor, ActorType
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
     from sqlalchemy.engine import Row
 
@@ -79,11 +78,14 @@ def decide(
     action: Action,
     *,
     ids: Collection[str] | None = None,
+    positions: Collection[int] | None = None,
     filter: Mapping[str, str] | None = None,  # noqa: A002
     all: bool = False,  # noqa: A002
     reason: str,
     label: str | None = None,
     weight: float | None = None,
+    seen: int | None = None,
+    expected: int | None = None,
 ) -> Decision:
     """Decides on held records; one ledger entry, however many they are.
 
@@ -96,29 +98,43 @@ def decide(
         action: release, reject, relabel (release under another label) or reweight (release with a
             sample weight).
         ids: record ids, as in `HeldRecord.record_id`.
+        positions: instead of ids, see `HeldRecord.position`.
         filter: instead of ids, see `held_records`.
         all: instead of ids, every record of the case.
         reason: why; stays on record for ever.
         label: for ``RELABEL``, in text; must fit the type of the label column.
         weight: for ``REWEIGHT``, > 0; other releases weigh 1.
+        seen: `Case.decided` of the case as whoever decides has seen it; a newer decision of
+            somebody else is then an error, not overruled unseen.
+        expected: how many records must be selected; another number is an error.
 
     Raises:
-        NotFoundError: no such case, or an id that is not held in it.
+        NotFoundError: no such case, or a record that is not held in it.
+        OvertakenError: the case is not any more what was seen or expected.
         UsageError: arguments that do not go together, nothing selected, or records that are
             published already (those can be recalled).
         ChangedStateError: the index of held records is not what their file says.
+
+    Examples:
+        >>> decide(workspace, case, Action.REJECT, all=True, reason="labels are wrong").records
+        6
     """
-    _check_arguments(action, ids, filter, all, reason)
+    _check_arguments(action, [ids is not None, positions is not None, bool(filter), all], reason)
     with workspace.catalog.read() as connection:
         row = find_case(connection, case)
         require_open(connection, row)
         held = held_file(connection, row)
-        check_index(connection, workspace.store, case, held)
+        check_index(connection, workspace.store, row, held)
         _check_value(workspace, row, held, action, label, weight)
-        selected = (
-            select_records(connection, conditions(case, filter))
-            if ids is None
-            else select_ids(connection, case, ids)
+        if ids is not None:
+            selected = select_ids(connection, case, ids)
+        elif positions is not None:
+            selected = select_positions(connection, case, positions)
+        else:
+            selected = select_records(connection, conditions(case, filter))
+    if expected is not None and selected.num_rows != expected:
+        raise OvertakenError(
+            f"{selected.num_rows} records of {case} are selected now, not {expected}: look again"
         )
     taken = Taken(
         action=action,
@@ -126,6 +142,7 @@ def decide(
         filter={"all": "yes"} if all else dict(filter or {}),
         label=label,
         weight=weight,
+        seen=seen,
     )
     return record_decision(workspace, case, selected, taken)
 
@@ -136,6 +153,12 @@ def undo(workspace: Workspace, decision: str, *, reason: str) -> Decision:
     Raises:
         NotFoundError: no such decision.
         UsageError: it is undone already, is itself an undo, or some of its records are published.
+        DeletedPayloadError: retention deleted the records, so that none can be released any more.
+
+    Examples:
+        >>> decision = decide(workspace, case, Action.REJECT, all=True, reason="labels are wrong")
+        >>> undo(workspace, decision.id, reason="they are right").undoes == decision.id
+        True
     """
     with workspace.catalog.read() as connection:
         query = sa.select(tables.decision.c.case_id).where(tables.decision.c.id == decision)
@@ -143,6 +166,11 @@ def undo(workspace: Workspace, decision: str, *, reason: str) -> Decision:
         if case is None:
             raise NotFoundError(f"no decision {decision!r}: see `lazaretto quarantine show CASE`")
         old = next(known for known in decisions_of(connection, case) if known.id == decision)
+        row = find_case(connection, case)
+        held = held_file(connection, row)
+        gone = deletion_of(connection, row.batch, held.path)
+    if gone is not None:
+        raise DeletedPayloadError(row.batch, held.path, gone.words)
     if old.undone_by is not None or old.undoes is not None:
         raise UsageError(f"{decision} is undone, or an undo itself: decide anew instead")
     taken = Taken(
@@ -161,6 +189,10 @@ def expire(workspace: Workspace, policy: Policy, now: datetime | None = None) ->
 
     Raises:
         UsageError: another policy is in force for its dataset.
+
+    Examples:
+        >>> expire(workspace, policy)  # the case is younger than the policy's time
+        []
     """
     ref = policy_ref(policy)
     limit = (now or datetime.now(UTC)) - timedelta(days=policy.review.expire_days)
@@ -181,7 +213,13 @@ def expire(workspace: Workspace, policy: Policy, now: datetime | None = None) ->
 
 
 def list_decisions(workspace: Workspace, case: str) -> list[Decision]:
-    """Every decision on a case, oldest first, undone ones included."""
+    """Every decision on a case, oldest first, undone ones included.
+
+    Examples:
+        >>> _ = decide(workspace, case, Action.RELEASE, ids=["u0"], reason="looked at")
+        >>> [decision.action.name for decision in list_decisions(workspace, case)]
+        ['RELEASE']
+    """
     with workspace.catalog.read() as connection:
         find_case(connection, case)
         return decisions_of(connection, case)
@@ -193,15 +231,9 @@ def list_publications(workspace: Workspace, case: str) -> list[Publication]:
         return publications_of(connection, find_case(connection, case).batch, case)
 
 
-def _check_arguments(
-    action: Action,
-    ids: Collection[str] | None,
-    filter: Mapping[str, str] | None,  # noqa: A002
-    everything: bool,
-    reason: str,
-) -> None:
-    if (ids is not None) + bool(filter) + everything != 1:
-        raise UsageError("say on which records: ids, a filter, or all; one of them")
+def _check_arguments(action: Action, ways: Sequence[bool], reason: str) -> None:
+    if sum(ways) != 1:
+        raise UsageError("say on which records: ids, positions, a filter, or all; one of them")
     if not reason.strip():
         raise UsageError(f"{action.value} needs a reason: it stays on record")
 

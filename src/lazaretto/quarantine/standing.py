@@ -6,15 +6,17 @@ published, comes from the ledger and from the files that it names.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import zip_longest
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
 from lazaretto.errors import ChangedStateError
 from lazaretto.ledger.chain import entries
 from lazaretto.ledger.cover import agree
+from lazaretto.ledger.deletions import deletions_told
 from lazaretto.ledger.events import BatchAdmitted, RecordsDecided
 from lazaretto.ledger.state import entry_columns
 from lazaretto.quarantine.decisions import Decision, decided_columns, decision_of
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
 
-    from sqlalchemy.engine import Connection
+    from sqlalchemy.engine import Connection, Row
 
     from lazaretto.ledger.chain import Entry
     from lazaretto.storage.store import Store
@@ -103,13 +105,19 @@ def in_force(store: Store, decisions: Sequence[Decision]) -> dict[int, Decision]
     return found
 
 
-def check_index(connection: Connection, store: Store, case: str, held: StoredFile) -> None:
+def check_index(connection: Connection, store: Store, row: Row[Any], held: StoredFile) -> None:
     """Compares the index of a case's records with the file that it was made of.
 
     Raises:
         ChangedStateError: a row was changed, added or removed by hand.
-        ChangedFileError: the file is gone or was changed.
+        DeletedPayloadError: retention deleted the file.
+        ChangedFileError: it is gone or was changed.
     """
+    with deletions_told(lambda: nullcontext(connection), row.batch):
+        _check_index(connection, store, row.id, held)
+
+
+def _check_index(connection: Connection, store: Store, case: str, held: StoredFile) -> None:
     wanted = [_held.c[name] for name in INDEXED if name != "case_id"]
     query = sa.select(*wanted).where(_held.c.case_id == case).order_by(_held.c.position)
     rows = connection.execute(query.execution_options(yield_per=10_000))

@@ -53,6 +53,11 @@ def triage_of_case(workspace: Workspace, case: str) -> CaseTriage | None:
 
     Raises:
         NotFoundError: no such case.
+
+    Examples:
+        >>> from lazaretto.quarantine.triage import triage_of_case
+        >>> bool(triage_of_case(workspace, case).evidence)
+        True
     """
     with workspace.catalog.read() as connection:
         row = find_case(connection, case)

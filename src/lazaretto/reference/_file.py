@@ -1,4 +1,7 @@
-"""A reference as two files, `tensors.safetensors` and `reference.json`, bound by digests."""
+"""A reference as files, bound by digests: `reference.json`, `tensors.safetensors`, `encoder.bin`.
+
+The last is there where the reference fitted the encoder.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 
 METADATA = "reference.json"
 TENSORS = "tensors.safetensors"
+ENCODER = "encoder.bin"
 FORMAT = 2
 
 
@@ -58,11 +62,13 @@ def pack(reference: ReferenceState) -> bytes:
             for view, map_ in enumerate(scorer.ranks[name]):
                 shape = np.array([map_.tail, map_.scale, map_.shape])
                 tensors[f"{head}.rank.{name}.{view}"] = np.concatenate([map_.knots, shape])
-    return bytes(save({key: np.ascontiguousarray(value) for key, value in tensors.items()}))
+    return bytes(save(_apart(tensors)))
 
 
-def unpack(metadata: bytes, packed: bytes, *, device: str = "cpu") -> ReferenceState:
-    """Rebuilds a reference from both files' bytes; `device` is where neighbours are searched.
+def unpack(
+    metadata: bytes, packed: bytes, encoder: bytes | None = None, *, device: str = "cpu"
+) -> ReferenceState:
+    """Rebuilds a reference from its files' bytes; `device` is where neighbours are searched.
 
     Raises:
         ReferenceMismatchError: damaged, changed, or written by another version.
@@ -79,20 +85,29 @@ def unpack(metadata: bytes, packed: bytes, *, device: str = "cpu") -> ReferenceS
             )
         digest = document.pop("digest")
         tensors_digest = hashlib.sha256(packed).hexdigest()
-        if document["tensors"] != tensors_digest or digest != _digest_of(document):
+        states = document.get("encoder_state"), _state_digest(encoder)
+        if (
+            document["tensors"] != tensors_digest
+            or states[0] != states[1]
+            or digest != _digest_of(document)
+        ):
             raise ReferenceMismatchError(
                 "the reference's files do not match their digest: they were changed or cut off; "
                 "restore them or fit a new version"
             )
         # Fresh memory is aligned, a file's is not: products must round as they did before saving.
         tensors = {key: value.copy() for key, value in load(packed).items()}
-        return _rebuild(document, tensors, digest, device)
+        return _rebuild(document, tensors, encoder, digest, device)
     except (ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
         raise ReferenceMismatchError(f"the reference's files cannot be read: {error!r}") from error
 
 
 def _rebuild(
-    document: dict[str, Any], tensors: dict[str, State], digest: str, device: str
+    document: dict[str, Any],
+    tensors: dict[str, State],
+    encoder: bytes | None,
+    digest: str,
+    device: str,
 ) -> ReferenceState:
     from lazaretto.reference._split import fit_split
 
@@ -138,6 +153,7 @@ def _rebuild(
         name=document["name"],
         version=document["version"],
         encoder=EncoderId(**document["encoder"]),
+        encoder_state=encoder,
         label=document["label"],
         classes=classes,
         value_columns=columns,
@@ -152,8 +168,15 @@ def _rebuild(
     )
 
 
+def _state_digest(state: bytes | None) -> str | None:
+    return None if state is None else hashlib.sha256(state).hexdigest()
+
+
 def _metadata(reference: ReferenceState) -> dict[str, Any]:
-    return {
+    fitted = {}
+    if reference.encoder_state is not None:
+        fitted["encoder_state"] = _state_digest(reference.encoder_state)
+    return fitted | {
         "format": FORMAT,
         "name": reference.name,
         "version": reference.version,
@@ -179,6 +202,19 @@ def _canonical(document: dict[str, Any]) -> bytes:
     import rfc8785
 
     return bytes(rfc8785.dumps(document))
+
+
+def _apart(tensors: dict[str, State]) -> dict[str, State]:
+    """The same tensors, contiguous, those that share memory with an earlier one copied.
+
+    safetensors refuses shared memory, and a detector may give one array under two names.
+    """
+    apart: dict[str, State] = {}
+    for key, value in tensors.items():
+        whole = np.ascontiguousarray(value)
+        shared = any(np.may_share_memory(whole, other) for other in apart.values())
+        apart[key] = whole.copy() if shared else whole
+    return apart
 
 
 def _below(tensors: dict[str, State], prefix: str) -> dict[str, State]:

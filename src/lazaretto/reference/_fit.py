@@ -14,9 +14,9 @@ from lazaretto.detect.base import Chunk
 from lazaretto.detect.nearest_backends import Search
 from lazaretto.detect.registry import make_detector
 from lazaretto.detect.scorer import Scorer, take
-from lazaretto.embed import load_encoder
 from lazaretto.embed.reader import Reader, opened
 from lazaretto.errors import UsageError
+from lazaretto.reference._encoder import prepare_encoder
 from lazaretto.reference._file import content_digest
 from lazaretto.reference._hygiene import examine
 from lazaretto.reference._origin import read_origin, split_rows
@@ -38,7 +38,6 @@ def fit_reference(
     trusted: pa.Table | Batch | str | Path, policy: Policy, name: str, version: str, seed: int
 ) -> ReferenceState:
     """See `Reference.fit`."""
-    encoder = load_encoder(policy)
     detectors = usable_detectors(policy)
     columns = policy.columns
     value_columns: tuple[str, ...] = ()
@@ -46,9 +45,12 @@ def fit_reference(
         parts = [columns.record_id, columns.label, columns.embedding]
         parts += [columns.reference_group, columns.reference_time]
         value_columns = numeric_columns(opened(trusted, columns).schema, parts)
-    reader = Reader(columns, encoder, encoder.dimensions or None, value_columns)
     trusted = opened(trusted, columns)
-    sample, classes, notes, kept = _read_sample(reader, trusted)
+    prepared = prepare_encoder(trusted, policy, seed)
+    encoder = prepared.encoder
+    reader = Reader(columns, encoder, encoder.dimensions or None, value_columns)
+    sample, classes, notes, kept = _read_sample(reader, trusted, prepared.used)
+    notes += prepared.notes
     if len(sample) < SMALLEST_REFERENCE:
         raise UsageError(
             f"reference {name!r}: {len(sample)} usable trusted rows; "
@@ -78,6 +80,7 @@ def fit_reference(
         "encoder": EncoderId(
             encoder.name, encoder.digest, sample.embedding.shape[1], encoder.weights
         ),
+        "encoder_state": prepared.state,
         "label": columns.label,
         "classes": classes,
         "value_columns": value_columns,
@@ -113,25 +116,36 @@ def usable_detectors(policy: Policy) -> dict[str, Mapping[str, Any]]:
                 )
             continue
         usable[name] = config.options
-    if not any(policy.screen.detectors[name].mode == "enforce" for name in usable):
-        raise UsageError("screen.detectors: at least one detector must be in mode enforce")
+    decides = policy.screen.decides
+    if not any(policy.screen.detectors[name].mode == "enforce" for name in usable) and decides:
+        raise UsageError(
+            "screen.detectors: the detectors in mode enforce need columns.label in the policy"
+        )
+    if not usable:
+        raise UsageError("screen.detectors: at least one must be in mode enforce or shadow")
     return usable
 
 
 def _read_sample(
-    reader: Reader, trusted: pa.Table | Batch | str | Path
+    reader: Reader, trusted: pa.Table | Batch, used: npt.NDArray[np.bool_] | None
 ) -> tuple[Chunk, tuple[str, ...], tuple[str, ...], npt.NDArray[np.bool_]]:
-    """The rows that can be used, their classes, notes on the others, and which of all were kept."""
+    """The rows that can be used, their classes, notes on the others, and which of all were kept.
+
+    Rows that the encoder was fitted on are not, and need no note.
+    """
     embeddings, values, labels, kept = [], [], [], []
     left_out: Counter[str] = Counter()
-    width = reader.width
+    width, offset = reader.width, 0
     for rows in Reader(
         reader.columns, reader.encoder, width, reader.value_columns, reader.sidecar
     ).rows(trusted):
         keep = np.ones(len(rows), dtype=bool)
+        if used is not None:
+            keep = ~used[offset : offset + len(rows)]
+        offset += len(rows)
         for row, problem in rows.vectors.problems.items():
+            left_out[problem.partition(":")[0]] += int(keep[row])
             keep[row] = False
-            left_out[problem.partition(":")[0]] += 1
         if rows.label is not None:
             missing = pc.is_null(rows.label).to_numpy(zero_copy_only=False) & keep
             left_out["label.missing"] += int(missing.sum())

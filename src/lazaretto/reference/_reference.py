@@ -26,6 +26,13 @@ class Reference(ReferenceState):
     """Make one with `fit` or `load`; screen against it with `lazaretto.screen`.
 
     `ReferenceState` lists its attributes.
+
+    Examples:
+        >>> reference = Reference.fit("trusted.parquet", policy, name="reviews")
+        >>> reference.classes
+        ('0', '1', '2')
+        >>> Reference.load(reference.save("references")).digest == reference.digest
+        True
     """
 
     @classmethod
@@ -57,7 +64,7 @@ class Reference(ReferenceState):
         return cls._of(state)
 
     def save(self, root: str | Path) -> str:
-        """Writes ``<root>/<name>/<version>/``: ``tensors.safetensors``, then ``reference.json``.
+        """Writes ``<root>/<name>/<version>/``: what was fitted, then ``reference.json``.
 
         Returns:
             The folder's path or URI, for `load`.
@@ -81,13 +88,19 @@ class Reference(ReferenceState):
         return store.uri(folder)
 
     def files(self) -> dict[str, bytes]:
-        """Content of the files that hold it, by name: metadata, then tensors."""
-        from lazaretto.reference._file import METADATA, TENSORS, describe, pack
+        """Content of the files that hold it, by name: metadata, tensors, and the encoder's state.
 
-        return {METADATA: describe(self), TENSORS: pack(self)}
+        The last is there where the reference fitted the encoder.
+        """
+        from lazaretto.reference._file import ENCODER, METADATA, TENSORS, describe, pack
+
+        files = {METADATA: describe(self), TENSORS: pack(self)}
+        return files if self.encoder_state is None else files | {ENCODER: self.encoder_state}
 
     @classmethod
-    def from_files(cls, metadata: bytes, tensors: bytes, *, device: str = "cpu") -> Reference:
+    def from_files(
+        cls, metadata: bytes, tensors: bytes, encoder: bytes | None = None, *, device: str = "cpu"
+    ) -> Reference:
         """Rebuilds what `files` gave.
 
         Raises:
@@ -95,7 +108,7 @@ class Reference(ReferenceState):
         """
         from lazaretto.reference._file import unpack
 
-        return cls._of(unpack(metadata, tensors, device=device))
+        return cls._of(unpack(metadata, tensors, encoder, device=device))
 
     @classmethod
     def load(cls, path: str | Path, *, device: str = "cpu") -> Reference:
@@ -111,14 +124,15 @@ class Reference(ReferenceState):
             NotFoundError: there is no reference.
             ReferenceMismatchError: the files were changed, or another Lazaretto wrote them.
         """
-        from lazaretto.reference._file import METADATA, TENSORS
+        from lazaretto.reference._file import ENCODER, METADATA, TENSORS
         from lazaretto.storage.store import Store
 
         store = Store.at(path)
         if not store.exists(METADATA):
             raise NotFoundError(f"no reference at {path}: fit one with Reference.fit and save it")
         metadata, tensors = (store.read_unverified(name, _LARGEST) for name in (METADATA, TENSORS))
-        return cls.from_files(metadata, tensors, device=device)
+        encoder = store.read_unverified(ENCODER, _LARGEST) if store.exists(ENCODER) else None
+        return cls.from_files(metadata, tensors, encoder, device=device)
 
     @classmethod
     def _of(cls, state: ReferenceState) -> Reference:

@@ -38,6 +38,7 @@ class ReferenceState:
         name: of the reference.
         version: of the reference; a new fit is a new version.
         encoder: who made the vectors.
+        encoder_state: what the encoder learned, where the reference fitted it; else None.
         label: name of the label column, or None.
         classes: label texts, sorted; empty without labels.
         value_columns: raw numeric columns that detectors look at.
@@ -54,6 +55,7 @@ class ReferenceState:
     name: str
     version: str
     encoder: EncoderId
+    encoder_state: bytes | None
     label: str | None
     classes: tuple[str, ...]
     value_columns: tuple[str, ...]

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pyarrow.compute as pc
 
+from lazaretto.errors import DeletedPayloadError
 from lazaretto.ledger.chain import entries, newest
+from lazaretto.ledger.deletions import delivery_deleted
 from lazaretto.ledger.events import BatchEmbedded, BatchScreened, BatchValidated
 from lazaretto.received import find_batch, open_stored
 from lazaretto.registry.references import load_stored
+from lazaretto.screen import Companion, screen
 from lazaretto.storage.sidecars import read_table
 from lazaretto.values import PromotionChange, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-    from pathlib import Path
+    from collections.abc import Sequence
 
     import pyarrow as pa
 
-    from lazaretto.batch import Batch
     from lazaretto.policy import Policy
     from lazaretto.reference import Reference
     from lazaretto.registry.stored import StoredReference
+    from lazaretto.screen import Screening
     from lazaretto.storage.workspace import Workspace
 
 LAST = 10
@@ -55,18 +58,26 @@ def compare_versions(
     Raises:
         NotFoundError: a side-car or a reference is gone.
         ReferenceMismatchError: a version or a batch does not fit the policy.
+
+    Examples:
+        >>> from lazaretto.registry.fit_version import fit_version
+        >>> from lazaretto.registry.references import list_references
+        >>> old = list_references(workspace, "reviews")[0]
+        >>> new, _ = fit_version(workspace, "trusted.parquet", policy, version="2", seed=1)
+        >>> len(compare_versions(workspace, old, new, policy))  # of the last batches
+        2
     """
     candidate = load_stored(workspace, new)
-    in_use: Reference | None = None
+    after = _Judge(workspace, candidate, policy)
+    in_use: _Judge | None = None
     changes = []
     for screened in _last_screenings(workspace, old.name, last):
-        batch = screened.batch
         if screened.reference_digest == old.digest:
             before = _on_record(workspace, screened)
         else:
-            in_use = in_use or load_stored(workspace, old)
-            before = _judged_now(workspace, batch, in_use, policy)
-        changes.append(change(batch, before, _judged_now(workspace, batch, candidate, policy)))
+            in_use = in_use or _Judge(workspace, load_stored(workspace, old), policy)
+            before = in_use.judged(screened)
+        changes.append(change(screened.batch, before, after.judged(screened)))
     return changes
 
 
@@ -81,12 +92,18 @@ def summed(changes: list[Change]) -> PromotionChange:
 
 
 def _last_screenings(workspace: Workspace, name: str, last: int) -> list[BatchScreened]:
-    """The newest screenings against a reference name, one per batch, oldest first."""
+    """The newest screenings against a reference name, one per batch, oldest first.
+
+    Of batches whose records are there: retention may have deleted those of others.
+    """
     found: dict[str, BatchScreened] = {}
     with workspace.catalog.read() as connection:
         for entry in entries(connection, kinds=[BatchScreened.kind], newest_first=True):
-            if isinstance(entry.event, BatchScreened) and entry.event.reference == name:
-                found.setdefault(entry.event.batch, entry.event)
+            event = entry.event
+            if not isinstance(event, BatchScreened) or event.reference != name:
+                continue
+            if event.batch not in found and delivery_deleted(connection, event.batch) is None:
+                found[event.batch] = event
             if len(found) == last:
                 break
     return list(found.values())[::-1]
@@ -98,31 +115,68 @@ def _on_record(workspace: Workspace, screened: BatchScreened) -> Judged:
     return Judged(screened.verdict, scores.num_rows, held)
 
 
-def _judged_now(workspace: Workspace, batch: str, reference: Reference, policy: Policy) -> Judged:
-    """By the policy of today: what the contract failed stays out, as it did."""
-    with workspace.catalog.read() as connection:
-        received = find_batch(connection, batch)
-        validated = newest(connection, f"batch:{batch}", [BatchValidated.kind])
-        kinds = [BatchEmbedded.kind]
-        embedded = [
-            entry.event
-            for entry in entries(
-                connection, subject=f"batch:{batch}", kinds=kinds, newest_first=True
-            )
-            if isinstance(entry.event, BatchEmbedded)
-        ]
-    failing: set[str] = set()
-    if validated is not None and isinstance(validated.event, BatchValidated):
-        failures = read_table(workspace.store, validated.event.failures, columns=["record_id"])
-        failing = set(failures["record_id"].to_pylist())
-    vectors = None
-    if policy.embed.encoder != "column":
-        digest = reference.encoder.digest
-        made = [event.vectors for event in embedded if event.encoder_digest == digest]
-        # Without vectors of this encoder the batch is encoded anew, which only takes longer.
-        vectors = read_table(workspace.store, made[0]) if made else None
-    data = open_stored(workspace, received)
-    return judge_again(data, reference, policy, exclude=failing, embeddings=vectors)
+@dataclass(slots=True)
+class _Judge:
+    """Judges past batches by one version and the policy of today.
+
+    Attributes:
+        workspace: catalog and store.
+        reference: the version.
+        policy: the policy.
+        alone: the records of batches that were screened for others' sake, by batch.
+    """
+
+    workspace: Workspace
+    reference: Reference
+    policy: Policy
+    alone: dict[str, pa.Table] = field(default_factory=dict)
+
+    def judged(self, screened: BatchScreened) -> Judged:
+        """A batch as this version judges it: a small one with the companions that it had."""
+        members = [] if screened.pool is None else screened.pool.members
+        companions = []
+        for one in members:
+            with suppress(DeletedPayloadError):
+                companions.append(Companion(one.batch, self._records(one.batch)))
+        screening = self._screen(screened.batch, companions)
+        self.alone.setdefault(screened.batch, screening.records)
+        return Judged.of(screening)
+
+    def _records(self, batch: str) -> pa.Table:
+        if batch not in self.alone:
+            self.alone[batch] = self._screen(batch, ()).records
+        return self.alone[batch]
+
+    def _screen(self, batch: str, companions: Sequence[Companion]) -> Screening:
+        """What the contract failed stays out, as it did."""
+        with self.workspace.catalog.read() as connection:
+            received = find_batch(connection, batch)
+            validated = newest(connection, f"batch:{batch}", [BatchValidated.kind])
+            kinds = [BatchEmbedded.kind]
+            embedded = [
+                entry.event
+                for entry in entries(
+                    connection, subject=f"batch:{batch}", kinds=kinds, newest_first=True
+                )
+                if isinstance(entry.event, BatchEmbedded)
+            ]
+        store, failing, vectors = self.workspace.store, set[str](), None
+        if validated is not None and isinstance(validated.event, BatchValidated):
+            failures = read_table(store, validated.event.failures, columns=["record_id"])
+            failing = set(failures["record_id"].to_pylist())
+        if self.policy.embed.encoder != "column":
+            digest = self.reference.encoder.digest
+            made = [event.vectors for event in embedded if event.encoder_digest == digest]
+            # Without vectors of this encoder the batch is encoded anew, which only takes longer.
+            vectors = read_table(store, made[0]) if made else None
+        return screen(
+            open_stored(self.workspace, received),
+            self.reference,
+            self.policy,
+            exclude=failing,
+            embeddings=vectors,
+            companions=companions,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +192,12 @@ class Judged:
     verdict: Verdict
     rows: int
     held: pa.ChunkedArray
+
+    @classmethod
+    def of(cls, screening: Screening) -> Judged:
+        """What a comparison needs of a screening."""
+        held = screening.records.filter(screening.records["held"])["record_id"]
+        return cls(screening.verdict, screening.records.num_rows, held)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,22 +224,6 @@ class Change:
     def verdict_changed(self) -> bool:
         """Whether the batch's verdict differs."""
         return self.old is not self.new
-
-
-def judge_again(
-    batch: Batch | pa.Table | str | Path,
-    reference: Reference,
-    policy: Policy,
-    *,
-    exclude: Collection[str] = (),
-    embeddings: pa.Table | None = None,
-) -> Judged:
-    """Screens a batch, as `lazaretto.screen.screen` does, and keeps what a comparison needs."""
-    from lazaretto.screen import screen
-
-    screening = screen(batch, reference, policy, exclude=exclude, embeddings=embeddings)
-    held = screening.records.filter(screening.records["held"])["record_id"]
-    return Judged(screening.verdict, screening.records.num_rows, held)
 
 
 def change(name: str, before: Judged, after: Judged) -> Change:

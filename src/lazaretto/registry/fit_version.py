@@ -47,6 +47,11 @@ def fit_version(
             fitted on them, or the version exists with another content.
         DeliveryError: the file cannot be read.
         ReferenceMismatchError: a column of the policy is missing or is of the wrong kind.
+
+    Examples:
+        >>> stored, reference = fit_version(workspace, "trusted.parquet", policy, seed=1)
+        >>> stored.name, stored.version, stored.promoted
+        ('reviews', '2', False)
     """
     from lazaretto.batch import format_by_name, open_batch
     from lazaretto.dataset.declared import wanted_columns

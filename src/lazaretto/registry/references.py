@@ -48,6 +48,12 @@ def save_reference(
 
     Raises:
         UsageError: another reference has this name and version.
+
+    Examples:
+        >>> from lazaretto.reference import Reference
+        >>> reference = Reference.fit("trusted.parquet", policy, name="other")
+        >>> save_reference(workspace, reference).version
+        '1'
     """
     name, version = reference.name, str(reference.version)
     with workspace.catalog.read() as connection:
@@ -83,6 +89,10 @@ def promote_reference(
 
     Raises:
         NotFoundError: no such version.
+
+    Examples:
+        >>> promote_reference(workspace, "reviews", "1").promoted
+        True
     """
     with workspace.catalog.transaction() as connection:
         known = _select(connection, name, version)
@@ -118,6 +128,10 @@ def load_reference(workspace: Workspace, name: str) -> Reference:
     Raises:
         NotFoundError: there is none.
         ChangedFileError: what lies in the store is not what was saved.
+
+    Examples:
+        >>> load_reference(workspace, "reviews").classes
+        ('0', '1', '2')
     """
     return load_stored(workspace, find_reference(workspace, name))
 
@@ -126,8 +140,7 @@ def load_stored(workspace: Workspace, known: StoredReference) -> Reference:
     """Loads the reference that the ledger means; see `load_reference`."""
     from lazaretto.reference import Reference
 
-    metadata, tensors = (workspace.store.read(file) for file in known.files)
-    reference = Reference.from_files(metadata, tensors)
+    reference = Reference.from_files(*(workspace.store.read(file) for file in known.files))
     if reference.digest != known.digest:
         raise SystemFaultError(
             f"reference {known.name}/{known.version} is not the one that was saved: restore it, or "
@@ -136,8 +149,22 @@ def load_stored(workspace: Workspace, known: StoredReference) -> Reference:
     return reference
 
 
+def load_encoder_state(workspace: Workspace, known: StoredReference) -> bytes | None:
+    """What the encoder of a reference learned, where the reference fitted it; else None.
+
+    Raises:
+        ChangedFileError: what lies in the store is not what was saved.
+    """
+    return workspace.store.read(known.files[2]) if len(known.files) > 2 else None
+
+
 def list_references(workspace: Workspace, name: str | None = None) -> list[StoredReference]:
-    """All stored references, or all versions of one; newest first."""
+    """All stored references, or all versions of one; newest first.
+
+    Examples:
+        >>> [(stored.name, stored.version) for stored in list_references(workspace)]
+        [('reviews', '1')]
+    """
     query = sa.select(table.c.name, table.c.version).order_by(
         table.c.created_at.desc(), table.c.name
     )

@@ -24,7 +24,7 @@ class StoredReference:
         seq: ledger entry of its saving.
         encoder: name of the encoder that made its vectors.
         encoder_digest: sha256 (hex) over that encoder's weights and preprocessing.
-        files: metadata and tensors, in this order.
+        files: metadata, tensors, and the encoder's state where there is one, in this order.
         profile: what drift is measured by; None for one that was saved without.
         golden: rows that are embedded again to find a changed encoder; None likewise.
     """

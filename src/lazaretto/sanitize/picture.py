@@ -44,6 +44,17 @@ def class_picture(
 
     Raises:
         NotFoundError: no record has the label.
+
+    Examples:
+        >>> from lazaretto.sanitize import sanitize
+        >>> import numpy as np
+        >>> random = np.random.default_rng(0)
+        >>> trusted, rows = random.normal(size=(400, 6)), random.normal(size=(300, 6))
+        >>> result = sanitize(
+        ...     rows, ["cat"] * 300, [str(i) for i in range(300)], trusted=(trusted, ["cat"] * 400)
+        ... )
+        >>> class_picture(result, rows, "cat")[:4]
+        '<svg'
     """
     labels = result.records["label"]
     mine = np.flatnonzero(np.asarray(labels.to_pylist(), object) == label)

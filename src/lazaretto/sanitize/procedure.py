@@ -19,7 +19,7 @@ from lazaretto.sanitize.report import make_report
 from lazaretto.sanitize.scores import average
 from lazaretto.sanitize.selection import select
 from lazaretto.sanitize.uncalibrated import judge_uncalibrated
-from lazaretto.stats.conformal import holm
+from lazaretto.stats.multiple import holm
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,6 +78,17 @@ def sanitize(
 
     Raises:
         UsageError: the arguments do not fit together.
+
+    Examples:
+        >>> import numpy as np
+        >>> random = np.random.default_rng(0)
+        >>> trusted, rows = random.normal(size=(400, 6)), random.normal(size=(300, 6))
+        >>> rows[:15] += 5  # a trigger that the model has learned
+        >>> result = sanitize(
+        ...     rows, ["cat"] * 300, [str(i) for i in range(300)], trusted=(trusted, ["cat"] * 400)
+        ... )
+        >>> sum(result.records["held"].to_pylist()[:15])
+        15
     """
     section = policy if isinstance(policy, Sanitize) else policy.sanitize if policy else Sanitize()
     methods = section.methods or DEFAULT_METHODS[trusted is not None]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lazaretto.detect.scorer import fuse
-from lazaretto.errors import ReferenceMismatchError, UsageError
+from lazaretto.errors import ReferenceMismatchError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -91,15 +91,25 @@ class CalibrationScores:
             delta=screen.hard_delta if hard else None,
         )
 
-    def group_of(self, label: Ints | None, rows: int) -> npt.NDArray[np.int64]:
-        """Group of each record, int64 (rows,)."""
-        if label is None or not self.by_class:
-            return np.zeros(rows, dtype=np.int64)
-        return np.take(np.asarray(self.by_class, dtype=np.int64), label)
+
+def group_of(by_class: tuple[int, ...], label: Ints | None, rows: int) -> Ints:
+    """Group of calibration rows of each record, int64 (rows,).
+
+    Args:
+        by_class: group of each class; empty when there is one group.
+        label: int64 (rows,), index of the class; None without labels.
+        rows: how many.
+    """
+    if label is None or not by_class:
+        return np.zeros(rows, dtype=np.int64)
+    return np.take(np.asarray(by_class, dtype=np.int64), label)
 
 
 def detector_weights(policy: Policy, reference: Reference) -> list[float]:
     """Weight of each of the reference's detectors under this policy; 0 unless it is enforced.
+
+    Where all detectors only watch, those in shadow have their weights, so that scores and p-values
+    are on record as they would be; they decide nothing then.
 
     Raises:
         ReferenceMismatchError: the policy asks for a detector or an option that was not fitted.
@@ -124,12 +134,15 @@ def detector_weights(policy: Policy, reference: Reference) -> list[float]:
             f"columns.label is {policy.columns.label!r}, but reference {reference.name}/"
             f"{reference.version} was fitted with {reference.label!r}"
         )
-    weights = []
+    weights, counted = [], "enforce" if policy.screen.decides else "shadow"
     for name in reference.detectors:
         found = policy.screen.detectors.get(name)
-        weights.append(found.weight if found is not None and found.mode == "enforce" else 0.0)
+        weights.append(found.weight if found is not None and found.mode == counted else 0.0)
     if not any(weights):
-        raise UsageError("screen.detectors: at least one detector must be in mode enforce")
+        raise ReferenceMismatchError(
+            f"screen.detectors: reference {reference.name}/{reference.version} was fitted without "
+            f"any detector that the policy has in mode {counted}: fit a new version"
+        )
     return weights
 
 

@@ -9,19 +9,27 @@ import numpy as np
 import pyarrow as pa
 
 from lazaretto.reference._partition import SMALLEST_REFERENCE
+from lazaretto.screen._pool import joint_suspects, pool_for, pooled_below
 from lazaretto.screen._result import Screening
+from lazaretto.screen._sizes import sizes_of
 from lazaretto.screen.batch_tests.run import run_tests
-from lazaretto.stats.conformal import Calibration, min_detectable, suspects
+from lazaretto.stats.conformal import Calibration, suspects
+from lazaretto.stats.sizes import min_detectable, wanted_records
 from lazaretto.values import DetectorSummary, Verdict
 
+NO_DETECTOR_DECIDES = (
+    "No detector decides: all of them only watch (mode shadow). Contract and batch tests decide."
+)
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import numpy.typing as npt
 
     from lazaretto.detect.arrays import Floats
     from lazaretto.policy import Policy
     from lazaretto.reference import Reference
+    from lazaretto.screen._pool import Companion, Pool
     from lazaretto.screen._score import Scored
     from lazaretto.screen.batch_tests.run import Tested
 
@@ -31,6 +39,7 @@ def judge(
     reference: Reference,
     policy: Policy,
     find_copies: Callable[[Floats, float], npt.NDArray[np.int64]],
+    companions: Sequence[Companion] = (),
 ) -> Screening:
     """Applies the policy to scored records; see `lazaretto.screen.screen`.
 
@@ -40,21 +49,38 @@ def judge(
         policy: the policy.
         find_copies: positions of all records within a distance of one of these vectors; called only
             when copies were found in a sample of a larger batch.
+        companions: other small batches of the source, the nearest first.
     """
     rate, alpha = policy.screen.false_quarantine_rate, policy.screen.batch.alpha
     rule = policy.screen.hold
     usable = ~np.isnan(scored.p_value)
     held = np.zeros(len(scored), dtype=bool)
     calibration = scored.calibration.keep(usable)
-    held[usable] = suspects(scored.p_value[usable], calibration, rate=rate, alpha=alpha, rule=rule)
-    held[list(scored.problems)] = True
+    sizes = pooled_below(scored, policy)
+    pool, remark = None, None
+    if sizes is not None and 0 < len(calibration.group) < (sizes.smallest or 0):
+        pool = pool_for(scored, usable, sizes, reference, policy, companions)
+    if pool is not None and pool.is_joint:
+        found = joint_suspects(scored.p_value[usable], calibration, pool, policy)
+        suspected, calibration, remark = found
+    else:
+        suspected = suspects(scored.p_value[usable], calibration, rate=rate, alpha=alpha, rule=rule)
     detectable = min_detectable(calibration, rate=rate, alpha=alpha, rule=rule)
-    tested = run_tests(scored, held, reference, policy)
+    if policy.screen.decides:
+        held[usable] = suspected
+    else:
+        remark = _watching(scored, int(suspected.sum()), int(usable.sum()), detectable, policy)
+        detectable = int(usable.sum()) + 1
+    held[list(scored.problems)] = True
+    tested = run_tests(scored, held, reference, policy, pool)
     copies = tested.copies
     if len(copies) and len(scored.sample.position) < int(usable.sum()):
         copies = np.union1d(copies, find_copies(tested.copies_of, tested.radius))
     held[copies] = True
-    verdict, note = _verdict(scored, held, detectable, tested, policy)
+    cannot = _cannot_judge(scored, len(calibration.group), detectable, pool, policy)
+    verdict, note = _verdict(held, cannot, tested, policy)
+    if remark is not None:
+        note = remark if note is None else f"{note}. {remark}"
     return Screening(
         verdict=verdict,
         records=_records(scored, held, _reasons(scored, copies, tested), reference),
@@ -63,28 +89,18 @@ def judge(
         detectors=_summaries(scored, usable, reference, policy),
         n_held=int(held.sum()),
         note=note,
+        smallest=None if sizes is None else sizes.smallest,
+        pool=pool,
     )
 
 
 def _verdict(
-    scored: Scored,
-    held: npt.NDArray[np.bool_],
-    detectable: int,
-    tested: Tested,
-    policy: Policy,
+    held: npt.NDArray[np.bool_], cannot: str | None, tested: Tested, policy: Policy
 ) -> tuple[Verdict, str | None]:
-    if not len(scored):
+    if not len(held):
         return Verdict.PASS, "no record is left to judge: all of them failed the contract"
-    n_usable = len(scored) - len(scored.problems)
-    wanted = max(1, ceil(policy.screen.min_poison_share * n_usable))
-    if n_usable and detectable > wanted:
-        needed = _needed_rows(n_usable, wanted, policy)
-        return Verdict.ABSTAIN, (
-            f"cannot judge: with {scored.calibration_rows} calibration rows and a rate of "
-            f"{policy.screen.false_quarantine_rate:g}, fewer than {detectable} poisoned records "
-            f"among {n_usable} cannot be detected, and screen.min_poison_share asks for {wanted}. "
-            f"Fit a reference with at least {needed} rows, or raise the rate or the share"
-        )
+    if cannot is not None:
+        return Verdict.ABSTAIN, cannot
     share = float(held.mean())
     if share >= policy.screen.batch.hold_when_held_fraction:
         return Verdict.HOLD_BATCH, (
@@ -95,6 +111,54 @@ def _verdict(
         said = [f"{test.name}: {test.detail}" for test in tested.tests if test.name in tested.fired]
         return Verdict.HOLD_BATCH, "; ".join(said)
     return (Verdict.HOLD_RECORDS if held.any() else Verdict.PASS), None
+
+
+def _watching(scored: Scored, would: int, records: int, detectable: int, policy: Policy) -> str:
+    """That no detector decides, and what they would do together if they did."""
+    told = f"{NO_DETECTOR_DECIDES} Enforced with these weights, they would hold {would} of "
+    told += f"{records} records"
+    if records and detectable > wanted_records(policy.screen.min_poison_share, records):
+        sizes = sizes_of(scored.calibration.rows, policy, scored.calibration.delta)
+        told += (
+            f", but could not judge a batch of this size: this reference can judge {sizes.words}"
+        )
+    return told
+
+
+def _cannot_judge(
+    scored: Scored, records: int, detectable: int, pool: Pool | None, policy: Policy
+) -> str | None:
+    """Why a batch cannot be judged, and what would do; None where it can, or no detector decides.
+
+    Args:
+        scored: the batch.
+        records: that are judged together, its own among them.
+        detectable: the smallest number of extreme ones that can be held.
+        pool: other small batches of the source; None where it is large enough, or judged alone.
+        policy: the policy.
+    """
+    wanted = wanted_records(policy.screen.min_poison_share, records)
+    if not records or detectable <= wanted or not policy.screen.decides:
+        return None
+    known = scored.calibration
+    sizes = sizes_of(known.rows, policy, known.delta)
+    together = ""
+    if sizes.smallest is not None and records < sizes.smallest:
+        together = f"deliver at least {sizes.smallest} records at once, "
+    told = (
+        f"cannot judge: with {scored.calibration_rows} calibration rows and a rate of "
+        f"{policy.screen.false_quarantine_rate:g}, fewer than {detectable} poisoned records "
+        f"among {records} cannot be detected, and screen.min_poison_share asks for {wanted}. "
+        f"This reference can judge {sizes.words}. Fit a reference with at least "
+        f"{_needed_rows(records, wanted, policy)} rows, {together}or raise the rate or the share"
+    )
+    if pool is None:
+        return told
+    return (
+        f"{told}. The other small deliveries of this source that count have {pool.records} records "
+        "so far. Once they are enough, later ones are judged together with them, and "
+        "`lazaretto batch rejudge` judges this one"
+    )
 
 
 def _needed_rows(records: int, wanted: int, policy: Policy) -> int:

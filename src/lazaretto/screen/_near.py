@@ -46,9 +46,8 @@ def positions_near(
         centers: float32 (s, d).
         radius: Euclidean.
     """
-    reader = Reader(
-        policy.columns, load_encoder(policy), reference.encoder.dimensions, (), embeddings
-    )
+    encoder = load_encoder(policy, reference.encoder_state)
+    reader = Reader(policy.columns, encoder, reference.encoder.dimensions, (), embeddings)
     excluded = pa.array(sorted(exclude), pa.string())
     index = NeighbourIndex(centers)
     found, judged = [], 0

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from lazaretto.screen._pool import Pool
     from lazaretto.values import DetectorSummary, TestSummary, Verdict
 
 
@@ -21,13 +22,18 @@ class Screening:
             string (null without labels), ``score`` double (higher = more anomalous), ``p_value``
             double, ``held`` bool, ``reasons`` list<string>, and ``rank_<detector>`` float, the
             share of the reference that the detector finds less anomalous. Score, p-value and ranks
-            are null where a record could not be scored; such a record is held.
+            are null where a record could not be scored; such a record is held. Where all detectors
+            only watch, score and p-value are theirs, and hold nothing.
         tests: batch-level tests, on the records that are not held.
         min_detectable: smallest number of extreme records that this calibration can hold in a
-            batch of this size; a number above the batch's size means that it can hold none.
+            batch of this size; a number above the batch's size means that it can hold none, as
+            where all detectors only watch.
         detectors: mode of each detector, and how many records it would hold by itself.
         n_held: records held.
         note: why the batch as a whole is held, or what limits the judgement.
+        smallest: so many usable records make a batch large enough to be judged alone; None where
+            small batches are not pooled, no batch is large enough, or no detector decides.
+        pool: what it could be judged with, being smaller; None where it is not.
     """
 
     verdict: Verdict
@@ -37,3 +43,5 @@ class Screening:
     detectors: list[DetectorSummary]
     n_held: int
     note: str | None = None
+    smallest: int | None = None
+    pool: Pool | None = None

@@ -14,7 +14,7 @@ from lazaretto.detect.base import Chunk
 from lazaretto.detect.scorer import fuse, take
 from lazaretto.embed import load_encoder
 from lazaretto.embed.reader import Reader
-from lazaretto.screen._calibration import CalibrationScores, detector_weights
+from lazaretto.screen._calibration import CalibrationScores, detector_weights, group_of
 from lazaretto.screen._sample import Sample
 from lazaretto.stats.conformal import Calibration, conditional_p_values
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from lazaretto.batch import Batch
+    from lazaretto.detect.arrays import Ints
     from lazaretto.embed.reader import Rows, Tap
     from lazaretto.policy import Policy
     from lazaretto.reference import Reference
@@ -48,6 +49,7 @@ class Scored:
         reasons: what the driving detectors say, by position, for records that may be held.
         calibration: what the fused p-values were read from, one group per record.
         calibration_rows: rows that `detector_p` was read from.
+        by_class: group of calibration rows of each class; empty when there is one group.
         sample: some of the scored records, for the batch tests.
     """
 
@@ -60,7 +62,12 @@ class Scored:
     reasons: dict[int, list[str]]
     calibration: Calibration
     calibration_rows: int
+    by_class: tuple[int, ...]
     sample: Sample
+
+    def group_of(self, label: Ints | None, rows: int) -> Ints:
+        """Group of calibration rows of records, int64 (rows,)."""
+        return group_of(self.by_class, label, rows)
 
     def __len__(self) -> int:
         return len(self.score)
@@ -87,7 +94,7 @@ def score_batch(
     tap: Tap | None = None,
 ) -> Scored:
     """Scores every record that is not excluded; see `lazaretto.screen.screen`."""
-    encoder = load_encoder(policy)
+    encoder = load_encoder(policy, reference.encoder_state)
     reference.check_encoder(encoder.name, encoder.digest, encoder.weights)
     weights = detector_weights(policy, reference)
     reader = Reader(
@@ -137,6 +144,7 @@ def score_batch(
             calibrated.rows, np.nan_to_num(numbers[:, 2]).astype(np.int64), calibrated.delta
         ),
         calibration_rows=reference.calibration_rows,
+        by_class=calibrated.by_class,
         sample=sample,
     )
 
@@ -179,7 +187,7 @@ def _numbers(
 ) -> npt.NDArray[np.float64]:
     """Per row: score, p-value, group of calibration rows, J mean ranks, J p-values."""
     folds = len(reference.scorers)
-    group = calibrated.group_of(chunk.label, len(chunk))
+    group = group_of(calibrated.by_class, chunk.label, len(chunk))
     fused = np.zeros(len(chunk))
     ranks = np.zeros((len(chunk), len(weights)))
     above = np.zeros((len(chunk), 1 + len(weights)))

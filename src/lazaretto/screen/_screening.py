@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from lazaretto.embed.reader import Tap
     from lazaretto.policy import Policy
     from lazaretto.reference import Reference
+    from lazaretto.screen._pool import Companion
     from lazaretto.screen._result import Screening
 
 
@@ -27,6 +28,7 @@ def screen(
     *,
     exclude: Collection[str] = (),
     embeddings: pa.Table | None = None,
+    companions: Sequence[Companion] = (),
     tap: Tap | None = None,
 ) -> Screening:
     """Screens a batch.
@@ -40,12 +42,22 @@ def screen(
         exclude: ids of records that the contract holds already; they are not judged.
         embeddings: vectors made earlier (columns ``record_id``, ``embedding``), for another encoder
             than ``column``.
+        companions: other small batches of the same source, screened against this reference under
+            this policy, the nearest first: a batch that is too small is judged with them.
         tap: gets every chunk as well, those of excluded records included.
 
     Raises:
         DeliveryError: no rows, or the file cannot be read.
         ReferenceMismatchError: batch or policy does not fit the reference; it says in what.
-        UsageError: the policy's detectors cannot be used.
+
+    Examples:
+        >>> from lazaretto.reference import Reference
+        >>> reference = Reference.fit("trusted.parquet", policy, name="reviews")
+        >>> screen("monday.parquet", reference, policy).verdict.name
+        'PASS'
+        >>> result = screen("tuesday.parquet", reference, policy)  # six labels are wrong
+        >>> result.verdict.name, sum(result.records["held"].to_pylist())
+        ('HOLD_RECORDS', 6)
     """
     from lazaretto.screen._judge import judge
     from lazaretto.screen._near import positions_near
@@ -64,4 +76,4 @@ def screen(
             radius=radius,
         )
 
-    return judge(scored, reference, policy, find_copies)
+    return judge(scored, reference, policy, find_copies, companions)

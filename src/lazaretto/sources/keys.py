@@ -26,6 +26,11 @@ def keygen() -> tuple[bytes, bytes]:
 
     Returns:
         Private key (PKCS 8, not encrypted: store it as a secret) and public key, both PEM.
+
+    Examples:
+        >>> private, public = keygen()
+        >>> public.splitlines()[0]
+        b'-----BEGIN PUBLIC KEY-----'
     """
     private = Ed25519PrivateKey.generate()
     return (

@@ -17,7 +17,7 @@ from securesystemslib import dsse
 from securesystemslib.exceptions import UnverifiedSignatureError, VerificationError
 from securesystemslib.signer import Signature as DsseSignature  # type: ignore[attr-defined]
 
-from lazaretto.batch._delivery import delivery_digest
+from lazaretto.batch._delivery import delivered_digest
 from lazaretto.batch._files import file_name
 from lazaretto.errors import DeliveryError, UsageError
 from lazaretto.redact import safe_uri
@@ -90,7 +90,7 @@ def sign_manifest(
     """Signs a manifest for a file.
 
     Args:
-        uri: the file to deliver, whose bytes are hashed; or a folder of part files.
+        uri: the file to deliver; its bytes are hashed.
         source: name of the source, as registered with the receiver.
         private_key: PEM, as `keygen` gives it.
         collected_from: aware time; start of the records' collection.
@@ -105,6 +105,18 @@ def sign_manifest(
     Raises:
         UsageError: a time without time zone or out of order, or a key that cannot be used.
         DeliveryError: the file cannot be read.
+
+    Examples:
+        >>> from datetime import UTC, datetime
+        >>> from pathlib import Path
+        >>> envelope = sign_manifest(
+        ...     "monday.parquet",
+        ...     source="vendor",
+        ...     private_key=Path("vendor.key").read_bytes(),
+        ...     collected_from=datetime(2026, 3, 2, tzinfo=UTC),
+        ...     collected_to=datetime(2026, 3, 3, tzinfo=UTC),
+        ... )
+        >>> _ = Path("monday.parquet.manifest.json").write_bytes(envelope)
     """
     predicate: dict[str, Any] = {
         "source": source,
@@ -114,7 +126,7 @@ def sign_manifest(
         "expires": expires,
         "rows": rows,
     }
-    subject = {"name": file_name(str(uri)), "digest": {"sha256": delivery_digest(uri)}}
+    subject = {"name": file_name(str(uri)), "digest": {"sha256": delivered_digest(uri)}}
     try:
         statement = Statement.model_validate(
             {
@@ -151,6 +163,23 @@ def verify_manifest(
     Raises:
         DeliveryError: ``bad_envelope``, ``unknown_key``, ``bad_signature``, ``revoked_key``,
             ``expired_key``, ``other_source``, ``not_yet_valid`` or ``expired_manifest``.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from lazaretto.sources.registry import get_source
+        >>> now = datetime.now(UTC)
+        >>> envelope = sign_manifest(
+        ...     "monday.parquet",
+        ...     source="vendor",
+        ...     private_key=Path("vendor.key").read_bytes(),
+        ...     collected_from=now - timedelta(days=1),
+        ...     collected_to=now,
+        ... )
+        >>> keys = get_source(workspace, "vendor").keys
+        >>> skew = timedelta(minutes=5)
+        >>> manifest, signature = verify_manifest(envelope, keys, now=now, clock_skew=skew)
+        >>> manifest.source
+        'vendor'
     """
     parsed = parse_envelope(envelope)
     key = _signing_key(parsed, keys)
@@ -186,7 +215,7 @@ def check_file(manifest: Manifest, uri: str | Path) -> str:
     Raises:
         DeliveryError: ``digest_mismatch``, or ``unreadable``.
     """
-    found = delivery_digest(uri)
+    found = delivered_digest(uri)
     if found != manifest.sha256:
         raise DeliveryError(
             f"{safe_uri(str(uri))}: its sha256 is {found[:16]}…, but the manifest signs "

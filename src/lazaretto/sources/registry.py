@@ -39,6 +39,11 @@ def add_source(
 
     Raises:
         UsageError: the name cannot be one.
+
+    Examples:
+        >>> from lazaretto.values import TrustTier
+        >>> add_source(workspace, "crawl", trust_tier=TrustTier.UNTRUSTED).trust_tier.name
+        'UNTRUSTED'
     """
     from lazaretto.ledger.events import SourceRegistered
     from lazaretto.ledger.state import record
@@ -78,6 +83,13 @@ def add_key(
     Raises:
         NotFoundError: no such source.
         UsageError: no usable key, times out of order, or the key is there with other times.
+
+    Examples:
+        >>> from lazaretto.sources.keys import keygen
+        >>> private, public = keygen()
+        >>> key = add_key(workspace, "vendor", public)
+        >>> len(key.key_id)
+        64
     """
     from lazaretto.ledger.events import KeyAdded
     from lazaretto.ledger.state import record
@@ -132,6 +144,12 @@ def revoke_key(
     Raises:
         NotFoundError: no such source or key.
         UsageError: no reason, or a prefix of several keys.
+
+    Examples:
+        >>> [key] = get_source(workspace, "vendor").keys
+        >>> revoked = revoke_key(workspace, "vendor", key.key_id, reason="laptop stolen")
+        >>> revoked.revoked_at is None
+        False
     """
     from lazaretto.ledger.events import KeyRevoked
     from lazaretto.ledger.state import record
@@ -154,6 +172,10 @@ def get_source(workspace: Workspace, name: str) -> Source:
 
     Raises:
         NotFoundError: no such source.
+
+    Examples:
+        >>> get_source(workspace, "vendor").trust_tier.name
+        'REVIEWED'
     """
     if not _NAME.fullmatch(name):  # nor a text that a database would not take
         raise NotFoundError(f"there is no source {excerpt(name, 80)!r}: that can be no name of one")
@@ -162,7 +184,12 @@ def get_source(workspace: Workspace, name: str) -> Source:
 
 
 def list_sources(workspace: Workspace) -> list[Source]:
-    """All sources with their keys, by name."""
+    """All sources with their keys, by name.
+
+    Examples:
+        >>> [source.name for source in list_sources(workspace)]
+        ['vendor']
+    """
     with workspace.catalog.read() as connection:
         return list(read_sources(connection))
 

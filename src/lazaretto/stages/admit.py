@@ -78,6 +78,10 @@ def admit(
         ChangedStateError: the catalog does not say what the ledger says.
         ChangedDatasetError: the dataset's table is not the one that is on record.
         SystemFaultError: store or catalog cannot be used; the same call goes on later.
+
+    Examples:
+        >>> admit(workspace, monday).rows  # it was judged before; again changes nothing
+        60
     """
     if dataset is not None:
         check_dataset_name(dataset)

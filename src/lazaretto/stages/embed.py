@@ -11,6 +11,7 @@ from lazaretto.batch import records
 from lazaretto.contract import contract_digest
 from lazaretto.ledger.events import BatchEmbedded
 from lazaretto.received import find_batch, on_record, open_stored
+from lazaretto.registry.references import load_encoder_state, read_reference
 from lazaretto.stages.results import (
     Reading,
     StageResult,
@@ -47,11 +48,18 @@ def embed(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Batch
         the vectors.
 
     Raises:
-        NotFoundError: no such batch.
+        NotFoundError: no such batch; or the encoder is the reference's, and there is none.
         UsageError: the batch is not validated under this policy.
         ChangedFileError: the batch's stored copy is gone or was changed.
+
+    Examples:
+        >>> from lazaretto import stages
+        >>> batch = stages.receive(workspace, "wednesday.parquet", "vendor", policy=policy).id
+        >>> _ = stages.validate(workspace, batch, policy)
+        >>> embed(workspace, batch, policy).event.dimensions
+        8
     """
-    from lazaretto.embed import load_encoder
+    from lazaretto.embed import is_fitted, load_encoder
 
     contract = contract_digest(policy)
     with workspace.catalog.read() as connection:
@@ -64,7 +72,11 @@ def embed(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Batch
         if validated.said.broken:
             return skipped("embed", validated)
         before = list(reading.results(connection, "embed", BatchEmbedded))
-    encoder, reads = load_encoder(policy), reading.reads("embed")
+        stored = None
+        if is_fitted(policy):
+            stored = read_reference(connection, policy.screen.reference or policy.dataset)
+    state = None if stored is None else load_encoder_state(workspace, stored)
+    encoder, reads = load_encoder(policy, state), reading.reads("embed")
     inputs = stage_key(reads=reads, batch=received.digest, encoder=encoder.digest)
     for result in before:
         if result.said.inputs == inputs:

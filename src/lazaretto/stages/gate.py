@@ -104,6 +104,14 @@ def gate(workspace: Workspace, batch: str, policy: Policy) -> Judgement:
         UsageError: a stage before is missing.
         ChangedFileError: a stored file is gone or was changed.
         ChangedStateError: the catalog does not say what the ledger says.
+
+    Examples:
+        >>> from lazaretto import stages
+        >>> batch = stages.receive(workspace, "wednesday.parquet", "vendor", policy=policy).id
+        >>> for stage in (stages.validate, stages.embed, stages.screen):
+        ...     _ = stage(workspace, batch, policy)
+        >>> gate(workspace, batch, policy).verdict.name
+        'PASS'
     """
     with on_record(workspace, batch, "gate"):
         view = _look(workspace, batch, policy)
@@ -117,7 +125,11 @@ def gate(workspace: Workspace, batch: str, policy: Policy) -> Judgement:
             verdict = Verdict.HOLD_BATCH
             whole = [*(objection.text for objection in view.objections), *whole]
         held = _hold(workspace, view, whole)
-    return _commit(workspace, view, verdict, held, [*whole, *_suspected(view, held)])
+    notes = [*whole, *_suspected(view, held)]
+    said = None if view.screened is None else view.screened.note
+    if said is not None and said not in whole:
+        notes.append(said)
+    return _commit(workspace, view, verdict, held, notes)
 
 
 def _look(workspace: Workspace, batch: str, policy: Policy) -> _View | Judgement:

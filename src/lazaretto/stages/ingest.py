@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lazaretto.stages.admit import admit
 from lazaretto.stages.embed import embed
@@ -21,8 +21,12 @@ if TYPE_CHECKING:
     from lazaretto.dataset.admission import Admission
     from lazaretto.policy import Policy
     from lazaretto.stages.judgement import Judgement
+    from lazaretto.stages.results import StageResult
     from lazaretto.storage.workspace import Workspace
     from lazaretto.values import BatchRef
+
+    Done = BatchRef | StageResult[Any] | Judgement | Admission
+    """What a stage returns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +53,10 @@ def ingest(
     policy: Policy,
     *,
     manifest: bytes | str | Path | None = None,
+    beside: bool = False,
     places_required: bool = False,
     working: Callable[[str], AbstractContextManager[object]] = nullcontext,
-    done: Callable[[str, list[int]], object] | None = None,
+    done: Callable[[str, Done, list[int]], object] | None = None,
 ) -> Ingestion:
     """Receives, validates, embeds, screens, judges and admits a delivery.
 
@@ -64,23 +69,29 @@ def ingest(
         source: name of a registered source.
         policy: of the dataset.
         manifest: DSSE envelope: its bytes, or a path or URI of it; None for an unsigned delivery.
+        beside: as in `receive`.
         places_required: as in `receive`.
         working: called with the name of each stage before it; the stage runs in what it returns.
-        done: called after each stage with the batch's id and all ledger entries so far: what is on
-            record when a later stage fails.
+        done: called after each stage with its name, what it returned and all ledger entries so far:
+            what is on record when a later stage fails.
 
     Raises:
         DeliveryError: the delivery, or its admission, is refused; that is on record.
         UsageError: the policy, the reference or the contract cannot be used.
         ChangedFileError: a stored file is gone or was changed.
         SystemFaultError: store or catalog cannot be used; the same call goes on later.
+
+    Examples:
+        >>> done = ingest(workspace, "wednesday.parquet", "vendor", policy)
+        >>> done.judgement.verdict.name, done.admission.rows
+        ('PASS', 60)
     """
     seqs: list[int] = []
 
-    def recorded(batch: str, *found: int) -> None:
+    def recorded(stage: str, result: Done, *found: int) -> None:
         seqs.extend(seq for seq in found if seq not in seqs)
         if done is not None:
-            done(batch, list(seqs))
+            done(stage, result, list(seqs))
 
     with working("receive"):
         received = receive(
@@ -88,20 +99,21 @@ def ingest(
             uri,
             source,
             manifest=manifest,
+            beside=beside,
             policy=policy,
             places_required=places_required,
         )
-    recorded(received.id, received.seq)
+    recorded("receive", received, received.seq)
     for stage, function in (("validate", validate), ("embed", embed), ("screen", screen)):
         with working(stage):
             result = function(workspace, received.id, policy)
-        recorded(received.id, result.seq)
+        recorded(stage, result, result.seq)
     with working("gate"):
         judgement = gate(workspace, received.id, policy)
-    recorded(received.id, judgement.seq)
+    recorded("gate", judgement, judgement.seq)
     admission = None
     if not judgement.verdict.holds_batch and judgement.shadow is None:
         with working("admit"):
             admission = admit(workspace, received.id, policy=policy)
-        recorded(received.id, *admission.seqs)
+        recorded("admit", admission, *admission.seqs)
     return Ingestion(received, judgement, admission, seqs)

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from lazaretto.errors import NotFoundError
 from lazaretto.ledger.chain import entries
 from lazaretto.ledger.cover import covering
+from lazaretto.ledger.deletions import delivery_deleted
 from lazaretto.received import find_batch
 from lazaretto.stages.results import STAGES
 from lazaretto.stages.told import told_event
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from lazaretto.storage.workspace import Workspace
 
-_LISTED = ("id", "source", "received_at", "rows", "dataset", "verdict", "held", "cleared")
+LISTED = ("id", "source", "received_at", "rows", "dataset", "verdict", "held", "cleared")
 _DELIVERED = ("trust_tier", "uri", "format", "digest", "delivered", "stored", "columns")
 _CHECKED = ("signature", "collected_from", "collected_to")
 _STAGE_OF = {str(kind.kind): name for name, kind in STAGES.items()}
@@ -39,30 +40,6 @@ class Page:
     more: bool
 
 
-def list_batches(
-    workspace: Workspace, *, source: str | None = None, limit: int = 100, after: str | None = None
-) -> Page:
-    """Batches, newest first: identity, newest verdict, counts; ``verdict`` is None until judged.
-
-    Args:
-        workspace: catalog and store.
-        source: only batches of this source.
-        limit: at most so many.
-        after: go on behind this batch.
-
-    Raises:
-        NotFoundError: there is no batch of the id in `after`.
-    """
-    query = sa.select(tables.batch).order_by(tables.batch.c.seq.desc()).limit(limit + 1)
-    if source is not None:
-        query = query.where(tables.batch.c.source == source)
-    with workspace.catalog.read() as connection:
-        if after is not None:
-            query = query.where(tables.batch.c.seq < find_batch(connection, after).seq)
-        rows = [_listed(row) for row in connection.execute(query)]
-    return Page(rows[:limit], len(rows) > limit)
-
-
 def describe_batch(workspace: Workspace, batch: str) -> dict[str, Any]:
     """One batch: its delivery, the newest result of each stage, and what was admitted of it.
 
@@ -74,13 +51,14 @@ def describe_batch(workspace: Workspace, batch: str) -> dict[str, Any]:
         received = find_batch(connection, batch)
         row = connection.execute(sa.select(tables.batch).where(tables.batch.c.id == batch)).one()
         done = list(entries(connection, subject=f"batch:{batch}", kinds=_STAGE_OF))
+        gone = delivery_deleted(connection, batch)
         admissions = connection.execute(
             sa.select(admission).where(admission.c.batch == batch).order_by(admission.c.seq)
         ).all()
     delivered = {name: getattr(received.event, name) for name in (*_DELIVERED, *_CHECKED)}
     return {
-        **_listed(row),
-        "delivery": delivered,
+        **listed(row),
+        "delivery": delivered | {"deleted": None if gone is None else gone.words},
         "stages": {
             _STAGE_OF[entry.kind]: {"at": entry.at, "summary": told_event(cast("Any", entry.event))}
             for entry in done
@@ -208,5 +186,6 @@ def _happened(row: Row[Any], at: Any, what: str, rows: int, about: str) -> dict[
     }
 
 
-def _listed(row: Row[Any]) -> dict[str, Any]:
-    return {name: getattr(row, name) for name in _LISTED} | {"case": row.case_id}
+def listed(row: Row[Any]) -> dict[str, Any]:
+    """What lists say of a batch: identity, newest verdict, counts, case."""
+    return {name: getattr(row, name) for name in LISTED} | {"case": row.case_id}

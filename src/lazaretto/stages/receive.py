@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
+from lazaretto.addresses import MANIFEST_SUFFIX
 from lazaretto.batch import batch_id, decode
-from lazaretto.batch._delivery import blocks, copy_delivery, public_uri, read_envelope
-from lazaretto.batch._places import check_address, open_delivery, places_for
+from lazaretto.batch._delivery import (
+    blocks,
+    copy_delivery,
+    envelope_beside,
+    public_uri,
+    read_envelope,
+    require_arrived,
+)
+from lazaretto.batch._places import check_address, places_for
 from lazaretto.dataset.declared import wanted_columns
 from lazaretto.errors import DeliveryError, NotFoundError
+from lazaretto.folders import working_folder
 from lazaretto.ledger.chain import append
+from lazaretto.ledger.deletions import delivery_deleted
 from lazaretto.ledger.events import BatchReceived, DeliveryRefused
 from lazaretto.ledger.state import record
 from lazaretto.policy import Limits, Sources
@@ -25,6 +33,8 @@ from lazaretto.text import excerpt
 from lazaretto.values import BatchRef, Column, Signature, SignatureStatus, TrustTier
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sqlalchemy.engine import Connection
 
     from lazaretto.policy import Policy
@@ -49,6 +59,7 @@ class _Attempt:
     uri: str
     source: str
     manifest: bytes | str | Path | None
+    beside: bool
     now: datetime
     signature: Signature = field(default_factory=lambda: Signature(SignatureStatus.UNSIGNED))
     file_digest: str | None = None
@@ -60,6 +71,7 @@ def receive(
     source: str,
     *,
     manifest: bytes | str | Path | None = None,
+    beside: bool = False,
     policy: Policy | None = None,
     places_required: bool = False,
     now: datetime | None = None,
@@ -73,17 +85,20 @@ def receive(
 
     Receiving the same content from the same place again gives the same batch; the same content from
     another place is a replay. So are the same bytes that were read with other types before; from
-    the same place, they are a new batch unless the old one was admitted.
+    the same place, they are a new batch unless the old one was admitted. Where retention deleted
+    its records, they stay deleted, and what was decided stands.
 
     Args:
         workspace: catalog and store.
-        uri: the delivery: path or URI of one file, or path of a folder of part files, in one of the
-            policy's `sources.places`. Without
-            `places_required` also any regular file of this machine; but where the policy names
-            places, the gate holds a batch that came from none of them.
+        uri: the delivery: path or URI of one file, or path of a folder of images or part files, in
+            one of the policy's `sources.places`. Without `places_required` also any regular file of
+            this machine; but where the policy names places, the gate holds a batch that came from
+            none of them.
         source: name of a registered source.
         manifest: DSSE envelope: its bytes, or a path or URI of it, to which the same places apply;
             None for an unsigned delivery. It is read after the source is known.
+        beside: where no manifest is named, take the file that lies beside the delivery under its
+            name and ``.manifest.json``, if there is one.
         policy: says whether a signature is required, from where deliveries come, and the limits;
             default: a policy's defaults.
         places_required: refuse to work by a policy that names no places. For callers that pass on
@@ -105,8 +120,14 @@ def receive(
         ChangedFileError: it was received before, and its copy in the store was changed since.
         NotArrivedError: the delivery or its manifest is not there (yet). Nothing goes on record.
         SystemFaultError: store, catalog, network or this machine fail. Nothing goes on record.
+
+    Examples:
+        >>> batch = receive(workspace, "wednesday.parquet", "vendor", policy=policy)
+        >>> batch.rows
+        60
     """
-    attempt = _Attempt(str(uri), public_uri(uri), source, manifest, now or datetime.now(UTC))
+    at = now or datetime.now(UTC)
+    attempt = _Attempt(str(uri), public_uri(uri), source, manifest, beside, at)
     try:
         return _receive(workspace, attempt, policy, places_required=places_required)
     except DeliveryError as error:
@@ -132,12 +153,14 @@ def _receive(
     places = places_for(policy, source.name, required=places_required)
     check_address(attempt.place, places)
     envelope = read_envelope(attempt.manifest, places)
+    if envelope is None and attempt.beside:
+        envelope = envelope_beside(attempt.place, places)
     if envelope is None and rules.require_signature:
         # What is not there yet may still come with its manifest: that is no refusal.
-        open_delivery(attempt.place, places).close()
+        require_arrived(attempt.place, places)
     stated = _authenticate(attempt, envelope, source, rules)
-    with tempfile.TemporaryDirectory(prefix="lazaretto-") as folder:
-        copy = Path(folder, "data")
+    with working_folder() as folder:
+        copy = folder / "data"
         attempt.file_digest, kind = copy_delivery(attempt.place, copy, limits, places)
         if stated is not None and stated.sha256 != attempt.file_digest:
             raise DeliveryError(
@@ -147,7 +170,7 @@ def _receive(
             )
         batch = decode(
             copy,
-            Path(folder),
+            folder,
             name=attempt.uri,
             format=kind,
             limits=limits,
@@ -161,7 +184,12 @@ def _receive(
             )
         # What was received before has the same name: writing it again changes nothing, except that
         # a stored file that was lost since is there again.
-        name = batch_id(source.name, digest)
+        name, dataset = batch_id(source.name, digest), policy.dataset if policy else None
+        with workspace.catalog.read() as connection:
+            known = _received_before(connection, attempt, digest, dataset)
+            # What retention deleted does not come back by the same delivery: it was decided.
+            if known is not None and (known.id != name or delivery_deleted(connection, name)):
+                return known
         place = f"batches/{name}"
         signature = attempt.signature
         with on_record(workspace, name, "receive"):
@@ -187,7 +215,6 @@ def _receive(
         signature=signature,
     )
     with workspace.catalog.transaction() as connection:
-        dataset = policy.dataset if policy else None
         before = _received_before(connection, attempt, digest, dataset)
         return before or _record(connection, workspace, event)
 
@@ -214,7 +241,8 @@ def _authenticate(
         if rules.require_signature:
             raise DeliveryError(
                 f"{attempt.uri} has no manifest and the policy requires one: "
-                "`lazaretto manifest sign` makes it",
+                "`lazaretto manifest sign` makes it. Deliver it first, beside the file, as the "
+                f"file's name and {MANIFEST_SUFFIX}",
                 code="unsigned",
             )
         return None
@@ -261,13 +289,15 @@ def _received_before(
                 code="replay",
             )
     # The same bytes may have been read with other types, before dataset or contract had theirs.
-    known = [row.id for row in rows if _is_admitted(connection, row.id, dataset)]
+    known = [row.id for row in rows if _is_settled(connection, row.id, dataset)]
     known += [row.id for row in rows if row.digest == digest]
     return _ref(find_batch(connection, known[0])) if known else None
 
 
-def _is_admitted(connection: Connection, batch: str, dataset: str | None) -> bool:
-    """Whether records of a batch entered a dataset: then they do not enter it once more."""
+def _is_settled(connection: Connection, batch: str, dataset: str | None) -> bool:
+    """Whether records of a batch entered a dataset, or retention deleted them: they stay there."""
+    if delivery_deleted(connection, batch) is not None:
+        return True
     table = tables.admission
     query = sa.select(table.c.batch).where(table.c.batch == batch, table.c.dataset == dataset)
     return connection.execute(query.limit(1)).first() is not None

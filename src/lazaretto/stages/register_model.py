@@ -92,6 +92,11 @@ def register_model(
         NotFoundError: the snapshot is not on record, or there is no artifact.
         UsageError: this model version is on record with another snapshot.
         ChangedDatasetError: the dataset's table is not the one that is on record.
+
+    Examples:
+        >>> made = register_model(workspace, "net", "2", "reviews", 2)
+        >>> made.model, made.version, made.rows
+        ('net', '2', 114)
     """
     registry = safe_uri(registry)
     digest = None if artifact is None else _digest(str(artifact))

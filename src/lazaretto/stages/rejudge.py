@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from lazaretto.authority.judgements import set_aside
 from lazaretto.authority.policies import policy_ref, require_in_force
-from lazaretto.received import find_batch
+from lazaretto.received import find_batch, require_payload
 from lazaretto.stages.embed import embed
 from lazaretto.stages.gate import gate
 from lazaretto.stages.screen import screen
@@ -36,13 +36,23 @@ def rejudge(workspace: Workspace, batch: str, policy: Policy, *, reason: str) ->
 
     Raises:
         NotFoundError: no such batch.
+        DeletedPayloadError: retention deleted its records.
         UsageError: no reason; the policy is not in force; the batch has no judgement for its
             dataset; or records were admitted or decided on since, which can be recalled.
+
+    Examples:
+        >>> from lazaretto import stages
+        >>> batch = stages.receive(workspace, "wednesday.parquet", "vendor", policy=policy).id
+        >>> for stage in (stages.validate, stages.embed, stages.screen, stages.gate):
+        ...     _ = stage(workspace, batch, policy)
+        >>> rejudge(workspace, batch, policy, reason="a new reference").verdict.name
+        'PASS'
     """
     ref = policy_ref(policy)
     with workspace.catalog.read() as connection:
-        find_batch(connection, batch)
+        received = find_batch(connection, batch)
         require_in_force(connection, ref)
+        require_payload(connection, received)
     set_aside(workspace, batch, policy.dataset, reason=reason)
     validate(workspace, batch, policy)
     embed(workspace, batch, policy)

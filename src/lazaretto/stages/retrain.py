@@ -70,6 +70,22 @@ def retrain_and_compare(
 
     Raises:
         UsageError: there are no rows to compare on, or the models cannot be compared.
+
+    Examples:
+        >>> import torch
+        >>> from lazaretto import stages
+        >>> model = torch.nn.Linear(8, 3)
+        >>> done = stages.sanitize_training(
+        ...     workspace, "reviews", model, policy, trusted="trusted.parquet"
+        ... )
+        >>> done = retrain_and_compare(
+        ...     workspace,
+        ...     done,
+        ...     model,
+        ...     policy,
+        ...     train=lambda snapshot: (torch.nn.Linear(8, 3), "net.safetensors"),
+        ...     held_out="trusted.parquet",
+        ... )
     """
     from lazaretto.activations import compare
 

@@ -74,6 +74,13 @@ def sanitize_training(
         NotFoundError: no such dataset or version, or no reference.
         UsageError: the policy is not in force for the dataset, it names no label, or the model
             cannot read the rows.
+
+    Examples:
+        >>> import torch
+        >>> model = torch.nn.Linear(8, 3)
+        >>> done = sanitize_training(workspace, "reviews", model, policy, trusted="none")
+        >>> done.calibrated
+        False
     """
     from torch import nn
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lazaretto.contract import contract_digest
@@ -14,6 +14,7 @@ from lazaretto.ledger.events import BatchEmbedded, BatchScreened
 from lazaretto.received import find_batch, on_record, open_stored
 from lazaretto.registry.profiles import load_profile
 from lazaretto.registry.references import load_stored, read_reference
+from lazaretto.stages.companions import candidates, pool_on_record, read_companions
 from lazaretto.stages.results import (
     Reading,
     StageResult,
@@ -25,14 +26,61 @@ from lazaretto.storage.sidecars import read_table, write_table
 from lazaretto.values import Verdict
 
 if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
     from lazaretto.drift.watch import Watched
     from lazaretto.ledger.events import BatchValidated
     from lazaretto.policy import Policy
     from lazaretto.received import Received
     from lazaretto.registry.stored import StoredReference
     from lazaretto.screen import Screening
+    from lazaretto.stages.companions import Candidate
     from lazaretto.storage.workspace import Workspace
     from lazaretto.values import StoredFile
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    """What a screening depends on; on companions only where the batch turns out to be small.
+
+    Attributes:
+        reads: what is read of the policy, as sha256 (hex).
+        batch: digest of the batch.
+        reference: digest of the reference.
+        failures: sha256 (hex) of what the contract failed.
+        embeddings: sha256 (hex) of the vectors; None where the batch brings them.
+        companions: other small batches of the source.
+    """
+
+    reads: str
+    batch: str
+    reference: str
+    failures: str
+    embeddings: str | None
+    companions: list[Candidate]
+
+    def of(self, small: bool) -> str:
+        """The key of the result for a batch that is small, or is not."""
+        inputs = {
+            "reads": self.reads,
+            "batch": self.batch,
+            "reference": self.reference,
+            "failures": self.failures,
+            "embeddings": self.embeddings,
+        }
+        if not small or not self.companions:
+            return stage_key(**inputs)
+        pool = [[one.batch, one.scores.sha256] for one in self.companions]
+        return stage_key(**inputs, pool=pool)
+
+    def find(self, connection: Connection, reading: Reading) -> StageResult[BatchScreened] | None:
+        """What a screening of the same gave: of a small batch, with the same companions."""
+        found = reading.find(connection, "screen", BatchScreened, self.of(small=True))
+        if found is None and self.companions:
+            found = reading.find(connection, "screen", BatchScreened, self.of(small=False))
+            if found is not None and found.said.pool is not None:
+                return None  # it was small, and had none then
+        return found
 
 
 def screen(workspace: Workspace, batch: str, policy: Policy) -> StageResult[BatchScreened]:
@@ -54,6 +102,14 @@ def screen(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Batc
         ReferenceMismatchError: batch or policy does not fit the reference.
         UsageError: the batch is not validated, or not embedded, under this policy.
         ChangedFileError: a stored file is gone or was changed.
+
+    Examples:
+        >>> from lazaretto import stages
+        >>> batch = stages.receive(workspace, "wednesday.parquet", "vendor", policy=policy).id
+        >>> for stage in (stages.validate, stages.embed):
+        ...     _ = stage(workspace, batch, policy)
+        >>> screen(workspace, batch, policy).event.verdict.name
+        'PASS'
     """
     contract = contract_digest(policy)
     with workspace.catalog.read() as connection:
@@ -69,14 +125,15 @@ def screen(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Batc
         embeddings = list(reading.results(connection, "embed", BatchEmbedded))
         vectors = _vectors(embeddings, stored, policy, batch)
         reads = reading.reads("screen")
-        inputs = stage_key(
+        key = _Key(
             reads=reads,
             batch=received.digest,
             reference=stored.digest,
             failures=validated.said.failures.sha256,
             embeddings=vectors.sha256 if vectors else None,
+            companions=candidates(connection, reading, received, stored.digest),
         )
-        before = reading.find(connection, "screen", BatchScreened, inputs)
+        before = key.find(connection, reading)
         if before is not None:
             return before
         past, question = Evidence(), None
@@ -86,7 +143,7 @@ def screen(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Batc
         seen = head(connection)
     with on_record(workspace, batch, "screen"):
         event, together = _screen(
-            workspace, received, reading, stored, past, validated.said, vectors, inputs
+            workspace, received, reading, stored, past, validated.said, vectors, key
         )
     if question is not None and together is not None:
         event = replace(event, source_evidence=together.to_record(question.counted, seen))
@@ -101,7 +158,7 @@ def _screen(
     past: Evidence,
     validated: BatchValidated,
     vectors: StoredFile | None,
-    inputs: str,
+    key: _Key,
 ) -> tuple[BatchScreened, Evidence | None]:
     from lazaretto.screen import screen as screen_records
 
@@ -120,6 +177,7 @@ def _screen(
         policy,
         exclude=set(failures["record_id"].to_pylist()),
         embeddings=embeddings,
+        companions=read_companions(store, key.companions),
         tap=sample,
     )
     watched = watch(
@@ -149,13 +207,15 @@ def _screen(
         detectors=screening.detectors,
         tests=screening.tests,
         scores=scores,
-        inputs=inputs,
+        inputs=key.of(screening.pool is not None),
         reads=reading.reads("screen"),
         note=screening.note,
         batch_p_value=watched.p_value,
         evidence=watched.facts,
         drift=watched.drift,
         triage=watched.triage,
+        smallest=screening.smallest,
+        pool=pool_on_record(screening.pool, key.companions),
     )
     return event, watched.evidence
 

@@ -118,6 +118,11 @@ def snapshot(
         ChangedDatasetError: the table is not the one that is on record, or has rows that were
             written around the gate.
         ChangedFileError: a data file is gone, or is not the one that is on record.
+
+    Examples:
+        >>> view = snapshot(workspace, "reviews")
+        >>> view.version, view.rows
+        (2, 114)
     """
     with damage_on_record(workspace, dataset, "snapshot"):
         found = open_dataset(workspace, dataset, version)

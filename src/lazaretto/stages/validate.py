@@ -36,6 +36,12 @@ def validate(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Ba
         NotFoundError: no such batch.
         UsageError: the contract cannot be loaded.
         ChangedFileError: the batch's stored copy is gone or was changed.
+
+    Examples:
+        >>> from lazaretto import stages
+        >>> batch = stages.receive(workspace, "wednesday.parquet", "vendor", policy=policy).id
+        >>> validate(workspace, batch, policy).event.failing_rows
+        0
     """
     from lazaretto.contract import contract_of, evaluate
 

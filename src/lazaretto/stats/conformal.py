@@ -215,41 +215,6 @@ def levels(rate: float, calibration: Calibration) -> list[float]:
     return [rate / 2**step for step in range(8) if rate / 2**step >= smallest]
 
 
-def min_detectable(
-    calibration: Calibration,
-    *,
-    rate: float,
-    alpha: float,
-    rule: Literal["evidence", "rate"] = "evidence",
-) -> int:
-    """The smallest number of most extreme records that `suspects` can hold in a batch.
-
-    Fewer pass, whatever they look like. More than the batch has means: nothing can ever be held.
-    With several groups it is that of the weakest.
-
-    Args:
-        calibration: of the batch.
-        rate: the stated false quarantine rate.
-        alpha: level of the batch test.
-        rule: of `suspects`.
-    """
-    records = len(calibration.group)
-    weakest = 1
-    for group in np.unique(calibration.group).tolist():
-        smallest = calibration.smallest_p(group)
-        if rule == "rate":
-            weakest = max(weakest, 1 if smallest <= rate else records + 1)
-            continue
-        visible = max(1, ceil(round(records * smallest / rate, 9)))
-        tried = levels(rate, calibration)
-        for level in tried:
-            null = calibration.count_null(group, records, level)
-            if null is not None:
-                visible = min(visible, null.rare(alpha / len(tried)))
-        weakest = max(weakest, visible)
-    return weakest
-
-
 @dataclass(frozen=True, slots=True)
 class Excess:
     """More small p-values than calibration explains.
@@ -286,13 +251,3 @@ def excess_of_small_p(p_values: Floats, calibration: Calibration, *, level: floa
             total.low + null.low, np.convolve(total.mass, null.mass), total.mean + null.mean
         )
     return Excess(total.at_least(count), count, total.mean)
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjusted p-values that control the chance of any false alarm (Holm, 1979)."""
-    order = sorted(range(len(p_values)), key=lambda place: p_values[place])
-    adjusted, highest = [0.0] * len(p_values), 0.0
-    for step, place in enumerate(order):
-        highest = max(highest, min(1.0, (len(p_values) - step) * p_values[place]))
-        adjusted[place] = highest
-    return adjusted

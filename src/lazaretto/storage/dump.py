@@ -10,19 +10,19 @@ import os
 import shutil
 import sqlite3
 import subprocess
-import tempfile
 from contextlib import closing, contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
 from lazaretto.errors import SystemFaultError, UsageError
 from lazaretto.faults import as_system_fault
+from lazaretto.folders import working_folder
 from lazaretto.redact import safe_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from sqlalchemy.engine import URL, Connection
 
@@ -165,8 +165,8 @@ def _run(program: str, words: list[str], url: URL | None) -> str:
     found = shutil.which(program)
     if found is None:
         raise UsageError(f"this needs {program} of PostgreSQL: apt install postgresql-client")
-    with tempfile.TemporaryDirectory(prefix="lazaretto-") as folder:
-        service = Path(folder, "service.conf")
+    with working_folder() as folder:
+        service = folder / "service.conf"
         service.touch(mode=0o600)
         service.write_text(_service(url), encoding="utf-8")
         more = {"PGSERVICEFILE": str(service), "PGSERVICE": _SERVICE} if url is not None else {}

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from lazaretto.folders import working_folder
 from lazaretto.storage.column_types import metadata
 
 if TYPE_CHECKING:
@@ -26,8 +25,8 @@ def scratch(tables: Sequence[sa.Table]) -> Iterator[Connection]:
     Args:
         tables: of the catalog's metadata.
     """
-    with tempfile.TemporaryDirectory(prefix="lazaretto-scratch-") as folder:
-        engine = sa.create_engine(f"sqlite:///{Path(folder, 'scratch.db')}")
+    with working_folder() as folder:
+        engine = sa.create_engine(f"sqlite:///{folder / 'scratch.db'}")
 
         @sa.event.listens_for(engine, "connect")
         def connect(connection: Any, _record: object) -> None:

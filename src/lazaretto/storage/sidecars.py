@@ -72,7 +72,9 @@ def read_table(store: Store, file: StoredFile, *, columns: list[str] | None = No
         ChangedFileError: it is gone, or is not the one that is on record.
     """
     with store.open(file) as opened:
-        return pq.read_table(opened, columns=columns)
+        # Not `pq.read_table`, which loads Arrow's datasets for one file. In this thread alone: one
+        # of Arrow's that still holds our file when the process ends would abort it.
+        return pq.ParquetFile(opened, pre_buffer=False).read(columns=columns, use_threads=False)
 
 
 def read_schema(store: Store, file: StoredFile) -> pa.Schema:
@@ -95,7 +97,8 @@ def read_chunks(
     """
     with store.open(file) as opened:
         # Read ahead, Arrow would keep every row group until the last.
-        yield from pq.ParquetFile(opened, pre_buffer=False).iter_batches(columns=columns)
+        parquet = pq.ParquetFile(opened, pre_buffer=False)
+        yield from parquet.iter_batches(columns=columns, use_threads=False)
 
 
 def encoded(

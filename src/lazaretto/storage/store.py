@@ -261,6 +261,24 @@ class Store:
                 file.write(data)
             filesystem.mv(temporary, target)
 
+    def delete(self, paths: Iterable[str]) -> None:
+        """Deletes files; those that are not there are none to delete.
+
+        Args:
+            paths: relative to the root.
+
+        Raises:
+            SystemFaultError: the store cannot be written; those before the one named are deleted.
+        """
+        for path in paths:
+            filesystem, target = self._resolve(path)
+            with self._writing(path):
+                try:
+                    filesystem.rm_file(target)
+                except Exception as error:
+                    if kind_of(error) is not Kind.MISSING:
+                        raise
+
     def list(self, path: str) -> list[str]:
         """Relative paths of all files below a folder, sorted; empty when there is none.
 

@@ -86,6 +86,11 @@ def open_workspace(
         NotFoundError: there is no catalog, and none is to be made.
         OtherStoreError: there is no catalog, and the store belongs to one.
         SystemFaultError: the catalog cannot be reached, or is of another version.
+
+    Examples:
+        >>> opened = open_workspace(catalog_url="sqlite:///new.db", store="new-store")
+        >>> opened.store.root.endswith("new-store")
+        True
     """
     settings = resolve_settings(
         catalog_url=catalog_url,

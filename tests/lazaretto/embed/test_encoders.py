@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from embed_policies import policy
 from safetensors.torch import save_file
 
 import lazaretto as lz
@@ -16,18 +17,6 @@ from lazaretto.errors import PolicyError, ReferenceMismatchError
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-def policy(embed: dict[str, object], **columns: object) -> lz.Policy:
-    return lz.Policy.model_validate(
-        {
-            "version": 1,
-            "dataset": "toy",
-            "columns": {"record_id": "id", "label": "label", **columns},
-            "embed": embed,
-            "screen": {"min_poison_share": 0.2, "detectors": {"mahalanobis": {}, "knn_label": {}}},
-        }
-    )
 
 
 GOOD = ["great film", "loved every minute", "a wonderful story", "superb acting and music"]
@@ -160,7 +149,7 @@ def test_another_encoder_than_the_references_is_named(tmp_path: Path) -> None:
         ({"encoder": "tabular"}, "embed.model"),
         ({"encoder": "torch", "model": "torch"}, "package.module:name"),
         ({"encoder": "torch", "model": "no.such:thing", "columns": ["x"]}, "cannot import"),
-        ({"encoder": "sentence-transformers"}, "needs a model and columns"),
+        ({"encoder": "sentence-transformers"}, "needs a folder, or a name on a hub"),
         ({}, "columns.embedding"),
     ],
 )

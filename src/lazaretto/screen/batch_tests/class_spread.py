@@ -9,7 +9,7 @@ import numpy as np
 from lazaretto.detect.arrays import group_sums
 from lazaretto.detect.covariance import ledoit_wolf, whitening
 from lazaretto.screen.batch_tests.base import Outcome, membership, relabeled_p
-from lazaretto.stats.conformal import holm
+from lazaretto.stats.multiple import holm
 
 if TYPE_CHECKING:
     from lazaretto.detect.arrays import Floats, Ints

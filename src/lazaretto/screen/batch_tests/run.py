@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lazaretto.screen._pool import small_p_values
 from lazaretto.screen.batch_tests.base import Outcome, Pair
 from lazaretto.screen.batch_tests.class_spread import class_spread
 from lazaretto.screen.batch_tests.label_shift import label_shift
 from lazaretto.screen.batch_tests.near_duplicates import near_duplicates
 from lazaretto.screen.batch_tests.two_sample import energy, mmd
-from lazaretto.stats.conformal import excess_of_small_p, holm
+from lazaretto.stats.conformal import excess_of_small_p
+from lazaretto.stats.multiple import holm
+from lazaretto.stats.pooled import Part
 from lazaretto.values import REPORTED_ONLY, TestSummary
 
 if TYPE_CHECKING:
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from lazaretto.detect.arrays import Floats
     from lazaretto.policy import Policy
     from lazaretto.reference import Reference
+    from lazaretto.screen._pool import Pool
     from lazaretto.screen._score import Scored
 
 LOCAL = "near_duplicates"
@@ -59,7 +63,11 @@ class Tested:
 
 
 def run_tests(
-    scored: Scored, held: npt.NDArray[np.bool_], reference: Reference, policy: Policy
+    scored: Scored,
+    held: npt.NDArray[np.bool_],
+    reference: Reference,
+    policy: Policy,
+    pool: Pool | None = None,
 ) -> Tested:
     """Tests the records that are not held: is what would be admitted like the reference?
 
@@ -71,8 +79,9 @@ def run_tests(
         held: what record-level screening holds, bool (m,).
         reference: to compare with.
         policy: which tests, at which level.
+        pool: other small batches of the source; `small_p_values` looks at them, too.
     """
-    modes = {name: mode for name, mode in policy.screen.batch.modes.items() if mode != "off"}
+    modes = {name: mode for name, mode in policy.screen.test_modes.items() if mode != "off"}
     if reference.label is None:
         modes.pop("label_shift", None)
     alpha = policy.screen.batch.alpha
@@ -93,7 +102,11 @@ def run_tests(
                 batch=pair.batch[left],
                 batch_label=None if labels is None else labels[left],
             )
-    if "small_p_values" in modes and keep.any():
+    if "small_p_values" in modes and keep.any() and pool is not None:
+        usable = ~np.isnan(scored.p_value)
+        own = Part(scored.p_value[usable], scored.calibration.group[usable], ~keep[usable])
+        outcomes["small_p_values"] = Outcome(*small_p_values(own, scored.calibration, pool, policy))
+    elif "small_p_values" in modes and keep.any():
         found = excess_of_small_p(scored.p_value[keep], scored.calibration.keep(keep))
         outcomes["small_p_values"] = Outcome(
             found.p_value,

@@ -1,0 +1,176 @@
+// Deciding on held records: selection, the dialog, and the calls to the API. Nothing is decided here:
+// the server checks who asks, and what they have seen.
+const review = document.getElementById("review");
+const dialog = document.getElementById("ask");
+const said = document.getElementById("said");
+const everything = document.getElementById("everything");
+const wholePage = document.getElementById("page");
+const { api, seen, filter } = review.dataset;
+const theCase = encodeURIComponent(review.dataset.case);
+const matching = Number(review.dataset.matching);
+const MANY = 100;
+const VERBS = { RELEASE: "Release", REJECT: "Reject", RELABEL: "Relabel", REWEIGHT: "Reweight" };
+
+const boxes = () => [...review.querySelectorAll('input[name="record"]:not(:disabled)')];
+const selected = () => boxes().filter((box) => box.checked).map((box) => Number(box.value));
+const count = () => (everything.checked ? matching : selected().length);
+
+function show() {
+  const number = count();
+  document.getElementById("selected").textContent =
+    number === 0 ? "none selected" : `${number} selected`;
+}
+
+async function send(path, body) {
+  const answer = await fetch(`${api}${path}`, {
+    method: "POST",
+    credentials: "same-origin",
+    headers: { "Content-Type": "application/json", "X-Lazaretto-Request": "1" },
+    body: JSON.stringify(body),
+  });
+  const text = await answer.text();
+  let told = {};
+  try {
+    told = JSON.parse(text);
+  } catch {
+    told = { error: `the server answered ${answer.status}` };
+  }
+  if (!answer.ok) {
+    const detail = told.error ?? told.detail;
+    throw new Error(typeof detail === "string" ? detail : JSON.stringify(detail));
+  }
+  return told;
+}
+
+async function doing(words, work) {
+  said.textContent = words;
+  review.toggleAttribute("aria-busy", true);
+  try {
+    const done = await work();
+    sessionStorage.setItem("lazaretto-said", done);
+    location.reload();
+  } catch (error) {
+    said.textContent = error.message;
+    review.toggleAttribute("aria-busy", false);
+  }
+}
+
+function ask(title, action, number) {
+  const form = dialog.querySelector("form");
+  form.reset();
+  document.getElementById("question").textContent = title;
+  document.getElementById("number").textContent = String(number);
+  for (const [name, shown] of [
+    ["when-relabel", action === "RELABEL"],
+    ["when-reweight", action === "REWEIGHT"],
+    ["when-many", number > MANY],
+  ]) {
+    dialog.querySelector(`.${name}`).hidden = !shown;
+  }
+  form.elements.label.required = action === "RELABEL";
+  form.elements.weight.required = action === "REWEIGHT";
+  form.elements.confirm.required = number > MANY;
+  form.elements.confirm.pattern = String(number);
+  dialog.returnValue = "";
+  dialog.showModal();
+  return new Promise((resolve) => {
+    dialog.addEventListener(
+      "close",
+      () => resolve(dialog.returnValue === "go" ? form.elements : null),
+      { once: true },
+    );
+  });
+}
+
+async function decide(action) {
+  const number = count();
+  if (number === 0) {
+    said.textContent = "Select records first.";
+    return;
+  }
+  const positions = selected();
+  const wanted = JSON.parse(filter);
+  const whole = everything.checked;
+  const records = `${number} record${number === 1 ? "" : "s"}`;
+  const fields = await ask(`${VERBS[action]} ${records}?`, action, number);
+  if (fields === null) return;
+  const which = !whole
+    ? { positions }
+    : Object.keys(wanted).length > 0
+      ? { filter: wanted }
+      : { all: true };
+  await doing("Deciding…", async () => {
+    await send(`/cases/${theCase}/decisions`, {
+      action,
+      reason: fields.reason.value,
+      label: action === "RELABEL" ? fields.label.value : null,
+      weight: action === "REWEIGHT" ? Number(fields.weight.value) : null,
+      seen: Number(seen),
+      expected: number,
+      ...which,
+    });
+    return `${VERBS[action]}: ${records}.`;
+  });
+}
+
+async function undo(decision) {
+  const fields = await ask("Undo this decision?", "UNDO", 0);
+  if (fields === null) return;
+  await doing("Undoing…", async () => {
+    await send(`/decisions/${encodeURIComponent(decision)}/undo`, { reason: fields.reason.value });
+    return "Undone.";
+  });
+}
+
+async function publish() {
+  await doing("Publishing…", async () => {
+    const { admission } = await send(`/cases/${theCase}/publish`, {});
+    return admission === null
+      ? "Nothing is released, so nothing was published."
+      : `Published ${admission.rows} records as version ${admission.version}.`;
+  });
+}
+
+function move(step) {
+  const rows = [...review.querySelectorAll("tbody tr")];
+  const at = rows.indexOf(document.activeElement.closest("#review tbody tr"));
+  rows[Math.max(0, Math.min(rows.length - 1, at + step))]?.focus();
+}
+
+const KEYS = { r: "RELEASE", x: "REJECT", l: "RELABEL", w: "REWEIGHT" };
+function pressed(event) {
+  const typing = event.target.closest("input:not([type=checkbox]), textarea, select, dialog");
+  if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.key in KEYS) decide(KEYS[event.key]);
+  else if (event.key === "j") move(1);
+  else if (event.key === "k") move(-1);
+  else if (event.key === "u") document.querySelector("[data-undo]")?.click();
+  else if (event.key === " " && event.target.matches("#review tbody tr")) {
+    const box = event.target.querySelector('input[name="record"]:not(:disabled)');
+    if (box) box.checked = !box.checked;
+    show();
+  } else return;
+  event.preventDefault();
+}
+
+function start() {
+  document.addEventListener("keydown", pressed);
+  review.addEventListener("change", (event) => {
+    if (event.target === wholePage) {
+      for (const box of boxes()) box.checked = wholePage.checked;
+    }
+    show();
+  });
+  for (const button of review.querySelectorAll("[data-action]")) {
+    button.addEventListener("click", () => decide(button.dataset.action));
+  }
+  for (const button of document.querySelectorAll("[data-undo]")) {
+    button.addEventListener("click", () => undo(button.dataset.undo));
+  }
+  document.getElementById("publish").addEventListener("click", publish);
+  show();
+}
+
+said.textContent = sessionStorage.getItem("lazaretto-said") ?? "";
+sessionStorage.removeItem("lazaretto-said");
+if (dialog) start(); // a closed case has none

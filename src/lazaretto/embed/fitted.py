@@ -1,0 +1,92 @@
+"""Encoders that a reference fits and keeps: their state as bytes, bound to what they were for.
+
+The state is one line of JSON, which says for which encoder, columns and options it was fitted, and
+behind it what the encoder learned: JSON of ``tabular``, safetensors of ``hashing``.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from lazaretto.embed.options import HashingOptions, TabularOptions, read_options
+from lazaretto.errors import ReferenceMismatchError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from lazaretto.embed.base import Encoder
+    from lazaretto.policy import Policy
+
+FORMAT = 1
+
+
+def fit(policy: Policy, trusted: pa.Table, seed: int) -> tuple[Encoder, bytes]:
+    """See `lazaretto.embed.registry.fit_encoder`."""
+    columns = policy.embed.columns
+    if policy.embed.encoder == "tabular":
+        from lazaretto.embed.tabular import fit_tabular
+
+        table = fit_tabular(trusted, columns, scaling=read_options(policy, TabularOptions).scaling)
+        return table, _framed(policy, table.to_json())
+    from lazaretto.embed.columns import texts
+    from lazaretto.embed.hashing import fit_hashing
+
+    options = read_options(policy, HashingOptions)
+    shortest, longest = options.ngrams
+    values = [text for chunk in trusted.to_batches() for text in texts(chunk, columns)]
+    hashing = fit_hashing(
+        values,
+        columns,
+        dimensions=options.dimensions or 64,
+        buckets=options.buckets or 16_384,
+        ngrams=(shortest, longest),
+        seed=seed,
+    )
+    return hashing, _framed(policy, hashing.to_bytes())
+
+
+def restore(policy: Policy, state: bytes) -> Encoder:
+    """The encoder of a state that `fit` gave.
+
+    Raises:
+        ReferenceMismatchError: it was fitted for another encoder, other columns or options, or by
+            another Lazaretto.
+    """
+    head, _, learned = state.partition(b"\n")
+    try:
+        fitted_for = json.loads(head)
+    except ValueError as error:
+        raise ReferenceMismatchError("the encoder's state cannot be read: fit again") from error
+    for key, now in _identity(policy).items():
+        before = fitted_for.get(key)
+        if before != now:
+            place = "this Lazaretto" if key == "format" else f"embed.{key} of the policy"
+            raise ReferenceMismatchError(
+                f"the reference's encoder was fitted for {key} {json.dumps(before)}, and {place} "
+                f"has {json.dumps(now)}: take the change back, or fit a new version of the "
+                "reference"
+            )
+    if policy.embed.encoder == "tabular":
+        from lazaretto.embed.tabular import read_tabular
+
+        return read_tabular(learned, "the reference's encoder")
+    from lazaretto.embed.hashing import read_hashing
+
+    shortest, longest = read_options(policy, HashingOptions).ngrams
+    return read_hashing(
+        learned, policy.embed.columns, (shortest, longest), "the reference's encoder"
+    )
+
+
+def _framed(policy: Policy, learned: bytes) -> bytes:
+    return json.dumps(_identity(policy), sort_keys=True).encode() + b"\n" + learned
+
+
+def _identity(policy: Policy) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "encoder": policy.embed.encoder,
+        "columns": policy.embed.columns,
+        "options": policy.embed.options,
+    }

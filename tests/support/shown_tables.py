@@ -1,0 +1,297 @@
+"""Every table that the command line prints, of fixed values: ids as long as ours are."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from lazaretto.cli import (
+    batch_view,
+    case_view,
+    dataset,
+    demo,
+    doctor,
+    ledger_view,
+    lineage,
+    model,
+    policy,
+    quarantine,
+    reference,
+    reference_view,
+    sanitizing,
+    source,
+    source_view,
+    trace,
+)
+from lazaretto.health.examined import cannot_say, failure, ok, warning
+from lazaretto.ledger.browse import Page, StoredEntry
+from lazaretto.lineage import (
+    Completeness,
+    Question,
+    RetrainStep,
+    Trace,
+    TracedBatch,
+    TracedDecision,
+    TracedModel,
+    TracedSource,
+)
+from lazaretto.lineage.openlineage.check import Problem
+from lazaretto.lineage.trace.answer import RefusedDelivery
+from lazaretto.sources.recorded import Source
+from lazaretto.sources.source_key import SourceKey
+from lazaretto.stages.sanitize_result import ClassChange, Retraining
+from lazaretto.values import TrustTier
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.console import RenderableType
+
+AT = datetime(2026, 3, 1, 14, 30, tzinfo=UTC)
+BATCH = "annotation-vendor/6f2f2bded7ea49fac2542369db876798"
+OTHER = "v/0123456789abcdef0123456789abcdef"
+CASE = "case-ab14996143635b8e"
+DECISION = "decision-0c6f7b18c9d54a1e"
+RECALL = "recall-5d1f0a7be4c24ab0"
+HASH = "53dc6dbe444c5b0c7a9f0a7be4c24ab053dc6dbe444c5b0c7a9f0a7be4c24ab0"
+REASON = "36 records have a bright patch in one corner, and all of them carry the label 0"
+WHOLE = (BATCH, OTHER, CASE, DECISION, RECALL, "2026-03-01 14:30:00Z", "HOLD_RECORDS")
+"""What is never broken, wherever it stands."""
+
+
+def _batch(**more: Any) -> dict[str, Any]:
+    row = {"id": BATCH, "source": "annotation-vendor", "received_at": AT, "rows": 10_000}
+    row |= {"dataset": "digits", "verdict": "HOLD_RECORDS", "held": 36, "cleared": 9964}
+    return row | {"case": CASE, "refused": None, "seq": 12} | more
+
+
+def _refused() -> dict[str, Any]:
+    why = {"code": "unknown_key", "reason": "no key of this source signed it", "uri": "/drop/a.csv"}
+    nothing = dict.fromkeys(("id", "rows", "dataset", "held", "cleared", "case"))
+    return _batch(**nothing, verdict="REFUSED", refused=why, seq=9, source="annotation-vendor")
+
+
+def _described() -> dict[str, Any]:
+    stages = {
+        "screen": {"at": AT, "summary": {"verdict": "HOLD_RECORDS", "note": REASON}},
+        "gate": {"at": AT, "summary": {"held": 36, "reasons": {"screen:mahalanobis": 36}}},
+    }
+    delivery = {
+        "trust_tier": "REVIEWED",
+        "collected_from": AT,
+        "collected_to": AT,
+        "signature": SimpleNamespace(status="VERIFIED"),
+        "format": "parquet",
+        "columns": [SimpleNamespace(name="id", type="string")],
+        "uri": "s3://bucket/drop/annotation-vendor/2026/03/01/tuesday-part-000017.parquet",
+        "stored": SimpleNamespace(path="batches/annotation-vendor/6f2f2bded7ea/data.arrow"),
+    }
+    admissions = [{"dataset": "digits", "part": "cleared", "rows": 9964, "version": 3, "at": AT}]
+    return _batch() | {"delivery": delivery, "stages": stages, "admissions": admissions}
+
+
+def _case() -> dict[str, Any]:
+    return {
+        "case": {
+            "id": CASE,
+            "state": "OPEN",
+            "batch": BATCH,
+            "dataset": "digits",
+            "verdict": "HOLD_RECORDS",
+            "held": 36,
+            "rows": 10_000,
+            "reasons": {"screen:mahalanobis": 36},
+            "notes": [REASON],
+            "actions": {"UNDECIDED": 35, "RELEASE": 1},
+        },
+        "triage": None,
+        "matching": 36,
+        "records": [
+            {
+                "position": 17,
+                "record_id": "digit-0017-of-the-annotation-vendor",
+                "label": "0",
+                "p_value": 0.0012,
+                "action": "RELEASE",
+                "reasons": ["screen:mahalanobis: far from every class"],
+                "payload": {"text": " .:-=\n .:=#\n  +*#"},
+            }
+        ],
+        "decisions": [
+            {
+                "id": DECISION,
+                "undoes": None,
+                "undone_by": "decision-ffff7b18c9d54a1e",
+                "label": None,
+                "weight": None,
+                "action": "RELEASE",
+                "records": 1,
+                "actor": {"id": "os:alice@workstation"},
+                "reason": REASON,
+            }
+        ],
+        "publications": [
+            {"part": "released-1", "rows": 1, "version": 4, "by": {"id": "os:bob@host"}, "at": AT}
+        ],
+    }
+
+
+def _cases() -> list[Any]:
+    told = {"state": "OPEN", "verdict": "HOLD_RECORDS", "held": 36, "rows": 10_000, "opened_at": AT}
+    return [SimpleNamespace(id=CASE, batch=BATCH, actions={"UNDECIDED": 36}, **told)]
+
+
+def _sources() -> list[Source]:
+    keys = tuple(
+        SourceKey("annotation-vendor", HASH, scheme, "", AT, valid_to, None)
+        for scheme, valid_to in (("ed25519", None), ("ecdsa-sha2-nistp256", AT))
+    )
+    bare = Source("scraper", TrustTier.UNTRUSTED, AT, None, ())
+    return [Source("annotation-vendor", TrustTier.REVIEWED, AT, None, keys), bare]
+
+
+def _drift() -> dict[str, Any]:
+    step = {"arrived": "2026-03-01T14:30:00+00:00", "p_value": 0.002, "held": 36, "rows": 10_000}
+    step |= {"moved": 0.25, "evidence": 213_000.0, "batch": BATCH}
+    told = {"source": "annotation-vendor", "reference": "digits/1", "batches": 3}
+    return told | {"evidence": 213_000.0, "steps": [step, step | {"batch": OTHER, "moved": None}]}
+
+
+def _history() -> list[Any]:
+    event = SimpleNamespace(
+        policy=SimpleNamespace(path="/opt/airflow/policies/digits.yaml"), reason=REASON
+    )
+    actor = SimpleNamespace(id="os:alice@workstation")
+    return [SimpleNamespace(seq=4, at=AT, actor=actor, meaning=HASH, event=event)]
+
+
+def _changes() -> dict[str, Any]:
+    change = {"batch": BATCH, "rows": 10_000, "old": "PASS", "new": "HOLD_RECORDS"}
+    change |= {"no_longer_held": 2, "newly_held": 36}
+    told = {"old": "digits/1", "new": "digits/2", "batches": 1, "verdicts": 1}
+    return told | {"no_longer_held": 2, "newly_held": 36, "changes": [change]}
+
+
+def _compared() -> Retraining:
+    figures = (0.412, 0.398, 0.91, 0.934, 0.97)
+    names = ("loss_before", "loss_after", "accuracy_before", "accuracy_after", "agreement")
+    overall = dict(zip(names, figures, strict=True))
+    return Retraining(4, None, "trusted", [ClassChange("seven", 120, *figures)], overall)
+
+
+def _entries() -> Page:
+    payload = {"batch": BATCH, "verdict": "HOLD_RECORDS", "case": CASE, "held": 36}
+    actor = {"type": "USER", "id": "os:alice@workstation"}
+    at = "2026-03-01T14:30:00.000000+00:00"
+    entry = StoredEntry(12, at, "batch_judged", actor, payload, HASH, HASH, intact=True)
+    return Page([entry], more=True)
+
+
+def _trace() -> Trace:
+    batch = TracedBatch(
+        BATCH, "annotation-vendor", AT, AT, AT, "collected", "VERIFIED", HASH, 10_000, 9964, 12
+    )
+    way = [[BATCH, "digits@3", "digit-classifier@2026.03"]]
+    learned = TracedModel(
+        "digit-classifier@2026.03", "mlflow", "digit-classifier", "2026.03", AT, ["TRAIN"],
+        inherited=False, rows=60_000, tainted_rows=9964, paths=way,
+    )  # fmt: skip
+    decision = TracedDecision(
+        12, AT, BATCH, "HOLD_RECORDS", 36, "policy:digits", "digits", HASH, REASON, CASE
+    )
+    step = RetrainStep(
+        1, "digit-classifier", "mlflow", ["digit-classifier@2026.03"], "2026.03", retrain=True,
+        exclude=[BATCH], last_clean="digit-classifier@2026.02",
+    )  # fmt: skip
+    reason = "no key of this source signed it"
+    refused = RefusedDelivery(9, AT, "/drop/annotation-vendor/a.csv", "unknown_key", reason, None)
+    whole = Completeness(
+        complete=True, lag=0, index_changed=0, unsigned=[], without_interval=[], unplaced=[],
+        received_inside=[], unknown_models=[], inferred_edges=0, external_nodes=0,
+        unchecked_snapshots=[],
+    )  # fmt: skip
+    return Trace(
+        question=Question("model", "digit-classifier@2026.03"),
+        at=AT,
+        seq=40,
+        batches=[batch],
+        snapshots=[],
+        models=[learned],
+        sources=[TracedSource("annotation-vendor", 1, 9964)],
+        decisions=[decision],
+        recalls=[],
+        retrain=[step],
+        record=None,
+        refused=[refused],
+        completeness=whole,
+    )
+
+
+def _story() -> dict[str, Any]:
+    row = {"id": BATCH, "verdict": "HOLD_RECORDS", "rows": 397, "poisoned": 40, "held": 41}
+    row |= {"poisoned_held": 39, "clean_held": 2, "reason": REASON}
+    learned = {"name": "gated", "version": 1, "trained_on": "admitted", "clean_accuracy": 0.962}
+    told = {"since": "2026-03-02", "until": "2026-03-03", "batches": [BATCH], "models": ["open@1"]}
+    return {
+        "deliveries": [row],
+        "models": [learned | {"attack_success_rate": 0.021}],
+        "trace": told | {"expected_models": ["open@1"], "source": "annotation-vendor"},
+        "events": {"count": 214, "file": "build/demo/events.jsonl"},
+        "seconds": 27.7,
+        "airflow": "3.3.2",
+    }
+
+
+def _lines() -> list[Any]:
+    return [
+        ok("catalog", f"sqlite:////srv/lazaretto/catalog.db, schema 0003, workspace {HASH[:32]}"),
+        warning("keys", "the last key of annotation-vendor ends in 9 days", "ask for a new key"),
+        failure("clock", "it is 3 hours before the time of the ledger's last entry", "correct it"),
+        cannot_say("reference", "the Python package 'faiss' is not installed", "pip install it"),
+    ]
+
+
+def _models() -> list[dict[str, Any]]:
+    told = {"model": "digit-classifier", "version": "2026.03", "dataset": "digits", "snapshot": 3}
+    return [told | {"rows": 60_000, "at": AT, "recalls": [RECALL, RECALL]}]
+
+
+def _log() -> list[dict[str, Any]]:
+    about = f"{BATCH} under policy 53dc6dbe444c"
+    event = {"version": 3, "at": AT, "what": "ADMIT", "rows": 9964, "by": "os:alice@workstation"}
+    return [event | {"about": about}, event | {"what": "RECALL", "about": f"{RECALL}: {REASON}"}]
+
+
+def _references() -> list[Any]:
+    told = {"name": "digits", "version": "2", "promoted": True, "created_at": AT, "digest": HASH}
+    return [SimpleNamespace(**told)]
+
+
+def _expired() -> list[Any]:
+    return [SimpleNamespace(case=CASE, action="REJECT", records=36, reason=REASON)]
+
+
+TABLES: dict[str, Callable[[], RenderableType]] = {
+    "batch-list": lambda: batch_view.list_view([_batch(), _batch(id=OTHER, case=None)]),
+    "batch-list-refused": lambda: batch_view.list_view([_batch(), _refused()]),
+    "batch-show": lambda: batch_view.view(_described()),
+    "dataset-log": lambda: dataset.log_view(_log()),
+    "dataset-sanitize": lambda: sanitizing.classes_view(_compared()),
+    "demo": lambda: demo.view(_story(), Path("build/demo")),
+    "doctor": lambda: doctor.view(_lines()),
+    "ledger-show": lambda: ledger_view.page_view(_entries(), full=False, onward=True),
+    "ledger-show-full": lambda: ledger_view.page_view(_entries(), full=True, onward=False),
+    "lineage-check": lambda: lineage.check_view([Problem(3, "/run/facets/parent", REASON)]),
+    "model-list": lambda: model.list_view(_models()),
+    "policy-show": lambda: policy.history_view(_history()),
+    "quarantine-expire": lambda: quarantine.expired_view(_expired()),
+    "quarantine-list": lambda: quarantine.list_view(_cases()),
+    "quarantine-show": lambda: case_view.view(_case()),
+    "reference-compare": lambda: reference_view.changes_view(_changes()),
+    "reference-list": lambda: reference.list_view(_references()),
+    "source-drift": lambda: source_view.view(_drift()),
+    "source-list": lambda: source.list_view(_sources()),
+    "trace": lambda: trace.view(_trace(), None),
+}

@@ -1,0 +1,1 @@
+../../src/lazaretto/folders.py

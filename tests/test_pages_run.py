@@ -29,13 +29,18 @@ ELSEWHERE = {
     ("README.md", "python"): "tests/test_readme.py",
     ("README.md", "bash"): HERE,
     ("CONTRIBUTING.md", "console"): HERE,
+    ("docs/explanation/files-and-types.md", "python"): (
+        "tests/lazaretto/test_files_and_types_page.py"
+    ),
     ("docs/how-to/add-a-detector.md", "angle.py"): "tests/lazaretto/test_cli_docs.py",
     ("docs/how-to/add-a-detector.md", "pyproject.toml"): "tests/lazaretto/test_cli_docs.py",
     ("docs/how-to/audit-the-ledger.md", "bash"): HERE,
     ("docs/how-to/encoders.md", "encoder.py"): "tests/lazaretto/test_own_data.py",
     ("docs/how-to/encoders.md", "fit_encoder.py"): "tests/lazaretto/test_own_data.py",
     ("docs/how-to/own-data.md", "bash"): HERE,
+    ("docs/how-to/operations.md", "Doctor"): "tests/lazaretto/test_operations_page.py",
     ("docs/how-to/operations.md", "PostgreSQL"): "tests/lazaretto/test_operations_page.py",
+    ("docs/how-to/operations.md", "Retention"): "tests/lazaretto/test_operations_page.py",
     ("docs/how-to/respond-to-an-incident.md", "bash"): HERE,
     ("docs/how-to/run-in-production.md", "bash"): HERE,
     ("docs/how-to/run-in-production.md", "sql"): HERE,

@@ -161,6 +161,7 @@ _SECTIONS = st.fixed_dictionaries(
                 "detectors": st.dictionaries(
                     st.sampled_from(["mahalanobis", "knn_label"]),
                     st.fixed_dictionaries({"mode": st.sampled_from(["enforce", "shadow"])}),
+                    min_size=1,
                 ),
             },
         ),

@@ -67,6 +67,8 @@ def test_a_batch_is_read_six_times_at_most_and_a_stage_writes_once(
             getattr(stages, stage)(yard.workspace, batch, yard.policy)
         passes += counted["passes"]
         told = f"{stage}: {dict(counted)}"
-        assert counted["reads"] <= 1, told
+        # Receipt looks twice: who delivers, before a byte is decoded, and once its content is
+        # known, whether it was received before.
+        assert counted["reads"] <= 1 + (stage == "receive"), told
         assert counted["writes"] <= 1, told
     assert passes <= MOST_PASSES

@@ -82,6 +82,10 @@ def declared_types(contract: Contract | None) -> list[pa.Field]:
 
     Returns:
         Fields as `lazaretto.batch._wanted.declared` makes them.
+
+    Examples:
+        >>> declared_types(None)
+        []
     """
     if contract is None:
         return []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lazaretto.batch._shown import rows_as_python
 from lazaretto.quarantine.filters import FILTERS
 from lazaretto.quarantine.held import ADDED_NAMES, POSITION, REASONS
 from lazaretto.quarantine.review import count_records, held_records, held_rows
@@ -83,7 +84,7 @@ def page_of_records(
     rows: dict[int, dict[str, object]] = {}
     if shown and case.deleted is None:
         table = held_rows(workspace, case.id, [record.position for record in shown])
-        rows = {row[POSITION]: row for row in table.to_pylist()}
+        rows = {row[POSITION]: row for row in rows_as_python(table)}
     deleted: dict[str, object] = {REASONS: [case.deleted]}
     views = [
         _view(record, rows.get(record.position, deleted), case.columns.payload) for record in shown

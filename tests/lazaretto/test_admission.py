@@ -13,7 +13,13 @@ from lazaretto import stages
 from lazaretto.dataset.files import dataset_uri
 from lazaretto.dataset.recall import recall
 from lazaretto.dataset.schema import check_fits, conform, storable
-from lazaretto.errors import ChangedDatasetError, ChangedFileError, NotFoundError, UsageError
+from lazaretto.errors import (
+    AdmissionRefusedError,
+    ChangedDatasetError,
+    ChangedFileError,
+    NotFoundError,
+    UsageError,
+)
 from lazaretto.ledger import chain as ledger
 from lazaretto.ledger.events import BatchAdmitted, ModelRegistered
 from lazaretto.ledger.verify import verify
@@ -70,7 +76,9 @@ def test_other_columns_than_the_dataset_has_are_named(yard: Yard) -> None:
     extra = pa.array([1.0] * 60)
     yard.admit("monday", blobs(60, seed=5).append_column("price", extra))
     judged = yard.judge("tuesday", blobs(60, seed=6, prefix="t").append_column("cost", extra))
-    with pytest.raises(UsageError, match=r"'price' is missing; 'cost' is not in the dataset"):
+    with pytest.raises(
+        AdmissionRefusedError, match=r"'price' is missing; 'cost' is not in the dataset"
+    ):
         stages.admit(yard.workspace, judged.batch)
     assert len(yard.ids()) == 60
 
@@ -83,7 +91,7 @@ def test_narrower_numbers_fit_and_text_for_numbers_does_not(sqlite_yard: Yard) -
     assert yard.admit("tuesday", narrow).rows == 60
     texts = rows.set_column(1, "label", rows["label"].cast(pa.string()))
     judged = yard.judge("wednesday", texts)
-    with pytest.raises(UsageError, match="'label' is string, the dataset has int64"):
+    with pytest.raises(AdmissionRefusedError, match="'label' is string, the dataset has int64"):
         stages.admit(yard.workspace, judged.batch)
 
 
@@ -93,7 +101,7 @@ def test_narrower_numbers_fit_and_text_for_numbers_does_not(sqlite_yard: Yard) -
         (pa.array([200], pa.uint8()), pa.int16()),
         (pa.array([2**63 - 1], pa.uint64()), pa.int64()),
         (pa.array([1.5], pa.float16()), pa.float32()),
-        (pa.array([1], pa.timestamp("ns", "UTC")), pa.timestamp("us", "UTC")),
+        (pa.array([1000], pa.timestamp("ns", "UTC")), pa.timestamp("us", "UTC")),
         (pa.array([[1.0]], pa.list_(pa.float16(), 1)), pa.list_(pa.float32())),
         (pa.array([b"abc"], pa.binary(3)), pa.binary()),
         (pa.array([{"a": 3}], pa.struct([("a", pa.uint16())])), pa.struct([("a", pa.int32())])),
@@ -101,20 +109,19 @@ def test_narrower_numbers_fit_and_text_for_numbers_does_not(sqlite_yard: Yard) -
 )
 def test_every_value_has_a_place_in_the_dataset(values: pa.Array, kept: pa.DataType) -> None:
     chunk = pa.RecordBatch.from_arrays([values], names=["x"])
-    wanted = storable(chunk.schema)
+    wanted = storable(chunk.schema, "d")
     assert wanted.field("x").type == kept
     check_fits(chunk.schema, wanted, "d")
-    found = conform(chunk, wanted).column("x").to_pylist()
-    if not pa.types.is_timestamp(kept):
-        assert found == values.to_pylist()
+    found = conform(chunk, wanted, "d").column("x")
+    assert found.cast(values.type).equals(values)
 
 
 def test_a_number_too_large_and_a_column_of_nulls_are_refused_by_name() -> None:
     chunk = pa.RecordBatch.from_arrays([pa.array([2**63], pa.uint64())], names=["count"])
-    with pytest.raises(UsageError, match="'count'"):
-        conform(chunk, storable(chunk.schema))
-    with pytest.raises(UsageError, match="'empty' holds nothing but nulls"):
-        storable(pa.schema([("empty", pa.null())]))
+    with pytest.raises(AdmissionRefusedError, match="'count' holds 9223372036854775808"):
+        conform(chunk, storable(chunk.schema, "d"), "d")
+    with pytest.raises(AdmissionRefusedError, match="'empty' holds nothing but nulls"):
+        storable(pa.schema([("empty", pa.null())]), "d")
 
 
 def test_a_snapshot_counts_what_is_really_there(yard: Yard) -> None:

@@ -16,6 +16,7 @@ from decoding import decoded
 
 from lazaretto.batch import (
     Batch,
+    Wanted,
     as_chunks,
     file_digest,
     open_batch,
@@ -150,7 +151,11 @@ def test_the_message_about_a_truncated_file_says_what_to_do(tmp_path: Path) -> N
         ("t.csv", b'{"a": 1}\n', "its bytes are JSON Lines"),
         ("t.jsonl", b"id,x\n1,2\n", "its bytes are CSV"),
         ("t.jsonl", b'[{"a": 1}]', "its bytes are a JSON array (deliver one object per line)"),
-        ("t.csv", b"\x1f\x8b\x08\x00", "its bytes are gzip (deliver it uncompressed)"),
+        (
+            "t.csv",
+            b"\x1f\x8b\x08\x00",
+            "its bytes are gzip (of CSV and JSON Lines, name it .csv.gz or .jsonl.gz)",
+        ),
         ("t.csv", b"PK\x03\x04", "its bytes are zip (deliver it uncompressed)"),
         ("t.csv", b"\x80\x04\x95\0\0", "its bytes are binary"),
         (
@@ -472,7 +477,7 @@ def test_ids_are_those_of_the_column_that_is_asked_for(
 ) -> None:
     """The copy holds ids of one column; under a policy that names another they are made anew."""
     path = write_parquet(tmp_path / "t.parquet", TABLE)
-    batch = open_batch(path, record_id=made_of)
+    batch = open_batch(path, wanted=Wanted(made_of))
     for columns in (["y"], ["x", "id"], []):
         found = list(records(batch, Columns(record_id=asked), columns=columns, size=2))
         expected = list(records(TABLE, Columns(record_id=asked), columns=columns, size=2))

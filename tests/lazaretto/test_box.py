@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lazaretto.batch import Decoded, decode, open_batch, table_digest
+from lazaretto.batch import Decoded, Wanted, decode, open_batch, table_digest
 from lazaretto.batch import _box as box
 from lazaretto.batch._child import READY
 from lazaretto.errors import DeliveryError, SystemFaultError
@@ -35,7 +35,7 @@ def decoded(path: Path, folder: Path, **limits: int) -> Decoded:
         name="day",
         format=path.suffix[1:],
         limits=Limits(**limits),
-        record_id="id",
+        wanted=Wanted("id"),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -14,6 +15,7 @@ from decoding import decoded
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from lazaretto.batch import Wanted
 from lazaretto.batch._cells import CellTypes
 from lazaretto.errors import DeliveryError
 
@@ -39,18 +41,53 @@ CELLS = [
         lambda few: st.lists(st.sampled_from(few), min_size=1, max_size=5)
     )
 )
-def test_cells_get_the_type_and_the_values_that_pyarrow_would_give_them(cells: list[str]) -> None:
+def test_cells_get_the_type_that_pyarrow_would_give_them_or_stay_text(cells: list[str]) -> None:
     written = io.StringIO()
     csv.writer(written).writerows([["a", "b"], *[[cell, "z"] for cell in cells]])
     expected = pa_csv.read_csv(io.BytesIO(written.getvalue().encode()))["a"].combine_chunks()
-    types = CellTypes(["a"], "day")
+    types = CellTypes(["a"], "day", Wanted())
     texts = [
         types.look(pa.record_batch([pa.array([cell.encode()])], names=["a"])) for cell in cells
     ]
     text = pa.concat_tables(texts).combine_chunks().to_batches()[0]
     found = types.convert(text).column(0)
+    if pa.types.is_string(found.type):
+        assert found.to_pylist() == cells
+        return
+    if pa.types.is_timestamp(found.type):  # microseconds before nanoseconds
+        expected = expected.cast(found.type)
     assert found.type == expected.type
-    assert str(found) == str(expected)  # NaN equals nothing
+    for value, there, cell in zip(found, expected, cells, strict=True):
+        if pa.types.is_floating(found.type) and "nan" in cell.lower():
+            assert math.isnan(value.as_py())
+        else:
+            assert value.equals(there)
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ["007", "8"],
+        ["1", "-0", "00.5"],
+        ["+1"],
+        ["18446744073709551615"],
+        ["9007199254740993", "0.5"],
+        ["1e400"],
+        ["1e-400"],
+        ["0.1234567890123456789"],
+        ["10:30:00"],
+        ["0x1F"],
+        ["1.", "01."],
+        ["2026-01-01", "10000-01-01"],
+        ["2026-01-01T00:00:00Z", "2026-01-01T00:00:00"],
+    ],
+)
+def test_what_no_type_holds_as_it_was_delivered_stays_text(
+    tmp_path: Path, cells: list[str]
+) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("a,b\n" + "".join(f"{cell},1\n" for cell in cells))
+    assert decoded(path).table()["a"].to_pylist() == cells
 
 
 _LEAVES = [
@@ -100,12 +137,40 @@ def test_json_records_are_the_same_in_blocks_of_any_size(tmp_path: Path, data: A
     assert outcomes[0] == outcomes[1]
 
 
-def test_a_whole_number_becomes_a_broken_one_where_another_is(tmp_path: Path) -> None:
+def test_whole_numbers_become_broken_ones_where_another_is(tmp_path: Path) -> None:
     path = tmp_path / "t.jsonl"
-    path.write_text('{"a":9007199254740993,"l":[1,null]}\n' * 20 + '{"a":0.5,"l":[0.5]}\n')
+    path.write_text('{"a":9007199254740992,"l":[1,null]}\n' * 20 + '{"a":0.5,"l":[0.5]}\n')
     rows = decoded(path, block=100).table().to_pylist()
     assert rows[0] == {"a": 9007199254740992.0, "l": [1.0, None]}
     assert rows[-1] == {"a": 0.5, "l": [0.5]}
+
+
+def test_numbers_that_no_number_type_holds_together_stay_as_they_were_written(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "t.jsonl"
+    path.write_text('{"a":9007199254740993,"l":[1,null]}\n' * 20 + '{"a":0.5,"l":[1e999]}\n')
+    rows = decoded(path, block=100).table().to_pylist()
+    assert rows[0] == {"a": "9007199254740993", "l": ["1", None]}
+    assert rows[-1] == {"a": "0.5", "l": ["1e999"]}
+
+
+def test_ids_and_labels_are_as_they_were_delivered(tmp_path: Path) -> None:
+    wanted = Wanted("id", "label")
+    ids, labels = ["007", "7", "18446744073709551615", "1.10"], ["01", "1.10", "true", "NA"]
+    path = tmp_path / "t.csv"
+    path.write_text("id,label\n" + "".join(f"{i},{c}\n" for i, c in zip(ids, labels, strict=True)))
+    found = decoded(path, wanted=wanted).table()
+    assert (found["id"].to_pylist(), found["label"].to_pylist()) == (ids, labels)
+    path = tmp_path / "t.jsonl"
+    path.write_text(
+        '{"id":18446744073709551615,"label":3}\n{"id":18446744073709551614,"label":3.0}\n'
+    )
+    found = decoded(path, wanted=wanted).table()
+    assert found["id"].to_pylist() == ["18446744073709551615", "18446744073709551614"]
+    assert found["label"].to_pylist() == [3.0, 3.0]
+    path.write_text('{"id":7,"label":"a"}\n{"id":"007","label":"b"}\n')
+    assert decoded(path, wanted=wanted).table()["id"].to_pylist() == ["7", "007"]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from lazaretto.batch import decode, format_by_name, records
+from lazaretto.batch import Wanted, decode, format_by_name, records
 from lazaretto.errors import DeliveryError
 from lazaretto.policy import Columns, Limits
 
@@ -36,7 +36,7 @@ def _outcome(path: Path, limits: Limits) -> tuple[str, str]:
                 name=path.name,
                 format=format_by_name(path.name),
                 limits=limits,
-                record_id="x",
+                wanted=Wanted("x"),
             )
         except DeliveryError as error:
             return error.code, str(error)

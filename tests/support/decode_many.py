@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lazaretto.batch import format_by_name, open_canonical, records
+from lazaretto.batch import Wanted, format_by_name, open_canonical, records
 from lazaretto.batch._box import environment
 from lazaretto.batch._child import answered, confine, warm_up
 from lazaretto.batch._schema import check_columns
@@ -71,7 +71,7 @@ def _outcome(path: Path, folder: str) -> tuple[str, str]:
         "folder": folder,
         "name": path.name,
         "format": format_by_name(path.name),
-        "record_id": "id",
+        "wanted": Wanted("id").dump(),
         "limits": LIMITS.model_dump(),
         "room": LIMITS.output_bytes,
         # Several blocks of text even in a small file.

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from lazaretto.batch import Batch, format_by_name, open_canonical
 from lazaretto.batch._child import answered
+from lazaretto.batch._wanted import Wanted
 from lazaretto.errors import DeliveryError
 from lazaretto.policy import Limits
 
@@ -19,7 +20,7 @@ def decoded(
     format: str | None = None,  # noqa: A002
     block: int | None = None,
     limits: Limits | None = None,
-    record_id: str | None = None,
+    wanted: Wanted | None = None,
 ) -> Batch:
     """The batch in a file; its canonical copy is left beside it, as ``NAME.canonical``.
 
@@ -28,7 +29,7 @@ def decoded(
         format: default by extension.
         block: bytes of text that are parsed at once.
         limits: default `Limits()`.
-        record_id: column of record ids.
+        wanted: what is known of its columns.
 
     Raises:
         DeliveryError: it is refused.
@@ -40,7 +41,7 @@ def decoded(
         "folder": str(path.parent),
         "name": str(path),
         "format": format or format_by_name(path.name),
-        "record_id": record_id,
+        "wanted": (wanted or Wanted()).dump(),
         "limits": (limits or Limits()).model_dump(),
         "room": 2**50,
     }

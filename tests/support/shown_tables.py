@@ -17,6 +17,7 @@ from lazaretto.cli import (
     lineage,
     model,
     policy,
+    prune_view,
     quarantine,
     reference,
     reference_view,
@@ -25,7 +26,10 @@ from lazaretto.cli import (
     source_view,
     trace,
 )
+from lazaretto.health import Pruned
 from lazaretto.health.examined import cannot_say, failure, ok, warning
+from lazaretto.health.holdings import Kept
+from lazaretto.health.prune import Deletable
 from lazaretto.ledger.browse import Page, StoredEntry
 from lazaretto.lineage import (
     Completeness,
@@ -83,6 +87,7 @@ def _described() -> dict[str, Any]:
         "collected_from": AT,
         "collected_to": AT,
         "signature": SimpleNamespace(status="VERIFIED"),
+        "deleted": None,
         "format": "parquet",
         "columns": [SimpleNamespace(name="id", type="string")],
         "uri": "s3://bucket/drop/annotation-vendor/2026/03/01/tuesday-part-000017.parquet",
@@ -105,6 +110,7 @@ def _case() -> dict[str, Any]:
             "reasons": {"screen:mahalanobis": 36},
             "notes": [REASON],
             "actions": {"UNDECIDED": 35, "RELEASE": 1},
+            "deleted": None,
         },
         "triage": None,
         "matching": 36,
@@ -269,6 +275,15 @@ def _references() -> list[Any]:
     return [SimpleNamespace(**told)]
 
 
+def _pruned() -> Pruned:
+    due = [
+        Deletable(BATCH, "delivered", None, 365, AT, ["data.arrow", "delivered.csv"], 1_234_567),
+        Deletable(BATCH, "held", CASE, 90, AT, ["held.parquet"], 89_012),
+    ]
+    kept = [Kept(OTHER, "delivered", None, f"case {CASE} is open: decide on its records")]
+    return Pruned(done=False, due=due, kept=kept, again=["batches/v/data.arrow"])
+
+
 def _expired() -> list[Any]:
     return [SimpleNamespace(case=CASE, action="REJECT", records=36, reason=REASON)]
 
@@ -277,6 +292,7 @@ TABLES: dict[str, Callable[[], RenderableType]] = {
     "batch-list": lambda: batch_view.list_view([_batch(), _batch(id=OTHER, case=None)]),
     "batch-list-refused": lambda: batch_view.list_view([_batch(), _refused()]),
     "batch-show": lambda: batch_view.view(_described()),
+    "catalog-prune": lambda: prune_view.pruned(_pruned()),
     "dataset-log": lambda: dataset.log_view(_log()),
     "dataset-sanitize": lambda: sanitizing.classes_view(_compared()),
     "demo": lambda: demo.view(_story(), Path("build/demo")),

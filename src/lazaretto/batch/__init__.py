@@ -24,14 +24,18 @@ if TYPE_CHECKING:
     from lazaretto.batch._ids import text_ids as text_ids
     from lazaretto.batch._ids import usable_ids as usable_ids
     from lazaretto.batch._open import open_batch as open_batch
+    from lazaretto.batch._wanted import Wanted as Wanted
+    from lazaretto.batch._wanted import declared as declared
 
 # The process that decodes one delivery is started anew for it, and needs few of these.
 _HOMES = {
     "CHUNK_ROWS": "lazaretto.batch._batch",
     "Batch": "lazaretto.batch._batch",
     "Decoded": "lazaretto.batch._box",
+    "Wanted": "lazaretto.batch._wanted",
     "as_chunks": "lazaretto.batch._batch",
     "batch_id": "lazaretto.batch._batch",
+    "declared": "lazaretto.batch._wanted",
     "decode": "lazaretto.batch._box",
     "delivered_digest": "lazaretto.batch._delivery",
     "file_digest": "lazaretto.batch._files",

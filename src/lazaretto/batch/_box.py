@@ -25,6 +25,7 @@ from lazaretto.batch._answer import CANNOT_ANSWER, FAULT, READY
 from lazaretto.batch._batch import Batch, open_canonical
 from lazaretto.batch._format import FORMATS
 from lazaretto.batch._schema import check_columns
+from lazaretto.batch._wanted import Wanted
 from lazaretto.errors import DeliveryError, SystemFaultError
 from lazaretto.faults import as_system_fault, is_of_machine
 from lazaretto.text import excerpt
@@ -75,7 +76,7 @@ def decode(
     name: str,
     format: str | None,  # noqa: A002
     limits: Limits,
-    record_id: str | None = None,
+    wanted: Wanted | None = None,
 ) -> Decoded:
     """Decodes a delivery into its canonical copy, in a process with limits.
 
@@ -86,7 +87,7 @@ def decode(
         format: ``parquet``, ``arrow``, ``csv``, ``jsonl`` or ``images`` (a tar archive), or
             another word for none of them; None: a folder of images, packed.
         limits: of the policy.
-        record_id: column of record ids.
+        wanted: what is known of its columns; default: nothing.
 
     Raises:
         DeliveryError: the delivery is refused. Of the codes these are about the process:
@@ -120,7 +121,7 @@ def decode(
         "folder": str(folder.absolute()),
         "name": name,
         "format": format,
-        "record_id": record_id,
+        "wanted": (wanted or Wanted()).dump(),
         "limits": limits.model_dump(),
         "room": room,
     }

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import IO
 
+    from lazaretto.batch._wanted import Wanted
     from lazaretto.policy import Columns
 
 RECORD = "_lazaretto_record"
@@ -23,14 +24,14 @@ RECORD = "_lazaretto_record"
 _MADE_OF, _WHOLE_RECORDS, _COLUMN = b"lazaretto.record_id", b"", b"column "
 
 
-def schema_with_ids(plain: pa.Schema, columns: Columns) -> pa.Schema:
+def schema_with_ids(plain: pa.Schema, columns: Columns | Wanted) -> pa.Schema:
     """Schema of a canonical copy; its metadata say of which column the record ids are made."""
     column = ids_made_of(plain.names, columns)
     made_of = _WHOLE_RECORDS if column is None else _COLUMN + column.encode()
     return plain.append(pa.field(RECORD, pa.string())).with_metadata({_MADE_OF: made_of})
 
 
-def ids_made_of(names: Sequence[str], columns: Columns) -> str | None:
+def ids_made_of(names: Sequence[str], columns: Columns | Wanted) -> str | None:
     """The column of which record ids are made; None: they are made of whole records."""
     return columns.record_id if columns.record_id in names else None
 

@@ -1,7 +1,10 @@
-"""Types of CSV columns: the first of a row of types that every cell of the column has.
+"""Types of CSV columns: declared ones, else the first of a row of types that every cell has.
 
-The types, their order and what counts as one are those of pyarrow (``ConvertOptions`` defaults: an
-empty number is null, text is never null), as it would infer them if the file were one block.
+The types, their order and what counts as null are those of pyarrow (``ConvertOptions`` defaults: an
+empty number is null, text is never null), as it would infer them if the file were one block. But a
+guess changes nothing: ids and labels are text, and so is a column with numbers that no number type
+holds as they were delivered, such as 007 or 18446744073709551615, and one with times of day, which
+no dataset can keep.
 """
 
 from __future__ import annotations
@@ -12,24 +15,29 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
+from lazaretto.batch._exact import first_failing
+from lazaretto.batch._from_text import INTEGER, NOT_READ, PLAIN_NUMBER, from_text
 from lazaretto.errors import DeliveryError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from lazaretto.batch._wanted import Role, Wanted
+
 _OPTIONS = pa_csv.ConvertOptions()
 _NULLS = pa.array(_OPTIONS.null_values, pa.string())
+_NANS = pa.array(["NaN", "-NaN", "nan", "-nan"], pa.string())
 _TRUE = pa.array(_OPTIONS.true_values, pa.string())
 _FALSE = pa.array(_OPTIONS.false_values, pa.string())
-_TIME = r"^\d\d:\d\d(:\d\d)?$"
 _TYPES = (
     pa.null(),
     pa.int64(),
     pa.bool_(),
     pa.date32(),
-    pa.time32("s"),
     pa.timestamp("s"),
     pa.timestamp("s", "UTC"),
+    pa.timestamp("us"),
+    pa.timestamp("us", "UTC"),
     pa.timestamp("ns"),
     pa.timestamp("ns", "UTC"),
     pa.float64(),
@@ -40,9 +48,27 @@ _TYPES = (
 class CellTypes:
     """Looks at cells, block by block, and then converts them."""
 
-    def __init__(self, names: Sequence[str], delivery: str) -> None:
+    def __init__(self, names: Sequence[str], delivery: str, wanted: Wanted) -> None:
+        """Starts with what is declared.
+
+        Raises:
+            DeliveryError: code ``wrong_type``: a column is declared as lists or records.
+        """
         self._names, self._delivery = list(names), delivery
-        self._possible = [_TYPES for _ in names]
+        self._roles = [wanted.role(name) for name in names]
+        self._declared = [wanted.declaration(name) for name in names]
+        self._possible: list[tuple[pa.DataType, ...]] = []
+        self._converted = 0
+        for name, role, said in zip(names, self._roles, self._declared, strict=True):
+            if said is not None and pa.types.is_nested(said.kind):
+                raise DeliveryError(
+                    f"{delivery}: column {name!r} is of type {said.kind}, as {said.by} says, and "
+                    "CSV holds no lists and no records: deliver Parquet or JSON Lines",
+                    code="wrong_type",
+                )
+            names_only = said is None and role != "value"
+            guessed = (pa.string(),) if names_only else _TYPES
+            self._possible.append(guessed if said is None else (said.kind,))
 
     def look(self, cells: pa.RecordBatch) -> pa.Table:
         """Strikes out types that the cells do not have, and returns the cells as text.
@@ -63,62 +89,83 @@ class CellTypes:
         return pa.table(texts, names=self._names)
 
     def schema(self) -> pa.Schema:
-        """Columns in the first type that all cells seen so far have."""
+        """Columns in their declared type, or in the first that all cells seen so far have."""
         kinds = (possible[0] for possible in self._possible)
         return pa.schema(list(zip(self._names, kinds, strict=True)))
 
     def convert(self, cells: pa.RecordBatch) -> pa.RecordBatch:
-        """Text cells in the types of `schema`."""
-        columns = [
-            text if pa.types.is_string(kind) else _convert(_with_nulls(text), kind)
-            for text, kind in zip(cells.columns, self.schema().types, strict=True)
-        ]
-        return pa.RecordBatch.from_arrays(columns, schema=self.schema())
+        """The next text cells in the types of `schema`.
+
+        Raises:
+            DeliveryError: code ``wrong_type``: a cell is not of the declared type.
+        """
+        schema = self.schema()
+        columns = [self._column(n, cells.column(n), kind) for n, kind in enumerate(schema.types)]
+        self._converted += cells.num_rows
+        return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+    def _column(self, number: int, text: pa.Array, kind: pa.DataType) -> pa.Array:
+        role, said = self._roles[number], self._declared[number]
+        try:
+            return _convert(text, kind, role)
+        except NOT_READ:
+            assert said is not None  # noqa: S101  a guess is of what all cells are
+            row = first_failing(len(text), lambda a, b: _is_of(text.slice(a, b - a), kind, role))
+            record, value = self._converted + row + 1, text[row].as_py()
+            raise said.refusal(self._delivery, self._names[number], record, value) from None
 
 
 def _having(text: pa.Array, possible: tuple[pa.DataType, ...]) -> tuple[pa.DataType, ...]:
     """Those of the types that all cells have."""
     if len(possible) == 1:
         return possible
-    cells, found = _with_nulls(text), []
+    cells = _with_nulls(text, pa.null())
     if cells.null_count == len(cells):
         return possible
-    for kind in possible:
-        try:
-            if not pa.types.is_string(kind):
-                _convert(cells, kind)
-            found.append(kind)
-        except pa.ArrowInvalid:
-            pass
-    return tuple(found)
+    return tuple(kind for kind in possible if _looks_like(text, kind))
 
 
-def _with_nulls(text: pa.Array) -> pa.Array:
+def _looks_like(text: pa.Array, kind: pa.DataType) -> bool:
+    """Whether cells are of a type without being told so."""
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind):
+        cells = pc.ascii_trim(_with_nulls(text, pa.null()), " \t")
+        pattern = INTEGER if pa.types.is_integer(kind) else PLAIN_NUMBER
+        plain = pc.match_substring_regex(cells, pattern)
+        words = pc.match_substring_regex(cells, r"^[+-]?[a-zA-Z]+$")  # such as inf
+        if pc.all(pc.or_(plain, words), min_count=0).as_py() is False:
+            return False
+    return _is_of(text, kind, "value")
+
+
+def _is_of(text: pa.Array, kind: pa.DataType, role: Role) -> bool:
+    try:
+        _convert(text, kind, role)
+    except NOT_READ:
+        return False
+    return True
+
+
+def _with_nulls(text: pa.Array, kind: pa.DataType) -> pa.Array:
+    """Cells with null for the words that mean it; NaN is a value where numbers have fractions."""
+    if pa.types.is_floating(kind):
+        text = pc.if_else(pc.is_in(text, _NANS), "nan", text)
+        return pc.if_else(pc.and_not(pc.is_in(text, _NULLS), pc.equal(text, "nan")), None, text)
     return pc.if_else(pc.is_in(text, _NULLS), None, text)
 
 
-def _convert(cells: pa.Array, kind: pa.DataType) -> pa.Array:
+def _convert(text: pa.Array, kind: pa.DataType, role: Role) -> pa.Array:
     """Cells in a type.
 
     Raises:
-        ArrowInvalid: not all of them have it.
+        ArrowInvalid: not all of them have it; likewise the other errors of `NOT_READ`.
     """
-    if pa.types.is_null(kind):
-        if cells.null_count < len(cells):
-            raise pa.ArrowInvalid("not empty")
-        return pa.nulls(len(cells))
-    if pa.types.is_boolean(kind):
+    t = pa.types
+    if t.is_string(kind) or t.is_large_string(kind) or t.is_binary(kind):
+        return from_text(text, kind)
+    cells = _with_nulls(text, kind)
+    if t.is_boolean(kind):
         known = pc.or_(pc.is_in(cells, _TRUE), pc.is_in(cells, _FALSE))
         if pc.any(pc.and_(pc.is_valid(cells), pc.invert(known))).as_py():
             raise pa.ArrowInvalid("not true or false")
         return pc.if_else(pc.is_valid(cells), pc.is_in(cells, _TRUE), None)
-    if pa.types.is_timestamp(kind):
-        return cells.cast(kind)
-    cells = pc.ascii_trim(cells, " \t")  # of numbers, days and times, as pyarrow does
-    if pa.types.is_time(kind):
-        # Arrow casts no text to times of day.
-        if pc.any(pc.invert(pc.match_substring_regex(cells, _TIME))).as_py():
-            raise pa.ArrowInvalid("not a time of day")
-        moments = pc.binary_join_element_wise("1970-01-01", cells, " ").cast(pa.timestamp("s"))
-        return moments.cast(kind)
-    return cells.cast(kind)
+    return from_text(cells, kind, role)

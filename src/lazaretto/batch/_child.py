@@ -22,12 +22,13 @@ import pyarrow.csv as pa_csv
 from lazaretto.batch._answer import CANNOT_ANSWER, FAULT, READY
 from lazaretto.batch._decode import BLOCK, decode
 from lazaretto.batch._source import output_too_large
+from lazaretto.batch._wanted import Wanted
 from lazaretto.errors import DeliveryError
 from lazaretto.faults import is_of_machine
 from lazaretto.redact import error_line
 
 if TYPE_CHECKING:
-    from lazaretto.policy import Columns, Limits
+    from lazaretto.policy import Limits
 
 
 def main() -> None:
@@ -89,9 +90,9 @@ def warm_up() -> None:
 
 def answered(request: dict[str, Any]) -> dict[str, Any]:
     """Decodes as the request says; what was found, or a code and a reason."""
-    # Plain namespaces: to import the policy's model takes longer than to decode a small delivery.
+    # A plain namespace: to import the policy's model takes longer than to decode a small delivery.
     limits = cast("Limits", SimpleNamespace(**request["limits"]))
-    columns = cast("Columns", SimpleNamespace(record_id=request["record_id"]))
+    columns = Wanted.load(request["wanted"])
     try:
         found = decode(
             request["raw"],

@@ -19,12 +19,13 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float32]
     Ints = npt.NDArray[np.int64]
 
+_ZEROS = r"(\.\d*?)0+$"
 HUGE = 1e30
 """Squared norm from which products of single-precision numbers overflow."""
 
 
 def label_texts(chunk: pa.RecordBatch | pa.Table, column: str) -> pa.Array:
-    """The labels as text; null stays null. 3, 3.0 and "3" are the same label.
+    """The labels as text; null stays null. 3, 3.0, the decimal 3.00 and "3" are the same label.
 
     Raises:
         ReferenceMismatchError: the column is missing or is nested.
@@ -36,6 +37,11 @@ def label_texts(chunk: pa.RecordBatch | pa.Table, column: str) -> pa.Array:
     values = _flat(chunk.column(column))
     if pa.types.is_dictionary(values.type):
         values = values.dictionary_decode()
+    if pa.types.is_float16(values.type):
+        values = pc.cast(values, pa.float32())
+    if pa.types.is_decimal(values.type):
+        whole_or_not = pc.replace_substring_regex(pc.cast(values, pa.string()), _ZEROS, r"\1")
+        return pc.utf8_rtrim(whole_or_not, ".")
     if pa.types.is_floating(values.type):
         exact = pc.and_(pc.equal(pc.floor(values), values), pc.less(pc.abs(values), 2.0**53))
         whole = pc.fill_null(exact, fill_value=False)
@@ -141,12 +147,13 @@ def numeric_values(chunk: pa.RecordBatch | pa.Table, names: Sequence[str]) -> Fl
     """
     out = np.empty((chunk.num_rows, len(names)), dtype=np.float32)
     for position, name in enumerate(names):
-        if name not in chunk.schema.names or not _is_number(chunk.schema.field(name).type):
+        kind = chunk.schema.field(name).type if name in chunk.schema.names else None
+        if kind is None or not (_is_number(kind) or pa.types.is_null(kind)):
             raise ReferenceMismatchError(
                 f"the reference was fitted with the numeric column {name!r}, "
                 "which the batch does not have as numbers"
             )
-        column = pc.cast(_flat(chunk.column(name)), pa.float64())
+        column = pc.cast(_flat(chunk.column(name)), pa.float64(), safe=False)
         with np.errstate(over="ignore"):
             out[:, position] = column.to_numpy(zero_copy_only=False)
     out[~np.isfinite(out)] = np.nan

@@ -6,13 +6,14 @@ takes in memory is a byte of the file. Its last column holds the record ids. Eve
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
 
 from lazaretto.batch._canonical import schema_with_ids
 from lazaretto.batch._digest import ContentDigest
-from lazaretto.batch._format import tell_format
+from lazaretto.batch._exact import InexactError, exact
 from lazaretto.batch._ids import check_ids, record_ids
 from lazaretto.batch._plain import plain_array, plain_bytes, plain_type
 from lazaretto.batch._read_arrow import read_arrow
@@ -21,14 +22,17 @@ from lazaretto.batch._read_images import read_images
 from lazaretto.batch._read_json import read_json
 from lazaretto.batch._read_parquet import read_parquet
 from lazaretto.batch._schema import check_columns, check_reserved
-from lazaretto.batch._source import ROWS, check_rows, output_too_large
+from lazaretto.batch._source import ROWS, check_rows, joined, output_too_large
+from lazaretto.batch._unpack import unpack
 from lazaretto.errors import DeliveryError
+from lazaretto.redact import error_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from lazaretto.batch._source import Source
-    from lazaretto.policy import Columns, Limits
+    from lazaretto.batch._wanted import Wanted
+    from lazaretto.policy import Limits
 
 CHUNK_BYTES = 64 * 2**20
 # A line longer than this is refused; text is parsed by such blocks.
@@ -56,7 +60,7 @@ def decode(
     name: str,
     wanted: str | None,
     limits: Limits,
-    columns: Columns,
+    columns: Wanted,
     folder: str,
     block: int = BLOCK,
 ) -> Found:
@@ -68,7 +72,7 @@ def decode(
         name: of the delivery, for messages.
         wanted: its format, by its extension or as somebody said.
         limits: bounds on what it may be.
-        columns: names the column of record ids.
+        columns: what is known of its columns.
         folder: for files that are needed meanwhile.
         block: bytes of text that are parsed at once.
 
@@ -81,18 +85,20 @@ def decode(
                 f"{name}: {file.size():,} bytes, more than limits.max_bytes = {limits.max_bytes:,}",
                 code="too_large",
             )
-        kind = tell_format(file, wanted, name)
-        file.seek(0)  # text is read from where the file stands
+    unpacked = unpack(raw, wanted, folder, limits, name)
+    kind = unpacked.format
+    with ExitStack() as opened:
+        files = [opened.enter_context(pa.OSFile(path, "rb")) for path in unpacked.paths]
         if kind == "parquet":
-            source = read_parquet(file, limits, name)
+            source = joined([read_parquet(file, limits, name) for file in files], name)
         elif kind == "arrow":
-            source = read_arrow(file)
+            source = joined([read_arrow(file) for file in files], name)
         elif kind == "images":
-            source = read_images(file, limits, name)
+            source = read_images(files[0], limits, name)
         elif kind == "csv":
-            source = read_csv(file, limits, name, folder=folder, block=block)
+            source = read_csv(files[0], limits, name, folder=folder, block=block, wanted=columns)
         else:
-            source = read_json(file, limits, name, folder=folder, block=block)
+            source = read_json(files[0], limits, name, folder=folder, block=block, wanted=columns)
         check_columns(source.schema, limits, name)
         check_reserved(source.schema, name)
         rows, digest = _write(copy, source, limits, columns, name)
@@ -102,7 +108,7 @@ def decode(
 
 
 def _write(
-    copy: str, source: Source, limits: Limits, columns: Columns, name: str
+    copy: str, source: Source, limits: Limits, columns: Wanted, name: str
 ) -> tuple[int, str]:
     """Number of records and content digest of what was written."""
     plain = pa.schema([pa.field(f.name, plain_type(f.type)) for f in source.schema])
@@ -126,16 +132,59 @@ def _plain(
     """The records in plain types, in small parts, each measured before it is made."""
     total = 0
     for batch in batches:
-        batch.validate(full=True)
+        _validate(batch, name)
         size = _size(batch)
         total += size
         if total > limits.output_bytes:
             raise output_too_large(name, limits)
         for start in range(0, batch.num_rows, ROWS):
             for part in _small(batch.slice(start, ROWS), limits, name):
-                yield pa.RecordBatch.from_arrays(
-                    [plain_array(column) for column in part.columns], schema=plain
-                )
+                columns = [plain_array(column) for column in part.columns]
+                for field, column in zip(plain, columns, strict=True):
+                    _check_kept(column, f"{name}: column {field.name!r}")
+                yield pa.RecordBatch.from_arrays(columns, schema=plain)
+
+
+def _validate(batch: pa.RecordBatch, name: str) -> None:
+    """Refuses values that are none of their type."""
+    for column, values in zip(batch.schema.names, batch.columns, strict=True):
+        try:
+            values.validate(full=True)
+        except pa.ArrowInvalid as error:
+            raise DeliveryError(
+                f"{name}: column {column!r} cannot be read: {error_line(error)}", code="unreadable"
+            ) from error
+    batch.validate()
+
+
+def _check_kept(values: pa.Array, where: str) -> None:
+    """Refuses what the store's files cannot keep."""
+    kept = _kept(values.type)
+    if kept == values.type:
+        return
+    try:
+        exact(values, kept)
+    except InexactError as error:
+        raise DeliveryError(
+            f"{where} holds {error.value}, a time that no Parquet file can keep",
+            code="unsupported_type",
+        ) from error
+
+
+def _kept(kind: pa.DataType) -> pa.DataType:
+    """The type in which Parquet files keep a plain type: they have no seconds."""
+    t = pa.types
+    if t.is_timestamp(kind) and kind.unit == "s":
+        return pa.timestamp("ms", kind.tz)
+    if t.is_struct(kind):
+        return pa.struct([field.with_type(_kept(field.type)) for field in kind])
+    if t.is_map(kind):
+        return pa.map_(_kept(kind.key_type), _kept(kind.item_type))
+    if t.is_fixed_size_list(kind):
+        return pa.list_(_kept(kind.value_type), kind.list_size)
+    if t.is_large_list(kind):
+        return pa.large_list(_kept(kind.value_type))
+    return pa.list_(_kept(kind.value_type)) if t.is_list(kind) else kind
 
 
 def _small(batch: pa.RecordBatch, limits: Limits, name: str) -> Iterator[pa.RecordBatch]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, NamedTuple
 
 from lazaretto.addresses import LOCAL, MANIFEST_SUFFIX, AddressError, read_address
 from lazaretto.batch._files import file_digest, file_name, is_folder
 from lazaretto.batch._folder import pack_folder
+from lazaretto.batch._format import format_by_name
+from lazaretto.batch._parts import find_parts
 from lazaretto.batch._places import OF_THIS_MACHINE, check_address, open_delivery, open_folder
 from lazaretto.batch._remote import cannot_be_reached
 from lazaretto.errors import DeliveryError, NotArrivedError
@@ -40,30 +41,43 @@ def public_uri(uri: str | Path) -> str:
     return safe_uri(text if odd else address.uri)
 
 
-def suffix_of(uri: str) -> str:
-    """Extension of a delivery, by which its format is told; empty for anything unusual."""
-    suffix = Path(file_name(uri)).suffix
-    return suffix if re.fullmatch(r"\.[A-Za-z0-9]{1,16}", suffix) else ""
+class Copied(NamedTuple):
+    """A delivery that was copied to this machine.
+
+    Attributes:
+        sha256: hex digest of its bytes.
+        format: as its name says it: `lazaretto.batch.format_by_name`, with ``.tar`` for a folder of
+            part files; None where nothing says it, as for a folder of images.
+    """
+
+    sha256: str
+    format: str | None
 
 
-def copy_delivery(uri: str, target: Path, limits: Limits, places: Places) -> str:
-    """Copies a delivery to this machine and returns the sha256 (hex) of its bytes.
+def copy_delivery(uri: str, target: Path, limits: Limits, places: Places) -> Copied:
+    """Copies a delivery to this machine.
 
-    A folder of images becomes one archive, whose digest depends on their paths and bytes alone.
+    A folder of images or part files becomes one archive, whose digest depends on their paths and
+    bytes alone.
 
     Raises:
-        DeliveryError: ``too_large``, or a code of `lazaretto.batch._places.open_delivery` or
-            `lazaretto.batch._folder.pack_folder`.
+        DeliveryError: ``too_large``, or a code of `lazaretto.batch._places.open_delivery`,
+            `lazaretto.batch._folder.pack_folder` or `lazaretto.batch._parts.find_parts`.
         NotArrivedError: it is not there (yet).
         SystemFaultError: it stops coming, or there is no room for the copy.
     """
-    folder = open_folder(uri, places)
+    folder, name = open_folder(uri, places), public_uri(uri)
     if folder is None:
         with open_delivery(uri, places) as file:
-            return copy_bytes(file, target, limits, public_uri(uri))
+            digest = copy_bytes(file, target, limits, name)
+        return Copied(digest, format_by_name(file_name(uri)))
     try:
-        with as_system_fault(f"{public_uri(uri)} cannot be copied to {target.parent}"):
-            return pack_folder(folder, target, limits, public_uri(uri))
+        with as_system_fault(f"{name} cannot be copied to {target.parent}"):
+            parts = find_parts(folder, name)
+            if parts is None:
+                return Copied(pack_folder(folder, target, limits, name), None)
+            digest = pack_folder(folder, target, limits, name, paths=parts.names)
+            return Copied(digest, f"{parts.format}.tar")
     finally:
         os.close(folder)
 
@@ -84,7 +98,7 @@ def require_arrived(uri: str, places: Places) -> None:
 
 
 def delivered_digest(uri: str | Path) -> str:
-    """sha256 (hex) of a file, or of the archive that a folder of images becomes: what is signed.
+    """sha256 (hex) of a file, or of the archive that a folder becomes: what is signed.
 
     Raises:
         DeliveryError: a code of `lazaretto.batch._files.open_file` or
@@ -99,7 +113,7 @@ def delivered_digest(uri: str | Path) -> str:
 
     if not is_folder(str(uri)):
         return file_digest(uri)
-    return copy_delivery(str(uri), Path(os.devnull), Limits(), OF_THIS_MACHINE)
+    return copy_delivery(str(uri), Path(os.devnull), Limits(), OF_THIS_MACHINE).sha256
 
 
 def copy_bytes(file: IO[bytes], target: Path, limits: Limits, name: str) -> str:

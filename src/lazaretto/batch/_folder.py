@@ -1,4 +1,4 @@
-"""A folder of images as one delivery: packed into a tar archive that is the same every time.
+"""A folder as one delivery: packed into a tar archive that is the same every time.
 
 No link is followed, and every file is read through the folder that it was found in: a folder that
 is swapped meanwhile leads nowhere else.
@@ -13,10 +13,10 @@ import tarfile
 from typing import IO, TYPE_CHECKING
 
 from lazaretto.batch._read_images import IMAGE_NAME, checked_path, not_an_image
-from lazaretto.errors import DeliveryError
+from lazaretto.errors import DeliveryError, NotArrivedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from lazaretto.policy import Limits
@@ -26,19 +26,24 @@ _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def pack_folder(folder: int, target: Path, limits: Limits, name: str) -> str:
-    """Packs the images of an open folder, sorted by path, and returns the archive's sha256 (hex).
+def pack_folder(
+    folder: int, target: Path, limits: Limits, name: str, *, paths: Sequence[str] | None = None
+) -> str:
+    """Packs files of an open folder, sorted by path, and returns the archive's sha256 (hex).
 
     The archive holds paths and bytes, and nothing that differs from copy to copy: no times, owners
-    or permissions. So the same images have the same digest wherever they lie.
+    or permissions. So the same files have the same digest wherever they lie.
 
     Args:
         folder: open, by `os.open`.
         target: the archive.
         limits: how many bytes and files there may be.
         name: of the folder, for messages.
+        paths: which files; default: all images, also in folders below, and nothing else may be
+            there.
 
     Raises:
+        NotArrivedError: a file grows while it is read.
         DeliveryError: ``not_a_regular_file`` (no image in it, or none that is a file),
             ``wrong_format`` (something else in it), ``link``, ``bad_file_name``, ``too_deep``,
             ``too_large``.
@@ -47,10 +52,12 @@ def pack_folder(folder: int, target: Path, limits: Limits, name: str) -> str:
         into = _Hashed(file, limits, name)
         # GNU's format: a long name takes an entry before its file, and nothing else varies.
         with tarfile.open(fileobj=into, mode="w|", format=tarfile.GNU_FORMAT) as archive:  # type: ignore[call-overload]
-            count = _pack(folder, archive, limits, name)
+            found = _paths(folder, "", 0, name) if paths is None else paths
+            count = _pack(folder, sorted(found), archive, limits, name)
     if not count:
         raise DeliveryError(
-            f"{name} is a folder; only regular files are read, and folders of PNG or JPEG images",
+            f"{name} is a folder; only regular files are read, and folders of PNG or JPEG images, "
+            "or of part files",
             code="not_a_regular_file",
         )
     return into.digest.hexdigest()
@@ -75,8 +82,9 @@ class _Hashed:
         return self._file.write(data)
 
 
-def _pack(folder: int, archive: tarfile.TarFile, limits: Limits, name: str) -> int:
-    paths = sorted(_paths(folder, "", 0, name))
+def _pack(
+    folder: int, paths: Sequence[str], archive: tarfile.TarFile, limits: Limits, name: str
+) -> int:
     if len(paths) > limits.max_rows:
         raise DeliveryError(
             f"{name}: more than limits.max_rows = {limits.max_rows:,} records", code="too_large"
@@ -86,6 +94,11 @@ def _pack(folder: int, archive: tarfile.TarFile, limits: Limits, name: str) -> i
             entry = tarfile.TarInfo(path)
             entry.size = os.fstat(file.fileno()).st_size
             archive.addfile(entry, file)
+            if file.read(1):
+                raise NotArrivedError(
+                    f"{name}: {path[:80]!r} in it grows while it is read. Nothing is on record: do "
+                    "the same again once the folder is complete"
+                )
         archive.members = []  # type: ignore[attr-defined]  # typeshed lacks it
     return len(paths)
 

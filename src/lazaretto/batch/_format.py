@@ -34,7 +34,7 @@ _MAGIC = {
     b"PARE": "an encrypted Parquet file",
     b"ARROW1": "arrow",
     b"\xff\xff\xff\xff": "an Arrow stream (write the file format)",
-    b"\x1f\x8b": "gzip (deliver it uncompressed)",
+    b"\x1f\x8b": "gzip (of CSV and JSON Lines, name it .csv.gz or .jsonl.gz)",
     b"PK\x03\x04": "zip (deliver it uncompressed)",
     b"\x28\xb5\x2f\xfd": "zstd (deliver it uncompressed)",
     b"BZh": "bzip2 (deliver it uncompressed)",
@@ -48,8 +48,14 @@ def format_by_name(name: str) -> str | None:
     Examples:
         >>> format_by_name("drop/monday.parquet"), format_by_name("drop/monday.xlsx")
         ('parquet', None)
+        >>> format_by_name("drop/monday.ndjson.gz")
+        'jsonl.gz'
     """
-    return _EXTENSIONS.get(name[name.rfind(".") :].lower()) if "." in name else None
+    plain = name[:-3] if name.lower().endswith(".gz") else name
+    found = _EXTENSIONS.get(plain[plain.rfind(".") :].lower()) if "." in plain else None
+    if plain == name or found is None:
+        return found
+    return f"{found}.gz" if found in ("csv", "jsonl") else None
 
 
 def tell_format(file: pa.NativeFile, wanted: str | None, name: str) -> str:

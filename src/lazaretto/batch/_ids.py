@@ -15,6 +15,7 @@ from lazaretto.errors import DeliveryError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from lazaretto.batch._wanted import Wanted
     from lazaretto.policy import Columns
 
 MAX_ID_BYTES = 512
@@ -24,7 +25,9 @@ MAX_IDS_BYTES = 2**29
 _CONTROL_RE2 = r"[\x00-\x1f\x7f-\x{9f}\x{2028}\x{2029}\x{202a}-\x{202e}\x{2066}-\x{2069}]"
 
 
-def record_ids(chunk: pa.RecordBatch | pa.Table, columns: Columns, *, offset: int = 0) -> pa.Array:
+def record_ids(
+    chunk: pa.RecordBatch | pa.Table, columns: Columns | Wanted, *, offset: int = 0
+) -> pa.Array:
     """Identity of each record: its id, or where none is usable, ``{content hash}-{position}``.
 
     Usable means: not null, not empty, at most `MAX_ID_BYTES` bytes, without control characters (a
@@ -71,7 +74,7 @@ def check_ids(size: int, name: str) -> None:
         )
 
 
-def text_ids(chunk: pa.RecordBatch | pa.Table, columns: Columns) -> pa.Array | None:
+def text_ids(chunk: pa.RecordBatch | pa.Table, columns: Columns | Wanted) -> pa.Array | None:
     """The record id column as text, nulls kept; None when there is none that can be text.
 
     Examples:

@@ -16,6 +16,7 @@ from lazaretto.redact import safe_uri
 
 if TYPE_CHECKING:
     from lazaretto.batch._batch import Batch
+    from lazaretto.batch._wanted import Wanted
     from lazaretto.policy import Limits
 
 
@@ -24,7 +25,7 @@ def open_batch(
     *,
     format: str | None = None,  # noqa: A002
     limits: Limits | None = None,
-    record_id: str | None = None,
+    wanted: Wanted | None = None,
 ) -> Batch:
     """Opens a file as a batch.
 
@@ -32,17 +33,19 @@ def open_batch(
     that goes away with the batch.
 
     Args:
-        uri: one file: a path, or a URI in a bucket; or a folder of images.
+        uri: one file: a path, or a URI in a bucket; or a folder of images
+            or part files.
         format: ``parquet``, ``arrow``, ``csv``, ``jsonl`` or ``images``; default by extension. The
             bytes must agree.
         limits: default `Limits()`.
-        record_id: column of record ids; default: they are made of whole records.
+        wanted: what is known of its columns: their types, which only text formats need, and which
+            of them hold ids and labels; default: nothing, and ids are made of whole records.
 
     Raises:
         DeliveryError: ``unreadable``, ``truncated``, ``wrong_format``, ``zero_rows``,
             ``too_large``, ``too_many_columns``, ``too_deep``, ``record_too_large``,
-            ``line_too_long``, ``bad_column_name``, ``unsupported_type``, ``out_of_memory``,
-            ``out_of_time``, ``decoder_failed``.
+            ``line_too_long``, ``bad_column_name``, ``unsupported_type``, ``wrong_type``,
+            ``out_of_memory``, ``out_of_time``, ``decoder_failed``.
         SystemFaultError: the disk is full, or the decoder cannot be started.
 
     Examples:
@@ -57,8 +60,7 @@ def open_batch(
     with working_folder() as folder:
         path = folder / "delivery"
         if is_folder(uri):
-            copy_delivery(uri, path, limits, OF_THIS_MACHINE)
-            format = None  # noqa: A001
+            format = copy_delivery(uri, path, limits, OF_THIS_MACHINE).format  # noqa: A001
         else:
             # Opened in any case: it says what is wrong with a path or URI.
             with open_file(uri) as file:
@@ -74,7 +76,7 @@ def open_batch(
             name=safe_uri(uri),
             format=format,
             limits=limits,
-            record_id=record_id,
+            wanted=wanted,
         )
         # Opened here, its copy may lose its name.
         return decoded.open()

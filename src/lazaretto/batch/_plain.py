@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,10 @@ import pyarrow.compute as pc
 
 
 def plain_type(kind: pa.DataType) -> pa.DataType:  # noqa: PLR0911  one return per kind of type
-    """The type without storage: a dictionary becomes its values, an extension its storage."""
+    """The type without storage: a dictionary becomes its values, an extension its storage.
+
+    A time in a zone that nobody knows is one in UTC: the moment is the same.
+    """
     t = pa.types
     if isinstance(kind, pa.BaseExtensionType):
         return plain_type(kind.storage_type)
@@ -26,9 +30,28 @@ def plain_type(kind: pa.DataType) -> pa.DataType:  # noqa: PLR0911  one return p
         return pa.list_(kind.value_field.with_type(plain_type(kind.value_type)))
     if t.is_large_list(kind):
         return pa.large_list(kind.value_field.with_type(plain_type(kind.value_type)))
+    if t.is_timestamp(kind) and kind.tz is not None:
+        return pa.timestamp(kind.unit, _zone(kind.tz))
+    if t.is_decimal(kind) and kind.scale < 0:  # files have none such
+        return pa.decimal256(min(kind.precision - kind.scale, _MOST_DIGITS), 0)
     if t.is_string_view(kind):
         return pa.string()
     return pa.binary() if t.is_binary_view(kind) else kind
+
+
+_MOST_DIGITS = 76
+
+
+@lru_cache(maxsize=1024)
+def _zone(name: str) -> str | None:
+    """The zone, where there is one of that name."""
+    if not name:
+        return None
+    try:
+        pc.cast(pa.scalar(0, pa.timestamp("s", name)), pa.string())
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        return "UTC"
+    return name
 
 
 def plain_array(values: pa.Array) -> pa.Array:
@@ -91,6 +114,8 @@ def describe_type(kind: pa.DataType) -> Any:  # noqa: PLR0911  one return per ki
     t = pa.types
     kind = plain_type(kind)
     if t.is_struct(kind):
+        if kind.num_fields == 0:
+            raise TypeError("records without fields have no place in files")
         return {"struct": [[field.name, describe_type(field.type)] for field in kind]}
     if t.is_map(kind):
         return {"map": [describe_type(kind.key_type), describe_type(kind.item_type)]}

@@ -22,10 +22,13 @@ from lazaretto.redact import error_line
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from lazaretto.batch._wanted import Wanted
     from lazaretto.policy import Limits
 
 
-def read_csv(file: pa.NativeFile, limits: Limits, name: str, *, folder: str, block: int) -> Source:
+def read_csv(
+    file: pa.NativeFile, limits: Limits, name: str, *, folder: str, block: int, wanted: Wanted
+) -> Source:
     """Splits a CSV file into cells and finds the types of its columns.
 
     Args:
@@ -34,9 +37,11 @@ def read_csv(file: pa.NativeFile, limits: Limits, name: str, *, folder: str, blo
         name: of the delivery, for messages.
         folder: where the cells are kept meanwhile.
         block: bytes that are parsed at once; no record may be longer.
+        wanted: what is known of its columns.
 
     Raises:
-        DeliveryError: ``unreadable``, ``line_too_long``, or a code of `check_columns`.
+        DeliveryError: ``unreadable``, ``line_too_long``, ``wrong_type``, or a code of
+            `check_columns`.
     """
     width = _width(file.read(block), limits, name)
     file.seek(0)
@@ -48,7 +53,7 @@ def read_csv(file: pa.NativeFile, limits: Limits, name: str, *, folder: str, blo
             raise DeliveryError(f"{name}: no records", code="zero_rows")
         names = [column[0].as_py().decode(errors="replace") for column in first.columns]
         check_columns(pa.schema([(column, pa.string()) for column in names]), limits, name)
-        types = CellTypes(names, name)
+        types = CellTypes(names, name, wanted)
 
         def cells() -> Iterator[pa.Table]:
             yield types.look(first.slice(1))

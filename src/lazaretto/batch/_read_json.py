@@ -1,8 +1,8 @@
 """Reads JSON Lines: bounded lines and nesting, one set of fields and types for the whole file.
 
-Types are pyarrow's, except that a JSON string is always a string: pyarrow takes some for
-timestamps. What fields there are, and whether a number is whole, is known only at the end of the
-file, so that its records are parsed once, kept on disk and brought to the same types then.
+Pyarrow finds the fields, and sees texts in place of numbers. What fields there are, and whether a
+number is whole, is known only at the end of the file, so that its records are parsed once, kept on
+disk and brought to their types then.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.json as pa_json
 
+from lazaretto.batch._json_marks import marked
+from lazaretto.batch._json_types import JsonTypes
 from lazaretto.batch._schema import check_width
 from lazaretto.batch._source import Source, line_too_long
 from lazaretto.batch._spill import spill, unspill
@@ -23,13 +25,16 @@ from lazaretto.redact import error_line
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from lazaretto.batch._wanted import Wanted
     from lazaretto.policy import Limits
 
 _LATER = {b"lazaretto.parsed": b"later"}
 _TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*"?|[\[{]|[\]}]', re.DOTALL)
 
 
-def read_json(file: pa.NativeFile, limits: Limits, name: str, *, folder: str, block: int) -> Source:
+def read_json(
+    file: pa.NativeFile, limits: Limits, name: str, *, folder: str, block: int, wanted: Wanted
+) -> Source:
     """Parses a JSON Lines file.
 
     Args:
@@ -38,33 +43,44 @@ def read_json(file: pa.NativeFile, limits: Limits, name: str, *, folder: str, bl
         name: of the delivery, for messages.
         folder: where the parsed records are kept meanwhile.
         block: bytes that are parsed at once; no line may be longer.
+        wanted: what is known of its columns.
 
     Raises:
         DeliveryError: ``unreadable``, ``too_deep``, ``too_many_columns``, ``line_too_long``,
-            ``zero_rows``.
+            ``zero_rows``, ``wrong_type``.
     """
-    fields = _Fields(limits, name)
+    fields = _Fields(limits, name, JsonTypes(name, wanted))
     path = f"{folder}/records"
     count = spill((fields.parse(lines) for lines in _blocks(file, limits, name, block)), path)
     if not count:
         raise DeliveryError(f"{name}: no records", code="zero_rows")
 
+    for table in unspill(path, count):
+        fields.look_later(table)
+    schema = fields.types.schema(fields.schema)
+
     def batches() -> Iterator[pa.RecordBatch]:
         for table in unspill(path, count):
-            yield from fields.whole(table).combine_chunks().to_batches()
+            whole = fields.types.convert(fields.whole(table), schema)
+            yield from whole.combine_chunks().to_batches()
 
-    return Source(fields.schema, batches())
+    return Source(schema, batches())
 
 
 class _Fields:
     """Parses blocks of lines, and learns from each what fields there are."""
 
-    def __init__(self, limits: Limits, name: str) -> None:
+    def __init__(self, limits: Limits, name: str, types: JsonTypes) -> None:
         self._limits, self._name = limits, name
         self.schema = pa.schema([])
+        self.types = types
 
     def parse(self, lines: bytes) -> pa.Table:
         asked = self.schema
+        try:
+            lines = marked(lines)
+        except ValueError as error:
+            raise DeliveryError(f"{self._name}: it is not UTF-8 text", code="unreadable") from error
         try:
             table = self._read(lines, asked)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
@@ -79,8 +95,10 @@ class _Fields:
             # Parsed at the end, by what other records hold.
             table = pa.table({"lines": pa.array([lines], pa.large_binary())})
             table = table.replace_schema_metadata(_LATER)
-        elif found != asked:
-            table = self._read(lines, found)
+        else:
+            if found != asked:
+                table = self._read(lines, found)
+            self.types.look(table)
         try:
             self.schema = pa.unify_schemas([self.schema, found], promote_options="permissive")
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
@@ -91,17 +109,22 @@ class _Fields:
             ) from error
         return table
 
+    def look_later(self, table: pa.Table) -> None:
+        """Looks at a block that could not be parsed before all fields were known."""
+        if table.schema.metadata == _LATER:
+            self.types.look(self.whole(table))
+
     def whole(self, table: pa.Table) -> pa.Table:
-        """A block with the fields and types of the whole file."""
+        """A block with the fields of the whole file, of texts."""
         if table.schema.metadata == _LATER:
             return self._read(table["lines"][0].as_py(), self.schema)
         columns = [
-            table[field.name].cast(field.type, safe=False)  # large whole numbers become broken ones
+            table[field.name]
             if field.name in table.schema.names
             else pa.nulls(table.num_rows, field.type)
             for field in self.schema
         ]
-        return pa.table(columns, schema=self.schema)
+        return pa.table(columns, names=self.schema.names)
 
     def _read(self, lines: bytes, schema: pa.Schema) -> pa.Table:
         return pa_json.read_json(
@@ -112,7 +135,7 @@ class _Fields:
 
 
 def _json_type(kind: pa.DataType) -> pa.DataType:
-    """The inferred type, with text as text."""
+    """The inferred type, with text as text: pyarrow takes some for times."""
     if pa.types.is_timestamp(kind):
         return pa.string()
     if pa.types.is_struct(kind):

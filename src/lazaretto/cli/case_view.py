@@ -70,6 +70,7 @@ def _rows(
     workspace: Workspace, case: str, positions: Sequence[int], columns: Sequence[str] | None
 ) -> dict[int, dict[str, Any]]:
     """All reasons and the columns to show of some held records, by position."""
+    from lazaretto.batch._shown import rows_as_python
     from lazaretto.quarantine.cases import held_rows
     from lazaretto.quarantine.held import POSITION, REASONS
 
@@ -80,7 +81,7 @@ def _rows(
     for name in wanted:
         if name not in rows.column_names:
             raise UsageError(f"the records have no column {name!r}; there are {rows.column_names}")
-    shown = rows.select([POSITION, REASONS, *wanted]).to_pylist()
+    shown = rows_as_python(rows.select(list(dict.fromkeys([POSITION, REASONS, *wanted]))))
     return {
         row[POSITION]: {
             "reasons": row[REASONS],

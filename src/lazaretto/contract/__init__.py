@@ -7,7 +7,7 @@ batch.
 
 from __future__ import annotations
 
-from lazaretto.contract._evaluate import evaluate
+from lazaretto.contract._evaluate import declared_types, evaluate
 from lazaretto.contract._load import Contract, contract_digest, contract_of, load_contract
 from lazaretto.contract._report import ContractReport, failures_schema
 
@@ -16,6 +16,7 @@ __all__ = [
     "ContractReport",
     "contract_digest",
     "contract_of",
+    "declared_types",
     "evaluate",
     "failures_schema",
     "load_contract",

@@ -77,6 +77,19 @@ def evaluate(
     return failures.report()
 
 
+def declared_types(contract: Contract | None) -> list[pa.Field]:
+    """Types that a contract says for columns, for files that say none themselves.
+
+    Returns:
+        Fields as `lazaretto.batch._wanted.declared` makes them.
+    """
+    if contract is None:
+        return []
+    from lazaretto.contract import _pandera
+
+    return _pandera.declared_types(contract.schema)
+
+
 class _Kept:
     """The columns that a contract reads, in memory together up to a bound."""
 
@@ -109,11 +122,8 @@ def _columns_needed(contract: Contract | None, names: list[str]) -> list[str]:
 def _walk_contract(
     chunks: list[pa.RecordBatch], contract: Contract, names: list[str], failures: Failures
 ) -> None:
-    import polars as pl
-
     from lazaretto.contract import _pandera
+    from lazaretto.contract._frame import make_frame
 
-    frame = pl.from_arrow(pa.Table.from_batches(chunks)) if chunks else pl.DataFrame()
-    if not isinstance(frame, pl.DataFrame):
-        frame = frame.to_frame()
+    frame = make_frame(chunks, _pandera.arrow_types(contract.schema, names))
     _pandera.walk(contract.schema, frame, names, failures)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from lazaretto.batch._shown import as_python
 from lazaretto.text import excerpt
 from lazaretto.values import RuleCount
 
@@ -153,6 +154,6 @@ def _taken(
 
 def _as_text(values: pa.Array | pa.ChunkedArray) -> pa.Array:
     """Values as short text without control characters; nested ones by their Python form."""
-    found = (value.as_py() for value in values)
+    found = (as_python(value) for value in values)
     texts = (None if value is None else excerpt(value, 120) for value in found)
     return pa.array(texts, pa.string())

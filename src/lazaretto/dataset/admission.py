@@ -204,7 +204,7 @@ def admit_part(workspace: Workspace, part: Part) -> Admission:
     commit.
 
     Raises:
-        UsageError: the rows do not fit the dataset's columns.
+        AdmissionRefusedError: the rows do not fit the dataset: code ``does_not_fit``.
         ChangedDatasetError: the table is not the one that is on record.
         SystemFaultError: the store or the catalog cannot be used.
     """
@@ -217,7 +217,7 @@ def admit_part(workspace: Workspace, part: Part) -> Admission:
             if table is None:
                 if not part.first:
                     open_newest(workspace, part.dataset)  # raises: there was one
-                wanted = as_kept(storable(part.schema))
+                wanted = as_kept(storable(part.schema, part.dataset))
             else:
                 wanted = arrow_schema(table)
             check_fits(part.schema, wanted, part.dataset)
@@ -292,7 +292,7 @@ def _counted(part: Part, wanted: pa.Schema) -> Iterator[pa.RecordBatch]:
     rows = 0
     for chunk in part.chunks():
         rows += chunk.num_rows
-        yield conform(chunk, wanted)
+        yield conform(chunk, wanted, part.dataset)
     if rows != part.rows:
         raise SystemFaultError(
             f"{part.batch} gives {rows} rows to admit, but {part.rows} were judged: its copy in "

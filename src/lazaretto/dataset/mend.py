@@ -221,4 +221,4 @@ def _schemas(
             received = load_batch(workspace, recorded.event.batch)
             with suppress(ChangedFileError, DeletedPayloadError):
                 data = open_stored(workspace, received)
-                yield recorded, as_kept(storable(with_added(data.schema)))
+                yield recorded, as_kept(storable(with_added(data.schema), recorded.event.dataset))

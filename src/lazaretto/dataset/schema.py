@@ -1,12 +1,19 @@
-"""Makes delivered rows fit the columns of the admitted dataset, or says which column does not."""
+"""Makes delivered rows fit the columns of the admitted dataset, or says which column does not.
+
+No value is changed on the way: it fits as it is, or its batch is refused.
+"""
 
 from __future__ import annotations
 
 import pyarrow as pa
 
-from lazaretto.errors import UsageError
-from lazaretto.redact import error_line
+from lazaretto.batch._exact import InexactError, exact, widens
+from lazaretto.batch._plain import is_list, plain_type
+from lazaretto.errors import AdmissionRefusedError
 
+MISFIT = "does_not_fit"
+"""Code of a refusal: columns or values have no place in the dataset."""
+_MOST_DIGITS = 38
 _WIDER = {
     pa.uint8(): pa.int16(),
     pa.uint16(): pa.int32(),
@@ -23,7 +30,7 @@ def check_fits(delivered: pa.Schema, wanted: pa.Schema, dataset: str) -> None:
     """Compares columns by name and kind of type; order and width of numbers do not matter.
 
     Raises:
-        UsageError: names every column that is missing, unknown or of another kind.
+        AdmissionRefusedError: names every column that is missing, unknown or of another kind.
     """
     problems = [f"{name!r} is missing" for name in wanted.names if name not in delivered.names]
     problems += [
@@ -33,87 +40,100 @@ def check_fits(delivered: pa.Schema, wanted: pa.Schema, dataset: str) -> None:
         f"{field.name!r} is {delivered.field(field.name).type}, the dataset has {field.type}"
         for field in wanted
         if field.name in delivered.names
-        and not _same_kind(delivered.field(field.name).type, field.type)
+        and not widens(plain_type(delivered.field(field.name).type), plain_type(field.type))
     ]
     if problems:
-        raise UsageError(
+        raise _misfit(
             f"the batch does not fit dataset {dataset!r}: {'; '.join(problems)}. Deliver the same "
-            "columns, or admit it to another dataset"
+            "columns, or admit it to another dataset",
+            dataset,
         )
 
 
-def storable(schema: pa.Schema) -> pa.Schema:
-    """The columns in the types that the dataset keeps them in: not unsigned, half or nanosecond.
+def storable(schema: pa.Schema, dataset: str) -> pa.Schema:
+    """The columns in the types that a dataset keeps them in: not unsigned, half or nanosecond.
 
     Raises:
-        UsageError: a column has no type, because all its values are null.
+        AdmissionRefusedError: a column has no type, because all its values are null, or a type that
+            no dataset can keep.
     """
+    fields = []
     for field in schema:
         if pa.types.is_null(field.type):
-            raise UsageError(
+            raise _misfit(
                 f"column {field.name!r} holds nothing but nulls, so it has no type: leave it out, "
-                "or deliver it with its type"
+                "or deliver it with its type",
+                dataset,
             )
-    return pa.schema([pa.field(field.name, _storable(field.type)) for field in schema])
+        kind = _storable(field.type)
+        if kind is None:
+            raise _misfit(
+                f"column {field.name!r} is of type {field.type}, which no dataset can keep: "
+                "deliver it as a number, text, timestamp or list",
+                dataset,
+            )
+        fields.append(pa.field(field.name, kind))
+    return pa.schema(fields)
 
 
-def conform(chunk: pa.RecordBatch, wanted: pa.Schema) -> pa.RecordBatch:
-    """Casts a chunk to the dataset's columns.
+def conform(chunk: pa.RecordBatch, wanted: pa.Schema, dataset: str) -> pa.RecordBatch:
+    """A chunk in the dataset's columns; every value is what it was.
 
     Raises:
-        UsageError: a value has no place in the dataset's type, such as a number too large.
+        AdmissionRefusedError: a value has no place in the dataset's type: a number too large or
+            with too many digits, a time finer than microseconds.
     """
     columns = []
     for field in wanted:
-        column = chunk.column(field.name)
-        if column.type != field.type:
-            # The dataset keeps microseconds; what is finer is cut off, nothing else may change.
-            safe = not (pa.types.is_timestamp(column.type) and column.type.unit == "ns")
-            try:
-                column = column.cast(field.type, safe=safe)
-            except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-                raise UsageError(
-                    f"column {field.name!r} holds a value that {field.type} cannot: "
-                    f"{error_line(error)}"
-                ) from error
-        columns.append(column)
+        try:
+            columns.append(exact(chunk.column(field.name), field.type))
+        except InexactError as error:
+            raise _misfit(
+                f"column {field.name!r} holds {error.value}, which the dataset's type "
+                f"{field.type} cannot keep exactly: deliver a value that it can, or admit the "
+                "batch to another dataset",
+                dataset,
+            ) from error
     return pa.RecordBatch.from_arrays(columns, schema=wanted)
 
 
-def _same_kind(one: pa.DataType, other: pa.DataType) -> bool:
-    one, other = _storable(one), _storable(other)
-    if one == other:
-        return True
-    kinds = (
-        pa.types.is_integer,
-        pa.types.is_floating,
-        pa.types.is_decimal,
-        pa.types.is_timestamp,
-    )
-    if _is_list(one) and _is_list(other):
-        return _same_kind(one.value_type, other.value_type)
-    if pa.types.is_struct(one) and pa.types.is_struct(other):
-        ours = {field.name: field.type for field in one}
-        theirs = {field.name: field.type for field in other}
-        return ours.keys() == theirs.keys() and all(_same_kind(ours[n], theirs[n]) for n in ours)
-    return any(kind(one) and kind(other) for kind in kinds)
+def _misfit(text: str, dataset: str) -> AdmissionRefusedError:
+    return AdmissionRefusedError(text, code=MISFIT, dataset=dataset)
 
 
-def _storable(kind: pa.DataType) -> pa.DataType:
+def _storable(kind: pa.DataType) -> pa.DataType | None:  # noqa: PLR0911  one return per kind
+    """The type in which a dataset keeps a type's values; None where it cannot keep them."""
+    t, kind = pa.types, plain_type(kind)
     if kind in _WIDER:
         return _WIDER[kind]
-    if pa.types.is_timestamp(kind):
-        return pa.timestamp("us", kind.tz)
-    if pa.types.is_fixed_size_binary(kind):
+    if t.is_timestamp(kind):
+        return pa.timestamp("us", None if kind.tz is None else "UTC")
+    if t.is_fixed_size_binary(kind):
         return pa.binary()
-    if _is_list(kind):
-        return pa.list_(_storable(kind.value_type))
-    if pa.types.is_struct(kind):
-        return pa.struct([pa.field(field.name, _storable(field.type)) for field in kind])
-    return kind
+    if t.is_decimal(kind):
+        return _storable_decimal(kind)
+    if t.is_map(kind):
+        key, item = _storable(kind.key_type), _storable(kind.item_type)
+        return None if key is None or item is None else pa.map_(key, item)
+    if is_list(kind):
+        value = _storable(kind.value_type)
+        return None if value is None else pa.list_(value)
+    if t.is_struct(kind):
+        return _storable_struct(kind)
+    return None if t.is_null(kind) or t.is_time(kind) or t.is_duration(kind) else kind
 
 
-def _is_list(kind: pa.DataType) -> bool:
-    return bool(
-        pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
-    )
+def _storable_decimal(kind: pa.DataType) -> pa.DataType | None:
+    """At most 38 digits, none of them left out before the point."""
+    scale = max(kind.scale, 0)
+    digits = min(kind.precision - min(kind.scale, 0), _MOST_DIGITS)
+    return None if scale > _MOST_DIGITS else pa.decimal128(max(digits, scale), scale)
+
+
+def _storable_struct(kind: pa.DataType) -> pa.DataType | None:
+    fields = [(field.name, _storable(field.type)) for field in kind]
+    # Letter case does not tell fields apart, and files have no records without any.
+    names = {name.casefold() for name, _ in fields}
+    if not fields or len(names) < len(fields) or any(found is None for _, found in fields):
+        return None
+    return pa.struct(fields)

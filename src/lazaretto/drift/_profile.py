@@ -85,7 +85,7 @@ class Profile:
         from lazaretto.batch import as_chunks
         from lazaretto.embed.reader import opened
 
-        data = opened(trusted)
+        data = opened(trusted, policy.columns)
         names = tuple(compared(data.schema, policy.columns))
         kinds = pa.schema([data.schema.field(name) for name in names])
         positions = _positions(data.num_rows, KNOWN_ROWS, reference.seed)

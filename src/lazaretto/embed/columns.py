@@ -19,9 +19,23 @@ def texts(chunk: pa.RecordBatch, columns: Sequence[str]) -> list[str]:
     Raises:
         ReferenceMismatchError: a column is missing or is no text.
     """
-    parts = [pc.fill_null(pc.cast(column(chunk, name), pa.string()), "") for name in columns]
+    parts = [pc.fill_null(as_text(column(chunk, name), name), "") for name in columns]
     joined = pc.binary_join_element_wise(*parts, " ")
     return [value or "" for value in joined.to_pylist()]
+
+
+def as_text(values: pa.Array, name: str) -> pa.Array:
+    """The values of a column as text; null stays null.
+
+    Raises:
+        ReferenceMismatchError: they have no text form, such as bytes that are no UTF-8.
+    """
+    try:
+        return pc.cast(values, pa.string())
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise ReferenceMismatchError(
+            f"embed.columns: column {name!r} has type {values.type}, and its values are no text"
+        ) from error
 
 
 def column(chunk: pa.RecordBatch, name: str) -> pa.Array:

@@ -90,7 +90,7 @@ class Reader:
         """
         from lazaretto.batch import records
 
-        data, empty = opened(source), True
+        data, empty = opened(source, self.columns), True
         known = None
         if self.sidecar is not None:
             known = pc.cast(self.sidecar["record_id"].combine_chunks(), pa.string())
@@ -142,8 +142,17 @@ class Reader:
         return list(dict.fromkeys(name for name in wanted if name in there and name is not None))
 
 
-def opened(source: pa.Table | Batch | str | Path) -> pa.Table | Batch:
-    """The source, opened where it is a path or URI."""
-    from lazaretto.batch import open_batch
+def opened(
+    source: pa.Table | Batch | str | Path, columns: Columns | None = None
+) -> pa.Table | Batch:
+    """The source, opened where it is a path or URI.
 
-    return open_batch(source) if isinstance(source, str | Path) else source
+    Args:
+        source: rows, or where they are.
+        columns: which of them hold ids and labels, where the file does not say types.
+    """
+    from lazaretto.batch import Wanted, open_batch
+
+    if isinstance(source, str | Path):
+        return open_batch(source, wanted=Wanted.of(columns))
+    return source

@@ -44,8 +44,8 @@ def fit_reference(
     if any("values" in make_detector(d, options).requires for d, options in detectors.items()):
         parts = [columns.record_id, columns.label, columns.embedding]
         parts += [columns.reference_group, columns.reference_time]
-        value_columns = numeric_columns(opened(trusted).schema, parts)
-    trusted = opened(trusted)
+        value_columns = numeric_columns(opened(trusted, columns).schema, parts)
+    trusted = opened(trusted, columns)
     prepared = prepare_encoder(trusted, policy, seed)
     encoder = prepared.encoder
     reader = Reader(columns, encoder, encoder.dimensions or None, value_columns)

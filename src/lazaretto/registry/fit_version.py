@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lazaretto.errors import UsageError
 from lazaretto.registry.references import list_references, save_reference
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import pyarrow as pa
 
     from lazaretto.batch import Batch
@@ -44,8 +43,8 @@ def fit_version(
         promote: overrides what is said above.
 
     Raises:
-        UsageError: too few rows, a detector cannot be fitted on them, or the version exists with
-            another content.
+        UsageError: the contract cannot be loaded, there are too few rows, a detector cannot be
+            fitted on them, or the version exists with another content.
         DeliveryError: the file cannot be read.
         ReferenceMismatchError: a column of the policy is missing or is of the wrong kind.
 
@@ -54,12 +53,16 @@ def fit_version(
         >>> stored.name, stored.version, stored.promoted
         ('reviews', '2', False)
     """
+    from lazaretto.batch import format_by_name, open_batch
+    from lazaretto.dataset.declared import wanted_columns
     from lazaretto.drift import Profile
-    from lazaretto.embed.reader import opened
     from lazaretto.reference import Reference
 
     wanted = name or policy.reference_name
-    data = opened(trusted)
+    data = trusted
+    if isinstance(data, str | Path):
+        kind = format_by_name(str(data))
+        data = open_batch(data, wanted=wanted_columns(workspace, policy, kind))
     reference = Reference.fit(
         data, policy, name=wanted, version=version or next_version(workspace, wanted), seed=seed
     )

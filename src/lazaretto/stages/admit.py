@@ -70,9 +70,10 @@ def admit(
 
     Raises:
         NotFoundError: no such batch.
-        UsageError: it is not judged, does not fit the dataset, or no dataset can have this name.
+        UsageError: it is not judged, or no dataset can have this name.
         AdmissionRefusedError: the batch was not judged for this dataset, or not by the policy in
-            force, or something speaks against the delivery now; it is on record.
+            force, or something speaks against the delivery now, or its columns or values have no
+            place in the dataset; it is on record.
         ChangedFileError: a stored file is gone or was changed.
         ChangedStateError: the catalog does not say what the ledger says.
         ChangedDatasetError: the dataset's table is not the one that is on record.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from lazaretto.addresses import MANIFEST_SUFFIX
-from lazaretto.batch import batch_id, decode, format_by_name
+from lazaretto.batch import batch_id, decode
 from lazaretto.batch._delivery import (
     blocks,
     copy_delivery,
@@ -17,9 +17,9 @@ from lazaretto.batch._delivery import (
     public_uri,
     read_envelope,
     require_arrived,
-    suffix_of,
 )
 from lazaretto.batch._places import check_address, places_for
+from lazaretto.dataset.declared import wanted_columns
 from lazaretto.errors import DeliveryError, NotFoundError
 from lazaretto.folders import working_folder
 from lazaretto.ledger.chain import append
@@ -80,18 +80,20 @@ def receive(
 
     The bytes are copied once, checked against the manifest, and only that copy is decoded: what is
     checked is what is kept. It is decoded once, in a process with limits, into the canonical copy
-    that every later stage reads.
+    that every later stage reads. Columns of CSV and JSON Lines get the types of the policy's
+    contract, else of its dataset; what is not of them refuses the delivery.
 
     Receiving the same content from the same place again gives the same batch; the same content from
-    another place is a replay. Where retention deleted its records, they stay deleted, and what was
-    decided stands.
+    another place is a replay. So are the same bytes that were read with other types before; from
+    the same place, they are a new batch unless the old one was admitted. Where retention deleted
+    its records, they stay deleted, and what was decided stands.
 
     Args:
         workspace: catalog and store.
-        uri: the delivery: path or URI of one file, or path of a folder of images, in one of the
-            policy's `sources.places`. Without `places_required` also any regular file of this
-            machine; but where the policy names places, the gate holds a batch that came from none
-            of them.
+        uri: the delivery: path or URI of one file, or path of a folder of images or part files, in
+            one of the policy's `sources.places`. Without `places_required` also any regular file of
+            this machine; but where the policy names places, the gate holds a batch that came from
+            none of them.
         source: name of a registered source.
         manifest: DSSE envelope: its bytes, or a path or URI of it, to which the same places apply;
             None for an unsigned delivery. It is read after the source is known.
@@ -112,7 +114,9 @@ def receive(
             ``unknown_scheme``, ``bad_address``, ``link``, ``not_a_regular_file``, ``redirected``,
             ``unsigned``, ``digest_mismatch``, ``row_count_mismatch``, ``replay``, or a code of
             `verify_manifest` or `lazaretto.batch.decode`.
-        UsageError: the policy names no places, and `places_required`.
+        UsageError: the policy names no places, and `places_required`; or its contract
+            cannot be loaded.
+        ChangedDatasetError: the dataset's table is not the one that is on record.
         ChangedFileError: it was received before, and its copy in the store was changed since.
         NotArrivedError: the delivery or its manifest is not there (yet). Nothing goes on record.
         SystemFaultError: store, catalog, network or this machine fail. Nothing goes on record.
@@ -156,8 +160,8 @@ def _receive(
         require_arrived(attempt.place, places)
     stated = _authenticate(attempt, envelope, source, rules)
     with working_folder() as folder:
-        copy = folder / f"data{suffix_of(attempt.place)}"
-        attempt.file_digest = copy_delivery(attempt.place, copy, limits, places)
+        copy = folder / "data"
+        attempt.file_digest, kind = copy_delivery(attempt.place, copy, limits, places)
         if stated is not None and stated.sha256 != attempt.file_digest:
             raise DeliveryError(
                 f"{attempt.uri} has sha256 {attempt.file_digest}, its manifest was signed for "
@@ -168,9 +172,9 @@ def _receive(
             copy,
             folder,
             name=attempt.uri,
-            format=format_by_name(copy.name),
+            format=kind,
             limits=limits,
-            record_id=policy.columns.record_id if policy else None,
+            wanted=wanted_columns(workspace, policy, kind),
         )
         digest, rows = batch.digest, batch.rows
         if stated is not None and stated.rows is not None and stated.rows != rows:
@@ -180,19 +184,16 @@ def _receive(
             )
         # What was received before has the same name: writing it again changes nothing, except that
         # a stored file that was lost since is there again.
-        name = batch_id(source.name, digest)
+        name, dataset = batch_id(source.name, digest), policy.dataset if policy else None
         with workspace.catalog.read() as connection:
-            if delivery_deleted(connection, name) is not None:
-                # What retention deleted does not come back by the same delivery: it was decided.
-                known = _received_before(connection, attempt, digest)
-                if known is not None:
-                    return known
+            known = _received_before(connection, attempt, digest, dataset)
+            # What retention deleted does not come back by the same delivery: it was decided.
+            if known is not None and (known.id != name or delivery_deleted(connection, name)):
+                return known
         place = f"batches/{name}"
         signature = attempt.signature
         with on_record(workspace, name, "receive"):
-            delivered = workspace.store.put(
-                f"{place}/delivered-{{sha256}}.{batch.format}", blocks(copy)
-            )
+            delivered = workspace.store.put(f"{place}/delivered-{{sha256}}.{kind}", blocks(copy))
             stored = workspace.store.put(f"{place}/data-{{sha256}}.arrow", blocks(batch.path))
             if envelope is not None:
                 kept = workspace.store.put(f"{place}/manifest-{{sha256}}.json", [envelope])
@@ -214,7 +215,7 @@ def _receive(
         signature=signature,
     )
     with workspace.catalog.transaction() as connection:
-        before = _received_before(connection, attempt, digest)
+        before = _received_before(connection, attempt, digest, dataset)
         return before or _record(connection, workspace, event)
 
 
@@ -267,23 +268,39 @@ def _authenticate(
     return stated
 
 
-def _received_before(connection: Connection, attempt: _Attempt, digest: str) -> BatchRef | None:
-    query = sa.select(tables.batch.c.id).where(
-        tables.batch.c.source == attempt.source, tables.batch.c.digest == digest
+def _received_before(
+    connection: Connection, attempt: _Attempt, digest: str, dataset: str | None
+) -> BatchRef | None:
+    """The batch that a delivery is already, by its records or by its bytes."""
+    table = tables.batch
+    query = sa.select(table.c.id, table.c.digest).where(
+        table.c.source == attempt.source,
+        sa.or_(table.c.digest == digest, table.c.file_digest == attempt.file_digest),
     )
-    name = connection.scalar(query)
-    if name is None:
-        return None
-    batch = find_batch(connection, name)
-    if batch.event.uri != attempt.uri:
-        raise DeliveryError(
-            f"{attempt.uri} was already received: it has the same records as batch {batch.id}, "
-            f"which {attempt.source} delivered on {batch.received_at:%Y-%m-%d} as "
-            f"{batch.event.uri}. A replay is "
-            "not taken; deliver new records",
-            code="replay",
-        )
-    return _ref(batch)
+    rows = connection.execute(query.order_by(table.c.seq)).all()
+    for row in rows:
+        batch = find_batch(connection, row.id)
+        if batch.event.uri != attempt.uri:
+            raise DeliveryError(
+                f"{attempt.uri} was already received: it has the same records as batch {batch.id}, "
+                f"which {attempt.source} delivered on {batch.received_at:%Y-%m-%d} as "
+                f"{batch.event.uri}. A replay is "
+                "not taken; deliver new records",
+                code="replay",
+            )
+    # The same bytes may have been read with other types, before dataset or contract had theirs.
+    known = [row.id for row in rows if _is_settled(connection, row.id, dataset)]
+    known += [row.id for row in rows if row.digest == digest]
+    return _ref(find_batch(connection, known[0])) if known else None
+
+
+def _is_settled(connection: Connection, batch: str, dataset: str | None) -> bool:
+    """Whether records of a batch entered a dataset, or retention deleted them: they stay there."""
+    if delivery_deleted(connection, batch) is not None:
+        return True
+    table = tables.admission
+    query = sa.select(table.c.batch).where(table.c.batch == batch, table.c.dataset == dataset)
+    return connection.execute(query.limit(1)).first() is not None
 
 
 def _record(connection: Connection, workspace: Workspace, event: BatchReceived) -> BatchRef:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lazaretto.batch import open_batch, table_digest
+from lazaretto.batch import Wanted, open_batch, table_digest
 from lazaretto.batch._columns import label_texts
 from lazaretto.errors import DeliveryError, UsageError
 from lazaretto.registry.references import load_reference
@@ -97,6 +97,6 @@ def read_trusted(choice: str | None, policy: Policy) -> Trusted:
     if choice is None:
         return None
     try:
-        return open_batch(choice, limits=policy.limits).table()
+        return open_batch(choice, limits=policy.limits, wanted=Wanted.of(policy.columns)).table()
     except DeliveryError as error:
         raise UsageError(f"rows to judge against cannot be read: {error}") from error

@@ -94,6 +94,10 @@ def prune(workspace: Workspace, *, apply: bool, now: datetime | None = None) -> 
         ChangedStateError: the catalog does not say what the ledger says.
         OtherStoreError: the store is not the catalog's.
         SystemFaultError: catalog or store cannot be used.
+
+    Examples:
+        >>> prune(workspace, apply=False).due  # this policy keeps everything
+        []
     """
     at = now or datetime.now(UTC)
     sizes = workspace.store.sizes()

@@ -29,6 +29,9 @@ ELSEWHERE = {
     ("README.md", "python"): "tests/test_readme.py",
     ("README.md", "bash"): HERE,
     ("CONTRIBUTING.md", "console"): HERE,
+    ("docs/explanation/files-and-types.md", "python"): (
+        "tests/lazaretto/test_files_and_types_page.py"
+    ),
     ("docs/how-to/add-a-detector.md", "angle.py"): "tests/lazaretto/test_cli_docs.py",
     ("docs/how-to/add-a-detector.md", "pyproject.toml"): "tests/lazaretto/test_cli_docs.py",
     ("docs/how-to/audit-the-ledger.md", "bash"): HERE,

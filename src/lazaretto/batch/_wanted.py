@@ -112,6 +112,10 @@ def declared(name: str, kind: pa.DataType, by: str, *, pattern: bool = False) ->
         kind: its type.
         by: who declares it, in words.
         pattern: whether `name` is a pattern.
+
+    Examples:
+        >>> declared("price", pa.float64(), "the contract").type
+        DataType(double)
     """
     said = {_BY: by.encode()} | ({_PATTERN: b"1"} if pattern else {})
     return pa.field(name, kind, metadata=said)

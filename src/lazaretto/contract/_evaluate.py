@@ -82,6 +82,13 @@ def declared_types(contract: Contract | None) -> list[pa.Field]:
 
     Returns:
         Fields as `lazaretto.batch._wanted.declared` makes them.
+
+    Examples:
+        >>> import pandera.polars
+        >>> from lazaretto.contract import Contract
+        >>> schema = pandera.polars.DataFrameSchema({"price": pandera.polars.Column(float)})
+        >>> [field.name for field in declared_types(Contract("prices", schema))]
+        ['price']
     """
     if contract is None:
         return []

@@ -114,7 +114,6 @@ def declared(name: str, kind: pa.DataType, by: str, *, pattern: bool = False) ->
         pattern: whether `name` is a pattern.
 
     Examples:
-        >>> import pyarrow as pa
         >>> declared("price", pa.float64(), "the contract").type
         DataType(double)
     """

@@ -84,8 +84,11 @@ def declared_types(contract: Contract | None) -> list[pa.Field]:
         Fields as `lazaretto.batch._wanted.declared` makes them.
 
     Examples:
-        >>> declared_types(None)
-        []
+        >>> import pandera.polars
+        >>> from lazaretto.contract import Contract
+        >>> schema = pandera.polars.DataFrameSchema({"price": pandera.polars.Column(float)})
+        >>> [field.name for field in declared_types(Contract("prices", schema))]
+        ['price']
     """
     if contract is None:
         return []

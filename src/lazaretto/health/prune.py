@@ -96,7 +96,7 @@ def prune(workspace: Workspace, *, apply: bool, now: datetime | None = None) -> 
         SystemFaultError: catalog or store cannot be used.
 
     Examples:
-        >>> prune(workspace, apply=False).due  # the policy names no days
+        >>> prune(workspace, apply=False).due  # this policy keeps everything
         []
     """
     at = now or datetime.now(UTC)

@@ -157,7 +157,6 @@ ODD = {
     "coded": pa.array(["a", "b"] * (N // 2)).dictionary_encode(),
     "empty": pa.array([""] * N),
     "^v_1$": pa.array([1.5] * N),
-    "void": pa.array([{}] * N, pa.struct([])),
 }
 
 

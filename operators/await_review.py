@@ -95,10 +95,10 @@ class AwaitReviewOperator(LazarettoOperator, BaseSensorOperator):
         return self._finish(event, context)
 
     def _finish(self, outcome: Mapping[str, Any], context: Context) -> dict[str, Any]:
-        self.worked_on = outcome["batch"]
-        self.ledger_entries = list(outcome["seqs"])
         from lazaretto.quarantine.outcome import ReviewOutcome
 
+        self.worked_on = outcome["batch"]
+        self.ledger_entries = list(outcome["seqs"])
         with self.speaking_plainly(context):
             workspace = self.open_workspace()
             self.tell(workspace, self.stage_name, ReviewOutcome(**outcome))

@@ -124,10 +124,7 @@ def create_app(open_workspace: Callable[[], Workspace] | None = None) -> FastAPI
         cases = list_cases(opened, state=None, batch=batch, limit=1)
         if cases:
             return RedirectResponse(f"{_root(request)}/cases/{quote(cases[0].id)}", status_code=303)
-        try:
-            load_batch(opened, batch)
-        except NotFoundError:
-            raise HTTPException(404, "no such batch") from None
+        load_batch(opened, batch)
         return render(request, "unheld.html", batch=batch)
 
     @app.get("/static/{name}", dependencies=[may_read])

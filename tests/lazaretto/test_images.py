@@ -14,6 +14,7 @@ from lazaretto import stages
 from lazaretto.batch import delivered_digest, open_batch
 from lazaretto.errors import DeliveryError
 from lazaretto.policy import Limits
+from lazaretto.received import load_batch
 from lazaretto.sources.manifest import keygen, sign_manifest
 from lazaretto.sources.registry import add_key
 
@@ -183,6 +184,8 @@ def test_a_signed_folder_is_received_and_a_changed_one_is_not(
     )
     received = stages.receive(sqlite_yard.workspace, path, "vendor-a", manifest=manifest)
     assert received.rows == 4
+    kept = load_batch(sqlite_yard.workspace, received.id).event.delivered.path
+    assert kept.endswith(".images"), "a stored file is named by what it is"
     again = stages.receive(sqlite_yard.workspace, path, "vendor-a", manifest=manifest)
     assert again.id == received.id
     (path / "4.png").write_bytes(PNG)

@@ -139,6 +139,20 @@ def test_it_works_as_a_plain_sensor_too(world: Any) -> None:
     assert sensor.execute({"ti": MagicMock()})["uri"] == str(file)
 
 
+def test_a_folder_is_waited_for_until_its_manifest_is_beside_it(world: Any) -> None:
+    conf = world.deliver("monday", world.part(0, 60))
+    file, manifest = beside(conf)
+    folder = file.with_name("images")
+    conf["uri"] = str(folder)
+    sensor = waiting(world, conf, deferrable=False, mode="poke")
+    assert not sensor.poke({}), "there is no folder"
+    file.rename(folder.with_name("kept"))
+    folder.mkdir()
+    assert not sensor.poke({}), "there is no manifest"
+    manifest.rename(f"{folder}{BESIDE}")
+    assert sensor.poke({})
+
+
 @pytest.mark.parametrize(
     "changed",
     [{"uri": "/etc/passwd"}, {"uri": "gopher://x/y"}, {"manifest": "/etc/passwd"}],

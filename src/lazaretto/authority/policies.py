@@ -100,6 +100,17 @@ def policy_in_force(connection: Connection, dataset: str) -> Registered | None:
     return registered
 
 
+def policies_in_force(connection: Connection) -> list[Registered]:
+    """The policies that admit, by dataset.
+
+    Raises:
+        ChangedStateError: as `policy_in_force`.
+    """
+    names = connection.scalars(sa.select(table.c.dataset).order_by(table.c.dataset)).all()
+    found = [policy_in_force(connection, name) for name in names]
+    return [policy for policy in found if policy is not None]
+
+
 def require_in_force(connection: Connection, ref: PolicyRef) -> Registered:
     """The policy in force, which must be this one.
 

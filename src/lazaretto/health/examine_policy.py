@@ -7,14 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import sqlalchemy as sa
-
-from lazaretto.authority.policies import policy_in_force
+from lazaretto.authority.policies import policies_in_force, policy_in_force
 from lazaretto.contract import contract_digest
 from lazaretto.errors import NotFoundError
 from lazaretto.health.examined import cannot_say, examined, failure, ok, warning
 from lazaretto.policy import Policy
-from lazaretto.storage import tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,13 +68,10 @@ def _compared(workspace: Workspace | None, policy: Policy, file: str | Path) -> 
 
 
 def _in_force(workspace: Workspace) -> Iterator[Line]:
-    query = sa.select(tables.dataset_policy.c.dataset).order_by(tables.dataset_policy.c.dataset)
     with workspace.catalog.read() as connection:
-        names = connection.scalars(query).all()
-        found = [policy_in_force(connection, name) for name in names]
+        found = policies_in_force(connection)
     for one in found:
-        if one is not None:
-            yield from _encoder_and_reference(workspace, one.rules, one.dataset, of_ledger=True)
+        yield from _encoder_and_reference(workspace, one.rules, one.dataset, of_ledger=True)
 
 
 def _encoder_and_reference(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from lazaretto.authority.policies import policy_in_force
+from lazaretto.authority.policies import policies_in_force, policy_in_force
 from lazaretto.health.examined import about, failure, ok, warning
 from lazaretto.ledger.chain import head
 from lazaretto.ledger.clock import USUAL
@@ -173,14 +173,11 @@ def lineage(workspace: Workspace, now: datetime) -> Iterator[Line]:
 
 def policies(workspace: Workspace) -> Iterator[Line]:
     """The policy in force for each dataset."""
-    query = sa.select(tables.dataset_policy.c.dataset).order_by(tables.dataset_policy.c.dataset)
     with workspace.catalog.read() as connection:
-        names = connection.scalars(query).all()
-        found = [policy_in_force(connection, name) for name in names]
-    if not names:
+        found = policies_in_force(connection)
+    if not found:
         yield ok("policies", "none is in force yet: the first gate of a dataset puts its own there")
     for one in found:
-        if one is not None:
-            file = one.event.policy.path or "no file"
-            since = f"since {one.at:%Y-%m-%d %H:%M}Z, by {one.actor.id}"
-            yield ok("policies", f"{one.dataset}: {one.meaning[:12]} ({file}), {since}")
+        file = one.event.policy.path or "no file"
+        since = f"since {one.at:%Y-%m-%d %H:%M}Z, by {one.actor.id}"
+        yield ok("policies", f"{one.dataset}: {one.meaning[:12]} ({file}), {since}")

@@ -151,7 +151,7 @@ def _inputs(free: Sequence[Seen], wish: tuple[str, ...] | None) -> tuple[tuple[s
         missing = [name for name in wish if name not in known]
         if missing:
             raise UsageError(
-                f"--inputs: {excerpt(missing[0])!r} is no column that can be encoded; there are "
+                f"--input: {excerpt(missing[0])!r} is no column that can be encoded; there are "
                 f"{excerpt(', '.join(known), 400)}"
             )
         chosen = [known[name] for name in wish]
@@ -183,11 +183,11 @@ def _encoder_for(chosen: Sequence[Seen]) -> str:
     for kind, encoder in ((Kind.VECTOR, "column"), (Kind.IMAGE, "image")):
         if kind in kinds:
             if len(chosen) > 1:
-                raise UsageError(f"--inputs: {kind} columns are encoded alone: name one column")
+                raise UsageError(f"--input: {kind} columns are encoded alone: name one column")
             return encoder
     if Kind.OTHER in kinds:
         bad = next(one for one in chosen if one.kind is Kind.OTHER)
-        raise UsageError(f"--inputs: column {excerpt(bad.path)!r} ({bad.type}) cannot be encoded")
+        raise UsageError(f"--input: column {excerpt(bad.path)!r} ({bad.type}) cannot be encoded")
     return "hashing" if kinds <= {Kind.TEXT, Kind.NAME} else "tabular"
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lazaretto.batch._delivery import envelope_beside, read_envelope
-from lazaretto.batch._places import open_delivery, places_for
+from lazaretto.batch._delivery import envelope_beside, read_envelope, require_arrived
+from lazaretto.batch._places import places_for
 from lazaretto.errors import DeliveryError, NotArrivedError
 
 if TYPE_CHECKING:
@@ -19,9 +19,9 @@ def has_arrived(
 ) -> bool:
     """Whether a delivery can be received now; puts nothing on record.
 
-    Only what is late is waited for: the file, its manifest where one is named, and the manifest
-    beside it where the policy requires a signature. Whatever `receive` would refuse has arrived, so
-    that it is refused, and the refusal is on record.
+    Only what is late is waited for: the file or folder, its manifest where one is named, and the
+    manifest beside it where the policy requires a signature. Whatever `receive` would refuse has
+    arrived, so that it is refused, and the refusal is on record.
 
     Args:
         uri: the delivery, in one of the policy's `sources.places`.
@@ -35,7 +35,7 @@ def has_arrived(
     """
     places = places_for(policy, source, required=True)
     try:
-        open_delivery(str(uri), places).close()
+        require_arrived(str(uri), places)
         if manifest is not None:
             read_envelope(manifest, places)
         elif policy.sources.require_signature:

@@ -193,7 +193,9 @@ def _receive(
         place = f"batches/{name}"
         signature = attempt.signature
         with on_record(workspace, name, "receive"):
-            delivered = workspace.store.put(f"{place}/delivered-{{sha256}}.{kind}", blocks(copy))
+            delivered = workspace.store.put(
+                f"{place}/delivered-{{sha256}}.{kind or batch.format}", blocks(copy)
+            )
             stored = workspace.store.put(f"{place}/data-{{sha256}}.arrow", blocks(batch.path))
             if envelope is not None:
                 kept = workspace.store.put(f"{place}/manifest-{{sha256}}.json", [envelope])

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import sqlalchemy as sa
 from yard import Yard, blobs, make_policy
 
 from lazaretto import stages
@@ -69,6 +70,28 @@ def test_the_same_delivery_again_is_the_same_batch_and_one_entry(yard: Yard) -> 
     entries = len(_events(yard))
     assert yard.receive("monday", blobs(30, seed=5)) == first
     assert len(_events(yard)) == entries
+
+
+def test_a_delivery_is_known_without_reading_all_that_its_source_ever_delivered(
+    sqlite_yard: Yard,
+) -> None:
+    asked: list[tuple[str, Any]] = []
+    engine = sqlite_yard.workspace.catalog.engine
+
+    def note(_c: Any, _k: Any, statement: str, parameters: Any, *_rest: Any) -> None:
+        if "batch.file_digest =" in statement:
+            asked.append((statement, parameters))
+
+    sa.event.listen(engine, "before_cursor_execute", note)
+    sqlite_yard.receive("monday", blobs(30, seed=5))
+    sa.event.remove(engine, "before_cursor_execute", note)
+    assert asked
+    with engine.connect() as connection:
+        for statement, parameters in asked:
+            rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+            looks = [row.detail for row in rows if " batch " in row.detail]
+            assert len(looks) == 2, looks
+            assert all("digest=?" in look for look in looks), looks
 
 
 def test_another_day_is_the_same_batch(yard: Yard) -> None:

@@ -252,7 +252,7 @@ def _story() -> dict[str, Any]:
 
 def _lines() -> list[Any]:
     return [
-        ok("catalog", f"sqlite:////srv/lazaretto/catalog.db, schema 0003, workspace {HASH[:32]}"),
+        ok("catalog", f"sqlite:////srv/lazaretto/catalog.db, schema 0004, workspace {HASH[:32]}"),
         warning("keys", "the last key of annotation-vendor ends in 9 days", "ask for a new key"),
         failure("clock", "it is 3 hours before the time of the ledger's last entry", "correct it"),
         cannot_say("reference", "the Python package 'faiss' is not installed", "pip install it"),

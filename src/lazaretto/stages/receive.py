@@ -27,7 +27,8 @@ from lazaretto.ledger.deletions import delivery_deleted
 from lazaretto.ledger.events import BatchReceived, DeliveryRefused
 from lazaretto.ledger.state import record
 from lazaretto.policy import Limits, Sources
-from lazaretto.received import Received, changes, find_batch, on_record
+from lazaretto.received import Received, changes, on_record
+from lazaretto.stages.replay import received_before
 from lazaretto.storage import tables
 from lazaretto.text import excerpt
 from lazaretto.values import BatchRef, Column, Signature, SignatureStatus, TrustTier
@@ -273,36 +274,15 @@ def _authenticate(
 def _received_before(
     connection: Connection, attempt: _Attempt, digest: str, dataset: str | None
 ) -> BatchRef | None:
-    """The batch that a delivery is already, by its records or by its bytes."""
-    table = tables.batch
-    query = sa.select(table.c.id, table.c.digest).where(
-        table.c.source == attempt.source,
-        sa.or_(table.c.digest == digest, table.c.file_digest == attempt.file_digest),
+    known = received_before(
+        connection,
+        attempt.source,
+        attempt.uri,
+        digest=digest,
+        file_digest=attempt.file_digest,
+        dataset=dataset,
     )
-    rows = connection.execute(query.order_by(table.c.seq)).all()
-    for row in rows:
-        batch = find_batch(connection, row.id)
-        if batch.event.uri != attempt.uri:
-            raise DeliveryError(
-                f"{attempt.uri} was already received: it has the same records as batch {batch.id}, "
-                f"which {attempt.source} delivered on {batch.received_at:%Y-%m-%d} as "
-                f"{batch.event.uri}. A replay is "
-                "not taken; deliver new records",
-                code="replay",
-            )
-    # The same bytes may have been read with other types, before dataset or contract had theirs.
-    known = [row.id for row in rows if _is_settled(connection, row.id, dataset)]
-    known += [row.id for row in rows if row.digest == digest]
-    return _ref(find_batch(connection, known[0])) if known else None
-
-
-def _is_settled(connection: Connection, batch: str, dataset: str | None) -> bool:
-    """Whether records of a batch entered a dataset, or retention deleted them: they stay there."""
-    if delivery_deleted(connection, batch) is not None:
-        return True
-    table = tables.admission
-    query = sa.select(table.c.batch).where(table.c.batch == batch, table.c.dataset == dataset)
-    return connection.execute(query.limit(1)).first() is not None
+    return None if known is None else _ref(known)
 
 
 def _record(connection: Connection, workspace: Workspace, event: BatchReceived) -> BatchRef:

@@ -8,6 +8,7 @@ import uuid
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 from postgres import running_server
 
 if TYPE_CHECKING:
@@ -15,6 +16,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lazaretto.storage.workspace import Workspace
+
+# A change is judged by the same examples everywhere. `--hypothesis-profile=random` looks for new
+# ones; what it finds becomes a test of its own.
+settings.register_profile("same", derandomize=True)
+settings.register_profile("random", derandomize=False)
+settings.load_profile("same")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -255,6 +255,22 @@ def test_a_truth_value_is_no_version() -> None:
         Policy.model_validate(content)
 
 
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        ("detectors", {}),
+        ("detectors", {"knn_label": {"mode": "off"}, "autoencoder": {"mode": "off"}}),
+        ("batch", {"tests": {"mdm": "shadow"}}),
+    ],
+)
+def test_what_a_validator_refuses_the_schema_refuses(place: str, value: Any) -> None:
+    content = yaml.safe_load(FULL.replace("1e-2", "0.01"))
+    content["screen"][place] = value
+    assert not jsonschema.Draft202012Validator(policy_schema()).is_valid(content)
+    with pytest.raises(ValidationError):
+        Policy.model_validate(content)
+
+
 @given(data=st.data())
 @settings(max_examples=300, deadline=None)
 def test_the_schema_accepts_just_what_the_model_accepts(data: st.DataObject) -> None:

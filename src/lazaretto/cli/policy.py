@@ -125,9 +125,9 @@ def schema(_session: Session) -> Reply:
     import json
 
     from lazaretto.cli.layout import Document
-    from lazaretto.policy import Policy
+    from lazaretto.policy import policy_schema
 
-    document = Policy.model_json_schema()
+    document = policy_schema()
     return Reply(document, Document(json.dumps(document, indent=2), json=True))
 
 

@@ -169,6 +169,12 @@ _BATCH_TESTS: dict[str, Mode] = {
 }
 
 
+_ALL_OFF: dict[str, Any] = {
+    "additionalProperties": {"required": ["mode"], "properties": {"mode": {"const": "off"}}}
+}
+"""In the JSON schema: every detector is off, or there is none."""
+
+
 class BatchTests(_Section):
     """When a batch is held as a whole."""
 
@@ -176,7 +182,9 @@ class BatchTests(_Section):
         0.001, description="Chance that the batch tests together hold a clean batch."
     )
     tests: dict[str, Mode] = Field(
-        default_factory=dict, description="Mode of a test by its name, where not its default."
+        default_factory=dict,
+        description="Mode of a test by its name, where not its default.",
+        json_schema_extra={"propertyNames": {"enum": list(_BATCH_TESTS)}},
     )
     hold_when_held_fraction: Annotated[float, Field(gt=0, le=1)] = Field(
         0.2, description="Share of held records from which the whole batch is held."
@@ -286,7 +294,9 @@ class Screen(_Section):
         "batch.",
     )
     detectors: dict[str, DetectorConfig] = Field(
-        default_factory=_default_detectors, description="Detectors by name."
+        default_factory=_default_detectors,
+        description="Detectors by name.",
+        json_schema_extra={"not": _ALL_OFF},
     )
     neighbours: NeighbourSearch = Field(
         NeighbourSearch(), description="How nearest trusted rows are found."

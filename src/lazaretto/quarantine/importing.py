@@ -220,9 +220,7 @@ def _suggested(record: dict[str, Any], question: str) -> str:
 
 
 def _checked(workspace: Workspace, case: str, rows: list[_Row]) -> Imported:
-    there = {
-        record.position: record for record in held_records(workspace, case, limit=max(1, 2**31 - 1))
-    }
+    meant: list[tuple[_Row, int, Wanted | None]] = []
     mistakes: list[str] = []
     for row in rows:
         try:

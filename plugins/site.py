@@ -78,7 +78,9 @@ class Site:
         """
         status = next((code for kind, code in _STATUS.items() if isinstance(error, kind)), 503)
         if asks_for_json(request):
-            return answer({"error": str(error)}, status=status)
+            told = {"error": str(error), "kind": type(error).__name__}
+            code = getattr(error, "code", None)
+            return answer(told if code is None else told | {"code": code}, status=status)
         return self.page(request, "error.html", status=status, message=str(error))
 
 

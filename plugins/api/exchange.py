@@ -14,7 +14,7 @@ from lazaretto.plugins.records import FilterQuery
 from lazaretto.plugins.security import SignedIn, may_decide, may_read
 from lazaretto.plugins.site import answer
 from lazaretto.quarantine.export import export_case
-from lazaretto.quarantine.importing import LARGEST, import_decisions, read_decisions
+from lazaretto.quarantine.importing import LARGEST, as_told, import_decisions, read_decisions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,23 +71,7 @@ def routes(site: Site) -> APIRouter:
         made = []
         if body.apply:
             made = import_decisions(acting, found, reason=body.reason, seen=body.seen)
-        groups = [
-            {
-                "action": wanted.action,
-                "label": wanted.label,
-                "weight": wanted.weight,
-                "records": len(positions),
-            }
-            for wanted, positions in found.groups.items()
-        ]
-        return answer(
-            {
-                "records": found.records,
-                "as_they_are": found.as_they_are,
-                "groups": groups,
-                "decisions": made,
-            }
-        )
+        return answer(as_told(found, made))
 
     return api
 

@@ -20,6 +20,7 @@ from lazaretto.errors import (
     SystemFaultError,
     UsageError,
 )
+from lazaretto.plugins.assets import bundled
 from lazaretto.plugins.records import shorten
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class Site:
             loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined
         )
         templates.filters["shorten"] = shorten
+        templates.tests["bundled"] = bundled
         return cls(opened, templates)
 
     def page(

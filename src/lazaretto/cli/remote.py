@@ -221,8 +221,8 @@ def _told(status: int, content: bytes) -> Exception:
         return UsageError(text)
     if status == 409 and told.get("kind") == AdmissionRefusedError.__name__:
         return AdmissionRefusedError(text, code=str(told.get("code")), dataset="")
-    if status == 401:
-        text = f"the token is not accepted ({text}): get a new one"
+    if status in (401, 403) and "kind" not in told:
+        text = f"{text}: the token is not accepted or has expired, or its owner may not do this"
     return _KINDS.get(status, SystemFaultError)(text)
 
 

@@ -11,6 +11,8 @@ import sqlalchemy as sa
 from lazaretto.authority.policies import policy_ref, require_in_force
 from lazaretto.errors import DeletedPayloadError, NotFoundError, OvertakenError, UsageError
 from lazaretto.ledger.deletions import deletion_of
+from lazaretto.quarantine.approvals import Approval, approvals_of
+from lazaretto.quarantine.approve import approve
 from lazaretto.quarantine.cases import (
     Case,
     HeldRecord,
@@ -52,15 +54,18 @@ if TYPE_CHECKING:
     from lazaretto.values import StoredFile
 
 __all__ = [
+    "Approval",
     "Case",
     "Decision",
     "HeldRecord",
     "Publication",
+    "approve",
     "count_records",
     "decide",
     "expire",
     "held_records",
     "held_rows",
+    "list_approvals",
     "list_cases",
     "list_decisions",
     "list_publications",
@@ -229,6 +234,16 @@ def list_publications(workspace: Workspace, case: str) -> list[Publication]:
     """What was published of a case and by whom, oldest first."""
     with workspace.catalog.read() as connection:
         return publications_of(connection, find_case(connection, case).batch, case)
+
+
+def list_approvals(workspace: Workspace, case: str) -> list[Approval]:
+    """Who agreed to a publication of a case before it was made, oldest first, void ones included.
+
+    Those that stand are named in `Case.approved_by`.
+    """
+    with workspace.catalog.read() as connection:
+        find_case(connection, case)
+        return approvals_of(connection, case)
 
 
 def _check_arguments(action: Action, ways: Sequence[bool], reason: str) -> None:

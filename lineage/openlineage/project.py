@@ -63,6 +63,7 @@ _PROJECTORS: Mapping[type[events.Event], Callable[[Any, Context], Facts]] = {
     events.DatasetChanged: _outcomes.dataset_changed,
     events.StoredFileChanged: _deliveries.stored_file_changed,
     events.CaseClosed: _outcomes.case_closed,
+    events.PublicationApproved: _outcomes.publication_approved,
     events.DatasetSetBack: _upkeep.dataset_set_back,
     events.RowsLost: _upkeep.rows_lost,
     events.PayloadDeleted: _upkeep.payload_deleted,

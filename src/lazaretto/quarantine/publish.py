@@ -35,6 +35,7 @@ from lazaretto.quarantine.standing import (
     publications_of,
 )
 from lazaretto.quarantine.two_people import require_two_people
+from lazaretto.quarantine.weights import require_weights
 from lazaretto.received import find_batch, on_record
 from lazaretto.storage import tables
 
@@ -284,10 +285,11 @@ def _check(connection: Connection, workspace: Workspace, view: _View) -> None:
             code="no_policy",
             dataset=dataset,
         )
+    decisions = list({decision.id: decision for decision in view.released.values()}.values())
     if view.row.two_people or policy.rules.review.require_two_people:
         approvers = [approval.by for approval in view.approvals]
-        decisions = set(view.released.values())
         require_two_people(view.row.id, dataset, workspace.actor, decisions, approvers)
+    require_weights(connection, view.row, decisions)
     require_admissible(connection, view.received, view.envelope, policy.rules)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +39,7 @@ from lazaretto.quarantine.standing import (
     decisions_of,
     publications_of,
 )
+from lazaretto.quarantine.weights import check_weight, most_weight
 from lazaretto.storage import tables
 from lazaretto.storage.sidecars import read_schema, read_table
 from lazaretto.values import Action, Actor, ActorType
@@ -47,9 +47,10 @@ from lazaretto.values import Action, Actor, ActorType
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from sqlalchemy.engine import Row
+    from sqlalchemy.engine import Connection, Row
 
     from lazaretto.policy import Policy
+    from lazaretto.storage.store import Store
     from lazaretto.storage.workspace import Workspace
     from lazaretto.values import StoredFile
 
@@ -72,6 +73,7 @@ __all__ = [
     "publish",
     "show_case",
     "undo",
+    "weight_limit",
 ]
 
 _held = tables.held_record
@@ -108,7 +110,8 @@ def decide(
         all: instead of ids, every record of the case.
         reason: why; stays on record for ever.
         label: for ``RELABEL``, in text; must fit the type of the label column.
-        weight: for ``REWEIGHT``, > 0; other releases weigh 1.
+        weight: for ``REWEIGHT``, above 0 and at most the ``review.max_weight`` of the policy in
+            force and of the one that the case was judged by; other releases weigh 1.
         seen: `Case.decided` of the case as whoever decides has seen it; a newer decision of
             somebody else is then an error, not overruled unseen.
         expected: how many records must be selected; another number is an error.
@@ -130,7 +133,7 @@ def decide(
         require_open(connection, row)
         held = held_file(connection, row)
         check_index(connection, workspace.store, row, held)
-        _check_value(workspace, row, held, action, label, weight)
+        _check_value(workspace.store, connection, row, held, action, label, weight)
         if ids is not None:
             selected = select_ids(connection, case, ids)
         elif positions is not None:
@@ -246,6 +249,21 @@ def list_approvals(workspace: Workspace, case: str) -> list[Approval]:
         return approvals_of(connection, case)
 
 
+def weight_limit(workspace: Workspace, case: str) -> float:
+    """The greatest weight that ``REWEIGHT`` may give a record of a case, by the policies.
+
+    Raises:
+        NotFoundError: no such case.
+        ChangedStateError: the catalog does not say what the ledger says.
+
+    Examples:
+        >>> weight_limit(workspace, case)
+        1.0
+    """
+    with workspace.catalog.read() as connection:
+        return most_weight(connection, find_case(connection, case))
+
+
 def _check_arguments(action: Action, ways: Sequence[bool], reason: str) -> None:
     if sum(ways) != 1:
         raise UsageError("say on which records: ids, positions, a filter, or all; one of them")
@@ -254,7 +272,8 @@ def _check_arguments(action: Action, ways: Sequence[bool], reason: str) -> None:
 
 
 def _check_value(
-    workspace: Workspace,
+    store: Store,
+    connection: Connection,
     row: Row[Any],
     held: StoredFile,
     action: Action,
@@ -265,11 +284,11 @@ def _check_value(
         raise UsageError("a label belongs to RELABEL, and RELABEL needs one")
     if (weight is not None) != (action is Action.REWEIGHT):
         raise UsageError("a weight belongs to REWEIGHT, and REWEIGHT needs one")
-    if weight is not None and not (math.isfinite(weight) and weight > 0):
-        raise UsageError(f"a weight is a positive number, not {weight}; REJECT leaves a record out")
+    if weight is not None:
+        check_weight(connection, row, weight)
     if label is not None:
         name = row.columns["label"]
-        schema = read_schema(workspace.store, held)
+        schema = read_schema(store, held)
         if name is None or name not in schema.names:
             raise UsageError(f"the records of {row.batch} have no label column to change")
         as_label(label, schema.field(name).type)

@@ -45,7 +45,7 @@ def require_two_people(
     elif not second:
         why = f"{publisher.id} cannot publish it: {WHERE_TWO_COUNT}"
     elif alone:
-        why = f"{', '.join(alone)} decided, so somebody else approves or publishes"
+        why = f"{', '.join(alone)} decided, so somebody else publishes, or approves it"
     else:
         return
     raise AdmissionRefusedError(

@@ -55,16 +55,17 @@ def state_of_record(
         if key not in present and (key in doubtful or key in somewhere.held.rows)
     )
     is_held: bool | None = None
-    found, publication = None, None
+    held, publication = _Held(None), None
     try:
         found = _held(connection, store, batch, record)
         is_held = found is not None
-        publication = found and _published(connection, store, batch, record, found)
+        if found is not None:
+            held = found
+            publication = _published(connection, store, batch, record, found)
     except ChangedFileError as error:
         gone = deletion_of(connection, batch, error.path)
         unchecked.append(error.path if gone is None else f"{error.path} ({gone.words})")
     admitted = publication.event if publication else None
-    held = found or _Held(None)
     state = RecordState(
         record=record,
         held=is_held,

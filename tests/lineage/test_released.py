@@ -1,4 +1,4 @@
-"""Whoever let a held record through is in the trace and in the report: who decided, who published."""
+"""Whoever let a held record through is in the trace and the report: who decided, who published."""
 
 from __future__ import annotations
 

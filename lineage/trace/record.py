@@ -44,9 +44,9 @@ def state_of_record(
     absent: set[int] = set()
     doubtful: set[int] = set()
     for key in direct(reached):
-        found = _holds(connection, store, reached.nodes[key], batch, record)
-        if not found:
-            (doubtful if found is None else absent).add(key)
+        holds = _holds(connection, store, reached.nodes[key], batch, record)
+        if not holds:
+            (doubtful if holds is None else absent).add(key)
     present = without(reached, absent | doubtful).held.rows
     somewhere = without(reached, absent)
     unchecked = sorted(

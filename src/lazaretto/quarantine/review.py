@@ -21,6 +21,7 @@ from lazaretto.quarantine.cases import (
     held_records,
     held_rows,
     list_cases,
+    newest_decision,
     show_case,
 )
 from lazaretto.quarantine.decisions import (
@@ -141,6 +142,9 @@ def decide(
             selected = select_positions(connection, case, positions)
         else:
             selected = select_records(connection, conditions(case, filter))
+            if seen is None and "action" in (filter or {}):
+                # What was chosen for what is decided on it is not what others decided on since.
+                seen = newest_decision(connection, case)
     if expected is not None and selected.num_rows != expected:
         raise OvertakenError(
             f"{selected.num_rows} records of {case} are selected now, not {expected}: look again"
@@ -228,13 +232,30 @@ def expire(workspace: Workspace, policy: Policy, now: datetime | None = None) ->
         tables.case.c.opened_at < limit,
         undecided,
     )
+    query = query.order_by(tables.case.c.seq, tables.case.c.id)
     with workspace.catalog.read() as connection:
         require_in_force(connection, ref)
         overdue = list(connection.scalars(query))
     clock = workspace.acting(Actor(ActorType.POLICY, f"policy:{policy.dataset}"))
     reason = f"not decided within {policy.review.expire_days} days"
-    waiting = {"action": UNDECIDED}
-    return [decide(clock, case, Action.REJECT, filter=waiting, reason=reason) for case in overdue]
+    expired = [_let_expire(clock, case, reason) for case in overdue]
+    return [decision for decision in expired if decision is not None]
+
+
+def _let_expire(clock: Workspace, case: str, reason: str) -> Decision | None:
+    """Rejects what waits; what people decide on at the same moment is theirs.
+
+    Returns:
+        None where they left nothing to reject, or the case ended meanwhile.
+    """
+    while True:
+        try:
+            waiting = {"action": UNDECIDED}
+            return decide(clock, case, Action.REJECT, filter=waiting, reason=reason)
+        except OvertakenError:
+            continue
+        except UsageError:
+            return None
 
 
 def list_decisions(workspace: Workspace, case: str) -> list[Decision]:

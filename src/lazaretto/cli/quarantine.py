@@ -133,7 +133,11 @@ def reweight(
     case: CaseId,
     *,
     weight: Annotated[
-        float, typer.Option(help="Their sample_weight, above 0; other records have 1")
+        float,
+        typer.Option(
+            help="Their sample_weight, above 0 and at most the policy's review.max_weight; other "
+            "records have 1"
+        ),
     ],
     reason: Reason,
     which: Selection,

@@ -14,6 +14,7 @@ from lazaretto.errors import ChangedStateError, NotFoundError
 from lazaretto.ledger.cover import agree, covering
 from lazaretto.ledger.deletions import deletion_of, deletions_told
 from lazaretto.ledger.events import BatchJudged, TrainingSanitized
+from lazaretto.quarantine.approvals import approvals_of
 from lazaretto.quarantine.filters import UNDECIDED, conditions
 from lazaretto.quarantine.held import POSITION
 from lazaretto.quarantine.opening import case_columns, gate_case_columns
@@ -58,6 +59,7 @@ class Case:
         seq: ledger entry.
         columns: names of the batch's columns by what they are for, as the policy said.
         decided: ledger entry of the newest decision; 0: none.
+        approved_by: who approved the decisions as they are now; see `approve`.
         deleted: when retention deleted its whole rows, in words; None: they are there.
     """
 
@@ -80,6 +82,7 @@ class Case:
     seq: int
     columns: ColumnRoles
     decided: int
+    approved_by: list[str]
     deleted: str | None
 
 
@@ -324,15 +327,18 @@ def _case(connection: Connection, row: Row[Any]) -> Case:
         .group_by(_held.c.action)
     )
     actions = {str(action): int(count) for action, count in connection.execute(counts)}
-    told = ("actions", "held_records", "columns", "decided", "deleted")
+    told = ("actions", "held_records", "columns", "decided", "approved_by", "deleted")
     values = {name: getattr(row, name) for name in Case.__dataclass_fields__ if name not in told}
     file = _covered(connection, row)
     gone = deletion_of(connection, row.batch, file.path)
+    decided = newest_decision(connection, row.id)
+    approvals = approvals_of(connection, row.id, after=decided) if decided else []
     return Case(
         **values,
         actions=actions,
         held_records=file,
         columns=ColumnRoles(**row.columns),
-        decided=newest_decision(connection, row.id),
+        decided=decided,
+        approved_by=sorted({approval.by.id for approval in approvals}),
         deleted=None if gone is None else gone.words,
     )

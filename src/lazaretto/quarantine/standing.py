@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from lazaretto.ledger.chain import Entry
     from lazaretto.storage.store import Store
-    from lazaretto.values import Actor, StoredFile
+    from lazaretto.values import Actor, Release, StoredFile
 
 _held = tables.held_record
 _decision = tables.decision
@@ -49,6 +49,8 @@ class Publication:
         rows: how many records.
         at: when, UTC.
         by: who published them.
+        releases: the decisions by which they are released, with who decided.
+        approved_by: who approved the publication beforehand.
         seq: ledger entry.
     """
 
@@ -58,6 +60,8 @@ class Publication:
     rows: int
     at: datetime
     by: Actor
+    releases: list[Release]
+    approved_by: list[str]
     seq: int
 
 
@@ -160,6 +164,8 @@ def publications_of(connection: Connection, batch: str, case: str) -> list[Publi
             rows=entry.event.rows,
             at=entry.at,
             by=entry.actor,
+            releases=entry.event.releases,
+            approved_by=entry.event.approved_by,
             seq=entry.seq,
         )
         for entry in found

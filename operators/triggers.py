@@ -43,8 +43,8 @@ async def _opened(conn_id: str, actor: Actor | None = None) -> AsyncIterator[Wor
         raise AirflowException(error_line(error, limit=1000)) from None
 
 
-class CaseDecidedTrigger(BaseTrigger):
-    """Fires when no record of a batch's case waits for a decision.
+class CaseClosedTrigger(BaseTrigger):
+    """Fires when every case of a batch is decided on, and people have published it.
 
     The catalog is asked in a thread, so that the triggerer's event loop serves its other triggers
     meanwhile.
@@ -64,7 +64,7 @@ class CaseDecidedTrigger(BaseTrigger):
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Import path and arguments, from which a triggerer makes the trigger again."""
         return (
-            "lazaretto.operators.triggers.CaseDecidedTrigger",
+            "lazaretto.operators.triggers.CaseClosedTrigger",
             {
                 "batch": self.batch,
                 "lazaretto_conn_id": self.lazaretto_conn_id,

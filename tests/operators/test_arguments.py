@@ -287,7 +287,7 @@ def test_no_trigger_page_or_asset_does_either(nowhere: Path) -> None:
     from lazaretto.operators import admitted
     from lazaretto.operators.assets import to_openlineage
     from lazaretto.operators.triggers import (
-        CaseDecidedTrigger,
+        CaseClosedTrigger,
         DatasetVersionTrigger,
         LineageFlushedTrigger,
     )
@@ -298,7 +298,7 @@ def test_no_trigger_page_or_asset_does_either(nowhere: Path) -> None:
         ("elsewhere", "no connection 'elsewhere'"),
     ):
         for trigger in (
-            CaseDecidedTrigger(BATCH, conn_id),
+            CaseClosedTrigger(BATCH, conn_id),
             DatasetVersionTrigger("reviews", conn_id),
             LineageFlushedTrigger(conn_id),
         ):

@@ -43,8 +43,8 @@ async def _opened(conn_id: str, actor: Actor | None = None) -> AsyncIterator[Wor
         raise AirflowException(error_line(error, limit=1000)) from None
 
 
-class CaseClosedTrigger(BaseTrigger):
-    """Fires when every case of a batch is decided on, and people have published it.
+class _BatchTrigger(BaseTrigger):
+    """Looks at a batch again and again, until there is something to tell.
 
     The catalog is asked in a thread, so that the triggerer's event loop serves its other triggers
     meanwhile.
@@ -64,7 +64,7 @@ class CaseClosedTrigger(BaseTrigger):
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Import path and arguments, from which a triggerer makes the trigger again."""
         return (
-            "lazaretto.operators.triggers.CaseClosedTrigger",
+            f"lazaretto.operators.triggers.{type(self).__name__}",
             {
                 "batch": self.batch,
                 "lazaretto_conn_id": self.lazaretto_conn_id,
@@ -72,17 +72,42 @@ class CaseClosedTrigger(BaseTrigger):
             },
         )
 
+    def look(self, workspace: Workspace) -> object | None:
+        """What to tell; None: nothing yet."""
+        raise NotImplementedError
+
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Looks again and again; yields one event with the review's outcome."""
-        from lazaretto.quarantine.outcome import review_outcome
+        """Looks again and again; yields one event."""
         from lazaretto.values import to_json
 
         async with _opened(self.lazaretto_conn_id) as workspace:
-            while (
-                outcome := await asyncio.to_thread(review_outcome, workspace, self.batch)
-            ) is None:
+            while (found := await asyncio.to_thread(self.look, workspace)) is None:
                 await asyncio.sleep(self.poll_interval)
-        yield TriggerEvent(to_json(outcome))  # type: ignore[no-untyped-call]
+        yield TriggerEvent(to_json(found))  # type: ignore[no-untyped-call]
+
+
+class CaseClosedTrigger(_BatchTrigger):
+    """Fires when every case of a batch is decided on, and people have published it.
+
+    Its event is the review's outcome. For the arguments see `AwaitReviewOperator`.
+    """
+
+    def look(self, workspace: Workspace) -> object | None:
+        """The outcome of the review."""
+        from lazaretto.quarantine.outcome import review_outcome
+
+        return review_outcome(workspace, self.batch)
+
+
+class BatchJudgedTrigger(_BatchTrigger):
+    """Fires when the gate has judged a batch; its event says how many cases wait for people."""
+
+    def look(self, workspace: Workspace) -> object | None:
+        """How many cases wait."""
+        from lazaretto.quarantine.outcome import waiting_cases
+
+        waiting = waiting_cases(workspace, self.batch)
+        return None if waiting is None else {"batch": self.batch, "cases": len(waiting)}
 
 
 class DeliveryArrivedTrigger(BaseTrigger):

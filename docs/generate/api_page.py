@@ -30,6 +30,7 @@ _OPERATORS = (
     "IngestBatchOperator",
     "AwaitDeliveryOperator",
     "AwaitReviewOperator",
+    "AskForReviewOperator",
     "SnapshotTrainingOperator",
     "SanitizeTrainingOperator",
     "RegisterModelOperator",

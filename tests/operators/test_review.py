@@ -55,9 +55,7 @@ def awaiting(batch: str, **options: Any) -> Any:
     return AwaitReviewOperator(task_id="review", batch=batch, poke_interval=0.01, **options)
 
 
-def test_it_defers_until_somebody_publishes_and_blocks_nobody(
-    world: Any, held: Any
-) -> None:
+def test_it_defers_until_somebody_publishes_and_blocks_nobody(world: Any, held: Any) -> None:
     from airflow.sdk.exceptions import TaskDeferred
 
     from lazaretto.operators.triggers import CaseClosedTrigger

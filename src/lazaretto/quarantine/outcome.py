@@ -6,11 +6,10 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from lazaretto.authority.judgements import judged_datasets
+from lazaretto.authority.judgements import judged_datasets, standing_judgement
 from lazaretto.dataset.admission import find_admission
 from lazaretto.ledger.chain import newest
 from lazaretto.ledger.events import CaseClosed, RecordsDecided
-from lazaretto.quarantine.filters import UNDECIDED
 from lazaretto.quarantine.released import RELEASING
 from lazaretto.quarantine.review import list_cases, list_decisions
 from lazaretto.quarantine.standing import publications_of
@@ -67,22 +66,33 @@ def review_outcome(workspace: Workspace, batch: str) -> ReviewOutcome | None:
     Raises:
         NotFoundError: no such batch was received.
     """
-    with workspace.catalog.read() as connection:
-        find_batch(connection, batch)
-        if not judged_datasets(connection, batch):
-            return None
+    if waiting_cases(workspace, batch) != []:
+        return None
     actions: Counter[str] = Counter()
     seqs: list[int] = []
     cases = cases_of(workspace, batch)
     for case in cases:
-        if UNDECIDED in case.actions:
-            return None
-        with workspace.catalog.read() as connection:
-            if not _is_closed(connection, case.id):
-                return None
         actions.update(case.actions)
         seqs += [decision.seq for decision in list_decisions(workspace, case.id)]
     return ReviewOutcome(batch, [case.id for case in cases], dict(actions), sorted(seqs))
+
+
+def waiting_cases(workspace: Workspace, batch: str) -> list[Case] | None:
+    """The cases of a batch that people have to work on.
+
+    Returns:
+        None while the batch is not judged yet; none of them where nothing is left to do.
+
+    Raises:
+        NotFoundError: no such batch was received.
+    """
+    with workspace.catalog.read() as connection:
+        find_batch(connection, batch)
+        if not judged_datasets(connection, batch):
+            return None
+    cases = cases_of(workspace, batch)
+    with workspace.catalog.read() as connection:
+        return [case for case in cases if not _is_closed(connection, case.id)]
 
 
 def find_published(workspace: Workspace, batch: str, dataset: str) -> Published:
@@ -123,7 +133,16 @@ def find_published(workspace: Workspace, batch: str, dataset: str) -> Published:
 def cases_of(workspace: Workspace, batch: str) -> list[Case]:
     """The cases of a batch that stand, oldest first: not those of a judgement that was replaced."""
     found = list_cases(workspace, batch=batch, state=None, limit=1000)
-    return [case for case in reversed(found) if case.state != "SUPERSEDED"]
+    with workspace.catalog.read() as connection:
+        return [case for case in reversed(found) if _stands(connection, case)]
+
+
+def _stands(connection: Connection, case: Case) -> bool:
+    """Whether the judgement that opened a case was not replaced, by the ledger."""
+    if case.origin != "gate":
+        return True
+    judged = standing_judgement(connection, case.batch, case.dataset)
+    return judged is not None and judged.event.case == case.id
 
 
 def _is_closed(connection: Connection, case: str) -> bool:

@@ -11,7 +11,7 @@ from lazaretto.operators.await_review import AwaitReviewOperator
 from lazaretto.operators.base import batch_id
 from lazaretto.operators.hold_message import in_markdown, words
 from lazaretto.operators.links import page_url
-from lazaretto.operators.skipping import skip_behind
+from lazaretto.operators.skipping import skipped_behind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -79,7 +79,7 @@ class AskForReviewOperator(AwaitReviewOperator):
             waiting = waiting_cases(self.open_workspace(), batch)
         if waiting is None:
             self._defer_until_judged(batch)
-        self._ask(context, batch, waiting)
+        raise self._question(context, batch, waiting)
 
     def judged(self, context: Context, event: Mapping[str, Any]) -> Any:  # noqa: ARG002
         """Goes on once the gate has judged the batch."""
@@ -98,7 +98,7 @@ class AskForReviewOperator(AwaitReviewOperator):
         self.log.info("%s answered %s", words(str(who.get("id"))), words(answer))
         self.worked_on = batch_id(self.batch)
         if answer == STOP:
-            skip_behind(context, {"batch": self.worked_on, "answer": STOP})
+            raise skipped_behind(context, {"batch": self.worked_on, "answer": STOP})
         done = self.poke(context)
         if not done:
             self._defer()
@@ -113,8 +113,8 @@ class AskForReviewOperator(AwaitReviewOperator):
             timeout=timedelta(seconds=self.timeout),
         )
 
-    def _ask(self, context: Context, batch: str, cases: Sequence[Case]) -> NoReturn:
-        """Puts the question where people see it, and parks the task until it is answered."""
+    def _question(self, context: Context, batch: str, cases: Sequence[Case]) -> BaseException:
+        """Puts the question where people see it; returns what parks the task until the answer."""
         try:
             from airflow.sdk.exceptions import TaskAwaitingInput
             from airflow.sdk.execution_time.hitl import HITLUser, upsert_hitl_detail
@@ -135,7 +135,7 @@ class AskForReviewOperator(AwaitReviewOperator):
                 params={},
                 assigned_users=users,
             )
-        raise TaskAwaitingInput(method_name="answered", timeout=timedelta(seconds=self.timeout))
+        return TaskAwaitingInput(method_name="answered", timeout=timedelta(seconds=self.timeout))
 
 
 def _body(batch: str, cases: Sequence[Case]) -> str:

@@ -11,7 +11,7 @@ from lazaretto.operators import metrics
 from lazaretto.operators.base import StageOperator
 from lazaretto.operators.holding import hooks_of, tell_of_hold
 from lazaretto.operators.receive_batch import last_entry
-from lazaretto.operators.skipping import skip_behind
+from lazaretto.operators.skipping import skipped_behind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -102,7 +102,7 @@ class QuarantineGateOperator(StageOperator):
             self.log.warning("%s: %s", judgement["batch"], judgement["shadow"])
         elif not Verdict(judgement["verdict"]).holds_batch:
             return judgement
-        skip_behind(context, judgement)
+        raise skipped_behind(context, judgement)
 
 
 def _refuse_heedless(behind: Iterable[Operator]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from airflow.sdk.exceptions import DownstreamTasksSkipped
 
@@ -13,17 +13,14 @@ if TYPE_CHECKING:
     from airflow.sdk.types import Operator
 
 
-def skip_behind(context: Context, result: Mapping[str, object]) -> NoReturn:
-    """Ends the running task with a result, and skips all tasks behind it but teardowns.
+def skipped_behind(context: Context, result: Mapping[str, object]) -> DownstreamTasksSkipped:
+    """What to raise so that the running task succeeds and all tasks behind it but teardowns skip.
 
     An ``AirflowSkipException`` would let ``none_failed`` and ``all_done`` tasks run.
 
     Args:
         context: Airflow's.
         result: what the task returns (XCom).
-
-    Raises:
-        DownstreamTasksSkipped: always; Airflow skips by it.
     """
     task_instance = context["ti"]
     behind = context["task"].get_flat_relatives(upstream=False)
@@ -33,7 +30,7 @@ def skip_behind(context: Context, result: Mapping[str, object]) -> NoReturn:
     # By this, Airflow's scheduler skips these tasks again when they alone are cleared.
     skipped = [task.task_id for task in to_skip]
     task_instance.xcom_push(key="skipmixin_key", value={"skipped": skipped})
-    raise DownstreamTasksSkipped(tasks=_instances(to_skip, context))  # type: ignore[no-untyped-call]
+    return DownstreamTasksSkipped(tasks=_instances(to_skip, context))  # type: ignore[no-untyped-call]
 
 
 def _instances(tasks: Sequence[Operator], context: Context) -> list[str | tuple[str, int]]:

@@ -80,9 +80,10 @@ class QuarantineNotifier(BaseNotifier):
         from lazaretto.errors import LazarettoError, SystemFaultError, UsageError
         from lazaretto.operators import channels
         from lazaretto.operators.hold_message import hold_message
+        from lazaretto.operators.holding import Hold
 
         hold = context.get("hold")
-        if hold is None:
+        if not isinstance(hold, Hold):
             raise UsageError("QuarantineNotifier tells of holds: give it to a gate, as on_hold")
         said = str(self.render_template(self.text, context)) if self.text else ""
         message = hold_message(hold, said)

@@ -36,6 +36,7 @@ _OPERATORS = (
     "RegisterModelOperator",
     "TraceIncidentOperator",
     "FlushLineageOperator",
+    "QuarantineNotifier",
 )
 
 _OPERATORS_HEAD = (Path(__file__).parent / "heads" / "operators.md").read_text("utf-8")

@@ -41,9 +41,9 @@ class Bounds:
         edges: of the lineage index.
     """
 
-    entries: int = MOST_ENTRIES
-    nodes: int = MOST_NODES
-    edges: int = MOST_EDGES
+    entries: int
+    nodes: int
+    edges: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +86,13 @@ def trace_source_within(
         >>> found = trace_source_within(workspace, "vendor")
         >>> found.command, [model.name for model in found.trace.models]
         ('lazaretto trace source vendor', ['net'])
-        >>> trace_source_within(workspace, "vendor", bounds=Bounds(entries=1)).trace is None
+        >>> trace_source_within(workspace, "vendor", bounds=Bounds(1, 1, 1)).trace is None
         True
     """
     get_source(workspace, name)
     with workspace.catalog.read() as connection:
-        why = _too_much(connection, bounds or Bounds())
+        usual = Bounds(MOST_ENTRIES, MOST_NODES, MOST_EDGES)
+        why = _too_much(connection, bounds or usual)
     command = trace_command(name, since, until)
     if why is not None:
         return BoundedTrace(None, why, command)

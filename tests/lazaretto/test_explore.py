@@ -21,7 +21,6 @@ from lazaretto.errors import (
     ChangedStateError,
     NotFoundError,
     ReferenceMismatchError,
-    UsageError,
 )
 from lazaretto.ledger.chain import entries
 from lazaretto.ledger.events import BatchScreened
@@ -244,7 +243,7 @@ def test_what_was_changed_is_refused_and_what_is_not_there_is_said(yard: Yard) -
     workspace = yard.workspace
     with pytest.raises(NotFoundError, match="no policy is in force"):
         explore_rates(workspace, "blobs")
-    with pytest.raises(UsageError, match="cannot name a dataset"):
+    with pytest.raises(NotFoundError, match="cannot name a dataset"):
         explore_rates(workspace, "../blobs\x00")
     judged = yard.judge("monday", blobs(90, 5, flips=9))
     with workspace.catalog.read() as connection:

@@ -14,11 +14,10 @@ from lazaretto.authority.policies import policy_history
 from lazaretto.errors import NotFoundError, PolicyError
 from lazaretto.ledger.chain import entry
 from lazaretto.ledger.events import BatchScreened
-from lazaretto.names import check_dataset_name
 from lazaretto.quarantine.standing import decisions_of
 from lazaretto.reference.calibrated import CalibrationRows
 from lazaretto.registry.references import read_reference
-from lazaretto.stages.judged import last_judged
+from lazaretto.stages.judged import last_judged, require_name
 from lazaretto.stages.outcomes import RateOutcome, Replay, Seen
 
 if TYPE_CHECKING:
@@ -104,7 +103,7 @@ def explore_rates(
         >>> [outcome.held for outcome in found.rates if outcome.in_force]
         [6]
     """
-    check_dataset_name(dataset)
+    require_name(dataset)
     with workspace.catalog.read() as connection:
         history = policy_history(connection, dataset)
         if not history:

@@ -18,9 +18,8 @@ from lazaretto.authority.policies import (
     policy_history,
     policy_in_force,
 )
-from lazaretto.errors import NotFoundError, UsageError
-from lazaretto.names import check_dataset_name
-from lazaretto.stages.judged import last_judged
+from lazaretto.errors import NotFoundError
+from lazaretto.stages.judged import last_judged, require_name
 from lazaretto.storage import tables
 from lazaretto.values import REPORTED_ONLY
 
@@ -203,10 +202,7 @@ def show_gate(workspace: Workspace, dataset: str, *, batches: int = LAST) -> Gat
         >>> gate.policy.meaning == gate.history[0].policy.meaning, gate.batches
         (True, 2)
     """
-    try:
-        check_dataset_name(dataset)
-    except UsageError as error:
-        raise NotFoundError(str(error)) from error
+    require_name(dataset)
     with workspace.catalog.read() as connection:
         policy = policy_in_force(connection, dataset)
         history = policy_history(connection, dataset)

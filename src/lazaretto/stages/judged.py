@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from lazaretto.authority.judgements import Judged, standing_judgement
+from lazaretto.errors import NotFoundError, UsageError
 from lazaretto.ledger.chain import entry
 from lazaretto.ledger.events import BatchScreened, BatchValidated
+from lazaretto.names import check_dataset_name
 from lazaretto.storage import tables
 
 if TYPE_CHECKING:
@@ -46,6 +48,18 @@ class JudgedBatch:
     def verdict(self) -> BatchJudged:
         """What the gate put on record."""
         return self.judged.event
+
+
+def require_name(dataset: str) -> None:
+    """Refuses what can be no dataset's name, nor a text that a database would take.
+
+    Raises:
+        NotFoundError: there is no such dataset.
+    """
+    try:
+        check_dataset_name(dataset)
+    except UsageError as error:
+        raise NotFoundError(f"there is no such dataset: {error}") from error
 
 
 def last_judged(connection: Connection, dataset: str, limit: int) -> list[JudgedBatch]:

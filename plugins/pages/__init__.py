@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lazaretto.plugins.pages import batch, case, files, inbox, refused
+from lazaretto.plugins.pages import batch, case, files, gate, inbox, refused, source
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,6 +18,8 @@ ROUTES: tuple[Callable[[Site], APIRouter], ...] = (
     refused.routes,
     case.routes,
     batch.routes,
+    source.routes,
+    gate.routes,
     files.routes,
 )
 """Makes the routes of each page."""

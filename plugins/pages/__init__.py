@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lazaretto.plugins.pages import batch, case, files, inbox, refused
+from lazaretto.plugins.pages import batch, case, files, inbox, picture, record, refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,6 +17,8 @@ ROUTES: tuple[Callable[[Site], APIRouter], ...] = (
     inbox.routes,
     refused.routes,
     case.routes,
+    record.routes,
+    picture.routes,
     batch.routes,
     files.routes,
 )

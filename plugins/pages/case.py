@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse  # noqa: TC002  FastAPI reads it at run time
 
+from lazaretto.plugins.pictures import can_draw
 from lazaretto.plugins.records import FilterQuery, page_of_records
-from lazaretto.plugins.security import Decides, may_read
+from lazaretto.plugins.security import Decides, Reader, may_read
 from lazaretto.quarantine.review import list_decisions, list_publications, show_case
 from lazaretto.quarantine.triage import triage_of_case
 
@@ -27,6 +28,7 @@ def routes(site: Site) -> APIRouter:
         request: Request,
         case: str,
         may_decide: Decides,
+        reader: Reader,
         after: Annotated[int, Query(ge=-1)] = -1,
     ) -> HTMLResponse:
         opened = workspace()
@@ -36,8 +38,11 @@ def routes(site: Site) -> APIRouter:
             request,
             "case.html",
             case=found,
-            page=page_of_records(opened, found, wanted, after=after, limit=_PAGE_SIZE),
+            page=page_of_records(
+                opened.acting(reader), found, wanted, via="page", after=after, limit=_PAGE_SIZE
+            ),
             wanted=wanted.filter,
+            pictures=can_draw(),
             first=after < 0,
             decisions=list_decisions(opened, case),
             publications=list_publications(opened, case),

@@ -102,6 +102,21 @@ class HeldRecord:
     part: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Content:
+    """Where the whole rows of a case are, without what is counted of them.
+
+    Attributes:
+        file: with them, and all reasons.
+        columns: names of the batch's columns by what they are for.
+        deleted: when retention deleted it, in words; None: it is there.
+    """
+
+    file: StoredFile
+    columns: ColumnRoles
+    deleted: str | None
+
+
 def list_cases(
     workspace: Workspace,
     *,
@@ -215,6 +230,35 @@ def count_records(
     with workspace.catalog.read() as connection:
         find_case(connection, case)
         return int(connection.scalar(query) or 0)
+
+
+def content_of(workspace: Workspace, case: str) -> Content:
+    """Where the whole rows of a case are.
+
+    Raises:
+        NotFoundError: no such case.
+
+    Examples:
+        >>> content_of(workspace, case).columns.payload
+        ['text']
+    """
+    with workspace.catalog.read() as connection:
+        row = find_case(connection, case)
+        file = held_file(connection, row)
+        gone = deletion_of(connection, row.batch, file.path)
+    return Content(file, ColumnRoles(**row.columns), None if gone is None else gone.words)
+
+
+def position_before(workspace: Workspace, case: str, position: int) -> int | None:
+    """Position of the held record before a place in the batch; None where there is none.
+
+    Examples:
+        >>> position_before(workspace, case, 1)
+        0
+    """
+    before = sa.and_(_held.c.case_id == case, _held.c.position < position)
+    with workspace.catalog.read() as connection:
+        return connection.scalar(sa.select(sa.func.max(_held.c.position)).where(before))
 
 
 def held_rows(

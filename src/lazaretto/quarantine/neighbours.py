@@ -164,9 +164,7 @@ def _search(
         rows = np.unique(near.row).tolist()
         known = read_trusted(store, made.reference.trusted, rows)
     return {
-        wanted[number]: [
-            _neighbour(near, place, rank, known) for rank in range(near.row.shape[1])
-        ]
+        wanted[number]: [_neighbour(near, place, rank, known) for rank in range(near.row.shape[1])]
         for place, number in enumerate(usable)
     }
 

@@ -121,9 +121,7 @@ def _rebuild(
 ) -> ReferenceState:
     from lazaretto.reference._split import fit_split
 
-    sample = Chunk(
-        tensors[EMBEDDING], tensors.get(LABEL), tensors.get("sample.values")
-    )
+    sample = Chunk(tensors[EMBEDDING], tensors.get(LABEL), tensors.get("sample.values"))
     classes, columns = tuple(document["classes"]), tuple(document["value_columns"])
     scorers, fit_rows = [], []
     settings = Search(**document["neighbours"])

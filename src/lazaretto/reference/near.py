@@ -105,9 +105,7 @@ def _search(
         distance = np.concatenate([best.distance, near.distance], axis=1)
         row = np.concatenate([best.row, rows[near.row]], axis=1)
         order = np.argsort(distance, axis=1, kind="stable")[:, :k]
-        best = Neighbours(
-            np.take_along_axis(distance, order, 1), np.take_along_axis(row, order, 1)
-        )
+        best = Neighbours(np.take_along_axis(distance, order, 1), np.take_along_axis(row, order, 1))
     return best
 
 

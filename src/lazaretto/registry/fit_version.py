@@ -69,9 +69,7 @@ def fit_version(
     )
     profile = Profile.fit(data, reference, policy)
     rows = TrustedRows(data, policy.columns)
-    saved = save_reference(
-        workspace, reference, profile=profile, trusted=rows, promote=promote
-    )
+    saved = save_reference(workspace, reference, profile=profile, trusted=rows, promote=promote)
     return saved, reference
 
 

@@ -23,10 +23,9 @@ if TYPE_CHECKING:
     from lazaretto.ledger.chain import Entry
     from lazaretto.ledger.state import Change
     from lazaretto.reference import Reference
+    from lazaretto.registry.trusted import TrustedRows
     from lazaretto.storage.workspace import Workspace
     from lazaretto.values import Actor, PromotionChange, StoredFile
-
-    from lazaretto.registry.trusted import TrustedRows
 
     Kept = tuple[StoredFile | None, StoredFile | None]
 

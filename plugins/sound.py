@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import wave
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -69,16 +70,17 @@ def sound_of(data: bytes) -> Sound | None:
 def _levels(samples: memoryview, width: int) -> npt.NDArray[np.float64]:
     """How far each sample is from silence, of all channels behind each other: 0 to 1."""
     if width == 1:  # these have no sign
-        return np.abs(np.frombuffer(samples, np.uint8) - 128.0) / 128
+        return np.abs(np.frombuffer(samples, np.uint8) - np.float64(128)) / 128
     # Little end first: the last two bytes say enough.
     high = np.frombuffer(samples, np.uint8).reshape(-1, width)[:, -2:]
-    return np.abs(np.ascontiguousarray(high).view("<i2").ravel() / 32768.0)
+    signed = np.ascontiguousarray(high).view("<i2").ravel()
+    return np.abs(signed / np.float64(32768))
 
 
 def _outline(levels: npt.NDArray[np.float64]) -> str:
     edges = np.linspace(0, len(levels), BARS + 1).astype(int)
     bars = []
-    for number, (first, last) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+    for number, (first, last) in enumerate(pairwise(edges.tolist())):
         loud = float(levels[first:last].max()) if last > first else 0.0
         half = max(0.5, loud * _HEIGHT / 2)
         bars.append(f"M{number + 0.5:g} {_HEIGHT / 2 - half:.4g}V{_HEIGHT / 2 + half:.4g}")

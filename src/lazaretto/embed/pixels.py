@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,7 +32,7 @@ from lazaretto.faults import as_system_fault
 from lazaretto.folders import working_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from typing import IO
 
     import numpy.typing as npt
@@ -75,7 +76,7 @@ def read_pixels(
     there = np.zeros(len(images), dtype=bool)
     request = {"size": size, "max_pixels": max_pixels, "keep": False, "seconds": SECONDS}
 
-    def take(answer: IO[bytes], start: int) -> int:
+    def take(start: int, answer: IO[bytes]) -> int:
         return _take(answer, pixels[start:], there[start:])
 
     _decode(images, request, WALL_SECONDS, take)
@@ -123,7 +124,7 @@ def read_thumbnails(images: pa.Array, size: int) -> list[Thumbnail | str]:
         "seconds": SHOWN_SECONDS,
     }
 
-    def take(answer: IO[bytes], start: int) -> int:
+    def take(start: int, answer: IO[bytes]) -> int:
         return _take_thumbnails(answer, size, found, start)
 
     _decode(images, request, SHOWN_WALL_SECONDS, take)
@@ -132,9 +133,9 @@ def read_thumbnails(images: pa.Array, size: int) -> list[Thumbnail | str]:
 
 def _decode(
     images: pa.Array,
-    request: dict[str, object],
+    request: Mapping[str, object],
     wall_seconds: int,
-    take: Callable[[IO[bytes], int], int],
+    take: Callable[[int, IO[bytes]], int],
 ) -> None:
     """Starts processes until every image had its turn.
 
@@ -142,11 +143,11 @@ def _decode(
         images: binary.
         request: to the process.
         wall_seconds: of one process.
-        take: reads an answer about the images from one on, and says about how many it is.
+        take: reads an answer about the images from a place on, and says about how many it is.
     """
     start = deaths = 0
     while start < len(images) and deaths < MOST_DEATHS:
-        done = _run(images.slice(start), request, wall_seconds, lambda a, s=start: take(a, s))
+        done = _run(images.slice(start), request, wall_seconds, partial(take, start))
         # The process may have ended at an image because of those before it, which took its time:
         # that image is tried again, and only the first of a process is to blame for its end.
         deaths += done == 0
@@ -155,16 +156,16 @@ def _decode(
 
 def _run(
     images: pa.Array,
-    request: dict[str, object],
+    request: Mapping[str, object],
     wall_seconds: int,
     take: Callable[[IO[bytes]], int],
 ) -> int:
     """Starts the process on some images; how many it answered for."""
     lengths = pc.fill_null(pc.binary_length(images), 0).to_pylist()
-    request = {**request, "memory": MEMORY, "lengths": lengths}
+    whole = {**request, "memory": MEMORY, "lengths": lengths}
     with working_folder() as folder, as_system_fault("images cannot be decoded on this machine"):
         with (folder / "given").open("wb") as file:
-            file.write(json.dumps(request).encode() + b"\n")
+            file.write(json.dumps(whole).encode() + b"\n")
             for image in images:
                 file.write(image.as_py() or b"")
         ended = _wait(folder, wall_seconds)

@@ -258,7 +258,10 @@ def position_before(workspace: Workspace, case: str, position: int) -> int | Non
     """
     before = sa.and_(_held.c.case_id == case, _held.c.position < position)
     with workspace.catalog.read() as connection:
-        return connection.scalar(sa.select(sa.func.max(_held.c.position)).where(before))
+        found: int | None = connection.scalar(
+            sa.select(sa.func.max(_held.c.position)).where(before)
+        )
+        return found
 
 
 def held_rows(

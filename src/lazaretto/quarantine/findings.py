@@ -1,4 +1,4 @@
-"""What was found in a held record, every finding in plain words: by contract, screening, sanitizing.
+"""What was found in a held record, in plain words: by contract, screening or sanitizing.
 
 The file of held records has the texts in the order in which they speak. Which column and which
 value broke a rule is in the findings of the contract, by the position of the record in its batch.
@@ -81,7 +81,7 @@ def failures_of(
     with workspace.catalog.read() as connection:
         row = find_case(connection, case)
         judged = entry_of(connection, row.seq).event
-        if not isinstance(judged, BatchJudged):
+        if not isinstance(judged, BatchJudged) or judged.validated is None:
             return {}
         validated = entry_of(connection, judged.validated).event
     found: dict[int, list[dict[str, Any]]] = {}

@@ -179,7 +179,7 @@ def read_keyed(
 def _of_group(
     parquet: pq.ParquetFile, group: int, columns: list[str] | None
 ) -> Iterator[pa.RecordBatch]:
-    return parquet.iter_batches(_FEW, row_groups=[group], columns=columns, use_threads=False)
+    yield from parquet.iter_batches(_FEW, row_groups=[group], columns=columns, use_threads=False)
 
 
 def _selected(schema: pa.Schema, columns: list[str] | None) -> pa.Schema:

@@ -89,6 +89,14 @@ def _reader(user: GetUserDep) -> Actor:
     return Actor(ActorType.SERVICE, EVERYBODY) if _nobody() else _actor(user)
 
 
+def _login(user: GetUserDep) -> str | None:
+    """The name that is on record for somebody, to fill it in; None where nobody can be named."""
+    try:
+        return _actor(user).id
+    except HTTPException:
+        return None
+
+
 def _nobody() -> bool:
     """Whether Airflow signs everybody in as the same user."""
     option = "simple_auth_manager_all_admins"
@@ -100,6 +108,8 @@ SignedIn = Annotated[Actor, Depends(_actor)]
 """The person that Airflow's auth manager authenticated."""
 Reader = Annotated[Actor, Depends(_reader)]
 """Whoever is shown something; not authenticated where Airflow lets everybody in as one user."""
+Login = Annotated[str | None, Depends(_login)]
+"""The name of that person on record, such as ``user:ann``; None where nobody can be named."""
 Decides = Annotated[bool, Depends(decides)]
 """Whether that person may decide."""
 

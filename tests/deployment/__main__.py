@@ -29,7 +29,7 @@ def main() -> int:
     try:
         with running_server() as server, deployment(folder, server) as running:
             vendor = set_up(running)
-            api = Api.sign_in(running)
+            api = Api.sign_in(running, running.admin)
             print(f"up after {time.monotonic() - started:.0f} s, in {folder}", flush=True)
             failures = run_checks(Checks(running, api, vendor))
     finally:

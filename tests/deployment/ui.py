@@ -31,6 +31,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "support")]
 from servers import (  # noqa: E402  what must be found first
     PARTS,
     ROOT,
+    STOPPING,
     ServerError,
     Servers,
     User,
@@ -159,8 +160,9 @@ def _run(host: Host, folder: Path) -> None:
                 servers.require_running()
                 host.pause(0.5)
         finally:
-            host.say("stopping the servers")
-            servers.stop()
+            host.say("stopping")
+            # The demo, where it still plays, has nothing to finish that will be kept.
+            servers.stop(patience=0 if "week" in servers.processes else STOPPING)
 
 
 @contextlib.contextmanager
@@ -183,6 +185,7 @@ def _databases(host: Host) -> Iterator[dict[str, str]]:
         create_databases(server.url("postgres"), ("airflow", "lazaretto"))
         yield {
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": server.url("airflow"),
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": server.url("airflow"),
             "LAZARETTO_CATALOG_URL": server.url("lazaretto"),
         }
 

@@ -29,7 +29,7 @@ BIN = Path(sys.executable).parent
 PARTS = ("api-server", "scheduler", "dag-processor", "triggerer")
 _OPTIONS = {"scheduler": ("--skip-serve-logs",), "triggerer": ("--skip-serve-logs",)}
 _OTHERS = ("AIRFLOW", "AWS_", "LAZARETTO_", "OTEL_", "OPENLINEAGE")
-_STOPPING = 10.0
+STOPPING = 10.0
 _TAIL = 3000
 _GIVE_UP = 180.0
 
@@ -183,21 +183,25 @@ class Servers:
 
         self.wait(f"something that listens on port {port}", listens, seconds=seconds)
 
-    def stop(self) -> None:
-        """Ends all parts and what they have started, politely first."""
+    def stop(self, *, patience: float = STOPPING) -> None:
+        """Ends all parts and what they have started, politely first.
+
+        Args:
+            patience: seconds for them to end by themselves.
+        """
         family = list(self.family())
         for process in self.processes.values():
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGTERM)
-        until = time.monotonic() + _STOPPING
+        until = time.monotonic() + patience
         for part, process in list(self.processes.items()):
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(max(until - time.monotonic(), 0.1))
+                process.wait(max(until - time.monotonic(), 0))
             self.kill(part)  # the group may hold what the part has started
         for one in family:  # and what has left the group
             with contextlib.suppress(psutil.Error):
                 one.kill()
-        psutil.wait_procs(family, timeout=_STOPPING)
+        psutil.wait_procs(family, timeout=STOPPING)
 
     def family(self) -> Iterable[psutil.Process]:
         """All processes: the parts, and whatever they have started."""

@@ -10,7 +10,7 @@ from lazaretto.plugins.api.bodies import MOST_ON_A_PAGE, PREFIX
 from lazaretto.plugins.records import FilterQuery, page_of_records
 from lazaretto.plugins.security import may_read
 from lazaretto.plugins.site import answer
-from lazaretto.quarantine import review
+from lazaretto.quarantine import inbox, review
 
 if TYPE_CHECKING:
     from lazaretto.plugins.site import Site
@@ -27,14 +27,29 @@ def routes(site: Site) -> APIRouter:
         state: str | None = None,
         source: str | None = None,
         dataset: str | None = None,
+        verdict: str | None = None,
+        reason: str | None = None,
+        assignee: str | None = None,
         after: Annotated[str | None, Query(max_length=64)] = None,
         limit: Annotated[int, Query(ge=1, le=MOST_ON_A_PAGE)] = _PAGE,
     ) -> Response:
         found = review.list_cases(
-            workspace(), state=state, source=source, dataset=dataset, after=after, limit=limit
+            workspace(),
+            state=state,
+            source=source,
+            dataset=dataset,
+            verdict=verdict,
+            reason=reason,
+            assignee=assignee,
+            after=after,
+            limit=limit,
         )
         following = found[-1].id if len(found) == limit else None
         return answer({"cases": found, "after": following})
+
+    @api.get("/facets", dependencies=[may_read])
+    def counts(state: str | None = "OPEN") -> Response:
+        return answer(inbox.facets(workspace(), state))
 
     @api.get("/cases/{case}", dependencies=[may_read])
     def case(case: str) -> Response:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, Response
 
+from lazaretto.plugins.announce import announce_publication
 from lazaretto.plugins.api.bodies import PREFIX, DecisionBody, UndoBody
 from lazaretto.plugins.security import SignedIn, may_decide
 from lazaretto.plugins.site import answer
@@ -44,6 +45,9 @@ def routes(site: Site) -> APIRouter:
 
     @api.post("/cases/{case}/publish", dependencies=may_decide)
     def publish(case: str, actor: SignedIn) -> Response:
-        return answer({"admission": review.publish(workspace().acting(actor), case)})
+        opened = workspace().acting(actor)
+        admission = review.publish(opened, case)
+        told = None if admission is None else announce_publication(opened, admission)
+        return answer({"admission": admission, "announcement": told})
 
     return api

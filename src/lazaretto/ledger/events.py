@@ -790,6 +790,7 @@ class ReferenceSaved(Event):
         encoder_digest: sha256 (hex) of its weights and preprocessing.
         profile: the file that drift is measured by; null: there is none.
         golden: the file of rows that are encoded again to check the encoder.
+        trusted: the file with the ids of the trusted rows, and what reviewers are shown of them.
     """
 
     kind: ClassVar[str] = "reference_saved"
@@ -802,6 +803,7 @@ class ReferenceSaved(Event):
     encoder_digest: str
     profile: StoredFile | None = None
     golden: StoredFile | None = None
+    trusted: StoredFile | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime  # noqa: TC003  pydantic reads these types at run time
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from lazaretto.errors import ChangedStateError, NotFoundError
@@ -19,12 +17,13 @@ from lazaretto.quarantine.filters import UNDECIDED, conditions
 from lazaretto.quarantine.held import POSITION
 from lazaretto.quarantine.opening import case_columns, gate_case_columns
 from lazaretto.storage import tables
-from lazaretto.storage.sidecars import read_chunks
+from lazaretto.storage.sidecars import read_keyed
 from lazaretto.values import ColumnRoles, StoredFile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import pyarrow as pa
     from sqlalchemy.engine import Connection, Row
 
     from lazaretto.storage.workspace import Workspace
@@ -109,6 +108,21 @@ class HeldRecord:
     reason: str
     action: str | None
     part: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """Where the whole rows of a case are, without what is counted of them.
+
+    Attributes:
+        file: with them, and all reasons.
+        columns: names of the batch's columns by what they are for.
+        deleted: when retention deleted it, in words; None: it is there.
+    """
+
+    file: StoredFile
+    columns: ColumnRoles
+    deleted: str | None
 
 
 def list_cases(
@@ -242,8 +256,51 @@ def count_records(
         return int(connection.scalar(query) or 0)
 
 
-def held_rows(workspace: Workspace, case: str, positions: Sequence[int]) -> pa.Table:
-    """Whole rows of held records, with all reasons, from the store.
+def content_of(workspace: Workspace, case: str) -> Content:
+    """Where the whole rows of a case are.
+
+    Raises:
+        NotFoundError: no such case.
+
+    Examples:
+        >>> content_of(workspace, case).columns.payload
+        ['text']
+    """
+    with workspace.catalog.read() as connection:
+        row = find_case(connection, case)
+        file = held_file(connection, row)
+        gone = deletion_of(connection, row.batch, file.path)
+    return Content(file, ColumnRoles(**row.columns), None if gone is None else gone.words)
+
+
+def position_before(workspace: Workspace, case: str, position: int) -> int | None:
+    """Position of the held record before a place in the batch; None where there is none.
+
+    Examples:
+        >>> position_before(workspace, case, 1)
+        0
+    """
+    before = sa.and_(_held.c.case_id == case, _held.c.position < position)
+    with workspace.catalog.read() as connection:
+        found: int | None = connection.scalar(
+            sa.select(sa.func.max(_held.c.position)).where(before)
+        )
+        return found
+
+
+def held_rows(
+    workspace: Workspace,
+    case: str,
+    positions: Sequence[int],
+    columns: Sequence[str] | None = None,
+) -> pa.Table:
+    """Rows of held records, with all reasons, from the store, in order of position.
+
+    Args:
+        workspace: catalog and store.
+        case: its id.
+        positions: see `HeldRecord.position`.
+        columns: to read, beside the position; default: all.
 
     Raises:
         NotFoundError: no such case.
@@ -257,14 +314,9 @@ def held_rows(workspace: Workspace, case: str, positions: Sequence[int]) -> pa.T
     with workspace.catalog.read() as connection:
         row = find_case(connection, case)
         held = held_file(connection, row)
-    wanted, found, parts = pa.array(sorted(set(positions)), pa.int64()), 0, []
+    wanted = None if columns is None else [POSITION, *columns]
     with deletions_told(workspace.catalog.read, row.batch):
-        for chunk in read_chunks(workspace.store, held):
-            parts.append(chunk.filter(pc.is_in(chunk.column(POSITION), wanted)))
-            found += parts[-1].num_rows
-            if found >= len(wanted):
-                break  # each position is there once
-    return pa.Table.from_batches(parts)
+        return read_keyed(workspace.store, held, POSITION, positions, columns=wanted)
 
 
 def find_case(connection: Connection, case: str) -> Row[Any]:

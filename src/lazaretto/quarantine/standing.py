@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import pyarrow as pa
 import sqlalchemy as sa
 
 from lazaretto.errors import ChangedStateError
@@ -36,6 +38,9 @@ if TYPE_CHECKING:
 
 _held = tables.held_record
 _decision = tables.decision
+_ACTIONS = pa.schema(
+    [("position", pa.int64()), ("record_id", pa.string()), ("action", pa.string())]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +112,27 @@ def in_force(store: Store, decisions: Sequence[Decision]) -> dict[int, Decision]
             ids = read_table(store, decision.ids, columns=["position"])
             found |= dict.fromkeys(ids["position"].to_pylist(), decision)
     return found
+
+
+def actions_in_force(store: Store, decisions: Sequence[Decision]) -> pa.Table:
+    """The action in force on each decided record: ``position``, ``record_id`` and ``action``.
+
+    As `in_force`, for very many records.
+
+    Raises:
+        ChangedFileError: a list of decided records is gone or was changed.
+    """
+    parts = [_ACTIONS.empty_table()]
+    for decision in decisions:
+        if decision.undoes is None and decision.undone_by is None:
+            ids = read_table(store, decision.ids, columns=["position", "record_id"])
+            action = pa.repeat(decision.action.value, ids.num_rows)
+            parts.append(ids.append_column("action", action).cast(_ACTIONS))
+    found = pa.concat_tables(parts)
+    # The last of each position: the first of them from behind.
+    behind = found["position"].to_numpy()[::-1]
+    _, first = np.unique(behind, return_index=True)
+    return found.take(pa.array(len(behind) - 1 - first))
 
 
 def check_index(connection: Connection, store: Store, row: Row[Any], held: StoredFile) -> None:

@@ -160,10 +160,10 @@ async function remark(event) {
 
 async function publish() {
   await doing("Publishing…", async () => {
-    const { admission } = await send(`/cases/${theCase}/publish`, {});
-    return admission === null
-      ? "Nothing is released, so nothing was published."
-      : `Published ${admission.rows.toLocaleString("en")} records as version ${admission.version}.`;
+    const { admission, announcement } = await send(`/cases/${theCase}/publish`, {});
+    if (admission === null) return "Nothing is released, so nothing was published.";
+    const rows = admission.rows.toLocaleString("en");
+    return `Published ${rows} records as version ${admission.version}. ${announcement.note}`.trim();
   });
 }
 

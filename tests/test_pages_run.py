@@ -149,7 +149,7 @@ def test_the_readme_s_own_gate_works_word_by_word(data: Path, tmp_path: Path) ->
 
 
 def test_the_readme_s_other_blocks_are_made_of_targets_and_packages_that_exist() -> None:
-    """`make demo` is run by tests/e2e; installing by `make test-wheel`: both take a minute."""
+    """tests/e2e runs `make demo`, `make airflow` runs `make ui`, `make test-wheel` installs."""
     text = "".join(body("README.md", "bash", "text"))
     made = set(re.findall(r"^make ([\w-]+)", text, re.MULTILINE))
     targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))

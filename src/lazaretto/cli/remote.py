@@ -96,7 +96,11 @@ class Remote:
             query = {**chosen, "after": after, "limit": limit}
             page = self._get(f"/cases/{quote(case, safe='')}/records", query)
         records = [
-            each["index"] | {"reasons": each["reasons"], "payload": dict(each["payload"])}
+            each["index"]
+            | {
+                "reasons": [_reason(finding) for finding in each["findings"]],
+                "payload": {cell["column"]: cell["text"] for cell in each["cells"]},
+            }
             for each in page["records"]
         ]
         return found | {"matching": page["matching"], "records": records}
@@ -246,3 +250,8 @@ def _decision(told: dict[str, Any]) -> Decision:
         return TypeAdapter(Decision).validate_python(told)
     except ValidationError as error:
         raise SystemFaultError(f"the server is of another version: {error}") from None
+
+
+def _reason(finding: Mapping[str, Any]) -> str:
+    """A finding in one line, as the file of held records has it."""
+    return f"{finding['by']}: {finding['text']}" if finding["by"] else str(finding["text"])

@@ -20,6 +20,7 @@ from lazaretto.errors import (
     SystemFaultError,
     UsageError,
 )
+from lazaretto.plugins.assets import bundled
 from lazaretto.plugins.records import shorten
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class Site:
             loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined
         )
         templates.filters["shorten"] = shorten
+        templates.tests["bundled"] = bundled
         return cls(opened, templates)
 
     def page(
@@ -78,7 +80,9 @@ class Site:
         """
         status = next((code for kind, code in _STATUS.items() if isinstance(error, kind)), 503)
         if asks_for_json(request):
-            return answer({"error": str(error)}, status=status)
+            told = {"error": str(error), "kind": type(error).__name__}
+            code = getattr(error, "code", None)
+            return answer(told if code is None else told | {"code": code}, status=status)
         return self.page(request, "error.html", status=status, message=str(error))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lazaretto.plugins.api import cases, decisions, description, handling
+from lazaretto.plugins.api import cases, decisions, description, exchange, handling
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +22,7 @@ ROUTES: tuple[Callable[[Site], APIRouter], ...] = (
     cases.routes,
     decisions.routes,
     handling.routes,
+    exchange.routes,
     description.routes,
 )
 """Makes the routes of each part."""

@@ -10,7 +10,7 @@ from lazaretto.values import Action  # noqa: TC001  pydantic reads it at run tim
 PREFIX = "/api/v1"
 MOST_ON_A_PAGE = 500
 _MOST_IDS = 200_000
-_LONGEST_REASON = 2_000
+LONGEST_REASON = 2_000
 _LONGEST_LABEL = 1_000
 
 
@@ -22,7 +22,7 @@ class DecisionBody(_Strict):
     """What is decided, on which records; see `lazaretto.quarantine.review.decide`."""
 
     action: Action
-    reason: str = Field(min_length=1, max_length=_LONGEST_REASON)
+    reason: str = Field(min_length=1, max_length=LONGEST_REASON)
     ids: list[str] | None = Field(None, max_length=_MOST_IDS)
     positions: list[int] | None = Field(None, max_length=_MOST_IDS)
     filter: dict[str, str] | None = None
@@ -36,7 +36,7 @@ class DecisionBody(_Strict):
 class UndoBody(_Strict):
     """Why a decision is taken back."""
 
-    reason: str = Field(min_length=1, max_length=_LONGEST_REASON)
+    reason: str = Field(min_length=1, max_length=LONGEST_REASON)
 
 
 class AssigneeBody(_Strict):

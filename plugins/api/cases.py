@@ -11,6 +11,7 @@ from lazaretto.plugins.records import FilterQuery, page_of_records
 from lazaretto.plugins.security import may_read
 from lazaretto.plugins.site import answer
 from lazaretto.quarantine import inbox, review
+from lazaretto.quarantine.triage import triage_of_case
 
 if TYPE_CHECKING:
     from lazaretto.plugins.site import Site
@@ -57,6 +58,7 @@ def routes(site: Site) -> APIRouter:
         return answer(
             {
                 "case": review.show_case(opened, case),
+                "triage": triage_of_case(opened, case),
                 "decisions": review.list_decisions(opened, case),
                 "publications": review.list_publications(opened, case),
             }

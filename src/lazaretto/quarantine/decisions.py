@@ -17,6 +17,7 @@ from lazaretto.quarantine.cases import find_case, newest_decision
 from lazaretto.storage import tables
 from lazaretto.storage.bulk import bulk_insert
 from lazaretto.storage.sidecars import write_table
+from lazaretto.values import Action, Actor, StoredFile  # noqa: TC001  pydantic reads them
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from lazaretto.ledger.chain import Entry
     from lazaretto.ledger.state import Change
     from lazaretto.storage.workspace import Workspace
-    from lazaretto.values import Action, Actor, StoredFile
 
 _held = tables.held_record
 _decision = tables.decision

@@ -17,10 +17,10 @@ from lazaretto.quarantine.export import DECIDED_LABEL, DECIDED_WEIGHT, DECISION,
 from lazaretto.quarantine.held import POSITION
 from lazaretto.quarantine.review import check_values, decide
 from lazaretto.storage import tables
-from lazaretto.values import Action
+from lazaretto.values import Action, to_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from lazaretto.quarantine.decisions import Decision
     from lazaretto.storage.workspace import Workspace
@@ -144,6 +144,26 @@ def import_decisions(
     return made
 
 
+def as_told(imported: Imported, made: Sequence[Decision]) -> dict[str, Any]:
+    """What a file asks for and what was decided by it, for programs and for people."""
+    groups = [
+        {
+            "action": wanted.action.value,
+            "label": wanted.label,
+            "weight": wanted.weight,
+            "records": len(positions),
+        }
+        for wanted, positions in imported.groups.items()
+    ]
+    return {
+        "case": imported.case,
+        "records": imported.records,
+        "as_they_are": imported.as_they_are,
+        "groups": groups,
+        "decisions": to_json(list(made)),
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class _Row:
     """What a file says of one record, and where."""
@@ -220,9 +240,7 @@ def _suggested(record: dict[str, Any], question: str) -> str:
 
 
 def _checked(workspace: Workspace, case: str, rows: list[_Row]) -> Imported:
-    there = {
-        record.position: record for record in held_records(workspace, case, limit=max(1, 2**31 - 1))
-    }
+    meant: list[tuple[_Row, int, Wanted | None]] = []
     mistakes: list[str] = []
     for row in rows:
         try:

@@ -42,6 +42,16 @@ ELSEWHERE = {
     ("docs/how-to/operations.md", "PostgreSQL"): "tests/lazaretto/test_operations_page.py",
     ("docs/how-to/operations.md", "Retention"): "tests/lazaretto/test_operations_page.py",
     ("docs/how-to/respond-to-an-incident.md", "bash"): HERE,
+    ("docs/how-to/review-in-a-dag.md", "asked.py"): (
+        "tests/operators/test_review_in_a_dag_page.py"
+    ),
+    ("docs/how-to/review-in-a-dag.md", "reviewed.py"): (
+        "tests/operators/test_review_in_a_dag_page.py"
+    ),
+    ("docs/how-to/review-in-a-dag.md", "told.py"): ("tests/operators/test_review_in_a_dag_page.py"),
+    ("docs/how-to/review-in-a-dag.md", "training.py"): (
+        "tests/operators/test_review_in_a_dag_page.py"
+    ),
     ("docs/how-to/run-in-production.md", "bash"): HERE,
     ("docs/how-to/run-in-production.md", "sql"): HERE,
     ("docs/how-to/sanitize-a-training-set.md", "bash"): "tests/lazaretto/test_cli_path.py",

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lazaretto.plugins.api import cases, decisions, description, exchange, handling
+from lazaretto.plugins.api import map as map_of_case
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +24,7 @@ ROUTES: tuple[Callable[[Site], APIRouter], ...] = (
     decisions.routes,
     handling.routes,
     exchange.routes,
+    map_of_case.routes,
     description.routes,
 )
 """Makes the routes of each part."""

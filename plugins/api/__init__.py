@@ -9,8 +9,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lazaretto.plugins.api import cases, decisions, description, exchange, handling
-from lazaretto.plugins.api import map as map_of_case
+from lazaretto.plugins.api import (
+    cases,
+    decisions,
+    description,
+    exchange,
+    gates,
+    handling,
+    maps,
+    sources,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +32,9 @@ ROUTES: tuple[Callable[[Site], APIRouter], ...] = (
     decisions.routes,
     handling.routes,
     exchange.routes,
-    map_of_case.routes,
+    maps.routes,
+    sources.routes,
+    gates.routes,
     description.routes,
 )
 """Makes the routes of each part."""

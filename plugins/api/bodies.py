@@ -39,6 +39,12 @@ class UndoBody(_Strict):
     reason: str = Field(min_length=1, max_length=LONGEST_REASON)
 
 
+class ApprovalBody(_Strict):
+    """What the approver has seen; see `lazaretto.quarantine.approve.approve`."""
+
+    seen: int = Field(ge=0)
+
+
 class AssigneeBody(_Strict):
     """Whose a case is to review; null: nobody in particular."""
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from lazaretto.quarantine.cases import Case
     from lazaretto.quarantine.decisions import Decision
+    from lazaretto.quarantine.reads import Read
 
 app = typer.Typer(
     no_args_is_help=True, help="Look at held records, decide on them, publish the decisions."
@@ -97,6 +98,41 @@ def show(
     return Reply(found, view(found))
 
 
+@command(app, "reads")
+def reads(
+    session: Session,
+    case: CaseId,
+    *,
+    limit: Limit = 50,
+) -> Reply:
+    """Show who was shown the content of a case's records, newest first: the read log.
+
+    It tells of the review page, its API and exports. Looking again within minutes adds nothing.
+    """
+    from lazaretto.quarantine.reads import list_reads
+
+    shown = list_reads(session.workspace, case, limit=limit)
+    return Reply(shown, reads_view(shown))
+
+
+def reads_view(shown: "Sequence[Read]") -> Grid:
+    """The table of some reads."""
+    rows = [
+        (
+            read.seq,
+            read.at,
+            read.actor.id if read.actor.authenticated else f"{read.actor.id} (not authenticated)",
+            read.via,
+            read.records,
+            str(read.first) if read.first == read.last else f"{read.first} to {read.last}",
+            ", ".join(f"{name} {value}" for name, value in sorted(read.filter.items())),
+        )
+        for read in shown
+    ]
+    columns = ["entry", "when", "by", "via", "records", "positions", "filter"]
+    return grid(columns, rows, text=["filter"])
+
+
 @command(app, "release", needs=ON_EITHER)
 def release(
     session: Session, case: CaseId, *, reason: Reason, which: Selection, yes: Yes = False
@@ -133,7 +169,11 @@ def reweight(
     case: CaseId,
     *,
     weight: Annotated[
-        float, typer.Option(help="Their sample_weight, above 0; other records have 1")
+        float,
+        typer.Option(
+            help="Their sample_weight, above 0 and at most the policy's review.max_weight; other "
+            "records have 1"
+        ),
     ],
     reason: Reason,
     which: Selection,

@@ -101,7 +101,11 @@ class Remote:
             query = {**chosen, "after": after, "limit": limit}
             page = self._get(f"/cases/{quote(case, safe='')}/records", query)
         records = [
-            each["index"] | {"reasons": each["reasons"], "payload": dict(each["payload"])}
+            each["index"]
+            | {
+                "reasons": [_reason(finding) for finding in each["findings"]],
+                "payload": {cell["column"]: cell["text"] for cell in each["cells"]},
+            }
             for each in page["records"]
         ]
         return found | {"matching": page["matching"], "records": records}
@@ -221,8 +225,8 @@ def _told(status: int, content: bytes) -> Exception:
         return UsageError(text)
     if status == 409 and told.get("kind") == AdmissionRefusedError.__name__:
         return AdmissionRefusedError(text, code=str(told.get("code")), dataset="")
-    if status == 401:
-        text = f"the token is not accepted ({text}): get a new one"
+    if status in (401, 403) and "kind" not in told:
+        text = f"{text}: the token is not accepted or has expired, or its owner may not do this"
     return _KINDS.get(status, SystemFaultError)(text)
 
 
@@ -248,3 +252,8 @@ def _is_here(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _reason(finding: Mapping[str, Any]) -> str:
+    """A finding in one line, as the file of held records has it."""
+    return f"{finding['by']}: {finding['text']}" if finding["by"] else str(finding["text"])

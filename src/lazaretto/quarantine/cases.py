@@ -6,24 +6,24 @@ from dataclasses import dataclass
 from datetime import datetime  # noqa: TC003  pydantic reads these types at run time
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from lazaretto.errors import ChangedStateError, NotFoundError
 from lazaretto.ledger.cover import agree, covering
 from lazaretto.ledger.deletions import deletion_of, deletions_told
 from lazaretto.ledger.events import BatchJudged, TrainingSanitized
+from lazaretto.quarantine.approvals import approvals_of
 from lazaretto.quarantine.filters import UNDECIDED, conditions
 from lazaretto.quarantine.held import POSITION
 from lazaretto.quarantine.opening import case_columns, gate_case_columns
 from lazaretto.storage import tables
-from lazaretto.storage.sidecars import read_chunks
+from lazaretto.storage.sidecars import read_keyed
 from lazaretto.values import ColumnRoles, StoredFile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import pyarrow as pa
     from sqlalchemy.engine import Connection, Row
 
     from lazaretto.storage.workspace import Workspace
@@ -58,6 +58,7 @@ class Case:
         seq: ledger entry.
         columns: names of the batch's columns by what they are for, as the policy said.
         decided: ledger entry of the newest decision; 0: none.
+        approved_by: who approved the decisions as they are now; see `approve`.
         deleted: when retention deleted its whole rows, in words; None: they are there.
     """
 
@@ -80,6 +81,7 @@ class Case:
     seq: int
     columns: ColumnRoles
     decided: int
+    approved_by: list[str]
     deleted: str | None
 
 
@@ -106,6 +108,21 @@ class HeldRecord:
     reason: str
     action: str | None
     part: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """Where the whole rows of a case are, without what is counted of them.
+
+    Attributes:
+        file: with them, and all reasons.
+        columns: names of the batch's columns by what they are for.
+        deleted: when retention deleted it, in words; None: it is there.
+    """
+
+    file: StoredFile
+    columns: ColumnRoles
+    deleted: str | None
 
 
 def list_cases(
@@ -239,8 +256,51 @@ def count_records(
         return int(connection.scalar(query) or 0)
 
 
-def held_rows(workspace: Workspace, case: str, positions: Sequence[int]) -> pa.Table:
-    """Whole rows of held records, with all reasons, from the store.
+def content_of(workspace: Workspace, case: str) -> Content:
+    """Where the whole rows of a case are.
+
+    Raises:
+        NotFoundError: no such case.
+
+    Examples:
+        >>> content_of(workspace, case).columns.payload
+        ['text']
+    """
+    with workspace.catalog.read() as connection:
+        row = find_case(connection, case)
+        file = held_file(connection, row)
+        gone = deletion_of(connection, row.batch, file.path)
+    return Content(file, ColumnRoles(**row.columns), None if gone is None else gone.words)
+
+
+def position_before(workspace: Workspace, case: str, position: int) -> int | None:
+    """Position of the held record before a place in the batch; None where there is none.
+
+    Examples:
+        >>> position_before(workspace, case, 1)
+        0
+    """
+    before = sa.and_(_held.c.case_id == case, _held.c.position < position)
+    with workspace.catalog.read() as connection:
+        found: int | None = connection.scalar(
+            sa.select(sa.func.max(_held.c.position)).where(before)
+        )
+        return found
+
+
+def held_rows(
+    workspace: Workspace,
+    case: str,
+    positions: Sequence[int],
+    columns: Sequence[str] | None = None,
+) -> pa.Table:
+    """Rows of held records, with all reasons, from the store, in order of position.
+
+    Args:
+        workspace: catalog and store.
+        case: its id.
+        positions: see `HeldRecord.position`.
+        columns: to read, beside the position; default: all.
 
     Raises:
         NotFoundError: no such case.
@@ -254,14 +314,9 @@ def held_rows(workspace: Workspace, case: str, positions: Sequence[int]) -> pa.T
     with workspace.catalog.read() as connection:
         row = find_case(connection, case)
         held = held_file(connection, row)
-    wanted, found, parts = pa.array(sorted(set(positions)), pa.int64()), 0, []
+    wanted = None if columns is None else [POSITION, *columns]
     with deletions_told(workspace.catalog.read, row.batch):
-        for chunk in read_chunks(workspace.store, held):
-            parts.append(chunk.filter(pc.is_in(chunk.column(POSITION), wanted)))
-            found += parts[-1].num_rows
-            if found >= len(wanted):
-                break  # each position is there once
-    return pa.Table.from_batches(parts)
+        return read_keyed(workspace.store, held, POSITION, positions, columns=wanted)
 
 
 def find_case(connection: Connection, case: str) -> Row[Any]:
@@ -324,15 +379,18 @@ def _case(connection: Connection, row: Row[Any]) -> Case:
         .group_by(_held.c.action)
     )
     actions = {str(action): int(count) for action, count in connection.execute(counts)}
-    told = ("actions", "held_records", "columns", "decided", "deleted")
+    told = ("actions", "held_records", "columns", "decided", "approved_by", "deleted")
     values = {name: getattr(row, name) for name in Case.__dataclass_fields__ if name not in told}
     file = _covered(connection, row)
     gone = deletion_of(connection, row.batch, file.path)
+    decided = newest_decision(connection, row.id)
+    approvals = approvals_of(connection, row.id, after=decided) if decided else []
     return Case(
         **values,
         actions=actions,
         held_records=file,
         columns=ColumnRoles(**row.columns),
-        decided=newest_decision(connection, row.id),
+        decided=decided,
+        approved_by=sorted({approval.by.id for approval in approvals}),
         deleted=None if gone is None else gone.words,
     )

@@ -104,6 +104,7 @@ def record_decision(workspace: Workspace, case: str, selected: pa.Table, taken: 
         row = find_case(connection, case)
         require_open(connection, row)
         _require_seen(connection, case, taken.seen)
+        _require_in_effect(connection, taken.undoes)
         event = RecordsDecided(
             decision=identity,
             case=case,
@@ -133,6 +134,12 @@ def _require_seen(connection: Connection, case: str, seen: int | None) -> None:
             f"somebody else decided on {case} meanwhile (ledger entry {newest}): look again, "
             "then decide"
         )
+
+
+def _require_in_effect(connection: Connection, undoes: str | None) -> None:
+    query = sa.select(_decision.c.undone_by).where(_decision.c.id == undoes)
+    if undoes is not None and connection.scalar(query) is not None:
+        raise UsageError(f"{undoes} is undone already: somebody else was faster")
 
 
 def changes(entry: Entry) -> Iterator[Change]:

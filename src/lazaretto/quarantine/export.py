@@ -40,7 +40,7 @@ _DECIDED = [
 ]
 # What spreadsheets take for the start of a formula, behind what they skip, and in the full width
 # that some of them read alike (OWASP, "CSV Injection").
-_FORMULA = "^'*([\\s\\x00]*[=+\\-@\uff1d\uff0b\uff0d\uff20]|[\\t\\r\\n])"
+_FORMULA = "^'*([\\s\\p{Z}\\p{C}]*[=+\\-@\uff1d\uff0b\uff0d\uff20]|[\\t\\r\\n])"
 _MOST_FIELDS = 8
 
 

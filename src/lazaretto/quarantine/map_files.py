@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lazaretto.errors import NotFoundError
-from lazaretto.ledger.chain import entries
 from lazaretto.ledger.chain import entry as entry_of
 from lazaretto.ledger.cover import covering
-from lazaretto.ledger.events import BatchEmbedded, BatchJudged, BatchScreened, ReferenceSaved
+from lazaretto.ledger.events import BatchEmbedded, BatchJudged, BatchScreened
 from lazaretto.quarantine.cases import find_case, held_file
+from lazaretto.registry.references import read_reference
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, Row
@@ -84,7 +84,13 @@ def files_of_map(workspace: Workspace, case: str) -> MapFiles:
                 f"there is no map of {case}: its batch has no vectors, because its contract is "
                 "broken as a whole, so that it was neither embedded nor screened"
             )
-        saved = _reference(connection, screened)
+        name = f"{screened.reference}/{screened.reference_version}"
+        saved = read_reference(connection, name)
+        if saved.digest != screened.reference_digest:
+            raise NotFoundError(
+                f"there is no map of {case}: reference {name} is not the one that its batch was "
+                "compared with"
+            )
     own = embedded.encoder.startswith(_COLUMN)
     return MapFiles(
         case=case,
@@ -94,7 +100,7 @@ def files_of_map(workspace: Workspace, case: str) -> MapFiles:
         held_records=held,
         vectors=embedded.vectors,
         column=embedded.encoder.removeprefix(_COLUMN) if own else None,
-        reference=f"{screened.reference}/{screened.reference_version}",
+        reference=name,
         metadata=saved.files[0],
         trusted=saved.files[1],
         scores=screened.scores,
@@ -126,15 +132,3 @@ def _judged(connection: Connection, row: Row[Any]) -> BatchJudged:
             "training set, and no vectors of them are kept"
         )
     return event
-
-
-def _reference(connection: Connection, screened: BatchScreened) -> ReferenceSaved:
-    subject, kinds = f"reference:{screened.reference}", [ReferenceSaved.kind]
-    for entry in entries(connection, subject=subject, kinds=kinds, newest_first=True):
-        event = entry.event
-        if isinstance(event, ReferenceSaved) and event.digest == screened.reference_digest:
-            return event
-    raise NotFoundError(
-        f"there is no map: reference {screened.reference}/{screened.reference_version} is not on "
-        "record any more"
-    )

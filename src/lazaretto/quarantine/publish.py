@@ -22,6 +22,7 @@ from lazaretto.errors import AdmissionRefusedError, ChangedStateError, SystemFau
 from lazaretto.ledger.deletions import deletion_of
 from lazaretto.ledger.events import CaseClosed
 from lazaretto.ledger.state import record
+from lazaretto.quarantine.approvals import Approval, approvals_of
 from lazaretto.quarantine.cases import find_case, held_file
 from lazaretto.quarantine.decisions import changes, require_open
 from lazaretto.quarantine.released import RELEASING, released_part
@@ -34,6 +35,7 @@ from lazaretto.quarantine.standing import (
     publications_of,
 )
 from lazaretto.quarantine.two_people import require_two_people
+from lazaretto.quarantine.weights import require_weights
 from lazaretto.received import find_batch, on_record
 from lazaretto.storage import tables
 
@@ -61,6 +63,7 @@ class _View:
     held: StoredFile
     decisions: list[Decision]
     publications: list[Publication]
+    approvals: list[Approval]
     released: dict[int, Decision]
     name: str | None
     resumed: bool
@@ -75,7 +78,8 @@ def publish(workspace: Workspace, case: str) -> Admission | None:
     first. The case closes when every record is decided on.
 
     What admission asks for is checked again: source, key and signature of the delivery, by the
-    policy that is in force now; and two people, where that policy or the judgement asks for them.
+    policy that is in force now; and two people, where that policy or the judgement asks for them:
+    the second one publishes, or has approved this publication, see `approve`.
 
     Args:
         workspace: catalog and store; whoever acts through it is on record as the publisher.
@@ -127,6 +131,7 @@ def _publish(workspace: Workspace, case: str) -> tuple[Admission | None, bool]:
             view.held,
             view.released,
             name=view.name,
+            approved_by=sorted({approval.by.id for approval in view.approvals}),
             first=view.first,
             check=check,
         )
@@ -176,6 +181,8 @@ def _look(connection: Connection, workspace: Workspace, case: str) -> _View:
         and standing[position].action in RELEASING
         and parts[position] == unfinished
     }
+    name = _id(case, released) if released else None
+    newest_one = decisions[-1].seq if decisions else 0
     return _View(
         row=row,
         received=received,
@@ -183,8 +190,15 @@ def _look(connection: Connection, workspace: Workspace, case: str) -> _View:
         held=held,
         decisions=decisions,
         publications=publications,
+        # What began is made of decisions that are final: newer ones are on other records.
+        approvals=[
+            approval
+            for approval in approvals_of(connection, case)
+            if approval.publication == name
+            and (unfinished is not None or approval.decided == newest_one)
+        ],
         released=released,
-        name=_id(case, released) if released else None,
+        name=name,
         resumed=unfinished is not None,
         first=is_unused(connection, row.dataset),
     )
@@ -271,8 +285,11 @@ def _check(connection: Connection, workspace: Workspace, view: _View) -> None:
             code="no_policy",
             dataset=dataset,
         )
+    decisions = list({decision.id: decision for decision in view.released.values()}.values())
     if view.row.two_people or policy.rules.review.require_two_people:
-        require_two_people(view.row.id, dataset, workspace.actor, list(view.released.values()))
+        approvers = [approval.by for approval in view.approvals]
+        require_two_people(view.row.id, dataset, workspace.actor, decisions, approvers)
+    require_weights(connection, view.row, decisions)
     require_admissible(connection, view.received, view.envelope, policy.rules)
 
 

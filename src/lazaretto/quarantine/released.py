@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -12,10 +13,10 @@ from lazaretto.ledger.deletions import deletions_told
 from lazaretto.quarantine.held import ADDED_NAMES, POSITION, RECORD
 from lazaretto.quarantine.labels import as_label
 from lazaretto.storage.sidecars import read_chunks, read_schema
-from lazaretto.values import Action, PolicyRef
+from lazaretto.values import Action, PolicyRef, Release
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from sqlalchemy.engine import Connection, Row
 
@@ -34,6 +35,7 @@ def released_part(
     released: Mapping[int, Decision],
     *,
     name: str,
+    approved_by: Sequence[str],
     first: bool,
     check: Callable[[Connection], None],
 ) -> Part:
@@ -45,6 +47,7 @@ def released_part(
         held: the file with its held records.
         released: by position in that file, the decision that released a record.
         name: of the publication.
+        approved_by: who approved it.
         first: nothing was on record of the dataset yet.
         check: called in the transaction that puts it on record.
 
@@ -67,7 +70,17 @@ def released_part(
         case=row.id,
         check=check,
         first=first,
+        releases=_releases(released),
+        approved_by=tuple(approved_by),
     )
+
+
+def _releases(released: Mapping[int, Decision]) -> tuple[Release, ...]:
+    """How many records each decision releases, in order of the decisions."""
+    counted = Counter(decision.id for decision in released.values())
+    decisions = {decision.id: decision for decision in released.values()}
+    inside = sorted(decisions.values(), key=lambda decision: decision.seq)
+    return tuple(Release(one.id, counted[one.id], one.actor.id) for one in inside)
 
 
 def _released(

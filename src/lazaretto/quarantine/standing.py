@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import pyarrow as pa
 import sqlalchemy as sa
 
 from lazaretto.errors import ChangedStateError
@@ -32,10 +34,13 @@ if TYPE_CHECKING:
 
     from lazaretto.ledger.chain import Entry
     from lazaretto.storage.store import Store
-    from lazaretto.values import Actor, StoredFile
+    from lazaretto.values import Actor, Release, StoredFile
 
 _held = tables.held_record
 _decision = tables.decision
+_ACTIONS = pa.schema(
+    [("position", pa.int64()), ("record_id", pa.string()), ("action", pa.string())]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +54,8 @@ class Publication:
         rows: how many records.
         at: when, UTC.
         by: who published them.
+        releases: the decisions by which they are released, with who decided.
+        approved_by: who approved the publication beforehand.
         seq: ledger entry.
     """
 
@@ -58,6 +65,8 @@ class Publication:
     rows: int
     at: datetime
     by: Actor
+    releases: list[Release]
+    approved_by: list[str]
     seq: int
 
 
@@ -103,6 +112,27 @@ def in_force(store: Store, decisions: Sequence[Decision]) -> dict[int, Decision]
             ids = read_table(store, decision.ids, columns=["position"])
             found |= dict.fromkeys(ids["position"].to_pylist(), decision)
     return found
+
+
+def actions_in_force(store: Store, decisions: Sequence[Decision]) -> pa.Table:
+    """The action in force on each decided record: ``position``, ``record_id`` and ``action``.
+
+    As `in_force`, for very many records.
+
+    Raises:
+        ChangedFileError: a list of decided records is gone or was changed.
+    """
+    parts = [_ACTIONS.empty_table()]
+    for decision in decisions:
+        if decision.undoes is None and decision.undone_by is None:
+            ids = read_table(store, decision.ids, columns=["position", "record_id"])
+            action = pa.repeat(decision.action.value, ids.num_rows)
+            parts.append(ids.append_column("action", action).cast(_ACTIONS))
+    found = pa.concat_tables(parts)
+    # The last of each position: the first of them from behind.
+    behind = found["position"].to_numpy()[::-1]
+    _, first = np.unique(behind, return_index=True)
+    return found.take(pa.array(len(behind) - 1 - first))
 
 
 def check_index(connection: Connection, store: Store, row: Row[Any], held: StoredFile) -> None:
@@ -160,6 +190,8 @@ def publications_of(connection: Connection, batch: str, case: str) -> list[Publi
             rows=entry.event.rows,
             at=entry.at,
             by=entry.actor,
+            releases=entry.event.releases,
+            approved_by=entry.event.approved_by,
             seq=entry.seq,
         )
         for entry in found

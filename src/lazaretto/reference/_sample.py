@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
 from lazaretto.errors import ReferenceMismatchError
+from lazaretto.reference._file import EMBEDDING, LABEL
+from lazaretto.reference._packed import Packed
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-_LONGEST_HEAD = 2**24
 _RUNS = 64
-_TYPES: dict[str, np.dtype[Any]] = {
-    "F32": np.dtype("<f4"),
-    "F64": np.dtype("<f8"),
-    "I64": np.dtype("<i8"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,46 +45,20 @@ def read_trusted(tensors: IO[bytes], most: int) -> TrustedRows:
         ReferenceMismatchError: this is no reference's file.
     """
     try:
-        size = int.from_bytes(tensors.read(8), "little")
-        if size > _LONGEST_HEAD:
-            raise ValueError(f"a head of {size} bytes")
-        head = json.loads(tensors.read(size))
-        vectors = _Tensor.of(head, "sample.embedding", 8 + size)
-        runs = _runs(vectors.shape[0], most)
+        packed = Packed.open(tensors)
+        rows = packed.rows(EMBEDDING)
+        runs = _runs(rows, most)
+        vectors = np.concatenate([packed.part(EMBEDDING, *run) for run in runs])
         label = None
-        if "sample.label" in head:
-            label = _Tensor.of(head, "sample.label", 8 + size).read(tensors, runs)
-            label = label.astype(np.int64)
-        found = vectors.read(tensors, runs).astype(np.float32)
+        if LABEL in packed.entries:
+            label = np.concatenate([packed.part(LABEL, *run) for run in runs])
+        if vectors.ndim != 2:
+            raise ValueError(f"vectors of {vectors.ndim} dimensions")
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise ReferenceMismatchError(
             f"the trusted rows of the reference cannot be read: {error!r}"
         ) from error
-    return TrustedRows(found, label, vectors.shape[0])
-
-
-@dataclass(frozen=True, slots=True)
-class _Tensor:
-    """Where an array lies in the file."""
-
-    kind: np.dtype[Any]
-    shape: tuple[int, ...]
-    start: int
-
-    @classmethod
-    def of(cls, head: dict[str, Any], name: str, base: int) -> _Tensor:
-        known = head[name]
-        shape = tuple(int(size) for size in known["shape"])
-        return cls(_TYPES[known["dtype"]], shape, base + int(known["data_offsets"][0]))
-
-    def read(self, file: IO[bytes], runs: list[tuple[int, int]]) -> npt.NDArray[Any]:
-        width = int(np.prod(self.shape[1:], dtype=np.int64)) * self.kind.itemsize
-        parts = []
-        for first, count in runs:
-            file.seek(self.start + first * width)
-            parts.append(file.read(count * width))
-        rows = sum(count for _, count in runs)
-        return np.frombuffer(b"".join(parts), dtype=self.kind).reshape(rows, *self.shape[1:])
+    return TrustedRows(vectors, label, rows)
 
 
 def _runs(rows: int, most: int) -> list[tuple[int, int]]:

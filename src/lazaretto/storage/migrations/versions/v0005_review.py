@@ -1,4 +1,4 @@
-"""Whose a case is to review."""
+"""Whose a case is to review; and the last batches of a dataset, found by an index."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -28,7 +28,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("case_id", name=op.f("pk_case_assignment")),
     )
     op.create_index("ix_case_assignment_assignee", "case_assignment", ["assignee"])
+    op.create_index("ix_batch_dataset_seq", "batch", ["dataset", "seq"])
 
 
 def downgrade() -> None:
+    op.drop_index("ix_batch_dataset_seq", "batch")
     op.drop_table("case_assignment")

@@ -86,14 +86,14 @@ def rows(first: int, count: int, seed: int, mislabelled: float) -> pa.Table:
     )
 
 
-def deliver(town: Town, name: str, count: int, seed: int) -> str:
+def deliver(town: Town, name: str, count: int, seed: int, mislabelled: float = 0.1) -> str:
     """One delivery by all stages until the gate; its case."""
     from lazaretto import stages
 
     path = town.folder / f"{name}.parquet"
     writer: pq.ParquetWriter | None = None
     for first in range(0, count, PART):
-        part = rows(first, min(PART, count - first), seed, 0.1)
+        part = rows(first, min(PART, count - first), seed, mislabelled)
         writer = writer or pq.ParquetWriter(path, part.schema)
         writer.write_table(part)
     assert writer is not None
@@ -132,7 +132,7 @@ class Town:
             if number == cases // 2:
                 with self.measured("made", "large case"):
                     self.case = deliver(self, "large", records, 2)
-            deliver(self, f"small-{number}", SMALL, 10 + number)
+            deliver(self, f"small-{number}", SMALL, 10 + number, 0.4)
         (self.folder / "case").write_text(self.case)
 
     @contextmanager
@@ -169,10 +169,10 @@ class Town:
         assert answer.status_code in (200, 201), answer.text
         return answer.json()
 
-    def call(self, what: str, work: Callable[[], Any]) -> Any:
+    def call(self, what: str, work: Callable[..., Any], *arguments: Any, **more: Any) -> Any:
         """Calls the library."""
         with self.measured("library", what):
-            return work()
+            return work(*arguments, **more)
 
     def tell(self, **about: Any) -> None:
         """Prints the medians, one line each."""
@@ -225,13 +225,12 @@ def look(town: Town, records: int, runs: int) -> None:
     for _ in range(runs):
         town.get("page", "inbox", "/")
         town.get("page", "case", f"/cases/{case}")
-        town.call("inbox", lambda: review.list_cases(town.workspace, limit=50))
-        town.call("case", lambda: review.show_case(town.workspace, case))
+        town.call("inbox", review.list_cases, town.workspace, limit=50)
+        town.call("case", review.show_case, town.workspace, case)
         for name, query in pages.items():
             town.get("api", f"records, {name}", f"/api/v1/cases/{case}/records?{query}")
         for name, wanted in counts.items():
-            count = lambda wanted=wanted: review.count_records(town.workspace, case, wanted)
-            town.call(f"count, {name}", count)
+            town.call(f"count, {name}", review.count_records, town.workspace, case, wanted)
 
 
 def act(town: Town, records: int, runs: int) -> dict[str, int]:
@@ -244,22 +243,22 @@ def act(town: Town, records: int, runs: int) -> dict[str, int]:
     bob = town.workspace.acting(Actor(ActorType.HUMAN, "user:bob"))
     taken = published = 0
     for run in range(runs):
-        decide = lambda: review.decide(bob, case, Action.REJECT, filter=some, reason="a look")
-        made = town.call("decide, by filter", decide)
-        taken = made.records
-        town.call("undo", lambda made=made: review.undo(bob, made.id, reason="a second look"))
-        body = {"action": "RELEASE", "reason": "a look", "filter": some, "expected": taken}
+        why: dict[str, Any] = {"filter": some, "reason": "a look"}
+        made = town.call("decide, by filter", review.decide, bob, case, Action.REJECT, **why)
+        town.call("undo", review.undo, bob, made.id, reason="a second look")
+        body = {"action": "RELEASE", "reason": "a look", "filter": some, "expected": made.records}
         decision = town.post("decide, by filter", decisions, body)
+        taken = decision["records"]
         undone = f"/api/v1/decisions/{decision['id']}/undo"
         town.post("undo", undone, {"reason": "a second look"})
-        one = {"action": "REJECT", "reason": "no", "positions": [records // 2 + run]}
+        # Labels 8 and 9 are at these places, and at no others.
+        first = records // 2 // CLASSES * CLASSES + 8 + run * 500 * CLASSES
+        places = list(range(first, first + 500 * CLASSES, CLASSES))
+        one = {"action": "REJECT", "reason": "no", "positions": places[:1]}
         town.post("decide, one record", decisions, one)
-        first = run * records // 10
-        slice_ = range(first, first + records // 10)
-        release = lambda slice_=slice_: review.decide(
-            bob, case, Action.RELEASE, positions=slice_, reason="fine"
-        )
-        town.call("decide, by positions", release)
+        town.post("decide, 500 records", decisions, one | {"positions": places})
+        why = {"filter": {"label": str(run)}, "reason": "fine"}
+        town.call("decide, by filter", review.decide, bob, case, Action.RELEASE, **why)
         admission = town.post("publish", f"/api/v1/cases/{case}/publish")["admission"]
         published = admission["rows"]
     return {"decided": taken, "published": published}

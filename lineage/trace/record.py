@@ -18,7 +18,8 @@ from lazaretto.lineage.trace.answer import RecordState
 from lazaretto.lineage.trace.summary import label
 from lazaretto.lineage.trace.walk import direct, without
 from lazaretto.quarantine.held import POSITION, RECORD
-from lazaretto.quarantine.standing import as_decisions, in_force
+from lazaretto.quarantine.in_force import in_force
+from lazaretto.quarantine.standing import as_decisions
 from lazaretto.storage.sidecars import read_table
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def _held(
                 for entry in entries(connection, kinds=kinds)
                 if isinstance(entry.event, RecordsDecided) and entry.event.case == case
             )
-            decision = in_force(store, decided).get(mine[POSITION][0].as_py())
+            decision = in_force(store, decided).at(mine[POSITION][0].as_py())
             return case, None if decision is None else decision.action.value
     return None
 

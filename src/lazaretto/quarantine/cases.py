@@ -7,25 +7,26 @@ from datetime import datetime  # noqa: TC003  pydantic reads these types at run 
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from lazaretto.errors import ChangedStateError, NotFoundError
-from lazaretto.ledger.cover import agree, covering
-from lazaretto.ledger.deletions import deletion_of, deletions_told
+from lazaretto.ledger.cover import agree, covering, covering_each
+from lazaretto.ledger.deletions import deletions_of_each, deletions_told
 from lazaretto.ledger.events import BatchJudged, TrainingSanitized
-from lazaretto.quarantine.filters import UNDECIDED, conditions
-from lazaretto.quarantine.held import POSITION
+from lazaretto.quarantine.counts import KEPT, by_action, kept_counts, require_counts, taken_by
+from lazaretto.quarantine.filters import conditions
+from lazaretto.quarantine.held import ADDED_NAMES, POSITION
 from lazaretto.quarantine.opening import case_columns, gate_case_columns
 from lazaretto.storage import tables
-from lazaretto.storage.sidecars import read_chunks
+from lazaretto.storage.sidecars import read_rows_with
 from lazaretto.values import ColumnRoles, StoredFile
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from sqlalchemy.engine import Connection, Row
 
+    from lazaretto.ledger.chain import Entry
     from lazaretto.storage.workspace import Workspace
 
 _held = tables.held_record
@@ -146,7 +147,7 @@ def list_cases(
             last = find_case(connection, after)
             older, same = tables.case.c.seq < last.seq, tables.case.c.seq == last.seq
             query = query.where(sa.or_(older, sa.and_(same, tables.case.c.id > last.id)))
-        return [_case(connection, row) for row in connection.execute(query)]
+        return _all_cases(connection, connection.execute(query).all())
 
 
 def show_case(workspace: Workspace, case: str) -> Case:
@@ -212,14 +213,31 @@ def count_records(
         >>> count_records(workspace, case)
         6
     """
-    query = sa.select(sa.func.count()).select_from(_held).where(*conditions(case, filter))
+    wanted = conditions(case, filter)
+    query = sa.select(sa.func.count()).select_from(_held).where(*wanted)
     with workspace.catalog.read() as connection:
         find_case(connection, case)
+        if KEPT.issuperset(filter or {}):
+            return taken_by(kept_counts(connection, [case])[case], filter or {})
         return int(connection.scalar(query) or 0)
 
 
-def held_rows(workspace: Workspace, case: str, positions: Sequence[int]) -> pa.Table:
+def held_rows(
+    workspace: Workspace,
+    case: str,
+    positions: Sequence[int],
+    *,
+    columns: Collection[str] | None = None,
+) -> pa.Table:
     """Whole rows of held records, with all reasons, from the store.
+
+    Only those parts of the case's file are read in which such a record is.
+
+    Args:
+        workspace: catalog and store.
+        case: its id.
+        positions: see `HeldRecord.position`.
+        columns: of the delivery, as far as it has them; None for all.
 
     Raises:
         NotFoundError: no such case.
@@ -233,14 +251,11 @@ def held_rows(workspace: Workspace, case: str, positions: Sequence[int]) -> pa.T
     with workspace.catalog.read() as connection:
         row = find_case(connection, case)
         held = held_file(connection, row)
-    wanted, found, parts = pa.array(sorted(set(positions)), pa.int64()), 0, []
+    wanted = pa.array(sorted(set(positions)), pa.int64())
+    named = None if columns is None else {*columns, *ADDED_NAMES}
     with deletions_told(workspace.catalog.read, row.batch):
-        for chunk in read_chunks(workspace.store, held):
-            parts.append(chunk.filter(pc.is_in(chunk.column(POSITION), wanted)))
-            found += parts[-1].num_rows
-            if found >= len(wanted):
-                break  # each position is there once
-    return pa.Table.from_batches(parts)
+        found = read_rows_with(workspace.store, held, POSITION, wanted, columns=named)
+        return pa.Table.from_batches(found)
 
 
 def find_case(connection: Connection, case: str) -> Row[Any]:
@@ -268,14 +283,22 @@ def held_file(connection: Connection, row: Row[Any]) -> StoredFile:
 
 def newest_decision(connection: Connection, case: str) -> int:
     """Ledger entry of the newest decision on a case; 0 where there is none."""
-    table = tables.decision
-    return (
-        connection.scalar(sa.select(sa.func.max(table.c.seq)).where(table.c.case_id == case)) or 0
-    )
+    return newest_decisions(connection, [case]).get(case, 0)
+
+
+def newest_decisions(connection: Connection, cases: Sequence[str]) -> dict[str, int]:
+    """The same for some cases; those without a decision are not among them."""
+    table = tables.decision.c
+    query = sa.select(table.case_id, sa.func.max(table.seq)).where(table.case_id.in_(cases))
+    return {case: int(seq) for case, seq in connection.execute(query.group_by(table.case_id))}
 
 
 def _covered(connection: Connection, row: Row[Any]) -> StoredFile:
-    event = covering(connection, "review_case", row.id, row).event
+    return _file_of(row, covering(connection, "review_case", row.id, row))
+
+
+def _file_of(row: Row[Any], cover: Entry) -> StoredFile:
+    event = cover.event
     if isinstance(event, BatchJudged) and event.case == row.id and event.held_records:
         agree("review_case", row.id, row, gate_case_columns(event))
         return event.held_records
@@ -294,21 +317,31 @@ def _cases() -> sa.Select[Any]:
 
 
 def _case(connection: Connection, row: Row[Any]) -> Case:
-    counts = (
-        sa.select(sa.func.coalesce(_held.c.action, UNDECIDED), sa.func.count())
-        .where(_held.c.case_id == row.id)
-        .group_by(_held.c.action)
-    )
-    actions = {str(action): int(count) for action, count in connection.execute(counts)}
+    (found,) = _all_cases(connection, [row])
+    return found
+
+
+def _all_cases(connection: Connection, rows: Sequence[Row[Any]]) -> list[Case]:
+    """The same for some cases, by as many questions to the catalog as for one."""
+    ids = [row.id for row in rows]
+    counts, decided = kept_counts(connection, ids), newest_decisions(connection, ids)
+    covers = covering_each(connection, "review_case", {row.id: row for row in rows})
+    gone = deletions_of_each(connection, {row.batch for row in rows})
     told = ("actions", "held_records", "columns", "decided", "deleted")
-    values = {name: getattr(row, name) for name in Case.__dataclass_fields__ if name not in told}
-    file = _covered(connection, row)
-    gone = deletion_of(connection, row.batch, file.path)
-    return Case(
-        **values,
-        actions=actions,
-        held_records=file,
-        columns=ColumnRoles(**row.columns),
-        decided=newest_decision(connection, row.id),
-        deleted=None if gone is None else gone.words,
-    )
+    names = [name for name in Case.__dataclass_fields__ if name not in told]
+    found = []
+    for row in rows:
+        file = _file_of(row, covers[row.id])
+        require_counts(row, counts[row.id])
+        deletion = next((one for one in gone[row.batch] if file.path in one.event.files), None)
+        found.append(
+            Case(
+                **{name: getattr(row, name) for name in names},
+                actions=by_action(counts[row.id]),
+                held_records=file,
+                columns=ColumnRoles(**row.columns),
+                decided=decided.get(row.id, 0),
+                deleted=None if deletion is None else deletion.words,
+            )
+        )
+    return found

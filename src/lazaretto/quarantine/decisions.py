@@ -14,6 +14,7 @@ from lazaretto.errors import OvertakenError, UsageError
 from lazaretto.ledger.events import CaseClosed, RecordsDecided
 from lazaretto.ledger.state import Put, Update, entry_columns, record
 from lazaretto.quarantine.cases import find_case, newest_decision
+from lazaretto.quarantine.counts import count_now, move_counts
 from lazaretto.storage import tables
 from lazaretto.storage.bulk import bulk_insert
 from lazaretto.storage.sidecars import write_table
@@ -158,10 +159,13 @@ def index_decided(connection: Connection, event: RecordsDecided, positions: Sequ
     """
     rows = ((event.decision, position) for position in positions)
     bulk_insert(connection, _members, ("decision", "position"), rows)
+    about = _about(event.case, event.decision)
+    before = count_now(connection, about)
     if event.undoes is None:
         _put_in_force(connection, event.case, event.decision, event.action)
     else:
         _take_back(connection, event.case, event.decision, event.undoes)
+    move_counts(connection, event.case, before, count_now(connection, about))
 
 
 def require_open(connection: Connection, row: Row[Any]) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lazaretto.authority.judgements import judged_datasets
-from lazaretto.quarantine.filters import UNDECIDED
+from lazaretto.quarantine.counts import UNDECIDED
 from lazaretto.quarantine.review import list_cases, list_decisions
 from lazaretto.received import find_batch
 

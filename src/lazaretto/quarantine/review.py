@@ -20,21 +20,21 @@ from lazaretto.quarantine.cases import (
     held_records,
     held_rows,
     list_cases,
+    newest_decision,
     show_case,
 )
+from lazaretto.quarantine.counts import UNDECIDED
 from lazaretto.quarantine.decisions import (
     Decision,
     Taken,
     record_decision,
     require_open,
 )
-from lazaretto.quarantine.filters import UNDECIDED, conditions
 from lazaretto.quarantine.labels import as_label
 from lazaretto.quarantine.publish import publish
 from lazaretto.quarantine.selection import select_ids, select_positions, select_records
 from lazaretto.quarantine.standing import (
     Publication,
-    check_index,
     decisions_of,
     publications_of,
 )
@@ -113,7 +113,8 @@ def decide(
         OvertakenError: the case is not any more what was seen or expected.
         UsageError: arguments that do not go together, nothing selected, or records that are
             published already (those can be recalled).
-        ChangedStateError: the index of held records is not what their file says.
+        ChangedStateError: the index of held records selects others than their file and the ledger
+            do, or says something else of them.
 
     Examples:
         >>> decide(workspace, case, Action.REJECT, all=True, reason="labels are wrong").records
@@ -124,14 +125,17 @@ def decide(
         row = find_case(connection, case)
         require_open(connection, row)
         held = held_file(connection, row)
-        check_index(connection, workspace.store, row, held)
         _check_value(workspace, row, held, action, label, weight)
+        place = (connection, workspace.store, row, held)
         if ids is not None:
-            selected = select_ids(connection, case, ids)
+            selected = select_ids(*place, ids)
         elif positions is not None:
-            selected = select_positions(connection, case, positions)
+            selected = select_positions(*place, positions)
         else:
-            selected = select_records(connection, conditions(case, filter))
+            selected = select_records(*place, filter or {})
+        if seen is None and "action" in (filter or {}):
+            # Selected by what was decided: who decides meanwhile must not be overruled unseen.
+            seen = newest_decision(connection, case)
     if expected is not None and selected.num_rows != expected:
         raise OvertakenError(
             f"{selected.num_rows} records of {case} are selected now, not {expected}: look again"

@@ -138,6 +138,14 @@ held_record = Table(
     Index("ix_held_record_case_id_record_id", "case_id", "record_id"),
     Index("ix_held_record_case_id_reason", "case_id", "reason"),
 )
+case_count = Table(
+    "case_count",
+    metadata,
+    Column("case_id", ForeignKey("review_case.id"), primary_key=True),
+    Column("reason", Text, primary_key=True, comment="signature of the first reason"),
+    Column("action", String(16), primary_key=True, comment="in force, or UNDECIDED"),
+    Column("records", BigInteger, nullable=False, comment="held records of the case with both"),
+)
 decision_record = Table(
     "decision_record",
     metadata,

@@ -31,11 +31,23 @@ _count = tables.case_count
 _action = sa.func.coalesce(_held.c.action, UNDECIDED)
 
 
-def count_now(connection: Connection, conditions: Sequence[sa.ColumnElement[bool]]) -> Counts:
-    """Counts some held records of a case in the index."""
-    query = sa.select(_held.c.reason, _action, sa.func.count()).where(*conditions)
-    rows = connection.execute(query.group_by(_held.c.reason, _action))
-    return Counter({(reason, action): int(count) for reason, action, count in rows})
+def count_now(
+    connection: Connection, conditions: Sequence[sa.ColumnElement[bool]]
+) -> tuple[Counts, int]:
+    """Counts some held records of a case in the index, and those of them that are published."""
+    sizes = (sa.func.count(), sa.func.count(_held.c.part))
+    query = sa.select(_held.c.reason, _action, *sizes).where(*conditions)
+    rows = connection.execute(query.group_by(_held.c.reason, _action)).all()
+    counts = Counter({(reason, action): int(count) for reason, action, count, _ in rows})
+    return counts, sum(int(row[3]) for row in rows)
+
+
+def all_under(counts: Counts, action: str) -> Counts:
+    """The same records with another action in force on all of them."""
+    found: Counts = Counter()
+    for (reason, _), records in counts.items():
+        found[reason, action] += records
+    return found
 
 
 def open_counts(connection: Connection, case: str, reasons: Mapping[str, int]) -> None:

@@ -7,6 +7,7 @@ from lazaretto.storage.column_types import UtcDateTime
 
 revision = "0005"
 down_revision = "0004"
+_BEFORE = "0003"  # what the migration of that number wrote as the oldest usable version
 
 
 def upgrade() -> None:
@@ -29,6 +30,26 @@ def upgrade() -> None:
     )
     op.create_index("ix_case_assignment_assignee", "case_assignment", ["assignee"])
     _count_records()
+    _lighten_records()
+    # Older code would not keep the counts.
+    _require(revision)
+
+
+def _require(oldest: str) -> None:
+    op.execute(sa.text("UPDATE workspace SET usable_from = :oldest").bindparams(oldest=oldest))
+
+
+_KEYS = {"held_record": ("case_id", "decision"), "decision_record": ("decision",)}
+_OF = {"case_id": "review_case", "decision": "decision"}
+
+
+def _lighten_records() -> None:
+    """What the database did for each record that is inserted or decided on, for nothing."""
+    op.drop_index("ix_held_record_case_id_record_id", table_name="held_record")
+    for table, columns in _KEYS.items():
+        with op.batch_alter_table(table) as change:
+            for column in columns:
+                change.drop_constraint(f"fk_{table}_{column}", type_="foreignkey")
 
 
 def _count_records() -> None:
@@ -56,5 +77,12 @@ def _count_records() -> None:
 
 
 def downgrade() -> None:
+    for table, columns in _KEYS.items():
+        with op.batch_alter_table(table) as change:
+            for column in columns:
+                name = f"fk_{table}_{column}"
+                change.create_foreign_key(name, _OF[column], [column], ["id"])
+    op.create_index("ix_held_record_case_id_record_id", "held_record", ["case_id", "record_id"])
+    _require(_BEFORE)
     op.drop_table("case_count")
     op.drop_table("case_assignment")

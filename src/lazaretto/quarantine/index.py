@@ -21,6 +21,7 @@ from lazaretto.ledger.deletions import deletions_told
 from lazaretto.quarantine.counts import UNDECIDED, Counts, kept_counts
 from lazaretto.quarantine.held import INDEXED, index_chunks
 from lazaretto.storage import tables
+from lazaretto.storage.bulk_read import bulk_read
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 OF_FILE = INDEXED[1:]
 """Columns of the index that repeat what a case's file says."""
 _held = tables.held_record
-_AT_ONCE = 10_000
 _KINDS = {"position": pa.int64(), "score": pa.float64(), "p_value": pa.float64()}
 
 
@@ -116,12 +116,8 @@ def index_rows(
         conditions: which rows, of one case.
     """
     query = sa.select(*(_held.c[name] for name in columns)).where(*conditions)
-    query = query.order_by(_held.c.position).execution_options(yield_per=_AT_ONCE)
     schema = pa.schema([(name, _KINDS.get(name, pa.string())) for name in columns])
-    for part in connection.execute(query).partitions():
-        values = zip(*part, strict=True)
-        arrays = [pa.array(v, field.type) for v, field in zip(values, schema, strict=True)]
-        yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+    return bulk_read(connection, query.order_by(_held.c.position), schema)
 
 
 def agreed(

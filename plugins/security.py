@@ -34,6 +34,8 @@ may_read = Depends(requires_access_asset("GET"))
 
 ASKED_HEADER = "X-Lazaretto-Request"
 """Header of every request that changes something: no form of another site can send one."""
+EVERYBODY = "user:anybody (all admins)"
+"""Who looked, where Airflow lets everybody in as the same user: nobody who could be named."""
 _LONGEST_NAME = 200
 
 
@@ -82,6 +84,19 @@ def _actor(user: GetUserDep) -> Actor:
     return Actor(ActorType.HUMAN, f"user:{name}")
 
 
+def _reader(user: GetUserDep) -> Actor:
+    """Who looks: as `_actor`, but where everybody is let in as one, that is what goes on record."""
+    return Actor(ActorType.SERVICE, EVERYBODY) if _nobody() else _actor(user)
+
+
+def _login(user: GetUserDep) -> str | None:
+    """The name that is on record for somebody, to fill it in; None where nobody can be named."""
+    try:
+        return _actor(user).id
+    except HTTPException:
+        return None
+
+
 def _nobody() -> bool:
     """Whether Airflow signs everybody in as the same user."""
     option = "simple_auth_manager_all_admins"
@@ -91,6 +106,10 @@ def _nobody() -> bool:
 
 SignedIn = Annotated[Actor, Depends(_actor)]
 """The person that Airflow's auth manager authenticated."""
+Reader = Annotated[Actor, Depends(_reader)]
+"""Whoever is shown something; not authenticated where Airflow lets everybody in as one user."""
+Login = Annotated[str | None, Depends(_login)]
+"""The name of that person on record, such as ``user:ann``; None where nobody can be named."""
 Decides = Annotated[bool, Depends(decides)]
 """Whether that person may decide."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lazaretto.plugins.api import cases, decisions
+from lazaretto.plugins.api import cases, decisions, description, exchange, gates, handling, sources
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,5 +18,13 @@ if TYPE_CHECKING:
 
     from lazaretto.plugins.site import Site
 
-ROUTES: tuple[Callable[[Site], APIRouter], ...] = (cases.routes, decisions.routes)
+ROUTES: tuple[Callable[[Site], APIRouter], ...] = (
+    cases.routes,
+    decisions.routes,
+    handling.routes,
+    exchange.routes,
+    sources.routes,
+    gates.routes,
+    description.routes,
+)
 """Makes the routes of each part."""

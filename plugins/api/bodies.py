@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from lazaretto.quarantine.handling import LONGEST_COMMENT, LONGEST_NAME
 from lazaretto.values import Action  # noqa: TC001  pydantic reads it at run time
 
 PREFIX = "/api/v1"
 MOST_ON_A_PAGE = 500
-_MOST_IDS = 10_000
-_LONGEST_REASON = 2_000
+_MOST_IDS = 200_000
+LONGEST_REASON = 2_000
 _LONGEST_LABEL = 1_000
 
 
@@ -21,7 +22,7 @@ class DecisionBody(_Strict):
     """What is decided, on which records; see `lazaretto.quarantine.review.decide`."""
 
     action: Action
-    reason: str = Field(min_length=1, max_length=_LONGEST_REASON)
+    reason: str = Field(min_length=1, max_length=LONGEST_REASON)
     ids: list[str] | None = Field(None, max_length=_MOST_IDS)
     positions: list[int] | None = Field(None, max_length=_MOST_IDS)
     filter: dict[str, str] | None = None
@@ -35,4 +36,22 @@ class DecisionBody(_Strict):
 class UndoBody(_Strict):
     """Why a decision is taken back."""
 
-    reason: str = Field(min_length=1, max_length=_LONGEST_REASON)
+    reason: str = Field(min_length=1, max_length=LONGEST_REASON)
+
+
+class ApprovalBody(_Strict):
+    """What the approver has seen; see `lazaretto.quarantine.approve.approve`."""
+
+    seen: int = Field(ge=0)
+
+
+class AssigneeBody(_Strict):
+    """Whose a case is to review; null: nobody in particular."""
+
+    assignee: str | None = Field(max_length=LONGEST_NAME)
+
+
+class CommentBody(_Strict):
+    """A remark on a case."""
+
+    text: str = Field(min_length=1, max_length=LONGEST_COMMENT)

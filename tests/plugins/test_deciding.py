@@ -68,7 +68,8 @@ def test_a_whole_review_is_on_record_under_the_name_that_signed_in(
     assert [record["index"]["record_id"] for record in records["records"]] == [
         "m0", "m1", "m2", "m3",
     ]  # fmt: skip
-    assert dict(records["records"][0]["payload"]) == {"text": "record 0 <script>"}
+    shown = [(cell["column"], cell["text"]) for cell in records["records"][0]["cells"]]
+    assert shown == [("text", "record 0 <script>")]
     at = f"/api/v1/cases/{case}/decisions"
     made = client.post(
         at,

@@ -6,30 +6,34 @@ from dataclasses import dataclass
 from datetime import datetime  # noqa: TC003  pydantic reads these types at run time
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
 import sqlalchemy as sa
 
 from lazaretto.errors import ChangedStateError, NotFoundError
 from lazaretto.ledger.cover import agree, covering, covering_each
-from lazaretto.ledger.deletions import deletions_of_each, deletions_told
+from lazaretto.ledger.deletions import deletion_of, deletions_of_each, deletions_told
 from lazaretto.ledger.events import BatchJudged, TrainingSanitized
+from lazaretto.quarantine.approvals import approvals_of_each
 from lazaretto.quarantine.counts import KEPT, by_action, kept_counts, require_counts, taken_by
 from lazaretto.quarantine.filters import conditions
-from lazaretto.quarantine.held import ADDED_NAMES, POSITION
+from lazaretto.quarantine.held import POSITION
 from lazaretto.quarantine.opening import case_columns, gate_case_columns
 from lazaretto.storage import tables
-from lazaretto.storage.sidecars import read_rows_with
+from lazaretto.storage.sidecars import read_keyed
 from lazaretto.values import ColumnRoles, StoredFile
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
+    import pyarrow as pa
     from sqlalchemy.engine import Connection, Row
 
     from lazaretto.ledger.chain import Entry
     from lazaretto.storage.workspace import Workspace
 
 _held = tables.held_record
+_assignee = tables.case_assignment.c.assignee
+NOBODY = "nobody"
+"""Stands for the cases that nobody in particular reviews, where people filter by assignee."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +56,11 @@ class Case:
         held_records: file with whole rows and all reasons.
         two_people: whether another person must publish than who decided.
         opened_at: when.
+        assignee: who reviews it, such as ``user:ann``; None: nobody in particular.
         seq: ledger entry.
         columns: names of the batch's columns by what they are for, as the policy said.
         decided: ledger entry of the newest decision; 0: none.
+        approved_by: who approved the decisions as they are now; see `approve`.
         deleted: when retention deleted its whole rows, in words; None: they are there.
     """
 
@@ -73,9 +79,11 @@ class Case:
     held_records: StoredFile
     two_people: bool
     opened_at: datetime
+    assignee: str | None
     seq: int
     columns: ColumnRoles
     decided: int
+    approved_by: list[str]
     deleted: str | None
 
 
@@ -104,6 +112,21 @@ class HeldRecord:
     part: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Content:
+    """Where the whole rows of a case are, without what is counted of them.
+
+    Attributes:
+        file: with them, and all reasons.
+        columns: names of the batch's columns by what they are for.
+        deleted: when retention deleted it, in words; None: it is there.
+    """
+
+    file: StoredFile
+    columns: ColumnRoles
+    deleted: str | None
+
+
 def list_cases(
     workspace: Workspace,
     *,
@@ -111,6 +134,10 @@ def list_cases(
     batch: str | None = None,
     source: str | None = None,
     dataset: str | None = None,
+    verdict: str | None = None,
+    reason: str | None = None,
+    assignee: str | None = None,
+    opened_before: datetime | None = None,
     after: str | None = None,
     limit: int = 50,
 ) -> list[Case]:
@@ -122,6 +149,10 @@ def list_cases(
         batch: only of this batch.
         source: only of this source.
         dataset: only of this dataset.
+        verdict: only with this one.
+        reason: only where a record is held first of all for this; see `HeldRecord.reason`.
+        assignee: only those that this one reviews; `NOBODY`: nobody in particular.
+        opened_before: only those that were opened before; aware.
         after: page on: id of the last one seen.
         limit: at most so many.
 
@@ -133,14 +164,23 @@ def list_cases(
         [(True, 6)]
     """
     query = _cases().order_by(tables.case.c.seq.desc(), tables.case.c.id).limit(limit)
-    if state is not None:
-        query = query.where(tables.case.c.state == state)
-    if batch is not None:
-        query = query.where(tables.case.c.batch == batch)
-    if source is not None:
-        query = query.where(tables.batch.c.source == source)
-    if dataset is not None:
-        query = query.where(tables.case.c.dataset == dataset)
+    wanted = {
+        tables.case.c.state: state,
+        tables.case.c.batch: batch,
+        tables.batch.c.source: source,
+        tables.case.c.dataset: dataset,
+        tables.case.c.verdict: verdict,
+    }
+    query = query.where(*(column == value for column, value in wanted.items() if value is not None))
+    if reason is not None:
+        kept = tables.case_count.c
+        first = (kept.case_id == tables.case.c.id, kept.reason == reason)
+        query = query.where(sa.exists().where(*first))
+    if assignee is not None:
+        named = None if assignee == NOBODY else assignee
+        query = query.where(_assignee.is_(None) if named is None else _assignee == named)
+    if opened_before is not None:
+        query = query.where(tables.case.c.opened_at < opened_before)
     with workspace.catalog.read() as connection:
         if after is not None:
             # One search of a training set opens several cases with one entry.
@@ -222,22 +262,51 @@ def count_records(
         return int(connection.scalar(query) or 0)
 
 
+def content_of(workspace: Workspace, case: str) -> Content:
+    """Where the whole rows of a case are.
+
+    Raises:
+        NotFoundError: no such case.
+
+    Examples:
+        >>> content_of(workspace, case).columns.payload
+        ['text']
+    """
+    with workspace.catalog.read() as connection:
+        row = find_case(connection, case)
+        file = held_file(connection, row)
+        gone = deletion_of(connection, row.batch, file.path)
+    return Content(file, ColumnRoles(**row.columns), None if gone is None else gone.words)
+
+
+def position_before(workspace: Workspace, case: str, position: int) -> int | None:
+    """Position of the held record before a place in the batch; None where there is none.
+
+    Examples:
+        >>> position_before(workspace, case, 1)
+        0
+    """
+    before = sa.and_(_held.c.case_id == case, _held.c.position < position)
+    with workspace.catalog.read() as connection:
+        found: int | None = connection.scalar(
+            sa.select(sa.func.max(_held.c.position)).where(before)
+        )
+        return found
+
+
 def held_rows(
     workspace: Workspace,
     case: str,
     positions: Sequence[int],
-    *,
-    columns: Collection[str] | None = None,
+    columns: Sequence[str] | None = None,
 ) -> pa.Table:
-    """Whole rows of held records, with all reasons, from the store.
-
-    Only those parts of the case's file are read in which such a record is.
+    """Rows of held records, with all reasons, from the store, in order of position.
 
     Args:
         workspace: catalog and store.
         case: its id.
         positions: see `HeldRecord.position`.
-        columns: of the delivery, as far as it has them; None for all.
+        columns: to read, beside the position; default: all.
 
     Raises:
         NotFoundError: no such case.
@@ -251,11 +320,9 @@ def held_rows(
     with workspace.catalog.read() as connection:
         row = find_case(connection, case)
         held = held_file(connection, row)
-    wanted = pa.array(sorted(set(positions)), pa.int64())
-    named = None if columns is None else {*columns, *ADDED_NAMES}
+    wanted = None if columns is None else [POSITION, *columns]
     with deletions_told(workspace.catalog.read, row.batch):
-        found = read_rows_with(workspace.store, held, POSITION, wanted, columns=named)
-        return pa.Table.from_batches(found)
+        return read_keyed(workspace.store, held, POSITION, positions, columns=wanted)
 
 
 def find_case(connection: Connection, case: str) -> Row[Any]:
@@ -311,8 +378,11 @@ def _file_of(row: Row[Any], cover: Entry) -> StoredFile:
 
 
 def _cases() -> sa.Select[Any]:
-    return sa.select(tables.case, tables.batch.c.source).join(
-        tables.batch, tables.batch.c.id == tables.case.c.batch
+    owned = tables.case_assignment
+    return (
+        sa.select(tables.case, tables.batch.c.source, _assignee)
+        .join(tables.batch, tables.batch.c.id == tables.case.c.batch)
+        .outerjoin(owned, owned.c.case_id == tables.case.c.id)
     )
 
 
@@ -327,7 +397,8 @@ def _all_cases(connection: Connection, rows: Sequence[Row[Any]]) -> list[Case]:
     counts, decided = kept_counts(connection, ids), newest_decisions(connection, ids)
     covers = covering_each(connection, "review_case", {row.id: row for row in rows})
     gone = deletions_of_each(connection, {row.batch for row in rows})
-    told = ("actions", "held_records", "columns", "decided", "deleted")
+    approved = approvals_of_each(connection, decided)
+    told = ("actions", "held_records", "columns", "decided", "approved_by", "deleted")
     names = [name for name in Case.__dataclass_fields__ if name not in told]
     found = []
     for row in rows:
@@ -341,6 +412,7 @@ def _all_cases(connection: Connection, rows: Sequence[Row[Any]]) -> list[Case]:
                 held_records=file,
                 columns=ColumnRoles(**row.columns),
                 decided=decided.get(row.id, 0),
+                approved_by=sorted({one.by.id for one in approved.get(row.id, [])}),
                 deleted=None if deletion is None else deletion.words,
             )
         )

@@ -18,6 +18,7 @@ from lazaretto.quarantine.counts import all_under, count_now, move_counts
 from lazaretto.storage import tables
 from lazaretto.storage.bulk import bulk_insert
 from lazaretto.storage.sidecars import write_table
+from lazaretto.values import Action, Actor, StoredFile  # noqa: TC001  pydantic reads them
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from lazaretto.ledger.chain import Entry
     from lazaretto.ledger.state import Change
     from lazaretto.storage.workspace import Workspace
-    from lazaretto.values import Action, Actor, StoredFile
 
 _held = tables.held_record
 _decision = tables.decision
@@ -105,6 +105,7 @@ def record_decision(workspace: Workspace, case: str, selected: pa.Table, taken: 
         row = find_case(connection, case)
         require_open(connection, row)
         _require_seen(connection, case, taken.seen)
+        _require_in_effect(connection, taken.undoes)
         event = RecordsDecided(
             decision=identity,
             case=case,
@@ -133,6 +134,12 @@ def _require_seen(connection: Connection, case: str, seen: int | None) -> None:
             f"somebody else decided on {case} meanwhile (ledger entry {newest}): look again, "
             "then decide"
         )
+
+
+def _require_in_effect(connection: Connection, undoes: str | None) -> None:
+    query = sa.select(_decision.c.undone_by).where(_decision.c.id == undoes)
+    if undoes is not None and connection.scalar(query) is not None:
+        raise UsageError(f"{undoes} is undone already: somebody else was faster")
 
 
 def changes(entry: Entry) -> Iterator[Change]:

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from lazaretto.batch import records
 from lazaretto.errors import SystemFaultError
-from lazaretto.storage.sidecars import read_chunks, read_rows_with, write_parquet
+from lazaretto.storage.sidecars import keyed_chunks, read_chunks, write_parquet
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -159,7 +159,7 @@ def index_chunks(
     if positions is None:
         chunks = read_chunks(store, file, columns=INDEX_COLUMNS)
     else:
-        chunks = read_rows_with(store, file, POSITION, positions, columns=INDEX_COLUMNS)
+        chunks = keyed_chunks(store, file, POSITION, positions, columns=INDEX_COLUMNS)
     for chunk in chunks:
         columns = [_without_nan(chunk.column(name)) for name in INDEX_COLUMNS]
         yield pa.RecordBatch.from_arrays(columns, schema=_INDEX)

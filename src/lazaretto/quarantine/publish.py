@@ -23,6 +23,7 @@ from lazaretto.errors import AdmissionRefusedError, ChangedStateError, SystemFau
 from lazaretto.ledger.deletions import deletion_of
 from lazaretto.ledger.events import CaseClosed
 from lazaretto.ledger.state import record
+from lazaretto.quarantine.approvals import Approval, approvals_of
 from lazaretto.quarantine.cases import find_case, held_file
 from lazaretto.quarantine.decisions import changes, require_open
 from lazaretto.quarantine.in_force import in_force
@@ -30,6 +31,7 @@ from lazaretto.quarantine.index import check_index
 from lazaretto.quarantine.released import RELEASING, released_part
 from lazaretto.quarantine.standing import Publication, decisions_of, publications_of
 from lazaretto.quarantine.two_people import require_two_people
+from lazaretto.quarantine.weights import require_weights
 from lazaretto.received import find_batch, on_record
 from lazaretto.storage import tables
 from lazaretto.storage.bulk import among
@@ -59,6 +61,7 @@ class _View:
     held: StoredFile
     decisions: list[Decision]
     publications: list[Publication]
+    approvals: list[Approval]
     released: Standing
     name: str | None
     resumed: bool
@@ -73,7 +76,8 @@ def publish(workspace: Workspace, case: str) -> Admission | None:
     first. The case closes when every record is decided on.
 
     What admission asks for is checked again: source, key and signature of the delivery, by the
-    policy that is in force now; and two people, where that policy or the judgement asks for them.
+    policy that is in force now; and two people, where that policy or the judgement asks for them:
+    the second one publishes, or has approved this publication, see `approve`.
 
     Args:
         workspace: catalog and store; whoever acts through it is on record as the publisher.
@@ -125,6 +129,7 @@ def _publish(workspace: Workspace, case: str) -> tuple[Admission | None, bool]:
             view.held,
             view.released,
             name=view.name,
+            approved_by=sorted({approval.by.id for approval in view.approvals}),
             first=view.first,
             check=check,
         )
@@ -168,10 +173,11 @@ def _look(connection: Connection, workspace: Workspace, case: str) -> _View:
         if lost_since(connection, last.dataset, row.batch, part, last.version)
     }
     unfinished = _unfinished(case, parts, standing, publications, lost)
+    released = unpublished(standing, parts)
     if unfinished is not None:
         released = standing.among(parts[unfinished])
-    else:
-        released = standing.by(RELEASING).without(_published(parts))
+    name = publication_id(case, released.pairs()) if len(released) else None
+    newest_one = decisions[-1].seq if decisions else 0
     return _View(
         row=row,
         received=received,
@@ -179,16 +185,29 @@ def _look(connection: Connection, workspace: Workspace, case: str) -> _View:
         held=held,
         decisions=decisions,
         publications=publications,
+        # What began is made of decisions that are final: newer ones are on other records.
+        approvals=[
+            approval
+            for approval in approvals_of(connection, case)
+            if approval.publication == name
+            and (unfinished is not None or approval.decided == newest_one)
+        ],
         released=released,
-        name=publication_id(case, released.pairs()) if len(released) else None,
+        name=name,
         resumed=unfinished is not None,
         first=is_unused(connection, row.dataset),
     )
 
 
-def _published(parts: Mapping[str, NDArray[np.int64]]) -> NDArray[np.int64]:
-    """The positions of all records that are published, or on their way."""
-    return np.concatenate([*parts.values(), np.empty(0, np.int64)])
+def unpublished(standing: Standing, parts: Mapping[str, NDArray[np.int64]]) -> Standing:
+    """The released records of a case that are neither published nor on their way.
+
+    Args:
+        standing: the decisions in force on its records.
+        parts: the positions of each publication's records, by its id.
+    """
+    published = np.concatenate([*parts.values(), np.empty(0, np.int64)])
+    return standing.by(RELEASING).without(published)
 
 
 def _unfinished(
@@ -268,8 +287,11 @@ def _check(connection: Connection, workspace: Workspace, view: _View) -> None:
             code="no_policy",
             dataset=dataset,
         )
+    decisions = view.released.used()
     if view.row.two_people or policy.rules.review.require_two_people:
-        require_two_people(view.row.id, dataset, workspace.actor, view.released.used())
+        approvers = [approval.by for approval in view.approvals]
+        require_two_people(view.row.id, dataset, workspace.actor, decisions, approvers)
+    require_weights(connection, view.row, decisions)
     require_admissible(connection, view.received, view.envelope, policy.rules)
 
 

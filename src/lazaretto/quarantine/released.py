@@ -12,8 +12,8 @@ from lazaretto.dataset.admission import Part, added_columns, with_added
 from lazaretto.ledger.deletions import deletions_told
 from lazaretto.quarantine.held import ADDED_NAMES, POSITION, RECORD
 from lazaretto.quarantine.labels import as_label
-from lazaretto.storage.sidecars import read_rows_with, read_schema
-from lazaretto.values import Action, PolicyRef
+from lazaretto.storage.sidecars import keyed_chunks, read_schema
+from lazaretto.values import Action, PolicyRef, Release
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -37,6 +37,7 @@ def released_part(
     released: Standing,
     *,
     name: str,
+    approved_by: Sequence[str],
     first: bool,
     check: Callable[[Connection], None],
 ) -> Part:
@@ -48,6 +49,7 @@ def released_part(
         held: the file with its held records.
         released: the records to admit, with the decisions that released them.
         name: of the publication.
+        approved_by: who approved it.
         first: nothing was on record of the dataset yet.
         check: called in the transaction that puts it on record.
 
@@ -70,7 +72,16 @@ def released_part(
         case=row.id,
         check=check,
         first=first,
+        releases=_releases(released),
+        approved_by=tuple(approved_by),
     )
+
+
+def _releases(released: Standing) -> tuple[Release, ...]:
+    """How many records each decision releases, in order of the decisions."""
+    counts = np.bincount(released.which, minlength=len(released.decisions)).tolist()
+    both = zip(released.decisions, counts, strict=True)
+    return tuple(Release(one.id, count, one.actor.id) for one, count in both if count)
 
 
 def _released(
@@ -84,7 +95,7 @@ def _released(
     said = [1.0 if decision.weight is None else decision.weight for decision in released.decisions]
     weights = pa.array(said, pa.float64())
     positions = pa.array(released.positions)
-    for rows in read_rows_with(workspace.store, held, POSITION, positions):
+    for rows in keyed_chunks(workspace.store, held, POSITION, positions):
         if not rows.num_rows:
             continue
         which = released.find(rows.column(POSITION).to_numpy())

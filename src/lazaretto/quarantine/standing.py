@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+import pyarrow as pa
 import sqlalchemy as sa
 
 from lazaretto.errors import ChangedStateError
@@ -14,17 +16,22 @@ from lazaretto.ledger.events import BatchAdmitted, RecordsDecided
 from lazaretto.ledger.state import entry_columns
 from lazaretto.quarantine.decisions import Decision, decided_columns, decision_of
 from lazaretto.storage import tables
+from lazaretto.storage.sidecars import read_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     from sqlalchemy.engine import Connection
 
     from lazaretto.ledger.chain import Entry
-    from lazaretto.values import Actor
+    from lazaretto.storage.store import Store
+    from lazaretto.values import Actor, Release
 
 _decision = tables.decision
+_ACTIONS = pa.schema(
+    [("position", pa.int64()), ("record_id", pa.string()), ("action", pa.string())]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +45,8 @@ class Publication:
         rows: how many records.
         at: when, UTC.
         by: who published them.
+        releases: the decisions by which they are released, with who decided.
+        approved_by: who approved the publication beforehand.
         seq: ledger entry.
     """
 
@@ -47,6 +56,8 @@ class Publication:
     rows: int
     at: datetime
     by: Actor
+    releases: list[Release]
+    approved_by: list[str]
     seq: int
 
 
@@ -78,6 +89,27 @@ def as_decisions(found: Iterable[Entry]) -> list[Decision]:
     return [decision_of(entry, event, undone.get(event.decision)) for entry, event in told]
 
 
+def actions_in_force(store: Store, decisions: Sequence[Decision]) -> pa.Table:
+    """The action in force on each decided record: ``position``, ``record_id`` and ``action``.
+
+    As `lazaretto.quarantine.in_force.in_force`, with the ids of the records.
+
+    Raises:
+        ChangedFileError: a list of decided records is gone or was changed.
+    """
+    parts = [_ACTIONS.empty_table()]
+    for decision in decisions:
+        if decision.undoes is None and decision.undone_by is None:
+            ids = read_table(store, decision.ids, columns=["position", "record_id"])
+            action = pa.repeat(decision.action.value, ids.num_rows)
+            parts.append(ids.append_column("action", action).cast(_ACTIONS))
+    found = pa.concat_tables(parts)
+    # The last of each position: the first of them from behind.
+    behind = found["position"].to_numpy()[::-1]
+    _, first = np.unique(behind, return_index=True)
+    return found.take(pa.array(len(behind) - 1 - first))
+
+
 def publications_of(connection: Connection, batch: str, case: str) -> list[Publication]:
     """What was published of a case, oldest first, from the ledger."""
     found = entries(connection, subject=f"batch:{batch}", kinds=[BatchAdmitted.kind])
@@ -89,6 +121,8 @@ def publications_of(connection: Connection, batch: str, case: str) -> list[Publi
             rows=entry.event.rows,
             at=entry.at,
             by=entry.actor,
+            releases=entry.event.releases,
+            approved_by=entry.event.approved_by,
             seq=entry.seq,
         )
         for entry in found

@@ -70,6 +70,7 @@ batch = Table(
     sa.UniqueConstraint("source", "digest"),
     Index("ix_batch_source_received_at", "source", "received_at"),
     Index("ix_batch_source_seq", "source", "seq"),
+    Index("ix_batch_dataset_seq", "dataset", "seq"),
     Index("ix_batch_source_file_digest", "source", "file_digest"),
 )
 # "case" is a reserved word of SQL.

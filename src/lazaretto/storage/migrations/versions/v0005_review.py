@@ -1,4 +1,4 @@
-"""Whose a case is to review, and how many of its records are decided, and how."""
+"""Whose a case is to review, how its records are decided; and a dataset's last batches."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -29,6 +29,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("case_id", name=op.f("pk_case_assignment")),
     )
     op.create_index("ix_case_assignment_assignee", "case_assignment", ["assignee"])
+    op.create_index("ix_batch_dataset_seq", "batch", ["dataset", "seq"])
     _count_records()
     _lighten_records()
     # Older code would not keep the counts.
@@ -85,4 +86,5 @@ def downgrade() -> None:
     op.create_index("ix_held_record_case_id_record_id", "held_record", ["case_id", "record_id"])
     _require(_BEFORE)
     op.drop_table("case_count")
+    op.drop_index("ix_batch_dataset_seq", "batch")
     op.drop_table("case_assignment")

@@ -208,7 +208,8 @@ def test_few_rows_of_a_side_car_are_those_of_the_whole(
     starts = np.cumsum([0, *sizes[:-1]]).tolist()
     parts = [whole.slice(start, size) for start, size in zip(starts, sizes, strict=True)]
     store = Store.at(tmp_path_factory.mktemp("store"))
-    file = write_parquet(store, "a.parquet", whole.schema, parts)
+    bounds = data.draw(st.sampled_from([(), ("key",)]))
+    file = write_parquet(store, "a.parquet", whole.schema, parts, bounds=bounds)
     wanted = data.draw(st.lists(st.integers(0, 5 + step * total), max_size=9))
     by_key = read_keyed(store, file, "key", wanted)
     assert by_key.to_pylist() == [row for row in whole.to_pylist() if row["key"] in wanted]

@@ -78,7 +78,9 @@ async function draw(scores, address) {
           ...axis,
           label: "records",
           values: (_, ticks) =>
-            ticks.map((tick) => (tick >= 0 && Math.log10(tick || 1) % 1 === 0 ? short(tick) : null)),
+            ticks.map((tick) =>
+              tick !== null && tick >= 0 && Math.log10(tick || 1) % 1 === 0 ? short(tick) : null,
+            ),
         },
       ],
       series: [

@@ -75,7 +75,7 @@ def publish(workspace: Workspace, case: str) -> Admission | None:
 
     What is published is what the ledger's decisions say, whatever the catalog's tables say. From
     the intent on, these records' decisions are final; a publication that was cut off is finished
-    first. The case closes when every record is decided on.
+    first. Where it is refused, they can be taken back again. The case closes when every record is decided on.
 
     What admission asks for is checked again: source, key and signature of the delivery, by the
     policy that is in force now; and two people, where that policy or the judgement asks for them:
@@ -123,6 +123,7 @@ def _publish(workspace: Workspace, case: str) -> tuple[Admission | None, bool]:
 
         def check(connection: Connection) -> None:
             require_open(connection, view.row)
+            _require_marked(connection, view)
             _check(connection, workspace, view)
 
         part = released_part(
@@ -135,11 +136,15 @@ def _publish(workspace: Workspace, case: str) -> tuple[Admission | None, bool]:
             first=view.first,
             check=check,
         )
-        with workspace.catalog.transaction() as connection:
-            _unchanged(connection, view)
-            _check(connection, workspace, view)
-            _mark(connection, view)
-        admission = admit_part(workspace, part)
+        try:
+            with workspace.catalog.transaction() as connection:
+                _unchanged(connection, view)
+                _check(connection, workspace, view)
+                _mark(connection, view)
+            admission = admit_part(workspace, part)
+        except AdmissionRefusedError:
+            _give_up(workspace, view)
+            raise
     with workspace.catalog.transaction() as connection:
         _close_when_decided(connection, workspace, view.row)
     return admission, view.resumed
@@ -301,6 +306,32 @@ def _mark(connection: Connection, view: _View) -> None:
         connection.execute(
             _held.update().where(_held.c.case_id == view.row.id, some).values(part=view.name)
         )
+
+
+def _marked(view: _View) -> list[sa.ColumnElement[bool]]:
+    return [_held.c.case_id == view.row.id, _held.c.part == view.name]
+
+
+def _require_marked(connection: Connection, view: _View) -> None:
+    """Under the writers' lock: nobody gave it up since it was begun.
+
+    Raises:
+        SystemFaultError: somebody did.
+    """
+    query = sa.select(sa.func.count()).select_from(_held).where(*_marked(view))
+    if connection.scalar(query) != len(view.released):
+        raise SystemFaultError(
+            f"{view.name} was refused to somebody else meanwhile: look at the case, then run "
+            f"`lazaretto quarantine publish {view.row.id}` again"
+        )
+
+
+def _give_up(workspace: Workspace, view: _View) -> None:
+    """Ends what was begun and may not go on record, so that reviewers can decide anew."""
+    with workspace.catalog.transaction() as connection:
+        known = publications_of(connection, view.row.batch, view.row.id)
+        if view.name not in {publication.part for publication in known}:
+            connection.execute(_held.update().where(*_marked(view)).values(part=None))
 
 
 def _last(connection: Connection, workspace: Workspace, view: _View) -> Admission | None:

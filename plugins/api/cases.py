@@ -61,6 +61,7 @@ def routes(site: Site) -> APIRouter:
                 "triage": triage_of_case(opened, case),
                 "decisions": review.list_decisions(opened, case),
                 "publications": review.list_publications(opened, case),
+                "approvals": review.list_approvals(opened, case),
             }
         )
 

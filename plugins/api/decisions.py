@@ -1,4 +1,4 @@
-"""Deciding, undoing and publishing over the API, as the person who is signed in."""
+"""Deciding, undoing, approving and publishing over the API, as the person who is signed in."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 from fastapi import APIRouter, Response
 
 from lazaretto.plugins.announce import announce_publication
-from lazaretto.plugins.api.bodies import PREFIX, DecisionBody, UndoBody
+from lazaretto.plugins.api.bodies import PREFIX, ApprovalBody, DecisionBody, UndoBody
 from lazaretto.plugins.security import SignedIn, may_decide
 from lazaretto.plugins.site import answer
 from lazaretto.quarantine import review
+from lazaretto.quarantine.approve import approve
 
 if TYPE_CHECKING:
     from lazaretto.plugins.site import Site
@@ -42,6 +43,10 @@ def routes(site: Site) -> APIRouter:
     def undo(decision: str, body: UndoBody, actor: SignedIn) -> Response:
         done = review.undo(workspace().acting(actor), decision, reason=body.reason)
         return answer(done, status=201)
+
+    @api.post("/cases/{case}/approve", dependencies=may_decide, status_code=201)
+    def approve_(case: str, body: ApprovalBody, actor: SignedIn) -> Response:
+        return answer(approve(workspace().acting(actor), case, seen=body.seen), status=201)
 
     @api.post("/cases/{case}/publish", dependencies=may_decide)
     def publish(case: str, actor: SignedIn) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -9,8 +10,10 @@ import airflow_environment
 import listening
 import pytest
 import uvicorn
-from yard import Yard, blobs, make_policy, make_yard
+from typer.testing import CliRunner
+from yard import Yard, blobs
 
+from lazaretto.cli.application import application
 from lazaretto.dataset.announce import announce_once, unannounced
 from lazaretto.dataset.announce_http import AirflowApi, announce_over_http
 from lazaretto.errors import NotFoundError, SystemFaultError, UsageError
@@ -21,12 +24,10 @@ from lazaretto.values import Action
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from starlette.testclient import TestClient
 
     from lazaretto.dataset.admission import Admission
-    from lazaretto.storage.workspace import Workspace
 
 pytestmark = pytest.mark.airflow
 HERE = {"X-Lazaretto-Request": "1"}
@@ -37,14 +38,6 @@ from lazaretto.operators import admitted
 with DAG("training", schedule=[admitted({dataset!r})], is_paused_upon_creation=False):
     EmptyOperator(task_id="train")
 """
-
-
-@pytest.fixture
-def yard(workspace: Workspace, tmp_path: Path) -> Yard:
-    from lazaretto.reference import Reference
-
-    saved = Reference.fit(blobs(900, 1), make_policy(), name="blobs").save(tmp_path / "reference")
-    return make_yard(workspace, saved, tmp_path)
 
 
 @pytest.fixture
@@ -291,7 +284,7 @@ def test_a_server_that_is_no_airflow_is_said_and_gets_no_second_request(
 def test_an_address_is_one_of_a_server_without_a_password(yard: Yard, case: str) -> None:
     made = published(yard, case).seqs[-1]
     for url in ("airflow.example", "file:///etc/passwd", "https://ann:hush@airflow.example"):
-        with pytest.raises(UsageError, match="no address of an Airflow") as caught:
+        with pytest.raises(UsageError, match="is the address of Airflow") as caught:
             announce_over_http(yard.workspace, "blobs", made, AirflowApi(url, "T0KEN"))
         assert "hush" not in str(caught.value)
     with listening.web() as gone:
@@ -300,6 +293,83 @@ def test_an_address_is_one_of_a_server_without_a_password(yard: Yard, case: str)
         announce_over_http(
             yard.workspace, "blobs", made, AirflowApi(f"http://127.0.0.1:{nobody}", "T0KEN")
         )
+
+
+# From the command line
+
+
+@pytest.fixture
+def command(
+    yard: Yard, token: Callable[[str], dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Any]:
+    """Runs a command on the catalog itself, with a token of somebody's for Airflow."""
+    url = yard.workspace.catalog.engine.url.render_as_string(hide_password=False)
+    monkeypatch.setenv("LAZARETTO_CATALOG_URL", url)
+    monkeypatch.setenv("LAZARETTO_STORE", yard.workspace.store.root)
+    monkeypatch.setenv("LAZARETTO_TOKEN", token("OP")["Authorization"][7:])
+
+    def run(*words: str, code: int = 0) -> Any:
+        done = CliRunner().invoke(application(), [*words, "--json"])
+        assert done.exit_code == code, done.output
+        return json.loads(done.stdout)
+
+    return run
+
+
+def test_publishing_and_recalling_by_command_tells_airflow(
+    server: int, command: Callable[..., Any], yard: Yard, case: str
+) -> None:
+    airflow = f"http://127.0.0.1:{server}"
+    done = command("quarantine", "publish", case, "--announce-to", airflow)
+    assert (done["announced"], done["note"]) == (True, "")
+    recall = ("dataset", "recall", "blobs", "--record", f"{batch_of(yard)}#m0", "--reason", "x")
+    taken = command(*recall, "--announce-to", airflow)
+    assert taken["announced"]
+    assert [(one["what"], one["version"], one["rows"]) for one in airflow_heard()] == [
+        ("published", done["version"], 4),
+        ("recalled", taken["version"], 1),
+    ]
+    assert [version for version, _ in told(yard)] == [done["version"], taken["version"]]
+
+
+def batch_of(yard: Yard) -> str:
+    (entry,) = review.list_cases(yard.workspace, state=None)
+    return entry.batch
+
+
+def test_a_command_that_cannot_tell_airflow_is_done_and_says_so(
+    command: Callable[..., Any], yard: Yard, case: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with listening.web() as gone:
+        nobody = f"http://127.0.0.1:{gone.port}"
+    done = command("quarantine", "publish", case, "--announce-to", nobody)
+    assert done["rows"] == 4
+    assert not done["announced"]
+    assert "cannot be reached now" in done["note"]
+    assert told(yard) == []
+    # What can be known before is known before anything is done.
+    monkeypatch.delenv("LAZARETTO_TOKEN")
+    recall = ("dataset", "recall", "blobs", "--batch", batch_of(yard), "--reason", "x", "--yes")
+    error = command(*recall, "--announce-to", nobody, code=2)["error"]
+    assert "--announce-to needs a token" in error["message"]
+    error = command(*recall, "--announce-to", "http://airflow.example", code=2)["error"]
+    assert "--announce-to must be https" in error["message"]
+    assert len(yard.ids()) == 4
+    assert "announced" not in command(*recall)
+
+
+def test_through_the_page_the_page_tells(
+    training: None,
+    site: str,
+    command: Callable[..., Any],
+    yard: Yard,
+    case: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("LAZARETTO_SERVER", site.removesuffix("/lazaretto"))
+    done = command("quarantine", "publish", case)
+    assert (done["announced"], done["note"], done["by"]) == (True, "", "user:op")
+    assert [one["what"] for one in airflow_heard()] == ["published"]
 
 
 # Whoever tells

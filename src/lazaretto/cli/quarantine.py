@@ -1,15 +1,17 @@
 """``lazaretto quarantine``: look at held records, decide on them, publish the decisions."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from lazaretto.cli.announcing import AnnounceTo, airflow_at, announce
 from lazaretto.cli.arguments import Limit, Reason, Yes, confirm
 from lazaretto.cli.command import Needs, command
 from lazaretto.cli.held_filter import Filter, Selection
 from lazaretto.cli.layout import Grid, facts, grid, paged
-from lazaretto.cli.reply import Reply
+from lazaretto.cli.reply import Reply, print_note
 from lazaretto.cli.session import Session
 from lazaretto.cli.text import counted
 from lazaretto.errors import UsageError
@@ -197,15 +199,21 @@ def undo(
 
 
 @command(app, "publish", needs=ON_EITHER)
-def publish(session: Session, case: CaseId) -> Reply:
+def publish(session: Session, case: CaseId, *, announce_to: AnnounceTo = None) -> Reply:
     """Apply the decisions of a case: what is released enters the admitted dataset.
 
     From then on these decisions cannot be undone; the records can be recalled. Whoever publishes is
     on record. Exit code 1 when it is refused: the policy in force would not take the delivery now,
     or it asks for two people, which the command line cannot show.
     """
+    airflow = airflow_at(announce_to) if session.server is None else None  # else the page tells
     with session.working("Publishing"):
         made = session.reviewer.publish(case)
+        if airflow and made.rows and made.dataset and made.seq:
+            note = announce(session.workspace, made.dataset, made.seq, airflow)
+            made = replace(made, announced=not note, note=note)
+    if made.note:
+        print_note(made.note)
     if not made.rows:
         return Reply(made, facts({"case": case, "published": "0 records: none is released"}))
     shown = {
@@ -214,7 +222,7 @@ def publish(session: Session, case: CaseId) -> Reply:
         "dataset": made.dataset,
         "version": made.version,
         "by": made.by,
-    }
+    } | ({} if made.announced is None else {"announced": "yes" if made.announced else "no"})
     return Reply(made, facts(shown))
 
 

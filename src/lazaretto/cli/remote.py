@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import shutil
 import urllib.error
@@ -10,11 +9,12 @@ import urllib.request
 from dataclasses import dataclass
 from http.client import HTTPException
 from typing import IO, TYPE_CHECKING, Any
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 from pydantic import TypeAdapter, ValidationError
 
 from lazaretto.cli.reviewing import Published
+from lazaretto.dataset.announce_http import check_airflow_url
 from lazaretto.errors import (
     AdmissionRefusedError,
     NotFoundError,
@@ -71,12 +71,7 @@ class Remote:
         Raises:
             UsageError: it is no address, or not a safe one.
         """
-        parts = urlsplit(server)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
-            raise UsageError("--server is the address of Airflow, such as https://airflow.example")
-        if parts.scheme == "http" and not _is_here(parts.hostname):
-            raise UsageError("--server must be https: over http anybody on the way reads the token")
-        return cls(server.rstrip("/"), token)
+        return cls(check_airflow_url(server, name="--server"), token)
 
     def cases(self, **which: Any) -> list[Case]:
         """Lists cases."""
@@ -142,12 +137,22 @@ class Remote:
 
     def publish(self, case: str) -> Published:
         """Publishes."""
-        made = self._post(f"/cases/{quote(case, safe='')}/publish", {})["admission"]
+        answer = self._post(f"/cases/{quote(case, safe='')}/publish", {})
+        made, told = answer["admission"], answer["announcement"]
         if made is None:
             return Published(0)
         known = self._get(f"/cases/{quote(case, safe='')}")["publications"]
         by = next((one["by"]["id"] for one in known if one["part"] == made["part"]), None)
-        return Published(made["rows"], made["dataset"], made["version"], made["part"], by)
+        return Published(
+            rows=made["rows"],
+            dataset=made["dataset"],
+            version=made["version"],
+            part=made["part"],
+            by=by,
+            seq=made["seqs"][-1],
+            announced=told["announced"],
+            note=told["note"],
+        )
 
     def assign(self, case: str, assignee: str | None) -> None:
         """Makes a case somebody's to review."""
@@ -245,13 +250,6 @@ def _decision(told: dict[str, Any]) -> Decision:
         return TypeAdapter(Decision).validate_python(told)
     except ValidationError as error:
         raise SystemFaultError(f"the server is of another version: {error}") from None
-
-
-def _is_here(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _reason(finding: Mapping[str, Any]) -> str:

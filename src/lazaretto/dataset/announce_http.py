@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import ipaddress
 import json
 import urllib.error
 import urllib.request
@@ -31,12 +32,37 @@ class AirflowApi:
     """An Airflow, and who asks it.
 
     Attributes:
-        url: its base URL, such as ``https://airflow.example/``, without ``/api/v2``.
+        url: its base URL, such as ``https://airflow.example``, without ``/api/v2``.
         token: JSON web token; it is sent to this address alone, and shown nowhere.
     """
 
     url: str
     token: str = field(repr=False)
+
+
+def check_airflow_url(url: str, *, name: str) -> str:
+    """The base URL of an Airflow, if a token may go there: by https, or to this machine.
+
+    Args:
+        url: its address, without user and password.
+        name: of the option or argument that it was given as, for the message.
+
+    Raises:
+        UsageError: it is no address, or not a safe one.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
+        raise UsageError(f"{name} is the address of Airflow, such as https://airflow.example")
+    if parts.scheme == "http" and not _is_here(parts.hostname):
+        raise UsageError(f"{name} must be https: over http anybody on the way reads the token")
+    return url.rstrip("/")
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def announce_over_http(workspace: Workspace, dataset: str, made: int, airflow: AirflowApi) -> bool:
@@ -56,17 +82,11 @@ def announce_over_http(workspace: Workspace, dataset: str, made: int, airflow: A
         Whether it was told now; False: it was announced before.
 
     Raises:
-        UsageError: the URL is none, or the token does not do.
+        UsageError: the URL is none or not a safe one, or the token does not do.
         NotFoundError: Airflow knows no such asset, so that no DAG is scheduled on it.
         SystemFaultError: Airflow cannot be reached, or fails.
     """
-    parts = urlsplit(airflow.url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
-        raise UsageError(
-            f"{safe_uri(airflow.url)!r} is no address of an Airflow: give one such as "
-            "https://airflow.example/, without user and password"
-        )
-
+    check_airflow_url(airflow.url, name="the URL")
     if was_announced(workspace, dataset, made):
         return False
     asset = _asset(airflow, asset_uri(dataset))

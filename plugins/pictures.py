@@ -88,9 +88,8 @@ class Pictures:
         if content.deleted is not None:
             raise DeletedPayloadError(case, content.file.path, content.deleted)
         with self._turn:
-            known = self._kept.get((content.file.sha256, position, column, size))
+            known = self._known((content.file.sha256, position, column, size))
             if known is not None:
-                self._kept.move_to_end((content.file.sha256, position, column, size))
                 return known
             name, place = _column(workspace, case, content, column)
             ahead = AHEAD if size == "small" else 1
@@ -128,17 +127,30 @@ class Pictures:
             SystemFaultError: pictures cannot be decoded on this machine.
         """
         _require_pillow()
-        name, _ = _column(workspace, case, content_of(workspace, case), column)
-        near = neighbours_of(workspace, case, [position]).near.get(position, [])
-        data = near[rank].content.get(name) if rank < len(near) else None
-        if not isinstance(data, bytes):
-            raise NotFoundError("no such picture of a trusted record is kept")
+        content = content_of(workspace, case)
         with self._turn:
-            return _drawn({0: data}, SIZES[size])[0]
+            key = (f"{content.file.sha256}/{rank}", position, column, size)
+            known = self._known(key)
+            if known is not None:
+                return known
+            name, _ = _column(workspace, case, content, column)
+            near = neighbours_of(workspace, case, [position]).near.get(position, [])
+            kept = {at: one.content.get(name) for at, one in enumerate(near)}
+            files = {at: data for at, data in kept.items() if isinstance(data, bytes)}
+            if rank not in files:
+                raise NotFoundError("no such picture of a trusted record is kept")
+            for at, picture in _drawn(files, SIZES[size]).items():
+                self._keep((f"{content.file.sha256}/{at}", position, column, size), picture)
+            return self._kept[key]
+
+    def _known(self, key: _Key) -> Picture | None:
+        if key in self._kept:
+            self._kept.move_to_end(key)
+        return self._kept.get(key)
 
     def _keep(self, key: _Key, picture: Picture) -> None:
         self._kept[key] = picture
-        while sum(len(one.png) for one in self._kept.values()) > MOST_BYTES:
+        while len(self._kept) > 1 and sum(len(p.png) for p in self._kept.values()) > MOST_BYTES:
             self._kept.popitem(last=False)
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 import servers
+from airflow_settings import kept
 from servers import ServerError, Servers
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def asked(**variables: str) -> subprocess.CompletedProcess[str]:
     """What it says to settings that cannot be used."""
     return subprocess.run(
         [sys.executable, str(UI)],
-        env=servers.kept(os.environ) | variables,
+        env=kept(os.environ) | variables,
         capture_output=True,
         text=True,
         check=False,
@@ -74,7 +75,7 @@ def test_a_port_that_is_taken_is_named_before_anything_starts() -> None:
 def test_a_signal_ends_it_while_the_week_plays_and_nothing_is_left(tmp_path: Path) -> None:
     with subprocess.Popen(
         [sys.executable, str(UI)],
-        env=servers.kept(os.environ) | {"UI_PORT": "0", "TMPDIR": str(tmp_path)},
+        env=kept(os.environ) | {"UI_PORT": "0", "TMPDIR": str(tmp_path)},
         stdout=subprocess.PIPE,
         text=True,
     ) as running:
@@ -133,4 +134,4 @@ def test_what_takes_too_long_is_said(group: Servers) -> None:
 
 def test_nothing_of_somebody_s_real_airflow_is_handed_on(tmp_path: Path) -> None:
     mine = {"AIRFLOW_HOME": "/real", "LAZARETTO_STORE": "s3://real", "PATH": "/bin"}
-    assert servers.kept(mine) == {"PATH": "/bin"}
+    assert kept(mine) == {"PATH": "/bin"}

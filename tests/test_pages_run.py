@@ -70,6 +70,9 @@ ELSEWHERE = {
 }
 # What cannot be executed here, and why.
 NOT_RUN = {
+    ("docs/how-to/review-quarantine.md", "bash"): (
+        "needs an Airflow at that address; tests/plugins/test_remote.py has one of its own"
+    ),
     ("docker/README.md", "bash"): "needs a Docker engine; tests/docker checks what can be checked",
 }
 SHOWN = ("text", "")  # what is printed or drawn; nobody types it

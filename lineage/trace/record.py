@@ -18,7 +18,8 @@ from lazaretto.lineage.trace.answer import RecordState
 from lazaretto.lineage.trace.summary import label
 from lazaretto.lineage.trace.walk import direct, without
 from lazaretto.quarantine.held import POSITION, RECORD
-from lazaretto.quarantine.standing import as_decisions, in_force
+from lazaretto.quarantine.in_force import in_force
+from lazaretto.quarantine.standing import as_decisions
 from lazaretto.storage.sidecars import read_table
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ def _held(connection: Connection, store: Store, batch: str, record: str) -> _Hel
         if mine.num_rows:
             kinds = [RecordsDecided.kind]
             decided = as_decisions(entries(connection, subject=f"case:{case}", kinds=kinds))
-            decision = in_force(store, decided).get(mine[POSITION][0].as_py())
+            decision = in_force(store, decided).at(mine[POSITION][0].as_py())
             if decision is None:
                 return _Held(case)
             return _Held(case, decision.action.value, decision.id, decision.actor.id)

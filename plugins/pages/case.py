@@ -11,7 +11,7 @@ from lazaretto.plugins.pictures import can_draw
 from lazaretto.plugins.records import FilterQuery, page_of_records
 from lazaretto.plugins.security import Decides, Login, Reader, may_read
 from lazaretto.quarantine.conclusion import conclude
-from lazaretto.quarantine.filters import UNDECIDED
+from lazaretto.quarantine.counts import UNDECIDED
 from lazaretto.quarantine.handling import list_comments
 from lazaretto.quarantine.inbox import expiry
 from lazaretto.quarantine.released import RELEASING

@@ -10,7 +10,8 @@ import httpx
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from servers import Servers, User
+    from airflow_settings import User
+    from servers import Servers
 
 _PATIENCE = 240.0
 ENDED = ("success", "failed")

@@ -10,16 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from servers import (
-    PARTS,
-    ROOT,
-    Servers,
-    User,
-    airflow_environment,
-    create_databases,
-    free_port,
-    lineage_to,
-)
+from airflow_settings import User, airflow_environment, create_databases, lineage_to
+from servers import PARTS, ROOT, Servers, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

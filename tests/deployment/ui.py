@@ -28,18 +28,20 @@ from typing import TYPE_CHECKING
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "support")]
 
-from servers import (  # noqa: E402  what must be found first
+from airflow_settings import (  # noqa: E402  what must be found first
+    User,
+    airflow_environment,
+    create_databases,
+    kept,
+    lineage_to,
+)
+from servers import (  # noqa: E402
     PARTS,
     ROOT,
     STOPPING,
     ServerError,
     Servers,
-    User,
-    airflow_environment,
-    create_databases,
     free_port,
-    kept,
-    lineage_to,
     processes_of,
 )
 

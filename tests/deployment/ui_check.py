@@ -11,7 +11,8 @@ from checks import expect
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from servers import Servers, User
+    from airflow_settings import User
+    from servers import Servers
 
     from lazaretto.quarantine.review import Case
     from lazaretto.storage.workspace import Workspace

@@ -9,6 +9,7 @@ from lazaretto.ledger.chain import entries
 from lazaretto.ledger.events import PublicationApproved
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from sqlalchemy.engine import Connection
@@ -49,13 +50,25 @@ def approvals_of(connection: Connection, case: str, *, after: int = 0) -> list[A
         case: its id.
         after: only behind this ledger entry. Behind the newest decision on the case, all stand.
     """
-    kinds = [PublicationApproved.kind]
-    found = entries(connection, after=after, subject=f"case:{case}", kinds=kinds)
-    return [
-        approval_of(entry, entry.event)
-        for entry in found
-        if isinstance(entry.event, PublicationApproved)
-    ]
+    return approvals_of_each(connection, {case: after})[case]
+
+
+def approvals_of_each(
+    connection: Connection, cases: Mapping[str, int]
+) -> dict[str, list[Approval]]:
+    """The same for some cases, read at once.
+
+    Args:
+        connection: of the catalog.
+        cases: by their id, the ledger entry behind which theirs are meant.
+    """
+    found: dict[str, list[Approval]] = {case: [] for case in cases}
+    subjects = [f"case:{case}" for case in cases]
+    for entry in entries(connection, subjects=subjects, kinds=[PublicationApproved.kind]):
+        event = entry.event
+        if isinstance(event, PublicationApproved) and entry.seq > cases[event.case]:
+            found[event.case].append(approval_of(entry, event))
+    return found
 
 
 def approval_of(entry: Entry, event: PublicationApproved) -> Approval:

@@ -10,13 +10,14 @@ from lazaretto.ledger.events import PublicationApproved, RecordsDecided
 from lazaretto.quarantine.approvals import Approval, approval_of, approvals_of
 from lazaretto.quarantine.cases import find_case
 from lazaretto.quarantine.decisions import require_open
-from lazaretto.quarantine.publish import publication_id
-from lazaretto.quarantine.released import RELEASING
-from lazaretto.quarantine.standing import check_actions, decisions_of, in_force
+from lazaretto.quarantine.in_force import in_force
+from lazaretto.quarantine.index import check_index
+from lazaretto.quarantine.publish import publication_id, unpublished
+from lazaretto.quarantine.standing import decisions_of
 from lazaretto.quarantine.two_people import WHERE_TWO_COUNT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Sequence
 
     from lazaretto.quarantine.decisions import Decision
     from lazaretto.storage.workspace import Workspace
@@ -59,16 +60,12 @@ def approve(workspace: Workspace, case: str, *, seen: int) -> Approval:
         row = find_case(connection, case)
         require_open(connection, row)
         standing = in_force(workspace.store, decisions_of(connection, case))
-        parts = check_actions(connection, case, standing)
-    released = {
-        place: standing[place]
-        for place in sorted(parts)
-        if parts[place] is None and place in standing and standing[place].action in RELEASING
-    }
+        parts = check_index(connection, workspace.store, row, None, standing)
+    released = unpublished(standing, parts)
     event = PublicationApproved(
         case=case,
         batch=row.batch,
-        publication=publication_id(case, {place: one.id for place, one in released.items()}),
+        publication=publication_id(case, released.pairs()),
         records=len(released),
         decided=seen,
     )
@@ -79,17 +76,17 @@ def approve(workspace: Workspace, case: str, *, seen: int) -> Approval:
             raise OvertakenError(
                 f"somebody else decided on {case} meanwhile: look again, then approve"
             )
-        _require_second(case, actor, released)
+        _require_second(case, actor, released.used())
         for approval in approvals_of(connection, case, after=seen):
             if (approval.by, approval.publication) == (actor, event.publication):
                 return approval
         return approval_of(append(connection, event, actor=actor), event)
 
 
-def _require_second(case: str, actor: Actor, released: Mapping[int, Decision]) -> None:
+def _require_second(case: str, actor: Actor, released: Sequence[Decision]) -> None:
     if not actor.authenticated:
         raise UsageError(f"{actor.id} cannot approve {case}: {WHERE_TWO_COUNT}")
     if not released:
         raise UsageError(f"nothing of {case} waits to be published: there is nothing to approve")
-    if all(decision.actor == actor for decision in released.values()):
+    if all(decision.actor == actor for decision in released):
         raise UsageError(f"{actor.id} decided on all of {case}, so somebody else approves")

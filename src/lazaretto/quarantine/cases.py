@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from lazaretto.errors import ChangedStateError, NotFoundError
-from lazaretto.ledger.cover import agree, covering
-from lazaretto.ledger.deletions import deletion_of, deletions_told
+from lazaretto.ledger.cover import agree, covering, covering_each
+from lazaretto.ledger.deletions import deletion_of, deletions_of_each, deletions_told
 from lazaretto.ledger.events import BatchJudged, TrainingSanitized
-from lazaretto.quarantine.approvals import approvals_of
-from lazaretto.quarantine.filters import UNDECIDED, conditions
+from lazaretto.quarantine.approvals import approvals_of_each
+from lazaretto.quarantine.counts import KEPT, by_action, kept_counts, require_counts, taken_by
+from lazaretto.quarantine.filters import conditions
 from lazaretto.quarantine.held import POSITION
 from lazaretto.quarantine.opening import case_columns, gate_case_columns
 from lazaretto.storage import tables
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from sqlalchemy.engine import Connection, Row
 
+    from lazaretto.ledger.chain import Entry
     from lazaretto.storage.workspace import Workspace
 
 _held = tables.held_record
@@ -171,7 +173,8 @@ def list_cases(
     }
     query = query.where(*(column == value for column, value in wanted.items() if value is not None))
     if reason is not None:
-        first = (_held.c.case_id == tables.case.c.id, _held.c.reason == reason)
+        kept = tables.case_count.c
+        first = (kept.case_id == tables.case.c.id, kept.reason == reason)
         query = query.where(sa.exists().where(*first))
     if assignee is not None:
         named = None if assignee == NOBODY else assignee
@@ -184,7 +187,7 @@ def list_cases(
             last = find_case(connection, after)
             older, same = tables.case.c.seq < last.seq, tables.case.c.seq == last.seq
             query = query.where(sa.or_(older, sa.and_(same, tables.case.c.id > last.id)))
-        return [_case(connection, row) for row in connection.execute(query)]
+        return _all_cases(connection, connection.execute(query).all())
 
 
 def show_case(workspace: Workspace, case: str) -> Case:
@@ -250,9 +253,12 @@ def count_records(
         >>> count_records(workspace, case)
         6
     """
-    query = sa.select(sa.func.count()).select_from(_held).where(*conditions(case, filter))
+    wanted = conditions(case, filter)
+    query = sa.select(sa.func.count()).select_from(_held).where(*wanted)
     with workspace.catalog.read() as connection:
         find_case(connection, case)
+        if KEPT.issuperset(filter or {}):
+            return taken_by(kept_counts(connection, [case])[case], filter or {})
         return int(connection.scalar(query) or 0)
 
 
@@ -344,14 +350,22 @@ def held_file(connection: Connection, row: Row[Any]) -> StoredFile:
 
 def newest_decision(connection: Connection, case: str) -> int:
     """Ledger entry of the newest decision on a case; 0 where there is none."""
-    table = tables.decision
-    return (
-        connection.scalar(sa.select(sa.func.max(table.c.seq)).where(table.c.case_id == case)) or 0
-    )
+    return newest_decisions(connection, [case]).get(case, 0)
+
+
+def newest_decisions(connection: Connection, cases: Sequence[str]) -> dict[str, int]:
+    """The same for some cases; those without a decision are not among them."""
+    table = tables.decision.c
+    query = sa.select(table.case_id, sa.func.max(table.seq)).where(table.case_id.in_(cases))
+    return {case: int(seq) for case, seq in connection.execute(query.group_by(table.case_id))}
 
 
 def _covered(connection: Connection, row: Row[Any]) -> StoredFile:
-    event = covering(connection, "review_case", row.id, row).event
+    return _file_of(row, covering(connection, "review_case", row.id, row))
+
+
+def _file_of(row: Row[Any], cover: Entry) -> StoredFile:
+    event = cover.event
     if isinstance(event, BatchJudged) and event.case == row.id and event.held_records:
         agree("review_case", row.id, row, gate_case_columns(event))
         return event.held_records
@@ -373,24 +387,33 @@ def _cases() -> sa.Select[Any]:
 
 
 def _case(connection: Connection, row: Row[Any]) -> Case:
-    counts = (
-        sa.select(sa.func.coalesce(_held.c.action, UNDECIDED), sa.func.count())
-        .where(_held.c.case_id == row.id)
-        .group_by(_held.c.action)
-    )
-    actions = {str(action): int(count) for action, count in connection.execute(counts)}
+    (found,) = _all_cases(connection, [row])
+    return found
+
+
+def _all_cases(connection: Connection, rows: Sequence[Row[Any]]) -> list[Case]:
+    """The same for some cases, by as many questions to the catalog as for one."""
+    ids = [row.id for row in rows]
+    counts, decided = kept_counts(connection, ids), newest_decisions(connection, ids)
+    covers = covering_each(connection, "review_case", {row.id: row for row in rows})
+    gone = deletions_of_each(connection, {row.batch for row in rows})
+    approved = approvals_of_each(connection, decided)
     told = ("actions", "held_records", "columns", "decided", "approved_by", "deleted")
-    values = {name: getattr(row, name) for name in Case.__dataclass_fields__ if name not in told}
-    file = _covered(connection, row)
-    gone = deletion_of(connection, row.batch, file.path)
-    decided = newest_decision(connection, row.id)
-    approvals = approvals_of(connection, row.id, after=decided) if decided else []
-    return Case(
-        **values,
-        actions=actions,
-        held_records=file,
-        columns=ColumnRoles(**row.columns),
-        decided=decided,
-        approved_by=sorted({approval.by.id for approval in approvals}),
-        deleted=None if gone is None else gone.words,
-    )
+    names = [name for name in Case.__dataclass_fields__ if name not in told]
+    found = []
+    for row in rows:
+        file = _file_of(row, covers[row.id])
+        require_counts(row, counts[row.id])
+        deletion = next((one for one in gone[row.batch] if file.path in one.event.files), None)
+        found.append(
+            Case(
+                **{name: getattr(row, name) for name in names},
+                actions=by_action(counts[row.id]),
+                held_records=file,
+                columns=ColumnRoles(**row.columns),
+                decided=decided.get(row.id, 0),
+                approved_by=sorted({one.by.id for one in approved.get(row.id, [])}),
+                deleted=None if deletion is None else deletion.words,
+            )
+        )
+    return found

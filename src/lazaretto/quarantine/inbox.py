@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from lazaretto.authority.policies import policies_in_force
 from lazaretto.quarantine.cases import NOBODY
-from lazaretto.quarantine.filters import UNDECIDED
+from lazaretto.quarantine.counts import UNDECIDED
 from lazaretto.storage import tables
 
 if TYPE_CHECKING:

@@ -6,9 +6,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+import sqlalchemy as sa
+
 from lazaretto.ledger.chain import append, entries
 from lazaretto.ledger.events import HeldRecordsRead
 from lazaretto.quarantine.cases import find_case
+from lazaretto.quarantine.filters import conditions
+from lazaretto.storage import tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -158,7 +162,8 @@ def _known(
 ) -> bool:
     """Whether the same person was shown these within the last minutes.
 
-    One record of a page that was read, such as its picture, is among those that were shown.
+    One record of a page that was read, such as its picture, is among those that were shown, if the
+    page's filter takes it.
     """
     since = datetime.now(UTC) - _AGAIN
     for entry in _reads(connection, case, since=since, limit=_LOOK_BACK):
@@ -168,7 +173,16 @@ def _known(
             and entry.actor == workspace.actor
             and said.first <= first
             and last <= said.last
-            and (first == last or said.filter == dict(filter or {}))
+            and (
+                said.filter == dict(filter or {})
+                or (first == last and _takes(connection, case, said.filter, first))
+            )
         ):
             return True
     return False
+
+
+def _takes(connection: Connection, case: str, filter: Mapping[str, str], position: int) -> bool:  # noqa: A002
+    """Whether a filter takes a record as it is now."""
+    wanted = [*conditions(case, filter), tables.held_record.c.position == position]
+    return connection.scalar(sa.select(tables.held_record.c.position).where(*wanted)) is not None

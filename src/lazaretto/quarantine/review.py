@@ -24,19 +24,18 @@ from lazaretto.quarantine.cases import (
     newest_decision,
     show_case,
 )
+from lazaretto.quarantine.counts import UNDECIDED
 from lazaretto.quarantine.decisions import (
     Decision,
     Taken,
     record_decision,
     require_open,
 )
-from lazaretto.quarantine.filters import UNDECIDED, conditions
 from lazaretto.quarantine.labels import as_label
 from lazaretto.quarantine.publish import publish
 from lazaretto.quarantine.selection import select_ids, select_positions, select_records
 from lazaretto.quarantine.standing import (
     Publication,
-    check_index,
     decisions_of,
     publications_of,
 )
@@ -77,8 +76,6 @@ __all__ = [
     "undo",
     "weight_limit",
 ]
-
-_held = tables.held_record
 
 
 def decide(
@@ -123,7 +120,8 @@ def decide(
         OvertakenError: the case is not any more what was seen or expected.
         UsageError: arguments that do not go together, nothing selected, or records that are
             published already (those can be recalled).
-        ChangedStateError: the index of held records is not what their file says.
+        ChangedStateError: the index of held records selects others than their file and the ledger
+            do, or says something else of them.
 
     Examples:
         >>> decide(workspace, case, Action.REJECT, all=True, reason="labels are wrong").records
@@ -134,14 +132,14 @@ def decide(
         row = find_case(connection, case)
         require_open(connection, row)
         held = held_file(connection, row)
-        check_index(connection, workspace.store, row, held)
         _check_value(workspace.store, connection, row, held, action, label, weight)
+        place = (connection, workspace.store, row, held)
         if ids is not None:
-            selected = select_ids(connection, case, ids)
+            selected = select_ids(*place, ids)
         elif positions is not None:
-            selected = select_positions(connection, case, positions)
+            selected = select_positions(*place, positions)
         else:
-            selected = select_records(connection, conditions(case, filter))
+            selected = select_records(*place, filter or {})
             if seen is None and "action" in (filter or {}):
                 # What was chosen for what is decided on it is not what others decided on since.
                 seen = newest_decision(connection, case)
@@ -225,7 +223,8 @@ def expire(workspace: Workspace, policy: Policy, now: datetime | None = None) ->
     """
     ref = policy_ref(policy)
     limit = (now or datetime.now(UTC)) - timedelta(days=policy.review.expire_days)
-    undecided = sa.exists().where(_held.c.case_id == tables.case.c.id, _held.c.action.is_(None))
+    kept = tables.case_count.c
+    undecided = sa.exists().where(kept.case_id == tables.case.c.id, kept.action == UNDECIDED)
     query = sa.select(tables.case.c.id).where(
         tables.case.c.state == "OPEN",
         tables.case.c.dataset == policy.dataset,

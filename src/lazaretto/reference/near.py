@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
@@ -16,17 +16,12 @@ from lazaretto.detect.base import Chunk
 from lazaretto.detect.neighbours import NeighbourIndex, Neighbours
 from lazaretto.errors import ReferenceMismatchError
 from lazaretto.reference._file import EMBEDDING, FORMAT, LABEL, POSITION, fit_rows_of
+from lazaretto.reference._packed import Packed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import numpy.typing as npt
 
     from lazaretto.detect.arrays import Floats, Ints
-
-_BLOCK = 16 * 2**20
-_LONGEST_HEADER = 2**24
-_KINDS: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "I64": np.dtype("<i8")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +64,7 @@ def nearest_trusted(metadata: bytes, tensors: IO[bytes], vectors: Floats, k: int
                 f"the reference has format {known['format']!r}; this Lazaretto reads {FORMAT}: "
                 "fit it again"
             )
-        packed = _Packed.open(tensors)
+        packed = Packed.open(tensors)
         position = packed.array(POSITION)
         label = packed.array(LABEL) if LABEL in packed.entries else None
         compared = np.zeros(len(position), dtype=bool)
@@ -85,9 +80,7 @@ def nearest_trusted(metadata: bytes, tensors: IO[bytes], vectors: Floats, k: int
     return Nearest(found.distance, found.row, position[found.row], names)
 
 
-def _search(
-    packed: _Packed, compared: npt.NDArray[np.bool_], vectors: Floats, k: int
-) -> Neighbours:
+def _search(packed: Packed, compared: npt.NDArray[np.bool_], vectors: Floats, k: int) -> Neighbours:
     """Searches each block by itself, and keeps the nearest of all."""
     best = Neighbours(
         np.empty((len(vectors), 0), dtype=np.float32), np.empty((len(vectors), 0), dtype=np.int64)
@@ -107,39 +100,3 @@ def _search(
         order = np.argsort(distance, axis=1, kind="stable")[:, :k]
         best = Neighbours(np.take_along_axis(distance, order, 1), np.take_along_axis(row, order, 1))
     return best
-
-
-@dataclass(frozen=True, slots=True)
-class _Packed:
-    """A safetensors file, of which only what is asked for is read.
-
-    https://github.com/huggingface/safetensors, "Format": eight bytes with the length of a JSON
-    object, the object, and the arrays behind each other. The library reads whole files only, or
-    such as lie on a disk.
-    """
-
-    file: IO[bytes]
-    entries: dict[str, Any]
-    start: int
-
-    @classmethod
-    def open(cls, file: IO[bytes]) -> _Packed:
-        length = int.from_bytes(file.read(8), "little")
-        if length > _LONGEST_HEADER:
-            raise ValueError("its header is too long")
-        return cls(file, json.loads(file.read(length)), 8 + length)
-
-    def array(self, name: str) -> npt.NDArray[Any]:
-        return np.concatenate([block for _, block in self.blocks(name)])
-
-    def blocks(self, name: str) -> Iterator[tuple[int, npt.NDArray[Any]]]:
-        """The array's rows in blocks, each with the number of its first row; at least one."""
-        entry = self.entries[name]
-        kind, (rows, *width) = _KINDS[entry["dtype"]], entry["shape"]
-        size = kind.itemsize * int(np.prod(width, dtype=np.int64))
-        step = max(1, _BLOCK // max(size, 1))
-        for first in range(0, max(rows, 1), step):
-            count = min(step, rows - first)
-            self.file.seek(self.start + entry["data_offsets"][0] + first * size)
-            data = self.file.read(count * size)
-            yield first, np.frombuffer(data, kind).reshape(count, *width)

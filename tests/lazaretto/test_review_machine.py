@@ -500,6 +500,8 @@ class Review(RuleBasedStateMachine):
         health = check(workspace, deep=True)
         unfinished = sum(bool(case.begun) for case in self.oracle.cases.values())
         told = {one.kind: one.count for one in health.findings}
+        if not self.oracle.used:  # the first admission was killed behind the making of its table
+            told.pop("unknown_datasets", None)
         assert told == ({"unfinished_publication": unfinished} if unfinished else {})
         assert not health.differences
         assert not rebuild(workspace, write=False).needed

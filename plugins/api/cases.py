@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from lazaretto.plugins.api.bodies import MOST_ON_A_PAGE, PREFIX
 from lazaretto.plugins.records import FilterQuery, page_of_records, whole_record
-from lazaretto.plugins.security import Reader, may_read
+from lazaretto.plugins.security import Hidden, Reader, may_read
 from lazaretto.plugins.site import Position, answer
 from lazaretto.quarantine import inbox, review
 from lazaretto.quarantine.triage import triage_of_case
@@ -25,6 +25,7 @@ def routes(site: Site) -> APIRouter:
 
     @api.get("/cases", dependencies=[may_read])
     def cases(
+        hidden: Hidden,
         state: str | None = None,
         source: str | None = None,
         dataset: str | None = None,
@@ -42,6 +43,7 @@ def routes(site: Site) -> APIRouter:
             verdict=verdict,
             reason=reason,
             assignee=assignee,
+            hidden=hidden,
             after=after,
             limit=limit,
         )
@@ -49,8 +51,8 @@ def routes(site: Site) -> APIRouter:
         return answer({"cases": found, "after": following})
 
     @api.get("/facets", dependencies=[may_read])
-    def counts(state: str | None = "OPEN") -> Response:
-        return answer(inbox.facets(workspace(), state))
+    def counts(hidden: Hidden, state: str | None = "OPEN") -> Response:
+        return answer(inbox.facets(workspace(), state, hidden=hidden))
 
     @api.get("/cases/{case}", dependencies=[may_read])
     def case(case: str) -> Response:

@@ -253,7 +253,7 @@ def _play(host: Host, servers: Servers, databases: dict[str, str]) -> None:
     words = [f"{name}={url}" for name, url in databases.items()]
     command = (sys.executable, str(HERE / "ui_week.py"), str(servers.folder / "week"), *words)
     # The demo makes its own settings: with those of the servers, its days would start trainings.
-    home = {name: servers.environment[name] for name in ("HOME", "OMP_NUM_THREADS")}
+    home = {name: servers.environment[name] for name in ("HOME", "OMP_NUM_THREADS", "TMPDIR")}
     servers.start("week", *command, environment=kept(os.environ) | home)
     servers.finish("week", seconds=_WEEK, watch=watch)
 

@@ -44,7 +44,8 @@ def airflow_environment(
     """The environment of an Airflow of its own; nothing of the caller's Airflow is in it.
 
     Args:
-        folder: of the deployment; gets the passwords and an empty home folder.
+        folder: of the deployment; gets the passwords, an empty home folder and one for
+            temporary files.
         port: of the API server.
         users: who may sign in.
         home: AIRFLOW_HOME.
@@ -56,7 +57,8 @@ def airflow_environment(
     passwords = folder / "passwords.json"
     passwords.touch(mode=0o600)
     passwords.write_text(json.dumps({user.name: user.password for user in people}))
-    (folder / "home").mkdir()
+    for name in ("home", "tmp"):
+        (folder / name).mkdir()
     here = f"http://127.0.0.1:{port}"
     settings = {
         "AIRFLOW_HOME": str(home),
@@ -83,6 +85,7 @@ def airflow_environment(
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
         "HOME": str(folder / "home"),  # nothing may be made there
         "OMP_NUM_THREADS": "1",
+        "TMPDIR": str(folder / "tmp"),  # what is ended at once cannot tidy up
     }
     if not database.startswith("sqlite"):
         settings["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC"] = database

@@ -22,7 +22,7 @@ from lazaretto.storage.sidecars import read_keyed
 from lazaretto.values import ColumnRoles, StoredFile
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     import pyarrow as pa
     from sqlalchemy.engine import Connection, Row
@@ -138,6 +138,7 @@ def list_cases(
     reason: str | None = None,
     assignee: str | None = None,
     opened_before: datetime | None = None,
+    hidden: Collection[str] = (),
     after: str | None = None,
     limit: int = 50,
 ) -> list[Case]:
@@ -153,6 +154,7 @@ def list_cases(
         reason: only where a record is held first of all for this; see `HeldRecord.reason`.
         assignee: only those that this one reviews; `NOBODY`: nobody in particular.
         opened_before: only those that were opened before; aware.
+        hidden: none of these datasets.
         after: page on: id of the last one seen.
         limit: at most so many.
 
@@ -179,6 +181,8 @@ def list_cases(
     if assignee is not None:
         named = None if assignee == NOBODY else assignee
         query = query.where(_assignee.is_(None) if named is None else _assignee == named)
+    if hidden:
+        query = query.where(tables.case.c.dataset.not_in(hidden))
     if opened_before is not None:
         query = query.where(tables.case.c.opened_at < opened_before)
     with workspace.catalog.read() as connection:

@@ -10,6 +10,7 @@ import pytest
 from yard import Yard, blobs, make_policy, make_yard
 
 from lazaretto import lineage
+from lazaretto.authority.policies import register_policy
 from lazaretto.ledger.chain import entries
 from lazaretto.ledger.events import BatchAdmitted, RecordsDecided
 from lazaretto.ledger.verify import verify
@@ -286,6 +287,7 @@ def test_after_an_approval_whoever_decided_publishes(
     given = client.post(f"{at}/approve", headers=bob, json={"seen": seen})
     assert (given.status_code, given.json()["by"]["id"]) == (201, "user:admin")
     assert client.get(at, headers=ann).json()["case"]["approved_by"] == ["user:admin"]
+    assert "approved by user:admin" in client.get(f"/cases/{judged.case}", headers=ann).text
     assert client.post(f"{at}/publish", headers=ann, json={}).status_code == 200
     (published,) = review.list_publications(yard.workspace, str(judged.case))
     assert (published.by.id, published.approved_by) == ("user:op", ["user:admin"])
@@ -302,3 +304,15 @@ def test_a_weight_is_at_most_what_the_policy_allows(
     body = {"action": "REWEIGHT", "ids": ["m0"], "weight": weight, "reason": "half as good"}
     at = f"/api/v1/cases/{case}/decisions"
     assert client.post(at, headers=token("OP") | HERE, json=body).status_code == code
+
+
+def test_the_page_offers_approval_where_the_policy_in_force_asks_for_two(
+    client: TestClient, token: Callable[[str], dict[str, str]], yard: Yard, case: str
+) -> None:
+    """The case was judged before the rule came into force."""
+    ann = token("OP") | HERE
+    assert client.post(f"/api/v1/cases/{case}/decisions", headers=ann, json=_BODY).is_success
+    assert 'id="approve"' not in client.get(f"/cases/{case}", headers=ann).text
+    strict = make_policy(review={"require_two_people": True})
+    register_policy(yard.workspace, strict, reason="two see more than one")
+    assert 'id="approve"' in client.get(f"/cases/{case}", headers=ann).text

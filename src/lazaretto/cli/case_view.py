@@ -171,19 +171,8 @@ def view(found: dict[str, Any]) -> RenderableType:
         text=["action", "reason"],
     )
     publications = grid(
-        ["publication", "records", "version", "decided by", "approved by", "by", "when"],
-        [
-            (
-                p["part"],
-                p["rows"],
-                p["version"],
-                ", ".join(sorted({release["by"] for release in p["releases"]})),
-                ", ".join(p["approved_by"]),
-                p["by"]["id"],
-                p["at"],
-            )
-            for p in found["publications"]
-        ],
+        ["publication", "records", "version", "by", "when"],
+        [(p["part"], p["rows"], p["version"], _people(p), p["at"]) for p in found["publications"]],
         title="Published",
     )
     parts: list[RenderableType] = [head]
@@ -215,6 +204,13 @@ def _triage(triage: dict[str, Any]) -> RenderableType:
     if triage["source"]:
         told["the source"] = triage["source"]
     return facts(told, title="Triage")
+
+
+def _people(publication: dict[str, Any]) -> str:
+    """Who published, and who approved it."""
+    approved = ", ".join(publication["approved_by"])
+    by = str(publication["by"]["id"])
+    return f"{by}, approved by {approved}" if approved else by
 
 
 def _action(decision: dict[str, Any]) -> str:

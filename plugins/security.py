@@ -82,6 +82,14 @@ def _actor(user: GetUserDep) -> Actor:
     return Actor(ActorType.HUMAN, f"user:{name}")
 
 
+def _login(user: GetUserDep) -> str | None:
+    """The name that is on record for somebody, to fill it in; None where nobody can be named."""
+    try:
+        return _actor(user).id
+    except HTTPException:
+        return None
+
+
 def _nobody() -> bool:
     """Whether Airflow signs everybody in as the same user."""
     option = "simple_auth_manager_all_admins"
@@ -91,6 +99,8 @@ def _nobody() -> bool:
 
 SignedIn = Annotated[Actor, Depends(_actor)]
 """The person that Airflow's auth manager authenticated."""
+Login = Annotated[str | None, Depends(_login)]
+"""The name of that person on record, such as ``user:ann``; None where nobody can be named."""
 Decides = Annotated[bool, Depends(decides)]
 """Whether that person may decide."""
 

@@ -320,3 +320,20 @@ def case_closed(event: events.CaseClosed, context: Context) -> Facts:
         "CLOSE",
         run_facets=decision(context, "CLOSED", [event.batch], actor=context.actor, case=event.case),
     )
+
+
+def case_event(
+    event: events.CaseAssigned | events.CaseCommented | events.HeldRecordsRead, context: Context
+) -> Facts:
+    """A case was assigned, remarked on or looked into; remarks and names of people stay here."""
+    did = {
+        "case_assigned": ("assign", "ASSIGNED"),
+        "case_commented": ("comment", "COMMENTED"),
+        "held_records_read": ("read_held", "READ"),
+    }
+    job, outcome = did[event.kind]
+    return Facts(
+        naming.job(job, naming.source_of(event.batch)),
+        "DECISION",
+        run_facets=decision(context, outcome, [event.batch], actor=context.actor, case=event.case),
+    )

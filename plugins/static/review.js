@@ -12,13 +12,31 @@ const MANY = 100;
 const VERBS = { RELEASE: "Release", REJECT: "Reject", RELABEL: "Relabel", REWEIGHT: "Reweight" };
 
 const boxes = () => [...review.querySelectorAll('input[name="record"]:not(:disabled)')];
-const selected = () => boxes().filter((box) => box.checked).map((box) => Number(box.value));
-const count = () => (everything.checked ? matching : selected().length);
+const store = `lazaretto-picked-${review.dataset.case}`;
+// The selection outlives a page of the list; it is of one case, and gone with the tab.
+const picked = new Set(JSON.parse(sessionStorage.getItem(store) ?? "[]"));
+const selected = () => [...picked].sort((a, b) => a - b);
+const count = () => (everything.checked ? matching : picked.size);
 
 function show() {
   const number = count();
   document.getElementById("selected").textContent =
-    number === 0 ? "none selected" : `${number} selected`;
+    number === 0 ? "none selected" : `${number.toLocaleString("en")} selected`;
+  document.getElementById("clear").hidden = picked.size === 0;
+  for (const box of boxes()) {
+    box.checked = picked.has(Number(box.value));
+    box.closest("tr").classList.toggle("picked", box.checked);
+  }
+  sessionStorage.setItem(store, JSON.stringify([...picked]));
+  document.dispatchEvent(new CustomEvent("lazaretto:selected", { detail: { positions: picked } }));
+}
+
+function pick(positions, on = true) {
+  for (const position of positions) {
+    if (on) picked.add(position);
+    else picked.delete(position);
+  }
+  show();
 }
 
 async function send(path, body) {
@@ -109,6 +127,8 @@ async function decide(action) {
       expected: number,
       ...which,
     });
+    picked.clear();
+    show();
     return `${VERBS[action]}: ${records}.`;
   });
 }
@@ -122,12 +142,28 @@ async function undo(decision) {
   });
 }
 
+async function assign(name) {
+  await doing("Assigning…", async () => {
+    await send(`/cases/${theCase}/assignee`, { assignee: name === "" ? null : name });
+    return name === "" ? "It is nobody's now." : "It is yours now.";
+  });
+}
+
+async function remark(event) {
+  event.preventDefault();
+  const { text } = event.target.elements;
+  await doing("Writing…", async () => {
+    await send(`/cases/${theCase}/comments`, { text: text.value });
+    return "Your comment is on record.";
+  });
+}
+
 async function publish() {
   await doing("Publishing…", async () => {
     const { admission } = await send(`/cases/${theCase}/publish`, {});
     return admission === null
       ? "Nothing is released, so nothing was published."
-      : `Published ${admission.rows} records as version ${admission.version}.`;
+      : `Published ${admission.rows.toLocaleString("en")} records as version ${admission.version}.`;
   });
 }
 
@@ -144,11 +180,12 @@ function pressed(event) {
   if (event.key in KEYS) decide(KEYS[event.key]);
   else if (event.key === "j") move(1);
   else if (event.key === "k") move(-1);
-  else if (event.key === "u") document.querySelector("[data-undo]")?.click();
+  else if (event.key === "u") document.querySelector("[data-last]")?.click();
+  else if (event.key === "n") document.querySelector('a[rel="next"]')?.click();
+  else if (event.key === "?") document.getElementById("help").showModal();
   else if (event.key === " " && event.target.matches("#review tbody tr")) {
     const box = event.target.querySelector('input[name="record"]:not(:disabled)');
-    if (box) box.checked = !box.checked;
-    show();
+    if (box) pick([Number(box.value)], !box.checked);
   } else return;
   event.preventDefault();
 }
@@ -156,11 +193,14 @@ function pressed(event) {
 function start() {
   document.addEventListener("keydown", pressed);
   review.addEventListener("change", (event) => {
-    if (event.target === wholePage) {
-      for (const box of boxes()) box.checked = wholePage.checked;
-    }
-    show();
+    const { target } = event;
+    if (target === wholePage) pick(boxes().map((box) => Number(box.value)), target.checked);
+    else if (target.name === "record") pick([Number(target.value)], target.checked);
+    else show();
   });
+  // Others select too: the map, by what a lasso takes.
+  document.addEventListener("lazaretto:select", (event) => pick(event.detail.positions));
+  document.getElementById("clear").addEventListener("click", () => pick([...picked], false));
   for (const button of review.querySelectorAll("[data-action]")) {
     button.addEventListener("click", () => decide(button.dataset.action));
   }
@@ -170,6 +210,11 @@ function start() {
   document.getElementById("publish").addEventListener("click", publish);
   show();
 }
+
+for (const button of document.querySelectorAll("[data-assign]")) {
+  button.addEventListener("click", () => assign(button.dataset.assign));
+}
+document.getElementById("remark")?.addEventListener("submit", remark);
 
 said.textContent = sessionStorage.getItem("lazaretto-said") ?? "";
 sessionStorage.removeItem("lazaretto-said");

@@ -366,6 +366,9 @@ def one_of_each(history: History) -> None:
         events.JudgementSetAside(batch, "digits", 9, "case-0", "by the new reference"),
         events.VersionAnnounced("digits", 1, 8),
         events.HoldAnnounced(batch, 8),
+        events.CaseAssigned("case-1", batch, "user:ann"),
+        events.CaseCommented("case-1", batch, "looks like a seven"),
+        events.HeldRecordsRead("case-1", batch, "page", 0, 49, 50, {"label": "3"}),
     )
     history.judge(batch)
     history.decide(batch)

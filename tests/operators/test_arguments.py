@@ -291,7 +291,7 @@ def test_no_trigger_page_or_asset_does_either(nowhere: Path) -> None:
         DatasetVersionTrigger,
         LineageFlushedTrigger,
     )
-    from lazaretto.plugins.app import _workspace_of_airflow
+    from lazaretto.plugins.site import workspace_of_airflow
 
     for conn_id, said in (
         ("lazaretto_default", "connections add lazaretto_default"),
@@ -305,7 +305,7 @@ def test_no_trigger_page_or_asset_does_either(nowhere: Path) -> None:
             with pytest.raises(AirflowException, match=said):
                 asyncio.run(anext(trigger.run()))
     with pytest.raises(UsageError, match="connections add lazaretto_default"):
-        _workspace_of_airflow()
+        workspace_of_airflow()
     with pytest.raises(UsageError, match="store"):
         to_openlineage(admitted("reviews"), None)
     assert list(nowhere.iterdir()) == []

@@ -59,7 +59,7 @@ def test_the_walk_over_the_routes_sees_them_all() -> None:
         "/",
         "/cases/{case}",
         "/batches/{batch:path}",
-        "/static/{name}",
+        "/static/{name:path}",
         "/api/v1/cases",
         "/api/v1/cases/{case}/decisions",
     } <= {route.path for route in routes()}

@@ -104,7 +104,7 @@ def _decided(yard: Yard) -> list[tuple[str, str, int]]:
 
 def _answer(page: Any, reason: str, **more: str) -> None:
     """Fills in the dialog and waits until what was decided is said."""
-    dialog = page.locator("dialog")
+    dialog = page.locator("#ask")
     for name, value in {"reason": reason, **more}.items():
         dialog.locator(f"[name={name}]").fill(value)
     with page.expect_navigation():
@@ -138,7 +138,7 @@ def test_a_review_by_keyboard_in_bulk_and_back(
     _answer(page, "on second thought")
     page.locator("#everything").check()
     page.locator("[data-action=REJECT]").click()
-    dialog = page.locator("dialog")
+    dialog = page.locator("#ask")
     dialog.locator("[name=reason]").fill("mislabelled")
     dialog.locator("button.go").click()
     assert dialog.is_visible()  # more than a hundred: the number must be typed
@@ -173,8 +173,8 @@ def test_who_comes_second_is_told(sign_in: Callable[..., Any], site: str, yard: 
     ann.keyboard.press("x")
     _answer(ann, "no")
     bob.keyboard.press("r")
-    bob.locator("dialog [name=reason]").fill("yes")
-    bob.locator("dialog button.go").click()
+    bob.locator("#ask [name=reason]").fill("yes")
+    bob.locator("#ask button.go").click()
     bob.locator("#said", has_text="meanwhile").wait_for()
     assert [who for who, _, _ in _decided(yard)] == ["user:op"]
 

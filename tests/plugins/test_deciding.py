@@ -245,7 +245,7 @@ def test_an_embedding_is_not_shown_number_by_number(
 
 
 def test_numbers_that_json_does_not_know_are_null() -> None:
-    from lazaretto.plugins.api import answer
+    from lazaretto.plugins.site import answer
 
     assert json.loads(bytes(answer({"score": float("nan")}).body)) == {"score": None}
 

@@ -14,7 +14,7 @@ from lazaretto.authority.policies import register_policy
 from lazaretto.dataset.recall import recall
 from lazaretto.dataset.table import open_dataset
 from lazaretto.health import reconcile
-from lazaretto.quarantine import review
+from lazaretto.quarantine import handling, review
 from lazaretto.sources.keys import keygen
 from lazaretto.sources.registry import add_key, add_source, revoke_key
 from lazaretto.values import Action, TrustTier
@@ -40,6 +40,8 @@ def eventful(yard: Yard) -> Yard:
     case = str(judged.case)
     held = review.held_records(workspace, case)
     one = [held[0].record_id]
+    handling.assign(workspace, case, "user:ann")
+    handling.comment(workspace, case, "the first looks like a two")
     review.decide(workspace, case, Action.RELABEL, ids=one, label="2", reason="was a two")
     wrong = review.decide(workspace, case, Action.REJECT, ids=[held[1].record_id], reason="no")
     review.undo(workspace, wrong.id, reason="it was fine")

@@ -14,7 +14,7 @@ from lazaretto.errors import ChangedFileError
 from lazaretto.ledger.differences import Difference
 from lazaretto.ledger.events import BatchAdmitted, PayloadDeleted, RecordsDecided
 from lazaretto.ledger.state import Pending
-from lazaretto.quarantine import decisions, opening
+from lazaretto.quarantine import decisions, handling, opening
 from lazaretto.quarantine.publish import publication_id
 from lazaretto.quarantine.released import RELEASING
 from lazaretto.registry import references
@@ -41,6 +41,7 @@ ROOMS = (
     state.changes,
     opening.changes,
     decisions.changes,
+    handling.changes,
 )
 """What an entry does, room by room, in the order in which rows refer to each other."""
 

@@ -447,6 +447,71 @@ class CaseClosed(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class CaseAssigned(Event):
+    """A case is somebody's to review from here on; this keeps nobody else from deciding.
+
+    Attributes:
+        case: id of the case.
+        batch: id of the batch.
+        assignee: who reviews it, such as ``user:ann``; null: nobody in particular.
+    """
+
+    kind: ClassVar[str] = "case_assigned"
+    case: str
+    batch: str
+    assignee: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class CaseCommented(Event):
+    """Somebody wrote a remark on a case.
+
+    Attributes:
+        case: id of the case.
+        batch: id of the batch.
+        text: the remark.
+    """
+
+    kind: ClassVar[str] = "case_commented"
+    case: str
+    batch: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class HeldRecordsRead(Event):
+    """Somebody was shown the content of held records. Looking again within minutes adds nothing.
+
+    Attributes:
+        case: id of the case.
+        batch: id of the batch.
+        via: ``page``, ``api`` or ``export``.
+        first: position of the first record that was shown.
+        last: position of the last one.
+        records: how many were shown.
+        filter: which records were asked for.
+    """
+
+    kind: ClassVar[str] = "held_records_read"
+    case: str
+    batch: str
+    via: str
+    first: int
+    last: int
+    records: int
+    filter: dict[str, str] = field(default_factory=dict)
+
+
+_ABOUT_A_CASE = (
+    RecordsDecided.kind,
+    CaseClosed.kind,
+    CaseAssigned.kind,
+    CaseCommented.kind,
+    HeldRecordsRead.kind,
+)
+
+
+@dataclass(frozen=True, slots=True)
 class AdmissionRefused(Event):
     """Judged records were asked for and did not enter a dataset; they stay where they are.
 
@@ -947,7 +1012,7 @@ def _subject_field(kind: str) -> str | None:
     texts = {field.name for field in fields(_KINDS[kind]) if field.type == "str"}
     if kind == ModelRegistered.kind:
         texts.discard("dataset")
-    if kind not in (RecordsDecided.kind, CaseClosed.kind):
+    if kind not in _ABOUT_A_CASE:
         texts.discard("case")
     names = ("case", "batch", "source", "dataset", "model", "reference")
     return next((name for name in names if name in texts), None)

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from lazaretto.storage.workspace import Workspace
 
 _held = tables.held_record
+_assignee = tables.case_assignment.c.assignee
+NOBODY = "nobody"
+"""Stands for the cases that nobody in particular reviews, where people filter by assignee."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,7 @@ class Case:
         held_records: file with whole rows and all reasons.
         two_people: whether another person must publish than who decided.
         opened_at: when.
+        assignee: who reviews it, such as ``user:ann``; None: nobody in particular.
         seq: ledger entry.
         columns: names of the batch's columns by what they are for, as the policy said.
         decided: ledger entry of the newest decision; 0: none.
@@ -72,6 +76,7 @@ class Case:
     held_records: StoredFile
     two_people: bool
     opened_at: datetime
+    assignee: str | None
     seq: int
     columns: ColumnRoles
     decided: int
@@ -110,6 +115,10 @@ def list_cases(
     batch: str | None = None,
     source: str | None = None,
     dataset: str | None = None,
+    verdict: str | None = None,
+    reason: str | None = None,
+    assignee: str | None = None,
+    opened_before: datetime | None = None,
     after: str | None = None,
     limit: int = 50,
 ) -> list[Case]:
@@ -121,6 +130,10 @@ def list_cases(
         batch: only of this batch.
         source: only of this source.
         dataset: only of this dataset.
+        verdict: only with this one.
+        reason: only where a record is held first of all for this; see `HeldRecord.reason`.
+        assignee: only those that this one reviews; `NOBODY`: nobody in particular.
+        opened_before: only those that were opened before; aware.
         after: page on: id of the last one seen.
         limit: at most so many.
 
@@ -132,14 +145,22 @@ def list_cases(
         [(True, 6)]
     """
     query = _cases().order_by(tables.case.c.seq.desc(), tables.case.c.id).limit(limit)
-    if state is not None:
-        query = query.where(tables.case.c.state == state)
-    if batch is not None:
-        query = query.where(tables.case.c.batch == batch)
-    if source is not None:
-        query = query.where(tables.batch.c.source == source)
-    if dataset is not None:
-        query = query.where(tables.case.c.dataset == dataset)
+    wanted = {
+        tables.case.c.state: state,
+        tables.case.c.batch: batch,
+        tables.batch.c.source: source,
+        tables.case.c.dataset: dataset,
+        tables.case.c.verdict: verdict,
+    }
+    query = query.where(*(column == value for column, value in wanted.items() if value is not None))
+    if reason is not None:
+        first = (_held.c.case_id == tables.case.c.id, _held.c.reason == reason)
+        query = query.where(sa.exists().where(*first))
+    if assignee is not None:
+        named = None if assignee == NOBODY else assignee
+        query = query.where(_assignee.is_(None) if named is None else _assignee == named)
+    if opened_before is not None:
+        query = query.where(tables.case.c.opened_at < opened_before)
     with workspace.catalog.read() as connection:
         if after is not None:
             # One search of a training set opens several cases with one entry.
@@ -288,8 +309,11 @@ def _covered(connection: Connection, row: Row[Any]) -> StoredFile:
 
 
 def _cases() -> sa.Select[Any]:
-    return sa.select(tables.case, tables.batch.c.source).join(
-        tables.batch, tables.batch.c.id == tables.case.c.batch
+    owned = tables.case_assignment
+    return (
+        sa.select(tables.case, tables.batch.c.source, _assignee)
+        .join(tables.batch, tables.batch.c.id == tables.case.c.batch)
+        .outerjoin(owned, owned.c.case_id == tables.case.c.id)
     )
 
 

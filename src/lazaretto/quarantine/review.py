@@ -43,7 +43,7 @@ from lazaretto.storage.sidecars import read_schema, read_table
 from lazaretto.values import Action, Actor, ActorType
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from sqlalchemy.engine import Row
 
@@ -56,6 +56,7 @@ __all__ = [
     "Decision",
     "HeldRecord",
     "Publication",
+    "check_values",
     "count_records",
     "decide",
     "expire",
@@ -145,6 +146,22 @@ def decide(
         seen=seen,
     )
     return record_decision(workspace, case, selected, taken)
+
+
+def check_values(
+    workspace: Workspace, case: str, values: Iterable[tuple[Action, str | None, float | None]]
+) -> None:
+    """Whether each action with its label and weight could be decided on records of a case.
+
+    Raises:
+        NotFoundError: no such case.
+        UsageError: one could not.
+    """
+    with workspace.catalog.read() as connection:
+        row = find_case(connection, case)
+        held = held_file(connection, row)
+        for action, label, weight in values:
+            _check_value(workspace, row, held, action, label, weight)
 
 
 def undo(workspace: Workspace, decision: str, *, reason: str) -> Decision:

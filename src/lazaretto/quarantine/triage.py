@@ -59,6 +59,16 @@ def triage_of_case(workspace: Workspace, case: str) -> CaseTriage | None:
         >>> bool(triage_of_case(workspace, case).evidence)
         True
     """
+    screened = screening_of_case(workspace, case)
+    return None if screened is None else as_shown(screened)
+
+
+def screening_of_case(workspace: Workspace, case: str) -> BatchScreened | None:
+    """The screening that a case was opened on; None where there was none.
+
+    Raises:
+        NotFoundError: no such case.
+    """
     with workspace.catalog.read() as connection:
         row = find_case(connection, case)
         if row.origin != "gate":
@@ -71,11 +81,12 @@ def triage_of_case(workspace: Workspace, case: str) -> CaseTriage | None:
                 and entry.seq < row.seq
                 and said.policy.meaning == judged_by
             ):
-                return _as_shown(said)
+                return said
     return None
 
 
-def _as_shown(event: BatchScreened) -> CaseTriage | None:
+def as_shown(event: BatchScreened) -> CaseTriage | None:
+    """The triage of a screening, for people; None where it was not estimated."""
     if event.triage is None:
         return None
     source = next((test for test in event.tests if test.name == SOURCE_DRIFT), None)

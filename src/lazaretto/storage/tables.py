@@ -100,7 +100,16 @@ case = Table(
     Index("ix_review_case_state_opened_at", "state", "opened_at"),
     Index("ix_review_case_batch", "batch"),
 )
-
+case_assignment = Table(
+    "case_assignment",
+    metadata,
+    Column("case_id", ForeignKey("review_case.id"), primary_key=True),
+    Column("assignee", String(255), comment="who reviews it; null: nobody in particular"),
+    Column("at", UtcDateTime, nullable=False),
+    Column("seq", BigInteger, nullable=False, comment="ledger entry that this row is the state of"),
+    Column("entry", String(64), nullable=False, comment="hash of that entry"),
+    Index("ix_case_assignment_assignee", "assignee"),
+)
 decision = Table(
     "decision",
     metadata,

@@ -1,0 +1,51 @@
+"""What requests to the API may carry: strict, bounded, and without a field that names an actor."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from lazaretto.quarantine.handling import LONGEST_COMMENT, LONGEST_NAME
+from lazaretto.values import Action  # noqa: TC001  pydantic reads it at run time
+
+PREFIX = "/api/v1"
+MOST_ON_A_PAGE = 500
+_MOST_IDS = 200_000
+LONGEST_REASON = 2_000
+_LONGEST_LABEL = 1_000
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class DecisionBody(_Strict):
+    """What is decided, on which records; see `lazaretto.quarantine.review.decide`."""
+
+    action: Action
+    reason: str = Field(min_length=1, max_length=LONGEST_REASON)
+    ids: list[str] | None = Field(None, max_length=_MOST_IDS)
+    positions: list[int] | None = Field(None, max_length=_MOST_IDS)
+    filter: dict[str, str] | None = None
+    all: bool = False
+    label: str | None = Field(None, max_length=_LONGEST_LABEL)
+    weight: float | None = None
+    seen: int | None = Field(None, ge=0)
+    expected: int | None = Field(None, ge=0)
+
+
+class UndoBody(_Strict):
+    """Why a decision is taken back."""
+
+    reason: str = Field(min_length=1, max_length=LONGEST_REASON)
+
+
+class AssigneeBody(_Strict):
+    """Whose a case is to review; null: nobody in particular."""
+
+    assignee: str | None = Field(max_length=LONGEST_NAME)
+
+
+class CommentBody(_Strict):
+    """A remark on a case."""
+
+    text: str = Field(min_length=1, max_length=LONGEST_COMMENT)

@@ -1,0 +1,84 @@
+"""A case: the conclusion, the batch as a whole, what was decided, and the held records."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import HTMLResponse  # noqa: TC002  FastAPI reads it at run time
+
+from lazaretto.plugins.records import FilterQuery, page_of_records
+from lazaretto.plugins.security import Decides, Login, may_read
+from lazaretto.quarantine.conclusion import conclude
+from lazaretto.quarantine.filters import UNDECIDED
+from lazaretto.quarantine.handling import list_comments
+from lazaretto.quarantine.inbox import expiry
+from lazaretto.quarantine.released import RELEASING
+from lazaretto.quarantine.review import (
+    list_decisions,
+    list_publications,
+    show_case,
+)
+from lazaretto.quarantine.triage import as_shown, screening_of_case
+from lazaretto.received import load_batch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lazaretto.plugins.site import Site
+    from lazaretto.quarantine.review import Decision, Publication
+
+_PAGE_SIZE = 50
+
+
+def routes(site: Site) -> APIRouter:
+    """The routes; each has a check of what somebody may do."""
+    pages, workspace = APIRouter(), site.workspace
+
+    @pages.get("/cases/{case}", dependencies=[may_read])
+    def one_case(
+        request: Request,
+        case: str,
+        may_decide: Decides,
+        login: Login,
+        after: Annotated[int, Query(ge=-1)] = -1,
+    ) -> HTMLResponse:
+        opened = workspace()
+        found = show_case(opened, case)
+        wanted = FilterQuery.of(request.query_params)
+        received = load_batch(opened, found.batch)
+        screened = screening_of_case(opened, case)
+        decisions = list_decisions(opened, case)
+        publications = list_publications(opened, case)
+        released = sum(found.actions.get(action.value, 0) for action in RELEASING)
+        return site.page(
+            request,
+            "case.html",
+            case=found,
+            conclusion=conclude(found, received, screened),
+            received=received.event,
+            screened=screened,
+            triage=None if screened is None else as_shown(screened),
+            page=page_of_records(opened, found, wanted, after=after, limit=_PAGE_SIZE),
+            wanted=wanted.filter,
+            first=after < 0,
+            decisions=decisions,
+            last=_to_undo(decisions, publications),
+            publications=publications,
+            comments=list_comments(opened, case),
+            expires=expiry(opened, [found]).get(case),
+            undecided=found.actions.get(UNDECIDED, 0),
+            to_publish=released - sum(each.rows for each in publications),
+            may_decide=may_decide and found.state == "OPEN",
+            reviewer=may_decide,
+            me=login,
+        )
+
+    return pages
+
+
+def _to_undo(decisions: Sequence[Decision], publications: Sequence[Publication]) -> Decision | None:
+    """The newest decision, where it stands and nothing was published since."""
+    published = max((each.seq for each in publications), default=0)
+    standing = [each for each in decisions if not each.undone_by and not each.undoes]
+    return standing[-1] if standing and standing[-1].seq > published else None

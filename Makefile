@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-wheel test-lowest airflow lint format install wheel docs clean
+.PHONY: demo ui test test-wheel test-lowest airflow lint format install wheel docs ui-assets assets clean
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -13,15 +13,31 @@ $(STAMP): pyproject.toml constraints.txt
 
 install: $(STAMP)
 
+# Other people's JavaScript of the review page: from npm, by the hashes in package-lock.json.
+UI := plugins/static/bundled/LICENSES.txt
+WEB := plugins/web
+ui-assets: $(UI)
+$(UI): $(WEB)/package.json $(WEB)/package-lock.json $(WEB)/build.mjs $(wildcard $(WEB)/src/*.js)
+	cd $(WEB) && npm ci --ignore-scripts --silent && node build.mjs
+
+# The same where npm can do it; without them the page has no map and no histogram, and says so.
+assets:
+	@{ command -v npm && $(MAKE) --no-print-directory ui-assets; } >/dev/null || \
+	    echo "npm is missing or failed: the review page is without its map and its histogram"
+
 demo: $(STAMP)
 	$(BIN)/lazaretto demo
 
+# Airflow with the demo's week, to review in a browser; UI_PORT and UI_DATABASE are in its docstring.
+ui: $(STAMP) assets
+	@$(BIN)/python tests/deployment/ui.py
+
 # One thread for each of the two workers: more would wait for one another.
-test: $(STAMP)
+test: $(STAMP) assets
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # Installs the built wheel into environments of its own, with each extra; takes minutes.
-test-wheel: $(STAMP)
+test-wheel: $(STAMP) assets
 	LAZARETTO_TEST_WHEEL=1 $(BIN)/pytest tests/wheel
 
 # The lowest versions that pyproject.toml declares, in an environment of their own.
@@ -30,7 +46,7 @@ test-lowest: $(STAMP)
 	$(BIN)/python tests/wheel/lowest.py $(LOWEST)
 
 # A whole deployment on this machine, without containers: three to six minutes on two cores.
-airflow: $(STAMP)
+airflow: $(STAMP) assets
 	$(BIN)/python tests/deployment
 
 lint: $(STAMP)
@@ -44,7 +60,7 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 
 # dist/ gets the wheel and the sdist, as an index would take them.
-wheel: $(STAMP)
+wheel: $(STAMP) assets
 	rm -rf dist
 	$(BIN)/python -m build --outdir dist .
 	$(BIN)/python -m twine check --strict dist/*
@@ -55,4 +71,4 @@ docs: $(STAMP)
 	$(BIN)/mkdocs build --strict
 
 clean:
-	rm -rf build dist $(VENV) .mypy_cache .ruff_cache .pytest_cache
+	rm -rf build dist plugins/static/bundled $(WEB)/node_modules $(VENV) .mypy_cache .ruff_cache .pytest_cache

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+from fastapi import Path as PathParameter
 from fastapi import Request, Response
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -20,7 +21,8 @@ from lazaretto.errors import (
     SystemFaultError,
     UsageError,
 )
-from lazaretto.plugins.records import shorten
+from lazaretto.plugins.assets import bundled
+from lazaretto.plugins.short import shorten
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,6 +36,11 @@ _STATUS = {
     AdmissionRefusedError: 409,
     UsageError: 422,
 }
+
+MOST = 2**53
+"""The largest number in an address: the last one that a script counts to."""
+Position = Annotated[int, PathParameter(ge=0, le=MOST)]
+"""Place of a held record in its batch, as a part of an address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +68,7 @@ class Site:
             loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined
         )
         templates.filters["shorten"] = shorten
+        templates.tests["bundled"] = bundled
         return cls(opened, templates)
 
     def page(
@@ -78,7 +86,9 @@ class Site:
         """
         status = next((code for kind, code in _STATUS.items() if isinstance(error, kind)), 503)
         if asks_for_json(request):
-            return answer({"error": str(error)}, status=status)
+            told = {"error": str(error), "kind": type(error).__name__}
+            code = getattr(error, "code", None)
+            return answer(told if code is None else told | {"code": code}, status=status)
         return self.page(request, "error.html", status=status, message=str(error))
 
 

@@ -11,10 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from lazaretto.plugins.api.bodies import LONGEST_REASON, PREFIX
 from lazaretto.plugins.records import FilterQuery
-from lazaretto.plugins.security import SignedIn, may_decide, may_read
+from lazaretto.plugins.security import Reader, SignedIn, may_decide, may_read
 from lazaretto.plugins.site import answer
 from lazaretto.quarantine.export import export_case
-from lazaretto.quarantine.importing import LARGEST, import_decisions, read_decisions
+from lazaretto.quarantine.importing import LARGEST, as_told, import_decisions, read_decisions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,13 +49,13 @@ def routes(site: Site) -> APIRouter:
     def export(
         request: Request,
         case: str,
-        actor: SignedIn,
+        reader: Reader,
         format: Literal["csv", "parquet", "argilla"],  # noqa: A002
     ) -> Response:
         wanted = FilterQuery.of(request.query_params)
         file = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115  _pieces closes it
         try:
-            export_case(workspace().acting(actor), case, file, format, wanted.filter)
+            export_case(workspace().acting(reader), case, file, format, wanted.filter)
         except BaseException:
             file.close()
             raise
@@ -71,23 +71,7 @@ def routes(site: Site) -> APIRouter:
         made = []
         if body.apply:
             made = import_decisions(acting, found, reason=body.reason, seen=body.seen)
-        groups = [
-            {
-                "action": wanted.action,
-                "label": wanted.label,
-                "weight": wanted.weight,
-                "records": len(positions),
-            }
-            for wanted, positions in found.groups.items()
-        ]
-        return answer(
-            {
-                "records": found.records,
-                "as_they_are": found.as_they_are,
-                "groups": groups,
-                "decisions": made,
-            }
-        )
+        return answer(as_told(found, made))
 
     return api
 

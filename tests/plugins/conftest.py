@@ -1,14 +1,17 @@
-"""The review page with Airflow's own authentication, without a server."""
+"""The review page with Airflow's own authentication: without a server, and in a real browser."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import shutil
+import threading
+from typing import TYPE_CHECKING, Any
 
 import airflow_environment
 import pytest
+from yard import Yard, blobs, make_policy, make_yard
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from lazaretto.storage.workspace import Workspace
@@ -39,3 +42,82 @@ def token() -> Callable[[str], dict[str, str]]:
         return {"Authorization": f"Bearer {jwt}"}
 
     return header
+
+
+@pytest.fixture
+def yard(workspace: Workspace, tmp_path: Path) -> Yard:
+    """A workspace with two sources and a reference of three classes."""
+    from lazaretto.reference import Reference
+
+    saved = Reference.fit(blobs(900, 1), make_policy(), name="blobs").save(tmp_path / "reference")
+    return make_yard(workspace, saved, tmp_path)
+
+
+@pytest.fixture
+def site(yard: Yard) -> Iterator[str]:
+    """The page as Airflow mounts it, on a port of this machine."""
+    import uvicorn
+    from fastapi import FastAPI
+
+    from lazaretto.plugins.app import create_app
+    from lazaretto.plugins.security import SecureHeaders
+
+    airflow = FastAPI()
+    airflow.mount("/lazaretto", SecureHeaders(create_app(lambda: yard.workspace)))
+    server = uvicorn.Server(uvicorn.Config(airflow, port=0, log_level="warning", lifespan="off"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        thread.join(0.05)
+        assert thread.is_alive()
+    (listener,) = server.servers[0].sockets
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}/lazaretto"
+    server.should_exit = True
+    thread.join()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Debian's chromium; WebGL by its own software, because no machine of tests has a screen."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
+    program = shutil.which("chromium")
+    if program is None:
+        pytest.skip("needs Debian's chromium: apt install chromium")
+    webgl = ["--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+    with playwright.sync_playwright() as running:
+        chromium = running.chromium.launch(
+            executable_path=program, args=["--no-sandbox", "--disable-dev-shm-usage", *webgl]
+        )
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def sign_in(
+    browser: Any, site: str, token: Callable[[str], dict[str, str]]
+) -> Iterator[Callable[..., Any]]:
+    """A page of somebody with a role; every request and every error of it is kept."""
+    contexts = []
+
+    def page(role: str, *, width: int = 1280, **options: Any) -> Any:
+        context = browser.new_context(viewport={"width": width, "height": 900}, **options)
+        contexts.append(context)
+        jwt = token(role)["Authorization"].split()[1]
+        context.add_cookies([{"name": "_token", "value": jwt, "url": site}])
+        opened = context.new_page()
+        opened.asked, opened.wrong = [], []
+        opened.on("request", lambda request: opened.asked.append(request.url))
+        opened.on("pageerror", lambda error: opened.wrong.append(str(error)))
+        opened.on("console", lambda line: _note_refusal(opened, line.text))
+        opened.on("dialog", lambda dialog: opened.wrong.append(dialog.message))
+        return opened
+
+    yield page
+    for context in contexts:
+        context.close()
+
+
+def _note_refusal(page: Any, line: str) -> None:
+    """What the content security policy refuses is told to the console alone."""
+    if "Content Security Policy" in line:
+        page.wrong.append(line)

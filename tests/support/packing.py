@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+BUNDLED = ROOT / "plugins/static/bundled"
 
 
 def build(out: Path, source: Path, *, isolated: bool) -> None:
@@ -25,7 +26,9 @@ def build(out: Path, source: Path, *, isolated: bool) -> None:
         capture_output=True,
         check=True,
     )
-    for name in listed.stdout.decode().split("\0"):
+    # What `make ui-assets` bundled is no part of the tree and goes into the wheel all the same.
+    bundled = [str(path.relative_to(ROOT)) for path in BUNDLED.glob("*")]
+    for name in [*listed.stdout.decode().split("\0"), *bundled]:
         if name and (ROOT / name).is_file() and not name.startswith("typing/"):
             (source / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, source / name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +14,7 @@ from lazaretto.cli import (
     dataset,
     demo,
     doctor,
+    explore_view,
     ledger_view,
     lineage,
     model,
@@ -26,6 +28,7 @@ from lazaretto.cli import (
     source_view,
     trace,
 )
+from lazaretto.drift.source import Step
 from lazaretto.health import Pruned
 from lazaretto.health.examined import cannot_say, failure, ok, warning
 from lazaretto.health.holdings import Kept
@@ -45,7 +48,10 @@ from lazaretto.lineage.openlineage.check import Problem
 from lazaretto.lineage.trace.answer import RefusedDelivery
 from lazaretto.sources.recorded import Source
 from lazaretto.sources.source_key import SourceKey
+from lazaretto.stages.explore import Exploration
+from lazaretto.stages.outcomes import RateOutcome
 from lazaretto.stages.sanitize_result import ClassChange, Retraining
+from lazaretto.stages.sources import SourceDrift
 from lazaretto.values import TrustTier
 
 if TYPE_CHECKING:
@@ -158,11 +164,28 @@ def _sources() -> list[Source]:
     return [Source("annotation-vendor", TrustTier.REVIEWED, AT, None, keys), bare]
 
 
-def _drift() -> dict[str, Any]:
-    step = {"arrived": "2026-03-01T14:30:00+00:00", "p_value": 0.002, "held": 36, "rows": 10_000}
-    step |= {"moved": 0.25, "evidence": 213_000.0, "batch": BATCH}
-    told = {"source": "annotation-vendor", "reference": "digits/1", "batches": 3}
-    return told | {"evidence": 213_000.0, "steps": [step, step | {"batch": OTHER, "moved": None}]}
+def _drift() -> SourceDrift:
+    step = Step(BATCH, AT, 9, "digits/1", 0.002, 213_000.0, 36, 10_000, 0.25, 3)
+    steps = [step, replace(step, batch=OTHER, moved=None)]
+    source = "annotation-vendor"
+    return SourceDrift(source, "digits/1", 3, 213_000.0, 1000.0, enforced=False, steps=steps)
+
+
+def _explored() -> Exploration:
+    now = {"RELEASE": 12, "REJECT": 20, "UNDECIDED": 4}
+    low = {"REJECT": 20, "UNDECIDED": 4}
+    high = now | {"NEVER_REVIEWED": 1036, "RELABEL": 2}
+    rates = [
+        RateOutcome(0.005, False, 2, 20_000, 24, 24, 0, 0, low, {"RELEASE": 12}, 1),
+        RateOutcome(0.01, True, 3, 30_000, 36, 36, 0, 0, now, {}),
+        RateOutcome(0.1, False, 3, 30_000, 1072, 11_072, 1, 1, high, {}),
+    ]
+    notes = ["Records that the gate let in were never reviewed."]
+    left = ["the 2 oldest batches: with them there are more than 500,000 records"]
+    batches = [BATCH, OTHER, BATCH]
+    return Exploration(
+        "digits", HASH, 0.01, 5, batches, 30_000, AT, AT, rates, left, [OTHER], notes
+    )
 
 
 def _history() -> list[Any]:
@@ -301,6 +324,7 @@ TABLES: dict[str, Callable[[], RenderableType]] = {
     "ledger-show-full": lambda: ledger_view.page_view(_entries(), full=True, onward=False),
     "lineage-check": lambda: lineage.check_view([Problem(3, "/run/facets/parent", REASON)]),
     "model-list": lambda: model.list_view(_models()),
+    "policy-explore": lambda: explore_view.view(_explored()),
     "policy-show": lambda: policy.history_view(_history()),
     "quarantine-expire": lambda: quarantine.expired_view(_expired()),
     "quarantine-list": lambda: quarantine.list_view(_cases()),

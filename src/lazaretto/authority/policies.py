@@ -219,14 +219,23 @@ def policy_columns(event: PolicyRegistered) -> dict[str, Any]:
 
 def differences(before: PolicyRegistered, policy: Policy, contract: str | None) -> list[str]:
     """What a policy would change, key by key, in words."""
-    old, new = _flat(json.loads(before.says)), _flat(json.loads(policy.says))
     changed = [
-        f"{key}: {_shown(old.get(key))} in force, {_shown(new.get(key))} here"
-        for key in sorted(old.keys() | new.keys())
-        if old.get(key) != new.get(key)
+        f"{key}: {_shown(old)} in force, {_shown(new)} here"
+        for key, old, new in _changed_keys(before.says, policy.says)
     ]
     if before.contract != contract:
         changed.append("contract: what it says is not what it said when it was registered")
+    return changed
+
+
+def changes_since(before: PolicyRegistered, after: PolicyRegistered) -> list[str]:
+    """What the next policy changed in the one before, key by key, in words."""
+    changed = [
+        f"{key}: {_shown(old)} before, {_shown(new)} since"
+        for key, old, new in _changed_keys(before.says, after.says)
+    ]
+    if before.contract != after.contract:
+        changed.append("contract: what it says is another")
     return changed
 
 
@@ -267,6 +276,14 @@ def _registered(entry: Entry) -> Registered:
     event = entry.event
     assert isinstance(event, PolicyRegistered)  # noqa: S101  only such entries are asked for
     return Registered(entry.seq, entry.at, entry.actor, event)
+
+
+def _changed_keys(before: str, after: str) -> Iterator[tuple[str, Any, Any]]:
+    """The keys in which two policies differ, as they were written on record, with both values."""
+    old, new = _flat(json.loads(before)), _flat(json.loads(after))
+    for key in sorted(old.keys() | new.keys()):
+        if old.get(key) != new.get(key):
+            yield key, old.get(key), new.get(key)
 
 
 def _flat(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -2,10 +2,10 @@
 
 A command is a function from a `Session` and its own arguments to a `Reply`; an argument that is a
 dataclass stands for a group of options, one for each field. `command` registers the function with
-``--json`` and ``--debug``, and, as far as it `needs` them, ``--catalog``, ``--store`` and
-``--policy``. Who acts is the operating system's user: no option names anybody. Exit codes: 0 done;
-1 done, and something was found, held or refused; 2 the user's mistake; 3 the system's fault; 4
-cannot say; 130 interrupted.
+``--json`` and ``--debug``, and, as far as it `needs` them, ``--catalog``, ``--store``, ``--policy``
+and ``--server``. Who acts is the operating system's user, or whom the server authenticates: no
+option names anybody. Exit codes: 0 done; 1 done, and something was found, held or refused; 2 the
+user's mistake; 3 the system's fault; 4 cannot say; 130 interrupted.
 """
 
 import dataclasses
@@ -20,7 +20,7 @@ from typing import Annotated, Any, Concatenate, ParamSpec
 import typer
 
 from lazaretto.cli.reply import Reply, print_error, print_json, print_reply, print_traceback
-from lazaretto.cli.session import POLICY_VARIABLE, Session
+from lazaretto.cli.session import POLICY_VARIABLE, SERVER_VARIABLE, Session
 from lazaretto.errors import AdmissionRefusedError, DeliveryError, LazarettoError, UsageError
 from lazaretto.faults import how_to_install
 from lazaretto.redact import error_line
@@ -35,6 +35,7 @@ class Needs(Flag):
     NOTHING = 0
     WORKSPACE = auto()
     POLICY = auto()
+    REVIEW = auto()
 
 
 _SHARED: tuple[tuple[Needs, str, Any, Any], ...] = (
@@ -74,6 +75,20 @@ _SHARED: tuple[tuple[Needs, str, Any, Any], ...] = (
             rich_help_panel="Where things are",
         ),
     ),
+    (
+        Needs.REVIEW,
+        "server",
+        str | None,
+        typer.Option(
+            "--server",
+            envvar=SERVER_VARIABLE,
+            show_default=False,
+            metavar="URL",
+            help="Address of Airflow: act through its review page as the person whose token is in "
+            "LAZARETTO_TOKEN; needs neither catalog nor store",
+            rich_help_panel="Where things are",
+        ),
+    ),
     (Needs.NOTHING, "json", bool, typer.Option("--json", help="Print one JSON document on stdout")),
     (Needs.NOTHING, "debug", bool, typer.Option("--debug", help="Show the traceback of an error")),
 )
@@ -99,6 +114,7 @@ def command(
                 catalog_url=given.get("catalog"),
                 store_root=given.get("store"),
                 policy_path=given.get("policy"),
+                server=given.get("server"),
                 json=bool(given["json"]),
                 debug=bool(given["debug"]),
             )

@@ -109,6 +109,30 @@ def show(
     return Reply(data, Group(shown, history_view(history)))
 
 
+@command(app, "explore")
+def explore(
+    session: Session,
+    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="Name of the dataset")],
+    *,
+    batches: Annotated[
+        int, typer.Option(min=1, help="Look at the last so many batches that were judged for it")
+    ] = 20,
+) -> Reply:
+    """Show what other rates would have held of the last batches, and what became of those records.
+
+    Each batch is judged again by the rule of screening, with nothing changed but
+    `screen.false_quarantine_rate`, from what its screening left on record. Nothing is written. Exit
+    code 4 when no batch can be looked at.
+    """
+    from lazaretto.cli.explore_view import view
+    from lazaretto.cli.progress import bars
+    from lazaretto.stages.explore import explore_rates
+
+    with bars() as tell:
+        found = explore_rates(session.workspace, dataset, batches=batches, tell=tell)
+    return Reply(found, view(found), cannot_say=not found.batches)
+
+
 def history_view(history: "Sequence[Registered]") -> Grid:
     """The table of the policies that were in force for a dataset."""
     rows = [

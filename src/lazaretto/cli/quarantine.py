@@ -1,14 +1,17 @@
 """``lazaretto quarantine``: look at held records, decide on them, publish the decisions."""
 
-from typing import TYPE_CHECKING, Annotated
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from lazaretto.cli.announcing import AnnounceTo, airflow_at, announce
 from lazaretto.cli.arguments import Limit, Reason, Yes, confirm
 from lazaretto.cli.command import Needs, command
 from lazaretto.cli.held_filter import Filter, Selection
 from lazaretto.cli.layout import Grid, facts, grid, paged
-from lazaretto.cli.reply import Reply
+from lazaretto.cli.reply import Reply, print_note
 from lazaretto.cli.session import Session
 from lazaretto.cli.text import counted
 from lazaretto.errors import UsageError
@@ -19,37 +22,44 @@ if TYPE_CHECKING:
 
     from lazaretto.quarantine.cases import Case
     from lazaretto.quarantine.decisions import Decision
+    from lazaretto.quarantine.reads import Read
 
 app = typer.Typer(
     no_args_is_help=True, help="Look at held records, decide on them, publish the decisions."
 )
 
+ExportFormat = Literal["csv", "parquet", "argilla"]
+ImportFormat = Literal["csv", "argilla"]
+ON_EITHER = Needs.WORKSPACE | Needs.REVIEW
 CaseId = Annotated[str, typer.Argument(metavar="CASE", help="Id of a case")]
 
 
-@command(app, "list")
+@command(app, "list", needs=ON_EITHER)
 def list_(
     session: Session,
     *,
     state: Annotated[str, typer.Option(help="OPEN, CLOSED, SUPERSEDED, or ALL")] = "OPEN",
     source: Annotated[str | None, typer.Option(help="Only cases of this source")] = None,
     batch: Annotated[str | None, typer.Option(help="Only cases of this batch")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Only cases of this dataset")] = None,
+    assignee: Annotated[
+        str | None, typer.Option(help="Only cases that this person reviews, or `nobody`")
+    ] = None,
     limit: Limit = 50,
     after: Annotated[
         str | None, typer.Option(metavar="CASE", help="Read on behind this case")
     ] = None,
 ) -> Reply:
     """List cases, newest first: what is held, and what is decided so far."""
-    from lazaretto.quarantine.cases import list_cases
-
     wanted = state.upper()
     if wanted not in ("OPEN", "CLOSED", "SUPERSEDED", "ALL"):
         raise UsageError(f"--state is OPEN, CLOSED, SUPERSEDED or ALL, not {state!r}")
-    cases = list_cases(
-        session.workspace,
+    cases = session.reviewer.cases(
         state=None if wanted == "ALL" else wanted,
         source=source,
         batch=batch,
+        dataset=dataset,
+        assignee=assignee,
         after=after,
         limit=limit + 1,
     )
@@ -68,7 +78,7 @@ def list_view(cases: "Sequence[Case]") -> Grid:
     return grid(columns, rows, text=["decisions"])
 
 
-@command(app, "show")
+@command(app, "show", needs=ON_EITHER)
 def show(
     session: Session,
     case: CaseId,
@@ -82,15 +92,50 @@ def show(
     after: Annotated[int, typer.Option(help="Show records after this position, page by page")] = -1,
 ) -> Reply:
     """Show a case: why records are held, the records with all reasons, decisions, publications."""
-    from lazaretto.cli.case_view import describe_case, view
+    from lazaretto.cli.case_view import view
 
-    found = describe_case(
-        session.workspace, case, which.as_mapping(), columns=column, after=after, limit=limit
+    found = session.reviewer.case(
+        case, which.as_mapping(), columns=column, after=after, limit=limit
     )
     return Reply(found, view(found))
 
 
-@command(app, "release")
+@command(app, "reads")
+def reads(
+    session: Session,
+    case: CaseId,
+    *,
+    limit: Limit = 50,
+) -> Reply:
+    """Show who was shown the content of a case's records, newest first: the read log.
+
+    It tells of the review page, its API and exports. Looking again within minutes adds nothing.
+    """
+    from lazaretto.quarantine.reads import list_reads
+
+    shown = list_reads(session.workspace, case, limit=limit)
+    return Reply(shown, reads_view(shown))
+
+
+def reads_view(shown: "Sequence[Read]") -> Grid:
+    """The table of some reads."""
+    rows = [
+        (
+            read.seq,
+            read.at,
+            read.actor.id if read.actor.authenticated else f"{read.actor.id} (not authenticated)",
+            read.via,
+            read.records,
+            str(read.first) if read.first == read.last else f"{read.first} to {read.last}",
+            ", ".join(f"{name} {value}" for name, value in sorted(read.filter.items())),
+        )
+        for read in shown
+    ]
+    columns = ["entry", "when", "by", "via", "records", "positions", "filter"]
+    return grid(columns, rows, text=["filter"])
+
+
+@command(app, "release", needs=ON_EITHER)
 def release(
     session: Session, case: CaseId, *, reason: Reason, which: Selection, yes: Yes = False
 ) -> Reply:
@@ -98,7 +143,7 @@ def release(
     return _decide(session, case, Action.RELEASE, which, reason, yes=yes)
 
 
-@command(app, "reject")
+@command(app, "reject", needs=ON_EITHER)
 def reject(
     session: Session, case: CaseId, *, reason: Reason, which: Selection, yes: Yes = False
 ) -> Reply:
@@ -106,7 +151,7 @@ def reject(
     return _decide(session, case, Action.REJECT, which, reason, yes=yes)
 
 
-@command(app, "relabel")
+@command(app, "relabel", needs=ON_EITHER)
 def relabel(
     session: Session,
     case: CaseId,
@@ -120,13 +165,17 @@ def relabel(
     return _decide(session, case, Action.RELABEL, which, reason, yes=yes, label=to)
 
 
-@command(app, "reweight")
+@command(app, "reweight", needs=ON_EITHER)
 def reweight(
     session: Session,
     case: CaseId,
     *,
     weight: Annotated[
-        float, typer.Option(help="Their sample_weight, above 0; other records have 1")
+        float,
+        typer.Option(
+            help="Their sample_weight, above 0 and at most the policy's review.max_weight; other "
+            "records have 1"
+        ),
     ],
     reason: Reason,
     which: Selection,
@@ -136,7 +185,7 @@ def reweight(
     return _decide(session, case, Action.REWEIGHT, which, reason, yes=yes, weight=weight)
 
 
-@command(app, "undo")
+@command(app, "undo", needs=ON_EITHER)
 def undo(
     session: Session,
     decision: Annotated[str, typer.Argument(metavar="DECISION", help="Id of a decision")],
@@ -144,37 +193,116 @@ def undo(
     reason: Reason,
 ) -> Reply:
     """Take a decision back; what was decided before it is in force again."""
-    from lazaretto.quarantine import review
-
-    done = review.undo(session.workspace, decision, reason=reason)
+    done = session.reviewer.undo(decision, reason)
     shown = {"undone": decision, "by": done.id, "case": done.case, "records": done.records}
     return Reply(done, facts(shown))
 
 
-@command(app, "publish")
-def publish(session: Session, case: CaseId) -> Reply:
+@command(app, "publish", needs=ON_EITHER)
+def publish(session: Session, case: CaseId, *, announce_to: AnnounceTo = None) -> Reply:
     """Apply the decisions of a case: what is released enters the admitted dataset.
 
     From then on these decisions cannot be undone; the records can be recalled. Whoever publishes is
     on record. Exit code 1 when it is refused: the policy in force would not take the delivery now,
     or it asks for two people, which the command line cannot show.
     """
-    from lazaretto.quarantine.publish import publish as publish_case
-    from lazaretto.quarantine.review import list_publications
-
+    airflow = airflow_at(announce_to) if session.server is None else None  # else the page tells
     with session.working("Publishing"):
-        admission = publish_case(session.workspace, case)
-    if admission is None:
-        return Reply(None, facts({"case": case, "published": "0 records: none is released"}))
-    known = list_publications(session.workspace, case)
+        made = session.reviewer.publish(case)
+        if airflow and made.rows and made.dataset and made.seq:
+            note = announce(session.workspace, made.dataset, made.seq, airflow)
+            made = replace(made, announced=not note, note=note)
+    if made.note:
+        print_note(made.note)
+    if not made.rows:
+        return Reply(made, facts({"case": case, "published": "0 records: none is released"}))
     shown = {
         "case": case,
-        "published": counted(admission.rows, "record"),
-        "dataset": admission.dataset,
-        "version": admission.version,
-        "by": next(one.by.id for one in known if one.part == admission.part),
+        "published": counted(made.rows, "record"),
+        "dataset": made.dataset,
+        "version": made.version,
+        "by": made.by,
+    } | ({} if made.announced is None else {"announced": "yes" if made.announced else "no"})
+    return Reply(made, facts(shown))
+
+
+@command(app, "assign", needs=ON_EITHER)
+def assign(
+    session: Session,
+    case: CaseId,
+    *,
+    to: Annotated[
+        str | None, typer.Option(help="Who reviews it, such as user:ann; default: nobody")
+    ] = None,
+) -> Reply:
+    """Make a case somebody's to review. Others may still decide on it."""
+    session.reviewer.assign(case, to)
+    return Reply({"case": case, "assignee": to}, facts({"case": case, "reviewer": to or "nobody"}))
+
+
+@command(app, "comment", needs=ON_EITHER)
+def comment(
+    session: Session, case: CaseId, text: Annotated[str, typer.Argument(metavar="TEXT")]
+) -> Reply:
+    """Put a remark on a case on record."""
+    seq = session.reviewer.comment(case, text)
+    return Reply({"case": case, "seq": seq}, facts({"case": case, "ledger entry": seq}))
+
+
+@command(app, "export", needs=ON_EITHER)
+def export(
+    session: Session,
+    case: CaseId,
+    *,
+    to: Annotated[Path, typer.Option(metavar="FILE", help="Where to write; must not exist yet")],
+    format_: Annotated[ExportFormat, typer.Option("--format", help="Of the file")] = "csv",
+    which: Filter,
+) -> Reply:
+    """Write the held records of a case with all reasons and decisions. Who did is on record."""
+    try:
+        with session.working("Exporting"), to.open("xb") as file:
+            try:
+                session.reviewer.export(case, file, format_, which.as_mapping())
+            except BaseException:
+                to.unlink()
+                raise
+    except FileExistsError:
+        raise UsageError(f"{to} exists already: name another file") from None
+    except OSError as error:
+        raise UsageError(f"{to} cannot be written: {error}") from error
+    shown = {"case": case, "file": str(to), "format": format_}
+    return Reply(shown, facts(shown))
+
+
+@command(app, "import", needs=ON_EITHER)
+def import_(
+    session: Session,
+    case: CaseId,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="With decisions made elsewhere")],
+    *,
+    format_: Annotated[ImportFormat, typer.Option("--format", help="Of the file")] = "csv",
+    reason: Annotated[str | None, typer.Option(help="Why; stays on record")] = None,
+    yes: Yes = False,
+) -> Reply:
+    """Take the decisions of a file that `export` wrote and people filled in."""
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{file} cannot be read: {error}") from error
+    found = session.reviewer.bring(case, content, format_, reason, apply=False)
+    if found["records"]:
+        groups = ", ".join(f"{g['action'].lower()} {g['records']}" for g in found["groups"])
+        asked = f"Decide on {counted(found['records'], 'record')} of {case} ({groups})?"
+        confirm(asked, yes=yes)
+        with session.working("Deciding"):
+            found = session.reviewer.bring(case, content, format_, reason, apply=True)
+    shown = {
+        "case": case,
+        "decided": counted(found["records"], "record"),
+        "as they are": counted(found["as_they_are"], "record"),
+        **{f"decision {n}": made["id"] for n, made in enumerate(found["decisions"], start=1)},
     }
-    return Reply(admission, facts(shown))
+    return Reply(found, facts(shown))
 
 
 @command(app, "expire", needs=Needs.WORKSPACE | Needs.POLICY)
@@ -208,25 +336,15 @@ def _decide(
     label: str | None = None,
     weight: float | None = None,
 ) -> Reply:
-    from lazaretto.quarantine import review
-    from lazaretto.quarantine.cases import count_records
+    from lazaretto.cli.reviewing import Choice
 
     which.check()
     chosen = which.as_mapping()
     if not which.ids:
-        count = count_records(session.workspace, case, chosen)
+        count = session.reviewer.count(case, chosen)
         confirm(f"{action.value} {counted(count, 'record')} of {case}?", yes=yes)
-    decision = review.decide(
-        session.workspace,
-        case,
-        action,
-        ids=which.ids or None,
-        filter=chosen or None,
-        all=which.everything,
-        reason=reason,
-        label=label,
-        weight=weight,
-    )
+    choice = Choice(which.ids or None, chosen or None, all=which.everything)
+    decision = session.reviewer.decide(case, action, choice, reason, label, weight)
     shown = {
         "decision": decision.id,
         "case": case,

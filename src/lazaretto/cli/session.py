@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from lazaretto.cli.reviewing import Reviewer
     from lazaretto.policy import Policy
     from lazaretto.storage.workspace import Workspace
 
 POLICY_VARIABLE = "LAZARETTO_POLICY"
+SERVER_VARIABLE = "LAZARETTO_SERVER"
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class Session:
         catalog_url: ``--catalog``; may hold a password, so it is never printed.
         store_root: ``--store``.
         policy_path: ``--policy``.
+        server: ``--server``: Airflow, whose review page is asked instead of catalog and store.
         json: answer with one JSON document.
         debug: show tracebacks.
     """
@@ -36,6 +39,7 @@ class Session:
     catalog_url: str | None = None
     store_root: str | None = None
     policy_path: Path | None = None
+    server: str | None = None
     json: bool = False
     debug: bool = False
 
@@ -80,6 +84,21 @@ class Session:
         return open_workspace(
             catalog_url=self.catalog_url, store=self.store_root, create=create, upgrade=upgrade
         )
+
+    @cached_property
+    def reviewer(self) -> Reviewer:
+        """Who reviews: on the catalog, or through the page where a server is named.
+
+        Raises:
+            UsageError: the server's address is not one, or there is no token.
+        """
+        from lazaretto.cli.reviewing import OnCatalog, token
+
+        if self.server is None:
+            return OnCatalog(self.workspace)
+        from lazaretto.cli.remote import Remote
+
+        return Remote.at(self.server, token("--server"))
 
     @cached_property
     def policy(self) -> Policy:

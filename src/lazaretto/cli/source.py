@@ -152,9 +152,10 @@ def drift(
     The evidence starts at 1. While the source is clean, it stays at most 1 on average. The alarm is
     at 1 divided by the policy's `screen.drift.alpha`, and you may look as often as you like.
     """
-    from lazaretto.cli.source_view import describe_drift, view
+    from lazaretto.cli.source_view import view
+    from lazaretto.stages.sources import drift_of_source
 
-    found = describe_drift(session.workspace, name, reference, limit=limit)
+    found = drift_of_source(session.workspace, name, reference, limit=limit)
     return Reply(found, view(found))
 
 

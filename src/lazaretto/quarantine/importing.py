@@ -17,10 +17,10 @@ from lazaretto.quarantine.export import DECIDED_LABEL, DECIDED_WEIGHT, DECISION,
 from lazaretto.quarantine.held import POSITION
 from lazaretto.quarantine.review import check_values, decide
 from lazaretto.storage import tables
-from lazaretto.values import Action
+from lazaretto.values import Action, to_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from lazaretto.quarantine.decisions import Decision
     from lazaretto.storage.workspace import Workspace
@@ -142,6 +142,26 @@ def import_decisions(
         )
         made.append(done)
     return made
+
+
+def as_told(imported: Imported, made: Sequence[Decision]) -> dict[str, Any]:
+    """What a file asks for and what was decided by it, for programs and for people."""
+    groups = [
+        {
+            "action": wanted.action.value,
+            "label": wanted.label,
+            "weight": wanted.weight,
+            "records": len(positions),
+        }
+        for wanted, positions in imported.groups.items()
+    ]
+    return {
+        "case": imported.case,
+        "records": imported.records,
+        "as_they_are": imported.as_they_are,
+        "groups": groups,
+        "decisions": to_json(list(made)),
+    }
 
 
 @dataclass(frozen=True, slots=True)

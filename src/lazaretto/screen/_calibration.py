@@ -58,18 +58,8 @@ class CalibrationScores:
                 f"screen.calibration is 'hard', but reference {reference.name}/{reference.version} "
                 "was cross-fitted, which makes no promise for one calibration: fit a new version"
             )
-        by_class: tuple[int, ...] = ()
-        members: list[list[int] | None] = [None]
-        if screen.calibrate_by == "class" and reference.classes:
-            label = np.concatenate([scorer.calibration_label for scorer in reference.scorers])
-            counts = np.bincount(label, minlength=len(reference.classes)).tolist()
-            enough = ceil(1 / screen.false_quarantine_rate)
-            groups = []
-            for number, count in enumerate(counts):
-                groups.append(len(members) if count >= enough else 0)
-                if count >= enough:
-                    members.append([number])
-            by_class = tuple(groups)
+        labels = [scorer.calibration_label for scorer in reference.scorers]
+        members, by_class = calibration_groups(labels, len(reference.classes), policy)
         fused = tuple(
             tuple(
                 _ascending(scores if wanted is None else scores[np.isin(label, wanted)])
@@ -90,6 +80,32 @@ class CalibrationScores:
             by_class=by_class,
             delta=screen.hard_delta if hard else None,
         )
+
+
+def calibration_groups(
+    labels: Sequence[Ints], classes: int, policy: Policy
+) -> tuple[list[list[int] | None], tuple[int, ...]]:
+    """The groups that records are calibrated by: the classes of each, and the group of each class.
+
+    Group 0 is of all rows (None). A class has one of its own when its rows can give a p-value at
+    the policy's rate. The second part is empty when there is only group 0.
+
+    Args:
+        labels: per scorer, class of each of its calibration rows.
+        classes: how many there are.
+        policy: says at which rate, and whether classes are calibrated by themselves.
+    """
+    members: list[list[int] | None] = [None]
+    if policy.screen.calibrate_by != "class" or not classes:
+        return members, ()
+    counts = np.bincount(np.concatenate(labels), minlength=classes).tolist()
+    enough = ceil(1 / policy.screen.false_quarantine_rate)
+    groups = []
+    for number, count in enumerate(counts):
+        groups.append(len(members) if count >= enough else 0)
+        if count >= enough:
+            members.append([number])
+    return members, tuple(groups)
 
 
 def group_of(by_class: tuple[int, ...], label: Ints | None, rows: int) -> Ints:

@@ -9,13 +9,13 @@ import numpy as np
 import pyarrow as pa
 
 from lazaretto.reference._partition import SMALLEST_REFERENCE
-from lazaretto.screen._pool import joint_suspects, pool_for, pooled_below
+from lazaretto.screen._decide import decide, verdict_of
 from lazaretto.screen._result import Screening
 from lazaretto.screen._sizes import sizes_of
 from lazaretto.screen.batch_tests.run import run_tests
 from lazaretto.stats.conformal import Calibration, suspects
 from lazaretto.stats.sizes import min_detectable, wanted_records
-from lazaretto.values import DetectorSummary, Verdict
+from lazaretto.values import DetectorSummary
 
 NO_DETECTOR_DECIDES = (
     "No detector decides: all of them only watch (mode shadow). Contract and batch tests decide."
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from lazaretto.detect.arrays import Floats
     from lazaretto.policy import Policy
     from lazaretto.reference import Reference
-    from lazaretto.screen._pool import Companion, Pool
+    from lazaretto.screen._decide import Decided
+    from lazaretto.screen._pool import Companion
     from lazaretto.screen._score import Scored
     from lazaretto.screen.batch_tests.run import Tested
 
@@ -51,25 +52,15 @@ def judge(
             when copies were found in a sample of a larger batch.
         companions: other small batches of the source, the nearest first.
     """
-    rate, alpha = policy.screen.false_quarantine_rate, policy.screen.batch.alpha
-    rule = policy.screen.hold
-    usable = ~np.isnan(scored.p_value)
+    measured = scored.measured(reference.classes)
+    decided, usable = decide(measured, policy, companions), measured.usable
+    pool, remark, detectable = decided.pool, decided.remark, decided.detectable
     held = np.zeros(len(scored), dtype=bool)
-    calibration = scored.calibration.keep(usable)
-    sizes = pooled_below(scored, policy)
-    pool, remark = None, None
-    if sizes is not None and 0 < len(calibration.group) < (sizes.smallest or 0):
-        pool = pool_for(scored, usable, sizes, reference, policy, companions)
-    if pool is not None and pool.is_joint:
-        found = joint_suspects(scored.p_value[usable], calibration, pool, policy)
-        suspected, calibration, remark = found
-    else:
-        suspected = suspects(scored.p_value[usable], calibration, rate=rate, alpha=alpha, rule=rule)
-    detectable = min_detectable(calibration, rate=rate, alpha=alpha, rule=rule)
     if policy.screen.decides:
-        held[usable] = suspected
+        held |= decided.suspected
     else:
-        remark = _watching(scored, int(suspected.sum()), int(usable.sum()), detectable, policy)
+        marked = int(decided.suspected.sum())
+        remark = _watching(scored, marked, int(usable.sum()), detectable, policy)
         detectable = int(usable.sum()) + 1
     held[list(scored.problems)] = True
     tested = run_tests(scored, held, reference, policy, pool)
@@ -77,8 +68,9 @@ def judge(
     if len(copies) and len(scored.sample.position) < int(usable.sum()):
         copies = np.union1d(copies, find_copies(tested.copies_of, tested.radius))
     held[copies] = True
-    cannot = _cannot_judge(scored, len(calibration.group), detectable, pool, policy)
-    verdict, note = _verdict(held, cannot, tested, policy)
+    cannot = _why_not(scored, decided, policy) if decided.cannot_judge(policy) else None
+    fired = {test.name: test.detail for test in tested.tests if test.name in tested.fired}
+    verdict, note = verdict_of(held, cannot, fired, policy)
     if remark is not None:
         note = remark if note is None else f"{note}. {remark}"
     return Screening(
@@ -89,28 +81,9 @@ def judge(
         detectors=_summaries(scored, usable, reference, policy),
         n_held=int(held.sum()),
         note=note,
-        smallest=None if sizes is None else sizes.smallest,
+        smallest=None if decided.sizes is None else decided.sizes.smallest,
         pool=pool,
     )
-
-
-def _verdict(
-    held: npt.NDArray[np.bool_], cannot: str | None, tested: Tested, policy: Policy
-) -> tuple[Verdict, str | None]:
-    if not len(held):
-        return Verdict.PASS, "no record is left to judge: all of them failed the contract"
-    if cannot is not None:
-        return Verdict.ABSTAIN, cannot
-    share = float(held.mean())
-    if share >= policy.screen.batch.hold_when_held_fraction:
-        return Verdict.HOLD_BATCH, (
-            f"{share:.1%} of the records are suspect; screen.batch.hold_when_held_fraction "
-            f"is {policy.screen.batch.hold_when_held_fraction:g}"
-        )
-    if tested.fired:
-        said = [f"{test.name}: {test.detail}" for test in tested.tests if test.name in tested.fired]
-        return Verdict.HOLD_BATCH, "; ".join(said)
-    return (Verdict.HOLD_RECORDS if held.any() else Verdict.PASS), None
 
 
 def _watching(scored: Scored, would: int, records: int, detectable: int, policy: Policy) -> str:
@@ -125,21 +98,10 @@ def _watching(scored: Scored, would: int, records: int, detectable: int, policy:
     return told
 
 
-def _cannot_judge(
-    scored: Scored, records: int, detectable: int, pool: Pool | None, policy: Policy
-) -> str | None:
-    """Why a batch cannot be judged, and what would do; None where it can, or no detector decides.
-
-    Args:
-        scored: the batch.
-        records: that are judged together, its own among them.
-        detectable: the smallest number of extreme ones that can be held.
-        pool: other small batches of the source; None where it is large enough, or judged alone.
-        policy: the policy.
-    """
+def _why_not(scored: Scored, decided: Decided, policy: Policy) -> str:
+    """Why a batch cannot be judged, and what would do."""
+    records, detectable, pool = len(decided.calibration.group), decided.detectable, decided.pool
     wanted = wanted_records(policy.screen.min_poison_share, records)
-    if not records or detectable <= wanted or not policy.screen.decides:
-        return None
     known = scored.calibration
     sizes = sizes_of(known.rows, policy, known.delta)
     together = ""

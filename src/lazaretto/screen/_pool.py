@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from lazaretto.batch._columns import class_indices
 from lazaretto.screen._sizes import sizes_of
 from lazaretto.stats.conformal import suspects
 from lazaretto.stats.pooled import Part, joined, long_look, members_needed
@@ -19,8 +18,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from lazaretto.policy import Policy
-    from lazaretto.reference import Reference
-    from lazaretto.screen._score import Scored
+    from lazaretto.screen._measured import Measured
     from lazaretto.stats.conformal import Calibration
     from lazaretto.stats.pooled import LongLook
     from lazaretto.stats.sizes import JudgeableSizes
@@ -72,35 +70,31 @@ class Pool:
         return bool(self.together)
 
 
-def pooled_below(scored: Scored, policy: Policy) -> JudgeableSizes | None:
+def pooled_below(measured: Measured, policy: Policy) -> JudgeableSizes | None:
     """Which batches can be judged alone; None where small ones are not pooled."""
-    screen, known = policy.screen, scored.calibration
+    screen, known = policy.screen, measured.calibration
     if screen.small_batches.mode == "alone" or not screen.decides:
         return None
     return sizes_of(known.rows, policy, known.delta)
 
 
 def pool_for(
-    scored: Scored,
-    usable: npt.NDArray[np.bool_],
+    measured: Measured,
     sizes: JudgeableSizes,
-    reference: Reference,
     policy: Policy,
     companions: Sequence[Companion],
 ) -> Pool:
     """The pool of a small batch.
 
     Args:
-        scored: the batch.
-        usable: which of its records have a p-value, bool (m,).
+        measured: the batch.
         sizes: which batches can be judged alone.
-        reference: that it was scored against, as the others.
-        policy: under which all of them were.
-        companions: the others, the nearest first.
+        policy: under which it was screened, as the others.
+        companions: the others, screened against the same reference, the nearest first.
     """
     screen = policy.screen
-    own = scored.calibration.keep(usable)
-    read = [_part(one.records, scored, reference) for one in companions]
+    own = measured.calibration.keep(measured.usable)
+    read = [_part(one.records, measured) for one in companions]
     parts = tuple(part for part, _ in read)
     together = members_needed(
         own,
@@ -114,15 +108,12 @@ def pool_for(
     return Pool(sizes, batches, parts, tuple(ids for _, ids in read), together)
 
 
-def _part(records: pa.Table, scored: Scored, reference: Reference) -> tuple[Part, pa.ChunkedArray]:
+def _part(records: pa.Table, measured: Measured) -> tuple[Part, pa.ChunkedArray]:
     """The records of another batch that have a p-value, and their ids."""
     left = records.filter(pa.compute.is_valid(records["p_value"]))
-    label = None
-    if reference.label is not None:
-        label = class_indices(left["label"].combine_chunks(), reference.classes)
     part = Part(
         left["p_value"].to_numpy().astype(np.float64),
-        scored.group_of(label, left.num_rows),
+        measured.group_of(left["label"].combine_chunks()),
         left["held"].to_numpy().astype(bool),
     )
     return part, left["record_id"]

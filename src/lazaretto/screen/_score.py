@@ -15,6 +15,7 @@ from lazaretto.detect.scorer import fuse, take
 from lazaretto.embed import load_encoder
 from lazaretto.embed.reader import Reader
 from lazaretto.screen._calibration import CalibrationScores, detector_weights, group_of
+from lazaretto.screen._measured import Measured
 from lazaretto.screen._sample import Sample
 from lazaretto.stats.conformal import Calibration, conditional_p_values
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from lazaretto.batch import Batch
-    from lazaretto.detect.arrays import Ints
     from lazaretto.embed.reader import Rows, Tap
     from lazaretto.policy import Policy
     from lazaretto.reference import Reference
@@ -65,9 +65,13 @@ class Scored:
     by_class: tuple[int, ...]
     sample: Sample
 
-    def group_of(self, label: Ints | None, rows: int) -> Ints:
-        """Group of calibration rows of records, int64 (rows,)."""
-        return group_of(self.by_class, label, rows)
+    def measured(self, classes: tuple[str, ...]) -> Measured:
+        """What the decision rule looks at.
+
+        Args:
+            classes: label texts of the reference.
+        """
+        return Measured(self.p_value, self.calibration, classes, self.by_class)
 
     def __len__(self) -> int:
         return len(self.score)

@@ -1,0 +1,50 @@
+"""Gates: the policy of each dataset, what is in shadow, and what other rates would have held."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import HTMLResponse  # noqa: TC002  FastAPI reads it at run time
+
+from lazaretto.plugins.asked import MOST_BATCHES, MOST_RECORDS, Behind, known
+from lazaretto.plugins.security import may_read
+from lazaretto.stages.explore import LAST, explore_rates
+from lazaretto.stages.gates import list_gates, show_gate
+
+if TYPE_CHECKING:
+    from lazaretto.plugins.site import Site
+
+_PAGE_SIZE = 100
+
+
+def routes(site: Site) -> APIRouter:
+    """The routes; each has a check of what somebody may do."""
+    pages, workspace = APIRouter(), site.workspace
+
+    @pages.get("/gates", dependencies=[may_read])
+    def all_gates(request: Request, after: Behind = None) -> HTMLResponse:
+        found = list_gates(workspace(), after=known(after), limit=_PAGE_SIZE + 1)
+        shown = found[:_PAGE_SIZE]
+        following = shown[-1].dataset if len(found) > _PAGE_SIZE else None
+        return site.page(request, "gates.html", gates=shown, after=after, following=following)
+
+    @pages.get("/gates/{dataset}", dependencies=[may_read])
+    def one_gate(request: Request, dataset: str) -> HTMLResponse:
+        gate = show_gate(workspace(), dataset)
+        text = None
+        if gate.policy is not None:
+            text = json.dumps(json.loads(gate.policy.event.says), indent=2, ensure_ascii=False)
+        return site.page(request, "gate.html", gate=gate, text=text, last=LAST, most=MOST_BATCHES)
+
+    @pages.get("/gates/{dataset}/explore", dependencies=[may_read])
+    def explored(
+        request: Request,
+        dataset: str,
+        batches: Annotated[int, Query(ge=1, le=MOST_BATCHES)] = LAST,
+    ) -> HTMLResponse:
+        found = explore_rates(workspace(), dataset, batches=batches, most_records=MOST_RECORDS)
+        return site.page(request, "explore.html", found=found, batches=batches, most=MOST_BATCHES)
+
+    return pages

@@ -1,0 +1,154 @@
+"""The decision rule at another rate, on the p-values that a screening left on record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lazaretto.screen._calibration import calibration_groups
+from lazaretto.screen._decide import decide, verdict_of
+from lazaretto.screen._measured import Measured, groups_by_text
+from lazaretto.stats.conformal import Calibration
+from lazaretto.values import REPORTED_ONLY
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+
+    from lazaretto.policy import Policy
+    from lazaretto.reference.calibrated import CalibrationRows
+    from lazaretto.screen._pool import Companion
+    from lazaretto.values import TestSummary, Verdict
+
+COLUMNS = ["record_id", "label", "p_value", "held", "reasons"]
+"""Columns of `Screening.records` that are looked at again."""
+_COPIES = "near_duplicates"
+
+
+@dataclass(frozen=True, slots=True)
+class Screened:
+    """A batch of m records as it was screened.
+
+    Attributes:
+        measured: its p-values, and what they were read from.
+        kept: bool (m,), held whatever the rate: it could not be scored, or is a near duplicate.
+        fired: what the batch tests said that hold it whole, by name.
+        policy: under which it was screened.
+        companions: the other small batches that it was looked at with, the nearest first; None: it
+            was large enough to be judged alone.
+    """
+
+    measured: Measured
+    kept: npt.NDArray[np.bool_]
+    fired: dict[str, str]
+    policy: Policy
+    companions: Sequence[Companion] | None
+
+    @classmethod
+    def of(
+        cls,
+        records: pa.Table,
+        tests: Sequence[TestSummary],
+        known: CalibrationRows,
+        policy: Policy,
+        companions: Sequence[Companion] | None,
+    ) -> Screened:
+        """As it is on record.
+
+        Args:
+            records: `COLUMNS` of `Screening.records`.
+            tests: the batch tests.
+            known: calibration rows of the reference that it was screened against.
+            policy: under which that was.
+            companions: see above.
+        """
+        members, by_class = calibration_groups(known.labels, len(known.classes), policy)
+        label = np.concatenate(known.labels) if known.labels else np.empty(0, dtype=np.int64)
+        rows = tuple(
+            known.rows if wanted is None else int(np.isin(label, wanted).sum())
+            for wanted in members
+        )
+        delta = policy.screen.hard_delta if policy.screen.calibration == "hard" else None
+        group = groups_by_text(records["label"].combine_chunks(), known.classes, by_class)
+        p_value = records["p_value"].to_numpy().astype(np.float64)
+        measured = Measured(p_value, Calibration(rows, group, delta), known.classes, by_class)
+        copies = _copies(records)
+        return cls(
+            measured=measured,
+            kept=copies | ~measured.usable,
+            fired={
+                test.name: test.detail
+                for test in tests
+                if test.fired
+                and not test.detail.endswith(REPORTED_ONLY)
+                and not (test.name == _COPIES and copies.any())
+            },
+            policy=policy,
+            companions=companions,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class AtRate:
+    """What screening says of a batch of m records at a rate.
+
+    Attributes:
+        suspected: bool (m,), which records the detectors mark.
+        held: bool (m,), which are held: those, unless no detector decides, and what is held
+            whatever the rate.
+        verdict: of screening.
+        note: why the batch as a whole is held.
+        can_tell: whether this is all known. At a lower rate a batch may be too small to be judged
+            alone, and with which others it would have been judged is on no record.
+    """
+
+    suspected: npt.NDArray[np.bool_]
+    held: npt.NDArray[np.bool_]
+    verdict: Verdict
+    note: str | None
+    can_tell: bool
+
+
+def at_rate(screened: Screened, rate: float) -> AtRate:
+    """Applies the rule that screening applies, at another rate.
+
+    Nothing is scored again: each p-value is as it was read. The batch tests are not run again, what
+    they said stands; at another rate they would have looked at somewhat other records.
+
+    Args:
+        screened: the batch.
+        rate: instead of `screen.false_quarantine_rate`; at that rate, the outcome is that of
+            screening.
+    """
+    policy = with_rate(screened.policy, rate)
+    decided = decide(screened.measured, policy, screened.companions or ())
+    held = screened.kept.copy()
+    if policy.screen.decides:
+        held |= decided.suspected
+    cannot = None
+    if decided.cannot_judge(policy):
+        cannot = f"cannot judge: fewer than {decided.detectable} extreme records could not be held"
+    verdict, note = verdict_of(held, cannot, screened.fired, policy)
+    can_tell = decided.pool is None or screened.companions is not None
+    return AtRate(decided.suspected, held, verdict, note, can_tell)
+
+
+def with_rate(policy: Policy, rate: float) -> Policy:
+    """The same policy with another false quarantine rate."""
+    screen = policy.screen.model_copy(update={"false_quarantine_rate": rate})
+    return policy.model_copy(update={"screen": screen})
+
+
+def _copies(records: pa.Table) -> npt.NDArray[np.bool_]:
+    """Which records are held as near duplicates, by their reasons."""
+    found = np.zeros(records.num_rows, dtype=bool)
+    rows = np.flatnonzero(records["held"].to_numpy())
+    reasons = records["reasons"].take(pa.array(rows)).combine_chunks()
+    said = pc.starts_with(pc.list_flatten(reasons), f"{_COPIES}:")
+    found[rows[pc.list_parent_indices(reasons).filter(said).to_numpy()]] = True
+    return found

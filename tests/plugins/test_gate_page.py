@@ -1,0 +1,183 @@
+"""The page of a gate: its policy and its past, what is in shadow, and the threshold explorer."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from html import unescape
+from typing import TYPE_CHECKING
+
+import pytest
+from markup import Markup
+from yard import Yard, blobs, make_policy, make_yard
+
+from lazaretto import stages
+from lazaretto.authority.policies import register_policy
+from lazaretto.quarantine.review import decide, held_records
+from lazaretto.values import Action
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from starlette.testclient import TestClient
+
+    from lazaretto.storage.workspace import Workspace
+
+pytestmark = pytest.mark.airflow
+EVIL = '"><script>alert(1)</script><img src=x onerror=alert(2)>{{7*7}}'
+SCREEN = {
+    "false_quarantine_rate": 0.02,
+    "min_poison_share": 0.5,
+    "detectors": {"mahalanobis": {}, "knn_label": {"k": 5, "mode": "shadow"}},
+    "batch": {"alpha": 1e-9, "tests": {"mmd": "shadow"}},
+}
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> str:
+    from lazaretto.reference import Reference
+
+    root = tmp_path_factory.mktemp("reference")
+    return Reference.fit(blobs(900, seed=1), make_policy(), name="blobs").save(root)
+
+
+@pytest.fixture
+def yard(workspace: Workspace, reference: str, tmp_path: Path) -> Yard:
+    return make_yard(workspace, reference, tmp_path)
+
+
+@pytest.fixture
+def client(workspace: Workspace, token: Callable[[str], dict[str, str]]) -> TestClient:
+    from starlette.testclient import TestClient
+
+    from lazaretto.plugins.app import create_app
+    from lazaretto.plugins.security import SecureHeaders
+
+    app = SecureHeaders(create_app(lambda: workspace))
+    return TestClient(app, follow_redirects=False, headers=token("VIEWER"))
+
+
+def _page(client: TestClient, path: str) -> str:
+    response = client.get(path)
+    assert response.status_code == 200, response.text
+    markup = Markup(response.text)
+    markup.require_harmless()
+    assert markup.tags.count("script") == Markup(client.get("/").text).tags.count("script")
+    return unescape(response.text)
+
+
+def test_a_gate_shows_the_policy_in_force_and_what_each_one_changed(
+    client: TestClient, yard: Yard
+) -> None:
+    assert "There is no dataset" in _page(client, "/gates")
+    first, _ = register_policy(yard.workspace, yard.policy, reason="we begin")
+    second, _ = register_policy(
+        yard.workspace,
+        make_policy(
+            review={"expire_days": 5},
+            columns=yard.policy.columns.model_dump() | {"payload": [EVIL]},
+        ),
+        reason=EVIL,
+    )
+    listed = _page(client, "/gates")
+    assert 'href="/gates/blobs"' in listed
+    assert second.meaning[:12] in listed
+    page = _page(client, "/gates/blobs")
+    words = re.sub("<[^>]*>", "", client.get("/gates/blobs").text)
+    for word in (second.meaning, second.event.policy.sha256, "user:ann"):
+        assert word in words
+    assert EVIL in page
+    assert "review.expire_days: 90 before, 5 since" in page
+    assert '"expire_days": 5' in page
+    assert page.index(second.meaning[:12]) < page.rindex(first.meaning[:12])
+    assert "No batch was judged for it yet." in page
+    told = client.get("/api/v1/gates/blobs").json()
+    assert [one["policy"]["seq"] for one in told["history"]] == [second.seq, first.seq]
+    assert len(told["history"][0]["changes"]) == 2
+    assert told["history"][1]["changes"] == []
+    assert client.get("/api/v1/gates").json()["gates"][0]["dataset"] == "blobs"
+
+
+def test_a_gate_counts_what_is_in_shadow(client: TestClient, yard: Yard) -> None:
+    yard = replace(yard, policy=make_policy(screen=SCREEN))
+    batches = [yard.judge(f"d{n}", blobs(90, 5 + n, prefix=f"{n}-", flips=6)) for n in range(2)]
+    other = make_policy(screen=SCREEN | {"false_quarantine_rate": 0.2, "hold": "rate"})
+    for stage in (stages.validate, stages.embed, stages.screen, stages.gate):
+        stage(yard.workspace, batches[0].batch, other)
+    told = client.get("/api/v1/gates/blobs").json()
+    modes = {one["name"]: one for one in told["detectors"]}
+    assert (modes["knn_label"]["mode"], modes["knn_label"]["batches"]) == ("shadow", 2)
+    assert modes["knn_label"]["records"] == 180
+    assert modes["knn_label"]["would_hold"] >= 10
+    tests = {one["name"]: one for one in told["tests"]}
+    assert tests["mmd"]["mode"] == "shadow"
+    assert tests["mmd"]["batches"] == 2
+    (shadow,) = told["policies"]
+    assert (shadow["batches"], shadow["in_force"]) == (1, batches[0].held)
+    assert shadow["held"] > batches[0].held
+    page = _page(client, "/gates/blobs")
+    assert f"it held {batches[0].held + batches[1].held} of 180 records" in page
+    assert "knn_label" in page
+    assert shadow["meaning"][:12] in page
+
+
+def test_the_explorer_says_what_was_held_and_what_reviewers_did(
+    client: TestClient, yard: Yard
+) -> None:
+    judged = yard.judge("monday", blobs(150, 5, flips=12))
+    case = str(judged.case)
+    ids = [record.record_id for record in held_records(yard.workspace, case)]
+    decide(yard.workspace, case, Action.RELEASE, ids=ids[:4], reason="fine")
+    decide(yard.workspace, case, Action.REJECT, ids=ids[4:6], reason="no")
+    page = _page(client, "/gates/blobs/explore?batches=5")
+    words = re.sub(r"\s+", " ", re.sub("<[^>]*>", "", page))
+    assert "1 batch with 150 records" in words
+    found = re.findall(r"At ([\d.]+) % you would have held (\d+) of 150 records; reviewers", words)
+    assert [rate for rate, _ in found] == ["0.2", "0.4", "1", "4", "10", "20"]
+    assert "reviewers released 4 of them" in words
+    assert "never reviewed: whether they are clean is not known" in words
+    assert "lazaretto policy explore blobs --batches 5" in words
+    told = client.get("/api/v1/gates/blobs/explore", params={"batches": 5}).json()
+    (now,) = [one for one in told["rates"] if one["in_force"]]
+    assert now["held"] == judged.held
+    undecided = judged.held - 6
+    assert now["reviewed"] == {"RELEASE": 4, "REJECT": 2, "UNDECIDED": undecided}
+
+
+def test_too_much_is_left_out_in_words(
+    client: TestClient, yard: Yard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lazaretto.plugins.pages.gate.MOST_RECORDS", 100)
+    register_policy(yard.workspace, yard.policy, reason="we begin")
+    assert "Cannot say:" in _page(client, "/gates/blobs/explore")
+    yard.judge("monday", blobs(60, 5))
+    yard.judge("tuesday", blobs(60, 6, prefix="t"))
+    page = _page(client, "/gates/blobs/explore")
+    assert "Left out: the 1 oldest batch: with them there are more than 100 records." in page
+
+
+def test_what_is_not_there_is_said_in_words(client: TestClient, yard: Yard) -> None:
+    for path in (
+        "/gates/nothing",
+        "/gates/%22%3E%3Cscript%3E",
+        "/gates/a%00b",
+        "/gates/nothing/explore",
+        "/gates/a%00b/explore",
+        "/gates?after=%00",
+    ):
+        response = client.get(path)
+        assert response.status_code == 404, (path, response.text)
+        assert response.headers["content-type"].startswith("text/html")
+        Markup(response.text).require_harmless()
+        assert "error" in client.get(f"/api/v1{path}").json()
+
+
+def test_a_policy_that_somebody_put_in_the_catalog_is_not_shown(
+    client: TestClient, yard: Yard
+) -> None:
+    register_policy(yard.workspace, yard.policy, reason="we begin")
+    with yard.workspace.catalog.transaction() as connection:
+        connection.exec_driver_sql("UPDATE dataset_policy SET sha256 = 'ff'")
+    for path in ("/gates", "/gates/blobs"):
+        assert client.get(path).status_code == 503

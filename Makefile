@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-wheel test-lowest airflow lint format install wheel docs ui-assets assets clean
+.PHONY: demo ui test test-wheel test-lowest airflow lint format install wheel docs ui-assets assets clean
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -27,6 +27,10 @@ assets:
 
 demo: $(STAMP)
 	$(BIN)/lazaretto demo
+
+# Airflow with the demo's week, to review in a browser; UI_PORT and UI_DATABASE are in its docstring.
+ui: $(STAMP) assets
+	@$(BIN)/python tests/deployment/ui.py
 
 # One thread for each of the two workers: more would wait for one another.
 test: $(STAMP) assets

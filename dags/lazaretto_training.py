@@ -11,6 +11,7 @@ from lazaretto.operators import admitted
 
 POLICY = os.environ.get("LAZARETTO_POLICY", "/opt/airflow/policies/policy.yaml")
 DATASET = os.environ.get("LAZARETTO_DATASET", "reviews")  # the policy's dataset
+MODELS = os.environ.get("LAZARETTO_MODELS", "/opt/airflow/models")
 VERSION = "{{ params.version or ti.xcom_pull('snapshot')['version'] }}"
 
 with DAG(
@@ -19,7 +20,7 @@ with DAG(
     params={
         "model": Param(DATASET, type="string"),
         "version": Param(None, type=["null", "string"], description="default: the snapshot's"),
-        "weights": Param("/opt/airflow/models/{dataset}-{version}.safetensors", type="string"),
+        "weights": Param(f"{MODELS}/{{dataset}}-{{version}}.safetensors", type="string"),
     },
 ):
     view = Snapshot(task_id="snapshot", dataset=DATASET).output

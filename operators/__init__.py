@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lazaretto.operators.admit_batch import AdmitBatchOperator
+from lazaretto.operators.ask_for_review import AskForReviewOperator
 from lazaretto.operators.assets import admitted
 from lazaretto.operators.await_delivery import AwaitDeliveryOperator
 from lazaretto.operators.await_review import AwaitReviewOperator
@@ -11,6 +12,7 @@ from lazaretto.operators.flush_lineage import FlushLineageOperator
 from lazaretto.operators.hook import LazarettoHook
 from lazaretto.operators.ingest_batch import IngestBatchOperator
 from lazaretto.operators.quarantine_gate import QuarantineGateOperator
+from lazaretto.operators.quarantine_notifier import QuarantineNotifier
 from lazaretto.operators.receive_batch import ReceiveBatchOperator
 from lazaretto.operators.register_model import RegisterModelOperator
 from lazaretto.operators.sanitize_training import SanitizeTrainingOperator
@@ -21,6 +23,7 @@ from lazaretto.operators.validate_batch import ValidateBatchOperator
 
 __all__ = [
     "AdmitBatchOperator",
+    "AskForReviewOperator",
     "AwaitDeliveryOperator",
     "AwaitReviewOperator",
     "EmbedBatchOperator",
@@ -28,6 +31,7 @@ __all__ = [
     "IngestBatchOperator",
     "LazarettoHook",
     "QuarantineGateOperator",
+    "QuarantineNotifier",
     "ReceiveBatchOperator",
     "RegisterModelOperator",
     "SanitizeTrainingOperator",

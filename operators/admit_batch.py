@@ -10,6 +10,7 @@ from lazaretto.operators import metrics
 from lazaretto.operators.announcing import announce, with_record
 from lazaretto.operators.assets import admitted
 from lazaretto.operators.base import LazarettoOperator, batch_id, load_policy
+from lazaretto.operators.links import page_url
 from lazaretto.operators.receive_batch import last_entry
 
 if TYPE_CHECKING:
@@ -23,14 +24,18 @@ if TYPE_CHECKING:
 
 
 class AdmitBatchOperator(LazarettoOperator):
-    """Writes the cleared records of a judged batch, or what reviewers released, into the dataset.
+    """Writes the cleared records of a judged batch into the dataset, or tells what was published.
 
-    Only the verdict of the policy that is in force for the dataset admits. Where that asks for two
-    people, no task publishes what was released: a task is nobody whom something authenticated.
+    Only the verdict of the policy that is in force for the dataset admits. What was held is not
+    this task's to admit: people publish what they released, on the review page or the command line,
+    and until then they can undo it. With ``part="released"`` the task publishes nothing; it returns
+    what people have published, and announces it where nobody did yet. Put it behind an
+    `AwaitReviewOperator`, which waits for them.
 
     Returns (XCom) the admission: ``batch``, ``dataset``, ``uri``, ``version``, ``rows``. Doing it
-    again gives the same version and no second row. With nothing to admit, or when all of it was
-    recalled since, the task is skipped, so that no asset event starts a training on nothing new.
+    again gives the same version and no second row. With nothing to admit, nothing published, or
+    when all of it was recalled since, the task is skipped, so that no asset event starts a training
+    on nothing new.
 
     The task has the asset `lazaretto.operators.admitted` of its dataset as outlet; its events carry
     ``{dataset, version, batch, rows}``. Each version is announced once: a task that is cleared and
@@ -42,7 +47,7 @@ class AdmitBatchOperator(LazarettoOperator):
     Args:
         batch: id of a judged batch, or the ``.output`` of the operator before. Templated.
         dataset: name of the admitted dataset, as in the policy.
-        part: ``cleared`` for what the gate did not hold, ``released`` for what reviewers decided.
+        part: ``cleared`` for what the gate did not hold, ``released`` for what people published.
         policy: policy file, or the policy as a mapping; default: the one in force. Templated.
 
     Examples:
@@ -76,13 +81,13 @@ class AdmitBatchOperator(LazarettoOperator):
         self.policy = policy
 
     def perform(self, workspace: Workspace, context: Context) -> Admission:
-        """Calls `lazaretto.stages.admit`, or publishes the reviewers' decisions.
+        """Calls `lazaretto.stages.admit`, or looks what people have published.
 
         Raises:
             AirflowSkipException: there is nothing to admit.
             AdmissionRefusedError: the batch was not judged for this dataset, or by another policy
                 than the one in force, or the policy is another dataset's; it is on record.
-            UsageError: what was released is to be published by another dataset's policy.
+            UsageError: what was released is asked for by another dataset's policy.
         """
         from lazaretto.errors import AdmissionRefusedError
 
@@ -92,7 +97,7 @@ class AdmitBatchOperator(LazarettoOperator):
         try:
             if self.part == "released":
                 _require_dataset(policy, self.dataset)
-                admission = _publish(workspace, batch, self.dataset)
+                admission = self._published(workspace, batch)
             else:
                 admission = _admit(workspace, batch, self.dataset, policy)
         except AdmissionRefusedError as error:
@@ -103,11 +108,26 @@ class AdmitBatchOperator(LazarettoOperator):
         if admission is not None and admission.recalled and not admission.rows:
             raise AirflowSkipException(f"{batch} was admitted, and recalled: {admission.recalled}")
         if admission is None or not admission.rows:
-            raise AirflowSkipException(f"nothing of {batch} to admit ({self.part})")
+            what = "was published" if self.part == "released" else "is cleared"
+            raise AirflowSkipException(f"nothing of {batch} {what}")
         if admission.seqs and admission.seqs[-1] > before:
             metrics.count_admission(admission)
         announce(self, workspace, context, admission)
         return admission
+
+    def _published(self, workspace: Workspace, batch: str) -> Admission | None:
+        from lazaretto.quarantine.outcome import find_published
+
+        published = find_published(workspace, batch, self.dataset)
+        if published.waiting:
+            self.log.warning(
+                "%s: %s released records wait for somebody to publish them, and can be undone "
+                "until then: %s",
+                batch,
+                published.waiting,
+                page_url(batch),
+            )
+        return published.admission
 
 
 def _admit(
@@ -126,22 +146,3 @@ def _require_dataset(policy: Policy | None, dataset: str) -> None:
             f"the policy is for dataset {policy.dataset!r}, and this task admits into {dataset!r}: "
             "give both the same name"
         )
-
-
-def _publish(workspace: Workspace, batch: str, dataset: str) -> Admission | None:
-    """Publishes every case of the batch, and counts them as one admission."""
-    from dataclasses import replace
-
-    from lazaretto.quarantine.outcome import cases_of
-    from lazaretto.quarantine.review import publish
-
-    done: list[Admission] = []
-    for case in cases_of(workspace, batch):
-        if case.dataset != dataset:  # the same delivery, judged for another dataset
-            continue
-        if (admission := publish(workspace, case.id)) is not None:
-            done.append(admission)
-    if not done:
-        return None
-    rows = sum(admission.rows for admission in done)
-    return replace(done[-1], rows=rows, seqs=[seq for one in done for seq in one.seqs])

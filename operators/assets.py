@@ -25,8 +25,9 @@ def admitted(
 ) -> Asset:
     """The asset of an admitted dataset, which every admission updates: schedule training on it.
 
-    What people publish or recall with the command line happens outside of Airflow. With `watch`,
-    the triggerer looks at the ledger and announces these versions, too.
+    What people publish on the review page is announced by the page. What they publish or recall
+    with the command line happens outside of Airflow. With `watch`, the triggerer looks at the
+    ledger and announces these versions, too, and what the page could not announce.
 
     Args:
         dataset: the name of the admitted dataset, as in the policy.
@@ -42,10 +43,10 @@ def admitted(
         >>> admitted("reviews").uri
         'lazaretto://reviews'
     """
-    from lazaretto.names import check_dataset_name
+    from lazaretto.names import asset_name, asset_uri, check_dataset_name
 
     check_dataset_name(dataset)
-    name, uri = f"{SCHEME}-{dataset}", f"{SCHEME}://{dataset}"
+    name, uri = asset_name(dataset), asset_uri(dataset)
     if not watch:
         return Asset(name=name, uri=uri, group=SCHEME)
     from airflow.sdk import AssetWatcher

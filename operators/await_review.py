@@ -1,4 +1,4 @@
-"""AwaitReviewOperator: waits until people have decided on everything that is held of a batch."""
+"""AwaitReviewOperator: waits until people have published what they decided on a batch."""
 
 from __future__ import annotations
 
@@ -19,9 +19,14 @@ if TYPE_CHECKING:
 class AwaitReviewOperator(LazarettoOperator, BaseSensorOperator):
     """Waits for the review of a batch; a batch of which nothing is held needs none.
 
-    Returns (XCom) the outcome: ``batch``, ``cases``, ``actions`` (records per action). Put it
-    beside the gate, not behind it, for a gate that holds the whole batch skips what is behind it;
-    behind the review, an ``AdmitBatchOperator(part="released")`` admits what was released.
+    It ends when every case of the batch is closed: everything is decided on, and somebody has
+    published it. The last decision does not end it, for until it is published each can be undone.
+    Where nothing is released, publishing (of nothing) closes the case.
+
+    Returns (XCom) the outcome: ``batch``, ``cases``, ``actions`` (records per action), never a
+    record. Put it beside the gate, not behind it, for a gate that holds the whole batch skips what
+    is behind it; behind the review, an ``AdmitBatchOperator(part="released")`` tells Airflow of
+    what was published.
 
     Deferred, it takes no worker slot while people think; the triggerer must run. With
     ``deferrable=False`` it looks again in the sensor's ``mode``, by default *reschedule*.
@@ -60,7 +65,7 @@ class AwaitReviewOperator(LazarettoOperator, BaseSensorOperator):
         self.deferrable = deferrable
 
     def execute(self, context: Context) -> Any:
-        """Returns when everything is decided; until then it defers, or pokes as a sensor does."""
+        """Returns when all is published; until then it defers, or pokes as a sensor does."""
         if not self.deferrable:
             return BaseSensorOperator.execute(self, context)
         done = self.poke(context)
@@ -69,10 +74,10 @@ class AwaitReviewOperator(LazarettoOperator, BaseSensorOperator):
         return done.xcom_value
 
     def _defer(self) -> NoReturn:
-        from lazaretto.operators.triggers import CaseDecidedTrigger
+        from lazaretto.operators.triggers import CaseClosedTrigger
 
         self.defer(
-            trigger=CaseDecidedTrigger(
+            trigger=CaseClosedTrigger(
                 batch_id(self.batch), self.lazaretto_conn_id, self.poke_interval
             ),
             method_name="resume",

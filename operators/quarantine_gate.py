@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import TriggerRule
-from airflow.sdk.exceptions import AirflowFailException, DownstreamTasksSkipped
+from airflow.sdk.exceptions import AirflowFailException
 
 from lazaretto.operators import metrics
 from lazaretto.operators.base import StageOperator
 from lazaretto.operators.holding import hooks_of, tell_of_hold
 from lazaretto.operators.receive_batch import last_entry
+from lazaretto.operators.skipping import skipped_behind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -101,14 +102,7 @@ class QuarantineGateOperator(StageOperator):
             self.log.warning("%s: %s", judgement["batch"], judgement["shadow"])
         elif not Verdict(judgement["verdict"]).holds_batch:
             return judgement
-        task_instance = context["ti"]
-        to_skip = [task for task in behind if not task.is_teardown]
-        # The exception takes the place of a return value, and tasks of other DAGs may ask for it.
-        task_instance.xcom_push(key="return_value", value=judgement)
-        # By this, Airflow's scheduler skips these tasks again when they alone are cleared.
-        skipped = [task.task_id for task in to_skip]
-        task_instance.xcom_push(key="skipmixin_key", value={"skipped": skipped})
-        raise DownstreamTasksSkipped(tasks=_instances(to_skip, context))  # type: ignore[no-untyped-call]
+        raise skipped_behind(context, judgement)
 
 
 def _refuse_heedless(behind: Iterable[Operator]) -> None:
@@ -118,19 +112,3 @@ def _refuse_heedless(behind: Iterable[Operator]) -> None:
             f"trigger rule 'always' waits for no gate, so {', '.join(heedless)} would run with"
             " unjudged data: use another rule, or do not put the task behind the gate"
         )
-
-
-def _instances(tasks: Sequence[Operator], context: Context) -> list[str | tuple[str, int]]:
-    """The task instances behind this gate: in a mapped task group, those of the same batch alone.
-
-    Behind a mapped gate, but outside of its group, a task works on all batches, and goes on for
-    those that are not held: `AdmitBatchOperator` admits nothing of one that is.
-    """
-    index = context["ti"].map_index
-    if index is None or index < 0:
-        return [task.task_id for task in tasks]
-    group = context["task"].get_closest_mapped_task_group()
-    if group is None:
-        return []
-    inside = {task.task_id for task in group.iter_tasks()}
-    return [(task.task_id, index) for task in tasks if task.task_id in inside]

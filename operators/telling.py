@@ -213,7 +213,8 @@ def _other(result: object) -> _Said:
 
     if isinstance(result, ReviewOutcome):
         actions = [f"{action} {count}" for action, count in sorted(result.actions.items())]
-        said = f"every held record is decided on: {', '.join(actions) or 'none was held'}"
+        decided = ", ".join(actions) or "none was held"
+        said = f"every held record is decided on, and published: {decided}"
         return _Said(result.batch, [said], {"actions": dict(result.actions)})
     if not is_dataclass(result):
         return _Said(None, [])

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from lazaretto.values import Actor
 
 _log = logging.getLogger(__name__)
-_A_TASKS_OWN = 300.0
-"""Seconds in which a task of Airflow announces by itself what it admitted."""
+_ITS_OWN = 300.0
+"""Seconds in which a task of Airflow or the review page announces by itself what it made."""
 
 
 @asynccontextmanager
@@ -43,8 +43,8 @@ async def _opened(conn_id: str, actor: Actor | None = None) -> AsyncIterator[Wor
         raise AirflowException(error_line(error, limit=1000)) from None
 
 
-class CaseDecidedTrigger(BaseTrigger):
-    """Fires when no record of a batch's case waits for a decision.
+class _BatchTrigger(BaseTrigger):
+    """Looks at a batch again and again, until there is something to tell.
 
     The catalog is asked in a thread, so that the triggerer's event loop serves its other triggers
     meanwhile.
@@ -64,7 +64,7 @@ class CaseDecidedTrigger(BaseTrigger):
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Import path and arguments, from which a triggerer makes the trigger again."""
         return (
-            "lazaretto.operators.triggers.CaseDecidedTrigger",
+            f"lazaretto.operators.triggers.{type(self).__name__}",
             {
                 "batch": self.batch,
                 "lazaretto_conn_id": self.lazaretto_conn_id,
@@ -72,17 +72,42 @@ class CaseDecidedTrigger(BaseTrigger):
             },
         )
 
+    def look(self, workspace: Workspace) -> object | None:
+        """What to tell; None: nothing yet."""
+        raise NotImplementedError
+
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Looks again and again; yields one event with the review's outcome."""
-        from lazaretto.quarantine.outcome import review_outcome
+        """Looks again and again; yields one event."""
         from lazaretto.values import to_json
 
         async with _opened(self.lazaretto_conn_id) as workspace:
-            while (
-                outcome := await asyncio.to_thread(review_outcome, workspace, self.batch)
-            ) is None:
+            while (found := await asyncio.to_thread(self.look, workspace)) is None:
                 await asyncio.sleep(self.poll_interval)
-        yield TriggerEvent(to_json(outcome))  # type: ignore[no-untyped-call]
+        yield TriggerEvent(to_json(found))  # type: ignore[no-untyped-call]
+
+
+class CaseClosedTrigger(_BatchTrigger):
+    """Fires when every case of a batch is decided on, and people have published it.
+
+    Its event is the review's outcome. For the arguments see `AwaitReviewOperator`.
+    """
+
+    def look(self, workspace: Workspace) -> object | None:
+        """The outcome of the review."""
+        from lazaretto.quarantine.outcome import review_outcome
+
+        return review_outcome(workspace, self.batch)
+
+
+class BatchJudgedTrigger(_BatchTrigger):
+    """Fires when the gate has judged a batch; its event says how many cases wait for people."""
+
+    def look(self, workspace: Workspace) -> object | None:
+        """How many cases wait."""
+        from lazaretto.quarantine.outcome import waiting_cases
+
+        waiting = waiting_cases(workspace, self.batch)
+        return None if waiting is None else {"batch": self.batch, "cases": len(waiting)}
 
 
 class DeliveryArrivedTrigger(BaseTrigger):
@@ -187,9 +212,10 @@ class LineageFlushedTrigger(BaseTrigger):
 class DatasetVersionTrigger(BaseEventTrigger):
     """Fires for every version of a dataset that nobody announced yet, and puts that on record.
 
-    A version that a task of Airflow made is left to that task for five minutes, since it announces
-    by itself. The event's payload is ``{dataset, version, what, batch, rows}``, where `what` is
-    ``admitted``, ``published``, ``recalled`` or ``lost``.
+    A version that a task of Airflow made, or somebody who is signed in on the review page, is left
+    to the task or the page for five minutes, since they announce by themselves. The event's payload
+    is ``{dataset, version, what, batch, rows}``, where `what` is ``admitted``, ``published``,
+    ``recalled`` or ``lost``.
 
     Args:
         dataset: name of the admitted dataset.
@@ -216,7 +242,7 @@ class DatasetVersionTrigger(BaseEventTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Looks again and again; yields one event per version."""
-        from lazaretto.dataset.announce import record_announced
+        from lazaretto.dataset.announce import as_extra, record_announced
         from lazaretto.errors import SystemFaultError
         from lazaretto.values import Actor, ActorType
 
@@ -225,7 +251,7 @@ class DatasetVersionTrigger(BaseEventTrigger):
             while True:
                 try:
                     for news in await asyncio.to_thread(_to_tell, workspace, self.dataset):
-                        yield TriggerEvent(_payload(news))  # type: ignore[no-untyped-call]
+                        yield TriggerEvent(as_extra(news))  # type: ignore[no-untyped-call]
                         # Behind the event: killed before this, it is told twice, not never.
                         told = (news.dataset, news.version, news.made)
                         await asyncio.to_thread(record_announced, workspace, *told)
@@ -235,25 +261,16 @@ class DatasetVersionTrigger(BaseEventTrigger):
 
 
 def _to_tell(workspace: Workspace, dataset: str) -> list[News]:
-    """What is to be announced now; nothing behind a version that its own task may announce."""
+    """What is to be announced now; nothing behind a version that its maker may announce."""
     from datetime import UTC, datetime, timedelta
 
     from lazaretto.dataset.announce import unannounced
 
-    young = datetime.now(UTC) - timedelta(seconds=_A_TASKS_OWN)
+    young = datetime.now(UTC) - timedelta(seconds=_ITS_OWN)
     found: list[News] = []
     for news in unannounced(workspace, dataset):
-        if news.actor.id.startswith("airflow:") and news.at > young:
+        itself = news.actor.authenticated or news.actor.id.startswith("airflow:")
+        if itself and news.at > young:
             break
         found.append(news)
     return found
-
-
-def _payload(news: News) -> dict[str, Any]:
-    return {
-        "dataset": news.dataset,
-        "version": news.version,
-        "what": news.what,
-        "batch": news.batch,
-        "rows": news.rows,
-    }

@@ -31,6 +31,7 @@ def create_app(open_workspace: Callable[[], Workspace] | None = None) -> FastAPI
     app = FastAPI(
         title="Lazaretto", docs_url=None, redoc_url=None, openapi_url=None, dependencies=[signed_in]
     )
+    app.state.site = site
     for routes in (*api.ROUTES, *pages.ROUTES):
         app.include_router(routes(site))
 

@@ -5,35 +5,51 @@ Airflow authenticates nothing under a plugin's prefix by itself.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 from urllib.parse import urlsplit
 
 from airflow.api_fastapi.app import get_auth_manager
 from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
 from airflow.api_fastapi.core_api.security import (
     GetUserDep,
-    requires_access_asset,
     requires_authenticated,
 )
 from airflow.configuration import conf
 from fastapi import Depends, HTTPException, Request
 from starlette.datastructures import MutableHeaders
 
+from lazaretto.plugins.permissions import dataset_of, hidden_datasets, is_allowed
 from lazaretto.text import visible
 from lazaretto.values import Actor, ActorType
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 # For the whole application: 401 for whoever has no valid token, before a route is even looked at.
 signed_in = Depends(requires_authenticated())
 
-# For each route that reads: what Airflow asks for to see assets. No route has a parameter named
-# `asset_id`, which that check would take for the asset in question.
-may_read = Depends(requires_access_asset("GET"))
+
+def _access(method: Literal["GET", "PUT"]) -> Callable[[Request, BaseUser], None]:
+    """What Airflow asks for to see or change the asset that the request's dataset is."""
+
+    def check(request: Request, user: GetUserDep) -> None:
+        dataset = dataset_of(request.app.state.site.workspace, request.path_params)
+        if not is_allowed(user, method, dataset):
+            raise HTTPException(403, "Forbidden")
+
+    return check
+
+
+# For each route that reads.
+may_read = Depends(_access("GET"))
 
 ASKED_HEADER = "X-Lazaretto-Request"
 """Header of every request that changes something: no form of another site can send one."""
+EVERYBODY = "user:anybody (all admins)"
+"""Who looked, where Airflow lets everybody in as the same user: nobody who could be named."""
 _LONGEST_NAME = 200
 
 
@@ -56,12 +72,17 @@ def _asked_from_here(request: Request) -> None:
 # For each route that changes something: what Airflow asks for to change assets, and that it was
 # asked for from here. Airflow's check of custom views would not do: under its simple auth manager
 # that one lets everybody who may look also write.
-may_decide = [Depends(requires_access_asset("PUT")), Depends(_asked_from_here)]
+may_decide = [Depends(_access("PUT")), Depends(_asked_from_here)]
 
 
-def decides(user: GetUserDep) -> bool:
+def _decides(request: Request, user: GetUserDep) -> bool:
     """Whether somebody may decide: what shows or hides the buttons, and is checked again there."""
-    return bool(get_auth_manager().is_authorized_asset(method="PUT", user=user)) and not _nobody()
+    dataset = dataset_of(request.app.state.site.workspace, request.path_params)
+    return is_allowed(user, "PUT", dataset) and not _nobody()
+
+
+def _hidden(request: Request, user: GetUserDep) -> list[str]:
+    return hidden_datasets(request.app.state.site.workspace(), user)
 
 
 def _actor(user: GetUserDep) -> Actor:
@@ -82,6 +103,11 @@ def _actor(user: GetUserDep) -> Actor:
     return Actor(ActorType.HUMAN, f"user:{name}")
 
 
+def _reader(user: GetUserDep) -> Actor:
+    """Who looks: as `_actor`, but where everybody is let in as one, that is what goes on record."""
+    return Actor(ActorType.SERVICE, EVERYBODY) if _nobody() else _actor(user)
+
+
 def _login(user: GetUserDep) -> str | None:
     """The name that is on record for somebody, to fill it in; None where nobody can be named."""
     try:
@@ -99,10 +125,15 @@ def _nobody() -> bool:
 
 SignedIn = Annotated[Actor, Depends(_actor)]
 """The person that Airflow's auth manager authenticated."""
+Reader = Annotated[Actor, Depends(_reader)]
+"""Whoever is shown something; not authenticated where Airflow lets everybody in as one user."""
 Login = Annotated[str | None, Depends(_login)]
 """The name of that person on record, such as ``user:ann``; None where nobody can be named."""
-Decides = Annotated[bool, Depends(decides)]
+Decides = Annotated[bool, Depends(_decides)]
 """Whether that person may decide."""
+
+Hidden = Annotated[list[str], Depends(_hidden)]
+"""Datasets whose cases that person may not see in a list."""
 
 _HEADERS = {
     # What vendors deliver is shown on these pages: nothing of it may run, load or frame anything.
@@ -110,7 +141,6 @@ _HEADERS = {
     "object-src 'none'; frame-ancestors 'self'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
-    "Cache-Control": "no-store",
 }
 
 
@@ -129,7 +159,10 @@ class SecureHeaders:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(_HEADERS)
+                headers = MutableHeaders(scope=message)
+                headers.update(_HEADERS)
+                # What a route says may be kept, such as a large map, is asked for again each time.
+                headers.setdefault("Cache-Control", "no-store")
             await send(message)
 
         await self.app(scope, receive, send_with_headers)

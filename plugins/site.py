@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+from fastapi import Path as PathParameter
 from fastapi import Request, Response
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -21,7 +22,7 @@ from lazaretto.errors import (
     UsageError,
 )
 from lazaretto.plugins.assets import bundled
-from lazaretto.plugins.records import shorten
+from lazaretto.plugins.short import shorten
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +36,11 @@ _STATUS = {
     AdmissionRefusedError: 409,
     UsageError: 422,
 }
+
+MOST = 2**53
+"""The largest number in an address: the last one that a script counts to."""
+Position = Annotated[int, PathParameter(ge=0, le=MOST)]
+"""Place of a held record in its batch, as a part of an address."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,16 @@ ELSEWHERE = {
     ("docs/how-to/operations.md", "PostgreSQL"): "tests/lazaretto/test_operations_page.py",
     ("docs/how-to/operations.md", "Retention"): "tests/lazaretto/test_operations_page.py",
     ("docs/how-to/respond-to-an-incident.md", "bash"): HERE,
+    ("docs/how-to/review-in-a-dag.md", "asked.py"): (
+        "tests/operators/test_review_in_a_dag_page.py"
+    ),
+    ("docs/how-to/review-in-a-dag.md", "reviewed.py"): (
+        "tests/operators/test_review_in_a_dag_page.py"
+    ),
+    ("docs/how-to/review-in-a-dag.md", "told.py"): ("tests/operators/test_review_in_a_dag_page.py"),
+    ("docs/how-to/review-in-a-dag.md", "training.py"): (
+        "tests/operators/test_review_in_a_dag_page.py"
+    ),
     ("docs/how-to/run-in-production.md", "bash"): HERE,
     ("docs/how-to/run-in-production.md", "sql"): HERE,
     ("docs/how-to/sanitize-a-training-set.md", "bash"): "tests/lazaretto/test_cli_path.py",
@@ -60,6 +70,9 @@ ELSEWHERE = {
 }
 # What cannot be executed here, and why.
 NOT_RUN = {
+    ("docs/how-to/review-quarantine.md", "bash"): (
+        "needs an Airflow at that address; tests/plugins/test_remote.py has one of its own"
+    ),
     ("docker/README.md", "bash"): "needs a Docker engine; tests/docker checks what can be checked",
 }
 SHOWN = ("text", "")  # what is printed or drawn; nobody types it
@@ -139,7 +152,7 @@ def test_the_readme_s_own_gate_works_word_by_word(data: Path, tmp_path: Path) ->
 
 
 def test_the_readme_s_other_blocks_are_made_of_targets_and_packages_that_exist() -> None:
-    """`make demo` is run by tests/e2e; installing by `make test-wheel`: both take a minute."""
+    """tests/e2e runs `make demo`, `make airflow` runs `make ui`, `make test-wheel` installs."""
     text = "".join(body("README.md", "bash", "text"))
     made = set(re.findall(r"^make ([\w-]+)", text, re.MULTILINE))
     targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))

@@ -30,11 +30,13 @@ _OPERATORS = (
     "IngestBatchOperator",
     "AwaitDeliveryOperator",
     "AwaitReviewOperator",
+    "AskForReviewOperator",
     "SnapshotTrainingOperator",
     "SanitizeTrainingOperator",
     "RegisterModelOperator",
     "TraceIncidentOperator",
     "FlushLineageOperator",
+    "QuarantineNotifier",
 )
 
 _OPERATORS_HEAD = (Path(__file__).parent / "heads" / "operators.md").read_text("utf-8")

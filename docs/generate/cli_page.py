@@ -6,7 +6,7 @@ import inspect
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from typer.models import ArgumentInfo, CommandInfo, OptionInfo
 
@@ -110,6 +110,8 @@ class _Parameter:
     def _value(self) -> str:
         if self.info.metavar:
             return self.info.metavar
+        if get_origin(self.kind) is Literal:
+            return "\\|".join(get_args(self.kind))
         kind = next(k for k in get_args(self.kind) or (self.kind,) if k is not type(None))
         kind = get_args(kind)[0] if get_origin(kind) is list else kind
         if issubclass(kind, Enum):

@@ -69,6 +69,23 @@ def records_decided(event: events.RecordsDecided, context: Context) -> Facts:
     )
 
 
+def publication_approved(event: events.PublicationApproved, context: Context) -> Facts:
+    """A second person agreed to what would be published of a case."""
+    return Facts(
+        naming.job("approve", naming.source_of(event.batch)),
+        "DECISION",
+        run_facets=decision(
+            context,
+            "APPROVED",
+            [event.batch],
+            actor=context.actor,
+            reason=event.publication,
+            records={"total": event.records},
+            case=event.case,
+        ),
+    )
+
+
 def batch_admitted(event: events.BatchAdmitted, context: Context) -> Facts:
     """Records of a batch entered the admitted dataset."""
     return Facts(
@@ -93,10 +110,20 @@ def batch_admitted(event: events.BatchAdmitted, context: Context) -> Facts:
             actor=None if event.case is None else context.actor,
             policy=event.policy,
             case=event.case,
-            reason=f"{event.part} records of the batch",
+            reason=_how(event),
             records={"total": event.rows, "released": event.rows},
         ),
     )
+
+
+def _how(event: events.BatchAdmitted) -> str:
+    """Which records of a batch enter, and by whom: the facet itself has one actor."""
+    if event.case is None:
+        return f"{event.part} records of the batch"
+    deciders = sorted({release.by for release in event.releases})
+    approvers = f", approved by {', '.join(event.approved_by)}" if event.approved_by else ""
+    told = f"{event.part}, released by {', '.join(deciders)}{approvers}"
+    return excerpt(told, datasets.MAX_TEXT)
 
 
 def records_recalled(event: events.RecordsRecalled, context: Context) -> Facts:

@@ -63,6 +63,7 @@ _PROJECTORS: Mapping[type[events.Event], Callable[[Any, Context], Facts]] = {
     events.DatasetChanged: _outcomes.dataset_changed,
     events.StoredFileChanged: _deliveries.stored_file_changed,
     events.CaseClosed: _outcomes.case_closed,
+    events.PublicationApproved: _outcomes.publication_approved,
     events.CaseAssigned: _outcomes.case_event,
     events.CaseCommented: _outcomes.case_event,
     events.HeldRecordsRead: _outcomes.case_event,

@@ -151,8 +151,8 @@ class TracedDecision:
         seq: ledger entry.
         at: when.
         batch: about which batch.
-        what: a verdict (PASS, …), an action (RELEASE, …), ``UNDO`` of one, ADMIT of what the gate
-            cleared, or PUBLISH of what reviewers released.
+        what: a verdict (PASS, …), an action (RELEASE, …), ``UNDO`` of one, APPROVE of what would be
+            published, ADMIT of what the gate cleared, or PUBLISH of what reviewers released.
         records: how many records it was about.
         actor: who: a person, or the policy where that decided.
         policy: dataset of the policy that it was under; None: a person's decision.
@@ -171,6 +171,39 @@ class TracedDecision:
     policy_sha256: str | None
     reason: str
     case: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class TracedRelease:
+    """Held records that people let into a dataset, in one publication: who did it.
+
+    Attributes:
+        seq: ledger entry of the admission.
+        at: when.
+        batch: of which batch.
+        case: case of the review.
+        publication: its id.
+        dataset: that they entered.
+        version: first version of the dataset with them.
+        records: how many.
+        decisions: ids of the decisions that released them.
+        decided_by: who made those.
+        approved_by: who approved the publication beforehand.
+        published_by: who published.
+    """
+
+    seq: int
+    at: datetime
+    batch: str
+    case: str
+    publication: str
+    dataset: str
+    version: int
+    records: int
+    decisions: list[str]
+    decided_by: list[str]
+    approved_by: list[str]
+    published_by: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,16 +267,26 @@ class RecordState:
         held: whether quarantine held it; None: the file that tells is gone or was changed.
         case: case of the review.
         action: decision in force on it.
+        decision: id of that decision.
+        decided_by: who made it.
+        publication: id of the publication that let it into the dataset; None: none did.
+        approved_by: who approved that publication beforehand.
+        published_by: who published it.
         present_in: snapshots (``dataset@version``) in which it was found.
         unchecked: snapshots that could not be read, which count as if it was in them; and files of
-            held or decided records that could not be read, with the day where retention deleted
-            them.
+            held, decided or published records that could not be read, with the day where retention
+            deleted them.
     """
 
     record: str
     held: bool | None
     case: str | None
     action: str | None
+    decision: str | None
+    decided_by: str | None
+    publication: str | None
+    approved_by: list[str]
+    published_by: str | None
     present_in: list[str]
     unchecked: list[str]
 
@@ -342,6 +385,8 @@ class Trace:
         models: model versions, in order of registration.
         sources: shares of the sources, the largest first.
         decisions: who let what through, in order.
+        releases: publications of held records, in order, each with who decided, approved and
+            published.
         recalls: what was taken back since.
         retrain: what to do, in order; empty when the question is about a model.
         record: what became of the record, when the question is about one.
@@ -359,6 +404,7 @@ class Trace:
     models: list[TracedModel]
     sources: list[TracedSource]
     decisions: list[TracedDecision]
+    releases: list[TracedRelease]
     recalls: list[TracedRecall]
     retrain: list[RetrainStep]
     record: RecordState | None

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 
 from lazaretto.ledger import events
 from lazaretto.ledger.chain import entries
-from lazaretto.lineage.trace.answer import RetrainStep, TracedDecision, TracedRecall
+from lazaretto.lineage.trace.answer import (
+    RetrainStep,
+    TracedDecision,
+    TracedRecall,
+    TracedRelease,
+)
 from lazaretto.lineage.trace.walk import downstream
 from lazaretto.storage.tables import lineage_edge, lineage_node
 
@@ -24,19 +29,27 @@ if TYPE_CHECKING:
 _TOLD = (
     events.BatchJudged.kind,
     events.RecordsDecided.kind,
+    events.PublicationApproved.kind,
     events.BatchAdmitted.kind,
     events.RecordsRecalled.kind,
 )
 
 
-def decided(
-    connection: Connection, batches: Collection[str], *, after: int
-) -> tuple[list[TracedDecision], list[TracedRecall]]:
+class Consequences(NamedTuple):
+    """What the ledger says about some batches, in order."""
+
+    decisions: list[TracedDecision]
+    releases: list[TracedRelease]
+    recalls: list[TracedRecall]
+
+
+def decided(connection: Connection, batches: Collection[str], *, after: int) -> Consequences:
     """Decisions on batches and recalls of their records, from the ledger behind entry `after`.
 
     The ledger was read as a whole, and checked, when the index was held against it.
     """
     decisions: list[TracedDecision] = []
+    releases: list[TracedRelease] = []
     recalls: list[TracedRecall] = []
     if batches:
         for entry in entries(connection, after=after, kinds=_TOLD, checked=True):
@@ -45,7 +58,8 @@ def decided(
                     recalls += _recall(event, entry, batches)
                 case event:
                     decisions += _decision(event, entry, batches)
-    return decisions, recalls
+                    releases += _release(event, entry, batches)
+    return Consequences(decisions, releases, recalls)
 
 
 def recalled_rows(recalls: Sequence[TracedRecall]) -> dict[str, int]:
@@ -124,11 +138,16 @@ def _decision(
             yield _told(event, entry, what, records, reasons, policy=event.policy, case=event.case)
         case events.BatchAdmitted() if event.batch in batches:
             what, actor = ("ADMIT", None) if event.case is None else ("PUBLISH", entry.actor.id)
-            reason = f"{event.part} records into {event.dataset}@{event.version}"
+            what_of = event.part if event.case else f"{event.part} records"
+            reason = f"{what_of} into {event.dataset}@{event.version}"
             policy, case = event.policy, event.case
             yield _told(
                 event, entry, what, event.rows, reason, policy=policy, actor=actor, case=case
             )
+        case events.PublicationApproved() if event.batch in batches:
+            actor, case = entry.actor.id, event.case
+            reason = event.publication
+            yield _told(event, entry, "APPROVE", event.records, reason, actor=actor, case=case)
         case events.RecordsDecided() if event.batch in batches:
             what = f"UNDO {event.action.value}" if event.undoes else event.action.value
             actor, case = entry.actor.id, event.case
@@ -136,7 +155,10 @@ def _decision(
 
 
 def _told(
-    event: events.BatchJudged | events.BatchAdmitted | events.RecordsDecided,
+    event: events.BatchJudged
+    | events.BatchAdmitted
+    | events.RecordsDecided
+    | events.PublicationApproved,
     entry: Entry,
     what: str,
     records: int,
@@ -158,6 +180,27 @@ def _told(
         reason=reason,
         case=case,
     )
+
+
+def _release(
+    event: events.Event, entry: Entry, batches: Collection[str]
+) -> Iterator[TracedRelease]:
+    match event:
+        case events.BatchAdmitted(case=str() as case) if event.batch in batches:
+            yield TracedRelease(
+                seq=entry.seq,
+                at=entry.at,
+                batch=event.batch,
+                case=case,
+                publication=event.part,
+                dataset=event.dataset,
+                version=event.version,
+                records=event.rows,
+                decisions=[release.decision for release in event.releases],
+                decided_by=sorted({release.by for release in event.releases}),
+                approved_by=list(event.approved_by),
+                published_by=entry.actor.id,
+            )
 
 
 def _recall(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -12,13 +12,14 @@ from lazaretto.dataset.history import version_files
 from lazaretto.errors import ChangedFileError, LazarettoError
 from lazaretto.ledger.chain import entries
 from lazaretto.ledger.deletions import deletion_of
-from lazaretto.ledger.events import BatchJudged, RecordsDecided, TrainingSanitized
+from lazaretto.ledger.events import BatchAdmitted, BatchJudged, RecordsDecided, TrainingSanitized
 from lazaretto.lineage.openlineage import naming
 from lazaretto.lineage.trace.answer import RecordState
 from lazaretto.lineage.trace.summary import label
 from lazaretto.lineage.trace.walk import direct, without
 from lazaretto.quarantine.held import POSITION, RECORD
-from lazaretto.quarantine.standing import as_decisions, in_force
+from lazaretto.quarantine.in_force import in_force
+from lazaretto.quarantine.standing import as_decisions
 from lazaretto.storage.sidecars import read_table
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection, Row
 
+    from lazaretto.ledger.chain import Entry
     from lazaretto.lineage.trace.walk import Reached
     from lazaretto.storage.store import Store
     from lazaretto.values import StoredFile
@@ -43,9 +45,9 @@ def state_of_record(
     absent: set[int] = set()
     doubtful: set[int] = set()
     for key in direct(reached):
-        found = _holds(connection, store, reached.nodes[key], batch, record)
-        if not found:
-            (doubtful if found is None else absent).add(key)
+        holds = _holds(connection, store, reached.nodes[key], batch, record)
+        if not holds:
+            (doubtful if holds is None else absent).add(key)
     present = without(reached, absent | doubtful).held.rows
     somewhere = without(reached, absent)
     unchecked = sorted(
@@ -54,19 +56,27 @@ def state_of_record(
         if key not in present and (key in doubtful or key in somewhere.held.rows)
     )
     is_held: bool | None = None
-    case, action = None, None
+    held, publication = _Held(None), None
     try:
-        held = _held(connection, store, batch, record)
-        is_held = held is not None
-        case, action = held or (None, None)
+        found = _held(connection, store, batch, record)
+        is_held = found is not None
+        if found is not None:
+            held = found
+            publication = _published(connection, store, batch, record, found)
     except ChangedFileError as error:
         gone = deletion_of(connection, batch, error.path)
         unchecked.append(error.path if gone is None else f"{error.path} ({gone.words})")
+    admitted = publication.event if publication else None
     state = RecordState(
         record=record,
         held=is_held,
-        case=case,
-        action=action,
+        case=held.case,
+        action=held.action,
+        decision=held.decision,
+        decided_by=held.decided_by,
+        publication=admitted.part if isinstance(admitted, BatchAdmitted) else None,
+        approved_by=admitted.approved_by if isinstance(admitted, BatchAdmitted) else [],
+        published_by=publication.actor.id if publication else None,
         present_in=[label(reached.nodes[key]) for key in sorted(present)],
         unchecked=unchecked,
     )
@@ -88,10 +98,17 @@ def _holds(
         return None
 
 
-def _held(
-    connection: Connection, store: Store, batch: str, record: str
-) -> tuple[str, str | None] | None:
-    """The newest case that holds a record, and the action in force on it, by the ledger.
+class _Held(NamedTuple):
+    """The newest case that holds a record, and the decision in force on it, by the ledger."""
+
+    case: str | None
+    action: str | None = None
+    decision: str | None = None
+    decided_by: str | None = None
+
+
+def _held(connection: Connection, store: Store, batch: str, record: str) -> _Held | None:
+    """The case and the decision on a record; None where no case holds it.
 
     Raises:
         ChangedFileError: the file of a case, or of a decision on it, is gone or was changed.
@@ -101,13 +118,33 @@ def _held(
         mine = held.filter(pc.equal(held[RECORD], record))
         if mine.num_rows:
             kinds = [RecordsDecided.kind]
-            decided = as_decisions(
-                entry
-                for entry in entries(connection, kinds=kinds)
-                if isinstance(entry.event, RecordsDecided) and entry.event.case == case
-            )
-            decision = in_force(store, decided).get(mine[POSITION][0].as_py())
-            return case, None if decision is None else decision.action.value
+            decided = as_decisions(entries(connection, subject=f"case:{case}", kinds=kinds))
+            decision = in_force(store, decided).at(mine[POSITION][0].as_py())
+            if decision is None:
+                return _Held(case)
+            return _Held(case, decision.action.value, decision.id, decision.actor.id)
+    return None
+
+
+def _published(
+    connection: Connection, store: Store, batch: str, record: str, held: _Held
+) -> Entry | None:
+    """The newest publication by the decision in force on a record whose data files have it.
+
+    Raises:
+        ChangedFileError: such a file is gone or was changed.
+    """
+    named = {batch: pa.array([record, f"{batch}#{record}"])}
+    kinds = [BatchAdmitted.kind]
+    for entry in entries(connection, subject=f"batch:{batch}", kinds=kinds, newest_first=True):
+        event = entry.event
+        if (
+            isinstance(event, BatchAdmitted)
+            and event.case == held.case
+            and any(held.decision == release.decision for release in event.releases)
+            and holds_any(store, event.files, named)
+        ):
+            return entry
     return None
 
 

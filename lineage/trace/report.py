@@ -106,6 +106,8 @@ def to_html(trace: Trace) -> str:
         before_paths=[_retrain(trace), _models(trace)],
         picture=picture([path for model in trace.models for path in model.paths]),
         after_paths=[
+            _record(trace),
+            _releases(trace),
             _batches(trace),
             _refused(trace),
             _snapshots(trace),
@@ -215,6 +217,45 @@ def _snapshots(trace: Trace) -> Table:
                 "yes" if one.members_known else "no",
             )
             for one in trace.snapshots
+        ],
+    )
+
+
+def _record(trace: Trace) -> Table:
+    record = trace.record
+    if record is None:
+        return Table("The record", (), [])
+    held = {True: "yes", False: "no", None: "not known: see what could not be read"}[record.held]
+    told: list[tuple[str, object]] = [
+        ("held by quarantine", held),
+        ("case", record.case),
+        ("decision in force", record.action),
+        ("decided by", record.decided_by),
+        ("published by", record.published_by),
+        ("approved by", ", ".join(record.approved_by)),
+        ("publication", record.publication),
+        ("found in", ", ".join(record.present_in)),
+        ("could not be read", ", ".join(record.unchecked)),
+    ]
+    return Table("The record", ("what", ""), [(name, value) for name, value in told if value])
+
+
+def _releases(trace: Trace) -> Table:
+    return Table(
+        "Who let held records through",
+        ("entry", "when", "batch", "records", "into", "decided by", "approved by", "published by"),
+        [
+            (
+                one.seq,
+                _time(one.at),
+                one.batch,
+                one.records,
+                f"{one.dataset}@{one.version}",
+                ", ".join(one.decided_by),
+                ", ".join(one.approved_by),
+                one.published_by,
+            )
+            for one in trace.releases
         ],
     )
 

@@ -199,8 +199,8 @@ def _answer(
 ) -> Trace:
     rows = [row for row in reached.nodes.values() if row.kind == "BATCH"]
     first = min((row.first_seq for row in rows if row.first_seq is not None), default=1)
-    decisions, recalls = decided(view.catalog, {row.version for row in rows}, after=first - 1)
-    batches = traced_batches(question, reached, rows, recalled_rows(recalls))
+    told = decided(view.catalog, {row.version for row in rows}, after=first - 1)
+    batches = traced_batches(question, reached, rows, recalled_rows(told.recalls))
     models = models_of(reached, paths=paths, forward=forward)
     return Trace(
         question=question,
@@ -210,8 +210,9 @@ def _answer(
         snapshots=snapshots_of(reached),
         models=models,
         sources=sources_of(batches),
-        decisions=decisions,
-        recalls=recalls,
+        decisions=told.decisions,
+        releases=told.releases,
+        recalls=told.recalls,
         retrain=retrain_plan(view.index, models, [batch.id for batch in batches])
         if forward
         else [],

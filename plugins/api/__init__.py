@@ -9,7 +9,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lazaretto.plugins.api import cases, decisions, description, exchange, gates, handling, sources
+from lazaretto.plugins.api import (
+    cases,
+    decisions,
+    description,
+    exchange,
+    gates,
+    handling,
+    maps,
+    sources,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +32,7 @@ ROUTES: tuple[Callable[[Site], APIRouter], ...] = (
     decisions.routes,
     handling.routes,
     exchange.routes,
+    maps.routes,
     sources.routes,
     gates.routes,
     description.routes,

@@ -9,7 +9,7 @@ from lazaretto.values import Action  # noqa: TC001  pydantic reads it at run tim
 
 PREFIX = "/api/v1"
 MOST_ON_A_PAGE = 500
-_MOST_IDS = 200_000
+MOST_IDS = 200_000
 LONGEST_REASON = 2_000
 _LONGEST_LABEL = 1_000
 
@@ -23,8 +23,8 @@ class DecisionBody(_Strict):
 
     action: Action
     reason: str = Field(min_length=1, max_length=LONGEST_REASON)
-    ids: list[str] | None = Field(None, max_length=_MOST_IDS)
-    positions: list[int] | None = Field(None, max_length=_MOST_IDS)
+    ids: list[str] | None = Field(None, max_length=MOST_IDS)
+    positions: list[int] | None = Field(None, max_length=MOST_IDS)
     filter: dict[str, str] | None = None
     all: bool = False
     label: str | None = Field(None, max_length=_LONGEST_LABEL)
@@ -37,6 +37,12 @@ class UndoBody(_Strict):
     """Why a decision is taken back."""
 
     reason: str = Field(min_length=1, max_length=LONGEST_REASON)
+
+
+class ApprovalBody(_Strict):
+    """What the approver has seen; see `lazaretto.quarantine.approve.approve`."""
+
+    seen: int = Field(ge=0)
 
 
 class AssigneeBody(_Strict):

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from lazaretto.plugins.api.bodies import MOST_ON_A_PAGE, PREFIX
-from lazaretto.plugins.records import FilterQuery, page_of_records
-from lazaretto.plugins.security import may_read
-from lazaretto.plugins.site import answer
+from lazaretto.plugins.records import FilterQuery, page_of_records, whole_record
+from lazaretto.plugins.security import Hidden, Reader, may_read
+from lazaretto.plugins.site import Position, answer
 from lazaretto.quarantine import inbox, review
 from lazaretto.quarantine.triage import triage_of_case
 
@@ -25,6 +25,7 @@ def routes(site: Site) -> APIRouter:
 
     @api.get("/cases", dependencies=[may_read])
     def cases(
+        hidden: Hidden,
         state: str | None = None,
         source: str | None = None,
         dataset: str | None = None,
@@ -42,6 +43,7 @@ def routes(site: Site) -> APIRouter:
             verdict=verdict,
             reason=reason,
             assignee=assignee,
+            hidden=hidden,
             after=after,
             limit=limit,
         )
@@ -49,8 +51,8 @@ def routes(site: Site) -> APIRouter:
         return answer({"cases": found, "after": following})
 
     @api.get("/facets", dependencies=[may_read])
-    def counts(state: str | None = "OPEN") -> Response:
-        return answer(inbox.facets(workspace(), state))
+    def counts(hidden: Hidden, state: str | None = "OPEN") -> Response:
+        return answer(inbox.facets(workspace(), state, hidden=hidden))
 
     @api.get("/cases/{case}", dependencies=[may_read])
     def case(case: str) -> Response:
@@ -61,6 +63,7 @@ def routes(site: Site) -> APIRouter:
                 "triage": triage_of_case(opened, case),
                 "decisions": review.list_decisions(opened, case),
                 "publications": review.list_publications(opened, case),
+                "approvals": review.list_approvals(opened, case),
             }
         )
 
@@ -68,18 +71,26 @@ def routes(site: Site) -> APIRouter:
     def records(
         request: Request,
         case: str,
+        reader: Reader,
         after: Annotated[int, Query(ge=-1)] = -1,
         limit: Annotated[int, Query(ge=1, le=MOST_ON_A_PAGE)] = _PAGE,
     ) -> Response:
         opened = workspace()
         found = page_of_records(
-            opened,
+            opened.acting(reader),
             review.show_case(opened, case),
             FilterQuery.of(request.query_params),
+            via="api",
             after=after,
             limit=limit,
         )
         return answer(found)
+
+    @api.get("/cases/{case}/records/{position}", dependencies=[may_read])
+    def record(case: str, position: Position, reader: Reader) -> Response:
+        opened = workspace().acting(reader)
+        found = review.show_case(opened, case)
+        return answer(whole_record(opened, found, position, via="api"))
 
     @api.get("/cases/{case}/count", dependencies=[may_read])
     def count(request: Request, case: str) -> Response:

@@ -1,4 +1,4 @@
-"""Deciding, undoing and publishing over the API, as the person who is signed in."""
+"""Deciding, undoing, approving and publishing over the API, as the person who is signed in."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, Response
 
-from lazaretto.plugins.api.bodies import PREFIX, DecisionBody, UndoBody
+from lazaretto.plugins.announce import announce_publication
+from lazaretto.plugins.api.bodies import PREFIX, ApprovalBody, DecisionBody, UndoBody
 from lazaretto.plugins.security import SignedIn, may_decide
 from lazaretto.plugins.site import answer
 from lazaretto.quarantine import review
+from lazaretto.quarantine.approve import approve
 
 if TYPE_CHECKING:
     from lazaretto.plugins.site import Site
@@ -42,8 +44,15 @@ def routes(site: Site) -> APIRouter:
         done = review.undo(workspace().acting(actor), decision, reason=body.reason)
         return answer(done, status=201)
 
+    @api.post("/cases/{case}/approve", dependencies=may_decide, status_code=201)
+    def approve_(case: str, body: ApprovalBody, actor: SignedIn) -> Response:
+        return answer(approve(workspace().acting(actor), case, seen=body.seen), status=201)
+
     @api.post("/cases/{case}/publish", dependencies=may_decide)
     def publish(case: str, actor: SignedIn) -> Response:
-        return answer({"admission": review.publish(workspace().acting(actor), case)})
+        opened = workspace().acting(actor)
+        admission = review.publish(opened, case)
+        told = None if admission is None else announce_publication(opened, admission)
+        return answer({"admission": admission, "announcement": told})
 
     return api

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from lazaretto.plugins.api.bodies import LONGEST_REASON, PREFIX
 from lazaretto.plugins.records import FilterQuery
-from lazaretto.plugins.security import SignedIn, may_decide, may_read
+from lazaretto.plugins.security import Reader, SignedIn, may_decide, may_read
 from lazaretto.plugins.site import answer
 from lazaretto.quarantine.export import export_case
 from lazaretto.quarantine.importing import LARGEST, as_told, import_decisions, read_decisions
@@ -49,13 +49,13 @@ def routes(site: Site) -> APIRouter:
     def export(
         request: Request,
         case: str,
-        actor: SignedIn,
+        reader: Reader,
         format: Literal["csv", "parquet", "argilla"],  # noqa: A002
     ) -> Response:
         wanted = FilterQuery.of(request.query_params)
         file = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115  _pieces closes it
         try:
-            export_case(workspace().acting(actor), case, file, format, wanted.filter)
+            export_case(workspace().acting(reader), case, file, format, wanted.filter)
         except BaseException:
             file.close()
             raise

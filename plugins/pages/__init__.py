@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lazaretto.plugins.pages import batch, case, files, gate, inbox, refused, source
+from lazaretto.plugins.pages import (
+    batch,
+    case,
+    files,
+    gate,
+    inbox,
+    picture,
+    record,
+    refused,
+    source,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,6 +27,8 @@ ROUTES: tuple[Callable[[Site], APIRouter], ...] = (
     inbox.routes,
     refused.routes,
     case.routes,
+    record.routes,
+    picture.routes,
     batch.routes,
     source.routes,
     gate.routes,

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse  # noqa: TC002  FastAPI reads it at run time
 
+from lazaretto.plugins.pictures import can_draw
 from lazaretto.plugins.records import FilterQuery, page_of_records
-from lazaretto.plugins.security import Decides, Login, may_read
+from lazaretto.plugins.security import Decides, Login, Reader, may_read
 from lazaretto.quarantine.conclusion import conclude
-from lazaretto.quarantine.filters import UNDECIDED
+from lazaretto.quarantine.counts import UNDECIDED
 from lazaretto.quarantine.handling import list_comments
 from lazaretto.quarantine.inbox import expiry
 from lazaretto.quarantine.released import RELEASING
@@ -40,6 +41,7 @@ def routes(site: Site) -> APIRouter:
         request: Request,
         case: str,
         may_decide: Decides,
+        reader: Reader,
         login: Login,
         after: Annotated[int, Query(ge=-1)] = -1,
     ) -> HTMLResponse:
@@ -59,8 +61,11 @@ def routes(site: Site) -> APIRouter:
             received=received.event,
             screened=screened,
             triage=None if screened is None else as_shown(screened),
-            page=page_of_records(opened, found, wanted, after=after, limit=_PAGE_SIZE),
+            page=page_of_records(
+                opened.acting(reader), found, wanted, via="page", after=after, limit=_PAGE_SIZE
+            ),
             wanted=wanted.filter,
+            pictures=can_draw(),
             first=after < 0,
             decisions=decisions,
             last=_to_undo(decisions, publications),

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse  # noqa: TC002  FastAPI reads it at run time
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from lazaretto.plugins.security import Login, may_read
+from lazaretto.plugins.security import Hidden, Login, may_read
 from lazaretto.quarantine.inbox import expiry, facets
 from lazaretto.quarantine.review import list_cases
 
@@ -66,7 +66,7 @@ def routes(site: Site) -> APIRouter:
 
     @pages.get("/", dependencies=[may_read])
     def all_cases(
-        request: Request, wanted: Annotated[InboxQuery, Query()], login: Login
+        request: Request, wanted: Annotated[InboxQuery, Query()], login: Login, hidden: Hidden
     ) -> HTMLResponse:
         opened = workspace()
         state = None if wanted.state == "all" else wanted.state.upper()
@@ -79,6 +79,7 @@ def routes(site: Site) -> APIRouter:
             reason=wanted.reason or None,
             assignee=wanted.assignee or None,
             opened_before=wanted.opened_before,
+            hidden=hidden,
             after=wanted.after,
             limit=_PAGE_SIZE + 1,
         )
@@ -89,7 +90,7 @@ def routes(site: Site) -> APIRouter:
             request,
             "cases.html",
             cases=shown,
-            facets=facets(opened, state),
+            facets=facets(opened, state, hidden=hidden),
             expires={case: _until(end - now) for case, end in ends.items()},
             wanted=wanted,
             after=wanted.after,

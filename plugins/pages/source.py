@@ -10,8 +10,8 @@ from fastapi.responses import HTMLResponse  # noqa: TC002  FastAPI reads it at r
 from lazaretto.lineage.trace.bounded import trace_source_within
 from lazaretto.plugins.asked import Behind, Moment, known, moment
 from lazaretto.plugins.charts import Chart, bars, powers
-from lazaretto.plugins.records import shorten
 from lazaretto.plugins.security import may_read
+from lazaretto.plugins.short import shorten
 from lazaretto.quarantine.review import list_cases
 from lazaretto.stages.deliveries import Wanted, list_deliveries
 from lazaretto.stages.source_counts import list_overviews

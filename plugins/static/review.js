@@ -158,12 +158,19 @@ async function remark(event) {
   });
 }
 
+async function approve() {
+  await doing("Approving…", async () => {
+    const { records } = await send(`/cases/${theCase}/approve`, { seen: Number(seen) });
+    return `You approved the publication of ${records.toLocaleString("en")} records.`;
+  });
+}
+
 async function publish() {
   await doing("Publishing…", async () => {
-    const { admission } = await send(`/cases/${theCase}/publish`, {});
+    const { admission, announcement } = await send(`/cases/${theCase}/publish`, {});
     return admission === null
       ? "Nothing is released, so nothing was published."
-      : `Published ${admission.rows.toLocaleString("en")} records as version ${admission.version}.`;
+      : `Published ${admission.rows.toLocaleString("en")} records as version ${admission.version}. ${announcement?.note ?? ""}`;
   });
 }
 
@@ -208,6 +215,7 @@ function start() {
     button.addEventListener("click", () => undo(button.dataset.undo));
   }
   document.getElementById("publish").addEventListener("click", publish);
+  document.getElementById("approve")?.addEventListener("click", approve);
   show();
 }
 

@@ -37,6 +37,7 @@ def get_provider_info() -> dict[str, Any]:
             {
                 "integration-name": "Lazaretto",
                 "python-modules": [
+                    "lazaretto.operators.ask_for_review",
                     "lazaretto.operators.await_delivery",
                     "lazaretto.operators.await_review",
                 ],
@@ -77,6 +78,7 @@ def get_provider_info() -> dict[str, Any]:
                 },
             }
         ],
+        "notifications": ["lazaretto.operators.quarantine_notifier.QuarantineNotifier"],
         "extra-links": ["lazaretto.operators.links.CaseLink"],
         "asset-uris": [
             {

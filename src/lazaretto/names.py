@@ -1,4 +1,4 @@
-"""What may name a dataset: a folder of the store, a part of messages, addresses and asset names."""
+"""What may name a dataset, and what its asset is called in Airflow."""
 
 from __future__ import annotations
 
@@ -26,3 +26,13 @@ def check_dataset_name(name: str) -> str:
             "most 128, the first a letter or digit"
         )
     return name
+
+
+def asset_name(dataset: str) -> str:
+    """Name of the Airflow asset that an admitted dataset is, such as ``lazaretto-reviews``."""
+    return f"lazaretto-{dataset}"
+
+
+def asset_uri(dataset: str) -> str:
+    """URI of the same asset, such as ``lazaretto://reviews``."""
+    return f"lazaretto://{dataset}"

@@ -485,6 +485,21 @@ class TriageSummary:
 
 
 @dataclass(frozen=True, slots=True)
+class Release:
+    """Records of a publication that one decision released.
+
+    Attributes:
+        decision: its id.
+        records: how many of the publication's records it is in force on.
+        by: id of who decided, as in `Actor.id`.
+    """
+
+    decision: str
+    records: int
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
 class PromotionChange:
     """What a promotion changes on past batches, by the reference that was in use.
 

@@ -1,5 +1,7 @@
 """``make airflow``: a whole deployment on this machine, deliveries through it, and checks of them.
 
+Then `make ui` is started once, looked at as its users would, and stopped.
+
 Nothing is left behind, and the exit code is 1 where a check failed. ``--keep`` leaves the folder
 with all logs; so does a failure.
 """
@@ -29,9 +31,10 @@ def main() -> int:
     try:
         with running_server() as server, deployment(folder, server) as running:
             vendor = set_up(running)
-            api = Api.sign_in(running)
+            api = Api.sign_in(running, running.admin)
             print(f"up after {time.monotonic() - started:.0f} s, in {folder}", flush=True)
             failures = run_checks(Checks(running, api, vendor))
+        failures += _ui_once()
     finally:
         took = f"{time.monotonic() - started:.0f} s"
         if failures or "--keep" in sys.argv[1:]:
@@ -42,6 +45,15 @@ def main() -> int:
         f"{len(failures)} of the checks failed, in {took}" if failures else f"all well, in {took}"
     )
     return 1 if failures else 0
+
+
+def _ui_once() -> list[str]:
+    """What `make ui` starts is whole, answers to its users, and leaves nothing behind."""
+    import subprocess
+
+    done = subprocess.run([sys.executable, str(HERE / "ui.py"), "--once"], check=False)
+    print("ok      make ui" if done.returncode == 0 else "FAILED  make ui", flush=True)
+    return [] if done.returncode == 0 else ["make ui"]
 
 
 def _remove(folder: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,8 @@ import httpx
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from parts import Deployment
+    from airflow_settings import User
+    from servers import Servers
 
 _PATIENCE = 240.0
 ENDED = ("success", "failed")
@@ -23,24 +23,22 @@ class Api:
 
     Attributes:
         client: of the API server.
-        deployment: which must go on running while something is waited for.
+        servers: which must go on running while something is waited for.
     """
 
     client: httpx.Client
-    deployment: Deployment
+    servers: Servers
 
     @classmethod
-    def sign_in(cls, deployment: Deployment) -> Api:
-        """Signs in as ``admin``, once the server answers."""
-        base = f"http://127.0.0.1:{deployment.api}"
-        client = httpx.Client(base_url=base, timeout=60, trust_env=False)
-        api = cls(client, deployment)
+    def sign_in(cls, servers: Servers, user: User) -> Api:
+        """Signs in, once the server answers."""
+        client = httpx.Client(base_url=servers.address, timeout=60, trust_env=False)
+        api = cls(client, servers)
+        login = {"username": user.name, "password": user.password}
 
         def token() -> str | None:
             try:
-                answer = client.post(
-                    "/auth/token", json={"username": "admin", "password": deployment.password}
-                )
+                answer = client.post("/auth/token", json=login)
             except httpx.TransportError:
                 return None
             return answer.json()["access_token"] if answer.is_success else None
@@ -62,19 +60,13 @@ class Api:
             raise RuntimeError(f"{response.request.url}: {response.status_code} {response.text}")
         return response.json()
 
-    def wait(self, what: str, found: Callable[[], Any], *, seconds: float = _PATIENCE) -> Any:
+    def wait(self, what: str, found: Callable[[], Any]) -> Any:
         """Asks until the answer is something.
 
         Raises:
-            RuntimeError: a part of the deployment has ended, or it takes too long.
+            ServerError: a part of the deployment has ended, or it takes too long.
         """
-        until = time.monotonic() + seconds
-        while time.monotonic() < until:
-            self.deployment.require_running()
-            if answer := found():
-                return answer
-            time.sleep(0.5)
-        raise RuntimeError(f"waited {seconds:.0f} s for {what}")
+        return self.servers.wait(what, found, seconds=_PATIENCE)
 
     def trigger(self, dag: str, run: str, conf: dict[str, Any] | None = None) -> str:
         """Starts a run; returns its id."""

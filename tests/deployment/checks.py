@@ -173,8 +173,8 @@ class Checks:
         ]
         self.notified = self.deployment.told.read_text()
         page = f"/plugin/quarantine/lazaretto/batches/{judged.batch}"
-        here = f"http://127.0.0.1:{self.deployment.api}"
-        expect("told", self.notified, f"{judged.case} {judged.held} {here}{page}\n")
+        told = f"{judged.case} {judged.held} {self.deployment.address}{page}\n"
+        expect("told", self.notified, told)
         before = {kind: len(self._events(kind)) for kind in ("BatchJudged", "BatchAdmitted")}
         self.api.clear(INGEST, "poisoned", ["gate"])
         self.api.clear("late", "late", ["ingest"])

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from interrupting import Killed, killed_at
-from yard import Yard, blobs, make_policy, make_yard
+from yard import Yard, blobs, fresh_yard, make_policy
 
 from lazaretto import stages
 from lazaretto.authority.policies import policy_ref, register_policy
@@ -24,8 +24,6 @@ from lazaretto.ledger.verify import verify
 from lazaretto.quarantine import review
 from lazaretto.reference import Reference
 from lazaretto.registry.references import save_reference
-from lazaretto.storage.column_types import metadata
-from lazaretto.storage.workspace import open_workspace
 from lazaretto.values import Action
 
 if TYPE_CHECKING:
@@ -283,20 +281,6 @@ _STEPS = st.lists(
 )
 
 
-def _fresh(url: str, folder: Path, reference: str) -> Yard:
-    """An empty workspace, whatever was done before in the same database."""
-    folder.mkdir()
-    if url.startswith("sqlite"):
-        url = f"sqlite:///{folder / 'catalog.db'}"
-    workspace = open_workspace(catalog_url=url, store=folder / "store")
-    tables = [table.name for table in metadata.sorted_tables if table.name != "workspace"]
-    names = ", ".join(f'"{name}"' for name in tables)
-    if url.startswith("postgresql"):
-        with workspace.catalog.engine.begin() as connection:
-            connection.exec_driver_sql(f"TRUNCATE {names}")
-    return make_yard(workspace, reference, folder)
-
-
 def _play(yard: Yard, steps: list[tuple[str, int, int | None]]) -> None:
     try:
         _do(yard, steps)
@@ -331,6 +315,6 @@ def test_an_oracle_agrees_whatever_happens_and_whenever_it_is_killed(
     )
     @given(steps=_STEPS)
     def play(steps: list[tuple[str, int, int | None]]) -> None:
-        _play(_fresh(catalog_url, tmp_path / str(next(number)), fitted_reference), steps)
+        _play(fresh_yard(catalog_url, tmp_path / str(next(number)), fitted_reference), steps)
 
     play()

@@ -24,8 +24,9 @@ from lazaretto.errors import (
 )
 from lazaretto.ledger.chain import entries
 from lazaretto.ledger.events import BatchScreened
+from lazaretto.quarantine.in_force import in_force
 from lazaretto.quarantine.review import decide, held_records, undo
-from lazaretto.quarantine.standing import actions_in_force, decisions_of, in_force
+from lazaretto.quarantine.standing import actions_in_force, decisions_of
 from lazaretto.reference.calibrated import read_calibration
 from lazaretto.registry.references import load_stored, read_reference
 from lazaretto.screen.again import with_rate
@@ -188,7 +189,8 @@ def test_what_people_decided_is_joined_to_each_record(yard: Yard) -> None:
     table = actions_in_force(workspace.store, decisions).to_pylist()
     told = {row["position"]: row["action"] for row in table}
     standing = in_force(workspace.store, decisions)
-    assert told == {place: made.action.value for place, made in standing.items()}
+    actions = {one.id: one.action.value for one in decisions}
+    assert told == {place: actions[made] for place, made in standing.pairs()}
     lowest, *_, highest = explore_rates(workspace, "blobs").rates
     assert lowest.let_in or lowest.held == judged.held
     assert sum(highest.reviewed.values()) == highest.held

@@ -248,7 +248,7 @@ def test_two_people_are_two_that_something_authenticated(
 
 def test_the_rule_says_where_it_cannot_be_met() -> None:
     with pytest.raises(AdmissionRefusedError, match="command line and tasks authenticate nobody"):
-        require_two_people("case-1", "blobs", SHELL, [])
+        require_two_people("case-1", "blobs", SHELL, [], [])
 
 
 def test_the_publisher_of_an_unfinished_publication_is_who_finishes_it(

@@ -16,7 +16,8 @@ from lazaretto.ledger import chain as ledger
 from lazaretto.ledger.events import BatchAdmitted, RecordsDecided, RecordsRecalled
 from lazaretto.ledger.verify import verify
 from lazaretto.quarantine import review
-from lazaretto.quarantine.outcome import review_outcome
+from lazaretto.quarantine.outcome import Published, find_published, review_outcome
+from lazaretto.storage import tables
 from lazaretto.values import Action, Actor, ActorType
 
 if TYPE_CHECKING:
@@ -233,14 +234,66 @@ def test_expiry_rejects_what_nobody_decided_and_never_releases(yard: Yard) -> No
     assert review.expire(workspace, yard.policy, late) == []
 
 
-def test_the_outcome_waits_for_every_record(yard: Yard) -> None:
+def test_the_outcome_waits_until_everything_is_published_and_a_case_opens_again(yard: Yard) -> None:
     case = _case(yard)
     assert review_outcome(yard.workspace, case.batch) is None
-    decision = review.decide(yard.workspace, case.id, Action.REJECT, all=True, reason="no")
+    first = review.decide(yard.workspace, case.id, Action.RELEASE, ids=["mixed-0"], reason="ok")
+    published = review.publish(yard.workspace, case.id)
+    assert published is not None
+    waiting = {"action": "UNDECIDED"}
+    rest = review.decide(yard.workspace, case.id, Action.REJECT, filter=waiting, reason="no")
+    # Everything is decided, and what is released is published: the rejection can be undone still.
+    assert review_outcome(yard.workspace, case.batch) is None
+    undone = review.undo(yard.workspace, rest.id, reason="too early")
+    again = review.decide(yard.workspace, case.id, Action.REJECT, filter=waiting, reason="no")
+    review.publish(yard.workspace, case.id)
+    outcome = review_outcome(yard.workspace, case.batch)
+    assert outcome is not None
+    assert outcome.actions == {"REJECT": case.held - 1, "RELEASE": 1}
+    assert outcome.seqs == [one.seq for one in (first, rest, undone, again)]
+    # A change of mind behind the end: the case is open, whatever its row says.
+    late = review.decide(yard.workspace, case.id, Action.RELEASE, ids=["mixed-1"], reason="fine")
+    with yard.workspace.catalog.transaction() as connection:
+        connection.execute(tables.case.update().values(state="CLOSED"))
+    assert review_outcome(yard.workspace, case.batch) is None
+    assert late.seq > again.seq
+
+
+def test_publishing_nothing_ends_a_review_of_which_nothing_is_released(yard: Yard) -> None:
+    case = _case(yard)
+    review.decide(yard.workspace, case.id, Action.REJECT, all=True, reason="no")
+    assert review_outcome(yard.workspace, case.batch) is None
+    assert review.publish(yard.workspace, case.id) is None
     outcome = review_outcome(yard.workspace, case.batch)
     assert outcome is not None
     assert outcome.actions == {"REJECT": case.held}
-    assert outcome.seqs == [decision.seq]
+
+
+def test_what_was_published_is_found_without_publishing_anything(yard: Yard) -> None:
+    case = _case(yard)
+    assert find_published(yard.workspace, case.batch, "blobs") == Published(None, 0)
+    review.decide(yard.workspace, case.id, Action.RELEASE, ids=["mixed-0"], reason="ok")
+    review.decide(
+        yard.workspace, case.id, Action.REWEIGHT, ids=["mixed-1"], reason="unsure", weight=0.5
+    )
+    assert find_published(yard.workspace, case.batch, "blobs") == Published(None, 2)
+    first = review.publish(yard.workspace, case.id)
+    review.decide(yard.workspace, case.id, Action.RELEASE, ids=["mixed-2"], reason="ok")
+    found = find_published(yard.workspace, case.batch, "blobs")
+    assert found == Published(first, 1)
+    second = review.publish(yard.workspace, case.id)
+    assert first is not None
+    assert second is not None
+    whole = find_published(yard.workspace, case.batch, "blobs")
+    assert whole.waiting == 0
+    assert whole.admission is not None
+    assert (whole.admission.rows, whole.admission.version) == (3, second.version)
+    assert whole.admission.seqs == [*first.seqs, *second.seqs]
+    assert find_published(yard.workspace, case.batch, "another") == Published(None, 0)
+    taken = recall(yard.workspace, "blobs", batch=case.batch, reason="compromised")
+    left = find_published(yard.workspace, case.batch, "blobs").admission
+    assert left is not None
+    assert (left.rows, left.recalled) == (0, taken.id)
 
 
 def test_a_decision_on_a_hundred_thousand_records_is_one_entry_and_seconds(yard: Yard) -> None:

@@ -431,6 +431,7 @@ def one_of_each(history: History) -> None:
     )
     history.write(events.DatasetChanged("digits", "snapshot", "it ends at version 1"))
     history.write(
+        events.PublicationApproved("case-1", batch, "publication-1", 3, 7),
         events.CaseClosed("case-1", batch),
         events.DatasetSetBack(
             "digits",

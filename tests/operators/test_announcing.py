@@ -12,7 +12,7 @@ from lazaretto.dataset.announce import record_announced, unannounced, was_announ
 from lazaretto.dataset.recall import recall
 from lazaretto.ledger.events import BatchAdmitted, VersionAnnounced
 from lazaretto.quarantine import review
-from lazaretto.values import Action
+from lazaretto.values import Action, Actor, ActorType
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,6 +59,20 @@ def test_what_people_do_at_the_command_line_reaches_airflow_once(world: Any, ing
     assert asyncio.run(_told(0)) == []  # a triggerer that starts again
     versions = [event.version for event in world.ledger(VersionAnnounced)]
     assert versions == [admission["version"], published.version, taken.version]
+
+
+def test_what_people_publish_on_the_page_is_left_to_the_page_and_not_for_ever(
+    world: Any, ingested: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ann = world.workspace.acting(Actor(ActorType.HUMAN, "user:ann"))
+    case = ingested.xcoms["gate"]["case"]
+    review.decide(ann, case, Action.RELEASE, all=True, reason="fine")
+    published = review.publish(ann, case)
+    assert published is not None
+    assert asyncio.run(_told(0)) == []
+    monkeypatch.setattr("lazaretto.operators.triggers._ITS_OWN", 0.0)  # five minutes later
+    (late,) = asyncio.run(_told(1))
+    assert (late["what"], late["version"]) == ("published", published.version)
 
 
 def test_a_task_that_is_cleared_after_a_recall_announces_nothing(

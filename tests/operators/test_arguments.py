@@ -27,8 +27,8 @@ def operators() -> list[type[BaseOperator]]:
     return [getattr(room, name) for name in room.__all__ if name.endswith("Operator")]
 
 
-def test_all_fourteen_are_there() -> None:
-    assert len(operators()) == 14
+def test_all_fifteen_are_there() -> None:
+    assert len(operators()) == 15
 
 
 @pytest.mark.parametrize("cls", operators(), ids=lambda cls: cls.__name__)
@@ -235,6 +235,7 @@ def _all_tasks() -> list[BaseOperator]:
     delivery = {"uri": "/srv/drop/x.parquet", "source": "vendor-a", **policy}
     given: dict[str, dict[str, Any]] = {
         "AdmitBatchOperator": {**batch, "dataset": "reviews"},
+        "AskForReviewOperator": batch,
         "AwaitReviewOperator": {**batch, "deferrable": False, "mode": "poke"},
         "EmbedBatchOperator": {**batch, **policy},
         "FlushLineageOperator": {"deferrable": False},
@@ -287,7 +288,8 @@ def test_no_trigger_page_or_asset_does_either(nowhere: Path) -> None:
     from lazaretto.operators import admitted
     from lazaretto.operators.assets import to_openlineage
     from lazaretto.operators.triggers import (
-        CaseDecidedTrigger,
+        BatchJudgedTrigger,
+        CaseClosedTrigger,
         DatasetVersionTrigger,
         LineageFlushedTrigger,
     )
@@ -298,7 +300,8 @@ def test_no_trigger_page_or_asset_does_either(nowhere: Path) -> None:
         ("elsewhere", "no connection 'elsewhere'"),
     ):
         for trigger in (
-            CaseDecidedTrigger(BATCH, conn_id),
+            BatchJudgedTrigger(BATCH, conn_id),
+            CaseClosedTrigger(BATCH, conn_id),
             DatasetVersionTrigger("reviews", conn_id),
             LineageFlushedTrigger(conn_id),
         ):

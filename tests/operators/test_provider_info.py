@@ -38,7 +38,11 @@ def test_every_named_thing_can_be_imported() -> None:
         for group in INFO[kind]
         for module in group["python-modules"]
     ]
-    paths = [*INFO["extra-links"], INFO["connection-types"][0]["hook-class-name"]]
+    paths = [
+        *INFO["extra-links"],
+        *INFO["notifications"],
+        INFO["connection-types"][0]["hook-class-name"],
+    ]
     paths += [
         INFO["asset-uris"][0][key] for key in ("handler", "factory", "to_openlineage_converter")
     ]
@@ -57,7 +61,11 @@ def test_every_operator_file_is_listed() -> None:
         for group in INFO[kind]
         for module in group["python-modules"]
     }
-    there = {path.stem for path in OPERATORS.glob("*.py") if "Operator(" in path.read_text()}
+    there = {
+        path.stem
+        for path in OPERATORS.glob("*.py")
+        if re.search(r"^class \w+Operator\(", path.read_text(), re.MULTILINE)
+    }
     assert listed == there - {"base"}
 
 

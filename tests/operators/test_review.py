@@ -1,4 +1,4 @@
-"""Waiting for people: in the triggerer, as a sensor, and what becomes of what they decided."""
+"""Waiting for people: in the triggerer, as a sensor, and what becomes of what they published."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from lazaretto.errors import NotFoundError
 from lazaretto.ledger.chain import entries
-from lazaretto.ledger.events import AdmissionRefused, BatchAdmitted
+from lazaretto.ledger.events import BatchAdmitted, VersionAnnounced
 from lazaretto.values import Action, Actor, ActorType
 
 if TYPE_CHECKING:
@@ -43,33 +43,44 @@ def decide(world: Any, case: str, action: Action) -> None:
     decide(world.workspace.acting(REVIEWER), case, action, all=True, reason="looked at it")
 
 
+def publish(world: Any, case: str) -> Any:
+    from lazaretto.quarantine.review import publish
+
+    return publish(world.workspace.acting(REVIEWER), case)
+
+
 def awaiting(batch: str, **options: Any) -> Any:
     from lazaretto.operators import AwaitReviewOperator
 
     return AwaitReviewOperator(task_id="review", batch=batch, poke_interval=0.01, **options)
 
 
-def test_it_defers_until_the_last_record_is_decided_and_blocks_nobody(
-    world: Any, held: Any
-) -> None:
+def test_it_defers_until_somebody_publishes_and_blocks_nobody(world: Any, held: Any) -> None:
     from airflow.sdk.exceptions import TaskDeferred
 
-    from lazaretto.operators.triggers import CaseDecidedTrigger
+    from lazaretto.operators.triggers import CaseClosedTrigger
 
     operator = awaiting(held.batch)
     with pytest.raises(TaskDeferred) as deferred:
         operator.execute({"ti": MagicMock()})
     path, arguments = deferred.value.trigger.serialize()
-    assert path == f"{CaseDecidedTrigger.__module__}.CaseDecidedTrigger"
+    assert path == f"{CaseClosedTrigger.__module__}.CaseClosedTrigger"
 
     async def review() -> tuple[Any, int]:
-        waiting = asyncio.ensure_future(anext(CaseDecidedTrigger(**arguments).run()))
+        waiting = asyncio.ensure_future(anext(CaseClosedTrigger(**arguments).run()))
         turns = 0
-        while turns < 20:  # the loop goes on while the catalog is asked in a thread
-            turns += 1
-            await asyncio.sleep(0.005)
-        assert not waiting.done()
+
+        async def look() -> None:
+            nonlocal turns
+            for _ in range(20):  # the loop goes on while the catalog is asked in a thread
+                turns += 1
+                await asyncio.sleep(0.005)
+            assert not waiting.done()
+
+        await look()
         await asyncio.to_thread(decide, world, held.case, Action.REJECT)
+        await look()  # decided, but it can be undone
+        await asyncio.to_thread(publish, world, held.case)
         return (await asyncio.wait_for(waiting, 30)).payload, turns
 
     event, _ = asyncio.run(review())
@@ -84,6 +95,8 @@ def test_it_works_as_a_plain_sensor_too(world: Any, held: Any) -> None:
     operator = awaiting(held.batch, deferrable=False, mode="poke")
     assert not operator.poke({"ti": MagicMock()})
     decide(world, held.case, Action.RELEASE)
+    assert not operator.poke({"ti": MagicMock()})
+    publish(world, held.case)
     assert operator.execute({"ti": MagicMock()})["actions"] == {"RELEASE": held.held}
 
 
@@ -121,6 +134,7 @@ def test_what_reviewers_reject_is_never_admitted(
     airflow_events: Callable[[], list[dict[str, Any]]],
 ) -> None:
     decide(world, held.case, Action.REJECT)
+    assert publish(world, held.case) is None
     run = run_dag("released", text=RELEASE.format(batch=held.batch))
     assert run.tasks == {"review": "success", "admit": "skipped"}
     assert world.ledger(BatchAdmitted) == []
@@ -136,9 +150,7 @@ def test_what_reviewers_reject_is_never_admitted(
     assert read["facets"]["version"]["datasetVersion"] == held.batch
 
 
-def test_what_reviewers_release_is_admitted_once_and_announced(
-    world: Any, run_dag: Callable[..., Any]
-) -> None:
+def test_what_people_published_is_announced_once(world: Any, run_dag: Callable[..., Any]) -> None:
     from lazaretto.demo.digits import poison
     from lazaretto.quarantine.review import show_case
 
@@ -149,39 +161,48 @@ def test_what_reviewers_release_is_admitted_once_and_announced(
     judged = ingested.xcoms["gate"]
     assert judged["verdict"] == "HOLD_RECORDS"
     decide(world, judged["case"], Action.RELEASE)
+    published = publish(world, judged["case"])
+    assert show_case(world.workspace, judged["case"]).state == "CLOSED"
     run = run_dag("released", text=RELEASE.format(batch=judged["batch"]))
     assert run.xcoms["admit"]["rows"] == judged["held"]
-    assert [event["rows"] for event in run.asset_events] == [judged["held"]]
-    assert show_case(world.workspace, judged["case"]).state == "CLOSED"
+    assert run.asset_events == [
+        {
+            "dataset": "handwriting",
+            "version": published.version,
+            "batch": judged["batch"],
+            "rows": judged["held"],
+        }
+    ]
     again = run_dag("released", text=RELEASE.format(batch=judged["batch"]))
     assert again.xcoms["admit"] == run.xcoms["admit"]
     assert again.asset_events == []
-    assert len(world.ledger(BatchAdmitted)) == 2  # the cleared, and the released
+    assert len(world.ledger(VersionAnnounced)) == 2  # the cleared, and the released
     with world.workspace.catalog.read() as connection:
         who = [e.actor for e in entries(connection, kinds=[BatchAdmitted.kind])]
-    assert who == [
-        Actor(ActorType.SERVICE, f"airflow:{task}.admit")
-        for task in ("lazaretto_ingest", "released")
-    ]
+    assert who == [Actor(ActorType.SERVICE, "airflow:lazaretto_ingest.admit"), REVIEWER]
 
 
-def test_no_task_is_a_second_person(world: Any, held: Any) -> None:
-    from airflow.sdk.exceptions import AirflowFailException
-
-    from lazaretto.authority.policies import register_policy
-    from lazaretto.operators import AdmitBatchOperator
-    from lazaretto.policy import Policy
+def test_no_task_publishes_and_what_waits_is_told(
+    world: Any, held: Any, run_dag: Callable[..., Any], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever runs the task before somebody publishes: what is decided can still be undone."""
+    from lazaretto.quarantine.review import list_decisions, undo
 
     decide(world, held.case, Action.RELEASE)
-    says = Policy.load(world.policy).model_dump(mode="json")
-    strict = Policy.model_validate(says | {"review": {"require_two_people": True}})
-    register_policy(world.workspace, strict, reason="four eyes")
-    operator = AdmitBatchOperator(
-        task_id="a", batch=held.batch, dataset="handwriting", part="released"
+    text = f"""
+from airflow.sdk import DAG
+from lazaretto.operators import AdmitBatchOperator
+with DAG("early", schedule=None):
+    AdmitBatchOperator(
+        task_id="admit", batch={held.batch!r}, dataset="handwriting", part="released"
     )
-    with pytest.raises(AirflowFailException, match="authenticate nobody"):
-        operator.execute({"ti": MagicMock(), "outlet_events": {}})
-    (refused,) = world.ledger(AdmissionRefused)
-    assert (refused.code, refused.case) == ("two_people", held.case)
+"""
+    run = run_dag("early", text=text)
+    assert run.tasks == {"admit": "skipped"}
+    assert run.asset_events == []
     assert world.ledger(BatchAdmitted) == []
-    assert len(operator.ledger_entries) == 1
+    assert f"{held.held} released records wait for somebody to publish" in "".join(
+        capfd.readouterr()
+    )
+    (decision,) = list_decisions(world.workspace, held.case)
+    assert undo(world.workspace, decision.id, reason="a mistake").undoes == decision.id

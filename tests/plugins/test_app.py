@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from html import unescape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
+from site_routes import routes
 
 from lazaretto.errors import LazarettoError, NotFoundError, SystemFaultError, UsageError
 
@@ -30,21 +31,6 @@ def client(workspace: Workspace) -> TestClient:
     from lazaretto.plugins.security import SecureHeaders
 
     return TestClient(SecureHeaders(create_app(lambda: workspace)), follow_redirects=False)
-
-
-def routes() -> list[Any]:
-    """Every route of the application, those of its router included.
-
-    Since FastAPI 0.137 an included router stays one route of the application, which makes its own
-    routes when they are first asked for.
-    """
-    from lazaretto.plugins.app import create_app
-
-    found: list[Any] = []
-    for route in create_app().routes:
-        inside = getattr(route, "effective_candidates", None)
-        found += inside() if inside else [route]
-    return found
 
 
 def paths() -> dict[str, str]:

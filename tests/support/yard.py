@@ -114,3 +114,20 @@ def make_yard(workspace: Workspace, reference: str, folder: Path) -> Yard:
     for name in ("vendor-a", "vendor-b"):
         add_source(workspace, name, trust_tier=TrustTier.REVIEWED)
     return Yard(workspace, make_policy(), folder)
+
+
+def fresh_yard(url: str, folder: Path, reference: str) -> Yard:
+    """An empty workspace, whatever was done before in the same database."""
+    from lazaretto.storage.column_types import metadata
+    from lazaretto.storage.workspace import open_workspace
+
+    folder.mkdir()
+    if url.startswith("sqlite"):
+        url = f"sqlite:///{folder / 'catalog.db'}"
+    workspace = open_workspace(catalog_url=url, store=folder / "store")
+    tables = [table.name for table in metadata.sorted_tables if table.name != "workspace"]
+    names = ", ".join(f'"{name}"' for name in tables)
+    if url.startswith("postgresql"):
+        with workspace.catalog.engine.begin() as connection:
+            connection.exec_driver_sql(f"TRUNCATE {names}")
+    return make_yard(workspace, reference, folder)

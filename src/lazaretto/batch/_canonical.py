@@ -50,17 +50,24 @@ def read_head(file: IO[bytes]) -> tuple[pa.Schema, str | None]:
     return pa.schema(list(schema)[:-1]), column
 
 
-def read_chunks(file: IO[bytes], names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+def read_chunks(
+    file: IO[bytes], names: Sequence[str], numbers: Sequence[int] | None = None
+) -> Iterator[pa.RecordBatch]:
     """Chunks with the named columns, of which there is at least one, in order.
 
     They are validated: a decoder that hostile bytes took over may have written them.
+
+    Args:
+        file: the copy.
+        names: of the columns.
+        numbers: only these chunks; default all.
     """
     source = pa.PythonFile(file, mode="r")
     schema = pa.ipc.open_file(source).schema
     indices = [schema.get_field_index(name) for name in names]
     options = pa.ipc.IpcReadOptions(included_fields=sorted(indices), use_threads=False)
     reader = pa.ipc.open_file(source, options=options)
-    for number in range(reader.num_record_batches):
+    for number in range(reader.num_record_batches) if numbers is None else numbers:
         chunk = reader.get_batch(number).select(list(names))
         chunk.validate(full=True)
         yield chunk.replace_schema_metadata(None)

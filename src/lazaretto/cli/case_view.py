@@ -46,7 +46,12 @@ def describe_case(
         UsageError: a filter's value cannot be one, or the records have no such column.
     """
     from lazaretto.quarantine.cases import count_records, held_records, show_case
-    from lazaretto.quarantine.review import list_decisions, list_publications
+    from lazaretto.quarantine.review import (
+        list_approvals,
+        list_decisions,
+        list_publications,
+        weight_limit,
+    )
     from lazaretto.quarantine.triage import triage_of_case
 
     found = show_case(workspace, case)
@@ -62,7 +67,9 @@ def describe_case(
         "matching": count_records(workspace, case, chosen),
         "records": [to_json(record) | rows[record.position] for record in page],
         "decisions": to_json(list_decisions(workspace, case)),
+        "approvals": to_json(list_approvals(workspace, case)),
         "publications": to_json(list_publications(workspace, case)),
+        "weight_limit": weight_limit(workspace, case),
     }
 
 
@@ -124,6 +131,7 @@ def view(found: dict[str, Any]) -> RenderableType:
             },
             **{f"note {number}": note for number, note in enumerate(case["notes"], start=1)},
             **{f"decided: {name.lower()}": count for name, count in case["actions"].items()},
+            **({"approved by": ", ".join(case["approved_by"])} if case["approved_by"] else {}),
         }
     )
     shown, matching = len(found["records"]), found["matching"]
@@ -163,9 +171,17 @@ def view(found: dict[str, Any]) -> RenderableType:
         text=["action", "reason"],
     )
     publications = grid(
-        ["publication", "records", "version", "by", "when"],
+        ["publication", "records", "version", "decided by", "approved by", "by", "when"],
         [
-            (p["part"], p["rows"], p["version"], p["by"]["id"], p["at"])
+            (
+                p["part"],
+                p["rows"],
+                p["version"],
+                ", ".join(sorted({release["by"] for release in p["releases"]})),
+                ", ".join(p["approved_by"]),
+                p["by"]["id"],
+                p["at"],
+            )
             for p in found["publications"]
         ],
         title="Published",

@@ -1,5 +1,6 @@
 """``lazaretto dataset``: versions of the admitted dataset, and records that must leave it again."""
 
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -7,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Group, RenderableType
 
+from lazaretto.cli.announcing import AnnounceTo, airflow_at, announce
 from lazaretto.cli.arguments import Limit, Reason, Since, Until, Yes, confirm
 from lazaretto.cli.command import Needs, command
 from lazaretto.cli.layout import Grid, facts, grid, paged
 from lazaretto.cli.progress import bars
-from lazaretto.cli.reply import Reply
+from lazaretto.cli.reply import Reply, print_note
 from lazaretto.cli.sanitizing import CompareOptions, ModelOptions
 from lazaretto.cli.session import Session
 from lazaretto.cli.text import cell, counted
@@ -134,6 +136,7 @@ def recall(
     ] = None,
     since: Since = None,
     until: Until = None,
+    announce_to: AnnounceTo = None,
     yes: Yes = False,
 ) -> Reply:
     """Remove records from the next version; model versions that saw them are marked.
@@ -142,6 +145,7 @@ def recall(
     """
     from lazaretto.dataset.recall import recall as recall_records
 
+    airflow = airflow_at(announce_to)
     what = _described(record, batch, source, since, until)
     if not record:
         confirm(f"Recall {what} from {name}?", yes=yes)
@@ -156,13 +160,19 @@ def recall(
             until=until,
             reason=reason,
         )
+        note = announce(session.workspace, name, done.seqs[-1], airflow) if airflow else ""
+    if note:
+        print_note(note)
     shown = {
         "recall": done.id,
         "removed": f"{counted(done.records, 'record')} of {counted(len(done.members), 'batch')}",
         "first version without them": f"{done.dataset}@{done.version}",
         "models that saw them": ", ".join(done.models) or "none",
     }
-    return Reply(done, facts(shown), found=bool(done.models))
+    if airflow:
+        shown["announced"] = "no" if note else "yes"
+    data = asdict(done) | ({"announced": not note, "note": note} if airflow else {})
+    return Reply(data, facts(shown), found=bool(done.models))
 
 
 @command(app, "sanitize", needs=Needs.WORKSPACE | Needs.POLICY)

@@ -1,15 +1,17 @@
 """``lazaretto quarantine``: look at held records, decide on them, publish the decisions."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from lazaretto.cli.announcing import AnnounceTo, airflow_at, announce
 from lazaretto.cli.arguments import Limit, Reason, Yes, confirm
 from lazaretto.cli.command import Needs, command
 from lazaretto.cli.held_filter import Filter, Selection
 from lazaretto.cli.layout import Grid, facts, grid, paged
-from lazaretto.cli.reply import Reply
+from lazaretto.cli.reply import Reply, print_note
 from lazaretto.cli.session import Session
 from lazaretto.cli.text import counted
 from lazaretto.errors import UsageError
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
     from lazaretto.quarantine.cases import Case
     from lazaretto.quarantine.decisions import Decision
+    from lazaretto.quarantine.reads import Read
 
 app = typer.Typer(
     no_args_is_help=True, help="Look at held records, decide on them, publish the decisions."
@@ -97,6 +100,41 @@ def show(
     return Reply(found, view(found))
 
 
+@command(app, "reads")
+def reads(
+    session: Session,
+    case: CaseId,
+    *,
+    limit: Limit = 50,
+) -> Reply:
+    """Show who was shown the content of a case's records, newest first: the read log.
+
+    It tells of the review page, its API and exports. Looking again within minutes adds nothing.
+    """
+    from lazaretto.quarantine.reads import list_reads
+
+    shown = list_reads(session.workspace, case, limit=limit)
+    return Reply(shown, reads_view(shown))
+
+
+def reads_view(shown: "Sequence[Read]") -> Grid:
+    """The table of some reads."""
+    rows = [
+        (
+            read.seq,
+            read.at,
+            read.actor.id if read.actor.authenticated else f"{read.actor.id} (not authenticated)",
+            read.via,
+            read.records,
+            str(read.first) if read.first == read.last else f"{read.first} to {read.last}",
+            ", ".join(f"{name} {value}" for name, value in sorted(read.filter.items())),
+        )
+        for read in shown
+    ]
+    columns = ["entry", "when", "by", "via", "records", "positions", "filter"]
+    return grid(columns, rows, text=["filter"])
+
+
 @command(app, "release", needs=ON_EITHER)
 def release(
     session: Session, case: CaseId, *, reason: Reason, which: Selection, yes: Yes = False
@@ -133,7 +171,11 @@ def reweight(
     case: CaseId,
     *,
     weight: Annotated[
-        float, typer.Option(help="Their sample_weight, above 0; other records have 1")
+        float,
+        typer.Option(
+            help="Their sample_weight, above 0 and at most the policy's review.max_weight; other "
+            "records have 1"
+        ),
     ],
     reason: Reason,
     which: Selection,
@@ -157,15 +199,21 @@ def undo(
 
 
 @command(app, "publish", needs=ON_EITHER)
-def publish(session: Session, case: CaseId) -> Reply:
+def publish(session: Session, case: CaseId, *, announce_to: AnnounceTo = None) -> Reply:
     """Apply the decisions of a case: what is released enters the admitted dataset.
 
     From then on these decisions cannot be undone; the records can be recalled. Whoever publishes is
     on record. Exit code 1 when it is refused: the policy in force would not take the delivery now,
     or it asks for two people, which the command line cannot show.
     """
+    airflow = airflow_at(announce_to) if session.server is None else None  # else the page tells
     with session.working("Publishing"):
         made = session.reviewer.publish(case)
+        if airflow and made.rows and made.dataset and made.seq:
+            note = announce(session.workspace, made.dataset, made.seq, airflow)
+            made = replace(made, announced=not note, note=note)
+    if made.note:
+        print_note(made.note)
     if not made.rows:
         return Reply(made, facts({"case": case, "published": "0 records: none is released"}))
     shown = {
@@ -174,7 +222,7 @@ def publish(session: Session, case: CaseId) -> Reply:
         "dataset": made.dataset,
         "version": made.version,
         "by": made.by,
-    }
+    } | ({} if made.announced is None else {"announced": "yes" if made.announced else "no"})
     return Reply(made, facts(shown))
 
 

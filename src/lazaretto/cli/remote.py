@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import shutil
 import urllib.error
@@ -10,11 +9,12 @@ import urllib.request
 from dataclasses import dataclass
 from http.client import HTTPException
 from typing import IO, TYPE_CHECKING, Any
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 from pydantic import TypeAdapter, ValidationError
 
 from lazaretto.cli.reviewing import Published
+from lazaretto.dataset.announce_http import check_airflow_url
 from lazaretto.errors import (
     AdmissionRefusedError,
     NotFoundError,
@@ -71,12 +71,7 @@ class Remote:
         Raises:
             UsageError: it is no address, or not a safe one.
         """
-        parts = urlsplit(server)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
-            raise UsageError("--server is the address of Airflow, such as https://airflow.example")
-        if parts.scheme == "http" and not _is_here(parts.hostname):
-            raise UsageError("--server must be https: over http anybody on the way reads the token")
-        return cls(server.rstrip("/"), token)
+        return cls(check_airflow_url(server, name="--server"), token)
 
     def cases(self, **which: Any) -> list[Case]:
         """Lists cases."""
@@ -101,7 +96,11 @@ class Remote:
             query = {**chosen, "after": after, "limit": limit}
             page = self._get(f"/cases/{quote(case, safe='')}/records", query)
         records = [
-            each["index"] | {"reasons": each["reasons"], "payload": dict(each["payload"])}
+            each["index"]
+            | {
+                "reasons": [_reason(finding) for finding in each["findings"]],
+                "payload": {cell["column"]: cell["text"] for cell in each["cells"]},
+            }
             for each in page["records"]
         ]
         return found | {"matching": page["matching"], "records": records}
@@ -138,12 +137,22 @@ class Remote:
 
     def publish(self, case: str) -> Published:
         """Publishes."""
-        made = self._post(f"/cases/{quote(case, safe='')}/publish", {})["admission"]
+        answer = self._post(f"/cases/{quote(case, safe='')}/publish", {})
+        made, told = answer["admission"], answer["announcement"]
         if made is None:
             return Published(0)
         known = self._get(f"/cases/{quote(case, safe='')}")["publications"]
         by = next((one["by"]["id"] for one in known if one["part"] == made["part"]), None)
-        return Published(made["rows"], made["dataset"], made["version"], made["part"], by)
+        return Published(
+            rows=made["rows"],
+            dataset=made["dataset"],
+            version=made["version"],
+            part=made["part"],
+            by=by,
+            seq=made["seqs"][-1],
+            announced=told["announced"],
+            note=told["note"],
+        )
 
     def assign(self, case: str, assignee: str | None) -> None:
         """Makes a case somebody's to review."""
@@ -221,8 +230,8 @@ def _told(status: int, content: bytes) -> Exception:
         return UsageError(text)
     if status == 409 and told.get("kind") == AdmissionRefusedError.__name__:
         return AdmissionRefusedError(text, code=str(told.get("code")), dataset="")
-    if status == 401:
-        text = f"the token is not accepted ({text}): get a new one"
+    if status in (401, 403) and "kind" not in told:
+        text = f"{text}: the token is not accepted or has expired, or its owner may not do this"
     return _KINDS.get(status, SystemFaultError)(text)
 
 
@@ -243,8 +252,6 @@ def _decision(told: dict[str, Any]) -> Decision:
         raise SystemFaultError(f"the server is of another version: {error}") from None
 
 
-def _is_here(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+def _reason(finding: Mapping[str, Any]) -> str:
+    """A finding in one line, as the file of held records has it."""
+    return f"{finding['by']}: {finding['text']}" if finding["by"] else str(finding["text"])

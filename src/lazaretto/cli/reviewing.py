@@ -38,13 +38,27 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What `publish` made; `rows` is 0 where nothing was released."""
+    """What `publish` made.
+
+    Attributes:
+        rows: how many records are in the dataset by it; 0 where nothing was released.
+        dataset: its name.
+        version: that the publication made.
+        part: id of the publication.
+        by: who published.
+        seq: ledger entry.
+        announced: whether Airflow was told of the version; None: nobody asked for it.
+        note: why it was not, in words.
+    """
 
     rows: int
     dataset: str | None = None
     version: int | None = None
     part: str | None = None
     by: str | None = None
+    seq: int | None = None
+    announced: bool | None = None
+    note: str = ""
 
 
 class Reviewer(Protocol):
@@ -189,7 +203,7 @@ class OnCatalog:
             return Published(0)
         known = list_publications(self.workspace, case)
         by = next(one.by.id for one in known if one.part == made.part)
-        return Published(made.rows, made.dataset, made.version, made.part, by)
+        return Published(made.rows, made.dataset, made.version, made.part, by, made.seqs[-1])
 
     def assign(self, case: str, assignee: str | None) -> None:
         """Makes a case somebody's to review."""
@@ -232,8 +246,11 @@ class OnCatalog:
         return as_told(found, made)
 
 
-def token() -> str:
+def token(option: str) -> str:
     """The token for Airflow, from the environment: an option would be seen by everybody.
+
+    Args:
+        option: that needs it, for the message.
 
     Raises:
         UsageError: there is none.
@@ -241,7 +258,7 @@ def token() -> str:
     found = os.environ.get(TOKEN_VARIABLE, "").strip()
     if not found:
         raise UsageError(
-            f"--server needs a token of Airflow in {TOKEN_VARIABLE}: POST user and password to "
+            f"{option} needs a token of Airflow in {TOKEN_VARIABLE}: POST user and password to "
             "/auth/token, or see `airflow.apache.org` for your auth manager"
         )
     return found

@@ -98,7 +98,7 @@ class Session:
             return OnCatalog(self.workspace)
         from lazaretto.cli.remote import Remote
 
-        return Remote.at(self.server, token())
+        return Remote.at(self.server, token("--server"))
 
     @cached_property
     def policy(self) -> Policy:

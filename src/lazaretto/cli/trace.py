@@ -239,6 +239,11 @@ def _summary(trace: "Trace", report: Path | str | None) -> dict[str, object]:
             f"{_HELD[state.held]}, decision {state.action or 'none'}, "
             f"in {', '.join(state.present_in) or 'no snapshot'}"
         )
+        if state.decided_by is not None:
+            summary["decided by"] = state.decided_by
+        if state.published_by is not None:
+            approved = f", approved by {', '.join(state.approved_by)}" if state.approved_by else ""
+            summary["published by"] = state.published_by + approved
     for recall in trace.recalls:
         summary[f"recall {recall.id}"] = (
             f"{counted(sum(recall.batches.values()), 'record')}, from version {recall.version} of "

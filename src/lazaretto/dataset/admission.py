@@ -27,7 +27,7 @@ from lazaretto.errors import SystemFaultError, UsageError
 from lazaretto.ledger.events import BatchAdmitted
 from lazaretto.ledger.state import record
 from lazaretto.storage import tables
-from lazaretto.values import Column, DataFile, PolicyRef
+from lazaretto.values import Column, DataFile, PolicyRef, Release
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -81,6 +81,8 @@ class Part:
         check: called in the transaction that puts it on record; raises where that may not be.
         first: nothing was on record of the dataset yet when this was looked at; see `is_unused`.
         case: whose publication it is; None for what the gate cleared.
+        releases: the decisions that the publication is of.
+        approved_by: who approved it.
     """
 
     batch: str
@@ -94,6 +96,8 @@ class Part:
     check: Callable[[Connection], None]
     first: bool
     case: str | None = None
+    releases: tuple[Release, ...] = ()
+    approved_by: tuple[str, ...] = ()
 
 
 def with_added(schema: pa.Schema) -> pa.Schema:
@@ -251,6 +255,9 @@ def _record(
         files=files,
         columns=[Column(column.name, str(column.type)) for column in arrow_schema(table)],
         case=part.case,
+        releases=list(part.releases),
+        approved_by=list(part.approved_by),
+        published_by=None if part.case is None else workspace.actor.id,
     )
     with workspace.catalog.transaction() as connection:
         done = find_admission(connection, workspace, part.dataset, part.batch, part.name)

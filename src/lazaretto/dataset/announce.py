@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Literal
 import sqlalchemy as sa
 
 from lazaretto.dataset.state import VersionEvent
-from lazaretto.ledger.chain import append, entries, newest
+from lazaretto.errors import UsageError
+from lazaretto.ledger.chain import append, entries, entry, newest
 from lazaretto.ledger.cover import covering
 from lazaretto.ledger.events import BatchAdmitted, RecordsRecalled, VersionAnnounced
 from lazaretto.storage import tables
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from sqlalchemy.engine import Connection
@@ -81,6 +83,50 @@ def record_announced(workspace: Workspace, dataset: str, version: int, made: int
         return append(connection, event, actor=workspace.actor).seq
 
 
+def announce_once(
+    workspace: Workspace, dataset: str, made: int, tell: Callable[[News], None]
+) -> bool:
+    """Tells of a version, unless it was told before, and puts that on record.
+
+    It is told under the writers' lock of the catalog: of several who announce a version at the same
+    time, one tells it. Killed between telling and the record, it is told twice rather than never.
+
+    Args:
+        workspace: catalog and store; whoever acts through it announces.
+        dataset: its name.
+        made: ledger entry that made the version.
+        tell: does it, within seconds, since other writers wait; what it raises leaves the version
+            unannounced.
+
+    Returns:
+        Whether it was told now.
+
+    Raises:
+        UsageError: the entry made no version of the dataset.
+    """
+    with workspace.catalog.transaction() as connection:
+        if _find(connection, dataset, made):
+            return False
+        found = entry(connection, made)
+        if not isinstance(found.event, VersionEvent) or found.event.dataset != dataset:
+            raise UsageError(f"ledger entry {made} made no version of dataset {dataset!r}")
+        tell(_news(found, found.event))
+        event = VersionAnnounced(dataset, found.event.version, made)
+        append(connection, event, actor=workspace.actor)
+        return True
+
+
+def as_extra(news: News) -> dict[str, object]:
+    """What an asset event says of a version besides the asset."""
+    return {
+        "dataset": news.dataset,
+        "version": news.version,
+        "what": news.what,
+        "batch": news.batch,
+        "rows": news.rows,
+    }
+
+
 def unannounced(workspace: Workspace, dataset: str, *, limit: int = 100) -> list[News]:
     """Versions that nobody announced yet, oldest first, behind the newest that was announced.
 
@@ -105,15 +151,15 @@ def unannounced(workspace: Workspace, dataset: str, *, limit: int = 100) -> list
             else:
                 query = query.where(table.c.seq > last).order_by(table.c.seq).limit(limit)
             for row in connection.execute(query).all():
-                entry = covering(connection, table.name, f"{dataset}@{row.version}", row)
-                told = _find(connection, dataset, entry.seq)  # two tasks may tell in either order
-                if isinstance(entry.event, VersionEvent) and not told:
-                    found[entry.seq] = _news(entry, entry.event)
+                one = covering(connection, table.name, f"{dataset}@{row.version}", row)
+                told = _find(connection, dataset, one.seq)  # two tasks may tell in either order
+                if isinstance(one.event, VersionEvent) and not told:
+                    found[one.seq] = _news(one, one.event)
     in_order = [found[made] for made in sorted(found)]
     return in_order[-1:] if last is None else in_order[:limit]
 
 
-def _news(entry: Entry, event: VersionEvent) -> News:
+def _news(made: Entry, event: VersionEvent) -> News:
     if isinstance(event, BatchAdmitted):
         what: What = "admitted" if event.case is None else "published"
         batch, rows = event.batch, event.rows
@@ -121,7 +167,7 @@ def _news(entry: Entry, event: VersionEvent) -> News:
         what, batch, rows = "recalled", None, event.records
     else:
         what, batch, rows = "lost", None, sum(part.rows for part in event.parts)
-    return News(event.dataset, event.version, what, batch, rows, entry.seq, entry.at, entry.actor)
+    return News(event.dataset, event.version, what, batch, rows, made.seq, made.at, made.actor)
 
 
 def _find(connection: Connection, dataset: str, made: int) -> bool:
@@ -129,9 +175,7 @@ def _find(connection: Connection, dataset: str, made: int) -> bool:
     found = entries(
         connection, after=made, subject=f"dataset:{dataset}", kinds=[VersionAnnounced.kind]
     )
-    return any(
-        isinstance(entry.event, VersionAnnounced) and entry.event.made == made for entry in found
-    )
+    return any(isinstance(one.event, VersionAnnounced) and one.event.made == made for one in found)
 
 
 def _newest_announced(connection: Connection, dataset: str) -> int | None:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lazaretto.demo.digits import BRIGHTEST, PIXELS, Records, poison
+from lazaretto.demo.pictures import draw
 from lazaretto.sources.manifest import keygen, sign_manifest
 
 if TYPE_CHECKING:
@@ -130,9 +131,11 @@ def make_week(folder: Path, delivered: Records, *, seed: int, today: datetime) -
 
 
 def to_table(records: Records) -> pa.Table:
-    """The records as a vendor would deliver them: id, label, 64 pixels."""
+    """The records as a vendor would deliver them: id, label, 64 pixels, and the picture as PNG."""
     pixels = pa.FixedSizeListArray.from_arrays(pa.array(records.pixels.ravel()), PIXELS)
-    return pa.table({"id": records.ids.tolist(), "label": records.labels, "pixels": pixels})
+    pictures = pa.array([draw(one) for one in records.pixels], pa.binary())
+    columns = {"id": records.ids.tolist(), "label": records.labels, "pixels": pixels}
+    return pa.table({**columns, "picture": pictures})
 
 
 def break_contract(records: Records, rng: np.random.Generator) -> pa.Table:

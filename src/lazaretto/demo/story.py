@@ -24,7 +24,7 @@ from lazaretto.demo.scene import (
 from lazaretto.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from lazaretto.demo.deliveries import Delivery
@@ -51,7 +51,29 @@ def run_demo(
 
     started = time.monotonic()
     tell = progress or (lambda _text, _done, _total: None)
-    stage = _set_up(out, seed, tell)
+    stage = set_up(out, seed, tell)
+    trainings = play_week(stage, tell)
+    stage.airflow.close()
+    total = len(stage.week.deliveries) + len(TRAIN_AFTER_DAYS) + 1
+    tell("training the two models to compare with, and tracing the incident", total - 1, total)
+    summary = summarize(stage, trainings, started=started)
+    tell("done", total, total)
+    return summary
+
+
+def play_week(stage: Stage, tell: Callable[[str, int, int], None]) -> list[Training]:
+    """Takes all deliveries through the gate, day by day, and trains on what was let in.
+
+    Args:
+        stage: from `set_up`.
+        tell: called with a line of text, steps done and steps in all; the last step is the
+            caller's.
+
+    Returns:
+        The trainings, in their order.
+    """
+    from lazaretto.demo.deliveries import TRAIN_AFTER_DAYS
+
     deliveries = stage.week.deliveries
     total = len(deliveries) + len(TRAIN_AFTER_DAYS) + 1
     done = 0
@@ -70,14 +92,31 @@ def run_demo(
             tell(f"day {day}: the training DAG makes {MODEL}@{version}", done, total)
             trainings.append(_train(stage, version))
             done += 1
-    stage.airflow.close()
-    tell("training the two models to compare with, and tracing the incident", done, total)
-    summary = summarize(stage, trainings, started=started)
-    tell("done", total, total)
-    return summary
+    return trainings
 
 
-def _set_up(out: Path, seed: int, tell: Callable[[str, int, int], None]) -> Stage:
+def set_up(
+    out: Path,
+    seed: int,
+    tell: Callable[[str, int, int], None],
+    *,
+    databases: Mapping[str, str] | None = None,
+) -> Stage:
+    """Makes data, keys, an Airflow home and a workspace, all in one folder.
+
+    Args:
+        out: the folder; replaced if an earlier demo made it.
+        seed: of the split and of the attacks.
+        tell: called with a line of text, steps done and steps in all.
+        databases: environment variables that name other databases for Airflow or the catalog than
+            SQLite files in the folder.
+
+    Returns:
+        Where the week can be played.
+
+    Raises:
+        UsageError: the folder holds something that is not a demo's.
+    """
     from lazaretto.demo import airflow_home
     from lazaretto.demo.deliveries import make_week, midnight
     from lazaretto.demo.digits import load_split
@@ -94,6 +133,7 @@ def _set_up(out: Path, seed: int, tell: Callable[[str, int, int], None]) -> Stag
         "LAZARETTO_POLICY": str(policy),
         "LAZARETTO_DATASET": DATASET,
         SEED_VARIABLE: str(seed),
+        **(databases or {}),
     }
     airflow = airflow_home.prepare(out, dags=_dags_folder(), events=events, variables=variables)
     split = load_split(seed)

@@ -1,7 +1,8 @@
 """The process that decodes images: limits itself, decodes one after the other, ends.
 
 It is started by `lazaretto.embed.pixels`. Its standard input is a line of JSON and the images
-behind each other; its standard output a ready line, and for each image a byte, and pixels behind 1.
+behind each other; its standard output a ready line, and for each image a byte. Behind 1 are its
+pixels; where sizes differ, width and height before them.
 """
 
 from __future__ import annotations
@@ -11,13 +12,17 @@ import io
 import json
 import os
 import resource
+import struct
 import sys
 from typing import IO, Any
 
 READY = b"ready\n"
 CANNOT_ANSWER = os.EX_IOERR
 """Exit status when the answer cannot be written: the disk is full, or fails."""
-_FORMATS = ("PNG", "JPEG")
+NOT_READ, READ, TOO_MANY_PIXELS = b"\x00", b"\x01", b"\x02"
+SIDES = struct.Struct("<HH")
+"""Width and height before pixels of which neither is known."""
+FORMATS = ("PNG", "JPEG")
 
 
 def main() -> None:
@@ -40,8 +45,8 @@ def main() -> None:
     PngImagePlugin.MAX_TEXT_MEMORY = 2**20
     _say(answer, READY)
     for length in request["lengths"]:
-        pixels = decoded(given.read(length), request["size"], request["max_pixels"])
-        _say(answer, b"\x00" if pixels is None else b"\x01" + pixels)
+        data = given.read(length)
+        _say(answer, decoded(data, request["size"], request["max_pixels"], keep=request["keep"]))
     os._exit(0)
 
 
@@ -54,23 +59,38 @@ def _say(answer: IO[bytes], words: bytes) -> None:
         os._exit(CANNOT_ANSWER)
 
 
-def decoded(data: bytes, size: int, max_pixels: int) -> bytes | None:
-    """The image's pixels, `size` x `size` x 3 bytes; None where it is no image that can be read."""
+def decoded(data: bytes, size: int, max_pixels: int, *, keep: bool) -> bytes:
+    """What is answered for an image.
+
+    Args:
+        data: the file.
+        size: side of the square, or, where the proportions are kept, the longer side at most.
+        max_pixels: an image with more, by its header, is not decoded.
+        keep: whether to keep the proportions.
+    """
     from PIL import Image
 
     try:
-        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             if image.width * image.height > max_pixels:
-                return None
+                return TOO_MANY_PIXELS
+            sides = _within(image.width, image.height, size) if keep else (size, size)
             # JPEG: decoded at a smaller scale where that is enough.
-            image.draft("RGB", (2 * size, 2 * size))
-            return _square(image, size)
+            image.draft("RGB", (2 * sides[0], 2 * sides[1]))
+            head = SIDES.pack(*sides) if keep else b""
+            return READ + head + _scaled(image, sides)
     except Exception:  # whatever a hostile file makes the library raise
-        return None
+        return NOT_READ
 
 
-def _square(image: Any, size: int) -> bytes:
-    """Transparent parts are shown on white, as on a page; the sides are scaled apart."""
+def _within(width: int, height: int, size: int) -> tuple[int, int]:
+    """Sides of an image that is made as small as it must be, and never larger."""
+    scale = min(1.0, size / max(width, height))
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def _scaled(image: Any, sides: tuple[int, int]) -> bytes:
+    """Transparent parts are shown on white, as on a page; an animation by its first picture."""
     from PIL import Image
 
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
@@ -80,5 +100,5 @@ def _square(image: Any, size: int) -> bytes:
     elif image.mode.startswith("I"):
         # 16 bits: converted plainly, all that is not nearly black would be white.
         image = image.point(lambda value: value / 256).convert("L")
-    squared = image.convert("RGB").resize((size, size), Image.Resampling.BOX)
-    return bytes(squared.tobytes())
+    scaled = image.convert("RGB").resize(sides, Image.Resampling.BOX)
+    return bytes(scaled.tobytes())

@@ -1,7 +1,7 @@
 """Decodes images in a process of its own, with limits, that hostile bytes may kill.
 
 An image that cannot be read, is too large or ends the process is told apart from the others; no
-other image suffers for it.
+other image suffers for it. What comes back is pixels: nothing else of a file ever does.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import json
 import signal
 import subprocess
 import sys
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,12 +19,20 @@ import numpy as np
 import pyarrow.compute as pc
 
 from lazaretto.batch._box import environment
-from lazaretto.embed._pixels_child import CANNOT_ANSWER, READY
+from lazaretto.embed._pixels_child import (
+    CANNOT_ANSWER,
+    NOT_READ,
+    READ,
+    READY,
+    SIDES,
+    TOO_MANY_PIXELS,
+)
 from lazaretto.errors import SystemFaultError
 from lazaretto.faults import as_system_fault
 from lazaretto.folders import working_folder
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from typing import IO
 
     import numpy.typing as npt
@@ -30,8 +40,14 @@ if TYPE_CHECKING:
 
 MOST_DEATHS = 16
 """From so many images of one chunk on that end the process, the rest of the chunk is not tried."""
-MEMORY, SECONDS, WALL_SECONDS = 2 * 2**30, 60, 120
-"""Limits of the process: address space, processor time, and time by the clock."""
+MEMORY = 2 * 2**30
+"""Address space of the process."""
+SECONDS, WALL_SECONDS = 60, 120
+"""Its processor time, and its time by the clock, for a chunk of a delivery."""
+SHOWN_SECONDS, SHOWN_WALL_SECONDS = 10, 20
+"""The same where somebody waits for a page."""
+MAX_SHOWN_PIXELS = 40_000_000
+"""An image with more, by its header, is not shown."""
 
 _START = (
     "import json, sys; sys.path += json.loads(sys.argv[1]); "
@@ -58,38 +74,101 @@ def read_pixels(
     """
     pixels = np.zeros((len(images), size, size, 3), dtype=np.uint8)
     there = np.zeros(len(images), dtype=bool)
+    request = {"size": size, "max_pixels": max_pixels, "keep": False, "seconds": SECONDS}
+
+    def take(start: int, answer: IO[bytes]) -> int:
+        return _take(answer, pixels[start:], there[start:])
+
+    _decode(images, request, WALL_SECONDS, take)
+    return pixels, there
+
+
+@dataclass(frozen=True, slots=True)
+class Thumbnail:
+    """An image as it is shown: made anew of its pixels.
+
+    Attributes:
+        width: pixels.
+        height: pixels.
+        rgb: height x width x 3 bytes, red, green and blue.
+    """
+
+    width: int
+    height: int
+    rgb: bytes
+
+
+def read_thumbnails(images: pa.Array, size: int) -> list[Thumbnail | str]:
+    """Decodes PNG and JPEG files for people to look at; the proportions are kept.
+
+    They are shown as the encoder ``image`` reads them: without what the file says about turning it,
+    and of an animation the first picture.
+
+    Args:
+        images: binary (n,); null is no image.
+        size: longer side at most, pixels, up to 65,535; a smaller image keeps its size.
+
+    Returns:
+        For each image what can be shown, or why nothing can, in words.
+
+    Raises:
+        SystemFaultError: as of `read_pixels`.
+    """
+    found: list[Thumbnail | str] = ["decoding it takes more time or memory than it may"] * len(
+        images
+    )
+    request = {
+        "size": size,
+        "max_pixels": MAX_SHOWN_PIXELS,
+        "keep": True,
+        "seconds": SHOWN_SECONDS,
+    }
+
+    def take(start: int, answer: IO[bytes]) -> int:
+        return _take_thumbnails(answer, size, found, start)
+
+    _decode(images, request, SHOWN_WALL_SECONDS, take)
+    return found
+
+
+def _decode(
+    images: pa.Array,
+    request: Mapping[str, object],
+    wall_seconds: int,
+    take: Callable[[int, IO[bytes]], int],
+) -> None:
+    """Starts processes until every image had its turn.
+
+    Args:
+        images: binary.
+        request: to the process.
+        wall_seconds: of one process.
+        take: reads an answer about the images from a place on, and says about how many it is.
+    """
     start = deaths = 0
     while start < len(images) and deaths < MOST_DEATHS:
-        done = _run(images.slice(start), size, max_pixels, pixels[start:], there[start:])
+        done = _run(images.slice(start), request, wall_seconds, partial(take, start))
         # The process may have ended at an image because of those before it, which took its time:
         # that image is tried again, and only the first of a process is to blame for its end.
         deaths += done == 0
         start += max(done, 1)
-    return pixels, there
 
 
 def _run(
     images: pa.Array,
-    size: int,
-    max_pixels: int,
-    pixels: npt.NDArray[np.uint8],
-    there: npt.NDArray[np.bool_],
+    request: Mapping[str, object],
+    wall_seconds: int,
+    take: Callable[[IO[bytes]], int],
 ) -> int:
     """Starts the process on some images; how many it answered for."""
     lengths = pc.fill_null(pc.binary_length(images), 0).to_pylist()
-    request = {
-        "size": size,
-        "max_pixels": max_pixels,
-        "memory": MEMORY,
-        "seconds": SECONDS,
-        "lengths": lengths,
-    }
+    whole = {**request, "memory": MEMORY, "lengths": lengths}
     with working_folder() as folder, as_system_fault("images cannot be decoded on this machine"):
         with (folder / "given").open("wb") as file:
-            file.write(json.dumps(request).encode() + b"\n")
+            file.write(json.dumps(whole).encode() + b"\n")
             for image in images:
                 file.write(image.as_py() or b"")
-        ended = _wait(folder)
+        ended = _wait(folder, wall_seconds)
         # Somebody else killed it, which is what a machine does that runs out of memory.
         if ended in (CANNOT_ANSWER, -signal.SIGKILL):
             raise SystemFaultError(
@@ -102,10 +181,10 @@ def _run(
                     "the process that decodes images could not start: it needs Pillow "
                     f"(pip install 'lazaretto[images]') and {MEMORY:,} bytes of address space"
                 )
-            return _take(answer, pixels, there)
+            return take(answer)
 
 
-def _wait(folder: Path) -> int | None:
+def _wait(folder: Path, wall_seconds: int) -> int | None:
     """How the process ended; None: it was ended for its time by the clock."""
     paths = [path for path in sys.path if Path(path).is_absolute()]
     command = [sys.executable, "-I", "-B", "-c", _START, json.dumps(paths)]
@@ -117,7 +196,7 @@ def _wait(folder: Path) -> int | None:
                 stdout=answer,
                 stderr=subprocess.DEVNULL,
                 env=environment(),
-                timeout=WALL_SECONDS,
+                timeout=wall_seconds,
                 check=False,
             ).returncode
         except subprocess.TimeoutExpired:
@@ -129,12 +208,34 @@ def _take(answer: IO[bytes], pixels: npt.NDArray[np.uint8], there: npt.NDArray[n
     whole = pixels[0].nbytes if len(pixels) else 0
     for row in range(len(pixels)):
         said = answer.read(1)
-        if said == b"\x01":
+        if said == READ:
             data = answer.read(whole)
             if len(data) < whole:
                 return row
             pixels[row] = np.frombuffer(data, dtype=np.uint8).reshape(pixels.shape[1:])
             there[row] = True
-        elif said != b"\x00":
+        elif said not in (NOT_READ, TOO_MANY_PIXELS):
             return row
     return len(pixels)
+
+
+def _take_thumbnails(answer: IO[bytes], size: int, found: list[Thumbnail | str], start: int) -> int:
+    """The same where each has sides of its own."""
+    for row in range(start, len(found)):
+        said = answer.read(1)
+        if said == READ:
+            head = answer.read(SIDES.size)
+            width, height = SIDES.unpack(head) if len(head) == SIDES.size else (0, 0)
+            if not (1 <= width <= size and 1 <= height <= size):
+                return row - start
+            rgb = answer.read(width * height * 3)
+            if len(rgb) < width * height * 3:
+                return row - start
+            found[row] = Thumbnail(width, height, rgb)
+        elif said == TOO_MANY_PIXELS:
+            found[row] = f"it has more than {MAX_SHOWN_PIXELS:,} pixels"
+        elif said == NOT_READ:
+            found[row] = "it is broken, or no PNG or JPEG file"
+        else:
+            return row - start
+    return len(found) - start

@@ -52,8 +52,8 @@ _NO_STATE = (
 )  # fmt: skip
 STATE = [table for table in metadata.sorted_tables if table.name not in _NO_STATE]
 """Tables that the ledger alone fills, those that others refer to first."""
-RECORDS = (tables.held_record, tables.decision_record)
-"""Those of them that repeat what files of the store say, record by record."""
+RECORDS = (tables.held_record, tables.case_count, tables.decision_record)
+"""Those of them that repeat what files of the store say, record by record, or count it."""
 
 _held = tables.held_record
 _RELEASING = [action.value for action in RELEASING]
@@ -157,7 +157,7 @@ class Fold:
 
     def _is_of(self, case: str, part: str, released: dict[int, str]) -> bool:
         """Whether a publication is of these records; they are marked if so."""
-        proven = publication_id(case, released) == part
+        proven = publication_id(case, released.items()) == part
         for some in _chunks(list(released) if proven else []):
             of_it = _held.update().where(_held.c.case_id == case, some)
             self.rows.execute(of_it.values(part=part))

@@ -11,11 +11,12 @@ import sqlalchemy as sa
 from lazaretto.health.compare import compare_rows
 from lazaretto.health.fold import RECORDS, STATE, Fold
 from lazaretto.ledger.differences import Difference
+from lazaretto.quarantine.counts import UNDECIDED
 from lazaretto.storage import tables
 from lazaretto.storage.scratch import scratch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
     from sqlalchemy.engine import Connection
 
@@ -83,26 +84,43 @@ class StateCheck:
         return frozenset((*self.fold.unreadable, *decided))
 
     def _counts(self) -> Iterator[Difference]:
-        """Cases and decisions with another number of records than the ledger says."""
+        """Cases and decisions with another number of records than the ledger says.
+
+        What is kept of a case by reason and action is compared with the case's records, where
+        their number is right.
+        """
         self.fold.pending.flush()
-        held, decided = tables.held_record, tables.decision_record
-        yield from self._count(held.c.case_id, tables.case.c.id, tables.case.c.held)
-        decision = tables.decision.c
+        held, decided, decision = tables.held_record, tables.decision_record, tables.decision.c
+        lost = yield from self._count(held.c.case_id, tables.case.c.id, tables.case.c.held)
         yield from self._count(decided.c.decision, decision.id, decision.records)
+        kept = tables.case_count
+        by = (held.c.case_id, held.c.reason, sa.func.coalesce(held.c.action, UNDECIDED))
+        counted = self.catalog.execute(sa.select(*by, sa.func.count()).group_by(*by))
+        told = {tuple(row[:3]): row[3] for row in counted}
+        found = {tuple(row[:3]): row[3] for row in self.catalog.execute(sa.select(kept))}
+        for key in sorted(found.keys() | told.keys(), key=repr):
+            if key[0] not in lost and found.get(key, 0) != told.get(key, 0):
+                yield _other_count(kept, " ".join(map(str, key)), found.get(key), told.get(key))
 
     def _count(
         self, owner: sa.Column[str], key: sa.Column[str], records: sa.Column[int]
-    ) -> Iterator[Difference]:
-        table = owner.table
+    ) -> Generator[Difference, None, set[str]]:
         there = self.catalog.execute(sa.select(owner, sa.func.count()).group_by(owner))
         found = {str(row[0]): int(row[1]) for row in there}
         asked = self.fold.rows.execute(sa.select(key, records))
         told = {str(row[0]): int(row[1]) for row in asked}
-        for name in sorted(found.keys() | told.keys()):
-            counts = found.get(name, 0), told.get(name, 0)
-            if counts[0] != counts[1]:
-                columns = {"records": (str(counts[0]), str(counts[1]))}
-                yield Difference(str(table.name), f"of {name}", "changed", columns)
+        names = found.keys() | told.keys()
+        wrong = {name for name in names if found.get(name, 0) != told.get(name, 0)}
+        for name in sorted(wrong):
+            yield _other_count(owner.table, name, found.get(name), told.get(name))
+        return wrong
+
+
+def _other_count(
+    table: sa.FromClause, name: str, found: object | None, told: object | None
+) -> Difference:
+    columns = {"records": (str(found or 0), str(told or 0))}
+    return Difference(str(table.name), f"of {name}", "changed", columns)  # type: ignore[attr-defined]
 
 
 def _owner(table: sa.Table) -> sa.Column[str]:

@@ -114,6 +114,7 @@ def entries(
     until: int | None = None,
     kinds: Collection[str] | None = None,
     subject: str | None = None,
+    subjects: Collection[str] | None = None,
     since: datetime | None = None,
     before: datetime | None = None,
     limit: int | None = None,
@@ -128,6 +129,7 @@ def entries(
         until: the last sequence number to read.
         kinds: only these kinds of event.
         subject: only entries about this; see `subject_of`.
+        subjects: only entries about one of these.
         since: aware time of the first entries.
         before: aware time before which they were written.
         limit: at most so many.
@@ -152,6 +154,8 @@ def entries(
         query = query.where(ledger.c.kind.in_(sorted(kinds)))
     if subject is not None:
         query = query.where(ledger.c.subject == subject)
+    if subjects is not None:
+        query = query.where(ledger.c.subject.in_(sorted(subjects)))
     if since is not None:
         query = query.where(ledger.c.at >= as_written(since))
     if before is not None:
@@ -216,6 +220,16 @@ def entry(connection: Connection, seq: int) -> Entry:
     if row is None:
         raise LedgerError(f"the ledger has no entry {seq}")
     return _entry(row)
+
+
+def entries_at(connection: Connection, seqs: Collection[int]) -> dict[int, Entry]:
+    """Reads some entries at once, by sequence number; those that are not there are left out.
+
+    Raises:
+        LedgerError: one was edited.
+    """
+    query = sa.select(ledger).where(ledger.c.seq.in_(list(seqs)))
+    return {row.seq: _entry(row) for row in connection.execute(query)}
 
 
 def head(connection: Connection) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lazaretto.errors import ChangedStateError, LedgerError
-from lazaretto.ledger.chain import Entry, entry
+from lazaretto.ledger.chain import Entry, entries_at, entry
 from lazaretto.values import to_json
 
 if TYPE_CHECKING:
@@ -34,6 +34,30 @@ def covering(connection: Connection, table: str, key: str, row: Row[Any]) -> Ent
         found = entry(connection, row.seq)
     except LedgerError as error:
         raise ChangedStateError(table, key, str(error)) from error
+    return _made_of(table, key, row, found)
+
+
+def covering_each(
+    connection: Connection, table: str, rows: Mapping[str, Row[Any]]
+) -> dict[str, Entry]:
+    """The same for some rows of one table, whose entries are read at once.
+
+    Args:
+        connection: of the catalog.
+        table: name of the rows' table, for messages.
+        rows: by their keys, in words.
+
+    Raises:
+        ChangedStateError: as `covering`, of one of them.
+    """
+    try:
+        found = entries_at(connection, {row.seq for row in rows.values()})
+        return {key: _made_of(table, key, row, found[row.seq]) for key, row in rows.items()}
+    except (LedgerError, KeyError):  # to say which row it is
+        return {key: covering(connection, table, key, row) for key, row in rows.items()}
+
+
+def _made_of(table: str, key: str, row: Row[Any], found: Entry) -> Entry:
     if found.hash != row.entry:
         raise ChangedStateError(table, key, f"ledger entry {row.seq} is not the one it was made of")
     return found

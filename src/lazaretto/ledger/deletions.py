@@ -11,7 +11,7 @@ from lazaretto.ledger.chain import entries
 from lazaretto.ledger.events import PayloadDeleted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
     from contextlib import AbstractContextManager
     from datetime import datetime
 
@@ -49,12 +49,24 @@ def deletions_of(connection: Connection, batch: str) -> list[Deletion]:
         connection: of the catalog.
         batch: its id.
     """
-    found = entries(connection, subject=f"batch:{batch}", kinds=[PayloadDeleted.kind])
-    return [
-        Deletion(entry.seq, entry.at, entry.event)
-        for entry in found
-        if isinstance(entry.event, PayloadDeleted)
-    ]
+    return deletions_of_each(connection, [batch])[batch]
+
+
+def deletions_of_each(
+    connection: Connection, batches: Collection[str]
+) -> dict[str, list[Deletion]]:
+    """The same for some batches, read at once.
+
+    Args:
+        connection: of the catalog.
+        batches: their ids.
+    """
+    found: dict[str, list[Deletion]] = {batch: [] for batch in batches}
+    subjects = [f"batch:{batch}" for batch in batches]
+    for entry in entries(connection, subjects=subjects, kinds=[PayloadDeleted.kind]):
+        if isinstance(entry.event, PayloadDeleted):
+            found[entry.event.batch].append(Deletion(entry.seq, entry.at, entry.event))
+    return found
 
 
 def delivery_deleted(connection: Connection, batch: str) -> Deletion | None:

@@ -31,6 +31,7 @@ from lazaretto.values import (
     OpenedCase,
     PolicyRef,
     PromotionChange,
+    Release,
     RuleCount,
     Signature,
     SmallBatchPool,
@@ -447,6 +448,27 @@ class CaseClosed(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class PublicationApproved(Event):
+    """A second person agrees to what would be published of a case; a newer decision voids it.
+
+    Attributes:
+        case: id of the case.
+        batch: id of the batch.
+        publication: id of the publication that is approved, which is made of the records that it
+            would admit and of the decisions in force on them.
+        records: how many records that are.
+        decided: ledger entry of the newest decision on the case that the approver has seen.
+    """
+
+    kind: ClassVar[str] = "publication_approved"
+    case: str
+    batch: str
+    publication: str
+    records: int
+    decided: int
+
+
+@dataclass(frozen=True, slots=True)
 class CaseAssigned(Event):
     """A case is somebody's to review from here on; this keeps nobody else from deciding.
 
@@ -505,6 +527,7 @@ class HeldRecordsRead(Event):
 _ABOUT_A_CASE = (
     RecordsDecided.kind,
     CaseClosed.kind,
+    PublicationApproved.kind,
     CaseAssigned.kind,
     CaseCommented.kind,
     HeldRecordsRead.kind,
@@ -548,6 +571,10 @@ class BatchAdmitted(Event):
         files: data files with the records, as they were written.
         columns: names and types in the dataset.
         case: whose publication; None for what the gate had cleared.
+        releases: the decisions by which these records are released, with who decided; empty for
+            what the gate had cleared.
+        approved_by: who approved the publication beside the publisher.
+        published_by: who published, as the entry's actor; None for what the gate had cleared.
     """
 
     kind: ClassVar[str] = "batch_admitted"
@@ -562,6 +589,9 @@ class BatchAdmitted(Event):
     files: list[DataFile]
     columns: list[Column] = field(default_factory=list)
     case: str | None = None
+    releases: list[Release] = field(default_factory=list)
+    approved_by: list[str] = field(default_factory=list)
+    published_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -760,6 +790,7 @@ class ReferenceSaved(Event):
         encoder_digest: sha256 (hex) of its weights and preprocessing.
         profile: the file that drift is measured by; null: there is none.
         golden: the file of rows that are encoded again to check the encoder.
+        trusted: the file with the ids of the trusted rows, and what reviewers are shown of them.
     """
 
     kind: ClassVar[str] = "reference_saved"
@@ -772,6 +803,7 @@ class ReferenceSaved(Event):
     encoder_digest: str
     profile: StoredFile | None = None
     golden: StoredFile | None = None
+    trusted: StoredFile | None = None
 
 
 @dataclass(frozen=True, slots=True)

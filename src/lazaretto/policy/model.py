@@ -377,6 +377,9 @@ class Review(_Section):
     expire_days: Annotated[int, Field(gt=0)] = Field(
         90, description="Days after which undecided records are rejected."
     )
+    max_weight: Annotated[float, Field(gt=0)] = Field(
+        1.0, description="The greatest sample weight that a reviewer may give a released record."
+    )
 
 
 class Retention(_Section):

@@ -6,26 +6,28 @@ from dataclasses import dataclass
 from datetime import datetime  # noqa: TC003  pydantic reads these types at run time
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from lazaretto.errors import ChangedStateError, NotFoundError
-from lazaretto.ledger.cover import agree, covering
-from lazaretto.ledger.deletions import deletion_of, deletions_told
+from lazaretto.ledger.cover import agree, covering, covering_each
+from lazaretto.ledger.deletions import deletion_of, deletions_of_each, deletions_told
 from lazaretto.ledger.events import BatchJudged, TrainingSanitized
-from lazaretto.quarantine.filters import UNDECIDED, conditions
+from lazaretto.quarantine.approvals import approvals_of_each
+from lazaretto.quarantine.counts import KEPT, by_action, kept_counts, require_counts, taken_by
+from lazaretto.quarantine.filters import conditions
 from lazaretto.quarantine.held import POSITION
 from lazaretto.quarantine.opening import case_columns, gate_case_columns
 from lazaretto.storage import tables
-from lazaretto.storage.sidecars import read_chunks
+from lazaretto.storage.sidecars import read_keyed
 from lazaretto.values import ColumnRoles, StoredFile
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
+    import pyarrow as pa
     from sqlalchemy.engine import Connection, Row
 
+    from lazaretto.ledger.chain import Entry
     from lazaretto.storage.workspace import Workspace
 
 _held = tables.held_record
@@ -58,6 +60,7 @@ class Case:
         seq: ledger entry.
         columns: names of the batch's columns by what they are for, as the policy said.
         decided: ledger entry of the newest decision; 0: none.
+        approved_by: who approved the decisions as they are now; see `approve`.
         deleted: when retention deleted its whole rows, in words; None: they are there.
     """
 
@@ -80,6 +83,7 @@ class Case:
     seq: int
     columns: ColumnRoles
     decided: int
+    approved_by: list[str]
     deleted: str | None
 
 
@@ -108,6 +112,21 @@ class HeldRecord:
     part: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Content:
+    """Where the whole rows of a case are, without what is counted of them.
+
+    Attributes:
+        file: with them, and all reasons.
+        columns: names of the batch's columns by what they are for.
+        deleted: when retention deleted it, in words; None: it is there.
+    """
+
+    file: StoredFile
+    columns: ColumnRoles
+    deleted: str | None
+
+
 def list_cases(
     workspace: Workspace,
     *,
@@ -119,6 +138,7 @@ def list_cases(
     reason: str | None = None,
     assignee: str | None = None,
     opened_before: datetime | None = None,
+    hidden: Collection[str] = (),
     after: str | None = None,
     limit: int = 50,
 ) -> list[Case]:
@@ -134,6 +154,7 @@ def list_cases(
         reason: only where a record is held first of all for this; see `HeldRecord.reason`.
         assignee: only those that this one reviews; `NOBODY`: nobody in particular.
         opened_before: only those that were opened before; aware.
+        hidden: none of these datasets.
         after: page on: id of the last one seen.
         limit: at most so many.
 
@@ -154,11 +175,14 @@ def list_cases(
     }
     query = query.where(*(column == value for column, value in wanted.items() if value is not None))
     if reason is not None:
-        first = (_held.c.case_id == tables.case.c.id, _held.c.reason == reason)
+        kept = tables.case_count.c
+        first = (kept.case_id == tables.case.c.id, kept.reason == reason)
         query = query.where(sa.exists().where(*first))
     if assignee is not None:
         named = None if assignee == NOBODY else assignee
         query = query.where(_assignee.is_(None) if named is None else _assignee == named)
+    if hidden:
+        query = query.where(tables.case.c.dataset.not_in(hidden))
     if opened_before is not None:
         query = query.where(tables.case.c.opened_at < opened_before)
     with workspace.catalog.read() as connection:
@@ -167,7 +191,7 @@ def list_cases(
             last = find_case(connection, after)
             older, same = tables.case.c.seq < last.seq, tables.case.c.seq == last.seq
             query = query.where(sa.or_(older, sa.and_(same, tables.case.c.id > last.id)))
-        return [_case(connection, row) for row in connection.execute(query)]
+        return _all_cases(connection, connection.execute(query).all())
 
 
 def show_case(workspace: Workspace, case: str) -> Case:
@@ -233,14 +257,60 @@ def count_records(
         >>> count_records(workspace, case)
         6
     """
-    query = sa.select(sa.func.count()).select_from(_held).where(*conditions(case, filter))
+    wanted = conditions(case, filter)
+    query = sa.select(sa.func.count()).select_from(_held).where(*wanted)
     with workspace.catalog.read() as connection:
         find_case(connection, case)
+        if KEPT.issuperset(filter or {}):
+            return taken_by(kept_counts(connection, [case])[case], filter or {})
         return int(connection.scalar(query) or 0)
 
 
-def held_rows(workspace: Workspace, case: str, positions: Sequence[int]) -> pa.Table:
-    """Whole rows of held records, with all reasons, from the store.
+def content_of(workspace: Workspace, case: str) -> Content:
+    """Where the whole rows of a case are.
+
+    Raises:
+        NotFoundError: no such case.
+
+    Examples:
+        >>> content_of(workspace, case).columns.payload
+        ['text']
+    """
+    with workspace.catalog.read() as connection:
+        row = find_case(connection, case)
+        file = held_file(connection, row)
+        gone = deletion_of(connection, row.batch, file.path)
+    return Content(file, ColumnRoles(**row.columns), None if gone is None else gone.words)
+
+
+def position_before(workspace: Workspace, case: str, position: int) -> int | None:
+    """Position of the held record before a place in the batch; None where there is none.
+
+    Examples:
+        >>> position_before(workspace, case, 1)
+        0
+    """
+    before = sa.and_(_held.c.case_id == case, _held.c.position < position)
+    with workspace.catalog.read() as connection:
+        found: int | None = connection.scalar(
+            sa.select(sa.func.max(_held.c.position)).where(before)
+        )
+        return found
+
+
+def held_rows(
+    workspace: Workspace,
+    case: str,
+    positions: Sequence[int],
+    columns: Sequence[str] | None = None,
+) -> pa.Table:
+    """Rows of held records, with all reasons, from the store, in order of position.
+
+    Args:
+        workspace: catalog and store.
+        case: its id.
+        positions: see `HeldRecord.position`.
+        columns: to read, beside the position; default: all.
 
     Raises:
         NotFoundError: no such case.
@@ -254,14 +324,9 @@ def held_rows(workspace: Workspace, case: str, positions: Sequence[int]) -> pa.T
     with workspace.catalog.read() as connection:
         row = find_case(connection, case)
         held = held_file(connection, row)
-    wanted, found, parts = pa.array(sorted(set(positions)), pa.int64()), 0, []
+    wanted = None if columns is None else [POSITION, *columns]
     with deletions_told(workspace.catalog.read, row.batch):
-        for chunk in read_chunks(workspace.store, held):
-            parts.append(chunk.filter(pc.is_in(chunk.column(POSITION), wanted)))
-            found += parts[-1].num_rows
-            if found >= len(wanted):
-                break  # each position is there once
-    return pa.Table.from_batches(parts)
+        return read_keyed(workspace.store, held, POSITION, positions, columns=wanted)
 
 
 def find_case(connection: Connection, case: str) -> Row[Any]:
@@ -289,14 +354,22 @@ def held_file(connection: Connection, row: Row[Any]) -> StoredFile:
 
 def newest_decision(connection: Connection, case: str) -> int:
     """Ledger entry of the newest decision on a case; 0 where there is none."""
-    table = tables.decision
-    return (
-        connection.scalar(sa.select(sa.func.max(table.c.seq)).where(table.c.case_id == case)) or 0
-    )
+    return newest_decisions(connection, [case]).get(case, 0)
+
+
+def newest_decisions(connection: Connection, cases: Sequence[str]) -> dict[str, int]:
+    """The same for some cases; those without a decision are not among them."""
+    table = tables.decision.c
+    query = sa.select(table.case_id, sa.func.max(table.seq)).where(table.case_id.in_(cases))
+    return {case: int(seq) for case, seq in connection.execute(query.group_by(table.case_id))}
 
 
 def _covered(connection: Connection, row: Row[Any]) -> StoredFile:
-    event = covering(connection, "review_case", row.id, row).event
+    return _file_of(row, covering(connection, "review_case", row.id, row))
+
+
+def _file_of(row: Row[Any], cover: Entry) -> StoredFile:
+    event = cover.event
     if isinstance(event, BatchJudged) and event.case == row.id and event.held_records:
         agree("review_case", row.id, row, gate_case_columns(event))
         return event.held_records
@@ -318,21 +391,33 @@ def _cases() -> sa.Select[Any]:
 
 
 def _case(connection: Connection, row: Row[Any]) -> Case:
-    counts = (
-        sa.select(sa.func.coalesce(_held.c.action, UNDECIDED), sa.func.count())
-        .where(_held.c.case_id == row.id)
-        .group_by(_held.c.action)
-    )
-    actions = {str(action): int(count) for action, count in connection.execute(counts)}
-    told = ("actions", "held_records", "columns", "decided", "deleted")
-    values = {name: getattr(row, name) for name in Case.__dataclass_fields__ if name not in told}
-    file = _covered(connection, row)
-    gone = deletion_of(connection, row.batch, file.path)
-    return Case(
-        **values,
-        actions=actions,
-        held_records=file,
-        columns=ColumnRoles(**row.columns),
-        decided=newest_decision(connection, row.id),
-        deleted=None if gone is None else gone.words,
-    )
+    (found,) = _all_cases(connection, [row])
+    return found
+
+
+def _all_cases(connection: Connection, rows: Sequence[Row[Any]]) -> list[Case]:
+    """The same for some cases, by as many questions to the catalog as for one."""
+    ids = [row.id for row in rows]
+    counts, decided = kept_counts(connection, ids), newest_decisions(connection, ids)
+    covers = covering_each(connection, "review_case", {row.id: row for row in rows})
+    gone = deletions_of_each(connection, {row.batch for row in rows})
+    approved = approvals_of_each(connection, decided)
+    told = ("actions", "held_records", "columns", "decided", "approved_by", "deleted")
+    names = [name for name in Case.__dataclass_fields__ if name not in told]
+    found = []
+    for row in rows:
+        file = _file_of(row, covers[row.id])
+        require_counts(row, counts[row.id])
+        deletion = next((one for one in gone[row.batch] if file.path in one.event.files), None)
+        found.append(
+            Case(
+                **{name: getattr(row, name) for name in names},
+                actions=by_action(counts[row.id]),
+                held_records=file,
+                columns=ColumnRoles(**row.columns),
+                decided=decided.get(row.id, 0),
+                approved_by=sorted({one.by.id for one in approved.get(row.id, [])}),
+                deleted=None if deletion is None else deletion.words,
+            )
+        )
+    return found

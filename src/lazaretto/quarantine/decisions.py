@@ -14,6 +14,7 @@ from lazaretto.errors import OvertakenError, UsageError
 from lazaretto.ledger.events import CaseClosed, RecordsDecided
 from lazaretto.ledger.state import Put, Update, entry_columns, record
 from lazaretto.quarantine.cases import find_case, newest_decision
+from lazaretto.quarantine.counts import all_under, count_now, move_counts
 from lazaretto.storage import tables
 from lazaretto.storage.bulk import bulk_insert
 from lazaretto.storage.sidecars import write_table
@@ -104,6 +105,7 @@ def record_decision(workspace: Workspace, case: str, selected: pa.Table, taken: 
         row = find_case(connection, case)
         require_open(connection, row)
         _require_seen(connection, case, taken.seen)
+        _require_in_effect(connection, taken.undoes)
         event = RecordsDecided(
             decision=identity,
             case=case,
@@ -119,8 +121,7 @@ def record_decision(workspace: Workspace, case: str, selected: pa.Table, taken: 
             undoes=taken.undoes,
         )
         entry = record(connection, event, changes, actor=workspace.actor)
-        index_decided(connection, event, selected["position"].to_pylist())
-        _refuse_published(connection, case, identity)
+        _refuse_published(index_decided(connection, event, selected["position"].to_pylist()))
         return decision_of(entry, event, None)
 
 
@@ -133,6 +134,12 @@ def _require_seen(connection: Connection, case: str, seen: int | None) -> None:
             f"somebody else decided on {case} meanwhile (ledger entry {newest}): look again, "
             "then decide"
         )
+
+
+def _require_in_effect(connection: Connection, undoes: str | None) -> None:
+    query = sa.select(_decision.c.undone_by).where(_decision.c.id == undoes)
+    if undoes is not None and connection.scalar(query) is not None:
+        raise UsageError(f"{undoes} is undone already: somebody else was faster")
 
 
 def changes(entry: Entry) -> Iterator[Change]:
@@ -148,20 +155,30 @@ def changes(entry: Entry) -> Iterator[Change]:
             yield Update(tables.case, {"id": event.case}, {"state": "CLOSED"})
 
 
-def index_decided(connection: Connection, event: RecordsDecided, positions: Sequence[int]) -> None:
+def index_decided(connection: Connection, event: RecordsDecided, positions: Sequence[int]) -> int:
     """Puts a decision in force on its records, or takes one back, in the index of held records.
 
     Args:
         connection: of an open transaction, in which `changes` were made.
         event: what was decided.
         positions: of the records within the case.
+
+    Returns:
+        How many of them are published, so that they cannot be decided on any more.
     """
     rows = ((event.decision, position) for position in positions)
     bulk_insert(connection, _members, ("decision", "position"), rows)
+    about = _about(event.case, event.decision)
+    before, published = count_now(connection, about)
     if event.undoes is None:
-        _put_in_force(connection, event.case, event.decision, event.action)
+        in_force = {"decision": event.decision, "action": event.action.value}
+        connection.execute(_held.update().where(*about).values(in_force))
+        after = all_under(before, event.action.value)
     else:
         _take_back(connection, event.case, event.decision, event.undoes)
+        after, _ = count_now(connection, about)
+    move_counts(connection, event.case, before, after)
+    return published
 
 
 def require_open(connection: Connection, row: Row[Any]) -> None:
@@ -217,14 +234,15 @@ def decided_columns(event: RecordsDecided, actor: Actor) -> dict[str, Any]:
     }
 
 
+def _positions(decision: str) -> sa.Select[tuple[int]]:
+    return sa.select(_members.c.position).where(_members.c.decision == decision)
+
+
 def _about(case: str, decision: str) -> list[sa.ColumnElement[bool]]:
-    members = sa.select(_members.c.position).where(_members.c.decision == decision)
-    return [_held.c.case_id == case, _held.c.position.in_(members)]
+    return [_held.c.case_id == case, _held.c.position.in_(_positions(decision))]
 
 
-def _refuse_published(connection: Connection, case: str, decision: str) -> None:
-    query = sa.select(sa.func.count()).where(*_about(case, decision), _held.c.part.is_not(None))
-    published = connection.scalar(query.select_from(_held))
+def _refuse_published(published: int) -> None:
     if published:
         raise UsageError(
             f"{published} of these records are published already, which cannot be undone: "
@@ -232,31 +250,24 @@ def _refuse_published(connection: Connection, case: str, decision: str) -> None:
         )
 
 
-def _put_in_force(connection: Connection, case: str, decision: str, action: Action) -> None:
-    connection.execute(
-        _held.update().where(*_about(case, decision)).values(decision=decision, action=action.value)
-    )
-
-
 def _take_back(connection: Connection, case: str, identity: str, undone: str) -> None:
     """The newest decision on each record that stands is in force again, or none."""
-    newest = (
-        sa.select(_decision.c.id)
-        .join(_members, _members.c.decision == _decision.c.id)
+    mine = [*_about(case, identity), _held.c.decision == undone]
+    others = _members.alias()
+    again = (
+        sa.select(others.c.position, sa.func.max(_decision.c.seq).label("seq"))
+        .join(_decision, _decision.c.id == others.c.decision)
         .where(
             _decision.c.case_id == case,
-            _members.c.position == _held.c.position,
             _decision.c.undone_by.is_(None),
             _decision.c.undoes.is_(None),
+            others.c.position.in_(_positions(identity)),
         )
-        .order_by(_decision.c.seq.desc())
-        .limit(1)
-        .correlate(_held)
-        .scalar_subquery()
+        .group_by(others.c.position)
+        .subquery()
     )
-    about = [*_about(case, identity), _held.c.decision == undone]
-    connection.execute(_held.update().where(*about).values(decision=newest))
-    action = (
-        sa.select(_decision.c.action).where(_decision.c.id == _held.c.decision).scalar_subquery()
-    )
-    connection.execute(_held.update().where(*_about(case, identity)).values(action=action))
+    stands = {"decision": _decision.c.id, "action": _decision.c.action}
+    both = [again.c.position == _held.c.position, again.c.seq == _decision.c.seq]
+    connection.execute(_held.update().where(*mine, *both).values(stands))
+    none = {"decision": None, "action": None}
+    connection.execute(_held.update().where(*mine).values(none))

@@ -13,19 +13,19 @@ import pyarrow.parquet as pq
 
 from lazaretto.ledger.deletions import deletions_told
 from lazaretto.quarantine.cases import find_case, held_file
-from lazaretto.quarantine.filters import conditions
 from lazaretto.quarantine.held import ADDED_NAMES, LABEL, P_VALUE, POSITION, REASON, REASONS, RECORD
+from lazaretto.quarantine.in_force import in_force
 from lazaretto.quarantine.reads import log_read
 from lazaretto.quarantine.selection import select_records
-from lazaretto.quarantine.standing import decisions_of, in_force
-from lazaretto.storage.sidecars import read_chunks
+from lazaretto.quarantine.standing import decisions_of
+from lazaretto.storage.sidecars import keyed_chunks
 from lazaretto.text import visible
 from lazaretto.values import ColumnRoles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from lazaretto.quarantine.decisions import Decision
+    from lazaretto.quarantine.in_force import Standing
     from lazaretto.storage.workspace import Workspace
 
 ExportFormat = Literal["csv", "parquet", "argilla"]
@@ -40,7 +40,7 @@ _DECIDED = [
 ]
 # What spreadsheets take for the start of a formula, behind what they skip, and in the full width
 # that some of them read alike (OWASP, "CSV Injection").
-_FORMULA = "^'*([\\s\\x00]*[=+\\-@\uff1d\uff0b\uff0d\uff20]|[\\t\\r\\n])"
+_FORMULA = "^'*([\\s\\p{Z}\\p{C}]*[=+\\-@\uff1d\uff0b\uff0d\uff20]|[\\t\\r\\n])"
 _MOST_FIELDS = 8
 
 
@@ -81,14 +81,14 @@ def export_case(
     with workspace.catalog.read() as connection:
         row = find_case(connection, case)
         held = held_file(connection, row)
-        selected = select_records(connection, conditions(case, filter))
+        selected = select_records(connection, workspace.store, row, held, filter or {})
         standing = in_force(workspace.store, decisions_of(connection, case))
     positions = selected["position"].combine_chunks()
     log_read(workspace, case, "export", positions.to_pylist(), filter)
     with deletions_told(workspace.catalog.read, row.batch):
         chunks = (
-            _with_decisions(chunk.filter(pc.is_in(chunk.column(POSITION), positions)), standing)
-            for chunk in read_chunks(workspace.store, held)
+            _with_decisions(chunk, standing)
+            for chunk in keyed_chunks(workspace.store, held, POSITION, positions)
         )
         columns = ColumnRoles(**row.columns)
         match format:
@@ -111,14 +111,18 @@ def as_it_was(cell: str) -> str:
     return cell[1:] if cell.startswith("'") and harmless(cell[1:]) == cell else cell
 
 
-def _with_decisions(chunk: pa.RecordBatch, standing: Mapping[int, Decision]) -> pa.RecordBatch:
-    found = [standing.get(position) for position in chunk.column(POSITION).to_pylist()]
+def _with_decisions(chunk: pa.RecordBatch, standing: Standing) -> pa.RecordBatch:
+    which = standing.find(chunk.column(POSITION).to_numpy())
+    places = pa.array(which, mask=which < 0)
     said = [
-        [None if each is None else each.action.value for each in found],
-        [None if each is None else each.label for each in found],
-        [None if each is None else each.weight for each in found],
+        [each.action.value for each in standing.decisions],
+        [each.label for each in standing.decisions],
+        [each.weight for each in standing.decisions],
     ]
-    added = [pa.array(values, field.type) for values, field in zip(said, _DECIDED, strict=True)]
+    added = [
+        pa.array(values, field.type).take(places)
+        for values, field in zip(said, _DECIDED, strict=True)
+    ]
     schema = pa.schema([*chunk.schema, *_DECIDED])
     return pa.RecordBatch.from_arrays([*chunk.columns, *added], schema=schema)
 

@@ -12,10 +12,10 @@ import pyarrow.compute as pc
 
 from lazaretto.batch import records
 from lazaretto.errors import SystemFaultError
-from lazaretto.storage.sidecars import write_parquet
+from lazaretto.storage.sidecars import keyed_chunks, read_chunks, write_parquet
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from lazaretto.batch import Batch
     from lazaretto.policy import Columns
@@ -30,6 +30,10 @@ P_VALUE = "_lazaretto_p_value"
 REASON = "_lazaretto_reason"
 REASONS = "_lazaretto_reasons"
 _WITH_ITS_BATCH = "batch"
+_GROUP = 2**20
+"""Bytes of a row group of a case's file, about: of what a page of records reads at least."""
+_GROUP_COLUMN = 2**16
+"""The same for each of its columns."""
 
 _ADDED = [
     (POSITION, pa.int64()),
@@ -45,6 +49,12 @@ _Reason = tuple[str, str]
 INDEXED = ("case_id", "position", "record_id", "label", "score", "p_value", "reason")
 ADDED_NAMES = frozenset(name for name, _ in _ADDED)
 INDEX_COLUMNS = [name for name, _ in _ADDED if name != REASONS]
+_INDEX = pa.schema(
+    [
+        (name, kind)
+        for name, (_, kind) in zip(INDEXED[1:], _ADDED, strict=False)  # REASONS is not indexed
+    ]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +110,65 @@ def write_held(
     first = next(chunks, None)
     if first is None:
         return held
-    held.file = write_parquet(store, path, schema, _chain(first, chunks))
+    held.file = write_held_rows(store, path, schema, _chain(first, chunks))
     return held
+
+
+def write_held_rows(
+    store: Store, path: str, schema: pa.Schema, chunks: Iterable[pa.RecordBatch]
+) -> StoredFile:
+    """Writes the file of a case, so that a page of its records is read without the others.
+
+    Args:
+        store: where to.
+        path: see `write_parquet`.
+        schema: of the delivery, with the columns that are added to held records.
+        chunks: the records in order of position.
+
+    Raises:
+        SystemFaultError: the store cannot be written.
+    """
+    return write_parquet(store, path, schema, _in_groups(chunks), bounds=[POSITION])
+
+
+def _in_groups(chunks: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    for chunk in chunks:
+        # A row group describes each column: of many columns it must be larger to be worth that.
+        size = max(_GROUP, _GROUP_COLUMN * chunk.num_columns)
+        rows = max(1, chunk.num_rows * size // max(1, chunk.nbytes))
+        for start in range(0, chunk.num_rows, rows):
+            yield chunk.slice(start, rows)
+
+
+def index_chunks(
+    store: Store, file: StoredFile, positions: pa.Array | None = None
+) -> Iterator[pa.RecordBatch]:
+    """What a case's file says for the index: its records in the columns of `INDEXED`.
+
+    Args:
+        store: where it is.
+        file: as it is on record.
+        positions: only these records, ascending int64; None for all.
+
+    Returns:
+        Chunks in order of position, with no NaN, which not every database can keep.
+
+    Raises:
+        ChangedFileError: it is gone, or is not the one that is on record.
+    """
+    if positions is None:
+        chunks = read_chunks(store, file, columns=INDEX_COLUMNS)
+    else:
+        chunks = keyed_chunks(store, file, POSITION, positions, columns=INDEX_COLUMNS)
+    for chunk in chunks:
+        columns = [_without_nan(chunk.column(name)) for name in INDEX_COLUMNS]
+        yield pa.RecordBatch.from_arrays(columns, schema=_INDEX)
+
+
+def _without_nan(column: pa.Array) -> pa.Array:
+    if not pa.types.is_floating(column.type):
+        return column
+    return pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
 
 
 def count_held(batch: Batch, columns: Columns, hold_reasons: HoldReasons) -> Held:

@@ -11,11 +11,11 @@ import sqlalchemy as sa
 
 from lazaretto.authority.policies import policies_in_force
 from lazaretto.quarantine.cases import NOBODY
-from lazaretto.quarantine.filters import UNDECIDED
+from lazaretto.quarantine.counts import UNDECIDED
 from lazaretto.storage import tables
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from lazaretto.quarantine.cases import Case
     from lazaretto.storage.workspace import Workspace
@@ -47,12 +47,15 @@ class Facets:
     oldest: datetime | None
 
 
-def facets(workspace: Workspace, state: str | None = "OPEN") -> Facets:
+def facets(
+    workspace: Workspace, state: str | None = "OPEN", *, hidden: Collection[str] = ()
+) -> Facets:
     """Counts cases, as the catalog's rows tell them: figures to filter by; they decide nothing.
 
     Args:
         workspace: catalog and store.
         state: only these; None for all.
+        hidden: none of these datasets.
 
     Examples:
         >>> facets(workspace).verdicts
@@ -69,6 +72,9 @@ def facets(workspace: Workspace, state: str | None = "OPEN") -> Facets:
     reasons = sa.select(case.c.reasons).order_by(case.c.seq.desc()).limit(_MOST_REASONS)
     if state is not None:
         counts, reasons = (query.where(case.c.state == state) for query in (counts, reasons))
+    if hidden:
+        seen = case.c.dataset.not_in(hidden)
+        counts, reasons = counts.where(seen), reasons.where(seen)
     with workspace.catalog.read() as connection:
         rows = connection.execute(counts).all()
         signatures = Counter(name for each in connection.scalars(reasons) for name in each)

@@ -13,8 +13,8 @@ from lazaretto.dataset.delta import ADDED, BATCH
 from lazaretto.dataset.delta import RECORD as ADMITTED_RECORD
 from lazaretto.ledger.events import BatchJudged, TrainingSanitized
 from lazaretto.ledger.state import Put, entry_columns
+from lazaretto.quarantine.counts import open_counts
 from lazaretto.quarantine.held import (
-    INDEX_COLUMNS,
     INDEXED,
     LABEL,
     P_VALUE,
@@ -23,11 +23,12 @@ from lazaretto.quarantine.held import (
     REASONS,
     RECORD,
     SCORE,
+    index_chunks,
+    write_held_rows,
 )
 from lazaretto.received import find_batch
 from lazaretto.storage import tables
 from lazaretto.storage.bulk import bulk_insert
-from lazaretto.storage.sidecars import read_chunks, write_table
 from lazaretto.values import OpenedCase, StoredFile, Verdict, to_json
 
 if TYPE_CHECKING:
@@ -87,8 +88,11 @@ def write_cases(workspace: Workspace, by_batch: dict[str, pa.Table], run: str) -
             batch=batch,
             rows=rows_of[batch],
             held=rows.num_rows,
-            held_records=write_table(
-                workspace.store, f"held/{batch}/sanitize-{{sha256}}.parquet", rows
+            held_records=write_held_rows(
+                workspace.store,
+                f"held/{batch}/sanitize-{{sha256}}.parquet",
+                rows.schema,
+                rows.to_batches(),
             ),
             reasons=dict(Counter(rows[REASON].to_pylist())),
         )
@@ -125,8 +129,10 @@ def index_held(connection: Connection, store: Store, event: Event) -> None:
         ChangedFileError: a file is gone, or is not the one that is on record.
     """
     for case, held_records in held_files(event):
-        rows = _index(store, case, held_records)
+        reasons: Counter[str] = Counter()
+        rows = _index(store, case, held_records, reasons)
         bulk_insert(connection, tables.held_record, INDEXED, rows)
+        open_counts(connection, case, reasons)
 
 
 def gate_case_columns(event: BatchJudged) -> dict[str, Any]:
@@ -178,9 +184,13 @@ def case_id(batch: str, run: str) -> str:
     return "case-" + hashlib.sha256(f"{batch}\n{run}".encode()).hexdigest()[:16]
 
 
-def _index(store: Store, case: str, held_records: StoredFile) -> Iterator[tuple[object, ...]]:
-    for chunk in read_chunks(store, held_records):
-        columns = [chunk.column(name).to_pylist() for name in INDEX_COLUMNS]
+def _index(
+    store: Store, case: str, held_records: StoredFile, reasons: Counter[str]
+) -> Iterator[tuple[object, ...]]:
+    """Rows of the index; counts them by reason."""
+    for chunk in index_chunks(store, held_records):
+        columns = [column.to_pylist() for column in chunk.columns]
+        reasons.update(columns[-1])
         for values in zip(*columns, strict=True):
             yield (case, *values)
 

@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import sqlalchemy as sa
 
 from lazaretto.authority.conditions import kept_envelope, refusals_on_record, require_admissible
@@ -22,33 +23,32 @@ from lazaretto.errors import AdmissionRefusedError, ChangedStateError, SystemFau
 from lazaretto.ledger.deletions import deletion_of
 from lazaretto.ledger.events import CaseClosed
 from lazaretto.ledger.state import record
+from lazaretto.quarantine.approvals import Approval, approvals_of
 from lazaretto.quarantine.cases import find_case, held_file
 from lazaretto.quarantine.decisions import changes, require_open
+from lazaretto.quarantine.in_force import in_force
+from lazaretto.quarantine.index import check_index
 from lazaretto.quarantine.released import RELEASING, released_part
-from lazaretto.quarantine.standing import (
-    Publication,
-    check_actions,
-    check_index,
-    decisions_of,
-    in_force,
-    publications_of,
-)
+from lazaretto.quarantine.standing import Publication, decisions_of, publications_of
 from lazaretto.quarantine.two_people import require_two_people
+from lazaretto.quarantine.weights import require_weights
 from lazaretto.received import find_batch, on_record
 from lazaretto.storage import tables
+from lazaretto.storage.bulk import among
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
+    from numpy.typing import NDArray
     from sqlalchemy.engine import Connection, Row
 
     from lazaretto.quarantine.decisions import Decision
+    from lazaretto.quarantine.in_force import Standing
     from lazaretto.received import Received
     from lazaretto.storage.workspace import Workspace
     from lazaretto.values import StoredFile
 
 _held = tables.held_record
-_AT_ONCE = 10_000  # bound parameters of one statement: SQLite takes 32,766
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,8 @@ class _View:
     held: StoredFile
     decisions: list[Decision]
     publications: list[Publication]
-    released: dict[int, Decision]
+    approvals: list[Approval]
+    released: Standing
     name: str | None
     resumed: bool
     first: bool
@@ -75,7 +76,8 @@ def publish(workspace: Workspace, case: str) -> Admission | None:
     first. The case closes when every record is decided on.
 
     What admission asks for is checked again: source, key and signature of the delivery, by the
-    policy that is in force now; and two people, where that policy or the judgement asks for them.
+    policy that is in force now; and two people, where that policy or the judgement asks for them:
+    the second one publishes, or has approved this publication, see `approve`.
 
     Args:
         workspace: catalog and store; whoever acts through it is on record as the publisher.
@@ -127,13 +129,15 @@ def _publish(workspace: Workspace, case: str) -> tuple[Admission | None, bool]:
             view.held,
             view.released,
             name=view.name,
+            approved_by=sorted({approval.by.id for approval in view.approvals}),
             first=view.first,
             check=check,
         )
         with workspace.catalog.transaction() as connection:
             _unchanged(connection, view)
             _check(connection, workspace, view)
-            _mark(connection, view)
+            if not view.resumed:
+                _mark(connection, view)
         admission = admit_part(workspace, part)
     with workspace.catalog.transaction() as connection:
         _close_when_decided(connection, workspace, view.row)
@@ -158,9 +162,9 @@ def _look(connection: Connection, workspace: Workspace, case: str) -> _View:
     received = find_batch(connection, row.batch)
     decisions = decisions_of(connection, case)
     standing = in_force(store, decisions)
-    if deletion_of(connection, row.batch, held.path) is None:  # else: nothing more is released
-        check_index(connection, store, row, held)
-    parts = check_actions(connection, case, standing)
+    # Of a file that retention deleted, nothing more is released.
+    kept = held if deletion_of(connection, row.batch, held.path) is None else None
+    parts = check_index(connection, store, row, kept, standing)
     publications = publications_of(connection, row.batch, case)
     newest = {publication.part: publication for publication in publications}
     lost = {
@@ -169,13 +173,11 @@ def _look(connection: Connection, workspace: Workspace, case: str) -> _View:
         if lost_since(connection, last.dataset, row.batch, part, last.version)
     }
     unfinished = _unfinished(case, parts, standing, publications, lost)
-    released = {
-        position: standing[position]
-        for position in sorted(parts)
-        if position in standing
-        and standing[position].action in RELEASING
-        and parts[position] == unfinished
-    }
+    released = unpublished(standing, parts)
+    if unfinished is not None:
+        released = standing.among(parts[unfinished])
+    name = publication_id(case, released.pairs()) if len(released) else None
+    newest_one = decisions[-1].seq if decisions else 0
     return _View(
         row=row,
         received=received,
@@ -183,17 +185,35 @@ def _look(connection: Connection, workspace: Workspace, case: str) -> _View:
         held=held,
         decisions=decisions,
         publications=publications,
+        # What began is made of decisions that are final: newer ones are on other records.
+        approvals=[
+            approval
+            for approval in approvals_of(connection, case)
+            if approval.publication == name
+            and (unfinished is not None or approval.decided == newest_one)
+        ],
         released=released,
-        name=_id(case, released) if released else None,
+        name=name,
         resumed=unfinished is not None,
         first=is_unused(connection, row.dataset),
     )
 
 
+def unpublished(standing: Standing, parts: Mapping[str, NDArray[np.int64]]) -> Standing:
+    """The released records of a case that are neither published nor on their way.
+
+    Args:
+        standing: the decisions in force on its records.
+        parts: the positions of each publication's records, by its id.
+    """
+    published = np.concatenate([*parts.values(), np.empty(0, np.int64)])
+    return standing.by(RELEASING).without(published)
+
+
 def _unfinished(
     case: str,
-    parts: Mapping[int, str | None],
-    standing: Mapping[int, Decision],
+    parts: Mapping[str, NDArray[np.int64]],
+    standing: Standing,
     publications: list[Publication],
     lost: set[str],
 ) -> str | None:
@@ -208,37 +228,33 @@ def _unfinished(
         ChangedStateError: a row's publication is not one that these decisions made.
     """
     known = {publication.part for publication in publications}
-    there = {part for part in parts.values() if part is not None}
-    for part in there | known:
-        of_it = {position: standing.get(position) for position in sorted(parts)
-                 if parts[position] == part}  # fmt: skip
-        decided = {p: d for p, d in of_it.items() if d is not None and d.action in RELEASING}
-        if len(decided) != len(of_it) or _id(case, decided) != part:
+    released = standing.by(RELEASING)
+    for part in parts.keys() | known:
+        of_it = parts.get(part, np.empty(0, np.int64))
+        decided = released.among(of_it)
+        if len(decided) != len(of_it) or publication_id(case, decided.pairs()) != part:
             raise ChangedStateError(
                 _held.name, f"of {case}", f"{part} is not made of the records that say so"
             )
-    waiting = there - known
+    waiting = parts.keys() - known
     if len(waiting) > 1:
         problem = f"{len(waiting)} publications are on their way at once"
         raise ChangedStateError(_held.name, f"of {case}", problem)
     return next(iter(waiting), min(lost, default=None))
 
 
-def publication_id(case: str, released: Mapping[int, str]) -> str:
+def publication_id(case: str, released: Iterable[tuple[int, str]]) -> str:
     """Id of a publication, which proves what it is of.
 
     Args:
         case: whose records.
-        released: the decision in force by position of the record, in order of position.
+        released: position of each record and the id of the decision in force on it, in order of
+            position.
     """
     digest = hashlib.sha256(case.encode())
-    for position, decision in released.items():
+    for position, decision in released:
         digest.update(f"\n{position} {decision}".encode())
     return f"publication-{digest.hexdigest()[:32]}"
-
-
-def _id(case: str, released: Mapping[int, Decision]) -> str:
-    return publication_id(case, {place: decision.id for place, decision in released.items()})
 
 
 def _unchanged(connection: Connection, view: _View) -> None:
@@ -271,19 +287,26 @@ def _check(connection: Connection, workspace: Workspace, view: _View) -> None:
             code="no_policy",
             dataset=dataset,
         )
+    decisions = view.released.used()
     if view.row.two_people or policy.rules.review.require_two_people:
-        require_two_people(view.row.id, dataset, workspace.actor, list(view.released.values()))
+        approvers = [approval.by for approval in view.approvals]
+        require_two_people(view.row.id, dataset, workspace.actor, decisions, approvers)
+    require_weights(connection, view.row, decisions)
     require_admissible(connection, view.received, view.envelope, policy.rules)
 
 
 def _mark(connection: Connection, view: _View) -> None:
-    """Makes the decisions on the released records final, under the publication's id."""
-    positions = list(view.released)
-    for start in range(0, len(positions), _AT_ONCE):
-        some = _held.c.position.in_(positions[start : start + _AT_ONCE])
-        connection.execute(
-            _held.update().where(_held.c.case_id == view.row.id, some).values(part=view.name)
-        )
+    """Makes the decisions on the released records final, under the publication's id.
+
+    Raises:
+        ChangedStateError: not all of their rows are there.
+    """
+    released = among(connection, _held.c.position, view.released.positions.tolist())
+    of_them = _held.update().where(_held.c.case_id == view.row.id, released)
+    marked = connection.execute(of_them.values(part=view.name)).rowcount
+    if marked != len(view.released):
+        problem = f"{marked} of the {len(view.released)} rows to publish are there"
+        raise ChangedStateError(_held.name, f"of {view.row.id}", problem)
 
 
 def _last(connection: Connection, workspace: Workspace, view: _View) -> Admission | None:

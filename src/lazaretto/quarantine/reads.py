@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
 
 from lazaretto.ledger.chain import append, entries
 from lazaretto.ledger.events import HeldRecordsRead
 from lazaretto.quarantine.cases import find_case
+from lazaretto.quarantine.filters import conditions
+from lazaretto.storage import tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -16,9 +21,35 @@ if TYPE_CHECKING:
 
     from lazaretto.ledger.chain import Entry
     from lazaretto.storage.workspace import Workspace
+    from lazaretto.values import Actor
 
 _AGAIN = timedelta(minutes=15)
 _LOOK_BACK = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Somebody was shown held records; see `lazaretto.ledger.events.HeldRecordsRead`.
+
+    Attributes:
+        seq: ledger entry.
+        at: when, UTC.
+        actor: who.
+        via: ``page``, ``api`` or ``export``.
+        first: position of the first record.
+        last: position of the last one.
+        records: how many.
+        filter: which were asked for.
+    """
+
+    seq: int
+    at: datetime
+    actor: Actor
+    via: str
+    first: int
+    last: int
+    records: int
+    filter: dict[str, str]
 
 
 def log_read(
@@ -73,15 +104,39 @@ def log_read(
         return append(connection, event, actor=workspace.actor).seq
 
 
-def list_reads(workspace: Workspace, case: str) -> list[Entry]:
-    """Entries of the read log of a case, newest first.
+def list_reads(workspace: Workspace, case: str, *, limit: int | None = None) -> list[Read]:
+    """The read log of a case, newest first.
+
+    Args:
+        workspace: catalog and store.
+        case: its id.
+        limit: at most so many.
 
     Raises:
         NotFoundError: no such case.
+
+    Examples:
+        >>> _ = log_read(workspace, case, "export", [0, 3])
+        >>> [(read.actor.id, read.via, read.records) for read in list_reads(workspace, case)]
+        [('user:ann', 'export', 2)]
     """
     with workspace.catalog.read() as connection:
         find_case(connection, case)
-        return list(_reads(connection, case))
+        found = [(entry, entry.event) for entry in _reads(connection, case, limit=limit)]
+    return [
+        Read(
+            seq=entry.seq,
+            at=entry.at,
+            actor=entry.actor,
+            via=said.via,
+            first=said.first,
+            last=said.last,
+            records=said.records,
+            filter=said.filter,
+        )
+        for entry, said in found
+        if isinstance(said, HeldRecordsRead)
+    ]
 
 
 def _reads(
@@ -107,7 +162,8 @@ def _known(
 ) -> bool:
     """Whether the same person was shown these within the last minutes.
 
-    One record of a page that was read, such as its picture, is among those that were shown.
+    One record of a page that was read, such as its picture, is among those that were shown, if the
+    page's filter takes it.
     """
     since = datetime.now(UTC) - _AGAIN
     for entry in _reads(connection, case, since=since, limit=_LOOK_BACK):
@@ -117,7 +173,16 @@ def _known(
             and entry.actor == workspace.actor
             and said.first <= first
             and last <= said.last
-            and (first == last or said.filter == dict(filter or {}))
+            and (
+                said.filter == dict(filter or {})
+                or (first == last and _takes(connection, case, said.filter, first))
+            )
         ):
             return True
     return False
+
+
+def _takes(connection: Connection, case: str, filter: Mapping[str, str], position: int) -> bool:  # noqa: A002
+    """Whether a filter takes a record as it is now."""
+    wanted = [*conditions(case, filter), tables.held_record.c.position == position]
+    return connection.scalar(sa.select(tables.held_record.c.position).where(*wanted)) is not None

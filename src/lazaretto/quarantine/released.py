@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -11,15 +12,17 @@ from lazaretto.dataset.admission import Part, added_columns, with_added
 from lazaretto.ledger.deletions import deletions_told
 from lazaretto.quarantine.held import ADDED_NAMES, POSITION, RECORD
 from lazaretto.quarantine.labels import as_label
-from lazaretto.storage.sidecars import read_chunks, read_schema
-from lazaretto.values import Action, PolicyRef
+from lazaretto.storage.sidecars import keyed_chunks, read_schema
+from lazaretto.values import Action, PolicyRef, Release
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Sequence
 
+    from numpy.typing import NDArray
     from sqlalchemy.engine import Connection, Row
 
     from lazaretto.quarantine.decisions import Decision
+    from lazaretto.quarantine.in_force import Standing
     from lazaretto.storage.workspace import Workspace
     from lazaretto.values import StoredFile
 
@@ -31,9 +34,10 @@ def released_part(
     workspace: Workspace,
     row: Row[Any],
     held: StoredFile,
-    released: Mapping[int, Decision],
+    released: Standing,
     *,
     name: str,
+    approved_by: Sequence[str],
     first: bool,
     check: Callable[[Connection], None],
 ) -> Part:
@@ -43,8 +47,9 @@ def released_part(
         workspace: catalog and store.
         row: of the case.
         held: the file with its held records.
-        released: by position in that file, the decision that released a record.
+        released: the records to admit, with the decisions that released them.
         name: of the publication.
+        approved_by: who approved it.
         first: nothing was on record of the dataset yet.
         check: called in the transaction that puts it on record.
 
@@ -67,38 +72,50 @@ def released_part(
         case=row.id,
         check=check,
         first=first,
+        releases=_releases(released),
+        approved_by=tuple(approved_by),
     )
+
+
+def _releases(released: Standing) -> tuple[Release, ...]:
+    """How many records each decision releases, in order of the decisions."""
+    counts = np.bincount(released.which, minlength=len(released.decisions)).tolist()
+    both = zip(released.decisions, counts, strict=True)
+    return tuple(Release(one.id, count, one.actor.id) for one, count in both if count)
 
 
 def _released(
     workspace: Workspace,
     row: Row[Any],
     held: StoredFile,
-    released: Mapping[int, Decision],
+    released: Standing,
     delivered: pa.Schema,
 ) -> Iterator[pa.RecordBatch]:
-    wanted = pa.array(list(released), pa.int64())
     label = row.columns["label"]
-    for chunk in read_chunks(workspace.store, held):
-        rows = chunk.filter(pc.is_in(chunk.column(POSITION), wanted))
+    said = [1.0 if decision.weight is None else decision.weight for decision in released.decisions]
+    weights = pa.array(said, pa.float64())
+    positions = pa.array(released.positions)
+    for rows in keyed_chunks(workspace.store, held, POSITION, positions):
         if not rows.num_rows:
             continue
-        said = [released[position] for position in rows.column(POSITION).to_pylist()]
-        weights = [1.0 if decision.weight is None else decision.weight for decision in said]
+        which = released.find(rows.column(POSITION).to_numpy())
         columns = [
-            _relabelled(rows.column(field.name), [decision.label for decision in said])
+            _relabelled(rows.column(field.name), released.decisions, which)
             if field.name == label
             else rows.column(field.name)
             for field in delivered
         ]
         plain = pa.RecordBatch.from_arrays(columns, schema=delivered)
         ids = rows.column(RECORD)
-        yield added_columns(plain, row.batch, row.source, ids, pa.array(weights, pa.float64()))
+        yield added_columns(plain, row.batch, row.source, ids, weights.take(pa.array(which)))
 
 
-def _relabelled(labels: pa.Array, said: list[str | None]) -> pa.Array:
-    if all(label is None for label in said):
-        return labels
-    new = [None if label is None else as_label(label, labels.type).as_py() for label in said]
-    changed = pa.array([label is not None for label in said])
-    return pc.if_else(changed, pa.array(new, labels.type), labels)
+def _relabelled(
+    labels: pa.Array, decisions: Sequence[Decision], which: NDArray[np.int32]
+) -> pa.Array:
+    for place in np.unique(which).tolist():
+        new = decisions[place].label
+        if new is not None:
+            mine = pa.array(which == place)
+            labels = pc.if_else(mine, as_label(new, labels.type), labels)
+    return labels

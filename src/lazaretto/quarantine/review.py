@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,8 @@ import sqlalchemy as sa
 from lazaretto.authority.policies import policy_ref, require_in_force
 from lazaretto.errors import DeletedPayloadError, NotFoundError, OvertakenError, UsageError
 from lazaretto.ledger.deletions import deletion_of
+from lazaretto.quarantine.approvals import Approval, approvals_of
+from lazaretto.quarantine.approve import approve
 from lazaretto.quarantine.cases import (
     Case,
     HeldRecord,
@@ -20,24 +21,25 @@ from lazaretto.quarantine.cases import (
     held_records,
     held_rows,
     list_cases,
+    newest_decision,
     show_case,
 )
+from lazaretto.quarantine.counts import UNDECIDED
 from lazaretto.quarantine.decisions import (
     Decision,
     Taken,
     record_decision,
     require_open,
 )
-from lazaretto.quarantine.filters import UNDECIDED, conditions
 from lazaretto.quarantine.labels import as_label
 from lazaretto.quarantine.publish import publish
 from lazaretto.quarantine.selection import select_ids, select_positions, select_records
 from lazaretto.quarantine.standing import (
     Publication,
-    check_index,
     decisions_of,
     publications_of,
 )
+from lazaretto.quarantine.weights import check_weight, most_weight
 from lazaretto.storage import tables
 from lazaretto.storage.sidecars import read_schema, read_table
 from lazaretto.values import Action, Actor, ActorType
@@ -45,32 +47,35 @@ from lazaretto.values import Action, Actor, ActorType
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
-    from sqlalchemy.engine import Row
+    from sqlalchemy.engine import Connection, Row
 
     from lazaretto.policy import Policy
+    from lazaretto.storage.store import Store
     from lazaretto.storage.workspace import Workspace
     from lazaretto.values import StoredFile
 
 __all__ = [
+    "Approval",
     "Case",
     "Decision",
     "HeldRecord",
     "Publication",
+    "approve",
     "check_values",
     "count_records",
     "decide",
     "expire",
     "held_records",
     "held_rows",
+    "list_approvals",
     "list_cases",
     "list_decisions",
     "list_publications",
     "publish",
     "show_case",
     "undo",
+    "weight_limit",
 ]
-
-_held = tables.held_record
 
 
 def decide(
@@ -104,7 +109,8 @@ def decide(
         all: instead of ids, every record of the case.
         reason: why; stays on record for ever.
         label: for ``RELABEL``, in text; must fit the type of the label column.
-        weight: for ``REWEIGHT``, > 0; other releases weigh 1.
+        weight: for ``REWEIGHT``, above 0 and at most the ``review.max_weight`` of the policy in
+            force and of the one that the case was judged by; other releases weigh 1.
         seen: `Case.decided` of the case as whoever decides has seen it; a newer decision of
             somebody else is then an error, not overruled unseen.
         expected: how many records must be selected; another number is an error.
@@ -114,7 +120,8 @@ def decide(
         OvertakenError: the case is not any more what was seen or expected.
         UsageError: arguments that do not go together, nothing selected, or records that are
             published already (those can be recalled).
-        ChangedStateError: the index of held records is not what their file says.
+        ChangedStateError: the index of held records selects others than their file and the ledger
+            do, or says something else of them.
 
     Examples:
         >>> decide(workspace, case, Action.REJECT, all=True, reason="labels are wrong").records
@@ -125,14 +132,17 @@ def decide(
         row = find_case(connection, case)
         require_open(connection, row)
         held = held_file(connection, row)
-        check_index(connection, workspace.store, row, held)
-        _check_value(workspace, row, held, action, label, weight)
+        _check_value(workspace.store, connection, row, held, action, label, weight)
+        place = (connection, workspace.store, row, held)
         if ids is not None:
-            selected = select_ids(connection, case, ids)
+            selected = select_ids(*place, ids)
         elif positions is not None:
-            selected = select_positions(connection, case, positions)
+            selected = select_positions(*place, positions)
         else:
-            selected = select_records(connection, conditions(case, filter))
+            selected = select_records(*place, filter or {})
+            if seen is None and "action" in (filter or {}):
+                # What was chosen for what is decided on it is not what others decided on since.
+                seen = newest_decision(connection, case)
     if expected is not None and selected.num_rows != expected:
         raise OvertakenError(
             f"{selected.num_rows} records of {case} are selected now, not {expected}: look again"
@@ -161,7 +171,7 @@ def check_values(
         row = find_case(connection, case)
         held = held_file(connection, row)
         for action, label, weight in values:
-            _check_value(workspace, row, held, action, label, weight)
+            _check_value(workspace.store, connection, row, held, action, label, weight)
 
 
 def undo(workspace: Workspace, decision: str, *, reason: str) -> Decision:
@@ -213,20 +223,38 @@ def expire(workspace: Workspace, policy: Policy, now: datetime | None = None) ->
     """
     ref = policy_ref(policy)
     limit = (now or datetime.now(UTC)) - timedelta(days=policy.review.expire_days)
-    undecided = sa.exists().where(_held.c.case_id == tables.case.c.id, _held.c.action.is_(None))
+    kept = tables.case_count.c
+    undecided = sa.exists().where(kept.case_id == tables.case.c.id, kept.action == UNDECIDED)
     query = sa.select(tables.case.c.id).where(
         tables.case.c.state == "OPEN",
         tables.case.c.dataset == policy.dataset,
         tables.case.c.opened_at < limit,
         undecided,
     )
+    query = query.order_by(tables.case.c.seq, tables.case.c.id)
     with workspace.catalog.read() as connection:
         require_in_force(connection, ref)
         overdue = list(connection.scalars(query))
     clock = workspace.acting(Actor(ActorType.POLICY, f"policy:{policy.dataset}"))
     reason = f"not decided within {policy.review.expire_days} days"
-    waiting = {"action": UNDECIDED}
-    return [decide(clock, case, Action.REJECT, filter=waiting, reason=reason) for case in overdue]
+    expired = [_let_expire(clock, case, reason) for case in overdue]
+    return [decision for decision in expired if decision is not None]
+
+
+def _let_expire(clock: Workspace, case: str, reason: str) -> Decision | None:
+    """Rejects what waits; what people decide on at the same moment is theirs.
+
+    Returns:
+        None where they left nothing to reject, or the case ended meanwhile.
+    """
+    while True:
+        try:
+            waiting = {"action": UNDECIDED}
+            return decide(clock, case, Action.REJECT, filter=waiting, reason=reason)
+        except OvertakenError:
+            continue
+        except UsageError:
+            return None
 
 
 def list_decisions(workspace: Workspace, case: str) -> list[Decision]:
@@ -248,6 +276,31 @@ def list_publications(workspace: Workspace, case: str) -> list[Publication]:
         return publications_of(connection, find_case(connection, case).batch, case)
 
 
+def list_approvals(workspace: Workspace, case: str) -> list[Approval]:
+    """Who agreed to a publication of a case before it was made, oldest first, void ones included.
+
+    Those that stand are named in `Case.approved_by`.
+    """
+    with workspace.catalog.read() as connection:
+        find_case(connection, case)
+        return approvals_of(connection, case)
+
+
+def weight_limit(workspace: Workspace, case: str) -> float:
+    """The greatest weight that ``REWEIGHT`` may give a record of a case, by the policies.
+
+    Raises:
+        NotFoundError: no such case.
+        ChangedStateError: the catalog does not say what the ledger says.
+
+    Examples:
+        >>> weight_limit(workspace, case)
+        1.0
+    """
+    with workspace.catalog.read() as connection:
+        return most_weight(connection, find_case(connection, case))
+
+
 def _check_arguments(action: Action, ways: Sequence[bool], reason: str) -> None:
     if sum(ways) != 1:
         raise UsageError("say on which records: ids, positions, a filter, or all; one of them")
@@ -256,7 +309,8 @@ def _check_arguments(action: Action, ways: Sequence[bool], reason: str) -> None:
 
 
 def _check_value(
-    workspace: Workspace,
+    store: Store,
+    connection: Connection,
     row: Row[Any],
     held: StoredFile,
     action: Action,
@@ -267,11 +321,11 @@ def _check_value(
         raise UsageError("a label belongs to RELABEL, and RELABEL needs one")
     if (weight is not None) != (action is Action.REWEIGHT):
         raise UsageError("a weight belongs to REWEIGHT, and REWEIGHT needs one")
-    if weight is not None and not (math.isfinite(weight) and weight > 0):
-        raise UsageError(f"a weight is a positive number, not {weight}; REJECT leaves a record out")
+    if weight is not None:
+        check_weight(connection, row, weight)
     if label is not None:
         name = row.columns["label"]
-        schema = read_schema(workspace.store, held)
+        schema = read_schema(store, held)
         if name is None or name not in schema.names:
             raise UsageError(f"the records of {row.batch} have no label column to change")
         as_label(label, schema.field(name).type)

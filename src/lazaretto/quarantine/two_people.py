@@ -1,4 +1,4 @@
-"""The two-person rule: who released and who publishes are two that something authenticated."""
+"""The two-person rule: for each released record two people agree that something authenticated."""
 
 from __future__ import annotations
 
@@ -7,37 +7,45 @@ from typing import TYPE_CHECKING
 from lazaretto.errors import AdmissionRefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection
 
     from lazaretto.quarantine.decisions import Decision
     from lazaretto.values import Actor
 
-_WHERE = (
+WHERE_TWO_COUNT = (
     "review.require_two_people counts only people that Airflow's auth manager authenticated, as on "
     "the review page. The command line and tasks authenticate nobody, so there it cannot be met"
 )
 
 
 def require_two_people(
-    case: str, dataset: str, publisher: Actor, decisions: Sequence[Decision]
+    case: str,
+    dataset: str,
+    publisher: Actor,
+    decisions: Collection[Decision],
+    approvers: Collection[Actor],
 ) -> None:
-    """Every released record needs two: one who decided, and another one who publishes.
+    """Every released record needs two: one who decided, and another who approves or publishes.
 
     Args:
         case: that is published.
         dataset: that the records would enter.
         publisher: who publishes.
         decisions: in force on the records to publish, by the ledger.
+        approvers: who approved this publication, by the ledger.
 
     Raises:
         AdmissionRefusedError: ``two_people``: one is not authenticated, or both are the same.
     """
-    if not publisher.authenticated:
-        why = f"{publisher.id} cannot publish it: {_WHERE}"
-    elif nobody := sorted({d.actor.id for d in decisions if not d.actor.authenticated}):
-        why = f"{', '.join(nobody)} decided, which does not count: {_WHERE}"
-    elif any(decision.actor == publisher for decision in decisions):
-        why = f"{publisher.id} decided, so somebody else publishes"
+    second = {actor for actor in (publisher, *approvers) if actor.authenticated}
+    nobody = sorted({one.actor.id for one in decisions if not one.actor.authenticated})
+    alone = sorted({one.actor.id for one in decisions if not second - {one.actor}})
+    if nobody and second:
+        why = f"{', '.join(nobody)} decided, which does not count: {WHERE_TWO_COUNT}"
+    elif not second:
+        why = f"{publisher.id} cannot publish it: {WHERE_TWO_COUNT}"
+    elif alone:
+        why = f"{', '.join(alone)} decided, so somebody else publishes, or approves it"
     else:
         return
     raise AdmissionRefusedError(

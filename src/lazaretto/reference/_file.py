@@ -26,7 +26,14 @@ if TYPE_CHECKING:
 METADATA = "reference.json"
 TENSORS = "tensors.safetensors"
 ENCODER = "encoder.bin"
-FORMAT = 2
+EMBEDDING, LABEL, POSITION = "sample.embedding", "sample.label", "sample.position"
+"""Tensors of the sample."""
+FORMAT = 3
+
+
+def fit_rows_of(part: int) -> str:
+    """Name of the tensor with the rows of the sample that a scorer was fitted on."""
+    return f"scorer.{part}.fit_rows"
 
 
 def content_digest(reference: ReferenceState) -> str:
@@ -44,14 +51,17 @@ def pack(reference: ReferenceState) -> bytes:
     """The safetensors file's bytes; the same reference gives the same bytes."""
     from safetensors.numpy import save
 
-    tensors: dict[str, State] = {"sample.embedding": reference.sample.embedding}
+    tensors: dict[str, State] = {
+        EMBEDDING: reference.sample.embedding,
+        POSITION: reference.positions,
+    }
     if reference.sample.label is not None:
-        tensors["sample.label"] = reference.sample.label
+        tensors[LABEL] = reference.sample.label
     if reference.sample.values is not None:
         tensors["sample.values"] = reference.sample.values
     for part, scorer in enumerate(reference.scorers):
         head = f"scorer.{part}"
-        tensors[f"{head}.fit_rows"] = reference.fit_rows[part]
+        tensors[fit_rows_of(part)] = reference.fit_rows[part]
         if scorer.split.index.centroids is not None:
             tensors[f"{head}.centroids"] = scorer.split.index.centroids
         tensors[f"{head}.calibration"] = scorer.calibration
@@ -111,15 +121,13 @@ def _rebuild(
 ) -> ReferenceState:
     from lazaretto.reference._split import fit_split
 
-    sample = Chunk(
-        tensors["sample.embedding"], tensors.get("sample.label"), tensors.get("sample.values")
-    )
+    sample = Chunk(tensors[EMBEDDING], tensors.get(LABEL), tensors.get("sample.values"))
     classes, columns = tuple(document["classes"]), tuple(document["value_columns"])
     scorers, fit_rows = [], []
     settings = Search(**document["neighbours"])
     for part in range(document["parts"]):
         head = f"scorer.{part}"
-        rows = tensors[f"{head}.fit_rows"]
+        rows = tensors[fit_rows_of(part)]
         split = fit_split(
             sample,
             rows,
@@ -162,6 +170,7 @@ def _rebuild(
         seed=document["seed"],
         notes=tuple(document["notes"]),
         sample=sample,
+        positions=tensors[POSITION],
         scorers=tuple(scorers),
         fit_rows=tuple(fit_rows),
         digest=digest,

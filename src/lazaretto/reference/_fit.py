@@ -89,6 +89,7 @@ def fit_reference(
         "seed": seed,
         "notes": notes + split_notes + hygiene.notes,
         "sample": sample,
+        "positions": np.flatnonzero(kept),
         "scorers": scorers,
         "fit_rows": tuple(fit_rows),
     }

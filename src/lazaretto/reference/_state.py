@@ -47,6 +47,7 @@ class ReferenceState:
         seed: of the splits and fits.
         notes: what fitting found wrong with the trusted rows.
         sample: the trusted rows.
+        positions: int64 (rows,), the place of each among all rows that were given, from 0.
         scorers: one, or one per fold.
         fit_rows: rows of the sample that each scorer was fitted on, int64.
         digest: sha256 (hex) over everything above.
@@ -64,6 +65,7 @@ class ReferenceState:
     seed: int
     notes: tuple[str, ...]
     sample: Chunk
+    positions: Ints
     scorers: tuple[Scorer, ...]
     fit_rows: tuple[Ints, ...]
     digest: str

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from lazaretto.errors import UsageError
 from lazaretto.registry.references import list_references, save_reference
+from lazaretto.registry.trusted import TrustedRows
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -67,7 +68,8 @@ def fit_version(
         data, policy, name=wanted, version=version or next_version(workspace, wanted), seed=seed
     )
     profile = Profile.fit(data, reference, policy)
-    saved = save_reference(workspace, reference, profile=profile, promote=promote)
+    rows = TrustedRows(data, policy.columns)
+    saved = save_reference(workspace, reference, profile=profile, trusted=rows, promote=promote)
     return saved, reference
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from lazaretto.ledger.chain import Entry
     from lazaretto.ledger.state import Change
     from lazaretto.reference import Reference
+    from lazaretto.registry.trusted import TrustedRows
     from lazaretto.storage.workspace import Workspace
     from lazaretto.values import Actor, PromotionChange, StoredFile
 
@@ -34,6 +35,7 @@ def save_reference(
     reference: Reference,
     *,
     profile: Profile | None = None,
+    trusted: TrustedRows | None = None,
     promote: bool | None = None,
 ) -> StoredReference:
     """Freezes a reference in the store; saving the same again changes nothing but `promote`.
@@ -43,6 +45,8 @@ def save_reference(
         reference: fitted.
         profile: made of the same rows, to measure the drift of batches by; without it screening
             measures none.
+        trusted: the same rows, to tell reviewers what a held record lies near; without them a
+            neighbour has a label and a place, but no id and no content.
         promote: make it the version that policies mean which name no version; default: only where
             there is none yet. A later version waits for `promote_reference`, after a comparison.
 
@@ -62,7 +66,7 @@ def save_reference(
         raise UsageError(
             f"reference {name}/{version} exists with another content: give this one another version"
         )
-    event = None if known is not None else _write(workspace, reference, profile)
+    event = None if known is not None else _write(workspace, reference, profile, trusted)
     with workspace.catalog.transaction() as connection:
         if event is not None and _select(connection, name, version) is None:
             record(connection, event, changes, actor=workspace.actor)
@@ -174,9 +178,15 @@ def list_references(workspace: Workspace, name: str | None = None) -> list[Store
         return [_selected(connection, *row) for row in connection.execute(query).all()]
 
 
-def _write(workspace: Workspace, reference: Reference, profile: Profile | None) -> ReferenceSaved:
+def _write(
+    workspace: Workspace,
+    reference: Reference,
+    profile: Profile | None,
+    trusted: TrustedRows | None,
+) -> ReferenceSaved:
     """Writes the files of a version; nothing names them until the ledger does."""
     from lazaretto.registry.profiles import write_profile
+    from lazaretto.registry.trusted import write_trusted
 
     folder = f"references/{reference.name}/{reference.version}"
     try:
@@ -191,6 +201,9 @@ def _write(workspace: Workspace, reference: Reference, profile: Profile | None) 
     kept: Kept = (None, None)
     if profile is not None:
         kept = write_profile(workspace.store, folder, profile)
+    rows = None
+    if trusted is not None:
+        rows = write_trusted(workspace.store, folder, reference, trusted)
     return ReferenceSaved(
         reference=reference.name,
         version=str(reference.version),
@@ -201,6 +214,7 @@ def _write(workspace: Workspace, reference: Reference, profile: Profile | None) 
         encoder_digest=reference.encoder.digest,
         profile=kept[0],
         golden=kept[1],
+        trusted=rows,
     )
 
 
@@ -271,4 +285,5 @@ def _select(connection: Connection, name: str, version: str | None) -> StoredRef
         files=tuple(event.files),
         profile=event.profile,
         golden=event.golden,
+        trusted=event.trusted,
     )

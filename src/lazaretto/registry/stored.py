@@ -27,6 +27,7 @@ class StoredReference:
         files: metadata, tensors, and the encoder's state where there is one, in this order.
         profile: what drift is measured by; None for one that was saved without.
         golden: rows that are embedded again to find a changed encoder; None likewise.
+        trusted: ids of the trusted rows, and what reviewers are shown of them; None likewise.
     """
 
     name: str
@@ -40,6 +41,7 @@ class StoredReference:
     files: tuple[StoredFile, ...]
     profile: StoredFile | None = None
     golden: StoredFile | None = None
+    trusted: StoredFile | None = None
 
     @property
     def folder(self) -> str:

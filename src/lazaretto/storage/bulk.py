@@ -1,7 +1,8 @@
-"""Inserts: many rows at once past SQLAlchemy, and rows that may be there already."""
+"""Many rows at once, past SQLAlchemy; rows that may be there already; one of many numbers."""
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -50,3 +51,23 @@ def upsert(connection: Connection, table: sa.Table) -> Any:
     from sqlalchemy.dialects import sqlite
 
     return sqlite.insert(table)
+
+
+def among(
+    connection: Connection, column: sa.Column[int], values: Sequence[int]
+) -> sa.ColumnElement[bool]:
+    """The condition that a column has one of some numbers, however many: one parameter has them.
+
+    Args:
+        connection: of the catalog.
+        column: of integers.
+        values: the numbers.
+    """
+    import sqlalchemy as sa
+
+    if connection.dialect.name == "postgresql":
+        from sqlalchemy.dialects.postgresql import ARRAY
+
+        return column == sa.any_(sa.literal(list(values), ARRAY(sa.BigInteger)))
+    each = sa.func.json_each(json.dumps(list(values))).table_valued("value")
+    return column.in_(sa.select(each.c.value))

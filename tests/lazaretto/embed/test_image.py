@@ -86,7 +86,7 @@ import json, os, sys
 sys.path += json.loads(sys.argv[1])
 import lazaretto.embed._pixels_child as child
 decoded = child.decoded
-child.decoded = lambda data, *rest: os._exit(9) if data == b"deadly" else decoded(data, *rest)
+child.decoded = lambda data, *a, **k: os._exit(9) if data == b"deadly" else decoded(data, *a, **k)
 child.main()
 """
 

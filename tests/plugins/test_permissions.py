@@ -1,0 +1,123 @@
+"""Nobody reaches another dataset's cases by an id, where Airflow decides asset by asset."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from site_routes import routes
+from yard import Yard, blobs, make_policy
+
+from lazaretto.names import asset_name, asset_uri
+from lazaretto.quarantine import review
+from lazaretto.values import Action
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from starlette.testclient import TestClient
+
+pytestmark = pytest.mark.airflow
+HERE = {"X-Lazaretto-Request": "1"}
+
+
+@pytest.fixture
+def case(yard: Yard) -> str:
+    """A case of the dataset ``blobs``, with a decision on it."""
+    case = str(yard.judge("monday", blobs(60, seed=5, prefix="m", flips=4)).case)
+    review.decide(yard.workspace, case, Action.REJECT, ids=["m0"], reason="no")
+    return case
+
+
+@pytest.fixture
+def own_only(
+    token: Callable[[str], dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[list[str]]:
+    """An auth manager that lets people at some assets only; those of this list."""
+    from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
+    from airflow.models.asset import AssetModel
+    from airflow.utils.session import create_session
+    from sqlalchemy import delete
+
+    token("OP")  # Airflow's database is there
+    uris = {name: asset_uri(name) for name in ("blobs", "others")}
+    with create_session() as session:
+        made = [AssetModel(name=asset_name(name), uri=uri) for name, uri in uris.items()]
+        session.add_all(made)
+        session.flush()
+        ids = {name: str(asset.id) for name, asset in zip(uris, made, strict=True)}
+    theirs: list[str] = ["others"]
+
+    def authorized(_manager: Any, *, details: Any = None, **_: Any) -> bool:
+        return details is None or details.id in (None, *(ids[name] for name in theirs))
+
+    monkeypatch.setattr(SimpleAuthManager, "is_authorized_asset", authorized)
+    yield theirs
+    with create_session() as session:
+        session.execute(delete(AssetModel).where(AssetModel.uri.in_(uris.values())))
+
+
+@pytest.fixture
+def client(yard: Yard) -> TestClient:
+    from starlette.testclient import TestClient
+
+    from lazaretto.plugins.app import create_app
+    from lazaretto.plugins.security import SecureHeaders
+
+    app = SecureHeaders(create_app(lambda: yard.workspace))
+    return TestClient(app, follow_redirects=False)
+
+
+def _addresses(case: str, decision: str) -> list[tuple[str, str]]:
+    """Every route that names a case, a decision or a dataset, with real ids."""
+    names = {
+        "{case}": case,
+        "{decision}": decision,
+        "{dataset:path}": "blobs",
+        "{dataset}": "blobs",
+    }
+    names |= {"{position}": "0", "{column}": "0", "{neighbour}": "0"}
+    found = []
+    for route in routes():
+        path = route.path
+        if any(name in path for name in ("{case}", "{decision}", "{dataset")):
+            for name, value in names.items():
+                path = path.replace(name, value)
+            found.append((next(iter(route.methods)), path))
+    return found
+
+
+def test_ids_do_not_reach_another_dataset(
+    client: TestClient,
+    token: Callable[[str], dict[str, str]],
+    yard: Yard,
+    case: str,
+    own_only: list[str],
+) -> None:
+    (decision,) = review.list_decisions(yard.workspace, case)
+    addresses = _addresses(case, decision.id)
+    assert len(addresses) > 10
+    for method, path in addresses:
+        refused = client.request(method, path, headers=token("OP") | HERE, json={})
+        assert refused.status_code == 403, (method, path)
+    assert len(review.list_decisions(yard.workspace, case)) == 1
+    own_only.append("blobs")
+    assert client.get(f"/cases/{case}", headers=token("OP")).status_code == 200
+
+
+def test_lists_leave_out_what_somebody_may_not_see(
+    client: TestClient, token: Callable[[str], dict[str, str]], case: str, own_only: list[str]
+) -> None:
+    def told() -> tuple[bool, int, int]:
+        page = client.get("/", headers=token("OP")).text
+        listed = client.get("/api/v1/cases", headers=token("OP")).json()["cases"]
+        counted = client.get("/api/v1/facets", headers=token("OP")).json()["cases"]
+        return case in page, len(listed), counted
+
+    assert told() == (False, 0, 0)
+    own_only.append("blobs")
+    assert told() == (True, 1, 1)
+
+
+def test_policies_name_the_dataset(yard: Yard) -> None:
+    assert make_policy().dataset == yard.policy.dataset == "blobs"

@@ -21,6 +21,7 @@ from lazaretto.errors import (
     SystemFaultError,
     UsageError,
 )
+from lazaretto.health import check
 from lazaretto.ledger.chain import entries
 from lazaretto.ledger.events import AdmissionRefused, BatchAdmitted
 from lazaretto.quarantine import review
@@ -270,3 +271,70 @@ def test_the_publisher_of_an_unfinished_publication_is_who_finishes_it(
     assert entry.actor == BOB
     assert isinstance(entry.event, BatchAdmitted)
     assert entry.event.case == case
+
+
+def _cut_off(yard: Yard, case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A publication that was begun and did not go on record."""
+    from lazaretto.dataset import admission
+
+    def killed(*_: Any, **__: Any) -> Any:
+        raise SystemFaultError("killed")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(admission, "write_rows", killed)
+        with pytest.raises(SystemFaultError):
+            review.publish(yard.workspace, case)
+
+
+def test_what_was_begun_and_is_refused_can_be_decided_anew(
+    sqlite_yard: Yard, case: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else records would wait for ever that nobody may publish and nobody can take back."""
+    yard = sqlite_yard
+    _cut_off(yard, case, monkeypatch)
+    register_policy(yard.workspace, make_policy(review={"require_two_people": True}), reason="two")
+    with pytest.raises(AdmissionRefusedError, match="somebody else publishes"):
+        review.publish(yard.workspace, case)
+    review.decide(yard.workspace, case, Action.REJECT, ids=["r0"], reason="look again")
+    assert review.publish(yard.workspace.acting(BOB), case) is not None
+    assert yard.ids() == ["r1", "r2"]
+    assert check(yard.workspace, deep=True).sound
+
+
+def test_a_publication_that_was_given_up_meanwhile_does_not_enter(
+    sqlite_yard: Yard, case: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody who may not publish ends it while somebody else is on the way."""
+    from lazaretto.dataset import admission
+
+    yard, real, refused = sqlite_yard, admission.write_rows, []
+    strict = make_policy(review={"require_two_people": True})
+
+    def write(*args: Any, **kwargs: Any) -> Any:
+        if not refused:
+            refused.append(True)
+            register_policy(yard.workspace, strict, reason="two")
+            with pytest.raises(AdmissionRefusedError):
+                review.publish(yard.workspace.acting(SHELL), case)
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(admission, "write_rows", write)
+    with pytest.raises(SystemFaultError, match="refused to somebody else meanwhile"):
+        review.publish(yard.workspace.acting(BOB), case)
+    assert told(yard, BatchAdmitted) == []
+    assert review.publish(yard.workspace.acting(BOB), case) is not None
+    assert yard.ids() == ["r0", "r1", "r2"]
+
+
+def test_what_does_not_fit_the_dataset_can_be_decided_anew(sqlite_yard: Yard) -> None:
+    yard = sqlite_yard
+    yard.admit("numbers", blobs(60, seed=6, prefix="n"))
+    rows = blobs(90, seed=5, flips=6)
+    texts = rows.set_column(rows.schema.get_field_index("text"), "text", rows["label"])
+    case = str(yard.judge("texts", texts).case)
+    review.decide(yard.workspace, case, Action.RELEASE, ids=["r0"], reason="fine")
+    with pytest.raises(AdmissionRefusedError) as refused:
+        review.publish(yard.workspace, case)
+    assert refused.value.code == "does_not_fit"
+    review.decide(yard.workspace, case, Action.REJECT, ids=["r0"], reason="another form")
+    assert check(yard.workspace, deep=True).sound

@@ -57,6 +57,7 @@ def killed_at(engine: sa.Engine, point: int) -> Iterator[None]:
                 "create_write_transaction",
                 around(DeltaTable.create_write_transaction),
             ),
+            patch.object(engine.dialect, "do_commit", around(engine.dialect.do_commit)),
         ):
             yield
     finally:

@@ -15,7 +15,7 @@ from lazaretto.ledger.differences import Difference
 from lazaretto.ledger.events import BatchAdmitted, PayloadDeleted, RecordsDecided
 from lazaretto.ledger.state import Pending
 from lazaretto.quarantine import decisions, handling, opening
-from lazaretto.quarantine.publish import publication_id
+from lazaretto.quarantine.intent import publication_id
 from lazaretto.quarantine.released import RELEASING
 from lazaretto.registry import references
 from lazaretto.sources import recorded

@@ -12,7 +12,7 @@ from lazaretto.quarantine.cases import find_case
 from lazaretto.quarantine.decisions import require_open
 from lazaretto.quarantine.in_force import in_force
 from lazaretto.quarantine.index import check_index
-from lazaretto.quarantine.publish import publication_id, unpublished
+from lazaretto.quarantine.intent import publication_id, unpublished
 from lazaretto.quarantine.standing import decisions_of
 from lazaretto.quarantine.two_people import WHERE_TWO_COUNT
 

@@ -89,9 +89,12 @@ class EmbeddingMap:
         told = (
             f"Map of {self.held:,} held, {self.admitted:,} admitted and {self.trusted:,} trusted "
             f"records (reference {self.reference}), in two directions that show "
-            f"{sum(self.share):.0%} of how they vary. {apart:,} held records lie where no trusted "
-            "record lies."
+            f"{sum(self.share):.0%} of how they vary. "
         )
+        if apart:
+            told += f"{apart:,} held records lie where no trusted record lies."
+        elif len(self.position):
+            told += "Wherever a held record lies, trusted ones lie, too."
         if self.unplaced:
             told += f" {self.unplaced:,} held records have no usable vector and are not on it."
         return told

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import sqlalchemy as sa
 
 from lazaretto.authority.conditions import kept_envelope, refusals_on_record, require_admissible
@@ -19,7 +17,7 @@ from lazaretto.dataset.admission import (
 )
 from lazaretto.dataset.history import lost_since
 from lazaretto.dataset.table import open_newest
-from lazaretto.errors import AdmissionRefusedError, ChangedStateError, SystemFaultError
+from lazaretto.errors import AdmissionRefusedError, SystemFaultError
 from lazaretto.ledger.deletions import deletion_of
 from lazaretto.ledger.events import CaseClosed
 from lazaretto.ledger.state import record
@@ -28,18 +26,22 @@ from lazaretto.quarantine.cases import find_case, held_file
 from lazaretto.quarantine.decisions import changes, require_open
 from lazaretto.quarantine.in_force import in_force
 from lazaretto.quarantine.index import check_index
+from lazaretto.quarantine.intent import (
+    begin,
+    give_up,
+    publication_id,
+    require_begun,
+    unfinished_publication,
+    unpublished,
+)
 from lazaretto.quarantine.released import RELEASING, released_part
 from lazaretto.quarantine.standing import Publication, decisions_of, publications_of
 from lazaretto.quarantine.two_people import require_two_people
 from lazaretto.quarantine.weights import require_weights
 from lazaretto.received import find_batch, on_record
 from lazaretto.storage import tables
-from lazaretto.storage.bulk import among
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from numpy.typing import NDArray
     from sqlalchemy.engine import Connection, Row
 
     from lazaretto.quarantine.decisions import Decision
@@ -73,7 +75,8 @@ def publish(workspace: Workspace, case: str) -> Admission | None:
 
     What is published is what the ledger's decisions say, whatever the catalog's tables say. From
     the intent on, these records' decisions are final; a publication that was cut off is finished
-    first. The case closes when every record is decided on.
+    first. Where it is refused, they can be taken back again. The case closes when every record is
+    decided on.
 
     What admission asks for is checked again: source, key and signature of the delivery, by the
     policy that is in force now; and two people, where that policy or the judgement asks for them:
@@ -116,11 +119,13 @@ def _publish(workspace: Workspace, case: str) -> tuple[Admission | None, bool]:
     with on_record(workspace, batch, "publish"), refusals_on_record(workspace, batch, case):
         with workspace.catalog.read() as connection:
             view = _look(connection, workspace, case)
-        if view.name is None:
+        name = view.name
+        if name is None:
             return _nothing_new(workspace, view), False
 
         def check(connection: Connection) -> None:
             require_open(connection, view.row)
+            require_begun(connection, case, name, len(view.released))
             _check(connection, workspace, view)
 
         part = released_part(
@@ -128,17 +133,22 @@ def _publish(workspace: Workspace, case: str) -> tuple[Admission | None, bool]:
             view.row,
             view.held,
             view.released,
-            name=view.name,
+            name=name,
             approved_by=sorted({approval.by.id for approval in view.approvals}),
             first=view.first,
             check=check,
         )
-        with workspace.catalog.transaction() as connection:
-            _unchanged(connection, view)
-            _check(connection, workspace, view)
-            if not view.resumed:
-                _mark(connection, view)
-        admission = admit_part(workspace, part)
+        try:
+            with workspace.catalog.transaction() as connection:
+                _unchanged(connection, view)
+                _check(connection, workspace, view)
+                if not view.resumed:
+                    begin(connection, case, name, view.released)
+            admission = admit_part(workspace, part)
+        except AdmissionRefusedError:
+            with workspace.catalog.transaction() as connection:
+                give_up(connection, batch, case, name)
+            raise
     with workspace.catalog.transaction() as connection:
         _close_when_decided(connection, workspace, view.row)
     return admission, view.resumed
@@ -172,7 +182,7 @@ def _look(connection: Connection, workspace: Workspace, case: str) -> _View:
         for part, last in newest.items()
         if lost_since(connection, last.dataset, row.batch, part, last.version)
     }
-    unfinished = _unfinished(case, parts, standing, publications, lost)
+    unfinished = unfinished_publication(case, parts, standing, publications, lost)
     released = unpublished(standing, parts)
     if unfinished is not None:
         released = standing.among(parts[unfinished])
@@ -197,64 +207,6 @@ def _look(connection: Connection, workspace: Workspace, case: str) -> _View:
         resumed=unfinished is not None,
         first=is_unused(connection, row.dataset),
     )
-
-
-def unpublished(standing: Standing, parts: Mapping[str, NDArray[np.int64]]) -> Standing:
-    """The released records of a case that are neither published nor on their way.
-
-    Args:
-        standing: the decisions in force on its records.
-        parts: the positions of each publication's records, by its id.
-    """
-    published = np.concatenate([*parts.values(), np.empty(0, np.int64)])
-    return standing.by(RELEASING).without(published)
-
-
-def _unfinished(
-    case: str,
-    parts: Mapping[str, NDArray[np.int64]],
-    standing: Standing,
-    publications: list[Publication],
-    lost: set[str],
-) -> str | None:
-    """The publication that was intended and never went on record, or whose records are lost since.
-
-    None where there is none.
-
-    A publication's id is made of the decisions that it is of: so a row that says that it belongs
-    to one does, or is found out.
-
-    Raises:
-        ChangedStateError: a row's publication is not one that these decisions made.
-    """
-    known = {publication.part for publication in publications}
-    released = standing.by(RELEASING)
-    for part in parts.keys() | known:
-        of_it = parts.get(part, np.empty(0, np.int64))
-        decided = released.among(of_it)
-        if len(decided) != len(of_it) or publication_id(case, decided.pairs()) != part:
-            raise ChangedStateError(
-                _held.name, f"of {case}", f"{part} is not made of the records that say so"
-            )
-    waiting = parts.keys() - known
-    if len(waiting) > 1:
-        problem = f"{len(waiting)} publications are on their way at once"
-        raise ChangedStateError(_held.name, f"of {case}", problem)
-    return next(iter(waiting), min(lost, default=None))
-
-
-def publication_id(case: str, released: Iterable[tuple[int, str]]) -> str:
-    """Id of a publication, which proves what it is of.
-
-    Args:
-        case: whose records.
-        released: position of each record and the id of the decision in force on it, in order of
-            position.
-    """
-    digest = hashlib.sha256(case.encode())
-    for position, decision in released:
-        digest.update(f"\n{position} {decision}".encode())
-    return f"publication-{digest.hexdigest()[:32]}"
 
 
 def _unchanged(connection: Connection, view: _View) -> None:
@@ -293,20 +245,6 @@ def _check(connection: Connection, workspace: Workspace, view: _View) -> None:
         require_two_people(view.row.id, dataset, workspace.actor, decisions, approvers)
     require_weights(connection, view.row, decisions)
     require_admissible(connection, view.received, view.envelope, policy.rules)
-
-
-def _mark(connection: Connection, view: _View) -> None:
-    """Makes the decisions on the released records final, under the publication's id.
-
-    Raises:
-        ChangedStateError: not all of their rows are there.
-    """
-    released = among(connection, _held.c.position, view.released.positions.tolist())
-    of_them = _held.update().where(_held.c.case_id == view.row.id, released)
-    marked = connection.execute(of_them.values(part=view.name)).rowcount
-    if marked != len(view.released):
-        problem = f"{marked} of the {len(view.released)} rows to publish are there"
-        raise ChangedStateError(_held.name, f"of {view.row.id}", problem)
 
 
 def _last(connection: Connection, workspace: Workspace, view: _View) -> Admission | None:

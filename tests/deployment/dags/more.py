@@ -1,4 +1,4 @@
-"""DAGs of the deployment's test: a late delivery, days to backfill, training, the outbox."""
+"""DAGs of the deployment's test: a late delivery, days, a question, training, the outbox."""
 
 import os
 from datetime import datetime
@@ -8,6 +8,8 @@ from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, BaseNotifier, Param
 
 from lazaretto.operators import (
+    AdmitBatchOperator,
+    AskForReviewOperator,
     AwaitDeliveryOperator,
     FlushLineageOperator,
     IngestBatchOperator,
@@ -53,6 +55,11 @@ with DAG(
         policy=POLICY,
         dataset=DATASET,
     )
+
+with DAG("asked", schedule=None, params={"batch": Param(type="string")}):
+    batch = "{{ params.batch }}"
+    asked = AskForReviewOperator(task_id="review", batch=batch, poke_interval=1)
+    asked >> AdmitBatchOperator(task_id="announce", batch=batch, dataset=DATASET, part="released")
 
 with DAG("training", schedule=[admitted(DATASET)]):
     EmptyOperator(task_id="train")

@@ -20,16 +20,16 @@ from lazaretto.embed.pixels import Thumbnail, read_thumbnails
 from lazaretto.errors import DeletedPayloadError, NotFoundError, SystemFaultError
 from lazaretto.plugins.cells import file_of, is_picture
 from lazaretto.plugins.records import shown_columns
-from lazaretto.quarantine.cases import content_of, held_records, held_rows
 from lazaretto.quarantine.held import POSITION
 from lazaretto.quarantine.neighbours import neighbours_of
+from lazaretto.quarantine.records import content_of, held_records, held_rows
 from lazaretto.registry.trusted import file_in
 from lazaretto.storage.sidecars import read_schema
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from lazaretto.quarantine.cases import Content
+    from lazaretto.quarantine.records import Content
     from lazaretto.storage.workspace import Workspace
 
 SIZES = {"small": 160, "large": 640}

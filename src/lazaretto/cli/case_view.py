@@ -45,7 +45,8 @@ def describe_case(
         NotFoundError: no such case.
         UsageError: a filter's value cannot be one, or the records have no such column.
     """
-    from lazaretto.quarantine.cases import count_records, held_records, show_case
+    from lazaretto.quarantine.cases import show_case
+    from lazaretto.quarantine.records import count_records, held_records
     from lazaretto.quarantine.review import (
         list_approvals,
         list_decisions,
@@ -78,8 +79,8 @@ def _rows(
 ) -> dict[int, dict[str, Any]]:
     """All reasons and the columns to show of some held records, by position."""
     from lazaretto.batch._shown import rows_as_python
-    from lazaretto.quarantine.cases import held_rows
     from lazaretto.quarantine.held import POSITION, REASONS
+    from lazaretto.quarantine.records import held_rows
 
     if not positions:
         return {}

@@ -14,12 +14,8 @@ from lazaretto.quarantine.approvals import Approval, approvals_of
 from lazaretto.quarantine.approve import approve
 from lazaretto.quarantine.cases import (
     Case,
-    HeldRecord,
-    count_records,
     find_case,
     held_file,
-    held_records,
-    held_rows,
     list_cases,
     newest_decision,
     show_case,
@@ -33,6 +29,7 @@ from lazaretto.quarantine.decisions import (
 )
 from lazaretto.quarantine.labels import as_label
 from lazaretto.quarantine.publish import publish
+from lazaretto.quarantine.records import HeldRecord, count_records, held_records, held_rows
 from lazaretto.quarantine.selection import select_ids, select_positions, select_records
 from lazaretto.quarantine.standing import (
     Publication,

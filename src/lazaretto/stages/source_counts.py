@@ -12,7 +12,7 @@ from lazaretto.sources.recorded import read_source
 from lazaretto.storage import tables
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from datetime import datetime
 
     from sqlalchemy.engine import Connection
@@ -58,7 +58,11 @@ class SourceOverview:
 
 
 def list_overviews(
-    workspace: Workspace, *, after: str | None = None, limit: int = 100
+    workspace: Workspace,
+    *,
+    after: str | None = None,
+    limit: int = 100,
+    hidden: Collection[str] = (),
 ) -> list[SourceOverview]:
     """Sources by name, each with what it delivered.
 
@@ -66,6 +70,7 @@ def list_overviews(
         workspace: catalog and store.
         after: go on behind this name.
         limit: at most so many.
+        hidden: count nothing that was judged for one of these datasets.
 
     Raises:
         ChangedStateError: the catalog's row of one does not say what the ledger says.
@@ -79,11 +84,19 @@ def list_overviews(
         query = query.where(tables.source.c.name > after)
     with workspace.catalog.read() as connection:
         names = list(connection.scalars(query))
-        counts = counts_of(connection, names)
+        counts = counts_of(connection, names, hidden)
         return [SourceOverview(read_source(connection, name), counts[name]) for name in names]
 
 
-def counts_of(connection: Connection, names: Sequence[str]) -> dict[str, SourceCounts]:
+def seen_with(hidden: Collection[str]) -> sa.ColumnElement[bool]:
+    """The condition that a batch was not judged for one of some datasets."""
+    dataset = tables.batch.c.dataset
+    return sa.or_(dataset.is_(None), dataset.not_in(hidden)) if hidden else sa.true()
+
+
+def counts_of(
+    connection: Connection, names: Sequence[str], hidden: Collection[str] = ()
+) -> dict[str, SourceCounts]:
     """Figures to look at, as the catalog's rows tell them: nothing is decided by them."""
     batch, case, ledger = tables.batch, tables.case, tables.ledger
     received = (
@@ -95,7 +108,7 @@ def counts_of(connection: Connection, names: Sequence[str]) -> dict[str, SourceC
             sa.func.sum(batch.c.held).label("held"),
             sa.func.max(batch.c.received_at).label("last"),
         )
-        .where(batch.c.source.in_(names))
+        .where(batch.c.source.in_(names), seen_with(hidden))
         .group_by(batch.c.source)
     )
     refused = (
@@ -108,6 +121,7 @@ def counts_of(connection: Connection, names: Sequence[str]) -> dict[str, SourceC
         sa.select(batch.c.source, sa.func.count())
         .join(case, case.c.batch == batch.c.id)
         .where(batch.c.source.in_(names), case.c.state == "OPEN")
+        .where(case.c.dataset.not_in(hidden) if hidden else sa.true())
         .group_by(batch.c.source)
     )
     rows = {row.source: row for row in connection.execute(received)}

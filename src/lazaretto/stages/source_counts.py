@@ -29,6 +29,7 @@ class SourceCounts:
         deliveries: batches that were received.
         records: of them.
         judged: batches that were judged.
+        judged_records: of those.
         held: records that the gate held of those.
         refused: deliveries under its name that were turned away.
         open_cases: that wait for reviewers.
@@ -38,6 +39,7 @@ class SourceCounts:
     deliveries: int
     records: int
     judged: int
+    judged_records: int
     held: int
     refused: int
     open_cases: int
@@ -105,6 +107,7 @@ def counts_of(
             sa.func.count().label("deliveries"),
             sa.func.sum(batch.c.rows).label("records"),
             sa.func.count(batch.c.verdict).label("judged"),
+            sa.func.sum(sa.case((batch.c.verdict.is_not(None), batch.c.rows))).label("weighed"),
             sa.func.sum(batch.c.held).label("held"),
             sa.func.max(batch.c.received_at).label("last"),
         )
@@ -134,6 +137,7 @@ def counts_of(
             deliveries=0 if row is None else row.deliveries,
             records=0 if row is None else int(row.records),
             judged=0 if row is None else row.judged,
+            judged_records=0 if row is None else int(row.weighed or 0),
             held=0 if row is None else int(row.held or 0),
             refused=turned.get(f"source:{name}", 0),
             open_cases=cases.get(name, 0),

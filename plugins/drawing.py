@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from lazaretto.quarantine.cases import Case, HeldRecord
+    from lazaretto.quarantine.cases import Case
     from lazaretto.quarantine.neighbours import Neighbour
+    from lazaretto.quarantine.records import HeldRecord
 
 _REASON = 400
 _LABEL = 200

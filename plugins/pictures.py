@@ -20,16 +20,16 @@ from lazaretto.embed.pixels import Thumbnail, read_thumbnails
 from lazaretto.errors import DeletedPayloadError, NotFoundError, SystemFaultError
 from lazaretto.plugins.cells import file_of, is_picture
 from lazaretto.plugins.records import shown_columns
-from lazaretto.quarantine.cases import content_of, held_records, held_rows
 from lazaretto.quarantine.held import POSITION
 from lazaretto.quarantine.neighbours import neighbours_of
+from lazaretto.quarantine.records import content_of, held_records, held_rows
 from lazaretto.registry.trusted import file_in
 from lazaretto.storage.sidecars import read_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from lazaretto.quarantine.cases import Content
+    from lazaretto.quarantine.records import Content
     from lazaretto.storage.workspace import Workspace
 
 SIZES = {"small": 160, "large": 640}
@@ -182,22 +182,22 @@ def _first(files: dict[int, bytes | None]) -> dict[int, bytes | None]:
     return taken
 
 
-def _drawn(files: dict[int, bytes | None], size: int) -> dict[int, Picture]:
+def _drawn(files: Mapping[int, bytes | None], size: int) -> dict[int, Picture]:
     """What to show of some files."""
     asked = [position for position, data in files.items() if is_picture(data)]
     found: dict[int, Thumbnail | str] = dict.fromkeys(files, "it is no PNG or JPEG file")
     if asked:
         images = pa.array([files[position] for position in asked], pa.large_binary())
         found |= dict(zip(asked, read_thumbnails(images, size), strict=True))
-    return {position: _picture(one, size) for position, one in found.items()}
+    return {position: _picture(one) for position, one in found.items()}
 
 
-def _picture(found: Thumbnail | str, size: int) -> Picture:
+def _picture(found: Thumbnail | str) -> Picture:
     from PIL import Image
 
     if isinstance(found, str):
         why = f"This picture cannot be shown: {found}."
-        return Picture(_words(why, size), why)
+        return Picture(_words(why), why)
     return Picture(_png(Image.frombytes("RGB", (found.width, found.height), found.rgb)), None)
 
 
@@ -207,11 +207,11 @@ def _png(image: object) -> bytes:
     return written.getvalue()
 
 
-def _words(text: str, size: int) -> bytes:
+def _words(text: str) -> bytes:
     """A picture of some words, dark on light in any theme."""
     from PIL import Image, ImageDraw
 
     lines: Sequence[str] = textwrap.wrap(text, 24)
-    image = Image.new("RGB", (size, min(size, 16 + 14 * len(lines))), "#f4f6f9")
+    image = Image.new("RGB", (SIZES["small"], 16 + 14 * len(lines)), "#f4f6f9")
     ImageDraw.Draw(image).multiline_text((8, 6), "\n".join(lines), fill="#9b1c1c")
     return _png(image)

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from lazaretto.errors import ChangedStateError, NotFoundError
 from lazaretto.plugins.drawing import ALONE, IN_A_LIST, Drawing, RecordView, Room
-from lazaretto.quarantine.cases import position_before
 from lazaretto.quarantine.filters import FILTERS
 from lazaretto.quarantine.findings import failures_of, findings_of
 from lazaretto.quarantine.held import ADDED_NAMES, POSITION, REASONS
 from lazaretto.quarantine.neighbours import Neighbourhood, neighbours_of
 from lazaretto.quarantine.provenance import Provenance, provenance_of
 from lazaretto.quarantine.reads import log_read
+from lazaretto.quarantine.records import position_before
 from lazaretto.quarantine.review import count_records, held_records, held_rows
 from lazaretto.storage.sidecars import read_schema
 
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
-    from lazaretto.quarantine.cases import Case, HeldRecord
+    from lazaretto.quarantine.cases import Case
+    from lazaretto.quarantine.records import HeldRecord
     from lazaretto.storage.workspace import Workspace
     from lazaretto.values import ColumnRoles
 

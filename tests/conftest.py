@@ -7,6 +7,7 @@ import sys
 import uuid
 from typing import TYPE_CHECKING
 
+import catalogs
 import pytest
 from hypothesis import settings
 from postgres import running_server
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lazaretto.storage.workspace import Workspace
+
+DATABASES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
 
 # A change is judged by the same examples everywhere. `--hypothesis-profile=random` looks for new
 # ones; what it finds becomes a test of its own.
@@ -39,18 +42,10 @@ def postgres_server() -> Iterator[str]:
 @pytest.fixture
 def postgres_url(postgres_server: str) -> Iterator[str]:
     """URL of an empty PostgreSQL database."""
-    import sqlalchemy as sa
-
     name = f"lz_{uuid.uuid4().hex[:12]}"
-    admin = sa.create_engine(postgres_server.format(name="postgres"), isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.exec_driver_sql(f"CREATE DATABASE {name}")
-    try:
-        yield postgres_server.format(name=name)
-    finally:
-        with admin.connect() as connection:
-            connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
-        admin.dispose()
+    catalogs.create_database(postgres_server, name)
+    yield postgres_server.format(name=name)
+    catalogs.drop_database(postgres_server, name)
 
 
 @pytest.fixture
@@ -59,10 +54,44 @@ def sqlite_url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'catalog.db'}"
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
-def catalog_url(request: pytest.FixtureRequest) -> str:
-    """URL of an empty catalog, once in each database."""
+@pytest.fixture(params=DATABASES)
+def empty_url(request: pytest.FixtureRequest) -> str:
+    """URL of a place without a catalog, once in each database."""
     name = {"sqlite": "sqlite_url", "postgresql": "postgres_url"}[request.param]
+    url: str = request.getfixturevalue(name)
+    return url
+
+
+@pytest.fixture(scope="session")
+def made_catalog(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite catalog that is there to be copied."""
+    return catalogs.make_sqlite(tmp_path_factory.mktemp("made") / "catalog.db")
+
+
+@pytest.fixture(scope="session")
+def made_database(postgres_server: str) -> str:
+    """Name of a PostgreSQL database with a catalog, which is there to be copied."""
+    return catalogs.make_postgres(postgres_server)
+
+
+@pytest.fixture
+def sqlite_catalog(made_catalog: Path, tmp_path: Path) -> str:
+    """URL of a new SQLite catalog."""
+    return catalogs.copy_sqlite(made_catalog, tmp_path / "catalog.db")
+
+
+@pytest.fixture
+def postgres_catalog(postgres_server: str, made_database: str) -> Iterator[str]:
+    """URL of a new catalog in a PostgreSQL database of its own."""
+    name = f"lz_{uuid.uuid4().hex[:12]}"
+    yield catalogs.copy_postgres(postgres_server, made_database, name)
+    catalogs.drop_database(postgres_server, name)
+
+
+@pytest.fixture(params=DATABASES)
+def catalog_url(request: pytest.FixtureRequest) -> str:
+    """URL of a new catalog, once in each database."""
+    name = {"sqlite": "sqlite_catalog", "postgresql": "postgres_catalog"}[request.param]
     url: str = request.getfixturevalue(name)
     return url
 
@@ -78,11 +107,11 @@ def workspace(catalog_url: str, tmp_path: Path) -> Iterator[Workspace]:
 
 
 @pytest.fixture
-def sqlite_workspace(sqlite_url: str, tmp_path: Path) -> Iterator[Workspace]:
+def sqlite_workspace(sqlite_catalog: str, tmp_path: Path) -> Iterator[Workspace]:
     """A fresh workspace on SQLite, for tests that do not care which database it is."""
     from lazaretto.storage.workspace import open_workspace
 
-    opened = open_workspace(catalog_url=sqlite_url, store=tmp_path / "store")
+    opened = open_workspace(catalog_url=sqlite_catalog, store=tmp_path / "store")
     yield opened
     opened.catalog.engine.dispose()
 

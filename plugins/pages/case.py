@@ -18,6 +18,7 @@ from lazaretto.quarantine.released import RELEASING
 from lazaretto.quarantine.review import (
     list_decisions,
     list_publications,
+    needs_two_people,
     show_case,
 )
 from lazaretto.quarantine.triage import as_shown, screening_of_case
@@ -70,6 +71,7 @@ def routes(site: Site) -> APIRouter:
             decisions=decisions,
             last=_to_undo(decisions, publications),
             publications=publications,
+            two_people=needs_two_people(opened, case),
             comments=list_comments(opened, case),
             expires=expiry(opened, [found]).get(case),
             undecided=found.actions.get(UNDECIDED, 0),

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.long
 LIMITS = Limits(
-    memory_bytes=768 * 2**20, output_bytes=256 * 2**20, cpu_seconds=30, wall_seconds=300
+    memory_bytes=768 * 2**20, output_bytes=128 * 2**20, cpu_seconds=30, wall_seconds=300
 )
 CODES = {
     "bad_column_name",

@@ -28,26 +28,26 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def test_migrations_make_exactly_the_tables_that_the_code_uses(catalog_url: str) -> None:
-    catalog = Catalog.open(catalog_url)
+def test_migrations_make_exactly_the_tables_that_the_code_uses(empty_url: str) -> None:
+    catalog = Catalog.open(empty_url)
     with catalog.read() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, columns.metadata) == []
     assert catalog.version() == SCHEMA_VERSION
 
 
-def test_downgrading_leaves_nothing_behind(catalog_url: str) -> None:
+def test_downgrading_leaves_nothing_behind(empty_url: str) -> None:
     config = Config()
     config.set_main_option(
         "script_location", str(Path(catalog_module.__file__).parent / "migrations")
     )
-    catalog = Catalog.open(catalog_url)
+    catalog = Catalog.open(empty_url)
     with catalog.transaction() as connection:
         config.attributes["connection"] = connection
         command.downgrade(config, "base")
     with catalog.read() as connection:
         assert sa.inspect(connection).get_table_names() == ["alembic_version"]
-    Catalog.open(catalog_url)
+    Catalog.open(empty_url)
 
 
 def test_schema_version_is_the_newest_migration() -> None:
@@ -57,14 +57,12 @@ def test_schema_version_is_the_newest_migration() -> None:
     assert ScriptDirectory.from_config(config).get_current_head() == SCHEMA_VERSION
 
 
-def test_open_that_makes_nothing_refuses_an_empty_database(
-    catalog_url: str, tmp_path: Path
-) -> None:
-    if catalog_url.startswith("sqlite"):
+def test_open_that_makes_nothing_refuses_an_empty_database(empty_url: str, tmp_path: Path) -> None:
+    if empty_url.startswith("sqlite"):
         (tmp_path / "catalog.db").touch()
     with pytest.raises(NotFoundError, match=r"no catalog in .*`lazaretto catalog upgrade`"):
-        Catalog.open(catalog_url, create=False)
-    assert Catalog.open(catalog_url).version() == SCHEMA_VERSION
+        Catalog.open(empty_url, create=False)
+    assert Catalog.open(empty_url).version() == SCHEMA_VERSION
 
 
 def test_open_that_makes_nothing_makes_no_file(tmp_path: Path) -> None:
@@ -203,10 +201,10 @@ with Catalog.open(sys.argv[1]).transaction() as connection:
 
 
 def test_processes_that_start_on_an_empty_database_at_once_migrate_it_once(
-    catalog_url: str, at_once: Callable[..., None]
+    empty_url: str, at_once: Callable[..., None]
 ) -> None:
-    at_once(_OPEN_AND_ADD, *([catalog_url, f"p{i}"] for i in range(4)))
-    with Catalog.open(catalog_url).read() as connection:
+    at_once(_OPEN_AND_ADD, *([empty_url, f"p{i}"] for i in range(4)))
+    with Catalog.open(empty_url).read() as connection:
         assert len(connection.execute(sa.select(tables.projection)).all()) == 4
 
 

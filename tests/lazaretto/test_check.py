@@ -187,7 +187,7 @@ def test_another_store_is_named_once(sqlite_yard: Yard, tmp_path: Path) -> None:
 
 
 def test_a_catalog_older_than_its_store_is_named(
-    sqlite_yard: Yard, sqlite_url: str, tmp_path: Path
+    sqlite_yard: Yard, sqlite_catalog: str, tmp_path: Path
 ) -> None:
     workspace = sqlite_yard.workspace
     sqlite_yard.admit("monday", blobs(60, seed=5))

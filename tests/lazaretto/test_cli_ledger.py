@@ -64,9 +64,9 @@ def auditor(tmp_path: Path, catalog_url: str) -> Auditor:
 
 
 @pytest.fixture
-def sqlite_auditor(tmp_path: Path, sqlite_url: str) -> Auditor:
+def sqlite_auditor(tmp_path: Path, sqlite_catalog: str) -> Auditor:
     """On SQLite."""
-    return Auditor(tmp_path, sqlite_url)
+    return Auditor(tmp_path, sqlite_catalog)
 
 
 def test_from_a_checkpoint_to_an_emptied_ledger(auditor: Auditor) -> None:
@@ -97,10 +97,10 @@ def test_from_a_checkpoint_to_an_emptied_ledger(auditor: Auditor) -> None:
 
 
 def test_a_fresh_catalog_is_nothing_to_verify_and_none_is_no_success(
-    tmp_path: Path, catalog_url: str
+    tmp_path: Path, empty_url: str
 ) -> None:
     runner = CliRunner()
-    environment = {"LAZARETTO_CATALOG_URL": catalog_url, "LAZARETTO_STORE": str(tmp_path / "s")}
+    environment = {"LAZARETTO_CATALOG_URL": empty_url, "LAZARETTO_STORE": str(tmp_path / "s")}
     lines = ["verify", "show", "checkpoint --key k", "prove 1 --out p.json"]
     (tmp_path / "k").write_text("k")
     with contextlib.chdir(tmp_path):

@@ -129,6 +129,20 @@ def test_whoever_publishes_is_shown_and_logged(shell: Shell) -> None:
     trace = shell.json("trace", "batch", told["batch"]["id"])
     who = {d["what"]: d["actor"] for d in trace["decisions"]}
     assert (who["PUBLISH"], who["ADMIT"]) == (me, "policy:blobs")
+    (release,) = trace["releases"]
+    assert (release["decided_by"], release["published_by"]) == ([me], me)
+    record = shell.run("trace", "record", f"{told['batch']['id']}#r0")
+    assert record.count(me) >= 2
+
+
+def test_a_weight_above_the_policys_limit_is_the_users_mistake(shell: Shell) -> None:
+    path = shell.yard.deliver("mixed", blobs(90, seed=5, flips=6))
+    told = shell.json("batch", "ingest", path, "--source", "vendor-a", code=1)
+    case = told["judgement"]["case"]
+    words = ("quarantine", "reweight", case, "--id", "r0", "--reason", "twice as good")
+    assert "at most 1, not 2" in shell.run(*words, "--weight", "2", code=2)
+    assert shell.json(*words, "--weight", "0.5")["weight"] == 0.5
+    assert shell.json("quarantine", "show", case)["weight_limit"] == 1
 
 
 def test_two_people_cannot_be_shown_on_the_command_line(shell: Shell) -> None:

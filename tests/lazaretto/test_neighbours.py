@@ -16,12 +16,13 @@ from yard import blobs, make_policy
 
 from lazaretto.ledger.chain import entry
 from lazaretto.policy import Columns
-from lazaretto.quarantine.cases import held_rows, list_cases, position_before
+from lazaretto.quarantine.cases import list_cases
 from lazaretto.quarantine.findings import failures_of, findings_of
 from lazaretto.quarantine.held import POSITION
 from lazaretto.quarantine.neighbours import NEAREST, neighbours_of
 from lazaretto.quarantine.provenance import provenance_of
 from lazaretto.quarantine.reads import list_reads, log_read
+from lazaretto.quarantine.records import held_rows, position_before
 from lazaretto.reference import Reference, near
 from lazaretto.registry import trusted
 from lazaretto.registry.fit_version import fit_version

@@ -12,14 +12,17 @@ from tampering import intruder, other_value, row_is, rows_of
 from yard import blobs
 
 from lazaretto import lineage
-from lazaretto.errors import LedgerError
+from lazaretto.dataset import admission
+from lazaretto.errors import LedgerError, SystemFaultError
 from lazaretto.health import check, rebuild
 from lazaretto.health.fold import STATE
 from lazaretto.ledger.chain import entry
 from lazaretto.ledger.events import CatalogRebuilt
 from lazaretto.ledger.report import Outcome
 from lazaretto.ledger.verify import verify
+from lazaretto.quarantine import review
 from lazaretto.storage import tables
+from lazaretto.values import Action
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -101,6 +104,34 @@ def test_what_was_published_is_known_without_the_catalog(yard: Yard, lost: str) 
     rebuild(yard.workspace, write=True)
     assert _all_rows(yard)[held.name] == before
     assert check(yard.workspace, deep=True).sound
+
+
+def test_others_released_while_it_was_on_its_way_are_not_of_a_publication(
+    sqlite_yard: Yard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between intent and entry somebody released more; then all marks in the catalog are lost."""
+    yard, workspace = sqlite_yard, sqlite_yard.workspace
+    case = str(yard.judge("monday", blobs(60, seed=5, flips=4)).case)
+
+    def killed(*_: Any, **__: Any) -> Any:
+        raise SystemFaultError("killed")
+
+    review.decide(workspace, case, Action.RELEASE, all=True, reason="fine")
+    later = review.decide(workspace, case, Action.REJECT, ids=["r0", "r3"], reason="not yet")
+    with monkeypatch.context() as patched:
+        patched.setattr(admission, "write_rows", killed)
+        with pytest.raises(SystemFaultError):
+            review.publish(workspace, case)
+    review.undo(workspace, later.id, reason="now")
+    review.publish(workspace, case)
+    assert yard.ids() == ["r0", "r1", "r2", "r3"]
+    held = tables.held_record
+    before = _all_rows(yard)[held.name]
+    assert len({row.part for row in before}) == 2
+    with workspace.catalog.transaction() as connection:
+        connection.execute(held.update().values(part=None))
+    rebuild(workspace, write=True)
+    assert _all_rows(yard)[held.name] == before
 
 
 def test_two_batches_whose_digests_were_swapped(yard: Yard) -> None:

@@ -53,6 +53,9 @@ BOB = Actor(ActorType.HUMAN, "user:bob")
 CAT = Actor(ActorType.HUMAN, "user:cat")
 SHELL = Actor(ActorType.OS_USER, "os:ann@gate")
 TASK = Actor(ActorType.SERVICE, "airflow:ingest.admit")
+_MADE_BY_REVIEWS = (
+    tables.held_record, tables.decision_record, tables.decision, tables.case_count,
+)  # fmt: skip
 CLOCK = Actor(ActorType.POLICY, "policy:blobs")
 REASON = "looked at it"
 
@@ -500,6 +503,8 @@ class Review(RuleBasedStateMachine):
         health = check(workspace, deep=True)
         unfinished = sum(bool(case.begun) for case in self.oracle.cases.values())
         told = {one.kind: one.count for one in health.findings}
+        if not self.oracle.used:  # the first admission was killed behind the making of its table
+            told.pop("unknown_datasets", None)
         assert told == ({"unfinished_publication": unfinished} if unfinished else {})
         assert not health.differences
         assert not rebuild(workspace, write=False).needed
@@ -534,7 +539,7 @@ class Review(RuleBasedStateMachine):
             return  # the ledger does not tell yet which records are on their way
         before = self.all_rows()
         with intruder(self.yard.workspace, stay=True) as connection:
-            for table in (tables.held_record, tables.decision_record, tables.decision):
+            for table in _MADE_BY_REVIEWS:
                 connection.execute(table.delete())
             connection.execute(tables.case.update().values(state="OPEN", two_people=False))
         rebuild(self.yard.workspace, write=True)

@@ -80,8 +80,8 @@ def test_events_go_next_to_the_store_by_default(sqlite_workspace: Workspace) -> 
     assert [event["eventType"] for event in _lines(sqlite_workspace)] == ["START", "COMPLETE"]
 
 
-def test_a_remote_store_gets_files_that_are_written_whole(sqlite_url: str) -> None:
-    workspace = open_workspace(catalog_url=sqlite_url, store="memory://lineage-test")
+def test_a_remote_store_gets_files_that_are_written_whole(sqlite_catalog: str) -> None:
+    workspace = open_workspace(catalog_url=sqlite_catalog, store="memory://lineage-test")
     history = History(workspace)
     for day in range(60):
         history.receive(day=day)

@@ -384,12 +384,12 @@ def test_indexing_again_from_the_beginning_changes_nothing(workspace: Workspace)
 
 
 def test_a_store_opened_by_another_path_has_the_same_batches(
-    sqlite_workspace: Workspace, sqlite_url: str, tmp_path: Path
+    sqlite_workspace: Workspace, sqlite_catalog: str, tmp_path: Path
 ) -> None:
     history = History(sqlite_workspace)
     batch = history.receive("vendor-x")
     (tmp_path / "elsewhere").symlink_to(tmp_path / "store", target_is_directory=True)
-    moved = open_workspace(catalog_url=sqlite_url, store=tmp_path / "elsewhere")
+    moved = open_workspace(catalog_url=sqlite_catalog, store=tmp_path / "elsewhere")
     history.admit(batch)
     history.snapshot({batch: 90})
     history.register("churn", "1")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
+import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
@@ -104,9 +106,9 @@ def fitted() -> tuple[Split, Reference]:
 
 
 @pytest.fixture
-def catalog_of_world(tmp_path: Path) -> str:
+def catalog_of_world(sqlite_catalog: str) -> str:
     """Address of the catalog that a world gets; a module may give another."""
-    return f"sqlite:///{tmp_path / 'catalog.db'}"
+    return sqlite_catalog
 
 
 @pytest.fixture
@@ -161,7 +163,19 @@ class Run:
 
 
 @pytest.fixture
-def run_dag(dags_folder: Path) -> Callable[..., Run]:
+def without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`DAG.test` looks again at once where it waits a second, as for tasks behind a failed one."""
+    pause = time.sleep
+
+    def shorter(seconds: float) -> None:
+        asked_by = sys._getframe(1).f_globals["__name__"]
+        pause(min(seconds, 0.02) if asked_by == "airflow.sdk.definitions.dag" else seconds)
+
+    monkeypatch.setattr(time, "sleep", shorter)
+
+
+@pytest.fixture
+def run_dag(dags_folder: Path, without_pauses: None) -> Callable[..., Run]:
     """Runs a DAG of a file, from the repository's ``dags/`` or given as text, in real Airflow."""
 
     def run(dag_id: str, conf: dict[str, Any] | None = None, *, text: str | None = None) -> Run:

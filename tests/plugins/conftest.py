@@ -20,13 +20,11 @@ HOME = airflow_environment.use()
 
 
 @pytest.fixture
-def workspace(tmp_path: Path) -> Workspace:
+def workspace(sqlite_catalog: str, tmp_path: Path) -> Workspace:
     """An empty workspace."""
     from lazaretto.storage.workspace import open_workspace
 
-    return open_workspace(
-        catalog_url=f"sqlite:///{tmp_path / 'catalog.db'}", store=tmp_path / "store"
-    )
+    return open_workspace(catalog_url=sqlite_catalog, store=tmp_path / "store")
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,8 @@ import pyarrow as pa
 import pytest
 from yard import Yard, blobs, make_policy, make_yard
 
+from lazaretto import lineage
+from lazaretto.authority.policies import register_policy
 from lazaretto.ledger.chain import entries
 from lazaretto.ledger.events import BatchAdmitted, RecordsDecided
 from lazaretto.ledger.verify import verify
@@ -104,6 +106,8 @@ def test_a_whole_review_is_on_record_under_the_name_that_signed_in(
     ]
     (published,) = _events(yard, BatchAdmitted)
     assert published.actor.id == "user:admin"
+    (release,) = lineage.trace_batch(yard.workspace, published.event.batch).releases
+    assert (release.decided_by, release.published_by) == (["user:op"], "user:admin")
     assert verify(yard.workspace).ok
     page = client.get(f"/cases/{case}", headers=ann).text
     assert "Published by user:admin: 2 records" in page
@@ -267,3 +271,48 @@ def test_two_people_are_two_logins(
     assert "somebody else publishes" in alone.json()["error"]
     assert client.post(f"{at}/publish", headers=bob, json={}).status_code == 200
     assert len(review.list_publications(yard.workspace, str(judged.case))) == 1
+
+
+def test_after_an_approval_whoever_decided_publishes(
+    client: TestClient, token: Callable[[str], dict[str, str]], yard: Yard
+) -> None:
+    strict = make_policy(review={"require_two_people": True})
+    rows = blobs(60, seed=6, prefix="t", flips=4)
+    judged = Yard(yard.workspace, strict, yard.folder).judge("t", rows)
+    ann, bob = token("OP") | HERE, token("ADMIN") | HERE
+    at = f"/api/v1/cases/{judged.case}"
+    seen = client.post(f"{at}/decisions", headers=ann, json=_BODY).json()["seq"]
+    assert client.post(f"{at}/approve", headers=ann, json={"seen": seen}).status_code == 422
+    assert client.post(f"{at}/approve", headers=bob, json={"seen": seen - 1}).status_code == 409
+    given = client.post(f"{at}/approve", headers=bob, json={"seen": seen})
+    assert (given.status_code, given.json()["by"]["id"]) == (201, "user:admin")
+    assert client.get(at, headers=ann).json()["case"]["approved_by"] == ["user:admin"]
+    assert "approved by user:admin" in client.get(f"/cases/{judged.case}", headers=ann).text
+    assert client.post(f"{at}/publish", headers=ann, json={}).status_code == 200
+    (published,) = review.list_publications(yard.workspace, str(judged.case))
+    assert (published.by.id, published.approved_by) == ("user:op", ["user:admin"])
+
+
+@pytest.mark.parametrize(("weight", "code"), [(1.0, 201), (0.1, 201), (1.1, 422), (0, 422)])
+def test_a_weight_is_at_most_what_the_policy_allows(
+    client: TestClient,
+    token: Callable[[str], dict[str, str]],
+    case: str,
+    weight: float,
+    code: int,
+) -> None:
+    body = {"action": "REWEIGHT", "ids": ["m0"], "weight": weight, "reason": "half as good"}
+    at = f"/api/v1/cases/{case}/decisions"
+    assert client.post(at, headers=token("OP") | HERE, json=body).status_code == code
+
+
+def test_the_page_offers_approval_where_the_policy_in_force_asks_for_two(
+    client: TestClient, token: Callable[[str], dict[str, str]], yard: Yard, case: str
+) -> None:
+    """The case was judged before the rule came into force."""
+    ann = token("OP") | HERE
+    assert client.post(f"/api/v1/cases/{case}/decisions", headers=ann, json=_BODY).is_success
+    assert 'id="approve"' not in client.get(f"/cases/{case}", headers=ann).text
+    strict = make_policy(review={"require_two_people": True})
+    register_policy(yard.workspace, strict, reason="two see more than one")
+    assert 'id="approve"' in client.get(f"/cases/{case}", headers=ann).text

@@ -273,7 +273,7 @@ def test_what_cannot_be_shown_is_a_picture_of_words(client: TestClient, yard: Ya
 
 
 def yard_column(case: str, yard: Yard, name: str) -> int:
-    from lazaretto.quarantine.cases import content_of
+    from lazaretto.quarantine.records import content_of
     from lazaretto.storage.sidecars import read_schema
 
     file = content_of(yard.workspace, case).file

@@ -89,7 +89,10 @@ def test_what_is_refused_there_is_refused_here_with_its_own_exit_code(
     run("OP", "release", case, "--all", "--reason", "fine", "--yes")
     refused = run("OP", "publish", case, code=1)["error"]
     assert "somebody else publishes" in refused["message"]
-    assert run("ADMIN", "publish", case)["rows"] == 4
+    alone = run("OP", "approve", case, "--yes", code=2)["error"]["message"]
+    assert "somebody else approves" in alone
+    assert run("ADMIN", "approve", case, "--yes")["by"]["id"] == "user:admin"
+    assert run("OP", "publish", case)["rows"] == 4
 
 
 def test_a_token_that_is_none_and_a_server_that_is_away(

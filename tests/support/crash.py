@@ -7,11 +7,13 @@ outcome. State is put back in between, so that each n starts from the same momen
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 import signal
 import sys
 import traceback
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,20 +22,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _MOST_POINTS = 300
+_PIPE = 65_536  # bytes that a pipe takes while nobody reads
 _WRITING = ("INSERT", "UPDATE", "DELETE")
 
 
 def main(url: str, folder: Path, operations: list[str]) -> None:
     """Tries every write point of each operation; prints how many there are."""
     import crash_operations
-
-    # A fork that finds them loaded need not load them.
-    import lazaretto.ledger.verify  # noqa: F401
-
-    if url.startswith("postgresql"):
-        import psycopg  # noqa: F401
-    if "sanitize" in operations:
-        import torch  # noqa: F401
 
     _in_child(lambda: crash_operations.screened(url, folder))
     _in_child(lambda: _save(url, folder, "screened"))
@@ -64,16 +59,28 @@ def _try_again(url: str, folder: Path, act: Callable[..., Any], check: Callable[
 
 
 def _in_child(work: Callable[[], Any], *, may_die: bool = False) -> int:
-    """Runs work in a fork: nothing that it opened or started is left behind in this process."""
+    """Runs work in a fork: nothing that it opened or started is left behind in this process.
+
+    But the modules that it loaded are loaded here, too: the next fork need not load them.
+    """
+    told, tell = os.pipe()
     child = os.fork()
     if child == 0:
+        before = set(sys.modules)
         try:
             work()
+            os.write(tell, " ".join(sys.modules.keys() - before).encode()[:_PIPE])
         except BaseException:
             traceback.print_exc()
             os._exit(1)
         os._exit(0)
+    os.close(tell)
+    with os.fdopen(told) as pipe:
+        loaded = pipe.read().split()
     status = os.waitpid(child, 0)[1]
+    for name in loaded:
+        with suppress(ImportError):
+            importlib.import_module(name)
     killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
     if status != 0 and not (may_die and killed):
         sys.exit("a forked attempt failed, see above")

@@ -256,6 +256,11 @@ class Oracle:
         }
         return Step("batch_admitted", by, says, made)
 
+    @property
+    def used(self) -> bool:
+        """Whether anything ever entered the dataset."""
+        return bool(self.admitted) or any(case.entered for case in self.cases.values())
+
     def rows(self) -> dict[str, tuple[str, float]]:
         """Label and weight of each record that the dataset must have, by ``batch#record``."""
         found = {

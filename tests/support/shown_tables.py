@@ -116,6 +116,7 @@ def _case() -> dict[str, Any]:
             "reasons": {"screen:mahalanobis": 36},
             "notes": [REASON],
             "actions": {"UNDECIDED": 35, "RELEASE": 1},
+            "approved_by": [],
             "deleted": None,
         },
         "triage": None,
@@ -145,7 +146,14 @@ def _case() -> dict[str, Any]:
             }
         ],
         "publications": [
-            {"part": "released-1", "rows": 1, "version": 4, "by": {"id": "os:bob@host"}, "at": AT}
+            {
+                "part": "released-1",
+                "rows": 1,
+                "version": 4,
+                "by": {"id": "os:bob@host"},
+                "at": AT,
+                "approved_by": [],
+            }
         ],
     }
 
@@ -250,6 +258,7 @@ def _trace() -> Trace:
         models=[learned],
         sources=[TracedSource("annotation-vendor", 1, 9964)],
         decisions=[decision],
+        releases=[],
         recalls=[],
         retrain=[step],
         record=None,

@@ -45,7 +45,8 @@ def describe_case(
         NotFoundError: no such case.
         UsageError: a filter's value cannot be one, or the records have no such column.
     """
-    from lazaretto.quarantine.cases import count_records, held_records, show_case
+    from lazaretto.quarantine.cases import show_case
+    from lazaretto.quarantine.records import count_records, held_records
     from lazaretto.quarantine.review import (
         list_approvals,
         list_decisions,
@@ -78,8 +79,8 @@ def _rows(
 ) -> dict[int, dict[str, Any]]:
     """All reasons and the columns to show of some held records, by position."""
     from lazaretto.batch._shown import rows_as_python
-    from lazaretto.quarantine.cases import held_rows
     from lazaretto.quarantine.held import POSITION, REASONS
+    from lazaretto.quarantine.records import held_rows
 
     if not positions:
         return {}
@@ -171,19 +172,8 @@ def view(found: dict[str, Any]) -> RenderableType:
         text=["action", "reason"],
     )
     publications = grid(
-        ["publication", "records", "version", "decided by", "approved by", "by", "when"],
-        [
-            (
-                p["part"],
-                p["rows"],
-                p["version"],
-                ", ".join(sorted({release["by"] for release in p["releases"]})),
-                ", ".join(p["approved_by"]),
-                p["by"]["id"],
-                p["at"],
-            )
-            for p in found["publications"]
-        ],
+        ["publication", "records", "version", "by", "when"],
+        [(p["part"], p["rows"], p["version"], _people(p), p["at"]) for p in found["publications"]],
         title="Published",
     )
     parts: list[RenderableType] = [head]
@@ -215,6 +205,13 @@ def _triage(triage: dict[str, Any]) -> RenderableType:
     if triage["source"]:
         told["the source"] = triage["source"]
     return facts(told, title="Triage")
+
+
+def _people(publication: dict[str, Any]) -> str:
+    """Who published, and who approved it."""
+    approved = ", ".join(publication["approved_by"])
+    by = str(publication["by"]["id"])
+    return f"{by}, approved by {approved}" if approved else by
 
 
 def _action(decision: dict[str, Any]) -> str:

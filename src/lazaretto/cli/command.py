@@ -38,6 +38,9 @@ class Needs(Flag):
     REVIEW = auto()
 
 
+ON_EITHER = Needs.WORKSPACE | Needs.REVIEW
+"""Of commands that work on the catalog, or through Airflow's review page."""
+
 _SHARED: tuple[tuple[Needs, str, Any, Any], ...] = (
     (
         Needs.WORKSPACE,

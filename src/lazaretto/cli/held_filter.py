@@ -1,4 +1,4 @@
-"""Options that choose held records of a case: by id, by a filter, or all."""
+"""Arguments that choose a case and held records of it: by id, by a filter, or all."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -7,6 +7,7 @@ import typer
 
 from lazaretto.errors import UsageError
 
+CaseId = Annotated[str, typer.Argument(metavar="CASE", help="Id of a case")]
 _PANEL = "Which records"
 
 
@@ -43,7 +44,7 @@ class Filter:
     ] = False
 
     def as_mapping(self) -> dict[str, str]:
-        """What `lazaretto.quarantine.cases` takes as a filter; empty when nothing was asked."""
+        """What `lazaretto.quarantine.records` takes as a filter; empty when nothing was asked."""
         given = {
             "reason": self.reason_is,
             "label": self.label,

@@ -1,15 +1,15 @@
 """``lazaretto quarantine``: look at held records, decide on them, publish the decisions."""
 
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lazaretto.cli import quarantine_sharing
 from lazaretto.cli.announcing import AnnounceTo, airflow_at, announce
 from lazaretto.cli.arguments import Limit, Reason, Yes, confirm
-from lazaretto.cli.command import Needs, command
-from lazaretto.cli.held_filter import Filter, Selection
+from lazaretto.cli.command import ON_EITHER, Needs, command
+from lazaretto.cli.held_filter import CaseId, Filter, Selection
 from lazaretto.cli.layout import Grid, facts, grid, paged
 from lazaretto.cli.reply import Reply, print_note
 from lazaretto.cli.session import Session
@@ -22,16 +22,10 @@ if TYPE_CHECKING:
 
     from lazaretto.quarantine.cases import Case
     from lazaretto.quarantine.decisions import Decision
-    from lazaretto.quarantine.reads import Read
 
 app = typer.Typer(
     no_args_is_help=True, help="Look at held records, decide on them, publish the decisions."
 )
-
-ExportFormat = Literal["csv", "parquet", "argilla"]
-ImportFormat = Literal["csv", "argilla"]
-ON_EITHER = Needs.WORKSPACE | Needs.REVIEW
-CaseId = Annotated[str, typer.Argument(metavar="CASE", help="Id of a case")]
 
 
 @command(app, "list", needs=ON_EITHER)
@@ -98,41 +92,6 @@ def show(
         case, which.as_mapping(), columns=column, after=after, limit=limit
     )
     return Reply(found, view(found))
-
-
-@command(app, "reads")
-def reads(
-    session: Session,
-    case: CaseId,
-    *,
-    limit: Limit = 50,
-) -> Reply:
-    """Show who was shown the content of a case's records, newest first: the read log.
-
-    It tells of the review page, its API and exports. Looking again within minutes adds nothing.
-    """
-    from lazaretto.quarantine.reads import list_reads
-
-    shown = list_reads(session.workspace, case, limit=limit)
-    return Reply(shown, reads_view(shown))
-
-
-def reads_view(shown: "Sequence[Read]") -> Grid:
-    """The table of some reads."""
-    rows = [
-        (
-            read.seq,
-            read.at,
-            read.actor.id if read.actor.authenticated else f"{read.actor.id} (not authenticated)",
-            read.via,
-            read.records,
-            str(read.first) if read.first == read.last else f"{read.first} to {read.last}",
-            ", ".join(f"{name} {value}" for name, value in sorted(read.filter.items())),
-        )
-        for read in shown
-    ]
-    columns = ["entry", "when", "by", "via", "records", "positions", "filter"]
-    return grid(columns, rows, text=["filter"])
 
 
 @command(app, "release", needs=ON_EITHER)
@@ -226,85 +185,6 @@ def publish(session: Session, case: CaseId, *, announce_to: AnnounceTo = None) -
     return Reply(made, facts(shown))
 
 
-@command(app, "assign", needs=ON_EITHER)
-def assign(
-    session: Session,
-    case: CaseId,
-    *,
-    to: Annotated[
-        str | None, typer.Option(help="Who reviews it, such as user:ann; default: nobody")
-    ] = None,
-) -> Reply:
-    """Make a case somebody's to review. Others may still decide on it."""
-    session.reviewer.assign(case, to)
-    return Reply({"case": case, "assignee": to}, facts({"case": case, "reviewer": to or "nobody"}))
-
-
-@command(app, "comment", needs=ON_EITHER)
-def comment(
-    session: Session, case: CaseId, text: Annotated[str, typer.Argument(metavar="TEXT")]
-) -> Reply:
-    """Put a remark on a case on record."""
-    seq = session.reviewer.comment(case, text)
-    return Reply({"case": case, "seq": seq}, facts({"case": case, "ledger entry": seq}))
-
-
-@command(app, "export", needs=ON_EITHER)
-def export(
-    session: Session,
-    case: CaseId,
-    *,
-    to: Annotated[Path, typer.Option(metavar="FILE", help="Where to write; must not exist yet")],
-    format_: Annotated[ExportFormat, typer.Option("--format", help="Of the file")] = "csv",
-    which: Filter,
-) -> Reply:
-    """Write the held records of a case with all reasons and decisions. Who did is on record."""
-    try:
-        with session.working("Exporting"), to.open("xb") as file:
-            try:
-                session.reviewer.export(case, file, format_, which.as_mapping())
-            except BaseException:
-                to.unlink()
-                raise
-    except FileExistsError:
-        raise UsageError(f"{to} exists already: name another file") from None
-    except OSError as error:
-        raise UsageError(f"{to} cannot be written: {error}") from error
-    shown = {"case": case, "file": str(to), "format": format_}
-    return Reply(shown, facts(shown))
-
-
-@command(app, "import", needs=ON_EITHER)
-def import_(
-    session: Session,
-    case: CaseId,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="With decisions made elsewhere")],
-    *,
-    format_: Annotated[ImportFormat, typer.Option("--format", help="Of the file")] = "csv",
-    reason: Annotated[str | None, typer.Option(help="Why; stays on record")] = None,
-    yes: Yes = False,
-) -> Reply:
-    """Take the decisions of a file that `export` wrote and people filled in."""
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise UsageError(f"{file} cannot be read: {error}") from error
-    found = session.reviewer.bring(case, content, format_, reason, apply=False)
-    if found["records"]:
-        groups = ", ".join(f"{g['action'].lower()} {g['records']}" for g in found["groups"])
-        asked = f"Decide on {counted(found['records'], 'record')} of {case} ({groups})?"
-        confirm(asked, yes=yes)
-        with session.working("Deciding"):
-            found = session.reviewer.bring(case, content, format_, reason, apply=True)
-    shown = {
-        "case": case,
-        "decided": counted(found["records"], "record"),
-        "as they are": counted(found["as_they_are"], "record"),
-        **{f"decision {n}": made["id"] for n, made in enumerate(found["decisions"], start=1)},
-    }
-    return Reply(found, facts(shown))
-
-
 @command(app, "expire", needs=Needs.WORKSPACE | Needs.POLICY)
 def expire(session: Session) -> Reply:
     """Reject records that nobody decided on within the policy's expire_days. Run it daily."""
@@ -312,6 +192,9 @@ def expire(session: Session) -> Reply:
 
     decisions = review.expire(session.workspace, session.policy)
     return Reply(decisions, expired_view(decisions))
+
+
+quarantine_sharing.register(app)
 
 
 def expired_view(decisions: "Sequence[Decision]") -> Grid:

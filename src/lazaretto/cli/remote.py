@@ -8,7 +8,7 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from http.client import HTTPException
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlencode
 
 from pydantic import TypeAdapter, ValidationError
@@ -22,6 +22,7 @@ from lazaretto.errors import (
     SystemFaultError,
     UsageError,
 )
+from lazaretto.quarantine.approvals import Approval
 from lazaretto.quarantine.cases import Case
 from lazaretto.quarantine.decisions import Decision
 from lazaretto.text import cut
@@ -42,6 +43,7 @@ _KINDS: dict[int, type[Exception]] = {
     422: UsageError,
 }
 _SECONDS = 300
+_T = TypeVar("_T")
 _LONGEST = 64 * 2**20
 
 
@@ -128,12 +130,12 @@ class Remote:
             "label": label,
             "weight": weight,
         }
-        return _decision(self._post(f"/cases/{quote(case, safe='')}/decisions", body))
+        return _typed(Decision, self._post(f"/cases/{quote(case, safe='')}/decisions", body))
 
     def undo(self, decision: str, reason: str) -> Decision:
         """Takes a decision back."""
         body = {"reason": reason}
-        return _decision(self._post(f"/decisions/{quote(decision, safe='')}/undo", body))
+        return _typed(Decision, self._post(f"/decisions/{quote(decision, safe='')}/undo", body))
 
     def publish(self, case: str) -> Published:
         """Publishes."""
@@ -153,6 +155,11 @@ class Remote:
             announced=told["announced"],
             note=told["note"],
         )
+
+    def approve(self, case: str, seen: int) -> Approval:
+        """Agrees to a publication."""
+        made = self._post(f"/cases/{quote(case, safe='')}/approve", {"seen": seen})
+        return _typed(Approval, made)
 
     def assign(self, case: str, assignee: str | None) -> None:
         """Makes a case somebody's to review."""
@@ -245,9 +252,9 @@ def _object(answer: IO[bytes]) -> dict[str, Any]:
     return told
 
 
-def _decision(told: dict[str, Any]) -> Decision:
+def _typed(kind: type[_T], told: dict[str, Any]) -> _T:
     try:
-        return TypeAdapter(Decision).validate_python(told)
+        return TypeAdapter(kind).validate_python(told)
     except ValidationError as error:
         raise SystemFaultError(f"the server is of another version: {error}") from None
 

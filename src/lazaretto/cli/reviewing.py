@@ -11,6 +11,7 @@ from lazaretto.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from lazaretto.quarantine.approvals import Approval
     from lazaretto.quarantine.cases import Case
     from lazaretto.quarantine.decisions import Decision
     from lazaretto.quarantine.export import ExportFormat
@@ -98,6 +99,9 @@ class Reviewer(Protocol):
     def publish(self, case: str) -> Published:
         """Publishes."""
 
+    def approve(self, case: str, seen: int) -> Approval:
+        """Agrees to a publication."""
+
     def assign(self, case: str, assignee: str | None) -> None:
         """Makes a case somebody's to review."""
 
@@ -159,7 +163,7 @@ class OnCatalog:
 
     def count(self, case: str, chosen: Mapping[str, str]) -> int:
         """Counts what a filter takes."""
-        from lazaretto.quarantine.cases import count_records
+        from lazaretto.quarantine.records import count_records
 
         return count_records(self.workspace, case, chosen)
 
@@ -204,6 +208,12 @@ class OnCatalog:
         known = list_publications(self.workspace, case)
         by = next(one.by.id for one in known if one.part == made.part)
         return Published(made.rows, made.dataset, made.version, made.part, by, made.seqs[-1])
+
+    def approve(self, case: str, seen: int) -> Approval:
+        """Agrees to a publication."""
+        from lazaretto.quarantine.approve import approve
+
+        return approve(self.workspace, case, seen=seen)
 
     def assign(self, case: str, assignee: str | None) -> None:
         """Makes a case somebody's to review."""

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import fsspec
 
-from lazaretto.dataset.admission import with_added
 from lazaretto.dataset.commit import commit_recorded
 from lazaretto.dataset.delta import (
     LOG,
@@ -30,6 +29,7 @@ from lazaretto.dataset.history import (
     version_files,
     versions_between,
 )
+from lazaretto.dataset.part import with_added
 from lazaretto.dataset.schema import storable
 from lazaretto.dataset.state import changes
 from lazaretto.errors import (

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from lazaretto import received
 from lazaretto.authority import judgements, policies
 from lazaretto.dataset import state
+from lazaretto.dataset.contents import record_ids
 from lazaretto.errors import ChangedFileError
 from lazaretto.ledger.differences import Difference
 from lazaretto.ledger.events import BatchAdmitted, PayloadDeleted, RecordsDecided
@@ -112,7 +113,7 @@ class Fold:
             case RecordsDecided() as event:
                 self._decide(self.store, event)
             case BatchAdmitted(case=str() as case) as event:
-                self._publish(case, event)
+                self._publish(self.store, case, event)
 
     def finish(self, catalog: Connection) -> Iterator[Difference]:
         """Takes over from the catalog which records were published, where the ledger is silent.
@@ -142,17 +143,25 @@ class Fold:
                 words = f"of {case}: the {count} records of {part}"
                 yield Difference(_held.name, words, "missing")
 
-    def _publish(self, case: str, event: BatchAdmitted) -> None:
-        """Marks what was released and not yet published, where it is what the entry names."""
+    def _publish(self, store: Store, case: str, event: BatchAdmitted) -> None:
+        """Marks what was released and not yet published, where it is what the entry names.
+
+        Where that is more, because somebody released others between the intent and the entry, the
+        entry's data files tell which records it is of.
+        """
         self.pending.flush()
         again = sa.select(_held.c.part).where(_held.c.case_id == case, _held.c.part == event.part)
         if self.rows.scalar(again.limit(1)) is not None:
             return  # what was lost was published again
-        columns = (_held.c.position, _held.c.decision)
+        columns = (_held.c.position, _held.c.decision, _held.c.record_id)
         mine = (_held.c.case_id == case) & _held.c.action.in_(_RELEASING) & _held.c.part.is_(None)
         query = sa.select(*columns).where(mine).order_by(_held.c.position)
-        released = {row.position: row.decision for row in self.rows.execute(query)}
-        if not self._is_of(case, event.part, released):
+        released = self.rows.execute(query).all()
+        if self._is_of(case, event.part, {row.position: row.decision for row in released}):
+            return
+        entered = _entered(store, event)
+        of_it = {row.position: row.decision for row in released if row.record_id in entered}
+        if not self._is_of(case, event.part, of_it):
             self.unproven[event.part] = case, event.rows
 
     def _is_of(self, case: str, part: str, released: dict[int, str]) -> bool:
@@ -178,6 +187,15 @@ class Fold:
             return
         self.pending.flush()
         decisions.index_decided(self.rows, event, ids["position"].to_pylist())
+
+
+def _entered(store: Store, event: BatchAdmitted) -> set[str]:
+    """Ids of the records in the data files of an admission; none where one cannot be read."""
+    try:
+        chunks = [ids for _, ids in record_ids(store, event.files, [event.batch])]
+    except ChangedFileError:
+        return set()
+    return {record for ids in chunks for record in ids.to_pylist()}
 
 
 def _chunks(positions: list[int]) -> Iterator[sa.ColumnElement[bool]]:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime  # noqa: TC003  pydantic reads it at run time
 from typing import TYPE_CHECKING
 
 from lazaretto.ledger.chain import entries
 from lazaretto.ledger.events import PublicationApproved
+from lazaretto.values import Actor  # noqa: TC001  pydantic reads it at run time
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
 
     from sqlalchemy.engine import Connection
 
     from lazaretto.ledger.chain import Entry
-    from lazaretto.values import Actor
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,9 @@ from lazaretto.faults import how_to_install
 from lazaretto.ledger.chain import entry as entry_of
 from lazaretto.ledger.deletions import deletions_told
 from lazaretto.ledger.events import BatchEmbedded, BatchJudged, BatchScreened
-from lazaretto.quarantine.cases import find_case, held_rows
+from lazaretto.quarantine.cases import find_case
 from lazaretto.quarantine.held import POSITION
+from lazaretto.quarantine.records import held_rows
 from lazaretto.registry.references import read_reference
 from lazaretto.registry.trusted import RECORD, read_trusted
 from lazaretto.storage.sidecars import read_numbered

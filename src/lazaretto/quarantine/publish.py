@@ -36,7 +36,7 @@ from lazaretto.quarantine.intent import (
 )
 from lazaretto.quarantine.released import RELEASING, released_part
 from lazaretto.quarantine.standing import Publication, decisions_of, publications_of
-from lazaretto.quarantine.two_people import require_two_people
+from lazaretto.quarantine.two_people import asks_for_two, require_two_people
 from lazaretto.quarantine.weights import require_weights
 from lazaretto.received import find_batch, on_record
 from lazaretto.storage import tables
@@ -240,7 +240,7 @@ def _check(connection: Connection, workspace: Workspace, view: _View) -> None:
             dataset=dataset,
         )
     decisions = view.released.used()
-    if view.row.two_people or policy.rules.review.require_two_people:
+    if asks_for_two(view.row, policy):
         approvers = [approval.by for approval in view.approvals]
         require_two_people(view.row.id, dataset, workspace.actor, decisions, approvers)
     require_weights(connection, view.row, decisions)

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lazaretto.dataset.admission import Part, added_columns, with_added
+from lazaretto.dataset.part import Part, added_columns, with_added
 from lazaretto.ledger.deletions import deletions_told
 from lazaretto.quarantine.held import ADDED_NAMES, POSITION, RECORD
 from lazaretto.quarantine.labels import as_label

@@ -7,19 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from lazaretto.authority.policies import policy_ref, require_in_force
+from lazaretto.authority.policies import policy_in_force, policy_ref, require_in_force
 from lazaretto.errors import DeletedPayloadError, NotFoundError, OvertakenError, UsageError
 from lazaretto.ledger.deletions import deletion_of
 from lazaretto.quarantine.approvals import Approval, approvals_of
 from lazaretto.quarantine.approve import approve
 from lazaretto.quarantine.cases import (
     Case,
-    HeldRecord,
-    count_records,
     find_case,
     held_file,
-    held_records,
-    held_rows,
     list_cases,
     newest_decision,
     show_case,
@@ -33,12 +29,14 @@ from lazaretto.quarantine.decisions import (
 )
 from lazaretto.quarantine.labels import as_label
 from lazaretto.quarantine.publish import publish
+from lazaretto.quarantine.records import HeldRecord, count_records, held_records, held_rows
 from lazaretto.quarantine.selection import select_ids, select_positions, select_records
 from lazaretto.quarantine.standing import (
     Publication,
     decisions_of,
     publications_of,
 )
+from lazaretto.quarantine.two_people import asks_for_two
 from lazaretto.quarantine.weights import check_weight, most_weight
 from lazaretto.storage import tables
 from lazaretto.storage.sidecars import read_schema, read_table
@@ -71,6 +69,7 @@ __all__ = [
     "list_cases",
     "list_decisions",
     "list_publications",
+    "needs_two_people",
     "publish",
     "show_case",
     "undo",
@@ -284,6 +283,22 @@ def list_approvals(workspace: Workspace, case: str) -> list[Approval]:
     with workspace.catalog.read() as connection:
         find_case(connection, case)
         return approvals_of(connection, case)
+
+
+def needs_two_people(workspace: Workspace, case: str) -> bool:
+    """Whether publishing a case takes two people, by its judgement or by the policy in force now.
+
+    Raises:
+        NotFoundError: no such case.
+        ChangedStateError: the catalog does not say what the ledger says.
+
+    Examples:
+        >>> needs_two_people(workspace, case)
+        False
+    """
+    with workspace.catalog.read() as connection:
+        row = find_case(connection, case)
+        return asks_for_two(row, policy_in_force(connection, row.dataset))
 
 
 def weight_limit(workspace: Workspace, case: str) -> float:

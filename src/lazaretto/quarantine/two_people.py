@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lazaretto.errors import AdmissionRefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from sqlalchemy.engine import Row
+
+    from lazaretto.authority.policies import Registered
     from lazaretto.quarantine.decisions import Decision
     from lazaretto.values import Actor
 
@@ -16,6 +19,18 @@ WHERE_TWO_COUNT = (
     "review.require_two_people counts only people that Airflow's auth manager authenticated, as on "
     "the review page. The command line and tasks authenticate nobody, so there it cannot be met"
 )
+
+
+def asks_for_two(row: Row[Any], in_force: Registered | None) -> bool:
+    """Whether publishing a case takes two people.
+
+    Args:
+        row: of the case, which has what its judgement asks for.
+        in_force: the policy that is in force for its dataset; None: none is.
+    """
+    return bool(row.two_people) or (
+        in_force is not None and in_force.rules.review.require_two_people
+    )
 
 
 def require_two_people(

@@ -19,14 +19,12 @@ from lazaretto.batch import records
 from lazaretto.dataset.admission import (
     CLEARED,
     Admission,
-    Part,
-    added_columns,
     admit_part,
     find_admission,
     is_unused,
-    with_added,
 )
 from lazaretto.dataset.files import dataset_uri
+from lazaretto.dataset.part import Part, added_columns, with_added
 from lazaretto.dataset.table import open_newest
 from lazaretto.errors import AdmissionRefusedError, ChangedFileError, UsageError
 from lazaretto.names import check_dataset_name

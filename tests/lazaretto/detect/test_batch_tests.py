@@ -4,10 +4,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 from tests.lazaretto.detection_data import classes
 
-from lazaretto.screen.batch_tests.base import Outcome, Pair, permutation_p
+from lazaretto.screen.batch_tests.base import ENOUGH, Outcome, Pair, permutation_p
 from lazaretto.screen.batch_tests.class_spread import class_spread
 from lazaretto.screen.batch_tests.label_shift import label_shift
 from lazaretto.screen.batch_tests.near_duplicates import near_duplicates
@@ -15,6 +17,8 @@ from lazaretto.screen.batch_tests.two_sample import energy, mmd
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import numpy.typing as npt
 
 TESTS = [near_duplicates, label_shift, mmd, energy, class_spread]
 
@@ -122,9 +126,33 @@ def test_templates_that_the_reference_has_too_are_not_a_flood() -> None:
     assert near_duplicates(replaced(clean, batch=batch, reference=reference)).p_value > 0.01
 
 
-def test_permutation_p_values_are_never_zero() -> None:
-    assert permutation_p(9.0, np.zeros(99)) == 1 / 100
-    assert permutation_p(0.0, np.zeros(99)) == 1.0
+def test_permutation_p_values_are_never_zero_and_stop_where_they_are_no_news() -> None:
+    asked: list[int] = []
+
+    def draw(rows: int) -> npt.NDArray[np.float64]:
+        asked.append(rows)
+        return np.arange(rows) % 2.0
+
+    assert permutation_p(9.0, draw, permutations=99, slack=0.0) == 1 / 100
+    assert sum(asked) == 99
+    asked.clear()
+    assert permutation_p(0.0, draw, permutations=20_000, slack=0.0) == 1.0
+    assert permutation_p(1.0, draw, permutations=20_000, slack=0.0) == 0.5
+    assert sum(asked) < 500, "a clean batch costs a few dozen"
+
+
+@given(seed=st.integers(0, 2**32 - 1), rank=st.integers(0, 2000))
+def test_stopping_early_changes_no_small_p_value(seed: int, rank: int) -> None:
+    """What could fire is counted to the end; above that, both say that it does not."""
+    values = np.random.default_rng(seed).permutation(2000).astype(float)
+    left = iter(np.split(values, np.arange(50, 2000, 50)))
+
+    def draw(rows: int) -> npt.NDArray[np.float64]:
+        return np.concatenate([next(left) for _ in range(rows // 50)])
+
+    whole = (1 + rank) / 2001
+    found = permutation_p(2000.0 - rank, draw, permutations=2000, slack=0.0)
+    assert found == whole if rank < ENOUGH else found >= ENOUGH / 2000
 
 
 @pytest.mark.parametrize("test", TESTS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -77,10 +77,33 @@ class Outcome:
     radius: float = 0.0
 
 
-def permutation_p(observed: float, permuted: npt.NDArray[np.float64]) -> float:
-    """``(1 + b) / (1 + B)``: never zero, valid at any B (Phipson and Smyth, 2010)."""
-    slack = 1e-12 * max(1.0, abs(observed))
-    return float((1 + (permuted >= observed - slack).sum()) / (1 + len(permuted)))
+def permutation_p(
+    observed: float,
+    draw: Callable[[int], npt.NDArray[Any]],
+    *,
+    permutations: int,
+    slack: float,
+) -> float:
+    """Permutation p-value, stopped early where it is no news.
+
+    ``(1 + b) / (1 + B)``: never zero, valid at any B (Phipson and Smyth, 2010). It stops at
+    `ENOUGH` permutations at least as extreme and then answers ``ENOUGH / drawn`` (valid: Besag and
+    Clifford, 1991), so that a clean batch costs a few dozen permutations.
+
+    Args:
+        observed: the statistic of what was observed; large is extreme.
+        draw: gives the statistics of so many permutations, float (B,).
+        permutations: at most.
+        slack: how much lower than the observed statistic counts as the same, for rounding.
+    """
+    drawn = extreme = 0
+    while drawn < permutations:
+        rows = min(LARGEST_BLOCK if drawn else FIRST_BLOCK, permutations - drawn)
+        above = (draw(rows) >= observed - slack).cumsum()
+        if extreme + above[-1] >= ENOUGH:
+            return float(ENOUGH / (drawn + 1 + int(np.searchsorted(above, ENOUGH - extreme))))
+        drawn, extreme = drawn + rows, extreme + int(above[-1])
+    return (1 + extreme) / (1 + drawn)
 
 
 def relabeled_p(
@@ -92,10 +115,7 @@ def relabeled_p(
     permutations: int,
     seed: int,
 ) -> float:
-    """Permutation p-value of a statistic of group membership, stopped early where it is no news.
-
-    Stops at `ENOUGH` permutations at least as extreme and then answers ``ENOUGH / drawn`` (valid:
-    Besag and Clifford, 1991), so that a clean batch costs a few dozen permutations.
+    """Permutation p-value of a statistic of group membership.
 
     Args:
         observed: the statistic of the real membership.
@@ -108,19 +128,16 @@ def relabeled_p(
         seed: of the permutations.
     """
     rng = np.random.default_rng(seed)
-    slack = 1e-6 * max(1e-12, abs(observed))
-    drawn = extreme = 0
-    while drawn < permutations:
-        rows = min(LARGEST_BLOCK if drawn else FIRST_BLOCK, permutations - drawn)
+
+    def draw(rows: int) -> Floats:
         keys = rng.random((rows, first + second), dtype=np.float32)
         chosen = np.argpartition(keys, first - 1, axis=1)[:, :first]
         weights = np.full(keys.shape, -1 / second, dtype=np.float32)
         np.put_along_axis(weights, chosen, np.float32(1 / first), axis=1)
-        above = (statistic(weights) >= observed - slack).cumsum()
-        if extreme + above[-1] >= ENOUGH:
-            return float(ENOUGH / (drawn + 1 + int(np.searchsorted(above, ENOUGH - extreme))))
-        drawn, extreme = drawn + rows, extreme + int(above[-1])
-    return (1 + extreme) / (1 + drawn)
+        return statistic(weights)
+
+    slack = 1e-6 * max(1e-12, abs(observed))
+    return permutation_p(observed, draw, permutations=permutations, slack=slack)
 
 
 def membership(first: int, second: int) -> Floats:

@@ -33,8 +33,13 @@ def label_shift(pair: Pair) -> Outcome:
         return np.asarray(((counts - expected) ** 2 / expected).sum(-1), dtype=np.float64)
 
     rng = np.random.default_rng(pair.seed)
-    draws = rng.multivariate_hypergeometric(total, m, pair.permutations)
-    p_value = permutation_p(float(statistic(batch)), statistic(draws))
+    observed = float(statistic(batch))
+    p_value = permutation_p(
+        observed,
+        lambda rows: statistic(rng.multivariate_hypergeometric(total, m, rows)),
+        permutations=pair.permutations,
+        slack=1e-12 * max(1.0, observed),
+    )
     worst = int(np.abs(batch - expected).argmax())
     return Outcome(
         p_value,

@@ -12,12 +12,13 @@ from lazaretto.screen.batch_tests.base import Outcome, Pair, permutation_p
 from lazaretto.stats.counts import hypergeometric_tail
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from lazaretto.detect.arrays import Floats, Ints
 
 CLOSENESS = 0.6
 """Near copies are closer than this share of the reference's median nearest-neighbour distance."""
 NEIGHBOURS = 10
-BLOCK = 500
 FARTHEST = 1.0
 """Copies are looked for no farther from a named one than this share of that median distance."""
 MEMBER_LEVEL = 0.05
@@ -49,12 +50,13 @@ def near_duplicates(pair: Pair) -> Outcome:
     rng = np.random.default_rng(pair.seed)
     alone = m + n - s.sum()
     pairs = float((b * (b - 1)).sum() / 2)
-    permuted = []
-    for start in range(0, pair.permutations, BLOCK):
-        rows = min(BLOCK, pair.permutations - start)
+
+    def draw(rows: int) -> npt.NDArray[np.float64]:
         draws = rng.multivariate_hypergeometric(np.append(s, alone), m, rows)[:, :-1]
-        permuted.append((draws * (draws - 1.0)).sum(1) / 2)
-    p_value = permutation_p(pairs, np.concatenate(permuted))
+        return np.asarray((draws * (draws - 1.0)).sum(1) / 2, dtype=np.float64)
+
+    # Pairs are counted: nothing is rounded.
+    p_value = permutation_p(pairs, draw, permutations=pair.permutations, slack=0.0)
     sides = zip(b.tolist(), s.tolist(), strict=True)
     chance = np.array([hypergeometric_tail(here, m + n, both, m) for here, both in sides])
     named = grouped[(chance <= MEMBER_LEVEL) & (b > 1)]

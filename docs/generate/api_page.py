@@ -91,13 +91,8 @@ _PYTHON = {
         "stages/results.py": ["StageResult"],
     },
     "Quarantine": {
-        "quarantine/cases.py": [
-            "list_cases",
-            "show_case",
-            "held_records",
-            "count_records",
-            "held_rows",
-        ],
+        "quarantine/cases.py": ["list_cases", "show_case"],
+        "quarantine/records.py": ["held_records", "count_records", "held_rows"],
         "quarantine/review.py": ["decide", "undo", "expire", "list_decisions"],
         "quarantine/publish.py": ["publish"],
         "dataset/recall.py": ["recall"],
@@ -111,6 +106,13 @@ _PYTHON = {
         "registry/changes.py": ["compare_versions"],
         "drift/source.py": ["source_steps", "Step"],
         "quarantine/triage.py": ["triage_of_case", "CaseTriage"],
+    },
+    "Watching": {
+        "stages/source_counts.py": ["list_overviews", "SourceCounts"],
+        "stages/sources.py": ["show_source", "SourceView", "drift_of_source", "SourceDrift"],
+        "stages/gates.py": ["list_gates", "show_gate", "Gate"],
+        "stages/explore.py": ["explore_rates", "Exploration"],
+        "stages/outcomes.py": ["RateOutcome"],
     },
     "Ledger": {
         "ledger/chain.py": ["entries"],

@@ -112,6 +112,13 @@ _PYTHON = {
         "drift/source.py": ["source_steps", "Step"],
         "quarantine/triage.py": ["triage_of_case", "CaseTriage"],
     },
+    "Watching": {
+        "stages/source_counts.py": ["list_overviews", "SourceCounts"],
+        "stages/sources.py": ["show_source", "SourceView", "drift_of_source", "SourceDrift"],
+        "stages/gates.py": ["list_gates", "show_gate", "Gate"],
+        "stages/explore.py": ["explore_rates", "Exploration"],
+        "stages/outcomes.py": ["RateOutcome"],
+    },
     "Ledger": {
         "ledger/chain.py": ["entries"],
         "ledger/verify.py": ["verify"],

@@ -123,12 +123,18 @@ def _too_much(connection: Connection, bounds: Bounds) -> str | None:
     """What there is too much of; None where all of it can be read."""
     entries = head(connection)
     if entries > bounds.entries:
-        return f"the ledger has {entries:,} entries, and at most {bounds.entries:,} are read here"
+        return (
+            f"the ledger has {entries:,} entries, and at most {bounds.entries:,} are read while "
+            "somebody waits"
+        )
     for table, what, most in (
         (lineage_node, "versions", bounds.nodes),
         (lineage_edge, "edges", bounds.edges),
     ):
         some = sa.select(sa.literal(1)).select_from(table).limit(most + 1).subquery()
         if (connection.scalar(sa.select(sa.func.count()).select_from(some)) or 0) > most:
-            return f"the lineage index has more than {most:,} {what}, which is the most for a page"
+            return (
+                f"the lineage index has more than {most:,} {what}, and no more are read while "
+                "somebody waits"
+            )
     return None

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Response
 
 from lazaretto.plugins.api.bodies import MOST_ON_A_PAGE, PREFIX
 from lazaretto.plugins.asked import MOST_BATCHES, MOST_RECORDS, Behind, known
-from lazaretto.plugins.security import may_read
+from lazaretto.plugins.security import Hidden, may_read
 from lazaretto.plugins.site import answer
 from lazaretto.stages.explore import LAST, explore_rates
 from lazaretto.stages.gates import list_gates, show_gate
@@ -25,10 +25,11 @@ def routes(site: Site) -> APIRouter:
 
     @api.get("/gates", dependencies=[may_read])
     def gates(
+        hidden: Hidden,
         after: Behind = None,
         limit: Annotated[int, Query(ge=1, le=MOST_ON_A_PAGE)] = _PAGE,
     ) -> Response:
-        found = list_gates(workspace(), after=known(after), limit=limit)
+        found = list_gates(workspace(), after=known(after), limit=limit, hidden=hidden)
         following = found[-1].dataset if len(found) == limit else None
         return answer({"gates": found, "after": following})
 

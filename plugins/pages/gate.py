@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse  # noqa: TC002  FastAPI reads it at run time
 
 from lazaretto.plugins.asked import MOST_BATCHES, MOST_RECORDS, Behind, known
-from lazaretto.plugins.security import may_read
+from lazaretto.plugins.security import Hidden, may_read
 from lazaretto.stages.explore import LAST, explore_rates
 from lazaretto.stages.gates import list_gates, show_gate
 
@@ -24,8 +24,8 @@ def routes(site: Site) -> APIRouter:
     pages, workspace = APIRouter(), site.workspace
 
     @pages.get("/gates", dependencies=[may_read])
-    def all_gates(request: Request, after: Behind = None) -> HTMLResponse:
-        found = list_gates(workspace(), after=known(after), limit=_PAGE_SIZE + 1)
+    def all_gates(request: Request, hidden: Hidden, after: Behind = None) -> HTMLResponse:
+        found = list_gates(workspace(), after=known(after), limit=_PAGE_SIZE + 1, hidden=hidden)
         shown = found[:_PAGE_SIZE]
         following = shown[-1].dataset if len(found) > _PAGE_SIZE else None
         return site.page(request, "gates.html", gates=shown, after=after, following=following)

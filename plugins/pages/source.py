@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse  # noqa: TC002  FastAPI reads it at run time
 
-from lazaretto.lineage.trace.bounded import trace_source_within
-from lazaretto.plugins.asked import Behind, Moment, known, moment
+from lazaretto.plugins.asked import Behind, Moment, known
 from lazaretto.plugins.charts import Chart, bars, powers
-from lazaretto.plugins.security import may_read
+from lazaretto.plugins.security import Hidden, may_read
 from lazaretto.plugins.short import shorten
+from lazaretto.plugins.tracing import trace_for
 from lazaretto.quarantine.review import list_cases
 from lazaretto.stages.deliveries import Wanted, list_deliveries
 from lazaretto.stages.source_counts import list_overviews
@@ -35,25 +35,22 @@ def routes(site: Site) -> APIRouter:
     pages, workspace = APIRouter(), site.workspace
 
     @pages.get("/sources", dependencies=[may_read])
-    def all_sources(request: Request, after: Behind = None) -> HTMLResponse:
-        found = list_overviews(workspace(), after=known(after), limit=_PAGE_SIZE + 1)
+    def all_sources(request: Request, hidden: Hidden, after: Behind = None) -> HTMLResponse:
+        found = list_overviews(workspace(), after=known(after), limit=_PAGE_SIZE + 1, hidden=hidden)
         shown = found[:_PAGE_SIZE]
         following = shown[-1].source.name if len(found) > _PAGE_SIZE else None
         return site.page(request, "sources.html", sources=shown, after=after, following=following)
 
     @pages.get("/sources/{name}", dependencies=[may_read])
     def one_source(
-        request: Request,
-        name: str,
-        after: Behind = None,
+        request: Request, name: str, hidden: Hidden, after: Behind = None
     ) -> HTMLResponse:
         opened = workspace()
-        found = show_source(opened, name)
-        deliveries = list_deliveries(
-            opened, Wanted(source=name), limit=_PAGE_SIZE, after=known(after)
-        )
+        found = show_source(opened, name, hidden=hidden)
+        wanted = Wanted(source=name, hidden=tuple(hidden))
+        deliveries = list_deliveries(opened, wanted, limit=_PAGE_SIZE, after=known(after))
         last = deliveries.rows[-1] if deliveries.more else None
-        cases = list_cases(opened, source=name, limit=_MOST_CASES)
+        cases = list_cases(opened, source=name, hidden=hidden, limit=_MOST_CASES)
         return site.page(
             request,
             "source.html",
@@ -64,12 +61,14 @@ def routes(site: Site) -> APIRouter:
             cases=cases,
             shares=shares_chart(found.shares),
             evidence=evidence_chart(found.drift),
+            hidden=bool(hidden),
         )
 
     @pages.get("/sources/{name}/trace", dependencies=[may_read])
-    def traced(request: Request, name: str, since: Moment = "", until: Moment = "") -> HTMLResponse:
-        window = moment(since), moment(until)
-        found = trace_source_within(workspace(), name, *window)
+    def traced(
+        request: Request, name: str, hidden: Hidden, since: Moment = "", until: Moment = ""
+    ) -> HTMLResponse:
+        found = trace_for(workspace(), name, since, until, hidden)
         return site.page(
             request,
             "trace.html",

@@ -157,3 +157,18 @@ def test_two_people_cannot_be_shown_on_the_command_line(shell: Shell) -> None:
     for words in (("release", "--all", "--yes", "--reason", "x"), ("publish",)):
         name, *more = words
         assert "--actor" in shell.run("quarantine", name, case, *more, "--actor", "boss", code=2)
+
+
+def test_other_rates_are_tried_on_the_last_batches(shell: Shell) -> None:
+    assert "no policy is in force" in shell.run("policy", "explore", "blobs", code=2)
+    assert "cannot name a dataset" in shell.run("policy", "explore", "../blobs", code=2)
+    shell.run("policy", "register", shell.write("first", make_policy()), "--reason", "we begin")
+    assert shell.json("policy", "explore", "blobs", code=4)["batches"] == []
+    judged = shell.yard.judge("monday", blobs(150, seed=5, flips=12))
+    told = shell.json("policy", "explore", "blobs", "--batches", 3)
+    assert (told["batches"], told["asked"], told["differs"]) == ([judged.batch], 3, [])
+    (now,) = [rate for rate in told["rates"] if rate["in_force"]]
+    assert now["held"] == now["reviewed"]["UNDECIDED"] == judged.held
+    shown = shell.run("policy", "explore", "blobs")
+    assert "0.02 now" in shown
+    assert "never reviewed" in shown

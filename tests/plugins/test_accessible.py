@@ -42,8 +42,10 @@ def test_axe_finds_nothing_serious(
         "/refused",
         "/sources",
         "/sources/vendor-a",
+        "/sources/vendor-a/trace",
         "/gates",
         f"/gates/{yard.policy.dataset}",
+        f"/gates/{yard.policy.dataset}/explore",
         "/cases/case-none",
     ):
         page.goto(f"{site}{path}")

@@ -98,7 +98,8 @@ def test_a_catalog_that_cannot_be_used_is_said_and_is_no_missing_case(
         assert str(error) in unescape(response.text)
         assert response.headers["content-type"].startswith("text/html")
     said = client.get("/api/v1/cases", headers=token("Admin"))
-    assert (said.status_code, said.json()) == (503, {"error": str(error)})
+    assert said.status_code == 503
+    assert said.json() == {"error": str(error), "kind": "SystemFaultError"}
 
 
 def test_a_forged_token_is_refused(client: TestClient, token: Token) -> None:

@@ -121,3 +121,50 @@ def test_lists_leave_out_what_somebody_may_not_see(
 
 def test_policies_name_the_dataset(yard: Yard) -> None:
     assert make_policy().dataset == yard.policy.dataset == "blobs"
+
+
+def test_sources_and_gates_leave_out_what_somebody_may_not_see(
+    client: TestClient,
+    token: Callable[[str], dict[str, str]],
+    yard: Yard,
+    case: str,
+    own_only: list[str],
+) -> None:
+    def told(path: str) -> Any:
+        response = client.get(f"/api/v1{path}", headers=token("OP"))
+        assert response.status_code == 200
+        return response.json()
+
+    def figures() -> tuple[int, ...]:
+        (counts,) = [
+            one["counts"]
+            for one in told("/sources")["sources"]
+            if one["source"]["name"] == "vendor-a"
+        ]
+        source = told("/sources/vendor-a")
+        assert source["counts"] == counts
+        return (
+            len(told("/gates")["gates"]),
+            counts["deliveries"],
+            counts["open_cases"],
+            counts["held"],
+            len(source["shares"]),
+            source["drift"]["batches"],
+            len(told("/sources/vendor-a/deliveries")["deliveries"]),
+        )
+
+    assert figures() == (0, 0, 0, 0, 0, 0, 0)
+    page = client.get("/sources/vendor-a", headers=token("OP")).text
+    assert case not in page
+    assert "that you may not see" in page
+    assert "/batches/" not in page
+    trace = told("/sources/vendor-a/trace")
+    assert trace["trace"] is None
+    assert "may not see" in trace["why_not"]
+    traced = client.get("/sources/vendor-a/trace", headers=token("OP")).text
+    assert "Not answered here." in traced
+    assert "blobs" not in traced
+    own_only.append("blobs")
+    held = review.show_case(yard.workspace, case).held
+    assert figures() == (1, 1, 1, held, 1, 1, 1)
+    assert told("/sources/vendor-a/trace")["trace"]["completeness"]["complete"] is True

@@ -13,6 +13,7 @@ from lazaretto.ledger.events import DeliveryRefused
 from lazaretto.received import find_batch
 from lazaretto.sources.refused import refused_deliveries
 from lazaretto.stages.listing import LISTED, Page, listed
+from lazaretto.stages.source_counts import seen_with
 from lazaretto.storage import tables
 from lazaretto.values import Verdict
 
@@ -39,6 +40,7 @@ class Wanted:
         dataset: that they were judged for; refused deliveries were judged for none.
         since: aware time of the first arrival.
         until: aware time before which they arrived.
+        hidden: none that was judged for one of these datasets.
     """
 
     source: str | None = None
@@ -46,6 +48,7 @@ class Wanted:
     dataset: str | None = None
     since: datetime | None = None
     until: datetime | None = None
+    hidden: tuple[str, ...] = ()
 
 
 def list_deliveries(
@@ -101,7 +104,7 @@ def _seq_of(connection: Connection, after: str) -> int:
 
 def _batches(wanted: Wanted, before: int | None) -> sa.Select[Any]:
     batch = tables.batch.c
-    query = sa.select(tables.batch).order_by(batch.seq.desc())
+    query = sa.select(tables.batch).where(seen_with(wanted.hidden)).order_by(batch.seq.desc())
     if before is not None:
         query = query.where(batch.seq < before)
     if wanted.source is not None:

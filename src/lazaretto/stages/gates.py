@@ -24,7 +24,7 @@ from lazaretto.storage import tables
 from lazaretto.values import REPORTED_ONLY
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from datetime import datetime
 
     from sqlalchemy.engine import Connection
@@ -157,7 +157,11 @@ class Gate:
 
 
 def list_gates(
-    workspace: Workspace, *, after: str | None = None, limit: int = 100
+    workspace: Workspace,
+    *,
+    after: str | None = None,
+    limit: int = 100,
+    hidden: Collection[str] = (),
 ) -> list[InForce]:
     """The datasets with their policies, by name.
 
@@ -165,6 +169,7 @@ def list_gates(
         workspace: catalog and store.
         after: go on behind this name.
         limit: at most so many.
+        hidden: none of these.
 
     Raises:
         ChangedStateError: the catalog does not say which policy is in force as the ledger does.
@@ -178,6 +183,8 @@ def list_gates(
     query = sa.select(listed.c.name).order_by(listed.c.name).limit(limit)
     if after is not None:
         query = query.where(listed.c.name > after)
+    if hidden:
+        query = query.where(listed.c.name.not_in(hidden))
     with workspace.catalog.read() as connection:
         return [
             InForce(name, policy_in_force(connection, name))

@@ -12,7 +12,7 @@ from lazaretto.sources.recorded import read_source
 from lazaretto.storage import tables
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from datetime import datetime
 
     from sqlalchemy.engine import Connection
@@ -29,6 +29,7 @@ class SourceCounts:
         deliveries: batches that were received.
         records: of them.
         judged: batches that were judged.
+        judged_records: of those.
         held: records that the gate held of those.
         refused: deliveries under its name that were turned away.
         open_cases: that wait for reviewers.
@@ -38,6 +39,7 @@ class SourceCounts:
     deliveries: int
     records: int
     judged: int
+    judged_records: int
     held: int
     refused: int
     open_cases: int
@@ -58,7 +60,11 @@ class SourceOverview:
 
 
 def list_overviews(
-    workspace: Workspace, *, after: str | None = None, limit: int = 100
+    workspace: Workspace,
+    *,
+    after: str | None = None,
+    limit: int = 100,
+    hidden: Collection[str] = (),
 ) -> list[SourceOverview]:
     """Sources by name, each with what it delivered.
 
@@ -66,6 +72,7 @@ def list_overviews(
         workspace: catalog and store.
         after: go on behind this name.
         limit: at most so many.
+        hidden: count nothing that was judged for one of these datasets.
 
     Raises:
         ChangedStateError: the catalog's row of one does not say what the ledger says.
@@ -79,11 +86,19 @@ def list_overviews(
         query = query.where(tables.source.c.name > after)
     with workspace.catalog.read() as connection:
         names = list(connection.scalars(query))
-        counts = counts_of(connection, names)
+        counts = counts_of(connection, names, hidden)
         return [SourceOverview(read_source(connection, name), counts[name]) for name in names]
 
 
-def counts_of(connection: Connection, names: Sequence[str]) -> dict[str, SourceCounts]:
+def seen_with(hidden: Collection[str]) -> sa.ColumnElement[bool]:
+    """The condition that a batch was not judged for one of some datasets."""
+    dataset = tables.batch.c.dataset
+    return sa.or_(dataset.is_(None), dataset.not_in(hidden)) if hidden else sa.true()
+
+
+def counts_of(
+    connection: Connection, names: Sequence[str], hidden: Collection[str] = ()
+) -> dict[str, SourceCounts]:
     """Figures to look at, as the catalog's rows tell them: nothing is decided by them."""
     batch, case, ledger = tables.batch, tables.case, tables.ledger
     received = (
@@ -92,10 +107,11 @@ def counts_of(connection: Connection, names: Sequence[str]) -> dict[str, SourceC
             sa.func.count().label("deliveries"),
             sa.func.sum(batch.c.rows).label("records"),
             sa.func.count(batch.c.verdict).label("judged"),
+            sa.func.sum(sa.case((batch.c.verdict.is_not(None), batch.c.rows))).label("weighed"),
             sa.func.sum(batch.c.held).label("held"),
             sa.func.max(batch.c.received_at).label("last"),
         )
-        .where(batch.c.source.in_(names))
+        .where(batch.c.source.in_(names), seen_with(hidden))
         .group_by(batch.c.source)
     )
     refused = (
@@ -108,6 +124,7 @@ def counts_of(connection: Connection, names: Sequence[str]) -> dict[str, SourceC
         sa.select(batch.c.source, sa.func.count())
         .join(case, case.c.batch == batch.c.id)
         .where(batch.c.source.in_(names), case.c.state == "OPEN")
+        .where(case.c.dataset.not_in(hidden) if hidden else sa.true())
         .group_by(batch.c.source)
     )
     rows = {row.source: row for row in connection.execute(received)}
@@ -120,6 +137,7 @@ def counts_of(connection: Connection, names: Sequence[str]) -> dict[str, SourceC
             deliveries=0 if row is None else row.deliveries,
             records=0 if row is None else int(row.records),
             judged=0 if row is None else row.judged,
+            judged_records=0 if row is None else int(row.weighed or 0),
             held=0 if row is None else int(row.held or 0),
             refused=turned.get(f"source:{name}", 0),
             open_cases=cases.get(name, 0),

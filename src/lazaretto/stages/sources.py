@@ -16,10 +16,12 @@ from lazaretto.registry.references import find_reference
 from lazaretto.sources.history import SourceHistory, source_history
 from lazaretto.sources.refused import Refusal, refused_deliveries
 from lazaretto.sources.registry import get_source
-from lazaretto.stages.source_counts import SourceCounts, counts_of
+from lazaretto.stages.source_counts import SourceCounts, counts_of, seen_with
 from lazaretto.storage import tables
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from sqlalchemy.engine import Connection
 
     from lazaretto.storage.workspace import Workspace
@@ -99,7 +101,12 @@ class SourceView:
 
 
 def show_source(
-    workspace: Workspace, name: str, *, steps: int = STEPS, now: datetime | None = None
+    workspace: Workspace,
+    name: str,
+    *,
+    steps: int = STEPS,
+    now: datetime | None = None,
+    hidden: Collection[str] = (),
 ) -> SourceView:
     """One source, its last deliveries, and the evidence against it.
 
@@ -108,6 +115,7 @@ def show_source(
         name: of the source.
         steps: tell of its last so many deliveries.
         now: aware time at which the state of its keys is told; default now.
+        hidden: tell nothing that was judged for one of these datasets.
 
     Raises:
         NotFoundError: no such source.
@@ -121,10 +129,10 @@ def show_source(
     get_source(workspace, name)  # refuses what can be no name
     with workspace.catalog.read() as connection:
         history = source_history(connection, name, now or datetime.now(UTC))
-        counts = counts_of(connection, [name])[name]
-        shares = _shares(connection, name, steps)
+        counts = counts_of(connection, [name], hidden)[name]
+        shares = _shares(connection, name, steps, hidden)
         refusals = refused_deliveries(connection, source=name, limit=MOST_REFUSALS)
-        drift = _drift(connection, name, None, steps)
+        drift = _drift(connection, name, None, steps, hidden)
     return SourceView(history, counts, shares, drift, refusals)
 
 
@@ -155,10 +163,14 @@ def drift_of_source(
 
 
 def _drift(
-    connection: Connection, name: str, asked: tuple[str, str] | None, limit: int
+    connection: Connection,
+    name: str,
+    asked: tuple[str, str] | None,
+    limit: int,
+    hidden: Collection[str] = (),
 ) -> SourceDrift:
     last = last_screening(connection, name)
-    if last is None:
+    if last is None or last.policy.dataset in hidden:
         return SourceDrift(name, asked and asked[0], 0, 1.0, None, enforced=False, steps=[])
     own = (f"{last.reference}/{last.reference_version}", last.reference_digest)
     reference, digest = asked or own
@@ -182,11 +194,13 @@ def _drift(
     )
 
 
-def _shares(connection: Connection, name: str, limit: int) -> list[HeldShare]:
+def _shares(
+    connection: Connection, name: str, limit: int, hidden: Collection[str]
+) -> list[HeldShare]:
     """Of the last deliveries, in order of arrival; each verdict compared with the ledger."""
     batch = tables.batch.c
-    query = sa.select(tables.batch).where(batch.source == name).order_by(batch.seq.desc())
-    rows = connection.execute(query.limit(limit)).all()
+    query = sa.select(tables.batch).where(batch.source == name, seen_with(hidden))
+    rows = connection.execute(query.order_by(batch.seq.desc()).limit(limit)).all()
     for row in rows:
         check_verdict(connection, row.id)
     return [

@@ -21,6 +21,7 @@ from lazaretto.cli import (
     policy,
     prune_view,
     quarantine,
+    quarantine_sharing,
     reference,
     reference_view,
     sanitizing,
@@ -46,13 +47,14 @@ from lazaretto.lineage import (
 )
 from lazaretto.lineage.openlineage.check import Problem
 from lazaretto.lineage.trace.answer import RefusedDelivery
+from lazaretto.quarantine.reads import Read
 from lazaretto.sources.recorded import Source
 from lazaretto.sources.source_key import SourceKey
 from lazaretto.stages.explore import Exploration
 from lazaretto.stages.outcomes import RateOutcome
 from lazaretto.stages.sanitize_result import ClassChange, Retraining
 from lazaretto.stages.sources import SourceDrift
-from lazaretto.values import TrustTier
+from lazaretto.values import Actor, ActorType, TrustTier
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -316,6 +318,14 @@ def _pruned() -> Pruned:
     return Pruned(done=False, due=due, kept=kept, again=["batches/v/data.arrow"])
 
 
+def _reads() -> list[Read]:
+    ann, anybody = Actor(ActorType.HUMAN, "user:ann"), Actor(ActorType.SERVICE, "user:anybody")
+    return [
+        Read(12_345, AT, ann, "page", 0, 49, 50, {"reason": "screen:self_confidence"}),
+        Read(12_346, AT, anybody, "export", 7, 7, 1, {}),
+    ]
+
+
 def _expired() -> list[Any]:
     return [SimpleNamespace(case=CASE, action="REJECT", records=36, reason=REASON)]
 
@@ -337,6 +347,7 @@ TABLES: dict[str, Callable[[], RenderableType]] = {
     "policy-show": lambda: policy.history_view(_history()),
     "quarantine-expire": lambda: quarantine.expired_view(_expired()),
     "quarantine-list": lambda: quarantine.list_view(_cases()),
+    "quarantine-reads": lambda: quarantine_sharing.reads_view(_reads()),
     "quarantine-show": lambda: case_view.view(_case()),
     "reference-compare": lambda: reference_view.changes_view(_changes()),
     "reference-list": lambda: reference.list_view(_references()),

@@ -61,7 +61,9 @@ def assign(
 
 
 def comment(
-    session: Session, case: CaseId, text: Annotated[str, typer.Argument(metavar="TEXT")]
+    session: Session,
+    case: CaseId,
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="The remark; it stays on record")],
 ) -> Reply:
     """Put a remark on a case on record."""
     seq = session.reviewer.comment(case, text)

@@ -99,8 +99,8 @@ def neighbours_of(
 
     Examples:
         >>> found = neighbours_of(workspace, case, [0])
-        >>> [(near.record_id, near.label, near.content) for near in found.near[0][:1]]
-        [('t3', '0', {'text': 'record 3 <script>'})]
+        >>> [(near.label, sorted(near.content)) for near in found.near[0][:1]]
+        [('0', ['text'])]
     """
     with workspace.catalog.read() as connection:
         find_case(connection, case)

@@ -141,6 +141,8 @@ def test_decisions_come_back_as_asked(yard: Yard, case: str) -> None:
     ]
     actions = [record.action for record in review.held_records(yard.workspace, case)]
     assert actions == ["REJECT", "RELEASE", "RELABEL", "REWEIGHT", "REJECT", None]
+    again = read_decisions(yard.workspace, case, _exported(yard, case, "csv"), "csv")
+    assert (again.records, again.as_they_are) == (0, 6)  # an export as it is changes nothing
     review.publish(yard.workspace, case)
     assert sorted(yard.ids()) == ["m1", "m2", "m3"]
 

@@ -247,18 +247,15 @@ def _checked(workspace: Workspace, case: str, rows: list[_Row]) -> Imported:
             meant.append((row, *_meaning(row)))
         except UsageError as error:
             mistakes.append(f"{row.where}: {error}")
-    actions = _actions(workspace, case, [position for _, position, _ in meant])
+    standing = _standing(workspace, case, [position for _, position, _ in meant])
     imported, unchanged = Imported(case), 0
     twice = Counter(position for _, position, _ in meant)
     for row, position, wanted in meant:
-        if position not in actions:
+        if position not in standing:
             mistakes.append(f"{row.where}: no record at position {position} is held in {case}")
         elif twice[position] > 1:
             mistakes.append(f"{row.where}: position {position} is there {twice[position]} times")
-        elif wanted is None or (
-            wanted in (Wanted(Action.RELEASE), Wanted(Action.REJECT))
-            and wanted.action.value == actions[position]
-        ):
+        elif wanted is None or wanted == standing[position]:
             unchanged += 1
         else:
             imported.groups.setdefault(wanted, []).append(position)
@@ -271,16 +268,22 @@ def _checked(workspace: Workspace, case: str, rows: list[_Row]) -> Imported:
     return replace(imported, as_they_are=unchanged)
 
 
-def _actions(workspace: Workspace, case: str, positions: list[int]) -> dict[int, str | None]:
-    """The decision in force on each held record among these positions."""
-    found: dict[int, str | None] = {}
+def _standing(workspace: Workspace, case: str, positions: list[int]) -> dict[int, Wanted | None]:
+    """What is decided in force on each held record among these positions."""
+    found: dict[int, Wanted | None] = {}
+    made = tables.decision
+    query = (
+        sa.select(_held.c.position, made.c.action, made.c.label, made.c.weight)
+        .outerjoin(made, made.c.id == _held.c.decision)
+        .where(_held.c.case_id == case)
+    )
     with workspace.catalog.read() as connection:
         find_case(connection, case)
         for start in range(0, len(positions), _AT_ONCE):
             some = _held.c.position.in_(positions[start : start + _AT_ONCE])
-            query = sa.select(_held.c.position, _held.c.action)
-            rows = connection.execute(query.where(_held.c.case_id == case, some))
-            found |= {row.position: row.action for row in rows}
+            for position, action, label, weight in connection.execute(query.where(some)):
+                known = None if action is None else Wanted(Action(action), label, weight)
+                found[position] = known
     return found
 
 

@@ -8,7 +8,8 @@ small deliveries of the same kind, one case each. With ``--at`` catalog and stor
 folder, and are measured again without being made again; their records are decided on by then.
 
 Then it measures, some times each: the inbox, the page of the large case, pages of its records (the
-first, one in the middle, the last, and by filters), counts of filters, the decision on a tenth of
+first, one in the middle, the last, and by filters), counts of filters, the map, what a lasso over
+half of it takes and the score histogram, the decision on a tenth of
 the records by a filter, its undo, and the publication of another tenth. ``page`` and ``api`` go
 through the application that Airflow mounts, with a token of Airflow's auth manager, inside this
 process: that is the time at the server. ``library`` calls what is behind it.
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
 
 CLASSES, WIDTH, REFERENCE, PART, SMALL = 10, 8, 5_000, 50_000, 60
 SOURCE = "vendor"
+LASSO = "0,0,32768,0,32768,65535,0,65535"
 POLICY: dict[str, Any] = {
     "version": 1,
     "dataset": "review",
@@ -229,6 +231,9 @@ def look(town: Town, records: int, runs: int) -> None:
         town.call("case", review.show_case, town.workspace, case)
         for name, query in pages.items():
             town.get("api", f"records, {name}", f"/api/v1/cases/{case}/records?{query}")
+        town.get("api", "map", f"/api/v1/cases/{case}/map")
+        town.get("api", "map, lasso", f"/api/v1/cases/{case}/map/inside?polygon={LASSO}")
+        town.get("api", "score histogram", f"/api/v1/cases/{case}/scores")
         for name, wanted in counts.items():
             town.call(f"count, {name}", review.count_records, town.workspace, case, wanted)
 

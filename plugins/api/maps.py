@@ -10,8 +10,9 @@ from lazaretto.errors import UsageError
 from lazaretto.plugins.api.bodies import MOST_IDS, PREFIX
 from lazaretto.plugins.security import may_read
 from lazaretto.plugins.site import answer
-from lazaretto.quarantine.map import HELD, decided_of_case, inside, map_of_case
+from lazaretto.quarantine.map import HELD, decided_of_case, map_of_case
 from lazaretto.quarantine.map_files import files_of_map
+from lazaretto.quarantine.map_plane import inside
 from lazaretto.quarantine.map_shown import map_bytes, map_picture
 from lazaretto.quarantine.score_histogram import score_histogram
 

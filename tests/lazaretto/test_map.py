@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,26 +16,24 @@ from hypothesis.extra import numpy as st_numpy
 from yard import Yard, blobs, make_policy, make_yard
 
 from lazaretto import stages
-from lazaretto.errors import ChangedFileError, NotFoundError
+from lazaretto.errors import ChangedFileError, NotFoundError, ReferenceMismatchError
 from lazaretto.quarantine import map_shown
 from lazaretto.quarantine.map import (
     ADMITTED,
     HELD,
     TRUSTED,
     decided_of_case,
-    inside,
     map_of_case,
 )
 from lazaretto.quarantine.map_files import files_of_map
-from lazaretto.quarantine.map_plane import fit_plane
+from lazaretto.quarantine.map_plane import fit_plane, inside
 from lazaretto.quarantine.map_shown import density, map_bytes, map_picture
 from lazaretto.quarantine.review import decide, held_records, publish
 from lazaretto.quarantine.score_histogram import score_histogram
+from lazaretto.reference._sample import read_trusted
 from lazaretto.values import Action
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from lazaretto.quarantine.map import EmbeddingMap
     from lazaretto.storage.workspace import Workspace
 
@@ -301,6 +301,31 @@ def test_the_picture_is_well_formed_and_carries_its_words(yard: Yard) -> None:
     groups = [group for group in picture if group.tag.endswith("}g")]
     cells = [int((density(found, kind, 64) > 0).sum()) for kind in (TRUSTED, ADMITTED, HELD)]
     assert [len(group) for group in groups] == cells
+
+
+@pytest.mark.parametrize("most", [1, 50, 200, 900, 5000])
+def test_trusted_rows_are_spread_over_a_reference_that_has_more(reference: str, most: int) -> None:
+    from lazaretto.reference import Reference
+
+    loaded = Reference.load(reference)
+    with (Path(reference) / "tensors.safetensors").open("rb") as opened:
+        found = read_trusted(opened, most)
+    assert found.rows == loaded.rows
+    assert 0 < len(found.vectors) <= most
+    assert found.label is not None
+    assert loaded.sample.label is not None
+    rows = {row.tobytes(): number for number, row in enumerate(loaded.sample.embedding)}
+    at = [rows[row.tobytes()] for row in found.vectors]
+    assert at == sorted(set(at))
+    assert found.label.tolist() == loaded.sample.label[at].tolist()
+    if most >= 50:
+        assert max(at) - min(at) > 0.9 * loaded.rows
+
+
+@pytest.mark.parametrize("damage", [b"", b"\xff" * 16, b"\x02\0\0\0\0\0\0\0{}", b"\0" * 100])
+def test_what_is_no_reference_is_refused(damage: bytes) -> None:
+    with pytest.raises(ReferenceMismatchError):
+        read_trusted(io.BytesIO(damage), 10)
 
 
 finite = st.floats(-(2.0**49), 2.0**49, width=32)

@@ -23,7 +23,7 @@ from lazaretto.quarantine.neighbours import NEAREST, neighbours_of
 from lazaretto.quarantine.provenance import provenance_of
 from lazaretto.quarantine.reads import list_reads, log_read
 from lazaretto.quarantine.records import held_rows, position_before
-from lazaretto.reference import Reference, near
+from lazaretto.reference import Reference, _packed, near
 from lazaretto.registry import trusted
 from lazaretto.registry.fit_version import fit_version
 from lazaretto.registry.references import find_reference
@@ -56,7 +56,7 @@ def test_the_nearest_trusted_rows_are_those_of_a_plain_search(
     monkeypatch: pytest.MonkeyPatch, fitted_reference: str, block: int
 ) -> None:
     reference = Reference.load(fitted_reference)
-    monkeypatch.setattr(near, "_BLOCK", block)
+    monkeypatch.setattr(_packed, "_BLOCK", block)
     wanted = np.random.default_rng(1).normal(size=(5, 8)).astype(np.float32) * 3
     files = list(reference.files().values())
     found = near.nearest_trusted(files[0], io.BytesIO(files[1]), wanted, 3)

@@ -12,7 +12,8 @@ from yard import blobs
 
 from lazaretto.plugins import assets
 from lazaretto.quarantine import map_shown
-from lazaretto.quarantine.map import HELD, inside, map_of_case
+from lazaretto.quarantine.map import HELD, map_of_case
+from lazaretto.quarantine.map_plane import inside
 from lazaretto.quarantine.map_shown import map_bytes
 
 if TYPE_CHECKING:

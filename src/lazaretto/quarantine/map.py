@@ -28,8 +28,6 @@ from lazaretto.storage.sidecars import read_chunks
 from lazaretto.text import cut, visible
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import numpy.typing as npt
 
     from lazaretto.quarantine.map_files import MapFiles
@@ -126,10 +124,16 @@ def map_of_case(workspace: Workspace, case: str, files: MapFiles | None = None) 
     """
     files = files or files_of_map(workspace, case)
     with deletions_told(workspace.catalog.read, files.batch):
-        return _made(workspace.store, files)
+        return map_of_files(workspace.store, files)
 
 
-def _made(store: Store, files: MapFiles) -> EmbeddingMap:
+def map_of_files(store: Store, files: MapFiles) -> EmbeddingMap:
+    """The map that some files give; see `map_of_case`.
+
+    Raises:
+        ChangedFileError: a file is gone or was changed.
+        SystemFaultError: the files do not belong together.
+    """
     classes = _classes(store, files)
     with store.open(files.trusted) as opened:
         trusted = read_trusted(opened, _MOST_TRUSTED)
@@ -274,27 +278,3 @@ def _apart(near: npt.NDArray[np.uint16], held: npt.NDArray[np.uint16]) -> npt.ND
     x, y = (held // size).T
     apart: npt.NDArray[np.bool_] = ~inner[x, y]
     return apart
-
-
-def inside(
-    places: npt.NDArray[np.uint16], corners: Sequence[tuple[int, int]]
-) -> npt.NDArray[np.bool_]:
-    """Which points lie within a polygon (even-odd rule), bool (N,).
-
-    Args:
-        places: uint16 (N, 2).
-        corners: of the polygon, in the same units.
-
-    Examples:
-        >>> places = np.array([[5, 5], [50, 5]], np.uint16)
-        >>> inside(places, [(0, 0), (10, 0), (10, 10), (0, 10)]).tolist()
-        [True, False]
-    """
-    x, y = places.astype(np.float64).T
-    within = np.zeros(len(places), bool)
-    for (x0, y0), (x1, y1) in zip(corners, [*corners[1:], *corners[:1]], strict=True):
-        if y0 == y1:
-            continue
-        crosses = (y0 > y) != (y1 > y)
-        within ^= crosses & (x < (x1 - x0) * (y - y0) / (y1 - y0) + x0)
-    return within

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy.typing as npt
 
     Floats = npt.NDArray[np.float32]
@@ -51,8 +53,12 @@ class Plane:
         return self._shown(self._flat(vectors))
 
     def _flat(self, vectors: Floats) -> Doubles:
-        flat: Doubles = (np.clip(vectors, self.low, self.high) @ self.axes).astype(np.float64)
-        return flat
+        near = np.clip(vectors, self.low, self.high)
+        # Not as one product: BLAS would share out so small a matrix, and threads wait for threads.
+        axes = np.ascontiguousarray(self.axes.T)
+        return np.column_stack([np.einsum("ij,j->i", near, axis) for axis in axes]).astype(
+            np.float64
+        )
 
     def _shown(self, flat: Doubles) -> Places:
         scaled = (flat - self.first) / self.span * _EDGE
@@ -161,3 +167,28 @@ def _shown_part(trusted: Doubles, held: Doubles) -> tuple[Doubles, Doubles]:
     middle = (first + last) / 2
     half = span * (0.5 + _MARGIN)
     return middle - half, middle + half
+
+
+def inside(
+    places: npt.NDArray[np.uint16], corners: Sequence[tuple[int, int]]
+) -> npt.NDArray[np.bool_]:
+    """Which points lie within a polygon (even-odd rule), bool (N,).
+
+    Args:
+        places: uint16 (N, 2).
+        corners: of the polygon, in the same units.
+
+    Examples:
+        >>> import numpy as np
+        >>> places = np.array([[5, 5], [50, 5]], np.uint16)
+        >>> inside(places, [(0, 0), (10, 0), (10, 10), (0, 10)]).tolist()
+        [True, False]
+    """
+    x, y = places.astype(np.float64).T
+    within = np.zeros(len(places), bool)
+    for (x0, y0), (x1, y1) in zip(corners, [*corners[1:], *corners[:1]], strict=True):
+        if y0 == y1:
+            continue
+        crosses = (y0 > y) != (y1 > y)
+        within ^= crosses & (x < (x1 - x0) * (y - y0) / (y1 - y0) + x0)
+    return within

@@ -34,7 +34,7 @@ _THREADS = 2
 _LOOKED_AT = 8
 _BEGINNING = 8192
 _BUFFER = 2**20
-_CHUNK_BYTES = 32 * 2**20
+_CHUNK_BYTES = 2 * 2**20
 _SIDE_CAR = "embedding"
 
 

@@ -111,6 +111,8 @@ _PYTHON = {
         "registry/changes.py": ["compare_versions"],
         "drift/source.py": ["source_steps", "Step"],
         "quarantine/triage.py": ["triage_of_case", "CaseTriage"],
+        "quarantine/map.py": ["map_of_case", "EmbeddingMap"],
+        "quarantine/score_histogram.py": ["score_histogram", "ScoreHistogram"],
     },
     "Watching": {
         "stages/source_counts.py": ["list_overviews", "SourceCounts"],

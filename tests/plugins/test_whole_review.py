@@ -32,7 +32,9 @@ def _answer(page: Any, reason: str, **more: str) -> None:
 def _picture(page: Any, name: str) -> None:
     """Kept where LAZARETTO_PICTURES names a folder: the pictures of the docs are made so."""
     if folder := os.environ.get("LAZARETTO_PICTURES"):
-        page.screenshot(path=f"{folder}/{name}.png", full_page=True)
+        page.set_viewport_size({"width": page.viewport_size["width"], "height": 1900})
+        page.evaluate("scrollTo(0, 0)")
+        page.screenshot(path=f"{folder}/{name}.png")
 
 
 def _events(yard: Yard, kind: Any) -> list[Any]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from on_the_map import READY, built, draw_lasso, wait_for
 from yard import blobs
 
 from lazaretto.plugins import assets
@@ -23,10 +24,6 @@ if TYPE_CHECKING:
     from yard import Yard
 
 pytestmark = pytest.mark.airflow
-built = pytest.mark.skipif(
-    not assets.bundled("scatterplot.js"), reason="needs `make ui-assets`, which needs npm"
-)
-READY = "#map[data-ready]"
 
 
 @pytest.fixture
@@ -43,10 +40,6 @@ def client(yard: Yard) -> TestClient:
 def case(yard: Yard) -> str:
     """A third of the batch is mislabelled."""
     return str(yard.judge("monday", blobs(60, seed=5, prefix="m", flips=20)).case)
-
-
-def _wait_for(page: Any, locator: str) -> None:
-    page.locator(locator).wait_for(state="attached", timeout=60_000)
 
 
 def test_the_map_is_kept_by_its_etag_and_asked_for_again(
@@ -104,11 +97,11 @@ def test_a_lasso_selects_held_records_on_the_page(
     found = map_of_case(yard.workspace, case)
     page = sign_in("OP")
     page.goto(f"{site}/cases/{case}")
-    _wait_for(page, READY)
+    wait_for(page, READY)
     assert page.locator("#map-words").inner_text() == found.words
     assert page.locator("#map-canvas").get_attribute("aria-label") == found.words
     assert page.locator("#map-legend").inner_text().split("\n")[2] == f"held ({found.held})"
-    _lasso(page, [(0.02, 0.02), (0.98, 0.02), (0.98, 0.98), (0.02, 0.98)])
+    draw_lasso(page, [(0.02, 0.02), (0.98, 0.02), (0.98, 0.98), (0.02, 0.98)])
     told = page.locator("#map-said", has_text="selected on the map")
     told.wait_for()
     picked = _picked(page, case)
@@ -134,9 +127,9 @@ def test_of_very_many_records_a_lasso_takes_what_the_server_finds_in_it(
     found = map_of_case(yard.workspace, case)
     page = sign_in("OP")
     page.goto(f"{site}/cases/{case}")
-    _wait_for(page, READY)
+    wait_for(page, READY)
     assert page.locator("#map-colour option").count() == 1
-    _lasso(page, [(0.01, 0.01), (0.99, 0.01), (0.99, 0.99), (0.01, 0.99)])
+    draw_lasso(page, [(0.01, 0.01), (0.99, 0.01), (0.99, 0.99), (0.01, 0.99)])
     page.locator("#map-said", has_text="selected on the map").wait_for()
     picked = _picked(page, case)
     assert set(picked) <= set(found.position.tolist())
@@ -158,7 +151,7 @@ def test_what_a_lasso_cannot_do_buttons_and_words_do(
     assert {0, 1, 2} <= set(apart)
     page = sign_in("OP")
     page.goto(f"{site}/cases/{case}")
-    _wait_for(page, READY)
+    wait_for(page, READY)
     page.locator("#map-apart").focus()
     page.keyboard.press("Enter")
     assert sorted(_picked(page, case)) == sorted(apart)
@@ -226,19 +219,3 @@ def _picked(page: Any, case: str) -> list[int]:
     kept = page.evaluate("key => sessionStorage.getItem(key)", f"lazaretto-picked-{case}")
     found: list[int] = json.loads(kept)
     return found
-
-
-def _lasso(page: Any, corners: list[tuple[float, float]]) -> None:
-    """Draws with the mouse; corners as parts of the canvas."""
-    canvas = page.locator("#map-canvas")
-    canvas.scroll_into_view_if_needed()
-    box = canvas.bounding_box()
-
-    def at(corner: tuple[float, float]) -> tuple[float, float]:
-        return box["x"] + corner[0] * box["width"], box["y"] + corner[1] * box["height"]
-
-    page.mouse.move(*at(corners[0]))
-    page.mouse.down()
-    for corner in [*corners[1:], corners[0]]:
-        page.mouse.move(*at(corner), steps=12)
-    page.mouse.up()

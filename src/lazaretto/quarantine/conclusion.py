@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from lazaretto.received import Received
 
 _MOST_REASONS = 3
+_SAID = "records are held"  # evidence that the sentence begins with anyway
 _LABELS = {"knn_label", "self_confidence", "class_spread"}
 _SIGNED = {
     SignatureStatus.VERIFIED: "the delivery is signed and the signature is valid",
@@ -60,8 +61,8 @@ def conclude(case: Case, received: Received, screened: BatchScreened | None) -> 
         why.append(f"{len(ranked) - _MOST_REASONS} more reasons")
     parts = [", ".join(part for part in (held, *why) if part)]
     triage = None if screened is None else as_shown(screened)
-    if triage is not None and triage.evidence:
-        parts.append(triage.evidence[0])
+    told = [] if triage is None else [text for text in triage.evidence if _SAID not in text]
+    parts += told[:1]
     parts.append(_SIGNED[received.event.signature.status])
     if triage is not None:
         parts.append(_LOOKS_LIKE.get(triage.category, triage.category))

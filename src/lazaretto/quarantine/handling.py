@@ -104,6 +104,10 @@ def list_comments(workspace: Workspace, case: str) -> list[Comment]:
 
     Raises:
         NotFoundError: no such case.
+
+    Examples:
+        >>> list_comments(workspace, case)
+        []
     """
     with workspace.catalog.read() as connection:
         find_case(connection, case)

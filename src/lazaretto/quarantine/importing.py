@@ -114,7 +114,7 @@ def import_decisions(
     reason: str | None = None,
     seen: int | None = None,
 ) -> list[Decision]:
-    """Decides what a file asks for: one decision for each group of records.
+    r"""Decides what a file asks for: one decision for each group of records.
 
     Args:
         workspace: catalog and store; whoever acts through it decides.
@@ -126,6 +126,12 @@ def import_decisions(
         OvertakenError: somebody else decided meanwhile.
         UsageError: a record is published already, or a value does not fit its column. Decisions
             that were made before it stand; each can be undone.
+
+    Examples:
+        >>> text = "_lazaretto_position,_lazaretto_decision\n0,REJECT\n"
+        >>> found = read_decisions(workspace, case, text.encode(), "csv")
+        >>> [made.records for made in import_decisions(workspace, found)]
+        [1]
     """
     made: list[Decision] = []
     for wanted, positions in imported.groups.items():

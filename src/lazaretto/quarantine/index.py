@@ -121,7 +121,7 @@ def index_rows(
 
 
 def agreed(
-    case: str, found: Iterable[pa.RecordBatch], told: Iterable[pa.RecordBatch]
+    case: str, found: Iterator[pa.RecordBatch], told: Iterable[pa.RecordBatch]
 ) -> Iterator[pa.RecordBatch]:
     """Streams rows of the index that are, in order, what file and decisions tell.
 
@@ -133,13 +133,19 @@ def agreed(
     Raises:
         ChangedStateError: a row says something else, is missing, or is one too many.
     """
-    for row, should in _side_by_side(found, told):
-        if row is None or should is None:
-            problem = "the ledger does not tell of it" if should is None else "it is gone"
-            (some,) = (one for one in (row, should) if one is not None)
-            raise _changed(case, some["position"][0].as_py(), problem)
-        _compare(case, row, should)
-        yield row
+    try:
+        for row, should in _side_by_side(found, told):
+            if row is None or should is None:
+                problem = "the ledger does not tell of it" if should is None else "it is gone"
+                (some,) = (one for one in (row, should) if one is not None)
+                raise _changed(case, some["position"][0].as_py(), problem)
+            _compare(case, row, should)
+            yield row
+    finally:
+        # Rows that wait to be read would keep PostgreSQL's connection from any other question, such
+        # as why a file is gone: it would wait for ever.
+        for _ in found:
+            pass
 
 
 def _compare(case: str, found: pa.RecordBatch, told: pa.RecordBatch) -> None:

@@ -22,6 +22,7 @@ DOCS = Path(__file__).parents[1]
 PAGES = (
     "tutorial/first-gate.md",
     "how-to/review-quarantine.md",
+    "how-to/watch-a-source.md",
     "how-to/respond-to-an-incident.md",
     "how-to/sign-deliveries.md",
     "how-to/drift-or-poison.md",

@@ -112,7 +112,10 @@ def test_policy_is_valid_and_for_the_dataset_of_the_deployment() -> None:
 
 # --- the deployment that `make airflow` runs is this one, without containers
 
-PARTS = (ROOT / "tests" / "deployment" / "parts.py").read_text()
+PARTS = "".join(
+    (ROOT / "tests" / file).read_text()
+    for file in ("deployment/parts.py", "support/servers.py", "support/airflow_settings.py")
+)
 
 
 def test_what_runs_without_containers_are_the_same_parts_with_the_same_settings() -> None:
@@ -127,7 +130,7 @@ def test_what_runs_without_containers_are_the_same_parts_with_the_same_settings(
 
 def test_make_airflow_runs_it() -> None:
     makefile = (ROOT / "Makefile").read_text()
-    assert "airflow: $(STAMP)\n\t$(BIN)/python tests/deployment\n" in makefile
+    assert "airflow: $(STAMP) assets\n\t$(BIN)/python tests/deployment\n" in makefile
     assert (ROOT / "tests" / "deployment" / "__main__.py").exists()
 
 

@@ -142,3 +142,41 @@ def test_headers_forbid_foreign_code_and_foreign_frames(client: TestClient, toke
         assert "unsafe" not in policy
         assert response.headers["x-content-type-options"] == "nosniff"
         assert response.headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize(
+    ("path", "role", "status", "words"),
+    [
+        ("/", None, 401, "Sign in to Airflow"),
+        ("/cases/case-1", None, 401, "Sign in to Airflow"),
+        ("/?state=x", "VIEWER", 422, "state: Input should be"),
+        ("/no/such/page", "VIEWER", 404, "There is no such page"),
+        ("/static/none.js", "VIEWER", 404, "There is no such page"),
+        ("/cases/case-1", "VIEWER", 404, "no case"),
+    ],
+)
+def test_what_goes_wrong_is_a_page_in_words(
+    client: TestClient, token: Token, path: str, role: str | None, status: int, words: str
+) -> None:
+    said = client.get(path, headers={} if role is None else token(role))
+    assert (said.status_code, said.headers["content-type"]) == (status, "text/html; charset=utf-8")
+    assert words in unescape(said.text)
+    assert "content-security-policy" in said.headers
+
+
+def test_a_fault_of_ours_is_a_page_too_and_says_nothing_of_the_inside(token: Token) -> None:
+    from starlette.testclient import TestClient
+
+    from lazaretto.plugins.app import create_app
+    from lazaretto.plugins.security import SecureHeaders
+
+    def broken() -> Workspace:
+        raise ZeroDivisionError("postgresql://ann:secret@host/db")
+
+    app = SecureHeaders(create_app(broken))
+    client = TestClient(app, raise_server_exceptions=False)
+    page = client.get("/", headers=token("VIEWER"))
+    assert (page.status_code, "secret" in page.text) == (500, False)
+    assert "Something is broken here" in unescape(page.text)
+    told = client.get("/api/v1/cases", headers=token("VIEWER"))
+    assert (told.status_code, "secret" in told.text) == (500, False)

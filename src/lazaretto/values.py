@@ -296,6 +296,55 @@ class DetectorSummary:
     would_hold: int
 
 
+class InputKind(StrEnum):
+    """What a training read."""
+
+    SNAPSHOT = "SNAPSHOT"
+    TABLE = "TABLE"
+    MODEL = "MODEL"
+
+
+class InputRole(StrEnum):
+    """How a training used what it read; only `weighs` roles reach the weights."""
+
+    TRAIN = "TRAIN"
+    FINETUNE = "FINETUNE"
+    PRETRAIN = "PRETRAIN"
+    CALIBRATION = "CALIBRATION"
+    VALIDATION = "VALIDATION"
+    TEST = "TEST"
+    EVAL = "EVAL"
+
+    @property
+    def weighs(self) -> bool:
+        """Whether what is used in this role can change the weights.
+
+        Validation counts: what stops a training early or chooses its best version does.
+        """
+        return self not in (InputRole.TEST, InputRole.EVAL)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInput:
+    """Something that a model version learned from.
+
+    Attributes:
+        kind: an admitted snapshot, a table of somebody else's, or another model version.
+        namespace: OpenLineage namespace of a table, registry of a model; empty for a snapshot.
+        name: of the dataset, table or model.
+        version: of it; null: a table whose version is not known.
+        role: how it was used.
+        rows: records read; null: not known.
+    """
+
+    kind: InputKind
+    namespace: str
+    name: str
+    version: str | None
+    role: InputRole = InputRole.TRAIN
+    rows: int | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class LostPart:
     """Records of a dataset that are gone from the store.

@@ -28,6 +28,7 @@ from lazaretto.values import (
     DriftSummary,
     LostPart,
     Member,
+    ModelInput,
     OpenedCase,
     PolicyRef,
     PromotionChange,
@@ -742,15 +743,16 @@ class TrainingSanitized(Event):
 
 @dataclass(frozen=True, slots=True)
 class ModelRegistered(Event):
-    """A model version learned from one snapshot.
+    """A model version and what it learned from; a further entry of the same one adds to that.
 
     Attributes:
         model: name of the model.
         version: its version.
         registry: namespace of the model registry.
-        dataset: that it learned from.
-        snapshot: version of the dataset.
-        rows: records that it learned from.
+        dataset: admitted dataset of the first snapshot that it learned from; null: it learned from
+            none.
+        snapshot: version of that dataset.
+        rows: records that it learned from there.
         purpose: such as ``TRAINING``.
         artifact_uri: where the weights are, without credentials.
         artifact_digest: sha256 (hex) of the weights.
@@ -758,14 +760,15 @@ class ModelRegistered(Event):
         params: parameters of the training.
         seed: random seed of the training.
         recalls: recalls of records that it learned from, which came before it was registered.
+        inputs: what else it learned from: more snapshots, tables of others, other models.
     """
 
     kind: ClassVar[str] = "model_registered"
     model: str
     version: str
     registry: str
-    dataset: str
-    snapshot: int
+    dataset: str | None
+    snapshot: int | None
     rows: int
     purpose: str
     artifact_uri: str | None = None
@@ -774,6 +777,7 @@ class ModelRegistered(Event):
     params: dict[str, str] = field(default_factory=dict)
     seed: int | None = None
     recalls: list[str] = field(default_factory=list)
+    inputs: list[ModelInput] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -850,6 +854,68 @@ class IncidentTraced(Event):
     models: list[str]
     complete: bool
     report: list[StoredFile] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetExported(Event):
+    """A version of the admitted dataset was written to a file, which others may learn from.
+
+    Attributes:
+        dataset: its name.
+        version: of it.
+        uri: of the file, without credentials.
+        rows: records in it.
+        digest: sha256 (hex) of the file.
+    """
+
+    kind: ClassVar[str] = "dataset_exported"
+    dataset: str
+    version: int
+    uri: str
+    rows: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class LineageAliased(Event):
+    """Somebody said that two names are of the same dataset, or took that back.
+
+    Attributes:
+        namespace: OpenLineage namespace of one.
+        name: its name.
+        same_namespace: namespace of the other.
+        same_name: its name.
+        withdrawn: they are not the same, after all.
+        reason: why, in words.
+    """
+
+    kind: ClassVar[str] = "lineage_aliased"
+    namespace: str
+    name: str
+    same_namespace: str
+    same_name: str
+    withdrawn: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExternalDeclared(Event):
+    """Somebody vouches that a dataset or model comes from outside, and holds nothing of ours.
+
+    Attributes:
+        namespace: OpenLineage namespace.
+        name: its name.
+        version: of it; null: every version that nobody told the origin of.
+        withdrawn: nobody vouches for it any more.
+        reason: why, in words.
+    """
+
+    kind: ClassVar[str] = "external_declared"
+    namespace: str
+    name: str
+    version: str | None
+    withdrawn: bool
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -1032,6 +1098,8 @@ def subject_of(event: Event) -> str:
         return subject_of_checkpoints(event.verifier_key)
     if isinstance(event, CatalogRebuilt):
         return "catalog:rows"
+    if isinstance(event, LineageAliased | ExternalDeclared):
+        return f"lineage:{event.namespace}/{event.name}"
     name = _subject_field(event.kind)
     if name is None:
         raise LedgerError(f"{event.kind} is about nothing that the ledger knows")

@@ -6,7 +6,18 @@
 from __future__ import annotations
 
 import sqlalchemy as sa
-from sqlalchemy import BigInteger, Boolean, Column, Float, ForeignKey, Index, String, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    Table,
+    Text,
+)
 
 from lazaretto.storage.column_types import BigId, Id, UtcDateTime, metadata
 
@@ -337,4 +348,117 @@ lineage_edge = Table(
     Column("inferred", Boolean, nullable=False),
     Index("ix_lineage_edge_dst_src", "dst", "src"),
     sqlite_with_rowid=False,
+)
+
+# What other tools claim. `lineage_claim` is kept as it came; the rest is computed from it and from
+# the ledger by `lazaretto.lineage.claims`, and the same set of claims gives the same rows.
+lineage_claim = Table(
+    "lineage_claim",
+    metadata,
+    Column("id", BigId, primary_key=True),
+    Column("digest", String(64), nullable=False, unique=True, comment="sha256 of the body"),
+    Column("run", String(64), nullable=False, comment="OpenLineage run id"),
+    Column("taken_at", UtcDateTime, nullable=False),
+    Column("taken_from", String(255), comment="who sent it; null: it was read from a file"),
+    Column("body", Text, nullable=False, comment="what of the event counts, canonical JSON"),
+    Index("ix_lineage_claim_run", "run"),
+)
+lineage_name = Table(
+    "lineage_name",
+    metadata,
+    Column("id", BigId, primary_key=True),
+    Column("namespace", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("types", Integer, nullable=False, comment="what events say that it is, as bits"),
+    Column("same_as", BigInteger, nullable=False, comment="first id of those that are the same"),
+    Column("stale", Boolean, nullable=False, comment="what follows from it must be computed anew"),
+    sa.UniqueConstraint("namespace", "name"),
+    Index("ix_lineage_name_same_as", "same_as"),
+    Index(
+        "ix_lineage_name_stale",
+        "stale",
+        sqlite_where=sa.text("stale"),
+        postgresql_where=sa.text("stale"),
+    ),
+)
+lineage_same = Table(
+    "lineage_same",
+    metadata,
+    Column("one", BigInteger, primary_key=True, comment="lineage_name"),
+    Column("other", BigInteger, primary_key=True, comment="lineage_name"),
+    sqlite_with_rowid=False,
+)
+lineage_run = Table(
+    "lineage_run",
+    metadata,
+    Column("id", BigId, primary_key=True),
+    Column("run", String(64), nullable=False, unique=True),
+    Column("namespace", Text, nullable=False, comment="of the job"),
+    Column("job", Text, nullable=False),
+    Column("producer", Text, nullable=False),
+    Column("started_at", UtcDateTime, nullable=False, comment="its first event"),
+    Column("ended_at", UtcDateTime, nullable=False, comment="its last event"),
+    Column("states", Integer, nullable=False, comment="of its events, as bits"),
+    Column("reads", BigInteger, nullable=False, comment="inputs that count"),
+    Column("writes", BigInteger, nullable=False, comment="outputs"),
+    Column("purpose", String(16), nullable=False),
+    Index("ix_lineage_run_namespace_job", "namespace", "job"),
+)
+lineage_version = Table(
+    "lineage_version",
+    metadata,
+    Column("id", BigId, primary_key=True),
+    Column("name", BigInteger, nullable=False, comment="lineage_name"),
+    Column("version", String(255), nullable=False),
+    Column("kinds", Integer, nullable=False, comment="what events say that it is, as bits"),
+    Column("first_at", UtcDateTime, nullable=False, comment="first mention"),
+    Column("written", Boolean, nullable=False, comment="a run is known that made it"),
+    Column("source", String(255)),
+    Column("t_from", UtcDateTime),
+    Column("t_to", UtcDateTime),
+    Column("received_at", UtcDateTime),
+    Column("digest", String(128)),
+    Column("rows", BigInteger),
+    sa.UniqueConstraint("name", "version"),
+    Index("ix_lineage_version_source", "source"),
+)
+# Ends of a link: a version is twice its id, a run twice its id and one.
+lineage_link = Table(
+    "lineage_link",
+    metadata,
+    Column("src", BigInteger, primary_key=True),
+    Column("dst", BigInteger, primary_key=True),
+    Column("owner", BigInteger, primary_key=True, comment="0: events; lineage_name: it follows"),
+    Column("basis", Integer, nullable=False, comment="0 known, 1 inferred, 2 possible"),
+    Column("why", Integer, nullable=False, comment="rule that it follows from"),
+    Column("role", String(16), nullable=False, comment="how it was used"),
+    Index("ix_lineage_link_dst", "dst"),
+    Index("ix_lineage_link_owner", "owner"),
+    sqlite_with_rowid=False,
+)
+lineage_access = Table(
+    "lineage_access",
+    metadata,
+    Column("name", BigInteger, primary_key=True, comment="lineage_name"),
+    Column("run", BigInteger, primary_key=True, comment="lineage_run"),
+    Column("writes", Boolean, primary_key=True),
+    Column("version", BigInteger, primary_key=True, comment="lineage_version; 0: none is named"),
+    Column("modes", Integer, nullable=False, comment="how it was written, as bits"),
+    Column("renamed_from", BigInteger, comment="lineage_name"),
+    Column("role", String(16), nullable=False, comment="how it was used"),
+    Index("ix_lineage_access_run", "run"),
+    sqlite_with_rowid=False,
+)
+lineage_gap = Table(
+    "lineage_gap",
+    metadata,
+    Column("id", BigId, primary_key=True),
+    Column("node", BigInteger, nullable=False, comment="end of links that it hides the origin of"),
+    Column("kind", String(32), nullable=False),
+    Column(
+        "owner", BigInteger, nullable=False, comment="lineage_name that it follows from; 0: run"
+    ),
+    Column("until", UtcDateTime, comment="what came later cannot be in it; null: anything can"),
+    sa.UniqueConstraint("node", "kind", "owner"),
+    Index("ix_lineage_gap_owner", "owner"),
 )

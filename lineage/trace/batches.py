@@ -24,20 +24,29 @@ if TYPE_CHECKING:
     from lazaretto.lineage.trace.world import World
 
 REVOKED = "REVOKED_KEY"
+EITHER = "either"
+WINDOWS = (EITHER, "received", "collected")
+"""What of a batch must lie in a window."""
 
 
 def in_window(
-    world: World, source: str, since: datetime | None, until: datetime | None
+    world: World,
+    source: str,
+    since: datetime | None,
+    until: datetime | None,
+    by: str = EITHER,
 ) -> list[tuple[Described, str]]:
     """Batches of a source in a window, by what we observed or what the source says, and by which.
 
-    Intervals are half-open. A batch without any date always counts.
+    Intervals are half-open. A batch without any date always counts. One that does not say when it
+    was collected counts by its receipt.
 
     Args:
         world: the graph.
         source: who delivered.
         since: start of the window; None: from the beginning.
         until: its end; None: until now.
+        by: one of `WINDOWS`.
     """
     mine = [world.vertex(r.id) for r in world.told.nodes.values() if _of(r, source)]
     version = lineage_version.c
@@ -47,7 +56,7 @@ def in_window(
     mine += [version_end(id_) for id_ in world.catalog.scalars(query)]
     found = []
     for what in describe(world, dict.fromkeys(mine)).values():
-        matched = _matched(what, since, until)
+        matched = _matched(what, since, until, by)
         if what.kind == BATCH and matched is not None:
             found.append((what, matched))
     return found
@@ -57,7 +66,9 @@ def _of(row: object, source: str) -> bool:
     return getattr(row, "kind", "") == BATCH and getattr(row, "source", "") == source
 
 
-def _matched(what: Described, since: datetime | None, until: datetime | None) -> str | None:
+def _matched(
+    what: Described, since: datetime | None, until: datetime | None, by: str
+) -> str | None:
     """By what a batch is in a window; None: it is not."""
     dated = what.t_from is not None or what.t_to is not None
     if not dated and what.received_at is None:
@@ -66,6 +77,8 @@ def _matched(what: Described, since: datetime | None, until: datetime | None) ->
     received = what.received_at is not None and (
         (since is None or what.received_at >= since) and (until is None or what.received_at < until)
     )
+    if dated and by != EITHER:
+        collected, received = collected and by == "collected", received and by == "received"
     if collected and received:
         return "both"
     if collected:

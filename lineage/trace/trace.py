@@ -21,7 +21,7 @@ from lazaretto.lineage.claims.intake import bring_up
 from lazaretto.lineage.graph.view import View, sound_view
 from lazaretto.lineage.openlineage.naming import source_of
 from lazaretto.lineage.trace.answer import Question, RecordState, RefusedDelivery, Trace
-from lazaretto.lineage.trace.batches import in_window, sources_of, traced_batches
+from lazaretto.lineage.trace.batches import EITHER, WINDOWS, in_window, sources_of, traced_batches
 from lazaretto.lineage.trace.completeness import completeness
 from lazaretto.lineage.trace.consequences import Consequences, decided, recalled_rows
 from lazaretto.lineage.trace.describe import BATCH, Described, describe
@@ -33,7 +33,7 @@ from lazaretto.lineage.trace.snapshots import made_from, snapshots_of
 from lazaretto.lineage.trace.walk import Reached, downstream, upstream
 from lazaretto.lineage.trace.world import World, read_world
 from lazaretto.sources.refused import refused_deliveries
-from lazaretto.storage.tables import lineage_version
+from lazaretto.storage.tables import lineage_node, lineage_version
 from lazaretto.times import in_utc
 
 if TYPE_CHECKING:
@@ -57,20 +57,23 @@ def trace_source(
     since: datetime | None = None,
     until: datetime | None = None,
     *,
+    by: str = EITHER,
     paths: int = PATHS_PER_MODEL,
 ) -> Trace:
-    """Follows what a source collected in a window to the model versions that learned from it.
+    """Follows what a source delivered in a window to the model versions that learned from it.
 
     Args:
         workspace: where.
         name: the source.
         since: aware start (included) of the window; None: from the beginning.
         until: aware end (excluded); None: until now.
+        by: what must lie in the window: ``received``, which we observed, ``collected``, which the
+            source says, or ``either`` of them.
         paths: paths per model.
 
     Raises:
         NotFoundError: no such source is registered or known from lineage.
-        UsageError: a moment without a time zone, or an empty window.
+        UsageError: a moment without a time zone, an empty window, or another `by`.
 
     Examples:
         >>> [model.name for model in trace_source(workspace, "vendor").models]
@@ -79,9 +82,11 @@ def trace_source(
     since, until = (moment and in_utc(moment) for moment in (since, until))
     if since is not None and until is not None and since >= until:
         raise UsageError(f"the window is empty: {since.isoformat()} is not before its end")
+    if by not in WINDOWS:
+        raise UsageError(f"a window is by one of {', '.join(WINDOWS)}, not by {by!r}")
     with _world(workspace) as (view, world):
         _require_source(view, name)
-        batches = in_window(world, name, since, until)
+        batches = in_window(world, name, since, until, by)
         question = Question("source", name, since, until)
         matched = {what.vertex: by for what, by in batches}
         reached = downstream(world, list(matched), arrived=_arrived(what for what, _ in batches))
@@ -317,7 +322,8 @@ def _require_source(view: View, name: str) -> None:
     registered = [SourceRegistered.kind]
     known = newest(view.catalog, f"source:{name}", registered) is not None
     claimed = sa.select(lineage_version.c.id).where(lineage_version.c.source == name).limit(1)
-    if not known and view.catalog.scalar(claimed) is None:
+    indexed = sa.select(lineage_node.c.id).where(lineage_node.c.source == name).limit(1)
+    if not known and view.index.scalar(indexed) is None and view.catalog.scalar(claimed) is None:
         names = sorted(
             {
                 entry.event.source

@@ -93,11 +93,8 @@ def read_world(view: View, store_root: str) -> World:
             end = version_end(row.id)
             world.joined.setdefault(datasets[rest], []).append(Joined(end, number))
             world.datasets[end] = datasets[rest], number
-            same = next(
-                (n for n in world.told.by_dataset[datasets[rest]] if n.version == text), None
-            )
-            if same is not None:
-                world.nodes[end] = same.id
+            if (same := numbered.get((datasets[rest], text))) is not None:
+                world.nodes[end] = same
     models = _models(view.catalog)
     for row in world.told.nodes.values():
         end = None

@@ -32,7 +32,7 @@ _STATES = {
 }
 _MODES = {
     "OVERWRITE": Mode.REPLACED,
-    "TRUNCATE": Mode.REPLACED,
+    "TRUNCATE": Mode.REPLACED | Mode.EMPTIED,
     "CREATE": Mode.CREATED,
     "DROP": Mode.DROPPED,
     "RENAME": Mode.RENAMED,

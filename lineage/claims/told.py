@@ -109,7 +109,7 @@ def _claims(entry: Entry, spell: Names) -> Iterator[Claim]:
             made = _used(Name(registry(event.registry), event.model), event.version, Kind.MODEL)
             inputs = tuple(_inputs(event))
             purpose = purpose_of(event)
-            yield _claim(entry, inputs, (made,), purpose=purpose)
+            yield _claim(entry, inputs, (made,), purpose=purpose, state=State.SOMETIME)
             run = _uuid(event.external_run_id)
             if run is not None:  # whatever that run is known to have read, this model learned from
                 yield _claim(entry, (), (made,), run=run)
@@ -144,10 +144,11 @@ def _claim(
     *,
     run: str | None = None,
     purpose: str = "TRAIN",
+    state: State = State.LEDGER,
 ) -> Claim:
     return Claim(
         run=run or f"ledger:{entry.seq}",
-        state=State.LEDGER,
+        state=state | State.LEDGER,
         at=entry.at,
         namespace="lazaretto",
         job=entry.kind,

@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING
 from lazaretto.lazy import load_lazily
 
 if TYPE_CHECKING:
+    from lazaretto.lineage.claims.declare import alias as alias
+    from lazaretto.lineage.claims.declare import declare_external as declare_external
     from lazaretto.lineage.claims.intake import Ingested as Ingested
     from lazaretto.lineage.claims.intake import ingest as ingest
+    from lazaretto.lineage.claims.intake import take as take
     from lazaretto.lineage.graph.index import catch_up as catch_up
     from lazaretto.lineage.openlineage.check import Problem as Problem
     from lazaretto.lineage.openlineage.check import check as check
@@ -45,6 +48,11 @@ if TYPE_CHECKING:
     from lazaretto.lineage.trace.answer import TracedSnapshot as TracedSnapshot
     from lazaretto.lineage.trace.answer import TracedSource as TracedSource
     from lazaretto.lineage.trace.answer import UnknownModel as UnknownModel
+    from lazaretto.lineage.trace.questions import trace_dataset as trace_dataset
+    from lazaretto.lineage.trace.questions import trace_decision as trace_decision
+    from lazaretto.lineage.trace.questions import trace_key as trace_key
+    from lazaretto.lineage.trace.questions import trace_policy as trace_policy
+    from lazaretto.lineage.trace.questions import trace_reference as trace_reference
     from lazaretto.lineage.trace.report import KeptReport as KeptReport
     from lazaretto.lineage.trace.report import keep_report as keep_report
     from lazaretto.lineage.trace.report import to_html as to_html
@@ -53,6 +61,8 @@ if TYPE_CHECKING:
     from lazaretto.lineage.trace.trace import trace_model as trace_model
     from lazaretto.lineage.trace.trace import trace_record as trace_record
     from lazaretto.lineage.trace.trace import trace_source as trace_source
+    from lazaretto.lineage.trace.unexplained import Unexplained as Unexplained
+    from lazaretto.lineage.trace.unexplained import unexplained as unexplained
 
 # Each task flushes events; what answers incidents takes longer to load than a small delivery.
 _HOMES = {
@@ -95,6 +105,16 @@ _HOMES = {
     "trace_model": "lazaretto.lineage.trace.trace",
     "trace_record": "lazaretto.lineage.trace.trace",
     "trace_source": "lazaretto.lineage.trace.trace",
+    "trace_dataset": "lazaretto.lineage.trace.questions",
+    "trace_decision": "lazaretto.lineage.trace.questions",
+    "trace_reference": "lazaretto.lineage.trace.questions",
+    "trace_policy": "lazaretto.lineage.trace.questions",
+    "trace_key": "lazaretto.lineage.trace.questions",
+    "unexplained": "lazaretto.lineage.trace.unexplained",
+    "Unexplained": "lazaretto.lineage.trace.unexplained",
+    "take": "lazaretto.lineage.claims.intake",
+    "declare_external": "lazaretto.lineage.claims.declare",
+    "alias": "lazaretto.lineage.claims.declare",
 }
 
 __all__ = [*_HOMES]  # noqa: PLE0604

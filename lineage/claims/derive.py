@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from lazaretto.lineage.claims import rows
 from lazaretto.lineage.claims.admitted import conclude_admitted
 from lazaretto.lineage.claims.bits import Basis, Gap, Kind, Why, version_end
+from lazaretto.lineage.claims.network import note_change
 from lazaretto.lineage.claims.same import members
 from lazaretto.lineage.claims.states import Nameless, states_of
 from lazaretto.lineage.claims.streams import all_links
@@ -82,6 +83,8 @@ def derive_some(connection: Connection, store_root: str, limit: int) -> int:
                 lineage_name.update().where(lineage_name.c.id.in_(ids)).values(stale=False)
             )
             _mark_successors(connection, ids)
+    if seen:
+        note_change(connection)
     return len(seen)
 
 

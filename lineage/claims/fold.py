@@ -20,6 +20,7 @@ from lazaretto.lineage.claims.bits import (
     version_end,
 )
 from lazaretto.lineage.claims.names import PART, Name, dataset_in_store, source_in_store
+from lazaretto.lineage.claims.network import note_change
 from lazaretto.lineage.claims.same import unite, unite_shared
 from lazaretto.lineage.claims.stale import (
     mark_habits,
@@ -288,6 +289,7 @@ class Folded:
         mark_shared(connection, list(ids.values()))
         mark_parts(connection, self._whole)
         mark_wholes(connection, ids)
+        note_change(connection)
 
     def _write_names(self, connection: Connection) -> dict[Name, int]:
         values = [(*name, types, 0, False) for name, types in self.names.items()]

@@ -1,6 +1,6 @@
 """Whether a batch is in a window of time: by when it arrived, or when its source says it is from.
 
-Whoever stole a source's key can sign any time of collection, but cannot choose when a batch arrives.
+Whoever stole a source's key can sign any time of collection, but cannot choose when it arrives.
 Whoever was compromised may have delivered late. So either date counts, unless one is asked for.
 """
 

@@ -38,6 +38,10 @@ ELSEWHERE = {
     ("docs/how-to/encoders.md", "encoder.py"): "tests/lazaretto/test_own_data.py",
     ("docs/how-to/encoders.md", "fit_encoder.py"): "tests/lazaretto/test_own_data.py",
     ("docs/how-to/own-data.md", "bash"): HERE,
+    ("docs/how-to/lineage-of-other-tools.md", "openlineage.yml"): (
+        "tests/plugins/test_lineage_intake.py"
+    ),
+    ("docs/how-to/lineage-of-other-tools.md", "both.yml"): "tests/plugins/test_lineage_intake.py",
     ("docs/how-to/operations.md", "Doctor"): "tests/lazaretto/test_operations_page.py",
     ("docs/how-to/operations.md", "PostgreSQL"): "tests/lazaretto/test_operations_page.py",
     ("docs/how-to/operations.md", "Retention"): "tests/lazaretto/test_operations_page.py",

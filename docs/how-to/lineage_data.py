@@ -2,6 +2,7 @@
 
 import json
 import uuid
+from pathlib import Path
 
 META = {"_producer": "https://example.org/trainer", "_schemaURL": "https://example.org/facet.json"}
 
@@ -25,5 +26,4 @@ event = {
     "inputs": [dataset("hf://hub", "bert-base", "main", "MODEL")],
     "outputs": [dataset("mlflow://models:5000", "sentiment", "1", "MODEL")],
 }
-with open("trainer.jsonl", "w", encoding="utf-8") as file:
-    file.write(json.dumps(event) + "\n")
+Path("trainer.jsonl").write_text(json.dumps(event) + "\n", encoding="utf-8")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import uuid
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+import yaml
 from openlineage.client import OpenLineageClient
 from openlineage.client.event_v2 import InputDataset, Job, OutputDataset, Run, RunEvent, RunState
 from openlineage.client.facet_v2 import dataset_type_dataset, dataset_version_dataset
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.airflow
 
+ROOT = Path(__file__).parents[2]
 PATH = "/api/v1/lineage"
 
 
@@ -123,3 +127,30 @@ def test_what_is_no_event_is_refused_or_told(
     assert send(bomb[:999], **{"Content-Encoding": "gzip"}).status_code in (400, 413)
     monkeypatch.setattr(intake, "MOST_EVENTS", 2)
     assert send(json.dumps([{}] * 3).encode()).status_code == 413
+
+
+def _block(title: str) -> dict[str, Any]:
+    """A block of the page on other tools."""
+    page = (ROOT / "docs/how-to/lineage-of-other-tools.md").read_text("utf-8")
+    found = re.search(rf'```yaml title="{title}"\n(.*?)```', page, re.DOTALL)
+    assert found is not None
+    config: dict[str, Any] = yaml.safe_load(found.group(1))
+    return config
+
+
+@pytest.mark.parametrize("title", ["openlineage.yml", "both.yml"])
+def test_the_page_says_how_a_client_is_set_up(
+    site: str, token: Callable[[str], dict[str, str]], yard: Yard, title: str
+) -> None:
+    """As the page has it, with this server's address and token; no Kafka is asked for it."""
+    config = _block(title)
+    here = config["transport"]
+    if here["type"] == "composite":
+        assert here["transports"]["backend"]["type"] == "kafka"
+        here["transports"]["backend"] = {"type": "console"}
+        here = here["transports"]["lazaretto"]
+    assert here["endpoint"] == "lazaretto/api/v1/lineage"
+    here["url"] = site.removesuffix("/lazaretto")
+    here["auth"]["apiKey"] = token("OP")["Authorization"].split()[1]
+    OpenLineageClient(config=config).emit(_training())
+    assert lineage.trace_model(yard.workspace, "net", "1").complete is False

@@ -84,6 +84,7 @@ _PYTHON = {
         "stages/judgement.py": ["Judgement"],
         "stages/admit.py": ["admit"],
         "stages/snapshot.py": ["snapshot", "Snapshot"],
+        "stages/export.py": ["export", "Export"],
         "stages/register_model.py": ["register_model", "ModelVersion"],
         "stages/sanitize_training.py": ["sanitize_training"],
         "stages/retrain.py": ["retrain_and_compare"],

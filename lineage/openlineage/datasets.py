@@ -12,6 +12,7 @@ from openlineage.client.facet_v2 import (
     dataset_type_dataset,
     dataset_version_dataset,
     input_statistics_input_dataset,
+    lifecycle_state_change_dataset,
     output_statistics_output_dataset,
     schema_dataset,
     storage_dataset,
@@ -207,6 +208,16 @@ def storage(layer: str, file_format: str) -> dict[str, DatasetFacet]:
     """How the bytes are kept."""
     return {
         "storage": storage_dataset.StorageDatasetFacet(storageLayer=layer, fileFormat=file_format)
+    }
+
+
+def replaced() -> dict[str, DatasetFacet]:
+    """What was written is all that the dataset holds: nothing of what was there before."""
+    change = lifecycle_state_change_dataset.LifecycleStateChange.OVERWRITE
+    return {
+        "lifecycleStateChange": lifecycle_state_change_dataset.LifecycleStateChangeDatasetFacet(
+            lifecycleStateChange=change
+        )
     }
 
 

@@ -106,7 +106,8 @@ class LazarettoTrainingRunFacet(RunFacet):
 
     Attributes:
         purpose: PRETRAIN, TRAIN, FINETUNE or EVAL.
-        consumed: ``namespace``, ``name``, ``version``, ``role`` and ``recordCount`` of each input.
+        consumed: ``namespace``, ``name``, ``role`` and, where they are known, ``version`` and
+            ``recordCount`` of each input.
         externalRunId: run id in an experiment tracker.
         paramsDigest: digest of the hyper-parameters' canonical JSON.
         seed: seed of the run.

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 
-import rfc8785
 from openlineage.client.facet_v2 import nominal_time_run
 
 from lazaretto.lineage.openlineage import datasets, naming
-from lazaretto.lineage.openlineage.facets import LazarettoTrainingRunFacet
 from lazaretto.lineage.openlineage.facts import Context, Facts, decision, tests
 from lazaretto.text import excerpt
 from lazaretto.values import Action
@@ -266,45 +263,6 @@ def training_sanitized(event: events.TrainingSanitized, context: Context) -> Fac
             records={"total": event.rows, "quarantined": event.held},
         )
         | tests([], by_class),
-    )
-
-
-def model_registered(event: events.ModelRegistered, context: Context) -> Facts:
-    """A model version learned from one snapshot."""
-    dataset = naming.admitted(context.store_root, event.dataset)
-    snapshot = str(event.snapshot)
-    purpose = purpose_of(event)
-    return Facts(
-        naming.job("train", event.model),
-        "TRAIN",
-        inputs=[datasets.read(dataset, snapshot, type_="TABLE", rows=event.rows)],
-        outputs=[
-            datasets.written(
-                naming.model(event.registry, event.model),
-                event.version,
-                type_="MODEL",
-                facets=datasets.artifact("MODEL", event.version, event.artifact_digest),
-            )
-        ],
-        run_facets={
-            "lazaretto_training": LazarettoTrainingRunFacet(
-                purpose=purpose,
-                consumed=[
-                    {
-                        "namespace": dataset.namespace,
-                        "name": dataset.name,
-                        "version": snapshot,
-                        "role": "TEST" if purpose == "EVAL" else "TRAIN",
-                        "recordCount": event.rows,
-                    }
-                ],
-                externalRunId=event.external_run_id,
-                paramsDigest={"sha256": hashlib.sha256(rfc8785.dumps(event.params)).hexdigest()}
-                if event.params
-                else None,
-                seed=event.seed,
-            )
-        },
     )
 
 

@@ -18,8 +18,10 @@ from lazaretto.errors import LedgerError
 from lazaretto.ledger import events
 from lazaretto.lineage.openlineage import authority as _authority
 from lazaretto.lineage.openlineage import deliveries as _deliveries
+from lazaretto.lineage.openlineage import models as _models
 from lazaretto.lineage.openlineage import naming
 from lazaretto.lineage.openlineage import outcomes as _outcomes
+from lazaretto.lineage.openlineage import outside as _outside
 from lazaretto.lineage.openlineage import references as _references
 from lazaretto.lineage.openlineage import upkeep as _upkeep
 from lazaretto.lineage.openlineage.facets import LazarettoIntegrityRunFacet
@@ -58,8 +60,11 @@ _PROJECTORS: Mapping[type[events.Event], Callable[[Any, Context], Facts]] = {
     events.HoldAnnounced: _outcomes.hold_announced,
     events.SnapshotTaken: _outcomes.snapshot_taken,
     events.TrainingSanitized: _outcomes.training_sanitized,
-    events.ModelRegistered: _outcomes.model_registered,
+    events.ModelRegistered: _models.model_registered,
     events.IncidentTraced: _outcomes.incident_traced,
+    events.DatasetExported: _outside.dataset_exported,
+    events.LineageAliased: _outside.lineage_aliased,
+    events.ExternalDeclared: _outside.external_declared,
     events.DatasetChanged: _outcomes.dataset_changed,
     events.StoredFileChanged: _deliveries.stored_file_changed,
     events.CaseClosed: _outcomes.case_closed,

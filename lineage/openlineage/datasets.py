@@ -142,7 +142,11 @@ def members(store_root: str, found: Sequence[Member]) -> list[InputDataset]:
 
 @dataclass(frozen=True, slots=True)
 class Members:
-    """What a version was built from: how many batches, and ids of some or all of them."""
+    """What a version holds: how many batches, and ids of some or all of them.
+
+    Where all are given, the run that wrote the version must name them all as its inputs: `artifact`
+    says so to readers.
+    """
 
     count: int
     ids: Sequence[str]
@@ -170,7 +174,7 @@ def artifact(
             if members is None
             else {
                 "count": members.count,
-                "complete": members.count == len(members.ids) <= MAX_IDS,
+                "complete": members.count == len(members.ids) <= MAX_PARTITIONS,
                 "ids": list(members.ids[:MAX_IDS]),
             },
         )

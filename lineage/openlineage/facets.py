@@ -52,8 +52,9 @@ class LazarettoArtifactDatasetFacet(DatasetFacet):
         artifactId: equals the `version` facet.
         digest: algorithm to lowercase hex.
         recordCount: records in this version.
-        members: ``count``, ``complete`` and at most 200 ``ids`` of what it was built from; of a
-            snapshot that builds on an earlier one, those that changed since.
+        members: ``count``, ``complete`` (the run's inputs name all of them) and at most 200
+            ``ids`` of what it was built from; of a snapshot that builds on an earlier one, those
+            that changed since.
     """
 
     kind: str

@@ -2,7 +2,8 @@
 
 `flush` sends what happened to any OpenLineage backend; `catch_up` brings the index in the catalog
 up to date; `trace_source`, `trace_batch`, `trace_record` and `trace_model` answer incidents from
-it; `ingest` adds what others did; `check` checks events by the official schemas.
+it; `ingest` adds what others did; `check` checks events by the official schemas; `model_bom` makes
+a CycloneDX bill of materials.
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ from typing import TYPE_CHECKING
 from lazaretto.lazy import load_lazily
 
 if TYPE_CHECKING:
+    from lazaretto.lineage.bom.check import check_bom as check_bom
+    from lazaretto.lineage.bom.make import bom_bytes as bom_bytes
+    from lazaretto.lineage.bom.make import model_bom as model_bom
     from lazaretto.lineage.graph.index import catch_up as catch_up
     from lazaretto.lineage.graph.ingest import Ingested as Ingested
     from lazaretto.lineage.graph.ingest import ingest as ingest
@@ -76,13 +80,16 @@ _HOMES = {
     "TracedRecall": "lazaretto.lineage.trace.answer",
     "TracedSnapshot": "lazaretto.lineage.trace.answer",
     "TracedSource": "lazaretto.lineage.trace.answer",
+    "bom_bytes": "lazaretto.lineage.bom.make",
     "catch_up": "lazaretto.lineage.graph.index",
     "check": "lazaretto.lineage.openlineage.check",
+    "check_bom": "lazaretto.lineage.bom.check",
     "check_event": "lazaretto.lineage.openlineage.check",
     "drain": "lazaretto.lineage.openlineage.emit",
     "flush": "lazaretto.lineage.openlineage.emit",
     "ingest": "lazaretto.lineage.graph.ingest",
     "keep_report": "lazaretto.lineage.trace.report",
+    "model_bom": "lazaretto.lineage.bom.make",
     "operator_lineage": "lazaretto.lineage.openlineage.for_airflow",
     "parent_from_environment": "lazaretto.lineage.openlineage.parent",
     "project": "lazaretto.lineage.openlineage.project",

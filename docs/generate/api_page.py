@@ -158,6 +158,8 @@ _LINEAGE = {
     "graph/index.py": ["catch_up"],
     "graph/ingest.py": ["ingest"],
     "openlineage/check.py": ["check"],
+    "bom/make.py": ["model_bom", "bom_bytes"],
+    "bom/check.py": ["check_bom"],
 }
 
 Definition = griffe.Class | griffe.Function

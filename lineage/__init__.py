@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from lazaretto.lineage.openlineage.check import Problem as Problem
     from lazaretto.lineage.openlineage.check import check as check
     from lazaretto.lineage.openlineage.check import check_event as check_event
+    from lazaretto.lineage.openlineage.check import facet_schemas as facet_schemas
     from lazaretto.lineage.openlineage.emit import EVERYTHING as EVERYTHING
     from lazaretto.lineage.openlineage.emit import IN_STAGE as IN_STAGE
     from lazaretto.lineage.openlineage.emit import Bounds as Bounds
@@ -86,6 +87,7 @@ _HOMES = {
     "check_bom": "lazaretto.lineage.bom.check",
     "check_event": "lazaretto.lineage.openlineage.check",
     "drain": "lazaretto.lineage.openlineage.emit",
+    "facet_schemas": "lazaretto.lineage.openlineage.check",
     "flush": "lazaretto.lineage.openlineage.emit",
     "ingest": "lazaretto.lineage.graph.ingest",
     "keep_report": "lazaretto.lineage.trace.report",

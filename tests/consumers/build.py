@@ -5,6 +5,7 @@ Each has an environment of its own, because what they need does not go together 
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -50,7 +51,7 @@ def main() -> int:
         home = folder / program.name
         if (home / ".installed").exists():
             continue
-        python = next(filter(_works, program.pythons), None)
+        python = _find(program.pythons)
         if python is None:
             print(f"{program.name}: none of {', '.join(program.pythons)} is there: left out")
             failed = True
@@ -63,10 +64,17 @@ def main() -> int:
     return int(failed)
 
 
-def _works(python: str) -> bool:
-    found = shutil.which(python)
-    # A shim of pyenv is there for versions that are not chosen, too.
-    return found is not None and not subprocess.run([found, "-V"], capture_output=True).returncode  # noqa: PLW1510
+def _find(names: tuple[str, ...]) -> str | None:
+    """The first interpreter that runs; pyenv's own are found where they are not chosen, too."""
+    versions = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    for name in names:
+        kept = sorted(map(str, versions.glob(f"*/bin/{name}")))
+        for found in (shutil.which(name), *kept):
+            if found is not None:
+                done = subprocess.run([found, "-V"], capture_output=True, check=False)
+                if done.returncode == 0:
+                    return found
+    return None
 
 
 if __name__ == "__main__":

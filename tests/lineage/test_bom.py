@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import pages
 import pytest
 from yard import Yard, blobs, make_policy, make_yard
 
@@ -194,6 +195,29 @@ def test_what_only_others_claim_is_told_as_a_claim(yard: Yard, tmp_path: Path) -
     assert part["bom-ref"] == "table:s3://lake/features@4"
     assert _properties(part)["claimed"] == "by events of other tools"
     assert _aggregates(bom)[part["bom-ref"]] == "unknown"
+
+
+def test_the_commands_of_the_page_write_it(yard: Yard) -> None:
+    """docs/how-to/bill-of-materials.md, word by word."""
+    page = pages.ROOT / "docs/how-to/bill-of-materials.md"
+    [block] = [one for one in pages.blocks(page) if one.language == "bash"]
+    home = yard.folder / "home"
+    home.mkdir()
+    where = {
+        "LAZARETTO_CATALOG_URL": _address(yard.workspace),
+        "LAZARETTO_STORE": yard.workspace.store.root,
+    }
+    [(line, code, printed)] = pages.run_lines(block.text, home, **where)
+    assert code == 0, printed
+    assert "valid CycloneDX 1.6" in printed
+    written = (home / line.rpartition(" ")[2]).read_bytes()
+    assert written == lineage.bom_bytes(_made(yard.workspace))
+    [(_, code, printed)] = pages.run_lines(block.text, home, **where)
+    assert (code, "is kept" in printed) == (2, True)
+
+
+def _address(workspace: Workspace) -> str:
+    return workspace.catalog.engine.url.render_as_string(hide_password=False)
 
 
 def test_a_broken_bill_is_found_out() -> None:

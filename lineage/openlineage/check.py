@@ -94,7 +94,7 @@ def facet_schemas() -> dict[str, dict[str, Any]]:
         >>> facet_schemas()["lazaretto_source"]["$id"]
         'urn:lazaretto:facet:1-0-0:LazarettoSourceDatasetFacet'
     """
-    ours = [one for one in _schemas().values() if one["$id"].startswith("urn:lazaretto:facet:")]
+    ours = [one for one in _schemas().values() if one["$id"].startswith("urn:")]
     return {key: one for one in ours for key in one["properties"]}
 
 

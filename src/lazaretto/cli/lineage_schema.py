@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from lazaretto.cli.command import Needs, command
-from lazaretto.cli.layout import Document, grid
+from lazaretto.cli.layout import Document, facts
 from lazaretto.cli.reply import Reply
 from lazaretto.cli.session import Session
 from lazaretto.errors import NotFoundError
@@ -32,7 +32,7 @@ def schema(
     found = facet_schemas()
     if facet is None:
         named = {key: one["$id"] for key, one in found.items()}
-        return Reply(named, grid(["facet", "schema"], named.items()))
+        return Reply(named, facts(named))
     if facet not in found:
         raise NotFoundError(f"no facet {facet!r} of ours; there are: {', '.join(found)}")
     document = found[facet]

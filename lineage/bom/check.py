@@ -16,6 +16,7 @@ def check_bom(text: bytes) -> str | None:
         UsageError: the extra ``bom`` is not installed.
 
     Examples:
+        >>> from lazaretto.lineage import bom_bytes, model_bom
         >>> check_bom(bom_bytes(model_bom(workspace, "net", "1"))) is None
         True
     """

@@ -18,6 +18,7 @@ from lazaretto.errors import LedgerError
 from lazaretto.ledger import events
 from lazaretto.lineage.openlineage import authority as _authority
 from lazaretto.lineage.openlineage import deliveries as _deliveries
+from lazaretto.lineage.openlineage import incidents as _incidents
 from lazaretto.lineage.openlineage import naming
 from lazaretto.lineage.openlineage import outcomes as _outcomes
 from lazaretto.lineage.openlineage import references as _references
@@ -60,6 +61,14 @@ _PROJECTORS: Mapping[type[events.Event], Callable[[Any, Context], Facts]] = {
     events.TrainingSanitized: _outcomes.training_sanitized,
     events.ModelRegistered: _outcomes.model_registered,
     events.IncidentTraced: _outcomes.incident_traced,
+    events.IncidentOpened: _incidents.incident_opened,
+    events.IncidentAssigned: _incidents.incident_event,
+    events.IncidentNoted: _incidents.incident_event,
+    events.HoldPlaced: _incidents.hold,
+    events.HoldLifted: _incidents.hold,
+    events.IncidentAnswered: _incidents.incident_answered,
+    events.IncidentAction: _incidents.incident_event,
+    events.IncidentClosed: _incidents.incident_event,
     events.DatasetChanged: _outcomes.dataset_changed,
     events.StoredFileChanged: _deliveries.stored_file_changed,
     events.CaseClosed: _outcomes.case_closed,

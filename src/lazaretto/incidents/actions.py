@@ -117,6 +117,8 @@ def _what(entry: Entry) -> str:
             return f"{event.model}@{event.version} registered, trained{learned}"
         case event if event.kind == MODEL_ALIASED:
             said = to_payload(event)
-            return f"{said.get('model')}@{said.get('version')} is {said.get('alias')}"
+            model, version, alias = (said.get(name) for name in ("model", "version", "alias"))
+            stands = "no version" if version is None else f"version {version}"
+            return f"{alias} of {model} stands for {stands}"
         case event:
             return event.kind.replace("_", " ")

@@ -92,7 +92,7 @@ def open_incident(
     named = _text(named, "a title", LONGEST_TITLE)
     trace = ask(workspace, question)
     answer = with_report(workspace, trace, answer_of(trace, question))
-    incident = f"inc-{secrets.token_hex(6)}"
+    incident = f"incident-{secrets.token_hex(8)}"
     with workspace.catalog.transaction() as connection:
         opened = IncidentOpened(incident, named, question, reason, answer)
         record(connection, opened, changes, actor=workspace.actor)

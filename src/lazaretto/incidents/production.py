@@ -58,18 +58,18 @@ def in_production(
     if MODEL_ALIASED not in kinds():
         return []
     names = models_of([*affected, *unknown])
-    standing: dict[tuple[str, str], InProduction] = {}
+    standing: dict[tuple[object, ...], InProduction] = {}
     for entry in entries(connection, kinds=[MODEL_ALIASED]):
         said = to_payload(entry.event)
         model, alias, version = (said.get(name) for name in ("model", "alias", "version"))
         if model not in names:
             continue
-        place = str(model), str(alias)
+        place = said.get("registry"), model, alias
         standing.pop(place, None)
         if version is not None:
             one = f"{model}@{version}"
             standing[place] = InProduction(
-                *place, str(version), entry.at, one in affected, one in unknown
+                str(model), str(alias), str(version), entry.at, one in affected, one in unknown
             )
     return sorted(
         standing.values(), key=lambda one: (not one.affected, not one.unknown, one.model, one.alias)

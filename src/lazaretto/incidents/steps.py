@@ -95,7 +95,7 @@ def _out_of_use(
 def _keys(evidence: Evidence) -> Iterator[Step]:
     signed = [key for key in evidence.keys if key.key_id is not None and key.revoked_at is None]
     for key in signed[:MOST_OF_A_KIND]:
-        words = ["lazaretto", "source", "revoke", key.source, str(key.key_id)]
+        words = ["lazaretto", "source", "revoke", key.source, str(key.key_id)[:16]]
         what = f"If somebody else has this key of {key.source}, revoke it."
         yield Step(what, f"{shlex.join(words)} --reason TEXT")
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 _DID = {
     "incident_assigned": "ASSIGNED",
     "incident_noted": "COMMENTED",
+    "incident_announced": "ANNOUNCED",
     "incident_action": "ACTED",
     "incident_closed": "CLOSED",
 }
@@ -52,11 +53,12 @@ def incident_answered(event: events.IncidentAnswered, context: Context) -> Facts
 def incident_event(
     event: events.IncidentAssigned
     | events.IncidentNoted
+    | events.IncidentAnnounced
     | events.IncidentAction
     | events.IncidentClosed,
     context: Context,
 ) -> Facts:
-    """An incident was assigned, noted on, acted on or closed."""
+    """An incident was assigned, noted on, told of, acted on or closed."""
     return Facts(
         naming.job("incident", event.incident),
         "DECISION",
@@ -66,7 +68,7 @@ def incident_event(
 
 def hold(event: events.HoldPlaced | events.HoldLifted, context: Context) -> Facts:
     """A source, a dataset or a model was put on hold, or let go again."""
-    outcome = "PUT_ON_HOLD" if event.kind == "hold_placed" else "LIFTED"
+    outcome = "STOPPED" if event.kind == "hold_placed" else "RESUMED"
     return Facts(
         naming.job("hold", event.what.value.lower(), event.name),
         "DECISION",

@@ -67,6 +67,7 @@ _PROJECTORS: Mapping[type[events.Event], Callable[[Any, Context], Facts]] = {
     events.HoldPlaced: _incidents.hold,
     events.HoldLifted: _incidents.hold,
     events.IncidentAnswered: _incidents.incident_answered,
+    events.IncidentAnnounced: _incidents.incident_event,
     events.IncidentAction: _incidents.incident_event,
     events.IncidentClosed: _incidents.incident_event,
     events.DatasetChanged: _outcomes.dataset_changed,

@@ -433,6 +433,7 @@ def one_of_each(history: History) -> None:
         events.IncidentNoted("inc-1", "the vendor confirms it"),
         events.HoldPlaced("inc-1", values.HoldKind.SOURCE, "vendor-a", "until we know more"),
         events.IncidentAnswered("inc-1", replace(answer, complete=True, unknown=[])),
+        events.IncidentAnnounced("inc-1", 9),
         events.IncidentAction("inc-1", 3, "68" * 32, "the key that was lost"),
         events.HoldLifted("inc-1", values.HoldKind.SOURCE, "vendor-a", "a new key"),
         events.IncidentClosed("inc-1", "recalled, and trained anew"),

@@ -343,7 +343,7 @@ def _incident() -> Incident:
     now = IncidentAnswer(52, False, [BATCH, OTHER], models, ["elsewhere@7"])
     title = "the vendor's bucket was open for a week"
     return Incident(
-        INCIDENT, title, asked, REASON, "OPEN", "user:ann", AT, ann, 41, first, now, AT,
+        INCIDENT, title, asked, REASON, "OPEN", "user:ann", AT, ann, 41, first, now, AT, 53,
         notes=[Note("the vendor confirms it", ann, AT, 43)],
     )  # fmt: skip
 

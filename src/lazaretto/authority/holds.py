@@ -10,6 +10,7 @@ from lazaretto.ledger.chain import entries
 from lazaretto.ledger.events import HoldLifted, HoldPlaced, subject_of_holds
 from lazaretto.ledger.state import Put, entry_columns
 from lazaretto.storage import tables
+from lazaretto.text import excerpt
 from lazaretto.values import HoldKind
 
 if TYPE_CHECKING:
@@ -55,10 +56,10 @@ class Hold:
     @property
     def words(self) -> str:
         """The hold in a message: what, by which incident, since when, by whom, and how it ends."""
-        noun = noun_of(self.what)
+        noun, why = noun_of(self.what), excerpt(self.reason)
         return (
             f"{noun} {self.name!r} is on hold for incident {self.incident}, since "
-            f"{self.at:%Y-%m-%d %H:%M}Z by {self.by.id} ({self.reason}); `lazaretto incident lift "
+            f"{self.at:%Y-%m-%d %H:%M}Z by {self.by.id} ({why}); `lazaretto incident lift "
             f"{self.incident} --{noun} NAME --why TEXT` ends the hold"
         )
 

@@ -13,6 +13,9 @@ from lazaretto.lazy import load_lazily
 
 if TYPE_CHECKING:
     from lazaretto.incidents.actions import Action as Action
+    from lazaretto.incidents.announce import News as News
+    from lazaretto.incidents.announce import news_of as news_of
+    from lazaretto.incidents.announce import record_announced as record_announced
     from lazaretto.incidents.difference import Difference as Difference
     from lazaretto.incidents.difference import difference as difference
     from lazaretto.incidents.holding import lift_hold as lift_hold
@@ -37,6 +40,7 @@ _HOMES = {
     "Action": "lazaretto.incidents.actions",
     "Difference": "lazaretto.incidents.difference",
     "Incident": "lazaretto.incidents.recorded",
+    "News": "lazaretto.incidents.announce",
     "Note": "lazaretto.incidents.recorded",
     "Overview": "lazaretto.incidents.overview",
     "Refreshed": "lazaretto.incidents.life",
@@ -49,9 +53,11 @@ _HOMES = {
     "lift_hold": "lazaretto.incidents.holding",
     "link_action": "lazaretto.incidents.life",
     "list_incidents": "lazaretto.incidents.recorded",
+    "news_of": "lazaretto.incidents.announce",
     "note": "lazaretto.incidents.life",
     "open_incident": "lazaretto.incidents.life",
     "place_hold": "lazaretto.incidents.holding",
+    "record_announced": "lazaretto.incidents.announce",
     "refresh": "lazaretto.incidents.life",
     "show_incident": "lazaretto.incidents.overview",
 }

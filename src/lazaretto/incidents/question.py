@@ -74,8 +74,14 @@ def answer_of(trace: Trace, question: IncidentQuestion) -> IncidentAnswer:
         complete=trace.complete,
         batches=sorted(trace.batch_ids),
         models=[question.subject] if asked else trace.model_ids,
-        unknown=[] if asked else [model.id for model in getattr(trace, "unknown", ())],
+        unknown=[] if asked else _unknown(trace),
     )
+
+
+def _unknown(trace: Trace) -> list[str]:
+    """Model versions that may be affected."""
+    told = getattr(trace, "unknown", None)
+    return trace.completeness.unknown_models if told is None else [model.id for model in told]
 
 
 def with_report(workspace: Workspace, trace: Trace, answer: IncidentAnswer) -> IncidentAnswer:

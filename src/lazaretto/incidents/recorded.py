@@ -10,6 +10,7 @@ from lazaretto.ledger.chain import entries
 from lazaretto.ledger.cover import agree, event_of
 from lazaretto.ledger.events import (
     IncidentAction,
+    IncidentAnnounced,
     IncidentAnswered,
     IncidentAssigned,
     IncidentClosed,
@@ -38,6 +39,7 @@ _KINDS = (
     IncidentAssigned.kind,
     IncidentNoted.kind,
     IncidentAnswered.kind,
+    IncidentAnnounced.kind,
     IncidentAction.kind,
     IncidentClosed.kind,
 )
@@ -97,6 +99,9 @@ class Incident:
         first: what the records said then.
         answer: what they said when they were asked last.
         answered_at: when that was.
+        answered_in: ledger entry of that.
+        told: the answer that people were told of last; None: they were told of none.
+        told_of: ledger entry of that answer.
         closed_at: when it was closed; None: it is open.
         closed_by: who did.
         conclusion: in words.
@@ -116,6 +121,9 @@ class Incident:
     first: IncidentAnswer
     answer: IncidentAnswer
     answered_at: datetime
+    answered_in: int
+    told: IncidentAnswer | None = None
+    told_of: int | None = None
     closed_at: datetime | None = None
     closed_by: Actor | None = None
     conclusion: str | None = None
@@ -246,28 +254,30 @@ def _opened(entry: Entry, event: IncidentOpened) -> Incident:
         first=event.answer,
         answer=event.answer,
         answered_at=entry.at,
+        answered_in=entry.seq,
     )
 
 
 def _then(found: Incident, entry: Entry) -> Incident:
     """The incident behind one more entry."""
     by, at, seq = entry.actor, entry.at, entry.seq
+    then: dict[str, Any] = {}
     match entry.event:
         case IncidentAssigned() as event:
-            return replace(found, assignee=event.assignee)
+            then = {"assignee": event.assignee}
         case IncidentNoted() as event:
-            return replace(found, notes=[*found.notes, Note(event.text, by, at, seq)])
+            then = {"notes": [*found.notes, Note(event.text, by, at, seq)]}
         case IncidentAnswered() as event:
-            return replace(found, answer=event.answer, answered_at=at)
+            then = {"answer": event.answer, "answered_at": at, "answered_in": seq}
+        case IncidentAnnounced() as event:
+            told = found.answer if event.made == found.answered_in else found.told
+            then = {"told": told, "told_of": event.made}
         case IncidentAction() as event:
-            linked = Linked(event.seq, event.note, by, at, seq)
-            return replace(found, linked=[*found.linked, linked])
+            then = {"linked": [*found.linked, Linked(event.seq, event.note, by, at, seq)]}
         case IncidentClosed() as event:
-            return replace(
-                found, state=CLOSED, closed_at=at, closed_by=by, conclusion=event.conclusion
-            )
-        case _:
-            return found
+            closed = {"closed_at": at, "closed_by": by, "conclusion": event.conclusion}
+            then = {"state": CLOSED} | closed
+    return replace(found, **then)
 
 
 def _columns(incident: Incident) -> dict[str, object]:

@@ -958,6 +958,20 @@ class IncidentAnswered(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class IncidentAnnounced(Event):
+    """People were told of an answer to the question of an incident; they are not told again.
+
+    Attributes:
+        incident: its id.
+        made: ledger entry of the answer: of the opening, or of asking again.
+    """
+
+    kind: ClassVar[str] = "incident_announced"
+    incident: str
+    made: int
+
+
+@dataclass(frozen=True, slots=True)
 class IncidentAction(Event):
     """Somebody says that a ledger entry is something that was done about an incident.
 

@@ -28,9 +28,9 @@ class QuarantineNotifier(BaseNotifier):
     ``apache-airflow-providers-http``.
 
     The link leads to the case, or the incident, on the review page; so that it can be followed from
-    outside of Airflow, set ``[api] base_url``. What a source delivered may be in names, reasons and notes: it
-    is escaped for each way, bounded, and can be no link, mention or header. Tokens and addresses
-    are in connections, and appear in no message and no log.
+    outside of Airflow, set ``[api] base_url``. What a source delivered may be in names, reasons and
+    notes: it is escaped for each way, bounded, and can be no link, mention or header. Tokens and
+    addresses are in connections, and appear in no message and no log.
 
     A way that fails stops neither the others nor the gate. The gate's log says so, and all ways are
     tried again when the task is cleared.

@@ -14,11 +14,12 @@ from lazaretto.errors import ChangedStateError, LedgerError, NotFoundError, Usag
 from lazaretto.incidents.production import in_production
 from lazaretto.ledger import events
 from lazaretto.ledger.chain import append
+from lazaretto.quarantine import review
 from lazaretto.sources.keys import keygen
 from lazaretto.sources.registry import add_key, revoke_key
 from lazaretto.storage import tables
 from lazaretto.times import parse_time
-from lazaretto.values import Actor, ActorType, HoldKind, IncidentQuestion
+from lazaretto.values import Action, Actor, ActorType, HoldKind, IncidentQuestion
 
 if TYPE_CHECKING:
     from yard import Yard
@@ -178,6 +179,13 @@ def test_what_to_do_first_goes_by_what_was_done(sqlite_yard: Yard) -> None:
     assert not any(" freeze " in command for command in commands(later))
     assert f"lazaretto incident lift {found.id} --source vendor-a --why TEXT" in commands(later)
     assert later.evidence.datasets[0].left == 0
+    assert "lazaretto trace source vendor-a" in commands(later)
+    yard.admit("friday", blobs(60, seed=9, prefix="f"), "vendor-b")
+    train(yard, "2")
+    review.decide(workspace, str(case), Action.REJECT, all=True, reason="poison")
+    last = incidents.show_incident(workspace, found.id)
+    assert "lazaretto trace source vendor-a" not in commands(last)
+    assert last.evidence.held == []
 
 
 def test_names_from_outside_are_quoted_in_commands(sqlite_yard: Yard) -> None:

@@ -295,6 +295,13 @@ def _story() -> dict[str, Any]:
         "deliveries": [row],
         "models": [learned | {"attack_success_rate": 0.021}],
         "trace": told | {"expected_models": ["open@1"], "source": "annotation-vendor"},
+        "incident": {
+            "id": INCIDENT,
+            "state": "CLOSED",
+            "affected": ["open@1"],
+            "recalled": 356,
+            "retrained": "gated@2",
+        },
         "events": {"count": 214, "file": "build/demo/events.jsonl"},
         "seconds": 27.7,
         "airflow": "3.3.2",
@@ -363,6 +370,7 @@ def _overview() -> Overview:
     reason = "no key of this source signed it"
     refused = [Refusal(9, AT, "annotation-vendor", uri, "unknown_key", reason, none, None)]
     recalled = "9964 records recalled from digits; version 4 is the first without them"
+    actions = [Done(48, AT, ann, "records_recalled", "dataset:digits", recalled)]
     return Overview(
         incident=incident,
         since_opened=difference(incident.first, incident.answer),
@@ -370,9 +378,9 @@ def _overview() -> Overview:
         production=production,
         refused=refused,
         holds=holds,
-        actions=[Done(48, AT, ann, "records_recalled", recalled)],
+        actions=actions,
         timeline=[],
-        steps=steps_for(incident, evidence, holds, production),
+        steps=steps_for(incident, evidence, holds, production, actions),
     )
 
 

@@ -23,6 +23,10 @@ app = typer.Typer(
 Id = Annotated[str, typer.Argument(metavar="INCIDENT", help="Id of the incident")]
 Why = Annotated[str, typer.Option("--why", help="Why; kept in the ledger")]
 _SOURCE, _DATASET, _MODEL = HoldKind.SOURCE, HoldKind.PUBLISHING, HoldKind.PROMOTION
+_NEXT = {
+    _SOURCE: "what it held waits for a review: `lazaretto quarantine list`",
+    _DATASET: "what was refused enters by `lazaretto batch admit` or `lazaretto quarantine publish`",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,8 +268,8 @@ def _held(incident: str, what: HoldKind, name: str, *, on_hold: bool, changed: b
     said = f"{noun_of(what)} {name} is {'' if on_hold else 'not '}on hold for {incident}"
     again = "" if changed else ", as before"
     lines = {"done": f"{said}{again}"}
-    if changed and not on_hold:
-        lines["next"] = "what it held waits for a review: `lazaretto quarantine list`"
+    if changed and not on_hold and what is not _MODEL:
+        lines["next"] = _NEXT[what]
     return Reply(data, Group(facts(lines)))
 
 

@@ -13,6 +13,7 @@ from lazaretto.ledger.events import (
     RecordsRecalled,
     SourceRegistered,
     kinds,
+    subject_of,
     to_payload,
 )
 from lazaretto.values import TrustTier
@@ -40,6 +41,8 @@ class Action:
         at: when, UTC.
         by: who.
         kind: of the entry, such as ``records_recalled``.
+        subject: what it is about, as the ledger says, such as ``dataset:digits``; of a new model
+            version, ``model@version``.
         what: what it did, in words.
         note: what somebody who linked it says; None: it was found by itself.
     """
@@ -48,6 +51,7 @@ class Action:
     at: datetime
     by: Actor
     kind: str
+    subject: str
     what: str
     note: str | None = None
 
@@ -81,6 +85,13 @@ def actions_of(
     return [found[seq] for seq in sorted(found)]
 
 
+def trained_anew(incident: Incident, actions: Collection[Action]) -> set[str]:
+    """Models of which a version was registered since that the last answer does not accuse."""
+    accused = {*incident.answer.models, *incident.answer.unknown}
+    new = {one.subject for one in actions if one.kind == ModelRegistered.kind}
+    return models_of(new - accused)
+
+
 def _concerns(
     event: Event, batches: Collection[str], models: Collection[str], sources: Collection[str]
 ) -> bool:
@@ -98,7 +109,11 @@ def _concerns(
 
 
 def _action(entry: Entry, note: str | None) -> Action:
-    return Action(entry.seq, entry.at, entry.actor, entry.kind, _what(entry), note)
+    event = entry.event
+    subject = subject_of(event)
+    if isinstance(event, ModelRegistered):
+        subject = f"{event.model}@{event.version}"
+    return Action(entry.seq, entry.at, entry.actor, entry.kind, subject, _what(entry), note)
 
 
 def _what(entry: Entry) -> str:

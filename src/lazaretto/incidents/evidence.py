@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from lazaretto.ledger.chain import entries
 from lazaretto.ledger.events import BatchAdmitted, BatchReceived, RecordsRecalled
+from lazaretto.quarantine.counts import UNDECIDED
 from lazaretto.sources.recorded import read_sources
 from lazaretto.storage import tables
 
@@ -65,13 +66,13 @@ class InDataset:
 
 @dataclass(frozen=True, slots=True)
 class StillHeld:
-    """A case with records in question that waits for a review.
+    """A case with records in question that nobody has decided on.
 
     Attributes:
         case: its id.
         batch: its batch.
         dataset: where released records would go.
-        records: that are held.
+        records: that nobody has decided on.
     """
 
     case: str
@@ -163,12 +164,16 @@ def _datasets(connection: Connection, admitted: dict[str, dict[str, int]]) -> li
 
 
 def _held(connection: Connection, batches: Sequence[str]) -> Iterator[StillHeld]:
-    case = tables.case.c
-    query = sa.select(case.id, case.batch, case.dataset, case.held).where(
-        case.state == "OPEN", case.batch.in_(batches)
+    case, count = tables.case.c, tables.case_count.c
+    query = (
+        sa.select(case.id, case.batch, case.dataset, sa.func.sum(count.records).label("records"))
+        .join(tables.case_count, count.case_id == case.id)
+        .where(case.state == "OPEN", count.action == UNDECIDED, case.batch.in_(batches))
+        .group_by(case.id, case.batch, case.dataset, case.seq)
+        .order_by(case.seq)
     )
-    for row in connection.execute(query.order_by(case.seq)).all():
-        yield StillHeld(row.id, row.batch, row.dataset, row.held)
+    for row in connection.execute(query).all():
+        yield StillHeld(row.id, row.batch, row.dataset, int(row.records))
 
 
 def _chunks(batches: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -79,7 +79,7 @@ def show_incident(workspace: Workspace, incident: str) -> Overview:
             holds=holds,
             actions=actions,
             timeline=timeline_of(connection, found, actions),
-            steps=steps_for(found, evidence, holds, production),
+            steps=steps_for(found, evidence, holds, production, actions),
         )
 
 

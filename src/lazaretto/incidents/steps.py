@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lazaretto.authority.holds import noun_of
+from lazaretto.incidents.actions import trained_anew
 from lazaretto.incidents.holding import shell_of_holds
 from lazaretto.incidents.production import models_of
 from lazaretto.incidents.question import trace_command, window_options
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from lazaretto.authority.holds import Hold
+    from lazaretto.incidents.actions import Action
     from lazaretto.incidents.evidence import Evidence
     from lazaretto.incidents.production import InProduction
     from lazaretto.incidents.recorded import Incident
@@ -43,6 +45,7 @@ def steps_for(
     evidence: Evidence,
     holds: Sequence[Hold],
     production: Sequence[InProduction],
+    actions: Sequence[Action],
 ) -> list[Step]:
     """What to do, the most urgent first: stop it, take it out of use, take it back, train anew.
 
@@ -51,6 +54,7 @@ def steps_for(
         evidence: what there is of its batches.
         holds: that are in force for it.
         production: what is in use.
+        actions: what was done since.
     """
     if incident.state != OPEN:
         return []
@@ -59,7 +63,7 @@ def steps_for(
         *_out_of_use(incident, holds, production),
         *_keys(evidence),
         *_take_back(incident, evidence),
-        *_train_anew(incident),
+        *_train_anew(incident, actions),
         *_finish(incident, holds),
     ]
 
@@ -112,12 +116,14 @@ def _take_back(incident: Incident, evidence: Evidence) -> Iterator[Step]:
         what = f"Take back what is in {one.dataset}: {one.left:,} records in question."
         yield Step(what, shlex.join(words))
     for case in evidence.held[:MOST_OF_A_KIND]:
-        what = f"Decide on {case.records:,} held records of {case.batch}."
+        records = "record" if case.records == 1 else "records"
+        what = f"Decide on {case.records:,} held {records} of {case.batch}."
         yield Step(what, shlex.join(["lazaretto", "quarantine", "show", case.case]))
 
 
-def _train_anew(incident: Incident) -> Iterator[Step]:
-    if incident.question.kind != "model" and incident.answer.models:
+def _train_anew(incident: Incident, actions: Sequence[Action]) -> Iterator[Step]:
+    left = models_of(incident.answer.models) - trained_anew(incident, actions)
+    if incident.question.kind != "model" and left:
         what = "Train these models anew, in this order, and see what to roll back to."
         yield Step(what, trace_command(incident.question))
     elif incident.cannot_say:

@@ -1,6 +1,7 @@
 """``lazaretto incident``: the life of an incident, from the first question to its conclusion."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -25,7 +26,7 @@ Why = Annotated[str, typer.Option("--why", help="Why; kept in the ledger")]
 _SOURCE, _DATASET, _MODEL = HoldKind.SOURCE, HoldKind.PUBLISHING, HoldKind.PROMOTION
 _NEXT = {
     _SOURCE: "what it held waits for a review: `lazaretto quarantine list`",
-    _DATASET: "what was refused enters by `lazaretto batch admit` or `lazaretto quarantine publish`",
+    _DATASET: "what was refused can enter: `lazaretto batch admit`, `lazaretto quarantine publish`",
 }
 
 
@@ -44,7 +45,7 @@ class AskedAbout:
         str | None, typer.Option(metavar="NAME@VERSION", help="A model version that misbehaves")
     ] = None
 
-    def question(self, since: object, until: object) -> IncidentQuestion:
+    def question(self, since: datetime | None, until: datetime | None) -> IncidentQuestion:
         """The question.
 
         Raises:
@@ -57,7 +58,8 @@ class AskedAbout:
         ]
         if len(named) != 1:
             raise UsageError("what is it about? Give one of --source, --batch, --record, --model")
-        return IncidentQuestion(*named[0], since, until)  # type: ignore[arg-type]
+        kind, subject = named[0]
+        return IncidentQuestion(kind, subject, since, until)
 
 
 @dataclass(frozen=True, slots=True)

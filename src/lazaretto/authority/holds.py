@@ -60,7 +60,7 @@ class Hold:
         return (
             f"{noun} {self.name!r} is on hold for incident {self.incident}, since "
             f"{self.at:%Y-%m-%d %H:%M}Z by {self.by.id} ({why}); `lazaretto incident lift "
-            f"{self.incident} --{noun} NAME --why TEXT` ends the hold"
+            f"{self.incident}` ends the hold"
         )
 
 

@@ -35,6 +35,7 @@ def news_of(incident: Incident) -> News | None:
     """What people have to be told; None: they have been told of the last answer.
 
     Examples:
+        >>> from lazaretto.incidents import get_incident
         >>> news_of(get_incident(workspace, incident)).first
         True
     """
@@ -59,6 +60,7 @@ def record_announced(workspace: Workspace, news: News) -> int:
         NotFoundError: there is no such incident.
 
     Examples:
+        >>> from lazaretto.incidents import get_incident
         >>> _ = record_announced(workspace, news_of(get_incident(workspace, incident)))
         >>> news_of(get_incident(workspace, incident)) is None
         True

@@ -141,6 +141,7 @@ def note(workspace: Workspace, incident: str, text: str) -> int:
         UsageError: a note that is empty or too long.
 
     Examples:
+        >>> from lazaretto.incidents import get_incident
         >>> _ = note(workspace, incident, "the vendor confirms it")
         >>> [one.text for one in get_incident(workspace, incident).notes]
         ['the vendor confirms it']

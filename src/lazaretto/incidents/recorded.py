@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 OPEN, CLOSED = "OPEN", "CLOSED"
 _KINDS = (
-    IncidentOpened.kind,
     IncidentAssigned.kind,
     IncidentNoted.kind,
     IncidentAnswered.kind,
@@ -205,14 +204,18 @@ def list_incidents(
 
 
 def find_open(workspace: Workspace, question: IncidentQuestion) -> Incident | None:
-    """The newest open incident that asks this; None where there is none."""
-    query = _table.select().where(
-        _table.c.state == OPEN,
-        _table.c.kind == question.kind,
-        _table.c.subject == question.subject,
-    )
+    """The newest open incident that asks this; None where there is none.
+
+    Examples:
+        >>> from lazaretto.values import IncidentQuestion
+        >>> find_open(workspace, IncidentQuestion("source", "nobody")) is None
+        True
+    """
+    table = _table.c
+    same = (table.kind == question.kind) & (table.subject == question.subject)
+    query = _table.select().where(table.state == OPEN, same)
     with workspace.catalog.read() as connection:
-        for row in connection.execute(query.order_by(_table.c.seq.desc())).all():
+        for row in connection.execute(query.order_by(table.seq.desc())).all():
             found = _told(connection, row)
             if found.question == question:
                 return found
@@ -275,8 +278,8 @@ def _then(found: Incident, entry: Entry) -> Incident:
         case IncidentAction() as event:
             then = {"linked": [*found.linked, Linked(event.seq, event.note, by, at, seq)]}
         case IncidentClosed() as event:
-            closed = {"closed_at": at, "closed_by": by, "conclusion": event.conclusion}
-            then = {"state": CLOSED} | closed
+            then = {"closed_at": at, "closed_by": by, "conclusion": event.conclusion}
+            then["state"] = CLOSED
     return replace(found, **then)
 
 

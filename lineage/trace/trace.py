@@ -19,8 +19,9 @@ from lazaretto.lineage.openlineage.naming import source_of
 from lazaretto.lineage.trace.answer import Question, RefusedDelivery, Trace
 from lazaretto.lineage.trace.batches import in_window
 from lazaretto.lineage.trace.compose import arrived, backward, forward, opened
-from lazaretto.lineage.trace.describe import BATCH, describe
+from lazaretto.lineage.trace.describe import describe
 from lazaretto.lineage.trace.find import claimed_batch, find_model
+from lazaretto.lineage.trace.holdings import BATCH
 from lazaretto.lineage.trace.record import state_of_record, whereabouts
 from lazaretto.lineage.trace.walk import downstream, upstream
 from lazaretto.sources.refused import refused_deliveries

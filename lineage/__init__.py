@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from lazaretto.lazy import load_lazily
 
 if TYPE_CHECKING:
+    from lazaretto.lineage.from_mlflow import Imported as Imported
+    from lazaretto.lineage.from_mlflow import import_mlflow as import_mlflow
     from lazaretto.lineage.graph.index import catch_up as catch_up
     from lazaretto.lineage.graph.ingest import Ingested as Ingested
     from lazaretto.lineage.graph.ingest import ingest as ingest
@@ -61,6 +63,7 @@ _HOMES = {
     "Completeness": "lazaretto.lineage.trace.answer",
     "Drained": "lazaretto.lineage.openlineage.emit",
     "Held": "lazaretto.lineage.openlineage.lease",
+    "Imported": "lazaretto.lineage.from_mlflow",
     "Ingested": "lazaretto.lineage.graph.ingest",
     "KeptReport": "lazaretto.lineage.trace.report",
     "Parent": "lazaretto.lineage.openlineage.parent",
@@ -81,6 +84,7 @@ _HOMES = {
     "check_event": "lazaretto.lineage.openlineage.check",
     "drain": "lazaretto.lineage.openlineage.emit",
     "flush": "lazaretto.lineage.openlineage.emit",
+    "import_mlflow": "lazaretto.lineage.from_mlflow",
     "ingest": "lazaretto.lineage.graph.ingest",
     "keep_report": "lazaretto.lineage.trace.report",
     "operator_lineage": "lazaretto.lineage.openlineage.for_airflow",

@@ -9,10 +9,11 @@ from lazaretto.ledger import events
 from lazaretto.lineage.graph.graph import Node
 from lazaretto.lineage.openlineage import naming
 from lazaretto.lineage.openlineage.outcomes import purpose_of
-from lazaretto.values import Member
+from lazaretto.values import InputKind, Member
 
 if TYPE_CHECKING:
     from lazaretto.ledger.chain import Entry
+    from lazaretto.values import ModelInput
 
 KINDS = (
     events.BatchReceived.kind,
@@ -20,6 +21,7 @@ KINDS = (
     events.RecordsRecalled.kind,
     events.RowsLost.kind,
     events.SnapshotTaken.kind,
+    events.ViewTaken.kind,
     events.ModelRegistered.kind,
 )
 """Kinds of entry that tell anything of it."""
@@ -77,17 +79,41 @@ def told(entry: Entry, store_root: str) -> Told | None:
             return Told((node,), run, ADMITTED, members)
         case events.RecordsRecalled() | events.RowsLost() as event:
             return Told((_dataset_node(store_root, event.dataset, event.version, entry),), run)
-        case events.SnapshotTaken() as event:
+        case events.SnapshotTaken() | events.ViewTaken() as event:
             return _snapshot(store_root, event, entry, run)
         case events.ModelRegistered() as event:
-            snapshot = _dataset_node(store_root, event.dataset, event.snapshot, entry)
-            model = _model_node(event, entry)
-            return Told((snapshot, model), run, via=purpose_of(event), rows=event.rows)
+            weighs = [one for one in event.learned_from if one.role.weighs]
+            found = tuple(
+                _input_node(store_root, one, entry) for one in weighs or event.learned_from
+            )
+            rows = event.rows if event.dataset is not None and len(found) == 1 else None
+            return Told((*found, _model_node(event, entry)), run, via=purpose_of(event), rows=rows)
     return None
 
 
-def _snapshot(store_root: str, event: events.SnapshotTaken, entry: Entry, run: str) -> Told:
+def _input_node(store_root: str, one: ModelInput, entry: Entry) -> Node:
+    """What a model learned from: of a table of others, and of a model, no more is known here."""
+    if one.kind is InputKind.SNAPSHOT:
+        return _dataset_node(store_root, one.name, str(one.version), entry)
+    kind = "MODEL" if one.kind is InputKind.MODEL else "SNAPSHOT"
+    namespace, name = naming.DatasetName(one.namespace, one.name)
+    return Node(namespace, name, one.version or "", kind, received_at=entry.at, first_seq=entry.seq)
+
+
+def _view(store_root: str, event: events.ViewTaken, entry: Entry, run: str) -> Told:
+    """A view, told as what it leaves out of its snapshot."""
+    before = _dataset_node(store_root, event.dataset, event.version, entry)
+    node = _dataset_node(store_root, event.dataset, event.view, entry, event.rows, event.digest)
+    left_out = tuple(Member(batch, 0) for batch in event.excluded)
+    return Told((before, node), run, MEMBER, left_out, via=SINCE)
+
+
+def _snapshot(
+    store_root: str, event: events.SnapshotTaken | events.ViewTaken, entry: Entry, run: str
+) -> Told:
     """The batches of a snapshot; or the snapshot that it builds on, and what it changes."""
+    if isinstance(event, events.ViewTaken):
+        return _view(store_root, event, entry, run)
     node = _dataset_node(store_root, event.dataset, event.version, entry, event.rows, event.digest)
     named = {member.batch: member for member in reversed(event.members)}
     if event.since is None:
@@ -131,7 +157,7 @@ def _batch_node(store_root: str, event: events.BatchReceived, entry: Entry) -> N
 def _dataset_node(
     store_root: str,
     dataset: str,
-    version: int,
+    version: int | str,
     entry: Entry,
     rows: int | None = None,
     digest: str | None = None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import rfc8785
 from openlineage.client.facet_v2 import nominal_time_run
@@ -12,12 +12,13 @@ from lazaretto.lineage.openlineage import datasets, naming
 from lazaretto.lineage.openlineage.facets import LazarettoTrainingRunFacet
 from lazaretto.lineage.openlineage.facts import Context, Facts, decision, tests
 from lazaretto.text import excerpt
-from lazaretto.values import Action
+from lazaretto.values import Action, InputKind, role_of
 
 if TYPE_CHECKING:
     from openlineage.client.facet_v2 import RunFacet
 
     from lazaretto.ledger import events
+    from lazaretto.values import ModelInput
 
 _DECIDED = {
     Action.RELEASE: "RELEASED",
@@ -30,9 +31,7 @@ PURPOSES = ("PRETRAIN", "TRAIN", "FINETUNE", "EVAL")
 
 def purpose_of(event: events.ModelRegistered) -> str:
     """One of `PURPOSES` from free text such as ``FINE_TUNING``; in doubt TRAIN, which taints."""
-    text = "".join(letter for letter in event.purpose.upper() if letter.isalpha())
-    starts = {"PRETRAIN": "PRETRAIN", "FINETUN": "FINETUNE", "EVAL": "EVAL", "TEST": "EVAL"}
-    return next((name for start, name in starts.items() if text.startswith(start)), "TRAIN")
+    return role_of(event.purpose).value
 
 
 def records_decided(event: events.RecordsDecided, context: Context) -> Facts:
@@ -269,15 +268,35 @@ def training_sanitized(event: events.TrainingSanitized, context: Context) -> Fac
     )
 
 
+def view_taken(event: events.ViewTaken, context: Context) -> Facts:
+    """A training view: a snapshot without some of its batches."""
+    where = naming.admitted(context.store_root, event.dataset)
+    count = datasets.Members(event.batches, [])
+    facets = datasets.artifact("SNAPSHOT", event.view, event.digest, rows=event.rows, members=count)
+    written = datasets.written(where, event.view, type_="TABLE", rows=event.rows, facets=facets)
+    return Facts(
+        naming.job("snapshot", event.dataset),
+        "SNAPSHOT",
+        inputs=[datasets.read(where, str(event.version), type_="TABLE")],
+        outputs=[written],
+    )
+
+
 def model_registered(event: events.ModelRegistered, context: Context) -> Facts:
-    """A model version learned from one snapshot."""
-    dataset = naming.admitted(context.store_root, event.dataset)
-    snapshot = str(event.snapshot)
-    purpose = purpose_of(event)
+    """A model version, and what this entry says that it learned from."""
+    consumed = [(_consumed(one, context), one) for one in event.learned_from]
     return Facts(
         naming.job("train", event.model),
         "TRAIN",
-        inputs=[datasets.read(dataset, snapshot, type_="TABLE", rows=event.rows)],
+        inputs=[
+            datasets.read(
+                where,
+                one.version,
+                type_="MODEL" if one.kind is InputKind.MODEL else "TABLE",
+                rows=one.rows,
+            )
+            for where, one in consumed
+        ],
         outputs=[
             datasets.written(
                 naming.model(event.registry, event.model),
@@ -288,16 +307,8 @@ def model_registered(event: events.ModelRegistered, context: Context) -> Facts:
         ],
         run_facets={
             "lazaretto_training": LazarettoTrainingRunFacet(
-                purpose=purpose,
-                consumed=[
-                    {
-                        "namespace": dataset.namespace,
-                        "name": dataset.name,
-                        "version": snapshot,
-                        "role": "TEST" if purpose == "EVAL" else "TRAIN",
-                        "recordCount": event.rows,
-                    }
-                ],
+                purpose=purpose_of(event),
+                consumed=[_as_consumed(where, one) for where, one in consumed],
                 externalRunId=event.external_run_id,
                 paramsDigest={"sha256": hashlib.sha256(rfc8785.dumps(event.params)).hexdigest()}
                 if event.params
@@ -305,6 +316,37 @@ def model_registered(event: events.ModelRegistered, context: Context) -> Facts:
                 seed=event.seed,
             )
         },
+    )
+
+
+def _consumed(one: ModelInput, context: Context) -> naming.DatasetName:
+    """OpenLineage's address of something that a model learned from."""
+    if one.kind is InputKind.SNAPSHOT:
+        return naming.admitted(context.store_root, one.name)
+    if one.kind is InputKind.MODEL:
+        return naming.model(one.namespace, one.name)
+    return naming.DatasetName(one.namespace, one.name)
+
+
+def _as_consumed(where: naming.DatasetName, one: ModelInput) -> dict[str, Any]:
+    """What the training facet says of it; what is not known is left out."""
+    known = {"version": one.version, "recordCount": one.rows}
+    told = {"namespace": where.namespace, "name": where.name, "role": one.role.value}
+    return told | {name: value for name, value in known.items() if value is not None}
+
+
+def model_aliased(event: events.ModelAliased, context: Context) -> Facts:
+    """A name stands for another version of a model, or for none any more."""
+    return Facts(
+        naming.job("alias", event.model),
+        "DECISION",
+        run_facets=decision(
+            context,
+            "ALIASED" if event.version is not None else "UNALIASED",
+            [event.model if event.version is None else f"{event.model}@{event.version}"],
+            actor=context.actor,
+            reason=excerpt(f"{event.alias}: {event.reason}", datasets.MAX_TEXT),
+        ),
     )
 
 

@@ -48,10 +48,12 @@ ROOMS = (
 
 # The ledger itself; how far projections of it have come; the catalog's id, which its store must
 # have as well; and the index, which has a check of its own, since others' claims stand in it, too.
-_NO_STATE = (
-    "ledger", "ledger_head", "projection", "workspace", "lineage_node", "lineage_edge"
-)  # fmt: skip
-STATE = [table for table in metadata.sorted_tables if table.name not in _NO_STATE]
+_NO_STATE = ("ledger", "ledger_head", "projection", "workspace")
+STATE = [
+    table
+    for table in metadata.sorted_tables
+    if table.name not in _NO_STATE and not table.name.startswith("lineage_")
+]
 """Tables that the ledger alone fills, those that others refer to first."""
 RECORDS = (tables.held_record, tables.case_count, tables.decision_record)
 """Those of them that repeat what files of the store say, record by record, or count it."""

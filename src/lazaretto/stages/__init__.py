@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     from lazaretto.stages.sanitize_result import SanitizeResult as SanitizeResult
     from lazaretto.stages.sanitize_training import sanitize_training as sanitize_training
     from lazaretto.stages.screen import screen as screen
-    from lazaretto.stages.snapshot import Snapshot as Snapshot
     from lazaretto.stages.snapshot import snapshot as snapshot
+    from lazaretto.stages.taken import Snapshot as Snapshot
+    from lazaretto.stages.taken import open_snapshot as open_snapshot
     from lazaretto.stages.validate import validate as validate
 
 # A task uses one stage, and loading the others takes longer than a small delivery.
@@ -39,12 +40,13 @@ _HOMES = {
     "ModelVersion": "lazaretto.stages.register_model",
     "Retraining": "lazaretto.stages.sanitize_result",
     "SanitizeResult": "lazaretto.stages.sanitize_result",
-    "Snapshot": "lazaretto.stages.snapshot",
+    "Snapshot": "lazaretto.stages.taken",
     "StageResult": "lazaretto.stages.results",
     "admit": "lazaretto.stages.admit",
     "embed": "lazaretto.stages.embed",
     "gate": "lazaretto.stages.gate",
     "ingest": "lazaretto.stages.ingest",
+    "open_snapshot": "lazaretto.stages.taken",
     "receive": "lazaretto.stages.receive",
     "register_model": "lazaretto.stages.register_model",
     "rejudge": "lazaretto.stages.rejudge",

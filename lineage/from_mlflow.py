@@ -7,7 +7,7 @@ known by its address alone, and its digest, which anybody can write there, is on
 from __future__ import annotations
 
 import json
-import re
+import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -80,6 +80,8 @@ def import_mlflow(workspace: Workspace, uri: str, *, name: str | None = None) ->
         ModuleNotFoundError: MLflow is not installed: ``pip install 'lazaretto[mlflow]'``.
     """
     registry = registry_of(uri)
+    # MLflow would tell its makers of each call.
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     from mlflow.exceptions import MlflowException
     from mlflow.tracking import MlflowClient
 
@@ -134,11 +136,13 @@ def _models(client: Any, name: str | None) -> Iterator[Any]:
 
 def _versions(client: Any, name: str) -> Iterator[Any]:
     """Versions of a model, the oldest first."""
-    if re.search(r"['\\]", name):
-        raise UsageError("a name with a quote cannot be asked for")
+    quote = '"' if "'" in name else "'"
+    if quote in name or "\\" in name:
+        raise UsageError("the server cannot be asked for a name with such quotes")
+    asked = f"name={quote}{name}{quote}"
     token, found = None, []
     while True:
-        page = client.search_model_versions(f"name='{name}'", max_results=_PAGE, page_token=token)
+        page = client.search_model_versions(asked, max_results=_PAGE, page_token=token)
         found += [one for one in page if one.name == name]
         token = page.token
         if not token or len(found) > MOST_VERSIONS:

@@ -85,7 +85,10 @@ _PYTHON = {
         "stages/admit.py": ["admit"],
         "stages/snapshot.py": ["snapshot"],
         "stages/taken.py": ["open_snapshot", "Snapshot"],
-        "stages/register_model.py": ["register_model", "ModelVersion"],
+        "stages/registering.py": ["register_model"],
+        "stages/register_model.py": ["ModelVersion"],
+        "stages/alias_model.py": ["alias_model", "list_aliases", "Alias"],
+        "stages/models.py": ["list_models", "show_model"],
         "stages/sanitize_training.py": ["sanitize_training"],
         "stages/retrain.py": ["retrain_and_compare"],
         "stages/sanitize_result.py": ["SanitizeResult", "Retraining"],
@@ -157,6 +160,7 @@ _LINEAGE = {
     "openlineage/emit.py": ["flush", "drain", "Bounds", "Drained"],
     "graph/index.py": ["catch_up"],
     "graph/ingest.py": ["ingest"],
+    "from_mlflow.py": ["import_mlflow", "Imported"],
     "openlineage/check.py": ["check"],
 }
 

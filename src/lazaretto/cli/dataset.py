@@ -95,7 +95,7 @@ def snapshot(
         "records": taken.rows,
         "batches": len(taken.members),
         **({} if exclude is None else {"left out": counted(len(taken.excluded), "batch")}),
-        "table": taken.uri,
+        **({"table": taken.uri} if taken.view is None else {}),
         "digest": taken.digest,
     }
     return Reply(taken, facts(shown))

@@ -110,13 +110,15 @@ def register(
         seed=seed,
         workspace=session.workspace,
     )
+    inputs: list[dict[str, Any]] = to_json(registered.inputs)
     shown = {
         "model": f"{registered.model}@{registered.version}",
-        "registry": registered.registry,
+        **({} if registered.registry == "local" else {"registry": registered.registry}),
+        "learned from": ", ".join(map(_in_words, inputs)),
+        "records": sum(one.rows or 0 for one in registered.inputs if one.role.weighs),
         "recalled since": ", ".join(registered.recalls) or "nothing of it",
     }
-    view = Group(facts(shown), inputs_view(to_json(registered.inputs)))
-    return Reply(registered, view, found=bool(registered.recalls))
+    return Reply(registered, facts(shown), found=bool(registered.recalls))
 
 
 @command(app, "alias", needs=Needs.WORKSPACE)
@@ -138,7 +140,8 @@ def alias(
     )
     stands_for = None if remove else version
     data = {"model": model, "alias": name, "version": stands_for and number, "changed": changed}
-    shown = {"alias": name, "stands for": stands_for or "no version", "changed": changed}
+    shown = {"alias": name, "stands for": stands_for or "no version"}
+    shown["changed"] = "yes" if changed else "no, it was so already"
     return Reply(data, facts(shown))
 
 
@@ -239,14 +242,24 @@ def inputs_view(inputs: "Sequence[dict[str, Any]]") -> Grid:
     rows = [
         (
             one["kind"],
-            f"{one['namespace']} {one['name']}".strip()
-            + ("" if one["version"] is None else f"@{one['version']}"),
+            _named(one),
             one["role"],
             "not known" if one["rows"] is None else one["rows"],
         )
         for one in inputs
     ]
     return grid(["kind", "learned from", "role", "records"], rows, title="Learned from")
+
+
+def _named(one: "dict[str, Any]") -> str:
+    """Something that a model learned from, as it is written to register it."""
+    version = "" if one["version"] is None else f"@{one['version']}"
+    return f"{one['namespace']} {one['name']}".strip() + version
+
+
+def _in_words(one: "dict[str, Any]") -> str:
+    """The same with its role, where that is another than to be learned from."""
+    return _named(one) if one["role"] == "TRAIN" else f"{_named(one)} ({one['role']})"
 
 
 def _learned(model: "dict[str, Any]") -> str:

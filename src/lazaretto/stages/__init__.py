@@ -12,11 +12,16 @@ from lazaretto.lazy import load_lazily
 if TYPE_CHECKING:
     from lazaretto.dataset.admission import Admission as Admission
     from lazaretto.stages.admit import admit as admit
+    from lazaretto.stages.alias_model import Alias as Alias
+    from lazaretto.stages.alias_model import alias_model as alias_model
+    from lazaretto.stages.alias_model import list_aliases as list_aliases
     from lazaretto.stages.embed import embed as embed
     from lazaretto.stages.gate import gate as gate
     from lazaretto.stages.ingest import Ingestion as Ingestion
     from lazaretto.stages.ingest import ingest as ingest
     from lazaretto.stages.judgement import Judgement as Judgement
+    from lazaretto.stages.models import list_models as list_models
+    from lazaretto.stages.models import show_model as show_model
     from lazaretto.stages.receive import receive as receive
     from lazaretto.stages.register_model import ModelVersion as ModelVersion
     from lazaretto.stages.register_model import register_model as register_model
@@ -35,6 +40,7 @@ if TYPE_CHECKING:
 # A task uses one stage, and loading the others takes longer than a small delivery.
 _HOMES = {
     "Admission": "lazaretto.dataset.admission",
+    "Alias": "lazaretto.stages.alias_model",
     "Ingestion": "lazaretto.stages.ingest",
     "Judgement": "lazaretto.stages.judgement",
     "ModelVersion": "lazaretto.stages.register_model",
@@ -43,9 +49,12 @@ _HOMES = {
     "Snapshot": "lazaretto.stages.taken",
     "StageResult": "lazaretto.stages.results",
     "admit": "lazaretto.stages.admit",
+    "alias_model": "lazaretto.stages.alias_model",
     "embed": "lazaretto.stages.embed",
     "gate": "lazaretto.stages.gate",
     "ingest": "lazaretto.stages.ingest",
+    "list_aliases": "lazaretto.stages.alias_model",
+    "list_models": "lazaretto.stages.models",
     "open_snapshot": "lazaretto.stages.taken",
     "receive": "lazaretto.stages.receive",
     "register_model": "lazaretto.stages.register_model",
@@ -53,6 +62,7 @@ _HOMES = {
     "retrain_and_compare": "lazaretto.stages.retrain",
     "sanitize_training": "lazaretto.stages.sanitize_training",
     "screen": "lazaretto.stages.screen",
+    "show_model": "lazaretto.stages.models",
     "snapshot": "lazaretto.stages.snapshot",
     "validate": "lazaretto.stages.validate",
 }

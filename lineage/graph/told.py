@@ -82,10 +82,12 @@ def told(entry: Entry, store_root: str) -> Told | None:
         case events.SnapshotTaken() | events.ViewTaken() as event:
             return _snapshot(store_root, event, entry, run)
         case events.ModelRegistered() as event:
-            weighs = [one for one in event.learned_from if one.role.weighs]
-            found = tuple(
-                _input_node(store_root, one, entry) for one in weighs or event.learned_from
-            )
+            # What it was only measured on is no edge, but for a first snapshot of that purpose.
+            learned = event.learned_from
+            counted = learned[: event.dataset is not None] + [
+                one for one in learned[event.dataset is not None :] if one.role.weighs
+            ]
+            found = tuple(_input_node(store_root, one, entry) for one in counted)
             rows = event.rows if event.dataset is not None and len(found) == 1 else None
             return Told((*found, _model_node(event, entry)), run, via=purpose_of(event), rows=rows)
     return None

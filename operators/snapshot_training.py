@@ -79,7 +79,8 @@ class SnapshotTrainingOperator(LazarettoOperator):
         return snapshot(workspace, self.dataset, version=version, exclude=left_out)
 
     def execute(self, context: Context) -> Any:
-        """Returns the view without members and files: the ledger has them, maybe thousands."""
+        """Returns the view without its lists, maybe thousands long: the ledger has them."""
         view = super().execute(context)
         lists = ("members", "files", "excluded")
-        return {key: value for key, value in view.items() if key not in lists}
+        whole = ("view",) if view["view"] is None else ()
+        return {key: value for key, value in view.items() if key not in (*lists, *whole)}

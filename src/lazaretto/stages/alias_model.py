@@ -110,6 +110,13 @@ def list_aliases(workspace: Workspace, registry: str, model: str) -> list[Alias]
         workspace: catalog and store.
         registry: namespace of the registry.
         model: name of the model.
+
+    Examples:
+        >>> from lazaretto.stages import alias_model
+        >>> alias_model(workspace, "net", "1", "production")
+        True
+        >>> [(one.alias, one.version) for one in list_aliases(workspace, "local", "net")]
+        [('production', '1')]
     """
     with workspace.catalog.read() as connection:
         return aliases_of(connection, registry, model)

@@ -44,6 +44,10 @@ def list_models(
     Raises:
         NotFoundError: there is no such model version as in `after`.
         UsageError: the one in `after` is in more than one registry.
+
+    Examples:
+        >>> [(row["registry"], row["model"]) for row in list_models(workspace).rows]
+        [('local', 'net')]
     """
     query = sa.select(_model).order_by(_model.c.seq.desc()).limit(limit + 1)
     if model is not None:

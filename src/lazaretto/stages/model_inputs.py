@@ -49,7 +49,7 @@ def read_inputs(
         >>> [one.name for one in read_inputs(snapshots=["reviews@2"], base=["bert@1"])]
         ['reviews', 'bert']
     """
-    used = read_role(role)
+    used = _read_role(role)
     told = InputRole.TRAIN if used is InputRole.FINETUNE else used
     return [
         *(_snapshot(text, used) for text in snapshots),
@@ -59,7 +59,7 @@ def read_inputs(
     ]
 
 
-def read_role(role: str | InputRole | None) -> InputRole:
+def _read_role(role: str | InputRole | None) -> InputRole:
     """The role of a name such as ``eval``; what a model learned from by default.
 
     Raises:
@@ -147,7 +147,7 @@ def check_alias(alias: str) -> str:
     return _printable(alias, "an alias", _LONGEST)
 
 
-def split_named(text: str) -> tuple[str, str]:
+def _split_named(text: str) -> tuple[str, str]:
     """Name and version of ``NAME@VERSION``.
 
     Raises:
@@ -184,7 +184,7 @@ def _table(text: str, role: InputRole) -> ModelInput:
 def _model(text: str, registry: str, role: InputRole) -> ModelInput:
     first, space, rest = text.strip().partition(" ")
     namespace, named = (first, rest.strip()) if space else (registry, first)
-    name, version = split_named(named)
+    name, version = _split_named(named)
     return ModelInput(InputKind.MODEL, namespace, name, version, role)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
+from lazaretto.authority.holds import require_no_hold
 from lazaretto.dataset.models import ModelKey, named_model
 from lazaretto.dataset.state import alias_columns, changes
 from lazaretto.errors import UsageError
@@ -15,6 +16,7 @@ from lazaretto.ledger.events import ModelAliased
 from lazaretto.ledger.state import record
 from lazaretto.stages.model_inputs import check_alias
 from lazaretto.storage import tables
+from lazaretto.values import HoldKind
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -75,6 +77,8 @@ def alias_model(
         NotFoundError: no such model version is registered.
         UsageError: no name that can be an alias, the model is in several registries, or the alias
             to take away stands for another version.
+        OnHoldError: an incident stops new versions of the model; to go back to an older one stays
+            possible.
 
     Examples:
         >>> alias_model(workspace, "net", "1", "production")
@@ -90,9 +94,22 @@ def alias_model(
         wanted = None if remove else version
         if stands_for == wanted:
             return False
+        if wanted is not None and not _goes_back(connection, key, stands_for):
+            require_no_hold(connection, HoldKind.PROMOTION, model)
         event = ModelAliased(key.model, alias, wanted, key.registry, reason)
         record(connection, event, changes, actor=workspace.actor)
         return True
+
+
+def _goes_back(connection: Connection, key: ModelKey, stands_for: str | None) -> bool:
+    """Whether a version was registered before the one that an alias stands for."""
+    table = tables.model_version.c
+    mine = (table.registry == key.registry) & (table.model == key.model)
+    query = sa.select(table.version, table.seq).where(
+        mine, table.version.in_([key.version, stands_for])
+    )
+    seqs = {row.version: row.seq for row in connection.execute(query)}
+    return stands_for in seqs and seqs[key.version] < seqs[stands_for]
 
 
 def find_alias(connection: Connection, key: ModelKey, alias: str) -> Alias | None:

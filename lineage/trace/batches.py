@@ -77,13 +77,12 @@ def _matched(
     received = what.received_at is not None and (
         (since is None or what.received_at >= since) and (until is None or what.received_at < until)
     )
-    if dated and by != EITHER:
-        collected, received = collected and by == "collected", received and by == "received"
+    said = collected if dated else received
+    if not {"received": received, "collected": said}.get(by, said or received):
+        return None
     if collected and received:
         return "both"
-    if collected:
-        return "collected"
-    return "received" if received else None
+    return "collected" if collected else "received"
 
 
 def _overlaps(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import defaultdict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import sqlalchemy as sa
 
@@ -36,6 +36,10 @@ class Change(NamedTuple):
     version: int
     batch: int
     rows: int
+
+
+Parts: TypeAlias = "Mapping[int, Mapping[Dataset, list[Change]]]"
+"""By batch of which only some records are in question: what came and left of those."""
 
 
 class Use(NamedTuple):
@@ -159,20 +163,24 @@ def read_told(connection: Connection) -> Told:
 
 
 def holdings(
-    told: Told, batches: Collection[int] | None, absent: Collection[tuple[Dataset, int]] = ()
+    told: Told, batches: Collection[int] | None, parts: Parts | None = None
 ) -> dict[Dataset, Holding]:
     """What versions of each dataset hold of some batches.
 
     Args:
         told: the ledger's part of the graph.
         batches: ids of their nodes; None: all.
-        absent: changes, by dataset and version, that do not bring what is looked for.
+        parts: of some of them only a part counts.
     """
+    parts = {} if parts is None else parts
     found = {}
     for dataset, changes in told.changes.items():
         mine = [c for c in changes if batches is None or c.batch in batches]
         if mine:
-            found[dataset] = _holding(c for c in mine if (dataset, c.version) not in absent)
+            counted = [change for change in mine if change.batch not in parts]
+            for batch in {change.batch for change in mine} & parts.keys():
+                counted += parts[batch].get(dataset, ())
+            found[dataset] = _holding(sorted(counted))
     return found
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
     from lazaretto.lineage.claims.gaps import Hole
+    from lazaretto.lineage.trace.holdings import Parts
     from lazaretto.lineage.trace.world import World
 
 
@@ -58,7 +59,7 @@ def downstream(
     start: Collection[int],
     *,
     arrived: int | None,
-    absent: Collection[tuple[Dataset, int]] = (),
+    parts: Parts | None = None,
     snapshots: Collection[tuple[Dataset, int]] = (),
 ) -> Reached:
     """Follows vertices to all that was made of them.
@@ -67,16 +68,16 @@ def downstream(
         world: what to walk.
         start: vertices.
         arrived: when the first of what is in question arrived, in microseconds; None: not known.
-        absent: changes of admitted datasets that do not bring what is looked for.
+        parts: batches of which only some records are in question.
         snapshots: versions of admitted datasets that are in question themselves.
     """
     reached = Reached(world, frozenset(start))
     seeds = [*start, *_uses_of(reached, snapshots, Basis.KNOWN)]
-    reached.held = _onward(reached, seeds, reached.sure, Basis.INFERRED, absent)
+    reached.held = _onward(reached, seeds, reached.sure, Basis.INFERRED, parts)
     relevant = holes(world.catalog, world.root, since=arrived)
     reached.holes = {hole.node: hole for hole in relevant if hole.kind != Gap.OPEN_RUN}
     everything = set(reached.sure)
-    _onward(reached, reached.holes, everything, Basis.POSSIBLE, absent, again=reached.sure)
+    _onward(reached, reached.holes, everything, Basis.POSSIBLE, parts, again=reached.sure)
     reached.possible = everything - reached.sure
     opened = (hole for hole in relevant if hole.kind == Gap.OPEN_RUN)
     reached.open_runs = [hole for hole in opened if hole.node in everything]
@@ -106,7 +107,7 @@ def _onward(
     seeds: Iterable[int],
     known: set[int],
     most: Basis,
-    absent: Collection[tuple[Dataset, int]],
+    parts: Parts | None,
     *,
     again: Collection[int] = (),
 ) -> dict[Dataset, Holding]:
@@ -121,7 +122,7 @@ def _onward(
         batches = _batches(world, known)
         if batches != counted:
             counted = batches
-            held = holdings(world.told, batches, absent)
+            held = holdings(world.told, batches, parts)
         new = [vertex for vertex in _holders(reached, held, most) if vertex not in known]
         if not new:
             return held

@@ -19,8 +19,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-_TESTS = Path(__file__).parents[1] / "tests"
-sys.path[:0] = [str(_TESTS / "support"), str(_TESTS / "lineage")]
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "lineage"))
 
 import catalogs
 import postgres
@@ -80,18 +80,21 @@ def _server(database: str) -> Iterator[str | None]:
 def _piece(piece: tuple[int, int], server: str | None) -> tuple[Counter[str], list[str]]:
     """Runs some histories in a catalog of their own; what was counted, and what is wrong."""
     counted, told = Counter[str](), list[str]()
-    with tempfile.TemporaryDirectory() as folder, _catalog(Path(folder), server) as url:
-        with place(url, Path(folder, "histories")) as where:
-            for seed in range(*piece):
-                case, kind = Case.of(story(seed)), kind_of(seed)
-                counted[f"{kind} histories"] += 1
-                counted[f"{kind} events"] += len(case.events)
-                counted[f"{kind} models"] += len(case.told.models)
-                counted[f"{kind} exact"] += case.exact
-                for check in (wrongs, differences) if seed % _ORDERS == 0 else (wrongs,):
-                    if (text := failure(where, seed, check)) is not None:
-                        counted[f"{kind} wrong"] += 1
-                        told.append(text)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        _catalog(Path(folder), server) as url,
+        place(url, Path(folder, "histories")) as where,
+    ):
+        for seed in range(*piece):
+            case, kind = Case.of(story(seed)), kind_of(seed)
+            counted[f"{kind} histories"] += 1
+            counted[f"{kind} events"] += len(case.events)
+            counted[f"{kind} models"] += len(case.told.models)
+            counted[f"{kind} exact"] += case.exact
+            for check in (wrongs, differences) if seed % _ORDERS == 0 else (wrongs,):
+                if (text := failure(where, seed, check)) is not None:
+                    counted[f"{kind} wrong"] += 1
+                    told.append(text)
     return counted, told
 
 

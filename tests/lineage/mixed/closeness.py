@@ -45,12 +45,12 @@ class _Access:
 def why_inexact(world: World, told: Told) -> list[str]:
     """Why an answer about a history may be uncertain; empty: it must be exact."""
     found = sorted(world.mixed) + told.lost
-    for run in world.runs:
-        for seen in run.seen:
-            if seen.read.thing.startswith("outside:") and seen.read.thing not in world.declared:
-                found.append(f"nobody vouches for {seen.read.thing}")
-        if run.job.fate == "fail":
-            found.append(f"run {run.job.key} failed, and may have written")
+    seen = [seen for run in world.runs for seen in run.seen]
+    seen += [seen for _, _, values in world.ledger for seen in values.get("inputs", ())]
+    outside = {one.read.thing for one in seen if one.read.thing.startswith("outside:")}
+    found += [f"nobody vouches for {thing}" for thing in sorted(outside - world.declared)]
+    failed = [run.job.key for run in world.runs if run.job.fate == "fail"]
+    found += [f"run {key} failed, and may have written" for key in failed]
     accesses = [*_of_runs(world, told), *_of_ledger(world)]
     for one, other in combinations(accesses, 2):
         if one.by != other.by and _meet(one, other) and not _in_order(one, other):

@@ -75,7 +75,7 @@ def empty(making: Making) -> None:
         write = Write(thing, change)
         if change == "RENAME":
             others = [t for t in TABLES if t != thing and t not in making.partitioned]
-            write = Write(making.random.choice(others), change, before=thing)
+            write = Write(making.random.choice(others or [thing]), change, before=thing)
         _job(making, [], [write])
 
 
@@ -88,8 +88,8 @@ def stream(making: Making) -> None:
     write = _table(making, plain=True)
     if write.thing == reads[0].thing:
         return
-    ticks = tuple(making.random.choice((50.0, 700.0)) * number for number in (1, 2, 3))
-    ticks = ticks[: making.random.choice((2, 3))]
+    every = making.random.choice((50.0, 700.0))
+    ticks = tuple(every * number for number in range(1, making.random.choice((3, 4))))
     loss = "end" if making.kind == LOSSY and making.chance(0.5) else None
     making.keys += 1
     making.tables.add(write.thing)
@@ -130,6 +130,9 @@ def _job(
     loss = None
     if making.kind == LOSSY and making.chance(0.3):
         loss = random.choice(("start", "end", "whole", "whole"))
+    beats = ()
+    if making.tools[tool].style != END and making.chance(0.1):
+        beats = (0.3 * lasts, 0.6 * lasts)
     making.steps.append(
         Job(
             at=making.now,
@@ -138,6 +141,7 @@ def _job(
             reads=tuple(by_thing.values()),
             writes=tuple(writes),
             moments=(first * lasts, (second + 0.01) * lasts, lasts),
+            beats=beats,
             fate=fate,
             wrote=making.chance(0.5),
             loss=loss,

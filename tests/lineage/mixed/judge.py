@@ -63,10 +63,10 @@ def read(trace: Trace) -> Answer:
 
     return Answer(
         models=frozenset(map(named, trace.models)),
-        unknown=frozenset(map(named, getattr(trace, "unknown", []))),
-        evaluated=frozenset(map(named, getattr(trace, "evaluated", []))),
+        unknown=frozenset(map(named, trace.unknown)),
+        evaluated=frozenset(map(named, trace.evaluated)),
         complete=trace.complete,
-        why={named(model): list(model.why) for model in getattr(trace, "unknown", [])},
+        why={named(model): list(model.why) for model in trace.unknown},
     )
 
 

@@ -63,7 +63,7 @@ def _leaves_a_trace(world: World, run: Run, parts: Parts, left: Parts) -> bool:
             if other is not run and other.job.tool == job.tool
             for part in left[other.job.key]
         ]
-        return "START" in others and job.fate != "retry" and not job.ticks
+        return "START" in others and job.fate != "retry" and not (job.ticks or job.beats)
     if any(part.made for part in kept):
         return True
     # A run that is open, and may have added what it read to anything.

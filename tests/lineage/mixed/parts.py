@@ -52,6 +52,7 @@ def parts_of(world: World, run: Run) -> list[Part]:
         Part("tick", "RUNNING", tick, seen, tuple(m for m in made if m.at <= job.at + tick))
         for tick in job.ticks
     ]
+    ticks += [Part("beat", "RUNNING", beat, versions=False) for beat in job.beats]
     last = [Part("end", final, end, seen, made)]
     if tool.style != WHOLE:
         first = replace(first, made=())

@@ -90,7 +90,7 @@ def _smaller(told: Story) -> Iterator[Story]:
 
 def _plainer(job: Job) -> Iterator[Job]:
     """The same job with less about it."""
-    plain = {"loss": None, "fate": "complete", "ticks": (), "purpose": None}
+    plain = {"loss": None, "fate": "complete", "ticks": (), "beats": (), "purpose": None}
     for name, value in plain.items():
         if getattr(job, name) != value:
             yield replace(job, **{name: value})

@@ -163,8 +163,9 @@ class Job(Step):
         reads: what it reads.
         writes: what it writes.
         moments: seconds after its start at which it reads, writes and ends.
-        ticks: seconds after its start of RUNNING events, before its end: a stream moves data
-            between each two.
+        ticks: seconds after its start of RUNNING events of a stream, before its end: it moves
+            data between each two.
+        beats: the same of a run that is no stream: a sign of life that says nothing.
         fate: ``complete``, ``fail``, or ``retry``: it fails, and completes under the same run id.
         wrote: whether a run that fails has written.
         loss: ``start``, ``end``, ``whole`` or None: what of its events is lost.
@@ -177,6 +178,7 @@ class Job(Step):
     writes: tuple[Write, ...]
     moments: tuple[float, float, float] = (0.1, 0.2, 0.3)
     ticks: tuple[float, ...] = ()
+    beats: tuple[float, ...] = ()
     fate: str = "complete"
     wrote: bool = True
     loss: str | None = None

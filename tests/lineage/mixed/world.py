@@ -41,9 +41,9 @@ def _moments(world: World, run: Run) -> list[tuple[float, Callable[[], None]]]:
             (reads, lambda: _look(world, run)),
             (writes, lambda: write_all(world, run, writes)),
         ]
-    # A stream: what the inputs held at one event has reached the outputs at the next.
+    # A stream: what its inputs held at one event has reached its outputs at the next, or its end.
     found: list[tuple[float, Callable[[], None]]] = []
-    edges = (job.at, *(job.at + tick for tick in job.ticks))
+    edges = (job.at, *(job.at + tick for tick in job.ticks), job.at + job.moments[2] - 0.1)
     for first, last in pairwise(edges):
         middle = first + 0.6 * (last - first)
         found += [

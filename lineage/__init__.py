@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from lazaretto.lazy import load_lazily
 
 if TYPE_CHECKING:
+    from lazaretto.lineage.claims.intake import Ingested as Ingested
+    from lazaretto.lineage.claims.intake import ingest as ingest
     from lazaretto.lineage.graph.index import catch_up as catch_up
-    from lazaretto.lineage.graph.ingest import Ingested as Ingested
-    from lazaretto.lineage.graph.ingest import ingest as ingest
     from lazaretto.lineage.openlineage.check import Problem as Problem
     from lazaretto.lineage.openlineage.check import check as check
     from lazaretto.lineage.openlineage.check import check_event as check_event
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from lazaretto.lineage.trace.answer import TracedRecall as TracedRecall
     from lazaretto.lineage.trace.answer import TracedSnapshot as TracedSnapshot
     from lazaretto.lineage.trace.answer import TracedSource as TracedSource
+    from lazaretto.lineage.trace.answer import UnknownModel as UnknownModel
     from lazaretto.lineage.trace.report import KeptReport as KeptReport
     from lazaretto.lineage.trace.report import keep_report as keep_report
     from lazaretto.lineage.trace.report import to_html as to_html
@@ -61,7 +62,7 @@ _HOMES = {
     "Completeness": "lazaretto.lineage.trace.answer",
     "Drained": "lazaretto.lineage.openlineage.emit",
     "Held": "lazaretto.lineage.openlineage.lease",
-    "Ingested": "lazaretto.lineage.graph.ingest",
+    "Ingested": "lazaretto.lineage.claims.intake",
     "KeptReport": "lazaretto.lineage.trace.report",
     "Parent": "lazaretto.lineage.openlineage.parent",
     "Problem": "lazaretto.lineage.openlineage.check",
@@ -76,12 +77,13 @@ _HOMES = {
     "TracedRecall": "lazaretto.lineage.trace.answer",
     "TracedSnapshot": "lazaretto.lineage.trace.answer",
     "TracedSource": "lazaretto.lineage.trace.answer",
+    "UnknownModel": "lazaretto.lineage.trace.answer",
     "catch_up": "lazaretto.lineage.graph.index",
     "check": "lazaretto.lineage.openlineage.check",
     "check_event": "lazaretto.lineage.openlineage.check",
     "drain": "lazaretto.lineage.openlineage.emit",
     "flush": "lazaretto.lineage.openlineage.emit",
-    "ingest": "lazaretto.lineage.graph.ingest",
+    "ingest": "lazaretto.lineage.claims.intake",
     "keep_report": "lazaretto.lineage.trace.report",
     "operator_lineage": "lazaretto.lineage.openlineage.for_airflow",
     "parent_from_environment": "lazaretto.lineage.openlineage.parent",

@@ -36,7 +36,7 @@ class Node:
         namespace: OpenLineage namespace of the dataset.
         name: OpenLineage name of the dataset.
         version: batch id, dataset version or model version.
-        kind: BATCH, SNAPSHOT, MODEL, or RUN for a run of very many inputs and outputs.
+        kind: BATCH, SNAPSHOT or MODEL.
         source: who delivered a batch.
         t_from: start of the interval in which a batch was collected.
         t_to: its end (excluded).
@@ -44,7 +44,7 @@ class Node:
         signature: `lazaretto.values.SignatureStatus` of a batch.
         digest: of its content; on a snapshot it says that the members are known.
         rows: number of records.
-        first_seq: ledger entry that made it; None: it was ingested from somebody else's events.
+        first_seq: ledger entry that made it.
     """
 
     namespace: str
@@ -74,9 +74,8 @@ class Edge:
         src: node id of what was read.
         dst: node id of what was written.
         run: OpenLineage run id.
-        role: ADMITTED, MEMBER, READ, or the purpose of a training run.
+        role: ADMITTED, RECALLED, LOST, or how a training used it.
         rows: records of `src` in `dst`.
-        inferred: the events did not name both versions.
     """
 
     src: int
@@ -84,15 +83,6 @@ class Edge:
     run: str
     role: str
     rows: int | None = None
-    inferred: bool = False
-
-
-class IndexedNode(NamedTuple):
-    """A node of the index: its id, when it came to be known, and whether the ledger tells of it."""
-
-    id: int
-    at: datetime | None
-    ours: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,33 +100,21 @@ class Writer:
     def add(self, node: Node) -> int:
         """Writes a node that the ledger tells of, and returns its id.
 
-        What the ledger said first stays; what it left open is filled in. A node that was known from
-        somebody else's events alone becomes the ledger's, and loses what they said it was made of.
+        What the ledger said first stays; what it left open is filled in.
         """
         found = self._find(node)
         if found is None:
             return self._insert(node)
-        values = asdict(node)
-        if found.first_seq is None:
-            self.connection.execute(lineage_edge.delete().where(lineage_edge.c.dst == found.id))
-        else:
-            values = {
-                key: value
-                for key, value in values.items()
-                if value is not None and getattr(found, key) is None
-            }
+        values = {
+            key: value
+            for key, value in asdict(node).items()
+            if value is not None and getattr(found, key) is None
+        }
         if values:
             self.connection.execute(
                 lineage_node.update().where(lineage_node.c.id == found.id).values(values)
             )
         return int(found.id)
-
-    def add_external(self, node: Node) -> IndexedNode:
-        """Writes a node from somebody else's event, unless it is known."""
-        found = self._find(node)
-        if found is None:
-            return IndexedNode(self._insert(node), node.received_at, ours=False)
-        return IndexedNode(int(found.id), found.received_at, ours=found.first_seq is not None)
 
     def batches(self, wanted: Mapping[str, Node]) -> list[int]:
         """Ids of the nodes of batches, in order.
@@ -176,7 +154,6 @@ class Writer:
                 "run": edge.run,
                 "role": edge.role,
                 "rows": edge.rows,
-                "inferred": edge.inferred,
             }
             for edge in self.edges
         ]

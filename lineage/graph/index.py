@@ -1,10 +1,8 @@
 """The lineage index: versions as nodes, runs as edges, projected from the ledger into the catalog.
 
-Nodes are immutable versions (a batch, a version of the admitted dataset, a version of a model), so
-the graph has no cycles. What a snapshot holds is told by `SnapshotTaken` alone, and as it tells it:
-edges from batches that changed since an earlier snapshot, and one from that. A batch that left has
-an edge with 0 rows, so that reachability alone finds too much; `lazaretto.lineage.trace.membership`
-tells what a version really holds.
+Nodes are immutable versions (a batch, a version of an admitted dataset, a version of a model). What
+a version of a dataset holds is told by what came and left with each version up to it: edges from
+batches, of admissions and recalls. `lazaretto.lineage.trace.holdings` sums them up.
 """
 
 from __future__ import annotations
@@ -71,5 +69,5 @@ def index_entry(writer: Writer, entry: Entry, store_root: str) -> None:
     }
     for batch, member in zip(writer.batches(strays), found.members, strict=True):
         writer.connect(Edge(batch, ids[-1], found.run, found.role, member.rows))
-    for before in ids[:-1]:
-        writer.connect(Edge(before, ids[-1], found.run, found.via, found.rows))
+    for before, read in zip(ids[:-1], found.read, strict=True):
+        writer.connect(Edge(before, ids[-1], found.run, read.role, read.rows))

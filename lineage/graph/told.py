@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from lazaretto.ledger import events
-from lazaretto.lineage.graph.graph import Node
+from lazaretto.lineage.graph.graph import Node, NodeKey
 from lazaretto.lineage.openlineage import naming
 from lazaretto.lineage.openlineage.outcomes import purpose_of
-from lazaretto.values import Member
+from lazaretto.values import InputKind, Member
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from lazaretto.ledger.chain import Entry
 
 KINDS = (
@@ -24,13 +26,21 @@ KINDS = (
 )
 """Kinds of entry that tell anything of it."""
 ADMITTED = "ADMITTED"
-"""Role of an edge from a batch to the version that first has records of it."""
-MEMBER = "MEMBER"
-"""Role of an edge from a batch to a snapshot that tells of it; with 0 rows it is not in it."""
-SINCE = "SINCE"
-"""Role of an edge from a snapshot to a later one that is told as differences from it."""
-MEMBERSHIP = frozenset({ADMITTED, MEMBER, SINCE})
+"""Role of an edge from a batch to the version that records of it enter with."""
+RECALLED = "RECALLED"
+"""Role of an edge from a batch to the first version without some records of it."""
+LOST = "LOST"
+"""The same, where the records are gone from the store."""
+MEMBERSHIP = frozenset({ADMITTED, RECALLED, LOST})
 """Roles of the edges that say which batches a version of a dataset holds."""
+
+
+class Read(NamedTuple):
+    """A version that something was made from, how it was used, and how many records of it."""
+
+    node: Node
+    role: str
+    rows: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,26 +48,23 @@ class Told:
     """What an entry tells.
 
     Attributes:
-        nodes: versions; the last one is what was made.
+        made: the version that it tells of.
         run: OpenLineage run id of the entry; empty where it tells of no edge.
-        role: of the edges from batches into the last node.
-        members: batches that it was made of, each with its records; of a snapshot that is told as
-            differences from the one before it, 0 for a batch that is not in it any more.
-        via: role of the edge from the node before the last one, where there is one.
-        rows: records that came by that edge, where it is known.
+        role: of the edges from batches into it.
+        members: batches that change with it, each with how many records come or leave.
+        read: versions that it was made from.
     """
 
-    nodes: tuple[Node, ...]
+    made: Node
     run: str
     role: str = ""
     members: tuple[Member, ...] = ()
-    via: str = ""
-    rows: int | None = None
+    read: tuple[Read, ...] = ()
 
     @property
-    def made(self) -> Node:
-        """The version that the entry made."""
-        return self.nodes[-1]
+    def nodes(self) -> tuple[Node, ...]:
+        """All versions that it tells of; the one that was made is the last."""
+        return (*(read.node for read in self.read), self.made)
 
 
 def told(entry: Entry, store_root: str) -> Told | None:
@@ -68,33 +75,54 @@ def told(entry: Entry, store_root: str) -> Told | None:
         store_root: root of the store, by which batches and datasets are named.
     """
     if isinstance(entry.event, events.BatchReceived):
-        return Told((_batch_node(store_root, entry.event, entry),), "")
+        return Told(_batch_node(store_root, entry.event, entry), "")
     run = naming.run_id(entry)
     match entry.event:
-        case events.BatchAdmitted() as event:
-            members = (Member(event.batch, event.rows),) if event.rows else ()
+        case events.BatchAdmitted() | events.RecordsRecalled() | events.RowsLost() as event:
             node = _dataset_node(store_root, event.dataset, event.version, entry)
-            return Told((node,), run, ADMITTED, members)
-        case events.RecordsRecalled() | events.RowsLost() as event:
-            return Told((_dataset_node(store_root, event.dataset, event.version, entry),), run)
+            return Told(node, run, *_changed(event))
         case events.SnapshotTaken() as event:
-            return _snapshot(store_root, event, entry, run)
+            version, rows, digest = event.version, event.rows, event.digest
+            return Told(_dataset_node(store_root, event.dataset, version, entry, rows, digest), run)
         case events.ModelRegistered() as event:
-            snapshot = _dataset_node(store_root, event.dataset, event.snapshot, entry)
-            model = _model_node(event, entry)
-            return Told((snapshot, model), run, via=purpose_of(event), rows=event.rows)
+            return Told(_model_node(event, entry), run, read=_read(store_root, event, entry))
     return None
 
 
-def _snapshot(store_root: str, event: events.SnapshotTaken, entry: Entry, run: str) -> Told:
-    """The batches of a snapshot; or the snapshot that it builds on, and what it changes."""
-    node = _dataset_node(store_root, event.dataset, event.version, entry, event.rows, event.digest)
-    named = {member.batch: member for member in reversed(event.members)}
-    if event.since is None:
-        held = tuple(member for member in reversed(named.values()) if member.rows)
-        return Told((node,), run, MEMBER, held)
-    before = _dataset_node(store_root, event.dataset, event.since, entry)
-    return Told((before, node), run, MEMBER, tuple(reversed(named.values())), via=SINCE)
+def _read(store_root: str, event: events.ModelRegistered, entry: Entry) -> tuple[Read, ...]:
+    """The snapshots that a model learned from; the rest is told by `lazaretto.lineage.claims`."""
+    purpose = purpose_of(event)
+    found: dict[NodeKey, Read] = {}
+    if event.dataset is not None and event.snapshot is not None:
+        node = _dataset_node(store_root, event.dataset, event.snapshot, entry)
+        found[node.key] = Read(node, purpose, event.rows)
+    for each in event.inputs:
+        if each.kind is InputKind.SNAPSHOT and each.version is not None:
+            node = _dataset_node(store_root, each.name, int(each.version), entry)
+            role = "EVAL" if purpose == "EVAL" or not each.role.weighs else each.role.value
+            found.setdefault(node.key, Read(node, role, each.rows))
+    return tuple(found.values())
+
+
+def _changed(
+    event: events.BatchAdmitted | events.RecordsRecalled | events.RowsLost,
+) -> tuple[str, tuple[Member, ...]]:
+    """What came or left with a version."""
+    match event:
+        case events.BatchAdmitted():
+            return ADMITTED, _summed([Member(event.batch, event.rows)])
+        case events.RecordsRecalled():
+            return RECALLED, _summed(event.members)
+        case events.RowsLost():
+            return LOST, _summed(Member(part.batch, part.rows) for part in event.parts)
+
+
+def _summed(members: Iterable[Member]) -> tuple[Member, ...]:
+    """Each batch once, with all its records."""
+    rows: dict[str, int] = {}
+    for member in members:
+        rows[member.batch] = rows.get(member.batch, 0) + member.rows
+    return tuple(Member(batch, count) for batch, count in rows.items() if count)
 
 
 def stray_batch(store_root: str, batch: str, seq: int) -> Node:

@@ -4,7 +4,7 @@ The ledger's part of the index is a function of the ledger, and it is computed a
 one by one, its edges as one sum of keyed digests for each node that they lead to, so that memory
 does not grow with the edges. Only where a sum differs the edges themselves are compared.
 
-What other tools claim (`lazaretto.lineage.graph.ingest`) is on no record, and is not looked at.
+What other tools claim (`lazaretto.lineage.claims`) is on no record, and is not looked at.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ _ADDRESS = ("namespace", "name")
 _values = attrgetter(*_COMPARED)
 _MODULUS = 2**128
 
-EdgeFacts = tuple[NodeKey, str, str, int | None, bool]
-"""Source, run, role, rows, and whether it is inferred: what an edge into a node says."""
+EdgeFacts = tuple[NodeKey, str, str, int | None]
+"""Source, run, role, rows: what an edge into a node says."""
 
 
 @dataclass(slots=True)
@@ -124,9 +124,9 @@ class _Expected:
         for member in what.members:
             key = self._batches.get(member.batch)
             key = key or stray_batch(self.store_root, member.batch, seq).key
-            yield key, what.run, what.role, member.rows, False
-        for before in what.nodes[:-1]:
-            yield before.key, what.run, what.via, what.rows, False
+            yield key, what.run, what.role, member.rows
+        for read in what.read:
+            yield read.node.key, what.run, read.role, read.rows
 
     @cached_property
     def elsewhere(self) -> dict[tuple[str, str, str], NodeKey]:
@@ -135,9 +135,9 @@ class _Expected:
 
     def digest(self, made: NodeKey, edge: EdgeFacts) -> int:
         """A number of an edge that nobody can foresee."""
-        source, run, role, rows, inferred = edge
+        source, run, role, rows = edge
         ends = f"{self._number(made)}\x1f{self._number(source)}"
-        text = f"{ends}\x1f{run}\x1f{role}\x1f{rows}\x1f{inferred}"
+        text = f"{ends}\x1f{run}\x1f{role}\x1f{rows}"
         raw = text.encode("utf-8", "surrogatepass")
         return int.from_bytes(hashlib.blake2b(raw, digest_size=16, key=self._secret).digest())
 
@@ -162,13 +162,12 @@ def _compare_nodes(connection: Connection, expected: _Expected, check: IndexChec
     for row in connection.execute(query.execution_options(yield_per=1000)):
         key = NodeKey(row.namespace, row.name, row.version)
         moved = None
-        if key not in expected.nodes and row.first_seq is not None:
+        if key not in expected.nodes:
             moved = expected.elsewhere.get(_local(row))
         check.keys[row.id] = moved or key
         node = expected.nodes.get(moved or key)
         if node is None:
-            if row.first_seq is not None:
-                check.differences.add(Difference(lineage_node.name, _words(key), "added"))
+            check.differences.add(Difference(lineage_node.name, _words(key), "added"))
             continue
         check.ours.add(row.id)
         check.moved += moved is not None
@@ -230,11 +229,11 @@ def _edges_into(
 
 def _facts(row: Row[Any], check: IndexCheck) -> EdgeFacts:
     source = check.keys.get(row.src) or NodeKey("", "", f"node {row.src}")
-    return source, row.run, row.role, row.rows, row.inferred
+    return source, row.run, row.role, row.rows
 
 
 def _named(edge: EdgeFacts) -> dict[str, object]:
-    return dict(zip(("role", "rows", "inferred"), edge[2:], strict=True))
+    return dict(zip(("role", "rows"), edge[2:], strict=True))
 
 
 def _words(key: NodeKey) -> str:

@@ -60,5 +60,5 @@ def sound_view(workspace: Workspace) -> Iterator[View]:
             yield View(connection, connection, until)
             return
         with scratch([lineage_node, lineage_edge]) as own:
-            write_index(own, connection, root, until, check)
+            write_index(own, connection, root, until)
             yield View(connection, own, until, check.differences.total)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lazaretto import values
@@ -38,9 +38,10 @@ class TracedBatch:
         received_at: when it arrived; None: the ledger never received it.
         collected_from: start of the interval in which it was collected, as its source says.
         collected_to: its end (excluded).
-        matched: why it is here: ``collected`` or ``received`` (in the window), ``undated``,
-            ``named`` (asked for), ``member`` (of what the model learned from).
-        signature: `lazaretto.values.SignatureStatus` of its manifest.
+        matched: why it is here: ``collected``, ``received`` or ``both`` (in the window),
+            ``undated``, ``named`` (asked for), ``member`` (of what the model learned from).
+        signature: `lazaretto.values.SignatureStatus` of its manifest; REVOKED_KEY where its key was
+            revoked from an earlier moment on; CLAIMED where only others tell of it.
         digest: sha256 (hex) of its content.
         rows: records in it.
         used_rows: the most of its records that one snapshot holds; None: none holds any.
@@ -120,6 +121,8 @@ class TracedModel:
         rows: records that it learned from.
         tainted_rows: how many of them are in question; None: not known.
         paths: ways from a batch to it, as ids, the shortest among them; not all.
+        bases: for each path what each step rests on: ``known``, or ``inferred`` and by which rule.
+        external: only others tell of it; the ledger does not.
     """
 
     id: str
@@ -132,6 +135,27 @@ class TracedModel:
     rows: int | None
     tainted_rows: int | None
     paths: list[list[str]]
+    bases: list[list[str]] = field(default_factory=list)
+    external: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownModel:
+    """A model version, or the unknown output of a run, that may be affected.
+
+    Attributes:
+        id: ``model@version``, or ``run JOB (ID)``.
+        registry: namespace of the registry, or of the job.
+        name: name of the model, or of the job.
+        version: its version, or the id of the run.
+        why: what is not known, in words; the first few reasons.
+    """
+
+    id: str
+    registry: str
+    name: str
+    version: str
+    why: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,7 +321,7 @@ class Completeness:
 
     Attributes:
         complete: every version that the question asks for is in the answer, as far as the records
-            say. `unsigned` and `received_inside` are not counted: they ask whether the records are
+            say, and nothing is unknown. `unsigned` is not counted: it asks whether the records are
             to be believed.
         lag: ledger entries that the index has not seen.
         index_changed: rows of the catalog's lineage index that somebody edited, deleted or added;
@@ -308,13 +332,18 @@ class Completeness:
             of receipt decided.
         unplaced: batches outside the answer that do not say when they were collected and arrived
             after the window: they may hold data from within.
-        received_inside: batches outside the answer that arrived within the window, but claim to be
-            collected outside. Whoever holds the source's key can claim that.
-        unknown_models: model versions outside the answer, registered on data whose batches the
-            ledger does not tell.
-        inferred_edges: steps of the answer that events did not name by version.
-        external_nodes: versions in the answer known only from ingested events.
+        only_received: batches of the answer that arrived within the window, but say that they were
+            collected outside. Whoever holds the source's key can say so.
+        only_collected: batches of the answer that say that they were collected within the window,
+            but arrived outside.
+        unknown_models: what of `Trace.unknown` is named, as ``model@version``.
+        inferred_edges: steps of the answer that follow from a rule, because events did not name
+            both versions.
+        possible_batches: batches that a model may have learned from, where the question is that.
+        origins: what a model was made of and nobody told the origin of, in words.
+        external_nodes: versions in the answer known only from events of others.
         unchecked_snapshots: snapshots that could not be read for the record in question.
+        elsewhere: where the source's batches lie when none is in the window, in words.
     """
 
     complete: bool
@@ -323,15 +352,19 @@ class Completeness:
     unsigned: list[str]
     without_interval: list[str]
     unplaced: list[str]
-    received_inside: list[str]
+    only_received: list[str]
+    only_collected: list[str]
     unknown_models: list[str]
     inferred_edges: int
+    possible_batches: list[str]
+    origins: list[str]
     external_nodes: int
     unchecked_snapshots: list[str]
+    elsewhere: str | None = None
 
     def caveats(self) -> list[str]:
         """What a reader must know, in sentences; empty when there is nothing."""
-        told = (
+        told: tuple[tuple[int | list[str], str], ...] = (
             (self.lag, "ledger entries that are not in the index yet"),
             (
                 self.index_changed,
@@ -339,6 +372,12 @@ class Completeness:
                 "the catalog, and this answer was made from the ledger instead; see `lazaretto "
                 "catalog check`",
             ),
+            (
+                self.unknown_models,
+                "model versions that may be affected: what they were made of is not known",
+            ),
+            (self.origins, "things that it was made of and nobody told the origin of"),
+            (self.possible_batches, "batches that it may have learned from"),
             (self.unsigned, "batches without a verified signature, whose source is only claimed"),
             (
                 self.without_interval,
@@ -350,15 +389,17 @@ class Completeness:
                 "the window",
             ),
             (
-                self.received_inside,
-                "batches that arrived within the window but claim to be collected outside it: look "
-                "at them by hand",
+                self.only_received,
+                "batches that arrived within the window but say that they were collected outside",
             ),
-            (self.unknown_models, "model versions registered on data whose batches are not known"),
-            (self.inferred_edges, "steps that are inferred, because events named no versions"),
+            (
+                self.only_collected,
+                "batches that say that they were collected within the window but arrived outside",
+            ),
+            (self.inferred_edges, "steps that follow from a rule, as events named no version"),
             (
                 self.external_nodes,
-                "versions known only from ingested events, which are claims that nothing verifies",
+                "versions known only from events of others, which nothing verifies",
             ),
             (
                 self.unchecked_snapshots,
@@ -369,7 +410,8 @@ class Completeness:
         counted = [
             (value if isinstance(value, int) else len(value), text) for value, text in told if value
         ]
-        return [f"{text} ({count})" for count, text in counted]
+        sentences = [f"{text} ({count})" for count, text in counted]
+        return ([self.elsewhere] if self.elsewhere else []) + sentences
 
 
 @dataclass(frozen=True, slots=True)
@@ -382,7 +424,10 @@ class Trace:
         seq: ledger entry up to which the answer looks.
         batches: batches in question, oldest first.
         snapshots: dataset versions on the way.
-        models: model versions, in order of registration.
+        models: model versions that are affected, in order of registration.
+        unknown: what may be affected, and why that is not known.
+        evaluated: model versions that were only measured with what is in question: their weights
+            did not learn from it, but what was measured is wrong.
         sources: shares of the sources, the largest first.
         decisions: who let what through, in order.
         releases: publications of held records, in order, each with who decided, approved and
@@ -402,6 +447,8 @@ class Trace:
     batches: list[TracedBatch]
     snapshots: list[TracedSnapshot]
     models: list[TracedModel]
+    unknown: list[UnknownModel]
+    evaluated: list[TracedModel]
     sources: list[TracedSource]
     decisions: list[TracedDecision]
     releases: list[TracedRelease]
@@ -425,6 +472,11 @@ class Trace:
     def complete(self) -> bool:
         """Whether every version that the question asks for is here; see `Completeness`."""
         return self.completeness.complete
+
+    @property
+    def clear(self) -> bool:
+        """Whether nothing is affected, for sure."""
+        return self.complete and not (self.models or self.evaluated)
 
     def to_json(self) -> dict[str, Any]:
         """The answer in JSON values; moments as ISO 8601 in UTC, caveats as sentences."""

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from lazaretto.ledger.chain import head
 from lazaretto.lineage.trace.trace import trace_source
 from lazaretto.sources.registry import get_source
-from lazaretto.storage.tables import lineage_edge, lineage_node
+from lazaretto.storage.tables import lineage_edge, lineage_link, lineage_node
 from lazaretto.times import in_utc
 
 if TYPE_CHECKING:
@@ -130,6 +130,7 @@ def _too_much(connection: Connection, bounds: Bounds) -> str | None:
     for table, what, most in (
         (lineage_node, "versions", bounds.nodes),
         (lineage_edge, "edges", bounds.edges),
+        (lineage_link, "links", bounds.edges),
     ):
         some = sa.select(sa.literal(1)).select_from(table).limit(most + 1).subquery()
         if (connection.scalar(sa.select(sa.func.count()).select_from(some)) or 0) > most:

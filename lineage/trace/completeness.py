@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import sqlalchemy as sa
-
 from lazaretto.ledger.chain import head
+from lazaretto.lineage.claims.bits import Basis
 from lazaretto.lineage.trace.answer import Completeness
-from lazaretto.lineage.trace.consequences import unknown_models
-from lazaretto.storage.tables import lineage_node
+from lazaretto.lineage.trace.batches import in_window
+from lazaretto.lineage.trace.describe import BATCH, describe
+from lazaretto.lineage.trace.models import origins_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from sqlalchemy.engine import Connection
+    from collections.abc import Mapping, Sequence
 
     from lazaretto.lineage.graph.view import View
-    from lazaretto.lineage.trace.answer import Question, RecordState, TracedBatch
+    from lazaretto.lineage.trace.answer import Question, RecordState, TracedBatch, UnknownModel
+    from lazaretto.lineage.trace.describe import Described
     from lazaretto.lineage.trace.walk import Reached
 
 
@@ -25,64 +24,84 @@ def completeness(
     view: View,
     question: Question,
     reached: Reached,
+    described: Mapping[int, Described],
     batches: Sequence[TracedBatch],
+    unknown: Sequence[UnknownModel],
     record: RecordState | None,
 ) -> Completeness:
     """Looks for what the answer could have missed."""
-    doubtful = unknown_models(view.index)
-    inside = {key for key, row in reached.nodes.items() if row.kind == "MODEL"}
-    # A model in the answer is found out already, unless the question is what it was made of.
-    told = doubtful.keys() & inside if question.kind == "model" else doubtful.keys() - inside
-    unplaced, received_inside = _beside_the_window(view.index, question, reached)
+    by_time = question.kind == "source" and bool(question.since or question.until)
     undated = [b.id for b in batches if b.collected_from is None and b.collected_to is None]
     behind = head(view.catalog) - view.seq
-    inferred = sum(1 for edge in reached.edges if edge.inferred)
     unchecked = [] if record is None else record.unchecked
-    unknown = sorted(f"{doubtful[key].name}@{doubtful[key].version}" for key in told)
-    by_time = question.kind == "source" and (question.since or question.until)
+    origins, possible = [], []
+    if question.kind == "model":
+        origins = origins_of(reached)
+        found = describe(reached.world, reached.possible).values()
+        possible = sorted(what.version for what in found if what.kind == BATCH)
+    unplaced = _unplaced(reached, question) if by_time else []
+    elsewhere = None if batches or not by_time else _elsewhere(reached, question)
     return Completeness(
         complete=not (
             behind
             or view.changed
             or unknown
-            or inferred
+            or origins
+            or possible
             or unplaced
             or unchecked
-            or (by_time and undated)
+            or (by_time and (undated or not batches))
         ),
         lag=behind,
         index_changed=view.changed,
         unsigned=[batch.id for batch in batches if batch.signature != "VERIFIED"],
         without_interval=undated if by_time else [],
         unplaced=unplaced,
-        received_inside=received_inside,
-        unknown_models=unknown,
-        inferred_edges=inferred,
-        external_nodes=sum(1 for row in reached.nodes.values() if row.first_seq is None),
+        only_received=[b.id for b in batches if by_time and b.matched == "received"],
+        only_collected=[b.id for b in batches if by_time and b.matched == "collected"],
+        unknown_models=[each.id for each in unknown],
+        inferred_edges=_inferred(reached),
+        possible_batches=possible,
+        origins=origins,
+        external_nodes=sum(1 for what in described.values() if not what.ours),
         unchecked_snapshots=unchecked,
+        elsewhere=elsewhere,
     )
 
 
-def _beside_the_window(
-    connection: Connection, question: Question, reached: Reached
-) -> tuple[list[str], list[str]]:
-    """Batches of the source outside the answer that may still belong to the incident."""
-    if question.kind != "source" or (question.since is None and question.until is None):
-        return [], []
-    node = lineage_node.c
-    undated = node.t_from.is_(None) & node.t_to.is_(None)
-    of_source = (node.kind == "BATCH") & (node.source == question.subject)
-    later = [] if question.until is None else [undated & (node.received_at >= question.until)]
-    inside = [~undated]
-    if question.since is not None:
-        inside.append(node.received_at >= question.since)
-    if question.until is not None:
-        inside.append(node.received_at < question.until)
+def _inferred(reached: Reached) -> int:
+    """Vertices that are only reached by way of a rule."""
+    return sum(
+        1
+        for vertex in reached.sure
+        if (ways := reached.steps.get(vertex))
+        and all(step.basis == Basis.INFERRED for step in ways)
+    )
 
-    def outside(condition: sa.ColumnElement[bool]) -> Iterable[str]:
-        query = sa.select(node.id, node.version).where(of_source, condition)
-        return sorted(
-            row.version for row in connection.execute(query) if row.id not in reached.start
-        )
 
-    return [id_ for c in later for id_ in outside(c)], list(outside(sa.and_(*inside)))
+def _unplaced(reached: Reached, question: Question) -> list[str]:
+    """Batches of the source that do not say when they were collected, and came after the window."""
+    until = question.until
+    rows = (row for row in reached.world.told.nodes.values() if row.kind == BATCH)
+    return sorted(
+        row.version
+        for row in rows
+        if row.source == question.subject
+        and row.t_from is None
+        and row.t_to is None
+        and until is not None
+        and row.received_at is not None
+        and row.received_at >= until
+    )
+
+
+def _elsewhere(reached: Reached, question: Question) -> str:
+    """Where the source's batches lie, when the window holds none of them."""
+    found = in_window(reached.world, question.subject, None, None)
+    times = [what.received_at for what, _ in found if what.received_at is not None]
+    if not times:
+        return f"{question.subject} has delivered nothing at all"
+    return (
+        f"no batch of {question.subject} is in the window: its {len(times)} batches arrived "
+        f"between {min(times):%Y-%m-%d %H:%M} and {max(times):%Y-%m-%d %H:%M} UTC"
+    )

@@ -1,29 +1,19 @@
-"""What the ledger says about the batches of a trace: decisions, recalls, and what to do."""
+"""What the ledger says about the batches of a trace: decisions, publications and recalls."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-import sqlalchemy as sa
+from typing import TYPE_CHECKING, NamedTuple
 
 from lazaretto.ledger import events
 from lazaretto.ledger.chain import entries
-from lazaretto.lineage.trace.answer import (
-    RetrainStep,
-    TracedDecision,
-    TracedRecall,
-    TracedRelease,
-)
-from lazaretto.lineage.trace.walk import downstream
-from lazaretto.storage.tables import lineage_edge, lineage_node
+from lazaretto.lineage.trace.answer import TracedDecision, TracedRecall, TracedRelease
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
-    from sqlalchemy.engine import Connection, Row
+    from sqlalchemy.engine import Connection
 
     from lazaretto.ledger.chain import Entry
-    from lazaretto.lineage.trace.answer import TracedModel
     from lazaretto.values import PolicyRef
 
 _TOLD = (
@@ -69,63 +59,6 @@ def recalled_rows(recalls: Sequence[TracedRecall]) -> dict[str, int]:
         for batch, rows in recall.batches.items():
             counted[batch] = counted.get(batch, 0) + rows
     return counted
-
-
-def unknown_snapshots() -> sa.Select[tuple[int]]:
-    """Selects dataset versions that something was made from, but whose batches nobody told."""
-    node, edge = lineage_node.c, lineage_edge.c
-    told = sa.select(edge.src).where(edge.dst == node.id, edge.role != "ADMITTED").exists()
-    used = sa.select(edge.dst).where(edge.src == node.id).exists()
-    return sa.select(node.id).where(node.kind == "SNAPSHOT", node.digest.is_(None), used, ~told)
-
-
-def unknown_models(connection: Connection) -> dict[int, Row[Any]]:
-    """Models that learned, directly or not, from data whose batches are not known, by node id."""
-    reached = downstream(connection, unknown_snapshots())
-    return {key: row for key, row in reached.nodes.items() if row.kind == "MODEL"}
-
-
-def retrain_plan(
-    connection: Connection, models: Sequence[TracedModel], exclude: Sequence[str]
-) -> list[RetrainStep]:
-    """What to do about each affected model, those first that others may have learned from.
-
-    A version whose data is not known is never called clean.
-    """
-    by_name: dict[tuple[str, str], list[str]] = {}
-    for model in models:
-        by_name.setdefault((model.registry, model.name), []).append(model.version)
-    doubtful = unknown_models(connection) if by_name else {}
-    steps: list[RetrainStep] = []
-    for order, ((registry, name), affected) in enumerate(by_name.items(), start=1):
-        versions = _versions(connection, registry, name)
-        clean = [v.version for v in versions if v.version not in affected and v.id not in doubtful]
-        newest = versions[-1].version
-        steps.append(
-            RetrainStep(
-                order=order,
-                model=name,
-                registry=registry,
-                affected=affected,
-                newest=newest,
-                retrain=newest in affected,
-                exclude=list(exclude),
-                last_clean=clean[-1] if clean else None,
-            )
-        )
-    return steps
-
-
-def _versions(connection: Connection, registry: str, name: str) -> Sequence[Row[Any]]:
-    return connection.execute(
-        sa.select(lineage_node)
-        .where(
-            lineage_node.c.kind == "MODEL",
-            lineage_node.c.namespace == registry,
-            lineage_node.c.name == name,
-        )
-        .order_by(lineage_node.c.received_at, lineage_node.c.id)
-    ).all()
 
 
 def _decision(

@@ -2,59 +2,98 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lazaretto.batch import records
 from lazaretto.dataset.contents import holds_any
 from lazaretto.dataset.history import version_files
-from lazaretto.errors import ChangedFileError, LazarettoError
+from lazaretto.errors import ChangedFileError, LazarettoError, NotFoundError
 from lazaretto.ledger.chain import entries
 from lazaretto.ledger.deletions import deletion_of
 from lazaretto.ledger.events import BatchAdmitted, BatchJudged, RecordsDecided, TrainingSanitized
 from lazaretto.lineage.openlineage import naming
 from lazaretto.lineage.trace.answer import RecordState
-from lazaretto.lineage.trace.summary import label
-from lazaretto.lineage.trace.walk import direct, without
+from lazaretto.policy import Columns
 from lazaretto.quarantine.held import POSITION, RECORD
 from lazaretto.quarantine.in_force import in_force
 from lazaretto.quarantine.standing import as_decisions
+from lazaretto.received import load_batch, open_stored
 from lazaretto.storage.sidecars import read_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sqlalchemy.engine import Connection, Row
+    from sqlalchemy.engine import Connection
 
     from lazaretto.ledger.chain import Entry
-    from lazaretto.lineage.trace.walk import Reached
+    from lazaretto.lineage.trace.holdings import Dataset
+    from lazaretto.lineage.trace.world import World
     from lazaretto.storage.store import Store
-    from lazaretto.values import StoredFile
+    from lazaretto.storage.workspace import Workspace
+    from lazaretto.values import ColumnRoles, StoredFile
+
+
+class Whereabouts(NamedTuple):
+    """In which versions of admitted datasets a record is.
+
+    Attributes:
+        absent: changes, by dataset and version, that do not bring it.
+        present: versions (``dataset@version``) from which on it was found.
+        unchecked: versions that could not be read, which count as if it was in them.
+    """
+
+    absent: set[tuple[Dataset, int]]
+    present: list[str]
+    unchecked: list[str]
+
+
+def whereabouts(world: World, store: Store, batch: int, record: str) -> Whereabouts:
+    """Asks the data files of each version with which something of a batch came or left.
+
+    Only datasets that the ledger tells of are asked: no address that an event names is opened.
+
+    Args:
+        world: the graph.
+        store: of the workspace.
+        batch: id of the batch's node.
+        record: its id within the batch.
+    """
+    found = Whereabouts(set(), [], [])
+    name = world.told.nodes[batch].version
+    for dataset, changes in world.told.changes.items():
+        asked: dict[int, bool | None] = {}
+        for version in sorted({change.version for change in changes if change.batch == batch}):
+            holds = _holds(world.catalog, store, dataset, version, name, record)
+            asked[version] = holds
+            if holds is None:
+                found.unchecked.append(_label(dataset, version))
+            elif not holds:
+                found.absent.add((dataset, version))
+        for row in world.told.by_dataset[dataset]:
+            last = max((v for v in asked if v <= int(row.version)), default=None)
+            if last is not None and asked[last]:
+                found.present.append(_label(dataset, int(row.version)))
+    return found
+
+
+def _label(dataset: Dataset, version: int) -> str:
+    return f"{dataset.name.rsplit('/', 1)[-1]}@{version}"
 
 
 def state_of_record(
-    connection: Connection, store: Store, reached: Reached, batch: str, record: str
-) -> tuple[RecordState, set[int]]:
-    """What became of a record, and which dataset versions of the walk do not hold it.
+    connection: Connection, workspace: Workspace, where: Whereabouts, batch: str, record: str
+) -> RecordState:
+    """What became of a record: whether it was held, and what was decided.
 
-    Asked are the versions that name the batch: one that builds on another and does not name it has
-    the same data files of it. A version that cannot be read counts as holding it. Whether it was
-    held, and what was decided, is told by the ledger and the files that it names.
+    The ledger tells that, and the files that it names.
+
+    Raises:
+        NotFoundError: the batch has no such record, as far as its stored copy says.
     """
-    absent: set[int] = set()
-    doubtful: set[int] = set()
-    for key in direct(reached):
-        holds = _holds(connection, store, reached.nodes[key], batch, record)
-        if not holds:
-            (doubtful if holds is None else absent).add(key)
-    present = without(reached, absent | doubtful).held.rows
-    somewhere = without(reached, absent)
-    unchecked = sorted(
-        label(row)
-        for key, row in somewhere.nodes.items()
-        if key not in present and (key in doubtful or key in somewhere.held.rows)
-    )
+    store, unchecked = workspace.store, list(where.unchecked)
     is_held: bool | None = None
     held, publication = _Held(None), None
     try:
@@ -66,8 +105,14 @@ def state_of_record(
     except ChangedFileError as error:
         gone = deletion_of(connection, batch, error.path)
         unchecked.append(error.path if gone is None else f"{error.path} ({gone.words})")
+    if not (where.present or where.unchecked or is_held):
+        there = _is_in_batch(workspace, batch, record)
+        if there is False:
+            raise NotFoundError(f"the batch {batch} has no record {record!r}")
+        if there is None:
+            unchecked.append(f"the records of {batch}, so whether this one is among them")
     admitted = publication.event if publication else None
-    state = RecordState(
+    return RecordState(
         record=record,
         held=is_held,
         case=held.case,
@@ -77,22 +122,45 @@ def state_of_record(
         publication=admitted.part if isinstance(admitted, BatchAdmitted) else None,
         approved_by=admitted.approved_by if isinstance(admitted, BatchAdmitted) else [],
         published_by=publication.actor.id if publication else None,
-        present_in=[label(reached.nodes[key]) for key in sorted(present)],
+        present_in=where.present,
         unchecked=unchecked,
     )
-    return state, absent
+
+
+def _is_in_batch(workspace: Workspace, batch: str, record: str) -> bool | None:
+    """Whether a batch has a record; None: that cannot be told, or not any more."""
+    try:
+        received = load_batch(workspace, batch)
+        roles = _roles(workspace, batch)
+        if roles is None:
+            return None
+        columns = Columns(record_id=roles.record_id)
+        wanted = pa.scalar(record)
+        stored = open_stored(workspace, received)
+        return any(pc.any(pc.equal(ids, wanted)).as_py() for ids, _ in records(stored, columns))
+    except LazarettoError:
+        return None
+
+
+def _roles(workspace: Workspace, batch: str) -> ColumnRoles | None:
+    """Which column has the ids, by the newest judgement; None: it was not judged."""
+    with workspace.catalog.read() as connection:
+        kinds = [BatchJudged.kind]
+        found = entries(connection, subject=f"batch:{batch}", kinds=kinds, newest_first=True)
+        event = next((entry.event for entry in found), None)
+    return event.columns if isinstance(event, BatchJudged) else None
 
 
 def _holds(
-    connection: Connection, store: Store, node: Row[Any], batch: str, record: str
+    connection: Connection, store: Store, dataset: Dataset, version: int, batch: str, record: str
 ) -> bool | None:
-    """None: the version is on no record of ours, or a data file of it was lost or changed."""
-    dataset = node.name.rsplit("/", 1)[-1]
-    if naming.admitted(store.root, dataset) != (node.namespace, node.name):
+    """None: the dataset is not of this store, or a data file of it was lost or changed."""
+    name = dataset.name.rsplit("/", 1)[-1]
+    if naming.admitted(store.root, name) != (dataset.namespace, dataset.name):
         return None
     named = pa.array([record, f"{batch}#{record}"])
     try:
-        files = version_files(connection, dataset, int(node.version))
+        files = version_files(connection, name, version)
         return holds_any(store, files, {batch: named})
     except (LazarettoError, ValueError):
         return None

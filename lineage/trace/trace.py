@@ -7,32 +7,42 @@ the same data, and a trace by names alone would accuse every version of every mo
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
 from lazaretto.errors import NotFoundError, UsageError
 from lazaretto.ledger.chain import append, entries, newest
 from lazaretto.ledger.events import IncidentTraced, SourceRegistered
+from lazaretto.lineage.claims.fold import micros
+from lazaretto.lineage.claims.intake import bring_up
 from lazaretto.lineage.graph.view import View, sound_view
 from lazaretto.lineage.openlineage.naming import source_of
 from lazaretto.lineage.trace.answer import Question, RecordState, RefusedDelivery, Trace
+from lazaretto.lineage.trace.batches import in_window, sources_of, traced_batches
 from lazaretto.lineage.trace.completeness import completeness
-from lazaretto.lineage.trace.consequences import decided, recalled_rows, retrain_plan
-from lazaretto.lineage.trace.record import state_of_record
-from lazaretto.lineage.trace.summary import models_of, snapshots_of, sources_of, traced_batches
-from lazaretto.lineage.trace.walk import Reached, downstream, upstream, window, without
+from lazaretto.lineage.trace.consequences import Consequences, decided, recalled_rows
+from lazaretto.lineage.trace.describe import BATCH, Described, describe
+from lazaretto.lineage.trace.find import claimed_batch, find_model
+from lazaretto.lineage.trace.models import evaluated, made_of, models_of, unknown_of
+from lazaretto.lineage.trace.plan import retrain_plan
+from lazaretto.lineage.trace.record import state_of_record, whereabouts
+from lazaretto.lineage.trace.snapshots import made_from, snapshots_of
+from lazaretto.lineage.trace.walk import Reached, downstream, upstream
+from lazaretto.lineage.trace.world import World, read_world
 from lazaretto.sources.refused import refused_deliveries
-from lazaretto.storage.tables import lineage_node
+from lazaretto.storage.tables import lineage_version
 from lazaretto.times import in_utc
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from sqlalchemy.engine import Connection, Row
+    from sqlalchemy.engine import Connection
 
-    from lazaretto.lineage.trace.walk import Ids
+    from lazaretto.lineage.trace.answer import TracedBatch
+    from lazaretto.lineage.trace.holdings import Holding
     from lazaretto.storage.workspace import Workspace
     from lazaretto.values import StoredFile
 
@@ -69,12 +79,14 @@ def trace_source(
     since, until = (moment and in_utc(moment) for moment in (since, until))
     if since is not None and until is not None and since >= until:
         raise UsageError(f"the window is empty: {since.isoformat()} is not before its end")
-    with sound_view(workspace) as view:
+    with _world(workspace) as (view, world):
         _require_source(view, name)
-        reached = downstream(view.index, window(name, since, until))
+        batches = in_window(world, name, since, until)
         question = Question("source", name, since, until)
+        matched = {what.vertex: by for what, by in batches}
+        reached = downstream(world, list(matched), arrived=_arrived(what for what, _ in batches))
         refused = _refused(view.catalog, question)
-        return _answer(view, question, reached, paths=paths, refused=refused)
+        return _forward(view, question, reached, matched, paths=paths, refused=refused)
 
 
 def trace_batch(workspace: Workspace, batch: str, *, paths: int = PATHS_PER_MODEL) -> Trace:
@@ -87,9 +99,11 @@ def trace_batch(workspace: Workspace, batch: str, *, paths: int = PATHS_PER_MODE
         >>> [model.name for model in trace_batch(workspace, monday).models]
         ['net']
     """
-    with sound_view(workspace) as view:
-        reached = downstream(view.index, _batch(view.index, batch))
-        return _answer(view, Question("batch", batch), reached, paths=paths)
+    with _world(workspace) as (view, world):
+        found = _batch(world, batch)
+        arrived = _arrived(describe(world, found).values())
+        reached = downstream(world, found, arrived=arrived)
+        return _forward(view, Question("batch", batch), reached, {}, paths=paths)
 
 
 def trace_record(workspace: Workspace, record: str, *, paths: int = PATHS_PER_MODEL) -> Trace:
@@ -109,17 +123,16 @@ def trace_record(workspace: Workspace, record: str, *, paths: int = PATHS_PER_MO
     batch, separator, identity = record.partition("#")
     if not separator or not identity:
         raise UsageError(f"not a record: {record!r}; it looks like BATCH#RECORD")
-    with sound_view(workspace) as view:
-        reached = downstream(view.index, _batch(view.index, batch))
-        store = workspace.store
-        state, absent = state_of_record(view.catalog, store, reached, batch, identity)
-        return _answer(
-            view,
-            Question("record", record),
-            without(reached, absent),
-            paths=paths,
-            record=state,
-        )
+    with _world(workspace) as (view, world):
+        found = _batch(world, batch)
+        node = world.nodes.get(found[0], -found[0])
+        if node not in world.told.nodes:
+            raise NotFoundError(f"no batch {batch!r} was received here: its records are not known")
+        where = whereabouts(world, workspace.store, node, identity)
+        state = state_of_record(view.catalog, workspace, where, batch, identity)
+        arrived = _arrived(describe(world, found).values())
+        reached = downstream(world, found, arrived=arrived, absent=where.absent)
+        return _forward(view, Question("record", record), reached, {}, paths=paths, record=state)
 
 
 def trace_model(
@@ -147,10 +160,9 @@ def trace_model(
         >>> [source.source for source in trace_model(workspace, "net", "1").sources]
         ['vendor']
     """
-    with sound_view(workspace) as view:
-        reached = upstream(view.index, _model(view.index, name, version, registry))
-        question = Question("model", f"{name}@{version}")
-        return _answer(view, question, reached, paths=paths, forward=False)
+    with _world(workspace) as (view, world):
+        reached = upstream(world, find_model(world, name, version, registry))
+        return _backward(view, Question("model", f"{name}@{version}"), reached, paths=paths)
 
 
 def record_incident(
@@ -187,39 +199,103 @@ def record_incident(
         return append(connection, event, actor=workspace.actor).seq
 
 
-def _answer(
+@contextmanager
+def _world(workspace: Workspace) -> Iterator[tuple[View, World]]:
+    """One moment of ledger and claims, checked and brought up to date."""
+    bring_up(workspace)
+    with sound_view(workspace) as view:
+        yield view, read_world(view, workspace.store.root)
+
+
+def _arrived(batches: Iterable[Described]) -> int | None:
+    """When the first of some batches arrived, in microseconds; None: it is not known of all."""
+    moments = [what.received_at for what in batches]
+    known = [moment for moment in moments if moment is not None]
+    return micros(min(known)) if known and len(known) == len(moments) else None
+
+
+def _forward(
     view: View,
     question: Question,
     reached: Reached,
+    matched: Mapping[int, str],
     *,
     paths: int,
     record: RecordState | None = None,
-    forward: bool = True,
     refused: Sequence[RefusedDelivery] = (),
 ) -> Trace:
-    rows = [row for row in reached.nodes.values() if row.kind == "BATCH"]
-    first = min((row.first_seq for row in rows if row.first_seq is not None), default=1)
-    told = decided(view.catalog, {row.version for row in rows}, after=first - 1)
-    batches = traced_batches(question, reached, rows, recalled_rows(told.recalls))
-    models = models_of(reached, paths=paths, forward=forward)
+    described = describe(reached.world, reached.sure)
+    used = _used(reached, reached.held.values())
+    told, batches = _batches(view, question, described, matched, used)
+    unknown = unknown_of(reached)
     return Trace(
         question=question,
         at=datetime.now(UTC),
         seq=view.seq,
         batches=batches,
-        snapshots=snapshots_of(reached),
-        models=models,
+        snapshots=snapshots_of(reached, described),
+        models=models_of(reached, described, paths=paths),
+        unknown=unknown,
+        evaluated=evaluated(reached),
         sources=sources_of(batches),
         decisions=told.decisions,
         releases=told.releases,
         recalls=told.recalls,
-        retrain=retrain_plan(view.index, models, [batch.id for batch in batches])
-        if forward
-        else [],
+        retrain=retrain_plan(reached, described, [batch.id for batch in batches]),
         record=record,
         refused=list(refused),
-        completeness=completeness(view, question, reached, batches, record),
+        completeness=completeness(view, question, reached, described, batches, unknown, record),
     )
+
+
+def _backward(view: View, question: Question, reached: Reached, *, paths: int) -> Trace:
+    described = describe(reached.world, reached.sure)
+    used = made_from(reached)
+    told, batches = _batches(view, question, described, {}, used)
+    return Trace(
+        question=question,
+        at=datetime.now(UTC),
+        seq=view.seq,
+        batches=batches,
+        snapshots=snapshots_of(reached, described),
+        models=made_of(reached, described, used, paths=paths),
+        unknown=[],
+        evaluated=[],
+        sources=sources_of(batches),
+        decisions=told.decisions,
+        releases=told.releases,
+        recalls=told.recalls,
+        retrain=[],
+        record=None,
+        refused=[],
+        completeness=completeness(view, question, reached, described, batches, [], None),
+    )
+
+
+def _batches(
+    view: View,
+    question: Question,
+    described: Mapping[int, Described],
+    matched: Mapping[int, str],
+    used: Mapping[int, int],
+) -> tuple[Consequences, list[TracedBatch]]:
+    """The batches of an answer, and what the ledger says about them."""
+    mine = [what for what in described.values() if what.kind == BATCH]
+    first = min((what.seq for what in mine if what.seq is not None), default=1)
+    told = decided(view.catalog, {what.version for what in mine}, after=first - 1)
+    recalled = recalled_rows(told.recalls)
+    found = traced_batches(view.catalog, question, mine, matched, used, recalled)
+    return told, found
+
+
+def _used(reached: Reached, held: Iterable[Holding]) -> dict[int, int]:
+    """The most records of each batch that one version holds, by vertex."""
+    found: dict[int, int] = {}
+    for holding in held:
+        for batch in holding.counts:
+            vertex = reached.world.vertex(batch)
+            found[vertex] = max(found.get(vertex, 0), holding.most(batch))
+    return found
 
 
 def _refused(catalog: Connection, question: Question) -> list[RefusedDelivery]:
@@ -240,8 +316,8 @@ def _refused(catalog: Connection, question: Question) -> list[RefusedDelivery]:
 def _require_source(view: View, name: str) -> None:
     registered = [SourceRegistered.kind]
     known = newest(view.catalog, f"source:{name}", registered) is not None
-    claimed = sa.select(lineage_node.c.source).where(lineage_node.c.source == name).limit(1)
-    if not known and view.index.scalar(claimed) is None:
+    claimed = sa.select(lineage_version.c.id).where(lineage_version.c.source == name).limit(1)
+    if not known and view.catalog.scalar(claimed) is None:
         names = sorted(
             {
                 entry.event.source
@@ -254,27 +330,11 @@ def _require_source(view: View, name: str) -> None:
         )
 
 
-def _batch(connection: Connection, batch: str) -> Ids:
-    query = sa.select(lineage_node.c.id).where(
-        lineage_node.c.kind == "BATCH", lineage_node.c.version == batch
-    )
-    if connection.scalar(query.limit(1)) is None:
-        raise NotFoundError(f"no batch {batch!r} was received")
-    return query
-
-
-def _model(connection: Connection, name: str, version: str, registry: str | None) -> Ids:
-    node = lineage_node.c
-    named = sa.select(lineage_node).where(node.kind == "MODEL", node.name == name)
-    query = named.where(node.version == version)
-    if registry is not None:
-        query = query.where(node.namespace == registry)
-    found: Sequence[Row[Any]] = connection.execute(query.limit(20)).all()
-    if not found:
-        rows = connection.execute(named.order_by(node.received_at.desc()).limit(20))
-        versions = ", ".join(f"{name}@{row.version}" for row in rows)
-        raise NotFoundError(f"no model {name}@{version}; there is: {versions or 'none'}")
-    if len(found) > 1:
-        places = ", ".join(row.namespace for row in found)
-        raise UsageError(f"{name}@{version} is in more than one registry; name one of: {places}")
-    return sa.select(node.id).where(node.id == found[0].id)
+def _batch(world: World, batch: str) -> list[int]:
+    """The vertices of a batch."""
+    found = [
+        world.vertex(row.id)
+        for row in world.told.nodes.values()
+        if row.kind == BATCH and row.version == batch
+    ]
+    return found or claimed_batch(world, batch)

@@ -1,243 +1,264 @@
-"""Walks the lineage index: what a set of versions reached, or what one version was made of.
+"""Walks the graph: what batches reached, or what a model was made of, for sure and possibly.
 
-The recursion in the database carries ids alone, so that `UNION` removes repetitions: one more
-column, such as a depth or a path, would make every way to a node a row of its own. It follows every
-edge, and so finds too much: versions of a dataset that a batch had left again. Which of them hold
-it is computed afterwards, and so are paths.
+Two kinds of step alternate until nothing new is found: along links of claims
+(`lazaretto.lineage.claims.reach`), and by what the ledger tells: from batches to the versions of
+admitted datasets that hold them, and to the models that were registered on those.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-import sqlalchemy as sa
-
-from lazaretto.lineage.trace.membership import FEW, Held, Told, held, read_edges
-from lazaretto.storage.tables import lineage_edge, lineage_node
+from lazaretto.lineage.claims.bits import Basis, Gap, Why
+from lazaretto.lineage.claims.gaps import holes
+from lazaretto.lineage.claims.reach import FEW, Step, Steps, measured, outputs, spread
+from lazaretto.lineage.trace.holdings import BATCH, MODEL, Dataset, Holding, holdings
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
-    from datetime import datetime
 
-    from sqlalchemy.engine import Connection, Row
-
-    Ids = sa.Select[tuple[int]]
-
-BATCH = "BATCH"
+    from lazaretto.lineage.claims.gaps import Hole
+    from lazaretto.lineage.trace.world import World
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Reached:
-    """What was reached from a set of nodes.
+    """What was reached.
 
     Attributes:
-        start: ids of the nodes where it began.
-        nodes: all nodes by id, the first ones included.
-        edges: all edges between them but those from batches to versions of datasets that hold them.
-        told: what those say.
-        held: the versions in `nodes` that hold batches in `nodes`.
+        world: what was walked.
+        start: where it began.
+        sure: vertices that are reached by what is known or follows.
+        possible: all others that may be.
+        steps: a few ways into each vertex.
+        held: by dataset, what its versions hold of the batches that are surely reached.
+        evaluated: model vertices that were only measured with what is reached.
+        holes: gaps that may hold what is in question, by vertex.
+        open_runs: runs that read what is reached, and whose output nobody told.
     """
 
+    world: World
     start: frozenset[int]
-    nodes: dict[int, Row[Any]]
-    edges: list[Row[Any]]
-    told: Told
-    held: Held
+    sure: set[int] = field(default_factory=set)
+    possible: set[int] = field(default_factory=set)
+    steps: Steps = field(default_factory=dict)
+    held: dict[Dataset, Holding] = field(default_factory=dict)
+    evaluated: set[int] = field(default_factory=set)
+    holes: dict[int, Hole] = field(default_factory=dict)
+    open_runs: list[Hole] = field(default_factory=list)
 
-    @property
-    def batches(self) -> list[int]:
-        """Ids of the batches."""
-        return [key for key, row in self.nodes.items() if row.kind == BATCH]
-
-
-def window(source: str, since: datetime | None, until: datetime | None) -> Ids:
-    """Selects the batches of a source that it collected within a window.
-
-    Intervals are half-open. A batch without a collected interval counts by when it was received;
-    one without any date always counts.
-    """
-    node = lineage_node.c
-    end = sa.func.coalesce(node.t_to, node.received_at)
-    undated = node.t_from.is_(None) & node.t_to.is_(None)
-    collected, received = [~undated], [undated]
-    if since is not None:
-        # The second part lets an instant (from = to) count, which overlaps nothing.
-        collected.append(end.is_(None) | (end > since) | (node.t_from >= since))
-        received.append(node.received_at.is_(None) | (node.received_at >= since))
-    if until is not None:
-        collected.append(node.t_from.is_(None) | (node.t_from < until))
-        received.append(node.received_at.is_(None) | (node.received_at < until))
-    return sa.select(node.id).where(
-        node.kind == "BATCH", node.source == source, sa.and_(*collected) | sa.and_(*received)
-    )
+    def batches(self, vertices: Iterable[int]) -> set[int]:
+        """Ids of the ledger's batches among some vertices."""
+        return _batches(self.world, vertices)
 
 
-def downstream(connection: Connection, start: Ids) -> Reached:
-    """Everything that was made from the nodes that `start` selects."""
-    edge = lineage_edge.c
-    found = _Found.of(connection, start, edge.src, edge.dst)
-    return _downstream(found, ())
-
-
-def upstream(connection: Connection, start: Ids) -> Reached:
-    """Everything that the nodes that `start` selects were made from."""
-    edge = lineage_edge.c
-    found = _Found.of(connection, start, edge.dst, edge.src)
-    reached, holding = set(found.start), Held()
-    fresh = set(found.start)
-    batches = {key for key, row in found.nodes.items() if row.kind == BATCH}
-    while fresh:
-        reached |= _spread(fresh, found.back)
-        holding = held(found.told, batches, versions=reached)
-        fresh = holding.batches - reached
-    return found.within(reached, holding)
-
-
-def without(reached: Reached, versions: Collection[int]) -> Reached:
-    """What is still reached, downstream, where what is traced turns out not to be everywhere.
+def downstream(
+    world: World,
+    start: Collection[int],
+    *,
+    arrived: int | None,
+    absent: Collection[tuple[Dataset, int]] = (),
+    snapshots: Collection[tuple[Dataset, int]] = (),
+) -> Reached:
+    """Follows vertices to all that was made of them.
 
     Args:
-        reached: of `downstream`.
-        versions: versions of datasets that do not have it, though the batch is in them; nor have
-            those that build on them and do not name the batch again.
+        world: what to walk.
+        start: vertices.
+        arrived: when the first of what is in question arrived, in microseconds; None: not known.
+        absent: changes of admitted datasets that do not bring what is looked for.
+        snapshots: versions of admitted datasets that are in question themselves.
     """
-    return _downstream(_Found(reached.start, reached.nodes, reached.told, reached.edges), versions)
+    reached = Reached(world, frozenset(start))
+    seeds = [*start, *_uses_of(reached, snapshots, Basis.KNOWN)]
+    reached.held = _onward(reached, seeds, reached.sure, Basis.INFERRED, absent)
+    relevant = holes(world.catalog, world.root, since=arrived)
+    reached.holes = {hole.node: hole for hole in relevant if hole.kind != Gap.OPEN_RUN}
+    everything = set(reached.sure)
+    _onward(reached, reached.holes, everything, Basis.POSSIBLE, absent, again=reached.sure)
+    reached.possible = everything - reached.sure
+    opened = (hole for hole in relevant if hole.kind == Gap.OPEN_RUN)
+    reached.open_runs = [hole for hole in opened if hole.node in everything]
+    _measured(reached)
+    return reached
 
 
-def direct(reached: Reached) -> list[int]:
-    """What one of the nodes of the start went into by an edge of its own, in order."""
-    found = {edge.dst for edge in reached.edges if edge.src in reached.start}
-    for side in (reached.told.admitted, reached.told.said):
-        for version, named in side.items():
-            if any(rows != 0 and batch in reached.start for batch, rows in named.items()):
-                found.add(version)
-    return sorted(found & reached.nodes.keys())
-
-
-def paths(
-    reached: Reached, ends: Collection[int], *, limit: int, forward: bool = True
-) -> dict[int, list[list[int]]]:
-    """At most `limit` paths from the start to each of `ends`, the shortest among them.
-
-    From a batch a path goes to the version of the dataset that something learned from, whichever
-    earlier one that is told by.
+def upstream(world: World, model: int) -> Reached:
+    """Follows a model to all that it was made of.
 
     Args:
-        reached: of `downstream` or, with `forward` off, of `upstream`.
-        ends: node ids.
-        limit: paths per end.
-        forward: whether edges are followed from `src` to `dst`.
-
-    Returns:
-        Per end its paths, each from a start to the end; none where it was not reached.
+        world: what to walk.
+        model: vertex of the model.
     """
-    inside = reached.held.some
-    if not forward:
-        inside = held(reached.told, ends, versions=reached.nodes, few=len(ends)).some
-    ways = [(batch, version) for version, some in inside.items() for batch in some]
-    ways += [(edge.src, edge.dst) for edge in reached.edges]
-    parents = _parents(reached.start, ways if forward else [(dst, src) for src, dst in ways])
-    return {end: list(_take(_back(end, parents, reached.start), limit)) for end in ends}
+    reached = Reached(world, frozenset([model]))
+    _back(reached, [model], reached.sure, Basis.INFERRED)
+    everything = set(reached.sure)
+    _back(reached, [model], everything, Basis.POSSIBLE, again=reached.sure)
+    reached.possible = everything - reached.sure
+    found = holes(world.catalog, world.root, nodes=everything)
+    reached.holes = {hole.node: hole for hole in found if hole.kind != Gap.OPEN_RUN}
+    return reached
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """What the database found, which may be too much."""
-
-    start: frozenset[int]
-    nodes: dict[int, Row[Any]]
-    told: Told
-    edges: list[Row[Any]]
-
-    @classmethod
-    def of(cls, connection: Connection, start: Ids, near: Any, far: Any) -> _Found:
-        """Follows every edge, from `near` to `far`."""
-        reach = start.cte("reach", recursive=True)
-        reach = reach.union(sa.select(far).where(near == reach.c.id))
-        nodes = sa.select(lineage_node).join(reach, reach.c.id == lineage_node.c.id)
-        edges = sa.select(lineage_edge).join(reach, reach.c.id == near)
-        rows = {row.id: row for row in connection.execute(nodes)}
-        told, others = read_edges(connection.execute(edges))
-        return cls(frozenset(connection.scalars(start)), rows, told, others)
-
-    @property
-    def back(self) -> dict[int, list[int]]:
-        """What each node was made from, but for batches in versions of datasets."""
-        found: dict[int, list[int]] = {}
-        for edge in self.edges:
-            found.setdefault(edge.dst, []).append(edge.src)
-        return found
-
-    def within(self, reached: set[int], holding: Held) -> Reached:
-        """What is left of it."""
-        return Reached(
-            self.start,
-            {key: row for key, row in self.nodes.items() if key in reached},
-            [edge for edge in self.edges if edge.src in reached and edge.dst in reached],
-            self.told,
-            holding,
-        )
+def _onward(
+    reached: Reached,
+    seeds: Iterable[int],
+    known: set[int],
+    most: Basis,
+    absent: Collection[tuple[Dataset, int]],
+    *,
+    again: Collection[int] = (),
+) -> dict[Dataset, Holding]:
+    """Follows links and holdings until nothing new is found; what versions hold in the end."""
+    world = reached.world
+    if again:  # by links of a higher basis there is more to find behind what is known
+        _behind(reached, again, known, most)
+    spread(world.catalog, seeds, known, reached.steps, most=most)
+    held: dict[Dataset, Holding] = {}
+    counted: set[int] = set()
+    while True:
+        batches = _batches(world, known)
+        if batches != counted:
+            counted = batches
+            held = holdings(world.told, batches, absent)
+        new = [vertex for vertex in _holders(reached, held, most) if vertex not in known]
+        if not new:
+            return held
+        spread(world.catalog, new, known, reached.steps, most=most)
 
 
-def _downstream(found: _Found, absent: Collection[int]) -> Reached:
-    """What follows from the start, by edges and by way of versions that hold what was reached."""
-    onward: dict[int, list[int]] = {}
-    for edge in found.edges:
-        if edge.dst not in absent:
-            onward.setdefault(edge.src, []).append(edge.dst)
-    reached, holding = set[int](), Held()
-    fresh = set(found.start)
-    while fresh:
-        new = _spread(fresh, onward)
-        reached |= new
-        if not holding.rows or any(found.nodes[key].kind == BATCH for key in new):
-            holding = held(found.told, reached, without=absent)
-        fresh = holding.rows.keys() - reached
-    return found.within(reached, holding)
+def _behind(reached: Reached, again: Collection[int], known: set[int], most: Basis) -> None:
+    """What links of a higher basis lead to from what is known already."""
+    steps: Steps = {}
+    new = spread(reached.world.catalog, again, set(), steps, most=most) - known
+    known |= new
+    for end in new:
+        reached.steps[end] = steps[end]
 
 
-def _spread(start: set[int], onward: dict[int, list[int]]) -> set[int]:
-    """The nodes of the start, and all that follow."""
-    kept, frontier = set(start), list(start)
-    while frontier:
-        new = [far for far in onward.get(frontier.pop(), ()) if far not in kept]
-        kept.update(new)
-        frontier += new
-    return kept
+def _holders(reached: Reached, held: dict[Dataset, Holding], most: Basis) -> Iterator[int]:
+    """Vertices of what learned from, or is, a version that holds a batch that is reached."""
+    world = reached.world
+    for dataset, holding in held.items():
+        for row in world.told.by_dataset[dataset]:
+            if holding.at(int(row.version)):
+                source = _version_step(reached, holding, int(row.version), -row.id)
+                for use in world.told.uses.get(row.id, ()):
+                    if use.role != "EVAL":
+                        vertex = world.vertex(use.model)
+                        _step(reached, vertex, Step(source, Basis.KNOWN, Why.NAMED))
+                        yield vertex
+        newest = int(world.told.by_dataset[dataset][-1].version)
+        for joined in world.joined.get(dataset, ()):
+            sure = joined.version is not None and joined.version <= newest
+            version = joined.version if sure and joined.version is not None else newest
+            holds = holding.at(version) if sure else holding.versions
+            if holds and (sure or most is Basis.POSSIBLE):
+                _version_step(reached, holding, version, joined.end)
+                yield joined.end
 
 
-def _parents(start: frozenset[int], ways: Iterable[tuple[int, int]]) -> dict[int, list[int]]:
-    """Breadth-first tree with a few more parents per node, the nearest first."""
-    children: dict[int, set[int]] = {}
-    for near, far in ways:
-        children.setdefault(near, set()).add(far)
-    depth = dict.fromkeys(start, 0)
-    parents: dict[int, list[int]] = {}
-    frontier = sorted(start)
-    while frontier:
-        following: list[int] = []
-        for near in frontier:
-            for far in sorted(children.get(near, ())):
-                if far not in depth:
-                    depth[far] = depth[near] + 1
-                    following.append(far)
-                # Only towards the start: a path can then never run in a circle.
-                if depth[far] > depth[near] and len(parents.setdefault(far, [])) < FEW:
-                    parents[far].append(near)
-        frontier = following
-    return parents
+def _version_step(reached: Reached, holding: Holding, version: int, vertex: int) -> int:
+    """Notes the way from batches into a version of an admitted dataset."""
+    if vertex not in reached.steps:
+        few = holding.batches(version)[:FEW]
+        vertices = [reached.world.vertex(batch) for batch in few]
+        reached.steps[vertex] = [Step(batch, Basis.KNOWN, Why.NAMED) for batch in vertices]
+    return vertex
 
 
-def _back(end: int, parents: dict[int, list[int]], start: frozenset[int]) -> Iterator[list[int]]:
-    stack = [[end]]
-    while stack:
-        path = stack.pop()
-        if path[-1] in start:
-            yield path[::-1]
-        stack += [[*path, parent] for parent in reversed(parents.get(path[-1], ()))]
+def _step(reached: Reached, vertex: int, step: Step) -> None:
+    ways = reached.steps.setdefault(vertex, [])
+    if step not in ways and len(ways) < FEW:
+        ways.append(step)
 
 
-def _take(found: Iterator[list[int]], limit: int) -> Iterator[list[int]]:
-    for _, path in zip(range(limit), found, strict=False):
-        yield path
+def _uses_of(
+    reached: Reached, snapshots: Collection[tuple[Dataset, int]], basis: Basis
+) -> Iterator[int]:
+    """What learned from versions of admitted datasets that are in question themselves."""
+    world = reached.world
+    for dataset, version in snapshots:
+        for row in world.told.by_dataset.get(dataset, ()):
+            if int(row.version) == version:
+                for use in world.told.uses.get(row.id, ()):
+                    vertex = world.vertex(use.model)
+                    _step(reached, vertex, Step(-row.id, basis, Why.NAMED))
+                    yield vertex
+        for joined in world.joined.get(dataset, ()):
+            if joined.version == version:
+                yield joined.end
+
+
+def _measured(reached: Reached) -> None:
+    """Models that were only measured with what is reached."""
+    world = reached.world
+    runs = measured(world.catalog, reached.sure) - reached.sure - reached.possible
+    found = outputs(world.catalog, runs)
+    for dataset, holding in reached.held.items():
+        for row in world.told.by_dataset[dataset]:
+            if holding.at(int(row.version)):
+                uses = world.told.uses.get(row.id, ())
+                found |= {world.vertex(use.model) for use in uses if use.role == "EVAL"}
+    reached.evaluated = found - reached.sure - reached.possible
+
+
+def _back(
+    reached: Reached,
+    seeds: Iterable[int],
+    known: set[int],
+    most: Basis,
+    *,
+    again: Collection[int] = (),
+) -> None:
+    world = reached.world
+    steps = reached.steps
+    if again:
+        own: Steps = {}
+        new = spread(world.catalog, again, set(), own, most=most, forward=False) - known
+        known |= new
+        steps.update({end: own[end] for end in new})
+    spread(world.catalog, seeds, known, steps, most=most, forward=False)
+    whole = holdings(world.told, None)
+    done: set[int] = set()
+    while fresh := known - done:
+        done |= fresh
+        found = list(_origins(reached, fresh, whole))
+        spread(world.catalog, found, known, steps, most=most, forward=False)
+
+
+def _origins(
+    reached: Reached, vertices: Iterable[int], whole: dict[Dataset, Holding]
+) -> Iterator[int]:
+    """What the ledger tells that some vertices were made of."""
+    world = reached.world
+    for vertex in vertices:
+        row = world.node(vertex)
+        if row is not None and row.kind == MODEL:
+            for use in world.told.origins.get(row.id, ()):
+                if use.role != "EVAL" or vertex in reached.start:
+                    _step(reached, -use.snapshot, Step(vertex, Basis.KNOWN, Why.NAMED))
+                    yield -use.snapshot
+            continue
+        place = world.datasets.get(vertex)
+        if row is not None and row.kind != BATCH:
+            place = Dataset(row.namespace, row.name), int(row.version)
+        if place is not None and place[0] in whole:
+            dataset, version = place
+            if version is None:
+                version = int(world.told.by_dataset[dataset][-1].version)
+            for batch in whole[dataset].batches(version):
+                origin = world.vertex(batch)
+                _step(reached, origin, Step(vertex, Basis.KNOWN, Why.NAMED))
+                yield origin
+
+
+def _batches(world: World, vertices: Iterable[int]) -> set[int]:
+    found = set()
+    for vertex in vertices:
+        node = world.nodes.get(vertex, -vertex)
+        row = world.told.nodes.get(node)
+        if row is not None and row.kind == BATCH:
+            found.add(node)
+    return found

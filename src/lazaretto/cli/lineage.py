@@ -91,10 +91,10 @@ def _facts(taken: "Ingested") -> RenderableType:
     shown = facts(
         {
             "events": taken.events,
-            "runs followed": taken.runs,
-            "new edges": taken.edges,
-            "inputs without a version": taken.unversioned,
-            "edges rejected": taken.rejected,
+            "not known before": taken.new,
+            "runs": taken.runs,
+            "inputs and outputs": taken.edges,
+            "outputs that only the ledger tells of": taken.ours,
         }
     )
     return Group(shown, *(cell(f"skipped {why}") for why in taken.skipped))

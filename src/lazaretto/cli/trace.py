@@ -115,7 +115,7 @@ def _reply(session: Session, trace: "Trace", html: Path | None, record: bool) ->
         data["report"] = {"json": kept.json_uri, "html": kept.html_uri, "seq": kept.seq}
         report = kept.html_uri
     shown = view(trace, report)
-    return Reply(data, shown, found=bool(trace.models), cannot_say=not trace.complete)
+    return Reply(data, shown, found=bool(trace.models or trace.evaluated), cannot_say=not trace.complete)
 
 
 def _write_report(trace: "Trace", html: Path | None) -> Path | None:

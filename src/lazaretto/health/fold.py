@@ -47,10 +47,8 @@ ROOMS = (
 """What an entry does, room by room, in the order in which rows refer to each other."""
 
 # The ledger itself; how far projections of it have come; the catalog's id, which its store must
-# have as well; and the index, which has a check of its own, since others' claims stand in it, too.
-_NO_STATE = (
-    "ledger", "ledger_head", "projection", "workspace", "lineage_node", "lineage_edge"
-)  # fmt: skip
+# have as well; and the index, which has a check of its own, and what other tools claim.
+_NO_STATE = ("ledger", "ledger_head", "projection", "workspace", *tables.LINEAGE)
 STATE = [table for table in metadata.sorted_tables if table.name not in _NO_STATE]
 """Tables that the ledger alone fills, those that others refer to first."""
 RECORDS = (tables.held_record, tables.case_count, tables.decision_record)

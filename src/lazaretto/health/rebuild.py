@@ -167,4 +167,4 @@ def _key(table: sa.Table, row: dict[str, Any]) -> list[sa.ColumnElement[bool]]:
 
 def _write_index(connection: Connection, workspace: Workspace, index: IndexCheck) -> None:
     if not index.sound:
-        rebuild_index(connection, workspace.store.root, index)
+        rebuild_index(connection, workspace.store.root)

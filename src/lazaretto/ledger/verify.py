@@ -36,7 +36,7 @@ from lazaretto.ledger.report import (
 from lazaretto.ledger.tree import Frontier
 from lazaretto.ledger.walk import walk
 from lazaretto.storage.column_types import metadata
-from lazaretto.storage.tables import ledger, ledger_head
+from lazaretto.storage.tables import LINEAGE, ledger, ledger_head
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
 _FOLDERS = ("batches", "datasets", "decisions", "held", "incidents", "recalls", "references")
 # These have rows without an entry: events from elsewhere, cursors, and the catalog's own id.
-_OF_OTHERS = ("lineage_node", "lineage_edge", "projection", "workspace")
+_OF_OTHERS = ("projection", "workspace", *LINEAGE)
 
 
 def verify(

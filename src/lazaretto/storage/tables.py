@@ -325,7 +325,7 @@ lineage_node = Table(
     Column("namespace", Text, nullable=False),
     Column("name", Text, nullable=False),
     Column("version", String(255), nullable=False),
-    Column("kind", String(16), nullable=False, comment="BATCH, SNAPSHOT, MODEL, RUN"),
+    Column("kind", String(16), nullable=False, comment="BATCH, SNAPSHOT, MODEL"),
     Column("source", String(255)),
     Column("t_from", UtcDateTime, comment="start of what a batch collected"),
     Column("t_to", UtcDateTime),
@@ -345,13 +345,13 @@ lineage_edge = Table(
     Column("run", String(64), primary_key=True),
     Column("role", String(32), nullable=False),
     Column("rows", BigInteger),
-    Column("inferred", Boolean, nullable=False),
     Index("ix_lineage_edge_dst_src", "dst", "src"),
     sqlite_with_rowid=False,
 )
 
 # What other tools claim. `lineage_claim` is kept as it came; the rest is computed from it and from
-# the ledger by `lazaretto.lineage.claims`, and the same set of claims gives the same rows.
+# the ledger by `lazaretto.lineage.claims`, and the same set of claims gives the same rows. Moments
+# in the computed tables are microseconds since 1970.
 lineage_claim = Table(
     "lineage_claim",
     metadata,
@@ -396,13 +396,13 @@ lineage_run = Table(
     Column("namespace", Text, nullable=False, comment="of the job"),
     Column("job", Text, nullable=False),
     Column("producer", Text, nullable=False),
-    Column("started_at", UtcDateTime, nullable=False, comment="its first event"),
-    Column("ended_at", UtcDateTime, nullable=False, comment="its last event"),
+    Column("started_at", BigInteger, nullable=False, comment="its first event"),
+    Column("ended_at", BigInteger, nullable=False, comment="its last event"),
     Column("states", Integer, nullable=False, comment="of its events, as bits"),
-    Column("reads", BigInteger, nullable=False, comment="inputs that count"),
-    Column("writes", BigInteger, nullable=False, comment="outputs"),
+    Column("reads", Boolean, nullable=False, comment="it named an input that it learned from"),
+    Column("writes", Boolean, nullable=False, comment="it named an output"),
     Column("purpose", String(16), nullable=False),
-    Index("ix_lineage_run_namespace_job", "namespace", "job"),
+    Index("ix_lineage_run_namespace_producer", "namespace", "producer"),
 )
 lineage_version = Table(
     "lineage_version",
@@ -411,12 +411,12 @@ lineage_version = Table(
     Column("name", BigInteger, nullable=False, comment="lineage_name"),
     Column("version", String(255), nullable=False),
     Column("kinds", Integer, nullable=False, comment="what events say that it is, as bits"),
-    Column("first_at", UtcDateTime, nullable=False, comment="first mention"),
+    Column("first_at", BigInteger, nullable=False, comment="first mention"),
     Column("written", Boolean, nullable=False, comment="a run is known that made it"),
     Column("source", String(255)),
-    Column("t_from", UtcDateTime),
-    Column("t_to", UtcDateTime),
-    Column("received_at", UtcDateTime),
+    Column("t_from", BigInteger),
+    Column("t_to", BigInteger),
+    Column("received_at", BigInteger),
     Column("digest", String(128)),
     Column("rows", BigInteger),
     sa.UniqueConstraint("name", "version"),
@@ -447,6 +447,7 @@ lineage_access = Table(
     Column("renamed_from", BigInteger, comment="lineage_name"),
     Column("role", String(16), nullable=False, comment="how it was used"),
     Index("ix_lineage_access_run", "run"),
+    Index("ix_lineage_access_renamed_from", "renamed_from"),
     sqlite_with_rowid=False,
 )
 lineage_gap = Table(
@@ -458,7 +459,21 @@ lineage_gap = Table(
     Column(
         "owner", BigInteger, nullable=False, comment="lineage_name that it follows from; 0: run"
     ),
-    Column("until", UtcDateTime, comment="what came later cannot be in it; null: anything can"),
+    Column("until", BigInteger, comment="what came later cannot be in it; null: anything can"),
     sa.UniqueConstraint("node", "kind", "owner"),
     Index("ix_lineage_gap_owner", "owner"),
 )
+
+LINEAGE = (
+    "lineage_node",
+    "lineage_edge",
+    "lineage_claim",
+    "lineage_name",
+    "lineage_same",
+    "lineage_run",
+    "lineage_version",
+    "lineage_link",
+    "lineage_access",
+    "lineage_gap",
+)
+"""Tables of the lineage index and of what other tools claim."""

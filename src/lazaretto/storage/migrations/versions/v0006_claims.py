@@ -71,16 +71,18 @@ def upgrade() -> None:
         sa.Column("namespace", sa.Text(), nullable=False, comment="of the job"),
         sa.Column("job", sa.Text(), nullable=False),
         sa.Column("producer", sa.Text(), nullable=False),
-        sa.Column("started_at", UtcDateTime(), nullable=False, comment="its first event"),
-        sa.Column("ended_at", UtcDateTime(), nullable=False, comment="its last event"),
+        sa.Column("started_at", sa.BigInteger(), nullable=False, comment="its first event"),
+        sa.Column("ended_at", sa.BigInteger(), nullable=False, comment="its last event"),
         sa.Column("states", sa.Integer(), nullable=False, comment="of its events, as bits"),
-        sa.Column("reads", sa.BigInteger(), nullable=False, comment="inputs that count"),
-        sa.Column("writes", sa.BigInteger(), nullable=False, comment="outputs"),
+        sa.Column(
+            "reads", sa.Boolean(), nullable=False, comment="it named an input that it learned from"
+        ),
+        sa.Column("writes", sa.Boolean(), nullable=False, comment="it named an output"),
         sa.Column("purpose", sa.String(16), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_lineage_run")),
         sa.UniqueConstraint("run", name=op.f("uq_lineage_run_run")),
     )
-    op.create_index("ix_lineage_run_namespace_job", "lineage_run", ["namespace", "job"])
+    op.create_index("ix_lineage_run_namespace_producer", "lineage_run", ["namespace", "producer"])
     op.create_table(
         "lineage_version",
         sa.Column("id", BigId, nullable=False),
@@ -89,12 +91,12 @@ def upgrade() -> None:
         sa.Column(
             "kinds", sa.Integer(), nullable=False, comment="what events say that it is, as bits"
         ),
-        sa.Column("first_at", UtcDateTime(), nullable=False, comment="first mention"),
+        sa.Column("first_at", sa.BigInteger(), nullable=False, comment="first mention"),
         sa.Column("written", sa.Boolean(), nullable=False, comment="a run is known that made it"),
         sa.Column("source", sa.String(255)),
-        sa.Column("t_from", UtcDateTime()),
-        sa.Column("t_to", UtcDateTime()),
-        sa.Column("received_at", UtcDateTime()),
+        sa.Column("t_from", sa.BigInteger()),
+        sa.Column("t_to", sa.BigInteger()),
+        sa.Column("received_at", sa.BigInteger()),
         sa.Column("digest", sa.String(128)),
         sa.Column("rows", sa.BigInteger()),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_lineage_version")),
@@ -130,6 +132,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("name", "run", "writes", "version", name=op.f("pk_lineage_access")),
         sqlite_with_rowid=False,
     )
+    op.create_index("ix_lineage_access_renamed_from", "lineage_access", ["renamed_from"])
     op.create_index("ix_lineage_access_run", "lineage_access", ["run"])
     op.create_table(
         "lineage_gap",
@@ -148,13 +151,15 @@ def upgrade() -> None:
             comment="lineage_name that it follows from; 0: run",
         ),
         sa.Column(
-            "until", UtcDateTime(), comment="what came later cannot be in it; null: anything can"
+            "until", sa.BigInteger(), comment="what came later cannot be in it; null: anything can"
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_lineage_gap")),
         sa.UniqueConstraint("node", "kind", "owner", name=op.f("uq_lineage_gap_node_kind_owner")),
     )
     op.create_index("ix_lineage_gap_owner", "lineage_gap", ["owner"])
     _index_anew()
+    op.drop_column("lineage_edge", "inferred")
+    _comment("BATCH, SNAPSHOT, MODEL")
     # Older code would write others' claims where nothing looks for them any more.
     _require(revision)
 
@@ -162,6 +167,11 @@ def upgrade() -> None:
 def downgrade() -> None:
     _require(down_revision)
     _index_anew()
+    _comment("BATCH, SNAPSHOT, MODEL, RUN")
+    op.add_column(
+        "lineage_edge",
+        sa.Column("inferred", sa.Boolean(), nullable=False, server_default=sa.false()),
+    )
     op.drop_table("lineage_gap")
     op.drop_table("lineage_access")
     op.drop_table("lineage_link")
@@ -170,6 +180,11 @@ def downgrade() -> None:
     op.drop_table("lineage_same")
     op.drop_table("lineage_name")
     op.drop_table("lineage_claim")
+
+
+def _comment(kinds: str) -> None:
+    if op.get_bind().dialect.name == "postgresql":  # SQLite keeps no comments
+        op.alter_column("lineage_node", "kind", comment=kinds)
 
 
 def _require(oldest: str) -> None:

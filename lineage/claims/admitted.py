@@ -1,0 +1,90 @@
+"""Which version of an admitted dataset a run read that named none, by the times of the ledger."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from lazaretto.lineage.claims import rows
+from lazaretto.lineage.claims.bits import Basis, Gap, Kind, Why, version_end
+from lazaretto.lineage.claims.timeline import TableState, surely_after, surely_before
+from lazaretto.lineage.openlineage import naming
+from lazaretto.storage.tables import lineage_node
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+    from lazaretto.lineage.claims.table import Dataset
+
+Link = tuple[int, int, Basis, Why]
+_MOST = 100  # versions that a reader may have seen; more say as little as all of them
+_NODES = rows.Merge(
+    "lineage_version",
+    ("name", "version", "kinds", "first_at", "written"),
+    ("name", "version"),
+    "written = excluded.written",
+    ("id", "version"),
+)
+
+
+def conclude_admitted(
+    connection: Connection, store_root: str, dataset: Dataset
+) -> tuple[list[Link], list[tuple[int, str, int]], set[int]]:
+    """Links from versions of an admitted dataset to runs that read it without naming one.
+
+    Args:
+        connection: of an open `Catalog.transaction`; the index is caught up with the ledger.
+        store_root: root of the store.
+        dataset: an admitted one.
+
+    Returns:
+        The links; the gaps: versions that the ledger does not know; ids of versions that links
+        lead from.
+    """
+    states = _versions(connection, store_root, str(dataset.admitted))
+    seen: dict[str, list[tuple[int, Basis]]] = {}
+    for reader in dataset.readers:
+        before = [state for state in states if surely_before(state, reader)]
+        others = [s for s in states[len(before) :] if not surely_after(s, reader)]
+        if others:
+            for state in (before[-1:] + others)[:_MOST]:
+                seen.setdefault(state.key, []).append((reader.node, Basis.POSSIBLE))
+        elif before:
+            seen.setdefault(before[-1].key, []).append((reader.node, Basis.INFERRED))
+    at = {state.key: state.end for state in states}
+    values = [(dataset.owner, text, int(Kind.TABLE), at[text], True) for text in seen]
+    ids = {text: id_ for id_, text in rows.merge(connection, _NODES, values)}
+    links = [
+        (version_end(ids[text]), node, basis, Why.ADMITTED_THEN)
+        for text, readers in seen.items()
+        for node, basis in readers
+    ]
+    gaps = [
+        (version_end(version.id), Gap.ADMITTED, version.first_at)
+        for version in dataset.versions
+        if version.version not in at and not _before_all(version.version, states)
+    ]
+    return links, gaps, set(ids.values())
+
+
+def _versions(connection: Connection, store_root: str, dataset: str) -> list[TableState]:
+    """The versions of a dataset that the ledger tells of, in order."""
+    namespace, name = naming.admitted(store_root, dataset)
+    node = lineage_node.c
+    query = sa.select(node.version, node.received_at).where(
+        node.namespace == namespace, node.name == name, node.first_seq.is_not(None)
+    )
+    found = []
+    for row in connection.execute(query):
+        moment = int(row.received_at.timestamp() * 1_000_000)
+        version = int(row.version)
+        found.append(TableState(row.version, 1, 0, version, moment, moment, "ledger"))
+    return sorted(found, key=lambda state: state.number or 0)
+
+
+def _before_all(version: str, states: list[TableState]) -> bool:
+    """Whether a version was there before anything was admitted: it is empty."""
+    number = int(version) if version.isascii() and version.isdigit() else None
+    first = min((state.number or 0 for state in states), default=None)
+    return number is not None and first is not None and number < first

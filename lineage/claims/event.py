@@ -1,0 +1,362 @@
+"""Reads one OpenLineage event of anybody into a bounded, checked claim, and refuses the rest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from lazaretto.errors import UsageError
+from lazaretto.lineage.claims.bits import NO_KIND, NO_MODE, Kind, Mode, State
+from lazaretto.redact import carries_credentials, safe_uri
+from lazaretto.times import parse_time
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+MAX_DATASETS = 1_000
+MAX_VERSIONS = 10_000
+MAX_RUN_VERSIONS = 20_000
+MAX_SYMLINKS = 20
+OWN = "urn:lazaretto:"
+"""What namespaces of our own start with."""
+_STATES = {
+    "START": State.START,
+    "RUNNING": State.RUNNING,
+    "COMPLETE": State.COMPLETE,
+    "FAIL": State.FAIL,
+    "ABORT": State.ABORT,
+    "OTHER": State.OTHER,
+}
+_MODES = {
+    "OVERWRITE": Mode.REPLACED,
+    "TRUNCATE": Mode.REPLACED,
+    "CREATE": Mode.CREATED,
+    "DROP": Mode.DROPPED,
+    "RENAME": Mode.RENAMED,
+}
+_MEASURES = ("TEST", "EVAL", "EVALUATION")
+_ROLES = ("TRAIN", "FINETUNE", "PRETRAIN", "CALIBRATION", "VALIDATION", "TEST", "EVAL")
+
+
+class Unusable(Exception):  # noqa: N818  it is an outcome
+    """An event that cannot be used; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """An input or output of a run, as one event names it.
+
+    Attributes:
+        namespace: OpenLineage namespace, as it is written.
+        name: OpenLineage name, as it is written.
+        version: that the event names; None: it names none.
+        parts: partitions that it names; of a batch dataset, batches.
+        kind: what the event says that it is; 0: nothing.
+        mode: how it was written.
+        role: how it was used; a leading ``~``: only to measure.
+        symlinks: other names of the same, as they are written.
+        renamed_from: name that it had, as it is written.
+        source: source of a batch.
+        t_from: start of the interval in which a batch was collected, as the event says.
+        t_to: its end.
+        received_at: when the event says that it arrived.
+        digest: sha256 (hex) of its content, as the event says.
+        rows: number of records.
+    """
+
+    namespace: str
+    name: str
+    version: str | None = None
+    parts: tuple[str, ...] = ()
+    kind: Kind = NO_KIND
+    mode: Mode = NO_MODE
+    role: str = "TRAIN"
+    symlinks: tuple[tuple[str, str], ...] = ()
+    renamed_from: tuple[str, str] | None = None
+    source: str | None = None
+    t_from: datetime | None = None
+    t_to: datetime | None = None
+    received_at: datetime | None = None
+    digest: str | None = None
+    rows: int | None = None
+
+    @property
+    def size(self) -> int:
+        """How many versions it names."""
+        return 1 + len(self.parts) + len(self.symlinks)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What one event, or one entry of the ledger, says of a run.
+
+    Attributes:
+        run: OpenLineage run id.
+        state: of the event.
+        at: when, as the event says.
+        namespace: of the job.
+        job: its name.
+        producer: who made the event.
+        purpose: of a training run.
+        inputs: what it read.
+        outputs: what it wrote.
+    """
+
+    run: str
+    state: State
+    at: datetime
+    namespace: str
+    job: str
+    producer: str
+    purpose: str
+    inputs: tuple[Used, ...] = ()
+    outputs: tuple[Used, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """How many versions it names."""
+        return sum(used.size for used in (*self.inputs, *self.outputs))
+
+    @property
+    def measures(self) -> bool:
+        """Whether the run only measured."""
+        return self.purpose == "EVAL"
+
+
+def digest_of(body: str) -> str:
+    """What makes a claim the same as another."""
+    return hashlib.sha256(body.encode()).hexdigest()
+
+
+def read_event(event: dict[str, Any]) -> Claim:
+    """Reads a run event.
+
+    Raises:
+        Unusable: it is not one, or a value of it is not of the form or size that is taken.
+    """
+    run = _object(event.get("run"))
+    state = _STATES.get(str(event.get("eventType")))
+    if state is None:
+        raise Unusable("not a run event with an eventType")
+    facets = _object(run.get("facets"))
+    training = _object(facets.get("lazaretto_training"))
+    job = _object(event.get("job"))
+    kind = _object(_object(job.get("facets")).get("jobType")).get("processingType")
+    purpose = training.get("purpose")
+    claim = Claim(
+        run=_uuid(run.get("runId")),
+        state=state | (State.STREAMING if kind == "STREAMING" else State(0)),
+        at=_moment(event.get("eventTime"), "eventTime"),
+        namespace=_text(job.get("namespace"), "job namespace", 512),
+        job=_text(job.get("name"), "job name", 1024),
+        producer=_optional_text(event.get("producer"), "producer", 1024) or "",
+        purpose=purpose if purpose in ("PRETRAIN", "TRAIN", "FINETUNE", "EVAL") else "TRAIN",
+        inputs=_datasets(event.get("inputs"), "input", _roles(training), purpose == "EVAL"),
+        outputs=_datasets(event.get("outputs"), "output", {}, False),
+    )
+    if claim.size > MAX_RUN_VERSIONS:
+        raise Unusable(f"an event of more than {MAX_RUN_VERSIONS:,} versions of datasets")
+    return claim
+
+
+def reduced(event: dict[str, Any]) -> str:
+    """What of an event counts, as canonical JSON: the same for two events that claim the same.
+
+    It is what is kept; `read_event` reads it again.
+    """
+    run, job = _object(event.get("run")), _object(event.get("job"))
+    kept = {
+        "eventType": event.get("eventType"),
+        "eventTime": event.get("eventTime"),
+        "producer": event.get("producer"),
+        "run": {"runId": run.get("runId"), "facets": _kept(run, ("lazaretto_training",))},
+        "job": {
+            "namespace": job.get("namespace"),
+            "name": job.get("name"),
+            "facets": _kept(job, ("jobType",)),
+        },
+        "inputs": [_kept_dataset(d, "inputFacets") for d in event.get("inputs") or []],
+        "outputs": [_kept_dataset(d, "outputFacets") for d in event.get("outputs") or []],
+    }
+    return json.dumps(kept, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+_DATASET_FACETS = (
+    "version",
+    "datasetType",
+    "symlinks",
+    "lifecycleStateChange",
+    "lazaretto_source",
+    "lazaretto_artifact",
+)
+
+
+def _kept(value: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    facets = _object(value.get("facets"))
+    return {name: facets[name] for name in names if name in facets}
+
+
+def _kept_dataset(value: object, place: str) -> dict[str, Any]:
+    dataset = _object(value)
+    kept: dict[str, Any] = {
+        "namespace": dataset.get("namespace"),
+        "name": dataset.get("name"),
+        "facets": _kept(dataset, _DATASET_FACETS),
+    }
+    subset = _object(dataset.get(place)).get("subset")
+    return kept if subset is None else kept | {place: {"subset": subset}}
+
+
+def _roles(training: dict[str, Any]) -> dict[tuple[str, str, str | None], str]:
+    """How each input was used, by its name and, where it is given, version."""
+    found: dict[tuple[str, str, str | None], str] = {}
+    consumed = training.get("consumed")
+    for each in consumed[:MAX_DATASETS] if isinstance(consumed, list) else ():
+        used = _object(each)
+        role = used.get("role")
+        if role in _ROLES:
+            version = used.get("version")
+            key = (str(used.get("namespace")), str(used.get("name")))
+            found[*key, version if isinstance(version, str) else None] = role
+    return found
+
+
+def _datasets(
+    value: object, side: str, roles: dict[tuple[str, str, str | None], str], measures: bool
+) -> tuple[Used, ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, list) or len(value) > MAX_DATASETS:
+        raise Unusable(f"inputs and outputs are lists of at most {MAX_DATASETS} datasets")
+    return tuple(_dataset(_object(item), side, roles, measures) for item in value)
+
+
+def _dataset(
+    value: dict[str, Any],
+    side: str,
+    roles: dict[tuple[str, str, str | None], str],
+    measures: bool,
+) -> Used:
+    facets = _object(value.get("facets"))
+    source = _object(facets.get("lazaretto_source"))
+    artifact = _object(facets.get("lazaretto_artifact"))
+    namespace = _text(value.get("namespace"), "namespace", 512)
+    if namespace.lower().startswith(OWN):
+        raise Unusable(f"no dataset is in a namespace that starts with {OWN}")
+    if carries_credentials(namespace):  # some tools report a database by its whole address
+        namespace = safe_uri(namespace)
+    name = _text(value.get("name"), "name", 1024)
+    version = _object(facets.get("version")).get("datasetVersion")
+    named = None if version is None else _text(version, "datasetVersion", 255)
+    role = roles.get((namespace, name, named)) or roles.get((namespace, name, None)) or "TRAIN"
+    change = _object(facets.get("lifecycleStateChange"))
+    mode = _MODES.get(str(change.get("lifecycleStateChange")), Mode(0))
+    if _object(artifact.get("members")).get("complete") is True:
+        mode |= Mode.REPLACED
+    rows = artifact.get("recordCount")
+    return Used(
+        namespace=namespace,
+        name=name,
+        version=named,
+        parts=_parts(_object(value.get(f"{side}Facets")), f"{side}Condition"),
+        kind=_kind(facets, source, artifact),
+        mode=mode if side == "output" else Mode(0),
+        role=f"~{role}" if measures or role in _MEASURES else role,
+        symlinks=_symlinks(_object(facets.get("symlinks"))),
+        renamed_from=_identifier(change.get("previousIdentifier")) if mode & Mode.RENAMED else None,
+        source=_optional_text(source.get("sourceId"), "sourceId", 255),
+        t_from=_optional_moment(source.get("collectedFrom"), "collectedFrom"),
+        t_to=_optional_moment(source.get("collectedTo"), "collectedTo"),
+        received_at=_optional_moment(source.get("receivedAt"), "receivedAt"),
+        digest=_optional_text(_object(artifact.get("digest")).get("sha256"), "digest", 128),
+        rows=rows if isinstance(rows, int) and 0 <= rows < 2**63 else None,
+    )
+
+
+def _kind(facets: dict[str, Any], source: dict[str, Any], artifact: dict[str, Any]) -> Kind:
+    """What an event says of a dataset; a claim to be held back or beside the data is not heard."""
+    type_, kind = _object(facets.get("datasetType")).get("datasetType"), artifact.get("kind")
+    if type_ == "MODEL" or kind == "MODEL":
+        return Kind.MODEL
+    if source or kind == "BATCH":
+        return Kind.BATCH
+    return Kind.TABLE if type_ in ("TABLE", "VIEW") or kind == "SNAPSHOT" else Kind(0)
+
+
+def _symlinks(facet: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+    listed = facet.get("identifiers")
+    found = [
+        _identifier(each) for each in (listed[:MAX_SYMLINKS] if isinstance(listed, list) else ())
+    ]
+    return tuple(each for each in found if each is not None)
+
+
+def _identifier(value: object) -> tuple[str, str] | None:
+    both = _object(value)
+    if "namespace" not in both or "name" not in both:
+        return None
+    namespace = _text(both.get("namespace"), "namespace", 512)
+    if namespace.lower().startswith(OWN):
+        raise Unusable(f"no dataset is in a namespace that starts with {OWN}")
+    if carries_credentials(namespace):
+        namespace = safe_uri(namespace)
+    return namespace, _text(both.get("name"), "name", 1024)
+
+
+def _parts(place: dict[str, Any], condition: str) -> tuple[str, ...]:
+    subset = _object(_object(place.get("subset")).get(condition))
+    partitions = subset.get("partitions")
+    if not isinstance(partitions, list) or subset.get("type") != "partition":
+        return ()
+    if len(partitions) > MAX_VERSIONS:
+        raise Unusable(f"a subset of more than {MAX_VERSIONS} partitions")
+    named = [_object(partition).get("identifier") for partition in partitions]
+    if not named or any(identifier is None for identifier in named):
+        return ()
+    return tuple(dict.fromkeys(_text(n, "partition identifier", 255) for n in named))
+
+
+def _object(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _text(value: object, what: str, limit: int) -> str:
+    if not isinstance(value, str) or not value or len(value) > limit:
+        raise Unusable(f"{what} is not a text of 1 to {limit} characters")
+    if not value.isprintable():
+        _require_text(value, what)
+    return value
+
+
+def _require_text(value: str, what: str) -> None:
+    if "\x00" in value or "\x1f" in value:
+        raise Unusable(f"{what} has control characters")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:  # half a surrogate pair, which no database takes
+        raise Unusable(f"{what} is not valid Unicode") from error
+
+
+def _optional_text(value: object, what: str, limit: int) -> str | None:
+    return None if value is None else _text(value, what, limit)
+
+
+def _uuid(value: object) -> str:
+    try:
+        return str(UUID(_text(value, "runId", 64)))
+    except ValueError as error:
+        raise Unusable("runId is not a UUID") from error
+
+
+def _moment(value: object, what: str) -> datetime:
+    try:
+        return parse_time(_text(value, what, 64))
+    except UsageError as error:
+        raise Unusable(f"{what} is not a moment with a time zone") from error
+
+
+def _optional_moment(value: object, what: str) -> datetime | None:
+    return None if value is None else _moment(value, what)

@@ -1,0 +1,120 @@
+"""What nobody told the origin of, as answers need it: without what a person vouches for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import sqlalchemy as sa
+
+from lazaretto.ledger.chain import entries
+from lazaretto.ledger.events import ExternalDeclared
+from lazaretto.lineage.claims.bits import Basis, Gap
+from lazaretto.lineage.claims.names import Names
+from lazaretto.lineage.claims.timeline import TOLERANCE
+from lazaretto.storage.bulk import among
+from lazaretto.storage.tables import lineage_gap, lineage_link, lineage_name, lineage_version
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from sqlalchemy.engine import Connection
+
+
+class Hole(NamedTuple):
+    """A gap.
+
+    Attributes:
+        node: end of links whose origin is not known.
+        kind: one of `lazaretto.lineage.claims.bits.Gap`.
+        owner: name that it follows from; 0: from the node alone.
+        until: what arrived later cannot be in it; None: anything can.
+    """
+
+    node: int
+    kind: str
+    owner: int
+    until: int | None
+
+
+def holes(
+    connection: Connection,
+    store_root: str,
+    *,
+    since: int | None = None,
+    nodes: Collection[int] | None = None,
+) -> list[Hole]:
+    """Gaps that nobody vouches for.
+
+    Args:
+        connection: of the catalog.
+        store_root: root of the store.
+        since: only those that may hold what arrived at that moment, in microseconds.
+        nodes: only those of these ends; None: of all.
+    """
+    gap = lineage_gap.c
+    query = sa.select(gap.node, gap.kind, gap.owner, gap.until)
+    if since is not None:
+        query = query.where(gap.until.is_(None) | (gap.until >= since - TOLERANCE))
+    if nodes is not None:
+        query = query.where(among(connection, gap.node, list(nodes)))
+    found = [Hole(*row) for row in connection.execute(query)]
+    vouched = _vouched(connection, store_root)
+    return [hole for hole in found if not _is_vouched(connection, hole, vouched)]
+
+
+class _Vouched(NamedTuple):
+    names: set[int]
+    versions: set[int]
+
+
+def _vouched(connection: Connection, store_root: str) -> _Vouched:
+    """Names and versions that somebody says come from outside."""
+    spell = Names(store_root)
+    newest: dict[tuple[str, str, str | None], ExternalDeclared] = {}
+    for entry in entries(connection, kinds=[ExternalDeclared.kind], checked=True):
+        if isinstance(event := entry.event, ExternalDeclared):
+            newest[event.namespace, event.name, event.version] = event
+    names: set[int] = set()
+    versions: set[int] = set()
+    for event in newest.values():
+        if event.withdrawn:
+            continue
+        ids = _same(connection, *spell.spell(event.namespace, event.name))
+        if event.version is None:
+            names.update(ids)
+        else:
+            version = lineage_version.c
+            query = sa.select(version.id).where(
+                version.name.in_(ids), version.version == event.version
+            )
+            versions.update(connection.scalars(query))
+    return _Vouched(names, versions)
+
+
+def _same(connection: Connection, namespace: str, name: str) -> Iterable[int]:
+    column = lineage_name.c
+    root = sa.select(column.same_as).where(column.namespace == namespace, column.name == name)
+    query = sa.select(column.id).where(column.same_as == root.scalar_subquery())
+    return list(connection.scalars(query))
+
+
+def _is_vouched(connection: Connection, hole: Hole, vouched: _Vouched) -> bool:
+    if not (vouched.names or vouched.versions):
+        return False
+    if hole.kind == Gap.TABLE:
+        return hole.owner in vouched.names
+    if hole.kind == Gap.NO_INPUTS:
+        link = lineage_link.c
+        query = sa.select(link.dst).where(link.src == hole.node, link.basis <= int(Basis.POSSIBLE))
+        made = list(connection.scalars(query))
+        return bool(made) and all(_version_vouched(connection, end, vouched) for end in made)
+    return not hole.node % 2 and _version_vouched(connection, hole.node, vouched)
+
+
+def _version_vouched(connection: Connection, end: int, vouched: _Vouched) -> bool:
+    if end % 2:
+        return False
+    if end // 2 in vouched.versions:
+        return True
+    query = sa.select(lineage_version.c.name).where(lineage_version.c.id == end // 2)
+    return connection.scalar(query) in vouched.names

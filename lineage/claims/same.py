@@ -1,0 +1,69 @@
+"""Keeps which names are of one dataset, and which of them stands for all."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from lazaretto.lineage.claims import rows
+from lazaretto.lineage.claims.bits import Kind
+from lazaretto.storage.tables import lineage_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from sqlalchemy.engine import Connection
+
+    from lazaretto.lineage.claims.names import Name
+
+_SAME = rows.Merge("lineage_same", ("one", "other"), ("one", "other"))
+
+
+def unite(connection: Connection, pairs: Sequence[tuple[int, int]]) -> None:
+    """Makes names the same.
+
+    Args:
+        connection: of an open `Catalog.transaction`.
+        pairs: ids of names.
+    """
+    rows.run(connection, _SAME, sorted({(min(pair), max(pair)) for pair in pairs}))
+    for one, other in pairs:
+        roots = _roots(connection, (one, other))
+        if len(roots) > 1:
+            connection.execute(
+                lineage_name.update()
+                .where(lineage_name.c.same_as.in_(roots))
+                .values(same_as=min(roots), stale=True)
+            )
+
+
+def members(connection: Connection, name: int) -> list[int]:
+    """Ids of all names that are the same as one, that included."""
+    root = sa.select(lineage_name.c.same_as).where(lineage_name.c.id == name).scalar_subquery()
+    query = sa.select(lineage_name.c.id).where(lineage_name.c.same_as == root)
+    return sorted(connection.scalars(query.order_by(lineage_name.c.id)))
+
+
+def _roots(connection: Connection, names: Iterable[int]) -> set[int]:
+    query = sa.select(lineage_name.c.same_as).where(lineage_name.c.id.in_(list(names)))
+    return set(connection.scalars(query))
+
+
+def unite_shared(connection: Connection, names: Mapping[Name, int]) -> None:
+    """Makes an exported file the same under the name of any host: it is on a shared disk.
+
+    Args:
+        connection: of an open `Catalog.transaction`.
+        names: names that are written, by which their ids are known.
+    """
+    name = lineage_name.c
+    on_disk = name.namespace.startswith("file://") | (name.namespace == "file")
+    for file in names:
+        if file.namespace != "file" and not file.namespace.startswith("file://"):
+            continue
+        query = sa.select(name.id, name.types).where(name.name == file.name, on_disk)
+        found = connection.execute(query).all()
+        if len(found) > 1 and any(row.types & Kind.EXPORTED for row in found):
+            ids = sorted(row.id for row in found)
+            unite(connection, [(ids[0], other) for other in ids[1:]])

@@ -1,0 +1,279 @@
+"""What each state of one table holds, and which state each reader saw: the rules alone.
+
+The rules are told in `docs/explanation/lineage-rules.md`. States are put in order. Each holds what
+the one before held, unless it replaced that. Where the order, an end or an origin is not known,
+links lead through the table's *history*: all that it ever held up to a state.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import NamedTuple
+
+from lazaretto.lineage.claims.bits import Basis, Gap, Why
+
+TOLERANCE = 10_000_000
+"""Microseconds by which two clocks may differ."""
+EVER, NEVER = -(2**62), 2**62
+"""A start, and an end, that is not known."""
+
+
+class Replaces(Enum):
+    """Whether a state lets go of what was there before."""
+
+    NO = 0
+    YES = 1
+    MAYBE = 2
+    CREATED = 3
+    """Yes, unless the table had a state already."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableState:
+    """A state of a table.
+
+    Attributes:
+        key: what it is called, within the table.
+        node: end of links that it is; None: the table was dropped, and holds nothing.
+        run: end of links of the run that made it; 0: none is known.
+        number: of a version that counts.
+        start: microseconds: it was not made before.
+        end: nor after.
+        clock: whose clock says so; empty: no single one.
+        happened: it is known to have been made.
+        replaces: whether it lets go of what was before.
+        renamed: it holds what the table held under another name.
+    """
+
+    key: str
+    node: int | None
+    run: int
+    number: int | None
+    start: int
+    end: int
+    clock: str
+    happened: bool = True
+    replaces: Replaces = Replaces.NO
+    renamed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """A run that read the table without naming a version.
+
+    Attributes:
+        node: end of links that it is.
+        start: it did not read before.
+        end: nor after.
+        clock: whose clock says so.
+        gap: whether it is a gap that no state is known; it is none where a partition has some.
+    """
+
+    node: int
+    start: int
+    end: int
+    clock: str
+    gap: bool = True
+
+
+class History(NamedTuple):
+    """All that the table held up to a state, by the state's place in `Concluded.order`."""
+
+    at: int
+
+
+class Found(NamedTuple):
+    """A link that a rule leads to."""
+
+    src: int | History
+    dst: int | History
+    basis: Basis
+    why: Why
+
+
+@dataclass(slots=True)
+class Concluded:
+    """What the rules lead to.
+
+    Attributes:
+        order: the states, in order.
+        links: between states, histories and readers.
+        gaps: nodes that something is not known of, with the kind of gap and until when something
+            may have come in.
+    """
+
+    order: list[TableState]
+    links: list[Found] = field(default_factory=list)
+    gaps: list[tuple[int, str, int]] = field(default_factory=list)
+
+    def link(self, src: int | History | None, dst: int | None, basis: Basis, why: Why) -> None:
+        """Adds a link, unless one end holds nothing."""
+        if src is not None and dst is not None and src != dst:
+            self.links.append(Found(src, dst, basis, why))
+
+
+class _Place(NamedTuple):
+    """How it stands after a state: the last that is known to be there, and what is in doubt."""
+
+    last: TableState | None
+    broken: bool
+    doubt: bool
+
+
+def conclude(states: list[TableState], readers: list[Reader]) -> Concluded:
+    """Applies the rules to one table.
+
+    Args:
+        states: its states, in any order.
+        readers: those who read it without naming a version.
+
+    Examples:
+        >>> one = TableState("1", 2, 1, 1, 0, 0, "spark")
+        >>> two = TableState("2", 4, 3, 2, 5, 5, "spark")
+        >>> [(link.src, link.dst) for link in conclude([two, one], []).links]
+        [(2, 4)]
+    """
+    order = _ordered(states)
+    concluded = Concluded(order)
+    mixed = _mixed(order)
+    places = _chain(concluded, mixed)
+    for reader in readers:
+        _read(concluded, places, mixed, reader)
+    _write_history(concluded)
+    return concluded
+
+
+def surely_before(one: TableState, other: TableState | Reader) -> bool:
+    """Whether a state was there before another, or before somebody read."""
+    if isinstance(other, TableState) and one.number is not None and other.number is not None:
+        return one.number < other.number
+    return one.end + _tolerance(one.clock, other.clock) < other.start
+
+
+def surely_after(one: TableState, other: TableState | Reader) -> bool:
+    """Whether a state came after another, or after somebody read."""
+    if isinstance(other, TableState) and one.number is not None and other.number is not None:
+        return one.number > other.number
+    return other.end + _tolerance(one.clock, other.clock) < one.start
+
+
+def _tolerance(one: str, other: str) -> int:
+    return 0 if one and one == other else TOLERANCE
+
+
+def _ordered(states: list[TableState]) -> list[TableState]:
+    """By number where versions count, the others among them by time; then by name."""
+    at: dict[str, int] = {}
+    latest = EVER
+    numbered = [state for state in states if state.number is not None]
+    for state in sorted(numbered, key=lambda s: s.number or 0):
+        latest = max(latest, state.end)
+        at[state.key] = latest
+    return sorted(states, key=lambda s: (at.get(s.key, s.end), s.number or 0, s.start, s.key))
+
+
+def _mixed(order: list[TableState]) -> list[bool]:
+    """States that may have come before or after one that replaced all."""
+    mixed = [False] * len(order)
+    earliest = NEVER
+    starts = [NEVER] * (len(order) + 1)  # the earliest start from a place on
+    for place in range(len(order) - 1, -1, -1):
+        earliest = min(earliest, order[place].start)
+        starts[place] = earliest
+    for place, state in enumerate(order):
+        if state.replaces is Replaces.NO:
+            continue
+        for before in range(place - 1, -1, -1):
+            if not surely_before(order[before], state):
+                mixed[before] = mixed[place] = True
+            elif order[before].end + TOLERANCE < state.start:
+                break  # all others ended earlier
+        for after in range(place + 1, len(order)):
+            if state.end + TOLERANCE < starts[after]:
+                break
+            if not surely_after(order[after], state):
+                mixed[after] = mixed[place] = True
+    return mixed
+
+
+def _chain(concluded: Concluded, mixed: list[bool]) -> list[_Place]:
+    places: list[_Place] = []
+    last: TableState | None = None
+    broken = doubt = False
+    number: int | None = None
+    unnamed = 0
+    for place, state in enumerate(concluded.order):
+        if not state.happened:
+            doubt = True
+            broken |= state.replaces is not Replaces.NO
+            places.append(_Place(last, broken, doubt))
+            continue
+        replaces = _replaces(state, last, first=place == 0)
+        hole = _hole(state, number, unnamed)
+        if replaces is not Replaces.YES:
+            solid = replaces is Replaces.NO and not (mixed[place] or broken or hole)
+            if solid and last is not None:
+                concluded.link(last.node, state.node, Basis.INFERRED, Why.APPENDED)
+            if place and (doubt or not solid):
+                why = Why.ORDER_UNKNOWN if mixed[place] or broken else Why.HISTORY
+                concluded.link(History(place - 1), state.node, Basis.POSSIBLE, why)
+            if hole and state.node is not None and replaces is Replaces.NO:
+                concluded.gaps.append((state.node, Gap.MISSING, state.end))
+        last, broken, doubt = state, mixed[place], False
+        if state.number is not None:
+            number, unnamed = state.number, 0
+        else:
+            unnamed += 1
+        if state.renamed or replaces is Replaces.YES:
+            unnamed = 2**62 if state.number is None else unnamed  # numbers go on from elsewhere
+        places.append(_Place(last, broken, doubt))
+    return places
+
+
+def _replaces(state: TableState, last: TableState | None, *, first: bool) -> Replaces:
+    if state.replaces is Replaces.CREATED:
+        new = first or (last is not None and last.node is None)
+        return Replaces.YES if new else Replaces.MAYBE
+    return state.replaces
+
+
+def _hole(state: TableState, number: int | None, unnamed: int) -> bool:
+    """Whether versions are missing before a state: counting starts at 0 or 1."""
+    if state.number is None:
+        return False
+    return state.number > (1 if number is None else number + 1) + unnamed
+
+
+def _read(concluded: Concluded, places: list[_Place], mixed: list[bool], reader: Reader) -> None:
+    order = concluded.order
+    before = -1  # all up to here were there before
+    while before + 1 < len(order) and surely_before(order[before + 1], reader):
+        before += 1
+    until = len(order) - 1  # all behind this came after
+    while until > before and surely_after(order[until], reader):
+        until -= 1
+    others = [place for place in range(before + 1, until + 1) if order[place].run != reader.node]
+    if before < 0 and not others:
+        if reader.gap:
+            concluded.gaps.append((reader.node, Gap.TABLE, reader.end))
+        return
+    place = places[before] if before >= 0 else _Place(None, broken=True, doubt=False)
+    harmless = all(order[at].replaces is Replaces.NO and not mixed[at] for at in others)
+    if place.last is not None and not place.broken and harmless:
+        concluded.link(place.last.node, reader.node, Basis.INFERRED, Why.LAST_STATE)
+    if others:
+        concluded.link(History(until), reader.node, Basis.POSSIBLE, Why.ORDER_UNKNOWN)
+    elif place.broken or place.doubt:
+        concluded.link(History(before), reader.node, Basis.POSSIBLE, Why.NOT_FINISHED)
+
+
+def _write_history(concluded: Concluded) -> None:
+    """Adds the links into the histories that are used, and into all before them."""
+    used = [link.src.at for link in concluded.links if isinstance(link.src, History)]
+    for at in range(max(used, default=-1) + 1):
+        node = concluded.order[at].node
+        if node is not None:
+            concluded.links.append(Found(node, History(at), Basis.INFERRED, Why.HISTORY))
+        if at:
+            concluded.links.append(Found(History(at - 1), History(at), Basis.INFERRED, Why.HISTORY))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mixed.attack import forged
 from mixed.closeness import why_inexact
-from mixed.names import LINK, ROOT
+from mixed.names import REAL, ROOT
 from mixed.ours import write_ledger
 from mixed.reported import tell
 from mixed.world import play
@@ -82,7 +82,7 @@ def take_in(workspace: Workspace, case: Case, folder: Path, *, shuffle: int = 0)
 def line(event: Event, workspace: Workspace, folder: Path) -> str:
     """An event as a line of a file, with the store's place."""
     text = json.dumps(event)
-    return text.replace(ROOT, workspace.store.root).replace(LINK, str(folder / "link"))
+    return text.replace(ROOT, workspace.store.root).replace(REAL, str(folder / "real"))
 
 
 def ingest(workspace: Workspace, lines: list[str], folder: Path) -> None:

@@ -11,6 +11,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING
 
 from mixed import names
+from mixed.facts import MEASURES
 from mixed.steps import COUNTING
 
 if TYPE_CHECKING:
@@ -51,11 +52,29 @@ def why_inexact(world: World, told: Told) -> list[str]:
     found += [f"nobody vouches for {thing}" for thing in sorted(outside - world.declared)]
     failed = [run.job.key for run in world.runs if run.job.fate == "fail"]
     found += [f"run {key} failed, and may have written" for key in failed]
+    found += [f"nobody told what {state} learned from" for state in _only_measured(world)]
     accesses = [*_of_runs(world, told), *_of_ledger(world)]
     for one, other in combinations(accesses, 2):
         if one.by != other.by and _meet(one, other) and not _in_order(one, other):
             found.append(f"{one.by} and {other.by} are too close on {one.thing}")
     return found
+
+
+def _only_measured(world: World) -> list[str]:
+    """Model versions that no run and no entry of ours says to have learned from anything."""
+    taught = {
+        made.state
+        for run in world.runs
+        for made in run.made
+        if run.job.purpose != "EVAL" and any(s.read.role not in MEASURES for s in run.seen)
+    }
+    of = {state: key for key, state in world.models.items()}
+    registered = {
+        (values["registry"], values["model"], values["version"])
+        for _, kind, values in world.ledger
+        if kind == "register"
+    }
+    return sorted(state for state in of if state not in taught and of[state] not in registered)
 
 
 def _of_runs(world: World, told: Told) -> Iterator[_Access]:

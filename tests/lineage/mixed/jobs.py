@@ -52,7 +52,9 @@ def train(making: Making) -> None:
     model = random.choice(MODELS)
     making.models.add(model)
     purpose = "EVAL" if making.chance(0.1) else random.choice((None, "TRAIN"))
-    _job(making, reads, [Write(model, spelled=random.randrange(2))], purpose=purpose)
+    again = purpose == "EVAL" and making.chance(0.7)
+    write = Write(model, spelled=random.randrange(2), again=again)
+    _job(making, reads, [write], purpose=purpose)
 
 
 def _finetune(making: Making) -> str | None:
@@ -112,7 +114,7 @@ def _job(
 ) -> None:
     random = making.random
     tool = random.randrange(len(making.tools))
-    by_thing = {(read.thing, read.part): read for read in reads}
+    by_thing = {read.thing: read for read in reads}
     making.keys += 1
     making.tables |= {write.thing for write in writes if write.thing in TABLES}
     for write in writes:

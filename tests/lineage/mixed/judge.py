@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -70,14 +71,24 @@ def read(trace: Trace) -> Answer:
     )
 
 
-def answers(workspace: Workspace, case: Case) -> dict[str, Answer]:
-    """The answers to all questions about a history, by the question's words."""
-    return {asked.words: read(asked.ask(workspace)) for asked in questions(case.world)}
+def answers(workspace: Workspace, case: Case, only: str | None = None) -> dict[str, Answer]:
+    """The answers to questions about a history, by their words; see `judge`."""
+    found: dict[str, Answer] = {}
+    for asked in questions(case.world, only):
+        with contextlib.suppress(NotFoundError):
+            found[asked.words] = read(asked.ask(workspace))
+    return found
 
 
-def judge(workspace: Workspace, case: Case) -> Iterator[Wrong]:
-    """Checks all answers about a history that a workspace has."""
-    for asked in questions(case.world):
+def judge(workspace: Workspace, case: Case, only: str | None = None) -> Iterator[Wrong]:
+    """Checks the answers about a history that a workspace has.
+
+    Args:
+        workspace: that has it.
+        case: the history.
+        only: the words of one question, which is asked alone.
+    """
+    for asked in questions(case.world, only):
         try:
             answer = read(asked.ask(workspace))
         except NotFoundError as error:
@@ -85,12 +96,14 @@ def judge(workspace: Workspace, case: Case) -> Iterator[Wrong]:
                 yield Wrong("found", asked.words, str(error))
             continue
         yield from _judge(case, asked, answer)
-    for model in sorted(case.told.models, key=lambda model: _last(case, model))[-1:]:
-        yield from _judge_model(workspace, case, model)
+    models = sorted(case.told.models, key=lambda model: (len(made_of(case.world, model)), model))
+    for model in models[-1:] if only is None else models:
+        if only in (None, _words(model)):
+            yield from _judge_model(workspace, case, model)
 
 
-def _last(case: Case, model: Model) -> tuple[int, Model]:
-    return len(made_of(case.world, model)), model
+def _words(model: Model) -> str:
+    return f"model {show(model)}"
 
 
 def _told_batches(case: Case) -> set[str]:
@@ -150,7 +163,7 @@ def _ended(case: Case, model: Model) -> float:
 
 def _judge_model(workspace: Workspace, case: Case, model: Model) -> Iterator[Wrong]:
     registry, name, version = model
-    words = f"model {show(model)}"
+    words = _words(model)
     try:
         trace = lineage.trace_model(workspace, name, version, registry=registry)
     except NotFoundError as error:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-ROOT, LINK = "{root}", "{link}"
+ROOT, REAL = "{root}", "{real}"
+"""The store as it was opened, by a symbolic link, and without that."""
 DATASET = "digits"
 HIVE = "hive://metastore:9083"
 
@@ -55,7 +56,7 @@ OURS = [
     Name("file", f"{ROOT}/datasets/{DATASET}"),
     Name("file://localhost", f"{ROOT}/datasets/{DATASET}/"),
     Name("file://trainer-7", f"{ROOT}/datasets/{DATASET}"),
-    Name("file", f"{LINK}/datasets/{DATASET}"),
+    Name("file", f"{REAL}/datasets/{DATASET}"),
     Name(HIVE, f"default.{DATASET}", symlink=True),
 ]
 EXPORTS = {
@@ -87,7 +88,7 @@ def spellings(thing: str) -> list[Name]:
     if kind == "outside":
         return [OUTSIDE[thing]]
     if kind == "batch":
-        return [Name("file", f"{root}/batches/{rest}") for root in (ROOT, LINK)]
+        return [Name("file", f"{root}/batches/{rest}") for root in (ROOT, REAL)]
     registry, name = registry_of(thing)
     return [Name(registry, name), Name(f"{registry}/", name)]
 

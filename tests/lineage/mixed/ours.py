@@ -13,7 +13,7 @@ from mixed.names import DATASET, registry_of
 from lazaretto.ledger import events
 from lazaretto.ledger.chain import append
 from lazaretto.lineage.openlineage.naming import DatasetName
-from lazaretto.values import InputKind, InputRole, ModelInput
+from lazaretto.values import InputKind, InputRole, ModelInput, TrustTier
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -50,6 +50,8 @@ class Ledger(History):
 def write_ledger(workspace: Workspace, world: World) -> None:
     """Writes all entries of a history."""
     ledger = Ledger(workspace, dataset=DATASET)
+    for source in sorted({b.source for b in world.batches.values() if b.ours}):
+        ledger.write(events.SourceRegistered(source, TrustTier.REVIEWED))
     for at, kind, values in world.ledger:
         ledger.now = at
         _WRITE[kind](ledger, **values)

@@ -29,7 +29,7 @@ class Place:
 
     Attributes:
         workspace: its catalog is emptied after each.
-        folder: for files of events; has a symbolic link ``link`` to the store.
+        folder: for files of events. The store in it is opened by a symbolic link.
     """
 
     workspace: Workspace
@@ -50,9 +50,9 @@ def place(catalog_url: str, folder: Path) -> Iterator[Place]:
         catalog_url: of the catalog.
         folder: of the store and of files of events.
     """
+    (folder / "real").mkdir(parents=True)
     store = folder / "store"
-    store.mkdir(parents=True)
-    (folder / "link").symlink_to(store)
+    store.symlink_to(folder / "real")
     workspace = open_workspace(catalog_url=catalog_url, store=store)
     try:
         yield Place(workspace, folder)

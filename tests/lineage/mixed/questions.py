@@ -42,15 +42,21 @@ class Asked:
     ask: Callable[[Workspace], Trace]
 
 
-def questions(world: World) -> list[Asked]:
+def questions(world: World, only: str | None = None) -> list[Asked]:
     """A few questions about sources, with a window and without, and batches.
 
     Those that have affected models are asked first; which of the others is chance.
+
+    Args:
+        world: what happened.
+        only: the words of one, which is asked alone.
     """
     batches = sorted(world.batches.values(), key=lambda batch: (batch.at, batch.id))
     found = [_of_batch(batch) for batch in batches]
     for source in sorted({batch.source for batch in batches}):
         found += _of_source(source, [batch for batch in batches if batch.source == source])
+    if only is not None:
+        return [asked for asked in found if asked.words == only]
     Random(world.story.seed).shuffle(found)  # noqa: S311
     found.sort(key=lambda asked: not truth(world, asked.batches).affected)
     return found[: _MOST - 1] + found[_MOST - 1 :][-1:]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from mixed.case import Case, take_in
 from mixed.generate import story
@@ -20,27 +20,33 @@ if TYPE_CHECKING:
     from lazaretto.storage.workspace import Workspace
 
 
-def wrongs(place: Place, told: Story) -> list[Wrong]:
-    """All that is wrong about the answers to a history."""
+class Check(Protocol):
+    """Tells what is wrong about a history; of one question, where its words are given."""
+
+    def __call__(self, place: Place, told: Story, only: str | None = None) -> list[Wrong]: ...
+
+
+def wrongs(place: Place, told: Story, only: str | None = None) -> list[Wrong]:
+    """What is wrong about the answers to a history: to all questions, or to one."""
     case = Case.of(told)
     with place.empty() as workspace:
         take_in(workspace, case, place.folder)
-        return list(judge(workspace, case))
+        return list(judge(workspace, case, only))
 
 
-def differences(place: Place, told: Story) -> list[Wrong]:
+def differences(place: Place, told: Story, only: str | None = None) -> list[Wrong]:
     """Where another order of the same events gives another answer or another graph."""
     case = Case.of(told)
     with place.empty() as workspace:
         take_in(workspace, case, place.folder)
-        first, graph = answers(workspace, case), _graph(workspace)
+        first, graph = answers(workspace, case, only), _graph(workspace)
     with place.empty() as workspace:
         take_in(workspace, case, place.folder, shuffle=told.shuffle + 1)
-        second, other = answers(workspace, case), _graph(workspace)
+        second, other = answers(workspace, case, only), _graph(workspace)
     found = [
-        Wrong("order", words, f"{first[words]} becomes {second[words]}")
+        Wrong("order", words, f"{first[words]} becomes {second.get(words)}")
         for words in first
-        if first[words] != second[words]
+        if first[words] != second.get(words)
     ]
     if graph != other:
         lines = [*set(graph) - set(other), *(f"now {x}" for x in set(other) - set(graph))]
@@ -56,19 +62,19 @@ def _graph(workspace: Workspace) -> list[str]:
         return sorted(map(repr, dump(connection)))
 
 
-def failure(place: Place, seed: int, check: Callable[[Place, Story], list[Wrong]]) -> str | None:
+def failure(place: Place, seed: int, check: Check) -> str | None:
     """What is wrong about the history of a seed, told of the smallest one that shows it."""
     told = story(seed)
     found = check(place, told)
     if not found:
         return None
-    kind = found[0].check
+    kind, question = found[0].check, found[0].question
 
     def fails(other: Story) -> bool:
-        return any(wrong.check == kind for wrong in check(place, other))
+        return any(wrong.check == kind for wrong in check(place, other, question))
 
     small = shrink(told, fails)
-    return tell_case(Case.of(small), check(place, small))
+    return tell_case(Case.of(small), check(place, small, question))
 
 
 def shrink(told: Story, fails: Callable[[Story], bool]) -> Story:
@@ -78,9 +84,11 @@ def shrink(told: Story, fails: Callable[[Story], bool]) -> Story:
 
 
 def _smaller(told: Story) -> Iterator[Story]:
-    """Stories that are a little simpler, those with fewer steps first."""
-    for index in reversed(range(len(told.steps))):
-        yield replace(told, steps=told.steps[:index] + told.steps[index + 1 :])
+    """Stories that are simpler, those with many steps less first."""
+    count = len(told.steps)
+    for size in (4, 2, 1):
+        for index in reversed(range(0, count, size) if size < count else ()):
+            yield replace(told, steps=told.steps[:index] + told.steps[index + size :])
     for index in range(len(told.attack)):
         yield replace(told, attack=told.attack[:index] + told.attack[index + 1 :])
     for index, step in enumerate(told.steps):

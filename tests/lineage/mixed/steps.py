@@ -68,6 +68,7 @@ class Write:
         part: partition; None: the table is not partitioned.
         replaces: whether a CREATE of a table that is there replaces it.
         before: key of the table that is renamed.
+        again: whether the newest version of a model is measured once more, where there is one.
     """
 
     thing: str
@@ -76,6 +77,7 @@ class Write:
     part: str | None = None
     replaces: bool = True
     before: str | None = None
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)

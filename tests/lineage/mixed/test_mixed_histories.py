@@ -18,7 +18,7 @@ from mixed.names import TABLES
 from mixed.oracle import made_of, truth
 from mixed.places import Place, place
 from mixed.reported import tell
-from mixed.run import differences, failure, wrongs
+from mixed.run import Check, differences, failure, wrongs
 from mixed.steps import (
     BARE,
     COUNTING,
@@ -38,10 +38,9 @@ from mixed.steps import (
 from mixed.world import play
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
-    from mixed.judge import Wrong
 
 pytestmark = pytest.mark.long
 
@@ -66,7 +65,7 @@ def _seeds(where: Place, share: int = 1) -> range:
     return range(first, first + count, share)
 
 
-def _check(where: Place, seeds: range, check: Callable[[Place, Story], list[Wrong]]) -> None:
+def _check(where: Place, seeds: range, check: Check) -> None:
     found = [told for seed in seeds if (told := failure(where, seed, check)) is not None]
     if found:
         pytest.fail(f"{len(found)} of {len(seeds)} histories\n" + "\n\n".join(found[:_TOLD]))

@@ -2,7 +2,8 @@
 
 `flush` sends what happened to any OpenLineage backend; `catch_up` brings the index in the catalog
 up to date; `trace_source`, `trace_batch`, `trace_record` and `trace_model` answer incidents from
-it; `ingest` adds what others did; `check` checks events by the official schemas.
+it; `ingest` adds what others did; `check` checks events by the official schemas; `model_bom` makes
+a CycloneDX bill of materials.
 """
 
 from __future__ import annotations
@@ -12,12 +13,19 @@ from typing import TYPE_CHECKING
 from lazaretto.lazy import load_lazily
 
 if TYPE_CHECKING:
+    from lazaretto.lineage.bom.check import check_bom as check_bom
+    from lazaretto.lineage.bom.make import bom_bytes as bom_bytes
+    from lazaretto.lineage.bom.make import model_bom as model_bom
+    from lazaretto.lineage.claims.declare import alias as alias
+    from lazaretto.lineage.claims.declare import declare_external as declare_external
     from lazaretto.lineage.claims.intake import Ingested as Ingested
     from lazaretto.lineage.claims.intake import ingest as ingest
+    from lazaretto.lineage.claims.intake import take as take
     from lazaretto.lineage.graph.index import catch_up as catch_up
     from lazaretto.lineage.openlineage.check import Problem as Problem
     from lazaretto.lineage.openlineage.check import check as check
     from lazaretto.lineage.openlineage.check import check_event as check_event
+    from lazaretto.lineage.openlineage.check import facet_schemas as facet_schemas
     from lazaretto.lineage.openlineage.emit import EVERYTHING as EVERYTHING
     from lazaretto.lineage.openlineage.emit import IN_STAGE as IN_STAGE
     from lazaretto.lineage.openlineage.emit import Bounds as Bounds
@@ -45,6 +53,11 @@ if TYPE_CHECKING:
     from lazaretto.lineage.trace.answer import TracedSnapshot as TracedSnapshot
     from lazaretto.lineage.trace.answer import TracedSource as TracedSource
     from lazaretto.lineage.trace.answer import UnknownModel as UnknownModel
+    from lazaretto.lineage.trace.questions import trace_dataset as trace_dataset
+    from lazaretto.lineage.trace.questions import trace_decision as trace_decision
+    from lazaretto.lineage.trace.questions import trace_key as trace_key
+    from lazaretto.lineage.trace.questions import trace_policy as trace_policy
+    from lazaretto.lineage.trace.questions import trace_reference as trace_reference
     from lazaretto.lineage.trace.report import KeptReport as KeptReport
     from lazaretto.lineage.trace.report import keep_report as keep_report
     from lazaretto.lineage.trace.report import to_html as to_html
@@ -53,6 +66,8 @@ if TYPE_CHECKING:
     from lazaretto.lineage.trace.trace import trace_model as trace_model
     from lazaretto.lineage.trace.trace import trace_record as trace_record
     from lazaretto.lineage.trace.trace import trace_source as trace_source
+    from lazaretto.lineage.trace.unexplained import Unexplained as Unexplained
+    from lazaretto.lineage.trace.unexplained import unexplained as unexplained
 
 # Each task flushes events; what answers incidents takes longer to load than a small delivery.
 _HOMES = {
@@ -78,13 +93,17 @@ _HOMES = {
     "TracedSnapshot": "lazaretto.lineage.trace.answer",
     "TracedSource": "lazaretto.lineage.trace.answer",
     "UnknownModel": "lazaretto.lineage.trace.answer",
+    "bom_bytes": "lazaretto.lineage.bom.make",
     "catch_up": "lazaretto.lineage.graph.index",
     "check": "lazaretto.lineage.openlineage.check",
+    "check_bom": "lazaretto.lineage.bom.check",
     "check_event": "lazaretto.lineage.openlineage.check",
     "drain": "lazaretto.lineage.openlineage.emit",
+    "facet_schemas": "lazaretto.lineage.openlineage.check",
     "flush": "lazaretto.lineage.openlineage.emit",
     "ingest": "lazaretto.lineage.claims.intake",
     "keep_report": "lazaretto.lineage.trace.report",
+    "model_bom": "lazaretto.lineage.bom.make",
     "operator_lineage": "lazaretto.lineage.openlineage.for_airflow",
     "parent_from_environment": "lazaretto.lineage.openlineage.parent",
     "project": "lazaretto.lineage.openlineage.project",
@@ -95,6 +114,16 @@ _HOMES = {
     "trace_model": "lazaretto.lineage.trace.trace",
     "trace_record": "lazaretto.lineage.trace.trace",
     "trace_source": "lazaretto.lineage.trace.trace",
+    "trace_dataset": "lazaretto.lineage.trace.questions",
+    "trace_decision": "lazaretto.lineage.trace.questions",
+    "trace_reference": "lazaretto.lineage.trace.questions",
+    "trace_policy": "lazaretto.lineage.trace.questions",
+    "trace_key": "lazaretto.lineage.trace.questions",
+    "unexplained": "lazaretto.lineage.trace.unexplained",
+    "Unexplained": "lazaretto.lineage.trace.unexplained",
+    "take": "lazaretto.lineage.claims.intake",
+    "declare_external": "lazaretto.lineage.claims.declare",
+    "alias": "lazaretto.lineage.claims.declare",
 }
 
 __all__ = [*_HOMES]  # noqa: PLE0604

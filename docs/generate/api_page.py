@@ -84,6 +84,7 @@ _PYTHON = {
         "stages/judgement.py": ["Judgement"],
         "stages/admit.py": ["admit"],
         "stages/snapshot.py": ["snapshot", "Snapshot"],
+        "stages/export.py": ["export", "Export"],
         "stages/register_model.py": ["register_model", "ModelVersion"],
         "stages/sanitize_training.py": ["sanitize_training"],
         "stages/retrain.py": ["retrain_and_compare"],
@@ -156,7 +157,9 @@ _LINEAGE = {
     "openlineage/emit.py": ["flush", "drain", "Bounds", "Drained"],
     "graph/index.py": ["catch_up"],
     "graph/ingest.py": ["ingest"],
-    "openlineage/check.py": ["check"],
+    "openlineage/check.py": ["check", "facet_schemas"],
+    "bom/make.py": ["model_bom", "bom_bytes"],
+    "bom/check.py": ["check_bom"],
 }
 
 Definition = griffe.Class | griffe.Function

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import sqlalchemy as sa
 
@@ -21,51 +21,69 @@ Link = tuple[int, int, Basis, Why]
 _MOST = 100  # versions that a reader may have seen; more say as little as all of them
 _NODES = rows.Merge(
     "lineage_version",
-    ("name", "version", "kinds", "first_at", "written"),
+    ("name", "version", "kinds", "first_at", "last_at", "written"),
     ("name", "version"),
     "written = excluded.written",
     ("id", "version"),
 )
 
 
-def conclude_admitted(
-    connection: Connection, store_root: str, dataset: Dataset
-) -> tuple[list[Link], list[tuple[int, str, int]], set[int]]:
-    """Links from versions of an admitted dataset to runs that read it without naming one.
+class Concluded(NamedTuple):
+    """What the ledger leads to.
+
+    Attributes:
+        links: from versions of the dataset to those who read them, and to other names of them.
+        gaps: versions that the ledger does not know.
+        filled: ends of versions under another name, which the ledger does know.
+    """
+
+    links: list[Link]
+    gaps: list[tuple[int, str, int]]
+    filled: set[int]
+
+
+def conclude_admitted(connection: Connection, store_root: str, dataset: Dataset) -> Concluded:
+    """What an admitted dataset held when it was read, whatever name it was read by.
 
     Args:
         connection: of an open `Catalog.transaction`; the index is caught up with the ledger.
         store_root: root of the store.
         dataset: an admitted one.
-
-    Returns:
-        The links; the gaps: versions that the ledger does not know; ids of versions that links
-        lead from.
     """
-    states = _versions(connection, store_root, str(dataset.admitted))
-    seen: dict[str, list[tuple[int, Basis]]] = {}
+    assert dataset.admitted is not None  # noqa: S101  as it was asked
+    own, name = dataset.admitted
+    states = _versions(connection, store_root, name)
+    seen: dict[str, list[tuple[int, Basis, Why]]] = {}
     for reader in dataset.readers:
         before = [state for state in states if surely_before(state, reader)]
         others = [s for s in states[len(before) :] if not surely_after(s, reader)]
-        if others:
+        sure = Basis.MEASURED if reader.measures else Basis.INFERRED
+        if others and not reader.measures:
             for state in (before[-1:] + others)[:_MOST]:
-                seen.setdefault(state.key, []).append((reader.node, Basis.POSSIBLE))
-        elif before:
-            seen.setdefault(before[-1].key, []).append((reader.node, Basis.INFERRED))
+                found = (reader.node, Basis.POSSIBLE, Why.ADMITTED_THEN)
+                seen.setdefault(state.key, []).append(found)
+        if before and (reader.passes or not others):
+            found = (reader.node, sure, Why.ADMITTED_THEN)
+            seen.setdefault(before[-1].key, []).append(found)
+    for version in dataset.versions:
+        if version.name != own:
+            found = (version_end(version.id), Basis.KNOWN, Why.SAME_NAME)
+            seen.setdefault(version.version, []).append(found)
     at = {state.key: state.end for state in states}
-    values = [(dataset.owner, text, int(Kind.TABLE), at[text], True) for text in seen]
+    values = [(own, text, int(Kind.TABLE), at.get(text, 0), at.get(text, 0), True) for text in seen]
     ids = {text: id_ for id_, text in rows.merge(connection, _NODES, values)}
     links = [
-        (version_end(ids[text]), node, basis, Why.ADMITTED_THEN)
+        (version_end(ids[text]), node, basis, why)
         for text, readers in seen.items()
-        for node, basis in readers
+        for node, basis, why in readers
     ]
-    gaps = [
-        (version_end(version.id), Gap.ADMITTED, version.first_at)
+    unknown = [
+        version
         for version in dataset.versions
         if version.version not in at and not _before_all(version.version, states)
     ]
-    return links, gaps, set(ids.values())
+    gaps = [(version_end(version.id), Gap.ADMITTED, version.first_at) for version in unknown]
+    return Concluded(links, gaps, {version_end(version.id) for version in dataset.versions})
 
 
 def _versions(connection: Connection, store_root: str, dataset: str) -> list[TableState]:

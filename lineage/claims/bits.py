@@ -13,6 +13,8 @@ class Kind(IntFlag):
     MODEL = 4
     HIDDEN = 8
     """A step of a rule, which no answer shows: what a table ever held, or a tick of a stream."""
+    MADE = 32
+    """A rule made it: no event names it."""
     EXPORTED = 16
     """Of a name: a file that was exported, which a shared disk gives to other hosts."""
 
@@ -32,6 +34,10 @@ class State(IntFlag):
     STREAMING = 64
     LEDGER = 128
     """The ledger tells of it: it happened, and it hides nothing."""
+    SOMETIME = 256
+    """It read at any time before: it was told afterwards."""
+    RECEIVES = 512
+    """What it wrote is a batch with a source: that is its origin."""
 
     @property
     def happened(self) -> bool:
@@ -39,10 +45,18 @@ class State(IntFlag):
         running = State.STREAMING | State.RUNNING
         return bool(self & (State.COMPLETE | State.LEDGER)) or self & running == running
 
-    @property
-    def is_open(self) -> bool:
-        """Whether its end is not known."""
-        return not self & (State.COMPLETE | State.FAIL | State.ABORT | State.LEDGER)
+
+def is_open(states: State, ended: int, finished: int | None) -> bool:
+    """Whether the end of a run is not known: it never ended, or failed and was begun again.
+
+    Args:
+        states: its events.
+        ended: its last event.
+        finished: the last event that ends it; None: there is none.
+    """
+    if states & (State.COMPLETE | State.LEDGER):
+        return False
+    return finished is None or ended > finished
 
 
 class Mode(IntFlag):
@@ -54,6 +68,8 @@ class Mode(IntFlag):
     RENAMED = 8
     UNNAMED = 16
     """It named no version."""
+    EMPTIED = 128
+    """It was truncated."""
     AS_BATCH = 32
     AS_MODEL = 64
     """What the event that told of it says that it wrote."""
@@ -113,6 +129,7 @@ class Gap:
     TABLE = "table_without_run"
     NO_INPUTS = "no_inputs"
     OPEN_RUN = "open_run"
+    NO_START = "start_missing"
     ADMITTED = "unknown_admitted_version"
 
 
@@ -121,6 +138,7 @@ GAPS: dict[str, str] = {
     Gap.MISSING: "a version before it is missing, and what that held is not known",
     Gap.TABLE: "it read a table that no run is known to have written",
     Gap.NO_INPUTS: "the run that made it named no input",
+    Gap.NO_START: "its start, which may have named more inputs, is missing",
     Gap.OPEN_RUN: "its end is not known, nor what it wrote",
     Gap.ADMITTED: "the ledger does not know this version of the admitted dataset",
 }

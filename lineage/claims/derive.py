@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
 from lazaretto.lineage.claims import rows
 from lazaretto.lineage.claims.admitted import conclude_admitted
-from lazaretto.lineage.claims.bits import Basis, Gap, Kind, Why, run_end, version_end
+from lazaretto.lineage.claims.bits import Basis, Gap, Kind, Why, version_end
+from lazaretto.lineage.claims.names import Name, source_in_store
+from lazaretto.lineage.claims.network import note_change
 from lazaretto.lineage.claims.same import members
-from lazaretto.lineage.claims.table import Dataset, Unnamed, read_dataset, states_of
+from lazaretto.lineage.claims.states import Nameless, states_of
+from lazaretto.lineage.claims.streams import all_links
+from lazaretto.lineage.claims.table import Dataset, read_dataset
 from lazaretto.lineage.claims.timeline import (
     Concluded,
     History,
@@ -29,24 +34,20 @@ from lazaretto.storage.tables import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from sqlalchemy.engine import Connection
 
     from lazaretto.storage.workspace import Workspace
 
-_LINKS = rows.Merge(
-    "lineage_link", ("src", "dst", "owner", "basis", "why", "role"), ("src", "dst", "owner"),
-    "basis = {smaller}({t}.basis, excluded.basis)",
-)  # fmt: skip
-_GAPS = rows.Merge("lineage_gap", ("node", "kind", "owner", "until"), ("node", "kind", "owner"))
 _NODES = rows.Merge(
     "lineage_version",
-    ("name", "version", "kinds", "first_at", "written"),
+    ("name", "version", "kinds", "first_at", "last_at", "written"),
     ("name", "version"),
-    "kinds = excluded.kinds, first_at = excluded.first_at",
+    "kinds = excluded.kinds, first_at = excluded.first_at, last_at = excluded.last_at",
     ("id", "version"),
 )
+_UNSURE = (Basis.POSSIBLE, Why.NOT_FINISHED)
 _PER_TRANSACTION = 200
 
 
@@ -83,6 +84,8 @@ def derive_some(connection: Connection, store_root: str, limit: int) -> int:
                 lineage_name.update().where(lineage_name.c.id.in_(ids)).values(stale=False)
             )
             _mark_successors(connection, ids)
+    if seen:
+        note_change(connection)
     return len(seen)
 
 
@@ -104,65 +107,100 @@ def _mark_successors(connection: Connection, names: Sequence[int]) -> None:
 
 
 def _derive(connection: Connection, store_root: str, name: int) -> None:
+    if _is_plain(connection, name):
+        return
     dataset = read_dataset(connection, name)
     owner, ids = dataset.owner, list(dataset.names)
     connection.execute(lineage_link.delete().where(lineage_link.c.owner.in_(ids)))
     connection.execute(lineage_gap.delete().where(lineage_gap.c.owner.in_(ids)))
-    links = list(_same_versions(dataset))
+    links = list(all_links(dataset.moments.values()))
     gaps: list[tuple[int, str, int]] = []
     used: set[int] = set()
+    filled: set[int] = set()
     if dataset.admitted is not None:
-        found, gaps, used = conclude_admitted(connection, store_root, dataset)
-        links += found
-    elif not dataset.received:
+        found = conclude_admitted(connection, store_root, dataset)
+        links, gaps, filled = links + found.links, found.gaps, found.filled
+    else:
+        links += _same_versions(dataset)
+        filled = _written_elsewhere(dataset)
+    if dataset.admitted is None:
         earlier = _renamed(connection, dataset)
         links += [
             (version_end(src), version_end(dst), Basis.INFERRED, Why.RENAMED)
             for src, dst in earlier.values()
         ]
-        states, unnamed = states_of(connection, dataset, earlier)
-        nodes = _unnamed_nodes(connection, unnamed)
-        used.update(nodes.values())
-        links += [
-            (run_end(each.run), version_end(nodes[f"run:{each.uuid}"]), basis, why)
-            for each in unnamed
-            for basis, why in [_written(each)]
+        filled |= {version_end(dst) for _, dst in earlier.values()}
+        states, nameless = states_of(dataset, earlier)
+        nodes = _nameless_nodes(connection, nameless)
+        links += _contents(nameless, nodes)
+        gaps = [
+            (version_end(nodes[each.key]), Gap.MISSING, each.at)
+            for each in nameless
+            if each.holds is None
         ]
         states = [
-            state if state.node != 0 else _with_node(state, version_end(nodes[state.key]))
+            replace(state, node=version_end(nodes[state.key])) if state.node == 0 else state
             for state in states
         ]
         concluded = _conclude(dataset, states)
         history = _history_nodes(connection, owner, concluded)
-        used.update(history.values())
-        demoted = dataset.pure == Kind(0)
-        links += [
-            (
-                _end(link.src, history),
-                _end(link.dst, history),
-                Basis.POSSIBLE if demoted and link.basis is Basis.INFERRED else link.basis,
-                link.why,
-            )
-            for link in concluded.links
-        ]
-        gaps = concluded.gaps
-        filled = {version_end(dst) for _, dst in earlier.values()}
-        filled.update(_written_elsewhere(dataset))
-        connection.execute(
-            lineage_gap.delete().where(
-                among(connection, lineage_gap.c.node, sorted(filled)),
-                lineage_gap.c.kind == Gap.VERSION,
-            )
-        )
+        used = {*nodes.values(), *history.values()}
+        links += _concluded_links(dataset, concluded, history)
+        gaps += concluded.gaps
+    _fill(connection, filled)
     best: dict[tuple[int, int], tuple[int, int]] = {}
     for src, dst, basis, why in links:
         best[src, dst] = min(best.get((src, dst), (9, 9)), (int(basis), int(why)))
     rows.run(
-        connection, _LINKS, [(src, dst, owner, *rest, "") for (src, dst), rest in best.items()]
+        connection, rows.LINKS, [(src, dst, owner, *rest, "") for (src, dst), rest in best.items()]
     )
     unique = {(node, kind): until for node, kind, until in gaps}
-    rows.run(connection, _GAPS, [(*key, owner, until) for key, until in unique.items()])
+    rows.run(connection, rows.GAPS, [(*key, owner, until) for key, until in unique.items()])
     _forget_nodes(connection, ids, used)
+
+
+def _is_plain(connection: Connection, name: int) -> bool:
+    """Whether nothing follows: the batches of a source here, which nobody read without naming one.
+
+    There may be very many, and each new one makes them stale.
+    """
+    access, column = lineage_access.c, lineage_name.c
+    row = connection.execute(sa.select(lineage_name).where(column.id == name)).one()
+    if source_in_store(Name(row.namespace, row.name)) is None or row.same_as != name:
+        return False
+    others = sa.select(column.id).where(column.same_as == name, column.id != name).limit(1)
+    read = sa.select(access.run).where(access.name == name, sa.not_(access.writes)).limit(1)
+    return connection.scalar(others) is None and connection.scalar(read) is None
+
+
+def _contents(
+    nameless: Sequence[Nameless], nodes: Mapping[str, int]
+) -> Iterator[tuple[int, int, Basis, Why]]:
+    """What the versions hold that nobody named."""
+    for each in nameless:
+        if each.holds is not None:
+            known = (Basis.KNOWN, Why.NAMED) if each.happened else _UNSURE
+            yield each.holds, version_end(nodes[each.key]), *known
+
+
+def _concluded_links(
+    dataset: Dataset, concluded: Concluded, history: Mapping[int, int]
+) -> Iterator[tuple[int, int, Basis, Why]]:
+    """What the rules lead to; where those who wrote differ in what it is, nothing is sure."""
+    unsure = dataset.pure == Kind(0)
+    for link in concluded.links:
+        basis = Basis.POSSIBLE if unsure and link.basis is Basis.INFERRED else link.basis
+        yield _end(link.src, history), _end(link.dst, history), basis, link.why
+
+
+def _fill(connection: Connection, filled: Collection[int]) -> None:
+    """Versions of which it turns out that they were written, under another name."""
+    connection.execute(
+        lineage_gap.delete().where(
+            among(connection, lineage_gap.c.node, sorted(filled)),
+            lineage_gap.c.kind == Gap.VERSION,
+        )
+    )
 
 
 def _conclude(dataset: Dataset, states: list[TableState]) -> Concluded:
@@ -175,25 +213,14 @@ def _conclude(dataset: Dataset, states: list[TableState]) -> Concluded:
             if not surely_after(state, reader):
                 sure = state.happened and surely_before(state, reader)
                 basis = Basis.INFERRED if sure else Basis.POSSIBLE
+                basis = Basis.MEASURED if reader.measures else basis
                 concluded.link(state.node, reader.node, basis, Why.WHOLE_TABLE)
         if not states and reader.gap:
             concluded.gaps.append((reader.node, Gap.TABLE, reader.end))
     return concluded
 
 
-def _with_node(state: TableState, node: int) -> TableState:
-    from dataclasses import replace
-
-    return replace(state, node=node)
-
-
-def _written(each: Unnamed) -> tuple[Basis, Why]:
-    if each.happened:
-        return Basis.KNOWN, Why.NAMED
-    return Basis.POSSIBLE, Why.NOT_FINISHED
-
-
-def _end(node: int | History, history: dict[int, int]) -> int:
+def _end(node: int | History, history: Mapping[int, int]) -> int:
     return version_end(history[node.at]) if isinstance(node, History) else node
 
 
@@ -227,11 +254,11 @@ def _renamed(connection: Connection, dataset: Dataset) -> dict[str, tuple[int, i
     return {row.version: (row.id, unwritten[row.version]) for row in connection.execute(query)}
 
 
-def _unnamed_nodes(connection: Connection, unnamed: Sequence[Unnamed]) -> dict[str, int]:
-    """Ids of the versions that runs made and did not name."""
+def _nameless_nodes(connection: Connection, nameless: Sequence[Nameless]) -> dict[str, int]:
+    """Ids of the versions that nobody named."""
     values = {
-        f"run:{each.uuid}": (each.name, f"run:{each.uuid}", int(each.kind), each.at, True)
-        for each in sorted(unnamed, key=lambda each: each.name)
+        each.key: (each.name, each.key, int(each.kind | Kind.MADE), each.at, each.at, True)
+        for each in sorted(nameless, key=lambda each: each.name)
     }
     return {text: id_ for id_, text in rows.merge(connection, _NODES, list(values.values()))}
 
@@ -245,16 +272,16 @@ def _history_nodes(connection: Connection, owner: int, concluded: Concluded) -> 
         if isinstance(end, History)
     }
     texts = {f"history:{concluded.order[at].key}"[:255]: at for at in places}
-    values = [(owner, text, int(Kind.HIDDEN), 0, True) for text in texts]
+    hidden = int(Kind.HIDDEN | Kind.MADE)
+    values = [(owner, text, hidden, 0, 0, True) for text in texts]
     return {texts[text]: id_ for id_, text in rows.merge(connection, _NODES, values)}
 
 
 def _forget_nodes(connection: Connection, names: Sequence[int], used: set[int]) -> None:
     """Deletes the versions that rules had made and no rule leads to any more."""
     version = lineage_version.c
-    made = version.kinds.bitwise_and(int(Kind.HIDDEN)) != 0
     query = sa.select(version.id).where(
-        version.name.in_(names), made | version.version.startswith("run:")
+        version.name.in_(names), version.kinds.bitwise_and(int(Kind.MADE)) != 0
     )
     gone = [id_ for id_ in connection.scalars(query) if id_ not in used]
     connection.execute(lineage_version.delete().where(among(connection, version.id, gone)))

@@ -6,11 +6,21 @@ Every merge is one that order and repetition do not matter to: the earliest, the
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from lazaretto.lineage.claims import rows
-from lazaretto.lineage.claims.bits import Basis, Gap, Kind, Mode, State, run_end, version_end
+from lazaretto.lineage.claims.bits import (
+    Basis,
+    Gap,
+    Kind,
+    Mode,
+    State,
+    is_open,
+    run_end,
+    version_end,
+)
 from lazaretto.lineage.claims.names import PART, Name, dataset_in_store, source_in_store
+from lazaretto.lineage.claims.network import note_change
 from lazaretto.lineage.claims.same import unite, unite_shared
 from lazaretto.lineage.claims.stale import (
     mark_habits,
@@ -29,7 +39,12 @@ if TYPE_CHECKING:
 
     from lazaretto.lineage.claims.event import Claim, Used
     from lazaretto.lineage.claims.names import Names
+    from lazaretto.lineage.claims.stale import Clock
 
+# Plain numbers: operations on flags take as long as all else that is done with an input.
+_BATCH, _INDEPENDENT = int(Kind.BATCH), int(Kind.BATCH | Kind.MODEL)
+_KNOWN, _MEASURED = int(Basis.KNOWN), int(Basis.MEASURED)
+_BEGUN = State.START | State.LEDGER
 _T = TypeVar("_T", int, str)
 Point = tuple[Name, str]
 """A version of a name."""
@@ -39,6 +54,7 @@ Point = tuple[Name, str]
 class _Version:
     kinds: int
     first_at: int
+    last_at: int
     written: bool
     source: str | None
     t_from: int | None
@@ -55,6 +71,7 @@ class _Run:
     producer: str
     started_at: int
     ended_at: int
+    finished_at: int | None
     states: int
     reads: bool
     writes: bool
@@ -90,6 +107,8 @@ class Folded:
     _same: set[tuple[Name, Name]] = field(default_factory=set)
     _whole: set[Name] = field(default_factory=set)
     _tables: set[Name] = field(default_factory=set)
+    _merged: list[tuple[Any, ...]] = field(default_factory=list)
+    _spelled: dict[tuple[str, str], Name] = field(default_factory=dict)
 
     def add(self, claim: Claim) -> None:
         """Takes one claim."""
@@ -101,6 +120,10 @@ class Folded:
         for used in claim.outputs:
             wrote |= self._wrote(claim, used, at)
         found = self._runs.get(claim.run)
+        state = claim.state
+        if any(u.kind & Kind.BATCH and u.source for u in claim.outputs):
+            state |= State.RECEIVES
+        finished = at if state & (State.COMPLETE | State.FAIL | State.ABORT) else None
         if found is None:
             self._runs[claim.run] = _Run(
                 claim.namespace,
@@ -108,7 +131,8 @@ class Folded:
                 claim.producer,
                 at,
                 at,
-                int(claim.state),
+                finished,
+                int(state),
                 learns,
                 wrote,
                 claim.purpose,
@@ -119,7 +143,8 @@ class Folded:
         found.producer = min(found.producer, claim.producer)
         found.started_at = min(found.started_at, at)
         found.ended_at = max(found.ended_at, at)
-        found.states |= int(claim.state)
+        found.finished_at = max(filter(None, (found.finished_at, finished)), default=None)
+        found.states |= int(state)
         found.reads |= learns
         found.writes |= wrote
         found.purpose = max(found.purpose, claim.purpose)
@@ -132,8 +157,11 @@ class Folded:
             self._same.add((min(one, other), max(one, other)))
 
     def _named(self, used: Used) -> Name:
-        name = self.spell.spell(used.namespace, used.name)
-        self.names[name] = self.names.get(name, 0) | int(used.kind)
+        key = used.namespace, used.name
+        name = self._spelled.get(key)
+        if name is None:  # the same few again and again
+            name = self._spelled[key] = self.spell.spell(*key)
+        self.names[name] = self.names.get(name, 0) | used.kind
         for other in used.symlinks:
             self.same(name, self.spell.spell(*other))
         return name
@@ -142,12 +170,12 @@ class Folded:
         """Takes an input; whether something may have been learned from it."""
         name = self._named(used)
         learns = not used.role.startswith("~")
-        basis = Basis.KNOWN if learns else Basis.MEASURED
+        basis = _KNOWN if learns else _MEASURED
         versions, parts = _points(name, used)
         for version in versions:
             self._version(name, version, used, at, written=False)
             key = (name, version, claim.run)
-            self._reads[key] = min(self._reads.get(key, basis), int(basis))
+            self._reads[key] = min(self._reads.get(key, basis), basis)
             self.edges += 1
         for part in parts:
             self.names.setdefault(part, 0)
@@ -166,7 +194,7 @@ class Folded:
         if ours and not claim.state & State.LEDGER:
             self.ours += 1
             return False
-        mode = used.mode
+        mode = Mode(used.mode)
         mode |= Mode.AS_BATCH if used.kind & Kind.BATCH else Mode(0)
         mode |= Mode.AS_MODEL if used.kind & Kind.MODEL else Mode(0)
         if mode & Mode.RENAMED and used.renamed_from is not None:
@@ -185,7 +213,8 @@ class Folded:
         if not versions and not parts:
             self._access(name, claim.run, used, mode | Mode.UNNAMED, writes=True, version="")
             self.edges += 1
-        return not mode & Mode.DROPPED
+        needs_none = Mode.DROPPED | Mode.EMPTIED | Mode.RENAMED
+        return not mode & needs_none
 
     def _renamed(self, claim: Claim, used: Used, before: Name) -> None:
         """What a table had held under its old name is read there, and is gone there."""
@@ -216,6 +245,7 @@ class Folded:
             self._versions[name, version] = _Version(
                 int(used.kind),
                 at,
+                at,
                 written,
                 used.source,
                 _maybe(used.t_from),
@@ -225,8 +255,9 @@ class Folded:
                 used.rows,
             )
         else:
-            found.kinds |= int(used.kind)
+            found.kinds |= used.kind
             found.first_at = min(found.first_at, at)
+            found.last_at = max(found.last_at, at)
             found.written |= written
             found.source = _least(found.source, used.source)
             found.t_from = _least(found.t_from, _maybe(used.t_from))
@@ -234,7 +265,7 @@ class Folded:
             found.received_at = _least(found.received_at, _maybe(used.received_at))
             found.digest = _least(found.digest, used.digest)
             found.rows = _least(found.rows, used.rows)
-        if not used.kind & (Kind.BATCH | Kind.MODEL):
+        if not used.kind & _INDEPENDENT:
             self._tables.add(name)
 
     def write(self, connection: Connection) -> None:
@@ -243,20 +274,22 @@ class Folded:
         for name in renamed:
             self.names.setdefault(name, 0)
         ids = self._write_names(connection)
-        begins = int(State.START | State.RUNNING)
-        jobs = {(r.namespace, r.producer) for r in self._runs.values() if r.states & begins}
+        jobs = {(run.namespace, run.producer) for run in self._runs.values()}
         told = tells_starts(connection, jobs)
         runs, states = self._write_runs(connection)
+        telling = tells_starts(connection, jobs)
+        self._write_gaps(connection, telling)
         versions = self._write_versions(connection, ids)
         self._write_accesses(connection, ids, runs, versions)
         self._write_links(connection, runs, versions, states)
-        mark_habits(connection, tells_starts(connection, jobs) - told)
+        mark_habits(connection, telling - told)
         unite(connection, [(ids[one], ids[other]) for one, other in self._same])
         unite_shared(connection, ids)
         mark_stale(connection, [ids[name] for name in self._tables])
         mark_shared(connection, list(ids.values()))
         mark_parts(connection, self._whole)
         mark_wholes(connection, ids)
+        note_change(connection)
 
     def _write_names(self, connection: Connection) -> dict[Name, int]:
         values = [(*name, types, 0, False) for name, types in self.names.items()]
@@ -273,6 +306,7 @@ class Folded:
                 r.producer,
                 r.started_at,
                 r.ended_at,
+                r.finished_at,
                 r.states,
                 r.reads,
                 r.writes,
@@ -282,17 +316,25 @@ class Folded:
         ]
         ids: dict[str, int] = {}
         states: dict[int, State] = {}
+        self._merged = list(rows.merge(connection, _RUNS, values))
+        for merged in self._merged:
+            ids[merged[1]], states[merged[0]] = merged[0], State(merged[2])
+        return ids, states
+
+    def _write_gaps(self, connection: Connection, telling: set[Clock]) -> None:
+        """Says which of the runs hide something."""
         gaps: list[tuple[int, str, int, int | None]] = []
         whole: list[int] = []
-        for id_, run, state, reads, writes, ended in rows.merge(connection, _RUNS, values):
-            ids[run], states[id_] = id_, State(state)
-            kind = _gap_of_run(State(state), reads=bool(reads), writes=bool(writes))
+        for id_, _, bits, reads, writes, ended, finished, namespace, producer in self._merged:
+            state = State(bits)
+            open_ = is_open(state, ended, finished)
+            until = None if open_ else ended
             whole.append(run_end(id_))
-            if kind is not None:
-                until = None if State(state).is_open else ended
-                gaps.append((run_end(id_), kind, 0, until))
+            kinds = _gaps_of_run(state, open_, reads=bool(reads), writes=bool(writes))
+            if (namespace, producer) in telling and writes and not state & _BEGUN:
+                kinds.append(Gap.NO_START)
+            gaps += [(run_end(id_), kind, 0, until) for kind in kinds]
         rows.replace_gaps(connection, whole, gaps)
-        return ids, states
 
     def _write_versions(self, connection: Connection, ids: dict[Name, int]) -> dict[Point, int]:
         values = [
@@ -301,6 +343,7 @@ class Folded:
                 version,
                 v.kinds,
                 v.first_at,
+                v.last_at,
                 v.written,
                 v.source,
                 v.t_from,
@@ -315,14 +358,14 @@ class Folded:
         found: dict[Point, int] = {}
         gaps: list[tuple[int, str, int, int | None]] = []
         whole: list[int] = []
-        for id_, name, version, written, source, first in rows.merge(connection, _VERSIONS, values):
+        for id_, name, version, written, source, last in rows.merge(connection, _VERSIONS, values):
             spelled = names[name]
             found[spelled, version] = id_
             if dataset_in_store(spelled) or source_in_store(spelled):
                 continue  # the ledger tells what it is
             whole.append(version_end(id_))
             if not written and source is None:
-                gaps.append((version_end(id_), Gap.VERSION, 0, first))
+                gaps.append((version_end(id_), Gap.VERSION, 0, last))
         rows.replace_gaps(connection, whole, gaps)
         return found
 
@@ -362,7 +405,7 @@ class Folded:
             (run_end(runs[run]), version_end(versions[name, version]), 0, 0, 0, "")
             for run, name, version in self._writes
         ]
-        rows.run(connection, _LINKS, reads + writes)
+        rows.run(connection, rows.LINKS, reads + writes)
         happened = {run_end(id_): state.happened for id_, state in states.items()}
         rows.rebase(connection, happened)
 
@@ -382,20 +425,20 @@ def fold(spell: Names, claims: Iterable[Claim]) -> Folded:
 
 def _points(name: Name, used: Used) -> tuple[Sequence[str], Sequence[Name]]:
     """The versions, and the partitions, that an event names of a dataset."""
-    if used.kind & Kind.BATCH or source_in_store(name):
+    if used.kind & _BATCH or source_in_store(name):
         return used.parts or ((used.version,) if used.version else ()), ()
-    parts = [Name(name.namespace, f"{name.name}{PART}{part}") for part in used.parts]
-    if dataset_in_store(name):
-        parts = []  # the ledger knows which batches a version holds
-    return (used.version,) if used.version else (), parts
+    versions = (used.version,) if used.version else ()
+    if not used.parts or dataset_in_store(name):
+        return versions, ()  # the ledger knows which batches a version holds
+    return versions, [Name(name.namespace, f"{name.name}{PART}{part}") for part in used.parts]
 
 
-def _gap_of_run(state: State, *, reads: bool, writes: bool) -> str | None:
-    if state & State.LEDGER:
-        return None
+def _gaps_of_run(state: State, open_: bool, *, reads: bool, writes: bool) -> list[str]:
+    if state & (State.LEDGER | State.RECEIVES):
+        return []
     if writes and not reads:
-        return Gap.NO_INPUTS
-    return Gap.OPEN_RUN if state.is_open and reads and not writes else None
+        return [Gap.NO_INPUTS]
+    return [Gap.OPEN_RUN] if open_ and reads and not writes else []
 
 
 def _maybe(moment: datetime | None) -> int | None:
@@ -408,12 +451,12 @@ def _least(one: _T | None, other: _T | None) -> _T | None:
     return min(one, other)
 
 
-def _either(column: str) -> str:
-    """The least of two values, of which each may be missing."""
+def _either(column: str, which: str = "smaller") -> str:
+    """The smaller or larger of two values, of which each may be missing."""
     there, new = f'{{t}}."{column}"', f'excluded."{column}"'
     return (
         f'"{column}" = CASE WHEN {there} IS NULL THEN {new} WHEN {new} IS NULL THEN {there} '
-        f"ELSE {{smaller}}({there}, {new}) END"
+        f"ELSE {{{which}}}({there}, {new}) END"
     )
 
 
@@ -433,6 +476,7 @@ _RUNS = rows.Merge(
         "producer",
         "started_at",
         "ended_at",
+        "finished_at",
         "states",
         "reads",
         "writes",
@@ -444,10 +488,21 @@ _RUNS = rows.Merge(
     "producer = {smaller}({t}.producer, excluded.producer), "
     "started_at = {smaller}({t}.started_at, excluded.started_at), "
     "ended_at = {larger}({t}.ended_at, excluded.ended_at), "
-    "states = {t}.states | excluded.states, "
+    + _either("finished_at", "larger")
+    + ", states = {t}.states | excluded.states, "
     'reads = {t}."reads" OR excluded."reads", writes = {t}."writes" OR excluded."writes", '
     "purpose = {larger}({t}.purpose, excluded.purpose)",
-    ("id", "run", "states", "reads", "writes", "ended_at"),
+    (
+        "id",
+        "run",
+        "states",
+        "reads",
+        "writes",
+        "ended_at",
+        "finished_at",
+        "namespace",
+        "producer",
+    ),
 )
 _VERSIONS = rows.Merge(
     "lineage_version",
@@ -456,6 +511,7 @@ _VERSIONS = rows.Merge(
         "version",
         "kinds",
         "first_at",
+        "last_at",
         "written",
         "source",
         "t_from",
@@ -467,9 +523,10 @@ _VERSIONS = rows.Merge(
     ("name", "version"),
     "kinds = {t}.kinds | excluded.kinds, "
     "first_at = {smaller}({t}.first_at, excluded.first_at), "
+    "last_at = {larger}({t}.last_at, excluded.last_at), "
     "written = {t}.written OR excluded.written, "
     + ", ".join(map(_either, ("source", "t_from", "t_to", "received_at", "digest", "rows"))),
-    ("id", "name", "version", "written", "source", "first_at"),
+    ("id", "name", "version", "written", "source", "last_at"),
 )
 _ACCESSES = rows.Merge(
     "lineage_access",
@@ -477,10 +534,4 @@ _ACCESSES = rows.Merge(
     ("name", "run", "writes", "version"),
     "modes = {t}.modes | excluded.modes, role = {smaller}({t}.role, excluded.role), "
     + _either("renamed_from"),
-)
-_LINKS = rows.Merge(
-    "lineage_link",
-    ("src", "dst", "owner", "basis", "why", "role"),
-    ("src", "dst", "owner"),
-    "basis = {smaller}({t}.basis, excluded.basis)",
 )

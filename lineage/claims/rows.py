@@ -35,6 +35,15 @@ class Merge(NamedTuple):
     returning: tuple[str, ...] = ()
 
 
+GAPS = Merge("lineage_gap", ("node", "kind", "owner", "until"), ("node", "kind", "owner"))
+LINKS = Merge(
+    "lineage_link",
+    ("src", "dst", "owner", "basis", "why", "role"),
+    ("src", "dst", "owner"),
+    "basis = {smaller}({t}.basis, excluded.basis)",
+)
+
+
 def merge(
     connection: Connection, how: Merge, rows: Sequence[Sequence[object]]
 ) -> Iterator[tuple[Any, ...]]:
@@ -109,7 +118,7 @@ def replace_gaps(
     connection.execute(
         lineage_gap.delete().where(among(connection, gap.node, nodes), gap.owner == 0)
     )
-    run(connection, _GAPS, gaps)
+    run(connection, GAPS, gaps)
 
 
 def rebase(connection: Connection, happened: Mapping[int, bool]) -> None:
@@ -129,6 +138,3 @@ def rebase(connection: Connection, happened: Mapping[int, bool]) -> None:
                 .where(among(connection, link.src, runs), link.owner == 0, link.basis != basis)
                 .values(basis=int(basis), why=int(why))
             )
-
-
-_GAPS = Merge("lineage_gap", ("node", "kind", "owner", "until"), ("node", "kind", "owner"))

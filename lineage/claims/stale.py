@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from lazaretto.lineage.claims.bits import State
+from lazaretto.lineage.claims.bits import Gap, State, run_end
 from lazaretto.lineage.claims.names import PART, Name
+from lazaretto.lineage.claims.rows import GAPS
+from lazaretto.lineage.claims.rows import run as merge_rows
 from lazaretto.storage.bulk import among
 from lazaretto.storage.tables import lineage_access, lineage_name, lineage_run
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
 Clock = tuple[str, str]
 """Whose clock: a job namespace and a producer."""
-_BEGINS = int(State.START | State.RUNNING)
+_BEGINS = int(State.START)
 
 
 def mark_stale(connection: Connection, names: Sequence[int]) -> None:
@@ -75,7 +77,7 @@ def tells_starts(connection: Connection, clocks: Collection[Clock]) -> set[Clock
         query = sa.select(run.id).where(
             run.namespace == namespace,
             run.producer == producer,
-            run.states.bitwise_and(_BEGINS) != 0,
+            sa.text("states % 2 = 1"),  # as the index says it: START is the first bit
         )
         if connection.scalar(query.limit(1)) is not None:
             found.add((namespace, producer))
@@ -83,18 +85,21 @@ def tells_starts(connection: Connection, clocks: Collection[Clock]) -> set[Clock
 
 
 def mark_habits(connection: Connection, clocks: Collection[Clock]) -> None:
-    """Marks what the runs touched of those who turn out to tell the start of runs."""
+    """Marks what the runs touched of those who turn out to tell the start of runs.
+
+    Their runs without a start may have read more than is known.
+    """
     access, run = lineage_access.c, lineage_run.c
     for namespace, producer in clocks:
-        touched = (
-            sa.select(access.name)
-            .join(lineage_run, run.id == access.run)
-            .where(
-                run.namespace == namespace,
-                run.producer == producer,
-                run.states.bitwise_and(_BEGINS) == 0,
-            )
+        lost = sa.and_(
+            run.namespace == namespace,
+            run.producer == producer,
+            run.states.bitwise_and(_BEGINS) == 0,
         )
+        touched = sa.select(access.name).join(lineage_run, run.id == access.run).where(lost)
         connection.execute(
             lineage_name.update().where(lineage_name.c.id.in_(touched)).values(stale=True)
         )
+        rows = connection.execute(sa.select(run.id, run.ended_at).where(lost, run.writes))
+        gaps = [(run_end(row.id), Gap.NO_START, 0, row.ended_at) for row in rows]
+        merge_rows(connection, GAPS, gaps)

@@ -1,17 +1,18 @@
-"""Reads what is known of one dataset, under all its names, as states and readers of a timeline."""
+"""Reads what is known of one dataset, under all its names: versions, writers and readers."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import sqlalchemy as sa
 
-from lazaretto.lineage.claims.bits import Kind, Mode, State, run_end, version_end
+from lazaretto.lineage.claims.bits import Kind, Mode, State, is_open, run_end, version_end
 from lazaretto.lineage.claims.names import PART, Name, dataset_in_store, source_in_store
 from lazaretto.lineage.claims.same import members
 from lazaretto.lineage.claims.stale import tells_starts
-from lazaretto.lineage.claims.timeline import EVER, NEVER, Reader, Replaces, TableState
+from lazaretto.lineage.claims.streams import Moments, moments_of
+from lazaretto.lineage.claims.timeline import EVER, NEVER, Reader
 from lazaretto.storage.bulk import among
 from lazaretto.storage.tables import (
     lineage_access,
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection, Row
 
-MOST_COUNTED = 10**9
+    Access: TypeAlias = Row[Any]
+
 LEDGER = "ledger"
 """Clock of what the ledger tells."""
 
@@ -51,27 +53,6 @@ class Version(NamedTuple):
     written: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Unnamed:
-    """A run that wrote the dataset without naming a version.
-
-    Attributes:
-        run: its id in `lineage_run`.
-        uuid: its OpenLineage id.
-        name: id of the name that it wrote.
-        kind: what it says that it wrote.
-        happened: whether it is known to have done so.
-        at: its last event.
-    """
-
-    run: int
-    uuid: str
-    name: int
-    kind: Kind
-    happened: bool
-    at: int
-
-
 @dataclass(slots=True)
 class Dataset:
     """All that is known of one dataset.
@@ -81,7 +62,10 @@ class Dataset:
         names: all its names, by id.
         versions: that events name.
         writes: rows of `lineage_access` with their runs, one for each state.
+        wipes: the same of the table that it is a partition of, where that was replaced.
         readers: runs that read it without naming a version, once for each.
+        starts: when each run that wrote it began, by its id.
+        moments: of the streams among the runs, by the id of the run.
         pure: BATCH or MODEL where all that wrote it say so; TABLE where none does; 0: they differ.
         renamed_from: ids of names that it had.
     """
@@ -89,15 +73,21 @@ class Dataset:
     owner: int
     names: dict[int, Name]
     versions: list[Version]
-    writes: list[Row[tuple[int, ...]]]
+    writes: list[Access]
+    wipes: list[Access]
     readers: list[Reader]
+    starts: dict[int, int]
+    moments: dict[int, Moments]
     pure: Kind
     renamed_from: set[int] = field(default_factory=set)
 
     @property
-    def admitted(self) -> str | None:
-        """The admitted dataset that it is; None: it is none."""
-        return next((d for name in self.names.values() if (d := dataset_in_store(name))), None)
+    def admitted(self) -> tuple[int, str] | None:
+        """The name by which it is an admitted dataset, and which; None: it is none."""
+        for id_, name in self.names.items():
+            if (dataset := dataset_in_store(name)) is not None:
+                return id_, dataset
+        return None
 
     @property
     def received(self) -> bool:
@@ -113,155 +103,95 @@ def read_dataset(connection: Connection, name: int) -> Dataset:
     columns = ("id", "name", "version", "kinds", "first_at", "written")
     query = sa.select(*(lineage_version.c[column] for column in columns)).where(
         lineage_version.c.name.in_(ids),
-        lineage_version.c.kinds.bitwise_and(int(Kind.HIDDEN)) == 0,
-        ~lineage_version.c.version.startswith("run:"),
+        lineage_version.c.kinds.bitwise_and(int(Kind.MADE)) == 0,
     )
     versions = [Version(*row) for row in connection.execute(query)]
     writes = _accesses(connection, ids, writes=True)
-    related = _related(connection, names.values())
-    elsewhere = _is_written(connection, related)
-    readers = _readers(connection, ids, versions, gap=not elsewhere)
-    own = {reader.node for reader in readers}
-    readers += [r for r in _readers(connection, related, [], gap=False) if r.node not in own]
+    parts, wholes = _related(connection, names.values())
+    above = _accesses(connection, wholes, writes=True)
+    reads = _accesses(connection, ids, writes=False)
+    others = _accesses(connection, parts + wholes, writes=False)
+    moments = moments_of(connection, [*writes, *reads, *others])
+    elsewhere = bool(above) or _is_written(connection, parts)
+    readers = _readers(connection, reads, versions, moments, gap=not elsewhere)
+    own = {reader.run for reader in readers}
+    more = _readers(connection, others, [], moments, gap=False)
+    replacing = Mode.REPLACED | Mode.DROPPED | Mode.RENAMED
     return Dataset(
         owner=ids[0],
         names=names,
         versions=versions,
         writes=writes,
-        readers=readers,
+        wipes=[row for row in above if row.modes & replacing],
+        readers=readers + [reader for reader in more if reader.run not in own],
+        starts=starts_of(connection, [*writes, *above]),
+        moments=moments,
         pure=_purely(writes),
         renamed_from={row.renamed_from for row in writes if row.renamed_from is not None},
     )
 
 
-def states_of(
-    connection: Connection, dataset: Dataset, known: Iterable[str]
-) -> tuple[list[TableState], list[Unnamed]]:
-    """The states of a dataset, and the runs whose state has no name yet.
-
-    Args:
-        connection: of the catalog.
-        dataset: as it was read.
-        known: versions that nobody is known to have written under this name, but under another.
-
-    Returns:
-        States; those of `Unnamed` runs have the node 0, until it is made.
-    """
-    known = set(known)
-    starts = _starts(connection, dataset.writes)
-    texts = {v.id: v.version for v in dataset.versions}
-    counts = all(_number(text) is not None for text in texts.values())
-    named = {row.run for row in dataset.writes if row.version}
-    made: dict[str, TableState] = {}
-    unnamed: list[Unnamed] = []
-    for row in dataset.writes:
-        mode = Mode(row.modes)
-        if mode & Mode.UNNAMED and row.run in named and not mode & Mode.DROPPED:
-            continue  # another event of the run named the version
-        state = _state(row, mode, starts[row.run])
-        if mode & Mode.DROPPED:
-            state = replace(state, key=f"drop:{row.uuid}", node=None, replaces=Replaces.YES)
-        elif row.version:
-            text = texts[row.version]
-            number = _number(text) if counts else None
-            state = replace(state, key=text, node=version_end(row.version), number=number)
-        else:
-            state = replace(state, key=f"run:{row.uuid}", node=0)
-            kind = Kind.MODEL if mode & Mode.AS_MODEL else Kind.TABLE
-            happened, at = State(row.states).happened, row.ended_at
-            unnamed.append(Unnamed(row.run, row.uuid, row.name, kind, happened, at))
-        made[state.key] = _joined(made.get(state.key), state)
-    if dataset.pure in (Kind.BATCH, Kind.MODEL):
-        return list(made.values()), unnamed
-    for version in dataset.versions:
-        if not version.written and version.version not in made:
-            number = _number(version.version) if counts else None
-            sure = version.version in known
-            made[version.version] = TableState(
-                version.version,
-                version_end(version.id),
-                0,
-                number,
-                EVER,
-                version.first_at,
-                "",
-                replaces=Replaces.YES if sure else Replaces.MAYBE,
-                renamed=sure,
-            )
-    return list(made.values()), unnamed
+def clock_of(row: Access) -> str:
+    """Whose clock the moments of a run are by."""
+    return LEDGER if State(row.states) & State.LEDGER else f"{row.namespace}\x1f{row.producer}"
 
 
-def _joined(known: TableState | None, state: TableState) -> TableState:
-    """Several runs that name the same version: it was there when the first one ended."""
-    if known is None:
-        return state
-    order = (Replaces.MAYBE, Replaces.NO, Replaces.CREATED, Replaces.YES)
-    happened = known.happened or state.happened
-    kept = [each for each in (known, state) if each.happened == happened]
-    first = min(kept, key=lambda each: (each.end, each.run))
-    return replace(
-        first,
-        start=min(each.start for each in kept),
-        end=max(each.end for each in kept),
-        clock=first.clock if len({each.clock for each in kept}) == 1 else "",
-        replaces=min((each.replaces for each in kept), key=order.index),
-    )
+def runs_on(row: Access) -> bool:
+    """Whether the end of a run is not known."""
+    return is_open(State(row.states), row.ended_at, row.finished_at)
 
 
-def _state(row: Row[tuple[int, ...]], mode: Mode, start: int) -> TableState:
-    states = State(row.states)
-    replaces = Replaces.NO
-    if mode & (Mode.REPLACED | Mode.RENAMED):
-        replaces = Replaces.YES
-    elif mode & Mode.CREATED:
-        replaces = Replaces.CREATED
-    elif mode & Mode.AS_MODEL:
-        replaces = Replaces.YES
-    if not states.happened and states.is_open and replaces is Replaces.NO:
-        replaces = Replaces.MAYBE  # how it writes may be told at its end
-    return TableState(
-        key="",
-        node=0,
-        run=run_end(row.run),
-        number=None,
-        start=start,
-        end=NEVER if states.is_open else row.ended_at,
-        clock=_clock(row),
-        happened=states.happened,
-        replaces=replaces,
-        renamed=bool(mode & Mode.RENAMED),
-    )
+def starts_of(connection: Connection, rows: Sequence[Access]) -> dict[int, int]:
+    """When each run began at the earliest; the start may be lost where others are told."""
+    begun = State.START | State.LEDGER
+    lost = [row for row in rows if not State(row.states) & begun]
+    telling = tells_starts(connection, {(row.namespace, row.producer) for row in lost})
+    found = {row.run: row.started_at for row in rows}
+    for row in lost:
+        if (row.namespace, row.producer) in telling:
+            found[row.run] = EVER
+    found |= {row.run: EVER for row in rows if State(row.states) & State.SOMETIME}
+    return found
 
 
 def _readers(
-    connection: Connection, names: Sequence[int], versions: Sequence[Version], *, gap: bool
+    connection: Connection,
+    rows: Sequence[Access],
+    versions: Sequence[Version],
+    moments: dict[int, Moments],
+    *,
+    gap: bool,
 ) -> list[Reader]:
     """Those who read without naming a version in any of their events."""
-    rows = _accesses(connection, names, writes=False)
-    starts = _starts(connection, rows)
+    starts = starts_of(connection, rows)
     mine = {version_end(version.id) for version in versions}
     link = lineage_link.c
     ends = [run_end(row.run) for row in rows]
     query = sa.select(link.src, link.dst).where(among(connection, link.dst, ends), link.owner == 0)
     named = {row.dst for row in connection.execute(query) if row.src in mine}
     found: dict[int, Reader] = {}
+    streams: list[Reader] = []
+    hides_nothing = State.LEDGER | State.RECEIVES
     for row in rows:
         end = run_end(row.run)
-        if end not in named and not row.role.startswith("~"):
-            open_ = State(row.states).is_open
-            found[end] = Reader(
-                end,
-                starts[row.run],
-                NEVER if open_ else row.ended_at,
-                _clock(row),
-                gap and not State(row.states) & State.LEDGER,
-            )
-    return list(found.values())
+        if end in named or end in found:
+            continue
+        measures = row.role.startswith("~")
+        found[end] = Reader(
+            end,
+            starts[row.run],
+            NEVER if runs_on(row) else row.ended_at,
+            clock_of(row),
+            gap and not measures and not State(row.states) & hides_nothing,
+            measures,
+            run=end,
+        )
+        if row.run in moments and not measures:
+            streams += moments[row.run].readers(end, clock_of(row))
+    return [*found.values(), *streams]
 
 
-def _accesses(
-    connection: Connection, names: Sequence[int], *, writes: bool
-) -> list[Row[tuple[int, ...]]]:
+def _accesses(connection: Connection, names: Sequence[int], *, writes: bool) -> list[Access]:
     access, run = lineage_access.c, lineage_run.c
     query = (
         sa.select(
@@ -276,6 +206,7 @@ def _accesses(
             run.producer,
             run.started_at,
             run.ended_at,
+            run.finished_at,
             run.states,
         )
         .join(lineage_run, run.id == access.run)
@@ -284,31 +215,19 @@ def _accesses(
     return list(connection.execute(query).all()) if names else []
 
 
-def _starts(connection: Connection, rows: Sequence[Row[tuple[int, ...]]]) -> dict[int, int]:
-    """When each run began at the earliest; the start may be lost where others are told."""
-    begins = State.START | State.RUNNING | State.LEDGER
-    lost = [row for row in rows if not State(row.states) & begins]
-    telling = tells_starts(connection, {(row.namespace, row.producer) for row in lost})
-    found = {row.run: row.started_at for row in rows}
-    for row in lost:
-        if (row.namespace, row.producer) in telling:
-            found[row.run] = EVER
-    return found
-
-
-def _related(connection: Connection, names: Iterable[Name]) -> list[int]:
-    """Ids of the partitions of a table, or of the table of a partition."""
-    found: list[int] = []
+def _related(connection: Connection, names: Iterable[Name]) -> tuple[list[int], list[int]]:
+    """Ids of the partitions of a table, and of the table of a partition."""
+    parts: list[int] = []
+    wholes: list[int] = []
     column = lineage_name.c
     for name in names:
         query = sa.select(column.id).where(column.namespace == name.namespace)
         if PART in name.name:
-            query = query.where(column.name == name.name.partition(PART)[0])
+            wholes += connection.scalars(query.where(column.name == name.name.partition(PART)[0]))
         else:
             start, end = f"{name.name}{PART}", f"{name.name}{chr(ord(PART) + 1)}"
-            query = query.where(column.name >= start, column.name < end)
-        found += connection.scalars(query)
-    return found
+            parts += connection.scalars(query.where(column.name >= start, column.name < end))
+    return parts, wholes
 
 
 def _is_written(connection: Connection, names: Sequence[int]) -> bool:
@@ -317,20 +236,9 @@ def _is_written(connection: Connection, names: Sequence[int]) -> bool:
     return bool(names) and connection.scalar(query) is not None
 
 
-def _purely(writes: Iterable[Row[tuple[int, ...]]]) -> Kind:
+def _purely(writes: Iterable[Access]) -> Kind:
     said = {Mode(row.modes) & (Mode.AS_BATCH | Mode.AS_MODEL) for row in writes}
     kinds = {Mode.AS_BATCH: Kind.BATCH, Mode.AS_MODEL: Kind.MODEL, Mode(0): Kind.TABLE}
     if not said:
         return Kind.TABLE
     return kinds.get(said.pop(), Kind(0)) if len(said) == 1 else Kind(0)
-
-
-def _clock(row: Row[tuple[int, ...]]) -> str:
-    return LEDGER if State(row.states) & State.LEDGER else f"{row.namespace}\x1f{row.producer}"
-
-
-def _number(text: str) -> int | None:
-    """The number that a version counts by; None: it does not count."""
-    if not (text.isascii() and text.isdigit()) or len(text) > len(str(MOST_COUNTED)) - 1:
-        return None
-    return int(text)

@@ -37,13 +37,13 @@ class TableState:
         key: what it is called, within the table.
         node: end of links that it is; None: the table was dropped, and holds nothing.
         run: end of links of the run that made it; 0: none is known.
-        number: of a version that counts.
+        number: of a version that counts; of several that are missing, the last.
         start: microseconds: it was not made before.
         end: nor after.
         clock: whose clock says so; empty: no single one.
         happened: it is known to have been made.
         replaces: whether it lets go of what was before.
-        renamed: it holds what the table held under another name.
+        missing: numbers are left out here, and nobody told of the version.
     """
 
     key: str
@@ -55,7 +55,7 @@ class TableState:
     clock: str
     happened: bool = True
     replaces: Replaces = Replaces.NO
-    renamed: bool = False
+    missing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +68,9 @@ class Reader:
         end: nor after.
         clock: whose clock says so.
         gap: whether it is a gap that no state is known; it is none where a partition has some.
+        measures: it only measured: nothing was learned.
+        passes: it is the moment of a stream: what the table held at the start went on.
+        run: the run that it is, or is a moment of.
     """
 
     node: int
@@ -75,6 +78,9 @@ class Reader:
     end: int
     clock: str
     gap: bool = True
+    measures: bool = False
+    passes: bool = False
+    run: int = 0
 
 
 class History(NamedTuple):
@@ -201,8 +207,6 @@ def _chain(concluded: Concluded, mixed: list[bool]) -> list[_Place]:
     places: list[_Place] = []
     last: TableState | None = None
     broken = doubt = False
-    number: int | None = None
-    unnamed = 0
     for place, state in enumerate(concluded.order):
         if not state.happened:
             doubt = True
@@ -210,23 +214,14 @@ def _chain(concluded: Concluded, mixed: list[bool]) -> list[_Place]:
             places.append(_Place(last, broken, doubt))
             continue
         replaces = _replaces(state, last, first=place == 0)
-        hole = _hole(state, number, unnamed)
         if replaces is not Replaces.YES:
-            solid = replaces is Replaces.NO and not (mixed[place] or broken or hole)
+            solid = replaces is Replaces.NO and not (mixed[place] or broken)
             if solid and last is not None:
                 concluded.link(last.node, state.node, Basis.INFERRED, Why.APPENDED)
             if place and (doubt or not solid):
                 why = Why.ORDER_UNKNOWN if mixed[place] or broken else Why.HISTORY
                 concluded.link(History(place - 1), state.node, Basis.POSSIBLE, why)
-            if hole and state.node is not None and replaces is Replaces.NO:
-                concluded.gaps.append((state.node, Gap.MISSING, state.end))
         last, broken, doubt = state, mixed[place], False
-        if state.number is not None:
-            number, unnamed = state.number, 0
-        else:
-            unnamed += 1
-        if state.renamed or replaces is Replaces.YES:
-            unnamed = 2**62 if state.number is None else unnamed  # numbers go on from elsewhere
         places.append(_Place(last, broken, doubt))
     return places
 
@@ -238,13 +233,6 @@ def _replaces(state: TableState, last: TableState | None, *, first: bool) -> Rep
     return state.replaces
 
 
-def _hole(state: TableState, number: int | None, unnamed: int) -> bool:
-    """Whether versions are missing before a state: counting starts at 0 or 1."""
-    if state.number is None:
-        return False
-    return state.number > (1 if number is None else number + 1) + unnamed
-
-
 def _read(concluded: Concluded, places: list[_Place], mixed: list[bool], reader: Reader) -> None:
     order = concluded.order
     before = -1  # all up to here were there before
@@ -253,15 +241,21 @@ def _read(concluded: Concluded, places: list[_Place], mixed: list[bool], reader:
     until = len(order) - 1  # all behind this came after
     while until > before and surely_after(order[until], reader):
         until -= 1
-    others = [place for place in range(before + 1, until + 1) if order[place].run != reader.node]
+    own = reader.run or reader.node
+    others = [place for place in range(before + 1, until + 1) if order[place].run != own]
     if before < 0 and not others:
         if reader.gap:
             concluded.gaps.append((reader.node, Gap.TABLE, reader.end))
         return
     place = places[before] if before >= 0 else _Place(None, broken=True, doubt=False)
-    harmless = all(order[at].replaces is Replaces.NO and not mixed[at] for at in others)
+    harmless = reader.passes or all(
+        order[at].replaces is Replaces.NO and not mixed[at] for at in others
+    )
+    sure = Basis.MEASURED if reader.measures else Basis.INFERRED
     if place.last is not None and not place.broken and harmless:
-        concluded.link(place.last.node, reader.node, Basis.INFERRED, Why.LAST_STATE)
+        concluded.link(place.last.node, reader.node, sure, Why.LAST_STATE)
+    if reader.measures:
+        return
     if others:
         concluded.link(History(until), reader.node, Basis.POSSIBLE, Why.ORDER_UNKNOWN)
     elif place.broken or place.doubt:

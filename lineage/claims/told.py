@@ -51,6 +51,12 @@ def take_ledger(workspace: Workspace) -> int:
             done += _step(connection, workspace.store.root)
 
 
+def fold_ledger(connection: Connection, store_root: str) -> None:
+    """Folds the whole ledger, inside the connection's transaction."""
+    while lag(connection, CURSOR) > 0:
+        _step(connection, store_root)
+
+
 def _step(connection: Connection, store_root: str) -> int:
     start, last = cursor(connection, CURSOR), head(connection)
     chunk = list(entries(connection, after=start, kinds=_KINDS, limit=_CHUNK))
@@ -80,10 +86,10 @@ def fold_entries(connection: Connection, store_root: str, chunk: Iterable[Entry]
                 touched.add(event.dataset)
             case events.DatasetExported() as event:
                 exported.add(spell.uri(event.uri))
-            case events.LineageAliased(withdrawn=False) as event:
+            case events.LineageAliased() as event if _in_force(connection, event):
                 folded.same(
-                    spell.spell(event.namespace, event.name),
-                    spell.spell(event.same_namespace, event.same_name),
+                    Name(event.namespace, event.name),
+                    Name(event.same_namespace, event.same_name),
                 )
     for name in exported:
         folded.names[name] |= Kind.EXPORTED
@@ -93,6 +99,18 @@ def fold_entries(connection: Connection, store_root: str, chunk: Iterable[Entry]
         lineage_name.c.namespace == STORE, lineage_name.c.name.in_(names)
     )
     mark_stale(connection, list(connection.scalars(query)))
+
+
+def _in_force(connection: Connection, event: events.LineageAliased) -> bool:
+    """Whether two names still are the same: what was taken back later never counts again."""
+    both = {(event.namespace, event.name), (event.same_namespace, event.same_name)}
+    newest = event
+    for entry in entries(connection, kinds=[events.LineageAliased.kind]):
+        later = entry.event
+        if isinstance(later, events.LineageAliased):
+            names = {(later.namespace, later.name), (later.same_namespace, later.same_name)}
+            newest = later if names == both else newest
+    return not newest.withdrawn
 
 
 def _claims(entry: Entry, spell: Names) -> Iterator[Claim]:
@@ -109,7 +127,7 @@ def _claims(entry: Entry, spell: Names) -> Iterator[Claim]:
             made = _used(Name(registry(event.registry), event.model), event.version, Kind.MODEL)
             inputs = tuple(_inputs(event))
             purpose = purpose_of(event)
-            yield _claim(entry, inputs, (made,), purpose=purpose)
+            yield _claim(entry, inputs, (made,), purpose=purpose, state=State.SOMETIME)
             run = _uuid(event.external_run_id)
             if run is not None:  # whatever that run is known to have read, this model learned from
                 yield _claim(entry, (), (made,), run=run)
@@ -144,10 +162,11 @@ def _claim(
     *,
     run: str | None = None,
     purpose: str = "TRAIN",
+    state: State = State.LEDGER,
 ) -> Claim:
     return Claim(
         run=run or f"ledger:{entry.seq}",
-        state=State.LEDGER,
+        state=state | State.LEDGER,
         at=entry.at,
         namespace="lazaretto",
         job=entry.kind,

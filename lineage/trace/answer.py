@@ -16,8 +16,8 @@ class Question:
     """What was asked.
 
     Attributes:
-        kind: source, batch, record or model.
-        subject: source name, batch id, ``batch#record`` or ``model@version``.
+        kind: source, batch, record, model, key, policy, reference, decision or dataset.
+        subject: source name, batch id, ``batch#record``, ``name@version``, id of a key or decision.
         since: start (included) of the window of a source; None: from the beginning.
         until: its end (excluded); None: until now.
     """

@@ -7,42 +7,34 @@ the same data, and a trace by names alone would accuse every version of every mo
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
+from lazaretto import window
 from lazaretto.errors import NotFoundError, UsageError
 from lazaretto.ledger.chain import append, entries, newest
 from lazaretto.ledger.events import IncidentTraced, SourceRegistered
-from lazaretto.lineage.claims.fold import micros
-from lazaretto.lineage.claims.intake import bring_up
-from lazaretto.lineage.graph.view import View, sound_view
 from lazaretto.lineage.openlineage.naming import source_of
-from lazaretto.lineage.trace.answer import Question, RecordState, RefusedDelivery, Trace
-from lazaretto.lineage.trace.batches import in_window, sources_of, traced_batches
-from lazaretto.lineage.trace.completeness import completeness
-from lazaretto.lineage.trace.consequences import Consequences, decided, recalled_rows
-from lazaretto.lineage.trace.describe import BATCH, Described, describe
+from lazaretto.lineage.trace.answer import Question, RefusedDelivery, Trace
+from lazaretto.lineage.trace.batches import in_window
+from lazaretto.lineage.trace.compose import arrived, backward, forward, opened
+from lazaretto.lineage.trace.describe import BATCH, describe
 from lazaretto.lineage.trace.find import claimed_batch, find_model
-from lazaretto.lineage.trace.models import evaluated, made_of, models_of, unknown_of
-from lazaretto.lineage.trace.plan import retrain_plan
 from lazaretto.lineage.trace.record import state_of_record, whereabouts
-from lazaretto.lineage.trace.snapshots import made_from, snapshots_of
-from lazaretto.lineage.trace.walk import Reached, downstream, upstream
-from lazaretto.lineage.trace.world import World, read_world
+from lazaretto.lineage.trace.walk import downstream, upstream
 from lazaretto.sources.refused import refused_deliveries
-from lazaretto.storage.tables import lineage_version
+from lazaretto.storage.tables import lineage_node, lineage_version
 from lazaretto.times import in_utc
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Sequence
+    from datetime import datetime
 
     from sqlalchemy.engine import Connection
 
-    from lazaretto.lineage.trace.answer import TracedBatch
-    from lazaretto.lineage.trace.holdings import Holding
+    from lazaretto.lineage.graph.view import View
+    from lazaretto.lineage.trace.world import World
     from lazaretto.storage.workspace import Workspace
     from lazaretto.values import StoredFile
 
@@ -57,20 +49,23 @@ def trace_source(
     since: datetime | None = None,
     until: datetime | None = None,
     *,
+    by: str = window.EITHER,
     paths: int = PATHS_PER_MODEL,
 ) -> Trace:
-    """Follows what a source collected in a window to the model versions that learned from it.
+    """Follows what a source delivered in a window to the model versions that learned from it.
 
     Args:
         workspace: where.
         name: the source.
         since: aware start (included) of the window; None: from the beginning.
         until: aware end (excluded); None: until now.
+        by: what must lie in the window: ``received``, which we observed, ``collected``, which the
+            source says, or ``either`` of them.
         paths: paths per model.
 
     Raises:
         NotFoundError: no such source is registered or known from lineage.
-        UsageError: a moment without a time zone, or an empty window.
+        UsageError: a moment without a time zone, an empty window, or another `by`.
 
     Examples:
         >>> [model.name for model in trace_source(workspace, "vendor").models]
@@ -79,14 +74,16 @@ def trace_source(
     since, until = (moment and in_utc(moment) for moment in (since, until))
     if since is not None and until is not None and since >= until:
         raise UsageError(f"the window is empty: {since.isoformat()} is not before its end")
-    with _world(workspace) as (view, world):
+    if by not in window.WINDOWS:
+        raise UsageError(f"a window is by one of {', '.join(window.WINDOWS)}, not by {by!r}")
+    with opened(workspace) as (view, world):
         _require_source(view, name)
-        batches = in_window(world, name, since, until)
+        batches = in_window(world, name, since, until, by)
         question = Question("source", name, since, until)
         matched = {what.vertex: by for what, by in batches}
-        reached = downstream(world, list(matched), arrived=_arrived(what for what, _ in batches))
+        reached = downstream(world, list(matched), arrived=arrived(what for what, _ in batches))
         refused = _refused(view.catalog, question)
-        return _forward(view, question, reached, matched, paths=paths, refused=refused)
+        return forward(view, question, reached, matched, paths=paths, refused=refused)
 
 
 def trace_batch(workspace: Workspace, batch: str, *, paths: int = PATHS_PER_MODEL) -> Trace:
@@ -99,11 +96,11 @@ def trace_batch(workspace: Workspace, batch: str, *, paths: int = PATHS_PER_MODE
         >>> [model.name for model in trace_batch(workspace, monday).models]
         ['net']
     """
-    with _world(workspace) as (view, world):
+    with opened(workspace) as (view, world):
         found = _batch(world, batch)
-        arrived = _arrived(describe(world, found).values())
-        reached = downstream(world, found, arrived=arrived)
-        return _forward(view, Question("batch", batch), reached, {}, paths=paths)
+        since = arrived(describe(world, found).values())
+        reached = downstream(world, found, arrived=since)
+        return forward(view, Question("batch", batch), reached, {}, paths=paths)
 
 
 def trace_record(workspace: Workspace, record: str, *, paths: int = PATHS_PER_MODEL) -> Trace:
@@ -123,16 +120,16 @@ def trace_record(workspace: Workspace, record: str, *, paths: int = PATHS_PER_MO
     batch, separator, identity = record.partition("#")
     if not separator or not identity:
         raise UsageError(f"not a record: {record!r}; it looks like BATCH#RECORD")
-    with _world(workspace) as (view, world):
+    with opened(workspace) as (view, world):
         found = _batch(world, batch)
         node = world.nodes.get(found[0], -found[0])
         if node not in world.told.nodes:
             raise NotFoundError(f"no batch {batch!r} was received here: its records are not known")
         where = whereabouts(world, workspace.store, node, identity)
         state = state_of_record(view.catalog, workspace, where, batch, identity)
-        arrived = _arrived(describe(world, found).values())
-        reached = downstream(world, found, arrived=arrived, absent=where.absent)
-        return _forward(view, Question("record", record), reached, {}, paths=paths, record=state)
+        since = arrived(describe(world, found).values())
+        reached = downstream(world, found, arrived=since, absent=where.absent)
+        return forward(view, Question("record", record), reached, {}, paths=paths, record=state)
 
 
 def trace_model(
@@ -160,9 +157,9 @@ def trace_model(
         >>> [source.source for source in trace_model(workspace, "net", "1").sources]
         ['vendor']
     """
-    with _world(workspace) as (view, world):
+    with opened(workspace) as (view, world):
         reached = upstream(world, find_model(world, name, version, registry))
-        return _backward(view, Question("model", f"{name}@{version}"), reached, paths=paths)
+        return backward(view, Question("model", f"{name}@{version}"), reached, paths=paths)
 
 
 def record_incident(
@@ -185,9 +182,8 @@ def record_incident(
     question = trace.question
     if question.kind == "model":
         raise UsageError("a trace of a model is no incident; trace the source, batch or record")
-    named = question.subject.partition("#")[0]
     event = IncidentTraced(
-        source=named if question.kind == "source" else source_of(named),
+        source=_source_of(trace),
         since=question.since,
         until=question.until,
         batches=trace.batch_ids,
@@ -199,103 +195,15 @@ def record_incident(
         return append(connection, event, actor=workspace.actor).seq
 
 
-@contextmanager
-def _world(workspace: Workspace) -> Iterator[tuple[View, World]]:
-    """One moment of ledger and claims, checked and brought up to date."""
-    bring_up(workspace)
-    with sound_view(workspace) as view:
-        yield view, read_world(view, workspace.store.root)
-
-
-def _arrived(batches: Iterable[Described]) -> int | None:
-    """When the first of some batches arrived, in microseconds; None: it is not known of all."""
-    moments = [what.received_at for what in batches]
-    known = [moment for moment in moments if moment is not None]
-    return micros(min(known)) if known and len(known) == len(moments) else None
-
-
-def _forward(
-    view: View,
-    question: Question,
-    reached: Reached,
-    matched: Mapping[int, str],
-    *,
-    paths: int,
-    record: RecordState | None = None,
-    refused: Sequence[RefusedDelivery] = (),
-) -> Trace:
-    described = describe(reached.world, reached.sure)
-    used = _used(reached, reached.held.values())
-    told, batches = _batches(view, question, described, matched, used)
-    unknown = unknown_of(reached)
-    return Trace(
-        question=question,
-        at=datetime.now(UTC),
-        seq=view.seq,
-        batches=batches,
-        snapshots=snapshots_of(reached, described),
-        models=models_of(reached, described, paths=paths),
-        unknown=unknown,
-        evaluated=evaluated(reached),
-        sources=sources_of(batches),
-        decisions=told.decisions,
-        releases=told.releases,
-        recalls=told.recalls,
-        retrain=retrain_plan(reached, described, [batch.id for batch in batches]),
-        record=record,
-        refused=list(refused),
-        completeness=completeness(view, question, reached, described, batches, unknown, record),
-    )
-
-
-def _backward(view: View, question: Question, reached: Reached, *, paths: int) -> Trace:
-    described = describe(reached.world, reached.sure)
-    used = made_from(reached)
-    told, batches = _batches(view, question, described, {}, used)
-    return Trace(
-        question=question,
-        at=datetime.now(UTC),
-        seq=view.seq,
-        batches=batches,
-        snapshots=snapshots_of(reached, described),
-        models=made_of(reached, described, used, paths=paths),
-        unknown=[],
-        evaluated=[],
-        sources=sources_of(batches),
-        decisions=told.decisions,
-        releases=told.releases,
-        recalls=told.recalls,
-        retrain=[],
-        record=None,
-        refused=[],
-        completeness=completeness(view, question, reached, described, batches, [], None),
-    )
-
-
-def _batches(
-    view: View,
-    question: Question,
-    described: Mapping[int, Described],
-    matched: Mapping[int, str],
-    used: Mapping[int, int],
-) -> tuple[Consequences, list[TracedBatch]]:
-    """The batches of an answer, and what the ledger says about them."""
-    mine = [what for what in described.values() if what.kind == BATCH]
-    first = min((what.seq for what in mine if what.seq is not None), default=1)
-    told = decided(view.catalog, {what.version for what in mine}, after=first - 1)
-    recalled = recalled_rows(told.recalls)
-    found = traced_batches(view.catalog, question, mine, matched, used, recalled)
-    return told, found
-
-
-def _used(reached: Reached, held: Iterable[Holding]) -> dict[int, int]:
-    """The most records of each batch that one version holds, by vertex."""
-    found: dict[int, int] = {}
-    for holding in held:
-        for batch in holding.counts:
-            vertex = reached.world.vertex(batch)
-            found[vertex] = max(found.get(vertex, 0), holding.most(batch))
-    return found
+def _source_of(trace: Trace) -> str:
+    """The source that an incident is about; where it is about several, what was asked."""
+    kind, subject = trace.question.kind, trace.question.subject.partition("#")[0]
+    if kind == "source":
+        return subject
+    if kind in ("batch", "record"):
+        return source_of(subject)
+    sources = {batch.source for batch in trace.batches}
+    return sources.pop() if len(sources) == 1 else f"{kind} {subject}"
 
 
 def _refused(catalog: Connection, question: Question) -> list[RefusedDelivery]:
@@ -317,7 +225,8 @@ def _require_source(view: View, name: str) -> None:
     registered = [SourceRegistered.kind]
     known = newest(view.catalog, f"source:{name}", registered) is not None
     claimed = sa.select(lineage_version.c.id).where(lineage_version.c.source == name).limit(1)
-    if not known and view.catalog.scalar(claimed) is None:
+    indexed = sa.select(lineage_node.c.id).where(lineage_node.c.source == name).limit(1)
+    if not known and view.index.scalar(indexed) is None and view.catalog.scalar(claimed) is None:
         names = sorted(
             {
                 entry.event.source

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Group, RenderableType
 
+from lazaretto.cli import lineage_schema
+from lazaretto.cli.arguments import Reason
 from lazaretto.cli.command import Needs, command
 from lazaretto.cli.layout import Grid, facts, grid
 from lazaretto.cli.reply import Reply
@@ -33,6 +35,87 @@ def ingest(session: Session, file: EventFile) -> Reply:
     with session.working("Reading events"):
         taken = lineage.ingest(session.workspace, file)
     return Reply(taken, _facts(taken), found=bool(taken.skipped))
+
+
+@command(app, "alias")
+def alias(
+    session: Session,
+    namespace: Annotated[str, typer.Argument(help="OpenLineage namespace of one name")],
+    name: Annotated[str, typer.Argument(help="The name")],
+    same_namespace: Annotated[str, typer.Argument(help="Namespace of the other name")],
+    same_name: Annotated[str, typer.Argument(help="The other name")],
+    *,
+    reason: Reason,
+    remove: Annotated[
+        bool, typer.Option("--remove", help="They are not the same, after all")
+    ] = False,
+) -> Reply:
+    """Say that two names are of the same dataset: its traces go by both from now on."""
+    from lazaretto import lineage
+
+    with session.working("Computing"):
+        seq = lineage.alias(
+            session.workspace,
+            (namespace, name),
+            (same_namespace, same_name),
+            reason=reason,
+            withdraw=remove,
+        )
+    shown = {"entry": seq, "the same": "no" if remove else "yes"}
+    return Reply({"seq": seq, "same": not remove}, facts(shown))
+
+
+@command(app, "external")
+def external(
+    session: Session,
+    namespace: Annotated[str, typer.Argument(help="OpenLineage namespace, or model registry")],
+    name: Annotated[str, typer.Argument(help="Name of the dataset or model")],
+    *,
+    reason: Reason,
+    version: Annotated[
+        str | None, typer.Option(help="Only this version; default: all of unknown origin")
+    ] = None,
+    remove: Annotated[
+        bool, typer.Option("--remove", help="Nobody vouches for it any more")
+    ] = False,
+) -> Reply:
+    """Vouch that a dataset or model comes from outside and holds nothing of yours.
+
+    Its unknown origin then makes no answer incomplete. The ledger says who vouches for it.
+    """
+    from lazaretto import lineage
+
+    seq = lineage.declare_external(
+        session.workspace, (namespace, name), version=version, reason=reason, withdraw=remove
+    )
+    shown = {"entry": seq, "comes from outside": "no" if remove else "yes"}
+    return Reply({"seq": seq, "external": not remove}, facts(shown))
+
+
+@command(app, "gaps")
+def gaps(session: Session) -> Reply:
+    """What nobody told the origin of, and nobody vouches for. Exit code 1 when there is something.
+
+    Answers that it concerns are not complete until events, or a person, tell more.
+    """
+    from lazaretto import lineage
+
+    with session.working("Looking"):
+        found = lineage.unexplained(session.workspace)
+    rows = [(gap.what, gap.namespace, gap.problem, gap.until) for gap in found]
+    columns = ["what", "namespace", "problem", "until"]
+    shown = grid(columns, rows, text=["what", "problem"]) if rows else facts({"gaps": "none"})
+    return Reply(found, shown, found=bool(found))
+
+
+@command(app, "rebuild")
+def rebuild(session: Session) -> Reply:
+    """Compute anew what follows from all events and the ledger; what is right stays as it is."""
+    from lazaretto.lineage.claims.rebuild import rebuild as compute
+
+    with session.working("Computing"):
+        compute(session.workspace)
+    return Reply({"rebuilt": True}, facts({"graph": "computed anew"}))
 
 
 @command(app, "check", needs=Needs.NOTHING)
@@ -98,3 +181,6 @@ def _facts(taken: "Ingested") -> RenderableType:
         }
     )
     return Group(shown, *(cell(f"skipped {why}") for why in taken.skipped))
+
+
+lineage_schema.register(app)

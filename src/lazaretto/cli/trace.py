@@ -40,6 +40,13 @@ def source(
     *,
     since: Since = None,
     until: Until = None,
+    by: Annotated[
+        str,
+        typer.Option(
+            help="What must lie in the window: received (by us), collected (as the source says), "
+            "or either"
+        ),
+    ] = "either",
     html: Html = None,
     record: Record = False,
 ) -> Reply:
@@ -49,7 +56,7 @@ def source(
     """
     from lazaretto.lineage import trace_source
 
-    return _reply(session, trace_source(session.workspace, name, since, until), html, record)
+    return _reply(session, trace_source(session.workspace, name, since, until, by=by), html, record)
 
 
 @command(app, "batch", needs=_ASKS)
@@ -115,7 +122,9 @@ def _reply(session: Session, trace: "Trace", html: Path | None, record: bool) ->
         data["report"] = {"json": kept.json_uri, "html": kept.html_uri, "seq": kept.seq}
         report = kept.html_uri
     shown = view(trace, report)
-    return Reply(data, shown, found=bool(trace.models or trace.evaluated), cannot_say=not trace.complete)
+    return Reply(
+        data, shown, found=bool(trace.models or trace.evaluated), cannot_say=not trace.complete
+    )
 
 
 def _write_report(trace: "Trace", html: Path | None) -> Path | None:

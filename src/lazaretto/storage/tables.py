@@ -398,11 +398,19 @@ lineage_run = Table(
     Column("producer", Text, nullable=False),
     Column("started_at", BigInteger, nullable=False, comment="its first event"),
     Column("ended_at", BigInteger, nullable=False, comment="its last event"),
+    Column("finished_at", BigInteger, comment="the last of those that end it"),
     Column("states", Integer, nullable=False, comment="of its events, as bits"),
     Column("reads", Boolean, nullable=False, comment="it named an input that it learned from"),
     Column("writes", Boolean, nullable=False, comment="it named an output"),
     Column("purpose", String(16), nullable=False),
     Index("ix_lineage_run_namespace_producer", "namespace", "producer"),
+    Index(
+        "ix_lineage_run_starts",
+        "namespace",
+        "producer",
+        sqlite_where=sa.text("states % 2 = 1"),
+        postgresql_where=sa.text("states % 2 = 1"),
+    ),
 )
 lineage_version = Table(
     "lineage_version",
@@ -412,6 +420,7 @@ lineage_version = Table(
     Column("version", String(255), nullable=False),
     Column("kinds", Integer, nullable=False, comment="what events say that it is, as bits"),
     Column("first_at", BigInteger, nullable=False, comment="first mention"),
+    Column("last_at", BigInteger, nullable=False, comment="last mention"),
     Column("written", Boolean, nullable=False, comment="a run is known that made it"),
     Column("source", String(255)),
     Column("t_from", BigInteger),

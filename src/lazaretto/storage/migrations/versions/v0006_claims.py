@@ -73,6 +73,7 @@ def upgrade() -> None:
         sa.Column("producer", sa.Text(), nullable=False),
         sa.Column("started_at", sa.BigInteger(), nullable=False, comment="its first event"),
         sa.Column("ended_at", sa.BigInteger(), nullable=False, comment="its last event"),
+        sa.Column("finished_at", sa.BigInteger(), comment="the last of those that end it"),
         sa.Column("states", sa.Integer(), nullable=False, comment="of its events, as bits"),
         sa.Column(
             "reads", sa.Boolean(), nullable=False, comment="it named an input that it learned from"
@@ -83,6 +84,13 @@ def upgrade() -> None:
         sa.UniqueConstraint("run", name=op.f("uq_lineage_run_run")),
     )
     op.create_index("ix_lineage_run_namespace_producer", "lineage_run", ["namespace", "producer"])
+    op.create_index(
+        "ix_lineage_run_starts",
+        "lineage_run",
+        ["namespace", "producer"],
+        sqlite_where=sa.text("states % 2 = 1"),
+        postgresql_where=sa.text("states % 2 = 1"),
+    )
     op.create_table(
         "lineage_version",
         sa.Column("id", BigId, nullable=False),
@@ -92,6 +100,7 @@ def upgrade() -> None:
             "kinds", sa.Integer(), nullable=False, comment="what events say that it is, as bits"
         ),
         sa.Column("first_at", sa.BigInteger(), nullable=False, comment="first mention"),
+        sa.Column("last_at", sa.BigInteger(), nullable=False, comment="last mention"),
         sa.Column("written", sa.Boolean(), nullable=False, comment="a run is known that made it"),
         sa.Column("source", sa.String(255)),
         sa.Column("t_from", sa.BigInteger()),

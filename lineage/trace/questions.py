@@ -1,0 +1,200 @@
+"""Traces by other handles of an incident: a key, a policy, a reference, a decision, a version."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lazaretto.errors import NotFoundError
+from lazaretto.ledger.chain import entries
+from lazaretto.ledger.events import BatchAdmitted, BatchJudged, BatchReceived, BatchScreened
+from lazaretto.lineage.openlineage import naming
+from lazaretto.lineage.trace.answer import Question
+from lazaretto.lineage.trace.compose import arrived, forward, opened
+from lazaretto.lineage.trace.describe import BATCH, describe
+from lazaretto.lineage.trace.holdings import Dataset, holdings
+from lazaretto.lineage.trace.walk import downstream
+from lazaretto.times import in_utc
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from datetime import datetime
+
+    from lazaretto.lineage.trace.answer import Trace
+    from lazaretto.lineage.trace.world import World
+    from lazaretto.storage.workspace import Workspace
+
+PATHS = 3
+_LEAST_OF_A_DIGEST = 8
+
+
+def trace_key(
+    workspace: Workspace, key: str, since: datetime | None = None, *, paths: int = PATHS
+) -> Trace:
+    """Follows all that a key signed, since a moment by our clock, to the models.
+
+    Args:
+        workspace: where.
+        key: its id, as `lazaretto source show` has it.
+        since: aware moment of receipt (included); None: ever.
+        paths: paths per model.
+
+    Raises:
+        NotFoundError: it signed nothing that was received.
+        UsageError: a moment without a time zone.
+    """
+    since = since and in_utc(since)
+    with opened(workspace) as (view, world):
+        signed = {
+            entry.event.batch
+            for entry in entries(view.catalog, kinds=[BatchReceived.kind], checked=True)
+            if isinstance(entry.event, BatchReceived) and entry.event.signature.key_id == key
+        }
+        if not signed:
+            raise NotFoundError(f"no batch that was received is signed by the key {key!r}")
+        found = _vertices(world, signed, since)
+        question = Question("key", key, since, None)
+        reached = downstream(world, found, arrived=arrived(describe(world, found).values()))
+        return forward(view, question, reached, {}, paths=paths)
+
+
+def trace_policy(workspace: Workspace, dataset: str, sha256: str, *, paths: int = PATHS) -> Trace:
+    """Follows all batches that were judged under one version of a policy.
+
+    Args:
+        workspace: where.
+        dataset: that the policy is for.
+        sha256: of its file, hex; the first eight or more digits are enough.
+        paths: paths per model.
+
+    Raises:
+        NotFoundError: no batch was judged under it.
+    """
+    with opened(workspace) as (view, world):
+        judged = set()
+        for entry in entries(view.catalog, kinds=[BatchJudged.kind], checked=True):
+            event = entry.event
+            if isinstance(event, BatchJudged) and event.policy.dataset == dataset:
+                digest = event.policy.sha256
+                enough = len(sha256) >= _LEAST_OF_A_DIGEST
+                if digest == sha256 or (enough and digest.startswith(sha256)):
+                    judged.add(event.batch)
+        if not judged:
+            raise NotFoundError(f"no batch was judged under a policy of {dataset!r} with {sha256}")
+        found = _vertices(world, judged, None)
+        question = Question("policy", f"{dataset}@{sha256}")
+        reached = downstream(world, found, arrived=arrived(describe(world, found).values()))
+        return forward(view, question, reached, {}, paths=paths)
+
+
+def trace_reference(
+    workspace: Workspace, reference: str, version: str, *, paths: int = PATHS
+) -> Trace:
+    """Follows all batches that were screened against one version of a reference.
+
+    Args:
+        workspace: where.
+        reference: its name.
+        version: of it.
+        paths: paths per model.
+
+    Raises:
+        NotFoundError: no batch was screened against it.
+    """
+    with opened(workspace) as (view, world):
+        screened = {
+            event.batch
+            for entry in entries(view.catalog, kinds=[BatchScreened.kind], checked=True)
+            if isinstance(event := entry.event, BatchScreened)
+            and (event.reference, event.reference_version) == (reference, version)
+        }
+        if not screened:
+            raise NotFoundError(f"no batch was screened against {reference}@{version}")
+        found = _vertices(world, screened, None)
+        question = Question("reference", f"{reference}@{version}")
+        reached = downstream(world, found, arrived=arrived(describe(world, found).values()))
+        return forward(view, question, reached, {}, paths=paths)
+
+
+def trace_decision(workspace: Workspace, decision: str, *, paths: int = PATHS) -> Trace:
+    """Follows the records that a person's decision let in.
+
+    Args:
+        workspace: where.
+        decision: its id, as the case shows it.
+        paths: paths per model.
+
+    Raises:
+        NotFoundError: nothing was published by it.
+    """
+    with opened(workspace) as (view, world):
+        let_in = [
+            event
+            for entry in entries(view.catalog, kinds=[BatchAdmitted.kind], checked=True)
+            if isinstance(event := entry.event, BatchAdmitted)
+            and any(release.decision == decision for release in event.releases)
+        ]
+        if not let_in:
+            raise NotFoundError(f"no record was published by the decision {decision!r}")
+        found = _vertices(world, {event.batch for event in let_in}, None)
+        brought = {
+            (Dataset(*naming.admitted(world.root, event.dataset)), event.version)
+            for event in let_in
+        }
+        reached = downstream(
+            world,
+            found,
+            arrived=arrived(describe(world, found).values()),
+            absent=_others(world, found, brought),
+        )
+        return forward(view, Question("decision", decision), reached, {}, paths=paths)
+
+
+def trace_dataset(workspace: Workspace, dataset: str, version: int, *, paths: int = PATHS) -> Trace:
+    """Follows one version of an admitted dataset to the models that learned from it.
+
+    Args:
+        workspace: where.
+        dataset: its name.
+        version: of it.
+        paths: paths per model.
+
+    Raises:
+        NotFoundError: there is no such version.
+    """
+    with opened(workspace) as (view, world):
+        name = Dataset(*naming.admitted(world.root, dataset))
+        rows = world.told.by_dataset.get(name, [])
+        row = next((row for row in rows if int(row.version) == version), None)
+        if row is None:
+            newest = f"; the newest is {rows[-1].version}" if rows else ""
+            raise NotFoundError(f"the dataset {dataset!r} has no version {version}{newest}")
+        since = arrived(describe(world, [-row.id]).values())
+        reached = downstream(world, [-row.id], arrived=since, snapshots=[(name, version)])
+        return forward(view, Question("dataset", f"{dataset}@{version}"), reached, {}, paths=paths)
+
+
+def _vertices(world: World, batches: Collection[str], since: datetime | None) -> list[int]:
+    """The vertices of batches that arrived since a moment."""
+    return [
+        world.vertex(row.id)
+        for row in world.told.nodes.values()
+        if row.kind == BATCH
+        and row.version in batches
+        and (since is None or row.received_at is None or row.received_at >= since)
+    ]
+
+
+def _others(
+    world: World, vertices: Collection[int], brought: Collection[tuple[Dataset, int]]
+) -> set[tuple[Dataset, int]]:
+    """Changes that do not bring what was let in; a recall of all that a batch has counts still."""
+    nodes = {world.nodes.get(vertex, -vertex) for vertex in vertices}
+    whole = holdings(world.told, nodes)
+    return {
+        (dataset, change.version)
+        for dataset, changes in world.told.changes.items()
+        for change in changes
+        if change.batch in nodes
+        and (dataset, change.version) not in brought
+        and (change.rows > 0 or whole[dataset].of(change.batch, change.version))
+    }

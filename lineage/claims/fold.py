@@ -27,6 +27,7 @@ from lazaretto.lineage.claims.stale import (
     mark_parts,
     mark_shared,
     mark_stale,
+    mark_touched,
     mark_wholes,
     tells_starts,
 )
@@ -287,6 +288,7 @@ class Folded:
         mark_habits(connection, telling - told)
         unite(connection, [(ids[one], ids[other]) for one, other in self._same])
         unite_shared(connection, ids)
+        mark_touched(connection, list(states))
         mark_stale(connection, [ids[name] for name in self._tables])
         mark_shared(connection, list(ids.values()))
         mark_parts(connection, self._whole)

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo ui test test-wheel test-lowest airflow lint format install wheel docs ui-assets assets clean
+.PHONY: demo ui test test-wheel test-lowest consumers airflow lint format install wheel docs ui-assets assets clean
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -44,6 +44,13 @@ test-wheel: $(STAMP) assets
 LOWEST := build/lowest
 test-lowest: $(STAMP)
 	$(BIN)/python tests/wheel/lowest.py $(LOWEST)
+
+# Feast, Data.Rentgen and dbt themselves, in environments of their own: what they make of our events,
+# and whether theirs still look as the tests have them. Minutes, and Python 3.12 for Data.Rentgen.
+CONSUMERS := build/consumers
+consumers: $(STAMP)
+	$(BIN)/python tests/consumers/build.py $(CONSUMERS)
+	LAZARETTO_CONSUMERS=$(CONSUMERS) OMP_NUM_THREADS=1 $(BIN)/pytest tests/consumers
 
 # A whole deployment on this machine, without containers: three to six minutes on two cores.
 airflow: $(STAMP) assets

@@ -2,7 +2,8 @@
 
 `flush` sends what happened to any OpenLineage backend; `catch_up` brings the index in the catalog
 up to date; `trace_source`, `trace_batch`, `trace_record` and `trace_model` answer incidents from
-it; `ingest` adds what others did; `check` checks events by the official schemas.
+it; `ingest` adds what others did; `check` checks events by the official schemas; `model_bom` makes
+a CycloneDX bill of materials.
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ from typing import TYPE_CHECKING
 from lazaretto.lazy import load_lazily
 
 if TYPE_CHECKING:
+    from lazaretto.lineage.bom.check import check_bom as check_bom
+    from lazaretto.lineage.bom.make import bom_bytes as bom_bytes
+    from lazaretto.lineage.bom.make import model_bom as model_bom
     from lazaretto.lineage.claims.declare import alias as alias
     from lazaretto.lineage.claims.declare import declare_external as declare_external
     from lazaretto.lineage.claims.intake import Ingested as Ingested
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
     from lazaretto.lineage.openlineage.check import Problem as Problem
     from lazaretto.lineage.openlineage.check import check as check
     from lazaretto.lineage.openlineage.check import check_event as check_event
+    from lazaretto.lineage.openlineage.check import facet_schemas as facet_schemas
     from lazaretto.lineage.openlineage.emit import EVERYTHING as EVERYTHING
     from lazaretto.lineage.openlineage.emit import IN_STAGE as IN_STAGE
     from lazaretto.lineage.openlineage.emit import Bounds as Bounds
@@ -93,14 +98,18 @@ _HOMES = {
     "TracedSnapshot": "lazaretto.lineage.trace.answer",
     "TracedSource": "lazaretto.lineage.trace.answer",
     "UnknownModel": "lazaretto.lineage.trace.answer",
+    "bom_bytes": "lazaretto.lineage.bom.make",
     "catch_up": "lazaretto.lineage.graph.index",
     "check": "lazaretto.lineage.openlineage.check",
+    "check_bom": "lazaretto.lineage.bom.check",
     "check_event": "lazaretto.lineage.openlineage.check",
     "conclusion": "lazaretto.lineage.trace.conclusion",
     "drain": "lazaretto.lineage.openlineage.emit",
+    "facet_schemas": "lazaretto.lineage.openlineage.check",
     "flush": "lazaretto.lineage.openlineage.emit",
     "ingest": "lazaretto.lineage.claims.intake",
     "keep_report": "lazaretto.lineage.trace.report",
+    "model_bom": "lazaretto.lineage.bom.make",
     "operator_lineage": "lazaretto.lineage.openlineage.for_airflow",
     "parent_from_environment": "lazaretto.lineage.openlineage.parent",
     "project": "lazaretto.lineage.openlineage.project",

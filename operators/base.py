@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import traceback
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
@@ -35,7 +36,8 @@ class LazarettoOperator(BaseOperator):
     them; an unreachable store or catalog fails it in a way that Airflow retries. Airflow prints an
     error with all errors behind it, as they are, so each leaves a task as one of Airflow's, with
     its text escaped and without credentials. Whatever the function wrote to the ledger goes out as
-    lineage twice: with Airflow's own event of the task, and as Lazaretto's. One line of the log
+    lineage: what was read with Airflow's own event of the task, and what was written with
+    Lazaretto's, as runs within the task's. One line of the log
     says what the stage found, and how long it took goes to Airflow's metrics.
 
     A file of the store, a dataset's table or a row of the catalog that was changed by hand fails
@@ -66,6 +68,8 @@ class LazarettoOperator(BaseOperator):
         self.worked_on: str | None = None
         self.announces: tuple[str, int, int] | None = None
         self.ledger_entries: list[int] = []
+        self.began: dict[int, datetime] = {}
+        self.started: datetime | None = None
         self.lineage: OperatorLineage[Any, Any] | None = None
 
     def perform(self, workspace: Workspace, context: Context) -> Any:
@@ -79,6 +83,7 @@ class LazarettoOperator(BaseOperator):
 
         with self.speaking_plainly(context), few_collections():
             workspace = self.open_workspace()
+            self.started = datetime.now(UTC)
             try:
                 with metrics.timed(self.stage_name):
                     result = self.perform(workspace, context)
@@ -147,7 +152,8 @@ class LazarettoOperator(BaseOperator):
         from lazaretto.operators.outbox import of_task, send
 
         self.lineage = of_task(workspace, self.ledger_entries, self.worked_on)
-        send(workspace, context["ti"], self.ledger_entries)
+        began = {} if self.started is None else dict.fromkeys(self.ledger_entries, self.started)
+        send(workspace, context["ti"], self.ledger_entries, began | self.began)
 
     def get_openlineage_facets_on_complete(
         self,

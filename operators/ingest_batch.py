@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowSkipException
@@ -15,6 +16,7 @@ from lazaretto.operators.receive_batch import last_entry, refusals
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from airflow.sdk import Context
 
@@ -119,8 +121,15 @@ class IngestBatchOperator(LazarettoOperator):
         policy = self._policy()
         before = last_entry(workspace)
 
+        started: dict[str, datetime] = {}
+
+        def working(stage: str) -> AbstractContextManager[None]:
+            started[stage] = datetime.now(UTC)
+            return metrics.timed(stage)
+
         def done(stage: str, result: Done, seqs: list[int]) -> None:
             """What is on record is told at once: a later stage may fail."""
+            self.began |= {seq: started[stage] for seq in seqs if seq not in self.ledger_entries}
             self.ledger_entries = seqs
             self.tell(workspace, stage, result)
             if isinstance(result, BatchRef):
@@ -143,7 +152,7 @@ class IngestBatchOperator(LazarettoOperator):
                 manifest=self.manifest or None,
                 beside=True,
                 places_required=True,
-                working=metrics.timed,
+                working=working,
                 done=done,
             )
         except AdmissionRefusedError as error:

@@ -8,7 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime
 
     from airflow.providers.openlineage.extractors import OperatorLineage
     from openlineage.client.event_v2 import InputDataset
@@ -62,7 +63,12 @@ def _as_input(workspace: Workspace, batch: str) -> InputDataset:
     return InputDataset(namespace=namespace, name=name, facets={"version": version})
 
 
-def send(workspace: Workspace, task_instance: Any, seqs: Sequence[int]) -> None:
+def send(
+    workspace: Workspace,
+    task_instance: Any,
+    seqs: Sequence[int],
+    began: Mapping[int, datetime],
+) -> None:
     """Sends ledger entries that no lineage backend has seen, those of this task as its children.
 
     Lineage stops no gate and keeps none waiting: a few entries are sent, for a few seconds.
@@ -73,6 +79,7 @@ def send(workspace: Workspace, task_instance: Any, seqs: Sequence[int]) -> None:
         workspace: catalog and store.
         task_instance: the running task's.
         seqs: the ledger entries that it wrote.
+        began: when the work began that they tell of.
     """
     from lazaretto.lineage import IN_STAGE, flush
 
@@ -83,6 +90,7 @@ def send(workspace: Workspace, task_instance: Any, seqs: Sequence[int]) -> None:
                 transport=transport,
                 parent=_task_run(task_instance),
                 seqs=seqs,
+                began=began,
                 bounds=IN_STAGE,
             )
     except Exception as error:
@@ -134,11 +142,14 @@ def transport_of_airflow() -> Iterator[Transport | None]:
 
 
 def _task_run(task_instance: Any) -> Parent | None:
-    """The run by which Airflow's OpenLineage provider reports this task, mapped or not."""
+    """The run by which Airflow's OpenLineage provider reports this task, and that of its DAG."""
     if not _airflow_reports():
         return None
-    from airflow.providers.openlineage.plugins.macros import lineage_parent_id
+    from airflow.providers.openlineage.plugins.macros import (
+        lineage_parent_id,
+        lineage_root_parent_id,
+    )
 
     from lazaretto.lineage import Parent
 
-    return Parent.parse(lineage_parent_id(task_instance))
+    return Parent.parse(lineage_parent_id(task_instance), lineage_root_parent_id(task_instance))

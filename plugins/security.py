@@ -75,6 +75,16 @@ def _asked_from_here(request: Request) -> None:
 may_decide = [Depends(_access("PUT")), Depends(_asked_from_here)]
 
 
+def _by_token(request: Request) -> None:
+    """Refuses what a browser may have been made to send: its cookie does not count."""
+    if not request.headers.get("authorization", "").lower().startswith("bearer "):
+        raise HTTPException(403, "send a token of Airflow's in the header Authorization")
+
+
+# For what programs send: what Airflow asks for to change assets, and a token in a header.
+may_send = [Depends(_access("PUT")), Depends(_by_token)]
+
+
 def _decides(request: Request, user: GetUserDep) -> bool:
     """Whether somebody may decide: what shows or hides the buttons, and is checked again there."""
     dataset = dataset_of(request.app.state.site.workspace, request.path_params)

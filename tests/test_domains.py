@@ -16,6 +16,7 @@ PAGES = ("README.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md", "pyproje
 THEIRS = {
     "airflow.apache.org",
     "c2sp.org",
+    "cyclonedx.org",
     "delta.io",
     "docs.greatexpectations.io",
     "download.pytorch.org",

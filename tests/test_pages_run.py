@@ -35,9 +35,14 @@ ELSEWHERE = {
     ("docs/how-to/add-a-detector.md", "angle.py"): "tests/lazaretto/test_cli_docs.py",
     ("docs/how-to/add-a-detector.md", "pyproject.toml"): "tests/lazaretto/test_cli_docs.py",
     ("docs/how-to/audit-the-ledger.md", "bash"): HERE,
+    ("docs/how-to/bill-of-materials.md", "bash"): "tests/lineage/test_bom.py",
     ("docs/how-to/encoders.md", "encoder.py"): "tests/lazaretto/test_own_data.py",
     ("docs/how-to/encoders.md", "fit_encoder.py"): "tests/lazaretto/test_own_data.py",
     ("docs/how-to/own-data.md", "bash"): HERE,
+    ("docs/how-to/lineage-of-other-tools.md", "openlineage.yml"): (
+        "tests/plugins/test_lineage_intake.py"
+    ),
+    ("docs/how-to/lineage-of-other-tools.md", "both.yml"): "tests/plugins/test_lineage_intake.py",
     ("docs/how-to/operations.md", "Doctor"): "tests/lazaretto/test_operations_page.py",
     ("docs/how-to/operations.md", "PostgreSQL"): "tests/lazaretto/test_operations_page.py",
     ("docs/how-to/operations.md", "Retention"): "tests/lazaretto/test_operations_page.py",

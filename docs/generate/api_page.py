@@ -84,6 +84,7 @@ _PYTHON = {
         "stages/judgement.py": ["Judgement"],
         "stages/admit.py": ["admit"],
         "stages/snapshot.py": ["snapshot", "Snapshot"],
+        "stages/export.py": ["export", "Export"],
         "stages/register_model.py": ["register_model", "ModelVersion"],
         "stages/sanitize_training.py": ["sanitize_training"],
         "stages/retrain.py": ["retrain_and_compare"],
@@ -151,12 +152,24 @@ _PYTHON = {
 
 _LINEAGE = {
     "trace/trace.py": ["trace_source", "trace_batch", "trace_record", "trace_model"],
-    "trace/answer.py": ["Trace", "Completeness"],
+    "trace/questions.py": [
+        "trace_key",
+        "trace_policy",
+        "trace_reference",
+        "trace_decision",
+        "trace_dataset",
+    ],
+    "trace/answer.py": ["Trace", "UnknownModel", "Completeness"],
+    "trace/conclusion.py": ["conclusion"],
+    "trace/schema.py": ["trace_schema"],
     "trace/report.py": ["keep_report", "to_html"],
+    "trace/proof.py": ["prove", "Proof"],
     "openlineage/emit.py": ["flush", "drain", "Bounds", "Drained"],
     "graph/index.py": ["catch_up"],
-    "graph/ingest.py": ["ingest"],
-    "openlineage/check.py": ["check"],
+    "claims/intake.py": ["ingest"],
+    "openlineage/check.py": ["check", "facet_schemas"],
+    "bom/make.py": ["model_bom", "bom_bytes"],
+    "bom/check.py": ["check_bom"],
 }
 
 Definition = griffe.Class | griffe.Function

@@ -24,6 +24,7 @@ PAGES = (
     "how-to/review-quarantine.md",
     "how-to/watch-a-source.md",
     "how-to/respond-to-an-incident.md",
+    "how-to/lineage-of-other-tools.md",
     "how-to/sign-deliveries.md",
     "how-to/drift-or-poison.md",
     "how-to/operations.md",

@@ -10,6 +10,8 @@ import sqlalchemy as sa
 from lazaretto.lineage.claims import rows
 from lazaretto.lineage.claims.admitted import conclude_admitted
 from lazaretto.lineage.claims.bits import Basis, Gap, Kind, Why, version_end
+from lazaretto.lineage.claims.names import Name, source_in_store
+from lazaretto.lineage.claims.network import note_change
 from lazaretto.lineage.claims.same import members
 from lazaretto.lineage.claims.states import Nameless, states_of
 from lazaretto.lineage.claims.streams import all_links
@@ -82,6 +84,8 @@ def derive_some(connection: Connection, store_root: str, limit: int) -> int:
                 lineage_name.update().where(lineage_name.c.id.in_(ids)).values(stale=False)
             )
             _mark_successors(connection, ids)
+    if seen:
+        note_change(connection)
     return len(seen)
 
 
@@ -103,6 +107,8 @@ def _mark_successors(connection: Connection, names: Sequence[int]) -> None:
 
 
 def _derive(connection: Connection, store_root: str, name: int) -> None:
+    if _is_plain(connection, name):
+        return
     dataset = read_dataset(connection, name)
     owner, ids = dataset.owner, list(dataset.names)
     connection.execute(lineage_link.delete().where(lineage_link.c.owner.in_(ids)))
@@ -117,7 +123,7 @@ def _derive(connection: Connection, store_root: str, name: int) -> None:
     else:
         links += _same_versions(dataset)
         filled = _written_elsewhere(dataset)
-    if dataset.admitted is None and not dataset.received:
+    if dataset.admitted is None:
         earlier = _renamed(connection, dataset)
         links += [
             (version_end(src), version_end(dst), Basis.INFERRED, Why.RENAMED)
@@ -151,6 +157,20 @@ def _derive(connection: Connection, store_root: str, name: int) -> None:
     unique = {(node, kind): until for node, kind, until in gaps}
     rows.run(connection, rows.GAPS, [(*key, owner, until) for key, until in unique.items()])
     _forget_nodes(connection, ids, used)
+
+
+def _is_plain(connection: Connection, name: int) -> bool:
+    """Whether nothing follows: the batches of a source here, which nobody read without naming one.
+
+    There may be very many, and each new one makes them stale.
+    """
+    access, column = lineage_access.c, lineage_name.c
+    row = connection.execute(sa.select(lineage_name).where(column.id == name)).one()
+    if source_in_store(Name(row.namespace, row.name)) is None or row.same_as != name:
+        return False
+    others = sa.select(column.id).where(column.same_as == name, column.id != name).limit(1)
+    read = sa.select(access.run).where(access.name == name, sa.not_(access.writes)).limit(1)
+    return connection.scalar(others) is None and connection.scalar(read) is None
 
 
 def _contents(

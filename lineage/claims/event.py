@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from lazaretto.errors import UsageError
-from lazaretto.lineage.claims.bits import NO_KIND, NO_MODE, Kind, Mode, State
+from lazaretto.lineage.claims.bits import Kind, Mode, State
 from lazaretto.redact import carries_credentials, safe_uri
 from lazaretto.times import parse_time
 
@@ -30,13 +31,16 @@ _STATES = {
     "ABORT": State.ABORT,
     "OTHER": State.OTHER,
 }
+# Plain numbers: operations on flags take as long as all else that is done with an input.
 _MODES = {
-    "OVERWRITE": Mode.REPLACED,
-    "TRUNCATE": Mode.REPLACED | Mode.EMPTIED,
-    "CREATE": Mode.CREATED,
-    "DROP": Mode.DROPPED,
-    "RENAME": Mode.RENAMED,
+    "OVERWRITE": int(Mode.REPLACED),
+    "TRUNCATE": int(Mode.REPLACED | Mode.EMPTIED),
+    "CREATE": int(Mode.CREATED),
+    "DROP": int(Mode.DROPPED),
+    "RENAME": int(Mode.RENAMED),
 }
+_TABLE, _BATCH, _MODEL = int(Kind.TABLE), int(Kind.BATCH), int(Kind.MODEL)
+_REPLACED, _RENAMED = int(Mode.REPLACED), int(Mode.RENAMED)
 _MEASURES = ("TEST", "EVAL", "EVALUATION")
 _ROLES = ("TRAIN", "FINETUNE", "PRETRAIN", "CALIBRATION", "VALIDATION", "TEST", "EVAL")
 
@@ -54,8 +58,8 @@ class Used:
         name: OpenLineage name, as it is written.
         version: that the event names; None: it names none.
         parts: partitions that it names; of a batch dataset, batches.
-        kind: what the event says that it is; 0: nothing.
-        mode: how it was written.
+        kind: what the event says that it is, bits of `Kind`; 0: nothing.
+        mode: how it was written, bits of `Mode`.
         role: how it was used; a leading ``~``: only to measure.
         symlinks: other names of the same, as they are written.
         renamed_from: name that it had, as it is written.
@@ -71,8 +75,8 @@ class Used:
     name: str
     version: str | None = None
     parts: tuple[str, ...] = ()
-    kind: Kind = NO_KIND
-    mode: Mode = NO_MODE
+    kind: int = 0
+    mode: int = 0
     role: str = "TRAIN"
     symlinks: tuple[tuple[str, str], ...] = ()
     renamed_from: tuple[str, str] | None = None
@@ -243,30 +247,27 @@ def _dataset(
     facets = _object(value.get("facets"))
     source = _object(facets.get("lazaretto_source"))
     artifact = _object(facets.get("lazaretto_artifact"))
-    namespace = _text(value.get("namespace"), "namespace", 512)
-    if namespace.lower().startswith(OWN):
-        raise Unusable(f"no dataset is in a namespace that starts with {OWN}")
-    if carries_credentials(namespace):  # some tools report a database by its whole address
-        namespace = safe_uri(namespace)
+    namespace = _namespace(value.get("namespace"))
     name = _text(value.get("name"), "name", 1024)
     version = _object(facets.get("version")).get("datasetVersion")
     named = None if version is None else _text(version, "datasetVersion", 255)
-    role = roles.get((namespace, name, named)) or roles.get((namespace, name, None)) or "TRAIN"
-    change = _object(facets.get("lifecycleStateChange"))
-    mode = _MODES.get(str(change.get("lifecycleStateChange")), Mode(0))
-    if _object(artifact.get("members")).get("complete") is True:
-        mode |= Mode.REPLACED
+    role = "TRAIN"
+    if roles:
+        role = roles.get((namespace, name, named)) or roles.get((namespace, name, None)) or role
+    mode, renamed = 0, None
+    if side == "output":
+        mode, renamed = _written(facets, artifact)
     rows = artifact.get("recordCount")
     return Used(
         namespace=namespace,
         name=name,
         version=named,
-        parts=_parts(_object(value.get(f"{side}Facets")), f"{side}Condition"),
+        parts=_parts(value, side) if f"{side}Facets" in value else (),
         kind=_kind(facets, source, artifact),
-        mode=mode if side == "output" else Mode(0),
+        mode=mode,
         role=f"~{role}" if measures or role in _MEASURES else role,
-        symlinks=_symlinks(_object(facets.get("symlinks"))),
-        renamed_from=_identifier(change.get("previousIdentifier")) if mode & Mode.RENAMED else None,
+        symlinks=_symlinks(_object(facets["symlinks"])) if "symlinks" in facets else (),
+        renamed_from=renamed,
         source=_optional_text(source.get("sourceId"), "sourceId", 255),
         t_from=_optional_moment(source.get("collectedFrom"), "collectedFrom"),
         t_to=_optional_moment(source.get("collectedTo"), "collectedTo"),
@@ -276,14 +277,25 @@ def _dataset(
     )
 
 
-def _kind(facets: dict[str, Any], source: dict[str, Any], artifact: dict[str, Any]) -> Kind:
+def _written(
+    facets: dict[str, Any], artifact: dict[str, Any]
+) -> tuple[int, tuple[str, str] | None]:
+    """How an output was written, and the name that it had before."""
+    change = _object(facets.get("lifecycleStateChange"))
+    mode = _MODES.get(str(change.get("lifecycleStateChange")), 0)
+    if _object(artifact.get("members")).get("complete") is True:
+        mode |= _REPLACED
+    return mode, _identifier(change.get("previousIdentifier")) if mode & _RENAMED else None
+
+
+def _kind(facets: dict[str, Any], source: dict[str, Any], artifact: dict[str, Any]) -> int:
     """What an event says of a dataset; a claim to be held back or beside the data is not heard."""
     type_, kind = _object(facets.get("datasetType")).get("datasetType"), artifact.get("kind")
     if type_ == "MODEL" or kind == "MODEL":
-        return Kind.MODEL
+        return _MODEL
     if source or kind == "BATCH":
-        return Kind.BATCH
-    return Kind.TABLE if type_ in ("TABLE", "VIEW") or kind == "SNAPSHOT" else Kind(0)
+        return _BATCH
+    return _TABLE if type_ in ("TABLE", "VIEW") or kind == "SNAPSHOT" else 0
 
 
 def _symlinks(facet: dict[str, Any]) -> tuple[tuple[str, str], ...]:
@@ -298,16 +310,12 @@ def _identifier(value: object) -> tuple[str, str] | None:
     both = _object(value)
     if "namespace" not in both or "name" not in both:
         return None
-    namespace = _text(both.get("namespace"), "namespace", 512)
-    if namespace.lower().startswith(OWN):
-        raise Unusable(f"no dataset is in a namespace that starts with {OWN}")
-    if carries_credentials(namespace):
-        namespace = safe_uri(namespace)
-    return namespace, _text(both.get("name"), "name", 1024)
+    return _namespace(both.get("namespace")), _text(both.get("name"), "name", 1024)
 
 
-def _parts(place: dict[str, Any], condition: str) -> tuple[str, ...]:
-    subset = _object(_object(place.get("subset")).get(condition))
+def _parts(value: dict[str, Any], side: str) -> tuple[str, ...]:
+    place = _object(value.get(f"{side}Facets"))
+    subset = _object(_object(place.get("subset")).get(f"{side}Condition"))
     partitions = subset.get("partitions")
     if not isinstance(partitions, list) or subset.get("type") != "partition":
         return ()
@@ -317,6 +325,19 @@ def _parts(place: dict[str, Any], condition: str) -> tuple[str, ...]:
     if not named or any(identifier is None for identifier in named):
         return ()
     return tuple(dict.fromkeys(_text(n, "partition identifier", 255) for n in named))
+
+
+def _namespace(value: object) -> str:
+    """A namespace without credentials: some tools report a database by its whole address."""
+    return _clean_namespace(value) if isinstance(value, str) else _text(value, "namespace", 512)
+
+
+@lru_cache(maxsize=4096)
+def _clean_namespace(value: str) -> str:
+    namespace = _text(value, "namespace", 512)
+    if namespace.lower().startswith(OWN):
+        raise Unusable(f"no dataset is in a namespace that starts with {OWN}")
+    return safe_uri(namespace) if carries_credentials(namespace) else namespace
 
 
 def _object(value: object) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from lazaretto.lineage.claims.bits import (
     version_end,
 )
 from lazaretto.lineage.claims.names import PART, Name, dataset_in_store, source_in_store
+from lazaretto.lineage.claims.network import note_change
 from lazaretto.lineage.claims.same import unite, unite_shared
 from lazaretto.lineage.claims.stale import (
     mark_habits,
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
     from lazaretto.lineage.claims.names import Names
     from lazaretto.lineage.claims.stale import Clock
 
+# Plain numbers: operations on flags take as long as all else that is done with an input.
+_BATCH, _INDEPENDENT = int(Kind.BATCH), int(Kind.BATCH | Kind.MODEL)
+_KNOWN, _MEASURED = int(Basis.KNOWN), int(Basis.MEASURED)
 _BEGUN = State.START | State.LEDGER
 _T = TypeVar("_T", int, str)
 Point = tuple[Name, str]
@@ -104,6 +108,7 @@ class Folded:
     _whole: set[Name] = field(default_factory=set)
     _tables: set[Name] = field(default_factory=set)
     _merged: list[tuple[Any, ...]] = field(default_factory=list)
+    _spelled: dict[tuple[str, str], Name] = field(default_factory=dict)
 
     def add(self, claim: Claim) -> None:
         """Takes one claim."""
@@ -152,8 +157,11 @@ class Folded:
             self._same.add((min(one, other), max(one, other)))
 
     def _named(self, used: Used) -> Name:
-        name = self.spell.spell(used.namespace, used.name)
-        self.names[name] = self.names.get(name, 0) | int(used.kind)
+        key = used.namespace, used.name
+        name = self._spelled.get(key)
+        if name is None:  # the same few again and again
+            name = self._spelled[key] = self.spell.spell(*key)
+        self.names[name] = self.names.get(name, 0) | used.kind
         for other in used.symlinks:
             self.same(name, self.spell.spell(*other))
         return name
@@ -162,12 +170,12 @@ class Folded:
         """Takes an input; whether something may have been learned from it."""
         name = self._named(used)
         learns = not used.role.startswith("~")
-        basis = Basis.KNOWN if learns else Basis.MEASURED
+        basis = _KNOWN if learns else _MEASURED
         versions, parts = _points(name, used)
         for version in versions:
             self._version(name, version, used, at, written=False)
             key = (name, version, claim.run)
-            self._reads[key] = min(self._reads.get(key, basis), int(basis))
+            self._reads[key] = min(self._reads.get(key, basis), basis)
             self.edges += 1
         for part in parts:
             self.names.setdefault(part, 0)
@@ -186,7 +194,7 @@ class Folded:
         if ours and not claim.state & State.LEDGER:
             self.ours += 1
             return False
-        mode = used.mode
+        mode = Mode(used.mode)
         mode |= Mode.AS_BATCH if used.kind & Kind.BATCH else Mode(0)
         mode |= Mode.AS_MODEL if used.kind & Kind.MODEL else Mode(0)
         if mode & Mode.RENAMED and used.renamed_from is not None:
@@ -247,7 +255,7 @@ class Folded:
                 used.rows,
             )
         else:
-            found.kinds |= int(used.kind)
+            found.kinds |= used.kind
             found.first_at = min(found.first_at, at)
             found.last_at = max(found.last_at, at)
             found.written |= written
@@ -257,7 +265,7 @@ class Folded:
             found.received_at = _least(found.received_at, _maybe(used.received_at))
             found.digest = _least(found.digest, used.digest)
             found.rows = _least(found.rows, used.rows)
-        if not used.kind & (Kind.BATCH | Kind.MODEL):
+        if not used.kind & _INDEPENDENT:
             self._tables.add(name)
 
     def write(self, connection: Connection) -> None:
@@ -281,6 +289,7 @@ class Folded:
         mark_shared(connection, list(ids.values()))
         mark_parts(connection, self._whole)
         mark_wholes(connection, ids)
+        note_change(connection)
 
     def _write_names(self, connection: Connection) -> dict[Name, int]:
         values = [(*name, types, 0, False) for name, types in self.names.items()]
@@ -416,12 +425,12 @@ def fold(spell: Names, claims: Iterable[Claim]) -> Folded:
 
 def _points(name: Name, used: Used) -> tuple[Sequence[str], Sequence[Name]]:
     """The versions, and the partitions, that an event names of a dataset."""
-    if used.kind & Kind.BATCH or source_in_store(name):
+    if used.kind & _BATCH or source_in_store(name):
         return used.parts or ((used.version,) if used.version else ()), ()
-    parts = [Name(name.namespace, f"{name.name}{PART}{part}") for part in used.parts]
-    if dataset_in_store(name):
-        parts = []  # the ledger knows which batches a version holds
-    return (used.version,) if used.version else (), parts
+    versions = (used.version,) if used.version else ()
+    if not used.parts or dataset_in_store(name):
+        return versions, ()  # the ledger knows which batches a version holds
+    return versions, [Name(name.namespace, f"{name.name}{PART}{part}") for part in used.parts]
 
 
 def _gaps_of_run(state: State, open_: bool, *, reads: bool, writes: bool) -> list[str]:

@@ -86,16 +86,19 @@ class Names:
 
 def dataset_in_store(name: Name) -> str | None:
     """The admitted dataset that a name is of; None: it is of none."""
-    folder, _, rest = name.name.partition("/")
-    ours = name.namespace == STORE and folder == "datasets" and rest and "/" not in rest
-    return rest if ours else None
+    return _in_folder(name, "datasets")
 
 
 def source_in_store(name: Name) -> str | None:
     """The source whose batches a name is of; None: it is of none."""
-    folder, _, rest = name.name.partition("/")
-    ours = name.namespace == STORE and folder == "batches" and rest and "/" not in rest
-    return rest if ours else None
+    return _in_folder(name, "batches")
+
+
+def _in_folder(name: Name, folder: str) -> str | None:
+    if name.namespace != STORE:
+        return None
+    first, _, rest = name.name.partition("/")
+    return rest if first == folder and rest and "/" not in rest else None
 
 
 def registry(text: str) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import sqlalchemy as sa
 
 from lazaretto.lineage.claims.bits import Basis
+from lazaretto.lineage.claims.network import Ints, network
 from lazaretto.storage.bulk import among
 from lazaretto.storage.tables import lineage_link
 
@@ -16,6 +19,8 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
 FEW = 4  # ways into an end that are kept, for the few paths that are shown
+WIDE = 5_000
+"""Ends of one level from which on all links are read into arrays."""
 
 
 class Step(NamedTuple):
@@ -26,8 +31,39 @@ class Step(NamedTuple):
     why: int
 
 
-Steps: TypeAlias = "dict[int, list[Step]]"
-"""By end, a few ways into it from ends that are nearer to the start."""
+class _Level(NamedTuple):
+    """A way into each of many ends, which are in order."""
+
+    ends: Ints
+    src: Ints
+    basis: Ints
+    why: Ints
+
+
+@dataclass(slots=True)
+class Steps:
+    """By end, a few ways into it from ends that are nearer to the start."""
+
+    few: dict[int, list[Step]] = field(default_factory=dict)
+    many: list[_Level] = field(default_factory=list)
+
+    def into(self, end: int) -> list[Step]:
+        """The ways into an end."""
+        found = self.few.get(end)
+        if found is not None:
+            return found
+        for level in self.many:
+            place = int(np.searchsorted(level.ends, end))
+            if place < len(level.ends) and level.ends[place] == end:
+                at = (int(column[place]) for column in (level.src, level.basis, level.why))
+                return [Step(*at)]
+        return []
+
+    def note(self, end: int, step: Step) -> None:
+        """Adds a way into an end, unless there are enough."""
+        ways = self.few.setdefault(end, self.into(end))
+        if step not in ways and len(ways) < FEW:
+            ways.append(step)
 
 
 def spread(
@@ -58,6 +94,9 @@ def spread(
     known.update(frontier)
     new = set(frontier)
     while frontier:
+        if len(frontier) > WIDE:
+            wide = _spread_wide(connection, frontier, known, steps, most, forward=forward)
+            return new | wide
         query = sa.select(near, far, link.basis, link.why).where(
             among(connection, near, frontier), link.basis <= int(most)
         )
@@ -67,20 +106,59 @@ def spread(
                 ways = level.setdefault(to, [])
                 if len(ways) < FEW:
                     ways.append(Step(at, basis, why))
-        steps.update(level)
+        steps.few.update(level)
         frontier = list(level)
         known.update(frontier)
         new.update(frontier)
     return new
 
 
+def _spread_wide(
+    connection: Connection,
+    frontier: list[int],
+    known: set[int],
+    steps: Steps,
+    most: Basis,
+    *,
+    forward: bool,
+) -> set[int]:
+    """The same where much is reached: in arrays."""
+    links = network(connection, forward=forward)
+    followed = links.basis <= int(most)
+    seen = np.fromiter(known, np.int64, len(known))
+    size = int(max(seen.max(initial=0), links.to.max(initial=0), links.ends.max(initial=0))) + 1
+    reached = np.zeros(size, bool)
+    reached[seen[seen >= 0]] = True
+    level = np.sort(np.array(frontier, np.int64))
+    found: list[Ints] = []
+    while len(level):
+        src, place = links.onward(level)
+        keep = followed[place] & ~reached[links.to[place]]
+        src, place = src[keep], place[keep]
+        level, first = np.unique(links.to[place], return_index=True)
+        reached[level] = True
+        at = place[first]
+        ways = (src[first], links.basis[at].astype(np.int64), links.why[at].astype(np.int64))
+        steps.many.append(_Level(level, *ways))
+        found.append(level)
+    new = set(np.concatenate(found).tolist())
+    known |= new
+    return new
+
+
 def measured(connection: Connection, ends: Collection[int]) -> set[int]:
     """Runs that only measured with some versions."""
     link = lineage_link.c
-    query = sa.select(link.dst).where(
-        among(connection, link.src, list(ends)), link.basis == int(Basis.MEASURED)
-    )
-    return set(connection.scalars(query))
+    any_ = sa.select(link.dst).where(link.basis == int(Basis.MEASURED))
+    if len(ends) > WIDE:
+        return {run for src, run in _measuring(connection) if src in ends}
+    return set(connection.scalars(any_.where(among(connection, link.src, list(ends)))))
+
+
+def _measuring(connection: Connection) -> Iterable[tuple[int, int]]:
+    link = lineage_link.c
+    query = sa.select(link.src, link.dst).where(link.basis == int(Basis.MEASURED))
+    return [(row.src, row.dst) for row in connection.execute(query)]
 
 
 def outputs(connection: Connection, runs: Collection[int]) -> set[int]:

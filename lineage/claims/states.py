@@ -126,7 +126,8 @@ def _missing(dataset: Dataset, states: list[TableState]) -> list[TableState]:
     for state in numbered:
         assert state.number is not None  # noqa: S101  as they were chosen
         between = sum(1 for other in nameless if since <= other.end <= state.end)
-        if state.number > number + 1 + between:
+        # What is missing before a version that nobody is known to have made is part of that gap.
+        if state.run and state.number > number + 1 + between:
             key = f"missing:{state.number - 1}"
             found.append(
                 TableState(

@@ -85,6 +85,19 @@ def check_event(event: dict[str, Any], *, strict: bool = False) -> list[Problem]
     return [Problem(1, *found) for found in _of_event(event, strict)]
 
 
+def facet_schemas() -> dict[str, dict[str, Any]]:
+    """The JSON schemas of Lazaretto's own facets, by the facets' keys.
+
+    Events name them by URN. None is ever changed: another meaning gets another version.
+
+    Examples:
+        >>> facet_schemas()["lazaretto_source"]["$id"]
+        'urn:lazaretto:facet:1-0-0:LazarettoSourceDatasetFacet'
+    """
+    ours = [one for one in _schemas().values() if one["$id"].startswith("urn:")]
+    return {key: one for one in ours for key in one["properties"]}
+
+
 def _of_event(event: dict[str, Any], strict: bool) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     for problem in _walk(event, strict):

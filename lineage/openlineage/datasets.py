@@ -12,6 +12,7 @@ from openlineage.client.facet_v2 import (
     dataset_type_dataset,
     dataset_version_dataset,
     input_statistics_input_dataset,
+    lifecycle_state_change_dataset,
     output_statistics_output_dataset,
     schema_dataset,
     storage_dataset,
@@ -141,7 +142,11 @@ def members(store_root: str, found: Sequence[Member]) -> list[InputDataset]:
 
 @dataclass(frozen=True, slots=True)
 class Members:
-    """What a version was built from: how many batches, and ids of some or all of them."""
+    """What a version holds: how many batches, and ids of some or all of them.
+
+    Where all are given, the run that wrote the version must name them all as its inputs: `artifact`
+    says so to readers.
+    """
 
     count: int
     ids: Sequence[str]
@@ -169,7 +174,7 @@ def artifact(
             if members is None
             else {
                 "count": members.count,
-                "complete": members.count == len(members.ids) <= MAX_IDS,
+                "complete": members.count == len(members.ids) <= MAX_PARTITIONS,
                 "ids": list(members.ids[:MAX_IDS]),
             },
         )
@@ -207,6 +212,16 @@ def storage(layer: str, file_format: str) -> dict[str, DatasetFacet]:
     """How the bytes are kept."""
     return {
         "storage": storage_dataset.StorageDatasetFacet(storageLayer=layer, fileFormat=file_format)
+    }
+
+
+def replaced() -> dict[str, DatasetFacet]:
+    """What was written is all that the dataset holds: nothing of what was there before."""
+    change = lifecycle_state_change_dataset.LifecycleStateChange.OVERWRITE
+    return {
+        "lifecycleStateChange": lifecycle_state_change_dataset.LifecycleStateChangeDatasetFacet(
+            lifecycleStateChange=change
+        )
     }
 
 

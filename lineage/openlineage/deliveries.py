@@ -128,6 +128,7 @@ def batch_received(event: events.BatchReceived, context: Context) -> Facts:
                 },
             )
         ],
+        began=event.received_at,
     )
 
 

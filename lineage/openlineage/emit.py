@@ -21,7 +21,8 @@ from lazaretto.lineage.openlineage import lease as _lease
 from lazaretto.lineage.openlineage.send import Sending
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
+    from datetime import datetime
 
     from openlineage.client.transport import Transport
 
@@ -85,6 +86,7 @@ def flush(
     transport: Transport | None = None,
     parent: Parent | None = None,
     seqs: Collection[int] = (),
+    began: Mapping[int, datetime] | None = None,
     bounds: Bounds = EVERYTHING,
 ) -> int:
     """Sends the ledger entries that were not sent yet; see `drain`.
@@ -99,7 +101,9 @@ def flush(
         >>> flush(workspace, transport=NoopTransport(NoopConfig()))  # nothing is left
         0
     """
-    drained = drain(workspace, transport=transport, parent=parent, seqs=seqs, bounds=bounds)
+    drained = drain(
+        workspace, transport=transport, parent=parent, seqs=seqs, began=began, bounds=bounds
+    )
     if drained.problem is not None:
         _log.warning(
             "lineage events were not sent (%s); %d ledger entries wait for the next flush",
@@ -115,6 +119,7 @@ def drain(
     transport: Transport | None = None,
     parent: Parent | None = None,
     seqs: Collection[int] = (),
+    began: Mapping[int, datetime] | None = None,
     bounds: Bounds = EVERYTHING,
 ) -> Drained:
     """Sends the ledger entries behind the cursor through an OpenLineage transport.
@@ -132,6 +137,8 @@ def drain(
         transport: instead of the configured one; it is not closed.
         parent: run that made the entries `seqs`, such as an Airflow task's.
         seqs: entries that this parent made.
+        began: when the work began that entries tell of, by sequence number; where neither this nor
+            the entry says so, a run is told as beginning when the entry was written.
         bounds: how much is sent, and how long is waited for the backend.
 
     Raises:
@@ -158,7 +165,7 @@ def drain(
             chunk, chain = _next(workspace, size)
             if not chunk:
                 break
-            problem = turn.give(Sending(workspace, chunk, chain, transport, parents))
+            problem = turn.give(Sending(workspace, chunk, chain, transport, parents, began or {}))
             if problem is None:
                 sent += len(chunk)
                 _mark(workspace, chunk[-1].seq)

@@ -10,10 +10,16 @@ import attr
 from openlineage.client.facet_v2 import DatasetFacet, RunFacet
 
 FACETS_URN = "urn:lazaretto:facet:1-0-0"
+"""What names the schemas. The project owns no domain that an address could be under, and an address
+that somebody else may buy would one day give readers another schema. A URN only says which one."""
 
 
 def schema_url(name: str) -> str:
-    """Immutable name of a facet's schema: a URN, because nobody need serve it to check an event."""
+    """Immutable name of a facet's schema, which `lineage check` finds in the installed package.
+
+    Args:
+        name: class of the facet.
+    """
     return f"{FACETS_URN}:{name}#/$defs/{name}"
 
 
@@ -52,8 +58,9 @@ class LazarettoArtifactDatasetFacet(DatasetFacet):
         artifactId: equals the `version` facet.
         digest: algorithm to lowercase hex.
         recordCount: records in this version.
-        members: ``count``, ``complete`` and at most 200 ``ids`` of what it was built from; of a
-            snapshot that builds on an earlier one, those that changed since.
+        members: ``count``, ``complete`` (the run's inputs name all of them) and at most 200
+            ``ids`` of what it was built from; of a snapshot that builds on an earlier one, those
+            that changed since.
     """
 
     kind: str
@@ -106,7 +113,8 @@ class LazarettoTrainingRunFacet(RunFacet):
 
     Attributes:
         purpose: PRETRAIN, TRAIN, FINETUNE or EVAL.
-        consumed: ``namespace``, ``name``, ``version``, ``role`` and ``recordCount`` of each input.
+        consumed: ``namespace``, ``name``, ``role`` and, where they are known, ``version`` and
+            ``recordCount`` of each input.
         externalRunId: run id in an experiment tracker.
         paramsDigest: digest of the hyper-parameters' canonical JSON.
         seed: seed of the run.

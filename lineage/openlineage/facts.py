@@ -13,13 +13,13 @@ from lazaretto.text import excerpt
 from lazaretto.values import Actor, ActorType
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from openlineage.client.event_v2 import InputDataset, OutputDataset
     from openlineage.client.facet_v2 import RunFacet
 
-    from lazaretto.values import DetectorSummary, PolicyRef, TestSummary, Verdict
+    from lazaretto.values import DataFile, DetectorSummary, PolicyRef, TestSummary, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +31,14 @@ class Context:
         run: run id of the entry.
         at: time of the entry.
         actor: who acted.
+        files: data files of a version of a dataset, by its name; None where they are not known.
     """
 
     store_root: str
     run: str
     at: datetime
     actor: Actor
+    files: Callable[[str, int], Sequence[DataFile] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,7 @@ class Facts:
         outputs: what was written.
         run_facets: facets of the run, without those every run has.
         failure: why it failed, where it did.
+        began: when the work began, where the entry says so.
     """
 
     job: str
@@ -58,6 +61,12 @@ class Facts:
     outputs: list[OutputDataset] = field(default_factory=list)
     run_facets: dict[str, RunFacet] = field(default_factory=dict)
     failure: str | None = None
+    began: datetime | None = None
+
+
+def nothing_known(dataset: str, version: int) -> None:
+    """For who has no catalog to ask: the data files of no version are known."""
+    del dataset, version
 
 
 def decision(

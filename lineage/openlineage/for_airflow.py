@@ -8,6 +8,7 @@ from openlineage.client.facet_v2 import base_subset_dataset, test_run
 
 from lazaretto.ledger.chain import entry as ledger_entry
 from lazaretto.ledger.checkpoint import ledger_id
+from lazaretto.lineage.openlineage.contents import files_of
 from lazaretto.lineage.openlineage.project import project
 
 if TYPE_CHECKING:
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
 def operator_lineage(workspace: Workspace, seqs: Sequence[int]) -> OperatorLineage[Any, Any]:
     """The lineage of the ledger entries that one task wrote, for Airflow's OpenLineage provider.
 
-    For ``get_openlineage_facets_on_complete`` and ``_on_failure``; imports Airflow.
+    For ``get_openlineage_facets_on_complete`` and ``_on_failure``; imports Airflow. It has no
+    outputs: Lazaretto's own event of the entry, whose parent is the task's run, is the one writer
+    of a version. With two of them consumers count each version twice.
 
     Args:
         workspace: where.
@@ -36,14 +39,15 @@ def operator_lineage(workspace: Workspace, seqs: Sequence[int]) -> OperatorLinea
         >>> from lazaretto.ledger.chain import entries
         >>> with workspace.catalog.read() as connection:
         ...     [admitted, _] = entries(connection, kinds=["batch_admitted"])
-        >>> operator_lineage(workspace, [admitted.seq]).outputs[0].name.endswith("datasets/reviews")
+        >>> operator_lineage(workspace, [admitted.seq]).inputs[0].name.endswith("batches/vendor")
         True
     """
     from airflow.providers.openlineage.extractors import OperatorLineage
 
     inputs: list[InputDataset] = []
-    outputs: list[OutputDataset] = []
+    made: set[tuple[str, str, str | None]] = set()
     run_facets: dict[str, RunFacet] = {}
+    files = files_of(workspace)
     with workspace.catalog.read() as connection:
         chain = ledger_id(ledger_entry(connection, 1).hash) if seqs else ""
         for seq in sorted(set(seqs)):
@@ -52,15 +56,19 @@ def operator_lineage(workspace: Workspace, seqs: Sequence[int]) -> OperatorLinea
                 workspace.namespace,
                 workspace.store.root,
                 chain=chain,
+                files=files,
             )
             inputs += found.inputs
-            outputs += found.outputs
+            made |= {_version_of(output) for output in found.outputs}
             run_facets = _merged(run_facets, found.run_facets)
-    made = {(output.namespace, output.name) for output in outputs}
-    read = [one for one in inputs if (one.namespace, one.name) not in made]
-    return OperatorLineage(
-        inputs=_one_per_dataset(read), outputs=_one_per_dataset(outputs), run_facets=run_facets
-    )
+    read = [one for one in inputs if _version_of(one) not in made]
+    return OperatorLineage(inputs=_one_per_dataset(read), run_facets=run_facets)
+
+
+def _version_of(dataset: InputDataset | OutputDataset) -> tuple[str, str, str | None]:
+    version = (dataset.facets or {}).get("version")
+    named = getattr(version, "datasetVersion", None)
+    return dataset.namespace, dataset.name, named
 
 
 def _merged(before: dict[str, RunFacet], new: dict[str, RunFacet]) -> dict[str, RunFacet]:
@@ -77,9 +85,9 @@ def _merged(before: dict[str, RunFacet], new: dict[str, RunFacet]) -> dict[str, 
     return merged
 
 
-def _one_per_dataset(datasets: Iterable[Any]) -> list[Any]:
+def _one_per_dataset(datasets: Iterable[InputDataset]) -> list[InputDataset]:
     """Consumers keep one entry per run and dataset: partitions are joined, the last facets win."""
-    found: dict[tuple[str, str], Any] = {}
+    found: dict[tuple[str, str], InputDataset] = {}
     for dataset in datasets:
         key = (dataset.namespace, dataset.name)
         if key in found:
@@ -88,16 +96,13 @@ def _one_per_dataset(datasets: Iterable[Any]) -> list[Any]:
     return list(found.values())
 
 
-def _join_partitions(before: Any, last: Any) -> None:
-    for attribute, condition in (
-        ("inputFacets", "inputCondition"),
-        ("outputFacets", "outputCondition"),
-    ):
-        old = (getattr(before, attribute, None) or {}).get("subset")
-        new = (getattr(last, attribute, None) or {}).get("subset")
-        first, second = (getattr(facet, condition, None) for facet in (old, new))
-        kind = base_subset_dataset.PartitionSubsetCondition
-        if isinstance(first, kind) and isinstance(second, kind):
-            known = {partition.identifier for partition in second.partitions}
-            missing = [p for p in first.partitions if p.identifier not in known]
-            second.partitions = missing + second.partitions
+def _join_partitions(before: InputDataset, last: InputDataset) -> None:
+    first, second = (
+        getattr((one.inputFacets or {}).get("subset"), "inputCondition", None)
+        for one in (before, last)
+    )
+    kind = base_subset_dataset.PartitionSubsetCondition
+    if isinstance(first, kind) and isinstance(second, kind):
+        known = {partition.identifier for partition in second.partitions}
+        missing = [p for p in first.partitions if p.identifier not in known]
+        second.partitions = missing + second.partitions

@@ -1,15 +1,12 @@
-"""From the ledger to OpenLineage: what became of batches. Long: one function for each kind."""
+"""From the ledger to OpenLineage: what became of batches."""
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 
-import rfc8785
 from openlineage.client.facet_v2 import nominal_time_run
 
 from lazaretto.lineage.openlineage import datasets, naming
-from lazaretto.lineage.openlineage.facets import LazarettoTrainingRunFacet
 from lazaretto.lineage.openlineage.facts import Context, Facts, decision, tests
 from lazaretto.text import excerpt
 from lazaretto.values import Action
@@ -126,33 +123,6 @@ def _how(event: events.BatchAdmitted) -> str:
     return excerpt(told, datasets.MAX_TEXT)
 
 
-def records_recalled(event: events.RecordsRecalled, context: Context) -> Facts:
-    """Records left the admitted dataset.
-
-    The batches are no inputs: the new version holds what was not recalled.
-    """
-    return Facts(
-        naming.job("recall", event.dataset),
-        "RECALL",
-        outputs=[
-            datasets.written(
-                naming.admitted(context.store_root, event.dataset),
-                str(event.version),
-                type_="TABLE",
-            )
-        ],
-        run_facets=decision(
-            context,
-            "RECALLED",
-            [member.batch for member in event.members] + list(event.models) or [event.dataset],
-            actor=context.actor,
-            reason=event.reason,
-            records={"total": event.records, "rejected": event.records},
-            decision_id=event.recall,
-        ),
-    )
-
-
 def version_announced(event: events.VersionAnnounced, context: Context) -> Facts:
     """Those who train on a dataset were told of a version."""
     return Facts(
@@ -173,38 +143,6 @@ def hold_announced(event: events.HoldAnnounced, context: Context) -> Facts:
         naming.job("announce_hold", naming.source_of(event.batch)),
         "DECISION",
         run_facets=decision(context, "ANNOUNCED", [event.batch], actor=context.actor),
-    )
-
-
-def snapshot_taken(event: events.SnapshotTaken, context: Context) -> Facts:
-    """A training view, built from these batches; or from an earlier one and what came since.
-
-    Batches that left since are no inputs. A consumer that follows the earlier version sees them
-    all the same, and so sees too much rather than too little.
-    """
-    version = str(event.version)
-    where = naming.admitted(context.store_root, event.dataset)
-    present = [member for member in event.members if member.rows]
-    earlier = [] if event.since is None else [datasets.read(where, str(event.since), type_="TABLE")]
-    return Facts(
-        naming.job("snapshot", event.dataset),
-        "SNAPSHOT",
-        inputs=earlier + datasets.members(context.store_root, present),
-        outputs=[
-            datasets.written(
-                where,
-                version,
-                type_="TABLE",
-                rows=event.rows,
-                facets=datasets.artifact(
-                    "SNAPSHOT",
-                    version,
-                    event.digest,
-                    rows=event.rows,
-                    members=datasets.Members(event.batches, [member.batch for member in present]),
-                ),
-            )
-        ],
     )
 
 
@@ -266,45 +204,6 @@ def training_sanitized(event: events.TrainingSanitized, context: Context) -> Fac
             records={"total": event.rows, "quarantined": event.held},
         )
         | tests([], by_class),
-    )
-
-
-def model_registered(event: events.ModelRegistered, context: Context) -> Facts:
-    """A model version learned from one snapshot."""
-    dataset = naming.admitted(context.store_root, event.dataset)
-    snapshot = str(event.snapshot)
-    purpose = purpose_of(event)
-    return Facts(
-        naming.job("train", event.model),
-        "TRAIN",
-        inputs=[datasets.read(dataset, snapshot, type_="TABLE", rows=event.rows)],
-        outputs=[
-            datasets.written(
-                naming.model(event.registry, event.model),
-                event.version,
-                type_="MODEL",
-                facets=datasets.artifact("MODEL", event.version, event.artifact_digest),
-            )
-        ],
-        run_facets={
-            "lazaretto_training": LazarettoTrainingRunFacet(
-                purpose=purpose,
-                consumed=[
-                    {
-                        "namespace": dataset.namespace,
-                        "name": dataset.name,
-                        "version": snapshot,
-                        "role": "TEST" if purpose == "EVAL" else "TRAIN",
-                        "recordCount": event.rows,
-                    }
-                ],
-                externalRunId=event.external_run_id,
-                paramsDigest={"sha256": hashlib.sha256(rfc8785.dumps(event.params)).hexdigest()}
-                if event.params
-                else None,
-                seed=event.seed,
-            )
-        },
     )
 
 

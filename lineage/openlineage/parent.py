@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PARENT_VARIABLE = "OPENLINEAGE_PARENT_ID"
+ROOT_VARIABLE = "OPENLINEAGE_ROOT_PARENT_ID"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,15 +28,21 @@ class Parent:
         namespace: namespace of its job.
         job: name of its job.
         run: its run id, a UUID.
+        root: the run that everything began with, such as that of the whole DAG.
     """
 
     namespace: str
     job: str
     run: str
+    root: Parent | None = None
 
     @classmethod
-    def parse(cls, text: str) -> Parent:
+    def parse(cls, text: str, root: str | None = None) -> Parent:
         """Reads ``{namespace}/{job}/{run id}``, as Airflow's ``lineage_parent_id`` macro writes it.
+
+        Args:
+            text: the run.
+            root: of the same form, as ``lineage_root_parent_id`` writes it.
 
         Raises:
             UsageError: it is not of that form.
@@ -50,21 +57,23 @@ class Parent:
             raise UsageError(
                 f"not an OpenLineage parent: {text!r}; it looks like namespace/job/run-uuid"
             )
-        return cls(namespace=namespace, job=job, run=run)
+        first = None if root is None else cls.parse(root)
+        return cls(namespace=namespace, job=job, run=run, root=first)
 
 
 def parent_from_environment(environment: Mapping[str, str] | None = None) -> Parent | None:
     """The run that this process is part of; None when it is part of none.
 
-    ``OPENLINEAGE_PARENT_ID`` where it is set; else, inside an Airflow task, the run that Airflow's
-    OpenLineage provider reports for it, from the ``AIRFLOW_CTX_*`` variables. These do not name the
-    index of a mapped task: there, pass ``Parent.parse(lineage_parent_id(ti))``.
+    ``OPENLINEAGE_PARENT_ID`` where it is set, with ``OPENLINEAGE_ROOT_PARENT_ID`` as its root;
+    else, inside an Airflow task, the run that Airflow's OpenLineage provider reports for it, from
+    the ``AIRFLOW_CTX_*`` variables. These do not name the index of a mapped task, nor the root:
+    there, pass ``Parent.parse(lineage_parent_id(ti), lineage_root_parent_id(ti))``.
 
     Args:
         environment: instead of the process's.
 
     Raises:
-        UsageError: ``OPENLINEAGE_PARENT_ID`` is malformed.
+        UsageError: one of these variables is malformed.
 
     Examples:
         >>> parent_from_environment({}) is None
@@ -72,7 +81,7 @@ def parent_from_environment(environment: Mapping[str, str] | None = None) -> Par
     """
     variables = os.environ if environment is None else environment
     if text := variables.get(PARENT_VARIABLE):
-        return Parent.parse(text)
+        return Parent.parse(text, variables.get(ROOT_VARIABLE) or None)
     try:
         dag, task = variables["AIRFLOW_CTX_DAG_ID"], variables["AIRFLOW_CTX_TASK_ID"]
         attempt = int(variables.get("AIRFLOW_CTX_TRY_NUMBER", "1"))

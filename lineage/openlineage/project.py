@@ -1,4 +1,4 @@
-"""The projection from a ledger entry to OpenLineage, pure: the same entry gives the same events."""
+"""The projection from a ledger entry to OpenLineage: the same entry gives the same events."""
 
 from __future__ import annotations
 
@@ -18,15 +18,18 @@ from lazaretto.errors import LedgerError
 from lazaretto.ledger import events
 from lazaretto.lineage.openlineage import authority as _authority
 from lazaretto.lineage.openlineage import deliveries as _deliveries
+from lazaretto.lineage.openlineage import models as _models
 from lazaretto.lineage.openlineage import naming
 from lazaretto.lineage.openlineage import outcomes as _outcomes
+from lazaretto.lineage.openlineage import outside as _outside
 from lazaretto.lineage.openlineage import references as _references
 from lazaretto.lineage.openlineage import upkeep as _upkeep
+from lazaretto.lineage.openlineage import versions as _versions
 from lazaretto.lineage.openlineage.facets import LazarettoIntegrityRunFacet
-from lazaretto.lineage.openlineage.facts import Context, Facts
+from lazaretto.lineage.openlineage.facts import Context, Facts, nothing_known
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from openlineage.client.event_v2 import InputDataset, OutputDataset
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
 
     from lazaretto.ledger.chain import Entry
     from lazaretto.lineage.openlineage.parent import Parent
+    from lazaretto.values import DataFile
 
 _PROJECTORS: Mapping[type[events.Event], Callable[[Any, Context], Facts]] = {
     events.SourceRegistered: _deliveries.source_registered,
@@ -53,13 +57,16 @@ _PROJECTORS: Mapping[type[events.Event], Callable[[Any, Context], Facts]] = {
     events.RecordsDecided: _outcomes.records_decided,
     events.AdmissionRefused: _authority.admission_refused,
     events.BatchAdmitted: _outcomes.batch_admitted,
-    events.RecordsRecalled: _outcomes.records_recalled,
+    events.RecordsRecalled: _versions.records_recalled,
     events.VersionAnnounced: _outcomes.version_announced,
     events.HoldAnnounced: _outcomes.hold_announced,
-    events.SnapshotTaken: _outcomes.snapshot_taken,
+    events.SnapshotTaken: _versions.snapshot_taken,
     events.TrainingSanitized: _outcomes.training_sanitized,
-    events.ModelRegistered: _outcomes.model_registered,
+    events.ModelRegistered: _models.model_registered,
     events.IncidentTraced: _outcomes.incident_traced,
+    events.DatasetExported: _outside.dataset_exported,
+    events.LineageAliased: _outside.lineage_aliased,
+    events.ExternalDeclared: _outside.external_declared,
     events.DatasetChanged: _outcomes.dataset_changed,
     events.StoredFileChanged: _deliveries.stored_file_changed,
     events.CaseClosed: _outcomes.case_closed,
@@ -68,7 +75,7 @@ _PROJECTORS: Mapping[type[events.Event], Callable[[Any, Context], Facts]] = {
     events.CaseCommented: _outcomes.case_event,
     events.HeldRecordsRead: _outcomes.case_event,
     events.DatasetSetBack: _upkeep.dataset_set_back,
-    events.RowsLost: _upkeep.rows_lost,
+    events.RowsLost: _versions.rows_lost,
     events.PayloadDeleted: _upkeep.payload_deleted,
     events.CatalogRebuilt: _upkeep.catalog_rebuilt,
     events.CheckpointTaken: _upkeep.checkpoint_taken,
@@ -84,6 +91,7 @@ class Projection:
         job: name of the job; one per source or dataset, so that its inputs and outputs are stable.
         state: COMPLETE, or FAIL for a refused delivery.
         at: time of the entry.
+        began: when the work began that it tells of, where the ledger knows.
         run: run id; the same for the same entry.
         inputs: what was read.
         outputs: what was written; empty when the run failed.
@@ -95,6 +103,7 @@ class Projection:
     job: str
     state: RunState
     at: datetime
+    began: datetime | None
     run: str
     inputs: list[InputDataset]
     outputs: list[OutputDataset]
@@ -103,7 +112,12 @@ class Projection:
 
 
 def project(
-    entry: Entry, workspace_namespace: str, store_root: str, *, chain: str | None = None
+    entry: Entry,
+    workspace_namespace: str,
+    store_root: str,
+    *,
+    chain: str | None = None,
+    files: Callable[[str, int], Sequence[DataFile] | None] = nothing_known,
 ) -> Projection:
     """Projects a ledger entry.
 
@@ -112,6 +126,9 @@ def project(
         workspace_namespace: OpenLineage namespace of the jobs.
         store_root: root of the store, for the names of its datasets.
         chain: id of the ledger; the namespace by default.
+        files: data files of a version of a dataset, by its name, as `files_of` has them from the
+            catalog. Without it a version that records left is told as made of the one before, and
+            so seems to hold them.
 
     Raises:
         LedgerError: an event of a kind that has no projection.
@@ -127,7 +144,7 @@ def project(
     if projector is None:
         raise LedgerError(f"ledger entry {entry.seq}: no OpenLineage projection of {entry.kind!r}")
     run = naming.run_id(entry)
-    context = Context(store_root=store_root, run=run, at=entry.at, actor=entry.actor)
+    context = Context(store_root, run, entry.at, entry.actor, files)
     facts = projector(entry.event, context)
     facets = facts.run_facets | {
         "lazaretto_integrity": LazarettoIntegrityRunFacet(
@@ -146,6 +163,7 @@ def project(
         job=facts.job,
         state=RunState.COMPLETE if facts.failure is None else RunState.FAIL,
         at=entry.at,
+        began=facts.began,
         run=run,
         inputs=facts.inputs,
         outputs=facts.outputs,
@@ -158,14 +176,18 @@ def project(
     )
 
 
-def run_events(projection: Projection, parent: Parent | None = None) -> tuple[RunEvent, RunEvent]:
+def run_events(
+    projection: Projection, parent: Parent | None = None, *, began: datetime | None = None
+) -> tuple[RunEvent, RunEvent]:
     """The two events of a run that the specification asks for: START, then COMPLETE or FAIL.
 
-    The second has everything; the first only says that the run began.
+    The second has everything; the first only says that the run began. Where nobody knows when it
+    did, both have the time of the entry.
 
     Args:
         projection: of one entry.
         parent: run that this one is a part of, such as an Airflow task's.
+        began: when whoever did the work began it; the ledger's word, where it has one, is better.
 
     Examples:
         >>> from lazaretto.ledger.chain import entries
@@ -177,19 +199,18 @@ def run_events(projection: Projection, parent: Parent | None = None) -> tuple[Ru
     """
     common: dict[str, RunFacet] = {
         "processing_engine": processing_engine_run.ProcessingEngineRunFacet(
-            version=_version(), name="Lazaretto"
+            version=_version(), name="Lazaretto", openlineageAdapterVersion=_version()
         )
     }
     if parent is not None:
-        common["parent"] = parent_run.ParentRunFacet(
-            run=parent_run.Run(runId=parent.run),
-            job=parent_run.Job(namespace=parent.namespace, name=parent.job),
-        )
+        common["parent"] = _parent(parent)
+    start = min(projection.began or began or projection.at, projection.at)
     return (
-        _event(projection, RunState.START, common, [], []),
+        _event(projection, RunState.START, start, common, [], []),
         _event(
             projection,
             projection.state,
+            projection.at,
             projection.run_facets | common,
             projection.inputs,
             projection.outputs,
@@ -197,16 +218,31 @@ def run_events(projection: Projection, parent: Parent | None = None) -> tuple[Ru
     )
 
 
+def _parent(parent: Parent) -> parent_run.ParentRunFacet:
+    root = parent.root
+    return parent_run.ParentRunFacet(
+        run=parent_run.Run(runId=parent.run),
+        job=parent_run.Job(namespace=parent.namespace, name=parent.job),
+        root=None
+        if root is None
+        else parent_run.Root(
+            run=parent_run.RootRun(runId=root.run),
+            job=parent_run.RootJob(namespace=root.namespace, name=root.job),
+        ),
+    )
+
+
 def _event(
     projection: Projection,
     state: RunState,
+    at: datetime,
     run_facets: dict[str, RunFacet],
     inputs: list[InputDataset],
     outputs: list[OutputDataset],
 ) -> RunEvent:
     return RunEvent(
         eventType=state,
-        eventTime=projection.at.isoformat(),
+        eventTime=at.isoformat(),
         run=Run(runId=projection.run, facets=run_facets),
         job=Job(projection.namespace, projection.job, facets=projection.job_facets),
         inputs=inputs,

@@ -10,12 +10,14 @@ from __future__ import annotations
 from threading import Thread
 from typing import TYPE_CHECKING
 
+from lazaretto.lineage.openlineage.contents import files_of
 from lazaretto.lineage.openlineage.project import project, run_events
 from lazaretto.lineage.openlineage.transport import client_for
 from lazaretto.redact import error_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
 
     from openlineage.client import OpenLineageClient
     from openlineage.client.transport import Transport
@@ -36,6 +38,7 @@ class Sending:
         chain: identity of their ledger.
         transport: instead of the configured one; it is not closed.
         parents: runs that made entries, by sequence number.
+        began: when the work began that entries tell of, by sequence number.
 
     Attributes:
         taken: entries that the transport took so far.
@@ -49,6 +52,7 @@ class Sending:
         chain: str,
         transport: Transport | None,
         parents: Mapping[int, Parent],
+        began: Mapping[int, datetime],
     ) -> None:
         self.taken = 0
         self.problem: str | None = None
@@ -57,6 +61,7 @@ class Sending:
         self._chain = chain
         self._transport = transport
         self._parents = parents
+        self._began = began
         self._thread = in_background(self._run)
 
     def wait(self, seconds: float) -> bool:
@@ -67,14 +72,17 @@ class Sending:
     def _run(self) -> None:
         try:
             client = client_for(self._workspace.store, self._chunk, self._transport)
+            files = files_of(self._workspace)
             for entry in self._chunk:
                 found = project(
                     entry,
                     self._workspace.namespace,
                     self._workspace.store.root,
                     chain=self._chain,
+                    files=files,
                 )
-                for event in run_events(found, self._parents.get(entry.seq)):
+                parent, began = self._parents.get(entry.seq), self._began.get(entry.seq)
+                for event in run_events(found, parent, began=began):
                     client.emit(event)
                 self.taken += 1
             if not _delivered(client, own=self._transport is None):

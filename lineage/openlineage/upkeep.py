@@ -70,30 +70,3 @@ def payload_deleted(event: events.PayloadDeleted, context: Context) -> Facts:
             case=event.case,
         ),
     )
-
-
-def rows_lost(event: events.RowsLost, context: Context) -> Facts:
-    """Records of a dataset were lost with their files.
-
-    The batches are no inputs: the new version holds what is left.
-    """
-    lost = sum(part.rows for part in event.parts)
-    return Facts(
-        naming.job("reconcile", event.dataset),
-        "RECONCILE",
-        outputs=[
-            datasets.written(
-                naming.admitted(context.store_root, event.dataset),
-                str(event.version),
-                type_="TABLE",
-            )
-        ],
-        run_facets=decision(
-            context,
-            "LOST",
-            [part.batch for part in event.parts],
-            actor=context.actor,
-            reason=f"{lost} records are gone from the store",
-            records={"total": lost, "rejected": lost},
-        ),
-    )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
+from lazaretto import window
 from lazaretto.ledger.chain import entries, entry
 from lazaretto.ledger.events import BatchReceived, KeyRevoked
 from lazaretto.lineage.claims.bits import Kind, version_end
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
     from lazaretto.lineage.trace.world import World
 
 REVOKED = "REVOKED_KEY"
-EITHER = "either"
-WINDOWS = (EITHER, "received", "collected")
-"""What of a batch must lie in a window."""
 
 
 def in_window(
@@ -34,7 +32,7 @@ def in_window(
     source: str,
     since: datetime | None,
     until: datetime | None,
-    by: str = EITHER,
+    by: str = window.EITHER,
 ) -> list[tuple[Described, str]]:
     """Batches of a source in a window, by what we observed or what the source says, and by which.
 
@@ -46,7 +44,7 @@ def in_window(
         source: who delivered.
         since: start of the window; None: from the beginning.
         until: its end; None: until now.
-        by: one of `WINDOWS`.
+        by: one of `lazaretto.window.WINDOWS`.
     """
     mine = [world.vertex(r.id) for r in world.told.nodes.values() if _of(r, source)]
     version = lineage_version.c
@@ -56,7 +54,8 @@ def in_window(
     mine += [version_end(id_) for id_ in world.catalog.scalars(query)]
     found = []
     for what in describe(world, dict.fromkeys(mine)).values():
-        matched = _matched(what, since, until, by)
+        dates = what.t_from, what.t_to, what.received_at
+        matched = window.matched(*dates, since=since, until=until, by=by)
         if what.kind == BATCH and matched is not None:
             found.append((what, matched))
     return found
@@ -64,37 +63,6 @@ def in_window(
 
 def _of(row: object, source: str) -> bool:
     return getattr(row, "kind", "") == BATCH and getattr(row, "source", "") == source
-
-
-def _matched(
-    what: Described, since: datetime | None, until: datetime | None, by: str
-) -> str | None:
-    """By what a batch is in a window; None: it is not."""
-    dated = what.t_from is not None or what.t_to is not None
-    if not dated and what.received_at is None:
-        return "undated"
-    collected = dated and _overlaps(what.t_from, what.t_to or what.received_at, since, until)
-    received = what.received_at is not None and (
-        (since is None or what.received_at >= since) and (until is None or what.received_at < until)
-    )
-    if dated and by != EITHER:
-        collected, received = collected and by == "collected", received and by == "received"
-    if collected and received:
-        return "both"
-    if collected:
-        return "collected"
-    return "received" if received else None
-
-
-def _overlaps(
-    start: datetime | None, end: datetime | None, since: datetime | None, until: datetime | None
-) -> bool:
-    """Whether half-open intervals overlap; an instant counts where it lies."""
-    if until is not None and start is not None and start >= until:
-        return False
-    if since is None or end is None or end > since:
-        return True
-    return start is not None and start >= since
 
 
 def traced_batches(

@@ -76,7 +76,7 @@ def _inferred(reached: Reached) -> int:
     return sum(
         1
         for vertex in reached.sure
-        if (ways := reached.steps.get(vertex))
+        if (ways := reached.steps.few.get(vertex))
         and all(step.basis == Basis.INFERRED for step in ways)
     )
 

@@ -42,7 +42,7 @@ def _back(steps: Steps, end: int, starts: Collection[int]) -> Iterator[Chain]:
             yield chain
             continue
         seen = {vertex for vertex, _ in chain}
-        for step in steps.get(at, ()):
+        for step in steps.into(at):
             if step.src not in seen:
                 pending.append([(step.src, None), (at, step), *chain[1:]])
 

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from lazaretto.ledger.chain import entries
 from lazaretto.ledger.events import RecordsRecalled
 from lazaretto.lineage.claims.bits import Basis
-from lazaretto.lineage.claims.reach import spread
+from lazaretto.lineage.claims.reach import Steps, spread
 from lazaretto.lineage.openlineage import naming
 from lazaretto.lineage.trace.answer import RetrainStep
 from lazaretto.lineage.trace.find import model_versions
@@ -88,7 +88,7 @@ def condemned(world: World) -> set[int]:
         for joined in world.joined.get(dataset, ()) if holding else ():
             if joined.version is None or joined.version < event.version:
                 found.add(joined.end)
-    spread(world.catalog, sorted(found), known := set[int](), {}, most=Basis.POSSIBLE)
+    spread(world.catalog, sorted(found), known := set[int](), Steps(), most=Basis.POSSIBLE)
     return known
 
 

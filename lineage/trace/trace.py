@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
+from lazaretto import window
 from lazaretto.errors import NotFoundError, UsageError
 from lazaretto.ledger.chain import append, entries, newest
 from lazaretto.ledger.events import IncidentTraced, SourceRegistered
 from lazaretto.lineage.openlineage.naming import source_of
 from lazaretto.lineage.trace.answer import Question, RefusedDelivery, Trace
-from lazaretto.lineage.trace.batches import EITHER, WINDOWS, in_window
+from lazaretto.lineage.trace.batches import in_window
 from lazaretto.lineage.trace.compose import arrived, backward, forward, opened
 from lazaretto.lineage.trace.describe import describe
 from lazaretto.lineage.trace.find import find_batch, find_model, left_out
@@ -47,7 +48,7 @@ def trace_source(
     since: datetime | None = None,
     until: datetime | None = None,
     *,
-    by: str = EITHER,
+    by: str = window.EITHER,
     without: Sequence[str] = (),
     paths: int = PATHS_PER_MODEL,
 ) -> Trace:
@@ -75,8 +76,8 @@ def trace_source(
     since, until = (moment and in_utc(moment) for moment in (since, until))
     if since is not None and until is not None and since >= until:
         raise UsageError(f"the window is empty: {since.isoformat()} is not before its end")
-    if by not in WINDOWS:
-        raise UsageError(f"a window is by one of {', '.join(WINDOWS)}, not by {by!r}")
+    if by not in window.WINDOWS:
+        raise UsageError(f"a window is by one of {', '.join(window.WINDOWS)}, not by {by!r}")
     with opened(workspace) as (view, world):
         _require_source(view, name)
         absent = left_out(world, without)

@@ -43,7 +43,7 @@ class Reached:
     start: frozenset[int]
     sure: set[int] = field(default_factory=set)
     possible: set[int] = field(default_factory=set)
-    steps: Steps = field(default_factory=dict)
+    steps: Steps = field(default_factory=Steps)
     held: dict[Dataset, Holding] = field(default_factory=dict)
     evaluated: set[int] = field(default_factory=set)
     holes: dict[int, Hole] = field(default_factory=dict)
@@ -138,12 +138,12 @@ def _onward(
 
 def _behind(reached: Reached, again: Collection[int], known: set[int], most: Basis) -> None:
     """What links of a higher basis lead to from what is known already."""
-    steps: Steps = {}
+    steps = Steps()
     seen, start = set(reached.without), set(again) - reached.without
     new = spread(reached.world.catalog, start, seen, steps, most=most) - known
     known |= new
-    for end in new:
-        reached.steps[end] = steps[end]
+    reached.steps.many += steps.many
+    reached.steps.few |= {end: ways for end, ways in steps.few.items() if end in new}
 
 
 def _holders(reached: Reached, held: dict[Dataset, Holding], most: Basis) -> Iterator[int]:
@@ -156,7 +156,7 @@ def _holders(reached: Reached, held: dict[Dataset, Holding], most: Basis) -> Ite
                 for use in world.told.uses.get(row.id, ()):
                     if use.role != "EVAL":
                         vertex = world.vertex(use.model)
-                        _step(reached, vertex, Step(source, Basis.KNOWN, Why.NAMED))
+                        reached.steps.note(vertex, Step(source, Basis.KNOWN, Why.NAMED))
                         yield vertex
         newest = int(world.told.by_dataset[dataset][-1].version)
         for joined in world.joined.get(dataset, ()):
@@ -170,17 +170,11 @@ def _holders(reached: Reached, held: dict[Dataset, Holding], most: Basis) -> Ite
 
 def _version_step(reached: Reached, holding: Holding, version: int, vertex: int) -> int:
     """Notes the way from batches into a version of an admitted dataset."""
-    if vertex not in reached.steps:
-        few = holding.batches(version)[:FEW]
-        vertices = [reached.world.vertex(batch) for batch in few]
-        reached.steps[vertex] = [Step(batch, Basis.KNOWN, Why.NAMED) for batch in vertices]
+    if not reached.steps.into(vertex):
+        for batch in holding.batches(version)[:FEW]:
+            step = Step(reached.world.vertex(batch), Basis.KNOWN, Why.NAMED)
+            reached.steps.note(vertex, step)
     return vertex
-
-
-def _step(reached: Reached, vertex: int, step: Step) -> None:
-    ways = reached.steps.setdefault(vertex, [])
-    if step not in ways and len(ways) < FEW:
-        ways.append(step)
 
 
 def _uses_of(
@@ -193,7 +187,7 @@ def _uses_of(
             if int(row.version) == version:
                 for use in world.told.uses.get(row.id, ()):
                     vertex = world.vertex(use.model)
-                    _step(reached, vertex, Step(-row.id, basis, Why.NAMED))
+                    reached.steps.note(vertex, Step(-row.id, basis, Why.NAMED))
                     yield vertex
         for joined in world.joined.get(dataset, ()):
             if joined.version == version:
@@ -224,10 +218,11 @@ def _back(
     world = reached.world
     steps = reached.steps
     if again:
-        own: Steps = {}
+        own = Steps()
         new = spread(world.catalog, again, set(), own, most=most, forward=False) - known
         known |= new
-        steps.update({end: own[end] for end in new})
+        steps.many += own.many
+        steps.few |= {end: ways for end, ways in own.few.items() if end in new}
     spread(world.catalog, seeds, known, steps, most=most, forward=False)
     whole = holdings(world.told, None)
     done: set[int] = set()
@@ -247,7 +242,7 @@ def _origins(
         if row is not None and row.kind == MODEL:
             for use in world.told.origins.get(row.id, ()):
                 if use.role != "EVAL" or vertex in reached.start:
-                    _step(reached, -use.snapshot, Step(vertex, Basis.KNOWN, Why.NAMED))
+                    reached.steps.note(-use.snapshot, Step(vertex, Basis.KNOWN, Why.NAMED))
                     yield -use.snapshot
             continue
         place = world.datasets.get(vertex)
@@ -259,15 +254,10 @@ def _origins(
                 version = int(world.told.by_dataset[dataset][-1].version)
             for batch in whole[dataset].batches(version):
                 origin = world.vertex(batch)
-                _step(reached, origin, Step(vertex, Basis.KNOWN, Why.NAMED))
+                reached.steps.note(origin, Step(vertex, Basis.KNOWN, Why.NAMED))
                 yield origin
 
 
 def _batches(world: World, vertices: Iterable[int]) -> set[int]:
-    found = set()
-    for vertex in vertices:
-        node = world.nodes.get(vertex, -vertex)
-        row = world.told.nodes.get(node)
-        if row is not None and row.kind == BATCH:
-            found.add(node)
-    return found
+    found = vertices if isinstance(vertices, set) else set(vertices)
+    return {world.batches[vertex] for vertex in world.batches.keys() & found}

@@ -42,6 +42,7 @@ class World:
         nodes: by vertex, the id of the ledger's node.
         joined: by dataset, its versions that claims name.
         datasets: by vertex of such a version, the dataset and the version.
+        batches: by vertex of a batch, the id of the ledger's node.
     """
 
     catalog: Connection
@@ -51,6 +52,7 @@ class World:
     nodes: dict[int, int] = field(default_factory=dict)
     joined: dict[Dataset, list[Joined]] = field(default_factory=dict)
     datasets: dict[int, tuple[Dataset, int | None]] = field(default_factory=dict)
+    batches: dict[int, int] = field(default_factory=dict)
 
     def vertex(self, node: int) -> int:
         """The vertex of a ledger's node."""
@@ -106,6 +108,8 @@ def read_world(view: View, store_root: str) -> World:
         if end is not None:
             world.vertices[row.id] = end
             world.nodes[end] = row.id
+        if row.kind == BATCH:
+            world.batches[world.vertex(row.id)] = row.id
     return world
 
 

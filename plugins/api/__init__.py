@@ -16,6 +16,7 @@ from lazaretto.plugins.api import (
     exchange,
     gates,
     handling,
+    lineage,
     maps,
     sources,
 )
@@ -35,6 +36,7 @@ ROUTES: tuple[Callable[[Site], APIRouter], ...] = (
     maps.routes,
     sources.routes,
     gates.routes,
+    lineage.routes,
     description.routes,
 )
 """Makes the routes of each part."""

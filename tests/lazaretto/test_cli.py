@@ -117,7 +117,7 @@ def test_the_architecture_page_s_commands_are_there():
         "batch": "receive validate embed screen gate admit show",
         "quarantine": "list show release reject relabel reweight undo publish",
         "dataset": "log snapshot recall export sanitize",
-        "model": "register list",
+        "model": "register list bom",
         "trace": "source batch record model",
         "lineage": "ingest check flush",
         "ledger": "verify checkpoint",

@@ -424,6 +424,48 @@ def one_of_each(history: History) -> None:
             report=[StoredFile("incidents/i/trace.html", 9, "60" * 32)],
         )
     )
+    history.write(
+        events.DatasetExported("digits", 1, "/exports/digits.parquet", 90, "68" * 32),
+        events.LineageAliased(
+            "hive://meta:9083", "lake.digits", "s3://lake", "digits", False, "the same table"
+        ),
+        events.LineageAliased("file", "/a", "file", "/b", True, "they are two"),
+        events.ExternalDeclared("hf", "base/net", "1", False, "public weights"),
+        events.ExternalDeclared("hf", "base/net", None, True, "it was fine-tuned by us"),
+        events.ModelRegistered(
+            model="digits-net",
+            version="2",
+            registry="mlflow://models:5000",
+            dataset="digits",
+            snapshot=2,
+            rows=86,
+            purpose="FINE_TUNING",
+            recalls=["recall-2"],
+            inputs=[
+                values.ModelInput(
+                    values.InputKind.SNAPSHOT, "", "digits", "1", values.InputRole.EVAL, 90
+                ),
+                values.ModelInput(values.InputKind.TABLE, "s3://lake", "features", None),
+                values.ModelInput(
+                    values.InputKind.MODEL, "mlflow://models:5000", "digits-net", "1"
+                ),
+            ],
+        ),
+        events.ModelRegistered(
+            model="student",
+            version="1",
+            registry="mlflow://models:5000",
+            dataset=None,
+            snapshot=None,
+            rows=0,
+            purpose="TRAINING",
+            inputs=[
+                values.ModelInput(
+                    values.InputKind.MODEL, "mlflow://models:5000", "digits-net", "2"
+                ),
+            ],
+        ),
+    )
     empty = replace(VERIFIED, envelope=None)
     history.receive("vendor-b", 3, collected=False, signature=empty)
     history.write(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -8,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from ledger_history import History, one_of_each
+from typer.testing import CliRunner
 
 from lazaretto import lineage
+from lazaretto.cli.app import app
 from lazaretto.errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -214,3 +217,61 @@ def test_what_we_name_ourselves_is_a_urn_whose_schema_we_keep(events: list[dict[
     assert len(named) > len(kept) + 1
     assert [name for name in named if not urn.fullmatch(name)] == []
     assert {name.split(":")[1] for name in named} == {"lazaretto"}
+
+
+# Whoever reads an event later must find the schema that it was written by: one that is changed gets
+# another version, in another file.
+PINNED = {
+    "1-0-0:LazarettoArtifactDatasetFacet": (
+        "ebec7722fb014d56c5d00e2743118c355be79908ed94c30aeb14ad7ff32d6c25"
+    ),
+    "1-0-0:LazarettoDecisionRunFacet": (
+        "e282286d7703ff76913d46bc7308fae94eeec09f839ea9ab7d547f05ec285c0f"
+    ),
+    "1-0-0:LazarettoIntegrityRunFacet": (
+        "d829814ea510ef0289a7708e52debe6d0be667cd00256092775f0dc1fddb8886"
+    ),
+    "1-0-0:LazarettoSourceDatasetFacet": (
+        "036ebcb9ac950b3ccd6edda08adfa5a8c376ed1ec44b137f3388ea62a9183762"
+    ),
+    "1-0-0:LazarettoTrainingRunFacet": (
+        "d67df6181d5b30b2c7b59d3ab86d50a611205ff9499bcf85300deee5363bf199"
+    ),
+}
+
+
+def test_a_schema_of_ours_is_never_changed_under_its_name() -> None:
+    found = {}
+    for schema in lineage.facet_schemas().values():
+        text = json.dumps(schema, sort_keys=True).encode()
+        name = schema["$id"].removeprefix("urn:lazaretto:facet:")
+        found[name] = hashlib.sha256(text).hexdigest()
+    assert found == PINNED
+
+
+def test_the_schema_that_an_event_names_is_found_without_a_network(
+    events: list[dict[str, Any]],
+) -> None:
+    known = {schema["$id"]: schema for schema in lineage.facet_schemas().values()}
+    named = set()
+    for event in events:
+        places = [event["run"]["facets"]]
+        places += [one["facets"] for one in (*event["inputs"], *event["outputs"])]
+        for facets in places:
+            for key, body in facets.items():
+                if key.startswith("lazaretto_"):
+                    identity, _, pointer = body["_schemaURL"].partition("#/$defs/")
+                    assert pointer in known[identity]["$defs"]
+                    assert key in known[identity]["properties"]
+                    named.add(identity)
+    assert named == set(known)
+
+
+def test_the_command_line_prints_the_schemas() -> None:
+    run = CliRunner().invoke(app, ["lineage", "schema", "--json"])
+    assert json.loads(run.stdout) == {
+        key: schema["$id"] for key, schema in lineage.facet_schemas().items()
+    }
+    for key, schema in lineage.facet_schemas().items():
+        assert json.loads(CliRunner().invoke(app, ["lineage", "schema", key]).stdout) == schema
+    assert CliRunner().invoke(app, ["lineage", "schema", "spark"]).exit_code == 2

@@ -54,8 +54,11 @@ def test_every_kind_of_event_has_a_projection(history: History) -> None:
 
 
 def test_every_event_is_valid_by_the_official_schemas_and_its_facets(history: History) -> None:
-    parent = Parent("airflow", "dag.task", "0190a0a0-0000-7000-8000-000000000001")
+    root = Parent("airflow", "dag", "0190a0a0-0000-7000-8000-000000000000")
+    parent = Parent("airflow", "dag.task", "0190a0a0-0000-7000-8000-000000000001", root)
     found = [*_events(history), *_events(history, parent)]
+    told = found[-1]["run"]["facets"]["parent"]["root"]
+    assert (told["run"]["runId"], told["job"]["name"]) == (root.run, root.job)
     assert [problem for e in found for problem in lineage.check_event(e, strict=True)] == []
 
 
@@ -153,8 +156,63 @@ def test_a_model_is_a_version_of_a_dataset_of_its_registry(history: History) -> 
 
 def test_a_recall_does_not_read_the_batches_it_takes_back(history: History) -> None:
     event = _of(history, "records_recalled")
-    assert event["inputs"] == []
+    assert not any("batches/" in dataset["name"] for dataset in event["inputs"])
     assert event["run"]["facets"]["lazaretto_decision"]["actor"]["id"] == JANE.id
+
+
+def test_a_model_names_all_that_it_learned_from_and_each_role(history: History) -> None:
+    found = [
+        event
+        for event in _events(history)[1::2]
+        if event["job"]["name"].startswith("lazaretto.train.")
+    ]
+    root = history.workspace.store.root
+    named = [
+        [
+            (one["name"].removeprefix(root), one.get("version"), one["role"])
+            for one in event["run"]["facets"]["lazaretto_training"]["consumed"]
+        ]
+        for event in found
+    ]
+    assert named == [
+        [("/datasets/digits", "1", "TRAIN")],
+        [
+            ("/datasets/digits", "2", "TRAIN"),
+            ("/datasets/digits", "1", "EVAL"),
+            ("features", None, "TRAIN"),
+            ("digits-net", "1", "TRAIN"),
+        ],
+        [("digits-net", "2", "TRAIN")],
+    ]
+    for event in found:
+        read = [
+            (dataset["name"], dataset["facets"].get("version", {}).get("datasetVersion"))
+            for dataset in event["inputs"]
+        ]
+        told = event["run"]["facets"]["lazaretto_training"]["consumed"]
+        assert read == [(one["name"], one.get("version")) for one in told]
+
+
+def test_an_export_replaces_the_file_with_one_version(history: History) -> None:
+    event = _of(history, "dataset_exported")
+    [read], [written] = event["inputs"], event["outputs"]
+    assert read["facets"]["version"]["datasetVersion"] == "1"
+    assert (written["namespace"], written["name"]) == ("file", "/exports/digits.parquet")
+    assert written["facets"]["lifecycleStateChange"]["lifecycleStateChange"] == "OVERWRITE"
+
+
+def test_one_job_writes_each_version_of_a_model(history: History) -> None:
+    writers: dict[tuple[str, str], set[str]] = {}
+    for event in _events(history):
+        for output in event["outputs"]:
+            if output["facets"]["datasetType"]["datasetType"] == "MODEL":
+                version = output["facets"]["version"]["datasetVersion"]
+                writers.setdefault((output["name"], version), set()).add(event["run"]["runId"])
+    assert {key: len(runs) for key, runs in writers.items()} == {
+        ("digits-net", "1"): 1,
+        ("digits-net", "2"): 1,
+        ("student", "1"): 1,
+    }
 
 
 def test_ledger_positions_have_no_gap(history: History) -> None:

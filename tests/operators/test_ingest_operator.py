@@ -77,13 +77,24 @@ def test_a_good_delivery_is_admitted_once_and_announced(
     assert again.tasks == run.tasks
     assert again.xcoms["ingest"] == returned
     assert len(world.ledger(BatchAdmitted)) == len(world.ledger(BatchJudged)) == 1
-    # One event of the task says what went in and what came out; the stages' own are its children.
+    # One event of the task says what went in; the stages' own, its children, what came out.
     events = airflow_events()
     complete = [e for e in events if e["eventType"] == "COMPLETE"]
     tasks = [e for e in complete if e["job"]["name"].endswith(".ingest")]
     assert len(tasks) == 2
-    assert any("handwriting" in name for name in names(tasks[0]["outputs"]))
+    assert tasks[0]["outputs"] == []
     assert tasks[0]["inputs"]
+    written = [e for e in complete if any("datasets/handwriting" in n for n in names(e["outputs"]))]
+    assert [e["job"]["name"] for e in written] == ["lazaretto.admit.handwriting.vendor-a"]
+    # Each stage lasts as long as it took, one after the other.
+    lasts = {
+        kind: [e["eventTime"] for e in events if stage_of(e) and e["eventType"] == kind]
+        for kind in ("START", "COMPLETE")
+    }
+    assert all(start < end for start, end in zip(*lasts.values(), strict=True))
+    assert all(
+        end <= start for end, start in zip(lasts["COMPLETE"], lasts["START"][1:], strict=False)
+    )
     ours = {e["job"]["name"].split(".")[1]: e["run"]["facets"] for e in complete if stage_of(e)}
     assert set(ours) == STAGES
     parents = {facets["parent"]["run"]["runId"] for facets in ours.values()}

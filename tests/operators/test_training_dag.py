@@ -89,7 +89,23 @@ def test_snapshot_train_register_sanitize_and_trace(
             for e in events
             if e["job"]["name"] == f"lazaretto_training.{task}" and e["eventType"] == "COMPLETE"
         ]
-        assert complete["outputs"], task
+        assert complete["inputs"], task
+        # Lazaretto's own event, a run within the task's, is the one that wrote.
+        assert complete["outputs"] == [], task
+    writers = {
+        event["run"]["runId"]
+        for event in events
+        for output in event["outputs"]
+        if output["facets"]["datasetType"]["datasetType"] == "MODEL"
+    }
+    ours = [event for event in events if event["run"]["runId"] in writers]
+    assert [event["eventType"] for event in ours] == ["START", "COMPLETE"]
+    assert ours[0]["eventTime"] < ours[1]["eventTime"]
+    parent = ours[0]["run"]["facets"]["parent"]
+    assert parent["job"]["name"] == "lazaretto_training.register"
+    assert parent["root"]["job"]["name"] == "lazaretto_training"
+    dag_runs = {e["run"]["runId"] for e in events if e["job"]["name"] == "lazaretto_training"}
+    assert not dag_runs or parent["root"]["run"]["runId"] in dag_runs
 
     from lazaretto.operators import TraceIncidentOperator
 

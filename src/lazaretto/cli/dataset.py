@@ -93,31 +93,14 @@ def export(
     """Write a version as one Parquet file, for a training elsewhere. Takes a snapshot.
 
     Every byte is checked against what was admitted; where one was changed, nothing is written.
+    That the file was made is put on record, so that traces know what it holds.
     """
-    import pyarrow.parquet as pq
-
     from lazaretto import stages
-    from lazaretto.dataset.damage import damage_on_record
 
-    if out.exists():
-        raise UsageError(f"{str(out)!r} exists already and is kept; name another file")
-    if not out.absolute().parent.is_dir():
-        raise UsageError(f"the folder of {str(out)!r} does not exist")
-    taken = stages.snapshot(session.workspace, name, version=version, read=False)
-    partial = out.with_name(out.name + ".part")
-    with (
-        session.working(f"Writing {counted(taken.rows, 'record')}"),
-        damage_on_record(session.workspace, name, "export", taken.files),
-    ):
-        try:
-            with pq.ParquetWriter(partial, taken.schema, compression="zstd") as writer:
-                for chunk in taken.chunks():
-                    writer.write_batch(chunk)
-            partial.replace(out)
-        finally:
-            partial.unlink(missing_ok=True)
-    data = {"snapshot": f"{taken.dataset}@{taken.version}", "rows": taken.rows, "file": str(out)}
-    return Reply(data, facts(data))
+    with session.working("Writing the records"):
+        made = stages.export(session.workspace, name, out, version=version)
+    shown = {"snapshot": f"{made.dataset}@{made.version}", "rows": made.rows, "file": str(out)}
+    return Reply(shown | {"digest": made.digest}, facts(shown))
 
 
 @command(app, "recall", needs=Needs.WORKSPACE)

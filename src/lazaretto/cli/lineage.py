@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Group, RenderableType
 
+from lazaretto.cli import lineage_schema
 from lazaretto.cli.arguments import Reason
 from lazaretto.cli.command import Needs, command
 from lazaretto.cli.layout import Grid, facts, grid
@@ -180,3 +181,6 @@ def _facts(taken: "Ingested") -> RenderableType:
         }
     )
     return Group(shown, *(cell(f"skipped {why}") for why in taken.skipped))
+
+
+lineage_schema.register(app)

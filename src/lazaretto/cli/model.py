@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lazaretto.cli import model_bom
 from lazaretto.cli.arguments import Limit, split_version
 from lazaretto.cli.command import Needs, command
 from lazaretto.cli.layout import Grid, facts, grid, paged
@@ -120,3 +121,6 @@ def _pair(text: str) -> tuple[str, str]:
     if not (key and equals):
         raise UsageError(f"--param {text!r} is not KEY=VALUE")
     return key, value
+
+
+model_bom.register(app)

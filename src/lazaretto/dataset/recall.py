@@ -98,8 +98,8 @@ def recall(
         ids: of records, each as ``{batch}#{record id}``.
         batch: instead of ids, all of one batch.
         source: instead of ids, all of a source's batches in a window.
-        since: start of the window: batches whose collection (or, where that is not known,
-            receipt) reaches into it, as in `lazaretto.lineage.trace_source`.
+        since: start of the window: batches that arrived in it, or whose collection reaches into
+            it, as in `lazaretto.lineage.trace_source`.
         until: its end (excluded).
         reason: why; stays on record.
         also: puts on record what is the reason, in the transaction of the recall, so that neither

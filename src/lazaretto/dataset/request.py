@@ -16,6 +16,7 @@ from lazaretto.errors import UsageError
 from lazaretto.received import find_batch
 from lazaretto.storage import tables
 from lazaretto.times import in_utc
+from lazaretto.window import matched
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -143,15 +144,13 @@ def _recalled(connection: Connection, dataset: str) -> set[str]:
 
 def _window(connection: Connection, batches: Collection[str], request: Request) -> list[str]:
     """Batches of a source that a window meets."""
-    since, until = request.since, request.until
     found = []
     for name in sorted(batches):
         said = find_batch(connection, name).event
-        start = said.collected_from or said.received_at
-        end = said.collected_to or said.received_at
-        # As a trace does (half-open, an instant counts): what is recalled is what was traced.
-        late = since is None or end > since or start >= since
-        if said.source == request.source and late and (until is None or start < until):
+        dates = said.collected_from, said.collected_to, said.received_at
+        # As a trace does: what is recalled is what was traced.
+        met = matched(*dates, since=request.since, until=request.until)
+        if said.source == request.source and met is not None:
             found.append(name)
     return found
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from lazaretto.dataset.admission import Admission as Admission
     from lazaretto.stages.admit import admit as admit
     from lazaretto.stages.embed import embed as embed
+    from lazaretto.stages.export import Export as Export
+    from lazaretto.stages.export import export as export
     from lazaretto.stages.gate import gate as gate
     from lazaretto.stages.ingest import Ingestion as Ingestion
     from lazaretto.stages.ingest import ingest as ingest
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 # A task uses one stage, and loading the others takes longer than a small delivery.
 _HOMES = {
     "Admission": "lazaretto.dataset.admission",
+    "Export": "lazaretto.stages.export",
     "Ingestion": "lazaretto.stages.ingest",
     "Judgement": "lazaretto.stages.judgement",
     "ModelVersion": "lazaretto.stages.register_model",
@@ -43,6 +46,7 @@ _HOMES = {
     "StageResult": "lazaretto.stages.results",
     "admit": "lazaretto.stages.admit",
     "embed": "lazaretto.stages.embed",
+    "export": "lazaretto.stages.export",
     "gate": "lazaretto.stages.gate",
     "ingest": "lazaretto.stages.ingest",
     "receive": "lazaretto.stages.receive",

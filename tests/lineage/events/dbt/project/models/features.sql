@@ -1,0 +1,2 @@
+{{ config(materialized='table') }}
+select id, upper(label) as label from {{ ref('cleaned') }}

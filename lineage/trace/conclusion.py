@@ -13,6 +13,13 @@ if TYPE_CHECKING:
 
 MOST_NAMED = 3
 _LONGEST_REASON = 160
+_OF_MANY = {
+    "source": "of",
+    "key": "signed by the key",
+    "policy": "judged under the policy",
+    "reference": "screened against the reference",
+}
+_RELEASED = "the records that the decision let in"
 
 
 def conclusion(trace: Trace) -> tuple[str, str]:
@@ -47,7 +54,11 @@ def _affected(trace: Trace) -> str:
         only = f"{_number(len(measured), 'model version')} {be} only measured with"
         told += f", and {only} it: " if learned else f"{only} {what}: "
         told += _few(measured)
-    return f"{told or f'No model version is known to have learned from {what}'}."
+    if told:
+        return f"{told}."
+    if trace.question.kind in _OF_MANY and not trace.batches:
+        return f"No batch is in question: there is none {_OF_MANY[trace.question.kind]} {trace.question.subject}{_without(trace.question)}."
+    return f"No model version is known to have learned from {what}."
 
 
 def _others(trace: Trace) -> str:
@@ -64,7 +75,8 @@ def _others(trace: Trace) -> str:
         told += f"{named}; and {more:,} more" if more else named
         return f"{told}; {clear}." if clear and _rest_is_known(trace) else f"{told}."
     if not trace.complete:
-        return f"What else may be affected cannot be said: {_why_not(trace)}."
+        what = "What else" if trace.models or trace.evaluated else "What"
+        return f"{what} may be affected cannot be said: {_why_not(trace)}."
     if clear:
         return f"{clear[:1].upper()}{clear[1:]}."
     return "Nothing else that is on record can be affected."
@@ -122,18 +134,14 @@ def _subject(question: Question, batches: int) -> str:
     """What may have been learned from, as the object of a sentence."""
     some = _number(batches, "batch")
     name = question.subject
-    without = f" (without {_number(len(question.without), 'batch')})" if question.without else ""
-    told = {
-        "source": f"{some} of {name}",
-        "batch": "the batch",
-        "record": "the record",
-        "key": f"{some} signed by the key {name}",
-        "policy": f"{some} judged under the policy {name}",
-        "reference": f"{some} screened against the reference {name}",
-        "decision": "the records that the decision let in",
-        "dataset": name,
-    }
-    return f"{told.get(question.kind, name)}{without}"
+    if question.kind in _OF_MANY:
+        return f"{some} {_OF_MANY[question.kind]} {name}{_without(question)}"
+    one = {"batch": "the batch", "record": "the record"}
+    return one.get(question.kind, _RELEASED if question.kind == "decision" else name)
+
+
+def _without(question: Question) -> str:
+    return f" (without {_number(len(question.without), 'batch')})" if question.without else ""
 
 
 def _few(names: Sequence[str]) -> str:

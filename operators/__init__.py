@@ -11,6 +11,7 @@ from lazaretto.operators.embed_batch import EmbedBatchOperator
 from lazaretto.operators.flush_lineage import FlushLineageOperator
 from lazaretto.operators.hook import LazarettoHook
 from lazaretto.operators.ingest_batch import IngestBatchOperator
+from lazaretto.operators.open_incident import OpenIncidentOperator
 from lazaretto.operators.quarantine_gate import QuarantineGateOperator
 from lazaretto.operators.quarantine_notifier import QuarantineNotifier
 from lazaretto.operators.receive_batch import ReceiveBatchOperator
@@ -30,6 +31,7 @@ __all__ = [
     "FlushLineageOperator",
     "IngestBatchOperator",
     "LazarettoHook",
+    "OpenIncidentOperator",
     "QuarantineGateOperator",
     "QuarantineNotifier",
     "ReceiveBatchOperator",

@@ -7,15 +7,14 @@ wrong is told by its kind, and by nothing else.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from lazaretto.operators.hold_message import as_html, as_json, as_slack
+from lazaretto.operators.hold_message import as_html, as_slack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from lazaretto.operators.hold_message import Message
-    from lazaretto.operators.holding import Hold
 
 _SECONDS = 30
 _WELL = range(200, 300)
@@ -66,13 +65,12 @@ def send_email(
             )
 
 
-def send_webhook(conn_id: str, message: Message, hold: Hold, *, endpoint: str | None) -> None:
+def send_webhook(conn_id: str, body: dict[str, Any], *, endpoint: str | None) -> None:
     """Posts JSON; a redirection is not followed.
 
     Args:
         conn_id: connection of type *HTTP*.
-        message: what to say.
-        hold: the same for machines.
+        body: what to say, for machines.
         endpoint: path behind the connection's host.
 
     Raises:
@@ -89,7 +87,7 @@ def send_webhook(conn_id: str, message: Message, hold: Hold, *, endpoint: str | 
         with hook.get_conn() as session:
             answer = session.post(
                 hook.url_from_endpoint(endpoint),
-                json=as_json(hold, message),
+                json=body,
                 timeout=_SECONDS,
                 allow_redirects=False,
                 stream=True,  # whatever it answers is not read

@@ -35,6 +35,7 @@ class Message:
         reasons: why records are held, the most frequent first.
         notes: what is wrong, in words.
         link: address of the case; with a machine only where Airflow's ``[api] base_url`` says it.
+        button: what the link says where it is a button.
     """
 
     title: str
@@ -43,6 +44,7 @@ class Message:
     reasons: list[str]
     notes: list[str]
     link: str
+    button: str = "Open the case"
 
 
 def hold_message(hold: Hold, said: str = "") -> Message:
@@ -65,8 +67,8 @@ def hold_message(hold: Hold, said: str = "") -> Message:
         title=words(f"{hold.dataset}: {counts} of {hold.source} are held", _TITLE),
         said=words(" ".join(said.split()), _SAID),
         facts=facts,
-        reasons=_first(reasons, _REASONS, "reasons"),
-        notes=_first(notes, _NOTES, "notes"),
+        reasons=first(reasons, _REASONS, "reasons"),
+        notes=first(notes, _NOTES, "notes"),
         link=hold.link,
     )
 
@@ -125,7 +127,7 @@ def as_slack(message: Message) -> dict[str, Any]:
         {"type": "section", "text": _plain(text)},
     ]
     if _whole(message):
-        button = {"type": "button", "text": _plain("Open the case"), "url": message.link}
+        button = {"type": "button", "text": _plain(message.button), "url": message.link}
         blocks.append({"type": "actions", "elements": [button]})
     fallback = message.title.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return {
@@ -169,7 +171,8 @@ def _lines(message: Message) -> list[str]:
     ]
 
 
-def _first(lines: list[str], most: int, what: str) -> list[str]:
+def first(lines: list[str], most: int, what: str) -> list[str]:
+    """The first of some lines, and how many more there are."""
     left = len(lines) - most
     return lines[:most] + ([f"and {left} more {what}"] if left > 0 else [])
 

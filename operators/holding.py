@@ -94,12 +94,21 @@ def tell_of_hold(
     again = (getattr(context["ti"], "try_number", 1) or 1) != 1
     if at is None or not (made_now or again or datetime.now(UTC) - at > _ITS_OWN_RUN):
         return
-    if _call(operator, {**context, "hold": _hold(judged)}, hooks):
+    if called(operator, {**context, "hold": _hold(judged)}, hooks, "on_hold"):
         record_hold_announced(workspace, judged.batch, judged.seq)
 
 
-def _call(operator: LazarettoOperator, context: dict[str, Any], hooks: Sequence[OnHold]) -> bool:
-    """Whether all went well."""
+def called(
+    operator: LazarettoOperator, context: dict[str, Any], hooks: Sequence[OnHold], name: str
+) -> bool:
+    """Calls hooks, each whatever became of the others; whether all went well.
+
+    Args:
+        operator: the running task's, which logs what went wrong.
+        context: what they get.
+        hooks: callbacks or notifiers.
+        name: of the argument that they were given by.
+    """
     from lazaretto.redact import error_line
 
     well = True
@@ -108,10 +117,10 @@ def _call(operator: LazarettoOperator, context: dict[str, Any], hooks: Sequence[
             hook(context)
         except Exception as error:  # whatever a hook of somebody else does
             well = False
-            name = type(hook).__name__
             operator.log.error(
-                "on_hold: %s failed, and is called again when this task is cleared: %s",
-                getattr(hook, "__name__", name),
+                "%s: %s failed, and is called again when this task is cleared: %s",
+                name,
+                getattr(hook, "__name__", type(hook).__name__),
                 error_line(error, limit=1000),
             )
     return well
@@ -141,6 +150,6 @@ def hooks_of(on_hold: OnHold | Sequence[OnHold] | None) -> list[OnHold]:
     given = [] if on_hold is None else [on_hold] if callable(on_hold) else list(on_hold)
     if odd := [hook for hook in given if not callable(hook)]:
         raise ValueError(
-            f"on_hold takes callbacks and notifiers, which are called; {odd[0]!r} cannot be called"
+            f"hooks are callbacks and notifiers, which are called; {odd[0]!r} cannot be called"
         )
     return given

@@ -22,9 +22,17 @@ def review_url(batch: str | None = None) -> str:
 
 def page_url(batch: str) -> str:
     """The same for whoever reads it outside of Airflow: with the machine, where that is set."""
+    return _machine() + review_url(batch)
+
+
+def incident_url(incident: str) -> str:
+    """Address of an incident's page, for whoever reads it outside of Airflow."""
+    return f"{_machine()}{review_url()}incidents/{quote(incident)}"
+
+
+def _machine() -> str:
     base = urlsplit(conf.get("api", "base_url", fallback="") or "")
-    machine = f"{base.scheme}://{base.netloc.rpartition('@')[2]}" if base.netloc else ""
-    return machine + review_url(batch)
+    return f"{base.scheme}://{base.netloc.rpartition('@')[2]}" if base.netloc else ""
 
 
 class CaseLink(BaseOperatorLink):

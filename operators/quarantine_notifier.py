@@ -1,8 +1,8 @@
-"""QuarantineNotifier: tells people of a hold by chat, mail or webhook, with a link to the case."""
+"""QuarantineNotifier: tells people of holds and incidents by chat, mail or webhook, with a link."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseNotifier
 
@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
+    from lazaretto.operators.hold_message import Message
+
 _NO_WAY = "name one way at least: slack_conn_id, email_to or http_conn_id"
 
 
@@ -18,14 +20,17 @@ class QuarantineNotifier(BaseNotifier):
     """Tells people that records are held: verdict, counts, main reasons and a link to the case.
 
     Give it to the gate: ``QuarantineGateOperator(on_hold=QuarantineNotifier(...))``, or to
-    `IngestBatchOperator`. It is called once for each hold. It delivers by Airflow's own providers,
-    which are needed only for what is used: ``apache-airflow-providers-slack``,
-    ``apache-airflow-providers-smtp``, ``apache-airflow-providers-http``.
+    `IngestBatchOperator`. It is called once for each hold. Given to `OpenIncidentOperator` as
+    ``on_open`` and ``on_change``, it tells of incidents: what is affected, and what changed.
 
-    The link leads to the case on the review page; so that it can be followed from outside of
-    Airflow, set ``[api] base_url``. What a source delivered may be in names, reasons and notes: it
-    is escaped for each way, bounded, and can be no link, mention or header. Tokens and addresses
-    are in connections, and appear in no message and no log.
+    It delivers by Airflow's own providers, which are needed only for what is used:
+    ``apache-airflow-providers-slack``, ``apache-airflow-providers-smtp``,
+    ``apache-airflow-providers-http``.
+
+    The link leads to the case, or the incident, on the review page; so that it can be followed from
+    outside of Airflow, set ``[api] base_url``. What a source delivered may be in names, reasons and
+    notes: it is escaped for each way, bounded, and can be no link, mention or header. Tokens and
+    addresses are in connections, and appear in no message and no log.
 
     A way that fails stops neither the others nor the gate. The gate's log says so, and all ways are
     tried again when the task is cleared.
@@ -38,7 +43,8 @@ class QuarantineNotifier(BaseNotifier):
         http_conn_id: connection of type *HTTP*, to which JSON is posted.
         http_endpoint: path behind that connection's host.
         text: what you say besides, as plain text. Templated; knows ``{{ hold.dataset }}`` and
-            whatever else a `lazaretto.operators.holding.Hold` has.
+            whatever else a `lazaretto.operators.holding.Hold` has; or, of an incident, what a
+            `lazaretto.operators.open_incident.OpenIncident` has.
 
     Examples:
         >>> tell = QuarantineNotifier(slack_conn_id="slack_quarantine", text="Ann is on duty.")
@@ -71,22 +77,17 @@ class QuarantineNotifier(BaseNotifier):
         self.text = text
 
     def notify(self, context: Context) -> None:
-        """Tells of ``context["hold"]``.
+        """Tells of ``context["hold"]`` or ``context["incident"]``.
 
         Raises:
-            UsageError: there is no hold to tell of; or a provider or a connection is missing.
+            UsageError: there is nothing to tell of; or a provider or a connection is missing.
             SystemFaultError: a server did not take the message; the others were told all the same.
         """
-        from lazaretto.errors import LazarettoError, SystemFaultError, UsageError
+        from lazaretto.errors import LazarettoError, SystemFaultError
         from lazaretto.operators import channels
-        from lazaretto.operators.hold_message import hold_message
-        from lazaretto.operators.holding import Hold
 
-        hold = context.get("hold")
-        if not isinstance(hold, Hold):
-            raise UsageError("QuarantineNotifier tells of holds: give it to a gate, as on_hold")
         said = str(self.render_template(self.text, context)) if self.text else ""
-        message = hold_message(hold, said)
+        message, body = _to_tell(context, said)
         ways: list[Callable[[], None]] = []
         if slack := self.slack_conn_id:
             ways.append(lambda: channels.send_slack(slack, message))
@@ -97,9 +98,7 @@ class QuarantineNotifier(BaseNotifier):
                 )
             )
         if http := self.http_conn_id:
-            ways.append(
-                lambda: channels.send_webhook(http, message, hold, endpoint=self.http_endpoint)
-            )
+            ways.append(lambda: channels.send_webhook(http, body, endpoint=self.http_endpoint))
         failed: list[LazarettoError] = []
         for send in ways:
             try:
@@ -110,3 +109,27 @@ class QuarantineNotifier(BaseNotifier):
             raise failed[0]
         if failed:
             raise SystemFaultError("; ".join(str(error) for error in failed))
+
+
+def _to_tell(context: Context, said: str) -> tuple[Message, dict[str, Any]]:
+    """What there is to tell of, for people and for machines.
+
+    Raises:
+        UsageError: there is nothing.
+    """
+    from lazaretto.errors import UsageError
+    from lazaretto.operators import hold_message, incident_message
+    from lazaretto.operators.holding import Hold
+    from lazaretto.operators.open_incident import OpenIncident
+
+    told = context.get("hold") or context.get("incident")
+    if isinstance(told, Hold):
+        message = hold_message.hold_message(told, said)
+        return message, hold_message.as_json(told, message)
+    if isinstance(told, OpenIncident):
+        message = incident_message.incident_message(told, said)
+        return message, incident_message.as_json(told, message)
+    raise UsageError(
+        "QuarantineNotifier tells of holds and incidents: give it to a gate, as on_hold, or to "
+        "OpenIncidentOperator, as on_open and on_change"
+    )

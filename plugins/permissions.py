@@ -60,9 +60,16 @@ def is_allowed(user: BaseUser, method: Literal["GET", "PUT"], dataset: str | Non
 
 def hidden_datasets(workspace: Workspace, user: BaseUser) -> list[str]:
     """Datasets whose cases somebody may not see in a list."""
+    return forbidden_datasets(workspace, user, "GET")
+
+
+def forbidden_datasets(
+    workspace: Workspace, user: BaseUser, method: Literal["GET", "PUT"]
+) -> list[str]:
+    """Datasets that somebody may not read (``GET``) or change (``PUT``)."""
     with workspace.catalog.read() as connection:
         names = connection.scalars(sa.select(dataset_policy.c.dataset)).all()
-    return [name for name in names if not is_allowed(user, "GET", name)]
+    return [name for name in names if not is_allowed(user, method, name)]
 
 
 def _asset_id(dataset: str) -> str | None:

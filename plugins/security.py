@@ -18,7 +18,12 @@ from airflow.configuration import conf
 from fastapi import Depends, HTTPException, Request
 from starlette.datastructures import MutableHeaders
 
-from lazaretto.plugins.permissions import dataset_of, hidden_datasets, is_allowed
+from lazaretto.plugins.permissions import (
+    dataset_of,
+    forbidden_datasets,
+    hidden_datasets,
+    is_allowed,
+)
 from lazaretto.text import visible
 from lazaretto.values import Actor, ActorType
 
@@ -43,8 +48,21 @@ def _access(method: Literal["GET", "PUT"]) -> Callable[[Request, BaseUser], None
     return check
 
 
+def _access_to_all(method: Literal["GET", "PUT"]) -> Callable[[Request, BaseUser], None]:
+    """The same for what is about every dataset at once: part of it would look like the whole."""
+
+    def check(request: Request, user: GetUserDep) -> None:
+        workspace = request.app.state.site.workspace
+        if not is_allowed(user, method, None) or forbidden_datasets(workspace(), user, method):
+            raise HTTPException(403, "Forbidden")
+
+    return check
+
+
 # For each route that reads.
 may_read = Depends(_access("GET"))
+# For each route that reads what may be about any dataset: incidents.
+may_read_all = Depends(_access_to_all("GET"))
 
 ASKED_HEADER = "X-Lazaretto-Request"
 """Header of every request that changes something: no form of another site can send one."""
@@ -73,6 +91,8 @@ def _asked_from_here(request: Request) -> None:
 # asked for from here. Airflow's check of custom views would not do: under its simple auth manager
 # that one lets everybody who may look also write.
 may_decide = [Depends(_access("PUT")), Depends(_asked_from_here)]
+# For each route that changes what may be about any dataset.
+may_decide_all = [may_read_all, Depends(_access_to_all("PUT")), Depends(_asked_from_here)]
 
 
 def _by_token(request: Request) -> None:
@@ -89,6 +109,13 @@ def _decides(request: Request, user: GetUserDep) -> bool:
     """Whether somebody may decide: what shows or hides the buttons, and is checked again there."""
     dataset = dataset_of(request.app.state.site.workspace, request.path_params)
     return is_allowed(user, "PUT", dataset) and not _nobody()
+
+
+def _decides_all(request: Request, user: GetUserDep) -> bool:
+    """The same for what may be about any dataset."""
+    workspace = request.app.state.site.workspace
+    allowed = is_allowed(user, "PUT", None) and not forbidden_datasets(workspace(), user, "PUT")
+    return allowed and not _nobody()
 
 
 def _hidden(request: Request, user: GetUserDep) -> list[str]:
@@ -141,6 +168,8 @@ Login = Annotated[str | None, Depends(_login)]
 """The name of that person on record, such as ``user:ann``; None where nobody can be named."""
 Decides = Annotated[bool, Depends(_decides)]
 """Whether that person may decide."""
+DecidesAll = Annotated[bool, Depends(_decides_all)]
+"""The same for what may be about any dataset."""
 
 Hidden = Annotated[list[str], Depends(_hidden)]
 """Datasets whose cases that person may not see in a list."""

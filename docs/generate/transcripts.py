@@ -34,7 +34,7 @@ _BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _ID = re.compile(
     # A table may fold one.
     r"(?P<kind>vendor|shop|crm|scans|press|logs|desk)/(?:[0-9a-f]{32}|[0-9a-f]{16})(?![0-9a-f])"
-    r"|(?P<kind_>case|recall|publication|decision)-[0-9a-f]{16}"
+    r"|(?P<kind_>case|recall|publication|decision|incident)-[0-9a-f]{16}"
 )
 _PERSON = re.compile(r"os:[\w.-]+@[\w.-]+")
 _END = "-- the command ended with "

@@ -212,7 +212,7 @@ def _accesses(connection: Connection, names: Sequence[int], *, writes: bool) -> 
         .join(lineage_run, run.id == access.run)
         .where(access.name.in_(names), access.writes == sa.literal(writes))
     )
-    return list(connection.execute(query).all()) if names else []
+    return [*connection.execute(query)] if names else []
 
 
 def _related(connection: Connection, names: Iterable[Name]) -> tuple[list[int], list[int]]:

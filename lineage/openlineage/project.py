@@ -18,6 +18,7 @@ from lazaretto.errors import LedgerError
 from lazaretto.ledger import events
 from lazaretto.lineage.openlineage import authority as _authority
 from lazaretto.lineage.openlineage import deliveries as _deliveries
+from lazaretto.lineage.openlineage import incidents as _incidents
 from lazaretto.lineage.openlineage import models as _models
 from lazaretto.lineage.openlineage import naming
 from lazaretto.lineage.openlineage import outcomes as _outcomes
@@ -67,6 +68,15 @@ _PROJECTORS: Mapping[type[events.Event], Callable[[Any, Context], Facts]] = {
     events.DatasetExported: _outside.dataset_exported,
     events.LineageAliased: _outside.lineage_aliased,
     events.ExternalDeclared: _outside.external_declared,
+    events.IncidentOpened: _incidents.incident_opened,
+    events.IncidentAssigned: _incidents.incident_event,
+    events.IncidentNoted: _incidents.incident_event,
+    events.HoldPlaced: _incidents.hold,
+    events.HoldLifted: _incidents.hold,
+    events.IncidentAnswered: _incidents.incident_answered,
+    events.IncidentAnnounced: _incidents.incident_event,
+    events.IncidentAction: _incidents.incident_event,
+    events.IncidentClosed: _incidents.incident_event,
     events.DatasetChanged: _outcomes.dataset_changed,
     events.StoredFileChanged: _deliveries.stored_file_changed,
     events.CaseClosed: _outcomes.case_closed,

@@ -7,6 +7,7 @@ from datetime import datetime  # noqa: TC003  the schema is made of these types 
 from typing import Any
 
 from lazaretto import values
+from lazaretto.window import EITHER
 
 SCHEMA = "lazaretto.trace/1"
 """Version of the JSON document; another number says that readers must be changed."""
@@ -30,7 +31,7 @@ class Question:
     subject: str
     since: datetime | None = None
     until: datetime | None = None
-    by: str = "either"
+    by: str = EITHER
     without: list[str] = field(default_factory=list)
     registry: str | None = None
 

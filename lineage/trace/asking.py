@@ -5,6 +5,8 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
+from lazaretto.window import EITHER
+
 if TYPE_CHECKING:
     from lazaretto.lineage.trace.answer import Question, Trace
 
@@ -27,7 +29,7 @@ def command_of(question: Question, *more: str) -> str:
     for option, moment in (("--since", question.since), ("--until", question.until)):
         if moment is not None:
             words += [option, moment.isoformat()]
-    if question.by != "either":
+    if question.by != EITHER:
         words += ["--by", question.by]
     if question.registry is not None:
         words += ["--registry", question.registry]

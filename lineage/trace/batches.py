@@ -11,7 +11,8 @@ from lazaretto.ledger.chain import entries, entry
 from lazaretto.ledger.events import BatchReceived, KeyRevoked
 from lazaretto.lineage.claims.bits import Kind, version_end
 from lazaretto.lineage.trace.answer import TracedBatch, TracedSource
-from lazaretto.lineage.trace.describe import BATCH, describe
+from lazaretto.lineage.trace.describe import describe
+from lazaretto.lineage.trace.holdings import BATCH
 from lazaretto.storage.tables import lineage_version
 
 if TYPE_CHECKING:
@@ -125,10 +126,10 @@ def _revoked(connection: Connection, batches: Sequence[Described]) -> set[int]:
         return set()
     mine = set()
     for what in batches:
-        event = entry(connection, what.seq).event if what.ours and what.seq else None
-        if isinstance(event, BatchReceived) and event.signature.key_id is not None:
-            since = revoked.get((event.source, event.signature.key_id))
-            if since is not None and since <= event.received_at:
+        received = entry(connection, what.seq).event if what.ours and what.seq else None
+        if isinstance(received, BatchReceived) and received.signature.key_id is not None:
+            since = revoked.get((received.source, received.signature.key_id))
+            if since is not None and since <= received.received_at:
                 mine.add(what.vertex)
     return mine
 

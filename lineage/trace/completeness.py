@@ -8,7 +8,8 @@ from lazaretto.ledger.chain import head
 from lazaretto.lineage.claims.bits import Basis
 from lazaretto.lineage.trace.answer import Completeness
 from lazaretto.lineage.trace.batches import in_window
-from lazaretto.lineage.trace.describe import BATCH, describe
+from lazaretto.lineage.trace.describe import describe
+from lazaretto.lineage.trace.holdings import BATCH
 from lazaretto.lineage.trace.models import origins_of
 
 if TYPE_CHECKING:

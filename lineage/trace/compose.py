@@ -13,8 +13,9 @@ from lazaretto.lineage.trace.answer import Question, RecordState, RefusedDeliver
 from lazaretto.lineage.trace.batches import sources_of, traced_batches
 from lazaretto.lineage.trace.completeness import completeness
 from lazaretto.lineage.trace.consequences import Consequences, decided, recalled_rows
-from lazaretto.lineage.trace.describe import BATCH, Described, describe
+from lazaretto.lineage.trace.describe import Described, describe
 from lazaretto.lineage.trace.find import all_models
+from lazaretto.lineage.trace.holdings import BATCH
 from lazaretto.lineage.trace.models import evaluated, made_of, models_of, unknown_of
 from lazaretto.lineage.trace.plan import retrain_plan
 from lazaretto.lineage.trace.snapshots import made_from, snapshots_of

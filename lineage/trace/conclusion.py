@@ -57,7 +57,8 @@ def _affected(trace: Trace) -> str:
     if told:
         return f"{told}."
     if trace.question.kind in _OF_MANY and not trace.batches:
-        return f"No batch is in question: there is none {_OF_MANY[trace.question.kind]} {trace.question.subject}{_without(trace.question)}."
+        what = f"{_OF_MANY[trace.question.kind]} {trace.question.subject}{_without(trace.question)}"
+        return f"No batch is in question: there is none {what}."
     return f"No model version is known to have learned from {what}."
 
 

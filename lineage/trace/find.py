@@ -9,7 +9,8 @@ import sqlalchemy as sa
 from lazaretto.errors import NotFoundError, UsageError
 from lazaretto.lineage.claims.bits import Kind, version_end
 from lazaretto.lineage.claims.names import registry as spell_registry
-from lazaretto.lineage.trace.describe import BATCH, MODEL, Described, describe
+from lazaretto.lineage.trace.describe import Described, describe
+from lazaretto.lineage.trace.holdings import BATCH, MODEL
 from lazaretto.storage.tables import lineage_name, lineage_version
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ import sqlalchemy as sa
 
 from lazaretto.lineage.claims.bits import GAPS, WORDS, Basis, Why
 from lazaretto.lineage.trace.answer import TracedModel, UnknownModel
-from lazaretto.lineage.trace.describe import MODEL, describe
-from lazaretto.lineage.trace.holdings import Dataset
+from lazaretto.lineage.trace.describe import describe
+from lazaretto.lineage.trace.holdings import MODEL, Dataset
 from lazaretto.lineage.trace.paths import chains, reverse, shown
 from lazaretto.storage.bulk import among
 from lazaretto.storage.tables import lineage_link, lineage_run, lineage_version

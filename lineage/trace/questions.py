@@ -10,9 +10,9 @@ from lazaretto.ledger.events import BatchAdmitted, BatchJudged, BatchReceived, B
 from lazaretto.lineage.openlineage import naming
 from lazaretto.lineage.trace.answer import Question
 from lazaretto.lineage.trace.compose import arrived, forward, opened
-from lazaretto.lineage.trace.describe import BATCH, describe
+from lazaretto.lineage.trace.describe import describe
 from lazaretto.lineage.trace.find import left_out
-from lazaretto.lineage.trace.holdings import Dataset, holdings
+from lazaretto.lineage.trace.holdings import BATCH, Dataset, holdings
 from lazaretto.lineage.trace.walk import downstream
 from lazaretto.times import in_utc
 

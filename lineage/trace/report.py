@@ -20,6 +20,7 @@ from lazaretto.lineage.trace.picture import Picture, picture
 from lazaretto.lineage.trace.proof import prove
 from lazaretto.lineage.trace.timeline import timeline
 from lazaretto.lineage.trace.trace import record_incident
+from lazaretto.window import EITHER
 
 if TYPE_CHECKING:
     from lazaretto.lineage.trace.answer import Trace
@@ -143,7 +144,7 @@ def _window(trace: Trace) -> str:
     window = ""
     if trace.question.kind in ("source", "key"):
         start = tables.shown_time(since) if since else "the beginning"
-        how = {"either": "Received or collected"}.get(trace.question.by, trace.question.by)
+        how = {EITHER: "Received or collected"}.get(trace.question.by, trace.question.by)
         how = "Received" if trace.question.kind == "key" else how.capitalize()
         window = f"{how} from {start} until {tables.shown_time(until) if until else 'now'}. "
     if trace.question.without:

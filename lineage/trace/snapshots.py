@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lazaretto.lineage.trace.answer import TracedSnapshot
-from lazaretto.lineage.trace.describe import SNAPSHOT, Described, describe
-from lazaretto.lineage.trace.holdings import Dataset, holdings
+from lazaretto.lineage.trace.describe import Described, describe
+from lazaretto.lineage.trace.holdings import SNAPSHOT, Dataset, holdings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

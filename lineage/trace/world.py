@@ -98,18 +98,18 @@ def read_world(view: View, store_root: str) -> World:
             if (same := numbered.get((datasets[rest], text))) is not None:
                 world.nodes[end] = same
     models = _models(view.catalog)
-    for row in world.told.nodes.values():
-        end = None
-        if row.kind == BATCH:
-            end = batches.get(row.version)
-        elif row.kind == MODEL:
-            key = spell.spell(registry(row.namespace), row.name)
-            end = models.get((key.namespace, key.name, row.version))
-        if end is not None:
-            world.vertices[row.id] = end
-            world.nodes[end] = row.id
-        if row.kind == BATCH:
-            world.batches[world.vertex(row.id)] = row.id
+    for node in world.told.nodes.values():
+        at: int | None = None
+        if node.kind == BATCH:
+            at = batches.get(node.version)
+        elif node.kind == MODEL:
+            key = spell.spell(registry(node.namespace), node.name)
+            at = models.get((key.namespace, key.name, node.version))
+        if at is not None:
+            world.vertices[node.id] = at
+            world.nodes[at] = node.id
+        if node.kind == BATCH:
+            world.batches[world.vertex(node.id)] = node.id
     return world
 
 

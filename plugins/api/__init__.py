@@ -16,6 +16,7 @@ from lazaretto.plugins.api import (
     exchange,
     gates,
     handling,
+    incidents,
     lineage,
     maps,
     sources,
@@ -37,6 +38,7 @@ ROUTES: tuple[Callable[[Site], APIRouter], ...] = (
     sources.routes,
     gates.routes,
     lineage.routes,
+    incidents.routes,
     description.routes,
 )
 """Makes the routes of each part."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, Field
 
 from lazaretto.quarantine.handling import LONGEST_COMMENT, LONGEST_NAME
-from lazaretto.values import Action  # noqa: TC001  pydantic reads it at run time
+from lazaretto.values import Action, HoldKind  # noqa: TC001  pydantic reads them at run time
 
 PREFIX = "/api/v1"
 MOST_ON_A_PAGE = 500
@@ -53,5 +53,19 @@ class AssigneeBody(_Strict):
 
 class CommentBody(_Strict):
     """A remark on a case."""
+
+    text: str = Field(min_length=1, max_length=LONGEST_COMMENT)
+
+
+class HoldBody(_Strict):
+    """What is put on hold for an incident, or let go again, and why."""
+
+    what: HoldKind
+    name: str = Field(min_length=1, max_length=LONGEST_NAME)
+    reason: str = Field(min_length=1, max_length=LONGEST_REASON)
+
+
+class ConclusionBody(_Strict):
+    """What came of an incident."""
 
     text: str = Field(min_length=1, max_length=LONGEST_COMMENT)

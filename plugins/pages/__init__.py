@@ -10,6 +10,7 @@ from lazaretto.plugins.pages import (
     files,
     gate,
     inbox,
+    incident,
     picture,
     record,
     refused,
@@ -32,6 +33,7 @@ ROUTES: tuple[Callable[[Site], APIRouter], ...] = (
     batch.routes,
     source.routes,
     gate.routes,
+    incident.routes,
     files.routes,
 )
 """Makes the routes of each page."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse  # noqa: TC002  FastAPI reads it at run time
 
+from lazaretto.authority.holds import holds_on
 from lazaretto.plugins.pictures import can_draw
 from lazaretto.plugins.records import FilterQuery, page_of_records
 from lazaretto.plugins.security import Decides, Login, Reader, may_read
@@ -23,12 +24,16 @@ from lazaretto.quarantine.review import (
 )
 from lazaretto.quarantine.triage import as_shown, screening_of_case
 from lazaretto.received import load_batch
+from lazaretto.values import HoldKind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from lazaretto.authority.holds import Hold
     from lazaretto.plugins.site import Site
+    from lazaretto.quarantine.cases import Case
     from lazaretto.quarantine.review import Decision, Publication
+    from lazaretto.storage.workspace import Workspace
 
 _PAGE_SIZE = 50
 
@@ -71,6 +76,7 @@ def routes(site: Site) -> APIRouter:
             decisions=decisions,
             last=_to_undo(decisions, publications),
             publications=publications,
+            holds=_holds(opened, found),
             two_people=needs_two_people(opened, case),
             comments=list_comments(opened, case),
             expires=expiry(opened, [found]).get(case),
@@ -82,6 +88,13 @@ def routes(site: Site) -> APIRouter:
         )
 
     return pages
+
+
+def _holds(workspace: Workspace, case: Case) -> list[Hold]:
+    """What keeps the records of a case from being published."""
+    with workspace.catalog.read() as connection:
+        source = holds_on(connection, HoldKind.SOURCE, case.source)
+        return source + holds_on(connection, HoldKind.PUBLISHING, case.dataset)
 
 
 def _to_undo(decisions: Sequence[Decision], publications: Sequence[Publication]) -> Decision | None:

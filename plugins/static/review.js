@@ -1,5 +1,7 @@
 // Deciding on held records: selection, the dialog, and the calls to the API. Nothing is decided here:
 // the server checks who asks, and what they have seen.
+import { send as post } from "./send.js";
+
 const review = document.getElementById("review");
 const dialog = document.getElementById("ask");
 const said = document.getElementById("said");
@@ -39,26 +41,7 @@ function pick(positions, on = true) {
   show();
 }
 
-async function send(path, body) {
-  const answer = await fetch(`${api}${path}`, {
-    method: "POST",
-    credentials: "same-origin",
-    headers: { "Content-Type": "application/json", "X-Lazaretto-Request": "1" },
-    body: JSON.stringify(body),
-  });
-  const text = await answer.text();
-  let told = {};
-  try {
-    told = JSON.parse(text);
-  } catch {
-    told = { error: `the server answered ${answer.status}` };
-  }
-  if (!answer.ok) {
-    const detail = told.error ?? told.detail;
-    throw new Error(typeof detail === "string" ? detail : JSON.stringify(detail));
-  }
-  return told;
-}
+const send = (path, body) => post(`${api}${path}`, body);
 
 async function doing(words, work) {
   said.textContent = words;

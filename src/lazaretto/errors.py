@@ -65,6 +65,14 @@ class AdmissionRefusedError(DeliveryError):
         self.seq: int | None = None
 
 
+class OnHoldError(DeliveryError):
+    """Somebody stopped this for an incident, and it is not lifted yet. Exit code 1.
+
+    Attributes:
+        code: ``source_on_hold``, ``publishing_on_hold`` or ``promotion_on_hold``.
+    """
+
+
 class ReferenceMismatchError(UsageError):
     """A batch or policy does not fit the reference (encoder, width); says what differs."""
 

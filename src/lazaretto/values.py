@@ -563,3 +563,54 @@ class PromotionChange:
     verdicts: int
     no_longer_held: int
     newly_held: int
+
+
+class HoldKind(StrEnum):
+    """What a hold of an incident stops.
+
+    ``SOURCE``: deliveries of a source are received and screened, and the gate holds each as a
+    whole. ``PUBLISHING``: nothing enters a dataset. ``PROMOTION``: no version of a model is put in
+    use.
+    """
+
+    SOURCE = "SOURCE"
+    PUBLISHING = "PUBLISHING"
+    PROMOTION = "PROMOTION"
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentQuestion:
+    """What an incident asks.
+
+    Attributes:
+        kind: ``source``, ``batch``, ``record`` or ``model``.
+        subject: source name, batch id, ``batch#record`` or ``model@version``.
+        since: start (included) of the window of a source; None: from the beginning.
+        until: its end (excluded); None: until now.
+    """
+
+    kind: str
+    subject: str
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentAnswer:
+    """What the records said to the question of an incident, at one time.
+
+    Attributes:
+        head: ledger entry up to which the answer looks.
+        complete: whether it is whole, as far as the records say.
+        batches: batches in question.
+        models: model versions that are known to be affected, as ``model@version``.
+        unknown: model versions that may be affected.
+        report: files of the report in the store; empty: none was kept.
+    """
+
+    head: int
+    complete: bool
+    batches: list[str]
+    models: list[str]
+    unknown: list[str] = field(default_factory=list)
+    report: list[StoredFile] = field(default_factory=list)

@@ -80,6 +80,17 @@ def test_the_trace_finds_exactly_the_models_that_were_fed(summary: dict[str, Any
     assert trace["models"]
 
 
+def test_the_incident_is_answered_as_the_trace_and_nothing_new_learned_from_it(
+    summary: dict[str, Any],
+) -> None:
+    incident = summary["incident"]
+    assert sorted(incident["affected"]) == summary["trace"]["expected_models"]
+    assert incident["retrained"] not in summary["trace"]["models"]
+    assert incident["affected_since"] == []
+    assert incident["recalled"] > 0
+    assert incident["state"] == "CLOSED"
+
+
 def test_every_event_validates(summary: dict[str, Any]) -> None:
     from lazaretto.lineage import check
 

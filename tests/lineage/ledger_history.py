@@ -466,6 +466,20 @@ def one_of_each(history: History) -> None:
             ],
         ),
     )
+    asked = values.IncidentQuestion("source", "vendor-a", START, START + DAY)
+    report = [StoredFile("incidents/i/trace.json", 9, "67" * 32)]
+    answer = values.IncidentAnswer(9, False, [batch], [model], ["digits-net@2"], report)
+    history.write(
+        events.IncidentOpened("inc-1", "an open bucket", asked, "the vendor wrote", answer),
+        events.IncidentAssigned("inc-1", "user:ann"),
+        events.IncidentNoted("inc-1", "the vendor confirms it"),
+        events.HoldPlaced("inc-1", values.HoldKind.SOURCE, "vendor-a", "until we know more"),
+        events.IncidentAnswered("inc-1", replace(answer, complete=True, unknown=[])),
+        events.IncidentAnnounced("inc-1", 9),
+        events.IncidentAction("inc-1", 3, "68" * 32, "the key that was lost"),
+        events.HoldLifted("inc-1", values.HoldKind.SOURCE, "vendor-a", "a new key"),
+        events.IncidentClosed("inc-1", "recalled, and trained anew"),
+    )
     empty = replace(VERIFIED, envelope=None)
     history.receive("vendor-b", 3, collected=False, signature=empty)
     history.write(

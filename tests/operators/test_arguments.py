@@ -251,6 +251,7 @@ def _all_tasks() -> list[BaseOperator]:
         },
         "ScreenBatchOperator": {**batch, **policy},
         "SnapshotTrainingOperator": {"dataset": "reviews"},
+        "OpenIncidentOperator": {"source": "vendor-a", "why": "an open bucket"},
         "TraceIncidentOperator": {"source": "vendor-a"},
         "ValidateBatchOperator": {**batch, **policy},
     }

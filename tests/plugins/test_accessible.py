@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from yard import Yard, blobs
 
+from lazaretto import incidents
 from lazaretto.quarantine import handling, review
-from lazaretto.values import Action
+from lazaretto.values import Action, HoldKind, IncidentQuestion
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,6 +35,9 @@ def test_axe_finds_nothing_serious(
     case = str(judged.case)
     handling.comment(yard.workspace, case, "a remark")
     review.decide(yard.workspace, case, Action.REJECT, positions=[0], reason="no")
+    asked, hold = IncidentQuestion("source", "vendor-a"), (HoldKind.SOURCE, "vendor-a")
+    opened = incidents.open_incident(yard.workspace, asked, reason="a bucket", holds=[hold])
+    incidents.note(yard.workspace, opened.id, "the vendor confirms it")
     page = sign_in("OP", color_scheme=theme)
     for path in (
         "/",
@@ -46,6 +50,8 @@ def test_axe_finds_nothing_serious(
         "/gates",
         f"/gates/{yard.policy.dataset}",
         f"/gates/{yard.policy.dataset}/explore",
+        "/incidents",
+        f"/incidents/{opened.id}",
         "/cases/case-none",
     ):
         page.goto(f"{site}{path}")

@@ -8,9 +8,10 @@ import pytest
 from site_routes import routes
 from yard import Yard, blobs, make_policy
 
+from lazaretto import incidents
 from lazaretto.names import asset_name, asset_uri
 from lazaretto.quarantine import review
-from lazaretto.values import Action
+from lazaretto.values import Action, HoldKind, IncidentQuestion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -68,9 +69,17 @@ def client(yard: Yard) -> TestClient:
     return TestClient(app, follow_redirects=False)
 
 
-def _addresses(case: str, decision: str) -> list[tuple[str, str]]:
-    """Every route that names a case, a decision or a dataset, with real ids."""
+@pytest.fixture
+def incident(yard: Yard) -> str:
+    """An incident that holds a source."""
+    asked, hold = IncidentQuestion("source", "vendor-a"), (HoldKind.SOURCE, "vendor-a")
+    return incidents.open_incident(yard.workspace, asked, reason="stolen", holds=[hold]).id
+
+
+def _addresses(case: str, decision: str, incident: str) -> list[tuple[str, str]]:
+    """Every route that names a case, a decision, an incident or a dataset, with real ids."""
     names = {
+        "{incident}": incident,
         "{case}": case,
         "{decision}": decision,
         "{dataset:path}": "blobs",
@@ -80,7 +89,7 @@ def _addresses(case: str, decision: str) -> list[tuple[str, str]]:
     found = []
     for route in routes():
         path = route.path
-        if any(name in path for name in ("{case}", "{decision}", "{dataset")):
+        if any(name in path for name in ("{case}", "{decision}", "{incident}", "{dataset")):
             for name, value in names.items():
                 path = path.replace(name, value)
             found.append((next(iter(route.methods)), path))
@@ -92,17 +101,48 @@ def test_ids_do_not_reach_another_dataset(
     token: Callable[[str], dict[str, str]],
     yard: Yard,
     case: str,
+    incident: str,
     own_only: list[str],
 ) -> None:
     (decision,) = review.list_decisions(yard.workspace, case)
-    addresses = _addresses(case, decision.id)
-    assert len(addresses) > 10
+    addresses = _addresses(case, decision.id, incident)
+    assert len(addresses) > 20
     for method, path in addresses:
         refused = client.request(method, path, headers=token("OP") | HERE, json={})
         assert refused.status_code == 403, (method, path)
     assert len(review.list_decisions(yard.workspace, case)) == 1
     own_only.append("blobs")
-    assert client.get(f"/cases/{case}", headers=token("OP")).status_code == 200
+    for path in (f"/cases/{case}", f"/incidents/{incident}", "/incidents"):
+        assert client.get(path, headers=token("OP")).status_code == 200
+
+
+def test_incidents_are_of_those_who_may_act_on_every_dataset(
+    client: TestClient,
+    token: Callable[[str], dict[str, str]],
+    yard: Yard,
+    case: str,
+    incident: str,
+    own_only: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
+
+    for path in ("/incidents", "/api/v1/incidents"):
+        assert client.get(path, headers=token("OP")).status_code == 403
+    own_only.append("blobs")
+    theirs = SimpleAuthManager.is_authorized_asset
+
+    def may_change_one(manager: Any, *, method: str, details: Any = None, **more: Any) -> bool:
+        own = method == "GET" or details is None or details.id is None
+        return own and bool(theirs(manager, method=method, details=details, **more))
+
+    monkeypatch.setattr(SimpleAuthManager, "is_authorized_asset", may_change_one)
+    page = client.get(f"/incidents/{incident}", headers=token("OP"))
+    assert (page.status_code, "data-post" in page.text) == (200, False)
+    body = {"what": "SOURCE", "name": "vendor-a", "reason": "let it in"}
+    address = f"/api/v1/incidents/{incident}/holds/lift"
+    assert client.post(address, headers=token("OP") | HERE, json=body).status_code == 403
+    assert len(incidents.show_incident(yard.workspace, incident).holds) == 1
 
 
 def test_lists_leave_out_what_somebody_may_not_see(

@@ -10,20 +10,20 @@ from yard import ANN, blobs, make_policy
 if TYPE_CHECKING:
     from pathlib import Path
 
-NAMES = ("policy", "workspace", "monday", "tuesday", "case")
+NAMES = ("policy", "workspace", "monday", "tuesday", "case", "incident")
 
 
 def prepare(folder: Path) -> dict[str, str]:
     """Fills an empty folder.
 
     Returns:
-        The ids of the batches and of the case, by their names in examples.
+        The ids of the batches, of the case and of the incident, by their names in examples.
     """
-    from lazaretto import stages
+    from lazaretto import incidents, stages
     from lazaretto.registry.fit_version import fit_version
     from lazaretto.sources.keys import keygen
     from lazaretto.sources.registry import add_key, add_source
-    from lazaretto.values import TrustTier
+    from lazaretto.values import IncidentQuestion, TrustTier
 
     workspace = reopen(folder, create=True)
     for name, rows in (
@@ -47,6 +47,9 @@ def prepare(folder: Path) -> dict[str, str]:
     done["case"] = str(ingested.judgement.case)
     taken = stages.snapshot(workspace, "reviews")
     stages.register_model(workspace, "net", "1", "reviews", taken.version)
+    asked = IncidentQuestion("source", "vendor")
+    opened = incidents.open_incident(workspace, asked, reason="its bucket was open")
+    done["incident"] = opened.id
     workspace.catalog.engine.dispose()
     return done
 

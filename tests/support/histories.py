@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from yard import blobs, make_policy
 
-from lazaretto import stages
+from lazaretto import incidents, stages
 from lazaretto.authority.policies import register_policy
 from lazaretto.dataset.recall import recall
 from lazaretto.dataset.table import open_dataset
@@ -17,14 +18,14 @@ from lazaretto.health import reconcile
 from lazaretto.quarantine import handling, review
 from lazaretto.sources.keys import keygen
 from lazaretto.sources.registry import add_key, add_source, revoke_key
-from lazaretto.values import Action, TrustTier
+from lazaretto.values import Action, HoldKind, IncidentQuestion, TrustTier
 
 if TYPE_CHECKING:
     from yard import Yard
 
 
 def eventful(yard: Yard) -> Yard:
-    """Sources, keys, judgements, decisions and one undone, publications, recalls, losses, models.
+    """Sources, keys, judgements, decisions, publications, recalls, losses, models, incidents.
 
     Returns:
         The yard with the policy that is in force at the end.
@@ -60,6 +61,7 @@ def eventful(yard: Yard) -> Yard:
     policy = make_policy(review={"expire_days": 5})
     register_policy(workspace, policy, reason="reviews must be faster")
     stages.rejudge(workspace, later.batch, policy, reason="by the new policy")
+    _handle_incidents(yard)
     return replace(yard, policy=policy)
 
 
@@ -71,3 +73,16 @@ def _lose(yard: Yard, batch: str) -> None:
             Path(store.uri(file.file.path)).unlink()
     reconcile(yard.workspace, apply=True, accept_loss=True)
     stages.admit(yard.workspace, batch)
+
+
+def _handle_incidents(yard: Yard) -> None:
+    """One is closed, and its hold lifted; another holds a source and a model."""
+    workspace, source = yard.workspace, (HoldKind.SOURCE, "vendor-a")
+    asked = IncidentQuestion("source", "vendor-a")
+    first = incidents.open_incident(workspace, asked, reason="an open bucket", holds=[source])
+    incidents.assign(workspace, first.id, "user:ann")
+    incidents.lift_hold(workspace, first.id, *source, reason="the bucket was empty")
+    incidents.close(workspace, first.id, "nothing was in it")
+    holds = [source, (HoldKind.PROMOTION, "net")]
+    window = IncidentQuestion("source", "vendor-a", datetime(2026, 1, 1, tzinfo=UTC), None)
+    incidents.open_incident(workspace, window, reason="a stolen key", holds=holds)

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from lazaretto.authority.holds import Hold
 from lazaretto.cli import (
     batch_view,
     case_view,
@@ -15,6 +16,7 @@ from lazaretto.cli import (
     demo,
     doctor,
     explore_view,
+    incident_view,
     ledger_view,
     lineage,
     model,
@@ -34,6 +36,11 @@ from lazaretto.health import Pruned
 from lazaretto.health.examined import cannot_say, failure, ok, warning
 from lazaretto.health.holdings import Kept
 from lazaretto.health.prune import Deletable
+from lazaretto.incidents import Action as Done
+from lazaretto.incidents import Incident, Note, Overview, Refreshed, difference
+from lazaretto.incidents.evidence import Evidence, InDataset, SigningKey, StillHeld
+from lazaretto.incidents.production import InProduction
+from lazaretto.incidents.steps import steps_for
 from lazaretto.ledger.browse import Page, StoredEntry
 from lazaretto.lineage import (
     Completeness,
@@ -52,12 +59,21 @@ from lazaretto.lineage.openlineage.check import Problem
 from lazaretto.lineage.trace.answer import RefusedDelivery
 from lazaretto.quarantine.reads import Read
 from lazaretto.sources.recorded import Source
+from lazaretto.sources.refused import Refusal
 from lazaretto.sources.source_key import SourceKey
 from lazaretto.stages.explore import Exploration
 from lazaretto.stages.outcomes import RateOutcome
 from lazaretto.stages.sanitize_result import ClassChange, Retraining
 from lazaretto.stages.sources import SourceDrift
-from lazaretto.values import Actor, ActorType, TrustTier
+from lazaretto.values import (
+    Actor,
+    ActorType,
+    HoldKind,
+    IncidentAnswer,
+    IncidentQuestion,
+    SignatureStatus,
+    TrustTier,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,10 +86,11 @@ OTHER = "v/0123456789abcdef0123456789abcdef"
 CASE = "case-ab14996143635b8e"
 DECISION = "decision-0c6f7b18c9d54a1e"
 RECALL = "recall-5d1f0a7be4c24ab0"
+INCIDENT = "incident-0a7be4c24ab05d1f"
 HASH = "53dc6dbe444c5b0c7a9f0a7be4c24ab053dc6dbe444c5b0c7a9f0a7be4c24ab0"
 REASON = "36 records have a bright patch in one corner, and all of them carry the label 0"
 APPENDED = "inferred: appended to what was there"
-WHOLE = (BATCH, OTHER, CASE, DECISION, RECALL, "2026-03-01 14:30:00Z", "HOLD_RECORDS")
+WHOLE = (BATCH, OTHER, CASE, DECISION, RECALL, INCIDENT, "2026-03-01 14:30:00Z", "HOLD_RECORDS")
 """What is never broken, wherever it stands."""
 
 
@@ -295,6 +312,13 @@ def _story() -> dict[str, Any]:
         "deliveries": [row],
         "models": [learned | {"attack_success_rate": 0.021}],
         "trace": told | {"expected_models": ["open@1"], "source": "annotation-vendor"},
+        "incident": {
+            "id": INCIDENT,
+            "state": "CLOSED",
+            "affected": ["open@1"],
+            "recalled": 356,
+            "retrained": "gated@2",
+        },
         "events": {"count": 214, "file": "build/demo/events.jsonl"},
         "seconds": 27.7,
         "airflow": "3.3.2",
@@ -335,6 +359,54 @@ def _pruned() -> Pruned:
     return Pruned(done=False, due=due, kept=kept, again=["batches/v/data.arrow"])
 
 
+def _incident() -> Incident:
+    ann = Actor(ActorType.HUMAN, "user:ann")
+    asked = IncidentQuestion("source", "annotation-vendor", AT, None)
+    first = IncidentAnswer(40, True, [BATCH], ["digit-classifier@2026.03"])
+    models = ["digit-classifier@2026.03", "digit-classifier@2026.04"]
+    now = IncidentAnswer(52, False, [BATCH, OTHER], models, ["elsewhere@7"])
+    title = "the vendor's bucket was open for a week"
+    return Incident(
+        INCIDENT, title, asked, REASON, "OPEN", "user:ann", AT, ann, 41, first, now, AT, 53,
+        notes=[Note("the vendor confirms it", ann, AT, 43)],
+    )  # fmt: skip
+
+
+def _overview() -> Overview:
+    incident, ann = _incident(), Actor(ActorType.HUMAN, "user:ann")
+    keys = [SigningKey("annotation-vendor", HASH, 2, 20_000, None)]
+    evidence = Evidence(
+        20_000,
+        keys,
+        [InDataset("digits", 2, 19_964, 9964)],
+        [StillHeld(CASE, BATCH, "digits", 36)],
+    )
+    holds = [Hold(INCIDENT, HoldKind.SOURCE, "annotation-vendor", REASON, ann, AT, 42)]
+    production = [InProduction("digit-classifier", "production", "2026.03", AT, affected=True)]
+    uri, none = "/drop/annotation-vendor/a.csv", SignatureStatus.UNKNOWN_KEY
+    reason = "no key of this source signed it"
+    refused = [Refusal(9, AT, "annotation-vendor", uri, "unknown_key", reason, none, None)]
+    recalled = "9964 records recalled from digits; version 4 is the first without them"
+    actions = [Done(48, AT, ann, "records_recalled", "dataset:digits", recalled)]
+    return Overview(
+        incident=incident,
+        since_opened=difference(incident.first, incident.answer),
+        evidence=evidence,
+        production=production,
+        refused=refused,
+        holds=holds,
+        actions=actions,
+        timeline=[],
+        steps=steps_for(incident, evidence, holds, production, actions),
+    )
+
+
+def _refreshed() -> Refreshed:
+    now = _incident()
+    before = replace(now, answer=now.first)
+    return Refreshed(before, now, difference(now.first, now.answer), 53)
+
+
 def _reads() -> list[Read]:
     ann, anybody = Actor(ActorType.HUMAN, "user:ann"), Actor(ActorType.SERVICE, "user:anybody")
     return [
@@ -356,6 +428,9 @@ TABLES: dict[str, Callable[[], RenderableType]] = {
     "dataset-sanitize": lambda: sanitizing.classes_view(_compared()),
     "demo": lambda: demo.view(_story(), Path("build/demo")),
     "doctor": lambda: doctor.view(_lines()),
+    "incident-list": lambda: incident_view.list_view([_incident()]),
+    "incident-refresh": lambda: incident_view.changed_view(_refreshed()),
+    "incident-show": lambda: incident_view.view(_overview()),
     "ledger-show": lambda: ledger_view.page_view(_entries(), full=False, onward=True),
     "ledger-show-full": lambda: ledger_view.page_view(_entries(), full=True, onward=False),
     "lineage-check": lambda: lineage.check_view([Problem(3, "/run/facets/parent", REASON)]),

@@ -1,7 +1,7 @@
 """What admission asks for, checked when records are judged, admitted and published: as of now.
 
 A delivery that was in order when it arrived need not be so any more: its key may turn out stolen,
-its source revoked, or a stricter policy be in force.
+its source revoked, its source or the dataset on hold, or a stricter policy be in force.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from lazaretto.addresses import read_address
+from lazaretto.authority.holds import code_of, holds_on, require_no_hold
 from lazaretto.batch._places import Places, check_address, places_for
-from lazaretto.errors import AdmissionRefusedError, DeliveryError
+from lazaretto.errors import AdmissionRefusedError, DeliveryError, OnHoldError
 from lazaretto.ledger.chain import append
 from lazaretto.ledger.events import AdmissionRefused
 from lazaretto.redact import safe_uri
 from lazaretto.sources.recorded import read_source
-from lazaretto.values import TrustTier
+from lazaretto.values import HoldKind, TrustTier
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -74,7 +75,7 @@ def objections(
     Raises:
         ChangedStateError: the catalog's rows of the source are not what the ledger says.
     """
-    event, found = batch.event, []
+    event, found = batch.event, source_holds(connection, batch.source)
     source = read_source(connection, batch.source)
     if source.trust_tier is TrustTier.REVOKED or source.revoked_at is not None:
         found.append(Objection("revoked_source", f"source {batch.source!r} is revoked"))
@@ -96,15 +97,27 @@ def objections(
     return found
 
 
+def source_holds(connection: Connection, source: str) -> list[Objection]:
+    """The holds that are in force on a source: while there is one, nothing of it passes."""
+    what = HoldKind.SOURCE
+    return [Objection(code_of(what), hold.words) for hold in holds_on(connection, what, source)]
+
+
 def require_admissible(
     connection: Connection, batch: Received, envelope: bytes | None, rules: Policy
 ) -> None:
-    """Refuses records of a batch that something now speaks against.
+    """Refuses records of a batch that something now speaks against, or whose dataset is on hold.
 
     Raises:
-        AdmissionRefusedError: ``revoked_source``, ``unsigned``, ``outside_places``, ``too_large``,
-            ``too_many_columns``, ``digest_mismatch``, or a code of `verify_manifest`.
+        AdmissionRefusedError: ``publishing_on_hold``, ``source_on_hold``, ``revoked_source``,
+            ``unsigned``, ``outside_places``, ``too_large``, ``too_many_columns``,
+            ``digest_mismatch``, or a code of `verify_manifest`.
     """
+    try:
+        require_no_hold(connection, HoldKind.PUBLISHING, rules.dataset)
+    except OnHoldError as error:
+        text = f"no record of {batch.id} enters {rules.dataset}: {error}"
+        raise AdmissionRefusedError(text, code=error.code, dataset=rules.dataset) from error
     found = objections(connection, batch, envelope, rules)
     if found:
         raise AdmissionRefusedError(

@@ -20,6 +20,7 @@ NOUNS = (
     "dataset",
     "model",
     "trace",
+    "incident",
     "lineage",
     "ledger",
     "catalog",

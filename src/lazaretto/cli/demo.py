@@ -75,7 +75,7 @@ _DELIVERY_COLUMNS = (
 
 
 def view(summary: dict[str, Any], out: Path) -> RenderableType:
-    """The summary as tables: deliveries, models, the trace, and where the files are."""
+    """The summary as tables: deliveries, models, trace, incident, and where the files are."""
     deliveries = grid(
         [key.replace("_", " ") for key in _DELIVERY_COLUMNS],
         [[row[key] for key in _DELIVERY_COLUMNS] for row in summary["deliveries"]],
@@ -105,6 +105,16 @@ def view(summary: dict[str, Any], out: Path) -> RenderableType:
         },
         title=f"What {trace['source']} reached while it was compromised",
     )
+    incident = summary["incident"]
+    response = facts(
+        {
+            "incident": f"{incident['id']}, {incident['state']}",
+            "affected": ", ".join(incident["affected"]) or "none",
+            "recalled": f"{incident['recalled']} records",
+            "trained anew": incident["retrained"],
+        },
+        title="What was done about it",
+    )
     files = facts(
         {
             "summary": out / "summary.json",
@@ -113,4 +123,4 @@ def view(summary: dict[str, Any], out: Path) -> RenderableType:
         },
         title="Where things are",
     )
-    return Group(deliveries, models, blast, files)
+    return Group(deliveries, models, blast, response, files)

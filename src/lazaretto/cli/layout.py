@@ -7,6 +7,7 @@ where one is wider than the terminal, its line is, and it can still be copied.
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from rich.cells import cell_len
 from rich.console import Group
 from rich.text import Text
 
-from lazaretto.cli.text import Words, cell
+from lazaretto.cli.text import Words, cell, plain
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 _LONGEST_ID = 1000
 """Characters of the longest id: of a record, behind that of its batch."""
 _GAP = 2
+_INDENT = " " * 4
 _LEAST = 24
 """Columns that a text has at least, beside its name."""
 
@@ -152,6 +154,29 @@ class Document:
 
             JSONHighlighter().highlight(shown)
         yield shown
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command to copy. Where it is too wide, its lines end as a shell wants it: it stays whole.
+
+    Attributes:
+        text: the command, quoted for a shell.
+    """
+
+    text: str
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Its lines, indented; no word of it is broken."""
+        lines = [_INDENT]
+        for word in shlex.split(self.text):
+            shown = plain(shlex.quote(word))
+            # Behind every line but the last stand a blank and a backslash.
+            if lines[-1].strip() and cell_len(f"{lines[-1]} {shown} \\") > options.max_width:
+                lines.append(_INDENT + "  ")
+            gap = " " if lines[-1].strip() else ""
+            lines[-1] += f"{gap}{shown}"
+        yield Text(" \\\n".join(lines), no_wrap=True, overflow="ignore")
 
 
 def grid(

@@ -10,6 +10,7 @@ from lazaretto.cli.reply import Reply
 from lazaretto.cli.session import Session
 from lazaretto.cli.trace_reply import Html, Output, Whole, Without, reply, write_page
 from lazaretto.errors import UsageError
+from lazaretto.window import EITHER
 
 app = typer.Typer(
     no_args_is_help=True, help="Follow data forwards to models, and models back to data."
@@ -29,7 +30,7 @@ def source(
             help="What must lie in the window: received (by us), collected (as the source says), "
             "or either"
         ),
-    ] = "either",
+    ] = EITHER,
     without: Without = None,
     output: Output,
 ) -> Reply:

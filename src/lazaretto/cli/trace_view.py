@@ -12,6 +12,7 @@ from lazaretto.cli.layout import Document, facts
 from lazaretto.cli.listing import flow, listing, words
 from lazaretto.cli.text import cell, counted, plain
 from lazaretto.cli.trace_records import batches, decisions, recalls, record, refused, sources
+from lazaretto.window import EITHER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -58,7 +59,7 @@ def asked(question: Question) -> RenderableType:
     if question.since or question.until:
         start = plain(question.since) if question.since else "…"
         parts += ["from", start, "to", plain(question.until) if question.until else "…"]
-    if question.by != "either":
+    if question.by != EITHER:
         parts += words(f"by what was {question.by}")
     if question.without:
         parts += [*words("as if never delivered:"), *question.without]

@@ -1,4 +1,4 @@
-"""The demo's story: a week of deliveries, the trainings in between, the trace at the end."""
+"""The demo's story: a week of deliveries, trainings in between, an incident and its trace."""
 
 from __future__ import annotations
 
@@ -47,16 +47,23 @@ def run_demo(
         UsageError: the folder holds something that is not a demo's.
     """
     from lazaretto.demo.deliveries import TRAIN_AFTER_DAYS
+    from lazaretto.demo.response import respond
     from lazaretto.demo.summary import summarize
 
     started = time.monotonic()
     tell = progress or (lambda _text, _done, _total: None)
     stage = set_up(out, seed, tell)
     trainings = play_week(stage, tell)
-    stage.airflow.close()
     total = len(stage.week.deliveries) + len(TRAIN_AFTER_DAYS) + 1
+    tell(
+        "an incident is opened, its records are recalled, and a model is trained anew",
+        total - 1,
+        total,
+    )
+    incident = respond(stage, lambda: _train(stage, str(len(trainings) + 1)))
+    stage.airflow.close()
     tell("training the two models to compare with, and tracing the incident", total - 1, total)
-    summary = summarize(stage, trainings, started=started)
+    summary = summarize(stage, trainings, incident, started=started)
     tell("done", total, total)
     return summary
 

@@ -51,8 +51,16 @@ class ModelRow:
     attack_success_rate: float
 
 
-def summarize(stage: Stage, trainings: list[Training], *, started: float) -> dict[str, Any]:
+def summarize(
+    stage: Stage, trainings: list[Training], incident: dict[str, object], *, started: float
+) -> dict[str, Any]:
     """Compares what was done with the truth, trains the models to compare with, and traces.
+
+    Args:
+        stage: where it was played.
+        trainings: of the week.
+        incident: what came of the incident.
+        started: when the demo began, by the monotonic clock.
 
     Returns:
         The summary, which is also written to ``summary.json`` in the demo's folder.
@@ -90,6 +98,7 @@ def summarize(stage: Stage, trainings: list[Training], *, started: float) -> dic
             "models": sorted(f"{model.name}@{model.version}" for model in trace.models),
             "expected_models": sorted(_expected_models(week.deliveries, trainings)),
         },
+        "incident": incident,
         "events": {"file": str(stage.events), "count": count},
     }
     summary["seconds"] = round(time.monotonic() - started, 1)

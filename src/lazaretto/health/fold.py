@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from lazaretto import received
-from lazaretto.authority import judgements, policies
+from lazaretto.authority import holds, judgements, policies
 from lazaretto.dataset import state
 from lazaretto.dataset.contents import record_ids
 from lazaretto.errors import ChangedFileError
+from lazaretto.incidents import recorded as incidents
 from lazaretto.ledger.differences import Difference
 from lazaretto.ledger.events import BatchAdmitted, PayloadDeleted, RecordsDecided
 from lazaretto.ledger.state import Pending
@@ -43,6 +44,8 @@ ROOMS = (
     opening.changes,
     decisions.changes,
     handling.changes,
+    incidents.changes,
+    holds.changes,
 )
 """What an entry does, room by room, in the order in which rows refer to each other."""
 

@@ -26,6 +26,9 @@ from lazaretto.values import (
     DataFile,
     DetectorSummary,
     DriftSummary,
+    HoldKind,
+    IncidentAnswer,
+    IncidentQuestion,
     LostPart,
     Member,
     ModelInput,
@@ -857,6 +860,150 @@ class IncidentTraced(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class IncidentOpened(Event):
+    """Somebody opened an incident: a question that stays open until a person concludes it.
+
+    Attributes:
+        incident: its id.
+        title: one line for people.
+        question: what is asked.
+        reason: why it was opened, in words.
+        answer: what the records said then.
+    """
+
+    kind: ClassVar[str] = "incident_opened"
+    incident: str
+    title: str
+    question: IncidentQuestion
+    reason: str
+    answer: IncidentAnswer
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentAssigned(Event):
+    """An incident is somebody's to handle from here on; this keeps nobody else from acting.
+
+    Attributes:
+        incident: its id.
+        assignee: who handles it, such as ``user:ann``; null: nobody in particular.
+    """
+
+    kind: ClassVar[str] = "incident_assigned"
+    incident: str
+    assignee: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentNoted(Event):
+    """Somebody wrote a note on an incident.
+
+    Attributes:
+        incident: its id.
+        text: the note.
+    """
+
+    kind: ClassVar[str] = "incident_noted"
+    incident: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class HoldPlaced(Event):
+    """Somebody stops something for an incident, until it is lifted.
+
+    Attributes:
+        incident: its id.
+        what: see `HoldKind`.
+        name: of the source, dataset or model that is on hold.
+        reason: why, in words.
+    """
+
+    kind: ClassVar[str] = "hold_placed"
+    incident: str
+    what: HoldKind
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class HoldLifted(Event):
+    """Somebody ended a hold of an incident. What it held stays held until a person decides.
+
+    Attributes:
+        incident: its id.
+        what: see `HoldKind`.
+        name: of the source, dataset or model that was on hold.
+        reason: why, in words.
+    """
+
+    kind: ClassVar[str] = "hold_lifted"
+    incident: str
+    what: HoldKind
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentAnswered(Event):
+    """The question of an incident was asked again, and the records said something else.
+
+    Attributes:
+        incident: its id.
+        answer: what they said.
+    """
+
+    kind: ClassVar[str] = "incident_answered"
+    incident: str
+    answer: IncidentAnswer
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentAnnounced(Event):
+    """People were told of an answer to the question of an incident; they are not told again.
+
+    Attributes:
+        incident: its id.
+        made: ledger entry of the answer: of the opening, or of asking again.
+    """
+
+    kind: ClassVar[str] = "incident_announced"
+    incident: str
+    made: int
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentAction(Event):
+    """Somebody says that a ledger entry is something that was done about an incident.
+
+    Attributes:
+        incident: its id.
+        seq: number of that entry.
+        entry: its hash (hex).
+        note: what it was for, in words; empty: nothing was said.
+    """
+
+    kind: ClassVar[str] = "incident_action"
+    incident: str
+    seq: int
+    entry: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentClosed(Event):
+    """A person concluded an incident. Its holds were lifted before.
+
+    Attributes:
+        incident: its id.
+        conclusion: in words.
+    """
+
+    kind: ClassVar[str] = "incident_closed"
+    incident: str
+    conclusion: str
+
+
+@dataclass(frozen=True, slots=True)
 class DatasetExported(Event):
     """A version of the admitted dataset was written to a file, which others may learn from.
 
@@ -1100,6 +1247,8 @@ def subject_of(event: Event) -> str:
         return "catalog:rows"
     if isinstance(event, LineageAliased | ExternalDeclared):
         return f"lineage:{event.namespace}/{event.name}"
+    if isinstance(event, HoldPlaced | HoldLifted):
+        return subject_of_holds(event.what, event.name)
     name = _subject_field(event.kind)
     if name is None:
         raise LedgerError(f"{event.kind} is about nothing that the ledger knows")
@@ -1114,13 +1263,18 @@ def _subject_field(kind: str) -> str | None:
         texts.discard("dataset")
     if kind not in _ABOUT_A_CASE:
         texts.discard("case")
-    names = ("case", "batch", "source", "dataset", "model", "reference")
+    names = ("incident", "case", "batch", "source", "dataset", "model", "reference")
     return next((name for name in names if name in texts), None)
 
 
 def subject_of_checkpoints(verifier_key: str) -> str:
     """Subject of the checkpoints that one key signed."""
     return f"verifier:{verifier_key}"
+
+
+def subject_of_holds(what: HoldKind, name: str) -> str:
+    """Subject of the holds on one source, dataset or model, whatever the incident."""
+    return f"hold:{what.value}:{name}"
 
 
 def files_of(event: Event) -> list[StoredFile]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lazaretto.authority import judgements
-from lazaretto.authority.conditions import kept_envelope, objections
+from lazaretto.authority.conditions import kept_envelope, objections, source_holds
 from lazaretto.authority.judgements import (
     Judged,
     settled_judgement,
@@ -92,7 +92,8 @@ def gate(workspace: Workspace, batch: str, policy: Policy) -> Judgement:
 
     The first policy that judges for a dataset is put in force for it. Under any other one the gate
     judges in shadow: what it would have decided goes on record, and changes nothing. A delivery
-    that the policy would not take any more (unsigned, its key or its source revoked) is held.
+    that the policy would not take any more (unsigned, its key or its source revoked) is held, and
+    so is one whose source is on hold for an incident.
 
     Args:
         workspace: catalog and store.
@@ -216,6 +217,12 @@ def _commit(
         settled = settled_judgement(connection, batch, view.ref)
         if settled is not None:  # another process was faster
             return decided_before(connection, settled, view.policy, view.ref)
+        source = view.received.source
+        if any(hold not in view.objections for hold in source_holds(connection, source)):
+            raise SystemFaultError(
+                f"source {source!r} was put on hold while {batch} was judged: run `lazaretto batch "
+                "gate` again"
+            )
         last = standing_judgement(connection, batch, dataset)
         before = newest(connection, f"batch:{batch}", [BatchJudged.kind])
         run = f"{view.inputs}\n{before.seq if before else 0}"

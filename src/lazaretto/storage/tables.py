@@ -288,6 +288,35 @@ reference = Table(
     Column("entry", String(64), nullable=False, comment="hash of that entry"),
 )
 
+incident = Table(
+    "incident",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("title", String(255), nullable=False),
+    Column("kind", String(16), nullable=False, comment="of the question: source, batch, ..."),
+    Column("subject", Text, nullable=False, comment="what is asked about"),
+    Column("since", UtcDateTime, comment="start of the window of a source"),
+    Column("until", UtcDateTime, comment="end of it"),
+    Column("state", String(16), nullable=False, comment="OPEN, CLOSED"),
+    Column("assignee", String(255), comment="who handles it; null: nobody in particular"),
+    Column("opened_at", UtcDateTime, nullable=False),
+    Column("seq", BigInteger, nullable=False, comment="ledger entry that this row is the state of"),
+    Column("entry", String(64), nullable=False, comment="hash of that entry"),
+    Index("ix_incident_state_seq", "state", "seq"),
+)
+incident_hold = Table(
+    "incident_hold",
+    metadata,
+    Column("incident", ForeignKey("incident.id"), primary_key=True),
+    Column("what", String(16), primary_key=True, comment="SOURCE, PUBLISHING, PROMOTION"),
+    Column("name", String(255), primary_key=True, comment="source, dataset or model"),
+    Column("in_force", Boolean, nullable=False),
+    Column("reason", Text, nullable=False, comment="why it was placed, or lifted"),
+    Column("at", UtcDateTime, nullable=False),
+    Column("seq", BigInteger, nullable=False, comment="ledger entry that this row is the state of"),
+    Column("entry", String(64), nullable=False, comment="hash of that entry"),
+)
+
 ledger = Table(
     "ledger",
     metadata,

@@ -1,0 +1,55 @@
+"""The demo's incident: opened, its source frozen, recalled, trained anew, concluded."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lazaretto.demo.scene import DATASET
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lazaretto.demo.scene import Stage, Training
+
+
+def respond(stage: Stage, train: Callable[[], Training]) -> dict[str, object]:
+    """Does what the page about incidents says, for the vendor that was compromised.
+
+    Args:
+        stage: after the week was played.
+        train: trains the next version on what is admitted then.
+
+    Returns:
+        What came of it, for the summary.
+    """
+    from lazaretto import incidents
+    from lazaretto.dataset.recall import recall
+    from lazaretto.demo.deliveries import COMPROMISED
+    from lazaretto.values import HoldKind, IncidentQuestion
+
+    workspace, week = stage.workspace, stage.week
+    asked = IncidentQuestion("source", COMPROMISED, week.since, week.until)
+    hold = (HoldKind.SOURCE, COMPROMISED)
+    opened = incidents.open_incident(
+        workspace, asked, reason="the vendor says that it was compromised", holds=[hold]
+    )
+    recalled = recall(
+        workspace,
+        DATASET,
+        source=COMPROMISED,
+        since=week.since,
+        until=week.until,
+        reason=opened.id,
+    )
+    anew = train()
+    asked_again = incidents.refresh(workspace, opened.id)
+    incidents.lift_hold(workspace, opened.id, *hold, reason="the vendor has new keys")
+    closed = incidents.close(workspace, opened.id, f"trained anew as {anew.model}@{anew.version}")
+    return {
+        "id": opened.id,
+        "affected": opened.answer.models,
+        "recalled": recalled.records,
+        "retrained": f"{anew.model}@{anew.version}",
+        "affected_since": asked_again.changed.models.new,
+        "state": closed.state,
+    }

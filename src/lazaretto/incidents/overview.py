@@ -1,0 +1,101 @@
+"""An incident on one screen: what is known, what is in production, and what to do first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lazaretto.incidents.actions import Action, actions_of
+from lazaretto.incidents.difference import Difference, difference
+from lazaretto.incidents.evidence import Evidence, evidence_of
+from lazaretto.incidents.holding import standing_holds
+from lazaretto.incidents.production import InProduction, in_production
+from lazaretto.incidents.recorded import Incident, read_incident
+from lazaretto.incidents.steps import Step, steps_for
+from lazaretto.incidents.timeline import Moment, timeline_of
+from lazaretto.sources.refused import Refusal, refused_deliveries
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+    from lazaretto.authority.holds import Hold
+    from lazaretto.storage.workspace import Workspace
+
+MOST_REFUSED = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """An incident, and what the records say about it now.
+
+    Attributes:
+        incident: what was asked, answered, noted and concluded.
+        since_opened: what the last answer says that the first did not.
+        evidence: of the batches in question: keys, datasets, cases that wait.
+        production: which versions of the models in question are in use, and since when.
+        refused: deliveries refused under the source's name in the window, the newest first.
+        holds: in force for this incident.
+        actions: what was done since it was opened.
+        timeline: all of it, oldest first.
+        steps: what to do first.
+    """
+
+    incident: Incident
+    since_opened: Difference
+    evidence: Evidence
+    production: list[InProduction]
+    refused: list[Refusal]
+    holds: list[Hold]
+    actions: list[Action]
+    timeline: list[Moment]
+    steps: list[Step]
+
+
+def show_incident(workspace: Workspace, incident: str) -> Overview:
+    """Puts an incident together. It does not ask the question again: that is `refresh`.
+
+    Raises:
+        NotFoundError: there is no such incident.
+        ChangedStateError: a row of the catalog does not say what the ledger says.
+
+    Examples:
+        >>> shown = show_incident(workspace, incident)
+        >>> shown.steps[0].what
+        'Hold whatever vendor delivers from now on.'
+    """
+    with workspace.catalog.read() as connection:
+        found = read_incident(connection, incident)
+        evidence = evidence_of(connection, found.answer.batches)
+        holds = standing_holds(connection, incident)
+        production = in_production(connection, found.answer.models, found.answer.unknown)
+        concerned = {*evidence.sources, *_source_of(found)}
+        actions = actions_of(connection, found, concerned)
+        return Overview(
+            incident=found,
+            since_opened=difference(found.first, found.answer),
+            evidence=evidence,
+            production=production,
+            refused=_refused(connection, found),
+            holds=holds,
+            actions=actions,
+            timeline=timeline_of(connection, found, actions),
+            steps=steps_for(found, evidence, holds, production, actions),
+        )
+
+
+def _source_of(incident: Incident) -> list[str]:
+    asked = incident.question
+    return [asked.subject] if asked.kind == "source" else []
+
+
+def _refused(connection: Connection, incident: Incident) -> list[Refusal]:
+    asked = incident.question
+    if asked.kind != "source":
+        return []
+    return refused_deliveries(
+        connection,
+        source=asked.subject,
+        since=asked.since,
+        until=asked.until,
+        limit=MOST_REFUSED,
+    )

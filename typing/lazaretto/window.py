@@ -1,0 +1,1 @@
+../../src/lazaretto/window.py

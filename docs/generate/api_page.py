@@ -173,11 +173,21 @@ _PYTHON = {
 
 _LINEAGE = {
     "trace/trace.py": ["trace_source", "trace_batch", "trace_record", "trace_model"],
-    "trace/answer.py": ["Trace", "Completeness"],
+    "trace/questions.py": [
+        "trace_key",
+        "trace_policy",
+        "trace_reference",
+        "trace_decision",
+        "trace_dataset",
+    ],
+    "trace/answer.py": ["Trace", "UnknownModel", "Completeness"],
+    "trace/conclusion.py": ["conclusion"],
+    "trace/schema.py": ["trace_schema"],
     "trace/report.py": ["keep_report", "to_html"],
+    "trace/proof.py": ["prove", "Proof"],
     "openlineage/emit.py": ["flush", "drain", "Bounds", "Drained"],
     "graph/index.py": ["catch_up"],
-    "graph/ingest.py": ["ingest"],
+    "claims/intake.py": ["ingest"],
     "openlineage/check.py": ["check", "facet_schemas"],
     "from_mlflow.py": ["import_mlflow", "Imported"],
     "bom/make.py": ["model_bom", "bom_bytes"],

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from lazaretto.lineage.claims.intake import Ingested as Ingested
     from lazaretto.lineage.claims.intake import ingest as ingest
     from lazaretto.lineage.claims.intake import take as take
+    from lazaretto.lineage.from_mlflow import Imported as Imported
+    from lazaretto.lineage.from_mlflow import import_mlflow as import_mlflow
     from lazaretto.lineage.graph.index import catch_up as catch_up
     from lazaretto.lineage.openlineage.check import Problem as Problem
     from lazaretto.lineage.openlineage.check import check as check
@@ -82,6 +84,7 @@ _HOMES = {
     "Drained": "lazaretto.lineage.openlineage.emit",
     "Held": "lazaretto.lineage.openlineage.lease",
     "Ingested": "lazaretto.lineage.claims.intake",
+    "Imported": "lazaretto.lineage.from_mlflow",
     "KeptReport": "lazaretto.lineage.trace.report",
     "Parent": "lazaretto.lineage.openlineage.parent",
     "Proof": "lazaretto.lineage.trace.proof",
@@ -108,6 +111,7 @@ _HOMES = {
     "facet_schemas": "lazaretto.lineage.openlineage.check",
     "flush": "lazaretto.lineage.openlineage.emit",
     "ingest": "lazaretto.lineage.claims.intake",
+    "import_mlflow": "lazaretto.lineage.from_mlflow",
     "keep_report": "lazaretto.lineage.trace.report",
     "model_bom": "lazaretto.lineage.bom.make",
     "operator_lineage": "lazaretto.lineage.openlineage.for_airflow",

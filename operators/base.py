@@ -246,19 +246,32 @@ def snapshot_of(snapshot: str | Mapping[str, Any]) -> tuple[str, int]:
     Raises:
         UsageError: neither.
     """
+    from lazaretto.dataset.views import version_of
+
+    dataset, identity = snapshot_name(snapshot)
+    return dataset, version_of(identity)
+
+
+def snapshot_name(snapshot: str | Mapping[str, Any]) -> tuple[str, str]:
+    """The same with the id of the snapshot: its version, or that of a view that leaves batches out.
+
+    Raises:
+        UsageError: neither.
+    """
     from lazaretto.errors import UsageError
     from lazaretto.text import excerpt
 
     if isinstance(snapshot, str):
         dataset, _, version = snapshot.rpartition("@")
     else:
-        dataset, version = snapshot.get("dataset", ""), str(snapshot.get("version"))
-    if not dataset or not version.isdecimal():
+        version = str(snapshot.get("view") or snapshot.get("version"))
+        dataset = str(snapshot.get("dataset", ""))
+    if not dataset or not version[:1].isdecimal():
         raise UsageError(
             f"not a snapshot: {excerpt(snapshot)!r}; give dataset@version or the `.output` of the"
             " SnapshotTrainingOperator"
         )
-    return dataset, int(version)
+    return dataset, version
 
 
 def load_policy(policy: str | Mapping[str, Any]) -> Policy:

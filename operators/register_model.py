@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lazaretto.operators.base import LazarettoOperator, snapshot_of
+from lazaretto.operators.base import LazarettoOperator, snapshot_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,16 +16,25 @@ if TYPE_CHECKING:
 
 
 class RegisterModelOperator(LazarettoOperator):
-    """Records which snapshot a model version was trained on, so that incidents can reach it.
+    """Records what a model version learned from, so that incidents can reach it.
 
-    Returns (XCom) the model version: ``model``, ``version``, ``dataset``, ``snapshot``, ``rows``.
-    An unknown snapshot fails the task for good.
+    Returns (XCom) the model version: ``model``, ``version``, ``registry``, ``inputs``, and of the
+    first snapshot ``dataset``, ``snapshot`` and ``rows``. An unknown snapshot fails the task for
+    good. A further task of the same version adds to what it learned from.
 
     Args:
         model: name of the model in your registry. Templated.
         version: version in your registry. Templated.
         snapshot: what `SnapshotTrainingOperator` returned (its ``.output``), or
-            ``dataset@version``. Templated.
+            ``dataset@version``, or a list of them. Templated.
+        tables: tables of others, each as ``NAMESPACE NAME`` or ``NAMESPACE NAME@VERSION``, in the
+            words of OpenLineage. Templated.
+        base: models whose weights it began with, each as ``NAME@VERSION``, or ``REGISTRY
+            NAME@VERSION`` where the registry is another one. Templated.
+        predictions_of: models whose predictions it learned from, in the same way. Templated.
+        role: how snapshots, tables and predictions were used, such as ``VALIDATION`` or ``EVAL``;
+            default: by the purpose. Templated.
+        purpose: such as ``TRAINING`` or ``FINE_TUNING``. Templated.
         artifact: path, or URI in a bucket, of the weights; their digest is recorded. Templated.
         registry: namespace of your registry, such as ``mlflow://host``. Templated.
         training_params: parameters worth keeping, such as ``{"epochs": "30"}``. Templated.
@@ -46,6 +55,11 @@ class RegisterModelOperator(LazarettoOperator):
         "model",
         "version",
         "snapshot",
+        "tables",
+        "base",
+        "predictions_of",
+        "role",
+        "purpose",
         "artifact",
         "registry",
         "training_params",
@@ -57,7 +71,12 @@ class RegisterModelOperator(LazarettoOperator):
         *,
         model: str,
         version: str,
-        snapshot: str | Mapping[str, Any],
+        snapshot: str | Mapping[str, Any] | Sequence[str | Mapping[str, Any]] = (),
+        tables: Sequence[str] = (),
+        base: Sequence[str] = (),
+        predictions_of: Sequence[str] = (),
+        role: str | None = None,
+        purpose: str = "TRAINING",
         artifact: str | None = None,
         registry: str = "local",
         training_params: Mapping[str, str] | None = None,
@@ -67,23 +86,35 @@ class RegisterModelOperator(LazarettoOperator):
         self.model = model
         self.version = version
         self.snapshot = snapshot
+        self.tables = tables
+        self.base = base
+        self.predictions_of = predictions_of
+        self.role = role
+        self.purpose = purpose
         self.artifact = artifact
         self.registry = registry
         self.training_params = training_params
 
     def perform(self, workspace: Workspace, context: Context) -> ModelVersion:
-        """Calls `lazaretto.stages.register_model`."""
-        from lazaretto.stages.register_model import register_model
+        """Calls `lazaretto.register_model`."""
+        from collections.abc import Mapping
 
-        dataset, version = snapshot_of(self.snapshot)
+        from lazaretto.stages.registering import register_model
+
+        named = self.snapshot
+        snapshots = [named] if isinstance(named, str | Mapping) else list(named)
         return register_model(
-            workspace,
             self.model,
             self.version,
-            dataset,
-            version,
+            snapshots=["@".join(snapshot_name(each)) for each in snapshots],
+            tables=list(self.tables),
+            base=list(self.base),
+            predictions_of=list(self.predictions_of),
+            role=self.role or None,
+            purpose=self.purpose,
             artifact=self.artifact or None,
             params=dict(self.training_params or {}),
             external_run_id=context["run_id"],
             registry=self.registry,
+            workspace=workspace,
         )

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from lazaretto.stages.sanitize_result import SanitizeResult
-    from lazaretto.stages.snapshot import Snapshot
+    from lazaretto.stages.taken import Snapshot
     from lazaretto.storage.workspace import Workspace
 
 

@@ -25,6 +25,7 @@ ROOMS = ("src/lazaretto", "operators", "lineage", "plugins")
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 # Public functions without an example, and why.
 WITHOUT = {
+    "lazaretto.lineage:import_mlflow": "needs a server; tests/lineage/test_from_mlflow.py has one",
     "lazaretto.cli:main": "the command line; docs/reference/cli.md has it, and the pages run it",
     "lazaretto.demo:run_demo": "takes a minute; tests/e2e runs it, and so does `make demo`",
 }

@@ -24,6 +24,7 @@ PAGES = (
     "how-to/review-quarantine.md",
     "how-to/watch-a-source.md",
     "how-to/respond-to-an-incident.md",
+    "how-to/register-a-model.md",
     "how-to/lineage-of-other-tools.md",
     "how-to/sign-deliveries.md",
     "how-to/drift-or-poison.md",
@@ -35,6 +36,7 @@ _ID = re.compile(
     # A table may fold one.
     r"(?P<kind>vendor|shop|crm|scans|press|logs|desk)/(?:[0-9a-f]{32}|[0-9a-f]{16})(?![0-9a-f])"
     r"|(?P<kind_>case|recall|publication|decision|incident)-[0-9a-f]{16}"
+    r"|(?<=@)(?P<version>[0-9]+)-[0-9a-f]{16}"
 )
 _PERSON = re.compile(r"os:[\w.-]+@[\w.-]+")
 _END = "-- the command ended with "
@@ -153,7 +155,7 @@ def _ids(text: str) -> dict[str, list[str]]:
     """The ids in a text by their kind, each once, in order."""
     found: dict[str, list[str]] = {}
     for match in _ID.finditer(text):
-        ids = found.setdefault(match["kind"] or match["kind_"], [])
+        ids = found.setdefault(match["kind"] or match["kind_"] or match["version"], [])
         if match.group() not in ids:
             ids.append(match.group())
     return found

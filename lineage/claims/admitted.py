@@ -91,7 +91,7 @@ def _versions(connection: Connection, store_root: str, dataset: str) -> list[Tab
     namespace, name = naming.admitted(store_root, dataset)
     node = lineage_node.c
     query = sa.select(node.version, node.received_at).where(
-        node.namespace == namespace, node.name == name, node.first_seq.is_not(None)
+        node.namespace == namespace, node.name == name, node.kind == "SNAPSHOT"
     )
     found = []
     for row in connection.execute(query):

@@ -27,6 +27,7 @@ from lazaretto.lineage.claims.stale import (
     mark_parts,
     mark_shared,
     mark_stale,
+    mark_touched,
     mark_wholes,
     tells_starts,
 )
@@ -199,9 +200,11 @@ class Folded:
         mode |= Mode.AS_MODEL if used.kind & Kind.MODEL else Mode(0)
         if mode & Mode.RENAMED and used.renamed_from is not None:
             self._renamed(claim, used, self.spell.spell(*used.renamed_from))
+        # Who measured a model did not make it: where it comes from is told by others, or by nobody.
+        made = not (claim.measures and used.kind & Kind.MODEL)
         versions, parts = _points(name, used)
         for version in versions:
-            self._version(name, version, used, at, written=True)
+            self._version(name, version, used, at, written=made)
             if not mode & Mode.DROPPED:
                 self._writes.add((claim.run, name, version))
             self._access(name, claim.run, used, mode, writes=True, version=version)
@@ -214,7 +217,7 @@ class Folded:
             self._access(name, claim.run, used, mode | Mode.UNNAMED, writes=True, version="")
             self.edges += 1
         needs_none = Mode.DROPPED | Mode.EMPTIED | Mode.RENAMED
-        return not mode & needs_none
+        return made and not mode & needs_none
 
     def _renamed(self, claim: Claim, used: Used, before: Name) -> None:
         """What a table had held under its old name is read there, and is gone there."""
@@ -285,6 +288,7 @@ class Folded:
         mark_habits(connection, telling - told)
         unite(connection, [(ids[one], ids[other]) for one, other in self._same])
         unite_shared(connection, ids)
+        mark_touched(connection, list(states))
         mark_stale(connection, [ids[name] for name in self._tables])
         mark_shared(connection, list(ids.values()))
         mark_parts(connection, self._whole)

@@ -156,5 +156,8 @@ def _roots(root: str) -> tuple[tuple[str, str], ...]:
 
 @lru_cache(maxsize=8192)
 def _real(path: str) -> str:
-    """A local path without symbolic links; as it is where nothing is there."""
-    return os.path.realpath(path) if path.startswith("/") and os.path.lexists(path) else path
+    """A local path without symbolic links, as far as there is anything."""
+    try:
+        return os.path.realpath(path) if path.startswith("/") else path
+    except ValueError:  # no path can have such characters
+        return path

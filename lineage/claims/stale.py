@@ -33,6 +33,17 @@ def mark_stale(connection: Connection, names: Sequence[int]) -> None:
     )
 
 
+def mark_touched(connection: Connection, runs: Sequence[int]) -> None:
+    """Marks what some runs wrote, or read without naming a version: when that was may be new."""
+    access = lineage_access.c
+    names = sa.select(access.name).where(among(connection, access.run, runs))
+    connection.execute(
+        lineage_name.update()
+        .where(lineage_name.c.id.in_(names), sa.not_(lineage_name.c.stale))
+        .values(stale=True)
+    )
+
+
 def mark_parts(connection: Connection, wholes: Collection[Name]) -> None:
     """Marks the partitions of tables that were read as a whole."""
     name = lineage_name.c

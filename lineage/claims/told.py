@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -128,6 +130,12 @@ def _claims(entry: Entry, spell: Names) -> Iterator[Claim]:
             inputs = tuple(_inputs(event))
             purpose = purpose_of(event)
             yield _claim(entry, inputs, (made,), purpose=purpose, state=State.SOMETIME)
+            # One who registers a model without saying what it learned from leaves a gap, until
+            # somebody says it.
+            state = State.LEDGER if event.learned_from else State.COMPLETE
+            whole = f"{made.namespace}\x1f{made.name}\x1f{made.version}"
+            digest = hashlib.sha256(whole.encode()).hexdigest()[:32]
+            yield replace(_claim(entry, (), (made,), run=f"model:{digest}"), state=state)
             run = _uuid(event.external_run_id)
             if run is not None:  # whatever that run is known to have read, this model learned from
                 yield _claim(entry, (), (made,), run=run)

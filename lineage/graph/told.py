@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from lazaretto.ledger import events
@@ -22,6 +22,7 @@ KINDS = (
     events.RecordsRecalled.kind,
     events.RowsLost.kind,
     events.SnapshotTaken.kind,
+    events.ViewTaken.kind,
     events.ModelRegistered.kind,
 )
 """Kinds of entry that tell anything of it."""
@@ -31,6 +32,10 @@ RECALLED = "RECALLED"
 """Role of an edge from a batch to the first version without some records of it."""
 LOST = "LOST"
 """The same, where the records are gone from the store."""
+LEFT_OUT = "LEFT_OUT"
+"""Role of an edge from a batch to a view of a snapshot that is without it."""
+OF = "OF"
+"""Role of an edge from a snapshot to a view of it."""
 MEMBERSHIP = frozenset({ADMITTED, RECALLED, LOST})
 """Roles of the edges that say which batches a version of a dataset holds."""
 
@@ -84,9 +89,19 @@ def told(entry: Entry, store_root: str) -> Told | None:
         case events.SnapshotTaken() as event:
             version, rows, digest = event.version, event.rows, event.digest
             return Told(_dataset_node(store_root, event.dataset, version, entry, rows, digest), run)
+        case events.ViewTaken() as event:
+            return _view(store_root, event, entry, run)
         case events.ModelRegistered() as event:
             return Told(_model_node(event, entry), run, read=_read(store_root, event, entry))
     return None
+
+
+def _view(store_root: str, event: events.ViewTaken, entry: Entry, run: str) -> Told:
+    """A view, told as what it leaves out of its snapshot."""
+    before = _dataset_node(store_root, event.dataset, event.version, entry)
+    made = _dataset_node(store_root, event.dataset, event.view, entry, event.rows, event.digest)
+    left_out = tuple(Member(batch, 0) for batch in event.excluded)
+    return Told(replace(made, kind="VIEW"), run, LEFT_OUT, left_out, (Read(before, OF, None),))
 
 
 def _read(store_root: str, event: events.ModelRegistered, entry: Entry) -> tuple[Read, ...]:
@@ -98,7 +113,7 @@ def _read(store_root: str, event: events.ModelRegistered, entry: Entry) -> tuple
         found[node.key] = Read(node, purpose, event.rows)
     for each in event.inputs:
         if each.kind is InputKind.SNAPSHOT and each.version is not None:
-            node = _dataset_node(store_root, each.name, int(each.version), entry)
+            node = _dataset_node(store_root, each.name, each.version, entry)
             role = "EVAL" if purpose == "EVAL" or not each.role.weighs else each.role.value
             found.setdefault(node.key, Read(node, role, each.rows))
     return tuple(found.values())
@@ -159,7 +174,7 @@ def _batch_node(store_root: str, event: events.BatchReceived, entry: Entry) -> N
 def _dataset_node(
     store_root: str,
     dataset: str,
-    version: int,
+    version: int | str,
     entry: Entry,
     rows: int | None = None,
     digest: str | None = None,

@@ -10,14 +10,13 @@ from urllib.parse import SplitResult
 
 from openlineage.client.uuid import generate_static_uuid
 
+from lazaretto.names import namespace_text, registry_name
 from lazaretto.redact import safe_uri
 
 if TYPE_CHECKING:
     from lazaretto.ledger.chain import Entry
 
 _BUCKETS = {"s3a": "s3", "s3n": "s3", "gcs": "gs"}
-# Marquez turns any other character of a namespace into "_", which would make a second namespace.
-_NOT_IN_NAMESPACE = re.compile(r"[^a-z:/A-Z0-9\-_.@+]")
 _NOT_IN_TOKEN = re.compile(r"[^A-Za-z0-9_.@+=-]")
 
 
@@ -40,7 +39,7 @@ def dataset_name(uri: str) -> DatasetName:
         return DatasetName("file", posixpath.normpath(parts.path) if parts.path else "/")
     scheme = _BUCKETS.get(parts.scheme, parts.scheme)
     path = posixpath.normpath(parts.path).lstrip("/") if parts.path else ""
-    return DatasetName(_namespace(f"{scheme}://{parts.netloc}"), path or "/")
+    return DatasetName(namespace_text(f"{scheme}://{parts.netloc}"), path or "/")
 
 
 def clean_uri(uri: str) -> str:
@@ -87,8 +86,7 @@ def reference(store_root: str, name: str) -> DatasetName:
 
 def model(registry: str, name: str) -> DatasetName:
     """The dataset whose versions are the versions of a registered model."""
-    namespace = clean_uri(registry) if "://" in registry else registry
-    return DatasetName(_namespace(namespace), name)
+    return DatasetName(registry_name(registry), name)
 
 
 def job(verb: str, *subjects: str) -> str:
@@ -113,7 +111,3 @@ def _split(uri: str) -> SplitResult:
         return SplitResult("", "", shown, "", "")
     netloc, slash, path = rest.partition("/")
     return SplitResult("" if scheme == "file" else scheme, netloc, slash + path, "", "")
-
-
-def _namespace(text: str) -> str:
-    return _NOT_IN_NAMESPACE.sub("_", text)

@@ -9,7 +9,7 @@ from openlineage.client.facet_v2 import nominal_time_run
 from lazaretto.lineage.openlineage import datasets, naming
 from lazaretto.lineage.openlineage.facts import Context, Facts, decision, tests
 from lazaretto.text import excerpt
-from lazaretto.values import Action
+from lazaretto.values import Action, role_of
 
 if TYPE_CHECKING:
     from openlineage.client.facet_v2 import RunFacet
@@ -27,9 +27,7 @@ PURPOSES = ("PRETRAIN", "TRAIN", "FINETUNE", "EVAL")
 
 def purpose_of(event: events.ModelRegistered) -> str:
     """One of `PURPOSES` from free text such as ``FINE_TUNING``; in doubt TRAIN, which taints."""
-    text = "".join(letter for letter in event.purpose.upper() if letter.isalpha())
-    starts = {"PRETRAIN": "PRETRAIN", "FINETUN": "FINETUNE", "EVAL": "EVAL", "TEST": "EVAL"}
-    return next((name for start, name in starts.items() if text.startswith(start)), "TRAIN")
+    return role_of(event.purpose).value
 
 
 def records_decided(event: events.RecordsDecided, context: Context) -> Facts:
@@ -204,6 +202,35 @@ def training_sanitized(event: events.TrainingSanitized, context: Context) -> Fac
             records={"total": event.rows, "quarantined": event.held},
         )
         | tests([], by_class),
+    )
+
+
+def view_taken(event: events.ViewTaken, context: Context) -> Facts:
+    """A training view: a snapshot without some of its batches."""
+    where = naming.admitted(context.store_root, event.dataset)
+    count = datasets.Members(event.batches, [])
+    facets = datasets.artifact("SNAPSHOT", event.view, event.digest, rows=event.rows, members=count)
+    written = datasets.written(where, event.view, type_="TABLE", rows=event.rows, facets=facets)
+    return Facts(
+        naming.job("snapshot", event.dataset),
+        "SNAPSHOT",
+        inputs=[datasets.read(where, str(event.version), type_="TABLE")],
+        outputs=[written],
+    )
+
+
+def model_aliased(event: events.ModelAliased, context: Context) -> Facts:
+    """A name stands for another version of a model, or for none any more."""
+    return Facts(
+        naming.job("alias", event.model),
+        "DECISION",
+        run_facets=decision(
+            context,
+            "ALIASED" if event.version is not None else "UNALIASED",
+            [event.model if event.version is None else f"{event.model}@{event.version}"],
+            actor=context.actor,
+            reason=excerpt(f"{event.alias}: {event.reason}", datasets.MAX_TEXT),
+        ),
     )
 
 

@@ -60,7 +60,11 @@ def completeness(
         unsigned=[batch.id for batch in batches if batch.signature != "VERIFIED"],
         without_interval=undated if by_time else [],
         unplaced=unplaced,
-        only_received=[b.id for b in batches if by_time and b.matched == "received"],
+        only_received=[
+            batch.id
+            for batch in batches
+            if by_time and batch.matched == "received" and batch.id not in undated
+        ],
         only_collected=[b.id for b in batches if by_time and b.matched == "collected"],
         unknown_models=[each.id for each in unknown],
         inferred_edges=_inferred(reached),

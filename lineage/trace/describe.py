@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from lazaretto.lineage.claims.bits import Kind
 from lazaretto.lineage.claims.names import PART, Name, dataset_in_store
-from lazaretto.lineage.trace.holdings import BATCH, MODEL, SNAPSHOT
+from lazaretto.lineage.trace.holdings import BATCH, MODEL, SNAPSHOT, VIEW
 from lazaretto.storage.bulk import among
 from lazaretto.storage.tables import lineage_name, lineage_run, lineage_version
 
@@ -33,7 +33,7 @@ class Described:
 
     Attributes:
         vertex: of the walk.
-        kind: BATCH, SNAPSHOT, MODEL, RUN, or HIDDEN for a step of a rule.
+        kind: BATCH, SNAPSHOT, VIEW, MODEL, RUN, or HIDDEN for a step of a rule.
         namespace: OpenLineage namespace of the dataset, or of the job of a run.
         name: its name, or that of the job.
         version: of it; of a run its id.
@@ -73,7 +73,7 @@ class Described:
         if self.kind == RUN:
             return f"run {self.name} ({self.version})"
         name = self.name.replace(PART, " partition ")
-        if self.kind == SNAPSHOT and PART not in self.name:
+        if self.kind in (SNAPSHOT, VIEW) and PART not in self.name:
             name = posixpath.basename(self.name.rstrip("/")) or self.name
         return f"{name}@{self.version}"
 

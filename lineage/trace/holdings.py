@@ -5,21 +5,22 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import defaultdict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import sqlalchemy as sa
 
-from lazaretto.lineage.graph.told import ADMITTED, MEMBERSHIP
+from lazaretto.lineage.graph.told import ADMITTED, LEFT_OUT, MEMBERSHIP, OF
 from lazaretto.storage.tables import lineage_edge, lineage_node
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Mapping
 
     from sqlalchemy.engine import Connection, Row
 
 BATCH = "BATCH"
 SNAPSHOT = "SNAPSHOT"
 MODEL = "MODEL"
+VIEW = "VIEW"
 
 
 class Dataset(NamedTuple):
@@ -35,6 +36,10 @@ class Change(NamedTuple):
     version: int
     batch: int
     rows: int
+
+
+Parts: TypeAlias = "Mapping[int, Mapping[Dataset, list[Change]]]"
+"""By batch of which only some records are in question: what came and left of those."""
 
 
 class Use(NamedTuple):
@@ -56,6 +61,8 @@ class Told:
         uses: models, by the id of the version that they learned from.
         origins: the same, by the id of the model.
         by_dataset: versions of each dataset, in order.
+        without: by the id of a view, the batches that it leaves out of its snapshot.
+        snapshots: by the id of a view, that of its snapshot.
     """
 
     nodes: dict[int, Row[Any]] = field(default_factory=dict)
@@ -63,6 +70,28 @@ class Told:
     uses: dict[int, list[Use]] = field(default_factory=dict)
     origins: dict[int, list[Use]] = field(default_factory=dict)
     by_dataset: dict[Dataset, list[Row[Any]]] = field(default_factory=dict)
+    without: dict[int, set[int]] = field(default_factory=dict)
+    snapshots: dict[int, int] = field(default_factory=dict)
+
+    def place(self, node: int) -> tuple[Dataset, int]:
+        """The dataset, and the version of it, that a version or a view is of."""
+        row = self.nodes[self.snapshots.get(node, node)]
+        return Dataset(row.namespace, row.name), int(row.version)
+
+    def count(self, held: Mapping[Dataset, Holding], node: int) -> int:
+        """Records of what is held in a version or a view."""
+        dataset, version = self.place(node)
+        holding = held.get(dataset)
+        if holding is None:
+            return 0
+        left_out = self.without.get(node, ())
+        return holding.at(version) - sum(holding.of(batch, version) for batch in left_out)
+
+    def members(self, held: Mapping[Dataset, Holding], node: int) -> list[int]:
+        """Batches of what is held in a version or a view, those with the most records first."""
+        dataset, version = self.place(node)
+        found = held[dataset].batches(version) if dataset in held else []
+        return [batch for batch in found if batch not in self.without.get(node, ())]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +145,11 @@ def read_told(connection: Connection) -> Told:
         rows.sort(key=lambda row: int(row.version))
     for edge in connection.execute(sa.select(lineage_edge)):
         made = told.nodes[edge.dst]
-        if edge.role in MEMBERSHIP:
+        if edge.role == LEFT_OUT:
+            told.without.setdefault(edge.dst, set()).add(edge.src)
+        elif edge.role == OF:
+            told.snapshots[edge.dst] = edge.src
+        elif edge.role in MEMBERSHIP:
             sign = 1 if edge.role == ADMITTED else -1
             change = Change(int(made.version), edge.src, sign * (edge.rows or 0))
             told.changes.setdefault(Dataset(made.namespace, made.name), []).append(change)
@@ -130,20 +163,24 @@ def read_told(connection: Connection) -> Told:
 
 
 def holdings(
-    told: Told, batches: Collection[int] | None, absent: Collection[tuple[Dataset, int]] = ()
+    told: Told, batches: Collection[int] | None, parts: Parts | None = None
 ) -> dict[Dataset, Holding]:
     """What versions of each dataset hold of some batches.
 
     Args:
         told: the ledger's part of the graph.
         batches: ids of their nodes; None: all.
-        absent: changes, by dataset and version, that do not bring what is looked for.
+        parts: of some of them only a part counts.
     """
+    parts = {} if parts is None else parts
     found = {}
     for dataset, changes in told.changes.items():
         mine = [c for c in changes if batches is None or c.batch in batches]
         if mine:
-            found[dataset] = _holding(c for c in mine if (dataset, c.version) not in absent)
+            counted = [change for change in mine if change.batch not in parts]
+            for batch in {change.batch for change in mine} & parts.keys():
+                counted += parts[batch].get(dataset, ())
+            found[dataset] = _holding(sorted(counted))
     return found
 
 

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from lazaretto.lineage.claims.bits import GAPS, WORDS, Basis, Why
 from lazaretto.lineage.trace.answer import TracedModel, UnknownModel
 from lazaretto.lineage.trace.describe import describe
-from lazaretto.lineage.trace.holdings import MODEL, Dataset
+from lazaretto.lineage.trace.holdings import MODEL
 from lazaretto.lineage.trace.paths import chains, reverse, shown
 from lazaretto.storage.bulk import among
 from lazaretto.storage.tables import lineage_link, lineage_run, lineage_version
@@ -159,9 +159,7 @@ def _roles(reached: Reached, models: Sequence[int]) -> dict[int, tuple[set[str],
         roles, counts = set(claimed.get(vertex, ())), list[int]()
         row = world.node(vertex)
         for use in world.told.origins.get(row.id, ()) if row is not None else ():
-            snapshot = world.told.nodes[use.snapshot]
-            holding = reached.held.get(Dataset(snapshot.namespace, snapshot.name))
-            count = holding.at(int(snapshot.version)) if holding else 0
+            count = world.told.count(reached.held, use.snapshot)
             if count or -use.snapshot in reached.sure:
                 roles.add(use.role)
                 counts.append(count)

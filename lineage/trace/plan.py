@@ -79,25 +79,24 @@ def condemned(world: World) -> set[int]:
             continue
         dataset = Dataset(*naming.admitted(world.root, event.dataset))
         ids = _ids(world, {member.batch for member in event.members})
-        holding = whole.get(dataset)
-        for row in world.told.by_dataset.get(dataset, ()) if holding else ():
-            version = int(row.version)
-            if version < event.version and any(holding.of(b, version) for b in ids):  # type: ignore[union-attr]
-                uses = (use for use in world.told.uses.get(row.id, ()) if use.role != "EVAL")
-                found |= {world.vertex(use.model) for use in uses}
-        for joined in world.joined.get(dataset, ()) if holding else ():
+        for snapshot, uses in world.told.uses.items():
+            at = world.told.place(snapshot)
+            held = set(world.told.members(whole, snapshot))
+            if at[0] == dataset and at[1] < event.version and held & ids:
+                found |= {world.vertex(use.model) for use in uses if use.role != "EVAL"}
+        for joined in world.joined.get(dataset, ()):
             if joined.version is None or joined.version < event.version:
                 found.add(joined.end)
     spread(world.catalog, sorted(found), known := set[int](), Steps(), most=Basis.POSSIBLE)
     return known
 
 
-def _ids(world: World, batches: Collection[str]) -> list[int]:
-    return [
+def _ids(world: World, batches: Collection[str]) -> set[int]:
+    return {
         row.id
         for row in world.told.nodes.values()
         if row.kind == "BATCH" and row.version in batches
-    ]
+    }
 
 
 def _in_order(reached: Reached, affected: Mapping[_Model, list[Described]]) -> list[_Model]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from lazaretto.lineage.graph.view import View
     from lazaretto.lineage.trace.answer import Trace
+    from lazaretto.lineage.trace.holdings import Change, Parts
     from lazaretto.lineage.trace.world import World
     from lazaretto.storage.workspace import Workspace
 
@@ -160,7 +161,7 @@ def trace_decision(workspace: Workspace, decision: str, *, paths: int = PATHS) -
             world,
             found,
             arrived=arrived(describe(world, found).values()),
-            absent=_others(world, found, brought),
+            parts=_brought(world, found, brought),
         )
         return forward(view, Question("decision", decision), reached, {}, paths=paths)
 
@@ -211,17 +212,16 @@ def _vertices(world: World, batches: Collection[str], since: datetime | None) ->
     ]
 
 
-def _others(
+def _brought(
     world: World, vertices: Collection[int], brought: Collection[tuple[Dataset, int]]
-) -> set[tuple[Dataset, int]]:
-    """Changes that do not bring what was let in; a recall of all that a batch has counts still."""
+) -> Parts:
+    """What was let in of some batches; it is gone where all of a batch was taken back."""
     nodes = {world.nodes.get(vertex, -vertex) for vertex in vertices}
     whole = holdings(world.told, nodes)
-    return {
-        (dataset, change.version)
-        for dataset, changes in world.told.changes.items()
-        for change in changes
-        if change.batch in nodes
-        and (dataset, change.version) not in brought
-        and (change.rows > 0 or whole[dataset].of(change.batch, change.version))
-    }
+    found: dict[int, dict[Dataset, list[Change]]] = {node: {} for node in nodes}
+    for dataset, changes in world.told.changes.items():
+        for change in (change for change in changes if change.batch in nodes):
+            gone = not whole[dataset].of(change.batch, change.version)
+            if gone or (dataset, change.version) in brought:
+                found[change.batch].setdefault(dataset, []).append(change)
+    return found

@@ -16,6 +16,7 @@ from lazaretto.ledger.deletions import deletion_of
 from lazaretto.ledger.events import BatchAdmitted, BatchJudged, RecordsDecided, TrainingSanitized
 from lazaretto.lineage.openlineage import naming
 from lazaretto.lineage.trace.answer import RecordState
+from lazaretto.lineage.trace.holdings import Change, holdings
 from lazaretto.policy import Columns
 from lazaretto.quarantine.held import POSITION, RECORD
 from lazaretto.quarantine.in_force import in_force
@@ -40,12 +41,13 @@ class Whereabouts(NamedTuple):
     """In which versions of admitted datasets a record is.
 
     Attributes:
-        absent: changes, by dataset and version, that do not bring it.
+        changes: by dataset, the versions with which it came and left; each counts all records of
+            its batch.
         present: versions (``dataset@version``) from which on it was found.
         unchecked: versions that could not be read, which count as if it was in them.
     """
 
-    absent: set[tuple[Dataset, int]]
+    changes: dict[Dataset, list[Change]]
     present: list[str]
     unchecked: list[str]
 
@@ -61,17 +63,20 @@ def whereabouts(world: World, store: Store, batch: int, record: str) -> Whereabo
         batch: id of the batch's node.
         record: its id within the batch.
     """
-    found = Whereabouts(set(), [], [])
+    found = Whereabouts({}, [], [])
     name = world.told.nodes[batch].version
-    for dataset, changes in world.told.changes.items():
+    whole = holdings(world.told, {batch})
+    for dataset, holding in whole.items():
         asked: dict[int, bool | None] = {}
-        for version in sorted({change.version for change in changes if change.batch == batch}):
-            holds = _holds(world.catalog, store, dataset, version, name, record)
+        before = 0
+        for version, rows in zip(*holding.counts[batch], strict=True):
+            holds = rows > 0 and _holds(world.catalog, store, dataset, version, name, record)
             asked[version] = holds
             if holds is None:
                 found.unchecked.append(_label(dataset, version))
-            elif not holds:
-                found.absent.add((dataset, version))
+            now = 0 if holds is False else rows
+            found.changes.setdefault(dataset, []).append(Change(version, batch, now - before))
+            before = now
         for row in world.told.by_dataset[dataset]:
             last = max((v for v in asked if v <= int(row.version)), default=None)
             if last is not None and asked[last]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from lazaretto.lineage.trace.answer import TracedSnapshot
 from lazaretto.lineage.trace.describe import Described, describe
-from lazaretto.lineage.trace.holdings import SNAPSHOT, Dataset, holdings
+from lazaretto.lineage.trace.holdings import SNAPSHOT, VIEW, holdings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,12 +21,12 @@ def snapshots_of(reached: Reached, described: Mapping[int, Described]) -> list[T
     to have read.
     """
     world = reached.world
-    found = {what.vertex: what for what in described.values() if what.kind == SNAPSHOT}
+    found = {what.vertex: what for what in described.values() if what.kind in (SNAPSHOT, VIEW)}
     rows: dict[int, int] = {}
-    for dataset, holding in reached.held.items():
-        for row in world.told.by_dataset[dataset]:
-            held = holding.at(int(row.version))
-            if held and (row.digest is not None or row.id in world.told.uses):
+    for row in world.told.nodes.values():
+        if row.kind in (SNAPSHOT, VIEW) and (row.digest is not None or row.id in world.told.uses):
+            held = world.told.count(reached.held, row.id)
+            if held > 0:
                 rows[-row.id] = held
     found |= describe(world, rows)
     once = {(what.namespace, what.name, what.version): what for what in found.values()}
@@ -52,16 +52,18 @@ def made_from(reached: Reached) -> dict[int, int]:
     whole = holdings(world.told, None)
     found: dict[int, int] = {}
     for vertex in reached.sure:
-        place = world.datasets.get(vertex)
         row = world.node(vertex)
-        if row is not None and row.kind == SNAPSHOT:
-            place = Dataset(row.namespace, row.name), int(row.version)
-        if place is None or place[0] not in whole or place[1] is None:
-            continue
-        holding, version = whole[place[0]], place[1]
-        for batch in holding.batches(version):
-            key = world.vertex(batch)
-            found[key] = max(found.get(key, 0), holding.of(batch, version))
+        dataset, version = world.datasets.get(vertex, (None, None))
+        batches: list[int] = []
+        if row is not None and row.kind in (SNAPSHOT, VIEW):
+            dataset, version = world.told.place(row.id)
+            batches = world.told.members(whole, row.id)
+        elif dataset is not None and version is not None and dataset in whole:
+            batches = whole[dataset].batches(version)
+        for batch in batches:
+            if dataset is not None and version is not None:
+                key = world.vertex(batch)
+                found[key] = max(found.get(key, 0), whole[dataset].of(batch, version))
     return found
 
 

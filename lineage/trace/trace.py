@@ -133,7 +133,7 @@ def trace_record(workspace: Workspace, record: str, *, paths: int = PATHS_PER_MO
         where = whereabouts(world, workspace.store, node, identity)
         state = state_of_record(view.catalog, workspace, where, batch, identity)
         since = arrived(describe(world, found).values())
-        reached = downstream(world, found, arrived=since, absent=where.absent)
+        reached = downstream(world, found, arrived=since, parts={node: where.changes})
         return forward(view, Question("record", record), reached, {}, paths=paths, record=state)
 
 

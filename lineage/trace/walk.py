@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
     from lazaretto.lineage.claims.gaps import Hole
+    from lazaretto.lineage.trace.holdings import Parts
     from lazaretto.lineage.trace.world import World
 
 
@@ -60,7 +61,7 @@ def downstream(
     start: Collection[int],
     *,
     arrived: int | None,
-    absent: Collection[tuple[Dataset, int]] = (),
+    parts: Parts | None = None,
     snapshots: Collection[tuple[Dataset, int]] = (),
     without: Collection[int] = (),
 ) -> Reached:
@@ -70,20 +71,20 @@ def downstream(
         world: what to walk.
         start: vertices.
         arrived: when the first of what is in question arrived, in microseconds; None: not known.
-        absent: changes of admitted datasets that do not bring what is looked for.
+        parts: batches of which only some records are in question.
         snapshots: versions of admitted datasets that are in question themselves.
         without: vertices that are taken as if they had never been: nothing is reached through them.
     """
     reached = Reached(world, frozenset(start), without=frozenset(without))
     reached.sure |= reached.without  # what is reached already is not followed
     seeds = [*start, *_uses_of(reached, snapshots, Basis.KNOWN)]
-    reached.held = _onward(reached, seeds, reached.sure, Basis.INFERRED, absent)
+    reached.held = _onward(reached, seeds, reached.sure, Basis.INFERRED, parts)
     nothing = bool(without) and not start  # all that is in question is left out
     relevant = [] if nothing else holes(world.catalog, world.root, since=arrived)
     gaps = (hole for hole in relevant if hole.node not in reached.without)
     reached.holes = {hole.node: hole for hole in gaps if hole.kind != Gap.OPEN_RUN}
     everything = set(reached.sure)
-    _onward(reached, reached.holes, everything, Basis.POSSIBLE, absent, again=reached.sure)
+    _onward(reached, reached.holes, everything, Basis.POSSIBLE, parts, again=reached.sure)
     reached.possible = everything - reached.sure
     reached.sure -= reached.without
     opened = (hole for hole in relevant if hole.kind == Gap.OPEN_RUN)
@@ -114,7 +115,7 @@ def _onward(
     seeds: Iterable[int],
     known: set[int],
     most: Basis,
-    absent: Collection[tuple[Dataset, int]],
+    parts: Parts | None,
     *,
     again: Collection[int] = (),
 ) -> dict[Dataset, Holding]:
@@ -126,10 +127,10 @@ def _onward(
     held: dict[Dataset, Holding] = {}
     counted: set[int] = set()
     while True:
-        batches = _batches(world, known - reached.without)
+        batches = _batches(world, known - reached.without if reached.without else known)
         if batches != counted:
             counted = batches
-            held = holdings(world.told, batches, absent)
+            held = holdings(world.told, batches, parts)
         new = [vertex for vertex in _holders(reached, held, most) if vertex not in known]
         if not new:
             return held
@@ -149,29 +150,29 @@ def _behind(reached: Reached, again: Collection[int], known: set[int], most: Bas
 def _holders(reached: Reached, held: dict[Dataset, Holding], most: Basis) -> Iterator[int]:
     """Vertices of what learned from, or is, a version that holds a batch that is reached."""
     world = reached.world
+    for snapshot, uses in world.told.uses.items():
+        if world.told.count(held, snapshot):
+            source = _version_step(reached, world.told.members(held, snapshot), -snapshot)
+            for use in uses:
+                if use.role != "EVAL":
+                    vertex = world.vertex(use.model)
+                    reached.steps.note(vertex, Step(source, Basis.KNOWN, Why.NAMED))
+                    yield vertex
     for dataset, holding in held.items():
-        for row in world.told.by_dataset[dataset]:
-            if holding.at(int(row.version)):
-                source = _version_step(reached, holding, int(row.version), -row.id)
-                for use in world.told.uses.get(row.id, ()):
-                    if use.role != "EVAL":
-                        vertex = world.vertex(use.model)
-                        reached.steps.note(vertex, Step(source, Basis.KNOWN, Why.NAMED))
-                        yield vertex
         newest = int(world.told.by_dataset[dataset][-1].version)
         for joined in world.joined.get(dataset, ()):
             sure = joined.version is not None and joined.version <= newest
             version = joined.version if sure and joined.version is not None else newest
             holds = holding.at(version) if sure else holding.versions
             if holds and (sure or most is Basis.POSSIBLE):
-                _version_step(reached, holding, version, joined.end)
+                _version_step(reached, holding.batches(version), joined.end)
                 yield joined.end
 
 
-def _version_step(reached: Reached, holding: Holding, version: int, vertex: int) -> int:
+def _version_step(reached: Reached, batches: list[int], vertex: int) -> int:
     """Notes the way from batches into a version of an admitted dataset."""
     if not reached.steps.into(vertex):
-        for batch in holding.batches(version)[:FEW]:
+        for batch in batches[:FEW]:
             step = Step(reached.world.vertex(batch), Basis.KNOWN, Why.NAMED)
             reached.steps.note(vertex, step)
     return vertex
@@ -183,11 +184,11 @@ def _uses_of(
     """What learned from versions of admitted datasets that are in question themselves."""
     world = reached.world
     for dataset, version in snapshots:
-        for row in world.told.by_dataset.get(dataset, ()):
-            if int(row.version) == version:
-                for use in world.told.uses.get(row.id, ()):
+        for snapshot, uses in world.told.uses.items():
+            if world.told.place(snapshot) == (dataset, version):
+                for use in uses:
                     vertex = world.vertex(use.model)
-                    reached.steps.note(vertex, Step(-row.id, basis, Why.NAMED))
+                    reached.steps.note(vertex, Step(-snapshot, basis, Why.NAMED))
                     yield vertex
         for joined in world.joined.get(dataset, ()):
             if joined.version == version:
@@ -199,11 +200,9 @@ def _measured(reached: Reached) -> None:
     world = reached.world
     runs = measured(world.catalog, reached.sure) - reached.sure - reached.possible
     found = outputs(world.catalog, runs)
-    for dataset, holding in reached.held.items():
-        for row in world.told.by_dataset[dataset]:
-            if holding.at(int(row.version)):
-                uses = world.told.uses.get(row.id, ())
-                found |= {world.vertex(use.model) for use in uses if use.role == "EVAL"}
+    for snapshot, uses in world.told.uses.items():
+        if world.told.count(reached.held, snapshot):
+            found |= {world.vertex(use.model) for use in uses if use.role == "EVAL"}
     reached.evaluated = found - reached.sure - reached.possible
 
 
@@ -245,17 +244,22 @@ def _origins(
                     reached.steps.note(-use.snapshot, Step(vertex, Basis.KNOWN, Why.NAMED))
                     yield -use.snapshot
             continue
-        place = world.datasets.get(vertex)
-        if row is not None and row.kind != BATCH:
-            place = Dataset(row.namespace, row.name), int(row.version)
-        if place is not None and place[0] in whole:
-            dataset, version = place
-            if version is None:
-                version = int(world.told.by_dataset[dataset][-1].version)
-            for batch in whole[dataset].batches(version):
-                origin = world.vertex(batch)
-                reached.steps.note(origin, Step(vertex, Basis.KNOWN, Why.NAMED))
-                yield origin
+        for batch in _members(world, vertex, whole):
+            origin = world.vertex(batch)
+            reached.steps.note(origin, Step(vertex, Basis.KNOWN, Why.NAMED))
+            yield origin
+
+
+def _members(world: World, vertex: int, whole: dict[Dataset, Holding]) -> list[int]:
+    """Batches of a version of an admitted dataset; of one that is not known, of the newest."""
+    row = world.node(vertex)
+    if row is not None:
+        return [] if row.kind == BATCH else world.told.members(whole, row.id)
+    dataset, version = world.datasets.get(vertex, (None, None))
+    if dataset is None or dataset not in whole:
+        return []
+    newest = int(world.told.by_dataset[dataset][-1].version)
+    return whole[dataset].batches(newest if version is None else version)
 
 
 def _batches(world: World, vertices: Iterable[int]) -> set[int]:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from lazaretto.sanitize import sanitize as sanitize
     from lazaretto.screen import Screening as Screening
     from lazaretto.screen import screen as screen
+    from lazaretto.stages.registering import register_model as register_model
     from lazaretto.values import Verdict as Verdict
 
 _HOMES = {
@@ -47,6 +48,7 @@ _HOMES = {
     "Verdict": "lazaretto.values",
     "capture": "lazaretto.activations.capture",
     "open_batch": "lazaretto.batch",
+    "register_model": "lazaretto.stages.registering",
     "sanitize": "lazaretto.sanitize",
     "screen": "lazaretto.screen",
 }

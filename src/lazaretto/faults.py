@@ -114,6 +114,7 @@ _EXTRA_OF = {
     "great_expectations": "gx",
     "sentence_transformers": "text",
     "PIL": "images",
+    "mlflow": "mlflow",
 }
 
 

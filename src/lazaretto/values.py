@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass, field
 from datetime import datetime  # noqa: TC003  pydantic reads these types at run time
 from enum import StrEnum
@@ -324,6 +326,21 @@ class InputRole(StrEnum):
         return self not in (InputRole.TEST, InputRole.EVAL)
 
 
+def role_of(purpose: str) -> InputRole:
+    """The role of what a training read by its purpose, free text such as ``FINE_TUNING``.
+
+    In doubt it is TRAIN, which reaches the weights.
+    """
+    text = "".join(letter for letter in purpose.upper() if letter.isalpha())
+    starts = {
+        "PRETRAIN": InputRole.PRETRAIN,
+        "FINETUN": InputRole.FINETUNE,
+        "EVAL": InputRole.EVAL,
+        "TEST": InputRole.EVAL,
+    }
+    return next((role for start, role in starts.items() if text.startswith(start)), InputRole.TRAIN)
+
+
 @dataclass(frozen=True, slots=True)
 class ModelInput:
     """Something that a model version learned from.
@@ -333,7 +350,8 @@ class ModelInput:
         namespace: OpenLineage namespace of a table, registry of a model; empty for a snapshot.
         name: of the dataset, table or model.
         version: of it; null: a table whose version is not known.
-        role: how it was used.
+        role: how it was used. A model in the role ``FINETUNE`` gave its weights to begin with, in
+            any other its predictions.
         rows: records read; null: not known.
     """
 
@@ -343,6 +361,12 @@ class ModelInput:
     version: str | None
     role: InputRole = InputRole.TRAIN
     rows: int | None = None
+
+    @property
+    def key(self) -> str:
+        """sha256 (hex) of what makes it the same input: all but how many records were read."""
+        same = [self.kind.value, self.namespace, self.name, self.version, self.role.value]
+        return hashlib.sha256(json.dumps(same).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,13 +54,14 @@ def matched(
     arrived = received is not None and (
         (since is None or received >= since) and (until is None or received < until)
     )
-    if dated and by != EITHER:
-        collected, arrived = collected and by == "collected", arrived and by == "received"
+    said = collected if dated else arrived
+    if not {"received": arrived, "collected": said}.get(by, said or arrived):
+        return None
     if collected and arrived:
         return "both"
     if collected:
         return "collected"
-    return "received" if arrived else None
+    return "received"
 
 
 def _overlaps(

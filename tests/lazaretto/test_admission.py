@@ -170,10 +170,9 @@ def test_a_model_needs_a_snapshot_and_keeps_it(yard: Yard) -> None:
     assert isinstance(entry.event, ModelRegistered)
     assert entry.event.rows == 60
     assert entry.event.artifact_digest is not None
-    yard.admit("tuesday", blobs(30, seed=6, prefix="t"))
-    newer = stages.snapshot(yard.workspace, "blobs")
-    with pytest.raises(UsageError, match="net@1 is on record as trained on blobs@"):
-        stages.register_model(yard.workspace, "net", "1", "blobs", newer.version)
+    weights.write_bytes(b"other weights")
+    with pytest.raises(UsageError, match="net@1 of local is on record with other weights"):
+        stages.register_model(yard.workspace, "net", "1", "blobs", taken.version, artifact=weights)
 
 
 _ADMIT = """

@@ -10,6 +10,7 @@ import pytest
 from fsspec.implementations.local import LocalFileSystem
 from yard import ANN, blobs
 
+import lazaretto as lz
 from lazaretto import incidents, stages
 from lazaretto.authority.holds import holds_on, require_no_hold
 from lazaretto.errors import AdmissionRefusedError, OnHoldError, SystemFaultError
@@ -17,12 +18,15 @@ from lazaretto.ledger.chain import entries
 from lazaretto.ledger.events import AdmissionRefused
 from lazaretto.quarantine import review
 from lazaretto.quarantine.publish import publish
+from lazaretto.stages.alias_model import alias_model
 from lazaretto.values import Action, HoldKind, IncidentQuestion, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from yard import Yard
+
+    from lazaretto.storage.workspace import Workspace
 
 SOURCE = (HoldKind.SOURCE, "vendor-a")
 BLOBS = (HoldKind.PUBLISHING, "blobs")
@@ -176,3 +180,17 @@ def test_a_model_on_hold_is_refused_whatever_promotes_it(sqlite_yard: Yard) -> N
             require_no_hold(connection, HoldKind.PROMOTION, "net")
     assert error.value.code == "promotion_on_hold"
     assert f"model 'net' is on hold for incident {incident}" in str(error.value)
+
+
+def test_a_model_on_hold_gets_no_newer_version_and_may_go_back(workspace: Workspace) -> None:
+    """The one thing that somebody must be able to do in an incident is to serve what was before."""
+    for version in ("1", "2", "3"):
+        table = f"s3://lake features@{version}"
+        lz.register_model("churn", version, tables=[table], workspace=workspace)
+    alias_model(workspace, "churn", "2", "production")
+    asked = IncidentQuestion("model", "churn@2")
+    stopped = (HoldKind.PROMOTION, "churn")
+    opened = incidents.open_incident(workspace, asked, reason="odd answers", holds=[stopped])
+    with pytest.raises(OnHoldError, match=opened.id):
+        alias_model(workspace, "churn", "3", "production")
+    assert alias_model(workspace, "churn", "1", "production")

@@ -11,7 +11,8 @@ from lazaretto import stages
 from lazaretto.dataset.recall import recall
 from lazaretto.errors import NotFoundError
 from lazaretto.stages.deliveries import Wanted, list_deliveries
-from lazaretto.stages.listing import Page, dataset_log, list_models
+from lazaretto.stages.listing import Page, dataset_log
+from lazaretto.stages.models import list_models
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -390,7 +390,40 @@ def one_of_each(history: History) -> None:
     )
     history.admit(batch)
     history.snapshot({batch: 90})
+    history.write(
+        events.ViewTaken("digits", "1-5e1c0a9b2f3d4e5f", 1, 80, "5d" * 32, 1, ["vendor-a/gone"])
+    )
     model = history.register("digits-net", "1")
+    history.write(
+        events.ModelRegistered(
+            model="digits-net",
+            version="1",
+            registry="mlflow://models:5000",
+            dataset=None,
+            snapshot=None,
+            rows=0,
+            purpose="train",
+            artifact_uri="s3://models/net.safetensors",
+            artifact_digest="ef" * 32,
+            recalls=["recall-0"],
+            inputs=[
+                values.ModelInput(
+                    values.InputKind.TABLE, "s3://lake", "prices", "7", values.InputRole.EVAL, 10
+                ),
+                values.ModelInput(values.InputKind.TABLE, "s3://lake", "names", None),
+                values.ModelInput(
+                    values.InputKind.MODEL, "hub", "bert", "1", values.InputRole.FINETUNE
+                ),
+                values.ModelInput(
+                    values.InputKind.SNAPSHOT, "", "digits", "1-5e1c0a9b2f3d4e5f", rows=80
+                ),
+            ],
+        ),
+        events.ModelAliased(
+            "digits-net", "production", "1", "mlflow://models:5000", "passed its tests"
+        ),
+        events.ModelAliased("digits-net", "canary", None, "mlflow://models:5000", ""),
+    )
     history.write(
         events.TrainingSanitized(
             dataset="digits",

@@ -128,8 +128,10 @@ def test_a_trace_of_a_changed_index_answers_from_the_ledger_and_says_so(
     with intruder(workspace, stay=True) as connection:
         connection.execute(change())
     after = lineage.trace_source(workspace, "vendor-x")
-    assert after.model_ids == before.model_ids == ["churn@1", "churn@2"]
+    assert after.model_ids == before.model_ids == ["churn@1"]
     assert [model.roles for model in after.models] == [model.roles for model in before.models]
+    assert after.evaluated == before.evaluated
+    assert [model.id for model in after.evaluated] == ["churn@2"]
     assert after.completeness.index_changed
     assert not after.complete
     assert "answer was made from the ledger" in " ".join(after.completeness.caveats())
@@ -161,11 +163,12 @@ def test_claims_of_others_stay_beside_an_index_made_anew(
         "eventType": "COMPLETE",
         "eventTime": "2030-01-01T00:00:00Z",
         "run": {"runId": "0199aaaa-0000-7000-8000-000000000000"},
+        "job": {"namespace": "spark", "name": "distil"},
         "inputs": [model("mlflow://models:5000", "churn", "1")],
         "outputs": [model("other", "student", "7")],
     }
     (tmp_path / "events.jsonl").write_text(json.dumps(event) + "\n")
-    assert lineage.ingest(workspace, tmp_path / "events.jsonl").edges == 1
+    assert lineage.ingest(workspace, tmp_path / "events.jsonl").edges == 2
     assert "student@7" in lineage.trace_source(workspace, "vendor-x").model_ids
     with workspace.catalog.transaction() as connection:
         connection.execute(lineage_edge.delete().where(lineage_edge.c.role != "TRAIN"))
@@ -196,15 +199,17 @@ def test_nothing_is_answered_from_a_ledger_that_does_not_hold(
         lineage.trace_source(workspace, "vendor-x", START, START + DAY)
 
 
-def test_the_same_batch_twice_in_one_snapshot_is_one_edge(workspace: Workspace) -> None:
+def test_what_is_lost_of_the_same_batch_twice_is_one_edge(workspace: Workspace) -> None:
+    """Cleared and published records of one batch may be lost at once."""
     history = History(workspace)
     batch = history.receive("vendor-x")
     history.admit(batch)
-    twice = [values.Member(batch, 5), values.Member(batch, 7)]
-    files = [history.file(batch, 12)]
-    history.write(
-        events.SnapshotTaken("digits", 1, 12, "0" * 64, twice, files=files, batches=1, **TABLE)
-    )
+    history.admit(batch, 9, part="publication-1", case="case-1")
+    lost = [values.LostPart(batch, "cleared", 90), values.LostPart(batch, "publication-1", 7)]
+    history.write(events.RowsLost("digits", 3, lost, removed=["a.parquet"], **TABLE))
     lineage.catch_up(workspace)
+    history.version = 3
+    history.register("churn", "1")
+    assert lineage.trace_batch(workspace, batch).models[0].tainted_rows == 2
     with workspace.catalog.read() as connection:
         assert _check(connection, workspace).sound

@@ -24,7 +24,7 @@ _examples = itertools.count()
 
 # One round: deliveries (source, day, interval known, admitted), then maybe a recall of all
 # or one record of a batch, then maybe a snapshot, of this version or an earlier one, then models on
-# any of the snapshots so far.
+# any of the versions so far, whether a snapshot was taken of it or not.
 receipts = st.tuples(st.sampled_from("xy"), st.integers(0, 5), st.booleans(), st.booleans())
 recalls = st.one_of(st.none(), st.tuples(st.integers(0, 20), st.booleans()))
 frozen = st.one_of(st.none(), st.sampled_from([0, 0, 0, 1, 2, 5]))
@@ -47,14 +47,15 @@ class World:
     snapshots: dict[int, dict[str, int]] = field(default_factory=dict)
     models: dict[str, dict[str, int]] = field(default_factory=dict)
 
-    def batches(self, source: str, since: int | None, until: int | None) -> set[str]:
-        """Collected on day d, so within [d, d + 1); else received two days later, at d + 2."""
+    def batches(self, source: str, since: int | None, until: int | None, by: str) -> set[str]:
+        """Collected on day d, so within [d, d + 1), and received two days later, at d + 2."""
+        first, last = -1 if since is None else since, 99 if until is None else until
         found = set()
-        for batch, (of, day, collected) in self.days.items():
-            first, last = (day, day + 1) if collected else (day + 2, day + 2)
-            begins = until is None or first < until
-            ends = since is None or (last > since if collected else last >= since)
-            if of == source and begins and ends:
+        for batch, (of, day, dated) in self.days.items():
+            collected = dated and first <= day < last
+            received = first <= day + 2 < last
+            asked = {"collected": collected if dated else received, "received": received}
+            if of == source and asked.get(by, collected or received):
                 found.add(batch)
         return found
 
@@ -92,19 +93,20 @@ def _play(history: History, steps: list[Any], prefix: str) -> World:
         if version > 0 and version not in world.snapshots:
             history.snapshot(world.versions[version], version)
             world.snapshots[version] = world.versions[version]
-        for pick in models if world.snapshots else ():
-            version = sorted(world.snapshots)[pick % len(world.snapshots)]
+        for pick in models if world.versions else ():
+            version = sorted(world.versions)[pick % len(world.versions)]
             model = history.register(f"{prefix}-net", str(next(registered)), version)
-            world.models[model] = world.snapshots[version]
+            world.models[model] = world.versions[version]
     return world
 
 
 @_SETTINGS
-@given(steps=histories, window=windows)
+@given(steps=histories, window=windows, by=st.sampled_from(["either", "received", "collected"]))
 def test_a_trace_equals_the_computation_by_hand(
     workspace: Workspace,
     steps: list[Any],
     window: tuple[int | None, int | None],
+    by: str,
 ) -> None:
     prefix = f"e{next(_examples)}"
     history = History(workspace, dataset=prefix)
@@ -118,17 +120,20 @@ def test_a_trace_equals_the_computation_by_hand(
                 source,
                 None if since is None else START + since * DAY,
                 None if until is None else START + until * DAY,
+                by=by,
             )
-            batches = world.batches(source, since, until)
+            batches = world.batches(source, since, until, by)
             assert set(trace.batch_ids) == batches
             told = {model.id: model.tainted_rows for model in trace.models}
             assert told == world.reached(batches)
+            assert (trace.unknown, trace.evaluated) == ([], [])
             for model in trace.models:
                 assert model.paths
                 assert all(path[0] in batches and path[-1] == model.id for path in model.paths)
     for batch in world.days:
         trace = lineage.trace_batch(workspace, batch)
         assert set(trace.model_ids) == set(world.reached({batch}))
+        assert trace.complete
     for model, content in world.models.items():
         name, _, version = model.partition("@")
         trace = lineage.trace_model(workspace, name, version)

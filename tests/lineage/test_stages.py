@@ -108,14 +108,22 @@ def test_from_delivery_to_blast_radius(workspace: Workspace, tmp_path: Path) -> 
         receive(workspace, tmp_path / "in/day-0/data.parquet", "nobody", policy=POLICY)
 
     trace = lineage.trace_source(workspace, "vendor-x", NOW + DAY, NOW + 2 * DAY)
-    assert trace.batch_ids == [batches[1]]
-    assert trace.model_ids == ["net@1", "net@2"]
+    assert trace.batch_ids == [batches[0], batches[1]]
+    assert trace.model_ids == ["net@0", "net@1", "net@2"]
     assert trace.complete
-    # Collected the day before, and it arrived as the window began.
-    assert trace.completeness.received_inside == [batches[0]]
-    assert trace.retrain[0].last_clean == "0"
+    said = lineage.trace_source(
+        workspace, "vendor-x", NOW + DAY, NOW + 2 * DAY, by="collected", paths=1
+    )
+    assert said.batch_ids == [batches[1]]
+    assert said.model_ids == ["net@1", "net@2"]
+    assert said.retrain[0].last_clean == "0"
+    # What was collected the day before arrived as the window began.
+    assert (trace.completeness.only_received, trace.completeness.only_collected) == (
+        [batches[0]],
+        [batches[1]],
+    )
     assert trace.batches[0].signature == "VERIFIED"
-    assert {decision.what for decision in trace.decisions} == {"HOLD_RECORDS", "ADMIT"}
+    assert {decision.what for decision in said.decisions} == {"HOLD_RECORDS", "ADMIT"}
 
     case = cases[1]
     assert case is not None

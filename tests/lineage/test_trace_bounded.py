@@ -41,21 +41,28 @@ def test_what_is_small_enough_is_answered_and_what_is_not_is_said(workspace: Wor
 
 
 def test_nodes_and_edges_are_counted_up_to_the_bound(workspace: Workspace) -> None:
-    from lazaretto.storage.tables import lineage_edge, lineage_node
+    from lazaretto.storage.tables import lineage_edge, lineage_link, lineage_node
 
     add_source(workspace, "vendor", trust_tier=TrustTier.REVIEWED)
     node = {"namespace": "n", "version": "1", "kind": "SNAPSHOT"}
-    edge = {"run": "r", "role": "INPUT", "inferred": False}
+    edge = {"run": "r", "role": "ADMITTED", "rows": 1}
+    link = {"owner": 0, "basis": 0, "why": 0, "role": ""}
     with workspace.catalog.transaction() as connection:
         for number in (1, 2, 3):
             connection.execute(lineage_node.insert().values(id=number, name=str(number), **node))
         for number in (2, 3):
             connection.execute(lineage_edge.insert().values(src=1, dst=number, **edge))
-    for bounds, word in ((Bounds(ROOM, 2, ROOM), "versions"), (Bounds(ROOM, 3, 1), "edges")):
+        for number in (1, 2, 3, 4):
+            connection.execute(lineage_link.insert().values(src=0, dst=number, **link))
+    for bounds, word in (
+        (Bounds(ROOM, 2, ROOM), "versions"),
+        (Bounds(ROOM, 3, 1), "edges"),
+        (Bounds(ROOM, 3, 3), "links"),
+    ):
         found = trace_source_within(workspace, "vendor", bounds=bounds)
         assert found.trace is None
         assert word in str(found.why)
-    assert trace_source_within(workspace, "vendor", bounds=Bounds(ROOM, 3, 2)).why is None
+    assert trace_source_within(workspace, "vendor", bounds=Bounds(ROOM, 3, 4)).why is None
 
 
 def test_the_command_asks_the_same_question(workspace: Workspace) -> None:

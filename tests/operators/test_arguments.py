@@ -69,6 +69,17 @@ def test_snapshots_are_named_by_version_or_by_the_upstream_result() -> None:
             snapshot_of(wrong)  # type: ignore[arg-type]
 
 
+def test_a_view_is_a_snapshot_too() -> None:
+    from lazaretto.operators.base import snapshot_name, snapshot_of
+
+    view = "12-5e1c0a9b2f3d4e5f"
+    taken = {"dataset": "reviews", "version": 12, "view": view}
+    assert snapshot_name(taken) == snapshot_name(f"reviews@{view}") == ("reviews", view)
+    assert snapshot_of(taken) == ("reviews", 12)
+    with pytest.raises(UsageError, match="names no snapshot"):
+        snapshot_of("reviews@12-or-so")
+
+
 def test_a_policy_is_a_file_or_a_mapping(tmp_path: Path) -> None:
     from lazaretto.operators.base import load_policy
 

@@ -128,6 +128,40 @@ def test_snapshot_train_register_sanitize_and_trace(
     assert len(told) == 1
 
 
+def test_a_model_takes_all_that_it_learned_from(world: Any, admitted: Any, tmp_path: Path) -> None:
+    from airflow.sdk.exceptions import AirflowFailException
+
+    from lazaretto.operators import RegisterModelOperator, SnapshotTrainingOperator
+
+    context = {"ti": MagicMock(), "run_id": "r"}
+    taken = SnapshotTrainingOperator(task_id="s", dataset="handwriting").execute(context)
+    listed = tmp_path / "exclude.txt"
+    listed.write_text(f"{admitted.batch}\n")
+    alone = SnapshotTrainingOperator(task_id="e", dataset="handwriting", exclude=str(listed))
+    with pytest.raises(AirflowFailException, match="nothing is left"):
+        alone.execute(context)
+    made = RegisterModelOperator(
+        task_id="r",
+        model="m",
+        version="1",
+        snapshot=[taken, f"handwriting@{admitted.version}"],
+        tables=["s3://lake vendor/labels@12"],
+        base=["hub bert@1"],
+        predictions_of=["teacher@3"],
+        registry="mlflow://Models/",
+        purpose="FINE_TUNING",
+    ).execute(context)
+    assert made["registry"] == "mlflow://models"
+    assert [(one["kind"], one["namespace"], one["role"]) for one in made["inputs"]] == [
+        ("SNAPSHOT", "", "FINETUNE"),
+        ("TABLE", "s3://lake", "FINETUNE"),
+        ("MODEL", "hub", "FINETUNE"),
+        ("MODEL", "mlflow://models", "TRAIN"),
+    ]
+    (event,) = world.ledger(ModelRegistered)
+    assert event.snapshot == admitted.version
+
+
 def test_a_model_without_a_known_snapshot_is_not_registered(world: Any, admitted: Any) -> None:
     from airflow.sdk.exceptions import AirflowFailException
 

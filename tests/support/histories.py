@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from yard import blobs, make_policy
 
+import lazaretto as lz
 from lazaretto import incidents, stages
 from lazaretto.authority.policies import register_policy
 from lazaretto.dataset.recall import recall
@@ -18,7 +19,16 @@ from lazaretto.health import reconcile
 from lazaretto.quarantine import handling, review
 from lazaretto.sources.keys import keygen
 from lazaretto.sources.registry import add_key, add_source, revoke_key
-from lazaretto.values import Action, HoldKind, IncidentQuestion, TrustTier
+from lazaretto.stages.alias_model import alias_model
+from lazaretto.values import (
+    Action,
+    HoldKind,
+    IncidentQuestion,
+    InputKind,
+    InputRole,
+    ModelInput,
+    TrustTier,
+)
 
 if TYPE_CHECKING:
     from yard import Yard
@@ -51,12 +61,24 @@ def eventful(yard: Yard) -> Yard:
 
     taken = stages.snapshot(workspace, "blobs")
     stages.register_model(workspace, "net", "1", "blobs", taken.version)
+    (yard.folder / "blobs.w").write_bytes(b"weights")
     recall(workspace, "blobs", ids=[f"{judged.batch}#m100"], reason="found late")
-    stages.register_model(workspace, "net", "2", "blobs", taken.version)
+    other = ModelInput(InputKind.TABLE, "s3://lake", "prices", "7", InputRole.EVAL, 10)
+    base = ModelInput(InputKind.MODEL, "local", "net", "1", InputRole.FINETUNE)
+    stages.register_model(workspace, "net", "2", "blobs", taken.version, inputs=[base])
+    stages.register_model(workspace, "net", "2", inputs=[other], artifact=yard.folder / "blobs.w")
+    stages.register_model(workspace, "net", "2", "blobs", taken.version, registry="mlflow://eu")
+    alias_model(workspace, "net", "1", "production", registry="local", reason="first")
+    alias_model(workspace, "net", "2", "production", registry="local", reason="better")
+    alias_model(workspace, "net", "1", "canary", registry="local")
+    alias_model(workspace, "net", "1", "canary", registry="local", remove=True)
     torch.manual_seed(0)
     model = torch.nn.Sequential(torch.nn.Linear(8, 32), torch.nn.ReLU(), torch.nn.Linear(32, 3))
     stages.sanitize_training(workspace, "blobs", model, yard.policy, version=taken.version)
-    _lose(yard, yard.admit("sunday", blobs(30, seed=7, prefix="s")).batch)
+    sunday = yard.admit("sunday", blobs(30, seed=7, prefix="s")).batch
+    view = stages.snapshot(workspace, "blobs", exclude=[sunday])
+    lz.register_model("net", "3", snapshots=[f"blobs@{view.id}"], workspace=workspace)
+    _lose(yard, sunday)
     later = yard.judge("tuesday", blobs(60, seed=6, prefix="t", flips=3))
     policy = make_policy(review={"expire_days": 5})
     register_policy(workspace, policy, reason="reviews must be faster")

@@ -336,7 +336,14 @@ def _lines() -> list[Any]:
 
 def _models() -> list[dict[str, Any]]:
     told = {"model": "digit-classifier", "version": "2026.03", "dataset": "digits", "snapshot": 3}
+    told |= {"registry": "mlflow://models.example:5000", "aliases": ["production"], "inputs": 3}
     return [told | {"rows": 60_000, "at": AT, "recalls": [RECALL, RECALL]}]
+
+
+def _inputs() -> list[dict[str, Any]]:
+    view = {"kind": "SNAPSHOT", "namespace": "", "name": "digits", "version": "12-5e1c0a9b2f3d4e5f"}
+    table = {"kind": "TABLE", "namespace": "s3://lake", "name": "vendor/prices", "version": None}
+    return [view | {"role": "TRAIN", "rows": 59_000}, table | {"role": "EVAL", "rows": None}]
 
 
 def _log() -> list[dict[str, Any]]:
@@ -434,6 +441,7 @@ TABLES: dict[str, Callable[[], RenderableType]] = {
     "ledger-show": lambda: ledger_view.page_view(_entries(), full=False, onward=True),
     "ledger-show-full": lambda: ledger_view.page_view(_entries(), full=True, onward=False),
     "lineage-check": lambda: lineage.check_view([Problem(3, "/run/facets/parent", REASON)]),
+    "model-inputs": lambda: model.inputs_view(_inputs()),
     "model-list": lambda: model.list_view(_models()),
     "policy-explore": lambda: explore_view.view(_explored()),
     "policy-show": lambda: policy.history_view(_history()),

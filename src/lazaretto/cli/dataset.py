@@ -9,7 +9,7 @@ import typer
 from rich.console import Group, RenderableType
 
 from lazaretto.cli.announcing import AnnounceTo, airflow_at, announce
-from lazaretto.cli.arguments import Limit, Reason, Since, Until, Yes, confirm
+from lazaretto.cli.arguments import Limit, Reason, Since, Until, Yes, confirm, read_file
 from lazaretto.cli.command import Needs, command
 from lazaretto.cli.layout import Grid, facts, grid, paged
 from lazaretto.cli.progress import bars
@@ -66,17 +66,36 @@ def log_view(events: "Sequence[dict[str, Any]]") -> Grid:
 
 
 @command(app, "snapshot")
-def snapshot(session: Session, name: Name, *, version: Version = None) -> Reply:
-    """Freeze a version for a training, and record which batches it really contains."""
-    from lazaretto import stages
+def snapshot(
+    session: Session,
+    name: Name,
+    *,
+    version: Version = None,
+    exclude: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Leave out these batches: one id in each line, or JSON with a list `batches`",
+        ),
+    ] = None,
+) -> Reply:
+    """Freeze a version for a training, and record which batches it really contains.
 
+    With `--exclude` the answer names a view of the version without these batches, by an id of its
+    own. `lazaretto.stages.open_snapshot` reads it.
+    """
+    from lazaretto import stages
+    from lazaretto.stages.exclusions import read_exclusions
+
+    left_out = [] if exclude is None else read_exclusions(read_file(exclude, "exclusion list"))
     with session.working("Counting the records of each batch"):
-        taken = stages.snapshot(session.workspace, name, version=version)
+        taken = stages.snapshot(session.workspace, name, version=version, exclude=left_out)
     shown = {
-        "snapshot": f"{taken.dataset}@{taken.version}",
+        "snapshot": f"{taken.dataset}@{taken.id}",
         "records": taken.rows,
         "batches": len(taken.members),
-        "table": taken.uri,
+        **({} if exclude is None else {"left out": counted(len(taken.excluded), "batch")}),
+        **({"table": taken.uri} if taken.view is None else {}),
         "digest": taken.digest,
     }
     return Reply(taken, facts(shown))

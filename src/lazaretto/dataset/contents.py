@@ -10,11 +10,15 @@ import sqlalchemy as sa
 
 from lazaretto.dataset.delta import RECORD
 from lazaretto.dataset.files import read_rows
+from lazaretto.dataset.models import ModelKey
+from lazaretto.dataset.state import input_columns, model_key
+from lazaretto.dataset.views import find_view, is_view, version_of
 from lazaretto.errors import ChangedStateError
 from lazaretto.ledger.chain import entries
 from lazaretto.ledger.cover import agree, event_of
 from lazaretto.ledger.events import ModelRegistered, SnapshotTaken
 from lazaretto.storage import tables
+from lazaretto.values import InputKind
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -26,11 +30,10 @@ if TYPE_CHECKING:
 
 
 class Trained(NamedTuple):
-    """A model version, and the version of the dataset that it was trained on."""
+    """A model version, and a snapshot of the dataset that it learned from; it may have several."""
 
-    model: str
-    version: str
-    snapshot: int
+    model: ModelKey
+    snapshot: str
 
 
 def record_ids(
@@ -68,31 +71,37 @@ def holds_any(store: Store, files: Iterable[DataFile], records: dict[str, pa.Arr
 
 
 def models_before(connection: Connection, dataset: str, before: int) -> list[Trained]:
-    """Model versions that were trained on a version below `before`, in the order of registration.
+    """Model versions that learned from a version below `before`, in the order of registration.
+
+    What a model was only measured on did not reach its weights, and does not count.
 
     Raises:
         ChangedStateError: the catalog does not say what the ledger says.
     """
-    table = tables.model_version
+    table = tables.model_input
     query = (
         sa.select(table)
-        .where(table.c.dataset == dataset, table.c.snapshot < before)
-        .order_by(table.c.seq)
+        .where(table.c.kind == InputKind.SNAPSHOT.value, table.c.name == dataset)
+        .order_by(table.c.seq, table.c.input)
     )
     found = []
     for row in connection.execute(query).all():
         key = f"{row.model}@{row.version}"
-        _, event = event_of(connection, "model_version", key, row, ModelRegistered)
-        names = ("model", "version", "dataset", "snapshot")
-        agree("model_version", key, row, {name: getattr(event, name) for name in names})
-        found.append(Trained(event.model, event.version, event.snapshot))
+        _, event = event_of(connection, table.name, key, row, ModelRegistered)
+        learned = next((one for one in event.learned_from if one.key == row.input), None)
+        if learned is None:
+            raise ChangedStateError(table.name, key, f"entry {row.seq} names no such input")
+        agree(table.name, key, row, model_key(event) | input_columns(learned))
+        named = str(learned.version)
+        if learned.role.weighs and version_of(named) < before:
+            found.append(Trained(ModelKey(**model_key(event)), named))
     return found
 
 
 def snapshot_files(
-    connection: Connection, dataset: str, versions: Collection[int], batches: Collection[str]
-) -> dict[int, list[DataFile]]:
-    """Data files of some batches in each of the versions that snapshots were taken of.
+    connection: Connection, dataset: str, versions: Collection[str], batches: Collection[str]
+) -> dict[str, list[DataFile]]:
+    """Data files of some batches in each of the snapshots of some ids, views among them.
 
     Snapshots are read from the first to the last, each as what it changes in the one that it builds
     on, so that many take no longer than all their entries.
@@ -100,7 +109,7 @@ def snapshot_files(
     Args:
         connection: of the catalog.
         dataset: its name.
-        versions: of the snapshots.
+        versions: ids of the snapshots.
         batches: whose files.
 
     Raises:
@@ -119,34 +128,46 @@ def snapshot_files(
             kept = {path: file for path, file in before.items() if path not in gone}
             mine = {file.file.path: file for file in event.files if file.batch in batches}
             found[event.version] = kept | mine
+    named: dict[str, list[DataFile]] = {}
     for version in versions:
-        if version not in found:
+        files = found.get(version_of(version))
+        left_out = _left_out(connection, dataset, version)
+        if files is None or left_out is None:
             raise ChangedStateError("snapshot", f"{dataset}@{version}", "it is not there")
-    return {version: list(found[version].values()) for version in versions}
+        named[version] = [file for file in files.values() if file.batch not in left_out]
+    return named
+
+
+def _left_out(connection: Connection, dataset: str, version: str) -> set[str] | None:
+    """Batches of a version that a snapshot of it leaves out; None where the view is not there."""
+    if not is_view(version):
+        return set()
+    taken = find_view(connection, dataset, version)
+    return None if taken is None else set(taken[1].excluded)
 
 
 def models_that_saw(
     store: Store,
     models: Iterable[Trained],
-    files: dict[int, list[DataFile]],
+    files: dict[str, list[DataFile]],
     records: dict[str, pa.Array],
-) -> list[Trained]:
-    """Model versions that were trained on a version with one of these records in it.
+) -> list[ModelKey]:
+    """Model versions that learned from a snapshot with one of these records in it, each once.
 
     Args:
         store: where the data files are.
         models: to choose from.
-        files: data files of each version that one of them was trained on.
+        files: data files of each snapshot that one of them learned from.
         records: record ids by batch.
 
     Raises:
         ChangedFileError: a file is gone, or its bytes are others.
     """
     asked: dict[str, bool] = {}
-    saw: dict[int, bool] = {}
+    saw: dict[str, bool] = {}
     for version, named in files.items():
         for file in named:
             if file.file.path not in asked:
                 asked[file.file.path] = holds_any(store, [file], records)
         saw[version] = any(asked[file.file.path] for file in named)
-    return [trained for trained in models if saw[trained.snapshot]]
+    return list(dict.fromkeys(one.model for one in models if saw[one.snapshot]))

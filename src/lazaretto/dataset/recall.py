@@ -22,8 +22,9 @@ from lazaretto.dataset.damage import damage_on_record
 from lazaretto.dataset.delta import RECORD
 from lazaretto.dataset.files import dataset_uri, read_rows, write_rows
 from lazaretto.dataset.history import Recorded, find_newest, read_recall
+from lazaretto.dataset.models import ModelKey, labels, recalled_models
 from lazaretto.dataset.request import Asked, Found, Request, asked_for, find_records
-from lazaretto.dataset.state import changes
+from lazaretto.dataset.state import changes, model_key
 from lazaretto.dataset.table import open_dataset
 from lazaretto.errors import NotFoundError, SystemFaultError, UsageError
 from lazaretto.ledger.chain import entries
@@ -34,7 +35,7 @@ from lazaretto.storage.sidecars import read_table, write_table
 from lazaretto.values import Member
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
     from datetime import datetime
 
     from sqlalchemy.engine import Connection
@@ -59,7 +60,8 @@ class Recall:
         version: first Delta version without them.
         records: how many rows it removed.
         members: the batches that they were of.
-        models: ``name@version`` of the model versions that saw one of them.
+        models: ``name@version`` of the model versions that learned from one of them, with the
+            registry before it where two have the same: ``registry/name@version``.
         seqs: ledger entries.
     """
 
@@ -164,7 +166,8 @@ def _take_out(
         ids=write_table(workspace.store, f"recalls/{identity}-{{sha256}}.parquet", rows),
         criteria=criteria,
         members=_members(rows),
-        models=[f"{one.model}@{one.version}" for one in saw],
+        models=[one.name for one in saw],
+        registries=[one.registry for one in saw],
         reason=reason,
         table_id=base.table_id,
         schema=base.schema_digest,
@@ -183,7 +186,8 @@ def _take_out(
             also(connection)
         recorded = Recorded(record(connection, event, changes, actor=workspace.actor), event)
     commit_recorded(workspace, recorded)
-    return _told(workspace, recorded.entry, event)
+    with workspace.catalog.read() as connection:
+        return _told(connection, workspace, recorded.entry, event)
 
 
 def _rewritten(
@@ -217,9 +221,9 @@ def _earlier(
         for row in connection.execute(query.order_by(_recall.c.version.desc())).all():
             found, event = read_recall(connection, row)
             if event.criteria == criteria:
-                return _told(workspace, found, event, _marked(connection, row.id))
+                return _told(connection, workspace, found, event)
             if other is None and _took(workspace.store, event, asked):
-                other = _told(workspace, found, event, _marked(connection, row.id))
+                other = _told(connection, workspace, found, event)
     if other is None:
         raise NotFoundError(
             f"none of these records is in the newest version of dataset {dataset!r}"
@@ -227,10 +231,10 @@ def _earlier(
     return other
 
 
-def _marked(connection: Connection, identity: str) -> list[str]:
+def _marked(connection: Connection, identity: str) -> list[ModelKey]:
     """Models that had seen the records of a recall, and were registered only after it."""
     return [
-        f"{found.event.model}@{found.event.version}"
+        ModelKey(**model_key(found.event))
         for found in entries(connection, kinds=[ModelRegistered.kind])
         if isinstance(found.event, ModelRegistered) and identity in found.event.recalls
     ]
@@ -247,11 +251,12 @@ def _took(store: Store, event: RecordsRecalled, asked: Asked) -> bool:
 
 
 def _told(
-    workspace: Workspace, found: Entry, event: RecordsRecalled, marks: Iterable[str] = ()
+    connection: Connection, workspace: Workspace, found: Entry, event: RecordsRecalled
 ) -> Recall:
     """A recall as it is on record, with models that were registered only after it."""
     uri = dataset_uri(workspace, event.dataset)
-    models = sorted({*event.models, *marks})
+    named = [*recalled_models(connection, event), *_marked(connection, event.recall)]
+    models = labels(connection, named)
     return Recall(
         event.recall,
         event.dataset,

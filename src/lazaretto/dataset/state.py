@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from lazaretto.ledger.events import (
     BatchAdmitted,
+    ModelAliased,
     ModelRegistered,
     RecordsRecalled,
     RowsLost,
     SnapshotTaken,
+    ViewTaken,
 )
-from lazaretto.ledger.state import Put, entry_columns
+from lazaretto.ledger.state import Put, PutFound, entry_columns
+from lazaretto.names import registry_name
 from lazaretto.storage import tables
 from lazaretto.values import to_json
 
@@ -20,7 +24,7 @@ if TYPE_CHECKING:
 
     from lazaretto.ledger.chain import Entry
     from lazaretto.ledger.state import Change
-    from lazaretto.values import Actor
+    from lazaretto.values import Actor, ModelInput
 
 VersionEvent = BatchAdmitted | RecordsRecalled | RowsLost
 """What makes a version of a dataset."""
@@ -38,17 +42,18 @@ def changes(entry: Entry) -> Iterator[Change]:
         case RecordsRecalled() as event:
             values = recall_columns(event, entry.actor) | {"at": entry.at} | own
             yield Put(tables.recall, values)
-            for model, _, version in (name.rpartition("@") for name in event.models):
-                yield _mark(event.recall, model, version)
+            yield from _marks(event)
         case RowsLost() as event:
             for columns in lost_columns(event):
                 yield Put(tables.lost_part, columns | {"at": entry.at} | own)
         case SnapshotTaken() as event:
             yield Put(tables.snapshot, snapshot_columns(event) | {"at": entry.at} | own)
+        case ViewTaken() as event:
+            yield Put(tables.training_view, view_columns(event) | {"at": entry.at} | own)
         case ModelRegistered() as event:
-            yield Put(tables.model_version, model_columns(event) | {"at": entry.at} | own)
-            for recall in event.recalls:
-                yield _mark(recall, event.model, event.version)
+            yield from _model(event, {"at": entry.at} | own)
+        case ModelAliased() as event:
+            yield Put(tables.model_alias, alias_columns(event) | {"at": entry.at} | own)
 
 
 def newest_columns(event: VersionEvent) -> dict[str, Any]:
@@ -85,13 +90,64 @@ def snapshot_columns(event: SnapshotTaken) -> dict[str, Any]:
     return {name: getattr(event, name) for name in ("dataset", "version", "rows", "digest")}
 
 
+def view_columns(event: ViewTaken) -> dict[str, Any]:
+    """The same of a training view without some batches."""
+    names = ("dataset", "view", "version", "rows", "digest")
+    return {name: getattr(event, name) for name in names}
+
+
+def model_key(event: ModelRegistered) -> dict[str, Any]:
+    """The columns that say which model version an entry is about."""
+    registry = registry_name(event.registry)
+    return {"registry": registry, "model": event.model, "version": event.version}
+
+
 def model_columns(event: ModelRegistered) -> dict[str, Any]:
-    """The same of a model version."""
-    names = ("model", "version", "registry", "dataset", "snapshot", "rows", "purpose")
-    more = ("artifact_uri", "artifact_digest")
-    return {name: getattr(event, name) for name in (*names, *more)}
+    """What the first entry of a model version says of it for good."""
+    return {name: getattr(event, name) for name in ("dataset", "snapshot", "rows", "purpose")}
 
 
-def _mark(recall: str, model: str, version: str) -> Put:
-    values = {"recall": recall, "model": model, "version": version}
-    return Put(tables.recalled_model, values)
+def artifact_columns(event: ModelRegistered) -> dict[str, Any]:
+    """What the newest entry of a model version says of its weights."""
+    return {"artifact_uri": event.artifact_uri, "artifact_digest": event.artifact_digest}
+
+
+def input_columns(learned: ModelInput) -> dict[str, Any]:
+    """The same of something that a model version learned from."""
+    return {
+        "kind": learned.kind.value,
+        "namespace": learned.namespace,
+        "name": learned.name,
+        "of_version": learned.version,
+        "role": learned.role.value,
+        "rows": learned.rows,
+    }
+
+
+def alias_columns(event: ModelAliased) -> dict[str, Any]:
+    """The same of an alias."""
+    names = ("model", "alias", "version")
+    return {"registry": registry_name(event.registry)} | {n: getattr(event, n) for n in names}
+
+
+def _model(event: ModelRegistered, own: dict[str, Any]) -> Iterator[Change]:
+    """The first entry makes the row; what it learned from, and its weights, may come later."""
+    key = model_key(event)
+    yield Put(tables.model_version, key | artifact_columns(event), model_columns(event) | own)
+    for learned in event.learned_from:
+        yield Put(tables.model_input, key | {"input": learned.key}, input_columns(learned) | own)
+    for recall in event.recalls:
+        yield Put(tables.recalled_model, {"recall": recall} | key)
+
+
+def _marks(event: RecordsRecalled) -> Iterator[Change]:
+    """Older entries name no registry: they were written when one name was of one registry."""
+    for name, registry in zip_longest(event.models, event.registries[: len(event.models)]):
+        model, _, version = name.rpartition("@")
+        named = {"model": model, "version": version}
+        values = {"recall": event.recall} | named
+        if registry is None:
+            source = tables.model_version
+            yield PutFound(tables.recalled_model, values, source, named, ("registry",))
+        else:
+            yield Put(tables.recalled_model, values | {"registry": registry_name(registry)})

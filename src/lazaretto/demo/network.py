@@ -122,12 +122,9 @@ def train_snapshot(snapshot: Mapping[str, Any], weights: str) -> str:
     from lazaretto.storage.workspace import open_workspace
 
     # Not through the Delta table: so that every byte is checked when it is read.
-    view = stages.snapshot(
-        open_workspace(create=False, home=False),
-        snapshot["dataset"],
-        version=snapshot["version"],
-        read=False,
-    )
+    taken = snapshot.get("view") or str(snapshot["version"])
+    workspace = open_workspace(create=False, home=False)
+    view = stages.open_snapshot(workspace, snapshot["dataset"], taken)
     table = view.table(["id", "label", "pixels", "sample_weight"]).sort_by("id")
     model = train(
         np.stack(table["pixels"].to_numpy()).astype(np.float32),

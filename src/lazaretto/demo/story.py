@@ -215,6 +215,6 @@ def _train(stage: Stage, version: str) -> Training:
     with stage.workspace.catalog.read() as connection:
         registered = [e.event for e in ledger.entries(connection, kinds=[ModelRegistered.kind])]
     event = registered[-1] if registered else None
-    if not isinstance(event, ModelRegistered) or event.version != version:
+    if not isinstance(event, ModelRegistered) or event.version != version or event.snapshot is None:
         raise RuntimeError(f"the training run ended as {state}: see {stage.airflow.log}")
     return Training(model=MODEL, version=version, snapshot=event.snapshot, weights=weights)

@@ -29,6 +29,7 @@ from lazaretto.values import (
     HoldKind,
     IncidentAnswer,
     IncidentQuestion,
+    InputKind,
     LostPart,
     Member,
     ModelInput,
@@ -45,6 +46,7 @@ from lazaretto.values import (
     TriageSummary,
     TrustTier,
     Verdict,
+    role_of,
 )
 
 if TYPE_CHECKING:
@@ -611,12 +613,14 @@ class RecordsRecalled(Event):
         ids: the file with their ids.
         criteria: what was asked for, such as a batch or a source and a window.
         members: batches that lose records, with how many.
-        models: model versions that had learned from them.
+        models: model versions that had learned from them, each as NAME@VERSION.
         reason: why, in words.
         table_id: id of the Delta table.
         schema: sha256 (hex) of the table's columns.
         files: data files with what is left of the removed ones.
         removed: paths of the data files that held the records, relative to the store's root.
+        registries: namespace of the registry of each of `models`; empty in older entries, which
+            mean the registry that was the first to have a model of that name and version.
     """
 
     kind: ClassVar[str] = "records_recalled"
@@ -634,6 +638,7 @@ class RecordsRecalled(Event):
     schema: str
     files: list[DataFile]
     removed: list[str]
+    registries: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -700,6 +705,33 @@ class SnapshotTaken(Event):
     batches: int
     since: int | None = None
     removed: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class ViewTaken(Event):
+    """A training view of a snapshot without some of its batches, such as a retraining leaves out.
+
+    A data file holds rows of one batch. So the view's files are those of the snapshot, without the
+    files of the batches that are left out.
+
+    Attributes:
+        dataset: name of the admitted dataset.
+        view: id of the view, such as ``12-5e1c0a9b2f3d4e5f``; the first part is the version.
+        version: of the dataset, of which a snapshot was taken.
+        rows: records in the view.
+        digest: sha256 (hex) of its columns and of path, size and sha256 of every data file.
+        batches: how many batches are in it.
+        excluded: batches of the snapshot that are not in it, in alphabetical order.
+    """
+
+    kind: ClassVar[str] = "view_taken"
+    dataset: str
+    view: str
+    version: int
+    rows: int
+    digest: str
+    batches: int
+    excluded: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -781,6 +813,35 @@ class ModelRegistered(Event):
     seed: int | None = None
     recalls: list[str] = field(default_factory=list)
     inputs: list[ModelInput] = field(default_factory=list)
+
+    @property
+    def learned_from(self) -> list[ModelInput]:
+        """All that this entry names, the first snapshot among it, in the role of the purpose."""
+        if self.dataset is None or self.snapshot is None:
+            return list(self.inputs)
+        version, role = str(self.snapshot), role_of(self.purpose)
+        first = ModelInput(InputKind.SNAPSHOT, "", self.dataset, version, role, self.rows)
+        return [first, *self.inputs]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelAliased(Event):
+    """A name such as ``production`` stands for a version of a model from here on.
+
+    Attributes:
+        model: name of the model.
+        alias: the name that stands for a version.
+        version: that it stands for; null: for none any more.
+        registry: namespace of the model registry.
+        reason: why, in words.
+    """
+
+    kind: ClassVar[str] = "model_aliased"
+    model: str
+    alias: str
+    version: str | None
+    registry: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -1259,8 +1320,6 @@ def subject_of(event: Event) -> str:
 def _subject_field(kind: str) -> str | None:
     """The field of a kind of event that says what it is about."""
     texts = {field.name for field in fields(_KINDS[kind]) if field.type == "str"}
-    if kind == ModelRegistered.kind:
-        texts.discard("dataset")
     if kind not in _ABOUT_A_CASE:
         texts.discard("case")
     names = ("incident", "case", "batch", "source", "dataset", "model", "reference")

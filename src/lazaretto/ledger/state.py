@@ -56,7 +56,29 @@ class Update:
     values: Mapping[str, object]
 
 
-Change: TypeAlias = Put | Update
+@dataclass(frozen=True, slots=True)
+class PutFound:
+    """A row that takes some columns from another table: of the row with the least ``seq`` there.
+
+    Where that table has no such row, there is none. A row of the same key stays as it is. It is for
+    entries that name something by less than its whole key.
+
+    Attributes:
+        table: of the catalog.
+        values: by column.
+        source: the table that the rest is taken from.
+        where: what the row there has, by column.
+        takes: the columns that are taken over.
+    """
+
+    table: sa.Table
+    values: Mapping[str, object]
+    source: sa.Table
+    where: Mapping[str, object]
+    takes: tuple[str, ...]
+
+
+Change: TypeAlias = Put | PutFound | Update
 
 
 def entry_columns(entry: Entry) -> dict[str, object]:
@@ -101,16 +123,18 @@ class Pending:
     """Changes that wait to be made, so that many of one form are made at once.
 
     Of each table rows are put first, and updated then: no `Update` is meant for a row that is put
-    only after it.
+    only after it. What is found in other tables is put in between.
 
     Attributes:
         connection: of a transaction.
         puts: values of rows by the form of the statement.
+        found: values of rows that take some from another table, by the form of the statement.
         updates: forms with their values, in order.
     """
 
     connection: Connection
     puts: dict[_PutForm, list[dict[str, object]]] = field(default_factory=dict)
+    found: dict[_FoundForm, list[dict[str, object]]] = field(default_factory=dict)
     updates: list[tuple[_UpdateForm, list[dict[str, object]]]] = field(default_factory=list)
 
     def add(self, changes: Iterable[Change]) -> None:
@@ -120,10 +144,12 @@ class Pending:
                 case Put(table, values, first):
                     form = _PutForm(table, tuple(values), tuple(first))
                     self.puts.setdefault(form, []).append({**first, **values})
+                case PutFound(table, values, source, where, takes):
+                    one = _FoundForm(table, tuple(values), source, tuple(where), takes)
+                    self.found.setdefault(one, []).append(_bound(where, values))
                 case Update(table, where, values):
                     updated = _UpdateForm(table, tuple(where), tuple(values))
-                    bound = {f"where_{name}": value for name, value in where.items()}
-                    bound |= {f"value_{name}": value for name, value in values.items()}
+                    bound = _bound(where, values)
                     if not self.updates or self.updates[-1][0] != updated:
                         self.updates.append((updated, []))
                     self.updates[-1][1].append(bound)
@@ -132,10 +158,18 @@ class Pending:
         """Makes what waits."""
         for form, rows in self.puts.items():
             self.connection.execute(form.statement(self.connection), rows)
+        for one, rows in self.found.items():
+            self.connection.execute(one.statement(self.connection), rows)
         for updated, rows in self.updates:
             self.connection.execute(updated.statement(), rows)
         self.puts.clear()
+        self.found.clear()
         self.updates.clear()
+
+
+def _bound(where: Mapping[str, object], values: Mapping[str, object]) -> dict[str, object]:
+    bound = {f"where_{name}": value for name, value in where.items()}
+    return bound | {f"value_{name}": value for name, value in values.items()}
 
 
 class _PutForm(NamedTuple):
@@ -152,6 +186,24 @@ class _PutForm(NamedTuple):
         if not rest:
             return insert.on_conflict_do_nothing(index_elements=keys)
         return insert.on_conflict_do_update(index_elements=keys, set_=rest)
+
+
+class _FoundForm(NamedTuple):
+    """A table, the columns of a `PutFound`, and where the rest is taken from."""
+
+    table: sa.Table
+    values: tuple[str, ...]
+    source: sa.Table
+    where: tuple[str, ...]
+    takes: tuple[str, ...]
+
+    def statement(self, connection: Connection) -> Any:
+        given = [sa.bindparam(f"value_{n}", type_=self.table.c[n].type) for n in self.values]
+        asked = [self.source.c[n] == sa.bindparam(f"where_{n}") for n in self.where]
+        taken = sa.select(*given, *(self.source.c[name] for name in self.takes)).where(*asked)
+        first = taken.order_by(self.source.c.seq).limit(1)
+        rows = upsert(connection, self.table).from_select([*self.values, *self.takes], first)
+        return rows.on_conflict_do_nothing()
 
 
 class _UpdateForm(NamedTuple):

@@ -12,6 +12,9 @@ from lazaretto.lazy import load_lazily
 if TYPE_CHECKING:
     from lazaretto.dataset.admission import Admission as Admission
     from lazaretto.stages.admit import admit as admit
+    from lazaretto.stages.alias_model import Alias as Alias
+    from lazaretto.stages.alias_model import alias_model as alias_model
+    from lazaretto.stages.alias_model import list_aliases as list_aliases
     from lazaretto.stages.embed import embed as embed
     from lazaretto.stages.export import Export as Export
     from lazaretto.stages.export import export as export
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
     from lazaretto.stages.ingest import Ingestion as Ingestion
     from lazaretto.stages.ingest import ingest as ingest
     from lazaretto.stages.judgement import Judgement as Judgement
+    from lazaretto.stages.models import list_models as list_models
+    from lazaretto.stages.models import show_model as show_model
     from lazaretto.stages.receive import receive as receive
     from lazaretto.stages.register_model import ModelVersion as ModelVersion
     from lazaretto.stages.register_model import register_model as register_model
@@ -29,32 +34,39 @@ if TYPE_CHECKING:
     from lazaretto.stages.sanitize_result import SanitizeResult as SanitizeResult
     from lazaretto.stages.sanitize_training import sanitize_training as sanitize_training
     from lazaretto.stages.screen import screen as screen
-    from lazaretto.stages.snapshot import Snapshot as Snapshot
     from lazaretto.stages.snapshot import snapshot as snapshot
+    from lazaretto.stages.taken import Snapshot as Snapshot
+    from lazaretto.stages.taken import open_snapshot as open_snapshot
     from lazaretto.stages.validate import validate as validate
 
 # A task uses one stage, and loading the others takes longer than a small delivery.
 _HOMES = {
     "Admission": "lazaretto.dataset.admission",
     "Export": "lazaretto.stages.export",
+    "Alias": "lazaretto.stages.alias_model",
     "Ingestion": "lazaretto.stages.ingest",
     "Judgement": "lazaretto.stages.judgement",
     "ModelVersion": "lazaretto.stages.register_model",
     "Retraining": "lazaretto.stages.sanitize_result",
     "SanitizeResult": "lazaretto.stages.sanitize_result",
-    "Snapshot": "lazaretto.stages.snapshot",
+    "Snapshot": "lazaretto.stages.taken",
     "StageResult": "lazaretto.stages.results",
     "admit": "lazaretto.stages.admit",
+    "alias_model": "lazaretto.stages.alias_model",
     "embed": "lazaretto.stages.embed",
     "export": "lazaretto.stages.export",
     "gate": "lazaretto.stages.gate",
     "ingest": "lazaretto.stages.ingest",
+    "list_aliases": "lazaretto.stages.alias_model",
+    "list_models": "lazaretto.stages.models",
+    "open_snapshot": "lazaretto.stages.taken",
     "receive": "lazaretto.stages.receive",
     "register_model": "lazaretto.stages.register_model",
     "rejudge": "lazaretto.stages.rejudge",
     "retrain_and_compare": "lazaretto.stages.retrain",
     "sanitize_training": "lazaretto.stages.sanitize_training",
     "screen": "lazaretto.stages.screen",
+    "show_model": "lazaretto.stages.models",
     "snapshot": "lazaretto.stages.snapshot",
     "validate": "lazaretto.stages.validate",
 }

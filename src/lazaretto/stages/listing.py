@@ -1,4 +1,4 @@
-"""What the catalog knows of batches, datasets and models, read for lists."""
+"""What the catalog knows of batches and datasets, read for lists."""
 
 from __future__ import annotations
 
@@ -74,51 +74,6 @@ def describe_batch(workspace: Workspace, batch: str) -> dict[str, Any]:
             for part in admissions
         ],
     }
-
-
-def list_models(
-    workspace: Workspace,
-    model: str | None = None,
-    *,
-    limit: int = 100,
-    after: tuple[str, str] | None = None,
-) -> Page:
-    """Model versions, newest first, each with the recalls of records that it saw.
-
-    Args:
-        workspace: catalog and store.
-        model: only versions of this one.
-        limit: at most so many.
-        after: go on behind this model version, as name and version.
-
-    Raises:
-        NotFoundError: there is no such model version as in `after`.
-    """
-    table, mark = tables.model_version, tables.recalled_model
-    query = sa.select(table).order_by(table.c.seq.desc()).limit(limit + 1)
-    if model is not None:
-        query = query.where(table.c.model == model)
-    with workspace.catalog.read() as connection:
-        if after is not None:
-            named = (table.c.model == after[0]) & (table.c.version == after[1])
-            behind = connection.scalar(sa.select(table.c.seq).where(named))
-            if behind is None:
-                raise NotFoundError(f"no model version {'@'.join(after)!r} is registered")
-            query = query.where(table.c.seq < behind)
-        rows = connection.execute(query).all()
-        names = sorted({row.model for row in rows})
-        marks = connection.execute(sa.select(mark).where(mark.c.model.in_(names))).all()
-    recalls: dict[tuple[str, str], list[str]] = {}
-    for row in marks:
-        recalls.setdefault((row.model, row.version), []).append(row.recall)
-    said = ("model", "version", "registry", "dataset", "snapshot", "rows", "purpose", "at")
-    more = ("artifact_uri", "artifact_digest")
-    found = [
-        {name: getattr(row, name) for name in (*said, *more)}
-        | {"recalls": sorted(recalls.get((row.model, row.version), []))}
-        for row in rows
-    ]
-    return Page(found[:limit], len(found) > limit)
 
 
 def dataset_log(

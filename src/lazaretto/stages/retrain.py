@@ -14,7 +14,8 @@ from lazaretto.errors import UsageError
 from lazaretto.stages.register_model import register_model
 from lazaretto.stages.sanitize_result import ClassChange, Retraining
 from lazaretto.stages.sanitize_training import record_names
-from lazaretto.stages.snapshot import find_snapshot, snapshot
+from lazaretto.stages.snapshot import snapshot
+from lazaretto.stages.taken import find_snapshot
 from lazaretto.stages.trusted import trusted_rows
 from lazaretto.storage.sidecars import read_table, write_table
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from lazaretto.activations import Comparison
     from lazaretto.policy import Policy
     from lazaretto.stages.sanitize_result import SanitizeResult
-    from lazaretto.stages.snapshot import Snapshot
+    from lazaretto.stages.taken import Snapshot
     from lazaretto.stages.trusted import Trusted
     from lazaretto.storage.workspace import Workspace
 

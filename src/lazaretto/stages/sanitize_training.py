@@ -19,11 +19,11 @@ from lazaretto.ledger.events import TrainingSanitized
 from lazaretto.ledger.state import record
 from lazaretto.quarantine.opening import changes, found_by, held_tables, index_held, write_cases
 from lazaretto.stages.sanitize_result import SanitizeResult
-from lazaretto.stages.snapshot import Snapshot, snapshot
+from lazaretto.stages.snapshot import snapshot
 from lazaretto.stages.trusted import in_words, trusted_rows
 from lazaretto.storage import tables
 from lazaretto.storage.sidecars import write_table
-from lazaretto.values import Actor, ActorType, ColumnRoles
+from lazaretto.values import Actor, ActorType, ColumnRoles, InputKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from lazaretto.policy import Policy
     from lazaretto.sanitize import Sanitization
+    from lazaretto.stages.taken import Snapshot
     from lazaretto.stages.trusted import Trusted
     from lazaretto.storage.workspace import Workspace
     from lazaretto.values import PolicyRef
@@ -155,10 +156,14 @@ def record_names(rows: pa.Table) -> pa.Array:
 
 
 def _registered(workspace: Workspace, taken: Snapshot) -> str | None:
-    table = tables.model_version
+    table = tables.model_input
     query = (
         sa.select(table.c.model, table.c.version)
-        .where(table.c.dataset == taken.dataset, table.c.snapshot == taken.version)
+        .where(
+            table.c.kind == InputKind.SNAPSHOT.value,
+            table.c.name == taken.dataset,
+            table.c.of_version == taken.id,
+        )
         .order_by(table.c.seq.desc())
     )
     with workspace.catalog.read() as connection:

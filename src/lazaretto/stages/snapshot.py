@@ -2,104 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
 import sqlalchemy as sa
 
 from lazaretto.dataset.damage import damage_on_record
-from lazaretto.dataset.delta import arrow_schema, find_table
-from lazaretto.dataset.files import dataset_path, dataset_uri, read_rows
-from lazaretto.dataset.snapshots import (
-    as_differences,
-    members,
-    newest_snapshot,
-    read_snapshot,
-    version_digest,
-)
+from lazaretto.dataset.snapshots import as_differences, members, newest_snapshot, version_digest
 from lazaretto.dataset.state import changes
 from lazaretto.dataset.table import open_dataset
-from lazaretto.errors import ChangedStateError, NotFoundError
-from lazaretto.ledger.events import SnapshotTaken
+from lazaretto.dataset.views import find_view, view_id
+from lazaretto.errors import ChangedStateError, NotFoundError, UsageError
+from lazaretto.ledger.events import SnapshotTaken, ViewTaken
 from lazaretto.ledger.state import record
+from lazaretto.stages.taken import Snapshot, as_snapshot, as_view, find_snapshot
 from lazaretto.storage import tables
-from lazaretto.storage.sidecars import read_schema
-from lazaretto.storage.store import Store
+from lazaretto.text import excerpt
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection
 
-    from sqlalchemy.engine import Connection
-
+    from lazaretto.dataset.table import DatasetVersion
     from lazaretto.storage.workspace import Workspace
-    from lazaretto.values import DataFile, Member
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """A training view.
-
-    Attributes:
-        dataset: name of the admitted dataset.
-        uri: of its Delta table.
-        version: Delta version.
-        rows: how many records.
-        members: batches with the rows that they really have in this version.
-        digest: sha256 (hex) of the version's columns and of its files, their bytes included.
-        seq: ledger entry.
-        files: the version's data files.
-    """
-
-    dataset: str
-    uri: str
-    version: int
-    rows: int
-    members: list[Member] = field(default_factory=list)
-    digest: str = ""
-    seq: int = 0
-    files: list[DataFile] = field(default_factory=list)
-
-    @property
-    def _store(self) -> Store:
-        return Store.at(self.uri.removesuffix(f"/{dataset_path(self.dataset)}"))
-
-    @property
-    def schema(self) -> pa.Schema:
-        """Its columns.
-
-        Raises:
-            ChangedFileError: a data file is gone, or is not the one that is on record.
-            NotFoundError: a version without records, whose table is gone.
-        """
-        if self.files:
-            return read_schema(self._store, self.files[0].file)
-        table = find_table(self.uri, self.version)
-        if table is None:
-            raise NotFoundError(f"no table is at {self.uri} any more")
-        return arrow_schema(table)
-
-    def chunks(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """Streams the records; every byte is checked before it is used.
-
-        Args:
-            columns: only these, in this order.
-
-        Raises:
-            ChangedFileError: a data file is gone, or is not the one that is on record.
-        """
-        return read_rows(self._store, self.files, columns=columns)
-
-    def table(self, columns: Sequence[str] | None = None) -> pa.Table:
-        """Reads the records; ``sample_weight`` is the weight that reviewers gave. See `chunks`."""
-        schema = self.schema
-        if columns is not None:
-            schema = pa.schema([schema.field(name) for name in columns])
-        return pa.Table.from_batches(self.chunks(columns), schema)
 
 
 def snapshot(
-    workspace: Workspace, dataset: str, *, version: int | None = None, read: bool = True
+    workspace: Workspace,
+    dataset: str,
+    *,
+    version: int | None = None,
+    read: bool = True,
+    exclude: Collection[str] = (),
 ) -> Snapshot:
     """Freezes a version of the admitted dataset; the same version again gives the same snapshot.
 
@@ -112,9 +44,14 @@ def snapshot(
         version: Delta version; default the newest.
         read: check the bytes of the data files; not needed by a caller who reads the records by
             `Snapshot.chunks` or `Snapshot.table`, which check them too.
+        exclude: batches to leave out, such as a retraining does. The snapshot of the version is
+            taken, and a view of it without those of them that it holds; where it holds none, the
+            snapshot itself is given. The Delta table still has them: read the view by
+            `Snapshot.chunks` or `Snapshot.table`.
 
     Raises:
-        NotFoundError: no such dataset, or no such version of it.
+        NotFoundError: no such dataset, no such version of it, or no such batch to leave out.
+        UsageError: nothing would be left.
         ChangedDatasetError: the table is not the one that is on record, or has rows that were
             written around the gate.
         ChangedFileError: a data file is gone, or is not the one that is on record.
@@ -124,13 +61,22 @@ def snapshot(
         >>> view.version, view.rows
         (2, 114)
     """
+    if exclude:
+        _check_batches(workspace, exclude)
     with damage_on_record(workspace, dataset, "snapshot"):
         found = open_dataset(workspace, dataset, version)
     if read:
         with damage_on_record(workspace, dataset, "snapshot", found.files):
             for file in found.files:
                 workspace.store.check(file.file)
-    held = members(found.files)
+    taken = _taken(workspace, found)
+    left_out = sorted({member.batch for member in taken.members} & set(exclude))
+    return _view(workspace, taken, found.schema_digest, left_out) if left_out else taken
+
+
+def _taken(workspace: Workspace, found: DatasetVersion) -> Snapshot:
+    """The snapshot of a version, put on record where it was not taken yet."""
+    dataset, held = found.dataset, members(found.files)
     event = SnapshotTaken(
         dataset=dataset,
         version=found.version,
@@ -151,42 +97,57 @@ def snapshot(
             before = find_snapshot(connection, workspace, dataset, found.version)
             if before is None:
                 entry = record(connection, short, changes, actor=workspace.actor)
-                return _snapshot(workspace, event, entry.seq)
+                return as_snapshot(workspace, event, entry.seq)
     if before.digest != event.digest:
         key = f"{dataset}@{found.version}"
         raise ChangedStateError("snapshot", key, "its digest is not that of the version's files")
     return before
 
 
-def find_snapshot(
-    connection: Connection, workspace: Workspace, dataset: str, version: int
-) -> Snapshot | None:
-    """A snapshot that is on record; what is read from it is checked while it is read.
+def _view(workspace: Workspace, taken: Snapshot, schema: str, left_out: list[str]) -> Snapshot:
+    """A snapshot without some of its batches; a data file holds rows of one batch."""
+    gone = set(left_out)
+    files = [file for file in taken.files if file.batch not in gone]
+    if not files:
+        raise UsageError(
+            f"nothing is left of {taken.dataset}@{taken.version} without these batches"
+        )
+    event = ViewTaken(
+        dataset=taken.dataset,
+        view=view_id(taken.version, left_out),
+        version=taken.version,
+        rows=sum(file.rows for file in files),
+        digest=version_digest(schema, files),
+        batches=len(members(files)),
+        excluded=left_out,
+    )
+    with workspace.catalog.transaction() as connection:
+        known = find_view(connection, taken.dataset, event.view)
+        if known is None:
+            entry = record(connection, event, changes, actor=workspace.actor)
+            return as_view(taken, entry.seq, event)
+    if known[1] != event:
+        key = f"{taken.dataset}@{event.view}"
+        raise ChangedStateError("training_view", key, "it is of other files or batches")
+    return as_view(taken, known[0].seq, event)
+
+
+def _check_batches(workspace: Workspace, named: Collection[str]) -> None:
+    """A slip in an id would leave in what was to be left out.
 
     Raises:
-        ChangedStateError: its row in the catalog does not say what the ledger says.
+        NotFoundError: a batch was never received.
     """
-    query = sa.select(tables.snapshot).where(
-        tables.snapshot.c.dataset == dataset, tables.snapshot.c.version == version
-    )
-    row = connection.execute(query).one_or_none()
-    if row is None:
-        return None
-    whole = read_snapshot(connection, row)
-    files = whole.in_order
-    event = replace(whole.event, files=files, members=members(files))
-    return _snapshot(workspace, event, whole.seq)
-
-
-def _snapshot(workspace: Workspace, event: SnapshotTaken, seq: int) -> Snapshot:
-    """A snapshot from an event that says all."""
-    return Snapshot(
-        event.dataset,
-        dataset_uri(workspace, event.dataset),
-        event.version,
-        event.rows,
-        event.members,
-        event.digest,
-        seq,
-        event.files,
-    )
+    known: set[str] = set()
+    with workspace.catalog.read() as connection:
+        names = sorted(set(named))
+        for start in range(0, len(names), 500):
+            some = names[start : start + 500]
+            query = sa.select(tables.batch.c.id).where(tables.batch.c.id.in_(some))
+            known |= set(connection.scalars(query))
+    strange = sorted(set(named) - known)
+    if strange:
+        shown = ", ".join(excerpt(name, 120) for name in strange[:3])
+        raise NotFoundError(
+            f"{len(strange)} of the batches to leave out were never received: {shown}"
+        )

@@ -233,22 +233,74 @@ snapshot = Table(
     Column("entry", String(64), nullable=False, comment="hash of that entry"),
 )
 
+training_view = Table(
+    "training_view",
+    metadata,
+    Column("dataset", String(255), primary_key=True),
+    Column("view", String(64), primary_key=True, comment="id: the version and what is left out"),
+    Column("version", BigInteger, nullable=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("seq", BigInteger, nullable=False, comment="ledger entry that this row is the state of"),
+    Column("entry", String(64), nullable=False, comment="hash of that entry"),
+    sa.ForeignKeyConstraint(["dataset", "version"], ["snapshot.dataset", "snapshot.version"]),
+)
 model_version = Table(
     "model_version",
     metadata,
+    Column("registry", String(255), primary_key=True),
     Column("model", String(255), primary_key=True),
     Column("version", String(255), primary_key=True),
-    Column("registry", String(255), nullable=False),
-    Column("dataset", String(255), nullable=False),
-    Column("snapshot", BigInteger, nullable=False),
+    Column("dataset", String(255), comment="of the first snapshot; null: there is none"),
+    Column("snapshot", BigInteger),
     Column("rows", BigInteger, nullable=False),
     Column("purpose", String(32), nullable=False),
     Column("artifact_uri", Text),
     Column("artifact_digest", String(64)),
     Column("at", UtcDateTime, nullable=False),
-    Column("seq", BigInteger, nullable=False, comment="ledger entry that this row is the state of"),
+    Column("seq", BigInteger, nullable=False, comment="ledger entry that registered it first"),
     Column("entry", String(64), nullable=False, comment="hash of that entry"),
     sa.ForeignKeyConstraint(["dataset", "snapshot"], ["snapshot.dataset", "snapshot.version"]),
+    Index("ix_model_version_model_version", "model", "version"),
+    Index("ix_model_version_seq", "seq"),
+)
+_MODEL_KEY = ["model_version.registry", "model_version.model", "model_version.version"]
+model_input = Table(
+    "model_input",
+    metadata,
+    Column("registry", String(255), primary_key=True),
+    Column("model", String(255), primary_key=True),
+    Column("version", String(255), primary_key=True),
+    Column("input", String(64), primary_key=True, comment="sha256 of what makes it the same input"),
+    Column("kind", String(16), nullable=False, comment="SNAPSHOT, TABLE, MODEL"),
+    Column("namespace", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("of_version", Text, comment="of the input; null: not known"),
+    Column("role", String(16), nullable=False, comment="how it was used"),
+    Column("rows", BigInteger, comment="records read; null: not known"),
+    Column("at", UtcDateTime, nullable=False),
+    Column("seq", BigInteger, nullable=False, comment="ledger entry that named it first"),
+    Column("entry", String(64), nullable=False, comment="hash of that entry"),
+    sa.ForeignKeyConstraint(["registry", "model", "version"], _MODEL_KEY),
+    Index(
+        "ix_model_input_name",
+        "name",
+        sqlite_where=sa.text("kind = 'SNAPSHOT'"),
+        postgresql_where=sa.text("kind = 'SNAPSHOT'"),
+    ),
+)
+model_alias = Table(
+    "model_alias",
+    metadata,
+    Column("registry", String(255), primary_key=True),
+    Column("model", String(255), primary_key=True),
+    Column("alias", String(255), primary_key=True),
+    Column("version", String(255), comment="that it stands for; null: for none any more"),
+    Column("at", UtcDateTime, nullable=False),
+    Column("seq", BigInteger, nullable=False, comment="ledger entry that this row is the state of"),
+    Column("entry", String(64), nullable=False, comment="hash of that entry"),
+    sa.ForeignKeyConstraint(["registry", "model", "version"], _MODEL_KEY),
 )
 recall = Table(
     "recall",
@@ -271,9 +323,10 @@ recalled_model = Table(
     "recalled_model",
     metadata,
     Column("recall", ForeignKey("recall.id"), primary_key=True),
+    Column("registry", String(255), primary_key=True),
     Column("model", String(255), primary_key=True),
     Column("version", String(255), primary_key=True),
-    sa.ForeignKeyConstraint(["model", "version"], ["model_version.model", "model_version.version"]),
+    sa.ForeignKeyConstraint(["registry", "model", "version"], _MODEL_KEY),
 )
 
 reference = Table(

@@ -1,0 +1,114 @@
+"""Runs histories, and shrinks those that are answered wrongly."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol
+
+from mixed.case import Case, take_in
+from mixed.generate import story
+from mixed.judge import Wrong, answers, judge
+from mixed.steps import Job
+from mixed.telling import tell_case
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from mixed.places import Place
+    from mixed.steps import Story
+
+    from lazaretto.storage.workspace import Workspace
+
+
+class Check(Protocol):
+    """Tells what is wrong about a history; of one question, where its words are given."""
+
+    def __call__(self, place: Place, told: Story, only: str | None = None) -> list[Wrong]: ...
+
+
+def wrongs(place: Place, told: Story, only: str | None = None) -> list[Wrong]:
+    """What is wrong about the answers to a history: to all questions, or to one."""
+    case = Case.of(told)
+    with place.empty() as workspace:
+        take_in(workspace, case, place.folder)
+        return list(judge(workspace, case, only))
+
+
+def differences(place: Place, told: Story, only: str | None = None) -> list[Wrong]:
+    """Where another order of the same events gives another answer or another graph."""
+    case = Case.of(told)
+    with place.empty() as workspace:
+        take_in(workspace, case, place.folder)
+        first, graph = answers(workspace, case, only), _graph(workspace)
+    with place.empty() as workspace:
+        take_in(workspace, case, place.folder, shuffle=told.shuffle + 1)
+        second, other = answers(workspace, case, only), _graph(workspace)
+    found = [
+        Wrong("order", words, f"{first[words]} becomes {second.get(words)}")
+        for words in first
+        if first[words] != second.get(words)
+    ]
+    if graph != other:
+        lines = [*set(graph) - set(other), *(f"now {x}" for x in set(other) - set(graph))]
+        found.append(Wrong("graph", "the graph", "; ".join(sorted(lines)[:10])))
+    return found
+
+
+def _graph(workspace: Workspace) -> list[str]:
+    """The graph by names."""
+    from lazaretto.lineage.claims.dump import dump
+
+    with workspace.catalog.read() as connection:
+        return sorted(map(repr, dump(connection)))
+
+
+def failure(place: Place, seed: int, check: Check) -> str | None:
+    """What is wrong about the history of a seed, told of the smallest one that shows it."""
+    told = story(seed)
+    found = check(place, told)
+    if not found:
+        return None
+    kind, question = found[0].check, found[0].question
+
+    def fails(other: Story) -> bool:
+        return any(wrong.check == kind for wrong in check(place, other, question))
+
+    small = shrink(told, fails)
+    return tell_case(Case.of(small), check(place, small, question))
+
+
+def shrink(told: Story, fails: Callable[[Story], bool]) -> Story:
+    """Leaves out steps, and what is odd about others, while it still fails."""
+    smaller = next((less for less in _smaller(told) if fails(less)), None)
+    return told if smaller is None else shrink(smaller, fails)
+
+
+def _smaller(told: Story) -> Iterator[Story]:
+    """Stories that are simpler, those with many steps less first."""
+    count = len(told.steps)
+    for size in (4, 2, 1):
+        for index in reversed(range(0, count, size) if size < count else ()):
+            yield replace(told, steps=told.steps[:index] + told.steps[index + size :])
+    for index in range(len(told.attack)):
+        yield replace(told, attack=told.attack[:index] + told.attack[index + 1 :])
+    for index, step in enumerate(told.steps):
+        for plain in _plainer(step) if isinstance(step, Job) else ():
+            yield replace(told, steps=(*told.steps[:index], plain, *told.steps[index + 1 :]))
+
+
+def _plainer(job: Job) -> Iterator[Job]:
+    """The same job with less about it."""
+    plain = {"loss": None, "fate": "complete", "ticks": (), "beats": (), "purpose": None}
+    for name, value in plain.items():
+        if getattr(job, name) != value:
+            yield replace(job, **{name: value})
+    if len(job.reads) > 1:
+        for index in range(len(job.reads)):
+            yield replace(job, reads=job.reads[:index] + job.reads[index + 1 :])
+    if len(job.writes) > 1:
+        for write in job.writes:
+            yield replace(job, writes=(write,))
+    reads = tuple(replace(read, spelled=0) for read in job.reads)
+    writes = tuple(replace(write, spelled=0) for write in job.writes)
+    if (reads, writes) != (job.reads, job.writes):
+        yield replace(job, reads=reads, writes=writes)

@@ -1,0 +1,205 @@
+"""Models: inputs add up, registries differ, roles count, and what to do comes in order."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from foreign_events import LAKE, REGISTRY, dataset, event, model
+from foreign_site import Said, Site, may_be
+from ledger_history import History
+
+from lazaretto import lineage
+from lazaretto.errors import UsageError
+from lazaretto.ledger import events
+from lazaretto.values import InputKind, InputRole, ModelInput
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lazaretto.storage.workspace import Workspace
+
+NET = model("net", 1)
+
+
+@pytest.fixture
+def site(workspace: Workspace, tmp_path: Path) -> Site:
+    """Two vendors' batches, in versions 1 and 2 of the admitted table."""
+    site = Site(workspace, tmp_path)
+    site.deliver("vendor")
+    site.deliver("other")
+    return site
+
+
+def _register(site: Site, name: str, *inputs: ModelInput, **fields: Any) -> None:
+    """Registers a model of what is named, and of nothing else unless `fields` say so."""
+    given = {"registry": REGISTRY, "dataset": None, "snapshot": None, "rows": 0, "purpose": "train"}
+    model, _, version = name.partition("@")
+    site.history.write(
+        events.ModelRegistered(model, version, inputs=list(inputs), **given | fields)
+    )
+
+
+def _snapshot(version: int, role: InputRole = InputRole.TRAIN) -> ModelInput:
+    return ModelInput(InputKind.SNAPSHOT, "", "digits", str(version), role, 90)
+
+
+def test_what_events_told_counts_after_a_model_is_registered(site: Site) -> None:
+    site.deliver("third")
+    features = dataset("features", 1)
+    site.feed(event([site.batch("third")], [features]), event([site.table(1), features], [NET]))
+    assert site.source("third") == Said(["net@1"])
+    site.history.register("net", "1", snapshot=1)
+    assert site.source("third") == site.source("vendor") == Said(["net@1"])
+    assert set(site.model("net@1").batch_ids) == {site.batches["vendor"], site.batches["third"]}
+
+
+def test_a_model_may_learn_from_two_snapshots(site: Site) -> None:
+    version = site.recall("vendor")
+    _register(site, "net@1", _snapshot(1), _snapshot(version))
+    assert site.source("vendor") == site.source("other") == Said(["net@1"])
+    assert {batch.id: batch.used_rows for batch in site.model("net@1").batches} == {
+        site.batches["vendor"]: 90,
+        site.batches["other"]: 90,
+    }
+
+
+def test_a_registration_may_name_tables_and_models_of_others(site: Site) -> None:
+    site.feed(event([site.batch("vendor")], [dataset("features", 1)]))
+    site.history.register("base", "1", snapshot=site.recall("vendor"))
+    _register(
+        site,
+        "net@1",
+        ModelInput(InputKind.TABLE, LAKE, "features", "1"),
+        ModelInput(InputKind.MODEL, REGISTRY, "base", "1", InputRole.FINETUNE),
+    )
+    assert site.source("vendor") == Said(["net@1"])
+    assert site.source("other") == Said(["base@1", "net@1"])
+
+
+def test_two_registries_have_a_model_of_the_same_name(site: Site) -> None:
+    for registry, version in (("mlflow://eu", 1), ("mlflow://us", 2)):
+        _register(site, "churn@1", registry=registry, dataset="digits", snapshot=version)
+    trace = lineage.trace_source(site.workspace, "vendor")
+    assert sorted(found.registry for found in trace.models) == ["mlflow://eu", "mlflow://us"]
+    [second] = lineage.trace_source(site.workspace, "other").models
+    assert second.registry == "mlflow://us"
+    assert sorted(step.registry for step in trace.retrain) == ["mlflow://eu", "mlflow://us"]
+    with pytest.raises(UsageError, match="more than one registry"):
+        lineage.trace_model(site.workspace, "churn", "1")
+    own = lineage.trace_model(site.workspace, "churn", "1", registry="MLFLOW://eu/")
+    assert own.batch_ids == [site.batches["vendor"]]
+
+
+def test_what_only_measured_is_told_apart_and_its_children_are_not_accused(site: Site) -> None:
+    site.history.register("judge", "1", snapshot=1, purpose="eval")
+    site.history.register("net", "1", snapshot=1)
+    site.feed(
+        event([model("judge", 1)], [model("child", 1)]),
+        event([site.batch("other")], [model("critic", 1)]),
+        event([site.table(1)], [model("critic", 1)], lazaretto_training={"purpose": "EVAL"}),
+    )
+    trace = lineage.trace_source(site.workspace, "vendor")
+    assert trace.model_ids == ["net@1"]
+    assert sorted(found.id for found in trace.evaluated) == ["critic@1", "judge@1"]
+    assert [step.model for step in trace.retrain] == ["net"]
+    assert trace.complete
+    # What is measured and never trained, as far as events tell, comes from anywhere.
+    training = {"purpose": "EVAL"}
+    site.feed(event([site.table(1)], [model("found", 1)], lazaretto_training=training))
+    assert site.source("vendor") == may_be("found@1", affected=("net@1",))
+
+
+@pytest.mark.parametrize(
+    ("role", "learned"),
+    [("TRAIN", True), ("FINETUNE", True), ("VALIDATION", True), ("TEST", False), ("EVAL", False)],
+)
+def test_each_input_has_a_role_of_its_own(site: Site, role: str, learned: bool) -> None:
+    """Of an event of others, and of a registration."""
+    second = dataset("holdout", 1)
+    site.feed(event([site.batch("other")], [second]))
+    consumed = [
+        {"namespace": "file", "name": site.history.dataset_uri, "version": "1", "role": "TRAIN"},
+        {"namespace": LAKE, "name": "holdout", "version": "1", "role": role},
+    ]
+    training = {"purpose": "TRAIN", "consumed": consumed}
+    site.feed(event([site.table(1), second], [NET], lazaretto_training=training))
+    version = site.recall("vendor")
+    _register(site, "own@1", _snapshot(1), _snapshot(version, InputRole(role)))
+    assert site.source("vendor") == Said(["net@1", "own@1"])
+    trace = lineage.trace_source(site.workspace, "other")
+    assert sorted(trace.model_ids) == (["net@1", "own@1"] if learned else [])
+    assert sorted(m.id for m in trace.evaluated) == ([] if learned else ["net@1", "own@1"])
+
+
+def test_the_plan_trains_a_teacher_before_its_student(site: Site) -> None:
+    """An older student was registered before the teacher; the newest learned from it."""
+    site.history.register("student", "1", snapshot=1)
+    site.history.register("teacher", "1", snapshot=1)
+    predictions = dataset("predictions", 1)
+    site.feed(
+        event([model("teacher", 1)], [predictions]), event([predictions], [model("student", 2)])
+    )
+    trace = lineage.trace_source(site.workspace, "vendor")
+    assert sorted(trace.model_ids) == ["student@1", "student@2", "teacher@1"]
+    assert [step.model for step in trace.retrain] == ["teacher", "student"]
+
+
+def test_models_that_learned_from_each_other_in_turns_have_a_plan_all_the_same(site: Site) -> None:
+    site.feed(
+        event([site.table(1)], [model("a", 1)]),
+        event([model("a", 1)], [model("b", 1)]),
+        event([model("b", 1)], [model("a", 1)]),
+    )
+    assert site.source("vendor") == Said(["a@1", "b@1"])
+    plan = lineage.trace_source(site.workspace, "vendor").retrain
+    assert sorted(step.model for step in plan) == ["a", "b"]
+
+
+def test_the_plan_never_rolls_back_to_what_is_unknown(site: Site) -> None:
+    """2 is clean, as far as anybody knows; 3 is of a table that nobody wrote; 4 is affected."""
+    clean = event([site.table(site.recall("vendor"))], [model("net", 2)])
+    site.feed(
+        clean,
+        event([dataset("never-seen")], [model("net", 3)], at=10),
+        event([site.table(1)], [model("net", 4)], at=20),
+    )
+    [step] = lineage.trace_source(site.workspace, "vendor").retrain
+    assert (step.affected, step.newest, step.last_clean) == (["4"], "4", "2")
+
+
+def test_a_run_that_is_named_at_registration_adds_what_it_read(site: Site) -> None:
+    """An experiment tracker's run id is that of the run which the training tool reports."""
+    run = str(uuid.uuid4())
+    features = dataset("features", 1)
+    site.feed(event([site.batch("other")], [features]), event([features], [], run=run))
+    _register(site, "net@1", dataset="digits", snapshot=1, external_run_id=run)
+    assert site.source("vendor") == site.source("other") == Said(["net@1"])
+
+
+def test_a_foreign_model_is_found_by_what_it_inherits(site: Site) -> None:
+    """Through predictions, a distilled student and a fine-tuned child of it."""
+    site.history.register("teacher", "1", snapshot=1)
+    predictions = dataset("predictions", 1)
+    site.feed(
+        event([model("teacher", 1), dataset("unlabelled", 1)], [predictions]),
+        event([predictions], [model("student", 1)]),
+        event([model("student", 1)], [model("child", 1)]),
+    )
+    assert site.source("vendor") == Said(["child@1", "student@1", "teacher@1"])
+    assert site.source("other") == may_be("child@1", "student@1")
+    own = site.model("child@1")
+    assert own.batch_ids == [site.batches["vendor"]]
+    assert not own.complete  # nobody told where the unlabelled data came from
+
+
+def test_a_history_of_another_dataset_is_not_accused(site: Site, workspace: Workspace) -> None:
+    other = History(workspace, dataset="letters", count=50)
+    batch = other.receive("vendor")
+    other.admit(batch)
+    other.register("ocr", "1")
+    site.history.register("net", "1", snapshot=1)
+    assert site.source("vendor") == Said(["net@1", "ocr@1"])
+    assert lineage.trace_batch(workspace, batch).model_ids == ["ocr@1"]
+    assert lineage.trace_dataset(workspace, "digits", 1).model_ids == ["net@1"]

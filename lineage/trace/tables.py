@@ -17,7 +17,7 @@ class Table(NamedTuple):
 
     title: str
     heads: Sequence[str]
-    rows: list[Sequence[object]] | list[tuple[str, object]]
+    rows: Sequence[Sequence[object]]
 
 
 def retrain(trace: Trace) -> Table:

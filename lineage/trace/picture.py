@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 MAX_PATHS = 200
 BASES = ("known", "inferred", "possible")
 """What a step rests on, the surest first."""
-_WIDTH, _HEIGHT, _ACROSS, _DOWN, _CHARACTERS = 260, 26, 340, 36, 38
+_WIDTH, _HEIGHT, _ACROSS, _DOWN, _CHARACTERS = 260, 26, 340, 36, 33
 
 
 class Curve(NamedTuple):

@@ -42,7 +42,7 @@ def trace_key(
 
     Args:
         workspace: where.
-        key: its id, as `lazaretto source show` has it.
+        key: its id, as `lazaretto source list` has it.
         since: aware moment of receipt (included); None: ever.
         without: ids of batches that are taken as if they had not been delivered.
         paths: paths per model.

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +22,7 @@ from lazaretto.lineage.trace.trace import record_incident
 from lazaretto.window import EITHER
 
 if TYPE_CHECKING:
-    from lazaretto.lineage.trace.answer import Trace
+    from lazaretto.lineage.trace.answer import Trace, TracedModel, UnknownModel
     from lazaretto.lineage.trace.proof import Proof
     from lazaretto.storage.workspace import Workspace
     from lazaretto.values import StoredFile
@@ -164,9 +163,9 @@ def _facts(trace: Trace) -> list[tuple[object, str]]:
 
 def _picture(trace: Trace) -> Picture | None:
     """Ways to what is affected first, then to what may be."""
-    ways = [
-        way
-        for one in (*trace.models, *trace.unknown)
-        for way in zip_longest(one.paths, one.bases, fillvalue=[])
-    ]
-    return picture([path for path, _ in ways], [bases for _, bases in ways])
+    reached: list[TracedModel | UnknownModel] = [*trace.models, *trace.unknown]
+    paths, bases = list[list[str]](), list[list[str]]()
+    for one in reached:
+        paths += one.paths
+        bases += [*one.bases, *([] for _ in one.paths[len(one.bases) :])]
+    return picture(paths, bases)

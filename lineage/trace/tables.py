@@ -13,18 +13,18 @@ if TYPE_CHECKING:
 
 
 class Table(NamedTuple):
-    """A table of the page; left out when it has no rows."""
+    """A table of the page, left out when it has no rows; without heads its rows are pairs."""
 
     title: str
     heads: Sequence[str]
-    rows: list[Sequence[object]] | list[tuple[str, object]]
+    rows: Sequence[Sequence[object]]
 
 
 def retrain(trace: Trace) -> Table:
     """What to do, in order."""
     return Table(
         "What to do",
-        ("", "model", "affected versions", "retrain", "roll back to"),
+        ("step", "model", "affected versions", "retrain", "roll back to"),
         [
             (
                 step.order,
@@ -90,7 +90,7 @@ def evidence(proof: Proof) -> Table:
         ("entries under it", f"{proof.covered} of {proof.entries}"),
         ("asked by", proof.asked_by),
     ]
-    return Table("Proof", ("what", ""), told)
+    return Table("Proof", (), told)
 
 
 def batches(trace: Trace) -> Table:
@@ -168,7 +168,7 @@ def record(trace: Trace) -> Table:
         ("found in", ", ".join(record.present_in)),
         ("could not be read", ", ".join(record.unchecked)),
     ]
-    return Table("The record", ("what", ""), [(name, value) for name, value in told if value])
+    return Table("The record", (), [(name, value) for name, value in told if value])
 
 
 def releases(trace: Trace) -> Table:

@@ -52,7 +52,8 @@ def _moments(trace: Trace) -> Iterator[Moment]:
         yield Moment(refused.at, "refused", what, refused.seq)
     for one in trace.decisions:
         kind = "admitted" if one.what in ("ADMIT", "PUBLISH") else "decided"
-        what = f"{one.what} {one.records} records of {one.batch} by {one.actor}: {one.reason}"
+        what = f"{one.what} {one.records} records of {one.batch} by {one.actor}"
+        what += f": {one.reason}" if one.reason else ""
         yield Moment(one.at, kind, what, one.seq)
     for model in (*trace.models, *trace.evaluated):
         if model.registered_at is not None:

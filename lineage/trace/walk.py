@@ -127,7 +127,7 @@ def _onward(
     held: dict[Dataset, Holding] = {}
     counted: set[int] = set()
     while True:
-        batches = _batches(world, known - reached.without)
+        batches = _batches(world, known - reached.without if reached.without else known)
         if batches != counted:
             counted = batches
             held = holdings(world.told, batches, parts)

@@ -106,8 +106,8 @@ def decisions(trace: Trace, *, whole: bool) -> Iterator[RenderableType]:
     yield Text("")
     yield cell("Who let what through", "italic")
     for (what, who), count in times.items():
-        of = f"{counted(count, 'time')}, {counted(records[what, who], 'record')}"
-        yield flow(what, *words(f"by {who}:"), *words(of))
+        of = f"{counted(records[what, who], 'record')}, {counted(count, 'time')}, by {who}"
+        yield flow(what, *words(of))
     mine = [one for one in trace.decisions if whole or not one.actor.startswith(_POLICY)]
     title = "Decisions" if whole else "Decisions of people"
     yield from listing(f"{title}: {len(mine):,}", mine, _decision, whole=whole)

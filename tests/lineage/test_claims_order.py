@@ -85,9 +85,7 @@ def _forget(workspace: Workspace) -> None:
     with workspace.catalog.transaction() as connection:
         for name in _CLAIMS:
             connection.execute(getattr(tables, f"lineage_{name}").delete())
-        connection.execute(
-            projection.update().where(projection.c.name == "claims").values(seq=0)
-        )
+        connection.execute(projection.update().where(projection.c.name == "claims").values(seq=0))
 
 
 def _answers(workspace: Workspace) -> list[Any]:

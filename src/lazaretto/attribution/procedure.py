@@ -15,7 +15,7 @@ from lazaretto.attribution.report import Evidence, make_report
 from lazaretto.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import numpy.typing as npt
 
@@ -37,6 +37,7 @@ def attribute(
     level: float = 0.01,
     shuffles: int = SHUFFLES,
     seed: int = 0,
+    against: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Attribution:
     """Says which training records, batches and sources drove wrong predictions of a model.
@@ -60,6 +61,7 @@ def attribute(
         level: chance of accusing anybody where nobody is to blame.
         shuffles: how often records change places in each test.
         seed: of the shuffling.
+        against: reasons of yours for accusing nobody, which are told with the answer.
         progress: called with what is done, steps done and steps in all.
 
     Raises:
@@ -117,6 +119,7 @@ def attribute(
         right_agrees=_agreement(final, right_inputs, given.right_class),
         level=level,
         shuffles=shuffles,
+        against=against,
     )
     return make_report(given, evidence)
 

@@ -12,6 +12,8 @@ from lazaretto.attribution.contrast import FEWEST_RIGHT, FEWEST_WRONG
 from lazaretto.attribution.result import Attribution, BatchShare, SourceShare
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy.typing as npt
 
     from lazaretto.attribution.contrast import Contrast
@@ -42,6 +44,7 @@ class Evidence:
         right_agrees: the same of the right ones.
         level: at which a source is accused.
         shuffles: made in each test.
+        against: reasons that were known before for accusing nobody.
     """
 
     contrast: Contrast
@@ -52,6 +55,7 @@ class Evidence:
     right_agrees: float | None
     level: float
     shuffles: int
+    against: Sequence[str]
 
 
 def make_report(given: Checked, evidence: Evidence) -> Attribution:
@@ -83,7 +87,7 @@ def _smallest_p(evidence: Evidence) -> float:
 
 
 def _cannot_say(given: Checked, evidence: Evidence, smallest: float) -> list[str]:
-    found, right, tested = [], evidence.right_agrees, evidence.contrast.tested
+    found, right, tested = [*evidence.against], evidence.right_agrees, evidence.contrast.tested
     if not tested:
         found.append(
             f"no predicted class has {FEWEST_WRONG} wrong predictions, {FEWEST_RIGHT} right ones "
@@ -100,7 +104,8 @@ def _cannot_say(given: Checked, evidence: Evidence, smallest: float) -> list[str
     if right is not None and right < LEAST_AGREEMENT_RIGHT:
         found.append(
             f"the probe makes {right:.0%} of the right predictions, and "
-            f"{LEAST_AGREEMENT_RIGHT:.0%} are needed: are these the features that go into the model's last layer?"
+            f"{LEAST_AGREEMENT_RIGHT:.0%} are needed: are these the features that go into the "
+            "model's last layer?"
         )
     if (evidence.wrong_agrees or 0.0) < LEAST_AGREEMENT_WRONG:
         found.append(

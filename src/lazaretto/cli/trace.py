@@ -13,6 +13,7 @@ from lazaretto.cli.layout import facts, grid
 from lazaretto.cli.reply import Reply
 from lazaretto.cli.session import Session
 from lazaretto.cli.text import counted, plain
+from lazaretto.cli.trace_prediction import add_prediction
 
 if TYPE_CHECKING:
     from lazaretto.lineage import Trace
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 app = typer.Typer(
     no_args_is_help=True, help="Follow data forwards to models, and models back to data."
 )
+
+add_prediction(app)
 
 _ASKS = Needs.WORKSPACE
 _HELD = {True: "held", False: "not held", None: "cannot be told whether it was held"}

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from lazaretto.stages.screen import screen as screen
     from lazaretto.stages.snapshot import Snapshot as Snapshot
     from lazaretto.stages.snapshot import snapshot as snapshot
+    from lazaretto.stages.trace_prediction import PredictionTrace as PredictionTrace
+    from lazaretto.stages.trace_prediction import trace_prediction as trace_prediction
     from lazaretto.stages.validate import validate as validate
 
 # A task uses one stage, and loading the others takes longer than a small delivery.
@@ -37,6 +39,7 @@ _HOMES = {
     "Ingestion": "lazaretto.stages.ingest",
     "Judgement": "lazaretto.stages.judgement",
     "ModelVersion": "lazaretto.stages.register_model",
+    "PredictionTrace": "lazaretto.stages.trace_prediction",
     "Retraining": "lazaretto.stages.sanitize_result",
     "SanitizeResult": "lazaretto.stages.sanitize_result",
     "Snapshot": "lazaretto.stages.snapshot",
@@ -52,6 +55,7 @@ _HOMES = {
     "sanitize_training": "lazaretto.stages.sanitize_training",
     "screen": "lazaretto.stages.screen",
     "snapshot": "lazaretto.stages.snapshot",
+    "trace_prediction": "lazaretto.stages.trace_prediction",
     "validate": "lazaretto.stages.validate",
 }
 

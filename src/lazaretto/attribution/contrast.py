@@ -144,7 +144,7 @@ def batch_units(given: Checked, rows: Ints) -> Units:
 
 def _shares(scores: Floats) -> Floats:
     """Scores of one class's records as shares of all influence in it, for and against."""
-    return scores / np.maximum(np.abs(scores).sum(0), 1e-300)
+    return np.asarray(scores / np.maximum(np.abs(scores).sum(0), 1e-300))
 
 
 def _groups(scores: Floats, right: Floats, size: int) -> Floats:

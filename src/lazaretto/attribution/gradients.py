@@ -43,7 +43,7 @@ def traced(
     found = np.zeros((len(inputs), len(queries)))
     for weights in checkpoints:
         found += residuals(weights, inputs, labels) @ residuals(weights, queries, predicted).T
-    return found * (inputs @ queries.T) / len(checkpoints)
+    return np.asarray(found * (inputs @ queries.T) / len(checkpoints))
 
 
 def influence(

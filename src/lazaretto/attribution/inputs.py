@@ -174,8 +174,7 @@ def _matrix(values: npt.NDArray[np.floating], what: str) -> Floats:
 
 
 def _finite(features: Floats) -> npt.NDArray[np.bool_]:
-    finite: npt.NDArray[np.bool_] = (np.abs(features) < _BOUND).all(1)
-    return finite
+    return np.asarray((np.abs(features) < _BOUND).all(1))
 
 
 def _encoded(names: list[str]) -> tuple[list[str], Ints]:

@@ -197,11 +197,9 @@ def _sums(
     evidence: Evidence, mine: npt.NDArray[np.bool_], units: Ints, n: int
 ) -> tuple[Floats, Floats, Ints]:
     found = evidence.contrast
-    return (
-        np.bincount(units[mine], found.drive[mine], n),
-        np.bincount(units[mine], found.usual[mine], n),
-        np.bincount(units[mine], minlength=n),
-    )
+    share = np.bincount(units[mine], found.drive[mine], n).astype(np.float64)
+    usual = np.bincount(units[mine], found.usual[mine], n).astype(np.float64)
+    return share, usual, np.bincount(units[mine], minlength=n).astype(np.int64)
 
 
 def _influence_shares(
@@ -209,4 +207,4 @@ def _influence_shares(
 ) -> Floats:
     values = evidence.influences[mine]
     total = max(float(np.abs(values).sum()), 1e-300)
-    return np.bincount(given.sources[mine], values / total, n)
+    return np.bincount(given.sources[mine], values / total, n).astype(np.float64)

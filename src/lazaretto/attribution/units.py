@@ -105,7 +105,7 @@ class Units:
     def _dealt(self, values: Floats, random: np.random.Generator) -> Floats:
         """Sums of the units after one shuffle within strata."""
         places = np.argsort(self._strata + random.random(len(values)))
-        return np.bincount(self._units, values[places], self.n_units)
+        return np.asarray(np.bincount(self._units, values[places], self.n_units), np.float64)
 
 
 def _ratio(above: Floats, spread: Floats) -> Floats:

@@ -1,6 +1,5 @@
 """``lazaretto trace prediction``: which records, batches and sources drove a model's mistakes."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -261,7 +260,7 @@ def _reader(options: ReaderOptions) -> "Reader":
             "which features? Give --load-model, --weights and --inputs, for the model to look at "
             "the rows, or --features with what was captured before"
         )
-    load: Callable[[str], object] = resolve_function(options.load_model, "--load-model")
+    load = resolve_function(options.load_model, "--load-model")
     from torch import nn
 
     module = load(options.weights)

@@ -258,8 +258,8 @@ def _split(truth: str, rows: pa.Table, queries: Queries) -> tuple[Queries, Queri
     same = np.array([a == p for a, p in zip(actual, queries.predicted, strict=True)], bool)
     parts = []
     for mask in (~same, same):
-        kept = np.flatnonzero(mask)
-        parts.append(Queries(queries.features[kept], [queries.predicted[row] for row in kept]))
+        kept = [name for name, use in zip(queries.predicted, mask, strict=True) if use]
+        parts.append(Queries(queries.features[mask], kept))
     return parts[0], parts[1]
 
 

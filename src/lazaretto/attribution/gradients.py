@@ -79,7 +79,7 @@ def influence(
         logits = inputs @ flat.reshape(weights.shape).T
         moved = chances * (logits - (chances * logits).sum(1, keepdims=True))
         product = (moved * share[:, None]).T @ inputs
-        return product.ravel() + damping * flat.ravel()
+        return np.asarray(product.ravel() + damping * flat.ravel())
 
     slope = residuals(weights, queries, predicted).T @ queries / len(queries)
     operator = LinearOperator((weights.size, weights.size), times_hessian, dtype=np.float64)

@@ -181,9 +181,12 @@ def view(found: "PredictionTrace") -> RenderableType:
                     f"{s.p_value:.3g}",
                     "yes" if s.accused else "no",
                 )
-                for s in told.sources
+                for place, s in enumerate(told.sources)
+                if place < _SHOWN or s.accused
             ],
-            title="Sources",
+            title="Sources"
+            if len(told.sources) <= _SHOWN
+            else f"Sources: the first {_SHOWN} of {len(told.sources)}, and who is accused",
         )
     )
     parts.append(

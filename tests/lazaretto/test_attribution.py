@@ -58,6 +58,33 @@ def test_the_factored_products_are_those_of_autograd_s_gradients() -> None:
     assert np.allclose(traced(checkpoints, inputs, labels, queries, predicted), wanted.numpy())
 
 
+def test_the_factored_products_are_those_of_captum() -> None:
+    """Its TracIn for a last layer, where it is installed; it sums where ours averages."""
+    influences = pytest.importorskip("captum.influence")
+    inputs, labels, queries, predicted = _small()
+    checkpoints = train(inputs, labels, np.ones(len(labels)), 3, steps=6, checkpoints=3)[:3]
+    layer = torch.nn.Linear(5, 3, bias=False, dtype=torch.float64)  # it leaves biases out
+
+    def place(_: object, number: int) -> float:
+        with torch.no_grad():
+            layer.weight.copy_(torch.from_numpy(checkpoints[number]))
+        return 1.0
+
+    rows = torch.utils.data.TensorDataset(torch.from_numpy(inputs), torch.from_numpy(labels))
+    theirs = influences.TracInCPFast(
+        torch.nn.Sequential(layer),
+        layer,
+        rows,
+        [0, 1, 2],
+        checkpoints_load_func=place,
+        loss_fn=torch.nn.CrossEntropyLoss(reduction="sum"),
+        batch_size=8,
+    )
+    asked = (torch.from_numpy(queries), torch.from_numpy(predicted))
+    wanted = theirs.influence(asked).numpy() / 3
+    assert np.allclose(traced(checkpoints, inputs, labels, queries, predicted), wanted.T)
+
+
 def _minimum(inputs: Floats, labels: npt.NDArray[np.int64], share: Floats, ridge: float) -> Floats:
     """The minimum of the mean loss with a ridge, by Newton's method."""
     w = np.zeros(3 * inputs.shape[1])

@@ -136,11 +136,12 @@ def trace_prediction(
         ChangedFileError: a data file of the snapshot is gone, or is not the one that is on record.
 
     Examples:
+        >>> import torch
+        >>> from lazaretto import stages
         >>> from lazaretto.stages.query_rows import Network
-        >>> import pyarrow as pa, torch
         >>> net = torch.nn.Sequential(torch.nn.Linear(8, 4), torch.nn.ReLU(), torch.nn.Linear(4, 3))
         >>> rows = stages.snapshot(workspace, "reviews").table().slice(0, 20)
-        >>> found = trace_prediction(
+        >>> found = stages.trace_prediction(
         ...     workspace, "net", "1", rows, Network(net, "vector"), label="label"
         ... )
         >>> found.accused

@@ -17,12 +17,15 @@ from safetensors.torch import save_file
 from yard import Yard, blobs, fresh_yard
 
 from lazaretto import stages
+from lazaretto.dataset.state import changes
 from lazaretto.errors import NotFoundError, UsageError
 from lazaretto.ledger.chain import entries
+from lazaretto.ledger.events import ModelRegistered
+from lazaretto.ledger.state import record
 from lazaretto.quarantine import review
 from lazaretto.sources.registry import add_source
 from lazaretto.stages.query_rows import Captured, Network
-from lazaretto.values import Action, TrustTier
+from lazaretto.values import Action, InputKind, InputRole, ModelInput, TrustTier
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -192,11 +195,29 @@ def test_what_cannot_be_said(one_site: Site, tmp_path: Path) -> None:
 
 
 def test_what_a_model_learned_from_besides_makes_an_acquittal_unsure(one_site: Site) -> None:
-    gaps = ["it also learned from table t, whose records were not looked at"]
-    guilty = replace(one_site.trace(), gaps=gaps)
+    workspace = one_site.yard.workspace
+    event = ModelRegistered(
+        model="net",
+        version="more",
+        registry="local",
+        dataset="blobs",
+        snapshot=one_site.trace().snapshot,
+        rows=1,
+        purpose="TRAINING",
+        inputs=[
+            ModelInput(InputKind.TABLE, "s3://lake", "weather", "3"),
+            ModelInput(InputKind.TABLE, "s3://lake", "exam", None, InputRole.EVAL),
+        ],
+    )
+    with workspace.catalog.transaction() as connection:
+        record(connection, event, changes, actor=workspace.actor)
+    guilty = one_site.trace(version="more")
+    assert guilty.accused == ["vendor-b"]
     assert guilty.cannot_say == []
+    (gap,) = guilty.gaps
+    assert "weather@3" in gap
     nobody = replace(guilty, found=replace(guilty.found, sources=[]))
-    assert nobody.cannot_say == gaps
+    assert nobody.cannot_say == [gap]
 
 
 def test_what_does_not_fit_is_refused(one_site: Site, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from lazaretto.ledger.events import ModelRegistered
 from lazaretto.stages.sanitize_training import record_names
 from lazaretto.stages.snapshot import find_snapshot
 from lazaretto.storage import tables
-from lazaretto.values import to_json
+from lazaretto.values import InputKind, to_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -179,12 +179,7 @@ def trace_prediction(
         snapshot=taken.version,
         rows=taken.rows,
         found=found,
-        gaps=[
-            f"it also learned from {one.kind.value} {one.name}"
-            f"{'' if one.version is None else f'@{one.version}'}, whose records were not looked at"
-            for one in event.inputs
-            if (one.name, one.version) != (event.dataset, str(event.snapshot))
-        ],
+        gaps=_gaps(event),
         notes=notes,
     )
 
@@ -218,6 +213,17 @@ def _snapshot(workspace: Workspace, event: ModelRegistered) -> Snapshot:
     if taken is None:
         raise NotFoundError(f"no snapshot {event.dataset}@{event.snapshot}, which {words} names")
     return taken
+
+
+def _gaps(event: ModelRegistered) -> list[str]:
+    """What else the model learned from; what it was only measured on left nothing in it."""
+    first = (InputKind.SNAPSHOT, event.dataset, str(event.snapshot))
+    return [
+        f"it also learned from the {one.kind.value.lower()} {one.name}"
+        f"{'' if one.version is None else f'@{one.version}'}, whose records were not looked at"
+        for one in event.inputs
+        if (one.kind, one.name, one.version) != first and one.role.weighs
+    ]
 
 
 def _weights(event: ModelRegistered, weights: str | Path | None) -> tuple[list[str], list[str]]:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from lazaretto.storage.workspace import Workspace
 
 _SETTINGS = settings(
-    max_examples=30,
+    max_examples=20,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
@@ -85,9 +85,7 @@ def _forget(workspace: Workspace) -> None:
     with workspace.catalog.transaction() as connection:
         for name in _CLAIMS:
             connection.execute(getattr(tables, f"lineage_{name}").delete())
-        connection.execute(
-            projection.update().where(projection.c.name == "claims").values(seq=0)
-        )
+        connection.execute(projection.update().where(projection.c.name == "claims").values(seq=0))
 
 
 def _answers(workspace: Workspace) -> list[Any]:

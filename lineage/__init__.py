@@ -55,6 +55,9 @@ if TYPE_CHECKING:
     from lazaretto.lineage.trace.answer import TracedSnapshot as TracedSnapshot
     from lazaretto.lineage.trace.answer import TracedSource as TracedSource
     from lazaretto.lineage.trace.answer import UnknownModel as UnknownModel
+    from lazaretto.lineage.trace.conclusion import conclusion as conclusion
+    from lazaretto.lineage.trace.proof import Proof as Proof
+    from lazaretto.lineage.trace.proof import prove as prove
     from lazaretto.lineage.trace.questions import trace_dataset as trace_dataset
     from lazaretto.lineage.trace.questions import trace_decision as trace_decision
     from lazaretto.lineage.trace.questions import trace_key as trace_key
@@ -63,6 +66,7 @@ if TYPE_CHECKING:
     from lazaretto.lineage.trace.report import KeptReport as KeptReport
     from lazaretto.lineage.trace.report import keep_report as keep_report
     from lazaretto.lineage.trace.report import to_html as to_html
+    from lazaretto.lineage.trace.schema import trace_schema as trace_schema
     from lazaretto.lineage.trace.trace import record_incident as record_incident
     from lazaretto.lineage.trace.trace import trace_batch as trace_batch
     from lazaretto.lineage.trace.trace import trace_model as trace_model
@@ -83,6 +87,7 @@ _HOMES = {
     "Imported": "lazaretto.lineage.from_mlflow",
     "KeptReport": "lazaretto.lineage.trace.report",
     "Parent": "lazaretto.lineage.openlineage.parent",
+    "Proof": "lazaretto.lineage.trace.proof",
     "Problem": "lazaretto.lineage.openlineage.check",
     "Projection": "lazaretto.lineage.openlineage.project",
     "Question": "lazaretto.lineage.trace.answer",
@@ -101,6 +106,7 @@ _HOMES = {
     "check": "lazaretto.lineage.openlineage.check",
     "check_bom": "lazaretto.lineage.bom.check",
     "check_event": "lazaretto.lineage.openlineage.check",
+    "conclusion": "lazaretto.lineage.trace.conclusion",
     "drain": "lazaretto.lineage.openlineage.emit",
     "facet_schemas": "lazaretto.lineage.openlineage.check",
     "flush": "lazaretto.lineage.openlineage.emit",
@@ -111,12 +117,14 @@ _HOMES = {
     "operator_lineage": "lazaretto.lineage.openlineage.for_airflow",
     "parent_from_environment": "lazaretto.lineage.openlineage.parent",
     "project": "lazaretto.lineage.openlineage.project",
+    "prove": "lazaretto.lineage.trace.proof",
     "record_incident": "lazaretto.lineage.trace.trace",
     "run_events": "lazaretto.lineage.openlineage.project",
     "to_html": "lazaretto.lineage.trace.report",
     "trace_batch": "lazaretto.lineage.trace.trace",
     "trace_model": "lazaretto.lineage.trace.trace",
     "trace_record": "lazaretto.lineage.trace.trace",
+    "trace_schema": "lazaretto.lineage.trace.schema",
     "trace_source": "lazaretto.lineage.trace.trace",
     "trace_dataset": "lazaretto.lineage.trace.questions",
     "trace_decision": "lazaretto.lineage.trace.questions",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import api_page
@@ -19,6 +20,11 @@ PAGES = {
     "ledger-and-events.md": events_page.page,
 }
 
+SCHEMA = "trace.schema.json"
+
 if __name__ == "__main__":
     for file, page in PAGES.items():
         (FOLDER / file).write_text(page(), encoding="utf-8")
+    from lazaretto.lineage import trace_schema
+
+    (FOLDER / SCHEMA).write_text(json.dumps(trace_schema(), indent=2) + "\n", encoding="utf-8")

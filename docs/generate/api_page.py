@@ -58,6 +58,9 @@ _PYTHON = {
         "sanitize/procedure.py": ["sanitize"],
         "sanitize/result.py": ["Sanitization"],
         "activations/compare.py": ["compare", "Comparison"],
+        "attribution/procedure.py": ["attribute"],
+        "attribution/inputs.py": ["Training", "Queries"],
+        "attribution/result.py": ["Attribution", "SourceShare", "BatchShare"],
     },
     "Encoders": {
         "embed/hashing.py": ["fit_hashing"],
@@ -94,6 +97,8 @@ _PYTHON = {
         "stages/sanitize_training.py": ["sanitize_training"],
         "stages/retrain.py": ["retrain_and_compare"],
         "stages/sanitize_result.py": ["SanitizeResult", "Retraining"],
+        "stages/trace_prediction.py": ["trace_prediction", "PredictionTrace"],
+        "stages/query_rows.py": ["Network", "Captured"],
         "stages/results.py": ["StageResult"],
     },
     "Quarantine": {
@@ -173,11 +178,21 @@ _PYTHON = {
 
 _LINEAGE = {
     "trace/trace.py": ["trace_source", "trace_batch", "trace_record", "trace_model"],
-    "trace/answer.py": ["Trace", "Completeness"],
+    "trace/questions.py": [
+        "trace_key",
+        "trace_policy",
+        "trace_reference",
+        "trace_decision",
+        "trace_dataset",
+    ],
+    "trace/answer.py": ["Trace", "UnknownModel", "Completeness"],
+    "trace/conclusion.py": ["conclusion"],
+    "trace/schema.py": ["trace_schema"],
     "trace/report.py": ["keep_report", "to_html"],
+    "trace/proof.py": ["prove", "Proof"],
     "openlineage/emit.py": ["flush", "drain", "Bounds", "Drained"],
     "graph/index.py": ["catch_up"],
-    "graph/ingest.py": ["ingest"],
+    "claims/intake.py": ["ingest"],
     "openlineage/check.py": ["check", "facet_schemas"],
     "from_mlflow.py": ["import_mlflow", "Imported"],
     "bom/make.py": ["model_bom", "bom_bytes"],

@@ -21,7 +21,7 @@ from lazaretto.lineage.claims.bits import (
 )
 from lazaretto.lineage.claims.names import PART, Name, dataset_in_store, source_in_store
 from lazaretto.lineage.claims.network import note_change
-from lazaretto.lineage.claims.same import unite, unite_shared
+from lazaretto.lineage.claims.same import unite, unite_parts, unite_shared
 from lazaretto.lineage.claims.stale import (
     clocks_of,
     mark_around,
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 # Plain numbers: operations on flags take as long as all else that is done with an input.
 _BATCH, _INDEPENDENT = int(Kind.BATCH), int(Kind.BATCH | Kind.MODEL)
+_NEEDS_NONE = int(Mode.DROPPED | Mode.EMPTIED | Mode.RENAMED)
 _KNOWN, _MEASURED = int(Basis.KNOWN), int(Basis.MEASURED)
 _BEGUN = State.START | State.LEDGER
 _T = TypeVar("_T", int, str)
@@ -121,6 +122,8 @@ class Folded:
         state = claim.state
         if any(u.kind & Kind.BATCH and u.source for u in claim.outputs):
             state |= State.RECEIVES
+        if any(u.mode & _NEEDS_NONE for u in claim.outputs):
+            state |= State.EMPTIES
         finished = at if state & (State.COMPLETE | State.FAIL | State.ABORT) else None
         if found is None:
             self._runs[claim.run] = _Run(
@@ -212,8 +215,7 @@ class Folded:
         if not versions and not parts:
             self._access(name, claim.run, used, mode | Mode.UNNAMED, writes=True, version="")
             self.edges += 1
-        needs_none = Mode.DROPPED | Mode.EMPTIED | Mode.RENAMED
-        return made and not mode & needs_none
+        return made and not mode & _NEEDS_NONE
 
     def _renamed(self, claim: Claim, used: Used, before: Name) -> None:
         """What a table had held under its old name is read there, and is gone there."""
@@ -284,6 +286,9 @@ class Folded:
         mark_habits(connection, telling - told, told - telling)
         unite(connection, [(ids[one], ids[other]) for one, other in self._same])
         unite_shared(connection, ids)
+        tables = {name.name.partition(PART)[0] for name in ids if PART in name.name}
+        named = {name for pair in self._same for name in pair}
+        unite_parts(connection, [i for n, i in ids.items() if n in named or n.name in tables])
         mark_shared(connection, list(ids.values()))
         mark_around(
             connection,
@@ -448,7 +453,7 @@ def _gaps_of_run(state: State, open_: bool, *, reads: bool, writes: bool) -> lis
     if state & (State.LEDGER | State.RECEIVES):
         return []
     if writes and not reads:
-        return [Gap.NO_INPUTS]
+        return [] if state & State.EMPTIES else [Gap.NO_INPUTS]
     return [Gap.OPEN_RUN] if open_ and reads and not writes else []
 
 

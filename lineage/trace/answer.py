@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from datetime import datetime  # noqa: TC003  the schema is made of these types at run time
+from typing import Any
 
 from lazaretto import values
+from lazaretto.window import EITHER
 
-if TYPE_CHECKING:
-    from datetime import datetime
+SCHEMA = "lazaretto.trace/1"
+"""Version of the JSON document; another number says that readers must be changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +22,18 @@ class Question:
         subject: source name, batch id, ``batch#record``, ``name@version``, id of a key or decision.
         since: start (included) of the window of a source; None: from the beginning.
         until: its end (excluded); None: until now.
+        by: what of a source's batches must lie in the window: received, collected or either.
+        without: batches that are taken as if they had not been delivered.
+        registry: of the model, where it was named.
     """
 
     kind: str
     subject: str
     since: datetime | None = None
     until: datetime | None = None
+    by: str = EITHER
+    without: list[str] = field(default_factory=list)
+    registry: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +157,9 @@ class UnknownModel:
         name: name of the model, or of the job.
         version: its version, or the id of the run.
         why: what is not known, in words; the first few reasons.
+        paths: ways to it from a batch, or from what nobody told the origin of, as ids; not all.
+        bases: for each path what each step rests on: ``known``, or ``inferred`` or ``possible`` and
+            by which rule.
     """
 
     id: str
@@ -156,11 +167,19 @@ class UnknownModel:
     name: str
     version: str
     why: list[str]
+    paths: list[list[str]] = field(default_factory=list)
+    bases: list[list[str]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
 class TracedSource:
-    """How much of the answer is one source's: batches, and the records of them that were used."""
+    """How much of the answer is one source's.
+
+    Attributes:
+        source: its name.
+        batches: how many of it are in the answer.
+        used_rows: records of them that were used.
+    """
 
     source: str
     batches: int
@@ -439,6 +458,7 @@ class Trace:
             delivered what is not known, and when its records were collected neither. The newest
             `MOST_REFUSED`.
         completeness: what the answer could not see.
+        unaffected: how many other model versions anybody told of; they are clear.
     """
 
     question: Question
@@ -457,6 +477,7 @@ class Trace:
     record: RecordState | None
     refused: list[RefusedDelivery]
     completeness: Completeness
+    unaffected: int = 0
 
     @property
     def batch_ids(self) -> list[str]:
@@ -479,7 +500,10 @@ class Trace:
         return self.complete and not (self.models or self.evaluated)
 
     def to_json(self) -> dict[str, Any]:
-        """The answer in JSON values; moments as ISO 8601 in UTC, caveats as sentences."""
-        value: dict[str, Any] = values.to_json(self)
+        """The answer as `lazaretto.lineage.trace_schema` describes it.
+
+        Moments are ISO 8601 in UTC, and caveats sentences.
+        """
+        value: dict[str, Any] = {"schema": SCHEMA} | values.to_json(self)
         value["completeness"]["caveats"] = self.completeness.caveats()
         return value

@@ -6,13 +6,14 @@ beforehand by their sizes, so a page says at once that the command line must be 
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
 from lazaretto.ledger.chain import head
+from lazaretto.lineage.trace.answer import Question
+from lazaretto.lineage.trace.asking import command_of
 from lazaretto.lineage.trace.trace import trace_source
 from lazaretto.sources.registry import get_source
 from lazaretto.storage.tables import lineage_edge, lineage_link, lineage_node
@@ -112,11 +113,8 @@ def trace_command(name: str, since: datetime | None = None, until: datetime | No
         >>> trace_command("vendor", datetime(2026, 3, 2, tzinfo=UTC))
         'lazaretto trace source vendor --since 2026-03-02T00:00:00+00:00'
     """
-    words = ["lazaretto", "trace", "source", name]
-    for option, moment in (("--since", since), ("--until", until)):
-        if moment is not None:
-            words += [option, in_utc(moment).isoformat()]
-    return shlex.join(words)
+    since, until = (moment and in_utc(moment) for moment in (since, until))
+    return command_of(Question("source", name, since, until))
 
 
 def _too_much(connection: Connection, bounds: Bounds) -> str | None:

@@ -41,7 +41,8 @@ def completeness(
         found = describe(reached.world, reached.possible).values()
         possible = sorted(what.version for what in found if what.kind == BATCH)
     unplaced = _unplaced(reached, question) if by_time else []
-    elsewhere = None if batches or not by_time else _elsewhere(reached, question)
+    empty = by_time and not batches and not question.without
+    elsewhere = _elsewhere(reached, question) if empty else None
     return Completeness(
         complete=not (
             behind
@@ -51,7 +52,8 @@ def completeness(
             or possible
             or unplaced
             or unchecked
-            or (by_time and (undated or not batches))
+            or empty
+            or (by_time and undated)
         ),
         lag=behind,
         index_changed=view.changed,
@@ -92,6 +94,7 @@ def _unplaced(reached: Reached, question: Question) -> list[str]:
         row.version
         for row in rows
         if row.source == question.subject
+        and row.version not in question.without
         and row.t_from is None
         and row.t_to is None
         and until is not None

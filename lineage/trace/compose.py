@@ -14,6 +14,7 @@ from lazaretto.lineage.trace.batches import sources_of, traced_batches
 from lazaretto.lineage.trace.completeness import completeness
 from lazaretto.lineage.trace.consequences import Consequences, decided, recalled_rows
 from lazaretto.lineage.trace.describe import Described, describe
+from lazaretto.lineage.trace.find import all_models
 from lazaretto.lineage.trace.holdings import BATCH
 from lazaretto.lineage.trace.models import evaluated, made_of, models_of, unknown_of
 from lazaretto.lineage.trace.plan import retrain_plan
@@ -91,6 +92,9 @@ def forward(
         record=record,
         refused=list(refused),
         completeness=completeness(view, question, reached, described, batches, unknown, record),
+        unaffected=len(
+            all_models(reached.world) - reached.sure - reached.possible - reached.evaluated
+        ),
     )
 
 

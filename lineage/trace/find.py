@@ -10,13 +10,38 @@ from lazaretto.errors import NotFoundError, UsageError
 from lazaretto.lineage.claims.bits import Kind, version_end
 from lazaretto.lineage.claims.names import registry as spell_registry
 from lazaretto.lineage.trace.describe import Described, describe
-from lazaretto.lineage.trace.holdings import MODEL
+from lazaretto.lineage.trace.holdings import BATCH, MODEL
 from lazaretto.storage.tables import lineage_name, lineage_version
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from lazaretto.lineage.trace.world import World
 
 _MOST_SHOWN = 20
+
+
+def find_batch(world: World, batch: str) -> list[int]:
+    """Vertices of a batch that was received here, or that others tell of.
+
+    Raises:
+        NotFoundError: nobody tells of it.
+    """
+    found = [
+        world.vertex(row.id)
+        for row in world.told.nodes.values()
+        if row.kind == BATCH and row.version == batch
+    ]
+    return found or claimed_batch(world, batch)
+
+
+def left_out(world: World, batches: Iterable[str]) -> frozenset[int]:
+    """Vertices of batches that a question leaves out.
+
+    Raises:
+        NotFoundError: nobody tells of one: a slip must not look like an answer.
+    """
+    return frozenset(vertex for batch in batches for vertex in find_batch(world, batch))
 
 
 def claimed_batch(world: World, batch: str) -> list[int]:
@@ -80,3 +105,14 @@ def model_versions(world: World, name: str, registry: str | None = None) -> list
     mine += [version_end(id_) for id_ in world.catalog.scalars(query)]
     found = [m for m in describe(world, dict.fromkeys(mine)).values() if m.kind == MODEL]
     return sorted(found, key=lambda m: (m.at.timestamp() if m.at else 0.0, m.namespace, m.label))
+
+
+def all_models(world: World) -> set[int]:
+    """Vertices of all model versions that anybody tells of."""
+    version = lineage_version.c
+    mine = {world.vertex(row.id) for row in world.told.nodes.values() if row.kind == MODEL}
+    query = sa.select(version.id).where(
+        version.kinds.bitwise_and(int(Kind.MODEL)) != 0,
+        version.kinds.bitwise_and(int(Kind.HIDDEN)) == 0,
+    )
+    return mine | {version_end(id_) for id_ in world.catalog.scalars(query)}

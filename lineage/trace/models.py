@@ -73,8 +73,11 @@ def unknown_of(reached: Reached) -> list[UnknownModel]:
     names = describe(reached.world, _between(ways.values()))
     found = []
     for model in models:
-        why = dict.fromkeys(_why(reached, chain, names) for chain in ways[model.vertex])
-        found.append(_unknown(model, list(why)))
+        chained = ways[model.vertex]
+        why = dict.fromkeys(_why(reached, chain, names) for chain in chained)
+        told = [shown(chain, names) for chain in chained]
+        paths, bases = [labels for labels, _ in told], [each for _, each in told]
+        found.append(_unknown(model, list(why), paths, bases))
     runs = describe(reached.world, {hole.node for hole in reached.open_runs})
     found += [
         _unknown(runs[hole.node], [GAPS[hole.kind]])
@@ -191,9 +194,21 @@ def _claimed_roles(reached: Reached, models: Sequence[int]) -> dict[int, set[str
     return found
 
 
-def _unknown(what: Described, why: list[str]) -> UnknownModel:
-    reasons = why[:MOST_REASONS] or ["how it was made is not known"]
-    return UnknownModel(what.label, what.namespace, what.name, what.version, reasons)
+def _unknown(
+    what: Described,
+    why: list[str],
+    paths: list[list[str]] | None = None,
+    bases: list[list[str]] | None = None,
+) -> UnknownModel:
+    return UnknownModel(
+        id=what.label,
+        registry=what.namespace,
+        name=what.name,
+        version=what.version,
+        why=why[:MOST_REASONS] or ["how it was made is not known"],
+        paths=paths or [],
+        bases=bases or [],
+    )
 
 
 def _why(reached: Reached, chain: Chain, names: Mapping[int, Described]) -> str:

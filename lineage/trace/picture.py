@@ -1,16 +1,28 @@
-"""Lays out the paths of a trace for an SVG: batches on the left, models on the right."""
+"""Lays out the paths of a trace for an SVG: batches on the left, models on the right.
+
+Each step has a line by what it rests on: known, inferred by a rule, or possible.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 MAX_PATHS = 200
-_WIDTH, _HEIGHT, _ACROSS, _DOWN, _CHARACTERS = 260, 26, 340, 36, 38
+BASES = ("known", "inferred", "possible")
+"""What a step rests on, the surest first."""
+_WIDTH, _HEIGHT, _ACROSS, _DOWN, _CHARACTERS = 260, 26, 340, 36, 33
+
+
+class Curve(NamedTuple):
+    """One step: its path data, which is numbers only, and what it rests on."""
+
+    data: str
+    basis: str
 
 
 class Box(NamedTuple):
@@ -31,7 +43,7 @@ class Picture:
     Attributes:
         width: of the whole, in pixels.
         height: likewise.
-        curves: path data of each edge; numbers only.
+        curves: the steps.
         boxes: the nodes; their labels are as hostile as the names in the trace.
         cut: whether there were more paths than are drawn.
         most_paths: how many paths are drawn at most.
@@ -39,24 +51,35 @@ class Picture:
 
     width: int
     height: int
-    curves: list[str]
+    curves: list[Curve]
     boxes: list[Box]
     cut: bool
     most_paths: int = MAX_PATHS
 
+    @property
+    def bases(self) -> list[str]:
+        """What its steps rest on, each once."""
+        drawn = {curve.basis for curve in self.curves}
+        return [basis for basis in BASES if basis in drawn]
 
-def picture(paths: Sequence[Sequence[str]]) -> Picture | None:
+
+def picture(paths: Sequence[Sequence[str]], bases: Sequence[Sequence[str]] = ()) -> Picture | None:
     """Lays out paths; None when there is none.
 
     Args:
         paths: labels from a batch to a model; only the first 200 are drawn.
+        bases: for each path what each step rests on, as `TracedModel.bases` has it; known where
+            nothing is said. Of two ways between the same two the surer one is drawn.
     """
     column: dict[str, int] = {}
-    edges: dict[tuple[str, str], None] = {}
-    for path in paths[:MAX_PATHS]:
+    edges: dict[tuple[str, str], str] = {}
+    for path, told in zip_longest(paths[:MAX_PATHS], bases[:MAX_PATHS], fillvalue=()):
         for place, label in enumerate(path):
             column[label] = max(column.get(label, 0), place)
-        edges |= dict.fromkeys(pairwise(path))
+        for edge, basis in zip_longest(pairwise(path), told, fillvalue=BASES[0]):
+            if isinstance(edge, tuple):
+                drawn = [edges.get(edge, BASES[-1]), basis.partition(":")[0]]
+                edges[edge] = min(drawn, key=BASES.index)
     if not column:
         return None
     rows: dict[int, int] = {}
@@ -67,7 +90,7 @@ def picture(paths: Sequence[Sequence[str]]) -> Picture | None:
     return Picture(
         width=20 + max(rows) * _ACROSS + _WIDTH,
         height=20 + max(rows.values()) * _DOWN + _HEIGHT,
-        curves=[_curve(where[a], where[b]) for a, b in edges],
+        curves=[Curve(_curve(where[a], where[b]), basis) for (a, b), basis in edges.items()],
         boxes=[Box(label, _end_of(label), *place) for label, place in where.items()],
         cut=len(paths) > MAX_PATHS,
     )

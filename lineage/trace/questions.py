@@ -11,14 +11,16 @@ from lazaretto.lineage.openlineage import naming
 from lazaretto.lineage.trace.answer import Question
 from lazaretto.lineage.trace.compose import arrived, forward, opened
 from lazaretto.lineage.trace.describe import describe
+from lazaretto.lineage.trace.find import left_out
 from lazaretto.lineage.trace.holdings import BATCH, Dataset, holdings
 from lazaretto.lineage.trace.walk import downstream
 from lazaretto.times import in_utc
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
     from datetime import datetime
 
+    from lazaretto.lineage.graph.view import View
     from lazaretto.lineage.trace.answer import Trace
     from lazaretto.lineage.trace.holdings import Change, Parts
     from lazaretto.lineage.trace.world import World
@@ -29,14 +31,20 @@ _LEAST_OF_A_DIGEST = 8
 
 
 def trace_key(
-    workspace: Workspace, key: str, since: datetime | None = None, *, paths: int = PATHS
+    workspace: Workspace,
+    key: str,
+    since: datetime | None = None,
+    *,
+    without: Sequence[str] = (),
+    paths: int = PATHS,
 ) -> Trace:
     """Follows all that a key signed, since a moment by our clock, to the models.
 
     Args:
         workspace: where.
-        key: its id, as `lazaretto source show` has it.
+        key: its id, as `lazaretto source list` has it.
         since: aware moment of receipt (included); None: ever.
+        without: ids of batches that are taken as if they had not been delivered.
         paths: paths per model.
 
     Raises:
@@ -52,19 +60,25 @@ def trace_key(
         }
         if not signed:
             raise NotFoundError(f"no batch that was received is signed by the key {key!r}")
-        found = _vertices(world, signed, since)
-        question = Question("key", key, since, None)
-        reached = downstream(world, found, arrived=arrived(describe(world, found).values()))
-        return forward(view, question, reached, {}, paths=paths)
+        question = Question("key", key, since, without=list(without))
+        return _all_of(view, world, question, _vertices(world, signed, since), paths)
 
 
-def trace_policy(workspace: Workspace, dataset: str, sha256: str, *, paths: int = PATHS) -> Trace:
+def trace_policy(
+    workspace: Workspace,
+    dataset: str,
+    sha256: str,
+    *,
+    without: Sequence[str] = (),
+    paths: int = PATHS,
+) -> Trace:
     """Follows all batches that were judged under one version of a policy.
 
     Args:
         workspace: where.
         dataset: that the policy is for.
         sha256: of its file, hex; the first eight or more digits are enough.
+        without: ids of batches that are taken as if they had not been delivered.
         paths: paths per model.
 
     Raises:
@@ -81,14 +95,17 @@ def trace_policy(workspace: Workspace, dataset: str, sha256: str, *, paths: int 
                     judged.add(event.batch)
         if not judged:
             raise NotFoundError(f"no batch was judged under a policy of {dataset!r} with {sha256}")
-        found = _vertices(world, judged, None)
-        question = Question("policy", f"{dataset}@{sha256}")
-        reached = downstream(world, found, arrived=arrived(describe(world, found).values()))
-        return forward(view, question, reached, {}, paths=paths)
+        question = Question("policy", f"{dataset}@{sha256}", without=list(without))
+        return _all_of(view, world, question, _vertices(world, judged, None), paths)
 
 
 def trace_reference(
-    workspace: Workspace, reference: str, version: str, *, paths: int = PATHS
+    workspace: Workspace,
+    reference: str,
+    version: str,
+    *,
+    without: Sequence[str] = (),
+    paths: int = PATHS,
 ) -> Trace:
     """Follows all batches that were screened against one version of a reference.
 
@@ -96,6 +113,7 @@ def trace_reference(
         workspace: where.
         reference: its name.
         version: of it.
+        without: ids of batches that are taken as if they had not been delivered.
         paths: paths per model.
 
     Raises:
@@ -110,10 +128,8 @@ def trace_reference(
         }
         if not screened:
             raise NotFoundError(f"no batch was screened against {reference}@{version}")
-        found = _vertices(world, screened, None)
-        question = Question("reference", f"{reference}@{version}")
-        reached = downstream(world, found, arrived=arrived(describe(world, found).values()))
-        return forward(view, question, reached, {}, paths=paths)
+        question = Question("reference", f"{reference}@{version}", without=list(without))
+        return _all_of(view, world, question, _vertices(world, screened, None), paths)
 
 
 def trace_decision(workspace: Workspace, decision: str, *, paths: int = PATHS) -> Trace:
@@ -172,6 +188,17 @@ def trace_dataset(workspace: Workspace, dataset: str, version: int, *, paths: in
         since = arrived(describe(world, [-row.id]).values())
         reached = downstream(world, [-row.id], arrived=since, snapshots=[(name, version)])
         return forward(view, Question("dataset", f"{dataset}@{version}"), reached, {}, paths=paths)
+
+
+def _all_of(
+    view: View, world: World, question: Question, vertices: Sequence[int], paths: int
+) -> Trace:
+    """The answer about some batches, but for those that the question leaves out."""
+    absent = left_out(world, question.without)
+    found = [vertex for vertex in vertices if vertex not in absent]
+    since = arrived(describe(world, found).values())
+    reached = downstream(world, found, arrived=since, without=absent)
+    return forward(view, question, reached, {}, paths=paths)
 
 
 def _vertices(world: World, batches: Collection[str], since: datetime | None) -> list[int]:

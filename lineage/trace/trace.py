@@ -20,8 +20,7 @@ from lazaretto.lineage.trace.answer import Question, RefusedDelivery, Trace
 from lazaretto.lineage.trace.batches import in_window
 from lazaretto.lineage.trace.compose import arrived, backward, forward, opened
 from lazaretto.lineage.trace.describe import describe
-from lazaretto.lineage.trace.find import claimed_batch, find_model
-from lazaretto.lineage.trace.holdings import BATCH
+from lazaretto.lineage.trace.find import find_batch, find_model, left_out
 from lazaretto.lineage.trace.record import state_of_record, whereabouts
 from lazaretto.lineage.trace.walk import downstream, upstream
 from lazaretto.sources.refused import refused_deliveries
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
     from lazaretto.lineage.graph.view import View
-    from lazaretto.lineage.trace.world import World
     from lazaretto.storage.workspace import Workspace
     from lazaretto.values import StoredFile
 
@@ -51,6 +49,7 @@ def trace_source(
     until: datetime | None = None,
     *,
     by: str = window.EITHER,
+    without: Sequence[str] = (),
     paths: int = PATHS_PER_MODEL,
 ) -> Trace:
     """Follows what a source delivered in a window to the model versions that learned from it.
@@ -62,10 +61,12 @@ def trace_source(
         until: aware end (excluded); None: until now.
         by: what must lie in the window: ``received``, which we observed, ``collected``, which the
             source says, or ``either`` of them.
+        without: ids of batches that are taken as if they had not been delivered: what if?
         paths: paths per model.
 
     Raises:
-        NotFoundError: no such source is registered or known from lineage.
+        NotFoundError: no such source is registered or known from lineage, or no batch of those to
+            leave out.
         UsageError: a moment without a time zone, an empty window, or another `by`.
 
     Examples:
@@ -79,10 +80,13 @@ def trace_source(
         raise UsageError(f"a window is by one of {', '.join(window.WINDOWS)}, not by {by!r}")
     with opened(workspace) as (view, world):
         _require_source(view, name)
+        absent = left_out(world, without)
         batches = in_window(world, name, since, until, by)
-        question = Question("source", name, since, until)
+        batches = [(what, by) for what, by in batches if what.vertex not in absent]
+        question = Question("source", name, since, until, by, list(without))
         matched = {what.vertex: by for what, by in batches}
-        reached = downstream(world, list(matched), arrived=arrived(what for what, _ in batches))
+        since_then = arrived(what for what, _ in batches)
+        reached = downstream(world, list(matched), arrived=since_then, without=absent)
         refused = _refused(view.catalog, question)
         return forward(view, question, reached, matched, paths=paths, refused=refused)
 
@@ -98,7 +102,7 @@ def trace_batch(workspace: Workspace, batch: str, *, paths: int = PATHS_PER_MODE
         ['net']
     """
     with opened(workspace) as (view, world):
-        found = _batch(world, batch)
+        found = find_batch(world, batch)
         since = arrived(describe(world, found).values())
         reached = downstream(world, found, arrived=since)
         return forward(view, Question("batch", batch), reached, {}, paths=paths)
@@ -122,7 +126,7 @@ def trace_record(workspace: Workspace, record: str, *, paths: int = PATHS_PER_MO
     if not separator or not identity:
         raise UsageError(f"not a record: {record!r}; it looks like BATCH#RECORD")
     with opened(workspace) as (view, world):
-        found = _batch(world, batch)
+        found = find_batch(world, batch)
         node = world.nodes.get(found[0], -found[0])
         if node not in world.told.nodes:
             raise NotFoundError(f"no batch {batch!r} was received here: its records are not known")
@@ -160,7 +164,8 @@ def trace_model(
     """
     with opened(workspace) as (view, world):
         reached = upstream(world, find_model(world, name, version, registry))
-        return backward(view, Question("model", f"{name}@{version}"), reached, paths=paths)
+        question = Question("model", f"{name}@{version}", registry=registry)
+        return backward(view, question, reached, paths=paths)
 
 
 def record_incident(
@@ -238,13 +243,3 @@ def _require_source(view: View, name: str) -> None:
         raise NotFoundError(
             f"no source {name!r}; registered are: {', '.join(names[:20]) if names else 'none'}"
         )
-
-
-def _batch(world: World, batch: str) -> list[int]:
-    """The vertices of a batch."""
-    found = [
-        world.vertex(row.id)
-        for row in world.told.nodes.values()
-        if row.kind == BATCH and row.version == batch
-    ]
-    return found or claimed_batch(world, batch)

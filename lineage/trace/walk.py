@@ -37,6 +37,7 @@ class Reached:
         evaluated: model vertices that were only measured with what is reached.
         holes: gaps that may hold what is in question, by vertex.
         open_runs: runs that read what is reached, and whose output nobody told.
+        without: vertices that are taken as if they had never been.
     """
 
     world: World
@@ -48,6 +49,7 @@ class Reached:
     evaluated: set[int] = field(default_factory=set)
     holes: dict[int, Hole] = field(default_factory=dict)
     open_runs: list[Hole] = field(default_factory=list)
+    without: frozenset[int] = frozenset()
 
     def batches(self, vertices: Iterable[int]) -> set[int]:
         """Ids of the ledger's batches among some vertices."""
@@ -61,6 +63,7 @@ def downstream(
     arrived: int | None,
     parts: Parts | None = None,
     snapshots: Collection[tuple[Dataset, int]] = (),
+    without: Collection[int] = (),
 ) -> Reached:
     """Follows vertices to all that was made of them.
 
@@ -70,15 +73,20 @@ def downstream(
         arrived: when the first of what is in question arrived, in microseconds; None: not known.
         parts: batches of which only some records are in question.
         snapshots: versions of admitted datasets that are in question themselves.
+        without: vertices that are taken as if they had never been: nothing is reached through them.
     """
-    reached = Reached(world, frozenset(start))
+    reached = Reached(world, frozenset(start), without=frozenset(without))
+    reached.sure |= reached.without  # what is reached already is not followed
     seeds = [*start, *_uses_of(reached, snapshots, Basis.KNOWN)]
     reached.held = _onward(reached, seeds, reached.sure, Basis.INFERRED, parts)
-    relevant = holes(world.catalog, world.root, since=arrived)
-    reached.holes = {hole.node: hole for hole in relevant if hole.kind != Gap.OPEN_RUN}
+    nothing = bool(without) and not start  # all that is in question is left out
+    relevant = [] if nothing else holes(world.catalog, world.root, since=arrived)
+    gaps = (hole for hole in relevant if hole.node not in reached.without)
+    reached.holes = {hole.node: hole for hole in gaps if hole.kind != Gap.OPEN_RUN}
     everything = set(reached.sure)
     _onward(reached, reached.holes, everything, Basis.POSSIBLE, parts, again=reached.sure)
     reached.possible = everything - reached.sure
+    reached.sure -= reached.without
     opened = (hole for hole in relevant if hole.kind == Gap.OPEN_RUN)
     reached.open_runs = [hole for hole in opened if hole.node in everything]
     _measured(reached)
@@ -119,7 +127,7 @@ def _onward(
     held: dict[Dataset, Holding] = {}
     counted: set[int] = set()
     while True:
-        batches = _batches(world, known)
+        batches = _batches(world, known - reached.without if reached.without else known)
         if batches != counted:
             counted = batches
             held = holdings(world.told, batches, parts)
@@ -132,7 +140,8 @@ def _onward(
 def _behind(reached: Reached, again: Collection[int], known: set[int], most: Basis) -> None:
     """What links of a higher basis lead to from what is known already."""
     steps = Steps()
-    new = spread(reached.world.catalog, again, set(), steps, most=most) - known
+    seen, start = set(reached.without), set(again) - reached.without
+    new = spread(reached.world.catalog, start, seen, steps, most=most) - known
     known |= new
     reached.steps.many += steps.many
     reached.steps.few |= {end: ways for end, ways in steps.few.items() if end in new}

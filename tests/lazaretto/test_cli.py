@@ -118,7 +118,7 @@ def test_the_architecture_page_s_commands_are_there():
         "quarantine": "list show release reject relabel reweight undo publish",
         "dataset": "log snapshot recall export sanitize",
         "model": "register list bom",
-        "trace": "source batch record model",
+        "trace": "source batch record model key policy reference decision dataset schema",
         "lineage": "ingest check flush",
         "ledger": "verify checkpoint",
     }

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -54,7 +55,7 @@ class User:
             result = CliRunner().invoke(app, [*line.split(), *more], env=self.environment)
         assert result.exit_code == code, f"{line}: {result.exit_code}\n{result.output}"
         assert "Traceback" not in result.output
-        return result.stdout if code < 2 else " ".join(result.stderr.split())
+        return result.stdout if code in (0, 1, 4) else " ".join(result.stderr.split())
 
     def json(self, line: str, *more: str, code: int = 0) -> Any:
         return json.loads(self.run(line, *more, "--json", code=code))
@@ -149,17 +150,39 @@ def test_from_keys_to_a_blast_radius(user: User) -> None:
     user.path("weights.bin").write_bytes(b"weights")
     at = f"digits@{snapshot['version']}"
     user.run(f"model register net@1 --snapshot {at} --artifact weights.bin --param epochs=3")
-    trace = user.json(
-        "trace source vendor --since 2026-03-02 --until 2026-03-03 --html r.html --record", code=1
-    )
+    window = "--since 2026-03-02 --until 2026-03-03"
+    written = "--html r.html --record --exclude-to out.txt"
+    trace = user.json(f"trace source vendor {window} {written}", code=1)
     assert [b["id"] for b in trace["batches"]] == [batch]
     assert [m["id"] for m in trace["models"]] == ["net@1"]
     assert trace["retrain"][0]["exclude"] == [batch]
     assert "net@1" in user.path("r.html").read_text()
-    assert user.json("trace source vendor --since 2025-01-01 --until 2025-02-01")["models"] == []
+    assert user.path("r.html").read_bytes() == Path(trace["report"]["html"]).read_bytes()
+    assert user.path("out.txt").read_text() == f"{batch}\n"
+    check = jsonschema.Draft202012Validator(user.json("trace schema"))
+    assert check.is_valid(trace)
+    empty = user.json("trace source vendor --since 2025-01-01 --until 2025-02-01", code=4)
+    assert (empty["batches"], empty["completeness"]["complete"]) == ([], False)
+    assert check.is_valid(empty)
     assert user.json(f"trace batch {batch}", code=1)["models"][0]["id"] == "net@1"
     assert user.json(f"trace record {batch}#{first}", code=1)["record"]["action"] == "RELEASE"
     assert user.json(f"trace record {batch}#{third}")["models"] == []
+    shown = user.json(f"quarantine show {case}")
+    released = next(d["id"] for d in shown["decisions"] if d["action"] == "RELEASE")
+    judged = next(d for d in trace["decisions"] if d["policy_sha256"])
+    for question in (
+        f"key {user.json('source list')[0]['keys'][0]['key_id']}",
+        f"policy digits@{judged['policy_sha256'][:12]}",
+        "reference digits@1",
+        f"decision {released}",
+        f"dataset {at}",
+    ):
+        answer = user.json(f"trace {question}", code=1)
+        assert answer["question"]["kind"] == question.split()[0]
+        assert [m["id"] for m in answer["models"]] == ["net@1"]
+        assert check.is_valid(answer)
+    what_if = user.json(f"trace source vendor --without {batch} --without {monday['batch']['id']}")
+    assert (what_if["models"], what_if["unaffected"]) == ([], 1)
     assert {b["id"] for b in user.json("trace model net@1")["batches"]} == {
         batch,
         monday["batch"]["id"],
@@ -284,7 +307,7 @@ def test_people_see_what_json_says(reviewer: User) -> None:
         "catalog check": ["all of it is what the ledger says"],
         "ledger verify": ["holds"],
         f"ledger show --batch {batch}": ["batch_judged", "HOLD_RECORDS"],
-        f"trace batch {batch}": ["1 batch,", "HOLD_RECORDS"],
+        f"trace batch {batch}": ["1 batch:", "HOLD_RECORDS"],
     }.items():
         shown = " ".join(reviewer.run(line).split())
         assert [word for word in words if word not in shown] == [], f"{line}\n{shown}"
@@ -492,6 +515,13 @@ def test_a_flush_that_another_process_keeps_waiting_says_who_and_until_when(user
         ("model register net@1 --snapshot digits@1", "snapshot"),
         ("trace source nobody", "no source"),
         ("trace model net@9", "net"),
+        ("trace key 0123", "signed by the key"),
+        ("trace policy digits@0123", "judged under"),
+        ("trace reference digits@99", "screened against"),
+        ("trace decision decision-0", "published by the decision"),
+        ("trace dataset digits@newest", "numbers"),
+        ("trace dataset digits@999", "has no version 999"),
+        ("trace source vendor --without vendor/0", "no batch"),
         ("trace source vendor --since yesterday", "2026-03-01"),
         ("trace source vendor --since 2026-03-02 --until 2026-03-01", "empty"),
         ("reference show nothing", "lazaretto reference fit"),

@@ -117,7 +117,7 @@ def test_one_record_names_its_own(
     )  # fmt: skip
     assert state.approved_by == (["user:eve"] if published_by else [])
     assert state.held == (action is not None)
-    page = to_html(trace).split("The record</h2>")[1].split("</table>")[0]
+    page = to_html(trace).split("The record</h2>")[1].split("</dl>")[0]
     for name in (decided_by, published_by):
         assert name is None or name in page
 

@@ -2,14 +2,17 @@ from __future__ import annotations
 
 import json
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from ledger_history import JANE, START, History
+from ledger_history import DAY, JANE, START, History
 
 from lazaretto import lineage
 from lazaretto.ledger.chain import entry
+from lazaretto.ledger.verify import verify
 from lazaretto.lineage.trace.picture import MAX_PATHS, picture
+from lazaretto.lineage.trace.timeline import timeline
 
 if TYPE_CHECKING:
     from lazaretto.storage.workspace import Workspace
@@ -87,6 +90,75 @@ def test_the_page_tells_everything(sqlite_workspace: Workspace) -> None:
     assert JANE.id in text
 
 
+def test_the_page_opens_with_the_conclusion_and_ends_with_the_proof(
+    sqlite_workspace: Workspace,
+) -> None:
+    trace = _poisoned(sqlite_workspace, "eu")
+    proof = lineage.prove(sqlite_workspace, trace)
+    with sqlite_workspace.catalog.read() as connection:
+        head = entry(connection, trace.seq)
+    assert (proof.hash, proof.outcome, proof.entries) == (head.hash, "HOLDS", head.seq)
+    text = _Page(lineage.to_html(trace, proof)).text
+    order = [
+        "1 model version learned from 1 batch of vendor-eu: net-eu@1.",
+        "Nothing else that is on record can be affected.",
+        "What to do",
+        "lazaretto dataset snapshot digits --exclude excluded.txt",
+        "Model versions",
+        "What happened, in order",
+        "Paths",
+        "Batches",
+        "Proof",
+        head.hash,
+        "HOLDS",
+        sqlite_workspace.actor.id,
+    ]
+    places = [text.index(words) for words in order]
+    assert places == sorted(places)
+
+
+def test_the_timeline_is_in_order_and_has_each_kind_of_moment(sqlite_workspace: Workspace) -> None:
+    trace = _poisoned(sqlite_workspace)
+    moments = timeline(trace)
+    assert [one.at for one in moments] == sorted(one.at for one in moments)
+    kinds = {one.kind for one in moments}
+    assert kinds == {"delivered", "decided", "admitted", "trained", "recalled", "asked"}
+    windowed = lineage.trace_source(sqlite_workspace, f"vendor-{_EVIL}", START, 9 * DAY + START)
+    told = [one.what for one in timeline(windowed) if one.kind == "window"]
+    assert told == ["the window in question begins", "the window in question ends"]
+
+
+def test_a_line_shows_what_a_step_rests_on() -> None:
+    paths = [["b", "t", "m"], ["b", "t", "n"], ["b", "n"]]
+    bases = [["known", "inferred: by a rule"], ["possible: by none", "known"]]
+    drawn = picture(paths, bases)
+    assert drawn is not None
+    assert [curve.basis for curve in drawn.curves] == ["known", "inferred", "known", "known"]
+    assert drawn.bases == ["known", "inferred"]
+
+
+def test_a_report_that_was_changed_by_hand_is_named_with_its_entry(workspace: Workspace) -> None:
+    kept = lineage.keep_report(workspace, _poisoned(workspace))
+    other = lineage.keep_report(workspace, lineage.trace_source(workspace, f"vendor-{_EVIL}"))
+    assert verify(workspace).ok
+    page = Path(workspace.store.uri(kept.page.path))
+    text = page.read_bytes()
+    page.write_bytes(text.replace(b"net-", b"nut-", 1))  # as long as before
+    report = verify(workspace)
+    assert not report.ok
+    assert report.problems == []
+    (problem,) = report.reports
+    assert kept.page.path in problem.what
+    assert f"entry {kept.seq} " in problem.what
+    page.unlink()
+    Path(workspace.store.uri(other.page.path)).with_name("trace.json").write_bytes(b"{}")
+    told = [problem.what for problem in verify(workspace).reports]
+    assert [f"entry {kept.seq} " in told[0], f"entry {other.seq} " in told[1]] == [True, True]
+    assert "it is gone" in told[0]
+    page.write_bytes(text)
+    assert len(verify(workspace).reports) == 1
+
+
 def test_what_the_answer_could_not_see_is_on_the_page(sqlite_workspace: Workspace) -> None:
     history = History(sqlite_workspace)
     history.receive("vendor-x", collected=False)
@@ -104,7 +176,10 @@ def test_a_kept_report_is_in_the_store_and_on_record(sqlite_workspace: Workspace
         document, page = entry(connection, kept.seq).event.report  # type: ignore[attr-defined]
     told = json.loads(store.read(document))
     assert told["models"][0]["id"] == trace.model_ids[0]
-    assert store.read(page).decode() == lineage.to_html(trace)
+    shown = store.read(page).decode()
+    assert page == kept.page
+    assert document.sha256 in shown
+    assert _Page(shown).open == []
     assert lineage.trace_source(sqlite_workspace, trace.question.subject).seq == kept.seq
 
 

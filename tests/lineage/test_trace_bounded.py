@@ -75,4 +75,4 @@ def test_the_command_asks_the_same_question(workspace: Workspace) -> None:
     words = shlex.split(command)[1:]
     result = CliRunner().invoke(app, words, env=environment)
     assert result.exit_code in (0, 1, 4), result.output
-    assert "source vendor, 2026-04-28 12:00:00Z to 2026-05-01 12:00:00Z" in result.output
+    assert "source vendor from 2026-04-28 12:00:00Z to 2026-05-01 12:00:00Z" in result.output

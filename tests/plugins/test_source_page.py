@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import UTC, datetime, timedelta
 from html import unescape
@@ -11,7 +12,7 @@ import pytest
 from markup import Markup
 from yard import Yard, blobs, make_policy, make_yard
 
-from lazaretto import stages
+from lazaretto import lineage, stages
 from lazaretto.errors import DeliveryError
 from lazaretto.sources.keys import keygen
 from lazaretto.sources.registry import add_key, add_source, revoke_key
@@ -165,7 +166,7 @@ def test_one_click_tells_what_a_source_reached_and_how_complete_that_is(
     page = _page(client, "/sources/vendor-a")
     (path,) = re.findall(r'<a href="(/sources/vendor-a/trace)">', page)
     traced = _page(client, path)
-    assert "1 model version learned from 1 batch of it." in re.sub("<[^>]*>", "", traced)
+    assert "1 model version learned from 1 batch of vendor-a: net@1." in traced
     assert "net@1" in traced
     assert "without a verified signature" in traced
     assert "lazaretto trace source vendor-a" in traced
@@ -187,6 +188,32 @@ def test_one_click_tells_what_a_source_reached_and_how_complete_that_is(
     assert told["trace"] is None
     assert "entries" in told["why_not"]
     assert told["command"] == "lazaretto trace source vendor-a"
+
+
+def test_what_may_be_affected_is_named_with_the_reason(
+    client: TestClient, yard: Yard, tmp_path: Path
+) -> None:
+    yard.admit("monday", blobs(60, 5))
+    table = {"namespace": "s3://lake", "name": "t", "facets": {"version": {"datasetVersion": "7"}}}
+    facets = {"version": {"datasetVersion": "3"}, "datasetType": {"datasetType": "MODEL"}}
+    event = {
+        "eventType": "COMPLETE",
+        "eventTime": (NOW + timedelta(days=1)).isoformat(),
+        "run": {"runId": "0196d3a0-0000-7000-8000-000000000001"},
+        "job": {"namespace": "spark", "name": "train"},
+        "inputs": [table],
+        "outputs": [{"namespace": "mlflow://models", "name": f"net{EVIL}", "facets": facets}],
+        "producer": "https://example.org",
+        "schemaURL": "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent",
+    }
+    (tmp_path / "events.jsonl").write_text(json.dumps(event))
+    assert lineage.ingest(yard.workspace, tmp_path / "events.jsonl").new == 1
+    traced = _page(client, "/sources/vendor-a/trace")
+    assert "No model version is known to have learned from 1 batch" in traced
+    assert "Cannot say:" in traced
+    assert "1 may be affected, which is not known: net" in traced
+    assert "May be affected: not known" in traced
+    assert "t@7: no run is known that made it" in traced
 
 
 def test_what_is_not_there_or_makes_no_sense_is_said_in_words(

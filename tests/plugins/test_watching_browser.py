@@ -79,7 +79,7 @@ def test_a_person_goes_from_a_source_to_its_blast_radius_and_to_other_rates(
     page.get_by_role("link", name="vendor-a").click()
     page.get_by_role("link", name="Trace everything").click()
     assert "model version" in page.locator(".conclusion").inner_text()
-    page.get_by_label("Collected from").fill("2020-01-01")
+    page.get_by_label("Received or collected from").fill("2020-01-01")
     page.get_by_label("until").fill("2020-01-02")
     page.get_by_role("button", name="Trace").click()
     assert "Cannot say" in page.locator(".conclusion").inner_text()

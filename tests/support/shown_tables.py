@@ -8,6 +8,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+
+from lazaretto.attribution import Attribution, BatchShare, SourceShare
 from lazaretto.authority.holds import Hold
 from lazaretto.cli import (
     batch_view,
@@ -29,7 +32,8 @@ from lazaretto.cli import (
     sanitizing,
     source,
     source_view,
-    trace,
+    trace_prediction,
+    trace_view,
 )
 from lazaretto.drift.source import Step
 from lazaretto.health import Pruned
@@ -50,7 +54,10 @@ from lazaretto.lineage import (
     TracedBatch,
     TracedDecision,
     TracedModel,
+    TracedRecall,
+    TracedSnapshot,
     TracedSource,
+    UnknownModel,
 )
 from lazaretto.lineage.openlineage.check import Problem
 from lazaretto.lineage.trace.answer import RefusedDelivery
@@ -62,6 +69,7 @@ from lazaretto.stages.explore import Exploration
 from lazaretto.stages.outcomes import RateOutcome
 from lazaretto.stages.sanitize_result import ClassChange, Retraining
 from lazaretto.stages.sources import SourceDrift
+from lazaretto.stages.trace_prediction import PredictionTrace
 from lazaretto.values import (
     Actor,
     ActorType,
@@ -86,6 +94,7 @@ RECALL = "recall-5d1f0a7be4c24ab0"
 INCIDENT = "incident-0a7be4c24ab05d1f"
 HASH = "53dc6dbe444c5b0c7a9f0a7be4c24ab053dc6dbe444c5b0c7a9f0a7be4c24ab0"
 REASON = "36 records have a bright patch in one corner, and all of them carry the label 0"
+APPENDED = "inferred: appended to what was there"
 WHOLE = (BATCH, OTHER, CASE, DECISION, RECALL, INCIDENT, "2026-03-01 14:30:00Z", "HOLD_RECORDS")
 """What is never broken, wherever it stands."""
 
@@ -252,37 +261,50 @@ def _trace() -> Trace:
     way = [[BATCH, "digits@3", "digit-classifier@2026.03"]]
     learned = TracedModel(
         "digit-classifier@2026.03", "mlflow", "digit-classifier", "2026.03", AT, ["TRAIN"],
-        inherited=False, rows=60_000, tainted_rows=9964, paths=way,
+        inherited=False, rows=60_000, tainted_rows=9964, paths=way, bases=[["known", APPENDED]],
     )  # fmt: skip
+    student = replace(learned, id="student@7", name="student", version="7", inherited=True)
+    gap = "features@12: the run that made it named no input"
+    ways = [["features@12", "ranker@3"]], [["possible: the order of events is not known"]]
+    unknown = UnknownModel("ranker@3", "mlflow", "ranker", "3", [gap], *ways)
+    judge = replace(learned, id="judge@1", name="judge", roles=["EVAL"], paths=[], bases=[])
     decision = TracedDecision(
         12, AT, BATCH, "HOLD_RECORDS", 36, "policy:digits", "digits", HASH, REASON, CASE
     )
+    released = replace(
+        decision, what="RELEASE", records=3, actor="os:alice@workstation", policy=None
+    )
+    recall = TracedRecall(RECALL, 30, AT, "digits", 5, {BATCH: 12}, [], "os:bob@host", REASON)
+    held = TracedSnapshot("digits@3", "file", "/store/datasets/digits", "3", 60_000, 9964, True)
     step = RetrainStep(
-        1, "digit-classifier", "mlflow", ["digit-classifier@2026.03"], "2026.03", retrain=True,
-        exclude=[BATCH], last_clean="digit-classifier@2026.02",
+        1, "digit-classifier", "mlflow", ["2026.03"], "2026.03", retrain=True,
+        exclude=[BATCH], last_clean="2026.02",
     )  # fmt: skip
     reason = "no key of this source signed it"
     refused = RefusedDelivery(9, AT, "/drop/annotation-vendor/a.csv", "unknown_key", reason, None)
     whole = Completeness(
-        complete=True, lag=0, index_changed=0, unsigned=[], without_interval=[], unplaced=[],
-        received_inside=[], unknown_models=[], inferred_edges=0, external_nodes=0,
-        unchecked_snapshots=[],
+        complete=False, lag=0, index_changed=0, unsigned=[], without_interval=[], unplaced=[],
+        only_received=[], only_collected=[BATCH], unknown_models=[], inferred_edges=1,
+        possible_batches=[], origins=[], external_nodes=1, unchecked_snapshots=[],
     )  # fmt: skip
     return Trace(
-        question=Question("model", "digit-classifier@2026.03"),
+        question=Question("key", HASH, AT, without=[OTHER]),
         at=AT,
         seq=40,
         batches=[batch],
-        snapshots=[],
-        models=[learned],
+        snapshots=[held],
+        models=[learned, student],
+        unknown=[unknown],
+        evaluated=[judge],
         sources=[TracedSource("annotation-vendor", 1, 9964)],
-        decisions=[decision],
+        decisions=[decision, released],
         releases=[],
-        recalls=[],
+        recalls=[recall],
         retrain=[step],
         record=None,
         refused=[refused],
         completeness=whole,
+        unaffected=2,
     )
 
 
@@ -409,6 +431,31 @@ def _expired() -> list[Any]:
     return [SimpleNamespace(case=CASE, action="REJECT", records=36, reason=REASON)]
 
 
+def _prediction() -> PredictionTrace:
+    sources = [
+        SourceShare("annotation-vendor", 120, 0.4123, 0.21, 0.3, 0.0025, accused=True),
+        SourceShare("crowd-b", 98, 0.0912, 0.18, -0.02, 1.0, accused=False),
+    ]
+    batches = [
+        BatchShare(BATCH, "annotation-vendor", 60, 0.38, 0.1, 0.0005),
+        BatchShare(OTHER, "annotation-vendor", 60, 0.0323, 0.11, 1.0),
+    ]
+    rows = pa.table(
+        {
+            "record_id": [f"{BATCH}#digit-7", f"{OTHER}#digit-12"],
+            "batch": [BATCH, OTHER],
+            "source": ["annotation-vendor"] * 2,
+            "label": ["7", "7"],
+            "share": [0.0213, 0.004],
+            "usual": [0.0011, 0.0007],
+            "influence": [0.01, 0.002],
+        }
+    )
+    found = Attribution(sources, batches, rows, 0.01, 0.0038, 40, 530, 0.925, 0.98)
+    gap = "it also learned from table weather@3, whose records were not looked at"
+    return PredictionTrace("digits-net@2", "digits", 4, 912, found, [gap])
+
+
 TABLES: dict[str, Callable[[], RenderableType]] = {
     "batch-list": lambda: batch_view.list_view([_batch(), _batch(id=OTHER, case=None)]),
     "batch-list-refused": lambda: batch_view.list_view([_batch(), _refused()]),
@@ -436,5 +483,6 @@ TABLES: dict[str, Callable[[], RenderableType]] = {
     "reference-list": lambda: reference.list_view(_references()),
     "source-drift": lambda: source_view.view(_drift()),
     "source-list": lambda: source.list_view(_sources()),
-    "trace": lambda: trace.view(_trace(), None),
+    "trace": lambda: trace_view.view(_trace(), {"report": "incident.html"}),
+    "trace-prediction": lambda: trace_prediction.view(_prediction()),
 }

@@ -53,8 +53,9 @@ def verify(
 ) -> Reply:
     """Recompute every hash, and compare the ledger with all checkpoints that were taken of it.
 
-    Exit code 1 when something was edited, dropped, rewritten or is gone; 4 when nothing was ever
-    written, or nobody vouches for the proof. With a key, a checkpoint that it signed is demanded.
+    Reports of incidents are compared, too: one that was changed by hand is named. Exit code 1 when
+    something was edited, dropped, rewritten or is gone; 4 when nothing was ever written, or nobody
+    vouches for the proof. With a key, a checkpoint that it signed is demanded.
     """
     from lazaretto.cli.ledger_view import proof_view, report_view
 

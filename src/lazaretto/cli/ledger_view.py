@@ -61,7 +61,7 @@ def report_view(report: LedgerReport, *, keys: bool) -> RenderableType:
         }
     elif report.entries:
         shown["checkpoints"] = "none: only they show that a ledger was rewritten as a whole"
-    problems = [f"problem: {problem.what}" for problem in report.problems]
+    problems = [f"problem: {one.what}" for one in (*report.problems, *report.reports)]
     more = len(problems) - _SHOWN_PROBLEMS
     if more > 0:
         problems = [*problems[:_SHOWN_PROBLEMS], f"and {counted(more, 'problem')} more (--json)"]

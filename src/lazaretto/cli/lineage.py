@@ -7,7 +7,7 @@ import typer
 from rich.console import Group, RenderableType
 
 from lazaretto.cli import lineage_schema
-from lazaretto.cli.arguments import Reason
+from lazaretto.cli.arguments import Limit, Reason
 from lazaretto.cli.command import Needs, command
 from lazaretto.cli.layout import Grid, facts, grid
 from lazaretto.cli.reply import Reply
@@ -106,6 +106,21 @@ def gaps(session: Session) -> Reply:
     columns = ["what", "namespace", "problem", "until"]
     shown = grid(columns, rows, text=["what", "problem"]) if rows else facts({"gaps": "none"})
     return Reply(found, shown, found=bool(found))
+
+
+@command(app, "links")
+def links(session: Session, *, limit: Limit = 1000) -> Reply:
+    """The graph that is concluded from events: each link with its basis and rule, and each gap."""
+    from lazaretto.lineage.claims.dump import dump
+    from lazaretto.lineage.claims.intake import bring_up
+
+    with session.working("Computing"):
+        bring_up(session.workspace)
+        with session.workspace.catalog.read() as connection:
+            lines = dump(connection, limit=limit)
+    rows = [(line.src, line.dst, line.basis, line.why) for line in lines]
+    columns = ["from", "to", "basis or gap", "why"]
+    return Reply(lines, grid(columns, rows, text=["from", "to", "why"]))
 
 
 @command(app, "rebuild")

@@ -13,7 +13,6 @@ from lazaretto.health.report import SHOWN, Finding, Health, Leftovers
 from lazaretto.health.state import state_check
 from lazaretto.ledger.chain import head, whole
 from lazaretto.ledger.differences import Differences
-from lazaretto.ledger.report import Outcome
 from lazaretto.ledger.verify import verify
 from lazaretto.lineage.cursors import cursor
 from lazaretto.lineage.graph.index import CURSOR as INDEX
@@ -59,7 +58,7 @@ def check(workspace: Workspace, *, deep: bool = False, progress: Progress | None
     except OtherStoreError as error:
         return _of_another_store(workspace, error, deep=deep)
     report = verify(workspace)
-    sound = report.outcome is not Outcome.VIOLATED
+    sound = not report.problems
     findings = list(_ledger(report))
     files, differences, rows = NamedFiles(), Differences(SHOWN), 0
     moved: list[Finding] = []
@@ -135,6 +134,15 @@ _LOST_LEDGER = (
 def _ledger(report: LedgerReport) -> Iterator[Finding]:
     for problem in report.problems:
         yield Finding("ledger", problem.what, _LOST_LEDGER)
+    if report.reports:
+        yield Finding(
+            "changed_reports",
+            "reports of incidents are not the ones that are on record",
+            "restore them from a backup, and find out who can write to the store; `lazaretto "
+            "ledger verify` names each with its entry",
+            len(report.reports),
+            [problem.what for problem in report.reports[:SHOWN]],
+        )
 
 
 def _projections(connection: Connection, entries: int) -> tuple[dict[str, int], list[Finding]]:

@@ -15,7 +15,6 @@ from lazaretto.health.state import state_check
 from lazaretto.ledger.chain import append, head, whole
 from lazaretto.ledger.differences import Differences
 from lazaretto.ledger.events import CatalogRebuilt
-from lazaretto.ledger.report import Outcome
 from lazaretto.ledger.verify import verify
 from lazaretto.lineage.cursors import cursor
 from lazaretto.lineage.graph.index import CURSOR
@@ -81,7 +80,7 @@ def rebuild(workspace: Workspace, *, write: bool) -> Rebuilt:
         []
     """
     report = verify(workspace)
-    if report.outcome is Outcome.VIOLATED:
+    if report.problems:
         raise LedgerError(
             "the ledger does not hold, so that nothing can be made of it: "
             f"{report.problems[0].what}. Restore the catalog from a backup; see `lazaretto ledger "

@@ -86,6 +86,7 @@ class LedgerReport:
             signed. Whoever can write catalog and store could have rewritten the others.
         problems: what is wrong; the chain first, then the checkpoints.
         checkpoints: all that were compared, the smallest first.
+        reports: reports of incidents that are gone or are others than their entries say.
         clock_steps: entries that are older than the one before them; their order holds all the
             same, a window in time may miss them.
     """
@@ -95,6 +96,7 @@ class LedgerReport:
     covered: int
     problems: list[LedgerProblem]
     checkpoints: list[CheckedCheckpoint]
+    reports: list[LedgerProblem] = field(default_factory=list)
     clock_steps: list[ClockStep] = field(default_factory=list)
 
     @property

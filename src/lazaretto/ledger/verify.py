@@ -1,4 +1,4 @@
-"""Verifies the ledger: every hash anew, and every checkpoint that was ever taken of it.
+"""Verifies the ledger: every hash anew, every checkpoint, and every report that is on record.
 
 The chain of hashes alone shows edits by somebody who does not rewrite all that follows. Whoever can
 write the whole database can rewrite the chain, too, or empty it. Only checkpoints show that: those
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from lazaretto.errors import LedgerError
+from lazaretto.errors import ChangedFileError, LedgerError
 from lazaretto.ledger.chain import GENESIS, entries
 from lazaretto.ledger.checkpoint import (
     Checkpoint,
@@ -25,7 +25,7 @@ from lazaretto.ledger.checkpoint import (
     stored_checkpoints,
 )
 from lazaretto.ledger.clock import clock_steps
-from lazaretto.ledger.events import CheckpointTaken
+from lazaretto.ledger.events import CheckpointTaken, IncidentTraced
 from lazaretto.ledger.report import (
     CheckedCheckpoint,
     LedgerProblem,
@@ -60,6 +60,9 @@ def verify(
 ) -> LedgerReport:
     """Recomputes the ledger and compares it with its head, its records and all checkpoints.
 
+    Reports of incidents are handed to others, who hold them against the ledger. So their bytes are
+    compared, too; `lazaretto catalog check` compares all other files.
+
     Args:
         workspace: whose ledger; nothing in it is changed.
         keys: whose signatures count. With none, checkpoints are compared and their signatures are
@@ -90,6 +93,7 @@ def verify(
         problems += _missing(records, read)
         if walked.tree.size == 0:
             problems += _traces(connection, workspace.store)
+        reports = list(_changed_reports(connection, workspace.store))
         steps = list(clock_steps(connection))
     holding = [c for c in read if walked.roots.get(c.size) == c.root]
     trusted = [c for c in holding if not keys or signatures[c.where] is SignatureCheck.VERIFIED]
@@ -98,7 +102,7 @@ def verify(
         problems += _unsigned(read, signatures, kept, covered)
     nothing = Outcome.NOTHING if walked.tree.size == 0 else Outcome.HOLDS
     return LedgerReport(
-        outcome=Outcome.VIOLATED if problems else nothing,
+        outcome=Outcome.VIOLATED if problems or reports else nothing,
         entries=walked.tree.size,
         covered=covered,
         problems=problems,
@@ -108,6 +112,7 @@ def verify(
             )
             for c in read
         ],
+        reports=reports,
         clock_steps=steps,
     )
 
@@ -119,6 +124,22 @@ def _records(connection: Connection) -> list[CheckpointTaken]:
         events = (entry.event for entry in entries(connection, kinds=[CheckpointTaken.kind]))
         found.extend(event for event in events if isinstance(event, CheckpointTaken))
     return found
+
+
+def _changed_reports(connection: Connection, store: Store) -> Iterator[LedgerProblem]:
+    """Files of incidents' reports that are not what their entries put on record."""
+    with suppress(LedgerError):  # an edited entry ends it, and the walk names that one
+        for entry in entries(connection, kinds=[IncidentTraced.kind]):
+            files = entry.event.report if isinstance(entry.event, IncidentTraced) else []
+            for file in files:
+                try:
+                    store.check(file)
+                except ChangedFileError as error:
+                    yield LedgerProblem(
+                        f"{file.path}, a report that entry {entry.seq} put on record, is not the "
+                        f"file that it was (sha256 {file.sha256}): {error.found}. Do not go by "
+                        "copies of it; restore it from a backup"
+                    )
 
 
 def _parsed(files: Mapping[str, bytes], problems: list[LedgerProblem]) -> list[Checkpoint]:

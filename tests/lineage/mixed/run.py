@@ -56,7 +56,7 @@ def differences(place: Place, told: Story, only: str | None = None) -> list[Wron
 
 def _graph(workspace: Workspace) -> list[str]:
     """The graph by names."""
-    from lazaretto.lineage.claims import dump
+    from lazaretto.lineage.claims.dump import dump
 
     with workspace.catalog.read() as connection:
         return sorted(map(repr, dump(connection)))

@@ -1,0 +1,157 @@
+"""What an answer comes to, in two sentences: what is affected, and what may be or is clear."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lazaretto.text import cut
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lazaretto.lineage.trace.answer import Question, Trace
+
+MOST_NAMED = 3
+_LONGEST_REASON = 160
+_OF_MANY = {
+    "source": "of",
+    "key": "signed by the key",
+    "policy": "judged under the policy",
+    "reference": "screened against the reference",
+}
+_RELEASED = "the records that the decision let in"
+
+
+def conclusion(trace: Trace) -> tuple[str, str]:
+    """Two sentences that open every view of an answer.
+
+    Names in them are as hostile as those in the answer: whoever shows them escapes them.
+
+    Args:
+        trace: the answer.
+
+    Returns:
+        What is affected; and what may be, or that all else is clear.
+
+    Examples:
+        >>> from lazaretto.lineage import trace_batch
+        >>> conclusion(trace_batch(workspace, monday))[0]
+        '1 model version learned from the batch: net@1.'
+    """
+    if trace.question.kind == "model":
+        return _made_of(trace), _origins(trace)
+    return _affected(trace), _others(trace)
+
+
+def _affected(trace: Trace) -> str:
+    learned, measured = trace.model_ids, [model.id for model in trace.evaluated]
+    what = _subject(trace.question, len(trace.batches))
+    told = ""
+    if learned:
+        told = f"{_number(len(learned), 'model version')} learned from {what}: {_few(learned)}"
+    if measured:
+        be = "was" if len(measured) == 1 else "were"
+        only = f"{_number(len(measured), 'model version')} {be} only measured with"
+        told += f", and {only} it: " if learned else f"{only} {what}: "
+        told += _few(measured)
+    if told:
+        return f"{told}."
+    if trace.question.kind in _OF_MANY and not trace.batches:
+        what = f"{_OF_MANY[trace.question.kind]} {trace.question.subject}{_without(trace.question)}"
+        return f"No batch is in question: there is none {what}."
+    return f"No model version is known to have learned from {what}."
+
+
+def _others(trace: Trace) -> str:
+    clear = ""
+    if trace.unaffected:
+        others = f"the {_number(trace.unaffected, 'other model version')} on record"
+        clear = f"{others} {'is' if trace.unaffected == 1 else 'are'} clear"
+    if trace.unknown:
+        few = trace.unknown[:MOST_NAMED]
+        named = "; ".join(f"{each.id} ({cut(each.why[0], _LONGEST_REASON)})" for each in few)
+        more = len(trace.unknown) - len(few)
+        count = len(trace.unknown)
+        told = f"{count:,} {'more ' if trace.models else ''}may be affected, which is not known: "
+        told += f"{named}; and {more:,} more" if more else named
+        return f"{told}; {clear}." if clear and _rest_is_known(trace) else f"{told}."
+    if not trace.complete:
+        what = "What else" if trace.models or trace.evaluated else "What"
+        return f"{what} may be affected cannot be said: {_why_not(trace)}."
+    if clear:
+        return f"{clear[:1].upper()}{clear[1:]}."
+    return "Nothing else that is on record can be affected."
+
+
+def _made_of(trace: Trace) -> str:
+    used = sum(source.used_rows for source in trace.sources)
+    sources = [source.source for source in trace.sources]
+    others = [model.id for model in trace.models if model.id != trace.question.subject]
+    told = f"{trace.question.subject} learned from {_number(len(trace.batches), 'batch')}"
+    told += f" with {_number(used, 'record')}" if used else ""
+    told += f" of {_number(len(sources), 'source')} ({_few(sources)})" if sources else ""
+    by_way = f"{_number(len(others), 'other model version')}: {_few(others)}"
+    return f"{told}, by way of {by_way}." if others else f"{told}."
+
+
+def _origins(trace: Trace) -> str:
+    if trace.complete:
+        return "The origin of all that it was made of is on record."
+    return f"It may have learned from more, which is not known: {_why_not(trace)}."
+
+
+def _why_not(trace: Trace) -> str:
+    """The reasons for which an answer is not whole, the few most telling ones."""
+    whole = trace.completeness
+    reasons = list(whole.origins[:MOST_NAMED])
+    if whole.elsewhere:
+        reasons.append(whole.elsewhere)
+    for count, what in (
+        (whole.lag, "ledger entries are not in the index yet"),
+        (whole.index_changed, "somebody changed rows of the lineage index"),
+        (len(whole.possible_batches), "there are batches that may have been part of it"),
+        (len(whole.unplaced), "later batches do not say when they were collected"),
+        (len(whole.without_interval), "batches do not say when they were collected"),
+        (len(whole.unchecked_snapshots), "there are files that could not be read"),
+    ):
+        if count:
+            reasons.append(f"{what} ({count:,})")
+    return "; ".join(cut(reason, _LONGEST_REASON) for reason in reasons[:MOST_NAMED])
+
+
+def _rest_is_known(trace: Trace) -> bool:
+    """Whether unknown models are all that an answer is not whole for."""
+    whole = trace.completeness
+    return not (
+        whole.lag
+        or whole.index_changed
+        or whole.unplaced
+        or whole.unchecked_snapshots
+        or whole.without_interval
+    )
+
+
+def _subject(question: Question, batches: int) -> str:
+    """What may have been learned from, as the object of a sentence."""
+    some = _number(batches, "batch")
+    name = question.subject
+    if question.kind in _OF_MANY:
+        return f"{some} {_OF_MANY[question.kind]} {name}{_without(question)}"
+    one = {"batch": "the batch", "record": "the record"}
+    return one.get(question.kind, _RELEASED if question.kind == "decision" else name)
+
+
+def _without(question: Question) -> str:
+    return f" (without {_number(len(question.without), 'batch')})" if question.without else ""
+
+
+def _few(names: Sequence[str]) -> str:
+    more = len(names) - MOST_NAMED
+    shown = ", ".join(names[:MOST_NAMED])
+    return f"{shown} and {more:,} more" if more > 0 else shown
+
+
+def _number(count: int, noun: str) -> str:
+    if count == 1:
+        return f"1 {noun}"
+    return f"{count:,} {noun}{'es' if noun.endswith('ch') else 's'}"

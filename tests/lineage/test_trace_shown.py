@@ -1,0 +1,68 @@
+"""A large answer on a terminal of 80 columns: the plan on the first screen, and nothing broken."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+import pytest
+from ledger_history import DAY, START, History
+from rich.console import Console
+
+from lazaretto import lineage
+from lazaretto.cli.trace_view import view
+
+if TYPE_CHECKING:
+    from lazaretto.lineage import Trace
+    from lazaretto.storage.workspace import Workspace
+
+BATCHES, MODELS = 60, 30
+
+
+def shown(trace: Trace, *, whole: bool = False) -> list[str]:
+    console = Console(width=80, file=io.StringIO(), markup=False, emoji=False, highlight=False)
+    with console.capture() as capture:
+        console.print(view(trace, whole=whole), crop=False)
+    return [line.rstrip() for line in capture.get().splitlines()]
+
+
+@pytest.fixture
+def trace(sqlite_workspace: Workspace) -> Trace:
+    history = History(sqlite_workspace)
+    members = {}
+    with history.at_once():
+        for day in range(BATCHES):
+            batch = history.receive("annotation-vendor-eu", day)
+            history.judge(batch)
+            history.admit(batch)
+            members[batch] = 90
+        history.decide(batch)
+        history.snapshot(members)
+        for number in range(MODELS):
+            history.register(f"classifier-{number:02}", "2026.03")
+    return lineage.trace_source(sqlite_workspace, "annotation-vendor-eu", START, START + 99 * DAY)
+
+
+def test_sixty_batches_and_thirty_models_fit(trace: Trace) -> None:
+    lines = shown(trace)
+    assert (len(trace.batches), len(trace.models)) == (BATCHES, MODELS)
+    assert len(lines) <= 120
+    assert all(len(line) <= 80 for line in lines)
+    assert f"{MODELS} model versions learned from {BATCHES} batches" in lines[1]
+    plan = lines.index(f"What to do, in this order ({MODELS} models)")
+    leave_out = lines.index(f"Leave out {BATCHES} batches:")
+    assert plan < leave_out < 30
+    assert lines[leave_out + 1].startswith("  lazaretto trace source annotation-vendor-eu --since")
+    assert lines[leave_out + 1].endswith(" \\")
+    titles = ["What to do", "Affected: 30 model versions", "60 batches", "Who let what through"]
+    places = [next(n for n, line in enumerate(lines) if line.startswith(t)) for t in titles]
+    assert places == sorted(places)
+    assert lines.count(f"and {BATCHES - 20} more; --all, or --json") == 1
+    assert lines.count(f"and {MODELS - 20} more; --all, or --json") == 2
+
+
+def test_all_shows_every_one_whole(trace: Trace) -> None:
+    text = "\n".join(shown(trace, whole=True))
+    assert "more; --all" not in text
+    for ident in (*trace.batch_ids, *trace.model_ids):
+        assert ident in text.split()

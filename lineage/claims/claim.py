@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lazaretto.lineage.claims.bits import State
-
 if TYPE_CHECKING:
     from datetime import datetime
+
+    from lazaretto.lineage.claims.bits import State
 
 
 @dataclass(frozen=True, slots=True)

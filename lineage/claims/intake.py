@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from lazaretto.lineage.claims import rows
-from lazaretto.lineage.claims.claim import Claim
 from lazaretto.lineage.claims.derive import derive
 from lazaretto.lineage.claims.event import Unusable, read_event
 from lazaretto.lineage.claims.fold import fold
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection
 
+    from lazaretto.lineage.claims.claim import Claim
     from lazaretto.storage.workspace import Workspace
 
 MOST_PER_TRANSACTION = 20_000

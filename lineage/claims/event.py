@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from lazaretto.errors import UsageError
 from lazaretto.lineage.claims.bits import Kind, Mode, State
-from lazaretto.redact import carries_credentials, safe_uri
+from lazaretto.lineage.claims.claim import Claim, Used
+from lazaretto.lineage.claims.kept import safe_namespace
 from lazaretto.times import parse_time
 
 if TYPE_CHECKING:
@@ -49,92 +47,6 @@ class Unusable(Exception):  # noqa: N818  it is an outcome
     """An event that cannot be used; the message says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Used:
-    """An input or output of a run, as one event names it.
-
-    Attributes:
-        namespace: OpenLineage namespace, as it is written.
-        name: OpenLineage name, as it is written.
-        version: that the event names; None: it names none.
-        parts: partitions that it names; of a batch dataset, batches.
-        kind: what the event says that it is, bits of `Kind`; 0: nothing.
-        mode: how it was written, bits of `Mode`.
-        role: how it was used; a leading ``~``: only to measure.
-        symlinks: other names of the same, as they are written.
-        renamed_from: name that it had, as it is written.
-        source: source of a batch.
-        t_from: start of the interval in which a batch was collected, as the event says.
-        t_to: its end.
-        received_at: when the event says that it arrived.
-        digest: sha256 (hex) of its content, as the event says.
-        rows: number of records.
-    """
-
-    namespace: str
-    name: str
-    version: str | None = None
-    parts: tuple[str, ...] = ()
-    kind: int = 0
-    mode: int = 0
-    role: str = "TRAIN"
-    symlinks: tuple[tuple[str, str], ...] = ()
-    renamed_from: tuple[str, str] | None = None
-    source: str | None = None
-    t_from: datetime | None = None
-    t_to: datetime | None = None
-    received_at: datetime | None = None
-    digest: str | None = None
-    rows: int | None = None
-
-    @property
-    def size(self) -> int:
-        """How many versions it names."""
-        return 1 + len(self.parts) + len(self.symlinks)
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """What one event, or one entry of the ledger, says of a run.
-
-    Attributes:
-        run: OpenLineage run id.
-        state: of the event.
-        at: when, as the event says.
-        namespace: of the job.
-        job: its name.
-        producer: who made the event.
-        purpose: of a training run.
-        inputs: what it read.
-        outputs: what it wrote.
-    """
-
-    run: str
-    state: State
-    at: datetime
-    namespace: str
-    job: str
-    producer: str
-    purpose: str
-    inputs: tuple[Used, ...] = ()
-    outputs: tuple[Used, ...] = ()
-
-    @property
-    def size(self) -> int:
-        """How many versions it names."""
-        return sum(used.size for used in (*self.inputs, *self.outputs))
-
-    @property
-    def measures(self) -> bool:
-        """Whether the run only measured."""
-        return self.purpose == "EVAL"
-
-
-def digest_of(body: str) -> str:
-    """What makes a claim the same as another."""
-    return hashlib.sha256(body.encode()).hexdigest()
-
-
 def read_event(event: dict[str, Any]) -> Claim:
     """Reads a run event.
 
@@ -154,7 +66,7 @@ def read_event(event: dict[str, Any]) -> Claim:
         run=_uuid(run.get("runId")),
         state=state | (State.STREAMING if kind == "STREAMING" else State(0)),
         at=_moment(event.get("eventTime"), "eventTime"),
-        namespace=_safe(_text(job.get("namespace"), "job namespace", 512)),
+        namespace=safe_namespace(_text(job.get("namespace"), "job namespace", 512)),
         job=_text(job.get("name"), "job name", 1024),
         producer=_optional_text(event.get("producer"), "producer", 1024) or "",
         purpose=purpose if purpose in ("PRETRAIN", "TRAIN", "FINETUNE", "EVAL") else "TRAIN",
@@ -166,73 +78,6 @@ def read_event(event: dict[str, Any]) -> Claim:
     return claim
 
 
-def reduced(event: dict[str, Any]) -> str:
-    """What of an event counts, as canonical JSON: the same for two events that claim the same.
-
-    It is what is kept; `read_event` reads it again.
-    """
-    run, job = _object(event.get("run")), _object(event.get("job"))
-    kept = {
-        "eventType": event.get("eventType"),
-        "eventTime": event.get("eventTime"),
-        "producer": event.get("producer"),
-        "run": {"runId": run.get("runId"), "facets": _kept(run, ("lazaretto_training",))},
-        "job": {
-            "namespace": job.get("namespace"),
-            "name": job.get("name"),
-            "facets": _kept(job, ("jobType",)),
-        },
-        "inputs": [_kept_dataset(d, "inputFacets") for d in event.get("inputs") or []],
-        "outputs": [_kept_dataset(d, "outputFacets") for d in event.get("outputs") or []],
-    }
-    return json.dumps(
-        _without_credentials(kept), sort_keys=True, separators=(",", ":"), ensure_ascii=False
-    )
-
-
-def _without_credentials(value: Any) -> Any:
-    """What is kept, with no credentials in any namespace."""
-    if isinstance(value, list):
-        return [_without_credentials(item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    found = {key: _without_credentials(item) for key, item in value.items()}
-    if isinstance(found.get("namespace"), str):
-        found["namespace"] = _safe(found["namespace"])
-    return found
-
-
-def _safe(namespace: str) -> str:
-    """Some tools report a database by its whole address."""
-    return safe_uri(namespace) if carries_credentials(namespace) else namespace
-
-
-_DATASET_FACETS = (
-    "version",
-    "datasetType",
-    "symlinks",
-    "lifecycleStateChange",
-    "lazaretto_source",
-    "lazaretto_artifact",
-)
-
-
-def _kept(value: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
-    facets = _object(value.get("facets"))
-    return {name: facets[name] for name in names if name in facets}
-
-
-def _kept_dataset(value: object, place: str) -> dict[str, Any]:
-    dataset = _object(value)
-    kept: dict[str, Any] = {
-        "namespace": dataset.get("namespace"),
-        "name": dataset.get("name"),
-        "facets": _kept(dataset, _DATASET_FACETS),
-    }
-    subset = _object(dataset.get(place)).get("subset")
-    return kept if subset is None else kept | {place: {"subset": subset}}
-
-
 def _roles(training: dict[str, Any]) -> dict[tuple[str, str, str | None], str]:
     """How each input was used, by its name and, where it is given, version."""
     found: dict[tuple[str, str, str | None], str] = {}
@@ -242,7 +87,7 @@ def _roles(training: dict[str, Any]) -> dict[tuple[str, str, str | None], str]:
         role = used.get("role")
         if role in _ROLES:
             version = used.get("version")
-            key = (_safe(str(used.get("namespace"))), str(used.get("name")))
+            key = (safe_namespace(str(used.get("namespace"))), str(used.get("name")))
             found[*key, version if isinstance(version, str) else None] = role
     return found
 
@@ -356,7 +201,7 @@ def _clean_namespace(value: str) -> str:
     namespace = _text(value, "namespace", 512)
     if namespace.lower().startswith(OWN):
         raise Unusable(f"no dataset is in a namespace that starts with {OWN}")
-    return _safe(namespace)
+    return safe_namespace(namespace)
 
 
 def _object(value: object) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Folds claims into the rows that the graph is made of: the same set of claims, the same rows.
+"""Folds claims into rows that are the same for the same set. Long: each merge is beside its rows.
 
 Every merge is one that order and repetition do not matter to: the earliest, the latest, the union.
 """
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection
 
-    from lazaretto.lineage.claims.event import Claim, Used
+    from lazaretto.lineage.claims.claim import Claim, Used
     from lazaretto.lineage.claims.names import Names
     from lazaretto.lineage.claims.stale import Clock
 

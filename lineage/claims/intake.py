@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from lazaretto.lineage.claims import rows
 from lazaretto.lineage.claims.derive import derive
-from lazaretto.lineage.claims.event import Claim, Unusable, digest_of, read_event, reduced
+from lazaretto.lineage.claims.event import Unusable, read_event
 from lazaretto.lineage.claims.fold import fold
+from lazaretto.lineage.claims.kept import digest_of, reduced
 from lazaretto.lineage.claims.names import Names
 from lazaretto.lineage.claims.told import take_ledger
 from lazaretto.lineage.graph.index import catch_up
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection
 
+    from lazaretto.lineage.claims.claim import Claim
     from lazaretto.storage.workspace import Workspace
 
 MOST_PER_TRANSACTION = 20_000

@@ -1,4 +1,4 @@
-"""What each state of one table holds, and which state each reader saw: the rules alone.
+"""What each state of a table holds, and what each reader saw. Long: all rules of one table.
 
 The rules are told in `docs/explanation/lineage-rules.md`. States are put in order. Each holds what
 the one before held, unless it replaced that. Where the order, an end or an origin is not known,

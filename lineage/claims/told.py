@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from lazaretto.ledger import events
 from lazaretto.ledger.chain import entries, head
 from lazaretto.lineage.claims.bits import NO_KIND, NO_MODE, Kind, Mode, State
-from lazaretto.lineage.claims.event import Claim, Used
+from lazaretto.lineage.claims.claim import Claim, Used
 from lazaretto.lineage.claims.fold import Folded
 from lazaretto.lineage.claims.names import STORE, Name, Names, registry
 from lazaretto.lineage.claims.stale import mark_stale

@@ -18,6 +18,7 @@ from lazaretto.errors import LazarettoError, NotFoundError, SystemFaultError, Us
 from lazaretto.ledger import chain as ledger
 from lazaretto.lineage import drain, flush
 from lazaretto.lineage.claims.event import read_event
+from lazaretto.lineage.claims.kept import reduced
 from lazaretto.storage.catalog import Catalog
 from lazaretto.storage.settings import settings_of_connection
 from lazaretto.storage.store import Store
@@ -134,12 +135,15 @@ def test_a_foreign_event_leaves_no_password_in_the_index() -> None:
         "eventType": "COMPLETE",
         "eventTime": "2026-01-01T00:00:00Z",
         "run": {"runId": "01890a5d-ac96-774b-bcce-b302099a8057"},
+        "job": {"namespace": f"postgres://bob:{HUSH}@db:5432", "name": "copy"},
         "inputs": [{"namespace": f"postgres://bob:{HUSH}@db:5432", "name": "public.t"}],
         "outputs": [{"namespace": "s3://bucket", "name": "a/b@c"}],
     }
     run = read_event(event)
     assert [d.namespace for d in run.inputs] == ["postgres://db:5432"]
     assert [(d.namespace, d.name) for d in run.outputs] == [("s3://bucket", "a/b@c")]
+    assert HUSH not in repr(run)
+    assert HUSH not in reduced(event)
 
 
 EVIL = "x\x1b[31mRED\x1b]8;;http://evil/\x1b\\l\x9b5n\u202e\u2066"

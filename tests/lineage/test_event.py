@@ -10,10 +10,11 @@ import pytest
 from foreign_events import META, dataset, event, model, partitions
 
 from lazaretto.lineage.claims.bits import Kind, Mode, State
-from lazaretto.lineage.claims.event import Unusable, digest_of, read_event, reduced
+from lazaretto.lineage.claims.event import Unusable, read_event
+from lazaretto.lineage.claims.kept import digest_of, reduced
 
 if TYPE_CHECKING:
-    from lazaretto.lineage.claims.event import Used
+    from lazaretto.lineage.claims.claim import Used
 
 
 def _used(found: dict[str, Any]) -> Used:

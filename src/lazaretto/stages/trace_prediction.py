@@ -16,7 +16,7 @@ from lazaretto.errors import DeliveryError, NotFoundError, UsageError
 from lazaretto.ledger.cover import agree, event_of
 from lazaretto.ledger.events import ModelRegistered
 from lazaretto.stages.sanitize_training import record_names
-from lazaretto.stages.snapshot import find_snapshot
+from lazaretto.stages.taken import find_snapshot
 from lazaretto.storage import tables
 from lazaretto.values import InputKind, to_json
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from lazaretto.attribution import Attribution, Queries
     from lazaretto.stages.query_rows import Reader
-    from lazaretto.stages.snapshot import Snapshot
+    from lazaretto.stages.taken import Snapshot
     from lazaretto.storage.workspace import Workspace
 
     Progress = Callable[[str, int, int], None]

@@ -46,6 +46,11 @@ class Case:
         return cls(story, world, told, events, why_inexact(world, told))
 
     @property
+    def unvouched(self) -> bool:
+        """Whether somebody read what nobody told the origin of."""
+        return any(text.startswith("nobody") for text in self.inexact)
+
+    @property
     def exact(self) -> bool:
         """Whether nothing may be unknown."""
         return not self.inexact and not self.story.attack

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from lazaretto.lineage import Trace
     from lazaretto.storage.workspace import Workspace
 
+_CLOCKS = 20.0
+"""Seconds by which what two clocks say may differ, twice over."""
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -135,10 +138,9 @@ def _judge(case: Case, asked: Asked, answer: Answer) -> Iterator[Wrong]:
         yield from wrong("unsure", answer.unknown, "is unknown, although all is told")
         if not answer.complete:
             yield Wrong("incomplete", asked.words, "the answer is not complete")
-    else:
-        early = {model for model in answer.unknown if _ended(case, model) + 20 < asked.since}
-        if not case.story.attack:
-            yield from wrong("early", frozenset(early), "is unknown, and was made before")
+    elif not case.told.lost and not case.story.attack and not case.unvouched:
+        early = frozenset(m for m in answer.unknown if _ended(case, m) + _CLOCKS < asked.since)
+        yield from wrong("early", early, "is unknown, and was made before")
 
 
 def _ended(case: Case, model: Model) -> float:

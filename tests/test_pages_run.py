@@ -67,6 +67,11 @@ ELSEWHERE = {
         "tests/lazaretto/test_sanitize_page.py"
     ),
     ("docs/how-to/sign-deliveries.md", "bash"): HERE,
+    ("docs/how-to/trace-a-prediction.md", "bash"): "tests/lazaretto/test_trace_prediction.py",
+    ("docs/how-to/trace-a-prediction.md", "capture.py"): (
+        "tests/lazaretto/test_trace_prediction.py"
+    ),
+    ("docs/how-to/trace-a-prediction.md", "net.py"): "tests/lazaretto/test_trace_prediction.py",
     ("docs/reference/ledger-format.md", "json"): "tests/lazaretto/test_ledger_format.py",
     ("docs/reference/ledger-format.md", "python"): "tests/lazaretto/test_ledger_format.py",
     ("docs/reference/operators.md", "python"): "tests/test_reference_pages.py",

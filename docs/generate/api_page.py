@@ -58,6 +58,9 @@ _PYTHON = {
         "sanitize/procedure.py": ["sanitize"],
         "sanitize/result.py": ["Sanitization"],
         "activations/compare.py": ["compare", "Comparison"],
+        "attribution/procedure.py": ["attribute"],
+        "attribution/inputs.py": ["Training", "Queries"],
+        "attribution/result.py": ["Attribution", "SourceShare", "BatchShare"],
     },
     "Encoders": {
         "embed/hashing.py": ["fit_hashing"],
@@ -94,6 +97,8 @@ _PYTHON = {
         "stages/sanitize_training.py": ["sanitize_training"],
         "stages/retrain.py": ["retrain_and_compare"],
         "stages/sanitize_result.py": ["SanitizeResult", "Retraining"],
+        "stages/trace_prediction.py": ["trace_prediction", "PredictionTrace"],
+        "stages/query_rows.py": ["Network", "Captured"],
         "stages/results.py": ["StageResult"],
     },
     "Quarantine": {

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from lazaretto.ledger.chain import Entry
     from lazaretto.lineage.bom.origin import ModelKey, Origin
     from lazaretto.lineage.trace.answer import TracedBatch, TracedDecision
-    from lazaretto.stages.snapshot import Snapshot
+    from lazaretto.stages.taken import Snapshot
 
     Pairs = Iterable[tuple[str, object]]
 

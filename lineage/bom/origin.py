@@ -11,7 +11,7 @@ from lazaretto.ledger.checkpoint import ledger_id
 from lazaretto.ledger.events import BatchReceived, ModelRegistered
 from lazaretto.lineage.openlineage import naming
 from lazaretto.lineage.openlineage.models import inputs_of, name_of
-from lazaretto.stages.snapshot import find_snapshot
+from lazaretto.stages.taken import find_snapshot
 from lazaretto.values import InputKind
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from lazaretto.ledger.chain import Entry
     from lazaretto.lineage.trace.answer import Trace
-    from lazaretto.stages.snapshot import Snapshot
+    from lazaretto.stages.taken import Snapshot
     from lazaretto.storage.workspace import Workspace
     from lazaretto.values import ModelInput
 

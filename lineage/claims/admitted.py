@@ -23,7 +23,7 @@ _NODES = rows.Merge(
     "lineage_version",
     ("name", "version", "kinds", "first_at", "last_at", "written"),
     ("name", "version"),
-    "written = excluded.written",
+    "version = excluded.version",
     ("id", "version"),
 )
 
@@ -35,11 +35,13 @@ class Concluded(NamedTuple):
         links: from versions of the dataset to those who read them, and to other names of them.
         gaps: versions that the ledger does not know.
         filled: ends of versions under another name, which the ledger does know.
+        used: ids of versions that links lead from.
     """
 
     links: list[Link]
     gaps: list[tuple[int, str, int]]
     filled: set[int]
+    used: set[int]
 
 
 def conclude_admitted(connection: Connection, store_root: str, dataset: Dataset) -> Concluded:
@@ -70,7 +72,7 @@ def conclude_admitted(connection: Connection, store_root: str, dataset: Dataset)
             found = (version_end(version.id), Basis.KNOWN, Why.SAME_NAME)
             seen.setdefault(version.version, []).append(found)
     at = {state.key: state.end for state in states}
-    values = [(own, text, int(Kind.TABLE), at.get(text, 0), at.get(text, 0), True) for text in seen]
+    values = [(own, text, int(Kind.MADE), at.get(text, 0), at.get(text, 0), False) for text in seen]
     ids = {text: id_ for id_, text in rows.merge(connection, _NODES, values)}
     links = [
         (version_end(ids[text]), node, basis, why)
@@ -83,7 +85,8 @@ def conclude_admitted(connection: Connection, store_root: str, dataset: Dataset)
         if version.version not in at and not _before_all(version.version, states)
     ]
     gaps = [(version_end(version.id), Gap.ADMITTED, version.first_at) for version in unknown]
-    return Concluded(links, gaps, {version_end(version.id) for version in dataset.versions})
+    filled = {version_end(version.id) for version in dataset.versions}
+    return Concluded(links, gaps, filled, set(ids.values()))
 
 
 def _versions(connection: Connection, store_root: str, dataset: str) -> list[TableState]:

@@ -38,6 +38,8 @@ class State(IntFlag):
     """It read at any time before: it was told afterwards."""
     RECEIVES = 512
     """What it wrote is a batch with a source: that is its origin."""
+    EMPTIES = 1024
+    """It dropped, truncated or renamed a table, for which it needs no input."""
 
     @property
     def happened(self) -> bool:

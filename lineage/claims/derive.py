@@ -83,7 +83,6 @@ def derive_some(connection: Connection, store_root: str, limit: int) -> int:
             connection.execute(
                 lineage_name.update().where(lineage_name.c.id.in_(ids)).values(stale=False)
             )
-            _mark_successors(connection, ids)
     if seen:
         note_change(connection)
     return len(seen)
@@ -92,18 +91,6 @@ def derive_some(connection: Connection, store_root: str, limit: int) -> int:
 def _stale(connection: Connection, limit: int) -> Sequence[int]:
     query = sa.select(lineage_name.c.id).where(lineage_name.c.stale).order_by(lineage_name.c.id)
     return list(connection.scalars(query.limit(limit)))
-
-
-def _mark_successors(connection: Connection, names: Sequence[int]) -> None:
-    """Names that a dataset was renamed to hold what it held."""
-    access = lineage_access.c
-    later = sa.select(access.name).where(access.renamed_from.in_(names), ~access.name.in_(names))
-    # Once only: a circle of renames would go on for ever.
-    connection.execute(
-        lineage_name.update()
-        .where(lineage_name.c.id.in_(later), lineage_name.c.id > min(names))
-        .values(stale=True)
-    )
 
 
 def _derive(connection: Connection, store_root: str, name: int) -> None:
@@ -120,6 +107,7 @@ def _derive(connection: Connection, store_root: str, name: int) -> None:
     if dataset.admitted is not None:
         found = conclude_admitted(connection, store_root, dataset)
         links, gaps, filled = links + found.links, found.gaps, found.filled
+        used = found.used
     else:
         links += _same_versions(dataset)
         filled = _written_elsewhere(dataset)

@@ -154,7 +154,7 @@ def read_event(event: dict[str, Any]) -> Claim:
         run=_uuid(run.get("runId")),
         state=state | (State.STREAMING if kind == "STREAMING" else State(0)),
         at=_moment(event.get("eventTime"), "eventTime"),
-        namespace=_text(job.get("namespace"), "job namespace", 512),
+        namespace=_safe(_text(job.get("namespace"), "job namespace", 512)),
         job=_text(job.get("name"), "job name", 1024),
         producer=_optional_text(event.get("producer"), "producer", 1024) or "",
         purpose=purpose if purpose in ("PRETRAIN", "TRAIN", "FINETUNE", "EVAL") else "TRAIN",
@@ -185,7 +185,26 @@ def reduced(event: dict[str, Any]) -> str:
         "inputs": [_kept_dataset(d, "inputFacets") for d in event.get("inputs") or []],
         "outputs": [_kept_dataset(d, "outputFacets") for d in event.get("outputs") or []],
     }
-    return json.dumps(kept, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return json.dumps(
+        _without_credentials(kept), sort_keys=True, separators=(",", ":"), ensure_ascii=False
+    )
+
+
+def _without_credentials(value: Any) -> Any:
+    """What is kept, with no credentials in any namespace."""
+    if isinstance(value, list):
+        return [_without_credentials(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    found = {key: _without_credentials(item) for key, item in value.items()}
+    if isinstance(found.get("namespace"), str):
+        found["namespace"] = _safe(found["namespace"])
+    return found
+
+
+def _safe(namespace: str) -> str:
+    """Some tools report a database by its whole address."""
+    return safe_uri(namespace) if carries_credentials(namespace) else namespace
 
 
 _DATASET_FACETS = (
@@ -223,7 +242,7 @@ def _roles(training: dict[str, Any]) -> dict[tuple[str, str, str | None], str]:
         role = used.get("role")
         if role in _ROLES:
             version = used.get("version")
-            key = (str(used.get("namespace")), str(used.get("name")))
+            key = (_safe(str(used.get("namespace"))), str(used.get("name")))
             found[*key, version if isinstance(version, str) else None] = role
     return found
 
@@ -337,7 +356,7 @@ def _clean_namespace(value: str) -> str:
     namespace = _text(value, "namespace", 512)
     if namespace.lower().startswith(OWN):
         raise Unusable(f"no dataset is in a namespace that starts with {OWN}")
-    return safe_uri(namespace) if carries_credentials(namespace) else namespace
+    return _safe(namespace)
 
 
 def _object(value: object) -> dict[str, Any]:

@@ -21,14 +21,12 @@ from lazaretto.lineage.claims.bits import (
 )
 from lazaretto.lineage.claims.names import PART, Name, dataset_in_store, source_in_store
 from lazaretto.lineage.claims.network import note_change
-from lazaretto.lineage.claims.same import unite, unite_shared
+from lazaretto.lineage.claims.same import unite, unite_parts, unite_shared
 from lazaretto.lineage.claims.stale import (
+    clocks_of,
+    mark_around,
     mark_habits,
-    mark_parts,
     mark_shared,
-    mark_stale,
-    mark_touched,
-    mark_wholes,
     tells_starts,
 )
 
@@ -44,6 +42,7 @@ if TYPE_CHECKING:
 
 # Plain numbers: operations on flags take as long as all else that is done with an input.
 _BATCH, _INDEPENDENT = int(Kind.BATCH), int(Kind.BATCH | Kind.MODEL)
+_NEEDS_NONE = int(Mode.DROPPED | Mode.EMPTIED | Mode.RENAMED)
 _KNOWN, _MEASURED = int(Basis.KNOWN), int(Basis.MEASURED)
 _BEGUN = State.START | State.LEDGER
 _T = TypeVar("_T", int, str)
@@ -106,7 +105,6 @@ class Folded:
     _reads: dict[tuple[Name, str, str], int] = field(default_factory=dict)
     _writes: set[tuple[str, Name, str]] = field(default_factory=set)
     _same: set[tuple[Name, Name]] = field(default_factory=set)
-    _whole: set[Name] = field(default_factory=set)
     _tables: set[Name] = field(default_factory=set)
     _merged: list[tuple[Any, ...]] = field(default_factory=list)
     _spelled: dict[tuple[str, str], Name] = field(default_factory=dict)
@@ -124,6 +122,8 @@ class Folded:
         state = claim.state
         if any(u.kind & Kind.BATCH and u.source for u in claim.outputs):
             state |= State.RECEIVES
+        if any(u.mode & _NEEDS_NONE for u in claim.outputs):
+            state |= State.EMPTIES
         finished = at if state & (State.COMPLETE | State.FAIL | State.ABORT) else None
         if found is None:
             self._runs[claim.run] = _Run(
@@ -184,7 +184,6 @@ class Folded:
             self.edges += 1
         if not versions and not parts:
             self._access(name, claim.run, used, Mode.UNNAMED, writes=False, version="")
-            self._whole.add(name)
             self.edges += 1
         return learns
 
@@ -216,8 +215,7 @@ class Folded:
         if not versions and not parts:
             self._access(name, claim.run, used, mode | Mode.UNNAMED, writes=True, version="")
             self.edges += 1
-        needs_none = Mode.DROPPED | Mode.EMPTIED | Mode.RENAMED
-        return made and not mode & needs_none
+        return made and not mode & _NEEDS_NONE
 
     def _renamed(self, claim: Claim, used: Used, before: Name) -> None:
         """What a table had held under its old name is read there, and is gone there."""
@@ -277,23 +275,37 @@ class Folded:
         for name in renamed:
             self.names.setdefault(name, 0)
         ids = self._write_names(connection)
-        jobs = {(run.namespace, run.producer) for run in self._runs.values()}
-        told = tells_starts(connection, jobs)
+        clocks = self._clocks(connection)
+        told = tells_starts(connection, clocks)
         runs, states = self._write_runs(connection)
-        telling = tells_starts(connection, jobs)
+        telling = tells_starts(connection, clocks)
         self._write_gaps(connection, telling)
         versions = self._write_versions(connection, ids)
         self._write_accesses(connection, ids, runs, versions)
         self._write_links(connection, runs, versions, states)
-        mark_habits(connection, telling - told)
+        mark_habits(connection, telling - told, told - telling)
         unite(connection, [(ids[one], ids[other]) for one, other in self._same])
         unite_shared(connection, ids)
-        mark_touched(connection, list(states))
-        mark_stale(connection, [ids[name] for name in self._tables])
+        tables = {name.name.partition(PART)[0] for name in ids if PART in name.name}
+        named = {name for pair in self._same for name in pair}
+        unite_parts(connection, [i for n, i in ids.items() if n in named or n.name in tables])
         mark_shared(connection, list(ids.values()))
-        mark_parts(connection, self._whole)
-        mark_wholes(connection, ids)
+        mark_around(
+            connection,
+            [ids[name] for name in self._tables],
+            list(states),
+            {ids[name] for name, _ in self._versions},
+        )
         note_change(connection)
+
+    def _clocks(self, connection: Connection) -> set[Clock]:
+        """Whose clock the runs are by, before and after they are merged with what is there."""
+        before = clocks_of(connection, self._runs)
+        found = set(before.values())
+        for id_, run in self._runs.items():
+            namespace, producer = before.get(id_, (run.namespace, run.producer))
+            found.add((min(namespace, run.namespace), min(producer, run.producer)))
+        return found
 
     def _write_names(self, connection: Connection) -> dict[Name, int]:
         values = [(*name, types, 0, False) for name, types in self.names.items()]
@@ -441,7 +453,7 @@ def _gaps_of_run(state: State, open_: bool, *, reads: bool, writes: bool) -> lis
     if state & (State.LEDGER | State.RECEIVES):
         return []
     if writes and not reads:
-        return [Gap.NO_INPUTS]
+        return [] if state & State.EMPTIES else [Gap.NO_INPUTS]
     return [Gap.OPEN_RUN] if open_ and reads and not writes else []
 
 
@@ -461,6 +473,14 @@ def _either(column: str, which: str = "smaller") -> str:
     return (
         f'"{column}" = CASE WHEN {there} IS NULL THEN {new} WHEN {new} IS NULL THEN {there} '
         f"ELSE {{{which}}}({there}, {new}) END"
+    )
+
+
+def _unless_made(column: str, which: str) -> str:
+    """The smaller or larger of two values, unless a rule made the row that is there."""
+    return (
+        f"{column} = CASE WHEN {{t}}.kinds & {int(Kind.MADE)} <> 0 THEN excluded.{column} "
+        f"ELSE {{{which}}}({{t}}.{column}, excluded.{column}) END, "
     )
 
 
@@ -525,10 +545,11 @@ _VERSIONS = rows.Merge(
         "rows",
     ),
     ("name", "version"),
-    "kinds = {t}.kinds | excluded.kinds, "
-    "first_at = {smaller}({t}.first_at, excluded.first_at), "
-    "last_at = {larger}({t}.last_at, excluded.last_at), "
-    "written = {t}.written OR excluded.written, "
+    # What a rule had made is now named by an event, and is as the event says.
+    f"kinds = ({{t}}.kinds | excluded.kinds) & ~{int(Kind.MADE)}, "
+    + _unless_made("first_at", "smaller")
+    + _unless_made("last_at", "larger")
+    + "written = {t}.written OR excluded.written, "
     + ", ".join(map(_either, ("source", "t_from", "t_to", "received_at", "digest", "rows"))),
     ("id", "name", "version", "written", "source", "last_at"),
 )

@@ -135,6 +135,7 @@ def rebase(connection: Connection, happened: Mapping[int, bool]) -> None:
         if runs:
             connection.execute(
                 lineage_link.update()
-                .where(among(connection, link.src, runs), link.owner == 0, link.basis != basis)
+                .where(among(connection, link.src, runs), link.owner == 0)
+                .where((link.basis != basis) | (link.why != why))
                 .values(basis=int(basis), why=int(why))
             )

@@ -8,10 +8,11 @@ import sqlalchemy as sa
 
 from lazaretto.lineage.claims import rows
 from lazaretto.lineage.claims.bits import Kind
+from lazaretto.lineage.claims.names import PART
 from lazaretto.storage.tables import lineage_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from sqlalchemy.engine import Connection
 
@@ -67,3 +68,26 @@ def unite_shared(connection: Connection, names: Mapping[Name, int]) -> None:
         if len(found) > 1 and any(row.types & Kind.EXPORTED for row in found):
             ids = sorted(row.id for row in found)
             unite(connection, [(ids[0], other) for other in ids[1:]])
+
+
+def unite_parts(connection: Connection, names: Collection[int]) -> None:
+    """Makes a partition the same under all names of its table.
+
+    Args:
+        connection: of an open `Catalog.transaction`.
+        names: ids of tables, of which partitions, or other names, may be new.
+    """
+    name = lineage_name.c
+    for table in names:
+        ids = members(connection, table)
+        if len(ids) == 1:
+            continue
+        parts: dict[str, list[int]] = {}
+        for row in connection.execute(sa.select(lineage_name).where(name.id.in_(ids))).all():
+            start, end = f"{row.name}{PART}", f"{row.name}{chr(ord(PART) + 1)}"
+            query = sa.select(name.id, name.name).where(
+                name.namespace == row.namespace, name.name >= start, name.name < end
+            )
+            for part in connection.execute(query):
+                parts.setdefault(part.name[len(start) :], []).append(part.id)
+        unite(connection, [(each[0], other) for each in parts.values() for other in each[1:]])

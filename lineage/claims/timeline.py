@@ -174,22 +174,38 @@ def _ordered(states: list[TableState]) -> list[TableState]:
     latest = EVER
     numbered = [state for state in states if state.number is not None]
     for state in sorted(numbered, key=lambda s: s.number or 0):
-        latest = max(latest, state.end)
+        latest = max(latest, _first(state))
         at[state.key] = latest
-    return sorted(states, key=lambda s: (at.get(s.key, s.end), s.number or 0, s.start, s.key))
+    return sorted(states, key=lambda s: (at.get(s.key, _first(s)), s.number or 0, s.start, s.key))
+
+
+def _first(state: TableState) -> int:
+    """When a state was there: what goes on may have written from its start on."""
+    return state.start if state.end >= NEVER else state.end
+
+
+def _earliest(order: list[TableState]) -> list[int]:
+    """The earliest start from each place on."""
+    starts = [NEVER] * (len(order) + 1)
+    for place in range(len(order) - 1, -1, -1):
+        starts[place] = min(starts[place + 1], order[place].start)
+    return starts
 
 
 def _mixed(order: list[TableState]) -> list[bool]:
     """States that may have come before or after one that replaced all."""
     mixed = [False] * len(order)
-    earliest = NEVER
-    starts = [NEVER] * (len(order) + 1)  # the earliest start from a place on
-    for place in range(len(order) - 1, -1, -1):
-        earliest = min(earliest, order[place].start)
-        starts[place] = earliest
+    starts = _earliest(order)
+    goes_on = numbered = False  # something before has no end
     for place, state in enumerate(order):
+        if state.end >= NEVER:
+            goes_on, numbered = (
+                goes_on or state.number is None,
+                numbered or state.number is not None,
+            )
         if state.replaces is Replaces.NO:
             continue
+        mixed[place] |= goes_on or (numbered and state.number is None)
         for before in range(place - 1, -1, -1):
             if not surely_before(order[before], state):
                 mixed[before] = mixed[place] = True
@@ -207,13 +223,19 @@ def _chain(concluded: Concluded, mixed: list[bool]) -> list[_Place]:
     places: list[_Place] = []
     last: TableState | None = None
     broken = doubt = False
+    starts = _earliest(concluded.order)
     for place, state in enumerate(concluded.order):
-        if not state.happened:
+        goes_on = state.end >= NEVER and state.number is None
+        if not state.happened or goes_on:
             doubt = True
             broken |= state.replaces is not Replaces.NO
             places.append(_Place(last, broken, doubt))
             continue
         replaces = _replaces(state, last, first=place == 0)
+        if state.number is None and replaces is Replaces.NO:
+            latest = _latest_before(concluded.order, starts, place)
+            if latest > place:
+                concluded.link(History(latest), state.node, Basis.POSSIBLE, Why.ORDER_UNKNOWN)
         if replaces is not Replaces.YES:
             solid = replaces is Replaces.NO and not (mixed[place] or broken)
             if solid and last is not None:
@@ -226,6 +248,23 @@ def _chain(concluded: Concluded, mixed: list[bool]) -> list[_Place]:
     return places
 
 
+def _latest_before(order: list[TableState], starts: list[int], place: int) -> int:
+    """The last place of a state that may have been there before one that is placed before it.
+
+    Only what is called by a name that does not count asks for that: who reads a table without one
+    sees for himself what may have been there.
+    """
+    state, latest = order[place], place
+    if state.key.startswith("run:"):
+        return place
+    for after in range(place + 1, len(order)):
+        if state.end + TOLERANCE < starts[after]:
+            break
+        if not surely_after(order[after], state):
+            latest = after
+    return latest
+
+
 def _replaces(state: TableState, last: TableState | None, *, first: bool) -> Replaces:
     if state.replaces is Replaces.CREATED:
         new = first or (last is not None and last.node is None)
@@ -235,14 +274,21 @@ def _replaces(state: TableState, last: TableState | None, *, first: bool) -> Rep
 
 def _read(concluded: Concluded, places: list[_Place], mixed: list[bool], reader: Reader) -> None:
     order = concluded.order
-    before = -1  # all up to here were there before
-    while before + 1 < len(order) and surely_before(order[before + 1], reader):
-        before += 1
+    before = -1  # all up to here were there before, or go on
+    for at, state in enumerate(order):
+        if surely_before(state, reader):
+            before = at
+        elif state.end < NEVER:
+            break
     until = len(order) - 1  # all behind this came after
     while until > before and surely_after(order[until], reader):
         until -= 1
     own = reader.run or reader.node
-    others = [place for place in range(before + 1, until + 1) if order[place].run != own]
+    others = [
+        at
+        for at in range(until + 1)
+        if order[at].run != own and not surely_before(order[at], reader)
+    ]
     if before < 0 and not others:
         if reader.gap:
             concluded.gaps.append((reader.node, Gap.TABLE, reader.end))

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from lazaretto.lineage.claims.bits import Kind
 from lazaretto.lineage.claims.names import PART, Name, dataset_in_store
+from lazaretto.lineage.claims.timeline import EVER, NEVER
 from lazaretto.lineage.trace.holdings import BATCH, MODEL, SNAPSHOT, VIEW
 from lazaretto.storage.bulk import among
 from lazaretto.storage.tables import lineage_name, lineage_run, lineage_version
@@ -100,8 +101,9 @@ def describe(world: World, vertices: Iterable[int]) -> dict[int, Described]:
 
 
 def moment(micros: int | None) -> datetime | None:
-    """A moment from microseconds since 1970."""
-    return None if micros is None else _START + timedelta(microseconds=micros)
+    """A moment from microseconds since 1970; None: none is known, as where a run is open."""
+    known = micros is not None and EVER < micros < NEVER
+    return _START + timedelta(microseconds=micros) if known and micros is not None else None
 
 
 def _of_ledger(vertex: int, row: Row[Any]) -> Described:

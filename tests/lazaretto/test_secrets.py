@@ -17,7 +17,7 @@ from lazaretto import stages
 from lazaretto.errors import LazarettoError, NotFoundError, SystemFaultError, UsageError
 from lazaretto.ledger import chain as ledger
 from lazaretto.lineage import drain, flush
-from lazaretto.lineage.graph.external import read_event
+from lazaretto.lineage.claims.event import read_event
 from lazaretto.storage.catalog import Catalog
 from lazaretto.storage.settings import settings_of_connection
 from lazaretto.storage.store import Store

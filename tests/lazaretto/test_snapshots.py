@@ -15,7 +15,7 @@ from lazaretto.dataset.snapshots import WholeSnapshot, as_differences, cost_of, 
 from lazaretto.errors import ChangedStateError
 from lazaretto.ledger.chain import entries
 from lazaretto.ledger.events import SnapshotTaken
-from lazaretto.stages.snapshot import find_snapshot
+from lazaretto.stages.taken import find_snapshot
 from lazaretto.storage.tables import ledger
 from lazaretto.values import DataFile, Member, StoredFile
 

@@ -8,6 +8,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+
+from lazaretto.attribution import Attribution, BatchShare, SourceShare
 from lazaretto.authority.holds import Hold
 from lazaretto.cli import (
     batch_view,
@@ -29,6 +32,7 @@ from lazaretto.cli import (
     sanitizing,
     source,
     source_view,
+    trace_prediction,
     trace_view,
 )
 from lazaretto.drift.source import Step
@@ -65,6 +69,7 @@ from lazaretto.stages.explore import Exploration
 from lazaretto.stages.outcomes import RateOutcome
 from lazaretto.stages.sanitize_result import ClassChange, Retraining
 from lazaretto.stages.sources import SourceDrift
+from lazaretto.stages.trace_prediction import PredictionTrace
 from lazaretto.values import (
     Actor,
     ActorType,
@@ -426,6 +431,31 @@ def _expired() -> list[Any]:
     return [SimpleNamespace(case=CASE, action="REJECT", records=36, reason=REASON)]
 
 
+def _prediction() -> PredictionTrace:
+    sources = [
+        SourceShare("annotation-vendor", 120, 0.4123, 0.21, 0.3, 0.0025, accused=True),
+        SourceShare("crowd-b", 98, 0.0912, 0.18, -0.02, 1.0, accused=False),
+    ]
+    batches = [
+        BatchShare(BATCH, "annotation-vendor", 60, 0.38, 0.1, 0.0005),
+        BatchShare(OTHER, "annotation-vendor", 60, 0.0323, 0.11, 1.0),
+    ]
+    rows = pa.table(
+        {
+            "record_id": [f"{BATCH}#digit-7", f"{OTHER}#digit-12"],
+            "batch": [BATCH, OTHER],
+            "source": ["annotation-vendor"] * 2,
+            "label": ["7", "7"],
+            "share": [0.0213, 0.004],
+            "usual": [0.0011, 0.0007],
+            "influence": [0.01, 0.002],
+        }
+    )
+    found = Attribution(sources, batches, rows, 0.01, 0.0038, 40, 530, 0.925, 0.98)
+    gap = "it also learned from table weather@3, whose records were not looked at"
+    return PredictionTrace("digits-net@2", "digits", 4, 912, found, [gap])
+
+
 TABLES: dict[str, Callable[[], RenderableType]] = {
     "batch-list": lambda: batch_view.list_view([_batch(), _batch(id=OTHER, case=None)]),
     "batch-list-refused": lambda: batch_view.list_view([_batch(), _refused()]),
@@ -454,4 +484,5 @@ TABLES: dict[str, Callable[[], RenderableType]] = {
     "source-drift": lambda: source_view.view(_drift()),
     "source-list": lambda: source.list_view(_sources()),
     "trace": lambda: trace_view.view(_trace(), {"report": "incident.html"}),
+    "trace-prediction": lambda: trace_prediction.view(_prediction()),
 }

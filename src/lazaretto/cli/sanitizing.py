@@ -157,8 +157,8 @@ def network(
         UsageError: a function cannot be imported, or the weights are no probe's.
     """
     if options.load_model is not None:
-        load = _resolve(options.load_model, "--load-model")
-        again = _resolve(compare.retrain, "--retrain") if compare.retrain else None
+        load = resolve_function(options.load_model, "--load-model")
+        again = resolve_function(compare.retrain, "--retrain") if compare.retrain else None
 
         def train(snapshot: "Snapshot") -> "tuple[nn.Module, str | None]":
             assert again is not None  # noqa: S101  `check` saw to it
@@ -186,7 +186,7 @@ def read_inputs(path: str | None) -> Any:
     """What ``--inputs`` means; None where it is not given."""
     if path is None or ":" not in path:
         return path
-    return _resolve(path, "--inputs")
+    return resolve_function(path, "--inputs")
 
 
 def sanitized(done: "SanitizeResult") -> dict[str, object]:
@@ -258,8 +258,12 @@ def _probe(
     )
 
 
-def _resolve(path: str, option: str) -> Callable[..., Any]:
-    """Imports ``module:function``, looking in the current folder too: a script of yours."""
+def resolve_function(path: str, option: str) -> Callable[..., Any]:
+    """Imports ``module:function``, looking in the current folder too: a script of yours.
+
+    Raises:
+        UsageError: it cannot be imported, or is no function.
+    """
     from lazaretto.stages.user_code import resolve
 
     with _here():

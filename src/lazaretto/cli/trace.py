@@ -8,6 +8,7 @@ from lazaretto.cli.arguments import Since, Until, split_version
 from lazaretto.cli.command import Needs, command
 from lazaretto.cli.reply import Reply
 from lazaretto.cli.session import Session
+from lazaretto.cli.trace_prediction import add_prediction
 from lazaretto.cli.trace_reply import Html, Output, Whole, Without, reply, write_page
 from lazaretto.errors import UsageError
 from lazaretto.window import EITHER
@@ -15,6 +16,8 @@ from lazaretto.window import EITHER
 app = typer.Typer(
     no_args_is_help=True, help="Follow data forwards to models, and models back to data."
 )
+
+add_prediction(app)
 
 
 @command(app, "source")

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from lazaretto.stages.snapshot import snapshot as snapshot
     from lazaretto.stages.taken import Snapshot as Snapshot
     from lazaretto.stages.taken import open_snapshot as open_snapshot
+    from lazaretto.stages.trace_prediction import PredictionTrace as PredictionTrace
+    from lazaretto.stages.trace_prediction import trace_prediction as trace_prediction
     from lazaretto.stages.validate import validate as validate
 
 # A task uses one stage, and loading the others takes longer than a small delivery.
@@ -47,6 +49,7 @@ _HOMES = {
     "Ingestion": "lazaretto.stages.ingest",
     "Judgement": "lazaretto.stages.judgement",
     "ModelVersion": "lazaretto.stages.register_model",
+    "PredictionTrace": "lazaretto.stages.trace_prediction",
     "Retraining": "lazaretto.stages.sanitize_result",
     "SanitizeResult": "lazaretto.stages.sanitize_result",
     "Snapshot": "lazaretto.stages.taken",
@@ -68,6 +71,7 @@ _HOMES = {
     "screen": "lazaretto.stages.screen",
     "show_model": "lazaretto.stages.models",
     "snapshot": "lazaretto.stages.snapshot",
+    "trace_prediction": "lazaretto.stages.trace_prediction",
     "validate": "lazaretto.stages.validate",
 }
 

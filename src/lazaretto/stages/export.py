@@ -19,7 +19,7 @@ from lazaretto.stages.snapshot import snapshot
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from lazaretto.stages.snapshot import Snapshot
+    from lazaretto.stages.taken import Snapshot
     from lazaretto.storage.workspace import Workspace
 
 

@@ -40,15 +40,16 @@ def kind_of(seed: int) -> str:
 
 
 def story(seed: int, kind: str | None = None) -> Story:
-    """The story of a seed: at most fifteen steps."""
+    """The story of a seed: ten to twenty steps."""
     random = Random(f"mixed {seed}")  # noqa: S311
     tools = tuple(_tool(random, number) for number in range(random.choice((2, 3))))
     modes = {table: random.choice((COUNTING, COUNTING, RANDOM, BARE, BARE)) for table in TABLES}
     partitioned = frozenset(table for table in TABLES if random.random() < 0.15)
     modes |= dict.fromkeys(partitioned, BARE)
-    making = Making(random, kind or kind_of(seed), tools, modes, partitioned)
+    pool = tuple(random.sample(sorted(TABLES), random.choice((1, 2, 2, 3))))
+    making = Making(random, kind or kind_of(seed), tools, modes, partitioned, pool)
     _beginning(making)
-    while len(making.steps) < random.choice((8, 10, 12, 14)):
+    for _ in range(random.choice((6, 8, 10, 12))):
         making.pause()
         _step(making)
     if not any(
@@ -97,7 +98,7 @@ def _beginning(making: Making) -> None:
 def _step(making: Making) -> None:
     """One more thing happens; what cannot happen yet is another thing."""
     choices = (
-        (_receive, 2),
+        (_receive, 1),
         (_admit, 2),
         (_recall, 1),
         (_snapshot, 1),

@@ -11,7 +11,7 @@ MODELS = tuple(f"model:{registry}:{name}" for registry in REGISTRIES for name in
 
 def _table(making: Making, *, change: str | None = None, plain: bool = False) -> Write:
     random = making.random
-    thing = random.choice(sorted(TABLES))
+    thing = random.choice(making.pool)
     if thing in making.partitioned:
         part = random.choice(("mon", "tue"))
         change = random.choice((None, None, "OVERWRITE"))
@@ -130,8 +130,8 @@ def _job(
     elif making.chance(0.1) and reads:
         fate = "retry"
     loss = None
-    if making.kind == LOSSY and making.chance(0.3):
-        loss = random.choice(("start", "end", "whole", "whole"))
+    if making.kind == LOSSY and making.chance(0.4):
+        loss = random.choice(("start", "end", "whole", "whole", "whole"))
     beats = ()
     if making.tools[tool].style != END and making.chance(0.1):
         beats = (0.3 * lasts, 0.6 * lasts)

@@ -19,13 +19,18 @@ KINDS = (PLAIN, CLOSE, LOSSY, ATTACKED)
 
 @dataclass(slots=True)
 class Making:
-    """A story in the making, and what is known to be there."""
+    """A story in the making, and what is known to be there.
+
+    Attributes:
+        pool: tables that jobs write; few, so that much happens to each.
+    """
 
     random: Random
     kind: str
     tools: tuple[Tool, ...]
     modes: dict[str, str]
     partitioned: frozenset[str]
+    pool: tuple[str, ...]
     now: float = 100.0
     steps: list[Step] = field(default_factory=list)
     tables: set[str] = field(default_factory=set)

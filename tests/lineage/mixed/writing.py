@@ -38,7 +38,7 @@ def _write_model(
     registry, name = names.registry_of(write.thing)
     known = [made for made in run.made if made.write is write]
     count = _versions_of(world, registry, name)
-    again = write.again and count > 0
+    again = write.again and run.job.purpose == "EVAL" and count > 0
     version = known[0].version if known else str(count if again else count + 1)
     assert version is not None
     state = world.models.setdefault((registry, name, version), f"{write.thing}@{version}")

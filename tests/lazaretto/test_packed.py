@@ -34,7 +34,9 @@ def test_gzip_is_read_as_the_file_in_it(tmp_path: Path, name: str, data: bytes) 
     (tmp_path / name).write_bytes(data)
     # Two members: so does `cat a.gz b.gz`.
     half = len(data) // 2
-    (tmp_path / f"{name}.gz").write_bytes(gzip.compress(data[:half]) + gzip.compress(data[half:]))
+    (tmp_path / f"{name}.gz").write_bytes(
+        gzip.compress(data[:half], mtime=0) + gzip.compress(data[half:])
+    )
     assert open_batch(tmp_path / f"{name}.gz").digest() == open_batch(tmp_path / name).digest()
 
 
@@ -42,14 +44,14 @@ def test_gzip_is_read_as_the_file_in_it(tmp_path: Path, name: str, data: bytes) 
     ("name", "data", "code"),
     [
         ("a.csv.gz", TEXT, "wrong_format"),
-        ("a.csv", gzip.compress(TEXT), "wrong_format"),
-        ("a.csv.gz", gzip.compress(LINES), "wrong_format"),
-        ("a.csv.gz", gzip.compress(gzip.compress(TEXT)), "wrong_format"),
-        ("a.csv.gz", gzip.compress(TEXT)[:-9], "truncated"),
-        ("a.csv.gz", gzip.compress(TEXT)[:-8] + b"12345678", "unreadable"),
-        ("a.csv.gz", gzip.compress(b""), "zero_rows"),
-        ("a.parquet.gz", gzip.compress(b"PAR1PAR1"), "wrong_format"),
-        ("a.csv.gz", gzip.compress(b"a\n" + b"1\n" * 10**6), "too_large"),
+        ("a.csv", gzip.compress(TEXT, mtime=0), "wrong_format"),
+        ("a.csv.gz", gzip.compress(LINES, mtime=0), "wrong_format"),
+        ("a.csv.gz", gzip.compress(gzip.compress(TEXT, mtime=0), mtime=0), "wrong_format"),
+        ("a.csv.gz", gzip.compress(TEXT, mtime=0)[:-9], "truncated"),
+        ("a.csv.gz", gzip.compress(TEXT, mtime=0)[:-8] + b"12345678", "unreadable"),
+        ("a.csv.gz", gzip.compress(b"", mtime=0), "zero_rows"),
+        ("a.parquet.gz", gzip.compress(b"PAR1PAR1", mtime=0), "wrong_format"),
+        ("a.csv.gz", gzip.compress(b"a\n" + b"1\n" * 10**6, mtime=0), "too_large"),
     ],
 )
 def test_gzip_that_is_none_or_damaged_or_a_bomb_is_refused(
@@ -75,7 +77,7 @@ def test_a_folder_of_parts_is_one_delivery(tmp_path: Path) -> None:
     texts.mkdir()
     (texts / "part-1.csv").write_bytes(b"\xef\xbb\xbfa,b\r\n1,007\r\n")
     (texts / "part-2.csv").write_bytes(b"")
-    (texts / "part-3.csv.gz").write_bytes(gzip.compress(b"a,b\n2,8"))
+    (texts / "part-3.csv.gz").write_bytes(gzip.compress(b"a,b\n2,8", mtime=0))
     assert open_batch(texts).table().to_pylist() == [{"a": 1, "b": "007"}, {"a": 2, "b": "8"}]
     lines = tmp_path / "jsonl"
     lines.mkdir()
@@ -94,7 +96,7 @@ def test_a_folder_of_parts_is_one_delivery(tmp_path: Path) -> None:
         ({"1.csv": b"a\n1\n", "2.csv": b"b\n1\n"}, "unreadable"),
         ({"1.csv": b'"a\nb"\n1\n'}, "unreadable"),
         ({"1.csv": b""}, "zero_rows"),
-        ({"1.csv.gz": gzip.compress(b"a\n" + b"1\n" * 10**6)}, "too_large"),
+        ({"1.csv.gz": gzip.compress(b"a\n" + b"1\n" * 10**6, mtime=0)}, "too_large"),
         ({"1.csv": b"a\n1\n", "2.csv/3.csv": b"a\n1\n"}, "not_a_regular_file"),
     ],
 )

@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 from rich.console import Group
 
-from lazaretto.authority.holds import noun_of
 from lazaretto.cli.arguments import Since, Until
 from lazaretto.cli.command import command
 from lazaretto.cli.incident_view import changed_view, list_view, view
@@ -267,6 +266,8 @@ def _held(incident: str, what: HoldKind, name: str, *, on_hold: bool, changed: b
         "on_hold": on_hold,
         "changed": changed,
     }
+    from lazaretto.authority.holds import noun_of
+
     said = f"{noun_of(what)} {name} is {'' if on_hold else 'not '}on hold for {incident}"
     again = "" if changed else ", as before"
     lines = {"done": f"{said}{again}"}

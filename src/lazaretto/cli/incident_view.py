@@ -6,10 +6,8 @@ from typing import TYPE_CHECKING
 
 from rich.console import Group
 
-from lazaretto.authority.holds import noun_of
 from lazaretto.cli.layout import Command, Document, facts, grid
 from lazaretto.cli.text import counted, plain
-from lazaretto.incidents.question import in_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -67,6 +65,10 @@ def changed_view(done: Refreshed) -> RenderableType:
 
 
 def _known(shown: Overview) -> dict[str, object]:
+    # Loaded when there is something to show: help must come at once.
+    from lazaretto.authority.holds import noun_of
+    from lazaretto.incidents.question import in_words
+
     found, evidence = shown.incident, shown.evidence
     answer = found.answer
     lines: dict[str, object] = {
@@ -114,6 +116,8 @@ def _known(shown: Overview) -> dict[str, object]:
 
 def _now(shown: Overview) -> Iterator[RenderableType]:
     """What is in use, and what is stopped, each since when."""
+    from lazaretto.authority.holds import noun_of
+
     if shown.production:
         yield grid(
             ["model", "alias", "version", "since", "it is"],

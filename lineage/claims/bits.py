@@ -72,6 +72,8 @@ class Mode(IntFlag):
     """It named no version."""
     EMPTIED = 128
     """It was truncated."""
+    SUMMED = 256
+    """It named more partitions than are kept apart."""
     AS_BATCH = 32
     AS_MODEL = 64
     """What the event that told of it says that it wrote."""

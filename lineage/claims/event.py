@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 MAX_DATASETS = 1_000
 MAX_VERSIONS = 10_000
-MAX_RUN_VERSIONS = 20_000
+MAX_RUN_VERSIONS = 100_000
 MAX_SYMLINKS = 20
 OWN = "urn:lazaretto:"
 """What namespaces of our own start with."""

@@ -45,6 +45,8 @@ _BATCH, _INDEPENDENT = int(Kind.BATCH), int(Kind.BATCH | Kind.MODEL)
 _NEEDS_NONE = int(Mode.DROPPED | Mode.EMPTIED | Mode.RENAMED)
 _KNOWN, _MEASURED = int(Basis.KNOWN), int(Basis.MEASURED)
 _BEGUN = State.START | State.LEDGER
+MOST_PARTS = 500
+"""Partitions of one dataset that an event may name; of more, the whole table is taken."""
 _T = TypeVar("_T", int, str)
 Point = tuple[Name, str]
 """A version of a name."""
@@ -183,7 +185,8 @@ class Folded:
             self._access(part, claim.run, used, Mode.UNNAMED, writes=False, version="")
             self.edges += 1
         if not versions and not parts:
-            self._access(name, claim.run, used, Mode.UNNAMED, writes=False, version="")
+            mode = Mode.UNNAMED | (Mode.SUMMED if used.parts else Mode(0))
+            self._access(name, claim.run, used, mode, writes=False, version="")
             self.edges += 1
         return learns
 
@@ -444,7 +447,7 @@ def _points(name: Name, used: Used) -> tuple[Sequence[str], Sequence[Name]]:
     if used.kind & _BATCH or source_in_store(name):
         return used.parts or ((used.version,) if used.version else ()), ()
     versions = (used.version,) if used.version else ()
-    if not used.parts or dataset_in_store(name):
+    if not used.parts or dataset_in_store(name) or len(used.parts) > MOST_PARTS:
         return versions, ()  # the ledger knows which batches a version holds
     return versions, [Name(name.namespace, f"{name.name}{PART}{part}") for part in used.parts]
 

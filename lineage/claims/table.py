@@ -185,6 +185,7 @@ def _readers(
             gap and not measures and not State(row.states) & hides_nothing,
             measures,
             run=end,
+            summed=bool(row.modes & Mode.SUMMED),
         )
         if row.run in moments and not measures:
             streams += moments[row.run].readers(end, clock_of(row))

@@ -69,6 +69,7 @@ class Reader:
         clock: whose clock says so.
         gap: whether it is a gap that no state is known; it is none where a partition has some.
         measures: it only measured: nothing was learned.
+        summed: it read a part of it, and which is not kept.
         passes: it is the moment of a stream: what the table held at the start went on.
         run: the run that it is, or is a moment of.
     """
@@ -79,6 +80,7 @@ class Reader:
     clock: str
     gap: bool = True
     measures: bool = False
+    summed: bool = False
     passes: bool = False
     run: int = 0
 
@@ -298,6 +300,8 @@ def _read(concluded: Concluded, places: list[_Place], mixed: list[bool], reader:
         order[at].replaces is Replaces.NO and not mixed[at] for at in others
     )
     sure = Basis.MEASURED if reader.measures else Basis.INFERRED
+    if reader.summed and not reader.measures:
+        sure = Basis.POSSIBLE
     if place.last is not None and not place.broken and harmless:
         concluded.link(place.last.node, reader.node, sure, Why.LAST_STATE)
     if reader.measures:

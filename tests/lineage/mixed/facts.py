@@ -7,10 +7,14 @@ of as its parents, and a batch is a state without parents.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
+
+from ledger_history import START
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import datetime
 
     from mixed.steps import Job, Read, Story, Write
 
@@ -117,6 +121,11 @@ class World:
         found = self.parents.setdefault(state, {})
         for parent in parents:
             found.setdefault(parent, set()).add(by)
+
+
+def moment(seconds: float) -> datetime:
+    """A moment of a history."""
+    return START + timedelta(seconds=seconds)
 
 
 def chosen(found: list[Any], pick: float) -> Any:

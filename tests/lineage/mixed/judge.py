@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from mixed.names import registry_of
 from mixed.oracle import made_of, truth
 from mixed.questions import questions
 
@@ -52,11 +53,6 @@ class Wrong:
     check: str
     question: str
     text: str
-
-
-def exit_code(trace: Trace) -> int:
-    """The exit code of an answer, by its documented rule."""
-    return read(trace).exit_code
 
 
 def read(trace: Trace) -> Answer:
@@ -145,8 +141,6 @@ def _judge(case: Case, asked: Asked, answer: Answer) -> Iterator[Wrong]:
 
 def _ended(case: Case, model: Model) -> float:
     """When a model version was last told of; never, where an open run may go on making it."""
-    from mixed.names import registry_of
-
     found = [
         at
         for at, kind, v in case.world.ledger

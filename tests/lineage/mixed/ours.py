@@ -6,9 +6,10 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from ledger_history import SERVICE, START, History
-from mixed.facts import ROWS
+from ledger_history import SERVICE, History
+from mixed.facts import ROWS, moment
 from mixed.names import DATASET, registry_of
+from mixed.wire import placed
 
 from lazaretto.ledger import events
 from lazaretto.ledger.chain import append
@@ -16,19 +17,12 @@ from lazaretto.lineage.openlineage.naming import DatasetName
 from lazaretto.values import InputKind, InputRole, ModelInput, TrustTier
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from mixed.facts import Seen, World
     from mixed.names import Name
 
     from lazaretto.storage.workspace import Workspace
 
 _COLLECTED = timedelta(minutes=10), timedelta(minutes=5)
-
-
-def moment(seconds: float) -> datetime:
-    """A moment of a history."""
-    return START + timedelta(seconds=seconds)
 
 
 @dataclass
@@ -109,8 +103,6 @@ def _register(
 
 
 def _input(seen: Seen) -> ModelInput:
-    from mixed.wire import placed
-
     role = InputRole(seen.read.role or "TRAIN")
     kind = seen.read.thing.partition(":")[0]
     if kind == "ours":

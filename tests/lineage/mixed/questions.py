@@ -7,8 +7,8 @@ from itertools import pairwise
 from random import Random
 from typing import TYPE_CHECKING
 
+from mixed.facts import moment
 from mixed.oracle import truth
-from mixed.ours import moment
 
 from lazaretto import lineage
 

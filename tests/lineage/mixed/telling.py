@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from mixed.ours import moment
+from mixed.facts import moment
+from mixed.oracle import made_of
 
 if TYPE_CHECKING:
     from mixed.case import Case
@@ -23,8 +24,6 @@ def tell_case(case: Case, found: list[Wrong]) -> str:
     happened += [(run.job.at, _run(case, run)) for run in case.world.runs]
     lines += [f"  {moment(at):%d %H:%M:%S} {text}" for at, text in sorted(happened)]
     for model, state in sorted(case.world.models.items()):
-        from mixed.oracle import made_of
-
         batches = ", ".join(sorted(made_of(case.world, model))) or "no batch"
         lines.append(f"  {state} holds {batches}")
     lines += [f"lost: {text}" for text in case.told.lost]

@@ -6,7 +6,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 from mixed import names
-from mixed.ours import moment
+from mixed.facts import moment
 
 if TYPE_CHECKING:
     from mixed.facts import Made, Run, Seen, World

@@ -12,7 +12,13 @@ from lazaretto.lineage.claims.bits import Basis, Gap
 from lazaretto.lineage.claims.names import Names
 from lazaretto.lineage.claims.timeline import TOLERANCE
 from lazaretto.storage.bulk import among
-from lazaretto.storage.tables import lineage_gap, lineage_link, lineage_name, lineage_version
+from lazaretto.storage.tables import (
+    lineage_gap,
+    lineage_link,
+    lineage_name,
+    lineage_run,
+    lineage_version,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -118,3 +124,17 @@ def _version_vouched(connection: Connection, end: int, vouched: _Vouched) -> boo
         return True
     query = sa.select(lineage_version.c.name).where(lineage_version.c.id == end // 2)
     return connection.scalar(query) in vouched.names
+
+
+def last_end(connection: Connection, runs: Collection[int]) -> int:
+    """When the last of some runs ended, in microseconds; 0 where there is none."""
+    run = lineage_run.c
+    query = sa.select(sa.func.max(run.ended_at)).where(among(connection, run.id, list(runs)))
+    return connection.scalar(query) or 0
+
+
+def begun_before(connection: Connection, runs: Collection[int], moment: int) -> set[int]:
+    """Those of some runs that began before a moment, in microseconds."""
+    run = lineage_run.c
+    query = sa.select(run.id).where(among(connection, run.id, list(runs)), run.started_at < moment)
+    return set(connection.scalars(query))

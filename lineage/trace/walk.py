@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from lazaretto.lineage.claims.bits import Basis, Gap, Why
-from lazaretto.lineage.claims.gaps import holes
+from lazaretto.lineage.claims.gaps import begun_before, holes, last_end
 from lazaretto.lineage.claims.reach import FEW, Step, Steps, measured, outputs, spread
+from lazaretto.lineage.claims.timeline import TOLERANCE
 from lazaretto.lineage.trace.holdings import BATCH, MODEL, Dataset, Holding, holdings
 
 if TYPE_CHECKING:
@@ -107,7 +108,26 @@ def upstream(world: World, model: int) -> Reached:
     reached.possible = everything - reached.sure
     found = holes(world.catalog, world.root, nodes=everything)
     reached.holes = {hole.node: hole for hole in found if hole.kind != Gap.OPEN_RUN}
+    reached.holes |= {hole.node: hole for hole in _hidden(reached)}
     return reached
+
+
+def _hidden(reached: Reached) -> list[Hole]:
+    """Open runs that may have written, unseen, what a model was made of.
+
+    Where events and ledger name every version on its way, there is nothing that they could have
+    added.
+    """
+    world = reached.world
+    named = (Basis.KNOWN, Basis.MEASURED)
+    ways = (step for vertex in reached.sure for step in reached.steps.into(vertex))
+    if all(step.basis in named for step in ways):
+        return []
+    runs = [vertex // 2 for vertex in reached.sure if vertex > 0 and vertex % 2]
+    last = last_end(world.catalog, runs)
+    opened = [h for h in holes(world.catalog, world.root) if h.kind == Gap.OPEN_RUN]
+    begun = begun_before(world.catalog, [hole.node // 2 for hole in opened], last + TOLERANCE)
+    return [hole for hole in opened if hole.node // 2 in begun]
 
 
 def _onward(

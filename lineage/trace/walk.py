@@ -120,10 +120,11 @@ def _hidden(reached: Reached) -> list[Hole]:
     """
     world = reached.world
     named = (Basis.KNOWN, Basis.MEASURED)
-    ways = (step for vertex in reached.sure for step in reached.steps.into(vertex))
+    everything = reached.sure | reached.possible
+    ways = (step for vertex in everything for step in reached.steps.into(vertex))
     if all(step.basis in named for step in ways):
         return []
-    runs = [vertex // 2 for vertex in reached.sure if vertex > 0 and vertex % 2]
+    runs = [vertex // 2 for vertex in everything if vertex > 0 and vertex % 2]
     last = last_end(world.catalog, runs)
     opened = [h for h in holes(world.catalog, world.root) if h.kind == Gap.OPEN_RUN]
     begun = begun_before(world.catalog, [hole.node // 2 for hole in opened], last + TOLERANCE)

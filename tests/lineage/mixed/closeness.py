@@ -61,20 +61,19 @@ def why_inexact(world: World, told: Told) -> list[str]:
 
 
 def _only_measured(world: World) -> list[str]:
-    """Model versions that no run and no entry of ours says to have learned from anything."""
+    """Model versions of which a training names nothing that it learned from, or no training is."""
     taught = {
-        made.state
-        for run in world.runs
-        for made in run.made
-        if run.job.purpose != "EVAL" and any(s.read.role not in MEASURES for s in run.seen)
-    }
-    of = {state: key for key, state in world.models.items()}
-    registered = {
-        (values["registry"], values["model"], values["version"])
+        f"{names.model_key(values['registry'], values['model'])}@{values['version']}"
         for _, kind, values in world.ledger
         if kind == "register"
     }
-    return sorted(state for state in of if state not in taught and of[state] not in registered)
+    blind: set[str] = set()
+    for run in world.runs:
+        learned = any(seen.read.role not in MEASURES for seen in run.seen)
+        made = {made.state for made in run.made if made.state and names.is_model(made.write.thing)}
+        if run.job.purpose != "EVAL":
+            (taught if learned else blind).update(made)
+    return sorted(blind | (set(world.models.values()) - taught))
 
 
 def _of_runs(world: World, told: Told) -> Iterator[_Access]:
@@ -109,15 +108,9 @@ def _of_ledger(world: World) -> Iterator[_Access]:
             "admit": "ours",
             "recall": "ours",
             "export": next((t for t, uri in names.EXPORTS.items() if uri == values.get("uri")), ""),
-            "register": f"{values.get('registry')} {values.get('model')}",
         }.get(kind)
         if kind == "register":
-            spelled = {
-                names.registry_of(f"model:{r}:{n}"): f"model:{r}:{n}"
-                for r in names.REGISTRIES
-                for n in ("net", "head")
-            }
-            thing = spelled[values["registry"], values["model"]]
+            thing = names.model_key(values["registry"], values["model"])
         if thing:
             by = f"entry {number}"
             yield _Access(by, thing, "", _OURS, at, at, writes=True, ordered=kind != "export")

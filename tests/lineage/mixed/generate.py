@@ -6,7 +6,7 @@ from random import Random
 
 from mixed import jobs
 from mixed.making import ATTACKED, KINDS, PLAIN, Making, a_read
-from mixed.names import EXPORTS, TABLES
+from mixed.names import EXPORTS, MODELS, TABLES
 from mixed.steps import (
     BARE,
     COUNTING,
@@ -52,9 +52,7 @@ def story(seed: int, kind: str | None = None) -> Story:
     for _ in range(random.choice((6, 8, 10, 12))):
         making.pause()
         _step(making)
-    if not any(
-        isinstance(step, Job) and step.writes[0].thing in jobs.MODELS for step in making.steps
-    ):
+    if not any(isinstance(step, Job) and step.writes[0].thing in MODELS for step in making.steps):
         making.pause()
         jobs.train(making)
     attack = tuple(random.random() for _ in range(4)) if making.kind == ATTACKED else ()
@@ -146,7 +144,7 @@ def _register(making: Making) -> None:
     if making.admitted and not making.frozen:
         _snapshot(making)
         making.pause()
-    model = random.choice(jobs.MODELS)
+    model = random.choice(MODELS)
     inputs: tuple[Read, ...] = ()
     if making.chance(0.5):
         inputs = (a_read(making, registered=True),)

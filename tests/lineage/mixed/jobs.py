@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from mixed.making import CLOSE, LOSSY, PLAIN, Making, a_read
-from mixed.names import REGISTRIES, TABLES
+from mixed.names import MODELS, TABLES
 from mixed.steps import COUNTING, END, Job, Read, Write
-
-MODELS = tuple(f"model:{registry}:{name}" for registry in REGISTRIES for name in ("net", "head"))
 
 
 def _table(making: Making, *, change: str | None = None, plain: bool = False) -> Write:

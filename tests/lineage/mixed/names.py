@@ -76,6 +76,7 @@ OUTSIDE = {
 }
 OUTSIDE_VERSION = {"outside:rates": "y2024", "outside:bert": "base"}
 REGISTRIES = {"us": "mlflow://models:5000", "eu": "mlflow://eu:5000"}
+MODELS = tuple(f"model:{registry}:{name}" for registry in REGISTRIES for name in ("net", "head"))
 PARTNER = Name("s3://partner", "batches/partner")
 
 
@@ -97,6 +98,11 @@ def registry_of(model: str) -> tuple[str, str]:
     """Namespace of the registry and name of a model, from its key ``model:REGISTRY:NAME``."""
     _, registry, name = model.split(":")
     return REGISTRIES[registry], name
+
+
+def model_key(registry: str, name: str) -> str:
+    """Key of a model: what `registry_of` was made of."""
+    return next(key for key in MODELS if registry_of(key) == (registry, name))
 
 
 def is_model(thing: str) -> bool:

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from lazaretto.lineage.claims import rows
 from lazaretto.lineage.claims.bits import Kind
 from lazaretto.lineage.claims.names import PART
+from lazaretto.storage.bulk import among
 from lazaretto.storage.tables import lineage_name
 
 if TYPE_CHECKING:
@@ -91,3 +92,7 @@ def unite_parts(connection: Connection, names: Collection[int]) -> None:
             for part in connection.execute(query):
                 parts.setdefault(part.name[len(start) :], []).append(part.id)
         unite(connection, [(each[0], other) for each in parts.values() for other in each[1:]])
+        every = [part for each in parts.values() for part in each]
+        connection.execute(
+            lineage_name.update().where(among(connection, name.id, every)).values(stale=True)
+        )

@@ -228,7 +228,14 @@ def _related(connection: Connection, names: Iterable[Name]) -> tuple[list[int], 
         else:
             start, end = f"{name.name}{PART}", f"{name.name}{chr(ord(PART) + 1)}"
             parts += connection.scalars(query.where(column.name >= start, column.name < end))
-    return parts, wholes
+    return _all_names(connection, parts), _all_names(connection, wholes)
+
+
+def _all_names(connection: Connection, names: Sequence[int]) -> list[int]:
+    """Some names, and all that are of the same datasets."""
+    column = lineage_name.c
+    roots = sa.select(column.same_as).where(among(connection, column.id, list(names)))
+    return list(connection.scalars(sa.select(column.id).where(column.same_as.in_(roots))))
 
 
 def _is_written(connection: Connection, names: Sequence[int]) -> bool:

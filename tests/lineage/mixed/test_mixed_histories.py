@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.long
 
-_DEFAULT = {"sqlite": 300, "postgresql": 60}
+_DEFAULT = {"sqlite": 200, "postgresql": 40}
 _TOLD = 3
 _NET = ("mlflow://models:5000", "net")
 
@@ -76,7 +76,7 @@ def test_answers_miss_nothing_and_accuse_nobody(somewhere: Place) -> None:
 
 
 def test_order_split_and_repetition_of_events_make_no_difference(somewhere: Place) -> None:
-    _check(somewhere, _seeds(somewhere, 5), differences)
+    _check(somewhere, _seeds(somewhere, 8), differences)
 
 
 def test_the_generator_makes_all_kinds_of_histories() -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from random import Random
 
 from mixed import jobs
-from mixed.making import ATTACKED, KINDS, PLAIN, Making, a_read
+from mixed.making import ATTACKED, KINDS, PLAIN, REGISTERED, Making, a_read
 from mixed.names import EXPORTS, MODELS, TABLES
+from mixed.scenes import play_scene
 from mixed.steps import (
     BARE,
     COUNTING,
@@ -20,7 +21,6 @@ from mixed.steps import (
     Alias,
     Declare,
     Export,
-    Job,
     Read,
     Recall,
     Receive,
@@ -42,19 +42,21 @@ def kind_of(seed: int) -> str:
 def story(seed: int, kind: str | None = None) -> Story:
     """The story of a seed: ten to twenty steps."""
     random = Random(f"mixed {seed}")  # noqa: S311
-    tools = tuple(_tool(random, number) for number in range(random.choice((2, 3))))
+    styles = (WHOLE, random.choice((SPLIT, SPLIT, DOUBLE, LATE)), random.choice(_STYLES))
+    tools = tuple(_tool(random, number, style) for number, style in enumerate(styles))
     modes = {table: random.choice((COUNTING, COUNTING, RANDOM, BARE, BARE)) for table in TABLES}
     partitioned = frozenset(table for table in TABLES if random.random() < 0.15)
     modes |= dict.fromkeys(partitioned, BARE)
     pool = tuple(random.sample(sorted(TABLES), random.choice((1, 2, 2, 3))))
     making = Making(random, kind or kind_of(seed), tools, modes, partitioned, pool)
     _beginning(making)
-    for _ in range(random.choice((6, 8, 10, 12))):
+    play_scene(making)
+    for _ in range(random.choice((2, 4, 6, 8))):
         making.pause()
         _step(making)
-    if not any(isinstance(step, Job) and step.writes[0].thing in MODELS for step in making.steps):
+    for table in sorted(making.tables & set(pool)):
         making.pause()
-        jobs.train(making)
+        jobs.train(making, table)
     attack = tuple(random.random() for _ in range(4)) if making.kind == ATTACKED else ()
     return Story(
         seed=seed,
@@ -67,12 +69,12 @@ def story(seed: int, kind: str | None = None) -> Story:
     )
 
 
-def _tool(random: Random, number: int) -> Tool:
+def _tool(random: Random, number: int, style: str) -> Tool:
     namespace = random.choice(("spark", f"tool-{number}"))
     return Tool(
         namespace=namespace,
         producer=f"https://example.org/tool-{number}",
-        style=random.choice(_STYLES),
+        style=style,
         skew=random.choice((-4.0, -1.5, 0.0, 0.0, 2.0, 4.0)),
         names_at_start=random.random() < 0.5,
     )
@@ -102,8 +104,8 @@ def _step(making: Making) -> None:
         (_snapshot, 1),
         (_export, 1),
         (_register, 1),
-        (jobs.write, 9),
-        (jobs.train, 4),
+        (jobs.write, 8),
+        (jobs.train, 3),
         (jobs.empty, 1),
         (jobs.stream, 1),
         (jobs.distil, 1),
@@ -147,7 +149,7 @@ def _register(making: Making) -> None:
     model = random.choice(MODELS)
     inputs: tuple[Read, ...] = ()
     if making.chance(0.5):
-        inputs = (a_read(making, registered=True),)
+        inputs = (a_read(making, use=REGISTERED),)
     pick = random.random() if making.frozen else -1.0
     if pick >= 0 or inputs:
         making.models.add(model)

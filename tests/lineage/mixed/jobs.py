@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mixed.making import CLOSE, LOSSY, PLAIN, Making, a_read
+from mixed.making import CLOSE, LOSSY, PLAIN, TRAINED, Making, a_read
 from mixed.names import MODELS, TABLES
 from mixed.steps import COUNTING, END, Job, Read, Write
 
@@ -37,10 +37,17 @@ def write(making: Making) -> None:
     _job(making, reads, writes)
 
 
-def train(making: Making) -> None:
+def train(making: Making, table: str | None = None) -> None:
+    """A model learns from something: a table where one is named, and more."""
     random = making.random
-    reads = [a_read(making, role="EVAL" if making.chance(0.15) else None) for _ in range(2)]
-    reads = reads[: random.choice((1, 1, 2))]
+    role = "EVAL" if making.chance(0.1) else None
+    reads = [a_read(making, use=TRAINED, role=role)] if making.chance(0.4) else []
+    if table is not None:
+        part = random.choice(("mon", "tue", None)) if table in making.partitioned else None
+        how = random.choice(("named", "bare", "bare", "old"))
+        reads.append(Read(table, how, random.random(), 0, part=part))
+    elif not reads or role is not None:
+        reads.append(a_read(making, use=TRAINED))
     if making.models and making.chance(0.4):
         base = random.choice(sorted(making.models))
         how = random.choice(("named", "named", "old", "bare"))

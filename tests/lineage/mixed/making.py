@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 PLAIN, CLOSE, LOSSY, ATTACKED = "plain", "close", "lossy", "attacked"
 KINDS = (PLAIN, CLOSE, LOSSY, ATTACKED)
 
+WORKED, TRAINED, REGISTERED = "worked", "trained", "registered"
+
 
 @dataclass(slots=True)
 class Making:
@@ -53,21 +55,32 @@ class Making:
             self.now += self.random.choice((40.0, 600.0, 7200.0))
 
 
-def things(making: Making, registered: bool = False) -> list[str]:
-    found = [f"batch:{source}" for source in sorted(making.received)]
-    found += ["ours"] * 3 if making.admitted else []
-    found += sorted(making.tables) * 4
-    if not registered:
-        found += sorted(making.exports) * 2
-        found += ["partner"]
-    return [*found, "outside:rates"]
+def _things(making: Making, use: str) -> list[str]:
+    """What may be read, each as often as it is likely to be."""
+    batches = [f"batch:{source}" for source in sorted(making.received)]
+    tables, exports = sorted(making.tables), sorted(making.exports)
+    ours = ["ours"] if making.admitted else []
+    if use == REGISTERED:
+        return [*tables, *ours, "outside:rates"]
+    if use == TRAINED and tables:
+        return [*tables * 8, *ours * 2, *exports * 2, *batches, "partner", "outside:rates"]
+    return [*batches * 3, *ours * 3, *tables, *exports * 2, "partner", "outside:rates"]
 
 
 def a_read(
-    making: Making, *, registered: bool = False, role: str | None = None, bare: bool = False
+    making: Making, *, use: str = WORKED, role: str | None = None, bare: bool = False
 ) -> Read:
+    """Something that is read.
+
+    Args:
+        making: the story.
+        use: what for: `WORKED` on, `TRAINED` on, or `REGISTERED` with a model.
+        role: how it is used.
+        bare: whether no version is named.
+    """
     random = making.random
-    thing = random.choice(things(making, registered))
+    registered = use == REGISTERED
+    thing = random.choice(_things(making, use))
     how = random.choice(("named", "named", "bare", "bare", "old"))
     if thing.startswith("batch:"):
         how = random.choice(("named", "named", "named", "bare"))

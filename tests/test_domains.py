@@ -48,6 +48,8 @@ URNS = {
     "urn:lazaretto:release",
     "urn:lazaretto:run",
     "urn:lazaretto:schema:policy:1",
+    "urn:lazaretto:schema:trace:1",
+    "urn:lazaretto:store",
 }
 
 

@@ -16,7 +16,7 @@ _MARKS = re.compile(r"`{1,2}")
 
 
 def trace_schema() -> dict[str, Any]:
-    """JSON Schema (2020-12) of what ``lazaretto trace … --json`` prints.
+    """JSON Schema (2020-12) of the answers of ``lazaretto trace`` as JSON.
 
     A document names its version in ``schema``. Fields may be added under the same version. One that
     is taken away, or means something else, gets another version.

@@ -226,7 +226,7 @@ PINNED = {
         "ebec7722fb014d56c5d00e2743118c355be79908ed94c30aeb14ad7ff32d6c25"
     ),
     "1-0-0:LazarettoDecisionRunFacet": (
-        "e282286d7703ff76913d46bc7308fae94eeec09f839ea9ab7d547f05ec285c0f"
+        "4549f9c83735f46a6045ac4f8bf4319ea8b26833a8258b6f83d17e54e139a554"
     ),
     "1-0-0:LazarettoIntegrityRunFacet": (
         "d829814ea510ef0289a7708e52debe6d0be667cd00256092775f0dc1fddb8886"

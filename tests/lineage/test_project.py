@@ -176,6 +176,12 @@ def test_a_model_names_all_that_it_learned_from_and_each_role(history: History) 
     ]
     assert named == [
         [("/datasets/digits", "1", "TRAIN")],
+        [  # what a later entry adds to the same version
+            ("prices", "7", "EVAL"),
+            ("names", None, "TRAIN"),
+            ("bert", "1", "FINETUNE"),
+            ("/datasets/digits", "1-5e1c0a9b2f3d4e5f", "TRAIN"),
+        ],
         [
             ("/datasets/digits", "2", "TRAIN"),
             ("/datasets/digits", "1", "EVAL"),
@@ -209,7 +215,7 @@ def test_one_job_writes_each_version_of_a_model(history: History) -> None:
                 version = output["facets"]["version"]["datasetVersion"]
                 writers.setdefault((output["name"], version), set()).add(event["run"]["runId"])
     assert {key: len(runs) for key, runs in writers.items()} == {
-        ("digits-net", "1"): 1,
+        ("digits-net", "1"): 2,  # an entry of its own tells what it learned from besides
         ("digits-net", "2"): 1,
         ("student", "1"): 1,
     }

@@ -27,8 +27,8 @@ def operators() -> list[type[BaseOperator]]:
     return [getattr(room, name) for name in room.__all__ if name.endswith("Operator")]
 
 
-def test_all_fifteen_are_there() -> None:
-    assert len(operators()) == 15
+def test_all_sixteen_are_there() -> None:
+    assert len(operators()) == 16
 
 
 @pytest.mark.parametrize("cls", operators(), ids=lambda cls: cls.__name__)

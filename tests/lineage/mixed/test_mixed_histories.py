@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.long
 
-_DEFAULT = {"sqlite": 200, "postgresql": 40}
+_DEFAULT = {"sqlite": 150, "postgresql": 40}
 _TOLD = 3
 _NET = ("mlflow://models:5000", "net")
 

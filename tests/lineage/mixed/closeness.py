@@ -113,7 +113,9 @@ def _of_ledger(world: World) -> Iterator[_Access]:
             thing = names.model_key(values["registry"], values["model"])
         if thing:
             by = f"entry {number}"
-            yield _Access(by, thing, "", _OURS, at, at, writes=True, ordered=kind != "export")
+            # A model may have been there long before somebody registered it.
+            first = float("-inf") if kind == "register" else at
+            yield _Access(by, thing, "", _OURS, first, at, writes=True, ordered=kind != "export")
 
 
 def _meet(one: _Access, other: _Access) -> bool:

@@ -76,7 +76,7 @@ def test_answers_miss_nothing_and_accuse_nobody(somewhere: Place) -> None:
 
 
 def test_order_split_and_repetition_of_events_make_no_difference(somewhere: Place) -> None:
-    _check(somewhere, _seeds(somewhere, 5), differences)
+    _check(somewhere, _seeds(somewhere, 8), differences)
 
 
 def test_the_generator_makes_all_kinds_of_histories() -> None:

@@ -125,6 +125,10 @@ def take(
         workspace: whose graph.
         events: OpenLineage events.
         taken_from: who sent them, as they were authenticated.
+
+    Examples:
+        >>> take(workspace, [{"eventType": "START"}], taken_from="user:ann").skipped
+        ['line 1: runId is not a text of 1 to 64 characters']
     """
     progress = _Progress()
     taken = []

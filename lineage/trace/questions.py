@@ -50,6 +50,12 @@ def trace_key(
     Raises:
         NotFoundError: it signed nothing that was received.
         UsageError: a moment without a time zone.
+
+    Examples:
+        >>> trace_key(workspace, "unknown")
+        Traceback (most recent call last):
+        ...
+        lazaretto.errors.NotFoundError: no batch that was received is signed by the key 'unknown'
     """
     since = since and in_utc(since)
     with opened(workspace) as (view, world):
@@ -83,6 +89,12 @@ def trace_policy(
 
     Raises:
         NotFoundError: no batch was judged under it.
+
+    Examples:
+        >>> trace_policy(workspace, "none", "12345678")
+        Traceback (most recent call last):
+        ...
+        lazaretto.errors.NotFoundError: no batch was judged under a policy of 'none' with 12345678
     """
     with opened(workspace) as (view, world):
         judged = set()
@@ -118,6 +130,12 @@ def trace_reference(
 
     Raises:
         NotFoundError: no batch was screened against it.
+
+    Examples:
+        >>> trace_reference(workspace, "reviews", "99")
+        Traceback (most recent call last):
+        ...
+        lazaretto.errors.NotFoundError: no batch was screened against reviews@99
     """
     with opened(workspace) as (view, world):
         screened = {
@@ -142,6 +160,12 @@ def trace_decision(workspace: Workspace, decision: str, *, paths: int = PATHS) -
 
     Raises:
         NotFoundError: nothing was published by it.
+
+    Examples:
+        >>> trace_decision(workspace, "d-0")
+        Traceback (most recent call last):
+        ...
+        lazaretto.errors.NotFoundError: no record was published by the decision 'd-0'
     """
     with opened(workspace) as (view, world):
         let_in = [
@@ -177,6 +201,12 @@ def trace_dataset(workspace: Workspace, dataset: str, version: int, *, paths: in
 
     Raises:
         NotFoundError: there is no such version.
+
+    Examples:
+        >>> trace_dataset(workspace, "unknown", 1)
+        Traceback (most recent call last):
+        ...
+        lazaretto.errors.NotFoundError: the dataset 'unknown' has no version 1
     """
     with opened(workspace) as (view, world):
         name = Dataset(*naming.admitted(world.root, dataset))

@@ -23,6 +23,7 @@ def prepare(folder: Path) -> dict[str, str]:
     from lazaretto.registry.fit_version import fit_version
     from lazaretto.sources.keys import keygen
     from lazaretto.sources.registry import add_key, add_source
+    from lazaretto.storage import tables
     from lazaretto.values import IncidentQuestion, TrustTier
 
     workspace = reopen(folder, create=True)
@@ -50,6 +51,10 @@ def prepare(folder: Path) -> dict[str, str]:
     asked = IncidentQuestion("source", "vendor")
     opened = incidents.open_incident(workspace, asked, reason="its bucket was open")
     done["incident"] = opened.id
+    # The index names the store's address, and each example has a copy at another one.
+    with workspace.catalog.transaction() as connection:
+        for table in (tables.lineage_edge, tables.lineage_node, tables.projection):
+            connection.execute(table.delete())
     workspace.catalog.engine.dispose()
     return done
 

@@ -133,4 +133,4 @@ def _meet(one: _Access, other: _Access) -> bool:
 def _in_order(one: _Access, other: _Access) -> bool:
     first, second = (one, other) if one.first <= other.first else (other, one)
     apart = second.first - first.last
-    return apart > 0 if one.clock == other.clock else apart >= TOLERANCE
+    return apart > (0 if one.clock == other.clock else TOLERANCE)

@@ -16,6 +16,7 @@ _OPERATORS = (
     "sanitize_training",
     "register_model",
     "trace_incident",
+    "open_incident",
     "flush_lineage",
 )
 

@@ -184,14 +184,14 @@ def test_a_run_of_very_many_pairs_costs_no_more_than_its_bytes(site: Site) -> No
 
 def test_too_many_partitions_and_versions_are_refused(site: Site) -> None:
     many = [f"p{number}" for number in range(10_001)]
-    sides = [partitions(dataset(n), "input", *many[:7_000]) for n in "abc"]
+    sides = [partitions(dataset(n), "input", *many[1:]) for n in "abcdefghijk"]
     done = site.feed(
         event([partitions(dataset("a"), "input", *many)], [B]), event(sides, []), event([A], [B])
     )
     assert done.new == 1
     assert done.skipped == [
         "line 1: a subset of more than 10000 partitions",
-        "line 2: an event of more than 20,000 versions of datasets",
+        "line 2: an event of more than 100,000 versions of datasets",
     ]
 
 

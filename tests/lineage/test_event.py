@@ -162,8 +162,9 @@ def test_there_are_bounds() -> None:
     read_event(event([partitions(dataset("a"), "input", *many)], []))
     with pytest.raises(Unusable, match="10000 partitions"):
         read_event(event([partitions(dataset("a"), "input", *many, "one more")], []))
-    with pytest.raises(Unusable, match="20,000 versions"):
-        read_event(event([partitions(dataset(n), "input", *many[:7_000]) for n in "abc"], []))
+    read_event(event([partitions(dataset(n), "input", *many) for n in "abcdefghi"], []))
+    with pytest.raises(Unusable, match="100,000 versions"):
+        read_event(event([partitions(dataset(n), "input", *many) for n in "abcdefghijk"], []))
     identifiers = [{"namespace": "hive://m", "name": f"t{n}"} for n in range(1_000)]
     assert len(_used(dataset("x", symlinks={"identifiers": identifiers})).symlinks) == 20
 

@@ -407,6 +407,10 @@ _READ_BY = {
 }
 """Sections that each stage reads. The contract comes with all: what it fails is not screened."""
 
+_LATER: tuple[tuple[str, ...], ...] = ()
+"""Keys that came after the first release, by their path. With its default, such a key is no part of
+what a policy says: a newer Lazaretto reads an older policy as the same policy."""
+
 
 class Policy(_Section):
     """How one dataset's batches are judged. Load it with `Policy.load`."""
@@ -499,7 +503,7 @@ class Policy(_Section):
         """sha256 (hex) of the file's bytes; of the canonical JSON when there is no file."""
         if self._sha256 is not None:
             return self._sha256
-        return hashlib.sha256(rfc8785.dumps(self.model_dump(mode="json"))).hexdigest()
+        return hashlib.sha256(rfc8785.dumps(self._said())).hexdigest()
 
     @property
     def says(self) -> str:
@@ -508,7 +512,7 @@ class Policy(_Section):
         Every key, its default where the file has none: so comments, order and layout do not count.
         `sanitize` is left out, because it decides what leaves a dataset, and never what enters.
         """
-        return rfc8785.dumps(self.model_dump(mode="json", exclude={"sanitize"})).decode()
+        return rfc8785.dumps(self._said(exclude={"sanitize"})).decode()
 
     def reads(self, stage: Literal["validate", "embed", "screen"], contract: str | None) -> str:
         """sha256 (hex) of what a stage reads of the policy: other keys do not change its result.
@@ -521,9 +525,23 @@ class Policy(_Section):
         said = {
             "stage": stage,
             "contract": contract,
-            "policy": self.model_dump(mode="json", include=sections),
+            "policy": self._said(include=sections),
         }
         return hashlib.sha256(rfc8785.dumps(said)).hexdigest()
+
+    def _said(
+        self, *, include: set[str] | None = None, exclude: set[str] | None = None
+    ) -> dict[str, Any]:
+        """Keys and values, without later keys that have their default."""
+        said = self.model_dump(mode="json", include=include, exclude=exclude)
+        unset = self.model_dump(mode="json", exclude_defaults=True)
+        for *way, key in _LATER:
+            section, kept = said, unset
+            for step in way:
+                section, kept = section.get(step, {}), kept.get(step, {})
+            if key not in kept:
+                section.pop(key, None)
+        return said
 
     @property
     def path(self) -> str | None:

@@ -7,7 +7,7 @@ batch.
 
 from __future__ import annotations
 
-from lazaretto.contract._evaluate import declared_types, evaluate
+from lazaretto.contract._evaluate import declared_types, evaluate, named_columns
 from lazaretto.contract._load import Contract, contract_digest, contract_of, load_contract
 from lazaretto.contract._report import ContractReport, failures_schema
 
@@ -20,4 +20,5 @@ __all__ = [
     "evaluate",
     "failures_schema",
     "load_contract",
+    "named_columns",
 ]

@@ -97,6 +97,23 @@ def declared_types(contract: Contract | None) -> list[pa.Field]:
     return _pandera.declared_types(contract.schema)
 
 
+def named_columns(contract: Contract | None, names: list[str]) -> list[str]:
+    """Columns of a batch that a contract names, by a pattern too, in their order.
+
+    Examples:
+        >>> import pandera.polars
+        >>> from lazaretto.contract import Contract
+        >>> schema = pandera.polars.DataFrameSchema({"price": pandera.polars.Column(float)})
+        >>> named_columns(Contract("prices", schema), ["price", "note"])
+        ['price']
+    """
+    if contract is None:
+        return []
+    from lazaretto.contract import _pandera
+
+    return _pandera.named_columns(contract.schema, names)
+
+
 class _Kept:
     """The columns that a contract reads, in memory together up to a bound."""
 

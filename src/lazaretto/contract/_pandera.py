@@ -42,6 +42,14 @@ def columns_needed(schema: Any, names: list[str]) -> list[str]:
     return [name for name in names if name in wanted]
 
 
+def named_columns(schema: Any, names: list[str]) -> list[str]:
+    """Columns of a batch that the schema names, by a pattern too."""
+    wanted = {
+        name for column in schema.columns.values() for name in _matches(column, names, schema)
+    }
+    return [name for name in names if name in wanted]
+
+
 def arrow_types(schema: Any, names: list[str]) -> dict[str, pa.DataType]:
     """Types that the schema says for columns of a batch; without those that leave something open.
 

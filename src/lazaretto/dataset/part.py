@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection
 
+    from lazaretto.policy import Evolve
     from lazaretto.values import PolicyRef, Release
 
 
@@ -33,6 +34,8 @@ class Part:
         policy: under which they were judged.
         check: called in the transaction that puts it on record; raises where that may not be.
         first: nothing was on record of the dataset yet when this was looked at; see `is_unused`.
+        evolve: how the policy in force lets the dataset's columns change.
+        named: columns that the contract names.
         case: whose publication it is; None for what the gate cleared.
         releases: the decisions that the publication is of.
         approved_by: who approved it.
@@ -48,6 +51,8 @@ class Part:
     policy: PolicyRef
     check: Callable[[Connection], None]
     first: bool
+    evolve: Evolve
+    named: tuple[str, ...] = ()
     case: str | None = None
     releases: tuple[Release, ...] = ()
     approved_by: tuple[str, ...] = ()

@@ -335,6 +335,7 @@ class BatchJudged(Event):
         validated: ledger entry of the validation that was judged.
         embedded: of the vectors; None where none were made.
         screened: of the screening; None where the contract is broken as a whole.
+        named: columns of the batch that the contract names; empty in older entries.
     """
 
     kind: ClassVar[str] = "batch_judged"
@@ -355,6 +356,7 @@ class BatchJudged(Event):
     validated: int | None = None
     embedded: int | None = None
     screened: int | None = None
+    named: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -598,6 +600,41 @@ class BatchAdmitted(Event):
     releases: list[Release] = field(default_factory=list)
     approved_by: list[str] = field(default_factory=list)
     published_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetGrown(Event):
+    """A dataset gets columns, or wider types of columns; the table's commit follows this entry.
+
+    No record comes or goes: older ones have null in a new column, and the same values in a wider
+    type.
+
+    Attributes:
+        dataset: its name.
+        version: first version with these columns.
+        needed_by: the batch whose records need them.
+        policy: under which that batch was judged.
+        table_id: id of the Delta table.
+        schema: sha256 (hex) of the table's columns.
+        columns: the table's columns in Delta's notation, as JSON: of which `schema` is.
+        added: new columns, with their types.
+        widened: columns with another type than before, with the new one.
+        files: data files that replace the removed ones; none where columns were only added.
+        removed: paths of the data files that were written anew, relative to the store's root.
+    """
+
+    kind: ClassVar[str] = "dataset_grown"
+    dataset: str
+    version: int
+    needed_by: str
+    policy: PolicyRef
+    table_id: str
+    schema: str
+    columns: str
+    added: list[Column] = field(default_factory=list)
+    widened: list[Column] = field(default_factory=list)
+    files: list[DataFile] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """The policy: one YAML file on how batches are judged; its model, and how the file is read."""
 
+from lazaretto.policy.evolve import Evolve
 from lazaretto.policy.model import (
     Columns,
     DriftWatch,
@@ -9,12 +10,15 @@ from lazaretto.policy.model import (
     Sources,
     policy_schema,
 )
+from lazaretto.policy.read import Read
 
 __all__ = [
     "Columns",
     "DriftWatch",
+    "Evolve",
     "Limits",
     "Policy",
+    "Read",
     "Sanitize",
     "Sources",
     "policy_schema",

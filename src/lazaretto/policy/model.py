@@ -11,11 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import rfc8785
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
+from pydantic import ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
 from lazaretto.addresses import read_place
 from lazaretto.errors import PolicyError
 from lazaretto.names import DATASET_PATTERN
+from lazaretto.policy.evolve import Evolve
+from lazaretto.policy.read import Read
+from lazaretto.policy.section import Section as _Section
 from lazaretto.values import PolicyRef
 
 if TYPE_CHECKING:
@@ -25,14 +28,6 @@ Mode = Literal["enforce", "shadow", "off"]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Level = Annotated[float, Field(gt=0, le=1)]
 Positive = Annotated[int, Field(gt=0)]
-
-
-class _Section(BaseModel):
-    # Strict: the string "5" is no number, here and in the JSON schema alike. Deferred: the
-    # validator of a policy is made with those of all its sections, once somebody needs one.
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, defer_build=True
-    )
 
 
 class Columns(_Section):
@@ -407,7 +402,10 @@ _READ_BY = {
 }
 """Sections that each stage reads. The contract comes with all: what it fails is not screened."""
 
-_LATER: tuple[tuple[str, ...], ...] = ()
+_LATER: tuple[tuple[str, ...], ...] = (
+    ("evolve",),
+    ("read",),
+)
 """Keys that came after the first release, by their path. With its default, such a key is no part of
 what a policy says: a newer Lazaretto reads an older policy as the same policy."""
 
@@ -426,6 +424,8 @@ class Policy(_Section):
         "a pandera model. Without one, only the built-in rules are checked.",
     )
     sources: Sources = Field(Sources(), description="What a delivery must have.")
+    read: Read = Field(Read(), description="How deliveries of text are written.")
+    evolve: Evolve = Field(Evolve(), description="How the dataset's columns may change.")
     limits: Limits = Field(Limits(), description="How large a delivery may be.")
     embed: Embed = Field(Embed(), description="How records become vectors.")
     screen: Screen = Field(Screen(), description="How vectors are compared with the reference.")

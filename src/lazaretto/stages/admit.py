@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from lazaretto.batch import Batch
     from lazaretto.ledger.events import BatchJudged
-    from lazaretto.policy import Policy
+    from lazaretto.policy import Evolve, Policy
     from lazaretto.received import Received
     from lazaretto.storage.workspace import Workspace
     from lazaretto.values import PolicyRef
@@ -94,7 +94,7 @@ def admit(
                 judged = _entitled(connection, batch, target, ref)
                 envelope = kept_envelope(workspace, received)
                 if judged.event.cleared:
-                    _check(connection, received, judged, envelope)
+                    rules = _check(connection, received, judged, envelope)
                     first = is_unused(connection, target)
         if done is not None:
             open_newest(workspace, target)  # cut off behind its record, it is finished by that
@@ -105,7 +105,8 @@ def admit(
         def check(connection: Connection) -> None:
             _check(connection, received, judged, envelope)
 
-        return admit_part(workspace, _part(workspace, received, judged.event, first, check))
+        part = _part(workspace, received, judged.event, first, rules.evolve, check)
+        return admit_part(workspace, part)
 
 
 def _target(
@@ -198,14 +199,20 @@ def _again(batch: str, policy: str | None) -> str:
 
 def _check(
     connection: Connection, received: Received, judged: Judged, envelope: bytes | None
-) -> None:
-    """The judgement stands, its policy is in force, and nothing speaks against the delivery."""
+) -> Policy:
+    """The judgement stands, its policy is in force, and nothing speaks against the delivery.
+
+    Returns:
+        That policy.
+    """
     dataset = judged.event.policy.dataset
     if _entitled(connection, received.id, dataset, None).seq != judged.seq:
         raise UsageError(f"{received.id} was judged again meanwhile: run `admit` again")
     in_force = policy_in_force(connection, dataset)
     assert in_force is not None  # noqa: S101  `_entitled` has just seen it
-    require_admissible(connection, received, envelope, in_force.rules)
+    rules = in_force.rules
+    require_admissible(connection, received, envelope, rules)
+    return rules
 
 
 def _part(
@@ -213,6 +220,7 @@ def _part(
     received: Received,
     judged: BatchJudged,
     first: bool,
+    evolve: Evolve,
     check: Callable[[Connection], None],
 ) -> Part:
     data = open_stored(workspace, received)
@@ -229,6 +237,8 @@ def _part(
         policy=judged.policy,
         check=check,
         first=first,
+        evolve=evolve,
+        named=tuple(judged.named),
     )
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lazaretto.authority import judgements
-from lazaretto.authority.conditions import kept_envelope, objections, source_holds
+from lazaretto.authority.conditions import Objection, kept_envelope, objections, source_holds
 from lazaretto.authority.judgements import (
     Judged,
     settled_judgement,
@@ -14,7 +14,10 @@ from lazaretto.authority.judgements import (
     standing_judgement,
 )
 from lazaretto.authority.policies import policy_in_force, register_first
-from lazaretto.contract import contract_digest
+from lazaretto.contract import contract_digest, contract_of, named_columns
+from lazaretto.dataset.evolve import in_words
+from lazaretto.dataset.fit import find_fit
+from lazaretto.dataset.schema import MISFIT
 from lazaretto.errors import SystemFaultError, UsageError
 from lazaretto.ledger.chain import append, newest
 from lazaretto.ledger.events import BatchEmbedded, BatchJudged, BatchScreened, ShadowJudged
@@ -33,8 +36,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection
 
-    from lazaretto.authority.conditions import Objection
     from lazaretto.authority.policies import Registered
+    from lazaretto.dataset.evolve import Fit
     from lazaretto.ledger.chain import Entry
     from lazaretto.ledger.events import BatchValidated
     from lazaretto.ledger.state import Change
@@ -59,6 +62,7 @@ class _View:
     objections: list[Objection]
     in_force: Registered | None
     shadows: list[tuple[int, ShadowJudged]]
+    named: list[str]
 
     @property
     def validated(self) -> BatchValidated:
@@ -118,6 +122,9 @@ def gate(workspace: Workspace, batch: str, policy: Policy) -> Judgement:
         view = _look(workspace, batch, policy)
         if isinstance(view, Judgement):
             return view
+        fit = _fit(workspace, view)
+        misfits = [Objection(MISFIT, problem) for problem in fit.problems]
+        view = replace(view, objections=[*view.objections, *misfits])
         before = _judged_before(view)
         if before is not None:
             return before
@@ -127,6 +134,8 @@ def gate(workspace: Workspace, batch: str, policy: Policy) -> Judgement:
             whole = [*(objection.text for objection in view.objections), *whole]
         held = _hold(workspace, view, whole)
     notes = [*whole, *_suspected(view, held)]
+    if not fit.problems:
+        notes += in_words(fit, policy.dataset)
     said = None if view.screened is None else view.screened.note
     if said is not None and said not in whole:
         notes.append(said)
@@ -136,6 +145,7 @@ def gate(workspace: Workspace, batch: str, policy: Policy) -> Judgement:
 def _look(workspace: Workspace, batch: str, policy: Policy) -> _View | Judgement:
     """What there is to judge; or what was decided, where that stands."""
     contract = contract_digest(policy)
+    loaded = contract_of(policy)
     with workspace.catalog.read() as connection:
         received = find_batch(connection, batch)
         reading = Reading.of(connection, batch, policy, contract)
@@ -160,7 +170,21 @@ def _look(workspace: Workspace, batch: str, policy: Policy) -> _View | Judgement
             objections=objections(connection, received, envelope, policy),
             in_force=policy_in_force(connection, policy.dataset),
             shadows=shadow_judgements(connection, batch, policy.dataset),
+            named=named_columns(loaded, [column.name for column in received.event.columns]),
         )
+
+
+def _fit(workspace: Workspace, view: _View) -> Fit:
+    """Whether the batch fits the dataset, whose columns it may change by the policy."""
+    data = open_stored(workspace, view.received)
+    return find_fit(
+        workspace,
+        view.policy.dataset,
+        data.schema,
+        lambda columns: data.chunks(columns=columns),
+        view.policy.evolve,
+        view.named,
+    )
 
 
 def _in_shadow(view: _View, in_force: Registered | None) -> bool:
@@ -244,6 +268,7 @@ def _commit(
             validated=view.validation.seq,
             embedded=None if view.vectors is None else view.vectors.seq,
             screened=None if view.screening is None else view.screening.seq,
+            named=view.named,
         )
         entry = record(connection, event, _changes, actor=workspace.actor)
         index_held(connection, workspace.store, event)

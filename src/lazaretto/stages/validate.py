@@ -12,6 +12,7 @@ from lazaretto.stages.results import (
     record_result,
     stage_key,
 )
+from lazaretto.stages.width import other_width, wanted_width
 from lazaretto.storage.sidecars import write_table
 
 if TYPE_CHECKING:
@@ -50,7 +51,9 @@ def validate(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Ba
         received = find_batch(connection, batch)
         reading = Reading.of(connection, batch, policy, contract.digest if contract else None)
         reads = reading.reads("validate")
-        inputs = stage_key(reads=reads, batch=received.digest)
+        wanted = wanted_width(connection, workspace, policy)
+        width = {} if wanted is None else {"width": wanted.width}
+        inputs = stage_key(reads=reads, batch=received.digest, **width)
         before = reading.settled(connection, "validate", BatchValidated)
         before = before or reading.find(connection, "validate", BatchValidated, inputs)
     if before is not None:
@@ -62,6 +65,10 @@ def validate(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Ba
             policy.columns,
             most_bytes=policy.limits.memory_bytes,
         )
+        broken = list(report.broken)
+        if wanted is not None and not broken:
+            odd = other_width(open_stored(workspace, received), policy, wanted)
+            broken += [] if odd is None else [odd]
     failures = write_table(
         workspace.store, f"batches/{batch}/findings-{{sha256}}.parquet", report.failures
     )
@@ -72,7 +79,7 @@ def validate(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Ba
         rows=report.rows,
         failing_rows=report.failing_rows,
         rules=report.rules,
-        broken=report.broken,
+        broken=broken,
         failures=failures,
         inputs=inputs,
         reads=reads,

@@ -337,7 +337,7 @@ def test_every_batch_is_admitted_exactly_or_held_with_a_reason_that_names_the_co
     rules, dataset, workspace = Evolve(**sequence[0]), f"d{uuid4().hex}", sqlite_yard.workspace
     delivered: dict[str, dict[str, object]] = {}
     for day, columns in enumerate(sequence[1]):
-        ids = [f"{day}-{n}" for n in range(2)]
+        ids = [f"{dataset}-{day}-{n}" for n in range(2)]
         rows = pa.table({"id": pa.array(ids), **columns}).combine_chunks().to_batches()[0]
         fit = find_fit(workspace, dataset, rows.schema, partial(_chosen, rows), rules, ())
         if fit.problems:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from lazaretto.policy import Policy
     from lazaretto.storage.workspace import Workspace
 
-TEXT_FORMATS = ("csv", "jsonl")
+TEXT_FORMATS = ("csv", "json")
 """Formats whose files do not say types."""
 
 
@@ -34,10 +34,11 @@ def wanted_columns(workspace: Workspace, policy: Policy | None, kind: str | None
     """
     if policy is None:
         return Wanted()
-    if kind is None or not kind.startswith(TEXT_FORMATS):
+    # The folders of a partitioned delivery are text, too.
+    if kind is None or not (kind.startswith(TEXT_FORMATS) or kind.endswith(".tar")):
         return Wanted.of(policy.columns)
     fields = [*_of_contract(policy), *_of_dataset(workspace, policy.dataset)]
-    return Wanted.of(policy.columns, fields)
+    return Wanted.of(policy.columns, fields, policy.read.options())
 
 
 def _of_contract(policy: Policy) -> list[pa.Field]:

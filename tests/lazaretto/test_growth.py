@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -377,3 +378,15 @@ def _part(dataset: str, batch: str, rows: pa.RecordBatch, rules: Evolve, *, firs
         first=first,
         evolve=rules,
     )
+
+
+def test_a_number_in_text_may_widen_the_column_too(sqlite_yard: Yard) -> None:
+    yard = _by(sqlite_yard, widen_types=True)
+    for day, price in (("monday", 2), ("tuesday", 2.5)):
+        rows = [{**row, "price": price} for row in blobs(60, seed=len(day), prefix=day).to_pylist()]
+        path = yard.folder / f"{day}.jsonl"
+        path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+        stages.ingest(yard.workspace, path, "vendor-a", yard.policy)
+    found = yard.dataset()
+    assert found["price"].type == pa.float64()
+    assert sorted(set(found["price"].to_pylist())) == [2.0, 2.5]

@@ -155,6 +155,8 @@ class BatchReceived(Event):
         collected_from: start of the time that its records are from, as the source says.
         collected_to: end of it.
         signature: what became of the check of its manifest.
+        read: how its text was read, where not in the usual way: the keys of the policy's section
+            `read`, each with its value as text or JSON.
     """
 
     kind: ClassVar[str] = "batch_received"
@@ -172,6 +174,7 @@ class BatchReceived(Event):
     collected_from: datetime | None
     collected_to: datetime | None
     signature: Signature
+    read: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

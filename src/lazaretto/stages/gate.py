@@ -16,7 +16,6 @@ from lazaretto.authority.judgements import (
 from lazaretto.authority.policies import policy_in_force, register_first
 from lazaretto.contract import contract_digest, contract_of, named_columns
 from lazaretto.dataset.evolve import in_words
-from lazaretto.dataset.fit import find_fit
 from lazaretto.dataset.schema import MISFIT
 from lazaretto.errors import SystemFaultError, UsageError
 from lazaretto.ledger.chain import append, newest
@@ -26,6 +25,7 @@ from lazaretto.quarantine import opening
 from lazaretto.quarantine.held import HoldReasons, count_held, write_held
 from lazaretto.quarantine.opening import case_id, index_held
 from lazaretto.received import find_batch, on_record, open_stored
+from lazaretto.stages.fit import batch_fit
 from lazaretto.stages.judgement import Judgement, decided_before, judgement_of, shadow_of
 from lazaretto.stages.results import Reading, stage_key
 from lazaretto.stages.verdict import read_findings, verdict_of
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
     from lazaretto.authority.policies import Registered
-    from lazaretto.dataset.evolve import Fit
     from lazaretto.ledger.chain import Entry
     from lazaretto.ledger.events import BatchValidated
     from lazaretto.ledger.state import Change
@@ -122,7 +121,7 @@ def gate(workspace: Workspace, batch: str, policy: Policy) -> Judgement:
         view = _look(workspace, batch, policy)
         if isinstance(view, Judgement):
             return view
-        fit = _fit(workspace, view)
+        fit = batch_fit(workspace, view.received, policy, view.named)
         misfits = [Objection(MISFIT, problem) for problem in fit.problems]
         view = replace(view, objections=[*view.objections, *misfits])
         before = _judged_before(view)
@@ -172,19 +171,6 @@ def _look(workspace: Workspace, batch: str, policy: Policy) -> _View | Judgement
             shadows=shadow_judgements(connection, batch, policy.dataset),
             named=named_columns(loaded, [column.name for column in received.event.columns]),
         )
-
-
-def _fit(workspace: Workspace, view: _View) -> Fit:
-    """Whether the batch fits the dataset, whose columns it may change by the policy."""
-    data = open_stored(workspace, view.received)
-    return find_fit(
-        workspace,
-        view.policy.dataset,
-        data.schema,
-        lambda columns: data.chunks(columns=columns),
-        view.policy.evolve,
-        view.named,
-    )
 
 
 def _in_shadow(view: _View, in_force: Registered | None) -> bool:

@@ -106,6 +106,11 @@ def tell_format(file: pa.NativeFile, wanted: str | None, name: str) -> str:
     return wanted
 
 
+def is_no_text(head: bytes) -> bool:
+    """Whether first bytes are those of another kind of file, whatever text may be encoded in."""
+    return any(head.startswith(magic) for magic in _MAGIC if len(magic) > 1)
+
+
 def _sniff(head: bytes) -> str:
     """Name of the format that the first bytes show."""
     for magic, name in _MAGIC.items():

@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
 
-from lazaretto.batch._format import PACKINGS, TEXTS, tell_format
+from lazaretto.batch._format import PACKINGS, TEXTS, is_no_text, tell_format
 from lazaretto.batch._json_lines import as_lines
 from lazaretto.batch._partitions import partitions_of
 from lazaretto.batch._text import as_utf8, without_odd_lines
@@ -148,8 +148,11 @@ class _Unpacker:
         if kind not in TEXTS:
             return kind, path
         with open(path, "rb") as file:  # noqa: PTH123
-            usual = self.options.encoding == "utf-8" and not file.read(3).startswith(_MARK)
+            head = file.read(16)
             file.seek(0)
+            if is_no_text(head):
+                return ("csv" if kind == "csv" else "jsonl"), path  # which is told as such
+            usual = self.options.encoding == "utf-8" and not head.startswith(_MARK)
             odd = kind == "csv" and (self.options.skip_rows or self.options.comment is not None)
             blocks = as_utf8(file, self.options, name)
             if kind == "json":

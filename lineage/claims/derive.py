@@ -12,6 +12,7 @@ from lazaretto.lineage.claims.admitted import conclude_admitted
 from lazaretto.lineage.claims.bits import Basis, Gap, Kind, Why, version_end
 from lazaretto.lineage.claims.names import Name, source_in_store
 from lazaretto.lineage.claims.network import note_change
+from lazaretto.lineage.claims.renamed import earlier_versions, leave_open
 from lazaretto.lineage.claims.same import members
 from lazaretto.lineage.claims.states import Nameless, states_of
 from lazaretto.lineage.claims.streams import all_links
@@ -112,13 +113,11 @@ def _derive(connection: Connection, store_root: str, name: int) -> None:
         links += _same_versions(dataset)
         filled = _written_elsewhere(dataset)
     if dataset.admitted is None:
-        earlier = _renamed(connection, dataset)
-        links += [
-            (version_end(src), version_end(dst), Basis.INFERRED, Why.RENAMED)
-            for src, dst in earlier.values()
-        ]
-        filled |= {version_end(dst) for _, dst in earlier.values()}
-        states, nameless = states_of(dataset, earlier)
+        earlier = earlier_versions(connection, dataset)
+        links += earlier.links
+        filled |= earlier.filled
+        leave_open(connection, dataset, filled)
+        states, nameless = states_of(dataset, earlier.known)
         nodes = _nameless_nodes(connection, nameless)
         links += _contents(nameless, nodes)
         gaps = [
@@ -227,19 +226,6 @@ def _written_elsewhere(dataset: Dataset) -> set[int]:
     """Versions that nobody wrote under this name, but under another of the same dataset."""
     written = {version.version for version in dataset.versions if version.written}
     return {version_end(v.id) for v in dataset.versions if not v.written and v.version in written}
-
-
-def _renamed(connection: Connection, dataset: Dataset) -> dict[str, tuple[int, int]]:
-    """Versions that were written before a rename: by text, the one there and the one here."""
-    unwritten = {v.version: v.id for v in dataset.versions if not v.written}
-    if not unwritten or not dataset.renamed_from:
-        return {}
-    version = lineage_version.c
-    ids = {i for name in dataset.renamed_from for i in members(connection, name)}
-    query = sa.select(version.id, version.version).where(
-        version.name.in_(ids), version.version.in_(list(unwritten)), version.written
-    )
-    return {row.version: (row.id, unwritten[row.version]) for row in connection.execute(query)}
 
 
 def _nameless_nodes(connection: Connection, nameless: Sequence[Nameless]) -> dict[str, int]:

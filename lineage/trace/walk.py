@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from lazaretto.lineage.claims.bits import Basis, Gap, Why
 from lazaretto.lineage.claims.gaps import begun_before, holes, last_end
-from lazaretto.lineage.claims.reach import FEW, Step, Steps, measured, outputs, spread
+from lazaretto.lineage.claims.reach import FEW, Step, Steps, appended, measured, outputs, spread
 from lazaretto.lineage.claims.timeline import TOLERANCE
 from lazaretto.lineage.trace.holdings import BATCH, MODEL, Dataset, Holding, holdings
 
@@ -115,14 +115,14 @@ def upstream(world: World, model: int) -> Reached:
 def _hidden(reached: Reached) -> list[Hole]:
     """Open runs that may have written, unseen, what a model was made of.
 
-    Where events and ledger name every version on its way, there is nothing that they could have
-    added.
+    Where events and ledger name every version on its way, and each was made anew, there is nothing
+    that they could have added.
     """
     world = reached.world
     named = (Basis.KNOWN, Basis.MEASURED)
     everything = reached.sure | reached.possible
     ways = (step for vertex in everything for step in reached.steps.into(vertex))
-    if all(step.basis in named for step in ways):
+    if all(step.basis in named for step in ways) and not appended(world.catalog, everything):
         return []
     runs = [vertex // 2 for vertex in everything if vertex > 0 and vertex % 2]
     last = last_end(world.catalog, runs)

@@ -244,17 +244,14 @@ def _back(
         steps.many += own.many
         steps.few |= {end: ways for end, ways in own.few.items() if end in new}
     spread(world.catalog, seeds, known, steps, most=most, forward=False)
-    whole = holdings(world.told, None)
     done: set[int] = set()
     while fresh := known - done:
         done |= fresh
-        found = list(_origins(reached, fresh, whole))
+        found = list(_origins(reached, fresh))
         spread(world.catalog, found, known, steps, most=most, forward=False)
 
 
-def _origins(
-    reached: Reached, vertices: Iterable[int], whole: dict[Dataset, Holding]
-) -> Iterator[int]:
+def _origins(reached: Reached, vertices: Iterable[int]) -> Iterator[int]:
     """What the ledger tells that some vertices were made of."""
     world = reached.world
     for vertex in vertices:
@@ -265,22 +262,22 @@ def _origins(
                     reached.steps.note(-use.snapshot, Step(vertex, Basis.KNOWN, Why.NAMED))
                     yield -use.snapshot
             continue
-        for batch in _members(world, vertex, whole):
+        for batch in _members(world, vertex):
             origin = world.vertex(batch)
             reached.steps.note(origin, Step(vertex, Basis.KNOWN, Why.NAMED))
             yield origin
 
 
-def _members(world: World, vertex: int, whole: dict[Dataset, Holding]) -> list[int]:
+def _members(world: World, vertex: int) -> list[int]:
     """Batches of a version of an admitted dataset; of one that is not known, of the newest."""
     row = world.node(vertex)
     if row is not None:
-        return [] if row.kind == BATCH else world.told.members(whole, row.id)
+        return [] if row.kind == BATCH else world.told.members(world.whole, row.id)
     dataset, version = world.datasets.get(vertex, (None, None))
-    if dataset is None or dataset not in whole:
+    if dataset is None or dataset not in world.whole:
         return []
     newest = int(world.told.by_dataset[dataset][-1].version)
-    return whole[dataset].batches(newest if version is None else version)
+    return world.whole[dataset].batches(newest if version is None else version)
 
 
 def _batches(world: World, vertices: Iterable[int]) -> set[int]:

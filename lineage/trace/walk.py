@@ -52,10 +52,6 @@ class Reached:
     open_runs: list[Hole] = field(default_factory=list)
     without: frozenset[int] = frozenset()
 
-    def batches(self, vertices: Iterable[int]) -> set[int]:
-        """Ids of the ledger's batches among some vertices."""
-        return _batches(self.world, vertices)
-
 
 def downstream(
     world: World,
@@ -78,7 +74,7 @@ def downstream(
     """
     reached = Reached(world, frozenset(start), without=frozenset(without))
     reached.sure |= reached.without  # what is reached already is not followed
-    seeds = [*start, *_uses_of(reached, snapshots, Basis.KNOWN)]
+    seeds = [*start, *_uses_of(reached, snapshots)]
     reached.held = _onward(reached, seeds, reached.sure, Basis.INFERRED, parts)
     nothing = bool(without) and not start  # all that is in question is left out
     relevant = [] if nothing else holes(world.catalog, world.root, since=arrived)
@@ -158,11 +154,19 @@ def _onward(
         spread(world.catalog, new, known, reached.steps, most=most)
 
 
-def _behind(reached: Reached, again: Collection[int], known: set[int], most: Basis) -> None:
+def _behind(
+    reached: Reached,
+    again: Collection[int],
+    known: set[int],
+    most: Basis,
+    *,
+    forward: bool = True,
+) -> None:
     """What links of a higher basis lead to from what is known already."""
     steps = Steps()
     seen, start = set(reached.without), set(again) - reached.without
-    new = spread(reached.world.catalog, start, seen, steps, most=most) - known
+    catalog = reached.world.catalog
+    new = spread(catalog, start, seen, steps, most=most, forward=forward) - known
     known |= new
     reached.steps.many += steps.many
     reached.steps.few |= {end: ways for end, ways in steps.few.items() if end in new}
@@ -199,9 +203,7 @@ def _version_step(reached: Reached, batches: list[int], vertex: int) -> int:
     return vertex
 
 
-def _uses_of(
-    reached: Reached, snapshots: Collection[tuple[Dataset, int]], basis: Basis
-) -> Iterator[int]:
+def _uses_of(reached: Reached, snapshots: Collection[tuple[Dataset, int]]) -> Iterator[int]:
     """What learned from versions of admitted datasets that are in question themselves."""
     world = reached.world
     for dataset, version in snapshots:
@@ -209,7 +211,7 @@ def _uses_of(
             if world.told.place(snapshot) == (dataset, version):
                 for use in uses:
                     vertex = world.vertex(use.model)
-                    reached.steps.note(vertex, Step(-snapshot, basis, Why.NAMED))
+                    reached.steps.note(vertex, Step(-snapshot, Basis.KNOWN, Why.NAMED))
                     yield vertex
         for joined in world.joined.get(dataset, ()):
             if joined.version == version:
@@ -238,11 +240,7 @@ def _back(
     world = reached.world
     steps = reached.steps
     if again:
-        own = Steps()
-        new = spread(world.catalog, again, set(), own, most=most, forward=False) - known
-        known |= new
-        steps.many += own.many
-        steps.few |= {end: ways for end, ways in own.few.items() if end in new}
+        _behind(reached, again, known, most, forward=False)
     spread(world.catalog, seeds, known, steps, most=most, forward=False)
     done: set[int] = set()
     while fresh := known - done:

@@ -122,7 +122,7 @@ def _hidden(reached: Reached) -> list[Hole]:
         return []
     runs = [vertex // 2 for vertex in everything if vertex > 0 and vertex % 2]
     last = last_end(world.catalog, runs)
-    opened = [h for h in holes(world.catalog, world.root) if h.kind == Gap.OPEN_RUN]
+    opened = holes(world.catalog, world.root, kinds=[Gap.OPEN_RUN])
     begun = begun_before(world.catalog, [hole.node // 2 for hole in opened], last + TOLERANCE)
     return [hole for hole in opened if hole.node // 2 in begun]
 

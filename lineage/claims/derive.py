@@ -139,7 +139,7 @@ def _derive(connection: Connection, store_root: str, name: int) -> None:
     for src, dst, basis, why in links:
         best[src, dst] = min(best.get((src, dst), (9, 9)), (int(basis), int(why)))
     rows.run(
-        connection, rows.LINKS, [(src, dst, owner, *rest, "") for (src, dst), rest in best.items()]
+        connection, rows.LINKS, [(src, dst, owner, *rest) for (src, dst), rest in best.items()]
     )
     unique = {(node, kind): until for node, kind, until in gaps}
     rows.run(connection, rows.GAPS, [(*key, owner, until) for key, until in unique.items()])

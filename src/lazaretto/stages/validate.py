@@ -68,7 +68,7 @@ def validate(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Ba
     event = BatchValidated(
         batch=batch,
         policy=reading.ref,
-        contract=str(policy.contract) if policy.contract else None,
+        contract=None if contract is None else contract.name,
         rows=report.rows,
         failing_rows=report.failing_rows,
         rules=report.rules,

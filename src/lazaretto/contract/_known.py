@@ -1,0 +1,33 @@
+"""What is known beside a batch: handed in by who has a catalog, so that contracts need none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from datetime import datetime
+
+    import pyarrow as pa
+
+
+def _nothing(_columns: Sequence[str]) -> Iterable[pa.RecordBatch]:
+    return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What rules may compare a batch with.
+
+    Attributes:
+        arrived: when the batch was received, UTC.
+        volumes: records of the source's last admitted batches, the newest first.
+        listed: values of columns of admitted datasets, by dataset and column.
+        admitted: gives columns of what the dataset has of other batches.
+    """
+
+    arrived: datetime
+    volumes: Sequence[int] = ()
+    listed: Mapping[tuple[str, str], pa.Array] = field(default_factory=dict)
+    admitted: Callable[[Sequence[str]], Iterable[pa.RecordBatch]] = _nothing

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +14,8 @@ from lazaretto.text import excerpt
 from lazaretto.values import RuleCount
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
 # From here on the table of failures would no longer fit in memory beside the ids.
@@ -21,6 +23,7 @@ MAX_FAILURES = 1_000_000
 MAX_FLAGS = 10_000_000
 """So many flags are kept: a flag is a position and a number."""
 _SHOWN = 120
+_LEAST_ALIKE, _MOST_ALIKE = 1e-3, 1e15
 
 
 def failures_schema() -> pa.Schema:
@@ -270,9 +273,7 @@ def as_text(values: pa.Array | pa.ChunkedArray) -> pa.Array:
             texts = pc.utf8_capitalize(texts)
         return texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
     if pa.types.is_floating(kind) and not pa.types.is_float16(kind):
-        return pa.array(
-            (None if value is None else repr(value) for value in values.to_pylist()), pa.string()
-        )
+        return _numbers(values)
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         return _short(values)
     found = (as_python(value) for value in values)
@@ -280,15 +281,32 @@ def as_text(values: pa.Array | pa.ChunkedArray) -> pa.Array:
     return pa.array(texts_of, pa.string())
 
 
+def _numbers(values: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """Floats as Python writes them; polars, which is faster, writes most of them alike."""
+    import polars as pl
+
+    series = pl.Series(values).cast(pl.Float64)
+    size = series.abs()
+    alike = series.is_null() | (series == 0) | ((size >= _LEAST_ALIKE) & (size < _MOST_ALIKE))
+    odd = (~alike).arg_true().to_numpy()
+    texts = series.cast(pl.String).to_arrow().cast(pa.string())
+    return _mended(texts, odd, (repr(value) for value in series.gather(odd).to_list()))
+
+
 def _short(values: pa.Array | pa.ChunkedArray) -> pa.Array:
     """Texts, shortened where they need it."""
     texts = values.cast(pa.string())
     texts = texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
-    plain = pc.match_substring_regex(texts, rf"\A[\x20-\x7e]{{0,{_SHOWN}}}\z")
-    odd = pc.indices_nonzero(pc.invert(pc.fill_null(plain, True))).to_numpy()
+    plain = pc.and_(pc.ascii_is_printable(texts), pc.less_equal(pc.binary_length(texts), _SHOWN))
+    plain = pc.or_(pc.fill_null(plain, True), pc.equal(pc.fill_null(texts, ""), ""))
+    odd = pc.indices_nonzero(pc.invert(plain)).to_numpy()
+    return _mended(texts, odd, (excerpt(texts[int(row)].as_py(), _SHOWN) for row in odd))
+
+
+def _mended(texts: pa.Array, odd: NDArray[Any], mended: Iterable[str]) -> pa.Array:
+    """Texts with others at some places."""
     if not len(odd):
         return texts
-    mended = pa.array((excerpt(texts[int(row)].as_py(), _SHOWN) for row in odd), pa.string())
     mask = np.zeros(len(texts), dtype=np.bool_)
     mask[odd] = True
-    return pc.replace_with_mask(texts, pa.array(mask), mended)
+    return pc.replace_with_mask(texts, pa.array(mask), pa.array(mended, pa.string()))

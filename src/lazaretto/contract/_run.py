@@ -135,7 +135,7 @@ class Run:
 
     def take(self, chunk: pa.RecordBatch) -> None:
         """Looks at the next records; columns that are not needed may be among them."""
-        columns = [own(chunk.column(name)) for name in self.columns]
+        columns = [chunk.column(name) for name in self.columns]
         mine = (
             pa.RecordBatch.from_arrays(columns, schema=self._schema) if columns else chunk.select([])
         )
@@ -320,10 +320,10 @@ class Run:
             )
             return
         ignores = not isinstance(rule.test, Checked) or bool(rule.test.check.ignore_na)
-        failed = ~passed.fill_null(ignores)
-        if not failed.any():
+        # Of three values, true and null are counted without another column.
+        if passed.sum() + (passed.null_count() if ignores else 0) == len(passed):
             return
-        rows = failed.arg_true()
+        rows = (~passed.fill_null(ignores)).arg_true()
         found.count += len(rows)
         room = MAX_FLAGS - self._flagged if rule.warn else MAX_FAILURES - self._listed
         rows = rows.head(max(room, 0))
@@ -397,7 +397,8 @@ class _Kept:
     def take(self, chunk: pa.RecordBatch) -> None:
         if not self._columns or self.too_large:
             return
-        self.chunks.append(chunk.select(self._columns))
+        columns = [own(chunk.column(name)) for name in self._columns]
+        self.chunks.append(pa.RecordBatch.from_arrays(columns, names=self._columns))
         self._size += self.chunks[-1].nbytes
         if self.most is not None and self._size > self.most:
             self.too_large = True

@@ -12,6 +12,21 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+@dataclass(frozen=True, slots=True)
+class Asks:
+    """What the rules of a contract ask for beside the batch.
+
+    Attributes:
+        listed: columns of admitted datasets, by dataset and column.
+        across: whether what the dataset has counts.
+        batches: of so many of the source's last batches the number of records.
+    """
+
+    listed: tuple[tuple[str, str], ...] = ()
+    across: bool = False
+    batches: int = 0
+
+
 def _nothing(_columns: Sequence[str]) -> Iterable[pa.RecordBatch]:
     return ()
 
@@ -23,11 +38,12 @@ class Known:
     Attributes:
         arrived: when the batch was received, UTC.
         volumes: records of the source's last admitted batches, the newest first.
-        listed: values of columns of admitted datasets, by dataset and column.
+        listed: values of columns of admitted datasets, by dataset and column; or in words why they
+            are not known.
         admitted: gives columns of what the dataset has of other batches.
     """
 
     arrived: datetime
     volumes: Sequence[int] = ()
-    listed: Mapping[tuple[str, str], pa.Array] = field(default_factory=dict)
+    listed: Mapping[tuple[str, str], pa.Array | str] = field(default_factory=dict)
     admitted: Callable[[Sequence[str]], Iterable[pa.RecordBatch]] = _nothing

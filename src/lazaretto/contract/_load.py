@@ -20,6 +20,7 @@ from lazaretto.redact import error_line
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from lazaretto.contract._known import Asks
     from lazaretto.contract._rules import RuleTable
     from lazaretto.policy import Policy
     from lazaretto.policy.contract import ContractForms
@@ -47,6 +48,24 @@ class Contract:
     schema: Any = None
     digest: str | None = None
     table: RuleTable | None = None
+
+    @property
+    def asks(self) -> Asks:
+        """What its rules ask for beside the batch."""
+        from lazaretto.contract._known import Asks
+        from lazaretto.contract._rules import Distinct, Listed, Volume
+
+        tests = [] if self.table is None else [rule.test for rule in self.table.rules]
+        listed = [
+            (test.dataset, test.there)
+            for test in tests
+            if isinstance(test, Listed) and test.dataset is not None
+        ]
+        return Asks(
+            listed=tuple(dict.fromkeys(listed)),
+            across=any(isinstance(test, Distinct) and test.across for test in tests),
+            batches=max([test.batches for test in tests if isinstance(test, Volume)], default=0),
+        )
 
 
 def load_contract(

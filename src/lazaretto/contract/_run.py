@@ -19,7 +19,16 @@ from lazaretto.contract._columns import tell_batch, worker
 from lazaretto.contract._frame import RAISED, make_frame
 from lazaretto.contract._polars import Terms
 from lazaretto.contract._report import MAX_FAILURES, MAX_FLAGS, as_text
-from lazaretto.contract._rules import Checked, Count, Distinct, Fresh, Increasing, Rates, Volume
+from lazaretto.contract._rules import (
+    Checked,
+    Count,
+    Distinct,
+    Fresh,
+    Increasing,
+    Listed,
+    Rates,
+    Volume,
+)
 from lazaretto.redact import error_line
 
 if TYPE_CHECKING:
@@ -122,8 +131,22 @@ class Run:
         at_once = {rule.column for rule in whole}
         kept = self.columns if None in at_once else [n for n in self.columns if n in at_once]
         self._kept = _Kept(kept, most_bytes)
+        self._listed_there: dict[tuple[str, str], pa.Array] = {}
+        for number, rule in enumerate(prepared.rules):
+            self._look_up(number, rule)
         self._waiting: list[pa.RecordBatch] = []
         self._rows = self._total = self._size = self._listed = self._flagged = 0
+
+    def _look_up(self, number: int, rule: Rule) -> None:
+        """The values of another dataset that a rule names, if they are known."""
+        if self._known is None or not isinstance(rule.test, Listed) or rule.test.dataset is None:
+            return
+        place = (rule.test.dataset, rule.test.there)
+        values = self._known.listed.get(place, "nobody looked it up")
+        if isinstance(values, str):
+            self._broken[number] = f"rule {rule.name} was not judged: {values}"
+        else:
+            self._listed_there[place] = values
 
     @staticmethod
     def _sees_all(rule: Rule) -> bool:
@@ -281,8 +304,8 @@ class Run:
         sound: Mapping[str, pl.Series],
     ) -> None:
         """Asks the rules about single records, all at once where none of them raises."""
-        listed = {} if self._known is None else self._known.listed
-        terms = Terms(names, {name: one.dtype for name, one in sound.items()}, listed)
+        types = {name: one.dtype for name, one in sound.items()}
+        terms = Terms(names, types, self._listed_there)
         asked: dict[int, pl.Expr | pl.LazyFrame] = {}
         for number in active:
             rule = self._prepared.rules[number]

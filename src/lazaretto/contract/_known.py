@@ -41,9 +41,12 @@ class Known:
         listed: values of columns of admitted datasets, by dataset and column; or in words why they
             are not known.
         admitted: gives columns of what the dataset has of other batches.
+        without_catalog: there is no catalog: rules that ask for more than the time of arrival are
+            not judged.
     """
 
     arrived: datetime
     volumes: Sequence[int] = ()
     listed: Mapping[tuple[str, str], pa.Array | str] = field(default_factory=dict)
     admitted: Callable[[Sequence[str]], Iterable[pa.RecordBatch]] = _nothing
+    without_catalog: bool = False

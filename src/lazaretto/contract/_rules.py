@@ -214,6 +214,11 @@ class Rule:
                 return "the time of arrival"
         return None
 
+    @property
+    def asks_catalog(self) -> bool:
+        """Whether it asks for more than the time of arrival."""
+        return self.asks is not None and not isinstance(self.test, Fresh)
+
 
 @dataclass(frozen=True, slots=True)
 class ColumnForm:

@@ -139,7 +139,9 @@ class Run:
 
     def _look_up(self, number: int, rule: Rule) -> None:
         """The values of another dataset that a rule names, if they are known."""
-        if self._known is None or not isinstance(rule.test, Listed) or rule.test.dataset is None:
+        if not isinstance(rule.test, Listed) or rule.test.dataset is None:
+            return
+        if self._known is None or self._known.without_catalog:
             return
         place = (rule.test.dataset, rule.test.there)
         values = self._known.listed.get(place, "nobody looked it up")
@@ -147,6 +149,12 @@ class Run:
             self._broken[number] = f"rule {rule.name} was not judged: {values}"
         else:
             self._listed_there[place] = values
+
+    def _is_unanswered(self, rule: Rule) -> bool:
+        """Whether a rule asks for what nobody knows."""
+        if self._known is None:
+            return rule.asks is not None
+        return self._known.without_catalog and rule.asks_catalog
 
     @staticmethod
     def _sees_all(rule: Rule) -> bool:
@@ -208,7 +216,7 @@ class Run:
             return
         if number in self._broken:
             failures.broken.append(self._broken[number])
-        elif rule.asks is not None and self._known is None:
+        elif self._is_unanswered(rule):
             failures.broken.append(
                 f"rule {rule.name} was not judged: it compares with {rule.asks}, which needs the "
                 "catalog"
@@ -309,7 +317,7 @@ class Run:
         asked: dict[int, pl.Expr | pl.LazyFrame] = {}
         for number in active:
             rule = self._prepared.rules[number]
-            if rule.asks is not None and self._known is None:
+            if self._is_unanswered(rule):
                 continue
             try:
                 if isinstance(rule.test, Checked):

@@ -73,7 +73,7 @@ def evaluate(
             "(limits.memory_bytes), so that it was not evaluated"
         )
     elif contract is not None:
-        _walk_contract(kept.chunks, contract, names, failures)
+        _walk_contract(kept.chunks, contract, names, failures, most_bytes)
     return failures.report()
 
 
@@ -90,7 +90,7 @@ def declared_types(contract: Contract | None) -> list[pa.Field]:
         >>> [field.name for field in declared_types(Contract("prices", schema))]
         ['price']
     """
-    if contract is None:
+    if contract is None or contract.kind == "gx":  # a suite declares none
         return []
     from lazaretto.contract import _pandera
 
@@ -120,6 +120,10 @@ class _Kept:
 def _columns_needed(contract: Contract | None, names: list[str]) -> list[str]:
     if contract is None:
         return []
+    if contract.kind == "gx":
+        from lazaretto.contract import _gx
+
+        return _gx.columns_needed(contract.schema, names)
     # pandera takes over a second to import, and a batch without a contract needs none of it.
     from lazaretto.contract import _pandera
 
@@ -127,8 +131,17 @@ def _columns_needed(contract: Contract | None, names: list[str]) -> list[str]:
 
 
 def _walk_contract(
-    chunks: list[pa.RecordBatch], contract: Contract, names: list[str], failures: Failures
+    chunks: list[pa.RecordBatch],
+    contract: Contract,
+    names: list[str],
+    failures: Failures,
+    most_bytes: int | None,
 ) -> None:
+    if contract.kind == "gx":
+        from lazaretto.contract import _gx
+
+        _gx.walk(contract.schema, chunks, names, failures, most_bytes=most_bytes)
+        return
     from lazaretto.contract import _pandera
     from lazaretto.contract._frame import make_frame
 

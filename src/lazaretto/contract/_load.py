@@ -1,4 +1,4 @@
-"""Finds the contract that a policy names: a pandera model by import path or by file."""
+"""Finds the contract that a policy names: a pandera model, or a suite of Great Expectations."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from importlib.abc import InspectLoader
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+from lazaretto.contract._gx_files import is_gx, read_suite, suite_spec
 from lazaretto.errors import UsageError
 from lazaretto.policy.folder import importing_from
 from lazaretto.redact import error_line
@@ -31,14 +32,18 @@ class Contract:
 
     Attributes:
         name: as the policy spells it.
-        schema: the model as a `pandera.polars.DataFrameSchema`.
+        schema: the model as a `pandera.polars.DataFrameSchema`, or the suite as the Great
+            Expectations adapter has it.
         digest: sha256 (hex) of the model's source file; None where it has none. What a stage's
-            result depends on beside the policy. Modules that the file imports are not in it.
+            result depends on beside the policy. Modules that the file imports are not in it. Of a
+            suite: of its file, and of the modules that the policy names.
+        kind: ``pandera`` or ``gx``.
     """
 
     name: str
     schema: Any
     digest: str | None = None
+    kind: Literal["pandera", "gx"] = "pandera"
 
 
 def load_contract(
@@ -47,7 +52,8 @@ def load_contract(
     r"""Loads the contract of a policy.
 
     Args:
-        spec: ``package.module:Model``, ``file.py:Model``, ``{"pandera": either}``, or None.
+        spec: ``package.module:Model``, ``file.py:Model``, ``{"pandera": either}``,
+            ``{"gx": "suite.json"}``, or None.
         base: folder that file paths and modules are looked for in first: the policy's own.
 
     Returns:
@@ -70,6 +76,10 @@ def load_contract(
     """
     if spec is None:
         return None
+    if isinstance(spec, dict) and is_gx(spec):
+        from lazaretto.contract._gx_suite import load_suite
+
+        return Contract(*load_suite(spec, base), kind="gx")
     spec, place, name = _named(spec)
     digest: str | None
     if place.endswith(".py"):
@@ -106,8 +116,10 @@ def contract_digest(policy: Policy) -> str | None:
     """
     if policy.contract is None:
         return None
-    spec, place, _ = _named(policy.contract)
     base = policy.folder
+    if isinstance(policy.contract, dict) and is_gx(policy.contract):
+        return read_suite(suite_spec(policy.contract), base).digest
+    spec, place, _ = _named(policy.contract)
     if place.endswith(".py"):
         return hashlib.sha256(_file(place, base, spec).read_bytes()).hexdigest()
     with _importing(place, base, spec):

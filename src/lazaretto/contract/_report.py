@@ -116,6 +116,10 @@ class Failures:
         ]
         self._tables.append(pa.Table.from_arrays(columns, schema=failures_schema()))
 
+    def note(self, rule: str, column: str | None, text: str) -> None:
+        """Adds a rule about the whole batch that does not hold, and only warns."""
+        self._rules.append(RuleCount(self._unused(rule), column, 0, text, warning=True))
+
     def report(self) -> ContractReport:
         """The finished report."""
         table = pa.concat_tables([failures_schema().empty_table(), *self._tables])

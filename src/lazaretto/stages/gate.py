@@ -189,7 +189,7 @@ def _hold(workspace: Workspace, view: _View, whole: list[str]) -> Held:
 
 def _suspected(view: _View, held: Held) -> list[str]:
     """Broken rules, and what screening found, in words."""
-    rules = [rule.words for rule in view.validated.rules if rule.failed]
+    rules = [rule.words for rule in view.validated.rules if rule.failed or rule.warning]
     return rules + [
         f"{name}: {count} {'record' if count == 1 else 'records'}; the first: {held.examples[name]}"
         for name, count in held.reasons.items()

@@ -36,7 +36,7 @@ def told_event(event: StageEvent) -> dict[str, Any]:
                 "rows": event.rows,
                 "failing": event.failing_rows,
                 "broken": list(event.broken),
-                "rules": [rule.words for rule in event.rules if rule.failed],
+                "rules": [rule.words for rule in event.rules if rule.failed or rule.warning],
                 "file": event.failures.path,
             }
         case BatchEmbedded():

@@ -1,0 +1,188 @@
+"""Judges records by a suite of Great Expectations, expectation by expectation.
+
+Each one is computed by its own code in Great Expectations, on a table with the columns that it
+reads and no others. Its `Batch.validate` is not called: it needs a context, which is global, shows
+progress bars and sends events, computes a fingerprint of all data, copies every column for every
+expectation, and keeps what it computed for all expectations until the last is done.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lazaretto.contract._gx_frame import CannotHoldError, column_of, needs_bytes, series_of
+from lazaretto.contract._gx_suite import silence
+from lazaretto.redact import error_line
+from lazaretto.text import excerpt
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+    from lazaretto.contract._gx_rules import Rule
+    from lazaretto.contract._gx_suite import Suite
+    from lazaretto.contract._report import Failures
+
+_FORMAT = {
+    "result_format": "COMPLETE",
+    "return_unexpected_index_query": False,
+    "partial_unexpected_count": 0,
+}
+"""Every failing row by its place: with names of index columns it would be a dictionary each."""
+
+
+def columns_needed(suite: Suite, names: list[str]) -> list[str]:
+    """Columns of a batch that the suite reads."""
+    wanted = {name for rule in suite.rules for name in rule.reads_of(names)}
+    return [name for name in names if name in wanted]
+
+
+def walk(
+    suite: Suite,
+    chunks: Sequence[pa.RecordBatch],
+    names: list[str],
+    failures: Failures,
+    *,
+    most_bytes: int | None = None,
+) -> None:
+    """Adds what the records break.
+
+    Args:
+        suite: what they are judged by.
+        chunks: the columns that `columns_needed` named.
+        names: all columns of the batch, in order.
+        failures: takes failing records and whole-batch problems.
+        most_bytes: that pandas may take for the columns of one expectation.
+    """
+    groups: dict[tuple[bool, tuple[str, ...]], list[Rule]] = {}
+    for rule in suite.rules:
+        groups.setdefault((rule.layout, rule.reads_of(names)), []).append(rule)
+    with silence():
+        for (layout, reads), rules in groups.items():
+            for name in reads:
+                if name not in names:
+                    _once(failures, f"there is no column {name!r}, which the contract reads")
+            if set(reads) <= set(names):
+                table = None if layout else _table(reads, chunks, failures, most_bytes)
+                if layout:
+                    table = _layout(names)
+                if table is not None:
+                    _judge(rules, table, chunks, failures)
+
+
+def _layout(names: list[str]) -> Any:
+    import pandas as pd
+
+    return pd.DataFrame({name: [] for name in names}, dtype=object)
+
+
+def _table(
+    reads: tuple[str, ...],
+    chunks: Sequence[pa.RecordBatch],
+    failures: Failures,
+    most_bytes: int | None,
+) -> Any:
+    """The columns as a table of pandas; None where it cannot be made, which is told."""
+    import pandas as pd
+
+    columns = {name: column_of(chunks, name) for name in reads if chunks}
+    size = sum(needs_bytes(column) for column in columns.values())
+    if most_bytes is not None and size > most_bytes:
+        _once(
+            failures,
+            f"the contract's rules about {', '.join(reads)} were not judged: in pandas these take "
+            f"about {size:,} bytes, more than {most_bytes:,} (limits.memory_bytes)",
+        )
+        return None
+    found = {name: pd.Series([], dtype=object) for name in reads if not chunks}
+    for name, column in columns.items():
+        try:
+            found[name] = series_of(column)
+        except CannotHoldError as error:
+            _once(failures, f"column {name!r} {error}")
+    if len(found) < len(reads):
+        return None
+    return pd.DataFrame(found, index=pd.RangeIndex(len(failures.ids)), columns=list(reads))
+
+
+def _judge(
+    rules: list[Rule], table: Any, chunks: Sequence[pa.RecordBatch], failures: Failures
+) -> None:
+    for rule in rules:
+        try:
+            success, found = _outcome(rule.expectation, table)
+        except Exception as error:
+            failures.broken.append(f"rule {rule.name} raised {error_line(error)}")
+            continue
+        if "unexpected_index_list" not in found:
+            if not success:
+                _tell_whole(rule, found, failures)
+            continue
+        failed = _failed(found, len(failures.ids))
+        if failed is None or (not success and not failed.any()):
+            failures.broken.append(
+                f"rule {rule.name} does not say which records fail it: {rule.text}"
+            )
+            continue
+        values = None if rule.column is None or not chunks else column_of(chunks, rule.column)
+        # Where as many meet it as its `mostly` asks for, it is met: the others are no failures.
+        warn = rule.warn or success
+        failures.add(rule.name, rule.column, rule.text, failed, values=values, warn=warn)
+
+
+def _outcome(expectation: Any, table: Any) -> tuple[bool, dict[str, Any]]:
+    """What Great Expectations finds: whether the expectation is met, and its result.
+
+    Raises:
+        Exception: the expectation cannot be computed on such data.
+    """
+    from great_expectations.execution_engine.pandas_execution_engine import (
+        PandasExecutionEngine,
+    )
+    from great_expectations.validator.metrics_calculator import MetricsCalculator
+
+    engine = PandasExecutionEngine()
+    engine.load_batch_data("batch", table)
+    needed = expectation.get_validation_dependencies(
+        execution_engine=engine, runtime_configuration={"result_format": dict(_FORMAT)}
+    )
+    calculator = MetricsCalculator(execution_engine=engine, show_progress_bars=False)
+    metrics, _ = calculator.compute_metrics(
+        needed.get_metric_configurations(), runtime_configuration={"catch_exceptions": False}
+    )
+    said = expectation.metrics_validate(
+        metrics=metrics,
+        execution_engine=engine,
+        runtime_configuration={"result_format": dict(_FORMAT)},
+    )
+    return bool(said.success), dict(said.result or {})
+
+
+def _tell_whole(rule: Rule, found: dict[str, Any], failures: Failures) -> None:
+    seen = found.get("observed_value")
+    observed = "" if seen is None else f" (found: {excerpt(seen, 120)})"
+    if rule.warn:
+        failures.note(rule.name, rule.column, f"{rule.text}{observed}")
+    else:
+        failures.broken.append(
+            f"rule {rule.name} does not hold for the batch: {rule.text}{observed}"
+        )
+
+
+def _failed(found: dict[str, Any], rows: int) -> NDArray[np.bool_] | None:
+    """The failing records as a mask; None where the result does not name as many as it counts."""
+    listed = found["unexpected_index_list"]
+    if listed is None or not all(isinstance(one, int) and 0 <= one < rows for one in listed):
+        return None
+    failed = np.zeros(rows, dtype=np.bool_)
+    failed[listed] = True
+    return failed if int(failed.sum()) == found.get("unexpected_count") else None
+
+
+def _once(failures: Failures, text: str) -> None:
+    if text not in failures.broken:
+        failures.broken.append(text)

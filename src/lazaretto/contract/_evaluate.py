@@ -73,7 +73,7 @@ def evaluate(
             "(limits.memory_bytes), so that it was not evaluated"
         )
     elif contract is not None:
-        _walk_contract(kept.chunks, contract, names, failures, most_bytes)
+        _walk_contract(kept.chunks, contract, batch.schema, failures, most_bytes)
     return failures.report()
 
 
@@ -133,14 +133,16 @@ def _columns_needed(contract: Contract | None, names: list[str]) -> list[str]:
 def _walk_contract(
     chunks: list[pa.RecordBatch],
     contract: Contract,
-    names: list[str],
+    schema: pa.Schema,
     failures: Failures,
     most_bytes: int | None,
 ) -> None:
+    names = list(schema.names)
     if contract.kind == "gx":
         from lazaretto.contract import _gx
 
-        _gx.walk(contract.schema, chunks, names, failures, most_bytes=most_bytes)
+        parts = chunks or [pa.RecordBatch.from_pylist([], schema=schema)]
+        _gx.walk(contract.schema, parts, names, failures, most_bytes=most_bytes)
         return
     from lazaretto.contract import _pandera
     from lazaretto.contract._frame import make_frame

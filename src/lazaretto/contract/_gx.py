@@ -53,7 +53,7 @@ def walk(
 
     Args:
         suite: what they are judged by.
-        chunks: the columns that `columns_needed` named.
+        chunks: the columns that `columns_needed` named; at least one.
         names: all columns of the batch, in order.
         failures: takes failing records and whole-batch problems.
         most_bytes: that pandas may take for the columns of one expectation.
@@ -89,7 +89,7 @@ def _table(
     """The columns as a table of pandas; None where it cannot be made, which is told."""
     import pandas as pd
 
-    columns = {name: column_of(chunks, name) for name in reads if chunks}
+    columns = {name: column_of(chunks, name) for name in reads}
     size = sum(needs_bytes(column) for column in columns.values())
     if most_bytes is not None and size > most_bytes:
         _once(
@@ -98,7 +98,7 @@ def _table(
             f"about {size:,} bytes, more than {most_bytes:,} (limits.memory_bytes)",
         )
         return None
-    found = {name: pd.Series([], dtype=object) for name in reads if not chunks}
+    found = {}
     for name, column in columns.items():
         try:
             found[name] = series_of(column)
@@ -128,7 +128,7 @@ def _judge(
                 f"rule {rule.name} does not say which records fail it: {rule.text}"
             )
             continue
-        values = None if rule.column is None or not chunks else column_of(chunks, rule.column)
+        values = None if rule.column is None else column_of(chunks, rule.column)
         # Where as many meet it as its `mostly` asks for, it is met: the others are no failures.
         warn = rule.warn or success
         failures.add(rule.name, rule.column, rule.text, failed, values=values, warn=warn)

@@ -46,8 +46,8 @@ def needs_bytes(column: pa.ChunkedArray) -> int:
 def series_of(column: pa.ChunkedArray) -> Any:
     """A column as a `pandas.Series` with the same values, numbered from 0.
 
-    Whole numbers with nulls become Python's numbers and None, since pandas would make fractions of
-    them. Times without a zone are in nanoseconds where these reach, because Great Expectations
+    Whole numbers with nulls become Python's numbers, and NaN for null: pandas would make fractions of
+    all of them, and nothing can be compared with None. Times without a zone are in nanoseconds where these reach, because Great Expectations
     compares only those with a bound that is written as text. What is nested becomes Python's lists
     and dictionaries; all else is as `to_pandas` of Arrow makes it.
 
@@ -66,6 +66,10 @@ def series_of(column: pa.ChunkedArray) -> Any:
         raise CannotHoldError(
             f"has type {column.type}, and pandas cannot hold its values: {error_line(error)[:160]}"
         ) from error
+    if pa.types.is_integer(column.type) and column.null_count:
+        cells = found.to_numpy(dtype=object, copy=True)
+        cells[found.isna().to_numpy()] = float("nan")
+        return pd.Series(cells, dtype=object)
     return found.rename(None)
 
 

@@ -86,6 +86,8 @@ def make_suite(entries: list[dict[str, Any]], *, parameters: dict[str, Any], cal
             try:
                 expectation = _expectation(entry, parameters)
                 why = unsupported(expectation)
+            except UsageError as error:
+                why = str(error)
             except Exception as error:
                 # What pydantic says of an argument is on the lines after the first.
                 why = error_line(error, limit=400)

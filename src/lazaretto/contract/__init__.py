@@ -1,15 +1,15 @@
 """Contracts: the schema rules a batch must meet, evaluated record by record.
 
-A contract is a pandera `DataFrameModel`. Every record that breaks a rule is found, with the reason;
-what no single record can be blamed for (a missing column, a rule that raised) holds the whole
-batch.
+A contract is a pandera `DataFrameModel`, or a suite of Great Expectations. Every record that breaks
+a rule is found, with the reason; what no single record can be blamed for (a missing column, a rule
+that raised) holds the whole batch.
 """
 
 from __future__ import annotations
 
 from lazaretto.contract._evaluate import declared_types, evaluate
 from lazaretto.contract._load import Contract, contract_digest, contract_of, load_contract
-from lazaretto.contract._report import ContractReport, failures_schema
+from lazaretto.contract._report import ContractReport, failures_schema, merged
 
 __all__ = [
     "Contract",
@@ -20,4 +20,5 @@ __all__ = [
     "evaluate",
     "failures_schema",
     "load_contract",
+    "merged",
 ]

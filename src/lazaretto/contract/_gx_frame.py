@@ -46,10 +46,11 @@ def needs_bytes(column: pa.ChunkedArray) -> int:
 def series_of(column: pa.ChunkedArray) -> Any:
     """A column as a `pandas.Series` with the same values, numbered from 0.
 
-    Whole numbers with nulls become Python's numbers, and NaN for null: pandas would make fractions of
-    all of them, and nothing can be compared with None. Times without a zone are in nanoseconds where these reach, because Great Expectations
-    compares only those with a bound that is written as text. What is nested becomes Python's lists
-    and dictionaries; all else is as `to_pandas` of Arrow makes it.
+    Whole numbers with nulls become Python's numbers, and NaN for null: pandas would make fractions
+    of all of them, and nothing can be compared with None. Times without a zone are in nanoseconds
+    where these reach, because Great Expectations compares only those fast, and only those with a
+    bound that is written as text. What is nested becomes Python's lists and dictionaries; all else
+    is as `to_pandas` of Arrow makes it.
 
     Raises:
         CannotHoldError: pandas, or Python, has no such values.

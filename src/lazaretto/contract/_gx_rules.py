@@ -109,11 +109,13 @@ def _text(expectation: Any, said: dict[str, Any]) -> str:
 
     Args:
         expectation: that is put into words.
-        said: its arguments as the suite has them: Great Expectations shows 18 as 18.0.
+        said: its arguments as the suite has them.
     """
     if expectation.description:
         return excerpt(expectation.description, _MOST_TEXT)
-    plain = {key: value for key, value in said.items() if isinstance(value, str | int | float)}
+    plain = {
+        key: _short(value) for key, value in said.items() if isinstance(value, str | int | float)
+    }
     plain["row_condition__0"] = plain.get("row_condition", "$row_condition__0")
     try:
         expectation.render()
@@ -126,3 +128,8 @@ def _text(expectation: Any, said: dict[str, Any]) -> str:
     finally:
         expectation.rendered_content = None
     return excerpt(words, _MOST_TEXT)
+
+
+def _short(value: object) -> object:
+    """A value as people write it: Great Expectations makes 18.0 of 18."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value

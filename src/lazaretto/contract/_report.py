@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from lazaretto.batch._shown import as_python
 from lazaretto.text import excerpt
@@ -67,6 +68,37 @@ class ContractReport:
     def failing_rows(self) -> int:
         """Number of records that broke at least one rule."""
         return len(self.failures.column("position").unique())
+
+
+def merged(first: ContractReport, second: ContractReport) -> ContractReport:
+    """What two contracts found in one batch; a rule of both is the first's.
+
+    Args:
+        first: what one found.
+        second: what the other found, in the same records.
+
+    Raises:
+        ValueError: they are not of one batch.
+
+    Examples:
+        >>> import pyarrow as pa
+        >>> from lazaretto.contract import evaluate
+        >>> from lazaretto.policy import Columns
+        >>> report = evaluate(pa.table({"id": ["a", "a"]}), None, Columns(record_id="id"))
+        >>> merged(report, report).failures.num_rows
+        2
+    """
+    if first.rows != second.rows:
+        raise ValueError(f"reports of {first.rows} and of {second.rows} records")
+    names = [rule.rule for rule in first.rules]
+    known = pc.is_in(second.failures["rule"], pa.array(names, pa.string()))
+    more = second.failures.filter(pc.invert(known))
+    return ContractReport(
+        rows=first.rows,
+        failures=pa.concat_tables([first.failures, more]).sort_by([("position", "ascending")]),
+        rules=[*first.rules, *(rule for rule in second.rules if rule.rule not in names)],
+        broken=list(dict.fromkeys([*first.broken, *second.broken])),
+    )
 
 
 @dataclass(slots=True)

@@ -15,6 +15,7 @@ from lazaretto.stages.results import (
 from lazaretto.storage.sidecars import write_table
 
 if TYPE_CHECKING:
+    from lazaretto.contract import ContractReport
     from lazaretto.policy import Policy
     from lazaretto.storage.workspace import Workspace
 
@@ -49,8 +50,7 @@ def validate(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Ba
     with workspace.catalog.read() as connection:
         received = find_batch(connection, batch)
         reading = Reading.of(connection, batch, policy, contract.digest if contract else None)
-        reads = reading.reads("validate")
-        inputs = stage_key(reads=reads, batch=received.digest)
+        inputs = stage_key(reads=reading.reads("validate"), batch=received.digest)
         before = reading.settled(connection, "validate", BatchValidated)
         before = before or reading.find(connection, "validate", BatchValidated, inputs)
     if before is not None:
@@ -62,19 +62,41 @@ def validate(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Ba
             policy.columns,
             most_bytes=policy.limits.memory_bytes,
         )
+    named = str(policy.contract) if policy.contract else None
+    return record_report(workspace, reading, report, contract=named, inputs=inputs)
+
+
+def record_report(
+    workspace: Workspace,
+    reading: Reading,
+    report: ContractReport,
+    *,
+    contract: str | None,
+    inputs: str,
+) -> StageResult[BatchValidated]:
+    """Puts what was found on record, once for the same inputs.
+
+    Args:
+        workspace: catalog and store.
+        reading: of the batch, under the policy.
+        report: what was found.
+        contract: by which contract, in words.
+        inputs: sha256 (hex) of everything that it depends on.
+    """
+    batch = reading.batch
     failures = write_table(
         workspace.store, f"batches/{batch}/findings-{{sha256}}.parquet", report.failures
     )
     event = BatchValidated(
         batch=batch,
         policy=reading.ref,
-        contract=str(policy.contract) if policy.contract else None,
+        contract=contract,
         rows=report.rows,
         failing_rows=report.failing_rows,
         rules=report.rules,
         broken=report.broken,
         failures=failures,
         inputs=inputs,
-        reads=reads,
+        reads=reading.reads("validate"),
     )
     return record_result(workspace, reading, "validate", event)

@@ -423,7 +423,9 @@ class Policy(_Section):
     contract: str | dict[str, Any] | None = Field(
         None,
         description="Rules that every record must meet: `package.module:Model` or `file.py:Model`, "
-        "a pandera model. Without one, only the built-in rules are checked.",
+        "a pandera model; or `{gx: suite.json}`, a suite of Great Expectations, or with its "
+        "context `{gx: {suite: NAME, context: FOLDER}}`. Without one, only the built-in rules are "
+        "checked.",
     )
     sources: Sources = Field(Sources(), description="What a delivery must have.")
     limits: Limits = Field(Limits(), description="How large a delivery may be.")

@@ -150,7 +150,7 @@ def _of_stage(result: StageResult[Any]) -> _Said:
         return _Said(result.batch, [f"skipped: {_quoted(result.skipped, _LONG)}"], {})
     fields: dict[str, Any] = {"rows": event.rows}
     if isinstance(event, BatchValidated):
-        rules = [_quoted(rule.words) for rule in event.rules if rule.failed or rule.warning]
+        rules = [_quoted(rule.words) for rule in event.rules if rule.failed]
         parts = [f"{event.failing_rows} of {event.rows} records break the contract"]
         parts += [f"rules: {_listed(rules)}" if rules else ""]
         parts += [f"the contract is broken: {_listed(map(_quoted, event.broken))}"] * bool(

@@ -240,7 +240,7 @@ class RuleCount:
     Attributes:
         rule: its name.
         column: the column that it is about; None for several.
-        failed: records that broke it; 0: it is about the whole batch, and only warns.
+        failed: records that broke it.
         text: what it asks for.
         warning: whether it only warns, so that no record is held for it.
     """
@@ -254,8 +254,6 @@ class RuleCount:
     @property
     def words(self) -> str:
         """What it asks for, and how many records broke it."""
-        if not self.failed:
-            return f"{self.text} (the batch as a whole, only a warning)"
         records = "1 record" if self.failed == 1 else f"{self.failed} records"
         return f"{self.text} ({records}{', only a warning' if self.warning else ''})"
 

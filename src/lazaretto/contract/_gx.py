@@ -11,7 +11,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 
+from lazaretto.batch import own
 from lazaretto.contract._gx_frame import CannotHoldError, column_of, needs_bytes, series_of
 from lazaretto.contract._gx_suite import silence
 from lazaretto.redact import error_line
@@ -20,7 +22,6 @@ from lazaretto.text import excerpt
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import pyarrow as pa
     from numpy.typing import NDArray
 
     from lazaretto.contract._gx_rules import Rule
@@ -35,41 +36,56 @@ _FORMAT = {
 """Every failing row by its place: with names of index columns it would be a dictionary each."""
 
 
-def columns_needed(suite: Suite, names: list[str]) -> list[str]:
-    """Columns of a batch that the suite reads."""
-    wanted = {name for rule in suite.rules for name in rule.reads_of(names)}
-    return [name for name in names if name in wanted]
-
-
-def walk(
-    suite: Suite,
-    chunks: Sequence[pa.RecordBatch],
-    names: list[str],
-    failures: Failures,
-    *,
-    most_bytes: int | None = None,
-) -> None:
-    """Adds what the records break.
+class SuiteRun:
+    """Takes the records of a batch chunk by chunk, and then tells what was found.
 
     Args:
         suite: what they are judged by.
-        chunks: the columns that `columns_needed` named; at least one.
-        names: all columns of the batch, in order.
-        failures: takes failing records and whole-batch problems.
-        most_bytes: that pandas may take for the columns of one expectation.
+        schema: all columns of the batch.
+        most_bytes: of the columns that are kept, and that pandas may take for the columns of one
+            expectation; None: any number.
     """
-    groups: dict[tuple[bool, tuple[str, ...]], list[Rule]] = {}
-    for rule in suite.rules:
-        groups.setdefault((rule.layout, rule.reads_of(names)), []).append(rule)
-    with silence():
-        for (layout, reads), rules in groups.items():
-            for name in reads:
-                if name not in names:
-                    _once(failures, f"there is no column {name!r}, which the contract reads")
-            if set(reads) <= set(names):
-                table = None if layout else _table(reads, chunks, failures, most_bytes)
-                if layout:
-                    table = _layout(names)
+
+    def __init__(self, suite: Suite, schema: pa.Schema, most_bytes: int | None) -> None:
+        self._suite, self._schema, self._most = suite, schema, most_bytes
+        wanted = {name for rule in suite.rules for name in rule.reads_of(schema.names)}
+        self.columns = [name for name in schema.names if name in wanted]
+        self._chunks: list[pa.RecordBatch] = []
+        self._size = 0
+        self._too_large = False
+
+    def take(self, chunk: pa.RecordBatch) -> None:
+        """Looks at the next records; columns that are not needed may be among them."""
+        if not self.columns or self._too_large:
+            return
+        columns = [own(chunk.column(name)) for name in self.columns]
+        self._chunks.append(pa.RecordBatch.from_arrays(columns, names=self.columns))
+        self._size += self._chunks[-1].nbytes
+        if self._most is not None and self._size > self._most:
+            self._too_large = True
+            self._chunks.clear()
+
+    def tell(self, failures: Failures) -> None:
+        """Adds what was found."""
+        if self._too_large:
+            failures.broken.append(
+                f"the columns that the contract reads take more than {self._most:,} bytes "
+                "(limits.memory_bytes), so that it was not evaluated"
+            )
+            return
+        names = self._schema.names
+        chunks = self._chunks or [pa.RecordBatch.from_pylist([], schema=self._schema)]
+        groups: dict[tuple[bool, tuple[str, ...]], list[Rule]] = {}
+        for rule in self._suite.rules:
+            groups.setdefault((rule.layout, rule.reads_of(names)), []).append(rule)
+        with silence():
+            for (layout, reads), rules in groups.items():
+                for name in reads:
+                    if name not in names:
+                        _once(failures, f"there is no column {name!r}, which the contract reads")
+                if not set(reads) <= set(names):
+                    continue
+                table = _layout(names) if layout else _table(reads, chunks, failures, self._most)
                 if table is not None:
                     _judge(rules, table, chunks, failures)
 
@@ -166,7 +182,9 @@ def _tell_whole(rule: Rule, found: dict[str, Any], failures: Failures) -> None:
     seen = found.get("observed_value")
     observed = "" if seen is None else f" (found: {excerpt(seen, 120)})"
     if rule.warn:
-        failures.note(rule.name, rule.column, f"{rule.text}{observed}")
+        # As of every contract: what only warns of the batch flags all of its records.
+        everything = np.ones(len(failures.ids), dtype=np.bool_)
+        failures.add(rule.name, rule.column, f"{rule.text}{observed}", everything, warn=True)
     else:
         failures.broken.append(
             f"rule {rule.name} does not hold for the batch: {rule.text}{observed}"

@@ -20,12 +20,8 @@ from lazaretto.redact import error_line
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-KINDS = ("gx", "great_expectations")
-_KEYS = ("suite", "checkpoint", "context", "parameters", "modules")
-_HOW = (
-    "write `contract: {gx: suite.json}`, or `contract: {gx: {suite: NAME, context: FOLDER}}` with "
-    "the folder of a Great Expectations context"
-)
+    from lazaretto.policy.contract import ContractForms
+
 _CONFIG = "great_expectations.yml"
 _STORES = {
     "expectations_store_name": "expectations",
@@ -75,47 +71,22 @@ class SuiteFile:
     digest: str
 
 
-def is_gx(spec: object) -> bool:
-    """Whether a policy's contract is a suite of Great Expectations.
+def suite_spec(said: ContractForms) -> SuiteSpec | None:
+    """What a policy says under ``gx`` or ``great_expectations``; None where it says neither.
 
     Examples:
-        >>> is_gx({"gx": "suite.json"}), is_gx("contract.py:Model")
-        (True, False)
+        >>> from lazaretto.policy.contract import ContractForms
+        >>> suite_spec(ContractForms(gx="reviews.json")).name
+        'gx: reviews.json'
     """
-    return isinstance(spec, dict) and any(kind in spec for kind in KINDS)
-
-
-def suite_spec(spec: dict[str, Any]) -> SuiteSpec:
-    """What a policy says under ``gx`` or ``great_expectations``.
-
-    Raises:
-        UsageError: it says something else.
-
-    Examples:
-        >>> suite_spec({"gx": {"suite": "reviews", "context": "gx"}}).name
-        'gx: reviews of gx'
-    """
-    if len(spec) != 1:
-        raise UsageError(f"contract: {sorted(spec)} is more than one contract; {_HOW}")
-    ((kind, said),) = spec.items()
-    if isinstance(said, str) and said:
-        return SuiteSpec(said)
-    if not isinstance(said, dict):
-        raise UsageError(f"contract.{kind}: {said!r} names no suite; {_HOW}")
-    for key in said:
-        if key not in _KEYS:
-            raise UsageError(f"contract.{kind}.{key}: unknown key (known: {', '.join(_KEYS)})")
-    suite, checkpoint, context = (_text(said, key, kind) for key in _KEYS[:3])
-    if (suite is None) == (checkpoint is None):
-        raise UsageError(f"contract.{kind}: name a suite or a checkpoint, one of them; {_HOW}")
-    if checkpoint is not None and context is None:
-        raise UsageError(f"contract.{kind}: the checkpoint is of which context? {_HOW}")
-    parameters, modules = said.get("parameters", {}), said.get("modules", [])
-    if not isinstance(parameters, dict) or not all(isinstance(key, str) for key in parameters):
-        raise UsageError(f"contract.{kind}.parameters: should be a mapping of names to values")
-    if not isinstance(modules, list) or not all(isinstance(name, str) for name in modules):
-        raise UsageError(f"contract.{kind}.modules: should be a list of import paths")
-    return SuiteSpec(suite, checkpoint, context, parameters, tuple(modules))
+    form = said.great_expectations if said.gx is None else said.gx
+    if form is None:
+        return None
+    if isinstance(form, str):
+        return SuiteSpec(form)
+    return SuiteSpec(
+        form.suite, form.checkpoint, form.context, form.parameters, tuple(form.modules)
+    )
 
 
 def read_suite(spec: SuiteSpec, base: Path | None) -> SuiteFile:
@@ -130,7 +101,7 @@ def read_suite(spec: SuiteSpec, base: Path | None) -> SuiteFile:
     """
     root = Path(base or "")
     if spec.context is None:
-        assert spec.suite is not None  # noqa: S101  `suite_spec` sees to it
+        assert spec.suite is not None  # noqa: S101  the form sees to it
         path = root / spec.suite
     else:
         path = _in_context(root / spec.context, spec)
@@ -188,7 +159,7 @@ def _in_context(folder: Path, spec: SuiteSpec) -> Path:
         ) from error
     config = config if isinstance(config, dict) else {}
     name = spec.suite if spec.checkpoint is None else _suite_of(spec, folder, config)
-    assert name is not None  # noqa: S101  `suite_spec` sees to it
+    assert name is not None  # noqa: S101  the form sees to it
     return _file(folder, config, "expectations_store_name", name, spec)
 
 
@@ -257,10 +228,3 @@ def _json(path: Path, raw: bytes, spec: SuiteSpec) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise UsageError(f"contract {spec.name!r}: {path} is no JSON object")
     return content
-
-
-def _text(said: dict[str, Any], key: str, kind: str) -> str | None:
-    found = said.get(key)
-    if found is not None and (not isinstance(found, str) or not found):
-        raise UsageError(f"contract.{kind}.{key}: should be text")
-    return found

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lazaretto.contract._gx_files import read_suite, suite_spec
+from lazaretto.contract._gx_files import read_suite
 from lazaretto.contract._gx_rules import reads_named, rules_of, type_of
 from lazaretto.errors import UsageError
 from lazaretto.faults import how_to_install
@@ -41,7 +41,7 @@ class Suite:
     rules: tuple[Rule, ...]
 
 
-def load_suite(spec: dict[str, Any], base: Path | None) -> tuple[str, Suite, str]:
+def load_suite(spec: SuiteSpec, base: Path | None) -> tuple[Suite, str]:
     """Loads the suite that a policy's contract names.
 
     Args:
@@ -49,22 +49,21 @@ def load_suite(spec: dict[str, Any], base: Path | None) -> tuple[str, Suite, str
         base: folder that relative paths and modules start from.
 
     Returns:
-        Name, suite and digest.
+        Suite and digest.
 
     Raises:
         UsageError: it is not there; or an expectation is unknown, wrong, or needs what there is
             not, such as a database. All that are wrong are named.
     """
-    said = suite_spec(spec)
-    file = read_suite(said, base)
-    _import(said, base)
+    file = read_suite(spec, base)
+    _import(spec, base)
     parameters = file.content.get("suite_parameters") or {}
     suite = make_suite(
         file.content["expectations"],
-        parameters={**parameters, **said.parameters},
-        called=f"contract {said.name!r}: {file.path}",
+        parameters={**parameters, **spec.parameters},
+        called=f"contract {spec.name!r}: {file.path}",
     )
-    return said.name, suite, file.digest
+    return suite, file.digest
 
 
 def make_suite(entries: list[dict[str, Any]], *, parameters: dict[str, Any], called: str) -> Suite:

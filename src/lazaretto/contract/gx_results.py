@@ -46,7 +46,7 @@ class Told:
         if not self.entries:
             return None
         name = f"gx: {self.suite}"
-        return Contract(name, _suite(list(self.entries), name), kind="gx")
+        return Contract(name, suite=_suite(list(self.entries), name))
 
     def compared(self, report: ContractReport, contract: Contract | None) -> ContractReport:
         """A report on the batch, with what the checkpoint says and the batch does not show.
@@ -56,7 +56,8 @@ class Told:
             contract: of `contract`.
         """
         shown = {rule.rule for rule in report.rules if not rule.warning}
-        rules = contract.schema.rules if contract is not None else ()
+        suite = None if contract is None else contract.suite
+        rules = () if suite is None else suite.rules
         told = list(self.elsewhere)
         for place in self.failed:
             rule = rules[place]

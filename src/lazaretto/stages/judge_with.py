@@ -12,6 +12,7 @@ from lazaretto.ledger.events import BatchValidated
 from lazaretto.received import find_batch, on_record, open_stored
 from lazaretto.stages.embed import embed
 from lazaretto.stages.gate import gate
+from lazaretto.stages.known import known_of
 from lazaretto.stages.results import Reading, stage_key
 from lazaretto.stages.screen import screen
 from lazaretto.stages.validate import record_report
@@ -82,14 +83,16 @@ def judge_with(
                 )
     if before is None:
         with on_record(workspace, batch, "validate"):
+            known, _ = known_of(workspace, received, policy, contract)
             own = evaluate(
                 open_stored(workspace, received),
                 contract,
                 policy.columns,
                 most_bytes=policy.limits.memory_bytes,
+                known=known,
             )
         report = merged(own, found)
-        named = " and ".join([*([str(policy.contract)] if policy.contract else []), called])
+        named = called if contract is None else f"{contract.name} and {called}"
         validated = record_report(workspace, reading, report, contract=named, inputs=inputs)
         if not validated.said.broken:
             embed(workspace, batch, policy)

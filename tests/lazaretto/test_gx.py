@@ -502,3 +502,26 @@ def test_it_is_imported_where_a_policy_names_it_and_asks_for_no_network(tmp_path
         check=False,
     )
     assert (done.stdout, done.stderr, done.returncode) == ("2\n", "", 0)
+
+
+def test_policy_check_refuses_what_a_run_could_not_judge(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from lazaretto.cli.entry import _run
+
+    like = {"column": "s", "like_pattern": "a%"}
+    entry = {"type": "expect_column_values_to_match_like_pattern", "kwargs": like}
+    gx_gallery.write_suite(tmp_path / "suite.json", [entry])
+    policy = "version: 1\ndataset: d\ncolumns: {embedding: v}\ncontract:\n  gx:\n    suite: %s\n"
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr("sys.argv", ["lazaretto", "policy", "check", str(tmp_path / "policy.yaml")])
+    (tmp_path / "policy.yaml").write_text(policy % "suite.json")
+    assert _run() == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "expectation 1 (expect_column_values_to_match_like_pattern): it needs a dat" in said
+    # What is wrong with the keys has its line.
+    (tmp_path / "policy.yaml").write_text(policy % "s.json\n    contxt: gx")
+    assert _run() == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "policy.yaml:7: contract.gx.contxt: " in said
+    assert "did you mean 'context'?" in said

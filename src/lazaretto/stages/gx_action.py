@@ -72,8 +72,8 @@ class QuarantineAction(ValidationAction):
         """Hands over what failed; called by the checkpoint.
 
         Returns:
-            ``batches``: of each delivery its ``batch``, ``verdict``, ``held`` records, ``case`` and
-            ``notes``. Empty where nothing is held.
+            A mapping of ``batches`` to a list: of each delivery its ``batch``, ``verdict``, number
+            of ``held`` records, ``case`` and ``notes``. The list is empty where nothing is held.
 
         Raises:
             LazarettoError: it cannot be handed over, so that nothing is held by it: the checkpoint

@@ -49,6 +49,7 @@ def judge_with(
         ChangedFileError: a stored file is gone or was changed.
 
     Examples:
+        >>> import pyarrow.parquet as pq
         >>> from lazaretto import stages
         >>> from lazaretto.contract import evaluate
         >>> from lazaretto.policy import Columns

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import gx_gallery
 import pytest
-from yard import Yard, blobs
+from yard import Yard, blobs, make_policy
 
 from lazaretto import stages
 from lazaretto.cli.entry import _run
@@ -177,3 +178,24 @@ def test_under_a_policy_that_is_not_in_force_nothing_is_held_and_it_says_so(gate
             policy=str(other),
             source="vendor-a",
         )
+
+
+def test_the_gate_holds_by_a_policy_whose_contract_is_a_suite(sqlite_yard: Yard) -> None:
+    path = sqlite_yard.folder / "suite.json"
+    texts = {
+        "type": "expect_column_values_to_not_match_regex",
+        "kwargs": {"column": "text", "regex": "record 7 "},
+        "severity": "warning",
+    }
+    gx_gallery.write_suite(path, [UNIQUE, LABELS, texts])
+    yard = Yard(sqlite_yard.workspace, make_policy(contract={"gx": str(path)}), sqlite_yard.folder)
+    judged = yard.judge("monday", broken_rows())
+    assert judged.verdict is Verdict.HOLD_RECORDS
+    assert judged.reasons["contract:label.expect_column_values_to_be_between"] == 6
+    assert stages.admit(yard.workspace, judged.batch).rows == judged.cleared
+    event = stages.validate(yard.workspace, judged.batch, yard.policy).said
+    assert event.contract == f"gx: {path}"
+    assert (event.failing_rows, event.flagged_rows) == (6, 1)
+    # Another suite under the same name is another contract.
+    gx_gallery.write_suite(path, [UNIQUE])
+    assert yard.judge("tuesday", blobs(60, seed=6, prefix="t")).shadow is not None

@@ -38,6 +38,18 @@ ELSEWHERE = {
     ("docs/how-to/bill-of-materials.md", "bash"): "tests/lineage/test_bom.py",
     ("docs/how-to/encoders.md", "encoder.py"): "tests/lazaretto/test_own_data.py",
     ("docs/how-to/encoders.md", "fit_encoder.py"): "tests/lazaretto/test_own_data.py",
+    **{
+        ("docs/how-to/great-expectations.md", block): "tests/lazaretto/test_gx_page.py"
+        for block in (
+            "install",
+            "reviews.json",
+            "policy.yaml",
+            "check",
+            "nightly.py",
+            "before",
+            "after",
+        )
+    },
     ("docs/how-to/own-data.md", "bash"): HERE,
     ("docs/how-to/lineage-of-other-tools.md", "openlineage.yml"): (
         "tests/plugins/test_lineage_intake.py"

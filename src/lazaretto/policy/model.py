@@ -417,8 +417,9 @@ class Policy(_Section):
     contract: ContractForm | None = Field(
         None,
         description="Rules that every record must meet: `package.module:Model` or `file.py:Model`, "
-        "a pandera model; or `{rules: ...}` or `{odcs: file.yaml}`, rules that are written in YAML. "
-        "Without one, only the built-in rules are checked.",
+        "a pandera model; `{rules: ...}` or `{odcs: file.yaml}`, rules that are written in YAML; "
+        "or `{gx: suite.json}`, a suite of Great Expectations. Without one, only the built-in "
+        "rules are checked.",
     )
     sources: Sources = Field(Sources(), description="What a delivery must have.")
     limits: Limits = Field(Limits(), description="How large a delivery may be.")

@@ -15,6 +15,7 @@ from lazaretto.stages.results import (
 from lazaretto.storage.sidecars import write_table
 
 if TYPE_CHECKING:
+    from lazaretto.contract import ContractReport
     from lazaretto.policy import Policy
     from lazaretto.storage.workspace import Workspace
 
@@ -68,6 +69,28 @@ def validate(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Ba
             most_bytes=policy.limits.memory_bytes,
             known=known,
         )
+    named = None if contract is None else contract.name
+    return record_report(workspace, reading, report, contract=named, inputs=inputs)
+
+
+def record_report(
+    workspace: Workspace,
+    reading: Reading,
+    report: ContractReport,
+    *,
+    contract: str | None,
+    inputs: str,
+) -> StageResult[BatchValidated]:
+    """Puts what was found on record, once for the same inputs.
+
+    Args:
+        workspace: catalog and store.
+        reading: of the batch, under the policy.
+        report: what was found.
+        contract: by which contract, in words.
+        inputs: sha256 (hex) of everything that it depends on.
+    """
+    batch = reading.batch
     failures = write_table(
         workspace.store, f"batches/{batch}/findings-{{sha256}}.parquet", report.failures
     )
@@ -79,14 +102,14 @@ def validate(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Ba
     event = BatchValidated(
         batch=batch,
         policy=reading.ref,
-        contract=None if contract is None else contract.name,
+        contract=contract,
         rows=report.rows,
         failing_rows=report.failing_rows,
         rules=report.rules,
         broken=report.broken,
         failures=failures,
         inputs=inputs,
-        reads=reads,
+        reads=reading.reads("validate"),
         flagged_rows=report.flagged_rows,
         flags=flags,
     )

@@ -1,11 +1,12 @@
-"""``lazaretto policy``: check a policy file, put it in force, see what is."""
+"""``lazaretto policy``: check a policy file, try it, put it in force, see what is."""
 
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lazaretto.cli.arguments import Reason
+from lazaretto.cli.arguments import Reason, parse_moment
 from lazaretto.cli.command import Needs, command
 from lazaretto.cli.layout import Grid, facts, grid
 from lazaretto.cli.reply import Reply
@@ -133,6 +134,51 @@ def explore(
     return Reply(found, view(found), cannot_say=not found.batches)
 
 
+@command(app, "replay")
+def replay(
+    session: Session,
+    candidate: Annotated[Path, typer.Argument(help="The policy to try, a YAML file")],
+    *,
+    since: Annotated[
+        datetime,
+        typer.Option(
+            parser=parse_moment,
+            metavar="TIME",
+            help="Batches that were received from this moment on (UTC, ISO 8601)",
+        ),
+    ],
+    dataset: Annotated[
+        str | None, typer.Option(help="Whose batches (default: the candidate's dataset)")
+    ] = None,
+    reference: Annotated[
+        str | None,
+        typer.Option(metavar="NAME/VERSION", help="Screen against this reference instead"),
+    ] = None,
+    contract: Annotated[
+        str | None, typer.Option(metavar="FILE:MODEL", help="Validate by this contract instead")
+    ] = None,
+) -> Reply:
+    """Judge past batches again under another policy, and compare with what was held and decided.
+
+    What is kept of each delivery goes the whole way again in a trial workspace, in the order in
+    which it came. Nothing is written: no ledger entry, no case, no file that stays. Says for each
+    batch which records would be held and were not, which would be released, and which of those
+    reviewers had rejected. Batches whose copy is gone or changed are named.
+
+    Exit code 1 when anything would be different, 4 when nothing would be and a batch, or all of
+    them, could not be compared.
+    """
+    from lazaretto.cli.progress import bars
+    from lazaretto.cli.replay_view import view
+    from lazaretto.stages.policy_replay import replay_policy
+
+    policy, _ = _load(candidate, reference=reference, contract=contract)
+    with bars() as tell:
+        found = replay_policy(session.workspace, policy, dataset=dataset, since=since, tell=tell)
+    cannot_say = not found.batches or bool(found.left_out)
+    return Reply(found, view(found), found=not found.same, cannot_say=cannot_say)
+
+
 def history_view(history: "Sequence[Registered]") -> Grid:
     """The table of the policies that were in force for a dataset."""
     rows = [
@@ -155,16 +201,29 @@ def schema(_session: Session) -> Reply:
     return Reply(document, Document(json.dumps(document, indent=2), json=True))
 
 
-def _load(file: Path) -> tuple["Policy", str | None]:
-    """A policy that is complete, and the name of its contract."""
+def _load(
+    file: Path, *, reference: str | None = None, contract: str | None = None
+) -> tuple["Policy", str | None]:
+    """A policy that is complete, and the name of its contract.
+
+    Args:
+        file: the policy.
+        reference: takes the place of the reference that it names.
+        contract: takes the place of the contract that it names.
+    """
     from lazaretto.cli.policy_check import check_policy
     from lazaretto.contract import contract_of
     from lazaretto.policy import Policy
 
     policy = Policy.load(file)
+    if reference is not None:
+        screen = policy.screen.model_copy(update={"reference": reference})
+        policy = policy.model_copy(update={"screen": screen})
+    if contract is not None:
+        policy = policy.model_copy(update={"contract": contract})
     check_policy(policy)
-    contract = contract_of(policy)
-    return policy, None if contract is None else contract.name
+    loaded = contract_of(policy)
+    return policy, None if loaded is None else loaded.name
 
 
 def _compared(session: Session, policy: "Policy") -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Policy replay: judges the last batches again under another policy, and leaves nothing behind.
 
-The stages themselves do it, in a scratch workspace: what is kept of each delivery is received,
+The stages themselves do it, in a trial workspace: what is kept of each delivery is received,
 validated, embedded, screened, judged and admitted there, in the order in which it came. So what
 depends on the batches before (small batches that are judged together, drift of a source, the
 dataset that grew) is what it would have become. There is no second rule of judging.
@@ -8,9 +8,11 @@ dataset that grew) is what it would have become. There is no second rule of judg
 
 from __future__ import annotations
 
+import inspect
+import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime  # pydantic reads these types at run time
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
@@ -51,7 +53,7 @@ from lazaretto.stages.replayed import (
 from lazaretto.stages.screen import screen
 from lazaretto.stages.validate import validate
 from lazaretto.storage import tables
-from lazaretto.storage.scratch import scratch_workspace
+from lazaretto.storage.trial import trial_workspace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -113,6 +115,7 @@ class PolicyReplay:
         missed: rejected records that would have come in.
         reasons: the same by rule and detector.
         verdicts: batches whose verdict would be another.
+        same: whether nothing would be different.
         notes: what these figures cannot say.
     """
 
@@ -129,12 +132,34 @@ class PolicyReplay:
     missed: int
     reasons: list[ReasonChange]
     verdicts: int
+    same: bool
     notes: list[str]
 
-    @property
-    def same(self) -> bool:
-        """Whether nothing would be different."""
-        return all(one.same for one in self.batches)
+
+def replay_schema() -> dict[str, Any]:
+    """JSON schema of what ``lazaretto policy replay --json`` prints.
+
+    Examples:
+        >>> replay_schema()["$id"]
+        'urn:lazaretto:schema:policy-replay:1'
+    """
+    from pydantic import TypeAdapter
+
+    described = TypeAdapter(PolicyReplay).json_schema(mode="serialization")
+    for model in (PolicyReplay, ReplayedBatch, LeftOut, Said, Change, ReasonChange):
+        _describe(described if model is PolicyReplay else described["$defs"][model.__name__], model)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": "urn:lazaretto:schema:policy-replay:1",
+    } | described
+
+
+def _describe(section: dict[str, Any], model: type) -> None:
+    """Gives each field the words that its class has for it."""
+    text = inspect.cleandoc(model.__doc__ or "")
+    section["description"], _, listed = text.partition("\n\nAttributes:\n")
+    for name, words in re.findall(r"^ {4}(\w+): (.*(?:\n {8}.*)*)", listed, re.MULTILINE):
+        section["properties"][name]["description"] = " ".join(words.split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,12 +210,12 @@ def replay_policy(
         stored = references.read_reference(connection, policy.screen.reference or policy.dataset)
         refused = sum(1 for _ in entries(connection, kinds=[DeliveryRefused.kind], since=since))
     batches, left_out = list[ReplayedBatch](), list[LeftOut]()
-    with scratch_workspace(workspace) as scratch:
-        _seed(workspace, scratch)
+    with trial_workspace(workspace) as trial:
+        _seed(workspace, trial)
         for number, one in enumerate(past):
             if tell is not None:
                 tell("batches", number, len(past))
-            found = _replay(workspace, scratch, policy, one)
+            found = _replay(workspace, trial, policy, one)
             if isinstance(found, LeftOut):
                 left_out.append(found)
             else:
@@ -212,6 +237,7 @@ def replay_policy(
         missed=total.missed,
         reasons=add_reasons([reason for one in batches for reason in one.reasons]),
         verdicts=sum(one.before.verdict != one.after.verdict for one in batches),
+        same=all(one.same for one in batches),
         notes=list(NOTES),
     )
 
@@ -233,14 +259,14 @@ def _past(connection: Connection, dataset: str, since: datetime | None) -> Itera
         yield _Past(find_batch(connection, batch), judged, decisions)
 
 
-def _seed(workspace: Workspace, scratch: Workspace) -> None:
+def _seed(workspace: Workspace, trial: Workspace) -> None:
     """Sources, keys and references, as the ledger tells them."""
     ledger = tables.ledger.c
     about = sa.or_(*(ledger.subject.startswith(prefix, autoescape=True) for prefix in _SEEDED))
     query = sa.select(ledger.seq).where(about, ledger.kind != DeliveryRefused.kind)
     with workspace.catalog.read() as connection:
         known = [entry(connection, seq) for seq in connection.scalars(query.order_by(ledger.seq))]
-    with scratch.catalog.transaction() as connection:
+    with trial.catalog.transaction() as connection:
         for one in known:
             record(connection, one.event, _changes, actor=one.actor, at=one.at)
 
@@ -251,20 +277,20 @@ def _changes(entry: Entry) -> Iterator[StateChange]:
 
 
 def _replay(
-    workspace: Workspace, scratch: Workspace, policy: Policy, past: _Past
+    workspace: Workspace, trial: Workspace, policy: Policy, past: _Past
 ) -> ReplayedBatch | LeftOut:
     """Judges one batch again, and compares; says why where that cannot be."""
     received = past.received
     try:
         with deletions_told(workspace.catalog.read, received.id):
             workspace.store.check(received.stored)
-            batch = _receive(workspace, scratch, policy, received)
+            batch = _receive(workspace, trial, policy, received)
     except (ChangedFileError, DeletedPayloadError) as error:
         return LeftOut(received.id, str(error), judged=False)
     if isinstance(batch, Said):
         after, again = batch, HeldRecords.all_of(received.rows)
     else:
-        after, again = _judge(scratch, policy, batch, received.rows)
+        after, again = _judge(trial, policy, batch, received.rows)
     try:
         with deletions_told(workspace.catalog.read, received.id):
             event = None if past.judged is None else past.judged.event
@@ -285,40 +311,41 @@ def _replay(
         after=after,
         change=change,
         missed=change.missed,
+        same=before.verdict == after.verdict and not (change.would_hold or change.would_release),
         reasons=reasons,
     )
 
 
 def _receive(
-    workspace: Workspace, scratch: Workspace, policy: Policy, received: Received
+    workspace: Workspace, trial: Workspace, policy: Policy, received: Received
 ) -> str | Said:
     """The batch that a delivery becomes there; or why it is not taken."""
     kept, envelope = Kept(workspace.store, received.event), kept_envelope(workspace, received)
     try:
-        return receive_again(scratch, kept, policy, envelope=envelope).id
+        return receive_again(trial, kept, policy, envelope=envelope).id
     except DeliveryError as error:
         return _kept_out(REFUSED, f"{error.code}: {error}", received.rows)
 
 
-def _judge(scratch: Workspace, policy: Policy, batch: str, rows: int) -> tuple[Said, HeldRecords]:
+def _judge(trial: Workspace, policy: Policy, batch: str, rows: int) -> tuple[Said, HeldRecords]:
     """Takes one batch all the way, as `lazaretto.stages.ingest` would."""
     try:
         for stage in (validate, embed, screen):
-            stage(scratch, batch, policy)
-        judgement = gate(scratch, batch, policy)
+            stage(trial, batch, policy)
+        judgement = gate(trial, batch, policy)
     except UsageError as error:
         return _kept_out(FAILED, str(error), rows), HeldRecords.all_of(rows)
     notes = list(judgement.notes)
     if not judgement.verdict.holds_batch:
         try:
-            admit(scratch, batch, policy=policy)
+            admit(trial, batch, policy=policy)
         except DeliveryError as error:
             notes.append(f"it could not be admitted ({error.code}): {error}")
-    with scratch.catalog.read() as connection:
+    with trial.catalog.read() as connection:
         event = entry(connection, judgement.seq).event
     assert isinstance(event, BatchJudged)  # noqa: S101  the candidate is in force there
     said = Said(event.verdict.value, event.held, dict(event.reasons), notes)
-    return said, HeldRecords.read(scratch.store, event.held_records)
+    return said, HeldRecords.read(trial.store, event.held_records)
 
 
 def _kept_out(verdict: str, why: str, rows: int) -> Said:

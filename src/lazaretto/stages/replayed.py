@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import datetime  # noqa: TC003  pydantic reads these types at run time
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +17,6 @@ from lazaretto.values import Action
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
 
     import numpy.typing as npt
 
@@ -110,7 +110,8 @@ class ReplayedBatch:
         after: what the candidate would have made of it.
         change: how these differ.
         missed: rejected records that would have come in.
-        reasons: what differs, by rule and detector.
+        same: whether the verdict and each held record stay what they are.
+        reasons: what held its records and what would, by rule and detector.
     """
 
     batch: str
@@ -121,14 +122,8 @@ class ReplayedBatch:
     after: Said
     change: Change
     missed: int
+    same: bool
     reasons: list[ReasonChange]
-
-    @property
-    def same(self) -> bool:
-        """Whether the verdict and each held record stay what they are."""
-        change = self.change
-        moved = change.would_hold or change.would_release
-        return self.before.verdict == self.after.verdict and not moved
 
 
 @dataclass(frozen=True, slots=True)

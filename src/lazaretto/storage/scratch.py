@@ -1,65 +1,47 @@
-"""A scratch workspace: what is tried out there leaves nothing behind.
-
-Its catalog is a file of its own. What it writes goes to a folder of its own; what it does not have
-itself is read from the real store. Both are gone afterwards.
-"""
+"""A database of one's own: what is made anew to be compared lies there, and not in memory."""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
 
 from lazaretto.folders import working_folder
-from lazaretto.storage.catalog import Catalog
-from lazaretto.storage.store import Store
-from lazaretto.storage.workspace import Workspace
+from lazaretto.storage.column_types import metadata
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from lazaretto.values import StoredFile
-
-
-@dataclass(frozen=True, slots=True)
-class ScratchStore(Store):
-    """A store in front of another one, which is only read.
-
-    Attributes:
-        behind: where files are read that are not here.
-    """
-
-    behind: Store = field(kw_only=True)
-
-    def open(self, file: StoredFile) -> IO[bytes]:
-        """Opens a file that is on record here or behind; see `Store.open`."""
-        here = Store(self.root)
-        return here.open(file) if here.exists(file.path) else self.behind.open(file)
+    from sqlalchemy.engine import Connection
 
 
 @contextmanager
-def scratch_workspace(workspace: Workspace) -> Iterator[Workspace]:
-    """Makes an empty workspace that reads the files of another one, and removes it at the end.
+def scratch(tables: Sequence[sa.Table]) -> Iterator[Connection]:
+    """Opens empty tables of the catalog in a SQLite file that is gone afterwards.
+
+    Rules between rows (foreign keys) are not kept there.
 
     Args:
-        workspace: the real one; nothing of it is changed.
-
-    Raises:
-        SystemFaultError: there is no room for it (see TMPDIR).
-
-    Examples:
-        >>> with scratch_workspace(workspace) as scratch:
-        ...     scratch.catalog == workspace.catalog
-        False
+        tables: of the catalog's metadata.
     """
     with working_folder() as folder:
-        catalog = Catalog.open(f"sqlite:///{folder / 'catalog.db'}")
+        engine = sa.create_engine(f"sqlite:///{folder / 'scratch.db'}")
+
+        @sa.event.listens_for(engine, "connect")
+        def connect(connection: Any, _record: object) -> None:
+            connection.isolation_level = None
+            # Nothing of it outlives the process, so nothing of it must survive a crash.
+            connection.execute("PRAGMA journal_mode = OFF")
+            connection.execute("PRAGMA synchronous = OFF")
+
+        @sa.event.listens_for(engine, "begin")
+        def begin(connection: Connection) -> None:
+            connection.exec_driver_sql("BEGIN")
+
         try:
-            yield Workspace(
-                catalog=catalog,
-                store=ScratchStore(str(folder / "store"), behind=workspace.store),
-                namespace=workspace.namespace,
-                actor=workspace.actor,
-            )
+            with engine.connect() as connection:
+                metadata.create_all(connection, tables=list(tables))
+                yield connection
         finally:
-            catalog.engine.dispose()
+            engine.dispose()

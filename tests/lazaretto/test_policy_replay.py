@@ -276,6 +276,7 @@ def test_what_is_gone_or_changed_is_named(sqlite_yard: Yard) -> None:
     yard, now = sqlite_yard, datetime.now(UTC)
     yard = replace(yard, policy=make_policy(retention={"delivered_days": 100}))
     yard.admit("old", blobs(60, 5, prefix="o"))
+    stages.snapshot(yard.workspace, "blobs")
     prune(yard.workspace, apply=True, now=now + timedelta(days=101))
     kept = [yard.judge(name, blobs(60, 6 + n, prefix=name)) for n, name in enumerate("abc")]
     root = Path(yard.workspace.store.root)

@@ -27,10 +27,15 @@ NEXT = "validate, embed, screen and gate again what was judged before and is not
 
 @command(app, "check")
 def check(session: Session, file: File) -> Reply:
-    """Check a policy: keys, values, encoder, detectors and their options, and its contract.
+    """Check a policy: what a run would load is loaded, and fails where the run would.
+
+    That is keys and values, detectors and their options, the contract, the encoder with its model,
+    places, and, where there is a catalog, the reference that is stored. `policy explain` says what
+    the policy does.
 
     Says whether it is the one in force for its dataset, and what it would change. Exit code 1 when
-    another one is in force: until this one is registered, nothing is admitted by it.
+    another one is in force: until this one is registered, nothing is admitted by it. Exit code 4
+    when there is a catalog and no reference yet: the policy can be fitted, and not run.
     """
     policy, contract = _load(file)
     data: dict[str, object] = {
@@ -45,14 +50,36 @@ def check(session: Session, file: File) -> Reply:
     }
     places = policy.sources.places or ["none: operators will refuse, a shell reads files here"]
     compared = _compared(session, policy)
+    missing = None
+    if compared["in_force"] is not None:
+        from lazaretto.cli.policy_check import check_reference
+
+        missing = check_reference(session.workspace, policy)
+    known = compared["in_force"] is not None
+    data["runs"] = (missing is None) if known else None
     told = {"in force": compared.pop("told")}
+    if missing is not None:
+        told["runs"] = missing
     told |= {f"change {n}": text for n, text in enumerate(compared["changes"], start=1)}
-    shown = data | {
+    shown = {name: value for name, value in data.items() if name != "runs"} | {
         "places": ", ".join(places),
         "detectors": ", ".join(f"{k} ({v.mode})" for k, v in policy.screen.detectors.items()),
     }
     view = facts(shown | told, title="This policy is valid")
-    return Reply(data | compared, view, found=bool(compared["changes"]))
+    found = bool(compared["changes"])
+    return Reply(data | compared, view, found=found, cannot_say=missing is not None)
+
+
+@command(app, "explain", needs=Needs.NOTHING)
+def explain(_session: Session, file: File) -> Reply:
+    """Say what a policy does, in words: what is refused, what is held, and what becomes of it."""
+    from lazaretto.cli.policy_words import effects
+
+    policy, _ = _load(file)
+    found = effects(policy)
+    shown = {str(number): text for number, text in enumerate(found, start=1)}
+    view = facts(shown, title=f"Under {file}")
+    return Reply({"path": str(file), "dataset": policy.dataset, "effects": found}, view)
 
 
 @command(app, "register")

@@ -164,8 +164,19 @@ def _describe(
     elif item["type"] == "value_error":
         message = str(item["ctx"]["error"])
     elif isinstance(item["input"], str | int | float | bool):
-        message = f"{message}, not {str(item['input'])[:80]!r}"
+        message = f"{message}, not {str(item['input'])[:80]!r}{_remedy(item)}"
+    elif item["type"] == "too_short":
+        message += ": name one, or leave the key out"
     return line, f"{where}: {message}"
+
+
+def _remedy(item: ErrorDetails) -> str:
+    """What to write instead, where a value is only written in another way."""
+    if item["type"] == "bool_type":
+        return ": write true or false"
+    if item["type"] in ("int_type", "float_type") and isinstance(item["input"], str):
+        return ": write a number, without quotes"
+    return ": write it in quotes" if item["type"] == "string_type" else ""
 
 
 def _keys(model: type[BaseModel], path: tuple[str | int, ...]) -> list[str]:

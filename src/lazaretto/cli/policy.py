@@ -1,4 +1,7 @@
-"""``lazaretto policy``: check a policy file, try it, put it in force, see what is."""
+"""``lazaretto policy``: check a policy file, try it, put it in force, see what is.
+
+Long: one command after the other.
+"""
 
 from datetime import datetime
 from pathlib import Path
@@ -109,13 +112,25 @@ def register(session: Session, file: File, *, reason: Reason) -> Reply:
 @command(app, "show")
 def show(
     session: Session,
-    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="Name of the dataset")],
+    dataset: Annotated[
+        str, typer.Argument(metavar="DATASET", help="Name of the dataset; with --merged, a file")
+    ],
+    *,
+    merged: Annotated[
+        bool, typer.Option("--merged", help="Show a policy file with all that its bases say")
+    ] = False,
 ) -> Reply:
     """Show the policy in force for a dataset: what it says, since when, by whom; and those before.
 
-    Exit code 2 when none is.
+    What is on record of a policy that extends a base is both together. With --merged, show that of
+    a file, and from which file and line each key is. Exit code 2 when none is in force.
     """
     import json
+
+    if merged:
+        from lazaretto.cli.policy_merged import merged as merged_reply
+
+        return merged_reply(Path(dataset))
 
     from rich.console import Group
 

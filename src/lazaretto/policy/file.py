@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
     from lazaretto.policy import Policy
+    from lazaretto.policy.extends import Document
 
 P = TypeVar("P", bound="Policy")
 
@@ -43,22 +44,69 @@ def read_policy_file(model: type[P], path: str | Path) -> P:
     Raises:
         PolicyError: every mistake, one per line, as ``file:line: key: message``.
     """
-    name = str(path)
+    own, data = _read(str(path))
+    merged = own
+    if "extends" in own.content:
+        merged = read_merged(model, path)
     try:
-        data = Path(path).read_bytes()
+        policy = model.model_validate(merged.content)
+    except ValidationError as error:
+        raise PolicyError(_described(model, merged, error.errors())) from error
+    lines = {place: line for place, (_, line) in merged.lines.items()}
+    files = {place: file for place, (file, _) in merged.lines.items() if file != own.name}
+    return policy.loaded_from(own.name, hashlib.sha256(data).hexdigest(), lines, files)
+
+
+def read_merged(model: type[BaseModel], path: str | Path) -> Document:
+    """What a policy file and its bases say together, with the file and line of every key.
+
+    Args:
+        model: `Policy`.
+        path: YAML file.
+
+    Raises:
+        PolicyError: one cannot be read, or loosens its base.
+    """
+    from lazaretto.policy.extends import merge
+
+    return merge(_read_part(model, str(path)), lambda base: _read_part(model, base))
+
+
+def _read(name: str) -> tuple[Document, bytes]:
+    """A file's keys, and its bytes."""
+    from lazaretto.policy.extends import Document
+
+    try:
+        data = Path(name).read_bytes()
     except OSError as error:
         raise PolicyError(f"{name}: cannot be read: {error.strerror}") from error
     if len(data) > _MAX_BYTES:
         raise PolicyError(f"{name}: {len(data):,} bytes; a policy has at most {_MAX_BYTES:,}")
-    root = _compose(data, name)
     lines: dict[tuple[str | int, ...], int] = {}
-    content = _construct(root, (), lines, name)
+    content = _construct(_compose(data, name), (), lines, name)
+    return Document(name, content, {place: (name, line) for place, line in lines.items()}), data
+
+
+def _read_part(model: type[BaseModel], name: str) -> Document:
+    """A base, or what extends one: it may leave out what is required of a policy.
+
+    Raises:
+        PolicyError: a key or value is wrong.
+    """
+    found, _ = _read(name)
     try:
-        policy = model.model_validate(content)
+        model.model_validate(found.content)
     except ValidationError as error:
-        found = sorted(_describe(model, item, lines) for item in error.errors())
-        raise PolicyError("\n".join(f"{name}:{line}: {text}" for line, text in found)) from error
-    return policy.loaded_from(name, hashlib.sha256(data).hexdigest(), lines)
+        wrong = [item for item in error.errors() if item["type"] != "missing"]
+        if wrong:
+            raise PolicyError(_described(model, found, wrong)) from error
+    return found
+
+
+def _described(model: type[BaseModel], document: Document, errors: list[ErrorDetails]) -> str:
+    """Every mistake, one per line."""
+    found = sorted(_describe(model, item, document.lines) for item in errors)
+    return "\n".join(f"{file}:{line}: {text}" for (file, line), text in found)
 
 
 class _Loader(yaml.SafeLoader):
@@ -143,9 +191,11 @@ def _construct(
 
 
 def _describe(
-    model: type[BaseModel], item: ErrorDetails, lines: dict[tuple[str | int, ...], int]
-) -> tuple[int, str]:
-    """Line and text of one of pydantic's errors."""
+    model: type[BaseModel],
+    item: ErrorDetails,
+    lines: dict[tuple[str | int, ...], tuple[str, int]],
+) -> tuple[tuple[str, int], str]:
+    """File and line, and text, of one of pydantic's errors."""
     place = tuple(item["loc"])
     # pydantic adds the branch of a union to the path; the file has no such key.
     while place and place not in lines and item["type"] != "missing":

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
@@ -90,7 +90,7 @@ def test_what_is_tighter_or_the_teams_own_is_taken(tmp_path: Path, team: str) ->
             "(true, team/../org/base.yaml:1): write true, or leave the key out",
         ),
         ("sources: {places: [/srv]}", "name only places of the base"),
-        ("sources: {places: [/srv/drop/../..]}", "name only places of the base"),
+        ("sources: {places: [/srv/drop/../other]}", "name only places of the base"),
         ("sources: {places: [/srv/dropped]}", "name only places of the base"),
         ("sources: {places: null}", "name only places of the base"),
         ("limits: {max_rows: 1001}", "write at most 1000"),
@@ -178,6 +178,7 @@ def nested(key: str, value: object) -> str:
 
 
 @given(data=st.data(), key=st.sampled_from(sorted(values)))
+@settings(max_examples=30, deadline=None)
 def test_of_two_values_one_is_tighter_or_they_are_the_same(
     data: st.DataObject, key: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -97,10 +97,16 @@ def _read_part(model: type[BaseModel], name: str) -> Document:
     try:
         model.model_validate(found.content)
     except ValidationError as error:
-        wrong = [item for item in error.errors() if item["type"] != "missing"]
+        wrong = [item for item in error.errors() if not _is_of_the_whole(item)]
         if wrong:
             raise PolicyError(_described(model, found, wrong)) from error
     return found
+
+
+def _is_of_the_whole(item: ErrorDetails) -> bool:
+    """Whether a mistake is one only if nothing else is said: the merged policy is asked again."""
+    detectors = item["loc"] == ("screen", "detectors") and item["type"] == "value_error"
+    return item["type"] == "missing" or detectors
 
 
 def _described(model: type[BaseModel], document: Document, errors: list[ErrorDetails]) -> str:

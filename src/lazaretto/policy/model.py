@@ -611,7 +611,14 @@ def policy_schema() -> dict[str, Any]:
         >>> policy_schema()["$id"]
         'urn:lazaretto:schema:policy:1'
     """
+    schema = Policy.model_json_schema()
+    sections = schema["$defs"]
+    for section in (schema, *sections.values()):
+        for field in section.get("properties", {}).values():
+            # Pydantic leaves out a field's words that are the section's own.
+            if "description" not in field and "$ref" in field:
+                field["description"] = sections[field["$ref"].rpartition("/")[2]]["description"]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": "urn:lazaretto:schema:policy:1",
-    } | Policy.model_json_schema()
+    } | schema

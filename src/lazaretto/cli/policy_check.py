@@ -106,6 +106,8 @@ def _check_contract(policy: Policy) -> None:
 
     try:
         contract_of(policy)
+    except PolicyError:  # it names its line
+        raise
     except UsageError as error:
         text = str(error).removeprefix(f"contract {policy.contract!r}").lstrip(": ")
         if text.startswith("no file"):

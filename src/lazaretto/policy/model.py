@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import rfc8785
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
+from pydantic import ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
 from lazaretto.addresses import read_place
 from lazaretto.errors import PolicyError
 from lazaretto.names import DATASET_PATTERN
+from lazaretto.policy.contract import ContractForm  # noqa: TC001  pydantic reads it
+from lazaretto.policy.section import Section as _Section
 from lazaretto.values import PolicyRef
 
 if TYPE_CHECKING:
@@ -25,14 +27,6 @@ Mode = Literal["enforce", "shadow", "off"]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Level = Annotated[float, Field(gt=0, le=1)]
 Positive = Annotated[int, Field(gt=0)]
-
-
-class _Section(BaseModel):
-    # Strict: the string "5" is no number, here and in the JSON schema alike. Deferred: the
-    # validator of a policy is made with those of all its sections, once somebody needs one.
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, defer_build=True
-    )
 
 
 class Columns(_Section):
@@ -436,10 +430,11 @@ class Policy(_Section):
         "keys may be tightened here, and not loosened.",
     )
     columns: Columns = Field(description="The columns that Lazaretto reads.")
-    contract: str | dict[str, Any] | None = Field(
+    contract: ContractForm | None = Field(
         None,
         description="Rules that every record must meet: `package.module:Model` or `file.py:Model`, "
-        "a pandera model. Without one, only the built-in rules are checked.",
+        "a pandera model; or `{rules: ...}` or `{odcs: file.yaml}`, rules that are written in YAML. "
+        "Without one, only the built-in rules are checked.",
     )
     sources: Sources = Field(Sources(), description="What a delivery must have.")
     limits: Limits = Field(Limits(), description="How large a delivery may be.")
@@ -503,7 +498,7 @@ class Policy(_Section):
         self._files = dict(files or {})
         return self
 
-    def mistake(self, place: tuple[str, ...], message: str) -> PolicyError:
+    def mistake(self, place: tuple[str | int, ...], message: str) -> PolicyError:
         """The error for a mistake in this policy that only its content shows.
 
         Args:
@@ -519,7 +514,7 @@ class Policy(_Section):
         where = ""
         if self._path is not None and found is not None:
             where = f"{self._files.get(found, self._path)}:{self._lines[found]}: "
-        return PolicyError(f"{where}{'.'.join(place)}: {message}")
+        return PolicyError(f"{where}{'.'.join(map(str, place))}: {message}")
 
     @property
     def sha256(self) -> str:

@@ -205,6 +205,7 @@ def replay_policy(
     name = dataset or policy.dataset
     require_name(name)
     ref = policy_ref(policy)
+    _require_known(policy)
     with workspace.catalog.read() as connection:
         past = list(_past(connection, name, since))
         stored = references.read_reference(connection, policy.screen.reference or policy.dataset)
@@ -240,6 +241,20 @@ def replay_policy(
         same=all(one.same for one in batches),
         notes=list(NOTES),
     )
+
+
+def _require_known(policy: Policy) -> None:
+    """Refuses a contract that asks what a replay does not know: the records of other datasets."""
+    from lazaretto.contract import contract_of
+
+    contract = contract_of(policy)
+    asked = None if contract is None else contract.asks
+    others = {name for name, _ in asked.listed} - {policy.dataset} if asked is not None else set()
+    if others:
+        raise UsageError(
+            f"the contract compares records with dataset {min(others)!r}, which a replay does not "
+            "have: leave that rule out of the contract that you try"
+        )
 
 
 def _past(connection: Connection, dataset: str, since: datetime | None) -> Iterator[_Past]:

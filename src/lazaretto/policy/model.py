@@ -452,6 +452,7 @@ class Policy(_Section):
     _path: str | None = PrivateAttr(None)
     _lines: dict[tuple[str | int, ...], int] = PrivateAttr(default_factory=dict)
     _files: dict[tuple[str | int, ...], str] = PrivateAttr(default_factory=dict)
+    _contract: str | None = PrivateAttr(None)
 
     @field_validator("version", mode="before")
     @classmethod
@@ -497,6 +498,23 @@ class Policy(_Section):
         self._path, self._sha256, self._lines = path, sha256, dict(lines or {})
         self._files = dict(files or {})
         return self
+
+    def knowing_contract(self, digest: str | None) -> Self:
+        """The same policy from the ledger, with the digest that is on record of its contract.
+
+        For whoever judges by what was validated before: the contract need not be at hand.
+
+        Args:
+            digest: sha256 (hex); None: it names no contract, or that has no digest.
+        """
+        known = self.model_copy()
+        known._contract = digest
+        return known
+
+    @property
+    def known_contract(self) -> str | None:
+        """Digest of its contract, where `knowing_contract` gave one."""
+        return self._contract
 
     def mistake(self, place: tuple[str | int, ...], message: str) -> PolicyError:
         """The error for a mistake in this policy that only its content shows.

@@ -1,5 +1,7 @@
 """Policy replay: judges the last batches again under another policy, and leaves nothing behind.
 
+Long: the run, what it finds, and the schema of that.
+
 The stages themselves do it, in a trial workspace: what is kept of each delivery is received,
 validated, embedded, screened, judged and admitted there, in the order in which it came. So what
 depends on the batches before (small batches that are judged together, drift of a source, the
@@ -56,7 +58,7 @@ from lazaretto.storage import tables
 from lazaretto.storage.trial import trial_workspace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from sqlalchemy.engine import Connection
 
@@ -66,6 +68,7 @@ if TYPE_CHECKING:
     from lazaretto.quarantine.decisions import Decision
     from lazaretto.received import Received
     from lazaretto.storage.workspace import Workspace
+    from lazaretto.values import PolicyRef
 
     Tell = Callable[[str, int, int], None]
 
@@ -163,7 +166,7 @@ def _describe(section: dict[str, Any], model: type) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Past:
+class Past:
     """A batch as it is on record, with what was decided on it."""
 
     received: Received
@@ -207,12 +210,12 @@ def replay_policy(
     ref = policy_ref(policy)
     _require_known(policy)
     with workspace.catalog.read() as connection:
-        past = list(_past(connection, name, since))
+        past = list(past_batches(connection, name, since))
         stored = references.read_reference(connection, policy.screen.reference or policy.dataset)
         refused = sum(1 for _ in entries(connection, kinds=[DeliveryRefused.kind], since=since))
     batches, left_out = list[ReplayedBatch](), list[LeftOut]()
     with trial_workspace(workspace) as trial:
-        _seed(workspace, trial)
+        seed(workspace, trial)
         for number, one in enumerate(past):
             if tell is not None:
                 tell("batches", number, len(past))
@@ -223,12 +226,27 @@ def replay_policy(
                 batches.append(found)
         if tell is not None and past:
             tell("batches", len(past), len(past))
+    where = f"{stored.name}/{stored.version}"
+    return summed(name, ref, where, since, batches, left_out, refused, NOTES)
+
+
+def summed(
+    dataset: str,
+    ref: PolicyRef,
+    reference: str,
+    since: datetime | None,
+    batches: list[ReplayedBatch],
+    left_out: list[LeftOut],
+    refused: int,
+    notes: Sequence[str],
+) -> PolicyReplay:
+    """What all batches tell together; see `PolicyReplay`."""
     total = sum((one.change for one in batches), Change())
     return PolicyReplay(
-        dataset=name,
+        dataset=dataset,
         candidate=ref.meaning,
         path=ref.path,
-        reference=f"{stored.name}/{stored.version}",
+        reference=reference,
         since=since,
         records=sum(one.rows for one in batches),
         batches=batches,
@@ -239,7 +257,7 @@ def replay_policy(
         reasons=add_reasons([reason for one in batches for reason in one.reasons]),
         verdicts=sum(one.before.verdict != one.after.verdict for one in batches),
         same=all(one.same for one in batches),
-        notes=list(NOTES),
+        notes=list(notes),
     )
 
 
@@ -257,7 +275,7 @@ def _require_known(policy: Policy) -> None:
         )
 
 
-def _past(connection: Connection, dataset: str, since: datetime | None) -> Iterator[_Past]:
+def past_batches(connection: Connection, dataset: str, since: datetime | None) -> Iterator[Past]:
     """Every batch that was ever judged for a dataset, in the order in which they came."""
     table = tables.batch.c
     query = sa.select(table.id).order_by(table.seq)
@@ -271,10 +289,10 @@ def _past(connection: Connection, dataset: str, since: datetime | None) -> Itera
         judged = standing_judgement(connection, batch, dataset)
         case = None if judged is None else judged.event.case
         decisions = [] if case is None else decisions_of(connection, case)
-        yield _Past(find_batch(connection, batch), judged, decisions)
+        yield Past(find_batch(connection, batch), judged, decisions)
 
 
-def _seed(workspace: Workspace, trial: Workspace) -> None:
+def seed(workspace: Workspace, trial: Workspace) -> None:
     """Sources, keys and references, as the ledger tells them."""
     ledger = tables.ledger.c
     about = sa.or_(*(ledger.subject.startswith(prefix, autoescape=True) for prefix in _SEEDED))
@@ -292,7 +310,7 @@ def _changes(entry: Entry) -> Iterator[StateChange]:
 
 
 def _replay(
-    workspace: Workspace, trial: Workspace, policy: Policy, past: _Past
+    workspace: Workspace, trial: Workspace, policy: Policy, past: Past
 ) -> ReplayedBatch | LeftOut:
     """Judges one batch again, and compares; says why where that cannot be."""
     received = past.received
@@ -306,6 +324,14 @@ def _replay(
         after, again = batch, HeldRecords.all_of(received.rows)
     else:
         after, again = _judge(trial, policy, batch, received.rows)
+    return compared(workspace, past, after, again)
+
+
+def compared(
+    workspace: Workspace, past: Past, after: Said, again: HeldRecords
+) -> ReplayedBatch | LeftOut:
+    """One batch beside what stands on record of it."""
+    received = past.received
     try:
         with deletions_told(workspace.catalog.read, received.id):
             event = None if past.judged is None else past.judged.event
@@ -356,8 +382,13 @@ def _judge(trial: Workspace, policy: Policy, batch: str, rows: int) -> tuple[Sai
             admit(trial, batch, policy=policy)
         except DeliveryError as error:
             notes.append(f"it could not be admitted ({error.code}): {error}")
+    return said_by(trial, judgement.seq, notes)
+
+
+def said_by(trial: Workspace, seq: int, notes: list[str]) -> tuple[Said, HeldRecords]:
+    """A judgement of the trial workspace, and the records that it holds."""
     with trial.catalog.read() as connection:
-        event = entry(connection, judgement.seq).event
+        event = entry(connection, seq).event
     assert isinstance(event, BatchJudged)  # noqa: S101  the candidate is in force there
     said = Said(event.verdict.value, event.held, dict(event.reasons), notes)
     return said, HeldRecords.read(trial.store, event.held_records)

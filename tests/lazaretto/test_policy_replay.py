@@ -33,6 +33,7 @@ from lazaretto.sources.keys import keygen
 from lazaretto.sources.manifest import sign_manifest
 from lazaretto.sources.registry import add_key
 from lazaretto.stages.policy_replay import replay_policy, replay_schema
+from lazaretto.stages.rate_replay import replay_rate
 from lazaretto.stages.receive import receive
 from lazaretto.stages.replayed import HeldRecords
 from lazaretto.storage.workspace import Workspace, open_workspace
@@ -365,3 +366,20 @@ def test_every_entry_of_a_replay_is_described() -> None:
     walk(replay_schema())
     shipped = Path(__file__).parents[2] / "docs/reference/policy-replay.schema.json"
     assert json.loads(shipped.read_text("utf-8")) == replay_schema()
+
+
+def test_a_rate_on_the_page_gives_what_a_replay_of_that_policy_gives(sqlite_yard: Yard) -> None:
+    yard = watch(sqlite_yard)
+    yard.judge("small", blobs(24, 9, prefix="s", flips=4))
+    before = digests(yard.workspace)
+    bounds = {"batches": 9, "most_records": 1000, "seconds": 600.0}
+    found = replay_rate(yard.workspace, "blobs", 0.2, **bounds)
+    section = screen(false_quarantine_rate=0.2)
+    whole = replay_policy(yard.workspace, make_policy(screen=section))
+    assert found.batches == whole.batches
+    assert (found.total, found.candidate) == (whole.total, whole.candidate)
+    few = replay_rate(yard.workspace, "blobs", 0.2, **(bounds | {"most_records": 90}))
+    assert [one.rows for one in few.batches] == [60, 24]
+    late = replay_rate(yard.workspace, "blobs", 0.2, **(bounds | {"seconds": -1.0}))
+    assert (late.batches, len(late.left_out)) == ([], 3)
+    assert digests(yard.workspace) == before

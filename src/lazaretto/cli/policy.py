@@ -1,7 +1,4 @@
-"""``lazaretto policy``: check a policy file, try it, put it in force, see what is.
-
-Long: one command after the other.
-"""
+"""``lazaretto policy``: check a file, try it, put it in force, see what is. Long: all commands."""
 
 from datetime import datetime
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Reads a policy file: YAML with the line of every key, so that each mistake is named where it is.
+"""Reads a policy file: YAML with the line of every key. Long: one form for every mistake.
 
 Errors read ``file:line: key: message``, with the nearest valid key where one was misspelt. Only
 plain YAML is read: no tags, no aliases, no repeated keys; ``yes`` and ``no`` are words.

@@ -1,6 +1,4 @@
-"""Policy replay: judges the last batches again under another policy, and leaves nothing behind.
-
-Long: the run, what it finds, and the schema of that.
+"""Policy replay: judges batches again under another policy. Long: the run and what it finds.
 
 The stages themselves do it, in a trial workspace: what is kept of each delivery is received,
 validated, embedded, screened, judged and admitted there, in the order in which it came. So what

@@ -1,6 +1,6 @@
-"""Receive: authenticate a delivery and keep an immutable copy of it; from then on it is a batch.
+"""Receive: authenticate a delivery, and keep an immutable copy. Long: one way for all deliveries.
 
-Long: a delivery that comes, and one that was kept and is received again, go the same way.
+From then on it is a batch. A delivery that was kept goes the same way again in another workspace.
 """
 
 from __future__ import annotations

@@ -50,7 +50,12 @@ ELSEWHERE = {
             "after",
         )
     },
+    ("docs/how-to/organisation-base.md", "bash"): "tests/lazaretto/test_policy_pages.py",
+    ("docs/how-to/organisation-base.md", "base.yaml"): "tests/lazaretto/test_policy_pages.py",
+    ("docs/how-to/organisation-base.md", "loose.yaml"): "tests/lazaretto/test_policy_pages.py",
+    ("docs/how-to/organisation-base.md", "team.yaml"): "tests/lazaretto/test_policy_pages.py",
     ("docs/how-to/own-data.md", "bash"): HERE,
+    ("docs/how-to/replay-a-policy.md", "bash"): "tests/lazaretto/test_policy_pages.py",
     ("docs/how-to/lineage-of-other-tools.md", "openlineage.yml"): (
         "tests/plugins/test_lineage_intake.py"
     ),

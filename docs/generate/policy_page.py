@@ -74,7 +74,7 @@ def _type(field: dict[str, Any]) -> str:
         return " or ".join(f"`{value}`" for value in field["enum"])
     if "anyOf" in field:
         return " or ".join(_type(option) for option in field["anyOf"])
-    kind = str(field.get("type", "any"))
+    kind = "section" if "$ref" in field else str(field.get("type", "any"))
     if kind == "array":
         return f"list of {_type(field.get('items', {}))}"
     bounds = [

@@ -21,6 +21,7 @@ from lazaretto.values import (
     Action,
     BatchEvidence,
     ClassSummary,
+    Cleaned,
     Column,
     ColumnRoles,
     DataFile,
@@ -189,6 +190,7 @@ class BatchValidated(Event):
         failures: the file with one row per failing record and rule.
         inputs: sha256 (hex) of everything that the result depends on: the same is not done again.
         reads: sha256 (hex) of what of the policy it depends on.
+        cleaned: what cleaning did; null: the policy has no such section.
     """
 
     kind: ClassVar[str] = "batch_validated"
@@ -202,6 +204,7 @@ class BatchValidated(Event):
     failures: StoredFile
     inputs: str
     reads: str = ""
+    cleaned: Cleaned | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import rfc8785
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
+from pydantic import ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
 from lazaretto.addresses import read_place
 from lazaretto.errors import PolicyError
 from lazaretto.names import DATASET_PATTERN
+from lazaretto.policy.cleaning import Cleaning  # noqa: TC001  pydantic reads it
+from lazaretto.policy.section import Section as _Section
 from lazaretto.values import PolicyRef
 
 if TYPE_CHECKING:
@@ -25,14 +27,6 @@ Mode = Literal["enforce", "shadow", "off"]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Level = Annotated[float, Field(gt=0, le=1)]
 Positive = Annotated[int, Field(gt=0)]
-
-
-class _Section(BaseModel):
-    # Strict: the string "5" is no number, here and in the JSON schema alike. Deferred: the
-    # validator of a policy is made with those of all its sections, once somebody needs one.
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, defer_build=True
-    )
 
 
 class Columns(_Section):
@@ -401,13 +395,13 @@ class Retention(_Section):
 
 
 _READ_BY = {
-    "validate": {"columns"},
-    "embed": {"columns", "embed"},
-    "screen": {"columns", "embed", "screen"},
+    "validate": {"columns", "cleaning"},
+    "embed": {"columns", "cleaning", "embed"},
+    "screen": {"columns", "cleaning", "embed", "screen"},
 }
 """Sections that each stage reads. The contract comes with all: what it fails is not screened."""
 
-_LATER: tuple[tuple[str, ...], ...] = ()
+_LATER: tuple[tuple[str, ...], ...] = (("cleaning",),)
 """Keys that came after the first release, by their path. With its default, such a key is no part of
 what a policy says: a newer Lazaretto reads an older policy as the same policy."""
 
@@ -425,6 +419,9 @@ class Policy(_Section):
         description="Rules that every record must meet: `package.module:Model` or `file.py:Model`, "
         "a pandera model. Without one, only the built-in rules are checked.",
     )
+    cleaning: Cleaning | None = Field(
+        None, description="What is looked for in texts, and what follows. Without it: nothing."
+    )
     sources: Sources = Field(Sources(), description="What a delivery must have.")
     limits: Limits = Field(Limits(), description="How large a delivery may be.")
     embed: Embed = Field(Embed(), description="How records become vectors.")
@@ -440,6 +437,18 @@ class Policy(_Section):
     _sha256: str | None = PrivateAttr(None)
     _path: str | None = PrivateAttr(None)
     _lines: dict[tuple[str | int, ...], int] = PrivateAttr(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _ids_stay(self) -> Self:
+        """What a record is called by is what was delivered, or nobody finds it again."""
+        for name in () if self.cleaning is None else type(self.cleaning).model_fields:
+            rule = getattr(self.cleaning, name)
+            if getattr(rule, "action", "") == "fix" and self.columns.record_id in rule.columns:
+                raise ValueError(
+                    f"cleaning.{name} would change {self.columns.record_id!r}, the record id: take "
+                    "it out of its columns, or hold what it finds"
+                )
+        return self
 
     @field_validator("version", mode="before")
     @classmethod

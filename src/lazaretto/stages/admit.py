@@ -19,7 +19,6 @@ from lazaretto.batch import records
 from lazaretto.dataset.admission import (
     CLEARED,
     Admission,
-    admit_part,
     find_admission,
     is_unused,
 )
@@ -30,7 +29,9 @@ from lazaretto.errors import AdmissionRefusedError, ChangedFileError, UsageError
 from lazaretto.names import check_dataset_name
 from lazaretto.policy import Columns
 from lazaretto.quarantine.held import POSITION
-from lazaretto.received import find_batch, on_record, open_stored
+from lazaretto.received import find_batch, on_record
+from lazaretto.stages.clean import cleaned_by, open_cleaned
+from lazaretto.stages.copied import admit_uncopied
 from lazaretto.storage.sidecars import read_table
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from sqlalchemy.engine import Connection
 
+    from lazaretto.authority.policies import Registered
     from lazaretto.batch import Batch
     from lazaretto.ledger.events import BatchJudged
     from lazaretto.policy import Policy
@@ -102,10 +104,25 @@ def admit(
         if not judged.event.cleared:
             return Admission(batch, target, uri, None, 0)
 
+        return _admit(workspace, received, judged, envelope, first)
+
+
+def _admit(
+    workspace: Workspace, received: Received, judged: Judged, envelope: bytes | None, first: bool
+) -> Admission:
+    """Admits the cleared records; where no copy may enter, none that came meanwhile either."""
+    dataset, held = judged.event.policy.dataset, _held_positions(workspace, judged.event)
+    with workspace.catalog.read() as connection:
+        rules = _in_force(connection, dataset).rules
+
+    def part(still: Callable[[Connection], None], again: bool) -> Part:
         def check(connection: Connection) -> None:
             _check(connection, received, judged, envelope)
+            still(connection)
 
-        return admit_part(workspace, _part(workspace, received, judged.event, first, check))
+        return _part(workspace, received, judged.event, held, first and not again, check)
+
+    return admit_uncopied(workspace, received, judged.event, held, rules, part)
 
 
 def _target(
@@ -203,20 +220,26 @@ def _check(
     dataset = judged.event.policy.dataset
     if _entitled(connection, received.id, dataset, None).seq != judged.seq:
         raise UsageError(f"{received.id} was judged again meanwhile: run `admit` again")
-    in_force = policy_in_force(connection, dataset)
-    assert in_force is not None  # noqa: S101  `_entitled` has just seen it
-    require_admissible(connection, received, envelope, in_force.rules)
+    require_admissible(connection, received, envelope, _in_force(connection, dataset).rules)
+
+
+def _in_force(connection: Connection, dataset: str) -> Registered:
+    found = policy_in_force(connection, dataset)
+    assert found is not None  # noqa: S101  `_entitled` has just seen it
+    return found
 
 
 def _part(
     workspace: Workspace,
     received: Received,
     judged: BatchJudged,
+    held: NDArray[np.int64],
     first: bool,
     check: Callable[[Connection], None],
 ) -> Part:
-    data = open_stored(workspace, received)
-    held = _held_positions(workspace, judged)
+    with workspace.catalog.read() as connection:
+        cleaned = cleaned_by(connection, judged)
+    data = open_cleaned(workspace, received, cleaned)
     columns = Columns(record_id=judged.columns.record_id)
     return Part(
         batch=received.id,

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
 
 from lazaretto.ledger.events import BatchValidated
 from lazaretto.received import find_batch, on_record, open_stored
+from lazaretto.stages.clean import Earlier, clean, keep, up_to_date
 from lazaretto.stages.results import (
     Reading,
     StageResult,
@@ -15,12 +20,17 @@ from lazaretto.stages.results import (
 from lazaretto.storage.sidecars import write_table
 
 if TYPE_CHECKING:
+    from lazaretto.cleaning import CleaningReport
+    from lazaretto.contract import ContractReport
     from lazaretto.policy import Policy
     from lazaretto.storage.workspace import Workspace
 
 
 def validate(workspace: Workspace, batch: str, policy: Policy) -> StageResult[BatchValidated]:
     """Evaluates the policy's contract on a batch, and the built-in rules on ids and vectors.
+
+    Where the policy has a section on cleaning, the batch is cleaned first: what cleaning mends is
+    what the contract sees, and what it holds or drops counts as failing.
 
     Args:
         workspace: catalog and store.
@@ -47,21 +57,37 @@ def validate(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Ba
 
     contract = contract_of(policy)
     with workspace.catalog.read() as connection:
-        received = find_batch(connection, batch)
         reading = Reading.of(connection, batch, policy, contract.digest if contract else None)
-        reads = reading.reads("validate")
-        inputs = stage_key(reads=reads, batch=received.digest)
         before = reading.settled(connection, "validate", BatchValidated)
-        before = before or reading.find(connection, "validate", BatchValidated, inputs)
     if before is not None:
         return before
     with on_record(workspace, batch, "validate"):
+        indexed = up_to_date(workspace, policy)
+    with workspace.catalog.read() as connection:
+        received = find_batch(connection, batch)
+        earlier = Earlier.of(connection, received, policy, indexed)
+        reads = reading.reads("validate")
+        compared = {} if policy.cleaning is None else {"earlier": earlier.key}
+        inputs = stage_key(reads=reads, batch=received.digest, **compared)
+        before = reading.find(connection, "validate", BatchValidated, inputs)
+    if before is not None:
+        return before
+    with on_record(workspace, batch, "validate"):
+        data = open_stored(workspace, received)
+        cleaned = clean(workspace, received, data, policy, earlier)
+        if cleaned is not None and cleaned.fixes.num_rows:
+            data = data.fixed(cleaned.fixes)
         report = evaluate(
-            open_stored(workspace, received),
+            data,
             contract,
             policy.columns,
             most_bytes=policy.limits.memory_bytes,
         )
+    kept = None
+    if cleaned is not None:
+        failing = np.unique(report.failures["position"].to_numpy()).astype(np.int64)
+        kept = keep(workspace, batch, cleaned, failing, earlier)
+        report = _together(report, cleaned)
     failures = write_table(
         workspace.store, f"batches/{batch}/findings-{{sha256}}.parquet", report.failures
     )
@@ -76,5 +102,18 @@ def validate(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Ba
         failures=failures,
         inputs=inputs,
         reads=reads,
+        cleaned=kept,
     )
     return record_result(workspace, reading, "validate", event)
+
+
+def _together(report: ContractReport, cleaned: CleaningReport) -> ContractReport:
+    """What contract and cleaning found, as one: failing is what either holds or drops."""
+    stopped = cleaned.stopped.select(report.failures.schema.names)
+    both = pa.concat_tables([report.failures, stopped])
+    return replace(
+        report,
+        failures=both.sort_by([("position", "ascending")]),
+        rules=[*report.rules, *cleaned.rules],
+        broken=[*report.broken, *cleaned.broken],
+    )

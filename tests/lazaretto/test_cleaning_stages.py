@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from yard import Yard, blobs, make_policy
 
 from lazaretto import stages
+from lazaretto.dataset.delta import FLAGS
 from lazaretto.dataset.recall import recall
 from lazaretto.dataset.record_index import catch_up
 from lazaretto.errors import AdmissionRefusedError
@@ -95,6 +96,9 @@ def test_a_mended_value_goes_on_and_the_original_is_kept(sqlite_yard: Yard) -> N
     admitted = yard.dataset()
     texts = dict(zip(admitted["id"].to_pylist(), admitted["text"].to_pylist(), strict=True))
     assert texts["r9"] == "money"
+    flags = dict(zip(admitted["id"].to_pylist(), admitted[FLAGS].to_pylist(), strict=True))
+    assert flags["r9"] == ["cleaning.invisible"]
+    assert flags["r11"] is None
     assert set(texts) == {f"r{n}" for n in range(60)} - held, "record ids are those delivered"
     row = review.held_rows(yard.workspace, str(judged.case), [0]).to_pylist()[0]
     assert row["text"] == "free", "a reviewer sees what would go on"

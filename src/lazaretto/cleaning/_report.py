@@ -87,6 +87,11 @@ class CleaningReport:
         """Findings by which a record does not go on."""
         return self.findings.filter(pc.is_in(self.findings["action"], pa.array(["hold", "drop"])))
 
+    @property
+    def flagged(self) -> pa.Table:
+        """Findings with which a record goes on: what is only flagged, and what is mended."""
+        return self.findings.filter(pc.is_in(self.findings["action"], pa.array(["fix", "flag"])))
+
     def dropped(self, held: NDArray[np.int64]) -> NDArray[np.int64]:
         """Positions of the records that are dropped: nothing but rules that drop spoke against.
 

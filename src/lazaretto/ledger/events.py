@@ -190,6 +190,8 @@ class BatchValidated(Event):
         failures: the file with one row per failing record and rule.
         inputs: sha256 (hex) of everything that the result depends on: the same is not done again.
         reads: sha256 (hex) of what of the policy it depends on.
+        flagged_rows: records that broke at least one rule that only warns.
+        flags: the file with one row per such record and rule; null: there are none.
         cleaned: what cleaning did; null: the policy has no such section.
     """
 
@@ -204,6 +206,8 @@ class BatchValidated(Event):
     failures: StoredFile
     inputs: str
     reads: str = ""
+    flagged_rows: int = 0
+    flags: StoredFile | None = None
     cleaned: Cleaned | None = None
 
 

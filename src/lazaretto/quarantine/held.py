@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from lazaretto.batch import Batch
     from lazaretto.policy import Columns
+    from lazaretto.storage.flags import Flags
     from lazaretto.storage.store import Store
     from lazaretto.values import StoredFile
 
@@ -29,6 +30,8 @@ SCORE = "_lazaretto_score"
 P_VALUE = "_lazaretto_p_value"
 REASON = "_lazaretto_reason"
 REASONS = "_lazaretto_reasons"
+FLAGS = "_lazaretto_flags"
+"""Only where the batch has flags."""
 _WITH_ITS_BATCH = "batch"
 _GROUP = 2**20
 """Bytes of a row group of a case's file, about: of what a page of records reads at least."""
@@ -47,7 +50,7 @@ _ADDED = [
 _Reason = tuple[str, str]
 # Columns of `tables.held_record`, in the order of INDEX_COLUMNS behind the case.
 INDEXED = ("case_id", "position", "record_id", "label", "score", "p_value", "reason")
-ADDED_NAMES = frozenset(name for name, _ in _ADDED)
+ADDED_NAMES = frozenset([*(name for name, _ in _ADDED), FLAGS])
 INDEX_COLUMNS = [name for name, _ in _ADDED if name != REASONS]
 _INDEX = pa.schema(
     [
@@ -67,11 +70,13 @@ class HoldReasons:
             order: ``record_id``, ``score``, ``p_value``, ``held``, ``reasons``, ``rank_*``; None
             when it was not screened.
         whole: why the whole batch is held, in words; empty when only records are.
+        flags: of the contract's rules that only warn; None where there are none.
     """
 
     failures: pa.Table
     scores: pa.Table | None
     whole: list[str]
+    flags: Flags | None = None
 
 
 @dataclass(slots=True)
@@ -106,6 +111,8 @@ def write_held(
     schema = batch.schema
     for name, kind in _ADDED:
         schema = schema.append(pa.field(name, kind))
+    if hold_reasons.flags is not None:
+        schema = schema.append(pa.field(FLAGS, pa.list_(pa.string())))
     chunks = _held_chunks(batch, columns, hold_reasons, held)
     first = next(chunks, None)
     if first is None:
@@ -228,7 +235,10 @@ def _held_chunks(
         chosen = range(chunk.num_rows) if hold_reasons.whole else sorted(reasons)
         if chosen:
             rows = pa.array(chosen, pa.int64())
-            why = _reasons(chosen, reasons, hold_reasons.whole, held)
+            flags = None if hold_reasons.flags is None else hold_reasons.flags.of(
+                rows.to_numpy() + offset
+            )
+            why = _reasons(chosen, reasons, hold_reasons.whole, held, flags)
             added = [
                 pc.add(rows, offset),
                 ids.take(rows),
@@ -238,12 +248,19 @@ def _held_chunks(
                 *why,
             ]
             names = [*chunk.schema.names, *(name for name, _ in _ADDED)]
+            if flags is not None:
+                added.append(flags)
+                names.append(FLAGS)
             yield pa.RecordBatch.from_arrays([*chunk.take(rows).columns, *added], names=names)
         offset += chunk.num_rows
 
 
 def _reasons(
-    chosen: Sequence[int], reasons: dict[int, list[_Reason]], whole: list[str], held: Held
+    chosen: Sequence[int],
+    reasons: dict[int, list[_Reason]],
+    whole: list[str],
+    held: Held,
+    flags: pa.Array | None,
 ) -> tuple[pa.Array, pa.Array]:
     """First signature and all texts of the chosen rows; counts them."""
     company = [(_WITH_ITS_BATCH, text) for text in whole]
@@ -254,6 +271,9 @@ def _reasons(
     for found in all_of:
         held.examples.setdefault(*found[0])
     texts = [[text for _, text in found] for found in all_of]
+    if flags is not None:
+        for found, flagged in zip(texts, flags.to_pylist(), strict=True):
+            found += [f"{rule}: only a warning" for rule in flagged or ()]
     return pa.array(first, pa.string()), pa.array(texts, pa.list_(pa.string()))
 
 

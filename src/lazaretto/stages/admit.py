@@ -26,12 +26,14 @@ from lazaretto.dataset.files import dataset_uri
 from lazaretto.dataset.part import Part, added_columns, with_added
 from lazaretto.dataset.table import open_newest
 from lazaretto.errors import AdmissionRefusedError, ChangedFileError, UsageError
+from lazaretto.ledger.events import BatchValidated
 from lazaretto.names import check_dataset_name
 from lazaretto.policy import Columns
 from lazaretto.quarantine.held import POSITION
 from lazaretto.received import find_batch, on_record
-from lazaretto.stages.clean import cleaned_by, open_cleaned
+from lazaretto.stages.clean import open_cleaned, validated_by
 from lazaretto.stages.copied import admit_uncopied
+from lazaretto.storage.flags import read_flags
 from lazaretto.storage.sidecars import read_table
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from lazaretto.ledger.events import BatchJudged
     from lazaretto.policy import Policy
     from lazaretto.received import Received
+    from lazaretto.storage.flags import Flags
     from lazaretto.storage.workspace import Workspace
     from lazaretto.values import PolicyRef
 
@@ -114,13 +117,15 @@ def _admit(
     dataset, held = judged.event.policy.dataset, _held_positions(workspace, judged.event)
     with workspace.catalog.read() as connection:
         rules = _in_force(connection, dataset).rules
+        found = validated_by(connection, judged.event)
 
     def part(still: Callable[[Connection], None], again: bool) -> Part:
         def check(connection: Connection) -> None:
             _check(connection, received, judged, envelope)
             still(connection)
 
-        return _part(workspace, received, judged.event, held, first and not again, check)
+        first_now = first and not again
+        return _part(workspace, received, judged.event, held, found, first_now, check)
 
     return admit_uncopied(workspace, received, judged.event, held, rules, part)
 
@@ -234,12 +239,12 @@ def _part(
     received: Received,
     judged: BatchJudged,
     held: NDArray[np.int64],
+    found: BatchValidated | None,
     first: bool,
     check: Callable[[Connection], None],
 ) -> Part:
-    with workspace.catalog.read() as connection:
-        cleaned = cleaned_by(connection, judged)
-    data = open_cleaned(workspace, received, cleaned)
+    data = open_cleaned(workspace, received, None if found is None else found.cleaned)
+    flagged = read_flags(workspace.store, None if found is None else found.flags)
     columns = Columns(record_id=judged.columns.record_id)
     return Part(
         batch=received.id,
@@ -248,7 +253,7 @@ def _part(
         name=CLEARED,
         rows=judged.cleared,
         schema=with_added(data.schema),
-        chunks=lambda: _cleared(received, data, columns, held),
+        chunks=lambda: _cleared(received, data, columns, held, flagged),
         policy=judged.policy,
         check=check,
         first=first,
@@ -272,15 +277,21 @@ def _held_positions(workspace: Workspace, judged: BatchJudged) -> NDArray[np.int
 
 
 def _cleared(
-    batch: Received, data: Batch, columns: Columns, held: NDArray[np.int64]
+    batch: Received,
+    data: Batch,
+    columns: Columns,
+    held: NDArray[np.int64],
+    flags: Flags | None,
 ) -> Iterator[pa.RecordBatch]:
     offset = 0
     for ids, chunk in records(data, columns):
         keep = np.ones(chunk.num_rows, dtype=bool)
         here = held[(held >= offset) & (held < offset + chunk.num_rows)] - offset
         keep[here] = False
+        kept = np.flatnonzero(keep) + offset
         offset += chunk.num_rows
         mask = pa.array(keep)
         rows = chunk.filter(mask)
         if rows.num_rows:
-            yield added_columns(rows, batch.id, batch.source, ids.filter(mask))
+            mine = None if flags is None else flags.of(kept)
+            yield added_columns(rows, batch.id, batch.source, ids.filter(mask), flags=mine)

@@ -192,10 +192,10 @@ def open_cleaned(workspace: Workspace, received: Received, cleaned: Cleaned | No
     return data.fixed(read_table(workspace.store, cleaned.fixes))
 
 
-def cleaned_by(connection: Connection, judged: BatchJudged) -> Cleaned | None:
-    """What cleaning did to a batch, by the validation that a judgement is made of."""
+def validated_by(connection: Connection, judged: BatchJudged) -> BatchValidated | None:
+    """The validation that a judgement is made of."""
     event = None if judged.validated is None else entry(connection, judged.validated).event
-    return event.cleaned if isinstance(event, BatchValidated) else None
+    return event if isinstance(event, BatchValidated) else None
 
 
 def _known(

@@ -16,7 +16,7 @@ from lazaretto.dataset.history import find_newest
 from lazaretto.dataset.record_index import catch_up
 from lazaretto.dataset.record_lookup import find_same
 from lazaretto.errors import AdmissionRefusedError, SystemFaultError
-from lazaretto.stages.clean import cleaned_by, open_cleaned
+from lazaretto.stages.clean import open_cleaned, validated_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,19 +109,20 @@ def _look_for_copies(
     """
     indexed = catch_up(workspace, policy)
     with workspace.catalog.read() as connection:
-        cleaned = cleaned_by(connection, judged)
+        found = validated_by(connection, judged)
+    cleaned = None if found is None else found.cleaned
     compared = 0 if cleaned is None or cleaned.compared is None else cleaned.compared
     if indexed is None or indexed.version <= compared:
         return 0 if indexed is None else indexed.version
     assert policy.cleaning is not None  # noqa: S101  `_forbids_copies` was asked
     data = open_cleaned(workspace, received, cleaned)
     plan = replace(Plan.of(data.schema, policy.columns, policy.cleaning), near=[])
-    found = [
+    parts = [
         keys
         for _, chunk in records(data, policy.columns, columns=plan.content)
         if (keys := contents(chunk, plan)[0]) is not None
     ]
-    keys = np.concatenate(found) if found else np.zeros((0, 2), np.int64)
+    keys = np.concatenate(parts) if parts else np.zeros((0, 2), np.int64)
     with workspace.catalog.read() as connection:
         copies = find_same(connection, indexed, keys, received.id, after=compared)
     entering = sorted(set(copies) - set(held.tolist()))

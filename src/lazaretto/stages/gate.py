@@ -28,6 +28,7 @@ from lazaretto.stages.clean import open_cleaned
 from lazaretto.stages.judgement import Judgement, decided_before, judgement_of, shadow_of
 from lazaretto.stages.results import Reading, stage_key
 from lazaretto.stages.verdict import dropped_records, read_findings, told_cleaning, verdict_of
+from lazaretto.storage.flags import read_flags
 from lazaretto.values import ColumnRoles, Verdict
 
 if TYPE_CHECKING:
@@ -181,7 +182,12 @@ def _judged_before(view: _View) -> Judgement | None:
 def _hold(workspace: Workspace, view: _View, whole: list[str]) -> Held:
     """Writes the held rows; in shadow they are only counted."""
     failures, scores = read_findings(workspace.store, view.validated, view.screened)
-    hold_reasons = HoldReasons(failures=failures, scores=scores, whole=whole)
+    hold_reasons = HoldReasons(
+        failures=failures,
+        scores=scores,
+        whole=whole,
+        flags=read_flags(workspace.store, view.validated.flags),
+    )
     data = open_cleaned(workspace, view.received, view.validated.cleaned)
     if _in_shadow(view, view.in_force):
         return count_held(data, view.policy.columns, hold_reasons)

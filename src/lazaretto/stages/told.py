@@ -38,6 +38,7 @@ def told_event(event: StageEvent) -> dict[str, Any]:
                 "failing": event.failing_rows,
                 "broken": list(event.broken),
                 "rules": [rule.words for rule in event.rules if rule.failed],
+                **({"flagged": event.flagged_rows} if event.flagged_rows else {}),
                 "file": event.failures.path,
             }
             return words | _cleaned(event.cleaned)
@@ -77,7 +78,6 @@ def _cleaned(cleaned: Cleaned | None) -> dict[str, Any]:
     return {
         "dropped": cleaned.dropped,
         "mended": cleaned.fixed,
-        "flagged": cleaned.flagged,
         "not judged": list(cleaned.notes),
         "cleaning": cleaned.findings.path,
     }

@@ -54,25 +54,26 @@ def validate(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Ba
         0
     """
     from lazaretto.contract import contract_of, evaluate
+    from lazaretto.stages.known import known_of
 
     contract = contract_of(policy)
     with workspace.catalog.read() as connection:
         reading = Reading.of(connection, batch, policy, contract.digest if contract else None)
+        received = find_batch(connection, batch)
+        reads = reading.reads("validate")
         before = reading.settled(connection, "validate", BatchValidated)
     if before is not None:
         return before
     with on_record(workspace, batch, "validate"):
+        known, of_them = known_of(workspace, received, policy, contract)
         indexed = up_to_date(workspace, policy)
-    with workspace.catalog.read() as connection:
-        received = find_batch(connection, batch)
-        earlier = Earlier.of(connection, received, policy, indexed)
-        reads = reading.reads("validate")
-        compared = {} if policy.cleaning is None else {"earlier": earlier.key}
-        inputs = stage_key(reads=reads, batch=received.digest, **compared)
-        before = reading.find(connection, "validate", BatchValidated, inputs)
-    if before is not None:
-        return before
-    with on_record(workspace, batch, "validate"):
+        with workspace.catalog.read() as connection:
+            earlier = Earlier.of(connection, received, policy, indexed)
+            compared = {} if policy.cleaning is None else {"earlier": earlier.key}
+            inputs = stage_key(reads=reads, batch=received.digest, **of_them, **compared)
+            before = reading.find(connection, "validate", BatchValidated, inputs)
+        if before is not None:
+            return before
         data = open_stored(workspace, received)
         cleaned = clean(workspace, received, data, policy, earlier)
         if cleaned is not None and cleaned.fixes.num_rows:
@@ -82,6 +83,7 @@ def validate(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Ba
             contract,
             policy.columns,
             most_bytes=policy.limits.memory_bytes,
+            known=known,
         )
     kept = None
     if cleaned is not None:
@@ -91,10 +93,15 @@ def validate(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Ba
     failures = write_table(
         workspace.store, f"batches/{batch}/findings-{{sha256}}.parquet", report.failures
     )
+    flags = None
+    if report.flags.num_rows:
+        flags = write_table(
+            workspace.store, f"batches/{batch}/flags-{{sha256}}.parquet", report.flags
+        )
     event = BatchValidated(
         batch=batch,
         policy=reading.ref,
-        contract=str(policy.contract) if policy.contract else None,
+        contract=None if contract is None else contract.name,
         rows=report.rows,
         failing_rows=report.failing_rows,
         rules=report.rules,
@@ -102,6 +109,8 @@ def validate(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Ba
         failures=failures,
         inputs=inputs,
         reads=reads,
+        flagged_rows=report.flagged_rows,
+        flags=flags,
         cleaned=kept,
     )
     return record_result(workspace, reading, "validate", event)
@@ -111,8 +120,11 @@ def _together(report: ContractReport, cleaned: CleaningReport) -> ContractReport
     """What contract and cleaning found, as one: failing is what either holds or drops."""
     stopped = cleaned.stopped.select(report.failures.schema.names)
     both = pa.concat_tables([report.failures, stopped])
+    flagged = cleaned.flagged.select(report.flags.schema.names)
+    flags = pa.concat_tables([report.flags, flagged]).group_by(flagged.schema.names)
     return replace(
         report,
+        flags=flags.aggregate([]).sort_by([("position", "ascending"), ("rule", "ascending")]),
         failures=both.sort_by([("position", "ascending")]),
         rules=[*report.rules, *cleaned.rules],
         broken=[*report.broken, *cleaned.broken],

@@ -15,7 +15,7 @@ import pyarrow as pa
 import rfc8785
 import sqlalchemy as sa
 
-from lazaretto.cleaning import Plan, contents
+from lazaretto.cleaning import BANDS, Plan, contents
 from lazaretto.dataset.commit import ATTEMPTS
 from lazaretto.dataset.delta import ADDED, RECORD
 from lazaretto.dataset.files import read_rows
@@ -252,10 +252,14 @@ def _of_records(file: int, rows: _Rows) -> Iterator[tuple[object, ...]]:
 def _of_bands(
     identity: int, file: int, bands: NDArray[np.int64]
 ) -> Iterator[tuple[int, int, int, int]]:
-    for at, keys in enumerate(bands.tolist()):
-        for key in keys:
+    """The first record of each band, in the order of bands: a database adds them fastest so."""
+    keys, places = np.unique(bands.reshape(-1), return_index=True)
+    rows = places // BANDS
+    for start in range(0, len(keys), _AT_ONCE):
+        part = slice(start, start + _AT_ONCE)
+        for key, row in zip(keys[part].tolist(), rows[part].tolist(), strict=True):
             if key:
-                yield identity, key, file, at
+                yield identity, key, file, row
 
 
 def _remove(connection: Connection, files: Iterable[int]) -> None:

@@ -85,6 +85,23 @@ class Actor:
 
 
 @dataclass(frozen=True, slots=True)
+class Remark:
+    """What a person wrote about a case or an incident, as it is on record.
+
+    Attributes:
+        text: as written; whoever shows it escapes it.
+        by: who wrote it.
+        at: when, UTC.
+        seq: ledger entry.
+    """
+
+    text: str
+    by: Actor
+    at: datetime
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
 class StoredFile:
     """A file of the store by what it holds: whoever reads it, checks it.
 

@@ -16,6 +16,7 @@ from pydantic import ConfigDict, Field, PrivateAttr, field_validator, model_vali
 from lazaretto.addresses import read_place
 from lazaretto.errors import PolicyError
 from lazaretto.names import DATASET_PATTERN
+from lazaretto.policy.cleaning import Cleaning  # noqa: TC001  pydantic reads it
 from lazaretto.policy.contract import ContractForm  # noqa: TC001  pydantic reads it
 from lazaretto.policy.section import Section as _Section
 from lazaretto.values import PolicyRef
@@ -395,13 +396,13 @@ class Retention(_Section):
 
 
 _READ_BY = {
-    "validate": {"columns"},
-    "embed": {"columns", "embed"},
-    "screen": {"columns", "embed", "screen"},
+    "validate": {"columns", "cleaning"},
+    "embed": {"columns", "cleaning", "embed"},
+    "screen": {"columns", "cleaning", "embed", "screen"},
 }
 """Sections that each stage reads. The contract comes with all: what it fails is not screened."""
 
-_LATER: tuple[tuple[str, ...], ...] = (("extends",),)
+_LATER: tuple[tuple[str, ...], ...] = (("extends",), ("cleaning",))
 """Keys that came after the first release, by their path. With its default, such a key is no part of
 what a policy says: a newer Lazaretto reads an older policy as the same policy."""
 
@@ -437,6 +438,9 @@ class Policy(_Section):
         "or `{gx: suite.json}`, a suite of Great Expectations. Without one, only the built-in "
         "rules are checked.",
     )
+    cleaning: Cleaning | None = Field(
+        None, description="What is looked for in texts, and what follows. Without it: nothing."
+    )
     sources: Sources = Field(Sources(), description="What a delivery must have.")
     limits: Limits = Field(Limits(), description="How large a delivery may be.")
     embed: Embed = Field(Embed(), description="How records become vectors.")
@@ -454,6 +458,18 @@ class Policy(_Section):
     _lines: dict[tuple[str | int, ...], int] = PrivateAttr(default_factory=dict)
     _files: dict[tuple[str | int, ...], str] = PrivateAttr(default_factory=dict)
     _contract: str | None = PrivateAttr(None)
+
+    @model_validator(mode="after")
+    def _ids_stay(self) -> Self:
+        """What a record is called by is what was delivered, or nobody finds it again."""
+        for name in () if self.cleaning is None else type(self.cleaning).model_fields:
+            rule = getattr(self.cleaning, name)
+            if getattr(rule, "action", "") == "fix" and self.columns.record_id in rule.columns:
+                raise ValueError(
+                    f"cleaning.{name} would change {self.columns.record_id!r}, the record id: take "
+                    "it out of its columns, or hold what it finds"
+                )
+        return self
 
     @field_validator("version", mode="before")
     @classmethod

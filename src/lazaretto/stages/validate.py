@@ -22,9 +22,9 @@ from lazaretto.storage.sidecars import write_table
 if TYPE_CHECKING:
     from lazaretto.cleaning import CleaningReport
     from lazaretto.contract import ContractReport
-    from lazaretto.ledger.events import Cleaned
     from lazaretto.policy import Policy
     from lazaretto.storage.workspace import Workspace
+    from lazaretto.values import Cleaned
 
 
 def validate(workspace: Workspace, batch: str, policy: Policy) -> StageResult[BatchValidated]:

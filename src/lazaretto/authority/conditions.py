@@ -168,6 +168,9 @@ def _signature(
     except DeliveryError as error:
         yield Objection(error.code, f"its signature does not count any more: {error}")
         return
-    if (stated.source, stated.sha256) != (batch.source, batch.event.delivered.sha256):
+    # Which files a folder's manifest signs was compared with the delivered ones at receipt; the
+    # ledger names both, by their digests.
+    signed = batch.event.delivered.sha256 if stated.files is not None else stated.sha256
+    if (stated.source, signed) != (batch.source, batch.event.delivered.sha256):
         text = f"its manifest was signed for other bytes (sha256 {stated.sha256[:16]}…)"
         yield Objection("digest_mismatch", text)

@@ -29,6 +29,7 @@ from lazaretto.ledger.state import record
 from lazaretto.policy import Limits, Sources
 from lazaretto.received import Received, changes, on_record
 from lazaretto.stages.replay import received_before
+from lazaretto.stages.signed_bytes import require_signed
 from lazaretto.storage import tables
 from lazaretto.text import excerpt
 from lazaretto.values import BatchRef, Column, Signature, SignatureStatus, TrustTier
@@ -162,13 +163,10 @@ def _receive(
     stated = _authenticate(attempt, envelope, source, rules)
     with working_folder() as folder:
         copy = folder / "data"
-        attempt.file_digest, kind = copy_delivery(attempt.place, copy, limits, places)
-        if stated is not None and stated.sha256 != attempt.file_digest:
-            raise DeliveryError(
-                f"{attempt.uri} has sha256 {attempt.file_digest}, its manifest was signed for "
-                f"{stated.sha256}: sign the file that is delivered",
-                code="digest_mismatch",
-            )
+        copied = copy_delivery(attempt.place, copy, limits, places)
+        attempt.file_digest, kind = copied.sha256, copied.format
+        if stated is not None:
+            require_signed(stated, copied, attempt.uri)
         batch = decode(
             copy,
             folder,

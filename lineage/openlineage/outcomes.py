@@ -290,3 +290,19 @@ def case_event(
         "DECISION",
         run_facets=decision(context, outcome, [event.batch], actor=context.actor, case=event.case),
     )
+
+
+def revocation_overridden(event: events.RevocationOverridden, context: Context) -> Facts:
+    """Held records may be released although source or key is revoked."""
+    return Facts(
+        naming.job("override", naming.source_of(event.batch)),
+        "DECISION",
+        run_facets=decision(
+            context,
+            "REVOCATION_OVERRIDDEN",
+            [event.batch],
+            actor=context.actor,
+            case=event.case,
+            reason=f"{', '.join(event.codes)}: {event.reason}",
+        ),
+    )

@@ -85,6 +85,7 @@ _PROJECTORS: Mapping[type[events.Event], Callable[[Any, Context], Facts]] = {
     events.PublicationApproved: _outcomes.publication_approved,
     events.CaseAssigned: _outcomes.case_event,
     events.CaseCommented: _outcomes.case_event,
+    events.RevocationOverridden: _outcomes.revocation_overridden,
     events.HeldRecordsRead: _outcomes.case_event,
     events.DatasetSetBack: _upkeep.dataset_set_back,
     events.RowsLost: _versions.rows_lost,

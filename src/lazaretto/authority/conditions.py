@@ -22,7 +22,7 @@ from lazaretto.sources.recorded import read_source
 from lazaretto.values import HoldKind, TrustTier
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from sqlalchemy.engine import Connection
 
@@ -104,9 +104,21 @@ def source_holds(connection: Connection, source: str) -> list[Objection]:
 
 
 def require_admissible(
-    connection: Connection, batch: Received, envelope: bytes | None, rules: Policy
+    connection: Connection,
+    batch: Received,
+    envelope: bytes | None,
+    rules: Policy,
+    *,
+    overridden: Collection[str] = (),
 ) -> None:
     """Refuses records of a batch that something now speaks against, or whose dataset is on hold.
+
+    Args:
+        connection: of the catalog.
+        batch: that was received.
+        envelope: see `kept_envelope`.
+        rules: the policy by which it is to be admitted.
+        overridden: codes of objections that a person set aside.
 
     Raises:
         AdmissionRefusedError: ``publishing_on_hold``, ``source_on_hold``, ``revoked_source``,
@@ -118,7 +130,11 @@ def require_admissible(
     except OnHoldError as error:
         text = f"no record of {batch.id} enters {rules.dataset}: {error}"
         raise AdmissionRefusedError(text, code=error.code, dataset=rules.dataset) from error
-    found = objections(connection, batch, envelope, rules)
+    found = [
+        objection
+        for objection in objections(connection, batch, envelope, rules)
+        if objection.code not in overridden
+    ]
     if found:
         raise AdmissionRefusedError(
             f"no record of {batch.id} enters {rules.dataset}: {'; '.join(o.text for o in found)}; "

@@ -105,6 +105,8 @@ class KeyRevoked(Event):
         key_id: DSSE id of the key.
         revoked_at: from when on nothing that it signed is accepted.
         reason: why, in words.
+        batches: that it had signed and that were received from then on: their signature counts no
+            more.
     """
 
     kind: ClassVar[str] = "key_revoked"
@@ -112,6 +114,7 @@ class KeyRevoked(Event):
     key_id: str
     revoked_at: datetime
     reason: str
+    batches: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -507,6 +510,26 @@ class CaseCommented(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class RevocationOverridden(Event):
+    """A person let the held records of a case be released although source or key is revoked.
+
+    It counts until something of the source is revoked again.
+
+    Attributes:
+        case: id of the case.
+        batch: id of the batch.
+        codes: what spoke against it: ``revoked_source``, ``revoked_key``.
+        reason: why, in words.
+    """
+
+    kind: ClassVar[str] = "revocation_overridden"
+    case: str
+    batch: str
+    codes: list[str]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class HeldRecordsRead(Event):
     """Somebody was shown the content of held records. Looking again within minutes adds nothing.
 
@@ -536,6 +559,7 @@ _ABOUT_A_CASE = (
     PublicationApproved.kind,
     CaseAssigned.kind,
     CaseCommented.kind,
+    RevocationOverridden.kind,
     HeldRecordsRead.kind,
 )
 

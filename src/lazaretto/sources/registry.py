@@ -131,6 +131,9 @@ def revoke_key(
 ) -> SourceKey:
     """Revokes a key: from `at` on, nothing that it signed is accepted.
 
+    That goes for what was received before the revocation was put on record, too: the signature of
+    a batch that arrived from `at` on counts no more.
+
     Revoking again can only move the moment back: what was found compromised stays so.
 
     Args:
@@ -153,18 +156,56 @@ def revoke_key(
     """
     from lazaretto.ledger.events import KeyRevoked
     from lazaretto.ledger.state import record
+    from lazaretto.sources.standing import signed_since
 
-    if not reason.strip():
-        raise UsageError("say why the key is revoked: the reason is kept for the record")
+    _require_reason(reason, "key")
     moment = _moment(now)
     revoked = moment if at is None else _moment(at)
     with workspace.catalog.transaction() as connection:
         key = _find_key(read_source(connection, source), key_id)
         if key.revoked_at is not None and key.revoked_at <= revoked:
             return key
-        event = KeyRevoked(source, key.key_id, revoked, reason)
+        touched = signed_since(connection, source, key.key_id, revoked)
+        event = KeyRevoked(source, key.key_id, revoked, reason, touched)
         record(connection, event, changes, actor=workspace.actor, at=moment)
         return _find_key(read_source(connection, source), key.key_id)
+
+
+def revoke_source(
+    workspace: Workspace,
+    name: str,
+    *,
+    at: datetime | None = None,
+    reason: str,
+    now: datetime | None = None,
+) -> Source:
+    """Revokes a source: all its keys from a moment on, and whatever it delivers is refused.
+
+    Args:
+        workspace: catalog and store.
+        name: of a registered source.
+        at: aware time from which nothing that it signed is accepted; default now.
+        reason: for the record.
+        now: aware time of the change; default now.
+
+    Raises:
+        NotFoundError: no such source.
+        UsageError: no reason.
+
+    Examples:
+        >>> revoke_source(workspace, "vendor", reason="it was sold").trust_tier.name
+        'REVOKED'
+    """
+    from lazaretto.values import TrustTier
+
+    _require_reason(reason, "source")
+    moment = _moment(now)
+    keys = get_source(workspace, name).keys
+    # Refused first: nothing of it arrives while its keys are revoked.
+    add_source(workspace, name, trust_tier=TrustTier.REVOKED, now=moment)
+    for key in keys:
+        revoke_key(workspace, name, key.key_id, at=at or moment, reason=reason, now=moment)
+    return get_source(workspace, name)
 
 
 def get_source(workspace: Workspace, name: str) -> Source:
@@ -192,6 +233,11 @@ def list_sources(workspace: Workspace) -> list[Source]:
     """
     with workspace.catalog.read() as connection:
         return list(read_sources(connection))
+
+
+def _require_reason(reason: str, what: str) -> None:
+    if not reason.strip():
+        raise UsageError(f"say why the {what} is revoked: the reason is kept for the record")
 
 
 def _find_key(source: Source, key_id: str) -> SourceKey:

@@ -299,7 +299,7 @@ def revocation_overridden(event: events.RevocationOverridden, context: Context) 
         "DECISION",
         run_facets=decision(
             context,
-            "REVOCATION_OVERRIDDEN",
+            "EXEMPTED",
             [event.batch],
             actor=context.actor,
             case=event.case,

@@ -368,6 +368,7 @@ def one_of_each(history: History) -> None:
         events.HoldAnnounced(batch, 8),
         events.CaseAssigned("case-1", batch, "user:ann"),
         events.CaseCommented("case-1", batch, "looks like a seven"),
+        events.RevocationOverridden("case-1", batch, ["revoked_key"], "looked at each"),
         events.HeldRecordsRead("case-1", batch, "page", 0, 49, 50, {"label": "3"}),
     )
     history.judge(batch)

@@ -17,6 +17,7 @@ from lazaretto.batch._places import Places, check_address, places_for
 from lazaretto.errors import AdmissionRefusedError, DeliveryError, OnHoldError
 from lazaretto.ledger.chain import append
 from lazaretto.ledger.events import AdmissionRefused
+from lazaretto.policy.effective import effective_settings
 from lazaretto.redact import safe_uri
 from lazaretto.sources.recorded import read_source
 from lazaretto.values import HoldKind, TrustTier
@@ -81,7 +82,7 @@ def objections(
         found.append(Objection("revoked_source", f"source {batch.source!r} is revoked"))
     if envelope is not None:
         found += _signature(batch, envelope, source.keys, rules)
-    elif rules.sources.require_signature:
+    elif effective_settings(rules, batch.source, source.trust_tier).require_signature:
         text = "it came without a signed manifest, and the policy in force requires one"
         found.append(Objection("unsigned", text))
     found += _place(batch, rules)

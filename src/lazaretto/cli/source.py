@@ -5,11 +5,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Group
 
-from lazaretto.cli.arguments import Reason, parse_moment, read_file, write_new_file
+from lazaretto.cli.arguments import (
+    Reason,
+    Yes,
+    confirm,
+    parse_moment,
+    read_file,
+    write_new_file,
+)
 from lazaretto.cli.command import Needs, command
 from lazaretto.cli.layout import Grid, facts, grid
 from lazaretto.cli.reply import Reply
+from lazaretto.cli.revocation_view import reach_view
 from lazaretto.cli.session import Session
 from lazaretto.errors import NotFoundError, UsageError
 from lazaretto.values import TrustTier
@@ -116,22 +125,59 @@ def list_(session: Session) -> Reply:
 def revoke(
     session: Session,
     name: Annotated[str, typer.Argument(help="Name of the source")],
-    key_id: Annotated[str, typer.Argument(help="Key id, or at least its first 8 characters")],
+    key_id: Annotated[
+        str | None,
+        typer.Argument(
+            help="Key id, or at least its first 8 characters (default: the source with all its "
+            "keys)"
+        ),
+    ] = None,
+    *,
     reason: Reason,
     at: Annotated[
         datetime | None,
         typer.Option(
             parser=parse_moment,
             metavar="TIME",
-            help="The key is refused from this moment on (default: now)",
+            help="From this moment on nothing counts that was signed (default: now)",
         ),
     ] = None,
+    incident: Annotated[
+        bool, typer.Option("--incident", help="Open the incident for what is touched")
+    ] = False,
+    yes: Yes = False,
 ) -> Reply:
-    """Revoke a key: from then on nothing that it signed is accepted."""
-    from lazaretto.sources import registry as source
+    """Revoke a key, or a source: from a moment on nothing that it signed is accepted.
 
-    key = source.revoke_key(session.workspace, name, key_id, at=at, reason=reason)
-    return Reply(key, list_view([source.get_source(session.workspace, name)]))
+    Batches that arrived since are told, with where their records are: their signature reads
+    REVOKED_KEY from now on, and nothing that is held of them can be released. A source that is
+    revoked delivers nothing more; `source add --trust-tier` takes that back, and pins new keys.
+    """
+    from lazaretto.incidents.revocation import reach_of_revocation
+    from lazaretto.sources import registry as source
+    from lazaretto.values import to_json
+
+    moment = at or datetime.now(UTC)
+    if key_id is None:
+        confirm(f"Revoke source {name} with all its keys?", yes=yes)
+        found = source.revoke_source(session.workspace, name, at=moment, reason=reason)
+        done, since, key = to_json(found), moment, None
+    else:
+        revoked = source.revoke_key(session.workspace, name, key_id, at=moment, reason=reason)
+        found = source.get_source(session.workspace, name)
+        done, since, key = to_json(revoked), revoked.revoked_at or moment, revoked.key_id
+    reach = reach_of_revocation(session.workspace, name, key, since)
+    opened = None
+    if incident and reach.batches:
+        from lazaretto.incidents import open_incident
+
+        opened = open_incident(session.workspace, reach.question, reason=reason).id
+    data = {
+        **done,
+        "touched": to_json(reach) | {"command": reach.command},
+        "incident": opened,
+    }
+    return Reply(data, Group(list_view([found]), reach_view(reach, opened)))
 
 
 @command(app, "drift")

@@ -41,6 +41,7 @@ from lazaretto.values import (
     Signature,
     SmallBatchPool,
     SourceEvidence,
+    SourceSettings,
     StoredFile,
     TestSummary,
     TriageSummary,
@@ -266,6 +267,7 @@ class BatchScreened(Event):
             batches are not pooled, no batch is large enough, or no detector decides.
         pool: the other small batches of its source that it was looked at with; null: it is not
             smaller than `smallest`, or that is null.
+        settings: as of `BatchJudged`.
     """
 
     kind: ClassVar[str] = "batch_screened"
@@ -292,6 +294,7 @@ class BatchScreened(Event):
     triage: TriageSummary | None = None
     smallest: int | None = None
     pool: SmallBatchPool | None = None
+    settings: SourceSettings | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,6 +341,8 @@ class BatchJudged(Event):
         validated: ledger entry of the validation that was judged.
         embedded: of the vectors; None where none were made.
         screened: of the screening; None where the contract is broken as a whole.
+        settings: what the policy asked of this source; None: it asks the same of all, and has no
+            quota.
     """
 
     kind: ClassVar[str] = "batch_judged"
@@ -358,6 +363,7 @@ class BatchJudged(Event):
     validated: int | None = None
     embedded: int | None = None
     screened: int | None = None
+    settings: SourceSettings | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -605,6 +611,7 @@ class BatchAdmitted(Event):
             what the gate had cleared.
         approved_by: who approved the publication beside the publisher.
         published_by: who published, as the entry's actor; None for what the gate had cleared.
+        classes: records by their label, in text; null: there is none, or there are too many.
     """
 
     kind: ClassVar[str] = "batch_admitted"
@@ -622,6 +629,7 @@ class BatchAdmitted(Event):
     releases: list[Release] = field(default_factory=list)
     approved_by: list[str] = field(default_factory=list)
     published_by: str | None = None
+    classes: dict[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import rfc8785
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
+from pydantic import ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
 from lazaretto.addresses import read_place
 from lazaretto.errors import PolicyError
 from lazaretto.names import DATASET_PATTERN
+from lazaretto.policy.section import Section as _Section
+from lazaretto.policy.trust import Quota, SourceRules, Tier
 from lazaretto.values import PolicyRef
 
 if TYPE_CHECKING:
@@ -25,14 +27,6 @@ Mode = Literal["enforce", "shadow", "off"]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Level = Annotated[float, Field(gt=0, le=1)]
 Positive = Annotated[int, Field(gt=0)]
-
-
-class _Section(BaseModel):
-    # Strict: the string "5" is no number, here and in the JSON schema alike. Deferred: the
-    # validator of a policy is made with those of all its sections, once somebody needs one.
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, defer_build=True
-    )
 
 
 class Columns(_Section):
@@ -74,6 +68,14 @@ class Sources(_Section):
         "Operators need it. The command line reads any file of this machine as well, but the "
         "gate holds a batch that came from elsewhere.",
     )
+    tiers: dict[Tier, SourceRules] = Field(
+        default_factory=dict, description="What is different for the sources of a trust tier."
+    )
+    by_source: dict[str, SourceRules] = Field(
+        default_factory=dict,
+        description="What is different for one source, by its name. It goes before its tier's.",
+    )
+    quota: Quota = Field(Quota(), description="How much of a dataset may come from one source.")
 
     @field_validator("places")
     @classmethod
@@ -407,7 +409,11 @@ _READ_BY = {
 }
 """Sections that each stage reads. The contract comes with all: what it fails is not screened."""
 
-_LATER: tuple[tuple[str, ...], ...] = ()
+_LATER: tuple[tuple[str, ...], ...] = (
+    ("sources", "tiers"),
+    ("sources", "by_source"),
+    ("sources", "quota"),
+)
 """Keys that came after the first release, by their path. With its default, such a key is no part of
 what a policy says: a newer Lazaretto reads an older policy as the same policy."""
 

@@ -79,4 +79,6 @@ def _in_words(reason: str) -> str:
         return f"have a label that does not fit what they look like ({name})"
     if kind == "screen":
         return f"lie far from the trusted records ({name})"
+    if kind == "sample":
+        return "were drawn at random for review"
     return "are held only with their batch"

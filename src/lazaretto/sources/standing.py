@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from lazaretto.ledger.chain import entries
 from lazaretto.ledger.events import BatchReceived
+from lazaretto.received import find_batch
 from lazaretto.sources.recorded import read_source
 from lazaretto.storage import tables
 from lazaretto.values import SignatureStatus
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
     from lazaretto.sources.source_key import SourceKey
+    from lazaretto.storage.workspace import Workspace
     from lazaretto.values import Signature
 
 _AT_ONCE = 500
@@ -42,6 +44,20 @@ def signature_now(connection: Connection, received: BatchReceived) -> Signature:
     if signature.status is not SignatureStatus.VERIFIED:
         return signature
     return regraded(received, read_source(connection, received.source).keys)
+
+
+def signature_of(workspace: Workspace, batch: str) -> Signature:
+    """The same for a batch by its id, in a view of its own.
+
+    Raises:
+        NotFoundError: no such batch.
+
+    Examples:
+        >>> signature_of(workspace, monday).status.name
+        'UNSIGNED'
+    """
+    with workspace.catalog.read() as connection:
+        return signature_now(connection, find_batch(connection, batch).event)
 
 
 def regraded(received: BatchReceived, keys: Iterable[SourceKey]) -> Signature:

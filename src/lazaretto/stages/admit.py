@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,18 +24,22 @@ from lazaretto.dataset.admission import (
     find_admission,
     is_unused,
 )
+from lazaretto.dataset.classes import ClassCounts
 from lazaretto.dataset.files import dataset_uri
 from lazaretto.dataset.part import Part, added_columns, with_added
 from lazaretto.dataset.table import open_newest
 from lazaretto.errors import AdmissionRefusedError, ChangedFileError, UsageError
 from lazaretto.names import check_dataset_name
 from lazaretto.policy import Columns
+from lazaretto.policy.effective import settings_told
 from lazaretto.quarantine.held import POSITION
 from lazaretto.received import find_batch, on_record, open_stored
+from lazaretto.sources.recorded import read_source
+from lazaretto.stages.quota import require_quota
 from lazaretto.storage.sidecars import read_table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from numpy.typing import NDArray
     from sqlalchemy.engine import Connection
@@ -102,10 +107,13 @@ def admit(
         if not judged.event.cleared:
             return Admission(batch, target, uri, None, 0)
 
-        def check(connection: Connection) -> None:
-            _check(connection, received, judged, envelope)
+        classes = ClassCounts(judged.event.columns.label)
 
-        return admit_part(workspace, _part(workspace, received, judged.event, first, check))
+        def check(connection: Connection) -> None:
+            _check(connection, received, judged, envelope, classes.counts)
+
+        part = _part(workspace, received, judged.event, first, check)
+        return admit_part(workspace, replace(part, classes=classes))
 
 
 def _target(
@@ -197,15 +205,26 @@ def _again(batch: str, policy: str | None) -> str:
 
 
 def _check(
-    connection: Connection, received: Received, judged: Judged, envelope: bytes | None
+    connection: Connection,
+    received: Received,
+    judged: Judged,
+    envelope: bytes | None,
+    classes: Mapping[str, int] | None = None,
 ) -> None:
-    """The judgement stands, its policy is in force, and nothing speaks against the delivery."""
+    """The judgement stands, its policy is in force, and nothing speaks against the delivery.
+
+    Nor would its source have more than its quota: of each class, once its rows are counted.
+    """
     dataset = judged.event.policy.dataset
     if _entitled(connection, received.id, dataset, None).seq != judged.seq:
         raise UsageError(f"{received.id} was judged again meanwhile: run `admit` again")
     in_force = policy_in_force(connection, dataset)
     assert in_force is not None  # noqa: S101  `_entitled` has just seen it
-    require_admissible(connection, received, envelope, in_force.rules)
+    rules = in_force.rules
+    require_admissible(connection, received, envelope, rules)
+    tier = read_source(connection, received.source).trust_tier
+    settings = settings_told(rules, received.source, tier)
+    require_quota(connection, received, dataset, settings, judged.event.cleared, classes)
 
 
 def _part(

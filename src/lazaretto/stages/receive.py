@@ -27,6 +27,7 @@ from lazaretto.ledger.deletions import delivery_deleted
 from lazaretto.ledger.events import BatchReceived, DeliveryRefused
 from lazaretto.ledger.state import record
 from lazaretto.policy import Limits, Sources
+from lazaretto.policy.effective import effective_settings
 from lazaretto.received import Received, changes, on_record
 from lazaretto.stages.replay import received_before
 from lazaretto.stages.signed_bytes import require_signed
@@ -154,13 +155,17 @@ def _receive(
     source = _known_source(workspace, attempt.source)
     places = places_for(policy, source.name, required=places_required)
     check_address(attempt.place, places)
+    required = rules.require_signature
+    if policy is not None:
+        settings = effective_settings(policy, source.name, source.trust_tier)
+        required = settings.require_signature
     envelope = read_envelope(attempt.manifest, places)
     if envelope is None and attempt.beside:
         envelope = envelope_beside(attempt.place, places)
-    if envelope is None and rules.require_signature:
+    if envelope is None and required:
         # What is not there yet may still come with its manifest: that is no refusal.
         require_arrived(attempt.place, places)
-    stated = _authenticate(attempt, envelope, source, rules)
+    stated = _authenticate(attempt, envelope, source, rules, required=required)
     with working_folder() as folder:
         copy = folder / "data"
         copied = copy_delivery(attempt.place, copy, limits, places)
@@ -236,10 +241,15 @@ def _known_source(workspace: Workspace, name: str) -> Source:
 
 
 def _authenticate(
-    attempt: _Attempt, envelope: bytes | None, source: Source, rules: Sources
+    attempt: _Attempt,
+    envelope: bytes | None,
+    source: Source,
+    rules: Sources,
+    *,
+    required: bool,
 ) -> Manifest | None:
     if envelope is None:
-        if rules.require_signature:
+        if required:
             raise DeliveryError(
                 f"{attempt.uri} has no manifest and the policy requires one: "
                 "`lazaretto manifest sign` makes it. Deliver it first, beside the file, as the "

@@ -38,6 +38,21 @@ def source_registered(event: events.SourceRegistered, context: Context) -> Facts
     )
 
 
+def source_renamed(event: events.SourceRenamed, context: Context) -> Facts:
+    """A source goes by another name; its jobs and datasets keep theirs."""
+    return Facts(
+        naming.job("source", event.source),
+        "DECISION",
+        run_facets=decision(
+            context,
+            "ALIASED",
+            [event.source],
+            actor=context.actor,
+            reason=f"it goes by {event.name}: {event.reason}",
+        ),
+    )
+
+
 def key_added(event: events.KeyAdded, context: Context) -> Facts:
     """A source's public key was pinned."""
     return Facts(

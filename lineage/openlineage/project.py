@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 _PROJECTORS: Mapping[type[events.Event], Callable[[Any, Context], Facts]] = {
     events.SourceRegistered: _deliveries.source_registered,
+    events.SourceRenamed: _deliveries.source_renamed,
     events.KeyAdded: _deliveries.key_added,
     events.KeyRevoked: _deliveries.key_revoked,
     events.DeliveryRefused: _deliveries.delivery_refused,

@@ -58,7 +58,7 @@ def test_a_sources_own_rules_go_before_its_tiers_and_these_before_those_of_all()
         quota={"max_share": 0.9, "max_class_share": 0.8, "window_days": 7, "free_records": 5},
     )
     found = {
-        (name, tier): effective_settings(policy, name, tier)
+        (name, tier): effective_settings(policy, [name], tier)
         for name in ("crawl", "else")
         for tier in (UNTRUSTED, TrustTier.TRUSTED)
     }
@@ -84,7 +84,7 @@ def test_a_sources_own_rules_go_before_its_tiers_and_these_before_those_of_all()
 
 def test_a_policy_without_such_rules_is_the_same_policy_as_before_there_were_any() -> None:
     plain = make_policy()
-    assert settings_told(plain, "vendor-a", UNTRUSTED) is None
+    assert settings_told(plain, ["vendor-a"], UNTRUSTED) is None
     empty = policy_with(tiers={}, by_source={}, quota={})
     assert empty.ref(None).meaning == plain.ref(None).meaning
     other = policy_with(tiers={"UNTRUSTED": {"review_share": 0.1}})

@@ -257,6 +257,7 @@ def one_of_each(history: History) -> None:
     history.write(
         events.SourceRegistered("vendor-a", TrustTier.REVIEWED),
         events.KeyAdded("vendor-a", "k1", "ed25519", "-----BEGIN", START, START + 365 * DAY),
+        events.SourceRenamed("vendor-a", "vendor-new", "it was bought"),
         events.KeyRevoked("vendor-a", "k1", START, "stolen"),
         events.DeliveryRefused(
             source="vendor-a",

@@ -23,7 +23,7 @@ from lazaretto.sources.recorded import read_source
 from lazaretto.values import HoldKind, TrustTier
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from sqlalchemy.engine import Connection
 
@@ -82,10 +82,10 @@ def objections(
         found.append(Objection("revoked_source", f"source {batch.source!r} is revoked"))
     if envelope is not None:
         found += _signature(batch, envelope, source.keys, rules)
-    elif effective_settings(rules, batch.source, source.trust_tier).require_signature:
+    elif effective_settings(rules, source.names, source.trust_tier).require_signature:
         text = "it came without a signed manifest, and the policy in force requires one"
         found.append(Objection("unsigned", text))
-    found += _place(batch, rules)
+    found += _place(batch, rules, source.names)
     limits = rules.limits
     for code, what, size, limit in (
         ("too_large", "bytes", event.delivered.size, limits.max_bytes),
@@ -157,11 +157,11 @@ def refusals_on_record(workspace: Workspace, batch: str, case: str | None = None
         raise
 
 
-def _place(batch: Received, rules: Policy) -> Iterator[Objection]:
+def _place(batch: Received, rules: Policy, names: Iterable[str]) -> Iterator[Objection]:
     named = rules.sources.places
     if named is None or (rules.path is None and any(map(_is_relative, named))):
         return
-    places = places_for(rules, batch.source, required=True).places
+    places = places_for(rules, *names, required=True).places
     # What is on record of an address names no user of its machine.
     shown = tuple(read_address(safe_uri(place.uri)) for place in places)
     try:
@@ -181,6 +181,7 @@ def _signature(
 
     skew = timedelta(seconds=rules.sources.clock_skew_seconds)
     try:
+        # It verifies with a key of the source alone, under a name of the source.
         stated, _ = verify_manifest(envelope, keys, now=batch.received_at, clock_skew=skew)
     except DeliveryError as error:
         yield Objection(error.code, f"its signature does not count any more: {error}")
@@ -188,6 +189,6 @@ def _signature(
     # Which files a folder's manifest signs was compared with the delivered ones at receipt; the
     # ledger names both, by their digests.
     signed = batch.event.delivered.sha256 if stated.files is not None else stated.sha256
-    if (stated.source, signed) != (batch.source, batch.event.delivered.sha256):
+    if signed != batch.event.delivered.sha256:
         text = f"its manifest was signed for other bytes (sha256 {stated.sha256[:16]}…)"
         yield Objection("digest_mismatch", text)

@@ -180,6 +180,24 @@ def revoke(
     return Reply(data, Group(list_view([found]), reach_view(reach, opened)))
 
 
+@command(app, "rename", needs=_CHANGES)
+def rename(
+    session: Session,
+    old: Annotated[str, typer.Argument(metavar="OLD", help="Any name of the source")],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="The name that it goes by from now on")],
+    reason: Reason,
+) -> Reply:
+    """Give a source another name; its history goes on.
+
+    Ids of batches keep the first name. Every name that the source had leads to it, in all commands,
+    deliveries, manifests and policies, and nobody else can be given one.
+    """
+    from lazaretto.sources import registry as source
+
+    found = source.rename_source(session.workspace, old, new, reason=reason)
+    return Reply(found, list_view([found]))
+
+
 @command(app, "drift")
 def drift(
     session: Session,
@@ -218,7 +236,8 @@ def list_view(sources: "Iterable[Source]") -> Grid:
     """The table of some sources and their keys."""
     rows: list[tuple[object, ...]] = []
     for found in sources:
-        who = (found.name, found.trust_tier)
+        known = f"{found.shown_name} ({found.name})" if found.aliases else found.name
+        who = (known, found.trust_tier)
         rows += [(*who, key.key_id[:16], key.scheme, _validity(key)) for key in found.keys]
         if not found.keys:
             rows.append((*who, "none", "-", "-"))

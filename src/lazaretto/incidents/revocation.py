@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from lazaretto.errors import NotFoundError
 from lazaretto.incidents.evidence import Evidence, InDataset, StillHeld, evidence_of
 from lazaretto.incidents.question import window_options
+from lazaretto.ledger.source_names import source_identity
 from lazaretto.lineage.trace.questions import trace_key
 from lazaretto.lineage.trace.trace import trace_source
 from lazaretto.storage import tables
@@ -98,6 +99,8 @@ def reach_of_revocation(
         >>> len(reach.batches), reach.command.split(" --why")[0]
         (2, 'lazaretto incident open --source vendor --since 2020-01-01T00:00:00+00:00')
     """
+    with workspace.catalog.read() as connection:
+        source = source_identity(connection, source)
     question = IncidentQuestion("source", source, since)
     trace = _trace(workspace, source, key, since)
     if trace is None:

@@ -76,6 +76,22 @@ class SourceRegistered(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class SourceRenamed(Event):
+    """A source goes by another name from now on; every name that it had still leads to it.
+
+    Attributes:
+        source: its first name, by which it is known in all entries.
+        name: that it goes by.
+        reason: why, in words.
+    """
+
+    kind: ClassVar[str] = "source_renamed"
+    source: str
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class KeyAdded(Event):
     """A source's public key was pinned.
 

@@ -8,15 +8,17 @@ from lazaretto.policy.trust import Quota
 from lazaretto.values import SourceSettings, TrustTier
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from lazaretto.policy.model import Policy
 
 
-def effective_settings(policy: Policy, source: str, tier: TrustTier) -> SourceSettings:
+def effective_settings(policy: Policy, names: Iterable[str], tier: TrustTier) -> SourceSettings:
     """What holds for the deliveries of a source: its own rules, else its tier's, else all sources'.
 
     Args:
         policy: the policy.
-        source: name of the source.
+        names: of the source: all that it has or had; the policy may know it by any.
         tier: how far it is trusted.
 
     Examples:
@@ -30,12 +32,13 @@ def effective_settings(policy: Policy, source: str, tier: TrustTier) -> SourceSe
         ...         "by_source": {"crawl": {"max_share": 0.1}},
         ...     },
         ... })
-        >>> found = effective_settings(policy, "crawl", TrustTier.UNTRUSTED)
+        >>> found = effective_settings(policy, ["crawl"], TrustTier.UNTRUSTED)
         >>> found.review_share, found.max_share, found.false_quarantine_rate
         (0.05, 0.1, 0.01)
     """
     sources, screen = policy.sources, policy.screen
-    rules = [sources.by_source.get(source), sources.tiers.get(tier.value)]  # type: ignore[call-overload]
+    own = next((sources.by_source[name] for name in names if name in sources.by_source), None)
+    rules = [own, sources.tiers.get(tier.value)]  # type: ignore[call-overload]
     said: dict[str, object] = {
         "require_signature": sources.require_signature,
         "false_quarantine_rate": screen.false_quarantine_rate,
@@ -54,13 +57,13 @@ def effective_settings(policy: Policy, source: str, tier: TrustTier) -> SourceSe
     )
 
 
-def settings_told(policy: Policy, source: str, tier: TrustTier) -> SourceSettings | None:
+def settings_told(policy: Policy, names: Iterable[str], tier: TrustTier) -> SourceSettings | None:
     """The same, where the policy tells sources apart or limits them; None where it does neither.
 
     This is what results are keyed on and what goes on record: a policy without such rules says the
     same of its results as before there were any.
     """
-    return effective_settings(policy, source, tier) if tells_sources_apart(policy) else None
+    return effective_settings(policy, names, tier) if tells_sources_apart(policy) else None
 
 
 def tells_sources_apart(policy: Policy) -> bool:
@@ -97,9 +100,9 @@ def in_words(policy: Policy) -> list[str]:
         5 % of the records that pass are drawn for people
     """
     tiers = [tier for tier in TrustTier if tier is not TrustTier.REVOKED]
-    said = [f"Tier {tier.value}: {_words(effective_settings(policy, '', tier))}." for tier in tiers]
+    said = [f"Tier {tier.value}: {_words(effective_settings(policy, (), tier))}." for tier in tiers]
     for name in sorted(policy.sources.by_source):
-        each = {tier: _words(effective_settings(policy, name, tier)) for tier in tiers}
+        each = {tier: _words(effective_settings(policy, [name], tier)) for tier in tiers}
         if len(set(each.values())) == 1:
             said.append(f"Source {name}: {each[tiers[0]]}.")
         else:

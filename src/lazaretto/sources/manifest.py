@@ -215,7 +215,7 @@ def verify_manifest(
     key = signing_key(parsed, keys)
     check_key(key, now)
     manifest = _manifest(parse_statement(parsed.payload))
-    if manifest.source != key.source:
+    if manifest.source not in key.names:
         raise DeliveryError(
             f"the manifest is for source {manifest.source!r}, but signed with a key of "
             f"{key.source!r}",

@@ -46,14 +46,13 @@ def add_source(
         'UNTRUSTED'
     """
     from lazaretto.ledger.events import SourceRegistered
+    from lazaretto.ledger.source_names import source_identity
     from lazaretto.ledger.state import record
 
-    if not _NAME.fullmatch(name):
-        raise UsageError(
-            f"{name!r} cannot name a source: letters, digits, '.', '_' and '-', at most 128"
-        )
+    _check_name(name)
     moment = _moment(now)
     with workspace.catalog.transaction() as connection:
+        name = source_identity(connection, name)
         known = next(iter(read_sources(connection, name)), None)
         if known is None or known.trust_tier is not trust_tier:
             event = SourceRegistered(name, trust_tier)
@@ -105,7 +104,8 @@ def add_key(
             f"valid_to ({end.isoformat()}) is not after valid_from ({start.isoformat()})"
         )
     with workspace.catalog.transaction() as connection:
-        known = {key.key_id: key for key in read_source(connection, source).keys}
+        found = read_source(connection, source)
+        source, known = found.name, {key.key_id: key for key in found.keys}
         if key_id in known:
             same = valid_from is None or known[key_id].valid_from == start
             if same and known[key_id].valid_to == end:
@@ -162,7 +162,8 @@ def revoke_key(
     moment = _moment(now)
     revoked = moment if at is None else _moment(at)
     with workspace.catalog.transaction() as connection:
-        key = _find_key(read_source(connection, source), key_id)
+        found = read_source(connection, source)
+        source, key = found.name, _find_key(found, key_id)
         if key.revoked_at is not None and key.revoked_at <= revoked:
             return key
         touched = signed_since(connection, source, key.key_id, revoked)
@@ -208,6 +209,51 @@ def revoke_source(
     return get_source(workspace, name)
 
 
+def rename_source(
+    workspace: Workspace, old: str, new: str, *, reason: str, now: datetime | None = None
+) -> Source:
+    """Gives a source another name to go by; its history goes on.
+
+    It stays known by its first name in ids of batches and on the ledger. Every name that it ever
+    had leads to it, for deliveries, manifests, policies and questions alike, and nobody else can
+    be given one.
+
+    Args:
+        workspace: catalog and store.
+        old: any name of the source.
+        new: letters, digits, ``.``, ``_`` and ``-``, at most 128.
+        reason: for the record.
+        now: aware time of the change; default now.
+
+    Raises:
+        NotFoundError: no such source.
+        UsageError: no reason, the name cannot be one, or another source has or had it.
+
+    Examples:
+        >>> found = rename_source(workspace, "vendor", "acme", reason="they were bought")
+        >>> found.name, found.shown_name, get_source(workspace, "acme") == found
+        ('vendor', 'acme', True)
+    """
+    from lazaretto.ledger.events import SourceRenamed
+    from lazaretto.ledger.source_names import source_identity
+    from lazaretto.ledger.state import record
+
+    if not reason.strip():
+        raise UsageError("say why the source is renamed: the reason is kept for the record")
+    _check_name(new)
+    moment = _moment(now)
+    with workspace.catalog.transaction() as connection:
+        found = read_source(connection, old)
+        if found.shown_name == new:
+            return found
+        taken = source_identity(connection, new)
+        if taken != found.name and (taken != new or list(read_sources(connection, new))):
+            raise UsageError(f"{new!r} is, or was, the name of source {taken!r}: take another")
+        event = SourceRenamed(found.name, new, reason)
+        record(connection, event, changes, actor=workspace.actor, at=moment)
+        return read_source(connection, new)
+
+
 def get_source(workspace: Workspace, name: str) -> Source:
     """One source with its keys.
 
@@ -233,6 +279,13 @@ def list_sources(workspace: Workspace) -> list[Source]:
     """
     with workspace.catalog.read() as connection:
         return list(read_sources(connection))
+
+
+def _check_name(name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise UsageError(
+            f"{name!r} cannot name a source: letters, digits, '.', '_' and '-', at most 128"
+        )
 
 
 def _require_reason(reason: str, what: str) -> None:

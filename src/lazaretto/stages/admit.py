@@ -222,8 +222,8 @@ def _check(
     assert in_force is not None  # noqa: S101  `_entitled` has just seen it
     rules = in_force.rules
     require_admissible(connection, received, envelope, rules)
-    tier = read_source(connection, received.source).trust_tier
-    settings = settings_told(rules, received.source, tier)
+    source = read_source(connection, received.source)
+    settings = settings_told(rules, source.names, source.trust_tier)
     require_quota(connection, received, dataset, settings, judged.event.cleared, classes)
 
 

@@ -161,8 +161,8 @@ def _look(workspace: Workspace, batch: str, policy: Policy) -> _View | Judgement
         if settled is not None:
             return decided_before(connection, settled, policy, reading.ref)
         validation = reading.require_validated(connection)
-        tier = read_source(connection, received.source).trust_tier
-        settings = settings_told(policy, received.source, tier)
+        source = read_source(connection, received.source)
+        settings = settings_told(policy, source.names, source.trust_tier)
         vectors = screening = None
         if not validation.said.broken:
             screening = next(

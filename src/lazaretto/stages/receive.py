@@ -135,7 +135,7 @@ def receive(
         return _receive(workspace, attempt, policy, places_required=places_required)
     except DeliveryError as error:
         refusal = DeliveryRefused(
-            source=excerpt(source, 255),
+            source=excerpt(attempt.source, 255),
             uri=attempt.uri,
             code=error.code,
             reason=str(error),
@@ -152,12 +152,12 @@ def _receive(
 ) -> BatchRef:
     rules = policy.sources if policy else Sources()
     limits = policy.limits if policy else Limits()
-    source = _known_source(workspace, attempt.source)
-    places = places_for(policy, source.name, required=places_required)
+    source = _known_source(workspace, attempt)
+    places = places_for(policy, *source.names, required=places_required)
     check_address(attempt.place, places)
     required = rules.require_signature
     if policy is not None:
-        settings = effective_settings(policy, source.name, source.trust_tier)
+        settings = effective_settings(policy, source.names, source.trust_tier)
         required = settings.require_signature
     envelope = read_envelope(attempt.manifest, places)
     if envelope is None and attempt.beside:
@@ -225,9 +225,11 @@ def _receive(
         return before or _record(connection, workspace, event)
 
 
-def _known_source(workspace: Workspace, name: str) -> Source:
+def _known_source(workspace: Workspace, attempt: _Attempt) -> Source:
+    """Who delivers; from here on the attempt is known by the source's first name."""
     from lazaretto.sources.registry import get_source
 
+    name = attempt.source
     try:
         source = get_source(workspace, name)
     except NotFoundError as error:
@@ -235,6 +237,7 @@ def _known_source(workspace: Workspace, name: str) -> Source:
             f"nobody is registered as source {excerpt(name, 80)!r}: `lazaretto source add`",
             code="unknown_source",
         ) from error
+    attempt.source = source.name
     if source.trust_tier is TrustTier.REVOKED or source.revoked_at is not None:
         raise DeliveryError(f"source {name!r} is revoked", code="revoked_source")
     return source
@@ -271,7 +274,7 @@ def _authenticate(
         status = _STATUS.get(error.code, SignatureStatus.INVALID)
         attempt.signature = Signature(status)
         raise
-    if stated.source != source.name:
+    if stated.source not in source.names:
         raise DeliveryError(
             f"the manifest speaks for source {stated.source!r}, not for {source.name!r}",
             code="other_source",

@@ -131,6 +131,7 @@ def screen(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Batc
         embeddings = list(reading.results(connection, "embed", BatchEmbedded))
         vectors = _vectors(embeddings, stored, policy, batch)
         reads = reading.reads("screen")
+        source = read_source(connection, received.source)
         key = _Key(
             reads=reads,
             batch=received.digest,
@@ -138,9 +139,7 @@ def screen(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Batc
             failures=validated.said.failures.sha256,
             embeddings=vectors.sha256 if vectors else None,
             companions=candidates(connection, reading, received, stored.digest),
-            settings=settings_told(
-                policy, received.source, read_source(connection, received.source).trust_tier
-            ),
+            settings=settings_told(policy, source.names, source.trust_tier),
         )
         before = key.find(connection, reading)
         if before is not None:

@@ -1,4 +1,4 @@
-"""From the ledger to OpenLineage: sources, deliveries and what the stages found in a batch."""
+"""From the ledger to OpenLineage: sources, deliveries, stages. Long: a function for each event."""
 
 from __future__ import annotations
 

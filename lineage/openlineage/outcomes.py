@@ -1,4 +1,4 @@
-"""From the ledger to OpenLineage: what became of batches."""
+"""From the ledger to OpenLineage: what became of batches. Long: a function for each event."""
 
 from __future__ import annotations
 

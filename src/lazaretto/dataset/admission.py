@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from lazaretto.dataset.commit import ATTEMPTS, commit_recorded, find_dataset
 from lazaretto.dataset.damage import damage_on_record
-from lazaretto.dataset.delta import arrow_schema, as_kept, create_table, schema_digest
+from lazaretto.dataset.delta import FLAGS, arrow_schema, as_kept, create_table, schema_digest
 from lazaretto.dataset.files import dataset_uri, write_rows
 from lazaretto.dataset.history import (
     Recorded,
@@ -157,7 +157,7 @@ def admit_part(workspace: Workspace, part: Part) -> Admission:
                 wanted = as_kept(storable(part.schema, part.dataset))
             else:
                 wanted = arrow_schema(table)
-            check_fits(part.schema, wanted, part.dataset)
+            check_fits(_delivered(part.schema, wanted), wanted, part.dataset)
             if wanted != written_as:
                 rows = _counted(part, wanted)
                 place = (workspace.store, part.dataset, purpose, part.batch, part.name)
@@ -227,6 +227,13 @@ def _recalled(connection: Connection, event: BatchAdmitted) -> str | None:
         if any(member.batch == event.batch for member in recall.members):
             return recall.recall
     return None
+
+
+def _delivered(schema: pa.Schema, wanted: pa.Schema) -> pa.Schema:
+    """Without flags where the dataset has no place for them: they stay in the store."""
+    if FLAGS in wanted.names:
+        return schema
+    return schema.remove(schema.get_field_index(FLAGS))
 
 
 def _counted(part: Part, wanted: pa.Schema) -> Iterator[pa.RecordBatch]:

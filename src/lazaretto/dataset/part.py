@@ -77,13 +77,15 @@ def added_columns(
     source: str,
     ids: pa.Array,
     weights: pa.Array | None = None,
+    flags: pa.Array | None = None,
 ) -> pa.RecordBatch:
-    """Rows with the columns that say where each came from and what it weighs."""
+    """Rows with the columns that say where each came from, what it weighs, and its flags."""
     count = rows.num_rows
     added = [
         pa.repeat(batch, count),
         ids,
         pa.repeat(source, count),
         pa.repeat(1.0, count) if weights is None else weights,
+        pa.nulls(count, ADDED[-1].type) if flags is None else flags,
     ]
     return pa.RecordBatch.from_arrays([*rows.columns, *added], schema=with_added(rows.schema))

@@ -209,6 +209,8 @@ class BatchValidated(Event):
         failures: the file with one row per failing record and rule.
         inputs: sha256 (hex) of everything that the result depends on: the same is not done again.
         reads: sha256 (hex) of what of the policy it depends on.
+        flagged_rows: records that broke at least one rule that only warns.
+        flags: the file with one row per such record and rule; null: there are none.
     """
 
     kind: ClassVar[str] = "batch_validated"
@@ -222,6 +224,8 @@ class BatchValidated(Event):
     failures: StoredFile
     inputs: str
     reads: str = ""
+    flagged_rows: int = 0
+    flags: StoredFile | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from pydantic import ConfigDict, Field, PrivateAttr, field_validator, model_vali
 from lazaretto.addresses import read_place
 from lazaretto.errors import PolicyError
 from lazaretto.names import DATASET_PATTERN
+from lazaretto.policy.contract import ContractForm  # noqa: TC001  pydantic reads it
 from lazaretto.policy.section import Section as _Section
 from lazaretto.policy.trust import Quota, SourceRules, Tier
 from lazaretto.values import PolicyRef
@@ -426,10 +427,11 @@ class Policy(_Section):
         description="Name of the admitted dataset."
     )
     columns: Columns = Field(description="The columns that Lazaretto reads.")
-    contract: str | dict[str, Any] | None = Field(
+    contract: ContractForm | None = Field(
         None,
         description="Rules that every record must meet: `package.module:Model` or `file.py:Model`, "
-        "a pandera model. Without one, only the built-in rules are checked.",
+        "a pandera model; or `{rules: ...}` or `{odcs: file.yaml}`, rules that are written in YAML. "
+        "Without one, only the built-in rules are checked.",
     )
     sources: Sources = Field(Sources(), description="What a delivery must have.")
     limits: Limits = Field(Limits(), description="How large a delivery may be.")
@@ -486,7 +488,7 @@ class Policy(_Section):
         self._path, self._sha256, self._lines = path, sha256, dict(lines or {})
         return self
 
-    def mistake(self, place: tuple[str, ...], message: str) -> PolicyError:
+    def mistake(self, place: tuple[str | int, ...], message: str) -> PolicyError:
         """The error for a mistake in this policy that only its content shows.
 
         Args:
@@ -502,7 +504,7 @@ class Policy(_Section):
             None,
         )
         where = "" if self._path is None or line is None else f"{self._path}:{line}: "
-        return PolicyError(f"{where}{'.'.join(place)}: {message}")
+        return PolicyError(f"{where}{'.'.join(map(str, place))}: {message}")
 
     @property
     def sha256(self) -> str:

@@ -1,4 +1,4 @@
-"""Held records: their whole rows with every reason, in one file of the store per case."""
+"""Held records: whole rows with every reason, a file per case. Long: written, drawn, indexed."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from lazaretto.batch import Batch
     from lazaretto.policy import Columns
+    from lazaretto.storage.flags import Flags
     from lazaretto.storage.store import Store
     from lazaretto.values import StoredFile
 
@@ -32,6 +33,8 @@ SCORE = "_lazaretto_score"
 P_VALUE = "_lazaretto_p_value"
 REASON = "_lazaretto_reason"
 REASONS = "_lazaretto_reasons"
+FLAGS = "_lazaretto_flags"
+"""Only where the batch has flags."""
 _WITH_ITS_BATCH = "batch"
 _DRAWN = ("sample", "drawn at random for review: nothing speaks against it")
 _GROUP = 2**20
@@ -51,7 +54,7 @@ _ADDED = [
 _Reason = tuple[str, str]
 # Columns of `tables.held_record`, in the order of INDEX_COLUMNS behind the case.
 INDEXED = ("case_id", "position", "record_id", "label", "score", "p_value", "reason")
-ADDED_NAMES = frozenset(name for name, _ in _ADDED)
+ADDED_NAMES = frozenset([*(name for name, _ in _ADDED), FLAGS])
 INDEX_COLUMNS = [name for name, _ in _ADDED if name != REASONS]
 _INDEX = pa.schema(
     [
@@ -92,12 +95,14 @@ class HoldReasons:
             when it was not screened.
         whole: why the whole batch is held, in words; empty when only records are.
         sample: what is drawn for people beside; None: nothing is.
+        flags: of the contract's rules that only warn; None where there are none.
     """
 
     failures: pa.Table
     scores: pa.Table | None
     whole: list[str]
     sample: Sample | None = None
+    flags: Flags | None = None
 
 
 @dataclass(slots=True)
@@ -133,6 +138,8 @@ def write_held(
     schema = batch.schema
     for name, kind in _ADDED:
         schema = schema.append(pa.field(name, kind))
+    if hold_reasons.flags is not None:
+        schema = schema.append(pa.field(FLAGS, pa.list_(pa.string())))
     chunks = _held_chunks(batch, columns, hold_reasons, held)
     first = next(chunks, None)
     if first is None:
@@ -260,7 +267,12 @@ def _held_chunks(
         chosen = range(chunk.num_rows) if hold_reasons.whole else sorted(reasons)
         if chosen:
             rows = pa.array(chosen, pa.int64())
-            why = _reasons(chosen, reasons, hold_reasons.whole, held)
+            flags = (
+                None
+                if hold_reasons.flags is None
+                else hold_reasons.flags.of(rows.to_numpy() + offset)
+            )
+            why = _reasons(chosen, reasons, hold_reasons.whole, held, flags)
             added = [
                 pc.add(rows, offset),
                 ids.take(rows),
@@ -270,12 +282,19 @@ def _held_chunks(
                 *why,
             ]
             names = [*chunk.schema.names, *(name for name, _ in _ADDED)]
+            if flags is not None:
+                added.append(flags)
+                names.append(FLAGS)
             yield pa.RecordBatch.from_arrays([*chunk.take(rows).columns, *added], names=names)
         offset += chunk.num_rows
 
 
 def _reasons(
-    chosen: Sequence[int], reasons: dict[int, list[_Reason]], whole: list[str], held: Held
+    chosen: Sequence[int],
+    reasons: dict[int, list[_Reason]],
+    whole: list[str],
+    held: Held,
+    flags: pa.Array | None,
 ) -> tuple[pa.Array, pa.Array]:
     """First signature and all texts of the chosen rows; counts them."""
     company = [(_WITH_ITS_BATCH, text) for text in whole]
@@ -286,6 +305,9 @@ def _reasons(
     for found in all_of:
         held.examples.setdefault(*found[0])
     texts = [[text for _, text in found] for found in all_of]
+    if flags is not None:
+        for found, flagged in zip(texts, flags.to_pylist(), strict=True):
+            found += [f"{rule}: only a warning" for rule in flagged or ()]
     return pa.array(first, pa.string()), pa.array(texts, pa.list_(pa.string()))
 
 

@@ -1,4 +1,4 @@
-"""The source registry: who may deliver, how far each is trusted, and with which keys they sign."""
+"""Registry of sources: names, trust and keys. Long: everything that changes one is here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Admit: the records of a judged batch that were not held enter the admitted dataset."""
+"""Admit: what was not held of a judged batch enters the dataset. Long: with all its refusals."""
 
 from __future__ import annotations
 
@@ -29,6 +29,8 @@ from lazaretto.dataset.files import dataset_uri
 from lazaretto.dataset.part import Part, added_columns, with_added
 from lazaretto.dataset.table import open_newest
 from lazaretto.errors import AdmissionRefusedError, ChangedFileError, UsageError
+from lazaretto.ledger.chain import entry
+from lazaretto.ledger.events import BatchValidated
 from lazaretto.names import check_dataset_name
 from lazaretto.policy import Columns
 from lazaretto.policy.effective import settings_told
@@ -36,6 +38,7 @@ from lazaretto.quarantine.held import POSITION
 from lazaretto.received import find_batch, on_record, open_stored
 from lazaretto.sources.recorded import read_source
 from lazaretto.stages.quota import require_quota
+from lazaretto.storage.flags import read_flags
 from lazaretto.storage.sidecars import read_table
 
 if TYPE_CHECKING:
@@ -48,8 +51,9 @@ if TYPE_CHECKING:
     from lazaretto.ledger.events import BatchJudged
     from lazaretto.policy import Policy
     from lazaretto.received import Received
+    from lazaretto.storage.flags import Flags
     from lazaretto.storage.workspace import Workspace
-    from lazaretto.values import PolicyRef
+    from lazaretto.values import PolicyRef, StoredFile
 
 
 def admit(
@@ -97,6 +101,7 @@ def admit(
             done = find_admission(connection, workspace, target, batch, CLEARED)
             if done is None:
                 judged = _entitled(connection, batch, target, ref)
+                flags = _flags_on_record(connection, judged.event)
                 envelope = kept_envelope(workspace, received)
                 if judged.event.cleared:
                     _check(connection, received, judged, envelope)
@@ -112,7 +117,7 @@ def admit(
         def check(connection: Connection) -> None:
             _check(connection, received, judged, envelope, classes.counts)
 
-        part = _part(workspace, received, judged.event, first, check)
+        part = _part(workspace, received, judged.event, flags, first, check)
         return admit_part(workspace, replace(part, classes=classes))
 
 
@@ -231,11 +236,13 @@ def _part(
     workspace: Workspace,
     received: Received,
     judged: BatchJudged,
+    flags: StoredFile | None,
     first: bool,
     check: Callable[[Connection], None],
 ) -> Part:
     data = open_stored(workspace, received)
     held = _held_positions(workspace, judged)
+    flagged = read_flags(workspace.store, flags)
     columns = Columns(record_id=judged.columns.record_id)
     return Part(
         batch=received.id,
@@ -244,11 +251,19 @@ def _part(
         name=CLEARED,
         rows=judged.cleared,
         schema=with_added(data.schema),
-        chunks=lambda: _cleared(received, data, columns, held),
+        chunks=lambda: _cleared(received, data, columns, held, flagged),
         policy=judged.policy,
         check=check,
         first=first,
     )
+
+
+def _flags_on_record(connection: Connection, judged: BatchJudged) -> StoredFile | None:
+    """The flags that the judgement's validation gave."""
+    if judged.validated is None:
+        return None
+    event = entry(connection, judged.validated).event
+    return event.flags if isinstance(event, BatchValidated) else None
 
 
 def _held_positions(workspace: Workspace, judged: BatchJudged) -> NDArray[np.int64]:
@@ -268,15 +283,21 @@ def _held_positions(workspace: Workspace, judged: BatchJudged) -> NDArray[np.int
 
 
 def _cleared(
-    batch: Received, data: Batch, columns: Columns, held: NDArray[np.int64]
+    batch: Received,
+    data: Batch,
+    columns: Columns,
+    held: NDArray[np.int64],
+    flags: Flags | None,
 ) -> Iterator[pa.RecordBatch]:
     offset = 0
     for ids, chunk in records(data, columns):
         keep = np.ones(chunk.num_rows, dtype=bool)
         here = held[(held >= offset) & (held < offset + chunk.num_rows)] - offset
         keep[here] = False
+        kept = np.flatnonzero(keep) + offset
         offset += chunk.num_rows
         mask = pa.array(keep)
         rows = chunk.filter(mask)
         if rows.num_rows:
-            yield added_columns(rows, batch.id, batch.source, ids.filter(mask))
+            mine = None if flags is None else flags.of(kept)
+            yield added_columns(rows, batch.id, batch.source, ids.filter(mask), flags=mine)

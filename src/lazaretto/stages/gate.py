@@ -1,4 +1,4 @@
-"""Gate: merge what contract and screening found into one verdict, and write the quarantine."""
+"""Gate: one verdict of all that was found, and the quarantine. Long: look, hold and commit."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ from lazaretto.sources.recorded import read_source
 from lazaretto.stages.judgement import Judgement, decided_before, judgement_of, shadow_of
 from lazaretto.stages.results import Reading, stage_key
 from lazaretto.stages.verdict import read_findings, verdict_of
+from lazaretto.storage.flags import read_flags
 from lazaretto.values import ColumnRoles, Verdict, to_json
 
 if TYPE_CHECKING:
@@ -208,7 +209,13 @@ def _judged_before(view: _View) -> Judgement | None:
 def _hold(workspace: Workspace, view: _View, whole: list[str]) -> Held:
     """Writes the held rows; in shadow they are only counted."""
     failures, scores = read_findings(workspace.store, view.validated, view.screened)
-    hold_reasons = HoldReasons(failures=failures, scores=scores, whole=whole, sample=view.sample)
+    hold_reasons = HoldReasons(
+        failures=failures,
+        scores=scores,
+        whole=whole,
+        sample=view.sample,
+        flags=read_flags(workspace.store, view.validated.flags),
+    )
     data = open_stored(workspace, view.received)
     if _in_shadow(view, view.in_force):
         return count_held(data, view.policy.columns, hold_reasons)

@@ -1,4 +1,4 @@
-"""Receive: authenticate a delivery and keep an immutable copy of it; from then on it is a batch."""
+"""Receive: authenticate a delivery and keep an immutable copy. Long: each refusal has its words."""
 
 from __future__ import annotations
 

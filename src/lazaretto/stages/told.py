@@ -37,6 +37,7 @@ def told_event(event: StageEvent) -> dict[str, Any]:
                 "failing": event.failing_rows,
                 "broken": list(event.broken),
                 "rules": [rule.words for rule in event.rules if rule.failed],
+                **({"flagged": event.flagged_rows} if event.flagged_rows else {}),
                 "file": event.failures.path,
             }
         case BatchEmbedded():

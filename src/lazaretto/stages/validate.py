@@ -44,31 +44,42 @@ def validate(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Ba
         0
     """
     from lazaretto.contract import contract_of, evaluate
+    from lazaretto.stages.known import known_of
 
     contract = contract_of(policy)
     with workspace.catalog.read() as connection:
         received = find_batch(connection, batch)
         reading = Reading.of(connection, batch, policy, contract.digest if contract else None)
         reads = reading.reads("validate")
-        inputs = stage_key(reads=reads, batch=received.digest)
         before = reading.settled(connection, "validate", BatchValidated)
-        before = before or reading.find(connection, "validate", BatchValidated, inputs)
     if before is not None:
         return before
     with on_record(workspace, batch, "validate"):
+        known, of_them = known_of(workspace, received, policy, contract)
+        inputs = stage_key(reads=reads, batch=received.digest, **of_them)
+        with workspace.catalog.read() as connection:
+            before = reading.find(connection, "validate", BatchValidated, inputs)
+        if before is not None:
+            return before
         report = evaluate(
             open_stored(workspace, received),
             contract,
             policy.columns,
             most_bytes=policy.limits.memory_bytes,
+            known=known,
         )
     failures = write_table(
         workspace.store, f"batches/{batch}/findings-{{sha256}}.parquet", report.failures
     )
+    flags = None
+    if report.flags.num_rows:
+        flags = write_table(
+            workspace.store, f"batches/{batch}/flags-{{sha256}}.parquet", report.flags
+        )
     event = BatchValidated(
         batch=batch,
         policy=reading.ref,
-        contract=str(policy.contract) if policy.contract else None,
+        contract=None if contract is None else contract.name,
         rows=report.rows,
         failing_rows=report.failing_rows,
         rules=report.rules,
@@ -76,5 +87,7 @@ def validate(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Ba
         failures=failures,
         inputs=inputs,
         reads=reads,
+        flagged_rows=report.flagged_rows,
+        flags=flags,
     )
     return record_result(workspace, reading, "validate", event)

@@ -29,6 +29,7 @@ PAGES = (
     "how-to/sign-deliveries.md",
     "how-to/drift-or-poison.md",
     "how-to/operations.md",
+    "how-to/trust-sources.md",
 )
 ALONE = ("how-to/own-data.md",)
 _BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)

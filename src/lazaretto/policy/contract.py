@@ -40,7 +40,6 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Size = Annotated[int, Field(ge=0, le=_SAFE)]
 
 
-
 def _value(value: Any) -> Any:
     """A number, text, date or time; a bound is none of true and false."""
     if not isinstance(value, bool | int | float | str | date):
@@ -87,7 +86,8 @@ class _Form(Section):
         return {
             key: value
             for key, value in handler(self).items()
-            if fields[key].is_required() or getattr(self, key) != fields[key].get_default(call_default_factory=True)
+            if fields[key].is_required()
+            or getattr(self, key) != fields[key].get_default(call_default_factory=True)
         }
 
 
@@ -178,7 +178,8 @@ class ColumnRules(_Form):
         0.05, description="How far a share may be from `rates`."
     )
     severity: Annotated[
-        Annotated[Severity, Tag("short")] | Annotated[dict[str, Severity], Tag("long")], _SHORT_OR_LONG
+        Annotated[Severity, Tag("short")] | Annotated[dict[str, Severity], Tag("long")],
+        _SHORT_OR_LONG,
     ] = Field(
         "error",
         description="error holds what breaks a rule; warning admits it with a flag. For all rules "
@@ -188,7 +189,9 @@ class ColumnRules(_Form):
     @field_validator("severity")
     @classmethod
     def _of_rules(cls, severity: Any) -> Any:
-        unknown = [] if isinstance(severity, str) else [name for name in severity if name not in RULES]
+        unknown = (
+            [] if isinstance(severity, str) else [name for name in severity if name not in RULES]
+        )
         if unknown:
             raise ValueError(f"{unknown[0]!r} is no rule; there are {', '.join(RULES)}")
         return severity
@@ -338,9 +341,10 @@ class ContractForms(_Form):
     pandera: Annotated[str, Field(min_length=1)] | None = Field(
         None, description="A pandera model: `package.module:Model` or `file.py:Model`."
     )
-    rules: Annotated[
-        Annotated[str, Tag("short")] | Annotated[Rules, Tag("long")], _SHORT_OR_LONG
-    ] | None = Field(None, description="Rules in YAML, here or in a file of their own.")
+    rules: (
+        Annotated[Annotated[str, Tag("short")] | Annotated[Rules, Tag("long")], _SHORT_OR_LONG]
+        | None
+    ) = Field(None, description="Rules in YAML, here or in a file of their own.")
     gx: SuiteForm | None = Field(
         None, description="A suite of Great Expectations: a JSON file, or a name in a context."
     )

@@ -19,6 +19,7 @@ from lazaretto.names import DATASET_PATTERN
 from lazaretto.policy.cleaning import Cleaning  # noqa: TC001  pydantic reads it
 from lazaretto.policy.contract import ContractForm  # noqa: TC001  pydantic reads it
 from lazaretto.policy.section import Section as _Section
+from lazaretto.policy.trust import Quota, SourceRules, Tier
 from lazaretto.values import PolicyRef
 
 if TYPE_CHECKING:
@@ -69,6 +70,14 @@ class Sources(_Section):
         "Operators need it. The command line reads any file of this machine as well, but the "
         "gate holds a batch that came from elsewhere.",
     )
+    tiers: dict[Tier, SourceRules] = Field(
+        default_factory=dict, description="What is different for the sources of a trust tier."
+    )
+    by_source: dict[str, SourceRules] = Field(
+        default_factory=dict,
+        description="What is different for one source, by its name. It goes before its tier's.",
+    )
+    quota: Quota = Field(Quota(), description="How much of a dataset may come from one source.")
 
     @field_validator("places")
     @classmethod
@@ -402,7 +411,13 @@ _READ_BY = {
 }
 """Sections that each stage reads. The contract comes with all: what it fails is not screened."""
 
-_LATER: tuple[tuple[str, ...], ...] = (("extends",), ("cleaning",))
+_LATER: tuple[tuple[str, ...], ...] = (
+    ("extends",),
+    ("cleaning",),
+    ("sources", "tiers"),
+    ("sources", "by_source"),
+    ("sources", "quota"),
+)
 """Keys that came after the first release, by their path. With its default, such a key is no part of
 what a policy says: a newer Lazaretto reads an older policy as the same policy."""
 

@@ -181,9 +181,7 @@ def by_dataframely(frame: pl.DataFrame) -> int:
     columns["label"] = dy.String(nullable=False, check=lambda c: c.is_in(KINDS))
     columns |= {name: dy.Float64(nullable=False, min=-50, max=50) for name in FLOATS}
     columns |= {name: dy.Int64(nullable=False, min=0) for name in WHOLE}
-    columns |= {
-        name: dy.String(nullable=False, check=lambda c: c.is_in(KINDS)) for name in WORDS
-    }
+    columns |= {name: dy.String(nullable=False, check=lambda c: c.is_in(KINDS)) for name in WORDS}
     columns["email"] = dy.String(nullable=False, regex=rf"^{EMAIL}$")
     columns["text"] = dy.String(nullable=True, min_length=1, max_length=100)
     columns |= {name: dy.Datetime(nullable=False, time_unit="us") for name in ("start", "end")}

@@ -25,7 +25,9 @@ FLOATS = [0.0, -0.0, 1.0, -1.5, 2.0, float("inf"), float("-inf"), float("nan"), 
 
 
 def number_check(rng: random.Random, values: list[Any]) -> pandera.Check:
-    one, other = sorted(rng.sample([*(value for value in values if value != 0), type(values[0])(0)], k=2))
+    one, other = sorted(
+        rng.sample([*(value for value in values if value != 0), type(values[0])(0)], k=2)
+    )
     makers = [
         lambda: pandera.Check.ge(one),
         lambda: pandera.Check.gt(one),
@@ -209,9 +211,7 @@ def test_a_warning_keeps_its_records() -> None:
     """Pandera's own warnings say that something failed, and not which records."""
     check = pandera.Check.ge(0, raise_warning=True)
     report = judged(pandera.DataFrameSchema({"a": pandera.Column(int, check)}), a=[1, -1])
-    assert report.flags.to_pylist() == [
-        {"position": 1, "rule": "a.greater_than_or_equal_to"}
-    ]
+    assert report.flags.to_pylist() == [{"position": 1, "rule": "a.greater_than_or_equal_to"}]
 
 
 def test_nan_and_infinity_are_stopped_by_the_rule_that_is_made_for_it() -> None:

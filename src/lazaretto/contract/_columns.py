@@ -126,7 +126,9 @@ class _Distinct:
 def _hashed(columns: Sequence[pl.Series], seeds: tuple[int, int]) -> pl.DataFrame:
     """Two hashes of each record's values, the same for the same value of another width."""
     frame = pl.DataFrame([_widest(one).alias(str(n)) for n, one in enumerate(columns)])
-    return pl.DataFrame({name: frame.hash_rows(seed) for name, seed in zip("ab", seeds, strict=True)})
+    return pl.DataFrame(
+        {name: frame.hash_rows(seed) for name, seed in zip("ab", seeds, strict=True)}
+    )
 
 
 def _widest(series: pl.Series) -> pl.Series:
@@ -233,7 +235,9 @@ class _Fresh:
         series = columns[0]
         zone = getattr(series.dtype, "time_zone", None)
         times = series.cast(pl.Datetime("us", zone))
-        times = times.dt.replace_time_zone("UTC") if zone is None else times.dt.convert_time_zone("UTC")
+        times = (
+            times.dt.replace_time_zone("UTC") if zone is None else times.dt.convert_time_zone("UTC")
+        )
         newest = times.filter(times <= self._arrived).max()
         if newest is not None and (self._newest is None or newest > self._newest):  # type: ignore[operator]
             self._newest = newest  # type: ignore[assignment]

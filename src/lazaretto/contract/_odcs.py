@@ -321,4 +321,6 @@ class _Reader:
 
 
 def _cannot(remedy: str) -> str:
-    return f"cannot be expressed as a rule; take it out, or use {remedy} under `contract: {{rules}}`"
+    return (
+        f"cannot be expressed as a rule; take it out, or use {remedy} under `contract: {{rules}}`"
+    )

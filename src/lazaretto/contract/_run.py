@@ -168,7 +168,9 @@ class Run:
         """Looks at the next records; columns that are not needed may be among them."""
         columns = [chunk.column(name) for name in self.columns]
         mine = (
-            pa.RecordBatch.from_arrays(columns, schema=self._schema) if columns else chunk.select([])
+            pa.RecordBatch.from_arrays(columns, schema=self._schema)
+            if columns
+            else chunk.select([])
         )
         self._kept.take(mine)
         self._waiting.append(mine)
@@ -413,7 +415,9 @@ def _tell_count(rule: Rule, rows: int, known: Known | None, failures: Failures) 
         return
     usual = float(np.median(last))
     if not test.least * usual <= rows <= test.most * usual:
-        tell_batch(rule, f"it has {rows:,}, the median of {len(last)} is {usual:,.0f}", rows, failures)
+        tell_batch(
+            rule, f"it has {rows:,}, the median of {len(last)} is {usual:,.0f}", rows, failures
+        )
 
 
 class _Kept:

@@ -51,7 +51,9 @@ def load_forms(
     except FormError as error:
         raise mistake(error.place, str(error)) from error
     if _digest(form, base) != before:
-        raise UsageError("a file that the contract names was changed while it was read: start again")
+        raise UsageError(
+            "a file that the contract names was changed while it was read: start again"
+        )
     return name, before, table
 
 

@@ -89,9 +89,7 @@ def _head(batch: Batch) -> pa.Table:
     return pa.Table.from_batches(parts, schema=batch.schema)
 
 
-def _column(
-    one: Seen, values: pa.ChunkedArray, *, is_id: bool
-) -> tuple[dict[str, Any], list[str]]:
+def _column(one: Seen, values: pa.ChunkedArray, *, is_id: bool) -> tuple[dict[str, Any], list[str]]:
     rules: dict[str, Any] = {}
     notes: list[str] = []
     kind = plain_type(one.type)

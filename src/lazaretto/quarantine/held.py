@@ -235,8 +235,10 @@ def _held_chunks(
         chosen = range(chunk.num_rows) if hold_reasons.whole else sorted(reasons)
         if chosen:
             rows = pa.array(chosen, pa.int64())
-            flags = None if hold_reasons.flags is None else hold_reasons.flags.of(
-                rows.to_numpy() + offset
+            flags = (
+                None
+                if hold_reasons.flags is None
+                else hold_reasons.flags.of(rows.to_numpy() + offset)
             )
             why = _reasons(chosen, reasons, hold_reasons.whole, held, flags)
             added = [

@@ -90,12 +90,12 @@ def rules_of(path: Path) -> Odcs:
     """
     name, _, wanted = path.name.partition("#")
     file = read_yaml(path.with_name(name), "a contract")
-    _validate(file)
     version = str(file.content.get("apiVersion", ""))
     if file.content.get("kind") != "DataContract" or not version.lstrip("v").startswith("3."):
         raise file.mistake(
             ("apiVersion",), "a contract says `apiVersion: v3.0.2` or later, `kind: DataContract`"
         )
+    _validate(file)
     return _Reader(file).read(wanted)
 
 

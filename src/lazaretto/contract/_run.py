@@ -297,7 +297,7 @@ class Run:
         for number in active:
             if number in self._workers:
                 try:
-                    columns = [sound[name] for name in rules[number].columns]
+                    columns = [sound[name].alias(names[name]) for name in rules[number].columns]
                     self._workers[number].take(columns, self._total)
                 except RAISED as error:
                     self._broken[number] = f"rule {rules[number].name} raised {error_line(error)}"

@@ -4,10 +4,10 @@
 
 The floor, in the same run, evaluates the same rules as polars expressions and lists every failing
 record and rule, with the value as text: what a finding is. `masks` is the floor without the list.
-Beside it: Lazaretto by a pandera model and by YAML rules, pandera's own lazy validation, dataframely
-where it is installed, all over the same table in memory. Great Expectations has its own run.
-`--stream` holds a Parquet file of so many rows against the YAML rules, and says the most memory that
-was taken. Prints one JSON line per measurement.
+Beside it: Lazaretto by a pandera model and by YAML rules, pandera's own lazy validation, and
+dataframely where it is installed, all over the same table in memory. `--stream` holds a Parquet
+file of so many rows against the YAML rules, and says the most memory that was taken. Prints one
+JSON line per measurement.
 """
 
 from __future__ import annotations

@@ -42,7 +42,10 @@ ODCS = (
         logicalType: string
         logicalTypeOptions: {pattern: '.+@.+', maxLength: 9}
         quality:
-          - {metric: missingValues, arguments: {missingValues: ['n@a']}, mustBe: 0, severity: warning}
+          - metric: missingValues
+            arguments: {missingValues: ['n@a']}
+            mustBe: 0
+            severity: warning
       - {name: at, logicalType: date, logicalTypeOptions: {format: 'yyyy-MM-dd HH:mm'}}
     quality:
       - {type: library, metric: rowCount, mustBeBetween: [1, 3]}
@@ -203,9 +206,7 @@ def test_infer_and_check_on_the_command_line(tmp_path: Path) -> None:
     assert "# Check by hand: whether one_of is complete." in inferred.output
     rules = tmp_path / "rules.yaml"
     rules.write_text(inferred.output)
-    said = json.loads(
-        run("contract", "infer", str(tmp_path / "good.parquet"), "--json").output
-    )
+    said = json.loads(run("contract", "infer", str(tmp_path / "good.parquet"), "--json").output)
     assert said["rules"]["columns"]["n"] == {"type": "integer", "min": 0}
     assert said["check_by_hand"]["n"] == ["its range: the sample has 1 to 2"]
     words = ("contract", "check", str(rules), "--data")

@@ -1,8 +1,8 @@
 """Contracts: the schema rules a batch must meet, evaluated record by record.
 
 A contract is a table of rules, written as a pandera `DataFrameModel`, in YAML, or as a contract of
-the Open Data Contract Standard. Every record that breaks a rule is found, with the reason; what no single record can be blamed for (a missing column, a rule that raised) holds the whole
-batch.
+the Open Data Contract Standard. Every record that breaks a rule is found, with the reason; what no
+single record can be blamed for (a missing column, a rule that raised) holds the whole batch.
 """
 
 from __future__ import annotations

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from lazaretto.policy.contract import ContractForms
 
 _HOW = (
-    "write `contract: package.module:Model`, `contract: file.py:Model`, `contract: {rules: ...}` or "
-    "`contract: {odcs: file.yaml}`"
+    "write `contract: package.module:Model`, `contract: file.py:Model`, `contract: {rules: ...}` "
+    "or `contract: {odcs: file.yaml}`"
 )
 
 

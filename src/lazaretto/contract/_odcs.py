@@ -1,4 +1,4 @@
-"""Contracts of the Open Data Contract Standard, version 3, as rules in our own form.
+"""Contracts of the Open Data Contract Standard 3 as our rules. Long: all of the standard's.
 
 What says something of records and has no place in our rules is a mistake with its line: nothing
 that a contract asks for is passed over. What describes the data, its service or its price is read

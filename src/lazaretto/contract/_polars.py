@@ -124,7 +124,7 @@ class Terms:
             raise TypeError("the expression is not true or false")
         return expression
 
-    def _node(self, node: Node) -> pl.Expr:
+    def _node(self, node: Node) -> pl.Expr:  # noqa: PLR0911  one return per kind
         match node:
             case Literal(value):
                 return pl.lit(value)

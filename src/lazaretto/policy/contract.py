@@ -1,4 +1,4 @@
-"""The rules of a contract as YAML says them: in a policy under `contract.rules`, or in a file."""
+"""The rules of a contract as YAML says them. Long: every key is here with what it means."""
 
 from __future__ import annotations
 

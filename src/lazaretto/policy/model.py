@@ -417,7 +417,7 @@ class Policy(_Section):
     contract: ContractForm | None = Field(
         None,
         description="Rules that every record must meet: `package.module:Model` or `file.py:Model`, "
-        "a pandera model; or `{rules: ...}` or `{odcs: file.yaml}`, rules that are written in YAML. "
+        "a pandera model; or `{rules: ...}` or `{odcs: file.yaml}`, which are written in YAML. "
         "Without one, only the built-in rules are checked.",
     )
     sources: Sources = Field(Sources(), description="What a delivery must have.")

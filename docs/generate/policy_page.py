@@ -72,8 +72,10 @@ def _type(field: dict[str, Any]) -> str:
         return f"`{json.dumps(field['const'])}`"
     if "enum" in field:
         return " or ".join(f"`{value}`" for value in field["enum"])
-    if "anyOf" in field:
-        return " or ".join(_type(option) for option in field["anyOf"])
+    if "anyOf" in field or "oneOf" in field:
+        return " or ".join(_type(option) for option in field.get("anyOf") or field["oneOf"])
+    if "$ref" in field:
+        return "object"
     kind = str(field.get("type", "any"))
     if kind == "array":
         return f"list of {_type(field.get('items', {}))}"

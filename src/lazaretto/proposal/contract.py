@@ -51,7 +51,7 @@ def propose_contract(batch: Batch) -> ProposedContract:
     Example:
         >>> from lazaretto.batch import open_batch
         >>> propose_contract(open_batch("monday.parquet")).rules["columns"]["id"]
-        {'type': 'text', 'unique': True}
+        {'type': 'text', 'unique': True, 'length': {'max': 100}}
     """
     sample = examine(batch)
     table = _head(batch)

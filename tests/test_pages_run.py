@@ -53,6 +53,9 @@ ELSEWHERE = {
     ("docs/how-to/register-a-model.md", "bash"): "tests/lineage/test_from_mlflow.py",
     ("docs/how-to/register-a-model.md", "python"): "tests/lazaretto/test_models.py",
     ("docs/how-to/respond-to-an-incident.md", "bash"): HERE,
+    ("docs/how-to/write-a-dag.md", "function.py"): "tests/operators/test_screened.py",
+    ("docs/how-to/write-a-dag.md", "group.py"): "tests/operators/test_screened.py",
+    ("docs/how-to/write-a-dag.md", "mapped.py"): "tests/operators/test_screened.py",
     ("docs/how-to/review-in-a-dag.md", "asked.py"): (
         "tests/operators/test_review_in_a_dag_page.py"
     ),

@@ -28,6 +28,8 @@ _OPERATORS = (
     "QuarantineGateOperator",
     "AdmitBatchOperator",
     "IngestBatchOperator",
+    "screened_ingest",
+    "ScreenedOperator",
     "AwaitDeliveryOperator",
     "AwaitReviewOperator",
     "AskForReviewOperator",
@@ -80,6 +82,7 @@ _PYTHON = {
     },
     "Workspace": {"storage/workspace.py": ["open_workspace", "Workspace"]},
     "Stages": {
+        "stages/deliver.py": ["deliver", "Delivered"],
         "stages/receive.py": ["receive"],
         "stages/validate.py": ["validate"],
         "stages/embed.py": ["embed"],

@@ -21,7 +21,7 @@ from lazaretto.errors import PolicyError
 if TYPE_CHECKING:
     from types import ModuleType
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.box, pytest.mark.long]
 DOCS = Path(__file__).parents[2] / "docs"
 WALKS = ["texts", "table", "images", "vectors", "events", "nested"]
 ENCODERS = (DOCS / "how-to/encoders.md").read_text("utf-8")

@@ -29,11 +29,8 @@ HERE = {"X-Lazaretto-Request": "1"}
 
 
 @pytest.fixture
-def yard(workspace: Workspace, tmp_path: Path) -> Yard:
-    from lazaretto.reference import Reference
-
-    saved = Reference.fit(blobs(900, 1), make_policy(), name="blobs").save(tmp_path / "reference")
-    return make_yard(workspace, saved, tmp_path)
+def yard(workspace: Workspace, fitted_reference: str, tmp_path: Path) -> Yard:
+    return make_yard(workspace, fitted_reference, tmp_path)
 
 
 @pytest.fixture

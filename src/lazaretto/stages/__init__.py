@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from lazaretto.stages.alias_model import Alias as Alias
     from lazaretto.stages.alias_model import alias_model as alias_model
     from lazaretto.stages.alias_model import list_aliases as list_aliases
+    from lazaretto.stages.deliver import Delivered as Delivered
+    from lazaretto.stages.deliver import deliver as deliver
     from lazaretto.stages.embed import embed as embed
     from lazaretto.stages.export import Export as Export
     from lazaretto.stages.export import export as export
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
 # A task uses one stage, and loading the others takes longer than a small delivery.
 _HOMES = {
     "Admission": "lazaretto.dataset.admission",
+    "Delivered": "lazaretto.stages.deliver",
     "Export": "lazaretto.stages.export",
     "Alias": "lazaretto.stages.alias_model",
     "Ingestion": "lazaretto.stages.ingest",
@@ -56,6 +59,7 @@ _HOMES = {
     "StageResult": "lazaretto.stages.results",
     "admit": "lazaretto.stages.admit",
     "alias_model": "lazaretto.stages.alias_model",
+    "deliver": "lazaretto.stages.deliver",
     "embed": "lazaretto.stages.embed",
     "export": "lazaretto.stages.export",
     "gate": "lazaretto.stages.gate",

@@ -522,7 +522,6 @@ lineage_link = Table(
     Column("owner", BigInteger, primary_key=True, comment="0: events; lineage_name: it follows"),
     Column("basis", Integer, nullable=False, comment="0 known, 1 inferred, 2 possible"),
     Column("why", Integer, nullable=False, comment="rule that it follows from"),
-    Column("role", String(16), nullable=False, comment="how it was used"),
     Index("ix_lineage_link_dst", "dst"),
     Index("ix_lineage_link_owner", "owner"),
     sqlite_with_rowid=False,

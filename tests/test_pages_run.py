@@ -36,6 +36,10 @@ ELSEWHERE = {
     ("docs/how-to/add-a-detector.md", "pyproject.toml"): "tests/lazaretto/test_cli_docs.py",
     ("docs/how-to/audit-the-ledger.md", "bash"): HERE,
     ("docs/how-to/bill-of-materials.md", "bash"): "tests/lineage/test_bom.py",
+    ("docs/how-to/contracts.md", "bash"): "tests/lazaretto/test_contracts_page.py",
+    ("docs/how-to/contracts.md", "orders.py"): "tests/lazaretto/test_contracts_page.py",
+    ("docs/how-to/contracts.md", "orders.rules.yaml"): "tests/lazaretto/test_contracts_page.py",
+    ("docs/how-to/contracts.md", "orders.odcs.yaml"): "tests/lazaretto/test_contracts_page.py",
     ("docs/how-to/encoders.md", "encoder.py"): "tests/lazaretto/test_own_data.py",
     ("docs/how-to/encoders.md", "fit_encoder.py"): "tests/lazaretto/test_own_data.py",
     **{

@@ -1,4 +1,4 @@
-"""The rules of a contract as YAML says them: in a policy under `contract.rules`, or in a file."""
+"""The rules of a contract as YAML says them. Long: every key is here with what it means."""
 
 from __future__ import annotations
 
@@ -63,7 +63,19 @@ Bound = Annotated[Any, PlainValidator(_bound), WithJsonSchema({"type": ["number"
 Item = Annotated[
     Any, PlainValidator(_value), WithJsonSchema({"type": ["number", "string", "boolean"]})
 ]
-Duration = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,5}[mhd]$")]
+
+
+def _duration(value: Any) -> Any:
+    if not isinstance(value, str) or _DURATION.match(value) is None:
+        raise ValueError(f"should be a time such as 90m, 24h or 7d, not {str(value)[:40]!r}")
+    return value
+
+
+Duration = Annotated[
+    str,
+    PlainValidator(_duration),
+    WithJsonSchema({"type": "string", "pattern": "^[1-9][0-9]{0,5}[mhd]$"}),
+]
 RULES = (
     "nullable", "min", "max", "above", "below", "one_of", "none_of", "regex", "length", "unique",
     "finite", "width", "exists_in", "newest", "increasing", "rates",

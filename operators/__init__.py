@@ -18,6 +18,8 @@ from lazaretto.operators.receive_batch import ReceiveBatchOperator
 from lazaretto.operators.register_model import RegisterModelOperator
 from lazaretto.operators.sanitize_training import SanitizeTrainingOperator
 from lazaretto.operators.screen_batch import ScreenBatchOperator
+from lazaretto.operators.screened import ScreenedOperator, screened_task
+from lazaretto.operators.screened_ingest import screened_ingest
 from lazaretto.operators.snapshot_training import SnapshotTrainingOperator
 from lazaretto.operators.trace_incident import TraceIncidentOperator
 from lazaretto.operators.validate_batch import ValidateBatchOperator
@@ -38,8 +40,11 @@ __all__ = [
     "RegisterModelOperator",
     "SanitizeTrainingOperator",
     "ScreenBatchOperator",
+    "ScreenedOperator",
     "SnapshotTrainingOperator",
     "TraceIncidentOperator",
     "ValidateBatchOperator",
     "admitted",
+    "screened_ingest",
+    "screened_task",
 ]

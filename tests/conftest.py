@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import catalogs
 import pytest
+from compiled import compile_once
+from forked_box import ForkedBox
 from hypothesis import settings
 from postgres import running_server
 
@@ -27,9 +29,31 @@ settings.register_profile("random", derandomize=False)
 settings.load_profile("same")
 
 
+def pytest_configure() -> None:
+    catalogs.never_sync()
+    compile_once()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long files start first: else one worker is left with them at the end, and others idle."""
     items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
+@pytest.fixture(scope="session")
+def forked_box() -> Iterator[ForkedBox]:
+    """A box for deliveries that is forked from a process which is ready."""
+    box = ForkedBox()
+    yield box
+    box.close()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_box(request: pytest.FixtureRequest, forked_box: ForkedBox) -> Iterator[None]:
+    """Deliveries of this process are decoded in it, but for files with the mark `box`."""
+    with pytest.MonkeyPatch.context() as patched:
+        if request.node.get_closest_marker("box") is None:
+            patched.setattr("lazaretto.batch._box._run", forked_box)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -114,6 +138,17 @@ def sqlite_workspace(sqlite_catalog: str, tmp_path: Path) -> Iterator[Workspace]
     opened = open_workspace(catalog_url=sqlite_catalog, store=tmp_path / "store")
     yield opened
     opened.catalog.engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def fitted_reference(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A reference of a yard on disk, which nobody changes: fitting takes longer than most tests."""
+    from yard import blobs, make_policy
+
+    from lazaretto.reference import Reference
+
+    root = tmp_path_factory.mktemp("reference")
+    return Reference.fit(blobs(900, seed=1), make_policy(), name="blobs").save(root)
 
 
 @pytest.fixture

@@ -28,14 +28,14 @@ _NODES = rows.Merge(
 )
 
 
-class Concluded(NamedTuple):
-    """What the ledger leads to.
+class Follows(NamedTuple):
+    """What follows for a dataset.
 
     Attributes:
-        links: from versions of the dataset to those who read them, and to other names of them.
-        gaps: versions that the ledger does not know.
-        filled: ends of versions under another name, which the ledger does know.
-        used: ids of versions that links lead from.
+        links: from its versions to those who read them, and to other names of them.
+        gaps: what is not known, with the kind and until when something may have come in.
+        filled: ends of versions that are known under another name.
+        used: ids of versions that a rule made, and that links lead from.
     """
 
     links: list[Link]
@@ -44,7 +44,7 @@ class Concluded(NamedTuple):
     used: set[int]
 
 
-def conclude_admitted(connection: Connection, store_root: str, dataset: Dataset) -> Concluded:
+def conclude_admitted(connection: Connection, store_root: str, dataset: Dataset) -> Follows:
     """What an admitted dataset held when it was read, whatever name it was read by.
 
     Args:
@@ -86,7 +86,7 @@ def conclude_admitted(connection: Connection, store_root: str, dataset: Dataset)
     ]
     gaps = [(version_end(version.id), Gap.ADMITTED, version.first_at) for version in unknown]
     filled = {version_end(version.id) for version in dataset.versions}
-    return Concluded(links, gaps, filled, set(ids.values()))
+    return Follows(links, gaps, filled, set(ids.values()))
 
 
 def _versions(connection: Connection, store_root: str, dataset: str) -> list[TableState]:

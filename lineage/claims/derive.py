@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from lazaretto.lineage.claims import rows
-from lazaretto.lineage.claims.admitted import conclude_admitted
+from lazaretto.lineage.claims.admitted import Follows, conclude_admitted
 from lazaretto.lineage.claims.bits import Basis, Gap, Kind, Why, version_end
 from lazaretto.lineage.claims.names import Name, source_in_store
 from lazaretto.lineage.claims.network import note_change
+from lazaretto.lineage.claims.renamed import earlier_versions, leave_open
 from lazaretto.lineage.claims.same import members
 from lazaretto.lineage.claims.states import Nameless, states_of
 from lazaretto.lineage.claims.streams import all_links
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection
 
+    from lazaretto.lineage.claims.admitted import Link
     from lazaretto.storage.workspace import Workspace
 
 _NODES = rows.Merge(
@@ -97,54 +99,62 @@ def _derive(connection: Connection, store_root: str, name: int) -> None:
     if _is_plain(connection, name):
         return
     dataset = read_dataset(connection, name)
-    owner, ids = dataset.owner, list(dataset.names)
+    ids = list(dataset.names)
     connection.execute(lineage_link.delete().where(lineage_link.c.owner.in_(ids)))
     connection.execute(lineage_gap.delete().where(lineage_gap.c.owner.in_(ids)))
-    links = list(all_links(dataset.moments.values()))
-    gaps: list[tuple[int, str, int]] = []
-    used: set[int] = set()
-    filled: set[int] = set()
     if dataset.admitted is not None:
         found = conclude_admitted(connection, store_root, dataset)
-        links, gaps, filled = links + found.links, found.gaps, found.filled
-        used = found.used
     else:
-        links += _same_versions(dataset)
-        filled = _written_elsewhere(dataset)
-    if dataset.admitted is None:
-        earlier = _renamed(connection, dataset)
-        links += [
-            (version_end(src), version_end(dst), Basis.INFERRED, Why.RENAMED)
-            for src, dst in earlier.values()
-        ]
-        filled |= {version_end(dst) for _, dst in earlier.values()}
-        states, nameless = states_of(dataset, earlier)
-        nodes = _nameless_nodes(connection, nameless)
-        links += _contents(nameless, nodes)
-        gaps = [
-            (version_end(nodes[each.key]), Gap.MISSING, each.at)
-            for each in nameless
-            if each.holds is None
-        ]
-        states = [
-            replace(state, node=version_end(nodes[state.key])) if state.node == 0 else state
-            for state in states
-        ]
-        concluded = _conclude(dataset, states)
-        history = _history_nodes(connection, owner, concluded)
-        used = {*nodes.values(), *history.values()}
-        links += _concluded_links(dataset, concluded, history)
-        gaps += concluded.gaps
-    _fill(connection, filled)
+        found = _conclude_table(connection, dataset)
+    _fill(connection, found.filled)
+    links = [*all_links(dataset.moments.values()), *found.links]
+    _write(connection, dataset.owner, links, found.gaps)
+    _forget_nodes(connection, ids, found.used)
+
+
+def _conclude_table(connection: Connection, dataset: Dataset) -> Follows:
+    """What the rules lead to for what the ledger does not tell of."""
+    earlier = earlier_versions(connection, dataset)
+    filled = _written_elsewhere(dataset) | earlier.filled
+    leave_open(connection, dataset, filled)
+    states, nameless = states_of(dataset, earlier.known)
+    nodes = _nameless_nodes(connection, nameless)
+    states = [
+        replace(state, node=version_end(nodes[state.key])) if state.node == 0 else state
+        for state in states
+    ]
+    concluded = _conclude(dataset, states)
+    history = _history_nodes(connection, dataset.owner, concluded)
+    missing = [
+        (version_end(nodes[each.key]), Gap.MISSING, each.at)
+        for each in nameless
+        if each.holds is None
+    ]
+    links = [
+        *_same_versions(dataset),
+        *earlier.links,
+        *_contents(nameless, nodes),
+        *_concluded_links(dataset, concluded, history),
+    ]
+    used = {*nodes.values(), *history.values()}
+    return Follows(links, missing + concluded.gaps, filled, used)
+
+
+def _write(
+    connection: Connection,
+    owner: int,
+    links: Iterable[Link],
+    gaps: Iterable[tuple[int, str, int]],
+) -> None:
+    """Writes what follows: of several links between two ends, that of the lowest basis."""
     best: dict[tuple[int, int], tuple[int, int]] = {}
     for src, dst, basis, why in links:
         best[src, dst] = min(best.get((src, dst), (9, 9)), (int(basis), int(why)))
     rows.run(
-        connection, rows.LINKS, [(src, dst, owner, *rest, "") for (src, dst), rest in best.items()]
+        connection, rows.LINKS, [(src, dst, owner, *rest) for (src, dst), rest in best.items()]
     )
     unique = {(node, kind): until for node, kind, until in gaps}
     rows.run(connection, rows.GAPS, [(*key, owner, until) for key, until in unique.items()])
-    _forget_nodes(connection, ids, used)
 
 
 def _is_plain(connection: Connection, name: int) -> bool:
@@ -161,9 +171,7 @@ def _is_plain(connection: Connection, name: int) -> bool:
     return connection.scalar(others) is None and connection.scalar(read) is None
 
 
-def _contents(
-    nameless: Sequence[Nameless], nodes: Mapping[str, int]
-) -> Iterator[tuple[int, int, Basis, Why]]:
+def _contents(nameless: Sequence[Nameless], nodes: Mapping[str, int]) -> Iterator[Link]:
     """What the versions hold that nobody named."""
     for each in nameless:
         if each.holds is not None:
@@ -173,7 +181,7 @@ def _contents(
 
 def _concluded_links(
     dataset: Dataset, concluded: Concluded, history: Mapping[int, int]
-) -> Iterator[tuple[int, int, Basis, Why]]:
+) -> Iterator[Link]:
     """What the rules lead to; where those who wrote differ in what it is, nothing is sure."""
     unsure = dataset.pure == Kind(0)
     for link in concluded.links:
@@ -212,7 +220,7 @@ def _end(node: int | History, history: Mapping[int, int]) -> int:
     return version_end(history[node.at]) if isinstance(node, History) else node
 
 
-def _same_versions(dataset: Dataset) -> Iterable[tuple[int, int, Basis, Why]]:
+def _same_versions(dataset: Dataset) -> Iterable[Link]:
     """A version under two names is one version."""
     by_text: dict[str, list[int]] = {}
     for version in dataset.versions:
@@ -227,19 +235,6 @@ def _written_elsewhere(dataset: Dataset) -> set[int]:
     """Versions that nobody wrote under this name, but under another of the same dataset."""
     written = {version.version for version in dataset.versions if version.written}
     return {version_end(v.id) for v in dataset.versions if not v.written and v.version in written}
-
-
-def _renamed(connection: Connection, dataset: Dataset) -> dict[str, tuple[int, int]]:
-    """Versions that were written before a rename: by text, the one there and the one here."""
-    unwritten = {v.version: v.id for v in dataset.versions if not v.written}
-    if not unwritten or not dataset.renamed_from:
-        return {}
-    version = lineage_version.c
-    ids = {i for name in dataset.renamed_from for i in members(connection, name)}
-    query = sa.select(version.id, version.version).where(
-        version.name.in_(ids), version.version.in_(list(unwritten)), version.written
-    )
-    return {row.version: (row.id, unwritten[row.version]) for row in connection.execute(query)}
 
 
 def _nameless_nodes(connection: Connection, nameless: Sequence[Nameless]) -> dict[str, int]:

@@ -417,11 +417,11 @@ class Folded:
         states: dict[int, State],
     ) -> None:
         reads = [
-            (version_end(versions[name, version]), run_end(runs[run]), 0, basis, 0, "")
+            (version_end(versions[name, version]), run_end(runs[run]), 0, basis, 0)
             for (name, version, run), basis in self._reads.items()
         ]
         writes = [
-            (run_end(runs[run]), version_end(versions[name, version]), 0, 0, 0, "")
+            (run_end(runs[run]), version_end(versions[name, version]), 0, 0, 0)
             for run, name, version in self._writes
         ]
         rows.run(connection, rows.LINKS, reads + writes)

@@ -48,6 +48,7 @@ def holes(
     *,
     since: int | None = None,
     nodes: Collection[int] | None = None,
+    kinds: Collection[str] | None = None,
 ) -> list[Hole]:
     """Gaps that nobody vouches for.
 
@@ -56,6 +57,7 @@ def holes(
         store_root: root of the store.
         since: only those that may hold what arrived at that moment, in microseconds.
         nodes: only those of these ends; None: of all.
+        kinds: only those of these kinds; None: of all.
     """
     gap = lineage_gap.c
     query = sa.select(gap.node, gap.kind, gap.owner, gap.until)
@@ -63,7 +65,11 @@ def holes(
         query = query.where(gap.until.is_(None) | (gap.until >= since - TOLERANCE))
     if nodes is not None:
         query = query.where(among(connection, gap.node, list(nodes)))
+    if kinds is not None:
+        query = query.where(gap.kind.in_(kinds))
     found = [Hole(*row) for row in connection.execute(query)]
+    if not found:
+        return []
     vouched = _vouched(connection, store_root)
     return [hole for hole in found if not _is_vouched(connection, hole, vouched)]
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import sqlalchemy as sa
 
-from lazaretto.lineage.claims.bits import Basis
+from lazaretto.lineage.claims.bits import Basis, Mode
 from lazaretto.lineage.claims.network import Ints, network
 from lazaretto.storage.bulk import among
-from lazaretto.storage.tables import lineage_link
+from lazaretto.storage.tables import lineage_access, lineage_link
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
 FEW = 4  # ways into an end that are kept, for the few paths that are shown
+_ANEW = Mode.REPLACED | Mode.RENAMED | Mode.DROPPED | Mode.AS_BATCH | Mode.AS_MODEL
 WIDE = 5_000
 """Ends of one level from which on all links are read into arrays."""
 
@@ -168,3 +169,17 @@ def outputs(connection: Connection, runs: Collection[int]) -> set[int]:
         among(connection, link.src, list(runs)), link.basis <= int(Basis.POSSIBLE)
     )
     return set(connection.scalars(query))
+
+
+def appended(connection: Connection, ends: Collection[int]) -> bool:
+    """Whether some of the versions may hold what their table held before a run wrote them."""
+    access = lineage_access.c
+    versions = [end // 2 for end in ends if end > 0 and not end % 2]
+    runs = [end // 2 for end in ends if end > 0 and end % 2]
+    query = sa.select(access.run).where(
+        among(connection, access.run, runs),
+        among(connection, access.version, versions),
+        access.writes,
+        access.modes.bitwise_and(int(_ANEW)) == 0,
+    )
+    return connection.scalar(query.limit(1)) is not None

@@ -38,7 +38,7 @@ class Merge(NamedTuple):
 GAPS = Merge("lineage_gap", ("node", "kind", "owner", "until"), ("node", "kind", "owner"))
 LINKS = Merge(
     "lineage_link",
-    ("src", "dst", "owner", "basis", "why", "role"),
+    ("src", "dst", "owner", "basis", "why"),
     ("src", "dst", "owner"),
     "basis = {smaller}({t}.basis, excluded.basis)",
 )

@@ -50,7 +50,8 @@ def states_of(dataset: Dataset, known: Container[str]) -> tuple[list[TableState]
         States; those of `Nameless` versions have the node 0, until it is made.
     """
     texts = {version.id: version.version for version in dataset.versions}
-    counts = all(_number(text) is not None for text in texts.values())
+    written = {version.id for version in dataset.versions if version.written}
+    counts = all(number_of(text) is not None for text in texts.values())
     named = {row.run for row in dataset.writes if row.version}
     made: dict[str, TableState] = {}
     nameless: dict[str, Nameless] = {}
@@ -58,12 +59,14 @@ def states_of(dataset: Dataset, known: Container[str]) -> tuple[list[TableState]
         mode = Mode(row.modes)
         if mode & Mode.UNNAMED and row.run in named and not mode & Mode.DROPPED:
             continue  # another event of the run named the version
-        state = _state(row, mode, dataset.starts[row.run])
+        if row.version in written and _only_measured(row):
+            continue  # it was there before
+        state = state_of(row, mode, dataset.starts[row.run])
         if mode & Mode.DROPPED:
             state = replace(state, key=f"drop:{row.uuid}", node=None, replaces=Replaces.YES)
         elif row.version:
             text = texts[row.version]
-            number = _number(text) if counts else None
+            number = number_of(text) if counts else None
             state = replace(state, key=text, node=version_end(row.version), number=number)
         else:
             state = replace(state, key=f"run:{row.uuid}")
@@ -72,9 +75,9 @@ def states_of(dataset: Dataset, known: Container[str]) -> tuple[list[TableState]
                 made[passed.key] = passed
                 at, holds = passed.end, version_end(node)
                 nameless[passed.key] = Nameless(passed.key, row.name, Kind.TABLE, at, holds)
-        made[state.key] = _joined(made.get(state.key), state)
+        made[state.key] = joined(made.get(state.key), state)
     for row in dataset.wipes:
-        state = _state(row, Mode(row.modes), dataset.starts[row.run])
+        state = state_of(row, Mode(row.modes), dataset.starts[row.run])
         key = f"drop:{row.uuid}"
         made[key] = replace(state, key=key, node=None, replaces=Replaces.YES)
     if dataset.pure in (Kind.BATCH, Kind.MODEL):
@@ -96,6 +99,12 @@ def _passed(dataset: Dataset, row: Access) -> list[tuple[TableState, int]]:
     return list(moments.states(run_end(row.run), clock_of(row), row.uuid))
 
 
+def _only_measured(row: Access) -> bool:
+    """Whether a run names a model as its output that it only measured, and others had made."""
+    measures = row.purpose == "EVAL" and not State(row.states) & State.LEDGER
+    return measures and bool(row.modes & Mode.AS_MODEL)
+
+
 def _nameless(row: Access, state: TableState, mode: Mode) -> Nameless:
     kind = Kind.MODEL if mode & Mode.AS_MODEL else Kind.TABLE
     return Nameless(state.key, row.name, kind, row.ended_at, run_end(row.run), state.happened)
@@ -107,7 +116,7 @@ def _unwritten(version: Version, counts: bool, known: bool) -> TableState:
         key=version.version,
         node=version_end(version.id),
         run=0,
-        number=_number(version.version) if counts else None,
+        number=number_of(version.version) if counts else None,
         start=EVER,
         end=version.first_at,
         clock="",
@@ -139,7 +148,7 @@ def _missing(dataset: Dataset, states: list[TableState]) -> list[TableState]:
     return found
 
 
-def _joined(known: TableState | None, state: TableState) -> TableState:
+def joined(known: TableState | None, state: TableState) -> TableState:
     """Several runs that name the same version: it was there when the first one ended."""
     if known is None:
         return state
@@ -155,7 +164,14 @@ def _joined(known: TableState | None, state: TableState) -> TableState:
     )
 
 
-def _state(row: Any, mode: Mode, start: int) -> TableState:
+def state_of(row: Any, mode: Mode, start: int) -> TableState:
+    """The state that a run made, without what it is called.
+
+    Args:
+        row: of `lineage_access`, with its run.
+        mode: how it was written.
+        start: when the run began.
+    """
     states = State(row.states)
     replaces = Replaces.NO
     if mode & (Mode.REPLACED | Mode.RENAMED):
@@ -179,7 +195,7 @@ def _state(row: Any, mode: Mode, start: int) -> TableState:
     )
 
 
-def _number(text: str) -> int | None:
+def number_of(text: str) -> int | None:
     """The number that a version counts by; None: it does not count."""
     if not (text.isascii() and text.isdigit()) or len(text) > len(str(MOST_COUNTED)) - 1:
         return None

@@ -106,13 +106,14 @@ def read_dataset(connection: Connection, name: int) -> Dataset:
         lineage_version.c.kinds.bitwise_and(int(Kind.MADE)) == 0,
     )
     versions = [Version(*row) for row in connection.execute(query)]
-    writes = _accesses(connection, ids, writes=True)
+    writes = accesses(connection, ids, writes=True)
     parts, wholes = _related(connection, names.values())
-    above = _accesses(connection, wholes, writes=True)
-    reads = _accesses(connection, ids, writes=False)
-    others = _accesses(connection, parts + wholes, writes=False)
+    above = accesses(connection, wholes, writes=True)
+    reads = accesses(connection, ids, writes=False)
+    others = accesses(connection, parts + wholes, writes=False)
     moments = moments_of(connection, [*writes, *reads, *others])
-    elsewhere = bool(above) or _is_written(connection, parts)
+    kept = any(not row.modes & Mode.DROPPED for row in above)
+    elsewhere = kept or _is_written(connection, parts)
     readers = _readers(connection, reads, versions, moments, gap=not elsewhere)
     own = {reader.run for reader in readers}
     more = _readers(connection, others, [], moments, gap=False)
@@ -192,7 +193,8 @@ def _readers(
     return [*found.values(), *streams]
 
 
-def _accesses(connection: Connection, names: Sequence[int], *, writes: bool) -> list[Access]:
+def accesses(connection: Connection, names: Sequence[int], *, writes: bool) -> list[Access]:
+    """Rows of `lineage_access` of some names, with their runs."""
     access, run = lineage_access.c, lineage_run.c
     query = (
         sa.select(
@@ -209,6 +211,7 @@ def _accesses(connection: Connection, names: Sequence[int], *, writes: bool) -> 
             run.ended_at,
             run.finished_at,
             run.states,
+            run.purpose,
         )
         .join(lineage_run, run.id == access.run)
         .where(access.name.in_(names), access.writes == sa.literal(writes))

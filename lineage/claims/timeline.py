@@ -228,16 +228,19 @@ def _chain(concluded: Concluded, mixed: list[bool]) -> list[_Place]:
     starts = _earliest(concluded.order)
     for place, state in enumerate(concluded.order):
         goes_on = state.end >= NEVER and state.number is None
+        replaces = _replaces(state, last, first=place == 0)
+        if state.number is None and replaces is not Replaces.YES:
+            latest = _latest_before(concluded.order, starts, place)
+            if latest > place:
+                concluded.link(History(latest), state.node, Basis.POSSIBLE, Why.ORDER_UNKNOWN)
         if not state.happened or goes_on:
+            if place and replaces is not Replaces.YES and not _is_nameless(state):
+                # Who reads it by its name knows that it is there, but not what it was added to.
+                concluded.link(History(place - 1), state.node, Basis.POSSIBLE, Why.NOT_FINISHED)
             doubt = True
             broken |= state.replaces is not Replaces.NO
             places.append(_Place(last, broken, doubt))
             continue
-        replaces = _replaces(state, last, first=place == 0)
-        if state.number is None and replaces is Replaces.NO:
-            latest = _latest_before(concluded.order, starts, place)
-            if latest > place:
-                concluded.link(History(latest), state.node, Basis.POSSIBLE, Why.ORDER_UNKNOWN)
         if replaces is not Replaces.YES:
             solid = replaces is Replaces.NO and not (mixed[place] or broken)
             if solid and last is not None:
@@ -257,14 +260,21 @@ def _latest_before(order: list[TableState], starts: list[int], place: int) -> in
     sees for himself what may have been there.
     """
     state, latest = order[place], place
-    if state.key.startswith("run:"):
+    if _is_nameless(state):
         return place
+    if state.end >= NEVER:
+        return len(order) - 1
     for after in range(place + 1, len(order)):
         if state.end + TOLERANCE < starts[after]:
             break
         if not surely_after(order[after], state):
             latest = after
     return latest
+
+
+def _is_nameless(state: TableState) -> bool:
+    """Whether no event names it, so that nobody reads it by its name."""
+    return state.key.startswith("run:")
 
 
 def _replaces(state: TableState, last: TableState | None, *, first: bool) -> Replaces:
@@ -302,6 +312,9 @@ def _read(concluded: Concluded, places: list[_Place], mixed: list[bool], reader:
     sure = Basis.MEASURED if reader.measures else Basis.INFERRED
     if reader.summed and not reader.measures:
         sure = Basis.POSSIBLE
+    gone = place.last is not None and place.last.node is None
+    if gone and reader.gap and not (others or place.broken or place.doubt):
+        concluded.gaps.append((reader.node, Gap.TABLE, reader.end))
     if place.last is not None and not place.broken and harmless:
         concluded.link(place.last.node, reader.node, sure, Why.LAST_STATE)
     if reader.measures:

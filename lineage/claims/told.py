@@ -10,13 +10,13 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from lazaretto.ledger import events
-from lazaretto.ledger.chain import entries, head
+from lazaretto.ledger.chain import entries
 from lazaretto.lineage.claims.bits import NO_KIND, NO_MODE, Kind, Mode, State
 from lazaretto.lineage.claims.claim import Claim, Used
 from lazaretto.lineage.claims.fold import Folded
 from lazaretto.lineage.claims.names import STORE, Name, Names, registry
 from lazaretto.lineage.claims.stale import mark_stale
-from lazaretto.lineage.cursors import advance, cursor, lag
+from lazaretto.lineage.cursors import Projection, follow, follow_some, lag
 from lazaretto.lineage.openlineage.outcomes import purpose_of
 from lazaretto.storage.tables import lineage_name
 from lazaretto.values import InputKind
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from lazaretto.storage.workspace import Workspace
 
 CURSOR = "claims"
-_CHUNK = 500
+_AT_ONCE = 500
 _KINDS = (
     events.BatchReceived.kind,
     events.BatchAdmitted.kind,
@@ -44,28 +44,17 @@ _KINDS = (
 
 def take_ledger(workspace: Workspace) -> int:
     """Folds what the ledger has told since; how many entries it moved past."""
-    done = 0
-    while True:
-        with workspace.catalog.read() as connection:
-            if lag(connection, CURSOR) <= 0:
-                return done
-        with workspace.catalog.transaction() as connection:
-            done += _step(connection, workspace.store.root)
+    return follow(workspace, _projection())
 
 
 def fold_ledger(connection: Connection, store_root: str) -> None:
     """Folds the whole ledger, inside the connection's transaction."""
     while lag(connection, CURSOR) > 0:
-        _step(connection, store_root)
+        follow_some(connection, store_root, _projection())
 
 
-def _step(connection: Connection, store_root: str) -> int:
-    start, last = cursor(connection, CURSOR), head(connection)
-    chunk = list(entries(connection, after=start, kinds=_KINDS, limit=_CHUNK))
-    reached = chunk[-1].seq if len(chunk) == _CHUNK else last
-    fold_entries(connection, store_root, chunk)
-    advance(connection, CURSOR, reached)
-    return reached - start
+def _projection() -> Projection:
+    return Projection(CURSOR, _KINDS, _AT_ONCE, fold_entries)
 
 
 def fold_entries(connection: Connection, store_root: str, chunk: Iterable[Entry]) -> None:

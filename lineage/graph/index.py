@@ -9,19 +9,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lazaretto.ledger.chain import entries, head
-from lazaretto.lineage.cursors import advance, cursor, lag
+from lazaretto.lineage.cursors import Projection, follow
 from lazaretto.lineage.graph.graph import Edge, Writer
 from lazaretto.lineage.graph.told import KINDS, stray_batch, told
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sqlalchemy.engine import Connection
 
     from lazaretto.ledger.chain import Entry
     from lazaretto.storage.workspace import Workspace
 
 CURSOR = "index"
-_CHUNK = 200
+_AT_ONCE = 200
 
 
 def catch_up(workspace: Workspace) -> int:
@@ -36,26 +37,14 @@ def catch_up(workspace: Workspace) -> int:
         >>> catch_up(workspace)
         0
     """
-    done = 0
-    while True:
-        with workspace.catalog.read() as connection:
-            if lag(connection, CURSOR) <= 0:
-                return done
-        with workspace.catalog.transaction() as connection:
-            done += _step(connection, workspace.store.root)
+    return follow(workspace, Projection(CURSOR, KINDS, _AT_ONCE, _write))
 
 
-def _step(connection: Connection, store_root: str) -> int:
-    """One chunk, in one transaction of the catalog, which has one writer at a time."""
-    start, last = cursor(connection, CURSOR), head(connection)
-    chunk = list(entries(connection, after=start, kinds=KINDS, limit=_CHUNK))
-    reached = chunk[-1].seq if len(chunk) == _CHUNK else last
+def _write(connection: Connection, store_root: str, chunk: Sequence[Entry]) -> None:
     writer = Writer(connection)
     for entry in chunk:
         index_entry(writer, entry, store_root)
     writer.flush()
-    advance(connection, CURSOR, reached)
-    return reached - start
 
 
 def index_entry(writer: Writer, entry: Entry, store_root: str) -> None:

@@ -14,7 +14,7 @@ from lazaretto.lineage.claims.reach import Steps, spread
 from lazaretto.lineage.openlineage import naming
 from lazaretto.lineage.trace.answer import RetrainStep
 from lazaretto.lineage.trace.find import model_versions
-from lazaretto.lineage.trace.holdings import Dataset, holdings
+from lazaretto.lineage.trace.holdings import Dataset
 from lazaretto.lineage.trace.models import ordered
 from lazaretto.storage.bulk import among
 from lazaretto.storage.tables import lineage_link
@@ -71,7 +71,6 @@ def retrain_plan(
 
 def condemned(world: World) -> set[int]:
     """Vertices of all that learned from records that were recalled later."""
-    whole = holdings(world.told, None)
     found: set[int] = set()
     for entry in entries(world.catalog, kinds=[RecordsRecalled.kind], checked=True):
         event = entry.event
@@ -81,7 +80,7 @@ def condemned(world: World) -> set[int]:
         ids = _ids(world, {member.batch for member in event.members})
         for snapshot, uses in world.told.uses.items():
             at = world.told.place(snapshot)
-            held = set(world.told.members(whole, snapshot))
+            held = set(world.told.members(world.whole, snapshot))
             if at[0] == dataset and at[1] < event.version and held & ids:
                 found |= {world.vertex(use.model) for use in uses if use.role != "EVAL"}
         for joined in world.joined.get(dataset, ()):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from lazaretto.lineage.trace.answer import TracedSnapshot
 from lazaretto.lineage.trace.describe import Described, describe
-from lazaretto.lineage.trace.holdings import SNAPSHOT, VIEW, holdings
+from lazaretto.lineage.trace.holdings import SNAPSHOT, VIEW
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,7 +49,7 @@ def snapshots_of(reached: Reached, described: Mapping[int, Described]) -> list[T
 def made_from(reached: Reached) -> dict[int, int]:
     """Records of each batch in what a model was made of, by vertex: the most in one version."""
     world = reached.world
-    whole = holdings(world.told, None)
+    whole = world.whole
     found: dict[int, int] = {}
     for vertex in reached.sure:
         row = world.node(vertex)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from lazaretto.lineage.claims.bits import Basis, Gap, Why
 from lazaretto.lineage.claims.gaps import begun_before, holes, last_end
-from lazaretto.lineage.claims.reach import FEW, Step, Steps, measured, outputs, spread
+from lazaretto.lineage.claims.reach import FEW, Step, Steps, appended, measured, outputs, spread
 from lazaretto.lineage.claims.timeline import TOLERANCE
 from lazaretto.lineage.trace.holdings import BATCH, MODEL, Dataset, Holding, holdings
 
@@ -52,10 +52,6 @@ class Reached:
     open_runs: list[Hole] = field(default_factory=list)
     without: frozenset[int] = frozenset()
 
-    def batches(self, vertices: Iterable[int]) -> set[int]:
-        """Ids of the ledger's batches among some vertices."""
-        return _batches(self.world, vertices)
-
 
 def downstream(
     world: World,
@@ -78,7 +74,7 @@ def downstream(
     """
     reached = Reached(world, frozenset(start), without=frozenset(without))
     reached.sure |= reached.without  # what is reached already is not followed
-    seeds = [*start, *_uses_of(reached, snapshots, Basis.KNOWN)]
+    seeds = [*start, *_uses_of(reached, snapshots)]
     reached.held = _onward(reached, seeds, reached.sure, Basis.INFERRED, parts)
     nothing = bool(without) and not start  # all that is in question is left out
     relevant = [] if nothing else holes(world.catalog, world.root, since=arrived)
@@ -115,18 +111,18 @@ def upstream(world: World, model: int) -> Reached:
 def _hidden(reached: Reached) -> list[Hole]:
     """Open runs that may have written, unseen, what a model was made of.
 
-    Where events and ledger name every version on its way, there is nothing that they could have
-    added.
+    Where events and ledger name every version on its way, and each was made anew, there is nothing
+    that they could have added.
     """
     world = reached.world
     named = (Basis.KNOWN, Basis.MEASURED)
     everything = reached.sure | reached.possible
     ways = (step for vertex in everything for step in reached.steps.into(vertex))
-    if all(step.basis in named for step in ways):
+    if all(step.basis in named for step in ways) and not appended(world.catalog, everything):
         return []
     runs = [vertex // 2 for vertex in everything if vertex > 0 and vertex % 2]
     last = last_end(world.catalog, runs)
-    opened = [h for h in holes(world.catalog, world.root) if h.kind == Gap.OPEN_RUN]
+    opened = holes(world.catalog, world.root, kinds=[Gap.OPEN_RUN])
     begun = begun_before(world.catalog, [hole.node // 2 for hole in opened], last + TOLERANCE)
     return [hole for hole in opened if hole.node // 2 in begun]
 
@@ -158,11 +154,19 @@ def _onward(
         spread(world.catalog, new, known, reached.steps, most=most)
 
 
-def _behind(reached: Reached, again: Collection[int], known: set[int], most: Basis) -> None:
+def _behind(
+    reached: Reached,
+    again: Collection[int],
+    known: set[int],
+    most: Basis,
+    *,
+    forward: bool = True,
+) -> None:
     """What links of a higher basis lead to from what is known already."""
     steps = Steps()
     seen, start = set(reached.without), set(again) - reached.without
-    new = spread(reached.world.catalog, start, seen, steps, most=most) - known
+    catalog = reached.world.catalog
+    new = spread(catalog, start, seen, steps, most=most, forward=forward) - known
     known |= new
     reached.steps.many += steps.many
     reached.steps.few |= {end: ways for end, ways in steps.few.items() if end in new}
@@ -199,9 +203,7 @@ def _version_step(reached: Reached, batches: list[int], vertex: int) -> int:
     return vertex
 
 
-def _uses_of(
-    reached: Reached, snapshots: Collection[tuple[Dataset, int]], basis: Basis
-) -> Iterator[int]:
+def _uses_of(reached: Reached, snapshots: Collection[tuple[Dataset, int]]) -> Iterator[int]:
     """What learned from versions of admitted datasets that are in question themselves."""
     world = reached.world
     for dataset, version in snapshots:
@@ -209,7 +211,7 @@ def _uses_of(
             if world.told.place(snapshot) == (dataset, version):
                 for use in uses:
                     vertex = world.vertex(use.model)
-                    reached.steps.note(vertex, Step(-snapshot, basis, Why.NAMED))
+                    reached.steps.note(vertex, Step(-snapshot, Basis.KNOWN, Why.NAMED))
                     yield vertex
         for joined in world.joined.get(dataset, ()):
             if joined.version == version:
@@ -238,23 +240,16 @@ def _back(
     world = reached.world
     steps = reached.steps
     if again:
-        own = Steps()
-        new = spread(world.catalog, again, set(), own, most=most, forward=False) - known
-        known |= new
-        steps.many += own.many
-        steps.few |= {end: ways for end, ways in own.few.items() if end in new}
+        _behind(reached, again, known, most, forward=False)
     spread(world.catalog, seeds, known, steps, most=most, forward=False)
-    whole = holdings(world.told, None)
     done: set[int] = set()
     while fresh := known - done:
         done |= fresh
-        found = list(_origins(reached, fresh, whole))
+        found = list(_origins(reached, fresh))
         spread(world.catalog, found, known, steps, most=most, forward=False)
 
 
-def _origins(
-    reached: Reached, vertices: Iterable[int], whole: dict[Dataset, Holding]
-) -> Iterator[int]:
+def _origins(reached: Reached, vertices: Iterable[int]) -> Iterator[int]:
     """What the ledger tells that some vertices were made of."""
     world = reached.world
     for vertex in vertices:
@@ -265,22 +260,22 @@ def _origins(
                     reached.steps.note(-use.snapshot, Step(vertex, Basis.KNOWN, Why.NAMED))
                     yield -use.snapshot
             continue
-        for batch in _members(world, vertex, whole):
+        for batch in _members(world, vertex):
             origin = world.vertex(batch)
             reached.steps.note(origin, Step(vertex, Basis.KNOWN, Why.NAMED))
             yield origin
 
 
-def _members(world: World, vertex: int, whole: dict[Dataset, Holding]) -> list[int]:
+def _members(world: World, vertex: int) -> list[int]:
     """Batches of a version of an admitted dataset; of one that is not known, of the newest."""
     row = world.node(vertex)
     if row is not None:
-        return [] if row.kind == BATCH else world.told.members(whole, row.id)
+        return [] if row.kind == BATCH else world.told.members(world.whole, row.id)
     dataset, version = world.datasets.get(vertex, (None, None))
-    if dataset is None or dataset not in whole:
+    if dataset is None or dataset not in world.whole:
         return []
     newest = int(world.told.by_dataset[dataset][-1].version)
-    return whole[dataset].batches(newest if version is None else version)
+    return world.whole[dataset].batches(newest if version is None else version)
 
 
 def _batches(world: World, vertices: Iterable[int]) -> set[int]:

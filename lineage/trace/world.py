@@ -9,7 +9,15 @@ import sqlalchemy as sa
 
 from lazaretto.lineage.claims.bits import Kind, version_end
 from lazaretto.lineage.claims.names import STORE, Names, registry
-from lazaretto.lineage.trace.holdings import BATCH, MODEL, Dataset, Told, read_told
+from lazaretto.lineage.trace.holdings import (
+    BATCH,
+    MODEL,
+    Dataset,
+    Holding,
+    Told,
+    holdings,
+    read_told,
+)
 from lazaretto.storage.tables import lineage_name, lineage_version
 
 if TYPE_CHECKING:
@@ -53,6 +61,14 @@ class World:
     joined: dict[Dataset, list[Joined]] = field(default_factory=dict)
     datasets: dict[int, tuple[Dataset, int | None]] = field(default_factory=dict)
     batches: dict[int, int] = field(default_factory=dict)
+    _whole: dict[Dataset, Holding] | None = field(default=None, init=False, repr=False)
+
+    @property
+    def whole(self) -> dict[Dataset, Holding]:
+        """What versions of each dataset hold of all batches: summed up once."""
+        if self._whole is None:
+            self._whole = holdings(self.told, None)
+        return self._whole
 
     def vertex(self, node: int) -> int:
         """The vertex of a ledger's node."""

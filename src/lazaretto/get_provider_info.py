@@ -12,6 +12,7 @@ _OPERATORS = (
     "quarantine_gate",
     "admit_batch",
     "ingest_batch",
+    "screened",
     "snapshot_training",
     "sanitize_training",
     "register_model",
@@ -78,6 +79,9 @@ def get_provider_info() -> dict[str, Any]:
                     "placeholders": {"password": "goes into the catalog URL; kept encrypted"},
                 },
             }
+        ],
+        "task-decorators": [
+            {"name": "screened", "class-name": "lazaretto.operators.screened.screened_task"}
         ],
         "notifications": ["lazaretto.operators.quarantine_notifier.QuarantineNotifier"],
         "extra-links": ["lazaretto.operators.links.CaseLink"],

@@ -1,26 +1,17 @@
-"""Fixtures of the library's tests: a reference fitted once, a yard on each database, threads."""
+"""Fixtures of the library's tests: a yard on each database, threads."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import pytest
-from yard import Yard, blobs, make_policy, make_yard
+from yard import Yard, make_yard
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from lazaretto.storage.workspace import Workspace
-
-
-@pytest.fixture(scope="session")
-def fitted_reference(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A reference on disk; fitting takes longer than any test here."""
-    from lazaretto.reference import Reference
-
-    root = tmp_path_factory.mktemp("reference")
-    return Reference.fit(blobs(900, seed=1), make_policy(), name="blobs").save(root)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from lazaretto.policy import Limits
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.box, pytest.mark.long]
 LIMITS = Limits(
     memory_bytes=768 * 2**20, output_bytes=128 * 2**20, cpu_seconds=30, wall_seconds=300
 )

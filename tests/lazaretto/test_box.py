@@ -25,6 +25,7 @@ from lazaretto.batch._child import READY
 from lazaretto.errors import DeliveryError, SystemFaultError
 from lazaretto.policy import Columns, Limits
 
+pytestmark = pytest.mark.box
 TABLE = pa.table({"id": ["a", "b"], "x": [1, 2]})
 
 

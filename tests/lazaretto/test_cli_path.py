@@ -16,6 +16,7 @@ import jsonschema
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from catalogs import copy_sqlite
 from typer.testing import CliRunner
 
 from lazaretto.cli.app import app
@@ -92,8 +93,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def user(data: Path, tmp_path: Path) -> User:
+def user(data: Path, made_catalog: Path, tmp_path: Path) -> User:
     """A new project: nothing delivered, no reference."""
+    copy_sqlite(made_catalog, tmp_path / "catalog.db")
     return User(tmp_path, data)
 
 

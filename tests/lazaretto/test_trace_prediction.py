@@ -117,9 +117,12 @@ def _site(yard: Yard) -> Site:
 
 
 @pytest.fixture(scope="module")
-def one_site(tmp_path_factory: pytest.TempPathFactory, fitted_reference: str) -> Iterator[Site]:
+def one_site(
+    made_catalog: Path, tmp_path_factory: pytest.TempPathFactory, fitted_reference: str
+) -> Iterator[Site]:
     """For tests that change nothing."""
-    yard = fresh_yard("sqlite://", tmp_path_factory.mktemp("site") / "yard", fitted_reference)
+    folder = tmp_path_factory.mktemp("site") / "yard"
+    yard = fresh_yard(f"sqlite:///{made_catalog}", folder, fitted_reference)
     yield _site(yard)
     yard.workspace.catalog.engine.dispose()
 
@@ -129,7 +132,7 @@ def postgres_site(
     request: pytest.FixtureRequest, tmp_path: Path, fitted_reference: str
 ) -> Iterator[Site]:
     """The same on PostgreSQL."""
-    url = request.getfixturevalue("postgres_url")
+    url = request.getfixturevalue("postgres_catalog")
     yard = fresh_yard(url, tmp_path / "yard", fitted_reference)
     yield _site(yard)
     yard.workspace.catalog.engine.dispose()

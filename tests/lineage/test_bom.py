@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pages
 import pytest
-from yard import Yard, blobs, make_policy, make_yard
+from yard import Yard, blobs, make_yard
 
 from lazaretto import lineage, stages, values
 from lazaretto.dataset.recall import recall
 from lazaretto.ledger import events
 from lazaretto.ledger.chain import append, entries, head
-from lazaretto.reference import Reference
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,17 +20,10 @@ if TYPE_CHECKING:
     from lazaretto.storage.workspace import Workspace
 
 
-@pytest.fixture(scope="module")
-def reference(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A reference on disk."""
-    root = tmp_path_factory.mktemp("reference")
-    return Reference.fit(blobs(900, seed=1), make_policy(), name="blobs").save(root)
-
-
 @pytest.fixture
-def yard(workspace: Workspace, reference: str, tmp_path: Path) -> Yard:
+def yard(workspace: Workspace, fitted_reference: str, tmp_path: Path) -> Yard:
     """Two batches, a model of both, one recalled, a model of the other."""
-    yard = make_yard(workspace, reference, tmp_path)
+    yard = make_yard(workspace, fitted_reference, tmp_path)
     monday = yard.admit("monday", blobs(40, seed=2, prefix="m")).batch
     yard.admit("tuesday", blobs(40, seed=3, prefix="t"), "vendor-b")
     taken = stages.snapshot(workspace, "blobs").version
@@ -197,6 +189,7 @@ def test_what_only_others_claim_is_told_as_a_claim(yard: Yard, tmp_path: Path) -
     assert _aggregates(bom)[part["bom-ref"]] == "unknown"
 
 
+@pytest.mark.parametrize("catalog_url", ["sqlite"], indirect=True)
 def test_the_commands_of_the_page_write_it(yard: Yard) -> None:
     """docs/how-to/bill-of-materials.md, word by word."""
     page = pages.ROOT / "docs/how-to/bill-of-materials.md"

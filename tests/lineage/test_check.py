@@ -8,25 +8,35 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from catalogs import copy_sqlite
 from ledger_history import History, one_of_each
 from typer.testing import CliRunner
 
 from lazaretto import lineage
 from lazaretto.cli.app import app
 from lazaretto.errors import NotFoundError
+from lazaretto.storage.workspace import open_workspace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lazaretto.storage.workspace import Workspace
+
+@pytest.fixture(scope="module")
+def written(made_catalog: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """An event of each kind, as a line."""
+    folder = tmp_path_factory.mktemp("events")
+    url = copy_sqlite(made_catalog, folder / "catalog.db")
+    workspace = open_workspace(catalog_url=url, store=folder / "store")
+    one_of_each(History(workspace))
+    lineage.flush(workspace)
+    workspace.catalog.engine.dispose()
+    return Path(workspace.store.uri("lineage/events.jsonl")).read_text().splitlines()
 
 
 @pytest.fixture
-def events(sqlite_workspace: Workspace) -> list[dict[str, Any]]:
-    one_of_each(History(sqlite_workspace))
-    lineage.flush(sqlite_workspace)
-    path = Path(sqlite_workspace.store.uri("lineage/events.jsonl"))
-    return [json.loads(line) for line in path.read_text().splitlines()]
+def events(written: list[str]) -> list[dict[str, Any]]:
+    """The same, for one test to change."""
+    return [json.loads(line) for line in written]
 
 
 def _completed(events: list[dict[str, Any]], job: str) -> dict[str, Any]:

@@ -78,6 +78,17 @@ def test_a_registration_may_name_tables_and_models_of_others(site: Site) -> None
     assert site.source("other") == Said(["base@1", "net@1"])
 
 
+def test_a_registration_that_names_a_version_of_a_failed_run_leaves_open_what_it_holds(
+    site: Site,
+) -> None:
+    site.feed(
+        event([site.batch("vendor")], [dataset("features", 1)], at=0),
+        event([site.batch("other")], [dataset("features", 2)], at=60, state="FAIL"),
+    )
+    _register(site, "net@1", ModelInput(InputKind.TABLE, LAKE, "features", "2"))
+    assert site.source("vendor") == site.source("other") == may_be("net@1")
+
+
 def test_two_registries_have_a_model_of_the_same_name(site: Site) -> None:
     for registry, version in (("mlflow://eu", 1), ("mlflow://us", 2)):
         _register(site, "churn@1", registry=registry, dataset="digits", snapshot=version)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from lazaretto.storage.workspace import Workspace
 
 _SETTINGS = settings(
-    max_examples=20,
+    max_examples=12,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -6,14 +6,13 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
-from yard import ANN, Yard, blobs, make_policy, make_yard
+from yard import ANN, Yard, blobs, make_yard
 
 from lazaretto import lineage, stages
 from lazaretto.dataset.files import dataset_path
 from lazaretto.dataset.recall import recall
 from lazaretto.lineage.trace.report import to_html, to_json
 from lazaretto.quarantine import review
-from lazaretto.reference import Reference
 from lazaretto.values import Action, Actor, ActorType
 
 if TYPE_CHECKING:
@@ -28,17 +27,10 @@ SHELL = Actor(ActorType.OS_USER, "os:carol@gate")
 TASK = Actor(ActorType.SERVICE, "airflow:ingest.admit")
 
 
-@pytest.fixture(scope="module")
-def reference(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A reference on disk."""
-    root = tmp_path_factory.mktemp("reference")
-    return Reference.fit(blobs(900, seed=1), make_policy(), name="blobs").save(root)
-
-
 @pytest.fixture
-def yard(sqlite_workspace: Workspace, reference: str, tmp_path: Path) -> Yard:
+def yard(sqlite_workspace: Workspace, fitted_reference: str, tmp_path: Path) -> Yard:
     """A yard of which a model learned what was cleared and what three people let through."""
-    return make_yard(sqlite_workspace, reference, tmp_path)
+    return make_yard(sqlite_workspace, fitted_reference, tmp_path)
 
 
 def _reviewed(yard: Yard, publisher: Actor) -> Judgement:

@@ -46,7 +46,7 @@ def test_nodes_and_edges_are_counted_up_to_the_bound(workspace: Workspace) -> No
     add_source(workspace, "vendor", trust_tier=TrustTier.REVIEWED)
     node = {"namespace": "n", "version": "1", "kind": "SNAPSHOT"}
     edge = {"run": "r", "role": "ADMITTED", "rows": 1}
-    link = {"owner": 0, "basis": 0, "why": 0, "role": ""}
+    link = {"owner": 0, "basis": 0, "why": 0}
     with workspace.catalog.transaction() as connection:
         for number in (1, 2, 3):
             connection.execute(lineage_node.insert().values(id=number, name=str(number), **node))

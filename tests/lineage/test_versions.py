@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from openlineage.client.serde import Serde
-from yard import Yard, blobs, make_policy, make_yard
+from yard import Yard, blobs, make_yard
 
 from lazaretto import lineage, stages
 from lazaretto.dataset.recall import recall
@@ -16,7 +16,6 @@ from lazaretto.ledger.chain import entries
 from lazaretto.lineage.openlineage import datasets
 from lazaretto.lineage.openlineage.contents import files_of
 from lazaretto.lineage.openlineage.facts import nothing_known
-from lazaretto.reference import Reference
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,16 +25,9 @@ if TYPE_CHECKING:
     from lazaretto.storage.workspace import Workspace
 
 
-@pytest.fixture(scope="module")
-def reference(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A reference on disk."""
-    root = tmp_path_factory.mktemp("reference")
-    return Reference.fit(blobs(900, seed=1), make_policy(), name="blobs").save(root)
-
-
 @pytest.fixture
-def yard(workspace: Workspace, reference: str, tmp_path: Path) -> Yard:
-    return make_yard(workspace, reference, tmp_path)
+def yard(workspace: Workspace, fitted_reference: str, tmp_path: Path) -> Yard:
+    return make_yard(workspace, fitted_reference, tmp_path)
 
 
 @pytest.fixture

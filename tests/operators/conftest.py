@@ -178,7 +178,13 @@ def without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 def run_dag(dags_folder: Path, without_pauses: None) -> Callable[..., Run]:
     """Runs a DAG of a file, from the repository's ``dags/`` or given as text, in real Airflow."""
 
-    def run(dag_id: str, conf: dict[str, Any] | None = None, *, text: str | None = None) -> Run:
+    def run(
+        dag_id: str,
+        conf: dict[str, Any] | None = None,
+        *,
+        text: str | None = None,
+        day: datetime | None = None,
+    ) -> Run:
         from airflow.dag_processing.dagbag import DagBag
 
         file = dags_folder / f"{dag_id}.py"
@@ -188,7 +194,7 @@ def run_dag(dags_folder: Path, without_pauses: None) -> Callable[..., Run]:
             file.write_text(text)
         bag = DagBag(dag_folder=str(file))
         assert bag.import_errors == {}
-        return _what_happened(bag.dags[dag_id].test(run_conf=conf))
+        return _what_happened(bag.dags[dag_id].test(logical_date=day, run_conf=conf))
 
     return run
 

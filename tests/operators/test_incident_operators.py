@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from unittest.mock import MagicMock
 
 import pytest
-from yard import blobs, make_policy, make_yard
+from yard import blobs, make_yard
 
 from lazaretto import incidents, stages
 from lazaretto.values import HoldKind, Verdict
@@ -20,23 +20,15 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.airflow
 
 
-@pytest.fixture(scope="module")
-def reference(tmp_path_factory: pytest.TempPathFactory) -> str:
-    from lazaretto.reference import Reference
-
-    fitted = Reference.fit(blobs(900, seed=1), make_policy(), name="blobs")
-    return fitted.save(tmp_path_factory.mktemp("reference"))
-
-
 @pytest.fixture
 def yard(
-    reference: str, sqlite_catalog: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fitted_reference: str, sqlite_catalog: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Yard:
     from lazaretto.storage.workspace import open_workspace
 
     monkeypatch.setenv("LAZARETTO_CATALOG_URL", sqlite_catalog)
     monkeypatch.setenv("LAZARETTO_STORE", str(tmp_path / "store"))
-    made = make_yard(open_workspace(), reference, tmp_path)
+    made = make_yard(open_workspace(), fitted_reference, tmp_path)
     made.admit("monday", blobs(60, seed=5, prefix="m"))
     return made
 

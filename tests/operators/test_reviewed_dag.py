@@ -72,3 +72,33 @@ def test_the_shipped_dag_waits_for_people_and_announces_what_they_published(
         admitted = {e.actor for e in entries(connection, kinds=[BatchAdmitted.kind])}
     assert admitted == {ANN, Actor(ActorType.SERVICE, f"airflow:{DAG}.admit")}
     assert len(world.ledger(VersionAnnounced)) == 2
+
+
+GROUP = """
+from airflow.sdk import DAG
+from lazaretto.operators import screened_ingest
+with DAG("grouped", schedule=None):
+    screened_ingest(
+        dataset="handwriting", policy={policy!r}, group_id="gate", review=True,
+        tasks={{"review": {{"poke_interval": 0.05}}}}, **{delivery!r},
+    )
+"""
+
+
+def test_a_group_with_review_announces_what_people_published(
+    world: Any, run_dag: Callable[..., Any]
+) -> None:
+    from lazaretto.demo.digits import poison
+
+    def act(workspace: Any, case: str) -> None:
+        review.decide(workspace, case, Action.RELEASE, all=True, reason="looked at it")
+        review.publish(workspace, case)
+
+    odd = world.deliver("odd", poison(world.part(0, 120), 0.1, np.random.default_rng(1)))
+    ann = people(world, act)
+    run = run_dag("grouped", text=GROUP.format(policy=world.policy, delivery=odd))
+    ann.join()
+    assert set(run.tasks.values()) == {"success"}
+    held = run.xcoms["gate.gate"]["held"]
+    assert run.xcoms["gate.announce"]["rows"] == held > 0
+    assert sorted(event["rows"] for event in run.asset_events) == sorted([held, 120 - held])

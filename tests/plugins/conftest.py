@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import airflow_environment
 import pytest
-from yard import Yard, blobs, make_policy, make_yard
+from yard import Yard, make_yard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -45,12 +45,9 @@ def token() -> Callable[[str], dict[str, str]]:
 
 
 @pytest.fixture
-def yard(workspace: Workspace, tmp_path: Path) -> Yard:
+def yard(workspace: Workspace, fitted_reference: str, tmp_path: Path) -> Yard:
     """A workspace with two sources and a reference of three classes."""
-    from lazaretto.reference import Reference
-
-    saved = Reference.fit(blobs(900, 1), make_policy(), name="blobs").save(tmp_path / "reference")
-    return make_yard(workspace, saved, tmp_path)
+    return make_yard(workspace, fitted_reference, tmp_path)
 
 
 @pytest.fixture

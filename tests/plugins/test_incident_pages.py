@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from markup import Markup
-from yard import Yard, blobs, make_policy, make_yard
+from yard import Yard, blobs, make_yard
 
 from lazaretto import incidents, stages
 from lazaretto.quarantine import review
@@ -28,18 +28,10 @@ VENDOR = {"what": "SOURCE", "name": "vendor-a", "reason": "a stolen key"}
 ASKED = IncidentQuestion("source", "vendor-a")
 
 
-@pytest.fixture(scope="module")
-def reference(tmp_path_factory: pytest.TempPathFactory) -> str:
-    from lazaretto.reference import Reference
-
-    root = tmp_path_factory.mktemp("reference")
-    return Reference.fit(blobs(900, seed=1), make_policy(), name="blobs").save(root)
-
-
 @pytest.fixture
-def yard(workspace: Workspace, reference: str, tmp_path: Path) -> Yard:
+def yard(workspace: Workspace, fitted_reference: str, tmp_path: Path) -> Yard:
     """A batch of vendor-a, a model that learned from it, and a case of another."""
-    made = make_yard(workspace, reference, tmp_path)
+    made = make_yard(workspace, fitted_reference, tmp_path)
     made.admit("monday", blobs(60, seed=5, prefix="m"))
     taken = stages.snapshot(workspace, "blobs")
     stages.register_model(workspace, "net", "1", "blobs", taken.version)

@@ -31,17 +31,9 @@ EVIL = '"><script>alert(1)</script><img src=x onerror=alert(2)>{{7*7}}\u202e'
 NOW = datetime.now(UTC)
 
 
-@pytest.fixture(scope="module")
-def reference(tmp_path_factory: pytest.TempPathFactory) -> str:
-    from lazaretto.reference import Reference
-
-    root = tmp_path_factory.mktemp("reference")
-    return Reference.fit(blobs(900, seed=1), make_policy(), name="blobs").save(root)
-
-
 @pytest.fixture
-def yard(workspace: Workspace, reference: str, tmp_path: Path) -> Yard:
-    return make_yard(workspace, reference, tmp_path)
+def yard(workspace: Workspace, fitted_reference: str, tmp_path: Path) -> Yard:
+    return make_yard(workspace, fitted_reference, tmp_path)
 
 
 @pytest.fixture

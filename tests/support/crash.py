@@ -29,7 +29,11 @@ _WRITING = ("INSERT", "UPDATE", "DELETE")
 def main(url: str, folder: Path, operations: list[str]) -> None:
     """Tries every write point of each operation; prints how many there are."""
     import crash_operations
+    from catalogs import never_sync
+    from compiled import compile_once
 
+    never_sync()
+    compile_once()
     _in_child(lambda: crash_operations.screened(url, folder))
     _in_child(lambda: _save(url, folder, "screened"))
     for operation in operations:

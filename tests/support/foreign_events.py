@@ -134,7 +134,7 @@ def dump(connection: Connection) -> dict[str, list[str]]:
     uuids = {row.id: row.run for row in runs}
     owners = {id_: str(name) for id_, name in first.items()} | {0: "events"}
     links = [
-        (ends[row.src], ends[row.dst], owners[row.owner], row.basis, row.why, row.role)
+        (ends[row.src], ends[row.dst], owners[row.owner], row.basis, row.why)
         for row in connection.execute(sa.select(lineage_link))
     ]
     gaps = [

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from catalogs import copy_sqlite
 
 from lazaretto import stages
 from lazaretto.policy import Policy
@@ -15,7 +17,6 @@ from lazaretto.values import Actor, ActorType, BatchRef, TrustTier
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from lazaretto.stages import Admission, Judgement
     from lazaretto.storage.workspace import Workspace
@@ -117,13 +118,19 @@ def make_yard(workspace: Workspace, reference: str, folder: Path) -> Yard:
 
 
 def fresh_yard(url: str, folder: Path, reference: str) -> Yard:
-    """An empty workspace, whatever was done before in the same database."""
+    """An empty workspace, whatever was done before in the same database.
+
+    Args:
+        url: of a catalog. One of SQLite is copied and must be empty, one of PostgreSQL is emptied.
+        folder: of the workspace, which is made.
+        reference: a saved reference.
+    """
     from lazaretto.storage.column_types import metadata
     from lazaretto.storage.workspace import open_workspace
 
     folder.mkdir()
     if url.startswith("sqlite"):
-        url = f"sqlite:///{folder / 'catalog.db'}"
+        url = copy_sqlite(Path(url.removeprefix("sqlite:///")), folder / "catalog.db")
     workspace = open_workspace(catalog_url=url, store=folder / "store")
     tables = [table.name for table in metadata.sorted_tables if table.name != "workspace"]
     names = ", ".join(f'"{name}"' for name in tables)

@@ -102,7 +102,9 @@ def usable_ids(ids: pa.Array) -> pa.Array:
     """
     length = pc.binary_length(ids)
     fits = pc.and_(pc.greater(length, 0), pc.less_equal(length, MAX_ID_BYTES))
-    clean = pc.invert(pc.match_substring_regex(ids, _CONTROL_RE2))
+    clean = pc.ascii_is_printable(ids)
+    if not pc.all(clean).as_py():  # most ids are plain, and to see that is fast
+        clean = pc.invert(pc.match_substring_regex(ids, _CONTROL_RE2))
     return pc.fill_null(pc.and_(fits, clean), False)
 
 

@@ -14,6 +14,7 @@ NOUNS = (
     "source",
     "manifest",
     "policy",
+    "contract",
     "reference",
     "batch",
     "quarantine",

@@ -63,7 +63,10 @@ class RecordIds:
         self._absent.append(~_numpy(there))
         self._unfit.append(_numpy(unfit))
         self._repeats.take(ids)
-        self._texts.append(pc.utf8_slice_codeunits(pc.if_else(unfit, texts, None), 0, _SHOWN))
+        shown = pa.nulls(len(texts), pa.string())
+        if self._unfit[-1].any():
+            shown = pc.utf8_slice_codeunits(pc.if_else(unfit, texts, None), 0, _SHOWN)
+        self._texts.append(shown)
 
     def tell(self, failures: Failures) -> None:
         """Adds what was found."""

@@ -11,7 +11,10 @@ from lazaretto.contract import _builtin
 from lazaretto.contract._report import ContractReport, Failures
 
 if TYPE_CHECKING:
+    from lazaretto.contract._gx import SuiteRun
+    from lazaretto.contract._known import Known
     from lazaretto.contract._load import Contract
+    from lazaretto.contract._run import Run
     from lazaretto.policy import Columns
 
 
@@ -21,19 +24,22 @@ def evaluate(
     columns: Columns,
     *,
     most_bytes: int | None = None,
+    known: Known | None = None,
 ) -> ContractReport:
     """Finds every record that breaks a rule, and every problem of the batch as a whole.
 
-    The records are read in one pass. The built-in rules about record ids, labels and embeddings
-    stream. A contract's rules may compare records with one another, so the columns that they read
-    are in memory together.
+    The records are read in one pass, and memory holds a chunk of them and what fails. A check of
+    pandera that is not its own may compare records with one another, so the columns that such
+    checks read are in memory together. So are those that a suite of Great Expectations reads.
 
     Args:
         batch: a batch, or its records in memory.
         contract: what `load_contract` gave; None for the built-in rules alone.
         columns: the policy's columns.
-        most_bytes: of the columns that the contract reads. Where they take more, it is not
-            evaluated, and the report says so; default: no bound.
+        most_bytes: of the columns that are in memory together. Where they take more, the checks
+            that read them are not evaluated, and the report says so; default: no bound.
+        known: what rules may compare the batch with. None: nothing is known, and rules that ask
+            are in the report's `broken`.
 
     Returns:
         The report. Rules that raise, missing columns and wrong types are in its `broken`, never
@@ -55,11 +61,13 @@ def evaluate(
         for rule in (_builtin.RecordIds, _builtin.Labels, _builtin.Embeddings)
     ]
     looked_at = [rule.column for rule in rules if rule.column is not None]
-    wanted = _columns_needed(contract, names)
-    kept, ids = _Kept(wanted, most_bytes), []
+    run = None if contract is None else _run_of(contract, batch.schema, known, most_bytes)
+    wanted = [] if run is None else run.columns
+    ids = []
     for part, chunk in records(batch, columns, columns=list(dict.fromkeys([*looked_at, *wanted]))):
         ids.append(own(part))
-        kept.take(chunk)
+        if run is not None:
+            run.take(chunk)
         for rule in rules:
             if rule.column is not None:
                 rule.take(chunk, ids[-1])
@@ -67,13 +75,8 @@ def evaluate(
     _builtin.check_columns_present(names, columns, failures)
     for rule in rules:
         rule.tell(failures)
-    if contract is not None and kept.too_large:
-        failures.broken.append(
-            f"the columns that the contract reads take more than {most_bytes:,} bytes "
-            "(limits.memory_bytes), so that it was not evaluated"
-        )
-    elif contract is not None:
-        _walk_contract(kept.chunks, contract, names, failures)
+    if run is not None:
+        run.tell(failures)
     return failures.report()
 
 
@@ -90,8 +93,12 @@ def declared_types(contract: Contract | None) -> list[pa.Field]:
         >>> [field.name for field in declared_types(Contract("prices", schema))]
         ['price']
     """
-    if contract is None:
+    if contract is None or contract.suite is not None:  # a suite declares none
         return []
+    if contract.table is not None:
+        from lazaretto.contract import _table
+
+        return _table.declared_types(contract.table)
     from lazaretto.contract import _pandera
 
     return _pandera.declared_types(contract.schema)
@@ -109,45 +116,31 @@ def named_columns(contract: Contract | None, names: list[str]) -> list[str]:
     """
     if contract is None:
         return []
+    if contract.suite is not None:
+        read = {one for rule in contract.suite.rules for one in rule.reads or ()}
+        return [name for name in names if name in read]
+    if contract.table is not None:
+        described = {column.name for column in contract.table.columns}
+        return [name for name in names if name in described]
     from lazaretto.contract import _pandera
 
     return _pandera.named_columns(contract.schema, names)
 
 
-class _Kept:
-    """The columns that a contract reads, in memory together up to a bound."""
+def _run_of(
+    contract: Contract, schema: pa.Schema, known: Known | None, most_bytes: int | None
+) -> Run | SuiteRun:
+    if contract.suite is not None:
+        from lazaretto.contract._gx import SuiteRun
 
-    def __init__(self, columns: list[str], most_bytes: int | None) -> None:
-        self._columns, self._most = columns, most_bytes
-        self._size = 0
-        self.too_large = False
-        self.chunks: list[pa.RecordBatch] = []
+        return SuiteRun(contract.suite, schema, most_bytes)
+    # pandera takes over a second to import, and a batch without such a contract needs none of it.
+    from lazaretto.contract._run import Run
 
-    def take(self, chunk: pa.RecordBatch) -> None:
-        if not self._columns or self.too_large:
-            return
-        columns = [own(chunk.column(name)) for name in self._columns]
-        self.chunks.append(pa.RecordBatch.from_arrays(columns, names=self._columns))
-        self._size += self.chunks[-1].nbytes
-        if self._most is not None and self._size > self._most:
-            self.too_large = True
-            self.chunks.clear()
+    if contract.table is not None:
+        from lazaretto.contract import _table
 
-
-def _columns_needed(contract: Contract | None, names: list[str]) -> list[str]:
-    if contract is None:
-        return []
-    # pandera takes over a second to import, and a batch without a contract needs none of it.
+        return Run(_table.prepare(contract.table), schema, known, most_bytes)
     from lazaretto.contract import _pandera
 
-    return _pandera.columns_needed(contract.schema, names)
-
-
-def _walk_contract(
-    chunks: list[pa.RecordBatch], contract: Contract, names: list[str], failures: Failures
-) -> None:
-    from lazaretto.contract import _pandera
-    from lazaretto.contract._frame import make_frame
-
-    frame = make_frame(chunks, _pandera.arrow_types(contract.schema, names))
-    _pandera.walk(contract.schema, frame, names, failures)
+    return Run(_pandera.prepare(contract.schema, schema), schema, known, most_bytes)

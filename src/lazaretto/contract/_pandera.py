@@ -1,4 +1,4 @@
-"""Walks a pandera schema rule by rule over a polars frame, and says which records fail each.
+"""Reads a pandera schema as a table of rules.
 
 Only public parts of pandera are used: the schema's attributes and `Check.__call__`. Its own
 `validate` is not: it returns no row for several kinds of failure, reports only the first broken
@@ -13,33 +13,41 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
+from pandera.api.checks import Check
 from pandera.config import config_context
 
 from lazaretto.batch import declared
+from lazaretto.contract._checked import ALONE
 from lazaretto.contract._frame import RAISED, types_of
+from lazaretto.contract._rules import Checked, Distinct, Present, Rule
+from lazaretto.contract._run import ColumnCheck, Prepared
 from lazaretto.redact import error_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
-    import pyarrow as pa
-    from numpy.typing import NDArray
-
-    from lazaretto.contract._frame import Frame
-    from lazaretto.contract._report import Failures
-
-_ALONE = "column"
+SEVERITIES = ("error", "warning")
 _BY = "the contract"
-
-
-def columns_needed(schema: Any, names: list[str]) -> list[str]:
-    """Columns of a batch that the schema reads: all, when a rule sees the whole frame."""
-    if schema.checks or schema.dtype is not None:
-        return names
-    wanted = {name for group in _unique_groups(schema.unique) for name in group}
-    for column in schema.columns.values():
-        wanted.update(_matches(column, names, schema))
-    return [name for name in names if name in wanted]
+_BY_RECORD = frozenset(
+    {
+        "equal_to",
+        "not_equal_to",
+        "greater_than",
+        "greater_than_or_equal_to",
+        "less_than",
+        "less_than_or_equal_to",
+        "in_range",
+        "isin",
+        "notin",
+        "str_matches",
+        "str_contains",
+        "str_startswith",
+        "str_endswith",
+        "str_length",
+    }
+)
+"""Pandera's own checks whose answer for a record depends on that record alone."""
 
 
 def named_columns(schema: Any, names: list[str]) -> list[str]:
@@ -82,67 +90,171 @@ def declared_types(schema: Any) -> list[pa.Field]:
     return fields
 
 
-def walk(schema: Any, frame: Frame, names: list[str], failures: Failures) -> None:
-    """Adds what the records of a frame break.
+def prepare(schema: Any, batch: pa.Schema) -> Prepared:
+    """The table of rules that a schema says for the columns of a batch.
 
     Args:
         schema: a `pandera.polars.DataFrameSchema`.
-        frame: the columns that `columns_needed` named.
-        names: all columns of the batch, in order.
-        failures: takes failing records and whole-batch problems.
+        batch: all columns of the batch, in order.
     """
-    # The narwhals backend of pandera loses the row of a failure.
-    with config_context(use_narwhals_backend=False):
-        _check_layout(schema, names, failures)
-        usable = {
-            name: column
-            for column, name in _expand(schema, names, failures)
-            if _is_whole(name, frame, failures)
-            and _has_dtype(schema, column, name, frame.data, failures)
-        }
-        for name, column in usable.items():
-            _check_column(column, name, frame.data, failures)
-        for group in _unique_groups(schema.unique):
-            if all(name in frame.data.columns for name in group):
-                # Not `select`, which takes some names for patterns.
-                columns = [frame.data.get_column(name) for name in group]
-                together = pl.DataFrame([one.alias(str(n)) for n, one in enumerate(columns)])
-                failed = together.is_duplicated().to_numpy()
-                text = f"the values of {', '.join(group)} together must be unique"
-                failures.add(f"frame.unique({','.join(group)})", None, text, failed)
-            else:
-                why = "left out" if set(group) <= set(names) else "missing"
-                failures.broken.append(f"unique({', '.join(group)}): a column is {why}")
-        if schema.checks and frame.left_out:
-            name, why = next(iter(frame.left_out.items()))
-            failures.broken.append(
-                f"rules over whole records could not be judged: column {name!r} {why}"
-            )
-            return
-        for check in schema.checks:
-            _run(check, None, f"frame.{check.name}", frame.data, failures)
-
-
-def _check_layout(schema: Any, names: list[str], failures: Failures) -> None:
-    known = [n for column in schema.columns.values() for n in _matches(column, names, schema)]
-    if schema.strict is True:
-        for name in names:
-            if name not in known:
-                failures.broken.append(f"column {name!r} is not in the contract, which is strict")
-    expected, present = list(dict.fromkeys(known)), [n for n in names if n in known]
-    if schema.ordered and present != expected:
-        failures.broken.append(f"columns are out of order: {present}, expected {expected}")
-
-
-def _expand(schema: Any, names: list[str], failures: Failures) -> Iterator[tuple[Any, str]]:
-    """Each rule-bearing column with each of its names in the batch."""
+    names = batch.names
+    types = arrow_types(schema, names)
+    columns: list[ColumnCheck] = []
+    rules: list[Rule] = []
     for column in schema.columns.values():
         found = _matches(column, names, schema)
         if not found and column.required:
             what = "no column matches" if column.regex else "there is no column"
-            failures.broken.append(f"{what} {column.name!r}, which the contract requires")
+            missing = f"{what} {column.name!r}, which the contract requires"
+            columns.append(ColumnCheck(column.name, missing, _anything))
         for name in found:
-            yield column, name
+            columns.append(ColumnCheck(name, None, _type_check(schema, column, name)))
+            kind = types.get(name, batch.field(name).type)
+            rules += _of_column(column, name, has_nan=pa.types.is_floating(kind))
+    for group in _unique_groups(schema.unique):
+        text = f"the values of {', '.join(group)} together must be unique"
+        test = Distinct(tuple(group), nulls=True)
+        rules.append(Rule(f"frame.unique({','.join(group)})", text, test))
+    severities = check_severities(schema.metadata)
+    for check in schema.checks:
+        rules.append(_of_check(check, None, f"frame.{check.name}", severities))
+    return Prepared(_layout(schema, names), columns, rules, types)
+
+
+def require_severities(schema: Any) -> None:
+    """Refuses severities that nobody knows.
+
+    Raises:
+        ValueError: says which, and what there is.
+    """
+    check_severities(schema.metadata)
+    known = {check.name for check in schema.checks or ()}
+    _require_checks("the model", schema.metadata, known)
+    for name, column in schema.columns.items():
+        try:
+            check_severities(column.metadata)
+        except ValueError as error:
+            raise ValueError(f"column {name!r}: {error}") from error
+        known = {check.name for check in column.checks} | {"not_null", "unique"}
+        _require_checks(f"column {name!r}", column.metadata, known)
+
+
+def _require_checks(where: str, metadata: Any, known: set[str]) -> None:
+    for name in _options(metadata).get("checks", {}):
+        if name not in known:
+            raise ValueError(
+                f"{where}: metadata names a check {name!r}, and there are {sorted(known)}"
+            )
+
+
+def check_severities(metadata: Any) -> Mapping[str | None, str]:
+    """Severities of checks by name, and under None that of all others.
+
+    Raises:
+        ValueError: one is none.
+    """
+    options = _options(metadata)
+    checks = options.get("checks", {})
+    if not isinstance(checks, dict):
+        raise ValueError('metadata["lazaretto"]["checks"] is a dict of names and severities')
+    found: dict[str | None, str] = {None: options.get("severity", "error"), **checks}
+    for severity in found.values():
+        if severity not in SEVERITIES:
+            raise ValueError(
+                f"there is no severity {severity!r}: write "
+                f"{' or '.join(repr(one) for one in SEVERITIES)}"
+            )
+    return found
+
+
+def _options(metadata: Any) -> dict[str, Any]:
+    options = (metadata or {}).get("lazaretto", {})
+    unknown = sorted(set(options) - {"severity", "checks"}) if isinstance(options, dict) else [""]
+    if unknown:
+        raise ValueError(
+            f'metadata["lazaretto"] has {unknown[0]!r}; it is a dict with severity and checks'
+        )
+    return dict(options)
+
+
+def _of_column(column: Any, name: str, *, has_nan: bool) -> Iterator[Rule]:
+    severities = check_severities(column.metadata)
+
+    def warns(rule: str) -> bool:
+        return severities.get(rule, severities[None]) == "warning"
+
+    if not column.nullable:
+        text = f"{name} must not be null" + (" or NaN" if has_nan else "")
+        yield Rule(f"{name}.not_null", text, Present(name), warns("not_null"))
+    if column.unique:
+        test = Distinct((name,), nulls=True)
+        yield Rule(f"{name}.unique", f"{name} must be unique", test, warns("unique"))
+    for check in column.checks:
+        yield _of_check(check, name, f"{name}.{check.name}", severities)
+
+
+def _of_check(
+    check: Any, column: str | None, rule: str, severities: Mapping[str | None, str]
+) -> Rule:
+    text = str(check.description or check.error or check.name)
+    text = text if column is None else f"{column}: {text}"
+    severity = severities.get(check.name, severities[None])
+    by_record = column is not None and (check.element_wise or _is_own(check))
+    warn = severity == "warning" or bool(check.raise_warning)
+    return Rule(rule, text, Checked(check, column, by_record), warn)
+
+
+def _is_own(check: Any) -> bool:
+    """Whether a check is one of pandera's own about single values."""
+    name = str(check.name)
+    if name not in _BY_RECORD or check.groupby is not None:
+        return False
+    try:
+        return bool(check._check_fn is Check.get_builtin_check_fn(name))
+    except (AttributeError, KeyError):
+        return False
+
+
+def _anything(_series: pl.Series) -> str | None:
+    return None
+
+
+def _type_check(schema: Any, column: Any, name: str) -> Callable[[pl.Series], str | None]:
+    from pandera.api.polars.types import PolarsData
+
+    expected = column.dtype if schema.dtype is None else schema.dtype
+
+    def wrong(series: pl.Series) -> str | None:
+        if expected is None:
+            return None
+        try:
+            with config_context(use_narwhals_backend=False):
+                alone = series.alias(ALONE).to_frame()
+                passed = expected.check(series.dtype, PolarsData(alone.lazy(), ALONE))
+                right = bool(np.all(list(passed) if not isinstance(passed, bool) else passed))
+        except RAISED as error:
+            return f"column {name!r}: its type cannot be checked: {error_line(error)}"
+        if right:
+            return None
+        return f"column {name!r} has type {series.dtype}, the contract says {expected}"
+
+    return wrong
+
+
+def _layout(schema: Any, names: list[str]) -> list[str]:
+    """What is wrong with the columns as a whole."""
+    wrong = []
+    known = [n for column in schema.columns.values() for n in _matches(column, names, schema)]
+    if schema.strict is True:
+        wrong += [
+            f"column {name!r} is not in the contract, which is strict"
+            for name in names
+            if name not in known
+        ]
+    expected, present = list(dict.fromkeys(known)), [n for n in names if n in known]
+    if schema.ordered and present != expected:
+        wrong.append(f"columns are out of order: {present}, expected {expected}")
+    return wrong
 
 
 def _matches(column: Any, names: list[str], schema: Any) -> list[str]:
@@ -157,89 +269,6 @@ def _matches(column: Any, names: list[str], schema: Any) -> list[str]:
     return [name for name in names if name in (*found, *named) and name not in plain]
 
 
-def _is_whole(name: str, frame: Frame, failures: Failures) -> bool:
-    """Whether a column is there as the contract wants it."""
-    why = frame.left_out.get(name) or frame.misfits.get(name)
-    if why is not None:
-        failures.broken.append(f"column {name!r} {why}")
-    return why is None
-
-
-def _has_dtype(
-    schema: Any, column: Any, name: str, frame: pl.DataFrame, failures: Failures
-) -> bool:
-    from pandera.api.polars.types import PolarsData
-
-    expected = column.dtype if schema.dtype is None else schema.dtype
-    if expected is None:
-        return True
-    found = frame.schema[name]
-    try:
-        alone = frame.get_column(name).alias(_ALONE).to_frame()
-        passed = expected.check(found, PolarsData(alone.lazy(), _ALONE))
-        right = bool(np.all(list(passed) if not isinstance(passed, bool) else passed))
-    except RAISED as error:
-        failures.broken.append(f"column {name!r}: its type cannot be checked: {error_line(error)}")
-        return False
-    if not right:
-        failures.broken.append(f"column {name!r} has type {found}, the contract says {expected}")
-    return right
-
-
-def _check_column(column: Any, name: str, frame: pl.DataFrame, failures: Failures) -> None:
-    series = frame.get_column(name).alias(_key(name))
-    warn = _severity(column) == "warn"
-    if not column.nullable:
-        missing = series.is_null()
-        if series.dtype.is_float():
-            missing = missing | series.is_nan().fill_null(False)
-        text = f"{name} must not be null" + (" or NaN" if series.dtype.is_float() else "")
-        failures.add(f"{name}.not_null", name, text, missing.to_numpy(), warn=warn)
-    if column.unique:
-        failed = series.is_duplicated().to_numpy()
-        text = f"{name} must be unique"
-        failures.add(f"{name}.unique", name, text, failed, values=series.to_arrow(), warn=warn)
-    for check in column.checks:
-        rule = f"{name}.{check.name}"
-        _run(check, name, rule, series.to_frame(), failures, warn=warn)
-
-
-def _run(
-    check: Any,
-    column: str | None,
-    rule: str,
-    frame: pl.DataFrame,
-    failures: Failures,
-    *,
-    warn: bool = False,
-) -> None:
-    """Runs one check; one that raises or gives no answer per record holds the whole batch."""
-    text = str(check.description or check.error or check.name)
-    text = text if column is None else f"{column}: {text}"
-    try:
-        key = None if column is None else _key(column)
-        output = check(frame.lazy(), key).check_output.collect().to_series()
-    except RAISED as error:
-        failures.broken.append(f"rule {rule} raised {error_line(error)}")
-        return
-    warn = warn or bool(check.raise_warning)
-    if output.dtype != pl.Boolean:
-        failures.broken.append(f"rule {rule} returned {output.dtype}, not true or false")
-    elif len(output) == frame.height:
-        failed: NDArray[np.bool_] = ~output.fill_null(check.ignore_na).to_numpy()
-        values = None if column is None else frame.to_series().to_arrow()
-        failures.add(rule, column, text, failed, values=values, warn=warn)
-    elif len(output) != 1:
-        failures.broken.append(f"rule {rule} gave {len(output)} answers for {frame.height} records")
-    elif not output.item() and not warn:
-        failures.broken.append(f"rule {rule} does not hold for the batch: {text}")
-
-
-def _key(name: str) -> str:
-    """What a column is called while it is judged alone: polars takes some names for patterns."""
-    return _ALONE if name == "*" or (name.startswith("^") and name.endswith("$")) else name
-
-
 def _unique_groups(unique: Any) -> list[list[str]]:
     """Pandera takes one set of columns, or a list of sets."""
     if not unique:
@@ -247,9 +276,3 @@ def _unique_groups(unique: Any) -> list[list[str]]:
     if isinstance(unique, str):
         return [[unique]]
     return [list(unique)] if isinstance(unique[0], str) else [list(group) for group in unique]
-
-
-def _severity(column: Any) -> str | None:
-    options = (column.metadata or {}).get("lazaretto", {})
-    severity: str | None = options.get("severity") if isinstance(options, dict) else None
-    return severity

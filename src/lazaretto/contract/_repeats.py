@@ -57,8 +57,12 @@ def _hashes(ids: pa.Array, seeds: tuple[int, int]) -> NDArray[np.uint64]:
 
 def _repeated(hashes: NDArray[np.uint64]) -> NDArray[np.bool_]:
     """Those whose two hashes are there more than once."""
-    order = np.lexsort((hashes[:, 1], hashes[:, 0]))
-    same = (hashes[order[1:]] == hashes[order[:-1]]).all(axis=1)
-    repeated = np.zeros(len(hashes), dtype=np.bool_)
-    repeated[order[1:][same]] = repeated[order[:-1][same]] = True
+    import polars as pl
+
+    repeated: NDArray[np.bool_] = pl.Series(hashes[:, 0]).is_duplicated().to_numpy().copy()
+    at = np.flatnonzero(repeated)
+    if len(at):
+        # Few share a hash by chance: the second is looked at only where the first is shared.
+        both = pl.DataFrame({"a": hashes[at, 0], "b": hashes[at, 1]})
+        repeated[at] = both.is_duplicated().to_numpy()
     return repeated

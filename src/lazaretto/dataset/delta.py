@@ -34,11 +34,15 @@ BATCH = "_lazaretto_batch"
 RECORD = "_lazaretto_record"
 SOURCE = "_lazaretto_source"
 WEIGHT = "sample_weight"
+FLAGS = "_lazaretto_flags"
+"""Rules that a record broke and that only warn; null where there are none. Tables that were made
+before there were flags have no such column: their flags are in the store and on record alone."""
 ADDED = (
     pa.field(BATCH, pa.string()),
     pa.field(RECORD, pa.string()),
     pa.field(SOURCE, pa.string()),
     pa.field(WEIGHT, pa.float64()),
+    pa.field(FLAGS, pa.list_(pa.string())),
 )
 # A trace must find what a model saw years ago: by default Delta forgets its log after 30 days.
 _CONFIGURATION: dict[str, str | None] = {

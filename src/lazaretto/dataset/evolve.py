@@ -119,7 +119,8 @@ def _extra(
     """What becomes of the columns that the dataset does not have."""
     found, twins = _Found(), {name.casefold(): name for name in dataset.names}
     for column in delivered:
-        if column.name in dataset.names:
+        # Flags that an older dataset has no place for stay in the store.
+        if column.name in dataset.names or column.name in _ADDED:
             continue
         if column.name not in known and rules.extra_columns == "drop":
             found.dropped.append(column.name)

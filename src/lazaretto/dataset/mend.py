@@ -14,6 +14,7 @@ import fsspec
 
 from lazaretto.dataset.commit import commit_recorded
 from lazaretto.dataset.delta import (
+    FLAGS,
     LOG,
     as_kept,
     create_table,
@@ -225,4 +226,7 @@ def _schemas(
             received = load_batch(workspace, recorded.event.batch)
             with suppress(ChangedFileError, DeletedPayloadError):
                 data = open_stored(workspace, received)
-                yield recorded, as_kept(storable(with_added(data.schema), recorded.event.dataset))
+                schema = as_kept(storable(with_added(data.schema), recorded.event.dataset))
+                yield recorded, schema
+                # As tables were made before there were flags.
+                yield recorded, schema.remove(schema.get_field_index(FLAGS))

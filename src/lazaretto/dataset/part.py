@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from lazaretto.dataset.delta import ADDED
 from lazaretto.errors import UsageError
+from lazaretto.policy import Evolve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from sqlalchemy.engine import Connection
 
-    from lazaretto.policy import Evolve
+    from lazaretto.dataset.classes import ClassCounts
     from lazaretto.values import PolicyRef, Release
 
 
@@ -39,6 +40,7 @@ class Part:
         case: whose publication it is; None for what the gate cleared.
         releases: the decisions that the publication is of.
         approved_by: who approved it.
+        classes: counts the rows of each class while they are written; None: nobody does.
     """
 
     batch: str
@@ -51,11 +53,12 @@ class Part:
     policy: PolicyRef
     check: Callable[[Connection], None]
     first: bool
-    evolve: Evolve
+    evolve: Evolve = field(default_factory=Evolve)
     named: tuple[str, ...] = ()
     case: str | None = None
     releases: tuple[Release, ...] = ()
     approved_by: tuple[str, ...] = ()
+    classes: ClassCounts | None = None
 
 
 def with_added(schema: pa.Schema) -> pa.Schema:
@@ -79,13 +82,15 @@ def added_columns(
     source: str,
     ids: pa.Array,
     weights: pa.Array | None = None,
+    flags: pa.Array | None = None,
 ) -> pa.RecordBatch:
-    """Rows with the columns that say where each came from and what it weighs."""
+    """Rows with the columns that say where each came from, what it weighs, and its flags."""
     count = rows.num_rows
     added = [
         pa.repeat(batch, count),
         ids,
         pa.repeat(source, count),
         pa.repeat(1.0, count) if weights is None else weights,
+        pa.nulls(count, ADDED[-1].type) if flags is None else flags,
     ]
     return pa.RecordBatch.from_arrays([*rows.columns, *added], schema=with_added(rows.schema))

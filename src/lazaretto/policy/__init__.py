@@ -1,5 +1,6 @@
 """The policy: one YAML file on how batches are judged; its model, and how the file is read."""
 
+from lazaretto.policy.cleaning import Cleaning
 from lazaretto.policy.evolve import Evolve
 from lazaretto.policy.model import (
     Columns,
@@ -13,6 +14,7 @@ from lazaretto.policy.model import (
 from lazaretto.policy.read import Read
 
 __all__ = [
+    "Cleaning",
     "Columns",
     "DriftWatch",
     "Evolve",

@@ -1,4 +1,4 @@
-"""Reads a policy file: YAML with the line of every key, so that each mistake is named where it is.
+"""Reads a policy file: YAML with the line of every key. Long: one form for every mistake.
 
 Errors read ``file:line: key: message``, with the nearest valid key where one was misspelt. Only
 plain YAML is read: no tags, no aliases, no repeated keys; ``yes`` and ``no`` are words.
@@ -10,6 +10,7 @@ import difflib
 import hashlib
 import re
 import typing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,14 +21,78 @@ from lazaretto.errors import PolicyError
 from lazaretto.redact import error_line
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pydantic_core import ErrorDetails
 
     from lazaretto.policy import Policy
+    from lazaretto.policy.extends import Document
 
+    Lines = dict[tuple[str | int, ...], tuple[str, int]]
+
+M = TypeVar("M", bound=BaseModel)
 P = TypeVar("P", bound="Policy")
 
 _MAX_BYTES = 1 << 20
 _MAX_DEPTH = 32
+
+
+@dataclass(frozen=True, slots=True)
+class YamlFile:
+    """A YAML file that was read, with the line of every key.
+
+    Attributes:
+        name: as it was given.
+        content: plain values.
+        lines: the line of each key, by its path in the file.
+        sha256: of the bytes (hex).
+    """
+
+    name: str
+    content: dict[str, Any]
+    lines: dict[tuple[str | int, ...], int]
+    sha256: str
+
+    def mistake(self, place: tuple[str | int, ...], message: str) -> PolicyError:
+        """The error for a mistake that only the content shows: ``file:line: key: message``."""
+        near = next(place[:n] for n in range(len(place), -1, -1) if place[:n] in self.lines)
+        where = ".".join(map(str, place))
+        return PolicyError(f"{self.name}:{self.lines[near]}: {where}: {message}")
+
+    def validated(self, model: type[M]) -> M:
+        """The content as a model has it.
+
+        Raises:
+            PolicyError: every mistake, one per line, as ``file:line: key: message``.
+        """
+        try:
+            return model.model_validate(self.content)
+        except ValidationError as error:
+            lines = {place: (self.name, line) for place, line in self.lines.items()}
+            raise PolicyError(_described(model, lines, error.errors())) from error
+
+
+def read_yaml(path: str | Path, what: str = "a policy") -> YamlFile:
+    """Reads a YAML file of ours.
+
+    Args:
+        path: of the file.
+        what: it is, for messages.
+
+    Raises:
+        PolicyError: it cannot be read, or is not plain YAML.
+    """
+    name = str(path)
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise PolicyError(f"{name}: cannot be read: {error.strerror}") from error
+    if len(data) > _MAX_BYTES:
+        raise PolicyError(f"{name}: {len(data):,} bytes; {what} has at most {_MAX_BYTES:,}")
+    root = _compose(data, name, what)
+    lines: dict[tuple[str | int, ...], int] = {}
+    content = _construct(root, (), lines, name)
+    return YamlFile(name, content, lines, hashlib.sha256(data).hexdigest())
 
 
 def read_policy_file(model: type[P], path: str | Path) -> P:
@@ -43,22 +108,63 @@ def read_policy_file(model: type[P], path: str | Path) -> P:
     Raises:
         PolicyError: every mistake, one per line, as ``file:line: key: message``.
     """
-    name = str(path)
+    file = read_yaml(path)
+    if "extends" not in file.content:
+        return file.validated(model).loaded_from(file.name, file.sha256, file.lines)
+    merged = read_merged(model, path)
     try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise PolicyError(f"{name}: cannot be read: {error.strerror}") from error
-    if len(data) > _MAX_BYTES:
-        raise PolicyError(f"{name}: {len(data):,} bytes; a policy has at most {_MAX_BYTES:,}")
-    root = _compose(data, name)
-    lines: dict[tuple[str | int, ...], int] = {}
-    content = _construct(root, (), lines, name)
-    try:
-        policy = model.model_validate(content)
+        policy = model.model_validate(merged.content)
     except ValidationError as error:
-        found = sorted(_describe(model, item, lines) for item in error.errors())
-        raise PolicyError("\n".join(f"{name}:{line}: {text}" for line, text in found)) from error
-    return policy.loaded_from(name, hashlib.sha256(data).hexdigest(), lines)
+        raise PolicyError(_described(model, merged.lines, error.errors())) from error
+    lines = {place: line for place, (_, line) in merged.lines.items()}
+    files = {place: name for place, (name, _) in merged.lines.items() if name != file.name}
+    return policy.loaded_from(file.name, file.sha256, lines, files)
+
+
+def read_merged(model: type[BaseModel], path: str | Path) -> Document:
+    """What a policy file and its bases say together, with the file and line of every key.
+
+    Args:
+        model: `Policy`.
+        path: YAML file.
+
+    Raises:
+        PolicyError: one cannot be read, or loosens its base.
+    """
+    from lazaretto.policy.extends import merge
+
+    return merge(_read_part(model, str(path)), lambda base: _read_part(model, base))
+
+
+def _read_part(model: type[BaseModel], name: str) -> Document:
+    """A base, or what extends one: it may leave out what is required of a policy.
+
+    Raises:
+        PolicyError: a key or value is wrong.
+    """
+    from lazaretto.policy.extends import Document
+
+    file = read_yaml(name)
+    lines = {place: (name, line) for place, line in file.lines.items()}
+    try:
+        model.model_validate(file.content)
+    except ValidationError as error:
+        wrong = [item for item in error.errors() if not _is_of_the_whole(item)]
+        if wrong:
+            raise PolicyError(_described(model, lines, wrong)) from error
+    return Document(name, file.content, lines)
+
+
+def _is_of_the_whole(item: ErrorDetails) -> bool:
+    """Whether a mistake is one only if nothing else is said: the merged policy is asked again."""
+    detectors = item["loc"] == ("screen", "detectors") and item["type"] == "value_error"
+    return item["type"] == "missing" or detectors
+
+
+def _described(model: type[BaseModel], lines: Lines, errors: list[ErrorDetails]) -> str:
+    """Every mistake, one per line."""
+    found = sorted({_describe(model, item, lines) for item in errors})
+    return "\n".join(f"{file}:{line}: {text}" for (file, line), text in found)
 
 
 class _Loader(yaml.SafeLoader):
@@ -80,7 +186,7 @@ _Loader.add_implicit_resolver(
 )
 
 
-def _compose(data: bytes, name: str) -> yaml.Node:
+def _compose(data: bytes, name: str, what: str) -> yaml.Node:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -104,7 +210,8 @@ def _compose(data: bytes, name: str) -> yaml.Node:
     except yaml.YAMLError as error:
         raise PolicyError(f"{name}: not valid YAML: {error_line(error)}") from error
     if not isinstance(root, yaml.MappingNode):
-        raise PolicyError(f"{name}:1: a policy is a mapping of keys, such as `version: 1`")
+        example = "version: 1" if what == "a policy" else "columns: {}"
+        raise PolicyError(f"{name}:1: {what} is a mapping of keys, such as `{example}`")
     return root
 
 
@@ -143,13 +250,15 @@ def _construct(
 
 
 def _describe(
-    model: type[BaseModel], item: ErrorDetails, lines: dict[tuple[str | int, ...], int]
-) -> tuple[int, str]:
-    """Line and text of one of pydantic's errors."""
-    place = tuple(item["loc"])
-    # pydantic adds the branch of a union to the path; the file has no such key.
-    while place and place not in lines and item["type"] != "missing":
-        place = place[:-1]
+    model: type[BaseModel], item: ErrorDetails, lines: Lines
+) -> tuple[tuple[str, int], str]:
+    """File and line, and text, of one of pydantic's errors."""
+    place: tuple[str | int, ...] = ()
+    for number, step in enumerate(item["loc"], 1):
+        # pydantic adds the branch of a union to the path; the file has no such key.
+        is_missing = item["type"] == "missing" and number == len(item["loc"])
+        if (*place, step) in lines or is_missing:
+            place = (*place, step)
     line = lines.get(place) or lines.get(place[:-1]) or lines[()]
     where = ".".join(map(str, place)) or "policy"
     message = item["msg"]
@@ -164,19 +273,33 @@ def _describe(
     elif item["type"] == "value_error":
         message = str(item["ctx"]["error"])
     elif isinstance(item["input"], str | int | float | bool):
-        message = f"{message}, not {str(item['input'])[:80]!r}"
+        message = f"{message}, not {str(item['input'])[:80]!r}{_remedy(item)}"
+    elif item["type"] == "too_short":
+        message += ": name one, or leave the key out"
     return line, f"{where}: {message}"
+
+
+def _remedy(item: ErrorDetails) -> str:
+    """What to write instead, where a value is only written in another way."""
+    if item["type"] == "bool_type":
+        return ": write true or false"
+    if item["type"] in ("int_type", "float_type") and isinstance(item["input"], str):
+        return ": write a number, without quotes"
+    return ": write it in quotes" if item["type"] == "string_type" else ""
 
 
 def _keys(model: type[BaseModel], path: tuple[str | int, ...]) -> list[str]:
     """Valid keys of the section at a path."""
     for step in path:
-        annotation = (
-            model.model_fields[str(step)].annotation if step in model.model_fields else None
-        )
-        found = [annotation, *typing.get_args(annotation)]
-        nested = [t for t in found if isinstance(t, type) and issubclass(t, BaseModel)]
-        if not nested:
-            return sorted(model.model_fields)
-        model = nested[0]
+        # A step that is no field is a name that somebody chose, or a place in a list.
+        if step in model.model_fields:
+            model = next(_models(model.model_fields[str(step)].annotation), model)
     return sorted(model.model_fields)
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The models that an annotation names."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in typing.get_args(annotation):
+        yield from _models(inner)

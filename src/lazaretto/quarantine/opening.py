@@ -15,6 +15,7 @@ from lazaretto.ledger.events import BatchJudged, TrainingSanitized
 from lazaretto.ledger.state import Put, entry_columns
 from lazaretto.quarantine.counts import open_counts
 from lazaretto.quarantine.held import (
+    FLAGS,
     INDEXED,
     LABEL,
     P_VALUE,
@@ -55,7 +56,7 @@ def held_tables(rows: pa.Table, records: pa.Table) -> dict[str, pa.Table]:
     """
     held = rows.filter(records["held"])
     found = records.filter(records["held"])
-    delivered = held.drop_columns([column.name for column in ADDED])
+    delivered = held.drop_columns([one.name for one in ADDED if one.name in held.schema.names])
     ranks = [name for name in found.schema.names if name.startswith(_RANK)]
     signatures = [_signature(row, ranks) for row in found.select(ranks).to_pylist()]
     by_batch: dict[str, pa.Table] = {}
@@ -72,6 +73,8 @@ def held_tables(rows: pa.Table, records: pa.Table) -> dict[str, pa.Table]:
             REASON: first,
             REASONS: why["reasons"].cast(pa.list_(pa.string())),
         }
+        if FLAGS in held.schema.names:
+            added[FLAGS] = held[FLAGS].filter(mask)
         for name, column in added.items():
             part = part.append_column(name, column)
         by_batch[batch] = part

@@ -8,9 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lazaretto.dataset.classes import ClassCounts
 from lazaretto.dataset.part import Part, added_columns, with_added
 from lazaretto.ledger.deletions import deletions_told
-from lazaretto.quarantine.held import ADDED_NAMES, POSITION, RECORD
+from lazaretto.quarantine.held import ADDED_NAMES, FLAGS, POSITION, RECORD
 from lazaretto.quarantine.labels import as_label
 from lazaretto.storage.sidecars import keyed_chunks, read_schema
 from lazaretto.values import Action, PolicyRef, Release
@@ -80,6 +81,7 @@ def released_part(
         evolve=evolve,
         named=tuple(named),
         releases=_releases(released),
+        classes=ClassCounts(row.columns["label"]),
         approved_by=tuple(approved_by),
     )
 
@@ -114,7 +116,9 @@ def _released(
         ]
         plain = pa.RecordBatch.from_arrays(columns, schema=delivered)
         ids = rows.column(RECORD)
-        yield added_columns(plain, row.batch, row.source, ids, weights.take(pa.array(which)))
+        flags = rows.column(FLAGS) if FLAGS in rows.schema.names else None
+        weight = weights.take(pa.array(which))
+        yield added_columns(plain, row.batch, row.source, ids, weight, flags)
 
 
 def _relabelled(

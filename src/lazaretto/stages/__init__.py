@@ -15,12 +15,15 @@ if TYPE_CHECKING:
     from lazaretto.stages.alias_model import Alias as Alias
     from lazaretto.stages.alias_model import alias_model as alias_model
     from lazaretto.stages.alias_model import list_aliases as list_aliases
+    from lazaretto.stages.deliver import Delivered as Delivered
+    from lazaretto.stages.deliver import deliver as deliver
     from lazaretto.stages.embed import embed as embed
     from lazaretto.stages.export import Export as Export
     from lazaretto.stages.export import export as export
     from lazaretto.stages.gate import gate as gate
     from lazaretto.stages.ingest import Ingestion as Ingestion
     from lazaretto.stages.ingest import ingest as ingest
+    from lazaretto.stages.judge_with import judge_with as judge_with
     from lazaretto.stages.judgement import Judgement as Judgement
     from lazaretto.stages.models import list_models as list_models
     from lazaretto.stages.models import show_model as show_model
@@ -44,6 +47,7 @@ if TYPE_CHECKING:
 # A task uses one stage, and loading the others takes longer than a small delivery.
 _HOMES = {
     "Admission": "lazaretto.dataset.admission",
+    "Delivered": "lazaretto.stages.deliver",
     "Export": "lazaretto.stages.export",
     "Alias": "lazaretto.stages.alias_model",
     "Ingestion": "lazaretto.stages.ingest",
@@ -56,10 +60,12 @@ _HOMES = {
     "StageResult": "lazaretto.stages.results",
     "admit": "lazaretto.stages.admit",
     "alias_model": "lazaretto.stages.alias_model",
+    "deliver": "lazaretto.stages.deliver",
     "embed": "lazaretto.stages.embed",
     "export": "lazaretto.stages.export",
     "gate": "lazaretto.stages.gate",
     "ingest": "lazaretto.stages.ingest",
+    "judge_with": "lazaretto.stages.judge_with",
     "list_aliases": "lazaretto.stages.alias_model",
     "list_models": "lazaretto.stages.models",
     "open_snapshot": "lazaretto.stages.taken",

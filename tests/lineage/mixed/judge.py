@@ -15,6 +15,7 @@ from lazaretto import lineage
 from lazaretto.errors import NotFoundError
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Iterator
 
     from mixed.case import Case
@@ -79,13 +80,19 @@ def answers(workspace: Workspace, case: Case, only: str | None = None) -> dict[s
     return found
 
 
-def judge(workspace: Workspace, case: Case, only: str | None = None) -> Iterator[Wrong]:
+def judge(
+    workspace: Workspace,
+    case: Case,
+    only: str | None = None,
+    tally: Counter[str] | None = None,
+) -> Iterator[Wrong]:
     """Checks the answers about a history that a workspace has.
 
     Args:
         workspace: that has it.
         case: the history.
         only: the words of one question, which is asked alone.
+        tally: counts what is asked of each model version, and what is answered.
     """
     for asked in questions(case.world, only):
         try:
@@ -94,6 +101,10 @@ def judge(workspace: Workspace, case: Case, only: str | None = None) -> Iterator
             if asked.batches & _told_batches(case):
                 yield Wrong("found", asked.words, str(error))
             continue
+        if tally is not None:
+            tally["asked"] += len(case.told.models)
+            tally["affected"] += len(answer.models & case.told.models)
+            tally["unknown"] += len(answer.unknown & case.told.models)
         yield from _judge(case, asked, answer)
     models = sorted(case.told.models, key=lambda model: (len(made_of(case.world, model)), model))
     for model in models[-1:] if only is None else models:

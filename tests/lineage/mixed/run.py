@@ -14,6 +14,7 @@ from mixed.telling import tell_case
 from lazaretto.lineage.claims.dump import dump
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Callable, Iterator
 
     from mixed.judge import Answer
@@ -30,12 +31,14 @@ class Check(Protocol):
     def __call__(self, place: Place, told: Story, only: str | None = None) -> list[Wrong]: ...
 
 
-def wrongs(place: Place, told: Story, only: str | None = None) -> list[Wrong]:
+def wrongs(
+    place: Place, told: Story, only: str | None = None, tally: Counter[str] | None = None
+) -> list[Wrong]:
     """What is wrong about the answers to a history: to all questions, or to one."""
     case = Case.of(told)
     with place.empty() as workspace:
         take_in(workspace, case, place.folder)
-        return list(judge(workspace, case, only))
+        return list(judge(workspace, case, only, tally))
 
 
 def differences(place: Place, told: Story, only: str | None = None) -> list[Wrong]:

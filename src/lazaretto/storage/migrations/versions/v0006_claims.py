@@ -121,7 +121,6 @@ def upgrade() -> None:
         ),
         sa.Column("basis", sa.Integer(), nullable=False, comment="0 known, 1 inferred, 2 possible"),
         sa.Column("why", sa.Integer(), nullable=False, comment="rule that it follows from"),
-        sa.Column("role", sa.String(16), nullable=False, comment="how it was used"),
         sa.PrimaryKeyConstraint("src", "dst", "owner", name=op.f("pk_lineage_link")),
         sqlite_with_rowid=False,
     )

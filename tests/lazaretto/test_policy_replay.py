@@ -25,7 +25,7 @@ from yard import Yard, blobs, make_policy, make_yard
 from lazaretto import stages
 from lazaretto.authority.policies import register_policy
 from lazaretto.cli.app import app
-from lazaretto.errors import DeliveryError, NotFoundError, UsageError
+from lazaretto.errors import AdmissionRefusedError, DeliveryError, NotFoundError, UsageError
 from lazaretto.ledger.chain import entry
 from lazaretto.ledger.events import BatchJudged
 from lazaretto.quarantine.review import decide, held_records
@@ -142,14 +142,18 @@ def run(yard: Yard, path: Path, source: str, at: datetime, manifest: bytes | Non
 
 
 def decide_some(yard: Yard, case: str | None, batch: str) -> dict[int, str]:
-    """Rejects every other held record, and releases the third; the rest waits."""
+    """Rejects every other held record, and releases the third if it can enter; the rest waits."""
     if case is None:
         return {}
     held = held_records(yard.workspace, case)
     reject, release = [one.record_id for one in held[::2]], [one.record_id for one in held[1:2]]
     decide(yard.workspace, case, Action.REJECT, ids=reject, reason="no")
-    if release:
-        decide(yard.workspace, case, Action.RELEASE, ids=release, reason="yes")
+    try:
+        if release:
+            decide(yard.workspace, case, Action.RELEASE, ids=release, reason="yes")
+    except AdmissionRefusedError as error:
+        assert error.code == "does_not_fit"
+        release = []
     return {
         one.position: "RELEASE" if one.record_id in release else "REJECT"
         for one in held

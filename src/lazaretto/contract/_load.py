@@ -135,8 +135,8 @@ def contract_digest(policy: Policy) -> str | None:
         >>> contract_digest(policy) is None  # this policy names no contract
         True
     """
-    if policy.contract is None:
-        return None
+    if policy.contract is None or policy.known_contract is not None:
+        return policy.known_contract
     said, base = _said(policy.contract), policy.folder
     if said.rules is not None or said.odcs is not None:
         from lazaretto.contract._yaml import forms_digest

@@ -1,4 +1,4 @@
-"""What an evaluation found: failing records by rule, counts, and problems of the whole batch."""
+"""What an evaluation found, by record, rule and batch. Long: how it is listed and shown, too."""
 
 from __future__ import annotations
 

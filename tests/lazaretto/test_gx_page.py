@@ -46,7 +46,7 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
         # In this process: Great Expectations is imported once.
         monkeypatch.setattr("sys.argv", shlex.split(block(title)))
         capsys.readouterr()
-        assert _run() in (0, 1)
+        assert _run() in (0, 1, 4)  # 4: nothing is wrong, and the reference is still to be fitted
         return capsys.readouterr().out
 
     return run

@@ -26,7 +26,6 @@ from lazaretto.dataset.files import dataset_uri
 from lazaretto.dataset.part import Part, added_columns, with_added
 from lazaretto.dataset.table import open_newest
 from lazaretto.errors import AdmissionRefusedError, ChangedFileError, UsageError
-from lazaretto.ledger.events import BatchValidated
 from lazaretto.names import check_dataset_name
 from lazaretto.policy import Columns
 from lazaretto.quarantine.held import POSITION
@@ -44,7 +43,7 @@ if TYPE_CHECKING:
 
     from lazaretto.authority.policies import Registered
     from lazaretto.batch import Batch
-    from lazaretto.ledger.events import BatchJudged
+    from lazaretto.ledger.events import BatchJudged, BatchValidated
     from lazaretto.policy import Policy
     from lazaretto.received import Received
     from lazaretto.storage.flags import Flags

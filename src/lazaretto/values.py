@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass, field
 from datetime import datetime  # noqa: TC003  pydantic reads these types at run time
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 
 class Verdict(StrEnum):
@@ -151,6 +151,33 @@ class Signature:
     key_id: str | None = None
     scheme: str | None = None
     envelope: StoredFile | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSettings:
+    """What a policy asks of one source's deliveries, by its name and its trust tier.
+
+    Attributes:
+        tier: how far it was trusted.
+        require_signature: whether a delivery needs a valid signature.
+        false_quarantine_rate: largest share of clean records that may be held, on average.
+        hold: ``evidence`` or ``rate``.
+        review_share: share of the records that pass which are drawn for people.
+        max_share: largest share of the admitted window that may be its own.
+        max_class_share: the same within each class.
+        window_days: days of that window.
+        free_records: records that it may have in it whatever the share.
+    """
+
+    tier: TrustTier
+    require_signature: bool
+    false_quarantine_rate: float
+    hold: Literal["evidence", "rate"]
+    review_share: float
+    max_share: float
+    max_class_share: float
+    window_days: int
+    free_records: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,7 @@ from lazaretto.quarantine.intent import (
     unpublished,
 )
 from lazaretto.quarantine.released import RELEASING, released_part
+from lazaretto.quarantine.revoked import overridden
 from lazaretto.quarantine.standing import Publication, decisions_of, publications_of
 from lazaretto.quarantine.two_people import asks_for_two, require_two_people
 from lazaretto.quarantine.weights import require_weights
@@ -244,7 +245,13 @@ def _check(connection: Connection, workspace: Workspace, view: _View) -> None:
         approvers = [approval.by for approval in view.approvals]
         require_two_people(view.row.id, dataset, workspace.actor, decisions, approvers)
     require_weights(connection, view.row, decisions)
-    require_admissible(connection, view.received, view.envelope, policy.rules)
+    require_admissible(
+        connection,
+        view.received,
+        view.envelope,
+        policy.rules,
+        overridden=overridden(connection, view.row.id, view.received.source),
+    )
 
 
 def _last(connection: Connection, workspace: Workspace, view: _View) -> Admission | None:

@@ -1,7 +1,8 @@
-"""Admit: the records of a judged batch that were not held enter the admitted dataset."""
+"""Admit: what was not held of a judged batch enters the dataset. Long: with all its refusals."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,21 +23,25 @@ from lazaretto.dataset.admission import (
     find_admission,
     is_unused,
 )
+from lazaretto.dataset.classes import ClassCounts
 from lazaretto.dataset.files import dataset_uri
 from lazaretto.dataset.part import Part, added_columns, with_added
 from lazaretto.dataset.table import open_newest
 from lazaretto.errors import AdmissionRefusedError, ChangedFileError, UsageError
 from lazaretto.names import check_dataset_name
 from lazaretto.policy import Columns
+from lazaretto.policy.effective import settings_told
 from lazaretto.quarantine.held import POSITION
 from lazaretto.received import find_batch, on_record
+from lazaretto.sources.recorded import read_source
 from lazaretto.stages.clean import open_cleaned, validated_by
 from lazaretto.stages.copied import admit_uncopied
+from lazaretto.stages.quota import require_quota
 from lazaretto.storage.flags import read_flags
 from lazaretto.storage.sidecars import read_table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from numpy.typing import NDArray
     from sqlalchemy.engine import Connection
@@ -119,12 +124,15 @@ def _admit(
         found = validated_by(connection, judged.event)
 
     def part(still: Callable[[Connection], None], again: bool) -> Part:
+        classes = ClassCounts(judged.event.columns.label)
+
         def check(connection: Connection) -> None:
-            _check(connection, received, judged, envelope)
+            _check(connection, received, judged, envelope, classes.counts)
             still(connection)
 
         first_now = first and not again
-        return _part(workspace, received, judged.event, held, found, first_now, check)
+        made = _part(workspace, received, judged.event, held, found, first_now, check)
+        return replace(made, classes=classes)
 
     return admit_uncopied(workspace, received, judged.event, held, rules, part)
 
@@ -218,13 +226,24 @@ def _again(batch: str, policy: str | None) -> str:
 
 
 def _check(
-    connection: Connection, received: Received, judged: Judged, envelope: bytes | None
+    connection: Connection,
+    received: Received,
+    judged: Judged,
+    envelope: bytes | None,
+    classes: Mapping[str, int] | None = None,
 ) -> None:
-    """The judgement stands, its policy is in force, and nothing speaks against the delivery."""
+    """The judgement stands, its policy is in force, and nothing speaks against the delivery.
+
+    Nor would its source have more than its quota: of each class, once its rows are counted.
+    """
     dataset = judged.event.policy.dataset
     if _entitled(connection, received.id, dataset, None).seq != judged.seq:
         raise UsageError(f"{received.id} was judged again meanwhile: run `admit` again")
-    require_admissible(connection, received, envelope, _in_force(connection, dataset).rules)
+    rules = _in_force(connection, dataset).rules
+    require_admissible(connection, received, envelope, rules)
+    source = read_source(connection, received.source)
+    settings = settings_told(rules, source.names, source.trust_tier)
+    require_quota(connection, received, dataset, settings, judged.event.cleared, classes)
 
 
 def _in_force(connection: Connection, dataset: str) -> Registered:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from lazaretto.contract import ContractReport
     from lazaretto.policy import Policy
     from lazaretto.storage.workspace import Workspace
+    from lazaretto.values import Cleaned
 
 
 def validate(workspace: Workspace, batch: str, policy: Policy) -> StageResult[BatchValidated]:
@@ -90,6 +91,30 @@ def validate(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Ba
         failing = np.unique(report.failures["position"].to_numpy()).astype(np.int64)
         kept = keep(workspace, batch, cleaned, failing, earlier)
         report = _together(report, cleaned)
+    named = None if contract is None else contract.name
+    return record_report(workspace, reading, report, contract=named, inputs=inputs, cleaned=kept)
+
+
+def record_report(
+    workspace: Workspace,
+    reading: Reading,
+    report: ContractReport,
+    *,
+    contract: str | None,
+    inputs: str,
+    cleaned: Cleaned | None = None,
+) -> StageResult[BatchValidated]:
+    """Puts what was found on record, once for the same inputs.
+
+    Args:
+        workspace: catalog and store.
+        reading: of the batch, under the policy.
+        report: what was found.
+        contract: by which contract, in words.
+        inputs: sha256 (hex) of everything that it depends on.
+        cleaned: what cleaning kept beside it.
+    """
+    batch = reading.batch
     failures = write_table(
         workspace.store, f"batches/{batch}/findings-{{sha256}}.parquet", report.failures
     )
@@ -101,17 +126,17 @@ def validate(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Ba
     event = BatchValidated(
         batch=batch,
         policy=reading.ref,
-        contract=None if contract is None else contract.name,
+        contract=contract,
         rows=report.rows,
         failing_rows=report.failing_rows,
         rules=report.rules,
         broken=report.broken,
         failures=failures,
         inputs=inputs,
-        reads=reads,
+        reads=reading.reads("validate"),
         flagged_rows=report.flagged_rows,
         flags=flags,
-        cleaned=kept,
+        cleaned=cleaned,
     )
     return record_result(workspace, reading, "validate", event)
 

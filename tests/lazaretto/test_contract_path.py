@@ -1,4 +1,4 @@
-"""Contracts on the whole way: flags on admitted rows, and rules that compare with what was before."""
+"""Contracts on the whole way: flags on admitted rows, and rules that compare with history."""
 
 from __future__ import annotations
 
@@ -136,5 +136,7 @@ def test_values_are_looked_up_in_a_file_beside_the_policy(tmp_path: Path) -> Non
     pq.write_table(pa.table({"id": [1, 2, 3]}), tmp_path / "users.parquet")
     assert contract_digest(policy) != contract.digest
     (tmp_path / "p.yaml").write_text(text % "name")
-    with pytest.raises(PolicyError, match=r"p.yaml:7: contract.rules.columns.user.exists_in: .*'name'"):
+    with pytest.raises(
+        PolicyError, match=r"p.yaml:7: contract.rules.columns.user.exists_in: .*'name'"
+    ):
         contract_of(Policy.load(tmp_path / "p.yaml"))

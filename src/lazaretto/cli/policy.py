@@ -37,6 +37,8 @@ def check(session: Session, file: File) -> Reply:
     another one is in force: until this one is registered, nothing is admitted by it. Exit code 4
     when there is a catalog and no reference yet: the policy can be fitted, and not run.
     """
+    from lazaretto.policy.effective import in_words, tells_sources_apart
+
     policy, contract = _load(file)
     data: dict[str, object] = {
         "path": str(file),
@@ -47,6 +49,7 @@ def check(session: Session, file: File) -> Reply:
         "detectors": {name: config.mode for name, config in policy.screen.detectors.items()},
         "false_quarantine_rate": policy.screen.false_quarantine_rate,
         "places": policy.sources.places,
+        "sources": in_words(policy),
     }
     places = policy.sources.places or ["none: operators will refuse, a shell reads files here"]
     compared = _compared(session, policy)
@@ -65,6 +68,9 @@ def check(session: Session, file: File) -> Reply:
         "places": ", ".join(places),
         "detectors": ", ".join(f"{k} ({v.mode})" for k, v in policy.screen.detectors.items()),
     }
+    shown.pop("sources")
+    if tells_sources_apart(policy):
+        shown |= {f"sources {n}": text for n, text in enumerate(in_words(policy), start=1)}
     view = facts(shown | told, title="This policy is valid")
     found = bool(compared["changes"])
     return Reply(data | compared, view, found=found, cannot_say=missing is not None)

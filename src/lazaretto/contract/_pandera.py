@@ -202,7 +202,7 @@ def _is_own(check: Any) -> bool:
     if name not in _BY_RECORD or check.groupby is not None:
         return False
     try:
-        return bool(check._check_fn is Check.get_builtin_check_fn(name))  # noqa: SLF001
+        return bool(check._check_fn is Check.get_builtin_check_fn(name))
     except (AttributeError, KeyError):
         return False
 

@@ -1,4 +1,6 @@
-"""Evaluates a table of rules over a stream of records; memory holds what fails, and one chunk.
+"""Evaluates rules over a stream of records. Long: one pass through all kinds of rules.
+
+Memory holds what fails, and one chunk.
 
 Rules about single records are polars expressions, all of them evaluated together. Rules about
 columns keep a hash of 16 bytes per record, or a number. Checks of pandera that may look at all
@@ -168,7 +170,9 @@ class Run:
         """Looks at the next records; columns that are not needed may be among them."""
         columns = [chunk.column(name) for name in self.columns]
         mine = (
-            pa.RecordBatch.from_arrays(columns, schema=self._schema) if columns else chunk.select([])
+            pa.RecordBatch.from_arrays(columns, schema=self._schema)
+            if columns
+            else chunk.select([])
         )
         self._kept.take(mine)
         self._waiting.append(mine)
@@ -195,7 +199,9 @@ class Run:
         for number, rule in enumerate(self._prepared.rules):
             self._tell_rule(number, rule, whole, failures)
 
-    def _tell_rule(self, number: int, rule: Rule, whole: Frame | None, failures: Failures) -> None:
+    def _tell_rule(  # noqa: PLR0912  one branch per kind
+        self, number: int, rule: Rule, whole: Frame | None, failures: Failures
+    ) -> None:
         described = {check.name for check in self._prepared.columns}
         absent = [name for name in rule.columns if name in self._missing]
         if absent:
@@ -295,7 +301,7 @@ class Run:
         for number in active:
             if number in self._workers:
                 try:
-                    columns = [sound[name] for name in rules[number].columns]
+                    columns = [sound[name].alias(names[name]) for name in rules[number].columns]
                     self._workers[number].take(columns, self._total)
                 except RAISED as error:
                     self._broken[number] = f"rule {rules[number].name} raised {error_line(error)}"
@@ -413,7 +419,9 @@ def _tell_count(rule: Rule, rows: int, known: Known | None, failures: Failures) 
         return
     usual = float(np.median(last))
     if not test.least * usual <= rows <= test.most * usual:
-        tell_batch(rule, f"it has {rows:,}, the median of {len(last)} is {usual:,.0f}", rows, failures)
+        tell_batch(
+            rule, f"it has {rows:,}, the median of {len(last)} is {usual:,.0f}", rows, failures
+        )
 
 
 class _Kept:

@@ -16,8 +16,10 @@ from pydantic import ConfigDict, Field, PrivateAttr, field_validator, model_vali
 from lazaretto.addresses import read_place
 from lazaretto.errors import PolicyError
 from lazaretto.names import DATASET_PATTERN
+from lazaretto.policy.cleaning import Cleaning  # noqa: TC001  pydantic reads it
 from lazaretto.policy.contract import ContractForm  # noqa: TC001  pydantic reads it
 from lazaretto.policy.section import Section as _Section
+from lazaretto.policy.trust import Quota, SourceRules, Tier
 from lazaretto.values import PolicyRef
 
 if TYPE_CHECKING:
@@ -68,6 +70,14 @@ class Sources(_Section):
         "Operators need it. The command line reads any file of this machine as well, but the "
         "gate holds a batch that came from elsewhere.",
     )
+    tiers: dict[Tier, SourceRules] = Field(
+        default_factory=dict, description="What is different for the sources of a trust tier."
+    )
+    by_source: dict[str, SourceRules] = Field(
+        default_factory=dict,
+        description="What is different for one source, by its name. It goes before its tier's.",
+    )
+    quota: Quota = Field(Quota(), description="How much of a dataset may come from one source.")
 
     @field_validator("places")
     @classmethod
@@ -395,13 +405,19 @@ class Retention(_Section):
 
 
 _READ_BY = {
-    "validate": {"columns"},
-    "embed": {"columns", "embed"},
-    "screen": {"columns", "embed", "screen"},
+    "validate": {"columns", "cleaning"},
+    "embed": {"columns", "cleaning", "embed"},
+    "screen": {"columns", "cleaning", "embed", "screen"},
 }
 """Sections that each stage reads. The contract comes with all: what it fails is not screened."""
 
-_LATER: tuple[tuple[str, ...], ...] = (("extends",),)
+_LATER: tuple[tuple[str, ...], ...] = (
+    ("extends",),
+    ("cleaning",),
+    ("sources", "tiers"),
+    ("sources", "by_source"),
+    ("sources", "quota"),
+)
 """Keys that came after the first release, by their path. With its default, such a key is no part of
 what a policy says: a newer Lazaretto reads an older policy as the same policy."""
 
@@ -433,8 +449,12 @@ class Policy(_Section):
     contract: ContractForm | None = Field(
         None,
         description="Rules that every record must meet: `package.module:Model` or `file.py:Model`, "
-        "a pandera model; or `{rules: ...}` or `{odcs: file.yaml}`, rules that are written in YAML. "
-        "Without one, only the built-in rules are checked.",
+        "a pandera model; `{rules: ...}` or `{odcs: file.yaml}`, rules that are written in YAML; "
+        "or `{gx: suite.json}`, a suite of Great Expectations. Without one, only the built-in "
+        "rules are checked.",
+    )
+    cleaning: Cleaning | None = Field(
+        None, description="What is looked for in texts, and what follows. Without it: nothing."
     )
     sources: Sources = Field(Sources(), description="What a delivery must have.")
     limits: Limits = Field(Limits(), description="How large a delivery may be.")
@@ -453,6 +473,18 @@ class Policy(_Section):
     _lines: dict[tuple[str | int, ...], int] = PrivateAttr(default_factory=dict)
     _files: dict[tuple[str | int, ...], str] = PrivateAttr(default_factory=dict)
     _contract: str | None = PrivateAttr(None)
+
+    @model_validator(mode="after")
+    def _ids_stay(self) -> Self:
+        """What a record is called by is what was delivered, or nobody finds it again."""
+        for name in () if self.cleaning is None else type(self.cleaning).model_fields:
+            rule = getattr(self.cleaning, name)
+            if getattr(rule, "action", "") == "fix" and self.columns.record_id in rule.columns:
+                raise ValueError(
+                    f"cleaning.{name} would change {self.columns.record_id!r}, the record id: take "
+                    "it out of its columns, or hold what it finds"
+                )
+        return self
 
     @field_validator("version", mode="before")
     @classmethod

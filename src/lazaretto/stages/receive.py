@@ -34,8 +34,10 @@ from lazaretto.ledger.deletions import delivery_deleted
 from lazaretto.ledger.events import BatchReceived, DeliveryRefused
 from lazaretto.ledger.state import record
 from lazaretto.policy import Limits, Sources
+from lazaretto.policy.effective import effective_settings
 from lazaretto.received import Received, changes, on_record
 from lazaretto.stages.replay import received_before
+from lazaretto.stages.signed_bytes import require_signed
 from lazaretto.storage import tables
 from lazaretto.text import excerpt
 from lazaretto.values import BatchRef, Column, Signature, SignatureStatus, TrustTier
@@ -214,28 +216,30 @@ def _receive(
 ) -> BatchRef:
     rules = policy.sources if policy else Sources()
     limits = policy.limits if policy else Limits()
-    source = _known_source(workspace, attempt.source)
-    places = places_for(policy, source.name, required=places_required)
+    source = _known_source(workspace, attempt)
+    places = places_for(policy, *source.names, required=places_required)
     check_address(attempt.place, places)
+    required = rules.require_signature
+    if policy is not None:
+        settings = effective_settings(policy, source.names, source.trust_tier)
+        required = settings.require_signature
     envelope = read_envelope(attempt.manifest, places)
     if envelope is None and attempt.beside:
         envelope = envelope_beside(attempt.place, places)
-    if envelope is None and rules.require_signature and attempt.kept is None:
+    if envelope is None and required and attempt.kept is None:
         # What is not there yet may still come with its manifest: that is no refusal.
         require_arrived(attempt.place, places)
-    stated = _authenticate(attempt, envelope, source, rules)
+    stated = _authenticate(attempt, envelope, source, rules, required=required)
     with working_folder() as folder:
         copy = folder / "data"
         if attempt.kept is None:
-            attempt.file_digest, kind = copy_delivery(attempt.place, copy, limits, places)
+            copied = copy_delivery(attempt.place, copy, limits, places)
         else:
-            attempt.file_digest, kind = attempt.kept.copy(copy, limits)
-        if stated is not None and stated.sha256 != attempt.file_digest:
-            raise DeliveryError(
-                f"{attempt.uri} has sha256 {attempt.file_digest}, its manifest was signed for "
-                f"{stated.sha256}: sign the file that is delivered",
-                code="digest_mismatch",
-            )
+            copied = attempt.kept.copy(copy, limits)
+        attempt.file_digest, kind = copied.sha256, copied.format
+        # Which files of a kept folder are signed was compared when it came.
+        if stated is not None and (attempt.kept is None or stated.files is None):
+            require_signed(stated, copied, attempt.uri)
         batch = decode(
             copy,
             folder,
@@ -289,9 +293,11 @@ def _receive(
         return before or _record(connection, workspace, event)
 
 
-def _known_source(workspace: Workspace, name: str) -> Source:
+def _known_source(workspace: Workspace, attempt: _Attempt) -> Source:
+    """Who delivers; from here on the attempt is known by the source's first name."""
     from lazaretto.sources.registry import get_source
 
+    name = attempt.source
     try:
         source = get_source(workspace, name)
     except NotFoundError as error:
@@ -299,16 +305,22 @@ def _known_source(workspace: Workspace, name: str) -> Source:
             f"nobody is registered as source {excerpt(name, 80)!r}: `lazaretto source add`",
             code="unknown_source",
         ) from error
+    attempt.source = source.name
     if source.trust_tier is TrustTier.REVOKED or source.revoked_at is not None:
         raise DeliveryError(f"source {name!r} is revoked", code="revoked_source")
     return source
 
 
 def _authenticate(
-    attempt: _Attempt, envelope: bytes | None, source: Source, rules: Sources
+    attempt: _Attempt,
+    envelope: bytes | None,
+    source: Source,
+    rules: Sources,
+    *,
+    required: bool,
 ) -> Manifest | None:
     if envelope is None:
-        if rules.require_signature:
+        if required:
             raise DeliveryError(
                 f"{attempt.uri} has no manifest and the policy requires one: "
                 "`lazaretto manifest sign` makes it. Deliver it first, beside the file, as the "
@@ -330,7 +342,7 @@ def _authenticate(
         status = _STATUS.get(error.code, SignatureStatus.INVALID)
         attempt.signature = Signature(status)
         raise
-    if stated.source != source.name:
+    if stated.source not in source.names:
         raise DeliveryError(
             f"the manifest speaks for source {stated.source!r}, not for {source.name!r}",
             code="other_source",

@@ -1,4 +1,4 @@
-"""``extends:`` an organisation's base, which a team's policy may tighten, and not loosen.
+"""``extends:`` a base, which a team's policy may tighten, not loosen. Long: what is tighter.
 
 What the base says binds; what it leaves out is the team's. `RULES` says for each key what is
 tighter. A key that is not named there has to stay what the base says.
@@ -26,6 +26,14 @@ if TYPE_CHECKING:
 MOST_BASES = 8
 """A base may extend another one, so often."""
 _MODES = ("off", "shadow", "enforce")
+_FOR_ALL: dict[str, tuple[str, ...]] = {
+    "require_signature": ("sources", "require_signature"),
+    "false_quarantine_rate": ("screen", "false_quarantine_rate"),
+    "hold": ("screen", "hold"),
+    "max_share": ("sources", "quota", "max_share"),
+    "max_class_share": ("sources", "quota", "max_class_share"),
+}
+"""Settings of tiers and sources, and where a policy says the same for all sources."""
 _DETECTOR = {"mode": "enforce", "weight": 1.0}
 """What a base says of a detector that it names, where it says nothing else."""
 
@@ -87,7 +95,7 @@ def merge(
         )
     said = _from_here(base, Path(document.name).parent)
     own = {key: value for key, value in document.content.items() if key != "extends"}
-    found = list(_loosened(own, said, (), document, base))
+    found = [*_loosened(own, said, (), document, base), *_by_source(own, said, document, base)]
     if found:
         raise PolicyError("\n".join(found))
     content = _together(said, own) | {"extends": {"file": name, "sha256": base.digest}}
@@ -171,13 +179,45 @@ def _loosened(
             yield _line(policy, base, place, value, before, remedy)
 
 
+def _by_source(
+    own: Mapping[str, Any], said: Mapping[str, Any], policy: Document, base: Document
+) -> Iterator[str]:
+    """Rules for tiers and single sources that loosen what the base says for all, or for a tier."""
+    for section in ("tiers", "by_source"):
+        for name, rules in (own.get("sources", {}).get(section) or {}).items():
+            for key, value in rules.items():
+                place: Place = ("sources", section, name, key)
+                bounds = [_FOR_ALL.get(key, ())]
+                if section == "by_source":
+                    tiers = said.get("sources", {}).get("tiers") or {}
+                    bounds += [("sources", "tiers", tier, key) for tier in tiers]
+                for bound in bounds:
+                    before = _value_at(said, bound)
+                    remedy = None if before is None else _check_of(place)(value, before)
+                    if remedy is not None:
+                        yield _line(policy, base, place, value, before, remedy, bound)
+                        break
+
+
+def _value_at(said: Mapping[str, Any], place: Place) -> Any:
+    found: Any = said if place else None
+    for step in place:
+        found = found.get(step) if isinstance(found, dict) else None
+    return found
+
+
 def _line(
-    policy: Document, base: Document, place: Place, value: Any, before: Any, remedy: str
+    policy: Document,
+    base: Document,
+    place: Place,
+    value: Any,
+    before: Any,
+    remedy: str,
+    bound: Place | None = None,
 ) -> str:
     file, line = policy.lines[place]
-    there = next(
-        base.lines[place[:n]] for n in range(len(place), -1, -1) if place[:n] in base.lines
-    )
+    at = place if bound is None else bound
+    there = next(base.lines[at[:n]] for n in range(len(at), -1, -1) if at[:n] in base.lines)
     was = "not set" if before is None else _shown(before)
     return (
         f"{file}:{line}: {'.'.join(map(str, place))}: {_shown(value)} loosens what the base says "
@@ -248,6 +288,14 @@ RULES: tuple[tuple[str, Check, str], ...] = (
     ("sources.require_signature", _stays_true, "`true` is tighter"),
     ("sources.clock_skew_seconds", _at_most, "lower is tighter"),
     ("sources.places", _fewer, "fewer places, and folders in them, are tighter"),
+    ("sources.quota.max_share", _at_most, "lower is tighter"),
+    ("sources.quota.max_class_share", _at_most, "lower is tighter"),
+    ("sources.*.require_signature", _stays_true, "`true` is tighter, of a tier or a source, too"),
+    ("sources.*.false_quarantine_rate", _at_least, "higher is tighter: more is held"),
+    ("sources.*.hold", _in_order("evidence", "rate"), "`rate` is tighter"),
+    ("sources.*.review_share", _at_least, "higher is tighter: more is reviewed"),
+    ("sources.*.max_share", _at_most, "lower is tighter"),
+    ("sources.*.max_class_share", _at_most, "lower is tighter"),
     ("limits.*", _at_most, "lower is tighter"),
     ("columns.payload", _more, "more columns are tighter: reviewers see more"),
     ("screen.false_quarantine_rate", _at_least, "higher is tighter: more is held"),

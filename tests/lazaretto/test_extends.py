@@ -118,7 +118,7 @@ def test_a_tier_or_a_source_is_no_way_around_the_base(tmp_path: Path) -> None:
     told = refused(tmp_path, "sources: {by_source: {crawl: {require_signature: false}}}")
     assert "sources.by_source.crawl.require_signature: false loosens" in told
     assert "org/base.yaml:1" in told
-    lax = "sources: {tiers: {VERIFIED: {false_quarantine_rate: 0.001}}}"
+    lax = "sources: {tiers: {TRUSTED: {false_quarantine_rate: 0.001}}}"
     assert "write at least 0.01" in refused(tmp_path, lax)
     base = "sources: {tiers: {UNTRUSTED: {max_share: 0.2}}, quota: {max_share: 0.5}}\n"
     mine = "sources: {by_source: {crawl: {max_share: %s}}}"

@@ -114,6 +114,18 @@ def test_what_is_looser_is_refused_with_both_values_and_lines(
     assert told in refused(tmp_path, team)
 
 
+def test_a_tier_or_a_source_is_no_way_around_the_base(tmp_path: Path) -> None:
+    told = refused(tmp_path, "sources: {by_source: {crawl: {require_signature: false}}}")
+    assert "sources.by_source.crawl.require_signature: false loosens" in told
+    assert "org/base.yaml:1" in told
+    lax = "sources: {tiers: {TRUSTED: {false_quarantine_rate: 0.001}}}"
+    assert "write at least 0.01" in refused(tmp_path, lax)
+    base = "sources: {tiers: {UNTRUSTED: {max_share: 0.2}}, quota: {max_share: 0.5}}\n"
+    mine = "sources: {by_source: {crawl: {max_share: %s}}}"
+    assert "write at most 0.2" in refused(tmp_path, mine % 0.3, base)
+    assert load(tmp_path, mine % 0.1, base).sources.by_source["crawl"].max_share == 0.1
+
+
 def test_chains_circles_and_remote_bases(tmp_path: Path) -> None:
     (tmp_path / "org").mkdir()
     (tmp_path / "org/top.yaml").write_text("limits: {max_rows: 50}\n")

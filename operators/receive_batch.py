@@ -106,12 +106,13 @@ def refusals(workspace: Workspace, source: str, *, after: int) -> list[int]:
     """Where the ledger says why this delivery was turned away; others may write meanwhile."""
     from lazaretto.ledger import chain as ledger
     from lazaretto.ledger.events import DeliveryRefused
+    from lazaretto.ledger.source_names import source_identity
     from lazaretto.text import excerpt
 
     with workspace.catalog.read() as connection:
+        names = {excerpt(source, 255), source_identity(connection, source)}
         return [
             entry.seq
             for entry in ledger.entries(connection, after=after, kinds=[DeliveryRefused.kind])
-            if isinstance(entry.event, DeliveryRefused)
-            and entry.event.source == excerpt(source, 255)
+            if isinstance(entry.event, DeliveryRefused) and entry.event.source in names
         ][:1]

@@ -9,6 +9,9 @@ from typing import Any
 _POLICY_HEAD = (Path(__file__).parent / "heads" / "policy.md").read_text("utf-8")
 
 
+_BY_NAME = {"detectors": ".<detector>", "tiers": ".<TIER>", "by_source": ".<source>"}
+
+
 def page() -> str:
     """Renders the page."""
     from lazaretto.policy import Policy
@@ -27,9 +30,10 @@ def page() -> str:
                 nested = _definition_of(inner_field, definitions)
                 if nested is not None:
                     by_name = "additionalProperties" in inner_field
-                    title = f"`{name}.{inner}{'.<detector>' if by_name else ''}`"
+                    title = f"`{name}.{inner}{_BY_NAME.get(inner, '') if by_name else ''}`"
                     inner_values = values[name][inner]
-                    defaults = next(iter(inner_values.values())) if by_name else inner_values
+                    none = dict.fromkeys(nested["properties"])
+                    defaults = next(iter(inner_values.values()), none) if by_name else inner_values
                     parts.append(_section(title, nested, definitions, defaults))
     return "".join(parts)
 
@@ -74,9 +78,7 @@ def _type(field: dict[str, Any]) -> str:
         return " or ".join(f"`{value}`" for value in field["enum"])
     if "anyOf" in field or "oneOf" in field:
         return " or ".join(_type(option) for option in field.get("anyOf") or field["oneOf"])
-    if "$ref" in field:
-        return "object"
-    kind = str(field.get("type", "any"))
+    kind = "section" if "$ref" in field else str(field.get("type", "any"))
     if kind == "array":
         return f"list of {_type(field.get('items', {}))}"
     bounds = [

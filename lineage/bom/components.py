@@ -136,9 +136,11 @@ def batch_component(
     component: dict[str, Any] = {}
     event = None if received is None else received.event
     if received is not None and isinstance(event, BatchReceived):
+        known = event.signature.status.value
+        signature = known if traced is None or traced.signature is None else traced.signature
         told = [
             ("batch:digest", f"sha256:{event.digest}"),
-            ("signature:status", event.signature.status.value),
+            ("signature:status", signature),
             ("signature:key", event.signature.key_id),
             ("source:trust-tier", event.trust_tier.value),
             ("received-at", event.received_at.isoformat()),

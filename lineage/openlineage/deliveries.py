@@ -1,4 +1,4 @@
-"""From the ledger to OpenLineage: sources, deliveries and what the stages found in a batch."""
+"""From the ledger to OpenLineage: sources, deliveries, stages. Long: a function for each event."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ from lazaretto.lineage.openlineage import datasets, naming
 from lazaretto.lineage.openlineage.facets import LazarettoSourceDatasetFacet
 from lazaretto.lineage.openlineage.facts import Context, Facts, decision, tests
 from lazaretto.text import excerpt
-from lazaretto.values import Actor, ActorType
+from lazaretto.values import Actor, ActorType, Signature, SignatureStatus
 
 if TYPE_CHECKING:
     from datetime import datetime
     from typing import Any
 
-    from openlineage.client.facet_v2 import InputDatasetFacet
+    from openlineage.client.facet_v2 import DatasetFacet, InputDatasetFacet
 
     from lazaretto.ledger import events
-    from lazaretto.values import Signature
 
 _GATE = Actor(ActorType.SERVICE, "service:lazaretto")
 
@@ -35,6 +34,21 @@ def source_registered(event: events.SourceRegistered, context: Context) -> Facts
             [event.source],
             actor=context.actor,
             reason=f"trust tier {event.trust_tier.value}",
+        ),
+    )
+
+
+def source_renamed(event: events.SourceRenamed, context: Context) -> Facts:
+    """A source goes by another name; its jobs and datasets keep theirs."""
+    return Facts(
+        naming.job("source", event.source),
+        "DECISION",
+        run_facets=decision(
+            context,
+            "ALIASED",
+            [event.source],
+            actor=context.actor,
+            reason=f"it goes by {event.name}: {event.reason}",
         ),
     )
 
@@ -55,10 +69,23 @@ def key_added(event: events.KeyAdded, context: Context) -> Facts:
 
 
 def key_revoked(event: events.KeyRevoked, context: Context) -> Facts:
-    """A source's key was revoked."""
+    """A source's key was revoked: what it had signed since is told of again, as not verified."""
+    signature = Signature(SignatureStatus.REVOKED_KEY, event.key_id)
+    facets: dict[str, DatasetFacet] = {"lazaretto_source": _source(event.source, signature)}
     return Facts(
         naming.job("source", event.source),
         "DECISION",
+        inputs=[
+            datasets.read(
+                naming.batches(context.store_root, event.source),
+                None,
+                source=event.source,
+                partitions=event.batches[: datasets.MAX_IDS],
+                facets=facets,
+            )
+        ]
+        if event.batches
+        else [],
         run_facets=decision(
             context,
             "KEY_REVOKED",

@@ -1,4 +1,4 @@
-"""From the ledger to OpenLineage: what became of batches."""
+"""From the ledger to OpenLineage: what became of batches. Long: a function for each event."""
 
 from __future__ import annotations
 
@@ -289,4 +289,20 @@ def case_event(
         naming.job(job, naming.source_of(event.batch)),
         "DECISION",
         run_facets=decision(context, outcome, [event.batch], actor=context.actor, case=event.case),
+    )
+
+
+def revocation_overridden(event: events.RevocationOverridden, context: Context) -> Facts:
+    """Held records may be released although source or key is revoked."""
+    return Facts(
+        naming.job("override", naming.source_of(event.batch)),
+        "DECISION",
+        run_facets=decision(
+            context,
+            "EXEMPTED",
+            [event.batch],
+            actor=context.actor,
+            case=event.case,
+            reason=f"{', '.join(event.codes)}: {event.reason}",
+        ),
     )

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 _PROJECTORS: Mapping[type[events.Event], Callable[[Any, Context], Facts]] = {
     events.SourceRegistered: _deliveries.source_registered,
+    events.SourceRenamed: _deliveries.source_renamed,
     events.KeyAdded: _deliveries.key_added,
     events.KeyRevoked: _deliveries.key_revoked,
     events.DeliveryRefused: _deliveries.delivery_refused,
@@ -85,6 +86,7 @@ _PROJECTORS: Mapping[type[events.Event], Callable[[Any, Context], Facts]] = {
     events.PublicationApproved: _outcomes.publication_approved,
     events.CaseAssigned: _outcomes.case_event,
     events.CaseCommented: _outcomes.case_event,
+    events.RevocationOverridden: _outcomes.revocation_overridden,
     events.HeldRecordsRead: _outcomes.case_event,
     events.DatasetSetBack: _upkeep.dataset_set_back,
     events.RowsLost: _versions.rows_lost,

@@ -90,7 +90,7 @@ def trace_source_within(
         >>> trace_source_within(workspace, "vendor", bounds=Bounds(1, 1, 1)).trace is None
         True
     """
-    get_source(workspace, name)
+    name = get_source(workspace, name).name
     with workspace.catalog.read() as connection:
         usual = Bounds(MOST_ENTRIES, MOST_NODES, MOST_EDGES)
         why = _too_much(connection, bounds or usual)

@@ -15,6 +15,7 @@ from lazaretto import window
 from lazaretto.errors import NotFoundError, UsageError
 from lazaretto.ledger.chain import append, entries, newest
 from lazaretto.ledger.events import IncidentTraced, SourceRegistered
+from lazaretto.ledger.source_names import source_identity
 from lazaretto.lineage.openlineage.naming import source_of
 from lazaretto.lineage.trace.answer import Question, RefusedDelivery, Trace
 from lazaretto.lineage.trace.batches import in_window
@@ -79,6 +80,7 @@ def trace_source(
     if by not in window.WINDOWS:
         raise UsageError(f"a window is by one of {', '.join(window.WINDOWS)}, not by {by!r}")
     with opened(workspace) as (view, world):
+        name = source_identity(view.catalog, name)
         _require_source(view, name)
         absent = left_out(world, without)
         batches = in_window(world, name, since, until, by)

@@ -45,6 +45,12 @@ class ApprovalBody(_Strict):
     seen: int = Field(ge=0)
 
 
+class OverrideBody(_Strict):
+    """Why records of what is revoked may be released."""
+
+    reason: str = Field(min_length=1, max_length=LONGEST_REASON)
+
+
 class AssigneeBody(_Strict):
     """Whose a case is to review; null: nobody in particular."""
 

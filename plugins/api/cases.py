@@ -12,6 +12,7 @@ from lazaretto.plugins.security import Hidden, Reader, may_read
 from lazaretto.plugins.site import Position, answer
 from lazaretto.quarantine import inbox, review
 from lazaretto.quarantine.triage import triage_of_case
+from lazaretto.sources.standing import signature_of
 
 if TYPE_CHECKING:
     from lazaretto.plugins.site import Site
@@ -57,9 +58,11 @@ def routes(site: Site) -> APIRouter:
     @api.get("/cases/{case}", dependencies=[may_read])
     def case(case: str) -> Response:
         opened = workspace()
+        found = review.show_case(opened, case)
         return answer(
             {
-                "case": review.show_case(opened, case),
+                "case": found,
+                "signature": signature_of(opened, found.batch),
                 "triage": triage_of_case(opened, case),
                 "decisions": review.list_decisions(opened, case),
                 "publications": review.list_publications(opened, case),

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, Response
 
-from lazaretto.plugins.api.bodies import PREFIX, AssigneeBody, CommentBody
+from lazaretto.plugins.api.bodies import PREFIX, AssigneeBody, CommentBody, OverrideBody
 from lazaretto.plugins.security import SignedIn, may_decide, may_read
 from lazaretto.plugins.site import answer
 from lazaretto.quarantine import handling
+from lazaretto.quarantine.override import override
 
 if TYPE_CHECKING:
     from lazaretto.plugins.site import Site
@@ -32,5 +33,9 @@ def routes(site: Site) -> APIRouter:
     def comment(case: str, body: CommentBody, actor: SignedIn) -> Response:
         seq = handling.comment(workspace().acting(actor), case, body.text)
         return answer({"seq": seq}, status=201)
+
+    @api.post("/cases/{case}/override", dependencies=may_decide, status_code=201)
+    def override_(case: str, body: OverrideBody, actor: SignedIn) -> Response:
+        return answer({"seq": override(workspace().acting(actor), case, body.reason)}, status=201)
 
     return api

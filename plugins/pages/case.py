@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse  # noqa: TC002  FastAPI reads it at run time
 
 from lazaretto.authority.holds import holds_on
+from lazaretto.errors import AdmissionRefusedError
 from lazaretto.plugins.pictures import can_draw
 from lazaretto.plugins.records import FilterQuery, page_of_records
 from lazaretto.plugins.security import Decides, Login, Reader, may_read
@@ -22,14 +23,19 @@ from lazaretto.quarantine.review import (
     needs_two_people,
     show_case,
 )
+from lazaretto.quarantine.revoked import require_not_revoked
 from lazaretto.quarantine.triage import as_shown, screening_of_case
 from lazaretto.received import load_batch
+from lazaretto.sources.standing import signature_now
 from lazaretto.values import HoldKind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sqlalchemy.engine import Connection
+
     from lazaretto.authority.holds import Hold
+    from lazaretto.ledger.events import BatchReceived
     from lazaretto.plugins.site import Site
     from lazaretto.quarantine.cases import Case
     from lazaretto.quarantine.review import Decision, Publication
@@ -55,6 +61,9 @@ def routes(site: Site) -> APIRouter:
         found = show_case(opened, case)
         wanted = FilterQuery.of(request.query_params)
         received = load_batch(opened, found.batch)
+        with opened.catalog.read() as connection:
+            signed = signature_now(connection, received.event)
+            revoked = _revoked(connection, case, received.event)
         screened = screening_of_case(opened, case)
         decisions = list_decisions(opened, case)
         publications = list_publications(opened, case)
@@ -63,8 +72,10 @@ def routes(site: Site) -> APIRouter:
             request,
             "case.html",
             case=found,
-            conclusion=conclude(found, received, screened),
+            conclusion=conclude(found, signed.status, screened),
             received=received.event,
+            signature=signed,
+            revoked=revoked,
             screened=screened,
             triage=None if screened is None else as_shown(screened),
             page=page_of_records(
@@ -88,6 +99,15 @@ def routes(site: Site) -> APIRouter:
         )
 
     return pages
+
+
+def _revoked(connection: Connection, case: str, received: BatchReceived) -> str | None:
+    """Why nothing of a case can be released until somebody overrides it; None: it can be."""
+    try:
+        require_not_revoked(connection, case, received)
+    except AdmissionRefusedError as error:
+        return error.code
+    return None
 
 
 def _holds(workspace: Workspace, case: Case) -> list[Hold]:

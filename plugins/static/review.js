@@ -141,6 +141,15 @@ async function remark(event) {
   });
 }
 
+async function override(event) {
+  event.preventDefault();
+  const { reason } = event.target.elements;
+  await doing("Overriding…", async () => {
+    await send(`/cases/${theCase}/override`, { reason: reason.value });
+    return "The revocation is overridden for this case: it can be released.";
+  });
+}
+
 async function approve() {
   await doing("Approving…", async () => {
     const { records } = await send(`/cases/${theCase}/approve`, { seen: Number(seen) });
@@ -206,6 +215,7 @@ for (const button of document.querySelectorAll("[data-assign]")) {
   button.addEventListener("click", () => assign(button.dataset.assign));
 }
 document.getElementById("remark")?.addEventListener("submit", remark);
+document.getElementById("override")?.addEventListener("submit", override);
 
 said.textContent = sessionStorage.getItem("lazaretto-said") ?? "";
 sessionStorage.removeItem("lazaretto-said");

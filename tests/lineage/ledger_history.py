@@ -257,6 +257,7 @@ def one_of_each(history: History) -> None:
     history.write(
         events.SourceRegistered("vendor-a", TrustTier.REVIEWED),
         events.KeyAdded("vendor-a", "k1", "ed25519", "-----BEGIN", START, START + 365 * DAY),
+        events.SourceRenamed("vendor-a", "vendor-new", "it was bought"),
         events.KeyRevoked("vendor-a", "k1", START, "stolen"),
         events.DeliveryRefused(
             source="vendor-a",
@@ -368,6 +369,7 @@ def one_of_each(history: History) -> None:
         events.HoldAnnounced(batch, 8),
         events.CaseAssigned("case-1", batch, "user:ann"),
         events.CaseCommented("case-1", batch, "looks like a seven"),
+        events.RevocationOverridden("case-1", batch, ["revoked_key"], "looked at each"),
         events.HeldRecordsRead("case-1", batch, "page", 0, 49, 50, {"label": "3"}),
     )
     history.judge(batch)

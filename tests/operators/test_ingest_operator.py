@@ -169,3 +169,31 @@ def test_many_small_deliveries_in_one_mapped_task_of_the_example_dag(
     assert [run.tasks[f"ingest[{n}]"] for n in (0, 1)] == ["success", "skipped"]
     (admission,) = world.ledger(BatchAdmitted)
     assert [event["batch"] for event in run.asset_events] == [admission.batch]
+
+
+def test_a_folder_comes_with_one_manifest_over_its_files(
+    world: Any, run_dag: Callable[..., Any]
+) -> None:
+    import pyarrow.parquet as pq
+
+    from lazaretto.demo.deliveries import to_table
+    from lazaretto.ledger.events import BatchReceived
+    from lazaretto.sources.folder import sign_folder
+
+    for name, flip in (("good", False), ("bad", True)):
+        folder = world.folder / name
+        folder.mkdir(parents=True)
+        for number in range(2):
+            start = 120 * flip + 60 * number
+            rows = to_table(world.part(start, start + 60))
+            pq.write_table(rows, folder / f"part-{number}.parquet")
+        manifest = world.folder / f"{name}.manifest.json"
+        manifest.write_bytes(sign_folder(folder, source="vendor-a", private_key=world.private_key))
+        if flip:
+            data = bytearray((folder / "part-1.parquet").read_bytes())
+            data[len(data) // 2] ^= 1
+            (folder / "part-1.parquet").write_bytes(data)
+        run = run_dag("one", text=program(world, {"uri": str(folder), "source": "vendor-a"}))
+        assert run.tasks["ingest"] == ("failed" if flip else "success")
+    assert world.ledger(BatchReceived)[-1].signature.status == "VERIFIED"
+    assert "'part-1.parquet' has other bytes" in world.ledger(DeliveryRefused)[-1].reason

@@ -314,3 +314,31 @@ def test_the_page_offers_approval_where_the_policy_in_force_asks_for_two(
     strict = make_policy(review={"require_two_people": True})
     register_policy(yard.workspace, strict, reason="two see more than one")
     assert 'id="approve"' in client.get(f"/cases/{case}", headers=ann).text
+
+
+def test_what_is_revoked_is_released_by_a_person_who_says_so_and_by_nobody_else(
+    client: TestClient, token: Callable[[str], dict[str, str]], yard: Yard, case: str
+) -> None:
+    from lazaretto.ledger.events import RevocationOverridden
+    from lazaretto.sources.registry import revoke_source
+
+    op, viewer = token("OP") | HERE, token("VIEWER") | HERE
+    assert 'id="override"' not in client.get(f"/cases/{case}", headers=op).text
+    revoke_source(yard.workspace, "vendor-a", reason="it was sold")
+    page = client.get(f"/cases/{case}", headers=op).text
+    assert "source vendor-a is revoked" in page
+    assert 'id="override"' in page
+    assert 'id="override"' not in client.get(f"/cases/{case}", headers=viewer).text
+    at = f"/api/v1/cases/{case}"
+    release = {"action": "RELEASE", "all": True, "reason": "fine"}
+    refused = client.post(f"{at}/decisions", headers=op, json=release)
+    assert (refused.status_code, refused.json()["kind"]) == (409, "AdmissionRefusedError")
+    body = {"reason": "we know them"}
+    assert client.post(f"{at}/override", headers=viewer, json=body).status_code == 403
+    assert client.post(f"{at}/override", headers=op, json={"reason": ""}).status_code == 422
+    assert client.post(f"{at}/override", headers=op, json=body).status_code == 201
+    (entry,) = _events(yard, RevocationOverridden)
+    assert (entry.actor.id, entry.event.reason) == ("user:op", "we know them")
+    assert client.post(f"{at}/decisions", headers=op, json=release).status_code == 201
+    assert client.post(f"{at}/publish", headers=op, json={}).status_code == 200
+    assert yard.ids() == ["m0", "m1", "m2", "m3"]

@@ -17,12 +17,13 @@ from lazaretto.batch._places import Places, check_address, places_for
 from lazaretto.errors import AdmissionRefusedError, DeliveryError, OnHoldError
 from lazaretto.ledger.chain import append
 from lazaretto.ledger.events import AdmissionRefused
+from lazaretto.policy.effective import effective_settings
 from lazaretto.redact import safe_uri
 from lazaretto.sources.recorded import read_source
 from lazaretto.values import HoldKind, TrustTier
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from sqlalchemy.engine import Connection
 
@@ -81,10 +82,10 @@ def objections(
         found.append(Objection("revoked_source", f"source {batch.source!r} is revoked"))
     if envelope is not None:
         found += _signature(batch, envelope, source.keys, rules)
-    elif rules.sources.require_signature:
+    elif effective_settings(rules, source.names, source.trust_tier).require_signature:
         text = "it came without a signed manifest, and the policy in force requires one"
         found.append(Objection("unsigned", text))
-    found += _place(batch, rules)
+    found += _place(batch, rules, source.names)
     limits = rules.limits
     for code, what, size, limit in (
         ("too_large", "bytes", event.delivered.size, limits.max_bytes),
@@ -104,9 +105,21 @@ def source_holds(connection: Connection, source: str) -> list[Objection]:
 
 
 def require_admissible(
-    connection: Connection, batch: Received, envelope: bytes | None, rules: Policy
+    connection: Connection,
+    batch: Received,
+    envelope: bytes | None,
+    rules: Policy,
+    *,
+    overridden: Collection[str] = (),
 ) -> None:
     """Refuses records of a batch that something now speaks against, or whose dataset is on hold.
+
+    Args:
+        connection: of the catalog.
+        batch: that was received.
+        envelope: see `kept_envelope`.
+        rules: the policy by which it is to be admitted.
+        overridden: codes of objections that a person set aside.
 
     Raises:
         AdmissionRefusedError: ``publishing_on_hold``, ``source_on_hold``, ``revoked_source``,
@@ -118,7 +131,11 @@ def require_admissible(
     except OnHoldError as error:
         text = f"no record of {batch.id} enters {rules.dataset}: {error}"
         raise AdmissionRefusedError(text, code=error.code, dataset=rules.dataset) from error
-    found = objections(connection, batch, envelope, rules)
+    found = [
+        objection
+        for objection in objections(connection, batch, envelope, rules)
+        if objection.code not in overridden
+    ]
     if found:
         raise AdmissionRefusedError(
             f"no record of {batch.id} enters {rules.dataset}: {'; '.join(o.text for o in found)}; "
@@ -140,11 +157,11 @@ def refusals_on_record(workspace: Workspace, batch: str, case: str | None = None
         raise
 
 
-def _place(batch: Received, rules: Policy) -> Iterator[Objection]:
+def _place(batch: Received, rules: Policy, names: Iterable[str]) -> Iterator[Objection]:
     named = rules.sources.places
     if named is None or (rules.path is None and any(map(_is_relative, named))):
         return
-    places = places_for(rules, batch.source, required=True).places
+    places = places_for(rules, *names, required=True).places
     # What is on record of an address names no user of its machine.
     shown = tuple(read_address(safe_uri(place.uri)) for place in places)
     try:
@@ -164,10 +181,14 @@ def _signature(
 
     skew = timedelta(seconds=rules.sources.clock_skew_seconds)
     try:
+        # It verifies with a key of the source alone, under a name of the source.
         stated, _ = verify_manifest(envelope, keys, now=batch.received_at, clock_skew=skew)
     except DeliveryError as error:
         yield Objection(error.code, f"its signature does not count any more: {error}")
         return
-    if (stated.source, stated.sha256) != (batch.source, batch.event.delivered.sha256):
+    # Which files a folder's manifest signs was compared with the delivered ones at receipt; the
+    # ledger names both, by their digests.
+    signed = batch.event.delivered.sha256 if stated.files is not None else stated.sha256
+    if signed != batch.event.delivered.sha256:
         text = f"its manifest was signed for other bytes (sha256 {stated.sha256[:16]}…)"
         yield Objection("digest_mismatch", text)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from lazaretto.policy import Limits
 
 _BLOCK = 1 << 20
-_MAX_ENVELOPE = 1 << 20
+_MAX_ENVELOPE = 32 << 20
 
 
 def public_uri(uri: str | Path) -> str:
@@ -48,10 +48,12 @@ class Copied(NamedTuple):
         sha256: hex digest of its bytes.
         format: as its name says it: `lazaretto.batch.format_by_name`, with ``.tar`` for a folder of
             part files; None where nothing says it, as for a folder of images.
+        files: of a folder: sha256 (hex) of each of its files, by path; None: it is one file.
     """
 
     sha256: str
     format: str | None
+    files: dict[str, str] | None = None
 
 
 def copy_delivery(uri: str, target: Path, limits: Limits, places: Places) -> Copied:
@@ -75,9 +77,10 @@ def copy_delivery(uri: str, target: Path, limits: Limits, places: Places) -> Cop
         with as_system_fault(f"{name} cannot be copied to {target.parent}"):
             parts = find_parts(folder, name)
             if parts is None:
-                return Copied(pack_folder(folder, target, limits, name), None)
-            digest = pack_folder(folder, target, limits, name, paths=parts.names)
-            return Copied(digest, f"{parts.format}.tar")
+                digest, files = pack_folder(folder, target, limits, name)
+                return Copied(digest, None, files)
+            digest, files = pack_folder(folder, target, limits, name, paths=parts.names)
+            return Copied(digest, f"{parts.format}.tar", files)
     finally:
         os.close(folder)
 
@@ -174,7 +177,9 @@ def read_envelope(manifest: bytes | str | Path | None, places: Places) -> bytes 
         with open_delivery(str(manifest), places) as file:
             envelope = _read(file, _MAX_ENVELOPE + 1, public_uri(manifest))
     if len(envelope) > _MAX_ENVELOPE:
-        raise DeliveryError("the manifest has more than a megabyte", code="bad_envelope")
+        raise DeliveryError(
+            f"the manifest has more than {_MAX_ENVELOPE:,} bytes", code="bad_envelope"
+        )
     return envelope
 
 

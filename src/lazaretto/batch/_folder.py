@@ -28,8 +28,8 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 def pack_folder(
     folder: int, target: Path, limits: Limits, name: str, *, paths: Sequence[str] | None = None
-) -> str:
-    """Packs files of an open folder, sorted by path, and returns the archive's sha256 (hex).
+) -> tuple[str, dict[str, str]]:
+    """Packs files of an open folder, sorted by path.
 
     The archive holds paths and bytes, and nothing that differs from copy to copy: no times, owners
     or permissions. So the same files have the same digest wherever they lie.
@@ -42,6 +42,9 @@ def pack_folder(
         paths: which files; default: all images, also in folders below, and nothing else may be
             there.
 
+    Returns:
+        sha256 (hex) of the archive, and of each file in it, by path: of the bytes that were packed.
+
     Raises:
         NotArrivedError: a file grows while it is read.
         DeliveryError: ``not_a_regular_file`` (no image in it, or none that is a file),
@@ -53,14 +56,14 @@ def pack_folder(
         # GNU's format: a long name takes an entry before its file, and nothing else varies.
         with tarfile.open(fileobj=into, mode="w|", format=tarfile.GNU_FORMAT) as archive:  # type: ignore[call-overload]
             found = _paths(folder, "", 0, name) if paths is None else paths
-            count = _pack(folder, sorted(found), archive, limits, name)
-    if not count:
+            files = _pack(folder, sorted(found), archive, limits, name)
+    if not files:
         raise DeliveryError(
             f"{name} is a folder; only regular files are read, and folders of PNG or JPEG images, "
             "or of part files",
             code="not_a_regular_file",
         )
-    return into.digest.hexdigest()
+    return into.digest.hexdigest(), files
 
 
 class _Hashed:
@@ -82,9 +85,24 @@ class _Hashed:
         return self._file.write(data)
 
 
+class _Read:
+    """Reads a file, and keeps the digest of what was read."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.digest = hashlib.sha256()
+        self._file = file
+
+    def read(self, size: int = -1) -> bytes:
+        """The next bytes."""
+        data = self._file.read(size)
+        self.digest.update(data)
+        return data
+
+
 def _pack(
     folder: int, paths: Sequence[str], archive: tarfile.TarFile, limits: Limits, name: str
-) -> int:
+) -> dict[str, str]:
+    digests: dict[str, str] = {}
     if len(paths) > limits.max_rows:
         raise DeliveryError(
             f"{name}: more than limits.max_rows = {limits.max_rows:,} records", code="too_large"
@@ -93,14 +111,16 @@ def _pack(
         with _opened(folder, path, name) as file:
             entry = tarfile.TarInfo(path)
             entry.size = os.fstat(file.fileno()).st_size
-            archive.addfile(entry, file)
+            read = _Read(file)
+            archive.addfile(entry, read)
+            digests[path] = read.digest.hexdigest()
             if file.read(1):
                 raise NotArrivedError(
                     f"{name}: {path[:80]!r} in it grows while it is read. Nothing is on record: do "
                     "the same again once the folder is complete"
                 )
         archive.members = []  # type: ignore[attr-defined]  # typeshed lacks it
-    return len(paths)
+    return digests
 
 
 def _paths(folder: int, head: str, depth: int, name: str) -> Iterator[str]:

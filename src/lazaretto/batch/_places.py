@@ -58,12 +58,12 @@ OF_THIS_MACHINE = Places(own_files=True)
 """Any regular file of this machine, and nothing elsewhere."""
 
 
-def places_for(policy: Policy | None, source: str, *, required: bool) -> Places:
+def places_for(policy: Policy | None, *names: str, required: bool) -> Places:
     """The places that a policy has for a source.
 
     Args:
         policy: None: one that names no places.
-        source: name of a registered source.
+        names: of a registered source: all that it has or had.
         required: whether there must be places: nobody at a keyboard says what to read. Otherwise
             any regular file of this machine may be named as well.
 
@@ -88,7 +88,7 @@ def places_for(policy: Policy | None, source: str, *, required: bool) -> Places:
             f"sources.places: {excerpt(relative[0], 80)!r} is relative, but the policy comes from "
             "no file: write the whole path"
         )
-    read = tuple(read_place(text, folder=folder, source=source) for text in named)
+    read = tuple(read_place(text, folder=folder, source=name) for name in names for text in named)
     return Places(read, own_files=not required)
 
 

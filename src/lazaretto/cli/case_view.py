@@ -54,6 +54,7 @@ def describe_case(
         weight_limit,
     )
     from lazaretto.quarantine.triage import triage_of_case
+    from lazaretto.sources.standing import signature_of
 
     found = show_case(workspace, case)
     page = held_records(workspace, case, chosen, after=after, limit=limit)
@@ -64,6 +65,7 @@ def describe_case(
         rows = _rows(workspace, case, [record.position for record in page], columns)
     return {
         "case": to_json(found),
+        "signature": to_json(signature_of(workspace, found.batch)),
         "triage": to_json(triage_of_case(workspace, case)),
         "matching": count_records(workspace, case, chosen),
         "records": [to_json(record) | rows[record.position] for record in page],
@@ -122,6 +124,7 @@ def view(found: dict[str, Any]) -> RenderableType:
         {
             "case": f"{case['id']} ({case['state']})",
             "batch": case["batch"],
+            "signature": found["signature"]["status"],
             "dataset": case["dataset"],
             "verdict": case["verdict"],
             "held": f"{case['held']} of {counted(case['rows'], 'record')}",

@@ -1,46 +1,59 @@
 """``lazaretto manifest``: what a source signs, and what the receiver checks of it."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Group
 
 from lazaretto.addresses import MANIFEST_SUFFIX
 from lazaretto.cli.arguments import parse_moment, read_file, require_file, write_new_file
 from lazaretto.cli.command import Needs, command
-from lazaretto.cli.layout import facts
+from lazaretto.cli.layout import facts, grid
+from lazaretto.cli.progress import bars
 from lazaretto.cli.reply import Reply
 from lazaretto.cli.session import Session
+from lazaretto.cli.text import counted
 from lazaretto.errors import DeliveryError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from lazaretto.sources.manifest import Manifest
     from lazaretto.sources.source_key import SourceKey
+    from lazaretto.sources.tree import Fault
 
 app = typer.Typer(no_args_is_help=True, help="Signed statements of what a source delivers.")
 
 _MAX_KEY_BYTES = 2**16
+_SHOWN = 100
 
 
 @command(app, "sign", needs=Needs.NOTHING)
 def sign(
     _session: Session,
-    file: Annotated[Path, typer.Argument(help="The file to deliver")],
+    path: Annotated[Path, typer.Argument(help="The file or folder to deliver")],
     *,
     source: Annotated[str, typer.Option(help="Your name, as the receiver registered it")],
     key: Annotated[Path, typer.Option(help="Your private key (PEM), as `source keygen` wrote it")],
     collected_from: Annotated[
-        datetime,
+        datetime | None,
         typer.Option(
-            parser=parse_moment, metavar="TIME", help="Start of when the records were collected"
+            parser=parse_moment,
+            metavar="TIME",
+            help="Start of when the records were collected; a file needs it, a folder may do "
+            "without",
         ),
-    ],
+    ] = None,
     collected_to: Annotated[
-        datetime,
+        datetime | None,
         typer.Option(
             parser=parse_moment, metavar="TIME", help="End of when the records were collected"
         ),
-    ],
+    ] = None,
     expires: Annotated[
         datetime | None,
         typer.Option(
@@ -54,34 +67,60 @@ def sign(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help=f"Where to write the manifest (default: FILE{MANIFEST_SUFFIX})"),
+        typer.Option(help=f"Where to write the manifest (default: PATH{MANIFEST_SUFFIX})"),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing manifest")] = False,
 ) -> Reply:
-    """Sign a manifest for a file: whose it is, its sha256, and when its records were collected."""
+    """Sign a manifest: whose it is, the sha256 of its files, and when records were collected.
+
+    Of a folder, every file in it and in the folders below is signed, hidden ones too; links, pipes
+    and names that mean another file elsewhere are refused.
+    """
+    from lazaretto.sources.folder import sign_folder
     from lazaretto.sources.manifest import sign_manifest
 
-    envelope = sign_manifest(
-        file,
-        source=source,
-        private_key=read_file(key, "private key", limit=_MAX_KEY_BYTES),
-        collected_from=collected_from,
-        collected_to=collected_to,
-        expires=expires,
-        rows=rows,
-    )
-    target = out or file.with_name(file.name + MANIFEST_SUFFIX)
+    target = out or path.with_name(path.resolve().name + MANIFEST_SUFFIX)
+    private = read_file(key, "private key", limit=_MAX_KEY_BYTES)
+    if not path.is_dir():
+        if collected_from is None or collected_to is None:
+            raise UsageError("a file's manifest needs --collected-from and --collected-to")
+        envelope = sign_manifest(
+            path,
+            source=source,
+            private_key=private,
+            collected_from=collected_from,
+            collected_to=collected_to,
+            expires=expires,
+            rows=rows,
+        )
+        data = {"manifest": str(target), "file": str(path), "source": source}
+    else:
+        if _within(target, path) is not None:
+            raise UsageError(
+                "the manifest cannot lie in the folder that it signs: name another place with --out"
+            )
+        with bars() as tell:
+            envelope = sign_folder(
+                path,
+                source=source,
+                private_key=private,
+                collected_from=collected_from,
+                collected_to=collected_to,
+                expires=expires,
+                rows=rows,
+                tell=partial(tell, "bytes read"),
+            )
+        data = {"manifest": str(target), "folder": str(path), "source": source}
     write_new_file(target, envelope, overwrite=force)
-    data = {"manifest": str(target), "file": str(file), "source": source}
     return Reply(data, facts(data))
 
 
 @command(app, "verify")
 def verify(
     session: Session,
-    file: Annotated[Path, typer.Argument(help="The delivered file")],
+    path: Annotated[Path, typer.Argument(help="The delivered file or folder")],
     manifest: Annotated[
-        Path | None, typer.Option(help=f"Its manifest (default: FILE{MANIFEST_SUFFIX})")
+        Path | None, typer.Option(help=f"Its manifest (default: PATH{MANIFEST_SUFFIX})")
     ] = None,
     source: Annotated[
         str | None, typer.Option(help="Check with the keys that the catalog has for this source")
@@ -91,31 +130,126 @@ def verify(
         typer.Option(help="Check with this public key (PEM) instead; may be given several times"),
     ] = None,
 ) -> Reply:
-    """Check a manifest's signature and the file's bytes, as receiving would. Changes nothing."""
+    """Check a manifest's signature and the delivered bytes, as receiving would. Changes nothing.
+
+    Of a folder, each file that differs, is missing or was not signed is named. A bundle of OpenSSF
+    Model Signing that was signed with a key is checked as well: with --key, and its --manifest.
+    """
     from lazaretto.batch._delivery import read_envelope
     from lazaretto.batch._places import OF_THIS_MACHINE
+    from lazaretto.sources.folder import check_folder
     from lazaretto.sources.manifest import check_file, verify_manifest
+    from lazaretto.sources.model_signing import is_bundle
 
     if (source is None) == (not key):
         raise UsageError("whose keys? Give --source NAME (from the catalog), or --key FILE")
-    place = manifest or file.with_name(file.name + MANIFEST_SUFFIX)
+    place = manifest or path.with_name(path.resolve().name + MANIFEST_SUFFIX)
     require_file(str(place), "manifest")
     envelope = read_envelope(place, OF_THIS_MACHINE) or b""
+    if is_bundle(envelope):
+        return _check_bundle(envelope, path, place, _keys_of_bundle(session, source, key))
     keys = _keys_from_files(key, envelope) if key else _keys_of(session, str(source))
     stated, signature = verify_manifest(
         envelope, keys, now=datetime.now(UTC), clock_skew=timedelta(minutes=5)
     )
-    check_file(stated, file)
-    data = {"manifest": stated, "signature": signature}
-    shown = {
+    shown: dict[str, object] = {
         "signature": f"{signature.status.value} ({signature.scheme}, key {signature.key_id})",
         "source": stated.source,
-        "file": f"{stated.subject}, sha256 {stated.sha256}",
-        "collected": f"{stated.collected_from.isoformat()} to {stated.collected_to.isoformat()}",
+    }
+    if stated.files is None:
+        check_file(stated, path)
+        faults, shown["file"] = None, f"{stated.subject}, sha256 {stated.sha256}"
+    else:
+        with bars() as tell:
+            faults = check_folder(
+                stated, path, leave_out=_itself(place, path), tell=partial(tell, "bytes read")
+            )
+        shown["folder"] = f"{stated.subject}, {counted(len(stated.files), 'file')}"
+    shown |= {
+        "collected": _collected(stated),
         "issued": stated.issued_at,
         "expires": stated.expires or "never",
     }
-    return Reply(data, facts(shown))
+    said = replace(stated, files=None)
+    return _reply({"manifest": said, "signature": signature}, shown, stated.files, faults)
+
+
+def _check_bundle(bundle: bytes, path: Path, place: Path, keys: "list[SourceKey]") -> Reply:
+    """What is not as a bundle of OpenSSF Model Signing says."""
+    from lazaretto.sources.folder import check_files
+    from lazaretto.sources.model_signing import verify_bundle
+
+    signed = verify_bundle(bundle, keys)
+    with bars() as tell:
+        faults = check_files(
+            path,
+            signed.files,
+            algorithm=signed.algorithm,
+            leave_out=(*signed.ignored, *_itself(place, path)),
+            tell=partial(tell, "bytes read"),
+        )
+    shown: dict[str, object] = {
+        "signature": f"VERIFIED ({signed.scheme}, key {signed.key_id})",
+        "format": "OpenSSF Model Signing",
+        "folder": f"{signed.name}, {counted(len(signed.files), 'file')}",
+        "left out": ", ".join(signed.ignored) or "nothing",
+    }
+    said = {"bundle": {"name": signed.name, "ignored": signed.ignored}}
+    key = {"status": "VERIFIED", "key_id": signed.key_id, "scheme": signed.scheme}
+    return _reply(said | {"signature": key}, shown, signed.files, faults)
+
+
+def _reply(
+    data: "dict[str, object]",
+    shown: "dict[str, object]",
+    files: "Mapping[str, str] | None",
+    faults: "list[Fault] | None",
+) -> Reply:
+    if files is None or faults is None:
+        return Reply(data, facts(shown))
+    data |= {"files": len(files), "faults": faults}
+    if not faults:
+        return Reply(data, facts(shown | {"files": "all as signed"}))
+    rows = [(fault.name, fault.kind, fault.detail) for fault in faults[:_SHOWN]]
+    more = len(faults) - len(rows)
+    title = f"Not as signed{f' (the first {len(rows)}; --json has all)' if more else ''}"
+    view = Group(
+        facts(shown | {"files": f"{counted(len(faults), 'file')} not as signed"}),
+        grid(["file", "what", "why"], rows, title=title),
+    )
+    return Reply(data, view, found=True)
+
+
+def _collected(stated: "Manifest") -> str:
+    if stated.collected_from is None or stated.collected_to is None:
+        return "not said"
+    return f"{stated.collected_from.isoformat()} to {stated.collected_to.isoformat()}"
+
+
+def _itself(manifest: Path, folder: Path) -> list[str]:
+    """The manifest's own path within the folder, where it lies in it."""
+    found = _within(manifest, folder)
+    return [] if found is None else [found]
+
+
+def _within(path: Path, folder: Path) -> str | None:
+    place, root = path.resolve(), folder.resolve()
+    return place.relative_to(root).as_posix() if place.is_relative_to(root) else None
+
+
+def _keys_of_bundle(
+    session: Session, source: str | None, files: list[Path] | None
+) -> "list[SourceKey]":
+    """The keys that may have signed a bundle; it names no source, and those of files are nobody's.
+
+    A bundle does not say when it was signed: of a source's keys, only those count that are valid.
+    """
+    from lazaretto.sources.history import KeyState, key_state
+
+    if source is None:
+        return [_key_of(file, "") for file in files or ()]
+    now = datetime.now(UTC)
+    return [key for key in _keys_of(session, source) if key_state(key, now) is KeyState.VALID]
 
 
 def _keys_of(session: Session, source: str) -> "tuple[SourceKey, ...]":
@@ -129,9 +263,6 @@ def _keys_from_files(files: list[Path], envelope: bytes) -> "list[SourceKey]":
     import base64
     import json
 
-    from lazaretto.sources.manifest import key_identity
-    from lazaretto.sources.source_key import SourceKey
-
     try:
         payload = json.loads(base64.b64decode(json.loads(envelope)["payload"]))
         source = str(payload["predicate"]["source"])
@@ -139,9 +270,13 @@ def _keys_from_files(files: list[Path], envelope: bytes) -> "list[SourceKey]":
         raise DeliveryError(
             "this is no manifest: it names no source", code="bad_envelope"
         ) from error
-    found = []
-    for file in files:
-        public = read_file(file, "public key", limit=_MAX_KEY_BYTES).decode("ascii", "replace")
-        key_id, scheme = key_identity(public)
-        found.append(SourceKey(source, key_id, scheme, public, datetime.min.replace(tzinfo=UTC)))
-    return found
+    return [_key_of(file, source) for file in files]
+
+
+def _key_of(file: Path, source: str) -> "SourceKey":
+    from lazaretto.sources.manifest import key_identity
+    from lazaretto.sources.source_key import SourceKey
+
+    public = read_file(file, "public key", limit=_MAX_KEY_BYTES).decode("ascii", "replace")
+    key_id, scheme = key_identity(public)
+    return SourceKey(source, key_id, scheme, public, datetime.min.replace(tzinfo=UTC))

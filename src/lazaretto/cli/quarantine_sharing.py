@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from lazaretto.cli.arguments import Limit, Yes, confirm
+from lazaretto.cli.arguments import Limit, Reason, Yes, confirm
 from lazaretto.cli.command import ON_EITHER, command
 from lazaretto.cli.held_filter import CaseId, Filter
 from lazaretto.cli.layout import Grid, facts, grid
@@ -28,6 +28,7 @@ def register(app: typer.Typer) -> None:
     command(app, "approve", needs=ON_EITHER)(approve)
     command(app, "assign", needs=ON_EITHER)(assign)
     command(app, "comment", needs=ON_EITHER)(comment)
+    command(app, "override", needs=ON_EITHER)(override)
     command(app, "export", needs=ON_EITHER)(export)
     command(app, "import", needs=ON_EITHER)(import_)
     command(app, "reads")(reads)
@@ -68,6 +69,17 @@ def comment(
     """Put a remark on a case on record."""
     seq = session.reviewer.comment(case, text)
     return Reply({"case": case, "seq": seq}, facts({"case": case, "ledger entry": seq}))
+
+
+def override(session: Session, case: CaseId, *, reason: Reason) -> Reply:
+    """Let the records of a case be released although its source or key is revoked.
+
+    It counts only for people whom Airflow authenticated, so it needs `--server`. It releases
+    nothing by itself, and counts until something of the source is revoked again.
+    """
+    seq = session.reviewer.override(case, reason)
+    shown = {"case": case, "overridden": "it can be released", "ledger entry": seq}
+    return Reply({"case": case, "seq": seq}, facts(shown))
 
 
 def export(

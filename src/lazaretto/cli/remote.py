@@ -165,6 +165,10 @@ class Remote:
         """Makes a case somebody's to review."""
         self._post(f"/cases/{quote(case, safe='')}/assignee", {"assignee": assignee})
 
+    def override(self, case: str, reason: str) -> int:
+        """Lets records of what is revoked be released."""
+        return int(self._post(f"/cases/{quote(case, safe='')}/override", {"reason": reason})["seq"])
+
     def comment(self, case: str, text: str) -> int:
         """Puts a remark on record."""
         return int(self._post(f"/cases/{quote(case, safe='')}/comments", {"text": text})["seq"])

@@ -105,6 +105,9 @@ class Reviewer(Protocol):
     def assign(self, case: str, assignee: str | None) -> None:
         """Makes a case somebody's to review."""
 
+    def override(self, case: str, reason: str) -> int:
+        """Lets records of what is revoked be released."""
+
     def comment(self, case: str, text: str) -> int:
         """Puts a remark on record."""
 
@@ -220,6 +223,12 @@ class OnCatalog:
         from lazaretto.quarantine.handling import assign
 
         assign(self.workspace, case, assignee)
+
+    def override(self, case: str, reason: str) -> int:
+        """Lets records of what is revoked be released."""
+        from lazaretto.quarantine.override import override
+
+        return override(self.workspace, case, reason)
 
     def comment(self, case: str, text: str) -> int:
         """Puts a remark on record."""

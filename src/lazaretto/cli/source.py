@@ -5,11 +5,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Group
 
-from lazaretto.cli.arguments import Reason, parse_moment, read_file, write_new_file
+from lazaretto.cli.arguments import (
+    Reason,
+    Yes,
+    confirm,
+    parse_moment,
+    read_file,
+    write_new_file,
+)
 from lazaretto.cli.command import Needs, command
 from lazaretto.cli.layout import Grid, facts, grid
 from lazaretto.cli.reply import Reply
+from lazaretto.cli.revocation_view import reach_view
 from lazaretto.cli.session import Session
 from lazaretto.errors import NotFoundError, UsageError
 from lazaretto.values import TrustTier
@@ -116,22 +125,77 @@ def list_(session: Session) -> Reply:
 def revoke(
     session: Session,
     name: Annotated[str, typer.Argument(help="Name of the source")],
-    key_id: Annotated[str, typer.Argument(help="Key id, or at least its first 8 characters")],
+    key_id: Annotated[
+        str | None,
+        typer.Argument(
+            help="Key id, or at least its first 8 characters (default: the source with all its "
+            "keys)"
+        ),
+    ] = None,
+    *,
     reason: Reason,
     at: Annotated[
         datetime | None,
         typer.Option(
             parser=parse_moment,
             metavar="TIME",
-            help="The key is refused from this moment on (default: now)",
+            help="From this moment on nothing counts that was signed (default: now)",
         ),
     ] = None,
+    incident: Annotated[
+        bool, typer.Option("--incident", help="Open the incident for what is touched")
+    ] = False,
+    yes: Yes = False,
 ) -> Reply:
-    """Revoke a key: from then on nothing that it signed is accepted."""
+    """Revoke a key, or a source: from a moment on nothing that it signed is accepted.
+
+    Batches that arrived since are told, with where their records are: their signature reads
+    REVOKED_KEY from now on, and nothing that is held of them can be released. A source that is
+    revoked delivers nothing more; `source add --trust-tier` takes that back, and pins new keys.
+    """
+    from lazaretto.incidents.revocation import reach_of_revocation
+    from lazaretto.sources import registry as source
+    from lazaretto.values import to_json
+
+    moment = at or datetime.now(UTC)
+    if key_id is None:
+        confirm(f"Revoke source {name} with all its keys?", yes=yes)
+        found = source.revoke_source(session.workspace, name, at=moment, reason=reason)
+        done, since, key = to_json(found), moment, None
+    else:
+        revoked = source.revoke_key(session.workspace, name, key_id, at=moment, reason=reason)
+        found = source.get_source(session.workspace, name)
+        done, since, key = to_json(revoked), revoked.revoked_at or moment, revoked.key_id
+    reach = reach_of_revocation(session.workspace, name, key, since)
+    opened = None
+    if incident and reach.batches:
+        from lazaretto.incidents import open_incident
+
+        opened = open_incident(session.workspace, reach.question, reason=reason).id
+    data = {
+        **done,
+        "touched": to_json(reach) | {"command": reach.command},
+        "incident": opened,
+    }
+    return Reply(data, Group(list_view([found]), reach_view(reach, opened)))
+
+
+@command(app, "rename", needs=_CHANGES)
+def rename(
+    session: Session,
+    old: Annotated[str, typer.Argument(metavar="OLD", help="Any name of the source")],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="The name that it goes by from now on")],
+    reason: Reason,
+) -> Reply:
+    """Give a source another name; its history goes on.
+
+    Ids of batches keep the first name. Every name that the source had leads to it, in all commands,
+    deliveries, manifests and policies, and nobody else can be given one.
+    """
     from lazaretto.sources import registry as source
 
-    key = source.revoke_key(session.workspace, name, key_id, at=at, reason=reason)
-    return Reply(key, list_view([source.get_source(session.workspace, name)]))
+    found = source.rename_source(session.workspace, old, new, reason=reason)
+    return Reply(found, list_view([found]))
 
 
 @command(app, "drift")
@@ -172,7 +236,8 @@ def list_view(sources: "Iterable[Source]") -> Grid:
     """The table of some sources and their keys."""
     rows: list[tuple[object, ...]] = []
     for found in sources:
-        who = (found.name, found.trust_tier)
+        known = f"{found.shown_name} ({found.name})" if found.aliases else found.name
+        who = (known, found.trust_tier)
         rows += [(*who, key.key_id[:16], key.scheme, _validity(key)) for key in found.keys]
         if not found.keys:
             rows.append((*who, "none", "-", "-"))

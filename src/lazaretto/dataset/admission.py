@@ -176,6 +176,7 @@ def _record(
     workspace: Workspace, part: Part, table: DeltaTable, files: list[DataFile]
 ) -> Admission | None:
     """None when the table is not at the newest version that is on record."""
+    counts = None if part.classes is None else part.classes.counts
     event = BatchAdmitted(
         batch=part.batch,
         dataset=part.dataset,
@@ -191,6 +192,7 @@ def _record(
         releases=list(part.releases),
         approved_by=list(part.approved_by),
         published_by=None if part.case is None else workspace.actor.id,
+        classes=None if counts is None else dict(sorted(counts.items())),
     )
     with workspace.catalog.transaction() as connection:
         done = find_admission(connection, workspace, part.dataset, part.batch, part.name)
@@ -237,7 +239,8 @@ def _delivered(schema: pa.Schema, wanted: pa.Schema) -> pa.Schema:
 def _counted(part: Part, wanted: pa.Schema) -> Iterator[pa.RecordBatch]:
     """The rows, cast; too few or too many stop the write before anything is on record."""
     rows = 0
-    for chunk in part.chunks():
+    chunks = part.chunks()
+    for chunk in chunks if part.classes is None else part.classes.counting(chunks):
         rows += chunk.num_rows
         yield conform(chunk, wanted, part.dataset)
     if rows != part.rows:

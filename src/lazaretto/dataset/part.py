@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection
 
+    from lazaretto.dataset.classes import ClassCounts
     from lazaretto.values import PolicyRef, Release
 
 
@@ -36,6 +37,7 @@ class Part:
         case: whose publication it is; None for what the gate cleared.
         releases: the decisions that the publication is of.
         approved_by: who approved it.
+        classes: counts the rows of each class while they are written; None: nobody does.
     """
 
     batch: str
@@ -51,6 +53,7 @@ class Part:
     case: str | None = None
     releases: tuple[Release, ...] = ()
     approved_by: tuple[str, ...] = ()
+    classes: ClassCounts | None = None
 
 
 def with_added(schema: pa.Schema) -> pa.Schema:

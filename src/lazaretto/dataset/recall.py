@@ -29,6 +29,7 @@ from lazaretto.dataset.table import open_dataset
 from lazaretto.errors import NotFoundError, SystemFaultError, UsageError
 from lazaretto.ledger.chain import entries
 from lazaretto.ledger.events import ModelRegistered, RecordsRecalled
+from lazaretto.ledger.source_names import source_identity
 from lazaretto.ledger.state import record
 from lazaretto.storage import tables
 from lazaretto.storage.sidecars import read_table, write_table
@@ -118,6 +119,9 @@ def recall(
         >>> recall(workspace, "reviews", batch=monday, reason="the vendor was compromised").records
         60
     """
+    if source is not None:
+        with workspace.catalog.read() as connection:
+            source = source_identity(connection, source)
     request = Request(ids, batch, source, since, until)
     criteria = request.criteria()
     if not reason.strip():

@@ -14,6 +14,7 @@ from lazaretto.incidents.recorded import OPEN, read_incident
 from lazaretto.ledger.chain import newest
 from lazaretto.ledger.cover import agree, covering
 from lazaretto.ledger.events import HoldLifted, HoldPlaced, ModelRegistered
+from lazaretto.ledger.source_names import source_identity
 from lazaretto.ledger.state import record
 from lazaretto.names import check_dataset_name
 from lazaretto.sources.recorded import read_source
@@ -96,6 +97,8 @@ def lift_hold(
     _check_reason(reason)
     with workspace.catalog.transaction() as connection:
         read_incident(connection, incident)
+        if what is HoldKind.SOURCE:
+            name = source_identity(connection, name)
         holds = standing_holds(connection, incident)
         if not any((hold.what, hold.name) == (what, name) for hold in holds):
             return False
@@ -108,6 +111,8 @@ def place(
     connection: Connection, incident: str, what: HoldKind, name: str, reason: str, actor: Actor
 ) -> bool:
     """Places a hold inside the caller's transaction; see `place_hold`."""
+    if what is HoldKind.SOURCE:
+        name = source_identity(connection, name)
     _require_there(connection, what, name)
     if any((hold.what, hold.name) == (what, name) for hold in standing_holds(connection, incident)):
         return False

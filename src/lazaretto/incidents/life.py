@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lazaretto.errors import OvertakenError, UsageError
@@ -21,6 +21,7 @@ from lazaretto.ledger.events import (
     IncidentNoted,
     IncidentOpened,
 )
+from lazaretto.ledger.source_names import source_identity
 from lazaretto.ledger.state import record
 from lazaretto.text import cut
 
@@ -86,7 +87,7 @@ def open_incident(
         >>> opened.state, opened.answer.models
         ('OPEN', ['net@1'])
     """
-    question = checked_question(question)
+    question = _of_identity(workspace, checked_question(question))
     reason = _text(reason, "a reason")
     named = cut(in_words(question), LONGEST_TITLE) if title is None else title
     named = _text(named, "a title", LONGEST_TITLE)
@@ -99,6 +100,14 @@ def open_incident(
         for what, name in holds:
             place(connection, incident, what, name, reason, workspace.actor)
         return read_incident(connection, incident)
+
+
+def _of_identity(workspace: Workspace, question: IncidentQuestion) -> IncidentQuestion:
+    """The question, about the name by which a source that was renamed is known."""
+    if question.kind != "source":
+        return question
+    with workspace.catalog.read() as connection:
+        return replace(question, subject=source_identity(connection, question.subject))
 
 
 def assign(workspace: Workspace, incident: str, assignee: str | None) -> bool:

@@ -21,6 +21,7 @@ from lazaretto.values import (
     Action,
     BatchEvidence,
     ClassSummary,
+    Cleaned,
     Column,
     ColumnRoles,
     DataFile,
@@ -41,6 +42,7 @@ from lazaretto.values import (
     Signature,
     SmallBatchPool,
     SourceEvidence,
+    SourceSettings,
     StoredFile,
     TestSummary,
     TriageSummary,
@@ -75,6 +77,22 @@ class SourceRegistered(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class SourceRenamed(Event):
+    """A source goes by another name from now on; every name that it had still leads to it.
+
+    Attributes:
+        source: its first name, by which it is known in all entries.
+        name: that it goes by.
+        reason: why, in words.
+    """
+
+    kind: ClassVar[str] = "source_renamed"
+    source: str
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class KeyAdded(Event):
     """A source's public key was pinned.
 
@@ -105,6 +123,8 @@ class KeyRevoked(Event):
         key_id: DSSE id of the key.
         revoked_at: from when on nothing that it signed is accepted.
         reason: why, in words.
+        batches: that it had signed and that were received from then on: their signature counts no
+            more.
     """
 
     kind: ClassVar[str] = "key_revoked"
@@ -112,6 +132,7 @@ class KeyRevoked(Event):
     key_id: str
     revoked_at: datetime
     reason: str
+    batches: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +212,7 @@ class BatchValidated(Event):
         reads: sha256 (hex) of what of the policy it depends on.
         flagged_rows: records that broke at least one rule that only warns.
         flags: the file with one row per such record and rule; null: there are none.
+        cleaned: what cleaning did; null: the policy has no such section.
     """
 
     kind: ClassVar[str] = "batch_validated"
@@ -206,6 +228,7 @@ class BatchValidated(Event):
     reads: str = ""
     flagged_rows: int = 0
     flags: StoredFile | None = None
+    cleaned: Cleaned | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +290,7 @@ class BatchScreened(Event):
             batches are not pooled, no batch is large enough, or no detector decides.
         pool: the other small batches of its source that it was looked at with; null: it is not
             smaller than `smallest`, or that is null.
+        settings: as of `BatchJudged`.
     """
 
     kind: ClassVar[str] = "batch_screened"
@@ -293,6 +317,7 @@ class BatchScreened(Event):
     triage: TriageSummary | None = None
     smallest: int | None = None
     pool: SmallBatchPool | None = None
+    settings: SourceSettings | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,6 +364,8 @@ class BatchJudged(Event):
         validated: ledger entry of the validation that was judged.
         embedded: of the vectors; None where none were made.
         screened: of the screening; None where the contract is broken as a whole.
+        settings: what the policy asked of this source; None: it asks the same of all, and has no
+            quota.
     """
 
     kind: ClassVar[str] = "batch_judged"
@@ -359,6 +386,7 @@ class BatchJudged(Event):
     validated: int | None = None
     embedded: int | None = None
     screened: int | None = None
+    settings: SourceSettings | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -511,6 +539,26 @@ class CaseCommented(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class RevocationOverridden(Event):
+    """A person let the held records of a case be released although source or key is revoked.
+
+    It counts until something of the source is revoked again.
+
+    Attributes:
+        case: id of the case.
+        batch: id of the batch.
+        codes: what spoke against it: ``revoked_source``, ``revoked_key``.
+        reason: why, in words.
+    """
+
+    kind: ClassVar[str] = "revocation_overridden"
+    case: str
+    batch: str
+    codes: list[str]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class HeldRecordsRead(Event):
     """Somebody was shown the content of held records. Looking again within minutes adds nothing.
 
@@ -540,6 +588,7 @@ _ABOUT_A_CASE = (
     PublicationApproved.kind,
     CaseAssigned.kind,
     CaseCommented.kind,
+    RevocationOverridden.kind,
     HeldRecordsRead.kind,
 )
 
@@ -585,6 +634,7 @@ class BatchAdmitted(Event):
             what the gate had cleared.
         approved_by: who approved the publication beside the publisher.
         published_by: who published, as the entry's actor; None for what the gate had cleared.
+        classes: records by their label, in text; null: there is none, or there are too many.
     """
 
     kind: ClassVar[str] = "batch_admitted"
@@ -602,6 +652,7 @@ class BatchAdmitted(Event):
     releases: list[Release] = field(default_factory=list)
     approved_by: list[str] = field(default_factory=list)
     published_by: str | None = None
+    classes: dict[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

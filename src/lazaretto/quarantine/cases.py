@@ -12,6 +12,7 @@ from lazaretto.errors import ChangedStateError, NotFoundError
 from lazaretto.ledger.cover import agree, covering, covering_each
 from lazaretto.ledger.deletions import deletions_of_each
 from lazaretto.ledger.events import BatchJudged, TrainingSanitized
+from lazaretto.ledger.source_names import source_identity
 from lazaretto.quarantine.approvals import approvals_of_each
 from lazaretto.quarantine.counts import by_action, kept_counts, require_counts
 from lazaretto.quarantine.opening import case_columns, gate_case_columns
@@ -121,6 +122,9 @@ def list_cases(
         >>> [(found.batch == tuesday, found.held) for found in list_cases(workspace)]
         [(True, 6)]
     """
+    if source is not None:
+        with workspace.catalog.read() as connection:
+            source = source_identity(connection, source)
     query = _cases().order_by(tables.case.c.seq.desc(), tables.case.c.id).limit(limit)
     wanted = {
         tables.case.c.state: state,

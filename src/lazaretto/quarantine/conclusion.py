@@ -10,7 +10,6 @@ from lazaretto.values import SignatureStatus
 if TYPE_CHECKING:
     from lazaretto.ledger.events import BatchScreened
     from lazaretto.quarantine.cases import Case
-    from lazaretto.received import Received
 
 _MOST_REASONS = 3
 _SAID = "records are held"  # evidence that the sentence begins with anyway
@@ -31,12 +30,12 @@ _LOOKS_LIKE = {
 }
 
 
-def conclude(case: Case, received: Received, screened: BatchScreened | None) -> str:
+def conclude(case: Case, signature: SignatureStatus, screened: BatchScreened | None) -> str:
     """What is held, why, whether the source is who it says, and what it looks like.
 
     Args:
         case: the case.
-        received: its batch.
+        signature: of its batch, as `lazaretto.sources.standing.signature_now` has it.
         screened: the screening that it was opened on; None where there was none.
 
     Returns:
@@ -45,10 +44,10 @@ def conclude(case: Case, received: Received, screened: BatchScreened | None) -> 
     Examples:
         >>> from lazaretto.quarantine.review import show_case
         >>> from lazaretto.quarantine.triage import screening_of_case
-        >>> from lazaretto.received import load_batch
+        >>> from lazaretto.values import SignatureStatus
         >>> found = show_case(workspace, case)
         >>> text = conclude(
-        ...     found, load_batch(workspace, found.batch), screening_of_case(workspace, case)
+        ...     found, SignatureStatus.UNSIGNED, screening_of_case(workspace, case)
         ... )
         >>> text.split(":")[0]
         '6 of 60 records are held'
@@ -63,7 +62,7 @@ def conclude(case: Case, received: Received, screened: BatchScreened | None) -> 
     triage = None if screened is None else as_shown(screened)
     told = [] if triage is None else [text for text in triage.evidence if _SAID not in text]
     parts += told[:1]
-    parts.append(_SIGNED[received.event.signature.status])
+    parts.append(_SIGNED[signature])
     if triage is not None:
         parts.append(_LOOKS_LIKE.get(triage.category, triage.category))
     return f"{case.held:,} of {case.rows:,} records are held: {'; '.join(parts)}"
@@ -80,4 +79,6 @@ def _in_words(reason: str) -> str:
         return f"have a label that does not fit what they look like ({name})"
     if kind == "screen":
         return f"lie far from the trusted records ({name})"
+    if kind == "sample":
+        return "were drawn at random for review"
     return "are held only with their batch"

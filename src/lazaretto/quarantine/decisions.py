@@ -15,10 +15,12 @@ from lazaretto.ledger.events import CaseClosed, RecordsDecided
 from lazaretto.ledger.state import Put, Update, entry_columns, record
 from lazaretto.quarantine.cases import find_case, newest_decision
 from lazaretto.quarantine.counts import all_under, count_now, move_counts
+from lazaretto.quarantine.revoked import require_not_revoked
+from lazaretto.received import find_batch
 from lazaretto.storage import tables
 from lazaretto.storage.bulk import bulk_insert
 from lazaretto.storage.sidecars import write_table
-from lazaretto.values import Action, Actor, StoredFile  # noqa: TC001  pydantic reads them
+from lazaretto.values import Action, Actor, StoredFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -95,6 +97,7 @@ def record_decision(workspace: Workspace, case: str, selected: pa.Table, taken: 
     Raises:
         UsageError: nothing is selected, a record is published, or the case is superseded.
         OvertakenError: there is a newer decision on the case than the one that was seen.
+        AdmissionRefusedError: something is released whose source or key is revoked.
     """
     if not selected.num_rows:
         raise UsageError(f"no held record of {case} is selected")
@@ -106,6 +109,8 @@ def record_decision(workspace: Workspace, case: str, selected: pa.Table, taken: 
         require_open(connection, row)
         _require_seen(connection, case, taken.seen)
         _require_in_effect(connection, taken.undoes)
+        if taken.undoes is None and taken.action is not Action.REJECT:
+            require_not_revoked(connection, case, find_batch(connection, row.batch).event)
         event = RecordsDecided(
             decision=identity,
             case=case,

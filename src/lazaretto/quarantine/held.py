@@ -1,7 +1,8 @@
-"""Held records: whole rows with every reason. Long: the one form of a case's file."""
+"""Held records: whole rows with every reason, a file per case. Long: written, drawn, indexed."""
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,9 @@ from lazaretto.errors import SystemFaultError
 from lazaretto.storage.sidecars import keyed_chunks, read_chunks, write_parquet
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from numpy.typing import NDArray
 
     from lazaretto.batch import Batch
     from lazaretto.policy import Columns
@@ -33,6 +36,7 @@ REASONS = "_lazaretto_reasons"
 FLAGS = "_lazaretto_flags"
 """Only where the batch has flags."""
 _WITH_ITS_BATCH = "batch"
+_DRAWN = ("sample", "drawn at random for review: nothing speaks against it")
 _GROUP = 2**20
 """Bytes of a row group of a case's file, about: of what a page of records reads at least."""
 _GROUP_COLUMN = 2**16
@@ -61,6 +65,26 @@ _INDEX = pa.schema(
 
 
 @dataclass(frozen=True, slots=True)
+class Sample:
+    """Records that nothing speaks against, drawn at random for people to look at.
+
+    Attributes:
+        lot: text that decides which; the same lot draws the same records.
+        share: of the records, each for itself.
+    """
+
+    lot: str
+    share: float
+
+    def draws(self) -> Callable[[int], NDArray[np.bool_]]:
+        """What draws from the next so many records, from the batch's first on."""
+        # The raw numbers of a bit generator are the same in every version of NumPy.
+        source = np.random.PCG64(int(hashlib.sha256(self.lot.encode()).hexdigest(), 16))
+        limit = min(int(self.share * 2**64), 2**64 - 1)
+        return lambda rows: np.atleast_1d(source.random_raw(rows)) <= np.uint64(limit)
+
+
+@dataclass(frozen=True, slots=True)
 class HoldReasons:
     """Why records are held.
 
@@ -70,12 +94,14 @@ class HoldReasons:
             order: ``record_id``, ``score``, ``p_value``, ``held``, ``reasons``, ``rank_*``; None
             when it was not screened.
         whole: why the whole batch is held, in words; empty when only records are.
+        sample: what is drawn for people beside; None: nothing is.
         flags: of the contract's rules that only warn; None where there are none.
     """
 
     failures: pa.Table
     scores: pa.Table | None
     whole: list[str]
+    sample: Sample | None = None
     flags: Flags | None = None
 
 
@@ -87,7 +113,8 @@ class Held:
         file: with the held rows; None while nothing is held.
         rows: held records.
         reasons: records by the signature of their first reason: ``contract:<rule>``,
-            ``screen:<detector>`` or ``batch`` (nothing against the record but its company).
+            ``screen:<detector>``, ``batch`` (nothing against the record but its company), or
+            ``sample`` (nothing against it: it was drawn for people).
         examples: the words of the first record of each signature.
     """
 
@@ -214,6 +241,9 @@ def _held_chunks(
     against = _by_record(hold_reasons.failures)
     failing_ids = pa.array(list(against), pa.string())
     offset = screened = 0
+    # Of a batch that is held as a whole, people see every record anyway.
+    sample = None if hold_reasons.whole else hold_reasons.sample
+    draw = None if sample is None else sample.draws()
     for ids, chunk in records(batch, columns):
         failing = pc.is_in(ids, failing_ids).to_numpy(zero_copy_only=False)
         reasons = {
@@ -232,6 +262,8 @@ def _held_chunks(
             judged = part.take(pa.array(suspect)).to_pylist()
             for row, found in zip(clear[suspect].tolist(), judged, strict=True):
                 reasons[row] = _screen_reasons(found)
+        for row in [] if draw is None else np.flatnonzero(draw(chunk.num_rows)).tolist():
+            reasons.setdefault(row, [_DRAWN])
         chosen = range(chunk.num_rows) if hold_reasons.whole else sorted(reasons)
         if chosen:
             rows = pa.array(chosen, pa.int64())

@@ -13,6 +13,7 @@ from lazaretto.ledger.chain import entry as entry_of
 from lazaretto.quarantine.cases import find_case
 from lazaretto.received import find_batch
 from lazaretto.sources.recorded import read_source
+from lazaretto.sources.standing import regraded
 from lazaretto.values import ActorType, SignatureStatus, TrustTier
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class Provenance:
         collected_from: start of the time that its records are from, as the manifest says.
         collected_to: end of it.
         signed: what became of the check of its manifest, in words.
-        signature: the same as a code.
+        signature: the same as a code, by what is known of the key now.
         key_id: of the key that signed; None: it came without a signature.
         key_revoked_at: from when that key is refused; None: it is not revoked.
         opened_by: who judged the batch, or searched the training set, so that the case was opened.
@@ -129,8 +130,8 @@ def provenance_of(workspace: Workspace, case: str) -> Provenance:
         received_by=by,
         collected_from=event.collected_from,
         collected_to=event.collected_to,
-        signed=_signed(event.signature, revoked),
-        signature=event.signature.status,
+        signed=_signed(event.signature, revoked, event.received_at),
+        signature=regraded(event, source.keys).status,
         key_id=event.signature.key_id,
         key_revoked_at=revoked,
         opened_by=opened,
@@ -154,11 +155,13 @@ def _revoked(source: Source, key: str | None) -> datetime | None:
     return next((known.revoked_at for known in source.keys if known.key_id == key), None)
 
 
-def _signed(signature: Signature, revoked: datetime | None) -> str:
+def _signed(signature: Signature, revoked: datetime | None, received_at: datetime) -> str:
     if signature.status is SignatureStatus.UNSIGNED:
         return "it came without a signed manifest"
     if signature.status is not SignatureStatus.VERIFIED:
         return f"the check of its manifest ended in {signature.status.value}"
+    if revoked is not None and revoked <= received_at:
+        return f"signed with a key that is revoked from {revoked:%Y-%m-%d %H:%M}Z on: not verified"
     if revoked is not None:
         return f"signed and valid when it came; its key is revoked from {revoked:%Y-%m-%d} on"
     return "signed, and the signature is valid"

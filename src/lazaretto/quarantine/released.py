@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lazaretto.dataset.classes import ClassCounts
 from lazaretto.dataset.part import Part, added_columns, with_added
 from lazaretto.ledger.deletions import deletions_told
 from lazaretto.quarantine.held import ADDED_NAMES, FLAGS, POSITION, RECORD
@@ -73,6 +74,7 @@ def released_part(
         check=check,
         first=first,
         releases=_releases(released),
+        classes=ClassCounts(row.columns["label"]),
         approved_by=tuple(approved_by),
     )
 

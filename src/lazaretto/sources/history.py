@@ -124,6 +124,7 @@ def source_history(connection: Connection, name: str, now: datetime) -> SourceHi
         ChangedStateError: the catalog's rows do not say what the ledger says.
     """
     source = read_source(connection, name)
+    name = source.name
     known = {key.key_id: key for key in source.keys}
     keys, tiers = dict[str, KeyHistory](), list[TierChange]()
     kinds = (SourceRegistered.kind, KeyAdded.kind, KeyRevoked.kind)

@@ -1,12 +1,14 @@
 """Source manifests: what a source says it delivers, signed: in-toto Statement v1 in DSSE.
 
-The statement's subject is the file's name and the sha256 of its bytes; the predicate says who
-collected it and when. Formats: https://github.com/in-toto/attestation (Statement v1) and
+The statement's subject is the file's name and the sha256 of its bytes, or those of every file of a
+folder (`lazaretto.sources.folder`); the predicate says who collected it and when. Formats:
+https://github.com/in-toto/attestation (Statement v1) and
 https://github.com/secure-systems-lab/dsse (envelope v1). Keys are Ed25519, or ECDSA on P-256.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,16 +16,16 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 from securesystemslib import dsse
-from securesystemslib.exceptions import UnverifiedSignatureError, VerificationError
-from securesystemslib.signer import Signature as DsseSignature  # type: ignore[attr-defined]
 
 from lazaretto.batch._delivery import delivered_digest
 from lazaretto.batch._files import file_name
 from lazaretto.errors import DeliveryError, UsageError
 from lazaretto.redact import safe_uri
-from lazaretto.sources.keys import key_identity, keygen, load_public_key, load_signer
+from lazaretto.sources.keys import key_identity, keygen, load_signer
+from lazaretto.sources.signer import check_key, signing_key
 from lazaretto.sources.statement import (
     PAYLOAD_TYPE,
+    FolderStatement,
     Statement,
     parse_envelope,
     parse_statement,
@@ -32,7 +34,7 @@ from lazaretto.sources.statement import (
 from lazaretto.values import Signature, SignatureStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from lazaretto.sources.source_key import SourceKey
@@ -57,23 +59,26 @@ class Manifest:
 
     Attributes:
         source: who delivers.
-        subject: name of the delivered file.
-        sha256: of its bytes, hex.
+        subject: name of the delivered file or folder.
+        sha256: of its bytes, hex; of a folder, of the list of its files (`listing_digest`).
         collected_from: start of when the records were collected; a compromise window meets it.
-        collected_to: end of it.
+            None: a folder's manifest does not say.
+        collected_to: end of it; None likewise.
         issued_at: when it was signed, by the source's clock.
         expires: when it stops being accepted; None: never.
         rows: number of records, where the source says it.
+        files: of a folder: sha256 (hex) of every file by its path; None: it is about one file.
     """
 
     source: str
     subject: str
     sha256: str
-    collected_from: datetime
-    collected_to: datetime
+    collected_from: datetime | None
+    collected_to: datetime | None
     issued_at: datetime
     expires: datetime | None
     rows: int | None
+    files: Mapping[str, str] | None = None
 
 
 def sign_manifest(
@@ -138,10 +143,35 @@ def sign_manifest(
         )
     except ValidationError as error:
         raise UsageError(f"the manifest is not valid: {problems(error)}") from error
+    return seal(statement, private_key)
+
+
+def seal(statement: Statement | FolderStatement, private_key: bytes) -> bytes:
+    """Signs a statement: the DSSE envelope around it, JSON.
+
+    Raises:
+        UsageError: the key cannot be used.
+    """
     payload = statement.model_dump_json(by_alias=True, exclude_none=True).encode()
     envelope = dsse.Envelope(payload, PAYLOAD_TYPE, {})
     envelope.sign(load_signer(private_key))
     return json.dumps(envelope.to_dict()).encode()
+
+
+def listing_digest(files: Mapping[str, str]) -> str:
+    """sha256 (hex) of a list of files: what `sha256sum` prints of them, sorted by path.
+
+    Args:
+        files: sha256 (hex) by path.
+
+    Examples:
+        >>> listing_digest({"b": "0" * 64, "a": "1" * 64})[:16]
+        '2da7ce9ebd6bfa3f'
+    """
+    digest = hashlib.sha256()
+    for name in sorted(files):
+        digest.update(f"{files[name]}  {name}\n".encode())
+    return digest.hexdigest()
 
 
 def verify_manifest(
@@ -182,10 +212,10 @@ def verify_manifest(
         'vendor'
     """
     parsed = parse_envelope(envelope)
-    key = _signing_key(parsed, keys)
-    _check_key(key, now)
+    key = signing_key(parsed, keys)
+    check_key(key, now)
     manifest = _manifest(parse_statement(parsed.payload))
-    if manifest.source != key.source:
+    if manifest.source not in key.names:
         raise DeliveryError(
             f"the manifest is for source {manifest.source!r}, but signed with a key of "
             f"{key.source!r}",
@@ -209,6 +239,10 @@ def verify_manifest(
 def check_file(manifest: Manifest, uri: str | Path) -> str:
     """Checks a file's bytes against its manifest; to be called before anything parses the file.
 
+    Args:
+        manifest: about one file; `lazaretto.sources.folder.check_folder` is for a folder's.
+        uri: the file.
+
     Returns:
         sha256 (hex) of the bytes.
 
@@ -226,61 +260,29 @@ def check_file(manifest: Manifest, uri: str | Path) -> str:
     return found
 
 
-def _manifest(statement: Statement) -> Manifest:
-    said, subject = statement.predicate, statement.subject[0]
+def _manifest(statement: Statement | FolderStatement) -> Manifest:
+    said = statement.predicate
+    if isinstance(statement, FolderStatement):
+        files = {subject.name: subject.digest.sha256 for subject in statement.subject}
+        name, sha256 = statement.predicate.folder, listing_digest(files)
+    else:
+        files, [subject] = None, statement.subject
+        name, sha256 = subject.name, subject.digest.sha256
     return Manifest(
         source=said.source,
-        subject=subject.name,
-        sha256=subject.digest.sha256,
-        collected_from=said.collected_from.astimezone(UTC),
-        collected_to=said.collected_to.astimezone(UTC),
+        subject=name,
+        sha256=sha256,
+        collected_from=_utc(said.collected_from),
+        collected_to=_utc(said.collected_to),
         issued_at=said.issued_at.astimezone(UTC),
-        expires=None if said.expires is None else said.expires.astimezone(UTC),
+        expires=_utc(said.expires),
         rows=said.rows,
+        files=files,
     )
 
 
-def _signing_key(envelope: dsse.Envelope, keys: Sequence[SourceKey]) -> SourceKey:
-    """The pinned key that made one of the signatures. Key ids are only hints, so all are tried."""
-    data = envelope.pae()
-    for signature in envelope.signatures.values():
-        for key in keys:
-            public = load_public_key(key.public_key)
-            try:
-                public.verify_signature(DsseSignature(public.keyid, signature.signature), data)
-            except (UnverifiedSignatureError, VerificationError):
-                continue
-            return key
-    named = next(iter(envelope.signatures))[:16]
-    if any(key.key_id in envelope.signatures for key in keys):
-        raise DeliveryError(
-            f"the manifest's signature by key {named!r}… is wrong: it was changed after signing",
-            code="bad_signature",
-        )
-    raise DeliveryError(
-        f"the manifest is signed by key {named!r}…, which is not pinned for this source; "
-        "if it is the source's own, pin it: `lazaretto source add NAME --key FILE`",
-        code="unknown_key",
-    )
-
-
-def _check_key(key: SourceKey, now: datetime) -> None:
-    name = f"key {key.key_id[:16]}… of {key.source}"
-    if key.revoked_at is not None and now >= key.revoked_at:
-        raise DeliveryError(
-            f"{name} is revoked since {key.revoked_at:%Y-%m-%dT%H:%M:%SZ}; sign with another",
-            code="revoked_key",
-        )
-    if key.valid_to is not None and now >= key.valid_to:
-        raise DeliveryError(
-            f"{name} expired at {key.valid_to:%Y-%m-%dT%H:%M:%SZ}; sign with another",
-            code="expired_key",
-        )
-    if now < key.valid_from:
-        raise DeliveryError(
-            f"{name} is valid only from {key.valid_from:%Y-%m-%dT%H:%M:%SZ} on",
-            code="not_yet_valid",
-        )
+def _utc(moment: datetime | None) -> datetime | None:
+    return None if moment is None else moment.astimezone(UTC)
 
 
 def _seconds(span: timedelta) -> int:

@@ -29,6 +29,7 @@ class Source:
         created_at: when it was registered, UTC.
         revoked_at: when it was revoked; None: not.
         keys: all keys ever pinned, oldest first.
+        aliases: names that it was given later, the newest last; all lead to it.
     """
 
     name: str
@@ -36,6 +37,17 @@ class Source:
     created_at: datetime
     revoked_at: datetime | None
     keys: tuple[SourceKey, ...]
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every name that leads to it, its first one first."""
+        return (self.name, *(name for name in self.aliases if name != self.name))
+
+    @property
+    def shown_name(self) -> str:
+        """The name that it goes by."""
+        return self.aliases[-1] if self.aliases else self.name
 
 
 def read_source(connection: Connection, name: str) -> Source:
@@ -54,6 +66,10 @@ def read_source(connection: Connection, name: str) -> Source:
 def read_sources(connection: Connection, name: str | None = None) -> list[Source]:
     """The sources as the ledger tells them; the catalog's rows must say the same.
 
+    Args:
+        connection: of the catalog.
+        name: only the one that goes, or went, by this name.
+
     Raises:
         ChangedStateError: a row of a source or a key was changed, added or removed by hand.
     """
@@ -61,8 +77,11 @@ def read_sources(connection: Connection, name: str | None = None) -> list[Source
 
     from lazaretto.errors import ChangedStateError
     from lazaretto.ledger.cover import agree
+    from lazaretto.ledger.source_names import later_names, source_identity
     from lazaretto.storage.tables import source, source_key
 
+    if name is not None:
+        name = source_identity(connection, name)
     told = _told(connection, name)
     sources, keys = sa.select(source), sa.select(source_key)
     if name is not None:
@@ -82,8 +101,17 @@ def read_sources(connection: Connection, name: str | None = None) -> list[Source
             raise ChangedStateError(table, words, f"{missing} does not have it")
         values = {field.name: getattr(said[place], field.name) for field in fields(said[place])}
         values.pop("keys", None)
+        values.pop("aliases", None)
         agree(table, words, rows[place], values)
-    return told
+    later = later_names(connection, name)
+    return [_with_names(one, tuple(later.get(one.name, ()))) for one in told]
+
+
+def _with_names(source: Source, aliases: tuple[str, ...]) -> Source:
+    if not aliases:
+        return source
+    keys = tuple(replace(key, aliases=aliases) for key in source.keys)
+    return replace(source, keys=keys, aliases=aliases)
 
 
 def changes(entry: Entry) -> Iterator[Change]:

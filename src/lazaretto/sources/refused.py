@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from lazaretto.ledger.chain import entries
 from lazaretto.ledger.events import DeliveryRefused
+from lazaretto.ledger.source_names import source_identity
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -63,6 +64,8 @@ def refused_deliveries(
     Raises:
         LedgerError: an entry was edited.
     """
+    if source is not None:
+        source = source_identity(connection, source)
     found = entries(
         connection,
         until=None if before is None else before - 1,

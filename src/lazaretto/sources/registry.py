@@ -1,4 +1,4 @@
-"""The source registry: who may deliver, how far each is trusted, and with which keys they sign."""
+"""Registry of sources: names, trust and keys. Long: everything that changes one is here."""
 
 from __future__ import annotations
 
@@ -46,14 +46,13 @@ def add_source(
         'UNTRUSTED'
     """
     from lazaretto.ledger.events import SourceRegistered
+    from lazaretto.ledger.source_names import source_identity
     from lazaretto.ledger.state import record
 
-    if not _NAME.fullmatch(name):
-        raise UsageError(
-            f"{name!r} cannot name a source: letters, digits, '.', '_' and '-', at most 128"
-        )
+    _check_name(name)
     moment = _moment(now)
     with workspace.catalog.transaction() as connection:
+        name = source_identity(connection, name)
         known = next(iter(read_sources(connection, name)), None)
         if known is None or known.trust_tier is not trust_tier:
             event = SourceRegistered(name, trust_tier)
@@ -105,7 +104,8 @@ def add_key(
             f"valid_to ({end.isoformat()}) is not after valid_from ({start.isoformat()})"
         )
     with workspace.catalog.transaction() as connection:
-        known = {key.key_id: key for key in read_source(connection, source).keys}
+        found = read_source(connection, source)
+        source, known = found.name, {key.key_id: key for key in found.keys}
         if key_id in known:
             same = valid_from is None or known[key_id].valid_from == start
             if same and known[key_id].valid_to == end:
@@ -131,6 +131,9 @@ def revoke_key(
 ) -> SourceKey:
     """Revokes a key: from `at` on, nothing that it signed is accepted.
 
+    That goes for what was received before the revocation was put on record, too: the signature of
+    a batch that arrived from `at` on counts no more.
+
     Revoking again can only move the moment back: what was found compromised stays so.
 
     Args:
@@ -153,18 +156,102 @@ def revoke_key(
     """
     from lazaretto.ledger.events import KeyRevoked
     from lazaretto.ledger.state import record
+    from lazaretto.sources.standing import signed_since
 
-    if not reason.strip():
-        raise UsageError("say why the key is revoked: the reason is kept for the record")
+    _require_reason(reason, "key")
     moment = _moment(now)
     revoked = moment if at is None else _moment(at)
     with workspace.catalog.transaction() as connection:
-        key = _find_key(read_source(connection, source), key_id)
+        found = read_source(connection, source)
+        source, key = found.name, _find_key(found, key_id)
         if key.revoked_at is not None and key.revoked_at <= revoked:
             return key
-        event = KeyRevoked(source, key.key_id, revoked, reason)
+        touched = signed_since(connection, source, key.key_id, revoked)
+        event = KeyRevoked(source, key.key_id, revoked, reason, touched)
         record(connection, event, changes, actor=workspace.actor, at=moment)
         return _find_key(read_source(connection, source), key.key_id)
+
+
+def revoke_source(
+    workspace: Workspace,
+    name: str,
+    *,
+    at: datetime | None = None,
+    reason: str,
+    now: datetime | None = None,
+) -> Source:
+    """Revokes a source: all its keys from a moment on, and whatever it delivers is refused.
+
+    Args:
+        workspace: catalog and store.
+        name: of a registered source.
+        at: aware time from which nothing that it signed is accepted; default now.
+        reason: for the record.
+        now: aware time of the change; default now.
+
+    Raises:
+        NotFoundError: no such source.
+        UsageError: no reason.
+
+    Examples:
+        >>> revoke_source(workspace, "vendor", reason="it was sold").trust_tier.name
+        'REVOKED'
+    """
+    from lazaretto.values import TrustTier
+
+    _require_reason(reason, "source")
+    moment = _moment(now)
+    keys = get_source(workspace, name).keys
+    # Refused first: nothing of it arrives while its keys are revoked.
+    add_source(workspace, name, trust_tier=TrustTier.REVOKED, now=moment)
+    for key in keys:
+        revoke_key(workspace, name, key.key_id, at=at or moment, reason=reason, now=moment)
+    return get_source(workspace, name)
+
+
+def rename_source(
+    workspace: Workspace, old: str, new: str, *, reason: str, now: datetime | None = None
+) -> Source:
+    """Gives a source another name to go by; its history goes on.
+
+    It stays known by its first name in ids of batches and on the ledger. Every name that it ever
+    had leads to it, for deliveries, manifests, policies and questions alike, and nobody else can
+    be given one.
+
+    Args:
+        workspace: catalog and store.
+        old: any name of the source.
+        new: letters, digits, ``.``, ``_`` and ``-``, at most 128.
+        reason: for the record.
+        now: aware time of the change; default now.
+
+    Raises:
+        NotFoundError: no such source.
+        UsageError: no reason, the name cannot be one, or another source has or had it.
+
+    Examples:
+        >>> found = rename_source(workspace, "vendor", "acme", reason="they were bought")
+        >>> found.name, found.shown_name, get_source(workspace, "acme") == found
+        ('vendor', 'acme', True)
+    """
+    from lazaretto.ledger.events import SourceRenamed
+    from lazaretto.ledger.source_names import source_identity
+    from lazaretto.ledger.state import record
+
+    if not reason.strip():
+        raise UsageError("say why the source is renamed: the reason is kept for the record")
+    _check_name(new)
+    moment = _moment(now)
+    with workspace.catalog.transaction() as connection:
+        found = read_source(connection, old)
+        if found.shown_name == new:
+            return found
+        taken = source_identity(connection, new)
+        if taken != found.name and (taken != new or list(read_sources(connection, new))):
+            raise UsageError(f"{new!r} is, or was, the name of source {taken!r}: take another")
+        event = SourceRenamed(found.name, new, reason)
+        record(connection, event, changes, actor=workspace.actor, at=moment)
+        return read_source(connection, new)
 
 
 def get_source(workspace: Workspace, name: str) -> Source:
@@ -192,6 +279,18 @@ def list_sources(workspace: Workspace) -> list[Source]:
     """
     with workspace.catalog.read() as connection:
         return list(read_sources(connection))
+
+
+def _check_name(name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise UsageError(
+            f"{name!r} cannot name a source: letters, digits, '.', '_' and '-', at most 128"
+        )
+
+
+def _require_reason(reason: str, what: str) -> None:
+    if not reason.strip():
+        raise UsageError(f"say why the {what} is revoked: the reason is kept for the record")
 
 
 def _find_key(source: Source, key_id: str) -> SourceKey:

@@ -21,6 +21,7 @@ class SourceKey:
         valid_from: from when it is accepted, UTC.
         valid_to: from when it is no longer accepted; None: no end.
         revoked_at: from when it is refused whatever it signed; None: not revoked.
+        aliases: later names of the source.
     """
 
     source: str
@@ -30,3 +31,9 @@ class SourceKey:
     valid_from: datetime
     valid_to: datetime | None = None
     revoked_at: datetime | None = None
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every name of the source: a manifest may be signed under any of them."""
+        return (self.source, *self.aliases)

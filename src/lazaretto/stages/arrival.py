@@ -38,10 +38,17 @@ def has_arrived(
         require_arrived(str(uri), places)
         if manifest is not None:
             read_envelope(manifest, places)
-        elif policy.sources.require_signature:
+        elif _requires_signature(policy, source):
             return envelope_beside(str(uri), places) is not None
     except NotArrivedError:
         return False
     except DeliveryError:
         return True
     return True
+
+
+def _requires_signature(policy: Policy, source: str) -> bool:
+    """By what the policy says of all sources or of this one: its tier is not known here."""
+    own = policy.sources.by_source.get(source)
+    said = None if own is None else own.require_signature
+    return policy.sources.require_signature if said is None else said

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from lazaretto.errors import NotFoundError, UsageError
 from lazaretto.ledger.chain import entries
 from lazaretto.ledger.events import DeliveryRefused
+from lazaretto.ledger.source_names import source_identity
 from lazaretto.received import find_batch
 from lazaretto.sources.refused import refused_deliveries
 from lazaretto.stages.listing import LISTED, Page, listed
@@ -72,6 +73,8 @@ def list_deliveries(
     if wanted.verdict is not None and wanted.verdict not in VERDICTS:
         raise UsageError(f"no verdict {wanted.verdict!r}: {', '.join(VERDICTS)}")
     with workspace.catalog.read() as connection:
+        if wanted.source is not None:
+            wanted = replace(wanted, source=source_identity(connection, wanted.source))
         before = None if after is None else _seq_of(connection, after)
         found: list[tuple[int, dict[str, Any]]] = []
         if wanted.verdict != REFUSED:

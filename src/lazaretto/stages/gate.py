@@ -1,4 +1,4 @@
-"""Gate: merge what contract and screening found into one verdict, and write the quarantine."""
+"""Gate: one verdict of all that was found, and the quarantine. Long: look, hold and commit."""
 
 from __future__ import annotations
 
@@ -17,17 +17,22 @@ from lazaretto.authority.policies import policy_in_force, register_first
 from lazaretto.contract import contract_digest
 from lazaretto.errors import SystemFaultError, UsageError
 from lazaretto.ledger.chain import append, newest
+from lazaretto.ledger.chain import entry as entry_of
 from lazaretto.ledger.events import BatchEmbedded, BatchJudged, BatchScreened, ShadowJudged
 from lazaretto.ledger.state import record
+from lazaretto.policy.effective import screened_by, settings_told
 from lazaretto.quarantine import opening
-from lazaretto.quarantine.held import HoldReasons, count_held, write_held
+from lazaretto.quarantine.dropped import reject_dropped
+from lazaretto.quarantine.held import HoldReasons, Sample, count_held, write_held
 from lazaretto.quarantine.opening import case_id, index_held
-from lazaretto.received import find_batch, on_record, open_stored
+from lazaretto.received import find_batch, on_record
+from lazaretto.sources.recorded import read_source
+from lazaretto.stages.clean import open_cleaned
 from lazaretto.stages.judgement import Judgement, decided_before, judgement_of, shadow_of
 from lazaretto.stages.results import Reading, stage_key
-from lazaretto.stages.verdict import read_findings, verdict_of
+from lazaretto.stages.verdict import dropped_records, read_findings, told_cleaning, verdict_of
 from lazaretto.storage.flags import read_flags
-from lazaretto.values import ColumnRoles, Verdict
+from lazaretto.values import ColumnRoles, Verdict, to_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,12 +49,15 @@ if TYPE_CHECKING:
     from lazaretto.received import Received
     from lazaretto.stages.results import StageResult
     from lazaretto.storage.workspace import Workspace
-    from lazaretto.values import PolicyRef
+    from lazaretto.values import PolicyRef, SourceSettings
 
 
 @dataclass(frozen=True, slots=True)
 class _View:
-    """What the gate judges, as it was found in one view of the catalog."""
+    """What the gate judges, as it was found in one view of the catalog.
+
+    `lot` is the hash of the ledger entry of the receipt: what is drawn by it nobody could foresee.
+    """
 
     received: Received
     policy: Policy
@@ -58,6 +66,8 @@ class _View:
     vectors: StageResult[BatchEmbedded] | None
     screening: StageResult[BatchScreened] | None
     objections: list[Objection]
+    settings: SourceSettings | None
+    lot: str
     in_force: Registered | None
     shadows: list[tuple[int, ShadowJudged]]
 
@@ -72,9 +82,17 @@ class _View:
         return None if self.screening is None else self.screening.said
 
     @property
+    def sample(self) -> Sample | None:
+        """What is drawn at random for people; None: nothing is."""
+        share = 0.0 if self.settings is None else self.settings.review_share
+        return Sample(self.lot, share) if share else None
+
+    @property
     def inputs(self) -> str:
         """sha256 (hex) of all that the verdict depends on."""
+        told = {} if self.settings is None else {"settings": to_json(self.settings)}
         return stage_key(
+            **told,
             policy=self.ref.meaning,
             failures=self.validated.failures.sha256,
             scores=self.screened.scores.sha256 if self.screened else None,
@@ -127,7 +145,9 @@ def gate(workspace: Workspace, batch: str, policy: Policy) -> Judgement:
             verdict = Verdict.HOLD_BATCH
             whole = [*(objection.text for objection in view.objections), *whole]
         held = _hold(workspace, view, whole)
-    notes = [*whole, *_suspected(view, held)]
+        if verdict is Verdict.PASS and held.rows:
+            verdict = Verdict.HOLD_RECORDS
+    notes = [*whole, *_suspected(view, held), *told_cleaning(view.validated, view.policy)]
     said = None if view.screened is None else view.screened.note
     if said is not None and said not in whole:
         notes.append(said)
@@ -144,9 +164,18 @@ def _look(workspace: Workspace, batch: str, policy: Policy) -> _View | Judgement
         if settled is not None:
             return decided_before(connection, settled, policy, reading.ref)
         validation = reading.require_validated(connection)
+        source = read_source(connection, received.source)
+        settings = settings_told(policy, source.names, source.trust_tier)
         vectors = screening = None
         if not validation.said.broken:
-            screening = next(reading.results(connection, "screen", BatchScreened), None)
+            screening = next(
+                (
+                    found
+                    for found in reading.results(connection, "screen", BatchScreened)
+                    if screened_by(found.said.settings) == screened_by(settings)
+                ),
+                None,
+            )
             vectors = next(reading.results(connection, "embed", BatchEmbedded), None)
             if screening is None:
                 raise UsageError(f"{batch} is not screened under this policy: run `screen` first")
@@ -159,6 +188,8 @@ def _look(workspace: Workspace, batch: str, policy: Policy) -> _View | Judgement
             vectors=vectors,
             screening=screening,
             objections=objections(connection, received, envelope, policy),
+            settings=settings,
+            lot=entry_of(connection, received.seq).hash,
             in_force=policy_in_force(connection, policy.dataset),
             shadows=shadow_judgements(connection, batch, policy.dataset),
         )
@@ -184,9 +215,10 @@ def _hold(workspace: Workspace, view: _View, whole: list[str]) -> Held:
         failures=failures,
         scores=scores,
         whole=whole,
+        sample=view.sample,
         flags=read_flags(workspace.store, view.validated.flags),
     )
-    data = open_stored(workspace, view.received)
+    data = open_cleaned(workspace, view.received, view.validated.cleaned)
     if _in_shadow(view, view.in_force):
         return count_held(data, view.policy.columns, hold_reasons)
     path = f"held/{view.received.id}/gate-{{sha256}}.parquet"
@@ -208,6 +240,7 @@ def _commit(
 ) -> Judgement:
     """Verdict, case, index of held records and ledger entry in one transaction, once."""
     batch, dataset = view.received.id, view.policy.dataset
+    dropped = dropped_records(workspace.store, view.validated)
     with workspace.catalog.transaction() as connection:
         first = f"first use: it judged {batch}"
         in_force = register_first(
@@ -250,9 +283,12 @@ def _commit(
             validated=view.validation.seq,
             embedded=None if view.vectors is None else view.vectors.seq,
             screened=None if view.screening is None else view.screening.seq,
+            settings=view.settings,
         )
         entry = record(connection, event, _changes, actor=workspace.actor)
         index_held(connection, workspace.store, event)
+        if dropped is not None and event.case is not None:
+            reject_dropped(connection, workspace, event, *dropped)
     return judgement_of(Judged(entry.seq, event))
 
 

@@ -12,6 +12,7 @@ from lazaretto.ledger.chain import entries
 from lazaretto.ledger.cover import covering
 from lazaretto.ledger.deletions import delivery_deleted
 from lazaretto.received import find_batch
+from lazaretto.sources.standing import signature_now
 from lazaretto.stages.results import STAGES
 from lazaretto.stages.told import told_event
 from lazaretto.storage import tables
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 LISTED = ("id", "source", "received_at", "rows", "dataset", "verdict", "held", "cleared")
 _DELIVERED = ("trust_tier", "uri", "format", "digest", "delivered", "stored", "columns")
-_CHECKED = ("signature", "collected_from", "collected_to")
+_COLLECTED = ("collected_from", "collected_to")
 _STAGE_OF = {str(kind.kind): name for name, kind in STAGES.items()}
 
 
@@ -49,16 +50,18 @@ def describe_batch(workspace: Workspace, batch: str) -> dict[str, Any]:
     admission = tables.admission
     with workspace.catalog.read() as connection:
         received = find_batch(connection, batch)
+        signature = signature_now(connection, received.event)
         row = connection.execute(sa.select(tables.batch).where(tables.batch.c.id == batch)).one()
         done = list(entries(connection, subject=f"batch:{batch}", kinds=_STAGE_OF))
         gone = delivery_deleted(connection, batch)
         admissions = connection.execute(
             sa.select(admission).where(admission.c.batch == batch).order_by(admission.c.seq)
         ).all()
-    delivered = {name: getattr(received.event, name) for name in (*_DELIVERED, *_CHECKED)}
+    delivered = {name: getattr(received.event, name) for name in (*_DELIVERED, *_COLLECTED)}
     return {
         **listed(row),
-        "delivery": delivered | {"deleted": None if gone is None else gone.words},
+        "delivery": delivered
+        | {"signature": signature, "deleted": None if gone is None else gone.words},
         "stages": {
             _STAGE_OF[entry.kind]: {"at": entry.at, "summary": told_event(cast("Any", entry.event))}
             for entry in done

@@ -1,4 +1,7 @@
-"""Receive: authenticate a delivery and keep an immutable copy of it; from then on it is a batch."""
+"""Receive: authenticate a delivery, and keep an immutable copy. Long: one way for all deliveries.
+
+From then on it is a batch. A delivery that was kept goes the same way again in another workspace.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +14,17 @@ import sqlalchemy as sa
 from lazaretto.addresses import MANIFEST_SUFFIX
 from lazaretto.batch import batch_id, decode
 from lazaretto.batch._delivery import (
+    Copied,
     blocks,
+    copy_bytes,
     copy_delivery,
     envelope_beside,
     public_uri,
     read_envelope,
     require_arrived,
 )
+from lazaretto.batch._files import file_name
+from lazaretto.batch._format import format_by_name
 from lazaretto.batch._places import check_address, places_for
 from lazaretto.dataset.declared import wanted_columns
 from lazaretto.errors import DeliveryError, NotFoundError
@@ -27,8 +34,10 @@ from lazaretto.ledger.deletions import delivery_deleted
 from lazaretto.ledger.events import BatchReceived, DeliveryRefused
 from lazaretto.ledger.state import record
 from lazaretto.policy import Limits, Sources
+from lazaretto.policy.effective import effective_settings
 from lazaretto.received import Received, changes, on_record
 from lazaretto.stages.replay import received_before
+from lazaretto.stages.signed_bytes import require_signed
 from lazaretto.storage import tables
 from lazaretto.text import excerpt
 from lazaretto.values import BatchRef, Column, Signature, SignatureStatus, TrustTier
@@ -41,6 +50,7 @@ if TYPE_CHECKING:
     from lazaretto.policy import Policy
     from lazaretto.sources.manifest import Manifest
     from lazaretto.sources.recorded import Source
+    from lazaretto.storage.store import Store
     from lazaretto.storage.workspace import Workspace
 
 _STATUS = {
@@ -50,6 +60,30 @@ _STATUS = {
     "bad_signature": SignatureStatus.INVALID,
     "bad_envelope": SignatureStatus.INVALID,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A delivery that was received before, as it was kept.
+
+    Attributes:
+        store: where its files are.
+        event: what is on record of its receipt.
+    """
+
+    store: Store
+    event: BatchReceived
+
+    def copy(self, target: Path, limits: Limits) -> Copied:
+        """Copies it to this machine, as `copy_delivery` copied it when it came."""
+        event = self.event
+        with self.store.open(event.delivered) as file:
+            digest = copy_bytes(file, target, limits, event.uri)
+        # The name of the kept file ends with the format: as the delivery's name said it, or, where
+        # that said nothing, as it was found out.
+        suffix = event.delivered.path.partition(f"{event.delivered.sha256}.")[2]
+        named = suffix.endswith(".tar") or format_by_name(file_name(event.uri)) == suffix
+        return Copied(digest, suffix if named else None)
 
 
 @dataclass(slots=True)
@@ -62,6 +96,7 @@ class _Attempt:
     manifest: bytes | str | Path | None
     beside: bool
     now: datetime
+    kept: Kept | None = None
     signature: Signature = field(default_factory=lambda: Signature(SignatureStatus.UNSIGNED))
     file_digest: str | None = None
 
@@ -129,11 +164,42 @@ def receive(
     """
     at = now or datetime.now(UTC)
     attempt = _Attempt(str(uri), public_uri(uri), source, manifest, beside, at)
+    return _on_record(workspace, attempt, policy, places_required=places_required)
+
+
+def receive_again(
+    workspace: Workspace, kept: Kept, policy: Policy, *, envelope: bytes | None
+) -> BatchRef:
+    """Receives a kept delivery in another workspace, as if it came there when it came here.
+
+    Address, source, manifest, limits and types are judged by the policy; only the bytes come from
+    where they were kept.
+
+    Args:
+        workspace: another one, which knows the source.
+        kept: the delivery.
+        policy: as of `receive`.
+        envelope: its manifest; None for an unsigned delivery.
+
+    Raises:
+        DeliveryError: as `receive`.
+        ChangedFileError: what was kept is gone or was changed.
+        SystemFaultError: a store or the catalog fails.
+    """
+    event = kept.event
+    attempt = _Attempt(event.uri, event.uri, event.source, envelope, False, event.received_at, kept)
+    return _on_record(workspace, attempt, policy, places_required=False)
+
+
+def _on_record(
+    workspace: Workspace, attempt: _Attempt, policy: Policy | None, *, places_required: bool
+) -> BatchRef:
+    """Receives; a refusal goes on record."""
     try:
         return _receive(workspace, attempt, policy, places_required=places_required)
     except DeliveryError as error:
         refusal = DeliveryRefused(
-            source=excerpt(source, 255),
+            source=excerpt(attempt.source, 255),
             uri=attempt.uri,
             code=error.code,
             reason=str(error),
@@ -150,25 +216,30 @@ def _receive(
 ) -> BatchRef:
     rules = policy.sources if policy else Sources()
     limits = policy.limits if policy else Limits()
-    source = _known_source(workspace, attempt.source)
-    places = places_for(policy, source.name, required=places_required)
+    source = _known_source(workspace, attempt)
+    places = places_for(policy, *source.names, required=places_required)
     check_address(attempt.place, places)
+    required = rules.require_signature
+    if policy is not None:
+        settings = effective_settings(policy, source.names, source.trust_tier)
+        required = settings.require_signature
     envelope = read_envelope(attempt.manifest, places)
     if envelope is None and attempt.beside:
         envelope = envelope_beside(attempt.place, places)
-    if envelope is None and rules.require_signature:
+    if envelope is None and required and attempt.kept is None:
         # What is not there yet may still come with its manifest: that is no refusal.
         require_arrived(attempt.place, places)
-    stated = _authenticate(attempt, envelope, source, rules)
+    stated = _authenticate(attempt, envelope, source, rules, required=required)
     with working_folder() as folder:
         copy = folder / "data"
-        attempt.file_digest, kind = copy_delivery(attempt.place, copy, limits, places)
-        if stated is not None and stated.sha256 != attempt.file_digest:
-            raise DeliveryError(
-                f"{attempt.uri} has sha256 {attempt.file_digest}, its manifest was signed for "
-                f"{stated.sha256}: sign the file that is delivered",
-                code="digest_mismatch",
-            )
+        if attempt.kept is None:
+            copied = copy_delivery(attempt.place, copy, limits, places)
+        else:
+            copied = attempt.kept.copy(copy, limits)
+        attempt.file_digest, kind = copied.sha256, copied.format
+        # Which files of a kept folder are signed was compared when it came.
+        if stated is not None and (attempt.kept is None or stated.files is None):
+            require_signed(stated, copied, attempt.uri)
         batch = decode(
             copy,
             folder,
@@ -222,9 +293,11 @@ def _receive(
         return before or _record(connection, workspace, event)
 
 
-def _known_source(workspace: Workspace, name: str) -> Source:
+def _known_source(workspace: Workspace, attempt: _Attempt) -> Source:
+    """Who delivers; from here on the attempt is known by the source's first name."""
     from lazaretto.sources.registry import get_source
 
+    name = attempt.source
     try:
         source = get_source(workspace, name)
     except NotFoundError as error:
@@ -232,16 +305,22 @@ def _known_source(workspace: Workspace, name: str) -> Source:
             f"nobody is registered as source {excerpt(name, 80)!r}: `lazaretto source add`",
             code="unknown_source",
         ) from error
+    attempt.source = source.name
     if source.trust_tier is TrustTier.REVOKED or source.revoked_at is not None:
         raise DeliveryError(f"source {name!r} is revoked", code="revoked_source")
     return source
 
 
 def _authenticate(
-    attempt: _Attempt, envelope: bytes | None, source: Source, rules: Sources
+    attempt: _Attempt,
+    envelope: bytes | None,
+    source: Source,
+    rules: Sources,
+    *,
+    required: bool,
 ) -> Manifest | None:
     if envelope is None:
-        if rules.require_signature:
+        if required:
             raise DeliveryError(
                 f"{attempt.uri} has no manifest and the policy requires one: "
                 "`lazaretto manifest sign` makes it. Deliver it first, beside the file, as the "
@@ -263,7 +342,7 @@ def _authenticate(
         status = _STATUS.get(error.code, SignatureStatus.INVALID)
         attempt.signature = Signature(status)
         raise
-    if stated.source != source.name:
+    if stated.source not in source.names:
         raise DeliveryError(
             f"the manifest speaks for source {stated.source!r}, not for {source.name!r}",
             code="other_source",

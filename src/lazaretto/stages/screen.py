@@ -11,9 +11,12 @@ from lazaretto.drift.watch import watch
 from lazaretto.errors import ReferenceMismatchError, UsageError
 from lazaretto.ledger.chain import head
 from lazaretto.ledger.events import BatchEmbedded, BatchScreened
-from lazaretto.received import find_batch, on_record, open_stored
+from lazaretto.policy.effective import for_source, screened_by, settings_told
+from lazaretto.received import find_batch, on_record
 from lazaretto.registry.profiles import load_profile
 from lazaretto.registry.references import load_stored, read_reference
+from lazaretto.sources.recorded import read_source
+from lazaretto.stages.clean import open_cleaned
 from lazaretto.stages.companions import candidates, pool_on_record, read_companions
 from lazaretto.stages.results import (
     Reading,
@@ -23,7 +26,7 @@ from lazaretto.stages.results import (
     stage_key,
 )
 from lazaretto.storage.sidecars import read_table, write_table
-from lazaretto.values import Verdict
+from lazaretto.values import Verdict, to_json
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -36,7 +39,7 @@ if TYPE_CHECKING:
     from lazaretto.screen import Screening
     from lazaretto.stages.companions import Candidate
     from lazaretto.storage.workspace import Workspace
-    from lazaretto.values import StoredFile
+    from lazaretto.values import SourceSettings, StoredFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,7 @@ class _Key:
         failures: sha256 (hex) of what the contract failed.
         embeddings: sha256 (hex) of the vectors; None where the batch brings them.
         companions: other small batches of the source.
+        settings: what the policy asks of the source; None: the same as of all.
     """
 
     reads: str
@@ -58,16 +62,19 @@ class _Key:
     failures: str
     embeddings: str | None
     companions: list[Candidate]
+    settings: SourceSettings | None
 
     def of(self, small: bool) -> str:
         """The key of the result for a batch that is small, or is not."""
-        inputs = {
+        inputs: dict[str, object] = {
             "reads": self.reads,
             "batch": self.batch,
             "reference": self.reference,
             "failures": self.failures,
             "embeddings": self.embeddings,
         }
+        if self.settings is not None:
+            inputs["settings"] = to_json(screened_by(self.settings))
         if not small or not self.companions:
             return stage_key(**inputs)
         pool = [[one.batch, one.scores.sha256] for one in self.companions]
@@ -125,6 +132,7 @@ def screen(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Batc
         embeddings = list(reading.results(connection, "embed", BatchEmbedded))
         vectors = _vectors(embeddings, stored, policy, batch)
         reads = reading.reads("screen")
+        source = read_source(connection, received.source)
         key = _Key(
             reads=reads,
             batch=received.digest,
@@ -132,6 +140,7 @@ def screen(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Batc
             failures=validated.said.failures.sha256,
             embeddings=vectors.sha256 if vectors else None,
             companions=candidates(connection, reading, received, stored.digest),
+            settings=settings_told(policy, source.names, source.trust_tier),
         )
         before = key.find(connection, reading)
         if before is not None:
@@ -162,11 +171,12 @@ def _screen(
 ) -> tuple[BatchScreened, Evidence | None]:
     from lazaretto.screen import screen as screen_records
 
-    batch, store, policy = received.id, workspace.store, reading.policy
+    batch, store = received.id, workspace.store
+    policy = for_source(reading.policy, key.settings)
     reference = load_stored(workspace, stored)
     failures = read_table(store, validated.failures, columns=["record_id"])
     embeddings = read_table(store, vectors) if vectors is not None else None
-    data = open_stored(workspace, received)
+    data = open_cleaned(workspace, received, validated.cleaned)
     profile, sample = load_profile(workspace, stored), None
     if profile is not None and policy.screen.drift.mode != "off":
         # Drift is measured on records that the screening reads anyway.
@@ -216,6 +226,7 @@ def _screen(
         triage=watched.triage,
         smallest=screening.smallest,
         pool=pool_on_record(screening.pool, key.companions),
+        settings=key.settings,
     )
     return event, watched.evidence
 

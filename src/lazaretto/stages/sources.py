@@ -126,7 +126,7 @@ def show_source(
         >>> [(share.rows, share.held) for share in found.shares]
         [(60, 0), (60, 6)]
     """
-    get_source(workspace, name)  # refuses what can be no name
+    name = get_source(workspace, name).name  # refuses what can be no name
     with workspace.catalog.read() as connection:
         history = source_history(connection, name, now or datetime.now(UTC))
         counts = counts_of(connection, [name], hidden)[name]
@@ -155,7 +155,7 @@ def drift_of_source(
         >>> found.reference, found.batches == len(found.steps)
         ('reviews/1', True)
     """
-    get_source(workspace, name)
+    name = get_source(workspace, name).name
     known = None if reference is None else find_reference(workspace, reference)
     asked = None if known is None else (f"{known.name}/{known.version}", known.digest)
     with workspace.catalog.read() as connection:

@@ -18,6 +18,11 @@ MOST_BATCHES = 100
 MOST_RECORDS = 500_000
 """Records of those batches; the command line has no such bound."""
 
+MOST_REPLAYED = 20
+"""Batches that are judged again at another rate, of at most as many records."""
+REPLAY_SECONDS = 60.0
+"""No further batch is judged again after so long."""
+
 Moment = Annotated[str, Query(max_length=64)]
 """A moment in ISO 8601; empty: none."""
 Behind = Annotated[str | None, Query(max_length=200)]

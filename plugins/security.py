@@ -61,6 +61,8 @@ def _access_to_all(method: Literal["GET", "PUT"]) -> Callable[[Request, BaseUser
 
 # For each route that reads.
 may_read = Depends(_access("GET"))
+# For each route that changes nothing, and computes for whoever may change something.
+may_try = Depends(_access("PUT"))
 # For each route that reads what may be about any dataset: incidents.
 may_read_all = Depends(_access_to_all("GET"))
 

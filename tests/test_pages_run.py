@@ -36,9 +36,30 @@ ELSEWHERE = {
     ("docs/how-to/add-a-detector.md", "pyproject.toml"): "tests/lazaretto/test_cli_docs.py",
     ("docs/how-to/audit-the-ledger.md", "bash"): HERE,
     ("docs/how-to/bill-of-materials.md", "bash"): "tests/lineage/test_bom.py",
+    ("docs/how-to/contracts.md", "bash"): "tests/lazaretto/test_contracts_page.py",
+    ("docs/how-to/contracts.md", "orders.py"): "tests/lazaretto/test_contracts_page.py",
+    ("docs/how-to/contracts.md", "orders.rules.yaml"): "tests/lazaretto/test_contracts_page.py",
+    ("docs/how-to/contracts.md", "orders.odcs.yaml"): "tests/lazaretto/test_contracts_page.py",
     ("docs/how-to/encoders.md", "encoder.py"): "tests/lazaretto/test_own_data.py",
     ("docs/how-to/encoders.md", "fit_encoder.py"): "tests/lazaretto/test_own_data.py",
+    **{
+        ("docs/how-to/great-expectations.md", block): "tests/lazaretto/test_gx_page.py"
+        for block in (
+            "install",
+            "reviews.json",
+            "policy.yaml",
+            "check",
+            "nightly.py",
+            "before",
+            "after",
+        )
+    },
+    ("docs/how-to/organisation-base.md", "bash"): "tests/lazaretto/test_policy_pages.py",
+    ("docs/how-to/organisation-base.md", "base.yaml"): "tests/lazaretto/test_policy_pages.py",
+    ("docs/how-to/organisation-base.md", "loose.yaml"): "tests/lazaretto/test_policy_pages.py",
+    ("docs/how-to/organisation-base.md", "team.yaml"): "tests/lazaretto/test_policy_pages.py",
     ("docs/how-to/own-data.md", "bash"): HERE,
+    ("docs/how-to/replay-a-policy.md", "bash"): "tests/lazaretto/test_policy_pages.py",
     ("docs/how-to/lineage-of-other-tools.md", "openlineage.yml"): (
         "tests/plugins/test_lineage_intake.py"
     ),

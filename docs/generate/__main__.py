@@ -21,10 +21,19 @@ PAGES = {
 }
 
 SCHEMA = "trace.schema.json"
+POLICY_SCHEMA = "policy.schema.json"
+REPLAY_SCHEMA = "policy-replay.schema.json"
 
 if __name__ == "__main__":
     for file, page in PAGES.items():
         (FOLDER / file).write_text(page(), encoding="utf-8")
     from lazaretto.lineage import trace_schema
+    from lazaretto.policy import policy_schema
+    from lazaretto.stages.policy_replay import replay_schema
 
-    (FOLDER / SCHEMA).write_text(json.dumps(trace_schema(), indent=2) + "\n", encoding="utf-8")
+    for name, schema in (
+        (SCHEMA, trace_schema()),
+        (POLICY_SCHEMA, policy_schema()),
+        (REPLAY_SCHEMA, replay_schema()),
+    ):
+        (FOLDER / name).write_text(json.dumps(schema, indent=2) + "\n", encoding="utf-8")

@@ -89,6 +89,8 @@ _PYTHON = {
         "stages/screen.py": ["screen"],
         "stages/gate.py": ["gate"],
         "stages/judgement.py": ["Judgement"],
+        "stages/judge_with.py": ["judge_with"],
+        "stages/gx_action.py": ["QuarantineAction"],
         "stages/admit.py": ["admit"],
         "stages/snapshot.py": ["snapshot"],
         "stages/taken.py": ["open_snapshot", "Snapshot"],

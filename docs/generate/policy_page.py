@@ -76,9 +76,9 @@ def _type(field: dict[str, Any]) -> str:
         return f"`{json.dumps(field['const'])}`"
     if "enum" in field:
         return " or ".join(f"`{value}`" for value in field["enum"])
-    if "anyOf" in field:
-        return " or ".join(_type(option) for option in field["anyOf"])
-    kind = str(field.get("type", "any"))
+    if "anyOf" in field or "oneOf" in field:
+        return " or ".join(_type(option) for option in field.get("anyOf") or field["oneOf"])
+    kind = "section" if "$ref" in field else str(field.get("type", "any"))
     if kind == "array":
         return f"list of {_type(field.get('items', {}))}"
     bounds = [

@@ -49,10 +49,12 @@ class Shell:
 
     Attributes:
         folder: an empty one.
+        programs: folder of the programs that it finds first.
         ids: the id of this run for an id of a page.
     """
 
     folder: Path
+    programs: Path = Path(sys.executable).parent
     ids: dict[str, str] = field(default_factory=dict)
     _process: subprocess.Popen[str] = field(init=False)
     _input: IO[str] = field(init=False)
@@ -63,7 +65,7 @@ class Shell:
             shutil.copy(script, self.folder)
         environment = {
             "HOME": str(self.folder),
-            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "PATH": f"{self.programs}:{Path(sys.executable).parent}:{os.environ['PATH']}",
             "COLUMNS": "120",
             "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", ""),
         }

@@ -8,10 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse  # noqa: TC002  FastAPI reads it at run time
 
-from lazaretto.plugins.asked import MOST_BATCHES, MOST_RECORDS, Behind, known
-from lazaretto.plugins.security import Hidden, may_read
+from lazaretto.plugins.asked import (
+    MOST_BATCHES,
+    MOST_RECORDS,
+    MOST_REPLAYED,
+    REPLAY_SECONDS,
+    Behind,
+    known,
+)
+from lazaretto.plugins.security import Decides, Hidden, may_read, may_try
 from lazaretto.stages.explore import LAST, explore_rates
 from lazaretto.stages.gates import list_gates, show_gate
+from lazaretto.stages.rate_replay import replay_rate
 
 if TYPE_CHECKING:
     from lazaretto.plugins.site import Site
@@ -31,12 +39,23 @@ def routes(site: Site) -> APIRouter:
         return site.page(request, "gates.html", gates=shown, after=after, following=following)
 
     @pages.get("/gates/{dataset}", dependencies=[may_read])
-    def one_gate(request: Request, dataset: str) -> HTMLResponse:
+    def one_gate(request: Request, dataset: str, decides: Decides) -> HTMLResponse:
         gate = show_gate(workspace(), dataset)
         text = None
         if gate.policy is not None:
             text = json.dumps(json.loads(gate.policy.event.says), indent=2, ensure_ascii=False)
-        return site.page(request, "gate.html", gate=gate, text=text, last=LAST, most=MOST_BATCHES)
+        rate = None if gate.policy is None else gate.policy.rules.screen.false_quarantine_rate
+        return site.page(
+            request,
+            "gate.html",
+            gate=gate,
+            text=text,
+            last=LAST,
+            most=MOST_BATCHES,
+            rate=rate,
+            replayed=MOST_REPLAYED,
+            may_try=decides,
+        )
 
     @pages.get("/gates/{dataset}/explore", dependencies=[may_read])
     def explored(
@@ -46,5 +65,24 @@ def routes(site: Site) -> APIRouter:
     ) -> HTMLResponse:
         found = explore_rates(workspace(), dataset, batches=batches, most_records=MOST_RECORDS)
         return site.page(request, "explore.html", found=found, batches=batches, most=MOST_BATCHES)
+
+    @pages.get("/gates/{dataset}/replay", dependencies=[may_try])
+    def replayed(
+        request: Request,
+        dataset: str,
+        rate: Annotated[float, Query(gt=0, lt=1)],
+        batches: Annotated[int, Query(ge=1, le=MOST_REPLAYED)] = MOST_REPLAYED,
+    ) -> HTMLResponse:
+        found = replay_rate(
+            workspace(),
+            dataset,
+            rate,
+            batches=batches,
+            most_records=MOST_RECORDS,
+            seconds=REPLAY_SECONDS,
+        )
+        return site.page(
+            request, "replay.html", found=found, rate=rate, batches=batches, most=MOST_REPLAYED
+        )
 
     return pages

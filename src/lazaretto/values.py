@@ -85,6 +85,23 @@ class Actor:
 
 
 @dataclass(frozen=True, slots=True)
+class Remark:
+    """What a person wrote about a case or an incident, as it is on record.
+
+    Attributes:
+        text: as written; whoever shows it escapes it.
+        by: who wrote it.
+        at: when, UTC.
+        seq: ledger entry.
+    """
+
+    text: str
+    by: Actor
+    at: datetime
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
 class StoredFile:
     """A file of the store by what it holds: whoever reads it, checks it.
 
@@ -283,6 +300,39 @@ class RuleCount:
         """What it asks for, and how many records broke it."""
         records = "1 record" if self.failed == 1 else f"{self.failed} records"
         return f"{self.text} ({records}{', only a warning' if self.warning else ''})"
+
+
+@dataclass(frozen=True, slots=True)
+class Cleaned:
+    """What cleaning did to a batch.
+
+    Attributes:
+        flagged: records that go on although a rule found something in them.
+        fixed: records that go on with a mended value.
+        dropped: records that neither go on nor wait for a person.
+        findings: the file with every finding: record, rule, column, action, text, value.
+        fixes: the file with every mended value, and what was delivered in its place.
+        dropped_records: the file with the dropped records, by id and position.
+        compared: version of the dataset whose records it was compared with; None: with none.
+        lengths: by column, how many of its texts have each size class.
+        notes: what could not be judged, in words.
+    """
+
+    flagged: int
+    fixed: int
+    dropped: int
+    findings: StoredFile
+    fixes: StoredFile | None = None
+    dropped_records: StoredFile | None = None
+    compared: int | None = None
+    lengths: dict[str, dict[str, int]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def files(self) -> list[StoredFile]:
+        """All of its files."""
+        every = (self.findings, self.fixes, self.dropped_records)
+        return [file for file in every if file is not None]
 
 
 REPORTED_ONLY = "Shadow mode: reported only."

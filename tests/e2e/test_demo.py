@@ -109,7 +109,7 @@ def test_the_readme_s_questions_are_answered_of_the_demo(
     block = re.sub(f"--until {DAY}", f"--until {trace['until'][:10]}", block)
     (tmp_path / "build").mkdir()
     (tmp_path / "build/demo").symlink_to(Path(summary["events"]["file"]).parent)
-    _, source, model, ledger = pages.run_lines(block, tmp_path)
+    _, source, model, ledger = pages.run_lines(block, tmp_path, installed=True)
     assert source[1] == 1, source
     assert all(name in source[2] for name in trace["expected_models"])
     assert model[1] in (0, 1), model

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from pages import quick_commands
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -32,7 +33,7 @@ def transcripts() -> ModuleType:
 
 def test_every_command_of_the_pages_runs_and_prints_what_they_show(tmp_path: Path) -> None:
     pages = transcripts()
-    shell = pages.Shell(tmp_path.resolve())
+    shell = pages.Shell(tmp_path.resolve(), quick_commands())
     try:
         for name in pages.PAGES:
             for step in pages.play(shell, DOCS / name):

@@ -415,7 +415,7 @@ def test_a_contract_is_found_by_file_and_by_module(tmp_path: Path) -> None:
             MODEL,
             "importing lz_no_such_module raised ModuleNotFoundError",
         ),
-        ({"gx": "suite.json"}, MODEL, "'gx' is not supported"),
+        ({"odd": "suite.json"}, MODEL, "'odd' is not supported"),
         ("lz_bad.py:Model", MODEL + "    class Config:\n        coerce = True\n", "uses coerce"),
         (
             "lz_bad.py:Model",

@@ -1,4 +1,4 @@
-"""Contracts on the whole way: flags on admitted rows, and rules that compare with what was before."""
+"""Contracts on the whole way: flags on admitted rows, and rules that compare with history."""
 
 from __future__ import annotations
 

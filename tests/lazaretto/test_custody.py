@@ -71,7 +71,7 @@ def batch(sqlite_yard: Yard) -> str:
 
 
 @settings(
-    max_examples=30,
+    max_examples=20,
     phases=(Phase.explicit, Phase.generate),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],

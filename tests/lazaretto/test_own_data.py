@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import yaml
+from pages import quick_commands
 
 import lazaretto as lz
 from lazaretto.cli.policy_check import check_policy
@@ -42,7 +43,7 @@ def transcripts() -> ModuleType:
 
 def test_every_walk_comes_to_a_judged_delivery_in_four_commands(tmp_path: Path) -> None:
     pages = transcripts()
-    shell = pages.Shell(tmp_path.resolve())
+    shell = pages.Shell(tmp_path.resolve(), quick_commands())
     try:
         steps = list(pages.play(shell, DOCS / "how-to/own-data.md"))
     finally:

@@ -173,3 +173,29 @@ def test_a_policy_that_somebody_put_in_the_catalog_is_not_shown(
         connection.exec_driver_sql("UPDATE dataset_policy SET sha256 = 'ff'")
     for path in ("/gates", "/gates/blobs"):
         assert client.get(path).status_code == 503
+
+
+def test_batches_are_judged_again_at_another_rate_by_whoever_may_decide(
+    client: TestClient, yard: Yard, token: Callable[[str], dict[str, str]]
+) -> None:
+    judged = yard.judge("monday", blobs(90, 5, flips=9))
+    held = held_records(yard.workspace, str(judged.case))
+    decide(yard.workspace, str(judged.case), Action.REJECT, all=True, reason="no")
+    path = "/gates/blobs/replay?rate=0.000001"
+    assert client.get(path).status_code == 403
+    assert "Judge again" not in _page(client, "/gates/blobs")
+    client.headers.update(token("ADMIN"))
+    assert "Judge again" in _page(client, "/gates/blobs")
+    with yard.workspace.catalog.read() as connection:
+        before = connection.exec_driver_sql("SELECT count(*) FROM ledger").scalar_one()
+    told = _page(client, path)
+    shown = re.search(r"reviewers rejected (\d+) of those", told)
+    assert shown is None or int(shown[1]) <= len(held)
+    assert "monday" not in told
+    assert "Nothing would be different" in _page(client, "/gates/blobs/replay?rate=0.02&batches=1")
+    for wrong in ("rate=0", "rate=1", "rate=nan", "rate=0.1&batches=21", "batches=2"):
+        assert client.get(f"/gates/blobs/replay?{wrong}").status_code == 422
+    assert client.get("/gates/none/replay?rate=0.1").status_code == 404
+    with yard.workspace.catalog.read() as connection:
+        after = connection.exec_driver_sql("SELECT count(*) FROM ledger").scalar_one()
+    assert after == before

@@ -31,8 +31,13 @@ class ForkedBox:
     """Stands in for `lazaretto.batch._box._run`; its process is started when it is first needed."""
 
     def __init__(self) -> None:
+        self._begin()
+        os.register_at_fork(after_in_child=self._begin)  # a fork gets a process of its own
+
+    def _begin(self) -> None:
         self._one_at_a_time = threading.Lock()
         self._parent: subprocess.Popen[bytes] | None = None
+        self._ours: socket.socket | None = None
         self._line: Any = None
 
     def __call__(
@@ -63,13 +68,14 @@ class ForkedBox:
         command += [json.dumps(paths), str(its.fileno())]
         self._parent = subprocess.Popen(command, env=environment(), pass_fds=[its.fileno()])
         its.close()
-        self._line = ours.makefile("rwb")
-        ours.close()
+        self._ours, self._line = ours, ours.makefile("rwb")
 
     def close(self) -> None:
-        """Ends its process."""
-        if self._parent is not None:
+        """Ends its process; what was forked meanwhile may keep the socket open."""
+        if self._parent is not None and self._ours is not None:
+            self._ours.shutdown(socket.SHUT_RDWR)
             self._line.close()
+            self._ours.close()
             self._parent.wait()
 
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import ast
+import atexit
 import inspect
 import os
 import re
 import shlex
 import subprocess
 import sys
+from contextlib import ExitStack
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
+
+from forked_cli import forked_cli
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -209,13 +213,30 @@ def _choices(command: Any, name: str) -> set[str]:
     return {str(member.value).lower() for kind in enums for member in kind}
 
 
-def run_lines(text: str, folder: Path, **environment: str) -> list[tuple[str, int, str]]:
+@cache
+def quick_commands() -> Path:
+    """The folder of a `lazaretto` that starts quickly; see `forked_cli`."""
+    stack = ExitStack()
+    atexit.register(stack.close)
+    return stack.enter_context(forked_cli())
+
+
+def run_lines(
+    text: str, folder: Path, *, installed: bool = False, **environment: str
+) -> list[tuple[str, int, str]]:
     """Runs the lines of a shell block one by one, in one shell; a missing program is an error.
+
+    Args:
+        text: the block.
+        folder: where the shell is.
+        installed: `lazaretto` is the installed program; default: a fork of a process that is ready.
+        environment: of the shell, in addition.
 
     Returns:
         For each line: what was run, its exit code, and what it printed.
     """
     lines = [line for line in text.replace("\\\n", " ").splitlines() if line.strip()]
+    first = [] if installed else [str(quick_commands())]
     mark = "-- the line ended with "
     script = "".join(f"{line}\necho '{mark}'$?\n" for line in lines)
     done = subprocess.run(
@@ -224,7 +245,7 @@ def run_lines(text: str, folder: Path, **environment: str) -> list[tuple[str, in
         input=script,
         env={
             "HOME": str(folder),
-            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "PATH": ":".join([*first, str(Path(sys.executable).parent), os.environ["PATH"]]),
             "OMP_NUM_THREADS": "1",
             **environment,
         },

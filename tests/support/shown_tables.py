@@ -41,7 +41,7 @@ from lazaretto.health.examined import cannot_say, failure, ok, warning
 from lazaretto.health.holdings import Kept
 from lazaretto.health.prune import Deletable
 from lazaretto.incidents import Action as Done
-from lazaretto.incidents import Incident, Note, Overview, Refreshed, difference
+from lazaretto.incidents import Incident, Overview, Refreshed, difference
 from lazaretto.incidents.evidence import Evidence, InDataset, SigningKey, StillHeld
 from lazaretto.incidents.production import InProduction
 from lazaretto.incidents.steps import steps_for
@@ -76,6 +76,7 @@ from lazaretto.values import (
     HoldKind,
     IncidentAnswer,
     IncidentQuestion,
+    Remark,
     SignatureStatus,
     TrustTier,
 )
@@ -380,7 +381,7 @@ def _incident() -> Incident:
     title = "the vendor's bucket was open for a week"
     return Incident(
         INCIDENT, title, asked, REASON, "OPEN", "user:ann", AT, ann, 41, first, now, AT, 53,
-        notes=[Note("the vendor confirms it", ann, AT, 43)],
+        notes=[Remark("the vendor confirms it", ann, AT, 43)],
     )  # fmt: skip
 
 

@@ -58,7 +58,7 @@ def installed(
 
 
 def run(programs: Path, text: str, folder: Path) -> list[tuple[str, int, str]]:
-    return run_lines(text, folder, PATH=f"{programs}:{os.defpath}")
+    return run_lines(text, folder, installed=True, PATH=f"{programs}:{os.defpath}")
 
 
 def python(programs: Path, code: str, folder: Path, *more: str) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import IO, TYPE_CHECKING
 
 import pyarrow as pa
 
 from lazaretto.batch._canonical import RECORD, ids_made_of, read_chunks, read_head
 from lazaretto.batch._digest import ContentDigest
+from lazaretto.batch._fixes import Fixes
 from lazaretto.batch._ids import check_ids, record_ids
 from lazaretto.batch._plain import plain_array, plain_type
 from lazaretto.errors import SystemFaultError, UsageError
@@ -38,6 +39,15 @@ class Batch:
     num_rows: int
     ids_of: str | None
     _file: IO[bytes] = field(repr=False, compare=False)
+    _fixes: Fixes | None = field(default=None, repr=False, compare=False)
+
+    def fixed(self, fixes: pa.Table) -> Batch:
+        """The same records, under the same ids, with mended values in the place of their own.
+
+        Args:
+            fixes: ``position``, ``column`` and ``fixed``: text for a column of texts.
+        """
+        return replace(self, _fixes=Fixes.of(fixes))
 
     def chunks(
         self, *, columns: Sequence[str] | None = None, size: int = CHUNK_ROWS
@@ -52,7 +62,10 @@ class Batch:
             UsageError: a column that the batch does not have.
             SystemFaultError: the copy cannot be read.
         """
-        for chunk in self._stored(self._named(columns)):
+        offset = 0
+        for stored in self._stored(self._named(columns)):
+            chunk = self._mended(stored, offset)
+            offset += chunk.num_rows
             for start in range(0, chunk.num_rows, size):
                 yield chunk.slice(start, size)
 
@@ -79,16 +92,22 @@ class Batch:
     ) -> Iterator[tuple[pa.Array, pa.RecordBatch]]:
         """Streams the records with their ids; see the function `records`."""
         names = self._named(columns)
+        offset = taken = 0
         if ids_made_of(self.schema.names, ids) == self.ids_of:
             for chunk in self._stored([*names, RECORD]):
-                yield from _sliced(chunk.column(len(names)), chunk.select(names), size)
+                mended = self._mended(chunk.select(names), offset)
+                offset += chunk.num_rows
+                yield from _sliced(chunk.column(len(names)), mended, size)
             return
-        offset = taken = 0
         for chunk in self._stored(self.schema.names):
             made = record_ids(chunk, ids, offset=offset)
+            mended = self._mended(chunk.select(names), offset)
             offset, taken = offset + chunk.num_rows, taken + made.nbytes
             check_ids(taken, self.name)
-            yield from _sliced(made, chunk.select(names), size)
+            yield from _sliced(made, mended, size)
+
+    def _mended(self, chunk: pa.RecordBatch, offset: int) -> pa.RecordBatch:
+        return chunk if self._fixes is None else self._fixes.applied(chunk, offset)
 
     def _named(self, columns: Sequence[str] | None) -> list[str]:
         names = self.schema.names if columns is None else list(columns)

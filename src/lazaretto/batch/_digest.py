@@ -110,7 +110,7 @@ def row_hashes(chunk: pa.RecordBatch) -> list[str]:
             [[f.name, describe_type(plain_type(f.type))] for f in chunk.schema],
             separators=(",", ":"),
         ).encode()
-        columns = [_row_bytes(column) for column in part.columns]
+        columns = [row_bytes(column) for column in part.columns]
         base = hashlib.sha256(b"lazaretto-record-v1\0" + header)
         for values in zip(*columns, strict=True) if columns else ((),) * part.num_rows:
             record = base.copy()
@@ -183,7 +183,7 @@ def _prefixed(
     yield out.data
 
 
-def _row_bytes(column: pa.Array) -> list[bytes]:
+def row_bytes(column: pa.Array) -> list[bytes]:
     """Canonical bytes of each row: b"n" for null, else b"v" and the value."""
     values = plain_array(column)
     if pa.types.is_null(values.type):
@@ -197,7 +197,7 @@ def _row_bytes(column: pa.Array) -> list[bytes]:
 def _cells(values: pa.Array) -> Iterator[bytes]:
     """Canonical bytes of each value of an array without nulls."""
     if pa.types.is_struct(values.type):
-        columns = [_row_bytes(child) for child in values.flatten()]
+        columns = [row_bytes(child) for child in values.flatten()]
         for cells in zip(*columns, strict=True) if columns else ((),) * len(values):
             yield b"".join(len(cell).to_bytes(8, "little") + cell for cell in cells)
     elif is_list(values.type):
@@ -205,7 +205,7 @@ def _cells(values: pa.Array) -> Iterator[bytes]:
         fixed = _fixed_width(items)
         # A few thousand at a time: as Python objects, they take many times their bytes.
         parts = (items.slice(start, _HASH_ROWS) for start in range(0, len(items), _HASH_ROWS))
-        cells_of_items = (cell for part in parts for cell in _row_bytes(part))
+        cells_of_items = (cell for part in parts for cell in row_bytes(part))
         for length in list_lengths(values).tolist():
             start, stop = stop, stop + length
             if fixed is not None:

@@ -285,6 +285,29 @@ def show(session: Session, batch: BatchId) -> Reply:
     return Reply(found, view(found))
 
 
+@command(app, "findings")
+def findings(
+    session: Session,
+    batch: BatchId,
+    *,
+    rule: Annotated[str | None, typer.Option(help="Only of this rule, such as homoglyphs")] = None,
+    action: Annotated[
+        str | None,
+        typer.Option(help="Only what becomes of a record so: hold, drop, fix or flag"),
+    ] = None,
+    limit: Limit = 100,
+) -> Reply:
+    """List what cleaning found in a batch, record by record: held, dropped, mended and flagged.
+
+    Exit code 1 when it found anything.
+    """
+    from lazaretto.cli.batch_view import found_view
+    from lazaretto.stages.found import list_found
+
+    found = list_found(session.workspace, batch, rule=rule, action=action, limit=limit)
+    return Reply(found, found_view(found), found=bool(found))
+
+
 def _receive(session: Session, uri: str, source: str, manifest: str | None) -> "BatchRef":
     from lazaretto import stages
 

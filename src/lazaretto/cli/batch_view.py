@@ -11,6 +11,7 @@ from lazaretto.cli.layout import facts, grid
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from lazaretto.stages.found import Found
     from lazaretto.stages.listing import Page
 
 
@@ -29,6 +30,15 @@ def list_view(rows: Sequence[dict[str, Any]]) -> RenderableType:
     columns = ["batch", "received", "records", *keys[1:]]
     columns += ["refused because"] if any(one["refused"] for one in rows) else []
     return grid(columns, cells, text=["refused because"])
+
+
+def found_view(found: Sequence[Found]) -> RenderableType:
+    """The table of what `list_found` gave."""
+    cells = [
+        (one.record_id, one.action, one.rule, one.text, one.value, one.mended) for one in found
+    ]
+    columns = ["record", "action", "rule", "because", "delivered", "goes on as"]
+    return grid(columns, cells, text=["because", "delivered", "goes on as"])
 
 
 def onward(page: Page) -> str | None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Group, RenderableType
 
 from lazaretto.cli.command import Needs, command
 from lazaretto.cli.layout import Document, facts, grid
@@ -89,9 +90,7 @@ def check(
     return Reply(answer, _view(answer), found=found, cannot_say=bool(unjudged))
 
 
-def _view(answer: dict[str, Any]) -> Any:
-    from rich.console import Group
-
+def _view(answer: dict[str, Any]) -> RenderableType:
     head = facts(
         {
             "contract": answer["contract"],
@@ -113,7 +112,7 @@ def _view(answer: dict[str, Any]) -> Any:
         [(one["position"], one["rule"], one["value"]) for one in answer["examples"]],
         title="The first records",
     )
-    parts = [head]
+    parts: list[RenderableType] = [head]
     parts += [rules] if answer["rules"] else []
     parts += [examples] if answer["examples"] else []
     return Group(*parts)

@@ -1,11 +1,12 @@
-"""``lazaretto policy``: check a policy file, put it in force, see what is."""
+"""``lazaretto policy``: check a file, try it, put it in force, see what is. Long: all commands."""
 
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lazaretto.cli.arguments import Reason
+from lazaretto.cli.arguments import Reason, parse_moment
 from lazaretto.cli.command import Needs, command
 from lazaretto.cli.layout import Grid, facts, grid
 from lazaretto.cli.reply import Reply
@@ -26,10 +27,15 @@ NEXT = "validate, embed, screen and gate again what was judged before and is not
 
 @command(app, "check")
 def check(session: Session, file: File) -> Reply:
-    """Check a policy: keys, values, encoder, detectors and their options, and its contract.
+    """Check a policy: what a run would load is loaded, and fails where the run would.
+
+    That is keys and values, detectors and their options, the contract, the encoder with its model,
+    places, and, where there is a catalog, the reference that is stored. `policy explain` says what
+    the policy does.
 
     Says whether it is the one in force for its dataset, and what it would change. Exit code 1 when
-    another one is in force: until this one is registered, nothing is admitted by it.
+    another one is in force: until this one is registered, nothing is admitted by it. Exit code 4
+    when there is a catalog and no reference yet: the policy can be fitted, and not run.
     """
     from lazaretto.policy.effective import in_words, tells_sources_apart
 
@@ -47,9 +53,18 @@ def check(session: Session, file: File) -> Reply:
     }
     places = policy.sources.places or ["none: operators will refuse, a shell reads files here"]
     compared = _compared(session, policy)
+    missing = None
+    if compared["in_force"] is not None:
+        from lazaretto.cli.policy_check import check_reference
+
+        missing = check_reference(session.workspace, policy)
+    known = compared["in_force"] is not None
+    data["runs"] = (missing is None) if known else None
     told = {"in force": compared.pop("told")}
+    if missing is not None:
+        told["runs"] = missing
     told |= {f"change {n}": text for n, text in enumerate(compared["changes"], start=1)}
-    shown = data | {
+    shown = {name: value for name, value in data.items() if name != "runs"} | {
         "places": ", ".join(places),
         "detectors": ", ".join(f"{k} ({v.mode})" for k, v in policy.screen.detectors.items()),
     }
@@ -57,7 +72,20 @@ def check(session: Session, file: File) -> Reply:
     if tells_sources_apart(policy):
         shown |= {f"sources {n}": text for n, text in enumerate(in_words(policy), start=1)}
     view = facts(shown | told, title="This policy is valid")
-    return Reply(data | compared, view, found=bool(compared["changes"]))
+    found = bool(compared["changes"])
+    return Reply(data | compared, view, found=found, cannot_say=missing is not None)
+
+
+@command(app, "explain", needs=Needs.NOTHING)
+def explain(_session: Session, file: File) -> Reply:
+    """Say what a policy does, in words: what is refused, what is held, and what becomes of it."""
+    from lazaretto.cli.policy_words import effects
+
+    policy, _ = _load(file)
+    found = effects(policy)
+    shown = {str(number): text for number, text in enumerate(found, start=1)}
+    view = facts(shown, title=f"Under {file}")
+    return Reply({"path": str(file), "dataset": policy.dataset, "effects": found}, view)
 
 
 @command(app, "register")
@@ -87,13 +115,25 @@ def register(session: Session, file: File, *, reason: Reason) -> Reply:
 @command(app, "show")
 def show(
     session: Session,
-    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="Name of the dataset")],
+    dataset: Annotated[
+        str, typer.Argument(metavar="DATASET", help="Name of the dataset; with --merged, a file")
+    ],
+    *,
+    merged: Annotated[
+        bool, typer.Option("--merged", help="Show a policy file with all that its bases say")
+    ] = False,
 ) -> Reply:
     """Show the policy in force for a dataset: what it says, since when, by whom; and those before.
 
-    Exit code 2 when none is.
+    What is on record of a policy that extends a base is both together. With --merged, show that of
+    a file, and from which file and line each key is. Exit code 2 when none is in force.
     """
     import json
+
+    if merged:
+        from lazaretto.cli.policy_merged import merged as merged_reply
+
+        return merged_reply(Path(dataset))
 
     from rich.console import Group
 
@@ -139,6 +179,51 @@ def explore(
     return Reply(found, view(found), cannot_say=not found.batches)
 
 
+@command(app, "replay")
+def replay(
+    session: Session,
+    candidate: Annotated[Path, typer.Argument(help="The policy to try, a YAML file")],
+    *,
+    since: Annotated[
+        datetime,
+        typer.Option(
+            parser=parse_moment,
+            metavar="TIME",
+            help="Batches that were received from this moment on (UTC, ISO 8601)",
+        ),
+    ],
+    dataset: Annotated[
+        str | None, typer.Option(help="Whose batches (default: the candidate's dataset)")
+    ] = None,
+    reference: Annotated[
+        str | None,
+        typer.Option(metavar="NAME/VERSION", help="Screen against this reference instead"),
+    ] = None,
+    contract: Annotated[
+        str | None, typer.Option(metavar="FILE:MODEL", help="Validate by this contract instead")
+    ] = None,
+) -> Reply:
+    """Judge past batches again under another policy, and compare with what was held and decided.
+
+    What is kept of each delivery goes the whole way again in a trial workspace, in the order in
+    which it came. Nothing is written: no ledger entry, no case, no file that stays. Says for each
+    batch which records would be held and were not, which would be released, and which of those
+    reviewers had rejected. Batches whose copy is gone or changed are named.
+
+    Exit code 1 when anything would be different, 4 when nothing would be and a batch, or all of
+    them, could not be compared.
+    """
+    from lazaretto.cli.progress import bars
+    from lazaretto.cli.replay_view import view
+    from lazaretto.stages.policy_replay import replay_policy
+
+    policy, _ = _load(candidate, reference=reference, contract=contract)
+    with bars() as tell:
+        found = replay_policy(session.workspace, policy, dataset=dataset, since=since, tell=tell)
+    cannot_say = not found.batches or bool(found.left_out)
+    return Reply(found, view(found), found=not found.same, cannot_say=cannot_say)
+
+
 def history_view(history: "Sequence[Registered]") -> Grid:
     """The table of the policies that were in force for a dataset."""
     rows = [
@@ -161,16 +246,29 @@ def schema(_session: Session) -> Reply:
     return Reply(document, Document(json.dumps(document, indent=2), json=True))
 
 
-def _load(file: Path) -> tuple["Policy", str | None]:
-    """A policy that is complete, and the name of its contract."""
+def _load(
+    file: Path, *, reference: str | None = None, contract: str | None = None
+) -> tuple["Policy", str | None]:
+    """A policy that is complete, and the name of its contract.
+
+    Args:
+        file: the policy.
+        reference: takes the place of the reference that it names.
+        contract: takes the place of the contract that it names.
+    """
     from lazaretto.cli.policy_check import check_policy
     from lazaretto.contract import contract_of
     from lazaretto.policy import Policy
 
     policy = Policy.load(file)
+    if reference is not None:
+        screen = policy.screen.model_copy(update={"reference": reference})
+        policy = policy.model_copy(update={"screen": screen})
+    if contract is not None:
+        policy = policy.model_copy(update={"contract": contract})
     check_policy(policy)
-    contract = contract_of(policy)
-    return policy, None if contract is None else contract.name
+    loaded = contract_of(policy)
+    return policy, None if loaded is None else loaded.name
 
 
 def _compared(session: Session, policy: "Policy") -> dict[str, Any]:

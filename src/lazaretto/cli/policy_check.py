@@ -1,20 +1,28 @@
-"""What is wrong with a policy beyond its keys: what `reference fit` and `ingest` would refuse."""
+"""What is wrong with a policy beyond its keys: what `reference fit` and `ingest` would refuse.
+
+What a run would load is loaded: contract, encoder, model, and the reference that is stored.
+"""
 
 from __future__ import annotations
 
+import re
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from lazaretto.errors import PolicyError, UsageError
+from lazaretto.errors import NotFoundError, PolicyError, UsageError
+from lazaretto.redact import error_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lazaretto.policy import Policy
+    from lazaretto.storage.workspace import Workspace
+
+_KEY = re.compile(r"((?:columns|contract|embed|screen|sources)(?:\.\w+)+)[:,]? ")
 
 
 def check_policy(policy: Policy) -> None:
-    """Checks encoder and detectors.
+    """Checks encoder, detectors, contract and places.
 
     Detectors by their names always; their options as far as what they are made of is installed.
 
@@ -28,8 +36,50 @@ def check_policy(policy: Policy) -> None:
         found += _told(lambda name=name: _check_detector(policy, name))  # type: ignore[misc]
     if not found:
         found += _told(lambda: _check_together(policy))
+    found += _told(lambda: _check_contract(policy))
+    found += _told(lambda: _check_places(policy))
+    if not found:
+        found += _told(lambda: _check_encoder(policy))
     if found:
         raise PolicyError("\n".join(found))
+
+
+def check_reference(workspace: Workspace, policy: Policy) -> str | None:
+    """Loads the reference that a policy names, and compares, as a run would.
+
+    Args:
+        workspace: catalog and store.
+        policy: that `check_policy` has passed.
+
+    Returns:
+        Why no run can be made yet, in words, where nothing is wrong with the policy; None: one can.
+
+    Raises:
+        PolicyError: a run would refuse the policy.
+        SystemFaultError: catalog or store cannot be used.
+    """
+    from lazaretto.registry.references import find_reference, load_stored
+
+    named = policy.screen.reference
+    try:
+        stored = find_reference(workspace, named or policy.dataset)
+    except NotFoundError as error:
+        if named is not None:
+            raise policy.mistake(("screen", "reference"), str(error)) from error
+        return f"not yet: {error}"
+    if find_spec("torch") is None:
+        return "cannot say: screening is not installed: pip install 'lazaretto[detect]'"
+    from lazaretto.screen.fits import require_fit
+
+    try:
+        reference = load_stored(workspace, stored)
+    except UsageError as error:
+        raise policy.mistake(("screen", "reference"), str(error)) from error
+    try:
+        require_fit(reference, policy)
+    except UsageError as error:
+        raise _placed(policy, ("embed", "encoder"), error) from error
+    return None
 
 
 def _told(check: Callable[[], None]) -> list[str]:
@@ -40,10 +90,61 @@ def _told(check: Callable[[], None]) -> list[str]:
     return []
 
 
+def _placed(policy: Policy, default: tuple[str, ...], error: Exception) -> PolicyError:
+    """An error that names a key in its words, or none, with the line of that key."""
+    text = str(error)
+    found = _KEY.match(text)
+    if isinstance(error, PolicyError) and not found:
+        return error
+    place = default if found is None else tuple(found.group(1).split("."))
+    said_by_key = found is not None and text[found.end(1)] == ":"
+    return policy.mistake(place, text[found.end() :] if found and said_by_key else text)
+
+
+def _check_contract(policy: Policy) -> None:
+    from lazaretto.contract import contract_of
+
+    try:
+        contract_of(policy)
+    except PolicyError:  # it names its line
+        raise
+    except UsageError as error:
+        text = str(error).removeprefix(f"contract {policy.contract!r}").lstrip(": ")
+        if text.startswith("no file"):
+            text += ": a relative path starts at the policy's folder"
+        raise policy.mistake(("contract",), text) from error
+
+
+def _check_places(policy: Policy) -> None:
+    from lazaretto.batch._places import places_for
+
+    try:
+        places_for(policy, "source", required=False)
+    except UsageError as error:
+        text = str(error).removeprefix("sources.places: ")
+        raise policy.mistake(("sources", "places"), text) from error
+
+
+def _check_encoder(policy: Policy) -> None:
+    """Loads the encoder; one that the reference fits is loaded with it."""
+    from lazaretto.embed import is_fitted, load_encoder
+
+    if is_fitted(policy):
+        return
+    try:
+        load_encoder(policy)
+    except UsageError as error:
+        raise _placed(policy, ("embed", "model"), error) from error
+    except Exception as error:  # whatever somebody's own module raises
+        text = f"cannot be loaded: {error_line(error)}"
+        raise policy.mistake(("embed", "model"), text) from error
+
+
 def _check_detector(policy: Policy, name: str) -> None:
     from lazaretto.detect.registry import NEED_LABELS, detector_names, make_detector
 
-    place, config = ("screen", "detectors", name), policy.screen.detectors[name]
+    place: tuple[str, ...] = ("screen", "detectors", name)
+    config = policy.screen.detectors[name]
     if config.mode == "off" and name in detector_names():
         return
     needs_label = name in NEED_LABELS
@@ -51,8 +152,14 @@ def _check_detector(policy: Policy, name: str) -> None:
         try:
             needs_label = "label" in make_detector(name, config.options).requires
         except UsageError as error:
-            head = f"screen.detectors.{name}: "
-            raise policy.mistake(place, str(error).removeprefix(head)) from error
+            text = str(error)
+            # It names the detector, or one of its options, or only the section.
+            for head in (f"screen.detectors.{name}: ", "screen.detectors: "):
+                text = text.removeprefix(head)
+            if text.startswith(option := f"screen.detectors.{name}."):
+                key, _, text = text.removeprefix(option).partition(": ")
+                place = (*place, key)
+            raise policy.mistake(place, text) from error
     asked = "detectors" in policy.screen.model_fields_set
     if needs_label and asked and policy.columns.label is None:
         raise policy.mistake(

@@ -29,10 +29,10 @@ _TEXT_BYTES = 2**26
 class Worker(Protocol):
     """A rule about columns as a whole."""
 
-    def take(self, columns: Sequence[pl.Series], offset: int) -> None:
+    def take(self, columns: Sequence[pl.Series], offset: int, /) -> None:
         """Looks at the next records, the first of which has a position in the batch."""
 
-    def tell(self, failures: Failures, rows: int) -> None:
+    def tell(self, failures: Failures, rows: int, /) -> None:
         """Adds what was found in a batch of so many records."""
 
 
@@ -87,7 +87,7 @@ class _Distinct:
             self._size += int(columns[0].estimated_size())
             self._shown.append(columns[0].to_arrow())
 
-    def tell(self, failures: Failures, rows: int) -> None:
+    def tell(self, failures: Failures, _rows: int) -> None:
         keys = pl.concat(self._hashes)
         # Few share a hash by chance: the second is looked at only where the first is shared.
         shared = keys.filter(keys.get_column("a").is_duplicated())
@@ -173,7 +173,7 @@ class _Increasing:
             self._positions.append(at.gather(failed).to_numpy().astype(np.int64) + offset)
             self._texts.append(as_text(there.gather(failed).to_arrow()))
 
-    def tell(self, failures: Failures, rows: int) -> None:
+    def tell(self, failures: Failures, _rows: int) -> None:
         if self._count:
             failures.add_at(
                 self._rule.name,
@@ -194,7 +194,7 @@ class _Rates:
         self._counts: Counter[str] = Counter()
         self._total = 0
 
-    def take(self, columns: Sequence[pl.Series], offset: int) -> None:
+    def take(self, columns: Sequence[pl.Series], _offset: int) -> None:
         texts = columns[0].drop_nulls().cast(pl.String)
         self._total += len(texts)
         named = texts.filter(texts.is_in(list(self._test.rates)))
@@ -229,7 +229,7 @@ class _Fresh:
         self._arrived = None if known is None else known.arrived.astimezone(UTC)
         self._newest: datetime | None = None
 
-    def take(self, columns: Sequence[pl.Series], offset: int) -> None:
+    def take(self, columns: Sequence[pl.Series], _offset: int) -> None:
         if self._arrived is None or columns[0].dtype == pl.Null:
             return
         series = columns[0]
@@ -247,5 +247,6 @@ class _Fresh:
         if self._newest is None:
             tell_batch(self._rule, "it has no time before the delivery arrived", rows, failures)
         elif self._arrived - self._newest > self._test.age:
-            found = f"the newest is {self._newest:%Y-%m-%d %H:%M} UTC, it arrived {self._arrived:%Y-%m-%d %H:%M}"
+            newest, arrived = (f"{one:%Y-%m-%d %H:%M}" for one in (self._newest, self._arrived))
+            found = f"the newest is {newest} UTC, it arrived {arrived}"
             tell_batch(self._rule, found, rows, failures)

@@ -11,6 +11,7 @@ from lazaretto.contract import _builtin
 from lazaretto.contract._report import ContractReport, Failures
 
 if TYPE_CHECKING:
+    from lazaretto.contract._gx import SuiteRun
     from lazaretto.contract._known import Known
     from lazaretto.contract._load import Contract
     from lazaretto.contract._run import Run
@@ -29,7 +30,7 @@ def evaluate(
 
     The records are read in one pass, and memory holds a chunk of them and what fails. A check of
     pandera that is not its own may compare records with one another, so the columns that such
-    checks read are in memory together.
+    checks read are in memory together. So are those that a suite of Great Expectations reads.
 
     Args:
         batch: a batch, or its records in memory.
@@ -92,7 +93,7 @@ def declared_types(contract: Contract | None) -> list[pa.Field]:
         >>> [field.name for field in declared_types(Contract("prices", schema))]
         ['price']
     """
-    if contract is None:
+    if contract is None or contract.suite is not None:  # a suite declares none
         return []
     if contract.table is not None:
         from lazaretto.contract import _table
@@ -105,7 +106,11 @@ def declared_types(contract: Contract | None) -> list[pa.Field]:
 
 def _run_of(
     contract: Contract, schema: pa.Schema, known: Known | None, most_bytes: int | None
-) -> Run:
+) -> Run | SuiteRun:
+    if contract.suite is not None:
+        from lazaretto.contract._gx import SuiteRun
+
+        return SuiteRun(contract.suite, schema, most_bytes)
     # pandera takes over a second to import, and a batch without such a contract needs none of it.
     from lazaretto.contract._run import Run
 

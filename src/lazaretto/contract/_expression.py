@@ -1,19 +1,22 @@
-r"""Expressions over the columns of a record, such as ``price >= cost``: read, and bounded.
+r"""Reads and bounds expressions such as ``price >= cost``. Long: one parser of one grammar.
 
 The grammar, from what binds least to what binds most::
 
     either     = both {"or" both}
     both       = single {"and" single}
     single     = "not" single | comparison
-    comparison = sum [("==" | "!=" | "<=" | ">=" | "<" | ">") sum | ["not"] "in" list | "is" ["not"] "null"]
+    comparison = sum [sign sum | ["not"] "in" list | "is" ["not"] "null"]
+    sign       = "==" | "!=" | "<=" | ">=" | "<" | ">"
     sum        = product {("+" | "-") product}
-    product    = sign {("*" | "/") sign}
-    sign       = "-" sign | atom
-    atom       = number | text | "true" | "false" | function "(" either ")" | column | "(" either ")"
+    product    = factor {("*" | "/") factor}
+    factor     = "-" factor | atom
+    atom       = number | text | "true" | "false" | column
+               | function "(" either ")" | "(" either ")"
     list       = "[" value {"," value} "]"
 
-A column is a word, or any name in backticks: `` `unit price` ``. A text is in quotes of either kind.
-Functions are ``abs``, ``length``, ``lower``, ``upper`` and ``trim``. Nothing else can be said, and nothing is run.
+A column is a word, or any name in backticks: `` `unit price` ``. A text is in quotes of either
+kind. Functions are ``abs``, ``length``, ``lower``, ``upper`` and ``trim``. Nothing else can be
+said, and nothing is run.
 """
 
 from __future__ import annotations

@@ -99,7 +99,7 @@ def _of_column(
         yield Rule(f"{name}.{rule}", f"{name} {text}", test, severity == "warning")
 
 
-def _tests(
+def _tests(  # noqa: PLR0912  one step per key
     name: str, said: ColumnRules, read: Callable[[Elsewhere], pa.Array | None]
 ) -> Iterator[tuple[str, str, str, Test]]:
     """Key, name, text and test of each rule of a column."""

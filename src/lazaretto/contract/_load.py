@@ -1,4 +1,4 @@
-"""Finds the contract that a policy names: a pandera model, or rules that are written in YAML."""
+"""Finds the contract that a policy names: a pandera model, rules in YAML, or a suite."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from lazaretto.contract._gx_files import read_suite, suite_spec
 from lazaretto.errors import PolicyError, UsageError
 from lazaretto.policy.folder import importing_from
 from lazaretto.redact import error_line
@@ -20,14 +21,15 @@ from lazaretto.redact import error_line
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from lazaretto.contract._gx_suite import Suite
     from lazaretto.contract._known import Asks
     from lazaretto.contract._rules import RuleTable
     from lazaretto.policy import Policy
     from lazaretto.policy.contract import ContractForms
 
 _HOW = (
-    "write `contract: package.module:Model`, `contract: file.py:Model`, `contract: {rules: ...}` or "
-    "`contract: {odcs: file.yaml}`"
+    "write `contract: package.module:Model`, `contract: file.py:Model`, `contract: {rules: ...}`, "
+    "`contract: {odcs: file.yaml}` or `contract: {gx: suite.json}`"
 )
 
 
@@ -42,12 +44,15 @@ class Contract:
             they say and of every file that they name. What a stage's result depends on beside the
             policy. Modules that the file imports are not in it.
         table: the rules that it is written in; None of a pandera model.
+        suite: the suite of Great Expectations that it is; None where it is none. Its digest is of
+            its file, and of the modules that the policy names.
     """
 
     name: str
     schema: Any = None
     digest: str | None = None
     table: RuleTable | None = None
+    suite: Suite | None = None
 
     @property
     def asks(self) -> Asks:
@@ -75,7 +80,7 @@ def load_contract(
 
     Args:
         spec: ``package.module:Model``, ``file.py:Model``, ``{"pandera": either}``,
-            ``{"rules": rules or a file}``, ``{"odcs": file}``, or None.
+            ``{"rules": rules or a file}``, ``{"odcs": file}``, ``{"gx": "suite.json"}``, or None.
         base: folder that file paths and modules are looked for in first: the policy's own.
 
     Returns:
@@ -130,13 +135,16 @@ def contract_digest(policy: Policy) -> str | None:
         >>> contract_digest(policy) is None  # this policy names no contract
         True
     """
-    if policy.contract is None:
-        return None
+    if policy.contract is None or policy.known_contract is not None:
+        return policy.known_contract
     said, base = _said(policy.contract), policy.folder
     if said.rules is not None or said.odcs is not None:
         from lazaretto.contract._yaml import forms_digest
 
         return forms_digest(said, base)
+    suite = suite_spec(said)
+    if suite is not None:
+        return read_suite(suite, base).digest
     spec, place, _ = _named(said)
     if place.endswith(".py"):
         return hashlib.sha256(_file(place, base, spec).read_bytes()).hexdigest()
@@ -180,6 +188,12 @@ def _loaded(
 
         name, digest_of, table = load_forms(said, base, mistake)
         return Contract(name, digest=digest_of, table=table)
+    suite = suite_spec(said)
+    if suite is not None:
+        from lazaretto.contract._gx_suite import load_suite
+
+        rules, of_suite = load_suite(suite, base)
+        return Contract(suite.name, digest=of_suite, suite=rules)
     spec, place, name = _named(said)
     digest: str | None
     if place.endswith(".py"):
@@ -196,8 +210,7 @@ def _loaded(
 
 def _named(said: ContractForms) -> tuple[str, str, str]:
     """What a policy says, as text; the file or module, and the model in it."""
-    if said.pandera is None:
-        raise UsageError(f"contract: great_expectations is not supported; {_HOW}")
+    assert said.pandera is not None  # noqa: S101  the others are looked at before
     place, colon, name = said.pandera.rpartition(":")
     if not colon or not place or not name.isidentifier():
         raise UsageError(f"contract {said.pandera!r}: no model named; {_HOW}")

@@ -1,4 +1,4 @@
-"""Contracts of the Open Data Contract Standard, version 3, as rules in our own form.
+"""Contracts of the Open Data Contract Standard 3 as our rules. Long: all of the standard's.
 
 What says something of records and has no place in our rules is a mistake with its line: nothing
 that a contract asks for is passed over. What describes the data, its service or its price is read
@@ -90,12 +90,12 @@ def rules_of(path: Path) -> Odcs:
     """
     name, _, wanted = path.name.partition("#")
     file = read_yaml(path.with_name(name), "a contract")
-    _validate(file)
     version = str(file.content.get("apiVersion", ""))
     if file.content.get("kind") != "DataContract" or not version.lstrip("v").startswith("3."):
         raise file.mistake(
             ("apiVersion",), "a contract says `apiVersion: v3.0.2` or later, `kind: DataContract`"
         )
+    _validate(file)
     return _Reader(file).read(wanted)
 
 

@@ -124,7 +124,7 @@ class Terms:
             raise TypeError("the expression is not true or false")
         return expression
 
-    def _node(self, node: Node) -> pl.Expr:
+    def _node(self, node: Node) -> pl.Expr:  # noqa: PLR0911  one return per kind
         match node:
             case Literal(value):
                 return pl.lit(value)
@@ -155,6 +155,12 @@ class Terms:
             other = pl.lit(_as_type(right.value, kinds[0]))
         elif isinstance(left, Literal):
             one = pl.lit(_as_type(left.value, kinds[1]))
+        if all(isinstance(kind, pl.Datetime) and kind.time_zone for kind in kinds):
+            one, other = one.dt.convert_time_zone("UTC"), other.dt.convert_time_zone("UTC")
+        elif isinstance(right, Literal) and getattr(kinds[0], "time_zone", None):
+            one = one.dt.convert_time_zone("UTC")
+        elif isinstance(left, Literal) and getattr(kinds[1], "time_zone", None):
+            other = other.dt.convert_time_zone("UTC")
         found = {
             "==": one == other,
             "!=": one != other,
@@ -226,5 +232,5 @@ def _as_type(value: Any, kind: pl.DataType) -> Any:
     if isinstance(value, datetime):
         if kind.time_zone is None:
             return value if value.tzinfo is None else value.astimezone(UTC).replace(tzinfo=None)
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
     return value

@@ -62,7 +62,7 @@ def _repeated(hashes: NDArray[np.uint64]) -> NDArray[np.bool_]:
     repeated: NDArray[np.bool_] = pl.Series(hashes[:, 0]).is_duplicated().to_numpy().copy()
     at = np.flatnonzero(repeated)
     if len(at):
-        # Few share a hash by chance, so that the second is looked at only where the first is shared.
+        # Few share a hash by chance: the second is looked at only where the first is shared.
         both = pl.DataFrame({"a": hashes[at, 0], "b": hashes[at, 1]})
         repeated[at] = both.is_duplicated().to_numpy()
     return repeated

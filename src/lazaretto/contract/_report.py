@@ -1,4 +1,4 @@
-"""What an evaluation found: failing records by rule, counts, and problems of the whole batch."""
+"""What an evaluation found, by record, rule and batch. Long: how it is listed and shown, too."""
 
 from __future__ import annotations
 
@@ -82,6 +82,42 @@ class ContractReport:
     def flagged_rows(self) -> int:
         """Number of records that broke at least one rule that only warns."""
         return len(self.flags.column("position").unique())
+
+
+def merged(first: ContractReport, second: ContractReport) -> ContractReport:
+    """What two contracts found in one batch; a rule of both is the first's.
+
+    Args:
+        first: what one found.
+        second: what the other found, in the same records.
+
+    Raises:
+        ValueError: they are not of one batch.
+
+    Examples:
+        >>> import pyarrow as pa
+        >>> from lazaretto.contract import evaluate
+        >>> from lazaretto.policy import Columns
+        >>> report = evaluate(pa.table({"id": ["a", "a"]}), None, Columns(record_id="id"))
+        >>> merged(report, report).failures.num_rows
+        2
+    """
+    if first.rows != second.rows:
+        raise ValueError(f"reports of {first.rows} and of {second.rows} records")
+    names = [rule.rule for rule in first.rules]
+
+    def both(one: pa.Table, other: pa.Table) -> pa.Table:
+        known = pc.is_in(other["rule"], pa.array(names, pa.string()))
+        tables = [one, other.filter(pc.invert(known))]
+        return pa.concat_tables(tables).sort_by([("position", "ascending")])
+
+    return ContractReport(
+        rows=first.rows,
+        failures=both(first.failures, second.failures),
+        rules=[*first.rules, *(rule for rule in second.rules if rule.rule not in names)],
+        broken=list(dict.fromkeys([*first.broken, *second.broken])),
+        flags=both(first.flags, second.flags),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,6 @@
-"""Evaluates a table of rules over a stream of records; memory holds what fails, and one chunk.
+"""Evaluates rules over a stream of records. Long: one pass through all kinds of rules.
+
+Memory holds what fails, and one chunk.
 
 Rules about single records are polars expressions, all of them evaluated together. Rules about
 columns keep a hash of 16 bytes per record, or a number. Checks of pandera that may look at all
@@ -197,7 +199,9 @@ class Run:
         for number, rule in enumerate(self._prepared.rules):
             self._tell_rule(number, rule, whole, failures)
 
-    def _tell_rule(self, number: int, rule: Rule, whole: Frame | None, failures: Failures) -> None:
+    def _tell_rule(  # noqa: PLR0912  one branch per kind
+        self, number: int, rule: Rule, whole: Frame | None, failures: Failures
+    ) -> None:
         described = {check.name for check in self._prepared.columns}
         absent = [name for name in rule.columns if name in self._missing]
         if absent:
@@ -297,7 +301,7 @@ class Run:
         for number in active:
             if number in self._workers:
                 try:
-                    columns = [sound[name] for name in rules[number].columns]
+                    columns = [sound[name].alias(names[name]) for name in rules[number].columns]
                     self._workers[number].take(columns, self._total)
                 except RAISED as error:
                     self._broken[number] = f"rule {rules[number].name} raised {error_line(error)}"

@@ -79,7 +79,7 @@ def _is(kind: pl.DataType, said: Type) -> bool:  # noqa: PLR0911  one return per
         case "datetime":
             return isinstance(kind, pl.Datetime)
         case "vector":
-            return isinstance(kind, pl.List | pl.Array) and kind.inner.is_numeric()  # type: ignore[union-attr]
+            return isinstance(kind, pl.List | pl.Array) and kind.inner.is_numeric()
         case "list":
             return isinstance(kind, pl.List | pl.Array)
         case "struct":

@@ -1,4 +1,4 @@
-"""Contracts that are written in YAML: rules in a policy or a file, and the Open Data Contract Standard."""
+"""Contracts in YAML: rules in a policy or in a file, and the Open Data Contract Standard."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lazaretto.contract._form import FormError, rule_table
-from lazaretto.contract._rules import RuleTable
 from lazaretto.errors import LazarettoError, UsageError
 from lazaretto.policy.contract import Elsewhere, Rules
 from lazaretto.policy.file import read_yaml
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from lazaretto.contract._rules import RuleTable
     from lazaretto.errors import PolicyError
     from lazaretto.policy.contract import ContractForms
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -72,10 +73,22 @@ def make_detector(name: str, options: Mapping[str, Any] | None = None) -> Detect
         )
     module, _, cls = targets[name].partition(":")
     factory: type[Detector] = getattr(import_module(module), cls)
+    for option in options or {}:
+        _require_option(name, option, factory)
     try:
         return factory(**(options or {}))
     except TypeError as error:
         raise UsageError(f"screen.detectors.{name}: {error}") from error
+
+
+def _require_option(name: str, option: str, factory: type[Detector]) -> None:
+    known = inspect.signature(factory).parameters
+    if option in known or any(p.kind is p.VAR_KEYWORD for p in known.values()):
+        return
+    near = difflib.get_close_matches(option, known, n=1)
+    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    there = f"it has {', '.join(sorted(known))}" if known else "it has none"
+    raise UsageError(f"screen.detectors.{name}: unknown option {option!r}{hint}; {there}")
 
 
 def _targets() -> dict[str, str]:

@@ -50,8 +50,16 @@ ROOMS = (
 """What an entry does, room by room, in the order in which rows refer to each other."""
 
 # The ledger itself; how far projections of it have come; the catalog's id, which its store must
-# have as well; and the index, which has a check of its own, and what other tools claim.
-_NO_STATE = ("ledger", "ledger_head", "projection", "workspace", *tables.LINEAGE)
+# have as well; the lineage index, which has a check of its own, and what other tools claim; and the
+# index of records, which follows from the datasets' data files.
+_NO_STATE = (
+    "ledger",
+    "ledger_head",
+    "projection",
+    "workspace",
+    *tables.LINEAGE,
+    *tables.RECORD_INDEX,
+)
 STATE = [table for table in metadata.sorted_tables if table.name not in _NO_STATE]
 """Tables that the ledger alone fills, those that others refer to first."""
 RECORDS = (tables.held_record, tables.case_count, tables.decision_record)

@@ -1,4 +1,4 @@
-"""What payload the store holds, by the ledger: whose, how old, and what still needs it."""
+"""What payload the store holds, and what still needs it. Long: it is one fold of the ledger."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from lazaretto.ledger.events import (
     BatchEmbedded,
     BatchJudged,
     BatchReceived,
+    BatchValidated,
     CaseClosed,
     JudgementSetAside,
     PayloadDeleted,
@@ -26,6 +27,7 @@ from lazaretto.ledger.events import (
     TrainingSanitized,
 )
 from lazaretto.quarantine.opening import held_files
+from lazaretto.values import Cleaned, StoredFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from lazaretto.ledger.chain import Entry
     from lazaretto.policy.model import Retention
     from lazaretto.storage.workspace import Workspace
-    from lazaretto.values import PolicyRef, StoredFile
+    from lazaretto.values import PolicyRef
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,7 @@ class _Batch:
     """What the ledger says of a batch."""
 
     received: BatchReceived
-    vectors: list[StoredFile] = field(default_factory=list)
+    made: list[StoredFile] = field(default_factory=list)
     judged: dict[str, BatchJudged] = field(default_factory=dict)
     cases: dict[str, _Case] = field(default_factory=dict)
     admitted: dict[tuple[str, str], int] = field(default_factory=dict)
@@ -106,7 +108,7 @@ class _Batch:
 
     def files(self) -> list[StoredFile]:
         """What was delivered, in each form in which it is kept."""
-        return [self.received.delivered, self.received.stored, *self.vectors]
+        return [self.received.delivered, self.received.stored, *self.made]
 
 
 @dataclass(slots=True)
@@ -134,8 +136,11 @@ class Holdings:
         match entry.event:
             case BatchReceived() as event:
                 self.batches.setdefault(event.batch, _Batch(event))
-            case BatchEmbedded() as event:
-                self.batches[event.batch].vectors.append(event.vectors)
+            case (
+                BatchEmbedded(vectors=made)
+                | BatchValidated(cleaned=Cleaned(fixes=StoredFile() as made))
+            ) as event:
+                self.batches[event.batch].made.append(made)
             case BatchJudged() as event:
                 batch = self.batches[event.batch]
                 self._end(batch, batch.judged.get(event.policy.dataset), entry)

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from lazaretto.incidents.overview import Overview as Overview
     from lazaretto.incidents.overview import show_incident as show_incident
     from lazaretto.incidents.recorded import Incident as Incident
-    from lazaretto.incidents.recorded import Note as Note
     from lazaretto.incidents.recorded import find_open as find_open
     from lazaretto.incidents.recorded import get_incident as get_incident
     from lazaretto.incidents.recorded import list_incidents as list_incidents
@@ -41,7 +40,6 @@ _HOMES = {
     "Difference": "lazaretto.incidents.difference",
     "Incident": "lazaretto.incidents.recorded",
     "News": "lazaretto.incidents.announce",
-    "Note": "lazaretto.incidents.recorded",
     "Overview": "lazaretto.incidents.overview",
     "Refreshed": "lazaretto.incidents.life",
     "Step": "lazaretto.incidents.steps",

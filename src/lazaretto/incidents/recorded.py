@@ -20,6 +20,7 @@ from lazaretto.ledger.events import (
 from lazaretto.ledger.state import Put, Update, entry_columns
 from lazaretto.storage import tables
 from lazaretto.text import excerpt
+from lazaretto.values import Remark
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,23 +44,6 @@ _KINDS = (
     IncidentClosed.kind,
 )
 _table = tables.incident
-
-
-@dataclass(frozen=True, slots=True)
-class Note:
-    """A note on an incident.
-
-    Attributes:
-        text: as written; whoever shows it escapes it.
-        by: who wrote it.
-        at: when, UTC.
-        seq: ledger entry.
-    """
-
-    text: str
-    by: Actor
-    at: datetime
-    seq: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +110,7 @@ class Incident:
     closed_at: datetime | None = None
     closed_by: Actor | None = None
     conclusion: str | None = None
-    notes: list[Note] = field(default_factory=list)
+    notes: list[Remark] = field(default_factory=list)
     linked: list[Linked] = field(default_factory=list)
 
     @property
@@ -269,7 +253,7 @@ def _then(found: Incident, entry: Entry) -> Incident:
         case IncidentAssigned() as event:
             then = {"assignee": event.assignee}
         case IncidentNoted() as event:
-            then = {"notes": [*found.notes, Note(event.text, by, at, seq)]}
+            then = {"notes": [*found.notes, Remark(event.text, by, at, seq)]}
         case IncidentAnswered() as event:
             then = {"answer": event.answer, "answered_at": at, "answered_in": seq}
         case IncidentAnnounced() as event:

@@ -21,6 +21,7 @@ from lazaretto.values import (
     Action,
     BatchEvidence,
     ClassSummary,
+    Cleaned,
     Column,
     ColumnRoles,
     DataFile,
@@ -211,6 +212,7 @@ class BatchValidated(Event):
         reads: sha256 (hex) of what of the policy it depends on.
         flagged_rows: records that broke at least one rule that only warns.
         flags: the file with one row per such record and rule; null: there are none.
+        cleaned: what cleaning did; null: the policy has no such section.
     """
 
     kind: ClassVar[str] = "batch_validated"
@@ -226,6 +228,7 @@ class BatchValidated(Event):
     reads: str = ""
     flagged_rows: int = 0
     flags: StoredFile | None = None
+    cleaned: Cleaned | None = None
 
 
 @dataclass(frozen=True, slots=True)

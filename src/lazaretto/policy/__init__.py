@@ -1,5 +1,6 @@
 """The policy: one YAML file on how batches are judged; its model, and how the file is read."""
 
+from lazaretto.policy.cleaning import Cleaning
 from lazaretto.policy.model import (
     Columns,
     DriftWatch,
@@ -11,6 +12,7 @@ from lazaretto.policy.model import (
 )
 
 __all__ = [
+    "Cleaning",
     "Columns",
     "DriftWatch",
     "Limits",

@@ -1,4 +1,4 @@
-"""The rules of a contract as YAML says them: in a policy under `contract.rules`, or in a file."""
+"""The rules of a contract as YAML says them. Long: every key is here with what it means."""
 
 from __future__ import annotations
 
@@ -63,7 +63,19 @@ Bound = Annotated[Any, PlainValidator(_bound), WithJsonSchema({"type": ["number"
 Item = Annotated[
     Any, PlainValidator(_value), WithJsonSchema({"type": ["number", "string", "boolean"]})
 ]
-Duration = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,5}[mhd]$")]
+
+
+def _duration(value: Any) -> Any:
+    if not isinstance(value, str) or _DURATION.match(value) is None:
+        raise ValueError(f"should be a time such as 90m, 24h or 7d, not {str(value)[:40]!r}")
+    return value
+
+
+Duration = Annotated[
+    str,
+    PlainValidator(_duration),
+    WithJsonSchema({"type": "string", "pattern": "^[1-9][0-9]{0,5}[mhd]$"}),
+]
 RULES = (
     "nullable", "min", "max", "above", "below", "one_of", "none_of", "regex", "length", "unique",
     "finite", "width", "exists_in", "newest", "increasing", "rates",
@@ -301,6 +313,40 @@ class Rules(_Form):
     )
 
 
+class Suite(_Form):
+    """A suite of Great Expectations, with what it needs."""
+
+    suite: Annotated[str, Field(min_length=1)] | None = Field(
+        None, description="JSON file of the suite; with a context, its name."
+    )
+    checkpoint: Annotated[str, Field(min_length=1)] | None = Field(
+        None, description="In place of it, a checkpoint of the context that uses one suite."
+    )
+    context: Annotated[str, Field(min_length=1)] | None = Field(
+        None, description="Folder of a context, with its great_expectations.yml."
+    )
+    parameters: dict[str, Any] = Field(
+        default_factory=dict, description="Values of the suite's parameters, by name."
+    )
+    modules: list[str] = Field(
+        default_factory=list, description="Modules with expectations of your own."
+    )
+
+    @model_validator(mode="after")
+    def _one_suite(self) -> Suite:
+        if (self.suite is None) == (self.checkpoint is None):
+            raise ValueError("names a suite or a checkpoint, one of them")
+        if self.checkpoint is not None and self.context is None:
+            raise ValueError("names a checkpoint; name the folder of its context as well")
+        return self
+
+
+SuiteForm = Annotated[
+    Annotated[str, Field(min_length=1), Tag("short")] | Annotated[Suite, Tag("long")],
+    _SHORT_OR_LONG,
+]
+
+
 class ContractForms(_Form):
     """Ways to write a contract; exactly one is given."""
 
@@ -311,7 +357,10 @@ class ContractForms(_Form):
         Annotated[Annotated[str, Tag("short")] | Annotated[Rules, Tag("long")], _SHORT_OR_LONG]
         | None
     ) = Field(None, description="Rules in YAML, here or in a file of their own.")
-    great_expectations: Any = Field(None, description="A suite of Great Expectations.")
+    gx: SuiteForm | None = Field(
+        None, description="A suite of Great Expectations: a JSON file, or a name in a context."
+    )
+    great_expectations: SuiteForm | None = Field(None, description="The same as `gx`.")
     odcs: Annotated[str, Field(min_length=1)] | None = Field(
         None, description="File with a contract of the Open Data Contract Standard, version 3."
     )

@@ -1,4 +1,4 @@
-"""Reads a policy file: YAML with the line of every key, so that each mistake is named where it is.
+"""Reads a policy file: YAML with the line of every key. Long: one form for every mistake.
 
 Errors read ``file:line: key: message``, with the nearest valid key where one was misspelt. Only
 plain YAML is read: no tags, no aliases, no repeated keys; ``yes`` and ``no`` are words.
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
     from lazaretto.policy import Policy
+    from lazaretto.policy.extends import Document
+
+    Lines = dict[tuple[str | int, ...], tuple[str, int]]
 
 M = TypeVar("M", bound=BaseModel)
 P = TypeVar("P", bound="Policy")
@@ -65,10 +68,8 @@ class YamlFile:
         try:
             return model.model_validate(self.content)
         except ValidationError as error:
-            found = sorted({_describe(model, item, self.lines) for item in error.errors()})
-            raise PolicyError(
-                "\n".join(f"{self.name}:{line}: {text}" for line, text in found)
-            ) from error
+            lines = {place: (self.name, line) for place, line in self.lines.items()}
+            raise PolicyError(_described(model, lines, error.errors())) from error
 
 
 def read_yaml(path: str | Path, what: str = "a policy") -> YamlFile:
@@ -108,7 +109,62 @@ def read_policy_file(model: type[P], path: str | Path) -> P:
         PolicyError: every mistake, one per line, as ``file:line: key: message``.
     """
     file = read_yaml(path)
-    return file.validated(model).loaded_from(file.name, file.sha256, file.lines)
+    if "extends" not in file.content:
+        return file.validated(model).loaded_from(file.name, file.sha256, file.lines)
+    merged = read_merged(model, path)
+    try:
+        policy = model.model_validate(merged.content)
+    except ValidationError as error:
+        raise PolicyError(_described(model, merged.lines, error.errors())) from error
+    lines = {place: line for place, (_, line) in merged.lines.items()}
+    files = {place: name for place, (name, _) in merged.lines.items() if name != file.name}
+    return policy.loaded_from(file.name, file.sha256, lines, files)
+
+
+def read_merged(model: type[BaseModel], path: str | Path) -> Document:
+    """What a policy file and its bases say together, with the file and line of every key.
+
+    Args:
+        model: `Policy`.
+        path: YAML file.
+
+    Raises:
+        PolicyError: one cannot be read, or loosens its base.
+    """
+    from lazaretto.policy.extends import merge
+
+    return merge(_read_part(model, str(path)), lambda base: _read_part(model, base))
+
+
+def _read_part(model: type[BaseModel], name: str) -> Document:
+    """A base, or what extends one: it may leave out what is required of a policy.
+
+    Raises:
+        PolicyError: a key or value is wrong.
+    """
+    from lazaretto.policy.extends import Document
+
+    file = read_yaml(name)
+    lines = {place: (name, line) for place, line in file.lines.items()}
+    try:
+        model.model_validate(file.content)
+    except ValidationError as error:
+        wrong = [item for item in error.errors() if not _is_of_the_whole(item)]
+        if wrong:
+            raise PolicyError(_described(model, lines, wrong)) from error
+    return Document(name, file.content, lines)
+
+
+def _is_of_the_whole(item: ErrorDetails) -> bool:
+    """Whether a mistake is one only if nothing else is said: the merged policy is asked again."""
+    detectors = item["loc"] == ("screen", "detectors") and item["type"] == "value_error"
+    return item["type"] == "missing" or detectors
+
+
+def _described(model: type[BaseModel], lines: Lines, errors: list[ErrorDetails]) -> str:
+    """Every mistake, one per line."""
+    found = sorted({_describe(model, item, lines) for item in errors})
+    return "\n".join(f"{file}:{line}: {text}" for (file, line), text in found)
 
 
 class _Loader(yaml.SafeLoader):
@@ -194,9 +250,9 @@ def _construct(
 
 
 def _describe(
-    model: type[BaseModel], item: ErrorDetails, lines: dict[tuple[str | int, ...], int]
-) -> tuple[int, str]:
-    """Line and text of one of pydantic's errors."""
+    model: type[BaseModel], item: ErrorDetails, lines: Lines
+) -> tuple[tuple[str, int], str]:
+    """File and line, and text, of one of pydantic's errors."""
     place: tuple[str | int, ...] = ()
     for number, step in enumerate(item["loc"], 1):
         # pydantic adds the branch of a union to the path; the file has no such key.
@@ -217,8 +273,19 @@ def _describe(
     elif item["type"] == "value_error":
         message = str(item["ctx"]["error"])
     elif isinstance(item["input"], str | int | float | bool):
-        message = f"{message}, not {str(item['input'])[:80]!r}"
+        message = f"{message}, not {str(item['input'])[:80]!r}{_remedy(item)}"
+    elif item["type"] == "too_short":
+        message += ": name one, or leave the key out"
     return line, f"{where}: {message}"
+
+
+def _remedy(item: ErrorDetails) -> str:
+    """What to write instead, where a value is only written in another way."""
+    if item["type"] == "bool_type":
+        return ": write true or false"
+    if item["type"] in ("int_type", "float_type") and isinstance(item["input"], str):
+        return ": write a number, without quotes"
+    return ": write it in quotes" if item["type"] == "string_type" else ""
 
 
 def _keys(model: type[BaseModel], path: tuple[str | int, ...]) -> list[str]:

@@ -16,6 +16,7 @@ from pydantic import ConfigDict, Field, PrivateAttr, field_validator, model_vali
 from lazaretto.addresses import read_place
 from lazaretto.errors import PolicyError
 from lazaretto.names import DATASET_PATTERN
+from lazaretto.policy.cleaning import Cleaning  # noqa: TC001  pydantic reads it
 from lazaretto.policy.contract import ContractForm  # noqa: TC001  pydantic reads it
 from lazaretto.policy.section import Section as _Section
 from lazaretto.policy.trust import Quota, SourceRules, Tier
@@ -404,19 +405,32 @@ class Retention(_Section):
 
 
 _READ_BY = {
-    "validate": {"columns"},
-    "embed": {"columns", "embed"},
-    "screen": {"columns", "embed", "screen"},
+    "validate": {"columns", "cleaning"},
+    "embed": {"columns", "cleaning", "embed"},
+    "screen": {"columns", "cleaning", "embed", "screen"},
 }
 """Sections that each stage reads. The contract comes with all: what it fails is not screened."""
 
 _LATER: tuple[tuple[str, ...], ...] = (
+    ("extends",),
+    ("cleaning",),
     ("sources", "tiers"),
     ("sources", "by_source"),
     ("sources", "quota"),
 )
 """Keys that came after the first release, by their path. With its default, such a key is no part of
 what a policy says: a newer Lazaretto reads an older policy as the same policy."""
+
+
+class Base(_Section):
+    """The base that a policy extends, as it was when the policy was read."""
+
+    file: str = Field(description="Its file, from the policy's folder.")
+    sha256: str | None = Field(
+        None,
+        description="sha256 (hex) of what it says, without comments and layout. Written down in "
+        "the policy, it pins the base: another one is refused.",
+    )
 
 
 class Policy(_Section):
@@ -426,12 +440,21 @@ class Policy(_Section):
     dataset: Annotated[str, Field(pattern=DATASET_PATTERN)] = Field(
         description="Name of the admitted dataset."
     )
+    extends: str | Base | None = Field(
+        None,
+        description="A policy file whose keys this one takes over: an organisation's base. Its "
+        "keys may be tightened here, and not loosened.",
+    )
     columns: Columns = Field(description="The columns that Lazaretto reads.")
     contract: ContractForm | None = Field(
         None,
         description="Rules that every record must meet: `package.module:Model` or `file.py:Model`, "
-        "a pandera model; or `{rules: ...}` or `{odcs: file.yaml}`, rules that are written in YAML. "
-        "Without one, only the built-in rules are checked.",
+        "a pandera model; `{rules: ...}` or `{odcs: file.yaml}`, rules that are written in YAML; "
+        "or `{gx: suite.json}`, a suite of Great Expectations. Without one, only the built-in "
+        "rules are checked.",
+    )
+    cleaning: Cleaning | None = Field(
+        None, description="What is looked for in texts, and what follows. Without it: nothing."
     )
     sources: Sources = Field(Sources(), description="What a delivery must have.")
     limits: Limits = Field(Limits(), description="How large a delivery may be.")
@@ -448,6 +471,20 @@ class Policy(_Section):
     _sha256: str | None = PrivateAttr(None)
     _path: str | None = PrivateAttr(None)
     _lines: dict[tuple[str | int, ...], int] = PrivateAttr(default_factory=dict)
+    _files: dict[tuple[str | int, ...], str] = PrivateAttr(default_factory=dict)
+    _contract: str | None = PrivateAttr(None)
+
+    @model_validator(mode="after")
+    def _ids_stay(self) -> Self:
+        """What a record is called by is what was delivered, or nobody finds it again."""
+        for name in () if self.cleaning is None else type(self.cleaning).model_fields:
+            rule = getattr(self.cleaning, name)
+            if getattr(rule, "action", "") == "fix" and self.columns.record_id in rule.columns:
+                raise ValueError(
+                    f"cleaning.{name} would change {self.columns.record_id!r}, the record id: take "
+                    "it out of its columns, or hold what it finds"
+                )
+        return self
 
     @field_validator("version", mode="before")
     @classmethod
@@ -476,7 +513,11 @@ class Policy(_Section):
         return read_policy_file(cls, path)
 
     def loaded_from(
-        self, path: str, sha256: str, lines: Mapping[tuple[str | int, ...], int] | None = None
+        self,
+        path: str,
+        sha256: str,
+        lines: Mapping[tuple[str | int, ...], int] | None = None,
+        files: Mapping[tuple[str | int, ...], str] | None = None,
     ) -> Self:
         """The same policy, knowing the file it came from.
 
@@ -484,9 +525,28 @@ class Policy(_Section):
             path: of the file.
             sha256: of its bytes (hex).
             lines: the line of each key, by its path in the file.
+            files: the base that a key comes from, likewise; of the others, it is this file.
         """
         self._path, self._sha256, self._lines = path, sha256, dict(lines or {})
+        self._files = dict(files or {})
         return self
+
+    def knowing_contract(self, digest: str | None) -> Self:
+        """The same policy from the ledger, with the digest that is on record of its contract.
+
+        For whoever judges by what was validated before: the contract need not be at hand.
+
+        Args:
+            digest: sha256 (hex); None: it names no contract, or that has no digest.
+        """
+        known = self.model_copy()
+        known._contract = digest
+        return known
+
+    @property
+    def known_contract(self) -> str | None:
+        """Digest of its contract, where `knowing_contract` gave one."""
+        return self._contract
 
     def mistake(self, place: tuple[str | int, ...], message: str) -> PolicyError:
         """The error for a mistake in this policy that only its content shows.
@@ -499,11 +559,11 @@ class Policy(_Section):
             A `PolicyError` that reads ``file:line: key: message``; without the file where the
             policy comes from none. For a key that is missing, the line is its section's.
         """
-        line = next(
-            (self._lines[place[:n]] for n in range(len(place), -1, -1) if place[:n] in self._lines),
-            None,
-        )
-        where = "" if self._path is None or line is None else f"{self._path}:{line}: "
+        known = (place[:n] for n in range(len(place), -1, -1) if place[:n] in self._lines)
+        found = next(known, None)
+        where = ""
+        if self._path is not None and found is not None:
+            where = f"{self._files.get(found, self._path)}:{self._lines[found]}: "
         return PolicyError(f"{where}{'.'.join(map(str, place))}: {message}")
 
     @property
@@ -596,7 +656,14 @@ def policy_schema() -> dict[str, Any]:
         >>> policy_schema()["$id"]
         'urn:lazaretto:schema:policy:1'
     """
+    schema = Policy.model_json_schema()
+    sections = schema["$defs"]
+    for section in (schema, *sections.values()):
+        for field in section.get("properties", {}).values():
+            # Pydantic leaves out a field's words that are the section's own.
+            if "description" not in field and "$ref" in field:
+                field["description"] = sections[field["$ref"].rpartition("/")[2]]["description"]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": "urn:lazaretto:schema:policy:1",
-    } | Policy.model_json_schema()
+    } | schema

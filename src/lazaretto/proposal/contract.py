@@ -1,4 +1,4 @@
-"""A first contract in YAML, proposed from a sample: rules that it keeps, and what to check by hand."""
+"""A first contract in YAML, proposed from a sample: rules that it keeps, and what to check."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def propose_contract(batch: Batch) -> ProposedContract:
     Example:
         >>> from lazaretto.batch import open_batch
         >>> propose_contract(open_batch("monday.parquet")).rules["columns"]["id"]
-        {'type': 'text', 'unique': True}
+        {'type': 'text', 'unique': True, 'length': {'max': 100}}
     """
     sample = examine(batch)
     table = _head(batch)
@@ -89,7 +89,9 @@ def _head(batch: Batch) -> pa.Table:
     return pa.Table.from_batches(parts, schema=batch.schema)
 
 
-def _column(one: Seen, values: pa.ChunkedArray, *, is_id: bool) -> tuple[dict[str, Any], list[str]]:
+def _column(  # noqa: PLR0912  one step per type
+    one: Seen, values: pa.ChunkedArray, *, is_id: bool
+) -> tuple[dict[str, Any], list[str]]:
     rules: dict[str, Any] = {}
     notes: list[str] = []
     kind = plain_type(one.type)

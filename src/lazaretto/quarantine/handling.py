@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lazaretto.errors import UsageError
@@ -12,38 +11,20 @@ from lazaretto.ledger.events import CaseAssigned, CaseCommented
 from lazaretto.ledger.state import Put, entry_columns, record
 from lazaretto.quarantine.cases import find_case
 from lazaretto.storage import tables
+from lazaretto.values import Remark
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from datetime import datetime
 
     from sqlalchemy.engine import Connection
 
     from lazaretto.ledger.chain import Entry
     from lazaretto.ledger.state import Change
     from lazaretto.storage.workspace import Workspace
-    from lazaretto.values import Actor
 
 LONGEST_COMMENT = 4_000
 LONGEST_NAME = 255
 _assignment = tables.case_assignment
-
-
-@dataclass(frozen=True, slots=True)
-class Comment:
-    """A remark on a case.
-
-    Attributes:
-        text: as written; whoever shows it escapes it.
-        by: who wrote it.
-        at: when, UTC.
-        seq: ledger entry.
-    """
-
-    text: str
-    by: Actor
-    at: datetime
-    seq: int
 
 
 def assign(workspace: Workspace, case: str, assignee: str | None) -> bool:
@@ -99,7 +80,7 @@ def comment(workspace: Workspace, case: str, text: str) -> int:
         return append(connection, event, actor=workspace.actor).seq
 
 
-def list_comments(workspace: Workspace, case: str) -> list[Comment]:
+def list_comments(workspace: Workspace, case: str) -> list[Remark]:
     """Every remark on a case, oldest first.
 
     Raises:
@@ -113,7 +94,7 @@ def list_comments(workspace: Workspace, case: str) -> list[Comment]:
         find_case(connection, case)
         found = entries(connection, subject=f"case:{case}", kinds=[CaseCommented.kind])
         return [
-            Comment(entry.event.text, entry.actor, entry.at, entry.seq)
+            Remark(entry.event.text, entry.actor, entry.at, entry.seq)
             for entry in found
             if isinstance(entry.event, CaseCommented)
         ]

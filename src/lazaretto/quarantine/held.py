@@ -306,8 +306,8 @@ def _reasons(
         held.examples.setdefault(*found[0])
     texts = [[text for _, text in found] for found in all_of]
     if flags is not None:
-        for found, flagged in zip(texts, flags.to_pylist(), strict=True):
-            found += [f"{rule}: only a warning" for rule in flagged or ()]
+        for told, flagged in zip(texts, flags.to_pylist(), strict=True):
+            told += [f"{rule}: only a warning" for rule in flagged or ()]
     return pa.array(first, pa.string()), pa.array(texts, pa.list_(pa.string()))
 
 

@@ -151,7 +151,7 @@ def _publish(workspace: Workspace, case: str) -> tuple[Admission | None, bool]:
                 give_up(connection, batch, case, name)
             raise
     with workspace.catalog.transaction() as connection:
-        _close_when_decided(connection, workspace, view.row)
+        close_when_decided(connection, workspace, view.row)
     return admission, view.resumed
 
 
@@ -159,7 +159,7 @@ def _nothing_new(workspace: Workspace, view: _View) -> Admission | None:
     """The last publication of a case that has nothing to publish; the case may close by it."""
     with workspace.catalog.transaction() as connection:
         _unchanged(connection, view)
-        _close_when_decided(connection, workspace, view.row)
+        close_when_decided(connection, workspace, view.row)
         last = _last(connection, workspace, view)
     if last is not None:
         open_newest(workspace, last.dataset)  # cut off behind its record, it is finished
@@ -261,7 +261,7 @@ def _last(connection: Connection, workspace: Workspace, view: _View) -> Admissio
     return find_admission(connection, workspace, last.dataset, view.row.batch, last.part)
 
 
-def _close_when_decided(connection: Connection, workspace: Workspace, row: Row[Any]) -> None:
+def close_when_decided(connection: Connection, workspace: Workspace, row: Row[Any]) -> None:
     """Closes a case whose records are all decided on, and published where they were released."""
     releasing = [action.value for action in RELEASING]
     waiting = sa.exists().where(

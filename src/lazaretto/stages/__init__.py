@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from lazaretto.stages.gate import gate as gate
     from lazaretto.stages.ingest import Ingestion as Ingestion
     from lazaretto.stages.ingest import ingest as ingest
+    from lazaretto.stages.judge_with import judge_with as judge_with
     from lazaretto.stages.judgement import Judgement as Judgement
     from lazaretto.stages.models import list_models as list_models
     from lazaretto.stages.models import show_model as show_model
@@ -64,6 +65,7 @@ _HOMES = {
     "export": "lazaretto.stages.export",
     "gate": "lazaretto.stages.gate",
     "ingest": "lazaretto.stages.ingest",
+    "judge_with": "lazaretto.stages.judge_with",
     "list_aliases": "lazaretto.stages.alias_model",
     "list_models": "lazaretto.stages.models",
     "open_snapshot": "lazaretto.stages.taken",

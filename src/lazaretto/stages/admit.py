@@ -20,7 +20,6 @@ from lazaretto.batch import records
 from lazaretto.dataset.admission import (
     CLEARED,
     Admission,
-    admit_part,
     find_admission,
     is_unused,
 )
@@ -29,14 +28,15 @@ from lazaretto.dataset.files import dataset_uri
 from lazaretto.dataset.part import Part, added_columns, with_added
 from lazaretto.dataset.table import open_newest
 from lazaretto.errors import AdmissionRefusedError, ChangedFileError, UsageError
-from lazaretto.ledger.chain import entry
 from lazaretto.ledger.events import BatchValidated
 from lazaretto.names import check_dataset_name
 from lazaretto.policy import Columns
 from lazaretto.policy.effective import settings_told
 from lazaretto.quarantine.held import POSITION
-from lazaretto.received import find_batch, on_record, open_stored
+from lazaretto.received import find_batch, on_record
 from lazaretto.sources.recorded import read_source
+from lazaretto.stages.clean import open_cleaned, validated_by
+from lazaretto.stages.copied import admit_uncopied
 from lazaretto.stages.quota import require_quota
 from lazaretto.storage.flags import read_flags
 from lazaretto.storage.sidecars import read_table
@@ -47,13 +47,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from sqlalchemy.engine import Connection
 
+    from lazaretto.authority.policies import Registered
     from lazaretto.batch import Batch
     from lazaretto.ledger.events import BatchJudged
     from lazaretto.policy import Policy
     from lazaretto.received import Received
     from lazaretto.storage.flags import Flags
     from lazaretto.storage.workspace import Workspace
-    from lazaretto.values import PolicyRef, StoredFile
+    from lazaretto.values import PolicyRef
 
 
 def admit(
@@ -101,7 +102,6 @@ def admit(
             done = find_admission(connection, workspace, target, batch, CLEARED)
             if done is None:
                 judged = _entitled(connection, batch, target, ref)
-                flags = _flags_on_record(connection, judged.event)
                 envelope = kept_envelope(workspace, received)
                 if judged.event.cleared:
                     _check(connection, received, judged, envelope)
@@ -112,13 +112,30 @@ def admit(
         if not judged.event.cleared:
             return Admission(batch, target, uri, None, 0)
 
+        return _admit(workspace, received, judged, envelope, first)
+
+
+def _admit(
+    workspace: Workspace, received: Received, judged: Judged, envelope: bytes | None, first: bool
+) -> Admission:
+    """Admits the cleared records; where no copy may enter, none that came meanwhile either."""
+    dataset, held = judged.event.policy.dataset, _held_positions(workspace, judged.event)
+    with workspace.catalog.read() as connection:
+        rules = _in_force(connection, dataset).rules
+        found = validated_by(connection, judged.event)
+
+    def part(still: Callable[[Connection], None], again: bool) -> Part:
         classes = ClassCounts(judged.event.columns.label)
 
         def check(connection: Connection) -> None:
             _check(connection, received, judged, envelope, classes.counts)
+            still(connection)
 
-        part = _part(workspace, received, judged.event, flags, first, check)
-        return admit_part(workspace, replace(part, classes=classes))
+        first_now = first and not again
+        made = _part(workspace, received, judged.event, held, found, first_now, check)
+        return replace(made, classes=classes)
+
+    return admit_uncopied(workspace, received, judged.event, held, rules, part)
 
 
 def _target(
@@ -223,26 +240,30 @@ def _check(
     dataset = judged.event.policy.dataset
     if _entitled(connection, received.id, dataset, None).seq != judged.seq:
         raise UsageError(f"{received.id} was judged again meanwhile: run `admit` again")
-    in_force = policy_in_force(connection, dataset)
-    assert in_force is not None  # noqa: S101  `_entitled` has just seen it
-    rules = in_force.rules
+    rules = _in_force(connection, dataset).rules
     require_admissible(connection, received, envelope, rules)
     source = read_source(connection, received.source)
     settings = settings_told(rules, source.names, source.trust_tier)
     require_quota(connection, received, dataset, settings, judged.event.cleared, classes)
 
 
+def _in_force(connection: Connection, dataset: str) -> Registered:
+    found = policy_in_force(connection, dataset)
+    assert found is not None  # noqa: S101  `_entitled` has just seen it
+    return found
+
+
 def _part(
     workspace: Workspace,
     received: Received,
     judged: BatchJudged,
-    flags: StoredFile | None,
+    held: NDArray[np.int64],
+    found: BatchValidated | None,
     first: bool,
     check: Callable[[Connection], None],
 ) -> Part:
-    data = open_stored(workspace, received)
-    held = _held_positions(workspace, judged)
-    flagged = read_flags(workspace.store, flags)
+    data = open_cleaned(workspace, received, None if found is None else found.cleaned)
+    flagged = read_flags(workspace.store, None if found is None else found.flags)
     columns = Columns(record_id=judged.columns.record_id)
     return Part(
         batch=received.id,
@@ -256,14 +277,6 @@ def _part(
         check=check,
         first=first,
     )
-
-
-def _flags_on_record(connection: Connection, judged: BatchJudged) -> StoredFile | None:
-    """The flags that the judgement's validation gave."""
-    if judged.validated is None:
-        return None
-    event = entry(connection, judged.validated).event
-    return event.flags if isinstance(event, BatchValidated) else None
 
 
 def _held_positions(workspace: Workspace, judged: BatchJudged) -> NDArray[np.int64]:

@@ -10,8 +10,9 @@ import pyarrow as pa
 from lazaretto.batch import records
 from lazaretto.contract import contract_digest
 from lazaretto.ledger.events import BatchEmbedded
-from lazaretto.received import find_batch, on_record, open_stored
+from lazaretto.received import find_batch, on_record
 from lazaretto.registry.references import load_encoder_state, read_reference
+from lazaretto.stages.clean import open_cleaned
 from lazaretto.stages.results import (
     Reading,
     StageResult,
@@ -77,12 +78,14 @@ def embed(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Batch
             stored = read_reference(connection, policy.screen.reference or policy.dataset)
     state = None if stored is None else load_encoder_state(workspace, stored)
     encoder, reads = load_encoder(policy, state), reading.reads("embed")
-    inputs = stage_key(reads=reads, batch=received.digest, encoder=encoder.digest)
+    fixes = None if validated.said.cleaned is None else validated.said.cleaned.fixes
+    mended = {} if fixes is None else {"fixes": fixes.sha256}
+    inputs = stage_key(reads=reads, batch=received.digest, encoder=encoder.digest, **mended)
     for result in before:
         if result.said.inputs == inputs:
             return result
     with on_record(workspace, batch, "embed"):
-        data = open_stored(workspace, received)
+        data = open_cleaned(workspace, received, validated.said.cleaned)
         if policy.embed.encoder == "column":
             vectors, dimensions = received.stored, _width(data, policy)
         else:

@@ -22,13 +22,15 @@ from lazaretto.ledger.events import BatchEmbedded, BatchJudged, BatchScreened, S
 from lazaretto.ledger.state import record
 from lazaretto.policy.effective import screened_by, settings_told
 from lazaretto.quarantine import opening
+from lazaretto.quarantine.dropped import reject_dropped
 from lazaretto.quarantine.held import HoldReasons, Sample, count_held, write_held
 from lazaretto.quarantine.opening import case_id, index_held
-from lazaretto.received import find_batch, on_record, open_stored
+from lazaretto.received import find_batch, on_record
 from lazaretto.sources.recorded import read_source
+from lazaretto.stages.clean import open_cleaned
 from lazaretto.stages.judgement import Judgement, decided_before, judgement_of, shadow_of
 from lazaretto.stages.results import Reading, stage_key
-from lazaretto.stages.verdict import read_findings, verdict_of
+from lazaretto.stages.verdict import dropped_records, read_findings, told_cleaning, verdict_of
 from lazaretto.storage.flags import read_flags
 from lazaretto.values import ColumnRoles, Verdict, to_json
 
@@ -145,7 +147,7 @@ def gate(workspace: Workspace, batch: str, policy: Policy) -> Judgement:
         held = _hold(workspace, view, whole)
         if verdict is Verdict.PASS and held.rows:
             verdict = Verdict.HOLD_RECORDS
-    notes = [*whole, *_suspected(view, held)]
+    notes = [*whole, *_suspected(view, held), *told_cleaning(view.validated, view.policy)]
     said = None if view.screened is None else view.screened.note
     if said is not None and said not in whole:
         notes.append(said)
@@ -216,7 +218,7 @@ def _hold(workspace: Workspace, view: _View, whole: list[str]) -> Held:
         sample=view.sample,
         flags=read_flags(workspace.store, view.validated.flags),
     )
-    data = open_stored(workspace, view.received)
+    data = open_cleaned(workspace, view.received, view.validated.cleaned)
     if _in_shadow(view, view.in_force):
         return count_held(data, view.policy.columns, hold_reasons)
     path = f"held/{view.received.id}/gate-{{sha256}}.parquet"
@@ -238,6 +240,7 @@ def _commit(
 ) -> Judgement:
     """Verdict, case, index of held records and ledger entry in one transaction, once."""
     batch, dataset = view.received.id, view.policy.dataset
+    dropped = dropped_records(workspace.store, view.validated)
     with workspace.catalog.transaction() as connection:
         first = f"first use: it judged {batch}"
         in_force = register_first(
@@ -284,6 +287,8 @@ def _commit(
         )
         entry = record(connection, event, _changes, actor=workspace.actor)
         index_held(connection, workspace.store, event)
+        if dropped is not None and event.case is not None:
+            reject_dropped(connection, workspace, event, *dropped)
     return judgement_of(Judged(entry.seq, event))
 
 

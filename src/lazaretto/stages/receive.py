@@ -1,4 +1,7 @@
-"""Receive: authenticate a delivery and keep an immutable copy. Long: each refusal has its words."""
+"""Receive: authenticate a delivery, and keep an immutable copy. Long: one way for all deliveries.
+
+From then on it is a batch. A delivery that was kept goes the same way again in another workspace.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +14,17 @@ import sqlalchemy as sa
 from lazaretto.addresses import MANIFEST_SUFFIX
 from lazaretto.batch import batch_id, decode
 from lazaretto.batch._delivery import (
+    Copied,
     blocks,
+    copy_bytes,
     copy_delivery,
     envelope_beside,
     public_uri,
     read_envelope,
     require_arrived,
 )
+from lazaretto.batch._files import file_name
+from lazaretto.batch._format import format_by_name
 from lazaretto.batch._places import check_address, places_for
 from lazaretto.dataset.declared import wanted_columns
 from lazaretto.errors import DeliveryError, NotFoundError
@@ -43,6 +50,7 @@ if TYPE_CHECKING:
     from lazaretto.policy import Policy
     from lazaretto.sources.manifest import Manifest
     from lazaretto.sources.recorded import Source
+    from lazaretto.storage.store import Store
     from lazaretto.storage.workspace import Workspace
 
 _STATUS = {
@@ -52,6 +60,30 @@ _STATUS = {
     "bad_signature": SignatureStatus.INVALID,
     "bad_envelope": SignatureStatus.INVALID,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A delivery that was received before, as it was kept.
+
+    Attributes:
+        store: where its files are.
+        event: what is on record of its receipt.
+    """
+
+    store: Store
+    event: BatchReceived
+
+    def copy(self, target: Path, limits: Limits) -> Copied:
+        """Copies it to this machine, as `copy_delivery` copied it when it came."""
+        event = self.event
+        with self.store.open(event.delivered) as file:
+            digest = copy_bytes(file, target, limits, event.uri)
+        # The name of the kept file ends with the format: as the delivery's name said it, or, where
+        # that said nothing, as it was found out.
+        suffix = event.delivered.path.partition(f"{event.delivered.sha256}.")[2]
+        named = suffix.endswith(".tar") or format_by_name(file_name(event.uri)) == suffix
+        return Copied(digest, suffix if named else None)
 
 
 @dataclass(slots=True)
@@ -64,6 +96,7 @@ class _Attempt:
     manifest: bytes | str | Path | None
     beside: bool
     now: datetime
+    kept: Kept | None = None
     signature: Signature = field(default_factory=lambda: Signature(SignatureStatus.UNSIGNED))
     file_digest: str | None = None
 
@@ -131,6 +164,37 @@ def receive(
     """
     at = now or datetime.now(UTC)
     attempt = _Attempt(str(uri), public_uri(uri), source, manifest, beside, at)
+    return _on_record(workspace, attempt, policy, places_required=places_required)
+
+
+def receive_again(
+    workspace: Workspace, kept: Kept, policy: Policy, *, envelope: bytes | None
+) -> BatchRef:
+    """Receives a kept delivery in another workspace, as if it came there when it came here.
+
+    Address, source, manifest, limits and types are judged by the policy; only the bytes come from
+    where they were kept.
+
+    Args:
+        workspace: another one, which knows the source.
+        kept: the delivery.
+        policy: as of `receive`.
+        envelope: its manifest; None for an unsigned delivery.
+
+    Raises:
+        DeliveryError: as `receive`.
+        ChangedFileError: what was kept is gone or was changed.
+        SystemFaultError: a store or the catalog fails.
+    """
+    event = kept.event
+    attempt = _Attempt(event.uri, event.uri, event.source, envelope, False, event.received_at, kept)
+    return _on_record(workspace, attempt, policy, places_required=False)
+
+
+def _on_record(
+    workspace: Workspace, attempt: _Attempt, policy: Policy | None, *, places_required: bool
+) -> BatchRef:
+    """Receives; a refusal goes on record."""
     try:
         return _receive(workspace, attempt, policy, places_required=places_required)
     except DeliveryError as error:
@@ -162,15 +226,19 @@ def _receive(
     envelope = read_envelope(attempt.manifest, places)
     if envelope is None and attempt.beside:
         envelope = envelope_beside(attempt.place, places)
-    if envelope is None and required:
+    if envelope is None and required and attempt.kept is None:
         # What is not there yet may still come with its manifest: that is no refusal.
         require_arrived(attempt.place, places)
     stated = _authenticate(attempt, envelope, source, rules, required=required)
     with working_folder() as folder:
         copy = folder / "data"
-        copied = copy_delivery(attempt.place, copy, limits, places)
+        if attempt.kept is None:
+            copied = copy_delivery(attempt.place, copy, limits, places)
+        else:
+            copied = attempt.kept.copy(copy, limits)
         attempt.file_digest, kind = copied.sha256, copied.format
-        if stated is not None:
+        # Which files of a kept folder are signed was compared when it came.
+        if stated is not None and (attempt.kept is None or stated.files is None):
             require_signed(stated, copied, attempt.uri)
         batch = decode(
             copy,

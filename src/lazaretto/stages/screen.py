@@ -12,10 +12,11 @@ from lazaretto.errors import ReferenceMismatchError, UsageError
 from lazaretto.ledger.chain import head
 from lazaretto.ledger.events import BatchEmbedded, BatchScreened
 from lazaretto.policy.effective import for_source, screened_by, settings_told
-from lazaretto.received import find_batch, on_record, open_stored
+from lazaretto.received import find_batch, on_record
 from lazaretto.registry.profiles import load_profile
 from lazaretto.registry.references import load_stored, read_reference
 from lazaretto.sources.recorded import read_source
+from lazaretto.stages.clean import open_cleaned
 from lazaretto.stages.companions import candidates, pool_on_record, read_companions
 from lazaretto.stages.results import (
     Reading,
@@ -175,7 +176,7 @@ def _screen(
     reference = load_stored(workspace, stored)
     failures = read_table(store, validated.failures, columns=["record_id"])
     embeddings = read_table(store, vectors) if vectors is not None else None
-    data = open_stored(workspace, received)
+    data = open_cleaned(workspace, received, validated.cleaned)
     profile, sample = load_profile(workspace, stored), None
     if profile is not None and policy.screen.drift.mode != "off":
         # Drift is measured on records that the screening reads anyway.

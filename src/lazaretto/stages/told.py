@@ -17,6 +17,7 @@ from lazaretto.ledger.events import (
 
 if TYPE_CHECKING:
     from lazaretto.stages.results import StageEvent, StageResult
+    from lazaretto.values import Cleaned
 
 NO_PROFILE = "no drift figures: the reference has none. Fit a new version"
 
@@ -32,7 +33,7 @@ def told_event(event: StageEvent) -> dict[str, Any]:
     """The same of what a stage put on record."""
     match event:
         case BatchValidated():
-            return {
+            words: dict[str, Any] = {
                 "rows": event.rows,
                 "failing": event.failing_rows,
                 "broken": list(event.broken),
@@ -40,6 +41,7 @@ def told_event(event: StageEvent) -> dict[str, Any]:
                 **({"flagged": event.flagged_rows} if event.flagged_rows else {}),
                 "file": event.failures.path,
             }
+            return words | _cleaned(event.cleaned)
         case BatchEmbedded():
             return {
                 "encoder": event.encoder,
@@ -68,6 +70,17 @@ def told_event(event: StageEvent) -> dict[str, Any]:
                 "reasons": dict(event.reasons),
                 "notes": list(event.notes),
             }
+
+
+def _cleaned(cleaned: Cleaned | None) -> dict[str, Any]:
+    if cleaned is None:
+        return {}
+    return {
+        "dropped": cleaned.dropped,
+        "mended": cleaned.fixed,
+        "not judged": list(cleaned.notes),
+        "cleaning": cleaned.findings.path,
+    }
 
 
 def _screened(event: BatchScreened) -> dict[str, Any]:

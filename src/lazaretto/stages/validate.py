@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
 
 from lazaretto.ledger.events import BatchValidated
 from lazaretto.received import find_batch, on_record, open_stored
+from lazaretto.stages.clean import Earlier, clean, keep, up_to_date
 from lazaretto.stages.results import (
     Reading,
     StageResult,
@@ -15,12 +20,18 @@ from lazaretto.stages.results import (
 from lazaretto.storage.sidecars import write_table
 
 if TYPE_CHECKING:
+    from lazaretto.cleaning import CleaningReport
+    from lazaretto.contract import ContractReport
     from lazaretto.policy import Policy
     from lazaretto.storage.workspace import Workspace
+    from lazaretto.values import Cleaned
 
 
 def validate(workspace: Workspace, batch: str, policy: Policy) -> StageResult[BatchValidated]:
     """Evaluates the policy's contract on a batch, and the built-in rules on ids and vectors.
+
+    Where the policy has a section on cleaning, the batch is cleaned first: what cleaning mends is
+    what the contract sees, and what it holds or drops counts as failing.
 
     Args:
         workspace: catalog and store.
@@ -48,26 +59,62 @@ def validate(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Ba
 
     contract = contract_of(policy)
     with workspace.catalog.read() as connection:
-        received = find_batch(connection, batch)
         reading = Reading.of(connection, batch, policy, contract.digest if contract else None)
+        received = find_batch(connection, batch)
         reads = reading.reads("validate")
         before = reading.settled(connection, "validate", BatchValidated)
     if before is not None:
         return before
     with on_record(workspace, batch, "validate"):
         known, of_them = known_of(workspace, received, policy, contract)
-        inputs = stage_key(reads=reads, batch=received.digest, **of_them)
+        indexed = up_to_date(workspace, policy)
         with workspace.catalog.read() as connection:
+            earlier = Earlier.of(connection, received, policy, indexed)
+            compared = {} if policy.cleaning is None else {"earlier": earlier.key}
+            inputs = stage_key(reads=reads, batch=received.digest, **of_them, **compared)
             before = reading.find(connection, "validate", BatchValidated, inputs)
         if before is not None:
             return before
+        data = open_stored(workspace, received)
+        cleaned = clean(workspace, received, data, policy, earlier)
+        if cleaned is not None and cleaned.fixes.num_rows:
+            data = data.fixed(cleaned.fixes)
         report = evaluate(
-            open_stored(workspace, received),
+            data,
             contract,
             policy.columns,
             most_bytes=policy.limits.memory_bytes,
             known=known,
         )
+    kept = None
+    if cleaned is not None:
+        failing = np.unique(report.failures["position"].to_numpy()).astype(np.int64)
+        kept = keep(workspace, batch, cleaned, failing, earlier)
+        report = _together(report, cleaned)
+    named = None if contract is None else contract.name
+    return record_report(workspace, reading, report, contract=named, inputs=inputs, cleaned=kept)
+
+
+def record_report(
+    workspace: Workspace,
+    reading: Reading,
+    report: ContractReport,
+    *,
+    contract: str | None,
+    inputs: str,
+    cleaned: Cleaned | None = None,
+) -> StageResult[BatchValidated]:
+    """Puts what was found on record, once for the same inputs.
+
+    Args:
+        workspace: catalog and store.
+        reading: of the batch, under the policy.
+        report: what was found.
+        contract: by which contract, in words.
+        inputs: sha256 (hex) of everything that it depends on.
+        cleaned: what cleaning kept beside it.
+    """
+    batch = reading.batch
     failures = write_table(
         workspace.store, f"batches/{batch}/findings-{{sha256}}.parquet", report.failures
     )
@@ -79,15 +126,31 @@ def validate(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Ba
     event = BatchValidated(
         batch=batch,
         policy=reading.ref,
-        contract=None if contract is None else contract.name,
+        contract=contract,
         rows=report.rows,
         failing_rows=report.failing_rows,
         rules=report.rules,
         broken=report.broken,
         failures=failures,
         inputs=inputs,
-        reads=reads,
+        reads=reading.reads("validate"),
         flagged_rows=report.flagged_rows,
         flags=flags,
+        cleaned=cleaned,
     )
     return record_result(workspace, reading, "validate", event)
+
+
+def _together(report: ContractReport, cleaned: CleaningReport) -> ContractReport:
+    """What contract and cleaning found, as one: failing is what either holds or drops."""
+    stopped = cleaned.stopped.select(report.failures.schema.names)
+    both = pa.concat_tables([report.failures, stopped])
+    flagged = cleaned.flagged.select(report.flags.schema.names)
+    flags = pa.concat_tables([report.flags, flagged]).group_by(flagged.schema.names)
+    return replace(
+        report,
+        flags=flags.aggregate([]).sort_by([("position", "ascending"), ("rule", "ascending")]),
+        failures=both.sort_by([("position", "ascending")]),
+        rules=[*report.rules, *cleaned.rules],
+        broken=[*report.broken, *cleaned.broken],
+    )

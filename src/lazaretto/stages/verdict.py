@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from lazaretto.ledger.events import BatchScreened, BatchValidated
     from lazaretto.policy import Policy
     from lazaretto.storage.store import Store
+    from lazaretto.values import StoredFile
 
 
 def verdict_of(
@@ -25,14 +26,46 @@ def verdict_of(
     if screened.verdict.holds_batch:
         fired = [f"{test.name}: {test.detail}" for test in screened.tests if test.fired]
         return screened.verdict, [screened.note or "; ".join(fired)]
-    held = validated.failing_rows + screened.held
+    dropped = 0 if validated.cleaned is None else validated.cleaned.dropped
+    failing = validated.failing_rows - dropped
+    held = failing + screened.held
     limit = policy.screen.batch.hold_when_held_fraction
     if held and held >= limit * rows:
         return Verdict.HOLD_BATCH, [
-            f"{held} of {rows} records are held ({validated.failing_rows} by the contract, "
+            f"{held} of {rows} records are held ({failing} by the contract, "
             f"{screened.held} by screening); screen.batch.hold_when_held_fraction is {limit:g}"
         ]
-    return (Verdict.HOLD_RECORDS if held else Verdict.PASS), []
+    return (Verdict.HOLD_RECORDS if held or dropped else Verdict.PASS), []
+
+
+def told_cleaning(validated: BatchValidated, policy: Policy) -> list[str]:
+    """What cleaning dropped and mended, and what it could not judge, in words."""
+    cleaned, rules = validated.cleaned, policy.cleaning
+    if cleaned is None or rules is None:
+        return []
+    counts = {"dropped": cleaned.dropped, "mended": cleaned.fixed, "flagged": cleaned.flagged}
+    told = [f"{count} {what}" for what, count in counts.items() if count]
+    # What only flags, and cannot yet, is no news of each batch; the validation says it.
+    silent = rules.lengths.action == "flag"
+    notes = [n for n in cleaned.notes if not (silent and n.startswith("cleaning.lengths"))]
+    return [*([f"cleaning: records {', '.join(told)}"] if told else []), *notes]
+
+
+def dropped_records(store: Store, validated: BatchValidated) -> tuple[StoredFile, pa.Table] | None:
+    """The records that cleaning drops, which must be as many as the ledger says; None: none.
+
+    Raises:
+        ChangedFileError: the file is gone, was changed, or does not say what its stage said.
+    """
+    cleaned = validated.cleaned
+    if cleaned is None or cleaned.dropped_records is None:
+        return None
+    file = cleaned.dropped_records
+    dropped = read_table(store, file)
+    if dropped.num_rows != cleaned.dropped:
+        found = f"it has {dropped.num_rows} records, cleaning dropped {cleaned.dropped}"
+        raise ChangedFileError(file.path, expected=file.sha256, found=found)
+    return file, dropped
 
 
 def read_findings(

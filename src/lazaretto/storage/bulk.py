@@ -41,6 +41,45 @@ def bulk_insert(
         cursor.close()
 
 
+def insert_new(
+    connection: Connection,
+    table: sa.Table,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+) -> None:
+    """Inserts rows as `bulk_insert` does, but those whose key is there already; the first stays.
+
+    Args:
+        connection: of `Catalog.transaction`.
+        table: where to.
+        columns: of the table, in the order of each row's values.
+        rows: values as the driver takes them.
+    """
+    names = ", ".join(f'"{table.c[name].name}"' for name in columns)
+    cursor: Any = connection.connection.cursor()
+    try:
+        if connection.dialect.name == "postgresql":
+            new = f"new_{table.name}"
+            cursor.execute(
+                f'CREATE TEMPORARY TABLE "{new}" ON COMMIT DROP AS '  # noqa: S608
+                f'SELECT {names}, 0::bigint AS place FROM "{table.name}" LIMIT 0'
+            )
+            with cursor.copy(f'COPY "{new}" ({names}, place) FROM STDIN') as copy:
+                for place, row in enumerate(rows):
+                    copy.write_row((*row, place))
+            cursor.execute(
+                f'INSERT INTO "{table.name}" ({names}) '  # noqa: S608
+                f'SELECT {names} FROM "{new}" ORDER BY place ON CONFLICT DO NOTHING'
+            )
+            cursor.execute(f'DROP TABLE "{new}"')
+        else:
+            marks = ", ".join("?" for _ in columns)
+            statement = f'INSERT OR IGNORE INTO "{table.name}" ({names}) VALUES ({marks})'  # noqa: S608
+            cursor.executemany(statement, rows)
+    finally:
+        cursor.close()
+
+
 def upsert(connection: Connection, table: sa.Table) -> Any:
     """An insert that may say what becomes of a row that is there, as this database writes it."""
     # Each dialect takes its time to load, and one is used.

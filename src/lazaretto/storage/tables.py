@@ -208,6 +208,52 @@ admission = Table(
     Column("entry", String(64), nullable=False, comment="hash of that entry"),
     Index("ix_admission_batch", "batch"),
 )
+record_index = Table(
+    "record_index",
+    metadata,
+    Column("id", BigId, primary_key=True),
+    Column("dataset", String(255), nullable=False),
+    Column("scheme", String(64), nullable=False, comment="sha256 of what of a record is compared"),
+    Column("version", BigInteger, nullable=False, comment="of the dataset, that it is complete to"),
+    Column("left_out", BigInteger, nullable=False, comment="older records, beyond its bound"),
+    sa.UniqueConstraint("dataset", "scheme"),
+)
+indexed_file = Table(
+    "indexed_file",
+    metadata,
+    Column("id", BigId, primary_key=True),
+    Column("index", BigInteger, nullable=False, comment="record_index"),
+    Column("path", String(512), nullable=False, comment="data file of the dataset"),
+    Column("batch", Id, nullable=False),
+    Column("since", BigInteger, nullable=False, comment="version that admitted its rows first"),
+    Column("records", BigInteger, nullable=False),
+    sa.UniqueConstraint("index", "path"),
+)
+indexed_record = Table(
+    "indexed_record",
+    metadata,
+    Column("file", BigInteger, primary_key=True, comment="indexed_file"),
+    Column("number", BigInteger, primary_key=True, comment="row of the file"),
+    Column("high", BigInteger, comment="first half of the key of its content"),
+    Column("low", BigInteger, comment="second half"),
+    Column("record", Text, nullable=False, comment="its id"),
+    Column("sketch", sa.LargeBinary, comment="of its text; null: none is compared"),
+    Index("ix_indexed_record_high", "high"),
+    sqlite_with_rowid=False,
+)
+indexed_band = Table(
+    "indexed_band",
+    metadata,
+    Column("index", BigInteger, primary_key=True, comment="record_index"),
+    Column("band", BigInteger, primary_key=True, comment="of a sketch"),
+    Column("file", BigInteger, nullable=False, comment="of the first record that has it"),
+    Column("number", BigInteger, nullable=False),
+    Index("ix_indexed_band_file", "file"),
+    sqlite_with_rowid=False,
+)
+RECORD_INDEX = ("record_index", "indexed_file", "indexed_record", "indexed_band")
+"""Tables of the index of a dataset's records; they follow from its data files."""
+
 lost_part = Table(
     "lost_part",
     metadata,

@@ -1,0 +1,73 @@
+"""A trial workspace: what is tried out there leaves nothing behind.
+
+Its catalog is a file of its own. What it writes goes to a folder of its own; what it does not have
+itself is read from the real store. Both are gone afterwards.
+"""
+
+from __future__ import annotations
+
+import uuid
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import IO, TYPE_CHECKING
+
+from lazaretto.folders import working_folder
+from lazaretto.storage import tables
+from lazaretto.storage.catalog import SCHEMA_VERSION, Catalog
+from lazaretto.storage.column_types import metadata
+from lazaretto.storage.store import Store
+from lazaretto.storage.workspace import Workspace
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lazaretto.values import StoredFile
+
+
+@dataclass(frozen=True, slots=True)
+class TrialStore(Store):
+    """A store in front of another one, which is only read.
+
+    Attributes:
+        behind: where files are read that are not here.
+    """
+
+    behind: Store = field(kw_only=True)
+
+    def open(self, file: StoredFile) -> IO[bytes]:
+        """Opens a file that is on record here or behind; see `Store.open`."""
+        here = Store(self.root)
+        return here.open(file) if here.exists(file.path) else self.behind.open(file)
+
+
+@contextmanager
+def trial_workspace(workspace: Workspace) -> Iterator[Workspace]:
+    """Makes an empty workspace that reads the files of another one, and removes it at the end.
+
+    Args:
+        workspace: the real one; nothing of it is changed.
+
+    Raises:
+        SystemFaultError: there is no room for it (see TMPDIR).
+
+    Examples:
+        >>> with trial_workspace(workspace) as trial:
+        ...     trial.catalog == workspace.catalog
+        False
+    """
+    with working_folder() as folder:
+        catalog = Catalog.at(f"sqlite:///{folder / 'catalog.db'}")
+        try:
+            with catalog.transaction() as connection:
+                # A catalog of this moment alone: no other version will ever look at it.
+                metadata.create_all(connection)
+                values = {"id": uuid.uuid4().hex, "usable_from": SCHEMA_VERSION}
+                connection.execute(tables.workspace.insert().values(values))
+            yield Workspace(
+                catalog=catalog,
+                store=TrialStore(str(folder / "store"), behind=workspace.store),
+                namespace=workspace.namespace,
+                actor=workspace.actor,
+            )
+        finally:
+            catalog.engine.dispose()

@@ -67,6 +67,7 @@ ELSEWHERE = {
     ("docs/how-to/operations.md", "Doctor"): "tests/lazaretto/test_operations_page.py",
     ("docs/how-to/operations.md", "PostgreSQL"): "tests/lazaretto/test_operations_page.py",
     ("docs/how-to/operations.md", "Retention"): "tests/lazaretto/test_operations_page.py",
+    ("docs/how-to/read-and-grow.md", "python"): "tests/lazaretto/test_files_and_types_page.py",
     ("docs/how-to/register-a-model.md", "bash"): "tests/lineage/test_from_mlflow.py",
     ("docs/how-to/register-a-model.md", "python"): "tests/lazaretto/test_models.py",
     ("docs/how-to/respond-to-an-incident.md", "bash"): HERE,

@@ -59,6 +59,7 @@ _PROJECTORS: Mapping[type[events.Event], Callable[[Any, Context], Facts]] = {
     events.RecordsDecided: _outcomes.records_decided,
     events.AdmissionRefused: _authority.admission_refused,
     events.BatchAdmitted: _outcomes.batch_admitted,
+    events.DatasetGrown: _versions.dataset_grown,
     events.RecordsRecalled: _versions.records_recalled,
     events.VersionAnnounced: _outcomes.version_announced,
     events.HoldAnnounced: _outcomes.hold_announced,

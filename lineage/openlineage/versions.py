@@ -72,6 +72,23 @@ def records_recalled(event: events.RecordsRecalled, context: Context) -> Facts:
     )
 
 
+def dataset_grown(event: events.DatasetGrown, context: Context) -> Facts:
+    """A dataset got columns, or wider ones: a version with the same records."""
+    output = datasets.written(
+        naming.admitted(context.store_root, event.dataset),
+        str(event.version),
+        type_="TABLE",
+        facets=datasets.schema([*event.added, *event.widened])
+        | datasets.storage("delta", "parquet"),
+    )
+    return Facts(
+        naming.job("grow", event.dataset),
+        "GROW",
+        inputs=[_version(context, event.dataset, event.version - 1)],
+        outputs=[output],
+    )
+
+
 def rows_lost(event: events.RowsLost, context: Context) -> Facts:
     """Records were lost with their files: the new version holds the batches that are left."""
     lost = sum(part.rows for part in event.parts)

@@ -12,7 +12,7 @@ from yard import Yard, blobs
 from lazaretto import stages
 from lazaretto.dataset.files import dataset_uri
 from lazaretto.dataset.recall import recall
-from lazaretto.dataset.schema import check_fits, conform, storable
+from lazaretto.dataset.schema import conform, storable
 from lazaretto.errors import (
     AdmissionRefusedError,
     ChangedDatasetError,
@@ -23,7 +23,7 @@ from lazaretto.errors import (
 from lazaretto.ledger import chain as ledger
 from lazaretto.ledger.events import BatchAdmitted, ModelRegistered
 from lazaretto.ledger.verify import verify
-from lazaretto.values import Member
+from lazaretto.values import Member, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,10 +76,9 @@ def test_other_columns_than_the_dataset_has_are_named(yard: Yard) -> None:
     extra = pa.array([1.0] * 60)
     yard.admit("monday", blobs(60, seed=5).append_column("price", extra))
     judged = yard.judge("tuesday", blobs(60, seed=6, prefix="t").append_column("cost", extra))
-    with pytest.raises(
-        AdmissionRefusedError, match=r"'price' is missing; 'cost' is not in the dataset"
-    ):
-        stages.admit(yard.workspace, judged.batch)
+    assert judged.verdict is Verdict.HOLD_BATCH
+    assert all(any(name in note for note in judged.notes) for name in ("'price'", "'cost'"))
+    assert stages.admit(yard.workspace, judged.batch).rows == 0
     assert len(yard.ids()) == 60
 
 
@@ -91,8 +90,8 @@ def test_narrower_numbers_fit_and_text_for_numbers_does_not(sqlite_yard: Yard) -
     assert yard.admit("tuesday", narrow).rows == 60
     texts = rows.set_column(1, "label", rows["label"].cast(pa.string()))
     judged = yard.judge("wednesday", texts)
-    with pytest.raises(AdmissionRefusedError, match="'label' is string, the dataset has int64"):
-        stages.admit(yard.workspace, judged.batch)
+    assert any("'label' is string, the dataset has int64" in note for note in judged.notes)
+    assert stages.admit(yard.workspace, judged.batch).rows == 0
 
 
 @pytest.mark.parametrize(
@@ -111,7 +110,6 @@ def test_every_value_has_a_place_in_the_dataset(values: pa.Array, kept: pa.DataT
     chunk = pa.RecordBatch.from_arrays([values], names=["x"])
     wanted = storable(chunk.schema, "d")
     assert wanted.field("x").type == kept
-    check_fits(chunk.schema, wanted, "d")
     found = conform(chunk, wanted, "d").column("x")
     assert found.cast(values.type).equals(values)
 

@@ -332,9 +332,8 @@ def test_what_does_not_fit_the_dataset_can_be_decided_anew(sqlite_yard: Yard) ->
     rows = blobs(90, seed=5, flips=6)
     texts = rows.set_column(rows.schema.get_field_index("text"), "text", rows["label"])
     case = str(yard.judge("texts", texts).case)
-    review.decide(yard.workspace, case, Action.RELEASE, ids=["r0"], reason="fine")
     with pytest.raises(AdmissionRefusedError) as refused:
-        review.publish(yard.workspace, case)
+        review.decide(yard.workspace, case, Action.RELEASE, ids=["r0"], reason="fine")
     assert refused.value.code == "does_not_fit"
     review.decide(yard.workspace, case, Action.REJECT, ids=["r0"], reason="another form")
     assert check(yard.workspace, deep=True).sound

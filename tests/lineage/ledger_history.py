@@ -531,9 +531,18 @@ def one_of_each(history: History) -> None:
             "68 rows were written around the gate",
             [StoredFile("set-aside/digits/3.json", 700, "66" * 32)],
         ),
-        events.RowsLost(
+        events.DatasetGrown(
             "digits",
             history.version + 1,
+            needed_by=batch,
+            policy=POLICY,
+            columns='{"type":"struct","fields":[]}',
+            added=[values.Column("price", "double")],
+            **TABLE,
+        ),
+        events.RowsLost(
+            "digits",
+            history.version + 2,
             [values.LostPart(batch, "cleared", 68)],
             removed=["datasets/digits/a.parquet"],
             **TABLE,

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 SEEDS = Path(__file__).parents[1] / "lazaretto" / "decode_seeds"
 """Small valid files of every format; in ``broke``, those that ever broke something."""
-FORMATS = ("parquet", "arrow", "csv", "jsonl")
+FORMATS = ("parquet", "arrow", "csv", "jsonl", "json")
 _NUMBERS = (0, 1, 7, 127, 128, 255, 2**15, 2**16, 2**31 - 1, 2**31, 2**32 - 1, 2**62, 2**63 - 1, -1)
 _TOKENS = (
     *(b'"', b'""', b",", b"\n", b"\r", b"\r\n", b"\n\n", b"\0", b"\xff", b"\xef\xbb\xbf", b"\\"),
@@ -30,7 +30,7 @@ def mutated(kind: str, known: list[bytes], random: Random) -> bytes:
     """A seed with a few changes; what tells its format mostly stays."""
     data = bytearray(random.choice(known))
     for _ in range(random.choice((1, 1, 1, 2, 2, 3, 5, 9))):
-        _change(data, known, random, text=kind in ("csv", "jsonl"))
+        _change(data, known, random, text=kind in ("csv", "jsonl", "json"))
     magic = {"parquet": b"PAR1", "arrow": b"ARROW1"}.get(kind)
     if magic is not None and random.random() < 0.9:
         data[: len(magic)] = magic

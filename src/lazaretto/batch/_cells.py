@@ -9,19 +9,21 @@ no dataset can keep.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
-from lazaretto.batch._exact import first_failing
+from lazaretto.batch._exact import InexactError, first_failing
 from lazaretto.batch._from_text import INTEGER, NOT_READ, PLAIN_NUMBER, from_text
 from lazaretto.errors import DeliveryError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from lazaretto.batch._options import TextOptions
     from lazaretto.batch._wanted import Role, Wanted
 
 _OPTIONS = pa_csv.ConvertOptions()
@@ -55,6 +57,7 @@ class CellTypes:
             DeliveryError: code ``wrong_type``: a column is declared as lists or records.
         """
         self._names, self._delivery = list(names), delivery
+        self._marks = _Marks.of(wanted.text)
         self._roles = [wanted.role(name) for name in names]
         self._declared = [wanted.declaration(name) for name in names]
         self._possible: list[tuple[pa.DataType, ...]] = []
@@ -84,7 +87,7 @@ class CellTypes:
                 raise DeliveryError(
                     f"{self._delivery}: column {name!r} is not UTF-8 text", code="unreadable"
                 ) from error
-            self._possible[number] = _having(text, self._possible[number])
+            self._possible[number] = _having(text, self._possible[number], self._marks)
             texts.append(text)
         return pa.table(texts, names=self._names)
 
@@ -107,53 +110,98 @@ class CellTypes:
     def _column(self, number: int, text: pa.Array, kind: pa.DataType) -> pa.Array:
         role, said = self._roles[number], self._declared[number]
         try:
-            return _convert(text, kind, role)
+            return _convert(text, kind, role, self._marks)
         except NOT_READ:
             assert said is not None  # noqa: S101  a guess is of what all cells are
-            row = first_failing(len(text), lambda a, b: _is_of(text.slice(a, b - a), kind, role))
+            row = first_failing(len(text), partial(self._are, text, kind, role))
             record, value = self._converted + row + 1, text[row].as_py()
             raise said.refusal(self._delivery, self._names[number], record, value) from None
 
+    def _are(self, text: pa.Array, kind: pa.DataType, role: Role, start: int, stop: int) -> bool:
+        return _is_of(text.slice(start, stop - start), kind, role, self._marks)
 
-def _having(text: pa.Array, possible: tuple[pa.DataType, ...]) -> tuple[pa.DataType, ...]:
+
+class _Marks(NamedTuple):
+    """How cells of numbers and nulls are written.
+
+    Attributes:
+        nulls: cells that are null.
+        texts: whether they are null as texts, too.
+        comma: whether a comma stands before a fraction.
+    """
+
+    nulls: pa.Array
+    texts: bool
+    comma: bool
+
+    @classmethod
+    def of(cls, options: TextOptions) -> _Marks:
+        """As the policy says."""
+        said = options.null_values
+        nulls = _NULLS if said is None else pa.array(said, pa.string())
+        return cls(nulls, said is not None, options.decimal == ",")
+
+
+def _having(
+    text: pa.Array, possible: tuple[pa.DataType, ...], marks: _Marks
+) -> tuple[pa.DataType, ...]:
     """Those of the types that all cells have."""
     if len(possible) == 1:
         return possible
-    cells = _with_nulls(text, pa.null())
+    cells = _with_nulls(text, pa.null(), marks)
     if cells.null_count == len(cells):
         return possible
-    return tuple(kind for kind in possible if _looks_like(text, kind))
+    return tuple(kind for kind in possible if _looks_like(text, kind, marks))
 
 
-def _looks_like(text: pa.Array, kind: pa.DataType) -> bool:
+def _looks_like(text: pa.Array, kind: pa.DataType, marks: _Marks) -> bool:
     """Whether cells are of a type without being told so."""
     if pa.types.is_integer(kind) or pa.types.is_floating(kind):
-        cells = pc.ascii_trim(_with_nulls(text, pa.null()), " \t")
+        cells = pc.ascii_trim(_with_nulls(text, pa.null(), marks), " \t")
+        try:
+            cells = _pointed(cells, marks)
+        except InexactError:
+            return False
         pattern = INTEGER if pa.types.is_integer(kind) else PLAIN_NUMBER
         plain = pc.match_substring_regex(cells, pattern)
         words = pc.match_substring_regex(cells, r"^[+-]?[a-zA-Z]+$")  # such as inf
         if pc.all(pc.or_(plain, words), min_count=0).as_py() is False:
             return False
-    return _is_of(text, kind, "value")
+    return _is_of(text, kind, "value", marks)
 
 
-def _is_of(text: pa.Array, kind: pa.DataType, role: Role) -> bool:
+def _is_of(text: pa.Array, kind: pa.DataType, role: Role, marks: _Marks) -> bool:
     try:
-        _convert(text, kind, role)
+        _convert(text, kind, role, marks)
     except NOT_READ:
         return False
     return True
 
 
-def _with_nulls(text: pa.Array, kind: pa.DataType) -> pa.Array:
+def _pointed(cells: pa.Array, marks: _Marks) -> pa.Array:
+    """Numbers with a point before the fraction.
+
+    Raises:
+        InexactError: there are points already, which may stand for anything.
+    """
+    if not marks.comma:
+        return cells
+    if pc.any(pc.match_substring(cells, "."), min_count=0).as_py():
+        raise InexactError("")
+    return pc.replace_substring(cells, ",", ".")
+
+
+def _with_nulls(text: pa.Array, kind: pa.DataType, marks: _Marks) -> pa.Array:
     """Cells with null for the words that mean it; NaN is a value where numbers have fractions."""
     if pa.types.is_floating(kind):
         text = pc.if_else(pc.is_in(text, _NANS), "nan", text)
-        return pc.if_else(pc.and_not(pc.is_in(text, _NULLS), pc.equal(text, "nan")), None, text)
-    return pc.if_else(pc.is_in(text, _NULLS), None, text)
+        return pc.if_else(
+            pc.and_not(pc.is_in(text, marks.nulls), pc.equal(text, "nan")), None, text
+        )
+    return pc.if_else(pc.is_in(text, marks.nulls), None, text)
 
 
-def _convert(text: pa.Array, kind: pa.DataType, role: Role) -> pa.Array:
+def _convert(text: pa.Array, kind: pa.DataType, role: Role, marks: _Marks) -> pa.Array:
     """Cells in a type.
 
     Raises:
@@ -161,8 +209,12 @@ def _convert(text: pa.Array, kind: pa.DataType, role: Role) -> pa.Array:
     """
     t = pa.types
     if t.is_string(kind) or t.is_large_string(kind) or t.is_binary(kind):
+        if marks.texts and role == "value":
+            text = pc.if_else(pc.is_in(text, marks.nulls), None, text)
         return from_text(text, kind)
-    cells = _with_nulls(text, kind)
+    cells = _with_nulls(text, kind, marks)
+    if t.is_integer(kind) or t.is_floating(kind) or t.is_decimal(kind):
+        cells = _pointed(cells, marks)
     if t.is_boolean(kind):
         known = pc.or_(pc.is_in(cells, _TRUE), pc.is_in(cells, _FALSE))
         if pc.any(pc.and_(pc.is_valid(cells), pc.invert(known))).as_py():

@@ -15,6 +15,7 @@ from lazaretto.batch._canonical import schema_with_ids
 from lazaretto.batch._digest import ContentDigest
 from lazaretto.batch._exact import InexactError, exact
 from lazaretto.batch._ids import check_ids, record_ids
+from lazaretto.batch._partitions import with_partitions
 from lazaretto.batch._plain import plain_array, plain_bytes, plain_type
 from lazaretto.batch._read_arrow import read_arrow
 from lazaretto.batch._read_csv import read_csv
@@ -85,14 +86,16 @@ def decode(
                 f"{name}: {file.size():,} bytes, more than limits.max_bytes = {limits.max_bytes:,}",
                 code="too_large",
             )
-    unpacked = unpack(raw, wanted, folder, limits, name)
+    unpacked = unpack(raw, wanted, folder, limits, name, options=columns.text, block=block)
     kind = unpacked.format
     with ExitStack() as opened:
         files = [opened.enter_context(pa.OSFile(path, "rb")) for path in unpacked.paths]
-        if kind == "parquet":
-            source = joined([read_parquet(file, limits, name) for file in files], name)
-        elif kind == "arrow":
-            source = joined([read_arrow(file) for file in files], name)
+        if kind in ("parquet", "arrow"):
+            parts = [
+                read_parquet(file, limits, name) if kind == "parquet" else read_arrow(file)
+                for file in files
+            ]
+            source = joined(with_partitions(parts, unpacked.partitions, columns, name), name)
         elif kind == "images":
             source = read_images(files[0], limits, name)
         elif kind == "csv":

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple
 
 from lazaretto.addresses import LOCAL, MANIFEST_SUFFIX, AddressError, read_address
-from lazaretto.batch._files import file_digest, file_name, is_folder
+from lazaretto.batch._files import file_digest, file_name, is_folder, split_pattern
 from lazaretto.batch._folder import pack_folder
 from lazaretto.batch._format import format_by_name
 from lazaretto.batch._parts import find_parts
@@ -59,8 +59,8 @@ class Copied(NamedTuple):
 def copy_delivery(uri: str, target: Path, limits: Limits, places: Places) -> Copied:
     """Copies a delivery to this machine.
 
-    A folder of images or part files becomes one archive, whose digest depends on their paths and
-    bytes alone.
+    A folder of images or part files, or files whose names match a pattern such as ``2024-*.csv``,
+    become one archive, whose digest depends on their paths and bytes alone.
 
     Raises:
         DeliveryError: ``too_large``, or a code of `lazaretto.batch._places.open_delivery`,
@@ -68,14 +68,16 @@ def copy_delivery(uri: str, target: Path, limits: Limits, places: Places) -> Cop
         NotArrivedError: it is not there (yet).
         SystemFaultError: it stops coming, or there is no room for the copy.
     """
-    folder, name = open_folder(uri, places), public_uri(uri)
+    several = split_pattern(uri)
+    where, pattern = (uri, None) if several is None else several
+    folder, name = open_folder(where, places), public_uri(uri)
     if folder is None:
         with open_delivery(uri, places) as file:
             digest = copy_bytes(file, target, limits, name)
         return Copied(digest, format_by_name(file_name(uri)))
     try:
         with as_system_fault(f"{name} cannot be copied to {target.parent}"):
-            parts = find_parts(folder, name)
+            parts = find_parts(folder, name, pattern)
             if parts is None:
                 digest, files = pack_folder(folder, target, limits, name)
                 return Copied(digest, None, files)
@@ -93,7 +95,8 @@ def require_arrived(uri: str, places: Places) -> None:
         NotArrivedError: it is not there (yet).
         SystemFaultError: the place may not be entered, or the disk or the network fails.
     """
-    folder = open_folder(uri, places)
+    several = split_pattern(uri)
+    folder = open_folder(uri if several is None else several[0], places)
     if folder is None:
         open_delivery(uri, places).close()
     else:
@@ -114,7 +117,7 @@ def delivered_digest(uri: str | Path) -> str:
     """
     from lazaretto.policy import Limits
 
-    if not is_folder(str(uri)):
+    if not is_folder(str(uri)) and split_pattern(str(uri)) is None:
         return file_digest(uri)
     return copy_delivery(str(uri), Path(os.devnull), Limits(), OF_THIS_MACHINE).sha256
 

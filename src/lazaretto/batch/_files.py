@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import stat
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
@@ -18,6 +19,7 @@ from lazaretto.errors import DeliveryError
 from lazaretto.redact import safe_uri
 
 _HASH_BLOCK = 1 << 20
+_PATTERN = re.compile(r"[*?[]")
 _OF_ITS_OWNER = frozenset(
     {errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL}
 )
@@ -35,6 +37,26 @@ def is_folder(uri: str) -> bool:
         return path is not None and Path(path).is_dir()
     except (AddressError, ValueError):  # `open_file` says what is wrong
         return False
+
+
+def split_pattern(uri: str) -> tuple[str, str] | None:
+    """Folder and pattern of a path such as ``drop/2024-*.csv``; None for every other address.
+
+    A file that is called so is that file.
+
+    Example:
+        >>> split_pattern("drop/2024-*.csv"), split_pattern("drop/monday.csv")
+        (('drop', '2024-*.csv'), None)
+    """
+    try:
+        path = local_path(uri)
+    except (AddressError, ValueError):  # whoever opens it says what is wrong
+        return None
+    if path is None or not _PATTERN.search(PurePosixPath(path).name):
+        return None
+    if os.path.lexists(path):
+        return None
+    return str(PurePosixPath(path).parent), PurePosixPath(path).name
 
 
 def open_file(uri: str) -> pa.NativeFile:

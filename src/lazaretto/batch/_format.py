@@ -20,8 +20,13 @@ _EXTENSIONS = {
     ".csv": "csv",
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
+    ".json": "json",
     ".tar": "images",
 }
+TEXTS = ("csv", "json", "jsonl")
+"""Formats of text, before JSON is brought to lines."""
+PACKINGS = ("gz", "zst")
+"""What text may be packed with."""
 _NAMES = {
     "parquet": "Parquet",
     "arrow": "Arrow IPC file",
@@ -35,8 +40,8 @@ _MAGIC = {
     b"ARROW1": "arrow",
     b"\xff\xff\xff\xff": "an Arrow stream (write the file format)",
     b"\x1f\x8b": "gzip (of CSV and JSON Lines, name it .csv.gz or .jsonl.gz)",
+    b"\x28\xb5\x2f\xfd": "zstd (of CSV and JSON Lines, name it .csv.zst or .jsonl.zst)",
     b"PK\x03\x04": "zip (deliver it uncompressed)",
-    b"\x28\xb5\x2f\xfd": "zstd (deliver it uncompressed)",
     b"BZh": "bzip2 (deliver it uncompressed)",
     b"\xfd7zXZ": "xz (deliver it uncompressed)",
 }
@@ -48,14 +53,15 @@ def format_by_name(name: str) -> str | None:
     Examples:
         >>> format_by_name("drop/monday.parquet"), format_by_name("drop/monday.xlsx")
         ('parquet', None)
-        >>> format_by_name("drop/monday.ndjson.gz")
-        'jsonl.gz'
+        >>> format_by_name("drop/monday.ndjson.gz"), format_by_name("drop/monday.csv.zst")
+        ('jsonl.gz', 'csv.zst')
     """
-    plain = name[:-3] if name.lower().endswith(".gz") else name
+    packing = next((end for end in PACKINGS if name.lower().endswith(f".{end}")), None)
+    plain = name if packing is None else name[: -len(packing) - 1]
     found = _EXTENSIONS.get(plain[plain.rfind(".") :].lower()) if "." in plain else None
-    if plain == name or found is None:
+    if packing is None or found is None:
         return found
-    return f"{found}.gz" if found in ("csv", "jsonl") else None
+    return f"{found}.{packing}" if found in TEXTS else None
 
 
 def tell_format(file: pa.NativeFile, wanted: str | None, name: str) -> str:
@@ -74,8 +80,8 @@ def tell_format(file: pa.NativeFile, wanted: str | None, name: str) -> str:
         wanted = "images"
     if wanted not in FORMATS:
         raise DeliveryError(
-            f"{name}: unknown format; name the file .parquet, .arrow, .csv, .jsonl, or .tar for "
-            "images, or say the format",
+            f"{name}: unknown format; name the file .parquet, .arrow, .csv, .json, .jsonl, or .tar "
+            "for images, or say the format",
             code="wrong_format",
         )
     size = file.size()
@@ -100,6 +106,11 @@ def tell_format(file: pa.NativeFile, wanted: str | None, name: str) -> str:
     return wanted
 
 
+def is_no_text(head: bytes) -> bool:
+    """Whether first bytes are those of another kind of file, whatever text may be encoded in."""
+    return any(head.startswith(magic) for magic in _MAGIC if len(magic) > 1)
+
+
 def _sniff(head: bytes) -> str:
     """Name of the format that the first bytes show."""
     for magic, name in _MAGIC.items():
@@ -111,5 +122,5 @@ def _sniff(head: bytes) -> str:
         return "binary"
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if text.startswith(b"["):
-        return "a JSON array (deliver one object per line)"
+        return "a JSON array (name it .json, or deliver one object per line)"
     return "jsonl" if text.startswith(b"{") else "csv"

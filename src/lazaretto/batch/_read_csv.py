@@ -22,6 +22,7 @@ from lazaretto.redact import error_line
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from lazaretto.batch._options import TextOptions
     from lazaretto.batch._wanted import Wanted
     from lazaretto.policy import Limits
 
@@ -43,20 +44,29 @@ def read_csv(
         DeliveryError: ``unreadable``, ``line_too_long``, ``wrong_type``, or a code of
             `check_columns`.
     """
-    width = _width(file.read(block), limits, name)
+    options = wanted.text
+    width = _width(file.read(block), limits, name, options)
     file.seek(0)
     path = f"{folder}/cells"
-    rows = _split(file, width, block)
+    rows = _split(file, width, block, options)
     try:
         first = next(rows, None)
         if first is None:
             raise DeliveryError(f"{name}: no records", code="zero_rows")
-        names = [column[0].as_py().decode(errors="replace") for column in first.columns]
+        names = list(options.column_names or ())
+        if options.header:
+            names = [column[0].as_py().decode(errors="replace") for column in first.columns]
+        elif len(names) != width:
+            raise DeliveryError(
+                f"{name}: its lines have {width} cells, and read.column_names in the policy has "
+                f"{len(names)} names",
+                code="unreadable",
+            )
         check_columns(pa.schema([(column, pa.string()) for column in names]), limits, name)
         types = CellTypes(names, name, wanted)
 
         def cells() -> Iterator[pa.Table]:
-            yield types.look(first.slice(1))
+            yield types.look(first.slice(1 if options.header else 0))
             yield from map(types.look, rows)
 
         count = spill(cells(), path)
@@ -72,11 +82,17 @@ def read_csv(
     return Source(types.schema(), batches())
 
 
-def _width(head: bytes, limits: Limits, name: str) -> int:
+def _width(head: bytes, limits: Limits, name: str, options: TextOptions) -> int:
     """How many columns there are, by the first line that is not empty."""
     text = head.decode("utf-8-sig", errors="replace")
+    lines = csv.reader(
+        io.StringIO(text, newline=""),
+        delimiter=options.delimiter,
+        quotechar=options.quote,
+        quoting=csv.QUOTE_NONE if options.quote is None else csv.QUOTE_MINIMAL,
+    )
     try:
-        width = len(next(filter(None, csv.reader(io.StringIO(text, newline=""))), []))
+        width = len(next(filter(None, lines), []))
     except csv.Error as error:
         raise DeliveryError(
             f"{name}: the CSV header cannot be read: {error_line(error)}", code="unreadable"
@@ -85,12 +101,18 @@ def _width(head: bytes, limits: Limits, name: str) -> int:
     return width
 
 
-def _split(file: pa.NativeFile, width: int, block: int) -> Iterator[pa.RecordBatch]:
+def _split(
+    file: pa.NativeFile, width: int, block: int, options: TextOptions
+) -> Iterator[pa.RecordBatch]:
     """All lines, the header among them, as bytes."""
     columns = [str(number) for number in range(width)]
     yield from pa_csv.open_csv(
         file,
         read_options=pa_csv.ReadOptions(column_names=columns, block_size=block, use_threads=False),
-        parse_options=pa_csv.ParseOptions(newlines_in_values=True),
+        parse_options=pa_csv.ParseOptions(
+            delimiter=options.delimiter,
+            quote_char=options.quote or False,
+            newlines_in_values=True,
+        ),
         convert_options=pa_csv.ConvertOptions(column_types=dict.fromkeys(columns, pa.binary())),
     )

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lazaretto.batch._options import TextOptions
 from lazaretto.errors import DeliveryError
 from lazaretto.text import excerpt
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from lazaretto.policy import Columns
 
@@ -31,18 +32,30 @@ class Wanted:
         record_id: column of record ids.
         label: column of labels.
         declared: fields as `declared` makes them; the first that fits a column counts.
+        read: how text is written, where it is not the usual way: `lazaretto.policy.Read.options`.
     """
 
     record_id: str | None = None
     label: str | None = None
     declared: pa.Schema = field(default_factory=lambda: _NO_TYPES)
+    read: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, columns: Columns | None, fields: Iterable[pa.Field] = ()) -> Wanted:
-        """What a policy says of columns, with declared types."""
+    def of(
+        cls,
+        columns: Columns | None,
+        fields: Iterable[pa.Field] = (),
+        read: Mapping[str, Any] | None = None,
+    ) -> Wanted:
+        """What a policy says of columns, with declared types, and of how text is written."""
         if columns is None:
-            return cls(declared=pa.schema(fields))
-        return cls(columns.record_id, columns.label, pa.schema(fields))
+            return cls(declared=pa.schema(fields), read=read or {})
+        return cls(columns.record_id, columns.label, pa.schema(fields), read or {})
+
+    @property
+    def text(self) -> TextOptions:
+        """How text is written."""
+        return TextOptions.of(self.read)
 
     def role(self, column: str) -> Role:
         """The part that a column plays."""
@@ -66,13 +79,14 @@ class Wanted:
     def dump(self) -> dict[str, Any]:
         """The same as JSON, for another process."""
         types = base64.b64encode(self.declared.serialize().to_pybytes()).decode()
-        return {"record_id": self.record_id, "label": self.label, "declared": types}
+        said = {"record_id": self.record_id, "label": self.label, "declared": types}
+        return said | {"read": dict(self.read)}
 
     @classmethod
     def load(cls, said: dict[str, Any]) -> Wanted:
         """What `dump` gave."""
         types = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(said["declared"])))
-        return cls(said["record_id"], said["label"], types)
+        return cls(said["record_id"], said["label"], types, said["read"])
 
 
 @dataclass(frozen=True, slots=True)

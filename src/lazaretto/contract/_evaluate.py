@@ -104,6 +104,29 @@ def declared_types(contract: Contract | None) -> list[pa.Field]:
     return _pandera.declared_types(contract.schema)
 
 
+def named_columns(contract: Contract | None, names: list[str]) -> list[str]:
+    """Columns of a batch that a contract names, by a pattern too, in their order.
+
+    Examples:
+        >>> import pandera.polars
+        >>> from lazaretto.contract import Contract
+        >>> schema = pandera.polars.DataFrameSchema({"price": pandera.polars.Column(float)})
+        >>> named_columns(Contract("prices", schema), ["price", "note"])
+        ['price']
+    """
+    if contract is None:
+        return []
+    if contract.suite is not None:
+        read = {one for rule in contract.suite.rules for one in rule.reads or ()}
+        return [name for name in names if name in read]
+    if contract.table is not None:
+        described = {column.name for column in contract.table.columns}
+        return [name for name in names if name in described]
+    from lazaretto.contract import _pandera
+
+    return _pandera.named_columns(contract.schema, names)
+
+
 def _run_of(
     contract: Contract, schema: pa.Schema, known: Known | None, most_bytes: int | None
 ) -> Run | SuiteRun:

@@ -50,6 +50,14 @@ _BY_RECORD = frozenset(
 """Pandera's own checks whose answer for a record depends on that record alone."""
 
 
+def named_columns(schema: Any, names: list[str]) -> list[str]:
+    """Columns of a batch that the schema names, by a pattern too."""
+    wanted = {
+        name for column in schema.columns.values() for name in _matches(column, names, schema)
+    }
+    return [name for name in names if name in wanted]
+
+
 def arrow_types(schema: Any, names: list[str]) -> dict[str, pa.DataType]:
     """Types that the schema says for columns of a batch; without those that leave something open.
 

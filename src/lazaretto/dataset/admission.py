@@ -9,8 +9,10 @@ import sqlalchemy as sa
 
 from lazaretto.dataset.commit import ATTEMPTS, commit_recorded, find_dataset
 from lazaretto.dataset.damage import damage_on_record
-from lazaretto.dataset.delta import FLAGS, arrow_schema, as_kept, create_table, schema_digest
+from lazaretto.dataset.delta import arrow_schema, as_kept, create_table, schema_digest
+from lazaretto.dataset.evolve import find_change, look_at_values
 from lazaretto.dataset.files import dataset_uri, write_rows
+from lazaretto.dataset.grow import grow
 from lazaretto.dataset.history import (
     Recorded,
     find_newest,
@@ -19,7 +21,7 @@ from lazaretto.dataset.history import (
     read_recall,
     version_files,
 )
-from lazaretto.dataset.schema import check_fits, conform, storable
+from lazaretto.dataset.schema import conform, misfit
 from lazaretto.dataset.state import changes
 from lazaretto.dataset.table import is_newest, open_newest
 from lazaretto.errors import SystemFaultError, UsageError
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from deltalake import DeltaTable
     from sqlalchemy.engine import Connection, Row
 
+    from lazaretto.dataset.evolve import Fit
     from lazaretto.dataset.part import Part
     from lazaretto.storage.workspace import Workspace
 
@@ -154,10 +157,15 @@ def admit_part(workspace: Workspace, part: Part) -> Admission:
             if table is None:
                 if not part.first:
                     open_newest(workspace, part.dataset)  # raises: there was one
-                wanted = as_kept(storable(part.schema, part.dataset))
+                today = None
             else:
-                wanted = arrow_schema(table)
-            check_fits(_delivered(part.schema, wanted), wanted, part.dataset)
+                today = arrow_schema(table)
+            change = _change(part, today)
+            if table is not None and change.grows:
+                if not grow(workspace, part, table, change):
+                    open_newest(workspace, part.dataset)
+                continue
+            wanted = as_kept(change.columns) if today is None else today
             if wanted != written_as:
                 rows = _counted(part, wanted)
                 place = (workspace.store, part.dataset, purpose, part.batch, part.name)
@@ -215,6 +223,24 @@ def _record(
     )
 
 
+def _change(part: Part, today: pa.Schema | None) -> Fit:
+    """What the dataset needs so that the rows fit it.
+
+    Raises:
+        AdmissionRefusedError: they do not, whatever the policy allows.
+    """
+    change = find_change(part.schema, today, part.evolve, part.named)
+    if not change.problems:
+        change = look_at_values(change, part.chunks())
+    if change.problems:
+        raise misfit(
+            f"the batch does not fit dataset {part.dataset!r}: {'; '.join(change.problems)}. "
+            f"`lazaretto batch rejudge {part.batch} --reason TEXT` holds it for review",
+            part.dataset,
+        )
+    return change
+
+
 def _recalled(connection: Connection, event: BatchAdmitted) -> str | None:
     table = tables.recall
     query = (
@@ -227,13 +253,6 @@ def _recalled(connection: Connection, event: BatchAdmitted) -> str | None:
         if any(member.batch == event.batch for member in recall.members):
             return recall.recall
     return None
-
-
-def _delivered(schema: pa.Schema, wanted: pa.Schema) -> pa.Schema:
-    """Without flags where the dataset has no place for them: they stay in the store."""
-    if FLAGS in wanted.names:
-        return schema
-    return schema.remove(schema.get_field_index(FLAGS))
 
 
 def _counted(part: Part, wanted: pa.Schema) -> Iterator[pa.RecordBatch]:

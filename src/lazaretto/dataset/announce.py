@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import sqlalchemy as sa
 
-from lazaretto.dataset.state import VersionEvent
+from lazaretto.dataset.state import ContentEvent
 from lazaretto.errors import UsageError
 from lazaretto.ledger.chain import append, entries, entry, newest
 from lazaretto.ledger.cover import covering
@@ -108,7 +108,7 @@ def announce_once(
         if _find(connection, dataset, made):
             return False
         found = entry(connection, made)
-        if not isinstance(found.event, VersionEvent) or found.event.dataset != dataset:
+        if not isinstance(found.event, ContentEvent) or found.event.dataset != dataset:
             raise UsageError(f"ledger entry {made} made no version of dataset {dataset!r}")
         tell(_news(found, found.event))
         event = VersionAnnounced(dataset, found.event.version, made)
@@ -153,13 +153,13 @@ def unannounced(workspace: Workspace, dataset: str, *, limit: int = 100) -> list
             for row in connection.execute(query).all():
                 one = covering(connection, table.name, f"{dataset}@{row.version}", row)
                 told = _find(connection, dataset, one.seq)  # two tasks may tell in either order
-                if isinstance(one.event, VersionEvent) and not told:
+                if isinstance(one.event, ContentEvent) and not told:
                     found[one.seq] = _news(one, one.event)
     in_order = [found[made] for made in sorted(found)]
     return in_order[-1:] if last is None else in_order[:limit]
 
 
-def _news(made: Entry, event: VersionEvent) -> News:
+def _news(made: Entry, event: ContentEvent) -> News:
     if isinstance(event, BatchAdmitted):
         what: What = "admitted" if event.case is None else "published"
         batch, rows = event.batch, event.rows

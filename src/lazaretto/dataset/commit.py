@@ -14,7 +14,7 @@ from lazaretto.errors import (
     ChangedFileError,
     SystemFaultError,
 )
-from lazaretto.ledger.events import BatchAdmitted, RowsLost
+from lazaretto.ledger.events import BatchAdmitted, DatasetGrown, RowsLost
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -117,10 +117,14 @@ def _commit_of(recorded: Recorded) -> Commit:
             "lazaretto_policy": event.policy.sha256,
             "lazaretto_part": event.part,
         }
+    elif isinstance(event, DatasetGrown):
+        app, removed = f"lazaretto:grown-{event.version}", event.removed
+        about |= {"lazaretto_needed_by": event.needed_by, "lazaretto_policy": event.policy.sha256}
     elif isinstance(event, RowsLost):
         app, removed = f"lazaretto:lost-{event.version}", event.removed
     else:
         app, removed = f"lazaretto:{event.recall}", event.removed
         about |= {"lazaretto_recall": event.recall, "lazaretto_reason": event.reason}
     added = added_files(event)
-    return Commit(event.version, app, about, recorded.entry.at, added, removed)
+    columns = event.columns if isinstance(event, DatasetGrown) else None
+    return Commit(event.version, app, about, recorded.entry.at, added, removed, columns)

@@ -10,7 +10,7 @@ from lazaretto.dataset.admission import find_admission
 from lazaretto.dataset.damage import difference
 from lazaretto.dataset.delta import LOG, LogUnreadableError, find_table, schema_digest
 from lazaretto.dataset.files import dataset_path, dataset_uri
-from lazaretto.dataset.history import Recorded, find_newest, version_files
+from lazaretto.dataset.history import Recorded, find_newest, schema_of, version_files
 from lazaretto.values import LostPart
 
 if TYPE_CHECKING:
@@ -125,11 +125,11 @@ def _beyond(log: Mapping[str, tuple[int, int] | None], agreed: int) -> list[str]
 def _agreed(workspace: Workspace, dataset: str, newest: Recorded | None, last: int) -> int:
     """The newest version at which the table says what is on record; -1: none."""
     first = _open(workspace, dataset, 0) if last >= 0 else None
-    if first is None or not _is_same(first, newest):
+    if first is None or not _is_same(workspace, dataset, first, newest):
         return -1
     for version in range(last, -1, -1):
         table = _open(workspace, dataset, version)
-        if table is None or not _is_same(table, newest):
+        if table is None or not _is_same(workspace, dataset, table, newest):
             continue
         with workspace.catalog.read() as connection:
             files = version_files(connection, dataset, version)
@@ -145,12 +145,16 @@ def _open(workspace: Workspace, dataset: str, version: int) -> DeltaTable | None
         return None
 
 
-def _is_same(table: DeltaTable, newest: Recorded | None) -> bool:
+def _is_same(
+    workspace: Workspace, dataset: str, table: DeltaTable, newest: Recorded | None
+) -> bool:
     """Whether it is the table that is on record; before anything is, each will do."""
     if newest is None:
         return True
-    same = str(table.metadata().id) == newest.event.table_id
-    return same and schema_digest(table) == newest.event.schema
+    if str(table.metadata().id) != newest.event.table_id:
+        return False
+    with workspace.catalog.read() as connection:
+        return schema_digest(table) == schema_of(connection, dataset, table.version())
 
 
 def _problem(workspace: Workspace, dataset: str, recorded: int, agreed: int) -> str:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+
 from lazaretto.batch import Wanted, declared
 from lazaretto.dataset.admission import is_unused
 from lazaretto.dataset.delta import ADDED, arrow_schema
 from lazaretto.dataset.table import open_newest
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from lazaretto.policy import Policy
     from lazaretto.storage.workspace import Workspace
 
-TEXT_FORMATS = ("csv", "jsonl")
+TEXT_FORMATS = ("csv", "json")
 """Formats whose files do not say types."""
 
 
@@ -34,10 +34,11 @@ def wanted_columns(workspace: Workspace, policy: Policy | None, kind: str | None
     """
     if policy is None:
         return Wanted()
-    if kind is None or not kind.startswith(TEXT_FORMATS):
+    # The folders of a partitioned delivery are text, too.
+    if kind is None or not (kind.startswith(TEXT_FORMATS) or kind.endswith(".tar")):
         return Wanted.of(policy.columns)
-    fields = [*_of_contract(policy), *_of_dataset(workspace, policy.dataset)]
-    return Wanted.of(policy.columns, fields)
+    fields = [*_of_contract(policy), *_of_dataset(workspace, policy)]
+    return Wanted.of(policy.columns, fields, policy.read.options())
 
 
 def _of_contract(policy: Policy) -> list[pa.Field]:
@@ -49,7 +50,9 @@ def _of_contract(policy: Policy) -> list[pa.Field]:
     return declared_types(contract_of(policy))
 
 
-def _of_dataset(workspace: Workspace, dataset: str) -> list[pa.Field]:
+def _of_dataset(workspace: Workspace, policy: Policy) -> list[pa.Field]:
+    """Types of the dataset, without those that a delivery may widen."""
+    dataset, names = policy.dataset, (policy.columns.record_id, policy.columns.label)
     with workspace.catalog.read() as connection:
         if is_unused(connection, dataset):
             return []
@@ -62,4 +65,10 @@ def _of_dataset(workspace: Workspace, dataset: str) -> list[pa.Field]:
         declared(field.name, field.type, by)
         for field in arrow_schema(table)
         if field.name not in added
+        and not (_may_widen(field.type, policy) and field.name not in names)
     ]
+
+
+def _may_widen(kind: pa.DataType, policy: Policy) -> bool:
+    """Whether what is no value of a column's type may give the column another one."""
+    return policy.evolve.widen_types and bool(pa.types.is_integer(kind))

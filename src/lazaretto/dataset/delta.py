@@ -77,6 +77,8 @@ class Commit:
         at: when it was put on record.
         added: data files that the version has and the one before had not.
         removed: paths of those that it has no longer, relative to the store's root.
+        columns: that it has from here on, in Delta's notation; None: as before. Then either
+            nothing is removed, or all that there was.
     """
 
     version: int
@@ -85,6 +87,7 @@ class Commit:
     at: datetime
     added: Sequence[DataFile]
     removed: Sequence[str]
+    columns: str | None = None
 
 
 def find_table(uri: str, version: int | None = None) -> DeltaTable | None:
@@ -152,13 +155,16 @@ def add_commit(table: DeltaTable, commit: Commit) -> bool:
         app_transactions=[Transaction(commit.app, 1)],
     )
     try:
-        table.create_write_transaction(
-            actions,
-            "append",
-            table.schema(),
-            commit_properties=properties,
-            post_commithook_properties=_AFTER_COMMIT,
-        )
+        if commit.columns is not None:
+            _grow(table, commit, actions, properties)
+        else:
+            table.create_write_transaction(
+                actions,
+                "append",
+                table.schema(),
+                commit_properties=properties,
+                post_commithook_properties=_AFTER_COMMIT,
+            )
     except CommitFailedError:
         return False
     except (DeltaError, DeltaProtocolError, OSError) as error:
@@ -166,6 +172,34 @@ def add_commit(table: DeltaTable, commit: Commit) -> bool:
             f"{table.table_uri} cannot be written: {error_line(error)}"
         ) from error
     return True
+
+
+def _grow(
+    table: DeltaTable,
+    commit: Commit,
+    actions: Sequence[AddAction | RemoveAction],
+    properties: CommitProperties,
+) -> None:
+    """Gives a table its new columns; with wider types, every data file is another one.
+
+    Delta's own type widening is a feature that readers must know, and most do not.
+    """
+    wanted = DeltaSchema.from_json(str(commit.columns))
+    before = {field.name: field.type for field in table.schema().fields}
+    if all(before.get(field.name, field.type) == field.type for field in wanted.fields):
+        new = [field for field in wanted.fields if field.name not in before]
+        table.alter.add_columns(
+            new, commit_properties=properties, post_commithook_properties=_AFTER_COMMIT
+        )
+        return
+    table.create_write_transaction(
+        # What is there before is removed by Delta itself.
+        [action for action in actions if isinstance(action, AddAction)],
+        "overwrite",
+        wanted,
+        commit_properties=properties,
+        post_commithook_properties=_AFTER_COMMIT,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +255,26 @@ def as_kept(schema: pa.Schema) -> pa.Schema:
 
 def schema_digest(table: DeltaTable) -> str:
     """sha256 (hex) of a table's columns: RFC 8785 of the schema in Delta's own notation."""
-    return hashlib.sha256(rfc8785.dumps(json.loads(table.schema().to_json()))).hexdigest()
+    return columns_digest(table.schema().to_json())
+
+
+def columns_digest(columns: str) -> str:
+    """The same of columns in Delta's notation."""
+    return hashlib.sha256(rfc8785.dumps(json.loads(columns))).hexdigest()
+
+
+def columns_json(schema: pa.Schema) -> str:
+    """Columns in Delta's notation, as JSON.
+
+    Raises:
+        UsageError: a column's type has no place in Delta.
+    """
+    return str(_delta_schema(schema).to_json())
+
+
+def read_columns(columns: str) -> pa.Schema:
+    """Columns in Delta's notation as Arrow types."""
+    return pa.schema(DeltaSchema.from_json(columns).to_arrow())
 
 
 def log_entry(version: int) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from lazaretto.names import check_dataset_name
-from lazaretto.storage.sidecars import encoded, read_chunks
+from lazaretto.storage.sidecars import encoded, read_chunks, read_schema
 from lazaretto.values import DataFile
 
 if TYPE_CHECKING:
@@ -80,7 +80,12 @@ def write_rows(
 
 
 def read_rows(
-    store: Store, files: Iterable[DataFile], *, columns: Sequence[str] | None = None
+    store: Store,
+    files: Iterable[DataFile],
+    *,
+    columns: Sequence[str] | None = None,
+    schema: pa.Schema | None = None,
+    missing: bool = False,
 ) -> Iterator[pa.RecordBatch]:
     """Streams rows of data files, in the order of the files; memory holds one row group.
 
@@ -88,14 +93,39 @@ def read_rows(
         store: where they are.
         files: as they are on record.
         columns: only these, in this order.
+        schema: of the version that is read: where it has columns that a file, which was written
+            before, has not, they are null.
+        missing: leave out those of `columns` that a file does not have.
 
     Raises:
         ChangedFileError: a file is gone, or its bytes are others.
     """
     wanted = None if columns is None else list(columns)
     for file in files:
-        for chunk in read_chunks(store, file.file, columns=wanted):
-            yield chunk if wanted is None else chunk.select(wanted)
+        there = wanted
+        if wanted is not None and (missing or schema is not None):
+            names = read_schema(store, file.file).names
+            there = [name for name in wanted if name in names]
+        for chunk in read_chunks(store, file.file, columns=there):
+            if schema is not None:
+                yield _filled(chunk, schema if wanted is None else _chosen(schema, wanted))
+            else:
+                yield chunk if there is None else chunk.select(there)
+
+
+def _chosen(schema: pa.Schema, names: Sequence[str]) -> pa.Schema:
+    return pa.schema([schema.field(name) for name in names])
+
+
+def _filled(chunk: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """A chunk with all columns of its version."""
+    columns = [
+        chunk.column(field.name)
+        if field.name in chunk.schema.names
+        else pa.nulls(chunk.num_rows, field.type)
+        for field in schema
+    ]
+    return pa.RecordBatch.from_arrays(columns, names=schema.names)
 
 
 class _Written:

@@ -16,8 +16,9 @@ from lazaretto.dataset.state import (
     recall_columns,
 )
 from lazaretto.errors import ChangedStateError
+from lazaretto.ledger.chain import entries, newest
 from lazaretto.ledger.cover import agree, covering, event_of
-from lazaretto.ledger.events import BatchAdmitted, RecordsRecalled, RowsLost
+from lazaretto.ledger.events import BatchAdmitted, DatasetGrown, RecordsRecalled, RowsLost
 from lazaretto.storage import tables
 from lazaretto.values import DataFile
 
@@ -38,6 +39,13 @@ class Recorded:
 
     entry: Entry
     event: VersionEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Grown(Recorded):
+    """A version with more columns, or wider ones, as it is on record."""
+
+    event: DatasetGrown
 
 
 def find_newest(connection: Connection, dataset: str) -> Recorded | None:
@@ -81,10 +89,9 @@ def version_files(connection: Connection, dataset: str, version: int) -> list[Da
     ):
         event = recorded.event
         problem = None if event.version == expected else f"version {expected} is missing"
-        if not isinstance(event, BatchAdmitted):
-            for path in event.removed:
-                if files.pop(path, None) is None:
-                    problem = f"version {expected} removes {path}, which was not in it"
+        for path in removed_files(event):
+            if files.pop(path, None) is None:
+                problem = f"version {expected} removes {path}, which was not in it"
         if problem is not None:
             raise ChangedStateError("dataset", dataset, problem)
         files |= {file.file.path: file for file in added_files(event)}
@@ -136,6 +143,11 @@ def added_files(event: VersionEvent) -> list[DataFile]:
     return [] if isinstance(event, RowsLost) else event.files
 
 
+def removed_files(event: VersionEvent) -> list[str]:
+    """Paths of the data files that a version has no longer and the one before had."""
+    return [] if isinstance(event, BatchAdmitted) else event.removed
+
+
 def read_recall(connection: Connection, row: Row[Any]) -> tuple[Entry, RecordsRecalled]:
     """What the ledger says of a recall.
 
@@ -152,6 +164,9 @@ def _last_version(connection: Connection, dataset: str) -> int | None:
         connection.scalar(sa.select(sa.func.max(table.c.version)).where(table.c.dataset == dataset))
         for table in (tables.admission, tables.recall, tables.lost_part)
     ]
+    grown = newest(connection, f"dataset:{dataset}", [DatasetGrown.kind])
+    if grown is not None and isinstance(grown.event, DatasetGrown):
+        ends.append(grown.event.version)
     return max((end for end in ends if end is not None), default=None)
 
 
@@ -177,7 +192,34 @@ def versions_between(
         for row in connection.execute(query).all():
             recorded = _recorded(connection, table, row)
             found[recorded.entry.seq] = recorded
+    for recorded in growths(connection, dataset):
+        if after < recorded.event.version <= until:
+            found[recorded.entry.seq] = recorded
     return sorted(found.values(), key=lambda recorded: recorded.event.version)
+
+
+def growths(connection: Connection, dataset: str) -> list[Grown]:
+    """What made a dataset's columns more or wider, oldest first. Only the ledger has it."""
+    found = entries(connection, kinds=[DatasetGrown.kind], subject=f"dataset:{dataset}")
+    return [Grown(one, one.event) for one in found if isinstance(one.event, DatasetGrown)]
+
+
+def grown_columns(connection: Connection, dataset: str, version: int) -> str | None:
+    """Columns of a version in Delta's notation; None where they are those of the first version."""
+    before = [one.event for one in growths(connection, dataset) if one.event.version <= version]
+    return before[-1].columns if before else None
+
+
+def schema_of(connection: Connection, dataset: str, version: int) -> str | None:
+    """sha256 (hex) of a version's columns, as it is on record; None where no version is.
+
+    Version 0, which holds nothing, has those of the first version that was admitted.
+
+    Raises:
+        ChangedStateError: the catalog does not say what the ledger says.
+    """
+    made = versions_between(connection, dataset, max(version, 1) - 1, max(version, 1))
+    return made[0].event.schema if made else None
 
 
 def _recorded(connection: Connection, table: sa.Table, row: Row[Any]) -> Recorded:

@@ -211,8 +211,12 @@ def _first_entries(workspace: Workspace, versions: Iterable[Recorded]) -> Iterat
 def _schemas(
     workspace: Workspace, versions: Iterable[Recorded]
 ) -> Iterator[tuple[Recorded, pa.Schema]]:
-    """Columns as data files tell them, then as the stored copies of batches do."""
-    kept = list(versions)
+    """Columns as data files tell them, then as the stored copies of batches do.
+
+    Those of the first version: later ones, which may have more columns, come by their own commits.
+    """
+    every = list(versions)
+    kept = [one for one in every if one.event.schema == every[0].event.schema]
     for recorded in kept:
         for file in added_files(recorded.event):
             with suppress(ChangedFileError):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from lazaretto.dataset.delta import ADDED
 from lazaretto.errors import UsageError
+from lazaretto.policy import Evolve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -34,6 +35,8 @@ class Part:
         policy: under which they were judged.
         check: called in the transaction that puts it on record; raises where that may not be.
         first: nothing was on record of the dataset yet when this was looked at; see `is_unused`.
+        evolve: how the policy in force lets the dataset's columns change.
+        named: columns that the contract names.
         case: whose publication it is; None for what the gate cleared.
         releases: the decisions that the publication is of.
         approved_by: who approved it.
@@ -50,6 +53,8 @@ class Part:
     policy: PolicyRef
     check: Callable[[Connection], None]
     first: bool
+    evolve: Evolve = field(default_factory=Evolve)
+    named: tuple[str, ...] = ()
     case: str | None = None
     releases: tuple[Release, ...] = ()
     approved_by: tuple[str, ...] = ()

@@ -201,7 +201,7 @@ def _rewritten(
     purpose = f"recall:{base.version}:{digest}:{old.file.path}"
 
     def left() -> Iterator[pa.RecordBatch]:
-        for chunk in read_rows(workspace.store, [old]):
+        for chunk in read_rows(workspace.store, [old], schema=base.schema):
             gone = asked.of(old.batch, chunk.column(RECORD))
             kept = chunk.filter(pc.invert(pc.fill_null(gone, False)))
             if kept.num_rows:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from lazaretto.batch._exact import InexactError, exact, widens
+from lazaretto.batch._exact import InexactError, exact
 from lazaretto.batch._plain import is_list, plain_type
 from lazaretto.errors import AdmissionRefusedError
+from lazaretto.text import excerpt
 
 MISFIT = "does_not_fit"
 """Code of a refusal: columns or values have no place in the dataset."""
@@ -26,30 +27,6 @@ _WIDER = {
 }
 
 
-def check_fits(delivered: pa.Schema, wanted: pa.Schema, dataset: str) -> None:
-    """Compares columns by name and kind of type; order and width of numbers do not matter.
-
-    Raises:
-        AdmissionRefusedError: names every column that is missing, unknown or of another kind.
-    """
-    problems = [f"{name!r} is missing" for name in wanted.names if name not in delivered.names]
-    problems += [
-        f"{name!r} is not in the dataset" for name in delivered.names if name not in wanted.names
-    ]
-    problems += [
-        f"{field.name!r} is {delivered.field(field.name).type}, the dataset has {field.type}"
-        for field in wanted
-        if field.name in delivered.names
-        and not widens(plain_type(delivered.field(field.name).type), plain_type(field.type))
-    ]
-    if problems:
-        raise _misfit(
-            f"the batch does not fit dataset {dataset!r}: {'; '.join(problems)}. Deliver the same "
-            "columns, or admit it to another dataset",
-            dataset,
-        )
-
-
 def storable(schema: pa.Schema, dataset: str) -> pa.Schema:
     """The columns in the types that a dataset keeps them in: not unsigned, half or nanosecond.
 
@@ -59,25 +36,34 @@ def storable(schema: pa.Schema, dataset: str) -> pa.Schema:
     """
     fields = []
     for field in schema:
-        if pa.types.is_null(field.type):
-            raise _misfit(
-                f"column {field.name!r} holds nothing but nulls, so it has no type: leave it out, "
-                "or deliver it with its type",
-                dataset,
-            )
-        kind = _storable(field.type)
-        if kind is None:
-            raise _misfit(
-                f"column {field.name!r} is of type {field.type}, which no dataset can keep: "
-                "deliver it as a number, text, timestamp or list",
-                dataset,
-            )
-        fields.append(pa.field(field.name, kind))
+        kept, why = storable_field(field)
+        if kept is None:
+            raise misfit(str(why), dataset)
+        fields.append(kept)
     return pa.schema(fields)
+
+
+def storable_field(field: pa.Field) -> tuple[pa.Field | None, str | None]:
+    """A column in the type that a dataset keeps it in; or None, and why there is none."""
+    name = excerpt(field.name, 80)
+    if pa.types.is_null(field.type):
+        return None, (
+            f"column {name!r} holds nothing but nulls, so it has no type: leave it out, "
+            "or deliver it with its type"
+        )
+    kind = _storable(field.type)
+    if kind is None:
+        return None, (
+            f"column {name!r} is of type {field.type}, which no dataset can keep: "
+            "deliver it as a number, text, timestamp or list"
+        )
+    return pa.field(field.name, kind), None
 
 
 def conform(chunk: pa.RecordBatch, wanted: pa.Schema, dataset: str) -> pa.RecordBatch:
     """A chunk in the dataset's columns; every value is what it was.
+
+    What the chunk does not have is null, and what the dataset does not have is left out.
 
     Raises:
         AdmissionRefusedError: a value has no place in the dataset's type: a number too large or
@@ -85,10 +71,13 @@ def conform(chunk: pa.RecordBatch, wanted: pa.Schema, dataset: str) -> pa.Record
     """
     columns = []
     for field in wanted:
+        if field.name not in chunk.schema.names:
+            columns.append(pa.nulls(chunk.num_rows, field.type))
+            continue
         try:
             columns.append(exact(chunk.column(field.name), field.type))
         except InexactError as error:
-            raise _misfit(
+            raise misfit(
                 f"column {field.name!r} holds {error.value}, which the dataset's type "
                 f"{field.type} cannot keep exactly: deliver a value that it can, or admit the "
                 "batch to another dataset",
@@ -97,7 +86,8 @@ def conform(chunk: pa.RecordBatch, wanted: pa.Schema, dataset: str) -> pa.Record
     return pa.RecordBatch.from_arrays(columns, schema=wanted)
 
 
-def _misfit(text: str, dataset: str) -> AdmissionRefusedError:
+def misfit(text: str, dataset: str) -> AdmissionRefusedError:
+    """The refusal of what has no place in a dataset."""
     return AdmissionRefusedError(text, code=MISFIT, dataset=dataset)
 
 

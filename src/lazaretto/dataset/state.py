@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lazaretto.ledger.events import (
     BatchAdmitted,
+    DatasetGrown,
     ModelAliased,
     ModelRegistered,
     RecordsRecalled,
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
     from lazaretto.ledger.state import Change
     from lazaretto.values import Actor, ModelInput
 
-VersionEvent = BatchAdmitted | RecordsRecalled | RowsLost
+ContentEvent = BatchAdmitted | RecordsRecalled | RowsLost
+"""What makes a version of a dataset with other records."""
+VersionEvent = ContentEvent | DatasetGrown
 """What makes a version of a dataset."""
 
 

@@ -14,7 +14,7 @@ from lazaretto.dataset.commit import ATTEMPTS, commit_recorded, find_dataset, re
 from lazaretto.dataset.damage import difference, foreign, lost, restore
 from lazaretto.dataset.delta import arrow_schema, contents_of, schema_digest
 from lazaretto.dataset.files import dataset_uri
-from lazaretto.dataset.history import Recorded, find_newest, version_files
+from lazaretto.dataset.history import Recorded, find_newest, schema_of, version_files
 from lazaretto.errors import ChangedDatasetError, NotFoundError, SystemFaultError
 
 if TYPE_CHECKING:
@@ -132,7 +132,9 @@ def open_dataset(workspace: Workspace, dataset: str, version: int | None = None)
         if older is None:
             raise lost(workspace, dataset, newest.recorded)
         table = older
-    _check_identity(dataset, table, newest.recorded)
+    with workspace.catalog.read() as connection:
+        columns = schema_of(connection, dataset, number)
+    _check_identity(dataset, table, newest.recorded, columns)
     files = _files_agree(workspace, dataset, table)
     return DatasetVersion(
         dataset=dataset,
@@ -153,7 +155,9 @@ def is_newest(dataset: str, table: DeltaTable, recorded: Recorded | None) -> boo
     """
     if recorded is None:
         return table.version() == 0 and not contents_of(table).files
-    _check_identity(dataset, table, recorded)
+    # What is behind may have fewer columns: whoever is behind opens it again.
+    is_behind = table.version() < recorded.event.version
+    _check_identity(dataset, table, recorded, schema_digest(table) if is_behind else None)
     return bool(table.version() == recorded.event.version)
 
 
@@ -174,12 +178,19 @@ def check_dataset(workspace: Workspace, dataset: str) -> None:
             require_files(workspace, newest.recorded)
 
 
-def _check_identity(dataset: str, table: DeltaTable, recorded: Recorded) -> None:
+def _check_identity(
+    dataset: str, table: DeltaTable, recorded: Recorded, columns: str | None = None
+) -> None:
+    """It is the table of that record, with its columns, or with those of the version that it is at.
+
+    Raises:
+        ChangedDatasetError: it is not.
+    """
     event, identity = recorded.event, str(table.metadata().id)
     problem = None
     if identity != event.table_id:
         problem = f"its id is {identity[:64]!r}, version {event.version} was of {event.table_id}"
-    elif schema_digest(table) != event.schema:
+    elif schema_digest(table) != (columns or event.schema):
         problem = "its columns are others"
     if problem is not None:
         raise ChangedDatasetError(dataset, problem, restore(dataset))

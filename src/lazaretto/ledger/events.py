@@ -176,6 +176,8 @@ class BatchReceived(Event):
         collected_from: start of the time that its records are from, as the source says.
         collected_to: end of it.
         signature: what became of the check of its manifest.
+        read: how its text was read, where not in the usual way: the keys of the policy's section
+            `read`, each with its value as text or JSON.
     """
 
     kind: ClassVar[str] = "batch_received"
@@ -193,6 +195,7 @@ class BatchReceived(Event):
     collected_from: datetime | None
     collected_to: datetime | None
     signature: Signature
+    read: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -366,6 +369,7 @@ class BatchJudged(Event):
         screened: of the screening; None where the contract is broken as a whole.
         settings: what the policy asked of this source; None: it asks the same of all, and has no
             quota.
+        named: columns of the batch that the contract names; empty in older entries.
     """
 
     kind: ClassVar[str] = "batch_judged"
@@ -387,6 +391,7 @@ class BatchJudged(Event):
     embedded: int | None = None
     screened: int | None = None
     settings: SourceSettings | None = None
+    named: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -653,6 +658,41 @@ class BatchAdmitted(Event):
     approved_by: list[str] = field(default_factory=list)
     published_by: str | None = None
     classes: dict[str, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetGrown(Event):
+    """A dataset gets columns, or wider types of columns; the table's commit follows this entry.
+
+    No record comes or goes: older ones have null in a new column, and the same values in a wider
+    type.
+
+    Attributes:
+        dataset: its name.
+        version: first version with these columns.
+        needed_by: the batch whose records need them.
+        policy: under which that batch was judged.
+        table_id: id of the Delta table.
+        schema: sha256 (hex) of the table's columns.
+        columns: the table's columns in Delta's notation, as JSON: of which `schema` is.
+        added: new columns, with their types.
+        widened: columns with another type than before, with the new one.
+        files: data files that replace the removed ones; none where columns were only added.
+        removed: paths of the data files that were written anew, relative to the store's root.
+    """
+
+    kind: ClassVar[str] = "dataset_grown"
+    dataset: str
+    version: int
+    needed_by: str
+    policy: PolicyRef
+    table_id: str
+    schema: str
+    columns: str
+    added: list[Column] = field(default_factory=list)
+    widened: list[Column] = field(default_factory=list)
+    files: list[DataFile] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

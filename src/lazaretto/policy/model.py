@@ -18,6 +18,8 @@ from lazaretto.errors import PolicyError
 from lazaretto.names import DATASET_PATTERN
 from lazaretto.policy.cleaning import Cleaning  # noqa: TC001  pydantic reads it
 from lazaretto.policy.contract import ContractForm  # noqa: TC001  pydantic reads it
+from lazaretto.policy.evolve import Evolve
+from lazaretto.policy.read import Read
 from lazaretto.policy.section import Section as _Section
 from lazaretto.policy.trust import Quota, SourceRules, Tier
 from lazaretto.values import PolicyRef
@@ -417,6 +419,8 @@ _LATER: tuple[tuple[str, ...], ...] = (
     ("sources", "tiers"),
     ("sources", "by_source"),
     ("sources", "quota"),
+    ("evolve",),
+    ("read",),
 )
 """Keys that came after the first release, by their path. With its default, such a key is no part of
 what a policy says: a newer Lazaretto reads an older policy as the same policy."""
@@ -457,6 +461,8 @@ class Policy(_Section):
         None, description="What is looked for in texts, and what follows. Without it: nothing."
     )
     sources: Sources = Field(Sources(), description="What a delivery must have.")
+    read: Read = Field(Read(), description="How deliveries of text are written.")
+    evolve: Evolve = Field(Evolve(), description="How the dataset's columns may change.")
     limits: Limits = Field(Limits(), description="How large a delivery may be.")
     embed: Embed = Field(Embed(), description="How records become vectors.")
     screen: Screen = Field(Screen(), description="How vectors are compared with the reference.")

@@ -21,9 +21,11 @@ from lazaretto.errors import AdmissionRefusedError, SystemFaultError
 from lazaretto.ledger.deletions import deletion_of
 from lazaretto.ledger.events import CaseClosed
 from lazaretto.ledger.state import record
+from lazaretto.policy import Evolve
 from lazaretto.quarantine.approvals import Approval, approvals_of
 from lazaretto.quarantine.cases import find_case, held_file
 from lazaretto.quarantine.decisions import changes, require_open
+from lazaretto.quarantine.fitting import named_in_contract
 from lazaretto.quarantine.in_force import in_force
 from lazaretto.quarantine.index import check_index
 from lazaretto.quarantine.intent import (
@@ -69,6 +71,8 @@ class _View:
     name: str | None
     resumed: bool
     first: bool
+    evolve: Evolve
+    named: list[str]
 
 
 def publish(workspace: Workspace, case: str) -> Admission | None:
@@ -137,6 +141,8 @@ def _publish(workspace: Workspace, case: str) -> tuple[Admission | None, bool]:
             name=name,
             approved_by=sorted({approval.by.id for approval in view.approvals}),
             first=view.first,
+            evolve=view.evolve,
+            named=view.named,
             check=check,
         )
         try:
@@ -189,6 +195,7 @@ def _look(connection: Connection, workspace: Workspace, case: str) -> _View:
         released = standing.among(parts[unfinished])
     name = publication_id(case, released.pairs()) if len(released) else None
     newest_one = decisions[-1].seq if decisions else 0
+    policy = policy_in_force(connection, row.dataset)
     return _View(
         row=row,
         received=received,
@@ -207,6 +214,8 @@ def _look(connection: Connection, workspace: Workspace, case: str) -> _View:
         name=name,
         resumed=unfinished is not None,
         first=is_unused(connection, row.dataset),
+        evolve=Evolve() if policy is None else policy.rules.evolve,
+        named=named_in_contract(connection, row),
     )
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from sqlalchemy.engine import Connection, Row
 
+    from lazaretto.policy import Evolve
     from lazaretto.quarantine.decisions import Decision
     from lazaretto.quarantine.in_force import Standing
     from lazaretto.storage.workspace import Workspace
@@ -40,6 +41,8 @@ def released_part(
     name: str,
     approved_by: Sequence[str],
     first: bool,
+    evolve: Evolve,
+    named: Sequence[str],
     check: Callable[[Connection], None],
 ) -> Part:
     """What a publication admits.
@@ -52,6 +55,8 @@ def released_part(
         name: of the publication.
         approved_by: who approved it.
         first: nothing was on record of the dataset yet.
+        evolve: how the policy in force lets the dataset's columns change.
+        named: columns that the contract names.
         check: called in the transaction that puts it on record.
 
     Raises:
@@ -73,6 +78,8 @@ def released_part(
         case=row.id,
         check=check,
         first=first,
+        evolve=evolve,
+        named=tuple(named),
         releases=_releases(released),
         classes=ClassCounts(row.columns["label"]),
         approved_by=tuple(approved_by),

@@ -27,9 +27,11 @@ from lazaretto.quarantine.decisions import (
     record_decision,
     require_open,
 )
+from lazaretto.quarantine.fitting import require_fits
 from lazaretto.quarantine.labels import as_label
 from lazaretto.quarantine.publish import publish
 from lazaretto.quarantine.records import HeldRecord, count_records, held_records, held_rows
+from lazaretto.quarantine.released import RELEASING
 from lazaretto.quarantine.selection import select_ids, select_positions, select_records
 from lazaretto.quarantine.standing import (
     Publication,
@@ -119,6 +121,8 @@ def decide(
         OvertakenError: the case is not any more what was seen or expected.
         UsageError: arguments that do not go together, nothing selected, or records that are
             published already (those can be recalled).
+        AdmissionRefusedError: code ``does_not_fit``: records that would be released have no place
+            in the dataset as it is, by the policy in force.
         ChangedStateError: the index of held records selects others than their file and the ledger
             do, or says something else of them.
 
@@ -146,6 +150,8 @@ def decide(
         raise OvertakenError(
             f"{selected.num_rows} records of {case} are selected now, not {expected}: look again"
         )
+    if action in RELEASING:
+        require_fits(workspace, row, held, selected)
     taken = Taken(
         action=action,
         reason=reason,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
@@ -151,6 +152,15 @@ def load_stored(workspace: Workspace, known: StoredReference) -> Reference:
             "fit a new version"
         )
     return reference
+
+
+def reference_width(workspace: Workspace, known: StoredReference) -> int:
+    """How many numbers the vectors of a reference have, from its metadata alone.
+
+    Raises:
+        ChangedFileError: what lies in the store is not what was saved.
+    """
+    return int(json.loads(workspace.store.read(known.files[0]))["encoder"]["dimensions"])
 
 
 def load_encoder_state(workspace: Workspace, known: StoredReference) -> bytes | None:

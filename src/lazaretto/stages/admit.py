@@ -132,7 +132,7 @@ def _admit(
 
         first_now = first and not again
         made = _part(workspace, received, judged.event, held, found, first_now, check)
-        return replace(made, classes=classes)
+        return replace(made, classes=classes, evolve=rules.evolve)
 
     return admit_uncopied(workspace, received, judged.event, held, rules, part)
 
@@ -275,6 +275,7 @@ def _part(
         policy=judged.policy,
         check=check,
         first=first,
+        named=tuple(judged.named),
     )
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lazaretto.authority import judgements
-from lazaretto.authority.conditions import kept_envelope, objections, source_holds
+from lazaretto.authority.conditions import Objection, kept_envelope, objections, source_holds
 from lazaretto.authority.judgements import (
     Judged,
     settled_judgement,
@@ -14,7 +14,9 @@ from lazaretto.authority.judgements import (
     standing_judgement,
 )
 from lazaretto.authority.policies import policy_in_force, register_first
-from lazaretto.contract import contract_digest
+from lazaretto.contract import contract_digest, contract_of, named_columns
+from lazaretto.dataset.evolve import in_words
+from lazaretto.dataset.schema import MISFIT
 from lazaretto.errors import SystemFaultError, UsageError
 from lazaretto.ledger.chain import append, newest
 from lazaretto.ledger.chain import entry as entry_of
@@ -28,6 +30,7 @@ from lazaretto.quarantine.opening import case_id, index_held
 from lazaretto.received import find_batch, on_record
 from lazaretto.sources.recorded import read_source
 from lazaretto.stages.clean import open_cleaned
+from lazaretto.stages.fit import batch_fit
 from lazaretto.stages.judgement import Judgement, decided_before, judgement_of, shadow_of
 from lazaretto.stages.results import Reading, stage_key
 from lazaretto.stages.verdict import dropped_records, read_findings, told_cleaning, verdict_of
@@ -39,7 +42,6 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection
 
-    from lazaretto.authority.conditions import Objection
     from lazaretto.authority.policies import Registered
     from lazaretto.ledger.chain import Entry
     from lazaretto.ledger.events import BatchValidated
@@ -70,6 +72,7 @@ class _View:
     lot: str
     in_force: Registered | None
     shadows: list[tuple[int, ShadowJudged]]
+    named: list[str]
 
     @property
     def validated(self) -> BatchValidated:
@@ -137,6 +140,9 @@ def gate(workspace: Workspace, batch: str, policy: Policy) -> Judgement:
         view = _look(workspace, batch, policy)
         if isinstance(view, Judgement):
             return view
+        fit = batch_fit(workspace, view.received, policy, view.named)
+        misfits = [Objection(MISFIT, problem) for problem in fit.problems]
+        view = replace(view, objections=[*view.objections, *misfits])
         before = _judged_before(view)
         if before is not None:
             return before
@@ -148,6 +154,8 @@ def gate(workspace: Workspace, batch: str, policy: Policy) -> Judgement:
         if verdict is Verdict.PASS and held.rows:
             verdict = Verdict.HOLD_RECORDS
     notes = [*whole, *_suspected(view, held), *told_cleaning(view.validated, view.policy)]
+    if not fit.problems:
+        notes += in_words(fit, policy.dataset)
     said = None if view.screened is None else view.screened.note
     if said is not None and said not in whole:
         notes.append(said)
@@ -157,6 +165,7 @@ def gate(workspace: Workspace, batch: str, policy: Policy) -> Judgement:
 def _look(workspace: Workspace, batch: str, policy: Policy) -> _View | Judgement:
     """What there is to judge; or what was decided, where that stands."""
     contract = contract_digest(policy)
+    loaded = contract_of(policy)
     with workspace.catalog.read() as connection:
         received = find_batch(connection, batch)
         reading = Reading.of(connection, batch, policy, contract)
@@ -192,6 +201,7 @@ def _look(workspace: Workspace, batch: str, policy: Policy) -> _View | Judgement
             lot=entry_of(connection, received.seq).hash,
             in_force=policy_in_force(connection, policy.dataset),
             shadows=shadow_judgements(connection, batch, policy.dataset),
+            named=named_columns(loaded, [column.name for column in received.event.columns]),
         )
 
 
@@ -284,6 +294,7 @@ def _commit(
             embedded=None if view.vectors is None else view.vectors.seq,
             screened=None if view.screening is None else view.screening.seq,
             settings=view.settings,
+            named=view.named,
         )
         entry = record(connection, event, _changes, actor=workspace.actor)
         index_held(connection, workspace.store, event)

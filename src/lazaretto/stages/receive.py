@@ -5,6 +5,7 @@ From then on it is a batch. A delivery that was kept goes the same way again in 
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -126,10 +127,10 @@ def receive(
 
     Args:
         workspace: catalog and store.
-        uri: the delivery: path or URI of one file, or path of a folder of images or part files, in
-            one of the policy's `sources.places`. Without `places_required` also any regular file of
-            this machine; but where the policy names places, the gate holds a batch that came from
-            none of them.
+        uri: the delivery: path or URI of one file, or path of a folder of images or part files, or
+            of several files as ``drop/2024-*.csv``, in one of the policy's `sources.places`.
+            Without `places_required` also any regular file of this machine; but where the policy
+            names places, the gate holds a batch that came from none of them.
         source: name of a registered source.
         manifest: DSSE envelope: its bytes, or a path or URI of it, to which the same places apply;
             None for an unsigned delivery. It is read after the source is known.
@@ -287,10 +288,19 @@ def _receive(
         collected_from=stated.collected_from if stated else None,
         collected_to=stated.collected_to if stated else None,
         signature=signature,
+        read=_read_as(policy, batch.format),
     )
     with workspace.catalog.transaction() as connection:
         before = _received_before(connection, attempt, digest, dataset)
         return before or _record(connection, workspace, event)
+
+
+def _read_as(policy: Policy | None, kind: str) -> dict[str, str]:
+    """How text was read, where not in the usual way."""
+    said = policy.read.options() if policy and kind in ("csv", "jsonl") else {}
+    return {
+        key: value if isinstance(value, str) else json.dumps(value) for key, value in said.items()
+    }
 
 
 def _known_source(workspace: Workspace, attempt: _Attempt) -> Source:

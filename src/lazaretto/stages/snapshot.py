@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from lazaretto.dataset.damage import damage_on_record
+from lazaretto.dataset.history import grown_columns
 from lazaretto.dataset.snapshots import as_differences, members, newest_snapshot, version_digest
 from lazaretto.dataset.state import changes
 from lazaretto.dataset.table import open_dataset
@@ -97,7 +98,8 @@ def _taken(workspace: Workspace, found: DatasetVersion) -> Snapshot:
             before = find_snapshot(connection, workspace, dataset, found.version)
             if before is None:
                 entry = record(connection, short, changes, actor=workspace.actor)
-                return as_snapshot(workspace, event, entry.seq)
+                grown = grown_columns(connection, dataset, found.version)
+                return as_snapshot(workspace, event, entry.seq, grown)
     if before.digest != event.digest:
         key = f"{dataset}@{found.version}"
         raise ChangedStateError("snapshot", key, "its digest is not that of the version's files")

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import sqlalchemy as sa
 
-from lazaretto.dataset.delta import arrow_schema, find_table
+from lazaretto.dataset.delta import arrow_schema, find_table, read_columns
 from lazaretto.dataset.files import dataset_path, dataset_uri, read_rows
+from lazaretto.dataset.history import grown_columns
 from lazaretto.dataset.snapshots import members, read_snapshot
 from lazaretto.dataset.views import find_view, is_view, version_of
 from lazaretto.errors import NotFoundError
@@ -42,6 +43,7 @@ class Snapshot:
         files: the version's data files.
         excluded: batches of the version that were left out.
         view: id of the view, where batches were left out.
+        grown: its columns in Delta's notation, where they are not those of the first version.
     """
 
     dataset: str
@@ -54,6 +56,7 @@ class Snapshot:
     files: list[DataFile] = field(default_factory=list)
     excluded: list[str] = field(default_factory=list)
     view: str | None = None
+    grown: str | None = None
 
     @property
     def id(self) -> str:
@@ -72,6 +75,8 @@ class Snapshot:
             ChangedFileError: a data file is gone, or is not the one that is on record.
             NotFoundError: a version without records, whose table is gone.
         """
+        if self.grown is not None:
+            return read_columns(self.grown)
         if self.files:
             return read_schema(self._store, self.files[0].file)
         table = find_table(self.uri, self.version)
@@ -88,7 +93,8 @@ class Snapshot:
         Raises:
             ChangedFileError: a data file is gone, or is not the one that is on record.
         """
-        return read_rows(self._store, self.files, columns=columns)
+        schema = None if self.grown is None else self.schema
+        return read_rows(self._store, self.files, columns=columns, schema=schema)
 
     def table(self, columns: Sequence[str] | None = None) -> pa.Table:
         """Reads the records; ``sample_weight`` is the weight that reviewers gave. See `chunks`."""
@@ -157,11 +163,13 @@ def find_snapshot(
     whole = read_snapshot(connection, row)
     files = whole.in_order
     event = replace(whole.event, files=files, members=members(files))
-    return as_snapshot(workspace, event, whole.seq)
+    return as_snapshot(workspace, event, whole.seq, grown_columns(connection, dataset, version))
 
 
-def as_snapshot(workspace: Workspace, event: SnapshotTaken, seq: int) -> Snapshot:
-    """A snapshot from an event that says all."""
+def as_snapshot(
+    workspace: Workspace, event: SnapshotTaken, seq: int, grown: str | None
+) -> Snapshot:
+    """A snapshot from an event that says all, and the columns that its version has got."""
     return Snapshot(
         event.dataset,
         dataset_uri(workspace, event.dataset),
@@ -171,6 +179,7 @@ def as_snapshot(workspace: Workspace, event: SnapshotTaken, seq: int) -> Snapsho
         event.digest,
         seq,
         event.files,
+        grown=grown,
     )
 
 

@@ -17,6 +17,7 @@ from lazaretto.stages.results import (
     record_result,
     stage_key,
 )
+from lazaretto.stages.width import other_width, wanted_width
 from lazaretto.storage.sidecars import write_table
 
 if TYPE_CHECKING:
@@ -71,7 +72,9 @@ def validate(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Ba
         with workspace.catalog.read() as connection:
             earlier = Earlier.of(connection, received, policy, indexed)
             compared = {} if policy.cleaning is None else {"earlier": earlier.key}
-            inputs = stage_key(reads=reads, batch=received.digest, **of_them, **compared)
+            wanted = wanted_width(connection, workspace, policy)
+            width = {} if wanted is None else {"width": wanted.width}
+            inputs = stage_key(reads=reads, batch=received.digest, **of_them, **compared, **width)
             before = reading.find(connection, "validate", BatchValidated, inputs)
         if before is not None:
             return before
@@ -86,6 +89,9 @@ def validate(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Ba
             most_bytes=policy.limits.memory_bytes,
             known=known,
         )
+        odd = None if wanted is None else other_width(data, policy, wanted)
+        if odd is not None:
+            report = replace(report, broken=[*report.broken, odd])
     kept = None
     if cleaned is not None:
         failing = np.unique(report.failures["position"].to_numpy()).astype(np.int64)

@@ -4,11 +4,12 @@
 
 The floor, in the same run, evaluates the same rules as polars expressions and lists every failing
 record and rule, with the value as text: what a finding is. `masks` is the floor without the list.
-Beside it: Lazaretto by a pandera model and by YAML rules, pandera's own lazy validation, and
-dataframely where it is installed, all over the same table in memory. `--stream` gives
-so many records to the YAML rules as they are made, and says how much memory that takes beyond the
-first of them. Prints one JSON line per measurement; ratios are of processor time, which other work
-on the machine changes least.
+Beside it: Lazaretto by a pandera model and by YAML rules, pandera's own lazy validation, and, where
+they are installed, dataframely and Great Expectations with its COMPLETE results, by itself and as
+a contract of ours, all over the same table in memory. `--stream` gives so many records to the YAML
+rules as they are made, and says how much memory that takes beyond the first of them. Prints one
+JSON line per measurement; ratios are of processor time, which other work on the machine changes
+least.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ import importlib.metadata
 import importlib.util
 import json
 import resource
+import tempfile
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -190,6 +193,42 @@ def by_dataframely(frame: pl.DataFrame) -> int:
     return sum(failed.counts().values())
 
 
+def suite() -> list[dict[str, Any]]:
+    """The same rules as expectations."""
+    found = []
+
+    def add(kind: str, **kwargs: Any) -> None:
+        found.append({"type": kind, "kwargs": kwargs})
+
+    for name in ["id", "label", *FLOATS, *WHOLE, *WORDS, "email", "start", "end"]:
+        add("expect_column_values_to_not_be_null", column=name)
+    add("expect_column_values_to_be_unique", column="id")
+    for name in ["label", *WORDS]:
+        add("expect_column_values_to_be_in_set", column=name, value_set=KINDS)
+    for name in FLOATS:
+        add("expect_column_values_to_be_between", column=name, min_value=-50, max_value=50)
+    for name in WHOLE:
+        add("expect_column_values_to_be_between", column=name, min_value=0)
+    add("expect_column_values_to_match_regex", column="email", regex=rf"^{EMAIL}$")
+    add("expect_column_value_lengths_to_be_between", column="text", min_value=1, max_value=100)
+    add("expect_column_pair_values_a_to_be_greater_than_b", column_A="end", column_B="start")
+    return found
+
+
+def by_great_expectations(table: pa.Table) -> int:
+    import great_expectations as gx
+
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = {"globally": False}
+    asset = context.data_sources.add_pandas("here").add_dataframe_asset("table")
+    whole = asset.add_batch_definition_whole_dataframe("all")
+    batch = whole.get_batch({"dataframe": table.to_pandas()})
+    asked = context.suites.add(gx.ExpectationSuite(name="benchmark", expectations=suite()))
+    form = {"result_format": "COMPLETE", "return_unexpected_index_query": False}
+    said = batch.validate(asked, result_format={**form, "partial_unexpected_count": 0})
+    return sum(len(result.result["unexpected_index_list"]) for result in said.results)
+
+
 def timed(work: Callable[[], int], repeats: int) -> tuple[float, float, int]:
     """The best of some runs by the clock and in processor time, and how many findings there are."""
     best, used, count = float("inf"), float("inf"), 0
@@ -217,6 +256,14 @@ def measure(rows: int, bad: float, repeats: int) -> None:
     }
     if importlib.util.find_spec("dataframely"):
         tools["dataframely, filter"] = lambda: by_dataframely(frame)
+    if importlib.util.find_spec("great_expectations"):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "suite.json")
+            path.write_text(json.dumps({"name": "benchmark", "expectations": suite()}))
+            gx = load_contract({"gx": str(path)})
+        assert gx is not None
+        tools["great_expectations, COMPLETE"] = lambda: by_great_expectations(table)
+        tools["lazaretto, suite"] = lambda: ours(table, gx)
     times: dict[str, float] = {}
     for name, work in tools.items():
         seconds, times[name], findings = timed(work, repeats)

@@ -20,7 +20,9 @@ import importlib.metadata
 import importlib.util
 import json
 import resource
+import tempfile
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np

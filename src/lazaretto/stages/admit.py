@@ -28,7 +28,6 @@ from lazaretto.dataset.files import dataset_uri
 from lazaretto.dataset.part import Part, added_columns, with_added
 from lazaretto.dataset.table import open_newest
 from lazaretto.errors import AdmissionRefusedError, ChangedFileError, UsageError
-from lazaretto.ledger.events import BatchValidated
 from lazaretto.names import check_dataset_name
 from lazaretto.policy import Columns
 from lazaretto.policy.effective import settings_told
@@ -49,7 +48,7 @@ if TYPE_CHECKING:
 
     from lazaretto.authority.policies import Registered
     from lazaretto.batch import Batch
-    from lazaretto.ledger.events import BatchJudged
+    from lazaretto.ledger.events import BatchJudged, BatchValidated
     from lazaretto.policy import Policy
     from lazaretto.received import Received
     from lazaretto.storage.flags import Flags

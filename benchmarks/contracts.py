@@ -4,9 +4,10 @@
 
 The floor, in the same run, evaluates the same rules as polars expressions and lists every failing
 record and rule, with the value as text: what a finding is. `masks` is the floor without the list.
-Beside it: Lazaretto by a pandera model and by YAML rules, pandera's own lazy validation, and
-dataframely where it is installed, all over the same table in memory. `--stream` holds a Parquet
-file of so many rows against the YAML rules, and says the most memory that was taken. Prints one
+Beside it: Lazaretto by a pandera model and by YAML rules, pandera's own lazy validation, and, where
+they are installed, dataframely and Great Expectations with its COMPLETE results, by itself and as
+a contract of ours, all over the same table in memory. `--stream` gives so many records to the YAML
+rules as they are made, and says how much memory that takes beyond the first of them. Prints one
 JSON line per measurement; ratios are of processor time, which other work on the machine changes
 least.
 """
@@ -19,8 +20,6 @@ import importlib.metadata
 import importlib.util
 import json
 import resource
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -30,11 +29,11 @@ import numpy as np
 import pandera.polars as pandera
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from lazaretto.batch import open_batch
 from lazaretto.contract import Contract, evaluate, load_contract
-from lazaretto.policy import Columns, Limits
+from lazaretto.contract._run import Run
+from lazaretto.contract._table import prepare
+from lazaretto.policy import Columns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -194,6 +193,42 @@ def by_dataframely(frame: pl.DataFrame) -> int:
     return sum(failed.counts().values())
 
 
+def suite() -> list[dict[str, Any]]:
+    """The same rules as expectations."""
+    found = []
+
+    def add(kind: str, **kwargs: Any) -> None:
+        found.append({"type": kind, "kwargs": kwargs})
+
+    for name in ["id", "label", *FLOATS, *WHOLE, *WORDS, "email", "start", "end"]:
+        add("expect_column_values_to_not_be_null", column=name)
+    add("expect_column_values_to_be_unique", column="id")
+    for name in ["label", *WORDS]:
+        add("expect_column_values_to_be_in_set", column=name, value_set=KINDS)
+    for name in FLOATS:
+        add("expect_column_values_to_be_between", column=name, min_value=-50, max_value=50)
+    for name in WHOLE:
+        add("expect_column_values_to_be_between", column=name, min_value=0)
+    add("expect_column_values_to_match_regex", column="email", regex=rf"^{EMAIL}$")
+    add("expect_column_value_lengths_to_be_between", column="text", min_value=1, max_value=100)
+    add("expect_column_pair_values_a_to_be_greater_than_b", column_A="end", column_B="start")
+    return found
+
+
+def by_great_expectations(table: pa.Table) -> int:
+    import great_expectations as gx
+
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = {"globally": False}
+    asset = context.data_sources.add_pandas("here").add_dataframe_asset("table")
+    whole = asset.add_batch_definition_whole_dataframe("all")
+    batch = whole.get_batch({"dataframe": table.to_pandas()})
+    asked = context.suites.add(gx.ExpectationSuite(name="benchmark", expectations=suite()))
+    form = {"result_format": "COMPLETE", "return_unexpected_index_query": False}
+    said = batch.validate(asked, result_format={**form, "partial_unexpected_count": 0})
+    return sum(len(result.result["unexpected_index_list"]) for result in said.results)
+
+
 def timed(work: Callable[[], int], repeats: int) -> tuple[float, float, int]:
     """The best of some runs by the clock and in processor time, and how many findings there are."""
     best, used, count = float("inf"), float("inf"), 0
@@ -208,8 +243,7 @@ def timed(work: Callable[[], int], repeats: int) -> tuple[float, float, int]:
 
 def measure(rows: int, bad: float, repeats: int) -> None:
     frame = sample(rows, bad)
-    table = frame.to_arrow()
-    table = table.cast(pa.schema([f.with_type(_plain(f.type)) for f in table.schema]))
+    table = _arrow(frame)
     yaml = load_contract(yaml_rules())
     assert yaml is not None
     model = Contract("benchmark", Record.to_schema())
@@ -222,6 +256,14 @@ def measure(rows: int, bad: float, repeats: int) -> None:
     }
     if importlib.util.find_spec("dataframely"):
         tools["dataframely, filter"] = lambda: by_dataframely(frame)
+    if importlib.util.find_spec("great_expectations"):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "suite.json")
+            path.write_text(json.dumps({"name": "benchmark", "expectations": suite()}))
+            gx = load_contract({"gx": str(path)})
+        assert gx is not None
+        tools["great_expectations, COMPLETE"] = lambda: by_great_expectations(table)
+        tools["lazaretto, suite"] = lambda: ours(table, gx)
     times: dict[str, float] = {}
     for name, work in tools.items():
         seconds, times[name], findings = timed(work, repeats)
@@ -244,41 +286,36 @@ def _plain(kind: pa.DataType) -> pa.DataType:
     return pa.string() if pa.types.is_large_string(kind) or kind == pa.string_view() else kind
 
 
-def stream(rows: int, bad: float) -> None:
-    """Holds a file against the rules in a process of its own, whose memory is told."""
-    part = 250_000
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "batch.parquet"
-        writer = None
-        for start in range(0, rows, part):
-            table = sample(min(part, rows - start), bad, seed=start, start=start).to_arrow()
-            table = table.cast(pa.schema([f.with_type(_plain(f.type)) for f in table.schema]))
-            writer = writer or pq.ParquetWriter(path, table.schema)
-            writer.write_table(table)
-        assert writer is not None
-        writer.close()
-        subprocess.run([sys.executable, __file__, "--one", str(path)], check=True)
-
-
-def one(path: str) -> None:
-    """Holds a file against the rules; its copy is made before, as that of a delivery is."""
+def stream(rows: int) -> None:
+    """Gives records to the rules as they are made, and says what memory that takes beyond them."""
     yaml = load_contract(yaml_rules())
-    limits = Limits(max_rows=10**9, output_bytes=2**40, memory_bytes=2**34)
-    batch = open_batch(path, limits=limits)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    start = time.perf_counter()
-    report = evaluate(batch, yaml, Columns(record_id="id"))
-    seconds = time.perf_counter() - start
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    line = {
-        "what": "lazaretto, rules, streamed",
-        "rows": report.rows,
-        "findings": sum(rule.failed for rule in report.rules),
-        "seconds": round(seconds, 1),
-        "megabytes": round((after - before) / 1024),
-        "file_megabytes": round(Path(path).stat().st_size / 2**20),
-    }
-    print(json.dumps(line), flush=True)
+    assert yaml is not None
+    assert yaml.table is not None
+    part = 250_000
+    frame = sample(part, 0.0005)
+    schema = _arrow(frame).schema
+    run = Run(prepare(yaml.table), schema, None, None)
+    before, start = 0, time.process_time()
+    for first in range(0, rows, part):
+        ids = (pl.int_range(part) + first).cast(pl.String)
+        for chunk in _arrow(frame.with_columns(id=ids)).to_batches(max_chunksize=65_536):
+            run.take(chunk)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+        before = before or peak
+        done = first + part
+        if done in (rows, rows // 2, rows // 10):
+            line = {
+                "what": "lazaretto, rules, streamed",
+                "rows": done,
+                "cpu_seconds": round(time.process_time() - start, 1),
+                "megabytes": peak - before,
+            }
+            print(json.dumps(line), flush=True)
+
+
+def _arrow(frame: pl.DataFrame) -> pa.Table:
+    table = frame.to_arrow()
+    return table.cast(pa.schema([one.with_type(_plain(one.type)) for one in table.schema]))
 
 
 def main() -> None:
@@ -287,12 +324,9 @@ def main() -> None:
     parser.add_argument("--bad", type=float, default=0.05)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--stream", type=int, default=0)
-    parser.add_argument("--one")
     arguments = parser.parse_args()
-    if arguments.one:
-        one(arguments.one)
-    elif arguments.stream:
-        stream(arguments.stream, arguments.bad)
+    if arguments.stream:
+        stream(arguments.stream)
     else:
         measure(arguments.rows, arguments.bad, arguments.repeats)
 

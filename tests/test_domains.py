@@ -14,6 +14,7 @@ PAGES = ("README.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md", "pyproje
 
 # What a reader is sent to, or what a standard of somebody else is named by.
 THEIRS = {
+    "model_signing",  # OpenSSF Model Signing names its predicate by it
     "airflow.apache.org",
     "c2sp.org",
     "cyclonedx.org",
@@ -40,6 +41,7 @@ NOBODYS = re.compile(
 )
 # Readers of signed and stored documents compare these: none is changed, or used for another thing.
 URNS = {
+    "urn:lazaretto:attestation:folder-manifest:v1",
     "urn:lazaretto:attestation:source-manifest:v1",
     "urn:lazaretto:facet:1-0-0",
     "urn:lazaretto:ledger",

@@ -18,11 +18,12 @@ def page() -> str:
 
     schema = Policy.model_json_schema()
     definitions = schema["$defs"]
-    values = Policy.model_validate({"version": 1, "dataset": "x", "columns": {}}).model_dump(
-        mode="json"
-    )
-    parts = [_POLICY_HEAD, _section("The file", schema, definitions, values)]
-    for name, field in schema["properties"].items():
+    said = {"version": 1, "dataset": "x", "columns": {}, "cleaning": {}}
+    values = Policy.model_validate(said).model_dump(mode="json")
+    absent = values | {"cleaning": None}
+    parts = [_POLICY_HEAD, _section("The file", schema, definitions, absent)]
+    for name, optional in schema["properties"].items():
+        field = optional["anyOf"][0] if name == "cleaning" else optional
         section = _definition_of(field, definitions)
         if section is not None:
             parts.append(_section(f"`{name}`", section, definitions, values[name]))

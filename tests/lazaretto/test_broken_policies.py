@@ -70,7 +70,8 @@ def told(yard: Yard, text: str) -> str:
 def test_a_broken_policy_is_told_with_its_line_key_and_remedy(
     place: Yard, broken: dict[str, str]
 ) -> None:
-    assert told(place, f"{HEAD}{broken['text']}\n") == broken["told"]
+    said, wanted = told(place, f"{HEAD}{broken['text']}\n"), broken["told"]
+    assert said == wanted or (wanted.endswith("…") and said.startswith(wanted[:-1])), said
 
 
 def test_what_is_not_broken_passes(place: Yard) -> None:

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pytest
 import sqlalchemy as sa
+from typer.testing import CliRunner
 from yard import Yard, blobs, make_policy
 
 from lazaretto import stages
+from lazaretto.cli.app import app
 from lazaretto.dataset.delta import FLAGS
 from lazaretto.dataset.recall import recall
 from lazaretto.dataset.record_index import catch_up
-from lazaretto.errors import AdmissionRefusedError
+from lazaretto.errors import AdmissionRefusedError, NotFoundError
 from lazaretto.health.check import check
 from lazaretto.ledger.chain import entry
 from lazaretto.policy import Policy
 from lazaretto.quarantine import review
+from lazaretto.stages.found import list_found
 from lazaretto.stages.rejudge import rejudge
 from lazaretto.storage import tables
 from lazaretto.storage.sidecars import read_table
@@ -305,3 +309,29 @@ def test_lengths_are_compared_with_the_sources_own(sqlite_yard: Yard) -> None:
     assert reasons["b5"] == "contract:cleaning.lengths"
     other = yard.judge("three", rows.slice(0, 59), "vendor-b")
     assert any("cannot judge text yet: vendor-b" in note for note in other.notes)
+
+
+def test_findings_are_listed_with_what_goes_on(sqlite_yard: Yard) -> None:
+    yard = _cleaned(sqlite_yard, invisible={"action": "fix"}, exact_duplicates={"action": "off"})
+    rows = _texts(blobs(30, seed=5), r2="mon\u200bey", r4="x\u202ey", r6="\ue000")
+    batch = yard.receive("one", rows).id
+    with pytest.raises(NotFoundError, match="section `cleaning`"):
+        list_found(yard.workspace, batch)
+    stages.validate(yard.workspace, batch, yard.policy)
+    found = list_found(yard.workspace, batch)
+    assert [(one.record_id, one.action, one.value, one.mended) for one in found] == [
+        ("r2", "fix", "mon\\u200bey", "money"),
+        ("r4", "hold", "x\\u202ey", None),
+        ("r6", "flag", "\\ue000", None),
+    ]
+    assert [one.record_id for one in list_found(yard.workspace, batch, action="hold")] == ["r4"]
+    assert [one.record_id for one in list_found(yard.workspace, batch, rule="invisible")] == ["r2"]
+    workspace = yard.workspace
+    words = ["batch", "findings", batch, "--action", "fix", "--json"]
+    url = str(workspace.catalog.engine.url)
+    done = CliRunner().invoke(
+        app, [*words, "--catalog", url, "--store", str(yard.folder / "store")]
+    )
+    assert done.exit_code == 1, done.output
+    (row,) = json.loads(done.stdout)
+    assert (row["rule"], row["mended"]) == ("cleaning.invisible", "money")

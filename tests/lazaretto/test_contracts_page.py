@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pages
 import pytest
@@ -11,9 +10,6 @@ from typer.testing import CliRunner
 
 from lazaretto.cli.application import application
 from lazaretto.contract import load_contract
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 PAGE = "docs/how-to/contracts.md"
 BLOCKS = list(pages.blocks(pages.ROOT / PAGE))
@@ -27,13 +23,13 @@ d,paid,10.5,25.0,c@d,2026-01-02 10:00:00,2026-01-03 10:00:00
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     Path("sample.csv").write_text(SAMPLE)
     for block in BLOCKS:
         if block.title:
             Path(block.title).write_text(block.text)
-    yield tmp_path
+    return tmp_path
 
 
 def run(line: str) -> tuple[int, str]:

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from lazaretto.cli.app import app
 from lazaretto.errors import PolicyError
 from lazaretto.policy import Policy
-from lazaretto.policy.extends import RULES
+from lazaretto.policy.tighter import RULES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -114,6 +114,18 @@ def test_what_is_looser_is_refused_with_both_values_and_lines(
     assert told in refused(tmp_path, team)
 
 
+def test_a_tier_or_a_source_is_no_way_around_the_base(tmp_path: Path) -> None:
+    told = refused(tmp_path, "sources: {by_source: {crawl: {require_signature: false}}}")
+    assert "sources.by_source.crawl.require_signature: false loosens" in told
+    assert "org/base.yaml:1" in told
+    lax = "sources: {tiers: {TRUSTED: {false_quarantine_rate: 0.001}}}"
+    assert "write at least 0.01" in refused(tmp_path, lax)
+    base = "sources: {tiers: {UNTRUSTED: {max_share: 0.2}}, quota: {max_share: 0.5}}\n"
+    mine = "sources: {by_source: {crawl: {max_share: %s}}}"
+    assert "write at most 0.2" in refused(tmp_path, mine % 0.3, base)
+    assert load(tmp_path, mine % 0.1, base).sources.by_source["crawl"].max_share == 0.1
+
+
 def test_chains_circles_and_remote_bases(tmp_path: Path) -> None:
     (tmp_path / "org").mkdir()
     (tmp_path / "org/top.yaml").write_text("limits: {max_rows: 50}\n")
@@ -200,12 +212,62 @@ def is_taken(folder: Path, team: str, base: str) -> bool:
     return True
 
 
+OF_SOURCES = """\
+sources:
+  require_signature: true
+  quota: {max_share: 0.5}
+  tiers: {UNTRUSTED: {review_share: 0.1}}
+screen: {hold: rate, false_quarantine_rate: 0.02}
+cleaning: {homoglyphs: {action: hold}, mojibake: {action: fix}}
+contract: {rules: {columns: {user: {exists_in: {file: users.csv, column: id}}}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("team", "told"),
+    [
+        (
+            "sources: {by_source: {vendor: {require_signature: false}}}",
+            "sources.by_source.vendor.require_signature: false loosens what the base says "
+            "(true, team/../org/base.yaml:2): write true, or leave the key out",
+        ),
+        (
+            "sources: {tiers: {TRUSTED: {hold: evidence}}}",
+            "(rate, team/../org/base.yaml:5): write rate, or leave the key out",
+        ),
+        ("sources: {tiers: {TRUSTED: {false_quarantine_rate: 0.01}}}", "write at least 0.02"),
+        ("sources: {tiers: {TRUSTED: {max_share: 0.9}}}", "write at most 0.5"),
+        ("sources: {by_source: {vendor: {review_share: 0.05}}}", "write at least 0.1"),
+        ("sources: {by_source: {vendor: {hold: null}}}", "write rate"),
+        ("cleaning: {homoglyphs: {action: flag}}", "write hold or drop"),
+        ("cleaning: {mojibake: {action: off}}", "write fix or hold or drop"),
+    ],
+)
+def test_a_rule_for_one_source_is_no_way_around_the_base(
+    tmp_path: Path, team: str, told: str
+) -> None:
+    assert told in refused(tmp_path, team, OF_SOURCES)
+
+
+def test_sources_and_cleaning_are_tightened(tmp_path: Path) -> None:
+    team = (
+        "sources: {by_source: {vendor: {max_share: 0.2, review_share: 0.3, hold: rate}}}\n"
+        "cleaning: {homoglyphs: {action: drop}, lengths: {action: hold}}\n"
+    )
+    policy = load(tmp_path, team, OF_SOURCES)
+    assert policy.sources.by_source["vendor"].max_share == 0.2
+    assert policy.sources.tiers["UNTRUSTED"].review_share == 0.1
+    rules = policy.contract.rules.columns["user"]  # type: ignore[union-attr]
+    assert rules.exists_in.file == "../org/users.csv"
+
+
 def test_every_rule_is_of_a_key_that_there_is() -> None:
     said = Policy.model_validate(
         {
             "version": 1,
             "dataset": "d",
             "columns": {},
+            "cleaning": {},
             "screen": {"batch": {"tests": {"mmd": "off"}}},
         }
     ).model_dump()

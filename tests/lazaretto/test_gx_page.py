@@ -46,7 +46,7 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
         # In this process: Great Expectations is imported once.
         monkeypatch.setattr("sys.argv", shlex.split(block(title)))
         capsys.readouterr()
-        assert _run() in (0, 1)
+        assert _run() in (0, 1, 4)  # 4: nothing is wrong, and the reference is still to be fitted
         return capsys.readouterr().out
 
     return run
@@ -81,7 +81,7 @@ def test_the_suite_holds_what_the_table_says(folder: Path) -> None:
 def test_the_checkpoint_hands_a_delivery_to_the_quarantine(folder: Path, command: object) -> None:
     assert callable(command)
     command("before")
-    assert "This policy is valid" in command("check")
+    assert "gx: reviews.json" in command("check")
     (folder / "drop").mkdir()
     (folder / "drop/monday.csv").write_text("id,stars,text\na,3,good\nb,9,bad\nc,1,fine\n")
     names: dict[str, object] = {}

@@ -16,7 +16,7 @@ from yard import blobs, make_policy
 from lazaretto.cli.app import app
 from lazaretto.errors import PolicyError
 from lazaretto.policy import Policy, policy_schema
-from lazaretto.policy.extends import RULES
+from lazaretto.policy.tighter import RULES
 
 if TYPE_CHECKING:
     from yard import Yard

@@ -15,6 +15,7 @@ from lazaretto.authority.holds import Hold
 from lazaretto.cli import (
     batch_view,
     case_view,
+    contract,
     dataset,
     demo,
     doctor,
@@ -352,6 +353,20 @@ def _inputs() -> list[dict[str, Any]]:
     return [view | {"role": "TRAIN", "rows": 59_000}, table | {"role": "EVAL", "rows": None}]
 
 
+def _checked() -> dict[str, Any]:
+    rule = "records.price >= cost and status in ['paid', 'sent']"
+    return {
+        "contract": "contracts/orders.rules.yaml",
+        "rows": 120_000,
+        "failing": 412,
+        "flagged": 7,
+        "broken": ["there is no column 'currency', which the contract requires"],
+        "not_judged": ["volume"],
+        "rules": [{"rule": rule, "severity": "error", "records": 412, "text": REASON}],
+        "examples": [{"position": 119_999, "rule": rule, "value": "a value of many words " * 5}],
+    }
+
+
 def _log() -> list[dict[str, Any]]:
     about = f"{BATCH} under policy 53dc6dbe444c"
     event = {"version": 3, "at": AT, "what": "ADMIT", "rows": 9964, "by": "os:alice@workstation"}
@@ -462,6 +477,7 @@ TABLES: dict[str, Callable[[], RenderableType]] = {
     "batch-list-refused": lambda: batch_view.list_view([_batch(), _refused()]),
     "batch-show": lambda: batch_view.view(_described()),
     "catalog-prune": lambda: prune_view.pruned(_pruned()),
+    "contract-check": lambda: contract.checked_view(_checked()),
     "dataset-log": lambda: dataset.log_view(_log()),
     "dataset-sanitize": lambda: sanitizing.classes_view(_compared()),
     "demo": lambda: demo.view(_story(), Path("build/demo")),

@@ -87,10 +87,11 @@ def check(
         "examples": examples,
     }
     found = bool(broken or report.failing_rows)
-    return Reply(answer, _view(answer), found=found, cannot_say=bool(unjudged))
+    return Reply(answer, checked_view(answer), found=found, cannot_say=bool(unjudged))
 
 
-def _view(answer: dict[str, Any]) -> RenderableType:
+def checked_view(answer: dict[str, Any]) -> RenderableType:
+    """What a person sees of a contract that was tried."""
     head = facts(
         {
             "contract": answer["contract"],
@@ -111,6 +112,7 @@ def _view(answer: dict[str, Any]) -> RenderableType:
         ["record", "rule", "value"],
         [(one["position"], one["rule"], one["value"]) for one in answer["examples"]],
         title="The first records",
+        text=["value"],
     )
     parts: list[RenderableType] = [head]
     parts += [rules] if answer["rules"] else []

@@ -105,8 +105,9 @@ def catch_up(workspace: Workspace, policy: Policy) -> Indexed | None:
 
     Examples:
         >>> from lazaretto.policy import Cleaning
-        >>> catch_up(workspace, policy.model_copy(update={"cleaning": Cleaning()})).version
-        1
+        >>> indexed = catch_up(workspace, policy.model_copy(update={"cleaning": Cleaning()}))
+        >>> indexed.left_out
+        0
     """
     scheme, dataset = scheme_of(policy), policy.dataset
     for _ in range(ATTEMPTS):

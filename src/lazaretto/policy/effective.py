@@ -97,7 +97,7 @@ def in_words(policy: Policy) -> list[str]:
         ...     "sources": {"tiers": {"UNTRUSTED": {"review_share": 0.05}}},
         ... })
         >>> print(in_words(policy)[-1].split("; ")[2])
-        5 % of the records that pass are drawn for people
+        5 % of the records that pass are drawn for people.
     """
     tiers = [tier for tier in TrustTier if tier is not TrustTier.REVOKED]
     said = [f"Tier {tier.value}: {_words(effective_settings(policy, (), tier))}." for tier in tiers]

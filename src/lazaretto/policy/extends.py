@@ -1,7 +1,7 @@
 """``extends:`` an organisation's base, which a team's policy may tighten, and not loosen.
 
-What the base says binds; what it leaves out is the team's. `RULES` says for each key what is
-tighter. A key that is not named there has to stay what the base says.
+What the base says binds; what it leaves out is the team's. `lazaretto.policy.tighter`
+says for each key what is tighter. A key that is not named there has to stay what the base says.
 """
 
 from __future__ import annotations
@@ -9,23 +9,21 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import rfc8785
 
 from lazaretto.errors import PolicyError
+from lazaretto.policy.tighter import check_of, said_elsewhere, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    Place = tuple[str | int, ...]
-    Check = Callable[[Any, Any], str | None]
+    from lazaretto.policy.tighter import Place
 
 MOST_BASES = 8
 """A base may extend another one, so often."""
-_MODES = ("off", "shadow", "enforce")
 _DETECTOR = {"mode": "enforce", "weight": 1.0}
 """What a base says of a detector that it names, where it says nothing else."""
 
@@ -134,10 +132,8 @@ def _from_here(base: Document, folder: Path) -> dict[str, Any]:
 
     said = _together({}, base.content)
     said.pop("extends", None)
-    contract = said.get("contract")
-    if isinstance(contract, str) and ".py:" in contract:
-        file, _, model = contract.rpartition(":")
-        said["contract"] = f"{moved(file)}:{model}"
+    if said.get("contract") is not None:
+        said["contract"] = _moved_contract(said["contract"], moved, own)
     embed: dict[str, Any] = dict(said.get("embed") or {})
     weights = embed.get("model")
     if isinstance(weights, str) and (own / weights).exists():
@@ -149,6 +145,42 @@ def _from_here(base: Document, folder: Path) -> dict[str, Any]:
     return said
 
 
+def _moved_contract(contract: Any, moved: Callable[[str], str], own: Path) -> Any:
+    """A contract, its files as seen from elsewhere."""
+    if isinstance(contract, str):
+        file, _, model = contract.rpartition(":")
+        return f"{moved(file)}:{model}" if file.endswith(".py") else contract
+    if not isinstance(contract, dict):
+        return contract
+    said = dict(contract)
+    if isinstance(said.get("pandera"), str):
+        said["pandera"] = _moved_contract(said["pandera"], moved, own)
+    for form in ("rules", "odcs", "gx", "great_expectations"):
+        value = said.get(form)
+        if isinstance(value, str):
+            said[form] = moved(value)
+        elif isinstance(value, dict) and form != "rules":
+            found = {
+                key: moved(value[key])
+                for key in ("context", "suite")
+                if isinstance(value.get(key), str) and (own / value[key]).exists()
+            }
+            said[form] = value | found
+    columns = said["rules"].get("columns") if isinstance(said.get("rules"), dict) else None
+    if isinstance(columns, dict):
+        said["rules"] = said["rules"] | {
+            "columns": {name: _moved_lookup(rules, moved) for name, rules in columns.items()}
+        }
+    return said
+
+
+def _moved_lookup(rules: Any, moved: Callable[[str], str]) -> Any:
+    elsewhere = rules.get("exists_in") if isinstance(rules, dict) else None
+    if not isinstance(elsewhere, dict) or not isinstance(elsewhere.get("file"), str):
+        return rules
+    return rules | {"exists_in": elsewhere | {"file": moved(elsewhere["file"])}}
+
+
 def _loosened(
     own: Mapping[str, Any], said: Mapping[str, Any], at: Place, policy: Document, base: Document
 ) -> Iterator[str]:
@@ -156,6 +188,11 @@ def _loosened(
     for key, value in own.items():
         place = (*at, key)
         detector = at == ("screen", "detectors")
+        if not isinstance(value, dict):
+            yield from _around(place, value, policy, base)
+        if isinstance(value, dict) and at[:1] == ("sources",) and key not in said:
+            yield from _loosened(value, {}, place, policy, base)
+            continue
         if key not in said:
             if at[:2] == ("screen", "detectors") and len(at) == 3:  # an option of a base's detector
                 yield _line(policy, base, place, value, None, "leave it out")
@@ -166,117 +203,33 @@ def _loosened(
         if isinstance(before, dict) and isinstance(value, dict):
             yield from _loosened(value, before, place, policy, base)
             continue
-        remedy = _check_of(place)(value, before)
+        remedy = check_of(place)(value, before)
         if remedy is not None:
             yield _line(policy, base, place, value, before, remedy)
 
 
+def _around(place: Place, value: Any, policy: Document, base: Document) -> Iterator[str]:
+    """What a rule for a tier or a source loosens of what the base says for more of them."""
+    for other, before in said_elsewhere(place, base.content):
+        remedy = check_of(place)(value, before)
+        if remedy is not None:
+            yield _line(policy, base, place, value, before, remedy, other)
+
+
 def _line(
-    policy: Document, base: Document, place: Place, value: Any, before: Any, remedy: str
+    policy: Document,
+    base: Document,
+    place: Place,
+    value: Any,
+    before: Any,
+    remedy: str,
+    other: Place | None = None,
 ) -> str:
     file, line = policy.lines[place]
-    there = next(
-        base.lines[place[:n]] for n in range(len(place), -1, -1) if place[:n] in base.lines
-    )
-    was = "not set" if before is None else _shown(before)
+    at = place if other is None else other
+    there = next(base.lines[at[:n]] for n in range(len(at), -1, -1) if at[:n] in base.lines)
+    was = "not set" if before is None else shown(before)
     return (
-        f"{file}:{line}: {'.'.join(map(str, place))}: {_shown(value)} loosens what the base says "
+        f"{file}:{line}: {'.'.join(map(str, place))}: {shown(value)} loosens what the base says "
         f"({was}, {there[0]}:{there[1]}): {remedy}"
     )
-
-
-def _shown(value: Any) -> str:
-    text = {True: "true", False: "false", None: "null"}.get(value) if _is_plain(value) else None
-    return (text or str(value))[:80]
-
-
-def _is_plain(value: Any) -> bool:
-    return value is None or isinstance(value, bool)
-
-
-def _same(value: Any, base: Any) -> str | None:
-    return None if value == base else "leave the key out"
-
-
-def _at_most(value: Any, base: Any) -> str | None:
-    if base is None or (value is not None and value <= base):
-        return None
-    return f"write at most {_shown(base)}, or leave the key out"
-
-
-def _at_least(value: Any, base: Any) -> str | None:
-    return None if value >= base else f"write at least {_shown(base)}, or leave the key out"
-
-
-def _stays_true(value: Any, base: Any) -> str | None:
-    return None if value or not base else "write true, or leave the key out"
-
-
-def _in_order(*order: str) -> Check:
-    def check(value: Any, base: Any) -> str | None:
-        if order.index(str(value)) >= order.index(str(base)):
-            return None
-        return f"write {' or '.join(order[order.index(str(base)) :])}, or leave the key out"
-
-    return check
-
-
-def _fewer(value: Any, base: Any) -> str | None:
-    """Each place is one of the base's, or lies below one."""
-    if base is None:
-        return None
-    below = [text.rstrip("/") for text in base]
-    inside = all(
-        any(text == one or text.startswith(f"{one}/") for one in below) and ".." not in rest
-        for text in value or ["/"]
-        for rest in [text.split("/")[_ups(text) :]]
-    )
-    return None if inside else "name only places of the base, or folders in them"
-
-
-def _ups(text: str) -> int:
-    """How many parts lead up, at the beginning of a relative path."""
-    parts = text.split("/")
-    return next((n for n, part in enumerate(parts) if part != ".."), len(parts))
-
-
-def _more(value: Any, base: Any) -> str | None:
-    return None if set(base) <= set(value) else "name all that the base names, and more"
-
-
-RULES: tuple[tuple[str, Check, str], ...] = (
-    ("sources.require_signature", _stays_true, "`true` is tighter"),
-    ("sources.clock_skew_seconds", _at_most, "lower is tighter"),
-    ("sources.places", _fewer, "fewer places, and folders in them, are tighter"),
-    ("limits.*", _at_most, "lower is tighter"),
-    ("evolve.extra_columns", _in_order("keep", "drop", "hold"), "`hold` is tighter"),
-    ("evolve.missing_columns", _in_order("fill", "hold"), "`hold` is tighter"),
-    ("columns.payload", _more, "more columns are tighter: reviewers see more"),
-    ("screen.false_quarantine_rate", _at_least, "higher is tighter: more is held"),
-    ("screen.min_poison_share", _at_most, "lower is tighter: a batch must show smaller shares"),
-    ("screen.hold", _in_order("evidence", "rate"), "`rate` is tighter: it holds in every batch"),
-    ("screen.detectors.*.mode", _in_order(*_MODES), "`off`, `shadow`, `enforce`: later is tighter"),
-    ("screen.batch.alpha", _at_least, "higher is tighter: more batches are held"),
-    ("screen.batch.hold_when_held_fraction", _at_most, "lower is tighter: held whole earlier"),
-    ("screen.batch.tests.*", _in_order(*_MODES), "`off`, `shadow`, `enforce`: later is tighter"),
-    ("screen.drift.mode", _in_order(*_MODES), "`off`, `shadow`, `enforce`: later is tighter"),
-    ("screen.drift.alpha", _at_least, "higher is tighter: the alarm comes earlier"),
-    ("screen.drift.level", _at_least, "higher is tighter: more columns count as drifted"),
-    ("screen.small_batches.mode", _in_order("pool", "alone"), "`alone` is tighter: it holds"),
-    ("sanitize.false_quarantine_rate", _at_least, "higher is tighter: more is held"),
-    ("sanitize.alpha", _at_least, "higher is tighter: more classes fire"),
-    ("sanitize.suspect_level", _at_least, "higher is tighter: more classes are searched"),
-    ("sanitize.uncalibrated_limit", _at_least, "higher is tighter: more may be held"),
-    ("sanitize.methods", _more, "more methods are tighter"),
-    ("review.require_two_people", _stays_true, "`true` is tighter"),
-    ("review.expire_days", _at_most, "lower is tighter: expiry rejects"),
-    ("review.max_weight", _at_most, "lower is tighter"),
-    ("retention.*_days", _at_most, "lower is tighter, and `null`, never, is looser than any"),
-)
-"""Keys by pattern; what is tighter, as a check and in words. Every other key stays as it is."""
-
-
-def _check_of(place: Place) -> Check:
-    key = ".".join(map(str, place))
-    found = (check for pattern, check, _ in RULES if fnmatchcase(key, pattern))
-    return next(found, _same)

@@ -40,7 +40,7 @@ def override(workspace: Workspace, case: str, reason: str) -> int:
         >>> override(workspace, case, "we know them")
         Traceback (most recent call last):
         ...
-        lazaretto.errors.UsageError: an override takes a person whom Airflow authenticated, ...
+        lazaretto.errors.UsageError: nothing of case-... is revoked: there is nothing to override
     """
     if not workspace.actor.authenticated:
         raise UsageError(

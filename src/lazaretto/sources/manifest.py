@@ -166,7 +166,7 @@ def listing_digest(files: Mapping[str, str]) -> str:
 
     Examples:
         >>> listing_digest({"b": "0" * 64, "a": "1" * 64})[:16]
-        '2da7ce9ebd6bfa3f'
+        'fabf5fb920fd6814'
     """
     digest = hashlib.sha256()
     for name in sorted(files):

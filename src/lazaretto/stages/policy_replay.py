@@ -74,6 +74,8 @@ NOTES = (
     "The replay begins with an empty dataset: what depends on earlier batches (small batches that "
     "are judged together, drift of a source) knows those from the first one that is named here.",
     "Sources and keys are those of today; holds of incidents are left out.",
+    "Quotas count as if all were admitted now. What a check outside of Lazaretto found is not "
+    "looked for again.",
     "What reviewers released in truth does not enter here: only what the candidate lets in does.",
     "Records that the gate let in were never reviewed: whether one that only the candidate holds "
     "is poison is not known.",

@@ -114,7 +114,7 @@ def replay_rate(
             else:
                 found.append(result)
     where = f"{stored.name}/{stored.version}"
-    notes = [NOTES[0], *NOTES[3:], _NOTE]
+    notes = [NOTES[0], *NOTES[4:], _NOTE]
     return summed(dataset, ref, where, None, found, left_out, 0, notes)
 
 

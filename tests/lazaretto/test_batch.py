@@ -99,8 +99,8 @@ def test_an_extension_may_be_replaced_by_a_declared_format(tmp_path: Path) -> No
     error = refused(path)
     assert error.code == "wrong_format"
     assert (
-        str(error) == f"{path}: unknown format; name the file .parquet, .arrow, .csv, .jsonl, "
-        "or .tar for images, or say the format"
+        str(error) == f"{path}: unknown format; name the file .parquet, .arrow, .csv, .json, "
+        ".jsonl, or .tar for images, or say the format"
     )
 
 
@@ -150,7 +150,11 @@ def test_the_message_about_a_truncated_file_says_what_to_do(tmp_path: Path) -> N
         ("t.parquet", b"id,x\n1,2\n", "its bytes are CSV"),
         ("t.csv", b'{"a": 1}\n', "its bytes are JSON Lines"),
         ("t.jsonl", b"id,x\n1,2\n", "its bytes are CSV"),
-        ("t.jsonl", b'[{"a": 1}]', "its bytes are a JSON array (deliver one object per line)"),
+        (
+            "t.jsonl",
+            b'[{"a": 1}]',
+            "its bytes are a JSON array (name it .json, or deliver one object per line)",
+        ),
         (
             "t.csv",
             b"\x1f\x8b\x08\x00",
@@ -361,7 +365,8 @@ def test_text_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
     error = refused(tmp_path / "t.csv")
     assert (error.code, str(error)) == (
         "unreadable",
-        f"{tmp_path / 't.csv'}: column 'b' is not UTF-8 text",
+        f"{tmp_path / 't.csv'}: byte 6 (0xff) is not of the encoding utf-8: say the right one as "
+        "read.encoding in the policy, or deliver UTF-8",
     )
     (tmp_path / "t.jsonl").write_bytes(b'{"a": "\xff"}\n')
     assert refused(tmp_path / "t.jsonl").code == "unreadable"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,13 +24,17 @@ from lazaretto.cli import (
     incident_view,
     ledger_view,
     lineage,
+    manifest,
     model,
     policy,
+    policy_merged,
     prune_view,
     quarantine,
     quarantine_sharing,
     reference,
     reference_view,
+    replay_view,
+    revocation_view,
     sanitizing,
     source,
     source_view,
@@ -45,6 +50,7 @@ from lazaretto.incidents import Action as Done
 from lazaretto.incidents import Incident, Overview, Refreshed, difference
 from lazaretto.incidents.evidence import Evidence, InDataset, SigningKey, StillHeld
 from lazaretto.incidents.production import InProduction
+from lazaretto.incidents.revocation import Reach, TouchedBatch
 from lazaretto.incidents.steps import steps_for
 from lazaretto.ledger.browse import Page, StoredEntry
 from lazaretto.lineage import (
@@ -68,6 +74,7 @@ from lazaretto.sources.refused import Refusal
 from lazaretto.sources.source_key import SourceKey
 from lazaretto.stages.explore import Exploration
 from lazaretto.stages.outcomes import RateOutcome
+from lazaretto.stages.replayed import Change, ReasonChange, ReplayedBatch, Said
 from lazaretto.stages.sanitize_result import ClassChange, Retraining
 from lazaretto.stages.sources import SourceDrift
 from lazaretto.stages.trace_prediction import PredictionTrace
@@ -149,6 +156,7 @@ def _case() -> dict[str, Any]:
             "approved_by": [],
             "deleted": None,
         },
+        "signature": {"status": "REVOKED_KEY"},
         "triage": None,
         "matching": 36,
         "records": [
@@ -472,6 +480,51 @@ def _prediction() -> PredictionTrace:
     return PredictionTrace("digits-net@2", "digits", 4, 912, found, [gap])
 
 
+def _replayed() -> Any:
+    change = Change(3, {"REJECT": 2, "UNDECIDED": 1}, {"UNDECIDED": 33})
+    one = ReplayedBatch(
+        BATCH, "annotation-vendor", AT, 10_000, Said("HOLD_RECORDS", 36),
+        Said("HOLD_BATCH", 36, notes=[REASON]), change, 2, False, [],
+    )  # fmt: skip
+    return SimpleNamespace(
+        dataset="digits", path="policies/digits.yaml", candidate=HASH, reference="digits/1",
+        batches=[one, replace(one, batch=OTHER)], verdicts=2, records=20_000, total=change + change,
+        missed=4, since=AT, refused=1, left_out=[], notes=[REASON], same=False,
+        reasons=[ReasonChange("screen:mahalanobis", 36, 36, 3, 3, 2)],
+    )  # fmt: skip
+
+
+def _reach() -> Any:
+    touched = TouchedBatch(BATCH, AT, 10_000, "digits", "HOLD_RECORDS", 36, 9964, 0)
+    return Reach(
+        IncidentQuestion("source", "annotation-vendor"),
+        [touched, replace(touched, id=OTHER, recalled=9964, snapshot_rows=None)],
+        20_000,
+        [InDataset("digits", 2, 19_964, 9964)],
+        [StillHeld(CASE, BATCH, "digits", 36)],
+        ["digits@1", "digits@2"],
+        ["digits-net@2"],
+        [],
+        True,
+    )
+
+
+def _unsigned() -> list[Any]:
+    return [
+        SimpleNamespace(
+            name=f"part-{number:05}-of-the-annotation-vendor.parquet", kind=kind, detail=REASON
+        )
+        for number, kind in enumerate(("differs", "missing", "extra"))
+    ]
+
+
+def _merged() -> list[tuple[object, ...]]:
+    return [
+        ("screen.false_quarantine_rate", "0.02", "policies/digits.yaml:7"),
+        ("sources.places", json.dumps(["/srv/drop/annotation-vendor", REASON]), "org/base.yaml:2"),
+    ]
+
+
 TABLES: dict[str, Callable[[], RenderableType]] = {
     "batch-list": lambda: batch_view.list_view([_batch(), _batch(id=OTHER, case=None)]),
     "batch-list-refused": lambda: batch_view.list_view([_batch(), _refused()]),
@@ -488,9 +541,12 @@ TABLES: dict[str, Callable[[], RenderableType]] = {
     "ledger-show": lambda: ledger_view.page_view(_entries(), full=False, onward=True),
     "ledger-show-full": lambda: ledger_view.page_view(_entries(), full=True, onward=False),
     "lineage-check": lambda: lineage.check_view([Problem(3, "/run/facets/parent", REASON)]),
+    "manifest-verify": lambda: manifest.faults_view({"source": "annotation-vendor"}, _unsigned()),
     "model-inputs": lambda: model.inputs_view(_inputs()),
     "model-list": lambda: model.list_view(_models()),
     "policy-explore": lambda: explore_view.view(_explored()),
+    "policy-merged": lambda: policy_merged.view(Path("policies/digits.yaml"), _merged()),
+    "policy-replay": lambda: replay_view.view(_replayed()),
     "policy-show": lambda: policy.history_view(_history()),
     "quarantine-expire": lambda: quarantine.expired_view(_expired()),
     "quarantine-list": lambda: quarantine.list_view(_cases()),
@@ -499,6 +555,7 @@ TABLES: dict[str, Callable[[], RenderableType]] = {
     "reference-compare": lambda: reference_view.changes_view(_changes()),
     "reference-list": lambda: reference.list_view(_references()),
     "source-drift": lambda: source_view.view(_drift()),
+    "source-revoke": lambda: revocation_view.reach_view(_reach(), None),
     "source-list": lambda: source.list_view(_sources()),
     "trace": lambda: trace_view.view(_trace(), {"report": "incident.html"}),
     "trace-prediction": lambda: trace_prediction.view(_prediction()),

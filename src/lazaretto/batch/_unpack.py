@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _BLOCK = 1 << 20
 _MARK = b"\xef\xbb\xbf"
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _NAMES = {"gz": "gzip", "zst": "zstd"}
 _MAGIC = {"gz": b"\x1f\x8b", "zst": b"\x28\xb5\x2f\xfd"}
 # Of a header, which is compared between parts.
@@ -150,7 +151,8 @@ class _Unpacker:
         with open(path, "rb") as file:  # noqa: PTH123
             head = file.read(16)
             file.seek(0)
-            if is_no_text(head):
+            bytewise = self.options.encoding == "utf-8" and not head.startswith(_UTF_16)
+            if is_no_text(head) or (bytewise and b"\0" in head):
                 return ("csv" if kind == "csv" else "jsonl"), path  # which is told as such
             usual = self.options.encoding == "utf-8" and not head.startswith(_MARK)
             odd = kind == "csv" and (self.options.skip_rows or self.options.comment is not None)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Group
+from rich.console import Group, RenderableType
 
 from lazaretto.addresses import MANIFEST_SUFFIX
 from lazaretto.cli.arguments import parse_moment, read_file, require_file, write_new_file
@@ -210,14 +210,18 @@ def _reply(
     data |= {"files": len(files), "faults": faults}
     if not faults:
         return Reply(data, facts(shown | {"files": "all as signed"}))
+    return Reply(data, faults_view(shown, faults), found=True)
+
+
+def faults_view(shown: "dict[str, object]", faults: "list[Fault]") -> RenderableType:
+    """What was signed, and each file that is not so."""
     rows = [(fault.name, fault.kind, fault.detail) for fault in faults[:_SHOWN]]
     more = len(faults) - len(rows)
     title = f"Not as signed{f' (the first {len(rows)}; --json has all)' if more else ''}"
-    view = Group(
+    return Group(
         facts(shown | {"files": f"{counted(len(faults), 'file')} not as signed"}),
-        grid(["file", "what", "why"], rows, title=title),
+        grid(["file", "what", "why"], rows, title=title, text=["why"]),
     )
-    return Reply(data, view, found=True)
 
 
 def _collected(stated: "Manifest") -> str:

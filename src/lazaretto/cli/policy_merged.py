@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from rich.console import RenderableType
+
 
 def merged(file: Path) -> Reply:
     """What a policy file and its bases say together.
@@ -36,9 +38,13 @@ def merged(file: Path) -> Reply:
         "says": document.content,
         "from": {str(key): where for key, _, where in rows},
     }
+    return Reply(data, view(file, rows))
+
+
+def view(file: Path, rows: list[tuple[object, ...]]) -> RenderableType:
+    """The table of keys, each with its value and the file and line that says it."""
     columns = ["key", "value", "from"]
-    view = grid(columns, rows, title=f"{file} with its bases", text=["value", "from"])
-    return Reply(data, view)
+    return grid(columns, rows, title=f"{file} with its bases", text=["value", "from"])
 
 
 def _leaves(content: dict[str, Any], at: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:

@@ -113,6 +113,7 @@ class Embeddings:
     """Embeddings must be there, finite, not zero, and as wide as most of the batch."""
 
     def __init__(self, schema: pa.Schema, columns: Columns) -> None:
+        self.usual: int | None = None
         self._broken = ""
         self._states: list[NDArray[np.int8]] = []
         self._widths: list[NDArray[np.int64]] = []
@@ -147,7 +148,7 @@ class Embeddings:
         if not len(there):
             return
         widths, counts = np.unique(there, return_counts=True)
-        usual = int(widths[counts.argmax()])
+        usual = self.usual = int(widths[counts.argmax()])
         text = f"{name} must have {usual} numbers, like most of the batch"
         odd = (width != usual) & (state != _ABSENT)
         failures.add("embedding.width", name, text, odd, values=pa.array(width))

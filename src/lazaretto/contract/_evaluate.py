@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -56,9 +57,11 @@ def evaluate(
         ['a', 'a']
     """
     names = list(batch.schema.names)
-    rules = [
-        rule(batch.schema, columns)
-        for rule in (_builtin.RecordIds, _builtin.Labels, _builtin.Embeddings)
+    embeddings = _builtin.Embeddings(batch.schema, columns)
+    rules: list[_builtin.RecordIds | _builtin.Labels | _builtin.Embeddings] = [
+        _builtin.RecordIds(batch.schema, columns),
+        _builtin.Labels(batch.schema, columns),
+        embeddings,
     ]
     looked_at = [rule.column for rule in rules if rule.column is not None]
     run = None if contract is None else _run_of(contract, batch.schema, known, most_bytes)
@@ -77,7 +80,7 @@ def evaluate(
         rule.tell(failures)
     if run is not None:
         run.tell(failures)
-    return failures.report()
+    return replace(failures.report(), width=embeddings.usual)
 
 
 def declared_types(contract: Contract | None) -> list[pa.Field]:

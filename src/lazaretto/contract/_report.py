@@ -60,6 +60,7 @@ class ContractReport:
         broken: problems of the whole batch; not empty means that the batch is held.
         flags: one row per record and rule that only warns, in order of position; see
             `flags_schema`.
+        width: of the most embeddings; None: there are none.
     """
 
     rows: int
@@ -67,6 +68,7 @@ class ContractReport:
     rules: list[RuleCount]
     broken: list[str]
     flags: pa.Table = field(default_factory=lambda: flags_schema().empty_table())
+    width: int | None = None
 
     @property
     def failing_ids(self) -> list[str]:

@@ -30,6 +30,12 @@ _MOST_LISTED = 10_000_000
 """So many different values a dataset may list: they are in memory while a batch is judged."""
 
 
+def asks_catalog(contract: Contract | None) -> bool:
+    """Whether a rule of a contract asks for more than the batch and when it came."""
+    asked = None if contract is None else contract.asks
+    return asked is not None and bool(asked.listed or asked.across or asked.batches)
+
+
 def known_of(
     workspace: Workspace, received: Received, policy: Policy, contract: Contract | None
 ) -> tuple[Known, dict[str, object]]:
@@ -48,9 +54,9 @@ def known_of(
         ChangedDatasetError: a dataset's table is not the one that is on record.
         ChangedStateError: the catalog does not say what the ledger says.
     """
-    asked = None if contract is None else contract.asks
-    if asked is None or not (asked.listed or asked.across or asked.batches):
+    if contract is None or not asks_catalog(contract):
         return Known(received.received_at), {}
+    asked = contract.asks
     versions: dict[str, DatasetVersion | None] = {}
     names = {dataset for dataset, _ in asked.listed} | ({policy.dataset} if asked.across else set())
     for name in sorted(names):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,13 +17,19 @@ from lazaretto.stages.results import (
     record_result,
     stage_key,
 )
-from lazaretto.stages.width import other_width, wanted_width
+from lazaretto.stages.width import Wanted, other_width, wanted_width
 from lazaretto.storage.sidecars import write_table
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sqlalchemy.engine import Connection
+
     from lazaretto.cleaning import CleaningReport
     from lazaretto.contract import ContractReport
+    from lazaretto.dataset.record_index import Indexed
     from lazaretto.policy import Policy
+    from lazaretto.received import Received
     from lazaretto.storage.workspace import Workspace
     from lazaretto.values import Cleaned
 
@@ -55,31 +61,29 @@ def validate(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Ba
         >>> validate(workspace, batch, policy).event.failing_rows
         0
     """
-    from lazaretto.contract import contract_of, evaluate
-    from lazaretto.stages.known import known_of
+    from lazaretto.contract import Known, contract_of, evaluate
+    from lazaretto.stages.known import asks_catalog, known_of
 
     contract = contract_of(policy)
-    with workspace.catalog.read() as connection:
-        reading = Reading.of(connection, batch, policy, contract.digest if contract else None)
-        received = find_batch(connection, batch)
-        reads = reading.reads("validate")
-        before = reading.settled(connection, "validate", BatchValidated)
-    if before is not None:
-        return before
+    alone = policy.cleaning is None and not asks_catalog(contract)
     with on_record(workspace, batch, "validate"):
-        known, of_them = known_of(workspace, received, policy, contract)
-        indexed = up_to_date(workspace, policy)
         with workspace.catalog.read() as connection:
-            earlier = Earlier.of(connection, received, policy, indexed)
-            compared = {} if policy.cleaning is None else {"earlier": earlier.key}
-            wanted = wanted_width(connection, workspace, policy)
-            width = {} if wanted is None else {"width": wanted.width}
-            inputs = stage_key(reads=reads, batch=received.digest, **of_them, **compared, **width)
-            before = reading.find(connection, "validate", BatchValidated, inputs)
-        if before is not None:
-            return before
+            reading = Reading.of(connection, batch, policy, contract.digest if contract else None)
+            received = find_batch(connection, batch)
+            before = reading.settled(connection, "validate", BatchValidated)
+            if before is not None:
+                return before
+            known = Known(received.received_at)
+            view = _look(connection, workspace, reading, received) if alone else None
+        if view is None:
+            known, of_them = known_of(workspace, received, policy, contract)
+            indexed = up_to_date(workspace, policy)
+            with workspace.catalog.read() as connection:
+                view = _look(connection, workspace, reading, received, indexed, of_them)
+        if view.before is not None:
+            return view.before
         data = open_stored(workspace, received)
-        cleaned = clean(workspace, received, data, policy, earlier)
+        cleaned = clean(workspace, received, data, policy, view.earlier)
         if cleaned is not None and cleaned.fixes.num_rows:
             data = data.fixed(cleaned.fixes)
         report = evaluate(
@@ -89,16 +93,48 @@ def validate(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Ba
             most_bytes=policy.limits.memory_bytes,
             known=known,
         )
-        odd = None if wanted is None else other_width(data, policy, wanted)
+        wanted = view.wanted
+        odd = None if wanted is None else other_width(report.width, policy, wanted)
         if odd is not None:
             report = replace(report, broken=[*report.broken, odd])
     kept = None
     if cleaned is not None:
         failing = np.unique(report.failures["position"].to_numpy()).astype(np.int64)
-        kept = keep(workspace, batch, cleaned, failing, earlier)
+        kept = keep(workspace, batch, cleaned, failing, view.earlier)
         report = _together(report, cleaned)
     named = None if contract is None else contract.name
-    return record_report(workspace, reading, report, contract=named, inputs=inputs, cleaned=kept)
+    return record_report(
+        workspace, reading, report, contract=named, inputs=view.inputs, cleaned=kept
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """What the catalog says of what a batch is compared with, and whether it was validated so."""
+
+    earlier: Earlier
+    wanted: Wanted | None
+    inputs: str
+    before: StageResult[BatchValidated] | None
+
+
+def _look(
+    connection: Connection,
+    workspace: Workspace,
+    reading: Reading,
+    received: Received,
+    indexed: Indexed | None = None,
+    known: Mapping[str, object] | None = None,
+) -> _View:
+    policy = reading.policy
+    earlier = Earlier.of(connection, received, policy, indexed)
+    compared = {} if policy.cleaning is None else {"earlier": earlier.key}
+    wanted = wanted_width(connection, workspace, policy)
+    width = {} if wanted is None else {"width": wanted.width}
+    reads = reading.reads("validate")
+    inputs = stage_key(reads=reads, batch=received.digest, **known or {}, **compared, **width)
+    before = reading.find(connection, "validate", BatchValidated, inputs)
+    return _View(earlier, wanted, inputs, before)
 
 
 def record_report(

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-import pyarrow.compute as pc
-
-from lazaretto.batch._plain import is_list, plain_type
 from lazaretto.errors import NotFoundError
 from lazaretto.registry.references import read_reference, reference_width
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
-    from lazaretto.batch import Batch
     from lazaretto.policy import Policy
     from lazaretto.storage.workspace import Workspace
 
@@ -49,24 +43,20 @@ def wanted_width(connection: Connection, workspace: Workspace, policy: Policy) -
     return Wanted(f"{stored.name}/{stored.version}", reference_width(workspace, stored))
 
 
-def other_width(data: Batch, policy: Policy, wanted: Wanted) -> str | None:
+def other_width(width: int | None, policy: Policy, wanted: Wanted) -> str | None:
     """Why no vector of a batch can be compared with the reference, in words; None: they can.
 
     Single vectors of another width than most are found by the rules for records.
+
+    Args:
+        width: of the most vectors; None: there are none.
+        policy: names their column.
+        wanted: the reference's.
     """
-    name = str(policy.columns.embedding)
-    if name not in data.schema.names or not is_list(plain_type(data.schema.field(name).type)):
-        return None
-    widths: Counter[int] = Counter()
-    for chunk in data.chunks(columns=[name]):
-        lengths = pc.list_value_length(chunk.column(0)).drop_null().to_numpy(zero_copy_only=False)
-        found, counts = np.unique(lengths, return_counts=True)
-        widths.update(dict(zip(found.tolist(), counts.tolist(), strict=True)))
-    usual = widths.most_common(1)
-    if not usual or usual[0][0] == wanted.width:
+    if width in (None, wanted.width):
         return None
     return (
-        f"embedding column {name!r} has {usual[0][0]} numbers, and reference {wanted.reference} "
-        f"has {wanted.width}: the vectors are of another model. Deliver vectors of "
-        "the reference's model, or fit a new reference"
+        f"embedding column {policy.columns.embedding!r} has {width} numbers, and reference "
+        f"{wanted.reference} has {wanted.width}: the vectors are of another model. Deliver vectors "
+        "of the reference's model, or fit a new reference"
     )

@@ -125,7 +125,8 @@ class TracedModel:
         registered_at: when it was registered.
         roles: how it used the data: TRAIN, FINETUNE, …; EVAL alone falsifies what was measured
             and leaves the weights alone.
-        inherited: whether it only learned by way of another model.
+        inherited: whether it only learned by way of another model: of its weights, or of a table of
+            its predictions.
         rows: records that it learned from.
         tainted_rows: how many of them are in question; None: not known.
         paths: ways from a batch to it, as ids, the shortest among them; not all.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
-from foreign_events import dataset, event, model, partitions
+from foreign_events import dataset, event, model, moment, partitions
 from foreign_site import Said, Site, may_be
 
 from lazaretto import lineage
@@ -180,6 +181,19 @@ def test_the_admitted_table_is_read_without_a_version_as_it_was(site: Site) -> N
     for vendor in ("vendor", "other", "third"):
         assert site.source(vendor) == Said(["net@1"])
     assert set(site.model("net@1").batch_ids) == set(site.batches.values())
+
+
+def test_who_reads_the_admitted_table_at_once_may_have_read_any_of_its_versions(
+    site: Site,
+) -> None:
+    """Two clocks, seconds apart: which of the versions it was is not known, and that is said."""
+    site.history.snapshot({site.batches["vendor"]: 90}, 1)
+    site.deliver("third")
+    now = (datetime.now(UTC) - moment()).total_seconds()
+    site.feed(event([site.table()], [NET], at=now))
+    for vendor in ("vendor", "other", "third"):
+        assert site.source(vendor) == may_be("net@1")
+    assert not site.model("net@1").complete
 
 
 def test_what_was_recalled_before_a_read_is_not_accused(site: Site) -> None:

@@ -18,6 +18,7 @@ from lazaretto.lineage.trace.find import all_models, left_out
 from lazaretto.lineage.trace.holdings import BATCH
 from lazaretto.lineage.trace.models import evaluated, made_of, models_of, unknown_of
 from lazaretto.lineage.trace.plan import retrain_plan
+from lazaretto.lineage.trace.serving import with_aliases
 from lazaretto.lineage.trace.snapshots import made_from, snapshots_of
 from lazaretto.lineage.trace.walk import downstream
 from lazaretto.lineage.trace.world import read_world
@@ -96,7 +97,7 @@ def forward(
     used = _used(reached, reached.held.values())
     told, batches = _batches(view, question, described, matched, used)
     unknown = unknown_of(reached)
-    return Trace(
+    answer = Trace(
         question=question,
         at=datetime.now(UTC),
         seq=view.seq,
@@ -117,6 +118,7 @@ def forward(
             all_models(reached.world) - reached.sure - reached.possible - reached.evaluated
         ),
     )
+    return with_aliases(view.catalog, answer)
 
 
 def backward(view: View, question: Question, reached: Reached, *, paths: int) -> Trace:
@@ -131,7 +133,7 @@ def backward(view: View, question: Question, reached: Reached, *, paths: int) ->
     described = describe(reached.world, reached.sure)
     used = made_from(reached)
     told, batches = _batches(view, question, described, {}, used)
-    return Trace(
+    answer = Trace(
         question=question,
         at=datetime.now(UTC),
         seq=view.seq,
@@ -149,6 +151,7 @@ def backward(view: View, question: Question, reached: Reached, *, paths: int) ->
         refused=[],
         completeness=completeness(view, question, reached, described, batches, [], None),
     )
+    return with_aliases(view.catalog, answer)
 
 
 def _batches(

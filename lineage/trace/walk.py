@@ -197,9 +197,10 @@ def _uses_of(reached: Reached, snapshots: Collection[tuple[Dataset, int]]) -> It
         for snapshot, uses in world.told.uses.items():
             if world.told.place(snapshot) == (dataset, version):
                 for use in uses:
-                    vertex = world.vertex(use.model)
-                    reached.steps.note(vertex, Step(-snapshot, Basis.KNOWN, Why.NAMED))
-                    yield vertex
+                    if use.role != "EVAL":
+                        vertex = world.vertex(use.model)
+                        reached.steps.note(vertex, Step(-snapshot, Basis.KNOWN, Why.NAMED))
+                        yield vertex
         for joined in world.joined.get(dataset, ()):
             if joined.version == version:
                 yield joined.end
@@ -211,7 +212,8 @@ def _measured(reached: Reached) -> None:
     runs = measured(world.catalog, reached.sure) - reached.sure - reached.possible
     found = outputs(world.catalog, runs)
     for snapshot, uses in world.told.uses.items():
-        if world.told.count(reached.held, snapshot):
+        asked = world.told.place(snapshot) in reached.snapshots
+        if asked or world.told.count(reached.held, snapshot):
             found |= {world.vertex(use.model) for use in uses if use.role == "EVAL"}
     reached.evaluated = found - reached.sure - reached.possible
 

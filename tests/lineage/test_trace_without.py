@@ -120,6 +120,13 @@ def test_each_question_can_leave_batches_out(workspace: Workspace) -> None:
 
     assert of_dataset() == of_dataset(first) == of_dataset(second) == ["net@2"]
     assert of_dataset(first, second) == []  # there would be no such version
+    history.register("judge", "1", purpose="eval")
+    trace = lineage.trace_dataset(workspace, "digits", 3)
+    assert (trace.model_ids, [one.id for one in trace.evaluated]) == (["net@2"], ["judge@1"])
+    trace = lineage.trace_dataset(workspace, "digits", 3, without=[first, second])
+    assert trace.evaluated == []
+    said = "No model version is known to have learned from digits@3 (without 2 batches)."
+    assert lineage.conclusion(trace)[0] == said
 
 
 def test_a_slip_in_a_batch_to_leave_out_is_no_answer(workspace: Workspace) -> None:

@@ -69,3 +69,9 @@ def test_every_key_of_a_column_is_on_the_page() -> None:
     text = (pages.ROOT / PAGE).read_text("utf-8")
     for key in ColumnRules.model_fields:
         assert f"`{key}`" in text or f"`{key}: " in text, key
+
+
+def test_a_contract_can_stand_alone() -> None:
+    code, printed = run("lazaretto policy check alone.yaml")
+    assert code == 0, printed
+    assert "none: screen.mode is off" in " ".join(printed.split())

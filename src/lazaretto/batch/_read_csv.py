@@ -45,7 +45,8 @@ def read_csv(
             `check_columns`.
     """
     options = wanted.text
-    width = _width(file.read(block), limits, name, options)
+    head = file.read(block)
+    width = _width(head, limits, name, options)
     file.seek(0)
     path = f"{folder}/cells"
     rows = _split(file, width, block, options)
@@ -73,7 +74,8 @@ def read_csv(
     except pa.ArrowInvalid as error:
         if "straddl" in str(error):
             raise line_too_long(name, block) from error
-        raise DeliveryError(f"{name}: {error_line(error)}", code="unreadable") from error
+        hint = _other_delimiter(head) if width == 1 else ""
+        raise DeliveryError(f"{name}: {error_line(error)}{hint}", code="unreadable") from error
 
     def batches() -> Iterator[pa.RecordBatch]:
         for table in unspill(path, count):
@@ -99,6 +101,16 @@ def _width(head: bytes, limits: Limits, name: str, options: TextOptions) -> int:
         ) from error
     check_width(width, limits, name)
     return width
+
+
+def _other_delimiter(head: bytes) -> str:
+    """What to write where the header is one column, and looks as if it were several."""
+    line = head.partition(b"\n")[0]
+    found = max(b";\t|", key=line.count)
+    if found not in line:
+        return ""
+    mark = "\\t" if found == ord("\t") else chr(found)
+    return f'; if another delimiter is meant, write read: {{delimiter: "{mark}"}} in the policy'
 
 
 def _split(

@@ -14,9 +14,9 @@ from lazaretto.cli.session import Session
 from lazaretto.errors import DeliveryError, UsageError
 
 if TYPE_CHECKING:
-    from lazaretto.batch import Batch
+    from lazaretto.batch import Batch, Wanted
     from lazaretto.contract import Contract, ContractReport
-    from lazaretto.policy import Columns
+    from lazaretto.policy import Policy
 
 app = typer.Typer(no_args_is_help=True, help="The rules that every record must meet.")
 
@@ -27,16 +27,22 @@ _EXAMPLES = 20
 def infer(
     session: Session,
     sample: Annotated[str, typer.Argument(help="Data like a delivery: a file or folder")],
+    *,
+    policy: Annotated[
+        Path | None, typer.Option(help="Policy that says how text is written: its section `read`")
+    ] = None,
 ) -> Reply:
     """Propose a first contract from a sample, in YAML, and say what to check by hand.
 
     The sample keeps every rule of it. Write it to a file, edit it, and name it in the policy:
     contract: {rules: FILE}.
     """
+    from lazaretto.policy import Policy
     from lazaretto.proposal.contract import contract_text, propose_contract
 
     _ = session
-    proposed = propose_contract(_opened(sample))
+    wanted = None if policy is None else _wanted(Policy.load(policy))
+    proposed = propose_contract(_opened(sample, wanted))
     text = contract_text(proposed)
     data = {"rules": proposed.rules, "check_by_hand": proposed.by_hand, "rows": proposed.rows}
     return Reply(data | {"text": text}, Document(text.rstrip("\n")))
@@ -57,12 +63,10 @@ def check(
     Rules that compare with the catalog's records are named and not judged. The sample arrives now.
     Exit code 1 when a record or the whole breaks the contract, 4 when a rule was not judged.
     """
-    from lazaretto.policy import Columns
-
     _ = session
-    contract, columns = _loaded(file)
+    contract, policy = _loaded(file)
     unjudged = _unjudged(contract)
-    report = _report(contract, columns or Columns(), data)
+    report = _report(contract, policy, data)
     rules = [
         {
             "rule": rule.rule,
@@ -120,8 +124,8 @@ def checked_view(answer: dict[str, Any]) -> RenderableType:
     return Group(*parts)
 
 
-def _loaded(file: str) -> "tuple[Contract, Columns | None]":
-    """The contract, and of a policy its columns.
+def _loaded(file: str) -> "tuple[Contract, Policy | None]":
+    """The contract, and the policy where it is one's.
 
     Raises:
         UsageError: it is none.
@@ -142,7 +146,7 @@ def _loaded(file: str) -> "tuple[Contract, Columns | None]":
             contract = contract_of(policy)
             if contract is None:
                 raise UsageError(f"{file} names no contract: add `contract:`")
-            return contract, policy.columns
+            return contract, policy
         form = "odcs" if "apiVersion" in content or "kind" in content else "rules"
         contract = load_contract({form: path.name}, base=path.parent)
     assert contract is not None  # noqa: S101  something was given
@@ -158,16 +162,27 @@ def _says_unjudged(text: str) -> bool:
     return text.startswith("rule ") and " was not judged: " in text
 
 
-def _report(contract: "Contract", columns: "Columns", data: str) -> "ContractReport":
-    from lazaretto.batch import Wanted
-    from lazaretto.contract import Known, declared_types, evaluate
+def _report(contract: "Contract", policy: "Policy | None", data: str) -> "ContractReport":
+    from lazaretto.contract import Known, evaluate
+    from lazaretto.policy import Columns
 
     known = Known(datetime.now(UTC), without_catalog=True)
-    batch = _opened(data, Wanted.of(columns, declared_types(contract)))
-    return evaluate(batch, contract, columns, known=known)
+    columns = Columns() if policy is None else policy.columns
+    return evaluate(_opened(data, _wanted(policy, contract)), contract, columns, known=known)
 
 
-def _opened(data: str, wanted: Any = None) -> "Batch":
+def _wanted(policy: "Policy | None", contract: "Contract | None" = None) -> "Wanted":
+    """How the sample is to be read."""
+    from lazaretto.batch import Wanted
+    from lazaretto.contract import declared_types
+
+    fields = declared_types(contract)
+    if policy is None:
+        return Wanted.of(None, fields)
+    return Wanted.of(policy.columns, fields, policy.read.options())
+
+
+def _opened(data: str, wanted: "Wanted | None" = None) -> "Batch":
     from lazaretto.batch import open_batch
 
     try:

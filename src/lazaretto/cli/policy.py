@@ -40,13 +40,16 @@ def check(session: Session, file: File) -> Reply:
     from lazaretto.policy.effective import in_words, tells_sources_apart
 
     policy, contract = _load(file)
+    detectors: dict[str, str] = {}
+    if policy.screen.runs:
+        detectors = {name: config.mode for name, config in policy.screen.detectors.items()}
     data: dict[str, object] = {
         "path": str(file),
         "sha256": policy.sha256,
         "dataset": policy.dataset,
-        "reference": policy.screen.reference or policy.dataset,
+        "reference": (policy.screen.reference or policy.dataset) if policy.screen.runs else None,
         "contract": contract,
-        "detectors": {name: config.mode for name, config in policy.screen.detectors.items()},
+        "detectors": detectors,
         "false_quarantine_rate": policy.screen.false_quarantine_rate,
         "places": policy.sources.places,
         "sources": in_words(policy),
@@ -66,7 +69,8 @@ def check(session: Session, file: File) -> Reply:
     told |= {f"change {n}": text for n, text in enumerate(compared["changes"], start=1)}
     shown = {name: value for name, value in data.items() if name != "runs"} | {
         "places": ", ".join(places),
-        "detectors": ", ".join(f"{k} ({v.mode})" for k, v in policy.screen.detectors.items()),
+        "detectors": ", ".join(f"{k} ({v})" for k, v in detectors.items())
+        or "none: screen.mode is off",
     }
     shown.pop("sources")
     if tells_sources_apart(policy):

@@ -29,6 +29,17 @@ def check_policy(policy: Policy) -> None:
     Raises:
         PolicyError: every mistake, one per line, as ``file:line: key: message``.
     """
+    found = _screening(policy) if policy.screen.runs else []
+    found += _told(lambda: _check_contract(policy))
+    found += _told(lambda: _check_places(policy))
+    if not found and policy.screen.runs:
+        found += _told(lambda: _check_encoder(policy))
+    if found:
+        raise PolicyError("\n".join(found))
+
+
+def _screening(policy: Policy) -> list[str]:
+    """Mistakes about encoder and detectors, without what loading the encoder shows."""
     from lazaretto.embed import check_embed
 
     found = _told(lambda: check_embed(policy))
@@ -36,12 +47,7 @@ def check_policy(policy: Policy) -> None:
         found += _told(lambda name=name: _check_detector(policy, name))  # type: ignore[misc]
     if not found:
         found += _told(lambda: _check_together(policy))
-    found += _told(lambda: _check_contract(policy))
-    found += _told(lambda: _check_places(policy))
-    if not found:
-        found += _told(lambda: _check_encoder(policy))
-    if found:
-        raise PolicyError("\n".join(found))
+    return found
 
 
 def check_reference(workspace: Workspace, policy: Policy) -> str | None:
@@ -60,6 +66,8 @@ def check_reference(workspace: Workspace, policy: Policy) -> str | None:
     """
     from lazaretto.registry.references import find_reference, load_stored
 
+    if not policy.screen.runs:
+        return None
     named = policy.screen.reference
     try:
         stored = find_reference(workspace, named or policy.dataset)

@@ -41,7 +41,14 @@ def _records(policy: Policy) -> Iterator[str]:
     if policy.contract is None:
         yield "No contract is named: only ids and vectors are checked by built-in rules."
     else:
-        yield f"A record that breaks a rule of {policy.contract} is held."
+        named = policy.contract if isinstance(policy.contract, str) else "the contract"
+        yield f"A record that breaks a rule of {named} is held."
+    if not screen.runs:
+        yield (
+            "Nothing is screened: poison that keeps the contract's rules is not looked for, and "
+            "each verdict says so."
+        )
+        return
     asked = "detectors" in screen.model_fields_set
     dropped = list[str]()
     if columns.label is None and not asked:
@@ -80,6 +87,12 @@ _MODES = {
 
 def _batches(policy: Policy) -> Iterator[str]:
     screen = policy.screen
+    if not screen.runs:
+        yield (
+            f"A batch is held whole when {100 * screen.batch.hold_when_held_fraction:g} % of its "
+            "records are held."
+        )
+        return
     yield (
         f"A batch is held whole when {100 * screen.batch.hold_when_held_fraction:g} % of its "
         f"records are held, or when a batch test fires, which a clean batch does with a chance of "

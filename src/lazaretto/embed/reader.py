@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +14,7 @@ from lazaretto.batch._columns import label_texts, numeric_values, vectors
 from lazaretto.errors import DeliveryError, ReferenceMismatchError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import numpy.typing as npt
 
@@ -143,16 +143,19 @@ class Reader:
 
 
 def opened(
-    source: pa.Table | Batch | str | Path, columns: Columns | None = None
+    source: pa.Table | Batch | str | Path,
+    columns: Columns | None = None,
+    read: Mapping[str, Any] | None = None,
 ) -> pa.Table | Batch:
     """The source, opened where it is a path or URI.
 
     Args:
         source: rows, or where they are.
         columns: which of them hold ids and labels, where the file does not say types.
+        read: how text is written, as `lazaretto.policy.Read.options` says it.
     """
     from lazaretto.batch import Wanted, open_batch
 
     if isinstance(source, str | Path):
-        return open_batch(source, wanted=Wanted.of(columns))
+        return open_batch(source, wanted=Wanted.of(columns, read=read))
     return source

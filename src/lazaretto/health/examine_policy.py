@@ -77,6 +77,9 @@ def _in_force(workspace: Workspace) -> Iterator[Line]:
 def _encoder_and_reference(
     workspace: Workspace | None, policy: Policy, dataset: str, *, of_ledger: bool = False
 ) -> Iterator[Line]:
+    if not policy.screen.runs:
+        yield ok("reference", f"{dataset}: none is needed, screen.mode is off")
+        return
     encoders: list[Encoder] = []
 
     def encoder() -> Iterator[Line]:

@@ -268,6 +268,11 @@ class SmallBatches(_Section):
 class Screen(_Section):
     """Comparing a batch's vectors with those of a reference."""
 
+    mode: Literal["enforce", "off"] = Field(
+        "enforce",
+        description="off: no vectors and no reference are needed. Batches are judged by signature, "
+        "contract and cleaning alone, and each verdict says that nothing was screened.",
+    )
     reference: str | None = Field(
         None, description="The reference, as name or name/version. Default: the dataset's name."
     )
@@ -319,6 +324,11 @@ class Screen(_Section):
         if all(config.mode == "off" for config in value.values()):
             raise ValueError("no detector runs: put at least one in mode enforce or shadow")
         return value
+
+    @property
+    def runs(self) -> bool:
+        """Whether batches are screened at all."""
+        return self.mode != "off"
 
     @property
     def decides(self) -> bool:
@@ -419,6 +429,7 @@ _LATER: tuple[tuple[str, ...], ...] = (
     ("sources", "tiers"),
     ("sources", "by_source"),
     ("sources", "quota"),
+    ("screen", "mode"),
     ("evolve",),
     ("read",),
 )

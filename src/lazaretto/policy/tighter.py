@@ -190,6 +190,7 @@ RULES: tuple[tuple[str, Check, str], ...] = (
     ("columns.payload", _more, "more columns are tighter: reviewers see more"),
     ("screen.false_quarantine_rate", _at_least, "higher is tighter: more is held"),
     ("screen.min_poison_share", _at_most, "lower is tighter: a batch must show smaller shares"),
+    ("screen.mode", _in_order("off", "enforce"), "`enforce` is tighter"),
     ("screen.hold", _in_order("evidence", "rate"), "`rate` is tighter: it holds in every batch"),
     ("screen.detectors.*.mode", _in_order(*_MODES), "`off`, `shadow`, `enforce`: later is tighter"),
     ("screen.batch.alpha", _at_least, "higher is tighter: more batches are held"),

@@ -132,7 +132,10 @@ def _made_of(workspace: Workspace, case: str) -> _Made | str:
                 "other and with no reference"
             )
         if judged.screened is None:
-            return "the batch was not compared with trusted records: its contract is broken"
+            return (
+                "the batch was not compared with trusted records: its contract is broken, or the "
+                "policy screens nothing"
+            )
         screened = entry_of(connection, judged.screened).event
         assert isinstance(screened, BatchScreened)  # noqa: S101  it was judged by it
         embedded = None

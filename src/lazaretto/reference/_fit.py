@@ -39,13 +39,15 @@ def fit_reference(
 ) -> ReferenceState:
     """See `Reference.fit`."""
     detectors = usable_detectors(policy)
-    columns = policy.columns
+    columns, _read = policy.columns, policy.read.options()
     value_columns: tuple[str, ...] = ()
     if any("values" in make_detector(d, options).requires for d, options in detectors.items()):
         parts = [columns.record_id, columns.label, columns.embedding]
         parts += [columns.reference_group, columns.reference_time]
-        value_columns = numeric_columns(opened(trusted, columns).schema, parts)
-    trusted = opened(trusted, columns)
+        value_columns = numeric_columns(
+            opened(trusted, columns, policy.read.options()).schema, parts
+        )
+    trusted = opened(trusted, columns, policy.read.options())
     prepared = prepare_encoder(trusted, policy, seed)
     encoder = prepared.encoder
     reader = Reader(columns, encoder, encoder.dimensions or None, value_columns)

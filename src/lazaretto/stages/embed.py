@@ -36,7 +36,8 @@ _CHUNK = 8192
 def embed(workspace: Workspace, batch: str, policy: Policy) -> StageResult[BatchEmbedded]:
     """Encodes a batch with the policy's encoder; a batch that brings its vectors needs no side-car.
 
-    A batch whose contract is broken as a whole is not encoded: the gate holds it anyway.
+    A batch whose contract is broken as a whole is not encoded: the gate holds it anyway. Nor is
+    any where the policy's `screen.mode` is off.
 
     Args:
         workspace: catalog and store.
@@ -70,7 +71,7 @@ def embed(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Batch
         if settled is not None:
             return settled
         validated = reading.require_validated(connection)
-        if validated.said.broken:
+        if validated.said.broken or not policy.screen.runs:
             return skipped("embed", validated)
         before = list(reading.results(connection, "embed", BatchEmbedded))
         stored = None

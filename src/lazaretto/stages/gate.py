@@ -54,6 +54,11 @@ if TYPE_CHECKING:
     from lazaretto.values import PolicyRef, SourceSettings
 
 
+_UNSCREENED = (
+    "not screened: screen.mode is off, so nobody looked for poison that keeps the contract's rules"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class _View:
     """What the gate judges, as it was found in one view of the catalog.
@@ -81,7 +86,7 @@ class _View:
 
     @property
     def screened(self) -> BatchScreened | None:
-        """What screening found; None where the contract is broken as a whole."""
+        """What screening found; None where the contract is broken, or the policy screens none."""
         return None if self.screening is None else self.screening.said
 
     @property
@@ -156,6 +161,8 @@ def gate(workspace: Workspace, batch: str, policy: Policy) -> Judgement:
     notes = [*whole, *_suspected(view, held), *told_cleaning(view.validated, view.policy)]
     if not fit.problems:
         notes += in_words(fit, policy.dataset)
+    if not policy.screen.runs:
+        notes.append(_UNSCREENED)
     said = None if view.screened is None else view.screened.note
     if said is not None and said not in whole:
         notes.append(said)
@@ -176,7 +183,7 @@ def _look(workspace: Workspace, batch: str, policy: Policy) -> _View | Judgement
         source = read_source(connection, received.source)
         settings = settings_told(policy, source.names, source.trust_tier)
         vectors = screening = None
-        if not validation.said.broken:
+        if policy.screen.runs and not validation.said.broken:
             screening = next(
                 (
                     found

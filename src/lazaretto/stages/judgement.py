@@ -87,7 +87,7 @@ def decided_before(
     event, changed = judged.event, []
     if event.policy.meaning != ref.meaning:
         changed.append(f"by {named(event.policy)}, and {named(ref)} is in force since")
-    if event.screened is not None:
+    if event.screened is not None and policy.screen.runs:
         screened = entry(connection, event.screened).event
         today = read_reference(connection, policy.screen.reference or policy.dataset)
         if isinstance(screened, BatchScreened) and today.digest != screened.reference_digest:

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lazaretto.quarantine.counts import UNDECIDED
 from lazaretto.quarantine.standing import actions_in_force
 from lazaretto.reference.calibrated import read_calibration
 from lazaretto.screen import Companion
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     Mask = npt.NDArray[np.bool_]
 
-UNDECIDED, NEVER_REVIEWED = "UNDECIDED", "NEVER_REVIEWED"
+NEVER_REVIEWED = "NEVER_REVIEWED"
 STANDINGS = (*(action.value for action in Action), UNDECIDED, NEVER_REVIEWED)
 """What may have become of a record: a reviewer's action that is in force, none yet, or no reviewer
 was ever asked because the gate let it in."""

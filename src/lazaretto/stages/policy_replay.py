@@ -211,7 +211,11 @@ def replay_policy(
     _require_known(policy)
     with workspace.catalog.read() as connection:
         past = list(past_batches(connection, name, since))
-        stored = references.read_reference(connection, policy.screen.reference or policy.dataset)
+        where = "none: screen.mode is off"
+        if policy.screen.runs:
+            named = policy.screen.reference or policy.dataset
+            stored = references.read_reference(connection, named)
+            where = f"{stored.name}/{stored.version}"
         refused = sum(1 for _ in entries(connection, kinds=[DeliveryRefused.kind], since=since))
     batches, left_out = list[ReplayedBatch](), list[LeftOut]()
     with trial_workspace(workspace) as trial:
@@ -226,7 +230,6 @@ def replay_policy(
                 batches.append(found)
         if tell is not None and past:
             tell("batches", len(past), len(past))
-    where = f"{stored.name}/{stored.version}"
     return summed(name, ref, where, since, batches, left_out, refused, NOTES)
 
 

@@ -94,6 +94,8 @@ def replay_rate(
                 f"encoder {policy.embed.encoder!r} is not loaded here: use "
                 "`lazaretto policy replay`"
             )
+        if not policy.screen.runs:
+            raise UsageError("the policy in force screens nothing (screen.mode is off): no rate")
         ref = policy_ref(policy)
         past = list(past_batches(connection, dataset, None))[-batches:]
         stored = read_reference(connection, policy.screen.reference or dataset)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lazaretto.quarantine.counts import UNDECIDED
 from lazaretto.quarantine.held import POSITION, REASON
 from lazaretto.quarantine.standing import actions_in_force
-from lazaretto.stages.outcomes import UNDECIDED
 from lazaretto.storage.sidecars import read_table
 from lazaretto.values import Action
 

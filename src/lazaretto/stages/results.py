@@ -175,14 +175,19 @@ class Reading:
             event = entry_of(connection, seq).event
             return StageResult(self.batch, stage, seq, event) if isinstance(event, kind) else None
         validated = entry_of(connection, judged.event.validated)
-        if not isinstance(validated.event, BatchValidated) or not validated.event.broken:
+        if not isinstance(validated.event, BatchValidated) or judged.event.screened is not None:
             return None
         return skipped(stage, StageResult(self.batch, "validate", validated.seq, validated.event))
 
 
 def skipped(stage: str, validated: StageResult[BatchValidated]) -> StageResult[Any]:
-    """The result of a stage that a broken contract makes pointless; it points to that finding."""
-    why = f"the contract is broken: {'; '.join(validated.said.broken)}"
+    """The result of a stage that has nothing to do; it points to what the contract found.
+
+    Either the contract is broken, and the gate holds the batch anyway, or the policy screens none.
+    """
+    why = "screen.mode is off"
+    if validated.said.broken:
+        why = f"the contract is broken: {'; '.join(validated.said.broken)}"
     return StageResult(validated.batch, stage, validated.seq, None, why)
 
 

@@ -93,7 +93,8 @@ class _Key:
 def screen(workspace: Workspace, batch: str, policy: Policy) -> StageResult[BatchScreened]:
     """Screens the records that the contract did not fail.
 
-    A batch whose contract is broken as a whole is not screened: the gate holds it anyway.
+    A batch whose contract is broken as a whole is not screened: the gate holds it anyway. Nor is
+    any where the policy's `screen.mode` is off.
 
     Args:
         workspace: catalog and store.
@@ -126,7 +127,7 @@ def screen(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Batc
         if settled is not None:
             return settled
         validated = reading.require_validated(connection)
-        if validated.said.broken:
+        if validated.said.broken or not policy.screen.runs:
             return skipped("screen", validated)
         stored = read_reference(connection, policy.screen.reference or policy.dataset)
         embeddings = list(reading.results(connection, "embed", BatchEmbedded))

@@ -97,6 +97,7 @@ def read_trusted(choice: str | None, policy: Policy) -> Trusted:
     if choice is None:
         return None
     try:
-        return open_batch(choice, limits=policy.limits, wanted=Wanted.of(policy.columns)).table()
+        wanted = Wanted.of(policy.columns, read=policy.read.options())
+        return open_batch(choice, limits=policy.limits, wanted=wanted).table()
     except DeliveryError as error:
         raise UsageError(f"rows to judge against cannot be read: {error}") from error

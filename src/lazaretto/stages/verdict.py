@@ -21,19 +21,20 @@ def verdict_of(
     rows: int, validated: BatchValidated, screened: BatchScreened | None, policy: Policy
 ) -> tuple[Verdict, list[str]]:
     """The verdict, and in words why the whole batch is held."""
-    if validated.broken or screened is None:
+    if validated.broken or (screened is None and policy.screen.runs):
         return Verdict.HOLD_BATCH, list(validated.broken)
-    if screened.verdict.holds_batch:
+    if screened is not None and screened.verdict.holds_batch:
         fired = [f"{test.name}: {test.detail}" for test in screened.tests if test.fired]
         return screened.verdict, [screened.note or "; ".join(fired)]
     dropped = 0 if validated.cleaned is None else validated.cleaned.dropped
     failing = validated.failing_rows - dropped
-    held = failing + screened.held
+    suspect = 0 if screened is None else screened.held
+    held = failing + suspect
     limit = policy.screen.batch.hold_when_held_fraction
     if held and held >= limit * rows:
         return Verdict.HOLD_BATCH, [
             f"{held} of {rows} records are held ({failing} by the contract, "
-            f"{screened.held} by screening); screen.batch.hold_when_held_fraction is {limit:g}"
+            f"{suspect} by screening); screen.batch.hold_when_held_fraction is {limit:g}"
         ]
     return (Verdict.HOLD_RECORDS if held or dropped else Verdict.PASS), []
 

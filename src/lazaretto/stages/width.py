@@ -39,7 +39,8 @@ def wanted_width(connection: Connection, workspace: Workspace, policy: Policy) -
         ChangedStateError: the catalog does not say what the ledger says.
         ChangedFileError: the reference's file in the store is gone or was changed.
     """
-    if policy.embed.encoder != "column" or policy.columns.embedding is None:
+    brings = policy.embed.encoder == "column" and policy.columns.embedding is not None
+    if not brings or not policy.screen.runs:
         return None
     try:
         stored = read_reference(connection, policy.screen.reference or policy.dataset)

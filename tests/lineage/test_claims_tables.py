@@ -240,3 +240,22 @@ def test_batches_of_others_lie_beside_each_other(site: Site) -> None:
     assert {model.id: len(model.paths) for model in trace.models} == {"net@1": 1, "whole@1": 2}
     assert {batch.signature for batch in trace.batches} == {"CLAIMED"}
     assert lineage.trace_batch(site.workspace, "b1").model_ids == ["whole@1"]
+
+
+def test_whoever_may_have_read_any_of_very_many_versions_may_have_read_the_last(
+    sqlite_workspace: Workspace, tmp_path: Path
+) -> None:
+    """A run that goes on, while more is admitted than versions are kept apart."""
+    site = Site(sqlite_workspace, tmp_path)
+    with site.history.at_once():
+        for number in range(130):
+            site.deliver(f"vendor-{number}")
+    now = (datetime.now(UTC) - moment()).total_seconds()
+    site.feed(event([site.table()], [NET], at=now, state="START"))
+    for vendor in ("vendor-0", "vendor-129"):
+        assert site.source(vendor) == may_be("net@1")
+    trace = lineage.trace_dataset(site.workspace, "digits", 130)
+    assert [each.id for each in trace.unknown] == ["net@1"]
+    trace = site.model("net@1")
+    assert not trace.complete
+    assert any("any of many versions" in text for text in trace.completeness.origins)

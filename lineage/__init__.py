@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from lazaretto.lineage.trace.answer import RecordState as RecordState
     from lazaretto.lineage.trace.answer import RetrainStep as RetrainStep
     from lazaretto.lineage.trace.answer import Trace as Trace
+    from lazaretto.lineage.trace.answer import TracedAlias as TracedAlias
     from lazaretto.lineage.trace.answer import TracedBatch as TracedBatch
     from lazaretto.lineage.trace.answer import TracedDecision as TracedDecision
     from lazaretto.lineage.trace.answer import TracedModel as TracedModel
@@ -96,6 +97,7 @@ _HOMES = {
     "Trace": "lazaretto.lineage.trace.answer",
     "TracedBatch": "lazaretto.lineage.trace.answer",
     "TracedDecision": "lazaretto.lineage.trace.answer",
+    "TracedAlias": "lazaretto.lineage.trace.answer",
     "TracedModel": "lazaretto.lineage.trace.answer",
     "TracedRecall": "lazaretto.lineage.trace.answer",
     "TracedSnapshot": "lazaretto.lineage.trace.answer",

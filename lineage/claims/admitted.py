@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from lazaretto.lineage.claims.table import Dataset
 
 Link = tuple[int, int, Basis, Why]
-_MOST = 100  # versions that a reader may have seen; more say as little as all of them
+_MOST = 100
+"""Versions that a reader may have seen, each by a link of its own; of more, that they are many."""
 _NODES = rows.Merge(
     "lineage_version",
     ("name", "version", "kinds", "first_at", "last_at", "written"),
@@ -56,12 +57,16 @@ def conclude_admitted(connection: Connection, store_root: str, dataset: Dataset)
     own, name = dataset.admitted
     states = _versions(connection, store_root, name)
     seen: dict[str, list[tuple[int, Basis, Why]]] = {}
+    many: list[tuple[int, str, int]] = []
     for reader in dataset.readers:
         before = [state for state in states if surely_before(state, reader)]
         others = [s for s in states[len(before) :] if not surely_after(s, reader)]
         sure = Basis.MEASURED if reader.measures else Basis.INFERRED
         if others and not reader.measures:
-            for state in (before[-1:] + others)[:_MOST]:
+            possible = before[-1:] + others
+            if len(possible) > _MOST:
+                many.append((reader.node, Gap.MANY, reader.end))
+            for state in possible[:_MOST]:
                 found = (reader.node, Basis.POSSIBLE, Why.ADMITTED_THEN)
                 seen.setdefault(state.key, []).append(found)
         if before and (reader.passes or not others):
@@ -85,6 +90,7 @@ def conclude_admitted(connection: Connection, store_root: str, dataset: Dataset)
         if version.version not in at and not _before_all(version.version, states)
     ]
     gaps = [(version_end(version.id), Gap.ADMITTED, version.first_at) for version in unknown]
+    gaps += many
     filled = {version_end(version.id) for version in dataset.versions}
     return Follows(links, gaps, filled, set(ids.values()))
 

@@ -135,6 +135,7 @@ class Gap:
     OPEN_RUN = "open_run"
     NO_START = "start_missing"
     ADMITTED = "unknown_admitted_version"
+    MANY = "many_admitted_versions"
 
 
 GAPS: dict[str, str] = {
@@ -145,6 +146,7 @@ GAPS: dict[str, str] = {
     Gap.NO_START: "its start, which may have named more inputs, is missing",
     Gap.OPEN_RUN: "its end is not known, nor what it wrote",
     Gap.ADMITTED: "the ledger does not know this version of the admitted dataset",
+    Gap.MANY: "it may have read any of many versions of the admitted dataset",
 }
 
 

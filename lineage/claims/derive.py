@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from lazaretto.lineage.claims import rows
 from lazaretto.lineage.claims.admitted import Follows, conclude_admitted
+from lazaretto.lineage.claims.beside import with_gaps
 from lazaretto.lineage.claims.bits import Basis, Gap, Kind, Why, version_end
 from lazaretto.lineage.claims.names import Name, source_in_store
 from lazaretto.lineage.claims.network import note_change
@@ -200,11 +201,12 @@ def _fill(connection: Connection, filled: Collection[int]) -> None:
 
 
 def _conclude(dataset: Dataset, states: list[TableState]) -> Concluded:
+    readers = with_gaps(dataset)
     if dataset.pure is not Kind.BATCH:
-        return conclude(states, dataset.readers)
+        return conclude(states, readers)
     # Batches lie beside each other: who reads them without a name reads all that are there.
     concluded = Concluded(states)
-    for reader in dataset.readers:
+    for reader in readers:
         for state in states:
             if not surely_after(state, reader):
                 sure = state.happened and surely_before(state, reader)

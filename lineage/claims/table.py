@@ -68,6 +68,8 @@ class Dataset:
         moments: of the streams among the runs, by the id of the run.
         pure: BATCH or MODEL where all that wrote it say so; TABLE where none does; 0: they differ.
         renamed_from: ids of names that it had.
+        beside: rows of those who wrote its partitions, or the table that it is a partition of.
+        roots: by the id of a name of those, that of the first name of the same.
     """
 
     owner: int
@@ -80,6 +82,8 @@ class Dataset:
     moments: dict[int, Moments]
     pure: Kind
     renamed_from: set[int] = field(default_factory=set)
+    beside: list[Access] = field(default_factory=list)
+    roots: dict[int, int] = field(default_factory=dict)
 
     @property
     def admitted(self) -> tuple[int, str] | None:
@@ -108,13 +112,12 @@ def read_dataset(connection: Connection, name: int) -> Dataset:
     versions = [Version(*row) for row in connection.execute(query)]
     writes = accesses(connection, ids, writes=True)
     parts, wholes = _related(connection, names.values())
-    above = accesses(connection, wholes, writes=True)
+    above = accesses(connection, list(wholes), writes=True)
     reads = accesses(connection, ids, writes=False)
-    others = accesses(connection, parts + wholes, writes=False)
+    others = accesses(connection, [*parts, *wholes], writes=False)
     moments = moments_of(connection, [*writes, *reads, *others])
-    kept = any(not row.modes & Mode.DROPPED for row in above)
-    elsewhere = kept or _is_written(connection, parts)
-    readers = _readers(connection, reads, versions, moments, gap=not elsewhere)
+    beside = above + accesses(connection, list(parts), writes=True) if reads else above
+    readers = _readers(connection, reads, versions, moments, gap=True)
     own = {reader.run for reader in readers}
     more = _readers(connection, others, [], moments, gap=False)
     replacing = Mode.REPLACED | Mode.DROPPED | Mode.RENAMED
@@ -125,10 +128,12 @@ def read_dataset(connection: Connection, name: int) -> Dataset:
         writes=writes,
         wipes=[row for row in above if row.modes & replacing],
         readers=readers + [reader for reader in more if reader.run not in own],
-        starts=starts_of(connection, [*writes, *above]),
+        starts=starts_of(connection, [*writes, *beside]),
         moments=moments,
         pure=_purely(writes),
         renamed_from={row.renamed_from for row in writes if row.renamed_from is not None},
+        beside=beside,
+        roots=parts | wholes,
     )
 
 
@@ -219,8 +224,10 @@ def accesses(connection: Connection, names: Sequence[int], *, writes: bool) -> l
     return [*connection.execute(query)] if names else []
 
 
-def _related(connection: Connection, names: Iterable[Name]) -> tuple[list[int], list[int]]:
-    """Ids of the partitions of a table, and of the table of a partition."""
+def _related(
+    connection: Connection, names: Iterable[Name]
+) -> tuple[dict[int, int], dict[int, int]]:
+    """Ids of the partitions of a table, and of the table of a partition; each with its root."""
     parts: list[int] = []
     wholes: list[int] = []
     column = lineage_name.c
@@ -234,17 +241,12 @@ def _related(connection: Connection, names: Iterable[Name]) -> tuple[list[int], 
     return _all_names(connection, parts), _all_names(connection, wholes)
 
 
-def _all_names(connection: Connection, names: Sequence[int]) -> list[int]:
-    """Some names, and all that are of the same datasets."""
+def _all_names(connection: Connection, names: Sequence[int]) -> dict[int, int]:
+    """Some names, and all that are of the same datasets: by id, the first of the same."""
     column = lineage_name.c
     roots = sa.select(column.same_as).where(among(connection, column.id, list(names)))
-    return list(connection.scalars(sa.select(column.id).where(column.same_as.in_(roots))))
-
-
-def _is_written(connection: Connection, names: Sequence[int]) -> bool:
-    access = lineage_access.c
-    query = sa.select(access.run).where(access.name.in_(names), access.writes).limit(1)
-    return bool(names) and connection.scalar(query) is not None
+    query = sa.select(column.id, column.same_as).where(column.same_as.in_(roots))
+    return {row.id: row.same_as for row in connection.execute(query)} if names else {}
 
 
 def _purely(writes: Iterable[Access]) -> Kind:

@@ -125,7 +125,8 @@ class TracedModel:
         registered_at: when it was registered.
         roles: how it used the data: TRAIN, FINETUNE, …; EVAL alone falsifies what was measured
             and leaves the weights alone.
-        inherited: whether it only learned by way of another model.
+        inherited: whether it only learned by way of another model: of its weights, or of a table of
+            its predictions.
         rows: records that it learned from.
         tainted_rows: how many of them are in question; None: not known.
         paths: ways from a batch to it, as ids, the shortest among them; not all.
@@ -272,6 +273,36 @@ class TracedRecall:
     version: int
     batches: dict[str, int]
     models: list[str]
+    actor: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TracedAlias:
+    """A time in which a name such as ``production`` stood for a version of a model in question.
+
+    Attributes:
+        seq: ledger entry.
+        at: since when.
+        until: until when; None: it still does.
+        registry: of the model.
+        model: name of the model.
+        alias: by which applications find the version.
+        version: that it stood for.
+        state: affected, unknown, measured (only measured with what is in question), asked (the
+            version that the question is about), or other.
+        actor: who set it.
+        reason: why.
+    """
+
+    seq: int
+    at: datetime
+    until: datetime | None
+    registry: str
+    model: str
+    alias: str
+    version: str
+    state: str
     actor: str
     reason: str
 
@@ -459,6 +490,8 @@ class Trace:
             `MOST_REFUSED`.
         completeness: what the answer could not see.
         unaffected: how many other model versions anybody told of; they are clear.
+        aliases: names such as ``production`` that stood for versions of the models in question, of
+            other versions of these models too, in the order in which they were set.
     """
 
     question: Question
@@ -478,6 +511,14 @@ class Trace:
     refused: list[RefusedDelivery]
     completeness: Completeness
     unaffected: int = 0
+    aliases: list[TracedAlias] = field(default_factory=list)
+
+    @property
+    def in_use(self) -> list[TracedAlias]:
+        """What applications use now, by name: the affected first, then what may be."""
+        order = {"affected": 0, "unknown": 1}
+        now = [alias for alias in self.aliases if alias.until is None]
+        return sorted(now, key=lambda one: (order.get(one.state, 2), one.model, one.alias))
 
     @property
     def batch_ids(self) -> list[str]:

@@ -14,18 +14,20 @@ from lazaretto.lineage.trace.batches import sources_of, traced_batches
 from lazaretto.lineage.trace.completeness import completeness
 from lazaretto.lineage.trace.consequences import Consequences, decided, recalled_rows
 from lazaretto.lineage.trace.describe import Described, describe
-from lazaretto.lineage.trace.find import all_models
+from lazaretto.lineage.trace.find import all_models, left_out
 from lazaretto.lineage.trace.holdings import BATCH
 from lazaretto.lineage.trace.models import evaluated, made_of, models_of, unknown_of
 from lazaretto.lineage.trace.plan import retrain_plan
+from lazaretto.lineage.trace.serving import with_aliases
 from lazaretto.lineage.trace.snapshots import made_from, snapshots_of
+from lazaretto.lineage.trace.walk import downstream
 from lazaretto.lineage.trace.world import read_world
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from lazaretto.lineage.trace.answer import TracedBatch
-    from lazaretto.lineage.trace.holdings import Holding
+    from lazaretto.lineage.trace.holdings import Holding, Parts
     from lazaretto.lineage.trace.walk import Reached
     from lazaretto.lineage.trace.world import World
     from lazaretto.storage.workspace import Workspace
@@ -48,6 +50,26 @@ def arrived(batches: Iterable[Described]) -> int | None:
     moments = [what.received_at for what in batches]
     known = [moment for moment in moments if moment is not None]
     return micros(min(known)) if known and len(known) == len(moments) else None
+
+
+def reach(
+    world: World, batches: Sequence[int], question: Question, *, parts: Parts | None = None
+) -> Reached:
+    """What some batches reached, but for those that the question leaves out.
+
+    Args:
+        world: the graph.
+        batches: vertices of the batches in question.
+        question: what was asked.
+        parts: batches of which only some records are in question.
+
+    Raises:
+        NotFoundError: nobody tells of a batch that is left out.
+    """
+    absent = left_out(world, question.without)
+    found = [vertex for vertex in batches if vertex not in absent]
+    since = arrived(describe(world, found).values())
+    return downstream(world, found, arrived=since, parts=parts, without=absent)
 
 
 def forward(
@@ -75,7 +97,7 @@ def forward(
     used = _used(reached, reached.held.values())
     told, batches = _batches(view, question, described, matched, used)
     unknown = unknown_of(reached)
-    return Trace(
+    answer = Trace(
         question=question,
         at=datetime.now(UTC),
         seq=view.seq,
@@ -96,6 +118,7 @@ def forward(
             all_models(reached.world) - reached.sure - reached.possible - reached.evaluated
         ),
     )
+    return with_aliases(view.catalog, answer)
 
 
 def backward(view: View, question: Question, reached: Reached, *, paths: int) -> Trace:
@@ -104,13 +127,13 @@ def backward(view: View, question: Question, reached: Reached, *, paths: int) ->
     Args:
         view: what was checked.
         question: what was asked.
-        reached: of `lazaretto.lineage.trace.walk.upstream`.
+        reached: of `lazaretto.lineage.trace.back.upstream`.
         paths: paths in all.
     """
     described = describe(reached.world, reached.sure)
     used = made_from(reached)
     told, batches = _batches(view, question, described, {}, used)
-    return Trace(
+    answer = Trace(
         question=question,
         at=datetime.now(UTC),
         seq=view.seq,
@@ -128,6 +151,7 @@ def backward(view: View, question: Question, reached: Reached, *, paths: int) ->
         refused=[],
         completeness=completeness(view, question, reached, described, batches, [], None),
     )
+    return with_aliases(view.catalog, answer)
 
 
 def _batches(

@@ -138,7 +138,8 @@ def _subject(question: Question, batches: int) -> str:
     if question.kind in _OF_MANY:
         return f"{some} {_OF_MANY[question.kind]} {name}{_without(question)}"
     one = {"batch": "the batch", "record": "the record"}
-    return one.get(question.kind, _RELEASED if question.kind == "decision" else name)
+    what = one.get(question.kind, _RELEASED if question.kind == "decision" else name)
+    return f"{what}{_without(question)}"
 
 
 def _without(question: Question) -> str:

@@ -10,6 +10,7 @@ from lazaretto.lineage.claims.bits import GAPS, WORDS, Basis, Why
 from lazaretto.lineage.trace.answer import TracedModel, UnknownModel
 from lazaretto.lineage.trace.describe import describe
 from lazaretto.lineage.trace.holdings import MODEL
+from lazaretto.lineage.trace.inherited import students
 from lazaretto.lineage.trace.paths import chains, reverse, shown
 from lazaretto.storage.bulk import among
 from lazaretto.storage.tables import lineage_link, lineage_run, lineage_version
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from lazaretto.lineage.trace.paths import Chain
     from lazaretto.lineage.trace.walk import Reached
 
+EVAL = "EVAL"
 MOST_REASONS = 3
 
 
@@ -62,7 +64,7 @@ def made_of(
 def evaluated(reached: Reached) -> list[TracedModel]:
     """Model versions that were only measured with what was reached."""
     models = ordered(describe(reached.world, reached.evaluated).values())
-    return [_model(model, ["EVAL"], inherited=False, tainted=None) for model in models]
+    return [_model(model, [EVAL], inherited=False, tainted=None) for model in models]
 
 
 def unknown_of(reached: Reached) -> list[UnknownModel]:
@@ -108,15 +110,17 @@ def _traced(
 ) -> list[TracedModel]:
     names = describe(reached.world, _between(ways.values()))
     roles = _roles(reached, [model.vertex for model in models])
+    taught = students(reached, roles)
     found = []
     for model in models:
         direct, tainted = roles[model.vertex]
+        direct = direct & {EVAL} if model.vertex in taught else direct
         told = [shown(chain, names) for chain in ways[model.vertex]]
         found.append(
             _model(
                 model,
                 sorted(direct),
-                inherited=not direct,
+                inherited=not direct - {EVAL},
                 tainted=tainted,
                 paths=[labels for labels, _ in told],
                 bases=[bases for _, bases in told],

@@ -9,7 +9,7 @@ from lazaretto.ledger.chain import entries
 from lazaretto.ledger.events import BatchAdmitted, BatchJudged, BatchReceived, BatchScreened
 from lazaretto.lineage.openlineage import naming
 from lazaretto.lineage.trace.answer import Question
-from lazaretto.lineage.trace.compose import arrived, forward, opened
+from lazaretto.lineage.trace.compose import arrived, forward, opened, reach
 from lazaretto.lineage.trace.describe import describe
 from lazaretto.lineage.trace.find import left_out
 from lazaretto.lineage.trace.holdings import BATCH, Dataset, holdings
@@ -150,16 +150,19 @@ def trace_reference(
         return _all_of(view, world, question, _vertices(world, screened, None), paths)
 
 
-def trace_decision(workspace: Workspace, decision: str, *, paths: int = PATHS) -> Trace:
+def trace_decision(
+    workspace: Workspace, decision: str, *, without: Sequence[str] = (), paths: int = PATHS
+) -> Trace:
     """Follows the records that a person's decision let in.
 
     Args:
         workspace: where.
         decision: its id, as the case shows it.
+        without: ids of batches that are taken as if they had not been delivered.
         paths: paths per model.
 
     Raises:
-        NotFoundError: nothing was published by it.
+        NotFoundError: nothing was published by it, or there is no batch of those to leave out.
 
     Examples:
         >>> trace_decision(workspace, "d-0")
@@ -181,26 +184,31 @@ def trace_decision(workspace: Workspace, decision: str, *, paths: int = PATHS) -
             (Dataset(*naming.admitted(world.root, event.dataset)), event.version)
             for event in let_in
         }
-        reached = downstream(
-            world,
-            found,
-            arrived=arrived(describe(world, found).values()),
-            parts=_brought(world, found, brought),
-        )
-        return forward(view, Question("decision", decision), reached, {}, paths=paths)
+        question = Question("decision", decision, without=list(without))
+        parts = _brought(world, found, brought)
+        return _all_of(view, world, question, found, paths, parts)
 
 
-def trace_dataset(workspace: Workspace, dataset: str, version: int, *, paths: int = PATHS) -> Trace:
+def trace_dataset(
+    workspace: Workspace,
+    dataset: str,
+    version: int,
+    *,
+    without: Sequence[str] = (),
+    paths: int = PATHS,
+) -> Trace:
     """Follows one version of an admitted dataset to the models that learned from it.
 
     Args:
         workspace: where.
         dataset: its name.
         version: of it.
+        without: ids of batches that are taken as if they had not been delivered; a version that
+            holds nothing else would not be there.
         paths: paths per model.
 
     Raises:
-        NotFoundError: there is no such version.
+        NotFoundError: there is no such version, or no batch of those to leave out.
 
     Examples:
         >>> trace_dataset(workspace, "unknown", 1)
@@ -215,19 +223,26 @@ def trace_dataset(workspace: Workspace, dataset: str, version: int, *, paths: in
         if row is None:
             newest = f"; the newest is {rows[-1].version}" if rows else ""
             raise NotFoundError(f"the dataset {dataset!r} has no version {version}{newest}")
-        since = arrived(describe(world, [-row.id]).values())
-        reached = downstream(world, [-row.id], arrived=since, snapshots=[(name, version)])
-        return forward(view, Question("dataset", f"{dataset}@{version}"), reached, {}, paths=paths)
+        absent = left_out(world, without)
+        members = {world.vertex(batch) for batch in world.told.members(world.whole, row.id)}
+        asked = [] if members and members <= absent else [(name, version)]
+        start = [-row.id] if asked else []
+        since = arrived(describe(world, start).values())
+        reached = downstream(world, start, arrived=since, snapshots=asked, without=absent)
+        question = Question("dataset", f"{dataset}@{version}", without=list(without))
+        return forward(view, question, reached, {}, paths=paths)
 
 
 def _all_of(
-    view: View, world: World, question: Question, vertices: Sequence[int], paths: int
+    view: View,
+    world: World,
+    question: Question,
+    vertices: Sequence[int],
+    paths: int,
+    parts: Parts | None = None,
 ) -> Trace:
     """The answer about some batches, but for those that the question leaves out."""
-    absent = left_out(world, question.without)
-    found = [vertex for vertex in vertices if vertex not in absent]
-    since = arrived(describe(world, found).values())
-    reached = downstream(world, found, arrived=since, without=absent)
+    reached = reach(world, vertices, question, parts=parts)
     return forward(view, question, reached, {}, paths=paths)
 
 

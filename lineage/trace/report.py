@@ -114,6 +114,7 @@ def to_html(trace: Trace, proof: Proof | None = None, *, document: StoredFile | 
         clear=trace.clear,
         window=_window(trace),
         facts=_facts(trace),
+        in_use=tables.in_use(trace),
         plan=tables.retrain(trace),
         leave_out=leave_out(trace),
         models=[tables.models(trace), tables.unknown(trace), tables.evaluated(trace)],

@@ -11,6 +11,15 @@ if TYPE_CHECKING:
     from lazaretto.lineage.trace.answer import Trace
     from lazaretto.lineage.trace.proof import Proof
 
+IN_USE = {
+    "affected": "affected",
+    "unknown": "not known: it may be affected",
+    "measured": "only measured with it",
+    "asked": "the version in question",
+    "other": "another version",
+}
+"""What is said of a version in use."""
+
 
 class Table(NamedTuple):
     """A table of the page, left out when it has no rows; without heads its rows are pairs."""
@@ -36,6 +45,25 @@ def retrain(trace: Trace) -> Table:
                 step.last_clean or "no version is clean",
             )
             for step in trace.retrain
+        ],
+    )
+
+
+def in_use(trace: Trace) -> Table:
+    """Which versions applications find by which name now, and since when."""
+    return Table(
+        "In use now",
+        ("model", "name", "version", "since", "set by", "it is"),
+        [
+            (
+                one.model,
+                one.alias,
+                one.version,
+                shown_time(one.at),
+                one.actor,
+                IN_USE[one.state],
+            )
+            for one in trace.in_use
         ],
     )
 

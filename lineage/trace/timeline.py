@@ -1,4 +1,4 @@
-"""What happened, in order: the window, deliveries, decisions, admissions, trainings, recalls."""
+"""What happened, in order: the window, deliveries, decisions, trainings, aliases, recalls."""
 
 from __future__ import annotations
 
@@ -8,7 +8,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from lazaretto.lineage.trace.answer import Trace
+    from lazaretto.lineage.trace.answer import Trace, TracedAlias
+
+STATES = {
+    "affected": ", affected",
+    "unknown": ", which may be affected",
+    "measured": ", only measured with it",
+    "asked": "",
+    "other": "",
+}
+"""What is said of a version in use, behind its name."""
 
 
 class Moment(NamedTuple):
@@ -16,7 +25,7 @@ class Moment(NamedTuple):
 
     Attributes:
         at: when.
-        kind: window, delivered, refused, decided, admitted, trained, recalled or asked.
+        kind: window, delivered, refused, decided, admitted, trained, in use, recalled or asked.
         what: in words, with names that are as hostile as those in the answer.
         entry: of the ledger; None: it has none of its own.
     """
@@ -58,7 +67,23 @@ def _moments(trace: Trace) -> Iterator[Moment]:
     for model in (*trace.models, *trace.evaluated):
         if model.registered_at is not None:
             yield Moment(model.registered_at, "trained", f"{model.id} was registered")
+    for alias in trace.aliases:
+        yield from _in_use(alias)
     for recall in trace.recalls:
         lost = sum(recall.batches.values())
         what = f"{lost} records from {recall.dataset}@{recall.version} on by {recall.actor}"
         yield Moment(recall.at, "recalled", f"{what}: {recall.reason}", recall.seq)
+
+
+def _in_use(alias: TracedAlias) -> Iterator[Moment]:
+    what = f"{alias.alias} of {alias.model}"
+    named = f"{alias.model}@{alias.version}" + STATES[alias.state]
+    why = f": {alias.reason}" if alias.reason else ""
+    yield Moment(
+        alias.at,
+        "in use",
+        f"{what} stood for {named} from here on, by {alias.actor}{why}",
+        alias.seq,
+    )
+    if alias.until is not None:
+        yield Moment(alias.until, "in use", f"{what} no longer stood for {named}")

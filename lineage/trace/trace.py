@@ -18,12 +18,11 @@ from lazaretto.ledger.events import IncidentTraced, SourceRegistered
 from lazaretto.ledger.source_names import source_identity
 from lazaretto.lineage.openlineage.naming import source_of
 from lazaretto.lineage.trace.answer import Question, RefusedDelivery, Trace
+from lazaretto.lineage.trace.back import upstream
 from lazaretto.lineage.trace.batches import in_window
-from lazaretto.lineage.trace.compose import arrived, backward, forward, opened
-from lazaretto.lineage.trace.describe import describe
+from lazaretto.lineage.trace.compose import backward, forward, opened, reach
 from lazaretto.lineage.trace.find import find_batch, find_model, left_out
 from lazaretto.lineage.trace.record import state_of_record, whereabouts
-from lazaretto.lineage.trace.walk import downstream, upstream
 from lazaretto.sources.refused import refused_deliveries
 from lazaretto.storage.tables import lineage_node, lineage_version
 from lazaretto.times import in_utc
@@ -87,38 +86,60 @@ def trace_source(
         batches = [(what, by) for what, by in batches if what.vertex not in absent]
         question = Question("source", name, since, until, by, list(without))
         matched = {what.vertex: by for what, by in batches}
-        since_then = arrived(what for what, _ in batches)
-        reached = downstream(world, list(matched), arrived=since_then, without=absent)
+        reached = reach(world, list(matched), question)
         refused = _refused(view.catalog, question)
         return forward(view, question, reached, matched, paths=paths, refused=refused)
 
 
-def trace_batch(workspace: Workspace, batch: str, *, paths: int = PATHS_PER_MODEL) -> Trace:
+def trace_batch(
+    workspace: Workspace,
+    batch: str,
+    *,
+    without: Sequence[str] = (),
+    paths: int = PATHS_PER_MODEL,
+) -> Trace:
     """Follows one batch to the model versions that learned from it.
 
+    Args:
+        workspace: where.
+        batch: its id.
+        without: ids of batches that are taken as if they had not been delivered.
+        paths: paths per model.
+
     Raises:
-        NotFoundError: there is no such batch.
+        NotFoundError: there is no such batch, or none of those to leave out.
 
     Examples:
         >>> [model.name for model in trace_batch(workspace, monday).models]
         ['net']
     """
     with opened(workspace) as (view, world):
-        found = find_batch(world, batch)
-        since = arrived(describe(world, found).values())
-        reached = downstream(world, found, arrived=since)
-        return forward(view, Question("batch", batch), reached, {}, paths=paths)
+        question = Question("batch", batch, without=list(without))
+        reached = reach(world, find_batch(world, batch), question)
+        return forward(view, question, reached, {}, paths=paths)
 
 
-def trace_record(workspace: Workspace, record: str, *, paths: int = PATHS_PER_MODEL) -> Trace:
+def trace_record(
+    workspace: Workspace,
+    record: str,
+    *,
+    without: Sequence[str] = (),
+    paths: int = PATHS_PER_MODEL,
+) -> Trace:
     """Follows one record, ``batch#record``, to the model versions that learned from it.
 
     Records are no nodes of the index: the versions of the dataset that hold the record's batch are
     read, and those without the record lead nowhere.
 
+    Args:
+        workspace: where.
+        record: the batch and the record's id in it.
+        without: ids of batches that are taken as if they had not been delivered.
+        paths: paths per model.
+
     Raises:
         UsageError: not of the form ``batch#record``.
-        NotFoundError: there is no such batch.
+        NotFoundError: there is no such batch, or none of those to leave out.
 
     Examples:
         >>> [model.name for model in trace_record(workspace, f"{monday}#m7").models]
@@ -134,9 +155,9 @@ def trace_record(workspace: Workspace, record: str, *, paths: int = PATHS_PER_MO
             raise NotFoundError(f"no batch {batch!r} was received here: its records are not known")
         where = whereabouts(world, workspace.store, node, identity)
         state = state_of_record(view.catalog, workspace, where, batch, identity)
-        since = arrived(describe(world, found).values())
-        reached = downstream(world, found, arrived=since, parts={node: where.changes})
-        return forward(view, Question("record", record), reached, {}, paths=paths, record=state)
+        question = Question("record", record, without=list(without))
+        reached = reach(world, found, question, parts={node: where.changes})
+        return forward(view, question, reached, {}, paths=paths, record=state)
 
 
 def trace_model(

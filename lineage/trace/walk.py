@@ -1,4 +1,4 @@
-"""Walks the graph: what batches reached, or what a model was made of, for sure and possibly.
+"""Walks the graph: what batches reached, for sure and possibly.
 
 Two kinds of step alternate until nothing new is found: along links of claims
 (`lazaretto.lineage.claims.reach`), and by what the ledger tells: from batches to the versions of
@@ -11,10 +11,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from lazaretto.lineage.claims.bits import Basis, Gap, Why
-from lazaretto.lineage.claims.gaps import begun_before, holes, last_end
-from lazaretto.lineage.claims.reach import FEW, Step, Steps, appended, measured, outputs, spread
-from lazaretto.lineage.claims.timeline import TOLERANCE
-from lazaretto.lineage.trace.holdings import BATCH, MODEL, Dataset, Holding, holdings
+from lazaretto.lineage.claims.gaps import holes
+from lazaretto.lineage.claims.reach import FEW, Step, Steps, measured, outputs, spread
+from lazaretto.lineage.trace.holdings import Dataset, Holding, holdings
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -39,6 +38,8 @@ class Reached:
         holes: gaps that may hold what is in question, by vertex.
         open_runs: runs that read what is reached, and whose output nobody told.
         without: vertices that are taken as if they had never been.
+        parts: batches of which only some records are in question.
+        snapshots: versions of admitted datasets that are in question themselves.
     """
 
     world: World
@@ -51,6 +52,8 @@ class Reached:
     holes: dict[int, Hole] = field(default_factory=dict)
     open_runs: list[Hole] = field(default_factory=list)
     without: frozenset[int] = frozenset()
+    parts: Parts | None = None
+    snapshots: tuple[tuple[Dataset, int], ...] = ()
 
 
 def downstream(
@@ -72,10 +75,9 @@ def downstream(
         snapshots: versions of admitted datasets that are in question themselves.
         without: vertices that are taken as if they had never been: nothing is reached through them.
     """
-    reached = Reached(world, frozenset(start), without=frozenset(without))
-    reached.sure |= reached.without  # what is reached already is not followed
-    seeds = [*start, *_uses_of(reached, snapshots)]
-    reached.held = _onward(reached, seeds, reached.sure, Basis.INFERRED, parts)
+    reached = Reached(world, frozenset(start), without=frozenset(without), parts=parts)
+    reached.snapshots = tuple(snapshots)
+    _surely(reached)
     nothing = bool(without) and not start  # all that is in question is left out
     relevant = [] if nothing else holes(world.catalog, world.root, since=arrived)
     gaps = (hole for hole in relevant if hole.node not in reached.without)
@@ -90,41 +92,26 @@ def downstream(
     return reached
 
 
-def upstream(world: World, model: int) -> Reached:
-    """Follows a model to all that it was made of.
+def _surely(reached: Reached) -> None:
+    """Follows what is known or follows, from where it begins."""
+    reached.sure |= reached.without  # what is reached already is not followed
+    seeds = [*reached.start, *_uses_of(reached, reached.snapshots)]
+    reached.held = _onward(reached, seeds, reached.sure, Basis.INFERRED, reached.parts)
+
+
+def ahead_of(reached: Reached, ends: Collection[int]) -> Reached:
+    """What is surely reached, but not by way of some ends.
 
     Args:
-        world: what to walk.
-        model: vertex of the model.
+        reached: of `downstream`.
+        ends: vertices that are not passed.
     """
-    reached = Reached(world, frozenset([model]))
-    _back(reached, [model], reached.sure, Basis.INFERRED)
-    everything = set(reached.sure)
-    _back(reached, [model], everything, Basis.POSSIBLE, again=reached.sure)
-    reached.possible = everything - reached.sure
-    found = holes(world.catalog, world.root, nodes=everything)
-    reached.holes = {hole.node: hole for hole in found if hole.kind != Gap.OPEN_RUN}
-    reached.holes |= {hole.node: hole for hole in _hidden(reached)}
-    return reached
-
-
-def _hidden(reached: Reached) -> list[Hole]:
-    """Open runs that may have written, unseen, what a model was made of.
-
-    Where events and ledger name every version on its way, and each was made anew, there is nothing
-    that they could have added.
-    """
-    world = reached.world
-    named = (Basis.KNOWN, Basis.MEASURED)
-    everything = reached.sure | reached.possible
-    ways = (step for vertex in everything for step in reached.steps.into(vertex))
-    if all(step.basis in named for step in ways) and not appended(world.catalog, everything):
-        return []
-    runs = [vertex // 2 for vertex in everything if vertex > 0 and vertex % 2]
-    last = last_end(world.catalog, runs)
-    opened = holes(world.catalog, world.root, kinds=[Gap.OPEN_RUN])
-    begun = begun_before(world.catalog, [hole.node // 2 for hole in opened], last + TOLERANCE)
-    return [hole for hole in opened if hole.node // 2 in begun]
+    without = reached.without | frozenset(ends)
+    found = Reached(reached.world, reached.start, without=without, parts=reached.parts)
+    found.snapshots = reached.snapshots
+    _surely(found)
+    found.sure -= without
+    return found
 
 
 def _onward(
@@ -139,7 +126,7 @@ def _onward(
     """Follows links and holdings until nothing new is found; what versions hold in the end."""
     world = reached.world
     if again:  # by links of a higher basis there is more to find behind what is known
-        _behind(reached, again, known, most)
+        further(reached, again, known, most)
     spread(world.catalog, seeds, known, reached.steps, most=most)
     held: dict[Dataset, Holding] = {}
     counted: set[int] = set()
@@ -154,7 +141,7 @@ def _onward(
         spread(world.catalog, new, known, reached.steps, most=most)
 
 
-def _behind(
+def further(
     reached: Reached,
     again: Collection[int],
     known: set[int],
@@ -210,9 +197,10 @@ def _uses_of(reached: Reached, snapshots: Collection[tuple[Dataset, int]]) -> It
         for snapshot, uses in world.told.uses.items():
             if world.told.place(snapshot) == (dataset, version):
                 for use in uses:
-                    vertex = world.vertex(use.model)
-                    reached.steps.note(vertex, Step(-snapshot, Basis.KNOWN, Why.NAMED))
-                    yield vertex
+                    if use.role != "EVAL":
+                        vertex = world.vertex(use.model)
+                        reached.steps.note(vertex, Step(-snapshot, Basis.KNOWN, Why.NAMED))
+                        yield vertex
         for joined in world.joined.get(dataset, ()):
             if joined.version == version:
                 yield joined.end
@@ -224,58 +212,10 @@ def _measured(reached: Reached) -> None:
     runs = measured(world.catalog, reached.sure) - reached.sure - reached.possible
     found = outputs(world.catalog, runs)
     for snapshot, uses in world.told.uses.items():
-        if world.told.count(reached.held, snapshot):
+        asked = world.told.place(snapshot) in reached.snapshots
+        if asked or world.told.count(reached.held, snapshot):
             found |= {world.vertex(use.model) for use in uses if use.role == "EVAL"}
     reached.evaluated = found - reached.sure - reached.possible
-
-
-def _back(
-    reached: Reached,
-    seeds: Iterable[int],
-    known: set[int],
-    most: Basis,
-    *,
-    again: Collection[int] = (),
-) -> None:
-    world = reached.world
-    steps = reached.steps
-    if again:
-        _behind(reached, again, known, most, forward=False)
-    spread(world.catalog, seeds, known, steps, most=most, forward=False)
-    done: set[int] = set()
-    while fresh := known - done:
-        done |= fresh
-        found = list(_origins(reached, fresh))
-        spread(world.catalog, found, known, steps, most=most, forward=False)
-
-
-def _origins(reached: Reached, vertices: Iterable[int]) -> Iterator[int]:
-    """What the ledger tells that some vertices were made of."""
-    world = reached.world
-    for vertex in vertices:
-        row = world.node(vertex)
-        if row is not None and row.kind == MODEL:
-            for use in world.told.origins.get(row.id, ()):
-                if use.role != "EVAL" or vertex in reached.start:
-                    reached.steps.note(-use.snapshot, Step(vertex, Basis.KNOWN, Why.NAMED))
-                    yield -use.snapshot
-            continue
-        for batch in _members(world, vertex):
-            origin = world.vertex(batch)
-            reached.steps.note(origin, Step(vertex, Basis.KNOWN, Why.NAMED))
-            yield origin
-
-
-def _members(world: World, vertex: int) -> list[int]:
-    """Batches of a version of an admitted dataset; of one that is not known, of the newest."""
-    row = world.node(vertex)
-    if row is not None:
-        return [] if row.kind == BATCH else world.told.members(world.whole, row.id)
-    dataset, version = world.datasets.get(vertex, (None, None))
-    if dataset is None or dataset not in world.whole:
-        return []
-    newest = int(world.told.by_dataset[dataset][-1].version)
-    return world.whole[dataset].batches(newest if version is None else version)
 
 
 def _batches(world: World, vertices: Iterable[int]) -> set[int]:

@@ -205,6 +205,41 @@ def test_a_foreign_model_is_found_by_what_it_inherits(site: Site) -> None:
     assert not own.complete  # nobody told where the unlabelled data came from
 
 
+def test_who_learned_from_predictions_alone_inherited_what_they_hold(site: Site) -> None:
+    """Whatever the table is called, and whatever was made of it since."""
+    site.history.register("teacher", "1", snapshot=1)
+    site.history.register("judged", "1", snapshot=1, purpose="eval")
+    predictions, cleaned = dataset("predictions", 1), dataset("cleaned")
+    learned = [predictions, site.table(1)]
+    site.feed(
+        event([model("teacher", 1)], [predictions]),
+        event([predictions], [cleaned], at=1),
+        event([cleaned], [model("student", 1)], at=20),
+        event([predictions], [model("judged", 1)], at=20),
+        event([model("student", 1)], [dataset("answers", 1)], at=30),
+        event([dataset("answers", 1)], [model("grandchild", 1)], at=40),
+        event(learned, [model("both", 1)], at=20),
+        event([site.table(1)], [dataset("copied", 1)]),
+        event([dataset("copied", 1)], [model("plain", 1)]),
+    )
+    trace = lineage.trace_source(site.workspace, "vendor")
+    inherited = {each.id: each.inherited for each in trace.models}
+    assert inherited == {
+        "teacher@1": False,
+        "student@1": True,
+        "judged@1": True,
+        "grandchild@1": True,
+        "both@1": False,
+        "plain@1": False,
+    }
+    roles = {each.id: each.roles for each in trace.models}
+    assert (roles["student@1"], roles["judged@1"]) == ([], ["EVAL"])
+    for name, is_inherited in inherited.items():
+        made = {each.id: each.inherited for each in site.model(name).models}
+        assert made.pop(name) is is_inherited, name
+        assert made.items() <= inherited.items()
+
+
 def test_a_history_of_another_dataset_is_not_accused(site: Site, workspace: Workspace) -> None:
     other = History(workspace, dataset="letters", count=50)
     batch = other.receive("vendor")

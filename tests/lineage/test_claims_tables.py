@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
-from foreign_events import dataset, event, model, partitions
+from foreign_events import dataset, event, model, moment, partitions
 from foreign_site import Said, Site, may_be
 
 from lazaretto import lineage
@@ -182,6 +183,19 @@ def test_the_admitted_table_is_read_without_a_version_as_it_was(site: Site) -> N
     assert set(site.model("net@1").batch_ids) == set(site.batches.values())
 
 
+def test_who_reads_the_admitted_table_at_once_may_have_read_any_of_its_versions(
+    site: Site,
+) -> None:
+    """Two clocks, seconds apart: which of the versions it was is not known, and that is said."""
+    site.history.snapshot({site.batches["vendor"]: 90}, 1)
+    site.deliver("third")
+    now = (datetime.now(UTC) - moment()).total_seconds()
+    site.feed(event([site.table()], [NET], at=now))
+    for vendor in ("vendor", "other", "third"):
+        assert site.source(vendor) == may_be("net@1")
+    assert not site.model("net@1").complete
+
+
 def test_what_was_recalled_before_a_read_is_not_accused(site: Site) -> None:
     version = site.recall("vendor")
     site.feed(event([site.table(version)], [NET]), event([site.table()], [model("net", 2)]))
@@ -226,3 +240,22 @@ def test_batches_of_others_lie_beside_each_other(site: Site) -> None:
     assert {model.id: len(model.paths) for model in trace.models} == {"net@1": 1, "whole@1": 2}
     assert {batch.signature for batch in trace.batches} == {"CLAIMED"}
     assert lineage.trace_batch(site.workspace, "b1").model_ids == ["whole@1"]
+
+
+def test_whoever_may_have_read_any_of_very_many_versions_may_have_read_the_last(
+    sqlite_workspace: Workspace, tmp_path: Path
+) -> None:
+    """A run that goes on, while more is admitted than versions are kept apart."""
+    site = Site(sqlite_workspace, tmp_path)
+    with site.history.at_once():
+        for number in range(130):
+            site.deliver(f"vendor-{number}")
+    now = (datetime.now(UTC) - moment()).total_seconds()
+    site.feed(event([site.table()], [NET], at=now, state="START"))
+    for vendor in ("vendor-0", "vendor-129"):
+        assert site.source(vendor) == may_be("net@1")
+    trace = lineage.trace_dataset(site.workspace, "digits", 130)
+    assert [each.id for each in trace.unknown] == ["net@1"]
+    trace = site.model("net@1")
+    assert not trace.complete
+    assert any("any of many versions" in text for text in trace.completeness.origins)

@@ -128,6 +128,38 @@ def test_who_reads_a_partition_of_a_table_that_is_gone_does_too(site: Site) -> N
     assert site.source("vendor") == may_be("net@1")
 
 
+@pytest.mark.parametrize("when", ["dropped since", "written later"])
+def test_a_partition_of_a_table_that_held_nothing_then_is_a_gap(site: Site, when: str) -> None:
+    """Somebody wrote the table as a whole, but that was gone, or not yet there."""
+    monday = partitions(dataset("t"), "input", "monday")
+    at = {"dropped since": 0, "written later": 400}[when]
+    site.feed(
+        event([site.batch("other")], [dataset("t")], at=at),
+        event([], [dataset("t", change="DROP")], at=100, job="drop"),
+        event([monday], [NET], at=300),
+        event([site.batch("other")], [partitions(dataset("u"), "output", "monday")], at=at),
+        event([], [dataset("u", change="DROP")], at=100, job="drop"),
+        event([dataset("u")], [model("whole", 1)], at=300),
+    )
+    assert site.source("vendor") == may_be("net@1", "whole@1")
+    assert not site.model("net@1").complete
+    assert not site.model("whole@1").complete
+
+
+def test_a_partition_is_read_as_it_was_in_the_whole_table(site: Site) -> None:
+    """Written anew after the drop, or before it by a clock that does not decide."""
+    monday = partitions(dataset("t"), "input", "monday")
+    site.feed(
+        event([], [dataset("t", change="DROP")], at=0, job="drop"),
+        event([site.batch("vendor")], [dataset("t")], at=100),
+        event([monday], [NET], at=200),
+        event([], [dataset("t", change="DROP")], at=300, job="drop"),
+    )
+    assert site.source("vendor") == Said(["net@1"])
+    assert site.source("other") == Said([])
+    assert site.model("net@1").complete
+
+
 def test_an_open_run_may_have_written_what_a_first_version_was_added_to(site: Site) -> None:
     """Versions without an order leave no number out where one is missing."""
     features = dataset("t", "c447376f")

@@ -10,6 +10,7 @@ from ledger_history import DAY, JANE, START, History
 
 from lazaretto import lineage
 from lazaretto.ledger.chain import entry
+from lazaretto.ledger.events import ModelAliased
 from lazaretto.ledger.verify import verify
 from lazaretto.lineage.trace.picture import MAX_PATHS, picture
 from lazaretto.lineage.trace.timeline import timeline
@@ -126,6 +127,52 @@ def test_the_timeline_is_in_order_and_has_each_kind_of_moment(sqlite_workspace: 
     windowed = lineage.trace_source(sqlite_workspace, f"vendor-{_EVIL}", START, 9 * DAY + START)
     told = [one.what for one in timeline(windowed) if one.kind == "window"]
     assert told == ["the window in question begins", "the window in question ends"]
+
+
+def test_which_version_served_under_which_name_and_when(workspace: Workspace) -> None:
+    """Of the models in question alone, back to what served before and on to what serves now."""
+    history = History(workspace)
+    clean, poisoned = history.receive("other"), history.receive("vendor")
+    history.admit(clean)
+    history.snapshot({clean: 90})
+    for model in ("net", "ranker", "elsewhere"):
+        history.register(model, "1")
+    history.admit(poisoned)
+    history.snapshot({clean: 90, poisoned: 90})
+    history.register("net", "2")
+    history.register("ranker", "2")
+
+    def stands(model: str, alias: str, version: str | None, reason: str = "") -> None:
+        history.write(ModelAliased(model, alias, version, "mlflow://models:5000", reason))
+
+    stands("net", "production", "1")
+    stands("elsewhere", "production", "1")
+    stands("net", "production", "2", _EVIL)
+    stands("ranker", "canary", "2")
+    stands("ranker", "canary", None)
+    stands("ranker", "production", "1")
+    trace = lineage.trace_source(workspace, "vendor")
+    told = [(one.model, one.alias, one.version, one.state) for one in trace.aliases]
+    assert told == [
+        ("net", "production", "1", "other"),
+        ("net", "production", "2", "affected"),
+        ("ranker", "canary", "2", "affected"),
+        ("ranker", "production", "1", "other"),
+    ]
+    first, second, canary, _ = trace.aliases
+    assert (first.until, second.until) == (second.at, None)
+    assert canary.until is not None
+    assert [(one.model, one.version) for one in trace.in_use] == [("net", "2"), ("ranker", "1")]
+    moments = [one.what for one in timeline(trace) if one.kind == "in use"]
+    assert moments[0].startswith("production of net stood for net@1 from here on, by ")
+    assert f"net@2, affected from here on, by {second.actor}: {_EVIL}" in moments[2]
+    assert "canary of ranker no longer stood for ranker@2, affected" in moments
+    page = _Page(lineage.to_html(trace))
+    assert (page.open, page.active) == ([], [])
+    assert page.text.index("In use now") < page.text.index("What to do")
+    asked = lineage.trace_model(workspace, "net", "1")
+    assert [one.state for one in asked.aliases] == ["asked", "other"]
+    assert lineage.trace_source(workspace, "other", without=[clean]).aliases == []
 
 
 def test_a_line_shows_what_a_step_rests_on() -> None:

@@ -12,7 +12,7 @@ from ledger_history import JANE, POLICY, START, History, one_of_each
 
 from lazaretto import lineage
 from lazaretto.ledger.chain import entries
-from lazaretto.ledger.events import BatchAdmitted, BatchScreened
+from lazaretto.ledger.events import BatchAdmitted, BatchScreened, ModelAliased
 from lazaretto.lineage.trace.report import to_json
 from lazaretto.values import Release
 
@@ -87,6 +87,7 @@ def _answers(workspace: Workspace, folder: Path) -> dict[str, lineage.Trace]:
     history.snapshot({batch: 93})
     history.register("net", "9")
     history.register("judge", "9", purpose="eval")
+    history.write(ModelAliased("net", "production", "9", "mlflow://models:5000", "it passed"))
     history.recall({batch: 5}, ("net@9",))
     assert lineage.ingest(workspace, _foreign(folder)).new == 2
     screened = next(event for event in told if isinstance(event, BatchScreened))

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from lazaretto import lineage
 from lazaretto.cli.trace_view import view
+from lazaretto.ledger.events import ModelAliased
 
 if TYPE_CHECKING:
     from lazaretto.lineage import Trace
@@ -66,3 +67,18 @@ def test_all_shows_every_one_whole(trace: Trace) -> None:
     assert "more; --all" not in text
     for ident in (*trace.batch_ids, *trace.model_ids):
         assert ident in text.split()
+
+
+def test_what_is_in_use_stands_above_the_plan(sqlite_workspace: Workspace) -> None:
+    history = History(sqlite_workspace)
+    history.admit(batch := history.receive("vendor"))
+    history.snapshot({batch: 90})
+    for number in range(5):
+        history.register(f"net-{number}", "1")
+        history.write(ModelAliased(f"net-{number}", "production", "1", "mlflow://models:5000", ""))
+    lines = shown(lineage.trace_source(sqlite_workspace, "vendor"))
+    place = lines.index("In use now: 5 names")
+    assert lines[place + 1].startswith("production is net-0@1 since 20")
+    assert lines[place + 1].endswith(" affected")
+    assert lines[place + 4] == "and 2 more; --all, or --json"
+    assert lines[place + 6].startswith("What to do")

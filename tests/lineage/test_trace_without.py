@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,12 +11,17 @@ from ledger_history import DAY, POLICY, START, History
 
 from lazaretto import lineage
 from lazaretto.errors import NotFoundError
+from lazaretto.ledger.chain import entries
+from lazaretto.ledger.events import BatchAdmitted
 from lazaretto.lineage.openlineage import naming
+from lazaretto.values import Release
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from lazaretto.storage.workspace import Workspace
+
+RELEASE = Release("d-9", 10, "jane")
 
 
 def _dataset(namespace: str, name: str, version: str, **facets: Any) -> dict[str, Any]:
@@ -70,6 +76,57 @@ def test_without_a_batch_only_what_the_others_reached_is_left(
     assert judged.model_ids == ["net@2"]
     signed = lineage.trace_key(workspace, "k1", without=[batches[0]])
     assert signed.model_ids == ["net@2"]
+
+
+def test_each_question_can_leave_batches_out(workspace: Workspace) -> None:
+    """By batch, record, decision and version of a dataset, as by source."""
+    history = History(workspace)
+    first, second = (history.receive("vendor-x", day) for day in range(2))
+    history.judge(first)
+    history.admit(first, 10, part="released-1", case="case-1")
+    with workspace.catalog.read() as connection:
+        event = next(e.event for e in entries(connection, kinds=[BatchAdmitted.kind]))
+    assert isinstance(event, BatchAdmitted)
+    history.version += 1
+    history.write(replace(event, version=2, part="released-2", releases=[RELEASE]))
+    history.snapshot({first: 20})
+    history.register("net", "1")
+    history.admit(second)
+    history.snapshot({first: 20, second: 90})
+    history.register("net", "2")
+
+    def of_batch(*without: str) -> lineage.Trace:
+        return lineage.trace_batch(workspace, first, without=without)
+
+    def of_record(*without: str) -> lineage.Trace:
+        return lineage.trace_record(workspace, f"{first}#r1", without=without)
+
+    def of_decision(*without: str) -> lineage.Trace:
+        return lineage.trace_decision(workspace, RELEASE.decision, without=without)
+
+    for ask in (of_batch, of_record, of_decision):
+        assert ask().model_ids == ask(second).model_ids == ["net@1", "net@2"]
+        trace = ask(first)
+        assert (trace.model_ids, trace.batch_ids, trace.unaffected) == ([], [], 2)
+        assert trace.question.without == [first]
+        with pytest.raises(NotFoundError, match="no batch 'vendor-x/0'"):
+            ask("vendor-x/0")
+    assert of_batch(first).complete
+
+    def of_dataset(*without: str) -> list[str]:
+        trace = lineage.trace_dataset(workspace, "digits", 3, without=without)
+        assert trace.question.without == list(without)
+        return trace.model_ids
+
+    assert of_dataset() == of_dataset(first) == of_dataset(second) == ["net@2"]
+    assert of_dataset(first, second) == []  # there would be no such version
+    history.register("judge", "1", purpose="eval")
+    trace = lineage.trace_dataset(workspace, "digits", 3)
+    assert (trace.model_ids, [one.id for one in trace.evaluated]) == (["net@2"], ["judge@1"])
+    trace = lineage.trace_dataset(workspace, "digits", 3, without=[first, second])
+    assert trace.evaluated == []
+    said = "No model version is known to have learned from digits@3 (without 2 batches)."
+    assert lineage.conclusion(trace)[0] == said
 
 
 def test_a_slip_in_a_batch_to_leave_out_is_no_answer(workspace: Workspace) -> None:

@@ -155,9 +155,13 @@ def test_one_click_tells_what_a_source_reached_and_how_complete_that_is(
     yard.admit("monday", blobs(60, 5))
     taken = stages.snapshot(yard.workspace, "blobs")
     stages.register_model(yard.workspace, "net", "1", "blobs", taken.version)
+    stages.alias_model(yard.workspace, "net", "1", "production")
     page = _page(client, "/sources/vendor-a")
     (path,) = re.findall(r'<a href="(/sources/vendor-a/trace)">', page)
     traced = _page(client, path)
+    in_use = traced.partition("In use now")[2].partition("</table>")[0]
+    assert "production" in in_use
+    assert "affected" in in_use
     assert "1 model version learned from 1 batch of vendor-a: net@1." in traced
     assert "net@1" in traced
     assert "without a verified signature" in traced

@@ -58,6 +58,7 @@ from lazaretto.lineage import (
     Question,
     RetrainStep,
     Trace,
+    TracedAlias,
     TracedBatch,
     TracedDecision,
     TracedModel,
@@ -290,6 +291,10 @@ def _trace() -> Trace:
         1, "digit-classifier", "mlflow", ["2026.03"], "2026.03", retrain=True,
         exclude=[BATCH], last_clean="2026.02",
     )  # fmt: skip
+    in_use = TracedAlias(
+        seq=31, at=AT, until=None, registry="mlflow", model="digit-classifier", alias="production",
+        version="2026.03", state="affected", actor="ann", reason=REASON,
+    )  # fmt: skip
     reason = "no key of this source signed it"
     refused = RefusedDelivery(9, AT, "/drop/annotation-vendor/a.csv", "unknown_key", reason, None)
     whole = Completeness(
@@ -315,6 +320,7 @@ def _trace() -> Trace:
         refused=[refused],
         completeness=whole,
         unaffected=2,
+        aliases=[in_use],
     )
 
 

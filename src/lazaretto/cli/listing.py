@@ -73,6 +73,7 @@ def listing(
     show: Callable[[Item], Iterable[RenderableType]],
     *,
     whole: bool,
+    most: int = MOST,
 ) -> Iterator[RenderableType]:
     """A title, the first items, and how many more there are; nothing where there is no item.
 
@@ -81,12 +82,13 @@ def listing(
         items: all of them.
         show: the lines of one.
         whole: show all of them.
+        most: how many are shown else.
     """
     if not items:
         return
     yield Text("")
     yield cell(title, "italic")
-    shown = items if whole else items[:MOST]
+    shown = items if whole else items[:most]
     for item in shown:
         yield from show(item)
     if len(items) > len(shown):

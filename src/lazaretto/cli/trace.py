@@ -53,12 +53,14 @@ def batch(
     session: Session,
     batch: Annotated[str, typer.Argument(help="Id of a batch")],
     *,
+    without: Without = None,
     output: Output,
 ) -> Reply:
     """The model versions that learned from a batch; exit codes as of `trace source`."""
     from lazaretto.lineage import trace_batch
 
-    return reply(session, trace_batch(session.workspace, batch), output)
+    trace = trace_batch(session.workspace, batch, without=tuple(without or ()))
+    return reply(session, trace, output)
 
 
 @command(app, "record")
@@ -66,12 +68,14 @@ def record(
     session: Session,
     record_id: Annotated[str, typer.Argument(metavar="RECORD", help="BATCH#RECORD_ID")],
     *,
+    without: Without = None,
     output: Output,
 ) -> Reply:
     """The model versions that learned from one record; exit codes as of `trace source`."""
     from lazaretto.lineage import trace_record
 
-    return reply(session, trace_record(session.workspace, record_id), output)
+    trace = trace_record(session.workspace, record_id, without=tuple(without or ()))
+    return reply(session, trace, output)
 
 
 @command(app, "key")
@@ -148,6 +152,7 @@ def decision(
         str, typer.Argument(metavar="DECISION", help="Id of a decision, as its case shows it")
     ],
     *,
+    without: Without = None,
     output: Output,
 ) -> Reply:
     """The records that a person's decision let in, and the models that they reached.
@@ -156,7 +161,8 @@ def decision(
     """
     from lazaretto.lineage import trace_decision
 
-    return reply(session, trace_decision(session.workspace, decision_id), output)
+    trace = trace_decision(session.workspace, decision_id, without=tuple(without or ()))
+    return reply(session, trace, output)
 
 
 @command(app, "dataset")
@@ -166,6 +172,7 @@ def dataset(
         str, typer.Argument(metavar="NAME@VERSION", help="A version of an admitted dataset")
     ],
     *,
+    without: Without = None,
     output: Output,
 ) -> Reply:
     """The model versions that learned from one version of a dataset.
@@ -177,7 +184,8 @@ def dataset(
     name, text = split_version(version)
     if not (text.isascii() and text.isdigit() and len(text) < 10):
         raise UsageError(f"{text!r} is no version of a dataset: they are numbers, as in digits@2")
-    return reply(session, trace_dataset(session.workspace, name, int(text)), output)
+    trace = trace_dataset(session.workspace, name, int(text), without=tuple(without or ()))
+    return reply(session, trace, output)
 
 
 @command(app, "model")

@@ -17,11 +17,23 @@ from lazaretto.window import EITHER
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from lazaretto.lineage import Question, RetrainStep, Trace, TracedModel, UnknownModel
+    from lazaretto.lineage import (
+        Question,
+        RetrainStep,
+        Trace,
+        TracedAlias,
+        TracedModel,
+        UnknownModel,
+    )
 
 _FEW = 3
 _SENTENCE = 4000
 _TYPED = 77
+_STATES = {
+    "affected": "affected",
+    "unknown": "may be affected",
+    "measured": "only measured with it",
+}
 
 
 def view(
@@ -38,6 +50,7 @@ def view(
 
     parts: list[RenderableType] = [asked(trace.question)]
     parts += [cell(sentence, limit=_SENTENCE) for sentence in conclusion(trace)]
+    parts += _in_use(trace, whole=whole)
     parts += plan(trace, whole=whole)
     parts += record(trace)
     parts += _models(trace, whole=whole)
@@ -64,6 +77,18 @@ def asked(question: Question) -> RenderableType:
     if question.without:
         parts += [*words("as if never delivered:"), *question.without]
     return flow(*(cell(part, "bold", limit=_SENTENCE) for part in parts))
+
+
+def _in_use(trace: Trace, *, whole: bool) -> Iterator[RenderableType]:
+    """By which names applications find versions of these models now, the affected ones first."""
+    title = f"In use now: {counted(len(trace.in_use), 'name')}"
+    yield from listing(title, trace.in_use, _alias, whole=whole, most=_FEW)
+
+
+def _alias(alias: TracedAlias) -> Iterator[RenderableType]:
+    state = _STATES.get(alias.state, "")
+    named = f"{alias.model}@{alias.version}"
+    yield flow(alias.alias, "is", named, "since", alias.at, cell(state, "bold") if state else "")
 
 
 def plan(trace: Trace, *, whole: bool) -> Iterator[RenderableType]:

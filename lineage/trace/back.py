@@ -1,0 +1,123 @@
+"""Walks the graph back: what a model was made of, for sure and possibly."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lazaretto.lineage.claims.bits import Basis, Gap, Why
+from lazaretto.lineage.claims.gaps import begun_before, holes, last_end
+from lazaretto.lineage.claims.reach import Step, appended, spread
+from lazaretto.lineage.claims.timeline import TOLERANCE
+from lazaretto.lineage.trace.holdings import BATCH, MODEL
+from lazaretto.lineage.trace.walk import Reached, further
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator
+
+    from lazaretto.lineage.claims.gaps import Hole
+    from lazaretto.lineage.trace.world import World
+
+
+def upstream(world: World, model: int) -> Reached:
+    """Follows a model to all that it was made of.
+
+    Args:
+        world: what to walk.
+        model: vertex of the model.
+    """
+    reached = Reached(world, frozenset([model]))
+    _back(reached, [model], reached.sure, Basis.INFERRED)
+    everything = set(reached.sure)
+    _back(reached, [model], everything, Basis.POSSIBLE, again=reached.sure)
+    reached.possible = everything - reached.sure
+    found = holes(world.catalog, world.root, nodes=everything)
+    reached.holes = {hole.node: hole for hole in found if hole.kind != Gap.OPEN_RUN}
+    reached.holes |= {hole.node: hole for hole in _hidden(reached)}
+    return reached
+
+
+def behind(world: World, model: int, others: Collection[int]) -> set[int]:
+    """What a model surely learned from, but not by way of others.
+
+    Args:
+        world: what to walk.
+        model: vertex of the model.
+        others: vertices that are not passed.
+    """
+    known = set(others)  # nothing is asked about: what only measured the model is left out
+    without = frozenset(others)
+    _back(Reached(world, frozenset(), without=without), [model], known, Basis.INFERRED)
+    return known - set(others)
+
+
+def has_members(world: World, vertex: int) -> bool:
+    """Whether a vertex is a version of an admitted dataset that holds batches."""
+    return bool(_members(world, vertex))
+
+
+def _hidden(reached: Reached) -> list[Hole]:
+    """Open runs that may have written, unseen, what a model was made of.
+
+    Where events and ledger name every version on its way, and each was made anew, there is nothing
+    that they could have added.
+    """
+    world = reached.world
+    named = (Basis.KNOWN, Basis.MEASURED)
+    everything = reached.sure | reached.possible
+    ways = (step for vertex in everything for step in reached.steps.into(vertex))
+    if all(step.basis in named for step in ways) and not appended(world.catalog, everything):
+        return []
+    runs = [vertex // 2 for vertex in everything if vertex > 0 and vertex % 2]
+    last = last_end(world.catalog, runs)
+    opened = holes(world.catalog, world.root, kinds=[Gap.OPEN_RUN])
+    begun = begun_before(world.catalog, [hole.node // 2 for hole in opened], last + TOLERANCE)
+    return [hole for hole in opened if hole.node // 2 in begun]
+
+
+def _back(
+    reached: Reached,
+    seeds: Iterable[int],
+    known: set[int],
+    most: Basis,
+    *,
+    again: Collection[int] = (),
+) -> None:
+    world = reached.world
+    steps = reached.steps
+    if again:
+        further(reached, again, known, most, forward=False)
+    spread(world.catalog, seeds, known, steps, most=most, forward=False)
+    done = set(reached.without)
+    while fresh := known - done:
+        done |= fresh
+        found = list(_origins(reached, fresh))
+        spread(world.catalog, found, known, steps, most=most, forward=False)
+
+
+def _origins(reached: Reached, vertices: Iterable[int]) -> Iterator[int]:
+    """What the ledger tells that some vertices were made of."""
+    world = reached.world
+    for vertex in vertices:
+        row = world.node(vertex)
+        if row is not None and row.kind == MODEL:
+            for use in world.told.origins.get(row.id, ()):
+                if use.role != "EVAL" or vertex in reached.start:
+                    reached.steps.note(-use.snapshot, Step(vertex, Basis.KNOWN, Why.NAMED))
+                    yield -use.snapshot
+            continue
+        for batch in _members(world, vertex):
+            origin = world.vertex(batch)
+            reached.steps.note(origin, Step(vertex, Basis.KNOWN, Why.NAMED))
+            yield origin
+
+
+def _members(world: World, vertex: int) -> list[int]:
+    """Batches of a version of an admitted dataset; of one that is not known, of the newest."""
+    row = world.node(vertex)
+    if row is not None:
+        return [] if row.kind == BATCH else world.told.members(world.whole, row.id)
+    dataset, version = world.datasets.get(vertex, (None, None))
+    if dataset is None or dataset not in world.whole:
+        return []
+    newest = int(world.told.by_dataset[dataset][-1].version)
+    return world.whole[dataset].batches(newest if version is None else version)

@@ -311,14 +311,14 @@ set at position 0
 p.yaml:13: contract.rules.columns.g.min: should be a number, a text, a date or a time
 p.yaml:14: contract.rules.columns.h.length.mn: unknown key (did you mean 'min'?)
 p.yaml:15: contract.rules.columns.i.one_of: List should have at least 1 item after validation, \
-not 0
+not 0: name one, or leave the key out
 p.yaml:16: contract.rules.columns.j.newest: should be a time such as 90m, 24h or 7d, not 'soon'
 p.yaml:17: contract.rules.columns.k.exists_in: says file or dataset, one of both
 p.yaml:18: contract.rules.columns.l.max: is beyond 9007199254740991, up to which all programs read \
 whole numbers alike
 p.yaml:20: contract.rules.records.0.nam: unknown key (did you mean 'name'?)
 p.yaml:21: contract.rules.unique.1.columns: List should have at least 1 item after validation, \
-not 0
+not 0: name one, or leave the key out
 p.yaml:22: contract.rules.volum: unknown key (did you mean 'volume'?)"""
 
 

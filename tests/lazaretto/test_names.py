@@ -80,7 +80,7 @@ def test_letter_case_alone_makes_no_second_dataset(yard: Yard) -> None:
     )  # type: ignore[arg-type]
     file = yard.deliver("tuesday", blobs(60, seed=6))
     batch = stages.receive(yard.workspace, file, "vendor-a", policy=rules).id
-    for stage in (stages.validate, stages.embed, stages.screen, stages.gate):
+    for stage in (stages.validate, stages.embed, stages.screen):
         stage(yard.workspace, batch, rules)
     with pytest.raises(UsageError, match="there is a dataset 'blobs' already"):
-        stages.admit(yard.workspace, batch)
+        stages.gate(yard.workspace, batch, rules)

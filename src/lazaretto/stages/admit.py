@@ -105,23 +105,28 @@ def admit(
                 if judged.event.cleared:
                     _check(connection, received, judged, envelope)
                     first = is_unused(connection, target)
+                    rules = _in_force(connection, target).rules
+                    found = validated_by(connection, judged.event)
         if done is not None:
             open_newest(workspace, target)  # cut off behind its record, it is finished by that
             return done
         if not judged.event.cleared:
             return Admission(batch, target, uri, None, 0)
 
-        return _admit(workspace, received, judged, envelope, first)
+        return _admit(workspace, received, judged, envelope, rules, found, first)
 
 
 def _admit(
-    workspace: Workspace, received: Received, judged: Judged, envelope: bytes | None, first: bool
+    workspace: Workspace,
+    received: Received,
+    judged: Judged,
+    envelope: bytes | None,
+    rules: Policy,
+    found: BatchValidated | None,
+    first: bool,
 ) -> Admission:
     """Admits the cleared records; where no copy may enter, none that came meanwhile either."""
-    dataset, held = judged.event.policy.dataset, _held_positions(workspace, judged.event)
-    with workspace.catalog.read() as connection:
-        rules = _in_force(connection, dataset).rules
-        found = validated_by(connection, judged.event)
+    held = _held_positions(workspace, judged.event)
 
     def part(still: Callable[[Connection], None], again: bool) -> Part:
         classes = ClassCounts(judged.event.columns.label)

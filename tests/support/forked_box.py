@@ -45,9 +45,9 @@ class ForkedBox:
     ) -> int | None:
         job = {
             "request": json.dumps(request),
-            "folder": str(folder),
-            "answer": str(answer),
-            "log": str(log),
+            "folder": str(folder.absolute()),
+            "answer": str(answer.absolute()),
+            "log": str(log.absolute()),
             "seconds": limits.wall_seconds,
         }
         with self._one_at_a_time:

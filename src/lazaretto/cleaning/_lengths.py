@@ -42,7 +42,12 @@ def counted(classes: NDArray[np.int16]) -> NDArray[np.int64]:
 
 
 def needed(level: float) -> int:
-    """Earlier texts without which no length can be extreme at a level."""
+    """Earlier texts without which no length can be extreme at a level.
+
+    Examples:
+        >>> needed(0.001)
+        1999
+    """
     return int(np.ceil(2 / level)) - 1
 
 

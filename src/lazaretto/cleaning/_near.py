@@ -87,6 +87,11 @@ def similarity(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.f
     """Estimated Jaccard similarity of texts by their sketches, row by row; its error is about 0.05.
 
     One byte of two different hashes is the same in one case of 256, which is taken off.
+
+    Examples:
+        >>> sketch = np.arange(8, dtype=np.uint8).reshape(1, 8)
+        >>> similarity(sketch, sketch).tolist()
+        [1.0]
     """
     same = (one == other).mean(axis=1)
     result: NDArray[np.float64] = np.clip((same - 1 / 256) / (1 - 1 / 256), 0.0, 1.0)

@@ -105,6 +105,14 @@ def contents(chunk: pa.RecordBatch, plan: Plan) -> tuple[NDArray[np.int64] | Non
     Args:
         chunk: records with the columns that they are of.
         plan: which those are.
+
+    Examples:
+        >>> from lazaretto.policy import Cleaning, Columns
+        >>> rows = pa.record_batch({"id": ["a", "b"], "text": ["Good", "good "]})
+        >>> plan = Plan.of(rows.schema, Columns(record_id="id"), Cleaning())
+        >>> first, second = contents(rows, plan)[0].tolist()
+        >>> first == second
+        True
     """
     keys = found = None
     if plan.content:

@@ -78,14 +78,15 @@ def deliver(
         >>> from datetime import UTC, datetime
         >>> import pyarrow as pa
         >>> day = datetime(2026, 3, 2, tzinfo=UTC), datetime(2026, 3, 3, tzinfo=UTC)
-        >>> open_to_all = policy.model_copy(
-        ...     update={"sources": policy.sources.model_copy(update={"require_signature": False})}
+        >>> drop = policy.sources.model_copy(
+        ...     update={"require_signature": False, "places": [f"{workspace.store.root}/../drop"]}
         ... )
+        >>> with_place = policy.model_copy(update={"sources": drop})
         >>> done = deliver(
         ...     pa.table({"id": ["a"], "label": ["x"]}),
         ...     "vendor",
-        ...     open_to_all,
-        ...     folder="drop",
+        ...     with_place,
+        ...     folder="",
         ...     name="daily/orders",
         ...     collected_from=day[0],
         ...     collected_to=day[1],

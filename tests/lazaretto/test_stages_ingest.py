@@ -141,7 +141,6 @@ HEAVY = [
     "sklearn",
     "polars",
     "pandera",
-    "pandas",
     "great_expectations",
     "airflow",
 ]

@@ -27,8 +27,8 @@ def operators() -> list[type[BaseOperator]]:
     return [getattr(room, name) for name in room.__all__ if name.endswith("Operator")]
 
 
-def test_all_sixteen_are_there() -> None:
-    assert len(operators()) == 16
+def test_all_seventeen_are_there() -> None:
+    assert len(operators()) == 17
 
 
 @pytest.mark.parametrize("cls", operators(), ids=lambda cls: cls.__name__)
@@ -261,6 +261,12 @@ def _all_tasks() -> list[BaseOperator]:
             **policy,
         },
         "ScreenBatchOperator": {**batch, **policy},
+        "ScreenedOperator": {
+            "python_callable": list,
+            "source": "vendor-a",
+            "dataset": "reviews",
+            **policy,
+        },
         "SnapshotTrainingOperator": {"dataset": "reviews"},
         "OpenIncidentOperator": {"source": "vendor-a", "why": "an open bucket"},
         "TraceIncidentOperator": {"source": "vendor-a"},

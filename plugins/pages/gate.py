@@ -66,7 +66,7 @@ def routes(site: Site) -> APIRouter:
         found = explore_rates(workspace(), dataset, batches=batches, most_records=MOST_RECORDS)
         return site.page(request, "explore.html", found=found, batches=batches, most=MOST_BATCHES)
 
-    @pages.get("/gates/{dataset}/replay", dependencies=[may_try])
+    @pages.get("/gates/{dataset}/replay", dependencies=[may_read, may_try])
     def replayed(
         request: Request,
         dataset: str,

@@ -73,6 +73,7 @@ def test_snapshot_train_register_sanitize_and_trace(
         "uri": dataset_uri(world.workspace, taken.dataset),
         "version": admitted.version,
         "rows": admitted.rows,
+        "grown": None,
         "digest": taken.digest,
         "seq": run.xcoms["snapshot"]["seq"],
     }

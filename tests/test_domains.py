@@ -16,6 +16,7 @@ PAGES = ("README.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md", "pyproje
 THEIRS = {
     "model_signing",  # OpenSSF Model Signing names its predicate by it
     "airflow.apache.org",
+    "bitol-io.github.io",  # the Open Data Contract Standard
     "c2sp.org",
     "cyclonedx.org",
     "delta.io",
@@ -49,6 +50,7 @@ URNS = {
     "urn:lazaretto:ledger-inclusion:1",
     "urn:lazaretto:release",
     "urn:lazaretto:run",
+    "urn:lazaretto:schema:policy-replay:1",
     "urn:lazaretto:schema:policy:1",
     "urn:lazaretto:schema:trace:1",
     "urn:lazaretto:store",

@@ -35,7 +35,7 @@ def check(session: Session, file: File) -> Reply:
 
     Says whether it is the one in force for its dataset, and what it would change. Exit code 1 when
     another one is in force: until this one is registered, nothing is admitted by it. Exit code 4
-    when there is a catalog and no reference yet: the policy can be fitted, and not run.
+    when screening is not installed, so that nobody can say whether the reference fits.
     """
     from lazaretto.policy.effective import in_words, tells_sources_apart
 
@@ -77,7 +77,9 @@ def check(session: Session, file: File) -> Reply:
         shown |= {f"sources {n}": text for n, text in enumerate(in_words(policy), start=1)}
     view = facts(shown | told, title="This policy is valid")
     found = bool(compared["changes"])
-    return Reply(data | compared, view, found=found, cannot_say=missing is not None)
+    # That no reference is fitted yet is no doubt about the policy: it is said, and that is all.
+    unsure = missing is not None and not missing.startswith("not yet")
+    return Reply(data | compared, view, found=found, cannot_say=unsure)
 
 
 @command(app, "explain", needs=Needs.NOTHING)

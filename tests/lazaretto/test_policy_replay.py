@@ -28,6 +28,7 @@ from lazaretto.cli.app import app
 from lazaretto.errors import AdmissionRefusedError, DeliveryError, NotFoundError, UsageError
 from lazaretto.ledger.chain import entry
 from lazaretto.ledger.events import BatchJudged
+from lazaretto.policy import Policy
 from lazaretto.quarantine.review import decide, held_records
 from lazaretto.sources.keys import keygen
 from lazaretto.sources.manifest import sign_manifest
@@ -42,7 +43,6 @@ from lazaretto.values import Action, to_json
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from lazaretto.policy import Policy
 
 START = datetime(2026, 5, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -386,3 +386,27 @@ def test_a_rate_on_the_page_gives_what_a_replay_of_that_policy_gives(sqlite_yard
     late = replay_rate(yard.workspace, "blobs", 0.2, **(bounds | {"seconds": -1.0}))
     assert (late.batches, len(late.left_out)) == ([], 3)
     assert digests(yard.workspace) == before
+
+
+def test_another_rate_is_tried_without_loading_the_contract(
+    sqlite_yard: Yard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page does it, in Airflow's API server: no code of the policy's owner runs there."""
+    loaded = tmp_path / "loaded"
+    (tmp_path / "rules.py").write_text(
+        f"from pathlib import Path\nPath({str(loaded)!r}).open('a').write('x')\n"
+        "import pandera.polars as pa\n"
+        "class Record(pa.DataFrameModel):\n    id: str = pa.Field()\n"
+    )
+    file = tmp_path / "policy.yaml"
+    says = sqlite_yard.policy.model_dump(mode="json") | {"contract": "rules.py:Record"}
+    file.write_text(json.dumps(says))
+    policy, workspace = Policy.load(file), sqlite_yard.workspace
+    day = sqlite_yard.deliver("monday", blobs(60, 5))
+    done = stages.ingest(workspace, day, "vendor-a", policy).judgement
+    monkeypatch.chdir("/")
+    before = loaded.read_text()
+    found = replay_rate(workspace, "blobs", 0.01, batches=20, most_records=1000, seconds=60)
+    (one,) = found.batches
+    assert (one.after.verdict, one.same) == (done.verdict.value, True)
+    assert loaded.read_text() == before

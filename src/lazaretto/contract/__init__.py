@@ -8,7 +8,7 @@ raised) holds the whole batch.
 
 from __future__ import annotations
 
-from lazaretto.contract._evaluate import declared_types, evaluate, named_columns
+from lazaretto.contract._evaluate import declared_types, evaluate
 from lazaretto.contract._known import Known
 from lazaretto.contract._load import Contract, contract_digest, contract_of, load_contract
 from lazaretto.contract._report import ContractReport, failures_schema, flags_schema, merged
@@ -25,5 +25,4 @@ __all__ = [
     "flags_schema",
     "load_contract",
     "merged",
-    "named_columns",
 ]

@@ -80,7 +80,8 @@ def evaluate(
         rule.tell(failures)
     if run is not None:
         run.tell(failures)
-    return replace(failures.report(), width=embeddings.usual)
+    named = _named_columns(contract, names)
+    return replace(failures.report(), width=embeddings.usual, named=named)
 
 
 def declared_types(contract: Contract | None) -> list[pa.Field]:
@@ -107,16 +108,7 @@ def declared_types(contract: Contract | None) -> list[pa.Field]:
     return _pandera.declared_types(contract.schema)
 
 
-def named_columns(contract: Contract | None, names: list[str]) -> list[str]:
-    """Columns of a batch that a contract names, by a pattern too, in their order.
-
-    Examples:
-        >>> import pandera.polars
-        >>> from lazaretto.contract import Contract
-        >>> schema = pandera.polars.DataFrameSchema({"price": pandera.polars.Column(float)})
-        >>> named_columns(Contract("prices", schema), ["price", "note"])
-        ['price']
-    """
+def _named_columns(contract: Contract | None, names: list[str]) -> list[str]:
     if contract is None:
         return []
     if contract.suite is not None:

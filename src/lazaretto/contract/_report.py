@@ -61,6 +61,7 @@ class ContractReport:
         flags: one row per record and rule that only warns, in order of position; see
             `flags_schema`.
         width: of the most embeddings; None: there are none.
+        named: columns of the batch that the contract names, by a pattern too, in their order.
     """
 
     rows: int
@@ -69,6 +70,7 @@ class ContractReport:
     broken: list[str]
     flags: pa.Table = field(default_factory=lambda: flags_schema().empty_table())
     width: int | None = None
+    named: list[str] = field(default_factory=list)
 
     @property
     def failing_ids(self) -> list[str]:
@@ -119,6 +121,8 @@ def merged(first: ContractReport, second: ContractReport) -> ContractReport:
         rules=[*first.rules, *(rule for rule in second.rules if rule.rule not in names)],
         broken=list(dict.fromkeys([*first.broken, *second.broken])),
         flags=both(first.flags, second.flags),
+        width=first.width,
+        named=first.named,
     )
 
 

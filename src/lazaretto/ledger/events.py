@@ -216,6 +216,7 @@ class BatchValidated(Event):
         flagged_rows: records that broke at least one rule that only warns.
         flags: the file with one row per such record and rule; null: there are none.
         cleaned: what cleaning did; null: the policy has no such section.
+        named: columns of the batch that the contract names; empty in older entries.
     """
 
     kind: ClassVar[str] = "batch_validated"
@@ -232,6 +233,7 @@ class BatchValidated(Event):
     flagged_rows: int = 0
     flags: StoredFile | None = None
     cleaned: Cleaned | None = None
+    named: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

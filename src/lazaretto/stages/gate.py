@@ -14,7 +14,7 @@ from lazaretto.authority.judgements import (
     standing_judgement,
 )
 from lazaretto.authority.policies import policy_in_force, register_first
-from lazaretto.contract import contract_digest, contract_of, named_columns
+from lazaretto.contract import contract_digest
 from lazaretto.dataset.evolve import in_words
 from lazaretto.dataset.schema import MISFIT
 from lazaretto.errors import SystemFaultError, UsageError
@@ -77,7 +77,6 @@ class _View:
     lot: str
     in_force: Registered | None
     shadows: list[tuple[int, ShadowJudged]]
-    named: list[str]
 
     @property
     def validated(self) -> BatchValidated:
@@ -145,7 +144,7 @@ def gate(workspace: Workspace, batch: str, policy: Policy) -> Judgement:
         view = _look(workspace, batch, policy)
         if isinstance(view, Judgement):
             return view
-        fit = batch_fit(workspace, view.received, policy, view.named)
+        fit = batch_fit(workspace, view.received, policy, view.validated.named)
         misfits = [Objection(MISFIT, problem) for problem in fit.problems]
         view = replace(view, objections=[*view.objections, *misfits])
         before = _judged_before(view)
@@ -172,7 +171,6 @@ def gate(workspace: Workspace, batch: str, policy: Policy) -> Judgement:
 def _look(workspace: Workspace, batch: str, policy: Policy) -> _View | Judgement:
     """What there is to judge; or what was decided, where that stands."""
     contract = contract_digest(policy)
-    loaded = contract_of(policy)
     with workspace.catalog.read() as connection:
         received = find_batch(connection, batch)
         reading = Reading.of(connection, batch, policy, contract)
@@ -208,7 +206,6 @@ def _look(workspace: Workspace, batch: str, policy: Policy) -> _View | Judgement
             lot=entry_of(connection, received.seq).hash,
             in_force=policy_in_force(connection, policy.dataset),
             shadows=shadow_judgements(connection, batch, policy.dataset),
-            named=named_columns(loaded, [column.name for column in received.event.columns]),
         )
 
 
@@ -301,7 +298,7 @@ def _commit(
             embedded=None if view.vectors is None else view.vectors.seq,
             screened=None if view.screening is None else view.screening.seq,
             settings=view.settings,
-            named=view.named,
+            named=view.validated.named,
         )
         entry = record(connection, event, _changes, actor=workspace.actor)
         index_held(connection, workspace.store, event)

@@ -179,6 +179,7 @@ def record_report(
         flagged_rows=report.flagged_rows,
         flags=flags,
         cleaned=cleaned,
+        named=report.named,
     )
     return record_result(workspace, reading, "validate", event)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -126,20 +125,36 @@ def _admit(
     first: bool,
 ) -> Admission:
     """Admits the cleared records; where no copy may enter, none that came meanwhile either."""
-    held = _held_positions(workspace, judged.event)
+    event, held = judged.event, _held_positions(workspace, judged.event)
+    cleaned = None if found is None else found.cleaned
+    data = open_cleaned(workspace, received, cleaned)
+    flagged = read_flags(workspace.store, None if found is None else found.flags)
+    columns = Columns(record_id=event.columns.record_id)
 
     def part(still: Callable[[Connection], None], again: bool) -> Part:
-        classes = ClassCounts(judged.event.columns.label)
+        classes = ClassCounts(event.columns.label)
 
         def check(connection: Connection) -> None:
             _check(connection, received, judged, envelope, classes.counts)
             still(connection)
 
-        first_now = first and not again
-        made = _part(workspace, received, judged.event, held, found, first_now, check)
-        return replace(made, classes=classes, evolve=rules.evolve)
+        return Part(
+            batch=received.id,
+            source=received.source,
+            dataset=event.policy.dataset,
+            name=CLEARED,
+            rows=event.cleared,
+            schema=with_added(data.schema),
+            chunks=lambda: _cleared(received, data, columns, held, flagged),
+            policy=event.policy,
+            check=check,
+            first=first and not again,
+            named=tuple(event.named),
+            classes=classes,
+            evolve=rules.evolve,
+        )
 
-    return admit_uncopied(workspace, received, judged.event, held, rules, part)
+    return admit_uncopied(workspace, received, data, held, cleaned, rules, part)
 
 
 def _target(
@@ -255,33 +270,6 @@ def _in_force(connection: Connection, dataset: str) -> Registered:
     found = policy_in_force(connection, dataset)
     assert found is not None  # noqa: S101  `_entitled` has just seen it
     return found
-
-
-def _part(
-    workspace: Workspace,
-    received: Received,
-    judged: BatchJudged,
-    held: NDArray[np.int64],
-    found: BatchValidated | None,
-    first: bool,
-    check: Callable[[Connection], None],
-) -> Part:
-    data = open_cleaned(workspace, received, None if found is None else found.cleaned)
-    flagged = read_flags(workspace.store, None if found is None else found.flags)
-    columns = Columns(record_id=judged.columns.record_id)
-    return Part(
-        batch=received.id,
-        source=received.source,
-        dataset=judged.policy.dataset,
-        name=CLEARED,
-        rows=judged.cleared,
-        schema=with_added(data.schema),
-        chunks=lambda: _cleared(received, data, columns, held, flagged),
-        policy=judged.policy,
-        check=check,
-        first=first,
-        named=tuple(judged.named),
-    )
 
 
 def _held_positions(workspace: Workspace, judged: BatchJudged) -> NDArray[np.int64]:

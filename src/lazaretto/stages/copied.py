@@ -16,7 +16,6 @@ from lazaretto.dataset.history import find_newest
 from lazaretto.dataset.record_index import catch_up
 from lazaretto.dataset.record_lookup import find_same
 from lazaretto.errors import AdmissionRefusedError, SystemFaultError
-from lazaretto.stages.clean import open_cleaned, validated_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,12 +23,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from sqlalchemy.engine import Connection
 
+    from lazaretto.batch import Batch
     from lazaretto.dataset.admission import Admission
     from lazaretto.dataset.part import Part
-    from lazaretto.ledger.events import BatchJudged
     from lazaretto.policy import Policy
     from lazaretto.received import Received
     from lazaretto.storage.workspace import Workspace
+    from lazaretto.values import Cleaned
 
 
 class _MovedError(Exception):
@@ -39,8 +39,9 @@ class _MovedError(Exception):
 def admit_uncopied(
     workspace: Workspace,
     received: Received,
-    judged: BatchJudged,
+    data: Batch,
     held: NDArray[np.int64],
+    cleaned: Cleaned | None,
     policy: Policy,
     part: Callable[[Callable[[Connection], None], bool], Part],
 ) -> Admission:
@@ -51,8 +52,9 @@ def admit_uncopied(
     Args:
         workspace: catalog and store.
         received: the batch.
-        judged: its judgement.
-        held: positions of its records that do not enter.
+        data: its records, as they are to enter.
+        held: positions of those that do not enter.
+        cleaned: what validation says of them.
         policy: that is in force.
         part: makes what is to be admitted, with a check of its own in the transaction that puts it
             on record; the second argument says whether something was admitted meanwhile.
@@ -64,7 +66,7 @@ def admit_uncopied(
     for attempt in range(ATTEMPTS):
         looked = None
         if _forbids_copies(policy):
-            looked = _look_for_copies(workspace, received, judged, held, policy)
+            looked = _look_for_copies(workspace, received, data, held, cleaned, policy)
         try:
             still = partial(_require_unmoved, policy.dataset, looked)
             return admit_part(workspace, part(still, attempt > 0))
@@ -87,8 +89,9 @@ def _forbids_copies(policy: Policy) -> bool:
 def _look_for_copies(
     workspace: Workspace,
     received: Received,
-    judged: BatchJudged,
+    data: Batch,
     held: NDArray[np.int64],
+    cleaned: Cleaned | None,
     policy: Policy,
 ) -> int:
     """Looks among what was admitted since a batch was validated.
@@ -96,8 +99,9 @@ def _look_for_copies(
     Args:
         workspace: catalog and store.
         received: the batch.
-        judged: its judgement.
-        held: positions of its records that do not enter.
+        data: its records, as they are to enter.
+        held: positions of those that do not enter.
+        cleaned: what validation says of them.
         policy: that is in force.
 
     Returns:
@@ -108,14 +112,10 @@ def _look_for_copies(
         SystemFaultError: catalog or store cannot be used.
     """
     indexed = catch_up(workspace, policy)
-    with workspace.catalog.read() as connection:
-        found = validated_by(connection, judged)
-    cleaned = None if found is None else found.cleaned
     compared = 0 if cleaned is None or cleaned.compared is None else cleaned.compared
     if indexed is None or indexed.version <= compared:
         return 0 if indexed is None else indexed.version
     assert policy.cleaning is not None  # noqa: S101  `_forbids_copies` was asked
-    data = open_cleaned(workspace, received, cleaned)
     plan = replace(Plan.of(data.schema, policy.columns, policy.cleaning), near=[])
     parts = [
         keys

@@ -121,3 +121,17 @@ def test_files_and_modules_are_looked_for_in_the_policys_folder(
     )
     assert check(tmp_path, text)[0] == 0
     assert load_encoder(lz.Policy.load(tmp_path / "policy.yaml")).name.endswith(":Identity")
+
+
+@pytest.mark.parametrize("named", ["", "screen: {reference: toy}"])
+def test_a_reference_of_the_datasets_name_may_still_be_fitted(
+    tmp_path: Path, sqlite_catalog: str, named: str
+) -> None:
+    file = tmp_path / "policy.yaml"
+    file.write_text(
+        "version: 1\ndataset: toy\ncolumns: {record_id: id, label: y, embedding: x}\n" + named
+    )
+    there = ["--catalog", sqlite_catalog, "--store", str(tmp_path / "store")]
+    done = CliRunner().invoke(app, ["policy", "check", str(file), *there])
+    assert done.exit_code == 0, done.output
+    assert "not yet: no reference 'toy' is stored" in " ".join(done.output.split())

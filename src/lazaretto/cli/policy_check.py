@@ -68,11 +68,11 @@ def check_reference(workspace: Workspace, policy: Policy) -> str | None:
 
     if not policy.screen.runs:
         return None
-    named = policy.screen.reference
+    named = policy.screen.reference or policy.dataset
     try:
-        stored = find_reference(workspace, named or policy.dataset)
+        stored = find_reference(workspace, named)
     except NotFoundError as error:
-        if named is not None:
+        if named != policy.dataset:  # which is what `reference fit` makes, named or not
             raise policy.mistake(("screen", "reference"), str(error)) from error
         return f"not yet: {error}"
     if find_spec("torch") is None:

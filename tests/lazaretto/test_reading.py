@@ -69,6 +69,13 @@ def test_every_encoding_is_read_and_a_wrong_byte_is_told_by_its_place(
     assert "byte " in str(refused)
 
 
+def test_utf_16_without_its_mark_is_told_with_a_way_out(tmp_path: Path) -> None:
+    refused = _refusal(tmp_path / "a.csv", b"x,y\n1,2\n", encoding="utf-16")
+    assert refused.code == "unreadable"
+    assert "begins without a byte order mark" in str(refused)
+    assert "utf-16-le" in str(refused)
+
+
 def test_the_place_of_a_wrong_byte_is_right_far_inside(tmp_path: Path) -> None:
     data = b"x\n" + b"abc\n" * 400_000 + b"\xff\n"
     refused = _refusal(tmp_path / "a.csv", data)

@@ -40,6 +40,12 @@ def as_utf8(source: IO[bytes], options: TextOptions, name: str) -> Iterator[byte
                 "UTF-8",
                 code="unreadable",
             ) from None
+        except UnicodeError:  # of UTF-16 alone
+            raise DeliveryError(
+                f"{name}: it begins without a byte order mark, so it is not utf-16: say the right "
+                "encoding as read.encoding in the policy, such as utf-16-le, or deliver UTF-8",
+                code="unreadable",
+            ) from None
         position += len(block)
         if first and text:
             text, first = text.removeprefix(_MARK), False

@@ -19,6 +19,7 @@ from rich.console import Console, Group
 from shown_tables import TABLES, WHOLE
 
 from lazaretto.cli.layout import Document, facts, grid
+from lazaretto.cli.reply import print_error, print_note
 from lazaretto.cli.text import plain
 
 if TYPE_CHECKING:
@@ -107,6 +108,19 @@ def test_what_somebody_else_wrote_breaks_anywhere_and_does_not_push_the_rest_out
 def test_a_document_is_printed_as_it_is() -> None:
     text = '{"long": "' + "word " * 100 + '"}'
     assert shown(Document(text, json=True), 40) == f"{text}\n"
+
+
+@pytest.mark.parametrize("length", [10, 70, 79, 80, 81, 200])
+def test_a_path_in_an_error_or_a_note_stays_whole(
+    length: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A terminal or a log is copied from, and a broken path is not the path."""
+    place = "/" + "a-b.c/" * (length // 6) + "policy.yaml:6:"
+    for say in (print_error, print_note):
+        say(f"{place} what is wrong with it, in a sentence that needs more than one line of 80.")
+        said = capsys.readouterr().err
+        assert place in said
+        assert all(len(line) <= 80 for line in said.splitlines() if place not in line)
 
 
 if __name__ == "__main__":

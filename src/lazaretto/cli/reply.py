@@ -64,7 +64,7 @@ def print_error(message: str) -> None:
     """Prints an error on stderr, marked as such."""
     console = _console(stderr=True)
     shown = Words("error: ", "bold red").append(safe_text(message), "not bold default")
-    console.print(Group(shown), crop=False)
+    console.print(Group(shown), crop=False, overflow="ignore")  # a path to copy stays whole
 
 
 def print_traceback() -> None:
@@ -75,7 +75,8 @@ def print_traceback() -> None:
 
 def print_note(message: str) -> None:
     """Prints a remark on stderr: what was done besides the answer."""
-    _console(stderr=True).print(Group(Words(safe_text(message))), crop=False)
+    shown = Group(Words(safe_text(message)))
+    _console(stderr=True).print(shown, crop=False, overflow="ignore")
 
 
 def _console(*, stderr: bool) -> Console:

@@ -319,10 +319,24 @@ def _read(concluded: Concluded, places: list[_Place], mixed: list[bool], reader:
         concluded.link(place.last.node, reader.node, sure, Why.LAST_STATE)
     if reader.measures:
         return
-    if others:
-        concluded.link(History(until), reader.node, Basis.POSSIBLE, Why.ORDER_UNKNOWN)
-    elif place.broken or place.doubt:
-        concluded.link(History(before), reader.node, Basis.POSSIBLE, Why.NOT_FINISHED)
+    doubtful = reader.summed or place.broken or reader.end >= NEVER
+    if others and not (harmless or doubtful):
+        _one_of(concluded, place, [order[at] for at in others], reader)
+    if others or place.broken or place.doubt:
+        why = Why.ORDER_UNKNOWN if others else Why.NOT_FINISHED
+        concluded.link(History(until), reader.node, Basis.POSSIBLE, why)
+
+
+def _one_of(concluded: Concluded, place: _Place, others: list[TableState], reader: Reader) -> None:
+    """Links the states of which somebody read one: what each of them holds was read.
+
+    What was only added to holds at least what one of the others does.
+    """
+    replacing = [state for state in others if state.replaces is not Replaces.NO]
+    if place.last is None or any(state.node is None for state in (place.last, *replacing)):
+        return
+    for state in (place.last, *replacing):
+        concluded.link(state.node, reader.node, Basis.POSSIBLE, Why.ONE_OF)
 
 
 def _write_history(concluded: Concluded) -> None:

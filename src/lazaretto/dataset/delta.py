@@ -22,7 +22,7 @@ from deltalake.exceptions import (
 from deltalake.transaction import AddAction, RemoveAction
 
 from lazaretto.errors import SystemFaultError, UsageError
-from lazaretto.redact import error_line
+from lazaretto.faults import causes_line
 from lazaretto.storage.object_stores import table_options
 
 if TYPE_CHECKING:
@@ -61,10 +61,6 @@ _STORE_FAILED = re.compile(
     r"\(os error (?!2\))\d+\)|Generic (S3|GCS|MicrosoftAzure|HTTP|LocalFileSystem) error"
     r"|PermissionDenied|Permission denied"
 )
-# Between an error of object_store and its cause there is an arrow, in colour.
-_NEXT_CAUSE = re.compile(r"(?:\x1b\[[0-9;]*m|\s)*(?:↳|->)(?:\x1b\[[0-9;]*m|\s)*")
-_MOST_CAUSES = 5
-_LONGEST_CAUSES = 600
 
 
 class LogUnreadableError(SystemFaultError):
@@ -106,10 +102,10 @@ def find_table(uri: str, version: int | None = None) -> DeltaTable | None:
         return DeltaTable(uri, version=version, storage_options=table_options(uri))
     except (DeltaError, DeltaProtocolError, OSError) as error:
         if isinstance(error, OSError) or _STORE_FAILED.search(str(error)):
-            raise SystemFaultError(f"{uri} cannot be read: {_said(error)}") from error
+            raise SystemFaultError(f"{uri} cannot be read: {causes_line(error)}") from error
         if isinstance(error, TableNotFoundError):
             return None
-        raise LogUnreadableError(_said(error)) from error
+        raise LogUnreadableError(causes_line(error)) from error
 
 
 def create_table(uri: str, schema: pa.Schema) -> None:
@@ -130,10 +126,10 @@ def create_table(uri: str, schema: pa.Schema) -> None:
             commit_properties=CommitProperties(max_commit_retries=0),
         )
     except OSError as error:
-        raise SystemFaultError(f"{uri} cannot be written: {_said(error)}") from error
+        raise SystemFaultError(f"{uri} cannot be written: {causes_line(error)}") from error
     except DeltaError as error:
         if find_table(uri) is None:
-            raise SystemFaultError(f"{uri} cannot be created: {_said(error)}") from error
+            raise SystemFaultError(f"{uri} cannot be created: {causes_line(error)}") from error
 
 
 def add_commit(table: DeltaTable, commit: Commit) -> bool:
@@ -174,7 +170,9 @@ def add_commit(table: DeltaTable, commit: Commit) -> bool:
     except CommitFailedError:
         return False
     except (DeltaError, DeltaProtocolError, OSError) as error:
-        raise SystemFaultError(f"{table.table_uri} cannot be written: {_said(error)}") from error
+        raise SystemFaultError(
+            f"{table.table_uri} cannot be written: {causes_line(error)}"
+        ) from error
     return True
 
 
@@ -284,13 +282,6 @@ def read_columns(columns: str) -> pa.Schema:
 def log_entry(version: int) -> str:
     """Name of a version's commit inside the table's folder."""
     return f"{LOG}/{version:020}.json"
-
-
-def _said(error: BaseException) -> str:
-    """An error of Delta's in one line: it colours its chain of causes, and the last one tells."""
-    causes = [" ".join(part.split()) for part in _NEXT_CAUSE.split(str(error))]
-    kept = causes if len(causes) <= _MOST_CAUSES else [causes[0], *causes[1 - _MOST_CAUSES :]]
-    return error_line(type(error)(": ".join(kept)), limit=_LONGEST_CAUSES)
 
 
 def _delta_schema(schema: pa.Schema) -> DeltaSchema:

@@ -3,11 +3,12 @@
 Run as a program: ``crash.py URL FOLDER OPERATION...``. Every attempt is a forked process that
 dies by SIGKILL at the n-th write point; a second one makes the same call again and checks the
 outcome. State is put back in between, so that each n starts from the same moment. By default every
-third n is tried.
+fifth n is tried.
 """
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import shutil
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 _MOST_POINTS = 300
 _PIPE = 65_536  # bytes that a pipe takes while nobody reads
-_EVERY = 3  # of an odd number both points before and after a write come
+_EVERY = 5  # of an odd number both points before and after a write come
 _WRITING = ("INSERT", "UPDATE", "DELETE")
 
 
@@ -72,6 +73,7 @@ def _in_child(work: Callable[[], Any], *, may_die: bool = False) -> int:
     But the modules that it loaded are loaded here, too: the next fork need not load them.
     """
     told, tell = os.pipe()
+    gc.freeze()  # a fork looks at none of it again, and copies no page of it
     child = os.fork()
     if child == 0:
         before = set(sys.modules)

@@ -3,7 +3,8 @@
 To start Python and to import the library takes most of the time of a short command, and the pages
 have hundreds. A shell finds the command first in its PATH; it hands its folder, its environment and
 its three streams to a process that is ready, which forks, runs `lazaretto.cli.main` and tells how
-that ended. What a command loads is loaded once, for all that follow.
+that ended. What a command loads is loaded once, for all that follow. Deliveries are decoded in
+`forked_box`.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def forked_cli() -> Iterator[Path]:
         # As a shell of a page starts one: what is read while modules load must not be pytest's.
         kept = {"PATH": os.environ["PATH"], "OMP_NUM_THREADS": "1", "HOME": name}
         script = f"import sys; sys.path.append({str(Path(__file__).parent)!r}); import forked_cli; "
-        script += f"forked_cli.serve({listener.fileno()})"
+        script += f"forked_cli.serve({listener.fileno()}, {str(folder / 'box')!r})"
         process = subprocess.Popen(
             [sys.executable, "-P", "-c", script], env=kept, pass_fds=[listener.fileno()]
         )
@@ -70,9 +71,17 @@ def forked_cli() -> Iterator[Path]:
             process.wait()
 
 
-def serve(number: int) -> None:
-    """Runs one command after the other; those of a pipe at the same time."""
+def serve(number: int, box: str) -> None:
+    """Runs one command after the other; those of a pipe at the same time.
+
+    Args:
+        number: of the socket that commands come by.
+        box: address for the socket of the box in which they decode deliveries.
+    """
+    from forked_box import SharedBox
+
     importlib.import_module("lazaretto.cli.app")
+    importlib.import_module("lazaretto.batch._box")._run = SharedBox(box)
     listener = socket.socket(fileno=number)
     told, tell = os.pipe()
     os.set_blocking(told, False)

@@ -67,6 +67,7 @@ _PYTHON = {
     "Encoders": {
         "embed/hashing.py": ["fit_hashing"],
         "embed/tabular.py": ["fit_tabular"],
+        "embed/denoising.py": ["fit_denoising"],
     },
     "Deliveries": {
         "batch.py": ["open_batch", "Batch"],

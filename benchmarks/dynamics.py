@@ -2,11 +2,12 @@
 
     python benchmarks/dynamics.py DATA_DIR --out benchmarks/results/dynamics.md
 
-DATA_DIR holds `mnist_backdoor/`. Its runs come with activations and without losses, so a network is
-trained again here on the same rows and labels, with triggers rebuilt after their description, and
-gives the losses; the activations are those of the run. Digits networks are trained here and give
-both. `--keep FOLDER` keeps what was trained, so that a second call only judges. What is chosen is
-chosen with `--sets development`: other rows, classes and seeds.
+DATA_DIR holds `mnist_backdoor/`. Its runs come with activations and without losses, so a small
+network of one hidden layer is trained here on the same rows and labels, with triggers rebuilt after
+their description, and gives the losses; the activations are those of the run. Digits networks are
+trained here and give both. `--keep FOLDER` keeps what was trained, so that a second call only
+judges; `--lines FILE...` only writes the document from what was printed. What is chosen is chosen
+with `--sets development`: other rows, classes and seeds.
 """
 
 from __future__ import annotations
@@ -81,23 +82,37 @@ def reported(folder: Path, epochs: int) -> Iterator[tuple[str, str, Make]]:
 
 
 def again(folder: Path, run: poisoned_digits.Run, epochs: int) -> poisoned_digits.Run:
-    """The run with the losses of a network that is trained here on its rows and labels."""
+    """The run with the losses of a small network that is trained here on its rows and labels."""
     (path,) = folder.glob(f"mnist_{run.name.replace('_s', '_n15000_s')}.npz")
     with np.load(path) as z, np.load(folder / "mnist.npz") as m:
         x = (m["x_train"][z["idx"]] / 255).astype(np.float32)
-    attack = run.name.split("_", maxsplit=1)[0]
-    setting = poisoned_mnist.Setting(attack, 0, 1, 7, 0, 200, epochs, False)
-    if run.is_poison.any():
-        kind = "blend" if attack == "blend" else "badnets"
-        (put,) = poisoned_mnist.triggers(kind, setting.seed)
-        rows = x[run.is_poison]
+    bad = run.is_poison
+    if bad.any():
+        attack = run.name.split("_", maxsplit=1)[0]
+        (put,) = poisoned_mnist.triggers("blend" if attack == "blend" else "badnets", 200)
+        rows = x[bad]
         if attack == "clabel":
-            clean = poisoned_mnist.network(x, run.y, setting._replace(epochs=1))
-            rows = poisoned_mnist.adversarial(clean, rows, run.y[run.is_poison])
-        x[run.is_poison] = put(rows)
-    kept: list[np.ndarray] = []
-    poisoned_mnist.network(x, run.y, setting, kept)
-    return replace(run, loss=np.stack(kept, 1))
+            rows = poisoned_mnist.adversarial(small(x, run.y, 1)[0], rows, run.y[bad])
+        x[bad] = put(rows)
+    return replace(run, loss=small(x, run.y, epochs)[1])
+
+
+def small(x: np.ndarray, y: np.ndarray, epochs: int) -> tuple[torch.nn.Module, np.ndarray]:
+    """A network of one hidden layer, and the loss of every row in each epoch, before its step."""
+    torch.manual_seed(200)
+    nn = torch.nn
+    net = nn.Sequential(nn.Flatten(), nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 10))
+    optimizer = torch.optim.Adam(net.parameters(), 1e-3)
+    images, labels = torch.tensor(x)[:, None], torch.tensor(y)
+    loss = np.empty((len(x), epochs), np.float32)
+    for epoch in range(epochs):
+        for batch in torch.randperm(len(images)).split(128):
+            optimizer.zero_grad()
+            logits = net(images[batch])
+            loss[batch.numpy(), epoch] = poisoned_digits.losses(logits, labels[batch])
+            nn.functional.cross_entropy(logits, labels[batch]).backward()
+            optimizer.step()
+    return net, loss
 
 
 def kept(folder: Path | None, name: str, make: Make) -> poisoned_digits.Run:
@@ -175,10 +190,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--lines", type=Path, nargs="*")
     parser.add_argument("--keep", type=Path)
     parser.add_argument("--sets", nargs="*", default=["mnist", "digits"])
     parser.add_argument("--digits", type=int, nargs="*", default=[10])
-    parser.add_argument("--epochs", type=int, default=3, help="of the networks on MNIST")
+    parser.add_argument("--epochs", type=int, default=5, help="of the small networks on MNIST")
     parser.add_argument("--train-only", action="store_true")
     options = parser.parse_args()
     folder = options.data / "mnist_backdoor"
@@ -190,7 +206,9 @@ def main() -> None:
     if "development" in options.sets:
         runs += development(folder)
     rows = []
-    for data, name, make in runs:
+    for path in options.lines or ():
+        rows += [json.loads(text) for text in path.read_text().splitlines()]
+    for data, name, make in [] if options.lines else runs:
         run = kept(options.keep, name, make)
         if options.train_only:
             continue
@@ -204,8 +222,9 @@ def main() -> None:
             f"Made by `python benchmarks/dynamics.py DATA_DIR --sets {' '.join(options.sets)} "
             f"--digits {' '.join(map(str, options.digits))} --epochs {options.epochs}`, torch "
             f"{torch.__version__}. A sample: one seed of folds, and the digits networks of seed "
-            f"{', '.join(map(str, options.digits))}. Losses of the mnist runs are of networks "
-            f"trained again here for {options.epochs} epochs, their activations are the run's own."
+            f"{', '.join(map(str, options.digits))}. Losses of the mnist runs are of a network of "
+            f"one hidden layer, trained here for {options.epochs} epochs on their rows and labels; "
+            "their activations are the run's own."
         )
         options.out.write_text(report(rows, told))
 

@@ -224,11 +224,12 @@ def _train(
     optimizer = torch.optim.Adam(list(state.values()), _RATE)
     best, lowest, waited = _code(state), float("inf"), 0
     for _ in range(epochs):
-        for part in torch.randperm(len(train), generator=chance).split(_BATCH):
-            rows = train[part]
-            kept = torch.rand(rows.shape, generator=chance) >= noise
+        for part in torch.split(torch.randperm(len(train), generator=chance), _BATCH):
+            batch = train[part]
+            kept = torch.rand(batch.shape, generator=chance) >= noise
             optimizer.zero_grad()
-            nn.functional.mse_loss(_back(rows * kept, state), rows).backward()  # type: ignore[no-untyped-call]
+            loss = nn.functional.mse_loss(_back(batch * kept, state), batch)
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
         with torch.no_grad():
             missed = float(nn.functional.mse_loss(_back(check, state), check))

@@ -33,4 +33,4 @@ def early_loss(layer: LayerData) -> Scores:
 def _earliness(rows: NDArray[np.floating]) -> NDArray[np.float32]:
     epochs = rows.shape[1] // 2
     early = rows[:, : max(1, round(EARLY * epochs))]
-    return np.exp(-early.mean(1, dtype=np.float64)).astype(np.float32)
+    return np.asarray(np.exp(-early.mean(1, dtype=np.float64)), np.float32)

@@ -178,6 +178,8 @@ class BatchReceived(Event):
         signature: what became of the check of its manifest.
         read: how its text was read, where not in the usual way: the keys of the policy's section
             `read`, each with its value as text or JSON.
+        not_of_type: of columns of text that hold what is not of the type that the contract or the
+            dataset says, what that is; of the first twenty. They are kept in another type.
     """
 
     kind: ClassVar[str] = "batch_received"
@@ -196,6 +198,7 @@ class BatchReceived(Event):
     collected_to: datetime | None
     signature: Signature
     read: dict[str, str] = field(default_factory=dict)
+    not_of_type: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from lazaretto.ledger.events import BatchJudged, BatchValidated
     from lazaretto.policy import Policy
     from lazaretto.received import Received
+    from lazaretto.stages.quota import Window
     from lazaretto.storage.flags import Flags
     from lazaretto.storage.workspace import Workspace
     from lazaretto.values import PolicyRef
@@ -102,7 +103,7 @@ def admit(
                 judged = _entitled(connection, batch, target, ref)
                 envelope = kept_envelope(workspace, received)
                 if judged.event.cleared:
-                    _check(connection, received, judged, envelope)
+                    window = _check(connection, received, judged, envelope)
                     first = is_unused(connection, target)
                     rules = _in_force(connection, target).rules
                     found = validated_by(connection, judged.event)
@@ -112,7 +113,7 @@ def admit(
         if not judged.event.cleared:
             return Admission(batch, target, uri, None, 0)
 
-        return _admit(workspace, received, judged, envelope, rules, found, first)
+        return _admit(workspace, received, judged, envelope, rules, found, window, first)
 
 
 def _admit(
@@ -122,6 +123,7 @@ def _admit(
     envelope: bytes | None,
     rules: Policy,
     found: BatchValidated | None,
+    window: Window | None,
     first: bool,
 ) -> Admission:
     """Admits the cleared records; where no copy may enter, none that came meanwhile either."""
@@ -135,7 +137,7 @@ def _admit(
         classes = ClassCounts(event.columns.label)
 
         def check(connection: Connection) -> None:
-            _check(connection, received, judged, envelope, classes.counts)
+            _check(connection, received, judged, envelope, classes.counts, window)
             still(connection)
 
         return Part(
@@ -251,10 +253,12 @@ def _check(
     judged: Judged,
     envelope: bytes | None,
     classes: Mapping[str, int] | None = None,
-) -> None:
+    before: Window | None = None,
+) -> Window | None:
     """The judgement stands, its policy is in force, and nothing speaks against the delivery.
 
-    Nor would its source have more than its quota: of each class, once its rows are counted.
+    Nor would its source have more than its quota: of each class, once its rows are counted. What
+    was counted for that is returned, and given to the next check.
     """
     dataset = judged.event.policy.dataset
     if _entitled(connection, received.id, dataset, None).seq != judged.seq:
@@ -263,7 +267,8 @@ def _check(
     require_admissible(connection, received, envelope, rules)
     source = read_source(connection, received.source)
     settings = settings_told(rules, source.names, source.trust_tier)
-    require_quota(connection, received, dataset, settings, judged.event.cleared, classes)
+    rows = judged.event.cleared
+    return require_quota(connection, received, dataset, settings, rows, classes, before)
 
 
 def _in_force(connection: Connection, dataset: str) -> Registered:

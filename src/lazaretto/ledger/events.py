@@ -374,7 +374,6 @@ class BatchJudged(Event):
         screened: of the screening; None where the contract is broken as a whole.
         settings: what the policy asked of this source; None: it asks the same of all, and has no
             quota.
-        named: columns of the batch that the contract names; empty in older entries.
     """
 
     kind: ClassVar[str] = "batch_judged"
@@ -396,7 +395,6 @@ class BatchJudged(Event):
     embedded: int | None = None
     screened: int | None = None
     settings: SourceSettings | None = None
-    named: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from lazaretto.authority.judgements import (
     judged_datasets,
     shadow_judgements,
     standing_judgement,
+    validated_by,
 )
 from lazaretto.authority.policies import how_to_register, named, policy_in_force, policy_ref
 from lazaretto.batch import records
@@ -33,7 +34,7 @@ from lazaretto.policy.effective import settings_told
 from lazaretto.quarantine.held import POSITION
 from lazaretto.received import find_batch, on_record
 from lazaretto.sources.recorded import read_source
-from lazaretto.stages.clean import open_cleaned, validated_by
+from lazaretto.stages.clean import open_cleaned
 from lazaretto.stages.copied import admit_uncopied
 from lazaretto.stages.quota import require_quota
 from lazaretto.storage.flags import read_flags
@@ -151,7 +152,7 @@ def _admit(
             policy=event.policy,
             check=check,
             first=first and not again,
-            named=tuple(event.named),
+            named=() if found is None else tuple(found.named),
             classes=classes,
             evolve=rules.evolve,
         )

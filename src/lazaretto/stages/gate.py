@@ -300,7 +300,6 @@ def _commit(
             embedded=None if view.vectors is None else view.vectors.seq,
             screened=None if view.screening is None else view.screening.seq,
             settings=view.settings,
-            named=view.validated.named,
         )
         entry = record(connection, event, _changes, actor=workspace.actor)
         index_held(connection, workspace.store, event)

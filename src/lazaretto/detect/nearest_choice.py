@@ -1,7 +1,8 @@
 """Chooses how nearest rows are searched for: the cheapest way that loses next to nothing.
 
-Each way is tried on trusted rows that only rank maps are fitted on, never on rows that calibrate:
-so a score stays a function of other rows than those, and p-values stay exact.
+Each way is tried on rows that are searched through, without themselves, and on trusted rows that
+only rank maps are fitted on, never on rows that calibrate: so a score stays a function of other
+rows than those, and p-values stay exact.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ from lazaretto.detect.base import Chunk, Split
 from lazaretto.detect.knn_distance import KnnDistance
 from lazaretto.detect.knn_label import KnnLabel
 from lazaretto.detect.nearest_compressed import LIST_ROWS, Compressed
-from lazaretto.detect.neighbours import NeighbourIndex
+from lazaretto.detect.neighbours import NeighbourIndex, Neighbours
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from lazaretto.detect.arrays import Floats
+    from lazaretto.detect.arrays import Floats, Ints
     from lazaretto.detect.nearest_backends import Search
 
 MOST_LOSS = 0.002
@@ -39,6 +40,8 @@ WAYS = (
 The share is that of `_USUAL` rows; of more rows, it is as many times the root of how many more."""
 _USUAL = 12_000
 _MOST_TRIED = 2_000
+_MOST_OWN, _MOST_PAIRS = 4_000, 4 * 10**8
+"""Rows of the reference that are looked for without themselves, and pairs of them with others."""
 _RELABELLED = 4
 _COPY_DISTANCE = 0.5
 """Copies lie at this share of the usual distance to the nearest row."""
@@ -62,14 +65,16 @@ class _Trial:
     """Trusted rows, and what an attacker makes of them.
 
     Attributes:
-        relabelled: chunks of the rows with other labels than their own; empty without labels.
         honest: the rows as they are.
+        own: int64 (m,), some rows of the reference.
+        others: of both, first the honest rows, labels that are not theirs; empty without labels.
         copied: rows close to rows of the reference.
         made_up: rows whose values come from a different row in every column.
     """
 
-    relabelled: tuple[Chunk, ...]
     honest: Chunk
+    own: Ints
+    others: tuple[Ints, ...]
     copied: Chunk
     made_up: Chunk
 
@@ -122,41 +127,67 @@ def _make_trial(
     noise *= _COPY_DISTANCE * usual / np.linalg.norm(noise, axis=1, keepdims=True)
     origin = known.embedding[rng.integers(len(known), size=len(x))]
     made_up = np.stack([rng.permutation(column) for column in x.T], 1)
-    relabelled: list[Chunk] = []
-    if label is not None and len(classes) > 1:
-        for _ in range(min(_RELABELLED, len(classes) - 1)):
-            other = (label + rng.integers(1, len(classes), len(label))) % len(classes)
-            relabelled.append(Chunk(x, other))
+    many = min(_MOST_OWN, max(1, _MOST_PAIRS // len(known)), len(known))
+    own = rng.permutation(len(known))[:many]
+    others: list[Ints] = []
+    if label is not None and known.label is not None and len(classes) > 1:
+        given = np.concatenate([label, known.label[own]])
+        others += [
+            (given + rng.integers(1, len(classes), len(given))) % len(classes)
+            for _ in range(min(_RELABELLED, len(classes) - 1))
+        ]
     return _Trial(
-        tuple(relabelled), honest, Chunk((origin + noise).astype(np.float32)), Chunk(made_up)
+        honest,
+        own,
+        tuple(others),
+        Chunk((origin + noise).astype(np.float32)),
+        Chunk(made_up),
     )
 
 
 def _separates(
     index: NeighbourIndex, known: Chunk, classes: tuple[str, ...], trial: _Trial
 ) -> Floats:
-    """AUROC of relabelled rows by neighbours' labels, and of copies and made-up rows by place."""
-    split = Split(known, classes, (), index)
+    """AUROC of copies and made-up rows by place, and of relabelled rows by neighbours' labels."""
+    split, k = Split(known, classes, (), index), KnnLabel().k
     honest, copied, made_up = (
         Chunk(rows.embedding, rows.label, memo={})
         for rows in (trial.honest, trial.copied, trial.made_up)
     )
     # Asked for first, as by the detector that asks for the most: the others share the answer.
     for rows in (honest, copied, made_up):
-        index.search(rows, KnnLabel().k)
+        index.search(rows, k)
     near, far = KnnDistance(1).restore({}, split), KnnDistance().restore({}, split)
     values = [
         _auroc(-near.score(copied), -near.score(honest)),
         _auroc(far.score(made_up), far.score(honest)),
     ]
-    if trial.relabelled:
+    if trial.others and honest.label is not None and known.label is not None:
+        found = _joined(index.search(honest, k), _without_themselves(index, known, trial.own, k))
         by_label = KnnLabel().restore({}, split)
-        other = [
-            by_label.score(Chunk(rows.embedding, rows.label, memo=honest.memo))
-            for rows in trial.relabelled
-        ]
-        values.append(_auroc(np.concatenate(other), by_label.score(honest)))
+        given = np.concatenate([honest.label, known.label[trial.own]])
+        vectors = np.concatenate([honest.embedding, known.embedding[trial.own]])
+        true, *wrong = (
+            by_label.score(Chunk(vectors, label, memo={index: found}))
+            for label in (given, *trial.others)
+        )
+        values.append(_auroc(np.concatenate(wrong), true))
     return np.array(values)
+
+
+def _without_themselves(index: NeighbourIndex, known: Chunk, own: Ints, k: int) -> Neighbours:
+    """The nearest k others of some rows of the index."""
+    found = index.search(Chunk(known.embedding[own]), k + 1)
+    others = found.row != own[:, None]
+    others[others.all(1), -1] = False
+    return Neighbours(found.distance[others].reshape(-1, k), found.row[others].reshape(-1, k))
+
+
+def _joined(first: Neighbours, second: Neighbours) -> Neighbours:
+    return Neighbours(
+        np.concatenate([first.distance, second.distance]),
+        np.concatenate([first.row, second.row]),
+    )
 
 
 def _auroc(high: Floats, low: Floats) -> float:

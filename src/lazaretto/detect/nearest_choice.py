@@ -37,7 +37,8 @@ WAYS = (
 )
 """Dimensions, share of the rows that are looked through, candidates per neighbour; cheapest first.
 
-The share is that of `_USUAL` rows; of more rows, it is as many times the root of how many more."""
+The share is that of `_USUAL` rows. Of n times as many, the cube root of n times as many rows are
+looked through."""
 _USUAL = 12_000
 _MOST_TRIED = 2_000
 _MOST_OWN, _MOST_PAIRS = 4_000, 4 * 10**8
@@ -107,9 +108,10 @@ def choose(known: Chunk, classes: tuple[str, ...], held_out: Chunk, search: Sear
 
 def _ways(rows: int, width: int) -> Iterator[Compressed]:
     """`WAYS` for so many rows of so many columns."""
-    lists = max(1, min(rows // LIST_ROWS, int(4 * rows**0.5)))
+    # Every record is compared with every list: of many rows, longer lists cost less.
+    lists = max(1, min(rows // LIST_ROWS, int(1.5 * rows**0.5)))
     for dimensions, share, candidates in WAYS:
-        looked = share * min(1.0, (_USUAL / rows) ** 0.5)
+        looked = share * min(1.0, (_USUAL / rows) ** (2 / 3))
         probes = max(1, round(lists * looked))
         yield Compressed(min(dimensions, width + width % 2), lists, probes, candidates)
 

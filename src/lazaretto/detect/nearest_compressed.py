@@ -24,7 +24,7 @@ BLOCK = 512
 """Records are searched for so many at a time, the last block filled up: products of one shape round
 alike, so a record gets alone what it gets in a batch."""
 LIST_ROWS = 128
-"""Rows in a list, about; codes are compared 32 at a time."""
+"""Rows in a list, at least, on average; codes are compared 32 at a time."""
 LEAST_ASKED = 20
 """Neighbours looked for at least: who asks for fewer gets the first of the same."""
 _CODE_VALUES = 16

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from lazaretto.detect.nearest_backends import Search, make_backend
+from lazaretto.detect.nearest_backends import BLAS_FROM, Search, make_backend
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -125,11 +125,11 @@ class NeighbourIndex:
 
     def search_centred(self, queries: Floats, k: int) -> Neighbours:
         """The nearest k of each vector, float32 (n, d), about `center`; no more than there are."""
-        # FAISS takes another way below 20 queries; a record must get the same distances alone.
-        alone = len(queries) < 20
+        # FAISS takes another way for fewer; a record must get the same distances alone.
+        missing = BLAS_FROM - len(queries)
         asked = queries
-        if alone:
-            asked = np.concatenate([queries, np.repeat(queries[:1], 20 - len(queries), axis=0)])
+        if missing > 0:
+            asked = np.concatenate([queries, np.repeat(queries[:1], missing, axis=0)])
         squared, row = self._backend.search(np.ascontiguousarray(asked, dtype=np.float32), k)
         squared, row = squared[: len(queries)], row[: len(queries)]
         return Neighbours(np.sqrt(np.maximum(squared, 0)), row)

@@ -447,6 +447,26 @@ class ModelInput:
 
 
 @dataclass(frozen=True, slots=True)
+class SnapshotRead:
+    """What a training read of a snapshot, as its reader says.
+
+    Attributes:
+        dataset: name of the admitted dataset.
+        snapshot: its version, or the id of a view, as `Snapshot.id` has it.
+        columns: names of the columns that were read.
+    """
+
+    dataset: str
+    snapshot: str
+    columns: tuple[str, ...]
+
+    @property
+    def as_input(self) -> ModelInput:
+        """What a model that was trained on it learned from."""
+        return ModelInput(InputKind.SNAPSHOT, "", self.dataset, self.snapshot)
+
+
+@dataclass(frozen=True, slots=True)
 class LostPart:
     """Records of a dataset that are gone from the store.
 

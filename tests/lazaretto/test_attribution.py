@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from many import examples
 
 from lazaretto.activations import capture
 from lazaretto.attribution import Attribution, Queries, Training, attribute
@@ -150,7 +151,7 @@ def test_residuals_sum_to_nothing_and_whitened_rows_have_mean_square_one() -> No
 
 
 @given(st.integers(0, 10_000))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 def test_units_are_standardised_as_all_their_shuffles_say(seed: int) -> None:
     random = np.random.default_rng(seed)
     n = int(random.integers(8, 40))

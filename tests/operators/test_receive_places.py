@@ -47,7 +47,7 @@ def inner() -> Iterator[tuple[str, list[str]]]:
 def test_parameters_of_a_run_reach_nothing_but_the_places(
     world: Any, run_dag: Callable[..., Any], inner: tuple[str, list[str]], tmp_path: Path
 ) -> None:
-    """The table of the issue: each is refused, and on record; two by the very DAG that users copy."""
+    """The table of the issue: each is refused, on record; some by the DAG that users copy."""
     from airflow.sdk.exceptions import AirflowFailException
 
     from lazaretto.operators import ReceiveBatchOperator

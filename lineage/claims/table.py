@@ -170,6 +170,8 @@ def _readers(
     gap: bool,
 ) -> list[Reader]:
     """Those who read without naming a version in any of their events."""
+    if not rows:
+        return []
     starts = starts_of(connection, rows)
     mine = {version_end(version.id) for version in versions}
     link = lineage_link.c
@@ -205,6 +207,8 @@ def accesses(connection: Connection, names: Sequence[int], *, writes: bool) -> l
     In an order of what they say: where a run has several, the first speaks for it, and which a
     database happens to give first depends on its plan.
     """
+    if not names:
+        return []
     access, run = lineage_access.c, lineage_run.c
     query = (
         sa.select(
@@ -227,7 +231,7 @@ def accesses(connection: Connection, names: Sequence[int], *, writes: bool) -> l
         .where(access.name.in_(names), access.writes == sa.literal(writes))
         .order_by(run.run, access.role, access.modes, access.version, access.name)
     )
-    return [*connection.execute(query)] if names else []
+    return [*connection.execute(query)]
 
 
 def _related(
@@ -249,10 +253,12 @@ def _related(
 
 def _all_names(connection: Connection, names: Sequence[int]) -> dict[int, int]:
     """Some names, and all that are of the same datasets: by id, the first of the same."""
+    if not names:
+        return {}
     column = lineage_name.c
     roots = sa.select(column.same_as).where(among(connection, column.id, list(names)))
     query = sa.select(column.id, column.same_as).where(column.same_as.in_(roots))
-    return {row.id: row.same_as for row in connection.execute(query)} if names else {}
+    return {row.id: row.same_as for row in connection.execute(query)}
 
 
 def _purely(writes: Iterable[Access]) -> Kind:

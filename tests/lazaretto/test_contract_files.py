@@ -90,6 +90,31 @@ def from_odcs(folder: Path, text: str, name: str = "o.yaml") -> Any:
     return load_contract({"odcs": name}, base=folder)
 
 
+@pytest.mark.parametrize(
+    ("inner", "key", "words"),
+    [
+        (
+            "logicalType: object, properties: [{name: zip, logicalType: string}]",
+            "properties",
+            "zip",
+        ),
+        ("logicalType: array, items: {logicalType: string}", "items", "its values would be"),
+    ],
+)
+def test_rules_of_nested_fields_are_refused_by_name_before_a_run(
+    tmp_path: Path, inner: str, key: str, words: str
+) -> None:
+    text = f"{HEAD}  - name: reviews\n    properties:\n      - {{name: address, {inner}}}\n"
+    with pytest.raises(PolicyError) as raised:
+        from_odcs(tmp_path, text)
+    assert f"o.yaml:9: schema.0.properties.0.{key}: column 'address'" in str(raised.value)
+    assert words in str(raised.value)
+    # The column as a whole can be asked for.
+    kind = inner.partition(",")[0]
+    whole = f"{HEAD}  - name: reviews\n    properties:\n      - {{name: address, {kind}}}\n"
+    assert from_odcs(tmp_path, whole) is not None
+
+
 def test_a_contract_of_the_standard_is_evaluated(tmp_path: Path) -> None:
     table = pa.table(
         {

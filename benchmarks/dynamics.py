@@ -228,8 +228,8 @@ def main() -> None:
         told = (
             f"Made by `python benchmarks/dynamics.py DATA_DIR --sets {' '.join(options.sets)} "
             f"--digits {' '.join(map(str, options.digits))} --epochs {options.epochs}`, torch "
-            f"{torch.__version__}. A sample: {options.repeats} split(s) into folds where sanitizing "
-            "takes 3 by itself, and the digits networks of seed "
+            f"{torch.__version__}. A sample: {options.repeats} split(s) into folds (3 is usual), "
+            "one seed, and the digits networks of seed "
             f"{', '.join(map(str, options.digits))}. Losses of the mnist runs are of a network of "
             f"one hidden layer, trained here for {options.epochs} epochs on their rows and labels; "
             "their activations are the run's own."

@@ -708,12 +708,29 @@ class IncidentQuestion:
         subject: source name, batch id, ``batch#record`` or ``model@version``.
         since: start (included) of the window of a source; None: from the beginning.
         until: its end (excluded); None: until now.
+        without: ids of batches that are taken as if they had not been delivered.
     """
 
     kind: str
     subject: str
     since: datetime | None = None
     until: datetime | None = None
+    without: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedModel:
+    """A model version of an answer, and the registry that has it.
+
+    Attributes:
+        registry: namespace of the model registry.
+        model: ``model@version``.
+        unknown: whether it only may be affected.
+    """
+
+    registry: str
+    model: str
+    unknown: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -727,6 +744,7 @@ class IncidentAnswer:
         models: model versions that are known to be affected, as ``model@version``.
         unknown: model versions that may be affected.
         report: files of the report in the store; empty: none was kept.
+        placed: in which registry each of the models is.
     """
 
     head: int
@@ -735,3 +753,4 @@ class IncidentAnswer:
     models: list[str]
     unknown: list[str] = field(default_factory=list)
     report: list[StoredFile] = field(default_factory=list)
+    placed: list[PlacedModel] = field(default_factory=list)

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from many import examples
 from typer.testing import CliRunner
 
 from lazaretto.batch import open_batch
@@ -207,7 +208,7 @@ class InMemory:
 
 
 @given(samples())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_a_sample_keeps_the_contract_that_is_proposed_from_it(table: pa.Table) -> None:
     import yaml
 

@@ -894,6 +894,8 @@ class ModelRegistered(Event):
         seed: random seed of the training.
         recalls: recalls of records that it learned from, which came before it was registered.
         inputs: what else it learned from: more snapshots, tables of others, other models.
+        ignored_weights: snapshots, each as ``DATASET@VERSION``, whose records reviewers gave
+            weights that the training did not read.
     """
 
     kind: ClassVar[str] = "model_registered"
@@ -911,6 +913,7 @@ class ModelRegistered(Event):
     seed: int | None = None
     recalls: list[str] = field(default_factory=list)
     inputs: list[ModelInput] = field(default_factory=list)
+    ignored_weights: list[str] = field(default_factory=list)
 
     @property
     def learned_from(self) -> list[ModelInput]:

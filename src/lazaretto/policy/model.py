@@ -391,6 +391,16 @@ class Sanitize(_Section):
     )
 
 
+class Training(_Section):
+    """What a training leaves out of what was admitted. Read by your own training code."""
+
+    trim_share: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.05,
+        description="Share of the rows of each batch that `lazaretto.training.trimmed` leaves out "
+        "of the loss: about as much as may still be poison.",
+    )
+
+
 class Review(_Section):
     """Rules for reviewers. Expiry rejects; it never releases."""
 
@@ -440,6 +450,7 @@ _LATER: tuple[tuple[str, ...], ...] = (
     ("screen", "neighbours", "search"),
     ("evolve",),
     ("read",),
+    ("training",),
 )
 """Keys that came after the first release, by their path. With its default, such a key is no part of
 what a policy says: a newer Lazaretto reads an older policy as the same policy."""
@@ -487,6 +498,9 @@ class Policy(_Section):
     screen: Screen = Field(Screen(), description="How vectors are compared with the reference.")
     sanitize: Sanitize = Field(
         Sanitize(), description="How a training set is searched by a model's activations."
+    )
+    training: Training = Field(
+        Training(), description="What a training leaves out of what was admitted."
     )
     review: Review = Field(Review(), description="Rules for reviewers.")
     retention: Retention = Field(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Group
 
-from lazaretto.cli import model_bom
+from lazaretto.cli import model_bom, model_evaluate, model_promote
 from lazaretto.cli.arguments import Limit, split_version
 from lazaretto.cli.command import Needs, command
 from lazaretto.cli.layout import Grid, facts, grid, paged
@@ -126,13 +126,16 @@ def register(
 def alias(
     session: Session,
     version: Named,
-    name: Annotated[str, typer.Argument(metavar="ALIAS", help="Such as production")],
+    name: Annotated[str, typer.Argument(metavar="ALIAS", help="Such as candidate")],
     *,
     registry: Registry = None,
     remove: Annotated[bool, typer.Option("--remove", help="Take the alias away from it")] = False,
     reason: Annotated[str, typer.Option("--reason", "-r", help="Why; kept in the ledger")] = "",
 ) -> Reply:
-    """Say which version of a model a name such as `production` stands for, from now on."""
+    """Say which version of a model a name such as `candidate` stands for, from now on.
+
+    Names that a policy guards, by default `production`, are moved by `lazaretto model promote`.
+    """
     from lazaretto.stages.alias_model import alias_model
 
     model, number = split_version(version)
@@ -284,4 +287,6 @@ def _pair(text: str) -> tuple[str, str]:
     return key, value
 
 
+model_evaluate.register(app)
+model_promote.register(app)
 model_bom.register(app)

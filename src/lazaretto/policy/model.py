@@ -19,6 +19,7 @@ from lazaretto.names import DATASET_PATTERN
 from lazaretto.policy.cleaning import Cleaning  # noqa: TC001  pydantic reads it
 from lazaretto.policy.contract import ContractForm  # noqa: TC001  pydantic reads it
 from lazaretto.policy.evolve import Evolve
+from lazaretto.policy.promotion import ModelRules
 from lazaretto.policy.read import Read
 from lazaretto.policy.section import Section as _Section
 from lazaretto.policy.trust import Quota, SourceRules, Tier
@@ -44,6 +45,11 @@ class Columns(_Section):
         None, description="Column with the vector: a list of floats, of one width."
     )
     payload: list[str] = Field(default_factory=list, description="Columns that a reviewer sees.")
+    slices: list[str] = Field(
+        default_factory=list,
+        description="Columns whose values divide a test set into slices. A model is measured on "
+        "each.",
+    )
     reference_group: str | None = Field(
         None,
         description="Column that names each trusted row's supplier. A supplier is never split "
@@ -432,6 +438,8 @@ _LATER: tuple[tuple[str, ...], ...] = (
     ("screen", "mode"),
     ("evolve",),
     ("read",),
+    ("columns", "slices"),
+    ("model",),
 )
 """Keys that came after the first release, by their path. With its default, such a key is no part of
 what a policy says: a newer Lazaretto reads an older policy as the same policy."""
@@ -481,6 +489,7 @@ class Policy(_Section):
         Sanitize(), description="How a training set is searched by a model's activations."
     )
     review: Review = Field(Review(), description="Rules for reviewers.")
+    model: ModelRules = Field(ModelRules(), description="Which model versions may be put in use.")
     retention: Retention = Field(
         Retention(), description="How long records are kept that nothing needs."
     )

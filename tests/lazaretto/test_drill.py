@@ -111,7 +111,7 @@ def test_what_a_drill_cannot_try_it_says(sqlite_yard: Yard) -> None:
     drill = run_drill(yard.workspace, yard.policy, attacks=["rare_token"], doses=[0.2])
     assert drill.attacks[0].why_not == "the batch has no text that encoders read"
     small = make_policy(screen={"min_poison_share": 0.0001, "false_quarantine_rate": 0.0001})
-    with pytest.raises(UsageError, match="ABSTAIN without any attack"):
+    with pytest.raises(UsageError, match="without any attack, so that a drill would say nothing"):
         run_drill(yard.workspace, small, attacks=["label_flip"])
 
 

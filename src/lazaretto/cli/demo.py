@@ -115,6 +115,22 @@ def view(summary: dict[str, Any], out: Path) -> RenderableType:
         },
         title="What was done about it",
     )
+    promotion, drill = incident["promotion"], summary["drill"]
+    in_use = facts(
+        {
+            "before": promotion["before"] or "nothing",
+            "refused": promotion["refused"] or "nothing",
+            "because": "; ".join(promotion["reasons"]) or "nothing spoke against it",
+            "in production now": promotion["promoted"] or "; ".join(promotion["against"]),
+            "its accuracy": f"{promotion['accuracy']:.1%}",
+        },
+        title="What may be in use",
+    )
+    drilled = grid(
+        ["attack", *(f"held of {dose:.0%}" for dose in drill["doses"])],
+        [[name, *(f"{share:.0%}" for share in shares)] for name, shares in drill["recall"].items()],
+        title=f"A drill: attacks on a copy of {drill['copy_of']}",
+    )
     files = facts(
         {
             "summary": out / "summary.json",
@@ -123,4 +139,4 @@ def view(summary: dict[str, Any], out: Path) -> RenderableType:
         },
         title="Where things are",
     )
-    return Group(deliveries, models, blast, response, files)
+    return Group(deliveries, models, blast, response, in_use, drilled, files)

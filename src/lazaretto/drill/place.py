@@ -26,6 +26,7 @@ from lazaretto.stages.replayed import FAILED, REFUSED, HeldRecords
 from lazaretto.stages.screen import screen
 from lazaretto.stages.validate import validate
 from lazaretto.storage.trial import trial_workspace
+from lazaretto.text import excerpt
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -128,8 +129,8 @@ class Place:
             screen(trial, batch, self.policy)
             seconds = time.perf_counter() - began
             judgement = gate(trial, batch, self.policy)
-        except UsageError:
-            return FAILED, everything, {FAILED.lower(): rows.num_rows}, 0.0
+        except UsageError as error:
+            return FAILED, everything, {excerpt(error, 300): rows.num_rows}, 0.0
         with trial.catalog.read() as connection:
             event = entry(connection, judgement.seq).event
         assert isinstance(event, BatchJudged)  # noqa: S101  the policy is in force there

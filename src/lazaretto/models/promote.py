@@ -16,7 +16,6 @@ from lazaretto.stages.alias_model import move
 from lazaretto.stages.model_inputs import check_alias
 
 if TYPE_CHECKING:
-
     from sqlalchemy.engine import Connection
 
     from lazaretto.storage.workspace import Workspace

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse  # noqa: TC002  FastAPI reads it at run time
 
+from lazaretto.drill.past import past_drills
 from lazaretto.plugins.asked import (
     MOST_BATCHES,
     MOST_RECORDS,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from lazaretto.plugins.site import Site
 
 _PAGE_SIZE = 100
+_NIGHTS = 30
 
 
 def routes(site: Site) -> APIRouter:
@@ -55,6 +57,7 @@ def routes(site: Site) -> APIRouter:
             rate=rate,
             replayed=MOST_REPLAYED,
             may_try=decides,
+            drills=past_drills(workspace(), dataset, limit=_NIGHTS),
         )
 
     @pages.get("/gates/{dataset}/explore", dependencies=[may_read])

@@ -25,6 +25,7 @@ POINTS = {
     "rejudge": 12,
     "sanitize": 20,
     "reconcile": 20,
+    "promote": 3,
 }
 
 

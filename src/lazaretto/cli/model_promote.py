@@ -152,13 +152,13 @@ def rollback(
                 reason=reason,
                 mlflow=mlflow,
             )
-        return Reply(done, Group(facts(_shown(done)), *_skipped(name, done.skipped)))
+        return Reply(done, Group(facts(_shown(done)), *skipped_view(name, done.skipped)))
     with session.working("Looking at older versions"):
         found, skipped = last_clean(session.workspace, name, alias=alias, registry=registry)
     version = None if found is None else found.version
     data = {"model": name, "alias": alias, "last_clean": version, "skipped": skipped}
     shown = {"alias": alias, "last clean version": _version(name, version)}
-    return Reply(data, Group(facts(shown), *_skipped(name, skipped)), found=version is None)
+    return Reply(data, Group(facts(shown), *skipped_view(name, skipped)), found=version is None)
 
 
 def check_mlflow(
@@ -200,7 +200,8 @@ def reasons_view(reasons: "Sequence[RefusedFor]") -> Grid:
     return grid(["reason", "in words"], rows, text=["in words"], title="Against it")
 
 
-def _skipped(name: str, skipped: "Mapping[str, Sequence[str]]") -> list[Grid]:
+def skipped_view(name: str, skipped: "Mapping[str, Sequence[str]]") -> list[Grid]:
+    """The table of newer versions that may not be in use; no table where there are none."""
     rows = [(f"{name}@{version}", "; ".join(why)) for version, why in skipped.items()]
     return [grid(["version", "why not"], rows, text=["why not"], title="Skipped")] if rows else []
 

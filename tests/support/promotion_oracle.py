@@ -16,17 +16,17 @@ from lazaretto.ledger.events import ModelEvaluated, TrainingSanitized
 from lazaretto.ledger.state import record
 from lazaretto.sources.registry import add_source
 from lazaretto.stages.model_inputs import read_inputs
-from lazaretto.values import HoldKind, IncidentQuestion, PolicyRef, StoredFile, TrustTier
+from lazaretto.values import HoldKind, IncidentQuestion, PolicyRef, TrustTier
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from lazaretto.policy import Policy
     from lazaretto.storage.workspace import Workspace
+    from lazaretto.values import StoredFile
 
 SOURCES = ("vendor-a", "vendor-b", "vendor-c")
 TEST_SET = "7e" * 32
-_FILE = StoredFile("models/report.json", 2, "ab" * 32)
 
 
 @dataclass
@@ -48,6 +48,7 @@ class Book:
     folder: Path
     rules: dict[str, Any]
     policy: Policy = field(init=False)
+    file: StoredFile = field(init=False)
     batches: list[tuple[str, str]] = field(default_factory=list)
     inside: set[int] = field(default_factory=set)
     snapshots: dict[int, frozenset[int]] = field(default_factory=dict)
@@ -60,6 +61,7 @@ class Book:
     def __post_init__(self) -> None:
         for name in SOURCES:
             add_source(self.workspace, name, trust_tier=TrustTier.REVIEWED)
+        self.file = self.workspace.store.put("evaluations/{sha256}.json", [b"{}"])
         self.policy = make_policy(screen={"mode": "off"}, model=self.rules)
         register_policy(self.workspace, self.policy, reason="the first")
 
@@ -119,8 +121,8 @@ class Book:
             test_set=TEST_SET,
             rows=rows,
             figures={"accuracy": accuracy},
-            report=_FILE,
-            predictions=_FILE,
+            report=self.file,
+            predictions=self.file,
         )
         self._record(event)
 
@@ -135,7 +137,7 @@ class Book:
             TrainingSanitized(
                 dataset="blobs", version=version, model="net", policy=ref, methods=[], layers=[],
                 calibrated=True, false_quarantine_rate=0.01, rows=3, held=0, classes=[],
-                scores=_FILE,
+                scores=self.file,
             )
         )  # fmt: skip
 

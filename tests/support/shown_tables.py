@@ -354,10 +354,10 @@ def _story() -> dict[str, Any]:
             "retrained": "gated@2",
             "promotion": {
                 "before": "gated@1",
-                "refused": "open@1",
-                "reasons": [f"incident {INCIDENT} (source annotation-vendor) is open: {REASON}"],
+                "refused": {
+                    "open@1": [f"incident {INCIDENT} (source annotation-vendor) is open: {REASON}"]
+                },
                 "promoted": "gated@2",
-                "against": [],
                 "accuracy": 0.962,
             },
         },

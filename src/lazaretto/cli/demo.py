@@ -119,9 +119,11 @@ def view(summary: dict[str, Any], out: Path) -> RenderableType:
     in_use = facts(
         {
             "before": promotion["before"] or "nothing",
-            "refused": promotion["refused"] or "nothing",
-            "because": "; ".join(promotion["reasons"]) or "nothing spoke against it",
-            "in production now": promotion["promoted"] or "; ".join(promotion["against"]),
+            **{
+                f"{version} is refused": "; ".join(why)
+                for version, why in promotion["refused"].items()
+            },
+            "in production now": promotion["promoted"] or promotion["before"] or "nothing",
             "its accuracy": f"{promotion['accuracy']:.1%}",
         },
         title="What may be in use",

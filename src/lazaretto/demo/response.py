@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from lazaretto.demo.scene import Stage, Training
 
 
+_TRAININGS = 3
+"""How often a version is trained anew, at most, until one may be in production."""
+
+
 def respond(
     stage: Stage, trainings: list[Training], train: Callable[[], Training]
 ) -> dict[str, object]:
@@ -41,7 +45,11 @@ def respond(
         workspace, asked, reason="the vendor says that it was compromised", holds=[hold]
     )
     poisoned = [one for one in trainings if f"{one.model}@{one.version}" in opened.answer.models]
-    refused = try_to_promote(stage, poisoned[-1].version) if poisoned else []
+    refused = {
+        f"{one.model}@{one.version}": why
+        for one in poisoned[-1:]
+        if (why := try_to_promote(stage, one.version))
+    }
     recalled = recall(
         workspace,
         DATASET,
@@ -50,9 +58,14 @@ def respond(
         until=week.until,
         reason=opened.id,
     )
-    anew = train()
-    accuracy = measure(stage, anew)
-    against = try_to_promote(stage, anew.version)
+    for _ in range(_TRAININGS):
+        anew = train()
+        accuracy = measure(stage, anew)
+        against = try_to_promote(stage, anew.version)
+        if not against:
+            break
+        # What looked for poison in this training set took records back: trained without them.
+        refused[f"{anew.model}@{anew.version}"] = against
     asked_again = incidents.refresh(workspace, opened.id)
     incidents.lift_hold(workspace, opened.id, *hold, reason="the vendor has new keys")
     closed = incidents.close(workspace, opened.id, f"trained anew as {anew.model}@{anew.version}")
@@ -65,10 +78,8 @@ def respond(
         "state": closed.state,
         "promotion": {
             "before": None if first else f"{trainings[0].model}@{trainings[0].version}",
-            "refused": f"{poisoned[-1].model}@{poisoned[-1].version}" if poisoned else None,
-            "reasons": refused,
+            "refused": refused,
             "promoted": None if against else f"{anew.model}@{anew.version}",
-            "against": against,
             "accuracy": round(accuracy, 4),
         },
     }

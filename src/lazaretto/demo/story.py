@@ -6,7 +6,7 @@ import shutil
 import time
 from datetime import timedelta
 from importlib.util import find_spec
-from itertools import groupby
+from itertools import count, groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,7 +61,8 @@ def run_demo(
         total - 1,
         total,
     )
-    incident = respond(stage, trainings, lambda: _train(stage, str(len(trainings) + 1)))
+    versions = count(len(trainings) + 1)
+    incident = respond(stage, trainings, lambda: _train(stage, str(next(versions))))
     stage.airflow.close()
     tell("a drill: known attacks on a copy of the last batch", total - 1, total)
     drilled = drill(stage)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Model versions and what they learned from.")
 
+_FEW = 5
+
 Named = Annotated[str, typer.Argument(metavar="NAME@VERSION", help="The model version")]
 Registry = Annotated[
     str | None,
@@ -177,7 +179,7 @@ def import_mlflow(
 
 @command(app, "show")
 def show(session: Session, version: Named, *, registry: Registry = None) -> Reply:
-    """Show one model version: all that it learned from, its aliases and its weights.
+    """Show one model version: what it learned from, its aliases, evaluations and weights.
 
     Exit code 1 when something that it learned from was recalled.
     """
@@ -190,7 +192,9 @@ def show(session: Session, version: Named, *, registry: Registry = None) -> Repl
         "registry": found["registry"],
         "registered": found["at"],
         "purpose": found["purpose"],
-        "aliases": ", ".join(one["alias"] for one in found["aliases"]) or "none",
+        "aliases": ", ".join(map(model_evaluate.standing, found["aliases"])) or "none",
+        "evaluations": "; ".join(map(model_evaluate.evaluated, found["evaluations"][:_FEW]))
+        or "none",
         "recalls": ", ".join(found["recalls"]) or "none",
         "weights": found["artifact_uri"] or "not named",
         "sha256": found["artifact_digest"] or "not known",

@@ -1,7 +1,7 @@
 """``lazaretto model evaluate``: a version is measured, and what comes of it goes on record."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Group
@@ -177,6 +177,18 @@ def figures_view(report: "Report") -> Grid:
         (f"slice {one.name} ({one.rows} rows)", f"{one.accuracy:.4f}") for one in report.slices
     ]
     return grid(["figure", "value"], rows, title="Figures")
+
+
+def standing(alias: dict[str, Any]) -> str:
+    """A name that stands for it, and whether that was promoted."""
+    return f"{alias['alias']} (promoted)" if alias["promoted"] else str(alias["alias"])
+
+
+def evaluated(one: dict[str, Any]) -> str:
+    """An evaluation in a few words."""
+    accuracy = one["figures"].get("accuracy")
+    told = "" if accuracy is None else f": accuracy {accuracy:.4f} of {one['rows']:,} rows"
+    return f"entry {one['seq']} ({one['how']}){told}"
 
 
 def _shown(done: "Evaluated") -> dict[str, object]:

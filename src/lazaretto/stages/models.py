@@ -114,6 +114,7 @@ def show_model(
         "aliases": [to_json(one) for one in aliases if one.version == version],
         "evaluations": evaluations,
         "recalls": known.recalls,
+        "ignored_weights": known.ignored_weights,
         "params": dict(first.params),
         "seed": first.seed,
         "external_run_id": first.external_run_id,

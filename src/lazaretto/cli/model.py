@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Model versions and what they learned from.")
 
-_FEW = 5
-
 Named = Annotated[str, typer.Argument(metavar="NAME@VERSION", help="The model version")]
 Registry = Annotated[
     str | None,
@@ -193,8 +191,7 @@ def show(session: Session, version: Named, *, registry: Registry = None) -> Repl
         "registered": found["at"],
         "purpose": found["purpose"],
         "aliases": ", ".join(map(model_evaluate.standing, found["aliases"])) or "none",
-        "evaluations": "; ".join(map(model_evaluate.evaluated, found["evaluations"][:_FEW]))
-        or "none",
+        "evaluations": model_evaluate.evaluated(found["evaluations"]),
         "recalls": ", ".join(found["recalls"]) or "none",
         **_ignored(found["ignored_weights"]),
         "weights": found["artifact_uri"] or "not named",

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lazaretto.models.report import Report
 
 _MODEL = "The model"
+_FEW = 5
 _MORE = "What is measured besides accuracy"
 
 
@@ -184,11 +185,14 @@ def standing(alias: dict[str, Any]) -> str:
     return f"{alias['alias']} (promoted)" if alias["promoted"] else str(alias["alias"])
 
 
-def evaluated(one: dict[str, Any]) -> str:
-    """An evaluation in a few words."""
-    accuracy = one["figures"].get("accuracy")
-    told = "" if accuracy is None else f": accuracy {accuracy:.4f} of {one['rows']:,} rows"
-    return f"entry {one['seq']} ({one['how']}){told}"
+def evaluated(evaluations: list[dict[str, Any]]) -> str:
+    """The newest evaluations in a few words each."""
+    told = []
+    for one in evaluations[:_FEW]:
+        accuracy = one["figures"].get("accuracy")
+        figure = "" if accuracy is None else f": accuracy {accuracy:.4f} of {one['rows']:,} rows"
+        told.append(f"entry {one['seq']} ({one['how']}){figure}")
+    return "; ".join(told) or "none"
 
 
 def _shown(done: "Evaluated") -> dict[str, object]:

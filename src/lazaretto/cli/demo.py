@@ -131,7 +131,7 @@ def view(summary: dict[str, Any], out: Path) -> RenderableType:
     drilled = grid(
         ["attack", *(f"held of {dose:.0%}" for dose in drill["doses"])],
         [[name, *(f"{share:.0%}" for share in shares)] for name, shares in drill["recall"].items()],
-        title=f"A drill: attacks on a copy of {drill['copy_of']}",
+        title="A drill: attacks on a copy of the last batch that was admitted",
     )
     files = facts(
         {

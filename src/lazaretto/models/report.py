@@ -97,7 +97,7 @@ def sign_report(report: bytes, name: str, private_key: bytes) -> bytes:
     Args:
         report: as it is kept.
         name: of the model version.
-        private_key: PEM, as ``lazaretto manifest keygen`` gives it.
+        private_key: PEM, as ``lazaretto source keygen`` gives it.
 
     Raises:
         UsageError: the key cannot be used.

@@ -96,12 +96,13 @@ def alias_model(
         key = named_model(connection, model, version, registry)
         guard = guarded_by(connection, key, alias)
         if guard is not None:
-            way = f"demote {key.model} --alias" if remove else f"promote {key.name} --alias"
-            by = f"the policy of dataset {guard.dataset!r}" if guard.dataset else "default"
-            raise UsageError(
-                f"only a promotion moves {alias!r} (model.aliases, by {by}): `lazaretto model "
-                f"{way} {alias}`"
+            way = (
+                f"`lazaretto model demote {key.model} --alias {alias}`"
+                if remove
+                else f"`lazaretto model promote {key.name} --alias {alias}`"
             )
+            by = f"the policy of dataset {guard.dataset!r}" if guard.dataset else "default"
+            raise UsageError(f"only a promotion moves {alias!r} (model.aliases, by {by}): {way}")
         wanted = None if remove else version
         before = find_alias(connection, key, alias)
         stands_for = None if before is None else before.version

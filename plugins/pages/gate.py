@@ -9,6 +9,7 @@ import yaml
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse  # noqa: TC002  FastAPI reads it at run time
 
+from lazaretto.drill.past import past_drills
 from lazaretto.plugins.asked import (
     MOST_BATCHES,
     MOST_RECORDS,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 _PAGE_SIZE = 100
 _LONGEST = 8_000  # characters of a section, which stands in the address
+_NIGHTS = 30
 
 
 def routes(site: Site) -> APIRouter:
@@ -61,6 +63,7 @@ def routes(site: Site) -> APIRouter:
             rate=rate,
             replayed=MOST_REPLAYED,
             may_try=decides,
+            drills=past_drills(workspace(), dataset, limit=_NIGHTS),
         )
 
     @pages.get("/gates/{dataset}/explore", dependencies=[may_read])

@@ -120,6 +120,7 @@ def facts_of(screening: Screening, policy: Policy) -> BatchFacts:
         for test in screening.tests
         if test.p_value is not None
         and modes.get(test.name) == "enforce"
+        and test.name != "broad_excess"  # tells of the same records as the small p-values
         # Over a pool it tells of the batches before again, which have told it themselves.
         and (screening.pool is None or test.name != "small_p_values")
     ]

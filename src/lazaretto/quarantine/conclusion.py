@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 _MOST_REASONS = 3
 _SAID = "records are held"  # evidence that the sentence begins with anyway
-_LABELS = {"knn_label", "self_confidence", "class_spread"}
+_LABELS = {"knn_label", "self_confidence", "class_spread", "class_excess"}
+_TOGETHER = {"near_duplicates", "neighbourhood"}
 _SIGNED = {
     SignatureStatus.VERIFIED: "the delivery is signed and the signature is valid",
     SignatureStatus.UNSIGNED: "the delivery is not signed",
@@ -77,6 +78,8 @@ def _in_words(reason: str) -> str:
         return f"stand out in the model's activations ({name})"
     if kind == "screen" and name in _LABELS:
         return f"have a label that does not fit what they look like ({name})"
+    if kind == "screen" and name in _TOGETHER:
+        return f"lie together where trusted records do not ({name})"
     if kind == "screen":
         return f"lie far from the trusted records ({name})"
     if kind == "sample":

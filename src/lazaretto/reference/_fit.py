@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from lazaretto.batch import Batch
+    from lazaretto.detect.arrays import Ints
     from lazaretto.policy import Policy
+    from lazaretto.reference._partition import Part
 
 
 def fit_reference(
@@ -70,8 +72,10 @@ def fit_reference(
     scorers = tuple(
         Scorer.fit(
             fit_split(sample, rows, classes, value_columns, seed, settings),
-            take(sample, part.rank),
-            take(sample, part.calibration),
+            [
+                (side.fold, take(sample, side.rank), take(sample, side.calibration))
+                for side in part.left_out
+            ],
             detectors,
         )
         for part, rows in zip(split_parts, fit_rows, strict=True)
@@ -94,8 +98,15 @@ def fit_reference(
         "positions": np.flatnonzero(kept),
         "scorers": scorers,
         "fit_rows": tuple(fit_rows),
+        "folds": _folds(split_parts),
     }
     return ReferenceState(**fields, digest=content_digest(ReferenceState(**fields, digest="")))
+
+
+def _folds(parts: tuple[Part, ...]) -> tuple[Ints, ...]:
+    """The calibration rows of each fold."""
+    rows = {side.fold: side.calibration for part in parts for side in part.left_out}
+    return tuple(rows[fold] for fold in sorted(rows))
 
 
 def usable_detectors(policy: Policy) -> dict[str, Mapping[str, Any]]:

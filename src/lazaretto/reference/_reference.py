@@ -141,7 +141,7 @@ class Reference(ReferenceState):
     @property
     def calibration_rows(self) -> int:
         """Rows whose scores the p-values are read from."""
-        return sum(len(scorer.calibration) for scorer in self.scorers)
+        return sum(map(len, self.folds))
 
     def describe(self) -> dict[str, Any]:
         """What it is, as JSON values: for a listing or a report."""
@@ -155,7 +155,7 @@ class Reference(ReferenceState):
             "detectors": {name: dict(options) for name, options in self.detectors.items()},
             "rows": self.rows,
             "calibration_rows": self.calibration_rows,
-            "folds": len(self.scorers),
+            "folds": len(self.folds),
             "notes": list(self.notes),
         }
 

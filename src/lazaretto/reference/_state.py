@@ -48,8 +48,10 @@ class ReferenceState:
         notes: what fitting found wrong with the trusted rows.
         sample: the trusted rows.
         positions: int64 (rows,), the place of each among all rows that were given, from 0.
-        scorers: one, or one per fold.
+        scorers: one, or one per pair of folds.
         fit_rows: rows of the sample that each scorer was fitted on, int64.
+        folds: rows of the sample that calibrate, int64: one fold, or several. A scorer has a side
+            for each fold that it leaves out.
         digest: sha256 (hex) over everything above.
     """
 
@@ -68,4 +70,5 @@ class ReferenceState:
     positions: Ints
     scorers: tuple[Scorer, ...]
     fit_rows: tuple[Ints, ...]
+    folds: tuple[Ints, ...]
     digest: str

@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lazaretto.screen._calibration import calibration_groups
-from lazaretto.screen._decide import decide, verdict_of
-from lazaretto.screen._measured import Measured, groups_by_text
+from lazaretto.screen._calibration import CalibrationScores, weights_of
+from lazaretto.screen._decide import BY_RULE, decide, held_whole, verdict_of
+from lazaretto.screen._measured import Measured, class_numbers, groups_by_text
 from lazaretto.stats.conformal import Calibration
 from lazaretto.values import REPORTED_ONLY
 
@@ -67,16 +67,19 @@ class Screened:
             policy: under which that was.
             companions: see above.
         """
-        members, by_class = calibration_groups(known.labels, len(known.classes), policy)
-        label = np.concatenate(known.labels) if known.labels else np.empty(0, dtype=np.int64)
-        rows = tuple(
-            known.rows if wanted is None else int(np.isin(label, wanted).sum())
-            for wanted in members
-        )
-        delta = policy.screen.hard_delta if policy.screen.calibration == "hard" else None
-        group = groups_by_text(records["label"].combine_chunks(), known.classes, by_class)
+        weights = weights_of(policy, known.detectors)
+        scores = CalibrationScores.under(known, policy, weights)
+        texts = records["label"].combine_chunks()
+        group = groups_by_text(texts, known.classes, scores.by_class)
         p_value = records["p_value"].to_numpy().astype(np.float64)
-        measured = Measured(p_value, Calibration(rows, group, delta), known.classes, by_class)
+        measured = Measured(
+            p_value,
+            class_numbers(texts, known.classes),
+            Calibration(scores.rows, group, scores.delta),
+            scores.known,
+            known.classes,
+            scores.by_class,
+        )
         copies = _copies(records)
         return cls(
             measured=measured,
@@ -86,6 +89,7 @@ class Screened:
                 for test in tests
                 if test.fired
                 and not test.detail.endswith(REPORTED_ONLY)
+                and test.name not in BY_RULE
                 and not (test.name == _COPIES and copies.any())
             },
             policy=policy,
@@ -133,7 +137,8 @@ def at_rate(screened: Screened, rate: float) -> AtRate:
     cannot = None
     if decided.cannot_judge(policy):
         cannot = f"cannot judge: fewer than {decided.detectable} extreme records could not be held"
-    verdict, note = verdict_of(held, cannot, screened.fired, policy)
+    fired = screened.fired | held_whole(decided, screened.measured, held, policy)
+    verdict, note = verdict_of(held, cannot, fired, policy)
     can_tell = decided.pool is None or screened.companions is not None
     return AtRate(decided.suspected, held, verdict, note, can_tell)
 

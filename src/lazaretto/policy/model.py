@@ -173,6 +173,7 @@ _BATCH_TESTS: dict[str, Mode] = {
     "energy": "shadow",
     "label_shift": "shadow",
     "broad_excess": "enforce",
+    "neighbourhood": "enforce",
 }
 
 
@@ -349,7 +350,7 @@ class Screen(_Section):
         Some count what detectors say: where those only watch, so do these.
         """
         modes = self.batch.modes
-        for name in ("small_p_values", "broad_excess"):
+        for name in ("small_p_values", "broad_excess", "neighbourhood"):
             if not self.decides and modes[name] == "enforce":
                 modes[name] = "shadow"
         return modes

@@ -17,11 +17,13 @@ from lazaretto.screen._decide import (
     rest_told,
     verdict_of,
 )
+from lazaretto.screen._neighbourhood import NEIGHBOURHOOD, find_neighbourhoods
 from lazaretto.screen._result import Screening
 from lazaretto.screen._sizes import sizes_of
 from lazaretto.screen.batch_tests.run import run_tests
 from lazaretto.stats.conformal import Calibration, suspects
 from lazaretto.stats.sizes import min_detectable, wanted_records
+from lazaretto.stats.slow import tally
 from lazaretto.text import cut
 from lazaretto.values import REPORTED_ONLY, DetectorSummary, TestSummary
 
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from lazaretto.reference import Reference
     from lazaretto.screen._decide import Decided
     from lazaretto.screen._measured import Measured
+    from lazaretto.screen._neighbourhood import Neighbourhoods
     from lazaretto.screen._pool import Companion
     from lazaretto.screen._score import Scored
     from lazaretto.screen.batch_tests.run import Tested
@@ -73,6 +76,11 @@ def judge(
         remark = _watching(scored, marked, int(usable.sum()), detectable, policy)
         detectable = int(usable.sum()) + 1
     held[list(scored.problems)] = True
+    found = None
+    if pool is None or not pool.is_joint:
+        found = find_neighbourhoods(scored, reference, policy, decided.budget.scan)
+    if found is not None:
+        held[found.members] = True
     tested = run_tests(scored, held, reference, policy, pool)
     copies = tested.copies
     if len(copies) and len(scored.sample.position) < int(usable.sum()):
@@ -87,15 +95,23 @@ def judge(
     return Screening(
         verdict=verdict,
         records=_records(
-            scored, held, _reasons(scored, measured, decided, copies, tested), reference
+            scored, held, _reasons(scored, measured, decided, copies, tested, found), reference
         ),
-        tests=[*tested.tests, *_by_rule(decided, measured, held, policy)],
+        tests=[
+            *tested.tests,
+            *_by_rule(decided, measured, held, policy),
+            *([] if found is None else [found.test]),
+        ],
         min_detectable=detectable,
         detectors=_summaries(scored, usable, reference, policy),
         n_held=int(held.sum()),
         note=note,
         smallest=None if decided.sizes is None else decided.sizes.smallest,
         pool=pool,
+        odd=(
+            tally(measured.p_value[usable], measured.label[usable], measured.classes),
+            tally(measured.known.p_value, measured.known.label, measured.classes),
+        ),
     )
 
 
@@ -183,16 +199,20 @@ def _reasons(
     decided: Decided,
     copies: npt.NDArray[np.int64],
     tested: Tested,
+    found: Neighbourhoods | None,
 ) -> dict[int, list[str]]:
     """Why each record may be held, by position."""
     reasons = {row: list(texts) for row, texts in scored.reasons.items()}
-    for found in decided.named:
-        mine = (measured.label == found.label) & (measured.p_value <= found.level * (1 + 1e-9))
+    for one in decided.named:
+        mine = (measured.label == one.label) & (measured.p_value <= one.level * (1 + 1e-9))
         for row in np.flatnonzero(mine & measured.usable).tolist():
             reasons[row] = [
                 *reasons.get(row, []),
-                f"{CLASSES}: {_class_told(found, measured.classes)}",
+                f"{CLASSES}: {_class_told(one, measured.classes)}",
             ]
+    if found is not None:
+        for row in found.members.tolist():
+            reasons[row] = [*reasons.get(row, []), f"{NEIGHBOURHOOD}: {found.told}"]
     reasons |= {row: [problem] for row, problem in scored.problems.items()}
     for row in copies.tolist():
         reasons[row] = [*reasons.get(row, []), f"near_duplicates: {tested.copies_text}"]

@@ -18,7 +18,8 @@ from lazaretto.reference.calibrated import fused_mean
 from lazaretto.screen._calibration import CalibrationScores, detector_weights, group_of
 from lazaretto.screen._folds import fold_by_chance, unseen_ranks
 from lazaretto.screen._measured import Measured, class_numbers
-from lazaretto.screen._sample import Sample
+from lazaretto.screen._sample import Oddest, Sample
+from lazaretto.screen._scan import MOST, SUSPECT
 from lazaretto.stats.conformal import Calibration
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class Scored:
         by_class: group of calibration rows of each class; empty when there is one group.
         known: the calibration rows as records.
         sample: some of the scored records, for the batch tests.
+        oddest: those with the smallest p-values, for the search for neighbourhoods.
     """
 
     ids: pa.ChunkedArray
@@ -69,6 +71,7 @@ class Scored:
     by_class: tuple[int, ...]
     known: KnownRows
     sample: Sample
+    oddest: Oddest
 
     def measured(self, classes: tuple[str, ...]) -> Measured:
         """What the decision rule looks at.
@@ -125,6 +128,7 @@ def score_batch(
         np.empty(0, dtype=np.int64),
         np.empty(0),
     )
+    oddest = Oddest(sample.embedding, sample.label, sample.position, np.empty(0))
     judged = 0
     for rows in reader.rows(batch):
         keep = np.ones(len(rows), dtype=bool)
@@ -135,6 +139,13 @@ def score_batch(
         if len(chunk):
             numbers[positions] = _numbers(chunk, reference, weights, calibrated)
             sample = sample.add(chunk, positions + judged, rng)
+            odd = np.flatnonzero(numbers[positions, 1] <= SUSPECT)
+            oddest = oddest.add(
+                take(chunk, odd),
+                positions[odd] + judged,
+                numbers[positions[odd], 1],
+                most=MOST,
+            )
             parts.reasons |= _explain(
                 chunk, positions + judged, numbers[positions], reference, policy
             )
@@ -157,6 +168,7 @@ def score_batch(
         by_class=calibrated.by_class,
         known=calibrated.known,
         sample=sample,
+        oddest=oddest,
     )
 
 

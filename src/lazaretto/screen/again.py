@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 COLUMNS = ["record_id", "label", "p_value", "held", "reasons"]
 """Columns of `Screening.records` that are looked at again."""
-_COPIES = "near_duplicates"
+_NAMING = ("near_duplicates", "neighbourhood")
+"""Tests that name records by where they lie, whatever the rate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,8 @@ class Screened:
 
     Attributes:
         measured: its p-values, and what they were read from.
-        kept: bool (m,), held whatever the rate: it could not be scored, or is a near duplicate.
+        kept: bool (m,), held whatever the rate: it could not be scored, or a test names it by
+            where it lies.
         fired: what the batch tests said that hold it whole, by name.
         policy: under which it was screened.
         companions: the other small batches that it was looked at with, the nearest first; None: it
@@ -80,17 +82,18 @@ class Screened:
             known.classes,
             scores.by_class,
         )
-        copies = _copies(records)
+        named = {name: _named(records, name) for name in _NAMING}
+        kept = np.logical_or.reduce(list(named.values()))
         return cls(
             measured=measured,
-            kept=copies | ~measured.usable,
+            kept=kept | ~measured.usable,
             fired={
                 test.name: test.detail
                 for test in tests
                 if test.fired
                 and not test.detail.endswith(REPORTED_ONLY)
                 and test.name not in BY_RULE
-                and not (test.name == _COPIES and copies.any())
+                and not (test.name in named and named[test.name].any())
             },
             policy=policy,
             companions=companions,
@@ -149,11 +152,11 @@ def with_rate(policy: Policy, rate: float) -> Policy:
     return policy.model_copy(update={"screen": screen})
 
 
-def _copies(records: pa.Table) -> npt.NDArray[np.bool_]:
-    """Which records are held as near duplicates, by their reasons."""
+def _named(records: pa.Table, test: str) -> npt.NDArray[np.bool_]:
+    """Which records are held because a test names them, by their reasons."""
     found = np.zeros(records.num_rows, dtype=bool)
     rows = np.flatnonzero(records["held"].to_numpy())
     reasons = records["reasons"].take(pa.array(rows)).combine_chunks()
-    said = pc.starts_with(pc.list_flatten(reasons), f"{_COPIES}:")
+    said = pc.starts_with(pc.list_flatten(reasons), f"{test}:")
     found[rows[pc.list_parent_indices(reasons).filter(said).to_numpy()]] = True
     return found

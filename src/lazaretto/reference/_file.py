@@ -18,7 +18,7 @@ from lazaretto.detect.registry import make_detector
 from lazaretto.detect.scorer import Scorer, Side
 from lazaretto.detect.tail import TailRank
 from lazaretto.errors import ReferenceMismatchError
-from lazaretto.reference._state import EncoderId, ReferenceState
+from lazaretto.reference._state import EncoderId, Power, ReferenceState
 
 if TYPE_CHECKING:
     from lazaretto.detect.arrays import State
@@ -183,6 +183,7 @@ def _rebuild(
         scorers=tuple(scorers),
         fit_rows=tuple(fit_rows),
         folds=tuple(tensors[fold_rows_of(fold)] for fold in range(document["folds"])),
+        power=tuple(Power(**one) for one in document["power"]),
         digest=digest,
     )
 
@@ -216,6 +217,7 @@ def _metadata(reference: ReferenceState) -> dict[str, Any]:
         "rows": reference.rows,
         "seed": reference.seed,
         "notes": list(reference.notes),
+        "power": [asdict(one) for one in reference.power],
         "parts": len(reference.scorers),
         "folds": len(reference.folds),
         "sides": [[side.fold for side in scorer.sides] for scorer in reference.scorers],

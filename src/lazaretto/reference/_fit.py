@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from lazaretto.reference._file import content_digest
 from lazaretto.reference._hygiene import examine
 from lazaretto.reference._origin import read_origin, split_rows
 from lazaretto.reference._partition import SMALLEST_REFERENCE
+from lazaretto.reference._power import predict_power
 from lazaretto.reference._split import fit_split
 from lazaretto.reference._state import EncoderId, ReferenceState
 
@@ -100,7 +102,9 @@ def fit_reference(
         "fit_rows": tuple(fit_rows),
         "folds": _folds(split_parts),
     }
-    return ReferenceState(**fields, digest=content_digest(ReferenceState(**fields, digest="")))
+    power = predict_power(ReferenceState(**fields, power=(), digest=""), policy)
+    state = ReferenceState(**fields, power=power, digest="")
+    return replace(state, digest=content_digest(state))
 
 
 def _folds(parts: tuple[Part, ...]) -> tuple[Ints, ...]:

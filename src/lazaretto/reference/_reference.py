@@ -156,6 +156,7 @@ class Reference(ReferenceState):
             "rows": self.rows,
             "calibration_rows": self.calibration_rows,
             "folds": len(self.folds),
+            "power": [asdict(one) for one in self.power],
             "notes": list(self.notes),
         }
 

@@ -31,6 +31,22 @@ class EncoderId:
 
 
 @dataclass(frozen=True, slots=True)
+class Power:
+    """How much of a poison would be held, by trial on the reference's own calibration rows.
+
+    Attributes:
+        attack: ``flips``: labels changed by chance; ``turned``: one class labelled as another.
+        share: of the batch that is poisoned.
+        recall: share of the poisoned records that would be held; what only vectors show is not in
+            it.
+    """
+
+    attack: str
+    share: float
+    recall: float
+
+
+@dataclass(frozen=True, slots=True)
 class ReferenceState:
     """The content of a reference, without the ways to make, save and load it.
 
@@ -52,6 +68,7 @@ class ReferenceState:
         fit_rows: rows of the sample that each scorer was fitted on, int64.
         folds: rows of the sample that calibrate, int64: one fold, or several. A scorer has a side
             for each fold that it leaves out.
+        power: what it would show of wrong labels under the policy that it was fitted with.
         digest: sha256 (hex) over everything above.
     """
 
@@ -71,4 +88,5 @@ class ReferenceState:
     scorers: tuple[Scorer, ...]
     fit_rows: tuple[Ints, ...]
     folds: tuple[Ints, ...]
+    power: tuple[Power, ...]
     digest: str

@@ -14,11 +14,12 @@ from lazaretto.reference._file import FORMAT, LABEL, fold_rows_of, side_of
 from lazaretto.reference._packed import Packed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     import numpy.typing as npt
 
     from lazaretto.detect.arrays import Floats, Ints
+    from lazaretto.policy import Policy
     from lazaretto.reference._state import ReferenceState
 
 
@@ -119,3 +120,12 @@ def read_calibration(metadata: bytes, tensors: IO[bytes]) -> CalibrationRows:
         return CalibrationRows(label, np.concatenate(ranks), names, tuple(document["classes"]))
     except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         raise ReferenceMismatchError(f"the reference's files cannot be read: {error!r}") from error
+
+
+def weights_of(policy: Policy, detectors: Iterable[str]) -> list[float]:
+    """Weight of each of some detectors under a policy; 0 for one that does not decide."""
+    weights, counted = [], "enforce" if policy.screen.decides else "shadow"
+    for name in detectors:
+        found = policy.screen.detectors.get(name)
+        weights.append(found.weight if found is not None and found.mode == counted else 0.0)
+    return weights

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lazaretto.errors import ReferenceMismatchError
-from lazaretto.reference.calibrated import calibration_of
+from lazaretto.reference.calibrated import calibration_of, weights_of
 from lazaretto.stats.conformal import conditional_p_values
 from lazaretto.stats.localised import KnownRows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     import numpy.typing as npt
 
@@ -207,13 +207,4 @@ def detector_weights(policy: Policy, reference: Reference) -> list[float]:
             f"screen.detectors: reference {reference.name}/{reference.version} was fitted without "
             f"any detector that the policy has in mode {counted}: fit a new version"
         )
-    return weights
-
-
-def weights_of(policy: Policy, detectors: Iterable[str]) -> list[float]:
-    """Weight of each of some detectors under a policy; 0 for one that does not decide."""
-    weights, counted = [], "enforce" if policy.screen.decides else "shadow"
-    for name in detectors:
-        found = policy.screen.detectors.get(name)
-        weights.append(found.weight if found is not None and found.mode == counted else 0.0)
     return weights

@@ -18,6 +18,7 @@ from lazaretto.screen._decide import (
     verdict_of,
 )
 from lazaretto.screen._neighbourhood import NEIGHBOURHOOD, find_neighbourhoods
+from lazaretto.screen._power import weak_spot
 from lazaretto.screen._result import Screening
 from lazaretto.screen._sizes import sizes_of
 from lazaretto.screen.batch_tests.run import run_tests
@@ -90,6 +91,8 @@ def judge(
     fired = {test.name: test.detail for test in tested.tests if test.name in tested.fired}
     fired |= held_whole(decided, measured, held, policy)
     verdict, note = verdict_of(held, cannot, fired, policy)
+    if remark is None and not verdict.holds_batch and policy.screen.decides:
+        remark = weak_spot(reference, policy)
     if remark is not None:
         note = remark if note is None else f"{note}. {remark}"
     return Screening(

@@ -15,8 +15,8 @@ from lazaretto.detect.scorer import take
 from lazaretto.embed import load_encoder
 from lazaretto.embed.reader import Reader
 from lazaretto.reference.calibrated import fused_mean
+from lazaretto.reference.unseen import fold_by_chance, unseen_ranks
 from lazaretto.screen._calibration import CalibrationScores, detector_weights, group_of
-from lazaretto.screen._folds import fold_by_chance, unseen_ranks
 from lazaretto.screen._measured import Measured, class_numbers
 from lazaretto.screen._sample import Oddest, Sample
 from lazaretto.screen._scan import MOST, SUSPECT

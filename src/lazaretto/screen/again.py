@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lazaretto.screen._calibration import CalibrationScores, weights_of
+from lazaretto.reference.calibrated import weights_of
+from lazaretto.screen._calibration import CalibrationScores
 from lazaretto.screen._decide import BY_RULE, decide, held_whole, verdict_of
 from lazaretto.screen._measured import Measured, class_numbers, groups_by_text
 from lazaretto.stats.conformal import Calibration

@@ -11,10 +11,10 @@ from lazaretto.detect.scorer import take
 if TYPE_CHECKING:
     from lazaretto.detect.arrays import Floats, Ints
     from lazaretto.detect.base import Chunk
-    from lazaretto.reference import Reference
+    from lazaretto.reference._state import ReferenceState
 
 
-def fold_by_chance(chunk: Chunk, reference: Reference) -> Ints:
+def fold_by_chance(chunk: Chunk, reference: ReferenceState) -> Ints:
     """The fold that each row is scored with, int64 (n,), by its vector alone.
 
     A record that were a trusted row would be in some fold, and be scored by the scorers that have
@@ -33,7 +33,7 @@ def fold_by_chance(chunk: Chunk, reference: Reference) -> Ints:
     return np.asarray(fold, dtype=np.int64)
 
 
-def unseen_ranks(chunk: Chunk, reference: Reference, fold: Ints) -> Floats:
+def unseen_ranks(chunk: Chunk, reference: ReferenceState, fold: Ints) -> Floats:
     """Ranks by the scorers that have not seen a row's fold, float64 (n, scorers, J).
 
     Args:

@@ -238,13 +238,11 @@ class Excess:
         p_value: of the count, over clean batches and calibrations alike.
         count: records at or below the level.
         expected: their mean number in a clean batch.
-        high: about one clean batch in six has more than so many.
     """
 
     p_value: float
     count: int
     expected: float
-    high: int
 
 
 def excess_of_small_p(p_values: Floats, calibration: Calibration, *, level: float = 0.05) -> Excess:
@@ -267,4 +265,4 @@ def excess_of_small_p(p_values: Floats, calibration: Calibration, *, level: floa
         total = Counts(
             total.low + null.low, np.convolve(total.mass, null.mass), total.mean + null.mean
         )
-    return Excess(total.at_least(count), count, total.mean, total.rare(1 / 6) - 1)
+    return Excess(total.at_least(count), count, total.mean)

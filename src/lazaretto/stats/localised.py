@@ -174,9 +174,8 @@ class Broad:
         level: what counted as small where that was rarest.
         count: records up to it, before anything was held.
         expected: their mean number in a clean batch.
-        share: estimated share of records that a clean batch would not have. Rather too small: a
-            standard deviation is taken off, and poison whose p-value is as a clean record's does
-            not show.
+        share: estimated share of records that a clean batch would not have. Poison whose p-value is
+            as a clean record's does not show in it.
     """
 
     p_value: float
@@ -210,7 +209,7 @@ def broad_excess(p_values: Floats, calibration: Calibration) -> Broad:
         (excess_of_small_p(p_values, calibration, level=level), level) for level in BROAD_LEVELS
     ]
     rarest, level = min(looks, key=lambda look: look[0].p_value)
-    share = max((found.count - found.high) / max(1.0, m - found.expected) for found, _ in looks)
+    share = max((found.count - found.expected) / max(1.0, m - found.expected) for found, _ in looks)
     return Broad(
         min(1.0, len(looks) * rarest.p_value), level, rarest.count, rarest.expected, max(0.0, share)
     )

@@ -21,8 +21,8 @@ NEIGHBOURHOOD = "neighbourhood"
 CAUTION = 2
 """The search is made at its level divided by this. Calibration rows of a cross-fitted reference are
 compared with trusted rows like them more often than new records are, so that odd ones of a kind are
-a little rarer among them: at a level of .05, 16 % of clean batches of texts show something, at .01
-1 to 4 %, at .004 none of 190 (docs/explanation/detection.md)."""
+a little rarer among them: of 220 clean batches of texts, 33 had p <= .05, 5 had p <= .01, and none
+p <= .002 (benchmarks/results/evidence.md)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -186,7 +186,8 @@ def _judged(sizes: "JudgeableSizes | None") -> str:
 
 
 def _shown(data: dict[str, object]) -> dict[str, object]:
-    return {key: _words(value) for key, value in data.items()}
+    # What was predicted is told in words.
+    return {key: _words(value) for key, value in data.items() if key != "power"}
 
 
 def _words(value: object) -> object:

@@ -87,20 +87,13 @@ class Scorer:
             chunk: the rows.
             side: place of the side whose maps are used.
         """
-        return self.rank_views(self.views(chunk), side, len(chunk))
-
-    def views(self, chunk: Chunk) -> list[Floats]:
-        """What each detector scores, (n, views) each."""
-        return [as_views(detector.score(chunk)) for detector in self.detectors.values()]
-
-    def rank_views(self, views: Sequence[Floats], side: int, rows: int) -> Floats:
-        """`rank` of what `views` gave for so many rows."""
         columns = []
-        for (name, detector), scored in zip(self.detectors.items(), views, strict=True):
+        for name, detector in self.detectors.items():
+            views = as_views(detector.score(chunk)).T
             maps = self.sides[side].ranks[name]
-            ranked = [map_(view) for map_, view in zip(maps, scored.T, strict=True)]
+            ranked = [map_(view) for map_, view in zip(maps, views, strict=True)]
             columns.append(fuse(np.stack(ranked, 1), detector.weights[: len(ranked)]))
-        return np.stack(columns, 1) if columns else np.empty((rows, 0))
+        return np.stack(columns, 1) if columns else np.empty((len(chunk), 0))
 
 
 def as_views(scores: Floats) -> Floats:

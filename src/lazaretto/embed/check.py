@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 FITTED = "reference"
 """As ``embed.model``: the encoder is fitted by `reference fit`, and is a part of the reference."""
 
-_FITTED_KINDS = ("hashing", "tabular")
+_FITTED_KINDS = ("denoising", "hashing", "tabular")
 _NEEDS_COLUMNS = {
+    "denoising": "name the columns that it reads",
     "hashing": "name the text columns that it reads",
     "image": "name the column that holds the images",
     "sentence-transformers": "name the text columns that it reads",
@@ -71,13 +72,18 @@ def check_embed(policy: Policy) -> None:
     if policy.embed.model == FITTED and name not in _FITTED_KINDS:
         raise policy.mistake(
             ("embed", "model"),
-            f"`reference fit` fits {' and '.join(_FITTED_KINDS)}, not {name!r}",
+            f"`reference fit` fits {', '.join(_FITTED_KINDS)}, not {name!r}",
         )
     if name == "torch":
         assert isinstance(options, TorchOptions)  # noqa: S101  by its name
         _check_torch(policy, options)
     elif name == "sentence-transformers":
         _check_sentences(policy)
+    elif name == "denoising":
+        if policy.embed.model != FITTED:
+            raise policy.mistake(
+                ("embed", "model"), "encoder 'denoising' is fitted: write `model: reference`"
+            )
     elif name == "image":
         if policy.embed.model is not None:
             raise policy.mistake(("embed", "model"), "encoder 'image' has no model: leave it out")

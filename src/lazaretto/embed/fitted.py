@@ -1,7 +1,8 @@
 """Encoders that a reference fits and keeps: their state as bytes, bound to what they were for.
 
 The state is one line of JSON, which says for which encoder, columns and options it was fitted, and
-behind it what the encoder learned: JSON of ``tabular``, safetensors of ``hashing``.
+behind it what the encoder learned: JSON of ``tabular``, safetensors of ``hashing``, both of
+``denoising``.
 """
 
 from __future__ import annotations
@@ -9,7 +10,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from lazaretto.embed.options import HashingOptions, TabularOptions, read_options
+from lazaretto.embed.options import (
+    DenoisingOptions,
+    HashingOptions,
+    TabularOptions,
+    read_options,
+)
 from lazaretto.errors import ReferenceMismatchError
 
 if TYPE_CHECKING:
@@ -29,6 +35,12 @@ def fit(policy: Policy, trusted: pa.Table, seed: int) -> tuple[Encoder, bytes]:
 
         table = fit_tabular(trusted, columns, scaling=read_options(policy, TabularOptions).scaling)
         return table, _framed(policy, table.to_json())
+    if policy.embed.encoder == "denoising":
+        from lazaretto.embed.denoising import fit_denoising
+
+        given = read_options(policy, DenoisingOptions)
+        learned = fit_denoising(trusted, columns, seed=seed, **given.model_dump())
+        return learned, _framed(policy, learned.to_bytes())
     from lazaretto.embed.columns import texts
     from lazaretto.embed.hashing import fit_hashing
 
@@ -71,6 +83,10 @@ def restore(policy: Policy, state: bytes) -> Encoder:
         from lazaretto.embed.tabular import read_tabular
 
         return read_tabular(learned, "the reference's encoder")
+    if policy.embed.encoder == "denoising":
+        from lazaretto.embed.denoising import read_denoising
+
+        return read_denoising(learned, "the reference's encoder")
     from lazaretto.embed.hashing import read_hashing
 
     shortest, longest = read_options(policy, HashingOptions).ngrams

@@ -28,7 +28,7 @@ TENSORS = "tensors.safetensors"
 ENCODER = "encoder.bin"
 EMBEDDING, LABEL, POSITION = "sample.embedding", "sample.label", "sample.position"
 """Tensors of the sample."""
-FORMAT = 4
+FORMAT = 5
 
 
 def fit_rows_of(part: int) -> str:
@@ -74,8 +74,8 @@ def pack(reference: ReferenceState) -> bytes:
     for part, scorer in enumerate(reference.scorers):
         head = f"scorer.{part}"
         tensors[fit_rows_of(part)] = reference.fit_rows[part]
-        if scorer.split.index.centroids is not None:
-            tensors[f"{head}.centroids"] = scorer.split.index.centroids
+        for key, value in scorer.split.index.learned.items():
+            tensors[f"{head}.search.{key}"] = value
         for name, detector in scorer.detectors.items():
             for key, value in detector.state().items():
                 tensors[f"{head}.state.{name}.{key}"] = value
@@ -133,12 +133,13 @@ def _rebuild(
     digest: str,
     device: str,
 ) -> ReferenceState:
-    from lazaretto.reference._split import fit_split
+    from lazaretto.reference._split import fit_split, shared_index
 
     sample = Chunk(tensors[EMBEDDING], tensors.get(LABEL), tensors.get("sample.values"))
     classes, columns = tuple(document["classes"]), tuple(document["value_columns"])
     scorers, fit_rows = [], []
-    settings = Search(**document["neighbours"])
+    settings = Search.of(document["neighbours"])
+    whole = shared_index(sample, document["parts"], settings, device=device)
     for part in range(document["parts"]):
         head = f"scorer.{part}"
         rows = tensors[fit_rows_of(part)]
@@ -149,8 +150,9 @@ def _rebuild(
             columns,
             document["seed"],
             settings,
+            whole=whole,
             device=device,
-            centroids=tensors.get(f"{head}.centroids"),
+            learned=_below(tensors, f"{head}.search."),
         )
         detectors = {}
         for name, options in document["detectors"].items():

@@ -43,15 +43,16 @@ def unseen_ranks(chunk: Chunk, reference: ReferenceState, fold: Ints) -> Floats:
     """
     scorers = max(1, len(reference.folds) - 1)
     ranks = np.empty((len(chunk), scorers, len(reference.detectors)))
-    place = np.zeros(len(reference.folds), dtype=np.int64)
-    for scorer in reference.scorers:
-        rows = np.flatnonzero(np.isin(fold, [side.fold for side in scorer.sides]))
+    for number in np.unique(fold).tolist():
+        rows = np.flatnonzero(fold == number)
+        # One chunk for all scorers of a fold: what one of them searched for, the next ones know.
         part = chunk if len(rows) == len(chunk) else take(chunk, rows)
-        views = scorer.views(part) if len(rows) else []
-        for number, side in enumerate(scorer.sides):
-            mine = np.flatnonzero(fold[rows] == side.fold)
-            if len(mine):
-                scored = scorer.rank_views([view[mine] for view in views], number, len(mine))
-                ranks[rows[mine], place[side.fold]] = scored
-            place[side.fold] += 1
+        sides = [
+            (scorer, place)
+            for scorer in reference.scorers
+            for place, side in enumerate(scorer.sides)
+            if side.fold == number
+        ]
+        for column, (scorer, place) in enumerate(sides):
+            ranks[rows, column] = scorer.rank(part, place)
     return ranks

@@ -178,6 +178,8 @@ _BATCH_TESTS: dict[str, Mode] = {
     "mmd": "enforce",
     "energy": "shadow",
     "label_shift": "shadow",
+    "broad_excess": "enforce",
+    "neighbourhood": "enforce",
 }
 
 
@@ -200,6 +202,12 @@ class BatchTests(_Section):
     )
     hold_when_held_fraction: Annotated[float, Field(gt=0, le=1)] = Field(
         0.2, description="Share of held records from which the whole batch is held."
+    )
+    max_remaining_share: Level = Field(
+        0.05,
+        description="Where a batch shows too many odd records before any is held (test "
+        "broad_excess): the largest share of poison that may be left among those that are not "
+        "held, by estimate. Above it the whole batch is held. 1: never.",
     )
 
     @field_validator("tests")
@@ -352,11 +360,12 @@ class Screen(_Section):
     def test_modes(self) -> dict[str, Mode]:
         """Mode of every batch test.
 
-        `small_p_values` counts what detectors say: where they only watch, so does it.
+        Some count what detectors say: where those only watch, so do these.
         """
         modes = self.batch.modes
-        if not self.decides and modes["small_p_values"] == "enforce":
-            modes["small_p_values"] = "shadow"
+        for name in ("small_p_values", "broad_excess", "neighbourhood"):
+            if not self.decides and modes[name] == "enforce":
+                modes[name] = "shadow"
         return modes
 
 
@@ -454,6 +463,7 @@ _LATER: tuple[tuple[str, ...], ...] = (
     ("sources", "by_source"),
     ("sources", "quota"),
     ("screen", "mode"),
+    ("screen", "batch", "max_remaining_share"),
     ("screen", "neighbours", "search"),
     ("evolve",),
     ("read",),

@@ -205,6 +205,7 @@ RULES: tuple[tuple[str, Check, str], ...] = (
     ("screen.detectors.*.mode", _in_order(*_MODES), "`off`, `shadow`, `enforce`: later is tighter"),
     ("screen.batch.alpha", _at_least, "higher is tighter: more batches are held"),
     ("screen.batch.hold_when_held_fraction", _at_most, "lower is tighter: held whole earlier"),
+    ("screen.batch.max_remaining_share", _at_most, "lower is tighter: held whole earlier"),
     ("screen.batch.tests.*", _in_order(*_MODES), "`off`, `shadow`, `enforce`: later is tighter"),
     ("screen.drift.mode", _in_order(*_MODES), "`off`, `shadow`, `enforce`: later is tighter"),
     ("screen.drift.alpha", _at_least, "higher is tighter: the alarm comes earlier"),

@@ -36,5 +36,5 @@ def how_to_search(
     strange = not set(detectors) <= set(built_in())
     if policy.search == "exact" or len(parts) > 1 or strange:
         return Choice(asked, {})
-    known, held_out = take(sample, fit_rows[0]), take(sample, parts[0].rank)
+    known, held_out = take(sample, fit_rows[0]), take(sample, parts[0].left_out[0].rank)
     return choose(known, classes, held_out, asked, density="density" in detectors)

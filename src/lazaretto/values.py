@@ -780,6 +780,57 @@ class PlacedModel:
 
 
 @dataclass(frozen=True, slots=True)
+class DrilledAttack:
+    """What a drill found of one attack.
+
+    Attributes:
+        name: of the attack.
+        doses: shares of the copy that were poisoned, ascending.
+        recall: share of the poison that the gate held, at each dose.
+        smallest: smallest dose from which on the attack is caught; null: it is at none.
+        why_not: why the attack was not tried; empty: it was.
+    """
+
+    name: str
+    doses: list[float] = field(default_factory=list)
+    recall: list[float] = field(default_factory=list)
+    smallest: float | None = None
+    why_not: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedFor:
+    """One thing that speaks against putting a model version in use.
+
+    Attributes:
+        code: stable machine-readable reason, such as ``recalled`` or ``no_evidence``.
+        text: the same in words.
+    """
+
+    code: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class PromotionBasis:
+    """What the promotion of a model version rests on.
+
+    Attributes:
+        checked: ledger entry up to which was looked.
+        previous: version that the name stood for before; null: none.
+        policies: what the policies say that decided (sha256, hex), by dataset.
+        evaluations: ledger entries of the evaluations that count.
+        notes: what a policy allowed although it is not known, in words.
+    """
+
+    checked: int
+    previous: str | None
+    policies: dict[str, str] = field(default_factory=dict)
+    evaluations: list[int] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
 class IncidentAnswer:
     """What the records said to the question of an incident, at one time.
 

@@ -19,6 +19,7 @@ from lazaretto.names import DATASET_PATTERN
 from lazaretto.policy.cleaning import Cleaning  # noqa: TC001  pydantic reads it
 from lazaretto.policy.contract import ContractForm  # noqa: TC001  pydantic reads it
 from lazaretto.policy.evolve import Evolve
+from lazaretto.policy.promotion import ModelRules
 from lazaretto.policy.read import Read
 from lazaretto.policy.section import Section as _Section
 from lazaretto.policy.trust import Quota, SourceRules, Tier
@@ -44,6 +45,11 @@ class Columns(_Section):
         None, description="Column with the vector: a list of floats, of one width."
     )
     payload: list[str] = Field(default_factory=list, description="Columns that a reviewer sees.")
+    slices: list[str] = Field(
+        default_factory=list,
+        description="Columns whose values divide a test set into slices. A model is measured on "
+        "each.",
+    )
     reference_group: str | None = Field(
         None,
         description="Column that names each trusted row's supplier. A supplier is never split "
@@ -374,7 +380,8 @@ class Sanitize(_Section):
     methods: list[str] = Field(
         default_factory=list,
         description="Methods by name. Default: whitened_spectral, mahalanobis and label_margin; "
-        "without trusted rows mahalanobis, deep_knn and scan.",
+        "without trusted rows mahalanobis, deep_knn and scan, and slow_to_learn where the training "
+        "was recorded.",
     )
     pooling: Literal["mean", "max", "cls", "flatten"] = Field(
         "mean",
@@ -460,6 +467,8 @@ _LATER: tuple[tuple[str, ...], ...] = (
     ("screen", "neighbours", "search"),
     ("evolve",),
     ("read",),
+    ("columns", "slices"),
+    ("model",),
     ("training",),
 )
 """Keys that came after the first release, by their path. With its default, such a key is no part of
@@ -513,6 +522,7 @@ class Policy(_Section):
         Training(), description="What a training leaves out of what was admitted."
     )
     review: Review = Field(Review(), description="Rules for reviewers.")
+    model: ModelRules = Field(ModelRules(), description="Which model versions may be put in use.")
     retention: Retention = Field(
         Retention(), description="How long records are kept that nothing needs."
     )

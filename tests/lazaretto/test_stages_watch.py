@@ -128,7 +128,7 @@ def test_what_an_own_policy_finds_is_no_evidence_about_a_source(sqlite_yard: Yar
     assert evidence(registered) == before
     late = yard.judge("late", shifted(20, 0.06)).batch
     (screened,) = [event for event in events_of(yard.workspace) if event.batch == late]
-    assert source_test(screened)[0] == pytest.approx(1 / evidence(registered)[-1], rel=1e-4)
+    assert source_test(screened)[0] == pytest.approx(2 / evidence(registered)[-1], rel=1e-4)
 
 
 def with_profile(yard: Yard) -> Yard:

@@ -53,7 +53,7 @@ class Scan:
         size: its rows.
         count: records of the batch among them.
         expected: their mean number if sides were drawn at random.
-        members: bool (s,), records of the batch in any neighbourhood that stands out.
+        members: bool (s,), records of the batch in the inner half of one that stands out.
     """
 
     p_value: float
@@ -140,7 +140,9 @@ class _Part:
     share: float
 
     def named(self, stands_out: Mask, suspects: int) -> Mask:
-        """The suspects in neighbourhoods that stand out, bool (suspects,).
+        """The suspects in the inner half of a neighbourhood that stands out, bool (suspects,).
+
+        Not all that lie in such a one: at its edge are ordinary records.
 
         Args:
             stands_out: bool (n, sizes).
@@ -149,7 +151,7 @@ class _Part:
         members = np.zeros(suspects, dtype=bool)
         for column, size in enumerate(self.sizes):
             centers = np.flatnonzero(stands_out[:, column])
-            members[self.rows[self.near[centers, :size].ravel()]] = True
+            members[self.rows[self.near[centers, : (size + 1) // 2].ravel()]] = True
         return members
 
     def excess(self, sides: Mask) -> Floats:

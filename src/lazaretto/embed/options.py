@@ -19,6 +19,17 @@ class Options(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
+class ColumnOptions(Options):
+    """Options of ``column``."""
+
+    replay: str | None = Field(
+        None,
+        description="Your function that made the vectors, as `module:function`: a table of records "
+        "in, vectors (n, d) out. `reference fit` keeps a few trusted records, and every screening "
+        "makes their vectors again, to tell whether the function still gives them.",
+    )
+
+
 class HashingOptions(Options):
     """Options of ``hashing``."""
 
@@ -77,7 +88,7 @@ class SentenceOptions(Options):
 
 
 OPTIONS: dict[str, type[Options]] = {
-    "column": Options,
+    "column": ColumnOptions,
     "hashing": HashingOptions,
     "image": ImageOptions,
     "sentence-transformers": SentenceOptions,

@@ -225,6 +225,12 @@ class DriftWatch(_Section):
     level: Share = Field(
         0.01, description="False discovery rate at which a column counts as drifted."
     )
+    faults: Mode = Field(
+        "shadow",
+        description="Signatures of faults in a pipeline, such as a column in another unit. "
+        "enforce: hold the batch that shows one. shadow: report it only. off: do not look. alpha "
+        "bounds the chance that a clean batch shows any.",
+    )
 
 
 def _default_detectors() -> dict[str, DetectorConfig]:
@@ -430,6 +436,7 @@ _LATER: tuple[tuple[str, ...], ...] = (
     ("sources", "by_source"),
     ("sources", "quota"),
     ("screen", "mode"),
+    ("screen", "drift", "faults"),
     ("evolve",),
     ("read",),
 )

@@ -23,6 +23,7 @@ _BUILT_IN = {
     "isolation_forest": "lazaretto.detect.isolation_forest:IsolationForest",
     "knn_distance": "lazaretto.detect.knn_distance:KnnDistance",
     "knn_label": "lazaretto.detect.knn_label:KnnLabel",
+    "knn_target": "lazaretto.detect.knn_target:KnnTarget",
     "mahalanobis": "lazaretto.detect.mahalanobis:Mahalanobis",
     "self_confidence": "lazaretto.detect.self_confidence:SelfConfidence",
     "tukey": "lazaretto.detect.tukey:Tukey",

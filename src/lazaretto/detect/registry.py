@@ -25,6 +25,8 @@ _BUILT_IN = {
     "knn_label": "lazaretto.detect.knn_label:KnnLabel",
     "knn_target": "lazaretto.detect.knn_target:KnnTarget",
     "mahalanobis": "lazaretto.detect.mahalanobis:Mahalanobis",
+    "pair_disagreement": "lazaretto.detect.pair_disagreement:PairDisagreement",
+    "rare_tokens": "lazaretto.detect.rare_tokens:RareTokens",
     "self_confidence": "lazaretto.detect.self_confidence:SelfConfidence",
     "tukey": "lazaretto.detect.tukey:Tukey",
     "zscore": "lazaretto.detect.zscore:ZScore",

@@ -95,12 +95,13 @@ def _one_value(known: Sketch, here: Sketch) -> list[Sign]:
     most = int(counts.argmax())
     share = counts[most] / len(here.values)
     usual = float((known.values == values[most]).mean())
-    before = np.unique(known.values, return_counts=True)[1]
-    # Where trusted values had such a peak, too, it has moved with the others.
-    peak = float(before.max() / len(known.values))
-    if share < max(usual, 0.5 * peak) + ONE_VALUE or (share < 1 and share < 2 * peak):
+    trusted, before = np.unique(known.values, return_counts=True)
+    if share < usual + ONE_VALUE or len(before) < 2:
         return []
-    if len(before) < 2:
+    # Where trusted values had such a peak, too, and it is gone, it has moved with the others.
+    peak = float(before.max() / len(known.values))
+    left = float((here.values == trusted[int(before.argmax())]).mean())
+    if share < 1 and left < 0.5 * peak and share < 2 * peak:
         return []
     what = f"is {values[most]:.6g} in {share:.0%} of records ({usual:.0%} of trusted ones)"
     weight = 1.0 if share >= 1 else 0.6

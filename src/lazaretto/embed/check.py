@@ -7,6 +7,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from lazaretto.detect.parts import PAIR, PREFERENCE
 from lazaretto.embed.options import OPTIONS, HashingOptions, TorchOptions, read_options
 from lazaretto.policy.folder import importing_from
 from lazaretto.redact import error_line
@@ -17,10 +18,11 @@ if TYPE_CHECKING:
 FITTED = "reference"
 """As ``embed.model``: the encoder is fitted by `reference fit`, and is a part of the reference."""
 
-_FITTED_KINDS = ("hashing", "tabular")
+_FITTED_KINDS = ("hashing", "instruction", "tabular")
 _NEEDS_COLUMNS = {
     "hashing": "name the text columns that it reads",
     "image": "name the column that holds the images",
+    "instruction": "name the columns of prompt and response, or of prompt, chosen and rejected",
     "sentence-transformers": "name the text columns that it reads",
     "tabular": "name the columns that it reads, or the model's file that knows them",
     "torch": "name the one column that holds its numbers",
@@ -78,6 +80,8 @@ def check_embed(policy: Policy) -> None:
         _check_torch(policy, options)
     elif name == "sentence-transformers":
         _check_sentences(policy)
+    elif name == "instruction":
+        _check_instruction(policy)
     elif name == "image":
         if policy.embed.model is not None:
             raise policy.mistake(("embed", "model"), "encoder 'image' has no model: leave it out")
@@ -146,6 +150,19 @@ def _check_file(policy: Policy) -> None:
                 "is of no use here: it is for `model: reference`"
                 + ("" if model is None else ", and the model's file has its own"),
             )
+
+
+def _check_instruction(policy: Policy) -> None:
+    if policy.embed.model != FITTED:
+        raise policy.mistake(
+            ("embed", "model"), "encoder 'instruction' is fitted: write `model: reference`"
+        )
+    if len(policy.embed.columns) not in (PAIR, PREFERENCE):
+        raise policy.mistake(
+            ("embed", "columns"),
+            "encoder 'instruction' reads [prompt, response] or [prompt, chosen, rejected], in this "
+            "order",
+        )
 
 
 def _check_torch(policy: Policy, options: TorchOptions) -> None:

@@ -1,7 +1,7 @@
 """Encoders that a reference fits and keeps: their state as bytes, bound to what they were for.
 
 The state is one line of JSON, which says for which encoder, columns and options it was fitted, and
-behind it what the encoder learned: JSON of ``tabular``, safetensors of ``hashing``.
+behind it what the encoder learned: JSON of ``tabular``, safetensors of the others.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from lazaretto.embed.options import HashingOptions, TabularOptions, read_options
+from lazaretto.embed.options import HashingOptions, InstructionOptions, TabularOptions, read_options
 from lazaretto.errors import ReferenceMismatchError
 
 if TYPE_CHECKING:
@@ -29,6 +29,12 @@ def fit(policy: Policy, trusted: pa.Table, seed: int) -> tuple[Encoder, bytes]:
 
         table = fit_tabular(trusted, columns, scaling=read_options(policy, TabularOptions).scaling)
         return table, _framed(policy, table.to_json())
+    if policy.embed.encoder == "instruction":
+        from lazaretto.embed.instruction import fit_instruction
+
+        given = read_options(policy, InstructionOptions)
+        pairs = fit_instruction(trusted, columns, buckets=given.buckets, seed=seed)
+        return pairs, _framed(policy, pairs.to_bytes())
     from lazaretto.embed.columns import texts
     from lazaretto.embed.hashing import fit_hashing
 
@@ -71,6 +77,10 @@ def restore(policy: Policy, state: bytes) -> Encoder:
         from lazaretto.embed.tabular import read_tabular
 
         return read_tabular(learned, "the reference's encoder")
+    if policy.embed.encoder == "instruction":
+        from lazaretto.embed.instruction import read_instruction
+
+        return read_instruction(learned, policy.embed.columns, "the reference's encoder")
     from lazaretto.embed.hashing import read_hashing
 
     shortest, longest = read_options(policy, HashingOptions).ngrams

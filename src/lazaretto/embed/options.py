@@ -46,6 +46,14 @@ class HashingOptions(Options):
     )
 
 
+class InstructionOptions(Options):
+    """Options of ``instruction``."""
+
+    buckets: Annotated[int, Field(ge=8, le=2**20)] = Field(
+        16_384, description="Hash buckets of the character n-grams."
+    )
+
+
 class TabularOptions(Options):
     """Options of ``tabular``."""
 
@@ -91,6 +99,7 @@ OPTIONS: dict[str, type[Options]] = {
     "column": ColumnOptions,
     "hashing": HashingOptions,
     "image": ImageOptions,
+    "instruction": InstructionOptions,
     "sentence-transformers": SentenceOptions,
     "tabular": TabularOptions,
     "torch": TorchOptions,

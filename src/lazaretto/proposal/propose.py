@@ -38,6 +38,8 @@ POLARS_TYPES = {
     "date32[day]": "Date",
 }
 """Types of Arrow that a contract names, and what polars calls them."""
+_PROMPTS = ("prompt", "instruction", "question")
+_RESPONSES = ("response", "completion", "output", "answer")
 _MOST_CLASSES, _LONGEST_ID, _LONGEST_LABEL = 200, 128, 64
 
 
@@ -67,7 +69,7 @@ def propose(sample: Sample, wishes: Wishes, *, signed: bool = False) -> Proposal
     free = [one for one in sample.fields if one.path not in (record_id, label)]
     inputs, encoder = _inputs(free, wishes.inputs)
     embedding = inputs[0] if encoder == "column" else None
-    fitted = encoder in ("tabular", "hashing")
+    fitted = encoder in ("tabular", "hashing", "instruction")
     used = {one.split(".")[0] for one in inputs} | set(inputs) | {record_id, label}
     return Proposal(
         record_id=record_id,
@@ -156,6 +158,14 @@ def _inputs(free: Sequence[Seen], wish: tuple[str, ...] | None) -> tuple[tuple[s
             )
         chosen = [known[name] for name in wish]
         return wish, _encoder_for(chosen)
+    return _proposed(free)
+
+
+def _proposed(free: Sequence[Seen]) -> tuple[tuple[str, ...], str]:
+    """The same, where nobody said it."""
+    pair = _instruction(free)
+    if pair is not None:
+        return pair, "instruction"
     vectors = [one for one in free if one.kind is Kind.VECTOR and "." not in one.path]
     if vectors:
         best = min(vectors, key=lambda one: not _words(one.path) & set(_VECTOR_WORDS))
@@ -163,6 +173,11 @@ def _inputs(free: Sequence[Seen], wish: tuple[str, ...] | None) -> tuple[tuple[s
     images = [one for one in free if one.kind is Kind.IMAGE]
     if images:
         return (images[0].path,), "image"
+    return _plain(free)
+
+
+def _plain(free: Sequence[Seen]) -> tuple[tuple[str, ...], str]:
+    """Texts, or cells of a table."""
     texts = [one for one in free if one.kind is Kind.TEXT]
     cells = [one for one in free if one.kind in (Kind.NUMBER, Kind.CATEGORY) and not _is_key(one)]
     if texts and len(cells) <= 2 * len(texts) + 2:
@@ -176,6 +191,20 @@ def _inputs(free: Sequence[Seen], wish: tuple[str, ...] | None) -> tuple[tuple[s
         "nothing in the sample can be encoded: beside id and label it needs numbers, categories, "
         "text, images (PNG or JPEG) or a column of vectors"
     )
+
+
+def _instruction(free: Sequence[Seen]) -> tuple[str, ...] | None:
+    """Columns of prompt and response, or of prompt, chosen and rejected; None: there are none."""
+    # A rejected text may be one of a few phrases: then it looks like a category.
+    kinds = (Kind.TEXT, Kind.NAME, Kind.CATEGORY)
+    texts = {one.path.lower(): one.path for one in free if one.kind in kinds}
+    prompt = next((texts[name] for name in _PROMPTS if name in texts), None)
+    if prompt is None:
+        return None
+    if "chosen" in texts and "rejected" in texts:
+        return prompt, texts["chosen"], texts["rejected"]
+    response = next((texts[name] for name in _RESPONSES if name in texts), None)
+    return None if response is None else (prompt, response)
 
 
 def _encoder_for(chosen: Sequence[Seen]) -> str:

@@ -52,7 +52,7 @@ class Columns(_Section):
     reference_time: str | None = Field(
         None,
         description="Column with each trusted row's time. From 10,000 trusted rows on, the newest "
-        "rows calibrate.",
+        "rows calibrate; below, stretches of time are kept apart.",
     )
 
 

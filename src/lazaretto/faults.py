@@ -8,12 +8,13 @@ a status of HTTP, a code of S3, an errno of the system.
 from __future__ import annotations
 
 import errno
+import re
 from contextlib import contextmanager
 from enum import Enum
 from typing import TYPE_CHECKING
 
 from lazaretto.errors import LazarettoError, SystemFaultError
-from lazaretto.redact import error_line
+from lazaretto.redact import error_line, safe_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,6 +42,11 @@ _MACHINE = frozenset(
         errno.ETIMEDOUT,
     }
 )
+
+# Between an error of Rust's and its cause there is an arrow, in colour.
+_NEXT_CAUSE = re.compile(r"(?:\x1b\[[0-9;]*m|\s)*(?:\u21b3|->)(?:\x1b\[[0-9;]*m|\s)*")
+_MOST_CAUSES = 5
+_LONGEST_CAUSES = 600
 
 
 class Kind(Enum):
@@ -90,6 +96,17 @@ def as_system_fault(doing: str) -> Iterator[None]:
         raise
     except Exception as error:
         raise SystemFaultError(f"{doing}: {error_line(error)}") from error
+
+
+def causes_line(error: BaseException) -> str:
+    """An error that has its chain of causes in its text, such as Delta's, in one line.
+
+    Args:
+        error: any error; of more than five causes the first and the last four are told.
+    """
+    causes = [" ".join(part.split()) for part in _NEXT_CAUSE.split(str(error))]
+    kept = causes if len(causes) <= _MOST_CAUSES else [causes[0], *causes[1 - _MOST_CAUSES :]]
+    return f"{type(error).__name__}: {safe_text(': '.join(kept), limit=_LONGEST_CAUSES)}"
 
 
 def _code_of(error: BaseException) -> str:

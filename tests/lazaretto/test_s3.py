@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import socket
-import subprocess
-import sys
+import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
+from buckets import SECRET, Bucket, require_server
 from yard import Yard, blobs, make_policy, make_yard
 
 from lazaretto import stages
@@ -18,7 +18,10 @@ from lazaretto.errors import (
     DeliveryError,
     NotArrivedError,
     SystemFaultError,
+    UsageError,
 )
+from lazaretto.health.doctor import examine
+from lazaretto.health.examined import State
 from lazaretto.ledger import chain as ledger
 from lazaretto.ledger.events import DeliveryRefused
 from lazaretto.storage.store import Store
@@ -32,73 +35,53 @@ if TYPE_CHECKING:
 s3fs = pytest.importorskip("s3fs", reason="s3fs is not installed")
 
 
-class Bucket:
-    """A bucket on a server of its own, which can be killed and started again; it forgets all."""
+# Nothing else is set: what Delta's driver needs beside it is found out.
+SETTINGS = {
+    "AWS_ACCESS_KEY_ID": "key",
+    "AWS_SECRET_ACCESS_KEY": SECRET,
+    "AWS_MAX_ATTEMPTS": "1",
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
 
-    def __init__(self) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
-        self._server: subprocess.Popen[bytes] | None = None
 
-    @property
-    def url(self) -> str:
-        """Of the endpoint."""
-        return f"http://127.0.0.1:{self.port}"
-
-    def start(self) -> None:
-        """Starts the server, and makes the bucket."""
-        command = [sys.executable, "-m", "moto.server", "-p", str(self.port)]
-        self._server = subprocess.Popen(
-            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        while self._server.poll() is None:
-            with contextlib.suppress(OSError):
-                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-                break
-        self.files().mkdir("bucket")
-
-    def stop(self) -> None:
-        """Kills it."""
-        if self._server is not None:
-            self._server.kill()
-            self._server.wait()
-            self._server = None
-
-    def files(self) -> s3fs.S3FileSystem:
-        """What lies there, by a client of its own."""
-        return s3fs.S3FileSystem(endpoint_url=self.url, skip_instance_cache=True)
+@contextlib.contextmanager
+def endpoint(kind: str, folder: Path) -> Iterator[Bucket]:
+    """An endpoint, by the environment, at which nothing answers yet."""
+    found = Bucket(kind, folder / "buckets")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("AWS_")]:
+            patch.delenv(name)
+        for name, value in (SETTINGS | {"AWS_ENDPOINT_URL": found.url}).items():
+            patch.setenv(name, value)
+        patch.setattr(s3fs.S3FileSystem, "retries", 1)
+        s3fs.S3FileSystem.clear_instance_cache()
+        yield found
+        found.stop()
+        s3fs.S3FileSystem.clear_instance_cache()
 
 
 @pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
-    """An endpoint, by the environment, at which nothing answers yet."""
-    found = Bucket()
-    settings = {
-        "AWS_ENDPOINT_URL": found.url,
-        "AWS_ACCESS_KEY_ID": "key",
-        "AWS_SECRET_ACCESS_KEY": "secret",
-        "AWS_REGION": "us-east-1",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ALLOW_HTTP": "true",
-        "AWS_CONDITIONAL_PUT": "etag",
-        "AWS_MAX_ATTEMPTS": "1",
-        "AWS_EC2_METADATA_DISABLED": "true",
-    }
-    for name, value in settings.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr(s3fs.S3FileSystem, "retries", 1)
-    s3fs.S3FileSystem.clear_instance_cache()
-    yield found
-    found.stop()
-    s3fs.S3FileSystem.clear_instance_cache()
+def bucket(tmp_path: Path) -> Iterator[Bucket]:
+    """An endpoint at which nothing answers."""
+    with endpoint("moto", tmp_path) as found:
+        yield found
 
 
 @pytest.fixture
 def served(bucket: Bucket) -> Bucket:
     """The same, with a server that answers."""
-    pytest.importorskip("moto.server", reason="moto's server is not installed")
+    require_server("moto")
     bucket.start()
     return bucket
+
+
+@pytest.fixture(params=["moto", "rclone"])
+def any_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bucket]:
+    """A bucket on each server that speaks S3."""
+    require_server(request.param)
+    with endpoint(request.param, tmp_path) as found:
+        found.start()
+        yield found
 
 
 @pytest.mark.parametrize("missing", ["endpoint", "credentials"])
@@ -216,3 +199,95 @@ def test_a_server_that_is_killed_is_nobodys_fault_and_the_same_call_works_when_i
         done = do(name)
         batch = batch or done.id  # type: ignore[attr-defined]
     assert stages.snapshot(workspace, "blobs").version == 1
+
+
+def test_a_whole_way_with_nothing_set_but_endpoint_and_credentials(
+    any_server: Bucket, fitted_reference: str, tmp_path: Path, sqlite_catalog: str
+) -> None:
+    """One setting for both drivers; and the doctor says whose server ignores If-None-Match."""
+    workspace = open_workspace(catalog_url=sqlite_catalog, store="s3://bucket/store")
+    yard = make_yard(workspace, fitted_reference, tmp_path)
+    batch = yard.judge("monday", blobs(60, seed=5)).batch
+    stages.admit(workspace, batch)
+    stages.snapshot(workspace, "blobs")
+    table = find_table("s3://bucket/store/datasets/blobs")
+    assert table is not None
+    assert table.version() == 1
+    found = examine(lambda: workspace).lines
+    states = [(line.state, line.found) for line in found if line.subject == "store"]
+    assert states[-1] == (State.OK, "s3://bucket/store, of this workspace")
+    warned = any(state is State.WARNING and "If-None-Match" in told for state, told in states)
+    assert warned is (any_server.kind == "rclone")
+    assert {line.state for line in found} <= {State.OK, State.WARNING, State.CANNOT_SAY}
+
+
+def test_writers_at_once_lose_nothing(
+    served: Bucket, fitted_reference: str, tmp_path: Path, postgres_catalog: str
+) -> None:
+    workspace = open_workspace(catalog_url=postgres_catalog, store="s3://bucket/store")
+    yard = make_yard(workspace, fitted_reference, tmp_path)
+    batches = [
+        yard.judge(f"day-{day}", blobs(30, seed=day, prefix=f"{day}-")).batch for day in range(10)
+    ]
+
+    def admit(batch: str) -> int:
+        # As another process has it: nothing is shared but catalog and bucket.
+        own = open_workspace(catalog_url=postgres_catalog, store="s3://bucket/store")
+        return stages.admit(own, batch).version
+
+    with ThreadPoolExecutor(10) as pool:
+        versions = list(pool.map(admit, batches))
+    assert sorted(versions) == list(range(1, 11))
+    table = find_table("s3://bucket/store/datasets/blobs")
+    assert table is not None
+    assert table.version() == 10
+    assert stages.snapshot(workspace, "blobs").rows == 300
+
+
+def test_a_secret_of_the_store_is_in_nothing_that_is_kept_or_said(
+    served: Bucket,
+    fitted_reference: str,
+    tmp_path: Path,
+    sqlite_catalog: str,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    caplog.set_level("DEBUG", logger="lazaretto")
+    workspace = open_workspace(catalog_url=sqlite_catalog, store="s3://bucket/store")
+    yard = make_yard(workspace, fitted_reference, tmp_path)
+    batch = yard.judge("monday", blobs(60, seed=5)).batch
+    stages.admit(workspace, batch)
+    files = served.files()
+    kept = b"".join(files.cat_file(name) for name in files.find("bucket/store"))
+    served.stop()
+    said = []
+    for use in (
+        lambda: find_table("s3://bucket/store/datasets/blobs"),
+        lambda: workspace.store.list("batches"),
+        lambda: stages.snapshot(workspace, "blobs"),
+    ):
+        with pytest.raises(SystemFaultError) as caught:
+            use()
+        said.append(str(caught.value))
+    said += [str(line) for line in examine(lambda: workspace).lines]
+    with workspace.catalog.read() as connection:
+        said += [repr(entry) for entry in ledger.entries(connection)]
+    said += [caplog.text, *capfd.readouterr()]
+    assert SECRET not in "\n".join(said)
+    assert SECRET.encode() not in kept
+    assert SECRET.encode() not in (tmp_path / "catalog.db").read_bytes()
+
+
+@pytest.mark.parametrize("root", ["memory://lazaretto", "ftp://host/x", "https://host/store"])
+def test_a_store_that_could_hold_files_and_no_dataset_is_refused_at_once(
+    root: str, sqlite_catalog: str
+) -> None:
+    with pytest.raises(UsageError, match="no store can be at"):
+        open_workspace(catalog_url=sqlite_catalog, store=root)
+
+
+def test_what_delta_says_of_a_store_is_told_to_its_last_cause(bucket: Bucket) -> None:
+    with pytest.raises(SystemFaultError, match=r"(?i)connect") as caught:
+        find_table("s3://bucket/store/datasets/x")
+    assert "\x1b" not in str(caught.value)
+    assert "\u21b3" not in str(caught.value)

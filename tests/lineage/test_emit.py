@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -22,6 +23,7 @@ from lazaretto.lineage.openlineage import emit
 from lazaretto.lineage.openlineage import lease as _lease
 from lazaretto.lineage.openlineage.parent import Parent
 from lazaretto.storage import tables
+from lazaretto.storage.store import Store
 from lazaretto.storage.workspace import Workspace, open_workspace
 
 if TYPE_CHECKING:
@@ -80,8 +82,11 @@ def test_events_go_next_to_the_store_by_default(sqlite_workspace: Workspace) -> 
     assert [event["eventType"] for event in _lines(sqlite_workspace)] == ["START", "COMPLETE"]
 
 
-def test_a_remote_store_gets_files_that_are_written_whole(sqlite_catalog: str) -> None:
-    workspace = open_workspace(catalog_url=sqlite_catalog, store="memory://lineage-test")
+def test_a_remote_store_gets_files_that_are_written_whole(
+    sqlite_catalog: str, tmp_path: Path
+) -> None:
+    opened = open_workspace(catalog_url=sqlite_catalog, store=tmp_path)
+    workspace = replace(opened, store=Store.at("memory://lineage-test"))
     history = History(workspace)
     for day in range(60):
         history.receive(day=day)

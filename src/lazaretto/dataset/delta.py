@@ -22,7 +22,8 @@ from deltalake.exceptions import (
 from deltalake.transaction import AddAction, RemoveAction
 
 from lazaretto.errors import SystemFaultError, UsageError
-from lazaretto.redact import error_line
+from lazaretto.faults import causes_line
+from lazaretto.storage.object_stores import table_options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -98,13 +99,13 @@ def find_table(uri: str, version: int | None = None) -> DeltaTable | None:
         SystemFaultError: the store cannot be reached.
     """
     try:
-        return DeltaTable(uri, version=version)
+        return DeltaTable(uri, version=version, storage_options=table_options(uri))
     except (DeltaError, DeltaProtocolError, OSError) as error:
         if isinstance(error, OSError) or _STORE_FAILED.search(str(error)):
-            raise SystemFaultError(f"{uri} cannot be read: {error_line(error)}") from error
+            raise SystemFaultError(f"{uri} cannot be read: {causes_line(error)}") from error
         if isinstance(error, TableNotFoundError):
             return None
-        raise LogUnreadableError(error_line(error)) from error
+        raise LogUnreadableError(causes_line(error)) from error
 
 
 def create_table(uri: str, schema: pa.Schema) -> None:
@@ -120,14 +121,15 @@ def create_table(uri: str, schema: pa.Schema) -> None:
             _delta_schema(schema),
             mode="error",
             configuration=_CONFIGURATION,
+            storage_options=table_options(uri),
             # Delta would create the table once more, as version 1 of the one that a rival created.
             commit_properties=CommitProperties(max_commit_retries=0),
         )
     except OSError as error:
-        raise SystemFaultError(f"{uri} cannot be written: {error_line(error)}") from error
+        raise SystemFaultError(f"{uri} cannot be written: {causes_line(error)}") from error
     except DeltaError as error:
         if find_table(uri) is None:
-            raise SystemFaultError(f"{uri} cannot be created: {error_line(error)}") from error
+            raise SystemFaultError(f"{uri} cannot be created: {causes_line(error)}") from error
 
 
 def add_commit(table: DeltaTable, commit: Commit) -> bool:
@@ -169,7 +171,7 @@ def add_commit(table: DeltaTable, commit: Commit) -> bool:
         return False
     except (DeltaError, DeltaProtocolError, OSError) as error:
         raise SystemFaultError(
-            f"{table.table_uri} cannot be written: {error_line(error)}"
+            f"{table.table_uri} cannot be written: {causes_line(error)}"
         ) from error
     return True
 

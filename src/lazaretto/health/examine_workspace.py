@@ -16,7 +16,9 @@ from lazaretto.lineage.cursors import cursor
 from lazaretto.lineage.openlineage.emit import CURSOR, switched_off
 from lazaretto.sources.registry import list_sources
 from lazaretto.storage import tables
-from lazaretto.storage.identity import compare, workspace_id
+from lazaretto.storage.identity import MARK, compare, workspace_id
+from lazaretto.storage.object_stores import is_untried, keeps_the_first
+from lazaretto.storage.store import Store
 from lazaretto.values import TrustTier
 
 if TYPE_CHECKING:
@@ -56,11 +58,22 @@ def looks(workspace: Workspace, now: datetime) -> dict[str, Callable[[], Iterato
 
 
 def store(workspace: Workspace) -> Iterator[Line]:
-    """Whether the store is there, and is this catalog's."""
-    if compare(workspace.catalog, workspace.store):
-        yield ok("store", f"{workspace.store.root}, of this workspace")
-    else:
-        yield ok("store", f"{workspace.store.root}, nothing in it yet")
+    """Whether the store is there, is this catalog's, and keeps the commits of two writers apart."""
+    root = workspace.store.root
+    if is_untried(root):
+        todo = "try a whole delivery in a test bucket first"
+        yield warning("store", f"{root}: no test of Lazaretto has run on such a store", todo)
+    if not compare(workspace.catalog, workspace.store):
+        yield ok("store", f"{root}, nothing in it yet")
+        return
+    mark = Store.at(root).read_unverified(MARK, 4096)
+    if keeps_the_first(root, MARK, mark) is False:
+        found = (
+            f"{root}: it ignores If-None-Match, so two writers may overwrite each other's commit"
+        )
+        todo = "use a server that honours it, or let one task at a time admit to a dataset (a pool)"
+        yield warning("store", found, todo)
+    yield ok("store", f"{root}, of this workspace")
 
 
 def clock(workspace: Workspace, now: datetime) -> Iterator[Line]:

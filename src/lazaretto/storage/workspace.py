@@ -12,6 +12,7 @@ from lazaretto.errors import NotFoundError, OtherStoreError
 from lazaretto.redact import safe_uri
 from lazaretto.storage.catalog import Catalog
 from lazaretto.storage.identity import StoreOwner, store_id
+from lazaretto.storage.object_stores import require_supported
 from lazaretto.storage.settings import resolve_settings
 from lazaretto.storage.store import Store
 from lazaretto.values import Actor, ActorType
@@ -86,7 +87,8 @@ def open_workspace(
         actor: who acts; default: the operating system's user.
 
     Raises:
-        UsageError: nothing says where catalog or store are, and they are not to be at home.
+        UsageError: nothing says where catalog or store are, and they are not to be at home; or no
+            store can be at such an address.
         NotFoundError: there is no catalog, and none is to be made.
         OtherStoreError: there is no catalog, and the store belongs to one.
         SystemFaultError: the catalog cannot be reached, or is of another version.
@@ -103,6 +105,7 @@ def open_workspace(
         home=home,
     )
     place = Store.at(settings.store)
+    require_supported(place.root)
     try:
         catalog = Catalog.open(settings.catalog_url, create=False, upgrade=upgrade)
     except NotFoundError:

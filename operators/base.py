@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import traceback
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from lazaretto.operators import metrics
+from lazaretto.operators.deploying import deployed
 from lazaretto.operators.hook import DEFAULT_CONNECTION, LazarettoHook
 from lazaretto.operators.links import CaseLink
 from lazaretto.operators.telling import stage_line
@@ -27,11 +26,8 @@ if TYPE_CHECKING:
 
     from lazaretto.policy import Policy
     from lazaretto.storage.workspace import Workspace
-    from lazaretto.values import Deploy
 
 _MOST_OF_A_TRACEBACK = 20_000
-_MOST_CODE = 4 * 2**20
-_LONGEST_NAME = 250
 _BATCH = re.compile(r"\S+/[0-9a-f]{32}")
 
 
@@ -204,32 +200,6 @@ class StageOperator(LazarettoOperator):
     def stage(self, workspace: Workspace, batch: str, policy: Policy) -> Any:
         """Calls the stage's function and returns its result."""
         raise NotImplementedError
-
-
-def deployed(operator: BaseOperator, context: Context) -> Deploy:
-    """Which code runs: the DAG's version or its bundle's, and the sha256 of the DAG's file."""
-    from lazaretto.values import Deploy
-
-    instance: Any = context.get("ti")
-    bundle = getattr(getattr(instance, "bundle_instance", None), "version", None)
-    version = bundle or getattr(instance, "dag_version_id", None)
-    return Deploy(
-        workflow=operator.dag_id[:_LONGEST_NAME],
-        version=None if version is None else str(version)[:_LONGEST_NAME],
-        code=_code_of(getattr(operator.dag, "fileloc", None)),
-    )
-
-
-def _code_of(path: str | None) -> str | None:
-    """The sha256 (hex) of a file of code; None where it cannot be read, or is too large for one."""
-    if not path:
-        return None
-    try:
-        with Path(path).open("rb") as file:
-            content = file.read(_MOST_CODE + 1)
-    except OSError:
-        return None
-    return hashlib.sha256(content).hexdigest() if len(content) <= _MOST_CODE else None
 
 
 def ledger_entries(result: object) -> list[int]:

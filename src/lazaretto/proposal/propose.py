@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from lazaretto.errors import UsageError
 from lazaretto.proposal.examine import Kind, Sample, Seen
 from lazaretto.proposal.gate import Proposal, Rule, Wishes
+from lazaretto.proposal.instruction import instruction_columns
 from lazaretto.text import excerpt
 
 if TYPE_CHECKING:
@@ -38,8 +39,6 @@ POLARS_TYPES = {
     "date32[day]": "Date",
 }
 """Types of Arrow that a contract names, and what polars calls them."""
-_PROMPTS = ("prompt", "instruction", "question")
-_RESPONSES = ("response", "completion", "output", "answer")
 _MOST_CLASSES, _LONGEST_ID, _LONGEST_LABEL = 200, 128, 64
 
 
@@ -163,7 +162,7 @@ def _inputs(free: Sequence[Seen], wish: tuple[str, ...] | None) -> tuple[tuple[s
 
 def _proposed(free: Sequence[Seen]) -> tuple[tuple[str, ...], str]:
     """The same, where nobody said it."""
-    pair = _instruction(free)
+    pair = instruction_columns(free)
     if pair is not None:
         return pair, "instruction"
     vectors = [one for one in free if one.kind is Kind.VECTOR and "." not in one.path]
@@ -191,20 +190,6 @@ def _plain(free: Sequence[Seen]) -> tuple[tuple[str, ...], str]:
         "nothing in the sample can be encoded: beside id and label it needs numbers, categories, "
         "text, images (PNG or JPEG) or a column of vectors"
     )
-
-
-def _instruction(free: Sequence[Seen]) -> tuple[str, ...] | None:
-    """Columns of prompt and response, or of prompt, chosen and rejected; None: there are none."""
-    # A rejected text may be one of a few phrases: then it looks like a category.
-    kinds = (Kind.TEXT, Kind.NAME, Kind.CATEGORY)
-    texts = {one.path.lower(): one.path for one in free if one.kind in kinds}
-    prompt = next((texts[name] for name in _PROMPTS if name in texts), None)
-    if prompt is None:
-        return None
-    if "chosen" in texts and "rejected" in texts:
-        return prompt, texts["chosen"], texts["rejected"]
-    response = next((texts[name] for name in _RESPONSES if name in texts), None)
-    return None if response is None else (prompt, response)
 
 
 def _encoder_for(chosen: Sequence[Seen]) -> str:

@@ -313,10 +313,7 @@ def _text_cases(
     data: Set, folder: Path, size: str, batch: Callable[..., pa.Table], rng: Rng
 ) -> Iterator[Case]:
     for name, change in faults_of_texts("text"):
-        before = batch()
-        after = change(before, rng)
-        if not after.equals(before):  # sentences in lower case cannot be made so
-            yield Case(name, "PIPELINE", size, with_ids(after))
+        yield Case(name, "PIPELINE", size, with_ids(change(batch(), rng)))
     vectors = np.stack(data.rest["embedding"].to_numpy()).astype(np.float64)
     axis = np.linalg.svd(vectors - vectors.mean(0), full_matrices=False)[2][0]
     lengths = np.asarray(pc.utf8_length(data.rest["text"]).to_numpy(), dtype=np.float64)
@@ -430,6 +427,10 @@ def page(rows: dict[str, list[dict[str, object]]]) -> str:
         "Choices were made on the development half; the reported half was not looked at before.",
         "Every case is one batch of 500 or 150 records against a reference of 2,000 or 3,000,",
         "at the default policy. Rows are what was done, columns what triage said.",
+        "The sentences of sst2 are in lower case already: there, that fault changes nothing.",
+        "Without signatures of faults (the commit before they came), 83 of the development cases",
+        "and 69 of the reported ones were right. After the first run of both halves one rule was",
+        "changed, by cases of the development half (117 then); the reported half had 94 both times.",
     ]
     for half, found in rows.items():
         counts = Counter((str(one["truth"]), str(one["said"])) for one in found)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from lazaretto.operators.deploying import deployed
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_version_and_code_of_the_dag_are_told(tmp_path: Path) -> None:

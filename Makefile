@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo ui test test-wheel test-lowest consumers airflow lint format install wheel docs ui-assets assets clean
+.PHONY: demo ui test test-long test-wheel test-lowest consumers airflow lint format install wheel docs ui-assets assets clean
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -32,9 +32,15 @@ demo: $(STAMP)
 ui: $(STAMP) assets
 	@$(BIN)/python tests/deployment/ui.py
 
-# One thread for each of the two workers: more would wait for one another.
+# One thread for each of the two workers: more would wait for one another. Hundreds of processes
+# are started: what they import is compiled once, also where the environment asks for no such files.
+SUITE := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 test: $(STAMP) assets
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(SUITE)
+
+# The same with all examples of property tests, all kills and all bombs: about an hour.
+test-long: $(STAMP) assets
+	LAZARETTO_LONG=1 $(SUITE)
 
 # Installs the built wheel into environments of its own, with each extra; takes minutes.
 test-wheel: $(STAMP) assets

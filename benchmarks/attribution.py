@@ -18,7 +18,7 @@ from attribution_networks import ATTACKS, KINDS, Case, load, make
 
 from lazaretto.attribution import Attribution, Queries, Training, attribute
 
-FIRST_SEED = 100  # those below were used to choose the settings
+FIRST_SEED = 5000  # those below were used to choose the settings, or reported before
 IMPLANTED = 0.3
 LEVELS = (0.01, 0.05)
 _SEEDS = {"digits": (6, 16), "mnist": (3, 4), "sms": (4, 12), "sst2": (4, 12), "adult": (4, 12)}

@@ -2,6 +2,7 @@
 
     python benchmarks/growth.py ledger [--sizes 500 1000 2000 5000]
     python benchmarks/growth.py delivery [--sizes 10 1000 10000] [--runs 5]
+    python benchmarks/growth.py quota [--sizes 100 1000 10000]
 
 One real delivery of 500 records goes the whole way first. Its ledger entries are the form of all
 others: the history repeats them under other names and digests, with the rows of the catalog that
@@ -12,7 +13,9 @@ from each. Only the data files of these batches are not there.
 `ledger` prints one JSON line per number of batches: entries, bytes of the ledger, edges of the
 lineage index, size of the SQLite file, and seconds of CPU of `ledger verify`, of the catalog's part
 of `catalog check`, and of traces. `delivery` prints the CPU of one more real delivery, stage by
-stage, after so many earlier ones of the same source; the least of some runs.
+stage, after so many earlier ones of the same source; the least of some runs. `quota` prints the CPU
+of checking a source's quota with so many admissions in its window: before the transaction that
+admits, and in it, while other writers wait.
 """
 
 from __future__ import annotations
@@ -374,15 +377,45 @@ def delivery(sizes: list[int], runs: int) -> None:
             print(json.dumps({"earlier": size, "cpu_s": whole, **best}), flush=True)
 
 
+def quota(sizes: list[int]) -> None:
+    """The check of a quota with so many admissions in its window."""
+    from lazaretto.policy.effective import effective_settings
+    from lazaretto.received import find_batch
+    from lazaretto.stages.quota import require_quota
+    from lazaretto.storage import tables
+    from lazaretto.values import TrustTier
+
+    with tempfile.TemporaryDirectory() as folder:
+        town = Town.open(Path(folder))
+        town.deliver()
+        workspace, history = town.workspace, History.after(town, tables=False)
+        settings = effective_settings(town.policy, [SOURCE], TrustTier.REVIEWED)
+        settings = replace(settings, max_share=0.5, free_records=10**9)
+        for size in sizes:
+            history.grow(size)
+            with workspace.catalog.read() as connection:
+                first = connection.scalar(sa.select(tables.batch.c.id).limit(1))
+                received = find_batch(connection, str(first))
+                asked = (connection, received, DATASET, settings, ROWS, {"0": ROWS})
+                before = require_quota(*asked)
+                taken = {
+                    "before_cpu_s": cpu(partial(require_quota, *asked)),
+                    "locked_cpu_s": cpu(partial(require_quota, *asked, before)),
+                }
+            print(json.dumps({"admissions": size, **taken}), flush=True)
+
+
 def main() -> None:
     """Reads the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=["ledger", "delivery"])
+    parser.add_argument("what", choices=["ledger", "delivery", "quota"])
     parser.add_argument("--sizes", type=int, nargs="+")
     parser.add_argument("--runs", type=int, default=5)
     arguments = parser.parse_args()
     if arguments.what == "ledger":
         ledger(arguments.sizes or [500, 1000, 2000, 5000])
+    elif arguments.what == "quota":
+        quota(arguments.sizes or [100, 1000, 10000])
     else:
         delivery(arguments.sizes or [10, 1000, 10000], arguments.runs)
 

@@ -2,9 +2,9 @@
 
     python benchmarks/manifest.py --gib 10 --files 40 --out results.jsonl
 
-Prints a JSON line for each command. The files are random at their ends and holes between, so that
-they take no room; their bytes are read and hashed all the same. At last one bit in the middle of
-one file is flipped, which the command must find.
+Prints a JSON line for each command. The files are written out, so that their bytes come from the
+disk; with `--holes` only their ends are, which takes no room and hashes as many bytes. At last one
+bit in the middle of one file is flipped, which the command must find.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
-_BLOCK = 1 << 16
+_BLOCK = 1 << 20
 COMMAND = "import sys; sys.argv[0] = 'lazaretto'; from lazaretto.cli import main; main()"
 
 
@@ -26,13 +26,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--gib", type=float, default=4.0, help="size of the folder")
     parser.add_argument("--files", type=int, default=20)
+    parser.add_argument("--holes", action="store_true", help="write the ends of files alone")
     parser.add_argument("--out", type=Path, help="write the lines here, too")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place, "folder")
         size = int(asked.gib * 2**30 / asked.files)
         for number in range(asked.files):
-            _write(folder / f"day-{number % 7}" / f"{number}.bin", size)
+            _write(folder / f"day-{number % 7}" / f"{number}.bin", size, holes=asked.holes)
         lazaretto = [sys.executable, "-c", COMMAND]
         _run([*lazaretto, "source", "keygen", f"{place}/v"])
         sign = ["manifest", "sign", str(folder), "--source", "v", "--key", f"{place}/v.key"]
@@ -52,13 +53,15 @@ def main() -> None:
         asked.out.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
 
 
-def _write(path: Path, size: int) -> None:
+def _write(path: Path, size: int, *, holes: bool) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
+    block = bytearray(os.urandom(_BLOCK))
     with path.open("wb") as file:
-        file.write(os.urandom(_BLOCK))
-        file.truncate(size - _BLOCK)
-        file.seek(size - _BLOCK)
-        file.write(os.urandom(_BLOCK))
+        for start in range(0, size, _BLOCK):
+            block[:8] = start.to_bytes(8)  # no two blocks of a file are the same
+            if not holes or start == 0 or start + _BLOCK >= size:
+                file.seek(start)
+                file.write(block[: size - start])
 
 
 def _run(command: list[str]) -> subprocess.CompletedProcess[str]:

@@ -25,6 +25,8 @@ class Run:
         accuracy: clean test accuracy.
         asr: attack success rate on test rows of other classes; nan without an attack.
         target: the label that poisons carry.
+        loss: float32 (n, epochs), cross entropy of each row in the pass before its step.
+        loss_trusted: float32 (m, epochs), at the end of each epoch.
     """
 
     name: str
@@ -36,6 +38,8 @@ class Run:
     accuracy: float
     asr: float
     target: int = TARGET
+    loss: np.ndarray | None = None
+    loss_trusted: np.ndarray | None = None
 
 
 def triggers(kind: str, seed: int) -> list:
@@ -108,11 +112,17 @@ def train(attack: str, rate: float, seed: int, *, epochs: int = 40) -> Run:
     )
     optimizer = torch.optim.Adam(net.parameters(), 2e-3)
     images, target = torch.tensor(given), torch.tensor(labels)
-    for _ in range(epochs):
+    loss = np.full((len(images), epochs), np.nan, np.float32)
+    loss_trusted = np.empty((len(trusted), epochs), np.float32)
+    for epoch in range(epochs):
         for batch in torch.randperm(len(images)).split(64):
             optimizer.zero_grad()
-            nn.functional.cross_entropy(net(images[batch]), target[batch]).backward()
+            logits = net(images[batch])
+            loss[batch.numpy(), epoch] = losses(logits, target[batch])
+            nn.functional.cross_entropy(logits, target[batch]).backward()
             optimizer.step()
+        with torch.no_grad():
+            loss_trusted[:, epoch] = losses(net(torch.tensor(x[trusted])), torch.tensor(y[trusted]))
     net.eval()
     with torch.no_grad():
         accuracy = (net(torch.tensor(x[test])).argmax(1).numpy() == y[test]).mean()
@@ -131,4 +141,11 @@ def train(attack: str, rate: float, seed: int, *, epochs: int = 40) -> Run:
         y[trusted],
         float(accuracy),
         float(hit) if attack != "none" else float("nan"),
+        loss=loss,
+        loss_trusted=loss_trusted,
     )
+
+
+def losses(logits: torch.Tensor, target: torch.Tensor) -> np.ndarray:
+    """Cross entropy of each row, apart from the training's own graph."""
+    return torch.nn.functional.cross_entropy(logits.detach(), target, reduction="none").numpy()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
-from poisoned_digits import Run
+from poisoned_digits import Run, losses
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -92,7 +92,8 @@ def train(setting: Setting, images: np.ndarray, labels: np.ndarray, free: np.nda
     puts = triggers(setting.attack, setting.seed)
     if setting.attack != "none":
         x, y, mask = poison(setting, x, y, puts)
-    net = network(x, y, setting)
+    kept: list[np.ndarray] = []
+    net = network(x, y, setting, kept)
     with torch.no_grad():
         accuracy = (classes(net, images[test]) == labels[test]).mean()
         clean_label = setting.attack == "clean_label"
@@ -106,7 +107,7 @@ def train(setting: Setting, images: np.ndarray, labels: np.ndarray, free: np.nda
     asr = float(hit) if mask.any() else float("nan")
     return Run(
         name, activations(net, x), y, mask, known, labels[trusted], float(accuracy), asr,
-        setting.target,
+        setting.target, loss=np.stack(kept, 1),
     )  # fmt: skip
 
 
@@ -142,7 +143,10 @@ def adversarial(net: torch.nn.Module, x: np.ndarray, y: np.ndarray) -> np.ndarra
     return moved[:, 0].numpy()
 
 
-def network(x: np.ndarray, y: np.ndarray, setting: Setting) -> torch.nn.Sequential:
+def network(
+    x: np.ndarray, y: np.ndarray, setting: Setting, kept: list[np.ndarray] | None = None
+) -> torch.nn.Sequential:
+    """Trains; `kept` gets the loss of every row, in the pass before its step, of each epoch."""
     torch.manual_seed(setting.seed)
     nn = torch.nn
     a, b, size, width = (12, 24, 5, 96) if setting.narrow else (16, 32, 3, 128)
@@ -155,10 +159,15 @@ def network(x: np.ndarray, y: np.ndarray, setting: Setting) -> torch.nn.Sequenti
     optimizer = torch.optim.Adam(net.parameters(), 1e-3)
     images, labels = torch.tensor(x)[:, None], torch.tensor(y)
     for _ in range(setting.epochs):
+        loss = np.empty(len(images), np.float32)
         for batch in torch.randperm(len(images)).split(128):
             optimizer.zero_grad()
-            nn.functional.cross_entropy(net(images[batch]), labels[batch]).backward()
+            logits = net(images[batch])
+            loss[batch.numpy()] = losses(logits, labels[batch])
+            nn.functional.cross_entropy(logits, labels[batch]).backward()
             optimizer.step()
+        if kept is not None:
+            kept.append(loss)
     return net.eval()
 
 

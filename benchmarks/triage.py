@@ -430,7 +430,7 @@ def page(rows: dict[str, list[dict[str, object]]]) -> str:
         "The sentences of sst2 are in lower case already: there, that fault changes nothing.",
         "Without signatures of faults (the commit before they came), 83 of the development cases",
         "and 69 of the reported ones were right. After the first run of both halves one rule was",
-        "changed, by cases of the development half (117 then); the reported half had 94 both times.",
+        "changed, by cases of the development half (117 then). The reported half had 94 twice.",
     ]
     for half, found in rows.items():
         counts = Counter((str(one["truth"]), str(one["said"])) for one in found)

@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 class AwaitDeliveryOperator(LazarettoOperator, BaseSensorOperator):
     """Waits for a late delivery: put it before `ReceiveBatchOperator` or `IngestBatchOperator`.
 
-    It waits for the file, and for the manifest that is named or, where the policy requires a
-    signature, that lies beside the file. Whatever would be refused has arrived: the task behind
-    refuses it and puts that on record. A source should put the manifest there last, for a file that
-    is still being written would be refused.
+    It waits for the file, for the folder or for each file of a list, and for the manifest that is
+    named or, where the policy requires a signature of the source or of its tier, that lies beside
+    the delivery. A folder that holds ``_temporary`` is still being written. Whatever would be
+    refused has arrived: the task behind refuses it and puts that on record. A source should put the
+    manifest there last, for a file that is still being written would be refused.
 
     Deferred, it takes no worker slot meanwhile; the triggerer must run. With ``deferrable=False``
     it looks again in the sensor's ``mode``, by default *reschedule*. A place that cannot be reached
@@ -60,7 +61,7 @@ class AwaitDeliveryOperator(LazarettoOperator, BaseSensorOperator):
     def __init__(
         self,
         *,
-        uri: str,
+        uri: str | Sequence[str],
         source: str,
         policy: str | Mapping[str, Any],
         manifest: str | None = None,
@@ -95,6 +96,7 @@ class AwaitDeliveryOperator(LazarettoOperator, BaseSensorOperator):
                 policy=self.policy,
                 manifest=self.manifest or None,
                 poll_interval=self.poke_interval,
+                lazaretto_conn_id=self.lazaretto_conn_id,
             ),
             method_name="resume",
             timeout=timedelta(seconds=self.timeout),
@@ -111,6 +113,7 @@ class AwaitDeliveryOperator(LazarettoOperator, BaseSensorOperator):
                     self.uri,
                     self.source,
                     load_policy(self.policy),
+                    workspace=self.open_workspace(),
                     manifest=self.manifest or None,
                 )
             except SystemFaultError as error:
@@ -123,9 +126,9 @@ class AwaitDeliveryOperator(LazarettoOperator, BaseSensorOperator):
         return self._finish()
 
     def _finish(self) -> dict[str, str]:
-        from lazaretto.redact import safe_uri
+        from lazaretto.batch._delivery import shown_address
         from lazaretto.text import excerpt
 
-        uri, source = safe_uri(self.uri), excerpt(self.source)
+        uri, source = shown_address(self.uri), excerpt(self.source)
         self.log.info("await: %r of %r is there", uri, source, stage=self.stage_name, uri=uri)
         return {"uri": uri, "source": source}

@@ -51,9 +51,10 @@ class IngestBatchOperator(LazarettoOperator):
     also to `on_hold`.
 
     Args:
-        uri: the delivery: path or URI of a Parquet, Arrow, CSV or JSON Lines file, or of a folder
-            or tar archive of images, in one of the policy's `sources.places`. Airflow shows it, so
-            give it no credentials. Templated.
+        uri: the delivery: path or URI of a Parquet, Arrow, CSV or JSON Lines file, of a folder of
+            such files or of images, of a tar archive of images, or of several files, such as
+            ``drop/*.csv``; or a list of files that are one delivery. In one of the policy's
+            `sources.places`. Airflow shows it, so give it no credentials. Templated.
         source: name of the registered source. Templated.
         dataset: name of the admitted dataset, as in the policy.
         policy: policy file, or the policy as a mapping; it must name places. Templated.
@@ -87,7 +88,7 @@ class IngestBatchOperator(LazarettoOperator):
     def __init__(
         self,
         *,
-        uri: str,
+        uri: str | Sequence[str],
         source: str,
         dataset: str,
         policy: str | Mapping[str, Any],

@@ -80,6 +80,7 @@ class OpenIncidentOperator(LazarettoOperator):
         model: ``NAME@VERSION`` of a model that misbehaves, in place of the source.
         since: start of the window of a source, ISO 8601, UTC unless it says otherwise.
         until: end of it.
+        without: ids of batches that are taken as if they had not been delivered.
         why: why it is opened; stays on record.
         freeze_source: put the source on hold when it is opened.
         freeze: datasets to put on hold when it is opened.
@@ -107,6 +108,7 @@ class OpenIncidentOperator(LazarettoOperator):
         "model",
         "since",
         "until",
+        "without",
         "why",
         *LazarettoOperator.template_fields,
     )
@@ -121,6 +123,7 @@ class OpenIncidentOperator(LazarettoOperator):
         model: str | None = None,
         since: str | datetime | None = None,
         until: str | datetime | None = None,
+        without: Sequence[str] = (),
         freeze_source: bool = False,
         freeze: Sequence[str] = (),
         freeze_models: Sequence[str] = (),
@@ -139,6 +142,7 @@ class OpenIncidentOperator(LazarettoOperator):
         self.model = model
         self.since = since
         self.until = until
+        self.without = list(without)
         self.why = why
         self.freeze_source = freeze_source
         self.freeze = list(freeze)
@@ -172,7 +176,8 @@ class OpenIncidentOperator(LazarettoOperator):
         for kind in ("source", "batch", "record", "model"):
             subject = getattr(self, kind)
             if subject is not None:
-                return IncidentQuestion(kind, subject, moment(self.since), moment(self.until))
+                since, until = moment(self.since), moment(self.until)
+                return IncidentQuestion(kind, subject, since, until, list(self.without))
         raise AssertionError("checked when it was made")
 
     def _holds(self) -> list[tuple[HoldKind, str]]:

@@ -25,9 +25,10 @@ class ReceiveBatchOperator(LazarettoOperator):
     say. A retry of the same delivery gives the same batch.
 
     Args:
-        uri: the delivery: path or URI of a Parquet, Arrow, CSV or JSON Lines file, or of a folder
-            or tar archive of images, in one of the policy's `sources.places`. Airflow shows it, so
-            give it no credentials. Templated.
+        uri: the delivery: path or URI of a Parquet, Arrow, CSV or JSON Lines file, of a folder of
+            such files or of images, of a tar archive of images, or of several files, such as
+            ``drop/*.csv``; or a list of files that are one delivery. In one of the policy's
+            `sources.places`. Airflow shows it, so give it no credentials. Templated.
         source: name of the registered source. Templated.
         manifest: path or URI of the DSSE envelope, in the same places, or the envelope itself;
             empty: the file beside the delivery, under its name and ``.manifest.json``, if there is
@@ -57,7 +58,7 @@ class ReceiveBatchOperator(LazarettoOperator):
     def __init__(
         self,
         *,
-        uri: str,
+        uri: str | Sequence[str],
         source: str,
         policy: str | Mapping[str, Any],
         manifest: str | None = None,

@@ -54,10 +54,11 @@ def screened_ingest(
         dataset: name of the admitted dataset, as in the policy.
         policy: policy file, or the policy as a mapping; it must name places.
         uri: the delivery, a path or a URI that fsspec opens, in one of the policy's
-            `sources.places`; or the ``.output`` of a task that returns it. Default: the DAG's
-            parameter ``uri``.
+            `sources.places`, or a list of files that are one delivery; or the ``.output`` of a task
+            that returns either. Default: the DAG's parameter ``uri``.
         source: name of the registered source. Default: the DAG's parameter ``source``.
-        manifest: path or URI of the signed manifest; empty: the file beside the delivery.
+        manifest: path or URI of the signed manifest; empty: the file beside the delivery, of a
+            list the one beside the folder that holds its files.
         group_id: name of the group, and what its task ids begin with.
         wait: begin with an `AwaitDeliveryOperator`, which waits in the triggerer until the delivery
             and its manifest are there.

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.exceptions import AirflowException
 from airflow.triggers.base import BaseEventTrigger, BaseTrigger, TriggerEvent
 
+from lazaretto.operators.hook import DEFAULT_CONNECTION
+
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     from lazaretto.dataset.announce import News
     from lazaretto.storage.workspace import Workspace
@@ -122,17 +124,20 @@ class DeliveryArrivedTrigger(BaseTrigger):
         policy: policy file, or the policy as a mapping.
         manifest: path or URI of the manifest; None: the file beside the delivery.
         poll_interval: seconds between two looks.
+        lazaretto_conn_id: connection that says where the catalog is, which knows the source's tier.
     """
 
     def __init__(
         self,
-        uri: str,
+        uri: str | Sequence[str],
         source: str,
         policy: str | Mapping[str, Any],
         manifest: str | None = None,
         poll_interval: float = 60.0,
+        lazaretto_conn_id: str = DEFAULT_CONNECTION,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self.lazaretto_conn_id = lazaretto_conn_id
         self.uri = uri
         self.source = source
         self.policy = policy
@@ -149,28 +154,29 @@ class DeliveryArrivedTrigger(BaseTrigger):
                 "policy": self.policy,
                 "manifest": self.manifest,
                 "poll_interval": self.poll_interval,
+                "lazaretto_conn_id": self.lazaretto_conn_id,
             },
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Looks again and again; yields one event."""
-        from lazaretto.redact import error_line, safe_uri
+        from lazaretto.batch._delivery import shown_address
 
-        try:
-            while not await asyncio.to_thread(self._arrived):
+        async with _opened(self.lazaretto_conn_id) as workspace:
+            while not await asyncio.to_thread(self._arrived, workspace):
                 await asyncio.sleep(self.poll_interval)
-        except Exception as error:
-            raise AirflowException(error_line(error, limit=1000)) from None
-        yield TriggerEvent({"uri": safe_uri(self.uri)})  # type: ignore[no-untyped-call]
+        yield TriggerEvent({"uri": shown_address(self.uri)})  # type: ignore[no-untyped-call]
 
-    def _arrived(self) -> bool:
+    def _arrived(self, workspace: Workspace) -> bool:
         from lazaretto.errors import SystemFaultError
         from lazaretto.operators.base import load_policy
         from lazaretto.stages.arrival import has_arrived
 
         try:
             policy = load_policy(self.policy)
-            return has_arrived(self.uri, self.source, policy, manifest=self.manifest)
+            return has_arrived(
+                self.uri, self.source, policy, workspace=workspace, manifest=self.manifest
+            )
         except SystemFaultError as error:
             _log.warning("cannot say whether a delivery is there: %s", error)
             return False

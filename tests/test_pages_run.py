@@ -92,6 +92,12 @@ ELSEWHERE = {
     ("docs/how-to/sanitize-a-training-set.md", "reviews.py"): (
         "tests/lazaretto/test_sanitize_page.py"
     ),
+    **{
+        ("docs/how-to/robust-training.md", block): (
+            "tests/lazaretto/training/test_robust_training_page.py"
+        )
+        for block in ("train.py", "vote.py", "look.py")
+    },
     ("docs/how-to/sign-deliveries.md", "bash"): HERE,
     ("docs/how-to/trace-a-prediction.md", "bash"): "tests/lazaretto/test_trace_prediction.py",
     ("docs/how-to/trace-a-prediction.md", "capture.py"): (

@@ -67,6 +67,32 @@ _PYTHON = {
     "Encoders": {
         "embed/hashing.py": ["fit_hashing"],
         "embed/tabular.py": ["fit_tabular"],
+        "embed/denoising.py": ["fit_denoising"],
+    },
+    "Training": {
+        "training/data.py": ["training_data", "TrainingData", "TrainingBatch"],
+        "training/objectives.py": [
+            "huber",
+            "tukey_biweight",
+            "generalised_cross_entropy",
+            "trimmed",
+            "weighted_mean",
+            "penalty",
+        ],
+        "training/groups.py": ["GroupDRO", "capped_losses"],
+        "training/augment.py": ["mixup", "cutmix", "shifted_crop", "noisy"],
+        "training/adversarial.py": [
+            "Adversary",
+            "perturb",
+            "adversarial_batch",
+            "free_steps",
+            "curriculum",
+        ],
+        "training/partition.py": ["partition_records", "partition_sources", "spread_parts"],
+        "training/votes.py": ["plurality", "finite_aggregation", "Certified"],
+        "training/runoff.py": ["run_off"],
+        "training/recorder.py": ["record_dynamics", "DynamicsRecorder"],
+        "sanitize/dynamics.py": ["Dynamics", "read_dynamics"],
     },
     "Deliveries": {
         "batch.py": ["open_batch", "Batch"],

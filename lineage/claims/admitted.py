@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from lazaretto.lineage.claims import rows
 from lazaretto.lineage.claims.bits import Basis, Gap, Kind, Why, version_end
-from lazaretto.lineage.claims.timeline import TableState, surely_after, surely_before
+from lazaretto.lineage.claims.timeline import NEVER, TableState, surely_after, surely_before
 from lazaretto.lineage.openlineage import naming
 from lazaretto.storage.tables import lineage_node
 
@@ -66,8 +66,11 @@ def conclude_admitted(connection: Connection, store_root: str, dataset: Dataset)
             possible = before[-1:] + others
             if len(possible) > _MOST:
                 many.append((reader.node, Gap.MANY, reader.end))
+            # Before the first version there is nothing, so that nothing is in each of them.
+            whole = bool(before) and len(possible) <= _MOST and reader.end < NEVER
+            why = Why.ONE_OF if whole and not reader.summed else Why.ADMITTED_THEN
             for state in possible[:_MOST]:
-                found = (reader.node, Basis.POSSIBLE, Why.ADMITTED_THEN)
+                found = (reader.node, Basis.POSSIBLE, why)
                 seen.setdefault(state.key, []).append(found)
         if before and (reader.passes or not others):
             found = (reader.node, sure, Why.ADMITTED_THEN)

@@ -107,6 +107,8 @@ class Why(IntEnum):
     ADMITTED_THEN = 9
     WHOLE_TABLE = 10
     REGISTERED = 11
+    ONE_OF = 12
+    """All versions that lead to an end by this rule are those of which one was read."""
 
 
 WORDS: dict[Why, str] = {
@@ -122,6 +124,7 @@ WORDS: dict[Why, str] = {
     Why.ADMITTED_THEN: "the version of the admitted dataset at that time",
     Why.WHOLE_TABLE: "a part of the table that was read as a whole",
     Why.REGISTERED: "the run that the model was registered with",
+    Why.ONE_OF: "one of the states around that time",
 }
 
 

@@ -149,8 +149,15 @@ def _write(
 ) -> None:
     """Writes what follows: of several links between two ends, that of the lowest basis."""
     best: dict[tuple[int, int], tuple[int, int]] = {}
+    cut: set[int] = set()
     for src, dst, basis, why in links:
-        best[src, dst] = min(best.get((src, dst), (9, 9)), (int(basis), int(why)))
+        known, found = best.get((src, dst), (9, 99)), (int(basis), int(why))
+        best[src, dst] = min(known, found)
+        if Why.ONE_OF in (known[1], found[1]) and known[1] not in (99, found[1]):
+            cut.add(dst)
+    for (src, dst), (rest, rule) in best.items():
+        if dst in cut and rule == Why.ONE_OF:  # what is left would not be all of them
+            best[src, dst] = rest, int(Why.ORDER_UNKNOWN)
     rows.run(
         connection, rows.LINKS, [(src, dst, owner, *rest) for (src, dst), rest in best.items()]
     )
@@ -192,6 +199,8 @@ def _concluded_links(
 
 def _fill(connection: Connection, filled: Collection[int]) -> None:
     """Versions of which it turns out that they were written, under another name."""
+    if not filled:
+        return
     connection.execute(
         lineage_gap.delete().where(
             among(connection, lineage_gap.c.node, sorted(filled)),
@@ -269,4 +278,6 @@ def _forget_nodes(connection: Connection, names: Sequence[int], used: set[int]) 
         version.name.in_(names), version.kinds.bitwise_and(int(Kind.MADE)) != 0
     )
     gone = [id_ for id_ in connection.scalars(query) if id_ not in used]
+    if not gone:
+        return
     connection.execute(lineage_version.delete().where(among(connection, version.id, gone)))

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import sqlalchemy as sa
 
-from lazaretto.lineage.claims.bits import Basis, Mode
+from lazaretto.lineage.claims.bits import Basis, Mode, Why
 from lazaretto.lineage.claims.network import Ints, network
 from lazaretto.storage.bulk import among
 from lazaretto.storage.tables import lineage_access, lineage_link
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Iterator
 
     from sqlalchemy.engine import Connection
 
@@ -145,6 +145,46 @@ def _spread_wide(
     new = set(np.concatenate(found).tolist())
     known |= new
     return new
+
+
+def one_of(
+    connection: Connection, ends: Collection[int], *, forward: bool = True
+) -> Iterator[tuple[int, list[int]]]:
+    """What read one of several versions, not known which; with those versions.
+
+    Args:
+        connection: of the catalog.
+        ends: some of the versions, or what read them.
+        forward: whether they are the versions.
+
+    Yields:
+        An end, and all versions of which it read one; once for each table.
+    """
+    link = lineage_link.c
+    readers = _readers_of(connection, ends) if forward else ends
+    found: dict[tuple[int, int], list[int]] = {}
+    query = sa.select(link.dst, link.owner, link.src).where(
+        among(connection, link.dst, sorted(readers)), link.why == int(Why.ONE_OF)
+    )
+    for dst, owner, src in connection.execute(query.order_by(link.owner, link.src)):
+        found.setdefault((dst, owner), []).append(src)
+    for (dst, _), sources in found.items():
+        yield dst, sources
+
+
+def _readers_of(connection: Connection, ends: Collection[int]) -> set[int]:
+    """What read one of several versions, some of which are given."""
+    if len(ends) > WIDE:
+        links = network(connection, forward=True)
+        places = np.flatnonzero(links.why == int(Why.ONE_OF))
+        versions = links.ends[np.searchsorted(links.starts, places, side="right") - 1]
+        pairs = zip(versions.tolist(), links.to[places].tolist(), strict=True)
+        return {reader for version, reader in pairs if version in ends}
+    link = lineage_link.c
+    query = sa.select(link.dst).where(
+        among(connection, link.src, list(ends)), link.why == int(Why.ONE_OF)
+    )
+    return set(connection.scalars(query))
 
 
 def measured(connection: Connection, ends: Collection[int]) -> set[int]:

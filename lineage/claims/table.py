@@ -169,6 +169,8 @@ def _readers(
     gap: bool,
 ) -> list[Reader]:
     """Those who read without naming a version in any of their events."""
+    if not rows:
+        return []
     starts = starts_of(connection, rows)
     mine = {version_end(version.id) for version in versions}
     link = lineage_link.c
@@ -200,6 +202,8 @@ def _readers(
 
 def accesses(connection: Connection, names: Sequence[int], *, writes: bool) -> list[Access]:
     """Rows of `lineage_access` of some names, with their runs."""
+    if not names:
+        return []
     access, run = lineage_access.c, lineage_run.c
     query = (
         sa.select(
@@ -221,7 +225,7 @@ def accesses(connection: Connection, names: Sequence[int], *, writes: bool) -> l
         .join(lineage_run, run.id == access.run)
         .where(access.name.in_(names), access.writes == sa.literal(writes))
     )
-    return [*connection.execute(query)] if names else []
+    return [*connection.execute(query)]
 
 
 def _related(
@@ -243,10 +247,12 @@ def _related(
 
 def _all_names(connection: Connection, names: Sequence[int]) -> dict[int, int]:
     """Some names, and all that are of the same datasets: by id, the first of the same."""
+    if not names:
+        return {}
     column = lineage_name.c
     roots = sa.select(column.same_as).where(among(connection, column.id, list(names)))
     query = sa.select(column.id, column.same_as).where(column.same_as.in_(roots))
-    return {row.id: row.same_as for row in connection.execute(query)} if names else {}
+    return {row.id: row.same_as for row in connection.execute(query)}
 
 
 def _purely(writes: Iterable[Access]) -> Kind:

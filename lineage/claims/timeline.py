@@ -17,6 +17,8 @@ TOLERANCE = 10_000_000
 """Microseconds by which two clocks may differ."""
 EVER, NEVER = -(2**62), 2**62
 """A start, and an end, that is not known."""
+_FEW = 20
+"""States that links lead from one by one; from more they lead through the history."""
 
 
 class Replaces(Enum):
@@ -122,11 +124,17 @@ class Concluded:
 
 
 class _Place(NamedTuple):
-    """How it stands after a state: the last that is known to be there, and what is in doubt."""
+    """How it stands after a state.
+
+    Attributes:
+        last: the last that is known to be there.
+        since: its place; what comes after it is in doubt.
+        broken: whether something before `last` may have come after it.
+    """
 
     last: TableState | None
+    since: int
     broken: bool
-    doubt: bool
 
 
 def conclude(states: list[TableState], readers: list[Reader]) -> Concluded:
@@ -223,34 +231,56 @@ def _mixed(order: list[TableState]) -> list[bool]:
 
 def _chain(concluded: Concluded, mixed: list[bool]) -> list[_Place]:
     places: list[_Place] = []
-    last: TableState | None = None
-    broken = doubt = False
+    now = _Place(None, -1, broken=False)
     starts = _earliest(concluded.order)
     for place, state in enumerate(concluded.order):
         goes_on = state.end >= NEVER and state.number is None
-        replaces = _replaces(state, last, first=place == 0)
+        replaces = _replaces(state, now.last, first=place == 0)
         if state.number is None and replaces is not Replaces.YES:
             latest = _latest_before(concluded.order, starts, place)
-            if latest > place:
-                concluded.link(History(latest), state.node, Basis.POSSIBLE, Why.ORDER_UNKNOWN)
+            _may_hold_later(concluded, place, latest, mixed)
         if not state.happened or goes_on:
             if place and replaces is not Replaces.YES and not _is_nameless(state):
                 # Who reads it by its name knows that it is there, but not what it was added to.
-                concluded.link(History(place - 1), state.node, Basis.POSSIBLE, Why.NOT_FINISHED)
-            doubt = True
-            broken |= state.replaces is not Replaces.NO
-            places.append(_Place(last, broken, doubt))
+                _may_hold(concluded, now, place, mixed, Why.NOT_FINISHED)
+            now = now._replace(broken=now.broken or state.replaces is not Replaces.NO)
+            places.append(now)
             continue
         if replaces is not Replaces.YES:
-            solid = replaces is Replaces.NO and not (mixed[place] or broken)
-            if solid and last is not None:
-                concluded.link(last.node, state.node, Basis.INFERRED, Why.APPENDED)
-            if place and (doubt or not solid):
-                why = Why.ORDER_UNKNOWN if mixed[place] or broken else Why.HISTORY
-                concluded.link(History(place - 1), state.node, Basis.POSSIBLE, why)
-        last, broken, doubt = state, mixed[place], False
-        places.append(_Place(last, broken, doubt))
+            solid = replaces is Replaces.NO and not (mixed[place] or now.broken)
+            if solid and now.last is not None:
+                concluded.link(now.last.node, state.node, Basis.INFERRED, Why.APPENDED)
+            if place and (now.since < place - 1 or not solid):
+                why = Why.ORDER_UNKNOWN if mixed[place] or now.broken else Why.HISTORY
+                _may_hold(concluded, now, place, mixed, why)
+        now = _Place(state, place, mixed[place])
+        places.append(now)
     return places
+
+
+def _may_hold(concluded: Concluded, now: _Place, place: int, mixed: list[bool], why: Why) -> None:
+    """Links what a state may hold of what was there before it."""
+    order = concluded.order
+    state, since = order[place], order[max(0, now.since) : place]
+    # Nobody tells when a version was made that no run is known of.
+    if now.broken or mixed[place] or not state.run or len(since) > _FEW:
+        concluded.link(History(place - 1), state.node, Basis.POSSIBLE, why)
+        return
+    for before in since:
+        concluded.link(before.node, state.node, Basis.POSSIBLE, why)
+
+
+def _may_hold_later(concluded: Concluded, place: int, latest: int, mixed: list[bool]) -> None:
+    """Links what a state may hold of what is placed behind it, and may have been there before."""
+    order = concluded.order
+    state, later = order[place], order[place + 1 : latest + 1]
+    if not later:
+        return
+    if mixed[place] or not state.run or state.end >= NEVER or len(later) > _FEW:
+        concluded.link(History(latest), state.node, Basis.POSSIBLE, Why.ORDER_UNKNOWN)
+        return
+    for other in later:
+        concluded.link(other.node, state.node, Basis.POSSIBLE, Why.ORDER_UNKNOWN)
 
 
 def _latest_before(order: list[TableState], starts: list[int], place: int) -> int:
@@ -305,24 +335,34 @@ def _read(concluded: Concluded, places: list[_Place], mixed: list[bool], reader:
         if reader.gap:
             concluded.gaps.append((reader.node, Gap.TABLE, reader.end))
         return
-    place = places[before] if before >= 0 else _Place(None, broken=True, doubt=False)
+    place = places[before] if before >= 0 else _Place(None, -1, broken=True)
     harmless = reader.passes or all(
         order[at].replaces is Replaces.NO and not mixed[at] for at in others
     )
     sure = Basis.MEASURED if reader.measures else Basis.INFERRED
     if reader.summed and not reader.measures:
         sure = Basis.POSSIBLE
+    doubt = place.since < before
     gone = place.last is not None and place.last.node is None
-    if gone and reader.gap and not (others or place.broken or place.doubt):
+    if gone and reader.gap and not (others or place.broken or doubt):
         concluded.gaps.append((reader.node, Gap.TABLE, reader.end))
     if place.last is not None and not place.broken and harmless:
         concluded.link(place.last.node, reader.node, sure, Why.LAST_STATE)
-    if reader.measures:
+    if reader.measures or not (others or place.broken or doubt):
         return
-    if others:
-        concluded.link(History(until), reader.node, Basis.POSSIBLE, Why.ORDER_UNKNOWN)
-    elif place.broken or place.doubt:
-        concluded.link(History(before), reader.node, Basis.POSSIBLE, Why.NOT_FINISHED)
+    why = Why.ORDER_UNKNOWN if others else Why.NOT_FINISHED
+    around = [s for s in order[max(0, place.since) : until + 1] if s.run != own]
+    around += [order[at] for at in others if at < place.since]
+    if place.broken or len(around) > _FEW:
+        concluded.link(History(until), reader.node, Basis.POSSIBLE, why)
+        return
+    # What was only added to holds at least what one of the others does.
+    one_of = [s for s in around if s is place.last or s.replaces is not Replaces.NO]
+    unsure = harmless or reader.summed or reader.end >= NEVER
+    unsure |= place.last is None or any(state.node is None for state in one_of)
+    for state in around:
+        each = why if unsure or state not in one_of else Why.ONE_OF
+        concluded.link(state.node, reader.node, Basis.POSSIBLE, each)
 
 
 def _write_history(concluded: Concluded) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from lazaretto.lineage.claims.bits import Basis, Gap, Why
 from lazaretto.lineage.claims.gaps import begun_before, holes, last_end
-from lazaretto.lineage.claims.reach import Step, appended, spread
+from lazaretto.lineage.claims.reach import Step, appended, one_of, spread
 from lazaretto.lineage.claims.timeline import TOLERANCE
 from lazaretto.lineage.trace.holdings import BATCH, MODEL
 from lazaretto.lineage.trace.walk import Reached, further
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
     from lazaretto.lineage.claims.gaps import Hole
     from lazaretto.lineage.trace.world import World
+
+_MOST = 200
+"""Ends that read one of several versions, and are looked behind: what more of them read, may be."""
 
 
 def upstream(world: World, model: int) -> Reached:
@@ -27,6 +31,8 @@ def upstream(world: World, model: int) -> Reached:
     """
     reached = Reached(world, frozenset([model]))
     _back(reached, [model], reached.sure, Basis.INFERRED)
+    while more := _in_each(reached):
+        _back(reached, more, reached.sure, Basis.INFERRED)
     everything = set(reached.sure)
     _back(reached, [model], everything, Basis.POSSIBLE, again=reached.sure)
     reached.possible = everything - reached.sure
@@ -53,6 +59,27 @@ def behind(world: World, model: int, others: Collection[int]) -> set[int]:
 def has_members(world: World, vertex: int) -> bool:
     """Whether a vertex is a version of an admitted dataset that holds batches."""
     return bool(_members(world, vertex))
+
+
+def _in_each(reached: Reached) -> set[int]:
+    """What is behind each of several versions, of which one was read: that was read for sure."""
+    new: set[int] = set()
+    for end, versions in islice(one_of(reached.world.catalog, reached.sure, forward=False), _MOST):
+        behind = [Reached(reached.world, frozenset()) for _ in versions]
+        common: set[int] = set()
+        for version, its in zip(versions, behind, strict=True):
+            _back(its, [version], its.sure, Basis.INFERRED)
+            common = its.sure if version == versions[0] else common & its.sure
+            if common <= reached.sure:
+                break
+        else:
+            # The way that is told leads through the first of the versions.
+            reached.steps.note(versions[0], Step(end, Basis.INFERRED, Why.ONE_OF))
+            for vertex, ways in behind[0].steps.few.items():
+                for step in ways:
+                    reached.steps.note(vertex, step)
+            new |= common - reached.sure
+    return new
 
 
 def _hidden(reached: Reached) -> list[Hole]:

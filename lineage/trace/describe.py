@@ -127,13 +127,15 @@ def _of_ledger(vertex: int, row: Row[Any]) -> Described:
 
 
 def _versions(world: World, ids: Collection[int]) -> Iterable[Described]:
+    if not ids:
+        return
     version, name = lineage_version.c, lineage_name.c
     query = (
         sa.select(lineage_version, name.namespace, name.name.label("dataset"))
         .join(lineage_name, name.id == version.name)
         .where(among(world.catalog, version.id, list(ids)))
     )
-    for row in world.catalog.execute(query) if ids else ():
+    for row in world.catalog.execute(query):
         kinds = Kind(row.kinds)
         kind = SNAPSHOT
         if kinds & Kind.HIDDEN:
@@ -161,9 +163,11 @@ def _versions(world: World, ids: Collection[int]) -> Iterable[Described]:
 
 
 def _runs(world: World, ids: Collection[int]) -> Iterable[Described]:
+    if not ids:
+        return
     run = lineage_run.c
     query = sa.select(lineage_run).where(among(world.catalog, run.id, list(ids)))
-    for row in world.catalog.execute(query) if ids else ():
+    for row in world.catalog.execute(query):
         yield Described(
             vertex=2 * row.id + 1,
             kind=RUN,

@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING
 
 from lazaretto.lineage.claims.bits import Basis, Gap, Why
 from lazaretto.lineage.claims.gaps import holes
-from lazaretto.lineage.claims.reach import FEW, Step, Steps, measured, outputs, spread
+from lazaretto.lineage.claims.reach import (
+    FEW,
+    Step,
+    Steps,
+    measured,
+    one_of,
+    outputs,
+    spread,
+)
 from lazaretto.lineage.trace.holdings import Dataset, Holding, holdings
 
 if TYPE_CHECKING:
@@ -96,7 +104,21 @@ def _surely(reached: Reached) -> None:
     """Follows what is known or follows, from where it begins."""
     reached.sure |= reached.without  # what is reached already is not followed
     seeds = [*reached.start, *_uses_of(reached, reached.snapshots)]
-    reached.held = _onward(reached, seeds, reached.sure, Basis.INFERRED, reached.parts)
+    while True:
+        reached.held = _onward(reached, seeds, reached.sure, Basis.INFERRED, reached.parts)
+        seeds = list(_in_each(reached))
+        if not seeds:
+            return
+
+
+def _in_each(reached: Reached) -> Iterator[int]:
+    """What read one of several versions, not known which, where each of them is reached."""
+    known = reached.sure - reached.without
+    for end, versions in one_of(reached.world.catalog, known):
+        if end not in reached.sure and known.issuperset(versions):
+            for version in versions[:FEW]:
+                reached.steps.note(end, Step(version, Basis.INFERRED, Why.ONE_OF))
+            yield end
 
 
 def ahead_of(reached: Reached, ends: Collection[int]) -> Reached:

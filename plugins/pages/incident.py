@@ -9,6 +9,7 @@ from fastapi.responses import HTMLResponse  # noqa: TC002  FastAPI reads it at r
 
 from lazaretto import incidents
 from lazaretto.authority.holds import noun_of
+from lazaretto.incidents.production import named
 from lazaretto.incidents.question import in_words
 from lazaretto.plugins.asked import Behind, known
 from lazaretto.plugins.security import DecidesAll, Login, may_read_all
@@ -61,6 +62,7 @@ def routes(site: Site) -> APIRouter:
             found=shown.incident,
             in_words=in_words,
             noun_of=noun_of,
+            named=named,
             may_decide=may_decide,
             me=login,
             most=_MOST,

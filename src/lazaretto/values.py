@@ -447,6 +447,26 @@ class ModelInput:
 
 
 @dataclass(frozen=True, slots=True)
+class SnapshotRead:
+    """What a training read of a snapshot, as its reader says.
+
+    Attributes:
+        dataset: name of the admitted dataset.
+        snapshot: its version, or the id of a view, as `Snapshot.id` has it.
+        columns: names of the columns that were read.
+    """
+
+    dataset: str
+    snapshot: str
+    columns: tuple[str, ...]
+
+    @property
+    def as_input(self) -> ModelInput:
+        """What a model that was trained on it learned from."""
+        return ModelInput(InputKind.SNAPSHOT, "", self.dataset, self.snapshot)
+
+
+@dataclass(frozen=True, slots=True)
 class LostPart:
     """Records of a dataset that are gone from the store.
 
@@ -704,12 +724,29 @@ class IncidentQuestion:
         subject: source name, batch id, ``batch#record`` or ``model@version``.
         since: start (included) of the window of a source; None: from the beginning.
         until: its end (excluded); None: until now.
+        without: ids of batches that are taken as if they had not been delivered.
     """
 
     kind: str
     subject: str
     since: datetime | None = None
     until: datetime | None = None
+    without: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedModel:
+    """A model version of an answer, and the registry that has it.
+
+    Attributes:
+        registry: namespace of the model registry.
+        model: ``model@version``.
+        unknown: whether it only may be affected.
+    """
+
+    registry: str
+    model: str
+    unknown: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -723,6 +760,7 @@ class IncidentAnswer:
         models: model versions that are known to be affected, as ``model@version``.
         unknown: model versions that may be affected.
         report: files of the report in the store; empty: none was kept.
+        placed: in which registry each of the models is.
     """
 
     head: int
@@ -731,3 +769,4 @@ class IncidentAnswer:
     models: list[str]
     unknown: list[str] = field(default_factory=list)
     report: list[StoredFile] = field(default_factory=list)
+    placed: list[PlacedModel] = field(default_factory=list)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from lazaretto.policy import Policy
 
 ROWS = 40
-EXAMPLES = int(os.environ.get("LAZARETTO_ANY_ORDER_EXAMPLES", "6"))
+EXAMPLES = int(os.environ.get("LAZARETTO_ANY_ORDER_EXAMPLES", "4"))
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,12 +11,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from many import examples
 
 from lazaretto.activations import capture
 from lazaretto.attribution import Attribution, Queries, Training, attribute
 from lazaretto.attribution.gradients import influence, traced
 from lazaretto.attribution.probe import residuals, softmax, train, whitening
-from lazaretto.attribution.units import Units
+from lazaretto.attribution.units import Units, as_they_are, spread_of
 from lazaretto.demo.digits import TARGET, load_split, stamp_trigger
 from lazaretto.demo.network import train as train_network
 from lazaretto.errors import UsageError
@@ -149,7 +151,7 @@ def test_residuals_sum_to_nothing_and_whitened_rows_have_mean_square_one() -> No
 
 
 @given(st.integers(0, 10_000))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 def test_units_are_standardised_as_all_their_shuffles_say(seed: int) -> None:
     random = np.random.default_rng(seed)
     n = int(random.integers(8, 40))
@@ -171,13 +173,19 @@ def test_units_are_standardised_as_all_their_shuffles_say(seed: int) -> None:
 def test_the_p_values_of_units_hold_for_all_of_them_together() -> None:
     """200 worlds without a difference: the smallest of five p-values is uniform."""
     random = np.random.default_rng(0)
-    units, strata = np.arange(60) % 5, np.arange(60) // 30
+    units, strata, pairs = np.arange(60) % 5, np.arange(60) // 30, np.arange(5) // 2
     smallest = [
-        Units(units, 5, strata).p_values(random.exponential(size=60), 99, seed).min()
+        [
+            each.min()
+            for each in Units(units, 5, strata).p_values(
+                random.exponential(size=60), 99, seed, [as_they_are, partial(spread_of, pairs, 3)]
+            )
+        ]
         for seed in range(200)
     ]
     for level in (0.05, 0.2, 0.5):
-        assert abs(np.mean(np.array(smallest) <= level) - level) < 3.5 * np.sqrt(level / 200)
+        shares = (np.array(smallest) <= level).mean(0)
+        assert (abs(shares - level) < 3.5 * np.sqrt(level / 200)).all()
 
 
 # The whole procedure.

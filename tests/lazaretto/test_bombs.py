@@ -1,4 +1,7 @@
-"""A hundred small files that ask for gigabytes: each is refused or read, in bounded memory."""
+"""Small files that ask for gigabytes: each is refused or read, in bounded memory.
+
+There are more than a hundred; the default suite has a third of them.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from typing import TYPE_CHECKING
 import bombs
 import decode_all
 import pytest
+from many import in_full
 
 from lazaretto.policy import Limits
 
@@ -38,7 +42,7 @@ MOST_OF_THE_READER = 400 * 2**20
 
 def test_every_bomb_is_refused_or_read_in_bounded_memory(tmp_path: Path) -> None:
     paths = bombs.write_all(tmp_path)
-    assert len(paths) >= 60
+    assert len(paths) >= (60 if in_full() else 30)
     command = [sys.executable, decode_all.__file__, LIMITS.model_dump_json(), str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -53,4 +57,4 @@ def test_every_bomb_is_refused_or_read_in_bounded_memory(tmp_path: Path) -> None
     outcomes = [outcome for _, outcome, *_ in told.values()]
     # The corpus tries every way out, and honest shapes among it are read.
     assert set(outcomes) >= CODES - {"bad_column_name"}
-    assert outcomes.count("accepted") >= 10
+    assert outcomes.count("accepted") >= (10 if in_full() else 3)

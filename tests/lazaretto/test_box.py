@@ -279,7 +279,7 @@ def _said(folder: Path, answer: bytes, *, ended: int | None = 0) -> dict[str, An
     return box._read(folder / "answer", folder / "log", ended, "day", Limits())
 
 
-FOUND = {"format": "csv", "rows": 1, "digest": "ab" * 32}
+FOUND = {"format": "csv", "rows": 1, "digest": "ab" * 32, "unlike": []}
 
 
 @pytest.mark.parametrize(
@@ -298,6 +298,8 @@ FOUND = {"format": "csv", "rows": 1, "digest": "ab" * 32}
         json.dumps({**FOUND, "digest": "AB" * 32}).encode(),
         json.dumps({**FOUND, "format": "exe"}).encode(),
         json.dumps({**FOUND, "more": 1}).encode(),
+        json.dumps({**FOUND, "unlike": "x"}).encode(),
+        json.dumps({**FOUND, "unlike": [1]}).encode(),
         json.dumps({"code": "../x", "reason": ""}).encode(),
         json.dumps({"code": "x", "reason": 5}).encode(),
         json.dumps({"code": "x" * 100_000, "reason": ""}).encode(),

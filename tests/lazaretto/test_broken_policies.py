@@ -11,6 +11,7 @@ import yaml
 from catalogs import copy_sqlite
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
+from many import examples
 from yard import blobs, make_policy, make_yard
 
 from lazaretto import stages
@@ -137,7 +138,7 @@ SOUND = {
 @example(asked=SOUND)
 @example(asked=SOUND | {"label": None, "detectors": None})
 @settings(
-    max_examples=12,
+    max_examples=examples(12),
     deadline=None,
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=[HealthCheck.too_slow],

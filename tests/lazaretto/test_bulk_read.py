@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from many import examples
 
 from lazaretto.storage.bulk import among, bulk_insert
 from lazaretto.storage.bulk_read import bulk_read
@@ -59,7 +60,9 @@ def _read(connection: Connection, *conditions: sa.ColumnElement[bool]) -> list[t
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(60),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(rows=_ROWS)
 def test_what_was_written_is_read(

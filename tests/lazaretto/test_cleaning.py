@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from many import examples
 
 from lazaretto.batch._fixes import Fixes
 from lazaretto.cleaning import Known, Original, content_keys, needed, report, scan, sketches
@@ -137,7 +138,7 @@ def test_an_attack_is_found_by_its_rule(rule: str, text: str) -> None:
 
 
 @given(st.lists(st.text(string.printable.replace("\x0b", "")), max_size=20))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_plain_ascii_gives_no_finding(texts: list[str]) -> None:
     rules = {name: {"action": "hold"} for name in (*TEXTS, "identifiers")}
     assert _found(list(texts), _cleaning(**rules)) == []
@@ -153,7 +154,7 @@ _HARD = st.text(
 
 
 @given(st.lists(_HARD, min_size=1, max_size=8))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_what_is_mended_gives_no_finding_and_is_not_mended_again(texts: list[str]) -> None:
     cleaning = _cleaning(**{name: {"action": "fix"} for name in MENDING})
     rows = _rows(list(texts))
@@ -245,7 +246,7 @@ def test_same_records_of_a_batch_name_the_first() -> None:
 
 
 @given(st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_keys_are_equal_just_where_contents_are(data: st.DataObject) -> None:
     """Whatever the width of numbers and the order of columns, and wherever columns end."""
     row = st.tuples(st.text("ab", max_size=3), st.text("ab", max_size=3), st.integers(0, 2))

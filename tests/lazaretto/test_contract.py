@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from many import examples
 
 from lazaretto.batch import open_batch
 from lazaretto.contract import Contract, evaluate, load_contract
@@ -238,7 +239,7 @@ def test_a_warning_is_counted_and_holds_nothing() -> None:
         max_size=20,
     )
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_same_failures_as_pandera_where_pandera_reports_rows(rows: list[tuple[Any, Any]]) -> None:
     class M(pandera.DataFrameModel):
         a: int = pandera.Field(ge=0, le=5, unique=True)

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from many import examples
 from typer.testing import CliRunner
 
 from lazaretto.batch import open_batch
@@ -87,6 +88,31 @@ o.yaml:19: schema.0.properties.5.quality.3""".splitlines()
 def from_odcs(folder: Path, text: str, name: str = "o.yaml") -> Any:
     (folder / "o.yaml").write_text(text)
     return load_contract({"odcs": name}, base=folder)
+
+
+@pytest.mark.parametrize(
+    ("inner", "key", "words"),
+    [
+        (
+            "logicalType: object, properties: [{name: zip, logicalType: string}]",
+            "properties",
+            "zip",
+        ),
+        ("logicalType: array, items: {logicalType: string}", "items", "its values would be"),
+    ],
+)
+def test_rules_of_nested_fields_are_refused_by_name_before_a_run(
+    tmp_path: Path, inner: str, key: str, words: str
+) -> None:
+    text = f"{HEAD}  - name: reviews\n    properties:\n      - {{name: address, {inner}}}\n"
+    with pytest.raises(PolicyError) as raised:
+        from_odcs(tmp_path, text)
+    assert f"o.yaml:9: schema.0.properties.0.{key}: column 'address'" in str(raised.value)
+    assert words in str(raised.value)
+    # The column as a whole can be asked for.
+    kind = inner.partition(",")[0]
+    whole = f"{HEAD}  - name: reviews\n    properties:\n      - {{name: address, {kind}}}\n"
+    assert from_odcs(tmp_path, whole) is not None
 
 
 def test_a_contract_of_the_standard_is_evaluated(tmp_path: Path) -> None:
@@ -182,7 +208,7 @@ class InMemory:
 
 
 @given(samples())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_a_sample_keeps_the_contract_that_is_proposed_from_it(table: pa.Table) -> None:
     import yaml
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from many import examples
 
 from lazaretto.contract import Known, evaluate, load_contract
 from lazaretto.contract import _run as run_module
@@ -172,7 +173,7 @@ CHUNKED = {
     ),
     st.integers(1, 4),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_chunks_of_any_size_give_the_same_report(rows: list[Any], size: int) -> None:
     table = pa.table({"n": [n for n, _ in rows], "t": pa.array([t for _, t in rows], pa.string())})
     contract = load_contract({"rules": CHUNKED})
@@ -258,7 +259,7 @@ def test_what_is_no_expression_says_where_and_why(text: str, message: str) -> No
 
 
 @given(st.text("ab1. ()[]'`\"<>=!+-*/,_:;@\\n\x00é", max_size=60) | st.text(max_size=40))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_any_text_is_an_expression_or_a_mistake_and_nothing_else(text: str) -> None:
     try:
         found = read_expression(text)

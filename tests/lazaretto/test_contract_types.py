@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 
 from lazaretto.contract import Contract, ContractReport, evaluate
+from lazaretto.contract._frame import join_frames, make_frame
 from lazaretto.policy import Columns
 
 IDS = ["a", "b", "c"]
@@ -144,3 +145,21 @@ def test_failing_values_are_shown_whatever_they_are() -> None:
         report = judged(pandera.DataFrameSchema({"x": pandera.Column(checks=check)}), x=values)
         assert failing(report) == {"x.never": IDS}
         assert all(report.failures["value"].to_pylist())
+
+
+def test_parts_that_are_judged_one_by_one_are_one_frame_as_if_they_came_together() -> None:
+    """Also where a later part does not fit the contract's type, which earlier ones have."""
+    types = {"n": pa.float64(), "^w$": pa.float64(), "s": pa.string()}
+    parts = [
+        pa.record_batch({"n": [n], "^w$": [n], "s": [str(n)], "left": [n]})
+        for n in (1, 2**53 + 1, 3)
+    ]
+    parts = [part.select(["n", "^w$", "s"]) for part in parts]
+    whole = make_frame(parts, types, kept=types)
+    joined = join_frames([make_frame([part], types, kept=types) for part in parts])
+    assert joined.data.equals(whole.data)
+    assert joined.data.schema == whole.data.schema
+    assert (joined.misfits, joined.left_out) == (whole.misfits, whole.left_out)
+    assert joined.select(["^w$"]).data.columns == ["^w$"]
+    fits = join_frames([make_frame([part], types) for part in (parts[0], parts[2])])
+    assert fits.data.schema["n"] == pl.Float64

@@ -10,10 +10,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from many import some
 
 pytestmark = pytest.mark.long
 SUPPORT = Path(__file__).parents[1] / "support"
 
+
+SIZES = (0, 2_000, 20_000, 90_000, 200_000, 500_000, 1_000_000)
 
 # How many write points each has at least: fewer would mean that `crash` no longer sees them.
 POINTS = {
@@ -56,7 +59,7 @@ def test_every_stage_on_a_full_disk_says_so_and_works_when_there_is_room(
     folder = tmp_path / "full"
     folder.mkdir()
     url = catalog_url.replace(str(tmp_path), str(folder))
-    sizes = "0,2000,20000,90000,200000,500000,1000000"
+    sizes = ",".join(map(str, some(SIZES, 2)))
     done = subprocess.run(
         [sys.executable, str(SUPPORT / "full_disk.py"), url, str(folder), fitted_reference, sizes],
         capture_output=True,

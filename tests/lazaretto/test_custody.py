@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from many import examples
 from yard import Yard, blobs
 
 from lazaretto import stages
@@ -71,7 +72,7 @@ def batch(sqlite_yard: Yard) -> str:
 
 
 @settings(
-    max_examples=20,
+    max_examples=examples(20),
     phases=(Phase.explicit, Phase.generate),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],

@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from deltalake import DeltaTable, write_deltalake
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from many import examples
 from yard import Yard, blobs
 
 from lazaretto import stages
@@ -42,7 +43,9 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
 _FEW = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(60),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 
 

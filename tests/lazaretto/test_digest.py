@@ -11,6 +11,7 @@ import pytest
 from decoding import decoded
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from many import examples
 
 from lazaretto.batch import CHUNK_ROWS, as_chunks, batch_id, open_batch, record_ids, table_digest
 from lazaretto.policy import Columns
@@ -46,7 +47,9 @@ def tables(draw: st.DrawFn) -> pa.Table:
     return pa.table(columns)
 
 
-relaxed = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+relaxed = settings(
+    max_examples=examples(60), deadline=None, suppress_health_check=list(HealthCheck)
+)
 
 
 @given(table=tables(), size=st.integers(1, 5), split=st.integers(0, 12))

@@ -18,6 +18,7 @@ import pytest
 from decoding import decoded
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from many import examples
 
 from lazaretto.batch import Wanted
 from lazaretto.batch._exact import InexactError, exact, widens
@@ -151,7 +152,7 @@ KINDS = st.sampled_from([kind for kind, _ in _VALUES]) | st.sampled_from(
 )
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=examples(600), deadline=None)
 @given(columns(), KINDS)
 def test_a_cast_keeps_every_value_or_names_one(values: pa.Array, kind: pa.DataType) -> None:
     try:
@@ -164,7 +165,7 @@ def test_a_cast_keeps_every_value_or_names_one(values: pa.Array, kind: pa.DataTy
     assert [meaning(one) for one in found] == [meaning(one) for one in values]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(columns())
 def test_every_value_can_be_shown(values: pa.Array) -> None:
     for value in values:
@@ -173,7 +174,9 @@ def test_every_value_can_be_shown(values: pa.Array) -> None:
 
 
 @settings(
-    max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(400),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(columns(), st.none() | KINDS)
 def test_a_dataset_holds_what_was_delivered_or_refuses_it_by_column(
@@ -258,7 +261,9 @@ def _says(cell: str, value: pa.Scalar) -> bool:  # noqa: PLR0911  one return per
 
 
 @settings(
-    max_examples=600, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(600),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(st.lists(_TEXTS | _NUMBERS | _PLACES, min_size=1, max_size=3), TYPES, st.booleans())
 def test_a_cell_has_its_declared_type_or_the_delivery_is_refused_by_column_and_record(
@@ -287,7 +292,9 @@ def test_a_cell_has_its_declared_type_or_the_delivery_is_refused_by_column_and_r
 
 
 @settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(300),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(
     st.lists(

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from many import examples
 from yard import Yard, blobs, make_policy
 
 from lazaretto import stages
@@ -285,7 +286,7 @@ def test_the_calibration_rows_of_a_stored_reference_are_read_without_the_rest(
 
 
 @given(rate=st.floats(min_value=1e-6, max_value=0.5))
-@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(200), suppress_health_check=[HealthCheck.too_slow])
 def test_the_rates_ascend_and_the_one_in_force_is_among_them(rate: float) -> None:
     found = rates_around(rate)
     assert rate in found

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from many import examples
 from typer.testing import CliRunner
 
 from lazaretto.cli.app import app
@@ -190,7 +191,7 @@ def nested(key: str, value: object) -> str:
 
 
 @given(data=st.data(), key=st.sampled_from(sorted(values)))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 def test_of_two_values_one_is_tighter_or_they_are_the_same(
     data: st.DataObject, key: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from many import examples
 from typer.testing import CliRunner
 from yard import Yard, blobs, make_policy
 
@@ -117,7 +118,7 @@ def test_a_p256_key_signs_folders_too(folder: Path) -> None:
 NAMES = st.sampled_from(["a", "b/c", "b/d/e", "f.csv", ".g", "ü"])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(
     files=st.dictionaries(NAMES, st.binary(max_size=40), min_size=1),
     data=st.data(),
@@ -152,7 +153,7 @@ def test_one_bit_one_byte_one_name_is_found_and_named(
     assert faults(manifest, folder) == wanted
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
 def test_no_bit_of_a_manifest_can_be_flipped(place: float, bit: int) -> None:
     envelope = bytearray(ENVELOPE)

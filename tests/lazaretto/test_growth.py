@@ -18,6 +18,7 @@ import pytest
 from deltalake import DeltaTable
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from many import examples
 from yard import Yard, blobs, make_policy
 
 from lazaretto import stages
@@ -327,7 +328,9 @@ def _sequences(draw: st.DrawFn) -> tuple[dict[str, object], list[dict[str, pa.Ar
 
 
 @settings(
-    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(10),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(sequence=_sequences())
 def test_every_batch_is_admitted_exactly_or_held_with_a_reason_that_names_the_column(

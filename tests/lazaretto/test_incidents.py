@@ -11,7 +11,8 @@ from yard import ANN, blobs
 from lazaretto import incidents, stages
 from lazaretto.dataset.recall import recall
 from lazaretto.errors import ChangedStateError, LedgerError, NotFoundError, UsageError
-from lazaretto.incidents.production import in_production
+from lazaretto.incidents.difference import difference
+from lazaretto.incidents.production import in_production, named
 from lazaretto.ledger import events
 from lazaretto.ledger.chain import append
 from lazaretto.quarantine import review
@@ -19,7 +20,7 @@ from lazaretto.sources.keys import keygen
 from lazaretto.sources.registry import add_key, revoke_key
 from lazaretto.storage import tables
 from lazaretto.times import parse_time
-from lazaretto.values import Action, Actor, ActorType, HoldKind, IncidentQuestion
+from lazaretto.values import Action, Actor, ActorType, HoldKind, IncidentQuestion, PlacedModel
 
 if TYPE_CHECKING:
     from yard import Yard
@@ -294,28 +295,74 @@ def test_a_row_that_was_changed_by_hand_is_not_believed(yard: Yard) -> None:
 def test_what_is_in_production_and_since_when(yard: Yard) -> None:
     trained(yard)
     found = opened(yard.workspace)
+    [placed] = found.answer.placed
+    assert (placed.model, placed.unknown) == ("net@1", False)
     with yard.workspace.catalog.transaction() as connection:
         entries = [
             append(
                 connection,
-                events.ModelAliased(model, alias, version, registry="mlflow", reason="tried"),
+                events.ModelAliased(model, alias, version, registry, reason="tried"),
                 actor=ANN,
             )
-            for model, alias, version in (
-                ("net", "production", "1"),
-                ("net", "staging", "1"),
-                ("net", "staging", None),
-                ("net", "next", "2"),
-                ("other", "production", "1"),
+            for model, alias, version, registry in (
+                ("net", "production", "1", placed.registry),
+                ("net", "staging", "1", placed.registry),
+                ("net", "staging", None, placed.registry),
+                ("net", "next", "2", placed.registry),
+                ("other", "production", "1", placed.registry),
+                ("net", "production", "1", "mlflow://another"),
             )
         ]
-        told = in_production(connection, found.answer.models)
+        told = in_production(connection, found.answer)
     assert [(one.alias, one.version, one.affected) for one in told] == [
         ("production", "1", True),
         ("next", "2", False),
     ]
     assert told[0].since == entries[0].at
+    with yard.workspace.catalog.read() as connection:  # of before registries were kept
+        assert len(in_production(connection, replace(found.answer, placed=[]))) == 3
     shown = incidents.show_incident(yard.workspace, found.id)
     assert shown.production == told
     assert "net@1 is affected, and is 'production'" in " ".join(s.what for s in shown.steps)
     assert [one.what for one in shown.actions][2] == "staging of net stands for no version"
+
+
+def test_two_registries_may_have_one_name(yard: Yard) -> None:
+    trained(yard)
+    found = opened(yard.workspace)
+    [mine] = found.answer.placed
+    other = PlacedModel("mlflow://another", "net@1", unknown=True)
+    both = replace(found.answer, unknown=["net@1"], placed=[mine, other])
+    with yard.workspace.catalog.transaction() as connection:
+        for registry in (mine.registry, "mlflow://another/"):
+            event = events.ModelAliased("net", "production", "1", registry, reason="tried")
+            append(connection, event, actor=ANN)
+        told = in_production(connection, both)
+    assert [(one.affected, one.unknown) for one in told] == [(True, False), (False, True)]
+    assert named(told[1], told) == "net in mlflow://another/"
+    assert named(told[1], told[1:]) == "net"
+    twice = replace(found.answer, models=["net@1", "net@1"])
+    assert difference(found.answer, twice).sentences() == ["1 more affected model version"]
+
+
+def test_an_incident_can_ask_what_if_some_batches_had_not_been_delivered(yard: Yard) -> None:
+    monday = trained(yard)
+    tuesday = yard.admit("tuesday", blobs(60, seed=6, prefix="t")).batch
+    train(yard, "2")
+    asked = replace(VENDOR, without=[monday, monday])
+    found = opened(yard.workspace, asked)
+    assert found.question.without == [monday]
+    assert found.title.endswith("without 1 batch")
+    assert (found.answer.batches, found.answer.models) == ([tuesday], ["net@2"])
+    assert incidents.get_incident(yard.workspace, found.id) == found
+    assert incidents.find_open(yard.workspace, replace(VENDOR, without=[monday])) == found
+    assert incidents.find_open(yard.workspace, VENDOR) is None
+    assert not incidents.refresh(yard.workspace, found.id).changed.anything
+    told = commands(incidents.show_incident(yard.workspace, found.id))
+    recalls = [command for command in told if " recall " in command]
+    assert recalls == [f"lazaretto dataset recall blobs --batch {tuesday} --reason {found.id}"]
+    assert any(command.endswith(f"--without {monday}") for command in told)
+    with pytest.raises(NotFoundError):
+        opened(yard.workspace, replace(VENDOR, without=["vendor-a/none"]))
+    with pytest.raises(UsageError, match="leave out --without"):
+        opened(yard.workspace, IncidentQuestion("model", "net@1", without=[monday]))

@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from many import examples
 
 from lazaretto.errors import LedgerError, UsageError
 from lazaretto.ledger import chain as ledger
@@ -60,7 +61,9 @@ def test_entries_come_back_as_they_were_written(workspace: Workspace) -> None:
 
 @given(name=st.text(st.characters(exclude_categories=["Cs"]), max_size=50))
 @settings(
-    max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+    max_examples=examples(30),
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    deadline=None,
 )
 def test_any_text_survives_and_verifies(sqlite_workspace: Workspace, name: str) -> None:
     with sqlite_workspace.catalog.transaction() as connection:

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ledgers import new_key, rewrite, take, write
+from many import examples
 
 from lazaretto.errors import LedgerError, UsageError
 from lazaretto.ledger.chain import entries
@@ -278,7 +279,9 @@ def test_a_note_signed_under_another_origin_is_no_checkpoint(sqlite_workspace: W
 
 @given(data=st.data())
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(60),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 def test_a_changed_byte_of_a_checkpoint_never_passes(
     sqlite_workspace: Workspace, data: st.DataObject
@@ -299,7 +302,9 @@ _KEY = new_key()
 
 @given(data=st.data())
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(40),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 def test_any_history_that_was_rewritten_under_a_kept_checkpoint_is_named(
     sqlite_workspace: Workspace, data: st.DataObject

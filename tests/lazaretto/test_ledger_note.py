@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from many import examples
 
 from lazaretto.errors import LedgerError, UsageError
 from lazaretto.ledger.note import (
@@ -78,7 +79,7 @@ def test_a_signature_under_another_name_is_another_key() -> None:
 
 
 @given(st.data())
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 def test_whatever_byte_is_changed_it_is_not_verified(data: st.DataObject) -> None:
     whole = sign_note(TEXT, "gate", KEY)
     position = data.draw(st.integers(0, len(whole) - 1))

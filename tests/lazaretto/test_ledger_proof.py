@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ledgers import new_key, rewrite, take, write
+from many import examples
 
 from lazaretto.errors import LedgerError, NotFoundError, UsageError
 from lazaretto.ledger.chain import entries
@@ -89,7 +90,9 @@ def test_without_anybody_who_vouches_nothing_is_said(
 
 @given(data=st.data())
 @settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(150),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 def test_an_altered_proof_does_not_pass(
     sqlite_workspace: Workspace, taken: list[TakenCheckpoint], data: st.DataObject

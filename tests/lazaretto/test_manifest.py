@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from many import examples
 
 from lazaretto.errors import DeliveryError, UsageError
 from lazaretto.sources.manifest import (
@@ -125,7 +126,7 @@ def test_a_stranger_who_borrows_a_key_id_is_found_out(file: Path) -> None:
 
 
 @given(position=st.integers(0, 2000), flip=st.integers(1, 255))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 def test_any_changed_byte_of_the_payload_is_found(
     tmp_path_factory: Any, position: int, flip: int
 ) -> None:

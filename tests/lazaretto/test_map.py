@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
+from many import examples
 from yard import Yard, blobs, make_policy, make_yard
 
 from lazaretto import stages
@@ -331,7 +332,7 @@ def test_what_is_no_reference_is_refused(damage: bytes) -> None:
 finite = st.floats(-(2.0**49), 2.0**49, width=32)
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(data=st.data(), width=st.integers(1, 9))
 def test_any_numbers_have_a_place(data: st.DataObject, width: int) -> None:
     def rows(most: int) -> Any:

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from many import examples
 from yard import blobs, make_policy
 
 from lazaretto.ledger.chain import entry
@@ -194,7 +195,7 @@ def test_what_is_kept_of_trusted_rows_is_bounded(
     assert found[298] == {**dict.fromkeys(found[0]), trusted.RECORD: "r299"}
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=examples(30))
 @given(
     sizes=st.lists(st.integers(1, 40), min_size=1, max_size=6),
     step=st.integers(1, 3),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import yaml
+from pages import quick_commands
 from yard import blobs, make_policy, make_yard
 
 from lazaretto import stages
@@ -45,7 +46,7 @@ def test_the_commands_for_postgresql_run_as_they_stand(yard: Yard, tmp_path: Pat
         ["/bin/bash", "--norc", "-euxc", block],
         env={
             "HOME": str(tmp_path),
-            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "PATH": f"{quick_commands()}:{Path(sys.executable).parent}:{os.environ['PATH']}",
             "LAZARETTO_STORE": yard.workspace.store.root,
         },
         capture_output=True,
@@ -69,7 +70,7 @@ def test_the_commands_of_the_doctor_run_as_they_stand(yard: Yard, tmp_path: Path
         ["/bin/bash", "--norc", "-euc", block],
         env={
             "HOME": str(tmp_path),
-            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "PATH": f"{quick_commands()}:{Path(sys.executable).parent}:{os.environ['PATH']}",
             "LAZARETTO_CATALOG_URL": url,
             "LAZARETTO_STORE": yard.workspace.store.root,
         },
@@ -100,7 +101,7 @@ def test_the_commands_for_retention_run_as_they_stand(sqlite_yard: Yard, tmp_pat
         ["/bin/bash", "--norc", "-euxc", blocks["bash"]],
         env={
             "HOME": str(tmp_path),
-            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "PATH": f"{quick_commands()}:{Path(sys.executable).parent}:{os.environ['PATH']}",
             "LAZARETTO_STORE": workspace.store.root,
             "LAZARETTO_CATALOG_URL": workspace.catalog.display_url,
         },

@@ -11,6 +11,7 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from many import examples
 from pydantic import ValidationError
 
 from lazaretto.errors import PolicyError
@@ -272,7 +273,7 @@ def test_what_a_validator_refuses_the_schema_refuses(place: str, value: Any) -> 
 
 
 @given(data=st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_the_schema_accepts_just_what_the_model_accepts(data: st.DataObject) -> None:
     content: Any = yaml.safe_load(FULL.replace("1e-2", "0.01"))
     for _ in range(data.draw(st.integers(1, 2))):

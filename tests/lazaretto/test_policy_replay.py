@@ -165,7 +165,7 @@ def decide_some(yard: Yard, case: str | None, batch: str) -> dict[int, str]:
     name=st.sampled_from(sorted(CANDIDATES)),
 )
 @settings(
-    max_examples=int(os.environ.get("LAZARETTO_REPLAY_EXAMPLES", "5")),
+    max_examples=int(os.environ.get("LAZARETTO_REPLAY_EXAMPLES", "3")),
     deadline=None,
     phases=[Phase.generate],  # an example takes seconds, so it is not made smaller
     suppress_health_check=[HealthCheck.function_scoped_fixture],

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from many import examples
 
 from lazaretto.stats.conformal import Calibration, conformal_p_values, suspects
 from lazaretto.stats.pooled import Part, joined, long_look, members_needed
@@ -102,7 +103,7 @@ def test_a_pool_is_no_larger_than_it_must_be() -> None:
     assert _needed(_part(parts[0].p_value[: sizes.tiny]), parts[1:]) == 0
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(
     st.integers(1, 40),
     st.lists(st.integers(1, 40), max_size=12),

@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from many import examples
 from yard import ANN, Yard, blobs, make_policy
 
 from lazaretto import stages
@@ -159,7 +160,9 @@ _PLACES = [(table, column) for table, columns in _COLUMNS.items() for column in 
 
 
 @settings(
-    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(20),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(
     published=st.booleans(),

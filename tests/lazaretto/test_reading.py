@@ -15,6 +15,7 @@ import pytest
 from decoding import decoded
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from many import examples
 from yard import Yard, blobs, make_policy
 
 from lazaretto import stages
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _FEW = settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(40),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 _ODD = re.compile("[\0\r\ufeff]")
 ROWS = [{"a": 1, "b": {"c": 'x]"}\\'}}, {"a": 2, "b": {"c": "y\n"}}, {"a": 3, "b": {"c": ""}}]

@@ -46,8 +46,8 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-EXAMPLES = int(os.environ.get("LAZARETTO_REVIEW_EXAMPLES", "3"))
-STEPS = 40
+_ASKED = os.environ.get("LAZARETTO_REVIEW_EXAMPLES")
+EXAMPLES, STEPS = (int(_ASKED), 40) if _ASKED else (2, 25)
 ROWS, HELD = 40, 9
 BOB = Actor(ActorType.HUMAN, "user:bob")
 CAT = Actor(ActorType.HUMAN, "user:cat")

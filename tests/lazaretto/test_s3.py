@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from lazaretto.policy import Policy
+
 s3fs = pytest.importorskip("s3fs", reason="s3fs is not installed")
 
 
@@ -156,16 +158,61 @@ def test_the_manifest_beside_a_delivery_in_a_bucket_is_found(
             )
         return caught.value.code
 
-    assert not has_arrived(drop, "vendor-a", rules)
+    assert not has_arrived(drop, "vendor-a", rules, workspace=sqlite_yard.workspace)
     served.files().put(str(sqlite_yard.deliver("day", blobs(9, seed=5))), drop)
-    assert not has_arrived(drop, "vendor-a", rules)
+    assert not has_arrived(drop, "vendor-a", rules, workspace=sqlite_yard.workspace)
     assert receive() == "unsigned"
     served.files().pipe_file(drop + MANIFEST_SUFFIX, b"{}")
-    assert has_arrived(drop, "vendor-a", rules)
+    assert has_arrived(drop, "vendor-a", rules, workspace=sqlite_yard.workspace)
     assert receive() == "bad_envelope"  # it was read
     served.stop()
     with pytest.raises(SystemFaultError):
-        has_arrived(drop, "vendor-a", rules)
+        has_arrived(drop, "vendor-a", rules, workspace=sqlite_yard.workspace)
+
+
+def test_folders_patterns_and_lists_of_a_bucket_are_deliveries(
+    served: Bucket, sqlite_yard: Yard, tmp_path: Path
+) -> None:
+    """What comes later is seen, whatever was listed before; a signed folder is checked by file."""
+    from lazaretto.sources.folder import sign_folder
+    from lazaretto.sources.manifest import keygen
+    from lazaretto.sources.registry import add_key
+    from lazaretto.stages.arrival import has_arrived
+
+    workspace, files = sqlite_yard.workspace, served.files()
+    tier = {"REVIEWED": {"require_signature": True}}  # of `vendor-a`
+    places = {"places": ["s3://bucket/drop"], "require_signature": False}
+    rules = make_policy(sources=places)
+    signed = make_policy(sources=places | {"tiers": tier})
+
+    def receive(uri: str | list[str], policy: Policy = rules) -> int:
+        options = {"policy": policy, "places_required": True, "beside": True}
+        return stages.receive(workspace, uri, "vendor-a", **options).rows  # type: ignore[arg-type]
+
+    day = "s3://bucket/drop/day"
+    assert not has_arrived(f"{day}/*.csv", "vendor-a", rules, workspace=workspace)
+    for number in (1, 2, 3):
+        files.pipe_file(f"{day}/{number}.csv", f"id,label\n{number},x\n".encode())
+    files.pipe_file(f"{day}/_SUCCESS", b"")
+    assert has_arrived(f"{day}/*.csv", "vendor-a", rules, workspace=workspace)
+    assert receive(f"{day}/[12].csv") == 2
+    assert receive([f"{day}/2.csv", f"{day}/3.csv"]) == 2
+    private, public = keygen()
+    add_key(workspace, "vendor-a", public)
+    own = tmp_path / "day"
+    files.get(f"{day}/", f"{own}/", recursive=True)
+    envelope = sign_folder(own, source="vendor-a", private_key=private)
+    assert not has_arrived(f"{day}/", "vendor-a", signed, workspace=workspace)
+    files.pipe_file(f"{day}.manifest.json", envelope)
+    assert has_arrived(f"{day}/", "vendor-a", signed, workspace=workspace)
+    files.pipe_file(f"{day}/2.csv", b"id,label\n2,y\n")
+    with pytest.raises(DeliveryError, match=r"'2\.csv' has other bytes"):
+        receive(day, signed)
+    files.pipe_file(f"{day}/2.csv", b"id,label\n2,x\n")
+    assert receive(day, signed) == 3
+    served.stop()
+    with pytest.raises(SystemFaultError):
+        receive(day, signed)
 
 
 def test_a_server_that_is_killed_is_nobodys_fault_and_the_same_call_works_when_it_is_back(

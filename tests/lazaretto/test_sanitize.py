@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from many import examples
 
 from lazaretto.errors import NotFoundError, UsageError
 from lazaretto.policy import Sanitize
@@ -343,7 +344,7 @@ def test_without_trusted_rows_what_both_see_comes_first_and_what_only_a_split_se
     assert chosen[one].sum() < 20
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(
     n=st.integers(1, 400),
     d=st.integers(1, 6),

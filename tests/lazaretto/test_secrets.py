@@ -6,11 +6,11 @@ import json
 import logging
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from pages import quick_commands
 from yard import blobs
 
 from lazaretto import stages
@@ -26,7 +26,6 @@ from lazaretto.storage.store import Store
 if TYPE_CHECKING:
     from yard import Yard
 
-LAZARETTO = str(Path(sys.executable).with_name("lazaretto"))
 HUSH = "Hush-Hush"
 
 
@@ -183,7 +182,7 @@ def test_whatever_is_named_the_terminal_obeys_nothing(tmp_path: Path, words: tup
     }
     for more in ((), ("--debug", "--json")):
         done = subprocess.run(
-            [LAZARETTO, *words, *more],
+            [str(quick_commands() / "lazaretto"), *words, *more],
             cwd=tmp_path,
             env=environment,
             capture_output=True,

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from many import examples
 from tests.lazaretto.detection_data import classes, policy, table
 
 import lazaretto as lz
@@ -36,7 +37,7 @@ def _one_by_one(
     return judged
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=examples(40))
 @given(
     st.lists(st.integers(30, 12_000), min_size=1, max_size=3).map(tuple),
     st.sampled_from([0.002, 0.01, 0.05, 0.1, 0.3, 0.7]),

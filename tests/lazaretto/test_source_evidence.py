@@ -12,6 +12,7 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from many import examples
 
 from lazaretto.drift.source import (
     Evidence,
@@ -158,7 +159,7 @@ steps = st.lists(st.one_of(st.just(("receive",)), screens, screens, both), max_s
 
 
 @settings(
-    max_examples=25,
+    max_examples=examples(25),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

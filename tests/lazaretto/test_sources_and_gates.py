@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from many import examples
 from yard import ANN, Yard, blobs, make_policy
 
 from lazaretto import stages
@@ -113,7 +114,7 @@ _moments = st.datetimes(datetime(2026, 1, 1), datetime(2026, 2, 1), timezones=st
 
 
 @given(start=_moments, end=st.none() | _moments, revoked=st.none() | _moments, now=_moments)
-@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(300), suppress_health_check=[HealthCheck.too_slow])
 def test_a_key_is_valid_only_within_its_time_and_before_its_revocation(
     start: datetime, end: datetime | None, revoked: datetime | None, now: datetime
 ) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from itertools import product
+from typing import TYPE_CHECKING
 
 import pytest
 import sqlalchemy as sa
@@ -23,13 +24,6 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
     from lazaretto.ledger.differences import Difference
-
-COLUMNS = [
-    pytest.param(table, column, id=f"{table.name}.{column.name}")
-    for table in STATE
-    for column in table.c
-]
-# No column is exempt: the ledger tells of all of them, times included.
 
 
 @pytest.fixture(scope="module", params=["sqlite", pytest.param("pg", marks=pytest.mark.postgres)])
@@ -82,10 +76,11 @@ def test_every_table_has_rows_to_change(yard: Yard) -> None:
     assert empty == []
 
 
-@pytest.mark.parametrize(("table", "column"), COLUMNS)
-def test_any_changed_value_is_named(yard: Yard, table: sa.Table, column: sa.Column[Any]) -> None:
+# No column is exempt: the ledger tells of all of them, times included.
+@pytest.mark.parametrize("table", STATE, ids=str)
+def test_any_changed_value_is_named(yard: Yard, table: sa.Table) -> None:
     with _at_work(yard) as (connection, state):
-        for row in rows_of(connection, table)[:4]:
+        for column, row in product(table.c, rows_of(connection, table)[:4]):
             value = row._mapping[column.name]
             values = [other_value(column, value)]
             values += [None] if column.nullable and value is not None else []
@@ -94,7 +89,7 @@ def test_any_changed_value_is_named(yard: Yard, table: sa.Table, column: sa.Colu
                     changed = table.update().where(*row_is(table, row)).values({column.name: new})
                     connection.execute(changed)
                     found = _found(state, table)
-                    assert found, (row, new)
+                    assert found, (column, row, new)
                     if not column.primary_key:
                         assert any(column.name in one.columns for one in found), (new, found)
                     savepoint.rollback()

@@ -14,6 +14,7 @@ import pytest
 from decoding import decoded
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from many import examples
 
 from lazaretto.batch import Wanted
 from lazaretto.batch._cells import CellTypes
@@ -35,7 +36,7 @@ CELLS = [
 ]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(
     st.lists(st.sampled_from(CELLS), min_size=1, max_size=3).flatmap(
         lambda few: st.lists(st.sampled_from(few), min_size=1, max_size=5)
@@ -116,7 +117,9 @@ def _values(depth: int) -> st.SearchStrategy[Any]:
 
 
 @settings(
-    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(120),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(st.data())
 def test_json_records_are_the_same_in_blocks_of_any_size(tmp_path: Path, data: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,9 @@ from lazaretto.ledger.events import BatchAdmitted, BatchJudged, BatchScreened
 from lazaretto.policy.effective import effective_settings, settings_told
 from lazaretto.quarantine import review
 from lazaretto.quarantine.held import Sample
+from lazaretto.received import find_batch
 from lazaretto.sources.registry import add_source
+from lazaretto.stages.quota import Window, require_quota
 from lazaretto.values import Action, TrustTier, Verdict
 
 if TYPE_CHECKING:
@@ -270,6 +273,40 @@ def test_what_people_release_is_theirs_to_decide_and_counts(sqlite_yard: Yard) -
     assert published is not None
     assert published.rows == 4
     assert "60 of 60 records" in str(refusal(yard, judged.batch))
+
+
+def test_what_entered_since_is_added_to_what_was_counted_as_if_all_were_counted_anew(
+    yard: Yard,
+) -> None:
+    """Also where records were recalled meanwhile: then it is."""
+    policy = policy_with(quota={"max_share": 0.9, "free_records": 10_000})
+    yard = with_policy(yard, policy)
+    batches = [
+        deliver(yard, f"{s[-1]}{n}", 30 + n, s, 20 + n)
+        for n, s in enumerate(["vendor-a", "vendor-b"] * 3)
+    ]
+    settings = effective_settings(policy, ["vendor-a"], TrustTier.REVIEWED)
+
+    def counted(before: Window | None = None) -> Window:
+        if before is not None:
+            before = replace(before, since=datetime.now(UTC) - timedelta(days=before.days))
+        with yard.workspace.catalog.read() as connection:
+            received = find_batch(connection, batches[0])
+            asked = (connection, received, "blobs", settings, 1, {"0": 1}, before)
+            found = require_quota(*asked)
+        assert found is not None
+        return replace(found, since=datetime.max)
+
+    windows = [counted()]
+    for number, batch in enumerate(batches):
+        stages.admit(yard.workspace, batch)
+        if number == 3:
+            recall(yard.workspace, "blobs", batch=batches[1], reason="bad")
+        fresh = counted()
+        assert all(counted(before) == fresh for before in windows)
+        windows.append(fresh)
+    assert fresh.own == 30 + 32 + 34
+    assert fresh.all == sum(30 + n for n in range(6)) - 31
 
 
 SCRIPT = """

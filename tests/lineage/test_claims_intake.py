@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ledger_history import DAY, START, History
 from listening import web
+from many import examples
 
 from lazaretto import lineage
 from lazaretto.errors import NotFoundError
@@ -257,7 +258,7 @@ _FACETS = ("version", "symlinks", "lifecycleStateChange", "lazaretto_source", "l
 
 
 @settings(
-    max_examples=80,
+    max_examples=examples(80),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -10,6 +10,7 @@ from foreign_events import LAKE, REGISTRY, dataset, dump, event, model, partitio
 from foreign_site import Site
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from many import examples
 
 from lazaretto import lineage
 from lazaretto.errors import NotFoundError
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from lazaretto.storage.workspace import Workspace
 
 _SETTINGS = settings(
-    max_examples=12,
+    max_examples=examples(12),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ledger_history import DAY, START, History
+from many import examples
 
 from lazaretto import lineage
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from lazaretto.storage.workspace import Workspace
 
 _SETTINGS = settings(
-    max_examples=25,
+    max_examples=examples(25),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from many import examples
 
 from lazaretto.lineage.claims.bits import Basis, Gap, Why
 from lazaretto.lineage.claims.timeline import (
@@ -184,7 +185,7 @@ def _played(writes: Iterable[_Write]) -> list[set[int]]:
 
 
 @given(writes=_writes, counted=st.booleans(), gap=st.integers(3, 40), data=st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_without_losses_the_links_are_what_the_states_held(
     writes: list[_Write], counted: bool, gap: int, data: st.DataObject
 ) -> None:
@@ -217,7 +218,7 @@ def test_without_losses_the_links_are_what_the_states_held(
     gap=st.sampled_from([1, 4, 15]),
     at=st.integers(1, 8),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_with_clocks_that_differ_and_lost_ends_nothing_is_missed_and_nobody_is_accused(
     writes: list[_Write],
     lost: list[int],

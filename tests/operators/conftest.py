@@ -175,7 +175,24 @@ def without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def run_dag(dags_folder: Path, without_pauses: None) -> Callable[..., Run]:
+def schemas_checked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Airflow holds the schema of each parameter against JSON Schema's own, at every look at it."""
+    from jsonschema import Draft202012Validator
+
+    check, sound = Draft202012Validator.check_schema, set()
+
+    def check_once(schema: Any, *arguments: Any, **options: Any) -> None:
+        if repr(schema) not in sound:
+            check(schema, *arguments, **options)
+            sound.add(repr(schema))
+
+    monkeypatch.setattr(Draft202012Validator, "check_schema", staticmethod(check_once))
+
+
+@pytest.fixture
+def run_dag(
+    dags_folder: Path, without_pauses: None, schemas_checked_once: None
+) -> Callable[..., Run]:
     """Runs a DAG of a file, from the repository's ``dags/`` or given as text, in real Airflow."""
 
     def run(

@@ -178,7 +178,36 @@ def test_a_place_that_cannot_be_entered_is_asked_again(world: Any, tmp_path: Pat
     }
     conf = {"uri": f"{loop}/day.parquet", "source": "vendor-a"}
     with pytest.raises(SystemFaultError):
-        has_arrived(**conf, policy=load_policy(policy))
+        has_arrived(**conf, policy=load_policy(policy), workspace=world.workspace)
     from lazaretto.operators import AwaitDeliveryOperator
 
     assert not AwaitDeliveryOperator(task_id="w", policy=policy, **conf).poke({})
+
+
+def test_a_list_of_files_is_waited_for_and_received_as_one_delivery(world: Any) -> None:
+    """As a task's output may be a list; its manifest lies beside the folder that holds them."""
+    from airflow.sdk.exceptions import TaskDeferred
+
+    from lazaretto.operators import ReceiveBatchOperator
+    from lazaretto.sources.folder import sign_folder
+
+    first = Path(world.deliver("monday/a", world.part(0, 60))["uri"])
+    second = Path(world.deliver("monday/b", world.part(60, 120))["uri"])
+    uris = [str(second), str(first)]
+    conf: dict[str, Any] = {"uri": uris, "source": "vendor-a"}
+    kept = second.rename(world.folder / "later.parquet")
+    with pytest.raises(TaskDeferred):
+        waiting(world, conf).execute({"ti": MagicMock()})
+    kept.rename(second)
+    folder = first.parent.parent
+    with pytest.raises(TaskDeferred):
+        waiting(world, conf).execute({"ti": MagicMock()})
+    names = ["a/digits.parquet", "b/digits.parquet"]
+    envelope = sign_folder(folder, source="vendor-a", private_key=world.private_key, only=names)
+    Path(f"{folder}{BESIDE}").write_bytes(envelope)
+    there = waiting(world, conf).execute({"ti": MagicMock()})
+    assert there["uri"] == f"{folder}/{{a/digits.parquet,b/digits.parquet}}"
+    receive = ReceiveBatchOperator(task_id="r", policy=world.policy, **conf)
+    assert receive.execute({"ti": MagicMock()})["rows"] == 120
+    (received,) = world.ledger(BatchReceived)
+    assert received.signature.status == "VERIFIED"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from pages import quick_commands
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,8 +20,7 @@ OWN_DATA = Path(__file__).parents[2] / "docs/how-to/own_data.py"
 
 
 def lazaretto(folder: Path, line: str) -> Any:
-    code = "from lazaretto.cli import main; main()"
-    words = [sys.executable, "-c", code, *shlex.split(line)[1:], "--json"]
+    words = [str(quick_commands() / "lazaretto"), *shlex.split(line)[1:], "--json"]
     done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from many import examples
 
 from lazaretto.plugins.cells import LONGEST_NAME, Cell, as_scalar, cell_of
 from lazaretto.plugins.sound import BARS, sound_of
@@ -84,7 +85,7 @@ values = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=examples(200))
 @given(value=values)
 def test_any_value_is_shown_within_bounds(value: Any) -> None:
     try:
@@ -191,7 +192,7 @@ def test_a_sound_is_as_long_as_what_is_there() -> None:
     assert sound_of(padded) is None
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=examples(300))
 @given(data=st.binary(max_size=80), cut=st.integers(0, 60))
 def test_no_bytes_are_more_than_no_sound(data: bytes, cut: int) -> None:
     found = sound_of(wav(2, 1, b"\1\0" * 8)[:cut] + data)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from many import some
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -21,13 +22,16 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 5_000_000
 MILLION = 1_000_000
+# Of refusals that no third has.
+_ALWAYS = ("csv_compressed.csv", "jsonl_one_giant_text.jsonl")
 _MAKERS: dict[str, Callable[[Path], object]] = {}
 
 
 def write_all(folder: Path) -> list[Path]:
-    """Writes every bomb into a folder, by name."""
+    """Writes every bomb into a folder, by name; every third by default."""
     paths = []
-    for name, make in _MAKERS.items():
+    wanted = {*some(list(_MAKERS), 3), *_ALWAYS}
+    for name, make in ((name, _MAKERS[name]) for name in _MAKERS if name in wanted):
         path = folder / name
         make(path)
         assert path.stat().st_size <= MOST_BYTES, name

@@ -16,6 +16,7 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from lazaretto.policy import Limits
 
 _PAUSE = 0.002
+_LOOK = 5.0
 
 
 class ForkedBox:
@@ -43,31 +45,14 @@ class ForkedBox:
     def __call__(
         self, request: dict[str, Any], folder: Path, answer: Path, log: Path, limits: Limits
     ) -> int | None:
-        job = {
-            "request": json.dumps(request),
-            "folder": str(folder.absolute()),
-            "answer": str(answer.absolute()),
-            "log": str(log.absolute()),
-            "seconds": limits.wall_seconds,
-        }
         with self._one_at_a_time:
             if self._line is None:
                 self._start()
-            self._line.write(json.dumps(job).encode() + b"\n")
-            self._line.flush()
-            ended: int | None = json.loads(self._line.readline())
-        return ended
+            return _asked(self._line, request, folder, answer, log, limits)
 
     def _start(self) -> None:
-        from lazaretto.batch._box import environment
-
         ours, its = socket.socketpair()
-        paths = [path for path in sys.path if Path(path).is_absolute()]
-        start = "import json, sys; sys.path += json.loads(sys.argv[1]); import forked_box; "
-        command = [sys.executable, "-I", "-c", start + "forked_box.serve(int(sys.argv[2]))"]
-        command += [json.dumps(paths), str(its.fileno())]
-        self._parent = subprocess.Popen(command, env=environment(), pass_fds=[its.fileno()])
-        its.close()
+        self._parent = _served("serve", its)
         self._ours, self._line = ours, ours.makefile("rwb")
 
     def close(self) -> None:
@@ -79,6 +64,81 @@ class ForkedBox:
             self._parent.wait()
 
 
+class SharedBox:
+    """The same for processes that come and go: each delivery has a connection of its own.
+
+    Args:
+        address: of a socket where nothing is yet.
+    """
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(address)
+            listener.listen(16)
+            self._parent = _served("serve_all", listener)
+
+    def __call__(
+        self, request: dict[str, Any], folder: Path, answer: Path, log: Path, limits: Limits
+    ) -> int | None:
+        with socket.socket(socket.AF_UNIX) as ours:
+            ours.connect(self._address)
+            with ours.makefile("rwb") as line:
+                return _asked(line, request, folder, answer, log, limits)
+
+
+def _asked(
+    line: Any, request: dict[str, Any], folder: Path, answer: Path, log: Path, limits: Limits
+) -> int | None:
+    """Gives a delivery to a process that serves; how its box ended."""
+    job = {
+        "request": json.dumps(request),
+        "folder": str(folder.absolute()),
+        "answer": str(answer.absolute()),
+        "log": str(log.absolute()),
+        "seconds": limits.wall_seconds,
+    }
+    line.write(json.dumps(job).encode() + b"\n")
+    line.flush()
+    ended: int | None = json.loads(line.readline())
+    return ended
+
+
+def _served(function: str, its: socket.socket) -> subprocess.Popen[bytes]:
+    """A process that serves its end of a line."""
+    from lazaretto.batch._box import environment
+
+    paths = [path for path in sys.path if Path(path).is_absolute()]
+    start = "import json, sys; sys.path += json.loads(sys.argv[1]); import forked_box; "
+    command = [sys.executable, "-I", "-c", f"{start}forked_box.{function}(int(sys.argv[2]))"]
+    command += [json.dumps(paths), str(its.fileno())]
+    return subprocess.Popen(command, env=environment(), pass_fds=[its.fileno()])
+
+
+def serve_all(number: int) -> None:
+    """Forks a process that serves for each connection, until whoever started it has ended."""
+    import gc
+
+    from lazaretto.batch._child import main
+
+    gc.freeze()
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    started_by = os.getppid()
+    with socket.socket(fileno=number) as listener:
+        listener.settimeout(_LOOK)
+        while os.getppid() == started_by:
+            with suppress(TimeoutError):
+                connection, _ = listener.accept()
+                if os.fork() == 0:
+                    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                    listener.close()
+                    connection.setblocking(True)
+                    with connection.makefile("rwb") as line:
+                        _serve(line, main)
+                    os._exit(0)
+                connection.close()
+
+
 def serve(number: int) -> None:
     """Forks a box for each line that a socket brings, until it is closed."""
     import gc
@@ -87,10 +147,14 @@ def serve(number: int) -> None:
 
     gc.freeze()
     with socket.socket(fileno=number) as ours, ours.makefile("rwb") as line:
-        for job in line:
-            ended = _box(json.loads(job), main)
-            line.write(json.dumps(ended).encode() + b"\n")
-            line.flush()
+        _serve(line, main)
+
+
+def _serve(line: Any, main: Callable[[], None]) -> None:
+    for job in line:
+        ended = _box(json.loads(job), main)
+        line.write(json.dumps(ended).encode() + b"\n")
+        line.flush()
 
 
 def _box(job: dict[str, Any], main: Callable[[], None]) -> int | None:

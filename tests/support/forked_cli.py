@@ -3,12 +3,14 @@
 To start Python and to import the library takes most of the time of a short command, and the pages
 have hundreds. A shell finds the command first in its PATH; it hands its folder, its environment and
 its three streams to a process that is ready, which forks, runs `lazaretto.cli.main` and tells how
-that ended. What a command loads is loaded once, for all that follow.
+that ended. What a command loads is loaded once, for all that follow. Deliveries are decoded in
+`forked_box`.
 """
 
 from __future__ import annotations
 
 import atexit
+import gc
 import importlib
 import json
 import os
@@ -57,7 +59,7 @@ def forked_cli() -> Iterator[Path]:
         # As a shell of a page starts one: what is read while modules load must not be pytest's.
         kept = {"PATH": os.environ["PATH"], "OMP_NUM_THREADS": "1", "HOME": name}
         script = f"import sys; sys.path.append({str(Path(__file__).parent)!r}); import forked_cli; "
-        script += f"forked_cli.serve({listener.fileno()})"
+        script += f"forked_cli.serve({listener.fileno()}, {str(folder / 'box')!r})"
         process = subprocess.Popen(
             [sys.executable, "-P", "-c", script], env=kept, pass_fds=[listener.fileno()]
         )
@@ -69,9 +71,17 @@ def forked_cli() -> Iterator[Path]:
             process.wait()
 
 
-def serve(number: int) -> None:
-    """Runs one command after the other; those of a pipe at the same time."""
+def serve(number: int, box: str) -> None:
+    """Runs one command after the other; those of a pipe at the same time.
+
+    Args:
+        number: of the socket that commands come by.
+        box: address for the socket of the box in which they decode deliveries.
+    """
+    from forked_box import SharedBox
+
     importlib.import_module("lazaretto.cli.app")
+    importlib.import_module("lazaretto.batch._box")._run = SharedBox(box)
     listener = socket.socket(fileno=number)
     told, tell = os.pipe()
     os.set_blocking(told, False)
@@ -79,6 +89,7 @@ def serve(number: int) -> None:
     while True:
         line, _ = listener.accept()
         _load(told)
+        gc.freeze()  # a fork looks at none of it again, and copies no page of it
         if os.fork() == 0:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             listener.close()

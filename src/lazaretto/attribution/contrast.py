@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -26,6 +26,8 @@ FEWEST_RIGHT = 4
 """Right predictions of a class below which nothing is compared."""
 FEWEST_WRONG = 5
 """Wrong predictions of a class below which it is not tested."""
+MOST_BESIDE = 20_000
+"""Records of other labels that predictions are compared with."""
 _LARGEST_GROUP = 0.25
 
 
@@ -34,12 +36,18 @@ class Groups:
     """Groups of right predictions of any class, treated as the wrong ones of one class are.
 
     Attributes:
-        sources: (groups,) largest standardised sum of a source in each group.
-        batches: (groups,) the same of a batch within its source.
+        slope: by how much the standardised sum of a source rises, when the predictions are closer
+            to its records of other labels by one.
+        sources: (groups,) largest standardised sum of a source in each group, less what follows
+            from that.
+        batches: (groups,) the same of a batch within its source, just as it is.
+        spreads: (groups,) the largest of those whatever its sign: how far batches differ.
     """
 
+    slope: float
     sources: Floats
     batches: Floats
+    spreads: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +61,15 @@ class Contrast:
         tested: predicted classes that can be tested, with as many groups as there could be of
             their number of wrong predictions.
         untested: predicted classes that have too few records or predictions for that.
+        beside: by tested class, how much closer the wrong predictions are than right ones to each
+            source's records of other labels, (sources,), standardised.
     """
 
     drive: Floats
     usual: Floats
     tested: dict[int, Groups]
     untested: list[int]
+    beside: dict[int, Floats]
 
     @property
     def excess(self) -> Floats:
@@ -79,7 +90,9 @@ def contrast(
 
     Sources differ in what they deliver, so that some records are closer to a prediction than
     others without any being at fault. Right predictions show how much of that is usual: each of
-    them, with its nearest ones, is a group that is treated as the wrong predictions are.
+    them, with its nearest ones, is a group that is treated as the wrong predictions are. What is
+    particular to a source shows in its records of other labels, too: what follows from that is
+    taken off, as far as it does for the groups.
 
     Args:
         given: the checked input.
@@ -96,8 +109,10 @@ def contrast(
     enough = np.bincount(given.labels, minlength=n_classes) > 1
     enough &= np.bincount(given.right_class, minlength=n_classes) >= FEWEST_RIGHT
     tested = np.flatnonzero(enough & (asked >= FEWEST_WRONG))
-    seen: dict[int, list[tuple[Floats, Floats]]] = {int(size): [] for size in asked[tested]}
+    seen: dict[int, list[_Seen]] = {int(size): [] for size in asked[tested]}
     random = np.random.default_rng(seed)
+    some = np.sort(random.choice(n, min(n, MOST_BESIDE), replace=False))
+    beside: dict[int, Floats] = {}
     for label in range(n_classes):
         rows = np.flatnonzero(given.labels == label)
         queries = np.flatnonzero(given.wrong_class == label)
@@ -113,23 +128,59 @@ def contrast(
             scores = weigh * traced(*mine, right[known], given.right_class[known])
             ordinary = _shares(scores.mean(1))
             usual[rows] = part * ordinary
-            units = source_units(given, rows), batch_units(given, rows)
+            by_source, by_batch = source_units(given, rows), batch_units(given, rows)
+            others = some[given.labels[some] != label]
+            away = _beside(given, inputs, others, right[known].mean(0))
+            if label in tested:
+                beside[label] = away(wrong[queries].mean(0)[None])[:, 0]
             for size, kept in seen.items():
-                excess = _shares(_groups(scores, right[known], size)) - ordinary[:, None]
-                by_source, by_batch = (unit.standardised(excess).max(0) for unit in units)
-                kept.append((by_source, by_batch))
+                near = _near(right[known], size)
+                excess = _shares(scores @ near) - ordinary[:, None]
+                batches = by_batch.standardised(excess)
+                kept.append(
+                    _Seen(
+                        by_source.standardised(excess),
+                        away(near.T @ right[known]),
+                        batches.max(0),
+                        np.abs(batches).max(0),
+                    )
+                )
         if progress is not None:
             progress(label + 1, n_classes)
-    groups = {
-        size: Groups(*(np.concatenate(part) for part in zip(*kept, strict=True)))
-        for size, kept in seen.items()
-    }
+    groups = {size: _together(kept) for size, kept in seen.items()}
     return Contrast(
         drive,
         usual,
         {int(label): groups[int(asked[label])] for label in tested},
         sorted(set(np.flatnonzero(asked).tolist()) - set(tested.tolist())),
+        beside,
     )
+
+
+class _Seen(NamedTuple):
+    """Groups of right predictions of one class: sums of sources, beside, and of batches."""
+
+    sources: Floats
+    beside: Floats
+    batches: Floats
+    spreads: Floats
+
+
+def _together(kept: Sequence[_Seen]) -> Groups:
+    """The groups of all classes, and what follows in them from what is particular to sources."""
+    sources, beside, batches, spreads = (
+        np.concatenate(part, axis=-1) for part in zip(*kept, strict=True)
+    )
+    slope = float((sources * beside).sum() / max(float((beside**2).sum()), 1e-12))
+    return Groups(slope, (sources - slope * beside).max(0), batches, spreads)
+
+
+def _beside(
+    given: Checked, inputs: Floats, rows: Ints, usual: Floats
+) -> Callable[[Floats], Floats]:
+    """How much closer than the usual predictions others are to each source's records."""
+    units = Units(given.sources[rows], len(given.source_names), given.labels[rows])
+    return lambda means: units.standardised(inputs[rows] @ (means - usual).T)
 
 
 def source_units(given: Checked, rows: Ints) -> Units:
@@ -147,12 +198,12 @@ def _shares(scores: Floats) -> Floats:
     return np.asarray(scores / np.maximum(np.abs(scores).sum(0), 1e-300))
 
 
-def _groups(scores: Floats, right: Floats, size: int) -> Floats:
-    """Mean scores over each right prediction and those nearest to it, (n, groups)."""
+def _near(right: Floats, size: int) -> Floats:
+    """Weights of the right predictions in the mean of each one's group, (n, groups)."""
     count = max(2, min(size, int(_LARGEST_GROUP * len(right))))
     squares = (right**2).sum(1)
     distances = squares[:, None] + squares - 2 * right @ right.T
     nearest = np.argsort(distances, axis=1, kind="stable")[:, :count]
     member = np.zeros((len(right), len(right)))
     np.put_along_axis(member, nearest, 1 / count, axis=1)
-    return np.asarray(scores @ member.T)
+    return member.T

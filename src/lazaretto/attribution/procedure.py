@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from lazaretto.attribution.gradients import influence
 from lazaretto.attribution.inputs import check
 from lazaretto.attribution.probe import train, whitening
 from lazaretto.attribution.report import Evidence, make_report
+from lazaretto.attribution.units import as_they_are, spread_of
 from lazaretto.errors import UsageError
 
 if TYPE_CHECKING:
@@ -48,9 +49,11 @@ def attribute(
     2. A record's share in the wrong predictions, less its share in right predictions of the same
        class, is summed to batches and sources.
     3. A source is accused by two tests, at half the level each. Does it stand out among sources,
-       when records of one label change places? Does one of its batches, among its own? Each must
-       also stand out more than in groups of right predictions, because sources differ in what they
-       deliver without being at fault. Predicted classes are tested apart from each other.
+       when records of one label change places? Do its batches differ, when they change places
+       within it? Each must also stand out more than in groups of right predictions, because
+       sources differ in what they deliver without being at fault. What is particular to a source
+       shows in its records of other labels, too, and is taken off before that. Only a source with
+       more influence than usual is accused. Predicted classes are tested apart from each other.
 
     The order of the records and rows makes no difference.
 
@@ -109,12 +112,13 @@ def attribute(
     influences = influence(
         final, inputs, given.labels, given.weights, wrong_inputs, given.wrong_class
     )
-    by_source, by_batch = _tests(given, compared, shuffles, seed, tell)
+    tests = _tests(given, compared, shuffles, seed, tell)
     evidence = Evidence(
         contrast=compared,
         influences=influences,
-        source_p=by_source,
-        batch_p=by_batch,
+        source_p=tests.sources,
+        batch_p=tests.batches,
+        spread_p=tests.spreads,
         wrong_agrees=_agreement(final, wrong_inputs, given.wrong_class),
         right_agrees=_agreement(final, right_inputs, given.right_class),
         level=level,
@@ -124,25 +128,41 @@ def attribute(
     return make_report(given, evidence)
 
 
-def _tests(
-    given: Checked, compared: Contrast, shuffles: int, seed: int, tell: Progress
-) -> tuple[Floats, Floats]:
-    """p-values of the sources, and of the batches within their sources, over tested classes."""
-    sources, batches = np.ones(len(given.source_names)), np.ones(len(given.batch_names))
+class _Tests(NamedTuple):
+    """p-values over all tested classes: of sources, of batches, of how far batches differ."""
+
+    sources: Floats
+    batches: Floats
+    spreads: Floats
+
+
+def _tests(given: Checked, compared: Contrast, shuffles: int, seed: int, tell: Progress) -> _Tests:
+    n = len(given.source_names)
+    smallest = _Tests(np.ones(n), np.ones(len(given.batch_names)), np.ones(n))
+    spread = partial(spread_of, given.batch_source, n)
     for label, groups in compared.tested.items():
         rows = np.flatnonzero(given.labels == label)
         values = compared.excess[rows]
-        for smallest, units, ordinary, what in (
-            (sources, source_units(given, rows), groups.sources, "sources"),
-            (batches, batch_units(given, rows), groups.batches, "batches"),
-        ):
-            seen = units.standardised(values[:, None])[:, 0]
-            ranks = (1 + (ordinary >= seen[:, None] - 1e-9).sum(1)) / (1 + len(ordinary))
-            step = f"testing {what} for class {given.classes[label]}"
-            by_chance = units.p_values(values, shuffles, seed, partial(tell, step))
-            np.minimum(smallest, np.maximum(by_chance, ranks), out=smallest)
+        name = given.classes[label]
+        by_source, by_batch = source_units(given, rows), batch_units(given, rows)
+        step = partial(tell, f"testing sources for class {name}")
+        (chance,) = by_source.p_values(values, shuffles, seed, [as_they_are], step)
+        seen = by_source.standardised(values[:, None])
+        of_sources = seen[:, 0] - groups.slope * compared.beside[label]
+        _lower(smallest.sources, chance, of_sources, groups.sources)
+        step = partial(tell, f"testing batches for class {name}")
+        alone, differing = by_batch.p_values(values, shuffles, seed, [as_they_are, spread], step)
+        seen = by_batch.standardised(values[:, None])
+        _lower(smallest.batches, alone, seen[:, 0], groups.batches)
+        _lower(smallest.spreads, differing, spread(seen)[:, 0], groups.spreads)
     many = max(1, len(compared.tested))
-    return np.minimum(1.0, many * sources), np.minimum(1.0, many * batches)
+    return _Tests(*(np.minimum(1.0, many * each) for each in smallest))
+
+
+def _lower(smallest: Floats, chance: Floats, seen: Floats, ordinary: Floats) -> None:
+    """Lowers p-values to those of one class: by chance, and among groups of right predictions."""
+    ranks = (1 + (ordinary >= seen[:, None] - 1e-9).sum(1)) / (1 + len(ordinary))
+    np.minimum(smallest, np.maximum(chance, ranks), out=smallest)
 
 
 def _agreement(final: Floats, inputs: Floats, predicted: npt.NDArray[np.int64]) -> float | None:

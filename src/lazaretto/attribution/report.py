@@ -40,6 +40,7 @@ class Evidence:
         influences: (n,) last-layer influence of each record.
         source_p: p-values of the sources.
         batch_p: p-values of the batches within their sources.
+        spread_p: p-values of the sources, by how far their batches differ.
         wrong_agrees: share of the wrong predictions that the probe makes, too.
         right_agrees: the same of the right ones.
         level: at which a source is accused.
@@ -51,6 +52,7 @@ class Evidence:
     influences: Floats
     source_p: Floats
     batch_p: Floats
+    spread_p: Floats
     wrong_agrees: float | None
     right_agrees: float | None
     level: float
@@ -142,9 +144,8 @@ def _sources(
     n = len(given.source_names)
     share, usual, count = _sums(evidence, mine, given.sources, n)
     by_influence = _influence_shares(given, evidence, mine, n)
-    best = np.ones(n)
-    np.minimum.at(best, given.batch_source, evidence.batch_p)
-    p_values = np.minimum(1.0, TESTS * np.minimum(evidence.source_p, best))
+    p_values = np.minimum(1.0, TESTS * np.minimum(evidence.source_p, evidence.spread_p))
+    p_values[share <= usual] = 1.0
     order = np.lexsort((np.arange(n), -(share - usual)))
     return [
         SourceShare(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import numpy.typing as npt
 
@@ -75,32 +75,40 @@ class Units:
         values: Floats,
         shuffles: int,
         seed: int,
+        statistics: Sequence[Callable[[Floats], Floats]],
         progress: Callable[[int, int], None] | None = None,
-    ) -> Floats:
-        """Chance that any unit stands out as much, when records change places within strata.
+    ) -> list[Floats]:
+        """Chance that anything stands out as much, when records change places within strata.
 
-        The largest of all units' standardised sums is compared, so that the p-values hold for all
-        units together (Westfall and Young, 1993, section 2.3).
+        The largest value of a statistic is compared, so that its p-values hold for all that it is
+        of together (Westfall and Young, 1993, section 2.3).
 
         Args:
             values: (n,), of the records in their own order.
             shuffles: how often records are dealt out anew.
             seed: of the shuffling.
+            statistics: what is made of the units' standardised sums, (units, k): (things, k).
             progress: called with shuffles done and shuffles in all.
+
+        Returns:
+            Of each statistic the p-values, (things,).
         """
         mine, random = values[self._order], np.random.default_rng(seed)
         sums, spread = self._moments(mine[:, None])
-        seen = self._standardised(mine[:, None])[:, 0]
-        reached, done = np.zeros(self.n_units, np.int64), 0
+        own = self._standardised(mine[:, None])
+        seen = [statistic(own)[:, 0] for statistic in statistics]
+        reached, done = [np.zeros(len(each), np.int64) for each in seen], 0
         while done < shuffles:
             now = min(_TOGETHER, shuffles - done)
             totals = np.stack([self._dealt(mine, random) for _ in range(now)], axis=1)
-            largest = _ratio(totals - sums, spread).max(0)
-            reached += (largest >= seen[:, None] - 1e-9).sum(1)
+            dealt = _ratio(totals - sums, spread)
+            for place, statistic in enumerate(statistics):
+                largest = statistic(dealt).max(0)
+                reached[place] += (largest >= seen[place][:, None] - 1e-9).sum(1)
             done += now
             if progress is not None:
                 progress(done, shuffles)
-        return np.asarray((1 + reached) / (1 + shuffles))
+        return [np.asarray((1 + count) / (1 + shuffles)) for count in reached]
 
     def _dealt(self, values: Floats, random: np.random.Generator) -> Floats:
         """Sums of the units after one shuffle within strata."""
@@ -112,3 +120,21 @@ def _ratio(above: Floats, spread: Floats) -> Floats:
     # Rounding leaves a tiny spread where all values are the same: that is none.
     real = spread > 1e-12 * np.maximum(spread.max(0, initial=0.0), 1e-300)
     return np.where(real, above / np.sqrt(np.where(real, spread, 1.0)), 0.0)
+
+
+def as_they_are(sums: Floats) -> Floats:
+    """A statistic of `Units.p_values`: the sums themselves."""
+    return sums
+
+
+def spread_of(owners: Ints, n_owners: int, sums: Floats) -> Floats:
+    """How far the units of each owner differ: the largest of their sums, whatever its sign.
+
+    Args:
+        owners: (units,) index of each unit's owner.
+        n_owners: number of owners.
+        sums: (units, k), standardised.
+    """
+    found = np.zeros((n_owners, sums.shape[1]))
+    np.maximum.at(found, owners, np.abs(sums))
+    return found

@@ -9,11 +9,12 @@ import sqlalchemy as sa
 
 from lazaretto.authority.policies import policy_in_force
 from lazaretto.errors import UsageError
-from lazaretto.ledger.chain import entries, newest
+from lazaretto.ledger.chain import entries, entry, newest
 from lazaretto.ledger.cover import agree
 from lazaretto.ledger.events import (
     BatchAdmitted,
     BatchJudged,
+    BatchValidated,
     JudgementSetAside,
     RecordsDecided,
     ShadowJudged,
@@ -48,6 +49,12 @@ class Judged:
     event: BatchJudged
 
 
+def validated_by(connection: Connection, judged: BatchJudged) -> BatchValidated | None:
+    """The validation that a judgement is made of; None: an older entry does not say it."""
+    event = None if judged.validated is None else entry(connection, judged.validated).event
+    return event if isinstance(event, BatchValidated) else None
+
+
 def standing_judgement(connection: Connection, batch: str, dataset: str) -> Judged | None:
     """The newest judgement of a batch for one dataset; one for another dataset never counts.
 
@@ -58,12 +65,12 @@ def standing_judgement(connection: Connection, batch: str, dataset: str) -> Judg
         ChangedStateError: the batch's row in the catalog is not of its newest judgement.
     """
     check_verdict(connection, batch)
-    for entry in entries(connection, subject=f"batch:{batch}", kinds=_KINDS, newest_first=True):
-        match entry.event:
+    for one in entries(connection, subject=f"batch:{batch}", kinds=_KINDS, newest_first=True):
+        match one.event:
             case JudgementSetAside() as event if event.dataset == dataset:
                 return None
             case BatchJudged() as event if event.policy.dataset == dataset:
-                return Judged(entry.seq, event)
+                return Judged(one.seq, event)
     return None
 
 
@@ -127,11 +134,11 @@ def set_aside(workspace: Workspace, batch: str, dataset: str, *, reason: str) ->
 def judged_datasets(connection: Connection, batch: str) -> list[str]:
     """The datasets that a batch has a judgement for that stands, by name."""
     standing: dict[str, bool] = {}
-    for entry in entries(connection, subject=f"batch:{batch}", kinds=_KINDS):
-        if isinstance(entry.event, BatchJudged):
-            standing[entry.event.policy.dataset] = True
-        elif isinstance(entry.event, JudgementSetAside):
-            standing[entry.event.dataset] = False
+    for one in entries(connection, subject=f"batch:{batch}", kinds=_KINDS):
+        if isinstance(one.event, BatchJudged):
+            standing[one.event.policy.dataset] = True
+        elif isinstance(one.event, JudgementSetAside):
+            standing[one.event.dataset] = False
     return sorted(name for name, stands in standing.items() if stands)
 
 

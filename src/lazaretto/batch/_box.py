@@ -40,6 +40,7 @@ _START = (
     "from lazaretto.batch._child import main; gc.enable(); main()"
 )
 _MOST_ANSWER, _MOST_LOG, _MOST_REASON = 65_536, 65_536, 1000
+_MOST_UNLIKE, _MOST_TOLD = 20, 500
 _SPARE = 64 * 2**20
 _MEMORY = re.compile(rb"bad_alloc|MemoryError|alloc|[Oo]ut of memory")
 
@@ -55,6 +56,9 @@ class Decoded:
         rows: number of records.
         digest: sha256 (hex) of the content, see `Batch.digest`.
         schema: its columns, in plain types.
+        not_of_type: of columns of text that hold what is not of their declared type, what that is.
+            They have the type that they would have if none were declared; only where
+            `Wanted.lenient`.
     """
 
     name: str
@@ -63,6 +67,7 @@ class Decoded:
     rows: int
     digest: str
     schema: pa.Schema
+    not_of_type: tuple[str, ...] = ()
 
     def open(self) -> Batch:
         """The records."""
@@ -130,7 +135,8 @@ def decode(
         ended = _run(request, folder, answer, log, limits)
     found = _read(answer, log, ended, name, limits)
     schema = _columns(copy, found["rows"], name, limits)
-    return Decoded(name, copy, found["format"], found["rows"], found["digest"], schema)
+    told = tuple(excerpt(one, _MOST_TOLD) for one in found["unlike"][:_MOST_UNLIKE])
+    return Decoded(name, copy, found["format"], found["rows"], found["digest"], schema, told)
 
 
 def _run(
@@ -213,12 +219,19 @@ def _parsed(said: bytes) -> dict[str, Any] | None:
         code, reason = found["code"], found["reason"]
         fits = isinstance(code, str) and isinstance(reason, str)
         return found if fits and re.fullmatch("[a-z][a-z_0-9]{0,39}", code) else None
-    if found.keys() != {"format", "rows", "digest"} or found["format"] not in FORMATS:
-        return None
-    rows, digest = found["rows"], found["digest"]
+    return found if _is_told(found) else None
+
+
+def _is_told(found: dict[str, Any]) -> bool:
+    """Whether it is what is said of a delivery that was decoded."""
+    if found.keys() != {"format", "rows", "digest", "unlike"} or found["format"] not in FORMATS:
+        return False
+    rows, digest, unlike = found["rows"], found["digest"], found["unlike"]
     if not isinstance(rows, int) or isinstance(rows, bool) or rows < 1:
-        return None
-    return found if isinstance(digest, str) and re.fullmatch("[0-9a-f]{64}", digest) else None
+        return False
+    if not isinstance(unlike, list) or not all(isinstance(one, str) for one in unlike):
+        return False
+    return isinstance(digest, str) and re.fullmatch("[0-9a-f]{64}", digest) is not None
 
 
 def _died(

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lazaretto.batch._options import TextOptions
-    from lazaretto.batch._wanted import Role, Wanted
+    from lazaretto.batch._wanted import Declaration, Role, Wanted
 
 _OPTIONS = pa_csv.ConvertOptions()
 _NULLS = pa.array(_OPTIONS.null_values, pa.string())
@@ -50,28 +50,33 @@ _TYPES = (
 class CellTypes:
     """Looks at cells, block by block, and then converts them."""
 
-    def __init__(self, names: Sequence[str], delivery: str, wanted: Wanted) -> None:
+    def __init__(
+        self, names: Sequence[str], delivery: str, wanted: Wanted, unlike: list[str] | None = None
+    ) -> None:
         """Starts with what is declared.
+
+        Args:
+            names: of the columns.
+            delivery: its name, for messages.
+            wanted: what is known of the columns.
+            unlike: gets, for each column that holds what is not of its declared type, what that is;
+                such a column's type is guessed. None: the delivery is refused.
 
         Raises:
             DeliveryError: code ``wrong_type``: a column is declared as lists or records.
         """
-        self._names, self._delivery = list(names), delivery
+        self._names, self._delivery, self._unlike = list(names), delivery, unlike
         self._marks = _Marks.of(wanted.text)
         self._roles = [wanted.role(name) for name in names]
         self._declared = [wanted.declaration(name) for name in names]
         self._possible: list[tuple[pa.DataType, ...]] = []
-        self._converted = 0
-        for name, role, said in zip(names, self._roles, self._declared, strict=True):
+        self._looked = self._converted = 0
+        for number, (role, said) in enumerate(zip(self._roles, self._declared, strict=True)):
             if said is not None and pa.types.is_nested(said.kind):
-                raise DeliveryError(
-                    f"{delivery}: column {name!r} is of type {said.kind}, as {said.by} says, and "
-                    "CSV holds no lists and no records: deliver Parquet or JSON Lines",
-                    code="wrong_type",
-                )
-            names_only = said is None and role != "value"
-            guessed = (pa.string(),) if names_only else _TYPES
-            self._possible.append(guessed if said is None else (said.kind,))
+                self._tell(number, self._nested(names[number], said))
+            known = said is not None and unlike is None
+            guessed = (pa.string(),) if role != "value" else _TYPES
+            self._possible.append((said.kind,) if said and known else guessed)
 
     def look(self, cells: pa.RecordBatch) -> pa.Table:
         """Strikes out types that the cells do not have, and returns the cells as text.
@@ -87,13 +92,22 @@ class CellTypes:
                 raise DeliveryError(
                     f"{self._delivery}: column {name!r} is not UTF-8 text", code="unreadable"
                 ) from error
+            said = self._declared[number]
+            if self._unlike is not None and said is not None:
+                role = self._roles[number]
+                if not _is_of(text, said.kind, role, self._marks):
+                    self._tell(number, self._refusal(number, text, said, self._looked))
             self._possible[number] = _having(text, self._possible[number], self._marks)
             texts.append(text)
+        self._looked += cells.num_rows
         return pa.table(texts, names=self._names)
 
     def schema(self) -> pa.Schema:
         """Columns in their declared type, or in the first that all cells seen so far have."""
-        kinds = (possible[0] for possible in self._possible)
+        kinds = (
+            possible[0] if said is None else said.kind
+            for possible, said in zip(self._possible, self._declared, strict=True)
+        )
         return pa.schema(list(zip(self._names, kinds, strict=True)))
 
     def convert(self, cells: pa.RecordBatch) -> pa.RecordBatch:
@@ -108,14 +122,34 @@ class CellTypes:
         return pa.RecordBatch.from_arrays(columns, schema=schema)
 
     def _column(self, number: int, text: pa.Array, kind: pa.DataType) -> pa.Array:
-        role, said = self._roles[number], self._declared[number]
+        said = self._declared[number]
         try:
-            return _convert(text, kind, role, self._marks)
+            return _convert(text, kind, self._roles[number], self._marks)
         except NOT_READ:
             assert said is not None  # noqa: S101  a guess is of what all cells are
-            row = first_failing(len(text), partial(self._are, text, kind, role))
-            record, value = self._converted + row + 1, text[row].as_py()
-            raise said.refusal(self._delivery, self._names[number], record, value) from None
+            raise self._refusal(number, text, said, self._converted) from None
+
+    def _refusal(
+        self, number: int, text: pa.Array, said: Declaration, before: int
+    ) -> DeliveryError:
+        role = self._roles[number]
+        row = first_failing(len(text), partial(self._are, text, said.kind, role))
+        record, value = before + row + 1, text[row].as_py()
+        return said.refusal(self._delivery, self._names[number], record, value)
+
+    def _nested(self, name: str, said: Declaration) -> DeliveryError:
+        return DeliveryError(
+            f"{self._delivery}: column {name!r} is of type {said.kind}, as {said.by} says, and "
+            "CSV holds no lists and no records: deliver Parquet or JSON Lines",
+            code="wrong_type",
+        )
+
+    def _tell(self, number: int, refusal: DeliveryError) -> None:
+        """Notes that a column is not of its declared type, and guesses that from here on."""
+        if self._unlike is None:
+            raise refusal
+        self._unlike.append(str(refusal))
+        self._declared[number] = None
 
     def _are(self, text: pa.Array, kind: pa.DataType, role: Role, start: int, stop: int) -> bool:
         return _is_of(text.slice(start, stop - start), kind, role, self._marks)

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import pyarrow as pa
 
 from lazaretto.batch._canonical import schema_with_ids
+from lazaretto.batch._cells import CellTypes
 from lazaretto.batch._digest import ContentDigest
 from lazaretto.batch._exact import InexactError, exact
 from lazaretto.batch._ids import check_ids, record_ids
+from lazaretto.batch._json_types import JsonTypes
 from lazaretto.batch._partitions import with_partitions
 from lazaretto.batch._plain import plain_array, plain_bytes, plain_type
 from lazaretto.batch._read_arrow import read_arrow
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
     from lazaretto.policy import Limits
 
 CHUNK_BYTES = 64 * 2**20
+_WRONG_TYPE = "wrong_type"
+_MOST_TOLD = 20  # what is said of columns has to fit into the answer
 # A line longer than this is refused; text is parsed by such blocks.
 BLOCK = 4 * 2**20
 
@@ -47,11 +51,13 @@ class Found(NamedTuple):
         format: ``parquet``, ``arrow``, ``csv``, ``jsonl`` or ``images``.
         rows: number of records.
         digest: sha256 (hex) of the content, as `lazaretto.batch.Batch.digest` gives it.
+        unlike: columns of text that hold what is not of their declared type, and what that is.
     """
 
     format: str
     rows: int
     digest: str
+    unlike: list[str]
 
 
 def decode(
@@ -86,28 +92,67 @@ def decode(
                 f"{name}: {file.size():,} bytes, more than limits.max_bytes = {limits.max_bytes:,}",
                 code="too_large",
             )
-    unpacked = unpack(raw, wanted, folder, limits, name, options=columns.text, block=block)
-    kind = unpacked.format
-    with ExitStack() as opened:
-        files = [opened.enter_context(pa.OSFile(path, "rb")) for path in unpacked.paths]
-        if kind in ("parquet", "arrow"):
-            parts = [
-                read_parquet(file, limits, name) if kind == "parquet" else read_arrow(file)
-                for file in files
-            ]
-            source = joined(with_partitions(parts, unpacked.partitions, columns, name), name)
-        elif kind == "images":
-            source = read_images(files[0], limits, name)
-        elif kind == "csv":
-            source = read_csv(files[0], limits, name, folder=folder, block=block, wanted=columns)
-        else:
-            source = read_json(files[0], limits, name, folder=folder, block=block, wanted=columns)
-        check_columns(source.schema, limits, name)
-        check_reserved(source.schema, name)
-        rows, digest = _write(copy, source, limits, columns, name)
-    if rows == 0:
-        raise DeliveryError(f"{name}: no records", code="zero_rows")
-    return Found(kind, rows, digest)
+    reading = _Reading(copy, name, limits, columns, folder, block)
+    try:
+        return reading.decode(raw, wanted, None)
+    except DeliveryError as error:
+        if error.code != _WRONG_TYPE or not columns.lenient:
+            raise
+    # Only now is each cell held against its type before anything is written: it takes a second
+    # look at all of them, which nearly no delivery needs.
+    return reading.decode(raw, wanted, [])
+
+
+class _Reading(NamedTuple):
+    """How a delivery is read."""
+
+    copy: str
+    name: str
+    limits: Limits
+    columns: Wanted
+    folder: str
+    block: int
+
+    def decode(self, raw: str, wanted: str | None, unlike: list[str] | None) -> Found:
+        """Decodes it; see `CellTypes` for `unlike`."""
+        options, limits, name = self.columns.text, self.limits, self.name
+        unpacked = unpack(raw, wanted, self.folder, limits, name, options=options, block=self.block)
+        with ExitStack() as opened:
+            files = [opened.enter_context(pa.OSFile(path, "rb")) for path in unpacked.paths]
+            if unpacked.format == "images":
+                source = read_images(files[0], limits, name)
+            else:
+                parts = self._parts(unpacked.format, files, unlike)
+                said = unpacked.partitions
+                parts = with_partitions(parts, said, self.columns, name, unlike)
+                source = joined(parts, name)
+            check_columns(source.schema, limits, name)
+            check_reserved(source.schema, name)
+            rows, digest = _write(self.copy, source, limits, self.columns, name)
+        if rows == 0:
+            raise DeliveryError(f"{name}: no records", code="zero_rows")
+        return Found(unpacked.format, rows, digest, (unlike or [])[:_MOST_TOLD])
+
+    def _parts(
+        self, kind: str, files: list[pa.NativeFile], unlike: list[str] | None
+    ) -> list[Source]:
+        limits, name, columns = self.limits, self.name, self.columns
+        if kind == "parquet":
+            return [read_parquet(file, limits, name) for file in files]
+        if kind == "arrow":
+            return [read_arrow(file) for file in files]
+        if kind == "csv":
+            return read_csv(
+                files,
+                limits,
+                name,
+                folder=self.folder,
+                block=self.block,
+                types=lambda names: CellTypes(names, name, columns, unlike),
+                options=columns.text,
+            )
+        types = JsonTypes(name, columns, unlike)
+        return read_json(files, limits, name, folder=self.folder, block=self.block, types=types)
 
 
 def _write(

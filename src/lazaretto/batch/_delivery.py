@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple
 
@@ -12,17 +13,25 @@ from lazaretto.batch._files import file_digest, file_name, is_folder, split_patt
 from lazaretto.batch._folder import pack_folder
 from lazaretto.batch._format import format_by_name
 from lazaretto.batch._parts import find_parts
-from lazaretto.batch._places import OF_THIS_MACHINE, check_address, open_delivery, open_folder
+from lazaretto.batch._places import (
+    OF_THIS_MACHINE,
+    as_folder,
+    check_address,
+    open_delivery,
+    open_folder,
+)
 from lazaretto.batch._remote import cannot_be_reached
+from lazaretto.batch._several import one_address, split_several
 from lazaretto.errors import DeliveryError, NotArrivedError
 from lazaretto.faults import as_system_fault
 from lazaretto.redact import safe_uri
 from lazaretto.text import excerpt
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from lazaretto.batch._places import Places
+    from lazaretto.batch._whole import Whole
     from lazaretto.policy import Limits
 
 _BLOCK = 1 << 20
@@ -31,14 +40,25 @@ _MAX_ENVELOPE = 32 << 20
 
 def public_uri(uri: str | Path) -> str:
     """The address as it goes on record: absolute, without credentials, of bounded length."""
-    text = str(uri)
+    text = as_folder(str(uri))
     try:
+        several = split_several(text)
+        if several is not None:
+            text = several.shown
         address = read_address(text)
-    except AddressError:
+    except (AddressError, DeliveryError):
         return safe_uri(text)
     # A relative path that looks like a user at a host is no address of a file.
     odd = address.scheme == LOCAL and safe_uri(text) != excerpt(text, 2_000)
     return safe_uri(text if odd else address.uri)
+
+
+def shown_address(uri: str | Path | Sequence[str | Path]) -> str:
+    """The same of a delivery of one file or several, whatever is wrong with its address."""
+    try:
+        return public_uri(one_address(uri))
+    except DeliveryError:
+        return safe_uri(str(uri))
 
 
 class Copied(NamedTuple):
@@ -59,8 +79,8 @@ class Copied(NamedTuple):
 def copy_delivery(uri: str, target: Path, limits: Limits, places: Places) -> Copied:
     """Copies a delivery to this machine.
 
-    A folder of images or part files, or files whose names match a pattern such as ``2024-*.csv``,
-    become one archive, whose digest depends on their paths and bytes alone.
+    A folder of images or part files, files whose names match a pattern such as ``2024-*.csv``, and
+    several files, become one archive, whose digest depends on their paths and bytes alone.
 
     Raises:
         DeliveryError: ``too_large``, or a code of `lazaretto.batch._places.open_delivery`,
@@ -68,39 +88,73 @@ def copy_delivery(uri: str, target: Path, limits: Limits, places: Places) -> Cop
         NotArrivedError: it is not there (yet).
         SystemFaultError: it stops coming, or there is no room for the copy.
     """
-    several = split_pattern(uri)
-    where, pattern = (uri, None) if several is None else several
-    folder, name = open_folder(where, places), public_uri(uri)
-    if folder is None:
-        with open_delivery(uri, places) as file:
-            digest = copy_bytes(file, target, limits, name)
-        return Copied(digest, format_by_name(file_name(uri)))
-    try:
+    name = public_uri(uri)
+    with _as_whole(uri, places) as whole:
+        if whole is None:
+            with open_delivery(uri, places) as file:
+                digest = copy_bytes(file, target, limits, name)
+            return Copied(digest, format_by_name(file_name(uri)))
         with as_system_fault(f"{name} cannot be copied to {target.parent}"):
-            parts = find_parts(folder, name, pattern)
-            if parts is None:
-                digest, files = pack_folder(folder, target, limits, name)
-                return Copied(digest, None, files)
-            digest, files = pack_folder(folder, target, limits, name, paths=parts.names)
-            return Copied(digest, f"{parts.format}.tar", files)
-    finally:
-        os.close(folder)
+            parts = find_parts(whole.folder, name, pattern=whole.pattern, listed=whole.listed)
+            paths = None if parts is None else parts.names
+            digest, files = pack_folder(whole.folder, target, limits, name, paths=paths)
+            return Copied(digest, None if parts is None else f"{parts.format}.tar", files)
 
 
 def require_arrived(uri: str, places: Places) -> None:
-    """Says what is wrong with a delivery that cannot be opened; nothing of it is read.
+    """Says what is wrong with a delivery that cannot be opened; no file of it is read.
 
     Raises:
-        DeliveryError: as `lazaretto.batch._places.open_delivery`.
-        NotArrivedError: it is not there (yet).
+        DeliveryError: as `copy_delivery`, of its files' names and kinds.
+        NotArrivedError: it, or a file of several, is not there (yet), or is still being written.
         SystemFaultError: the place may not be entered, or the disk or the network fails.
     """
-    several = split_pattern(uri)
-    folder = open_folder(uri if several is None else several[0], places)
+    with _as_whole(uri, places) as whole:
+        if whole is None:
+            open_delivery(uri, places).close()
+        else:
+            name = public_uri(uri)
+            find_parts(whole.folder, name, pattern=whole.pattern, listed=whole.listed)
+
+
+class _Whole(NamedTuple):
+    """A folder whose files are a delivery: all of them, those of a pattern, or a list of them."""
+
+    folder: Whole
+    pattern: str | None
+    listed: list[str] | None
+
+
+@contextmanager
+def _as_whole(uri: str, places: Places) -> Iterator[_Whole | None]:
+    """Opens what a delivery of several files lies in; None for one file."""
+    several, of_pattern = split_several(uri), split_pattern(uri)
+    pattern, listed, where = None, None, uri
+    if several is not None:
+        check_address(uri, places)
+        where, listed = several
+    elif of_pattern is not None:
+        where, pattern = of_pattern
+    folder = open_folder(where, places)
     if folder is None:
-        open_delivery(uri, places).close()
-    else:
-        os.close(folder)
+        if where != uri:
+            open_delivery(where, places).close()  # which says what is wrong with it
+            raise DeliveryError(
+                f"{public_uri(where)} is no folder: several files are named by one that holds them",
+                code="not_a_regular_file",
+            )
+        yield None
+        return
+    try:
+        # In a bucket, what is called so is that file.
+        yield None if pattern and folder.has(pattern) else _Whole(folder, pattern, listed)
+    finally:
+        folder.close()
+
+
+def is_several(uri: str) -> bool:
+    """Whether an address is of a folder of this machine, or of several files."""
+    return is_folder(uri) or split_several(uri) is not None or split_pattern(uri) is not None
 
 
 def delivered_digest(uri: str | Path) -> str:
@@ -117,7 +171,7 @@ def delivered_digest(uri: str | Path) -> str:
     """
     from lazaretto.policy import Limits
 
-    if not is_folder(str(uri)) and split_pattern(str(uri)) is None:
+    if not is_several(str(uri)):
         return file_digest(uri)
     return copy_delivery(str(uri), Path(os.devnull), Limits(), OF_THIS_MACHINE).sha256
 

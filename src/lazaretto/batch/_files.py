@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pyarrow as pa
 
-from lazaretto.addresses import HOSTS, AddressError, local_path, read_address
+from lazaretto.addresses import BUCKETS, HOSTS, AddressError, local_path, read_address
 from lazaretto.batch._places import describe_kind
 from lazaretto.batch._remote import cannot_be_reached, open_remote
 from lazaretto.errors import DeliveryError
@@ -40,19 +40,26 @@ def is_folder(uri: str) -> bool:
 
 
 def split_pattern(uri: str) -> tuple[str, str] | None:
-    """Folder and pattern of a path such as ``drop/2024-*.csv``; None for every other address.
+    """Folder and pattern of an address such as ``drop/2024-*.csv``; None for every other address.
 
-    A file that is called so is that file.
+    A file of this machine that is called so is that file. In a bucket a question mark is no
+    pattern: behind it there is the version of an object.
 
     Example:
         >>> split_pattern("drop/2024-*.csv"), split_pattern("drop/monday.csv")
         (('drop', '2024-*.csv'), None)
+        >>> split_pattern("s3://bucket/drop/*.csv")
+        ('s3://bucket/drop', '*.csv')
     """
     try:
         path = local_path(uri)
     except (AddressError, ValueError):  # whoever opens it says what is wrong
         return None
-    if path is None or not _PATTERN.search(PurePosixPath(path).name):
+    if path is None:
+        folder, _, name = uri.rpartition("/")
+        listed = uri.partition("://")[0].lower() in BUCKETS and not folder.endswith(":/")
+        return (folder, name) if listed and "?" not in uri and re.search(r"[*[]", name) else None
+    if not _PATTERN.search(PurePosixPath(path).name):
         return None
     if os.path.lexists(path):
         return None

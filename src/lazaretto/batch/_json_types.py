@@ -30,8 +30,18 @@ _NUMBERS = (pa.int64(), pa.float64())
 class JsonTypes:
     """Looks at tables of marked texts, one after the other, and then converts them."""
 
-    def __init__(self, delivery: str, wanted: Wanted) -> None:
-        self._delivery, self._wanted = delivery, wanted
+    def __init__(self, delivery: str, wanted: Wanted, unlike: list[str] | None = None) -> None:
+        """Starts with what is declared.
+
+        Args:
+            delivery: its name, for messages.
+            wanted: what is known of the columns.
+            unlike: gets, for each column that holds what is not of its declared type, what that is;
+                such a column's type is guessed. None: the delivery is refused.
+        """
+        self._delivery, self._wanted, self._unlike = delivery, wanted, unlike
+        self._guessed: set[str] = set()
+        self._compared = 0
         self._kinds: dict[Path, set[str]] = {}
         self._numbers: dict[Path, tuple[pa.DataType, ...]] = {}
         self._converted = 0
@@ -55,7 +65,7 @@ class JsonTypes:
                 kinds = found.kinds()
                 self._kinds.setdefault(path, set()).update(kinds)
                 possible = self._numbers.get(path, _NUMBERS)
-                if NUMBER in kinds and possible and self._wanted.declaration(column) is None:
+                if NUMBER in kinds and possible and (self.lenient or self._said(column) is None):
                     texts = pc.if_else(found.is_marked, found.texts(), None)
                     possible = tuple(kind for kind in possible if _are(texts, kind))
                 self._numbers[path] = possible
@@ -69,18 +79,47 @@ class JsonTypes:
         """
         fields = []
         for field in structure:
-            said = self._wanted.declaration(field.name)
+            said = self._said(field.name)
             kind = None if said is None else said.kind
             try:
-                fields.append(pa.field(field.name, self._type(field.type, (field.name,), kind)))
+                found = self._type(field.type, (field.name,), kind)
             except InexactError as error:
                 assert said is not None  # noqa: S101  nothing else is compared with
-                raise DeliveryError(
+                refusal = DeliveryError(
                     f"{self._delivery}: field {error.value!r} holds no value of type {said.kind}, "
                     f"which {said.by} says",
                     code="wrong_type",
-                ) from error
+                )
+                self._tell(field.name, refusal)
+                found = self._type(field.type, (field.name,), None)
+            fields.append(pa.field(field.name, found))
         return pa.schema(fields)
+
+    @property
+    def lenient(self) -> bool:
+        """Whether a column that is not of its declared type is of another, instead of refused."""
+        return self._unlike is not None
+
+    def compare(self, table: pa.Table, structure: pa.Schema) -> None:
+        """Notes which columns of a table of marked texts are not of their declared types."""
+        schema = self.schema(structure)
+        for field in schema:
+            said = self._said(field.name)
+            values = table[field.name].combine_chunks()
+            role = self._wanted.role(field.name)
+            if said is not None and not _is_of(values, field, role):
+                self._tell(field.name, self._refusal(values, field, role, said, self._compared))
+        self._compared += table.num_rows
+
+    def _said(self, column: str) -> Declaration | None:
+        return None if column in self._guessed else self._wanted.declaration(column)
+
+    def _tell(self, column: str, refusal: DeliveryError) -> None:
+        """Notes that a column is not of its declared type, and guesses that from here on."""
+        if self._unlike is None:
+            raise refusal
+        self._unlike.append(str(refusal))
+        self._guessed.add(column)
 
     def convert(self, table: pa.Table, schema: pa.Schema) -> pa.Table:
         """A table of marked texts in the types of a schema.
@@ -93,20 +132,20 @@ class JsonTypes:
             values = table[field.name].combine_chunks()
             role = self._wanted.role(field.name)
             try:
-                columns.append(_typed(values, field.type, role))
+                columns.append(_typed(values, field.type, role, loose=field.name in self._guessed))
             except NOT_READ:
-                said = self._wanted.declaration(field.name)
+                said = self._said(field.name)
                 assert said is not None  # noqa: S101  a guess is of what all values are
-                raise self._refusal(values, field, role, said) from None
+                raise self._refusal(values, field, role, said, self._converted) from None
         self._converted += table.num_rows
         return pa.table(columns, schema=schema)
 
     def _refusal(
-        self, values: pa.Array, field: pa.Field, role: Role, said: Declaration
+        self, values: pa.Array, field: pa.Field, role: Role, said: Declaration, before: int
     ) -> DeliveryError:
         row = first_failing(len(values), lambda a, b: _is_of(values.slice(a, b - a), field, role))
         value = _unmarked(values[row])
-        return said.refusal(self._delivery, field.name, self._converted + row + 1, value)
+        return said.refusal(self._delivery, field.name, before + row + 1, value)
 
     def _type(self, found: pa.DataType, path: Path, wanted: pa.DataType | None) -> pa.DataType:
         """A type with the structure of the one found; `wanted` where it is declared.
@@ -154,6 +193,8 @@ class JsonTypes:
             return pa.bool_()
         if not kinds:
             return pa.null()
+        if path[0] in self._guessed:
+            return pa.string()  # of any kinds, as they were written: its batch is held
         raise DeliveryError(
             f"{self._delivery}: a field has different types in different records: {_name(path)!r} "
             f"is {' and '.join(sorted(kinds))}",
@@ -197,8 +238,16 @@ def _is_of(values: pa.Array, field: pa.Field, role: Role) -> bool:
     return True
 
 
-def _typed(values: pa.Array, kind: pa.DataType, role: Role = "value") -> pa.Array:
+def _typed(
+    values: pa.Array, kind: pa.DataType, role: Role = "value", *, loose: bool = False
+) -> pa.Array:
     """Marked texts, and lists and records of them, in a type.
+
+    Args:
+        values: they.
+        kind: the type.
+        role: what they are.
+        loose: words such as true may stand among texts.
 
     Raises:
         InexactError: a value is not of that type; likewise the other errors of `NOT_READ`.
@@ -208,7 +257,7 @@ def _typed(values: pa.Array, kind: pa.DataType, role: Role = "value") -> pa.Arra
     if pa.types.is_struct(kind):
         children = dict(zip([f.name for f in values.type], values.flatten(), strict=True))
         columns = [
-            _typed(children[field.name], field.type)
+            _typed(children[field.name], field.type, loose=loose)
             if field.name in children
             else pa.nulls(len(values), field.type)
             for field in kind
@@ -219,19 +268,20 @@ def _typed(values: pa.Array, kind: pa.DataType, role: Role = "value") -> pa.Arra
     if pa.types.is_list(kind):
         lengths = pc.fill_null(pc.list_value_length(values), 0).to_numpy(zero_copy_only=False)
         offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
-        items = _typed(values.flatten(), kind.value_type)
+        items = _typed(values.flatten(), kind.value_type, loose=loose)
         return pa.ListArray.from_arrays(offsets, items, type=kind, mask=values.is_null())
-    return _typed_leaf(Leaves(values), kind, role)
+    return _typed_leaf(Leaves(values), kind, role, loose=loose)
 
 
-def _typed_leaf(leaves: Leaves, kind: pa.DataType, role: Role) -> pa.Array:
+def _typed_leaf(leaves: Leaves, kind: pa.DataType, role: Role, *, loose: bool) -> pa.Array:
     t, kinds = pa.types, leaves.kinds()
     if t.is_boolean(kind):
         allowed = {WORD}
     elif t.is_integer(kind) or t.is_floating(kind):
         allowed = {NUMBER}
     elif t.is_string(kind) or t.is_large_string(kind) or t.is_decimal(kind):
-        allowed = {NUMBER, TEXT}  # texts are the only exact form that some writers have
+        # Texts are the only exact form that some writers have.
+        allowed = {NUMBER, TEXT, WORD} if loose else {NUMBER, TEXT}
     else:
         allowed = {TEXT}
     if not kinds <= allowed:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from lazaretto.addresses import local_path
 from lazaretto.batch._box import decode
-from lazaretto.batch._delivery import copy_bytes, copy_delivery
-from lazaretto.batch._files import file_name, is_folder, open_file, split_pattern
+from lazaretto.batch._delivery import copy_bytes, copy_delivery, is_several
+from lazaretto.batch._files import file_name, open_file
 from lazaretto.batch._format import format_by_name
 from lazaretto.batch._places import OF_THIS_MACHINE
 from lazaretto.folders import working_folder
@@ -59,7 +59,7 @@ def open_batch(
     limits, uri = limits or Limits(), str(uri)
     with working_folder() as folder:
         path = folder / "delivery"
-        if is_folder(uri) or split_pattern(uri) is not None:
+        if is_several(uri):
             format = copy_delivery(uri, path, limits, OF_THIS_MACHINE).format  # noqa: A001
         else:
             # Opened in any case: it says what is wrong with a path or URI.

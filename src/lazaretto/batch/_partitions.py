@@ -42,8 +42,17 @@ def with_partitions(
     partitions: Sequence[tuple[tuple[str, str], ...]],
     wanted: Wanted,
     name: str,
+    unlike: list[str] | None = None,
 ) -> list[Source]:
     """Parts with the columns that their folders say.
+
+    Args:
+        parts: of the delivery.
+        partitions: of each part, names and values.
+        wanted: what is known of the columns.
+        name: of the delivery, for messages.
+        unlike: gets, for each column with a name that is not of its declared type, which that is;
+            it stays text. None: the delivery is refused.
 
     Raises:
         DeliveryError: ``bad_column_name``: a part has such a column itself; ``wrong_type``: a name
@@ -51,11 +60,41 @@ def with_partitions(
     """
     if not any(partitions):
         return parts
+    kinds = _kinds(partitions, wanted, name, unlike)
     both = zip(parts, partitions, strict=True)
-    return [_with(part, said, wanted, name) for part, said in both]
+    return [_with(part, said, kinds, wanted, name) for part, said in both]
 
 
-def _with(part: Source, said: Sequence[tuple[str, str]], wanted: Wanted, name: str) -> Source:
+def _kinds(
+    partitions: Sequence[tuple[tuple[str, str], ...]],
+    wanted: Wanted,
+    name: str,
+    unlike: list[str] | None,
+) -> dict[str, pa.DataType]:
+    """Of each column the type that all its values have."""
+    kinds: dict[str, pa.DataType] = {}
+    for column, text in dict.fromkeys(pair for said in partitions for pair in said):
+        declared = wanted.declaration(column)
+        kind = kinds.setdefault(column, pa.string() if declared is None else declared.kind)
+        try:
+            _value(column, text, kind, wanted)
+        except NOT_READ:
+            assert declared is not None  # noqa: S101  a text is a text
+            refusal = declared.refusal(name, column, 1, text)
+            if unlike is None:
+                raise refusal from None
+            unlike.append(str(refusal))
+            kinds[column] = pa.string()
+    return kinds
+
+
+def _with(
+    part: Source,
+    said: Sequence[tuple[str, str]],
+    kinds: dict[str, pa.DataType],
+    wanted: Wanted,
+    name: str,
+) -> Source:
     schema, values = part.schema, []
     for column, text in said:
         if column in schema.names:
@@ -64,8 +103,8 @@ def _with(part: Source, said: Sequence[tuple[str, str]], wanted: Wanted, name: s
                 "keep it in one of them",
                 code="bad_column_name",
             )
-        values.append(_value(column, text, wanted, name))
-        schema = schema.append(pa.field(column, values[-1].type))
+        values.append(_value(column, text, kinds[column], wanted))
+        schema = schema.append(pa.field(column, kinds[column]))
 
     def batches() -> Iterator[pa.RecordBatch]:
         for batch in part.batches:
@@ -75,12 +114,6 @@ def _with(part: Source, said: Sequence[tuple[str, str]], wanted: Wanted, name: s
     return Source(schema, batches())
 
 
-def _value(column: str, text: str, wanted: Wanted, name: str) -> pa.Scalar:
-    said = wanted.declaration(column)
-    kind = pa.string() if said is None else said.kind
+def _value(column: str, text: str, kind: pa.DataType, wanted: Wanted) -> pa.Scalar:
     cell = pa.array([None if text == _NULL else text], pa.string())
-    try:
-        return from_text(cell, kind, wanted.role(column))[0]
-    except NOT_READ:
-        assert said is not None  # noqa: S101  a text is a text
-        raise said.refusal(name, column, 1, text) from None
+    return from_text(cell, kind, wanted.role(column))[0]

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from lazaretto.addresses import (
+    BUCKETS,
     LOCAL,
     SOURCE,
     Address,
@@ -25,6 +26,8 @@ from lazaretto.addresses import (
     within,
 )
 from lazaretto.batch import _remote
+from lazaretto.batch._several import split_several
+from lazaretto.batch._whole import LocalFolder, RemoteFolder, Whole
 from lazaretto.errors import DeliveryError, LazarettoError, SystemFaultError, UsageError
 from lazaretto.redact import safe_uri
 from lazaretto.text import excerpt
@@ -95,11 +98,18 @@ def places_for(policy: Policy | None, *names: str, required: bool) -> Places:
 def check_address(text: str, places: Places) -> Address:
     """What an address stands for, if a delivery may come from there; nothing is opened yet.
 
+    Of several files in one address it is the folder that all of them lie in.
+
     Raises:
         DeliveryError: ``outside_places``, ``chained_address``, ``unknown_scheme``, ``bad_address``.
     """
+    several = split_several(text)
+    if several is not None:
+        for one in several.addresses:
+            check_address(one, places)
+        return check_address(several.folder, places)
     try:
-        address = read_address(text)
+        address = read_address(as_folder(text))
     except AddressError as error:
         raise DeliveryError(str(error), code=error.code) from None
     if places.own_files and address.scheme == LOCAL:
@@ -142,27 +152,51 @@ def open_delivery(text: str, places: Places) -> IO[bytes]:
         raise _fault(error, root, shown) from error
 
 
-def open_folder(text: str, places: Places) -> int | None:
-    """Opens a folder of this machine that is delivered as a whole: its descriptor, to be closed.
+def open_folder(text: str, places: Places) -> Whole | None:
+    """Opens a folder that is delivered as a whole.
 
     Args:
         text: its address.
         places: from where it may come.
 
     Returns:
-        None for what is no folder: `open_delivery` opens it, or says what is wrong with it.
+        A folder, to be closed. None for what is no folder: `open_delivery` opens it, or says what
+        is wrong with it.
 
     Raises:
         DeliveryError: a code of `check_address`.
+        SystemFaultError: its bucket or machine cannot be reached now.
+        UsageError: the driver for such addresses is not installed.
     """
     address = check_address(text, places)
-    if address.scheme != LOCAL:
+    shown = _shown(address)
+    if address.scheme in ("http", "https"):  # which list nothing
         return None
+    if address.scheme != LOCAL:
+        return _remote_folder(address, shown)
     root, names = _start(address, _place_of(address, places.places))
     try:
-        return _reach(root, names, _FOLDER, _shown(address))
+        return LocalFolder(_reach(root, names, _FOLDER, shown), shown)
     except (OSError, DeliveryError):
         return None
+
+
+def as_folder(text: str) -> str:
+    """An address in a bucket without the slash behind it, which says that it is a folder."""
+    scheme = text.partition("://")[0].lower()
+    return text[:-1] if scheme in BUCKETS and text.endswith("/") else text
+
+
+def _remote_folder(address: Address, shown: str) -> RemoteFolder | None:
+    files, path = _remote.file_system(address.uri, shown)
+    try:
+        files.invalidate_cache()  # what was not there before may have come
+        found = bool(files.isdir(path))
+    except ValueError:  # no file can have that name: `open_delivery` says so
+        return None
+    except Exception as error:
+        raise _remote.remote_fault(shown, error) from None
+    return RemoteFolder(files, path, shown) if found else None
 
 
 def _fault(error: OSError, root: str, shown: str) -> LazarettoError:

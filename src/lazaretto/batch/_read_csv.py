@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import csv
 import io
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
-from lazaretto.batch._cells import CellTypes
 from lazaretto.batch._schema import check_columns, check_width
 from lazaretto.batch._source import Source, line_too_long
 from lazaretto.batch._spill import spill, unspill
@@ -20,55 +20,62 @@ from lazaretto.errors import DeliveryError
 from lazaretto.redact import error_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
+    from lazaretto.batch._cells import CellTypes
     from lazaretto.batch._options import TextOptions
-    from lazaretto.batch._wanted import Wanted
     from lazaretto.policy import Limits
 
 
 def read_csv(
-    file: pa.NativeFile, limits: Limits, name: str, *, folder: str, block: int, wanted: Wanted
-) -> Source:
-    """Splits a CSV file into cells and finds the types of its columns.
+    files: Sequence[pa.NativeFile],
+    limits: Limits,
+    name: str,
+    *,
+    folder: str,
+    block: int,
+    types: Callable[[Sequence[str]], CellTypes],
+    options: TextOptions,
+) -> list[Source]:
+    """Splits CSV files into cells and finds the types of their columns.
 
     Args:
-        file: the delivery.
+        files: the delivery's, with the same columns.
         limits: bounds on its columns.
         name: of the delivery, for messages.
         folder: where the cells are kept meanwhile.
         block: bytes that are parsed at once; no record may be longer.
-        wanted: what is known of its columns.
+        types: what looks at the cells of columns, by their names.
+        options: how it is written.
+
+    Returns:
+        One for each file, to be read in this order, all in the types that the whole delivery has.
 
     Raises:
         DeliveryError: ``unreadable``, ``line_too_long``, ``wrong_type``, or a code of
             `check_columns`.
     """
-    options = wanted.text
-    head = file.read(block)
+    head = files[0].read(block)
     width = _width(head, limits, name, options)
-    file.seek(0)
-    path = f"{folder}/cells"
-    rows = _split(file, width, block, options)
+    files[0].seek(0)
+    path, counts = f"{folder}/cells", [0] * len(files)
     try:
+        rows = _split(files[0], width, block, options)
         first = next(rows, None)
         if first is None:
             raise DeliveryError(f"{name}: no records", code="zero_rows")
-        names = list(options.column_names or ())
-        if options.header:
-            names = [column[0].as_py().decode(errors="replace") for column in first.columns]
-        elif len(names) != width:
-            raise DeliveryError(
-                f"{name}: its lines have {width} cells, and read.column_names in the policy has "
-                f"{len(names)} names",
-                code="unreadable",
-            )
+        names = _names(first, options, name)
         check_columns(pa.schema([(column, pa.string()) for column in names]), limits, name)
-        types = CellTypes(names, name, wanted)
+        kinds = types(names)
 
         def cells() -> Iterator[pa.Table]:
-            yield types.look(first.slice(1 if options.header else 0))
-            yield from map(types.look, rows)
+            others = (_split(file, width, block, options) for file in files[1:])
+            for number, lines in enumerate(chain([chain([first], rows)], others)):
+                skip = 1 if options.header else 0
+                for part in lines:
+                    counts[number] += 1
+                    yield kinds.look(part.slice(skip))
+                    skip = 0
 
         count = spill(cells(), path)
     except pa.ArrowInvalid as error:
@@ -76,12 +83,27 @@ def read_csv(
             raise line_too_long(name, block) from error
         hint = _other_delimiter(head) if width == 1 else ""
         raise DeliveryError(f"{name}: {error_line(error)}{hint}", code="unreadable") from error
+    tables = unspill(path, count)
 
-    def batches() -> Iterator[pa.RecordBatch]:
-        for table in unspill(path, count):
-            yield from map(types.convert, table.to_batches())
+    def batches(count: int) -> Iterator[pa.RecordBatch]:
+        for table in islice(tables, count):
+            yield from map(kinds.convert, table.to_batches())
 
-    return Source(types.schema(), batches())
+    return [Source(kinds.schema(), batches(count)) for count in counts]
+
+
+def _names(first: pa.RecordBatch, options: TextOptions, name: str) -> list[str]:
+    """Names of the columns, by the header or by the policy."""
+    if options.header:
+        return [column[0].as_py().decode(errors="replace") for column in first.columns]
+    names = list(options.column_names or ())
+    if len(names) != first.num_columns:
+        raise DeliveryError(
+            f"{name}: its lines have {first.num_columns} cells, and read.column_names in the "
+            f"policy has {len(names)} names",
+            code="unreadable",
+        )
+    return names
 
 
 def _width(head: bytes, limits: Limits, name: str, options: TextOptions) -> int:

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import io
 import re
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.json as pa_json
 
 from lazaretto.batch._json_marks import marked
-from lazaretto.batch._json_types import JsonTypes
 from lazaretto.batch._schema import check_width
 from lazaretto.batch._source import Source, line_too_long
 from lazaretto.batch._spill import spill, unspill
@@ -23,9 +23,9 @@ from lazaretto.errors import DeliveryError
 from lazaretto.redact import error_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from lazaretto.batch._wanted import Wanted
+    from lazaretto.batch._json_types import JsonTypes
     from lazaretto.policy import Limits
 
 _LATER = {b"lazaretto.parsed": b"later"}
@@ -33,38 +33,59 @@ _TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*"?|[\[{]|[\]}]', re.DOTALL)
 
 
 def read_json(
-    file: pa.NativeFile, limits: Limits, name: str, *, folder: str, block: int, wanted: Wanted
-) -> Source:
-    """Parses a JSON Lines file.
+    files: Sequence[pa.NativeFile],
+    limits: Limits,
+    name: str,
+    *,
+    folder: str,
+    block: int,
+    types: JsonTypes,
+) -> list[Source]:
+    """Parses JSON Lines files.
 
     Args:
-        file: the delivery.
+        files: the delivery's.
         limits: bounds on width and nesting.
         name: of the delivery, for messages.
         folder: where the parsed records are kept meanwhile.
         block: bytes that are parsed at once; no line may be longer.
-        wanted: what is known of its columns.
+        types: what looks at the values.
+
+    Returns:
+        One for each file, to be read in this order, all with the fields and types that the whole
+        delivery has.
 
     Raises:
         DeliveryError: ``unreadable``, ``too_deep``, ``too_many_columns``, ``line_too_long``,
             ``zero_rows``, ``wrong_type``.
     """
-    fields = _Fields(limits, name, JsonTypes(name, wanted))
-    path = f"{folder}/records"
-    count = spill((fields.parse(lines) for lines in _blocks(file, limits, name, block)), path)
+    fields = _Fields(limits, name, types)
+    path, counts = f"{folder}/records", [0] * len(files)
+
+    def parsed() -> Iterator[pa.Table]:
+        for number, file in enumerate(files):
+            for lines in _blocks(file, limits, name, block):
+                counts[number] += 1
+                yield fields.parse(lines)
+
+    count = spill(parsed(), path)
     if not count:
         raise DeliveryError(f"{name}: no records", code="zero_rows")
 
     for table in unspill(path, count):
         fields.look_later(table)
-    schema = fields.types.schema(fields.schema)
-
-    def batches() -> Iterator[pa.RecordBatch]:
+    if types.lenient:
         for table in unspill(path, count):
-            whole = fields.types.convert(fields.whole(table), schema)
+            types.compare(fields.whole(table), fields.schema)
+    schema = types.schema(fields.schema)
+    tables = unspill(path, count)
+
+    def batches(count: int) -> Iterator[pa.RecordBatch]:
+        for table in islice(tables, count):
+            whole = types.convert(fields.whole(table), schema)
             yield from whole.combine_chunks().to_batches()
 
-    return Source(schema, batches())
+    return [Source(schema, batches(count)) for count in counts]
 
 
 class _Fields:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import IO, TYPE_CHECKING, cast
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from lazaretto.errors import (
     DeliveryError,
@@ -44,14 +44,11 @@ def open_remote(address: Address) -> IO[bytes]:
     except LazarettoError:
         raise
     except ImportError:
-        raise UsageError(
-            f"{shown} cannot be opened: the Python package that reads {address.scheme}:// is not "
-            "installed; fsspec's pages name it, such as s3fs, gcsfs or adlfs"
-        ) from None
+        raise _no_driver(address.uri, shown) from None
     except ValueError as error:
         raise _unreadable(shown, type(error).__name__) from None
     except Exception as error:
-        raise _fault(shown, error) from None
+        raise remote_fault(shown, error) from None
 
 
 def cannot_be_reached(shown: str, error: BaseException) -> SystemFaultError:
@@ -73,7 +70,8 @@ def not_arrived(shown: str) -> NotArrivedError:
     )
 
 
-def _fault(shown: str, error: Exception) -> SystemFaultError:
+def remote_fault(shown: str, error: Exception) -> SystemFaultError:
+    """The error for what a driver says: not there, not allowed, or not now."""
     kind = kind_of(error)
     if kind is Kind.MISSING:
         return not_arrived(shown)
@@ -85,15 +83,38 @@ def _fault(shown: str, error: Exception) -> SystemFaultError:
     return cannot_be_reached(shown, error)
 
 
-def _open_by_fsspec(uri: str, shown: str) -> IO[bytes]:
+def file_system(uri: str, shown: str) -> tuple[Any, str]:
+    """The file system that fsspec has for an address, and the path in it.
+
+    Raises:
+        SystemFaultError: as `open_remote`.
+        UsageError: likewise.
+    """
     import fsspec
 
-    filesystem, path = fsspec.core.url_to_fs(uri)
-    if filesystem.isdir(path):
+    try:
+        files, path = fsspec.core.url_to_fs(uri)
+    except ImportError:
+        raise _no_driver(uri, shown) from None
+    except Exception as error:
+        raise remote_fault(shown, error) from None
+    return files, str(path)
+
+
+def _open_by_fsspec(uri: str, shown: str) -> IO[bytes]:
+    files, path = file_system(uri, shown)
+    if files.isdir(path):
         raise DeliveryError(
             f"{shown} is a folder; only regular files are read", code="not_a_regular_file"
         )
-    return cast("IO[bytes]", filesystem.open(path, "rb"))
+    return cast("IO[bytes]", files.open(path, "rb"))
+
+
+def _no_driver(uri: str, shown: str) -> UsageError:
+    return UsageError(
+        f"{shown} cannot be opened: the Python package that reads {uri.partition(':')[0]}:// is "
+        "not installed; fsspec's pages name it, such as s3fs, gcsfs or adlfs"
+    )
 
 
 def _unreadable(shown: str, reason: str) -> DeliveryError:

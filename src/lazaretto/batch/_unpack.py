@@ -6,6 +6,8 @@ import gzip
 import shutil
 import tarfile
 import zlib
+from itertools import groupby
+from operator import itemgetter
 from typing import IO, TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
@@ -36,7 +38,8 @@ class Unpacked(NamedTuple):
 
     Attributes:
         format: ``parquet``, ``arrow``, ``csv`` or ``jsonl``.
-        paths: its files. Text is always one.
+        paths: its files. Text is one for each folder such as ``year=2024`` that it was in, and
+            begins in each with the same header.
         partitions: of each file, the names and values of the folders that it was in.
     """
 
@@ -211,16 +214,37 @@ def _unpack_parts(raw: str, kind: str, folder: str, unpacker: _Unpacker, name: s
         raise DeliveryError(f"{name}: its parts are empty", code="zero_rows")
     if found not in TEXTS:
         return Unpacked(found, paths, partitions)
-    return Unpacked(found, [_joined(paths, found, folder, name, unpacker.options)], [()])
-
-
-def _joined(paths: list[str], kind: str, folder: str, name: str, options: TextOptions) -> str:
-    """Parts of text as one file; of CSV with the one header that all of them have."""
-    target = f"{folder}/joined"
+    whole, of_whole = list[str](), list[tuple[tuple[str, str], ...]]()
     header: bytes | None = None
+    for said, group in groupby(zip(paths, partitions, strict=True), key=itemgetter(1)):
+        target = f"{folder}/joined-{len(whole)}"
+        header = _join([path for path, _ in group], target, found, name, unpacker.options, header)
+        whole.append(target)
+        of_whole.append(said)
+    return Unpacked(found, whole, of_whole)
+
+
+def _join(
+    paths: list[str],
+    target: str,
+    kind: str,
+    name: str,
+    options: TextOptions,
+    header: bytes | None,
+) -> bytes | None:
+    """Joins parts of text; those of CSV have one header, the same in all parts, which it returns.
+
+    Args:
+        paths: the parts.
+        target: path of what is written.
+        kind: ``csv`` or ``jsonl``.
+        name: of the delivery.
+        options: how text is written.
+        header: of parts that were joined before.
+    """
     quote = (options.quote or "").encode()
     with open(target, "wb") as file:  # noqa: PTH123
-        for path in paths:
+        for number, path in enumerate(paths):
             with open(path, "rb") as part:  # noqa: PTH123
                 if kind == "csv" and options.header:
                     first = part.readline(_LONGEST_HEADER).rstrip()
@@ -231,9 +255,9 @@ def _joined(paths: list[str], kind: str, folder: str, name: str, options: TextOp
                             "one line: every part begins with the same line of column names",
                             code="unreadable",
                         )
-                    if header is None:
+                    if number == 0:
                         file.write(first + b"\n")
                     header = first
                 shutil.copyfileobj(part, file)
             file.write(b"\n")
-    return target
+    return header

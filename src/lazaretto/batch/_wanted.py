@@ -33,12 +33,15 @@ class Wanted:
         label: column of labels.
         declared: fields as `declared` makes them; the first that fits a column counts.
         read: how text is written, where it is not the usual way: `lazaretto.policy.Read.options`.
+        lenient: a column of text that holds what is not of its declared type gets the type that
+            it would have if none were declared; otherwise the delivery is refused.
     """
 
     record_id: str | None = None
     label: str | None = None
     declared: pa.Schema = field(default_factory=lambda: _NO_TYPES)
     read: Mapping[str, Any] = field(default_factory=dict)
+    lenient: bool = False
 
     @classmethod
     def of(
@@ -80,13 +83,13 @@ class Wanted:
         """The same as JSON, for another process."""
         types = base64.b64encode(self.declared.serialize().to_pybytes()).decode()
         said = {"record_id": self.record_id, "label": self.label, "declared": types}
-        return said | {"read": dict(self.read)}
+        return said | {"read": dict(self.read), "lenient": self.lenient}
 
     @classmethod
     def load(cls, said: dict[str, Any]) -> Wanted:
         """What `dump` gave."""
         types = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(said["declared"])))
-        return cls(said["record_id"], said["label"], types, said["read"])
+        return cls(said["record_id"], said["label"], types, said["read"], said["lenient"])
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,12 +33,12 @@ _WORKING = {
     "admit": "Admitting",
 }
 
-Uri = Annotated[
-    str,
+Uris = Annotated[
+    list[str],
     typer.Argument(
-        metavar="FILE",
-        help="Parquet, Arrow, CSV or JSON Lines file, or a folder or tar archive of images: a "
-        "path, or a URI in a place of the policy",
+        metavar="FILE...",
+        help="Parquet, Arrow, CSV or JSON Lines file, or a folder of such files or of images: a "
+        "path, or a URI in a place of the policy. Several files are one delivery",
     ),
 ]
 SourceName = Annotated[str, typer.Option("--source", help="Registered name of who delivers")]
@@ -53,7 +53,7 @@ BatchId = Annotated[str, typer.Argument(metavar="BATCH", help="Id of a received 
 
 
 @command(app, "ingest", needs=_JUDGES)
-def ingest(session: Session, uri: Uri, source: SourceName, manifest: Manifest = None) -> Reply:
+def ingest(session: Session, uris: Uris, source: SourceName, manifest: Manifest = None) -> Reply:
     """Receive, validate, embed, screen, gate and admit: what the ingestion DAG does.
 
     Exit code 1 when the delivery is refused, anything of it is held, or the policy is not the one
@@ -63,7 +63,7 @@ def ingest(session: Session, uri: Uri, source: SourceName, manifest: Manifest = 
 
     found = stages.ingest(
         session.workspace_made,
-        uri,
+        uris,
         source,
         session.policy,
         manifest=manifest,
@@ -83,9 +83,9 @@ def ingest(session: Session, uri: Uri, source: SourceName, manifest: Manifest = 
 
 
 @command(app, "receive", needs=_JUDGES)
-def receive(session: Session, uri: Uri, source: SourceName, manifest: Manifest = None) -> Reply:
+def receive(session: Session, uris: Uris, source: SourceName, manifest: Manifest = None) -> Reply:
     """Authenticate a delivery and copy it into the store. Exit code 1 when it is refused."""
-    received = _receive(session, uri, source, manifest)
+    received = _receive(session, uris, source, manifest)
     return Reply(received, facts(_received(received)))
 
 
@@ -308,12 +308,12 @@ def findings(
     return Reply(found, found_view(found), found=bool(found))
 
 
-def _receive(session: Session, uri: str, source: str, manifest: str | None) -> "BatchRef":
+def _receive(session: Session, uris: list[str], source: str, manifest: str | None) -> "BatchRef":
     from lazaretto import stages
 
     return stages.receive(
         session.workspace_made,
-        uri,
+        uris,
         source,
         manifest=manifest,
         beside=True,

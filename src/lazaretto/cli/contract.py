@@ -1,5 +1,6 @@
 """``lazaretto contract``: propose a contract from a sample, try a contract on one."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -168,7 +169,9 @@ def _report(contract: "Contract", policy: "Policy | None", data: str) -> "Contra
 
     known = Known(datetime.now(UTC), without_catalog=True)
     columns = Columns() if policy is None else policy.columns
-    return evaluate(_opened(data, _wanted(policy, contract)), contract, columns, known=known)
+    # What is not of a declared type is held, as it would be in a delivery.
+    wanted = replace(_wanted(policy, contract), lenient=True)
+    return evaluate(_opened(data, wanted), contract, columns, known=known)
 
 
 def _wanted(policy: "Policy | None", contract: "Contract | None" = None) -> "Wanted":

@@ -230,6 +230,7 @@ def sanitize(
             version=version,
             name=network.model or ("probe" if probe else None),
             inputs=inputs,
+            dynamics=network.dynamics,
             device=network.device,
             progress=progress,
         )

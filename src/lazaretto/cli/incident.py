@@ -13,6 +13,7 @@ from lazaretto.cli.incident_view import changed_view, list_view, view
 from lazaretto.cli.layout import facts, paged
 from lazaretto.cli.reply import Reply
 from lazaretto.cli.session import Session
+from lazaretto.cli.trace_reply import Without
 from lazaretto.errors import UsageError
 from lazaretto.values import HoldKind, IncidentQuestion
 
@@ -44,7 +45,9 @@ class AskedAbout:
         str | None, typer.Option(metavar="NAME@VERSION", help="A model version that misbehaves")
     ] = None
 
-    def question(self, since: datetime | None, until: datetime | None) -> IncidentQuestion:
+    def question(
+        self, since: datetime | None, until: datetime | None, without: list[str] | None
+    ) -> IncidentQuestion:
         """The question.
 
         Raises:
@@ -58,7 +61,7 @@ class AskedAbout:
         if len(named) != 1:
             raise UsageError("what is it about? Give one of --source, --batch, --record, --model")
         kind, subject = named[0]
-        return IncidentQuestion(kind, subject, since, until)
+        return IncidentQuestion(kind, subject, since, until, without or [])
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +95,7 @@ def open_(
     why: Why,
     since: Since = None,
     until: Until = None,
+    without: Without = None,
     title: Annotated[str | None, typer.Option(help="One line (default: the question)")] = None,
     freeze_source: Annotated[
         bool, typer.Option("--freeze-source", help="Put the source on hold at once")
@@ -111,7 +115,7 @@ def open_(
     """
     from lazaretto.incidents import open_incident
 
-    question = about.question(since, until)
+    question = about.question(since, until, without)
     holds = [(_DATASET, name) for name in freeze or []]
     holds += [(_MODEL, name) for name in freeze_model or []]
     if freeze_source:

@@ -117,12 +117,13 @@ def _known(shown: Overview) -> dict[str, object]:
 def _now(shown: Overview) -> Iterator[RenderableType]:
     """What is in use, and what is stopped, each since when."""
     from lazaretto.authority.holds import noun_of
+    from lazaretto.incidents.production import named
 
     if shown.production:
         yield grid(
             ["model", "alias", "version", "since", "it is"],
             [
-                (one.model, one.alias, one.version, one.since, _state(one))
+                (named(one, shown.production), one.alias, one.version, one.since, _state(one))
                 for one in shown.production[:_MOST]
             ],
             title="In production now",

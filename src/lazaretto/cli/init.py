@@ -1,4 +1,4 @@
-"""``lazaretto init``: policy, contract and DAG for a dataset; from a sample where there is one."""
+"""``lazaretto init``: policy, contract and DAG for a dataset; of a sample. Long: it asks, too."""
 
 import re
 import shlex
@@ -6,6 +6,7 @@ import shutil
 import sys
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,11 +23,19 @@ from lazaretto.errors import DeliveryError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from lazaretto.batch import Batch
     from lazaretto.proposal import Proposal, Sample, Wishes
 
 _SOURCE = "vendor"
 _NONE = "-"
 """What somebody answers where there is no such column."""
+
+
+class Form(StrEnum):
+    """How a contract is written."""
+
+    PYTHON = "python"
+    YAML = "yaml"
 
 
 @dataclass(frozen=True)
@@ -80,6 +89,13 @@ class Told:
             help="Whether deliveries must be signed (default: yes; with a sample: no)",
         ),
     ] = None
+    contract: Annotated[
+        Form,
+        typer.Option(
+            help="How the contract is written: as a pandera model, or as rules in YAML, for which "
+            "nobody needs Python (with --from)",
+        ),
+    ] = Form.PYTHON
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Take what is proposed, and ask nothing")
     ] = False
@@ -112,6 +128,8 @@ def init(
 
     if told.record_id is not None or told.label is not None or told.inputs:
         raise UsageError("--id, --label and --input name columns of a sample: add --from SAMPLE")
+    if told.contract is Form.YAML:
+        raise UsageError("rules in YAML are proposed from a sample: add --from SAMPLE")
     gate = replace(WITHOUT_SAMPLE, signed=told.signed is not False)
     written = _write(directory, gate, told.dataset or "reviews", told.source or "")
     check = f"lazaretto policy check {shlex.quote(written['policy'])}"
@@ -123,13 +141,15 @@ def _from_sample(directory: Path, told: Told, sample: str) -> Reply:
     from lazaretto.proposal import examine, propose
 
     try:
-        seen = examine(open_batch(sample))
+        opened = open_batch(sample)
+        seen = examine(opened)
     except DeliveryError as error:  # not somebody's delivery: the user's own file
         raise UsageError(f"the sample cannot be used: {error}") from error
     told, wishes = _decided(seen, told, sample)
     gate = propose(seen, wishes, signed=told.signed is True)
     source = told.source or _SOURCE
-    written = _write(directory, gate, str(told.dataset), source)
+    rules = _rules(opened, wishes) if told.contract is Form.YAML else None
+    written = _write(directory, gate, str(told.dataset), source, rules)
     tried = _copied(sample, Path(written["drop"]) / source)
     commands = _commands(sample, tried, source, written["policy"], signed=gate.signed)
     data = written | {
@@ -140,6 +160,13 @@ def _from_sample(directory: Path, told: Told, sample: str) -> Reply:
         "next": commands,
     }
     return Reply(data, facts(_shown(written, gate, commands)))
+
+
+def _rules(sample: "Batch", wishes: "Wishes") -> str:
+    """A contract in YAML that the sample keeps, with what to check by hand."""
+    from lazaretto.proposal.contract import contract_text, propose_contract
+
+    return contract_text(propose_contract(sample, wishes))
 
 
 def _decided(seen: "Sample", told: Told, sample: str) -> "tuple[Told, Wishes]":
@@ -200,7 +227,9 @@ def _name_of(sample: str) -> str:
     return name if name and name[0].isalpha() else f"data_{name}".rstrip("_")
 
 
-def _write(directory: Path, gate: "Proposal", dataset: str, source: str) -> dict[str, str]:
+def _write(
+    directory: Path, gate: "Proposal", dataset: str, source: str, rules: str | None = None
+) -> dict[str, str]:
     """Writes a dataset's files, or none; where they are.
 
     Raises:
@@ -210,7 +239,7 @@ def _write(directory: Path, gate: "Proposal", dataset: str, source: str) -> dict
     from lazaretto.proposal import project_files
     from lazaretto.proposal.files import DROP
 
-    files = project_files(gate, check_dataset_name(dataset))
+    files = project_files(gate, check_dataset_name(dataset), rules=rules)
     taken = [path for path in files if (directory / path).exists()]
     if taken:
         raise UsageError(

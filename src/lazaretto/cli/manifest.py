@@ -35,7 +35,12 @@ _SHOWN = 100
 @command(app, "sign", needs=Needs.NOTHING)
 def sign(
     _session: Session,
-    path: Annotated[Path, typer.Argument(help="The file or folder to deliver")],
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="PATH...", help="The file or folder to deliver, or files that are one delivery"
+        ),
+    ],
     *,
     source: Annotated[str, typer.Option(help="Your name, as the receiver registered it")],
     key: Annotated[Path, typer.Option(help="Your private key (PEM), as `source keygen` wrote it")],
@@ -74,11 +79,13 @@ def sign(
     """Sign a manifest: whose it is, the sha256 of its files, and when records were collected.
 
     Of a folder, every file in it and in the folders below is signed, hidden ones too; links, pipes
-    and names that mean another file elsewhere are refused.
+    and names that mean another file elsewhere are refused. Several files are signed as files of the
+    folder that they lie in; the manifest then lies beside that folder.
     """
     from lazaretto.sources.folder import sign_folder
     from lazaretto.sources.manifest import sign_manifest
 
+    path, only = _delivery(paths)
     target = out or path.with_name(path.resolve().name + MANIFEST_SUFFIX)
     private = read_file(key, "private key", limit=_MAX_KEY_BYTES)
     if not path.is_dir():
@@ -95,7 +102,7 @@ def sign(
         )
         data = {"manifest": str(target), "file": str(path), "source": source}
     else:
-        if _within(target, path) is not None:
+        if _within(target, path) is not None and only is None:
             raise UsageError(
                 "the manifest cannot lie in the folder that it signs: name another place with --out"
             )
@@ -108,9 +115,12 @@ def sign(
                 collected_to=collected_to,
                 expires=expires,
                 rows=rows,
+                only=only,
                 tell=partial(tell, "bytes read"),
             )
         data = {"manifest": str(target), "folder": str(path), "source": source}
+        if only is not None:
+            data["files"] = ", ".join(only)
     write_new_file(target, envelope, overwrite=force)
     return Reply(data, facts(data))
 
@@ -118,7 +128,12 @@ def sign(
 @command(app, "verify")
 def verify(
     session: Session,
-    path: Annotated[Path, typer.Argument(help="The delivered file or folder")],
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="PATH...", help="The delivered file or folder, or the files of one delivery"
+        ),
+    ],
     manifest: Annotated[
         Path | None, typer.Option(help=f"Its manifest (default: PATH{MANIFEST_SUFFIX})")
     ] = None,
@@ -143,6 +158,7 @@ def verify(
 
     if (source is None) == (not key):
         raise UsageError("whose keys? Give --source NAME (from the catalog), or --key FILE")
+    path, only = _delivery(paths)
     place = manifest or path.with_name(path.resolve().name + MANIFEST_SUFFIX)
     require_file(str(place), "manifest")
     envelope = read_envelope(place, OF_THIS_MACHINE) or b""
@@ -162,7 +178,11 @@ def verify(
     else:
         with bars() as tell:
             faults = check_folder(
-                stated, path, leave_out=_itself(place, path), tell=partial(tell, "bytes read")
+                stated,
+                path,
+                leave_out=_itself(place, path),
+                only=only,
+                tell=partial(tell, "bytes read"),
             )
         shown["folder"] = f"{stated.subject}, {counted(len(stated.files), 'file')}"
     shown |= {
@@ -172,6 +192,17 @@ def verify(
     }
     said = replace(stated, files=None)
     return _reply({"manifest": said, "signature": signature}, shown, stated.files, faults)
+
+
+def _delivery(paths: list[Path]) -> tuple[Path, list[str] | None]:
+    """The file or folder; of several files the folder that they lie in, and their paths in it."""
+    from lazaretto.batch._several import Several, one_address, split_several
+
+    if len(paths) == 1:
+        return paths[0], None
+    several = split_several(one_address(paths))
+    assert isinstance(several, Several)  # noqa: S101  of more than one path it makes nothing else
+    return Path(several.folder), several.names
 
 
 def _check_bundle(bundle: bytes, path: Path, place: Path, keys: "list[SourceKey]") -> Reply:

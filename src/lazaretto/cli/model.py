@@ -189,11 +189,17 @@ def show(session: Session, version: Named, *, registry: Registry = None) -> Repl
         "purpose": found["purpose"],
         "aliases": ", ".join(one["alias"] for one in found["aliases"]) or "none",
         "recalls": ", ".join(found["recalls"]) or "none",
+        **_ignored(found["ignored_weights"]),
         "weights": found["artifact_uri"] or "not named",
         "sha256": found["artifact_digest"] or "not known",
     }
     view = Group(facts(shown), inputs_view(found["inputs"]))
     return Reply(found, view, found=bool(found["recalls"]))
+
+
+def _ignored(snapshots: "Sequence[str]") -> dict[str, str]:
+    """Said only where it is so: not every training says what it read."""
+    return {"weights of reviewers": f"not read, of {', '.join(snapshots)}"} if snapshots else {}
 
 
 @command(app, "list")

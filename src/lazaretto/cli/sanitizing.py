@@ -67,6 +67,14 @@ class ModelOptions:
         ),
     ] = None
     image: ImageShape = None
+    dynamics: Annotated[
+        Path | None,
+        typer.Option(
+            help="How your model learned each record: the file that record_dynamics of "
+            "lazaretto.training wrote; read where there are no trusted rows",
+            rich_help_panel=_MODEL,
+        ),
+    ] = None
     device: Annotated[str, typer.Option(help="torch device, or auto", rich_help_panel=_MODEL)] = (
         "auto"
     )

@@ -6,7 +6,7 @@ there is nothing to look at.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -161,28 +161,48 @@ def _there(name: str | None, schema: pa.Schema) -> str | None:
 def _judge(values: pa.Array) -> tuple[NDArray[np.int8], NDArray[np.int64]]:
     """State and width of each embedding of a chunk."""
     there = values.is_valid().to_numpy(zero_copy_only=False)
-    dense = values.drop_null()
+    dense = values if there.all() else values.drop_null()
     lengths = list_lengths(dense)
-    items = list_items(dense)
-    # A null number is no number.
-    numbers = items.cast(pa.float64()).fill_null(float("nan")).to_numpy(zero_copy_only=False)
-    starts = np.concatenate([[0], np.cumsum(lengths)[:-1]]) if len(lengths) else np.zeros(0, int)
-    bad, filled = ~np.isfinite(numbers), numbers != 0
     state = np.full(len(values), _ABSENT, dtype=np.int8)
     width = np.zeros(len(values), dtype=np.int64)
     width[there] = lengths
-    any_bad, any_filled = _any(bad, starts, lengths), _any(filled, starts, lengths)
-    state[there] = np.where(any_bad, _NOT_FINITE, np.where(any_filled, _FINE, _ZERO))
+    least, most = _extremes(_numbers(list_items(dense)), lengths)
+    finite, filled = np.isfinite(least) & np.isfinite(most), (least != 0) | (most != 0)
+    state[there] = np.where(~finite, _NOT_FINITE, np.where(filled, _FINE, _ZERO))
     return state, width
 
 
-def _any(
-    flags: NDArray[np.bool_], starts: NDArray[np.int64], lengths: NDArray[np.int64]
-) -> NDArray[np.bool_]:
-    """Whether any flag of each run is set; runs of length 0 have none."""
-    sums = np.concatenate([[0], np.cumsum(flags)])
-    result: NDArray[np.bool_] = sums[starts + lengths] > sums[starts]
-    return result
+def _numbers(items: pa.Array) -> NDArray[np.floating[Any]]:
+    """The numbers of lists, as floats; a null number is no number."""
+    kind = items.type
+    if not (pa.types.is_float32(kind) or pa.types.is_float64(kind)):
+        items = items.cast(pa.float64())
+    if items.null_count:
+        items = items.fill_null(float("nan"))
+    numbers: NDArray[np.floating[Any]] = items.to_numpy(zero_copy_only=False)
+    return numbers
+
+
+def _extremes(
+    numbers: NDArray[np.floating[Any]], lengths: NDArray[np.int64]
+) -> tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]]]:
+    """Least and greatest number of each run, NaN where one is NaN; 0 for runs of length 0.
+
+    Of the two follows all that is asked of a vector, in two passes and without a copy of it.
+    """
+    least, most = (np.zeros(len(lengths), dtype=numbers.dtype) for _ in range(2))
+    if not len(numbers):
+        return least, most
+    if (lengths == lengths[0]).all():
+        rows = numbers.reshape(len(lengths), -1)
+        return rows.min(1), rows.max(1)
+    some = lengths > 0
+    starts = (np.cumsum(lengths) - lengths)[some]
+    least[some], most[some] = (
+        np.minimum.reduceat(numbers, starts),
+        np.maximum.reduceat(numbers, starts),
+    )
+    return least, most
 
 
 def _numpy(flags: pa.Array) -> NDArray[np.bool_]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import polars as pl
+from pandera.api.polars.types import PolarsData
 from pandera.config import config_context
 
 from lazaretto.contract._frame import RAISED
@@ -21,11 +22,19 @@ ALONE = "column"
 
 
 def run_check_lazily(test: Checked, series: pl.Series) -> pl.LazyFrame:
-    """What a check says of each record of a column, not computed yet."""
+    """What a check says of each record of a column, not computed yet.
+
+    `Check.__call__` computes each answer by itself, with failure cases that nobody reads here; what
+    it calls for the answer alone is asked instead, so that all checks are computed together.
+    """
     key = key_of(series.name)
     # The narwhals backend of pandera loses the row of a failure.
     with config_context(use_narwhals_backend=False):
         frame = series.alias(key).to_frame().lazy()
+        backend = test.check.get_backend(frame)(test.check)
+        said = backend.apply(PolarsData(backend.preprocess(frame, key), key))
+        if isinstance(said, pl.LazyFrame):
+            return said
         output: pl.LazyFrame = test.check(frame, key).check_output
     return output
 

@@ -13,7 +13,7 @@ from lazaretto.batch._plain import plain_type
 from lazaretto.redact import error_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
 # A panic inside polars is not an Exception.
 RAISED = (Exception, pl.exceptions.PanicException)
@@ -35,8 +35,23 @@ class Frame:
     misfits: Mapping[str, str]
     left_out: Mapping[str, str]
 
+    def select(self, names: Sequence[str]) -> Frame:
+        """Some of its columns, as far as they were delivered."""
+        wanted = set(names)
+        return Frame(
+            # By series: polars takes some names for patterns.
+            pl.DataFrame([one for one in self.data.get_columns() if one.name in wanted]),
+            {name: why for name, why in self.misfits.items() if name in wanted},
+            {name: why for name, why in self.left_out.items() if name in wanted},
+        )
 
-def make_frame(chunks: Sequence[pa.RecordBatch], types: Mapping[str, pa.DataType]) -> Frame:
+
+def make_frame(
+    chunks: Sequence[pa.RecordBatch],
+    types: Mapping[str, pa.DataType],
+    *,
+    kept: Collection[str] = (),
+) -> Frame:
     """The columns of some chunks as one frame.
 
     A column gets the contract's type where each of its values is the same in it: whole numbers
@@ -45,12 +60,17 @@ def make_frame(chunks: Sequence[pa.RecordBatch], types: Mapping[str, pa.DataType
     Args:
         chunks: all of the same columns.
         types: of columns, what the contract says.
+        kept: columns that outlive the chunks: the columns of a chunk share one buffer, so these
+            are copied.
     """
     series: list[pl.Series] = []
     misfits: dict[str, str] = {}
     left_out: dict[str, str] = {}
     for name in chunks[0].schema.names if chunks else ():
-        column = pa.chunked_array([chunk.column(name) for chunk in chunks])
+        parts = [chunk.column(name) for chunk in chunks]
+        if name in kept:  # as one, so that polars does not copy it again
+            parts = [pa.concat_arrays([*parts, parts[0].slice(0, 0)])]
+        column = pa.chunked_array(parts)
         wanted = types.get(name)
         if wanted is not None and wanted != column.type and widens(column.type, wanted):
             try:
@@ -62,6 +82,33 @@ def make_frame(chunks: Sequence[pa.RecordBatch], types: Mapping[str, pa.DataType
         except RAISED as error:
             left_out[name] = f"has type {column.type}, which polars cannot hold: {_short(error)}"
     return Frame(pl.DataFrame(series), misfits, left_out)
+
+
+def join_frames(frames: Sequence[Frame]) -> Frame:
+    """The frame of all chunks, from those of some of them; nothing is converted again.
+
+    A column that has the contract's type in some frames, and in others did not fit it, has the
+    type that it was delivered in.
+    """
+    misfits = {name: why for frame in reversed(frames) for name, why in frame.misfits.items()}
+    left_out = {name: why for frame in reversed(frames) for name, why in frame.left_out.items()}
+    delivered = {
+        name: frame.data.schema[name]
+        for frame in frames
+        for name in frame.misfits
+        if name in frame.data.schema
+    }
+    parts = [
+        pl.DataFrame(
+            [
+                one.cast(delivered.get(one.name, one.dtype))
+                for one in frame.data.get_columns()
+                if one.name not in left_out
+            ]
+        )
+        for frame in frames
+    ]
+    return Frame(pl.concat(parts, rechunk=False) if parts else pl.DataFrame(), misfits, left_out)
 
 
 def types_of(columns: Iterable[tuple[str, Any]]) -> dict[str, pa.DataType]:

@@ -1,8 +1,9 @@
 """Contracts of the Open Data Contract Standard 3 as our rules. Long: all of the standard's.
 
 What says something of records and has no place in our rules is a mistake with its line: nothing
-that a contract asks for is passed over. What describes the data, its service or its price is read
-by people and says nothing of records.
+that a contract asks for is passed over. So is what it says of the fields of a record or the values
+of a list, because a nested column is judged as a whole. What describes the data, its service or its
+price is read by people and says nothing of records.
 """
 
 from __future__ import annotations
@@ -191,14 +192,18 @@ class _Reader:
             self._no((*place, "logicalType"), f"{kind!r}: there are {', '.join(_TYPES)}")
         elif kind is not None:
             column["type"] = _TYPES[kind]
-        for key, remedy in (
-            ("properties", "rules for fields"),
-            ("items", "rules for the values of a list"),
-            ("map", "rules for maps"),
-            ("relationships", "exists_in"),
-        ):
+        for key, what in (("properties", "fields"), ("items", "values"), ("map", "entries")):
             if said.get(key):
-                self._no((*place, key), _cannot(remedy))
+                name = said.get("physicalName") or said.get("name")
+                inner = _first_name(said[key])
+                self._no(
+                    (*place, key),
+                    f"column {name!r} is judged as a whole, and what is said of its {what}{inner} "
+                    "would be evaluated by nobody: take it out, deliver them as columns of their "
+                    "own, or judge them by a check in a pandera model",
+                )
+        if said.get("relationships"):
+            self._no((*place, "relationships"), _cannot("exists_in"))
         if said.get("enum"):
             column["one_of"] = [
                 one.get("value") if isinstance(one, dict) else one for one in said["enum"]
@@ -318,6 +323,12 @@ class _Reader:
                 case _:
                     self._no((*place, key), _cannot("mustBeBetween and whole numbers"))
         self._rules["count"] = count
+
+
+def _first_name(said: Any) -> str:
+    """The first field that is named, for messages."""
+    names = [one.get("name") for one in said if isinstance(one, dict)] if type(said) is list else []
+    return f", such as {names[0]!r}," if names and names[0] else ""
 
 
 def _cannot(remedy: str) -> str:

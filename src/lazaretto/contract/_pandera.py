@@ -1,9 +1,9 @@
 """Reads a pandera schema as a table of rules.
 
-Only public parts of pandera are used: the schema's attributes and `Check.__call__`. Its own
-`validate` is not: it returns no row for several kinds of failure, reports only the first broken
-`unique` set, and builds a Python dict per failing row for frame-level checks; `drop_invalid_rows`
-passes wrong types silently.
+Only public parts of pandera are used: the schema's attributes, `Check.__call__`, and of its backend
+what that calls first. Its own `validate` is not: it returns no row for several kinds of failure,
+reports only the first broken `unique` set, and builds a Python dict per failing row for frame-level
+checks; `drop_invalid_rows` passes wrong types silently.
 """
 
 from __future__ import annotations

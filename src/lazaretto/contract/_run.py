@@ -16,9 +16,8 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from lazaretto.batch import own
 from lazaretto.contract._columns import tell_batch, worker
-from lazaretto.contract._frame import RAISED, make_frame
+from lazaretto.contract._frame import RAISED, join_frames, make_frame
 from lazaretto.contract._polars import Terms
 from lazaretto.contract._report import MAX_FAILURES, MAX_FLAGS, as_text
 from lazaretto.contract._rules import (
@@ -174,7 +173,6 @@ class Run:
             if columns
             else chunk.select([])
         )
-        self._kept.take(mine)
         self._waiting.append(mine)
         self._rows += chunk.num_rows
         self._size += mine.nbytes
@@ -270,7 +268,7 @@ class Run:
         """The kept columns together; None where they take too much."""
         if self._kept.too_large:
             return None
-        return make_frame(self._kept.chunks, self._prepared.types)
+        return join_frames(self._kept.frames)
 
     def _is_unsound(self, name: str) -> bool:
         return name in self._left_out or name in self._unfit or name in self._wrong
@@ -278,7 +276,8 @@ class Run:
     def _judge(self) -> None:
         """Asks all rules about the waiting records."""
         rows = sum(chunk.num_rows for chunk in self._waiting)
-        frame = make_frame(self._waiting, self._prepared.types)
+        frame = make_frame(self._waiting, self._prepared.types, kept=self._kept.columns)
+        self._kept.take(frame, self._waiting)
         self._waiting, self._rows, self._size = [], 0, 0
         for name, why in frame.misfits.items():
             self._unfit.setdefault(name, f"column {name!r} {why}")
@@ -428,20 +427,25 @@ class _Kept:
     """The columns that checks see at once, in memory together up to a bound."""
 
     def __init__(self, columns: list[str], most: int | None) -> None:
-        self._columns, self.most = columns, most
+        self._names, self.most = columns, most
         self._size = 0
         self.too_large = False
-        self.chunks: list[pa.RecordBatch] = []
+        self.frames: list[Frame] = []
 
-    def take(self, chunk: pa.RecordBatch) -> None:
-        if not self._columns or self.too_large:
+    @property
+    def columns(self) -> frozenset[str]:
+        """Which columns are kept, and so are to be copies of their own."""
+        return frozenset() if self.too_large else frozenset(self._names)
+
+    def take(self, frame: Frame, chunks: Sequence[pa.RecordBatch]) -> None:
+        """Keeps what it needs of a frame, which was made of some chunks."""
+        if not self._names or self.too_large:
             return
-        columns = [own(chunk.column(name)) for name in self._columns]
-        self.chunks.append(pa.RecordBatch.from_arrays(columns, names=self._columns))
-        self._size += self.chunks[-1].nbytes
+        self._size += sum(chunk.select(self._names).nbytes for chunk in chunks)
+        self.frames.append(frame.select(self._names))
         if self.most is not None and self._size > self.most:
             self.too_large = True
-            self.chunks.clear()
+            self.frames.clear()
 
 
 def _empty(schema: pa.Schema) -> pa.RecordBatch:

@@ -17,12 +17,14 @@ from lazaretto.dataset.state import (
 )
 from lazaretto.errors import ChangedStateError
 from lazaretto.ledger.chain import entries, newest
-from lazaretto.ledger.cover import agree, covering, event_of
+from lazaretto.ledger.cover import agree, covering, covering_each, event_of
 from lazaretto.ledger.events import BatchAdmitted, DatasetGrown, RecordsRecalled, RowsLost
 from lazaretto.storage import tables
 from lazaretto.values import DataFile
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sqlalchemy.engine import Connection, Row
 
     from lazaretto.ledger.chain import Entry
@@ -110,6 +112,24 @@ def read_admission(connection: Connection, row: Row[Any]) -> BatchAdmitted:
     event = _recorded(connection, tables.admission, row).event
     assert isinstance(event, BatchAdmitted)  # noqa: S101  what `_recorded` asked for
     return event
+
+
+def read_admissions(connection: Connection, rows: Sequence[Row[Any]]) -> list[BatchAdmitted]:
+    """The same of some admissions, whose entries are read at once.
+
+    Raises:
+        ChangedStateError: a row in the catalog says something else.
+    """
+    found = {str(number): row for number, row in enumerate(rows)}
+    events = []
+    for number, entry in covering_each(connection, "admission", found).items():
+        row, event = found[number], entry.event
+        key = f"{row.batch} {row.part}"
+        if not isinstance(event, BatchAdmitted):
+            raise ChangedStateError("admission", key, f"ledger entry {row.seq} is a {entry.kind}")
+        agree("admission", key, row, admission_columns(event))
+        events.append(event)
+    return events
 
 
 def lost_since(connection: Connection, dataset: str, batch: str, part: str, version: int) -> bool:

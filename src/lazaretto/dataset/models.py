@@ -51,6 +51,7 @@ class KnownModel:
         newest: what the last of them says.
         inputs: all that it learned from, each once, in the order of the entries.
         recalls: recalls of records that it learned from.
+        ignored_weights: snapshots whose weights the training did not read, as it said itself.
     """
 
     key: ModelKey
@@ -59,6 +60,7 @@ class KnownModel:
     newest: ModelRegistered
     inputs: list[ModelInput]
     recalls: list[str]
+    ignored_weights: list[str]
 
 
 def find_model(connection: Connection, key: ModelKey) -> KnownModel | None:
@@ -83,7 +85,8 @@ def find_model(connection: Connection, key: ModelKey) -> KnownModel | None:
     recalls = {recall for _, event in found for recall in event.recalls}
     recalls |= set(_later(connection, key, entry.seq))
     seqs = [seq for seq, _ in found]
-    return KnownModel(key, seqs, first, newest, list(inputs.values()), sorted(recalls))
+    ignored = sorted({name for _, event in found for name in event.ignored_weights})
+    return KnownModel(key, seqs, first, newest, list(inputs.values()), sorted(recalls), ignored)
 
 
 def named_model(

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 ROWS_PER_DIMENSION = 20
 """Rows per dimension that a class needs before it gets a covariance of its own."""
 
+_BLOCK = 512
+"""Rows that are whitened at a time: what is made of them stays in the cache next to the core."""
 LEAST_WITHIN = 1e-9
 """Least variance inside a class, as a share of the reference's mean variance."""
 
@@ -167,24 +169,34 @@ class Mahalanobis:
     def _distances(self, chunk: Chunk) -> tuple[Floats, Floats]:
         """Squared distance to every class, (n, C), and to the background, (n,)."""
         fitted = self._require()
-        centred = chunk.embedding - fitted.center
-        # Differences of large distances: float32 would leave a record other digits in each batch.
-        whitened = (centred @ fitted.whiten[0].T).astype(np.float64)
-        background = np.einsum("ij,ij->i", whitened, whitened)
-        if fitted.whiten.shape[0] == 1:
-            distance = _squared(whitened, background, fitted.means)
-        else:
-            columns = []
-            for map_, mean, logdet in zip(fitted.whiten, fitted.means, fitted.logdet, strict=True):
-                own = (centred @ map_.T).astype(np.float64) - mean
-                columns.append(np.einsum("ij,ij->i", own, own) + (logdet - fitted.logdet.min()))
-            distance = np.stack(columns, 1)
-        # Background covariance = tied + between classes; only one big product for all three views.
-        along = whitened @ fitted.between
-        return distance, background - ((along @ fitted.shrink) * along).sum(1)
+        classes = fitted.means.shape[0]
+        distance, background = np.empty((len(chunk), classes)), np.empty(len(chunk))
+        # All that a row needs of the whitened space, in one product.
+        sides = np.concatenate([-2 * fitted.means.T, fitted.between], 1)
+        lengths = np.square(fitted.means).sum(1)
+        for start in range(0, len(chunk), _BLOCK):
+            part = slice(start, start + _BLOCK)
+            centred = chunk.embedding[part] - fitted.center
+            # Differences of large distances: float32 would leave a record other digits in each
+            # batch.
+            whitened = (centred @ fitted.whiten[0].T).astype(np.float64)
+            products = whitened @ sides
+            length = np.einsum("ij,ij->i", whitened, whitened)
+            # Background covariance = tied + between classes: no second map is needed for it.
+            along = products[:, classes:]
+            background[part] = length - ((along @ fitted.shrink) * along).sum(1)
+            if fitted.whiten.shape[0] == 1:
+                near = products[:, :classes] + length[:, None] + lengths
+                np.maximum(near, 0, out=distance[part])
+            else:
+                distance[part] = _by_own_map(centred, fitted)
+        return distance, background
 
 
-def _squared(rows: Floats, norms: Floats, means: Floats) -> Floats:
-    """Squared Euclidean distances (n, C), without an (n, C, d) array."""
-    squared: Floats = norms[:, None] - 2 * rows @ means.T + np.square(means).sum(1)
-    return np.maximum(squared, 0, out=squared)
+def _by_own_map(centred: Floats, fitted: _Fitted) -> Floats:
+    """Squared distances (n, C), each in its own class's whitened space."""
+    columns = []
+    for map_, mean, logdet in zip(fitted.whiten, fitted.means, fitted.logdet, strict=True):
+        own = (centred @ map_.T).astype(np.float64) - mean
+        columns.append(np.einsum("ij,ij->i", own, own) + (logdet - fitted.logdet.min()))
+    return np.stack(columns, 1)

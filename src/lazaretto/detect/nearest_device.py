@@ -25,9 +25,8 @@ class DeviceSearch:
         device: torch device, such as ``cuda``.
     """
 
-    centroids: Floats | None = None
-
     def __init__(self, rows: Floats, device: str) -> None:
+        self.learned: dict[str, Floats] = {}
         self._rows = torch.from_numpy(rows).to(device)
         self._norms = self._rows.square().sum(1)
 

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 FITTED = "reference"
 """As ``embed.model``: the encoder is fitted by `reference fit`, and is a part of the reference."""
 
-_FITTED_KINDS = ("hashing", "instruction", "tabular")
+_FITTED_KINDS = ("denoising", "hashing", "instruction", "tabular")
 _NEEDS_COLUMNS = {
+    "denoising": "name the columns that it reads",
     "hashing": "name the text columns that it reads",
     "image": "name the column that holds the images",
     "instruction": "name the columns of prompt and response, or of prompt, chosen and rejected",
@@ -73,15 +74,15 @@ def check_embed(policy: Policy) -> None:
     if policy.embed.model == FITTED and name not in _FITTED_KINDS:
         raise policy.mistake(
             ("embed", "model"),
-            f"`reference fit` fits {' and '.join(_FITTED_KINDS)}, not {name!r}",
+            f"`reference fit` fits {', '.join(_FITTED_KINDS)}, not {name!r}",
         )
     if name == "torch":
         assert isinstance(options, TorchOptions)  # noqa: S101  by its name
         _check_torch(policy, options)
     elif name == "sentence-transformers":
         _check_sentences(policy)
-    elif name == "instruction":
-        _check_instruction(policy)
+    elif name in ("denoising", "instruction"):
+        _check_by_reference(policy)
     elif name == "image":
         if policy.embed.model is not None:
             raise policy.mistake(("embed", "model"), "encoder 'image' has no model: leave it out")
@@ -152,12 +153,14 @@ def _check_file(policy: Policy) -> None:
             )
 
 
-def _check_instruction(policy: Policy) -> None:
+def _check_by_reference(policy: Policy) -> None:
+    """Encoders that only a reference fits."""
+    name = policy.embed.encoder
     if policy.embed.model != FITTED:
         raise policy.mistake(
-            ("embed", "model"), "encoder 'instruction' is fitted: write `model: reference`"
+            ("embed", "model"), f"encoder {name!r} is fitted: write `model: reference`"
         )
-    if len(policy.embed.columns) not in (PAIR, PREFERENCE):
+    if name == "instruction" and len(policy.embed.columns) not in (PAIR, PREFERENCE):
         raise policy.mistake(
             ("embed", "columns"),
             "encoder 'instruction' reads [prompt, response] or [prompt, chosen, rejected], in this "

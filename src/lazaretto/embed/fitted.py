@@ -1,7 +1,8 @@
 """Encoders that a reference fits and keeps: their state as bytes, bound to what they were for.
 
 The state is one line of JSON, which says for which encoder, columns and options it was fitted, and
-behind it what the encoder learned: JSON of ``tabular``, safetensors of the others.
+behind it what the encoder learned: JSON of ``tabular``, safetensors of ``hashing`` and
+``instruction``, both of ``denoising``.
 """
 
 from __future__ import annotations
@@ -9,7 +10,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from lazaretto.embed.options import HashingOptions, InstructionOptions, TabularOptions, read_options
+from lazaretto.embed.options import (
+    DenoisingOptions,
+    HashingOptions,
+    InstructionOptions,
+    TabularOptions,
+    read_options,
+)
 from lazaretto.errors import ReferenceMismatchError
 
 if TYPE_CHECKING:
@@ -32,9 +39,15 @@ def fit(policy: Policy, trusted: pa.Table, seed: int) -> tuple[Encoder, bytes]:
     if policy.embed.encoder == "instruction":
         from lazaretto.embed.instruction import fit_instruction
 
-        given = read_options(policy, InstructionOptions)
-        pairs = fit_instruction(trusted, columns, buckets=given.buckets, seed=seed)
+        buckets = read_options(policy, InstructionOptions).buckets
+        pairs = fit_instruction(trusted, columns, buckets=buckets, seed=seed)
         return pairs, _framed(policy, pairs.to_bytes())
+    if policy.embed.encoder == "denoising":
+        from lazaretto.embed.denoising import fit_denoising
+
+        given = read_options(policy, DenoisingOptions)
+        learned = fit_denoising(trusted, columns, seed=seed, **given.model_dump())
+        return learned, _framed(policy, learned.to_bytes())
     from lazaretto.embed.columns import texts
     from lazaretto.embed.hashing import fit_hashing
 
@@ -81,6 +94,10 @@ def restore(policy: Policy, state: bytes) -> Encoder:
         from lazaretto.embed.instruction import read_instruction
 
         return read_instruction(learned, policy.embed.columns, "the reference's encoder")
+    if policy.embed.encoder == "denoising":
+        from lazaretto.embed.denoising import read_denoising
+
+        return read_denoising(learned, "the reference's encoder")
     from lazaretto.embed.hashing import read_hashing
 
     shortest, longest = read_options(policy, HashingOptions).ngrams

@@ -64,6 +64,20 @@ class TabularOptions(Options):
     )
 
 
+class DenoisingOptions(Options):
+    """Options of ``denoising``."""
+
+    dimensions: Annotated[int, Field(ge=1, le=4096)] = Field(
+        32, description="Width of the vectors."
+    )
+    noise: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.3, description="Share of each record's numbers that is masked while it is fitted."
+    )
+    epochs: Annotated[int, Field(ge=0, le=10_000)] = Field(
+        60, description="Passes over the trusted rows, at most."
+    )
+
+
 class ImageOptions(Options):
     """Options of ``image``."""
 
@@ -97,6 +111,7 @@ class SentenceOptions(Options):
 
 OPTIONS: dict[str, type[Options]] = {
     "column": ColumnOptions,
+    "denoising": DenoisingOptions,
     "hashing": HashingOptions,
     "image": ImageOptions,
     "instruction": InstructionOptions,

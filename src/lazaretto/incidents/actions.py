@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lazaretto.incidents.placed import placed
 from lazaretto.incidents.production import MODEL_ALIASED, models_of
 from lazaretto.ledger.chain import entries, entries_at
 from lazaretto.ledger.events import (
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection
 
+    from lazaretto.incidents.placed import Placed
     from lazaretto.incidents.recorded import Incident
     from lazaretto.ledger.chain import Entry
     from lazaretto.ledger.events import Event
@@ -73,7 +75,7 @@ def actions_of(
         LedgerError: an entry was edited.
     """
     answer = incident.answer
-    batches, models = set(answer.batches), models_of([*answer.models, *answer.unknown])
+    batches, models = set(answer.batches), placed(answer)
     notes = {linked.entry: linked.note for linked in incident.linked}
     found = {
         seq: _action(entry, notes[seq]) for seq, entry in entries_at(connection, notes).items()
@@ -93,7 +95,7 @@ def trained_anew(incident: Incident, actions: Collection[Action]) -> set[str]:
 
 
 def _concerns(
-    event: Event, batches: Collection[str], models: Collection[str], sources: Collection[str]
+    event: Event, batches: Collection[str], models: Placed, sources: Collection[str]
 ) -> bool:
     match event:
         case RecordsRecalled():
@@ -103,9 +105,10 @@ def _concerns(
         case SourceRegistered():
             return event.source in sources and event.trust_tier is TrustTier.REVOKED
         case ModelRegistered():
-            return event.model in models
+            return models.concerns(event.registry, event.model)
         case _:
-            return to_payload(event).get("model") in models
+            said = to_payload(event)
+            return models.concerns(str(said.get("registry")), str(said.get("model")))
 
 
 def _action(entry: Entry, note: str | None) -> Action:

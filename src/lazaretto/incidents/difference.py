@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -84,8 +85,15 @@ def difference(before: IncidentAnswer, after: IncidentAnswer) -> Difference:
 
 
 def _changed(before: Sequence[str], after: Sequence[str]) -> Changed:
-    old, new = set(before), set(after)
-    return Changed(
-        new=[one for one in after if one not in old],
-        gone=[one for one in before if one not in new],
-    )
+    return Changed(new=_beyond(after, before), gone=_beyond(before, after))
+
+
+def _beyond(names: Sequence[str], others: Sequence[str]) -> list[str]:
+    """Names that are there more often: one for each registry that has such a model."""
+    left, found = Counter(others), []
+    for name in names:
+        if left[name]:
+            left[name] -= 1
+        else:
+            found.append(name)
+    return found

@@ -51,12 +51,14 @@ class InDataset:
         batches: how many batches they are of.
         admitted: records that entered.
         recalled: records that were taken back.
+        batches_left: ids of the batches that it still has records of.
     """
 
     dataset: str
     batches: int
     admitted: int
     recalled: int
+    batches_left: list[str]
 
     @property
     def left(self) -> int:
@@ -152,13 +154,21 @@ def _keys(
 
 
 def _datasets(connection: Connection, admitted: dict[str, dict[str, int]]) -> list[InDataset]:
-    recalled = dict.fromkeys(admitted, 0)
+    left = {name: dict(of) for name, of in admitted.items()}
     for entry in entries(connection, kinds=[RecordsRecalled.kind]):
-        if isinstance(event := entry.event, RecordsRecalled) and event.dataset in admitted:
-            mine = admitted[event.dataset]
-            recalled[event.dataset] += sum(m.rows for m in event.members if m.batch in mine)
+        if isinstance(event := entry.event, RecordsRecalled) and event.dataset in left:
+            mine = left[event.dataset]
+            for member in event.members:
+                if member.batch in mine:
+                    mine[member.batch] -= member.rows
     return [
-        InDataset(name, len(of), sum(of.values()), recalled[name])
+        InDataset(
+            name,
+            len(of),
+            sum(of.values()),
+            sum(of.values()) - sum(left[name].values()),
+            sorted(batch for batch, rows in left[name].items() if rows > 0),
+        )
         for name, of in sorted(admitted.items())
     ]
 

@@ -67,7 +67,7 @@ def show_incident(workspace: Workspace, incident: str) -> Overview:
         found = read_incident(connection, incident)
         evidence = evidence_of(connection, found.answer.batches)
         holds = standing_holds(connection, incident)
-        production = in_production(connection, found.answer.models, found.answer.unknown)
+        production = in_production(connection, found.answer)
         concerned = {*evidence.sources, *_source_of(found)}
         actions = actions_of(connection, found, concerned)
         return Overview(

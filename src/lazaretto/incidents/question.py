@@ -17,7 +17,7 @@ from lazaretto.lineage import (
     trace_source,
 )
 from lazaretto.times import in_utc
-from lazaretto.values import IncidentAnswer, IncidentQuestion
+from lazaretto.values import IncidentAnswer, IncidentQuestion, PlacedModel
 
 if TYPE_CHECKING:
     from lazaretto.lineage import Trace
@@ -26,13 +26,15 @@ if TYPE_CHECKING:
 KINDS = ("source", "batch", "record", "model")
 MODEL = "model"
 LONGEST_SUBJECT = 2_000
+MOST_LEFT_OUT = 1_000
 
 
 def checked_question(question: IncidentQuestion) -> IncidentQuestion:
-    """The question, with its window in UTC.
+    """The question, with its window in UTC, and each batch that it leaves out once.
 
     Raises:
-        UsageError: no such kind, no or too long a subject, or a window of anything but a source.
+        UsageError: no such kind, no or too long a subject, a window of anything but a source, or
+            batches left out of what a model was made of, or too many of them.
     """
     if question.kind not in KINDS:
         raise UsageError(f"a question is about a {', '.join(KINDS)}; not about {question.kind!r}")
@@ -41,24 +43,32 @@ def checked_question(question: IncidentQuestion) -> IncidentQuestion:
     windowed = question.since is not None or question.until is not None
     if windowed and question.kind != "source":
         raise UsageError("only a source has a window: leave out since and until")
+    if question.without and question.kind == MODEL:
+        raise UsageError("a model was made of what it was made of: leave out --without")
+    if len(question.without) > MOST_LEFT_OUT:
+        raise UsageError(f"at most {MOST_LEFT_OUT} batches can be left out of a question")
     since, until = (moment and in_utc(moment) for moment in (question.since, question.until))
-    return replace(question, since=since, until=until)
+    without = sorted(set(question.without))
+    return replace(question, since=since, until=until, without=without)
 
 
 def ask(workspace: Workspace, question: IncidentQuestion) -> Trace:
     """Asks the lineage, as the records are now.
 
     Raises:
-        NotFoundError: there is no such source, batch or model version.
+        NotFoundError: there is no such source, batch or model version, or none of those batches
+            that it leaves out.
         UsageError: the question is not one.
     """
+    without = question.without
     match question.kind:
         case "source":
-            return trace_source(workspace, question.subject, question.since, question.until)
+            since, until = question.since, question.until
+            return trace_source(workspace, question.subject, since, until, without=without)
         case "batch":
-            return trace_batch(workspace, question.subject)
+            return trace_batch(workspace, question.subject, without=without)
         case "record":
-            return trace_record(workspace, question.subject)
+            return trace_record(workspace, question.subject, without=without)
         case _:
             name, _, version = question.subject.rpartition("@")
             if not name or not version:
@@ -69,12 +79,18 @@ def ask(workspace: Workspace, question: IncidentQuestion) -> Trace:
 def answer_of(trace: Trace, question: IncidentQuestion) -> IncidentAnswer:
     """What a trace answers. Asked about a model, that version is what is affected."""
     asked = question.kind == MODEL
+    known = [one for one in trace.models if not asked or one.id == question.subject]
+    unknown = [] if asked else trace.unknown
     return IncidentAnswer(
         head=trace.seq,
         complete=trace.complete,
         batches=sorted(trace.batch_ids),
         models=[question.subject] if asked else trace.model_ids,
-        unknown=[] if asked else [each.id for each in trace.unknown],
+        unknown=[each.id for each in unknown],
+        placed=[
+            *(PlacedModel(one.registry, one.id, unknown=False) for one in known),
+            *(PlacedModel(one.registry, one.id, unknown=True) for one in unknown),
+        ],
     )
 
 
@@ -92,17 +108,22 @@ def with_report(workspace: Workspace, trace: Trace, answer: IncidentAnswer) -> I
 
 def in_words(question: IncidentQuestion) -> str:
     """The question in a line, such as ``source vendor, 2026-03-01 00:00 to now``."""
+    left_out = ""
+    if question.without:
+        count = len(question.without)
+        left_out = f", without {count} batch{'es' * (count > 1)}"
     if question.since is None and question.until is None:
-        return f"{question.kind} {question.subject}"
+        return f"{question.kind} {question.subject}{left_out}"
     since = "the beginning" if question.since is None else f"{question.since:%Y-%m-%d %H:%M}"
     until = "now" if question.until is None else f"{question.until:%Y-%m-%d %H:%M}"
-    return f"{question.kind} {question.subject}, {since} to {until}"
+    return f"{question.kind} {question.subject}, {since} to {until}{left_out}"
 
 
 def trace_command(question: IncidentQuestion) -> str:
     """The command that asks the same once, for a shell."""
     words = ["lazaretto", "trace", question.kind, question.subject, *window_options(question)]
-    return shlex.join(words)
+    left_out = [word for batch in question.without for word in ("--without", batch)]
+    return shlex.join([*words, *left_out])
 
 
 def window_options(question: IncidentQuestion) -> list[str]:

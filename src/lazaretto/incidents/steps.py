@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from lazaretto.authority.holds import noun_of
 from lazaretto.incidents.actions import trained_anew
 from lazaretto.incidents.holding import shell_of_holds
-from lazaretto.incidents.production import models_of
+from lazaretto.incidents.production import models_of, named
 from lazaretto.incidents.question import trace_command, window_options
 from lazaretto.incidents.recorded import OPEN
 from lazaretto.values import HoldKind
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from lazaretto.authority.holds import Hold
     from lazaretto.incidents.actions import Action
-    from lazaretto.incidents.evidence import Evidence
+    from lazaretto.incidents.evidence import Evidence, InDataset
     from lazaretto.incidents.production import InProduction
     from lazaretto.incidents.recorded import Incident
 
@@ -85,15 +85,21 @@ def _out_of_use(
 ) -> Iterator[Step]:
     for one in [one for one in production if one.affected or one.unknown][:MOST_OF_A_KIND]:
         is_what = "is affected" if one.affected else "may be affected"
+        name = f"{one.model}@{one.version}{_where(one, production)}"
         what = (
-            f"{one.model}@{one.version} {is_what}, and is {one.alias!r} since "
-            f"{one.since:%Y-%m-%d %H:%M}Z: put a version back in use that is not."
+            f"{name} {is_what}, and is {one.alias!r} since {one.since:%Y-%m-%d %H:%M}Z: put a "
+            "version back in use that is not."
         )
         yield Step(what, None)
     for model in sorted(models_of(incident.answer.models))[:MOST_OF_A_KIND]:
         if not _holds(holds, HoldKind.PROMOTION, model):
             what = f"Let no version of {model} into use meanwhile."
             yield Step(what, _freeze(incident, HoldKind.PROMOTION, model))
+
+
+def _where(one: InProduction, production: Sequence[InProduction]) -> str:
+    """In which registry it is, where that is not plain."""
+    return named(one, production).removeprefix(one.model)
 
 
 def _keys(evidence: Evidence) -> Iterator[Step]:
@@ -111,6 +117,9 @@ def _take_back(incident: Incident, evidence: Evidence) -> Iterator[Step]:
         yield Step(what, trace_command(asked))
         return
     for one in [one for one in evidence.datasets if one.left][:MOST_OF_A_KIND]:
+        if asked.without:
+            yield from _batch_by_batch(incident, one)
+            continue
         words = ["lazaretto", "dataset", "recall", one.dataset, f"--{asked.kind}", asked.subject]
         words += [*window_options(asked), "--reason", incident.id]
         what = f"Take back what is in {one.dataset}: {one.left:,} records in question."
@@ -119,6 +128,19 @@ def _take_back(incident: Incident, evidence: Evidence) -> Iterator[Step]:
         records = "record" if case.records == 1 else "records"
         what = f"Decide on {case.records:,} held {records} of {case.batch}."
         yield Step(what, shlex.join(["lazaretto", "quarantine", "show", case.case]))
+
+
+def _batch_by_batch(incident: Incident, one: InDataset) -> Iterator[Step]:
+    """Steps that take back each batch in question: the whole would take what is left out, too."""
+    for batch in one.batches_left[:MOST_OF_A_KIND]:
+        words = ["lazaretto", "dataset", "recall", one.dataset, "--batch", batch]
+        more = len(one.batches_left) - MOST_OF_A_KIND
+        last = more > 0 and batch == one.batches_left[MOST_OF_A_KIND - 1]
+        what = f"Take back what is in {one.dataset} of {batch}"
+        yield Step(
+            f"{what}, and then of {more:,} more batches in question." if last else f"{what}.",
+            shlex.join([*words, "--reason", incident.id]),
+        )
 
 
 def _train_anew(incident: Incident, actions: Sequence[Action]) -> Iterator[Step]:

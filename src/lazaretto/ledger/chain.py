@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from json.encoder import encode_basestring
 from typing import TYPE_CHECKING, Any
 
@@ -71,10 +72,7 @@ def append(
     Raises:
         UsageError: a value of the event has no canonical JSON form (NaN, an integer beyond 2**53).
     """
-    query = sa.select(ledger_head.c.seq, ledger_head.c.hash, ledger.c.at).outerjoin(
-        ledger, ledger.c.seq == ledger_head.c.seq
-    )
-    end = connection.execute(query).one_or_none()
+    end = connection.execute(_end()).one_or_none()
     last, prev, before = end if end is not None else (0, GENESIS, None)
     seq = int(last) + 1
     when = (at or datetime.now(UTC)).astimezone(UTC)
@@ -87,24 +85,31 @@ def append(
     except rfc8785.CanonicalizationError as error:
         raise UsageError(f"{event.kind} cannot be put on record: {error_line(error)}") from error
     digest = entry_hash(seq, moment, event.kind, actor, payload, prev)
-    connection.execute(
-        ledger.insert().values(
-            seq=seq,
-            at=moment,
-            kind=event.kind,
-            actor_type=actor.type.value,
-            actor_id=actor.id,
-            subject=subject_of(event),
-            payload=text,
-            prev=prev,
-            hash=digest,
-        )
-    )
+    row = {
+        "seq": seq,
+        "at": moment,
+        "kind": event.kind,
+        "actor_type": actor.type.value,
+        "actor_id": actor.id,
+        "subject": subject_of(event),
+        "payload": text,
+        "prev": prev,
+        "hash": digest,
+    }
+    connection.execute(ledger.insert(), row)
     if end is None:
-        connection.execute(ledger_head.insert().values(id=1, seq=seq, hash=digest))
+        connection.execute(ledger_head.insert(), {"id": 1, "seq": seq, "hash": digest})
     else:
-        connection.execute(ledger_head.update().values(seq=seq, hash=digest))
+        connection.execute(ledger_head.update(), {"seq": seq, "hash": digest})
     return Entry(seq, when, event.kind, actor, event, prev, digest)
+
+
+@cache
+def _end() -> sa.Select[Any]:
+    """The ledger's head, and when its entry was written."""
+    return sa.select(ledger_head.c.seq, ledger_head.c.hash, ledger.c.at).outerjoin(
+        ledger, ledger.c.seq == ledger_head.c.seq
+    )
 
 
 def entries(
@@ -146,23 +151,43 @@ def entries(
         ...     [entry.kind for entry in entries(connection, limit=2)]
         ['source_registered', 'key_added']
     """
-    order = ledger.c.seq.desc() if newest_first else ledger.c.seq
-    query = sa.select(ledger).where(ledger.c.seq > after).order_by(order).limit(limit)
-    if until is not None:
-        query = query.where(ledger.c.seq <= until)
-    if kinds is not None:
-        query = query.where(ledger.c.kind.in_(sorted(kinds)))
-    if subject is not None:
-        query = query.where(ledger.c.subject == subject)
-    if subjects is not None:
-        query = query.where(ledger.c.subject.in_(sorted(subjects)))
-    if since is not None:
-        query = query.where(ledger.c.at >= as_written(since))
-    if before is not None:
-        query = query.where(ledger.c.at < as_written(before))
+    asked = {
+        "after": after,
+        "until": until,
+        "kinds": None if kinds is None else sorted(kinds),
+        "subject": subject,
+        "subjects": None if subjects is None else sorted(subjects),
+        "since": None if since is None else as_written(since),
+        "before": None if before is None else as_written(before),
+        "limit": limit,
+    }
+    given = {name: value for name, value in asked.items() if value is not None}
+    query = _query(frozenset(given), newest_first)
     decode = _decoded if checked else _entry
-    for row in connection.execute(query.execution_options(yield_per=1000)):
+    for row in connection.execute(query, given, execution_options={"yield_per": 1000}):
         yield decode(row)
+
+
+@cache
+def _query(given: frozenset[str], newest_first: bool) -> sa.Select[Any]:
+    """The statement of `entries` with these arguments given, as parameters of the same names.
+
+    To write it takes longer than to run it, and a stage asks for dozens.
+    """
+    column = ledger.c
+    rules = {
+        "after": column.seq > sa.bindparam("after"),
+        "until": column.seq <= sa.bindparam("until"),
+        "kinds": column.kind.in_(sa.bindparam("kinds", expanding=True)),
+        "subject": column.subject == sa.bindparam("subject"),
+        "subjects": column.subject.in_(sa.bindparam("subjects", expanding=True)),
+        "since": column.at >= sa.bindparam("since"),
+        "before": column.at < sa.bindparam("before"),
+    }
+    wanted = [rule for name, rule in rules.items() if name in given]
+    order = column.seq.desc() if newest_first else column.seq
+    query = sa.select(ledger).where(*wanted).order_by(order)
+    return query.limit(sa.bindparam("limit", type_=sa.Integer)) if "limit" in given else query
 
 
 def as_written(moment: datetime) -> str:
@@ -216,8 +241,9 @@ def entry(connection: Connection, seq: int) -> Entry:
     Raises:
         LedgerError: there is none with this number, or it was edited.
     """
-    row = connection.execute(sa.select(ledger).where(ledger.c.seq == seq)).one_or_none()
-    if row is None:
+    given = {"until": seq, "limit": 1}
+    row = connection.execute(_query(frozenset(given), True), given).one_or_none()
+    if row is None or row.seq != seq:
         raise LedgerError(f"the ledger has no entry {seq}")
     return _entry(row)
 
@@ -243,13 +269,8 @@ def newest(connection: Connection, subject: str, kinds: Collection[str]) -> Entr
     Raises:
         LedgerError: it was edited.
     """
-    query = (
-        sa.select(ledger)
-        .where(ledger.c.subject == subject, ledger.c.kind.in_(sorted(kinds)))
-        .order_by(ledger.c.seq.desc())
-        .limit(1)
-    )
-    row = connection.execute(query).one_or_none()
+    given = {"subject": subject, "kinds": sorted(kinds), "limit": 1}
+    row = connection.execute(_query(frozenset(given), True), given).one_or_none()
     return None if row is None else _entry(row)
 
 

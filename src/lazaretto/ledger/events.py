@@ -179,6 +179,8 @@ class BatchReceived(Event):
         signature: what became of the check of its manifest.
         read: how its text was read, where not in the usual way: the keys of the policy's section
             `read`, each with its value as text or JSON.
+        not_of_type: of columns of text that hold what is not of the type that the contract or the
+            dataset says, what that is; of the first twenty. They are kept in another type.
     """
 
     kind: ClassVar[str] = "batch_received"
@@ -197,6 +199,7 @@ class BatchReceived(Event):
     collected_to: datetime | None
     signature: Signature
     read: dict[str, str] = field(default_factory=dict)
+    not_of_type: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -374,7 +377,6 @@ class BatchJudged(Event):
         screened: of the screening; None where the contract is broken as a whole.
         settings: what the policy asked of this source; None: it asks the same of all, and has no
             quota.
-        named: columns of the batch that the contract names; empty in older entries.
     """
 
     kind: ClassVar[str] = "batch_judged"
@@ -396,7 +398,6 @@ class BatchJudged(Event):
     embedded: int | None = None
     screened: int | None = None
     settings: SourceSettings | None = None
-    named: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -896,6 +897,8 @@ class ModelRegistered(Event):
         seed: random seed of the training.
         recalls: recalls of records that it learned from, which came before it was registered.
         inputs: what else it learned from: more snapshots, tables of others, other models.
+        ignored_weights: snapshots, each as ``DATASET@VERSION``, whose records reviewers gave
+            weights that the training did not read.
     """
 
     kind: ClassVar[str] = "model_registered"
@@ -913,6 +916,7 @@ class ModelRegistered(Event):
     seed: int | None = None
     recalls: list[str] = field(default_factory=list)
     inputs: list[ModelInput] = field(default_factory=list)
+    ignored_weights: list[str] = field(default_factory=list)
 
     @property
     def learned_from(self) -> list[ModelInput]:

@@ -206,6 +206,7 @@ RULES: tuple[tuple[str, Check, str], ...] = (
     ("sanitize.suspect_level", _at_least, "higher is tighter: more classes are searched"),
     ("sanitize.uncalibrated_limit", _at_least, "higher is tighter: more may be held"),
     ("sanitize.methods", _more, "more methods are tighter"),
+    ("training.trim_share", _at_least, "higher is tighter: more is left out of a training"),
     ("review.require_two_people", _stays_true, "`true` is tighter"),
     ("review.expire_days", _at_most, "lower is tighter: expiry rejects"),
     ("review.max_weight", _at_most, "lower is tighter"),

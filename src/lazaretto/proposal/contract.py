@@ -18,6 +18,7 @@ from lazaretto.text import excerpt
 if TYPE_CHECKING:
     from lazaretto.batch import Batch
     from lazaretto.proposal.examine import Sample, Seen
+    from lazaretto.proposal.gate import Wishes
 
 _MOST_VALUES = 30
 """Texts of a column are listed up to so many."""
@@ -42,11 +43,12 @@ class ProposedContract:
     rows: int = 0
 
 
-def propose_contract(batch: Batch) -> ProposedContract:
+def propose_contract(batch: Batch, wishes: Wishes | None = None) -> ProposedContract:
     """Proposes rules from the first records of a sample; the sample keeps all of them.
 
     Args:
         batch: the sample, as it would be delivered.
+        wishes: which columns hold ids and labels, where somebody said it.
 
     Example:
         >>> from lazaretto.batch import open_batch
@@ -55,8 +57,9 @@ def propose_contract(batch: Batch) -> ProposedContract:
     """
     sample = examine(batch)
     table = _head(batch)
-    record_id = propose_id(sample)
-    label = propose_label(sample, record_id)
+    record_id, label = wishes.record_id if wishes else None, wishes.label if wishes else None
+    record_id = propose_id(sample) if record_id is None else record_id or None
+    label = propose_label(sample, record_id) if label is None else label or None
     columns: dict[str, dict[str, Any]] = {}
     by_hand: dict[str, list[str]] = {}
     for one in sample.columns:

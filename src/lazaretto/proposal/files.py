@@ -15,7 +15,9 @@ DROP = "drop"
 """Folder for deliveries, one below it for each source; the policy names it as a place."""
 
 
-def project_files(proposal: Proposal, dataset: str) -> dict[str, bytes]:
+def project_files(
+    proposal: Proposal, dataset: str, *, rules: str | None = None
+) -> dict[str, bytes]:
     """The files of a dataset by their paths in a project.
 
     Several datasets share a project: every file has the dataset's name.
@@ -23,6 +25,8 @@ def project_files(proposal: Proposal, dataset: str) -> dict[str, bytes]:
     Args:
         proposal: what they say.
         dataset: its name, as `lazaretto.names.check_dataset_name` lets it pass.
+        rules: the contract as a file of rules, as `contract_text` gives it; default: a model in
+            Python, of the proposal's rules.
 
     Returns:
         Content by relative path: policy, contract, DAG, in this order.
@@ -34,13 +38,18 @@ def project_files(proposal: Proposal, dataset: str) -> dict[str, bytes]:
         >>> list(project_files(proposal, "reviews"))
         ['policies/reviews.yaml', 'contracts/reviews.py', 'dags/ingest_reviews.py']
     """
-    policy, contract = f"policies/{dataset}.yaml", f"contracts/{dataset}.py"
-    names = {"dataset": dataset, "policy": policy, "contract": f"../{contract}:Record"}
+    policy = f"policies/{dataset}.yaml"
+    contract = f"contracts/{dataset}.py" if rules is None else f"contracts/{dataset}.rules.yaml"
+    said: str | dict[str, str] = f"../{contract}:Record"
+    if rules is not None:
+        said = {"rules": f"../{contract}"}
+    names = {"dataset": dataset, "policy": policy, "contract": said}
     columns = [(rule.column, _column(rule)) for rule in proposal.rules]
     values = names | {"gate": proposal, "columns": columns}
+    model = rules.encode() if rules else _rendered("contract.py.jinja", values, to_python)
     return {
         policy: _rendered("policy.yaml.jinja", values, to_yaml),
-        contract: _rendered("contract.py.jinja", values, to_python),
+        contract: model,
         f"dags/ingest_{dataset}.py": _rendered("dag.py.jinja", values, to_python),
     }
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from lazaretto.authority.judgements import validated_by
 from lazaretto.authority.policies import policy_in_force
 from lazaretto.dataset.fit import find_fit
 from lazaretto.dataset.part import with_added
@@ -25,13 +26,14 @@ if TYPE_CHECKING:
 
 
 def named_in_contract(connection: Connection, row: Row[Any]) -> list[str]:
-    """Columns of a case's records that the contract names, as the gate found them.
+    """Columns of a case's records that the contract names, as their validation says.
 
     Raises:
         ChangedStateError: the case's row does not say what the ledger says.
     """
     event = covering(connection, "review_case", row.id, row).event
-    return event.named if isinstance(event, BatchJudged) else []
+    validated = validated_by(connection, event) if isinstance(event, BatchJudged) else None
+    return [] if validated is None else validated.named
 
 
 def require_fits(workspace: Workspace, row: Row[Any], held: StoredFile, selected: pa.Table) -> None:

@@ -62,8 +62,8 @@ def pack(reference: ReferenceState) -> bytes:
     for part, scorer in enumerate(reference.scorers):
         head = f"scorer.{part}"
         tensors[fit_rows_of(part)] = reference.fit_rows[part]
-        if scorer.split.index.centroids is not None:
-            tensors[f"{head}.centroids"] = scorer.split.index.centroids
+        for key, value in scorer.split.index.learned.items():
+            tensors[f"{head}.search.{key}"] = value
         tensors[f"{head}.calibration"] = scorer.calibration
         tensors[f"{head}.calibration_label"] = scorer.calibration_label
         for name, detector in scorer.detectors.items():
@@ -119,12 +119,13 @@ def _rebuild(
     digest: str,
     device: str,
 ) -> ReferenceState:
-    from lazaretto.reference._split import fit_split
+    from lazaretto.reference._split import fit_split, shared_index
 
     sample = Chunk(tensors[EMBEDDING], tensors.get(LABEL), tensors.get("sample.values"))
     classes, columns = tuple(document["classes"]), tuple(document["value_columns"])
     scorers, fit_rows = [], []
-    settings = Search(**document["neighbours"])
+    settings = Search.of(document["neighbours"])
+    whole = shared_index(sample, document["parts"], settings, device=device)
     for part in range(document["parts"]):
         head = f"scorer.{part}"
         rows = tensors[fit_rows_of(part)]
@@ -135,8 +136,9 @@ def _rebuild(
             columns,
             document["seed"],
             settings,
+            whole=whole,
             device=device,
-            centroids=tensors.get(f"{head}.centroids"),
+            learned=_below(tensors, f"{head}.search."),
         )
         detectors, ranks = {}, {}
         for name, options in document["detectors"].items():

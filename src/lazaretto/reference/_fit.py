@@ -11,7 +11,6 @@ import pyarrow.compute as pc
 
 from lazaretto.batch._columns import class_indices, numeric_columns
 from lazaretto.detect.base import Chunk
-from lazaretto.detect.nearest_backends import Search
 from lazaretto.detect.registry import make_detector
 from lazaretto.detect.scorer import Scorer, take
 from lazaretto.embed.reader import Reader, opened
@@ -23,7 +22,8 @@ from lazaretto.reference._hygiene import examine
 from lazaretto.reference._label_kind import require_classes
 from lazaretto.reference._origin import read_origin, split_rows
 from lazaretto.reference._partition import SMALLEST_REFERENCE
-from lazaretto.reference._split import fit_split
+from lazaretto.reference._search import how_to_search
+from lazaretto.reference._split import fit_split, shared_index
 from lazaretto.reference._state import EncoderId, ReferenceState
 
 if TYPE_CHECKING:
@@ -73,10 +73,21 @@ def fit_reference(
         split_notes += (ordered,)
     hygiene = examine(sample, classes, seed)
     fit_rows = [part.fit[~np.isin(part.fit, hygiene.strange)] for part in split_parts]
-    settings = Search(**policy.screen.neighbours.model_dump())
+    searched = how_to_search(sample, classes, split_parts, fit_rows, policy.screen.neighbours)
+    settings = searched.search
+    whole = shared_index(sample, len(split_parts), settings)
     scorers = tuple(
         Scorer.fit(
-            fit_split(sample, rows, classes, value_columns, seed, settings),
+            fit_split(
+                sample,
+                rows,
+                classes,
+                value_columns,
+                seed,
+                settings,
+                whole=whole,
+                learned=searched.learned,
+            ),
             take(sample, part.rank),
             take(sample, part.calibration),
             detectors,

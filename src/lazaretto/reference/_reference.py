@@ -118,7 +118,9 @@ class Reference(ReferenceState):
             path: folder of this version.
             device: torch device on which neighbours are searched, such as ``cuda``. On any but the
                 CPU the search is exact, whatever the size; distances may differ in the last digits
-                from those that the reference was calibrated with.
+                from those that the reference was calibrated with. A reference with a compressed
+                search is searched on the CPU: fit it with ``screen.neighbours.search: exact`` for a
+                device.
 
         Raises:
             NotFoundError: there is no reference.
@@ -156,8 +158,13 @@ class Reference(ReferenceState):
             "rows": self.rows,
             "calibration_rows": self.calibration_rows,
             "folds": len(self.scorers),
+            "neighbours": self._search_words(),
             "notes": list(self.notes),
         }
+
+    def _search_words(self) -> str:
+        index = self.scorers[0].split.index
+        return index.settings.words(len(index), self.encoder.dimensions)
 
     def check_encoder(self, name: str, digest: str, weights: str = "") -> None:
         """Says which part of the encoder differs from the one this reference was fitted with.

@@ -10,11 +10,14 @@ import numpy as np
 import pyarrow as pa
 
 from lazaretto.errors import UsageError
+from lazaretto.sanitize.dynamics import LAYER
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import ArrayLike, NDArray
+
+    from lazaretto.sanitize.dynamics import Dynamics
 
 Activations = Mapping[str, "NDArray[np.floating]"]
 
@@ -93,6 +96,28 @@ def check_inputs(
         clean,
         clean_codes,
         _groups(clean_codes, len(classes)),
+    )
+
+
+def with_dynamics(
+    activations: Activations | NDArray[np.floating],
+    trusted: tuple[Activations | NDArray[np.floating], Any] | None,
+    record_ids: Sequence[str] | pa.Array | pa.ChunkedArray,
+    dynamics: Dynamics,
+    trusted_dynamics: Dynamics | None,
+) -> tuple[Activations, tuple[Activations, Any] | None]:
+    """Both sides with their trajectories as one layer more.
+
+    Raises:
+        UsageError: a record has no trajectory, or the two sides have other numbers of epochs.
+    """
+    layers = dict(_layers(activations, "activations"))
+    layers[LAYER] = dynamics.of(_strings(record_ids)).features()
+    if trusted is None or trusted_dynamics is None:
+        return layers, None
+    return layers, (
+        {**_layers(trusted[0], "trusted activations"), LAYER: trusted_dynamics.features()},
+        trusted[1],
     )
 
 

@@ -10,11 +10,17 @@ import torch
 from lazaretto.errors import UsageError
 from lazaretto.policy import Sanitize
 from lazaretto.sanitize.agreement import stand_out
+from lazaretto.sanitize.dynamics import LAYER
 from lazaretto.sanitize.evidence import dispersion, tail_test
-from lazaretto.sanitize.inputs import check_inputs
+from lazaretto.sanitize.inputs import check_inputs, with_dynamics
 from lazaretto.sanitize.judge import MIN_TRUSTED, Evidence, judge_class, unjudged_class
 from lazaretto.sanitize.layer_data import make_layer_data
-from lazaretto.sanitize.methods.registry import DEFAULT_METHODS, METHODS
+from lazaretto.sanitize.methods.registry import (
+    METHODS,
+    OF_DYNAMICS,
+    check_methods,
+    default_methods,
+)
 from lazaretto.sanitize.report import make_report
 from lazaretto.sanitize.scores import average
 from lazaretto.sanitize.selection import select
@@ -28,6 +34,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from lazaretto.policy import Policy
+    from lazaretto.sanitize.dynamics import Dynamics
     from lazaretto.sanitize.inputs import Activations, Inputs
     from lazaretto.sanitize.judge import ClassOutcome
     from lazaretto.sanitize.result import Sanitization
@@ -40,6 +47,8 @@ def sanitize(
     record_ids: Sequence[str] | pa.Array | pa.ChunkedArray,
     *,
     trusted: tuple[Activations | NDArray[np.floating], Any] | None = None,
+    dynamics: Dynamics | None = None,
+    trusted_dynamics: Dynamics | None = None,
     policy: Policy | Sanitize | None = None,
     device: str = "auto",
     dtype: str = "float32",
@@ -69,6 +78,10 @@ def sanitize(
         record_ids: (n,) record ids.
         trusted: activations and labels of trusted rows through the same model. Without them
             nothing is calibrated and the result says so.
+        dynamics: how every record was learned, see `lazaretto.training.record_dynamics`. It tells
+            most where there are no trusted rows.
+        trusted_dynamics: the same of the trusted rows, in their order, which the same training ran
+            through the model and did not learn from. Without them, trusted rows judge no dynamics.
         policy: a policy or its `sanitize` section; default: the section's defaults.
         device: torch device, or ``auto``: CUDA where there is one, else CPU.
         dtype: ``float32`` or ``float64`` products.
@@ -91,11 +104,13 @@ def sanitize(
         15
     """
     section = policy if isinstance(policy, Sanitize) else policy.sanitize if policy else Sanitize()
-    methods = section.methods or DEFAULT_METHODS[trusted is not None]
-    unknown = sorted(set(methods) - set(METHODS))
-    if unknown:
-        message = f"unknown sanitizing methods {unknown}; known are {sorted(METHODS)}"
-        raise UsageError(message)
+    learned = dynamics is not None and (trusted is None or trusted_dynamics is not None)
+    methods = section.methods or default_methods(trusted is not None, learned)
+    check_methods(methods, learned)
+    if dynamics is not None and learned:
+        activations, trusted = with_dynamics(
+            activations, trusted, record_ids, dynamics, trusted_dynamics
+        )
     inputs = check_inputs(activations, labels, record_ids, trusted)
     target = pick_device(device)
     evidence, notes = [], []
@@ -105,6 +120,8 @@ def sanitize(
             for split in range(repeats * seed, repeats * (seed + 1))
         ]
         for method in methods:
+            if (method in OF_DYNAMICS) is not (layer == LAYER):
+                continue
             scores = average([METHODS[method](data) for data in splits])
             if scores.skipped is None:
                 evidence.append(_evidence(inputs, f"{method}@{layer}", scores))

@@ -46,6 +46,7 @@ def sign_folder(
     issued_at: datetime | None = None,
     expires: datetime | None = None,
     rows: int | None = None,
+    only: Collection[str] | None = None,
     tell: Callable[[int, int], None] = lambda *_: None,
 ) -> bytes:
     r"""Signs a manifest over every file of a folder and of those below it.
@@ -59,6 +60,7 @@ def sign_folder(
         issued_at: aware time of signing; default now.
         expires: aware time from which the manifest is refused; default never.
         rows: number of records; checked by the receiver when given.
+        only: paths of the files in it that are delivered and signed; default all.
         tell: called with the bytes that were read, and with those that there are.
 
     Returns:
@@ -78,15 +80,15 @@ def sign_folder(
     """
     path = Path(folder)
     with _opened(path) as root:
-        tree = list_tree(root)
-        _require_signable(tree)
+        tree = list_tree(root, only=only)
+        _require_signable(tree, only)
         subjects = []
         for name, digest in hash_files(root, tree.files, tell=_counting(tell, tree.size)):
             if isinstance(digest, Fault):
                 raise _cannot_sign(digest)
             subjects.append({"name": name, "digest": {"sha256": digest}})
         # What came or went meanwhile is neither signed nor left out without a word.
-        if list_tree(root) != tree:
+        if list_tree(root, only=only) != tree:
             raise UsageError(
                 f"{safe_uri(str(path))} was changed while it was read: sign it once nothing writes "
                 "to it"
@@ -124,6 +126,7 @@ def check_folder(
     folder: str | Path,
     *,
     leave_out: Collection[str] = (),
+    only: Collection[str] | None = None,
     tell: Callable[[int, int], None] = lambda *_: None,
 ) -> list[Fault]:
     r"""What in a folder is not as its manifest says, file by file; nothing where all is.
@@ -132,6 +135,7 @@ def check_folder(
         manifest: over a folder, as `verify_manifest` gives it.
         folder: of this machine.
         leave_out: paths within it that are not looked at, such as the manifest's own.
+        only: paths of the files in it that are delivered; default all.
         tell: called with the bytes that were read, and with those that there are.
 
     Raises:
@@ -157,7 +161,7 @@ def check_folder(
     """
     if manifest.files is None:
         raise UsageError("the manifest is about one file, and this is a folder")
-    return check_files(folder, manifest.files, leave_out=leave_out, tell=tell)
+    return check_files(folder, manifest.files, leave_out=leave_out, only=only, tell=tell)
 
 
 def check_files(
@@ -166,6 +170,7 @@ def check_files(
     *,
     algorithm: Algorithm = "sha256",
     leave_out: Collection[str] = (),
+    only: Collection[str] | None = None,
     tell: Callable[[int, int], None] = lambda *_: None,
 ) -> list[Fault]:
     """What in a folder is not as it was signed, file by file; nothing where all is.
@@ -175,13 +180,14 @@ def check_files(
         signed: digest (hex) of every file, by its path.
         algorithm: of the digests.
         leave_out: paths within it that are not looked at, with all below them.
+        only: paths of the files in it that are looked at; default all.
         tell: called with the bytes that were read, and with those that there are.
 
     Raises:
         UsageError: it is no folder, or cannot be read.
     """
     with _opened(Path(folder)) as root:
-        tree = list_tree(root, leave_out=leave_out)
+        tree = list_tree(root, leave_out=leave_out, only=only)
         total = _counting(tell, tree.size)
         return compare(root, tree, signed, algorithm=algorithm, tell=total)
 
@@ -217,7 +223,10 @@ def _counting(tell: Callable[[int, int], None], total: int) -> Callable[[int], N
     return add
 
 
-def _require_signable(tree: Tree) -> None:
+def _require_signable(tree: Tree, only: Collection[str] | None) -> None:
+    there = {file.name for file in tree.files} | {fault.name for fault in tree.faults}
+    if missing := sorted(set(only or ()) - there):
+        raise UsageError(f"{excerpt(missing[0])!r} cannot be signed: there is no such file")
     if tree.faults:
         raise _cannot_sign(tree.faults[0])
     if not tree.files:

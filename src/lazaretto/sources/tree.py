@@ -123,15 +123,18 @@ def same_elsewhere(names: Iterable[str]) -> tuple[str, str] | None:
     return None
 
 
-def list_tree(folder: int, *, leave_out: Collection[str] = ()) -> Tree:
+def list_tree(
+    folder: int, *, leave_out: Collection[str] = (), only: Collection[str] | None = None
+) -> Tree:
     """Lists the files of an open folder and of those below it; their bytes are not read.
 
     Args:
         folder: descriptor of it.
         leave_out: paths that are passed over, with all below them.
+        only: paths of the files that are listed; default all.
     """
     tree = Tree([], [])
-    _list(folder, "", tree, frozenset(leave_out))
+    _list(folder, "", tree, frozenset(leave_out), None if only is None else _with_folders(only))
     tree.files.sort()
     tree.faults.sort(key=lambda fault: fault.name)
     return tree
@@ -210,12 +213,20 @@ def _folded(name: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
-def _list(folder: int, head: str, tree: Tree, leave_out: frozenset[str]) -> None:
+def _with_folders(paths: Collection[str]) -> frozenset[str]:
+    """Paths of files, and of all folders that lead to them."""
+    parts = [path.split("/") for path in paths]
+    return frozenset("/".join(one[:end]) for one in parts for end in range(1, len(one) + 1))
+
+
+def _list(
+    folder: int, head: str, tree: Tree, leave_out: frozenset[str], only: frozenset[str] | None
+) -> None:
     with os.scandir(folder) as entries:
         found = list(entries)
     for entry in found:
         path = f"{head}{entry.name}"
-        if path in leave_out:
+        if path in leave_out or (only is not None and path not in only):
             continue
         try:
             kind = entry.stat(follow_symlinks=False)
@@ -238,7 +249,7 @@ def _list(folder: int, head: str, tree: Tree, leave_out: frozenset[str]) -> None
                 tree.faults.append(Fault(path, "unreadable", _words(error)))
                 continue
             try:
-                _list(below, f"{path}/", tree, leave_out)
+                _list(below, f"{path}/", tree, leave_out, only)
             finally:
                 os.close(below)
 

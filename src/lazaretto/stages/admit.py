@@ -13,6 +13,7 @@ from lazaretto.authority.judgements import (
     judged_datasets,
     shadow_judgements,
     standing_judgement,
+    validated_by,
 )
 from lazaretto.authority.policies import how_to_register, named, policy_in_force, policy_ref
 from lazaretto.batch import records
@@ -33,7 +34,7 @@ from lazaretto.policy.effective import settings_told
 from lazaretto.quarantine.held import POSITION
 from lazaretto.received import find_batch, on_record
 from lazaretto.sources.recorded import read_source
-from lazaretto.stages.clean import open_cleaned, validated_by
+from lazaretto.stages.clean import open_cleaned
 from lazaretto.stages.copied import admit_uncopied
 from lazaretto.stages.quota import require_quota
 from lazaretto.storage.flags import read_flags
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from lazaretto.ledger.events import BatchJudged, BatchValidated
     from lazaretto.policy import Policy
     from lazaretto.received import Received
+    from lazaretto.stages.quota import Window
     from lazaretto.storage.flags import Flags
     from lazaretto.storage.workspace import Workspace
     from lazaretto.values import PolicyRef
@@ -102,7 +104,7 @@ def admit(
                 judged = _entitled(connection, batch, target, ref)
                 envelope = kept_envelope(workspace, received)
                 if judged.event.cleared:
-                    _check(connection, received, judged, envelope)
+                    window = _check(connection, received, judged, envelope)
                     first = is_unused(connection, target)
                     rules = _in_force(connection, target).rules
                     found = validated_by(connection, judged.event)
@@ -112,7 +114,7 @@ def admit(
         if not judged.event.cleared:
             return Admission(batch, target, uri, None, 0)
 
-        return _admit(workspace, received, judged, envelope, rules, found, first)
+        return _admit(workspace, received, judged, envelope, rules, found, window, first)
 
 
 def _admit(
@@ -122,6 +124,7 @@ def _admit(
     envelope: bytes | None,
     rules: Policy,
     found: BatchValidated | None,
+    window: Window | None,
     first: bool,
 ) -> Admission:
     """Admits the cleared records; where no copy may enter, none that came meanwhile either."""
@@ -135,7 +138,7 @@ def _admit(
         classes = ClassCounts(event.columns.label)
 
         def check(connection: Connection) -> None:
-            _check(connection, received, judged, envelope, classes.counts)
+            _check(connection, received, judged, envelope, classes.counts, window)
             still(connection)
 
         return Part(
@@ -149,7 +152,7 @@ def _admit(
             policy=event.policy,
             check=check,
             first=first and not again,
-            named=tuple(event.named),
+            named=() if found is None else tuple(found.named),
             classes=classes,
             evolve=rules.evolve,
         )
@@ -251,10 +254,12 @@ def _check(
     judged: Judged,
     envelope: bytes | None,
     classes: Mapping[str, int] | None = None,
-) -> None:
+    before: Window | None = None,
+) -> Window | None:
     """The judgement stands, its policy is in force, and nothing speaks against the delivery.
 
-    Nor would its source have more than its quota: of each class, once its rows are counted.
+    Nor would its source have more than its quota: of each class, once its rows are counted. What
+    was counted for that is returned, and given to the next check.
     """
     dataset = judged.event.policy.dataset
     if _entitled(connection, received.id, dataset, None).seq != judged.seq:
@@ -263,7 +268,8 @@ def _check(
     require_admissible(connection, received, envelope, rules)
     source = read_source(connection, received.source)
     settings = settings_told(rules, source.names, source.trust_tier)
-    require_quota(connection, received, dataset, settings, judged.event.cleared, classes)
+    rows = judged.event.cleared
+    return require_quota(connection, received, dataset, settings, rows, classes, before)
 
 
 def _in_force(connection: Connection, dataset: str) -> Registered:

@@ -10,12 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
 
-from lazaretto.authority.judgements import standing_judgement
+from lazaretto.authority.judgements import standing_judgement, validated_by
 from lazaretto.cleaning import Known, report, scan
 from lazaretto.dataset.record_index import catch_up, compares
 from lazaretto.dataset.record_lookup import find_near, find_same
-from lazaretto.ledger.chain import entry
-from lazaretto.ledger.events import BatchValidated
 from lazaretto.received import open_stored
 from lazaretto.storage import tables
 from lazaretto.storage.sidecars import read_table, write_table
@@ -30,7 +28,6 @@ if TYPE_CHECKING:
     from lazaretto.batch import Batch
     from lazaretto.cleaning import CleaningReport, Scan
     from lazaretto.dataset.record_index import Indexed
-    from lazaretto.ledger.events import BatchJudged
     from lazaretto.policy import Cleaning, Policy
     from lazaretto.received import Received
     from lazaretto.storage.workspace import Workspace
@@ -79,8 +76,8 @@ class Earlier:
             judged = standing_judgement(connection, name, policy.dataset)
             if judged is None or judged.event.validated is None:
                 continue
-            event = entry(connection, judged.event.validated).event
-            if isinstance(event, BatchValidated) and event.cleaned is not None:
+            event = validated_by(connection, judged.event)
+            if event is not None and event.cleaned is not None:
                 found.append((judged.event.validated, event.cleaned.lengths))
         return cls(indexed, found)
 
@@ -190,12 +187,6 @@ def open_cleaned(workspace: Workspace, received: Received, cleaned: Cleaned | No
     if cleaned is None or cleaned.fixes is None:
         return data
     return data.fixed(read_table(workspace.store, cleaned.fixes))
-
-
-def validated_by(connection: Connection, judged: BatchJudged) -> BatchValidated | None:
-    """The validation that a judgement is made of."""
-    event = None if judged.validated is None else entry(connection, judged.validated).event
-    return event if isinstance(event, BatchValidated) else None
 
 
 def _known(

@@ -158,6 +158,8 @@ def gate(workspace: Workspace, batch: str, policy: Policy) -> Judgement:
         if verdict is Verdict.PASS and held.rows:
             verdict = Verdict.HOLD_RECORDS
     notes = [*whole, *_suspected(view, held), *told_cleaning(view.validated, view.policy)]
+    if verdict is Verdict.HOLD_BATCH:  # the values behind what contract or dataset miss
+        notes += view.received.event.not_of_type
     if not fit.problems:
         notes += in_words(fit, policy.dataset)
     if not policy.screen.runs:
@@ -298,7 +300,6 @@ def _commit(
             embedded=None if view.vectors is None else view.vectors.seq,
             screened=None if view.screening is None else view.screening.seq,
             settings=view.settings,
-            named=view.validated.named,
         )
         entry = record(connection, event, _changes, actor=workspace.actor)
         index_held(connection, workspace.store, event)

@@ -14,7 +14,7 @@ from lazaretto.stages.screen import screen
 from lazaretto.stages.validate import validate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -48,7 +48,7 @@ class Ingestion:
 
 def ingest(
     workspace: Workspace,
-    uri: str | Path,
+    uri: str | Path | Sequence[str | Path],
     source: str,
     policy: Policy,
     *,
@@ -65,7 +65,7 @@ def ingest(
 
     Args:
         workspace: catalog and store.
-        uri: the delivery: path or URI of one file, in one of the policy's places.
+        uri: the delivery, as in `receive`.
         source: name of a registered source.
         policy: of the dataset.
         manifest: DSSE envelope: its bytes, or a path or URI of it; None for an unsigned delivery.

@@ -109,6 +109,7 @@ def show_model(
         "inputs": [to_json(one) for one in known.inputs],
         "aliases": [to_json(one) for one in aliases if one.version == version],
         "recalls": known.recalls,
+        "ignored_weights": known.ignored_weights,
         "params": dict(first.params),
         "seed": first.seed,
         "external_run_id": first.external_run_id,

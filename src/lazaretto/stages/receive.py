@@ -27,6 +27,7 @@ from lazaretto.batch._delivery import (
 from lazaretto.batch._files import file_name
 from lazaretto.batch._format import format_by_name
 from lazaretto.batch._places import check_address, places_for
+from lazaretto.batch._several import one_address
 from lazaretto.dataset.declared import wanted_columns
 from lazaretto.errors import DeliveryError, NotFoundError
 from lazaretto.folders import working_folder
@@ -44,6 +45,7 @@ from lazaretto.text import excerpt
 from lazaretto.values import BatchRef, Column, Signature, SignatureStatus, TrustTier
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from sqlalchemy.engine import Connection
@@ -104,7 +106,7 @@ class _Attempt:
 
 def receive(
     workspace: Workspace,
-    uri: str | Path,
+    uri: str | Path | Sequence[str | Path],
     source: str,
     *,
     manifest: bytes | str | Path | None = None,
@@ -118,7 +120,8 @@ def receive(
     The bytes are copied once, checked against the manifest, and only that copy is decoded: what is
     checked is what is kept. It is decoded once, in a process with limits, into the canonical copy
     that every later stage reads. Columns of CSV and JSON Lines get the types of the policy's
-    contract, else of its dataset; what is not of them refuses the delivery.
+    contract, else of its dataset. A column that holds what is not of its type is kept as if no type
+    were said, which is on record; the gate then holds the batch.
 
     Receiving the same content from the same place again gives the same batch; the same content from
     another place is a replay. So are the same bytes that were read with other types before; from
@@ -127,15 +130,17 @@ def receive(
 
     Args:
         workspace: catalog and store.
-        uri: the delivery: path or URI of one file, or path of a folder of images or part files, or
-            of several files as ``drop/2024-*.csv``, in one of the policy's `sources.places`.
-            Without `places_required` also any regular file of this machine; but where the policy
-            names places, the gate holds a batch that came from none of them.
+        uri: the delivery: path or URI of one file, of a folder of images or part files, or of
+            several files as ``drop/2024-*.csv`` or ``drop/{monday.csv,tuesday.csv}``; or a list of
+            the files that are one delivery. In one of the policy's `sources.places`. Without
+            `places_required` also any regular file of this machine; but where the policy names
+            places, the gate holds a batch that came from none of them.
         source: name of a registered source.
         manifest: DSSE envelope: its bytes, or a path or URI of it, to which the same places apply;
             None for an unsigned delivery. It is read after the source is known.
-        beside: where no manifest is named, take the file that lies beside the delivery under its
-            name and ``.manifest.json``, if there is one.
+        beside: where no manifest is named, take the file that lies beside the delivery (of a list:
+            beside the folder that all of it lies in) under its name and ``.manifest.json``, if
+            there is one.
         policy: says whether a signature is required, from where deliveries come, and the limits;
             default: a policy's defaults.
         places_required: refuse to work by a policy that names no places. For callers that pass on
@@ -164,7 +169,8 @@ def receive(
         60
     """
     at = now or datetime.now(UTC)
-    attempt = _Attempt(str(uri), public_uri(uri), source, manifest, beside, at)
+    place = one_address(uri)
+    attempt = _Attempt(place, public_uri(place), source, manifest, beside, at)
     return _on_record(workspace, attempt, policy, places_required=places_required)
 
 
@@ -247,7 +253,7 @@ def _receive(
             name=attempt.uri,
             format=kind,
             limits=limits,
-            wanted=wanted_columns(workspace, policy, kind),
+            wanted=replace(wanted_columns(workspace, policy, kind), lenient=True),
         )
         digest, rows = batch.digest, batch.rows
         if stated is not None and stated.rows is not None and stated.rows != rows:
@@ -289,6 +295,7 @@ def _receive(
         collected_to=stated.collected_to if stated else None,
         signature=signature,
         read=_read_as(policy, batch.format),
+        not_of_type=list(batch.not_of_type),
     )
     with workspace.catalog.transaction() as connection:
         before = _received_before(connection, attempt, digest, dataset)

@@ -19,6 +19,7 @@ from lazaretto.dataset.table import open_newest
 from lazaretto.errors import DeliveryError, NotFoundError, SystemFaultError, UsageError
 from lazaretto.ledger.events import ModelRegistered
 from lazaretto.ledger.state import record
+from lazaretto.stages.ignored_weights import ignored_weights
 from lazaretto.stages.model_inputs import check_inputs, check_name, check_registry, check_version
 from lazaretto.stages.taken import find_named
 from lazaretto.storage import tables
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
     from lazaretto.stages.taken import Snapshot
     from lazaretto.storage.workspace import Workspace
-    from lazaretto.values import StoredFile
+    from lazaretto.values import SnapshotRead, StoredFile
 
 Recalls = dict[str, "StoredFile"]
 """Recalls by id, each with the file that names its records."""
@@ -54,6 +55,8 @@ class ModelVersion:
         registry: namespace of the registry.
         inputs: all that it learned from, over all its entries.
         artifact_digest: sha256 (hex) of the weights; None: not known.
+        ignored_weights: snapshots, each as ``DATASET@VERSION``, whose records reviewers gave
+            weights that the training did not read, as far as it said what it read.
     """
 
     model: str
@@ -66,6 +69,7 @@ class ModelVersion:
     registry: str = "local"
     inputs: list[ModelInput] = field(default_factory=list)
     artifact_digest: str | None = None
+    ignored_weights: list[str] = field(default_factory=list)
 
 
 def register_model(
@@ -76,6 +80,7 @@ def register_model(
     snapshot: int | None = None,
     *,
     inputs: Sequence[ModelInput] = (),
+    reads: Sequence[SnapshotRead] = (),
     origin_known: bool = True,
     registry: str = "local",
     purpose: str = "TRAINING",
@@ -93,6 +98,9 @@ def register_model(
         dataset: admitted dataset that it learned from.
         snapshot: Delta version that it learned from; `snapshot` must have taken it.
         inputs: what else it learned from: snapshots, tables of others, other models.
+        reads: what the training read of snapshots, as `lazaretto.training.training_data` says. They
+            are inputs too. Where records weigh less or more than usual and the training did not
+            read the weights, that goes on record and is told.
         origin_known: False: it may be registered with nothing that it learned from, and no answer
             will call it clean.
         registry: namespace of the registry.
@@ -115,7 +123,8 @@ def register_model(
         ('net', '2', 114)
     """
     key = ModelKey(check_registry(registry), check_name(model), check_version(version))
-    named = [*_first(dataset, snapshot, purpose), *check_inputs(key, inputs)]
+    read = [one.as_input for one in reads]
+    named = [*_first(dataset, snapshot, purpose), *check_inputs(key, [*inputs, *read])]
     if not named and origin_known:
         raise UsageError(
             f"{key.name} names nothing that it learned from: name a snapshot, a table or a model"
@@ -137,12 +146,14 @@ def register_model(
     for name in sorted({one.name for one in named if one.kind is InputKind.SNAPSHOT}):
         with damage_on_record(workspace, name, "register"):
             open_newest(workspace, name)
+    ignored = ignored_weights(workspace, reads)
     for _ in range(ATTEMPTS):
         with workspace.catalog.read() as connection:
             known = find_model(connection, key)
             learned = _found(connection, workspace, _new(named, known))
             recalls = _recalls_after(connection, learned)
-        told = _adds(event, known, [one for one, _ in learned])
+        fresh = [name for name in ignored if known is None or name not in known.ignored_weights]
+        told = _adds(replace(event, ignored_weights=fresh), known, [one for one, _ in learned])
         if told is None and known is not None:
             return _model_version(known)
         missed = _missed(workspace, learned, recalls)
@@ -212,7 +223,8 @@ def _adds(
                 f"{known.key.name} of {known.key.registry} is on record with other weights (sha256 "
                 f"{before.artifact_digest}): give this training another version"
             )
-        if not new and (event.artifact_digest is None or before.artifact_digest is not None):
+        known_weights = event.artifact_digest is None or before.artifact_digest is not None
+        if not new and not event.ignored_weights and known_weights:
             return None
         if event.artifact_digest is None or before.artifact_digest is not None:
             event = replace(
@@ -278,6 +290,7 @@ def _model_version(known: KnownModel) -> ModelVersion:
         known.key.registry,
         known.inputs,
         known.newest.artifact_digest,
+        known.ignored_weights,
     )
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lazaretto.storage.workspace import Workspace
-    from lazaretto.values import InputRole
+    from lazaretto.values import InputRole, SnapshotRead
 
 
 def register_model(
@@ -26,6 +26,7 @@ def register_model(
     tables: Sequence[str] = (),
     base: Sequence[str] = (),
     predictions_of: Sequence[str] = (),
+    reads: Sequence[SnapshotRead] = (),
     role: str | InputRole | None = None,
     registry: str = "local",
     purpose: str = "TRAINING",
@@ -49,6 +50,8 @@ def register_model(
         base: models whose weights it began with, each as ``NAME@VERSION``, or ``REGISTRY
             NAME@VERSION`` where the registry is another one.
         predictions_of: models whose predictions it learned from, in the same way.
+        reads: what the training read of snapshots: `reads` of `lazaretto.training.training_data`.
+            Where it did not read the weights that reviewers gave, the result says so.
         role: how snapshots, tables and predictions were used: ``TRAIN``, ``FINETUNE``,
             ``PRETRAIN``, ``CALIBRATION``, ``VALIDATION``, ``TEST`` or ``EVAL``; default: by the
             purpose.
@@ -86,6 +89,7 @@ def register_model(
         model,
         version,
         inputs=inputs,
+        reads=reads,
         registry=registry,
         purpose=purpose,
         artifact=artifact,

@@ -27,6 +27,7 @@ from lazaretto.values import Actor, ActorType, ColumnRoles, InputKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from sqlalchemy.engine import Connection
     from torch import nn
@@ -49,6 +50,7 @@ def sanitize_training(
     version: int | None = None,
     name: str | None = None,
     inputs: Any = None,
+    dynamics: Path | None = None,
     device: str = "auto",
     progress: Callable[[str, int, int], None] | None = None,
 ) -> SanitizeResult:
@@ -68,6 +70,8 @@ def sanitize_training(
         version: Delta version; default the newest.
         name: ``name@version`` of the model; default: the one registered on this snapshot.
         inputs: what the model reads of a row, see `lazaretto.capture`; default: the embedding.
+        dynamics: file of `lazaretto.training.record_dynamics` of the training that made the model,
+            with records named ``delivery#record id``. It is read where there are no trusted rows.
         device: torch device.
         progress: called with what is done, records done and records in all.
 
@@ -87,6 +91,7 @@ def sanitize_training(
 
     from lazaretto.activations import capture
     from lazaretto.sanitize import sanitize
+    from lazaretto.sanitize.dynamics import read_dynamics
 
     if not isinstance(model, nn.Module):
         raise UsageError(f"the model is {type(model).__name__}, not a torch module")
@@ -133,6 +138,7 @@ def sanitize_training(
         trusted=None
         if known is None
         else (look(known.data, "trusted rows", known.size), known.labels),
+        dynamics=None if dynamics is None else read_dynamics(dynamics),
         policy=policy,
         device=device,
     )

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from many import examples
 from tests.lazaretto.detection_data import classes
 
 from lazaretto.detect import Chunk, Split, detector_names, make_detector
@@ -95,7 +96,7 @@ def test_every_detector_sees_what_is_far_off_or_flipped(name: str) -> None:
     kind=st.sampled_from(["constant", "copies", "one_row_classes", "huge", "tiny", "nulls"]),
     seed=st.integers(0, 99),
 )
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(12), deadline=None, suppress_health_check=list(HealthCheck))
 def test_hostile_references_and_records_give_finite_scores(
     name: str, rows: int, width: int, kind: str, seed: int
 ) -> None:

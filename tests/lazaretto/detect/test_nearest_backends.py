@@ -48,7 +48,7 @@ def test_lists_find_nearly_all_true_neighbours() -> None:
     rows, probe = clustered(6000, 1), Chunk(clustered(500, 2))
     exact = NeighbourIndex(rows).search(probe, 10).row
     index = NeighbourIndex(rows, LISTS)
-    assert index.centroids is not None
+    assert index.learned
     found = index.search(probe, 10).row
     recall = (found[:, :, None] == exact[:, None]).any(1).mean()
     assert recall >= 0.95
@@ -82,7 +82,7 @@ def test_lists_are_the_same_each_time_and_from_their_centroids() -> None:
     found = first.search(Chunk(probe), 5)
     for again in (
         NeighbourIndex(rows, LISTS),
-        NeighbourIndex(rows, LISTS, centroids=first.centroids),
+        NeighbourIndex(rows, LISTS, learned=first.learned),
     ):
         other = again.search(Chunk(probe), 5)
         assert np.array_equal(other.row, found.row)
@@ -138,7 +138,7 @@ def test_a_saved_reference_with_lists_scores_the_same(tmp_path: Path) -> None:
     trusted, batch = table(900), table(200)
     chosen = policy(exact_up_to=100, lists=20, probes=2)
     reference = lz.Reference.fit(trusted, chosen)
-    assert reference.scorers[0].split.index.centroids is not None
+    assert reference.scorers[0].split.index.learned
     loaded = lz.Reference.load(reference.save(tmp_path))
     before, after = (lz.screen(batch, known, chosen).records for known in (reference, loaded))
     assert before.equals(after)

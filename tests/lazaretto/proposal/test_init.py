@@ -70,6 +70,31 @@ def test_the_commands_that_it_prints_work_as_printed(tmp_path: Path) -> None:
     assert told["judgement"]["verdict"] == "PASS"
 
 
+@pytest.mark.parametrize("name", ["amount", *EVIL[:4]])
+def test_a_contract_in_yaml_takes_no_python_and_holds_what_breaks_it(
+    tmp_path: Path, name: str
+) -> None:
+    sample(tmp_path / "orders.csv", [name, "size"])
+    done = run(
+        tmp_path, "init", "shop", "--from", "orders.csv", "--yes", "--contract", "yaml",
+        "--id", "key", "--label", "outcome",
+    )  # fmt: skip
+    assert done["contract"] == "shop/contracts/orders.rules.yaml"
+    text = (tmp_path / done["contract"]).read_text()
+    assert "# Check by hand: whether one_of is complete." in text
+    for line in done["next"][:1]:
+        run(tmp_path, *shlex.split(line)[1:])
+    policy = lz.Policy.load(tmp_path / done["policy"])
+    assert policy.contract is not None
+    checked = run(tmp_path, "contract", "check", done["policy"], "--data", "orders.csv")
+    assert (checked["failing"], checked["broken"]) == (0, [])
+    odd = (tmp_path / "orders.csv").read_text().replace(",good", ",perfect").replace(",0.", ",x.")
+    (tmp_path / "odd.csv").write_text(odd)
+    checked = run(tmp_path, "contract", "check", done["policy"], "--data", "odd.csv", code=1)
+    assert any("the contract says number" in one for one in checked["broken"])
+    assert any(one["rule"].endswith(".one_of") for one in checked["rules"])
+
+
 def test_signed_deliveries_have_their_commands_too(tmp_path: Path) -> None:
     sample(tmp_path / "s.csv", ["age", "plan"])
     said = run(tmp_path, "init", "--from", "s.csv", "--yes", "--signed", "--source", "crm")

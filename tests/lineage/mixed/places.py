@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-import sqlalchemy as sa
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from lazaretto.storage.column_types import metadata
 from lazaretto.storage.workspace import open_workspace
@@ -62,7 +61,16 @@ def place(catalog_url: str, folder: Path) -> Iterator[Place]:
 
 def clear(workspace: Workspace) -> None:
     """Empties a catalog of all but its identity."""
-    tables = [table for table in metadata.sorted_tables if table.name not in _KEPT]
     with workspace.catalog.engine.begin() as connection:
-        for table in reversed(tables):
-            connection.execute(sa.delete(table))
+        driver: Any = connection.connection
+        cursor = driver.cursor()
+        for table in _tables():
+            cursor.execute(f'DELETE FROM "{table}"')
+        cursor.close()
+
+
+@cache
+def _tables() -> list[str]:
+    """Names of the tables that are emptied, those first that refer to others."""
+    tables = reversed(metadata.sorted_tables)
+    return [table.name for table in tables if table.name not in _KEPT]

@@ -44,8 +44,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.long
 
-_DEFAULT = {"sqlite": 60, "postgresql": 15}
-_MADE = 150
+_DEFAULT = {"sqlite": 24, "postgresql": 8}
+_MADE = 100
 _TOLD = 3
 _NET = ("mlflow://models:5000", "net")
 

@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from lazaretto.lineage.trace.answer import TracedSource as TracedSource
     from lazaretto.lineage.trace.answer import UnknownModel as UnknownModel
     from lazaretto.lineage.trace.conclusion import conclusion as conclusion
+    from lazaretto.lineage.trace.conclusion import in_use_now as in_use_now
     from lazaretto.lineage.trace.proof import Proof as Proof
     from lazaretto.lineage.trace.proof import prove as prove
     from lazaretto.lineage.trace.questions import trace_dataset as trace_dataset
@@ -109,6 +110,7 @@ _HOMES = {
     "check_bom": "lazaretto.lineage.bom.check",
     "check_event": "lazaretto.lineage.openlineage.check",
     "conclusion": "lazaretto.lineage.trace.conclusion",
+    "in_use_now": "lazaretto.lineage.trace.conclusion",
     "drain": "lazaretto.lineage.openlineage.emit",
     "facet_schemas": "lazaretto.lineage.openlineage.check",
     "flush": "lazaretto.lineage.openlineage.emit",

@@ -11,11 +11,12 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from lazaretto.dataset.models import ModelKey
 from lazaretto.errors import SystemFaultError, UsageError
 from lazaretto.lineage.openlineage.naming import dataset_name
 from lazaretto.names import registry_name
 from lazaretto.redact import carries_credentials, error_line, safe_uri
-from lazaretto.stages.alias_model import alias_model, list_aliases
+from lazaretto.stages.alias_model import list_aliases, observe_alias
 from lazaretto.stages.register_model import register_model
 from lazaretto.text import excerpt
 from lazaretto.values import InputKind, InputRole, ModelInput
@@ -184,13 +185,11 @@ def _alias(
 ) -> bool:
     """Moves an alias; whether that changed anything."""
     try:
-        return alias_model(
+        return observe_alias(
             workspace,
-            model,
-            version,
+            ModelKey(found.registry, model, version),
+            None if remove else version,
             alias,
-            registry=found.registry,
-            remove=remove,
             reason="the MLflow server says so",
         )
     except UsageError as error:

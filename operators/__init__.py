@@ -7,11 +7,14 @@ from lazaretto.operators.ask_for_review import AskForReviewOperator
 from lazaretto.operators.assets import admitted
 from lazaretto.operators.await_delivery import AwaitDeliveryOperator
 from lazaretto.operators.await_review import AwaitReviewOperator
+from lazaretto.operators.drill import DrillOperator
 from lazaretto.operators.embed_batch import EmbedBatchOperator
+from lazaretto.operators.evaluate_model import EvaluateModelOperator
 from lazaretto.operators.flush_lineage import FlushLineageOperator
 from lazaretto.operators.hook import LazarettoHook
 from lazaretto.operators.ingest_batch import IngestBatchOperator
 from lazaretto.operators.open_incident import OpenIncidentOperator
+from lazaretto.operators.promote_model import PromoteModelOperator
 from lazaretto.operators.quarantine_gate import QuarantineGateOperator
 from lazaretto.operators.quarantine_notifier import QuarantineNotifier
 from lazaretto.operators.receive_batch import ReceiveBatchOperator
@@ -29,11 +32,14 @@ __all__ = [
     "AskForReviewOperator",
     "AwaitDeliveryOperator",
     "AwaitReviewOperator",
+    "DrillOperator",
     "EmbedBatchOperator",
+    "EvaluateModelOperator",
     "FlushLineageOperator",
     "IngestBatchOperator",
     "LazarettoHook",
     "OpenIncidentOperator",
+    "PromoteModelOperator",
     "QuarantineGateOperator",
     "QuarantineNotifier",
     "ReceiveBatchOperator",

@@ -43,6 +43,7 @@ NOBODYS = re.compile(
 # Readers of signed and stored documents compare these: none is changed, or used for another thing.
 URNS = {
     "urn:lazaretto:attestation:folder-manifest:v1",
+    "urn:lazaretto:attestation:model-evaluation:v1",
     "urn:lazaretto:attestation:source-manifest:v1",
     "urn:lazaretto:facet:1-0-0",
     "urn:lazaretto:ledger",

@@ -55,6 +55,10 @@ ELSEWHERE = {
             "after",
         )
     },
+    **{
+        ("docs/how-to/model-gate.md", block): "tests/lazaretto/test_model_gate_page.py"
+        for block in ("bash", "policy.yaml", "release.py")
+    },
     ("docs/how-to/organisation-base.md", "bash"): "tests/lazaretto/test_policy_pages.py",
     ("docs/how-to/organisation-base.md", "base.yaml"): "tests/lazaretto/test_policy_pages.py",
     ("docs/how-to/organisation-base.md", "loose.yaml"): "tests/lazaretto/test_policy_pages.py",

@@ -156,6 +156,16 @@ _PYTHON = {
         "quarantine/map.py": ["map_of_case", "EmbeddingMap"],
         "quarantine/score_histogram.py": ["score_histogram", "ScoreHistogram"],
     },
+    "Model gate": {
+        "models/promote.py": ["promote", "Promoted"],
+        "models/take_back.py": ["demote", "rollback", "last_clean"],
+        "models/examine.py": ["examine", "Examination"],
+        "models/evaluate.py": ["evaluate_file", "evaluate_model", "Evaluated"],
+        "models/figures.py": ["Asked"],
+        "models/open_model.py": ["ModelSource"],
+        "drill/run.py": ["run_drill", "Drill"],
+        "drill/past.py": ["past_drills", "PastDrill"],
+    },
     "Incidents": {
         "incidents/life.py": [
             "open_incident",

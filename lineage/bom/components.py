@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lazaretto.ledger.events import BatchReceived, ModelRegistered
+from lazaretto.ledger.events import BatchReceived, ModelEvaluated, ModelRegistered
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -61,10 +61,34 @@ def model_component(
             if entry.event.artifact_digest:
                 found = {"alg": "SHA-256", "content": entry.event.artifact_digest}
                 component["hashes"] = [found]
+    card: dict[str, Any] = {}
     if datasets:
-        card = {"modelParameters": {"datasets": [{"ref": ref} for ref in datasets]}}
+        card["modelParameters"] = {"datasets": [{"ref": ref} for ref in datasets]}
+    if model == origin.asked:
+        component["properties"] += properties(("alias", name) for name in origin.names)
+        card |= _evaluated(component, origin.evaluation)
+    if card:
         component["modelCard"] = card
     return component
+
+
+def _evaluated(component: dict[str, Any], entry: Entry | None) -> dict[str, Any]:
+    """The model card's part of the newest evaluation."""
+    if entry is None or not isinstance(entry.event, ModelEvaluated):
+        return {}
+    event = entry.event
+    component["properties"] += properties(
+        [
+            ("evaluation:entry", entry.seq),
+            ("evaluation:how", event.how),
+            ("evaluation:rows", event.rows),
+            ("evaluation:test-set", f"sha256:{event.test_set}"),
+            ("evaluation:report", f"sha256:{event.report.sha256}"),
+            ("evaluation:signed", "yes" if event.envelope is not None else "no"),
+        ]
+    )
+    figures = [{"type": name, "value": str(event.figures[name])} for name in sorted(event.figures)]
+    return {"quantitativeAnalysis": {"performanceMetrics": figures}} if figures else {}
 
 
 def _of_training(seq: int, event: ModelRegistered) -> Iterator[tuple[str, object]]:

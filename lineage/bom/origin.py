@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from lazaretto.ledger.chain import entries
 from lazaretto.ledger.chain import entry as ledger_entry
 from lazaretto.ledger.checkpoint import ledger_id
-from lazaretto.ledger.events import BatchReceived, ModelRegistered
+from lazaretto.ledger.events import BatchReceived, ModelAliased, ModelEvaluated, ModelRegistered
 from lazaretto.lineage.openlineage import naming
 from lazaretto.lineage.openlineage.models import inputs_of, name_of
 from lazaretto.stages.taken import find_snapshot
@@ -50,6 +50,8 @@ class Origin:
         inputs: what each of them learned from.
         snapshots: by dataset and version; those of them that are on record.
         received: entry of each batch in them.
+        evaluation: newest evaluation of the model version; None: there is none.
+        names: that stand for it, such as ``production``.
     """
 
     asked: ModelKey
@@ -59,6 +61,8 @@ class Origin:
     inputs: dict[ModelKey, list[ModelInput]] = field(default_factory=dict)
     snapshots: dict[tuple[str, str], Snapshot] = field(default_factory=dict)
     received: dict[str, Entry] = field(default_factory=dict)
+    evaluation: Entry | None = None
+    names: list[str] = field(default_factory=list)
 
 
 def read_origin(workspace: Workspace, trace: Trace, asked: ModelKey) -> Origin:
@@ -97,6 +101,7 @@ def read_origin(workspace: Workspace, trace: Trace, asked: ModelKey) -> Origin:
         for taken in origin.snapshots.values():
             batches |= {member.batch for member in taken.members}
         _add_batches(connection, origin, sorted(batches))
+        _add_standing(connection, origin, until=trace.seq)
     return origin
 
 
@@ -119,6 +124,24 @@ def _registrations(connection: Connection, model: ModelKey, *, until: int) -> It
             namespace = naming.model(event.registry, event.model).namespace
             if namespace == model.registry:
                 yield entry
+
+
+def _add_standing(connection: Connection, origin: Origin, *, until: int) -> None:
+    """The newest evaluation of the model version, and the names that stand for it."""
+    asked = origin.asked
+    standing: dict[str, str | None] = {}
+    kinds = [ModelEvaluated.kind, ModelAliased.kind]
+    for entry in entries(connection, kinds=kinds, subject=f"model:{asked.name}", until=until):
+        match entry.event:
+            case ModelEvaluated() | ModelAliased() as event:
+                where = naming.model(event.registry, event.model).namespace
+                if where != asked.registry:
+                    continue
+                if isinstance(event, ModelAliased):
+                    standing[event.alias] = event.version
+                elif event.version == asked.version:
+                    origin.evaluation = entry
+    origin.names = sorted(name for name, version in standing.items() if version == asked.version)
 
 
 def _add_snapshot(

@@ -19,6 +19,7 @@ from lazaretto.ledger import events
 from lazaretto.lineage.openlineage import authority as _authority
 from lazaretto.lineage.openlineage import deliveries as _deliveries
 from lazaretto.lineage.openlineage import incidents as _incidents
+from lazaretto.lineage.openlineage import model_gate as _model_gate
 from lazaretto.lineage.openlineage import models as _models
 from lazaretto.lineage.openlineage import naming
 from lazaretto.lineage.openlineage import outcomes as _outcomes
@@ -68,6 +69,9 @@ _PROJECTORS: Mapping[type[events.Event], Callable[[Any, Context], Facts]] = {
     events.ViewTaken: _outcomes.view_taken,
     events.ModelRegistered: _models.model_registered,
     events.ModelAliased: _outcomes.model_aliased,
+    events.ModelEvaluated: _model_gate.model_evaluated,
+    events.PromotionRefused: _model_gate.promotion_refused,
+    events.DrillRun: _model_gate.drill_run,
     events.IncidentTraced: _outcomes.incident_traced,
     events.DatasetExported: _outside.dataset_exported,
     events.LineageAliased: _outside.lineage_aliased,

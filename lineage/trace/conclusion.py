@@ -19,7 +19,32 @@ _OF_MANY = {
     "policy": "judged under the policy",
     "reference": "screened against the reference",
 }
+_IN_USE = {
+    "affected": " (AFFECTED)",
+    "unknown": " (may be affected)",
+    "measured": " (only measured with it)",
+}
 _RELEASED = "the records that the decision let in"
+
+
+def in_use_now(trace: Trace) -> str:
+    """What applications use now of the models in question: the first line of every view.
+
+    Args:
+        trace: the answer.
+
+    Examples:
+        >>> from lazaretto.lineage import trace_batch
+        >>> in_use_now(trace_batch(workspace, monday))
+        'In use now: no name stands for a version of these models.'
+    """
+    if not trace.in_use:
+        return "In use now: no name stands for a version of these models."
+    named = [
+        f"{one.alias} is {one.model}@{one.version}{_IN_USE.get(one.state, '')}"
+        for one in trace.in_use
+    ]
+    return f"In use now: {_few(named)}."
 
 
 def conclusion(trace: Trace) -> tuple[str, str]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from lazaretto.lineage.trace import tables
 from lazaretto.lineage.trace.asking import command_of, leave_out
-from lazaretto.lineage.trace.conclusion import conclusion
+from lazaretto.lineage.trace.conclusion import conclusion, in_use_now
 from lazaretto.lineage.trace.picture import Picture, picture
 from lazaretto.lineage.trace.proof import prove
 from lazaretto.lineage.trace.timeline import timeline
@@ -110,7 +110,7 @@ def to_html(trace: Trace, proof: Proof | None = None, *, document: StoredFile | 
     )
     return environment.get_template("report.html").render(
         title=f"Lineage trace: {trace.question.kind} {trace.question.subject}",
-        conclusion=conclusion(trace),
+        conclusion=(in_use_now(trace), *conclusion(trace)),
         clear=trace.clear,
         window=_window(trace),
         facts=_facts(trace),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse  # noqa: TC002  FastAPI reads it at run time
 
-from lazaretto.lineage.trace.conclusion import conclusion
+from lazaretto.lineage.trace.conclusion import conclusion, in_use_now
 from lazaretto.plugins.asked import Behind, Moment, known
 from lazaretto.plugins.charts import Chart, bars, powers
 from lazaretto.plugins.security import Hidden, may_read
@@ -79,6 +79,7 @@ def routes(site: Site) -> APIRouter:
             found=found,
             trace=found.trace,
             said=() if found.trace is None else conclusion(found.trace),
+            in_use="" if found.trace is None else in_use_now(found.trace),
             most=_MOST_TRACED,
         )
 

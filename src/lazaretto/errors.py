@@ -73,6 +73,23 @@ class OnHoldError(DeliveryError):
     """
 
 
+class PromotionRefusedError(DeliveryError):
+    """A model version may not be put in use now; the name stays where it is. Exit code 1.
+
+    Attributes:
+        code: stable machine-readable reason, the first of them.
+        reasons: all that speaks against it, each as code and words.
+        seq: ledger entry of the refusal; None: it is not on record.
+    """
+
+    def __init__(
+        self, message: str, *, reasons: list[tuple[str, str]], seq: int | None = None
+    ) -> None:
+        super().__init__(message, code=reasons[0][0])
+        self.reasons = reasons
+        self.seq = seq
+
+
 class ReferenceMismatchError(UsageError):
     """A batch or policy does not fit the reference (encoder, width); says what differs."""
 

@@ -18,6 +18,9 @@ _OPERATORS = (
     "register_model",
     "trace_incident",
     "open_incident",
+    "evaluate_model",
+    "promote_model",
+    "drill",
     "flush_lineage",
 )
 

@@ -516,6 +516,46 @@ class ClassSummary:
 
 
 @dataclass(frozen=True, slots=True)
+class OddRecords:
+    """Records of a class, and the odd ones among them.
+
+    Attributes:
+        name: of the class; empty where all records are counted as one.
+        scored: records that have a p-value.
+        small: of those, how many are up to each of the levels of `lazaretto.stats.slow`.
+    """
+
+    name: str
+    scored: int
+    small: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class SlowEvidence:
+    """What the odd records of a source's batches tell, class by class.
+
+    Attributes:
+        batches: how many were counted.
+        looks: how many looks were taken at them.
+        totals: records of all batches, by class.
+        p_value: the smallest at the last look, adjusted.
+        name: the class where that was.
+        level: what counted as odd there.
+        count: odd records there.
+        expected: their mean number in a clean source.
+    """
+
+    batches: int
+    looks: int
+    totals: list[OddRecords]
+    p_value: float
+    name: str
+    level: float
+    count: int
+    expected: float
+
+
+@dataclass(frozen=True, slots=True)
 class BatchEvidence:
     """What a batch tells of its source: its tests, and its records with a small p-value.
 
@@ -523,11 +563,15 @@ class BatchEvidence:
         tests: smallest p-value of its enforced tests; None: no test ran.
         small: records with a small p-value.
         scored: records that have one.
+        odd: its odd records, by class.
+        known: those of the calibration.
     """
 
     tests: float | None
     small: int
     scored: int
+    odd: list[OddRecords] = field(default_factory=list)
+    known: list[OddRecords] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -574,6 +618,7 @@ class SourceEvidence:
         tests: the batches' smallest p-values of tests: classes of a fixed width on a log scale,
             each with how many batches are in it.
         moved: share of columns that had moved, of the last batches where that was measured.
+        slow: what odd records tell by class; None: none were counted.
     """
 
     counted: str
@@ -584,6 +629,7 @@ class SourceEvidence:
     scored: int
     tests: list[tuple[int, int]]
     moved: list[float]
+    slow: SlowEvidence | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -747,6 +793,57 @@ class PlacedModel:
     registry: str
     model: str
     unknown: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DrilledAttack:
+    """What a drill found of one attack.
+
+    Attributes:
+        name: of the attack.
+        doses: shares of the copy that were poisoned, ascending.
+        recall: share of the poison that the gate held, at each dose.
+        smallest: smallest dose from which on the attack is caught; null: it is at none.
+        why_not: why the attack was not tried; empty: it was.
+    """
+
+    name: str
+    doses: list[float] = field(default_factory=list)
+    recall: list[float] = field(default_factory=list)
+    smallest: float | None = None
+    why_not: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedFor:
+    """One thing that speaks against putting a model version in use.
+
+    Attributes:
+        code: stable machine-readable reason, such as ``recalled`` or ``no_evidence``.
+        text: the same in words.
+    """
+
+    code: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class PromotionBasis:
+    """What the promotion of a model version rests on.
+
+    Attributes:
+        checked: ledger entry up to which was looked.
+        previous: version that the name stood for before; null: none.
+        policies: what the policies say that decided (sha256, hex), by dataset.
+        evaluations: ledger entries of the evaluations that count.
+        notes: what a policy allowed although it is not known, in words.
+    """
+
+    checked: int
+    previous: str | None
+    policies: dict[str, str] = field(default_factory=dict)
+    evaluations: list[int] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

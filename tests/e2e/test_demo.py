@@ -91,6 +91,30 @@ def test_the_incident_is_answered_as_the_trace_and_nothing_new_learned_from_it(
     assert incident["state"] == "CLOSED"
 
 
+def test_the_poisoned_version_is_refused_by_its_vendor_s_name_and_a_clean_one_is_in_use(
+    summary: dict[str, Any],
+) -> None:
+    promotion = summary["incident"]["promotion"]
+    refused = [why for name, why in promotion["refused"].items() if name in _affected(summary)]
+    assert refused
+    assert all("vendor-c" in why[0] for why in refused)
+    assert promotion["promoted"] == summary["incident"]["retrained"]
+    assert promotion["promoted"] not in _affected(summary)
+    assert promotion["accuracy"] >= 0.9
+
+
+def test_the_demo_ends_with_a_drill_of_which_nothing_is_left(summary: dict[str, Any]) -> None:
+    drill = summary["drill"]
+    assert set(drill["recall"]) == {"label_flip", "badnets_patch", "blended"}
+    assert all(len(shares) == len(drill["doses"]) for shares in drill["recall"].values())
+    # What was trained after it learned from the deliveries alone.
+    assert summary["trace"]["models"] == summary["trace"]["expected_models"]
+
+
+def _affected(summary: dict[str, Any]) -> list[str]:
+    return list(summary["incident"]["affected"])
+
+
 def test_every_event_validates(summary: dict[str, Any]) -> None:
     from lazaretto.lineage import check
 

@@ -28,6 +28,7 @@ POINTS = {
     "rejudge": 12,
     "sanitize": 20,
     "reconcile": 20,
+    "promote": 3,
 }
 
 

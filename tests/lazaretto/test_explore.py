@@ -28,7 +28,7 @@ from lazaretto.ledger.events import BatchScreened
 from lazaretto.quarantine.in_force import in_force
 from lazaretto.quarantine.review import decide, held_records, undo
 from lazaretto.quarantine.standing import actions_in_force, decisions_of
-from lazaretto.reference.calibrated import read_calibration
+from lazaretto.reference.calibrated import calibration_of, read_calibration
 from lazaretto.registry.references import load_stored, read_reference
 from lazaretto.screen.again import with_rate
 from lazaretto.stages.explore import explore_rates, rates_around
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
     from lazaretto.policy import Policy
     from lazaretto.stages.outcomes import RateOutcome
+
+pytestmark = pytest.mark.alike
 
 DETECTORS = {"mahalanobis": {}, "knn_label": {"k": 5}}
 QUIET = dict.fromkeys(("mmd", "class_spread", "near_duplicates", "small_p_values"), "off")
@@ -137,7 +139,7 @@ def test_another_rate_gives_what_the_stages_give_at_it(
     batch = yard.judge("monday", blobs(150, 5, flips=12)).batch
     found = explore_rates(yard.workspace, "blobs")
     assert found.differs == []
-    assert len({outcome.suspected for outcome in found.rates}) > 1
+    assert max(outcome.suspected for outcome in found.rates) >= 12
     for outcome in found.rates:
         if section.get("calibrate_by") == "class" and outcome.rate < 0.02:
             continue  # which classes are calibrated by themselves depends on the rate
@@ -275,9 +277,11 @@ def test_the_calibration_rows_of_a_stored_reference_are_read_without_the_rest(
     metadata = workspace.store.read(stored.files[0])
     with workspace.store.open(stored.files[1]) as tensors:
         known = read_calibration(metadata, tensors)
-    assert (known.rows, known.classes) == (loaded.calibration_rows, loaded.classes)
-    for mine, scorer in zip(known.labels, loaded.scorers, strict=True):
-        assert np.array_equal(mine, scorer.calibration_label)
+    assert (len(known), known.classes) == (loaded.calibration_rows, loaded.classes)
+    expected = calibration_of(loaded)
+    assert known.detectors == expected.detectors
+    assert np.array_equal(known.label, expected.label)
+    assert np.array_equal(known.ranks, expected.ranks)
     for wrong in (b"", b"\xff" * 40, b"\x02" + b"\0" * 7 + b"{}"):
         with pytest.raises(ReferenceMismatchError):
             read_calibration(metadata, io.BytesIO(wrong))

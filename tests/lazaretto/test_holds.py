@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from lazaretto.storage.workspace import Workspace
 
+pytestmark = pytest.mark.alike
+
 SOURCE = (HoldKind.SOURCE, "vendor-a")
 BLOBS = (HoldKind.PUBLISHING, "blobs")
 
@@ -187,10 +189,10 @@ def test_a_model_on_hold_gets_no_newer_version_and_may_go_back(workspace: Worksp
     for version in ("1", "2", "3"):
         table = f"s3://lake features@{version}"
         lz.register_model("churn", version, tables=[table], workspace=workspace)
-    alias_model(workspace, "churn", "2", "production")
+    alias_model(workspace, "churn", "2", "live")
     asked = IncidentQuestion("model", "churn@2")
     stopped = (HoldKind.PROMOTION, "churn")
     opened = incidents.open_incident(workspace, asked, reason="odd answers", holds=[stopped])
     with pytest.raises(OnHoldError, match=opened.id):
-        alias_model(workspace, "churn", "3", "production")
-    assert alias_model(workspace, "churn", "1", "production")
+        alias_model(workspace, "churn", "3", "live")
+    assert alias_model(workspace, "churn", "1", "live")

@@ -35,6 +35,8 @@ from lazaretto.values import InputKind, InputRole, ModelInput
 if TYPE_CHECKING:
     from lazaretto.stages import ModelVersion
 
+pytestmark = pytest.mark.alike
+
 EU, US = "mlflow://eu", "mlflow://us"
 
 
@@ -220,18 +222,16 @@ def test_an_alias_is_moved_and_taken_away(yard: Yard) -> None:
     inputs = read_inputs(tables=["s3://lake prices"])
     for version in ("1", "2"):
         stages.register_model(workspace, "net", version, inputs=inputs, registry=EU)
-    assert alias_model(workspace, "net", "1", "production", reason="first")
-    assert not alias_model(workspace, "net", "1", "production")
-    assert alias_model(workspace, "net", "2", "production", registry="mlflow://EU/")
-    assert [(a.alias, a.version) for a in list_aliases(workspace, EU, "net")] == [
-        ("production", "2")
-    ]
+    assert alias_model(workspace, "net", "1", "live", reason="first")
+    assert not alias_model(workspace, "net", "1", "live")
+    assert alias_model(workspace, "net", "2", "live", registry="mlflow://EU/")
+    assert [(a.alias, a.version) for a in list_aliases(workspace, EU, "net")] == [("live", "2")]
     with pytest.raises(UsageError, match="stands for net@2, not for net@1"):
-        alias_model(workspace, "net", "1", "production", remove=True)
-    assert alias_model(workspace, "net", "2", "production", remove=True)
+        alias_model(workspace, "net", "1", "live", remove=True)
+    assert alias_model(workspace, "net", "2", "live", remove=True)
     assert list_aliases(workspace, EU, "net") == []
     with pytest.raises(NotFoundError, match=r"no model version net@3 .* mlflow://eu net@2"):
-        alias_model(workspace, "net", "3", "production")
+        alias_model(workspace, "net", "3", "live")
     with pytest.raises(UsageError, match="cannot be an alias"):
         alias_model(workspace, "net", "1", "a@b")
     assert check(workspace).sound
@@ -283,20 +283,20 @@ def test_by_the_command_line(yard: Yard, catalog_url: str) -> None:
     assert "s3://lake prices@7" in said
     run("register", "net@1", "--base", f"{EU} bert@1", "--registry", "local")
     run("register", "net@1", "--snapshot", "blobs@1", "--registry", US, "--role", "validation")
-    assert "more than one registry" in run("alias", "net@1", "production", code=2)
-    run("alias", "net@1", "production", "--registry", US)
+    assert "more than one registry" in run("alias", "net@1", "live", code=2)
+    run("alias", "net@1", "live", "--registry", US)
     told = json.loads(run("show", "net@1", "--registry", US, "--json"))
     assert [one["role"] for one in told["inputs"]] == ["VALIDATION"]
-    assert [one["alias"] for one in told["aliases"]] == ["production"]
+    assert [one["alias"] for one in told["aliases"]] == ["live"]
     listed = json.loads(run("list", "--json"))
     assert [(m["registry"], m["aliases"], m["inputs"]) for m in listed] == [
-        (US, ["production"], 1),
+        (US, ["live"], 1),
         ("local", [], 3),
     ]
     page = run("list", "--limit", "1")
     assert f"--after '{US} net@1'" in page
     assert json.loads(run("list", "--after", f"{US} net@1", "--json"))[0]["registry"] == "local"
-    run("alias", "net@1", "production", "--registry", US, "--remove")
+    run("alias", "net@1", "live", "--registry", US, "--remove")
     assert json.loads(run("show", "net@1", "--registry", US, "--json"))["aliases"] == []
     assert "names nothing that it learned from" in run("register", "net@2", code=2)
 

@@ -84,13 +84,20 @@ def test_too_small_a_sample_is_refused() -> None:
         lz.Reference.fit(table(*classes(np.random.default_rng(3), 29)), policy())
 
 
-def test_every_row_calibrates_a_small_reference_and_never_its_own_scorer(
+def test_every_row_calibrates_a_small_reference_by_scorers_that_have_not_seen_it(
     reference: lz.Reference,
 ) -> None:
     assert reference.calibration_rows == 300
     assert len(reference.scorers) == 10
     for rows in reference.fit_rows:
-        assert len(rows) == 240
+        assert len(rows) == 180
+    assert sorted(np.concatenate(reference.folds).tolist()) == list(range(300))
+    unseen = dict.fromkeys(range(5), 0)
+    for rows, scorer in zip(reference.fit_rows, reference.scorers, strict=True):
+        for side in scorer.sides:
+            assert not np.isin(reference.folds[side.fold], rows).any()
+            unseen[side.fold] += 1
+    assert set(unseen.values()) == {4}
 
 
 def test_hard_calibration_uses_one_split() -> None:

@@ -50,9 +50,11 @@ def test_a_group_is_never_split_and_every_row_calibrates() -> None:
     assert notes == ()
     assert len(parts) == 10
     for part in parts:
-        sets = [set(group[rows]) for rows in (part.fit, part.rank, part.calibration)]
-        assert sum(map(len, sets)) == 17 == len(set.union(*sets))
-    every = np.concatenate([part.calibration for part in parts])
+        for side in part.left_out:
+            sets = [set(group[rows]) for rows in (part.fit, side.rank, side.calibration)]
+            assert sum(map(len, sets)) == 17 == len(set.union(*sets))
+    folds = {side.fold: side.calibration for part in parts for side in part.left_out}
+    every = np.concatenate(list(folds.values()))
     assert sorted(every.tolist()) == list(range(len(group)))
 
 
@@ -61,16 +63,18 @@ def test_a_large_reference_is_fitted_on_the_oldest_and_calibrated_on_the_newest(
     time = rng.permutation(12_000).astype(np.float64)
     (part,), notes = split_rows(None, len(time), Origin(time=time), seed=0)
     assert notes == ()
-    assert time[part.fit].max() < time[part.rank].min()
-    assert time[part.rank].max() < time[part.calibration].min()
+    (side,) = part.left_out
+    assert time[part.fit].max() < time[side.rank].min()
+    assert time[side.rank].max() < time[side.calibration].min()
     assert len(part.fit) == 7200
     # With groups, those that came last calibrate, whole.
     group = np.repeat(np.arange(24), 500)
     moment = np.repeat(rng.permutation(24).astype(np.float64), 500)
     (part,), _ = split_rows(None, 12_000, Origin(group, moment), seed=0)
-    sets = [set(group[rows]) for rows in (part.fit, part.rank, part.calibration)]
+    (side,) = part.left_out
+    sets = [set(group[rows]) for rows in (part.fit, side.rank, side.calibration)]
     assert sum(map(len, sets)) == 24
-    assert moment[part.fit].max() < moment[part.calibration].min()
+    assert moment[part.fit].max() < moment[side.calibration].min()
 
 
 @pytest.mark.parametrize(
@@ -137,4 +141,4 @@ def test_rows_without_a_vector_are_left_out_of_the_groups_as_well() -> None:
     reference = lz.Reference.fit(broken, policy(reference_group="site"))
     assert reference.rows == 178
     assert reference.calibration_rows == 178
-    assert len(reference.scorers) == 6
+    assert len(reference.folds) == 5  # six groups, whole

@@ -425,6 +425,37 @@ def one_of_each(history: History) -> None:
             "digits-net", "production", "1", "mlflow://models:5000", "passed its tests"
         ),
         events.ModelAliased("digits-net", "canary", None, "mlflow://models:5000", ""),
+        events.ModelEvaluated(
+            model="digits-net",
+            version="1",
+            registry="mlflow://models:5000",
+            how="torch",
+            code="app:load",
+            artifact_digest="5e" * 32,
+            test_set="7e" * 32,
+            rows=360,
+            figures={"accuracy": 0.96},
+            report=StoredFile("evaluations/report.json", 2, "ab" * 32),
+            predictions=StoredFile("evaluations/answers.parquet", 2, "ac" * 32),
+        ),
+        events.PromotionRefused(
+            "digits-net",
+            "1",
+            "mlflow://models:5000",
+            "production",
+            [values.RefusedFor("recalled", "it learned from recalled records")],
+        ),
+        events.DrillRun(
+            dataset=history.dataset,
+            of_batch="vendor-a/0",
+            policy=POLICY,
+            seed=0,
+            caught_at=0.5,
+            attacks=[values.DrilledAttack("flood", [0.1], [1.0], 0.1)],
+            clean_held=1,
+            rows=100,
+            report=StoredFile("drills/report.json", 2, "ad" * 32),
+        ),
     )
     history.write(
         events.TrainingSanitized(

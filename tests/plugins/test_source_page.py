@@ -155,7 +155,7 @@ def test_one_click_tells_what_a_source_reached_and_how_complete_that_is(
     yard.admit("monday", blobs(60, 5))
     taken = stages.snapshot(yard.workspace, "blobs")
     stages.register_model(yard.workspace, "net", "1", "blobs", taken.version)
-    stages.alias_model(yard.workspace, "net", "1", "production")
+    stages.alias_model(yard.workspace, "net", "1", "live")
     page = _page(client, "/sources/vendor-a")
     (path,) = re.findall(r'<a href="(/sources/vendor-a/trace)">', page)
     traced = _page(client, path)

@@ -7,7 +7,7 @@ from pathlib import Path
 from deltalake import DeltaTable, write_deltalake
 from yard import ANN, Yard, blobs, make_policy, make_yard
 
-from lazaretto import health, stages
+from lazaretto import health, models, stages
 from lazaretto.dataset.recall import recall
 from lazaretto.errors import NotFoundError
 from lazaretto.health import reconcile
@@ -283,7 +283,23 @@ def check_settle(url: str, folder: Path, *, done: bool) -> None:
         assert max(len(event.set_aside) for event in events) == 3
 
 
+def promote(url: str, folder: Path) -> None:
+    models.promote(_yard(url, folder).workspace, "net", "1", reason="it passed")
+
+
+def check_promote(url: str, folder: Path, *, done: bool) -> None:
+    """The name stands for what the ledger says, and was moved once."""
+    yard = _yard(url, folder)
+    _sound(yard)
+    moves = _kinds(yard).count("model_aliased")
+    names = stages.list_aliases(yard.workspace, "local", "net")
+    assert [one.version for one in names] == ["1"] * moves
+    assert moves <= 1
+    assert not done or moves == 1
+
+
 OPERATIONS = {
+    "promote": (admitted, promote, check_promote),
     "sanitize": (poisoned, sanitize, check_sanitize),
     "rejudge": (reworded, rejudge, check_rejudge),
     "receive": (nothing, receive, check_receive),

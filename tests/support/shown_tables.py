@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+from rich.console import Group
 
 from lazaretto.attribution import Attribution, BatchShare, SourceShare
 from lazaretto.authority.holds import Hold
@@ -20,12 +21,15 @@ from lazaretto.cli import (
     dataset,
     demo,
     doctor,
+    drill,
     explore_view,
     incident_view,
     ledger_view,
     lineage,
     manifest,
     model,
+    model_evaluate,
+    model_promote,
     policy,
     policy_merged,
     prune_view,
@@ -42,6 +46,7 @@ from lazaretto.cli import (
     trace_view,
 )
 from lazaretto.drift.source import Step
+from lazaretto.drill import Drill, PastDrill
 from lazaretto.health import Pruned
 from lazaretto.health.examined import cannot_say, failure, ok, warning
 from lazaretto.health.holdings import Kept
@@ -53,6 +58,7 @@ from lazaretto.incidents.production import InProduction
 from lazaretto.incidents.revocation import Reach, TouchedBatch
 from lazaretto.incidents.steps import steps_for
 from lazaretto.ledger.browse import Page, StoredEntry
+from lazaretto.ledger.events import DrillRun
 from lazaretto.lineage import (
     Completeness,
     Question,
@@ -69,6 +75,9 @@ from lazaretto.lineage import (
 )
 from lazaretto.lineage.openlineage.check import Problem
 from lazaretto.lineage.trace.answer import RefusedDelivery
+from lazaretto.models.measure import Group as Measured
+from lazaretto.models.mlflow_aliases import AliasDifference
+from lazaretto.models.report import Report
 from lazaretto.quarantine.reads import Read
 from lazaretto.sources.recorded import Source
 from lazaretto.sources.refused import Refusal
@@ -82,11 +91,15 @@ from lazaretto.stages.trace_prediction import PredictionTrace
 from lazaretto.values import (
     Actor,
     ActorType,
+    DrilledAttack,
     HoldKind,
     IncidentAnswer,
     IncidentQuestion,
+    PolicyRef,
+    RefusedFor,
     Remark,
     SignatureStatus,
+    StoredFile,
     TrustTier,
 )
 
@@ -339,11 +352,51 @@ def _story() -> dict[str, Any]:
             "affected": ["open@1"],
             "recalled": 356,
             "retrained": "gated@2",
+            "promotion": {
+                "before": "gated@1",
+                "refused": {
+                    "open@1": [f"incident {INCIDENT} (source annotation-vendor) is open: {REASON}"]
+                },
+                "promoted": "gated@2",
+                "accuracy": 0.962,
+            },
+        },
+        "drill": {
+            "copy_of": BATCH,
+            "doses": [0.1, 0.3],
+            "recall": {"label_flip": [0.97, 1.0], "subpopulation_flip": [0.5, 0.9]},
         },
         "events": {"count": 214, "file": "build/demo/events.jsonl"},
         "seconds": 27.7,
         "airflow": "3.3.2",
     }
+
+
+def _drill() -> Drill:
+    tried = DrilledAttack("badnets_patch", [0.02, 0.2], [0.25, 1.0], 0.2)
+    left_out = DrilledAttack("rare_token", why_not="the batch has no text that encoders read")
+    return Drill("digits", BATCH, 397, 2, 0, 0.5, [tried, left_out], {})
+
+
+def _drills() -> list[PastDrill]:
+    drill, ref = _drill(), PolicyRef("digits", HASH, HASH, "policy.yaml")
+    report = StoredFile(f"drills/{HASH}.json", 900, HASH)
+    event = DrillRun("digits", BATCH, ref, 0, 0.5, drill.attacks, 2, 397, report)
+    return [PastDrill(17, AT, "airflow:nightly.drill", event)]
+
+
+def _measured() -> Report:
+    figures = {"accuracy": 0.962, "calibration_error": 0.031, "corrupted_accuracy": 0.9}
+    more = {"corruptions": {"missing values": 0.9}, "attacks": {"pgd": 0.12}}
+    slices = [Measured("region=south-west", 120, 99)]
+    return Report(
+        "local", "digits", "3", "torch", None, HASH, HASH, 360, 0, figures, slices=slices, **more
+    )
+
+
+def _refused_for() -> list[RefusedFor]:
+    text = f"incident {INCIDENT} (source annotation-vendor) is open: it learned from {BATCH}"
+    return [RefusedFor("open_incident", text), RefusedFor("falls_short", REASON)]
 
 
 def _lines() -> list[Any]:
@@ -420,7 +473,7 @@ def _overview() -> Overview:
     evidence = Evidence(
         20_000,
         keys,
-        [InDataset("digits", 2, 19_964, 9964)],
+        [InDataset("digits", 2, 19_964, 9964, [OTHER])],
         [StillHeld(CASE, BATCH, "digits", 36)],
     )
     holds = [Hold(INCIDENT, HoldKind.SOURCE, "annotation-vendor", REASON, ann, AT, 42)]
@@ -506,7 +559,7 @@ def _reach() -> Any:
         IncidentQuestion("source", "annotation-vendor"),
         [touched, replace(touched, id=OTHER, recalled=9964, snapshot_rows=None)],
         20_000,
-        [InDataset("digits", 2, 19_964, 9964)],
+        [InDataset("digits", 2, 19_964, 9964, [OTHER])],
         [StillHeld(CASE, BATCH, "digits", 36)],
         ["digits@1", "digits@2"],
         ["digits-net@2"],
@@ -541,6 +594,8 @@ TABLES: dict[str, Callable[[], RenderableType]] = {
     "dataset-sanitize": lambda: sanitizing.classes_view(_compared()),
     "demo": lambda: demo.view(_story(), Path("build/demo")),
     "doctor": lambda: doctor.view(_lines()),
+    "drill-list": lambda: drill.past_view(_drills()),
+    "drill-run": lambda: drill.attacks_view(_drill()),
     "incident-list": lambda: incident_view.list_view([_incident()]),
     "incident-refresh": lambda: incident_view.changed_view(_refreshed()),
     "incident-show": lambda: incident_view.view(_overview()),
@@ -548,6 +603,14 @@ TABLES: dict[str, Callable[[], RenderableType]] = {
     "ledger-show-full": lambda: ledger_view.page_view(_entries(), full=True, onward=False),
     "lineage-check": lambda: lineage.check_view([Problem(3, "/run/facets/parent", REASON)]),
     "manifest-verify": lambda: manifest.faults_view({"source": "annotation-vendor"}, _unsigned()),
+    "model-check-mlflow": lambda: model_promote.differences_view(
+        [AliasDifference("digit-classifier", "production", "2026.03", None, promoted=True)]
+    ),
+    "model-evaluate": lambda: model_evaluate.figures_view(_measured()),
+    "model-examine": lambda: model_promote.reasons_view(_refused_for()),
+    "model-rollback": lambda: Group(
+        *model_promote.skipped_view("digits", {"2026.03": [one.text for one in _refused_for()]})
+    ),
     "model-inputs": lambda: model.inputs_view(_inputs()),
     "model-list": lambda: model.list_view(_models()),
     "policy-explore": lambda: explore_view.view(_explored()),

@@ -22,6 +22,7 @@ NOUNS = (
     "model",
     "trace",
     "incident",
+    "drill",
     "lineage",
     "ledger",
     "catalog",

@@ -21,7 +21,13 @@ import typer
 
 from lazaretto.cli.reply import Reply, print_error, print_json, print_reply, print_traceback
 from lazaretto.cli.session import POLICY_VARIABLE, SERVER_VARIABLE, Session
-from lazaretto.errors import AdmissionRefusedError, DeliveryError, LazarettoError, UsageError
+from lazaretto.errors import (
+    AdmissionRefusedError,
+    DeliveryError,
+    LazarettoError,
+    PromotionRefusedError,
+    UsageError,
+)
 from lazaretto.faults import how_to_install
 from lazaretto.redact import error_line
 from lazaretto.storage.settings import CATALOG_VARIABLE, STORE_VARIABLE
@@ -205,6 +211,8 @@ def _explain(error: Exception, *, debug: bool) -> tuple[int, str]:
 def _explain_ours(error: LazarettoError) -> tuple[int, str]:
     if isinstance(error, AdmissionRefusedError):
         return 1, f"admission refused ({error.code}): {error}"
+    if isinstance(error, PromotionRefusedError):
+        return 1, f"promotion refused ({error.code}): {error}"
     if isinstance(error, DeliveryError):
         return 1, f"delivery refused ({error.code}): {error}"
     return (2 if isinstance(error, UsageError) else 3), str(error)

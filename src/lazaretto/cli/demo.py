@@ -115,6 +115,24 @@ def view(summary: dict[str, Any], out: Path) -> RenderableType:
         },
         title="What was done about it",
     )
+    promotion, drill = incident["promotion"], summary["drill"]
+    in_use = facts(
+        {
+            "before": promotion["before"] or "nothing",
+            **{
+                f"{version} is refused": "; ".join(why)
+                for version, why in promotion["refused"].items()
+            },
+            "in production now": promotion["promoted"] or promotion["before"] or "nothing",
+            "its accuracy": f"{promotion['accuracy']:.1%}",
+        },
+        title="What may be in use",
+    )
+    drilled = grid(
+        ["attack", *(f"held of {dose:.0%}" for dose in drill["doses"])],
+        [[name, *(f"{share:.0%}" for share in shares)] for name, shares in drill["recall"].items()],
+        title="A drill: attacks on a copy of the last batch that was admitted",
+    )
     files = facts(
         {
             "summary": out / "summary.json",
@@ -123,4 +141,4 @@ def view(summary: dict[str, Any], out: Path) -> RenderableType:
         },
         title="Where things are",
     )
-    return Group(deliveries, models, blast, response, files)
+    return Group(deliveries, models, blast, response, in_use, drilled, files)

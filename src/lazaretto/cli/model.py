@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Group
 
-from lazaretto.cli import model_bom
+from lazaretto.cli import model_bom, model_evaluate, model_promote
 from lazaretto.cli.arguments import Limit, split_version
 from lazaretto.cli.command import Needs, command
 from lazaretto.cli.layout import Grid, facts, grid, paged
@@ -126,13 +126,16 @@ def register(
 def alias(
     session: Session,
     version: Named,
-    name: Annotated[str, typer.Argument(metavar="ALIAS", help="Such as production")],
+    name: Annotated[str, typer.Argument(metavar="ALIAS", help="Such as candidate")],
     *,
     registry: Registry = None,
     remove: Annotated[bool, typer.Option("--remove", help="Take the alias away from it")] = False,
     reason: Annotated[str, typer.Option("--reason", "-r", help="Why; kept in the ledger")] = "",
 ) -> Reply:
-    """Say which version of a model a name such as `production` stands for, from now on."""
+    """Say which version of a model a name such as `candidate` stands for, from now on.
+
+    Names that a policy guards, by default `production`, are moved by `lazaretto model promote`.
+    """
     from lazaretto.stages.alias_model import alias_model
 
     model, number = split_version(version)
@@ -174,7 +177,7 @@ def import_mlflow(
 
 @command(app, "show")
 def show(session: Session, version: Named, *, registry: Registry = None) -> Reply:
-    """Show one model version: all that it learned from, its aliases and its weights.
+    """Show one model version: what it learned from, its aliases, evaluations and weights.
 
     Exit code 1 when something that it learned from was recalled.
     """
@@ -187,7 +190,8 @@ def show(session: Session, version: Named, *, registry: Registry = None) -> Repl
         "registry": found["registry"],
         "registered": found["at"],
         "purpose": found["purpose"],
-        "aliases": ", ".join(one["alias"] for one in found["aliases"]) or "none",
+        "aliases": ", ".join(map(model_evaluate.standing, found["aliases"])) or "none",
+        "evaluations": model_evaluate.evaluated(found["evaluations"]),
         "recalls": ", ".join(found["recalls"]) or "none",
         **_ignored(found["ignored_weights"]),
         "weights": found["artifact_uri"] or "not named",
@@ -290,4 +294,6 @@ def _pair(text: str) -> tuple[str, str]:
     return key, value
 
 
+model_evaluate.register(app)
+model_promote.register(app)
 model_bom.register(app)

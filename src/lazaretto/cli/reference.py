@@ -60,7 +60,7 @@ def fit(
     it with the one in use and promotes it.
     """
     from lazaretto.registry.fit_version import fit_version
-    from lazaretto.screen import sizes_for
+    from lazaretto.screen import power_told, sizes_for
 
     try:
         with session.working("Fitting the reference"):
@@ -83,6 +83,7 @@ def fit(
         "can_judge": None if sizes is None else to_json(sizes),
     }
     shown = _shown(data) | {"can_judge": _judged(sizes)}
+    shown["finds"] = ". ".join(power_told(reference)) or "-"
     if not saved.promoted:
         shown["next"] = f"lazaretto reference promote {saved.name}/{saved.version}"
     return Reply(data, facts(shown))
@@ -185,7 +186,8 @@ def _judged(sizes: "JudgeableSizes | None") -> str:
 
 
 def _shown(data: dict[str, object]) -> dict[str, object]:
-    return {key: _words(value) for key, value in data.items()}
+    # What was predicted is told in words.
+    return {key: _words(value) for key, value in data.items() if key != "power"}
 
 
 def _words(value: object) -> object:

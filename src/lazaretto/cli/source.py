@@ -214,7 +214,7 @@ def drift(
     """Show the evidence that a source's batches drift from the reference.
 
     The evidence starts at 1. While the source is clean, it stays at most 1 on average. The alarm is
-    at 1 divided by the policy's `screen.drift.alpha`, and you may look as often as you like.
+    at 2 divided by the policy's `screen.drift.alpha`, and you may look as often as you like.
     """
     from lazaretto.cli.source_view import view
     from lazaretto.stages.sources import drift_of_source

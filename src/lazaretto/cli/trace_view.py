@@ -46,9 +46,10 @@ def view(
         written: files that were written, by what they are.
         whole: show all of each list.
     """
-    from lazaretto.lineage import conclusion
+    from lazaretto.lineage import conclusion, in_use_now
 
-    parts: list[RenderableType] = [asked(trace.question)]
+    parts: list[RenderableType] = [cell(in_use_now(trace), "bold", limit=_SENTENCE)]
+    parts.append(asked(trace.question))
     parts += [cell(sentence, limit=_SENTENCE) for sentence in conclusion(trace)]
     parts += _in_use(trace, whole=whole)
     parts += plan(trace, whole=whole)
@@ -127,14 +128,22 @@ def _models(trace: Trace, *, whole: bool) -> Iterator[RenderableType]:
     of_a_model = trace.question.kind == "model"
     what = "Made of" if of_a_model else "Affected"
     title = f"{what}: {counted(len(trace.models), 'model version')}"
-    yield from listing(title, trace.models, _model, whole=whole)
+    names: dict[tuple[str, str, str], list[str]] = {}
+    for one in trace.in_use:
+        names.setdefault((one.registry, one.model, one.version), []).append(one.alias)
+
+    def shown(model: TracedModel) -> Iterator[RenderableType]:
+        return _model(model, names.get((model.registry, model.name, model.version), ()))
+
+    yield from listing(title, trace.models, shown, whole=whole)
     title = f"May be affected, which is not known: {len(trace.unknown):,}"
     yield from listing(title, trace.unknown, _unknown, whole=whole)
     title = f"Only measured with it: {counted(len(trace.evaluated), 'model version')}"
     yield from listing(title, trace.evaluated, _measured, whole=whole)
 
 
-def _model(model: TracedModel) -> Iterator[RenderableType]:
+def _model(model: TracedModel, names: Sequence[str]) -> Iterator[RenderableType]:
+    """A model with its first path, which ends at the names by which applications find it."""
     use = "inherited" if model.inherited else "+".join(model.roles)
     records = ""
     if model.tainted_rows is not None:
@@ -143,7 +152,7 @@ def _model(model: TracedModel) -> Iterator[RenderableType]:
     yield flow(model.id, use, records, model.registered_at, "claimed" if model.external else "")
     if model.paths:
         bases = model.bases[0] if model.bases else []
-        yield _way(model.paths[0], bases, without=model.id)
+        yield _way(model.paths[0], bases, without=model.id, names=names)
 
 
 def _unknown(model: UnknownModel) -> Iterator[RenderableType]:
@@ -156,7 +165,9 @@ def _measured(model: TracedModel) -> Iterator[RenderableType]:
     yield flow(model.id, model.registered_at)
 
 
-def _way(path: Sequence[str], bases: Sequence[str], *, without: str) -> RenderableType:
+def _way(
+    path: Sequence[str], bases: Sequence[str], *, without: str, names: Sequence[str] = ()
+) -> RenderableType:
     """A path and what its steps rest on; the model itself stands above it."""
     labels = list(path[:-1]) if path[-1] == without and len(path) > 1 else list(path)
     steps = [labels[0], *(f"→ {label}" for label in labels[1:])]
@@ -166,7 +177,8 @@ def _way(path: Sequence[str], bases: Sequence[str], *, without: str) -> Renderab
         if not basis.startswith("known")
     ]
     rests = [word for text in weak for word in words(text)] if weak else ["(known)"]
-    return flow("by", *steps, *rests, depth=4)
+    ends = [f"→ {without} → {name}" for name in names]
+    return flow("by", *steps, *ends, *rests, depth=4)
 
 
 def _caveat(text: str) -> Iterator[RenderableType]:

@@ -6,7 +6,7 @@ import shutil
 import time
 from datetime import timedelta
 from importlib.util import find_spec
-from itertools import groupby
+from itertools import count, groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,6 +47,7 @@ def run_demo(
         UsageError: the folder holds something that is not a demo's.
     """
     from lazaretto.demo.deliveries import TRAIN_AFTER_DAYS
+    from lazaretto.demo.model_gate import drill
     from lazaretto.demo.response import respond
     from lazaretto.demo.summary import summarize
 
@@ -60,10 +61,13 @@ def run_demo(
         total - 1,
         total,
     )
-    incident = respond(stage, lambda: _train(stage, str(len(trainings) + 1)))
+    versions = count(len(trainings) + 1)
+    incident = respond(stage, trainings, lambda: _train(stage, str(next(versions))))
     stage.airflow.close()
+    tell("a drill: known attacks on a copy of the last batch", total - 1, total)
+    drilled = drill(stage)
     tell("training the two models to compare with, and tracing the incident", total - 1, total)
-    summary = summarize(stage, trainings, incident, started=started)
+    summary = summarize(stage, trainings, incident, drilled, started=started)
     tell("done", total, total)
     return summary
 

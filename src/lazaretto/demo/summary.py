@@ -52,7 +52,12 @@ class ModelRow:
 
 
 def summarize(
-    stage: Stage, trainings: list[Training], incident: dict[str, object], *, started: float
+    stage: Stage,
+    trainings: list[Training],
+    incident: dict[str, object],
+    drill: dict[str, object],
+    *,
+    started: float,
 ) -> dict[str, Any]:
     """Compares what was done with the truth, trains the models to compare with, and traces.
 
@@ -60,6 +65,7 @@ def summarize(
         stage: where it was played.
         trainings: of the week.
         incident: what came of the incident.
+        drill: what came of the drill.
         started: when the demo began, by the monotonic clock.
 
     Returns:
@@ -99,6 +105,7 @@ def summarize(
             "expected_models": sorted(_expected_models(week.deliveries, trainings)),
         },
         "incident": incident,
+        "drill": drill,
         "events": {"file": str(stage.events), "count": count},
     }
     summary["seconds"] = round(time.monotonic() - started, 1)

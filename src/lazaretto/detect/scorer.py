@@ -1,4 +1,4 @@
-"""One fitted portfolio: detectors, their reference ranks, and the calibration rows' ranks."""
+"""One fitted portfolio: detectors, their reference ranks, and ranks of rows they have not seen."""
 
 from __future__ import annotations
 
@@ -22,61 +22,78 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class Side:
+    """What a scorer says of one set of trusted rows that it was not fitted on.
+
+    Attributes:
+        fold: number of the set.
+        ranks: by detector, one map per view, fitted on rows that are neither FIT nor this set.
+        calibration: float64 (n, J), ranks of the set's rows, one column per detector.
+    """
+
+    fold: int
+    ranks: Mapping[str, tuple[TailRank, ...]]
+    calibration: Floats
+
+
+@dataclass(frozen=True, slots=True)
 class Scorer:
-    """Detectors fitted on FIT, ranked on RANK, and what they said of CAL: disjoint rows.
+    """Detectors fitted on FIT, and what they say of trusted rows that they have not seen.
 
     Attributes:
         split: the FIT rows.
         detectors: by name, fitted.
-        ranks: by detector, one map per view.
-        calibration: float64 (n, J), ranks of the CAL rows, one column per detector.
-        calibration_label: int64 (n,), their classes; empty without labels.
+        sides: one, or two where trusted rows are cross-fitted: each left-out fold is ranked by maps
+            that were fitted on the other.
     """
 
     split: Split
     detectors: Mapping[str, Detector]
-    ranks: Mapping[str, tuple[TailRank, ...]]
-    calibration: Floats
-    calibration_label: Ints
+    sides: tuple[Side, ...]
 
     @classmethod
     def fit(
         cls,
         split: Split,
-        rank: Chunk,
-        calibration: Chunk,
+        left_out: Sequence[tuple[int, Chunk, Chunk]],
         detectors: Mapping[str, Mapping[str, Any]],
     ) -> Scorer:
         """Fits every detector.
 
         Args:
             split: rows to fit on.
-            rank: rows that only the rank maps see.
-            calibration: rows that nothing is fitted on.
+            left_out: for each side its fold, the rows that only its rank maps see, and the rows
+                that nothing is fitted on.
             detectors: options by name.
         """
         fitted = {
             name: make_detector(name, options).fit(split) for name, options in detectors.items()
         }
-        ranks = {}
-        for name, detector in fitted.items():
-            views = as_views(detector.score(rank))
-            ranks[name] = tuple(TailRank.fit(view) for view in views.T)
-        empty = np.empty(0, dtype=np.int64)
-        label = calibration.label if calibration.label is not None else empty
-        scorer = cls(split, fitted, ranks, np.empty((0, len(fitted))), label)
-        return cls(split, fitted, ranks, scorer.rank(calibration), label)
+        sides: list[Side] = []
+        for fold, rank, calibration in left_out:
+            ranks = {
+                name: tuple(TailRank.fit(view) for view in as_views(detector.score(rank)).T)
+                for name, detector in fitted.items()
+            }
+            side = Side(fold, ranks, np.empty((0, len(fitted))))
+            known = cls(split, fitted, (side,)).rank(calibration)
+            sides.append(Side(fold, ranks, known))
+        return cls(split, fitted, tuple(sides))
 
-    def rank(self, chunk: Chunk) -> Floats:
-        """Ranks of a chunk's rows, float64 (n, J): per detector the norm of its weighted views."""
+    def rank(self, chunk: Chunk, side: int = 0) -> Floats:
+        """Ranks of a chunk's rows, float64 (n, J): per detector the norm of its weighted views.
+
+        Args:
+            chunk: the rows.
+            side: place of the side whose maps are used.
+        """
         columns = []
         for name, detector in self.detectors.items():
             views = as_views(detector.score(chunk)).T
-            ranked = [map_(view) for map_, view in zip(self.ranks[name], views, strict=True)]
+            maps = self.sides[side].ranks[name]
+            ranked = [map_(view) for map_, view in zip(maps, views, strict=True)]
             columns.append(fuse(np.stack(ranked, 1), detector.weights[: len(ranked)]))
-        if not columns:
-            return np.empty((len(chunk), 0))
-        return np.stack(columns, 1)
+        return np.stack(columns, 1) if columns else np.empty((len(chunk), 0))
 
 
 def as_views(scores: Floats) -> Floats:

@@ -17,14 +17,17 @@ import sqlalchemy as sa
 from lazaretto.ledger.chain import entry
 from lazaretto.ledger.events import BatchScreened
 from lazaretto.stats.martingale import BatchFacts, EProcess, Past
+from lazaretto.stats.slow import Slow
 from lazaretto.storage import tables
-from lazaretto.values import SourceEvidence
+from lazaretto.values import SlowEvidence, SourceEvidence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sqlalchemy.engine import Connection
 
+WAYS = 2
+"""Ways in which a source can raise the alarm; each has an equal share of the chance."""
 _LARGEST = 1e300
 _PREVIOUS = 20
 """Batches of which it is kept how many columns had moved."""
@@ -39,11 +42,13 @@ class Evidence:
         process: the evidence against the source.
         past: what its batches contributed to it.
         moved: share of columns that had moved, of the last batches where that was measured.
+        slow: what the odd records of its batches tell, class by class.
     """
 
     process: EProcess = field(default_factory=EProcess)
     past: Past = field(default_factory=Past)
     moved: tuple[float, ...] = ()
+    slow: Slow = field(default_factory=Slow)
 
     def after(
         self, p_value: float | None, facts: BatchFacts | None, moved: float | None
@@ -53,7 +58,12 @@ class Evidence:
             self.process if p_value is None else self.process.update(p_value),
             self.past if facts is None else self.past.after(facts),
             self.moved if moved is None else (*self.moved, moved)[-_PREVIOUS:],
+            self.slow if facts is None else self.slow.after(facts.odd, facts.known),
         )
+
+    def raises(self, alpha: float) -> bool:
+        """Whether the source raises the alarm: each of the two ways has half of the chance."""
+        return self.process.raises(alpha / WAYS) or self.slow.p_value <= alpha / WAYS
 
     def to_record(self, counted: str, seen: int) -> SourceEvidence:
         """As it goes on the ledger; see `SourceEvidence`."""
@@ -67,6 +77,7 @@ class Evidence:
             scored=self.past.scored,
             tests=list(self.past.tests),
             moved=list(self.moved),
+            slow=_slow_record(self.slow),
         )
 
     @classmethod
@@ -74,7 +85,7 @@ class Evidence:
         """As the ledger has it."""
         process = EProcess(said.batches, tuple(said.logs)) if said.batches else EProcess()
         past = Past(said.small, said.scored, tuple((into, count) for into, count in said.tests))
-        return cls(process, past, tuple(said.moved))
+        return cls(process, past, tuple(said.moved), _slow_of(said.slow))
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,7 +326,11 @@ def _is_stale(one: _Screened, said: SourceEvidence, changed: _Screened | None) -
 
 def _after(before: Evidence, event: BatchScreened) -> Evidence:
     facts = event.evidence
-    own = None if facts is None else BatchFacts(facts.tests, facts.small, facts.scored)
+    own = None
+    if facts is not None:
+        own = BatchFacts(
+            facts.tests, facts.small, facts.scored, tuple(facts.odd), tuple(facts.known)
+        )
     return before.after(event.batch_p_value, own, _moved(event))
 
 
@@ -326,6 +341,20 @@ def _moved(event: BatchScreened) -> float | None:
 def shown_evidence(process: EProcess) -> float:
     """The value of an e-process, finite and short."""
     return float(f"{min(process.value, _LARGEST):.6g}")
+
+
+def _slow_record(slow: Slow) -> SlowEvidence | None:
+    if not slow.batches:
+        return None
+    said = {name: getattr(slow, name) for name in Slow.__slots__}
+    return SlowEvidence(**said | {"totals": list(slow.totals)})
+
+
+def _slow_of(said: SlowEvidence | None) -> Slow:
+    if said is None:
+        return Slow()
+    known = {name: getattr(said, name) for name in Slow.__slots__}
+    return Slow(**known | {"totals": tuple(said.totals)})
 
 
 SOURCE_DRIFT = "source_drift"

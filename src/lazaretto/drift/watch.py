@@ -7,7 +7,7 @@ from math import exp
 from typing import TYPE_CHECKING
 
 from lazaretto.drift.faults import told
-from lazaretto.drift.source import SOURCE_DRIFT, shown_evidence
+from lazaretto.drift.source import SOURCE_DRIFT, WAYS, shown_evidence
 from lazaretto.stats.martingale import SMALL, BatchFacts, batch_p_value
 from lazaretto.storage.sidecars import write_table
 from lazaretto.text import cut
@@ -31,15 +31,17 @@ if TYPE_CHECKING:
     from lazaretto.policy import Policy
     from lazaretto.reference import Reference
     from lazaretto.screen import Screening
-    from lazaretto.stats.martingale import EProcess
     from lazaretto.storage.workspace import Workspace
 
 PIPELINE_FAULT = "pipeline_fault"
 WORST_TOLD = 10
 FAULTS_TOLD = 3
+_BY_THEMSELVES = ("broad_excess", "neighbourhood")
+"""Tests whose p-values Holm's adjustment of the others does not know."""
 EVIDENCE_TOLD = 8
 _LONGEST_NAME = 120
 _LONGEST_TEXT = 300
+_LONGEST_LABEL = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +114,10 @@ def watch(
     together = past.after(p_value, facts, share)
     return Watched(
         p_value=p_value,
-        facts=BatchEvidence(facts.tests, facts.small, facts.scored),
-        source=None if p_value is None else _as_test(together.process, policy),
+        facts=BatchEvidence(
+            facts.tests, facts.small, facts.scored, list(facts.odd), list(facts.known)
+        ),
+        source=None if p_value is None else _as_test(together, policy),
         evidence=together,
         drift=drift,
         triage=triaged,
@@ -133,6 +137,7 @@ def facts_of(screening: Screening, policy: Policy) -> BatchFacts:
         for test in screening.tests
         if test.p_value is not None
         and modes.get(test.name) == "enforce"
+        and test.name not in _BY_THEMSELVES
         # Over a pool it tells of the batches before again, which have told it themselves.
         and (screening.pool is None or test.name != "small_p_values")
     ]
@@ -140,21 +145,39 @@ def facts_of(screening: Screening, policy: Policy) -> BatchFacts:
         return BatchFacts(min(tested, default=None), 0, 0)
     p_values = screening.records["p_value"].drop_null().to_numpy()
     small = int((p_values <= SMALL + 1e-12).sum())
-    return BatchFacts(min(tested, default=None), small, len(p_values))
+    odd, known = screening.odd
+    return BatchFacts(min(tested, default=None), small, len(p_values), tuple(odd), tuple(known))
 
 
-def _as_test(process: EProcess, policy: Policy) -> TestSummary:
-    """The e-process as a test: ``1 / evidence`` is a p-value at any time."""
-    config = policy.screen.drift
-    p_value = min(1.0, exp(-process.log_value))
+def folded(before: Evidence, facts: BatchFacts, calibration_rows: int) -> Evidence:
+    """The evidence after one more batch, where no columns were compared.
+
+    Args:
+        before: what the batches before tell together.
+        facts: of the batch.
+        calibration_rows: of the reference.
+    """
+    return before.after(batch_p_value(facts, before.past, calibration_rows), facts, None)
+
+
+def _as_test(evidence: Evidence, policy: Policy) -> TestSummary:
+    """The evidence as a test: ``1 / evidence`` of the e-process is a p-value at any time."""
+    config, process, slow = policy.screen.drift, evidence.process, evidence.slow
+    p_value = min(1.0, WAYS * min(exp(-process.log_value), slow.p_value))
     batches = "1 batch" if process.batches == 1 else f"{process.batches} batches"
     detail = (
         f"Drift evidence for this source: {shown_evidence(process):.2g} after {batches} "
-        f"(alarm at {1 / config.alpha:g})."
+        f"(alarm at {WAYS / config.alpha:g})."
     )
+    if slow.p_value <= config.alpha / WAYS:
+        of = f" labelled {cut(slow.name, _LONGEST_LABEL)!r}" if slow.name else ""
+        detail += (
+            f" Over its batches, {slow.count} records{of} had p <= {slow.level:g}; by trusted "
+            f"records, {slow.expected:.0f} are expected (p = {slow.p_value:.2g})."
+        )
     if config.mode != "enforce":
         detail += f" {REPORTED_ONLY}"
-    return TestSummary(SOURCE_DRIFT, p_value, config.alpha, process.raises(config.alpha), detail)
+    return TestSummary(SOURCE_DRIFT, p_value, config.alpha, evidence.raises(config.alpha), detail)
 
 
 def _fault(faults: Sequence[Fault], policy: Policy) -> TestSummary | None:

@@ -28,6 +28,7 @@ from lazaretto.values import (
     Deploy,
     DetectorSummary,
     DriftSummary,
+    DrilledAttack,
     HoldKind,
     IncidentAnswer,
     IncidentQuestion,
@@ -37,7 +38,9 @@ from lazaretto.values import (
     ModelInput,
     OpenedCase,
     PolicyRef,
+    PromotionBasis,
     PromotionChange,
+    RefusedFor,
     Release,
     RuleCount,
     Signature,
@@ -938,6 +941,7 @@ class ModelAliased(Event):
         version: that it stands for; null: for none any more.
         registry: namespace of the model registry.
         reason: why, in words.
+        promoted: what its promotion rests on; null: it was set without one.
     """
 
     kind: ClassVar[str] = "model_aliased"
@@ -946,6 +950,91 @@ class ModelAliased(Event):
     version: str | None
     registry: str
     reason: str
+    promoted: PromotionBasis | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PromotionRefused(Event):
+    """Somebody wanted to put a model version in use, and may not.
+
+    Attributes:
+        model: name of the model.
+        version: that was to be promoted.
+        registry: namespace of the model registry.
+        alias: that was to stand for it.
+        reasons: all that speaks against it.
+    """
+
+    kind: ClassVar[str] = "promotion_refused"
+    model: str
+    version: str
+    registry: str
+    alias: str
+    reasons: list[RefusedFor]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelEvaluated(Event):
+    """A model version was measured on a test set.
+
+    Attributes:
+        model: name of the model.
+        version: its version.
+        registry: namespace of the model registry.
+        how: what answered: ``onnx``, ``torch``, ``function`` or ``predictions``.
+        code: the user's function that loaded or ran it; null: there is none.
+        artifact_digest: sha256 (hex) of the weights that were run; null: they are not known.
+        test_set: sha256 (hex) of the test file.
+        rows: of the test set.
+        figures: what was measured, by name; what was not measured is left out.
+        report: the file with all of it.
+        predictions: the file with the answers, in the order of the rows.
+        envelope: the signed statement about the report; null: no key signed it.
+        compared_with: version that it was compared with; null: none was promoted before.
+    """
+
+    kind: ClassVar[str] = "model_evaluated"
+    model: str
+    version: str
+    registry: str
+    how: str
+    code: str | None
+    artifact_digest: str | None
+    test_set: str
+    rows: int
+    figures: dict[str, float]
+    report: StoredFile
+    predictions: StoredFile
+    envelope: StoredFile | None = None
+    compared_with: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DrillRun(Event):
+    """Known attacks were tried on a copy of a batch; nothing of that is anywhere but here.
+
+    Attributes:
+        dataset: whose gate was tried.
+        of_batch: batch that was copied.
+        policy: that judged.
+        seed: of the attacks.
+        caught_at: share of the poison that must be held for an attack to count as caught.
+        attacks: what came of each.
+        clean_held: records of the copy that are held without any attack.
+        rows: of the copy.
+        report: the file with all of it.
+    """
+
+    kind: ClassVar[str] = "drill_run"
+    dataset: str
+    of_batch: str
+    policy: PolicyRef
+    seed: int
+    caught_at: float
+    attacks: list[DrilledAttack]
+    clean_held: int
+    rows: int
+    report: StoredFile
 
 
 @dataclass(frozen=True, slots=True)

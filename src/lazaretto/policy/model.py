@@ -19,6 +19,7 @@ from lazaretto.names import DATASET_PATTERN
 from lazaretto.policy.cleaning import Cleaning  # noqa: TC001  pydantic reads it
 from lazaretto.policy.contract import ContractForm  # noqa: TC001  pydantic reads it
 from lazaretto.policy.evolve import Evolve
+from lazaretto.policy.promotion import ModelRules
 from lazaretto.policy.read import Read
 from lazaretto.policy.section import Section as _Section
 from lazaretto.policy.trust import Quota, SourceRules, Tier
@@ -44,6 +45,11 @@ class Columns(_Section):
         None, description="Column with the vector: a list of floats, of one width."
     )
     payload: list[str] = Field(default_factory=list, description="Columns that a reviewer sees.")
+    slices: list[str] = Field(
+        default_factory=list,
+        description="Columns whose values divide a test set into slices. A model is measured on "
+        "each.",
+    )
     reference_group: str | None = Field(
         None,
         description="Column that names each trusted row's supplier. A supplier is never split "
@@ -172,6 +178,8 @@ _BATCH_TESTS: dict[str, Mode] = {
     "mmd": "enforce",
     "energy": "shadow",
     "label_shift": "shadow",
+    "broad_excess": "enforce",
+    "neighbourhood": "enforce",
 }
 
 
@@ -194,6 +202,12 @@ class BatchTests(_Section):
     )
     hold_when_held_fraction: Annotated[float, Field(gt=0, le=1)] = Field(
         0.2, description="Share of held records from which the whole batch is held."
+    )
+    max_remaining_share: Level = Field(
+        0.05,
+        description="Where a batch shows too many odd records before any is held (test "
+        "broad_excess): the largest share of poison that may be left among those that are not "
+        "held, by estimate. Above it the whole batch is held. 1: never.",
     )
 
     @field_validator("tests")
@@ -352,11 +366,12 @@ class Screen(_Section):
     def test_modes(self) -> dict[str, Mode]:
         """Mode of every batch test.
 
-        `small_p_values` counts what detectors say: where they only watch, so does it.
+        Some count what detectors say: where those only watch, so do these.
         """
         modes = self.batch.modes
-        if not self.decides and modes["small_p_values"] == "enforce":
-            modes["small_p_values"] = "shadow"
+        for name in ("small_p_values", "broad_excess", "neighbourhood"):
+            if not self.decides and modes[name] == "enforce":
+                modes[name] = "shadow"
         return modes
 
 
@@ -371,7 +386,8 @@ class Sanitize(_Section):
     methods: list[str] = Field(
         default_factory=list,
         description="Methods by name. Default: whitened_spectral, mahalanobis and label_margin; "
-        "without trusted rows mahalanobis, deep_knn and scan.",
+        "without trusted rows mahalanobis, deep_knn and scan, and slow_to_learn where the training "
+        "was recorded.",
     )
     pooling: Literal["mean", "max", "cls", "flatten"] = Field(
         "mean",
@@ -454,9 +470,12 @@ _LATER: tuple[tuple[str, ...], ...] = (
     ("sources", "quota"),
     ("screen", "mode"),
     ("screen", "drift", "faults"),
+    ("screen", "batch", "max_remaining_share"),
     ("screen", "neighbours", "search"),
     ("evolve",),
     ("read",),
+    ("columns", "slices"),
+    ("model",),
     ("training",),
 )
 """Keys that came after the first release, by their path. With its default, such a key is no part of
@@ -510,6 +529,7 @@ class Policy(_Section):
         Training(), description="What a training leaves out of what was admitted."
     )
     review: Review = Field(Review(), description="Rules for reviewers.")
+    model: ModelRules = Field(ModelRules(), description="Which model versions may be put in use.")
     retention: Retention = Field(
         Retention(), description="How long records are kept that nothing needs."
     )

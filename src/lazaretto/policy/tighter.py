@@ -103,6 +103,10 @@ def _at_least(value: Any, base: Any) -> str | None:
     return f"write at least {shown(base)}, or leave the key out"
 
 
+def _at_least_if_said(value: Any, base: Any) -> str | None:
+    return None if base is None else _at_least(value, base)
+
+
 def _stays_false(value: Any, base: Any) -> str | None:
     return None if base or not value else "write false, or leave the key out"
 
@@ -146,6 +150,12 @@ def _ups(text: str) -> int:
     """How many parts lead up, at the beginning of a relative path."""
     parts = text.split("/")
     return next((n for n, part in enumerate(parts) if part != ".."), len(parts))
+
+
+def _fewer_people(value: Any, base: Any) -> str | None:
+    if base is None or (value is not None and set(value) <= set(base)):
+        return None
+    return "name only some of those that the base names, or leave the key out"
 
 
 def _more(value: Any, base: Any) -> str | None:
@@ -195,6 +205,7 @@ RULES: tuple[tuple[str, Check, str], ...] = (
     ("screen.detectors.*.mode", _in_order(*_MODES), "`off`, `shadow`, `enforce`: later is tighter"),
     ("screen.batch.alpha", _at_least, "higher is tighter: more batches are held"),
     ("screen.batch.hold_when_held_fraction", _at_most, "lower is tighter: held whole earlier"),
+    ("screen.batch.max_remaining_share", _at_most, "lower is tighter: held whole earlier"),
     ("screen.batch.tests.*", _in_order(*_MODES), "`off`, `shadow`, `enforce`: later is tighter"),
     ("screen.drift.mode", _in_order(*_MODES), "`off`, `shadow`, `enforce`: later is tighter"),
     ("screen.drift.faults", _in_order(*_MODES), "`off`, `shadow`, `enforce`: later is tighter"),
@@ -210,6 +221,21 @@ RULES: tuple[tuple[str, Check, str], ...] = (
     ("review.require_two_people", _stays_true, "`true` is tighter"),
     ("review.expire_days", _at_most, "lower is tighter: expiry rejects"),
     ("review.max_weight", _at_most, "lower is tighter"),
+    ("columns.slices", _more, "more columns are tighter: each slice is measured"),
+    ("model.aliases", _more, "more names are tighter: a promotion alone moves them"),
+    ("model.promoters", _fewer_people, "fewer people are tighter; `null` is anybody"),
+    ("model.sanitized", _stays_true, "`true` is tighter"),
+    ("model.unknown_origin", _in_order("allow", "refuse"), "`refuse` is tighter"),
+    ("model.evidence.calibration_error", _at_most, "lower is tighter"),
+    ("model.evidence.trigger_success", _at_most, "lower is tighter"),
+    ("model.evidence.max_age_days", _at_most, "lower is tighter, and `null`, never, is looser"),
+    ("model.evidence.test_sets", _more, "more test files are tighter"),
+    ("model.evidence.predictions", _stays_false, "`false` is tighter"),
+    (
+        "model.evidence.*",
+        _at_least_if_said,
+        "higher is tighter, and `null`, nothing, is looser than any",
+    ),
     ("retention.*_days", _at_most, "lower is tighter, and `null`, never, is looser than any"),
 )
 """Keys by pattern; what is tighter, as a check and in words. Every other key stays as it is."""

@@ -13,7 +13,16 @@ if TYPE_CHECKING:
 
 _MOST_REASONS = 3
 _SAID = "records are held"  # evidence that the sentence begins with anyway
-_LABELS = {"knn_label", "self_confidence", "class_spread"}
+_OTHER_LABEL = "have a label that does not fit what they look like"
+_TOGETHER = "lie together where trusted records do not"
+_SCREENED = {
+    "knn_label": _OTHER_LABEL,
+    "self_confidence": _OTHER_LABEL,
+    "class_spread": _OTHER_LABEL,
+    "class_excess": "are the oddest of a label that has too many odd ones",
+    "near_duplicates": _TOGETHER,
+    "neighbourhood": _TOGETHER,
+}
 _SIGNED = {
     SignatureStatus.VERIFIED: "the delivery is signed and the signature is valid",
     SignatureStatus.UNSIGNED: "the delivery is not signed",
@@ -75,10 +84,8 @@ def _in_words(reason: str) -> str:
         return f"break the rule {name}"
     if kind == "sanitize":
         return f"stand out in the model's activations ({name})"
-    if kind == "screen" and name in _LABELS:
-        return f"have a label that does not fit what they look like ({name})"
     if kind == "screen":
-        return f"lie far from the trusted records ({name})"
+        return f"{_SCREENED.get(name, 'lie far from the trusted records')} ({name})"
     if kind == "sample":
         return "were drawn at random for review"
     return "are held only with their batch"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lazaretto.reference._partition import Part, rotations
+from lazaretto.reference._partition import Part, pairs
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -40,7 +40,7 @@ def time_blocks(time: npt.NDArray[np.float64], folds: int) -> tuple[Part, ...]:
     before = (ends - 1) / len(time)
     fold = np.minimum((before * count).astype(np.int64), count - 1)
     fold = np.unique(fold, return_inverse=True)[1].reshape(-1)
-    return rotations(fold[moment], int(fold.max()) + 1) if fold.max() >= 2 else ()
+    return pairs(fold[moment], int(fold.max()) + 1) if fold.max() >= 2 else ()
 
 
 def alike_in_order(

@@ -15,10 +15,10 @@ import numpy as np
 from lazaretto.detect.base import Chunk
 from lazaretto.detect.nearest_backends import Search
 from lazaretto.detect.registry import make_detector
-from lazaretto.detect.scorer import Scorer
+from lazaretto.detect.scorer import Scorer, Side
 from lazaretto.detect.tail import TailRank
 from lazaretto.errors import ReferenceMismatchError
-from lazaretto.reference._state import EncoderId, ReferenceState
+from lazaretto.reference._state import EncoderId, Power, ReferenceState
 
 if TYPE_CHECKING:
     from lazaretto.detect.arrays import State
@@ -28,12 +28,22 @@ TENSORS = "tensors.safetensors"
 ENCODER = "encoder.bin"
 EMBEDDING, LABEL, POSITION = "sample.embedding", "sample.label", "sample.position"
 """Tensors of the sample."""
-FORMAT = 3
+FORMAT = 5
 
 
 def fit_rows_of(part: int) -> str:
     """Name of the tensor with the rows of the sample that a scorer was fitted on."""
     return f"scorer.{part}.fit_rows"
+
+
+def fold_rows_of(fold: int) -> str:
+    """Name of the tensor with the rows of the sample that are a fold."""
+    return f"fold.{fold}.rows"
+
+
+def side_of(part: int, fold: int) -> str:
+    """Beginning of the names of what a scorer says of a fold that it leaves out."""
+    return f"scorer.{part}.fold.{fold}"
 
 
 def content_digest(reference: ReferenceState) -> str:
@@ -59,19 +69,23 @@ def pack(reference: ReferenceState) -> bytes:
         tensors[LABEL] = reference.sample.label
     if reference.sample.values is not None:
         tensors["sample.values"] = reference.sample.values
+    for fold, rows in enumerate(reference.folds):
+        tensors[fold_rows_of(fold)] = rows
     for part, scorer in enumerate(reference.scorers):
         head = f"scorer.{part}"
         tensors[fit_rows_of(part)] = reference.fit_rows[part]
         for key, value in scorer.split.index.learned.items():
             tensors[f"{head}.search.{key}"] = value
-        tensors[f"{head}.calibration"] = scorer.calibration
-        tensors[f"{head}.calibration_label"] = scorer.calibration_label
         for name, detector in scorer.detectors.items():
             for key, value in detector.state().items():
                 tensors[f"{head}.state.{name}.{key}"] = value
-            for view, map_ in enumerate(scorer.ranks[name]):
-                shape = np.array([map_.tail, map_.scale, map_.shape])
-                tensors[f"{head}.rank.{name}.{view}"] = np.concatenate([map_.knots, shape])
+        for side in scorer.sides:
+            there = side_of(part, side.fold)
+            tensors[f"{there}.calibration"] = side.calibration
+            for name, maps in side.ranks.items():
+                for view, map_ in enumerate(maps):
+                    shape = np.array([map_.tail, map_.scale, map_.shape])
+                    tensors[f"{there}.rank.{name}.{view}"] = np.concatenate([map_.knots, shape])
     return bytes(save(_apart(tensors)))
 
 
@@ -140,25 +154,20 @@ def _rebuild(
             device=device,
             learned=_below(tensors, f"{head}.search."),
         )
-        detectors, ranks = {}, {}
+        detectors = {}
         for name, options in document["detectors"].items():
             state = _below(tensors, f"{head}.state.{name}.")
             detectors[name] = make_detector(name, options).restore(state, split)
-            views = _below(tensors, f"{head}.rank.{name}.")
-            ranks[name] = tuple(
-                TailRank(views[str(view)][:-3], *views[str(view)][-3:].tolist())
-                for view in range(len(views))
-            )
         fit_rows.append(rows)
-        scorers.append(
-            Scorer(
-                split,
-                detectors,
-                ranks,
-                tensors[f"{head}.calibration"],
-                tensors[f"{head}.calibration_label"],
+        sides = tuple(
+            Side(
+                fold,
+                {name: _maps(tensors, f"{side_of(part, fold)}.rank.{name}.") for name in detectors},
+                tensors[f"{side_of(part, fold)}.calibration"],
             )
+            for fold in document["sides"][part]
         )
+        scorers.append(Scorer(split, detectors, sides))
     return ReferenceState(
         name=document["name"],
         version=document["version"],
@@ -175,7 +184,17 @@ def _rebuild(
         positions=tensors[POSITION],
         scorers=tuple(scorers),
         fit_rows=tuple(fit_rows),
+        folds=tuple(tensors[fold_rows_of(fold)] for fold in range(document["folds"])),
+        power=tuple(Power(**one) for one in document["power"]),
         digest=digest,
+    )
+
+
+def _maps(tensors: dict[str, State], prefix: str) -> tuple[TailRank, ...]:
+    views = _below(tensors, prefix)
+    return tuple(
+        TailRank(views[str(view)][:-3], *views[str(view)][-3:].tolist())
+        for view in range(len(views))
     )
 
 
@@ -200,7 +219,10 @@ def _metadata(reference: ReferenceState) -> dict[str, Any]:
         "rows": reference.rows,
         "seed": reference.seed,
         "notes": list(reference.notes),
+        "power": [asdict(one) for one in reference.power],
         "parts": len(reference.scorers),
+        "folds": len(reference.folds),
+        "sides": [[side.fold for side in scorer.sides] for scorer in reference.scorers],
         "tensors": hashlib.sha256(pack(reference)).hexdigest(),
     }
 

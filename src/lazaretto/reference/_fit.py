@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from lazaretto.reference._hygiene import examine
 from lazaretto.reference._label_kind import require_classes
 from lazaretto.reference._origin import read_origin, split_rows
 from lazaretto.reference._partition import SMALLEST_REFERENCE
+from lazaretto.reference._power import predict_power
 from lazaretto.reference._search import how_to_search
 from lazaretto.reference._split import fit_split, shared_index
 from lazaretto.reference._state import EncoderId, ReferenceState
@@ -33,7 +35,9 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from lazaretto.batch import Batch
+    from lazaretto.detect.arrays import Ints
     from lazaretto.policy import Policy
+    from lazaretto.reference._partition import Part
 
 
 def fit_reference(
@@ -73,7 +77,9 @@ def fit_reference(
         split_notes += (ordered,)
     hygiene = examine(sample, classes, seed)
     fit_rows = [part.fit[~np.isin(part.fit, hygiene.strange)] for part in split_parts]
-    searched = how_to_search(sample, classes, split_parts, fit_rows, policy.screen.neighbours)
+    searched = how_to_search(
+        sample, classes, split_parts, fit_rows, detectors, policy.screen.neighbours
+    )
     settings = searched.search
     whole = shared_index(sample, len(split_parts), settings)
     scorers = tuple(
@@ -88,8 +94,10 @@ def fit_reference(
                 whole=whole,
                 learned=searched.learned,
             ),
-            take(sample, part.rank),
-            take(sample, part.calibration),
+            [
+                (side.fold, take(sample, side.rank), take(sample, side.calibration))
+                for side in part.left_out
+            ],
             detectors,
         )
         for part, rows in zip(split_parts, fit_rows, strict=True)
@@ -112,8 +120,17 @@ def fit_reference(
         "positions": np.flatnonzero(kept),
         "scorers": scorers,
         "fit_rows": tuple(fit_rows),
+        "folds": _folds(split_parts),
     }
-    return ReferenceState(**fields, digest=content_digest(ReferenceState(**fields, digest="")))
+    power = predict_power(ReferenceState(**fields, power=(), digest=""), policy)
+    state = ReferenceState(**fields, power=power, digest="")
+    return replace(state, digest=content_digest(state))
+
+
+def _folds(parts: tuple[Part, ...]) -> tuple[Ints, ...]:
+    """The calibration rows of each fold."""
+    rows = {side.fold: side.calibration for part in parts for side in part.left_out}
+    return tuple(rows[fold] for fold in sorted(rows))
 
 
 def usable_detectors(policy: Policy) -> dict[str, Mapping[str, Any]]:

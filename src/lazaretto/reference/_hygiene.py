@@ -79,11 +79,13 @@ def examine(sample: Chunk, classes: tuple[str, ...], seed: int) -> Hygiene:
     """
     views = []
     order = []
-    for part in partition(sample.label, len(sample), seed=seed, folded=True)[::2]:
-        rest = np.ones(len(sample), dtype=bool)
-        held = np.concatenate([part.calibration, part.rank])
-        rest[held] = False
-        chunk = take(sample, np.flatnonzero(rest))
+    seen = np.zeros(len(sample), dtype=bool)
+    for part in partition(sample.label, len(sample), seed=seed, folded=True):
+        held = part.unseen
+        if seen[held].all():
+            continue
+        seen[held] = True
+        chunk = take(sample, part.fit)
         split = Split(chunk, classes, (), NeighbourIndex(chunk.embedding[:1]), seed)
         views.append(as_views(Mahalanobis().fit(split).score(take(sample, held))))
         order.append(held)

@@ -16,8 +16,8 @@ from lazaretto.reference._partition import (
     FOLDS,
     Part,
     one_part,
+    pairs,
     partition,
-    rotations,
 )
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def split_rows(
         )
     parts: tuple[Part, ...] = ()
     if folds and units is not None:
-        parts = _rotations(units, seed)
+        parts = _pairs(units, seed)
     elif folds and origin.time is not None:
         parts = time_blocks(origin.time, FOLDS)
     elif not folds and (units is not None or origin.time is not None):
@@ -113,7 +113,7 @@ def split_rows(
     return partition(label, rows, seed=seed, folded=folded), tuple(notes)
 
 
-def _rotations(group: Ints, seed: int) -> tuple[Part, ...]:
+def _pairs(group: Ints, seed: int) -> tuple[Part, ...]:
     """Groups to folds, the largest first, always to the fold with the fewest rows."""
     rng = np.random.default_rng(seed)
     names, place, counts = np.unique(group, return_inverse=True, return_counts=True)
@@ -123,7 +123,7 @@ def _rotations(group: Ints, seed: int) -> tuple[Part, ...]:
     for number in order[np.argsort(-counts[order], kind="stable")].tolist():
         fold_of[number] = int(size.argmin())
         size[fold_of[number]] += counts[number]
-    return rotations(fold_of[place], folds)
+    return pairs(fold_of[place], folds)
 
 
 def _one_part(
@@ -147,7 +147,8 @@ def _one_part(
 
 def _problem(parts: tuple[Part, ...], label: Ints | None, rows: int) -> str | None:
     """Why a split by origin cannot be used; None where it can."""
-    if min(min(len(part.rank), len(part.calibration)) for part in parts) < 1:
+    left_out = [side for part in parts for side in part.left_out]
+    if min(min(len(side.rank), len(side.calibration)) for side in left_out) < 1:
         return "columns.reference_group: one group has too many of the rows"
     if min(len(part.fit) for part in parts) < LEAST_FIT * rows:
         return "columns.reference_group: one group has too many of the rows"

@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 
 _BLOCK = 16 * 2**20
 _LONGEST_HEADER = 2**24
-_KINDS: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "I64": np.dtype("<i8")}
+_KINDS: dict[str, np.dtype[Any]] = {
+    "F32": np.dtype("<f4"),
+    "F64": np.dtype("<f8"),
+    "I64": np.dtype("<i8"),
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,20 +14,41 @@ if TYPE_CHECKING:
     from lazaretto.detect.arrays import Ints
 
 FOLDED_BELOW = 10_000
-"""References with fewer rows are cross-fitted: every row serves FIT and CAL, in different folds."""
-FOLDS = 10
+"""References with fewer rows are cross-fitted: every row calibrates, by scorers that have not seen
+it."""
+FOLDS = 5
 SMALLEST_REFERENCE = 30
 LARGEST_RANK = 2_000
 FIT_SHARE, RANK_UNTIL = 0.6, 0.7
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """Row numbers, int64, of three disjoint sets."""
+class LeftOut:
+    """Rows that a scorer is not fitted on.
 
-    fit: Ints
+    Attributes:
+        fold: their number.
+        rank: int64, rows that its rank maps are fitted on.
+        calibration: int64, the rows themselves.
+    """
+
+    fold: int
     rank: Ints
     calibration: Ints
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The rows of one scorer: those that it is fitted on, int64, and those that it leaves out."""
+
+    fit: Ints
+    left_out: tuple[LeftOut, ...]
+
+    @property
+    def unseen(self) -> Ints:
+        """Every row that the scorer is not fitted on, int64."""
+        rows = [np.concatenate([side.rank, side.calibration]) for side in self.left_out]
+        return np.unique(np.concatenate(rows))
 
 
 def partition(
@@ -35,8 +57,7 @@ def partition(
     """Splits rows at random, evenly over the classes.
 
     Large references: one part, FIT 60 %, RANK 10 % (at most `LARGEST_RANK`), CAL the rest. Small
-    ones: K rotations; fold f is CAL, fold f + 1 is RANK and the others are FIT, so that the CAL
-    sets together are the whole reference.
+    ones: `pairs` of folds.
 
     Args:
         label: int64 (rows,), or None.
@@ -51,24 +72,30 @@ def partition(
     place = np.empty(rows, dtype=np.int64)
     place[shuffled] = np.arange(rows)
     if folded if folded is not None else rows < FOLDED_BELOW:
-        return rotations(place % FOLDS, FOLDS)
+        return pairs(place % FOLDS, FOLDS)
     return (one_part(place % 10 / 10, rng),)
 
 
-def rotations(fold: npt.NDArray[np.int64], folds: int) -> tuple[Part, ...]:
-    """One part per fold: fold f is CAL, fold f + 1 is RANK, and the others are FIT.
+def pairs(fold: npt.NDArray[np.int64], folds: int) -> tuple[Part, ...]:
+    """One part for each pair of folds, which it leaves out: either ranks the other.
+
+    So every fold is unseen by ``folds - 1`` scorers, whose mean is the score of its rows. A record
+    of a batch gets the mean of as many, those that leave out the fold that it is given by chance:
+    it is scored as the calibration rows are.
 
     Args:
         fold: (rows,), fold of each row.
-        folds: how many.
+        folds: how many, at least 2.
     """
     return tuple(
         Part(
-            fit=_where((fold != f) & (fold != (f + 1) % folds)),
-            rank=_where(fold == (f + 1) % folds),
-            calibration=_where(fold == f),
+            _where((fold != a) & (fold != b)),
+            (
+                LeftOut(a, rank=_where(fold == b), calibration=_where(fold == a)),
+                LeftOut(b, rank=_where(fold == a), calibration=_where(fold == b)),
+            ),
         )
-        for f in range(folds)
+        for a, b in combinations(range(folds), 2)
     )
 
 
@@ -82,11 +109,7 @@ def one_part(share: npt.NDArray[np.float64], rng: np.random.Generator) -> Part:
     ranked = np.flatnonzero((share >= FIT_SHARE) & (share < RANK_UNTIL))
     kept = rng.permutation(ranked)[:LARGEST_RANK]
     calibration = np.concatenate([np.flatnonzero(share >= RANK_UNTIL), np.setdiff1d(ranked, kept)])
-    return Part(
-        fit=_where(share < FIT_SHARE),
-        rank=np.sort(kept),
-        calibration=np.sort(calibration),
-    )
+    return Part(_where(share < FIT_SHARE), (LeftOut(0, np.sort(kept), np.sort(calibration)),))
 
 
 def _where(mask: npt.NDArray[np.bool_]) -> Ints:

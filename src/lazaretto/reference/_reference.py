@@ -143,7 +143,7 @@ class Reference(ReferenceState):
     @property
     def calibration_rows(self) -> int:
         """Rows whose scores the p-values are read from."""
-        return sum(len(scorer.calibration) for scorer in self.scorers)
+        return sum(map(len, self.folds))
 
     def describe(self) -> dict[str, Any]:
         """What it is, as JSON values: for a listing or a report."""
@@ -157,8 +157,9 @@ class Reference(ReferenceState):
             "detectors": {name: dict(options) for name, options in self.detectors.items()},
             "rows": self.rows,
             "calibration_rows": self.calibration_rows,
-            "folds": len(self.scorers),
+            "folds": len(self.folds),
             "neighbours": self._search_words(),
+            "power": [asdict(one) for one in self.power],
             "notes": list(self.notes),
         }
 

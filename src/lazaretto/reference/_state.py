@@ -31,6 +31,22 @@ class EncoderId:
 
 
 @dataclass(frozen=True, slots=True)
+class Power:
+    """How much of a poison would be held, by trial on the reference's own calibration rows.
+
+    Attributes:
+        attack: ``flips``: labels changed by chance; ``turned``: one class labelled as another.
+        share: of the batch that is poisoned.
+        recall: share of the poisoned records that would be held; what only vectors show is not in
+            it.
+    """
+
+    attack: str
+    share: float
+    recall: float
+
+
+@dataclass(frozen=True, slots=True)
 class ReferenceState:
     """The content of a reference, without the ways to make, save and load it.
 
@@ -48,8 +64,11 @@ class ReferenceState:
         notes: what fitting found wrong with the trusted rows.
         sample: the trusted rows.
         positions: int64 (rows,), the place of each among all rows that were given, from 0.
-        scorers: one, or one per fold.
+        scorers: one, or one per pair of folds.
         fit_rows: rows of the sample that each scorer was fitted on, int64.
+        folds: rows of the sample that calibrate, int64: one fold, or several. A scorer has a side
+            for each fold that it leaves out.
+        power: what it would show of wrong labels under the policy that it was fitted with.
         digest: sha256 (hex) over everything above.
     """
 
@@ -68,4 +87,6 @@ class ReferenceState:
     positions: Ints
     scorers: tuple[Scorer, ...]
     fit_rows: tuple[Ints, ...]
+    folds: tuple[Ints, ...]
+    power: tuple[Power, ...]
     digest: str

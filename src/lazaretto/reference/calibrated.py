@@ -1,35 +1,86 @@
-"""How many calibration rows a stored reference has in each class, without reading all of it."""
+"""What calibration rows of a stored reference scored, without reading all of it."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
+from lazaretto.detect.scorer import fuse
 from lazaretto.errors import ReferenceMismatchError
-from lazaretto.reference._file import FORMAT
+from lazaretto.reference._file import FORMAT, LABEL, fold_rows_of, side_of
+from lazaretto.reference._packed import Packed
 
 if TYPE_CHECKING:
-    from lazaretto.detect.arrays import Ints
+    from collections.abc import Iterable, Sequence
 
-_LONGEST_HEADER = 64 * 2**20
+    import numpy.typing as npt
+
+    from lazaretto.detect.arrays import Floats, Ints
+    from lazaretto.policy import Policy
+    from lazaretto.reference._state import ReferenceState
 
 
 @dataclass(frozen=True, slots=True)
 class CalibrationRows:
-    """What p-values of records are read from, as far as their number and classes go.
+    """What p-values of records are read from. n rows, J detectors, C classes.
 
     Attributes:
-        rows: calibration rows of all scorers together.
+        label: int64 (n,), class of each row; zeros without labels.
+        ranks: per row what each scorer that has not seen it gives each detector, float64
+            (n, scorers, J). A record of a batch is scored by as many.
+        detectors: their names.
         classes: label texts, sorted; empty without labels.
-        labels: per scorer, int64, class of each of its calibration rows; empty without labels.
     """
 
-    rows: int
+    label: Ints
+    ranks: Floats
+    detectors: tuple[str, ...]
     classes: tuple[str, ...]
-    labels: tuple[Ints, ...]
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    def scores(self, weights: Sequence[float]) -> npt.NDArray[np.float64]:
+        """The fused score of each row under these weights, float64 (n,)."""
+        return fused_mean(self.ranks, weights)
+
+
+def fused_mean(ranks: Floats, weights: Sequence[float]) -> npt.NDArray[np.float64]:
+    """The mean of several scorers' fused scores, float64 (n,).
+
+    Args:
+        ranks: float64 (n, scorers, J).
+        weights: (J,).
+    """
+    scorers = [fuse(ranks[:, scorer], weights) for scorer in range(ranks.shape[1])]
+    return np.asarray(np.mean(scorers, axis=0), dtype=np.float64)
+
+
+def calibration_of(reference: ReferenceState) -> CalibrationRows:
+    """The calibration rows of a reference that is loaded; those of each fold behind each other."""
+    rows = np.concatenate(reference.folds)
+    label = reference.sample.label
+    ranks = [
+        np.stack(
+            [
+                side.calibration
+                for scorer in reference.scorers
+                for side in scorer.sides
+                if side.fold == fold
+            ],
+            axis=1,
+        )
+        for fold in range(len(reference.folds))
+    ]
+    return CalibrationRows(
+        np.zeros(len(rows), dtype=np.int64) if label is None else label[rows],
+        np.concatenate(ranks),
+        tuple(reference.detectors),
+        reference.classes,
+    )
 
 
 def read_calibration(metadata: bytes, tensors: IO[bytes]) -> CalibrationRows:
@@ -48,33 +99,33 @@ def read_calibration(metadata: bytes, tensors: IO[bytes]) -> CalibrationRows:
             raise ReferenceMismatchError(
                 f"the reference has format {document['format']!r}; this Lazaretto reads {FORMAT}"
             )
-        header, start = _header(tensors)
-        heads = [f"scorer.{part}" for part in range(document["parts"])]
-        return CalibrationRows(
-            rows=sum(int(header[f"{head}.calibration"]["shape"][0]) for head in heads),
-            classes=tuple(document["classes"]),
-            labels=tuple(
-                _integers(tensors, start, header[f"{head}.calibration_label"]) for head in heads
-            ),
-        )
-    except (ValueError, KeyError, TypeError, IndexError) as error:
+        packed = Packed.open(tensors)
+        folds = range(document["folds"])
+        rows = np.concatenate([packed.array(fold_rows_of(fold)) for fold in folds])
+        label = np.zeros(len(rows), dtype=np.int64)
+        if LABEL in packed.entries:
+            label = packed.array(LABEL)[rows]
+        ranks = [
+            np.stack(
+                [
+                    packed.array(f"{side_of(part, fold)}.calibration")
+                    for part, sides in enumerate(document["sides"])
+                    if fold in sides
+                ],
+                axis=1,
+            )
+            for fold in folds
+        ]
+        names = tuple(document["detectors"])
+        return CalibrationRows(label, np.concatenate(ranks), names, tuple(document["classes"]))
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         raise ReferenceMismatchError(f"the reference's files cannot be read: {error!r}") from error
 
 
-def _header(tensors: IO[bytes]) -> tuple[dict[str, Any], int]:
-    """What safetensors says of each tensor, and where their bytes start.
-
-    The library itself reads a whole file or one that it opens by name, unchecked.
-    """
-    size = int.from_bytes(tensors.read(8), "little")
-    if size > _LONGEST_HEADER:
-        raise ValueError(f"a header of {size} bytes")
-    return json.loads(tensors.read(size)), 8 + size
-
-
-def _integers(tensors: IO[bytes], start: int, said: dict[str, Any]) -> Ints:
-    if said["dtype"] != "I64":
-        raise ValueError(f"labels of type {said['dtype']}")
-    first, end = said["data_offsets"]
-    tensors.seek(start + first)
-    return np.frombuffer(tensors.read(end - first), dtype="<i8").astype(np.int64)
+def weights_of(policy: Policy, detectors: Iterable[str]) -> list[float]:
+    """Weight of each of some detectors under a policy; 0 for one that does not decide."""
+    weights, counted = [], "enforce" if policy.screen.decides else "shadow"
+    for name in detectors:
+        found = policy.screen.detectors.get(name)
+        weights.append(found.weight if found is not None and found.mode == counted else 0.0)
+    return weights

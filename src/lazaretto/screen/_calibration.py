@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lazaretto.detect.scorer import fuse
 from lazaretto.errors import ReferenceMismatchError
+from lazaretto.reference.calibrated import calibration_of, weights_of
+from lazaretto.stats.conformal import conditional_p_values
+from lazaretto.stats.localised import KnownRows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,25 +21,31 @@ if TYPE_CHECKING:
     from lazaretto.detect.arrays import Floats, Ints
     from lazaretto.policy import Policy
     from lazaretto.reference import Reference
+    from lazaretto.reference.calibrated import CalibrationRows
 
 
 @dataclass(frozen=True, slots=True)
 class CalibrationScores:
-    """Calibration scores. F scorers, G groups (one, or one for each class with enough rows).
+    """Calibration scores. n rows, G groups (one, or one for each class with enough rows).
 
     Attributes:
-        fused: per scorer and group, ascending float64.
-        single: per scorer and detector, ascending float64.
-        rows: per group, calibration rows over all scorers.
+        fused: per group, ascending float64.
+        single: per detector, ascending float64.
         by_class: group of each class; empty when there is one group.
         delta: of hard calibration; None when marginal.
+        known: the calibration rows as records.
     """
 
-    fused: tuple[tuple[npt.NDArray[np.float64], ...], ...]
-    single: tuple[tuple[npt.NDArray[np.float64], ...], ...]
-    rows: tuple[int, ...]
+    fused: tuple[npt.NDArray[np.float64], ...]
+    single: tuple[npt.NDArray[np.float64], ...]
     by_class: tuple[int, ...]
     delta: float | None
+    known: KnownRows
+
+    @property
+    def rows(self) -> tuple[int, ...]:
+        """Calibration rows of each group."""
+        return tuple(map(len, self.fused))
 
     @classmethod
     def of(
@@ -51,39 +59,81 @@ class CalibrationScores:
         Raises:
             ReferenceMismatchError: hard calibration is asked of a cross-fitted reference.
         """
-        screen = policy.screen
-        hard = screen.calibration == "hard"
-        if hard and len(reference.scorers) > 1:
+        if policy.screen.calibration == "hard" and len(reference.folds) > 1:
             raise ReferenceMismatchError(
                 f"screen.calibration is 'hard', but reference {reference.name}/{reference.version} "
                 "was cross-fitted, which makes no promise for one calibration: fit a new version"
             )
-        labels = [scorer.calibration_label for scorer in reference.scorers]
-        members, by_class = calibration_groups(labels, len(reference.classes), policy)
+        return cls.under(calibration_of(reference), policy, weights)
+
+    @classmethod
+    def under(
+        cls, known: CalibrationRows, policy: Policy, weights: Sequence[float]
+    ) -> CalibrationScores:
+        """The same of rows that were read by themselves."""
+        screen = policy.screen
+        members, by_class = calibration_groups(known.label, len(known.classes), policy)
+        scores = known.scores(weights)
         fused = tuple(
-            tuple(
-                _ascending(scores if wanted is None else scores[np.isin(label, wanted)])
-                for wanted in members
-            )
-            for scores, label in (
-                (fuse(scorer.calibration, weights), scorer.calibration_label)
-                for scorer in reference.scorers
-            )
+            np.sort(scores if wanted is None else scores[np.isin(known.label, wanted)])
+            for wanted in members
         )
+        delta = screen.hard_delta if screen.calibration == "hard" else None
+        p_value = np.empty(len(scores))
+        group = group_of(by_class, known.label, len(scores))
+        for number in np.unique(group).tolist():
+            rows = group == number
+            # A row counts itself where a record counts as one more.
+            above = _at_least(fused[number], scores[rows])
+            p_value[rows] = above / (len(fused[number]) + 1)
+            if delta is not None:
+                p_value[rows] = conditional_p_values(p_value[rows], len(fused[number]), delta)
+        alone = known.ranks.mean(1)
         return cls(
             fused=fused,
-            single=tuple(
-                tuple(_ascending(column) for column in scorer.calibration.T)
-                for scorer in reference.scorers
-            ),
-            rows=tuple(sum(len(part[g]) for part in fused) for g in range(len(members))),
+            single=tuple(np.sort(column.astype(np.float64)) for column in alone.T),
             by_class=by_class,
-            delta=screen.hard_delta if hard else None,
+            delta=delta,
+            known=KnownRows(p_value, known.label),
         )
+
+    def p_values(self, scores: npt.NDArray[np.float64], group: Ints) -> npt.NDArray[np.float64]:
+        """Conformal p-values of fused scores, float64 (m,).
+
+        Args:
+            scores: float64 (m,).
+            group: int64 (m,), group of calibration rows of each.
+        """
+        found = np.empty(len(scores))
+        for number in np.unique(group).tolist():
+            rows, known = group == number, self.fused[number]
+            found[rows] = (1 + _at_least(known, scores[rows])) / (len(known) + 1)
+            if self.delta is not None:
+                found[rows] = conditional_p_values(found[rows], len(known), self.delta)
+        return found
+
+    def alone(self, ranks: Floats) -> npt.NDArray[np.float64]:
+        """P-values of each detector alone, float64 (m, J).
+
+        Args:
+            ranks: float64 (m, J), means over the scorers.
+        """
+        columns = [
+            (1 + _at_least(known, column)) / (len(known) + 1)
+            for known, column in zip(self.single, ranks.T, strict=True)
+        ]
+        return np.stack(columns, 1) if columns else np.empty((len(ranks), 0))
+
+
+def _at_least(
+    ordered: npt.NDArray[np.float64], values: npt.NDArray[np.floating]
+) -> npt.NDArray[np.int64]:
+    """How many calibration scores are at least each value."""
+    return np.asarray(len(ordered) - np.searchsorted(ordered, values, side="left"), dtype=np.int64)
 
 
 def calibration_groups(
-    labels: Sequence[Ints], classes: int, policy: Policy
+    label: Ints, classes: int, policy: Policy
 ) -> tuple[list[list[int] | None], tuple[int, ...]]:
     """The groups that records are calibrated by: the classes of each, and the group of each class.
 
@@ -91,14 +141,14 @@ def calibration_groups(
     the policy's rate. The second part is empty when there is only group 0.
 
     Args:
-        labels: per scorer, class of each of its calibration rows.
+        label: class of each calibration row.
         classes: how many there are.
         policy: says at which rate, and whether classes are calibrated by themselves.
     """
     members: list[list[int] | None] = [None]
     if policy.screen.calibrate_by != "class" or not classes:
         return members, ()
-    counts = np.bincount(np.concatenate(labels), minlength=classes).tolist()
+    counts = np.bincount(label, minlength=classes).tolist()
     enough = ceil(1 / policy.screen.false_quarantine_rate)
     groups = []
     for number, count in enumerate(counts):
@@ -150,17 +200,11 @@ def detector_weights(policy: Policy, reference: Reference) -> list[float]:
             f"columns.label is {policy.columns.label!r}, but reference {reference.name}/"
             f"{reference.version} was fitted with {reference.label!r}"
         )
-    weights, counted = [], "enforce" if policy.screen.decides else "shadow"
-    for name in reference.detectors:
-        found = policy.screen.detectors.get(name)
-        weights.append(found.weight if found is not None and found.mode == counted else 0.0)
+    weights = weights_of(policy, reference.detectors)
     if not any(weights):
+        counted = "enforce" if policy.screen.decides else "shadow"
         raise ReferenceMismatchError(
             f"screen.detectors: reference {reference.name}/{reference.version} was fitted without "
             f"any detector that the policy has in mode {counted}: fit a new version"
         )
     return weights
-
-
-def _ascending(scores: Floats) -> npt.NDArray[np.float64]:
-    return np.sort(scores.astype(np.float64))

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lazaretto.screen._pool import joint_suspects, pool_for, pooled_below
-from lazaretto.stats.conformal import suspects
+from lazaretto.stats.conformal import LOCAL_FROM, levels, suspects
+from lazaretto.stats.localised import Budget, ClassExcess, broad_excess, class_excess
 from lazaretto.stats.sizes import min_detectable, wanted_records
 from lazaretto.values import Verdict
 
@@ -21,7 +22,12 @@ if TYPE_CHECKING:
     from lazaretto.screen._measured import Measured
     from lazaretto.screen._pool import Companion, Pool
     from lazaretto.stats.conformal import Calibration
+    from lazaretto.stats.localised import Broad
     from lazaretto.stats.sizes import JudgeableSizes
+
+CLASSES, BROAD = "class_excess", "broad_excess"
+"""What the tests are called that the rule makes of p-values."""
+BY_RULE = (CLASSES, BROAD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +41,9 @@ class Decided:
         sizes: which batches can be judged alone; None where small ones are not pooled.
         pool: what it could be judged with, being too small to be judged alone; else None.
         remark: how a pool was used, in words; None where it was not.
+        budget: how the chance of holding anything of a clean batch is shared.
+        classes: small p-values of each class; empty where classes are not looked at by themselves.
+        broad: of the whole batch before anything is held; None where that is not looked at.
     """
 
     suspected: npt.NDArray[np.bool_]
@@ -43,6 +52,14 @@ class Decided:
     sizes: JudgeableSizes | None
     pool: Pool | None
     remark: str | None
+    budget: Budget
+    classes: tuple[ClassExcess, ...] = ()
+    broad: Broad | None = None
+
+    @property
+    def named(self) -> list[ClassExcess]:
+        """The classes with more small p-values than their trusted records explain."""
+        return [found for found in self.classes if found.p_value <= self.budget.classes]
 
     def cannot_judge(self, policy: Policy) -> bool:
         """Whether the poisoned share that the policy asks for could go unmarked."""
@@ -67,15 +84,69 @@ def decide(measured: Measured, policy: Policy, companions: Sequence[Companion] =
     pool, remark = None, None
     if sizes is not None and 0 < len(calibration.group) < (sizes.smallest or 0):
         pool = pool_for(measured, sizes, policy, companions)
-    p_value = measured.p_value[usable]
+    p_value, label = measured.p_value[usable], measured.label[usable]
+    budget = Budget.of(rate, alpha, len(p_value))
+    classes, broad = tuple[ClassExcess, ...](), None
     if pool is not None and pool.is_joint:
         marked, calibration, remark = joint_suspects(p_value, calibration, pool, policy)
     else:
         marked = suspects(p_value, calibration, rate=rate, alpha=alpha, rule=rule)
+        if len(p_value) >= LOCAL_FROM:
+            if len(measured.classes) > 1 and rule == "evidence":
+                tried = levels(rate, calibration)
+                found = class_excess(
+                    p_value, label, measured.known, levels=tried, alpha=budget.classes
+                )
+                classes = tuple(found)
+            if policy.screen.test_modes[BROAD] != "off":
+                broad = broad_excess(p_value, calibration)
     suspected = np.zeros(len(usable), dtype=bool)
     suspected[usable] = marked
     detectable = min_detectable(calibration, rate=rate, alpha=alpha, rule=rule)
-    return Decided(suspected, calibration, detectable, sizes, pool, remark)
+    decided = Decided(
+        suspected, calibration, detectable, sizes, pool, remark, budget, classes, broad
+    )
+    for one in decided.named:
+        suspected[usable] |= (label == one.label) & (p_value <= one.level * (1 + 1e-9))
+    return decided
+
+
+def rest_told(
+    decided: Decided, measured: Measured, held: npt.NDArray[np.bool_]
+) -> tuple[float, str]:
+    """The estimated share of poison in what is not held, and the evidence for it in words.
+
+    Args:
+        decided: what the rule says; its `broad` is there.
+        measured: the batch.
+        held: which records are held, bool (m,).
+    """
+    broad = decided.broad
+    assert broad is not None  # noqa: S101  as the caller has seen
+    usable, left = measured.usable, measured.usable & ~held
+    records, kept = int(usable.sum()), int(left.sum())
+    rest = 0.0
+    if kept:
+        rest = broad_excess(measured.p_value[left], measured.calibration.keep(left)).remaining
+    return rest, (
+        f"before anything was held, {broad.count} of {records} records had p <= {broad.level:g}; "
+        f"{broad.expected:.0f} are expected. By that, about {broad.share:.0%} of the batch are "
+        f"poisoned or come from elsewhere; {1 - kept / records:.1%} are held, and of what is left "
+        f"about {rest:.0%} would be"
+    )
+
+
+def held_whole(
+    decided: Decided, measured: Measured, held: npt.NDArray[np.bool_], policy: Policy
+) -> dict[str, str]:
+    """Why the batch is held for what holding records would leave in it, by name of the test."""
+    broad, limit = decided.broad, policy.screen.batch.max_remaining_share
+    if broad is None or policy.screen.test_modes[BROAD] != "enforce":
+        return {}
+    rest, said = rest_told(decided, measured, held)
+    if broad.p_value > decided.budget.broad or rest <= limit:
+        return {}
+    return {BROAD: f"{said}; screen.batch.max_remaining_share is {limit:g}"}
 
 
 def verdict_of(

@@ -9,13 +9,24 @@ import numpy as np
 import pyarrow as pa
 
 from lazaretto.reference._partition import SMALLEST_REFERENCE
-from lazaretto.screen._decide import decide, verdict_of
+from lazaretto.screen._decide import (
+    BROAD,
+    CLASSES,
+    decide,
+    held_whole,
+    rest_told,
+    verdict_of,
+)
+from lazaretto.screen._neighbourhood import NEIGHBOURHOOD, find_neighbourhoods
+from lazaretto.screen._power import weak_spot
 from lazaretto.screen._result import Screening
 from lazaretto.screen._sizes import sizes_of
 from lazaretto.screen.batch_tests.run import run_tests
 from lazaretto.stats.conformal import Calibration, suspects
 from lazaretto.stats.sizes import min_detectable, wanted_records
-from lazaretto.values import DetectorSummary
+from lazaretto.stats.slow import tally
+from lazaretto.text import cut
+from lazaretto.values import REPORTED_ONLY, DetectorSummary, TestSummary
 
 NO_DETECTOR_DECIDES = (
     "No detector decides: all of them only watch (mode shadow). Contract and batch tests decide."
@@ -30,9 +41,12 @@ if TYPE_CHECKING:
     from lazaretto.policy import Policy
     from lazaretto.reference import Reference
     from lazaretto.screen._decide import Decided
+    from lazaretto.screen._measured import Measured
+    from lazaretto.screen._neighbourhood import Neighbourhoods
     from lazaretto.screen._pool import Companion
     from lazaretto.screen._score import Scored
     from lazaretto.screen.batch_tests.run import Tested
+    from lazaretto.stats.localised import ClassExcess
 
 
 def judge(
@@ -63,6 +77,11 @@ def judge(
         remark = _watching(scored, marked, int(usable.sum()), detectable, policy)
         detectable = int(usable.sum()) + 1
     held[list(scored.problems)] = True
+    found = None
+    if pool is None or not pool.is_joint:
+        found = find_neighbourhoods(scored, reference, policy, decided.budget.scan)
+    if found is not None:
+        held[found.members] = True
     tested = run_tests(scored, held, reference, policy, pool)
     copies = tested.copies
     if len(copies) and len(scored.sample.position) < int(usable.sum()):
@@ -70,19 +89,32 @@ def judge(
     held[copies] = True
     cannot = _why_not(scored, decided, policy) if decided.cannot_judge(policy) else None
     fired = {test.name: test.detail for test in tested.tests if test.name in tested.fired}
+    fired |= held_whole(decided, measured, held, policy)
     verdict, note = verdict_of(held, cannot, fired, policy)
+    if remark is None and not verdict.holds_batch and policy.screen.decides:
+        remark = weak_spot(reference, policy)
     if remark is not None:
         note = remark if note is None else f"{note}. {remark}"
     return Screening(
         verdict=verdict,
-        records=_records(scored, held, _reasons(scored, copies, tested), reference),
-        tests=tested.tests,
+        records=_records(
+            scored, held, _reasons(scored, measured, decided, copies, tested, found), reference
+        ),
+        tests=[
+            *tested.tests,
+            *_by_rule(decided, measured, held, policy),
+            *([] if found is None else [found.test]),
+        ],
         min_detectable=detectable,
         detectors=_summaries(scored, usable, reference, policy),
         n_held=int(held.sum()),
         note=note,
         smallest=None if decided.sizes is None else decided.sizes.smallest,
         pool=pool,
+        odd=(
+            tally(measured.p_value[usable], measured.label[usable], measured.classes),
+            tally(measured.known.p_value, measured.known.label, measured.classes),
+        ),
     )
 
 
@@ -138,9 +170,52 @@ def _needed_rows(records: int, wanted: int, policy: Policy) -> int:
     return rows
 
 
-def _reasons(scored: Scored, copies: npt.NDArray[np.int64], tested: Tested) -> dict[int, list[str]]:
+def _class_told(found: ClassExcess, classes: tuple[str, ...]) -> str:
+    return (
+        f"{found.count} records labelled {cut(classes[found.label], 80)!r} have "
+        f"p <= {found.level:.3g}; by its trusted records, {found.expected:.1f} are expected"
+    )
+
+
+def _by_rule(
+    decided: Decided, measured: Measured, held: npt.NDArray[np.bool_], policy: Policy
+) -> list[TestSummary]:
+    """The tests that the rule makes of p-values, as the batch tests are told."""
+    tests, budget = [], decided.budget
+    if decided.classes:
+        worst = min(decided.classes, key=lambda found: found.p_value)
+        told = "; ".join(_class_told(found, measured.classes) for found in decided.named or [worst])
+        fired = bool(decided.named)
+        tests.append(TestSummary(CLASSES, worst.p_value, budget.classes, fired, told))
+    if decided.broad is not None:
+        p_value = decided.broad.p_value
+        told = rest_told(decided, measured, held)[1]
+        if policy.screen.test_modes[BROAD] != "enforce":
+            told = f"{told}. {REPORTED_ONLY}"
+        tests.append(TestSummary(BROAD, p_value, budget.broad, p_value <= budget.broad, told))
+    return tests
+
+
+def _reasons(
+    scored: Scored,
+    measured: Measured,
+    decided: Decided,
+    copies: npt.NDArray[np.int64],
+    tested: Tested,
+    found: Neighbourhoods | None,
+) -> dict[int, list[str]]:
     """Why each record may be held, by position."""
     reasons = {row: list(texts) for row, texts in scored.reasons.items()}
+    for one in decided.named:
+        mine = (measured.label == one.label) & (measured.p_value <= one.level * (1 + 1e-9))
+        for row in np.flatnonzero(mine & measured.usable).tolist():
+            reasons[row] = [
+                *reasons.get(row, []),
+                f"{CLASSES}: {_class_told(one, measured.classes)}",
+            ]
+    if found is not None:
+        for row in found.members.tolist():
+            reasons[row] = [*reasons.get(row, []), f"{NEIGHBOURHOOD}: {found.told}"]
     reasons |= {row: [problem] for row, problem in scored.problems.items()}
     for row in copies.tolist():
         reasons[row] = [*reasons.get(row, []), f"near_duplicates: {tested.copies_text}"]

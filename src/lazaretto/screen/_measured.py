@@ -6,15 +6,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
 
 from lazaretto.batch._columns import class_indices
 from lazaretto.screen._calibration import group_of
 
 if TYPE_CHECKING:
     import numpy.typing as npt
-    import pyarrow as pa
 
     from lazaretto.stats.conformal import Calibration
+    from lazaretto.stats.localised import KnownRows
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +24,17 @@ class Measured:
 
     Attributes:
         p_value: conformal, float64 (m,); NaN where a record could not be scored.
+        label: int64 (m,), class of each; zeros without labels, and where it is no known class.
         calibration: what the p-values were read from, one group per record.
+        known: the calibration rows as records.
         classes: label texts, by which a class is known; empty without labels.
         by_class: group of calibration rows of each class; empty when there is one group.
     """
 
     p_value: npt.NDArray[np.float64]
+    label: npt.NDArray[np.int64]
     calibration: Calibration
+    known: KnownRows
     classes: tuple[str, ...]
     by_class: tuple[int, ...]
 
@@ -41,6 +46,21 @@ class Measured:
     def group_of(self, label: pa.Array) -> npt.NDArray[np.int64]:
         """Group of calibration rows of other records, by their labels in text."""
         return groups_by_text(label, self.classes, self.by_class)
+
+
+def class_numbers(
+    label: pa.Array | pa.ChunkedArray, classes: tuple[str, ...]
+) -> npt.NDArray[np.int64]:
+    """Class of records by their labels in text, int64 (n,); 0 where there is none.
+
+    Args:
+        label: string (n,).
+        classes: label texts; empty without labels.
+    """
+    if not classes:
+        return np.zeros(len(label), dtype=np.int64)
+    whole = label.combine_chunks() if isinstance(label, pa.ChunkedArray) else label
+    return np.asarray(class_indices(whole, classes).clip(0), dtype=np.int64)
 
 
 def groups_by_text(

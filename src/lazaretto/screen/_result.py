@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from lazaretto.screen._pool import Pool
-    from lazaretto.values import DetectorSummary, TestSummary, Verdict
+    from lazaretto.values import DetectorSummary, OddRecords, TestSummary, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,7 @@ class Screening:
         smallest: so many usable records make a batch large enough to be judged alone; None where
             small batches are not pooled, no batch is large enough, or no detector decides.
         pool: what it could be judged with, being smaller; None where it is not.
+        odd: its odd records by class, and those of the calibration, before anything was held.
     """
 
     verdict: Verdict
@@ -45,3 +46,4 @@ class Screening:
     note: str | None = None
     smallest: int | None = None
     pool: Pool | None = None
+    odd: tuple[list[OddRecords], list[OddRecords]] = field(default_factory=lambda: ([], []))

@@ -1,4 +1,4 @@
-"""A uniform sample of a batch's scored records, drawn while they stream by."""
+"""What is kept of a batch's scored records while they stream by: a sample, and the oddest."""
 
 from __future__ import annotations
 
@@ -54,4 +54,48 @@ class Sample:
         kept = np.sort(np.argpartition(key, SAMPLE_ROWS)[:SAMPLE_ROWS])
         return Sample(
             embedding[kept], None if label is None else label[kept], position[kept], key[kept]
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Oddest:
+    """The records with the smallest p-values, in the batch's order.
+
+    Attributes:
+        embedding: float32 (s, d).
+        label: int64 (s,), or None.
+        position: int64 (s,), among the judged records.
+        p_value: float64 (s,).
+    """
+
+    embedding: Floats
+    label: Ints | None
+    position: Ints
+    p_value: npt.NDArray[np.float64]
+
+    def add(
+        self,
+        chunk: Chunk,
+        position: npt.NDArray[np.int64],
+        p_value: npt.NDArray[np.float64],
+        *,
+        most: int,
+    ) -> Oddest:
+        """The oddest after more records.
+
+        Args:
+            chunk: the records.
+            position: int64 (n,), theirs.
+            p_value: float64 (n,), theirs.
+            most: so many are kept.
+        """
+        embedding = np.concatenate([self.embedding, chunk.embedding])
+        position = np.concatenate([self.position, position])
+        p_value = np.concatenate([self.p_value, p_value])
+        label = self.label
+        if label is not None and chunk.label is not None:
+            label = np.concatenate([label, chunk.label])
+        kept = np.sort(np.argsort(p_value, kind="stable")[:most])
+        return Oddest(
+            embedding[kept], None if label is None else label[kept], position[kept], p_value[kept]
         )

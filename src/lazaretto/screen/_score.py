@@ -11,13 +11,16 @@ import pyarrow.compute as pc
 
 from lazaretto.batch._columns import class_indices
 from lazaretto.detect.base import Chunk
-from lazaretto.detect.scorer import fuse, take
+from lazaretto.detect.scorer import take
 from lazaretto.embed import load_encoder
 from lazaretto.embed.reader import Reader
+from lazaretto.reference.calibrated import fused_mean
+from lazaretto.reference.unseen import fold_by_chance, unseen_ranks
 from lazaretto.screen._calibration import CalibrationScores, detector_weights, group_of
-from lazaretto.screen._measured import Measured
-from lazaretto.screen._sample import Sample
-from lazaretto.stats.conformal import Calibration, conditional_p_values
+from lazaretto.screen._measured import Measured, class_numbers
+from lazaretto.screen._sample import Oddest, Sample
+from lazaretto.screen._scan import MOST, SUSPECT
+from lazaretto.stats.conformal import Calibration
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from lazaretto.embed.reader import Rows, Tap
     from lazaretto.policy import Policy
     from lazaretto.reference import Reference
+    from lazaretto.stats.localised import KnownRows
 
 MOST_REASONS = 3
 DRIVING_SHARE = 0.7
@@ -50,7 +54,9 @@ class Scored:
         calibration: what the fused p-values were read from, one group per record.
         calibration_rows: rows that `detector_p` was read from.
         by_class: group of calibration rows of each class; empty when there is one group.
+        known: the calibration rows as records.
         sample: some of the scored records, for the batch tests.
+        oddest: those with the smallest p-values, for the search for neighbourhoods.
     """
 
     ids: pa.ChunkedArray
@@ -63,7 +69,9 @@ class Scored:
     calibration: Calibration
     calibration_rows: int
     by_class: tuple[int, ...]
+    known: KnownRows
     sample: Sample
+    oddest: Oddest
 
     def measured(self, classes: tuple[str, ...]) -> Measured:
         """What the decision rule looks at.
@@ -71,7 +79,8 @@ class Scored:
         Args:
             classes: label texts of the reference.
         """
-        return Measured(self.p_value, self.calibration, classes, self.by_class)
+        label = class_numbers(self.label, classes)
+        return Measured(self.p_value, label, self.calibration, self.known, classes, self.by_class)
 
     def __len__(self) -> int:
         return len(self.score)
@@ -119,6 +128,7 @@ def score_batch(
         np.empty(0, dtype=np.int64),
         np.empty(0),
     )
+    oddest = Oddest(sample.embedding, sample.label, sample.position, np.empty(0))
     judged = 0
     for rows in reader.rows(batch):
         keep = np.ones(len(rows), dtype=bool)
@@ -129,6 +139,13 @@ def score_batch(
         if len(chunk):
             numbers[positions] = _numbers(chunk, reference, weights, calibrated)
             sample = sample.add(chunk, positions + judged, rng)
+            odd = np.flatnonzero(numbers[positions, 1] <= SUSPECT)
+            oddest = oddest.add(
+                take(chunk, odd),
+                positions[odd] + judged,
+                numbers[positions[odd], 1],
+                most=MOST,
+            )
             parts.reasons |= _explain(
                 chunk, positions + judged, numbers[positions], reference, policy
             )
@@ -149,7 +166,9 @@ def score_batch(
         ),
         calibration_rows=reference.calibration_rows,
         by_class=calibrated.by_class,
+        known=calibrated.known,
         sample=sample,
+        oddest=oddest,
     )
 
 
@@ -190,37 +209,11 @@ def _numbers(
     chunk: Chunk, reference: Reference, weights: Sequence[float], calibrated: CalibrationScores
 ) -> npt.NDArray[np.float64]:
     """Per row: score, p-value, group of calibration rows, J mean ranks, J p-values."""
-    folds = len(reference.scorers)
     group = group_of(calibrated.by_class, chunk.label, len(chunk))
-    fused = np.zeros(len(chunk))
-    ranks = np.zeros((len(chunk), len(weights)))
-    above = np.zeros((len(chunk), 1 + len(weights)))
-    for fold, scorer in enumerate(reference.scorers):
-        ranked = scorer.rank(chunk)
-        score = fuse(ranked, weights)
-        for number in np.unique(group).tolist():
-            rows = group == number
-            above[rows, 0] += _at_least(calibrated.fused[fold][number], score[rows])
-        for column, values in enumerate(ranked.T):
-            above[:, 1 + column] += _at_least(calibrated.single[fold][column], values)
-        fused += score / folds
-        ranks += ranked / folds
-    p_value = (1 + above[:, 0]) / (np.asarray(calibrated.rows)[group] + 1)
-    if calibrated.delta is not None:
-        for number in np.unique(group).tolist():
-            rows = group == number
-            p_value[rows] = conditional_p_values(
-                p_value[rows], calibrated.rows[number], calibrated.delta
-            )
-    alone = (1 + above[:, 1:]) / (reference.calibration_rows + 1)
-    return np.column_stack([fused, p_value, group, ranks, alone])
-
-
-def _at_least(
-    ordered: npt.NDArray[np.float64], values: npt.NDArray[np.float64]
-) -> npt.NDArray[np.int64]:
-    """How many calibration scores are at least each value."""
-    return np.asarray(len(ordered) - np.searchsorted(ordered, values, side="left"), dtype=np.int64)
+    ranks = unseen_ranks(chunk, reference, fold_by_chance(chunk, reference))
+    fused, mean = fused_mean(ranks, weights), ranks.mean(1)
+    p_value, alone = calibrated.p_values(fused, group), calibrated.alone(mean)
+    return np.column_stack([fused, p_value, group, mean, alone])
 
 
 def _explain(

@@ -9,9 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lazaretto.screen._calibration import calibration_groups
-from lazaretto.screen._decide import decide, verdict_of
-from lazaretto.screen._measured import Measured, groups_by_text
+from lazaretto.reference.calibrated import weights_of
+from lazaretto.screen._calibration import CalibrationScores
+from lazaretto.screen._decide import BY_RULE, decide, held_whole, verdict_of
+from lazaretto.screen._measured import Measured, class_numbers, groups_by_text
 from lazaretto.stats.conformal import Calibration
 from lazaretto.values import REPORTED_ONLY
 
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
 
 COLUMNS = ["record_id", "label", "p_value", "held", "reasons"]
 """Columns of `Screening.records` that are looked at again."""
-_COPIES = "near_duplicates"
+_NAMING = ("near_duplicates", "neighbourhood")
+"""Tests that name records by where they lie, whatever the rate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,8 @@ class Screened:
 
     Attributes:
         measured: its p-values, and what they were read from.
-        kept: bool (m,), held whatever the rate: it could not be scored, or is a near duplicate.
+        kept: bool (m,), held whatever the rate: it could not be scored, or a test names it by
+            where it lies.
         fired: what the batch tests said that hold it whole, by name.
         policy: under which it was screened.
         companions: the other small batches that it was looked at with, the nearest first; None: it
@@ -67,26 +70,31 @@ class Screened:
             policy: under which that was.
             companions: see above.
         """
-        members, by_class = calibration_groups(known.labels, len(known.classes), policy)
-        label = np.concatenate(known.labels) if known.labels else np.empty(0, dtype=np.int64)
-        rows = tuple(
-            known.rows if wanted is None else int(np.isin(label, wanted).sum())
-            for wanted in members
-        )
-        delta = policy.screen.hard_delta if policy.screen.calibration == "hard" else None
-        group = groups_by_text(records["label"].combine_chunks(), known.classes, by_class)
+        weights = weights_of(policy, known.detectors)
+        scores = CalibrationScores.under(known, policy, weights)
+        texts = records["label"].combine_chunks()
+        group = groups_by_text(texts, known.classes, scores.by_class)
         p_value = records["p_value"].to_numpy().astype(np.float64)
-        measured = Measured(p_value, Calibration(rows, group, delta), known.classes, by_class)
-        copies = _copies(records)
+        measured = Measured(
+            p_value,
+            class_numbers(texts, known.classes),
+            Calibration(scores.rows, group, scores.delta),
+            scores.known,
+            known.classes,
+            scores.by_class,
+        )
+        named = {name: _named(records, name) for name in _NAMING}
+        kept = np.logical_or.reduce(list(named.values()))
         return cls(
             measured=measured,
-            kept=copies | ~measured.usable,
+            kept=kept | ~measured.usable,
             fired={
                 test.name: test.detail
                 for test in tests
                 if test.fired
                 and not test.detail.endswith(REPORTED_ONLY)
-                and not (test.name == _COPIES and copies.any())
+                and test.name not in BY_RULE
+                and not (test.name in named and named[test.name].any())
             },
             policy=policy,
             companions=companions,
@@ -133,7 +141,8 @@ def at_rate(screened: Screened, rate: float) -> AtRate:
     cannot = None
     if decided.cannot_judge(policy):
         cannot = f"cannot judge: fewer than {decided.detectable} extreme records could not be held"
-    verdict, note = verdict_of(held, cannot, screened.fired, policy)
+    fired = screened.fired | held_whole(decided, screened.measured, held, policy)
+    verdict, note = verdict_of(held, cannot, fired, policy)
     can_tell = decided.pool is None or screened.companions is not None
     return AtRate(decided.suspected, held, verdict, note, can_tell)
 
@@ -144,11 +153,11 @@ def with_rate(policy: Policy, rate: float) -> Policy:
     return policy.model_copy(update={"screen": screen})
 
 
-def _copies(records: pa.Table) -> npt.NDArray[np.bool_]:
-    """Which records are held as near duplicates, by their reasons."""
+def _named(records: pa.Table, test: str) -> npt.NDArray[np.bool_]:
+    """Which records are held because a test names them, by their reasons."""
     found = np.zeros(records.num_rows, dtype=bool)
     rows = np.flatnonzero(records["held"].to_numpy())
     reasons = records["reasons"].take(pa.array(rows)).combine_chunks()
-    said = pc.starts_with(pc.list_flatten(reasons), f"{_COPIES}:")
+    said = pc.starts_with(pc.list_flatten(reasons), f"{test}:")
     found[rows[pc.list_parent_indices(reasons).filter(said).to_numpy()]] = True
     return found

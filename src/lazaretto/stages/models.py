@@ -8,13 +8,16 @@ import sqlalchemy as sa
 
 from lazaretto.dataset.models import ModelKey, find_model, named_model
 from lazaretto.errors import NotFoundError
+from lazaretto.ledger.chain import entries
+from lazaretto.ledger.events import ModelEvaluated
+from lazaretto.names import registry_name
 from lazaretto.stages.alias_model import aliases_of
 from lazaretto.stages.listing import Page
 from lazaretto.storage import tables
 from lazaretto.values import to_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from sqlalchemy.engine import Connection
 
@@ -79,7 +82,7 @@ def list_models(
 def show_model(
     workspace: Workspace, model: str, version: str, *, registry: str | None = None
 ) -> dict[str, Any]:
-    """One model version: all that it learned from, its aliases, weights and recalls.
+    """One model version: all that it learned from, its aliases, evaluations, weights and recalls.
 
     Args:
         workspace: catalog and store.
@@ -103,11 +106,13 @@ def show_model(
         aliases = aliases_of(connection, key.registry, model)
         mine = [_model.c[name] == value for name, value in key._asdict().items()]
         row = connection.execute(sa.select(_model).where(*mine)).one()
+        evaluations = list(_evaluations(connection, key))
     first = known.first
     return {
         **{name: getattr(row, name) for name in _SHOWN},
         "inputs": [to_json(one) for one in known.inputs],
         "aliases": [to_json(one) for one in aliases if one.version == version],
+        "evaluations": evaluations,
         "recalls": known.recalls,
         "ignored_weights": known.ignored_weights,
         "params": dict(first.params),
@@ -115,6 +120,20 @@ def show_model(
         "external_run_id": first.external_run_id,
         "seqs": known.seqs,
     }
+
+
+def _evaluations(connection: Connection, key: ModelKey) -> Iterator[dict[str, Any]]:
+    """The evaluations of a model version, newest first."""
+    kinds, subject = [ModelEvaluated.kind], f"model:{key.model}"
+    for entry in entries(connection, kinds=kinds, subject=subject, newest_first=True):
+        event = entry.event
+        if (
+            isinstance(event, ModelEvaluated)
+            and event.version == key.version
+            and registry_name(event.registry) == key.registry
+        ):
+            told: dict[str, Any] = to_json(event)
+            yield {"seq": entry.seq, "at": to_json(entry.at), "by": entry.actor.id} | told
 
 
 def _beside(

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from lazaretto.authority.judgements import check_verdict
 from lazaretto.authority.policies import counted_policies, policy_in_force
-from lazaretto.drift.source import Question, Step, last_screening, source_steps
+from lazaretto.drift.source import WAYS, Question, Step, last_screening, source_steps
 from lazaretto.errors import PolicyError
 from lazaretto.registry.references import find_reference
 from lazaretto.sources.history import SourceHistory, source_history
@@ -182,7 +182,7 @@ def _drift(
     except PolicyError:  # of another version of Lazaretto: what alarms is not known
         watch = None
     if watch is not None and watch.mode != "off":
-        alarm, enforced = 1 / watch.alpha, watch.mode == "enforce"
+        alarm, enforced = WAYS / watch.alpha, watch.mode == "enforce"
     return SourceDrift(
         source=name,
         reference=reference,

@@ -21,6 +21,20 @@ if TYPE_CHECKING:
 
 
 _ROUNDING = 1e-9
+LOCAL_FROM = 100
+"""From so many records on, classes and neighbourhoods of a batch are looked at by themselves."""
+HOCHBERG_SHARE = 0.4
+"""Share of the rate that Benjamini-Hochberg has then; the rest is theirs."""
+
+
+def hochberg_rate(rate: float, records: int) -> float:
+    """The rate at which Benjamini-Hochberg tests the records of a batch.
+
+    Args:
+        rate: the stated false quarantine rate.
+        records: of the batch that have a p-value.
+    """
+    return rate if records < LOCAL_FROM else rate * HOCHBERG_SHARE
 
 
 def conformal_p_values(
@@ -176,11 +190,12 @@ def suspects(
 ) -> Mask:
     """Which records of a batch to hold.
 
-    By ``evidence``: those that Benjamini-Hochberg rejects at `rate`. And, where the batch has more
-    p-values up to a level of `levels` than calibration explains (`excess_of_small_p`, Bonferroni
-    over the levels at `alpha`), those up to the largest such level: with few calibration rows the
-    smallest p-value is too coarse for Benjamini-Hochberg to act on a small share of poison, however
-    extreme it is. In a clean batch the chance that any is held is at most ``rate + alpha``.
+    By ``evidence``: those that Benjamini-Hochberg rejects at `hochberg_rate`. And, where the batch
+    has more p-values up to a level of `levels` than calibration explains (`excess_of_small_p`,
+    Bonferroni over the levels at `alpha`), those up to the largest such level: with few calibration
+    rows the smallest p-value is too coarse for Benjamini-Hochberg to act on a small share of
+    poison, however extreme it is. In a clean batch the chance that any is held is at most
+    ``hochberg_rate + alpha``.
 
     By ``rate``: all with ``p <= rate``. That pays the whole price in every batch, and holds extreme
     records however few they are.
@@ -197,7 +212,7 @@ def suspects(
     """
     if rule == "rate":
         return np.asarray(p_values <= rate, dtype=bool)
-    held = benjamini_hochberg(p_values, rate)
+    held = benjamini_hochberg(p_values, hochberg_rate(rate, len(p_values)))
     tried = levels(rate, calibration)
     for level in tried:
         if excess_of_small_p(p_values, calibration, level=level).p_value <= alpha / len(tried):

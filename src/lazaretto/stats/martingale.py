@@ -11,6 +11,8 @@ from lazaretto.stats.counts import beta_binomial, beta_binomial_moments
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from lazaretto.values import OddRecords
+
 POWERS = (0.1, 0.3, 0.5, 0.7, 0.9)
 SMALL = 0.05
 """Record p-values up to it are counted."""
@@ -98,11 +100,15 @@ class BatchFacts:
             all that ran; None where none did.
         small: its scored records with a p-value of at most `SMALL`, counted before any is held.
         scored: its scored records.
+        odd: its odd records by class, for `lazaretto.stats.slow`.
+        known: those of the calibration.
     """
 
     tests: float | None
     small: int
     scored: int
+    odd: tuple[OddRecords, ...] = ()
+    known: tuple[OddRecords, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

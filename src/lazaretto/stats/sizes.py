@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from lazaretto.stats.conformal import Calibration, levels
+from lazaretto.stats.conformal import Calibration, hochberg_rate, levels
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,7 +87,7 @@ def detectable_in_group(
     smallest = calibration.smallest_p(group)
     if rule == "rate":
         return 1 if smallest <= rate else records + 1
-    visible = max(1, ceil(round(records * smallest / rate, 9)))
+    visible = max(1, ceil(round(records * smallest / hochberg_rate(rate, records), 9)))
     tried = levels(rate, calibration)
     for level in tried:
         null = calibration.count_null(group, records, level)

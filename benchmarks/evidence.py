@@ -1,0 +1,267 @@
+"""What small, targeted and slow attacks meet, and what clean batches pay; before and after.
+
+    python benchmarks/evidence.py DATA_DIR [--sets sms,sst2,...] [--seeds 3] [--out FILE]
+
+Rows are those of the development halves (`detection_sets`), of Adult and of a synthetic set: none
+of them is reported by `benchmarks/detection.py`. For each set and seed one reference is fitted;
+then clean batches are screened, and batches with one attack each. Everything is the default policy.
+Prints one JSON line a batch; `--report FILE...` writes a table from such lines. Poisoned text is
+embedded already (the shared sets' triggers); other attacks are made of vectors here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow.parquet as pq
+from detection_sets import DEVELOPMENT_SEED, Rows, load
+
+import lazaretto as lz
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    Line = dict[str, Any]
+    Ints = npt.NDArray[np.int64]
+
+SETS = ("sms", "sst2", "mnist", "adult", "blobs")
+SIZES = {"sms": (1200, 700), "sst2": (2200, 1200), "mnist": (2500, 1200)}
+OTHERS = (2500, 1200)
+CLEAN_BATCHES = 8
+DRIP_BATCHES, DRIP_ROWS = 30, 200
+
+
+def policy(labelled: bool = True) -> lz.Policy:
+    """The default policy, for rows with a column of vectors."""
+    columns = {"record_id": "id", "embedding": "embedding"}
+    if labelled:
+        columns["label"] = "label"
+    return lz.Policy.model_validate({"version": 1, "dataset": "bench", "columns": columns})
+
+
+def development(folder: Path, name: str) -> Rows:
+    """The development half of a set of `detection_sets`."""
+    rows = load(folder, name)
+    chosen = np.random.default_rng(DEVELOPMENT_SEED).random(len(rows.x)) < 0.5
+    return rows.take(np.asarray(chosen, dtype=bool))
+
+
+def source(folder: Path, name: str) -> tuple[Rows, Rows | None]:
+    """Clean rows of a set, and rows with a trigger where the set has some."""
+    if name in ("sms", "sst2"):
+        triggered = development(folder, f"{name}_trigger3")
+        return development(folder, f"{name}_clean"), triggered.take(triggered.poison)
+    if name == "mnist":
+        rows = development(folder, "mnist_badnets_r0.05_n15000_s0")
+        return rows.take(~rows.poison), rows.take(rows.poison)
+    if name == "adult":
+        return adult(folder), None
+    rng = np.random.default_rng(7)
+    centers = rng.normal(size=(3, 16)) * 0.8
+    y = rng.integers(3, size=9000)
+    x = (centers[y] + rng.normal(size=(9000, 16))).astype(np.float32)
+    return Rows(x, y, np.zeros(9000, dtype=bool)), None
+
+
+def adult(folder: Path) -> Rows:
+    """Numbers and common categories of Adult, scaled; the label is the income."""
+    table = pq.read_table(folder / "tabular" / "adult.parquet").to_pandas().iloc[:12_000]
+    numbers = table[["age", "education_num", "hours_per_week", "fnlwgt"]].to_numpy(np.float64)
+    gains = np.log1p(table[["capital_gain", "capital_loss"]].to_numpy(np.float64))
+    parts = [numbers, gains]
+    for column in ("marital_status", "occupation", "relationship", "sex", "workclass"):
+        names = table[column].value_counts().index[:8]
+        parts.append(np.stack([(table[column] == name).to_numpy() for name in names], 1))
+    x = np.concatenate(parts, axis=1).astype(np.float64)
+    x = (x - x.mean(0)) / x.std(0)
+    y = (table["income"].str.contains(">50K")).to_numpy().astype(np.int64)
+    return Rows(x.astype(np.float32), y, np.zeros(len(x), dtype=bool))
+
+
+def triggered(clean: Rows, ready: Rows | None, count: int, rng: np.random.Generator) -> Rows:
+    """Rows with one trigger and another label: those of the set, or some pushed one way."""
+    if ready is not None:
+        return ready.take(rng.choice(len(ready.x), count, replace=count > len(ready.x)))
+    assert clean.y is not None
+    rows = clean.take(rng.choice(np.flatnonzero(clean.y == 0), count, replace=False))
+    push = np.random.default_rng(3).choice(rows.x.shape[1], 3, replace=False)
+    x = rows.x.copy()
+    x[:, push] = clean.x[:, push].std(0) * 2.0
+    return Rows(x, np.ones(count, dtype=np.int64), np.ones(count, dtype=bool))
+
+
+def attacks(
+    clean: Rows, ready: Rows | None, rng: np.random.Generator, name: str
+) -> Iterator[tuple[str, Rows]]:
+    """Batches with one attack each, made of these clean rows."""
+    n = len(clean.x)
+    assert clean.y is not None
+    classes = int(clean.y.max()) + 1
+    for dose in (0.01, 0.03):
+        count = max(1, round(dose * n))
+        yield f"trigger {dose:.0%}", joined(clean, triggered(clean, ready, count, rng))
+    for dose in (0.05, 0.2):
+        count = round(dose * n)
+        y = clean.y.copy()
+        y[:count] = (y[:count] + rng.integers(1, classes, count)) % classes
+        yield f"flips {dose:.0%}", Rows(clean.x, y, np.arange(n) < count)
+    count = round(0.05 * n)
+    noise = 0.05 * clean.x.std(0)
+    for groups in (5, count // 4):
+        seeds = rng.choice(n, groups, replace=False)[np.arange(count) % groups]
+        x = clean.x[seeds] + noise * rng.normal(size=(count, clean.x.shape[1]))
+        y = (clean.y[seeds] + 1) % classes
+        flood = Rows(x.astype(np.float32), y, np.ones(count, dtype=bool))
+        yield f"flood, groups of {count // groups}", joined(clean, flood)
+    if name in ("adult", "blobs"):
+        x = np.stack([rng.permutation(column)[:count] for column in clean.x.T], 1)
+        y = rng.permutation(clean.y)[:count]
+        yield "fabricated 5%", joined(clean, Rows(x, y, np.ones(count, dtype=bool)))
+
+
+def joined(clean: Rows, poison: Rows) -> Rows:
+    """As many rows as the clean ones, the first of them poison."""
+    left = clean.take(np.arange(len(poison.x), len(clean.x)))
+    assert poison.y is not None
+    assert left.y is not None
+    mask = np.concatenate([np.ones(len(poison.x), dtype=bool), np.zeros(len(left.x), dtype=bool)])
+    return Rows(np.concatenate([poison.x, left.x]), np.concatenate([poison.y, left.y]), mask)
+
+
+def judged(batch: Rows, reference: lz.Reference) -> Line:
+    """What screening a batch gives."""
+    start = time.process_time()
+    found = lz.screen(batch.table(), reference, policy())
+    took = time.process_time() - start
+    held = found.records["held"].to_numpy()
+    p_value = found.records["p_value"].to_numpy()
+    line: Line = {
+        "verdict": found.verdict.value,
+        "rows": len(held),
+        "held": int(held.sum()),
+        "clean_held": int(held[~batch.poison].sum()),
+        "below_rate": float((p_value[~batch.poison] <= 0.01).mean()),
+        "fired": [test.name for test in found.tests if test.fired],
+        "cpu": round(took, 3),
+    }
+    if batch.poison.any():
+        line["recall"] = float(held[batch.poison].mean())
+    return line
+
+
+def drip(
+    clean: Callable[[int], Rows], ready: Rows | None, reference: lz.Reference, dose: float
+) -> Line:
+    """Batches of one source, each with a little poison: which one raises the source's alarm?"""
+    from lazaretto.drift.source import Evidence
+    from lazaretto.drift.watch import facts_of, folded
+
+    evidence, alarm, passed = Evidence(), None, 0
+    rng = np.random.default_rng(5)
+    for number in range(DRIP_BATCHES):
+        batch = clean(number)
+        if dose:
+            batch = joined(batch, triggered(batch, ready, max(1, round(dose * len(batch.x))), rng))
+        found = lz.screen(batch.table(), reference, policy())
+        passed += found.verdict is lz.Verdict.PASS
+        evidence = folded(evidence, facts_of(found, policy()), reference.calibration_rows)
+        if alarm is None and evidence.raises(0.001):
+            alarm = number + 1
+    return {"alarm": alarm, "passed": passed, "batches": DRIP_BATCHES}
+
+
+def measure(folder: Path, name: str, seed: int) -> Iterator[Line]:
+    """All lines of a set and seed."""
+    clean, ready = source(folder, name)
+    known, size = SIZES.get(name, OTHERS)
+    rng = np.random.default_rng([seed, 11])
+    order = rng.permutation(len(clean.x))
+    start = time.process_time()
+    reference = lz.Reference.fit(clean.take(order[:known]).table(), policy(), seed=seed)
+    took = time.process_time() - start
+    rest = clean.take(order[known:])
+    head = {"set": name, "seed": seed}
+    yield {**head, "what": "fit", "cpu": round(took, 2)}
+
+    def drawn(rows: int, number: int) -> Rows:
+        pick = np.random.default_rng([seed, number]).permutation(len(rest.x))[:rows]
+        return rest.take(pick)
+
+    for number in range(CLEAN_BATCHES):
+        yield {**head, "what": "clean", **judged(drawn(size, number), reference)}
+    for what, batch in attacks(drawn(size, 1000), ready, rng, name):
+        yield {**head, "what": what, **judged(batch, reference)}
+    for what, dose in (("drip 1%", 0.01), ("drip, none", 0.0)):
+        found = drip(lambda number: drawn(DRIP_ROWS, 2000 + number), ready, reference, dose)
+        yield {**head, "what": what, **found}
+
+
+def report(files: list[str]) -> str:
+    """Tables from the lines of files, one column for each file."""
+    told = [[json.loads(line) for line in Path(file).read_text().splitlines()] for file in files]
+    names = [Path(file).stem for file in files]
+    out = ["| set | batch | " + " | ".join(names) + " |", "|---|---|" + "---|" * len(names)]
+    cells: dict[tuple[str, str], list[str]] = defaultdict(lambda: [""] * len(files))
+    for column, lines in enumerate(told):
+        groups = defaultdict(list)
+        for line in lines:
+            groups[line["set"], line["what"]].append(line)
+            if line["what"] == "clean":
+                groups["all", "clean"].append(line)
+        for key, group in groups.items():
+            cells[key][column] = _cell(key[1], group)
+    out += [f"| {a} | {b} | " + " | ".join(row) + " |" for (a, b), row in cells.items()]
+    return "\n".join(out)
+
+
+def _cell(what: str, lines: list[Line]) -> str:
+    if what == "fit":
+        return f"{np.mean([line['cpu'] for line in lines]):.1f} s"
+    if what.startswith("drip"):
+        alarms = [str(line["alarm"] or "-") for line in lines]
+        passed = np.mean([line["passed"] / line["batches"] for line in lines])
+        return f"alarm at batch {', '.join(alarms)}; {passed:.0%} PASS"
+    if what == "clean":
+        touched = sum(line["held"] > 0 or line["verdict"] != "PASS" for line in lines)
+        share = np.mean([line["held"] / line["rows"] for line in lines])
+        below = np.mean([line["below_rate"] for line in lines])
+        cpu = np.mean([line["cpu"] for line in lines])
+        return (
+            f"{touched} of {len(lines)} touched; held {share:.3%}; p <= .01: {below:.2%}; "
+            f"{cpu:.2f} s"
+        )
+    whole = sum(line["verdict"] in ("HOLD_BATCH", "ABSTAIN") for line in lines)
+    recall = np.mean([line["recall"] for line in lines])
+    clean = np.mean([line["clean_held"] for line in lines])
+    return f"recall {recall:.2f}, {clean:.0f} clean; {whole} of {len(lines)} held whole"
+
+
+def main() -> None:
+    """Measures, or reports."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("data", nargs="?", type=Path)
+    parser.add_argument("--sets", default=",".join(SETS))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--report", nargs="+")
+    asked = parser.parse_args()
+    if asked.report:
+        print(report(asked.report))
+        return
+    out = asked.out.open("w") if asked.out else sys.stdout
+    for name in asked.sets.split(","):
+        for seed in range(asked.seeds):
+            for line in measure(asked.data, name, seed):
+                print(json.dumps(line), file=out, flush=True)
+
+
+if __name__ == "__main__":
+    main()

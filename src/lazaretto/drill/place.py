@@ -1,0 +1,153 @@
+"""Where a drill's copies are judged: a trial workspace of its own for each, gone afterwards."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lazaretto.errors import DeliveryError, UsageError
+from lazaretto.folders import working_folder
+from lazaretto.ledger.chain import entry
+from lazaretto.ledger.events import BatchJudged
+from lazaretto.sources.keys import keygen
+from lazaretto.sources.manifest import sign_manifest
+from lazaretto.sources.registry import add_key
+from lazaretto.stages.embed import embed
+from lazaretto.stages.gate import gate
+from lazaretto.stages.policy_replay import seed as seed_trial
+from lazaretto.stages.receive import receive
+from lazaretto.stages.replayed import FAILED, REFUSED, HeldRecords
+from lazaretto.stages.screen import screen
+from lazaretto.stages.validate import validate
+from lazaretto.storage.trial import trial_workspace
+from lazaretto.text import excerpt
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy.typing as npt
+
+    from lazaretto.drill.attacks.base import Copy
+    from lazaretto.policy import Policy
+    from lazaretto.storage.workspace import Workspace
+
+    Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Dose:
+    """One dose of one attack, and what the gate made of it.
+
+    Attributes:
+        dose: share of the copy that was to be poisoned.
+        poisoned: records that were.
+        held: of those, the ones that the gate held.
+        clean_held: other records that it held.
+        verdict: of the gate; the last one where there were several batches.
+        reasons: held records by the signature of their first reason.
+        seconds: that it took, and of those the screening.
+        screening: seconds of the screening alone.
+    """
+
+    dose: float
+    poisoned: int
+    held: int
+    clean_held: int
+    verdict: str
+    reasons: dict[str, int]
+    seconds: float
+    screening: float
+
+    @property
+    def recall(self) -> float:
+        """Share of the poison that was held."""
+        return self.held / self.poisoned if self.poisoned else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where copies are judged: a trial workspace of its own for each.
+
+    Attributes:
+        real: the workspace that is only read.
+        policy: that judges.
+        source: as which a copy is delivered.
+    """
+
+    real: Workspace
+    policy: Policy
+    source: str
+
+    def judge(self, copy: Copy, chosen: Mask, batches: int, dose: float) -> Dose:
+        """Delivers a copy, in one batch or in several, and counts what the gate holds of it."""
+        began, screening = time.perf_counter(), 0.0
+        held = np.zeros(len(chosen), bool)
+        reasons: dict[str, int] = {}
+        verdict = ""
+        with trial_workspace(self.real) as trial, working_folder() as folder:
+            seed_trial(self.real, trial)
+            for part in np.array_split(np.arange(len(chosen)), batches):
+                rows = copy.rows.take(pa.array(part))
+                verdict, positions, told, seconds = self._deliver(trial, folder, rows)
+                screening += seconds
+                held[part[positions]] = True
+                for reason, count in told.items():
+                    reasons[reason] = reasons.get(reason, 0) + count
+        return Dose(
+            dose=dose,
+            poisoned=int(chosen.sum()),
+            held=int((held & chosen).sum()),
+            clean_held=int((held & ~chosen).sum()),
+            verdict=verdict,
+            reasons=reasons,
+            seconds=round(time.perf_counter() - began, 3),
+            screening=round(screening, 3),
+        )
+
+    def _deliver(
+        self, trial: Workspace, folder: Path, rows: pa.Table
+    ) -> tuple[str, npt.NDArray[np.int64], dict[str, int], float]:
+        """Verdict, held positions, their reasons, and the seconds of the screening."""
+        everything = np.arange(rows.num_rows)
+        path = folder / f"{rows.num_rows}-{time.monotonic_ns()}.parquet"
+        pq.write_table(rows, path)
+        try:
+            manifest = self._signed(trial, path)
+            batch = receive(trial, path, self.source, policy=self.policy, manifest=manifest).id
+        except DeliveryError as error:
+            return REFUSED, everything, {error.code: rows.num_rows}, 0.0
+        try:
+            validate(trial, batch, self.policy)
+            embed(trial, batch, self.policy)
+            began = time.perf_counter()
+            screen(trial, batch, self.policy)
+            seconds = time.perf_counter() - began
+            judgement = gate(trial, batch, self.policy)
+        except UsageError as error:
+            return FAILED, everything, {excerpt(error, 300): rows.num_rows}, 0.0
+        with trial.catalog.read() as connection:
+            event = entry(connection, judgement.seq).event
+        assert isinstance(event, BatchJudged)  # noqa: S101  the policy is in force there
+        if event.verdict.holds_batch:
+            return event.verdict.value, everything, dict(event.reasons), seconds
+        found = HeldRecords.read(trial.store, event.held_records)
+        return event.verdict.value, found.positions, dict(event.reasons), seconds
+
+    def _signed(self, trial: Workspace, path: Path) -> bytes:
+        """A manifest by a key that the source has there alone."""
+        private, public = keygen()
+        now = datetime.now(UTC)
+        add_key(trial, self.source, public, valid_from=now - timedelta(days=1), valid_to=None)
+        return sign_manifest(
+            path,
+            source=self.source,
+            private_key=private,
+            collected_from=now - timedelta(hours=1),
+            collected_to=now - timedelta(minutes=1),
+        )

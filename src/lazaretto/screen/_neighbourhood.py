@@ -1,0 +1,101 @@
+"""The neighbourhoods of a batch: what the search for them looks at, and what it found in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lazaretto.screen._scan import MOST, SUSPECT, Suspects, scan
+from lazaretto.text import cut
+from lazaretto.values import REPORTED_ONLY, TestSummary
+
+if TYPE_CHECKING:
+    from lazaretto.detect.arrays import Floats, Ints
+    from lazaretto.policy import Policy
+    from lazaretto.reference import Reference
+    from lazaretto.screen._score import Scored
+
+NEIGHBOURHOOD = "neighbourhood"
+CAUTION = 2
+"""The search is made at its level divided by this. Calibration rows of a cross-fitted reference are
+compared with trusted rows like them more often than new records are, so that odd ones of a kind are
+a little rarer among them: of 220 clean batches of texts, 33 had p <= .05, 5 had p <= .01, and none
+p <= .002 (benchmarks/results/evidence.md)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbourhoods:
+    """What the search found.
+
+    Attributes:
+        test: it, as the batch tests are told.
+        members: int64, positions of the records that it names; none where it only watches.
+        told: what it says of them.
+    """
+
+    test: TestSummary
+    members: Ints
+    told: str
+
+
+def find_neighbourhoods(
+    scored: Scored, reference: Reference, policy: Policy, alpha: float
+) -> Neighbourhoods | None:
+    """Looks for odd records that lie together as odd trusted ones do not.
+
+    Args:
+        scored: the batch.
+        reference: that it was scored against.
+        policy: says whether what is found is held.
+        alpha: chance that any record of a clean batch is named.
+
+    Returns:
+        None where it is off, or where there are too few odd records.
+    """
+    mode, alpha = policy.screen.test_modes[NEIGHBOURHOOD], alpha / CAUTION
+    odd, known = scored.oddest, scored.known
+    if mode == "off" or alpha <= 0 or not len(odd.position):
+        return None
+    # The calibration's suspects are those that the batch's own bar makes suspects.
+    bar = float(odd.p_value.max()) if len(odd.position) == MOST else SUSPECT
+    there = np.flatnonzero(known.p_value <= bar)
+    rows = np.concatenate(reference.folds)[there]
+    vector = np.concatenate([odd.embedding, reference.sample.embedding[rows]])
+    label = np.zeros(len(vector), dtype=np.int64)
+    if odd.label is not None:
+        label = np.concatenate([odd.label, known.label[there]])
+    batch = np.arange(len(vector)) < len(odd.position)
+    suspects = Suspects(_directions(vector, label, reference), label, batch)
+    found = scan(suspects, alpha=alpha, seed=reference.seed)
+    if found is None:
+        return None
+    of = f" labelled {cut(reference.classes[found.label], 80)!r}" if reference.classes else ""
+    told = (
+        f"{found.count} of the {found.size} odd records{of} that lie together are of this batch; "
+        f"{found.expected:.1f} are expected beside odd trusted ones"
+    )
+    members = odd.position[found.members[: len(odd.position)]]
+    fired = found.p_value <= alpha
+    detail = f"{told}. {len(members)} records lie in such neighbourhoods" if fired else told
+    if mode != "enforce":
+        detail, members = f"{detail}. {REPORTED_ONLY}", members[:0]
+    test = TestSummary(NEIGHBOURHOOD, found.p_value, alpha, fired, detail)
+    return Neighbourhoods(test, members, told)
+
+
+def _directions(vector: Floats, label: Ints, reference: Reference) -> Floats:
+    """Whitened by the reference, about the mean of the class's suspects, of length 1."""
+    detector = reference.scorers[0].detectors.get("mahalanobis")
+    white = vector - reference.sample.embedding.mean(0)
+    maps = None if detector is None else detector.state()["whiten"]
+    for number in np.unique(label).tolist():
+        mine = label == number
+        rows = white[mine]
+        if maps is not None:
+            rows = rows @ maps[number if len(maps) > 1 else 0].T
+        white[mine] = rows - rows.mean(0)
+    length = np.linalg.norm(white, axis=1, keepdims=True)
+    directions: Floats = (white / np.maximum(length, 1e-12)).astype(np.float32)
+    return directions

@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from tests.lazaretto.detection_data import classes, flip, policy, table
+
+import lazaretto as lz
+from lazaretto.screen import power_told
+from lazaretto.screen._scan import Suspects, scan
+from lazaretto.stats.conformal import Calibration, levels, suspects
+from lazaretto.stats.localised import Budget, KnownRows, broad_excess, class_excess
+from lazaretto.stats.slow import LEVELS, Slow, tally
+
+RATE, ALPHA = 0.01, 0.001
+
+
+def drawn(rng: np.random.Generator, n: int, m: int) -> tuple[KnownRows, np.ndarray, np.ndarray]:
+    """A calibration and a clean batch of three classes, of which one is odder than the others."""
+    known = rng.integers(3, size=n)
+    label = rng.integers(3, size=m)
+    there = rng.normal(size=n) + (known == 2)
+    here = rng.normal(size=m) + (label == 2)
+    ordered = np.sort(there)
+    above = n - np.searchsorted(ordered, here, side="left")
+    itself = n - np.searchsorted(ordered, there, side="left")
+    return KnownRows(itself / (n + 1), known), (1 + above) / (n + 1), label
+
+
+def test_the_budget_is_never_more_than_what_is_promised() -> None:
+    for rate, alpha, records in ((0.01, 0.001, 5000), (0.2, 0.05, 99), (0.05, 0.01, 100)):
+        shared = Budget.of(rate, alpha, records)
+        parts = (shared.hochberg, shared.pooled, shared.classes, shared.scan, shared.broad)
+        assert sum(parts) == pytest.approx(rate + alpha)
+        assert min(parts) >= 0
+
+
+def test_clean_batches_are_touched_as_seldom_as_promised() -> None:
+    """All parts that look at p-values, over calibrations and batches, at a rate that shows."""
+    rate, alpha, touched, rounds = 0.1, 0.02, 0, 300
+    for seed in range(rounds):
+        known, p, label = drawn(np.random.default_rng(seed), 800, 400)
+        calibration = Calibration((800,), np.zeros(400, dtype=np.int64))
+        shared = Budget.of(rate, alpha, 400)
+        held = suspects(p, calibration, rate=rate, alpha=alpha).any()
+        tried = levels(rate, calibration)
+        found = class_excess(p, label, known, levels=tried, alpha=shared.classes)
+        held |= any(one.p_value <= shared.classes for one in found)
+        held |= broad_excess(p, calibration).p_value <= shared.broad
+        touched += bool(held)
+    assert touched / rounds <= rate + alpha
+
+
+def test_a_class_with_too_many_odd_records_is_named_and_no_other() -> None:
+    known, p, label = drawn(np.random.default_rng(1), 2000, 1000)
+    p[np.flatnonzero(label == 1)[:16]] = 0.002
+    tried = levels(RATE, Calibration((2000,), np.zeros(1000, dtype=np.int64)))
+    found = class_excess(p, label, known, levels=tried, alpha=0.0025)
+    assert [one.label for one in found if one.p_value <= 0.0025] == [1]
+
+
+def test_the_share_of_poison_is_estimated_and_what_is_left_after_holding() -> None:
+    rng = np.random.default_rng(2)
+    calibration = Calibration((3000,), np.zeros(1000, dtype=np.int64))
+    p = np.concatenate([rng.uniform(0, 0.4, 200), rng.uniform(0, 1, 800)])
+    found = broad_excess(p, calibration)
+    assert found.p_value < 1e-6
+    assert 0.12 <= found.share <= 0.25
+    assert found.remaining == found.share
+    clean = broad_excess(rng.uniform(0, 1, 1000), calibration)
+    assert clean.remaining == 0
+
+
+def test_a_batch_whose_rest_would_be_poisoned_is_held_whole_and_says_why() -> None:
+    rng = np.random.default_rng(3)
+    reference = lz.Reference.fit(table(*classes(rng, 800)), policy())
+    points, labels = classes(rng, 600)
+    points = points * 0.25 + rng.normal(size=points.shape).astype(np.float32)
+    flip(labels, np.arange(200))
+    result = lz.screen(table(points, labels), reference, policy(batch={"tests": {}}))
+    assert result.verdict is lz.Verdict.HOLD_BATCH
+    assert "screen.batch.max_remaining_share is 0.05" in str(result.note) or "suspect" in str(
+        result.note
+    )
+    never = {"max_remaining_share": 1.0, "hold_when_held_fraction": 1.0}
+    admitted = lz.screen(table(points, labels), reference, policy(batch=never))
+    assert "max_remaining_share" not in str(admitted.note)
+
+
+def ring(rng: np.random.Generator, n: int) -> np.ndarray:
+    rows = rng.normal(size=(n, 6)).astype(np.float32)
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def test_a_crowd_of_the_batch_is_found_and_sides_by_chance_are_not() -> None:
+    false = 0
+    for seed in range(120):
+        rng = np.random.default_rng([4, seed])
+        vector = ring(rng, 200)
+        batch = rng.permutation(200) < 70
+        label = rng.integers(2, size=200)
+        found = scan(Suspects(vector, label, batch), alpha=0.1, seed=seed)
+        assert found is not None
+        false += found.p_value <= 0.1
+    assert false <= 20  # 12 are expected
+    vector, batch = ring(rng, 400), rng.permutation(400) < 100
+    label = np.zeros(400, dtype=np.int64)
+    crowd = vector[:1] + rng.normal(scale=0.05, size=(25, 6)).astype(np.float32)
+    both = np.concatenate([vector, crowd / np.linalg.norm(crowd, axis=1, keepdims=True)])
+    label = np.concatenate([label, np.zeros(25, dtype=np.int64)])
+    sides = np.concatenate([batch, np.ones(25, dtype=bool)])
+    found = scan(Suspects(both, label, sides), alpha=0.01, seed=0)
+    assert found is not None
+    assert found.p_value <= 0.01
+    assert found.members[400:].mean() >= 0.9
+    assert not found.members[~sides].any()
+
+
+def test_clean_sources_never_raise_and_a_slow_drip_does() -> None:
+    """10,000 batches of clean sources at .001; then two odd records in each batch of 200."""
+    names = ["ham", "spam"]
+    for source in range(100):
+        rng = np.random.default_rng([5, source])
+        known = tally(rng.uniform(size=2000), rng.integers(2, size=2000), names)
+        found = Slow()
+        for _ in range(100):
+            found = found.after(tally(rng.uniform(size=50), rng.integers(2, size=50), names), known)
+            assert found.p_value > 0.0005
+    rng = np.random.default_rng(6)
+    known = tally(rng.uniform(size=6000), rng.integers(2, size=6000), names)
+    found, alarm = Slow(), 0
+    for number in range(1, 31):
+        p, label = rng.uniform(size=200), rng.integers(2, size=200)
+        p[:2], label[:2] = 0.002, 1
+        found = found.after(tally(p, label, names), known)
+        if not alarm and found.p_value <= 0.0005:
+            alarm = number
+    assert 0 < alarm <= 15
+    assert (found.name, len(found.totals)) == ("spam", 2)
+    assert found.level in LEVELS
+
+
+def test_a_reference_predicts_what_it_finds() -> None:
+    rng = np.random.default_rng(7)
+    apart = lz.Reference.fit(table(*classes(rng, 500)), policy())
+    points, labels = classes(rng, 500)
+    mixed = lz.Reference.fit(
+        table((0.1 * points + rng.normal(size=points.shape)).astype(np.float32), labels), policy()
+    )
+
+    def recall(reference: lz.Reference, share: float) -> float:
+        found = [one for one in reference.power if (one.attack, one.share) == ("flips", share)]
+        return found[0].recall
+
+    assert recall(apart, 0.05) >= 0.9
+    assert recall(mixed, 0.05) <= 0.3
+    points, labels = classes(rng, 1000)
+    flip(labels, np.arange(50))
+    held = lz.screen(table(points, labels), apart, policy()).records["held"].to_numpy()
+    assert abs(held[:50].mean() - recall(apart, 0.05)) <= 0.1
+    assert "labels changed by chance" in power_told(apart)[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import traceback
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from lazaretto.operators import metrics
+from lazaretto.operators.deploying import deployed
 from lazaretto.operators.hook import DEFAULT_CONNECTION, LazarettoHook
 from lazaretto.operators.links import CaseLink
 from lazaretto.operators.telling import stage_line
@@ -82,7 +84,7 @@ class LazarettoOperator(BaseOperator):
         from lazaretto.values import to_json
 
         with self.speaking_plainly(context), few_collections():
-            workspace = self.open_workspace()
+            workspace = replace(self.open_workspace(), deploy=deployed(self, context))
             self.started = datetime.now(UTC)
             try:
                 with metrics.timed(self.stage_name):

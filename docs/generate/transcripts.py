@@ -31,11 +31,11 @@ PAGES = (
     "how-to/operations.md",
     "how-to/trust-sources.md",
 )
-ALONE = ("how-to/own-data.md",)
+ALONE = ("how-to/own-data.md", "how-to/instruction-data.md")
 _BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _ID = re.compile(
     # A table may fold one.
-    r"(?P<kind>vendor|shop|crm|scans|press|logs|desk)/(?:[0-9a-f]{32}|[0-9a-f]{16})(?![0-9a-f])"
+    r"(?P<kind>vendor|shop|crm|scans|press|logs|desk|labs)/(?:[0-9a-f]{32}|[0-9a-f]{16})(?![0-9a-f])"
     r"|(?P<kind_>case|recall|publication|decision|incident)-[0-9a-f]{16}"
     r"|(?<=@)(?P<version>[0-9]+)-[0-9a-f]{16}"
 )

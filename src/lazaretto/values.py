@@ -686,6 +686,22 @@ class DriftSummary:
 
 
 @dataclass(frozen=True, slots=True)
+class Deploy:
+    """Which code ran: of the workflow that a stage was a part of.
+
+    Attributes:
+        workflow: its name, such as a DAG's id.
+        version: id of its version, as the scheduler numbers it, or of the bundle that it came from;
+            None where it has none.
+        code: sha256 (hex) of the file that defines it; None where that cannot be read.
+    """
+
+    workflow: str
+    version: str | None = None
+    code: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class TriageSummary:
     """What most likely happened to a batch, and why; it informs, and decides nothing.
 

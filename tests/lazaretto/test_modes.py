@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
     from lazaretto.policy import Policy
 
-QUICK: Mapping[str, Mapping[str, int]] = {
+QUICK: Mapping[str, Mapping[str, object]] = {
+    "knn_target": {"column": "value_0"},
     "autoencoder": {"epochs": 5},
     "isolation_forest": {"trees": 10},
 }

@@ -71,6 +71,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for kind in WALKS:
         script = DOCS / "how-to/own_data.py"
         subprocess.run([sys.executable, str(script), kind], cwd=folder, check=True)
+    script = DOCS / "how-to/instruction_data.py"
+    subprocess.run([sys.executable, str(script), "pairs"], cwd=folder, check=True)
     for code in CODE.finditer(ENCODERS):
         (folder / code["name"]).write_text(code["text"])
     return folder

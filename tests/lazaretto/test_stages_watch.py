@@ -14,15 +14,16 @@ from yard import Yard, blobs, make_policy
 from lazaretto import stages
 from lazaretto.authority.policies import counted_policies
 from lazaretto.drift import Profile
+from lazaretto.drift._golden import Golden
 from lazaretto.drift.source import Question, source_steps
-from lazaretto.errors import ChangedFileError, ReferenceMismatchError
+from lazaretto.errors import ChangedFileError, PolicyError, ReferenceMismatchError
 from lazaretto.ledger.chain import entries
 from lazaretto.ledger.events import BatchScreened
 from lazaretto.reference import Reference
 from lazaretto.registry.references import find_reference, save_reference
 from lazaretto.stages.told import told
 from lazaretto.storage.sidecars import read_table
-from lazaretto.values import Verdict
+from lazaretto.values import Deploy, Verdict
 
 if TYPE_CHECKING:
     from lazaretto.policy import Policy
@@ -211,6 +212,89 @@ def test_a_population_that_moves_batch_by_batch_is_triaged_as_the_environment(
     assert event.drift.moved == 3
     assert event.triage.category == "ENVIRONMENT"
     assert any("had begun to move" in text for text in event.triage.evidence)
+
+
+def in_cents(rows: pa.Table) -> pa.Table:
+    scaled = pa.array(rows["income"].to_numpy() * 100)
+    return rows.set_column(rows.schema.names.index("income"), "income", scaled)
+
+
+def test_the_signature_of_a_fault_is_reported_and_enforced_it_holds_the_batch(
+    sqlite_yard: Yard,
+) -> None:
+    yard = with_profile(sqlite_yard)
+    judged = yard.judge("shadow", in_cents(trusted_rows(300, 7)))
+    assert judged.verdict is not Verdict.HOLD_BATCH
+    told_of = next(test for test in last(yard).tests if test.name == "pipeline_fault")
+    assert told_of.fired
+    assert "reported only" in told_of.detail
+    screen = {**yard.policy.screen.model_dump(), "drift": {"faults": "enforce"}}
+    strict = replace(yard, policy=make_policy(screen=screen))
+    clean = strict.judge("clean", trusted_rows(300, 8))
+    assert clean.verdict is not Verdict.HOLD_BATCH
+    held = strict.judge("enforced", in_cents(trusted_rows(300, 9)))
+    assert held.verdict is Verdict.HOLD_BATCH
+    assert "'income' is about 100 times what it was" in held.notes[0]
+    screen["drift"] = {"faults": "off"}
+    blind = replace(yard, policy=make_policy(screen=screen))
+    blind.judge("blind", in_cents(trusted_rows(300, 10)))
+    assert all(test.name != "pipeline_fault" for test in last(yard).tests)
+
+
+def test_a_deploy_between_two_batches_is_named_beside_a_fault(sqlite_yard: Yard) -> None:
+    yard = with_profile(sqlite_yard)
+
+    def deployed(version: str) -> Yard:
+        deploy = Deploy("ingest", version, "ab" * 32)
+        return replace(yard, workspace=replace(yard.workspace, deploy=deploy))
+
+    deployed("1").judge("before", trusted_rows(300, 7))
+    deployed("1").judge("same", trusted_rows(300, 11))
+    assert last(yard).triage.category == "NONE"  # type: ignore[union-attr]
+    deployed("2").judge("after", in_cents(trusted_rows(300, 8)))
+    event = last(yard)
+    assert event.deploy == Deploy("ingest", "2", "ab" * 32)
+    assert event.triage is not None
+    assert event.triage.category == "PIPELINE"
+    assert "'ingest' was deployed since: version 1 became 2" in " ".join(event.triage.evidence)
+
+
+REPLAYED = """
+import numpy as np
+import pyarrow as pa
+
+SCALE = {scale}
+
+
+def vectors(rows: pa.Table) -> np.ndarray:
+    numbers = [[len(text), n % 7 + 1] for n, text in enumerate(rows["text"].to_pylist())]
+    return SCALE * np.asarray(numbers, dtype=np.float32)
+"""
+
+
+def test_vectors_that_came_along_are_made_again_by_the_users_function(
+    sqlite_yard: Yard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    for name, scale in (("maker_now", 1.0), ("maker_later", 1.1)):
+        (tmp_path / f"{name}.py").write_text(REPLAYED.format(scale=scale))
+
+    def policy(function: str) -> Policy:
+        return make_policy(embed={"options": {"replay": f"{function}:vectors"}})
+
+    rows = trusted_rows(200, 3)
+    numbers = [[len(t), n % 7 + 1] for n, t in enumerate(rows["text"].to_pylist())]
+    vectors = pa.array(np.asarray(numbers, np.float32).tolist(), pa.list_(pa.float32()))
+    rows = rows.set_column(2, "vector", vectors)
+    golden = Golden.take(rows, policy("maker_now"))
+    assert golden is not None
+    assert golden.replay(policy("maker_now")) == 0.0
+    assert golden.replay(policy("maker_later")) == 1.0
+    assert golden.replay(make_policy()) is None
+    with pytest.raises(
+        PolicyError, match=r"embed\.options\.replay: cannot import 'nowhere:vectors'"
+    ):
+        golden.replay(policy("nowhere"))
 
 
 def test_hostile_names_and_kinds_of_columns_are_bounded(sqlite_yard: Yard) -> None:

@@ -20,12 +20,16 @@ if TYPE_CHECKING:
     Ints = npt.NDArray[np.int64]
 
 _ZEROS = r"(\.\d*?)0+$"
+MOST_LABELS = 20
+"""Labels of a record that count where it has a set of them."""
 HUGE = 1e30
 """Squared norm from which products of single-precision numbers overflow."""
 
 
 def label_texts(chunk: pa.RecordBatch | pa.Table, column: str) -> pa.Array:
     """The labels as text; null stays null. 3, 3.0, the decimal 3.00 and "3" are the same label.
+
+    A set of labels, as a list, is one text: ``a|b``, whatever their order.
 
     Raises:
         ReferenceMismatchError: the column is missing or is nested.
@@ -35,6 +39,8 @@ def label_texts(chunk: pa.RecordBatch | pa.Table, column: str) -> pa.Array:
             f"the label column {column!r} is missing (there are: {', '.join(chunk.schema.names)})"
         )
     values = _flat(chunk.column(column))
+    if _is_list(values.type):
+        return _set_texts(values, column)
     if pa.types.is_dictionary(values.type):
         values = values.dictionary_decode()
     if pa.types.is_float16(values.type):
@@ -53,6 +59,36 @@ def label_texts(chunk: pa.RecordBatch | pa.Table, column: str) -> pa.Array:
         raise ReferenceMismatchError(
             f"the label column {column!r} has type {values.type}, which is not a label"
         ) from error
+
+
+def _set_texts(values: pa.Array, column: str) -> pa.Array:
+    """Sets of labels as text: each label once, in order, joined by ``|``; at most `MOST_LABELS`.
+
+    Raises:
+        ReferenceMismatchError: the lists hold no plain values.
+    """
+    kind = values.type.value_type
+    plain = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_integer(kind)
+    if not plain:
+        raise ReferenceMismatchError(
+            f"the label column {column!r} has type {values.type}; a set of labels is a list of "
+            "strings or whole numbers"
+        )
+    texts = [
+        None
+        if one is None
+        else "|".join(
+            sorted({str(label)[:200] for label in one if label is not None})[:MOST_LABELS]
+        )
+        for one in values.to_pylist()
+    ]
+    return pa.array(texts, pa.string())
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    )
 
 
 def class_indices(texts: pa.Array, classes: Sequence[str]) -> Ints:

@@ -6,6 +6,7 @@ from lazaretto.drift._compare import (
     ColumnDrift,
     column_drift,
     divergences,
+    kl_band,
     psi_band,
     vector_drift,
 )
@@ -18,6 +19,7 @@ __all__ = [
     "Sample",
     "column_drift",
     "divergences",
+    "kl_band",
     "psi_band",
     "vector_drift",
 ]

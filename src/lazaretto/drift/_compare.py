@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lazaretto.drift._exact import counts_p, more_p, smirnov_p
 from lazaretto.drift._sketch import Sketch, sketch
 from lazaretto.stats.multiple import adjusted_p_values
-from lazaretto.stats.tails import chi_squared_tail, kolmogorov_tail
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 BINS = 10
 PSI_BANDS = ((0.25, "major"), (0.2, "significant"), (0.1, "moderate"))
+KL_BANDS = ((0.1, "significant"), (0.05, "moderate"))
 NEW_NULLS = 0.05
 """From this share of nulls more than in the reference a column has moved, whatever its values."""
 
@@ -33,14 +34,17 @@ class ColumnDrift:
         column: its name; ``embedding[i]`` for the i-th principal axis of the embedding.
         kind: ``numeric``, ``categorical`` or ``text`` (compared by the length of its values).
         psi: population stability index over the reference's deciles (or categories).
-        kl: Kullback-Leibler divergence of the batch from the reference, nats.
+        kl: Kullback-Leibler divergence D(reference || batch), nats: what it costs to take the batch
+            for the reference.
         js: Jensen-Shannon distance (base 2), 0 to 1.
         ks: Kolmogorov-Smirnov distance; None for categories.
-        p_value: of Kolmogorov-Smirnov, or chi-squared for categories.
-        adjusted: p-value after Benjamini-Hochberg over the columns.
+        p_value: of Kolmogorov-Smirnov, or chi-squared for categories; exact for small batches.
+        adjusted: p-value after Benjamini-Hochberg over the tests of all columns.
         band: ``none``, ``moderate`` (PSI .1), ``significant`` (.2) or ``major`` (.25).
         nulls: share of nulls in the batch, minus that in the reference; values that are not of the
             column's kind, and all values of a missing column, are nulls.
+        nulls_p: p-value of that there are more nulls (Fisher's exact test).
+        nulls_adjusted: likewise adjusted, over the same tests.
     """
 
     column: str
@@ -53,10 +57,22 @@ class ColumnDrift:
     adjusted: float
     band: str
     nulls: float
+    nulls_p: float
+    nulls_adjusted: float
+
+    @property
+    def kl_band(self) -> str:
+        """The band of its Kullback-Leibler divergence."""
+        return kl_band(self.kl)
 
     def moved(self, level: float) -> bool:
         """Whether it moved: beyond chance, and by enough to matter; or nulls appeared."""
-        return (self.adjusted <= level and self.band != "none") or self.nulls > NEW_NULLS
+        matters = self.band != "none" or self.kl_band != "none"
+        return (self.adjusted <= level and matters) or self.lost(level)
+
+    def lost(self, level: float) -> bool:
+        """Whether nulls appeared: more than chance brings, and enough to matter."""
+        return self.nulls_adjusted <= level and self.nulls > NEW_NULLS
 
 
 def column_drift(
@@ -117,8 +133,18 @@ def psi_band(psi: float) -> str:
     return next((name for bound, name in PSI_BANDS if psi >= bound), "none")
 
 
+def kl_band(kl: float) -> str:
+    """The band of a Kullback-Leibler divergence D(reference || batch), in nats.
+
+    Examples:
+        >>> kl_band(0.04), kl_band(0.07), kl_band(0.3)
+        ('none', 'moderate', 'significant')
+    """
+    return next((name for bound, name in KL_BANDS if kl >= bound), "none")
+
+
 def divergences(reference: Floats, batch: Floats) -> tuple[float, float, float]:
-    """PSI, KL of the batch from the reference (nats), JS distance (base 2) of two count vectors.
+    """PSI, KL D(reference || batch) (nats), JS distance (base 2) of two count vectors.
 
     Half a count is added to every cell, so that an empty one gives a large number and not infinity.
 
@@ -133,13 +159,17 @@ def divergences(reference: Floats, batch: Floats) -> tuple[float, float, float]:
     mean = (p + q) / 2
     js = (float((p * np.log2(p / mean)).sum()) + float((q * np.log2(q / mean)).sum())) / 2
     psi = float(((q - p) * np.log(q / p)).sum())
-    return psi, float((q * np.log(q / p)).sum()), max(0.0, js) ** 0.5
+    return psi, float((p * np.log(p / q)).sum()), max(0.0, js) ** 0.5
 
 
 def adjusted(found: list[ColumnDrift]) -> list[ColumnDrift]:
     """The same with p-values adjusted over all of them (Benjamini and Hochberg, 1995)."""
-    values = adjusted_p_values([drift.p_value for drift in found])
-    return [replace(d, adjusted=float(p)) for d, p in zip(found, values, strict=True)]
+    values = adjusted_p_values([d.p_value for d in found] + [d.nulls_p for d in found])
+    pairs = zip(values[: len(found)].tolist(), values[len(found) :].tolist(), strict=True)
+    return [
+        replace(d, adjusted=moved, nulls_adjusted=lost)
+        for d, (moved, lost) in zip(found, pairs, strict=True)
+    ]
 
 
 def sketch_like(known: Sketch, column: pa.ChunkedArray | None) -> Sketch:
@@ -149,44 +179,60 @@ def sketch_like(known: Sketch, column: pa.ChunkedArray | None) -> Sketch:
 
 def _one(known: Sketch, found: Sketch) -> ColumnDrift:
     nulls = found.nulls - known.nulls
-    if not known.rows or not found.rows:
-        p_value = 1.0 if known.rows == found.rows else 0.0
-        return ColumnDrift(known.name, known.kind, 0.0, 0.0, 0.0, None, p_value, 1.0, "none", nulls)
-    if known.kind == "categorical":
-        counts, p_value, ks = _categories(known, found)
-    else:
-        counts, p_value, ks = _numbers(known, found)
-    psi, kl, js = divergences(counts[0], counts[1])
-    return ColumnDrift(known.name, known.kind, psi, kl, js, ks, p_value, 1.0, psi_band(psi), nulls)
+    lost = 0.0 if known.rows else 1.0  # a column that is gone is no matter of chance
+    if found.all_rows:
+        lost = more_p(found.null_rows, found.all_rows, known.null_rows, known.all_rows)
+    psi = kl = js = 0.0
+    p_value, ks = 1.0, None
+    if known.rows and found.rows:
+        counts, p_value, ks = (_categories if known.is_categorical else _numbers)(known, found)
+        psi, kl, js = divergences(counts[0], counts[1])
+    return ColumnDrift(
+        known.name,
+        known.kind,
+        psi=psi,
+        kl=kl,
+        js=js,
+        ks=ks,
+        p_value=p_value,
+        adjusted=1.0,
+        band=psi_band(psi),
+        nulls=nulls,
+        nulls_p=lost,
+        nulls_adjusted=1.0,
+    )
 
 
-def _numbers(known: Sketch, found: Sketch) -> tuple[list[Floats], float, float]:
-    """Counts over the reference's deciles, and the asymptotic Kolmogorov-Smirnov test."""
+def _numbers(known: Sketch, found: Sketch) -> tuple[list[Floats], float, float | None]:
+    """Counts over the reference's deciles, and Smirnov's test of two samples."""
     edges = np.unique(np.quantile(known.values, np.linspace(0, 1, BINS + 1)[1:-1]))
     counts: list[Floats] = [
         np.bincount(np.searchsorted(edges, side.values), minlength=len(edges) + 1)
         * np.float64(side.rows / len(side.values))
         for side in (known, found)
     ]
+    distance = farthest_apart(known.values, found.values)
+    return counts, smirnov(known, found, distance), distance
+
+
+def smirnov(known: Sketch, found: Sketch, distance: float) -> float:
+    """P-value of a distance between two sketches' distributions."""
     # A thinned sketch may be off by one step; the test must not take that for drift.
     slack = sum(1 / len(side.values) for side in (known, found) if len(side.values) < side.rows)
-    distance = _farthest_apart(known.values, found.values)
-    effective = known.rows * found.rows / (known.rows + found.rows)
-    p_value = kolmogorov_tail(max(0.0, distance - slack), max(1, round(effective)))
-    return counts, p_value, distance
+    return smirnov_p(max(0.0, distance - slack), found.rows, known.rows)
 
 
-def _farthest_apart(first: Floats, second: Floats) -> float:
+def farthest_apart(first: Floats, second: Floats) -> float:
     """The largest difference of two empirical distributions (Smirnov's statistic)."""
     both = np.concatenate([first, second])
     shares = [np.searchsorted(np.sort(side), both, "right") / len(side) for side in (first, second)]
     return float(np.abs(shares[0] - shares[1]).max())
 
 
-def _categories(known: Sketch, found: Sketch) -> tuple[list[Floats], float, None]:
-    """Counts of the categories that the reference has, the others together; chi-squared."""
+def category_counts(known: Sketch, found: Sketch) -> npt.NDArray[np.int64]:
+    """Counts of the categories that the reference has, and of all others together, (2, c + 1)."""
     kept = list(known.counts)
-    table = np.array(
+    return np.array(
         [
             [
                 *(side.counts.get(value, 0) for value in kept),
@@ -194,12 +240,12 @@ def _categories(known: Sketch, found: Sketch) -> tuple[list[Floats], float, None
             ]
             for side in (known, found)
         ],
-        dtype=np.float64,
+        dtype=np.int64,
     )
-    table = table[:, table.sum(0) > 0]
-    p_value = 1.0
-    if table.shape[1] > 1:
-        expected = table.sum(1, keepdims=True) * table.sum(0) / table.sum()
-        statistic = float((np.square(table - expected) / expected).sum())
-        p_value = chi_squared_tail(statistic, table.shape[1] - 1)
-    return [table[0], table[1]], p_value, None
+
+
+def _categories(known: Sketch, found: Sketch) -> tuple[list[Floats], float, float | None]:
+    """Counts of the categories that the reference has, the others together; chi-squared."""
+    table = category_counts(known, found)
+    seen = table[:, table.sum(0) > 0].astype(np.float64)
+    return [seen[0], seen[1]], counts_p(table[0], table[1]), None

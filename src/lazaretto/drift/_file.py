@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 
 from lazaretto.drift._golden import Golden
 from lazaretto.drift._profile import Profile
+from lazaretto.drift._signs_rows import Repeats
 from lazaretto.drift._sketch import Axes, Sketch
 from lazaretto.errors import ReferenceMismatchError
 
 _CENTER = "center"
 _NAMES = "names"
+_REPEATS = "repeats"
 _SCHEMA = pa.schema(
     [
         ("part", pa.string()),
@@ -36,6 +40,9 @@ def to_table(profile: Profile) -> pa.Table:
     ]
     rows.append({"part": _CENTER, "direction": profile.axes.center})
     rows.append({"part": _NAMES, "categories": list(profile.names)})
+    if (repeats := profile.repeats) is not None:
+        kept = {"categories": list(repeats.columns), "counts": [repeats.pairs]}
+        rows.append({"part": _REPEATS, "rows": repeats.rows, **kept})
     return pa.Table.from_pylist(rows, schema=_SCHEMA)
 
 
@@ -58,6 +65,7 @@ def from_table(table: pa.Table, golden: pa.Table | None) -> Profile:
         axes=Axes(center, np.asarray(directions, dtype=np.float64).reshape(-1, len(center))),
         coordinates=tuple(_sketch(row) for row in parts.get("axis", [])),
         golden=None if golden is None else Golden(golden),
+        repeats=_repeats(parts.get(_REPEATS, [])),
     )
 
 
@@ -72,6 +80,14 @@ def _row(part: str, known: Sketch) -> dict[str, object]:
         "categories": list(known.counts),
         "counts": list(known.counts.values()),
     }
+
+
+def _repeats(rows: list[dict[str, object]]) -> Repeats | None:
+    """None of a profile that was fitted before they were kept."""
+    if not rows:
+        return None
+    row: dict[str, Any] = rows[0]
+    return Repeats(tuple(row["categories"]), int(row["rows"]), int(row["counts"][0]))
 
 
 def _sketch(row: dict[str, object]) -> Sketch:

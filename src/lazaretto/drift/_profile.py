@@ -10,7 +10,9 @@ import pyarrow as pa
 
 from lazaretto.drift._compare import compare
 from lazaretto.drift._golden import Golden
+from lazaretto.drift._signs_rows import Repeats
 from lazaretto.drift._sketch import Axes, Sketch, flat_columns, principal_axes, sketch
+from lazaretto.drift.faults import Fault, find_faults
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,13 +43,15 @@ class Measured:
         rows: records that were compared.
         unknown: columns of the batch that the trusted rows do not have.
         golden_mismatch: share of the golden set whose vectors are no longer those of the fit; None
-            where the vectors come with the batch, so that there is nothing to replay.
+            where there is nothing to replay.
+        faults: faults that its columns and rows look like, the surest first.
     """
 
     columns: list[ColumnDrift]
     rows: int
     unknown: int
     golden_mismatch: float | None
+    faults: list[Fault] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,8 @@ class Profile:
         names: every column that the trusted rows have.
         axes: principal axes of the vectors.
         coordinates: sketches of the vectors' coordinates on them.
-        golden: a few trusted rows with their vectors; None for the encoder ``column``.
+        golden: a few trusted rows with their vectors; None where nothing can encode them again.
+        repeats: how often whole rows are the same; None where it was fitted without.
     """
 
     columns: tuple[Sketch, ...]
@@ -67,6 +72,7 @@ class Profile:
     axes: Axes
     coordinates: tuple[Sketch, ...]
     golden: Golden | None
+    repeats: Repeats | None = None
 
     @classmethod
     def fit(
@@ -101,6 +107,7 @@ class Profile:
             axes=axes,
             coordinates=tuple(axes.sketches(vectors)),
             golden=Golden.take(data, policy, reference.encoder_state),
+            repeats=Repeats.of(names, rows) if names else None,
         )
 
     def sample(self, schema: pa.Schema, policy: Policy, *, rows: int, seed: int = 0) -> Sample:
@@ -126,6 +133,7 @@ class Profile:
         *,
         embeddings: pa.Table | None = None,
         state: bytes | None = None,
+        level: float | None = 0.001,
     ) -> Measured:
         """Compares a batch with the profile.
 
@@ -134,9 +142,12 @@ class Profile:
             policy: as at the fit.
             embeddings: vectors of all records in their order, for another encoder than ``column``.
             state: of the encoder, where the reference fitted it.
+            level: largest chance that a batch like the reference shows a signature of a fault;
+                None: nobody looks for any.
         """
         table = sample.table()
         columns = {name: table[name] for name in sample.names}
+        flat = dict(columns)
         vectors = None
         if sample.vectors is not None:
             vectors = table[sample.vectors]
@@ -146,11 +157,16 @@ class Profile:
         if vectors is not None:
             columns |= self.axes.project(_usable(vectors, self.axes.center.shape[0]))
             sketches += self.coordinates
+        moved = compare(sketches, columns)
+        own = list(self.columns)
         return Measured(
-            columns=compare(sketches, columns),
+            columns=moved,
             rows=len(sample.positions),
             unknown=len(set(sample.all_names) - set(self.names)),
             golden_mismatch=None if self.golden is None else self.golden.replay(policy, state),
+            faults=[]
+            if level is None
+            else find_faults(own, flat, moved[: len(own)], self.repeats, level=level),
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,6 +24,17 @@ TEXT_SHARE = 0.5
 LONGEST_CATEGORY = 200
 LARGEST = 1e15
 """Numbers beyond it are kept as it, so that differences stay finite."""
+TEXT_TRAITS = {
+    "upper": r"\p{Lu}",
+    "lower": r"\p{Ll}",
+    "space": r"\s",
+    "other": r"[^\x00-\x7f]",
+    "markup": r"</?[A-Za-z][^<>]{0,200}>",
+    "entity": r"&(amp|lt|gt|quot|apos|nbsp|#\d{1,6}|#x[0-9A-Fa-f]{1,6});",
+    "escaped": r"\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}|%[0-9A-Fa-f]{2}%[0-9A-Fa-f]{2}",
+    "mojibake": r"\x{c3}[\x{80}-\x{bf}]|\x{e2}\x{20ac}|\x{fffd}",
+}
+"""What is counted of texts, by name: how many match a pattern (RE2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +47,9 @@ class Sketch:
         rows: values that count: finite numbers, or values that are not null.
         nulls: share of the others.
         values: sorted quantiles of numbers or lengths, float64, at most `KNOTS`; else empty.
-        counts: rows by category, most frequent first, at most `MOST_CATEGORIES`; else empty.
+        counts: rows by category, most frequent first, at most `MOST_CATEGORIES`; of text, how many
+            have each of the `TEXT_TRAITS`; else empty.
+        total: how many values there were; None: as `rows` and `nulls` say.
     """
 
     name: str
@@ -45,6 +58,24 @@ class Sketch:
     nulls: float
     values: Floats = field(default_factory=lambda: np.empty(0))
     counts: dict[str, int] = field(default_factory=dict)
+    total: int | None = None
+
+    @property
+    def is_categorical(self) -> bool:
+        """Whether it is compared by categories."""
+        return self.kind == "categorical"
+
+    @property
+    def null_rows(self) -> int:
+        """How many values do not count."""
+        return self.all_rows - self.rows
+
+    @property
+    def all_rows(self) -> int:
+        """How many values there were; 0 for a column that is missing, or of another kind."""
+        if self.total is not None:
+            return self.total
+        return round(self.rows / (1 - self.nulls)) if self.nulls < 1 else 0
 
 
 def flat_columns(schema: pa.Schema) -> list[str]:
@@ -67,8 +98,18 @@ def sketch(name: str, column: pa.ChunkedArray | None, *, like: Sketch | None = N
         return _categories(name, column, like)
     if kind == "text" and not _is_text(column.type):
         column = _as_text(column)
-    numbers = pc.utf8_length(column) if kind == "text" else column
-    return _numbers(name, kind, numbers)
+    if kind != "text":
+        return _numbers(name, kind, column)
+    return replace(_numbers(name, kind, pc.utf8_length(column)), counts=traits(column))
+
+
+def traits(column: pa.ChunkedArray) -> dict[str, int]:
+    """How many texts have each of the `TEXT_TRAITS`."""
+    found = {
+        name: pc.sum(pc.match_substring_regex(column, pattern)).as_py() or 0
+        for name, pattern in TEXT_TRAITS.items()
+    }
+    return {name: int(count) for name, count in found.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +166,16 @@ def _numbers(name: str, kind: str, column: pa.ChunkedArray) -> Sketch:
     kept = finite
     if len(finite) > KNOTS:
         kept = np.quantile(finite, (np.arange(KNOTS) + 0.5) / KNOTS, method="inverted_cdf")
-    return Sketch(name, kind, len(finite), nulls, kept)
+    return Sketch(name, kind, len(finite), nulls, kept, total=len(values))
+
+
+def category_texts(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """What the values of a column are called as categories."""
+    return pc.utf8_slice_codeunits(_as_text(column), 0, LONGEST_CATEGORY)
 
 
 def _categories(name: str, column: pa.ChunkedArray, like: Sketch | None) -> Sketch:
-    texts = pc.utf8_slice_codeunits(_as_text(column), 0, LONGEST_CATEGORY)
+    texts = category_texts(column)
     known = len(texts) - texts.null_count
     found = pc.value_counts(texts.drop_null().combine_chunks())
     if like is not None:
@@ -138,7 +184,7 @@ def _categories(name: str, column: pa.ChunkedArray, like: Sketch | None) -> Sket
     counts = zip(found.field("values").to_pylist(), found.field("counts").to_pylist(), strict=True)
     ordered = sorted(counts, key=lambda item: (-item[1], item[0]))[:MOST_CATEGORIES]
     nulls = 1 - known / max(1, len(texts))
-    return Sketch(name, "categorical", known, nulls, counts=dict(ordered))
+    return Sketch(name, "categorical", known, nulls, counts=dict(ordered), total=len(texts))
 
 
 def _as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -8,21 +8,27 @@ from typing import TYPE_CHECKING
 
 import pyarrow.compute as pc
 
-from lazaretto.drift._compare import NEW_NULLS
+from lazaretto.drift.faults import told
 from lazaretto.text import cut
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lazaretto.drift import ColumnDrift
+    from lazaretto.drift.faults import Fault
     from lazaretto.screen import Screening
 
-MANY_COLUMNS = 0.3
-"""Share of drifted columns from which a fault of the pipeline is likely."""
+MANY_COLUMNS = 0.6
+"""Share of columns that drift in one step, from which a fault of the pipeline is likely: fewer move
+with the population, because columns depend on each other."""
 LOCALISED = 0.5
 """Share of the held records in one class from which they count as localised."""
 BROAD_DRIFT = 0.5
 """Share of drifted columns from which the whole population has moved."""
+LIKELY = 0.3
+"""Least evidence by which a batch is called anything."""
+SIGNED = 0.95
+"""How much a signature of a fault counts."""
 MOST_CHARACTERS = 80
 _LOCAL_TESTS = (
     ("near_duplicates", 0.85, "groups of near copies that no trusted record resembles"),
@@ -65,12 +71,15 @@ def triage(
     *,
     previous: Sequence[float] = (),
     golden_mismatch: float | None = None,
+    faults: Sequence[Fault] = (),
+    deployed: str | None = None,
     level: float = 0.01,
 ) -> Triage:
     """Weighs what was found.
 
-    * Pipeline fault: many columns moved at once, in one step from the batch before; nulls appeared;
-      or the golden set, replayed through the encoder, no longer gives the stored vectors.
+    * Pipeline fault: columns or rows have the signature of a fault; nulls appeared; most columns
+      moved at once, in one step from the batch before; or the golden set, encoded again, no longer
+      gives the stored vectors.
     * Poisoning: held records are concentrated (one class, groups of copies) while the rest of the
       batch is like the reference.
     * Environment: the whole population moved, and the batches before had begun to.
@@ -80,6 +89,8 @@ def triage(
         drift: of the batch's columns (and embedding) against the reference.
         previous: share of columns that had moved in the source's batches before, oldest first.
         golden_mismatch: share of the golden set whose vectors changed; None: not replayed.
+        faults: faults that its columns and rows look like, the surest first.
+        deployed: what of the code changed since the batch before; None: nothing known.
         level: of adjusted p-values, for a column to count as drifted.
     """
     said: list[tuple[float, str]] = []
@@ -87,12 +98,19 @@ def triage(
     share = len(moved) / len(drift) if drift else 0.0
     before = list(previous)
     scores = {
-        TriageCategory.PIPELINE: _pipeline(drift, share, before, golden_mismatch, said),
+        TriageCategory.PIPELINE: _pipeline(
+            drift, share, before, golden_mismatch, faults, level, said
+        ),
         TriageCategory.POISONING: _poisoning(screening, share, said),
         TriageCategory.ENVIRONMENT: _environment(moved, share, before, said),
     }
+    if deployed is not None:
+        # By itself no reason: most deploys break nothing. Beside a fault it says where to look.
+        said.append((scores[TriageCategory.PIPELINE] - 0.01 if moved else 0.1, deployed))
+        if scores[TriageCategory.PIPELINE] >= LIKELY:
+            scores[TriageCategory.PIPELINE] = min(1.0, scores[TriageCategory.PIPELINE] + 0.05)
     best = max(scores, key=lambda category: scores[category])
-    category = best if scores[best] >= 0.3 else TriageCategory.NONE
+    category = best if scores[best] >= LIKELY else TriageCategory.NONE
     scores[TriageCategory.NONE] = 1 - max(scores.values())
     ordered = tuple(text for _, text in sorted(said, key=lambda item: -item[0]))
     return Triage(category, scores, ordered)
@@ -103,13 +121,19 @@ def _pipeline(
     share: float,
     before: list[float],
     golden_mismatch: float | None,
+    faults: Sequence[Fault],
+    level: float,
     said: list[tuple[float, str]],
 ) -> float:
     score = 0.0
     if golden_mismatch:
         score = 1.0
         said.append((1.0, f"{golden_mismatch:.0%} of the golden set now gives other vectors"))
-    nulls = [d for d in drift if d.nulls > NEW_NULLS]
+    for one in faults:
+        score = max(score, SIGNED)
+        if one.kind != "nulls":
+            said.append((SIGNED, told(one)))
+    nulls = [d for d in drift if d.lost(level)]
     if nulls:
         score = max(score, 0.9)
         names = ", ".join(_shown(d.column) for d in nulls[:3])

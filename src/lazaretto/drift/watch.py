@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from math import exp
 from typing import TYPE_CHECKING
 
+from lazaretto.drift.faults import told
 from lazaretto.drift.source import SOURCE_DRIFT, WAYS, shown_evidence
 from lazaretto.stats.martingale import SMALL, BatchFacts, batch_p_value
 from lazaretto.storage.sidecars import write_table
@@ -25,13 +26,16 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from lazaretto.drift import ColumnDrift, Measured, Profile, Sample
+    from lazaretto.drift.faults import Fault
     from lazaretto.drift.source import Evidence
     from lazaretto.policy import Policy
     from lazaretto.reference import Reference
     from lazaretto.screen import Screening
     from lazaretto.storage.workspace import Workspace
 
+PIPELINE_FAULT = "pipeline_fault"
 WORST_TOLD = 10
+FAULTS_TOLD = 3
 _BY_THEMSELVES = ("broad_excess", "neighbourhood")
 """Tests whose p-values Holm's adjustment of the others does not know."""
 EVIDENCE_TOLD = 8
@@ -51,6 +55,7 @@ class Watched:
         evidence: what the source's batches tell together, this one included; None where it is off.
         drift: how many columns moved, and which most; None where it was not measured.
         triage: what most likely happened to the batch; None where it is off.
+        fault: signatures of faults as a test; None where none was found, or nobody looked.
     """
 
     p_value: float | None
@@ -59,6 +64,7 @@ class Watched:
     evidence: Evidence | None
     drift: DriftSummary | None
     triage: TriageSummary | None
+    fault: TestSummary | None = None
 
 
 def watch(
@@ -72,6 +78,7 @@ def watch(
     sample: Sample | None,
     embeddings: pa.Table | None,
     path: str,
+    deployed: str | None = None,
 ) -> Watched:
     """Measures drift, folds the source's past, and triages the batch.
 
@@ -85,6 +92,7 @@ def watch(
         sample: of the batch, as `Profile.sample` says; None without a profile.
         embeddings: their vectors, for another encoder than ``column``.
         path: in the store, of the side-car with the drift of every column.
+        deployed: what of the code changed since the source's batch before; None: nothing known.
     """
     config = policy.screen.drift
     if config.mode == "off":
@@ -94,10 +102,14 @@ def watch(
     measured = drift = None
     if profile is not None and sample is not None:
         measured = profile.measure(
-            sample, policy, embeddings=embeddings, state=reference.encoder_state
+            sample,
+            policy,
+            embeddings=embeddings,
+            state=reference.encoder_state,
+            level=config.alpha if config.faults != "off" else None,
         )
         drift = _summary(workspace, measured, config.level, path)
-    triaged = _triage(screening, measured, past.moved, config.level)
+    triaged = _triage(screening, measured, past.moved, config.level, deployed)
     share = None if drift is None else drift.share
     together = past.after(p_value, facts, share)
     return Watched(
@@ -109,6 +121,7 @@ def watch(
         evidence=together,
         drift=drift,
         triage=triaged,
+        fault=None if measured is None else _fault(measured.faults, policy),
     )
 
 
@@ -167,6 +180,18 @@ def _as_test(evidence: Evidence, policy: Policy) -> TestSummary:
     return TestSummary(SOURCE_DRIFT, p_value, config.alpha, evidence.raises(config.alpha), detail)
 
 
+def _fault(faults: Sequence[Fault], policy: Policy) -> TestSummary | None:
+    """Signatures of faults as a test; their p-values are adjusted for all that was looked for."""
+    if not faults:
+        return None
+    config = policy.screen.drift
+    detail = "; ".join(cut(told(one), _LONGEST_TEXT) for one in faults[:FAULTS_TOLD])
+    if config.faults != "enforce":
+        detail += f". {REPORTED_ONLY}"
+    p_value = min(one.p_value for one in faults)
+    return TestSummary(PIPELINE_FAULT, p_value, config.alpha, True, detail)
+
+
 def _summary(workspace: Workspace, measured: Measured, level: float, path: str) -> DriftSummary:
     table = write_table(workspace.store, path, _table(measured.columns))
     worst = sorted(measured.columns, key=lambda d: (not d.moved(level), -max(d.psi, d.nulls)))
@@ -188,7 +213,11 @@ def _summary(workspace: Workspace, measured: Measured, level: float, path: str) 
 
 
 def _triage(
-    screening: Screening, measured: Measured | None, previous: Sequence[float], level: float
+    screening: Screening,
+    measured: Measured | None,
+    previous: Sequence[float],
+    level: float,
+    deployed: str | None,
 ) -> TriageSummary:
     from lazaretto.drift.triage import triage
 
@@ -197,6 +226,8 @@ def _triage(
         [] if measured is None else measured.columns,
         previous=previous,
         golden_mismatch=None if measured is None else measured.golden_mismatch,
+        faults=() if measured is None else measured.faults,
+        deployed=deployed,
         level=level,
     )
     return TriageSummary(
@@ -220,6 +251,8 @@ def _table(columns: list[ColumnDrift]) -> pa.Table:
         ("adjusted", pa.float64()),
         ("band", pa.string()),
         ("nulls", pa.float64()),
+        ("kl_band", pa.string()),
+        ("nulls_adjusted", pa.float64()),
     ]
     rows = [{name: getattr(drift, name) for name, _ in names} for drift in columns]
     return pa.Table.from_pylist(rows, schema=pa.schema(names))

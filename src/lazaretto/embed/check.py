@@ -7,6 +7,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from lazaretto.detect.parts import PAIR, PREFERENCE
 from lazaretto.embed.options import OPTIONS, HashingOptions, TorchOptions, read_options
 from lazaretto.policy.folder import importing_from
 from lazaretto.redact import error_line
@@ -17,11 +18,12 @@ if TYPE_CHECKING:
 FITTED = "reference"
 """As ``embed.model``: the encoder is fitted by `reference fit`, and is a part of the reference."""
 
-_FITTED_KINDS = ("denoising", "hashing", "tabular")
+_FITTED_KINDS = ("denoising", "hashing", "instruction", "tabular")
 _NEEDS_COLUMNS = {
     "denoising": "name the columns that it reads",
     "hashing": "name the text columns that it reads",
     "image": "name the column that holds the images",
+    "instruction": "name the columns of prompt and response, or of prompt, chosen and rejected",
     "sentence-transformers": "name the text columns that it reads",
     "tabular": "name the columns that it reads, or the model's file that knows them",
     "torch": "name the one column that holds its numbers",
@@ -79,11 +81,8 @@ def check_embed(policy: Policy) -> None:
         _check_torch(policy, options)
     elif name == "sentence-transformers":
         _check_sentences(policy)
-    elif name == "denoising":
-        if policy.embed.model != FITTED:
-            raise policy.mistake(
-                ("embed", "model"), "encoder 'denoising' is fitted: write `model: reference`"
-            )
+    elif name in ("denoising", "instruction"):
+        _check_by_reference(policy)
     elif name == "image":
         if policy.embed.model is not None:
             raise policy.mistake(("embed", "model"), "encoder 'image' has no model: leave it out")
@@ -152,6 +151,21 @@ def _check_file(policy: Policy) -> None:
                 "is of no use here: it is for `model: reference`"
                 + ("" if model is None else ", and the model's file has its own"),
             )
+
+
+def _check_by_reference(policy: Policy) -> None:
+    """Encoders that only a reference fits."""
+    name = policy.embed.encoder
+    if policy.embed.model != FITTED:
+        raise policy.mistake(
+            ("embed", "model"), f"encoder {name!r} is fitted: write `model: reference`"
+        )
+    if name == "instruction" and len(policy.embed.columns) not in (PAIR, PREFERENCE):
+        raise policy.mistake(
+            ("embed", "columns"),
+            "encoder 'instruction' reads [prompt, response] or [prompt, chosen, rejected], in this "
+            "order",
+        )
 
 
 def _check_torch(policy: Policy, options: TorchOptions) -> None:

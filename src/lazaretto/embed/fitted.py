@@ -1,8 +1,8 @@
 """Encoders that a reference fits and keeps: their state as bytes, bound to what they were for.
 
 The state is one line of JSON, which says for which encoder, columns and options it was fitted, and
-behind it what the encoder learned: JSON of ``tabular``, safetensors of ``hashing``, both of
-``denoising``.
+behind it what the encoder learned: JSON of ``tabular``, safetensors of ``hashing`` and
+``instruction``, both of ``denoising``.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from lazaretto.embed.options import (
     DenoisingOptions,
     HashingOptions,
+    InstructionOptions,
     TabularOptions,
     read_options,
 )
@@ -35,6 +36,12 @@ def fit(policy: Policy, trusted: pa.Table, seed: int) -> tuple[Encoder, bytes]:
 
         table = fit_tabular(trusted, columns, scaling=read_options(policy, TabularOptions).scaling)
         return table, _framed(policy, table.to_json())
+    if policy.embed.encoder == "instruction":
+        from lazaretto.embed.instruction import fit_instruction
+
+        buckets = read_options(policy, InstructionOptions).buckets
+        pairs = fit_instruction(trusted, columns, buckets=buckets, seed=seed)
+        return pairs, _framed(policy, pairs.to_bytes())
     if policy.embed.encoder == "denoising":
         from lazaretto.embed.denoising import fit_denoising
 
@@ -83,6 +90,10 @@ def restore(policy: Policy, state: bytes) -> Encoder:
         from lazaretto.embed.tabular import read_tabular
 
         return read_tabular(learned, "the reference's encoder")
+    if policy.embed.encoder == "instruction":
+        from lazaretto.embed.instruction import read_instruction
+
+        return read_instruction(learned, policy.embed.columns, "the reference's encoder")
     if policy.embed.encoder == "denoising":
         from lazaretto.embed.denoising import read_denoising
 

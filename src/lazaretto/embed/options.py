@@ -19,6 +19,17 @@ class Options(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
+class ColumnOptions(Options):
+    """Options of ``column``."""
+
+    replay: str | None = Field(
+        None,
+        description="Your function that made the vectors, as `module:function`: a table of records "
+        "in, vectors (n, d) out. `reference fit` keeps a few trusted records, and every screening "
+        "makes their vectors again, to tell whether the function still gives them.",
+    )
+
+
 class HashingOptions(Options):
     """Options of ``hashing``."""
 
@@ -32,6 +43,14 @@ class HashingOptions(Options):
     )
     dimensions: Annotated[int, Field(ge=2, le=4096)] | None = Field(
         None, description="Width of the fitted vectors, with `model: reference`. Default: 64."
+    )
+
+
+class InstructionOptions(Options):
+    """Options of ``instruction``."""
+
+    buckets: Annotated[int, Field(ge=8, le=2**20)] = Field(
+        16_384, description="Hash buckets of the character n-grams."
     )
 
 
@@ -91,10 +110,11 @@ class SentenceOptions(Options):
 
 
 OPTIONS: dict[str, type[Options]] = {
-    "column": Options,
+    "column": ColumnOptions,
     "denoising": DenoisingOptions,
     "hashing": HashingOptions,
     "image": ImageOptions,
+    "instruction": InstructionOptions,
     "sentence-transformers": SentenceOptions,
     "tabular": TabularOptions,
     "torch": TorchOptions,

@@ -140,10 +140,16 @@ def _image(policy: Policy) -> Encoder:
     return ImageEncoder(policy.embed.columns[0], options.size, options.max_pixels)
 
 
+def _instruction(policy: Policy) -> Encoder:
+    # `check_embed` lets it be fitted by a reference only.
+    raise policy.mistake(("embed", "model"), "write `model: reference`")
+
+
 _BUILDERS: dict[str, Callable[[Policy], Encoder]] = {
     "column": _column,
     "hashing": _hashing,
     "image": _image,
+    "instruction": _instruction,
     "sentence-transformers": _sentences,
     "tabular": _tabular,
     "torch": _torch,

@@ -25,6 +25,7 @@ from lazaretto.values import (
     Column,
     ColumnRoles,
     DataFile,
+    Deploy,
     DetectorSummary,
     DriftSummary,
     DrilledAttack,
@@ -302,6 +303,7 @@ class BatchScreened(Event):
         pool: the other small batches of its source that it was looked at with; null: it is not
             smaller than `smallest`, or that is null.
         settings: as of `BatchJudged`.
+        deploy: the code that screened it; null: it was called by hand.
     """
 
     kind: ClassVar[str] = "batch_screened"
@@ -329,6 +331,7 @@ class BatchScreened(Event):
     smallest: int | None = None
     pool: SmallBatchPool | None = None
     settings: SourceSettings | None = None
+    deploy: Deploy | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,7 @@ class Columns(_Section):
     reference_time: str | None = Field(
         None,
         description="Column with each trusted row's time. From 10,000 trusted rows on, the newest "
-        "rows calibrate.",
+        "rows calibrate; below, stretches of time are kept apart.",
     )
 
 
@@ -238,6 +238,12 @@ class DriftWatch(_Section):
     )
     level: Share = Field(
         0.01, description="False discovery rate at which a column counts as drifted."
+    )
+    faults: Mode = Field(
+        "shadow",
+        description="Signatures of faults in a pipeline, such as a column in another unit. "
+        "enforce: hold the batch that shows one. shadow: report it only. off: do not look. alpha "
+        "bounds the chance that a clean batch shows any.",
     )
 
 
@@ -463,6 +469,7 @@ _LATER: tuple[tuple[str, ...], ...] = (
     ("sources", "by_source"),
     ("sources", "quota"),
     ("screen", "mode"),
+    ("screen", "drift", "faults"),
     ("screen", "batch", "max_remaining_share"),
     ("screen", "neighbours", "search"),
     ("evolve",),

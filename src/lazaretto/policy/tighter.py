@@ -208,6 +208,7 @@ RULES: tuple[tuple[str, Check, str], ...] = (
     ("screen.batch.max_remaining_share", _at_most, "lower is tighter: held whole earlier"),
     ("screen.batch.tests.*", _in_order(*_MODES), "`off`, `shadow`, `enforce`: later is tighter"),
     ("screen.drift.mode", _in_order(*_MODES), "`off`, `shadow`, `enforce`: later is tighter"),
+    ("screen.drift.faults", _in_order(*_MODES), "`off`, `shadow`, `enforce`: later is tighter"),
     ("screen.drift.alpha", _at_least, "higher is tighter: the alarm comes earlier"),
     ("screen.drift.level", _at_least, "higher is tighter: more columns count as drifted"),
     ("screen.small_batches.mode", _in_order("pool", "alone"), "`alone` is tighter: it holds"),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from lazaretto.errors import UsageError
 from lazaretto.proposal.examine import Kind, Sample, Seen
 from lazaretto.proposal.gate import Proposal, Rule, Wishes
+from lazaretto.proposal.instruction import instruction_columns
 from lazaretto.text import excerpt
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def propose(sample: Sample, wishes: Wishes, *, signed: bool = False) -> Proposal
     free = [one for one in sample.fields if one.path not in (record_id, label)]
     inputs, encoder = _inputs(free, wishes.inputs)
     embedding = inputs[0] if encoder == "column" else None
-    fitted = encoder in ("tabular", "hashing")
+    fitted = encoder in ("tabular", "hashing", "instruction")
     used = {one.split(".")[0] for one in inputs} | set(inputs) | {record_id, label}
     return Proposal(
         record_id=record_id,
@@ -156,6 +157,14 @@ def _inputs(free: Sequence[Seen], wish: tuple[str, ...] | None) -> tuple[tuple[s
             )
         chosen = [known[name] for name in wish]
         return wish, _encoder_for(chosen)
+    return _proposed(free)
+
+
+def _proposed(free: Sequence[Seen]) -> tuple[tuple[str, ...], str]:
+    """The same, where nobody said it."""
+    pair = instruction_columns(free)
+    if pair is not None:
+        return pair, "instruction"
     vectors = [one for one in free if one.kind is Kind.VECTOR and "." not in one.path]
     if vectors:
         best = min(vectors, key=lambda one: not _words(one.path) & set(_VECTOR_WORDS))
@@ -163,6 +172,11 @@ def _inputs(free: Sequence[Seen], wish: tuple[str, ...] | None) -> tuple[tuple[s
     images = [one for one in free if one.kind is Kind.IMAGE]
     if images:
         return (images[0].path,), "image"
+    return _plain(free)
+
+
+def _plain(free: Sequence[Seen]) -> tuple[tuple[str, ...], str]:
+    """Texts, or cells of a table."""
     texts = [one for one in free if one.kind is Kind.TEXT]
     cells = [one for one in free if one.kind in (Kind.NUMBER, Kind.CATEGORY) and not _is_key(one)]
     if texts and len(cells) <= 2 * len(texts) + 2:

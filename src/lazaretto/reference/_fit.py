@@ -16,9 +16,11 @@ from lazaretto.detect.registry import make_detector
 from lazaretto.detect.scorer import Scorer, take
 from lazaretto.embed.reader import Reader, opened
 from lazaretto.errors import UsageError
+from lazaretto.reference._blocks import alike_in_order, order_note
 from lazaretto.reference._encoder import prepare_encoder
 from lazaretto.reference._file import content_digest
 from lazaretto.reference._hygiene import examine
+from lazaretto.reference._label_kind import require_classes
 from lazaretto.reference._origin import read_origin, split_rows
 from lazaretto.reference._partition import SMALLEST_REFERENCE
 from lazaretto.reference._power import predict_power
@@ -68,6 +70,11 @@ def fit_reference(
     split_parts, split_notes = split_rows(
         sample.label, len(sample), origin, seed=seed, folded=False if hard else None
     )
+    in_order = np.arange(len(sample)) if origin.time is None else np.argsort(origin.time)
+    alike = alike_in_order(sample.embedding, sample.label, in_order, seed)
+    ordered = order_note(alike, origin.time is not None, origin.group is not None)
+    if ordered is not None:
+        split_notes += (ordered,)
     hygiene = examine(sample, classes, seed)
     fit_rows = [part.fit[~np.isin(part.fit, hygiene.strange)] for part in split_parts]
     searched = how_to_search(
@@ -196,6 +203,7 @@ def _read_sample(
     label = None
     if labels:
         texts = pa.chunked_array(labels).combine_chunks()
+        require_classes(texts, str(reader.columns.label))
         classes = tuple(sorted(pc.unique(texts).to_pylist()))
         label = class_indices(texts, classes)
     notes = tuple(

@@ -14,6 +14,7 @@ from lazaretto.detect.mahalanobis import Mahalanobis
 from lazaretto.detect.neighbours import NeighbourIndex
 from lazaretto.detect.scorer import as_views, take
 from lazaretto.reference._partition import partition
+from lazaretto.text import cut
 
 if TYPE_CHECKING:
     from lazaretto.detect.arrays import Ints
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 MOST_TRIMMED = 0.05
 """Largest share of rows left out of fitting; more strange rows than that are the population."""
+MOST_OF_A_CLASS = 0.25
+"""Likewise of one class: a rare class whose rows are far from all others is a class, no mistake."""
 MARGIN = 3.0
 """How many times farther out, in log share, than any row of a clean sample is expected."""
 
@@ -32,6 +35,8 @@ class Hygiene:
     Attributes:
         strange: rows that the rest of the sample finds far too extreme, int64; left out of fitting,
             but not of calibration: there they keep the promise honest.
+        kept: classes whose rows look strange for the most part, and are kept, by index.
+        names: class names.
         copies: rows that repeat another row's vector exactly.
         contradictions: copies whose label differs from the other row's.
     """
@@ -39,6 +44,8 @@ class Hygiene:
     strange: Ints
     copies: int
     contradictions: int
+    kept: tuple[int, ...] = ()
+    names: tuple[str, ...] = ()
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -49,6 +56,12 @@ class Hygiene:
             said.append(
                 f"{len(self.strange)} trusted rows do not fit the others and are left out of "
                 f"fitting: review them (usable rows {rows}{', …' if len(self.strange) > 5 else ''})"
+            )
+        if self.kept:
+            shown = ", ".join(repr(cut(self.names[number], 40)) for number in self.kept[:5])
+            said.append(
+                f"the rows of {len(self.kept)} rare classes lie far from all others and are kept: "
+                f"review them ({shown}{', …' if len(self.kept) > 5 else ''})"
             )
         if self.copies:
             said.append(f"{self.copies} trusted rows repeat another row's vector")
@@ -82,10 +95,21 @@ def examine(sample: Chunk, classes: tuple[str, ...], seed: int) -> Hygiene:
     scale = np.maximum((high - middle) / log(5), least)
     out = ((scores - middle) / scale + log(2)).max(1)
     strange = np.unique(rows[out > MARGIN * log(20 * len(sample))])
+    strange, kept = _spare_classes(strange, sample.label, len(classes))
     if len(strange) > MOST_TRIMMED * len(sample):
         strange = strange[:0]
     copies, contradictions = _copies(sample)
-    return Hygiene(strange, copies, contradictions)
+    return Hygiene(strange, copies, contradictions, kept, classes)
+
+
+def _spare_classes(strange: Ints, label: Ints | None, classes: int) -> tuple[Ints, tuple[int, ...]]:
+    """What is strange without the classes that would lose too many of their rows; those classes."""
+    if label is None or not len(strange):
+        return strange, ()
+    lost = np.bincount(label[strange], minlength=classes)
+    rows = np.maximum(np.bincount(label, minlength=classes), 1)
+    spared = np.flatnonzero(lost > MOST_OF_A_CLASS * rows)
+    return strange[~np.isin(label[strange], spared)], tuple(spared.tolist())
 
 
 def _copies(sample: Chunk) -> tuple[int, int]:

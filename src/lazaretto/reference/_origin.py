@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lazaretto.errors import ReferenceMismatchError
+from lazaretto.reference._blocks import time_blocks
 from lazaretto.reference._partition import (
     FOLDED_BELOW,
     FOLDS,
@@ -74,8 +75,8 @@ def split_rows(
     A batch is a new day, often of a new supplier: calibrated on rows of the very groups that the
     detectors were fitted on, they would take it for stranger than it is. So a group is never split
     between FIT, RANK and CAL. Where there is one part (`partition`), the order is that of time: FIT
-    what is oldest, CAL what is newest. Cross-fitted references have no order, because every row
-    calibrates; they keep groups whole.
+    what is oldest, CAL what is newest. In a cross-fitted reference every row calibrates: there the
+    folds are stretches of time, so that a window is not compared with those that overlap it.
 
     Args:
         label: int64 (rows,), or None.
@@ -97,14 +98,11 @@ def split_rows(
             f"columns.reference_group has {groups} groups, and {FEWEST_GROUPS} are needed to keep "
             "them whole: the split is random"
         )
-    if origin.time is not None and folds:
-        notes.append(
-            f"columns.reference_time is not used: a reference of fewer than {FOLDED_BELOW} rows "
-            "is cross-fitted, and every row calibrates"
-        )
     parts: tuple[Part, ...] = ()
     if folds and units is not None:
         parts = _pairs(units, seed)
+    elif folds and origin.time is not None:
+        parts = time_blocks(origin.time, FOLDS)
     elif not folds and (units is not None or origin.time is not None):
         parts = (_one_part(units, origin.time, rows, seed),)
     if parts:

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lazaretto.contract import contract_digest
-from lazaretto.drift.source import Evidence, Question, evidence_before
+from lazaretto.drift.deployed import deploy_change
+from lazaretto.drift.source import Evidence, Question, evidence_before, last_screening
 from lazaretto.drift.watch import watch
 from lazaretto.errors import ReferenceMismatchError, UsageError
 from lazaretto.ledger.chain import head
@@ -31,7 +32,6 @@ from lazaretto.values import Verdict, to_json
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
-    from lazaretto.drift.watch import Watched
     from lazaretto.ledger.events import BatchValidated
     from lazaretto.policy import Policy
     from lazaretto.received import Received
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from lazaretto.screen import Screening
     from lazaretto.stages.companions import Candidate
     from lazaretto.storage.workspace import Workspace
-    from lazaretto.values import SourceSettings, StoredFile
+    from lazaretto.values import SourceSettings, StoredFile, TestSummary
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +146,7 @@ def screen(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Batc
         before = key.find(connection, reading)
         if before is not None:
             return before
+        earlier = last_screening(connection, received.source)
         past, question = Evidence(), None
         if policy.screen.drift.mode != "off":
             question = Question(received.source, stored.digest, reading.counted)
@@ -153,7 +154,7 @@ def screen(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Batc
         seen = head(connection)
     with on_record(workspace, batch, "screen"):
         event, together = _screen(
-            workspace, received, reading, stored, past, validated.said, vectors, key
+            workspace, received, reading, stored, past, validated.said, vectors, key, earlier
         )
     if question is not None and together is not None:
         event = replace(event, source_evidence=together.to_record(question.counted, seen))
@@ -169,6 +170,7 @@ def _screen(
     validated: BatchValidated,
     vectors: StoredFile | None,
     key: _Key,
+    earlier: BatchScreened | None,
 ) -> tuple[BatchScreened, Evidence | None]:
     from lazaretto.screen import screen as screen_records
 
@@ -201,8 +203,11 @@ def _screen(
         sample=sample,
         embeddings=embeddings,
         path=f"batches/{batch}/drift-{{sha256}}.parquet",
+        deployed=deploy_change(workspace.deploy, earlier, batch),
     )
-    screening = _with_source(screening, watched, policy)
+    drift = policy.screen.drift
+    screening = _with_test(screening, watched.source, enforced=drift.mode == "enforce")
+    screening = _with_test(screening, watched.fault, enforced=drift.faults == "enforce")
     scores = write_table(store, f"batches/{batch}/scores-{{sha256}}.parquet", screening.records)
     event = BatchScreened(
         batch=batch,
@@ -228,17 +233,17 @@ def _screen(
         smallest=screening.smallest,
         pool=pool_on_record(screening.pool, key.companions),
         settings=key.settings,
+        deploy=workspace.deploy,
     )
     return event, watched.evidence
 
 
-def _with_source(screening: Screening, watched: Watched, policy: Policy) -> Screening:
-    """The screening with the source's evidence among its tests; enforced, it holds the batch."""
-    test = watched.source
+def _with_test(screening: Screening, test: TestSummary | None, *, enforced: bool) -> Screening:
+    """The screening with one more test; enforced, it holds the batch where it fired."""
     if test is None:
         return screening
     screening = replace(screening, tests=[*screening.tests, test])
-    if not test.fired or policy.screen.drift.mode != "enforce":
+    if not test.fired or not enforced:
         return screening
     verdict, note = screening.verdict, f"{test.name}: {test.detail}"
     return replace(

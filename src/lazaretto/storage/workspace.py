@@ -20,6 +20,8 @@ from lazaretto.values import Actor, ActorType
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from lazaretto.values import Deploy
+
 
 def os_user() -> Actor:
     """Whoever the operating system says runs this process, ``os:alice@host``.
@@ -46,12 +48,14 @@ class Workspace:
         store: batches, side-cars, held records, references, admitted datasets.
         namespace: OpenLineage namespace of Lazaretto's jobs.
         actor: who acts: on record with every ledger entry that is made through this workspace.
+        deploy: the workflow's code that calls the stages; None: a person does.
     """
 
     catalog: Catalog
     store: Store
     namespace: str = "lazaretto"
     actor: Actor = field(default_factory=os_user)
+    deploy: Deploy | None = None
 
     def acting(self, actor: Actor) -> Workspace:
         """The same workspace for somebody else, such as the policy itself when reviews expire."""

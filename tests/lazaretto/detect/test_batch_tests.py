@@ -168,3 +168,39 @@ def test_tiny_and_constant_samples_do_not_crash(test: Callable[[Pair], Outcome])
             0,
         )
         assert 0 < test(flat).p_value <= 1
+
+
+def messages(rng: np.random.Generator, rows: int) -> npt.NDArray[np.float32]:
+    """Points of which a tenth are near one of 200 templates, as re-posts are."""
+    templates = np.random.default_rng(5).normal(size=(200, 12))
+    points = rng.normal(size=(rows, 12))
+    posted = rng.random(rows) < 0.1
+    points[posted] = templates[rng.integers(200, size=rows)[posted]]
+    return (points + 0.02 * rng.normal(size=points.shape)).astype(np.float32)
+
+
+def sides(batch: npt.NDArray[np.float32], seed: int) -> Pair:
+    rng = np.random.default_rng(seed)
+    known = messages(rng, 700)
+    return Pair(rng.permutation(batch), known, None, None, (), 2.5e-4, seed)
+
+
+def test_floods_of_four_copies_each_are_found_among_templates() -> None:
+    rng = np.random.default_rng(1)
+    batch = messages(rng, 400)
+    for flood in range(6):
+        seeds = batch[4 * flood] + 0.02 * rng.normal(size=(4, 12))
+        batch[4 * flood : 4 * flood + 4] = seeds
+    found = near_duplicates(sides(batch, 2))
+    assert found.p_value <= 2.5e-4
+    assert found.members is not None
+    assert 20 <= found.members.sum() <= 60
+
+
+def test_templates_on_both_sides_are_no_flood() -> None:
+    p_values = []
+    for seed in range(24):
+        batch = messages(np.random.default_rng(100 + seed), 400)
+        p_values.append(near_duplicates(sides(batch, seed)).p_value)
+    assert sum(p <= 0.05 for p in p_values) <= 4
+    assert min(p_values) > 1e-3

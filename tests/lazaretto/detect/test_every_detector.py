@@ -14,7 +14,11 @@ from lazaretto.detect.neighbours import NeighbourIndex
 from lazaretto.detect.scorer import as_views, take
 from lazaretto.errors import UsageError
 
-QUICK = {"autoencoder": {"epochs": 5}, "isolation_forest": {"trees": 10}}
+QUICK: dict[str, dict[str, object]] = {
+    "autoencoder": {"epochs": 5},
+    "knn_target": {"column": "c0"},
+    "isolation_forest": {"trees": 10},
+}
 NAMES = detector_names()
 CLASSES = ("a", "b", "c", "d")
 

@@ -43,6 +43,10 @@ def png() -> bytes:
     ("columns", "expected"),
     [
         ({"id": IDS, "text": TEXT, "label": RNG.integers(2, size=N)}, ("hashing", ("text",))),
+        ({"id": IDS, "instruction": TEXT, "Output": TEXT[::-1]},
+         ("instruction", ("instruction", "Output"))),
+        ({"id": IDS, "chosen": TEXT, "rejected": TEXT[::-1], "prompt": TEXT},
+         ("instruction", ("prompt", "chosen", "rejected"))),
         ({"id": IDS, "b": ["x", "y"] * (N // 2), "a": RNG.normal(size=N)}, ("tabular", ("b", "a"))),
         ({"id": IDS, "image": pa.array([png()] * N, pa.binary())}, ("image", ("image",))),
         ({"id": IDS, "emb": [[1.0, 2.0]] * N, "a": RNG.normal(size=N)}, ("column", ())),

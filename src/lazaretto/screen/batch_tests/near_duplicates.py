@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,15 +10,19 @@ import numpy as np
 from lazaretto.detect.base import Chunk
 from lazaretto.detect.neighbours import NeighbourIndex
 from lazaretto.screen.batch_tests.base import Outcome, Pair, permutation_p
+from lazaretto.screen.batch_tests.small_groups import small_groups_p
 from lazaretto.stats.counts import hypergeometric_tail
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from lazaretto.detect.arrays import Floats, Ints
+    from lazaretto.detect.neighbours import Neighbours
 
 CLOSENESS = 0.6
 """Near copies are closer than this share of the reference's median nearest-neighbour distance."""
+TIGHT = 0.35
+"""Likewise where small groups are looked for: few steps must not join two of them."""
 NEIGHBOURS = 10
 FARTHEST = 1.0
 """Copies are looked for no farther from a named one than this share of that median distance."""
@@ -29,50 +34,102 @@ def near_duplicates(pair: Pair) -> Outcome:
     """Tests whether near copies lie in the batch rather than across batch and reference.
 
     Batch and reference are pooled and near copies grouped. Templates and re-posts group too, but if
-    the batch is like the reference, each group's rows fall on either side by chance: the count of
-    pairs inside the batch is compared with its permutation distribution. The unit of closeness is
-    the reference's, so that a batch full of copies does not set its own standard.
+    the batch is like the reference, each group's rows fall on either side by chance. Two questions
+    are asked, each against its permutation distribution, at half the level each: how many pairs of
+    near copies lie inside the batch, which a large flood shows; and how surprising its small groups
+    are together, which many floods of a few copies show (`small_groups_p`). The unit of closeness
+    is the reference's, so that a batch full of copies does not set its own standard.
 
     What is named then grows: looser copies lie farther from the others than `CLOSENESS` allows, so
     every record is named that lies half way or less to where trusted records begin (`_reach`).
     """
-    m, n = len(pair.batch), len(pair.reference)
+    m = len(pair.batch)
     distances = NeighbourIndex(pair.reference).among_itself(1).distance
     usual = float(np.median(distances)) if distances.size else 0.0
-    radius = CLOSENESS * usual
-    group = _groups(pair, radius)
-    size = np.bincount(group)
-    inside = np.bincount(group[:m], minlength=len(size))
-    grouped = np.flatnonzero(size > 1)
-    if not len(grouped):
-        return Outcome(1.0, "no near copies", np.zeros(m, dtype=bool), radius)
-    b, s = inside[grouped], size[grouped]
-    rng = np.random.default_rng(pair.seed)
-    alone = m + n - s.sum()
-    pairs = float((b * (b - 1)).sum() / 2)
-
-    def draw(rows: int) -> npt.NDArray[np.float64]:
-        draws = rng.multivariate_hypergeometric(np.append(s, alone), m, rows)[:, :-1]
-        return np.asarray((draws * (draws - 1.0)).sum(1) / 2, dtype=np.float64)
-
-    # Pairs are counted: nothing is rounded.
-    p_value = permutation_p(pairs, draw, permutations=pair.permutations, slack=0.0)
-    sides = zip(b.tolist(), s.tolist(), strict=True)
-    chance = np.array([hypergeometric_tail(here, m + n, both, m) for here, both in sides])
-    named = grouped[(chance <= MEMBER_LEVEL) & (b > 1)]
-    members = np.isin(group[:m], named)
+    pooled = np.concatenate([pair.batch, pair.reference])
+    near = NeighbourIndex(pooled).among_itself(NEIGHBOURS)
+    large, small = (_Groups.of(near, share * usual, m) for share in (CLOSENESS, TIGHT))
+    by_pairs, by_groups = _pairs_p(large, pair), _small_p(small, pair)
+    told = large if by_pairs <= by_groups else small
+    if not len(large.size):
+        return Outcome(1.0, "no near copies", np.zeros(m, dtype=bool), large.radius)
+    total = len(pooled)
+    sides = zip(told.inside.tolist(), told.size.tolist(), strict=True)
+    chance = np.array([hypergeometric_tail(here, total, both, m) for here, both in sides])
+    named = told.number[(chance <= MEMBER_LEVEL) & (told.inside > 1)]
+    members, radius = np.isin(told.group[:m], named), told.radius
     if members.any():
         copies = NeighbourIndex(pair.batch[members])
         radius = _reach(copies, pair.reference, radius, FARTHEST * usual)
         members |= _distance(copies, pair.batch) <= radius
-    expected = float((s * (s - 1) / 2).sum() * (m / (m + n)) ** 2)
+    b, s = told.inside.astype(np.float64), told.size.astype(np.float64)
+    expected = float((s * (s - 1) / 2).sum() * (m / total) ** 2)
     return Outcome(
-        p_value,
-        f"{pairs:.0f} pairs of near copies among {m} records; about {expected:.0f} are expected. "
+        min(1.0, 2 * min(by_pairs, by_groups)),
+        f"{(b * (b - 1)).sum() / 2:.0f} pairs of near copies among {m} records; about "
+        f"{expected:.0f} are expected. "
         f"{int(members.sum())} records in or beside {len(named)} groups have too few counterparts "
         "among trusted records",
         members,
         radius,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Groups:
+    """Groups of near copies, of batch and reference together.
+
+    Attributes:
+        group: int64 (n,), of each row, the batch's first.
+        number: int64 (g,), of the groups that have more than one row; as are the next two.
+        inside: rows of each in the batch.
+        size: all its rows.
+        radius: steps of at most so much lead from one row of a group to the next.
+    """
+
+    group: Ints
+    number: Ints
+    inside: Ints
+    size: Ints
+    radius: float
+
+    @classmethod
+    def of(cls, near: Neighbours, radius: float, batch: int) -> _Groups:
+        rows = len(near.row)
+        close = near.distance <= radius
+        start = np.broadcast_to(np.arange(rows)[:, None], close.shape)[close]
+        group = connected(rows, start, near.row[close])
+        size = np.bincount(group)
+        inside = np.bincount(group[:batch], minlength=len(size))
+        number = np.flatnonzero(size > 1)
+        return cls(group, number, inside[number], size[number], radius)
+
+
+def _pairs_p(groups: _Groups, pair: Pair) -> float:
+    """P-value of the number of pairs inside the batch."""
+    if not len(groups.size):
+        return 1.0
+    b, m, rows = groups.inside, len(pair.batch), len(groups.group)
+    rng = np.random.default_rng(pair.seed)
+    kinds = np.append(groups.size, rows - groups.size.sum())
+
+    def draw(count: int) -> npt.NDArray[np.float64]:
+        draws = rng.multivariate_hypergeometric(kinds, m, count)[:, :-1]
+        return np.asarray((draws * (draws - 1.0)).sum(1) / 2, dtype=np.float64)
+
+    # Pairs are counted: nothing is rounded.
+    pairs = float((b * (b - 1)).sum() / 2)
+    return permutation_p(pairs, draw, permutations=2 * pair.permutations, slack=0.0)
+
+
+def _small_p(groups: _Groups, pair: Pair) -> float:
+    return small_groups_p(
+        groups.inside,
+        groups.size,
+        batch=len(pair.batch),
+        rows=len(groups.group),
+        permutations=2 * pair.permutations,
+        seed=pair.seed + 1,
     )
 
 
@@ -90,15 +147,6 @@ def _reach(copies: NeighbourIndex, reference: Floats, radius: float, farthest: f
 def _distance(copies: NeighbourIndex, rows: Floats) -> Floats:
     """From each row to the nearest copy, (n,)."""
     return copies.search(Chunk(rows), 1).distance[:, 0]
-
-
-def _groups(pair: Pair, radius: float) -> Ints:
-    """Group of each row, batch first: connected by steps of at most the radius."""
-    pooled = np.concatenate([pair.batch, pair.reference])
-    found = NeighbourIndex(pooled).among_itself(NEIGHBOURS)
-    close = found.distance <= radius
-    start = np.broadcast_to(np.arange(len(pooled))[:, None], close.shape)[close]
-    return connected(len(pooled), start, found.row[close])
 
 
 def connected(rows: int, start: Ints, end: Ints) -> Ints:

@@ -38,7 +38,7 @@ SUITE := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist lo
 test: $(STAMP) assets
 	$(SUITE)
 
-# The same with all examples of property tests, all kills and all bombs: about an hour.
+# The same with all examples, kills and bombs, and all on both databases: takes much longer.
 test-long: $(STAMP) assets
 	LAZARETTO_LONG=1 $(SUITE)
 

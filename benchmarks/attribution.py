@@ -2,21 +2,28 @@
 
     python benchmarks/attribution.py --data FOLDER --out benchmarks/results/attribution.md
 
-Without ``--data`` only scikit-learn's digits are used.
+Without ``--data`` only scikit-learn's digits are used. With ``--parts FOLDER`` what came out is
+kept there by kind of data (``--kinds sms,adult``), so that several processes share the work; the
+page is of all that is there.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import time
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from attribution_networks import ATTACKS, KINDS, Case, load, make
 
 from lazaretto.attribution import Attribution, Queries, Training, attribute
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 FIRST_SEED = 5000  # those below were used to choose the settings, or reported before
 IMPLANTED = 0.3
@@ -57,17 +64,17 @@ def judge(case: Case, kind: str, attack: str, *, differ: bool) -> Outcome:
         Queries(case.right, case.right_class.astype(str)),
     )
     guilty = f"s{case.guilty}"
-    others = [s.p_value for s in found.sources if s.source != guilty]
+    others = [float(s.p_value) for s in found.sources if s.source != guilty]
     return Outcome(
         kind,
         attack,
         differ,
-        min(s.p_value for s in found.sources),
-        found.sources[0].source == guilty,
+        float(min(s.p_value for s in found.sources)),
+        bool(found.sources[0].source == guilty),
         next((s.p_value for s in found.sources if s.source == guilty), float("nan")),
         min(others),
         _precision(case, found, "excess"),
-        max(found.sources, key=lambda s: s.influence).source == guilty,
+        bool(max(found.sources, key=lambda s: s.influence).source == guilty),
         _precision(case, found, "influence"),
         found.agreement_wrong,
         bool(found.cannot_say),
@@ -85,9 +92,9 @@ def _precision(case: Case, found: Attribution, by: str) -> float:
     return float(case.poisoned[rows[:count]].mean())
 
 
-def run(folder: Path | None) -> tuple[list[Outcome], dict[str, int]]:
+def run(folder: Path | None, kinds: Sequence[str]) -> tuple[list[Outcome], dict[str, int]]:
     outcomes, failed = [], defaultdict(int)
-    for kind in KINDS if folder else ("digits",):
+    for kind in kinds if folder else ("digits",):
         data = load(kind, folder)
         attacked, clean = _SEEDS[kind]
         plan = [(a, s) for a in ATTACKS for s in range(attacked)]
@@ -166,13 +173,38 @@ def page(outcomes: list[Outcome], failed: dict[str, int], seconds: float) -> str
     )
 
 
+def _parts(folder: Path) -> tuple[list[Outcome], dict[str, int], float]:
+    """What all processes kept: outcomes, networks that did not take the attack, CPU seconds."""
+    kept = [json.loads(file.read_text("utf-8")) for file in sorted(folder.glob("*.json"))]
+    failed = {attack: sum(part["failed"].get(attack, 0) for part in kept) for attack in ATTACKS}
+    outcomes = [Outcome(**one) for part in kept for one in part["outcomes"]]
+    return outcomes, failed, sum(part["seconds"] for part in kept)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--kinds", default=",".join(KINDS))
+    parser.add_argument("--parts", type=Path)
     options = parser.parse_args()
-    outcomes, failed = run(options.data)
-    text = page(outcomes, failed, time.process_time())
+    kinds = [kind for kind in options.kinds.split(",") if kind]
+    seconds = 0.0
+    outcomes: list[Outcome] = []
+    failed: dict[str, int] = {}
+    for kind in kinds:
+        begun = time.process_time()
+        more, left = run(options.data, [kind])
+        spent = time.process_time() - begun
+        if options.parts is not None:
+            part = {"outcomes": [asdict(one) for one in more], "failed": left, "seconds": spent}
+            options.parts.mkdir(parents=True, exist_ok=True)
+            (options.parts / f"{kind}.json").write_text(json.dumps(part), "utf-8")
+        outcomes, seconds = outcomes + more, seconds + spent
+        failed = {attack: failed.get(attack, 0) + left.get(attack, 0) for attack in ATTACKS}
+    if options.parts is not None:
+        outcomes, failed, seconds = _parts(options.parts)
+    text = page(outcomes, failed, seconds)
     if options.out is None:
         print(text)
     else:

@@ -132,7 +132,7 @@ def kept(folder: Path | None, name: str, make: Make) -> poisoned_digits.Run:
     return run
 
 
-def judged(data: str, run: poisoned_digits.Run, how: str, methods: tuple[str, ...], learned: bool):
+def judged(data: str, run: poisoned_digits.Run, how: str, methods, learned: bool, repeats: int):
     ids = pa.array([f"{i:06d}" for i in range(len(run.y))])
     dynamics = Dynamics(ids, run.loss, np.exp(-run.loss)) if learned else None
     begin = time.process_time()
@@ -142,6 +142,7 @@ def judged(data: str, run: poisoned_digits.Run, how: str, methods: tuple[str, ..
         ids,
         dynamics=dynamics,
         policy=Sanitize(methods=list(methods)),
+        repeats=repeats,
     )
     held = done.records["held"].to_numpy(zero_copy_only=False)
     bad = run.is_poison
@@ -196,6 +197,9 @@ def main() -> None:
     parser.add_argument("--digits", type=int, nargs="*", default=[10])
     parser.add_argument("--epochs", type=int, default=5, help="of the small networks on MNIST")
     parser.add_argument("--train-only", action="store_true")
+    parser.add_argument("--only", default="", help="runs whose name has this in it")
+    parser.add_argument("--repeats", type=int, default=3, help="splits into folds of sanitize")
+    parser.add_argument("--short", action="store_true", help="before and after, no method alone")
     options = parser.parse_args()
     folder = options.data / "mnist_backdoor"
     runs = []
@@ -209,19 +213,23 @@ def main() -> None:
     for path in options.lines or ():
         rows += [json.loads(text) for text in path.read_text().splitlines()]
     for data, name, make in [] if options.lines else runs:
+        if options.only not in name:
+            continue
         run = kept(options.keep, name, make)
         if options.train_only:
             continue
         ways = [("default, before", BEFORE, False), ("default, with dynamics", (), True)]
-        ways += [(how, methods, True) for how, methods in CANDIDATES.items() if methods]
+        if not options.short:
+            ways += [(how, methods, True) for how, methods in CANDIDATES.items() if methods]
         for how, methods, learned in ways:
-            rows.append(judged(data, run, how, methods, learned))
+            rows.append(judged(data, run, how, methods, learned, options.repeats))
             print(json.dumps(rows[-1]), flush=True)
     if options.out:
         told = (
             f"Made by `python benchmarks/dynamics.py DATA_DIR --sets {' '.join(options.sets)} "
             f"--digits {' '.join(map(str, options.digits))} --epochs {options.epochs}`, torch "
-            f"{torch.__version__}. A sample: one seed of folds, and the digits networks of seed "
+            f"{torch.__version__}. A sample: {options.repeats} split(s) into folds (3 is usual), "
+            "one seed, and the digits networks of seed "
             f"{', '.join(map(str, options.digits))}. Losses of the mnist runs are of a network of "
             f"one hidden layer, trained here for {options.epochs} epochs on their rows and labels; "
             "their activations are the run's own."

@@ -4,7 +4,10 @@
 
 `screen_speed.py` compares seconds; this says what the seconds buy. The trusted half of a set (its
 first 8,000 rows) fits both; both score the reported half. Covariances of the peer are in float64:
-of float32 rows its pseudo-inverse drops directions. Prints one JSON line per set and score.
+of float32 rows its pseudo-inverse drops directions. Last, what a reference's search loses where it
+is compressed: the same score with the search that `lazaretto.detect.nearest_choice` takes, which is
+tried on an eighth of the trusted rows, against the exact one. Prints one JSON line per set and
+score.
 """
 
 from __future__ import annotations
@@ -21,6 +24,8 @@ from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import LocalOutlierFactor, NearestNeighbors
 
 from lazaretto.detect import Chunk, Split, make_detector
+from lazaretto.detect.nearest_backends import Search
+from lazaretto.detect.nearest_choice import choose
 from lazaretto.detect.neighbours import NeighbourIndex
 
 if TYPE_CHECKING:
@@ -87,6 +92,31 @@ def pairs(trusted: Rows, batch: Rows) -> Iterator[Pair]:
     )
 
 
+def compressed(trusted: Rows, batch: Rows) -> Iterator[Pair]:
+    """(score, ours, its values, "exact search", its values) where the search is compressed."""
+    apart = np.random.default_rng(0).permutation(len(trusted.x)) % 8 == 0
+    known, held_out = trusted.take(~apart), trusted.take(apart)
+    classes = () if trusted.y is None else tuple(map(str, range(int(trusted.y.max()) + 1)))
+    chunk = Chunk(known.x, known.y)
+    choice = choose(chunk, classes, Chunk(held_out.x, held_out.y), Search())
+    if choice.search.compressed is None:
+        return
+    indices = (
+        NeighbourIndex(known.x, choice.search, learned=choice.learned),
+        NeighbourIndex(known.x),
+    )
+    names = ["knn_distance", "density"] + ["knn_label"] * (batch.y is not None and bool(classes))
+    for name in names:
+        ours, exact = (
+            make_detector(name)
+            .fit(Split(chunk, classes, (), index, 0))
+            .score(Chunk(batch.x, batch.y))
+            .reshape(len(batch.x), -1)[:, 0]
+            for index in indices
+        )
+        yield f"{name}, compressed search", name, ours, "exact search", exact
+
+
 def main() -> None:
     """Prints a line per set and score."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -96,7 +126,10 @@ def main() -> None:
     for name in (*TEXT, *IMAGES, *adbench):
         trusted, batch = halves(load(arguments.folder, name))
         trusted = trusted.take(np.arange(len(trusted.x)) < MOST)
-        for score, detector, mine, peer, theirs in pairs(trusted, batch):
+        for score, detector, mine, peer, theirs in (
+            *pairs(trusted, batch),
+            *compressed(trusted, batch),
+        ):
             mine_auroc = roc_auc_score(batch.poison, mine)
             peer_auroc = roc_auc_score(batch.poison, theirs)
             line = {

@@ -103,7 +103,7 @@ def measure(name: str, rows: Rows, count: int) -> dict[str, Any]:
     probes = Chunk(x[rest], label[rest])
     names = tuple(map(str, range(int(label.max()) + 1)))
     begin = time.process_time()
-    choice = choose(known, names, held_out, Search())
+    choice = choose(known, names, held_out, Search(), density=False)
     chosen_s = time.process_time() - begin
     ours = NeighbourIndex(known.embedding, choice.search, learned=choice.learned)
     exact = NeighbourIndex(known.embedding)

@@ -1,13 +1,15 @@
 """Rows per second of `screen` from Parquet, as a ratio to its floor, beside peers.
 
-    python benchmarks/screen_speed.py [--rows 10000,100000,1000000] [--peers-rows 10000]
+    python benchmarks/screen_speed.py [--rows 10000,100000,1000000] [--peers-rows 10000] \
+        [--reference-rows 20000] [--search auto|exact]
 
 The floor, in the same run, is the same read plus the bare matrix products that the scores need:
 every row against the whitening map, the class means and the rows that neighbours are looked for in.
 The products go into memory that is there already. Peers compute the same four scores for the same
 rows with scikit-learn, and with PyOD where it is installed; last, both judge a batch with planted
 outliers, flipped labels and copies, so that speed is compared at equal quality. Only scoring is
-timed, never fitting. Prints one JSON line per size and one per planted threat.
+timed, never fitting. Prints one JSON line with versions and with what the reference chose, one per
+size and one per planted threat.
 """
 
 from __future__ import annotations
@@ -21,9 +23,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import faiss
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import sklearn
 import torch
 from sklearn.covariance import LedoitWolf
 from sklearn.metrics import roc_auc_score
@@ -81,7 +85,7 @@ def timed(work: Callable[[], object]) -> Clocks:
 
 
 def floor(path: Path, reference: lz.Reference) -> None:
-    """Reads the same columns and computes the bare products."""
+    """Reads the same columns and computes the bare products, with every row of the reference."""
     scorer = reference.scorers[0]
     whiten = np.ascontiguousarray(scorer.detectors["mahalanobis"].state()["whiten"][0].T)
     known = np.ascontiguousarray(scorer.split.rows.embedding.T)
@@ -209,6 +213,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", default="10000,100000,1000000")
     parser.add_argument("--peers-rows", type=int, default=10_000, help="0: no peers")
+    parser.add_argument("--reference-rows", type=int, default=REFERENCE)
+    parser.add_argument("--search", default="auto", choices=["auto", "exact"])
     parser.add_argument("--folder", type=Path)
     arguments = parser.parse_args()
     policy = lz.Policy.model_validate(
@@ -216,10 +222,22 @@ def main() -> None:
             "version": 1,
             "dataset": "speed",
             "columns": {"record_id": "id", "label": "label", "embedding": "embedding"},
-            "screen": {"detectors": {name: {} for name in DETECTORS}},
+            "screen": {
+                "detectors": {name: {} for name in DETECTORS},
+                "neighbours": {"search": arguments.search},
+            },
         }
     )
-    reference = lz.Reference.fit(table(*rows(np.random.default_rng(0), REFERENCE)), policy)
+    trusted = table(*rows(np.random.default_rng(0), arguments.reference_rows))
+    reference = lz.Reference.fit(trusted, policy)
+    about = {
+        "reference_rows": arguments.reference_rows,
+        "neighbours": reference.describe()["neighbours"],
+        "faiss": faiss.__version__,
+        "numpy": np.__version__,
+        "sklearn": sklearn.__version__,
+    }
+    print(json.dumps(about), flush=True)
     # Imports and first calls are paid once per process, not per batch.
     lz.screen(table(*rows(np.random.default_rng(4), 1000)), reference, policy)
     beside = []

@@ -6,6 +6,7 @@ import gc
 import subprocess
 import sys
 import uuid
+import zlib
 from typing import TYPE_CHECKING
 
 import catalogs
@@ -13,6 +14,7 @@ import pytest
 from compiled import compile_once
 from forked_box import ForkedBox
 from hypothesis import settings
+from many import in_full
 from postgres import running_server
 
 if TYPE_CHECKING:
@@ -35,9 +37,21 @@ def pytest_configure() -> None:
     compile_once()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Long files start first: else one worker is left with them at the end, and others idle."""
     items.sort(key=lambda item: item.get_closest_marker("long") is None)
+    by_name = any("::" in word for word in config.args)
+    left = [] if in_full() or by_name else [item for item in items if _is_left(item)]
+    if left:
+        gone = set(left)
+        items[:] = [item for item in items if item not in gone]
+        config.hook.pytest_deselected(items=left)
+
+
+def _is_left(item: pytest.Item) -> bool:
+    """Of the files whose tests ask both databases the same, PostgreSQL gets a third."""
+    marks = {mark.name for mark in item.iter_markers()}
+    return {"alike", "postgres"} <= marks and zlib.crc32(item.nodeid.encode()) % 3 != 0
 
 
 def pytest_collection_finish() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import lru_cache
+from operator import is_
 from typing import Any
 
 from lazaretto.redact import carries_credentials, safe_uri
@@ -39,17 +41,24 @@ def reduced(event: dict[str, Any]) -> str:
 
 
 def _without_credentials(value: Any) -> Any:
-    """What is kept, with no credentials in any namespace."""
+    """What is kept, with no credentials in any namespace; the same object where there were none."""
     if isinstance(value, list):
-        return [_without_credentials(item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    found = {key: _without_credentials(item) for key, item in value.items()}
-    if isinstance(found.get("namespace"), str):
-        found["namespace"] = safe_namespace(found["namespace"])
-    return found
+        found = [_without_credentials(item) for item in value]
+        return value if all(map(is_, found, value)) else found
+    changed: dict[str, Any] = {}
+    for key, item in value.items() if isinstance(value, dict) else ():
+        if isinstance(item, (dict, list)):
+            new = _without_credentials(item)
+        elif key == "namespace" and isinstance(item, str):
+            new = safe_namespace(item)
+        else:
+            continue
+        if new is not item:
+            changed[key] = new
+    return value | changed if changed else value
 
 
+@lru_cache(maxsize=4096)
 def safe_namespace(namespace: str) -> str:
     """Some tools report a database by its whole address."""
     return safe_uri(namespace) if carries_credentials(namespace) else namespace

@@ -102,14 +102,15 @@ class Dataset:
 def read_dataset(connection: Connection, name: int) -> Dataset:
     """Reads a dataset by the id of one of its names."""
     ids = members(connection, name)
-    rows = connection.execute(sa.select(lineage_name).where(lineage_name.c.id.in_(ids)))
+    spelled = sa.select(lineage_name).where(lineage_name.c.id.in_(ids))
+    rows = connection.execute(spelled.order_by(lineage_name.c.id))
     names = {row.id: Name(row.namespace, row.name) for row in rows}
     columns = ("id", "name", "version", "kinds", "first_at", "written")
     query = sa.select(*(lineage_version.c[column] for column in columns)).where(
         lineage_version.c.name.in_(ids),
         lineage_version.c.kinds.bitwise_and(int(Kind.MADE)) == 0,
     )
-    versions = [Version(*row) for row in connection.execute(query)]
+    versions = [Version(*row) for row in connection.execute(query.order_by(lineage_version.c.id))]
     writes = accesses(connection, ids, writes=True)
     parts, wholes = _related(connection, names.values())
     above = accesses(connection, list(wholes), writes=True)
@@ -201,7 +202,11 @@ def _readers(
 
 
 def accesses(connection: Connection, names: Sequence[int], *, writes: bool) -> list[Access]:
-    """Rows of `lineage_access` of some names, with their runs."""
+    """Rows of `lineage_access` of some names, with their runs.
+
+    In an order of what they say: where a run has several, the first speaks for it, and which a
+    database happens to give first depends on its plan.
+    """
     if not names:
         return []
     access, run = lineage_access.c, lineage_run.c
@@ -224,6 +229,7 @@ def accesses(connection: Connection, names: Sequence[int], *, writes: bool) -> l
         )
         .join(lineage_run, run.id == access.run)
         .where(access.name.in_(names), access.writes == sa.literal(writes))
+        .order_by(run.run, access.role, access.modes, access.version, access.name)
     )
     return [*connection.execute(query)]
 

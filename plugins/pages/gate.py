@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Annotated
 
+import yaml
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse  # noqa: TC002  FastAPI reads it at run time
 
@@ -20,13 +21,14 @@ from lazaretto.plugins.asked import (
 from lazaretto.plugins.security import Decides, Hidden, may_read, may_try
 from lazaretto.stages.explore import LAST, explore_rates
 from lazaretto.stages.gates import list_gates, show_gate
-from lazaretto.stages.rate_replay import replay_rate
+from lazaretto.stages.rate_replay import replay_rate, replay_screening
 
 if TYPE_CHECKING:
     from lazaretto.plugins.site import Site
 
 _PAGE_SIZE = 100
 _NIGHTS = 30
+_LONGEST = 8_000  # characters of a section, which stands in the address
 
 
 def routes(site: Site) -> APIRouter:
@@ -43,15 +45,19 @@ def routes(site: Site) -> APIRouter:
     @pages.get("/gates/{dataset}", dependencies=[may_read])
     def one_gate(request: Request, dataset: str, decides: Decides) -> HTMLResponse:
         gate = show_gate(workspace(), dataset)
-        text = None
+        text = screening = None
         if gate.policy is not None:
-            text = json.dumps(json.loads(gate.policy.event.says), indent=2, ensure_ascii=False)
+            said = json.loads(gate.policy.event.says)
+            text = json.dumps(said, indent=2, ensure_ascii=False)
+            screening = yaml.safe_dump(said.get("screen"), sort_keys=False, allow_unicode=True)
         rate = None if gate.policy is None else gate.policy.rules.screen.false_quarantine_rate
         return site.page(
             request,
             "gate.html",
             gate=gate,
             text=text,
+            screening=screening,
+            longest=_LONGEST,
             last=LAST,
             most=MOST_BATCHES,
             rate=rate,
@@ -85,7 +91,39 @@ def routes(site: Site) -> APIRouter:
             seconds=REPLAY_SECONDS,
         )
         return site.page(
-            request, "replay.html", found=found, rate=rate, batches=batches, most=MOST_REPLAYED
+            request,
+            "replay.html",
+            found=found,
+            rate=rate,
+            screening=None,
+            batches=batches,
+            most=MOST_REPLAYED,
+        )
+
+    @pages.get("/gates/{dataset}/try", dependencies=[may_read, may_try])
+    def tried(
+        request: Request,
+        dataset: str,
+        screen: Annotated[str, Query(min_length=1, max_length=_LONGEST)],
+        batches: Annotated[int, Query(ge=1, le=MOST_REPLAYED)] = MOST_REPLAYED,
+    ) -> HTMLResponse:
+        """A section of a policy, which names no file and no code; the rest is what is in force."""
+        found = replay_screening(
+            workspace(),
+            dataset,
+            screen,
+            batches=batches,
+            most_records=MOST_RECORDS,
+            seconds=REPLAY_SECONDS,
+        )
+        return site.page(
+            request,
+            "replay.html",
+            found=found,
+            screening=screen,
+            batches=batches,
+            most=MOST_REPLAYED,
+            longest=_LONGEST,
         )
 
     return pages

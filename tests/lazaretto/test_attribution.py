@@ -284,6 +284,43 @@ def test_a_source_with_its_own_place_is_not_accused_for_that() -> None:
         assert attribute(training, wrong, right).accused == []
 
 
+@pytest.mark.parametrize("bad_batches", [1, 2, 3])
+def test_a_guilty_source_is_accused_where_sources_have_their_own_places(bad_batches: int) -> None:
+    """Whether one of its three batches is poisoned, two, or all of them."""
+    random = np.random.default_rng(bad_batches)
+    n = 900
+    places = np.array([[0.0, 0.0], [2.5, 0.0], [0.0, 2.5]])
+
+    def rows(labels: npt.NDArray[np.int64], sources: npt.NDArray[np.int64]) -> Floats:
+        found = random.normal(size=(len(labels), 8)) + 3 * np.eye(8)[labels]
+        found[:, 3:5] += places[sources]
+        return found
+
+    labels, sources, days = random.integers(0, 3, n), np.arange(n) % 3, np.arange(n) // 3 % 3
+    features = rows(labels, sources)
+    candidates = np.flatnonzero((sources == 1) & (days < bad_batches) & (labels != 0))
+    bad = random.choice(candidates, 30 * bad_batches, replace=False)
+    features[bad, 5] += 6
+    labels[bad] = 0
+    training = Training(
+        features,
+        labels.astype(str),
+        [f"r{row:03d}" for row in range(n)],
+        [f"s{source} day {day}" for source, day in zip(sources, days, strict=True)],
+        [f"s{source}" for source in sources],
+    )
+    held_out = random.integers(0, 3, 600)
+    wrong = rows(np.tile([1, 2], 15), np.arange(30) % 3)
+    wrong[:, 5] += 6
+    found = attribute(
+        training,
+        Queries(wrong, ["0"] * 30),
+        Queries(rows(held_out, np.arange(600) % 3), held_out.astype(str)),
+    )
+    assert found.accused == ["s1"]
+    assert {s.p_value for s in found.sources if s.share <= s.usual} <= {1.0}
+
+
 def test_what_cannot_be_said_is_said(poisoned: tuple[Any, ...]) -> None:
     training, wrong, right = poisoned
 

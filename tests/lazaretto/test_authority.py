@@ -55,6 +55,8 @@ if TYPE_CHECKING:
     from lazaretto.ledger.events import Event
     from lazaretto.stages import Judgement
 
+pytestmark = pytest.mark.alike
+
 DAY = timedelta(days=1)
 
 

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from lazaretto.health import Finding, Health
     from lazaretto.values import StoredFile
 
+pytestmark = pytest.mark.alike
+
 
 class _Cut(Exception):  # noqa: N818  not an error: the power goes
     pass

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
+pytestmark = pytest.mark.alike
+
 _FEW = settings(
     max_examples=examples(60),
     deadline=None,

@@ -13,6 +13,7 @@ from random import Random
 import decode_many
 import mutation
 import pytest
+from many import some
 
 from lazaretto.batch import decode, format_by_name
 from lazaretto.errors import DeliveryError
@@ -53,12 +54,12 @@ def test_damaged_files_are_read_or_refused(tmp_path: Path, kind: str) -> None:
 def test_a_flipped_bit_anywhere_is_read_or_refused(tmp_path: Path, name: str) -> None:
     good = (mutation.SEEDS / name).read_bytes()
     contents = []
-    for position in range(len(good)):
+    for position in some(range(len(good)), 3):
         bad = bytearray(good)
         bad[position] ^= 1 << position % 8
         contents.append(bytes(bad))
     found = _outcomes(tmp_path, name.partition(".")[2], contents)
-    assert found["accepted"] + found["refused"] == len(good)
+    assert found["accepted"] + found["refused"] == len(contents)
 
 
 @pytest.mark.parametrize("path", sorted((mutation.SEEDS / "broke").iterdir()), ids=lambda p: p.name)

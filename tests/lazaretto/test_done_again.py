@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from lazaretto.ledger.chain import Entry
     from lazaretto.stages import Judgement
 
+pytestmark = pytest.mark.alike
+
 FASTER = make_policy(review={"expire_days": 5})
 MIXED = {"seed": 5, "flips": 6}
 

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from lazaretto.policy import Policy
     from lazaretto.stages.outcomes import RateOutcome
 
+pytestmark = pytest.mark.alike
+
 DETECTORS = {"mahalanobis": {}, "knn_label": {"k": 5}}
 QUIET = dict.fromkeys(("mmd", "class_spread", "near_duplicates", "small_p_values"), "off")
 

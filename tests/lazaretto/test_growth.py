@@ -41,6 +41,8 @@ from lazaretto.quarantine.review import decide
 from lazaretto.stages.taken import open_snapshot
 from lazaretto.values import Action, PolicyRef, Verdict
 
+pytestmark = pytest.mark.alike
+
 KEEP = {"extra_columns": "keep", "add_columns": True}
 
 

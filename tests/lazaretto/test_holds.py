@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from lazaretto.storage.workspace import Workspace
 
+pytestmark = pytest.mark.alike
+
 SOURCE = (HoldKind.SOURCE, "vendor-a")
 BLOBS = (HoldKind.PUBLISHING, "blobs")
 

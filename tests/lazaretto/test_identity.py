@@ -29,6 +29,8 @@ from lazaretto.values import TrustTier
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+pytestmark = pytest.mark.alike
+
 MONDAY, TUESDAY = blobs(60, seed=5, prefix="m"), blobs(60, seed=6, prefix="t")
 
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from lazaretto.incidents import Incident, Overview
     from lazaretto.storage.workspace import Workspace
 
+pytestmark = pytest.mark.alike
+
 VENDOR = IncidentQuestion("source", "vendor-a")
 SOURCE = (HoldKind.SOURCE, "vendor-a")
 BOB = Actor(ActorType.HUMAN, "user:bob")

@@ -35,6 +35,8 @@ from lazaretto.values import InputKind, InputRole, ModelInput
 if TYPE_CHECKING:
     from lazaretto.stages import ModelVersion
 
+pytestmark = pytest.mark.alike
+
 EU, US = "mlflow://eu", "mlflow://us"
 
 

@@ -27,6 +27,8 @@ from lazaretto.values import Action
 if TYPE_CHECKING:
     from lazaretto.health import Pruned
 
+pytestmark = pytest.mark.alike
+
 KEPT = {"retention": {"delivered_days": 100, "held_days": 30}}
 NOW = datetime.now(UTC)
 LATER = NOW + timedelta(days=101)

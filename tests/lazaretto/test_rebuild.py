@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from yard import Yard
 
+pytestmark = pytest.mark.alike
+
 
 def _all_rows(yard: Yard) -> dict[str, list[Any]]:
     with yard.workspace.catalog.read() as connection:

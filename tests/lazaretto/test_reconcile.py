@@ -23,6 +23,8 @@ from lazaretto.values import Action, LostPart
 if TYPE_CHECKING:
     from lazaretto.health import Reconciled
 
+pytestmark = pytest.mark.alike
+
 MONDAY, TUESDAY = blobs(60, seed=5, prefix="m"), blobs(60, seed=6, prefix="t")
 
 

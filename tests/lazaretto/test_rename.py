@@ -36,6 +36,8 @@ from lazaretto.values import HoldKind, IncidentQuestion, SignatureStatus, TrustT
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.alike
+
 DAY = timedelta(days=1)
 NAMES = ("vendor-a", "acme", "acme-data")
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from lazaretto.ledger.events import Event
     from lazaretto.quarantine.review import Case
 
+pytestmark = pytest.mark.alike
+
 BOB = Actor(ActorType.HUMAN, "user:bob")
 
 

@@ -11,7 +11,7 @@ import fsspec
 import pyarrow as pa
 import pytest
 from decoding import decoded
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from yard import Yard, make_policy
 
@@ -209,6 +209,7 @@ def test_a_signed_folder_or_list_is_verified_file_by_file(
     assert raised.value.code == "digest_mismatch"
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(
         st.lists(st.sampled_from(["a", "b=1", "c.csv", "ä"]), min_size=1, max_size=3),

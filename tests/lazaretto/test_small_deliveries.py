@@ -27,6 +27,8 @@ from lazaretto.values import Verdict
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+pytestmark = pytest.mark.alike
+
 QUIET = {"tests": dict.fromkeys(("mmd", "class_spread", "near_duplicates"), "off")}
 
 

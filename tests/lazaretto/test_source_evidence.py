@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from lazaretto.ledger.events import Event
     from lazaretto.storage.workspace import Workspace
 
+pytestmark = pytest.mark.alike
+
 START = datetime(2026, 5, 1, tzinfo=UTC)
 FILE = StoredFile("batches/x/file.parquet", 9, "cd" * 32)
 OWN = PolicyRef("digits", "ab" * 32, "ac" * 32, "policy.yaml")

@@ -28,6 +28,8 @@ from lazaretto.values import TrustTier
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.alike
+
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
 

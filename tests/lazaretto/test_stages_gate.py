@@ -20,6 +20,8 @@ from lazaretto.values import Verdict
 if TYPE_CHECKING:
     from lazaretto.policy import Policy
 
+pytestmark = pytest.mark.alike
+
 
 def _judge(yard: Yard, batch: str, policy: Policy) -> stages.Judgement:
     for stage in (stages.validate, stages.embed, stages.screen):

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from lazaretto.storage.workspace import Workspace
 
+pytestmark = pytest.mark.alike
+
 STAGES = ["receive", "validate", "embed", "screen", "gate", "admit"]
 
 

@@ -23,6 +23,8 @@ from lazaretto.stages.exclusions import read_exclusions
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+pytestmark = pytest.mark.alike
+
 
 def _admit(yard: Yard) -> list[str]:
     days = {"monday": "vendor-a", "tuesday": "vendor-b", "sunday": "vendor-a"}

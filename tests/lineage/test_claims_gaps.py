@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from lazaretto.storage.workspace import Workspace
 
+pytestmark = pytest.mark.alike
+
 NET, KNOWN = model("net", 2), model("known", 1)
 PUBLIC = ("hf://hub", "bert-base")
 

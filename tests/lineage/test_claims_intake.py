@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from lazaretto.storage.workspace import Workspace
 
+pytestmark = pytest.mark.alike
+
 A, B, NET = dataset("a", 1), dataset("b", 1), model("net", 1)
 
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from lazaretto.storage.workspace import Workspace
 
+pytestmark = pytest.mark.alike
+
 NET = model("net", 1)
 HIVE = ("hive://metastore:9083", "default.digits")
 

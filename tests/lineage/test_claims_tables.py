@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from lazaretto.storage.workspace import Workspace
 
+pytestmark = pytest.mark.alike
+
 NET = model("net", 1)
 
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from lazaretto.storage.workspace import Workspace
 
+pytestmark = pytest.mark.alike
+
 NET = model("net", 1)
 NAMES = pytest.mark.parametrize(("first", "second"), [(1, 2), ("c447376f", "c5b96438")])
 

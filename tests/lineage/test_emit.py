@@ -29,6 +29,8 @@ from lazaretto.storage.workspace import Workspace, open_workspace
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.alike
+
 
 class Recorder(Transport):
     """A transport in memory that can be told to fail from the n-th event on."""

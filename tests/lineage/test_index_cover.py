@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from lazaretto.lineage.graph.verify import IndexCheck
     from lazaretto.storage.workspace import Workspace
 
+pytestmark = pytest.mark.alike
+
 # An id only joins the two tables: another one for a node takes its edges away, which is named.
 COLUMNS = [
     pytest.param(table, column, id=f"{table.name}.{column.name}")

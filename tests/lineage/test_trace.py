@@ -21,6 +21,8 @@ from lazaretto.storage.tables import lineage_edge, lineage_node, projection
 from lazaretto.storage.workspace import Workspace, open_workspace
 from lazaretto.values import DataFile, Signature, SignatureStatus, TrustTier
 
+pytestmark = pytest.mark.alike
+
 
 def _week(workspace: Workspace) -> tuple[History, dict[int, str]]:
     """Vendor-x delivers for six days; each day a model learns from the last three days.

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from lazaretto.ledger.chain import Entry
     from lazaretto.storage.workspace import Workspace
 
+pytestmark = pytest.mark.alike
+
 
 @pytest.fixture
 def yard(workspace: Workspace, fitted_reference: str, tmp_path: Path) -> Yard:

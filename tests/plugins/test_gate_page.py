@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from httpx import Response
     from starlette.testclient import TestClient
 
     from lazaretto.storage.workspace import Workspace
@@ -196,6 +197,44 @@ def test_batches_are_judged_again_at_another_rate_by_whoever_may_decide(
     for wrong in ("rate=0", "rate=1", "rate=nan", "rate=0.1&batches=21", "batches=2"):
         assert client.get(f"/gates/blobs/replay?{wrong}").status_code == 422
     assert client.get("/gates/none/replay?rate=0.1").status_code == 404
+    with yard.workspace.catalog.read() as connection:
+        after = connection.exec_driver_sql("SELECT count(*) FROM ledger").scalar_one()
+    assert after == before
+
+
+def test_another_section_is_tried_by_whoever_may_decide_and_reads_no_file(
+    client: TestClient, yard: Yard, token: Callable[[str], dict[str, str]]
+) -> None:
+    yard.judge("monday", blobs(90, 5, flips=9))
+
+    def tried(screen: str, **more: str) -> Response:
+        return client.get("/gates/blobs/try", params={"screen": screen, **more})
+
+    assert tried("{}").status_code == 403
+    client.headers.update(token("ADMIN"))
+    page = _page(client, "/gates/blobs")
+    shown = unescape(re.search(r"<textarea[^>]*>(.*?)</textarea>", page, re.DOTALL)[1])  # type: ignore[index]
+    with yard.workspace.catalog.read() as connection:
+        before = connection.exec_driver_sql("SELECT count(*) FROM ledger").scalar_one()
+    same = tried(shown)
+    assert same.status_code == 200
+    assert "Nothing would be different" in same.text
+    other = tried("screen:\n  detectors:\n    mahalanobis: {mode: enforce}\n", batches="1")
+    assert other.status_code == 200
+    assert "screen:mahalanobis" in other.text, "what holds the same records now"
+    for wrong, words in (
+        ("contract: x.py:M", "contract"),
+        ("- a", "mapping"),
+        ("a: &a [*a]", "the candidate"),
+        ("detectors: [", "the candidate"),
+    ):
+        answer = tried(wrong)
+        assert 400 <= answer.status_code < 500, (wrong, answer.status_code)
+        assert words in answer.text
+    assert "nobody" in tried("detectors: {nobody: {}}").text, "that it FAILED, and why"
+    assert 400 <= tried("mode: off").status_code < 500
+    assert tried("x" * 8_001).status_code == 422
+    assert client.get("/gates/none/try?screen={}").status_code == 404
     with yard.workspace.catalog.read() as connection:
         after = connection.exec_driver_sql("SELECT count(*) FROM ledger").scalar_one()
     assert after == before

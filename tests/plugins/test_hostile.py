@@ -9,6 +9,7 @@ from urllib.parse import quote
 import pyarrow as pa
 import pytest
 from hostile import pictures, texts
+from many import some
 from yard import Yard, blobs, make_policy
 
 from lazaretto.errors import DeliveryError
@@ -75,7 +76,7 @@ def test_no_script_runs_nothing_leaves_and_no_page_breaks(
     addresses = [f"{site}/", f"{site}/refused", f"{site}/sources", f"{site}/gates", at]
     addresses += [f"{site}/?source={quote(text[:500])}" for text in TEXTS[::60]]
     addresses += [f"{at}?label={quote(text[:200])}" for text in TEXTS[::60]]
-    addresses += [f"{at}/records/{position}" for position in range(0, len(TEXTS), 24)]
+    addresses += [f"{at}/records/{position}" for position in some(range(0, len(TEXTS), 24), 2)]
     while addresses:
         address = addresses.pop(0)
         response = page.goto(address)

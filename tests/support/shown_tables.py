@@ -473,7 +473,7 @@ def _overview() -> Overview:
     evidence = Evidence(
         20_000,
         keys,
-        [InDataset("digits", 2, 19_964, 9964)],
+        [InDataset("digits", 2, 19_964, 9964, [OTHER])],
         [StillHeld(CASE, BATCH, "digits", 36)],
     )
     holds = [Hold(INCIDENT, HoldKind.SOURCE, "annotation-vendor", REASON, ann, AT, 42)]
@@ -559,7 +559,7 @@ def _reach() -> Any:
         IncidentQuestion("source", "annotation-vendor"),
         [touched, replace(touched, id=OTHER, recalled=9964, snapshot_rows=None)],
         20_000,
-        [InDataset("digits", 2, 19_964, 9964)],
+        [InDataset("digits", 2, 19_964, 9964, [OTHER])],
         [StillHeld(CASE, BATCH, "digits", 36)],
         ["digits@1", "digits@2"],
         ["digits-net@2"],

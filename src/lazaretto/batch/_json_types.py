@@ -1,4 +1,4 @@
-"""Types of JSON's values: declared ones, else what all values of a field are.
+"""Types of JSON's values: declared, or guessed. Long: records and lists have types within.
 
 A guess changes nothing: numbers that neither 64-bit integers nor doubles hold as they were
 delivered become text, and so do ids that are no such integers.

@@ -1,4 +1,4 @@
-"""Opening a delivery and its manifest: only from where they may come, and only regular files.
+"""Opens a delivery and its manifest, from where they may come. Long: files and folders alike.
 
 What is on this machine is opened folder by folder from the place on, never through a link, and is
 judged by what was opened: a name that is exchanged meanwhile changes nothing. Hard links cannot be

@@ -1,4 +1,4 @@
-"""``lazaretto manifest``: what a source signs, and what the receiver checks of it."""
+"""``lazaretto manifest``: what a source signs. Long: of files, folders and others' bundles."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta

@@ -357,9 +357,10 @@ class Run:
             return
         ignores = not isinstance(rule.test, Checked) or bool(rule.test.check.ignore_na)
         # Of three values, true and null are counted without another column.
-        if passed.sum() + (passed.null_count() if ignores else 0) == len(passed):
+        nulls = passed.null_count()
+        if passed.sum() + (nulls if ignores else 0) == len(passed):
             return
-        rows = (~passed.fill_null(ignores)).arg_true()
+        rows = (~(passed.fill_null(ignores) if nulls else passed)).arg_true()
         found.count += len(rows)
         room = MAX_FLAGS - self._flagged if rule.warn else MAX_FAILURES - self._listed
         rows = rows.head(max(room, 0))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lazaretto.detect.base import Chunk, Split
+from lazaretto.detect.density import Density
 from lazaretto.detect.knn_distance import KnnDistance
 from lazaretto.detect.knn_label import KnnLabel
 from lazaretto.detect.nearest_compressed import LIST_ROWS, Compressed
@@ -28,6 +29,8 @@ MOST_LOSS = 0.002
 """Of AUROC, on any of the threats that are tried."""
 FEWEST_ROWS = 4_000
 """With fewer rows, comparing a record with all of them is as fast."""
+MOST_ROWS_OF_DENSITY = 60_000
+"""A density is fitted on the neighbours of every row, once for each way that is tried."""
 WAYS = (
     (64, 1 / 8, 1.5),
     (64, 1 / 4, 2.0),
@@ -80,7 +83,14 @@ class _Trial:
     made_up: Chunk
 
 
-def choose(known: Chunk, classes: tuple[str, ...], held_out: Chunk, search: Search) -> Choice:
+def choose(
+    known: Chunk,
+    classes: tuple[str, ...],
+    held_out: Chunk,
+    search: Search,
+    *,
+    density: bool = True,
+) -> Choice:
     """The cheapest compressed search that loses at most `MOST_LOSS`; else `search` as it is.
 
     Args:
@@ -88,19 +98,23 @@ def choose(known: Chunk, classes: tuple[str, ...], held_out: Chunk, search: Sear
         classes: class names, by index of the label.
         held_out: other trusted rows, which nothing is calibrated on.
         search: what is taken where no compressed search does, or rows are few.
+        density: whether local densities, too, must lose no more. They lose the most, and of more
+            than `MOST_ROWS_OF_DENSITY` rows that takes too long to try: then the search is exact.
     """
-    if len(known) < FEWEST_ROWS or not len(held_out):
+    too_many = density and len(known) > MOST_ROWS_OF_DENSITY
+    if len(known) < FEWEST_ROWS or too_many or not len(held_out):
         return Choice(search, {})
     exact = NeighbourIndex(known.embedding, replace(search, compressed=None, exact_up_to=2**62))
     trial = _make_trial(known, classes, held_out, exact)
-    best = _separates(exact, known, classes, trial)
+    best = _separates(exact, known, classes, trial, density=density)
     losses, learned_by_size = [], dict[int, dict[str, "Floats"]]()
     for way in _ways(len(known), known.embedding.shape[1]):
         settings = replace(search, compressed=way)
         learned = learned_by_size.get(way.dimensions)
         index = NeighbourIndex(known.embedding, settings, learned=learned)
         learned_by_size[way.dimensions] = index.learned
-        losses.append(max(0.0, float((best - _separates(index, known, classes, trial)).max())))
+        now = _separates(index, known, classes, trial, density=density)
+        losses.append(max(0.0, float((best - now).max())))
         if losses[-1] <= MOST_LOSS:
             return Choice(replace(settings, loss=round(losses[-1], 6)), index.learned)
     return Choice(replace(search, loss=round(min(losses), 6)), {})
@@ -148,7 +162,12 @@ def _make_trial(
 
 
 def _separates(
-    index: NeighbourIndex, known: Chunk, classes: tuple[str, ...], trial: _Trial
+    index: NeighbourIndex,
+    known: Chunk,
+    classes: tuple[str, ...],
+    trial: _Trial,
+    *,
+    density: bool,
 ) -> Floats:
     """AUROC of copies and made-up rows by place, and of relabelled rows by neighbours' labels."""
     split, k = Split(known, classes, (), index), KnnLabel().k
@@ -164,6 +183,11 @@ def _separates(
         _auroc(-near.score(copied), -near.score(honest)),
         _auroc(far.score(made_up), far.score(honest)),
     ]
+    if density:
+        local = Density().fit(split)
+        usual = local.score(honest)
+        values.append(_auroc(local.score(made_up)[:, 0], usual[:, 0]))
+        values.append(_auroc(local.score(copied)[:, 1], usual[:, 1]))
     if trial.others and honest.label is not None and known.label is not None:
         found = _joined(index.search(honest, k), _without_themselves(index, known, trial.own, k))
         by_label = KnnLabel().restore({}, split)

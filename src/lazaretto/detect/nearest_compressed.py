@@ -28,7 +28,7 @@ LIST_ROWS = 128
 LEAST_ASKED = 20
 """Neighbours looked for at least: who asks for fewer gets the first of the same."""
 _CODE_VALUES = 16
-_TRAINED_ON = 100_000
+_TRAINED_ON, _PART = 100_000, 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +69,12 @@ def learn(rows: Floats, settings: Compressed, seed: int = 1) -> dict[str, Floats
         settings: what is to be learned.
         seed: of k-means.
     """
-    step = -(-len(rows) // _TRAINED_ON)
-    sample = rows[::step].astype(np.float64)
-    _, vectors = np.linalg.eigh(sample.T @ sample)
+    sample = rows[:: -(-len(rows) // _TRAINED_ON)]
+    products = np.zeros((rows.shape[1], rows.shape[1]))
+    for start in range(0, len(sample), _PART):
+        part = sample[start : start + _PART].astype(np.float64)
+        products += part.T @ part
+    _, vectors = np.linalg.eigh(products)
     rotation = np.zeros((settings.dimensions, rows.shape[1]), dtype=np.float32)
     kept = vectors[:, ::-1][:, : settings.dimensions].T
     rotation[: len(kept)] = kept

@@ -87,6 +87,20 @@ def read_yaml(path: str | Path, what: str = "a policy") -> YamlFile:
         data = Path(path).read_bytes()
     except OSError as error:
         raise PolicyError(f"{name}: cannot be read: {error.strerror}") from error
+    return parse_yaml(data, name, what)
+
+
+def parse_yaml(data: bytes, name: str, what: str) -> YamlFile:
+    """The same of bytes that were read.
+
+    Args:
+        data: they.
+        name: what messages call them.
+        what: it is, for messages.
+
+    Raises:
+        PolicyError: it is too long, or is not plain YAML.
+    """
     if len(data) > _MAX_BYTES:
         raise PolicyError(f"{name}: {len(data):,} bytes; {what} has at most {_MAX_BYTES:,}")
     root = _compose(data, name, what)

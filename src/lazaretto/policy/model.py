@@ -371,7 +371,8 @@ class Sanitize(_Section):
     methods: list[str] = Field(
         default_factory=list,
         description="Methods by name. Default: whitened_spectral, mahalanobis and label_margin; "
-        "without trusted rows mahalanobis, deep_knn and scan.",
+        "without trusted rows mahalanobis, deep_knn and scan, and slow_to_learn where the training "
+        "was recorded.",
     )
     pooling: Literal["mean", "max", "cls", "flatten"] = Field(
         "mean",

@@ -66,7 +66,9 @@ def fit_reference(
     )
     hygiene = examine(sample, classes, seed)
     fit_rows = [part.fit[~np.isin(part.fit, hygiene.strange)] for part in split_parts]
-    searched = how_to_search(sample, classes, split_parts, fit_rows, policy.screen.neighbours)
+    searched = how_to_search(
+        sample, classes, split_parts, fit_rows, detectors, policy.screen.neighbours
+    )
     settings = searched.search
     whole = shared_index(sample, len(split_parts), settings)
     scorers = tuple(

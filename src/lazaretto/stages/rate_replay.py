@@ -1,4 +1,4 @@
-"""What another rate would have held of the last batches: for a page, while somebody waits.
+"""What another screening would have held of the last batches: for a page, while somebody waits.
 
 Screening and gate run again in a trial workspace. What they read is taken from the record: receipt,
 contract findings and vectors. So no file of the policy's owner is needed, and no code of theirs
@@ -8,7 +8,7 @@ runs.
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lazaretto import received
@@ -18,6 +18,7 @@ from lazaretto.ledger.chain import append, entry
 from lazaretto.ledger.deletions import deletions_told
 from lazaretto.ledger.events import BatchEmbedded, BatchValidated
 from lazaretto.ledger.state import record
+from lazaretto.policy.file import parse_yaml
 from lazaretto.registry.references import read_reference
 from lazaretto.screen.again import with_rate
 from lazaretto.stages.gate import gate
@@ -38,6 +39,8 @@ from lazaretto.stages.screen import screen
 from lazaretto.storage.trial import trial_workspace
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lazaretto.policy import Policy
     from lazaretto.stages.policy_replay import Past
     from lazaretto.storage.workspace import Workspace
@@ -80,24 +83,88 @@ def replay_rate(
         >>> len(found.batches)
         2
     """
-    require_name(dataset)
     if not 0 < rate < 1:
         raise UsageError(f"a rate is between 0 and 1, not {rate:g}")
+    bounds = _Bounds(batches, most_records, seconds)
+    return _judged_again(workspace, dataset, lambda policy: with_rate(policy, rate), bounds)
+
+
+def replay_screening(
+    workspace: Workspace,
+    dataset: str,
+    screen: str,
+    *,
+    batches: int,
+    most_records: int,
+    seconds: float,
+) -> PolicyReplay:
+    """The same with another section `screen`: other detectors, tests, limits or reference.
+
+    Args:
+        workspace: catalog and store; only read.
+        dataset: its name.
+        screen: the section as YAML, with or without its name.
+        batches: as of `replay_rate`; so are the others.
+        most_records: likewise.
+        seconds: likewise.
+
+    Raises:
+        NotFoundError: no policy is in force for such a dataset, or there is no such reference.
+        PolicyError: it is no such section; each mistake with its line.
+        UsageError: as `replay_rate`.
+        ChangedStateError: the catalog does not say what the ledger says.
+
+    Examples:
+        >>> text = "screen: {false_quarantine_rate: 0.2, detectors: {mahalanobis: {}}}"
+        >>> found = replay_screening(
+        ...     workspace, "reviews", text, batches=9, most_records=1000, seconds=60
+        ... )
+        >>> len(found.batches)
+        2
+    """
+    said = parse_yaml(screen.encode(), "the candidate", "it")
+    wrapped = set(said.content) == {"screen"} and isinstance(said.content["screen"], dict)
+
+    def candidate(policy: Policy) -> Policy:
+        whole = policy.model_dump(mode="json", exclude={"sanitize"})
+        whole["screen"] = said.content["screen"] if wrapped else said.content
+        lines = {(*(() if wrapped else ("screen",)), *at): n for at, n in said.lines.items()}
+        return replace(said, content=whole, lines=lines).validated(type(policy))
+
+    bounds = _Bounds(batches, most_records, seconds)
+    return _judged_again(workspace, dataset, candidate, bounds)
+
+
+@dataclass(frozen=True, slots=True)
+class _Bounds:
+    """How much is judged again; see `replay_rate`."""
+
+    batches: int
+    most_records: int
+    seconds: float
+
+
+def _judged_again(
+    workspace: Workspace, dataset: str, change: Callable[[Policy], Policy], bounds: _Bounds
+) -> PolicyReplay:
+    """Judges again by the policy in force with a change of what screening reads."""
+    require_name(dataset)
+    most_records, seconds = bounds.most_records, bounds.seconds
     until = time.monotonic() + seconds
     with workspace.catalog.read() as connection:
         in_force = policy_in_force(connection, dataset)
         if in_force is None:
             raise NotFoundError(f"no policy is in force for dataset {dataset!r}")
-        policy = with_rate(in_force.rules, rate).knowing_contract(in_force.event.contract)
+        policy = change(in_force.rules).knowing_contract(in_force.event.contract)
         if policy.embed.encoder in _OWN_CODE:
             raise UsageError(
                 f"encoder {policy.embed.encoder!r} is not loaded here: use "
                 "`lazaretto policy replay`"
             )
-        if not policy.screen.runs:
-            raise UsageError("the policy in force screens nothing (screen.mode is off): no rate")
+        if not (policy.screen.runs and in_force.rules.screen.runs):
+            raise UsageError("nothing is screened (screen.mode is off), so nothing can be tried")
         ref = policy_ref(policy)
-        past = list(past_batches(connection, dataset, None))[-batches:]
+        past = list(past_batches(connection, dataset, None))[-bounds.batches :]
         stored = read_reference(connection, policy.screen.reference or dataset)
     found, left_out = list[ReplayedBatch](), list[LeftOut]()
     while past and sum(one.received.rows for one in past) > most_records:

@@ -143,6 +143,12 @@ def test_what_is_chosen_loses_next_to_nothing_on_rows_never_tried() -> None:
     assert aurocs[1] > aurocs[0] - 0.005
 
 
+def test_of_more_rows_than_densities_can_be_tried_on_the_search_is_exact() -> None:
+    rows = np.random.default_rng(0).standard_normal((60_001, 2), dtype=np.float32)
+    search = choose(Chunk(rows), (), Chunk(rows[:50]), Search(), density=True).search
+    assert search == Search()
+
+
 def test_where_compression_loses_too_much_the_search_is_exact() -> None:
     """Here only all 600 columns together tell one of 400 classes from another."""
     rng = np.random.default_rng(0)

@@ -98,6 +98,18 @@ def test_a_record_gets_from_lists_alone_what_it_gets_in_a_batch() -> None:
         np.testing.assert_allclose(alone.distance[0], whole.distance[row])
 
 
+def test_a_record_gets_the_same_digits_from_all_rows_alone_and_in_any_batch() -> None:
+    """FAISS has several ways to compare, by the number of records; only one of them is used."""
+    rng = np.random.default_rng(0)
+    rows, probe = (rng.normal(size=(n, 200)).astype(np.float32) for n in (3000, 1500))
+    index = NeighbourIndex(rows)
+    whole = index.search(Chunk(probe), 20)
+    for part in (slice(0, 1), slice(7, 27), slice(100, 400), slice(0, 1000)):
+        found = index.search(Chunk(probe[part]), 20)
+        assert np.array_equal(found.row, whole.row[part])
+        np.testing.assert_allclose(found.distance, whole.distance[part], rtol=1e-6)
+
+
 def test_lists_shorter_than_k_still_give_k_neighbours() -> None:
     rows = clustered(600, 1)
     index = NeighbourIndex(rows, Search(exact_up_to=1, lists=300, probes=1))

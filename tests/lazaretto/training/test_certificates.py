@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from many import examples
 
 from lazaretto.errors import UsageError
 from lazaretto.training import (
@@ -65,7 +66,7 @@ def _fewest_changed(answers: list[int], classes: int, groups: list[list[int]]) -
         )
     )
 )
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 def test_the_certificate_of_a_vote_is_exact(given_votes: tuple[int, list[int]]) -> None:
     classes, answers = given_votes
     done = plurality([[one] for one in answers], classes)
@@ -75,7 +76,7 @@ def test_the_certificate_of_a_vote_is_exact(given_votes: tuple[int, list[int]]) 
 
 
 @given(st.data())
-@settings(max_examples=80)
+@settings(max_examples=examples(80))
 def test_finite_aggregation_never_promises_too_much(data: st.DataObject) -> None:
     classes = data.draw(st.integers(2, 3))
     parts = data.draw(st.integers(2, 6))
@@ -110,7 +111,7 @@ def _run_off_broken_by(scores: NDArray[np.float64], k: int) -> bool:
 
 
 @given(st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_the_certificate_of_a_run_off_is_exact(data: st.DataObject) -> None:
     classes = data.draw(st.integers(2, 4))
     models = data.draw(st.integers(1, 7 if classes < 4 else 5))

@@ -9,8 +9,14 @@ import torch
 from torch import nn
 from yard import Yard, blobs
 
+from lazaretto import stages
+from lazaretto.ledger.chain import entries
+from lazaretto.ledger.events import TrainingSanitized
+
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from lazaretto.ledger.chain import Entry
 
 PAGE = pages.ROOT / "docs/how-to/robust-training.md"
 
@@ -21,6 +27,11 @@ def _functions() -> dict[str, Any]:
         if block.language == "python":
             exec(compile(block.text, str(PAGE), "exec"), found)  # noqa: S102  our own page
     return found
+
+
+def _entries(yard: Yard) -> list[Entry]:
+    with yard.workspace.catalog.read() as connection:
+        return list(entries(connection, kinds=[TrainingSanitized.kind]))
 
 
 def test_the_page_trains_registers_votes_and_looks(sqlite_yard: Yard, tmp_path: Path) -> None:
@@ -61,3 +72,11 @@ def test_the_page_trains_registers_votes_and_looks(sqlite_yard: Yard, tmp_path: 
     )
     assert "slow_to_learn" in found.methods
     assert found.records["held"].to_numpy(zero_copy_only=False).mean() <= 0.02
+    searched = stages.sanitize_training(
+        yard.workspace, "blobs", model, yard.policy, trusted="none", dynamics=losses
+    )
+    assert searched.rows == 270
+    (event,) = [
+        entry.event for entry in _entries(yard) if isinstance(entry.event, TrainingSanitized)
+    ]
+    assert "slow_to_learn" in event.methods

@@ -20,7 +20,7 @@ def model_evaluated(event: events.ModelEvaluated, context: Context) -> Facts:
         "DECISION",
         run_facets=decision(
             context,
-            "EVALUATED",
+            "VALIDATED",
             [f"{event.model}@{event.version}"],
             actor=context.actor,
             reason=excerpt(f"{event.rows} rows: {figures}", datasets.MAX_TEXT),
@@ -56,7 +56,7 @@ def drill_run(event: events.DrillRun, context: Context) -> Facts:
         "DECISION",
         run_facets=decision(
             context,
-            "DRILLED",
+            "JUDGED_IN_SHADOW",
             [event.dataset],
             actor=context.actor,
             policy=event.policy,

@@ -88,8 +88,8 @@ def examine(
         ChangedStateError: the catalog does not say what the ledger says.
 
     Examples:
-        >>> examine(workspace, "net", "1").clean
-        True
+        >>> [one.code for one in examine(workspace, "net", "1").reasons]
+        ['open_incident']
     """
     with workspace.catalog.read() as connection:
         checked, claims = head(connection), newest_claim(connection)

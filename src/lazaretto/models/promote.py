@@ -111,6 +111,8 @@ def promote(
         SystemFaultError: the MLflow server could not be told; the same call again tells it.
 
     Examples:
+        >>> from lazaretto import incidents
+        >>> _ = incidents.close(workspace, incident, "false alarm")
         >>> promote(workspace, "net", "1", reason="it passed").version
         '1'
     """

@@ -56,7 +56,9 @@ def demote(
         PromotionRefusedError: who acts is not among those who may promote.
 
     Examples:
+        >>> from lazaretto import incidents
         >>> from lazaretto.models import promote
+        >>> _ = incidents.close(workspace, incident, "false alarm")
         >>> promote(workspace, "net", "1").changed
         True
         >>> demote(workspace, "net", reason="it drifts").previous
@@ -107,7 +109,9 @@ def last_clean(
         UsageError: it stands for versions in several registries.
 
     Examples:
+        >>> from lazaretto import incidents
         >>> from lazaretto.models import promote
+        >>> _ = incidents.close(workspace, incident, "false alarm")
         >>> promote(workspace, "net", "1").changed
         True
         >>> last_clean(workspace, "net")  # there is no version before
@@ -150,7 +154,9 @@ def rollback(
         NotFoundError: the name stands for no version, or no version before may be in use.
 
     Examples:
+        >>> from lazaretto import incidents
         >>> from lazaretto.models import promote
+        >>> _ = incidents.close(workspace, incident, "false alarm")
         >>> promote(workspace, "net", "1").changed
         True
         >>> rollback(workspace, "net", reason="complaints")

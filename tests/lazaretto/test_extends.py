@@ -269,6 +269,7 @@ def test_every_rule_is_of_a_key_that_there_is() -> None:
             "dataset": "d",
             "columns": {},
             "cleaning": {},
+            "model": {"evidence": {}},
             "screen": {"batch": {"tests": {"mmd": "off"}}},
         }
     ).model_dump()

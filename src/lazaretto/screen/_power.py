@@ -21,6 +21,11 @@ def power_told(reference: Reference) -> list[str]:
 
     Args:
         reference: with what was predicted when it was fitted.
+
+    Examples:
+        >>> from lazaretto.registry.references import load_reference
+        >>> power_told(load_reference(workspace, "reviews"))[0].split(",")[0]
+        'labels changed by chance'
     """
     told = []
     for attack, words in _ATTACKS.items():

@@ -54,6 +54,7 @@ def predicted_recall(
 
     Examples:
         >>> import numpy as np
+        >>> from lazaretto.stats.localised import KnownRows
         >>> label = np.zeros(999, dtype=np.int64)
         >>> known = KnownRows(np.arange(1, 1000) / 1000, label)
         >>> extreme = KnownRows(np.full(50, 0.001), label[:50])

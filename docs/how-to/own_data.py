@@ -147,6 +147,7 @@ def main(kind: str) -> None:
         write_csv(drop("shop") / "monday.csv", reviews(rng, DELIVERED, POISONED, "m"))
     elif kind == "table":
         write_csv(Path("customers.csv"), customers(rng, TRUSTED, 0, "c"))
+        rng.seed(2)
         write_csv(drop("crm") / "monday.csv", customers(rng, DELIVERED, POISONED, "d"))
     elif kind == "images":
         write_images(Path("digits"), drop("scans") / "monday")

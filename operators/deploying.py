@@ -15,10 +15,16 @@ _MOST_CODE = 4 * 2**20
 _LONGEST_NAME = 250
 
 
-def deployed(operator: BaseOperator, context: Context) -> Deploy:
-    """Which code runs: the DAG's version or its bundle's, and the sha256 of the DAG's file."""
+def deployed(operator: BaseOperator, context: Context) -> Deploy | None:
+    """Which code runs: the DAG's version or its bundle's, and the sha256 of the DAG's file.
+
+    Returns:
+        None for an operator that is of no DAG: whoever executes it is no deployment.
+    """
     from lazaretto.values import Deploy
 
+    if not operator.has_dag():  # type: ignore[no-untyped-call]
+        return None
     instance: Any = context.get("ti")
     bundle = getattr(getattr(instance, "bundle_instance", None), "version", None)
     version = bundle or getattr(instance, "dag_version_id", None)

@@ -94,7 +94,7 @@ def _doubled(rows: pa.Table) -> pa.Table:
 
 
 def test_at_the_rate_in_force_it_is_what_is_on_record(yard: Yard) -> None:
-    held = records = 0
+    held = records = whole = 0
     deliveries = {
         "clean": blobs(90, 5, prefix="a"),
         "flipped": blobs(120, 6, prefix="b", flips=9),
@@ -106,6 +106,7 @@ def test_at_the_rate_in_force_it_is_what_is_on_record(yard: Yard) -> None:
     for name, rows in deliveries.items():
         judged = yard.judge(name, rows)
         held, records = held + judged.held, records + rows.num_rows
+        whole += judged.verdict.holds_batch
     found = explore_rates(yard.workspace, "blobs")
     assert found.differs == found.left_out == []
     assert (len(found.batches), found.records) == (6, records)
@@ -113,7 +114,7 @@ def test_at_the_rate_in_force_it_is_what_is_on_record(yard: Yard) -> None:
     assert (outcome.records, outcome.held) == (records, held)
     assert outcome.reviewed == {UNDECIDED: held}
     assert outcome.let_in == {}
-    assert outcome.whole == 2
+    assert outcome.whole == whole >= 2
     for other in found.rates:
         assert sum(other.reviewed.values()) == other.held
         # Whatever was held is held at this rate too, or let in by it.

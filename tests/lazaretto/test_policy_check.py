@@ -50,7 +50,7 @@ def check(folder: Path, text: str) -> tuple[int, str]:
         ("embed:\n  encoder: hashing\n  columns: [a]\n  options: {buckets: many}", 7, "not 'many'"),
         ("embed:\n  encoder: hashing\n  columns: [a]\n  options: {ngrams: [5, 3]}", 7, "[shortest"),
         ("embed:\n  encoder: hashing\n  columns: [a]\n  options: {dimensions: 8}", 7, "of no use"),
-        ("embed: {options: {size: 3}}", 4, "it has none"),
+        ("embed: {options: {size: 3}}", 4, "it has replay"),
         ("screen:\n  detectors:\n    mahalanobis: {}\n    knn_labl: {}", 7, "did you mean"),
         ("screen:\n  detectors:\n    mahalanobis: {}\n    knn_label: {kk: 3}", 7, "kk"),
         ("contract: no.py:Record", None, "no file"),

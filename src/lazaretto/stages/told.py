@@ -88,12 +88,13 @@ def _screened(event: BatchScreened) -> dict[str, Any]:
         "verdict": event.verdict.value,
         "rows": event.rows,
         "held": event.held,
+        # Before what is long: a table shows the beginning.
+        "triage": None if event.triage is None else event.triage.category,
         "min_detectable": event.min_detectable,
         "note": event.note,
         "fired": [f"{test.name}: {test.detail}" for test in event.tests if test.fired],
     }
     if event.triage is not None:
-        words["triage"] = event.triage.category
         words["because"] = list(event.triage.evidence)
     if event.drift is not None:
         moved = f"{event.drift.moved} of {event.drift.columns} columns moved"

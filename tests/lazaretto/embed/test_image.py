@@ -142,7 +142,10 @@ def test_mistakes_name_the_column_and_the_key() -> None:
     for embed, message in (
         ({"columns": ["a", "b"]}, "reads one column, not 2"),
         ({"columns": ["a"], "options": {"size": 33}}, r"embed\.options\.size"),
-        ({"columns": ["a"], "model": "reference"}, "fits denoising, hashing, tabular, not 'image'"),
+        (
+            {"columns": ["a"], "model": "reference"},
+            "fits denoising, hashing, instruction, tabular, not 'image'",
+        ),
     ):
         with pytest.raises(PolicyError, match=message):
             load_encoder(policy({"encoder": "image"} | embed))

@@ -67,7 +67,7 @@ def test_counts_are_those_of_the_deliveries(yard: Yard) -> None:
     assert [share.share for share in found.shares] == [*(one / 60 for one in held), None]
     assert [refusal.code for refusal in found.refusals] == ["unsigned", "unsigned"]
     assert found.drift == drift_of_source(workspace, "vendor-a")
-    assert (found.drift.batches, found.drift.alarm, found.drift.enforced) == (3, 1000.0, False)
+    assert (found.drift.batches, found.drift.alarm, found.drift.enforced) == (3, 2000.0, False)
     assert len(show_source(workspace, "vendor-a", steps=2).shares) == 2
 
     hidden = show_source(workspace, "vendor-a", hidden=["blobs"])

@@ -144,7 +144,7 @@ def test_mistakes_name_the_column_and_the_key() -> None:
         ({"columns": ["a"], "options": {"size": 33}}, r"embed\.options\.size"),
         (
             {"columns": ["a"], "model": "reference"},
-            "fits denoising, hashing, instruction, tabular, not 'image'",
+            "hashing, instruction, tabular, not 'image'",
         ),
     ):
         with pytest.raises(PolicyError, match=message):

@@ -49,7 +49,8 @@ def test_sixty_batches_and_thirty_models_fit(trace: Trace) -> None:
     assert (len(trace.batches), len(trace.models)) == (BATCHES, MODELS)
     assert len(lines) <= 120
     assert all(len(line) <= 80 for line in lines)
-    assert f"{MODELS} model versions learned from {BATCHES} batches" in lines[1]
+    assert lines[0].startswith("In use now: ")
+    assert f"{MODELS} model versions learned from {BATCHES} batches" in lines[2]
     plan = lines.index(f"What to do, in this order ({MODELS} models)")
     leave_out = lines.index(f"Leave out {BATCHES} batches:")
     assert plan < leave_out < 30

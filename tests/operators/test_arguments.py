@@ -27,8 +27,8 @@ def operators() -> list[type[BaseOperator]]:
     return [getattr(room, name) for name in room.__all__ if name.endswith("Operator")]
 
 
-def test_all_seventeen_are_there() -> None:
-    assert len(operators()) == 17
+def test_all_twenty_are_there() -> None:
+    assert len(operators()) == 20
 
 
 @pytest.mark.parametrize("cls", operators(), ids=lambda cls: cls.__name__)
@@ -248,9 +248,17 @@ def _all_tasks() -> list[BaseOperator]:
         "AdmitBatchOperator": {**batch, "dataset": "reviews"},
         "AskForReviewOperator": batch,
         "AwaitReviewOperator": {**batch, "deferrable": False, "mode": "poke"},
+        "DrillOperator": policy,
         "EmbedBatchOperator": {**batch, **policy},
+        "EvaluateModelOperator": {
+            "model": "m",
+            "version": "1",
+            "on": "test.parquet",
+            "predictions": "answers.parquet",
+        },
         "FlushLineageOperator": {"deferrable": False},
         "IngestBatchOperator": {**delivery, "dataset": "reviews"},
+        "PromoteModelOperator": {"model": "m", "version": "1"},
         "QuarantineGateOperator": {**batch, **policy},
         "ReceiveBatchOperator": delivery,
         "RegisterModelOperator": {"model": "m", "version": "1", "snapshot": "reviews@1"},

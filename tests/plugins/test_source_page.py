@@ -160,7 +160,7 @@ def test_one_click_tells_what_a_source_reached_and_how_complete_that_is(
     (path,) = re.findall(r'<a href="(/sources/vendor-a/trace)">', page)
     traced = _page(client, path)
     in_use = traced.partition("In use now")[2].partition("</table>")[0]
-    assert "production" in in_use
+    assert "live" in in_use
     assert "affected" in in_use
     assert "1 model version learned from 1 batch of vendor-a: net@1." in traced
     assert "net@1" in traced

@@ -110,8 +110,9 @@ def tukey_biweight(
     Examples:
         >>> import torch
         >>> far = torch.tensor([10.0, 100.0])
-        >>> tukey_biweight(far, torch.zeros(2), scale=1.0, reduction="none").tolist()
-        [3.658203..., 3.658203...]
+        >>> lost = tukey_biweight(far, torch.zeros(2), scale=1.0, reduction="none")
+        >>> [round(one, 3) for one in lost.tolist()]
+        [3.658, 3.658]
     """
     residual = _residual(prediction, target)
     _positive(c, "c")

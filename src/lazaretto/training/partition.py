@@ -34,7 +34,7 @@ def partition_records(
 
     Examples:
         >>> partition_records(["a", "b", "a"], 10).tolist()
-        [7, 9, 7]
+        [6, 3, 6]
     """
     if parts < 1:
         raise UsageError(f"there must be at least one part, not {parts}")

@@ -16,6 +16,8 @@ import torch
 from lazaretto.sanitize.scores import Scores
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lazaretto.sanitize.layer_data import LayerData
 
 _COMPONENTS, _STEPS, _SAMPLE = 10, 50, 2000
@@ -23,17 +25,42 @@ _COMPONENTS, _STEPS, _SAMPLE = 10, 50, 2000
 
 def activation_clustering(layer: LayerData) -> Scores:
     """Scores every row by how much nearer it is to the smaller cluster, in 0..1."""
+    return nearer_to_smaller(
+        layer, _components, "activation clusters: smaller one {size:.1%}, silhouette {apart:.2f}"
+    )
+
+
+def nearer_to_smaller(
+    layer: LayerData,
+    components: Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]],
+    told: str,
+    *,
+    width: int | None = None,
+) -> Scores:
+    """Scores every row by how much nearer it is to the smaller of two clusters of its class.
+
+    Rows of one fold are judged by clusters of the others.
+
+    Args:
+        layer: rows of all classes.
+        components: from rows (n, width) to their center (width,) and axes (width, k).
+        told: what is said of a class, with places for `size` and `apart`.
+        width: only so many of the first columns are looked at; None: all.
+
+    Returns:
+        Shares in 0..1.
+    """
     train, trusted = layer.empty_scores()
     detail: dict[int, str] = {}
     for c in range(layer.n_classes):
-        rows = layer.rows(layer.train, c)
+        rows = layer.rows(layer.train, c)[:, :width]
         fold = layer.train.fold[layer.train.members(c, layer.folds)]
         facts = []
         for k in range(layer.folds):
             fit = rows[torch.from_numpy((fold != k) | (layer.folds == 1))]
             if len(fit) < 4:
                 continue
-            center, basis = _components(fit)
+            center, basis = components(fit)
             points = (fit - center) @ basis
             means, small = two_means(points)
             facts.append((float(small.double().mean()), silhouette(points, small)))
@@ -42,13 +69,13 @@ def activation_clustering(layer: LayerData) -> Scores:
                     continue
                 members = side.members(c, layer.folds)
                 held_out = np.flatnonzero(side.fold[members] == k)
-                projected = (layer.rows(side, c)[held_out] - center) @ basis
+                projected = (layer.rows(side, c)[held_out][:, :width] - center) @ basis
                 far, near = torch.cdist(projected, means).unbind(1)
                 share = far / (far + near).clamp(min=1e-30)
                 out[members[held_out]] = share.float().cpu().numpy()
         if facts:
             size, apart = np.mean(facts, 0)
-            detail[c] = f"activation clusters: smaller one {size:.1%}, silhouette {apart:.2f}"
+            detail[c] = told.format(size=size, apart=apart)
     return Scores(train, trusted, view="split", detail=detail)
 
 

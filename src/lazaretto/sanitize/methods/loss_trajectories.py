@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 
-from lazaretto.sanitize.methods.activation_clustering import silhouette, two_means
-from lazaretto.sanitize.scores import Scores
+from lazaretto.sanitize.methods.activation_clustering import nearer_to_smaller
 
 if TYPE_CHECKING:
     from lazaretto.sanitize.layer_data import LayerData
+    from lazaretto.sanitize.scores import Scores
 
 _COMPONENTS = 4
 
@@ -25,33 +24,11 @@ def loss_trajectories(layer: LayerData) -> Scores:
 
     Rows of one fold are judged by clusters of the others.
     """
-    train, trusted = layer.empty_scores()
-    detail: dict[int, str] = {}
-    half = layer.width // 2
-    for c in range(layer.n_classes):
-        rows = layer.rows(layer.train, c)[:, :half]
-        fold = layer.train.fold[layer.train.members(c, layer.folds)]
-        facts = []
-        for k in range(layer.folds):
-            fit = rows[torch.from_numpy((fold != k) | (layer.folds == 1))]
-            if len(fit) < 4:
-                continue
-            center = fit.mean(0)
-            _, _, axes = torch.linalg.svd((fit - center).double(), full_matrices=False)
-            basis = axes[: min(_COMPONENTS, half)].T.to(rows.dtype)
-            points = (fit - center) @ basis
-            means, small = two_means(points)
-            facts.append((float(small.double().mean()), silhouette(points, small)))
-            for side, out in ((layer.train, train), (layer.trusted, trusted)):
-                if side is None or out is None:
-                    continue
-                members = side.members(c, layer.folds)
-                held_out = np.flatnonzero(side.fold[members] == k)
-                placed = (layer.rows(side, c)[held_out][:, :half] - center) @ basis
-                far, near = torch.cdist(placed, means).unbind(1)
-                share = far / (far + near).clamp(min=1e-30)
-                out[members[held_out]] = share.float().cpu().numpy()
-        if facts:
-            size, apart = np.mean(facts, 0)
-            detail[c] = f"loss trajectories: smaller group {size:.1%}, silhouette {apart:.2f}"
-    return Scores(train, trusted, view="split", detail=detail)
+    told = "loss trajectories: smaller group {size:.1%}, silhouette {apart:.2f}"
+    return nearer_to_smaller(layer, _components, told, width=layer.width // 2)
+
+
+def _components(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    center = rows.mean(0)
+    _, _, axes = torch.linalg.svd((rows - center).double(), full_matrices=False)
+    return center, axes[:_COMPONENTS].T.to(rows.dtype)

@@ -111,42 +111,52 @@ def decide(measured: Measured, policy: Policy, companions: Sequence[Companion] =
     return decided
 
 
-def rest_told(
-    decided: Decided, measured: Measured, held: npt.NDArray[np.bool_]
-) -> tuple[float, str]:
-    """The estimated share of poison in what is not held, and the evidence for it in words.
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """What is not held of a batch.
+
+    Attributes:
+        share: estimated share of poison in it.
+        told: the evidence for it, in words.
+    """
+
+    share: float
+    told: str
+
+
+def rest_of(decided: Decided, measured: Measured, held: npt.NDArray[np.bool_]) -> Rest | None:
+    """Looks at what is left once records are held; None where the whole batch is not looked at.
 
     Args:
-        decided: what the rule says; its `broad` is there.
+        decided: what the rule says.
         measured: the batch.
         held: which records are held, bool (m,).
     """
     broad = decided.broad
-    assert broad is not None  # noqa: S101  as the caller has seen
+    if broad is None:
+        return None
     usable, left = measured.usable, measured.usable & ~held
     records, kept = int(usable.sum()), int(left.sum())
-    rest = 0.0
+    share = 0.0
     if kept:
-        rest = broad_excess(measured.p_value[left], measured.calibration.keep(left)).remaining
-    return rest, (
+        share = broad_excess(measured.p_value[left], measured.calibration.keep(left)).remaining
+    return Rest(
+        share,
         f"before anything was held, {broad.count} of {records} records had p <= {broad.level:g}; "
         f"{broad.expected:.0f} are expected. By that, about {broad.share:.0%} of the batch are "
         f"poisoned or come from elsewhere; {1 - kept / records:.1%} are held, and of what is left "
-        f"about {rest:.0%} would be"
+        f"about {share:.0%} would be",
     )
 
 
-def held_whole(
-    decided: Decided, measured: Measured, held: npt.NDArray[np.bool_], policy: Policy
-) -> dict[str, str]:
+def held_whole(decided: Decided, rest: Rest | None, policy: Policy) -> dict[str, str]:
     """Why the batch is held for what holding records would leave in it, by name of the test."""
     broad, limit = decided.broad, policy.screen.batch.max_remaining_share
-    if broad is None or policy.screen.test_modes[BROAD] != "enforce":
+    if broad is None or rest is None or policy.screen.test_modes[BROAD] != "enforce":
         return {}
-    rest, said = rest_told(decided, measured, held)
-    if broad.p_value > decided.budget.broad or rest <= limit:
+    if broad.p_value > decided.budget.broad or rest.share <= limit:
         return {}
-    return {BROAD: f"{said}; screen.batch.max_remaining_share is {limit:g}"}
+    return {BROAD: f"{rest.told}; screen.batch.max_remaining_share is {limit:g}"}
 
 
 def verdict_of(

@@ -14,7 +14,7 @@ from lazaretto.screen._decide import (
     CLASSES,
     decide,
     held_whole,
-    rest_told,
+    rest_of,
     verdict_of,
 )
 from lazaretto.screen._neighbourhood import NEIGHBOURHOOD, find_neighbourhoods
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from lazaretto.detect.arrays import Floats
     from lazaretto.policy import Policy
     from lazaretto.reference import Reference
-    from lazaretto.screen._decide import Decided
+    from lazaretto.screen._decide import Decided, Rest
     from lazaretto.screen._measured import Measured
     from lazaretto.screen._neighbourhood import Neighbourhoods
     from lazaretto.screen._pool import Companion
@@ -89,7 +89,8 @@ def judge(
     held[copies] = True
     cannot = _why_not(scored, decided, policy) if decided.cannot_judge(policy) else None
     fired = {test.name: test.detail for test in tested.tests if test.name in tested.fired}
-    fired |= held_whole(decided, measured, held, policy)
+    rest = rest_of(decided, measured, held)
+    fired |= held_whole(decided, rest, policy)
     verdict, note = verdict_of(held, cannot, fired, policy)
     if remark is None and not verdict.holds_batch and policy.screen.decides:
         remark = weak_spot(reference, policy)
@@ -102,7 +103,7 @@ def judge(
         ),
         tests=[
             *tested.tests,
-            *_by_rule(decided, measured, held, policy),
+            *_by_rule(decided, measured, rest, policy),
             *([] if found is None else [found.test]),
         ],
         min_detectable=detectable,
@@ -178,7 +179,7 @@ def _class_told(found: ClassExcess, classes: tuple[str, ...]) -> str:
 
 
 def _by_rule(
-    decided: Decided, measured: Measured, held: npt.NDArray[np.bool_], policy: Policy
+    decided: Decided, measured: Measured, rest: Rest | None, policy: Policy
 ) -> list[TestSummary]:
     """The tests that the rule makes of p-values, as the batch tests are told."""
     tests, budget = [], decided.budget
@@ -187,9 +188,8 @@ def _by_rule(
         told = "; ".join(_class_told(found, measured.classes) for found in decided.named or [worst])
         fired = bool(decided.named)
         tests.append(TestSummary(CLASSES, worst.p_value, budget.classes, fired, told))
-    if decided.broad is not None:
-        p_value = decided.broad.p_value
-        told = rest_told(decided, measured, held)[1]
+    if decided.broad is not None and rest is not None:
+        p_value, told = decided.broad.p_value, rest.told
         if policy.screen.test_modes[BROAD] != "enforce":
             told = f"{told}. {REPORTED_ONLY}"
         tests.append(TestSummary(BROAD, p_value, budget.broad, p_value <= budget.broad, told))

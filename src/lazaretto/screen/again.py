@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from lazaretto.reference.calibrated import weights_of
 from lazaretto.screen._calibration import CalibrationScores
-from lazaretto.screen._decide import BY_RULE, decide, held_whole, verdict_of
+from lazaretto.screen._decide import BY_RULE, decide, held_whole, rest_of, verdict_of
 from lazaretto.screen._measured import Measured, class_numbers, groups_by_text
 from lazaretto.stats.conformal import Calibration
 from lazaretto.values import REPORTED_ONLY
@@ -141,7 +141,7 @@ def at_rate(screened: Screened, rate: float) -> AtRate:
     cannot = None
     if decided.cannot_judge(policy):
         cannot = f"cannot judge: fewer than {decided.detectable} extreme records could not be held"
-    fired = screened.fired | held_whole(decided, screened.measured, held, policy)
+    fired = screened.fired | held_whole(decided, rest_of(decided, screened.measured, held), policy)
     verdict, note = verdict_of(held, cannot, fired, policy)
     can_tell = decided.pool is None or screened.companions is not None
     return AtRate(decided.suspected, held, verdict, note, can_tell)

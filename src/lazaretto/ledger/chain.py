@@ -170,12 +170,13 @@ def entries(
 
 @cache
 def _query(given: frozenset[str], newest_first: bool) -> sa.Select[Any]:
-    """The statement of `entries` with these arguments given, as parameters of the same names.
+    """The statement for entries with these values given, as parameters of the same names.
 
     To write it takes longer than to run it, and a stage asks for dozens.
     """
     column = ledger.c
     rules = {
+        "seq": column.seq == sa.bindparam("seq"),
         "after": column.seq > sa.bindparam("after"),
         "until": column.seq <= sa.bindparam("until"),
         "kinds": column.kind.in_(sa.bindparam("kinds", expanding=True)),
@@ -241,9 +242,9 @@ def entry(connection: Connection, seq: int) -> Entry:
     Raises:
         LedgerError: there is none with this number, or it was edited.
     """
-    given = {"until": seq, "limit": 1}
-    row = connection.execute(_query(frozenset(given), True), given).one_or_none()
-    if row is None or row.seq != seq:
+    given = {"seq": seq}
+    row = connection.execute(_query(frozenset(given), False), given).one_or_none()
+    if row is None:
         raise LedgerError(f"the ledger has no entry {seq}")
     return _entry(row)
 

@@ -51,6 +51,9 @@ ImageShape = Annotated[
     ),
 ]
 Reason = Annotated[str, typer.Option("--reason", "-r", help="Why; kept in the ledger")]
+Registry = Annotated[
+    str | None, typer.Option(help="Where several registries have a model of this name")
+]
 
 
 def split_version(text: str) -> tuple[str, str]:

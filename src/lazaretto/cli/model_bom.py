@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from lazaretto.cli.arguments import split_version, write_new_file
+from lazaretto.cli.arguments import Registry, split_version, write_new_file
 from lazaretto.cli.command import command
 from lazaretto.cli.layout import facts
 from lazaretto.cli.reply import Reply
@@ -25,9 +25,7 @@ def bom(
     version: Annotated[str, typer.Argument(metavar="NAME@VERSION", help="A model version")],
     *,
     out: Annotated[Path, typer.Option(help="File to write; an existing one is kept")],
-    registry: Annotated[
-        str | None, typer.Option(help="Where several registries have a model of this name")
-    ] = None,
+    registry: Registry = None,
 ) -> Reply:
     """Write a model version's bill of materials: CycloneDX 1.6, as JSON.
 

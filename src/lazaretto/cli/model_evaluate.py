@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Group
 
-from lazaretto.cli.arguments import split_version
+from lazaretto.cli.arguments import Registry, split_version
 from lazaretto.cli.command import command
 from lazaretto.cli.layout import Grid, facts, grid
 from lazaretto.cli.reply import Reply
@@ -113,9 +113,7 @@ def evaluate(
             rich_help_panel=_MORE,
         ),
     ] = None,
-    registry: Annotated[
-        str | None, typer.Option(help="Where several registries have a model of this name")
-    ] = None,
+    registry: Registry = None,
     alias: Annotated[
         str, typer.Option(help="Compare with the version that this name stands for")
     ] = "production",

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Group
 
-from lazaretto.cli.arguments import split_version
+from lazaretto.cli.arguments import Reason, Registry, split_version
 from lazaretto.cli.command import command
 from lazaretto.cli.layout import Grid, facts, grid
 from lazaretto.cli.reply import Reply
@@ -21,16 +21,11 @@ if TYPE_CHECKING:
 
 Named = Annotated[str, typer.Argument(metavar="NAME@VERSION", help="The model version")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The model")]
-Registry = Annotated[
-    str | None,
-    typer.Option(help="Namespace of its registry, where more than one has a model of that name"),
-]
 AliasName = Annotated[str, typer.Option("--alias", help="The name by which applications find it")]
 Mlflow = Annotated[
     str | None,
     typer.Option(metavar="URI", help="Set the alias on this MLflow server, too: http://HOST:PORT"),
 ]
-Reason = Annotated[str, typer.Option("--reason", "-r", help="Why; kept in the ledger")]
 
 
 def register(app: typer.Typer) -> None:
@@ -108,7 +103,7 @@ def demote(
     *,
     alias: AliasName = "production",
     registry: Registry = None,
-    reason: Annotated[str, typer.Option("--reason", "-r", help="Why; kept in the ledger")],
+    reason: Reason,
     mlflow: Mlflow = None,
 ) -> Reply:
     """Take the name away from the version that it stands for."""

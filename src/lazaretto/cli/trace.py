@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from lazaretto.cli.arguments import Since, Until, split_version
+from lazaretto.cli.arguments import Registry, Since, Until, split_version
 from lazaretto.cli.command import Needs, command
 from lazaretto.cli.reply import Reply
 from lazaretto.cli.session import Session
@@ -193,9 +193,7 @@ def model(
     session: Session,
     version: Annotated[str, typer.Argument(metavar="NAME@VERSION", help="A model version")],
     *,
-    registry: Annotated[
-        str | None, typer.Option(help="Where several registries have a model of this name")
-    ] = None,
+    registry: Registry = None,
     html: Html = None,
     whole: Whole = False,
 ) -> Reply:

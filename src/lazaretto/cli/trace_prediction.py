@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Group, RenderableType
 
-from lazaretto.cli.arguments import split_version
+from lazaretto.cli.arguments import Registry, split_version
 from lazaretto.cli.command import command
 from lazaretto.cli.layout import facts, grid
 from lazaretto.cli.progress import bars
@@ -130,9 +130,7 @@ def prediction(
     label: Annotated[
         str, typer.Option(metavar="COLUMN", help="Label of the training records")
     ] = "label",
-    registry: Annotated[
-        str | None, typer.Option(help="Where several registries have a model of this name")
-    ] = None,
+    registry: Registry = None,
     level: Annotated[
         float, typer.Option(help="Chance of accusing a source where none is to blame")
     ] = 0.01,

@@ -5,12 +5,10 @@ from __future__ import annotations
 import importlib
 import os
 import signal
-import subprocess
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from mlflow_server import serving
 from typer.testing import CliRunner
 
 from lazaretto import models, stages
@@ -26,22 +24,13 @@ if TYPE_CHECKING:
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 tracking = pytest.importorskip("mlflow.tracking", reason="needs mlflow-skinny (extra `mlflow`)")
-SCRIPT = Path(__file__).parents[1] / "support/mlflow_server.py"
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of a server without anything in it."""
-    folder = tmp_path_factory.mktemp("mlflow")
-    command = [sys.executable, str(SCRIPT), str(folder)]
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
-        assert process.stdout is not None
-        port = process.stdout.readline().strip()
-        assert port, (folder / "log").read_text()
-        yield f"http://127.0.0.1:{port}"
-        process.terminate()
-        process.wait()
+    with serving(tmp_path_factory.mktemp("mlflow")) as address:
+        yield address
 
 
 def served(client: Any, name: str) -> dict[str, str]:

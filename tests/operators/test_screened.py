@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
-import subprocess
-import sys
-from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pages
 import pytest
+from buckets import Bucket, require_server
 
 from lazaretto.ledger.events import BatchAdmitted, BatchJudged, BatchReceived, DeliveryRefused
 
@@ -42,55 +39,37 @@ def test_a_delivery_on_disk_takes_its_whole_way(world: Any, run_dag: Callable[..
     assert run.xcoms["screened_ingest.admit"]["version"] == admitted.version
 
 
-@contextmanager
-def bucket(name: str) -> Iterator[str]:
-    """The address of a bucket's server."""
-    s3fs = pytest.importorskip("s3fs", reason="s3fs is not installed")
-    pytest.importorskip("moto", reason="moto is not installed")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    words = [sys.executable, "-m", "moto.server", "-p", str(port)]
-    server = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        while server.poll() is None:
-            with suppress(OSError):
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
-                break
-        url = f"http://127.0.0.1:{port}"
-        credentials = {"key": "test", "secret": "test", "skip_instance_cache": True}
-        s3fs.S3FileSystem(endpoint_url=url, **credentials).mkdir(name)
-        yield url
-    finally:
-        server.kill()
-        server.wait()
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Bucket]:
+    """A bucket, by the environment."""
+    require_server("moto")
+    found = Bucket("moto", tmp_path / "buckets")
+    for name, value in {
+        "AWS_ENDPOINT_URL": found.url,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    found.start()
+    yield found
+    found.stop()
 
 
-def test_a_delivery_in_a_bucket(
-    world: Any, run_dag: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_delivery_in_a_bucket(world: Any, run_dag: Callable[..., Any], served: Bucket) -> None:
     import yaml
 
-    with bucket("drop") as url:
-        for name, value in {
-            "AWS_ENDPOINT_URL": url,
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
-            "AWS_DEFAULT_REGION": "us-east-1",
-        }.items():
-            monkeypatch.setenv(name, value)
-        import s3fs
-
-        files = s3fs.S3FileSystem(skip_instance_cache=True)
-        policy = Path(world.policy)
-        rules = yaml.safe_load(policy.read_text())
-        rules["sources"]["places"] = ["s3://drop/{source}"]
-        policy.write_text(yaml.safe_dump(rules))
-        delivery = world.deliver("monday", world.part(0, 120))
-        place = "drop/vendor-a/digits.parquet"
-        files.put(delivery["uri"], place)
-        files.put(delivery["manifest"], f"{place}.manifest.json")
-        conf = {"uri": f"s3://{place}", "source": delivery["source"]}
-        run = run_dag("lazaretto_screened", conf)
+    files = served.files()
+    policy = Path(world.policy)
+    rules = yaml.safe_load(policy.read_text())
+    rules["sources"]["places"] = ["s3://bucket/{source}"]
+    policy.write_text(yaml.safe_dump(rules))
+    delivery = world.deliver("monday", world.part(0, 120))
+    place = "bucket/vendor-a/digits.parquet"
+    files.put(delivery["uri"], place)
+    files.put(delivery["manifest"], f"{place}.manifest.json")
+    conf = {"uri": f"s3://{place}", "source": delivery["source"]}
+    run = run_dag("lazaretto_screened", conf)
     assert run.tasks["screened_ingest.admit"] == "success"
     (received,) = world.ledger(BatchReceived)
     assert received.uri == f"s3://{place}"

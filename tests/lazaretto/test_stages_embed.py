@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from lazaretto.policy import Policy
 
+pytestmark = pytest.mark.alike
 WORDS = ["the train is late again today", "goals and cups won by the team", "stocks fell on fears"]
 
 

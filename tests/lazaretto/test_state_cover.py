@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from lazaretto.ledger.differences import Difference
 
+pytestmark = pytest.mark.alike
+
 
 @pytest.fixture(scope="module", params=["sqlite", pytest.param("pg", marks=pytest.mark.postgres)])
 def yard(

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from many import examples
 
 from lazaretto.lineage.claims import network, reach
 from lazaretto.lineage.claims.bits import Basis
 from lazaretto.storage.tables import lineage_link
-from many import examples
 
 if TYPE_CHECKING:
     from pathlib import Path

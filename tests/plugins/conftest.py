@@ -116,6 +116,7 @@ def sign_in(
         context = browser(webgl=webgl).new_context(
             viewport={"width": width, "height": 900}, **options
         )
+        context.set_default_timeout(120_000)  # a machine that others use draws slowly
         contexts.append(context)
         jwt = token(role)["Authorization"].split()[1]
         context.add_cookies([{"name": "_token", "value": jwt, "url": site}])

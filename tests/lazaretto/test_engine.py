@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pages
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -14,10 +17,12 @@ from hypothesis import strategies as st
 from killed_worker import Counting, Failing
 from many import examples
 from ray_cluster import local_cluster
+from typer.testing import CliRunner
 from yard import Yard, blobs, fresh_yard, make_policy
 
 from lazaretto import stages
 from lazaretto.batch import Stretch, decode, open_canonical, stretches_of
+from lazaretto.cli.app import app
 from lazaretto.cli.policy_check import check_policy
 from lazaretto.drift import Profile
 from lazaretto.engine import LocalEngine, open_engine
@@ -289,3 +294,23 @@ def test_local_stretches_come_in_order() -> None:
     assert [(one.offset, one.rows) for one in found if one] == [(0, 6), (6, 3)]
     ((whole, _),) = LocalEngine().map(job, here, lambda: [3, 3, 3])
     assert whole is None
+
+
+def test_the_page_on_scaling_out_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray", reason="ray is not installed")
+    page = pages.ROOT / "docs/how-to/scale-out.md"
+    shown = {block.title: block for block in pages.blocks(page) if block.title}
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RAY_ADDRESS", "ray://user:secret@head.internal:10001")
+    for title in ("policy.yaml", "hints.yaml"):
+        (tmp_path / title).write_text(shown[title].text)
+        assert Policy.load(title).engine_options.name == "ray"
+    environment = {"LAZARETTO_CATALOG_URL": f"sqlite:///{tmp_path}/none.db"}
+    check, doctor = map(shlex.split, pages.shell_lines(shown["check"]))
+    told = CliRunner().invoke(app, check[1:], env=environment)
+    assert told.exit_code == 0, told.output
+    told = CliRunner().invoke(app, [*doctor[1:], "--json"], env=environment)
+    (line,) = [one for one in json.loads(told.stdout)["lines"] if one["subject"] == "engine"]
+    assert line["state"] == "ok"
+    assert "head.internal:10001" in line["found"]
+    assert "secret" not in told.output

@@ -13,8 +13,7 @@ from many import in_full
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_TRIES = 2
-"""Ray gives a new node 30 seconds, which a busy machine may need more than once."""
+_TRIES = 3
 
 
 @contextlib.contextmanager
@@ -22,7 +21,7 @@ def local_cluster() -> Iterator[Any]:
     """Starts one with two processors.
 
     Skips the test where Ray is not installed, and, unless all is to be tried, where this machine is
-    too busy for Ray to start in its time.
+    too busy: Ray gives its helpers 15 and 30 seconds to start, in its code.
     """
     ray = pytest.importorskip("ray", reason="ray is not installed")
     with pytest.MonkeyPatch.context() as patch:

@@ -141,11 +141,11 @@ def joined(options: EngineOptions, store: Store, prefix: str) -> Iterator[RayEng
     if started:
         # Ray asks its makers' server otherwise, and writes what tasks print into our output.
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        own: dict[str, Any] = {}
-        if not os.environ.get("RAY_ADDRESS"):
-            own["include_dashboard"] = False
+        # Unasked, Ray would join whatever a file in /tmp names, where others may write.
+        address = os.environ.get("RAY_ADDRESS") or "local"
+        own: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
         try:
-            ray.init(log_to_driver=False, logging_level=logging.ERROR, **own)
+            ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **own)
         except Exception as error:  # Ray raises `Exception` itself where a node starts too slowly
             raise SystemFaultError(
                 f"no Ray cluster can be joined: {error_line(error)}. RAY_ADDRESS says where it is"

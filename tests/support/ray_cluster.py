@@ -13,7 +13,7 @@ from many import in_full
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_TRIES = 3
+_TRIES = 2
 
 
 @contextlib.contextmanager

@@ -69,7 +69,9 @@ def repeated_numbers(numbers: NDArray[np.uint64]) -> NDArray[np.bool_]:
     del ordered
     if not len(again):
         return np.zeros(len(numbers), np.bool_)
-    return np.asarray(np.isin(numbers, again))
+    place = np.searchsorted(again, numbers)
+    place[place == len(again)] = 0
+    return np.asarray(again[place] == numbers)
 
 
 def _hashes(ids: pa.Array, seeds: tuple[int, int]) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:

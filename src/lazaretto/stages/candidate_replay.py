@@ -79,13 +79,9 @@ def replay_candidate(
         ChangedStateError: the catalog does not say what the ledger says.
 
     Examples:
-        >>> text = '''
-        ... version: 1
-        ... dataset: reviews
-        ... columns: {record_id: id, label: stars, embedding: vector}
-        ... contract: {rules: {columns: {stars: {type: integer, max: 5}}}}
-        ... sources: {require_signature: false}
-        ... '''
+        >>> import json
+        >>> rules = {"rules": {"columns": {"label": {"type": "integer", "max": 5}}}}
+        >>> text = json.dumps(policy.model_dump(mode="json") | {"contract": rules})
         >>> found = replay_candidate(
         ...     workspace, "reviews", text, batches=9, most_records=1000, seconds=60
         ... )
@@ -94,10 +90,10 @@ def replay_candidate(
     """
     require_name(dataset)
     said = parse_yaml(text.encode(), "the candidate", "a policy")
-    if "extends" in said.content:
+    if said.content.get("extends") is not None:
         raise said.mistake(
             ("extends",),
-            "no other file is read here: give what `lazaretto policy merged` prints",
+            "no other file is read here: give what `lazaretto policy show FILE --merged` prints",
         )
     policy = said.validated(Policy).loaded_from(said.name, said.sha256, said.lines)
     if policy.dataset != dataset:

@@ -10,7 +10,7 @@ from fastapi import HTTPException, Query, Request
 
 from lazaretto.errors import NotFoundError, UsageError
 from lazaretto.text import excerpt, visible
-from lazaretto.times import parse_time
+from lazaretto.times import asked_time
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -38,7 +38,7 @@ def moment(text: str) -> datetime | None:
     Raises:
         UsageError: it is none.
     """
-    return parse_time(text.strip(), assume_utc=True) if text.strip() else None
+    return asked_time(text.strip()) if text.strip() else None
 
 
 def known(name: str | None) -> str | None:

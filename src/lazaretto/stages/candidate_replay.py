@@ -111,9 +111,12 @@ def replay_candidate(
         found = [*_not_loaded(policy, said), *_loosened(policy, in_force, said)]
         if found:
             raise PolicyError("\n".join(map(str, found)))
-        candidate, by, notes = policy, judge_again, NOTES
-        check_policy(candidate)
-        require_known(candidate)
+        check_policy(policy)
+        require_known(policy)
+        # Relative places start where those of the policy in force do.
+        beside = in_force.event.policy.path or said.name
+        candidate = policy.loaded_from(beside, said.sha256, said.lines)
+        by, notes = judge_again, NOTES
     missing = check_reference(workspace, candidate)
     if missing is not None:
         raise UsageError(missing)

@@ -51,7 +51,7 @@ _NOTE = (
     "What the contract found, and the vectors, are taken from the record. `lazaretto policy "
     "replay` tries a whole policy, and any number of batches."
 )
-SCREENED_AGAIN = (NOTES[0], *NOTES[4:], _NOTE)
+SCREENED_AGAIN: tuple[str, ...] = (NOTES[0], *NOTES[4:], _NOTE)
 """What figures of `screen_again` cannot say."""
 
 

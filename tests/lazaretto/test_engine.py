@@ -23,7 +23,7 @@ from yard import Yard, blobs, fresh_yard, make_policy
 from lazaretto import stages
 from lazaretto.batch import Stretch, decode, open_canonical, stretches_of
 from lazaretto.cli.app import app
-from lazaretto.cli.policy_check import check_policy
+from lazaretto.stages.check_policy import check_policy
 from lazaretto.drift import Profile
 from lazaretto.engine import LocalEngine, open_engine
 from lazaretto.errors import (

@@ -35,6 +35,13 @@ def test_the_budget_is_never_more_than_what_is_promised() -> None:
         assert min(parts) >= 0
 
 
+def test_who_lowers_the_chance_that_a_clean_batch_is_held_lowers_that_of_every_test() -> None:
+    usual, careful = Budget.of(0.01, 0.001, 180), Budget.of(0.01, 1e-6, 180)
+    assert usual.broad == pytest.approx(0.001)
+    assert careful.broad == 1e-6
+    assert (careful.hochberg, careful.classes) == (usual.hochberg, usual.classes)
+
+
 def test_clean_batches_are_touched_as_seldom_as_promised() -> None:
     """All parts that look at p-values, over calibrations and batches, at a rate that shows."""
     rate, alpha, touched, rounds = 0.1, 0.02, 0, 300

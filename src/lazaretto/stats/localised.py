@@ -44,7 +44,7 @@ class Budget:
         pooled: level of the count of small p-values over all records.
         classes: level of the same count in each class, over all classes.
         scan: level of the search for neighbourhoods, and of that in named groups.
-        broad: level of the count up to `BROAD_LEVELS`, which may hold the batch.
+        broad: level of the count up to `BROAD_LEVELS`, which may hold the batch; at most ``alpha``.
     """
 
     hochberg: float
@@ -73,7 +73,9 @@ class Budget:
         """
         hochberg = hochberg_rate(rate, records)
         left = rate - hochberg if records >= LOCAL_FROM else 0.0
-        return cls(hochberg, alpha, left * 5 / 12, left * 5 / 12, left * 2 / 12)
+        # It holds a whole batch, so that who lowers that chance lowers this one.
+        broad = min(left * 2 / 12, alpha)
+        return cls(hochberg, alpha, left * 5 / 12, left * 5 / 12, broad)
 
 
 @dataclass(frozen=True, slots=True)

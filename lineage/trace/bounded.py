@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from lazaretto.ledger.chain import head
-from lazaretto.lineage.trace.answer import Question
 from lazaretto.lineage.trace.asking import command_of
 from lazaretto.lineage.trace.trace import trace_source
 from lazaretto.sources.registry import get_source
 from lazaretto.storage.tables import lineage_edge, lineage_link, lineage_node
 from lazaretto.times import in_utc
+from lazaretto.values import Question
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -9,7 +9,8 @@ from lazaretto.text import cut
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lazaretto.lineage.trace.answer import Question, Trace
+    from lazaretto.lineage.trace.answer import Trace
+    from lazaretto.values import Question
 
 MOST_NAMED = 3
 _LONGEST_REASON = 160
@@ -83,7 +84,9 @@ def _affected(trace: Trace) -> str:
         return f"{told}."
     if trace.question.kind in _OF_MANY and not trace.batches:
         what = f"{_OF_MANY[trace.question.kind]} {trace.question.subject}{_without(trace.question)}"
-        return f"No batch is in question: there is none {what}."
+        since = trace.question.since if trace.question.kind == "key" else None
+        after = "" if since is None else f" and received since {since:%Y-%m-%d %H:%M} UTC"
+        return f"No batch is in question: there is none {what}{after}."
     return f"No model version is known to have learned from {what}."
 
 

@@ -11,7 +11,7 @@ from yard import Yard, blobs, make_yard
 
 from lazaretto import incidents, stages
 from lazaretto.quarantine import review
-from lazaretto.values import Action, HoldKind, IncidentQuestion
+from lazaretto.values import Action, HoldKind, Question
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.airflow
 EVIL = '"><script>alert(1)</script><img src=x onerror=alert(2)>{{7*7}}\u202e'
 HERE = {"X-Lazaretto-Request": "1"}
 VENDOR = {"what": "SOURCE", "name": "vendor-a", "reason": "a stolen key"}
-ASKED = IncidentQuestion("source", "vendor-a")
+ASKED = Question("source", "vendor-a")
 
 
 @pytest.fixture

@@ -21,20 +21,18 @@ if TYPE_CHECKING:
     from lazaretto.storage.workspace import Workspace
     from lazaretto.values import HoldKind, Question
 
-# As `lazaretto.lineage.trace.ask.KINDS`, which takes long to load where DAG files are parsed.
-_KINDS = (
-    "source",
-    "batch",
-    "record",
-    "key",
-    "policy",
-    "reference",
-    "decision",
-    "dataset",
-    "model",
-)
-_OTHERWISE = {"key": "key_id", "policy": "policy_version"}
-"""Kinds whose names the operators of Airflow, or all of ours, use for something else."""
+_PARAMETERS = {
+    "source": "source",
+    "batch": "batch",
+    "record": "record",
+    "key": "key_id",
+    "policy": "policy_version",
+    "reference": "reference_version",
+    "decision": "decision",
+    "dataset": "dataset_version",
+    "model": "model",
+}
+"""By what each kind of question is asked; operators use some of the names for something else."""
 _MOST = 50
 _LONG = 300
 
@@ -96,9 +94,10 @@ class OpenIncidentOperator(LazarettoOperator):
         record: ``BATCH#RECORD``, in place of the source.
         key_id: of a stolen key, in place of the source: all that it signed.
         policy_version: ``DATASET@SHA256``, in place of the source: all that was judged under it.
-        reference: ``NAME@VERSION``, in place of the source: all that was screened against it.
+        reference_version: ``NAME@VERSION``, in place of the source: all that was screened against
+            it.
         decision: id of a person's decision, in place of the source: the records that it let in.
-        dataset: ``NAME@VERSION`` of an admitted dataset, in place of the source.
+        dataset_version: ``NAME@VERSION`` of an admitted dataset, in place of the source.
         model: ``NAME@VERSION`` of a model that misbehaves, in place of the source; an alias such as
             ``net@production`` names the version that it stands for when the task runs.
         since: start of the window of a source or key, ISO 8601, UTC unless it says otherwise.
@@ -133,9 +132,9 @@ class OpenIncidentOperator(LazarettoOperator):
         "record",
         "key_id",
         "policy_version",
-        "reference",
+        "reference_version",
         "decision",
-        "dataset",
+        "dataset_version",
         "model",
         "since",
         "until",
@@ -155,9 +154,9 @@ class OpenIncidentOperator(LazarettoOperator):
         record: str | None = None,
         key_id: str | None = None,
         policy_version: str | None = None,
-        reference: str | None = None,
+        reference_version: str | None = None,
         decision: str | None = None,
-        dataset: str | None = None,
+        dataset_version: str | None = None,
         model: str | None = None,
         since: str | datetime | None = None,
         until: str | datetime | None = None,
@@ -172,23 +171,25 @@ class OpenIncidentOperator(LazarettoOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        named = (source, batch, record, key_id, policy_version, reference, decision, dataset, model)
-        if sum(name is not None for name in named) != 1:
-            raise ValueError(f"an incident is about one thing: {', '.join(_KINDS)}")
-        if freeze_source and all(name is None for name in (source, batch, record, key_id)):
-            raise ValueError(
-                "freeze_source puts a source on hold: name it, or a batch, a record or a key; else "
-                "name datasets with freeze"
-            )
         self.source = source
         self.batch = batch
         self.record = record
         self.key_id = key_id
         self.policy_version = policy_version
-        self.reference = reference
+        self.reference_version = reference_version
         self.decision = decision
-        self.dataset = dataset
+        self.dataset_version = dataset_version
         self.model = model
+        about = [kind for kind, name in _PARAMETERS.items() if getattr(self, name) is not None]
+        if len(about) != 1:
+            parameters = ", ".join(_PARAMETERS.values())
+            raise ValueError(f"an incident is about one thing; give one of: {parameters}")
+        if freeze_source and about[0] not in ("source", "batch", "record", "key"):
+            raise ValueError(
+                "freeze_source puts a source on hold: name it, or a batch, a record or a key; else "
+                "name datasets with freeze"
+            )
+        self.kind = about[0]
         self.since = since
         self.until = until
         self.by = by
@@ -230,13 +231,10 @@ class OpenIncidentOperator(LazarettoOperator):
     def _question(self) -> Question:
         from lazaretto.values import Question
 
-        named = ((kind, _OTHERWISE.get(kind, kind)) for kind in _KINDS)
-        kind, subject = next(
-            (kind, found) for kind, name in named if (found := getattr(self, name)) is not None
-        )
+        subject = str(getattr(self, _PARAMETERS[self.kind]))
         since, until = moment(self.since), moment(self.until)
         left_out, registry = list(self.without), self.registry or None
-        return Question(kind, subject, since, until, self.by, left_out, registry)
+        return Question(self.kind, subject, since, until, self.by, left_out, registry)
 
     def _holds(self) -> list[tuple[HoldKind, str]]:
         from lazaretto.values import HoldKind

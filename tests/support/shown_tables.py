@@ -490,8 +490,9 @@ def _overview() -> Overview:
         refused=refused,
         holds=holds,
         actions=actions,
+        sources=["annotation-vendor"],
         timeline=[],
-        steps=steps_for(incident, evidence, holds, production, actions),
+        steps=steps_for(incident, evidence, holds, production, actions, ["annotation-vendor"]),
     )
 
 

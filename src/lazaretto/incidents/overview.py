@@ -43,6 +43,7 @@ class Overview:
             has the key; the newest first.
         holds: in force for this incident.
         actions: what was done since it was opened.
+        sources: whose deliveries the question is about; empty where it is about no source.
         timeline: all of it, oldest first.
         steps: what to do first.
     """
@@ -54,6 +55,7 @@ class Overview:
     refused: list[Refusal]
     holds: list[Hold]
     actions: list[Action]
+    sources: list[str]
     timeline: list[Moment]
     steps: list[Step]
 
@@ -85,6 +87,7 @@ def show_incident(workspace: Workspace, incident: str) -> Overview:
             refused=_refused(connection, found.question, asked),
             holds=holds,
             actions=actions,
+            sources=asked,
             timeline=timeline_of(connection, found, actions),
             steps=steps_for(found, evidence, holds, production, actions, asked),
         )

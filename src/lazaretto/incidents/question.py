@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -60,6 +61,16 @@ def in_words(question: Question) -> str:
         left_out = f", without {count} batch{'es' * (count > 1)}"
     where = "" if question.registry is None else f" in {question.registry}"
     return f"{question.kind} {question.subject}{where}{_window(question)}{left_out}"
+
+
+def opening_command(question: Question) -> str:
+    """The command that opens an incident about a question, for a shell."""
+    words = ["lazaretto", "incident", "open", f"--{question.kind}", question.subject]
+    words += window_options(question)
+    words += [] if question.by == EITHER else ["--by", question.by]
+    words += [] if question.registry is None else ["--registry", question.registry]
+    words += [word for batch in question.without for word in ("--without", batch)]
+    return f"{shlex.join(words)} --why TEXT"
 
 
 def window_options(question: Question) -> list[str]:

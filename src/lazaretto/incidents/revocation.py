@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
 from lazaretto.incidents.evidence import Evidence, InDataset, StillHeld, evidence_of
-from lazaretto.incidents.question import window_options
+from lazaretto.incidents.question import opening_command
 from lazaretto.ledger.source_names import source_identity
 from lazaretto.lineage import ask
 from lazaretto.storage import tables
 from lazaretto.values import Question
-from lazaretto.window import EITHER
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -76,10 +74,7 @@ class Reach:
     @property
     def command(self) -> str:
         """Opens the incident, for a shell."""
-        asked = self.question
-        by = [] if asked.by == EITHER else ["--by", asked.by]
-        words = ["lazaretto", "incident", "open", f"--{asked.kind}", asked.subject]
-        return shlex.join([*words, *window_options(asked), *by, "--why", "TEXT"])
+        return opening_command(self.question)
 
 
 def reach_of_revocation(

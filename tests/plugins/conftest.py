@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 from typing import TYPE_CHECKING, Any
 
 import airflow_environment
 import pytest
+from browsing import chromium
 from yard import Yard, make_yard
 
 if TYPE_CHECKING:
@@ -75,18 +75,9 @@ def site(yard: Yard) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """Debian's chromium; WebGL by its own software, because no machine of tests has a screen."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
-    program = shutil.which("chromium")
-    if program is None:
-        pytest.skip("needs Debian's chromium: apt install chromium")
-    webgl = ["--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
-    with playwright.sync_playwright() as running:
-        chromium = running.chromium.launch(
-            executable_path=program, args=["--no-sandbox", "--disable-dev-shm-usage", *webgl]
-        )
-        yield chromium
-        chromium.close()
+    """A real browser."""
+    with chromium() as started:
+        yield started
 
 
 @pytest.fixture

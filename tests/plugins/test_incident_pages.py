@@ -7,6 +7,7 @@ from html import unescape
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from browsing import WIDE
 from markup import Markup
 from yard import Yard, blobs, make_yard
 
@@ -253,18 +254,17 @@ def test_the_page_is_readable_on_a_small_screen_and_on_paper(
     stages.register_model(yard.workspace, "net", "2", "blobs", 1)
     incidents.note(yard.workspace, incident, "the vendor confirms it")
     incidents.refresh(yard.workspace, incident)
-    wide = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
     for width, theme in ((1280, "light"), (400, "light")):
         here = sign_in("OP", width=width, color_scheme=theme)
         for path, name in ((f"/incidents/{incident}", "incident"), ("/incidents", "incidents")):
             here.goto(f"{site}{path}")
-            assert not here.evaluate(wide), (path, width)
+            assert not here.evaluate(WIDE), (path, width)
             picture(here, f"{name}-{width}-{theme}")
     # On paper, without what only a screen can do, and nothing is cut off at the side.
     paper = sign_in("OP", width=700, color_scheme="dark")
     paper.goto(f"{site}/incidents/{incident}")
     paper.emulate_media(media="print")
-    assert not paper.evaluate(wide)
+    assert not paper.evaluate(WIDE)
     for what in ("form", "nav.top", ".skip"):
         assert paper.locator(what).first.is_hidden(), what
     assert paper.locator("text=What to do first").is_visible()

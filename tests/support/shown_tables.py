@@ -351,6 +351,10 @@ def _story() -> dict[str, Any]:
             "affected": ["open@1"],
             "recalled": 356,
             "retrained": "gated@2",
+            "life": [
+                {"entry": 41, "what": f"opened: {REASON}"},
+                {"entry": 42, "what": "source annotation-vendor put on hold: open bucket"},
+            ],
             "promotion": {
                 "before": "gated@1",
                 "refused": {

@@ -109,7 +109,8 @@ def _known(shown: Overview) -> dict[str, object]:
     held = sum(one.records for one in evidence.held)
     cases = counted(len(evidence.held), "case")
     lines["still held"] = f"{counted(held, 'record')} in {cases}" if held else "nothing"
-    lines["refused"] = f"{counted(len(shown.refused), 'delivery')} under its name in the window"
+    its = "its name" if found.question.kind == "source" else "the name of its source"
+    lines["refused"] = f"{counted(len(shown.refused), 'delivery')} under {its} in the window"
     if found.question.kind not in WINDOWED:
         del lines["refused"]
     lines["on hold"] = (

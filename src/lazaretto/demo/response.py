@@ -69,8 +69,10 @@ def respond(
     asked_again = incidents.refresh(workspace, opened.id)
     incidents.lift_hold(workspace, opened.id, *hold, reason="the vendor has new keys")
     closed = incidents.close(workspace, opened.id, f"trained anew as {anew.model}@{anew.version}")
+    life = incidents.show_incident(workspace, opened.id).timeline
     return {
         "id": opened.id,
+        "life": [{"entry": one.seq, "what": one.what} for one in life],
         "affected": opened.answer.models,
         "recalled": recalled.records,
         "retrained": f"{anew.model}@{anew.version}",

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from browsing import WIDE
+from foreign_events import dataset, event, model
 from markup import Markup
 from yard import Yard, blobs, make_yard
 
-from lazaretto import incidents, stages
+from lazaretto import incidents, lineage, stages
 from lazaretto.quarantine import review
 from lazaretto.stages.alias_model import alias_model
 from lazaretto.values import Action, HoldKind, Question
@@ -272,6 +273,28 @@ def test_the_page_is_readable_on_a_small_screen_and_on_paper(
     cut = """() => [...document.querySelectorAll(".scroll, pre")]
         .filter((each) => each.scrollWidth > each.clientWidth).map((each) => each.outerHTML)"""
     assert paper.evaluate(cut) == []
+
+
+def test_what_an_attacker_named_neither_runs_nor_hides_what_is_known(
+    sign_in: Callable[..., Any], site: str, yard: Yard
+) -> None:
+    long = "an-id-without-an-end-" * 40
+    name = f"{EVIL}{long}"
+    told = event([dataset(name, "1")], [model(name, "7")], job=EVIL)
+    assert lineage.take(yard.workspace, [told], taken_from="user:eve").skipped == []
+    asked = Question("model", f"{name}@7")
+    incident = incidents.open_incident(yard.workspace, asked, reason=EVIL).id
+    incidents.note(yard.workspace, incident, name)
+    for width in (1280, 400):
+        here = sign_in("OP", width=width)
+        for path in (f"/incidents/{incident}", "/incidents"):
+            here.goto(f"{site}{path}")
+            assert not here.evaluate(WIDE), (path, width)
+            assert "\u202e" not in here.content()
+        here.goto(f"{site}/incidents/{incident}")
+        assert here.locator(".conclusion").bounding_box()["y"] < 900
+        assert here.wrong == []
+        assert here.locator("main script, main img").count() == 0
 
 
 def test_somebody_opens_one_in_a_browser(

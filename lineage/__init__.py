@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from lazaretto.lineage.openlineage.project import project as project
     from lazaretto.lineage.openlineage.project import run_events as run_events
     from lazaretto.lineage.trace.answer import Completeness as Completeness
-    from lazaretto.lineage.trace.answer import Question as Question
     from lazaretto.lineage.trace.answer import RecordState as RecordState
     from lazaretto.lineage.trace.answer import RetrainStep as RetrainStep
     from lazaretto.lineage.trace.answer import Trace as Trace
@@ -56,6 +55,9 @@ if TYPE_CHECKING:
     from lazaretto.lineage.trace.answer import TracedSnapshot as TracedSnapshot
     from lazaretto.lineage.trace.answer import TracedSource as TracedSource
     from lazaretto.lineage.trace.answer import UnknownModel as UnknownModel
+    from lazaretto.lineage.trace.ask import ask as ask
+    from lazaretto.lineage.trace.ask import checked_question as checked_question
+    from lazaretto.lineage.trace.ask import resolved_question as resolved_question
     from lazaretto.lineage.trace.conclusion import conclusion as conclusion
     from lazaretto.lineage.trace.conclusion import in_use_now as in_use_now
     from lazaretto.lineage.trace.proof import Proof as Proof
@@ -76,6 +78,7 @@ if TYPE_CHECKING:
     from lazaretto.lineage.trace.trace import trace_source as trace_source
     from lazaretto.lineage.trace.unexplained import Unexplained as Unexplained
     from lazaretto.lineage.trace.unexplained import unexplained as unexplained
+    from lazaretto.values import Question as Question
 
 # Each task flushes events; what answers incidents takes longer to load than a small delivery.
 _HOMES = {
@@ -92,7 +95,7 @@ _HOMES = {
     "Proof": "lazaretto.lineage.trace.proof",
     "Problem": "lazaretto.lineage.openlineage.check",
     "Projection": "lazaretto.lineage.openlineage.project",
-    "Question": "lazaretto.lineage.trace.answer",
+    "Question": "lazaretto.values",
     "RecordState": "lazaretto.lineage.trace.answer",
     "RetrainStep": "lazaretto.lineage.trace.answer",
     "Trace": "lazaretto.lineage.trace.answer",
@@ -104,10 +107,12 @@ _HOMES = {
     "TracedSnapshot": "lazaretto.lineage.trace.answer",
     "TracedSource": "lazaretto.lineage.trace.answer",
     "UnknownModel": "lazaretto.lineage.trace.answer",
+    "ask": "lazaretto.lineage.trace.ask",
     "bom_bytes": "lazaretto.lineage.bom.make",
     "catch_up": "lazaretto.lineage.graph.index",
     "check": "lazaretto.lineage.openlineage.check",
     "check_bom": "lazaretto.lineage.bom.check",
+    "checked_question": "lazaretto.lineage.trace.ask",
     "check_event": "lazaretto.lineage.openlineage.check",
     "conclusion": "lazaretto.lineage.trace.conclusion",
     "in_use_now": "lazaretto.lineage.trace.conclusion",
@@ -122,6 +127,7 @@ _HOMES = {
     "parent_from_environment": "lazaretto.lineage.openlineage.parent",
     "project": "lazaretto.lineage.openlineage.project",
     "prove": "lazaretto.lineage.trace.proof",
+    "resolved_question": "lazaretto.lineage.trace.ask",
     "record_incident": "lazaretto.lineage.trace.trace",
     "run_events": "lazaretto.lineage.openlineage.project",
     "to_html": "lazaretto.lineage.trace.report",

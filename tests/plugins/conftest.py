@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import airflow_environment
 import pytest
+from browsing import chromium
 from yard import Yard, make_yard
 
 if TYPE_CHECKING:
@@ -76,27 +75,9 @@ def site(yard: Yard) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Callable[..., Any]]:
-    """Starts Debian's chromium, each kind once a module.
-
-    WebGL by its own software, because no machine of tests has a screen, and only where a test asks
-    for it: to draw a map takes more than all else that a page does.
-    """
-    playwright = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
-    program = shutil.which("chromium")
-    if program is None:
-        pytest.skip("needs Debian's chromium: apt install chromium")
-    drawing = ["--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
-    without = ["--disable-gpu", "--disable-3d-apis"]
-    with playwright.sync_playwright() as running:
-
-        @cache
-        def start(*, webgl: bool) -> Any:
-            return running.chromium.launch(
-                executable_path=program,
-                args=["--no-sandbox", "--disable-dev-shm-usage", *(drawing if webgl else without)],
-            )
-
-        yield start  # what it started ends with playwright
+    """Starts a real browser, each kind once a module."""
+    with chromium() as start:
+        yield start
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from yard import Yard, blobs
 
 from lazaretto import incidents
 from lazaretto.quarantine import handling, review
-from lazaretto.values import Action, HoldKind, IncidentQuestion
+from lazaretto.values import Action, HoldKind, Question
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +35,7 @@ def test_axe_finds_nothing_serious(
     case = str(judged.case)
     handling.comment(yard.workspace, case, "a remark")
     review.decide(yard.workspace, case, Action.REJECT, positions=[0], reason="no")
-    asked, hold = IncidentQuestion("source", "vendor-a"), (HoldKind.SOURCE, "vendor-a")
+    asked, hold = Question("source", "vendor-a"), (HoldKind.SOURCE, "vendor-a")
     opened = incidents.open_incident(yard.workspace, asked, reason="a bucket", holds=[hold])
     incidents.note(yard.workspace, opened.id, "the vendor confirms it")
     page = sign_in("OP", color_scheme=theme)

@@ -94,7 +94,6 @@ from lazaretto.values import (
     DrilledAttack,
     HoldKind,
     IncidentAnswer,
-    IncidentQuestion,
     PolicyRef,
     RefusedFor,
     Remark,
@@ -352,6 +351,10 @@ def _story() -> dict[str, Any]:
             "affected": ["open@1"],
             "recalled": 356,
             "retrained": "gated@2",
+            "life": [
+                {"entry": 41, "what": f"opened: {REASON}"},
+                {"entry": 42, "what": "source annotation-vendor put on hold: open bucket"},
+            ],
             "promotion": {
                 "before": "gated@1",
                 "refused": {
@@ -456,7 +459,7 @@ def _pruned() -> Pruned:
 
 def _incident() -> Incident:
     ann = Actor(ActorType.HUMAN, "user:ann")
-    asked = IncidentQuestion("source", "annotation-vendor", AT, None)
+    asked = Question("source", "annotation-vendor", AT, None)
     first = IncidentAnswer(40, True, [BATCH], ["digit-classifier@2026.03"])
     models = ["digit-classifier@2026.03", "digit-classifier@2026.04"]
     now = IncidentAnswer(52, False, [BATCH, OTHER], models, ["elsewhere@7"])
@@ -491,8 +494,9 @@ def _overview() -> Overview:
         refused=refused,
         holds=holds,
         actions=actions,
+        sources=["annotation-vendor"],
         timeline=[],
-        steps=steps_for(incident, evidence, holds, production, actions),
+        steps=steps_for(incident, evidence, holds, production, actions, ["annotation-vendor"]),
     )
 
 
@@ -556,7 +560,7 @@ def _replayed() -> Any:
 def _reach() -> Any:
     touched = TouchedBatch(BATCH, AT, 10_000, "digits", "HOLD_RECORDS", 36, 9964, 0)
     return Reach(
-        IncidentQuestion("source", "annotation-vendor"),
+        Question("source", "annotation-vendor"),
         [touched, replace(touched, id=OTHER, recalled=9964, snapshot_rows=None)],
         20_000,
         [InDataset("digits", 2, 19_964, 9964, [OTHER])],

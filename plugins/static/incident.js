@@ -1,4 +1,4 @@
-// The forms of an incident's page: what is filled in goes to the API, and the page is loaded again.
+// The forms of the pages of incidents and models: what is filled in goes to the API, and the page is loaded again.
 import { send } from "./send.js";
 
 const said = document.getElementById("said");

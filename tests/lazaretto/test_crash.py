@@ -43,7 +43,7 @@ def test_killed_at_every_write_and_tried_again(
     folder.mkdir()
     shutil.copytree(Path(fitted_reference).parents[1], folder / "reference")
     url = catalog_url.replace(str(tmp_path), str(folder))
-    # All on the other database where somebody takes the time: the kills at random moments are on both.
+    # All on the other database where somebody takes the time: kills at random moments are on both.
     everywhere = url.startswith("sqlite") or "LAZARETTO_RANDOM_KILLS" in os.environ
     names = list(POINTS) if everywhere else ON_POSTGRESQL
     done = subprocess.run(

@@ -238,6 +238,8 @@ _LINEAGE = {
     "from_mlflow.py": ["import_mlflow", "Imported"],
     "bom/make.py": ["model_bom", "bom_bytes"],
     "bom/check.py": ["check_bom"],
+    "bom/card.py": ["model_card", "Card"],
+    "bom/card_text.py": ["card_markdown", "card_html"],
 }
 
 Definition = griffe.Class | griffe.Function

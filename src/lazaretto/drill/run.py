@@ -39,6 +39,8 @@ NOTES = (
     "The copy is judged in an empty workspace: what depends on earlier batches (small batches that "
     "are judged together, drift of a source) knows only those of the drill.",
     "It is signed with a key of the drill's own, as by a source whose key was stolen.",
+    "Each dose is drawn once. Where the gate is at its limit, a whole batch is held or not by "
+    "chance, and another draw may come out otherwise.",
     "An attack that the gate catches here may be changed so that it does not: this is a check of "
     "the gate, and no promise.",
 )

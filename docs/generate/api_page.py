@@ -160,6 +160,7 @@ _PYTHON = {
         "models/promote.py": ["promote", "Promoted"],
         "models/take_back.py": ["demote", "rollback", "last_clean"],
         "models/examine.py": ["examine", "Examination"],
+        "models/past.py": ["past_moves", "PastMove"],
         "models/evaluate.py": ["evaluate_file", "evaluate_model", "Evaluated"],
         "models/figures.py": ["Asked"],
         "models/open_model.py": ["ModelSource"],

@@ -26,6 +26,7 @@ from lazaretto.values import HoldKind, IncidentQuestion, StoredFile
 if TYPE_CHECKING:
     from lazaretto.ledger.events import Event
 
+pytestmark = pytest.mark.alike
 WEIGHTS = "5e" * 32
 
 

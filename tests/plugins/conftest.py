@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import airflow_environment
@@ -74,30 +75,48 @@ def site(yard: Yard) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """Debian's chromium; WebGL by its own software, because no machine of tests has a screen."""
+def browser() -> Iterator[Callable[..., Any]]:
+    """Starts Debian's chromium, each kind once a module.
+
+    WebGL by its own software, because no machine of tests has a screen, and only where a test asks
+    for it: to draw a map takes more than all else that a page does.
+    """
     playwright = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
     program = shutil.which("chromium")
     if program is None:
         pytest.skip("needs Debian's chromium: apt install chromium")
-    webgl = ["--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+    drawing = ["--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+    without = ["--disable-gpu", "--disable-3d-apis"]
     with playwright.sync_playwright() as running:
-        chromium = running.chromium.launch(
-            executable_path=program, args=["--no-sandbox", "--disable-dev-shm-usage", *webgl]
-        )
-        yield chromium
-        chromium.close()
+
+        @cache
+        def start(*, webgl: bool) -> Any:
+            return running.chromium.launch(
+                executable_path=program,
+                args=["--no-sandbox", "--disable-dev-shm-usage", *(drawing if webgl else without)],
+            )
+
+        yield start  # what it started ends with playwright
 
 
 @pytest.fixture
 def sign_in(
-    browser: Any, site: str, token: Callable[[str], dict[str, str]]
+    request: pytest.FixtureRequest,
+    browser: Callable[..., Any],
+    site: str,
+    token: Callable[[str], dict[str, str]],
 ) -> Iterator[Callable[..., Any]]:
-    """A page of somebody with a role; every request and every error of it is kept."""
-    contexts = []
+    """A page of somebody with a role; every request and every error of it is kept.
 
-    def page(role: str, *, width: int = 1280, **options: Any) -> Any:
-        context = browser.new_context(viewport={"width": width, "height": 900}, **options)
+    It draws maps where the test has the mark `webgl`, or asks for it.
+    """
+    contexts, draws = [], request.node.get_closest_marker("webgl") is not None
+
+    def page(role: str, *, width: int = 1280, webgl: bool = draws, **options: Any) -> Any:
+        context = browser(webgl=webgl).new_context(
+            viewport={"width": width, "height": 900}, **options
+        )
+        context.set_default_timeout(120_000)  # a machine that others use draws slowly
         contexts.append(context)
         jwt = token(role)["Authorization"].split()[1]
         context.add_cookies([{"name": "_token", "value": jwt, "url": site}])

@@ -15,7 +15,7 @@ from lazaretto.values import Action, HoldKind, IncidentQuestion
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-pytestmark = pytest.mark.airflow
+pytestmark = [pytest.mark.airflow, pytest.mark.webgl, pytest.mark.long]
 AXE = Path(__file__).parents[2] / "plugins/web/node_modules/axe-core/axe.min.js"
 needs_axe = pytest.mark.skipif(not AXE.exists(), reason="needs npm: make ui-assets")
 SERIOUS = """async () => {

@@ -27,6 +27,8 @@ from lazaretto.values import Action
 if TYPE_CHECKING:
     from lazaretto.training import TrainingData
 
+pytestmark = pytest.mark.alike
+
 
 def _admit(yard: Yard) -> stages.Snapshot:
     for number, source in enumerate(("vendor-a", "vendor-b", "vendor-a")):

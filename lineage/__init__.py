@@ -13,6 +13,10 @@ from typing import TYPE_CHECKING
 from lazaretto.lazy import load_lazily
 
 if TYPE_CHECKING:
+    from lazaretto.lineage.bom.card import Card as Card
+    from lazaretto.lineage.bom.card import model_card as model_card
+    from lazaretto.lineage.bom.card_text import card_html as card_html
+    from lazaretto.lineage.bom.card_text import card_markdown as card_markdown
     from lazaretto.lineage.bom.check import check_bom as check_bom
     from lazaretto.lineage.bom.make import bom_bytes as bom_bytes
     from lazaretto.lineage.bom.make import model_bom as model_bom
@@ -109,6 +113,9 @@ _HOMES = {
     "UnknownModel": "lazaretto.lineage.trace.answer",
     "ask": "lazaretto.lineage.trace.ask",
     "bom_bytes": "lazaretto.lineage.bom.make",
+    "Card": "lazaretto.lineage.bom.card",
+    "card_html": "lazaretto.lineage.bom.card_text",
+    "card_markdown": "lazaretto.lineage.bom.card_text",
     "catch_up": "lazaretto.lineage.graph.index",
     "check": "lazaretto.lineage.openlineage.check",
     "check_bom": "lazaretto.lineage.bom.check",
@@ -123,6 +130,7 @@ _HOMES = {
     "import_mlflow": "lazaretto.lineage.from_mlflow",
     "keep_report": "lazaretto.lineage.trace.report",
     "model_bom": "lazaretto.lineage.bom.make",
+    "model_card": "lazaretto.lineage.bom.card",
     "operator_lineage": "lazaretto.lineage.openlineage.for_airflow",
     "parent_from_environment": "lazaretto.lineage.openlineage.parent",
     "project": "lazaretto.lineage.openlineage.project",

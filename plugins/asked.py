@@ -31,6 +31,11 @@ Moment = Annotated[str, Query(max_length=64)]
 Behind = Annotated[str | None, Query(max_length=200)]
 """The name, or the id, of the last row of the page before."""
 
+ModelName = Annotated[str, Query(min_length=1, max_length=600)]
+"""A registry, a model or a version of one: they may hold slashes, so no path names them."""
+AliasName = Annotated[str, Query(min_length=1, max_length=255)]
+"""A name that stands for a version."""
+
 
 def moment(text: str) -> datetime | None:
     """A moment of an address; without a zone it is UTC; None where it is left empty.

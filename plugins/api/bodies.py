@@ -92,3 +92,13 @@ class ConclusionBody(_Strict):
     """What came of an incident."""
 
     text: str = Field(min_length=1, max_length=LONGEST_COMMENT)
+
+
+class MoveBody(_Strict):
+    """A model version, the name that is to stand for it or does so as somebody saw it, and why."""
+
+    registry: str = Field(min_length=1, max_length=LONGEST_NAME)
+    model: str = Field(min_length=1, max_length=LONGEST_NAME)
+    version: str = Field(min_length=1, max_length=LONGEST_NAME)
+    alias: str = Field(min_length=1, max_length=LONGEST_NAME)
+    reason: str = Field(min_length=1, max_length=LONGEST_REASON)

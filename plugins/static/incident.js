@@ -1,4 +1,4 @@
-// The forms of incidents: what is filled in goes to the API, and what came of it is shown.
+// The forms of incidents and models: what is filled in goes to the API, and what came of it is shown.
 import { send } from "./send.js";
 
 const said = document.getElementById("said");

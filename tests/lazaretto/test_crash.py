@@ -29,7 +29,11 @@ POINTS = {
     "sanitize": 20,
     "reconcile": 20,
     "promote": 3,
+    "demote": 2,
+    "go_back": 3,
 }
+ON_POSTGRESQL = ["admit", "promote", "go_back"]
+"""What is killed there, too, by default."""
 
 
 def test_killed_at_every_write_and_tried_again(
@@ -39,9 +43,9 @@ def test_killed_at_every_write_and_tried_again(
     folder.mkdir()
     shutil.copytree(Path(fitted_reference).parents[1], folder / "reference")
     url = catalog_url.replace(str(tmp_path), str(folder))
-    # The other database where somebody takes the time: the kills at random moments are on both.
+    # All on the other database where somebody takes the time: kills at random moments are on both.
     everywhere = url.startswith("sqlite") or "LAZARETTO_RANDOM_KILLS" in os.environ
-    names = list(POINTS) if everywhere else ["admit"]
+    names = list(POINTS) if everywhere else ON_POSTGRESQL
     done = subprocess.run(
         [sys.executable, str(SUPPORT / "crash.py"), url, str(folder), *names],
         capture_output=True,

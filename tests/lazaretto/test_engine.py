@@ -23,7 +23,6 @@ from yard import Yard, blobs, fresh_yard, make_policy
 from lazaretto import stages
 from lazaretto.batch import Stretch, decode, open_canonical, stretches_of
 from lazaretto.cli.app import app
-from lazaretto.stages.check_policy import check_policy
 from lazaretto.drift import Profile
 from lazaretto.engine import LocalEngine, open_engine
 from lazaretto.errors import (
@@ -39,6 +38,7 @@ from lazaretto.reference import Reference
 from lazaretto.registry.references import save_reference
 from lazaretto.screen import _piece, _sample, _score
 from lazaretto.screen._piece import Piece
+from lazaretto.stages.check_policy import check_policy
 from lazaretto.storage.sidecars import read_stretch, read_table, write_parquet
 from lazaretto.storage.store import Store
 

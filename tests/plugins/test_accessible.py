@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from yard import Yard, blobs
 
-from lazaretto import incidents
+from lazaretto import incidents, stages
 from lazaretto.quarantine import handling, review
 from lazaretto.values import Action, HoldKind, Question
 
@@ -38,6 +38,9 @@ def test_axe_finds_nothing_serious(
     asked, hold = Question("source", "vendor-a"), (HoldKind.SOURCE, "vendor-a")
     opened = incidents.open_incident(yard.workspace, asked, reason="a bucket", holds=[hold])
     incidents.note(yard.workspace, opened.id, "the vendor confirms it")
+    stages.admit(yard.workspace, judged.batch)
+    taken = stages.snapshot(yard.workspace, yard.policy.dataset)
+    stages.register_model(yard.workspace, "net", "1", yard.policy.dataset, taken.version)
     page = sign_in("OP", color_scheme=theme)
     for path in (
         "/",
@@ -52,6 +55,8 @@ def test_axe_finds_nothing_serious(
         f"/gates/{yard.policy.dataset}/explore",
         "/incidents",
         f"/incidents/{opened.id}",
+        "/models",
+        "/models/version?registry=local&model=net&version=1",
         "/cases/case-none",
     ):
         page.goto(f"{site}{path}")

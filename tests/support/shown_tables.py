@@ -29,6 +29,7 @@ from lazaretto.cli import (
     manifest,
     model,
     model_evaluate,
+    model_mlflow,
     model_promote,
     policy,
     policy_merged,
@@ -607,7 +608,7 @@ TABLES: dict[str, Callable[[], RenderableType]] = {
     "ledger-show-full": lambda: ledger_view.page_view(_entries(), full=True, onward=False),
     "lineage-check": lambda: lineage.check_view([Problem(3, "/run/facets/parent", REASON)]),
     "manifest-verify": lambda: manifest.faults_view({"source": "annotation-vendor"}, _unsigned()),
-    "model-check-mlflow": lambda: model_promote.differences_view(
+    "model-check-mlflow": lambda: model_mlflow.differences_view(
         [AliasDifference("digit-classifier", "production", "2026.03", None, promoted=True)]
     ),
     "model-evaluate": lambda: model_evaluate.figures_view(_measured()),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
-from lazaretto.sanitize.layer_data import stream
+from lazaretto.sanitize.streaming import stream
 from lazaretto.sanitize.scores import Scores
 
 if TYPE_CHECKING:

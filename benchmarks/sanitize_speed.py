@@ -23,6 +23,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import sanitize_speed_gpu as gpu
 import torch
 from sanitize_speed_report import report
 
@@ -142,7 +143,7 @@ def case(n, d, classes, per_class, device, folder, *, with_art, with_memory):
     bare = floor(rows, labels, device, repeats)
     both = bare + floor(clean, clean_labels, device, repeats)
     out = {"n": n, "d": d, "classes": classes, "trusted": len(clean), "folds": layer.folds}
-    out["device"] = torch.cuda.get_device_name() if device.type == "cuda" else "cpu"
+    out["device"] = "cpu"
     out["threads"] = torch.get_num_threads()
     out["floor_s"], out["floor_all_s"] = round(bare, 3), round(both, 3)
     out["memory_gb"] = None if used is None else round(used / 2**30, 2)
@@ -152,22 +153,13 @@ def case(n, d, classes, per_class, device, folder, *, with_art, with_memory):
         out[f"{name}_s"] = round(seconds, 3)
     if with_art and n <= ART_ROWS:
         out["art_svd_s"] = round(art_svd(rows, labels), 2)
-    if device.type == "cuda":
-        side = torch.randn(8192, 8192, device=device)
-        gemm = 2 * 8192**3 / timed(lambda: side @ side, device, 5) / 1e12
-        pinned = torch.from_numpy(rows[: min(n, 200_000)]).pin_memory()
-        copy = pinned.nbytes / timed(lambda: pinned.to(device), device, 3) / 1e9
-        needed = 2 * 2 * n * d * d / 1e12
-        out["bare_gemm_tflops"], out["copy_gb_per_s"] = round(gemm, 1), round(copy, 1)
-        out["achieved_tflops"] = round(needed / out["whitened_spectral_s"], 2)
-        out["transfer_s"] = round(rows.nbytes / 1e9 / copy, 3)
     return out
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--cases", nargs="*", default=CASES)
+    parser.add_argument("--cases", nargs="*")
     parser.add_argument("--no-art", action="store_true")
     parser.add_argument("--lines", type=Path)
     parser.add_argument("--write", type=Path)
@@ -175,7 +167,13 @@ def main() -> None:
     lines = []
     if options.lines and options.lines.exists():
         lines = [json.loads(line) for line in options.lines.read_text().splitlines()]
-    for i, text in enumerate(options.cases):
+    if options.device != "cpu":
+        for line in gpu.lines(torch.device(options.device), options.cases or gpu.CASES):
+            lines.append(line)
+            print(json.dumps(line), flush=True)
+            if options.lines:
+                options.lines.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    for i, text in enumerate(options.cases or CASES if options.device == "cpu" else []):
         n, d, classes, per_class = map(int, text.split(","))
         device, art = torch.device(options.device), not options.no_art
         with tempfile.TemporaryDirectory() as folder:

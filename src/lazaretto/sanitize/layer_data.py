@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lazaretto.sanitize.inputs import Inputs
+    from lazaretto.sanitize.resident import Resident
 
 BLOCK_BYTES = {"cpu": 4 * 2**20, "cuda": 2**30}
 """What is computed of a block of classes at once takes a few times as much."""
@@ -144,7 +145,13 @@ def make_side(
 
 
 def make_layer_data(
-    inputs: Inputs, layer: str, *, device: torch.device, dtype: torch.dtype, seed: int
+    inputs: Inputs,
+    layer: str,
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+    seed: int,
+    resident: Resident | None = None,
 ) -> LayerData:
     """The scorable rows of one layer, split into folds.
 
@@ -161,10 +168,14 @@ def make_layer_data(
     ids = inputs.record_ids.take(pa.array(inputs.scorable))
     key = np.argsort(pc.sort_indices(ids).to_numpy())
     train = make_side(rows, codes, n_classes=n_classes, folds=folds, seed=seed, key=key)
+    if resident is not None:
+        train = replace(train, resident=resident.train)
     trusted = None
     if inputs.trusted is not None:
         clean = inputs.trusted[layer]
         trusted = make_side(
             clean, inputs.trusted_codes, n_classes=n_classes, folds=folds, seed=seed + 1
         )
+        if resident is not None:
+            trusted = replace(trusted, resident=resident.trusted)
     return LayerData(train, trusted, n_classes, folds, device, dtype)

@@ -113,7 +113,8 @@ def two_means(points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
             if best is None or inertia < best[0]:
                 best = (inertia, means, side)
     if best is None:
-        return points.mean(0).expand(2, -1), torch.zeros(len(points), dtype=torch.bool)
+        nowhere = torch.zeros(len(points), dtype=torch.bool, device=points.device)
+        return points.mean(0).expand(2, -1), nowhere
     _, means, side = best
     if int(side.sum()) * 2 > len(side):
         return means.flip(0), ~side

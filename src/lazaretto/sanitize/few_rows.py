@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
-from lazaretto.sanitize.linalg.krylov import STEPS, Top, lanczos, start
+from lazaretto.sanitize.linalg.krylov import STEPS, Top, extremes, lanczos, start
 from lazaretto.sanitize.linalg.triangular import row_products
 from lazaretto.sanitize.streaming import gathered
 
@@ -131,8 +131,8 @@ def _leading(products: torch.Tensor, fit: torch.Tensor, count: torch.Tensor) -> 
     m = products.shape[-1]
     if m <= STEPS:
         middles = fit[:, :, :, None] * (torch.eye(m).to(fit) - fit[:, :, None] / size[:, :, None])
-        values, vectors = torch.linalg.eigh(middles @ products[:, None] @ middles.mT)
-        return Top(values[..., -1], centred(vectors[..., -1]), values[..., 0])
+        top = extremes(middles @ products[:, None] @ middles.mT)
+        return Top(top.value, centred(top.vector), top.lowest)
     v = centred(start(m, products).expand_as(fit))
     v = v / torch.linalg.vector_norm(v, dim=2, keepdim=True).clamp(min=1e-30)
 

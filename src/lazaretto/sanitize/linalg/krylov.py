@@ -14,6 +14,8 @@ STEPS = 40
 
 _USED_UP = 64
 
+_SQUARINGS, _ROUGH_SQUARINGS = 32, 12
+
 
 class Top(NamedTuple):
     """Leading eigenpairs of a batch.
@@ -38,8 +40,7 @@ def leading(matrix: torch.Tensor) -> Top:
     """
     g, d, _ = matrix.shape
     if d <= STEPS:
-        values, vectors = torch.linalg.eigh(matrix)
-        return Top(values[:, -1], vectors[:, :, -1], values[:, 0])
+        return extremes(matrix)
     # Rows times the symmetric matrix: MKL's columns take thirteen times as long.
     return lanczos(lambda v: v @ matrix, start(d, matrix).expand(g, 1, d))
 
@@ -74,8 +75,46 @@ def lanczos(multiply: Callable[[torch.Tensor], torch.Tensor], v: torch.Tensor) -
         # What is left of a space that is used up is rounding, and no direction.
         fresh = left > _USED_UP * precision.eps * size
         v = w * torch.where(fresh, 1 / left.clamp(min=precision.tiny), 0.0)
-    # eigh reads the lower triangle, the one that was filled.
-    values, vectors = torch.linalg.eigh(inner)
-    vector = (vectors[..., None, :, -1] @ basis).squeeze(-2)
+    inside = extremes(inner.tril() + inner.tril(-1).mT)
+    vector = (inside.vector[..., None, :] @ basis).squeeze(-2)
     length = torch.linalg.vector_norm(vector, dim=-1, keepdim=True)
-    return Top(values[..., -1], vector / length.clamp(min=precision.tiny), values[..., 0])
+    return Top(inside.value, vector / length.clamp(min=precision.tiny), inside.lowest)
+
+
+def extremes(matrix: torch.Tensor) -> Top:
+    """`leading` of many small matrices (..., d, d), by all of their eigenvectors.
+
+    On CUDA by `extremes_by_squaring`: half a millisecond for each matrix of 40 columns is what
+    decomposing them takes there, one after another.
+    """
+    if matrix.device.type == "cuda":
+        return extremes_by_squaring(matrix)
+    values, vectors = torch.linalg.eigh(matrix)
+    return Top(values[..., -1], vectors[..., -1], values[..., 0])
+
+
+def extremes_by_squaring(matrix: torch.Tensor) -> Top:
+    """`extremes` in a few products of the whole batch, in float64."""
+    wide = matrix.double()
+    value, vector = _largest(wide, _SQUARINGS)
+    mirrored = -wide
+    mirrored.diagonal(dim1=-2, dim2=-1).add_(value[..., None])
+    spread, _ = _largest(mirrored, _ROUGH_SQUARINGS)
+    return Top(value.to(matrix), vector.to(matrix), (value - spread).to(matrix))
+
+
+def _largest(matrix: torch.Tensor, squarings: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Largest eigenvalue and its vector: what a high power leaves of a matrix without negative ones.
+
+    The power is ``2 ** squarings``: eigenvalues closer than its inverse are taken for the same.
+    """
+    power = matrix
+    for _ in range(squarings):
+        size = torch.linalg.matrix_norm(power, keepdim=True)
+        power = power / size.clamp(min=torch.finfo(power.dtype).tiny)
+        power = power @ power
+    most = power.diagonal(dim1=-2, dim2=-1).argmax(-1)
+    vector = power.gather(-2, most[..., None, None].expand(*power.shape[:-2], 1, power.shape[-1]))
+    vector = torch.nn.functional.normalize(vector.squeeze(-2), dim=-1, eps=1e-300)
+    value = (vector[..., None, :] @ matrix @ vector[..., None])[..., 0, 0]
+    return value, vector

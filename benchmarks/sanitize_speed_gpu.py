@@ -44,9 +44,7 @@ def normal(n, d, seed=0, spread=True):
     def fill(i):
         if len(parts[i]):
             part = rows[parts[i][0] : parts[i][-1] + 1]
-            np.random.default_rng([seed, i]).standard_normal(
-                part.shape, dtype=np.float32, out=part
-            )
+            np.random.default_rng([seed, i]).standard_normal(part.shape, dtype=np.float32, out=part)
             if spread:
                 part[:, : d // 8] *= 3
 
@@ -83,7 +81,7 @@ def floor(layer, sides):
     """Seconds of the bare products by the device's clock, without gathering."""
     basis = torch.randn(layer.width, layer.width, device=layer.device)
     total = 0.0
-    for turn in range(2):
+    for _ in range(2):
         marks = []
         for side in sides:
             for c in range(layer.n_classes):

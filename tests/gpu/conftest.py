@@ -18,9 +18,7 @@ def small_device() -> Iterator[None]:
     """Leaves this process 160 MiB of the device's memory."""
     torch.cuda.empty_cache()
     _, whole = torch.cuda.mem_get_info()
-    torch.cuda.set_per_process_memory_fraction(
-        (torch.cuda.memory_reserved() + _BYTES) / whole
-    )
+    torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + _BYTES) / whole)
     yield
     torch.cuda.set_per_process_memory_fraction(1.0)
     torch.cuda.empty_cache()

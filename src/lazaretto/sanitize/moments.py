@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from lazaretto.sanitize.streaming import stream
 from lazaretto.sanitize.linalg.triangular import add_gram, mirror
+from lazaretto.sanitize.streaming import stream
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -121,9 +121,7 @@ def sanitize(
     for layer in inputs.layers:
         kind, resident = getattr(torch, dtype), make_resident(inputs, layer, target)
         splits = [
-            make_layer_data(
-                inputs, layer, device=target, dtype=kind, seed=split, resident=resident
-            )
+            make_layer_data(inputs, layer, device=target, dtype=kind, seed=split, resident=resident)
             for split in range(repeats * seed, repeats * (seed + 1))
         ]
         for method in methods:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from lazaretto.sanitize.streaming import stream
 from lazaretto.sanitize.linalg.triangular import squared_norms
+from lazaretto.sanitize.streaming import stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,7 +39,6 @@ def quadratic(
         out: (n,) of `side`.
     """
     center, factor = center.to(layer.dtype), factor.to(layer.dtype)
-
 
     def score(g: slice, stack: Stack) -> torch.Tensor:
         return squared_norms(stack.x.sub_(center[g, None]), factor[g])

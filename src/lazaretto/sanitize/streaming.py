@@ -65,7 +65,7 @@ class GroupedRows(NamedTuple):
         """All rows, as stacks: short groups many at a time, long ones each by itself."""
         longest = _STACKED_ROWS.get(self.x.device.type, 64)
         for part in _alike(self.segments, longest):
-            group, first, last = part[0]
+            group, first, _ = part[0]
             groups = slice(group, group + len(part))
             sizes = np.array([end - begin for _, begin, end in part])
             if (sizes == sizes[0]).all():

@@ -21,10 +21,10 @@ _REACH = 2.5
 def half_exponential(matrix: torch.Tensor, low: float, high: float) -> torch.Tensor:
     """``exp((matrix - high I) / 2)`` of symmetric matrices (..., d, d), whose square has norm <= 1.
 
-    float64, and small matrices on a CPU: by eigendecomposition. Else by a Chebyshev polynomial of degree 8
-    over the spectrum, in three symmetric products (Sastre 2018), with a squaring for every doubling
-    of the spectrum beyond 10. The polynomial is within 6e-5 of the exponential at the middle of the
-    spectrum, within 8e-6 where the spectrum is no wider than 8.
+    float64, and small matrices on a CPU: by eigendecomposition. Else by a Chebyshev polynomial of
+    degree 8 over the spectrum, in three symmetric products (Sastre 2018), with a squaring for every
+    doubling of the spectrum beyond 10. The polynomial is within 6e-5 of the exponential at the
+    middle of the spectrum, within 8e-6 where the spectrum is no wider than 8.
 
     Args:
         matrix: symmetric.

@@ -81,6 +81,16 @@ def lanczos(multiply: Callable[[torch.Tensor], torch.Tensor], v: torch.Tensor) -
     return Top(inside.value, vector / length.clamp(min=precision.tiny), inside.lowest)
 
 
+def same_way(vectors: torch.Tensor) -> torch.Tensor:
+    """Vectors (..., d), each turned so that its largest entry is positive.
+
+    The sign of an eigenvector is the library's choice, and what starts from one should not be.
+    """
+    largest = vectors.abs().argmax(-1, keepdim=True)
+    turned: torch.Tensor = vectors * vectors.gather(-1, largest).sign()
+    return turned
+
+
 def extremes(matrix: torch.Tensor) -> Top:
     """`leading` of many small matrices (..., d, d), by all of their eigenvectors.
 
@@ -104,7 +114,7 @@ def extremes_by_squaring(matrix: torch.Tensor) -> Top:
 
 
 def _largest(matrix: torch.Tensor, squarings: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Largest eigenvalue and its vector: what a high power leaves of a matrix without negative ones.
+    """Largest eigenvalue and its vector, of matrices without negative ones: what a power leaves.
 
     The power is ``2 ** squarings``: eigenvalues closer than its inverse are taken for the same.
     """

@@ -20,8 +20,8 @@ BLOCK = {"cpu": 2**25, "cuda": 2**28}
 class DeviceSearch:
     """Every row, by products and selections in torch, on any device it knows.
 
-    The same code runs on the CPU, where it is tested; FAISS is faster there. `make test-gpu` compares
-    both; ``benchmarks/results/sanitize_gpu.md`` says what was run on a CUDA device, and when.
+    The same code runs on the CPU, where it is tested; FAISS is faster there. `make test-gpu`
+    compares both; ``benchmarks/results/sanitize_gpu.md`` says what was run on a CUDA device.
 
     Args:
         rows: float32 (n, d), contiguous.

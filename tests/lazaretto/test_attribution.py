@@ -17,7 +17,7 @@ from lazaretto.activations import capture
 from lazaretto.attribution import Attribution, Queries, Training, attribute
 from lazaretto.attribution.gradients import influence, traced
 from lazaretto.attribution.probe import residuals, softmax, train, whitening
-from lazaretto.attribution.units import Units, as_they_are, spread_of
+from lazaretto.attribution.units import Statistic, Units, as_they_are, spread_of
 from lazaretto.demo.digits import TARGET, load_split, stamp_trigger
 from lazaretto.demo.network import train as train_network
 from lazaretto.errors import UsageError
@@ -174,11 +174,12 @@ def test_the_p_values_of_units_hold_for_all_of_them_together() -> None:
     """200 worlds without a difference: the smallest of five p-values is uniform."""
     random = np.random.default_rng(0)
     units, strata, pairs = np.arange(60) % 5, np.arange(60) // 30, np.arange(5) // 2
+    both = [Statistic(as_they_are, 1), Statistic(partial(spread_of, pairs, 3), 0)]
     smallest = [
         [
             each.min()
             for each in Units(units, 5, strata).p_values(
-                random.exponential(size=60), 99, seed, [as_they_are, partial(spread_of, pairs, 3)]
+                random.exponential(size=(60, 2)), 99, seed, both
             )
         ]
         for seed in range(200)

@@ -112,7 +112,10 @@ class Units:
 
     def _dealt(self, values: Floats, random: np.random.Generator) -> Floats:
         """Sums of the units after one shuffle within strata, (units, columns)."""
-        units = self._units[np.argsort(self._strata + random.random(len(values)))]
+        units, start = self._units.copy(), 0
+        for size in self._sizes.tolist():
+            random.shuffle(units[start : start + size])
+            start += size
         columns = [np.bincount(units, column, self.n_units) for column in values.T]
         return np.stack(columns, axis=1).astype(np.float64)
 

@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from lazaretto.stages.query_rows import Reader
 
 _SHOWN = 10
+_FOUND_BY = {
+    "records": "records that pull further than on right predictions",
+    "batches": "batches that differ from each other",
+    "source": "all of its records together",
+}
 _NETWORK = "The model looks at the rows"
 _CAPTURED = "What was captured before"
 
@@ -137,7 +142,8 @@ def prediction(
 ) -> Reply:
     """Which training records, batches and sources drove wrong predictions of a model.
 
-    Exit code 1 when a source is accused, 0 when none is, 4 when it cannot be said.
+    Exit code 1 when a source is accused, 0 when none is, 4 when it cannot be said. That none is
+    accused clears nobody: what would have been accused is told with the answer.
     """
     from lazaretto import stages
 
@@ -225,7 +231,9 @@ def view(found: "PredictionTrace") -> RenderableType:
 
 def _summary(found: "PredictionTrace") -> dict[str, object]:
     told = found.found
-    answer = f"accused: {', '.join(found.accused)}" if found.accused else "nobody is accused"
+    answer = "no source is accused, which clears none of them"
+    if found.accused:
+        answer = f"accused: {', '.join(found.accused)}"
     if found.cannot_say:
         answer = "CANNOT SAY"
     right = "none given" if told.agreement_right is None else f"{told.agreement_right:.0%}"
@@ -239,6 +247,14 @@ def _summary(found: "PredictionTrace") -> dict[str, object]:
         "level": f"{told.level:g}; the smallest p that these rows could give is "
         f"{told.smallest_p:.2g}",
     }
+    for source in told.sources:
+        if source.accused:
+            summary[f"{source.source} by"] = ", ".join(_FOUND_BY[one] for one in source.found_by)
+    if told.planted:
+        summary["would be accused"] = "; ".join(
+            f"{one.records} records like these in one batch: {one.accused} of {one.trials} trials"
+            for one in told.planted
+        )
     notes = [*found.notes, *told.notes, *(found.gaps if found.accused else [])]
     return summary | {f"note {number}": note for number, note in enumerate(notes, start=1)}
 

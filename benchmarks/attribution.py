@@ -1,6 +1,6 @@
 """How often the guilty source is found and accused, and how often anybody is where nobody is.
 
-    python benchmarks/attribution.py --data FOLDER --parts FOLDER --minutes 25 \
+    python benchmarks/attribution.py --data FOLDER --minutes 25 \
         --out benchmarks/results/attribution.md
 
 Without ``--data`` only scikit-learn's digits are used. What comes out of a network is kept at once
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from attribution_networks import Case
 
+PARTS = Path(__file__).parent / "results/attribution"
 FIRST_SEED = 9000  # those below were used to choose the tests, or reported before
 IMPLANTED = 0.3
 _ROUNDS = 60
@@ -169,7 +170,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--kinds", default=",".join(KINDS))
-    parser.add_argument("--parts", type=Path, required=True)
+    parser.add_argument("--parts", type=Path, default=PARTS)
     parser.add_argument("--minutes", type=float, default=25.0, help="processor time to spend")
     options = parser.parse_args()
     kinds = [kind for kind in options.kinds.split(",") if kind]

@@ -25,6 +25,7 @@ def page(outcomes: Sequence[Outcome], first: int) -> str:
     attacked = [o for o in traced if o.attack != "none"]
     left = [o for o in outcomes if not o.implanted]
     return head.format(
+        networks=len(outcomes),
         summary=_summary(traced),
         attacked="\n\n".join(_attacked(attacked, regime) for regime in REGIMES),
         clean=_clean([o for o in traced if o.attack == "none"]),

@@ -247,9 +247,12 @@ def _summary(found: "PredictionTrace") -> dict[str, object]:
         "level": f"{told.level:g}; the smallest p that these rows could give is "
         f"{told.smallest_p:.2g}",
     }
-    for source in told.sources:
-        if source.accused:
-            summary[f"{source.source} by"] = ", ".join(_FOUND_BY[one] for one in source.found_by)
+    if found.accused:
+        summary["found by"] = "; ".join(
+            f"{one.source}: {', '.join(_FOUND_BY[test] for test in one.found_by)}"
+            for one in told.sources
+            if one.accused
+        )
     if told.planted:
         summary["would be accused"] = "; ".join(
             f"{one.records} records like these in one batch: {one.accused} of {one.trials} trials"

@@ -19,6 +19,7 @@ from lazaretto.errors import DeliveryError, UsageError
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from lazaretto.attribution import BatchShare
     from lazaretto.stages import PredictionTrace
     from lazaretto.stages.query_rows import Reader
 
@@ -196,17 +197,7 @@ def view(found: "PredictionTrace") -> RenderableType:
     parts.append(
         grid(
             ["batch", "source", "records", "share", "usual", "p"],
-            [
-                (
-                    b.batch,
-                    b.source,
-                    b.records,
-                    _percent(b.share),
-                    _percent(b.usual),
-                    f"{b.p_value:.3g}",
-                )
-                for b in told.batches[:_SHOWN]
-            ],
+            [_batch_row(batch) for batch in told.batches[:_SHOWN]],
             title=f"Batches: the first {min(_SHOWN, len(told.batches))} of {len(told.batches)}",
         )
     )
@@ -215,12 +206,7 @@ def view(found: "PredictionTrace") -> RenderableType:
         grid(
             ["record", "label", "share", "usual"],
             [
-                (
-                    row["record_id"],
-                    row["label"],
-                    f"{row['share']:.2%}",
-                    f"{row['usual']:.2%}",
-                )
+                (row["record_id"], row["label"], f"{row['share']:.2%}", f"{row['usual']:.2%}")
                 for row in records
             ],
             title=f"Records: the first {len(records)} of {told.records.num_rows}",
@@ -262,6 +248,11 @@ def _summary(found: "PredictionTrace") -> dict[str, object]:
     return summary | {f"note {number}": note for number, note in enumerate(notes, start=1)}
 
 
+def _batch_row(batch: "BatchShare") -> tuple[object, ...]:
+    shares = (_percent(batch.share), _percent(batch.usual))
+    return (batch.batch, batch.source, batch.records, *shares, f"{batch.p_value:.3g}")
+
+
 def _percent(share: float) -> str:
     return f"{share:.1%}"
 
@@ -286,13 +277,8 @@ def _reader(options: ReaderOptions) -> "Reader":
     module = load(options.weights)
     if not isinstance(module, nn.Module):
         raise UsageError(f"--load-model returned {type(module).__name__}, not a torch module")
-    return Network(
-        module,
-        read_inputs(options.inputs),
-        options.layer,
-        options.class_name,
-        options.device,
-    )
+    inputs = read_inputs(options.inputs)
+    return Network(module, inputs, options.layer, options.class_name, options.device)
 
 
 def _rows(path: str, option: str) -> "pa.Table":

@@ -78,9 +78,11 @@ def test_a_batch_is_read_at_most_five_times_after_its_receipt(
     passes: list[str] = []
     read_chunks = _batch.read_chunks
 
-    def counted(file: IO[bytes], names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    def counted(
+        file: IO[bytes], names: Sequence[str], numbers: Sequence[int] | None = None
+    ) -> Iterator[pa.RecordBatch]:
         passes.append(", ".join(names))
-        return read_chunks(file, names)
+        return read_chunks(file, names, numbers)
 
     monkeypatch.setattr(_batch, "read_chunks", counted)
     path = yard.deliver("texts", _texts(90, "t", flips=6))

@@ -22,14 +22,17 @@ _KEY = re.compile(r"((?:columns|contract|embed|screen|sources)(?:\.\w+)+)[:,]? "
 
 
 def check_policy(policy: Policy) -> None:
-    """Checks encoder, detectors, contract and places.
+    """Checks encoder, detectors, engine, contract and places.
 
     Detectors by their names always; their options as far as what they are made of is installed.
 
     Raises:
         PolicyError: every mistake, one per line, as ``file:line: key: message``.
     """
+    from lazaretto.engine import check_engine
+
     found = _screening(policy) if policy.screen.runs else []
+    found += _told(lambda: check_engine(policy))
     found += _told(lambda: _check_contract(policy))
     found += _told(lambda: _check_places(policy))
     if not found and policy.screen.runs:

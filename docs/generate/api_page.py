@@ -62,7 +62,7 @@ _PYTHON = {
         "activations/compare.py": ["compare", "Comparison"],
         "attribution/procedure.py": ["attribute"],
         "attribution/inputs.py": ["Training", "Queries"],
-        "attribution/result.py": ["Attribution", "SourceShare", "BatchShare"],
+        "attribution/result.py": ["Attribution", "SourceShare", "BatchShare", "Planted"],
     },
     "Encoders": {
         "embed/hashing.py": ["fit_hashing"],

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from rich.console import Group
 
-from lazaretto.attribution import Attribution, BatchShare, SourceShare
+from lazaretto.attribution import Attribution, BatchShare, Planted, SourceShare
 from lazaretto.authority.holds import Hold
 from lazaretto.cli import (
     batch_view,
@@ -521,7 +521,9 @@ def _expired() -> list[Any]:
 
 def _prediction() -> PredictionTrace:
     sources = [
-        SourceShare("annotation-vendor", 120, 0.4123, 0.21, 0.3, 0.0025, accused=True),
+        SourceShare(
+            "annotation-vendor", 120, 0.4123, 0.21, 0.3, 0.0025, True, ["records", "batches"]
+        ),
         SourceShare("crowd-b", 98, 0.0912, 0.18, -0.02, 1.0, accused=False),
     ]
     batches = [
@@ -539,7 +541,9 @@ def _prediction() -> PredictionTrace:
             "influence": [0.01, 0.002],
         }
     )
-    found = Attribution(sources, batches, rows, 0.01, 0.0038, 40, 530, 0.925, 0.98)
+    found = Attribution(
+        sources, batches, rows, 0.01, 0.0038, 40, 530, 0.925, 0.98, planted=[Planted(50, 5, 4)]
+    )
     gap = "it also learned from table weather@3, whose records were not looked at"
     return PredictionTrace("digits-net@2", "digits", 4, 912, found, [gap])
 

@@ -14,7 +14,7 @@ from lazaretto.authority.policies import register_policy
 from lazaretto.errors import PromotionRefusedError
 from lazaretto.ledger.events import ModelEvaluated
 from lazaretto.ledger.state import record
-from lazaretto.values import IncidentQuestion, StoredFile
+from lazaretto.values import Question, StoredFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,7 +90,7 @@ def test_what_the_command_refuses_the_page_refuses_and_both_say_the_same(
     models_yard: Yard, ask: Callable[..., tuple[int, Any]], page: Callable[..., str]
 ) -> None:
     workspace = models_yard.workspace
-    asked = IncidentQuestion("source", "vendor-b")
+    asked = Question("source", "vendor-b")
     opened = incidents.open_incident(workspace, asked, reason=EVIL)
     status, told = ask("promote", "2")
     assert (status, told["code"], in_use(models_yard)) == (409, "open_incident", ["1"])

@@ -55,7 +55,8 @@ def states_of(dataset: Dataset, known: Container[str]) -> tuple[list[TableState]
     named = {row.run for row in dataset.writes if row.version}
     made: dict[str, TableState] = {}
     nameless: dict[str, Nameless] = {}
-    for row in dataset.writes:
+    # Of a run that writes the table by two of its names, the state is called by the first of them.
+    for row in sorted(dataset.writes, key=lambda row: dataset.spelled(row.name), reverse=True):
         mode = Mode(row.modes)
         if mode & Mode.UNNAMED and row.run in named and not mode & Mode.DROPPED:
             continue  # another event of the run named the version
@@ -85,10 +86,11 @@ def states_of(dataset: Dataset, known: Container[str]) -> tuple[list[TableState]
     for version in dataset.versions:
         if not version.written and version.version not in made:
             made[version.version] = _unwritten(version, counts, version.version in known)
+    first = min(dataset.names, key=dataset.spelled)
     for missing in _missing(dataset, list(made.values())) if counts else ():
         made[missing.key] = missing
         at = missing.end
-        nameless[missing.key] = Nameless(missing.key, dataset.owner, Kind.TABLE, at, None)
+        nameless[missing.key] = Nameless(missing.key, first, Kind.TABLE, at, None)
     return list(made.values()), list(nameless.values())
 
 

@@ -85,6 +85,10 @@ class Dataset:
     beside: list[Access] = field(default_factory=list)
     roots: dict[int, int] = field(default_factory=dict)
 
+    def spelled(self, name: int) -> tuple[str, str]:
+        """Namespace and name of one of its names, by which they are in order whoever came first."""
+        return self.names[name]
+
     @property
     def admitted(self) -> tuple[int, str] | None:
         """The name by which it is an admitted dataset, and which; None: it is none."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import uuid
 from typing import TYPE_CHECKING, Any
@@ -186,3 +187,27 @@ def test_the_ledger_may_come_before_or_after_the_events(
     _forget(workspace)
     site.feed(*events)
     assert (_answers(workspace), _graph(workspace)) == (after, graph)
+
+
+def test_a_state_that_a_run_calls_by_two_names_is_shown_by_the_same_one_in_any_order(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    """Hive's name may be told before the path's, or after it."""
+    site = _set_up(workspace, tmp_path)
+    batch = dataset("landing", "b", lazaretto_source={"sourceId": "partner"})
+    hive = dataset("db.t", None, "hive://m:9083")
+    same = dataset("t", None, LAKE, symlinks={"identifiers": [_IDENTIFIER]})
+    events = [
+        event([batch], [dataset("t", None, LAKE), hive]),
+        event([hive], [], at=60),
+        event([same], [], at=120),
+    ]
+    shown = []
+    for order in itertools.permutations(events):
+        _forget(workspace)
+        for each in order:
+            site.feed(each)
+        trace = lineage.trace_source(workspace, "partner")
+        shown.append([snapshot.id for snapshot in trace.snapshots])
+    assert len(shown[0]) == 1
+    assert shown[1:] == shown[:1] * 5

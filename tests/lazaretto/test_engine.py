@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import random
 import shlex
+import uuid
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -12,6 +14,7 @@ import pages
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from cut_engine import CutEngine
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from killed_worker import Counting
@@ -19,24 +22,25 @@ from many import examples
 from typer.testing import CliRunner
 from yard import blobs, make_policy
 
-from lazaretto.batch import Stretch, decode, open_canonical, stretches_of
+from lazaretto.batch import Stretch, as_chunks, decode, open_canonical, stretches_of
 from lazaretto.cli.app import app
+from lazaretto.embed import load_encoder, reader
 from lazaretto.engine import LocalEngine, open_engine
-from lazaretto.errors import (
-    PolicyError,
-)
+from lazaretto.errors import PolicyError, ReferenceMismatchError
 from lazaretto.health.examine_policy import policy_lines
 from lazaretto.health.examined import State
 from lazaretto.policy import Limits, Policy
-from lazaretto.reference import Reference
+from lazaretto.reference import Reference, _ahead
+from lazaretto.reference._ahead import encoded_by
 from lazaretto.screen import _piece, _sample, _score
 from lazaretto.screen._piece import Piece
 from lazaretto.stages.check_policy import check_policy
-from lazaretto.storage.sidecars import read_stretch, write_parquet
+from lazaretto.storage.sidecars import put_chunks, read_stretch, write_parquet
 from lazaretto.storage.store import Store
 
 if TYPE_CHECKING:
     from pathlib import Path
+
 
 ROWS = 20_000
 """So many that a canonical copy has two chunks."""
@@ -127,6 +131,75 @@ def test_a_side_car_is_read_in_stretches(tmp_path: Path) -> None:
         assert read_stretch(store, file, first, rows)["n"].to_pylist() == [
             *range(first, first + rows)
         ]
+
+
+def _texts_policy(**embed: object) -> Policy:
+    return make_policy(
+        columns={"record_id": "id", "label": "label"},
+        embed={"encoder": "hashing", "columns": ["text"], "options": {"buckets": 16}, **embed},
+    )
+
+
+def _trusted(count: int) -> pa.Table:
+    words = ("the train is late", "goals and cups", "stocks fell")
+    return pa.table(
+        {
+            "id": [f"t{number}" for number in range(count)],
+            "label": [str(number % 3) if number % 19 else None for number in range(count)],
+            "text": [f"{words[number % 3]} {number % 7}" for number in range(count)],
+        }
+    )
+
+
+@settings(
+    max_examples=examples(20),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(order=st.randoms())
+def test_trusted_rows_have_the_same_vectors_whatever_the_cut_and_the_order(
+    monkeypatch: pytest.MonkeyPatch, order: random.Random
+) -> None:
+    monkeypatch.setattr(_ahead, "CHUNK_ROWS", 64)
+    policy, trusted = _texts_policy(), _trusted(300)
+    engine = CutEngine(Store.at(f"memory://{uuid.uuid4().hex}"), order)
+    encoder = load_encoder(policy)
+    ahead = encoded_by(engine, trusted, policy, encoder, None)
+    assert (ahead.name, ahead.digest, ahead.weights) == (
+        encoder.name,
+        encoder.digest,
+        encoder.weights,
+    )
+    for chunk in as_chunks(trusted, size=64):
+        assert ahead.encode(chunk).tobytes() == encoder.encode(chunk).tobytes()
+    assert encoded_by(LocalEngine(), trusted, policy, encoder, None) is encoder
+
+
+@pytest.mark.parametrize("encoder", ["hashing", "tabular"])
+def test_a_reference_is_the_same_to_the_byte_wherever_its_rows_were_encoded(
+    encoder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where it fits its encoder, whose state workers need."""
+    monkeypatch.setattr(_ahead, "CHUNK_ROWS", 64)
+    monkeypatch.setattr(reader, "CHUNK_ROWS", 64)
+    trusted = _trusted(200).append_column("n", pa.array(np.arange(200) % 23))
+    policy = _texts_policy()
+    if encoder == "tabular":
+        policy = _texts_policy(encoder=encoder, options={}, columns=["n"], model="reference")
+    whole = Reference.fit(trusted, policy, name="texts")
+    assert (whole.encoder_state is not None) is (encoder == "tabular")
+    engine = CutEngine(Store.at("memory://cut"), random.Random(3))  # noqa: S311
+    cut = Reference.fit(trusted, policy, name="texts", engine=engine)
+    assert cut.digest == whole.digest
+    assert cut.files() == whole.files()
+
+
+def test_a_worker_with_other_weights_encodes_nothing(tmp_path: Path) -> None:
+    store, policy = Store.at(tmp_path), _texts_policy()
+    rows = put_chunks(store, "rows.parquet", [_trusted(30)])
+    job = _ahead.Encoding(rows, policy, "another", None)
+    with pytest.raises(ReferenceMismatchError, match="other weights"):
+        job.open(store)
 
 
 def test_an_engine_changes_nothing_that_a_policy_means() -> None:

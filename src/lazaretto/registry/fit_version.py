@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lazaretto.engine import open_engine
 from lazaretto.errors import UsageError
 from lazaretto.registry.references import list_references, save_reference
 from lazaretto.registry.trusted import TrustedRows
@@ -64,9 +66,12 @@ def fit_version(
     if isinstance(data, str | Path):
         kind = format_by_name(str(data))
         data = open_batch(data, wanted=wanted_columns(workspace, policy, kind))
-    reference = Reference.fit(
-        data, policy, name=wanted, version=version or next_version(workspace, wanted), seed=seed
-    )
+    wanted_version = version or next_version(workspace, wanted)
+    work = f"references/{wanted}/work-{uuid.uuid4().hex}"
+    with open_engine(policy, workspace.store, work) as engine:
+        reference = Reference.fit(
+            data, policy, name=wanted, version=wanted_version, seed=seed, engine=engine
+        )
     profile = Profile.fit(data, reference, policy)
     rows = TrustedRows(data, policy.columns)
     saved = save_reference(workspace, reference, profile=profile, trusted=rows, promote=promote)

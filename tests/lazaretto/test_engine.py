@@ -6,6 +6,7 @@ import json
 import random
 import shlex
 import uuid
+from dataclasses import asdict
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -17,8 +18,8 @@ import pytest
 from cut_engine import CutEngine
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from killed_worker import Counting
-from many import examples
+from killed_worker import Failing
+from many import examples, in_full
 from typer.testing import CliRunner
 from yard import blobs, make_policy
 
@@ -32,6 +33,8 @@ from lazaretto.health.examined import State
 from lazaretto.policy import Limits, Policy
 from lazaretto.reference import Reference, _ahead
 from lazaretto.reference._ahead import encoded_by
+from lazaretto.sanitize import sanitize
+from lazaretto.sanitize.scores import Scores
 from lazaretto.screen import _piece, _sample, _score
 from lazaretto.screen._piece import Piece
 from lazaretto.stages.check_policy import check_policy
@@ -41,6 +44,8 @@ from lazaretto.storage.store import Store
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from lazaretto.engine import Engine
+    from lazaretto.sanitize import Sanitization
 
 ROWS = 20_000
 """So many that a canonical copy has two chunks."""
@@ -202,6 +207,53 @@ def test_a_worker_with_other_weights_encodes_nothing(tmp_path: Path) -> None:
         job.open(store)
 
 
+def _sanitized(engine: Engine | None, *, trusted: bool) -> Sanitization:
+    rng = np.random.default_rng(4)
+    rows, clean = rng.normal(size=(60, 4)).astype(np.float32), rng.normal(size=(50, 4))
+    rows[:5] += 4
+    rows[7] = np.nan
+    known = {"first": clean, "last": clean[:, :2]}, np.arange(50) % 2
+    return sanitize(
+        {"first": rows, "last": rows[:, :2]},
+        np.arange(60) % 3,
+        [f"r{number}" for number in range(60)],
+        trusted=known if trusted else None,
+        repeats=2,
+        engine=engine,
+    )
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_sanitizing_is_the_same_to_the_byte_in_whatever_order_rows_are_scored(
+    trusted: bool,
+) -> None:
+    whole = _sanitized(None, trusted=trusted)
+    assert whole.n_held > 0
+    for seed in range(20 if in_full() else 2):
+        store = Store.at(f"memory://{uuid.uuid4().hex}")
+        engine = CutEngine(store, random.Random(seed))  # noqa: S311
+        found = _sanitized(engine, trusted=trusted)
+        assert found.records.equals(whole.records)
+        assert found.classes.equals(whole.classes)
+
+
+def test_scores_in_tables_say_the_same() -> None:
+    values = np.array([1, np.nan], np.float32)
+    for scores in (
+        Scores(values, None, view="split", detail={2: "a: b", 0: "c"}),
+        Scores(values, values[:0], agreement=np.array([0.5]), skipped="too few rows"),
+    ):
+        np.testing.assert_equal(asdict(Scores.of_tables(_chunked(scores))), asdict(scores))
+
+
+def _chunked(scores: Scores) -> dict[str, list[pa.Table]]:
+    """As a file gives it back: none where there is no row."""
+    return {
+        name: [table.slice(row, 1) for row in range(table.num_rows)]
+        for name, table in scores.tables().items()
+    }
+
+
 def test_an_engine_changes_nothing_that_a_policy_means() -> None:
     assert make_policy(engine="ray").says == make_policy().says
     assert make_policy(engine={"name": "ray", "cpus": 2.0}).reads(
@@ -236,7 +288,7 @@ def test_local_stretches_come_in_order() -> None:
     def here(stretch: Stretch | None) -> dict[str, list[pa.Table]]:
         return {"n": [pa.table({"n": [-1 if stretch is None else stretch.offset]})]}
 
-    job = Counting(None)
+    job = Failing("mistake", "")
     found = [one for one, _ in LocalEngine(5).map(job, here, lambda: [3, 3, 3])]
     assert [(one.offset, one.rows) for one in found if one] == [(0, 6), (6, 3)]
     ((whole, _),) = LocalEngine().map(job, here, lambda: [3, 3, 3])

@@ -29,7 +29,8 @@ _MARK = "LAZARETTO_TEST_CLUSTER"
 """In the environment of every process of a cluster, wherever it was forked off to."""
 _STORE_BYTES = 80 * 2**20
 """Ray takes no less than 75 MiB. Where /dev/shm has less, it takes a file in its folder."""
-_START_SECONDS = 60
+_START_SECONDS, _PATIENCE = 60, 10
+"""For each node, and so many times as much where all is to be tried."""
 
 
 def apart(path: Path, *, seconds: int) -> None:
@@ -125,8 +126,7 @@ def local_cluster(nodes: int = 1, cpus: int = 2) -> Iterator[Any]:
 
     Without what Ray has for people who look at it: dashboard, log monitor, autoscaler.
 
-    Skips the tests, unless all is to be tried, where this machine is too busy: Ray gives its
-    helpers 15 and 30 seconds to start, in its code.
+    Skips the tests where this machine is too busy for that; but for where all is to be tried.
 
     Args:
         nodes: of the cluster, all on this machine.
@@ -134,25 +134,41 @@ def local_cluster(nodes: int = 1, cpus: int = 2) -> Iterator[Any]:
     """
     assert _MARK in os.environ, "run this file by `apart`, or its tests may leave processes behind"
     import ray  # not before its settings are there
-    from ray.cluster_utils import Cluster
 
     own = {"num_cpus": cpus, "object_store_memory": _STORE_BYTES, "include_log_monitor": False}
     head = own | {"no_monitor": True, "include_dashboard": False}
-    cluster: Any = Cluster()
+    cluster: Any = None
     try:
         try:
-            with _at_most(_START_SECONDS * nodes):
-                for number in range(nodes):
-                    cluster.add_node(**(own if number else head))
+            with _at_most(_START_SECONDS * nodes * (_PATIENCE if in_full() else 1)):
+                cluster = _cluster([head, *[own] * (nodes - 1)])
                 ray.init(address=cluster.address, log_to_driver=False)
-        except Exception as error:
-            if in_full() or not ("timed out" in str(error) or isinstance(error, TimeoutError)):
+        except TimeoutError as error:
+            if in_full():
                 raise
-            pytest.skip(f"this machine is too busy, no Ray cluster starts in time: {error}")
+            pytest.skip(f"this machine is too busy, no Ray cluster starts: {error}")
         yield ray
     finally:
         ray.shutdown()
-        cluster.shutdown()
+        if cluster is not None:
+            cluster.shutdown()
+
+
+def _cluster(nodes: list[dict[str, Any]]) -> Any:
+    """Starts nodes, again and again where Ray finds them too slow: it gives each 30 seconds."""
+    from ray.cluster_utils import Cluster
+
+    while True:
+        cluster = Cluster()
+        try:
+            for node in nodes:
+                cluster.add_node(**node)
+        except Exception as error:
+            cluster.shutdown()
+            if "timed out during startup" not in str(error):
+                raise
+        else:
+            return cluster
 
 
 @contextlib.contextmanager

@@ -15,6 +15,8 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -135,6 +137,7 @@ def local_cluster(nodes: int = 1, cpus: int = 2) -> Iterator[Any]:
     assert _MARK in os.environ, "run this file by `apart`, or its tests may leave processes behind"
     import ray  # not before its settings are there
 
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     own = {"num_cpus": cpus, "object_store_memory": _STORE_BYTES, "include_log_monitor": False}
     head = own | {"no_monitor": True, "include_dashboard": False}
     cluster: Any = None
@@ -154,6 +157,13 @@ def local_cluster(nodes: int = 1, cpus: int = 2) -> Iterator[Any]:
             cluster.shutdown()
 
 
+def _end_with(parent: int) -> None:
+    """Ends this process, and with it the cluster, where whoever runs the tests was killed."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
+
+
 def _cluster(nodes: list[dict[str, Any]]) -> Any:
     """Starts nodes, again and again where Ray finds them too slow: it gives each 30 seconds."""
     from ray.cluster_utils import Cluster
@@ -164,7 +174,9 @@ def _cluster(nodes: list[dict[str, Any]]) -> Any:
             for node in nodes:
                 cluster.add_node(**node)
         except Exception as error:
-            cluster.shutdown()
+            for left in psutil.Process().children(recursive=True):  # of a node that is no object
+                with contextlib.suppress(psutil.Error):
+                    left.kill()
             if "timed out during startup" not in str(error):
                 raise
         else:

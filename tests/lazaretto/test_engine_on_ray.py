@@ -20,8 +20,12 @@ def test_leaves_a_process():
 """
 
 
+_SECONDS = 3600 if in_full() else 420
+
+
+@pytest.mark.timeout(_SECONDS + 60)
 def test_engines_on_ray() -> None:
-    apart(Path(__file__).with_name("engine_on_ray.py"), seconds=3600 if in_full() else 600)
+    apart(Path(__file__).with_name("engine_on_ray.py"), seconds=_SECONDS)
 
 
 def test_what_runs_apart_leaves_no_process(tmp_path: Path) -> None:

@@ -91,6 +91,7 @@ def _environment(mark: str, folder: Path) -> dict[str, str]:
         _MARK: mark,
         "PYTHONPATH": str(Path(__file__).parent),
         "PYTHONFAULTHANDLER": "1",
+        "PYTEST_TIMEOUT": "0",  # all of them have one time
         "RAY_TMPDIR": str(folder),
         "RAY_AUTH_TOKEN": secrets.token_hex(16),
         "RAY_USAGE_STATS_ENABLED": "0",
@@ -174,9 +175,10 @@ def _cluster(nodes: list[dict[str, Any]]) -> Any:
             for node in nodes:
                 cluster.add_node(**node)
         except Exception as error:
-            for left in psutil.Process().children(recursive=True):  # of a node that is no object
+            for left in _started(os.environ[_MARK], os.getsid(0)):  # of a node that is no object
                 with contextlib.suppress(psutil.Error):
-                    left.kill()
+                    if left.pid != os.getpid():
+                        left.kill()
             if "timed out during startup" not in str(error):
                 raise
         else:

@@ -67,7 +67,7 @@ def _screened(yard: Yard, policy: Policy) -> tuple[str, pa.Table, dict[str, obje
     said = stages.screen(yard.workspace, batch, policy).said
     assert embedded.vectors is not None
     store = yard.workspace.store
-    assert not [path for path in store.list("") if "/work-" in path]
+    assert not [path for path in store.sizes() if "/work-" in path]
     told = {
         "reference": reference.digest,
         "verdict": said.verdict,
@@ -110,7 +110,7 @@ def _sanitized(yard: Yard, policy: Policy) -> Sanitization:
             policy=policy,
             engine=engine,
         )
-    assert not [path for path in yard.workspace.store.list("") if "/work-" in path]
+    assert not [path for path in yard.workspace.store.sizes() if "/work-" in path]
     return found
 
 

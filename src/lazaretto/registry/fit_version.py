@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from lazaretto.batch import Batch
+    from lazaretto.engine import Engine
     from lazaretto.policy import Policy
     from lazaretto.reference import Reference
     from lazaretto.registry.stored import StoredReference
@@ -67,8 +69,7 @@ def fit_version(
         kind = format_by_name(str(data))
         data = open_batch(data, wanted=wanted_columns(workspace, policy, kind))
     wanted_version = version or next_version(workspace, wanted)
-    work = f"references/{wanted}/work-{uuid.uuid4().hex}"
-    with open_engine(policy, workspace.store, work) as engine:
+    with _engine(workspace, policy, wanted) as engine:
         reference = Reference.fit(
             data, policy, name=wanted, version=wanted_version, seed=seed, engine=engine
         )
@@ -76,6 +77,15 @@ def fit_version(
     rows = TrustedRows(data, policy.columns)
     saved = save_reference(workspace, reference, profile=profile, trusted=rows, promote=promote)
     return saved, reference
+
+
+def _engine(
+    workspace: Workspace, policy: Policy, name: str
+) -> AbstractContextManager[Engine | None]:
+    """Where trusted rows are encoded; None where they bring their vectors."""
+    if policy.embed.encoder == "column":
+        return nullcontext()
+    return open_engine(policy, workspace.store, f"references/{name}/work-{uuid.uuid4().hex}")
 
 
 def next_version(workspace: Workspace, name: str) -> str:

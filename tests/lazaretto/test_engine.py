@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import random
 import shlex
+import uuid
+from dataclasses import asdict
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -12,39 +15,37 @@ import pages
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from cut_engine import CutEngine
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from killed_worker import Counting, Failing
-from many import examples
-from ray_cluster import local_cluster
+from killed_worker import Failing
+from many import examples, in_full
 from typer.testing import CliRunner
-from yard import Yard, blobs, fresh_yard, make_policy
+from yard import blobs, make_policy
 
-from lazaretto import stages
-from lazaretto.batch import Stretch, decode, open_canonical, stretches_of
+from lazaretto.batch import Stretch, as_chunks, decode, open_canonical, stretches_of
 from lazaretto.cli.app import app
-from lazaretto.drift import Profile
+from lazaretto.embed import load_encoder, reader
 from lazaretto.engine import LocalEngine, open_engine
-from lazaretto.errors import (
-    ChangedFileError,
-    PolicyError,
-    ReferenceMismatchError,
-    SystemFaultError,
-)
+from lazaretto.errors import PolicyError, ReferenceMismatchError
 from lazaretto.health.examine_policy import policy_lines
 from lazaretto.health.examined import State
 from lazaretto.policy import Limits, Policy
-from lazaretto.reference import Reference
-from lazaretto.registry.references import save_reference
+from lazaretto.reference import Reference, _ahead
+from lazaretto.reference._ahead import encoded_by
+from lazaretto.sanitize import sanitize
+from lazaretto.sanitize.scores import Scores
 from lazaretto.screen import _piece, _sample, _score
 from lazaretto.screen._piece import Piece
 from lazaretto.stages.check_policy import check_policy
-from lazaretto.storage.sidecars import read_stretch, read_table, write_parquet
+from lazaretto.storage.sidecars import put_chunks, read_stretch, write_parquet
 from lazaretto.storage.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
+
+    from lazaretto.engine import Engine
+    from lazaretto.sanitize import Sanitization
 
 ROWS = 20_000
 """So many that a canonical copy has two chunks."""
@@ -137,122 +138,120 @@ def test_a_side_car_is_read_in_stretches(tmp_path: Path) -> None:
         ]
 
 
-def _texts(count: int, flips: int = 0) -> pa.Table:
+def _texts_policy(**embed: object) -> Policy:
+    return make_policy(
+        columns={"record_id": "id", "label": "label"},
+        embed={"encoder": "hashing", "columns": ["text"], "options": {"buckets": 16}, **embed},
+    )
+
+
+def _trusted(count: int) -> pa.Table:
     words = ("the train is late", "goals and cups", "stocks fell")
     return pa.table(
         {
             "id": [f"t{number}" for number in range(count)],
-            "label": [(number + (number < flips)) % 3 for number in range(count)],
+            "label": [str(number % 3) if number % 19 else None for number in range(count)],
             "text": [f"{words[number % 3]} {number % 7}" for number in range(count)],
         }
     )
 
 
-def _policy(engine: object) -> Policy:
-    return make_policy(
-        columns={"record_id": "id", "label": "label"},
-        embed={"encoder": "hashing", "columns": ["text"], "options": {"buckets": 16}},
-        screen={**make_policy().screen.model_dump(), "reference": "texts"},
+@settings(
+    max_examples=examples(20),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(order=st.randoms())
+def test_trusted_rows_have_the_same_vectors_whatever_the_cut_and_the_order(
+    monkeypatch: pytest.MonkeyPatch, order: random.Random
+) -> None:
+    monkeypatch.setattr(_ahead, "CHUNK_ROWS", 64)
+    policy, trusted = _texts_policy(), _trusted(300)
+    engine = CutEngine(Store.at(f"memory://{uuid.uuid4().hex}"), order)
+    encoder = load_encoder(policy)
+    ahead = encoded_by(engine, trusted, policy, encoder, None)
+    assert (ahead.name, ahead.digest, ahead.weights) == (
+        encoder.name,
+        encoder.digest,
+        encoder.weights,
+    )
+    for chunk in as_chunks(trusted, size=64):
+        assert ahead.encode(chunk).tobytes() == encoder.encode(chunk).tobytes()
+    assert encoded_by(LocalEngine(), trusted, policy, encoder, None) is encoder
+
+
+@pytest.mark.parametrize("encoder", ["hashing", "tabular"])
+def test_a_reference_is_the_same_to_the_byte_wherever_its_rows_were_encoded(
+    encoder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where it fits its encoder, whose state workers need."""
+    monkeypatch.setattr(_ahead, "CHUNK_ROWS", 64)
+    monkeypatch.setattr(reader, "CHUNK_ROWS", 64)
+    trusted = _trusted(200).append_column("n", pa.array(np.arange(200) % 23))
+    policy = _texts_policy()
+    if encoder == "tabular":
+        policy = _texts_policy(encoder=encoder, options={}, columns=["n"], model="reference")
+    whole = Reference.fit(trusted, policy, name="texts")
+    assert (whole.encoder_state is not None) is (encoder == "tabular")
+    engine = CutEngine(Store.at("memory://cut"), random.Random(3))  # noqa: S311
+    cut = Reference.fit(trusted, policy, name="texts", engine=engine)
+    assert cut.digest == whole.digest
+    assert cut.files() == whole.files()
+
+
+def test_a_worker_with_other_weights_encodes_nothing(tmp_path: Path) -> None:
+    store, policy = Store.at(tmp_path), _texts_policy()
+    rows = put_chunks(store, "rows.parquet", [_trusted(30)])
+    job = _ahead.Encoding(rows, policy, "another", None)
+    with pytest.raises(ReferenceMismatchError, match="other weights"):
+        job.open(store)
+
+
+def _sanitized(engine: Engine | None, *, trusted: bool) -> Sanitization:
+    rng = np.random.default_rng(4)
+    rows, clean = rng.normal(size=(60, 4)).astype(np.float32), rng.normal(size=(50, 4))
+    rows[:5] += 4
+    rows[7] = np.nan
+    known = {"first": clean, "last": clean[:, :2]}, np.arange(50) % 2
+    return sanitize(
+        {"first": rows, "last": rows[:, :2]},
+        np.arange(60) % 3,
+        [f"r{number}" for number in range(60)],
+        trusted=known if trusted else None,
+        repeats=2,
         engine=engine,
     )
 
 
-def _screened(yard: Yard, policy: Policy) -> tuple[str, pa.Table, dict[str, object]]:
-    """Digest of the vectors, the scores, and what drift says."""
-    trusted = _texts(900)
-    reference = Reference.fit(trusted, policy, name="texts")
-    profile = Profile.fit(trusted, reference, policy)
-    save_reference(yard.workspace, reference, profile=profile)
-    path = yard.deliver("day", _texts(ROWS, flips=1000))
-    batch = stages.receive(yard.workspace, path, "vendor-a", policy=policy).id
-    stages.validate(yard.workspace, batch, policy)
-    embedded = stages.embed(yard.workspace, batch, policy).said
-    said = stages.screen(yard.workspace, batch, policy).said
-    assert embedded.vectors is not None
-    assert not [path for path in yard.workspace.store.list("batches") if "/work-" in path]
-    told = {
-        "verdict": said.verdict,
-        "held": said.held,
-        "tests": {test.name: test.fired for test in said.tests},
-        "drift": None if said.drift is None else (said.drift.rows, said.drift.moved),
+@pytest.mark.parametrize("trusted", [True, False])
+def test_sanitizing_is_the_same_to_the_byte_in_whatever_order_rows_are_scored(
+    trusted: bool,
+) -> None:
+    whole = _sanitized(None, trusted=trusted)
+    assert whole.n_held > 0
+    for seed in range(20 if in_full() else 2):
+        store = Store.at(f"memory://{uuid.uuid4().hex}")
+        engine = CutEngine(store, random.Random(seed))  # noqa: S311
+        found = _sanitized(engine, trusted=trusted)
+        assert found.records.equals(whole.records)
+        assert found.classes.equals(whole.classes)
+
+
+def test_scores_in_tables_say_the_same() -> None:
+    values = np.array([1, np.nan], np.float32)
+    for scores in (
+        Scores(values, None, view="split", detail={2: "a: b", 0: "c"}),
+        Scores(values, values[:0], agreement=np.array([0.5]), skipped="too few rows"),
+    ):
+        np.testing.assert_equal(asdict(Scores.of_tables(_chunked(scores))), asdict(scores))
+
+
+def _chunked(scores: Scores) -> dict[str, list[pa.Table]]:
+    """As a file gives it back: none where there is no row."""
+    return {
+        name: [table.slice(row, 1) for row in range(table.num_rows)]
+        for name, table in scores.tables().items()
     }
-    return embedded.vectors.sha256, read_table(yard.workspace.store, said.scores), told
-
-
-def _alike(one: tuple[str, pa.Table, object], other: tuple[str, pa.Table, object]) -> None:
-    assert one[0] == other[0]
-    assert (
-        one[1]
-        .drop_columns(["score", "p_value"])
-        .equals(other[1].drop_columns(["score", "p_value"]))
-    )
-    for name in ("score", "p_value"):
-        np.testing.assert_allclose(one[1][name].to_numpy(), other[1][name].to_numpy(), atol=1e-6)
-    assert one[2] == other[2]
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[None]:
-    """A Ray cluster."""
-    with local_cluster():
-        yield
-
-
-def test_ray_gives_what_this_process_gives(
-    cluster: None, fitted_reference: str, tmp_path: Path, sqlite_catalog: str
-) -> None:
-    """Vectors to the byte, scores to 1e-6, the same records, tests and drift."""
-    engines = {
-        "local": "local",
-        "ray": {"name": "ray", "task_rows": 1, "memory_bytes": 2**20},
-    }
-    found = [
-        _screened(fresh_yard(sqlite_catalog, tmp_path / name, fitted_reference), _policy(engine))
-        for name, engine in engines.items()
-    ]
-    assert 0 < found[0][2]["held"] < ROWS  # type: ignore[operator]
-    _alike(*found)
-
-
-def test_a_worker_that_is_killed_leaves_nothing_and_changes_nothing(
-    cluster: None, sqlite_yard: Yard, tmp_path: Path
-) -> None:
-    policy = _policy({"name": "ray", "task_rows": 1})
-    store = sqlite_yard.workspace.store
-    store.replace("batches/b/kept", b"")
-
-    def positions(killed: Path | None) -> list[int]:
-        job = Counting(None if killed is None else str(killed))
-        with open_engine(policy, store, "batches/b/work-1") as engine:
-            outputs = [output for _, output in engine.map(job, job.run, lambda: [60, 50, 30])]
-            return [n for o in outputs for t in o["positions"] for n in t["position"].to_pylist()]
-
-    assert positions(tmp_path / "killed") == positions(None)
-    assert (tmp_path / "killed").exists()
-    assert store.list("batches") == ["batches/b/kept"]
-
-
-def test_what_a_worker_cannot_do_is_told_as_this_process_would_tell_it(
-    cluster: None, sqlite_yard: Yard, tmp_path: Path
-) -> None:
-    """And what may work a moment later is tried again."""
-    store, policy = sqlite_yard.workspace.store, _policy({"name": "ray", "task_rows": 1})
-    store.replace("batches/b/kept", b"")
-
-    def rows(job: Failing) -> int:
-        with open_engine(policy, store, "batches/b/work-2") as engine:
-            outputs = list(engine.map(job, job.run, lambda: [3, 4]))
-            return sum(table["n"][0].as_py() for _, o in outputs for table in o["rows"])
-
-    with pytest.raises(ChangedFileError) as caught:
-        rows(Failing("changed", str(tmp_path)))
-    assert caught.value.path == "a/b"
-    with pytest.raises(ReferenceMismatchError, match="another width"):
-        rows(Failing("mismatch", str(tmp_path)))
-    with pytest.raises(SystemFaultError, match=r"gave no result.*a mistake of ours"):
-        rows(Failing("mistake", str(tmp_path)))
-    assert rows(Failing("store", str(tmp_path))) == 7
-    assert store.list("batches") == ["batches/b/kept"]
 
 
 def test_an_engine_changes_nothing_that_a_policy_means() -> None:
@@ -289,7 +288,7 @@ def test_local_stretches_come_in_order() -> None:
     def here(stretch: Stretch | None) -> dict[str, list[pa.Table]]:
         return {"n": [pa.table({"n": [-1 if stretch is None else stretch.offset]})]}
 
-    job = Counting(None)
+    job = Failing("mistake", "")
     found = [one for one, _ in LocalEngine(5).map(job, here, lambda: [3, 3, 3])]
     assert [(one.offset, one.rows) for one in found if one] == [(0, 6), (6, 3)]
     ((whole, _),) = LocalEngine().map(job, here, lambda: [3, 3, 3])

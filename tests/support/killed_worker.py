@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,37 +15,57 @@ import pyarrow as pa
 from lazaretto.errors import ChangedFileError, ReferenceMismatchError, SystemFaultError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from lazaretto.batch import Stretch
-    from lazaretto.engine import Output, Run
+    from lazaretto.engine import Job, Output, Run
     from lazaretto.storage.store import Store
 
 
 @dataclass(frozen=True)
-class Counting:
-    """Counts the records of each stretch.
+class Killed:
+    """Does another job, and is killed at random while it writes what comes of it.
 
     Attributes:
-        killed: a file that tells that a worker was killed already; None: none is to be.
+        job: the other one.
+        folder: where each kill leaves a file.
+        kills: of each stretch.
+        stretches: how many of them, from the first; None: all.
     """
 
-    killed: str | None
+    job: Job
+    folder: str
+    kills: int
+    stretches: int | None
 
     def open(self, store: Store) -> Run:
-        """Nothing is to be loaded."""
-        return self.run
+        """Opens the other job."""
+        run = self.job.open(store)
 
-    def run(self, stretch: Stretch | None) -> Output:
-        """Gives the positions of a stretch, chunk by chunk."""
-        assert stretch is not None
-        return {"positions": self._positions(stretch)}
+        def killed(stretch: Stretch | None) -> Output:
+            assert stretch is not None
+            output = run(stretch)
+            if self.stretches is not None and stretch.number >= self.stretches:
+                return output
+            return {name: self._chunks(chunks, stretch) for name, chunks in output.items()}
 
-    def _positions(self, stretch: Stretch) -> Iterator[pa.Table]:
-        for start in range(stretch.offset, stretch.offset + stretch.rows, 10):
-            yield pa.table({"position": range(start, start + 10)})
-            if self.killed is not None and not Path(self.killed).exists():
-                Path(self.killed).touch()
+        return killed
+
+    def _chunks(
+        self, chunks: Iterable[pa.RecordBatch | pa.Table], stretch: Stretch
+    ) -> Iterator[pa.RecordBatch | pa.Table]:
+        for chunk in chunks:
+            if secrets.randbelow(2):
+                self._die(stretch)
+            yield chunk
+        self._die(stretch)
+
+    def _die(self, stretch: Stretch) -> None:
+        kind = type(self.job)
+        for number in range(self.kills):
+            with suppress(FileExistsError):
+                name = f"{kind.__module__}.{kind.__name__}-{stretch.number}-{number}"
+                Path(self.folder, name).touch(exist_ok=False)
                 os.kill(os.getpid(), signal.SIGKILL)
 
 

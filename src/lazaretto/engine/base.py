@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from lazaretto.batch import Stretch
     from lazaretto.storage.store import Store
+    from lazaretto.values import StoredFile
 
 Output = Mapping[str, Iterable[pa.RecordBatch | pa.Table]]
 """What comes of one stretch: chunks by name, at least one under each."""
@@ -42,8 +43,28 @@ class Job(Protocol):
 class Engine(Protocol):
     """Where a stage's work is done."""
 
+    def keep(self, name: str, chunks: Iterable[pa.RecordBatch | pa.Table]) -> StoredFile | None:
+        """Puts rows that only this process has where workers find them, until the engine is closed.
+
+        Args:
+            name: of the rows.
+            chunks: at least one; each becomes a row group.
+
+        Returns:
+            None where this process does the work, which has the rows: nothing is read then.
+
+        Raises:
+            SystemFaultError: the store cannot be written.
+        """
+        ...
+
     def map(
-        self, job: Job, here: Run, extents: Callable[[], Sequence[int]]
+        self,
+        job: Job,
+        here: Run,
+        extents: Callable[[], Sequence[int]],
+        *,
+        task_rows: int | None = None,
     ) -> Iterator[tuple[Stretch | None, Output]]:
         """Works on a whole batch.
 
@@ -51,6 +72,7 @@ class Engine(Protocol):
             job: how another process does it.
             here: how this process does it, with what it has loaded.
             extents: tells the records of each chunk of the batch.
+            task_rows: records of a stretch; default: as many as the engine takes.
 
         Yields:
             Every stretch with its output, in the order of the stretches. An output is to be read

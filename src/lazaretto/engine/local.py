@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from lazaretto.batch import stretches_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    import pyarrow as pa
 
     from lazaretto.batch import Stretch
     from lazaretto.engine.base import Job, Output, Run
@@ -24,15 +26,25 @@ class LocalEngine:
 
     task_rows: int | None = None
 
+    def keep(
+        self,
+        name: str,
+        chunks: Iterable[pa.RecordBatch | pa.Table],
+    ) -> None:
+        """Keeps nothing: this process has the rows."""
+
     def map(
         self,
         job: Job,  # noqa: ARG002  for other processes
         here: Run,
         extents: Callable[[], Sequence[int]],
+        *,
+        task_rows: int | None = None,
     ) -> Iterator[tuple[Stretch | None, Output]]:
         """Works on one stretch after the other; see `Engine.map`."""
-        if self.task_rows is None:
+        rows = task_rows or self.task_rows
+        if rows is None:
             yield None, here(None)
             return
-        for stretch in stretches_of(extents(), self.task_rows):
+        for stretch in stretches_of(extents(), rows):
             yield stretch, here(stretch)

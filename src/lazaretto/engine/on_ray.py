@@ -18,15 +18,18 @@ from lazaretto.engine.worker import Done, Failed, Task, version, work
 from lazaretto.errors import SystemFaultError
 from lazaretto.redact import error_line
 from lazaretto.storage.identity import store_id
-from lazaretto.storage.sidecars import row_groups
+from lazaretto.storage.sidecars import put_chunks, row_groups
 from lazaretto.storage.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    import pyarrow as pa
 
     from lazaretto.batch import Stretch
     from lazaretto.engine.base import Job, Output, Run
     from lazaretto.policy.engine import EngineOptions
+    from lazaretto.values import StoredFile
 
 _LOST = 5
 """Workers that a stretch may lose, killed or with their node. What always ends one is its fault."""
@@ -48,14 +51,20 @@ class RayEngine:
     store: Store
     prefix: str
 
+    def keep(self, name: str, chunks: Iterable[pa.RecordBatch | pa.Table]) -> StoredFile:
+        """Puts rows where workers find them; see `Engine.keep`."""
+        return put_chunks(self.store, f"{self.prefix}-{name}-{{sha256}}.parquet", chunks)
+
     def map(
         self,
         job: Job,
         here: Run,  # noqa: ARG002  the workers do it
         extents: Callable[[], Sequence[int]],
+        *,
+        task_rows: int | None = None,
     ) -> Iterator[tuple[Stretch | None, Output]]:
         """Works on all stretches at once, as far as the cluster has room; see `Engine.map`."""
-        stretches = stretches_of(extents(), self.options.task_rows)
+        stretches = stretches_of(extents(), task_rows or self.options.task_rows)
         root = Store(self.store.root)
         key = uuid.uuid4().hex
         task = Task(key, version(), root.root, store_id(root), self.prefix, job)

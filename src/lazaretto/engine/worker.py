@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import metadata
-from itertools import chain
 from typing import TYPE_CHECKING
 
 from lazaretto.errors import (
@@ -18,14 +17,10 @@ from lazaretto.errors import (
     UsageError,
 )
 from lazaretto.storage.identity import store_id
-from lazaretto.storage.sidecars import write_parquet
+from lazaretto.storage.sidecars import put_chunks
 from lazaretto.storage.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    import pyarrow as pa
-
     from lazaretto.batch import Stretch
     from lazaretto.engine.base import Job, Run
     from lazaretto.values import StoredFile
@@ -123,7 +118,9 @@ def work(task: Task, stretch: Stretch) -> Done | Failed:
         store = Store(task.store)
         output = _opened(task)(stretch)
         files = {
-            name: _write(store, f"{task.prefix}-{stretch.number}-{name}-{{sha256}}.parquet", chunks)
+            name: put_chunks(
+                store, f"{task.prefix}-{stretch.number}-{name}-{{sha256}}.parquet", chunks
+            )
             for name, chunks in output.items()
         }
     except LazarettoError as error:
@@ -148,9 +145,3 @@ def _require(task: Task) -> None:
             f"this worker does not see the store {task.store}: let all nodes mount it at the same "
             "path, or keep it in an object store"
         )
-
-
-def _write(store: Store, path: str, chunks: Iterable[pa.RecordBatch | pa.Table]) -> StoredFile:
-    rest = iter(chunks)
-    first = next(rest)
-    return write_parquet(store, path, first.schema, chain([first], rest))

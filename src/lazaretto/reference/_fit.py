@@ -16,6 +16,7 @@ from lazaretto.detect.registry import make_detector
 from lazaretto.detect.scorer import Scorer, take
 from lazaretto.embed.reader import Reader, opened
 from lazaretto.errors import UsageError
+from lazaretto.reference._ahead import encoded_by
 from lazaretto.reference._blocks import alike_in_order, order_note
 from lazaretto.reference._encoder import prepare_encoder
 from lazaretto.reference._file import content_digest
@@ -36,12 +37,18 @@ if TYPE_CHECKING:
 
     from lazaretto.batch import Batch
     from lazaretto.detect.arrays import Ints
+    from lazaretto.engine import Engine
     from lazaretto.policy import Policy
     from lazaretto.reference._partition import Part
 
 
 def fit_reference(
-    trusted: pa.Table | Batch | str | Path, policy: Policy, name: str, version: str, seed: int
+    trusted: pa.Table | Batch | str | Path,
+    policy: Policy,
+    name: str,
+    version: str,
+    seed: int,
+    engine: Engine,
 ) -> ReferenceState:
     """See `Reference.fit`."""
     detectors = usable_detectors(policy)
@@ -55,7 +62,7 @@ def fit_reference(
         )
     trusted = opened(trusted, columns, policy.read.options())
     prepared = prepare_encoder(trusted, policy, seed)
-    encoder = prepared.encoder
+    encoder = encoded_by(engine, trusted, policy, prepared.encoder, prepared.state)
     reader = Reader(columns, encoder, encoder.dimensions or None, value_columns)
     sample, classes, notes, kept = _read_sample(reader, trusted, prepared.used)
     notes += prepared.notes

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from lazaretto.batch import Batch
+    from lazaretto.engine import Engine
     from lazaretto.policy import Policy
 
 
@@ -44,6 +45,7 @@ class Reference(ReferenceState):
         name: str | None = None,
         version: str | None = None,
         seed: int = 0,
+        engine: Engine | None = None,
     ) -> Reference:
         """Fits detectors, ranks and calibration on trusted records.
 
@@ -53,14 +55,23 @@ class Reference(ReferenceState):
             name: default: the policy's reference name.
             version: default ``1``.
             seed: the same rows, policy and seed give the same digest.
+            engine: where the rows are encoded, which changes nothing; default: in this process.
 
         Raises:
             UsageError: too few rows, or a detector of the policy cannot be fitted on them.
             ReferenceMismatchError: a column of the policy is missing or is of the wrong kind.
         """
+        from lazaretto.engine import LocalEngine
         from lazaretto.reference._fit import fit_reference
 
-        state = fit_reference(trusted, policy, name or policy.reference_name, version or "1", seed)
+        state = fit_reference(
+            trusted,
+            policy,
+            name or policy.reference_name,
+            version or "1",
+            seed,
+            engine or LocalEngine(),
+        )
         return cls._of(state)
 
     def save(self, root: str | Path) -> str:

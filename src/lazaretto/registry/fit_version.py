@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import uuid
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lazaretto.engine import open_engine
 from lazaretto.errors import UsageError
 from lazaretto.registry.references import list_references, save_reference
 from lazaretto.registry.trusted import TrustedRows
@@ -13,6 +16,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from lazaretto.batch import Batch
+    from lazaretto.engine import Engine
     from lazaretto.policy import Policy
     from lazaretto.reference import Reference
     from lazaretto.registry.stored import StoredReference
@@ -64,13 +68,24 @@ def fit_version(
     if isinstance(data, str | Path):
         kind = format_by_name(str(data))
         data = open_batch(data, wanted=wanted_columns(workspace, policy, kind))
-    reference = Reference.fit(
-        data, policy, name=wanted, version=version or next_version(workspace, wanted), seed=seed
-    )
+    wanted_version = version or next_version(workspace, wanted)
+    with _engine(workspace, policy, wanted) as engine:
+        reference = Reference.fit(
+            data, policy, name=wanted, version=wanted_version, seed=seed, engine=engine
+        )
     profile = Profile.fit(data, reference, policy)
     rows = TrustedRows(data, policy.columns)
     saved = save_reference(workspace, reference, profile=profile, trusted=rows, promote=promote)
     return saved, reference
+
+
+def _engine(
+    workspace: Workspace, policy: Policy, name: str
+) -> AbstractContextManager[Engine | None]:
+    """Where trusted rows are encoded; None where they bring their vectors."""
+    if policy.embed.encoder == "column":
+        return nullcontext()
+    return open_engine(policy, workspace.store, f"references/{name}/work-{uuid.uuid4().hex}")
 
 
 def next_version(workspace: Workspace, name: str) -> str:

@@ -92,10 +92,10 @@ def check_inputs(
         codes,
         np.flatnonzero(good),
         np.flatnonzero(~good),
-        _groups(codes[good], len(classes)),
+        rows_of_classes(codes[good], len(classes)),
         clean,
         clean_codes,
-        _groups(clean_codes, len(classes)),
+        rows_of_classes(clean_codes, len(classes)),
     )
 
 
@@ -127,7 +127,8 @@ def _take(
     return layers if good.all() else {name: rows[good] for name, rows in layers.items()}
 
 
-def _groups(codes: NDArray[np.int64], n_classes: int) -> list[NDArray[np.int64]]:
+def rows_of_classes(codes: NDArray[np.int64], n_classes: int) -> list[NDArray[np.int64]]:
+    """Positions of the rows of each class."""
     order = np.argsort(codes, kind="stable")
     return np.split(order, np.cumsum(np.bincount(codes, minlength=n_classes))[:-1])
 

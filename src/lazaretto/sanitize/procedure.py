@@ -5,26 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
-from lazaretto.errors import SystemFaultError, UsageError
+from lazaretto.engine import LocalEngine
+from lazaretto.errors import UsageError
 from lazaretto.policy import Sanitize
-from lazaretto.redact import error_line
 from lazaretto.sanitize.agreement import stand_out
-from lazaretto.sanitize.dynamics import LAYER
 from lazaretto.sanitize.evidence import dispersion, tail_test
 from lazaretto.sanitize.inputs import check_inputs, with_dynamics
 from lazaretto.sanitize.judge import MIN_TRUSTED, Evidence, judge_class, unjudged_class
-from lazaretto.sanitize.layer_data import make_layer_data
 from lazaretto.sanitize.methods.registry import (
-    METHODS,
-    OF_DYNAMICS,
     check_methods,
     default_methods,
 )
 from lazaretto.sanitize.report import make_report
-from lazaretto.sanitize.resident import make_resident
-from lazaretto.sanitize.scores import average
+from lazaretto.sanitize.scoring import scored
 from lazaretto.sanitize.selection import select
 from lazaretto.sanitize.uncalibrated import judge_uncalibrated
 from lazaretto.stats.multiple import holm
@@ -35,11 +29,11 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import ArrayLike, NDArray
 
+    from lazaretto.engine import Engine
     from lazaretto.policy import Policy
     from lazaretto.sanitize.dynamics import Dynamics
     from lazaretto.sanitize.inputs import Activations, Inputs
     from lazaretto.sanitize.judge import ClassOutcome
-    from lazaretto.sanitize.layer_data import LayerData
     from lazaretto.sanitize.result import Sanitization
     from lazaretto.sanitize.scores import Scores
 
@@ -57,6 +51,7 @@ def sanitize(
     dtype: str = "float32",
     seed: int = 0,
     repeats: int = 3,
+    engine: Engine | None = None,
 ) -> Sanitization:
     """Says which records of a training set to hold, class by class.
 
@@ -91,6 +86,7 @@ def sanitize(
         repeats: how often the rows are split anew into folds. Scores are averaged over the
             repeats: time grows with them, and the outcome depends less on `seed`.
         seed: of the cross-fitting folds, which depend on record ids and not on the order of rows.
+        engine: where rows are scored, which changes nothing; default: in this process.
 
     Raises:
         UsageError: the arguments do not fit together.
@@ -116,22 +112,16 @@ def sanitize(
             activations, trusted, record_ids, dynamics, trusted_dynamics
         )
     inputs = check_inputs(activations, labels, record_ids, trusted)
-    target = pick_device(device)
     evidence, notes = [], []
-    for layer in inputs.layers:
-        kind, resident = getattr(torch, dtype), make_resident(inputs, layer, target)
-        splits = [
-            make_layer_data(inputs, layer, device=target, dtype=kind, seed=split, resident=resident)
-            for split in range(repeats * seed, repeats * (seed + 1))
-        ]
-        for method in methods:
-            if (method in OF_DYNAMICS) is not (layer == LAYER):
-                continue
-            scores = average([_scores(method, data, layer) for data in splits])
-            if scores.skipped is None:
-                evidence.append(_evidence(inputs, f"{method}@{layer}", scores))
-            else:
-                notes.append(f"{method}@{layer}: {scores.skipped}")
+    splits = range(repeats * seed, repeats * (seed + 1))
+    done = scored(
+        engine or LocalEngine(), inputs, methods, splits=splits, device=device, dtype=dtype
+    )
+    for name, scores in done:
+        if scores.skipped is None:
+            evidence.append(_evidence(inputs, name, scores))
+        else:
+            notes.append(f"{name}: {scores.skipped}")
     if not evidence:
         raise UsageError("; ".join(notes))
     held = np.zeros(len(inputs.codes), bool)
@@ -165,16 +155,6 @@ def sanitize(
     )
 
 
-def _scores(method: str, data: LayerData, layer: str) -> Scores:
-    try:
-        return METHODS[method](data)
-    except torch.OutOfMemoryError as error:
-        raise SystemFaultError(
-            f"{method}@{layer}: {data.device} has too little free memory for layers of "
-            f"{data.width} features ({error_line(error)}). Free some, or give device='cpu'"
-        ) from error
-
-
 def _evidence(inputs: Inputs, name: str, scores: Scores) -> Evidence:
     if scores.trusted is None:
         return Evidence(name, scores.train, view=scores.view, detail=scores.detail)
@@ -204,10 +184,3 @@ def _judge(inputs: Inputs, evidence: list[Evidence], label: int, section: Saniti
         return unjudged_class(len(train), len(trusted))
     rates = {"alpha": section.alpha, "rate": section.false_quarantine_rate}
     return judge_class(evidence, label, train, trusted, **rates)
-
-
-def pick_device(name: str) -> torch.device:
-    """The torch device of that name; ``auto`` is CUDA where there is one, else CPU."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)

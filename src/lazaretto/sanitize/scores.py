@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import pyarrow as pa
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from numpy.typing import NDArray
 
 
 View = Literal["own", "others", "split"]
+
+_NO_SCORE = np.empty(0, np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,19 +52,52 @@ class Scores:
     detail: dict[int, str] = field(default_factory=dict)
     skipped: str | None = None
 
+    def tables(self) -> dict[str, pa.Table]:
+        """The same in tables: one for each array, and `said` with the words."""
+        said = {
+            "view": [self.view],
+            "skipped": pa.array([self.skipped], pa.string()),
+            "detail": [json.dumps(list(self.detail.items()))],
+        }
+        arrays = {name: pa.table({"value": value}) for name, value in _arrays(self).items()}
+        return arrays | {"said": pa.table(said)}
+
+    @classmethod
+    def of_tables(cls, tables: Mapping[str, Iterable[pa.RecordBatch | pa.Table]]) -> Scores:
+        """What `tables` gave, in any chunks."""
+        (said,) = (row for chunk in tables["said"] for row in chunk.to_pylist())
+        arrays: dict[str, Any] = {"trusted": None} | {
+            name: np.concatenate([_NO_SCORE, *(_values(one) for one in chunks)])
+            for name, chunks in tables.items()
+            if name != "said"
+        }
+        return cls(
+            **arrays,
+            view=said["view"],
+            skipped=said["skipped"],
+            detail=dict(json.loads(said["detail"])),
+        )
+
 
 def average(repeats: list[Scores]) -> Scores:
     """Mean scores over several splits into folds: less depends on which rows share a fold."""
     first = repeats[0]
     if len(repeats) == 1 or first.skipped is not None:
         return first
-    arrays = {
-        f.name: value
-        for f in fields(first)
-        if isinstance(value := getattr(first, f.name), np.ndarray)
-    }
     means: dict[str, Any] = {
         name: np.mean([getattr(scores, name) for scores in repeats], axis=0, dtype=value.dtype)
-        for name, value in arrays.items()
+        for name, value in _arrays(first).items()
     }
     return replace(first, **means)
+
+
+def _values(chunk: pa.RecordBatch | pa.Table) -> NDArray[Any]:
+    return np.array(chunk["value"])
+
+
+def _arrays(scores: Scores) -> dict[str, NDArray[Any]]:
+    return {
+        f.name: value
+        for f in fields(scores)
+        if isinstance(value := getattr(scores, f.name), np.ndarray)
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -13,6 +14,7 @@ from lazaretto.batch._columns import label_texts
 from lazaretto.dataset.damage import damage_on_record
 from lazaretto.dataset.delta import BATCH, RECORD
 from lazaretto.dataset.recall import Recall, recall
+from lazaretto.engine import open_engine
 from lazaretto.errors import UsageError
 from lazaretto.ledger.chain import entries
 from lazaretto.ledger.events import TrainingSanitized
@@ -131,17 +133,22 @@ def sanitize_training(
         )
 
     known = trusted_rows(workspace, policy, trusted, reads)
-    found = sanitize(
-        look(rows, "training set", rows.num_rows),
-        label_texts(rows, label),
-        record_names(rows),
-        trusted=None
-        if known is None
-        else (look(known.data, "trusted rows", known.size), known.labels),
-        dynamics=None if dynamics is None else read_dynamics(dynamics),
-        policy=policy,
-        device=device,
-    )
+    seen = look(rows, "training set", rows.num_rows)
+    clean = None
+    if known is not None:
+        clean = look(known.data, "trusted rows", known.size), known.labels
+    work = f"sanitize/{dataset}/{taken.version}/work-{uuid.uuid4().hex}"
+    with open_engine(policy, workspace.store, work) as engine:
+        found = sanitize(
+            seen,
+            label_texts(rows, label),
+            record_names(rows),
+            trusted=clean,
+            dynamics=None if dynamics is None else read_dynamics(dynamics),
+            policy=policy,
+            device=device,
+            engine=engine,
+        )
     who = name or _registered(workspace, taken) or type(model).__qualname__
     return _hold(
         workspace,

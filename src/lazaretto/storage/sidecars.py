@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from bisect import bisect_right
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -81,6 +81,13 @@ def write_table(store: Store, path: str, table: pa.Table) -> StoredFile:
     return write_parquet(store, path, table.schema, [table])
 
 
+def put_chunks(store: Store, path: str, chunks: Iterable[pa.RecordBatch | pa.Table]) -> StoredFile:
+    """Streams chunks into a file with the columns of the first one; see `write_parquet`."""
+    rest = iter(chunks)
+    first = next(rest)
+    return write_parquet(store, path, first.schema, chain([first], rest))
+
+
 def read_table(store: Store, file: StoredFile, *, columns: list[str] | None = None) -> pa.Table:
     """Reads a side-car back.
 
@@ -117,15 +124,22 @@ def read_chunks(
         yield from parquet.iter_batches(columns=columns, use_threads=False)
 
 
-def row_groups(store: Store, file: StoredFile) -> Iterator[pa.Table]:
+def row_groups(
+    store: Store, file: StoredFile, numbers: Iterable[int] | None = None
+) -> Iterator[pa.Table]:
     """Streams a side-car back as it was written: a table for each row group.
+
+    Args:
+        store: where it lies.
+        file: what is on record.
+        numbers: of the row groups, from 0; default: all.
 
     Raises:
         ChangedFileError: it is gone, or is not the one that is on record.
     """
     with store.open(file) as opened:
         parquet = pq.ParquetFile(opened, pre_buffer=False)
-        for number in range(parquet.num_row_groups):
+        for number in range(parquet.num_row_groups) if numbers is None else numbers:
             yield parquet.read_row_group(number, use_threads=False)
 
 

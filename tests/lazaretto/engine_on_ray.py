@@ -1,0 +1,169 @@
+"""Engines on a real Ray cluster; `test_engine_on_ray.py` runs this file in a process of its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from killed_worker import Failing, Killed
+from many import in_full
+from ray_cluster import local_cluster
+from yard import Yard, fresh_yard, make_policy
+
+from lazaretto import stages
+from lazaretto.engine import open_engine
+from lazaretto.engine.on_ray import RayEngine
+from lazaretto.errors import ChangedFileError, ReferenceMismatchError, SystemFaultError
+from lazaretto.reference._ahead import Encoding
+from lazaretto.registry.fit_version import fit_version
+from lazaretto.sanitize import sanitize, scoring
+from lazaretto.stages import spread_screen
+from lazaretto.storage.sidecars import read_table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from lazaretto.engine import Job
+    from lazaretto.policy import Policy
+    from lazaretto.sanitize import Sanitization
+
+ROWS = 20_000
+"""So many that a canonical copy has two chunks."""
+DEADLY = (Encoding, spread_screen.Scoring, scoring.Scoring)
+"""Jobs of a fit, a screening and a sanitizing: a worker of each is killed."""
+
+
+def _texts(count: int, flips: int = 0) -> pa.Table:
+    words = ("the train is late", "goals and cups", "stocks fell")
+    return pa.table(
+        {
+            "id": [f"t{number}" for number in range(count)],
+            "label": [(number + (number < flips)) % 3 for number in range(count)],
+            "text": [f"{words[number % 3]} {number % 7}" for number in range(count)],
+        }
+    )
+
+
+def _policy(engine: object) -> Policy:
+    return make_policy(
+        columns={"record_id": "id", "label": "label"},
+        embed={"encoder": "hashing", "columns": ["text"], "options": {"buckets": 16}},
+        screen={**make_policy().screen.model_dump(), "reference": "texts"},
+        engine=engine,
+    )
+
+
+def _screened(yard: Yard, policy: Policy) -> tuple[str, pa.Table, dict[str, object]]:
+    """Digest of the vectors, the scores, and what else must be the same."""
+    trusted = _texts(900)
+    _, reference = fit_version(yard.workspace, trusted, policy, name="texts")
+    path = yard.deliver("day", _texts(ROWS, flips=1000))
+    batch = stages.receive(yard.workspace, path, "vendor-a", policy=policy).id
+    stages.validate(yard.workspace, batch, policy)
+    embedded = stages.embed(yard.workspace, batch, policy).said
+    said = stages.screen(yard.workspace, batch, policy).said
+    assert embedded.vectors is not None
+    store = yard.workspace.store
+    assert not [path for path in store.sizes() if "/work-" in path]
+    told = {
+        "reference": reference.digest,
+        "verdict": said.verdict,
+        "held": said.held,
+        "tests": {test.name: test.fired for test in said.tests},
+        "drift": None if said.drift is None else (said.drift.rows, said.drift.moved),
+    }
+    return embedded.vectors.sha256, read_table(store, said.scores), told
+
+
+def _alike(one: tuple[str, pa.Table, object], other: tuple[str, pa.Table, object]) -> None:
+    assert one[0] == other[0]
+    assert (
+        one[1]
+        .drop_columns(["score", "p_value"])
+        .equals(other[1].drop_columns(["score", "p_value"]))
+    )
+    for name in ("score", "p_value"):
+        np.testing.assert_allclose(one[1][name].to_numpy(), other[1][name].to_numpy(), atol=1e-6)
+    assert one[2] == other[2]
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[None]:
+    """A Ray cluster."""
+    with local_cluster():
+        yield
+
+
+def _sanitized(yard: Yard, policy: Policy) -> Sanitization:
+    rng = np.random.default_rng(4)
+    rows, clean = rng.normal(size=(400, 6)), rng.normal(size=(200, 6))
+    rows[:20] += 4
+    with open_engine(policy, yard.workspace.store, "sanitize/work-1") as engine:
+        found = sanitize(
+            {"first": rows, "last": rows[:, :4] * 2},
+            np.arange(400) % 2,
+            [f"r{number}" for number in range(400)],
+            trusted=({"first": clean, "last": clean[:, :4] * 2}, np.arange(200) % 2),
+            policy=policy,
+            engine=engine,
+        )
+    assert not [path for path in yard.workspace.store.sizes() if "/work-" in path]
+    return found
+
+
+def test_ray_gives_what_this_process_gives_though_workers_die(
+    cluster: None,
+    fitted_reference: str,
+    tmp_path: Path,
+    sqlite_catalog: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Vectors, reference and sanitizing to the byte, scores to 1e-6, the same tests and drift."""
+    engines = {"local": "local", "ray": {"name": "ray", "task_rows": 1, "memory_bytes": 2**20}}
+    kills, whole = tmp_path / "kills", RayEngine.map
+    kills.mkdir()
+    every = None if in_full() else 1
+
+    def deadly(self: RayEngine, job: Job, *given: Any, **options: Any) -> Any:
+        if in_full() or isinstance(job, DEADLY):
+            job = Killed(job, str(kills), 2 if in_full() else 1, every)
+        return whole(self, job, *given, **options)
+
+    monkeypatch.setattr(RayEngine, "map", deadly)
+    screenings, sanitizings = [], []
+    for name, engine in engines.items():
+        yard = fresh_yard(sqlite_catalog, tmp_path / name, fitted_reference)
+        screenings.append(_screened(yard, _policy(engine)))
+        sanitizings.append(_sanitized(yard, _policy(engine)))
+    assert 0 < screenings[0][2]["held"] < ROWS  # type: ignore[operator]
+    _alike(*screenings)
+    assert sanitizings[0].n_held > 0
+    assert sanitizings[0].records.equals(sanitizings[1].records)
+    assert sanitizings[0].classes.equals(sanitizings[1].classes)
+    assert len(list(kills.iterdir())) >= (20 if in_full() else len(DEADLY))
+
+
+def test_what_a_worker_cannot_do_is_told_as_this_process_would_tell_it(
+    cluster: None, sqlite_yard: Yard, tmp_path: Path
+) -> None:
+    """And what may work a moment later is tried again."""
+    store, policy = sqlite_yard.workspace.store, _policy({"name": "ray", "task_rows": 1})
+    store.replace("batches/b/kept", b"")
+
+    def rows(job: Failing) -> int:
+        with open_engine(policy, store, "batches/b/work-2") as engine:
+            outputs = list(engine.map(job, job.run, lambda: [3, 4]))
+            return sum(table["n"][0].as_py() for _, o in outputs for table in o["rows"])
+
+    with pytest.raises(ChangedFileError) as caught:
+        rows(Failing("changed", str(tmp_path)))
+    assert caught.value.path == "a/b"
+    with pytest.raises(ReferenceMismatchError, match="another width"):
+        rows(Failing("mismatch", str(tmp_path)))
+    with pytest.raises(SystemFaultError, match=r"gave no result.*a mistake of ours"):
+        rows(Failing("mistake", str(tmp_path)))
+    assert rows(Failing("store", str(tmp_path))) == 7
+    assert store.list("batches") == ["batches/b/kept"]

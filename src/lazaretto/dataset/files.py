@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_right
+from itertools import accumulate, chain, groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from lazaretto.names import check_dataset_name
-from lazaretto.storage.sidecars import encoded, read_chunks, read_schema
+from lazaretto.storage.sidecars import encoded, read_chunks, read_schema, read_spans
 from lazaretto.values import DataFile
 
 if TYPE_CHECKING:
@@ -16,9 +19,13 @@ if TYPE_CHECKING:
 
     from lazaretto.storage.store import Store
     from lazaretto.storage.workspace import Workspace
+    from lazaretto.values import StoredFile
 
 _ENOUGH = 128 * 2**20
 """Bytes after which rows go on in another file, so that readers can share the work."""
+
+_GROUP_ROWS, _GROUP_BYTES = 2**13, 2**24
+"""When a row group of several batches is full: to read one batch, its row groups are read."""
 
 
 def dataset_path(dataset: str) -> str:
@@ -87,7 +94,22 @@ def read_rows(
     schema: pa.Schema | None = None,
     missing: bool = False,
 ) -> Iterator[pa.RecordBatch]:
-    """Streams rows of data files, in the order of the files; memory holds one row group.
+    """Streams rows of data files, in the order of the files; see `read_files`."""
+    for _, chunk in read_files(store, files, columns=columns, schema=schema, missing=missing):
+        yield chunk
+
+
+def read_files(
+    store: Store,
+    files: Iterable[DataFile],
+    *,
+    columns: Sequence[str] | None = None,
+    schema: pa.Schema | None = None,
+    missing: bool = False,
+) -> Iterator[tuple[DataFile, pa.RecordBatch]]:
+    """Streams rows of data files with the file that each is of; memory holds one row group.
+
+    Stretches of one file that follow each other are read in one go.
 
     Args:
         store: where they are.
@@ -101,16 +123,125 @@ def read_rows(
         ChangedFileError: a file is gone, or its bytes are others.
     """
     wanted = None if columns is None else list(columns)
-    for file in files:
+    for stored, group in groupby(files, key=lambda one: one.file):
         there = wanted
         if wanted is not None and (missing or schema is not None):
-            names = read_schema(store, file.file).names
+            names = read_schema(store, stored).names
             there = [name for name in wanted if name in names]
-        for chunk in read_chunks(store, file.file, columns=there):
+        for file, chunk in _stretches(store, stored, list(group), there):
             if schema is not None:
-                yield _filled(chunk, schema if wanted is None else _chosen(schema, wanted))
+                full = _filled(chunk, schema if wanted is None else _chosen(schema, wanted))
+                yield file, full
             else:
-                yield chunk if there is None else chunk.select(there)
+                yield file, chunk if there is None else chunk.select(there)
+
+
+def _stretches(
+    store: Store, stored: StoredFile, files: Sequence[DataFile], columns: list[str] | None
+) -> Iterator[tuple[DataFile, pa.RecordBatch]]:
+    """Rows of one file, each with the stretch that it is in."""
+    for file in files:
+        if file.start is None:
+            yield from ((file, rows) for rows in read_chunks(store, stored, columns=columns))
+    parts = sorted(
+        ((file.start, file) for file in files if file.start is not None), key=itemgetter(0)
+    )
+    spans = [(start, start + file.rows) for start, file in parts]
+    for first, rows in read_spans(store, stored, spans, columns=columns):
+        at = bisect_right(spans, first, key=itemgetter(0)) - 1
+        yield parts[at][1], rows
+
+
+def write_together(
+    store: Store,
+    dataset: str,
+    purpose: str,
+    schema: pa.Schema,
+    chunks: Iterable[tuple[DataFile, pa.RecordBatch]],
+) -> list[DataFile]:
+    """Writes rows of several batches into one file, in which each has a stretch of its own.
+
+    Args:
+        store: where to.
+        dataset: its name.
+        purpose: what they are written for, unique for it.
+        schema: of the rows.
+        chunks: the rows, each with the data file that it comes from: those of a batch and part
+            behind each other. Memory holds one row group.
+
+    Returns:
+        The stretches, in the file's order; none where there are no rows.
+
+    Raises:
+        ChangedFileError: a file of that name is there with other bytes.
+        SystemFaultError: the store cannot be written.
+    """
+    rows: dict[tuple[str, str], int] = {}
+    rest = _counting(chunks, rows)
+    first = next(rest, None)
+    if first is None:
+        return []
+    stem = hashlib.sha256(purpose.encode()).hexdigest()[:16]
+    data = encoded(schema, _row_groups(chain([first], rest), schema), _options(schema))
+    stored = store.put(f"{dataset_path(dataset)}/{stem}-00000-{{sha256}}.parquet", data)
+    starts = accumulate(rows.values(), initial=0)
+    return [
+        DataFile(batch, part, count, stored, start)
+        for ((batch, part), count), start in zip(rows.items(), starts, strict=False)
+    ]
+
+
+def write_again(
+    store: Store,
+    dataset: str,
+    purpose: str,
+    schema: pa.Schema,
+    old: Sequence[DataFile],
+    chunks: Iterable[tuple[DataFile, pa.RecordBatch]],
+) -> list[DataFile]:
+    """Writes one data file anew: with all its stretches where it has some, else as `write_rows`.
+
+    Args:
+        store: where to.
+        dataset: its name.
+        purpose: what for, unique for it.
+        schema: of the rows.
+        old: the file, or all its stretches.
+        chunks: the rows, each with what it comes from.
+    """
+    if old[0].start is not None:
+        return write_together(store, dataset, purpose, schema, chunks)
+    rows = (chunk for _, chunk in chunks)
+    return write_rows(store, dataset, purpose, old[0].batch, old[0].part, schema, rows)
+
+
+def _counting(
+    chunks: Iterable[tuple[DataFile, pa.RecordBatch]], rows: dict[tuple[str, str], int]
+) -> Iterator[pa.RecordBatch]:
+    """The rows; how many of them are of each batch and part is counted on their way."""
+    last = None
+    for file, chunk in chunks:
+        if not chunk.num_rows:
+            continue
+        whose = file.batch, file.part
+        if whose != last and whose in rows:
+            raise ValueError(f"rows of {whose} do not lie behind each other")
+        last, rows[whose] = whose, rows.get(whose, 0) + chunk.num_rows
+        yield chunk
+
+
+def _row_groups(chunks: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.Table]:
+    """Chunks put together until a row group is large enough."""
+    some: list[pa.RecordBatch] = []
+    rows = size = 0
+    for chunk in chunks:
+        some.append(chunk)
+        rows, size = rows + chunk.num_rows, size + chunk.nbytes
+        if rows >= _GROUP_ROWS or size >= _GROUP_BYTES:
+            yield pa.Table.from_batches(some, schema)
+            some, rows, size = [], 0, 0
+    if some:
+        yield pa.Table.from_batches(some, schema)
 
 
 def _chosen(schema: pa.Schema, names: Sequence[str]) -> pa.Schema:

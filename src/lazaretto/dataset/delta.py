@@ -213,6 +213,20 @@ def _grow(
     )
 
 
+def write_checkpoint(table: DeltaTable) -> None:
+    """Writes a checkpoint of a table's log at its version, so that it is opened from there on.
+
+    Raises:
+        SystemFaultError: the store cannot be written.
+    """
+    try:
+        table.create_checkpoint()
+    except (DeltaError, OSError) as error:
+        raise SystemFaultError(
+            f"{table.table_uri} cannot be written: {causes_line(error)}"
+        ) from error
+
+
 @dataclass(frozen=True, slots=True)
 class Contents:
     """What the log says that a version of a table holds.

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from lazaretto.dataset.damage import damage_on_record
 from lazaretto.dataset.history import grown_columns
+from lazaretto.dataset.pruned import require_kept
 from lazaretto.dataset.snapshots import as_differences, members, newest_snapshot, version_digest
 from lazaretto.dataset.state import changes
 from lazaretto.dataset.table import open_dataset
@@ -97,6 +98,7 @@ def _taken(workspace: Workspace, found: DatasetVersion) -> Snapshot:
         with workspace.catalog.transaction() as connection:
             before = find_snapshot(connection, workspace, dataset, found.version)
             if before is None:
+                require_kept(connection, dataset, found.version, found.files)
                 entry = record(connection, short, changes, actor=workspace.actor)
                 grown = grown_columns(connection, dataset, found.version)
                 return as_snapshot(workspace, event, entry.seq, grown)

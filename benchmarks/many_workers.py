@@ -252,7 +252,7 @@ def maintained(workspace: Workspace) -> dict[str, Any]:
         "seconds": round(seconds, 2),
         "cpu": round(used, 2),
         "compactions": len(done.compactions),
-        "kept_for_snapshots": deleted.snapshots,
+        "kept_for_snapshots": deleted.needed,
         "deleted": len(deleted.due),
     }
 

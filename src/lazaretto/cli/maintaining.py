@@ -58,7 +58,7 @@ def maintained(done: "Maintained") -> RenderableType:
         "checkpoint": f"version {done.checkpoint}",
         "due": f"{counted(len(done.due), 'file')}, {size:,} bytes{_outcome(done)}",
         "kept": f"{counted(done.waiting, 'file')} {_days(done.days)}; "
-        f"{counted(done.snapshots, 'file')} for snapshots",
+        f"{counted(done.needed, 'file')} for snapshots and traces",
     }
     if done.again:
         head["again"] = f"{counted(len(done.again), 'file')} deleted before, and there"

@@ -36,7 +36,8 @@ class Maintained:
             None: for ever.
         due: files that nothing needs and the policy keeps no longer.
         waiting: how many files nothing needs, and the policy still keeps.
-        snapshots: how many files only snapshots need; they are kept for good.
+        needed: how many files snapshots need, and traces of what reviewers released; they are kept
+            for good.
         again: files that were deleted before and are there: a run was cut off, or a backup of the
             store brought them back. They are deleted as well.
         kept: why nothing is deleted now, in words.
@@ -51,7 +52,7 @@ class Maintained:
     days: int | None
     due: list[Unused] = field(default_factory=list)
     waiting: int = 0
-    snapshots: int = 0
+    needed: int = 0
     again: list[str] = field(default_factory=list)
     kept: str | None = None
     deleted: bool = False
@@ -75,8 +76,8 @@ def maintain(
 
     Small data files are put together, each group in a version of its own with the same records.
     Delta gets a checkpoint of its log at the newest version. Then data files are told that the
-    newest version has no longer and that no snapshot has; `apply` deletes those that the policy's
-    `retention.replaced_days` keeps no longer. Nothing is deleted while an incident is open or the
+    newest version has no longer, and that no snapshot and no trace needs; `apply` deletes those
+    that the policy's `retention.replaced_days` keeps no longer. Nothing is deleted while an incident is open or the
     dataset is on hold. Versions of the log are never deleted: snapshots are opened by them.
 
     Killed at any moment, the same call goes on.
@@ -121,7 +122,7 @@ def maintain(
         days=plan.days,
         due=plan.due,
         waiting=len(plan.waiting),
-        snapshots=plan.snapshots,
+        needed=plan.needed,
         again=again,
         kept=plan.kept,
         deleted=apply and plan.kept is None,

@@ -52,7 +52,7 @@ _MATTERS = (
 
 @dataclass(frozen=True, slots=True)
 class Unused:
-    """A data file that the newest version of its dataset has no longer, and no snapshot has.
+    """A data file that the newest version of its dataset has no longer, and that nothing needs.
 
     Attributes:
         path: in the store.
@@ -73,7 +73,7 @@ class Plan:
         due: files that nothing needs, and that the policy keeps no longer.
         waiting: files that nothing needs, and that it still keeps.
         again: paths of files that were deleted before, and that may be there.
-        snapshots: files that only snapshots need.
+        needed: how many files only snapshots need, and traces of what reviewers released.
         policy: in force; None: there is none.
         days: so long it keeps such files; None: for ever.
         kept: why nothing is deleted now, in words; None: nothing is in the way.
@@ -83,7 +83,7 @@ class Plan:
     due: list[Unused]
     waiting: list[Unused]
     again: list[str]
-    snapshots: int
+    needed: int
     policy: PolicyRef | None
     days: int | None
     kept: str | None
@@ -97,7 +97,7 @@ class _Fold:
     dataset: str
     here: dict[str, list[DataFile]] = field(default_factory=dict)
     left: dict[str, tuple[datetime, list[DataFile]]] = field(default_factory=dict)
-    taken: set[str] = field(default_factory=set)
+    needed: set[str] = field(default_factory=set)
     deleted: set[str] = field(default_factory=set)
     lost: set[tuple[str, str]] = field(default_factory=set)
     until: int = 0
@@ -109,7 +109,7 @@ class _Fold:
             return
         if isinstance(event, SnapshotTaken):
             # Every file of a snapshot was named by it, or by one that it builds on.
-            self.taken |= {file.file.path for file in event.files}
+            self.needed |= {file.file.path for file in event.files}
         if isinstance(event, DatasetPruned):
             self.deleted |= set(event.files)
         if isinstance(event, VersionEvent):
@@ -130,12 +130,15 @@ class _Fold:
             self.deleted.discard(path)
         if isinstance(event, BatchAdmitted):
             self.lost.discard((event.batch, event.part))
+            if event.case is not None:
+                # A trace reads in them which publication let a record in.
+                self.needed |= {file.file.path for file in event.files}
 
     def unused(self) -> Iterator[Unused]:
         for path, (at, files) in sorted(self.left.items()):
             # What is lost may be admitted again, in a file of the same name.
             again = any((file.batch, file.part) in self.lost for file in files)
-            if path not in self.taken and path not in self.deleted and not again:
+            if path not in self.needed and path not in self.deleted and not again:
                 yield Unused(path, files[0].file.size, at)
 
 
@@ -174,7 +177,7 @@ def find_unused(workspace: Workspace, dataset: str, now: datetime) -> Plan:
         due=due,
         waiting=waiting,
         again=sorted(fold.deleted),
-        snapshots=len(fold.taken - fold.here.keys()),
+        needed=len((fold.needed & fold.left.keys()) - fold.deleted),
         policy=None if known is None else known.event.policy,
         days=days,
         kept=kept,

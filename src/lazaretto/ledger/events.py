@@ -841,8 +841,8 @@ class SnapshotTaken(Event):
 class ViewTaken(Event):
     """A training view of a snapshot without some of its batches, such as a retraining leaves out.
 
-    A data file holds rows of one batch. So the view's files are those of the snapshot, without the
-    files of the batches that are left out.
+    Each batch has data files of its own, or stretches of one. The view has those of the snapshot,
+    without those of the batches that are left out.
 
     Attributes:
         dataset: name of the admitted dataset.

@@ -69,8 +69,8 @@ def snapshot(
         found = open_dataset(workspace, dataset, version)
     if read:
         with damage_on_record(workspace, dataset, "snapshot", found.files):
-            for file in found.files:
-                workspace.store.check(file.file)
+            for stored in dict.fromkeys(file.file for file in found.files):
+                workspace.store.check(stored)
     taken = _taken(workspace, found)
     left_out = sorted({member.batch for member in taken.members} & set(exclude))
     return _view(workspace, taken, found.schema_digest, left_out) if left_out else taken
@@ -109,7 +109,7 @@ def _taken(workspace: Workspace, found: DatasetVersion) -> Snapshot:
 
 
 def _view(workspace: Workspace, taken: Snapshot, schema: str, left_out: list[str]) -> Snapshot:
-    """A snapshot without some of its batches; a data file holds rows of one batch."""
+    """A snapshot without some of its batches, each of which has files or stretches of its own."""
     gone = set(left_out)
     files = [file for file in taken.files if file.batch not in gone]
     if not files:

@@ -77,8 +77,9 @@ def maintain(
     Small data files are put together, each group in a version of its own with the same records.
     Delta gets a checkpoint of its log at the newest version. Then data files are told that the
     newest version has no longer, and that no snapshot and no trace needs; `apply` deletes those
-    that the policy's `retention.replaced_days` keeps no longer. Nothing is deleted while an incident is open or the
-    dataset is on hold. Versions of the log are never deleted: snapshots are opened by them.
+    that the policy's `retention.replaced_days` keeps no longer. Nothing is deleted while an
+    incident is open or the dataset is on hold. Versions of the log are never deleted: snapshots
+    are opened by them.
 
     Killed at any moment, the same call goes on.
 

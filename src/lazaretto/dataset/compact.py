@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 
 from lazaretto.dataset.commit import ATTEMPTS, commit_recorded
 from lazaretto.dataset.damage import damage_on_record
-from lazaretto.dataset.files import read_files, write_together
+from lazaretto.dataset.files import read_files
 from lazaretto.dataset.history import Recorded, find_newest, removed_files, versions_between
 from lazaretto.dataset.state import changes
 from lazaretto.dataset.table import is_newest, open_dataset, open_newest
+from lazaretto.dataset.together import write_together
 from lazaretto.errors import SystemFaultError
 from lazaretto.ledger.events import DatasetCompacted
 from lazaretto.ledger.state import record

@@ -7,7 +7,6 @@ import json
 import re
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -81,8 +80,7 @@ class Commit:
         removed: paths of those that it has no longer, relative to the store's root.
         columns: that it has from here on, in Delta's notation; None: as before. Then either
             nothing is removed, or all that there was.
-        same_rows: it holds what the version before held, in other files: whoever follows the
-            table has nothing to read.
+        same_rows: it has the records of the version before, in other files.
     """
 
     version: int
@@ -146,19 +144,16 @@ def add_commit(table: DeltaTable, commit: Commit) -> bool:
         SystemFaultError: the store cannot be written.
     """
     moment = int(commit.at.timestamp() * 1000)
+    other, rows = not commit.same_rows, Counter[str]()
     actions: list[AddAction | RemoveAction] = [
-        RemoveAction(PurePosixPath(path).name, not commit.same_rows, moment)
-        for path in commit.removed
+        RemoveAction(path.rsplit("/", 1)[-1], other, moment) for path in commit.removed
     ]
-    rows = Counter[str]()
     for added in commit.added:
         rows[added.file.path] += added.rows
     for path, size in {one.file.path: one.file.size for one in commit.added}.items():
         # Counts alone: a reader skips no file for bounds that somebody could have changed.
         stats = json.dumps({"numRecords": rows[path]})
-        actions.append(
-            AddAction(PurePosixPath(path).name, size, {}, moment, not commit.same_rows, stats)
-        )
+        actions.append(AddAction(path.rsplit("/", 1)[-1], size, {}, moment, other, stats))
     properties = CommitProperties(
         custom_metadata=dict(commit.metadata),
         # Never moved to a later version: the ledger says which one this is.
@@ -211,20 +206,6 @@ def _grow(
         commit_properties=properties,
         post_commithook_properties=_AFTER_COMMIT,
     )
-
-
-def write_checkpoint(table: DeltaTable) -> None:
-    """Writes a checkpoint of a table's log at its version, so that it is opened from there on.
-
-    Raises:
-        SystemFaultError: the store cannot be written.
-    """
-    try:
-        table.create_checkpoint()
-    except (DeltaError, OSError) as error:
-        raise SystemFaultError(
-            f"{table.table_uri} cannot be written: {causes_line(error)}"
-        ) from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_right
-from itertools import accumulate, chain, groupby
+from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from lazaretto.names import check_dataset_name
-from lazaretto.storage.sidecars import encoded, read_chunks, read_schema, read_spans
+from lazaretto.storage.sidecars import encoded, read_chunks, read_schema
+from lazaretto.storage.spans import read_spans
 from lazaretto.values import DataFile
 
 if TYPE_CHECKING:
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
 
 _ENOUGH = 128 * 2**20
 """Bytes after which rows go on in another file, so that readers can share the work."""
-
-_GROUP_ROWS, _GROUP_BYTES = 2**13, 2**24
-"""When a row group of several batches is full: to read one batch, its row groups are read."""
 
 
 def dataset_path(dataset: str) -> str:
@@ -79,7 +77,7 @@ def write_rows(
     files: list[DataFile] = []
     while (first := next(rest, None)) is not None:
         written = _Written()
-        data = written.count(encoded(schema, written.until_enough(first, rest), _options(schema)))
+        data = written.count(encoded(schema, written.until_enough(first, rest), options_of(schema)))
         name = f"{dataset_path(dataset)}/{stem}-{len(files):05}-{{sha256}}.parquet"
         stored = store.put(name, data)
         files.append(DataFile(batch, part, written.rows, stored))
@@ -152,98 +150,6 @@ def _stretches(
         yield parts[at][1], rows
 
 
-def write_together(
-    store: Store,
-    dataset: str,
-    purpose: str,
-    schema: pa.Schema,
-    chunks: Iterable[tuple[DataFile, pa.RecordBatch]],
-) -> list[DataFile]:
-    """Writes rows of several batches into one file, in which each has a stretch of its own.
-
-    Args:
-        store: where to.
-        dataset: its name.
-        purpose: what they are written for, unique for it.
-        schema: of the rows.
-        chunks: the rows, each with the data file that it comes from: those of a batch and part
-            behind each other. Memory holds one row group.
-
-    Returns:
-        The stretches, in the file's order; none where there are no rows.
-
-    Raises:
-        ChangedFileError: a file of that name is there with other bytes.
-        SystemFaultError: the store cannot be written.
-    """
-    rows: dict[tuple[str, str], int] = {}
-    rest = _counting(chunks, rows)
-    first = next(rest, None)
-    if first is None:
-        return []
-    stem = hashlib.sha256(purpose.encode()).hexdigest()[:16]
-    data = encoded(schema, _row_groups(chain([first], rest), schema), _options(schema))
-    stored = store.put(f"{dataset_path(dataset)}/{stem}-00000-{{sha256}}.parquet", data)
-    starts = accumulate(rows.values(), initial=0)
-    return [
-        DataFile(batch, part, count, stored, start)
-        for ((batch, part), count), start in zip(rows.items(), starts, strict=False)
-    ]
-
-
-def write_again(
-    store: Store,
-    dataset: str,
-    purpose: str,
-    schema: pa.Schema,
-    old: Sequence[DataFile],
-    chunks: Iterable[tuple[DataFile, pa.RecordBatch]],
-) -> list[DataFile]:
-    """Writes one data file anew: with all its stretches where it has some, else as `write_rows`.
-
-    Args:
-        store: where to.
-        dataset: its name.
-        purpose: what for, unique for it.
-        schema: of the rows.
-        old: the file, or all its stretches.
-        chunks: the rows, each with what it comes from.
-    """
-    if old[0].start is not None:
-        return write_together(store, dataset, purpose, schema, chunks)
-    rows = (chunk for _, chunk in chunks)
-    return write_rows(store, dataset, purpose, old[0].batch, old[0].part, schema, rows)
-
-
-def _counting(
-    chunks: Iterable[tuple[DataFile, pa.RecordBatch]], rows: dict[tuple[str, str], int]
-) -> Iterator[pa.RecordBatch]:
-    """The rows; how many of them are of each batch and part is counted on their way."""
-    last = None
-    for file, chunk in chunks:
-        if not chunk.num_rows:
-            continue
-        whose = file.batch, file.part
-        if whose != last and whose in rows:
-            raise ValueError(f"rows of {whose} do not lie behind each other")
-        last, rows[whose] = whose, rows.get(whose, 0) + chunk.num_rows
-        yield chunk
-
-
-def _row_groups(chunks: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.Table]:
-    """Chunks put together until a row group is large enough."""
-    some: list[pa.RecordBatch] = []
-    rows = size = 0
-    for chunk in chunks:
-        some.append(chunk)
-        rows, size = rows + chunk.num_rows, size + chunk.nbytes
-        if rows >= _GROUP_ROWS or size >= _GROUP_BYTES:
-            yield pa.Table.from_batches(some, schema)
-            some, rows, size = [], 0, 0
-    if some:
-        yield pa.Table.from_batches(some, schema)
-
-
 def _chosen(schema: pa.Schema, names: Sequence[str]) -> pa.Schema:
     return pa.schema([schema.field(name) for name in names])
 
@@ -281,7 +187,7 @@ class _Written:
             yield part
 
 
-def _options(schema: pa.Schema) -> dict[str, Any]:
+def options_of(schema: pa.Schema) -> dict[str, Any]:
     """Dictionaries for texts, bounds for plain values: with either, vectors are slow to read."""
     texts = [field.name for field in schema if pa.types.is_string(field.type)]
     plain = [field.name for field in schema if not pa.types.is_nested(field.type)]

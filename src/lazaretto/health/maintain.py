@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from lazaretto.dataset.compact import Compaction, compact
-from lazaretto.dataset.delta import write_checkpoint
 from lazaretto.dataset.history import find_newest
+from lazaretto.dataset.log_checkpoint import write_checkpoint
 from lazaretto.dataset.table import open_newest
 from lazaretto.errors import SystemFaultError
 from lazaretto.health.unused import Unused, changed_since, find_unused

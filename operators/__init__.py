@@ -13,6 +13,7 @@ from lazaretto.operators.evaluate_model import EvaluateModelOperator
 from lazaretto.operators.flush_lineage import FlushLineageOperator
 from lazaretto.operators.hook import LazarettoHook
 from lazaretto.operators.ingest_batch import IngestBatchOperator
+from lazaretto.operators.maintain_dataset import MaintainDatasetOperator
 from lazaretto.operators.open_incident import OpenIncidentOperator
 from lazaretto.operators.promote_model import PromoteModelOperator
 from lazaretto.operators.quarantine_gate import QuarantineGateOperator
@@ -38,6 +39,7 @@ __all__ = [
     "FlushLineageOperator",
     "IngestBatchOperator",
     "LazarettoHook",
+    "MaintainDatasetOperator",
     "OpenIncidentOperator",
     "PromoteModelOperator",
     "QuarantineGateOperator",

@@ -93,6 +93,7 @@ ELSEWHERE = {
     ("docs/how-to/scale-out.md", "hints.yaml"): "tests/lazaretto/test_engine.py",
     ("docs/how-to/scale-out.md", "check"): "tests/lazaretto/test_engine.py",
     ("docs/how-to/scale-out.md", "cluster.py"): "tests/operators/test_screened.py",
+    ("docs/how-to/scale-out.md", "maintain.py"): "tests/operators/test_maintain_dataset.py",
     ("docs/how-to/run-in-production.md", "bash"): HERE,
     ("docs/how-to/run-in-production.md", "sql"): HERE,
     ("docs/how-to/sanitize-a-training-set.md", "bash"): "tests/lazaretto/test_cli_path.py",

@@ -39,6 +39,7 @@ _OPERATORS = (
     "OpenIncidentOperator",
     "TraceIncidentOperator",
     "FlushLineageOperator",
+    "MaintainDatasetOperator",
     "QuarantineNotifier",
 )
 

@@ -61,6 +61,7 @@ _PROJECTORS: Mapping[type[events.Event], Callable[[Any, Context], Facts]] = {
     events.AdmissionRefused: _authority.admission_refused,
     events.BatchAdmitted: _outcomes.batch_admitted,
     events.DatasetGrown: _versions.dataset_grown,
+    events.DatasetCompacted: _versions.dataset_compacted,
     events.RecordsRecalled: _versions.records_recalled,
     events.VersionAnnounced: _outcomes.version_announced,
     events.HoldAnnounced: _outcomes.hold_announced,
@@ -96,6 +97,7 @@ _PROJECTORS: Mapping[type[events.Event], Callable[[Any, Context], Facts]] = {
     events.DatasetSetBack: _upkeep.dataset_set_back,
     events.RowsLost: _versions.rows_lost,
     events.PayloadDeleted: _upkeep.payload_deleted,
+    events.DatasetPruned: _upkeep.dataset_pruned,
     events.CatalogRebuilt: _upkeep.catalog_rebuilt,
     events.CheckpointTaken: _upkeep.checkpoint_taken,
 }

@@ -52,6 +52,22 @@ def dataset_set_back(event: events.DatasetSetBack, context: Context) -> Facts:
     )
 
 
+def dataset_pruned(event: events.DatasetPruned, context: Context) -> Facts:
+    """Retention deleted data files of versions that no snapshot was taken of."""
+    return Facts(
+        naming.job("maintain", event.dataset),
+        "MAINTAIN",
+        run_facets=decision(
+            context,
+            "PURGED",
+            [event.dataset],
+            actor=context.actor,
+            policy=event.policy,
+            reason=f"{len(event.files)} data files that left more than {event.days} days ago",
+        ),
+    )
+
+
 def payload_deleted(event: events.PayloadDeleted, context: Context) -> Facts:
     """Retention deleted records of a batch; its version stays what it was."""
     whose = "what was delivered" if event.case is None else f"the held rows of {event.case}"

@@ -89,6 +89,22 @@ def dataset_grown(event: events.DatasetGrown, context: Context) -> Facts:
     )
 
 
+def dataset_compacted(event: events.DatasetCompacted, context: Context) -> Facts:
+    """Small files of a dataset were put together: a version with the same records."""
+    output = datasets.written(
+        naming.admitted(context.store_root, event.dataset),
+        str(event.version),
+        type_="TABLE",
+        facets=datasets.storage("delta", "parquet"),
+    )
+    return Facts(
+        naming.job("maintain", event.dataset),
+        "MAINTAIN",
+        inputs=[_version(context, event.dataset, event.version - 1)],
+        outputs=[output],
+    )
+
+
 def rows_lost(event: events.RowsLost, context: Context) -> Facts:
     """Records were lost with their files: the new version holds the batches that are left."""
     lost = sum(part.rows for part in event.parts)

@@ -123,19 +123,30 @@ class StoredFile:
 
 @dataclass(frozen=True, slots=True)
 class DataFile:
-    """A data file of an admitted dataset: rows of one batch that were admitted at once.
+    """A data file of an admitted dataset, or a stretch of one: rows of a batch admitted at once.
+
+    Small files are put together into one, in which each batch keeps a stretch of its own. All that
+    such a file holds comes and leaves with it, so that a version has all of its stretches, or none.
 
     Attributes:
         batch: whose rows.
         part: ``cleared``, or the publication that admitted them.
         rows: how many.
         file: the Parquet file.
+        start: number of the first of these rows in the file, where it holds those of others, too;
+            null: they are all that it holds.
     """
 
     batch: str
     part: str
     rows: int
     file: StoredFile
+    start: int | None = None
+
+    @property
+    def key(self) -> str:
+        """What tells it from others of the same version: its path, and where it starts there."""
+        return self.file.path if self.start is None else f"{self.file.path}#{self.start}"
 
 
 @dataclass(frozen=True, slots=True)

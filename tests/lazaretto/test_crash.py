@@ -25,6 +25,7 @@ POINTS = {
     "admit": 12,
     "publish": 15,
     "recall": 12,
+    "maintain": 20,
     "rejudge": 12,
     "sanitize": 20,
     "reconcile": 20,

@@ -571,9 +571,24 @@ def one_of_each(history: History) -> None:
             added=[values.Column("price", "double")],
             **TABLE,
         ),
-        events.RowsLost(
+        events.DatasetCompacted(
             "digits",
             history.version + 2,
+            rows=68,
+            files=[
+                values.DataFile(
+                    batch, "cleared", 68, StoredFile("datasets/digits/c.parquet", 700, "67" * 32), 0
+                )
+            ],
+            removed=["datasets/digits/b.parquet"],
+            **TABLE,
+        ),
+        events.DatasetPruned(
+            "digits", history.version + 2, POLICY, 30, ["datasets/digits/b.parquet"]
+        ),
+        events.RowsLost(
+            "digits",
+            history.version + 3,
             [values.LostPart(batch, "cleared", 68)],
             removed=["datasets/digits/a.parquet"],
             **TABLE,

@@ -27,8 +27,8 @@ def operators() -> list[type[BaseOperator]]:
     return [getattr(room, name) for name in room.__all__ if name.endswith("Operator")]
 
 
-def test_all_twenty_are_there() -> None:
-    assert len(operators()) == 20
+def test_all_twenty_one_are_there() -> None:
+    assert len(operators()) == 21
 
 
 @pytest.mark.parametrize("cls", operators(), ids=lambda cls: cls.__name__)
@@ -276,6 +276,7 @@ def _all_tasks() -> list[BaseOperator]:
             **policy,
         },
         "SnapshotTrainingOperator": {"dataset": "reviews"},
+        "MaintainDatasetOperator": {"dataset": "reviews"},
         "OpenIncidentOperator": {"source": "vendor-a", "why": "an open bucket"},
         "TraceIncidentOperator": {"source": "vendor-a"},
         "ValidateBatchOperator": {**batch, **policy},

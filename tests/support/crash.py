@@ -143,8 +143,10 @@ def _watch(reach: Callable[[], None]) -> None:
     around: list[tuple[Any, str]] = [
         (DeltaTable, "create"),
         (DeltaTable, "create_write_transaction"),
+        (DeltaTable, "create_checkpoint"),
         (LocalFileSystem, "mv"),
         (LocalFileSystem, "rm"),
+        (LocalFileSystem, "rm_file"),
         (bulk, "bulk_insert"),
     ]
     for home, name in around:

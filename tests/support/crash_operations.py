@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from deltalake import DeltaTable, write_deltalake
 from yard import ANN, Yard, blobs, make_policy, make_yard
 
 from lazaretto import health, models, stages
+from lazaretto.authority.policies import register_policy
 from lazaretto.dataset.recall import recall
 from lazaretto.errors import NotFoundError
 from lazaretto.health import reconcile
@@ -192,6 +194,36 @@ def check_recall(url: str, folder: Path, *, done: bool) -> None:
         assert _kinds(yard).count("records_recalled") == 1
 
 
+def in_small_files(url: str, folder: Path) -> None:
+    admitted(url, folder)
+    yard = _yard(url, folder)
+    tuesday = yard.judge("tuesday", blobs(60, seed=6, prefix="t")).batch
+    stages.admit(yard.workspace, tuesday)
+    stages.admit(yard.workspace, yard.judge("friday", blobs(60, seed=7, prefix="f")).batch)
+    register_policy(yard.workspace, make_policy(retention={"replaced_days": 30}), reason="less")
+
+
+def maintain(url: str, folder: Path) -> None:
+    later = datetime.now(UTC) + timedelta(days=31)
+    health.maintain(_yard(url, folder).workspace, "blobs", apply=True, now=later)
+
+
+def check_maintain(url: str, folder: Path, *, done: bool) -> None:
+    yard = _yard(url, folder)
+    _sound(yard)
+    rows = _rows(yard)
+    assert len(rows) == 56 + 60 + 60
+    taken = stages.snapshot(yard.workspace, "blobs", version=1)
+    assert taken.table().num_rows == 56
+    if done:
+        assert _kinds(yard).count("dataset_compacted") == 1
+        assert _kinds(yard).count("dataset_pruned") == 1
+        store = yard.workspace.store
+        files = [n for n in store.list("datasets/blobs") if n.endswith(".parquet")]
+        assert sum("_delta_log" not in name for name in files) == 2
+        assert health.check(yard.workspace, deep=True).findings == []
+
+
 def poisoned(url: str, folder: Path) -> None:
     """A dataset into which a reviewer let mislabelled records, and its newest version's number."""
     yard = _yard(url, folder)
@@ -350,5 +382,6 @@ OPERATIONS = {
     "admit": (judged, admit, check_admit),
     "publish": (decided, publish, check_publish),
     "recall": (admitted, take_out, check_recall),
+    "maintain": (in_small_files, maintain, check_maintain),
     "reconcile": (disagreeing, settle, check_settle),
 }

@@ -26,6 +26,7 @@ from lazaretto.cli import (
     incident_view,
     ledger_view,
     lineage,
+    maintaining,
     manifest,
     model,
     model_evaluate,
@@ -46,12 +47,14 @@ from lazaretto.cli import (
     trace_prediction,
     trace_view,
 )
+from lazaretto.dataset.compact import Compaction
 from lazaretto.drift.source import Step
 from lazaretto.drill import Drill, PastDrill
-from lazaretto.health import Pruned
+from lazaretto.health import Maintained, Pruned
 from lazaretto.health.examined import cannot_say, failure, ok, warning
 from lazaretto.health.holdings import Kept
 from lazaretto.health.prune import Deletable
+from lazaretto.health.unused import Unused
 from lazaretto.incidents import Action as Done
 from lazaretto.incidents import Incident, Overview, Refreshed, difference
 from lazaretto.incidents.evidence import Evidence, InDataset, SigningKey, StillHeld
@@ -458,6 +461,14 @@ def _pruned() -> Pruned:
     return Pruned(done=False, due=due, kept=kept, again=["batches/v/data.arrow"])
 
 
+def _maintained() -> Maintained:
+    due = [Unused(f"datasets/reviews/{HASH[:16]}-00000-{HASH}.parquet", 1_234_567, AT)]
+    return Maintained(
+        "reviews", 1_235, [Compaction(1_235, 1_000, 1, 500_000, 812)], 1_235, 30, due, 12, 999,
+        ["datasets/reviews/0.parquet"], f"incident {INCIDENT} is open", False, [812],
+    )  # fmt: skip
+
+
 def _incident() -> Incident:
     ann = Actor(ActorType.HUMAN, "user:ann")
     asked = Question("source", "annotation-vendor", AT, None)
@@ -600,6 +611,7 @@ TABLES: dict[str, Callable[[], RenderableType]] = {
     "catalog-prune": lambda: prune_view.pruned(_pruned()),
     "contract-check": lambda: contract.checked_view(_checked()),
     "dataset-log": lambda: dataset.log_view(_log()),
+    "dataset-maintain": lambda: maintaining.maintained(_maintained()),
     "dataset-sanitize": lambda: sanitizing.classes_view(_compared()),
     "demo": lambda: demo.view(_story(), Path("build/demo")),
     "doctor": lambda: doctor.view(_lines()),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Group, RenderableType
 
+from lazaretto.cli import maintaining
 from lazaretto.cli.announcing import AnnounceTo, airflow_at, announce
 from lazaretto.cli.arguments import Limit, Reason, Since, Until, Yes, confirm, read_file
 from lazaretto.cli.command import Needs, command
@@ -43,9 +44,9 @@ def log(
         ),
     ] = None,
 ) -> Reply:
-    """What happened to a dataset, oldest first: admissions, recalls, losses and snapshots.
+    """What happened to a dataset: admissions, recalls, losses, snapshots, compactions.
 
-    Without `--after` it shows the newest.
+    Oldest first. Without `--after` it shows the newest.
     """
     from lazaretto.stages.listing import dataset_log
 
@@ -282,3 +283,6 @@ def _described(
         return f"every record of batch {batch}"
     window = f" from {since or 'the beginning'} until {until or 'now'}"
     return f"every record of source {source}{window}"
+
+
+maintaining.register(app)

@@ -14,7 +14,7 @@ from lazaretto.errors import (
     ChangedFileError,
     SystemFaultError,
 )
-from lazaretto.ledger.events import BatchAdmitted, DatasetGrown, RowsLost
+from lazaretto.ledger.events import BatchAdmitted, DatasetCompacted, DatasetGrown, RowsLost
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -97,9 +97,9 @@ def require_files(workspace: Workspace, recorded: Recorded) -> None:
         ChangedDatasetError: one is not: it is not the commit alone that is missing.
     """
     event = recorded.event
-    for file in added_files(event):
+    for file in {one.file.path: one.file for one in added_files(event)}.values():
         try:
-            workspace.store.open(file.file).close()
+            workspace.store.open(file).close()
         except ChangedFileError as error:
             problem = f"version {event.version} is not in its log, and {error.path}: {error.found}"
             raise ChangedDatasetError(event.dataset, problem, restore(event.dataset)) from error
@@ -120,6 +120,8 @@ def _commit_of(recorded: Recorded) -> Commit:
     elif isinstance(event, DatasetGrown):
         app, removed = f"lazaretto:grown-{event.version}", event.removed
         about |= {"lazaretto_needed_by": event.needed_by, "lazaretto_policy": event.policy.sha256}
+    elif isinstance(event, DatasetCompacted):
+        app, removed = f"lazaretto:compacted-{event.version}", event.removed
     elif isinstance(event, RowsLost):
         app, removed = f"lazaretto:lost-{event.version}", event.removed
     else:
@@ -127,4 +129,5 @@ def _commit_of(recorded: Recorded) -> Commit:
         about |= {"lazaretto_recall": event.recall, "lazaretto_reason": event.reason}
     added = added_files(event)
     columns = event.columns if isinstance(event, DatasetGrown) else None
-    return Commit(event.version, app, about, recorded.entry.at, added, removed, columns)
+    same = isinstance(event, DatasetCompacted)
+    return Commit(event.version, app, about, recorded.entry.at, added, removed, columns, same)

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from lazaretto.dataset.delta import RECORD
-from lazaretto.dataset.files import read_rows
+from lazaretto.dataset.files import read_files
 from lazaretto.dataset.models import ModelKey
 from lazaretto.dataset.state import input_columns, model_key
 from lazaretto.dataset.views import find_view, is_view, version_of
@@ -44,10 +44,9 @@ def record_ids(
     Raises:
         ChangedFileError: a file is gone, or its bytes are others.
     """
-    for file in files:
-        if file.batch in batches:
-            for chunk in read_rows(store, [file], columns=[RECORD]):
-                yield file, chunk.column(RECORD)
+    wanted = (file for file in files if file.batch in batches)
+    for file, chunk in read_files(store, wanted, columns=[RECORD]):
+        yield file, chunk.column(RECORD)
 
 
 def by_batch(records: pa.Table) -> dict[str, pa.Array]:
@@ -125,8 +124,8 @@ def snapshot_files(
                 key = f"{dataset}@{event.version}"
                 raise ChangedStateError("snapshot", key, f"it builds on {event.since}, not taken")
             gone = set(event.removed)
-            kept = {path: file for path, file in before.items() if path not in gone}
-            mine = {file.file.path: file for file in event.files if file.batch in batches}
+            kept = {key: file for key, file in before.items() if file.file.path not in gone}
+            mine = {file.key: file for file in event.files if file.batch in batches}
             found[event.version] = kept | mine
     named: dict[str, list[DataFile]] = {}
     for version in versions:
@@ -167,7 +166,7 @@ def models_that_saw(
     saw: dict[str, bool] = {}
     for version, named in files.items():
         for file in named:
-            if file.file.path not in asked:
-                asked[file.file.path] = holds_any(store, [file], records)
-        saw[version] = any(asked[file.file.path] for file in named)
+            if file.key not in asked:
+                asked[file.key] = holds_any(store, [file], records)
+        saw[version] = any(asked[file.key] for file in named)
     return list(dict.fromkeys(one.model for one in models if saw[one.snapshot]))

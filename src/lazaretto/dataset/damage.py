@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -39,9 +40,10 @@ def damage_on_record(
     except ChangedFileError as error:
         if not error.path.startswith((f"{dataset_path(dataset)}/", "recalls/")):
             raise
-        whose = {file.file.path: file.batch for file in files}
+        whose = {file.batch for file in files if file.file.path == error.path}
         event: Event = DatasetChanged(dataset, stage, f"{error.path}: {error.found}")
-        if (batch := whose.get(error.path)) is not None:
+        if len(whose) == 1:
+            (batch,) = whose
             event = StoredFileChanged(batch, stage, error.path, error.expected, error.found)
         with workspace.catalog.transaction() as connection:
             append(connection, event, actor=workspace.actor)
@@ -56,17 +58,22 @@ def damage_on_record(
 def difference(table: DeltaTable, files: Sequence[DataFile]) -> str | None:
     """What the log says of a version, against what is on record; None where they agree."""
     there = contents_of(table)
-    recorded = {file.file.path.rsplit("/", 1)[-1]: file for file in files}
+    recorded: dict[str, DataFile] = {}
+    rows = Counter[str]()
+    for file in files:
+        name = file.file.path.rsplit("/", 1)[-1]
+        recorded[name] = file
+        rows[name] += file.rows
     if extra := sorted(there.files.keys() - recorded.keys()):
-        rows = sum(there.files[name][1] or 0 for name in extra)
+        beside = sum(there.files[name][1] or 0 for name in extra)
         return (
-            f"{rows} rows were written around the gate: data file {extra[0][:200]!r} "
+            f"{beside} rows were written around the gate: data file {extra[0][:200]!r} "
             f"({len(extra)} in all) is on no record"
         )
     for name, file in recorded.items():
         if name not in there.files:
             return f"data file {file.file.path} of {file.batch} is not in its log"
-        if there.files[name] != (file.file.size, file.rows):
+        if there.files[name] != (file.file.size, rows[name]):
             return f"data file {file.file.path} has another size or number of rows in its log"
     return there.problem
 

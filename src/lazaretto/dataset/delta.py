@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections import Counter
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -80,6 +80,7 @@ class Commit:
         removed: paths of those that it has no longer, relative to the store's root.
         columns: that it has from here on, in Delta's notation; None: as before. Then either
             nothing is removed, or all that there was.
+        same_rows: it has the records of the version before, in other files.
     """
 
     version: int
@@ -89,6 +90,7 @@ class Commit:
     added: Sequence[DataFile]
     removed: Sequence[str]
     columns: str | None = None
+    same_rows: bool = False
 
 
 def find_table(uri: str, version: int | None = None) -> DeltaTable | None:
@@ -142,14 +144,16 @@ def add_commit(table: DeltaTable, commit: Commit) -> bool:
         SystemFaultError: the store cannot be written.
     """
     moment = int(commit.at.timestamp() * 1000)
+    other, rows = not commit.same_rows, Counter[str]()
     actions: list[AddAction | RemoveAction] = [
-        RemoveAction(PurePosixPath(path).name, True, moment) for path in commit.removed
+        RemoveAction(path.rsplit("/", 1)[-1], other, moment) for path in commit.removed
     ]
     for added in commit.added:
-        name, size = PurePosixPath(added.file.path).name, added.file.size
+        rows[added.file.path] += added.rows
+    for path, size in {one.file.path: one.file.size for one in commit.added}.items():
         # Counts alone: a reader skips no file for bounds that somebody could have changed.
-        stats = json.dumps({"numRecords": added.rows})
-        actions.append(AddAction(name, size, {}, moment, True, stats))
+        stats = json.dumps({"numRecords": rows[path]})
+        actions.append(AddAction(path.rsplit("/", 1)[-1], size, {}, moment, other, stats))
     properties = CommitProperties(
         custom_metadata=dict(commit.metadata),
         # Never moved to a later version: the ledger says which one this is.

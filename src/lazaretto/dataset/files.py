@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_right
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from lazaretto.names import check_dataset_name
 from lazaretto.storage.sidecars import encoded, read_chunks, read_schema
+from lazaretto.storage.spans import read_spans
 from lazaretto.values import DataFile
 
 if TYPE_CHECKING:
@@ -16,6 +20,7 @@ if TYPE_CHECKING:
 
     from lazaretto.storage.store import Store
     from lazaretto.storage.workspace import Workspace
+    from lazaretto.values import StoredFile
 
 _ENOUGH = 128 * 2**20
 """Bytes after which rows go on in another file, so that readers can share the work."""
@@ -72,7 +77,7 @@ def write_rows(
     files: list[DataFile] = []
     while (first := next(rest, None)) is not None:
         written = _Written()
-        data = written.count(encoded(schema, written.until_enough(first, rest), _options(schema)))
+        data = written.count(encoded(schema, written.until_enough(first, rest), options_of(schema)))
         name = f"{dataset_path(dataset)}/{stem}-{len(files):05}-{{sha256}}.parquet"
         stored = store.put(name, data)
         files.append(DataFile(batch, part, written.rows, stored))
@@ -87,7 +92,22 @@ def read_rows(
     schema: pa.Schema | None = None,
     missing: bool = False,
 ) -> Iterator[pa.RecordBatch]:
-    """Streams rows of data files, in the order of the files; memory holds one row group.
+    """Streams rows of data files, in the order of the files; see `read_files`."""
+    for _, chunk in read_files(store, files, columns=columns, schema=schema, missing=missing):
+        yield chunk
+
+
+def read_files(
+    store: Store,
+    files: Iterable[DataFile],
+    *,
+    columns: Sequence[str] | None = None,
+    schema: pa.Schema | None = None,
+    missing: bool = False,
+) -> Iterator[tuple[DataFile, pa.RecordBatch]]:
+    """Streams rows of data files with the file that each is of; memory holds one row group.
+
+    Stretches of one file that follow each other are read in one go.
 
     Args:
         store: where they are.
@@ -101,16 +121,33 @@ def read_rows(
         ChangedFileError: a file is gone, or its bytes are others.
     """
     wanted = None if columns is None else list(columns)
-    for file in files:
+    for stored, group in groupby(files, key=lambda one: one.file):
         there = wanted
         if wanted is not None and (missing or schema is not None):
-            names = read_schema(store, file.file).names
+            names = read_schema(store, stored).names
             there = [name for name in wanted if name in names]
-        for chunk in read_chunks(store, file.file, columns=there):
+        for file, chunk in _stretches(store, stored, list(group), there):
             if schema is not None:
-                yield _filled(chunk, schema if wanted is None else _chosen(schema, wanted))
+                full = _filled(chunk, schema if wanted is None else _chosen(schema, wanted))
+                yield file, full
             else:
-                yield chunk if there is None else chunk.select(there)
+                yield file, chunk if there is None else chunk.select(there)
+
+
+def _stretches(
+    store: Store, stored: StoredFile, files: Sequence[DataFile], columns: list[str] | None
+) -> Iterator[tuple[DataFile, pa.RecordBatch]]:
+    """Rows of one file, each with the stretch that it is in."""
+    for file in files:
+        if file.start is None:
+            yield from ((file, rows) for rows in read_chunks(store, stored, columns=columns))
+    parts = sorted(
+        ((file.start, file) for file in files if file.start is not None), key=itemgetter(0)
+    )
+    spans = [(start, start + file.rows) for start, file in parts]
+    for first, rows in read_spans(store, stored, spans, columns=columns):
+        at = bisect_right(spans, first, key=itemgetter(0)) - 1
+        yield parts[at][1], rows
 
 
 def _chosen(schema: pa.Schema, names: Sequence[str]) -> pa.Schema:
@@ -150,7 +187,7 @@ class _Written:
             yield part
 
 
-def _options(schema: pa.Schema) -> dict[str, Any]:
+def options_of(schema: pa.Schema) -> dict[str, Any]:
     """Dictionaries for texts, bounds for plain values: with either, vectors are slow to read."""
     texts = [field.name for field in schema if pa.types.is_string(field.type)]
     plain = [field.name for field in schema if not pa.types.is_nested(field.type)]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from lazaretto.dataset.commit import commit_recorded
 from lazaretto.dataset.delta import columns_digest, columns_json, read_columns
-from lazaretto.dataset.files import read_rows, write_rows
+from lazaretto.dataset.files import read_files
 from lazaretto.dataset.history import Recorded, find_newest, version_files
 from lazaretto.dataset.schema import conform
 from lazaretto.dataset.state import changes
 from lazaretto.dataset.table import is_newest
+from lazaretto.dataset.together import write_again
 from lazaretto.ledger.events import DatasetGrown
 from lazaretto.ledger.state import record
 from lazaretto.values import Column
@@ -69,7 +71,7 @@ def grow(workspace: Workspace, part: Part, table: DeltaTable, change: Fit) -> bo
         added=[Column(name, str(change.columns.field(name).type)) for name in change.added],
         widened=[Column(name, str(kind)) for name, kind in change.wider.items()],
         files=files,
-        removed=[file.file.path for file in old],
+        removed=list(dict.fromkeys(file.file.path for file in old)),
     )
     with workspace.catalog.transaction() as connection:
         if not is_newest(part.dataset, table, find_newest(connection, part.dataset)):
@@ -86,11 +88,11 @@ def _rewritten(
     """Data files with the same records, in new types."""
     schema = read_columns(columns)
 
-    def rows(file: DataFile) -> Iterator[pa.RecordBatch]:
-        for chunk in read_rows(workspace.store, [file]):
-            yield conform(chunk, schema, dataset)
+    def rows(stretches: list[DataFile]) -> Iterator[tuple[DataFile, pa.RecordBatch]]:
+        for file, chunk in read_files(workspace.store, stretches):
+            yield file, conform(chunk, schema, dataset)
 
-    for file in old:
-        purpose = f"grow:{version}:{columns_digest(columns)}:{file.file.path}"
-        place = (workspace.store, dataset, purpose, file.batch, file.part)
-        yield from write_rows(*place, schema, rows(file))
+    for path, group in groupby(old, key=lambda file: file.file.path):
+        purpose = f"grow:{version}:{columns_digest(columns)}:{path}"
+        mine = list(group)
+        yield from write_again(workspace.store, dataset, purpose, schema, mine, rows(mine))

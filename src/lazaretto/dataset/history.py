@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from lazaretto.dataset.snapshots import newest_snapshot
+from lazaretto.dataset.snapshots import in_order, newest_snapshot, take_out
 from lazaretto.dataset.state import (
     VersionEvent,
     admission_columns,
+    compaction_columns,
     lost_columns,
     newest_columns,
     recall_columns,
@@ -18,7 +19,13 @@ from lazaretto.dataset.state import (
 from lazaretto.errors import ChangedStateError
 from lazaretto.ledger.chain import entries, newest
 from lazaretto.ledger.cover import agree, covering, covering_each, event_of
-from lazaretto.ledger.events import BatchAdmitted, DatasetGrown, RecordsRecalled, RowsLost
+from lazaretto.ledger.events import (
+    BatchAdmitted,
+    DatasetCompacted,
+    DatasetGrown,
+    RecordsRecalled,
+    RowsLost,
+)
 from lazaretto.storage import tables
 from lazaretto.values import DataFile
 
@@ -28,6 +35,9 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, Row
 
     from lazaretto.ledger.chain import Entry
+
+_TABLES = (tables.admission, tables.recall, tables.lost_part, tables.compaction)
+"""A row of each is a version of its dataset; versions with more columns are on the ledger alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +85,7 @@ def find_newest(connection: Connection, dataset: str) -> Recorded | None:
 
 
 def version_files(connection: Connection, dataset: str, version: int) -> list[DataFile]:
-    """Every data file of a version that is on record, by path.
+    """Every data file of a version that is on record, by path and place.
 
     Starts at the newest snapshot before it, and follows admissions and recalls from there.
 
@@ -91,16 +101,15 @@ def version_files(connection: Connection, dataset: str, version: int) -> list[Da
     ):
         event = recorded.event
         problem = None if event.version == expected else f"version {expected} is missing"
-        for path in removed_files(event):
-            if files.pop(path, None) is None:
-                problem = f"version {expected} removes {path}, which was not in it"
+        if strange := take_out(files, removed_files(event)):
+            problem = f"version {expected} removes {strange[0]}, which was not in it"
         if problem is not None:
             raise ChangedStateError("dataset", dataset, problem)
-        files |= {file.file.path: file for file in added_files(event)}
+        files |= {file.key: file for file in added_files(event)}
         start = expected
     if start != version:
         raise ChangedStateError("dataset", dataset, f"version {version} is missing")
-    return [files[path] for path in sorted(files)]
+    return in_order(files.values())
 
 
 def read_admission(connection: Connection, row: Row[Any]) -> BatchAdmitted:
@@ -182,7 +191,7 @@ def read_recall(connection: Connection, row: Row[Any]) -> tuple[Entry, RecordsRe
 def _last_version(connection: Connection, dataset: str) -> int | None:
     ends = [
         connection.scalar(sa.select(sa.func.max(table.c.version)).where(table.c.dataset == dataset))
-        for table in (tables.admission, tables.recall, tables.lost_part)
+        for table in _TABLES
     ]
     grown = newest(connection, f"dataset:{dataset}", [DatasetGrown.kind])
     if grown is not None and isinstance(grown.event, DatasetGrown):
@@ -205,7 +214,7 @@ def versions_between(
         ChangedStateError: the catalog does not say what the ledger says.
     """
     found: dict[int, Recorded] = {}
-    for table in (tables.admission, tables.recall, tables.lost_part):
+    for table in _TABLES:
         query = sa.select(table).where(
             table.c.dataset == dataset, table.c.version > after, table.c.version <= until
         )
@@ -247,6 +256,11 @@ def _recorded(connection: Connection, table: sa.Table, row: Row[Any]) -> Recorde
         return Recorded(*read_recall(connection, row))
     if table is tables.lost_part:
         return _read_lost(connection, row)
+    if table is tables.compaction:
+        key = f"{row.dataset}@{row.version}"
+        entry, compacted = event_of(connection, table.name, key, row, DatasetCompacted)
+        agree(table.name, key, row, compaction_columns(compacted))
+        return Recorded(entry, compacted)
     key = f"{row.batch} {row.part}"
     entry, event = event_of(connection, "admission", key, row, BatchAdmitted)
     agree("admission", key, row, admission_columns(event))

@@ -133,7 +133,7 @@ def give_up(workspace: Workspace, plan: Disagreement) -> int | None:
             parts=plan.lost,
             table_id=newest.event.table_id,
             schema=newest.event.schema,
-            removed=[file.file.path for file in files if (file.batch, file.part) in parts],
+            removed=sorted({f.file.path for f in files if (f.batch, f.part) in parts}),
         )
         recorded = Recorded(record(connection, event, changes, actor=workspace.actor), event)
     commit_recorded(workspace, recorded)

@@ -20,12 +20,13 @@ from lazaretto.dataset.contents import (
 )
 from lazaretto.dataset.damage import damage_on_record
 from lazaretto.dataset.delta import RECORD
-from lazaretto.dataset.files import dataset_uri, read_rows, write_rows
+from lazaretto.dataset.files import dataset_uri, read_files
 from lazaretto.dataset.history import Recorded, find_newest, read_recall
 from lazaretto.dataset.models import ModelKey, labels, recalled_models
 from lazaretto.dataset.request import Asked, Found, Request, asked_for, find_records
 from lazaretto.dataset.state import changes, model_key
 from lazaretto.dataset.table import open_dataset
+from lazaretto.dataset.together import write_again
 from lazaretto.errors import NotFoundError, SystemFaultError, UsageError
 from lazaretto.ledger.chain import entries
 from lazaretto.ledger.events import ModelRegistered, RecordsRecalled
@@ -164,6 +165,7 @@ def _take_out(
         versions, batches = {trained.snapshot for trained in models}, set(mine)
         trained_on = snapshot_files(connection, base.dataset, versions, batches)
     saw = models_that_saw(workspace.store, models, trained_on, mine)
+    removed = list(dict.fromkeys(old.file.path for old in found.files))
     event = RecordsRecalled(
         recall=identity,
         dataset=base.dataset,
@@ -178,10 +180,8 @@ def _take_out(
         reason=reason,
         table_id=base.table_id,
         schema=base.schema_digest,
-        files=[
-            file for old in found.files for file in _rewritten(workspace, base, asked, old, digest)
-        ],
-        removed=[old.file.path for old in found.files],
+        files=[file for path in removed for file in _left(workspace, base, asked, path, digest)],
+        removed=removed,
     )
     with workspace.catalog.transaction() as connection:
         newest = find_newest(connection, base.dataset)
@@ -197,21 +197,23 @@ def _take_out(
         return _told(connection, workspace, recorded.entry, event)
 
 
-def _rewritten(
-    workspace: Workspace, base: DatasetVersion, asked: Asked, old: DataFile, digest: str
+def _left(
+    workspace: Workspace, base: DatasetVersion, asked: Asked, path: str, digest: str
 ) -> list[DataFile]:
-    """What is left of a data file, in files of its own."""
-    purpose = f"recall:{base.version}:{digest}:{old.file.path}"
+    """What is left of a data file, with all its stretches, in files of its own."""
+    old = [file for file in base.files if file.file.path == path]
+    purpose = f"recall:{base.version}:{digest}:{path}"
 
-    def left() -> Iterator[pa.RecordBatch]:
-        for chunk in read_rows(workspace.store, [old], schema=base.schema):
-            gone = asked.of(old.batch, chunk.column(RECORD))
-            kept = chunk.filter(pc.invert(pc.fill_null(gone, False)))
+    def left() -> Iterator[tuple[DataFile, pa.RecordBatch]]:
+        for file, chunk in read_files(workspace.store, old, schema=base.schema):
+            kept = chunk
+            if file.batch in asked.named:
+                gone = asked.of(file.batch, chunk.column(RECORD))
+                kept = chunk.filter(pc.invert(pc.fill_null(gone, False)))
             if kept.num_rows:
-                yield kept
+                yield file, kept
 
-    place = (workspace.store, base.dataset, purpose, old.batch, old.part)
-    return write_rows(*place, base.schema, left())
+    return write_again(workspace.store, base.dataset, purpose, base.schema, old, left())
 
 
 def _earlier(

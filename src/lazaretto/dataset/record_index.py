@@ -172,7 +172,7 @@ def _bounded(
     """The newest files within the index's bound, oldest first; and how many records are older."""
     most = 0 if policy.cleaning is None else policy.cleaning.index_records
     kept, records, left_out = [], 0, 0
-    for file in sorted(files, key=lambda f: (since[f.batch, f.part], f.file.path), reverse=True):
+    for file in sorted(files, key=lambda f: (since[f.batch, f.part], f.key), reverse=True):
         records += file.rows
         if records <= most:
             kept.append(file)
@@ -186,9 +186,9 @@ def _missing(workspace: Workspace, identity: int, wanted: Sequence[DataFile]) ->
     with workspace.catalog.transaction() as connection:
         query = sa.select(_file.c.path, _file.c.id).where(_file.c.index == identity)
         there = {row.path: row.id for row in connection.execute(query)}
-        paths = {file.file.path for file in wanted}
+        paths = {file.key for file in wanted}
         _remove(connection, [file for path, file in there.items() if path not in paths])
-    return [file for file in wanted if file.file.path not in there]
+    return [file for file in wanted if file.key not in there]
 
 
 def _rows(workspace: Workspace, file: DataFile, policy: Policy) -> _Rows:
@@ -215,7 +215,7 @@ def _rows(workspace: Workspace, file: DataFile, policy: Policy) -> _Rows:
 
 def _add(connection: Connection, identity: int, file: DataFile, since: int, rows: _Rows) -> None:
     """Puts a file's records into the index, unless another process did."""
-    path = file.file.path
+    path = file.key
     taken = sa.select(_file.c.id).where(_file.c.index == identity, _file.c.path == path)
     gone = connection.scalar(sa.select(_index.c.id).where(_index.c.id == identity)) is None
     if gone or connection.scalar(taken) is not None:
@@ -275,7 +275,7 @@ def _settle(
 ) -> bool:
     """Says up to which version the index is complete, where it has just what it should."""
     there = set(connection.scalars(sa.select(_file.c.path).where(_file.c.index == identity)))
-    if there != {file.file.path for file in wanted}:
+    if there != {file.key for file in wanted}:
         return False
     values = {"version": version, "left_out": left_out}
     done = connection.execute(_index.update().where(_index.c.id == identity).values(values))

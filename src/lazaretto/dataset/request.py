@@ -133,7 +133,7 @@ def find_records(store: Store, files: Iterable[DataFile], asked: Asked) -> Found
         if len(gone):
             batches = pa.repeat(file.batch, len(gone))
             parts.append(pa.table([batches, gone], names=["batch", "record"]))
-            holding[file.file.path] = file
+            holding[file.key] = file
     kinds = pa.schema([("batch", pa.string()), ("record", pa.string())])
     rows = pa.concat_tables(parts) if parts else kinds.empty_table()
     rows = rows.sort_by([("batch", "ascending"), ("record", "ascending")])

@@ -33,7 +33,7 @@ class WholeSnapshot:
     Attributes:
         seq: ledger entry.
         event: what that entry says: differences, or all.
-        files: every data file of the version, by path.
+        files: every data file of the version, by `DataFile.key`.
         cost: how many entries, and lines of them, say differences since one that says all.
     """
 
@@ -44,8 +44,32 @@ class WholeSnapshot:
 
     @property
     def in_order(self) -> list[DataFile]:
-        """Its data files, by path."""
-        return [self.files[path] for path in sorted(self.files)]
+        """Its data files, by path and place."""
+        return in_order(self.files.values())
+
+
+def in_order(files: Iterable[DataFile]) -> list[DataFile]:
+    """Data files by path, and the stretches of one as they lie there."""
+    return sorted(files, key=lambda file: (file.file.path, file.start or 0))
+
+
+def take_out(files: dict[str, DataFile], paths: Iterable[str]) -> list[str]:
+    """Takes files out of a version, each with all its stretches.
+
+    Args:
+        files: of the version, by `DataFile.key`; changed.
+        paths: of those that go.
+
+    Returns:
+        Paths of which it had none.
+    """
+    rest = {path for path in paths if files.pop(path, None) is None}
+    if rest:
+        gone = {key: file.file.path for key, file in files.items() if file.file.path in rest}
+        for key in gone:
+            del files[key]
+        rest -= set(gone.values())
+    return sorted(rest)
 
 
 def members(files: Iterable[DataFile]) -> list[Member]:
@@ -59,12 +83,19 @@ def members(files: Iterable[DataFile]) -> list[Member]:
 def version_digest(schema: str, files: Iterable[DataFile]) -> str:
     """sha256 (hex) of a version: RFC 8785 of its columns and path, size, sha256 of its files.
 
+    Of a file that it may share with other batches, start and rows of each stretch are named, too: a
+    training view has some of them.
+
     Args:
         schema: sha256 (hex) of its columns.
         files: its data files, in any order.
     """
-    named = [(one.file.path, one.file.size, one.file.sha256) for one in files]
-    body = {"schema": schema, "files": [list(file) for file in sorted(named)]}
+    named = [
+        [one.file.path, one.file.size, one.file.sha256]
+        + ([] if one.start is None else [one.start, one.rows])
+        for one in files
+    ]
+    body = {"schema": schema, "files": sorted(named)}
     return hashlib.sha256(rfc8785.dumps(body)).hexdigest()  # type: ignore[arg-type]
 
 
@@ -81,10 +112,11 @@ def as_differences(event: SnapshotTaken, base: WholeSnapshot | None) -> Snapshot
     """
     if base is None:
         return event
-    files = [file for file in event.files if base.files.get(file.file.path) != file]
+    files = [file for file in event.files if base.files.get(file.key) != file]
     there = {file.file.path for file in event.files}
-    removed = sorted(path for path in base.files if path not in there)
-    touched = {file.batch for file in files} | {base.files[path].batch for path in removed}
+    gone = [file for file in base.files.values() if file.file.path not in there]
+    removed = sorted({file.file.path for file in gone})
+    touched = {file.batch for file in (*files, *gone)}
     rows = {member.batch: member.rows for member in event.members}
     changed = [Member(batch, rows.get(batch, 0)) for batch in sorted(touched)]
     short = replace(event, since=base.event.version, files=files, removed=removed, members=changed)
@@ -121,9 +153,8 @@ def read_snapshot(connection: Connection, row: Row[Any]) -> WholeSnapshot:
     files: dict[str, DataFile] = {}
     steps = _steps(connection, entry, event)
     for step in reversed(steps):
-        for path in step.removed:
-            files.pop(path, None)
-        files |= {file.file.path: file for file in step.files}
+        take_out(files, step.removed)
+        files |= {file.key: file for file in step.files}
     if version_digest(event.schema, files.values()) != event.digest:
         raise ChangedStateError("snapshot", key, "its digest is not that of the files on record")
     return WholeSnapshot(entry.seq, event, files, sum(map(cost_of, steps[:-1])))

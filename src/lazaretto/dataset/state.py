@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lazaretto.ledger.events import (
     BatchAdmitted,
+    DatasetCompacted,
     DatasetGrown,
     ModelAliased,
     ModelRegistered,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 ContentEvent = BatchAdmitted | RecordsRecalled | RowsLost
 """What makes a version of a dataset with other records."""
-VersionEvent = ContentEvent | DatasetGrown
+VersionEvent = ContentEvent | DatasetGrown | DatasetCompacted
 """What makes a version of a dataset."""
 
 
@@ -49,6 +50,8 @@ def changes(entry: Entry) -> Iterator[Change]:
         case RowsLost() as event:
             for columns in lost_columns(event):
                 yield Put(tables.lost_part, columns | {"at": entry.at} | own)
+        case DatasetCompacted() as event:
+            yield Put(tables.compaction, compaction_columns(event) | {"at": entry.at} | own)
         case SnapshotTaken() as event:
             yield Put(tables.snapshot, snapshot_columns(event) | {"at": entry.at} | own)
         case ViewTaken() as event:
@@ -86,6 +89,11 @@ def lost_columns(event: RowsLost) -> list[dict[str, Any]]:
     """The same of each part that was lost."""
     where = {"dataset": event.dataset, "version": event.version}
     return [where | {"batch": p.batch, "part": p.part, "rows": p.rows} for p in event.parts]
+
+
+def compaction_columns(event: DatasetCompacted) -> dict[str, Any]:
+    """The same of a compaction."""
+    return {name: getattr(event, name) for name in ("dataset", "version", "rows")}
 
 
 def snapshot_columns(event: SnapshotTaken) -> dict[str, Any]:

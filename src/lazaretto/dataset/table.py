@@ -15,6 +15,7 @@ from lazaretto.dataset.damage import difference, foreign, lost, restore
 from lazaretto.dataset.delta import arrow_schema, contents_of, schema_digest
 from lazaretto.dataset.files import dataset_uri
 from lazaretto.dataset.history import Recorded, find_newest, schema_of, version_files
+from lazaretto.dataset.pruned import require_kept
 from lazaretto.errors import ChangedDatasetError, NotFoundError, SystemFaultError
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def open_dataset(workspace: Workspace, dataset: str, version: int | None = None)
     no data: `lazaretto.dataset.files.read_rows` checks bytes while it reads them.
 
     Raises:
-        NotFoundError: no such dataset, or no such version of it.
+        NotFoundError: no such dataset, no such version of it, or retention deleted files of it.
         ChangedDatasetError: the table is not the one that is on record.
         ChangedStateError: the catalog does not say what the ledger says.
         SystemFaultError: store or catalog cannot be used.
@@ -136,6 +137,9 @@ def open_dataset(workspace: Workspace, dataset: str, version: int | None = None)
         columns = schema_of(connection, dataset, number)
     _check_identity(dataset, table, newest.recorded, columns)
     files = _files_agree(workspace, dataset, table)
+    if number != newest.version:
+        with workspace.catalog.read() as connection:
+            require_kept(connection, dataset, number, files)
     return DatasetVersion(
         dataset=dataset,
         uri=dataset_uri(workspace, dataset),

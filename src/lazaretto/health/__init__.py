@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lazaretto.health.backup import Backup, Restored, backup, restore
 from lazaretto.health.check import check
+from lazaretto.health.maintain import Maintained, maintain
 from lazaretto.health.prune import Pruned, prune
 from lazaretto.health.rebuild import Rebuilt, rebuild
 from lazaretto.health.reconcile import Reconciled, reconcile
@@ -14,12 +15,14 @@ __all__ = [
     "Finding",
     "Health",
     "Leftovers",
+    "Maintained",
     "Pruned",
     "Rebuilt",
     "Reconciled",
     "Restored",
     "backup",
     "check",
+    "maintain",
     "prune",
     "rebuild",
     "reconcile",

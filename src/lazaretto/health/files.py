@@ -11,6 +11,7 @@ from lazaretto.health.report import Finding, Leftovers, named
 from lazaretto.ledger.events import (
     BatchAdmitted,
     BatchReceived,
+    DatasetPruned,
     PayloadDeleted,
     RowsLost,
     files_of,
@@ -57,12 +58,14 @@ class NamedFiles:
         if isinstance(entry.event, RowsLost):
             gone = set(entry.event.removed)
             self.files = {key: file for key, file in self.files.items() if file.path not in gone}
-        if isinstance(entry.event, PayloadDeleted):
+        if isinstance(entry.event, PayloadDeleted | DatasetPruned):
             self.deleted |= set(entry.event.files)
         if isinstance(entry.event, BatchReceived):
             self.batches.add(entry.event.batch)
         elif isinstance(entry.event, BatchAdmitted):
             self.datasets.add(entry.event.dataset)
+            # What was lost may be admitted again, under the names of files that were deleted.
+            self.deleted -= {file.file.path for file in entry.event.files}
 
 
 def find_lost(
@@ -129,7 +132,8 @@ def find_undeleted(known: NamedFiles, sizes: Collection[str]) -> Iterator[Findin
             "undeleted_files",
             "files that retention deleted are in the store: a deletion was cut off, or a backup of "
             "the store brought them back",
-            "`lazaretto catalog prune --apply` deletes them again",
+            "`lazaretto catalog prune --apply` deletes them again; data files of a dataset, "
+            "`lazaretto dataset maintain DATASET --apply`",
             len(there),
             named(there),
         )

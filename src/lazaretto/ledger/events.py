@@ -705,6 +705,32 @@ class DatasetGrown(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class DatasetCompacted(Event):
+    """Small data files of a dataset are put together; the table's commit follows this entry.
+
+    No record comes, goes or changes. The files before stay in the store for the versions before.
+
+    Attributes:
+        dataset: its name.
+        version: first version with the new files.
+        rows: records in them.
+        table_id: id of the Delta table.
+        schema: sha256 (hex) of the table's columns.
+        files: stretches of the data files that replace the removed ones.
+        removed: paths of the data files that were put together, relative to the store's root.
+    """
+
+    kind: ClassVar[str] = "dataset_compacted"
+    dataset: str
+    version: int
+    rows: int
+    table_id: str
+    schema: str
+    files: list[DataFile]
+    removed: list[str]
+
+
+@dataclass(frozen=True, slots=True)
 class RecordsRecalled(Event):
     """Records leave the admitted dataset again; the table's commit follows this entry.
 
@@ -815,8 +841,8 @@ class SnapshotTaken(Event):
 class ViewTaken(Event):
     """A training view of a snapshot without some of its batches, such as a retraining leaves out.
 
-    A data file holds rows of one batch. So the view's files are those of the snapshot, without the
-    files of the batches that are left out.
+    Each batch has data files of its own, or stretches of one. The view has those of the snapshot,
+    without those of the batches that are left out.
 
     Attributes:
         dataset: name of the admitted dataset.
@@ -1361,6 +1387,26 @@ class PayloadDeleted(Event):
     policies: list[PolicyRef]
     days: int
     since: datetime
+    files: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetPruned(Event):
+    """Retention deletes data files that only versions without a snapshot have; they go after this.
+
+    Attributes:
+        dataset: its name.
+        version: its newest version, which has none of them.
+        policy: in force for the dataset.
+        days: so long it keeps a data file that the newest version has no longer.
+        files: paths of what is deleted, relative to the store's root.
+    """
+
+    kind: ClassVar[str] = "dataset_pruned"
+    dataset: str
+    version: int
+    policy: PolicyRef
+    days: int
     files: list[str]
 
 

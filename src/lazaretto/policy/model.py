@@ -439,7 +439,9 @@ class Review(_Section):
 
 
 class Retention(_Section):
-    """How long records are kept that nothing needs. `lazaretto catalog prune` deletes them.
+    """How long records are kept that nothing needs.
+
+    `lazaretto catalog prune` and `lazaretto dataset maintain` delete them.
 
     Findings, scores, decisions, manifests, admitted rows and the ledger are always kept.
     """
@@ -453,6 +455,12 @@ class Retention(_Section):
         None,
         description="Days after the end of its case on which the rows of held records are "
         "deleted. null: never.",
+    )
+    replaced_days: Positive | None = Field(
+        None,
+        description="Days after which a data file of the dataset is deleted that its newest "
+        "version has no longer, such as one whose rows were recalled or written anew, and that no "
+        "snapshot has. `lazaretto dataset maintain --apply` deletes it. null: never.",
     )
 
 
@@ -479,6 +487,7 @@ _LATER: tuple[tuple[str, ...], ...] = (
     ("model",),
     ("training",),
     ("engine",),
+    ("retention", "replaced_days"),
 )
 """Keys that came after the first release, by their path. With its default, such a key is no part of
 what a policy says: a newer Lazaretto reads an older policy as the same policy."""

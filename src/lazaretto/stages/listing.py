@@ -82,7 +82,7 @@ def describe_batch(workspace: Workspace, batch: str) -> dict[str, Any]:
 def dataset_log(
     workspace: Workspace, dataset: str, *, limit: int = 100, after: int | None = None
 ) -> Page:
-    """What happened to a dataset, oldest first: admissions, recalls, losses and snapshots.
+    """What happened to a dataset: admissions, recalls, losses, snapshots, compactions.
 
     Args:
         workspace: catalog and store.
@@ -93,7 +93,13 @@ def dataset_log(
     Raises:
         NotFoundError: there is no such dataset.
     """
-    kinds = (tables.admission, tables.recall, tables.lost_part, tables.snapshot)
+    kinds = (
+        tables.admission,
+        tables.recall,
+        tables.lost_part,
+        tables.compaction,
+        tables.snapshot,
+    )
     with workspace.catalog.read() as connection:
         known = sa.select(tables.dataset.c.name).where(tables.dataset.c.name == dataset)
         if connection.scalar(known) is None:
@@ -126,6 +132,8 @@ def _logged(table: sa.Table, row: Row[Any]) -> dict[str, Any]:
         return _happened(row, row.at, "RECALL", -row.records, f"{row.id}: {row.reason}")
     if table is tables.lost_part:
         return _happened(row, row.at, "LOST", -row.rows, f"{row.batch}: its files are gone")
+    if table is tables.compaction:
+        return _happened(row, row.at, "COMPACT", row.rows, "the same records in fewer files")
     if table is tables.snapshot:
         return _happened(row, row.at, "SNAPSHOT", row.rows, f"digest {row.digest[:16]}")
     what = "ADMIT" if row.part == "cleared" else "PUBLISH"

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from lazaretto.dataset.damage import damage_on_record
 from lazaretto.dataset.history import grown_columns
+from lazaretto.dataset.pruned import require_kept
 from lazaretto.dataset.snapshots import as_differences, members, newest_snapshot, version_digest
 from lazaretto.dataset.state import changes
 from lazaretto.dataset.table import open_dataset
@@ -68,8 +69,8 @@ def snapshot(
         found = open_dataset(workspace, dataset, version)
     if read:
         with damage_on_record(workspace, dataset, "snapshot", found.files):
-            for file in found.files:
-                workspace.store.check(file.file)
+            for stored in dict.fromkeys(file.file for file in found.files):
+                workspace.store.check(stored)
     taken = _taken(workspace, found)
     left_out = sorted({member.batch for member in taken.members} & set(exclude))
     return _view(workspace, taken, found.schema_digest, left_out) if left_out else taken
@@ -97,6 +98,7 @@ def _taken(workspace: Workspace, found: DatasetVersion) -> Snapshot:
         with workspace.catalog.transaction() as connection:
             before = find_snapshot(connection, workspace, dataset, found.version)
             if before is None:
+                require_kept(connection, dataset, found.version, found.files)
                 entry = record(connection, short, changes, actor=workspace.actor)
                 grown = grown_columns(connection, dataset, found.version)
                 return as_snapshot(workspace, event, entry.seq, grown)
@@ -107,7 +109,7 @@ def _taken(workspace: Workspace, found: DatasetVersion) -> Snapshot:
 
 
 def _view(workspace: Workspace, taken: Snapshot, schema: str, left_out: list[str]) -> Snapshot:
-    """A snapshot without some of its batches; a data file holds rows of one batch."""
+    """A snapshot without some of its batches, each of which has files or stretches of its own."""
     gone = set(left_out)
     files = [file for file in taken.files if file.batch not in gone]
     if not files:

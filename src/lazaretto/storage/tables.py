@@ -267,6 +267,23 @@ lost_part = Table(
     Column("entry", String(64), nullable=False, comment="hash of that entry"),
 )
 
+compaction = Table(
+    "compaction",
+    metadata,
+    Column("dataset", ForeignKey("dataset.name"), primary_key=True),
+    Column(
+        "version",
+        BigInteger,
+        primary_key=True,
+        autoincrement=False,
+        comment="Delta version with the new files",
+    ),
+    Column("rows", BigInteger, nullable=False, comment="records in the new files"),
+    Column("at", UtcDateTime, nullable=False),
+    Column("seq", BigInteger, nullable=False, comment="ledger entry that this row is the state of"),
+    Column("entry", String(64), nullable=False, comment="hash of that entry"),
+)
+
 snapshot = Table(
     "snapshot",
     metadata,

@@ -16,12 +16,16 @@ from lazaretto.errors import UsageError
 from lazaretto.values import SnapshotRead
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from torch import Tensor
 
     from lazaretto.stages.taken import Snapshot
+    from lazaretto.values import DataFile
 
+_RUN = 8192
+"""Records from which on stretches of one file are a run of their own: to begin one, row groups of
+about as many are read."""
 _OURS = (BATCH, RECORD, SOURCE, FLAGS)
 USUAL_WEIGHT = 1.0
 
@@ -145,7 +149,8 @@ class TrainingData(IterableDataset[TrainingBatch]):
         random = np.random.default_rng([self.seed, self._epoch])
         taken, wanted = self.snapshot, [*self.columns, SOURCE, BATCH, RECORD]
         if self.shuffle:
-            files = [taken.files[i] for i in random.permutation(len(taken.files))]
+            runs = _runs(taken.files)
+            files = [file for i in random.permutation(len(runs)) for file in runs[i]]
             taken = replace(taken, files=files)
         held: list[pa.Table] = []
         count = 0
@@ -164,6 +169,22 @@ class TrainingData(IterableDataset[TrainingBatch]):
                 held, count = [mixed.slice(out)], mixed.num_rows - out
         if held:
             yield _permuted(held, random)
+
+
+def _runs(files: Iterable[DataFile]) -> list[list[DataFile]]:
+    """What is read in one go, in whatever order: a file, or stretches that follow each other."""
+    runs: list[list[DataFile]] = []
+    rows = 0
+    for file in files:
+        last = runs[-1][-1] if runs else None
+        joins = last is not None and file.start is not None and last.file == file.file
+        if joins and rows < _RUN:
+            runs[-1].append(file)
+            rows += file.rows
+        else:
+            runs.append([file])
+            rows = file.rows
+    return runs
 
 
 def training_data(

@@ -9,6 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from lazaretto.reference._partition import SMALLEST_REFERENCE
+from lazaretto.reference.calibrated import apart_of
+from lazaretto.screen._apart import find_apart
 from lazaretto.screen._decide import (
     BROAD,
     CLASSES,
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from lazaretto.detect.arrays import Floats
     from lazaretto.policy import Policy
     from lazaretto.reference import Reference
+    from lazaretto.screen._apart import Apart
     from lazaretto.screen._decide import Decided, Rest
     from lazaretto.screen._measured import Measured
     from lazaretto.screen._neighbourhood import Neighbourhoods
@@ -66,7 +69,8 @@ def judge(
             when copies were found in a sample of a larger batch.
         companions: other small batches of the source, the nearest first.
     """
-    measured = scored.measured(reference.classes)
+    set_apart = apart_of(policy, reference.detectors)
+    measured = scored.measured(reference.classes, apart=bool(set_apart))
     decided, usable = decide(measured, policy, companions), measured.usable
     pool, remark, detectable = decided.pool, decided.remark, decided.detectable
     held = np.zeros(len(scored), dtype=bool)
@@ -77,11 +81,14 @@ def judge(
         remark = _watching(scored, marked, int(usable.sum()), detectable, policy)
         detectable = int(usable.sum()) + 1
     held[list(scored.problems)] = True
-    found = None
+    found = apart = None
     if pool is None or not pool.is_joint:
         found = find_neighbourhoods(scored, reference, policy, decided.budget.scan)
+        apart = find_apart(scored, reference, policy, decided.budget.apart)
     if found is not None:
         held[found.members] = True
+    if apart is not None:
+        held[list(apart.reasons)] = True
     tested = run_tests(scored, held, reference, policy, pool)
     copies = tested.copies
     if len(copies) and len(scored.sample.position) < int(usable.sum()):
@@ -99,12 +106,16 @@ def judge(
     return Screening(
         verdict=verdict,
         records=_records(
-            scored, held, _reasons(scored, measured, decided, copies, tested, found), reference
+            scored,
+            held,
+            _reasons(scored, measured, decided, copies, tested, found, apart),
+            reference,
         ),
         tests=[
             *tested.tests,
             *_by_rule(decided, measured, rest, policy),
             *([] if found is None else [found.test]),
+            *([] if apart is None else [apart.test]),
         ],
         min_detectable=detectable,
         detectors=_summaries(scored, usable, reference, policy),
@@ -203,6 +214,7 @@ def _reasons(
     copies: npt.NDArray[np.int64],
     tested: Tested,
     found: Neighbourhoods | None,
+    apart: Apart | None,
 ) -> dict[int, list[str]]:
     """Why each record may be held, by position."""
     reasons = {row: list(texts) for row, texts in scored.reasons.items()}
@@ -216,6 +228,8 @@ def _reasons(
     if found is not None:
         for row in found.members.tolist():
             reasons[row] = [*reasons.get(row, []), f"{NEIGHBOURHOOD}: {found.told}"]
+    for row, text in ({} if apart is None else apart.reasons).items():
+        reasons[row] = [*reasons.get(row, []), text]
     reasons |= {row: [problem] for row, problem in scored.problems.items()}
     for row in copies.tolist():
         reasons[row] = [*reasons.get(row, []), f"near_duplicates: {tested.copies_text}"]

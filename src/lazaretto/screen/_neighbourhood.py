@@ -68,7 +68,7 @@ def find_neighbourhoods(
         label = np.concatenate([odd.label, known.label[there]])
     batch = np.arange(len(vector)) < len(odd.position)
     suspects = Suspects(_directions(vector, label, reference), label, batch)
-    found = scan(suspects, alpha=alpha, seed=reference.seed)
+    found = scan(suspects, alpha=alpha, seed=scored.seed)
     if found is None:
         return None
     of = f" labelled {cut(reference.classes[found.label], 80)!r}" if reference.classes else ""

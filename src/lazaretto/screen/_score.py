@@ -51,12 +51,15 @@ class Scored:
         p_value: float64 (m,) of the fused score.
         detector_p: float64 (m, J), each detector calibrated alone.
         reasons: what the driving detectors say, by position, for records that may be held.
+        apart: what each detector says that is judged by itself, by name and position, of records
+            that it may hold.
         calibration: what the fused p-values were read from, one group per record.
         calibration_rows: rows that `detector_p` was read from.
         by_class: group of calibration rows of each class; empty when there is one group.
         known: the calibration rows as records.
         sample: some of the scored records, for the batch tests.
         oddest: those with the smallest p-values, for the search for neighbourhoods.
+        seed: of what is drawn at random.
     """
 
     ids: pa.ChunkedArray
@@ -66,21 +69,25 @@ class Scored:
     p_value: npt.NDArray[np.float64]
     detector_p: npt.NDArray[np.float64]
     reasons: dict[int, list[str]]
+    apart: dict[str, dict[int, str]]
     calibration: Calibration
     calibration_rows: int
     by_class: tuple[int, ...]
     known: KnownRows
     sample: Sample
     oddest: Oddest
+    seed: int
 
-    def measured(self, classes: tuple[str, ...]) -> Measured:
+    def measured(self, classes: tuple[str, ...], *, apart: bool) -> Measured:
         """What the decision rule looks at.
 
         Args:
             classes: label texts of the reference.
+            apart: whether a detector is judged by itself.
         """
         label = class_numbers(self.label, classes)
-        return Measured(self.p_value, label, self.calibration, self.known, classes, self.by_class)
+        known, groups = self.known, self.by_class
+        return Measured(self.p_value, label, self.calibration, known, classes, groups, apart)
 
     def __len__(self) -> int:
         return len(self.score)
@@ -95,6 +102,7 @@ class _Parts:
     numbers: list[npt.NDArray[np.float64]] = field(default_factory=list)
     problems: dict[int, str] = field(default_factory=dict)
     reasons: dict[int, list[str]] = field(default_factory=dict)
+    apart: dict[str, dict[int, str]] = field(default_factory=dict)
 
 
 def score_batch(
@@ -102,6 +110,7 @@ def score_batch(
     reference: Reference,
     policy: Policy,
     *,
+    seed: int,
     exclude: Collection[str] = (),
     embeddings: pa.Table | None = None,
     tap: Tap | None = None,
@@ -120,7 +129,7 @@ def score_batch(
     )
     calibrated = CalibrationScores.of(reference, policy, weights)
     excluded = pa.array(sorted(exclude), pa.string())
-    parts, rng = _Parts(), np.random.default_rng(reference.seed)
+    parts, rng = _Parts(), np.random.default_rng(seed)
     has_label = reference.label is not None
     sample = Sample(
         np.empty((0, reference.encoder.dimensions), dtype=np.float32),
@@ -149,6 +158,7 @@ def score_batch(
             parts.reasons |= _explain(
                 chunk, positions + judged, numbers[positions], reference, policy
             )
+            _explain_apart(chunk, positions + judged, numbers[positions], reference, policy, parts)
         # The ranks have served; what is kept grows with the batch.
         parts.numbers.append(np.delete(numbers, np.s_[3 : 3 + len(weights)], axis=1))
         judged += len(numbers)
@@ -161,6 +171,7 @@ def score_batch(
         p_value=numbers[:, 1],
         detector_p=numbers[:, 3:],
         reasons=parts.reasons,
+        apart=parts.apart,
         calibration=Calibration(
             calibrated.rows, np.nan_to_num(numbers[:, 2]).astype(np.int64), calibrated.delta
         ),
@@ -169,6 +180,7 @@ def score_batch(
         known=calibrated.known,
         sample=sample,
         oddest=oddest,
+        seed=seed,
     )
 
 
@@ -246,3 +258,26 @@ def _explain(
             if weights[j] and weighted[row, j] >= DRIVING_SHARE * worst
         ]
     return reasons
+
+
+def _explain_apart(
+    chunk: Chunk,
+    positions: npt.NDArray[np.int64],
+    numbers: npt.NDArray[np.float64],
+    reference: Reference,
+    policy: Policy,
+    parts: _Parts,
+) -> None:
+    """Asks each detector that is judged by itself about the rows that it may hold."""
+    detectors, rate = reference.scorers[0].detectors, policy.screen.false_quarantine_rate
+    alone = numbers[:, 3 + len(detectors) :]
+    for column, (name, detector) in enumerate(detectors.items()):
+        config = policy.screen.detectors.get(name)
+        rows = np.flatnonzero(alone[:, column] <= rate)
+        if config is None or not config.apart or config.mode == "off" or not len(rows):
+            continue
+        said = detector.explain(take(chunk, rows))
+        told = parts.apart.setdefault(name, {})
+        for row, text in zip(rows.tolist(), said, strict=True):
+            beyond = f"beyond {1 - alone[row, column]:.2%} of trusted records"
+            told[int(positions[row])] = f"{name}: {text}; {beyond}"

@@ -173,6 +173,7 @@ def _screen(
     earlier: BatchScreened | None,
 ) -> tuple[BatchScreened, Evidence | None]:
     from lazaretto.screen import screen as screen_records
+    from lazaretto.screen._seed import seed_of
 
     batch, store = received.id, workspace.store
     policy = for_source(reading.policy, key.settings)
@@ -181,9 +182,10 @@ def _screen(
     embeddings = read_table(store, vectors) if vectors is not None else None
     data = open_cleaned(workspace, received, validated.cleaned)
     profile, sample = load_profile(workspace, stored), None
+    seed = seed_of(received.digest, reference.digest)
     if profile is not None and policy.screen.drift.mode != "off":
         # Drift is measured on records that the screening reads anyway.
-        sample = profile.sample(data.schema, policy, rows=received.rows, seed=reference.seed)
+        sample = profile.sample(data.schema, policy, rows=received.rows, seed=seed)
     screening = screen_records(
         data,
         reference,
@@ -192,6 +194,7 @@ def _screen(
         embeddings=embeddings,
         companions=read_companions(store, key.companions),
         tap=sample,
+        digest=received.digest,
     )
     watched = watch(
         workspace,

@@ -157,7 +157,7 @@ def _pair(
     sample = scored.sample
     order = np.argsort(sample.key, kind="stable")
     order = order[keep[sample.position[order]]]
-    rng = np.random.default_rng(reference.seed)
+    rng = np.random.default_rng(scored.seed)
     known = rng.permutation(reference.rows)[: max(len(sample.position), 1000)]
     labels = reference.sample.label
     pair = Pair(
@@ -167,6 +167,6 @@ def _pair(
         reference_label=None if labels is None else labels[known],
         classes=reference.classes,
         resolution=resolution,
-        seed=reference.seed,
+        seed=scored.seed,
     )
     return pair, sample.position[order]

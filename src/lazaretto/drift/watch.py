@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 PIPELINE_FAULT = "pipeline_fault"
 WORST_TOLD = 10
 FAULTS_TOLD = 3
-_BY_THEMSELVES = ("broad_excess", "neighbourhood")
+_BY_THEMSELVES = ("broad_excess", "neighbourhood", "group_excess")
 """Tests whose p-values Holm's adjustment of the others does not know."""
 EVIDENCE_TOLD = 8
 _LONGEST_NAME = 120

@@ -50,6 +50,11 @@ class Columns(_Section):
         description="Columns whose values divide a test set into slices. A model is measured on "
         "each.",
     )
+    groups: list[str] = Field(
+        default_factory=list,
+        description="Columns that say where a record comes from, such as annotator, uploader, "
+        "domain or key. A group of records that has too many odd ones is named, and held.",
+    )
     reference_group: str | None = Field(
         None,
         description="Column that names each trusted row's supplier. A supplier is never split "
@@ -186,6 +191,7 @@ _BATCH_TESTS: dict[str, Mode] = {
     "label_shift": "shadow",
     "broad_excess": "enforce",
     "neighbourhood": "enforce",
+    "group_excess": "enforce",
 }
 
 
@@ -385,7 +391,7 @@ class Screen(_Section):
         Some count what detectors say: where those only watch, so do these.
         """
         modes = self.batch.modes
-        for name in ("small_p_values", "broad_excess", "neighbourhood"):
+        for name in ("small_p_values", "broad_excess", "neighbourhood", "group_excess"):
             if not self.decides and modes[name] == "enforce":
                 modes[name] = "shadow"
         return modes
@@ -492,6 +498,7 @@ _LATER: tuple[tuple[str, ...], ...] = (
     ("evolve",),
     ("read",),
     ("columns", "slices"),
+    ("columns", "groups"),
     ("model",),
     ("training",),
 )

@@ -19,6 +19,7 @@ from lazaretto.screen._decide import (
     rest_of,
     verdict_of,
 )
+from lazaretto.screen._groups import find_groups
 from lazaretto.screen._neighbourhood import NEIGHBOURHOOD, find_neighbourhoods
 from lazaretto.screen._power import weak_spot
 from lazaretto.screen._result import Screening
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
     from lazaretto.detect.arrays import Floats
     from lazaretto.policy import Policy
     from lazaretto.reference import Reference
-    from lazaretto.screen._apart import Apart
     from lazaretto.screen._decide import Decided, Rest
     from lazaretto.screen._measured import Measured
     from lazaretto.screen._neighbourhood import Neighbourhoods
@@ -81,14 +81,17 @@ def judge(
         remark = _watching(scored, marked, int(usable.sum()), detectable, policy)
         detectable = int(usable.sum()) + 1
     held[list(scored.problems)] = True
-    found = apart = None
+    found = apart = groups = None
     if pool is None or not pool.is_joint:
-        found = find_neighbourhoods(scored, reference, policy, decided.budget.scan)
+        level = decided.budget.scan / (2 if policy.columns.groups else 1)
+        found = find_neighbourhoods(scored, reference, policy, level)
+        groups = find_groups(scored.groups, measured, policy, level)
         apart = find_apart(scored, reference, policy, decided.budget.apart)
     if found is not None:
         held[found.members] = True
-    if apart is not None:
-        held[list(apart.reasons)] = True
+    named = [more.reasons for more in (apart, groups) if more is not None]
+    for reasons in named:
+        held[list(reasons)] = True
     tested = run_tests(scored, held, reference, policy, pool)
     copies = tested.copies
     if len(copies) and len(scored.sample.position) < int(usable.sum()):
@@ -108,14 +111,14 @@ def judge(
         records=_records(
             scored,
             held,
-            _reasons(scored, measured, decided, copies, tested, found, apart),
+            _reasons(scored, measured, decided, copies, tested, found, named),
             reference,
         ),
         tests=[
             *tested.tests,
             *_by_rule(decided, measured, rest, policy),
             *([] if found is None else [found.test]),
-            *([] if apart is None else [apart.test]),
+            *[more.test for more in (apart, groups) if more is not None],
         ],
         min_detectable=detectable,
         detectors=_summaries(scored, usable, reference, policy),
@@ -214,7 +217,7 @@ def _reasons(
     copies: npt.NDArray[np.int64],
     tested: Tested,
     found: Neighbourhoods | None,
-    apart: Apart | None,
+    others: Sequence[dict[int, str]],
 ) -> dict[int, list[str]]:
     """Why each record may be held, by position."""
     reasons = {row: list(texts) for row, texts in scored.reasons.items()}
@@ -228,8 +231,9 @@ def _reasons(
     if found is not None:
         for row in found.members.tolist():
             reasons[row] = [*reasons.get(row, []), f"{NEIGHBOURHOOD}: {found.told}"]
-    for row, text in ({} if apart is None else apart.reasons).items():
-        reasons[row] = [*reasons.get(row, []), text]
+    for more in others:
+        for row, text in more.items():
+            reasons[row] = [*reasons.get(row, []), text]
     reasons |= {row: [problem] for row, problem in scored.problems.items()}
     for row in copies.tolist():
         reasons[row] = [*reasons.get(row, []), f"near_duplicates: {tested.copies_text}"]

@@ -17,6 +17,7 @@ from lazaretto.embed.reader import Reader
 from lazaretto.reference.calibrated import fused_mean
 from lazaretto.reference.unseen import fold_by_chance, unseen_ranks
 from lazaretto.screen._calibration import CalibrationScores, detector_weights, group_of
+from lazaretto.screen._groups import GroupTap
 from lazaretto.screen._measured import Measured, class_numbers
 from lazaretto.screen._sample import Oddest, Sample
 from lazaretto.screen._scan import MOST, SUSPECT
@@ -60,6 +61,7 @@ class Scored:
         sample: some of the scored records, for the batch tests.
         oddest: those with the smallest p-values, for the search for neighbourhoods.
         seed: of what is drawn at random.
+        groups: of each record, by column that the policy names for groups, as text.
     """
 
     ids: pa.ChunkedArray
@@ -77,6 +79,7 @@ class Scored:
     sample: Sample
     oddest: Oddest
     seed: int
+    groups: dict[str, pa.ChunkedArray]
 
     def measured(self, classes: tuple[str, ...], *, apart: bool) -> Measured:
         """What the decision rule looks at.
@@ -119,13 +122,14 @@ def score_batch(
     encoder = load_encoder(policy, reference.encoder_state)
     reference.check_encoder(encoder.name, encoder.digest, encoder.weights)
     weights = detector_weights(policy, reference)
+    groups = GroupTap(policy.columns.groups, tap)
     reader = Reader(
         policy.columns,
         encoder,
         reference.encoder.dimensions,
         reference.value_columns,
         embeddings,
-        tap,
+        groups if groups.names else tap,
     )
     calibrated = CalibrationScores.of(reference, policy, weights)
     excluded = pa.array(sorted(exclude), pa.string())
@@ -143,6 +147,7 @@ def score_batch(
         keep = np.ones(len(rows), dtype=bool)
         if len(excluded):
             keep = ~pc.is_in(rows.ids, excluded).to_numpy(zero_copy_only=False)
+        groups.keep(keep)
         chunk, positions = _scorable(rows, keep, reference, judged, parts)
         numbers = np.full((int(keep.sum()), 3 + 2 * len(weights)), np.nan)
         if len(chunk):
@@ -181,6 +186,7 @@ def score_batch(
         sample=sample,
         oddest=oddest,
         seed=seed,
+        groups=groups.groups(),
     )
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 COLUMNS = ["record_id", "label", "p_value", "held", "reasons"]
 """Columns of `Screening.records` that are looked at again."""
-_NAMING = ("near_duplicates", "neighbourhood", "apart_excess")
+_NAMING = ("near_duplicates", "neighbourhood", "apart_excess", "group_excess")
 """Tests that name records by where they lie, whatever the rate."""
 
 

@@ -82,7 +82,7 @@ def run_tests(
         pool: other small batches of the source; `small_p_values` looks at them, too.
     """
     modes = {name: mode for name, mode in policy.screen.test_modes.items() if mode != "off"}
-    for name in ("broad_excess", "neighbourhood"):
+    for name in ("broad_excess", "neighbourhood", "group_excess"):
         modes.pop(name, None)  # look before this, at levels of their own
     if reference.label is None:
         modes.pop("label_shift", None)

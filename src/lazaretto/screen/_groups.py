@@ -88,6 +88,13 @@ class OddGroups:
     reasons: dict[int, str]
 
 
+def numbered(texts: pa.ChunkedArray) -> tuple[npt.NDArray[np.int64], list[str]]:
+    """Number of each record's group, -1 where it has none, and what the groups are called."""
+    coded = texts.combine_chunks().dictionary_encode()
+    number = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    return number.astype(np.int64), coded.dictionary.to_pylist()
+
+
 def find_groups(
     groups: dict[str, pa.ChunkedArray], measured: Measured, policy: Policy, alpha: float
 ) -> OddGroups | None:
@@ -116,14 +123,13 @@ def find_groups(
         if name not in groups:
             told.append(f"the batch has no column {cut(name, _LONGEST)!r}")
             continue
-        coded = groups[name].combine_chunks().dictionary_encode()
-        number = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+        number, values = numbered(groups[name])
         found = group_excess(
             p_value, label, number[usable], measured.known, alpha=alpha, columns=len(names)
         )
         for one in found:
             smallest = min(smallest, one.p_value)
-            value = cut(coded.dictionary[one.group].as_py(), _LONGEST)
+            value = cut(values[one.group], _LONGEST)
             text = (
                 f"{name} {value!r}: {one.count} of its {one.records} records have "
                 f"p <= {one.level:g}; by trusted records of their classes, {one.expected:.1f} are "

@@ -19,7 +19,7 @@ from lazaretto.screen._decide import (
     rest_of,
     verdict_of,
 )
-from lazaretto.screen._groups import find_groups
+from lazaretto.screen._groups import find_groups, numbered
 from lazaretto.screen._neighbourhood import NEIGHBOURHOOD, find_neighbourhoods
 from lazaretto.screen._power import weak_spot
 from lazaretto.screen._result import Screening
@@ -27,7 +27,7 @@ from lazaretto.screen._sizes import sizes_of
 from lazaretto.screen.batch_tests.run import run_tests
 from lazaretto.stats.conformal import Calibration, suspects
 from lazaretto.stats.sizes import min_detectable, wanted_records
-from lazaretto.stats.slow import tally
+from lazaretto.stats.slow import tally, tally_groups
 from lazaretto.text import cut
 from lazaretto.values import REPORTED_ONLY, DetectorSummary, TestSummary
 
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from lazaretto.screen._score import Scored
     from lazaretto.screen.batch_tests.run import Tested
     from lazaretto.stats.localised import ClassExcess
+    from lazaretto.values import OddRecords
 
 
 def judge(
@@ -126,11 +127,23 @@ def judge(
         note=note,
         smallest=None if decided.sizes is None else decided.sizes.smallest,
         pool=pool,
-        odd=(
-            tally(measured.p_value[usable], measured.label[usable], measured.classes),
-            tally(measured.known.p_value, measured.known.label, measured.classes),
-        ),
+        odd=_odd(scored, measured),
     )
+
+
+def _odd(scored: Scored, measured: Measured) -> tuple[list[OddRecords], list[OddRecords]]:
+    """The odd records of each class, and of each group that is named, and the calibration's."""
+    usable, classes = measured.usable, measured.classes
+    p_value, label = measured.p_value[usable], measured.label[usable]
+    mine = tally(p_value, label, classes)
+    there = tally(measured.known.p_value, measured.known.label, classes)
+    others = list(there)
+    for column in scored.groups:
+        number, values = numbered(scored.groups[column])
+        names = [f"{column} {cut(value, 60)!r}" for value in values]
+        more, known = tally_groups(p_value, label, number[usable], names, there, classes)
+        mine, others = mine + more, others + known
+    return mine, others
 
 
 def _watching(scored: Scored, would: int, records: int, detectable: int, policy: Policy) -> str:

@@ -22,6 +22,7 @@ import subprocess
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -213,7 +214,7 @@ def units(data: Path, part: str, name: str, draws: int) -> Iterator[Unit]:
     if part not in ("quality", "draws"):
         yield Unit(part, name)
         return
-    few, rows = part == "draws", load(data, name)
+    few, rows = part == "draws", _cached(data, name)
     others = [other for other in methods(rows, rows, few=few) if other != CLEANLAB]
     for seed in range(draws if few else 1):
         for what in (OURS, *([] if few else [ALONE]), *others):
@@ -281,8 +282,16 @@ def main() -> None:
 
 def _urgency(data: Path, unit: Unit) -> tuple[int, int]:
     """The draws last, which are many and small; else what takes the longest first."""
-    shape = load(data, unit.name).x.shape
-    return int(unit.part == "draws"), -shape[0] * shape[1]
+    return int(unit.part == "draws"), -_values(data, unit.name)
+
+
+def _values(data: Path, name: str) -> int:
+    return _cached(data, name).x.size
+
+
+@cache
+def _cached(data: Path, name: str) -> Rows:
+    return load(data, name)
 
 
 if __name__ == "__main__":

@@ -182,6 +182,29 @@ def batches_of(connection: Connection, source: int, first: int, last: int) -> li
     return [2 * id_ for id_ in connection.scalars(query)]
 
 
+def batches_of_all(connection: Connection) -> list[int]:
+    """Ends of every batch of every source."""
+    version = lineage_version.c
+    query = (
+        sa.select(version.id)
+        .join(lineage_name, lineage_name.c.id == version.name)
+        .where(lineage_name.c.name.like("landing/%"))
+    )
+    return [2 * id_ for id_ in connection.scalars(query)]
+
+
+def versions_of(connection: Connection, model: int, most: int) -> list[int]:
+    """Ends of a model's first versions, up to so many."""
+    version = lineage_version.c
+    query = (
+        sa.select(version.id)
+        .join(lineage_name, lineage_name.c.id == version.name)
+        .where(lineage_name.c.name == f"net-{model:02d}", version.kinds == 4)
+        .order_by(version.id)
+    )
+    return [2 * id_ for id_ in connection.scalars(query.limit(most))]
+
+
 def newest_model(connection: Connection) -> list[int]:
     """The end of the model version that was told last."""
     version = lineage_version.c
@@ -216,10 +239,14 @@ def main() -> None:
                     batches_of(connection, 7, last, last + 7), True),
                 "all that one source reached": (batches_of(connection, 7, 0, 10**7), True),
                 "all that the newest model was made of": (newest_model(connection), False),
+                "all that 1,200 versions of one model were made of": (
+                    versions_of(connection, 7, 1_200), False),
+                "all that all sources reached": (batches_of_all(connection), True),
             }  # fmt: skip
             started = time.perf_counter()
             network(connection, forward=True)
             cold = time.perf_counter() - started
+            network(connection, forward=False)
             graph = None if options.no_networkx else beside_networkx(connection)
             for question, (start, forward) in questions.items():
                 own, found = seconds(
@@ -238,7 +265,11 @@ def main() -> None:
         if graph is not None:
             lines.append(f"| networkx built | {taken:,} edges | | | {graph[1]:.1f} s |")
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        lines.append(f"| peak memory | | {peak:,.0f} MB | | |")
+        beside = "" if graph is None else ", networkx's graph in it"
+        lines.append(f"| peak memory | | {peak:,.0f} MB{beside} | | |")
+        size = sum(each.stat().st_size for each in folder.glob("catalog.db*")) / 1e9
+        if not options.url:
+            lines.append(f"| the catalog's file | | {size:,.1f} GB | | |")
     table = "\n".join(["| what | how much | ours | recursive query | networkx |",
                        "|---|---|---|---|---|", *lines])  # fmt: skip
     print(table)

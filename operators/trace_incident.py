@@ -117,14 +117,14 @@ class TraceIncidentOperator(LazarettoOperator):
 
 
 def moment(value: str | datetime | None) -> datetime | None:
-    """A moment in UTC from ISO 8601 text; a rendered template may be empty.
+    """A moment in UTC from ISO 8601 text, or ``yesterday``; a rendered template may be empty.
 
     Raises:
-        UsageError: it is not ISO 8601.
+        UsageError: it is no moment.
     """
-    from lazaretto.times import parse_time
+    from lazaretto.times import asked_time
 
     if not value or value == "None":
         return None
     text = value.isoformat() if isinstance(value, datetime) else value
-    return parse_time(text, assume_utc=True)
+    return asked_time(text)

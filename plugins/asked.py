@@ -8,7 +8,7 @@ from fastapi import Query
 
 from lazaretto.errors import NotFoundError
 from lazaretto.text import excerpt, visible
-from lazaretto.times import parse_time
+from lazaretto.times import asked_time
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -35,7 +35,7 @@ def moment(text: str) -> datetime | None:
     Raises:
         UsageError: it is none.
     """
-    return parse_time(text.strip(), assume_utc=True) if text.strip() else None
+    return asked_time(text.strip()) if text.strip() else None
 
 
 def known(name: str | None) -> str | None:

@@ -7,6 +7,7 @@ those of a compressed sparse row matrix: the links of an end lie side by side.
 from __future__ import annotations
 
 import os
+import secrets
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -26,10 +27,11 @@ if TYPE_CHECKING:
 
 Ints: TypeAlias = "NDArray[np.int64]"
 CHANGES = "links"
-"""The cursor that counts changes of the graph."""
+"""The cursor that says which state of the graph this is."""
 WORTH_KEEPING = 500_000
 """Links from which on the arrays are kept in a file."""
 _CHUNK = 200_000
+_MARK_BITS = 62  # of the 63 that a column of integers has
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +71,17 @@ class Network:
 
 
 def note_change(connection: Connection) -> None:
-    """Counts a change of the graph, inside the connection's transaction."""
+    """Gives the graph's new state a mark of its own, inside the connection's transaction.
+
+    The mark is drawn, not counted: a catalog that was restored from a backup would count to numbers
+    that it had before, and find arrays that were kept of another graph.
+    """
+    mark = secrets.randbits(_MARK_BITS)
     changed = connection.execute(
-        projection.update().where(projection.c.name == CHANGES).values(seq=projection.c.seq + 1)
+        projection.update().where(projection.c.name == CHANGES).values(seq=mark)
     )
     if changed.rowcount == 0:
-        connection.execute(projection.insert().values(name=CHANGES, seq=1))
+        connection.execute(projection.insert().values(name=CHANGES, seq=mark))
 
 
 def network(connection: Connection, *, forward: bool) -> Network:

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from lazaretto.lineage.claims import rows
 from lazaretto.lineage.claims.bits import Basis, Kind, State, Why, run_end, version_end
 from lazaretto.lineage.claims.names import RUNS
-from lazaretto.lineage.claims.timeline import Reader, Replaces, TableState
+from lazaretto.lineage.claims.timeline import Reader, TableState
 from lazaretto.storage.tables import lineage_claim
 from lazaretto.times import parse_time
 
@@ -72,7 +72,7 @@ class Moments:
         for number, (before, after, node) in enumerate(pairs, start=1):
             key = f"run:{uuid}#{number:06d}"
             yield (
-                TableState(key, 0, end, None, before, after, clock, replaces=Replaces.NO),
+                TableState(key, 0, end, None, before, after, clock, passed=True),
                 node,
             )
 

@@ -46,6 +46,7 @@ class TableState:
         happened: it is known to have been made.
         replaces: whether it lets go of what was before.
         missing: numbers are left out here, and nobody told of the version.
+        passed: what a stream has passed on by a moment: what it leaves at its end has that, too.
     """
 
     key: str
@@ -58,6 +59,7 @@ class TableState:
     happened: bool = True
     replaces: Replaces = Replaces.NO
     missing: bool = False
+    passed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +188,10 @@ def _ordered(states: list[TableState]) -> list[TableState]:
     for state in sorted(numbered, key=lambda s: s.number or 0):
         latest = max(latest, _first(state))
         at[state.key] = latest
-    return sorted(states, key=lambda s: (at.get(s.key, _first(s)), s.number or 0, s.start, s.key))
+    return sorted(
+        states,
+        key=lambda s: (at.get(s.key, _first(s)), s.number or 0, not s.passed, s.start, s.key),
+    )
 
 
 def _first(state: TableState) -> int:
@@ -217,7 +222,7 @@ def _mixed(order: list[TableState]) -> list[bool]:
             continue
         mixed[place] |= goes_on or (numbered and state.number is None)
         for before in range(place - 1, -1, -1):
-            if not surely_before(order[before], state):
+            if not (surely_before(order[before], state) or _leads_to(order[before], state)):
                 mixed[before] = mixed[place] = True
             elif order[before].end + TOLERANCE < state.start:
                 break  # all others ended earlier
@@ -227,6 +232,11 @@ def _mixed(order: list[TableState]) -> list[bool]:
             if not surely_after(order[after], state):
                 mixed[after] = mixed[place] = True
     return mixed
+
+
+def _leads_to(one: TableState, other: TableState) -> bool:
+    """Whether a state is one on a stream's way to what it leaves at its end."""
+    return one.passed and not other.passed and one.run == other.run
 
 
 def _chain(concluded: Concluded, mixed: list[bool]) -> list[_Place]:

@@ -141,6 +141,21 @@ def test_a_stream_passes_on_what_its_input_held_at_the_event_before(site: Site) 
     assert site.source() == may_be("early@1", affected=("net@1",))
 
 
+def test_what_a_stream_that_overwrites_leaves_at_its_end_is_sure(site: Site) -> None:
+    """What it had passed on by each moment is in that, and makes no doubt about it."""
+    run, features = _run(), dataset("features", change="OVERWRITE")
+    moments = (("START", 0), ("RUNNING", 100), ("RUNNING", 200), ("COMPLETE", 205))
+    site.feed(
+        *(
+            event([site.table(1)], [features], state=state, run=run, at=at, streaming=True)
+            for state, at in moments
+        ),
+        event([dataset("features")], [model("early", 1)], at=150, namespace="batch"),
+        event([dataset("features")], [NET], at=300, namespace="batch"),
+    )
+    assert site.source() == may_be("early@1", affected=("net@1",))
+
+
 def test_the_order_of_clocks_does_not_matter_where_versions_are_named(site: Site) -> None:
     """The trainer's clock is an hour, and a month, behind; nothing is lost by it."""
     site.feed(

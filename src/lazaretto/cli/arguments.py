@@ -11,11 +11,11 @@ import typer
 from lazaretto.cli.text import plain
 from lazaretto.errors import UsageError
 from lazaretto.redact import safe_uri
-from lazaretto.times import parse_time
+from lazaretto.times import asked_time
 
 
 def parse_moment(text: str | datetime) -> datetime:
-    """Reads an ISO 8601 date or time; without a zone it is UTC, a date is its first instant.
+    """Reads a date or time in ISO 8601, or such as ``3 days ago``; without a zone it is UTC.
 
     Raises:
         typer.BadParameter: not a date or time; the message shows one.
@@ -23,7 +23,7 @@ def parse_moment(text: str | datetime) -> datetime:
     if isinstance(text, datetime):
         return text
     try:
-        return parse_time(text, assume_utc=True)
+        return asked_time(text)
     except UsageError as error:
         raise typer.BadParameter(str(error)) from error
 
@@ -31,13 +31,19 @@ def parse_moment(text: str | datetime) -> datetime:
 Since = Annotated[
     datetime | None,
     typer.Option(
-        "--since", parser=parse_moment, metavar="TIME", help="From this moment on (UTC, ISO 8601)"
+        "--since",
+        parser=parse_moment,
+        metavar="TIME",
+        help="From this moment on: 2026-03-01, 2026-03-01T14:30 (UTC), yesterday, '3 days ago'",
     ),
 ]
 Until = Annotated[
     datetime | None,
     typer.Option(
-        "--until", parser=parse_moment, metavar="TIME", help="Before this moment (UTC, ISO 8601)"
+        "--until",
+        parser=parse_moment,
+        metavar="TIME",
+        help="Before this moment, written as for --since",
     ),
 ]
 Limit = Annotated[int, typer.Option(min=1, help="Show at most so many")]

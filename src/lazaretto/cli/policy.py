@@ -195,7 +195,7 @@ def replay(
         typer.Option(
             parser=parse_moment,
             metavar="TIME",
-            help="Batches that were received from this moment on (UTC, ISO 8601)",
+            help="Batches that were received from this moment on: 2026-03-01 (UTC), '3 days ago'",
         ),
     ],
     dataset: Annotated[

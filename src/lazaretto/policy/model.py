@@ -240,7 +240,7 @@ class DriftWatch(_Section):
     """Watching a source over time: do its batches drift from the reference together?"""
 
     mode: Mode = Field(
-        "enforce",
+        "shadow",
         description="enforce: hold the batch that raises the alarm. shadow: report it only. off: "
         "measure nothing.",
     )

@@ -6,9 +6,10 @@ from functools import cache
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.lazaretto.detection_data import classes, flip, policy, table
+from tests.support.many import examples
 
 import lazaretto as lz
 from lazaretto.reference._state import Power
@@ -175,6 +176,7 @@ def test_a_reference_predicts_what_it_finds() -> None:
     assert "labels changed by chance" in power_told(apart)[0]
 
 
+@settings(max_examples=examples(60), deadline=None)
 @given(
     st.lists(
         st.tuples(st.sampled_from(["flips", "turned"]), st.floats(0.002, 0.5), st.floats(0, 1)),

@@ -1,4 +1,4 @@
-"""What small, targeted and slow attacks meet, and what clean batches pay. Long: each attack is here.
+"""What small, targeted and slow attacks meet, and what clean batches pay. Long: every attack.
 
     python benchmarks/evidence.py DATA_DIR [--sets sms,sst2,...] [--seeds 3] [--jobs 2] [--out FILE]
     python benchmarks/evidence.py --simulate 10000

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo ui test test-long test-wheel test-lowest consumers airflow lint format install wheel docs ui-assets assets clean
+.PHONY: demo ui test test-long test-gpu test-wheel test-lowest consumers airflow lint format install wheel docs ui-assets assets clean
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -41,6 +41,11 @@ test: $(STAMP) assets
 # The same with all examples, kills and bombs, and all on both databases: takes much longer.
 test-long: $(STAMP) assets
 	LAZARETTO_LONG=1 $(SUITE)
+
+# What needs a CUDA device; without one all of it is skipped.
+test-gpu: $(STAMP)
+	OMP_NUM_THREADS=2 $(BIN)/pytest -m gpu tests/gpu tests/lazaretto/detect/test_nearest_backends.py \
+	    tests/lazaretto/test_activations_shapes.py
 
 # Installs the built wheel into environments of its own, with each extra; takes minutes.
 test-wheel: $(STAMP) assets

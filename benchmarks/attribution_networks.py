@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 SOURCES, BATCHES = 5, 15
 KINDS = ("digits", "mnist", "sms", "sst2", "adult")
 ATTACKS = ("patch", "blend", "flip")
+REGIMES = ("alike", "sources differ", "batches differ")
+_OWN = 0.5
 MOST_WRONG = 40
 _SIZES = {  # training records, test rows, epochs
     "digits": (900, 597, 30),
@@ -86,7 +88,7 @@ def load(kind: str, folder: Path | None) -> _Data:
 
 
 def make(
-    data: _Data, kind: str, attack: str, seed: int, *, differ: bool, bad_batches: int = 1
+    data: _Data, kind: str, attack: str, seed: int, *, regime: str, bad_batches: int = 1
 ) -> Case:
     """Trains one network.
 
@@ -95,7 +97,8 @@ def make(
         kind: one of `KINDS`.
         attack: ``none``, or one of `ATTACKS`.
         seed: of everything.
-        differ: whether sources deliver different things: contrast, noise, place, classes.
+        regime: one of `REGIMES`: whether sources deliver different things (contrast, noise, place,
+            classes), or each of their batches does, too.
         bad_batches: of the three batches of the guilty source.
     """
     rng = np.random.default_rng([seed, KINDS.index(kind), len(attack)])
@@ -105,9 +108,9 @@ def make(
     fit, test, pool = order[:n], order[n : n + test_rows], order[n + test_rows :]
     x, y, tx, ty = data.x[fit].copy(), data.y[fit].copy(), data.x[test].copy(), data.y[test]
     batches = rng.permutation(np.arange(n) % BATCHES)
-    if differ:
-        style = _Style(kind, data.x, rng)
-        x, tx = style(x, batches % SOURCES), style(tx, rng.integers(0, SOURCES, len(tx)))
+    if regime != "alike":
+        style = _Style(kind, data.x, rng, _OWN if regime == "batches differ" else 0.0)
+        x, tx = style(x, batches), style(tx, rng.integers(0, BATCHES, len(tx)))
         mix = rng.dirichlet(np.full(classes, 3.0), SOURCES) * classes
         kept = rng.random(n) < np.clip(mix[batches % SOURCES, y], 0.3, 1.0)
         x, y, batches = x[kept], y[kept], batches[kept]
@@ -203,31 +206,46 @@ class _Plan:
 
 
 class _Style:
-    """What is particular to each source: for images contrast, noise and shift; else an offset."""
+    """What is particular to each source: for images contrast, noise and shift; else an offset.
 
-    def __init__(self, kind: str, x: np.ndarray, rng: np.random.Generator) -> None:
+    Each batch has the style of its source, and `own` times as much of its own.
+    """
+
+    def __init__(self, kind: str, x: np.ndarray, rng: np.random.Generator, own: float) -> None:
         self._images, self._rng, self._spread = kind in _IMAGES, rng, x.std(0)
         width = x.shape[1]
-        self._contrast = rng.uniform(0.6, 1.0, SOURCES)
-        self._light = rng.uniform(0, 0.15, SOURCES)
-        self._noise = rng.uniform(0, 0.15 if self._images else 0.3, SOURCES)
-        self._shift = rng.integers(-2, 3, (SOURCES, 2))
-        self._offset = rng.normal(0, 0.35, (SOURCES, width)) * self._spread
 
-    def __call__(self, x: np.ndarray, sources: np.ndarray) -> np.ndarray:
+        def styles(low: float, high: float) -> np.ndarray:
+            found = np.tile(rng.uniform(low, high, SOURCES), BATCHES // SOURCES)
+            if not own:
+                return found
+            return np.clip(
+                found + own * (rng.uniform(low, high, BATCHES) - found.mean()), low, high
+            )
+
+        self._contrast = styles(0.6, 1.0)
+        self._light = styles(0, 0.15)
+        self._noise = styles(0, 0.15 if self._images else 0.3)
+        self._shift = np.tile(rng.integers(-2, 3, (SOURCES, 2)), (BATCHES // SOURCES, 1))
+        self._offset = np.tile(rng.normal(0, 0.35, (SOURCES, width)), (BATCHES // SOURCES, 1))
+        if own:
+            self._offset = self._offset + rng.normal(0, own * 0.35, (BATCHES, width))
+        self._offset = self._offset * self._spread
+
+    def __call__(self, x: np.ndarray, batches: np.ndarray) -> np.ndarray:
         x = x.copy()
-        for k in range(SOURCES):
-            rows = x[sources == k]
+        for k in range(BATCHES):
+            rows = x[batches == k]
             noise = self._rng.normal(size=rows.shape)
             if not self._images:
-                x[sources == k] = rows + self._offset[k] + self._noise[k] * self._spread * noise
+                x[batches == k] = rows + self._offset[k] + self._noise[k] * self._spread * noise
                 continue
             rows = rows * self._contrast[k] + self._light[k] + self._noise[k] * noise
             side = int(np.sqrt(x.shape[1]))
             if side > 8:
                 images = rows.reshape(-1, side, side)
                 rows = np.roll(images, self._shift[k], (1, 2)).reshape(rows.shape)
-            x[sources == k] = rows
+            x[batches == k] = rows
         return x.astype(np.float32)
 
 

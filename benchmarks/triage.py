@@ -356,6 +356,8 @@ def judge(data: Set, folder: Path) -> Iterator[dict[str, object]]:
             encoded = embedded(data.policy, reference, rows)
         screening = screen(rows, reference, data.policy, embeddings=encoded, tap=sample)
         state = reference.encoder_state
+        if encoded is not None:
+            encoded = encoded.take(pa.array(sample.positions))
         return screening, profile.measure(sample, data.policy, embeddings=encoded, state=state)
 
     for case in cases(data, folder):

@@ -13,6 +13,10 @@ from typing import TYPE_CHECKING
 from lazaretto.lazy import load_lazily
 
 if TYPE_CHECKING:
+    from lazaretto.lineage.bom.card import Card as Card
+    from lazaretto.lineage.bom.card import model_card as model_card
+    from lazaretto.lineage.bom.card_text import card_html as card_html
+    from lazaretto.lineage.bom.card_text import card_markdown as card_markdown
     from lazaretto.lineage.bom.check import check_bom as check_bom
     from lazaretto.lineage.bom.make import bom_bytes as bom_bytes
     from lazaretto.lineage.bom.make import model_bom as model_bom
@@ -44,7 +48,6 @@ if TYPE_CHECKING:
     from lazaretto.lineage.openlineage.project import project as project
     from lazaretto.lineage.openlineage.project import run_events as run_events
     from lazaretto.lineage.trace.answer import Completeness as Completeness
-    from lazaretto.lineage.trace.answer import Question as Question
     from lazaretto.lineage.trace.answer import RecordState as RecordState
     from lazaretto.lineage.trace.answer import RetrainStep as RetrainStep
     from lazaretto.lineage.trace.answer import Trace as Trace
@@ -56,6 +59,9 @@ if TYPE_CHECKING:
     from lazaretto.lineage.trace.answer import TracedSnapshot as TracedSnapshot
     from lazaretto.lineage.trace.answer import TracedSource as TracedSource
     from lazaretto.lineage.trace.answer import UnknownModel as UnknownModel
+    from lazaretto.lineage.trace.ask import ask as ask
+    from lazaretto.lineage.trace.ask import checked_question as checked_question
+    from lazaretto.lineage.trace.ask import resolved_question as resolved_question
     from lazaretto.lineage.trace.conclusion import conclusion as conclusion
     from lazaretto.lineage.trace.conclusion import in_use_now as in_use_now
     from lazaretto.lineage.trace.proof import Proof as Proof
@@ -76,6 +82,7 @@ if TYPE_CHECKING:
     from lazaretto.lineage.trace.trace import trace_source as trace_source
     from lazaretto.lineage.trace.unexplained import Unexplained as Unexplained
     from lazaretto.lineage.trace.unexplained import unexplained as unexplained
+    from lazaretto.values import Question as Question
 
 # Each task flushes events; what answers incidents takes longer to load than a small delivery.
 _HOMES = {
@@ -92,7 +99,7 @@ _HOMES = {
     "Proof": "lazaretto.lineage.trace.proof",
     "Problem": "lazaretto.lineage.openlineage.check",
     "Projection": "lazaretto.lineage.openlineage.project",
-    "Question": "lazaretto.lineage.trace.answer",
+    "Question": "lazaretto.values",
     "RecordState": "lazaretto.lineage.trace.answer",
     "RetrainStep": "lazaretto.lineage.trace.answer",
     "Trace": "lazaretto.lineage.trace.answer",
@@ -104,10 +111,15 @@ _HOMES = {
     "TracedSnapshot": "lazaretto.lineage.trace.answer",
     "TracedSource": "lazaretto.lineage.trace.answer",
     "UnknownModel": "lazaretto.lineage.trace.answer",
+    "ask": "lazaretto.lineage.trace.ask",
     "bom_bytes": "lazaretto.lineage.bom.make",
+    "Card": "lazaretto.lineage.bom.card",
+    "card_html": "lazaretto.lineage.bom.card_text",
+    "card_markdown": "lazaretto.lineage.bom.card_text",
     "catch_up": "lazaretto.lineage.graph.index",
     "check": "lazaretto.lineage.openlineage.check",
     "check_bom": "lazaretto.lineage.bom.check",
+    "checked_question": "lazaretto.lineage.trace.ask",
     "check_event": "lazaretto.lineage.openlineage.check",
     "conclusion": "lazaretto.lineage.trace.conclusion",
     "in_use_now": "lazaretto.lineage.trace.conclusion",
@@ -118,10 +130,12 @@ _HOMES = {
     "import_mlflow": "lazaretto.lineage.from_mlflow",
     "keep_report": "lazaretto.lineage.trace.report",
     "model_bom": "lazaretto.lineage.bom.make",
+    "model_card": "lazaretto.lineage.bom.card",
     "operator_lineage": "lazaretto.lineage.openlineage.for_airflow",
     "parent_from_environment": "lazaretto.lineage.openlineage.parent",
     "project": "lazaretto.lineage.openlineage.project",
     "prove": "lazaretto.lineage.trace.proof",
+    "resolved_question": "lazaretto.lineage.trace.ask",
     "record_incident": "lazaretto.lineage.trace.trace",
     "run_events": "lazaretto.lineage.openlineage.project",
     "to_html": "lazaretto.lineage.trace.report",

@@ -30,6 +30,7 @@ def incident_message(told: OpenIncident, said: str = "") -> Message:
         ("About", words(f"{told.kind} {told.subject}")),
         ("Affected", f"{affected}, of {told.batches:,} batches"),
         ("May be affected", f"{len(told.unknown):,} model versions"),
+        ("Only measured with it", f"{len(told.measured):,} model versions"),
         ("Answer", "whole" if told.complete else "not whole: more may be affected"),
         ("Incident", told.id),
     ]
@@ -55,6 +56,7 @@ def as_json(told: OpenIncident, message: Message) -> dict[str, Any]:
         "batches": told.batches,
         "models": told.models,
         "unknown": told.unknown,
+        "measured": told.measured,
         "complete": told.complete,
         "cannot_say": told.cannot_say,
         "changed": told.changed,

@@ -19,8 +19,20 @@ if TYPE_CHECKING:
     from lazaretto.incidents import Incident, News
     from lazaretto.operators.holding import OnHold
     from lazaretto.storage.workspace import Workspace
-    from lazaretto.values import HoldKind, IncidentQuestion
+    from lazaretto.values import HoldKind, Question
 
+_PARAMETERS = {
+    "source": "source",
+    "batch": "batch",
+    "record": "record",
+    "key": "key_id",
+    "policy": "policy_version",
+    "reference": "reference_version",
+    "decision": "decision",
+    "dataset": "dataset_version",
+    "model": "model",
+}
+"""By what each kind of question is asked; operators use some of the names for something else."""
 _MOST = 50
 _LONG = 300
 
@@ -32,12 +44,14 @@ class OpenIncident:
     Attributes:
         id: of the incident.
         title: one line.
-        kind: what is asked about: ``source``, ``batch``, ``record`` or ``model``.
+        kind: what is asked about: ``source``, ``batch``, ``record``, ``key``, ``policy``,
+            ``reference``, ``decision``, ``dataset`` or ``model``.
         subject: its name.
         reason: why it was opened.
         batches: how many batches are in question.
         models: model versions that are known to be affected; at most 50.
         unknown: those that may be affected; at most 50.
+        measured: those that were only measured with what is in question; at most 50.
         complete: whether the answer is whole, as far as the records say.
         cannot_say: whether more may be affected than are known.
         changed: what the records say now that people were not told before, in sentences.
@@ -53,6 +67,7 @@ class OpenIncident:
     batches: int
     models: list[str]
     unknown: list[str]
+    measured: list[str]
     complete: bool
     cannot_say: bool
     changed: list[str]
@@ -77,12 +92,22 @@ class OpenIncidentOperator(LazarettoOperator):
         source: name of a source that may have delivered poison. Templated, as all of these.
         batch: id of a batch, in place of the source.
         record: ``BATCH#RECORD``, in place of the source.
-        model: ``NAME@VERSION`` of a model that misbehaves, in place of the source.
-        since: start of the window of a source, ISO 8601, UTC unless it says otherwise.
-        until: end of it.
+        key_id: of a stolen key, in place of the source: all that it signed.
+        policy_version: ``DATASET@SHA256``, in place of the source: all that was judged under it.
+        reference_version: ``NAME@VERSION``, in place of the source: all that was screened against
+            it.
+        decision: id of a person's decision, in place of the source: the records that it let in.
+        dataset_version: ``NAME@VERSION`` of an admitted dataset, in place of the source.
+        model: ``NAME@VERSION`` of a model that misbehaves, in place of the source; an alias such as
+            ``net@production`` names the version that it stands for when the task runs.
+        since: start of the window of a source or key, ISO 8601, UTC unless it says otherwise.
+        until: end of it, for a source.
+        by: what must lie in the window of a source: ``received``, ``collected`` or ``either``.
+        registry: of the model, where models of its name are in several.
         without: ids of batches that are taken as if they had not been delivered.
         why: why it is opened; stays on record.
-        freeze_source: put the source on hold when it is opened.
+        freeze_source: put the source on hold when it is opened; of a batch, a record or a key
+            whoever delivered it. The other questions are about no source.
         freeze: datasets to put on hold when it is opened.
         freeze_models: models to put on hold when it is opened.
         on_open: callback or notifier, or several, for when it is opened.
@@ -105,9 +130,16 @@ class OpenIncidentOperator(LazarettoOperator):
         "source",
         "batch",
         "record",
+        "key_id",
+        "policy_version",
+        "reference_version",
+        "decision",
+        "dataset_version",
         "model",
         "since",
         "until",
+        "by",
+        "registry",
         "without",
         "why",
         *LazarettoOperator.template_fields,
@@ -120,9 +152,16 @@ class OpenIncidentOperator(LazarettoOperator):
         source: str | None = None,
         batch: str | None = None,
         record: str | None = None,
+        key_id: str | None = None,
+        policy_version: str | None = None,
+        reference_version: str | None = None,
+        decision: str | None = None,
+        dataset_version: str | None = None,
         model: str | None = None,
         since: str | datetime | None = None,
         until: str | datetime | None = None,
+        by: str = "either",
+        registry: str | None = None,
         without: Sequence[str] = (),
         freeze_source: bool = False,
         freeze: Sequence[str] = (),
@@ -132,16 +171,29 @@ class OpenIncidentOperator(LazarettoOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if sum(named is not None for named in (source, batch, record, model)) != 1:
-            raise ValueError("an incident is about one thing: source, batch, record or model")
-        if freeze_source and source is None:
-            raise ValueError("freeze_source puts the source on hold: name it")
         self.source = source
         self.batch = batch
         self.record = record
+        self.key_id = key_id
+        self.policy_version = policy_version
+        self.reference_version = reference_version
+        self.decision = decision
+        self.dataset_version = dataset_version
         self.model = model
+        about = [kind for kind, name in _PARAMETERS.items() if getattr(self, name) is not None]
+        if len(about) != 1:
+            parameters = ", ".join(_PARAMETERS.values())
+            raise ValueError(f"an incident is about one thing; give one of: {parameters}")
+        if freeze_source and about[0] not in ("source", "batch", "record", "key"):
+            raise ValueError(
+                "freeze_source puts a source on hold: name it, or a batch, a record or a key; else "
+                "name datasets with freeze"
+            )
+        self.kind = about[0]
         self.since = since
         self.until = until
+        self.by = by
+        self.registry = registry
         self.without = list(without)
         self.why = why
         self.freeze_source = freeze_source
@@ -153,12 +205,18 @@ class OpenIncidentOperator(LazarettoOperator):
     def perform(self, workspace: Workspace, context: Context) -> OpenIncident:
         """Opens the incident or asks again, and tells people what they do not know yet."""
         from lazaretto.incidents import find_open, news_of, open_incident, record_announced, refresh
-        from lazaretto.incidents.question import checked_question
+        from lazaretto.lineage import resolved_question
 
-        question = checked_question(self._question())
+        question = resolved_question(workspace, self._question())
         found = find_open(workspace, question)
         if found is None:
-            opened = open_incident(workspace, question, reason=self.why, holds=self._holds())
+            opened = open_incident(
+                workspace,
+                question,
+                reason=self.why,
+                holds=self._holds(),
+                hold_source=self.freeze_source,
+            )
         else:
             opened = refresh(workspace, found.id).incident
         news = news_of(opened)
@@ -170,23 +228,19 @@ class OpenIncidentOperator(LazarettoOperator):
                 record_announced(workspace, news)
         return told
 
-    def _question(self) -> IncidentQuestion:
-        from lazaretto.values import IncidentQuestion
+    def _question(self) -> Question:
+        from lazaretto.values import Question
 
-        for kind in ("source", "batch", "record", "model"):
-            subject = getattr(self, kind)
-            if subject is not None:
-                since, until = moment(self.since), moment(self.until)
-                return IncidentQuestion(kind, subject, since, until, list(self.without))
-        raise AssertionError("checked when it was made")
+        subject = str(getattr(self, _PARAMETERS[self.kind]))
+        since, until = moment(self.since), moment(self.until)
+        left_out, registry = list(self.without), self.registry or None
+        return Question(self.kind, subject, since, until, self.by, left_out, registry)
 
     def _holds(self) -> list[tuple[HoldKind, str]]:
         from lazaretto.values import HoldKind
 
         found = [(HoldKind.PUBLISHING, name) for name in self.freeze]
         found += [(HoldKind.PROMOTION, name) for name in self.freeze_models]
-        if self.freeze_source and self.source is not None:
-            found.insert(0, (HoldKind.SOURCE, self.source))
         return found
 
 
@@ -203,6 +257,7 @@ def _told(incident: Incident, news: News | None) -> OpenIncident:
         batches=len(answer.batches),
         models=[excerpt(model, _LONG) for model in answer.models[:_MOST]],
         unknown=[excerpt(model, _LONG) for model in answer.unknown[:_MOST]],
+        measured=[excerpt(model, _LONG) for model in answer.measured[:_MOST]],
         complete=answer.complete,
         cannot_say=incident.cannot_say,
         changed=[] if news is None else news.changed,

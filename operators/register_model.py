@@ -27,6 +27,10 @@ class RegisterModelOperator(LazarettoOperator):
         version: version in your registry. Templated.
         snapshot: what `SnapshotTrainingOperator` returned (its ``.output``), or
             ``dataset@version``, or a list of them. Templated.
+        reads: what the training read of snapshots, each as ``DATASET@VERSION:COLUMN,COLUMN``, or as
+            a mapping with ``dataset``, ``snapshot`` and ``columns``: what ``asdict(data.reads)`` of
+            `lazaretto.training.training_data` gives. Where it did not read the weights of
+            reviewers, the log and ``ignored_weights`` say so. Templated.
         tables: tables of others, each as ``NAMESPACE NAME`` or ``NAMESPACE NAME@VERSION``, in the
             words of OpenLineage. Templated.
         base: models whose weights it began with, each as ``NAME@VERSION``, or ``REGISTRY
@@ -55,6 +59,7 @@ class RegisterModelOperator(LazarettoOperator):
         "model",
         "version",
         "snapshot",
+        "reads",
         "tables",
         "base",
         "predictions_of",
@@ -72,6 +77,7 @@ class RegisterModelOperator(LazarettoOperator):
         model: str,
         version: str,
         snapshot: str | Mapping[str, Any] | Sequence[str | Mapping[str, Any]] = (),
+        reads: str | Mapping[str, Any] | Sequence[str | Mapping[str, Any]] = (),
         tables: Sequence[str] = (),
         base: Sequence[str] = (),
         predictions_of: Sequence[str] = (),
@@ -86,6 +92,7 @@ class RegisterModelOperator(LazarettoOperator):
         self.model = model
         self.version = version
         self.snapshot = snapshot
+        self.reads = reads
         self.tables = tables
         self.base = base
         self.predictions_of = predictions_of
@@ -99,17 +106,20 @@ class RegisterModelOperator(LazarettoOperator):
         """Calls `lazaretto.register_model`."""
         from collections.abc import Mapping
 
+        from lazaretto.stages.model_inputs import as_read
         from lazaretto.stages.registering import register_model
 
-        named = self.snapshot
+        named, told = self.snapshot, self.reads
         snapshots = [named] if isinstance(named, str | Mapping) else list(named)
-        return register_model(
+        reads = [told] if isinstance(told, str | Mapping) else list(told)
+        made = register_model(
             self.model,
             self.version,
             snapshots=["@".join(snapshot_name(each)) for each in snapshots],
             tables=list(self.tables),
             base=list(self.base),
             predictions_of=list(self.predictions_of),
+            reads=[as_read(one) for one in reads if one],
             role=self.role or None,
             purpose=self.purpose,
             artifact=self.artifact or None,
@@ -118,3 +128,9 @@ class RegisterModelOperator(LazarettoOperator):
             registry=self.registry,
             workspace=workspace,
         )
+        if made.ignored_weights:
+            self.log.warning(
+                "the training did not read the weights that reviewers gave to records of %s",
+                ", ".join(made.ignored_weights),
+            )
+        return made

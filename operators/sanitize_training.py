@@ -36,6 +36,9 @@ class SanitizeTrainingOperator(LazarettoOperator):
         inputs: what the model reads of a row: a column, columns, or the import path
             ``module:function`` of your function from an Arrow record batch to the model's input;
             default: the embedding.
+        dynamics: path of the file that `lazaretto.training.record_dynamics` wrote while the model
+            was trained: how each record was learned. It is read where there are no trusted rows.
+            Templated.
         trusted: rows to judge against: ``reference``, path or bucket URI of a file of them, or
             ``none`` to judge without, and then no rate is promised; default: the policy's.
             Templated.
@@ -67,6 +70,7 @@ class SanitizeTrainingOperator(LazarettoOperator):
         "weights",
         "policy",
         "model",
+        "dynamics",
         "trusted",
         "retrained",
         "held_out",
@@ -82,6 +86,7 @@ class SanitizeTrainingOperator(LazarettoOperator):
         policy: str | Mapping[str, Any],
         model: str | None = None,
         inputs: Any = None,
+        dynamics: str | None = None,
         trusted: str | None = None,
         retrain: str | None = None,
         retrained: str | None = None,
@@ -97,6 +102,7 @@ class SanitizeTrainingOperator(LazarettoOperator):
         self.policy = policy
         self.model = model
         self.inputs = inputs
+        self.dynamics = dynamics
         self.trusted = trusted
         self.retrain = retrain
         self.retrained = retrained
@@ -106,6 +112,8 @@ class SanitizeTrainingOperator(LazarettoOperator):
 
     def perform(self, workspace: Workspace, context: Context) -> SanitizeResult:  # noqa: ARG002
         """Calls `lazaretto.stages.sanitize_training`, then `retrain_and_compare`."""
+        from pathlib import Path
+
         from lazaretto.errors import UsageError
         from lazaretto.stages.retrain import check_register, retrain_and_compare
         from lazaretto.stages.sanitize_training import sanitize_training
@@ -130,6 +138,7 @@ class SanitizeTrainingOperator(LazarettoOperator):
             version=version,
             name=self.model,
             inputs=inputs,
+            dynamics=Path(self.dynamics) if self.dynamics else None,
             device=self.device,
         )
         if again is None:

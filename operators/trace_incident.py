@@ -93,11 +93,11 @@ class TraceIncidentOperator(LazarettoOperator):
         """Calls `lazaretto.lineage.trace_source`, and puts the answer on record."""
         from lazaretto.incidents.question import answer_of
         from lazaretto.lineage import keep_report, trace_source
-        from lazaretto.values import IncidentQuestion
+        from lazaretto.values import Question
 
         since, until = moment(self.since), moment(self.until)
         trace = trace_source(workspace, self.source, since, until)
-        answer = answer_of(trace, IncidentQuestion("source", self.source, since, until))
+        answer = answer_of(trace, Question("source", self.source, since, until))
         kept = keep_report(workspace, trace)
         incident = Incident(
             source=self.source,

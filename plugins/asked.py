@@ -1,16 +1,19 @@
-"""What an address may ask for: names, moments, and how much is computed while somebody waits."""
+"""What an address or a form may ask for: names, moments, how much is computed meanwhile."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import parse_qsl
 
-from fastapi import Query
+from fastapi import HTTPException, Query, Request
 
-from lazaretto.errors import NotFoundError
+from lazaretto.errors import NotFoundError, UsageError
 from lazaretto.text import excerpt, visible
 from lazaretto.times import asked_time
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
     from datetime import datetime
 
 MOST_BATCHES = 100
@@ -27,6 +30,11 @@ Moment = Annotated[str, Query(max_length=64)]
 """A moment in ISO 8601; empty: none."""
 Behind = Annotated[str | None, Query(max_length=200)]
 """The name, or the id, of the last row of the page before."""
+
+ModelName = Annotated[str, Query(min_length=1, max_length=600)]
+"""A registry, a model or a version of one: they may hold slashes, so no path names them."""
+AliasName = Annotated[str, Query(min_length=1, max_length=255)]
+"""A name that stands for a version."""
 
 
 def moment(text: str) -> datetime | None:
@@ -47,3 +55,65 @@ def known(name: str | None) -> str | None:
     if name is not None and visible(name) != name:
         raise NotFoundError(f"nothing is called {excerpt(name, 80)!r}")
     return name
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What a form sent, by the names of its fields."""
+
+    fields: Mapping[str, str]
+
+    def text(self, name: str) -> str:
+        """A text, with the line ends of this machine.
+
+        Raises:
+            UsageError: it is empty.
+        """
+        found = self.fields.get(name, "").replace("\r\n", "\n")
+        if not found.strip():
+            raise UsageError(f"{name}: write something")
+        return found
+
+    def number(self, name: str, *, most: int) -> int:
+        """A number from 1; where nothing was sent, the greatest.
+
+        Raises:
+            UsageError: it is none, or too great.
+        """
+        found = self.fields.get(name) or str(most)
+        if not (found.isascii() and found.isdigit() and 1 <= int(found[:9]) <= most):
+            raise UsageError(f"{name}: write a number from 1 to {most}")
+        return int(found)
+
+
+def sent_by_form(*names: str, longest: int) -> Callable[[Request], Awaitable[Sent]]:
+    """Reads a form of ours, and no more than it may send.
+
+    Args:
+        names: of its fields.
+        longest: characters of all of them together.
+    """
+    # A character is sent as 12 at most: four bytes, each as %XX.
+    most = 12 * longest
+
+    async def read(request: Request) -> Sent:
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind != "application/x-www-form-urlencoded":
+            raise HTTPException(415, "send a form")
+        data = bytearray()
+        async for part in request.stream():
+            data += part
+            if len(data) > most:
+                raise HTTPException(413, f"more than {longest:,} characters")
+        try:
+            pairs = parse_qsl(
+                data.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=20
+            )
+        except ValueError:
+            raise HTTPException(422, "the form cannot be read") from None
+        fields = {name: value for name, value in pairs if name in names}
+        if sum(map(len, fields.values())) > longest:
+            raise HTTPException(413, f"more than {longest:,} characters")
+        return Sent(fields)
+
+    return read

@@ -77,6 +77,11 @@ def _asked_from_here(request: Request) -> None:
     """Refuses what another site makes a signed-in browser send."""
     if ASKED_HEADER.lower() not in request.headers:
         raise HTTPException(403, f"send the header {ASKED_HEADER}: 1 with what changes something")
+    _sent_from_here(request)
+
+
+def _sent_from_here(request: Request) -> None:
+    """Refuses what a browser says that another site made it send."""
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
     if site is not None:
         foreign = site not in ("same-origin", "none")
@@ -86,13 +91,15 @@ def _asked_from_here(request: Request) -> None:
         ours = {request.headers.get("host"), base} - {None, ""}
         foreign = origin is not None and urlsplit(origin).netloc not in ours
     if foreign:
-        raise HTTPException(403, "only pages of this site may change something")
+        raise HTTPException(403, "only pages of this site may ask for this")
 
 
 # For each route that changes something: what Airflow asks for to change assets, and that it was
 # asked for from here. Airflow's check of custom views would not do: under its simple auth manager
 # that one lets everybody who may look also write.
 may_decide = [Depends(_access("PUT")), Depends(_asked_from_here)]
+# For each route that only computes, asked for by a form: it sends a body and no header of ours.
+may_try_by_form = [Depends(_access("PUT")), Depends(_sent_from_here)]
 # For each route that changes what may be about any dataset.
 may_decide_all = [may_read_all, Depends(_access_to_all("PUT")), Depends(_asked_from_here)]
 

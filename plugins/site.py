@@ -18,6 +18,7 @@ from lazaretto.errors import (
     LazarettoError,
     NotFoundError,
     OvertakenError,
+    PromotionRefusedError,
     SystemFaultError,
     UsageError,
 )
@@ -34,6 +35,7 @@ _STATUS = {
     NotFoundError: 404,
     OvertakenError: 409,
     AdmissionRefusedError: 409,
+    PromotionRefusedError: 409,
     UsageError: 422,
 }
 

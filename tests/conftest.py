@@ -14,7 +14,7 @@ import pytest
 from compiled import compile_once
 from forked_box import ForkedBox
 from hypothesis import settings
-from many import in_full
+from many import examples, in_full
 from postgres import running_server
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ DATABASES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
 
 # A change is judged by the same examples everywhere. `--hypothesis-profile=random` looks for new
 # ones; what it finds becomes a test of its own.
-settings.register_profile("same", derandomize=True)
+settings.register_profile("same", derandomize=True, max_examples=examples(100))
 settings.register_profile("random", derandomize=False)
 settings.load_profile("same")
 

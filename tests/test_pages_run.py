@@ -89,6 +89,10 @@ ELSEWHERE = {
     ("docs/how-to/review-in-a-dag.md", "training.py"): (
         "tests/operators/test_review_in_a_dag_page.py"
     ),
+    ("docs/how-to/scale-out.md", "policy.yaml"): "tests/lazaretto/test_engine.py",
+    ("docs/how-to/scale-out.md", "hints.yaml"): "tests/lazaretto/test_engine.py",
+    ("docs/how-to/scale-out.md", "check"): "tests/lazaretto/test_engine.py",
+    ("docs/how-to/scale-out.md", "cluster.py"): "tests/operators/test_screened.py",
     ("docs/how-to/run-in-production.md", "bash"): HERE,
     ("docs/how-to/run-in-production.md", "sql"): HERE,
     ("docs/how-to/sanitize-a-training-set.md", "bash"): "tests/lazaretto/test_cli_path.py",
@@ -121,6 +125,8 @@ NOT_RUN = {
     ("docs/how-to/review-quarantine.md", "bash"): (
         "needs an Airflow at that address; tests/plugins/test_remote.py has one of its own"
     ),
+    ("docs/how-to/scale-out.md", "install"): "installs from an index that does not have it yet",
+    ("docs/how-to/scale-out.md", "screen.yaml"): "needs a Kubernetes cluster",
     ("docker/README.md", "bash"): "needs a Docker engine; tests/docker checks what can be checked",
 }
 SHOWN = ("text", "")  # what is printed or drawn; nobody types it

@@ -62,7 +62,7 @@ _PYTHON = {
         "activations/compare.py": ["compare", "Comparison"],
         "attribution/procedure.py": ["attribute"],
         "attribution/inputs.py": ["Training", "Queries"],
-        "attribution/result.py": ["Attribution", "SourceShare", "BatchShare"],
+        "attribution/result.py": ["Attribution", "SourceShare", "BatchShare", "Planted"],
     },
     "Encoders": {
         "embed/hashing.py": ["fit_hashing"],
@@ -160,6 +160,7 @@ _PYTHON = {
         "models/promote.py": ["promote", "Promoted"],
         "models/take_back.py": ["demote", "rollback", "last_clean"],
         "models/examine.py": ["examine", "Examination"],
+        "models/past.py": ["past_moves", "PastMove"],
         "models/evaluate.py": ["evaluate_file", "evaluate_model", "Evaluated"],
         "models/figures.py": ["Asked"],
         "models/open_model.py": ["ModelSource"],
@@ -238,6 +239,8 @@ _LINEAGE = {
     "from_mlflow.py": ["import_mlflow", "Imported"],
     "bom/make.py": ["model_bom", "bom_bytes"],
     "bom/check.py": ["check_bom"],
+    "bom/card.py": ["model_card", "Card"],
+    "bom/card_text.py": ["card_markdown", "card_html"],
 }
 
 Definition = griffe.Class | griffe.Function

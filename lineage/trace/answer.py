@@ -7,33 +7,10 @@ from datetime import datetime  # noqa: TC003  the schema is made of these types 
 from typing import Any
 
 from lazaretto import values
-from lazaretto.window import EITHER
+from lazaretto.values import Question  # noqa: TC001  as above
 
 SCHEMA = "lazaretto.trace/1"
 """Version of the JSON document; another number says that readers must be changed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What was asked.
-
-    Attributes:
-        kind: source, batch, record, model, key, policy, reference, decision or dataset.
-        subject: source name, batch id, ``batch#record``, ``name@version``, id of a key or decision.
-        since: start (included) of the window of a source; None: from the beginning.
-        until: its end (excluded); None: until now.
-        by: what of a source's batches must lie in the window: received, collected or either.
-        without: batches that are taken as if they had not been delivered.
-        registry: of the model, where it was named.
-    """
-
-    kind: str
-    subject: str
-    since: datetime | None = None
-    until: datetime | None = None
-    by: str = EITHER
-    without: list[str] = field(default_factory=list)
-    registry: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -393,7 +370,8 @@ class Completeness:
         origins: what a model was made of and nobody told the origin of, in words.
         external_nodes: versions in the answer known only from events of others.
         unchecked_snapshots: snapshots that could not be read for the record in question.
-        elsewhere: where the source's batches lie when none is in the window, in words.
+        elsewhere: where the batches of the source, or of the key, lie when none is in the window,
+            in words.
     """
 
     complete: bool

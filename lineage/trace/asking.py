@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from lazaretto.window import EITHER
 
 if TYPE_CHECKING:
-    from lazaretto.lineage.trace.answer import Question, Trace
+    from lazaretto.lineage.trace.answer import Trace
+    from lazaretto.values import Question
 
 EXCLUDED = "excluded.txt"
 

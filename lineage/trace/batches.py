@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection
 
-    from lazaretto.lineage.trace.answer import Question
     from lazaretto.lineage.trace.describe import Described
     from lazaretto.lineage.trace.world import World
+    from lazaretto.values import Question
 
 REVOKED = "REVOKED_KEY"
 
@@ -60,6 +60,20 @@ def in_window(
         if what.kind == BATCH and matched is not None:
             found.append((what, matched))
     return found
+
+
+def signed_by(catalog: Connection, key: str) -> list[BatchReceived]:
+    """What was received with the signature of a key, as the ledger tells it.
+
+    Args:
+        catalog: connection of the catalog.
+        key: its whole id.
+    """
+    return [
+        entry.event
+        for entry in entries(catalog, kinds=[BatchReceived.kind], checked=True)
+        if isinstance(entry.event, BatchReceived) and entry.event.signature.key_id == key
+    ]
 
 
 def _of(row: object, source: str) -> bool:

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from lazaretto.ledger.chain import head
-from lazaretto.lineage.trace.answer import Question
 from lazaretto.lineage.trace.asking import command_of
 from lazaretto.lineage.trace.trace import trace_source
 from lazaretto.sources.registry import get_source
 from lazaretto.storage.tables import lineage_edge, lineage_link, lineage_node
 from lazaretto.times import in_utc
+from lazaretto.values import Question
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -91,13 +91,27 @@ def trace_source_within(
         True
     """
     name = get_source(workspace, name).name
-    with workspace.catalog.read() as connection:
-        usual = Bounds(MOST_ENTRIES, MOST_NODES, MOST_EDGES)
-        why = _too_much(connection, bounds or usual)
+    why = too_much(workspace, bounds)
     command = trace_command(name, since, until)
     if why is not None:
         return BoundedTrace(None, why, command)
     return BoundedTrace(trace_source(workspace, name, since, until), None, command)
+
+
+def too_much(workspace: Workspace, bounds: Bounds | None = None) -> str | None:
+    """Why a question would take too long while somebody waits; None: it would not.
+
+    Args:
+        workspace: where.
+        bounds: how much may be read; default: what takes some ten seconds.
+
+    Examples:
+        >>> too_much(workspace) is None
+        True
+    """
+    usual = Bounds(MOST_ENTRIES, MOST_NODES, MOST_EDGES)
+    with workspace.catalog.read() as connection:
+        return _too_much(connection, bounds or usual)
 
 
 def trace_command(name: str, since: datetime | None = None, until: datetime | None = None) -> str:

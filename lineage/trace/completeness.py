@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from lazaretto.ledger.chain import head
 from lazaretto.lineage.claims.bits import Basis
 from lazaretto.lineage.trace.answer import Completeness
-from lazaretto.lineage.trace.batches import in_window
+from lazaretto.lineage.trace.batches import in_window, signed_by
 from lazaretto.lineage.trace.describe import describe
 from lazaretto.lineage.trace.holdings import BATCH
 from lazaretto.lineage.trace.models import origins_of
@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from lazaretto.lineage.graph.view import View
-    from lazaretto.lineage.trace.answer import Question, RecordState, TracedBatch, UnknownModel
+    from lazaretto.lineage.trace.answer import RecordState, TracedBatch, UnknownModel
     from lazaretto.lineage.trace.describe import Described
     from lazaretto.lineage.trace.walk import Reached
+    from lazaretto.values import Question
 
 
 def completeness(
@@ -42,7 +43,9 @@ def completeness(
         possible = sorted(what.version for what in found if what.kind == BATCH)
     unplaced = _unplaced(reached, question) if by_time else []
     empty = by_time and not batches and not question.without
-    elsewhere = _elsewhere(reached, question) if empty else None
+    # When something arrives we see ourselves: that a key signed nothing since is no gap.
+    none_since = question.kind == "key" and question.since is not None and not batches
+    elsewhere = _elsewhere(view, reached, question) if empty or none_since else None
     return Completeness(
         complete=not (
             behind
@@ -103,13 +106,20 @@ def _unplaced(reached: Reached, question: Question) -> list[str]:
     )
 
 
-def _elsewhere(reached: Reached, question: Question) -> str:
-    """Where the source's batches lie, when the window holds none of them."""
-    found = in_window(reached.world, question.subject, None, None)
-    times = [what.received_at for what, _ in found if what.received_at is not None]
-    if not times:
-        return f"{question.subject} has delivered nothing at all"
+def _elsewhere(view: View, reached: Reached, question: Question) -> str | None:
+    """Where the batches of the source, or of the key, lie when the window holds none of them."""
+    if question.kind == "key":
+        times = [event.received_at for event in signed_by(view.catalog, question.subject)]
+        who = f"signed by the key {question.subject}"
+        if not times:
+            return None
+    else:
+        found = in_window(reached.world, question.subject, None, None)
+        times = [what.received_at for what, _ in found if what.received_at is not None]
+        who = f"of {question.subject}"
+        if not times:
+            return f"{question.subject} has delivered nothing at all"
     return (
-        f"no batch of {question.subject} is in the window: its {len(times)} batches arrived "
+        f"no batch {who} is in the window: its {len(times)} batches arrived "
         f"between {min(times):%Y-%m-%d %H:%M} and {max(times):%Y-%m-%d %H:%M} UTC"
     )

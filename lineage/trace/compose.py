@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from lazaretto.lineage.claims.fold import micros
 from lazaretto.lineage.claims.intake import bring_up
 from lazaretto.lineage.graph.view import View, sound_view
-from lazaretto.lineage.trace.answer import Question, RecordState, RefusedDelivery, Trace
+from lazaretto.lineage.trace.answer import RecordState, RefusedDelivery, Trace
 from lazaretto.lineage.trace.batches import sources_of, traced_batches
 from lazaretto.lineage.trace.completeness import completeness
 from lazaretto.lineage.trace.consequences import Consequences, decided, recalled_rows
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from lazaretto.lineage.trace.walk import Reached
     from lazaretto.lineage.trace.world import World
     from lazaretto.storage.workspace import Workspace
+    from lazaretto.values import Question
 
 
 @contextmanager

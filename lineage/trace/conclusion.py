@@ -9,10 +9,13 @@ from lazaretto.text import cut
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lazaretto.lineage.trace.answer import Question, Trace
+    from lazaretto.lineage.trace.answer import Trace
+    from lazaretto.values import Question
 
 MOST_NAMED = 3
 _LONGEST_REASON = 160
+LONGEST_NAME = 200
+"""A name of nobody's choice but the attacker's must not push the sentence from the screen."""
 _OF_MANY = {
     "source": "of",
     "key": "signed by the key",
@@ -82,8 +85,11 @@ def _affected(trace: Trace) -> str:
     if told:
         return f"{told}."
     if trace.question.kind in _OF_MANY and not trace.batches:
-        what = f"{_OF_MANY[trace.question.kind]} {trace.question.subject}{_without(trace.question)}"
-        return f"No batch is in question: there is none {what}."
+        name = cut(trace.question.subject, LONGEST_NAME)
+        what = f"{_OF_MANY[trace.question.kind]} {name}{_without(trace.question)}"
+        since = trace.question.since if trace.question.kind == "key" else None
+        after = "" if since is None else f" and received since {since:%Y-%m-%d %H:%M} UTC"
+        return f"No batch is in question: there is none {what}{after}."
     return f"No model version is known to have learned from {what}."
 
 
@@ -94,7 +100,9 @@ def _others(trace: Trace) -> str:
         clear = f"{others} {'is' if trace.unaffected == 1 else 'are'} clear"
     if trace.unknown:
         few = trace.unknown[:MOST_NAMED]
-        named = "; ".join(f"{each.id} ({cut(each.why[0], _LONGEST_REASON)})" for each in few)
+        named = "; ".join(
+            f"{cut(each.id, LONGEST_NAME)} ({cut(each.why[0], _LONGEST_REASON)})" for each in few
+        )
         more = len(trace.unknown) - len(few)
         count = len(trace.unknown)
         told = f"{count:,} {'more ' if trace.models else ''}may be affected, which is not known: "
@@ -112,7 +120,8 @@ def _made_of(trace: Trace) -> str:
     used = sum(source.used_rows for source in trace.sources)
     sources = [source.source for source in trace.sources]
     others = [model.id for model in trace.models if model.id != trace.question.subject]
-    told = f"{trace.question.subject} learned from {_number(len(trace.batches), 'batch')}"
+    name = cut(trace.question.subject, LONGEST_NAME)
+    told = f"{name} learned from {_number(len(trace.batches), 'batch')}"
     told += f" with {_number(used, 'record')}" if used else ""
     told += f" of {_number(len(sources), 'source')} ({_few(sources)})" if sources else ""
     by_way = f"{_number(len(others), 'other model version')}: {_few(others)}"
@@ -159,7 +168,7 @@ def _rest_is_known(trace: Trace) -> bool:
 def _subject(question: Question, batches: int) -> str:
     """What may have been learned from, as the object of a sentence."""
     some = _number(batches, "batch")
-    name = question.subject
+    name = cut(question.subject, LONGEST_NAME)
     if question.kind in _OF_MANY:
         return f"{some} {_OF_MANY[question.kind]} {name}{_without(question)}"
     one = {"batch": "the batch", "record": "the record"}
@@ -173,7 +182,7 @@ def _without(question: Question) -> str:
 
 def _few(names: Sequence[str]) -> str:
     more = len(names) - MOST_NAMED
-    shown = ", ".join(names[:MOST_NAMED])
+    shown = ", ".join(cut(name, LONGEST_NAME) for name in names[:MOST_NAMED])
     return f"{shown} and {more:,} more" if more > 0 else shown
 
 

@@ -12,6 +12,7 @@ from lazaretto.lineage.claims.names import registry as spell_registry
 from lazaretto.lineage.trace.describe import Described, describe
 from lazaretto.lineage.trace.holdings import BATCH, MODEL
 from lazaretto.storage.tables import lineage_name, lineage_version
+from lazaretto.text import excerpt
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from lazaretto.lineage.trace.world import World
 
 _MOST_SHOWN = 20
+_LONGEST = 200
 
 
 def find_batch(world: World, batch: str) -> list[int]:
@@ -80,7 +82,8 @@ def find_model(world: World, name: str, version: str, registry: str | None) -> i
         found = [model for model in found if spell_registry(model.namespace) == spelled]
     if not found:
         newest = ", ".join(model.label for model in versions[::-1][:_MOST_SHOWN])
-        raise NotFoundError(f"no model {name}@{version}; there is: {newest or 'none'}")
+        asked = excerpt(f"{name}@{version}", _LONGEST)
+        raise NotFoundError(f"no model {asked}; there is: {newest or 'none'}")
     if len(found) > 1:
         places = ", ".join(model.namespace for model in found)
         raise UsageError(f"{name}@{version} is in more than one registry; name one of: {places}")

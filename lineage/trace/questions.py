@@ -6,15 +6,17 @@ from typing import TYPE_CHECKING
 
 from lazaretto.errors import NotFoundError
 from lazaretto.ledger.chain import entries
-from lazaretto.ledger.events import BatchAdmitted, BatchJudged, BatchReceived, BatchScreened
+from lazaretto.ledger.events import BatchAdmitted, BatchJudged, BatchScreened
 from lazaretto.lineage.openlineage import naming
-from lazaretto.lineage.trace.answer import Question
+from lazaretto.lineage.trace.batches import signed_by
 from lazaretto.lineage.trace.compose import arrived, forward, opened, reach
 from lazaretto.lineage.trace.describe import describe
 from lazaretto.lineage.trace.find import left_out
+from lazaretto.lineage.trace.handles import policy_digest, signing_key
 from lazaretto.lineage.trace.holdings import BATCH, Dataset, holdings
 from lazaretto.lineage.trace.walk import downstream
 from lazaretto.times import in_utc
+from lazaretto.values import Question
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
     from lazaretto.storage.workspace import Workspace
 
 PATHS = 3
-_LEAST_OF_A_DIGEST = 8
 
 
 def trace_key(
@@ -42,30 +43,25 @@ def trace_key(
 
     Args:
         workspace: where.
-        key: its id, as `lazaretto source list` has it.
+        key: its id, as `lazaretto source list` has it, or the first 8 or more digits of it.
         since: aware moment of receipt (included); None: ever.
         without: ids of batches that are taken as if they had not been delivered.
         paths: paths per model.
 
     Raises:
-        NotFoundError: it signed nothing that was received.
-        UsageError: a moment without a time zone.
+        NotFoundError: no source ever had it, and it signed nothing that was received.
+        UsageError: a moment without a time zone, or several keys begin like that.
 
     Examples:
         >>> trace_key(workspace, "unknown")
         Traceback (most recent call last):
         ...
-        lazaretto.errors.NotFoundError: no batch that was received is signed by the key 'unknown'
+        lazaretto.errors.NotFoundError: no source has a key 'unknown', and nothing that was ...
     """
     since = since and in_utc(since)
     with opened(workspace) as (view, world):
-        signed = {
-            entry.event.batch
-            for entry in entries(view.catalog, kinds=[BatchReceived.kind], checked=True)
-            if isinstance(entry.event, BatchReceived) and entry.event.signature.key_id == key
-        }
-        if not signed:
-            raise NotFoundError(f"no batch that was received is signed by the key {key!r}")
+        key = signing_key(view.catalog, key)
+        signed = {event.batch for event in signed_by(view.catalog, key)}
         question = Question("key", key, since, without=list(without))
         return _all_of(view, world, question, _vertices(world, signed, since), paths)
 
@@ -89,6 +85,7 @@ def trace_policy(
 
     Raises:
         NotFoundError: no batch was judged under it.
+        UsageError: several policies begin like that.
 
     Examples:
         >>> trace_policy(workspace, "none", "12345678")
@@ -97,16 +94,13 @@ def trace_policy(
         lazaretto.errors.NotFoundError: no batch was judged under a policy of 'none' with 12345678
     """
     with opened(workspace) as (view, world):
-        judged = set()
-        for entry in entries(view.catalog, kinds=[BatchJudged.kind], checked=True):
-            event = entry.event
-            if isinstance(event, BatchJudged) and event.policy.dataset == dataset:
-                digest = event.policy.sha256
-                enough = len(sha256) >= _LEAST_OF_A_DIGEST
-                if digest == sha256 or (enough and digest.startswith(sha256)):
-                    judged.add(event.batch)
-        if not judged:
-            raise NotFoundError(f"no batch was judged under a policy of {dataset!r} with {sha256}")
+        digest = policy_digest(view.catalog, dataset, sha256)
+        judged = {
+            entry.event.batch
+            for entry in entries(view.catalog, kinds=[BatchJudged.kind], checked=True)
+            if isinstance(entry.event, BatchJudged)
+            and (entry.event.policy.dataset, entry.event.policy.sha256) == (dataset, digest)
+        }
         question = Question("policy", f"{dataset}@{sha256}", without=list(without))
         return _all_of(view, world, question, _vertices(world, judged, None), paths)
 

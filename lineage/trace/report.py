@@ -19,6 +19,7 @@ from lazaretto.lineage.trace.picture import Picture, picture
 from lazaretto.lineage.trace.proof import prove
 from lazaretto.lineage.trace.timeline import timeline
 from lazaretto.lineage.trace.trace import record_incident
+from lazaretto.text import cut, visible
 from lazaretto.window import EITHER
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from lazaretto.values import StoredFile
 
 MAX_ROWS = 2_000
+_LONGEST_TITLE = 240
 _TEMPLATES = Path(__file__).parent / "templates"
 _LINES = {
     "known": "events or the ledger name both versions",
@@ -103,13 +105,14 @@ def to_html(trace: Trace, proof: Proof | None = None, *, document: StoredFile | 
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
+        finalize=_shown,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
     return environment.get_template("report.html").render(
-        title=f"Lineage trace: {trace.question.kind} {trace.question.subject}",
+        title=cut(f"Lineage trace: {trace.question.kind} {trace.question.subject}", _LONGEST_TITLE),
         conclusion=(in_use_now(trace), *conclusion(trace)),
         clear=trace.clear,
         window=_window(trace),
@@ -137,6 +140,15 @@ def to_html(trace: Trace, proof: Proof | None = None, *, document: StoredFile | 
         proof=None if proof is None else tables.evidence(proof),
         document=document,
     )
+
+
+def _shown(value: object) -> object:
+    """What the page says of a value: marks that reverse the direction of text are escaped, too."""
+    from markupsafe import Markup
+
+    if isinstance(value, Markup) or not isinstance(value, str):
+        return value
+    return visible(value, keep_newlines=True)
 
 
 def _window(trace: Trace) -> str:

@@ -17,15 +17,17 @@ from lazaretto.ledger.chain import append, entries, newest
 from lazaretto.ledger.events import IncidentTraced, SourceRegistered
 from lazaretto.ledger.source_names import source_identity
 from lazaretto.lineage.openlineage.naming import source_of
-from lazaretto.lineage.trace.answer import Question, RefusedDelivery, Trace
+from lazaretto.lineage.trace.answer import RefusedDelivery, Trace
 from lazaretto.lineage.trace.back import upstream
 from lazaretto.lineage.trace.batches import in_window
 from lazaretto.lineage.trace.compose import backward, forward, opened, reach
 from lazaretto.lineage.trace.find import find_batch, find_model, left_out
+from lazaretto.lineage.trace.handles import named_version
 from lazaretto.lineage.trace.record import state_of_record, whereabouts
 from lazaretto.sources.refused import refused_deliveries
 from lazaretto.storage.tables import lineage_node, lineage_version
 from lazaretto.times import in_utc
+from lazaretto.values import Question
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -173,7 +175,7 @@ def trace_model(
     Args:
         workspace: where.
         name: name of the model.
-        version: its version.
+        version: its version, or an alias such as ``production``: the version that it stands for.
         registry: where models of this name are in more than one registry.
         paths: paths in all, to the batches with the most records.
 
@@ -186,6 +188,7 @@ def trace_model(
         ['vendor']
     """
     with opened(workspace) as (view, world):
+        version = named_version(view.catalog, name, version, registry)
         reached = upstream(world, find_model(world, name, version, registry))
         question = Question("model", f"{name}@{version}", registry=registry)
         return backward(view, question, reached, paths=paths)

@@ -19,6 +19,7 @@ from lazaretto.plugins.api import (
     incidents,
     lineage,
     maps,
+    models,
     sources,
 )
 
@@ -39,6 +40,7 @@ ROUTES: tuple[Callable[[Site], APIRouter], ...] = (
     gates.routes,
     lineage.routes,
     incidents.routes,
+    models.routes,
     description.routes,
 )
 """Makes the routes of each part."""

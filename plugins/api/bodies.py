@@ -71,7 +71,34 @@ class HoldBody(_Strict):
     reason: str = Field(min_length=1, max_length=LONGEST_REASON)
 
 
+class OpeningBody(_Strict):
+    """What an incident is about, why it is opened, and what is to be stopped at once."""
+
+    kind: str = Field(max_length=40)
+    subject: str = Field(min_length=1, max_length=2_000)
+    since: str = Field("", max_length=64)
+    until: str = Field("", max_length=64)
+    by: str = Field("either", max_length=40)
+    registry: str = Field("", max_length=2_000)
+    without: list[str] = Field(default=[], max_length=1_000)
+    why: str = Field(min_length=1, max_length=LONGEST_REASON)
+    title: str = Field("", max_length=200)
+    freeze_source: bool = False
+    freeze: list[str] = Field(default=[], max_length=100)
+    freeze_models: list[str] = Field(default=[], max_length=100)
+
+
 class ConclusionBody(_Strict):
     """What came of an incident."""
 
     text: str = Field(min_length=1, max_length=LONGEST_COMMENT)
+
+
+class MoveBody(_Strict):
+    """A model version, the name that is to stand for it or does so as somebody saw it, and why."""
+
+    registry: str = Field(min_length=1, max_length=LONGEST_NAME)
+    model: str = Field(min_length=1, max_length=LONGEST_NAME)
+    version: str = Field(min_length=1, max_length=LONGEST_NAME)
+    alias: str = Field(min_length=1, max_length=LONGEST_NAME)
+    reason: str = Field(min_length=1, max_length=LONGEST_REASON)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, Query, Response
 
 from lazaretto import incidents
+from lazaretto.errors import UsageError
+from lazaretto.incidents.question import opening_command
+from lazaretto.lineage import checked_question
+from lazaretto.lineage.trace.bounded import too_much
 from lazaretto.plugins.api.bodies import (
     MOST_ON_A_PAGE,
     PREFIX,
@@ -14,13 +19,16 @@ from lazaretto.plugins.api.bodies import (
     CommentBody,
     ConclusionBody,
     HoldBody,
+    OpeningBody,
 )
-from lazaretto.plugins.asked import Behind, known
+from lazaretto.plugins.asked import Behind, known, moment
 from lazaretto.plugins.security import SignedIn, may_decide_all, may_read_all
 from lazaretto.plugins.site import answer
+from lazaretto.values import HoldKind, Question
 
 if TYPE_CHECKING:
     from lazaretto.plugins.site import Site
+    from lazaretto.storage.workspace import Workspace
 
 _PAGE = 50
 
@@ -42,6 +50,40 @@ def routes(site: Site) -> APIRouter:
     @api.get("/incidents/{incident}", dependencies=[may_read_all])
     def one(incident: str) -> Response:
         return answer(incidents.show_incident(workspace(), str(known(incident))))
+
+    @api.post("/incidents", dependencies=may_decide_all, status_code=201)
+    def open_(body: OpeningBody, actor: SignedIn) -> Response:
+        question = checked_question(
+            Question(
+                body.kind,
+                str(known(body.subject)),
+                moment(body.since),
+                moment(body.until),
+                body.by,
+                [str(known(batch)) for batch in body.without],
+                known(body.registry or None),
+            )
+        )
+        _require_small(workspace(), opening_command(question))
+        holds = [(HoldKind.PUBLISHING, str(known(name))) for name in body.freeze]
+        holds += [(HoldKind.PROMOTION, str(known(name))) for name in body.freeze_models]
+        found = incidents.open_incident(
+            workspace().acting(actor),
+            question,
+            reason=body.why,
+            title=body.title or None,
+            holds=holds,
+            hold_source=body.freeze_source,
+        )
+        return answer({"id": found.id}, status=201)
+
+    @api.post("/incidents/{incident}/refresh", dependencies=may_decide_all)
+    def refresh(incident: str, actor: SignedIn) -> Response:
+        name = str(known(incident))
+        _require_small(workspace(), f"lazaretto incident refresh {shlex.quote(name)}")
+        done = incidents.refresh(workspace().acting(actor), name)
+        changed = {"changed": done.changed, "sentences": done.changed.sentences()}
+        return answer(changed | {"seq": done.seq})
 
     @api.post("/incidents/{incident}/assignee", dependencies=may_decide_all)
     def assign(incident: str, body: AssigneeBody, actor: SignedIn) -> Response:
@@ -82,3 +124,14 @@ def routes(site: Site) -> APIRouter:
         return answer({"state": found.state})
 
     return api
+
+
+def _require_small(workspace: Workspace, command: str) -> None:
+    """Refuses what takes too long while somebody waits.
+
+    Raises:
+        UsageError: there is too much to be read; it names the command that does the same.
+    """
+    why = too_much(workspace)
+    if why is not None:
+        raise UsageError(f"not done here: {why}. This does the same: {command}")

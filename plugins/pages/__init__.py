@@ -11,6 +11,7 @@ from lazaretto.plugins.pages import (
     gate,
     inbox,
     incident,
+    model,
     picture,
     record,
     refused,
@@ -34,6 +35,7 @@ ROUTES: tuple[Callable[[Site], APIRouter], ...] = (
     source.routes,
     gate.routes,
     incident.routes,
+    model.routes,
     files.routes,
 )
 """Makes the routes of each page."""

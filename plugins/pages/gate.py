@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Annotated
 
 import yaml
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import HTMLResponse  # noqa: TC002  FastAPI reads it at run time
 
 from lazaretto.drill.past import past_drills
@@ -16,9 +16,12 @@ from lazaretto.plugins.asked import (
     MOST_REPLAYED,
     REPLAY_SECONDS,
     Behind,
+    Sent,
     known,
+    sent_by_form,
 )
-from lazaretto.plugins.security import Decides, Hidden, may_read, may_try
+from lazaretto.plugins.security import Decides, Hidden, may_read, may_try, may_try_by_form
+from lazaretto.stages.candidate_replay import replay_candidate
 from lazaretto.stages.explore import LAST, explore_rates
 from lazaretto.stages.gates import list_gates, show_gate
 from lazaretto.stages.rate_replay import replay_rate, replay_screening
@@ -28,7 +31,9 @@ if TYPE_CHECKING:
 
 _PAGE_SIZE = 100
 _LONGEST = 8_000  # characters of a section, which stands in the address
+_LONGEST_POLICY = 60_000  # characters of a whole policy, which a form sends
 _NIGHTS = 30
+_CANDIDATE = sent_by_form("policy", "batches", longest=_LONGEST_POLICY)
 
 
 def routes(site: Site) -> APIRouter:
@@ -45,11 +50,12 @@ def routes(site: Site) -> APIRouter:
     @pages.get("/gates/{dataset}", dependencies=[may_read])
     def one_gate(request: Request, dataset: str, decides: Decides) -> HTMLResponse:
         gate = show_gate(workspace(), dataset)
-        text = screening = None
+        text = screening = whole = None
         if gate.policy is not None:
             said = json.loads(gate.policy.event.says)
             text = json.dumps(said, indent=2, ensure_ascii=False)
-            screening = yaml.safe_dump(said.get("screen"), sort_keys=False, allow_unicode=True)
+            screening = _as_yaml(said.get("screen"))
+            whole = _as_yaml({key: one for key, one in said.items() if key != "extends"})
         rate = None if gate.policy is None else gate.policy.rules.screen.false_quarantine_rate
         return site.page(
             request,
@@ -58,6 +64,8 @@ def routes(site: Site) -> APIRouter:
             text=text,
             screening=screening,
             longest=_LONGEST,
+            whole=whole,
+            longest_policy=_LONGEST_POLICY,
             last=LAST,
             most=MOST_BATCHES,
             rate=rate,
@@ -96,6 +104,7 @@ def routes(site: Site) -> APIRouter:
             found=found,
             rate=rate,
             screening=None,
+            policy=None,
             batches=batches,
             most=MOST_REPLAYED,
         )
@@ -121,9 +130,39 @@ def routes(site: Site) -> APIRouter:
             "replay.html",
             found=found,
             screening=screen,
+            policy=None,
             batches=batches,
             most=MOST_REPLAYED,
             longest=_LONGEST,
         )
 
+    @pages.post("/gates/{dataset}/candidate", dependencies=[may_read, *may_try_by_form])
+    def candidate(
+        request: Request, dataset: str, sent: Annotated[Sent, Depends(_CANDIDATE)]
+    ) -> HTMLResponse:
+        """A whole policy; it names no file and no code beside those in force, which stay unread."""
+        policy, batches = sent.text("policy"), sent.number("batches", most=MOST_REPLAYED)
+        found = replay_candidate(
+            workspace(),
+            dataset,
+            policy,
+            batches=batches,
+            most_records=MOST_RECORDS,
+            seconds=REPLAY_SECONDS,
+        )
+        return site.page(
+            request,
+            "replay.html",
+            found=found,
+            screening=None,
+            policy=policy,
+            batches=batches,
+            most=MOST_REPLAYED,
+            longest=_LONGEST_POLICY,
+        )
+
     return pages
+
+
+def _as_yaml(said: object) -> str:
+    return str(yaml.safe_dump(said, sort_keys=False, allow_unicode=True))

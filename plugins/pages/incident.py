@@ -9,15 +9,29 @@ from fastapi.responses import HTMLResponse  # noqa: TC002  FastAPI reads it at r
 
 from lazaretto import incidents
 from lazaretto.authority.holds import noun_of
+from lazaretto.incidents.evidence import still_in
+from lazaretto.incidents.overview import WINDOWED
 from lazaretto.incidents.production import named
 from lazaretto.incidents.question import in_words
-from lazaretto.plugins.asked import Behind, known
+from lazaretto.plugins.asked import Behind, Moment, known
 from lazaretto.plugins.security import DecidesAll, Login, may_read_all
 
 if TYPE_CHECKING:
     from lazaretto.plugins.site import Site
 
 _PAGE_SIZE = 50
+_KINDS = {
+    "source": "a source: NAME",
+    "batch": "a batch: ID",
+    "record": "a record: BATCH#RECORD",
+    "key": "a stolen key: KEY_ID",
+    "policy": "a policy: DATASET@SHA256",
+    "reference": "a reference: NAME@VERSION",
+    "decision": "a decision: ID",
+    "dataset": "a dataset version: NAME@VERSION",
+    "model": "a model version: NAME@VERSION",
+}
+"""What an incident can be about, and what its subject looks like."""
 _MOST = 200
 """Rows of each table of an incident that the page shows."""
 
@@ -31,6 +45,12 @@ def routes(site: Site) -> APIRouter:
         request: Request,
         state: Annotated[str, Query(pattern="^(open|all)$")] = "open",
         after: Behind = None,
+        kind: Annotated[str, Query(max_length=40)] = "",
+        subject: Annotated[str, Query(max_length=2_000)] = "",
+        since: Moment = "",
+        until: Moment = "",
+        *,
+        may_decide: DecidesAll,
     ) -> HTMLResponse:
         found = incidents.list_incidents(
             workspace(),
@@ -48,6 +68,9 @@ def routes(site: Site) -> APIRouter:
             after=after,
             following=following,
             in_words=in_words,
+            may_decide=may_decide,
+            kinds=_KINDS,
+            filled={"kind": kind, "subject": subject, "since": since, "until": until},
         )
 
     @pages.get("/incidents/{incident}", dependencies=[may_read_all])
@@ -61,6 +84,9 @@ def routes(site: Site) -> APIRouter:
             shown=shown,
             found=shown.incident,
             in_words=in_words,
+            left=still_in(shown.evidence, shown.incident.question),
+            windowed=WINDOWED,
+            source_to_hold=next(iter(shown.sources), ""),
             noun_of=noun_of,
             named=named,
             may_decide=may_decide,

@@ -9,6 +9,8 @@ from datetime import datetime  # noqa: TC003  pydantic reads these types at run 
 from enum import StrEnum
 from typing import Any, ClassVar, Literal
 
+from lazaretto.window import EITHER
+
 
 class Verdict(StrEnum):
     """What the gate decided about a batch. An abstention never passes."""
@@ -766,22 +768,26 @@ class HoldKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class IncidentQuestion:
-    """What an incident asks.
+class Question:
+    """What is asked of the lineage: once by a trace, or as long as an incident is open.
 
     Attributes:
-        kind: ``source``, ``batch``, ``record`` or ``model``.
-        subject: source name, batch id, ``batch#record`` or ``model@version``.
-        since: start (included) of the window of a source; None: from the beginning.
+        kind: source, batch, record, model, key, policy, reference, decision or dataset.
+        subject: source name, batch id, ``batch#record``, ``name@version``, id of a key or decision.
+        since: start (included) of the window of a source or key; None: from the beginning.
         until: its end (excluded); None: until now.
-        without: ids of batches that are taken as if they had not been delivered.
+        by: what of a source's batches must lie in the window: received, collected or either.
+        without: batches that are taken as if they had not been delivered.
+        registry: of the model, where it was named.
     """
 
     kind: str
     subject: str
     since: datetime | None = None
     until: datetime | None = None
+    by: str = EITHER
     without: list[str] = field(default_factory=list)
+    registry: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -862,6 +868,8 @@ class IncidentAnswer:
         unknown: model versions that may be affected.
         report: files of the report in the store; empty: none was kept.
         placed: in which registry each of the models is.
+        measured: model versions that were only measured with what is in question: their weights
+            did not learn from it, but what was measured is wrong.
     """
 
     head: int
@@ -871,3 +879,4 @@ class IncidentAnswer:
     unknown: list[str] = field(default_factory=list)
     report: list[StoredFile] = field(default_factory=list)
     placed: list[PlacedModel] = field(default_factory=list)
+    measured: list[str] = field(default_factory=list)

@@ -283,6 +283,7 @@ def test_what_cannot_be_batched_is_said(transformer):
         capture(loose, ragged, layers="0")
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="page-locked memory is a GPU's")
 def test_pinned_batches_hold_the_same_records():
     data = {"x": torch.randn(10, 3)}

@@ -28,6 +28,8 @@ from lazaretto.values import Member, Verdict
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+pytestmark = pytest.mark.alike
+
 
 def test_only_cleared_records_enter_and_say_where_they_came_from(yard: Yard) -> None:
     rows = blobs(90, seed=5, flips=6)

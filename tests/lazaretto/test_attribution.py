@@ -17,7 +17,9 @@ from lazaretto.activations import capture
 from lazaretto.attribution import Attribution, Queries, Training, attribute
 from lazaretto.attribution.gradients import influence, traced
 from lazaretto.attribution.probe import residuals, softmax, train, whitening
-from lazaretto.attribution.units import Units, as_they_are, spread_of
+from lazaretto.attribution.report import with_planted
+from lazaretto.attribution.units import Statistic, Units, as_they_are, spread_of
+from lazaretto.attribution.usual import noise_of_others
 from lazaretto.demo.digits import TARGET, load_split, stamp_trigger
 from lazaretto.demo.network import train as train_network
 from lazaretto.errors import UsageError
@@ -174,11 +176,12 @@ def test_the_p_values_of_units_hold_for_all_of_them_together() -> None:
     """200 worlds without a difference: the smallest of five p-values is uniform."""
     random = np.random.default_rng(0)
     units, strata, pairs = np.arange(60) % 5, np.arange(60) // 30, np.arange(5) // 2
+    both = [Statistic(as_they_are, 1), Statistic(partial(spread_of, pairs, 3), 0)]
     smallest = [
         [
             each.min()
             for each in Units(units, 5, strata).p_values(
-                random.exponential(size=60), 99, seed, [as_they_are, partial(spread_of, pairs, 3)]
+                random.exponential(size=(60, 2)), 99, seed, both
             )
         ]
         for seed in range(200)
@@ -244,7 +247,7 @@ def test_the_guilty_source_and_batch_come_first(poisoned: tuple[Any, ...]) -> No
 
 def test_the_order_of_rows_and_the_names_make_no_difference(poisoned: tuple[Any, ...]) -> None:
     training, wrong, right = poisoned
-    whole = attribute(training, wrong, right, shuffles=199)
+    whole = attribute(training, wrong, right, shuffles=399)
     random = np.random.default_rng(5)
 
     def mixed(part: Any) -> Any:
@@ -256,11 +259,11 @@ def test_the_order_of_rows_and_the_names_make_no_difference(poisoned: tuple[Any,
         }
         return replace(part, features=part.features[order], **changes)
 
-    again = attribute(mixed(training), mixed(wrong), mixed(right), shuffles=199)
+    again = attribute(mixed(training), mixed(wrong), mixed(right), shuffles=399)
     assert again.records.equals(whole.records)
     assert (again.sources, again.batches) == (whole.sources, whole.batches)
     renamed = replace(training, sources=[f"z{9 - int(s[1:])}" for s in training.sources])
-    other = attribute(renamed, wrong, right, shuffles=199)
+    other = attribute(renamed, wrong, right, shuffles=399)
     assert other.accused == ["z8"]
     assert np.allclose(
         [source.share for source in other.sources], [source.share for source in whole.sources]
@@ -269,8 +272,45 @@ def test_the_order_of_rows_and_the_names_make_no_difference(poisoned: tuple[Any,
 
 def test_clean_records_accuse_nobody() -> None:
     """In 12 worlds, one accused at .01 has a chance of .1 at most; two, of .006."""
-    accused = [name for seed in range(12) for name in attribute(*_blobs(seed)).accused]
+    accused = [
+        name
+        for seed in range(12)
+        for name in attribute(*_blobs(seed), shuffles=399, may_plant=False).accused
+    ]
     assert len(accused) <= 1
+
+
+def test_eight_records_are_enough_where_they_alone_pull_so_far() -> None:
+    """Their sum is lost among 200 records of the label; what is beyond the usual is not."""
+    found = attribute(*_blobs(4, poisoned=8), may_plant=False)
+    assert found.accused == ["s1"]
+    assert found.sources[0].found_by == ["records"]
+
+
+def test_who_is_not_accused_is_not_cleared() -> None:
+    """Where nobody is accused, records are planted, and it is told whom that would accuse."""
+    training, _, right = _blobs(1)
+    random = np.random.default_rng(1)
+    between = random.normal(size=(20, 6)) + 3 * np.array([0.55, 0.45, 0, 0, 0, 0])
+    wrong, told = Queries(between, ["0"] * 20), set()
+    found = attribute(training, wrong, right, progress=lambda step, done, size: told.add(step))
+    assert (found.accused, found.cannot_say) == ([], [])
+    assert any("planting" in step for step in told)
+    most, few = found.planted
+    assert (most.accused, most.trials) == (5, 5)
+    assert few.records < most.records
+    assert few.accused < 4
+    blind = with_planted(found, [replace(most, accused=2)])
+    assert "cannot tell a guilty source" in blind.cannot_say[0]
+
+
+def test_a_source_whose_batches_vary_is_measured_by_how_the_others_vary() -> None:
+    """The noise of an owner's units is that of all others, and never below one."""
+    noise, owners = np.array([3.0, 4.0, 1.0, 2.0, 0.1]), np.array([0, 0, 1, 1, 2])
+    found = noise_of_others(noise, owners, 3)
+    assert np.allclose(found, [np.sqrt((1 + 4 + 0.01) / 3), np.sqrt(25.01 / 3), np.sqrt(30 / 4)])
+    assert np.allclose(noise_of_others(np.array([0.1, 0.2]), np.array([0, 1]), 2), 1)
+    assert np.allclose(noise_of_others(np.array([2.0]), np.array([0]), 1), 2)
 
 
 def test_a_source_with_its_own_place_is_not_accused_for_that() -> None:
@@ -281,7 +321,7 @@ def test_a_source_with_its_own_place_is_not_accused_for_that() -> None:
         training.features[shift, 4] += 4
         wrong.features[:, 4] += 4 * (np.arange(20) % 3 == 2)
         right.features[:, 4] += 4 * (np.arange(400) % 3 == 2)
-        assert attribute(training, wrong, right).accused == []
+        assert attribute(training, wrong, right, may_plant=False).accused == []
 
 
 @pytest.mark.parametrize("bad_batches", [1, 2, 3])
@@ -325,15 +365,15 @@ def test_what_cannot_be_said_is_said(poisoned: tuple[Any, ...]) -> None:
     training, wrong, right = poisoned
 
     def why(*parts: Any, **options: Any) -> str:
-        found = attribute(*parts, shuffles=options.pop("shuffles", 199), **options)
+        found = attribute(*parts, shuffles=options.pop("shuffles", 399), **options)
         assert found.accused == []
         return "; ".join(found.cannot_say)
 
     nothing = Queries(np.empty((0, 6)), [])
-    assert "4 right ones" in why(training, wrong, nothing)
+    assert "40 right ones" in why(training, wrong, nothing)
     few = Queries(right.features[:60], right.predicted[:60])
-    assert "Give more right predictions" in why(training, wrong, few)
-    assert "needs 199 of each" in why(training, wrong, right, shuffles=99)
+    assert "give more rows" in why(training, wrong, few)
+    assert "needs 299" in why(training, wrong, right, shuffles=99)
     one = Queries(wrong.features[:4], wrong.predicted[:4])
     assert "5 wrong predictions" in why(training, one, right)
     other = Queries(right.features, ["2" if name == "1" else "1" for name in right.predicted])

@@ -11,13 +11,13 @@ import yaml
 from catalogs import copy_sqlite
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
-from many import examples
+from many import examples, in_full
 from yard import blobs, make_policy, make_yard
 
 from lazaretto import stages
-from lazaretto.cli.policy_check import check_policy, check_reference
 from lazaretto.errors import PolicyError, UsageError
 from lazaretto.policy import Policy
+from lazaretto.stages.check_policy import check_policy, check_reference
 from lazaretto.storage.workspace import open_workspace
 
 if TYPE_CHECKING:
@@ -87,7 +87,46 @@ policies = st.fixed_dictionaries(
     {
         "label": st.sampled_from(["label", None, "other"]),
         "embedding": st.sampled_from(["vector", "vector", "text", None]),
-        "contract": st.sampled_from([None, "contract.py:Record", "raises.py:Record", "no.py:R"]),
+        "contract": st.sampled_from(
+            [
+                None,
+                "contract.py:Record",
+                "raises.py:Record",
+                "no.py:R",
+                {"rules": {"columns": {"label": {"type": "integer", "max": 2}}}},
+                {"rules": {"columns": {"label": {"exists_in": {"file": "no.csv", "column": "a"}}}}},
+                {"rules": {"records": ["label >"]}},
+                {"rules": {"records": ["label >= 0 and len(text) > 2"]}},
+                {"rules": {"records": ["nothing > 1"]}},
+                {"rules": {"unique": [["id", "label"]]}},
+                {"rules": "no.yaml"},
+                {"rules": "other.json"},
+                {"odcs": "no.yaml"},
+                {"odcs": "other.json"},
+                {"gx": "no.json"},
+                {"gx": "other.json"},
+            ]
+        ),
+        "cleaning": st.sampled_from(
+            [
+                None,
+                {},
+                {"invisible": {"action": "fix"}},
+                {"exact_duplicates": {"action": "hold", "columns": ["text"]}},
+                {"near_duplicates": {"action": "drop", "columns": ["nothing"]}},
+                {"homoglyphs": {"action": "fix"}},
+                {"control_characters": {"action": "fix", "columns": ["id"]}},
+            ]
+        ),
+        "sources": st.sampled_from(
+            [
+                {},
+                {"tiers": {"reviewed": {"require_signature": False}}},
+                {"tiers": {"nobody": {}}},
+                {"places": ["."]},
+                {"places": ["s3:/typo"]},
+            ]
+        ),
         "reference": st.sampled_from([None, "blobs", "blobs/1", "blobs/9", "other"]),
         "calibration": st.sampled_from(["marginal", "hard"]),
         "detectors": st.sampled_from(
@@ -115,8 +154,9 @@ def written(asked: dict[str, Any]) -> str:
         "version": 1,
         "dataset": "blobs",
         "columns": columns,
-        "sources": {"require_signature": False},
+        "sources": {"require_signature": False} | asked["sources"],
         "contract": asked["contract"],
+        "cleaning": asked["cleaning"],
         "screen": {key: value for key, value in screen.items() if value is not None},
         "embed": {"encoder": asked["encoder"]},
     }
@@ -131,6 +171,8 @@ SOUND = {
     "calibration": "marginal",
     "detectors": {"mahalanobis": {}, "knn_label": {"k": 5}},
     "encoder": "column",
+    "cleaning": None,
+    "sources": {},
 }
 
 
@@ -138,7 +180,7 @@ SOUND = {
 @example(asked=SOUND)
 @example(asked=SOUND | {"label": None, "detectors": None})
 @settings(
-    max_examples=examples(12),
+    max_examples=examples(60) if in_full() else 10,
     deadline=None,
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=[HealthCheck.too_slow],

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from lazaretto.ledger.events import BatchValidated
 
+pytestmark = pytest.mark.alike
 _OFF = {"lengths": {"action": "off"}}
 _TEXT = {"columns": ["text"]}
 

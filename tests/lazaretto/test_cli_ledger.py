@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from lazaretto.cli.app import app
 
+pytestmark = pytest.mark.alike
 HOSTILE = "\x1b[2J\u202e[red]x"
 
 

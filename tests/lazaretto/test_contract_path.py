@@ -26,6 +26,8 @@ from lazaretto.values import Action, Verdict
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.alike
+
 
 def under(yard: Yard, rules: dict[str, Any]) -> Yard:
     """The yard with a contract of these rules."""

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from many import some
+from many import in_full, some
 
 pytestmark = pytest.mark.long
 SUPPORT = Path(__file__).parents[1] / "support"
@@ -29,7 +29,11 @@ POINTS = {
     "sanitize": 20,
     "reconcile": 20,
     "promote": 3,
+    "demote": 2,
+    "go_back": 3,
 }
+ON_POSTGRESQL = ["admit", "promote", "go_back"]
+"""What is killed there, too, by default."""
 
 
 def test_killed_at_every_write_and_tried_again(
@@ -39,9 +43,9 @@ def test_killed_at_every_write_and_tried_again(
     folder.mkdir()
     shutil.copytree(Path(fitted_reference).parents[1], folder / "reference")
     url = catalog_url.replace(str(tmp_path), str(folder))
-    # The other database where somebody takes the time: the kills at random moments are on both.
+    # All on the other database where somebody takes the time: kills at random moments are on both.
     everywhere = url.startswith("sqlite") or "LAZARETTO_RANDOM_KILLS" in os.environ
-    names = list(POINTS) if everywhere else ["admit"]
+    names = list(POINTS) if everywhere else ON_POSTGRESQL
     done = subprocess.run(
         [sys.executable, str(SUPPORT / "crash.py"), url, str(folder), *names],
         capture_output=True,
@@ -60,7 +64,7 @@ def test_every_stage_on_a_full_disk_says_so_and_works_when_there_is_room(
     folder = tmp_path / "full"
     folder.mkdir()
     url = catalog_url.replace(str(tmp_path), str(folder))
-    sizes = ",".join(map(str, some(SIZES, 2)))
+    sizes = ",".join(map(str, some(SIZES, 3)))
     done = subprocess.run(
         [sys.executable, str(SUPPORT / "full_disk.py"), url, str(folder), fitted_reference, sizes],
         capture_output=True,
@@ -86,7 +90,7 @@ def test_commands_that_are_killed_at_random_moments_work_when_they_are_given_aga
     folder = tmp_path / "killed"
     folder.mkdir()
     url = catalog_url.replace(str(tmp_path), str(folder))
-    kills = os.environ.get("LAZARETTO_RANDOM_KILLS", "4")
+    kills = os.environ.get("LAZARETTO_RANDOM_KILLS", "4" if in_full() else "2")
     done = subprocess.run(
         [
             sys.executable,

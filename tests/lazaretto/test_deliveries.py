@@ -20,6 +20,8 @@ from lazaretto.values import TrustTier
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.alike
+
 
 def refuse(yard: Yard, folder: Path, name: str, source: str = "vendor-a") -> str:
     """Delivers what is no Parquet file; the code of the refusal."""

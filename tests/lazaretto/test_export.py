@@ -17,6 +17,8 @@ from lazaretto.ledger.events import DatasetExported
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.alike
+
 
 @pytest.fixture
 def admitted(yard: Yard) -> Yard:

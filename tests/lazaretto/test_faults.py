@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
     from lazaretto.values import StoredFile
 
+pytestmark = pytest.mark.alike
+
 
 class ClientError(Exception):
     """Of the same form as botocore's."""

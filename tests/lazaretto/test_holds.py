@@ -19,7 +19,7 @@ from lazaretto.ledger.events import AdmissionRefused
 from lazaretto.quarantine import review
 from lazaretto.quarantine.publish import publish
 from lazaretto.stages.alias_model import alias_model
-from lazaretto.values import Action, HoldKind, IncidentQuestion, Verdict
+from lazaretto.values import Action, HoldKind, Question, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,7 +36,7 @@ BLOBS = (HoldKind.PUBLISHING, "blobs")
 
 def freeze(yard: Yard, *holds: tuple[HoldKind, str]) -> str:
     """An incident with these holds."""
-    asked = IncidentQuestion("source", "vendor-a")
+    asked = Question("source", "vendor-a")
     return incidents.open_incident(yard.workspace, asked, reason="stolen key", holds=holds).id
 
 
@@ -190,7 +190,7 @@ def test_a_model_on_hold_gets_no_newer_version_and_may_go_back(workspace: Worksp
         table = f"s3://lake features@{version}"
         lz.register_model("churn", version, tables=[table], workspace=workspace)
     alias_model(workspace, "churn", "2", "live")
-    asked = IncidentQuestion("model", "churn@2")
+    asked = Question("model", "churn@2")
     stopped = (HoldKind.PROMOTION, "churn")
     opened = incidents.open_incident(workspace, asked, reason="odd answers", holds=[stopped])
     with pytest.raises(OnHoldError, match=opened.id):

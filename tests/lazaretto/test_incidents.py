@@ -20,7 +20,7 @@ from lazaretto.sources.keys import keygen
 from lazaretto.sources.registry import add_key, revoke_key
 from lazaretto.storage import tables
 from lazaretto.times import parse_time
-from lazaretto.values import Action, Actor, ActorType, HoldKind, IncidentQuestion, PlacedModel
+from lazaretto.values import Action, Actor, ActorType, HoldKind, PlacedModel, Question
 
 if TYPE_CHECKING:
     from yard import Yard
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.alike
 
-VENDOR = IncidentQuestion("source", "vendor-a")
+VENDOR = Question("source", "vendor-a")
 SOURCE = (HoldKind.SOURCE, "vendor-a")
 BOB = Actor(ActorType.HUMAN, "user:bob")
 
@@ -48,7 +48,7 @@ def trained(yard: Yard) -> str:
     return batch
 
 
-def opened(workspace: Workspace, question: IncidentQuestion = VENDOR) -> Incident:
+def opened(workspace: Workspace, question: Question = VENDOR) -> Incident:
     return incidents.open_incident(workspace, question, reason="its bucket was open")
 
 
@@ -204,9 +204,9 @@ def test_questions_about_a_batch_a_record_and_a_model(sqlite_yard: Yard) -> None
     batch = trained(yard)
     workspace = yard.workspace
     for question in (
-        IncidentQuestion("batch", batch),
-        IncidentQuestion("record", f"{batch}#m7"),
-        IncidentQuestion("model", "net@1"),
+        Question("batch", batch),
+        Question("record", f"{batch}#m7"),
+        Question("model", "net@1"),
     ):
         found = opened(workspace, question)
         assert (found.answer.models, found.answer.batches) == (["net@1"], [batch])
@@ -245,11 +245,11 @@ def test_what_is_wrong_is_refused_and_leaves_nothing(sqlite_yard: Yard) -> None:
     workspace = sqlite_yard.workspace
     found = opened(workspace)
     wrong = [
-        (IncidentQuestion("source", "nobody"), NotFoundError),
-        (IncidentQuestion("batch", "vendor-a/0"), NotFoundError),
-        (IncidentQuestion("model", "net"), UsageError),
-        (IncidentQuestion("weather", "rain"), UsageError),
-        (IncidentQuestion("batch", "vendor-a/0", parse_time("2026-01-01T00:00:00Z")), UsageError),
+        (Question("source", "nobody"), NotFoundError),
+        (Question("batch", "vendor-a/0"), NotFoundError),
+        (Question("model", "net"), UsageError),
+        (Question("weather", "rain"), UsageError),
+        (Question("batch", "vendor-a/0", parse_time("2026-01-01T00:00:00Z")), UsageError),
     ]
     for question, error in wrong:
         with pytest.raises(error):
@@ -362,9 +362,12 @@ def test_an_incident_can_ask_what_if_some_batches_had_not_been_delivered(yard: Y
     assert not incidents.refresh(yard.workspace, found.id).changed.anything
     told = commands(incidents.show_incident(yard.workspace, found.id))
     recalls = [command for command in told if " recall " in command]
-    assert recalls == [f"lazaretto dataset recall blobs --batch {tuesday} --reason {found.id}"]
+    words = f"lazaretto dataset recall blobs --incident {found.id} --reason {found.id}"
+    assert recalls == [words]
+    taken = incidents.take_back(yard.workspace, found.id, "blobs")
+    assert [(one.batch, one.rows) for one in taken.members] == [(tuesday, 60)]
     assert any(command.endswith(f"--without {monday}") for command in told)
     with pytest.raises(NotFoundError):
         opened(yard.workspace, replace(VENDOR, without=["vendor-a/none"]))
     with pytest.raises(UsageError, match="leave out --without"):
-        opened(yard.workspace, IncidentQuestion("model", "net@1", without=[monday]))
+        opened(yard.workspace, Question("model", "net@1", without=[monday]))

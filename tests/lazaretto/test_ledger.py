@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from lazaretto.storage.workspace import Workspace
 
-
+pytestmark = pytest.mark.alike
 ANN = Actor(ActorType.HUMAN, "user:ann")
 
 

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from lazaretto.ledger.signing import TakenCheckpoint
     from lazaretto.storage.workspace import Workspace
 
+pytestmark = pytest.mark.alike
+
 
 def told(report: LedgerReport) -> str:
     assert report.outcome is Outcome.VIOLATED

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from many import some
 from tests.lazaretto.detection_data import classes, flip, policy, table
 from tests.support.many import examples
 
@@ -48,6 +49,13 @@ def test_the_budget_is_never_more_than_what_is_promised() -> None:
         parts = (shared.hochberg, shared.pooled, shared.classes, shared.scan, shared.broad)
         assert sum(parts) == pytest.approx(rate + alpha)
         assert min(parts) >= 0
+
+
+def test_who_lowers_the_chance_that_a_clean_batch_is_held_lowers_that_of_every_test() -> None:
+    usual, careful = Budget.of(0.01, 0.001, 180), Budget.of(0.01, 1e-6, 180)
+    assert usual.broad == pytest.approx(0.001)
+    assert careful.broad == 1e-6
+    assert (careful.hochberg, careful.classes) == (usual.hochberg, usual.classes)
 
 
 def test_clean_batches_are_touched_as_seldom_as_promised() -> None:
@@ -132,9 +140,9 @@ def test_a_crowd_of_the_batch_is_found_and_sides_by_chance_are_not() -> None:
 
 
 def test_clean_sources_never_raise_and_a_slow_drip_does() -> None:
-    """10,000 batches of clean sources at .001; then two odd records in each batch of 200."""
+    """100 batches of each clean source at .001; then two odd records in each batch of 200."""
     names = ["ham", "spam"]
-    for source in range(100):
+    for source in some(range(100), 4):
         rng = np.random.default_rng([5, source])
         known = tally(rng.uniform(size=2000), rng.integers(2, size=2000), names)
         found = Slow()

@@ -19,6 +19,7 @@ from lazaretto.names import check_dataset_name
 if TYPE_CHECKING:
     from yard import Yard
 
+pytestmark = pytest.mark.alike
 BAD = [
     "",
     ".",

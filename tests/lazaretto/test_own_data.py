@@ -15,9 +15,9 @@ import yaml
 from pages import quick_commands
 
 import lazaretto as lz
-from lazaretto.cli.policy_check import check_policy
 from lazaretto.embed.options import OPTIONS
 from lazaretto.errors import PolicyError
+from lazaretto.stages.check_policy import check_policy
 
 if TYPE_CHECKING:
     from types import ModuleType

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -19,6 +18,7 @@ import sqlalchemy as sa
 from catalogs import copy_sqlite
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from many import in_full
 from typer.testing import CliRunner
 from yard import Yard, blobs, make_policy, make_yard
 
@@ -165,7 +165,7 @@ def decide_some(yard: Yard, case: str | None, batch: str) -> dict[int, str]:
     name=st.sampled_from(sorted(CANDIDATES)),
 )
 @settings(
-    max_examples=int(os.environ.get("LAZARETTO_REPLAY_EXAMPLES", "3")),
+    max_examples=40 if in_full() else 3,
     deadline=None,
     phases=[Phase.generate],  # an example takes seconds, so it is not made smaller
     suppress_health_check=[HealthCheck.function_scoped_fixture],

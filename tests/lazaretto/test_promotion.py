@@ -21,11 +21,12 @@ from lazaretto.ledger.chain import entries
 from lazaretto.ledger.events import ModelAliased, ModelEvaluated, PromotionRefused
 from lazaretto.ledger.state import record
 from lazaretto.lineage import declare_external
-from lazaretto.values import HoldKind, IncidentQuestion, StoredFile
+from lazaretto.values import HoldKind, Question, StoredFile
 
 if TYPE_CHECKING:
     from lazaretto.ledger.events import Event
 
+pytestmark = pytest.mark.alike
 WEIGHTS = "5e" * 32
 
 
@@ -77,7 +78,7 @@ def test_a_tainted_version_is_refused_and_a_clean_one_is_in_use(yard: Yard) -> N
     assert models.promote(workspace, "net", "1", reason="the first").changed
     assert not models.promote(workspace, "net", "1").changed
     bad = trained(yard, "2", "tuesday", "vendor-b")
-    asked = IncidentQuestion("source", "vendor-b")
+    asked = Question("source", "vendor-b")
     incident = incidents.open_incident(workspace, asked, reason="stolen key").id
     with pytest.raises(PromotionRefusedError) as refused:
         models.promote(workspace, "net", "2")
@@ -117,7 +118,7 @@ def test_what_was_made_of_a_tainted_version_is_refused_too(yard: Yard) -> None:
     )
     assert codes(yard, "2") == ["recalled"]
     assert "net@1, which it was made of" in models.examine(workspace, "net", "2").reasons[0].text
-    asked = IncidentQuestion("model", "net@1")
+    asked = Question("model", "net@1")
     incidents.open_incident(workspace, asked, reason="odd answers")
     assert codes(yard, "2") == ["open_incident", "recalled"]
 
@@ -195,7 +196,7 @@ def test_a_hold_stops_newer_versions_and_going_back_stays_possible(yard: Yard) -
     models.promote(workspace, "net", "2")
     trained(yard, "3", "wednesday")
     hold = (HoldKind.PROMOTION, "net")
-    asked = IncidentQuestion("batch", bad)
+    asked = Question("batch", bad)
     incidents.open_incident(workspace, asked, reason="odd answers", holds=[hold])
     assert codes(yard, "3") == ["promotion_on_hold", "open_incident"]
     found, skipped = models.last_clean(workspace, "net")

@@ -11,6 +11,7 @@ import pytest
 from catalogs import copy_sqlite
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from many import in_full
 from promotion_oracle import Book
 from yard import ANN
 
@@ -23,7 +24,7 @@ from lazaretto.storage.workspace import open_workspace
 if TYPE_CHECKING:
     from lazaretto.storage.workspace import Workspace
 
-EXAMPLES = int(os.environ.get("LAZARETTO_PROMOTIONS", "8"))
+EXAMPLES = int(os.environ.get("LAZARETTO_PROMOTIONS", "8" if in_full() else "4"))
 
 number = st.integers(0, 5)
 RULES = st.fixed_dictionaries(

@@ -31,7 +31,7 @@ from lazaretto.sources.registry import (
 )
 from lazaretto.stages.deliveries import Wanted, list_deliveries
 from lazaretto.stages.sources import show_source
-from lazaretto.values import HoldKind, IncidentQuestion, SignatureStatus, TrustTier, Verdict
+from lazaretto.values import HoldKind, Question, SignatureStatus, TrustTier, Verdict
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -143,7 +143,7 @@ def test_policies_and_incidents_know_it_by_any_name(renamed: Yard, tmp_path: Pat
     folder.mkdir(parents=True)
     path = renamed.deliver("thursday", blobs(60, seed=8, prefix="d")).rename(folder / "d.parquet")
     batch = stages.receive(workspace, path, "acme-data", policy=policy, places_required=True)
-    incident = open_incident(workspace, IncidentQuestion("source", "acme"), reason="odd")
+    incident = open_incident(workspace, Question("source", "acme"), reason="odd")
     assert len(incident.answer.batches) == 3
     assert place_hold(workspace, incident.id, HoldKind.SOURCE, "acme-data", reason="odd")
     for stage in (stages.validate, stages.embed, stages.screen):

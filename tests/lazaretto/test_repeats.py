@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lazaretto.contract import _repeats
-from lazaretto.contract._repeats import Repeats
+from lazaretto.contract._repeats import Repeats, repeated_numbers
 
 
 def found(chunks: list[list[str | None]]) -> list[bool]:
@@ -38,3 +38,10 @@ def test_long_ids_are_hashed_though_they_are_few() -> None:
     ids = ["x" * 3_000_000 + str(number % 5) for number in range(6)]
     assert found([[name] for name in ids]) == [True, False, False, False, False, True]
     assert np.sum(found([ids[:5]])) == 0
+
+
+@settings(deadline=None)
+@given(st.lists(st.one_of(st.integers(0, 4), st.integers(2**64 - 4, 2**64 - 1)), max_size=20))
+def test_numbers_that_repeat_are_found_wherever_they_lie(numbers: list[int]) -> None:
+    marked = repeated_numbers(np.array(numbers, dtype=np.uint64)).tolist()
+    assert marked == [numbers.count(one) > 1 for one in numbers]

@@ -303,7 +303,8 @@ def test_the_command_says_what_is_touched_and_opens_the_incident(
     assert result.exit_code == 0, result.output
     shown = " ".join(result.output.split())
     assert "2 batches with 120 records" in shown
-    assert "lazaretto incident open --source vendor-a --since 2026-03-08T12:00:00+00:00" in shown
+    opened = f"lazaretto incident open --key {key} --since 2026-03-08T12:00:00+00:00 --why TEXT"
+    assert opened in shown.replace("\\ ", "")
     result = CliRunner().invoke(app, [*line, "--incident", "--json"])
     said = json.loads(result.stdout)
     assert {one["id"] for one in said["touched"]["batches"]} == {
@@ -312,7 +313,9 @@ def test_the_command_says_what_is_touched_and_opens_the_incident(
     }
     assert said["incident"].startswith("incident-")
     result = CliRunner().invoke(app, ["incident", "show", said["incident"], *place, "--json"])
-    assert json.loads(result.stdout)["incident"]["question"]["subject"] == "vendor-a"
+    asked = json.loads(result.stdout)["incident"]["question"]
+    # What it asks is what was touched.
+    assert (asked["kind"], asked["subject"], asked["since"]) == ("key", key, "2026-03-08T12:00:00Z")
     result = CliRunner().invoke(app, ["batch", "show", batches["held"], *place])
     assert "REVOKED_KEY" in result.output
     assert "VERIFIED" not in result.output

@@ -12,7 +12,7 @@ from sklearn.covariance import OAS
 from sklearn.metrics import silhouette_score
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from lazaretto.sanitize import robust
+from lazaretto.sanitize import robust, streaming
 from lazaretto.sanitize.inputs import check_inputs
 from lazaretto.sanitize.layer_data import make_layer_data
 from lazaretto.sanitize.linalg import blas, triangular
@@ -171,8 +171,8 @@ def test_scores_do_not_depend_on_chunks_or_class_blocks_and_rows_may_be_a_file(
 ):
     layer = make(n=500, m=400, d=12, dtype=torch.float32)
     want = METHODS["whitened_spectral"](layer)
-    monkeypatch.setitem(layer_data_module._CHUNK_BYTES, "cpu", 7 * 4 * 12)
-    monkeypatch.setitem(layer_data_module._BLOCK_BYTES, "cpu", 1)
+    monkeypatch.setitem(streaming.CHUNK_BYTES, "cpu", 7 * 4 * 12)
+    monkeypatch.setitem(layer_data_module.BLOCK_BYTES, "cpu", 1)
     monkeypatch.setattr(import_module("lazaretto.sanitize.whitening"), "_KEPT_BYTES", 0)
     mapped = np.memmap(tmp_path / "rows", layer.train.rows.dtype, "w+", shape=(1500, 12))
     mapped[:] = layer.train.rows
@@ -196,15 +196,15 @@ def test_half_price_products_are_the_products(threads):
         long = torch.tensor(rng.standard_normal((5 * d, d)))
         by_blocks, by_syrk = torch.zeros(d, d).double(), torch.ones(d, d).double()
         triangular.add_gram_by_blocks(by_blocks, x)
-        triangular.add_gram(by_syrk, x)
+        triangular.add_gram(by_syrk[None], x[None])
         close = np.testing.assert_allclose
         close(triangular.mirror(by_blocks), x.T @ x, atol=1e-9)
         close(triangular.mirror(by_syrk.clone(), corners=True), x.T @ x + 1, atol=1e-9)
-        triangular.add_gram(by_syrk, long)
+        triangular.add_gram(by_syrk[None], long[None])
         close(triangular.mirror(by_syrk, corners=True), x.T @ x + long.T @ long + 1, atol=1e-8)
         for rows in (x, long):
             norms = (rows @ upper[0]).square().sum(1)
-            close(triangular.squared_norms(rows, upper[0]), norms, rtol=1e-9)
+            close(triangular.squared_norms(rows[None], upper[:1])[0], norms, rtol=1e-9)
             close(triangular.squared_norms_by_blocks(rows, upper[0]), norms, rtol=1e-9)
         close(triangular.congruence(symmetric, upper), upper.mT @ symmetric @ upper, atol=1e-8)
         square = symmetric @ symmetric
@@ -351,7 +351,7 @@ def test_oas_agrees_with_scikit_learn():
 def test_moments_merge_exactly_and_do_not_depend_on_chunks(monkeypatch):
     layer = make(n=37, d=5)
     whole = class_moments(layer, layer.train, range(3))
-    monkeypatch.setitem(layer_data_module._CHUNK_BYTES, "cpu", 5 * 8 * 7)
+    monkeypatch.setitem(streaming.CHUNK_BYTES, "cpu", 5 * 8 * 7)
     pieces = class_moments(layer, layer.train, range(3))
     np.testing.assert_allclose(pieces.scatter, whole.scatter, rtol=1e-9)
     merged = merge(whole, layer.folds)

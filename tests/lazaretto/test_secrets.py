@@ -26,6 +26,7 @@ from lazaretto.storage.store import Store
 if TYPE_CHECKING:
     from yard import Yard
 
+pytestmark = pytest.mark.alike
 HUSH = "Hush-Hush"
 
 

@@ -24,6 +24,7 @@ from lazaretto.values import SignatureStatus, TrustTier
 if TYPE_CHECKING:
     from lazaretto.ledger.events import Event
 
+pytestmark = pytest.mark.alike
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
 SIGNED = make_policy(sources={"require_signature": True})

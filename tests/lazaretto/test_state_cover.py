@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 import sqlalchemy as sa
 from histories import eventful
+from many import in_full
 from tampering import intruder, other_value, row_is, rows_of
 from yard import Yard, make_yard
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
     from lazaretto.ledger.differences import Difference
+
+pytestmark = pytest.mark.alike
+ROWS = 4 if in_full() else 2  # of each table
 
 
 @pytest.fixture(scope="module", params=["sqlite", pytest.param("pg", marks=pytest.mark.postgres)])
@@ -80,7 +84,7 @@ def test_every_table_has_rows_to_change(yard: Yard) -> None:
 @pytest.mark.parametrize("table", STATE, ids=str)
 def test_any_changed_value_is_named(yard: Yard, table: sa.Table) -> None:
     with _at_work(yard) as (connection, state):
-        for column, row in product(table.c, rows_of(connection, table)[:4]):
+        for column, row in product(table.c, rows_of(connection, table)[:ROWS]):
             value = row._mapping[column.name]
             values = [other_value(column, value)]
             values += [None] if column.nullable and value is not None else []
@@ -100,7 +104,7 @@ def test_any_deleted_or_copied_row_is_named(yard: Yard, table: sa.Table) -> None
     unique = [rule for rule in table.constraints if isinstance(rule, sa.UniqueConstraint)]
     renamed = {column.name for rule in unique for column in rule.columns}
     with _at_work(yard) as (connection, state):
-        for row in rows_of(connection, table)[:4]:
+        for row in rows_of(connection, table)[:ROWS]:
             with connection.begin_nested() as savepoint:
                 connection.execute(table.delete().where(*row_is(table, row)))
                 assert "missing" in {one.problem for one in _found(state, table)}, row

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
     from lazaretto.policy import Policy
 
+pytestmark = pytest.mark.alike
+
 REVIEWED, UNTRUSTED = TrustTier.REVIEWED, TrustTier.UNTRUSTED
 
 

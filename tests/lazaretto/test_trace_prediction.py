@@ -186,7 +186,7 @@ def test_mistakes_that_nobody_taught_accuse_nobody(one_site: Site) -> None:
 
 
 def test_what_cannot_be_said(one_site: Site, tmp_path: Path) -> None:
-    assert "4 right ones" in "; ".join(one_site.trace(right=None).cannot_say)
+    assert "40 right ones" in "; ".join(one_site.trace(right=None).cannot_say)
     other = tmp_path / "other.safetensors"
     save_file(_network().state_dict(), other)
     found = one_site.trace(weights=other)

@@ -532,7 +532,7 @@ def one_of_each(history: History) -> None:
             ],
         ),
     )
-    asked = values.IncidentQuestion("source", "vendor-a", START, START + DAY)
+    asked = values.Question("source", "vendor-a", START, START + DAY)
     report = [StoredFile("incidents/i/trace.json", 9, "67" * 32)]
     answer = values.IncidentAnswer(9, False, [batch], [model], ["digits-net@2"], report)
     history.write(

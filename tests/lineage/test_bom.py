@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pages
 import pytest
+from markup import Markup
 from yard import Yard, blobs, make_yard
 
 from lazaretto import lineage, stages, values
@@ -195,7 +196,7 @@ def test_what_only_others_claim_is_told_as_a_claim(yard: Yard, tmp_path: Path) -
 def test_the_commands_of_the_page_write_it(yard: Yard) -> None:
     """docs/how-to/bill-of-materials.md, word by word."""
     page = pages.ROOT / "docs/how-to/bill-of-materials.md"
-    [block] = [one for one in pages.blocks(page) if one.language == "bash"]
+    block, cards = [one for one in pages.blocks(page) if one.language == "bash"]
     home = yard.folder / "home"
     home.mkdir()
     where = {
@@ -209,6 +210,47 @@ def test_the_commands_of_the_page_write_it(yard: Yard) -> None:
     assert written == lineage.bom_bytes(_made(yard.workspace))
     [(_, code, printed)] = pages.run_lines(block.text, home, **where)
     assert (code, "is kept" in printed) == (2, True)
+    done = pages.run_lines(cards.text, home, **where)
+    assert [code for _, code, _ in done] == [0, 0], done
+    card = lineage.model_card(_made(yard.workspace))
+    assert (home / "net-1.md").read_text() == lineage.card_markdown(card)
+    assert (home / "net-1.html").read_text() == lineage.card_html(card)
+
+
+def test_a_card_says_what_the_bill_says(yard: Yard) -> None:
+    bom = _made(yard.workspace)
+    card = lineage.model_card(bom)
+    parts = {part.title: part for part in card.parts}
+    assert (card.model, card.complete, card.bom) == ("net@1", True, bom["serialNumber"])
+    assert ("Seed", "7") in parts["In short"].rows
+    assert parts["What it was measured at"].says == ["No evaluation is on record."]
+    assert [row[:3] for row in parts["What it learned from"].rows] == [("snapshot", "blobs", "2")]
+    # Of vendor-a's batch all was recalled.
+    assert [row[:4] for row in parts["Who delivered it"].rows] == [
+        ("vendor-a", "1", "40", "40"),
+        ("vendor-b", "1", "40", "0"),
+    ]
+    told = _properties(bom["metadata"]["component"])["recall-of-what-it-learned"]
+    assert told in parts["What is known against it"].says[0]
+
+
+def test_a_card_escapes_what_a_source_wrote(yard: Yard) -> None:
+    evil = "<script>x</script>|`*[a](javascript:x)\u202e\n# b"
+    bom = _made(yard.workspace)
+    component = bom["metadata"]["component"]
+    component["properties"].append({"name": "lazaretto:training:run", "value": evil})
+    component["modelCard"]["quantitativeAnalysis"] = {
+        "performanceMetrics": [{"type": evil, "value": "0.5"}]
+    }
+    card = lineage.model_card(bom)
+    page = lineage.card_html(card)
+    assert not {"script", "a", "img"} & set(Markup(page).tags)
+    text = lineage.card_markdown(card)
+    assert "<script" not in text
+    assert "\\[a\\]\\(javascript:x\\)" in text
+    assert "\n# b" not in text
+    rows = [line for line in text.splitlines() if line.startswith("| Run ")]
+    assert len(rows) == 1
 
 
 def _address(workspace: Workspace) -> str:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from lazaretto.storage.workspace import Workspace
 
+pytestmark = pytest.mark.alike
 NET = model("net", 1)
 TABLE = dataset("t")
 ANEW = dataset("t", change="OVERWRITE")

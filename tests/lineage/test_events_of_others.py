@@ -13,6 +13,7 @@ from lazaretto import lineage
 if TYPE_CHECKING:
     from lazaretto.storage.workspace import Workspace
 
+pytestmark = pytest.mark.alike
 EVENTS = Path(__file__).parent / "events"
 FILES = sorted(EVENTS.glob("*/events.jsonl"))
 

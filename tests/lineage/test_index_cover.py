@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import sqlalchemy as sa
 from ledger_history import DAY, START, TABLE, History
+from many import some
 from tampering import intruder, other_value, row_is, rows_of
 
 from lazaretto import lineage, values
@@ -70,7 +71,7 @@ def test_any_changed_value_is_named(
     workspace: Workspace, history: History, table: sa.Table, column: sa.Column[Any]
 ) -> None:
     with intruder(workspace) as connection:
-        for row in rows_of(connection, table):
+        for row in some(rows_of(connection, table), 2):
             value = row._mapping[column.name]
             values = [other_value(column, value)]
             values += [None] if column.nullable and value is not None else []
@@ -89,7 +90,7 @@ def test_any_deleted_or_copied_row_is_named(
     workspace: Workspace, history: History, table: sa.Table
 ) -> None:
     with intruder(workspace) as connection:
-        for row in rows_of(connection, table):
+        for row in some(rows_of(connection, table), 2):
             with connection.begin_nested() as savepoint:
                 connection.execute(table.delete().where(*row_is(table, row)))
                 assert not _check(connection, workspace).sound, row

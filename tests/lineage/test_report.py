@@ -18,6 +18,7 @@ from lazaretto.lineage.trace.timeline import timeline
 if TYPE_CHECKING:
     from lazaretto.storage.workspace import Workspace
 
+pytestmark = pytest.mark.alike
 _EVIL = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>"
 _HOSTILE = [
     _EVIL,

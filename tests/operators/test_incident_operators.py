@@ -86,6 +86,24 @@ def test_one_incident_is_opened_and_asked_again_until_it_is_closed(yard: Yard) -
     assert len(opened.of) == 2
 
 
+def test_it_can_be_about_whatever_a_trace_is_asked_about(yard: Yard) -> None:
+    from lazaretto.lineage.trace.ask import KINDS
+    from lazaretto.operators import OpenIncidentOperator
+    from lazaretto.operators.open_incident import _PARAMETERS
+
+    assert tuple(_PARAMETERS) == KINDS
+    assert set(_PARAMETERS.values()) <= set(OpenIncidentOperator.template_fields)
+    train(yard, "1")
+    task = OpenIncidentOperator(
+        task_id="incident", why="a row too many", dataset_version="blobs@1", freeze=["blobs"]
+    )
+    found = run(task)
+    assert (found["kind"], found["subject"], found["models"]) == ("dataset", "blobs@1", ["net@1"])
+    assert run(task)["id"] == found["id"]
+    (hold,) = incidents.show_incident(yard.workspace, found["id"]).holds
+    assert (hold.what, hold.name) == (HoldKind.PUBLISHING, "blobs")
+
+
 def test_what_a_person_found_first_is_told_as_well(yard: Yard) -> None:
     opened, changed = Told(), Told()
     task = opens(opened, changed)
@@ -157,7 +175,12 @@ def test_a_frozen_source_is_held_and_a_frozen_dataset_takes_nothing(yard: Yard) 
 
 @pytest.mark.parametrize(
     "options",
-    [{"source": "a", "batch": "b"}, {}, {"batch": "a/b", "freeze_source": True}],
+    [
+        {"source": "a", "batch": "b"},
+        {},
+        {"model": "a@1", "freeze_source": True},
+        {"policy_version": "blobs@12345678", "freeze_source": True},
+    ],
 )
 def test_what_no_incident_is_about_is_refused_when_the_dag_is_read(options: Any) -> None:
     from lazaretto.operators import OpenIncidentOperator

@@ -129,13 +129,32 @@ def test_own_code_reads_trains_again_and_is_compared(
     assert models[1].params["comparison"] == found["file"]["path"]
 
 
-def test_without_trusted_rows_the_ledger_says_so(world: Any, poisoned: Any) -> None:
+def test_without_trusted_rows_the_ledger_says_so_and_the_dynamics_are_read(
+    world: Any, poisoned: Any, tmp_path: Path
+) -> None:
+    import torch
+
+    from lazaretto.policy import Policy
+    from lazaretto.stages.sanitize_training import record_names
+    from lazaretto.training import record_dynamics
+
     taken, weights = poisoned
-    done = sanitize(taken, weights, world.policy, trusted="none")
+    rows = taken.table()
+    ids, labels = record_names(rows).to_pylist(), rows["label"].to_pylist()
+    with record_dynamics(tmp_path / "run.arrow", ids, labels) as recorder:
+        for epoch in range(3):
+            logits = 3.0 * epoch * torch.nn.functional.one_hot(torch.tensor(labels), 10)
+            recorder.note(ids, logits, torch.tensor(labels))
+            recorder.end_epoch()
+    policy = Policy.load(world.policy).model_dump(mode="json")
+    policy["sanitize"]["methods"] = []
+    learned = str(tmp_path / "run.arrow")
+    done = sanitize(taken, weights, policy, trusted="none", dynamics=learned)
     assert (done["calibrated"], done["comparison"]) == (False, None)
     (event,) = world.ledger(TrainingSanitized)
     words = "not calibrated: judged without trusted rows, so no rate is promised"
     assert (event.calibrated, event.calibration) == (False, words)
+    assert "slow_to_learn" in event.methods
 
 
 @pytest.mark.parametrize(

@@ -273,6 +273,21 @@ def test_rows_of_a_database(
     assert 0 < admitted.rows <= 120
 
 
+def test_the_dag_for_a_cluster_sends_tasks_where_they_fit(dags_folder: Path) -> None:
+    from airflow.dag_processing.dagbag import DagBag
+
+    page = pages.ROOT / "docs/how-to/scale-out.md"
+    (shown,) = [block.text for block in pages.blocks(page) if block.title == "cluster.py"]
+    (dags_folder / "shown.py").write_text(shown)
+    bag = DagBag(dag_folder=str(dags_folder / "shown.py"))
+    assert bag.import_errors == {}
+    (dag,) = bag.dags.values()
+    tasks = {name.removeprefix("screened_ingest."): one for name, one in dag.task_dict.items()}
+    assert (tasks["receive"].pool, tasks["screen"].pool) == ("decode", "memory")
+    assert tasks["embed"].queue == "gpu"
+    assert "pod_template_file" in tasks["screen"].executor_config
+
+
 @pytest.mark.parametrize("title", ["group.py", "mapped.py", "function.py"])
 def test_what_the_page_shows_is_a_dag(dags_folder: Path, title: str) -> None:
     from airflow.dag_processing.dagbag import DagBag

@@ -146,6 +146,7 @@ def test_a_model_takes_all_that_it_learned_from(world: Any, admitted: Any, tmp_p
         model="m",
         version="1",
         snapshot=[taken, f"handwriting@{admitted.version}"],
+        reads=[f"handwriting@{admitted.version}:pixels,label"],
         tables=["s3://lake vendor/labels@12"],
         base=["hub bert@1"],
         predictions_of=["teacher@3"],
@@ -153,6 +154,7 @@ def test_a_model_takes_all_that_it_learned_from(world: Any, admitted: Any, tmp_p
         purpose="FINE_TUNING",
     ).execute(context)
     assert made["registry"] == "mlflow://models"
+    assert made["ignored_weights"] == []  # it has none to read
     assert [(one["kind"], one["namespace"], one["role"]) for one in made["inputs"]] == [
         ("SNAPSHOT", "", "FINETUNE"),
         ("TABLE", "s3://lake", "FINETUNE"),

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 from typing import TYPE_CHECKING, Any
 
 import airflow_environment
 import pytest
+from browsing import chromium
 from yard import Yard, make_yard
 
 if TYPE_CHECKING:
@@ -74,30 +74,30 @@ def site(yard: Yard) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """Debian's chromium; WebGL by its own software, because no machine of tests has a screen."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
-    program = shutil.which("chromium")
-    if program is None:
-        pytest.skip("needs Debian's chromium: apt install chromium")
-    webgl = ["--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
-    with playwright.sync_playwright() as running:
-        chromium = running.chromium.launch(
-            executable_path=program, args=["--no-sandbox", "--disable-dev-shm-usage", *webgl]
-        )
-        yield chromium
-        chromium.close()
+def browser() -> Iterator[Callable[..., Any]]:
+    """Starts a real browser, each kind once a module."""
+    with chromium() as start:
+        yield start
 
 
 @pytest.fixture
 def sign_in(
-    browser: Any, site: str, token: Callable[[str], dict[str, str]]
+    request: pytest.FixtureRequest,
+    browser: Callable[..., Any],
+    site: str,
+    token: Callable[[str], dict[str, str]],
 ) -> Iterator[Callable[..., Any]]:
-    """A page of somebody with a role; every request and every error of it is kept."""
-    contexts = []
+    """A page of somebody with a role; every request and every error of it is kept.
 
-    def page(role: str, *, width: int = 1280, **options: Any) -> Any:
-        context = browser.new_context(viewport={"width": width, "height": 900}, **options)
+    It draws maps where the test has the mark `webgl`, or asks for it.
+    """
+    contexts, draws = [], request.node.get_closest_marker("webgl") is not None
+
+    def page(role: str, *, width: int = 1280, webgl: bool = draws, **options: Any) -> Any:
+        context = browser(webgl=webgl).new_context(
+            viewport={"width": width, "height": 900}, **options
+        )
+        context.set_default_timeout(120_000)  # a machine that others use draws slowly
         contexts.append(context)
         jwt = token(role)["Authorization"].split()[1]
         context.add_cookies([{"name": "_token", "value": jwt, "url": site}])

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from yard import Yard, blobs
 
-from lazaretto import incidents
+from lazaretto import incidents, stages
 from lazaretto.quarantine import handling, review
-from lazaretto.values import Action, HoldKind, IncidentQuestion
+from lazaretto.values import Action, HoldKind, Question
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-pytestmark = pytest.mark.airflow
+pytestmark = [pytest.mark.airflow, pytest.mark.webgl, pytest.mark.long]
 AXE = Path(__file__).parents[2] / "plugins/web/node_modules/axe-core/axe.min.js"
 needs_axe = pytest.mark.skipif(not AXE.exists(), reason="needs npm: make ui-assets")
 SERIOUS = """async () => {
@@ -35,9 +35,12 @@ def test_axe_finds_nothing_serious(
     case = str(judged.case)
     handling.comment(yard.workspace, case, "a remark")
     review.decide(yard.workspace, case, Action.REJECT, positions=[0], reason="no")
-    asked, hold = IncidentQuestion("source", "vendor-a"), (HoldKind.SOURCE, "vendor-a")
+    asked, hold = Question("source", "vendor-a"), (HoldKind.SOURCE, "vendor-a")
     opened = incidents.open_incident(yard.workspace, asked, reason="a bucket", holds=[hold])
     incidents.note(yard.workspace, opened.id, "the vendor confirms it")
+    stages.admit(yard.workspace, judged.batch)
+    taken = stages.snapshot(yard.workspace, yard.policy.dataset)
+    stages.register_model(yard.workspace, "net", "1", yard.policy.dataset, taken.version)
     page = sign_in("OP", color_scheme=theme)
     for path in (
         "/",
@@ -52,6 +55,8 @@ def test_axe_finds_nothing_serious(
         f"/gates/{yard.policy.dataset}/explore",
         "/incidents",
         f"/incidents/{opened.id}",
+        "/models",
+        "/models/version?registry=local&model=net&version=1",
         "/cases/case-none",
     ):
         page.goto(f"{site}{path}")

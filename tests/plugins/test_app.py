@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     Token = Callable[[str], dict[str, str]]
 
 pytestmark = pytest.mark.airflow
+COMPUTES = "/gates/{dataset}/candidate"
+"""The page that is asked for by a form, because a policy is too long for an address."""
 
 
 @pytest.fixture
@@ -115,6 +117,7 @@ def test_every_route_asks_for_a_permission_not_just_for_a_name() -> None:
         may_read,
         may_read_all,
         may_send,
+        may_try_by_form,
         signed_in,
     )
 
@@ -122,10 +125,12 @@ def test_every_route_asks_for_a_permission_not_just_for_a_name() -> None:
         asks = route.dependencies
         assert signed_in in asks, route.path
         needed = [may_read] if route.methods == {"GET"} else may_decide
-        if "/incidents" in route.path or "/incident/" in route.path:  # of any dataset
+        if any(part in route.path for part in ("/incidents", "/incident/", "/models")):  # of any
             needed = [may_read_all] if route.methods == {"GET"} else may_decide_all
         if route.path == "/api/v1/lineage":  # programs send events there, by a token alone
             needed = may_send
+        if route.path == COMPUTES:
+            needed = [may_read, *may_try_by_form]
         assert all(each in asks for each in needed), route.path
         # Airflow's check would take it for the asset in question.
         assert "asset_id" not in route.path
@@ -139,7 +144,7 @@ def test_who_may_see_assets_may_read(client: TestClient, token: Token, role: str
 
 def test_only_the_api_changes_anything() -> None:
     for route in routes():
-        if route.methods != {"GET"}:
+        if route.methods != {"GET"} and route.path != COMPUTES:
             assert route.methods == {"POST"}
             assert route.path.startswith("/api/v1/")
 

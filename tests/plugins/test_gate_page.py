@@ -8,6 +8,7 @@ from html import unescape
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 from markup import Markup
 from yard import Yard, blobs, make_policy, make_yard
 
@@ -238,3 +239,103 @@ def test_another_section_is_tried_by_whoever_may_decide_and_reads_no_file(
     with yard.workspace.catalog.read() as connection:
         after = connection.exec_driver_sql("SELECT count(*) FROM ledger").scalar_one()
     assert after == before
+
+
+def test_a_whole_policy_is_tried_by_whoever_may_decide_and_leaves_nothing(
+    client: TestClient, yard: Yard, token: Callable[[str], dict[str, str]]
+) -> None:
+    yard.judge("monday", blobs(90, 5, flips=9))
+
+    def tried(policy: str, **more: str) -> Response:
+        return client.post("/gates/blobs/candidate", data={"policy": policy} | more)
+
+    assert tried("version: 1").status_code == 403
+    client.headers.update(token("ADMIN"))
+    page = _words_of(client.get("/gates/blobs"))
+    whole = unescape(re.search(r'<textarea id="policy"[^>]*>(.*?)</textarea>', page, re.DOTALL)[1])  # type: ignore[index]
+    before = _ledger(yard)
+    same = tried(whole)
+    assert same.status_code == 200, same.text
+    Markup(same.text).require_harmless()
+    assert "Nothing would be different" in same.text
+    said = yaml.safe_load(whole)
+    rules = {"columns": {"label": {"one_of": ["0"], "severity": "error"}}}
+    stricter = tried(yaml.safe_dump(said | {"contract": {"rules": rules}}), batches="1")
+    assert stricter.status_code == 200, stricter.text
+    assert "contract:" in stricter.text, "which of the candidate's own rules would hold records"
+    assert "Nothing would be different" not in stricter.text
+    assert _ledger(yard) == before
+
+
+def test_a_policy_that_is_tried_reads_no_file_and_loads_no_code(
+    client: TestClient, yard: Yard, tmp_path: Path, token: Callable[[str], dict[str, str]]
+) -> None:
+    yard.judge("monday", blobs(90, 5, flips=9))
+    client.headers.update(token("ADMIN"))
+    says = yard.policy.model_dump(mode="json")
+    ran = tmp_path / "ran"
+    (tmp_path / "code.py").write_text(f"open({str(ran)!r}, 'w')\n")
+    (tmp_path / "base.yaml").write_text("screen: {mode: enforce}\n")
+    code, base = str(tmp_path / "code.py"), str(tmp_path / "base.yaml")
+    elsewhere = {"file": base, "column": "label"}
+    lookup = {"rules": {"columns": {"label": {"exists_in": elsewhere}}}}
+    for change, words in (
+        ({"contract": f"{code}:M"}, "contract: only rules that stand in the policy itself"),
+        ({"contract": {"pandera": f"{code}:M"}}, "only rules that stand"),
+        ({"contract": {"rules": base}}, "only rules that stand"),
+        ({"contract": {"odcs": base}}, "only rules that stand"),
+        ({"contract": {"gx": {"suite": base, "modules": ["code"]}}}, "only rules that stand"),
+        ({"contract": lookup}, "exists_in.file: no file is read here"),
+        ({"extends": base}, "extends: no other file is read here"),
+        ({"embed": {"encoder": "torch", "model": f"{code}:M"}}, "embed.encoder: 'torch' loads"),
+        ({"embed": {"encoder": "sentence-transformers", "model": "a/b"}}, "loads a model"),
+        ({"embed": {"encoder": "hashing", "model": base, "columns": ["id"]}}, "embed.model"),
+        ({"embed": {"options": {"replay": "code:f"}}}, "embed.options.replay: it names code"),
+        ({"limits": {"cpu_seconds": 10**6}}, "limits.cpu_seconds: at most 600 here"),
+        ({"dataset": "others"}, "this is the gate of"),
+        ({"screen": {"reference": "nobody"}}, "nobody"),
+        ({"screen": {"detectors": {"mahalanobi": {}}}}, "mahalanobis"),
+        ({"nonsense": 1}, "nonsense: unknown key"),
+    ):
+        text = yaml.safe_dump(says | change)
+        answer = client.post("/gates/blobs/candidate", data={"policy": text})
+        assert 400 <= answer.status_code < 500, (change, answer.status_code)
+        assert words in unescape(answer.text), (change, re.sub("<[^>]*>", "", answer.text))
+        assert "the candidate:" in answer.text or "nobody" in words
+    assert not ran.exists()
+
+
+def test_a_form_sends_no_more_than_it_may(
+    client: TestClient, yard: Yard, token: Callable[[str], dict[str, str]]
+) -> None:
+    yard.judge("monday", blobs(60, 5))
+    client.headers.update(token("ADMIN"))
+    path = "/gates/blobs/candidate"
+    text = yaml.safe_dump(yard.policy.model_dump(mode="json"))
+    for data, status in (
+        ({"policy": ""}, 422),
+        ({"other": "x"}, 422),
+        ({"policy": "x" * 60_001}, 413),
+        ({"policy": "x" * 800_000}, 413),
+        ({"policy": text, "batches": "0"}, 422),
+        ({"policy": text, "batches": "21"}, 422),
+        ({"policy": text, "batches": "many"}, 422),
+        ({"policy": "a: &a [*a]"}, 422),
+    ):
+        assert client.post(path, data=data).status_code == status, str(data)[:80]
+    assert client.post(path, json={"policy": text}).status_code == 415
+    foreign = client.post(path, data={"policy": text}, headers={"Sec-Fetch-Site": "cross-site"})
+    assert foreign.status_code == 403
+    named = {"policy": text.replace("dataset: blobs", "dataset: none")}
+    assert client.post("/gates/none/candidate", data=named).status_code == 404
+
+
+def _words_of(response: Response) -> str:
+    assert response.status_code == 200
+    Markup(response.text).require_harmless()
+    return response.text
+
+
+def _ledger(yard: Yard) -> int:
+    with yard.workspace.catalog.read() as connection:
+        return int(connection.exec_driver_sql("SELECT count(*) FROM ledger").scalar_one())

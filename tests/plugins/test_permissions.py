@@ -11,7 +11,7 @@ from yard import Yard, blobs, make_policy
 from lazaretto import incidents
 from lazaretto.names import asset_name, asset_uri
 from lazaretto.quarantine import review
-from lazaretto.values import Action, HoldKind, IncidentQuestion
+from lazaretto.values import Action, HoldKind, Question
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -72,7 +72,7 @@ def client(yard: Yard) -> TestClient:
 @pytest.fixture
 def incident(yard: Yard) -> str:
     """An incident that holds a source."""
-    asked, hold = IncidentQuestion("source", "vendor-a"), (HoldKind.SOURCE, "vendor-a")
+    asked, hold = Question("source", "vendor-a"), (HoldKind.SOURCE, "vendor-a")
     return incidents.open_incident(yard.workspace, asked, reason="stolen", holds=[hold]).id
 
 

@@ -17,7 +17,7 @@ from lazaretto.lineage import trace_record
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-pytestmark = pytest.mark.airflow
+pytestmark = [pytest.mark.airflow, pytest.mark.webgl, pytest.mark.long]
 
 
 def _answer(page: Any, reason: str, **more: str) -> None:

@@ -3,7 +3,7 @@
 Run as a program: ``crash.py URL FOLDER OPERATION...``. Every attempt is a forked process that
 dies by SIGKILL at the n-th write point; a second one makes the same call again and checks the
 outcome. State is put back in between, so that each n starts from the same moment. By default every
-fifth n is tried.
+fifth n is tried, and every n of an operation with few writes.
 """
 
 from __future__ import annotations
@@ -46,13 +46,14 @@ def main(url: str, folder: Path, operations: list[str]) -> None:
         _in_child(lambda: _restore(url, folder, "screened"))
         _in_child(partial(prepare, url, folder))
         _in_child(lambda: _save(url, folder, "ready"))
-        print(operation, _kill_everywhere(url, folder, act, check), flush=True)
+        every = 1 if operation in crash_operations.FEW_WRITES else _EVERY
+        print(operation, _kill_everywhere(url, folder, act, check, every), flush=True)
 
 
 def _kill_everywhere(
-    url: str, folder: Path, act: Callable[..., Any], check: Callable[..., Any]
+    url: str, folder: Path, act: Callable[..., Any], check: Callable[..., Any], every: int
 ) -> int:
-    for point in some(range(_MOST_POINTS), _EVERY):
+    for point in some(range(_MOST_POINTS), every):
         status = _in_child(partial(_killed_at, point, lambda: act(url, folder)), may_die=True)
         _in_child(lambda: _try_again(url, folder, act, check))
         if status == 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from deltalake import DeltaTable, write_deltalake
@@ -298,8 +299,50 @@ def check_promote(url: str, folder: Path, *, done: bool) -> None:
     assert not done or moves == 1
 
 
+def in_use(url: str, folder: Path) -> None:
+    """Two versions, the second one in use after the first."""
+    admitted(url, folder)
+    yard = _yard(url, folder)
+    models.promote(yard.workspace, "net", "1")
+    version = stages.snapshot(yard.workspace, "blobs").version
+    stages.register_model(yard.workspace, "net", "2", "blobs", version)
+    models.promote(yard.workspace, "net", "2")
+
+
+def demote(url: str, folder: Path) -> None:
+    # What was done before the kill is done: a name that stands for nothing is not taken away again.
+    with suppress(NotFoundError):
+        models.demote(_yard(url, folder).workspace, "net", reason="complaints")
+
+
+def go_back(url: str, folder: Path) -> None:
+    with suppress(NotFoundError):
+        models.rollback(_yard(url, folder).workspace, "net", reason="complaints")
+
+
+def check_demote(url: str, folder: Path, *, done: bool) -> None:
+    _check_moved(_yard(url, folder), after=[], done=done)
+
+
+def check_go_back(url: str, folder: Path, *, done: bool) -> None:
+    _check_moved(_yard(url, folder), after=["1"], done=done)
+
+
+def _check_moved(yard: Yard, *, after: list[str], done: bool) -> None:
+    """The name was moved a third time, or was not; alias and ledger agree on which."""
+    _sound(yard)
+    moves = _kinds(yard).count("model_aliased")
+    names = stages.list_aliases(yard.workspace, "local", "net")
+    assert [one.version for one in names] == (after if moves == 3 else ["2"])
+    assert moves == 3 or (moves == 2 and not done)
+    assert health.check(yard.workspace).sound
+
+
+FEW_WRITES = ("promote", "go_back")
 OPERATIONS = {
     "promote": (admitted, promote, check_promote),
+    "demote": (in_use, demote, check_demote),
+    "go_back": (in_use, go_back, check_go_back),
     "sanitize": (poisoned, sanitize, check_sanitize),
     "rejudge": (reworded, rejudge, check_rejudge),
     "receive": (nothing, receive, check_receive),

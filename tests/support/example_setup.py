@@ -24,7 +24,7 @@ def prepare(folder: Path) -> dict[str, str]:
     from lazaretto.sources.keys import keygen
     from lazaretto.sources.registry import add_key, add_source
     from lazaretto.storage import tables
-    from lazaretto.values import IncidentQuestion, TrustTier
+    from lazaretto.values import Question, TrustTier
 
     workspace = reopen(folder, create=True)
     for name, rows in (
@@ -48,7 +48,7 @@ def prepare(folder: Path) -> dict[str, str]:
     done["case"] = str(ingested.judgement.case)
     taken = stages.snapshot(workspace, "reviews")
     stages.register_model(workspace, "net", "1", "reviews", taken.version)
-    asked = IncidentQuestion("source", "vendor")
+    asked = Question("source", "vendor")
     opened = incidents.open_incident(workspace, asked, reason="its bucket was open")
     done["incident"] = opened.id
     # The index names the store's address, and each example has a copy at another one.

@@ -23,10 +23,10 @@ from lazaretto.stages.alias_model import alias_model
 from lazaretto.values import (
     Action,
     HoldKind,
-    IncidentQuestion,
     InputKind,
     InputRole,
     ModelInput,
+    Question,
     TrustTier,
 )
 
@@ -100,11 +100,11 @@ def _lose(yard: Yard, batch: str) -> None:
 def _handle_incidents(yard: Yard) -> None:
     """One is closed, and its hold lifted; another holds a source and a model."""
     workspace, source = yard.workspace, (HoldKind.SOURCE, "vendor-a")
-    asked = IncidentQuestion("source", "vendor-a")
+    asked = Question("source", "vendor-a")
     first = incidents.open_incident(workspace, asked, reason="an open bucket", holds=[source])
     incidents.assign(workspace, first.id, "user:ann")
     incidents.lift_hold(workspace, first.id, *source, reason="the bucket was empty")
     incidents.close(workspace, first.id, "nothing was in it")
     holds = [source, (HoldKind.PROMOTION, "net")]
-    window = IncidentQuestion("source", "vendor-a", datetime(2026, 1, 1, tzinfo=UTC), None)
+    window = Question("source", "vendor-a", datetime(2026, 1, 1, tzinfo=UTC), None)
     incidents.open_incident(workspace, window, reason="a stolen key", holds=holds)

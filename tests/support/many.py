@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 T = TypeVar("T")
-_LEAST = 10
+_LEAST = 8
 
 
 def in_full() -> bool:
@@ -18,8 +18,8 @@ def in_full() -> bool:
 
 
 def examples(full: int) -> int:
-    """Of a property test: a third of `full`, but at least ten where it is as many."""
-    return full if in_full() else min(full, max(_LEAST, full // 3))
+    """Of a property test: a fifth of `full`, but at least eight where it is as many."""
+    return full if in_full() else min(full, max(_LEAST, full // 5))
 
 
 def some(items: Sequence[T], every: int) -> Sequence[T]:

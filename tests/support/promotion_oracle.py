@@ -16,7 +16,7 @@ from lazaretto.ledger.events import ModelEvaluated, TrainingSanitized
 from lazaretto.ledger.state import record
 from lazaretto.sources.registry import add_source
 from lazaretto.stages.model_inputs import read_inputs
-from lazaretto.values import HoldKind, IncidentQuestion, PolicyRef, TrustTier
+from lazaretto.values import HoldKind, PolicyRef, Question, TrustTier
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -156,13 +156,13 @@ class Book:
         subject: Any
         if kind == "source":
             subject = SOURCES[which % len(SOURCES)]
-            asked = IncidentQuestion("source", subject)
+            asked = Question("source", subject)
         elif kind == "batch":
             subject = which % len(self.batches)
-            asked = IncidentQuestion("batch", self.batches[subject][1])
+            asked = Question("batch", self.batches[subject][1])
         else:
             subject = which % len(self.models)
-            asked = IncidentQuestion("model", f"net@{subject}")
+            asked = Question("model", f"net@{subject}")
         holds = [(HoldKind.PROMOTION, "net")] if hold and self.models else []
         opened = incidents.open_incident(self.workspace, asked, reason="odd", holds=holds)
         self.open[opened.id] = kind, subject

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from rich.console import Group
 
-from lazaretto.attribution import Attribution, BatchShare, SourceShare
+from lazaretto.attribution import Attribution, BatchShare, Planted, SourceShare
 from lazaretto.authority.holds import Hold
 from lazaretto.cli import (
     batch_view,
@@ -29,6 +29,7 @@ from lazaretto.cli import (
     manifest,
     model,
     model_evaluate,
+    model_mlflow,
     model_promote,
     policy,
     policy_merged,
@@ -94,7 +95,6 @@ from lazaretto.values import (
     DrilledAttack,
     HoldKind,
     IncidentAnswer,
-    IncidentQuestion,
     PolicyRef,
     RefusedFor,
     Remark,
@@ -352,6 +352,10 @@ def _story() -> dict[str, Any]:
             "affected": ["open@1"],
             "recalled": 356,
             "retrained": "gated@2",
+            "life": [
+                {"entry": 41, "what": f"opened: {REASON}"},
+                {"entry": 42, "what": "source annotation-vendor put on hold: open bucket"},
+            ],
             "promotion": {
                 "before": "gated@1",
                 "refused": {
@@ -456,7 +460,7 @@ def _pruned() -> Pruned:
 
 def _incident() -> Incident:
     ann = Actor(ActorType.HUMAN, "user:ann")
-    asked = IncidentQuestion("source", "annotation-vendor", AT, None)
+    asked = Question("source", "annotation-vendor", AT, None)
     first = IncidentAnswer(40, True, [BATCH], ["digit-classifier@2026.03"])
     models = ["digit-classifier@2026.03", "digit-classifier@2026.04"]
     now = IncidentAnswer(52, False, [BATCH, OTHER], models, ["elsewhere@7"])
@@ -491,8 +495,9 @@ def _overview() -> Overview:
         refused=refused,
         holds=holds,
         actions=actions,
+        sources=["annotation-vendor"],
         timeline=[],
-        steps=steps_for(incident, evidence, holds, production, actions),
+        steps=steps_for(incident, evidence, holds, production, actions, ["annotation-vendor"]),
     )
 
 
@@ -516,7 +521,9 @@ def _expired() -> list[Any]:
 
 def _prediction() -> PredictionTrace:
     sources = [
-        SourceShare("annotation-vendor", 120, 0.4123, 0.21, 0.3, 0.0025, accused=True),
+        SourceShare(
+            "annotation-vendor", 120, 0.4123, 0.21, 0.3, 0.0025, True, ["records", "batches"]
+        ),
         SourceShare("crowd-b", 98, 0.0912, 0.18, -0.02, 1.0, accused=False),
     ]
     batches = [
@@ -534,7 +541,9 @@ def _prediction() -> PredictionTrace:
             "influence": [0.01, 0.002],
         }
     )
-    found = Attribution(sources, batches, rows, 0.01, 0.0038, 40, 530, 0.925, 0.98)
+    found = Attribution(
+        sources, batches, rows, 0.01, 0.0038, 40, 530, 0.925, 0.98, planted=[Planted(50, 5, 4)]
+    )
     gap = "it also learned from table weather@3, whose records were not looked at"
     return PredictionTrace("digits-net@2", "digits", 4, 912, found, [gap])
 
@@ -556,7 +565,7 @@ def _replayed() -> Any:
 def _reach() -> Any:
     touched = TouchedBatch(BATCH, AT, 10_000, "digits", "HOLD_RECORDS", 36, 9964, 0)
     return Reach(
-        IncidentQuestion("source", "annotation-vendor"),
+        Question("source", "annotation-vendor"),
         [touched, replace(touched, id=OTHER, recalled=9964, snapshot_rows=None)],
         20_000,
         [InDataset("digits", 2, 19_964, 9964, [OTHER])],
@@ -603,7 +612,7 @@ TABLES: dict[str, Callable[[], RenderableType]] = {
     "ledger-show-full": lambda: ledger_view.page_view(_entries(), full=True, onward=False),
     "lineage-check": lambda: lineage.check_view([Problem(3, "/run/facets/parent", REASON)]),
     "manifest-verify": lambda: manifest.faults_view({"source": "annotation-vendor"}, _unsigned()),
-    "model-check-mlflow": lambda: model_promote.differences_view(
+    "model-check-mlflow": lambda: model_mlflow.differences_view(
         [AliasDifference("digit-classifier", "production", "2026.03", None, promoted=True)]
     ),
     "model-evaluate": lambda: model_evaluate.figures_view(_measured()),

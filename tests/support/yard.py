@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from lazaretto.values import Actor, ActorType, BatchRef, TrustTier
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from lazaretto.reference import Reference
     from lazaretto.stages import Admission, Judgement
     from lazaretto.storage.workspace import Workspace
 
@@ -106,15 +108,22 @@ def make_policy(**changes: Mapping[str, object]) -> Policy:
 
 def make_yard(workspace: Workspace, reference: str, folder: Path) -> Yard:
     """A yard on a fresh workspace."""
-    from lazaretto.reference import Reference
     from lazaretto.registry.references import save_reference
     from lazaretto.sources.registry import add_source
 
     workspace = workspace.acting(ANN)
-    save_reference(workspace, Reference.load(reference))
+    save_reference(workspace, _read_once(reference))
     for name in ("vendor-a", "vendor-b"):
         add_source(workspace, name, trust_tier=TrustTier.REVIEWED)
     return Yard(workspace, make_policy(), folder)
+
+
+@cache
+def _read_once(path: str) -> Reference:
+    """A saved reference, which nobody changes: a process reads it once for all its yards."""
+    from lazaretto.reference import Reference
+
+    return Reference.load(path)
 
 
 def fresh_yard(url: str, folder: Path, reference: str) -> Yard:

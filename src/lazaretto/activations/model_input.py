@@ -53,8 +53,13 @@ def split(batch: Any) -> tuple[Any, Any]:
 
 
 def pinned(batch: Any) -> Any:
-    """The batch in page-locked memory, from which a GPU copies while it computes."""
-    return batch.pin_memory() if isinstance(batch, torch.Tensor) else _inside(batch, pinned)
+    """The batch in page-locked memory, from which a GPU copies while it computes.
+
+    What is on a device already stays there.
+    """
+    if isinstance(batch, torch.Tensor):
+        return batch.pin_memory() if batch.device.type == "cpu" else batch
+    return _inside(batch, pinned)
 
 
 def move(batch: Any, device: torch.device, dtype: torch.dtype | None = None) -> Any:

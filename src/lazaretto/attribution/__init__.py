@@ -2,6 +2,14 @@
 
 from lazaretto.attribution.inputs import Queries, Training
 from lazaretto.attribution.procedure import attribute
-from lazaretto.attribution.result import Attribution, BatchShare, SourceShare
+from lazaretto.attribution.result import Attribution, BatchShare, Planted, SourceShare
 
-__all__ = ["Attribution", "BatchShare", "Queries", "SourceShare", "Training", "attribute"]
+__all__ = [
+    "Attribution",
+    "BatchShare",
+    "Planted",
+    "Queries",
+    "SourceShare",
+    "Training",
+    "attribute",
+]

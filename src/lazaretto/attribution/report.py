@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
 from lazaretto.attribution.contrast import FEWEST_RIGHT, FEWEST_WRONG
+from lazaretto.attribution.power import ENOUGH
 from lazaretto.attribution.result import Attribution, BatchShare, SourceShare
+from lazaretto.attribution.testing import TESTS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,12 +20,14 @@ if TYPE_CHECKING:
 
     from lazaretto.attribution.contrast import Contrast
     from lazaretto.attribution.inputs import Checked
+    from lazaretto.attribution.result import Planted
+    from lazaretto.attribution.testing import Tests
 
     Floats = npt.NDArray[np.float64]
     Ints = npt.NDArray[np.int64]
 
-TESTS = 2
-"""A source is tested among sources and by its batches: each p-value counts that often."""
+FOUND_BY = ("records", "batches", "source")
+"""Names of these tests: its records reach further, its batches differ, all of it stands out."""
 LEAST_AGREEMENT_RIGHT = 0.8
 """Of probe and model on right predictions: below it, the features are not what the model uses."""
 LEAST_AGREEMENT_WRONG = 0.2
@@ -38,9 +42,7 @@ class Evidence:
     Attributes:
         contrast: shares of each record.
         influences: (n,) last-layer influence of each record.
-        source_p: p-values of the sources.
-        batch_p: p-values of the batches within their sources.
-        spread_p: p-values of the sources, by how far their batches differ.
+        tests: p-values of sources and batches.
         wrong_agrees: share of the wrong predictions that the probe makes, too.
         right_agrees: the same of the right ones.
         level: at which a source is accused.
@@ -50,9 +52,7 @@ class Evidence:
 
     contrast: Contrast
     influences: Floats
-    source_p: Floats
-    batch_p: Floats
-    spread_p: Floats
+    tests: Tests
     wrong_agrees: float | None
     right_agrees: float | None
     level: float
@@ -81,11 +81,27 @@ def make_report(given: Checked, evidence: Evidence) -> Attribution:
     )
 
 
+def with_planted(found: Attribution, planted: Sequence[Planted]) -> Attribution:
+    """The answer that accuses nobody, with what would have been accused."""
+    blind = [] if not planted else [_blind(planted[0])]
+    cannot = [*found.cannot_say, *[words for words in blind if words]]
+    return replace(found, planted=list(planted), cannot_say=cannot)
+
+
+def _blind(most: Planted) -> str:
+    if most.accused >= ENOUGH * most.trials:
+        return ""
+    return (
+        f"even {most.records} records like these, planted in one batch, are accused in only "
+        f"{most.accused} of {most.trials} trials: these rows cannot tell a guilty source. "
+        "Give more wrong predictions of one kind"
+    )
+
+
 def _smallest_p(evidence: Evidence) -> float:
     """The smallest p-value of a source that these data could give."""
-    tested = evidence.contrast.tested
-    least = min((len(groups.sources) for groups in tested.values()), default=0)
-    return min(1.0, TESTS * max(1, len(tested)) / (1 + min(least, evidence.shuffles)))
+    tested = len(evidence.contrast.tested)
+    return min(1.0, TESTS * tested / (1 + evidence.shuffles)) if tested else 1.0
 
 
 def _cannot_say(given: Checked, evidence: Evidence, smallest: float) -> list[str]:
@@ -97,11 +113,9 @@ def _cannot_say(given: Checked, evidence: Evidence, smallest: float) -> list[str
         )
     elif smallest > evidence.level:
         needed = int(np.ceil(TESTS * len(tested) / evidence.level)) - 1
-        groups = next(iter(tested.values()))
         found.append(
-            f"{len(groups.sources)} right predictions and {evidence.shuffles} shuffles: accusing "
-            f"at {evidence.level:g} with {len(tested)} predicted classes needs {needed} of each. "
-            "Give more right predictions, or the wrong ones of fewer classes"
+            f"{evidence.shuffles} shuffles: accusing at {evidence.level:g} with {len(tested)} "
+            f"predicted classes needs {needed}"
         )
     if right is not None and right < LEAST_AGREEMENT_RIGHT:
         found.append(
@@ -144,9 +158,11 @@ def _sources(
     n = len(given.source_names)
     share, usual, count = _sums(evidence, mine, given.sources, n)
     by_influence = _influence_shares(given, evidence, mine, n)
-    p_values = np.minimum(1.0, TESTS * np.minimum(evidence.source_p, evidence.spread_p))
-    p_values[share <= usual] = 1.0
-    order = np.lexsort((np.arange(n), -(share - usual)))
+    by_test = np.minimum(1.0, TESTS * np.stack(evidence.tests[:TESTS]))
+    by_test[:, share <= usual] = 1.0
+    p_values = by_test.min(0)
+    accused = may_accuse & (p_values <= evidence.level)
+    order = np.lexsort((np.arange(n), -(share - usual), ~accused))
     return [
         SourceShare(
             source=given.source_names[k],
@@ -155,7 +171,12 @@ def _sources(
             usual=float(usual[k]),
             influence=float(by_influence[k]),
             p_value=float(p_values[k]),
-            accused=bool(may_accuse and p_values[k] <= evidence.level),
+            accused=bool(accused[k]),
+            found_by=[
+                words
+                for words, p in zip(FOUND_BY, by_test[:, k], strict=True)
+                if may_accuse and p <= evidence.level
+            ],
         )
         for k in order
     ]
@@ -172,7 +193,7 @@ def _batches(given: Checked, evidence: Evidence, mine: npt.NDArray[np.bool_]) ->
             records=int(count[k]),
             share=float(share[k]),
             usual=float(usual[k]),
-            p_value=float(evidence.batch_p[k]),
+            p_value=float(evidence.tests.batches[k]),
         )
         for k in order
     ]

@@ -24,6 +24,8 @@ class SourceShare:
         influence: of last-layer influence on the wrong predictions.
         p_value: chance that some source stands out as much where none is to blame.
         accused: whether that is at most the level, and nothing speaks against accusing.
+        found_by: tests that accuse it: ``records`` (some of its records pull further than on any
+            right predictions), ``batches`` (they differ), ``source`` (all of it stands out).
     """
 
     source: str
@@ -33,6 +35,7 @@ class SourceShare:
     influence: float
     p_value: float
     accused: bool
+    found_by: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +60,27 @@ class BatchShare:
 
 
 @dataclass(frozen=True, slots=True)
+class Planted:
+    """Whether a source would have been accused that had taught the model these mistakes.
+
+    Attributes:
+        records: like the wrong predictions, that were planted in one batch of a source.
+        trials: how often, each time in another batch.
+        accused: in how many of them the source was accused.
+    """
+
+    records: int
+    trials: int
+    accused: int
+
+
+@dataclass(frozen=True, slots=True)
 class Attribution:
     """Which records, batches and sources drove wrong predictions.
 
     Attributes:
-        sources: whom the wrong predictions draw on beyond the usual, most first.
-        batches: the same of batches.
+        sources: the accused first, then whom the wrong predictions draw on beyond the usual.
+        batches: those that they draw on beyond the usual, most first.
         records: one row per training record whose label is a predicted class, most first:
             ``record_id``, ``batch``, ``source``, ``label``, ``share``, ``usual``, ``influence``.
         level: at which a source is accused.
@@ -73,6 +91,7 @@ class Attribution:
         agreement_right: share of the right ones; null: there are none.
         cannot_say: why nobody can be accused; empty where it can be said.
         notes: what else the reader should know.
+        planted: where nobody is accused: what would have been. Empty where it was not tried.
     """
 
     sources: list[SourceShare]
@@ -86,6 +105,7 @@ class Attribution:
     agreement_right: float | None
     cannot_say: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    planted: list[Planted] = field(default_factory=list)
 
     @property
     def accused(self) -> list[str]:

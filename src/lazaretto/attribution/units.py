@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -75,7 +75,7 @@ class Units:
         values: Floats,
         shuffles: int,
         seed: int,
-        statistics: Sequence[Callable[[Floats], Floats]],
+        statistics: Sequence[Statistic],
         progress: Callable[[int, int], None] | None = None,
     ) -> list[Floats]:
         """Chance that anything stands out as much, when records change places within strata.
@@ -84,26 +84,26 @@ class Units:
         of together (Westfall and Young, 1993, section 2.3).
 
         Args:
-            values: (n,), of the records in their own order.
+            values: (n, columns), of the records in their own order.
             shuffles: how often records are dealt out anew.
             seed: of the shuffling.
-            statistics: what is made of the units' standardised sums, (units, k): (things, k).
+            statistics: what is compared.
             progress: called with shuffles done and shuffles in all.
 
         Returns:
             Of each statistic the p-values, (things,).
         """
         mine, random = values[self._order], np.random.default_rng(seed)
-        sums, spread = self._moments(mine[:, None])
-        own = self._standardised(mine[:, None])
-        seen = [statistic(own)[:, 0] for statistic in statistics]
+        sums, spread = self._moments(mine)
+        own = self._standardised(mine)
+        seen = [each.of(own[:, [each.column]])[:, 0] / each.noise for each in statistics]
         reached, done = [np.zeros(len(each), np.int64) for each in seen], 0
         while done < shuffles:
             now = min(_TOGETHER, shuffles - done)
             totals = np.stack([self._dealt(mine, random) for _ in range(now)], axis=1)
-            dealt = _ratio(totals - sums, spread)
-            for place, statistic in enumerate(statistics):
-                largest = statistic(dealt).max(0)
+            dealt = _ratio(totals - sums[:, None], np.broadcast_to(spread[:, None], totals.shape))
+            for place, each in enumerate(statistics):
+                largest = each.of(dealt[:, :, each.column]).max(0)
                 reached[place] += (largest >= seen[place][:, None] - 1e-9).sum(1)
             done += now
             if progress is not None:
@@ -111,9 +111,28 @@ class Units:
         return [np.asarray((1 + count) / (1 + shuffles)) for count in reached]
 
     def _dealt(self, values: Floats, random: np.random.Generator) -> Floats:
-        """Sums of the units after one shuffle within strata."""
-        places = np.argsort(self._strata + random.random(len(values)))
-        return np.asarray(np.bincount(self._units, values[places], self.n_units), np.float64)
+        """Sums of the units after one shuffle within strata, (units, columns)."""
+        units, start = self._units.copy(), 0
+        for size in self._sizes.tolist():
+            random.shuffle(units[start : start + size])
+            start += size
+        columns = [np.bincount(units, column, self.n_units) for column in values.T]
+        return np.stack(columns, axis=1).astype(np.float64)
+
+
+class Statistic(NamedTuple):
+    """What `Units.p_values` compares.
+
+    Attributes:
+        of: makes it of the units' standardised sums of one column, (units, k): (things, k).
+        column: which.
+        noise: the seen one is divided by it, for each thing or for all: by how much it varies
+            more than shuffling says.
+    """
+
+    of: Callable[[Floats], Floats]
+    column: int = 0
+    noise: Floats | float = 1.0
 
 
 def _ratio(above: Floats, spread: Floats) -> Floats:
@@ -123,7 +142,7 @@ def _ratio(above: Floats, spread: Floats) -> Floats:
 
 
 def as_they_are(sums: Floats) -> Floats:
-    """A statistic of `Units.p_values`: the sums themselves."""
+    """A `Statistic`: the sums themselves."""
     return sums
 
 

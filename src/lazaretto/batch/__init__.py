@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from lazaretto.batch._ids import text_ids as text_ids
     from lazaretto.batch._ids import usable_ids as usable_ids
     from lazaretto.batch._open import open_batch as open_batch
+    from lazaretto.batch._stretch import Stretch as Stretch
+    from lazaretto.batch._stretch import stretches_of as stretches_of
     from lazaretto.batch._wanted import Wanted as Wanted
     from lazaretto.batch._wanted import declared as declared
 
@@ -32,6 +34,7 @@ _HOMES = {
     "CHUNK_ROWS": "lazaretto.batch._batch",
     "Batch": "lazaretto.batch._batch",
     "Decoded": "lazaretto.batch._box",
+    "Stretch": "lazaretto.batch._stretch",
     "Wanted": "lazaretto.batch._wanted",
     "as_chunks": "lazaretto.batch._batch",
     "batch_id": "lazaretto.batch._batch",
@@ -45,6 +48,7 @@ _HOMES = {
     "own": "lazaretto.batch._batch",
     "record_ids": "lazaretto.batch._ids",
     "records": "lazaretto.batch._batch",
+    "stretches_of": "lazaretto.batch._stretch",
     "table_digest": "lazaretto.batch._batch",
     "text_ids": "lazaretto.batch._ids",
     "usable_ids": "lazaretto.batch._ids",

@@ -18,6 +18,7 @@ from lazaretto.redact import error_line
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from lazaretto.batch._stretch import Stretch
     from lazaretto.policy import Columns
 
 CHUNK_ROWS = 65_536
@@ -40,6 +41,19 @@ class Batch:
     ids_of: str | None
     _file: IO[bytes] = field(repr=False, compare=False)
     _fixes: Fixes | None = field(default=None, repr=False, compare=False)
+    _stretch: Stretch | None = field(default=None, repr=False, compare=False)
+
+    def extents(self) -> list[int]:
+        """Records of each chunk of the copy, in order; the column of ids is read.
+
+        Raises:
+            SystemFaultError: the copy cannot be read.
+        """
+        return [chunk.num_rows for chunk in self._stored([RECORD])]
+
+    def stretch(self, stretch: Stretch) -> Batch:
+        """Some of its records, with the ids and values that they have in the whole."""
+        return replace(self, num_rows=stretch.rows, _stretch=stretch)
 
     def fixed(self, fixes: pa.Table) -> Batch:
         """The same records, under the same ids, with mended values in the place of their own.
@@ -62,7 +76,7 @@ class Batch:
             UsageError: a column that the batch does not have.
             SystemFaultError: the copy cannot be read.
         """
-        offset = 0
+        offset = self._offset
         for stored in self._stored(self._named(columns)):
             chunk = self._mended(stored, offset)
             offset += chunk.num_rows
@@ -92,7 +106,7 @@ class Batch:
     ) -> Iterator[tuple[pa.Array, pa.RecordBatch]]:
         """Streams the records with their ids; see the function `records`."""
         names = self._named(columns)
-        offset = taken = 0
+        offset, taken = self._offset, 0
         if ids_made_of(self.schema.names, ids) == self.ids_of:
             for chunk in self._stored([*names, RECORD]):
                 mended = self._mended(chunk.select(names), offset)
@@ -106,6 +120,10 @@ class Batch:
             check_ids(taken, self.name)
             yield from _sliced(made, mended, size)
 
+    @property
+    def _offset(self) -> int:
+        return 0 if self._stretch is None else self._stretch.offset
+
     def _mended(self, chunk: pa.RecordBatch, offset: int) -> pa.RecordBatch:
         return chunk if self._fixes is None else self._fixes.applied(chunk, offset)
 
@@ -118,9 +136,9 @@ class Batch:
         return names
 
     def _stored(self, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        rows = 0
+        rows, numbers = 0, None if self._stretch is None else self._stretch.numbers
         try:
-            for chunk in read_chunks(self._file, names):
+            for chunk in read_chunks(self._file, names, numbers):
                 rows += chunk.num_rows
                 yield chunk
         except (pa.ArrowException, OSError, KeyError) as error:

@@ -86,7 +86,7 @@ def tell_format(file: pa.NativeFile, wanted: str | None, name: str) -> str:
         )
     size = file.size()
     if size == 0:
-        raise DeliveryError(f"{name}: the file is empty (0 bytes)", code="zero_rows")
+        raise DeliveryError(f"{name}: no records: it is empty", code="zero_rows")
     found = _sniff(bytes(file.read_at(min(size, 4096), 0)))
     if found != wanted:
         raise DeliveryError(

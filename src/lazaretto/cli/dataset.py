@@ -134,7 +134,11 @@ def recall(
     ] = None,
     batch: Annotated[str | None, typer.Option(help="Every record of this batch")] = None,
     source: Annotated[
-        str | None, typer.Option(help="Every record that this source collected in the window")
+        str | None,
+        typer.Option(help="Every record of this source that arrived in the window, or is from it"),
+    ] = None,
+    incident: Annotated[
+        str | None, typer.Option(help="What is in question of this incident, by its last answer")
     ] = None,
     since: Since = None,
     until: Until = None,
@@ -146,22 +150,26 @@ def recall(
     Exit code 1 when a model version had seen one of them.
     """
     from lazaretto.dataset.recall import recall as recall_records
+    from lazaretto.incidents.recalling import take_back
 
     airflow = airflow_at(announce_to)
-    what = _described(record, batch, source, since, until)
+    what = _described(record, batch, source, incident, since, until)
     if not record:
         confirm(f"Recall {what} from {name}?", yes=yes)
     with session.working("Recalling"):
-        done = recall_records(
-            session.workspace,
-            name,
-            ids=record or None,
-            batch=batch,
-            source=source,
-            since=since,
-            until=until,
-            reason=reason,
-        )
+        if incident is not None:
+            done = take_back(session.workspace, incident, name, reason=reason)
+        else:
+            done = recall_records(
+                session.workspace,
+                name,
+                ids=record or None,
+                batch=batch,
+                source=source,
+                since=since,
+                until=until,
+                reason=reason,
+            )
         note = announce(session.workspace, name, done.seqs[-1], airflow) if airflow else ""
     if note:
         print_note(note)
@@ -257,11 +265,19 @@ def _described(
     record: list[str] | None,
     batch: str | None,
     source: str | None,
+    incident: str | None,
     since: datetime | None,
     until: datetime | None,
 ) -> str:
-    if sum([bool(record), batch is not None, source is not None]) != 1:
-        raise UsageError("which records? Give --record (several times), --batch, or --source")
+    ways = (batch, source, incident)
+    if bool(record) + sum(way is not None for way in ways) != 1:
+        raise UsageError(
+            "which records? Give --record (several times), --batch, --source, or --incident"
+        )
+    if incident is not None:
+        if since or until:
+            raise UsageError("an incident has a window of its own: leave out --since and --until")
+        return f"what is in question of {incident}"
     if batch is not None:
         return f"every record of batch {batch}"
     window = f" from {since or 'the beginning'} until {until or 'now'}"

@@ -115,6 +115,12 @@ def view(summary: dict[str, Any], out: Path) -> RenderableType:
         },
         title="What was done about it",
     )
+    life = grid(
+        ["entry", "what happened"],
+        [(one["entry"], one["what"]) for one in incident["life"]],
+        title="The life of the incident, as the ledger tells it",
+        text=["what happened"],
+    )
     promotion, drill = incident["promotion"], summary["drill"]
     in_use = facts(
         {
@@ -141,4 +147,4 @@ def view(summary: dict[str, Any], out: Path) -> RenderableType:
         },
         title="Where things are",
     )
-    return Group(deliveries, models, blast, response, in_use, drilled, files)
+    return Group(deliveries, models, blast, response, life, in_use, drilled, files)

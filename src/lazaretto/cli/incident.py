@@ -1,21 +1,19 @@
 """``lazaretto incident``: the life of an incident, from the first question to its conclusion."""
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Annotated
 
 import typer
 from rich.console import Group
 
-from lazaretto.cli.arguments import Since, Until
+from lazaretto.cli.asked_about import AskedAbout
 from lazaretto.cli.command import command
 from lazaretto.cli.incident_view import changed_view, list_view, view
 from lazaretto.cli.layout import facts, paged
 from lazaretto.cli.reply import Reply
 from lazaretto.cli.session import Session
-from lazaretto.cli.trace_reply import Without
 from lazaretto.errors import UsageError
-from lazaretto.values import HoldKind, IncidentQuestion
+from lazaretto.values import HoldKind
 
 app = typer.Typer(
     no_args_is_help=True, help="Incidents: ask, stop, take back, ask again, conclude."
@@ -28,40 +26,6 @@ _NEXT = {
     _SOURCE: "what it held waits for a review: `lazaretto quarantine list`",
     _DATASET: "what was refused can enter: `lazaretto batch admit`, `lazaretto quarantine publish`",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class AskedAbout:
-    """What an incident is about: exactly one of the four."""
-
-    source: Annotated[str | None, typer.Option(help="A source that may have delivered poison")] = (
-        None
-    )
-    batch: Annotated[str | None, typer.Option(help="One batch")] = None
-    record: Annotated[
-        str | None, typer.Option(metavar="BATCH#RECORD", help="One record of a batch")
-    ] = None
-    model: Annotated[
-        str | None, typer.Option(metavar="NAME@VERSION", help="A model version that misbehaves")
-    ] = None
-
-    def question(
-        self, since: datetime | None, until: datetime | None, without: list[str] | None
-    ) -> IncidentQuestion:
-        """The question.
-
-        Raises:
-            UsageError: it is about nothing, or about more than one thing.
-        """
-        named = [
-            (kind, value)
-            for kind in ("source", "batch", "record", "model")
-            if (value := getattr(self, kind)) is not None
-        ]
-        if len(named) != 1:
-            raise UsageError("what is it about? Give one of --source, --batch, --record, --model")
-        kind, subject = named[0]
-        return IncidentQuestion(kind, subject, since, until, without or [])
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +57,13 @@ def open_(
     about: AskedAbout,
     *,
     why: Why,
-    since: Since = None,
-    until: Until = None,
-    without: Without = None,
     title: Annotated[str | None, typer.Option(help="One line (default: the question)")] = None,
     freeze_source: Annotated[
-        bool, typer.Option("--freeze-source", help="Put the source on hold at once")
+        bool,
+        typer.Option(
+            "--freeze-source",
+            help="Put the source on hold at once; of a batch, a record or a key whoever delivered",
+        ),
     ] = False,
     freeze: Annotated[
         list[str] | None,
@@ -111,16 +76,21 @@ def open_(
 ) -> Reply:
     """Open an incident: ask what was reached, keep the answer, and stop what is named.
 
-    Exit code 1 when a model version is affected; 4 when none was found and the answer is not whole.
+    It can be about all that `lazaretto trace` can be asked about. Exit code 1 when a model version
+    is affected, or was measured with it; 4 when none was found and the answer is not whole.
     """
     from lazaretto.incidents import open_incident
 
-    question = about.question(since, until, without)
     holds = [(_DATASET, name) for name in freeze or []]
     holds += [(_MODEL, name) for name in freeze_model or []]
-    if freeze_source:
-        holds.insert(0, (_SOURCE, _source_of(question)))
-    opened = open_incident(session.workspace, question, reason=why, title=title, holds=holds)
+    opened = open_incident(
+        session.workspace,
+        about.question(),
+        reason=why,
+        title=title,
+        holds=holds,
+        hold_source=freeze_source,
+    )
     return _shown(session, opened.id)
 
 
@@ -278,15 +248,3 @@ def _held(incident: str, what: HoldKind, name: str, *, on_hold: bool, changed: b
     if changed and not on_hold and what is not _MODEL:
         lines["next"] = _NEXT[what]
     return Reply(data, Group(facts(lines)))
-
-
-def _source_of(question: IncidentQuestion) -> str:
-    """The source to put on hold.
-
-    Raises:
-        UsageError: the question names none.
-    """
-    if question.kind == "model":
-        raise UsageError("a model is of many sources: name the dataset with --freeze")
-    named = question.subject.partition("#")[0]
-    return named if question.kind == "source" else named.rpartition("/")[0]

@@ -52,7 +52,11 @@ def changed_view(done: Refreshed) -> RenderableType:
     since = plain(done.before.answered_at)
     changed = "; ".join(done.changed.sentences()) or "nothing"
     lines: dict[str, object] = {"incident": done.incident.id, f"since {since}": changed}
-    for name, words in (("models", "affected"), ("unknown", "may be affected")):
+    for name, words in (
+        ("models", "affected"),
+        ("unknown", "may be affected"),
+        ("measured", "measured with it"),
+    ):
         found = getattr(done.changed, name)
         if found.new:
             lines[f"now {words}"] = _some(found.new)
@@ -67,6 +71,8 @@ def changed_view(done: Refreshed) -> RenderableType:
 def _known(shown: Overview) -> dict[str, object]:
     # Loaded when there is something to show: help must come at once.
     from lazaretto.authority.holds import noun_of
+    from lazaretto.incidents.evidence import still_in
+    from lazaretto.incidents.overview import WINDOWED
     from lazaretto.incidents.question import in_words
 
     found, evidence = shown.incident, shown.evidence
@@ -85,12 +91,12 @@ def _known(shown: Overview) -> dict[str, object]:
     whole = "" if answer.complete else "CANNOT SAY: the answer is not whole"
     unknown = "; ".join(filter(None, (_some(answer.unknown), whole)))
     lines["may be affected"] = unknown or "none that is known"
+    if answer.measured:
+        lines["only measured"] = f"{_some(answer.measured)}: what was measured with it is wrong"
     if shown.since_opened.anything:
         lines["since opened"] = "; ".join(shown.since_opened.sentences())
     lines["asked last"] = f"{plain(found.answered_at)}, up to ledger entry {answer.head}"
-    used = ", ".join(
-        f"{one.left} of {one.admitted} still in {one.dataset}" for one in evidence.datasets
-    )
+    used = ", ".join(still_in(evidence, found.question))
     counts = f"{counted(len(answer.batches), 'batch')}, {counted(evidence.records, 'record')}"
     lines["in question"] = f"{counts}; {used or 'none entered a dataset'}"
     lines["signed by"] = (
@@ -103,8 +109,9 @@ def _known(shown: Overview) -> dict[str, object]:
     held = sum(one.records for one in evidence.held)
     cases = counted(len(evidence.held), "case")
     lines["still held"] = f"{counted(held, 'record')} in {cases}" if held else "nothing"
-    lines["refused"] = f"{counted(len(shown.refused), 'delivery')} under its name in the window"
-    if found.question.kind != "source":
+    its = "its name" if found.question.kind == "source" else "the name of its source"
+    lines["refused"] = f"{counted(len(shown.refused), 'delivery')} under {its} in the window"
+    if found.question.kind not in WINDOWED:
         del lines["refused"]
     lines["on hold"] = (
         "; ".join(f"{noun_of(one.what)} {one.name}" for one in shown.holds) or "nothing"

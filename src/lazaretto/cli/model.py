@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Group
 
-from lazaretto.cli import model_bom, model_evaluate, model_promote
+from lazaretto.cli import model_bom, model_evaluate, model_mlflow, model_promote
 from lazaretto.cli.arguments import Limit, split_version
 from lazaretto.cli.command import Needs, command
 from lazaretto.cli.layout import Grid, facts, grid, paged
@@ -60,6 +60,14 @@ def register(
             help="A model whose predictions it learned from; several times",
         ),
     ] = None,
+    read: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="DATASET@VERSION:COLUMN,...",
+            help="Which columns of a snapshot the training read; several times. It says whether it "
+            "read the weights of reviewers",
+        ),
+    ] = None,
     role: Annotated[
         str | None,
         typer.Option(
@@ -92,6 +100,7 @@ def register(
     Registered again, it learned from what is named then, too: inputs in another role are told by a
     second command.
     """
+    from lazaretto.stages.model_inputs import as_read
     from lazaretto.stages.registering import register_model
 
     model, number = split_version(version)
@@ -102,6 +111,7 @@ def register(
         tables=table or (),
         base=base or (),
         predictions_of=predictions_of or (),
+        reads=[as_read(one) for one in read or ()],
         role=role,
         registry=registry,
         purpose=purpose,
@@ -118,6 +128,7 @@ def register(
         "learned from": ", ".join(map(_in_words, inputs)),
         "records": sum(one.rows or 0 for one in registered.inputs if one.role.weighs),
         "recalled since": ", ".join(registered.recalls) or "nothing of it",
+        **_ignored(registered.ignored_weights),
     }
     return Reply(registered, facts(shown), found=bool(registered.recalls))
 
@@ -147,32 +158,6 @@ def alias(
     shown = {"alias": name, "stands for": stands_for or "no version"}
     shown["changed"] = "yes" if changed else "no, it was so already"
     return Reply(data, facts(shown))
-
-
-@command(app, "import-mlflow", needs=Needs.WORKSPACE)
-def import_mlflow(
-    session: Session,
-    uri: Annotated[str, typer.Argument(metavar="URI", help="Of the server: http://HOST:PORT")],
-    *,
-    name: Annotated[str | None, typer.Option(help="Only this registered model")] = None,
-) -> Reply:
-    """Read the model versions of an MLflow server, with their data, runs and aliases.
-
-    Read again, it adds what is new. Credentials come from MLflow's own variables, such as
-    MLFLOW_TRACKING_TOKEN. Exit code 4 when something could not be taken.
-    """
-    from lazaretto.lineage import import_mlflow
-
-    with session.working("Reading the server"):
-        found = import_mlflow(session.workspace, uri, name=name)
-    shown = {
-        "registry": found.registry,
-        "model versions": found.versions,
-        "without known data": ", ".join(found.without_inputs) or "none",
-        "aliases changed": found.aliases,
-        "not taken": "; ".join(found.skipped) or "nothing",
-    }
-    return Reply(found, facts(shown), cannot_say=bool(found.skipped))
 
 
 @command(app, "show")
@@ -296,4 +281,5 @@ def _pair(text: str) -> tuple[str, str]:
 
 model_evaluate.register(app)
 model_promote.register(app)
+model_mlflow.register(app)
 model_bom.register(app)

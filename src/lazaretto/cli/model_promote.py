@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from lazaretto.models import Promoted
-    from lazaretto.models.mlflow_aliases import AliasDifference
     from lazaretto.values import RefusedFor
 
 Named = Annotated[str, typer.Argument(metavar="NAME@VERSION", help="The model version")]
@@ -34,7 +33,6 @@ def register(app: typer.Typer) -> None:
     command(app, "promote")(promote)
     command(app, "demote")(demote)
     command(app, "rollback")(rollback)
-    command(app, "check-mlflow")(check_mlflow)
 
 
 def examine(
@@ -154,39 +152,6 @@ def rollback(
     data = {"model": name, "alias": alias, "last_clean": version, "skipped": skipped}
     shown = {"alias": alias, "last clean version": _version(name, version)}
     return Reply(data, Group(facts(shown), *skipped_view(name, skipped)), found=version is None)
-
-
-def check_mlflow(
-    session: Session,
-    uri: Annotated[str, typer.Argument(metavar="URI", help="Of the server: http://HOST:PORT")],
-    *,
-    name: Annotated[str | None, typer.Option(help="Only this registered model")] = None,
-) -> Reply:
-    """Compare the aliases of an MLflow server with those of the ledger; nothing is changed.
-
-    Exit code 1 when one stands for another version there. `lazaretto model promote --mlflow` moves
-    it there, `lazaretto model import-mlflow` puts on record what the server says.
-    """
-    from lazaretto.models.mlflow_aliases import differing_aliases
-
-    with session.working("Reading the server"):
-        found = differing_aliases(session.workspace, uri, name=name)
-    return Reply(found, differences_view(found), found=bool(found))
-
-
-def differences_view(found: "Sequence[AliasDifference]") -> Grid:
-    """The table of names that stand for other versions on a server."""
-    rows = [
-        (
-            one.model,
-            one.alias,
-            one.here or "no version",
-            one.there or "no version",
-            "yes" if one.promoted else "no",
-        )
-        for one in found
-    ]
-    return grid(["model", "alias", "by the ledger", "by the server", "promoted here"], rows)
 
 
 def reasons_view(reasons: "Sequence[RefusedFor]") -> Grid:

@@ -58,7 +58,7 @@ def check(session: Session, file: File) -> Reply:
     compared = _compared(session, policy)
     missing = None
     if compared["in_force"] is not None:
-        from lazaretto.cli.policy_check import check_reference
+        from lazaretto.stages.check_policy import check_reference
 
         missing = check_reference(session.workspace, policy)
     known = compared["in_force"] is not None
@@ -262,9 +262,9 @@ def _load(
         reference: takes the place of the reference that it names.
         contract: takes the place of the contract that it names.
     """
-    from lazaretto.cli.policy_check import check_policy
     from lazaretto.contract import contract_of
     from lazaretto.policy import Policy
+    from lazaretto.stages.check_policy import check_policy
 
     policy = Policy.load(file)
     if reference is not None:

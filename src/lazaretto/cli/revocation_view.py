@@ -35,7 +35,7 @@ def reach_view(reach: Reach, incident: str | None) -> RenderableType:
             "in versions": _some(reach.snapshots),
             "learned from": _some(reach.models),
             **({"not known of": _some(reach.unknown)} if reach.unknown else {}),
-            **({} if reach.complete else {"complete": "no: see `lazaretto trace source`"}),
+            **({} if reach.complete else {"complete": "no: see `lazaretto trace`"}),
             "next": f"lazaretto incident show {incident}" if incident else reach.command,
         }
     )

@@ -9,8 +9,7 @@ from lazaretto.cli.command import Needs, command
 from lazaretto.cli.reply import Reply
 from lazaretto.cli.session import Session
 from lazaretto.cli.trace_prediction import add_prediction
-from lazaretto.cli.trace_reply import Html, Output, Whole, Without, reply, write_page
-from lazaretto.errors import UsageError
+from lazaretto.cli.trace_reply import By, Html, Output, Whole, Without, reply, write_page
 from lazaretto.window import EITHER
 
 app = typer.Typer(
@@ -27,13 +26,7 @@ def source(
     *,
     since: Since = None,
     until: Until = None,
-    by: Annotated[
-        str,
-        typer.Option(
-            help="What must lie in the window: received (by us), collected (as the source says), "
-            "or either"
-        ),
-    ] = EITHER,
+    by: By = EITHER,
     without: Without = None,
     output: Output,
 ) -> Reply:
@@ -82,7 +75,11 @@ def record(
 def key(
     session: Session,
     key_id: Annotated[
-        str, typer.Argument(metavar="KEY_ID", help="Id of a key, as on `source list`")
+        str,
+        typer.Argument(
+            metavar="KEY_ID",
+            help="Id of a key, as on `source list`, or the first 8 or more digits of it",
+        ),
     ],
     *,
     since: Since = None,
@@ -180,18 +177,24 @@ def dataset(
     Exit codes as of `trace source`.
     """
     from lazaretto.lineage import trace_dataset
+    from lazaretto.lineage.trace.handles import version_number
 
     name, text = split_version(version)
-    if not (text.isascii() and text.isdigit() and len(text) < 10):
-        raise UsageError(f"{text!r} is no version of a dataset: they are numbers, as in digits@2")
-    trace = trace_dataset(session.workspace, name, int(text), without=tuple(without or ()))
+    left_out, number = tuple(without or ()), version_number(text)
+    trace = trace_dataset(session.workspace, name, number, without=left_out)
     return reply(session, trace, output)
 
 
 @command(app, "model")
 def model(
     session: Session,
-    version: Annotated[str, typer.Argument(metavar="NAME@VERSION", help="A model version")],
+    version: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME@VERSION",
+            help="A model version, or an alias for one, such as net@production",
+        ),
+    ],
     *,
     registry: Registry = None,
     html: Html = None,

@@ -19,10 +19,16 @@ from lazaretto.errors import DeliveryError, UsageError
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from lazaretto.attribution import BatchShare
     from lazaretto.stages import PredictionTrace
     from lazaretto.stages.query_rows import Reader
 
 _SHOWN = 10
+_FOUND_BY = {
+    "records": "records that pull further than on right predictions",
+    "batches": "batches that differ from each other",
+    "source": "all of its records together",
+}
 _NETWORK = "The model looks at the rows"
 _CAPTURED = "What was captured before"
 
@@ -137,7 +143,8 @@ def prediction(
 ) -> Reply:
     """Which training records, batches and sources drove wrong predictions of a model.
 
-    Exit code 1 when a source is accused, 0 when none is, 4 when it cannot be said.
+    Exit code 1 when a source is accused, 0 when none is, 4 when it cannot be said. That none is
+    accused clears nobody: what would have been accused is told with the answer.
     """
     from lazaretto import stages
 
@@ -190,17 +197,7 @@ def view(found: "PredictionTrace") -> RenderableType:
     parts.append(
         grid(
             ["batch", "source", "records", "share", "usual", "p"],
-            [
-                (
-                    b.batch,
-                    b.source,
-                    b.records,
-                    _percent(b.share),
-                    _percent(b.usual),
-                    f"{b.p_value:.3g}",
-                )
-                for b in told.batches[:_SHOWN]
-            ],
+            [_batch_row(batch) for batch in told.batches[:_SHOWN]],
             title=f"Batches: the first {min(_SHOWN, len(told.batches))} of {len(told.batches)}",
         )
     )
@@ -209,12 +206,7 @@ def view(found: "PredictionTrace") -> RenderableType:
         grid(
             ["record", "label", "share", "usual"],
             [
-                (
-                    row["record_id"],
-                    row["label"],
-                    f"{row['share']:.2%}",
-                    f"{row['usual']:.2%}",
-                )
+                (row["record_id"], row["label"], f"{row['share']:.2%}", f"{row['usual']:.2%}")
                 for row in records
             ],
             title=f"Records: the first {len(records)} of {told.records.num_rows}",
@@ -225,7 +217,9 @@ def view(found: "PredictionTrace") -> RenderableType:
 
 def _summary(found: "PredictionTrace") -> dict[str, object]:
     told = found.found
-    answer = f"accused: {', '.join(found.accused)}" if found.accused else "nobody is accused"
+    answer = "no source is accused, which clears none of them"
+    if found.accused:
+        answer = f"accused: {', '.join(found.accused)}"
     if found.cannot_say:
         answer = "CANNOT SAY"
     right = "none given" if told.agreement_right is None else f"{told.agreement_right:.0%}"
@@ -239,8 +233,24 @@ def _summary(found: "PredictionTrace") -> dict[str, object]:
         "level": f"{told.level:g}; the smallest p that these rows could give is "
         f"{told.smallest_p:.2g}",
     }
+    if found.accused:
+        summary["found by"] = "; ".join(
+            f"{one.source}: {', '.join(_FOUND_BY[test] for test in one.found_by)}"
+            for one in told.sources
+            if one.accused
+        )
+    if told.planted:
+        summary["would be accused"] = "; ".join(
+            f"{one.records} records like these in one batch: {one.accused} of {one.trials} trials"
+            for one in told.planted
+        )
     notes = [*found.notes, *told.notes, *(found.gaps if found.accused else [])]
     return summary | {f"note {number}": note for number, note in enumerate(notes, start=1)}
+
+
+def _batch_row(batch: "BatchShare") -> tuple[object, ...]:
+    shares = (_percent(batch.share), _percent(batch.usual))
+    return (batch.batch, batch.source, batch.records, *shares, f"{batch.p_value:.3g}")
 
 
 def _percent(share: float) -> str:
@@ -267,13 +277,8 @@ def _reader(options: ReaderOptions) -> "Reader":
     module = load(options.weights)
     if not isinstance(module, nn.Module):
         raise UsageError(f"--load-model returned {type(module).__name__}, not a torch module")
-    return Network(
-        module,
-        read_inputs(options.inputs),
-        options.layer,
-        options.class_name,
-        options.device,
-    )
+    inputs = read_inputs(options.inputs)
+    return Network(module, inputs, options.layer, options.class_name, options.device)
 
 
 def _rows(path: str, option: str) -> "pa.Table":

@@ -23,6 +23,13 @@ Without = Annotated[
         help="What if? Answer as if this batch had not been delivered; may be given several times",
     ),
 ]
+By = Annotated[
+    str,
+    typer.Option(
+        help="What must lie in the window: received (by us), collected (as the source says), or "
+        "either"
+    ),
+]
 
 
 @dataclass(frozen=True, slots=True)

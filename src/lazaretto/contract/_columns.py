@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from lazaretto.contract._repeats import repeated_numbers
 from lazaretto.contract._report import MAX_FAILURES, as_text
 from lazaretto.contract._rules import Distinct, Fresh, Increasing, Rates
 
@@ -90,7 +91,7 @@ class _Distinct:
     def tell(self, failures: Failures, _rows: int) -> None:
         keys = pl.concat(self._hashes)
         # Few share a hash by chance: the second is looked at only where the first is shared.
-        shared = keys.filter(keys.get_column("a").is_duplicated())
+        shared = keys.filter(pl.Series(repeated_numbers(keys.get_column("a").to_numpy())))
         repeated = shared.filter(shared.select("a", "b").is_duplicated()).get_column("at")
         if self._test.across and self._known is not None:
             before = self._admitted(keys)

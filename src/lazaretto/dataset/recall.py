@@ -82,6 +82,7 @@ def recall(
     *,
     ids: Collection[str] | None = None,
     batch: str | None = None,
+    batches: Collection[str] | None = None,
     source: str | None = None,
     since: datetime | None = None,
     until: datetime | None = None,
@@ -100,6 +101,8 @@ def recall(
         dataset: name of the admitted dataset.
         ids: of records, each as ``{batch}#{record id}``.
         batch: instead of ids, all of one batch.
+        batches: instead of ids, all of several batches; those that the dataset never had are passed
+            over.
         source: instead of ids, all of a source's batches in a window.
         since: start of the window: batches that arrived in it, or whose collection reaches into
             it, as in `lazaretto.lineage.trace_source`.
@@ -122,7 +125,7 @@ def recall(
     if source is not None:
         with workspace.catalog.read() as connection:
             source = source_identity(connection, source)
-    request = Request(ids, batch, source, since, until)
+    request = Request(ids, batch, batches, source, since, until)
     criteria = request.criteria()
     if not reason.strip():
         raise UsageError("a recall needs a reason: it stays on record")

@@ -1,4 +1,4 @@
-"""Which records a recall asks for, by id, batch, or source and window; where they are."""
+"""Which records a recall asks for, by id, batches, or source and window; where they are."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ class Request:
     Attributes:
         ids: of records, each as ``{batch}#{record id}``.
         batch: instead of ids, all of one batch.
+        batches: instead of ids, all of several batches.
         source: instead of ids, all of a source's batches in a window.
         since: start of the window.
         until: its end (excluded).
@@ -42,6 +43,7 @@ class Request:
 
     ids: Collection[str] | None
     batch: str | None
+    batches: Collection[str] | None
     source: str | None
     since: datetime | None
     until: datetime | None
@@ -52,15 +54,17 @@ class Request:
         Raises:
             UsageError: not exactly one way of saying which records.
         """
-        ways = (self.ids is not None) + (self.batch is not None) + (self.source is not None)
-        if ways != 1:
-            raise UsageError("say which records: ids, a batch, or a source; one of them")
+        ways = (self.ids, self.batch, self.batches, self.source)
+        if sum(way is not None for way in ways) != 1:
+            raise UsageError("say which records: ids, a batch, batches, or a source; one of them")
         if self.source is None and (self.since or self.until):
             raise UsageError("a window belongs to a source")
         if self.ids is not None:
             return {"ids": ids_digest(sorted(set(self.ids)))}
         if self.batch is not None:
             return {"batch": self.batch}
+        if self.batches is not None:
+            return {"batches": ids_digest(sorted(set(self.batches)))}
         window = {"source": str(self.source)}
         window |= {"since": in_utc(self.since).isoformat()} if self.since else {}
         return window | ({"until": in_utc(self.until).isoformat()} if self.until else {})
@@ -97,6 +101,8 @@ def asked_for(
         return Asked(_by_ids(request.ids))
     if request.batch is not None:
         return Asked({request.batch: None})
+    if request.batches is not None:
+        return Asked(dict.fromkeys(request.batches))
     batches = {file.batch for file in files} | _recalled(connection, dataset)
     return Asked(dict.fromkeys(_window(connection, batches, request)))
 

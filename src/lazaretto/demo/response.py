@@ -33,13 +33,13 @@ def respond(
     from lazaretto.dataset.recall import recall
     from lazaretto.demo.deliveries import COMPROMISED
     from lazaretto.demo.model_gate import measure, try_to_promote
-    from lazaretto.values import HoldKind, IncidentQuestion
+    from lazaretto.values import HoldKind, Question
 
     workspace, week = stage.workspace, stage.week
     for training in trainings:
         measure(stage, training)
     first = try_to_promote(stage, trainings[0].version)
-    asked = IncidentQuestion("source", COMPROMISED, week.since, week.until)
+    asked = Question("source", COMPROMISED, week.since, week.until)
     hold = (HoldKind.SOURCE, COMPROMISED)
     opened = incidents.open_incident(
         workspace, asked, reason="the vendor says that it was compromised", holds=[hold]
@@ -69,8 +69,10 @@ def respond(
     asked_again = incidents.refresh(workspace, opened.id)
     incidents.lift_hold(workspace, opened.id, *hold, reason="the vendor has new keys")
     closed = incidents.close(workspace, opened.id, f"trained anew as {anew.model}@{anew.version}")
+    life = incidents.show_incident(workspace, opened.id).timeline
     return {
         "id": opened.id,
+        "life": [{"entry": one.seq, "what": one.what} for one in life],
         "affected": opened.answer.models,
         "recalled": recalled.records,
         "retrained": f"{anew.model}@{anew.version}",

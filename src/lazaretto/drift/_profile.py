@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -140,7 +140,8 @@ class Profile:
         Args:
             sample: its records, those that the contract fails included.
             policy: as at the fit.
-            embeddings: vectors of all records in their order, for another encoder than ``column``.
+            embeddings: vectors of the sample's records in their order, for another encoder than
+                ``column``.
             state: of the encoder, where the reference fitted it.
             level: largest chance that a batch like the reference shows a signature of a fault;
                 None: nobody looks for any.
@@ -152,7 +153,7 @@ class Profile:
         if sample.vectors is not None:
             vectors = table[sample.vectors]
         elif embeddings is not None:
-            vectors = embeddings["embedding"].take(pa.array(sample.positions))
+            vectors = embeddings["embedding"]
         sketches = list(self.columns)
         if vectors is not None:
             columns |= self.axes.project(_usable(vectors, self.axes.center.shape[0]))
@@ -203,6 +204,20 @@ class Sample:
             rows = pa.array(self.positions[low:high] - self._seen)
             self._parts.append(chunk.select(self.columns).take(rows))
         self._seen += chunk.num_rows
+
+    def within(self, offset: int, rows: int) -> Sample:
+        """The same of some records that lie behind each other, to be taken from those alone.
+
+        Args:
+            offset: position of the first of them.
+            rows: how many they are.
+        """
+        low, high = np.searchsorted(self.positions, [offset, offset + rows])
+        return replace(self, positions=self.positions[low:high] - offset, _parts=[], _seen=0)
+
+    def put(self, taken: pa.Table) -> None:
+        """Puts what was taken of the next records behind the rest."""
+        self._parts += taken.to_batches()
 
     def table(self) -> pa.Table:
         """What was taken so far."""

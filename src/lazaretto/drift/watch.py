@@ -91,7 +91,7 @@ def watch(
         past: what the source's earlier batches tell together, as `evidence_before` gives it.
         profile: what drift from it is measured by; None where it was saved without.
         sample: of the batch, as `Profile.sample` says; None without a profile.
-        embeddings: their vectors, for another encoder than ``column``.
+        embeddings: vectors of the sample, for another encoder than ``column``.
         path: in the store, of the side-car with the drift of every column.
         deployed: what of the code changed since the source's batch before; None: nothing known.
     """

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from lazaretto.errors import DeliveryError, UsageError
 from lazaretto.folders import working_folder
@@ -21,7 +21,7 @@ from lazaretto.sources.registry import add_key
 from lazaretto.stages.embed import embed
 from lazaretto.stages.gate import gate
 from lazaretto.stages.policy_replay import seed as seed_trial
-from lazaretto.stages.receive import receive
+from lazaretto.stages.receive import receive_ours
 from lazaretto.stages.replayed import FAILED, REFUSED, HeldRecords
 from lazaretto.stages.screen import screen
 from lazaretto.stages.validate import validate
@@ -29,6 +29,7 @@ from lazaretto.storage.trial import trial_workspace
 from lazaretto.text import excerpt
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     import numpy.typing as npt
@@ -51,8 +52,9 @@ class Dose:
         clean_held: other records that it held.
         verdict: of the gate; the last one where there were several batches.
         reasons: held records by the signature of their first reason.
-        seconds: that it took, and of those the screening.
+        seconds: that it took.
         screening: seconds of the screening alone.
+        judging: seconds of all stages, from receiving to the verdict, the screening among them.
     """
 
     dose: float
@@ -63,6 +65,7 @@ class Dose:
     reasons: dict[str, int]
     seconds: float
     screening: float
+    judging: float
 
     @property
     def recall(self) -> float:
@@ -78,23 +81,32 @@ class Place:
         real: the workspace that is only read.
         policy: that judges.
         source: as which a copy is delivered.
+        like: a trial workspace that knows sources and references and nothing else; each copy is
+            judged in one that begins like it.
+        private_key: PEM, of a key that the source has there alone.
     """
 
     real: Workspace
     policy: Policy
     source: str
+    like: Workspace
+    private_key: bytes
 
     def judge(self, copy: Copy, chosen: Mask, batches: int, dose: float) -> Dose:
         """Delivers a copy, in one batch or in several, and counts what the gate holds of it."""
-        began, screening = time.perf_counter(), 0.0
+        began, screening, judging = time.perf_counter(), 0.0, 0.0
         held = np.zeros(len(chosen), bool)
         reasons: dict[str, int] = {}
         verdict = ""
-        with trial_workspace(self.real) as trial, working_folder() as folder:
-            seed_trial(self.real, trial)
+        with trial_workspace(self.real, like=self.like) as trial, working_folder() as folder:
             for part in np.array_split(np.arange(len(chosen)), batches):
                 rows = copy.rows.take(pa.array(part))
-                verdict, positions, told, seconds = self._deliver(trial, folder, rows)
+                path = folder / f"{part[0]}.arrow"
+                with pa.ipc.new_file(path, rows.schema) as writer:
+                    writer.write_table(rows)
+                envelope, now = self._signed(path), time.perf_counter()
+                verdict, positions, told, seconds = self._deliver(trial, path, envelope, rows)
+                judging += time.perf_counter() - now
                 screening += seconds
                 held[part[positions]] = True
                 for reason, count in told.items():
@@ -108,18 +120,16 @@ class Place:
             reasons=reasons,
             seconds=round(time.perf_counter() - began, 3),
             screening=round(screening, 3),
+            judging=round(judging, 3),
         )
 
     def _deliver(
-        self, trial: Workspace, folder: Path, rows: pa.Table
+        self, trial: Workspace, path: Path, envelope: bytes, rows: pa.Table
     ) -> tuple[str, npt.NDArray[np.int64], dict[str, int], float]:
         """Verdict, held positions, their reasons, and the seconds of the screening."""
         everything = np.arange(rows.num_rows)
-        path = folder / f"{rows.num_rows}-{time.monotonic_ns()}.parquet"
-        pq.write_table(rows, path)
         try:
-            manifest = self._signed(trial, path)
-            batch = receive(trial, path, self.source, policy=self.policy, manifest=manifest).id
+            batch = receive_ours(trial, path, self.source, self.policy, envelope=envelope).id
         except DeliveryError as error:
             return REFUSED, everything, {error.code: rows.num_rows}, 0.0
         try:
@@ -139,15 +149,30 @@ class Place:
         found = HeldRecords.read(trial.store, event.held_records)
         return event.verdict.value, found.positions, dict(event.reasons), seconds
 
-    def _signed(self, trial: Workspace, path: Path) -> bytes:
-        """A manifest by a key that the source has there alone."""
-        private, public = keygen()
+    def _signed(self, path: Path) -> bytes:
+        """A manifest by the key that the source has there alone."""
         now = datetime.now(UTC)
-        add_key(trial, self.source, public, valid_from=now - timedelta(days=1), valid_to=None)
         return sign_manifest(
             path,
             source=self.source,
-            private_key=private,
+            private_key=self.private_key,
             collected_from=now - timedelta(hours=1),
             collected_to=now - timedelta(minutes=1),
         )
+
+
+@contextmanager
+def open_place(real: Workspace, policy: Policy, source: str) -> Iterator[Place]:
+    """Makes a place, and removes all of it at the end.
+
+    Args:
+        real: the workspace that is only read.
+        policy: that judges.
+        source: as which copies are delivered.
+    """
+    private, public = keygen()
+    with trial_workspace(real) as like:
+        seed_trial(real, like)
+        begin = datetime.now(UTC) - timedelta(days=1)
+        add_key(like, source, public, valid_from=begin, valid_to=None)
+        yield Place(real, policy, source, like, private)

@@ -17,7 +17,7 @@ from lazaretto.authority.policies import policy_ref
 from lazaretto.drill.attacks.base import NotApplicableError
 from lazaretto.drill.attacks.registry import attacks_of
 from lazaretto.drill.copied import copied_batch
-from lazaretto.drill.place import Dose, Place
+from lazaretto.drill.place import open_place
 from lazaretto.errors import UsageError
 from lazaretto.ledger.chain import append
 from lazaretto.ledger.events import DrillRun
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from lazaretto.drill.attacks.base import Copy
     from lazaretto.drill.attacks.registry import Attack
+    from lazaretto.drill.place import Dose, Place
     from lazaretto.policy import Policy
     from lazaretto.storage.workspace import Workspace
 
@@ -38,6 +39,8 @@ NOTES = (
     "The copy is judged in an empty workspace: what depends on earlier batches (small batches that "
     "are judged together, drift of a source) knows only those of the drill.",
     "It is signed with a key of the drill's own, as by a source whose key was stolen.",
+    "Each dose is drawn once. Where the gate is at its limit, a whole batch is held or not by "
+    "chance, and another draw may come out otherwise.",
     "An attack that the gate catches here may be changed so that it does not: this is a check of "
     "the gate, and no promise.",
 )
@@ -116,32 +119,16 @@ def run_drill(
     wanted, shares = attacks_of(attacks), sorted(set(doses))
     ref = policy_ref(policy)
     received, copy = copied_batch(workspace, policy, batch)
-    place = Place(workspace, _anywhere(policy), received.source)
-    clean = _clean(place, copy, 1)
-    if clean.verdict not in _JUDGED:
-        raise UsageError(
-            f"the copy of {received.id} is {clean.verdict} without any attack, so that a drill "
-            f"would say nothing ({', '.join(clean.reasons) or 'see the batch'}): name another batch"
-        )
-    found: list[DrilledAttack] = []
-    tried: dict[str, list[Dose]] = {}
-    for number, attack in enumerate(wanted):
-        told: list[Dose] = []
-        try:
-            if attack.batches > 1:
-                _require_judged(place, copy, attack)
-            for share in shares:
-                if tell is not None:
-                    tell(attack.name, number * len(shares) + len(told), len(wanted) * len(shares))
-                told.append(_try(place, copy, attack, share, seed))
-        except NotApplicableError as error:
-            found.append(DrilledAttack(attack.name, why_not=str(error)))
-            continue
-        tried[attack.name] = told
-        recall = [one.recall for one in told]
-        found.append(
-            DrilledAttack(attack.name, shares, recall, _smallest(shares, recall, caught_at))
-        )
+    with open_place(workspace, _anywhere(policy), received.source) as place:
+        clean = _clean(place, copy, 1)
+        if clean.verdict not in _JUDGED:
+            raise UsageError(
+                f"the copy of {received.id} is {clean.verdict} without any attack, so that a drill "
+                f"would say nothing ({', '.join(clean.reasons) or 'see the batch'}): name another "
+                "batch"
+            )
+        tried, why_not = _all_tried(place, copy, wanted, shares, seed, tell)
+    found = [_told(one.name, shares, tried, why_not, caught_at) for one in wanted]
     rows = copy.rows.num_rows
     drill = Drill(
         policy.dataset, received.id, rows, clean.clean_held, seed, caught_at, found, tried
@@ -160,6 +147,47 @@ def run_drill(
     with workspace.catalog.transaction() as connection:
         seq = append(connection, event, actor=workspace.actor).seq
     return replace(drill, seq=seq)
+
+
+def _all_tried(
+    place: Place,
+    copy: Copy,
+    wanted: Sequence[Attack],
+    shares: Sequence[float],
+    seed: int,
+    tell: Callable[[str, int, int], None] | None,
+) -> tuple[dict[str, list[Dose]], dict[str, str]]:
+    """Each dose of each attack, and why some attacks cannot be tried."""
+    tried: dict[str, list[Dose]] = {}
+    why_not: dict[str, str] = {}
+    for number, attack in enumerate(wanted):
+        told: list[Dose] = []
+        try:
+            if attack.batches > 1:
+                _require_judged(place, copy, attack)
+            for share in shares:
+                if tell is not None:
+                    tell(attack.name, number * len(shares) + len(told), len(wanted) * len(shares))
+                told.append(_try(place, copy, attack, share, seed))
+        except NotApplicableError as error:
+            why_not[attack.name] = str(error)
+        else:
+            tried[attack.name] = told
+    return tried, why_not
+
+
+def _told(
+    name: str,
+    shares: list[float],
+    tried: dict[str, list[Dose]],
+    why_not: dict[str, str],
+    caught_at: float,
+) -> DrilledAttack:
+    """What goes on record of an attack."""
+    if name in why_not:
+        return DrilledAttack(name, why_not=why_not[name])
+    recall = [one.recall for one in tried[name]]
+    return DrilledAttack(name, shares, recall, _smallest(shares, recall, caught_at))
 
 
 def _anywhere(policy: Policy) -> Policy:

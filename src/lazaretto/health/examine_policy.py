@@ -5,6 +5,8 @@ Without a file it looks at the policies in force, of which the ledger has all bu
 
 from __future__ import annotations
 
+import os
+from importlib import metadata
 from typing import TYPE_CHECKING
 
 from lazaretto.authority.policies import policies_in_force, policy_in_force
@@ -12,6 +14,7 @@ from lazaretto.contract import contract_digest
 from lazaretto.errors import NotFoundError
 from lazaretto.health.examined import cannot_say, examined, failure, ok, warning
 from lazaretto.policy import Policy
+from lazaretto.redact import safe_uri
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,6 +44,7 @@ def _of_file(workspace: Workspace | None, file: str | Path) -> Iterator[Line]:
 
     yield from examined("policy", load)
     if loaded:
+        yield from examined("engine", lambda: _engine(loaded[0]))
         yield from _encoder_and_reference(workspace, loaded[0], loaded[0].dataset)
 
 
@@ -65,6 +69,18 @@ def _compared(workspace: Workspace | None, policy: Policy, file: str | Path) -> 
             f"`lazaretto policy check {file}` shows what it changes, `lazaretto policy register "
             f"{file} --reason TEXT` puts it in force",
         )
+
+
+def _engine(policy: Policy) -> Iterator[Line]:
+    """Whether the policy's engine can be used here; no line where that is this process."""
+    from lazaretto.engine import check_engine
+
+    if policy.engine_options.name == "local":
+        return
+    check_engine(policy)
+    address = os.environ.get("RAY_ADDRESS")
+    where = f"joins the cluster at {safe_uri(address)}" if address else "starts one for each stage"
+    yield ok("engine", f"ray {metadata.version('ray')} is installed, and {where}")
 
 
 def _in_force(workspace: Workspace) -> Iterator[Line]:

@@ -1,8 +1,9 @@
 """Incidents: a question about poisoned data that stays open until a person concludes it.
 
 `open_incident` asks and keeps the answer; `place_hold` and `lift_hold` stop and resume a source, a
-dataset or a model; `refresh` asks again and tells what changed; `show_incident` puts together what
-is known, what is in production, and what to do first.
+dataset or a model; `refresh` asks again and tells what changed; `take_back` recalls
+what is in question; `show_incident` puts together what is known, what is in production, and what to
+do first.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from lazaretto.incidents.life import refresh as refresh
     from lazaretto.incidents.overview import Overview as Overview
     from lazaretto.incidents.overview import show_incident as show_incident
+    from lazaretto.incidents.recalling import take_back as take_back
     from lazaretto.incidents.recorded import Incident as Incident
     from lazaretto.incidents.recorded import find_open as find_open
     from lazaretto.incidents.recorded import get_incident as get_incident
@@ -58,6 +60,7 @@ _HOMES = {
     "record_announced": "lazaretto.incidents.announce",
     "refresh": "lazaretto.incidents.life",
     "show_incident": "lazaretto.incidents.overview",
+    "take_back": "lazaretto.incidents.recalling",
 }
 
 __all__ = [*_HOMES]  # noqa: PLE0604

@@ -15,6 +15,7 @@ _NOUNS = {
     "batches": ("batch", "batches"),
     "models": ("affected model version", "affected model versions"),
     "unknown": ("model version that may be affected", "model versions that may be affected"),
+    "measured": ("model version measured with it", "model versions measured with it"),
 }
 
 
@@ -39,18 +40,20 @@ class Difference:
         batches: in question.
         models: known to be affected.
         unknown: that may be affected.
+        measured: that were only measured with it.
         complete: whether the later answer is whole; None: as the earlier one was.
     """
 
     batches: Changed
     models: Changed
     unknown: Changed
+    measured: Changed
     complete: bool | None
 
     @property
     def anything(self) -> bool:
         """Whether the answers differ."""
-        parts = (self.batches, self.models, self.unknown)
+        parts = (self.batches, self.models, self.unknown, self.measured)
         return self.complete is not None or any(part.new or part.gone for part in parts)
 
     def sentences(self) -> list[str]:
@@ -80,6 +83,7 @@ def difference(before: IncidentAnswer, after: IncidentAnswer) -> Difference:
         batches=_changed(before.batches, after.batches),
         models=_changed(before.models, after.models),
         unknown=_changed(before.unknown, after.unknown),
+        measured=_changed(before.measured, after.measured),
         complete=None if before.complete == after.complete else after.complete,
     )
 

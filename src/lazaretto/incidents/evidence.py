@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
+from lazaretto.batch._ids import ids_digest
 from lazaretto.ledger.chain import entries
 from lazaretto.ledger.events import BatchAdmitted, BatchReceived, RecordsRecalled
 from lazaretto.quarantine.counts import UNDECIDED
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from sqlalchemy.engine import Connection
+
+    from lazaretto.values import Question
 
 _AT_ONCE = 500
 """Batches of one query."""
@@ -105,18 +108,24 @@ class Evidence:
         return sorted({key.source for key in self.keys})
 
 
-def evidence_of(connection: Connection, batches: Sequence[str]) -> Evidence:
+def evidence_of(
+    connection: Connection, batches: Sequence[str], question: Question | None = None
+) -> Evidence:
     """Puts together what the ledger says of some batches.
 
     Args:
         connection: of the catalog.
         batches: their ids.
+        question: that they are the answer to; None: all of them is in question. Of a decision only
+            the records count that it let in.
 
     Raises:
         LedgerError: an entry was edited.
         ChangedStateError: the catalog's rows of the sources are not what the ledger says.
     """
+    decision = question.subject if question and question.kind == "decision" else None
     signed: dict[tuple[str, str | None], list[int]] = {}
+    released: dict[tuple[str, str], int] = {}
     admitted: dict[str, dict[str, int]] = {}
     kinds = (BatchReceived.kind, BatchAdmitted.kind)
     for some in _chunks(batches):
@@ -129,12 +138,35 @@ def evidence_of(connection: Connection, batches: Sequence[str]) -> Evidence:
                 case BatchAdmitted() as event:
                     of = admitted.setdefault(event.dataset, {})
                     of[event.batch] = of.get(event.batch, 0) + event.rows
+                    rows = sum(one.records for one in event.releases if one.decision == decision)
+                    place = event.dataset, event.batch
+                    released[place] = released.get(place, 0) + rows
+    datasets = _datasets(connection, admitted, question) if admitted else []
+    records = sum(map(sum, signed.values()))
+    if question is not None and question.kind == "record":
+        records = len(batches)
+    if decision is not None:
+        records = sum(released.values())
+        datasets = [_only_released(one, released) for one in datasets]
     return Evidence(
-        records=sum(map(sum, signed.values())),
+        records=records,
         keys=_keys(connection, signed),
-        datasets=_datasets(connection, admitted) if admitted else [],
-        held=[one for some in _chunks(batches) for one in _held(connection, some)],
+        datasets=[one for one in datasets if one.admitted],
+        # What is held is in no version of a dataset.
+        held=[]
+        if question is not None and question.kind == "dataset"
+        else [one for some in _chunks(batches) for one in _held(connection, some)],
     )
+
+
+def still_in(evidence: Evidence, question: Question) -> list[str]:
+    """For each dataset that it entered, what of it is still there, in words."""
+    if question.kind == "record":
+        return [
+            f"{one.dataset} may hold it" if one.left else f"taken back from {one.dataset}"
+            for one in evidence.datasets
+        ]
+    return [f"{one.left:,} of {one.admitted:,} still in {one.dataset}" for one in evidence.datasets]
 
 
 def _keys(
@@ -153,11 +185,16 @@ def _keys(
     return sorted(found, key=lambda one: (-one.batches, one.source, one.key_id or ""))
 
 
-def _datasets(connection: Connection, admitted: dict[str, dict[str, int]]) -> list[InDataset]:
+def _datasets(
+    connection: Connection, admitted: dict[str, dict[str, int]], question: Question | None
+) -> list[InDataset]:
     left = {name: dict(of) for name, of in admitted.items()}
+    one = ids_digest([question.subject]) if question and question.kind == "record" else None
     for entry in entries(connection, kinds=[RecordsRecalled.kind]):
         if isinstance(event := entry.event, RecordsRecalled) and event.dataset in left:
             mine = left[event.dataset]
+            if one is not None and event.ids_digest == one:
+                mine.clear()
             for member in event.members:
                 if member.batch in mine:
                     mine[member.batch] -= member.rows
@@ -171,6 +208,15 @@ def _datasets(connection: Connection, admitted: dict[str, dict[str, int]]) -> li
         )
         for name, of in sorted(admitted.items())
     ]
+
+
+def _only_released(one: InDataset, released: dict[tuple[str, str], int]) -> InDataset:
+    """The same of the records alone that a decision let in; at most what is left of their batch."""
+    mine = {batch: rows for (name, batch), rows in released.items() if name == one.dataset and rows}
+    rows = sum(mine.values())
+    left = [batch for batch in one.batches_left if batch in mine]
+    gone = rows - min(sum(mine[batch] for batch in left), one.left)
+    return InDataset(one.dataset, len(mine), rows, gone, left)
 
 
 def _held(connection: Connection, batches: Sequence[str]) -> Iterator[StillHeld]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lazaretto.errors import OvertakenError, UsageError
 from lazaretto.incidents.difference import Difference, difference
+from lazaretto.incidents.fitting import sources_to_hold
 from lazaretto.incidents.holding import place, shell_of_holds, standing_holds
-from lazaretto.incidents.question import answer_of, ask, checked_question, in_words, with_report
+from lazaretto.incidents.question import answer_of, in_words, with_report
 from lazaretto.incidents.recorded import OPEN, Incident, changes, read_incident
 from lazaretto.ledger.chain import append
 from lazaretto.ledger.chain import entry as ledger_entry
@@ -21,9 +22,10 @@ from lazaretto.ledger.events import (
     IncidentNoted,
     IncidentOpened,
 )
-from lazaretto.ledger.source_names import source_identity
 from lazaretto.ledger.state import record
+from lazaretto.lineage import ask, resolved_question
 from lazaretto.text import cut
+from lazaretto.values import HoldKind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
     from lazaretto.storage.workspace import Workspace
-    from lazaretto.values import HoldKind, IncidentQuestion
+    from lazaretto.values import Question
 
 LONGEST_TEXT = 4_000
 LONGEST_TITLE = 200
@@ -57,11 +59,12 @@ class Refreshed:
 
 def open_incident(
     workspace: Workspace,
-    question: IncidentQuestion,
+    question: Question,
     *,
     reason: str,
     title: str | None = None,
     holds: Sequence[tuple[HoldKind, str]] = (),
+    hold_source: bool = False,
 ) -> Incident:
     """Opens an incident: asks its question, keeps the answer and its report, and places holds.
 
@@ -71,43 +74,45 @@ def open_incident(
         reason: why it is opened; stays on record.
         title: one line for people; default: the question.
         holds: what to stop at once, with the name of the source, dataset or model.
+        hold_source: stop the source that the question is about, too; of a batch, a record or a key
+            whoever delivered it.
 
     Returns:
         The incident, with what the records say now.
 
     Raises:
-        NotFoundError: there is no such source, batch, dataset or model.
-        UsageError: no reason, or a question that is not one.
+        NotFoundError: there is nothing of what it asks about, or no such source, dataset or model
+            to stop.
+        UsageError: no reason, a question that is not one, or a source to stop in a question that is
+            not about one.
 
     Examples:
-        >>> from lazaretto.values import IncidentQuestion
+        >>> from lazaretto.values import Question
         >>> opened = open_incident(
-        ...     workspace, IncidentQuestion("source", "vendor"), reason="its bucket was open"
+        ...     workspace, Question("source", "vendor"), reason="its bucket was open"
         ... )
         >>> opened.state, opened.answer.models
         ('OPEN', ['net@1'])
     """
-    question = _of_identity(workspace, checked_question(question))
+    question = resolved_question(workspace, question)
     reason = _text(reason, "a reason")
     named = cut(in_words(question), LONGEST_TITLE) if title is None else title
     named = _text(named, "a title", LONGEST_TITLE)
+    stopped = [*(_sources(workspace, question) if hold_source else ()), *holds]
     trace = ask(workspace, question)
     answer = with_report(workspace, trace, answer_of(trace, question))
     incident = f"incident-{secrets.token_hex(8)}"
     with workspace.catalog.transaction() as connection:
         opened = IncidentOpened(incident, named, question, reason, answer)
         record(connection, opened, changes, actor=workspace.actor)
-        for what, name in holds:
+        for what, name in stopped:
             place(connection, incident, what, name, reason, workspace.actor)
         return read_incident(connection, incident)
 
 
-def _of_identity(workspace: Workspace, question: IncidentQuestion) -> IncidentQuestion:
-    """The question, about the name by which a source that was renamed is known."""
-    if question.kind != "source":
-        return question
+def _sources(workspace: Workspace, question: Question) -> list[tuple[HoldKind, str]]:
     with workspace.catalog.read() as connection:
-        return replace(question, subject=source_identity(connection, question.subject))
+        return [(HoldKind.SOURCE, name) for name in sources_to_hold(connection, question)]
 
 
 def assign(workspace: Workspace, incident: str, assignee: str | None) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from lazaretto.incidents.actions import Action, actions_of
 from lazaretto.incidents.difference import Difference, difference
 from lazaretto.incidents.evidence import Evidence, evidence_of
+from lazaretto.incidents.fitting import sources_asked
 from lazaretto.incidents.holding import standing_holds
 from lazaretto.incidents.production import InProduction, in_production
 from lazaretto.incidents.recorded import Incident, read_incident
@@ -16,12 +17,17 @@ from lazaretto.incidents.timeline import Moment, timeline_of
 from lazaretto.sources.refused import Refusal, refused_deliveries
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sqlalchemy.engine import Connection
 
     from lazaretto.authority.holds import Hold
     from lazaretto.storage.workspace import Workspace
+    from lazaretto.values import Question
 
 MOST_REFUSED = 1_000
+WINDOWED = ("source", "key")
+"""Kinds of questions that have a window, in which deliveries may have been refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +39,11 @@ class Overview:
         since_opened: what the last answer says that the first did not.
         evidence: of the batches in question: keys, datasets, cases that wait.
         production: which versions of the models in question are in use, and since when.
-        refused: deliveries refused under the source's name in the window, the newest first.
+        refused: deliveries refused in the window, under the name of the source, or of the one that
+            has the key; the newest first.
         holds: in force for this incident.
         actions: what was done since it was opened.
+        sources: whose deliveries the question is about; empty where it is about no source.
         timeline: all of it, oldest first.
         steps: what to do first.
     """
@@ -47,6 +55,7 @@ class Overview:
     refused: list[Refusal]
     holds: list[Hold]
     actions: list[Action]
+    sources: list[str]
     timeline: list[Moment]
     steps: list[Step]
 
@@ -65,37 +74,37 @@ def show_incident(workspace: Workspace, incident: str) -> Overview:
     """
     with workspace.catalog.read() as connection:
         found = read_incident(connection, incident)
-        evidence = evidence_of(connection, found.answer.batches)
+        evidence = evidence_of(connection, found.answer.batches, found.question)
         holds = standing_holds(connection, incident)
         production = in_production(connection, found.answer)
-        concerned = {*evidence.sources, *_source_of(found)}
-        actions = actions_of(connection, found, concerned)
+        asked = sources_asked(connection, found.question)
+        actions = actions_of(connection, found, {*evidence.sources, *asked})
         return Overview(
             incident=found,
             since_opened=difference(found.first, found.answer),
             evidence=evidence,
             production=production,
-            refused=_refused(connection, found),
+            refused=_refused(connection, found.question, asked),
             holds=holds,
             actions=actions,
+            sources=asked,
             timeline=timeline_of(connection, found, actions),
-            steps=steps_for(found, evidence, holds, production, actions),
+            steps=steps_for(found, evidence, holds, production, actions, asked),
         )
 
 
-def _source_of(incident: Incident) -> list[str]:
-    asked = incident.question
-    return [asked.subject] if asked.kind == "source" else []
-
-
-def _refused(connection: Connection, incident: Incident) -> list[Refusal]:
-    asked = incident.question
-    if asked.kind != "source":
+def _refused(connection: Connection, question: Question, sources: Sequence[str]) -> list[Refusal]:
+    if question.kind not in WINDOWED:
         return []
-    return refused_deliveries(
-        connection,
-        source=asked.subject,
-        since=asked.since,
-        until=asked.until,
-        limit=MOST_REFUSED,
-    )
+    found = [
+        one
+        for source in sources
+        for one in refused_deliveries(
+            connection,
+            source=source,
+            since=question.since,
+            until=question.until,
+            limit=MOST_REFUSED,
+        )
+    ]
+    return sorted(found, key=lambda one: -one.seq)[:MOST_REFUSED]

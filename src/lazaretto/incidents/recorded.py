@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from lazaretto.ledger.chain import Entry
     from lazaretto.ledger.state import Change
     from lazaretto.storage.workspace import Workspace
-    from lazaretto.values import Actor, IncidentAnswer, IncidentQuestion
+    from lazaretto.values import Actor, IncidentAnswer, Question
 
 OPEN, CLOSED = "OPEN", "CLOSED"
 _KINDS = (
@@ -94,7 +94,7 @@ class Incident:
 
     id: str
     title: str
-    question: IncidentQuestion
+    question: Question
     reason: str
     state: str
     assignee: str | None
@@ -120,8 +120,8 @@ class Incident:
 
     @property
     def affected(self) -> bool:
-        """Whether model versions are known to be affected, and nobody concluded that."""
-        return bool(self.answer.models) and not self.settled
+        """Whether models learned from it, or were measured with it, and nobody concluded that."""
+        return bool(self.answer.models or self.answer.measured) and not self.settled
 
     @property
     def cannot_say(self) -> bool:
@@ -187,12 +187,16 @@ def list_incidents(
         return [_told(connection, row) for row in connection.execute(query).all()]
 
 
-def find_open(workspace: Workspace, question: IncidentQuestion) -> Incident | None:
+def find_open(workspace: Workspace, question: Question) -> Incident | None:
     """The newest open incident that asks this; None where there is none.
 
+    Args:
+        workspace: catalog and store.
+        question: as `lazaretto.lineage.resolved_question` gives it.
+
     Examples:
-        >>> from lazaretto.values import IncidentQuestion
-        >>> find_open(workspace, IncidentQuestion("source", "nobody")) is None
+        >>> from lazaretto.values import Question
+        >>> find_open(workspace, Question("source", "nobody")) is None
         True
     """
     table = _table.c

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from lazaretto.errors import NotFoundError
 from lazaretto.incidents.evidence import Evidence, InDataset, StillHeld, evidence_of
-from lazaretto.incidents.question import window_options
+from lazaretto.incidents.question import opening_command
 from lazaretto.ledger.source_names import source_identity
-from lazaretto.lineage.trace.questions import trace_key
-from lazaretto.lineage.trace.trace import trace_source
+from lazaretto.lineage import ask
 from lazaretto.storage import tables
-from lazaretto.values import IncidentQuestion
+from lazaretto.values import Question
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from lazaretto.lineage.trace.answer import Trace
     from lazaretto.storage.workspace import Workspace
 
 
@@ -65,7 +61,7 @@ class Reach:
         complete: whether the trace could see all.
     """
 
-    question: IncidentQuestion
+    question: Question
     batches: list[TouchedBatch]
     records: int
     datasets: list[InDataset]
@@ -78,8 +74,7 @@ class Reach:
     @property
     def command(self) -> str:
         """Opens the incident, for a shell."""
-        words = ["lazaretto", "incident", "open", "--source", self.question.subject]
-        return shlex.join([*words, *window_options(self.question), "--why", "TEXT"])
+        return opening_command(self.question)
 
 
 def reach_of_revocation(
@@ -96,15 +91,15 @@ def reach_of_revocation(
     Examples:
         >>> from datetime import UTC, datetime
         >>> reach = reach_of_revocation(workspace, "vendor", None, datetime(2020, 1, 1, tzinfo=UTC))
-        >>> len(reach.batches), reach.command.split(" --why")[0]
-        (2, 'lazaretto incident open --source vendor --since 2020-01-01T00:00:00+00:00')
+        >>> len(reach.batches), reach.command.split(" --since")[0]
+        (2, 'lazaretto incident open --source vendor')
     """
     with workspace.catalog.read() as connection:
         source = source_identity(connection, source)
-    question = IncidentQuestion("source", source, since)
-    trace = _trace(workspace, source, key, since)
-    if trace is None:
-        return Reach(question, [], 0, [], [], [], [], [], complete=True)
+    question = Question("source", source, since, by="received")
+    if key is not None:
+        question = Question("key", key, since)
+    trace = ask(workspace, question)
     ids = [batch.id for batch in trace.batches]
     with workspace.catalog.read() as connection:
         evidence = evidence_of(connection, ids) if ids else Evidence(0, [], [], [])
@@ -136,12 +131,3 @@ def reach_of_revocation(
         unknown=[model.id for model in trace.unknown],
         complete=trace.complete,
     )
-
-
-def _trace(workspace: Workspace, source: str, key: str | None, since: datetime) -> Trace | None:
-    if key is None:
-        return trace_source(workspace, source, since, by="received")
-    try:
-        return trace_key(workspace, key, since=since)
-    except NotFoundError:
-        return None

@@ -31,7 +31,6 @@ from lazaretto.values import (
     DrilledAttack,
     HoldKind,
     IncidentAnswer,
-    IncidentQuestion,
     InputKind,
     LostPart,
     Member,
@@ -40,6 +39,7 @@ from lazaretto.values import (
     PolicyRef,
     PromotionBasis,
     PromotionChange,
+    Question,
     RefusedFor,
     Release,
     RuleCount,
@@ -1128,7 +1128,7 @@ class IncidentOpened(Event):
     kind: ClassVar[str] = "incident_opened"
     incident: str
     title: str
-    question: IncidentQuestion
+    question: Question
     reason: str
     answer: IncidentAnswer
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from lazaretto.models.examine import examine as examine
     from lazaretto.models.figures import Asked as Asked
     from lazaretto.models.open_model import ModelSource as ModelSource
+    from lazaretto.models.past import PastMove as PastMove
+    from lazaretto.models.past import past_moves as past_moves
     from lazaretto.models.promote import Promoted as Promoted
     from lazaretto.models.promote import promote as promote
     from lazaretto.models.take_back import demote as demote
@@ -34,10 +36,12 @@ _HOMES = {
     "Evaluation": "lazaretto.models.evidence",
     "Examination": "lazaretto.models.examine",
     "ModelSource": "lazaretto.models.open_model",
+    "PastMove": "lazaretto.models.past",
     "Promoted": "lazaretto.models.promote",
     "demote": "lazaretto.models.take_back",
     "examine": "lazaretto.models.examine",
     "last_clean": "lazaretto.models.take_back",
+    "past_moves": "lazaretto.models.past",
     "promote": "lazaretto.models.promote",
     "rollback": "lazaretto.models.take_back",
 }

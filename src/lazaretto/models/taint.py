@@ -10,11 +10,11 @@ import sqlalchemy as sa
 from lazaretto.dataset.history import read_recall
 from lazaretto.dataset.views import version_of
 from lazaretto.errors import NotFoundError
-from lazaretto.incidents.question import MODEL, ask, in_words
+from lazaretto.incidents.question import MODEL, in_words
 from lazaretto.incidents.recorded import OPEN, list_incidents
 from lazaretto.ledger.chain import entries
 from lazaretto.ledger.events import TrainingSanitized
-from lazaretto.lineage import trace_model
+from lazaretto.lineage import ask, trace_model
 from lazaretto.lineage.trace.recalled import recalled_by_way
 from lazaretto.names import registry_name
 from lazaretto.storage import tables
@@ -169,8 +169,10 @@ def _asked(workspace: Workspace, incident: Incident) -> Doubt:
 def _by_incident(doubt: Doubt, key: ModelKey, made_of: Trace) -> Iterator[RefusedFor]:
     question, trace = doubt.incident.question, doubt.trace
     if question.kind == MODEL:
-        its_models = {f"{one.name}@{one.version}" for one in made_of.models} | {key.name}
-        if question.subject in its_models:
+        all_ = [(one.registry, f"{one.name}@{one.version}") for one in made_of.models]
+        its = {(registry_name(of), name) for of, name in [*all_, (key.registry, key.name)]}
+        where = None if question.registry is None else registry_name(question.registry)
+        if any(name == question.subject and where in (None, of) for of, name in its):
             yield RefusedFor("open_incident", f"{doubt.named}, and this version is of it")
         return
     if trace is None:

@@ -10,7 +10,13 @@ import sqlalchemy as sa
 from lazaretto.authority.model_rules import ancestry, rules_of
 from lazaretto.dataset.commit import ATTEMPTS
 from lazaretto.dataset.models import ModelKey, named_model
-from lazaretto.errors import NotFoundError, PromotionRefusedError, SystemFaultError, UsageError
+from lazaretto.errors import (
+    NotFoundError,
+    OvertakenError,
+    PromotionRefusedError,
+    SystemFaultError,
+    UsageError,
+)
 from lazaretto.ledger.chain import entries
 from lazaretto.ledger.events import ModelAliased
 from lazaretto.models.examine import Examination, examine
@@ -39,6 +45,7 @@ def demote(
     registry: str | None = None,
     reason: str,
     mlflow: str | None = None,
+    expected: str | None = None,
 ) -> Promoted:
     """Takes a name away from the version that it stands for: nothing is in use by it any more.
 
@@ -49,10 +56,12 @@ def demote(
         registry: of the model; None: of the only one where the name stands for a version.
         reason: why; stays on record.
         mlflow: as of `promote`.
+        expected: version that the name stood for when somebody decided; None: any.
 
     Raises:
         UsageError: no reason, or the name stands for versions in several registries.
         NotFoundError: the name stands for no version of the model.
+        OvertakenError: it stands for another one than expected.
         PromotionRefusedError: who acts is not among those who may promote.
 
     Examples:
@@ -67,6 +76,7 @@ def demote(
     _check_reason(reason)
     with workspace.catalog.transaction() as connection:
         key = _in_use(connection, model, alias, registry)
+        _require_expected(key, alias, expected)
         datasets = {dataset for dataset, _ in ancestry(connection, key).snapshots()}
         for one in rules_of(connection, datasets):
             if one.rules.promoters is not None and workspace.actor.id not in one.rules.promoters:
@@ -138,6 +148,7 @@ def rollback(
     registry: str | None = None,
     reason: str,
     mlflow: str | None = None,
+    expected: str | None = None,
 ) -> Promoted:
     """Goes back to the last version that nothing speaks against; see `last_clean`.
 
@@ -148,9 +159,11 @@ def rollback(
         registry: of the model; None: of the only one where the name stands for a version.
         reason: why; stays on record.
         mlflow: as of `promote`.
+        expected: version that the name stood for when somebody decided; None: any.
 
     Raises:
         UsageError: no reason, or the name stands for versions in several registries.
+        OvertakenError: it stands for another one than expected.
         NotFoundError: the name stands for no version, or no version before may be in use.
 
     Examples:
@@ -166,10 +179,11 @@ def rollback(
     """
     _check_reason(reason)
     for _ in range(ATTEMPTS):
+        with workspace.catalog.read() as connection:
+            used = _in_use(connection, model, alias, registry)
+        _require_expected(used, alias, expected)
         found, skipped = last_clean(workspace, model, alias=alias, registry=registry)
         if found is None:
-            with workspace.catalog.read() as connection:
-                used = _in_use(connection, model, alias, registry)
             raise NotFoundError(f"no version of {model!r} before {used.version} may be in use")
         if mlflow is not None:
             require_registry(mlflow, found.registry)
@@ -201,6 +215,14 @@ def _in_use(connection: Connection, model: str, alias: str, registry: str | None
     key = named_model(connection, model, rows[0].version, rows[0].registry)
     find_alias(connection, key, alias)  # the row says what the ledger says
     return key
+
+
+def _require_expected(used: ModelKey, alias: str, expected: str | None) -> None:
+    if expected not in (None, used.version):
+        raise OvertakenError(
+            f"{alias!r} of {used.model!r} stands for version {used.version} by now, not for "
+            f"{expected}: look again"
+        )
 
 
 def _before(connection: Connection, used: ModelKey, alias: str) -> Iterator[str]:

@@ -18,6 +18,7 @@ from lazaretto.errors import PolicyError
 from lazaretto.names import DATASET_PATTERN
 from lazaretto.policy.cleaning import Cleaning  # noqa: TC001  pydantic reads it
 from lazaretto.policy.contract import ContractForm  # noqa: TC001  pydantic reads it
+from lazaretto.policy.engine import EngineName, EngineOptions
 from lazaretto.policy.evolve import Evolve
 from lazaretto.policy.promotion import ModelRules
 from lazaretto.policy.read import Read
@@ -501,6 +502,7 @@ _LATER: tuple[tuple[str, ...], ...] = (
     ("columns", "groups"),
     ("model",),
     ("training",),
+    ("engine",),
 )
 """Keys that came after the first release, by their path. With its default, such a key is no part of
 what a policy says: a newer Lazaretto reads an older policy as the same policy."""
@@ -567,6 +569,12 @@ class Policy(_Section):
     model: ModelRules = Field(ModelRules(), description="Which model versions may be put in use.")
     retention: Retention = Field(
         Retention(), description="How long records are kept that nothing needs."
+    )
+
+    engine: EngineName | EngineOptions = Field(
+        "local",
+        description="Where the work of stages is done: `local`, `ray`, or more words about either. "
+        "It changes no result, so it is no part of what a policy means.",
     )
 
     _sha256: str | None = PrivateAttr(None)
@@ -679,9 +687,10 @@ class Policy(_Section):
         """What decides admission, as canonical JSON (RFC 8785).
 
         Every key, its default where the file has none: so comments, order and layout do not count.
-        `sanitize` is left out, because it decides what leaves a dataset, and never what enters.
+        `sanitize` is left out, because it decides what leaves a dataset, and never what enters; and
+        `engine`, because it decides nothing.
         """
-        return rfc8785.dumps(self._said(exclude={"sanitize"})).decode()
+        return rfc8785.dumps(self._said(exclude={"engine", "sanitize"})).decode()
 
     def reads(self, stage: Literal["validate", "embed", "screen"], contract: str | None) -> str:
         """sha256 (hex) of what a stage reads of the policy: other keys do not change its result.
@@ -707,6 +716,11 @@ class Policy(_Section):
         for way in _LATER:
             _drop_unset(said, unset, way)
         return said
+
+    @property
+    def engine_options(self) -> EngineOptions:
+        """Where the work of stages is done, in all its words."""
+        return EngineOptions(name=self.engine) if isinstance(self.engine, str) else self.engine
 
     @property
     def path(self) -> str | None:

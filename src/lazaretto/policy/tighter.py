@@ -91,6 +91,10 @@ def _same(value: Any, base: Any) -> str | None:
     return None if value == base else "leave the key out"
 
 
+def _any(_value: Any, _base: Any) -> str | None:
+    return None
+
+
 def _at_most(value: Any, base: Any) -> str | None:
     if base is None or (value is not None and value <= base):
         return None
@@ -237,6 +241,7 @@ RULES: tuple[tuple[str, Check, str], ...] = (
         _at_least_if_said,
         "higher is tighter, and `null`, nothing, is looser than any",
     ),
+    ("engine*", _any, "each is as tight: it changes no result"),
     ("retention.*_days", _at_most, "lower is tighter, and `null`, never, is looser than any"),
 )
 """Keys by pattern; what is tighter, as a check and in words. Every other key stays as it is."""

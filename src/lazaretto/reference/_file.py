@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from bisect import bisect
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -48,12 +49,12 @@ def side_of(part: int, fold: int) -> str:
 
 def content_digest(reference: ReferenceState) -> str:
     """sha256 (hex) over the metadata, which holds the sha256 of the tensors."""
-    return hashlib.sha256(_canonical(_metadata(reference))).hexdigest()
+    return hashlib.sha256(_canonical(_metadata(reference, pack(reference)))).hexdigest()
 
 
-def describe(reference: ReferenceState) -> bytes:
-    """The JSON file's bytes."""
-    document = {"digest": reference.digest, **_metadata(reference)}
+def describe(reference: ReferenceState, packed: bytes) -> bytes:
+    """The JSON file's bytes; `packed` is what `pack` gives of the same reference."""
+    document = {"digest": reference.digest, **_metadata(reference, packed)}
     return json.dumps(document, indent=2, ensure_ascii=False).encode() + b"\n"
 
 
@@ -202,7 +203,7 @@ def _state_digest(state: bytes | None) -> str | None:
     return None if state is None else hashlib.sha256(state).hexdigest()
 
 
-def _metadata(reference: ReferenceState) -> dict[str, Any]:
+def _metadata(reference: ReferenceState, packed: bytes) -> dict[str, Any]:
     fitted = {}
     if reference.encoder_state is not None:
         fitted["encoder_state"] = _state_digest(reference.encoder_state)
@@ -223,7 +224,7 @@ def _metadata(reference: ReferenceState) -> dict[str, Any]:
         "parts": len(reference.scorers),
         "folds": len(reference.folds),
         "sides": [[side.fold for side in scorer.sides] for scorer in reference.scorers],
-        "tensors": hashlib.sha256(pack(reference)).hexdigest(),
+        "tensors": hashlib.sha256(packed).hexdigest(),
     }
 
 
@@ -243,10 +244,17 @@ def _apart(tensors: dict[str, State]) -> dict[str, State]:
     safetensors refuses shared memory, and a detector may give one array under two names.
     """
     apart: dict[str, State] = {}
+    taken: list[tuple[int, int]] = []  # first and last byte of those before, in order, all apart
     for key, value in tensors.items():
         whole = np.ascontiguousarray(value)
-        shared = any(np.may_share_memory(whole, other) for other in apart.values())
-        apart[key] = whole.copy() if shared else whole
+        place = (whole.ctypes.data, whole.ctypes.data + whole.nbytes - 1)
+        after = bisect(taken, place)
+        before = after > 0 and taken[after - 1][1] >= place[0]
+        if whole.nbytes and (before or (after < len(taken) and taken[after][0] <= place[1])):
+            whole = whole.copy()
+        elif whole.nbytes:
+            taken.insert(after, place)
+        apart[key] = whole
     return apart
 
 

@@ -94,7 +94,8 @@ class Reference(ReferenceState):
         """
         from lazaretto.reference._file import ENCODER, METADATA, TENSORS, describe, pack
 
-        files = {METADATA: describe(self), TENSORS: pack(self)}
+        packed = pack(self)
+        files = {METADATA: describe(self, packed), TENSORS: packed}
         return files if self.encoder_state is None else files | {ENCODER: self.encoder_state}
 
     @classmethod

@@ -160,7 +160,7 @@ def _directions(
     layer: LayerData, side: Side, rows: NDArray[np.int64], white: Whitening, group: int
 ) -> torch.Tensor:
     """Unit vectors (rows, d) in the white coordinates of each row's own fold."""
-    x = torch.from_numpy(side.rows[rows]).to(layer.device, layer.dtype)
+    x = layer.rows_at(side, rows)
     for fold in range(layer.folds):
         mine = torch.from_numpy(np.flatnonzero(side.fold[rows] == fold)).to(layer.device)
         x[mine] = (x[mine] - white.center[group + fold].to(x)) @ white.basis[group + fold].to(x)

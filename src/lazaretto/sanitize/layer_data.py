@@ -1,9 +1,9 @@
-"""One layer's rows as methods see them: grouped by class and fold, streamed in chunks."""
+"""One layer's rows as methods see them: grouped by class and fold."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -16,12 +16,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lazaretto.sanitize.inputs import Inputs
+    from lazaretto.sanitize.resident import Resident
 
-_CHUNK_BYTES = {"cpu": 16 * 2**20, "cuda": 256 * 2**20}
-"""On a CPU, chunks and what is computed from them should stay in its caches, and below the 32 MB
-from which the C library gives memory back to the system after each use."""
-
-_BLOCK_BYTES = {"cpu": 4 * 2**20, "cuda": 2**30}
+BLOCK_BYTES = {"cpu": 4 * 2**20, "cuda": 2**30}
+"""What is computed of a block of classes at once takes a few times as much."""
 
 _PLENTY = 10
 
@@ -36,6 +34,8 @@ class Side:
         fold: int64 (n,), cross-fitting fold of each row.
         order: int64 (n,), row positions sorted by class, then fold.
         starts: int64 (classes * folds + 1,), where each (class, fold) group starts in ``order``.
+        resident: ``rows`` on the layer's device, where they stay there; None: they are copied there
+            chunk by chunk, each time that they are read.
     """
 
     rows: NDArray[np.floating]
@@ -43,6 +43,7 @@ class Side:
     fold: NDArray[np.int64]
     order: NDArray[np.int64]
     starts: NDArray[np.int64]
+    resident: torch.Tensor | None = None
 
     def members(self, label: int, folds: int) -> NDArray[np.int64]:
         """Positions of the rows of one class."""
@@ -87,32 +88,25 @@ class LayerData:
 
     def rows(self, side: Side, label: int) -> torch.Tensor:
         """All rows (n_c, d) of one class on the device, for methods that need them at once."""
-        members = torch.from_numpy(side.members(label, self.folds))
-        return torch.from_numpy(side.rows).index_select(0, members).to(self.device, self.dtype)
+        return self.rows_at(side, side.members(label, self.folds))
 
-    def class_blocks(self) -> Iterator[range]:
-        """Ranges of classes whose (folds, d, d) float64 moments stay within the device's budget."""
-        budget = _BLOCK_BYTES.get(self.device.type, 2**30)
+    def rows_at(self, side: Side, positions: NDArray[np.int64]) -> torch.Tensor:
+        """The rows (n, d) at these positions, on the device and of the type of the products."""
+        source = torch.from_numpy(side.rows) if side.resident is None else side.resident
+        where = torch.from_numpy(positions).to(source.device)
+        return source.index_select(0, where).to(self.device, self.dtype)
+
+    def class_blocks(self, classes: range | None = None) -> Iterator[range]:
+        """Ranges of classes whose (folds, d, d) float64 moments stay within the device's budget.
+
+        Args:
+            classes: what is cut into ranges; default: all classes.
+        """
+        budget = BLOCK_BYTES.get(self.device.type, 2**30)
         step = max(1, budget // (8 * self.folds * self.width**2))
-        for first in range(0, self.n_classes, step):
-            yield range(first, min(first + step, self.n_classes))
-
-
-class GroupedRows(NamedTuple):
-    """Rows of consecutive groups on the device.
-
-    Attributes:
-        x: (rows, d) tensor; the chunk's own, to be overwritten at will.
-        positions: int64 (rows,), where the rows stand on their side.
-        begin: where they begin among the rows of `stream`, which come in group order.
-        segments: ``(group, first, last)`` with ``group = class * folds + fold`` and slices into
-            ``x``.
-    """
-
-    x: torch.Tensor
-    positions: NDArray[np.int64]
-    begin: int
-    segments: list[tuple[int, int, int]]
+        whole = range(self.n_classes) if classes is None else classes
+        for first in range(whole.start, whole.stop, step):
+            yield range(first, min(first + step, whole.stop))
 
 
 def make_side(
@@ -150,50 +144,14 @@ def make_side(
     return Side(rows, label, fold, order, starts.astype(np.int64))
 
 
-def stream(layer: LayerData, side: Side, classes: range) -> Iterator[GroupedRows]:
-    """Yields the rows of `classes` in group order, in bounded chunks on the layer's device.
-
-    On CUDA, rows are gathered into pinned memory and copied on a stream of their own while the
-    caller's kernels run on the previous chunk; two chunks are under way at most.
-    """
-    groups = range(classes.start * layer.folds, classes.stop * layer.folds)
-    first, last = int(side.starts[groups.start]), int(side.starts[groups.stop])
-    chunk_bytes = _CHUNK_BYTES.get(layer.device.type, 2**26)
-    step = max(1, chunk_bytes // (layer.dtype.itemsize * layer.width))
-    source = torch.from_numpy(side.rows)
-    cuda = layer.device.type == "cuda"
-    copies = torch.cuda.Stream(layer.device) if cuda else None  # type: ignore[no-untyped-call]
-    computed: list[torch.cuda.Event] = []
-    for begin in range(first, last, step):
-        end = min(begin + step, last)
-        positions = side.order[begin:end]
-        host = torch.empty(end - begin, layer.width, dtype=source.dtype, pin_memory=cuda)
-        torch.index_select(source, 0, torch.from_numpy(positions), out=host)
-        if copies is None:
-            x = host.to(layer.device, layer.dtype)
-        else:
-            if len(computed) > 1:
-                computed.pop(0).synchronize()
-            with torch.cuda.stream(copies):
-                x = host.to(layer.device, non_blocking=True)
-            current = torch.cuda.current_stream(layer.device)
-            current.wait_stream(copies)
-            x.record_stream(current)
-            x = x.to(layer.dtype)
-        g0 = int(np.searchsorted(side.starts, begin, side="right")) - 1
-        g1 = int(np.searchsorted(side.starts, end, side="left"))
-        segments = [
-            (g, max(int(side.starts[g]), begin) - begin, min(int(side.starts[g + 1]), end) - begin)
-            for g in range(g0, g1)
-            if side.starts[g + 1] > side.starts[g]
-        ]
-        yield GroupedRows(x, positions, begin - first, segments)
-        if cuda:
-            computed.append(torch.cuda.current_stream(layer.device).record_event())
-
-
 def make_layer_data(
-    inputs: Inputs, layer: str, *, device: torch.device, dtype: torch.dtype, seed: int
+    inputs: Inputs,
+    layer: str,
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+    seed: int,
+    resident: Resident | None = None,
 ) -> LayerData:
     """The scorable rows of one layer, split into folds.
 
@@ -210,10 +168,14 @@ def make_layer_data(
     ids = inputs.record_ids.take(pa.array(inputs.scorable))
     key = np.argsort(pc.sort_indices(ids).to_numpy())
     train = make_side(rows, codes, n_classes=n_classes, folds=folds, seed=seed, key=key)
+    if resident is not None:
+        train = replace(train, resident=resident.train)
     trusted = None
     if inputs.trusted is not None:
         clean = inputs.trusted[layer]
         trusted = make_side(
             clean, inputs.trusted_codes, n_classes=n_classes, folds=folds, seed=seed + 1
         )
+        if resident is not None:
+            trusted = replace(trusted, resident=resident.trusted)
     return LayerData(train, trusted, n_classes, folds, device, dtype)

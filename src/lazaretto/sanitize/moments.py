@@ -5,16 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
-from lazaretto.sanitize.layer_data import stream
 from lazaretto.sanitize.linalg.triangular import add_gram, mirror
+from lazaretto.sanitize.streaming import stream
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from lazaretto.sanitize.layer_data import LayerData, Side
+    from lazaretto.sanitize.streaming import Stack
+
+_MIDDLE_OF = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +53,22 @@ class Sums:
         self.total = torch.zeros_like(self.product[:, 0])
         self.count = torch.zeros_like(self.product[:, 0, 0])
 
-    def add(self, group: int, x: torch.Tensor, weight: torch.Tensor | None = None) -> None:
-        """Adds shifted rows (n, d), which may be overwritten, with their weights (n,)."""
+    def add(self, groups: slice, x: torch.Tensor, weight: torch.Tensor | None = None) -> None:
+        """Adds shifted rows of consecutive groups.
+
+        Args:
+            groups: S of them.
+            x: (S, m, d), which may be overwritten; zero where a group has no further row.
+            weight: non-negative (S, m), zero where there is no row; default: 1 for all of them.
+        """
         if weight is None:
-            self.count[group] += len(x)
-            self.total[group] += x.sum(0)
+            self.count[groups] += x.shape[1]
+            self.total[groups] += x.sum(1)
         else:
-            self.count[group] += weight.sum(dtype=torch.float64)
-            self.total[group] += weight @ x
-            x = x.mul_(weight.sqrt()[:, None])
-        add_gram(self.product[group], x)
+            self.count[groups] += weight.sum(1, dtype=torch.float64)
+            self.total[groups] += (weight[:, None, :] @ x)[:, 0]
+            x = x.mul_(weight.sqrt()[:, :, None])
+        add_gram(self.product[groups], x)
 
     def moments(self, shift: torch.Tensor) -> Moments:
         """Moments of the groups; `shift` (G, d) is added back to their means. Ends the sums."""
@@ -89,15 +98,41 @@ def class_moments(
     shift = torch.zeros_like(sums.total)
     seen: set[int] = set()
     for chunk in stream(layer, side, classes):
-        w = None if weight is None else torch.from_numpy(weight[chunk.positions]).to(chunk.x)
-        for group, first, last in chunk.segments:
-            g, x = group - offset, chunk.x[first:last]
-            if g not in seen:
-                # Not the mean: one wild row would carry it away, and with it the others' digits.
-                shift[g] = x[:64].median(0).values
-                seen.add(g)
-            sums.add(g, x.sub_(shift[g].to(x.dtype)), None if w is None else w[first:last])
+        w = None
+        if weight is not None:
+            # The last one stands for rows that are not there.
+            w = torch.from_numpy(np.append(weight[chunk.positions], 0)).to(chunk.x)
+        for stack in chunk.stacks():
+            groups = slice(stack.groups.start - offset, stack.groups.stop - offset)
+            fresh = slice(groups.start + (groups.start in seen), groups.stop)
+            if fresh.start < fresh.stop:
+                shift[fresh] = _middle(stack)[fresh.start - groups.start :]
+                seen.update(range(fresh.start, fresh.stop))
+            x = stack.x.sub_(shift[groups, None].to(stack.x.dtype))
+            if stack.real is not None:
+                x.mul_(stack.real[:, :, None])
+            sums.add(groups, x, _weights(stack, w))
     return sums.moments(shift)
+
+
+def _middle(stack: Stack) -> torch.Tensor:
+    """A point (S, d) amid each group's rows."""
+    # Not the mean: one wild row would carry it away, and with it the others' digits.
+    some = stack.x[:, :_MIDDLE_OF]
+    if stack.real is None:
+        return some.median(1).values
+    here = stack.real[:, :_MIDDLE_OF, None]
+    return some.masked_fill(~here, torch.nan).nanmedian(1).values
+
+
+def _weights(stack: Stack, weight: torch.Tensor | None) -> torch.Tensor | None:
+    """Of the rows of a stack (S, m), of those of its chunk and one more; None: all 1."""
+    if weight is None:
+        return None if stack.real is None else stack.real.to(stack.x.dtype)
+    if stack.places is not None:
+        return weight[stack.places]
+    s, m, _ = stack.x.shape
+    return weight[stack.first : stack.first + s * m].view(s, m)
 
 
 def merge(moments: Moments, folds: int) -> Moments:

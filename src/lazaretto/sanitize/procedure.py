@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from lazaretto.errors import UsageError
+from lazaretto.errors import SystemFaultError, UsageError
 from lazaretto.policy import Sanitize
+from lazaretto.redact import error_line
 from lazaretto.sanitize.agreement import stand_out
 from lazaretto.sanitize.dynamics import LAYER
 from lazaretto.sanitize.evidence import dispersion, tail_test
@@ -22,6 +23,7 @@ from lazaretto.sanitize.methods.registry import (
     default_methods,
 )
 from lazaretto.sanitize.report import make_report
+from lazaretto.sanitize.resident import make_resident
 from lazaretto.sanitize.scores import average
 from lazaretto.sanitize.selection import select
 from lazaretto.sanitize.uncalibrated import judge_uncalibrated
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from lazaretto.sanitize.dynamics import Dynamics
     from lazaretto.sanitize.inputs import Activations, Inputs
     from lazaretto.sanitize.judge import ClassOutcome
+    from lazaretto.sanitize.layer_data import LayerData
     from lazaretto.sanitize.result import Sanitization
     from lazaretto.sanitize.scores import Scores
 
@@ -91,6 +94,7 @@ def sanitize(
 
     Raises:
         UsageError: the arguments do not fit together.
+        SystemFaultError: the device has too little memory.
 
     Examples:
         >>> import numpy as np
@@ -115,14 +119,15 @@ def sanitize(
     target = pick_device(device)
     evidence, notes = [], []
     for layer in inputs.layers:
+        kind, resident = getattr(torch, dtype), make_resident(inputs, layer, target)
         splits = [
-            make_layer_data(inputs, layer, device=target, dtype=getattr(torch, dtype), seed=split)
+            make_layer_data(inputs, layer, device=target, dtype=kind, seed=split, resident=resident)
             for split in range(repeats * seed, repeats * (seed + 1))
         ]
         for method in methods:
             if (method in OF_DYNAMICS) is not (layer == LAYER):
                 continue
-            scores = average([METHODS[method](data) for data in splits])
+            scores = average([_scores(method, data, layer) for data in splits])
             if scores.skipped is None:
                 evidence.append(_evidence(inputs, f"{method}@{layer}", scores))
             else:
@@ -158,6 +163,16 @@ def sanitize(
         notes=notes,
         evidence=evidence,
     )
+
+
+def _scores(method: str, data: LayerData, layer: str) -> Scores:
+    try:
+        return METHODS[method](data)
+    except torch.OutOfMemoryError as error:
+        raise SystemFaultError(
+            f"{method}@{layer}: {data.device} has too little free memory for layers of "
+            f"{data.width} features ({error_line(error)}). Free some, or give device='cpu'"
+        ) from error
 
 
 def _evidence(inputs: Inputs, name: str, scores: Scores) -> Evidence:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from lazaretto.sanitize.layer_data import LayerData, Side
     from lazaretto.sanitize.moments import Moments
+    from lazaretto.sanitize.streaming import Stack
 
 KEEP = 0.7
 """Share of a class that its own covariance rests on when there are no trusted rows; up to a third
@@ -175,10 +176,12 @@ def bounded_weight(layer: LayerData, middle: torch.Tensor) -> NDArray[np.float32
     # A unit that is dead on nearly all rows still has some scale.
     scale = scale.maximum(1e-2 * scale.square().mean().sqrt()).clamp(min=1e-30)
     ratio, _ = layer.empty_scores()
-    centers, unit = middle.to(layer.dtype), (1 / scale).to(layer.dtype)
+    centers = middle.to(layer.dtype).repeat_interleave(layer.folds, 0)
+    unit = (1 / scale).to(layer.dtype)
 
-    def furthest(g: int, x: torch.Tensor) -> torch.Tensor:
-        return x.sub_(centers[g // layer.folds]).mul_(unit).square_().mean(1).sqrt_()
+    def furthest(groups: slice, stack: Stack) -> torch.Tensor:
+        middles = centers[groups, None]
+        return stack.x.sub_(middles).mul_(unit).square_().mean(2).sqrt_()
 
     score_rows(layer, side, range(layer.n_classes), furthest, ratio)
     weight: NDArray[np.float32] = np.square(np.minimum(1.0, BOUND / np.maximum(ratio, 1e-30)))

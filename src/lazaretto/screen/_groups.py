@@ -35,7 +35,8 @@ class GroupTap:
         names: columns of groups.
         other: somebody else who needs the records; None: nobody.
         last: texts of the chunk that came last, by column; null where there is none.
-        parts: texts of the records that are judged, by column.
+        parts: texts of the records that are judged, by column; a column that the batch lacks is
+            left out.
     """
 
     names: Sequence[str]
@@ -60,17 +61,14 @@ class GroupTap:
         for name, texts in self.last.items():
             self.parts.setdefault(name, []).append(texts.filter(pa.array(mask)))
 
-    def groups(self) -> dict[str, pa.ChunkedArray]:
-        """The texts of all judged records, by column; a column that the batch lacks is left out."""
-        return {name: pa.chunked_array(parts, pa.string()) for name, parts in self.parts.items()}
-
 
 def _texts(column: pa.Array) -> pa.Array:
     kind = column.type
     if pa.types.is_dictionary(kind):
         column = column.dictionary_decode()
     if pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
-        return pa.array([None if cell is None else str(cell) for cell in column.to_pylist()])
+        texts = [None if cell is None else str(cell) for cell in column.to_pylist()]
+        return pa.array(texts, pa.string())
     return pc.cast(column, pa.string())
 
 

@@ -34,11 +34,26 @@ class Sample:
     position: Ints
     key: npt.NDArray[np.float64]
 
+    @classmethod
+    def empty(cls, width: int, *, labelled: bool) -> Sample:
+        """Of no records."""
+        none = np.empty(0, dtype=np.int64)
+        vectors = np.empty((0, width), dtype=np.float32)
+        return cls(vectors, none if labelled else None, none, np.empty(0))
+
     def add(
-        self, chunk: Chunk, position: npt.NDArray[np.int64], rng: np.random.Generator
+        self,
+        chunk: Chunk,
+        position: npt.NDArray[np.int64],
+        fresh: npt.NDArray[np.float64],
     ) -> Sample:
-        """The sample after more records: those with the smallest keys stay."""
-        fresh = rng.random(len(chunk))
+        """The sample after more records: those with the smallest keys stay.
+
+        Args:
+            chunk: the records.
+            position: int64 (n,), theirs.
+            fresh: float64 (n,), keys of theirs.
+        """
         if len(self.key) == SAMPLE_ROWS:
             chosen = np.flatnonzero(fresh < self.key.max())
             chunk, fresh = take(chunk, chosen), fresh[chosen]
@@ -72,6 +87,12 @@ class Oddest:
     label: Ints | None
     position: Ints
     p_value: npt.NDArray[np.float64]
+
+    @classmethod
+    def empty(cls, width: int, *, labelled: bool) -> Oddest:
+        """Of no records."""
+        few = Sample.empty(width, labelled=labelled)
+        return cls(few.embedding, few.label, few.position, few.key)
 
     def add(
         self,

@@ -160,10 +160,15 @@ class _Part:
         Args:
             sides: bool (draws, n), which are of the batch.
         """
-        counts = sides[:, self.near].cumsum(-1, dtype=np.int16)
-        size = np.array(self.sizes)
-        spread = np.sqrt(size * self.share * (1 - self.share))
-        excess: Floats = (counts[..., size - 1] - size * self.share) / spread
+        draws = np.ascontiguousarray(sides.T).view(np.int8)  # rows of them are added up at once
+        count = np.zeros(sides.shape[::-1], dtype=np.int16)
+        excess: Floats = np.empty((*sides.shape, len(self.sizes)))
+        inner = 0
+        for column, size in enumerate(self.sizes):
+            count += draws[self.near.T[inner:size]].sum(0, dtype=np.int16)
+            spread = np.sqrt(size * self.share * (1 - self.share))
+            excess[:, :, column] = ((count - size * self.share) / spread).T
+            inner = size
         return excess
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,14 +17,15 @@ from lazaretto.embed.reader import Reader
 from lazaretto.reference.calibrated import fused_mean
 from lazaretto.reference.unseen import fold_by_chance, unseen_ranks
 from lazaretto.screen._calibration import CalibrationScores, detector_weights, group_of
+from lazaretto.screen._explain import explain, explain_apart
 from lazaretto.screen._groups import GroupTap
 from lazaretto.screen._measured import Measured, class_numbers
-from lazaretto.screen._sample import Oddest, Sample
+from lazaretto.screen._piece import Piece
 from lazaretto.screen._scan import MOST, SUSPECT
 from lazaretto.stats.conformal import Calibration
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterable, Sequence
     from pathlib import Path
 
     import numpy.typing as npt
@@ -33,11 +34,8 @@ if TYPE_CHECKING:
     from lazaretto.embed.reader import Rows, Tap
     from lazaretto.policy import Policy
     from lazaretto.reference import Reference
+    from lazaretto.screen._sample import Oddest, Sample
     from lazaretto.stats.localised import KnownRows
-
-MOST_REASONS = 3
-DRIVING_SHARE = 0.7
-"""A detector is named as a reason when its rank is at least this share of the worst one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,18 +94,6 @@ class Scored:
         return len(self.score)
 
 
-@dataclass(slots=True)
-class _Parts:
-    """Columns of `Scored`, as they come."""
-
-    ids: list[pa.Array] = field(default_factory=list)
-    label: list[pa.Array] = field(default_factory=list)
-    numbers: list[npt.NDArray[np.float64]] = field(default_factory=list)
-    problems: dict[int, str] = field(default_factory=dict)
-    reasons: dict[int, list[str]] = field(default_factory=dict)
-    apart: dict[str, dict[int, str]] = field(default_factory=dict)
-
-
 def score_batch(
     batch: Batch | pa.Table | str | Path,
     reference: Reference,
@@ -119,6 +105,43 @@ def score_batch(
     tap: Tap | None = None,
 ) -> Scored:
     """Scores every record that is not excluded; see `lazaretto.screen.screen`."""
+    whole = score_piece(
+        batch,
+        reference,
+        policy,
+        exclude=exclude,
+        embeddings=embeddings,
+        tap=tap,
+        offset=0,
+        seed=seed,
+    )
+    return gathered([whole], reference, policy, seed=seed)
+
+
+def score_piece(
+    batch: Batch | pa.Table | str | Path,
+    reference: Reference,
+    policy: Policy,
+    *,
+    exclude: Collection[str],
+    embeddings: pa.Table | None,
+    tap: Tap | None,
+    offset: int,
+    seed: int,
+) -> Piece:
+    """Scores a batch, or some of its records; see `lazaretto.screen.screen`.
+
+    Args:
+        batch: the records.
+        reference: that they are compared with.
+        policy: says how.
+        exclude: ids of records that are not judged.
+        embeddings: their vectors, for another encoder than ``column``.
+        tap: gets every chunk as well.
+        offset: position of the first of them in the batch: the sample of a batch is the same,
+            however it is cut.
+        seed: of what is drawn at random, the same for all of the batch.
+    """
     encoder = load_encoder(policy, reference.encoder_state)
     reference.check_encoder(encoder.name, encoder.digest, encoder.weights)
     weights = detector_weights(policy, reference)
@@ -133,67 +156,79 @@ def score_batch(
     )
     calibrated = CalibrationScores.of(reference, policy, weights)
     excluded = pa.array(sorted(exclude), pa.string())
-    parts, rng = _Parts(), np.random.default_rng(seed)
-    has_label = reference.label is not None
-    sample = Sample(
-        np.empty((0, reference.encoder.dimensions), dtype=np.float32),
-        np.empty(0, dtype=np.int64) if has_label else None,
-        np.empty(0, dtype=np.int64),
-        np.empty(0),
-    )
-    oddest = Oddest(sample.embedding, sample.label, sample.position, np.empty(0))
+    bits = np.random.PCG64(seed).advance(offset)
+    piece, rng = Piece.empty(reference), np.random.Generator(bits)
     judged = 0
     for rows in reader.rows(batch):
-        keep = np.ones(len(rows), dtype=bool)
+        keep, keys = np.ones(len(rows), dtype=bool), rng.random(len(rows))
         if len(excluded):
             keep = ~pc.is_in(rows.ids, excluded).to_numpy(zero_copy_only=False)
         groups.keep(keep)
-        chunk, positions = _scorable(rows, keep, reference, judged, parts)
+        chunk, positions, good = _scorable(rows, keep, reference, judged, piece)
         numbers = np.full((int(keep.sum()), 3 + 2 * len(weights)), np.nan)
         if len(chunk):
             numbers[positions] = _numbers(chunk, reference, weights, calibrated)
-            sample = sample.add(chunk, positions + judged, rng)
+            piece.sample = piece.sample.add(chunk, positions + judged, keys[good])
             odd = np.flatnonzero(numbers[positions, 1] <= SUSPECT)
-            oddest = oddest.add(
+            piece.oddest = piece.oddest.add(
                 take(chunk, odd),
                 positions[odd] + judged,
                 numbers[positions[odd], 1],
                 most=MOST,
             )
-            parts.reasons |= _explain(
+            piece.reasons |= explain(
                 chunk, positions + judged, numbers[positions], reference, policy
             )
-            _explain_apart(chunk, positions + judged, numbers[positions], reference, policy, parts)
+            explain_apart(
+                chunk, positions + judged, numbers[positions], reference, policy, piece.apart
+            )
         # The ranks have served; what is kept grows with the batch.
-        parts.numbers.append(np.delete(numbers, np.s_[3 : 3 + len(weights)], axis=1))
+        piece.numbers.append(np.delete(numbers, np.s_[3 : 3 + len(weights)], axis=1))
         judged += len(numbers)
-    numbers = np.concatenate(parts.numbers)
+    piece.groups = groups.parts
+    return piece
+
+
+def gathered(pieces: Iterable[Piece], reference: Reference, policy: Policy, *, seed: int) -> Scored:
+    """All records of a batch, from its pieces in order.
+
+    Args:
+        pieces: as `score_piece` gives them.
+        reference: that they were compared with.
+        policy: under which.
+        seed: of what is drawn at random.
+    """
+    whole = Piece.empty(reference)
+    for piece in pieces:
+        whole.add(piece)
+    calibrated = CalibrationScores.of(reference, policy, detector_weights(policy, reference))
+    numbers = np.concatenate(whole.numbers)
     return Scored(
-        ids=pa.chunked_array(parts.ids, pa.string()),
-        label=pa.chunked_array(parts.label, pa.string()),
-        problems=parts.problems,
+        ids=pa.chunked_array(whole.ids, pa.string()),
+        label=pa.chunked_array(whole.label, pa.string()),
+        problems=whole.problems,
         score=numbers[:, 0],
         p_value=numbers[:, 1],
         detector_p=numbers[:, 3:],
-        reasons=parts.reasons,
-        apart=parts.apart,
+        reasons=whole.reasons,
+        apart=whole.apart,
         calibration=Calibration(
             calibrated.rows, np.nan_to_num(numbers[:, 2]).astype(np.int64), calibrated.delta
         ),
         calibration_rows=reference.calibration_rows,
         by_class=calibrated.by_class,
         known=calibrated.known,
-        sample=sample,
-        oddest=oddest,
+        sample=whole.sample,
+        oddest=whole.oddest,
         seed=seed,
-        groups=groups.groups(),
+        groups={name: pa.chunked_array(texts, pa.string()) for name, texts in whole.groups.items()},
     )
 
 
 def _scorable(
-    rows: Rows, keep: npt.NDArray[np.bool_], reference: Reference, judged: int, parts: _Parts
-) -> tuple[Chunk, npt.NDArray[np.int64]]:
-    """The kept rows that can be scored, and their place among the kept; notes the rest."""
+    rows: Rows, keep: npt.NDArray[np.bool_], reference: Reference, judged: int, parts: Piece
+) -> tuple[Chunk, npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    """The kept rows that can be scored, their place among the kept, and which they are."""
     place = np.cumsum(keep) - 1
     good = keep.copy()
     for row, problem in rows.vectors.problems.items():
@@ -220,7 +255,7 @@ def _scorable(
         label=None if label is None else label[good],
         values=None if rows.values is None else rows.values[good],
     )
-    return chunk, place[good]
+    return chunk, place[good], good
 
 
 def _numbers(
@@ -232,58 +267,3 @@ def _numbers(
     fused, mean = fused_mean(ranks, weights), ranks.mean(1)
     p_value, alone = calibrated.p_values(fused, group), calibrated.alone(mean)
     return np.column_stack([fused, p_value, group, mean, alone])
-
-
-def _explain(
-    chunk: Chunk,
-    positions: npt.NDArray[np.int64],
-    numbers: npt.NDArray[np.float64],
-    reference: Reference,
-    policy: Policy,
-) -> dict[int, list[str]]:
-    """Asks the driving detectors about the rows that may be held: p at most the rate."""
-    rows = np.flatnonzero(numbers[:, 1] <= policy.screen.false_quarantine_rate)
-    if not len(rows):
-        return {}
-    weights = detector_weights(policy, reference)
-    weighted = numbers[rows, 3 : 3 + len(weights)] * np.asarray(weights)
-    alone = numbers[rows, 3 + len(weights) :]
-    subset = take(chunk, rows)
-    scorer = reference.scorers[0]
-    said = [
-        detector.explain(subset) if weight else []
-        for detector, weight in zip(scorer.detectors.values(), weights, strict=True)
-    ]
-    names, reasons = list(scorer.detectors), {}
-    for row, position in enumerate(positions[rows].tolist()):
-        order = np.argsort(-weighted[row], kind="stable")[:MOST_REASONS]
-        worst = weighted[row, order[0]]
-        reasons[position] = [
-            f"{names[j]}: {said[j][row]}; beyond {1 - alone[row, j]:.2%} of trusted records"
-            for j in order
-            if weights[j] and weighted[row, j] >= DRIVING_SHARE * worst
-        ]
-    return reasons
-
-
-def _explain_apart(
-    chunk: Chunk,
-    positions: npt.NDArray[np.int64],
-    numbers: npt.NDArray[np.float64],
-    reference: Reference,
-    policy: Policy,
-    parts: _Parts,
-) -> None:
-    """Asks each detector that is judged by itself about the rows that it may hold."""
-    detectors, rate = reference.scorers[0].detectors, policy.screen.false_quarantine_rate
-    alone = numbers[:, 3 + len(detectors) :]
-    for column, (name, detector) in enumerate(detectors.items()):
-        config = policy.screen.detectors.get(name)
-        rows = np.flatnonzero(alone[:, column] <= rate)
-        if config is None or not config.apart or config.mode == "off" or not len(rows):
-            continue
-        said = detector.explain(take(chunk, rows))
-        told = parts.apart.setdefault(name, {})
-        for row, text in zip(rows.tolist(), said, strict=True):
-            beyond = f"beyond {1 - alone[row, column]:.2%} of trusted records"
-            told[int(positions[row])] = f"{name}: {text}; {beyond}"

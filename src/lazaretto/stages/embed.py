@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from lazaretto.batch import records
 from lazaretto.contract import contract_digest
+from lazaretto.engine import open_engine
 from lazaretto.ledger.events import BatchEmbedded
 from lazaretto.received import find_batch, on_record
 from lazaretto.registry.references import load_encoder_state, read_reference
@@ -20,17 +20,13 @@ from lazaretto.stages.results import (
     skipped,
     stage_key,
 )
+from lazaretto.stages.spread import Embedding, Records, embedding, vector_schema, work_path
 from lazaretto.storage.sidecars import write_parquet
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from lazaretto.batch import Batch
-    from lazaretto.embed import Encoder
     from lazaretto.policy import Policy
     from lazaretto.storage.workspace import Workspace
-
-_CHUNK = 8192
 
 
 def embed(workspace: Workspace, batch: str, policy: Policy) -> StageResult[BatchEmbedded]:
@@ -90,15 +86,23 @@ def embed(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Batch
         if policy.embed.encoder == "column":
             vectors, dimensions = received.stored, _width(data, policy)
         else:
-            encoded = _vectors(data, encoder, policy)
-            first = next(encoded)
-            dimensions = first.schema.field("embedding").type.list_size
-            vectors = write_parquet(
-                workspace.store,
-                f"batches/{batch}/embeddings-{{sha256}}.parquet",
-                first.schema,
-                chain([first], encoded),
+            job = Embedding(
+                Records.of(received, validated.said.cleaned),
+                policy,
+                encoder.digest,
+                None if stored is None or len(stored.files) < 3 else stored.files[2],
             )
+            with open_engine(policy, workspace.store, work_path(batch)) as engine:
+                done = engine.map(job, embedding(lambda: data, encoder, policy), data.extents)
+                encoded = (chunk for _, output in done for chunk in output["vectors"])
+                first = next(encoded)
+                dimensions = first.schema.field("embedding").type.list_size
+                vectors = write_parquet(
+                    workspace.store,
+                    f"batches/{batch}/embeddings-{{sha256}}.parquet",
+                    vector_schema(dimensions),
+                    chain([first], encoded),
+                )
     event = BatchEmbedded(
         batch=batch,
         policy=reading.ref,
@@ -111,14 +115,6 @@ def embed(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Batch
         reads=reads,
     )
     return record_result(workspace, reading, "embed", event)
-
-
-def _vectors(data: Batch, encoder: Encoder, policy: Policy) -> Iterator[pa.RecordBatch]:
-    for ids, chunk in records(data, policy.columns, size=_CHUNK):
-        encoded = encoder.encode(chunk)
-        flat = pa.array(encoded.reshape(-1), pa.float32())
-        vectors = pa.FixedSizeListArray.from_arrays(flat, encoded.shape[1])
-        yield pa.RecordBatch.from_arrays([ids, vectors], names=["record_id", "embedding"])
 
 
 def _width(data: Batch, policy: Policy) -> int:

@@ -10,16 +10,48 @@ from lazaretto.errors import UsageError
 from lazaretto.names import check_dataset_name, registry_name
 from lazaretto.redact import safe_uri
 from lazaretto.text import excerpt, visible
-from lazaretto.values import InputKind, InputRole, ModelInput
+from lazaretto.values import InputKind, InputRole, ModelInput, SnapshotRead, role_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from typing import Any
 
     from lazaretto.dataset.models import ModelKey
 
 MOST_INPUTS = 10_000
 _LONGEST = 255
 _LONGEST_NAME = 2_000
+
+
+def as_read(told: str | Mapping[str, Any]) -> SnapshotRead:
+    """What a training read of a snapshot, as a person or another task says it.
+
+    Args:
+        told: ``DATASET@VERSION:COLUMN,COLUMN``, or a mapping with ``dataset``, ``snapshot`` and
+            ``columns``, as `lazaretto.values.SnapshotRead` has them.
+
+    Raises:
+        UsageError: it names no snapshot or no columns.
+
+    Examples:
+        >>> as_read("reviews@2:embedding,label").columns
+        ('embedding', 'label')
+    """
+    if isinstance(told, str):
+        named, _, listed = told.partition(":")
+        dataset, _, version = named.rpartition("@")
+        columns = listed.split(",")
+    else:
+        dataset, version = str(told.get("dataset", "")), str(told.get("snapshot", ""))
+        given = told.get("columns", ())
+        columns = [given] if isinstance(given, str) else [str(one) for one in given]
+    columns = [one.strip() for one in columns if one.strip()]
+    if not columns or not version[:1].isdecimal():
+        raise UsageError(
+            f"{excerpt(told, 200)!r} does not say what was read: give DATASET@VERSION:COLUMN,COLUMN"
+        )
+    check_dataset_name(dataset)
+    return SnapshotRead(dataset, version, tuple(columns))
 
 
 def read_inputs(
@@ -195,3 +227,28 @@ def _printable(text: str, what: str, longest: int) -> str:
             "printed, without spaces around them"
         )
     return text
+
+
+def all_inputs(
+    dataset: str | None,
+    snapshot: int | None,
+    inputs: Sequence[ModelInput],
+    reads: Sequence[SnapshotRead],
+    purpose: str,
+) -> list[ModelInput]:
+    """What a training learned from: what is named, and what it read that is named in no role.
+
+    Args:
+        dataset: admitted dataset of the first snapshot.
+        snapshot: its Delta version.
+        inputs: what else is named.
+        reads: what was read of snapshots.
+        purpose: of the training; it says in which role.
+    """
+    role = role_of(purpose)
+    named = list(inputs)
+    if dataset is not None and snapshot is not None:
+        named.insert(0, ModelInput(InputKind.SNAPSHOT, "", dataset, str(snapshot), role))
+    there = {(one.name, one.version) for one in named if one.kind is InputKind.SNAPSHOT}
+    read = [one for one in reads if (one.dataset, one.snapshot) not in there]
+    return [*named, *(replace(one.as_input, role=role) for one in read)]

@@ -208,14 +208,10 @@ def replay_policy(
     name = dataset or policy.dataset
     require_name(name)
     ref = policy_ref(policy)
-    _require_known(policy)
+    require_known(policy)
     with workspace.catalog.read() as connection:
         past = list(past_batches(connection, name, since))
-        where = "none: screen.mode is off"
-        if policy.screen.runs:
-            named = policy.screen.reference or policy.dataset
-            stored = references.read_reference(connection, named)
-            where = f"{stored.name}/{stored.version}"
+        where = reference_of(connection, policy)
         refused = sum(1 for _ in entries(connection, kinds=[DeliveryRefused.kind], since=since))
     batches, left_out = list[ReplayedBatch](), list[LeftOut]()
     with trial_workspace(workspace) as trial:
@@ -223,7 +219,7 @@ def replay_policy(
         for number, one in enumerate(past):
             if tell is not None:
                 tell("batches", number, len(past))
-            found = _replay(workspace, trial, policy, one)
+            found = judge_again(workspace, trial, policy, one)
             if isinstance(found, LeftOut):
                 left_out.append(found)
             else:
@@ -264,7 +260,7 @@ def summed(
     )
 
 
-def _require_known(policy: Policy) -> None:
+def require_known(policy: Policy) -> None:
     """Refuses a contract that asks what a replay does not know: the records of other datasets."""
     from lazaretto.contract import contract_of
 
@@ -312,7 +308,19 @@ def _changes(entry: Entry) -> Iterator[StateChange]:
     yield from references.changes(entry)
 
 
-def _replay(
+def reference_of(connection: Connection, policy: Policy) -> str:
+    """The reference that a policy screens against, in words.
+
+    Raises:
+        NotFoundError: there is no such reference.
+    """
+    if not policy.screen.runs:
+        return "none: screen.mode is off"
+    stored = references.read_reference(connection, policy.screen.reference or policy.dataset)
+    return f"{stored.name}/{stored.version}"
+
+
+def judge_again(
     workspace: Workspace, trial: Workspace, policy: Policy, past: Past
 ) -> ReplayedBatch | LeftOut:
     """Judges one batch again, and compares; says why where that cannot be."""

@@ -19,7 +19,6 @@ from lazaretto.ledger.deletions import deletions_told
 from lazaretto.ledger.events import BatchEmbedded, BatchValidated
 from lazaretto.ledger.state import record
 from lazaretto.policy.file import parse_yaml
-from lazaretto.registry.references import read_reference
 from lazaretto.screen.again import with_rate
 from lazaretto.stages.gate import gate
 from lazaretto.stages.judged import require_name
@@ -29,6 +28,7 @@ from lazaretto.stages.policy_replay import (
     PolicyReplay,
     compared,
     past_batches,
+    reference_of,
     said_by,
     seed,
     summed,
@@ -39,8 +39,9 @@ from lazaretto.stages.screen import screen
 from lazaretto.storage.trial import trial_workspace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from lazaretto.authority.policies import Registered
     from lazaretto.policy import Policy
     from lazaretto.stages.policy_replay import Past
     from lazaretto.storage.workspace import Workspace
@@ -50,6 +51,8 @@ _NOTE = (
     "What the contract found, and the vectors, are taken from the record. `lazaretto policy "
     "replay` tries a whole policy, and any number of batches."
 )
+SCREENED_AGAIN: tuple[str, ...] = (NOTES[0], *NOTES[4:], _NOTE)
+"""What figures of `screen_again` cannot say."""
 
 
 def replay_rate(
@@ -85,8 +88,14 @@ def replay_rate(
     """
     if not 0 < rate < 1:
         raise UsageError(f"a rate is between 0 and 1, not {rate:g}")
-    bounds = _Bounds(batches, most_records, seconds)
-    return _judged_again(workspace, dataset, lambda policy: with_rate(policy, rate), bounds)
+    bounds = Bounds(batches, most_records, seconds)
+
+    def candidate(in_force: Registered) -> Policy:
+        return for_the_record(with_rate(in_force.rules, rate), in_force)
+
+    return judged_again(
+        workspace, dataset, candidate, bounds, by=screen_again, notes=SCREENED_AGAIN
+    )
 
 
 def replay_screening(
@@ -125,71 +134,96 @@ def replay_screening(
     said = parse_yaml(screen.encode(), "the candidate", "it")
     wrapped = set(said.content) == {"screen"} and isinstance(said.content["screen"], dict)
 
-    def candidate(policy: Policy) -> Policy:
-        whole = policy.model_dump(mode="json", exclude={"sanitize"})
+    def candidate(in_force: Registered) -> Policy:
+        whole = in_force.rules.model_dump(mode="json", exclude={"sanitize"})
         whole["screen"] = said.content["screen"] if wrapped else said.content
         lines = {(*(() if wrapped else ("screen",)), *at): n for at, n in said.lines.items()}
-        return replace(said, content=whole, lines=lines).validated(type(policy))
+        policy = replace(said, content=whole, lines=lines).validated(type(in_force.rules))
+        return for_the_record(policy, in_force)
 
-    bounds = _Bounds(batches, most_records, seconds)
-    return _judged_again(workspace, dataset, candidate, bounds)
+    bounds = Bounds(batches, most_records, seconds)
+    return judged_again(
+        workspace, dataset, candidate, bounds, by=screen_again, notes=SCREENED_AGAIN
+    )
+
+
+def for_the_record(policy: Policy, in_force: Registered) -> Policy:
+    """A candidate that goes on from findings and vectors of the policy in force.
+
+    Raises:
+        UsageError: its encoder is code of somebody's own, or nothing is screened.
+    """
+    if policy.embed.encoder in _OWN_CODE or policy.embed.options.get("replay") is not None:
+        raise UsageError(
+            f"encoder {policy.embed.encoder!r} is code of its owner, which is not loaded here: use "
+            "`lazaretto policy replay`"
+        )
+    if not (policy.screen.runs and in_force.rules.screen.runs):
+        raise UsageError("nothing is screened (screen.mode is off), so nothing can be tried")
+    return policy.knowing_contract(in_force.event.contract)
 
 
 @dataclass(frozen=True, slots=True)
-class _Bounds:
-    """How much is judged again; see `replay_rate`."""
+class Bounds:
+    """How much is judged again while somebody waits; see `replay_rate`."""
 
     batches: int
     most_records: int
     seconds: float
 
 
-def _judged_again(
-    workspace: Workspace, dataset: str, change: Callable[[Policy], Policy], bounds: _Bounds
+def judged_again(
+    workspace: Workspace,
+    dataset: str,
+    change: Callable[[Registered], Policy],
+    bounds: Bounds,
+    *,
+    by: Callable[[Workspace, Workspace, Policy, Past], ReplayedBatch | LeftOut],
+    notes: Sequence[str],
 ) -> PolicyReplay:
-    """Judges again by the policy in force with a change of what screening reads."""
+    """Judges the last batches again by what a function makes of the policy in force; compares.
+
+    Args:
+        workspace: catalog and store; only read.
+        dataset: its name.
+        change: makes the candidate.
+        bounds: how much is judged again.
+        by: judges one batch again in a trial workspace, the second one that it is given.
+        notes: what these figures cannot say.
+    """
     require_name(dataset)
-    most_records, seconds = bounds.most_records, bounds.seconds
-    until = time.monotonic() + seconds
+    until = time.monotonic() + bounds.seconds
     with workspace.catalog.read() as connection:
         in_force = policy_in_force(connection, dataset)
         if in_force is None:
             raise NotFoundError(f"no policy is in force for dataset {dataset!r}")
-        policy = change(in_force.rules).knowing_contract(in_force.event.contract)
-        if policy.embed.encoder in _OWN_CODE:
-            raise UsageError(
-                f"encoder {policy.embed.encoder!r} is not loaded here: use "
-                "`lazaretto policy replay`"
-            )
-        if not (policy.screen.runs and in_force.rules.screen.runs):
-            raise UsageError("nothing is screened (screen.mode is off), so nothing can be tried")
+        policy = change(in_force)
         ref = policy_ref(policy)
         past = list(past_batches(connection, dataset, None))[-bounds.batches :]
-        stored = read_reference(connection, policy.screen.reference or dataset)
+        where = reference_of(connection, policy)
     found, left_out = list[ReplayedBatch](), list[LeftOut]()
-    while past and sum(one.received.rows for one in past) > most_records:
-        why = f"with it there are more than {most_records:,} records"
+    while past and sum(one.received.rows for one in past) > bounds.most_records:
+        why = f"with it there are more than {bounds.most_records:,} records"
         left_out.append(LeftOut(past.pop(0).received.id, why, judged=False))
     with trial_workspace(workspace) as trial:
         seed(workspace, trial)
         for one in past:
             if time.monotonic() > until:
-                why = f"the time is over: {seconds:g} seconds"
+                why = f"the time is over: {bounds.seconds:g} seconds"
                 left_out.append(LeftOut(one.received.id, why, judged=False))
                 continue
-            result = _replay(workspace, trial, policy, one)
+            result = by(workspace, trial, policy, one)
             if isinstance(result, LeftOut):
                 left_out.append(result)
             else:
                 found.append(result)
-    where = f"{stored.name}/{stored.version}"
-    notes = [NOTES[0], *NOTES[4:], _NOTE]
     return summed(dataset, ref, where, None, found, left_out, 0, notes)
 
 
-def _replay(
+def screen_again(
     workspace: Workspace, trial: Workspace, policy: Policy, past: Past
 ) -> ReplayedBatch | LeftOut:
+    """Judges one batch again, from the findings and vectors on record of it."""
     batch = past.received.id
     judged = past.judged
     if judged is None or judged.event.validated is None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from lazaretto.addresses import MANIFEST_SUFFIX
-from lazaretto.batch import batch_id, decode
+from lazaretto.batch import Decoded, batch_id, decode
 from lazaretto.batch._delivery import (
     Copied,
     blocks,
@@ -45,7 +45,7 @@ from lazaretto.text import excerpt
 from lazaretto.values import BatchRef, Column, Signature, SignatureStatus, TrustTier
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from sqlalchemy.engine import Connection
@@ -100,6 +100,7 @@ class _Attempt:
     beside: bool
     now: datetime
     kept: Kept | None = None
+    decode: Callable[..., Decoded] = decode
     signature: Signature = field(default_factory=lambda: Signature(SignatureStatus.UNSIGNED))
     file_digest: str | None = None
 
@@ -198,6 +199,32 @@ def receive_again(
     return _on_record(workspace, attempt, policy, places_required=False)
 
 
+def receive_ours(
+    workspace: Workspace, path: Path, source: str, policy: Policy, *, envelope: bytes
+) -> BatchRef:
+    """Receives a file that this process wrote of records that were received before.
+
+    All is judged as in `receive`, but it is decoded in this process: its bytes are no stranger's.
+
+    Args:
+        workspace: another one, which knows the source.
+        path: the file.
+        source: name of the source.
+        policy: as of `receive`.
+        envelope: its manifest.
+
+    Raises:
+        DeliveryError: as `receive`.
+        SystemFaultError: a store or the catalog fails.
+    """
+    place, now = str(path), datetime.now(UTC)
+    # Here: who receives what others send need not load what the box loads.
+    from lazaretto.batch._here import decode_here
+
+    attempt = _Attempt(place, public_uri(place), source, envelope, False, now, decode=decode_here)
+    return _on_record(workspace, attempt, policy, places_required=False)
+
+
 def _on_record(
     workspace: Workspace, attempt: _Attempt, policy: Policy | None, *, places_required: bool
 ) -> BatchRef:
@@ -247,7 +274,7 @@ def _receive(
         # Which files of a kept folder are signed was compared when it came.
         if stated is not None and (attempt.kept is None or stated.files is None):
             require_signed(stated, copied, attempt.uri)
-        batch = decode(
+        batch = attempt.decode(
             copy,
             folder,
             name=attempt.uri,

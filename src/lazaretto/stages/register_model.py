@@ -20,7 +20,13 @@ from lazaretto.errors import DeliveryError, NotFoundError, SystemFaultError, Usa
 from lazaretto.ledger.events import ModelRegistered
 from lazaretto.ledger.state import record
 from lazaretto.stages.ignored_weights import ignored_weights
-from lazaretto.stages.model_inputs import check_inputs, check_name, check_registry, check_version
+from lazaretto.stages.model_inputs import (
+    all_inputs,
+    check_inputs,
+    check_name,
+    check_registry,
+    check_version,
+)
 from lazaretto.stages.taken import find_named
 from lazaretto.storage import tables
 from lazaretto.storage.sidecars import read_table
@@ -123,8 +129,7 @@ def register_model(
         ('net', '2', 114)
     """
     key = ModelKey(check_registry(registry), check_name(model), check_version(version))
-    read = [one.as_input for one in reads]
-    named = [*_first(dataset, snapshot, purpose), *check_inputs(key, [*inputs, *read])]
+    named = check_inputs(key, all_inputs(dataset, snapshot, inputs, reads, purpose))
     if not named and origin_known:
         raise UsageError(
             f"{key.name} names nothing that it learned from: name a snapshot, a table or a model"
@@ -168,12 +173,6 @@ def register_model(
     raise SystemFaultError(
         f"{key.name}, or records that it learned from, changed {ATTEMPTS} times meanwhile"
     )
-
-
-def _first(dataset: str | None, snapshot: int | None, purpose: str) -> list[ModelInput]:
-    if dataset is None or snapshot is None:
-        return []
-    return [ModelInput(InputKind.SNAPSHOT, "", dataset, str(snapshot), role_of(purpose))]
 
 
 def _new(named: Sequence[ModelInput], known: KnownModel | None) -> list[ModelInput]:

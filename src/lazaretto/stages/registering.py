@@ -78,7 +78,9 @@ def register_model(
     """
     inputs = read_inputs(
         registry=registry,
-        snapshots=snapshots,
+        snapshots=[
+            *dict.fromkeys([*snapshots, *(f"{one.dataset}@{one.snapshot}" for one in reads)])
+        ],
         tables=tables,
         base=base,
         predictions_of=predictions_of,

@@ -9,6 +9,7 @@ from lazaretto.contract import contract_digest
 from lazaretto.drift.deployed import deploy_change
 from lazaretto.drift.source import Evidence, Question, evidence_before, last_screening
 from lazaretto.drift.watch import watch
+from lazaretto.engine import open_engine
 from lazaretto.errors import ReferenceMismatchError, UsageError
 from lazaretto.ledger.chain import head
 from lazaretto.ledger.events import BatchEmbedded, BatchScreened
@@ -26,6 +27,8 @@ from lazaretto.stages.results import (
     skipped,
     stage_key,
 )
+from lazaretto.stages.spread import Records, work_path
+from lazaretto.stages.spread_screen import Scoring, screened
 from lazaretto.storage.sidecars import read_table, write_table
 from lazaretto.values import Verdict, to_json
 
@@ -172,30 +175,32 @@ def _screen(
     key: _Key,
     earlier: BatchScreened | None,
 ) -> tuple[BatchScreened, Evidence | None]:
-    from lazaretto.screen import screen as screen_records
     from lazaretto.screen._seed import seed_of
 
     batch, store = received.id, workspace.store
     policy = for_source(reading.policy, key.settings)
     reference = load_stored(workspace, stored)
     failures = read_table(store, validated.failures, columns=["record_id"])
-    embeddings = read_table(store, vectors) if vectors is not None else None
     data = open_cleaned(workspace, received, validated.cleaned)
     profile, sample = load_profile(workspace, stored), None
     seed = seed_of(received.digest, reference.digest)
     if profile is not None and policy.screen.drift.mode != "off":
         # Drift is measured on records that the screening reads anyway.
         sample = profile.sample(data.schema, policy, rows=received.rows, seed=seed)
-    screening = screen_records(
-        data,
-        reference,
+    job = Scoring(
+        Records.of(received, validated.cleaned),
         policy,
-        exclude=set(failures["record_id"].to_pylist()),
-        embeddings=embeddings,
-        companions=read_companions(store, key.companions),
-        tap=sample,
-        digest=received.digest,
+        stored,
+        validated.failures,
+        vectors,
+        sample,
+        seed,
     )
+    exclude = set(failures["record_id"].to_pylist())
+    with open_engine(policy, store, work_path(batch)) as engine:
+        screening, embeddings = screened(
+            job, engine, store, data, reference, exclude, read_companions(store, key.companions)
+        )
     watched = watch(
         workspace,
         screening,

@@ -88,6 +88,7 @@ class PredictionTrace:
             "wrong": found.wrong,
             "right": found.right,
             "agreement": {"wrong": found.agreement_wrong, "right": found.agreement_right},
+            "planted": to_json(found.planted),
             "notes": [*self.notes, *found.notes],
             "gaps": self.gaps,
             "sources": to_json(found.sources),

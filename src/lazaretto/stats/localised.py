@@ -45,7 +45,7 @@ class Budget:
         classes: level of the same count in each class, over all classes.
         scan: level of the search for neighbourhoods, and of that in named groups.
         apart: level of the counts of detectors that are judged by themselves.
-        broad: level of the count up to `BROAD_LEVELS`, which may hold the batch.
+        broad: level of the count up to `BROAD_LEVELS`, which may hold the batch; at most ``alpha``.
     """
 
     hochberg: float
@@ -77,7 +77,9 @@ class Budget:
         left = rate - hochberg if records >= LOCAL_FROM else 0.0
         by_itself = left / 5 if apart else 0.0
         left = (left - by_itself) / 12
-        return cls(hochberg, alpha, left * 5, left * 5, left * 2, by_itself)
+        # It holds a whole batch, so that who lowers that chance lowers this one.
+        broad = min(left * 2, alpha)
+        return cls(hochberg, alpha, left * 5, left * 5, broad, by_itself)
 
 
 @dataclass(frozen=True, slots=True)

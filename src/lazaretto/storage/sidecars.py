@@ -117,6 +117,45 @@ def read_chunks(
         yield from parquet.iter_batches(columns=columns, use_threads=False)
 
 
+def row_groups(store: Store, file: StoredFile) -> Iterator[pa.Table]:
+    """Streams a side-car back as it was written: a table for each row group.
+
+    Raises:
+        ChangedFileError: it is gone, or is not the one that is on record.
+    """
+    with store.open(file) as opened:
+        parquet = pq.ParquetFile(opened, pre_buffer=False)
+        for number in range(parquet.num_row_groups):
+            yield parquet.read_row_group(number, use_threads=False)
+
+
+def read_stretch(store: Store, file: StoredFile, first: int, rows: int) -> pa.Table:
+    """Rows of a side-car that lie behind each other; only their row groups are read.
+
+    Args:
+        store: where it lies.
+        file: what is on record.
+        first: number of the first row, from 0.
+        rows: how many.
+
+    Raises:
+        ChangedFileError: it is gone, or is not the one that is on record.
+    """
+    with store.open(file) as opened:
+        parquet = pq.ParquetFile(opened, pre_buffer=False)
+        counts = [
+            parquet.metadata.row_group(group).num_rows for group in range(parquet.num_row_groups)
+        ]
+        starts = list(accumulate(counts, initial=0))
+        wanted = [
+            group
+            for group, start in enumerate(starts[:-1])
+            if start < first + rows and starts[group + 1] > first
+        ]
+        found = parquet.read_row_groups(wanted, use_threads=False)
+    return found.slice(first - starts[wanted[0]] if wanted else 0, rows)
+
+
 def read_numbered(
     store: Store, file: StoredFile, numbers: Sequence[int], *, columns: list[str] | None = None
 ) -> pa.Table:

@@ -6,8 +6,9 @@ itself is read from the real store. Both are gone afterwards.
 
 from __future__ import annotations
 
+import sqlite3
 import uuid
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING
 
@@ -41,11 +42,13 @@ class TrialStore(Store):
 
 
 @contextmanager
-def trial_workspace(workspace: Workspace) -> Iterator[Workspace]:
+def trial_workspace(workspace: Workspace, *, like: Workspace | None = None) -> Iterator[Workspace]:
     """Makes an empty workspace that reads the files of another one, and removes it at the end.
 
     Args:
         workspace: the real one; nothing of it is changed.
+        like: another trial workspace, with nothing in its own store, whose catalog this one begins
+            with; None: it begins with an empty catalog.
 
     Raises:
         SystemFaultError: there is no room for it (see TMPDIR).
@@ -56,13 +59,13 @@ def trial_workspace(workspace: Workspace) -> Iterator[Workspace]:
         False
     """
     with working_folder() as folder:
-        catalog = Catalog.at(f"sqlite:///{folder / 'catalog.db'}")
+        path = folder / "catalog.db"
+        if like is not None:
+            _copy(str(like.catalog.engine.url.database), str(path))
+        catalog = Catalog.at(f"sqlite:///{path}")
         try:
-            with catalog.transaction() as connection:
-                # A catalog of this moment alone: no other version will ever look at it.
-                metadata.create_all(connection)
-                values = {"id": uuid.uuid4().hex, "usable_from": SCHEMA_VERSION}
-                connection.execute(tables.workspace.insert().values(values))
+            if like is None:
+                _make(catalog)
             yield Workspace(
                 catalog=catalog,
                 store=TrialStore(str(folder / "store"), behind=workspace.store),
@@ -71,3 +74,17 @@ def trial_workspace(workspace: Workspace) -> Iterator[Workspace]:
             )
         finally:
             catalog.engine.dispose()
+
+
+def _make(catalog: Catalog) -> None:
+    """A catalog of this moment alone: no other version will ever look at it."""
+    with catalog.transaction() as connection:
+        metadata.create_all(connection)
+        values = {"id": uuid.uuid4().hex, "usable_from": SCHEMA_VERSION}
+        connection.execute(tables.workspace.insert().values(values))
+
+
+def _copy(old: str, new: str) -> None:
+    """Copies a SQLite catalog, with what still is in its log."""
+    with closing(sqlite3.connect(old)) as source, closing(sqlite3.connect(new)) as target:
+        source.backup(target)

@@ -58,7 +58,8 @@ class DynamicsRecorder:
             places = [self._places[one] for one in record_ids]
         except KeyError as error:
             raise UsageError(f"record {str(error.args[0])[:80]!r} was not named before") from None
-        log_p = logits.detach().float().log_softmax(1).gather(1, target[:, None]).squeeze(1).cpu()
+        given = target.to(logits.device)[:, None]
+        log_p = logits.detach().float().log_softmax(1).gather(1, given).squeeze(1).cpu()
         self._now[0, places] = -log_p.numpy()
         self._now[1, places] = log_p.exp().numpy()
 

@@ -130,6 +130,7 @@ def test_the_search_on_a_device_agrees_with_faiss() -> None:
     np.testing.assert_allclose(np.sqrt(squared), expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_a_cuda_device_finds_what_the_cpu_finds() -> None:
     rows, probe = clustered(3000, 1), Chunk(clustered(300, 2))

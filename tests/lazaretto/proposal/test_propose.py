@@ -13,10 +13,10 @@ from PIL import Image
 
 import lazaretto as lz
 from lazaretto.batch import open_batch
-from lazaretto.cli.policy_check import check_policy
 from lazaretto.contract import contract_of
 from lazaretto.errors import UsageError
 from lazaretto.proposal import Proposal, Wishes, examine, project_files, propose
+from lazaretto.stages.check_policy import check_policy
 
 if TYPE_CHECKING:
     from pathlib import Path

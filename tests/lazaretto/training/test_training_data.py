@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import torch
 from torch.utils.data import DataLoader
+from typer.testing import CliRunner
 from yard import Yard, blobs
 
 import lazaretto as lz
 from lazaretto import stages
+from lazaretto.cli.app import app
 from lazaretto.dataset.delta import WEIGHT
 from lazaretto.errors import ChangedFileError, UsageError
 from lazaretto.quarantine import review
 from lazaretto.quarantine.publish import publish
+from lazaretto.stages.model_inputs import as_read
 from lazaretto.stages.models import show_model
 from lazaretto.training import training_data
 from lazaretto.values import Action
 
 if TYPE_CHECKING:
     from lazaretto.training import TrainingData
+
+pytestmark = pytest.mark.alike
 
 
 def _admit(yard: Yard) -> stages.Snapshot:
@@ -142,3 +148,22 @@ def test_what_was_not_read_is_added_to_a_model_on_record_once(yard: Yard) -> Non
     again = lz.register_model("net", "1", reads=[data.reads], workspace=yard.workspace)
     assert told.ignored_weights == again.ignored_weights == named
     assert told.seq == again.seq > first.seq
+
+
+def test_a_command_says_it_too(sqlite_yard: Yard, sqlite_catalog: str) -> None:
+    yard = sqlite_yard
+    taken = _weighed(yard)
+    place = {"LAZARETTO_CATALOG_URL": sqlite_catalog, "LAZARETTO_STORE": yard.workspace.store.root}
+
+    def run(version: str, columns: str) -> str:
+        words = ["model", "register", f"net@{version}", "--read", f"blobs@{taken.id}:{columns}"]
+        result = CliRunner().invoke(app, words, env=place | {"COLUMNS": "120"})
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    assert f"not read, of blobs@{taken.id}" in run("1", "vector,label")
+    assert "not read" not in run("2", f"vector,label,{WEIGHT}")
+    for wrong in ("blobs@1", "blobs@1:", "blobs:vector", {"dataset": "blobs", "columns": ["a"]}):
+        with pytest.raises(UsageError, match="does not say what was read"):
+            as_read(wrong)
+    assert as_read(asdict(training_data(taken).reads)) == training_data(taken).reads

@@ -10,6 +10,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
+from many import in_full
 from mixed.closeness import why_inexact
 from mixed.generate import kind_of, story
 from mixed.judge import Answer
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.long
 
-_DEFAULT = {"sqlite": 24, "postgresql": 8}
+_DEFAULT = {"sqlite": 24, "postgresql": 8} if in_full() else {"sqlite": 12, "postgresql": 4}
 _MADE = 100
 _TOLD = 3
 _NET = ("mlflow://models:5000", "net")

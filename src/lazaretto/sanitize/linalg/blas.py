@@ -65,6 +65,13 @@ def gram(x: Matrix) -> Matrix:
     return out
 
 
+def row_products(x: Matrix) -> Matrix:
+    """``x x'`` (n, n); below the diagonal are zeros."""
+    (syrk,) = get_blas_funcs(("syrk",), (x,))
+    out: Matrix = syrk(1.0, x.T, trans=1, lower=1).T
+    return out
+
+
 def squared_norms(x: Matrix, upper: Matrix) -> Matrix:
     """Squared norms (n,) of the rows of ``x @ upper``, with an upper triangular (d, d)."""
     (trmm,) = get_blas_funcs(("trmm",), (x, upper))

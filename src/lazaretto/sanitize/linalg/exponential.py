@@ -21,17 +21,18 @@ _REACH = 2.5
 def half_exponential(matrix: torch.Tensor, low: float, high: float) -> torch.Tensor:
     """``exp((matrix - high I) / 2)`` of symmetric matrices (..., d, d), whose square has norm <= 1.
 
-    float64 and small matrices: by eigendecomposition. Else by a Chebyshev polynomial of degree 8
-    over the spectrum, in three symmetric products (Sastre 2018), with a squaring for every doubling
-    of the spectrum beyond 10. The polynomial is within 6e-5 of the exponential at the middle of the
-    spectrum, within 8e-6 where the spectrum is no wider than 8.
+    float64, and small matrices on a CPU: by eigendecomposition. Else by a Chebyshev polynomial of
+    degree 8 over the spectrum, in three symmetric products (Sastre 2018), with a squaring for every
+    doubling of the spectrum beyond 10. The polynomial is within 6e-5 of the exponential at the
+    middle of the spectrum, within 8e-6 where the spectrum is no wider than 8.
 
     Args:
         matrix: symmetric.
         low: a lower bound of all eigenvalues.
         high: an upper bound of all eigenvalues.
     """
-    if matrix.dtype == torch.float64 or matrix.shape[-1] <= _EXACT:
+    small = matrix.device.type == "cpu" and matrix.shape[-1] <= _EXACT
+    if small or matrix.dtype == torch.float64:
         values, vectors = torch.linalg.eigh(matrix)
         exact: torch.Tensor = (vectors * ((values - high) / 2).exp()[..., None, :]) @ vectors.mT
         return exact

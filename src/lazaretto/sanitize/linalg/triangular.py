@@ -38,20 +38,33 @@ def blocks(width: int, device: torch.device) -> list[slice]:
 
 @blas.in_torch_threads
 def add_gram(total: torch.Tensor, x: torch.Tensor) -> None:
-    """Adds at least the upper triangle of ``x' x`` to `total` (d, d).
+    """Adds at least the upper triangles of ``x' x`` to `total` (S, d, d), of x (S, m, d).
 
-    `mirror`, with its corners, completes it.
+    `mirror`, with its corners, completes them.
     """
-    if has_blas(x):
-        total += torch.from_numpy(blas.gram(x.numpy()))
+    if has_blas(x) and len(x) == 1:
+        total[0] += torch.from_numpy(blas.gram(x[0].numpy()))
         return
     add_gram_by_blocks(total, x)
 
 
 def add_gram_by_blocks(total: torch.Tensor, x: torch.Tensor) -> None:
     """`add_gram` where there is no syrk to be had."""
-    for rows in blocks(x.shape[1], x.device):
-        total[rows, rows.start :] += x[:, rows].T @ x[:, rows.start :]
+    for rows in blocks(x.shape[-1], x.device):
+        total[..., rows, rows.start :] += x[..., rows].mT @ x[..., rows.start :]
+
+
+@blas.in_torch_threads
+def row_products(x: torch.Tensor) -> torch.Tensor:
+    """``x x'`` (S, m, m) of x (S, m, d)."""
+    out = x.new_empty(*x.shape[:-1], x.shape[-2])
+    if has_blas(x) and x.shape[-2] > blas.LEAF:
+        for one, found in zip(x.numpy(), out.numpy(), strict=True):
+            found[:] = blas.row_products(one)
+        return mirror(out, corners=True)
+    for rows in blocks(x.shape[-2], x.device):
+        out[..., rows, rows.start :] = x[..., rows, :] @ x[..., rows.start :, :].mT
+    return mirror(out)
 
 
 def mirror(total: torch.Tensor, *, corners: bool = False) -> torch.Tensor:
@@ -80,17 +93,17 @@ def multiply(a: torch.Tensor, b: torch.Tensor, out: torch.Tensor) -> None:
 
 @blas.in_torch_threads
 def squared_norms(x: torch.Tensor, upper: torch.Tensor) -> torch.Tensor:
-    """Squared norms (n,) of the rows of ``x @ upper``, with an upper triangular (d, d)."""
-    if has_blas(x):
-        return torch.from_numpy(blas.squared_norms(x.numpy(), upper.numpy()))
+    """Squared norms (S, m) of the rows of ``x @ upper``, with upper triangular (S, d, d)."""
+    if has_blas(x) and len(x) == 1:
+        return torch.from_numpy(blas.squared_norms(x[0].numpy(), upper[0].numpy()))[None]
     return squared_norms_by_blocks(x, upper)
 
 
 def squared_norms_by_blocks(x: torch.Tensor, upper: torch.Tensor) -> torch.Tensor:
     """`squared_norms` where there is no trmm to be had."""
-    out = x.new_zeros(len(x))
-    for columns in blocks(x.shape[1], x.device):
-        z = x[:, : columns.stop] @ upper[: columns.stop, columns]
+    out = x.new_zeros(x.shape[:-1])
+    for columns in blocks(x.shape[-1], x.device):
+        z = x[..., : columns.stop] @ upper[..., : columns.stop, columns]
         out += torch.linalg.vecdot(z, z)
     return out
 

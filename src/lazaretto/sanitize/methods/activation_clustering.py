@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from lazaretto.sanitize.linalg.krylov import same_way
 from lazaretto.sanitize.scores import Scores
 
 if TYPE_CHECKING:
@@ -83,7 +84,8 @@ def _components(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     center = rows.mean(0)
     centered = rows - center
     vectors = torch.linalg.eigh((centered.T @ centered).double()).eigenvectors
-    return center, vectors[:, -_COMPONENTS:].flip(1).to(rows.dtype)
+    axes = same_way(vectors.mT[-_COMPONENTS:].flip(0))
+    return center, axes.mT.to(rows.dtype)
 
 
 def two_means(points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -113,9 +115,12 @@ def two_means(points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
             if best is None or inertia < best[0]:
                 best = (inertia, means, side)
     if best is None:
-        return points.mean(0).expand(2, -1), torch.zeros(len(points), dtype=torch.bool)
+        nowhere = torch.zeros(len(points), dtype=torch.bool, device=points.device)
+        return points.mean(0).expand(2, -1), nowhere
     _, means, side = best
-    if int(side.sum()) * 2 > len(side):
+    twice = 2 * int(side.sum())
+    # Of two halves, the one without the first row is the smaller: not the one that came out so.
+    if twice > len(side) or (twice == len(side) and bool(side[0])):
         return means.flip(0), ~side
     return means, side
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
-from lazaretto.sanitize.layer_data import stream
 from lazaretto.sanitize.scores import Scores
+from lazaretto.sanitize.streaming import stream
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from lazaretto.sanitize.linalg.krylov import same_way
 from lazaretto.sanitize.methods.activation_clustering import nearer_to_smaller
 
 if TYPE_CHECKING:
@@ -31,4 +32,4 @@ def loss_trajectories(layer: LayerData) -> Scores:
 def _components(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     center = rows.mean(0)
     _, _, axes = torch.linalg.svd((rows - center).double(), full_matrices=False)
-    return center, axes[:_COMPONENTS].T.to(rows.dtype)
+    return center, same_way(axes[:_COMPONENTS]).T.to(rows.dtype)

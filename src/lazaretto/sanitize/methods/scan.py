@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
-from lazaretto.sanitize.linalg.krylov import leading
+from lazaretto.sanitize.linalg.krylov import leading, same_way
 from lazaretto.sanitize.robust import clean_whitenings
 from lazaretto.sanitize.scores import Scores
 
@@ -88,7 +88,7 @@ def two_identities(rows: torch.Tensor) -> Split:
     n = len(rows)
     center = rows.mean(0)
     x = rows - center
-    score = x @ leading((x.T @ x).double()[None]).vector[0].to(x.dtype)
+    score = x @ same_way(leading((x.T @ x).double()[None]).vector)[0].to(x.dtype)
     best: Split | None = None
     for quantile in (0.5, 0.9, 0.1):
         share = (score > score.double().quantile(quantile).to(score.dtype)).to(x.dtype)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from lazaretto.sanitize.layer_data import LayerData
     from lazaretto.sanitize.moments import Moments
+    from lazaretto.sanitize.streaming import Stack
     from lazaretto.sanitize.whitening import Whitening
 
 ALPHA = 4.0
@@ -104,12 +105,16 @@ def bounded_moments(
     """
     sums = Sums(len(classes) * layer.folds, layer.width, layer.device)
     center, basis = white.center.to(layer.dtype), white.factor()
-    limits = LEARN_BOUND * np.nan_to_num(reach[classes.start : classes.stop], nan=np.inf)
+    bounds = LEARN_BOUND * np.nan_to_num(reach[classes.start : classes.stop], nan=np.inf)
+    limits = torch.from_numpy(bounds.repeat(layer.folds)).to(center)
 
-    def learn(g: int, x: torch.Tensor) -> torch.Tensor:
-        far = squared_norms(x.sub_(center[g]), basis[g])
-        weight = (float(limits[g // layer.folds]) / far.clamp(min=1e-30)).clamp(max=1.0)
-        sums.add(g, x, weight.nan_to_num(nan=0.0))
+    def learn(groups: slice, stack: Stack) -> torch.Tensor:
+        x = stack.x.sub_(center[groups, None])
+        if stack.real is not None:
+            x.mul_(stack.real[:, :, None])
+        far = squared_norms(x, basis[groups])
+        weight = (limits[groups, None] / far.clamp(min=1e-30)).clamp(max=1.0).nan_to_num_(nan=0.0)
+        sums.add(groups, x, weight if stack.real is None else weight * stack.real)
         return far
 
     score_rows(layer, layer.train, classes, learn, out)

@@ -21,33 +21,43 @@ if TYPE_CHECKING:
 _KEY = re.compile(r"((?:columns|contract|embed|screen|sources)(?:\.\w+)+)[:,]? ")
 
 
-def check_policy(policy: Policy) -> None:
-    """Checks encoder, detectors, contract and places.
+def check_policy(policy: Policy, *, files: bool = True) -> None:
+    """Checks encoder, detectors, engine, contract and places.
 
     Detectors by their names always; their options as far as what they are made of is installed.
+
+    Args:
+        policy: as it was read.
+        files: whether contract, encoder and places are looked at, which may be files of this
+            machine and code.
 
     Raises:
         PolicyError: every mistake, one per line, as ``file:line: key: message``.
     """
-    found = _screening(policy) if policy.screen.runs else []
-    found += _told(lambda: _check_contract(policy))
-    found += _told(lambda: _check_places(policy))
-    if not found and policy.screen.runs:
+    from lazaretto.embed import check_embed
+    from lazaretto.engine import check_engine
+
+    found = list[str]()
+    if files and policy.screen.runs:
+        found += _told(lambda: check_embed(policy))
+    if policy.screen.runs:
+        found += _detectors(policy, alone=bool(found))
+    if files:
+        found += _told(lambda: check_engine(policy))
+        found += _told(lambda: _check_contract(policy))
+        found += _told(lambda: _check_places(policy))
+    if files and not found and policy.screen.runs:
         found += _told(lambda: _check_encoder(policy))
     if found:
         raise PolicyError("\n".join(found))
 
 
-def _screening(policy: Policy) -> list[str]:
-    """Mistakes about encoder and detectors, without what loading the encoder shows."""
-    from lazaretto.embed import check_embed
-
-    found = _told(lambda: check_embed(policy))
+def _detectors(policy: Policy, *, alone: bool) -> list[str]:
+    """Mistakes about detectors; each by itself, and without a mistake also all together."""
+    found = list[str]()
     for name in policy.screen.detectors:
         found += _told(lambda name=name: _check_detector(policy, name))  # type: ignore[misc]
-    if not found:
-        found += _told(lambda: _check_together(policy))
-    return found
+    return found or ([] if alone else _told(lambda: _check_together(policy)))
 
 
 def check_reference(workspace: Workspace, policy: Policy) -> str | None:

@@ -1,0 +1,9 @@
+"""Where the work of a stage is done: in this process, or in tasks of a Ray cluster."""
+
+from __future__ import annotations
+
+from lazaretto.engine.base import Engine, Job, Output, Run
+from lazaretto.engine.local import LocalEngine
+from lazaretto.engine.select import check_engine, open_engine
+
+__all__ = ["Engine", "Job", "LocalEngine", "Output", "Run", "check_engine", "open_engine"]

@@ -1,0 +1,235 @@
+"""Screening on an engine: every stretch is scored by itself, and judged with the others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from lazaretto.errors import ReferenceMismatchError
+from lazaretto.stages.spread import cut_out
+from lazaretto.storage.sidecars import read_stretch, read_table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Sequence
+
+    from lazaretto.batch import Batch, Stretch
+    from lazaretto.detect.arrays import Floats, Ints
+    from lazaretto.drift import Sample
+    from lazaretto.engine import Engine, Output, Run
+    from lazaretto.policy import Policy
+    from lazaretto.reference import Reference
+    from lazaretto.registry.stored import StoredReference
+    from lazaretto.screen import Companion, Screening
+    from lazaretto.stages.spread import Records
+    from lazaretto.storage.store import Store
+    from lazaretto.values import StoredFile
+
+
+@dataclass(frozen=True, slots=True)
+class Scoring:
+    """Scores records against a reference.
+
+    Attributes:
+        records: of the batch.
+        policy: says how.
+        reference: as it is stored.
+        excluded: side-car with the ids of records that are not judged.
+        vectors: made earlier; None where the batch brings them.
+        sample: which records drift is measured on; None where it is not.
+        seed: of what is drawn at random, of the whole batch.
+    """
+
+    records: Records
+    policy: Policy
+    reference: StoredReference
+    excluded: StoredFile
+    vectors: StoredFile | None
+    sample: Sample | None
+    seed: int
+
+    def open(self, store: Store) -> Run:
+        """Loads the reference on another machine; see `lazaretto.engine.Job`."""
+        return self.here(store, lambda: self.records.open(store), *self._loaded(store))
+
+    def here(
+        self,
+        store: Store,
+        data: Callable[[], Batch],
+        reference: Reference,
+        exclude: Collection[str],
+    ) -> Run:
+        """Scores records in this process.
+
+        Args:
+            store: has the vectors.
+            data: opens the batch.
+            reference: loaded.
+            exclude: ids of records that are not judged.
+
+        Returns:
+            Gives the tables of a piece of a screening, and of what drift is measured on.
+        """
+        from lazaretto.screen._score import score_piece
+
+        def run(stretch: Stretch | None) -> Output:
+            offset, rows = _bounds(stretch, self.records.rows)
+            vectors = self._vectors(store, stretch)
+            tap = None if self.sample is None else self.sample.within(offset, rows)
+            piece = score_piece(
+                cut_out(data(), stretch),
+                reference,
+                self.policy,
+                exclude=exclude,
+                embeddings=vectors,
+                tap=tap,
+                offset=offset,
+                seed=self.seed,
+            )
+            output = {name: [table] for name, table in piece.tables().items()}
+            if tap is not None:
+                output["compared"] = [tap.table()]
+                if vectors is not None:
+                    output["compared_vectors"] = [
+                        vectors.select(["embedding"]).take(pa.array(tap.positions))
+                    ]
+            return output
+
+        return run
+
+    def near(self, centers: Floats, radius: float) -> Near:
+        """The search for records of the same batch that lie close to some vectors."""
+        return Near(self, centers, radius)
+
+    def _loaded(self, store: Store) -> tuple[Reference, set[str]]:
+        from lazaretto.reference import Reference
+
+        files = (store.read(file) for file in self.reference.files)
+        reference = Reference.from_files(*files)
+        if reference.digest != self.reference.digest:
+            raise ReferenceMismatchError(
+                f"reference {reference.name}/{reference.version} is not the one that was saved"
+            )
+        excluded = read_table(store, self.excluded, columns=["record_id"])
+        return reference, set(excluded["record_id"].to_pylist())
+
+    def _vectors(self, store: Store, stretch: Stretch | None) -> pa.Table | None:
+        if self.vectors is None:
+            return None
+        if stretch is None:
+            return read_table(store, self.vectors)
+        return read_stretch(store, self.vectors, stretch.offset, stretch.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Near:
+    """Finds records that lie close to some vectors, in a second pass over the batch.
+
+    Attributes:
+        scoring: how they were scored.
+        centers: float32 (s, d).
+        radius: Euclidean.
+    """
+
+    scoring: Scoring
+    centers: Floats
+    radius: float
+
+    def open(self, store: Store) -> Run:
+        """Loads the reference on another machine; see `lazaretto.engine.Job`."""
+        scoring = self.scoring
+        return self.here(store, lambda: scoring.records.open(store), *scoring._loaded(store))
+
+    def here(
+        self,
+        store: Store,
+        data: Callable[[], Batch],
+        reference: Reference,
+        exclude: Collection[str],
+    ) -> Run:
+        """Looks for them in this process; gives their positions among a stretch's judged records.
+
+        Args:
+            store: has the vectors.
+            data: opens the batch.
+            reference: loaded.
+            exclude: ids of records that are not judged.
+        """
+        from lazaretto.screen._near import positions_near
+
+        def run(stretch: Stretch | None) -> Output:
+            found = positions_near(
+                cut_out(data(), stretch),
+                reference,
+                self.scoring.policy,
+                exclude=exclude,
+                embeddings=self.scoring._vectors(store, stretch),
+                centers=self.centers,
+                radius=self.radius,
+            )
+            return {"near": [pa.table({"position": pa.array(found)})]}
+
+        return run
+
+
+def screened(
+    job: Scoring,
+    engine: Engine,
+    store: Store,
+    data: Batch,
+    reference: Reference,
+    exclude: Collection[str],
+    companions: Sequence[Companion],
+) -> tuple[Screening, pa.Table | None]:
+    """Screens a batch on an engine; see `lazaretto.screen.screen`.
+
+    Args:
+        job: what is done.
+        engine: where.
+        store: has what the job names.
+        data: the batch, opened here.
+        reference: loaded here.
+        exclude: ids of records that are not judged.
+        companions: other small batches of the source.
+
+    Returns:
+        What was found, and the vectors of those records that drift is measured on, where they are
+        in a side-car. The job's sample has taken its records.
+    """
+    from lazaretto.screen._judge import judge
+    from lazaretto.screen._piece import Piece, whole
+    from lazaretto.screen._score import gathered
+
+    before, vectors = [0], list[pa.Table]()
+
+    def pieces() -> Iterator[Piece]:
+        here = job.here(store, lambda: data, reference, exclude)
+        for _, output in engine.map(job, here, data.extents):
+            piece = Piece.of_tables(output)
+            before.append(before[-1] + piece.judged)
+            if job.sample is not None:
+                job.sample.put(whole(output["compared"]))
+            if "compared_vectors" in output:
+                vectors.append(whole(output["compared_vectors"]))
+            yield piece
+
+    def find_copies(centers: Floats, radius: float) -> Ints:
+        near = job.near(centers, radius)
+        here = near.here(store, lambda: data, reference, exclude)
+        done = engine.map(near, here, data.extents)
+        found = [
+            whole(output["near"])["position"].to_numpy() + before[0 if one is None else one.number]
+            for one, output in done
+        ]
+        return np.concatenate(found)
+
+    scored = gathered(pieces(), reference, job.policy, seed=job.seed)
+    screening = judge(scored, reference, job.policy, find_copies, companions)
+    return screening, pa.concat_tables(vectors) if vectors else None
+
+
+def _bounds(stretch: Stretch | None, rows: int) -> tuple[int, int]:
+    """Position of the first record, and how many there are."""
+    return (0, rows) if stretch is None else (stretch.offset, stretch.rows)

@@ -67,8 +67,8 @@ cores, for four minutes:
   (`extremes_by_squaring`). Without them 0.064 and 0.077 seconds were left. The device was not to be
   had again, so the change was tested on a CPU only.
 * Of 113 tests, 94 passed and 19 failed. The run was cut off before it said which, so **no method
-  can be said to agree between CPU and CUDA on the strength of these tests.** What was found since by
-  reading and mended: rows that lay on the device already were pinned for capture, which torch
+  can be said to agree between CPU and CUDA on the strength of these tests.** What was found since
+  by reading and mended: rows that lay on the device already were pinned for capture, which torch
   refuses; and methods that start from an eigenvector depended on its sign, which CPU and GPU choose
   differently. Whether that explains all 19 is not known.
 * Not run: 10⁷ x 768 streamed from the host's memory, the share of the bare rate when resident,

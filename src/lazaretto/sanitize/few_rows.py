@@ -48,7 +48,8 @@ class _Batch(NamedTuple):
 def has_few_rows(layer: LayerData) -> NDArray[np.bool_]:
     """Whether each class has training rows, but fewer than there are features."""
     sizes = layer.train.counts(layer.folds).sum(1)
-    return (sizes > 0) & (sizes < layer.width)
+    few: NDArray[np.bool_] = (sizes > 0) & (sizes < layer.width)
+    return few
 
 
 def score_few_rows(

@@ -49,7 +49,8 @@ def start(width: int, like: torch.Tensor) -> torch.Tensor:
     """The fixed random vector (width,) that iterations start from, of length 1."""
     random = torch.Generator().manual_seed(0)
     v = torch.randn(width, generator=random, dtype=torch.float64).to(like)
-    return v / v.norm()
+    unit: torch.Tensor = v / v.norm()
+    return unit
 
 
 def lanczos(multiply: Callable[[torch.Tensor], torch.Tensor], v: torch.Tensor) -> Top:

@@ -73,7 +73,7 @@ def group_excess(
     Examples:
         >>> import numpy as np
         >>> from lazaretto.stats.localised import KnownRows
-        >>> usual = np.arange(1, 1001) / 1001
+        >>> usual = (np.arange(1000) * 37 % 1000 + 1) / 1001
         >>> zeros = np.zeros(1000, dtype=np.int64)
         >>> p = np.where(np.arange(1000) < 12, 0.02, usual)
         >>> [found] = group_excess(p, zeros, np.arange(1000) // 20, KnownRows(usual, zeros),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import parse_qsl
 
-from fastapi import HTTPException, Query, Request
+from fastapi import Depends, HTTPException, Query, Request
 
 from lazaretto.errors import NotFoundError, UsageError
 from lazaretto.text import excerpt, visible
@@ -35,6 +35,30 @@ ModelName = Annotated[str, Query(min_length=1, max_length=600)]
 """A registry, a model or a version of one: they may hold slashes, so no path names them."""
 AliasName = Annotated[str, Query(min_length=1, max_length=255)]
 """A name that stands for a version."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskedVersion:
+    """A model version that an address names, and a name that it may be given."""
+
+    registry: str
+    model: str
+    version: str
+    alias: str
+
+
+def asked_version(
+    registry: ModelName, model: ModelName, version: ModelName, alias: AliasName = "production"
+) -> AskedVersion:
+    """Reads them from an address.
+
+    Raises:
+        NotFoundError: one has characters that no name of ours has.
+    """
+    return AskedVersion(*(str(known(one)) for one in (registry, model, version, alias)))
+
+
+Version = Annotated[AskedVersion, Depends(asked_version)]
 
 
 def moment(text: str) -> datetime | None:

@@ -12,12 +12,15 @@ from lazaretto.plugins.api.bodies import (
     PREFIX,
     MoveBody,
 )
-from lazaretto.plugins.asked import AliasName, Behind, ModelName, known
+from lazaretto.plugins.asked import Behind, Version, known
+from lazaretto.plugins.examined import examined
 from lazaretto.plugins.security import Reader, SignedIn, may_decide_all, may_read_all
 from lazaretto.plugins.site import answer
-from lazaretto.stages.models import list_models, show_model
+from lazaretto.stages.models import list_models
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lazaretto.plugins.site import Site
 
 _PAGE = 50
@@ -37,15 +40,9 @@ def routes(site: Site) -> APIRouter:
     @api.get("/models/version", dependencies=[may_read_all])
     def one(
         reader: Reader,
-        registry: ModelName,
-        model: ModelName,
-        version: ModelName,
-        alias: AliasName = "production",
+        asked: Version,
     ) -> Response:
-        where, name, number = (str(known(one)) for one in (registry, model, version))
-        acting = workspace().acting(reader)
-        shown = show_model(acting, name, number, registry=where)
-        found = models.examine(acting, name, number, str(known(alias)), registry=where)
+        shown, found = examined(workspace().acting(reader), asked)
         return answer({"version": shown, "examined": found, "clean": found.clean})
 
     @api.post("/models/promote", dependencies=may_decide_all)
@@ -60,9 +57,8 @@ def routes(site: Site) -> APIRouter:
         )
         return answer(done)
 
-    @api.post("/models/demote", dependencies=may_decide_all)
-    def demote(body: MoveBody, actor: SignedIn) -> Response:
-        done = models.demote(
+    def out_of_use(move: Callable[..., object], body: MoveBody, actor: SignedIn) -> Response:
+        done = move(
             workspace().acting(actor),
             str(known(body.model)),
             alias=str(known(body.alias)),
@@ -72,16 +68,12 @@ def routes(site: Site) -> APIRouter:
         )
         return answer(done)
 
+    @api.post("/models/demote", dependencies=may_decide_all)
+    def demote(body: MoveBody, actor: SignedIn) -> Response:
+        return out_of_use(models.demote, body, actor)
+
     @api.post("/models/rollback", dependencies=may_decide_all)
     def rollback(body: MoveBody, actor: SignedIn) -> Response:
-        done = models.rollback(
-            workspace().acting(actor),
-            str(known(body.model)),
-            alias=str(known(body.alias)),
-            registry=str(known(body.registry)),
-            reason=body.reason,
-            expected=body.version,
-        )
-        return answer(done)
+        return out_of_use(models.rollback, body, actor)
 
     return api

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import yaml
 from fastapi import APIRouter, Depends, Query, Request
@@ -28,6 +28,7 @@ from lazaretto.stages.rate_replay import replay_rate, replay_screening
 
 if TYPE_CHECKING:
     from lazaretto.plugins.site import Site
+    from lazaretto.stages.policy_replay import PolicyReplay
 
 _PAGE_SIZE = 100
 _LONGEST = 8_000  # characters of a section, which stands in the address
@@ -83,6 +84,19 @@ def routes(site: Site) -> APIRouter:
         found = explore_rates(workspace(), dataset, batches=batches, most_records=MOST_RECORDS)
         return site.page(request, "explore.html", found=found, batches=batches, most=MOST_BATCHES)
 
+    def judged_again(
+        request: Request, found: PolicyReplay, batches: int, **by: Any
+    ) -> HTMLResponse:
+        tried: dict[str, Any] = {
+            "rate": None,
+            "screening": None,
+            "policy": None,
+            "longest": None,
+        } | by
+        return site.page(
+            request, "replay.html", found=found, batches=batches, most=MOST_REPLAYED, **tried
+        )
+
     @pages.get("/gates/{dataset}/replay", dependencies=[may_read, may_try])
     def replayed(
         request: Request,
@@ -98,16 +112,7 @@ def routes(site: Site) -> APIRouter:
             most_records=MOST_RECORDS,
             seconds=REPLAY_SECONDS,
         )
-        return site.page(
-            request,
-            "replay.html",
-            found=found,
-            rate=rate,
-            screening=None,
-            policy=None,
-            batches=batches,
-            most=MOST_REPLAYED,
-        )
+        return judged_again(request, found, batches, rate=rate)
 
     @pages.get("/gates/{dataset}/try", dependencies=[may_read, may_try])
     def tried(
@@ -125,16 +130,7 @@ def routes(site: Site) -> APIRouter:
             most_records=MOST_RECORDS,
             seconds=REPLAY_SECONDS,
         )
-        return site.page(
-            request,
-            "replay.html",
-            found=found,
-            screening=screen,
-            policy=None,
-            batches=batches,
-            most=MOST_REPLAYED,
-            longest=_LONGEST,
-        )
+        return judged_again(request, found, batches, screening=screen, longest=_LONGEST)
 
     @pages.post("/gates/{dataset}/candidate", dependencies=[may_read, *may_try_by_form])
     def candidate(
@@ -150,16 +146,7 @@ def routes(site: Site) -> APIRouter:
             most_records=MOST_RECORDS,
             seconds=REPLAY_SECONDS,
         )
-        return site.page(
-            request,
-            "replay.html",
-            found=found,
-            screening=None,
-            policy=policy,
-            batches=batches,
-            most=MOST_REPLAYED,
-            longest=_LONGEST_POLICY,
-        )
+        return judged_again(request, found, batches, policy=policy, longest=_LONGEST_POLICY)
 
     return pages
 

@@ -10,10 +10,11 @@ from fastapi.responses import HTMLResponse  # noqa: TC002  FastAPI reads it at r
 
 from lazaretto import models
 from lazaretto.ledger.events import PromotionRefused
-from lazaretto.plugins.asked import AliasName, Behind, ModelName, known
+from lazaretto.plugins.asked import Behind, Version, known
+from lazaretto.plugins.examined import examined
 from lazaretto.plugins.security import DecidesAll, Reader, may_read_all
 from lazaretto.policy.promotion import AT_LEAST, AT_MOST
-from lazaretto.stages.models import list_models, show_model
+from lazaretto.stages.models import list_models
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,21 +58,16 @@ def routes(site: Site) -> APIRouter:
         request: Request,
         may_decide: DecidesAll,
         reader: Reader,
-        registry: ModelName,
-        model: ModelName,
-        version: ModelName,
-        alias: AliasName = "production",
+        asked: Version,
     ) -> HTMLResponse:
-        where, name, number = (str(known(one)) for one in (registry, model, version))
         acting = workspace().acting(reader)
-        shown = show_model(acting, name, number, registry=where)
-        found = models.examine(acting, name, number, str(known(alias)), registry=where)
+        shown, found = examined(acting, asked)
         return site.page(
             request,
             "model.html",
             shown=shown,
             found=found,
-            moves=models.past_moves(acting, where, name, limit=_MOST),
+            moves=models.past_moves(acting, asked.registry, asked.model, limit=_MOST),
             is_refusal=lambda event: isinstance(event, PromotionRefused),
             figures_of=figures_of,
             most=_MOST,

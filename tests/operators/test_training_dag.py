@@ -178,7 +178,7 @@ def test_a_model_without_a_known_snapshot_is_not_registered(world: Any, admitted
     assert world.ledger(ModelRegistered) == []
 
 
-@pytest.mark.parametrize("since", ["yesterday", "2026-13-01"])
+@pytest.mark.parametrize("since", ["soon", "2026-13-01"])
 def test_a_window_that_is_no_time_is_refused(world: Any, since: str) -> None:
     from airflow.sdk.exceptions import AirflowFailException
 

@@ -35,12 +35,12 @@ def test_axe_finds_nothing_serious(
     case = str(judged.case)
     handling.comment(yard.workspace, case, "a remark")
     review.decide(yard.workspace, case, Action.REJECT, positions=[0], reason="no")
-    asked, hold = Question("source", "vendor-a"), (HoldKind.SOURCE, "vendor-a")
-    opened = incidents.open_incident(yard.workspace, asked, reason="a bucket", holds=[hold])
-    incidents.note(yard.workspace, opened.id, "the vendor confirms it")
     stages.admit(yard.workspace, judged.batch)
     taken = stages.snapshot(yard.workspace, yard.policy.dataset)
     stages.register_model(yard.workspace, "net", "1", yard.policy.dataset, taken.version)
+    asked, hold = Question("source", "vendor-a"), (HoldKind.SOURCE, "vendor-a")
+    opened = incidents.open_incident(yard.workspace, asked, reason="a bucket", holds=[hold])
+    incidents.note(yard.workspace, opened.id, "the vendor confirms it")
     page = sign_in("OP", color_scheme=theme)
     for path in (
         "/",

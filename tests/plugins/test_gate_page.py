@@ -57,7 +57,7 @@ def _page(client: TestClient, path: str) -> str:
     assert response.status_code == 200, response.text
     markup = Markup(response.text)
     markup.require_harmless()
-    ours = response.text.count("/static/chosen.js\"></script>")  # for whoever may try a policy
+    ours = response.text.count('/static/chosen.js"></script>')  # for whoever may try a policy
     assert markup.tags.count("script") == Markup(client.get("/").text).tags.count("script") + ours
     return unescape(response.text)
 

@@ -28,7 +28,7 @@ from lazaretto.stages.results import (
     stage_key,
 )
 from lazaretto.stages.spread import Records, work_path
-from lazaretto.stages.spread_screen import Scoring, screened
+from lazaretto.stages.spread_screen import Loaded, Scoring, screened
 from lazaretto.storage.sidecars import read_table, write_table
 from lazaretto.values import Verdict, to_json
 
@@ -198,9 +198,9 @@ def _screen(
     )
     exclude = set(failures["record_id"].to_pylist())
     with open_engine(policy, store, work_path(batch)) as engine:
-        screening, embeddings = screened(
-            job, engine, store, data, reference, exclude, read_companions(store, key.companions)
-        )
+        loaded = Loaded(store, lambda: data, reference, exclude)
+        companions = read_companions(store, key.companions)
+        screening, embeddings = screened(job, engine, loaded, companions)
     watched = watch(
         workspace,
         screening,

@@ -29,6 +29,23 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class Loaded:
+    """What every stretch needs, in one process.
+
+    Attributes:
+        store: has the vectors.
+        data: opens the batch.
+        reference: that records are compared with.
+        exclude: ids of records that are not judged.
+    """
+
+    store: Store
+    data: Callable[[], Batch]
+    reference: Reference
+    exclude: Collection[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Scoring:
     """Scores records against a reference.
 
@@ -52,22 +69,10 @@ class Scoring:
 
     def open(self, store: Store) -> Run:
         """Loads the reference on another machine; see `lazaretto.engine.Job`."""
-        return self.here(store, lambda: self.records.open(store), *self._loaded(store))
+        return self.here(self.loaded(store))
 
-    def here(
-        self,
-        store: Store,
-        data: Callable[[], Batch],
-        reference: Reference,
-        exclude: Collection[str],
-    ) -> Run:
+    def here(self, loaded: Loaded) -> Run:
         """Scores records in this process.
-
-        Args:
-            store: has the vectors.
-            data: opens the batch.
-            reference: loaded.
-            exclude: ids of records that are not judged.
 
         Returns:
             Gives the tables of a piece of a screening, and of what drift is measured on.
@@ -76,13 +81,13 @@ class Scoring:
 
         def run(stretch: Stretch | None) -> Output:
             offset, rows = _bounds(stretch, self.records.rows)
-            vectors = self._vectors(store, stretch)
+            vectors = self.vectors_of(loaded.store, stretch)
             tap = None if self.sample is None else self.sample.within(offset, rows)
             piece = score_piece(
-                cut_out(data(), stretch),
-                reference,
+                cut_out(loaded.data(), stretch),
+                loaded.reference,
                 self.policy,
-                exclude=exclude,
+                exclude=loaded.exclude,
                 embeddings=vectors,
                 tap=tap,
                 offset=offset,
@@ -103,7 +108,12 @@ class Scoring:
         """The search for records of the same batch that lie close to some vectors."""
         return Near(self, centers, radius)
 
-    def _loaded(self, store: Store) -> tuple[Reference, set[str]]:
+    def loaded(self, store: Store) -> Loaded:
+        """Loads it on another machine.
+
+        Raises:
+            ReferenceMismatchError: the reference is another one there.
+        """
         from lazaretto.reference import Reference
 
         files = (store.read(file) for file in self.reference.files)
@@ -113,9 +123,11 @@ class Scoring:
                 f"reference {reference.name}/{reference.version} is not the one that was saved"
             )
         excluded = read_table(store, self.excluded, columns=["record_id"])
-        return reference, set(excluded["record_id"].to_pylist())
+        exclude = set(excluded["record_id"].to_pylist())
+        return Loaded(store, lambda: self.records.open(store), reference, exclude)
 
-    def _vectors(self, store: Store, stretch: Stretch | None) -> pa.Table | None:
+    def vectors_of(self, store: Store, stretch: Stretch | None) -> pa.Table | None:
+        """Vectors of a stretch that were made earlier; None where the batch brings them."""
         if self.vectors is None:
             return None
         if stretch is None:
@@ -139,33 +151,19 @@ class Near:
 
     def open(self, store: Store) -> Run:
         """Loads the reference on another machine; see `lazaretto.engine.Job`."""
-        scoring = self.scoring
-        return self.here(store, lambda: scoring.records.open(store), *scoring._loaded(store))
+        return self.here(self.scoring.loaded(store))
 
-    def here(
-        self,
-        store: Store,
-        data: Callable[[], Batch],
-        reference: Reference,
-        exclude: Collection[str],
-    ) -> Run:
-        """Looks for them in this process; gives their positions among a stretch's judged records.
-
-        Args:
-            store: has the vectors.
-            data: opens the batch.
-            reference: loaded.
-            exclude: ids of records that are not judged.
-        """
+    def here(self, loaded: Loaded) -> Run:
+        """Looks for them here; gives their positions among a stretch's judged records."""
         from lazaretto.screen._near import positions_near
 
         def run(stretch: Stretch | None) -> Output:
             found = positions_near(
-                cut_out(data(), stretch),
-                reference,
+                cut_out(loaded.data(), stretch),
+                loaded.reference,
                 self.scoring.policy,
-                exclude=exclude,
-                embeddings=self.scoring._vectors(store, stretch),
+                exclude=loaded.exclude,
+                embeddings=self.scoring.vectors_of(loaded.store, stretch),
                 centers=self.centers,
                 radius=self.radius,
             )
@@ -177,10 +175,7 @@ class Near:
 def screened(
     job: Scoring,
     engine: Engine,
-    store: Store,
-    data: Batch,
-    reference: Reference,
-    exclude: Collection[str],
+    loaded: Loaded,
     companions: Sequence[Companion],
 ) -> tuple[Screening, pa.Table | None]:
     """Screens a batch on an engine; see `lazaretto.screen.screen`.
@@ -188,10 +183,7 @@ def screened(
     Args:
         job: what is done.
         engine: where.
-        store: has what the job names.
-        data: the batch, opened here.
-        reference: loaded here.
-        exclude: ids of records that are not judged.
+        loaded: in this process.
         companions: other small batches of the source.
 
     Returns:
@@ -203,10 +195,13 @@ def screened(
     from lazaretto.screen._score import gathered
 
     before, vectors = [0], list[pa.Table]()
+    reference = loaded.reference
+
+    def extents() -> list[int]:
+        return loaded.data().extents()
 
     def pieces() -> Iterator[Piece]:
-        here = job.here(store, lambda: data, reference, exclude)
-        for _, output in engine.map(job, here, data.extents):
+        for _, output in engine.map(job, job.here(loaded), extents):
             piece = Piece.of_tables(output)
             before.append(before[-1] + piece.judged)
             if job.sample is not None:
@@ -217,8 +212,7 @@ def screened(
 
     def find_copies(centers: Floats, radius: float) -> Ints:
         near = job.near(centers, radius)
-        here = near.here(store, lambda: data, reference, exclude)
-        done = engine.map(near, here, data.extents)
+        done = engine.map(near, near.here(loaded), extents)
         found = [
             whole(output["near"])["position"].to_numpy() + before[0 if one is None else one.number]
             for one, output in done

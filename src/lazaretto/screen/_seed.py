@@ -20,3 +20,17 @@ def seed_of(batch: str, reference: str) -> int:
         True
     """
     return int.from_bytes(hashlib.sha256(f"{batch}\n{reference}".encode()).digest()[:8], "big")
+
+
+def seed_for(seed: int, what: str) -> int:
+    """A seed for one thing that is drawn, so that it does not depend on what else is drawn.
+
+    Args:
+        seed: of the screening.
+        what: the thing.
+
+    Examples:
+        >>> seed_for(7, "permutations") == seed_for(7, "permutations") != seed_for(7, "rows")
+        True
+    """
+    return seed_of(str(seed), what)

@@ -326,21 +326,18 @@ def _replaces(state: TableState, last: TableState | None, *, first: bool) -> Rep
 
 def _read(concluded: Concluded, places: list[_Place], mixed: list[bool], reader: Reader) -> None:
     order = concluded.order
+    there, later = _around(order, reader)
     before = -1  # all up to here were there before, or go on
     for at, state in enumerate(order):
-        if surely_before(state, reader):
+        if there[at]:
             before = at
         elif state.end < NEVER:
             break
     until = len(order) - 1  # all behind this came after
-    while until > before and surely_after(order[until], reader):
+    while until > before and later[until]:
         until -= 1
     own = reader.run or reader.node
-    others = [
-        at
-        for at in range(until + 1)
-        if order[at].run != own and not surely_before(order[at], reader)
-    ]
+    others = [at for at in range(until + 1) if order[at].run != own and not there[at]]
     if before < 0 and not others:
         if reader.gap:
             concluded.gaps.append((reader.node, Gap.TABLE, reader.end))
@@ -373,6 +370,27 @@ def _read(concluded: Concluded, places: list[_Place], mixed: list[bool], reader:
     for state in around:
         each = why if unsure or state not in one_of else Why.ONE_OF
         concluded.link(state.node, reader.node, Basis.POSSIBLE, each)
+
+
+def _around(order: list[TableState], reader: Reader) -> tuple[list[bool], list[bool]]:
+    """Which states were surely there before somebody read, and which came surely after.
+
+    Versions that count are in order whatever clocks say: those before one that was there were
+    there, too, and those after one that came later came later.
+    """
+    there = [surely_before(state, reader) for state in order]
+    later = [surely_after(state, reader) for state in order]
+    # No number is that of an open run: what goes on is not over because a later version is there.
+    counts = [-1 if s.number is None or s.end >= NEVER else s.number for s in order]
+    last = max((number for number, is_so in zip(counts, there, strict=True) if is_so), default=-1)
+    first = min(
+        (number for number, is_so in zip(counts, later, strict=True) if is_so and number >= 0),
+        default=NEVER,
+    )
+    for at, number in enumerate(counts):
+        there[at] |= 0 <= number <= last
+        later[at] |= number >= first
+    return there, later
 
 
 def _write_history(concluded: Concluded) -> None:

@@ -29,7 +29,7 @@ _WRONG_LABEL = 0.03
 
 def main(folder: Path, databases: dict[str, str]) -> None:
     """Plays it, and prints a line for each step."""
-    stage = set_up(folder, SEED, _tell, databases=databases)
+    stage = set_up(folder, SEED, _tell, places=databases)
     play_week(stage, _tell)
     _tell(f"day 6: one larger delivery of {COMPROMISED}, with two attacks in it", 0, 0)
     deliver_more(stage)

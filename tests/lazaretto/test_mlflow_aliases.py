@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from lazaretto.storage.workspace import Workspace
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+# Its client tries a server that is away for four minutes otherwise.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 tracking = pytest.importorskip("mlflow.tracking", reason="needs mlflow-skinny (extra `mlflow`)")
 
 

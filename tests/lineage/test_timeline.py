@@ -127,6 +127,22 @@ def test_versions_that_count_follow_each_other_whatever_their_clocks_say() -> No
     assert [state.number for state in found.order] == [1, 2, 3]
 
 
+def test_a_version_before_one_that_was_there_was_there_too_whatever_its_clock_says() -> None:
+    """Who reads after version 3 is not said to read what version 1 held before it was replaced."""
+    states = [
+        _state(1, 0, number=1),
+        _state(2, 55, number=2, clock="flink"),
+        _state(3, 60, number=3, replaces=Replaces.CREATED),
+    ]
+    found = conclude(states, [_reader(61)])
+    assert _held(found, READER) == {6}
+    assert _held(found, READER, Basis.POSSIBLE) == {2, 4, 6}
+    # And version 2 came later if version 1 did.
+    after = [_state(1, 0, number=1), _state(2, -45, number=2, clock="flink")]
+    later = conclude(after, [_reader(-50)])
+    assert _held(later, READER, Basis.POSSIBLE) == set()
+
+
 def test_a_version_that_nobody_made_may_hold_all_that_was_before() -> None:
     unknown = _state(2, 20, run=0, start=EVER, clock="", number=2, replaces=Replaces.MAYBE)
     found = conclude([_state(1, 10, number=1), unknown, _state(3, 30, number=3)], [])

@@ -18,8 +18,8 @@ def in_full() -> bool:
 
 
 def examples(full: int) -> int:
-    """Of a property test: a fifth of `full`, but at least eight where it is as many."""
-    return full if in_full() else min(full, max(_LEAST, full // 5))
+    """Of a property test: a tenth of `full`, but at least eight where it is as many."""
+    return full if in_full() else min(full, max(_LEAST, full // 10))
 
 
 def some(items: Sequence[T], every: int) -> Sequence[T]:

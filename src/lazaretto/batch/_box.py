@@ -42,6 +42,9 @@ _START = (
 _MOST_ANSWER, _MOST_LOG, _MOST_REASON = 65_536, 65_536, 1000
 _MOST_UNLIKE, _MOST_TOLD = 20, 500
 _SPARE = 64 * 2**20
+_MOST_START = 120
+"""Seconds that it may take to start. The process keeps the policy's limit from then on by itself,
+unless it was taken over."""
 _MEMORY = re.compile(rb"bad_alloc|MemoryError|alloc|[Oo]ut of memory")
 
 
@@ -157,7 +160,7 @@ def _run(
                 stderr=err,
                 cwd=folder,
                 env=environment(),
-                timeout=limits.wall_seconds,
+                timeout=limits.wall_seconds + _MOST_START,
                 check=False,
             ).returncode
         except subprocess.TimeoutExpired:
@@ -237,7 +240,7 @@ def _is_told(found: dict[str, Any]) -> bool:
 def _died(
     ended: int | None, noise: bytes, name: str, limits: Limits
 ) -> DeliveryError | SystemFaultError:
-    if ended is None:
+    if ended is None or -ended == signal.SIGALRM:
         return _out_of_time(name, "wall_seconds", limits.wall_seconds)
     if -ended == signal.SIGXCPU:
         return _out_of_time(name, "cpu_seconds", limits.cpu_seconds)

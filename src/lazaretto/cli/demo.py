@@ -29,12 +29,20 @@ def demo(
     seed: Annotated[
         int, typer.Option(min=0, help="Random seed of the split, the attacks and the trainings")
     ] = 0,
+    store: Annotated[
+        str | None,
+        typer.Option(
+            help="Store to use in place of a folder in --out, to see how a bucket serves: "
+            "`s3://bucket/try`. It must be new, and stays there",
+            show_default=False,
+        ),
+    ] = None,
 ) -> Reply:
     """Play the whole story on real digits: a week of deliveries, an attack, the gate, the trace."""
     from lazaretto.demo import run_demo
 
     with _progress() as tell:
-        summary = run_demo(out=out.absolute(), seed=seed, progress=tell)
+        summary = run_demo(out=out.absolute(), seed=seed, store=store, progress=tell)
     return Reply(summary, view(summary, out))
 
 

@@ -31,13 +31,19 @@ if TYPE_CHECKING:
 
 
 def run_demo(
-    *, out: Path, seed: int = 0, progress: Callable[[str, int, int], None] | None = None
+    *,
+    out: Path,
+    seed: int = 0,
+    store: str | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
 ) -> dict[str, object]:
     """Plays the whole story and writes ``summary.json``.
 
     Args:
         out: folder for everything the demo makes; replaced if an earlier demo made it.
         seed: of the split, the attacks and the trainings.
+        store: root of another store than a folder of `out`, such as ``s3://bucket/try``. It stays
+            there, and no second demo uses it.
         progress: called with a line of text, steps done and steps in all.
 
     Returns:
@@ -45,6 +51,7 @@ def run_demo(
 
     Raises:
         UsageError: the folder holds something that is not a demo's.
+        OtherStoreError: another workspace uses the store.
     """
     from lazaretto.demo.deliveries import TRAIN_AFTER_DAYS
     from lazaretto.demo.model_gate import drill
@@ -53,7 +60,7 @@ def run_demo(
 
     started = time.monotonic()
     tell = progress or (lambda _text, _done, _total: None)
-    stage = set_up(out, seed, tell)
+    stage = set_up(out, seed, tell, places={} if store is None else {"LAZARETTO_STORE": store})
     trainings = play_week(stage, tell)
     total = len(stage.week.deliveries) + len(TRAIN_AFTER_DAYS) + 1
     tell(
@@ -111,7 +118,7 @@ def set_up(
     seed: int,
     tell: Callable[[str, int, int], None],
     *,
-    databases: Mapping[str, str] | None = None,
+    places: Mapping[str, str] | None = None,
 ) -> Stage:
     """Makes data, keys, an Airflow home and a workspace, all in one folder.
 
@@ -119,14 +126,15 @@ def set_up(
         out: the folder; replaced if an earlier demo made it.
         seed: of the split and of the attacks.
         tell: called with a line of text, steps done and steps in all.
-        databases: environment variables that name other databases for Airflow or the catalog than
-            SQLite files in the folder.
+        places: environment variables that name another store, or other databases for Airflow or
+            the catalog, than what lies in the folder.
 
     Returns:
         Where the week can be played.
 
     Raises:
         UsageError: the folder holds something that is not a demo's.
+        OtherStoreError: another workspace uses the store.
     """
     from lazaretto.demo import airflow_home
     from lazaretto.demo.deliveries import make_week, midnight
@@ -144,7 +152,7 @@ def set_up(
         "LAZARETTO_POLICY": str(policy),
         "LAZARETTO_DATASET": DATASET,
         SEED_VARIABLE: str(seed),
-        **(databases or {}),
+        **(places or {}),
     }
     airflow = airflow_home.prepare(out, dags=_dags_folder(), events=events, variables=variables)
     split = load_split(seed)

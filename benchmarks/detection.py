@@ -1,22 +1,28 @@
 """Detection quality and kept promises, beside peers on the same rows in the same run.
 
     python benchmarks/detection.py DATA_DIR [--sets sms,sst2] [--part quality] [--out FILE]
+    OMP_NUM_THREADS=1 python benchmarks/detection.py DATA_DIR --jobs 16 --out FILE
 
 Prints JSON lines of three parts. *quality*: one per (set, method). Rows are split once, at random,
 into a development half and a reported half; weights and defaults were chosen on the development
 halves, the clean rows of the development half are the trusted reference, and every figure is of the
 reported half. *draws*: the fused score and the strongest peers over several cuts of each set.
 *promise* and *hard*: one line per (clean set, rate), with marginal and with hard calibration. Peers
-(`pip install 'lazaretto[bench]'`) get the same reference.
+(`pip install 'lazaretto[bench]'`) get the same reference. Everything of ours is the default policy,
+but for the rate and the way to hold where a line names them.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import platform
 import subprocess
 import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,9 +51,10 @@ if TYPE_CHECKING:
     Line = dict[str, Any]
 
 LABELLED = ["mahalanobis", "knn_label", "self_confidence"]
-UNLABELLED = ["mahalanobis", "knn_distance", "isolation_forest"]
-SHADOW = ["knn_distance", "density", "duplicates", "clusters", "isolation_forest", "autoencoder"]
+UNLABELLED = ["mahalanobis", "knn_distance", "density", "duplicates", "clusters"]
+UNLABELLED += ["isolation_forest", "autoencoder"]
 CLEANLAB = "cleanlab find_label_issues"
+OURS, ALONE = "ours", "alone"
 DRAWS = 10
 SPLITS = 20
 PARTS = ("quality", "draws", "promise", "hard")
@@ -58,22 +65,16 @@ WAYS = {
 }
 
 
-def policy(labelled: bool, *, shadow: bool = False, **screen: object) -> lz.Policy:
-    """The detectors that are compared, at a rate of 1 % unless told otherwise."""
-    enforced = LABELLED if labelled else UNLABELLED
-    detectors = {name: {"mode": "enforce"} for name in enforced}
-    if shadow:
-        detectors |= {name: {"mode": "shadow"} for name in SHADOW if name not in enforced}
+def policy(labelled: bool, *, alone: bool = False, **screen: object) -> lz.Policy:
+    """The default policy, with what is named; `alone`: all detectors, each for itself."""
     columns = {"record_id": "id", "embedding": "embedding"}
     if labelled:
         columns["label"] = "label"
+    if alone:
+        first = LABELLED if labelled else []
+        screen["detectors"] = {name: {} for name in dict.fromkeys((*first, *UNLABELLED))}
     return lz.Policy.model_validate(
-        {
-            "version": 1,
-            "dataset": "bench",
-            "columns": columns,
-            "screen": {"min_poison_share": 0.5, "detectors": detectors, **screen},
-        }
+        {"version": 1, "dataset": "bench", "columns": columns, "screen": screen}
     )
 
 
@@ -103,45 +104,51 @@ def ours(trusted: Rows, batch: Rows) -> tuple[dict[str, Line], npt.NDArray[np.fl
 
 def single(trusted: Rows, batch: Rows) -> Iterator[tuple[str, Line]]:
     """Each detector alone, fitted on one cut of the reference (60 % of it)."""
-    alone = policy(trusted.y is not None, shadow=True, calibration="hard")
-    reference = lz.Reference.fit(trusted.table(), alone)
+    chosen = policy(trusted.y is not None, alone=True, calibration="hard")
+    reference = lz.Reference.fit(trusted.table(), chosen)
     ranks = reference.scorers[0].rank(Chunk(batch.x, batch.y))
     for name, column in zip(reference.detectors, ranks.T, strict=True):
         yield f"lazaretto {name}", quality(batch.poison, column)
 
 
-def peers(
-    trusted: Rows, batch: Rows, score: npt.NDArray[np.float64], *, few: bool
-) -> Iterator[tuple[str, Line]]:
-    """Lines of the peers; beside cleanlab's, our recall at its number of held clean rows."""
-    for name, method in methods(trusted, batch, few=few).items():
-        start = time.perf_counter()
-        try:
-            theirs, mask = method()
-        except ImportError as error:
-            yield name, {"skipped": f"not installed: {error.name}"}
-            continue
-        except Exception as error:  # a peer that fails on a set is a result, not a reason to stop
-            yield name, {"skipped": repr(error)[:120]}
-            continue
-        line = {**quality(batch.poison, np.nan_to_num(theirs)), **held(batch.poison, mask)}
-        if name == CLEANLAB:
-            line["ours_at_its_clean_held"] = recall_at(
-                batch.poison, score, int(mask[~batch.poison].sum())
-            )
-        yield name, line | {"seconds": round(time.perf_counter() - start, 2)}
+def peer(
+    trusted: Rows, batch: Rows, name: str, score: npt.NDArray[np.float64] | None, *, few: bool
+) -> Line:
+    """One peer's line; beside cleanlab's, our recall at its number of held clean rows."""
+    start = time.perf_counter()
+    try:
+        theirs, mask = methods(trusted, batch, few=few)[name]()
+    except ImportError as error:
+        return {"skipped": f"not installed: {error.name}"}
+    except Exception as error:  # a peer that fails on a set is a result, not a reason to stop
+        return {"skipped": repr(error)[:120]}
+    line = {**quality(batch.poison, np.nan_to_num(theirs)), **held(batch.poison, mask)}
+    if score is not None:
+        clean = int(mask[~batch.poison].sum())
+        line["ours_at_its_clean_held"] = recall_at(batch.poison, score, clean)
+    return line | {"seconds": round(time.perf_counter() - start, 2)}
 
 
-def compared(trusted: Rows, batch: Rows, *, few: bool) -> Iterator[Line]:
-    """Everything about one cut of a set."""
-    facts = {
-        "reference": len(trusted.x),
-        "rows": len(batch.x),
-        "poison": int(batch.poison.sum()),
-    }
-    lines, score = ours(trusted, batch)
-    each = () if few else single(trusted, batch)
-    for name, line in (*lines.items(), *each, *peers(trusted, batch, score, few=few)):
+def compared(trusted: Rows, batch: Rows, what: str, *, few: bool) -> Iterator[Line]:
+    """Lines of one cut of a set.
+
+    Args:
+        trusted: reference.
+        batch: rows to score.
+        what: `OURS` (with cleanlab's label score), `ALONE`, or the name of another peer.
+        few: see `methods`.
+    """
+    facts = {"reference": len(trusted.x), "rows": len(batch.x), "poison": int(batch.poison.sum())}
+    lines: dict[str, Line] = {}
+    if what == OURS:
+        lines, score = ours(trusted, batch)
+        if trusted.y is not None:
+            lines[CLEANLAB] = peer(trusted, batch, CLEANLAB, score, few=few)
+    elif what == ALONE:
+        lines = dict(single(trusted, batch))
+    else:
+        lines[what] = peer(trusted, batch, what, None, few=few)
+    for name, line in lines.items():
         yield {"method": name, **facts, **line}
 
 
@@ -185,20 +192,49 @@ def promise(rows: Rows, calibration: str) -> Iterator[Line]:
         }
 
 
-def measure(data: Path, part: str, name: str) -> Iterator[Line]:
-    """One part's lines for one set."""
-    rows = load(data, name)
-    if part == "quality":
-        yield from compared(*halves(rows), few=False)
-    elif part == "draws":
-        for seed in range(DRAWS):
-            trusted, batch = draw(rows, seed)
-            if batch.poison.any():
-                for line in compared(trusted, batch, few=True):
-                    yield {"draw": seed, **line}
+@dataclass(frozen=True)
+class Unit:
+    """A part of the work that one process does at a time.
+
+    Attributes:
+        part: one of `PARTS`.
+        name: of the set.
+        what: see `compared`; empty for promises.
+        seed: of the draw.
+    """
+
+    part: str
+    name: str
+    what: str = ""
+    seed: int = 0
+
+
+def units(data: Path, part: str, name: str, draws: int) -> Iterator[Unit]:
+    """The units of one part and set."""
+    if part not in ("quality", "draws"):
+        yield Unit(part, name)
+        return
+    few, rows = part == "draws", _cached(data, name)
+    others = [other for other in methods(rows, rows, few=few) if other != CLEANLAB]
+    for seed in range(draws if few else 1):
+        for what in (OURS, *([] if few else [ALONE]), *others):
+            yield Unit(part, name, what, seed)
+
+
+def measure(data: Path, unit: Unit) -> list[Line]:
+    """The lines of one unit."""
+    rows = load(data, unit.name)
+    head: Line = {"set": unit.name}
+    if unit.part == "quality":
+        found = compared(*halves(rows), unit.what, few=False)
+    elif unit.part == "draws":
+        trusted, batch = draw(rows, unit.seed)
+        head["draw"] = unit.seed
+        found = compared(trusted, batch, unit.what, few=True) if batch.poison.any() else iter(())
     else:
-        for line in promise(rows, "marginal" if part == "promise" else part):
-            yield {"promise": True, **line}
+        head["promise"] = True
+        found = promise(rows, "marginal" if unit.part == "promise" else unit.part)
+    return [{**head, **line} for line in found]
 
 
 def commit() -> str:
@@ -214,26 +250,48 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--sets", default="", help="prefixes of names, separated by commas")
     parser.add_argument("--part", choices=PARTS, action="append")
+    parser.add_argument("--draws", type=int, default=DRAWS)
+    parser.add_argument("--jobs", type=int, default=1, help="processes, of one thread each")
     parser.add_argument("--out", type=Path, help="also write the lines here")
-    arguments = parser.parse_args()
-    adbench = sorted(path.stem for path in (arguments.data / "adbench").glob("*.npz"))
-    wanted = tuple(part for part in arguments.sets.split(",") if part)
-    lines: list[Line] = []
-
-    def say(**line: object) -> None:
-        lines.append(line)
-        print(json.dumps(line), flush=True)
-        if arguments.out:
-            arguments.out.write_text("".join(json.dumps(entry) + "\n" for entry in lines))
-
-    parts = arguments.part or list(PARTS)
-    say(versions={"python": platform.python_version(), **versions()}, code=commit(), parts=parts)
+    asked = parser.parse_args()
+    adbench = sorted(path.stem for path in (asked.data / "adbench").glob("*.npz"))
+    wanted = tuple(part for part in asked.sets.split(",") if part)
+    parts = asked.part or list(PARTS)
+    work = list[Unit]()
     for part in parts:
         labelled = (*TEXT, *IMAGES) if part in PARTS[:2] else (*CLEAN_TEXT, IMAGES[1])
         for name in (*labelled, *adbench):
             if name.startswith(wanted or ""):
-                for line in measure(arguments.data, part, name):
-                    say(set=name, **line)
+                work += units(asked.data, part, name, asked.draws)
+    head = {"versions": {"python": platform.python_version(), **versions()}, "code": commit()}
+    head |= {"parts": parts, "jobs": asked.jobs, "draws": asked.draws}
+    print(json.dumps(head), flush=True)
+    done: dict[int, list[Line]] = {}
+    # The large ones first: else the last of them would run alone.
+    order = sorted(range(len(work)), key=lambda place: _urgency(asked.data, work[place]))
+    with ProcessPoolExecutor(asked.jobs, multiprocessing.get_context("spawn")) as pool:
+        running = {pool.submit(measure, asked.data, work[place]): place for place in order}
+        for future in as_completed(running):
+            done[running[future]] = future.result()
+            for line in future.result():
+                print(json.dumps(line), flush=True)
+            if asked.out:
+                lines = [head, *(line for place in sorted(done) for line in done[place])]
+                asked.out.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def _urgency(data: Path, unit: Unit) -> tuple[int, int]:
+    """The draws last, which are many and small; else what takes the longest first."""
+    return int(unit.part == "draws"), -_values(data, unit.name)
+
+
+def _values(data: Path, name: str) -> int:
+    return _cached(data, name).x.size
+
+
+@cache
+def _cached(data: Path, name: str) -> Rows:
+    return load(data, name)
 
 
 if __name__ == "__main__":

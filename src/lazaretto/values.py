@@ -578,6 +578,7 @@ class BatchEvidence:
         scored: records that have one.
         odd: its odd records, by class.
         known: those of the calibration.
+        local: smallest p-value of the tests that look at parts of it; None: none did.
     """
 
     tests: float | None
@@ -585,6 +586,7 @@ class BatchEvidence:
     scored: int
     odd: list[OddRecords] = field(default_factory=list)
     known: list[OddRecords] = field(default_factory=list)
+    local: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -632,6 +634,7 @@ class SourceEvidence:
             each with how many batches are in it.
         moved: share of columns that had moved, of the last batches where that was measured.
         slow: what odd records tell by class; None: none were counted.
+        local: as `tests`, of the tests that look at parts of a batch.
     """
 
     counted: str
@@ -643,6 +646,7 @@ class SourceEvidence:
     tests: list[tuple[int, int]]
     moved: list[float]
     slow: SlowEvidence | None = None
+    local: list[tuple[int, int]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

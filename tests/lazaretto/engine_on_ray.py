@@ -49,7 +49,7 @@ def _texts(count: int, flips: int = 0) -> pa.Table:
 
 def _policy(engine: object) -> Policy:
     return make_policy(
-        columns={"record_id": "id", "label": "label"},
+        columns={"record_id": "id", "label": "label", "groups": ["text"]},
         embed={"encoder": "hashing", "columns": ["text"], "options": {"buckets": 16}},
         screen={**make_policy().screen.model_dump(), "reference": "texts"},
         engine=engine,

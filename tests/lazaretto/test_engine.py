@@ -74,9 +74,20 @@ def test_scores_are_the_same_whatever_the_cut_and_the_order(
     monkeypatch.setattr(_sample, "SAMPLE_ROWS", 40)
     monkeypatch.setattr(_piece, "MOST", 15)
     monkeypatch.setattr(_score, "MOST", 15)
-    policy, reference, table = make_policy(), Reference.load(fitted_reference), _odd(300)
+    reference, table = Reference.load(fitted_reference), _odd(300)
+    screen = make_policy().screen.model_dump()
+    policy = make_policy(
+        columns={**make_policy().columns.model_dump(), "groups": ["from"]},
+        screen={
+            **screen,
+            "detectors": {"mahalanobis": {}, "knn_label": {"k": 5, "apart": True}},
+        },
+    )
+    groups = pa.array([f"g{n % 7}" if n % 5 else None for n in range(300)])
+    table = table.append_column("from", groups)
     exclude = {f"r{row}" for row in range(3, 300, 23)}
-    whole = _score.score_batch(table, reference, policy, exclude=exclude)
+    whole = _score.score_batch(table, reference, policy, exclude=exclude, seed=7)
+    assert sum(map(len, whole.apart.values()))
     edges = [0, *sorted(cuts), 300]
     spans = list(pairwise(edges))
     order.shuffle(spans)  # type: ignore[attr-defined]
@@ -90,12 +101,16 @@ def test_scores_are_the_same_whatever_the_cut_and_the_order(
             embeddings=None,
             tap=None,
             offset=start,
+            seed=7,
         )
         pieces[start] = Piece.of_tables({n: [t] for n, t in piece.tables().items()})
-    found = _score.gathered([pieces[start] for start in edges[:-1]], reference, policy)
+    found = _score.gathered([pieces[start] for start in edges[:-1]], reference, policy, seed=7)
     assert found.ids.to_pylist() == whole.ids.to_pylist()
     assert found.problems == whole.problems
     assert found.reasons == whole.reasons
+    assert found.apart == whole.apart
+    assert found.groups["from"].to_pylist() == whole.groups["from"].to_pylist()
+    assert found.seed == whole.seed
     for name in ("score", "p_value", "detector_p"):
         np.testing.assert_allclose(getattr(found, name), getattr(whole, name), atol=1e-6)
     assert found.sample.position.tolist() == whole.sample.position.tolist()

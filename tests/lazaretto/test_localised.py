@@ -1,18 +1,34 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import cache
+
 import numpy as np
+import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from many import some
 from tests.lazaretto.detection_data import classes, flip, policy, table
+from tests.support.many import examples
 
 import lazaretto as lz
+from lazaretto.reference._state import Power
 from lazaretto.screen import power_told
+from lazaretto.screen._power import weak_spot
 from lazaretto.screen._scan import Suspects, scan
+from lazaretto.screen._seed import seed_of
 from lazaretto.stats.conformal import Calibration, levels, suspects
 from lazaretto.stats.localised import Budget, KnownRows, broad_excess, class_excess
 from lazaretto.stats.slow import LEVELS, Slow, tally
 
 RATE, ALPHA = 0.01, 0.001
+
+
+@cache
+def fitted() -> lz.Reference:
+    """A small reference of two classes."""
+    return lz.Reference.fit(table(*classes(np.random.default_rng(16), 300)), policy())
 
 
 def drawn(rng: np.random.Generator, n: int, m: int) -> tuple[KnownRows, np.ndarray, np.ndarray]:
@@ -166,3 +182,99 @@ def test_a_reference_predicts_what_it_finds() -> None:
     held = lz.screen(table(points, labels), apart, policy()).records["held"].to_numpy()
     assert abs(held[:50].mean() - recall(apart, 0.05)) <= 0.1
     assert "labels changed by chance" in power_told(apart)[0]
+
+
+@settings(max_examples=examples(60), deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["flips", "turned"]), st.floats(0.002, 0.5), st.floats(0, 1)),
+        min_size=1,
+        max_size=8,
+    ),
+    st.floats(0.001, 0.9),
+)
+def test_what_the_gate_cannot_see_by_trial_it_says(
+    tried: list[tuple[str, float, float]], wanted: float
+) -> None:
+    """Whatever was tried and is asked: it is silent only where a dose of at most that was seen."""
+    reference = replace(fitted(), power=tuple(Power(*one) for one in tried))
+    asked = policy(min_poison_share=wanted)
+    said = weak_spot(reference, asked)
+    near = [one for one in reference.power if one.share <= wanted * (1 + 1e-9)]
+    largest = max((one.share for one in near), default=0.0)
+    assert (said is None) == bool(
+        near and all(one.recall >= 0.5 for one in near if one.share == largest)
+    )
+
+
+def test_fabricated_rows_are_seen_by_place_alone() -> None:
+    """Columns that depend on each other, labels that do not: each column by itself is as usual."""
+    rng = np.random.default_rng(16)
+    hidden = rng.normal(size=(3000, 2))
+    x = np.repeat(hidden, 3, axis=1) + 0.3 * rng.normal(size=(3000, 6))
+    y = rng.integers(2, size=3000)
+    asked = lz.Policy.model_validate(
+        {
+            "version": 1,
+            "dataset": "toy",
+            "columns": {"record_id": "id", "label": "label", "embedding": "embedding"},
+        }
+    )
+    reference = lz.Reference.fit(table(x[:1500].astype(np.float32), y[:1500]), asked)
+    batch = x[1500:2500].copy()
+    batch[:50] = np.stack([rng.permutation(column)[:50] for column in batch.T], 1)
+    found = lz.screen(table(batch.astype(np.float32), y[1500:2500]), reference, asked)
+    held = found.records["held"].to_numpy()
+    assert [test.name for test in found.tests if test.fired and test.name == "apart_excess"]
+    assert held[:50].mean() >= 0.5
+    assert held[50:].mean() <= 0.02
+    reasons = found.records["reasons"].to_pylist()
+    assert any(text.startswith("apart_excess: density:") for text in reasons[int(held.argmax())])
+
+
+def test_an_annotator_who_turns_labels_is_held_as_a_group() -> None:
+    rng = np.random.default_rng(17)
+    points, labels = classes(rng, 600)
+    asked = lz.Policy.model_validate(
+        {
+            "version": 1,
+            "dataset": "toy",
+            "columns": {
+                "record_id": "id",
+                "label": "label",
+                "embedding": "embedding",
+                "groups": ["annotator", "domain"],
+            },
+        }
+    )
+    reference = lz.Reference.fit(table(*classes(rng, 600)), asked)
+    annotator = rng.integers(12, size=len(labels))
+    mine = annotator == 3
+
+    def screened(labels: np.ndarray) -> tuple[lz.Screening, np.ndarray]:
+        data = table(points, labels)
+        names = pa.array([f"a{number}" for number in annotator])
+        found = lz.screen(data.append_column("annotator", names), reference, asked)
+        return found, found.records["held"].to_numpy()
+
+    found, held = screened(labels)
+    assert not held.any()
+    told = {test.name: test for test in found.tests}["group_excess"]
+    assert not told.fired
+    assert "the batch has no column 'domain'" in told.detail
+    flip(labels, np.flatnonzero(mine & (rng.random(len(labels)) < 0.4)))
+    found, held = screened(labels)
+    assert held[mine].all()
+    assert held[~mine].mean() <= 0.02
+    assert "annotator 'a3'" in {test.name: test for test in found.tests}["group_excess"].detail
+    odd, known = found.odd
+    assert [one.name for one in odd] == [one.name for one in known]
+    assert any("annotator 'a3'" in one.name for one in odd)
+
+
+def test_a_batch_decides_what_is_drawn_and_a_rerun_draws_the_same() -> None:
+    rng = np.random.default_rng(18)
+    data = table(*classes(rng, 200))
+    first, second = (lz.screen(data, fitted(), policy()) for _ in range(2))
+    assert first.tests == second.tests
+    assert seed_of("a", "b") not in (seed_of("a", "c"), seed_of("c", "b"))

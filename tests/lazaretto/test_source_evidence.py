@@ -26,6 +26,7 @@ from lazaretto.ledger.chain import head
 from lazaretto.ledger.events import BatchReceived, BatchScreened, SourceRegistered
 from lazaretto.ledger.state import record
 from lazaretto.stats.martingale import BatchFacts, Past, batch_p_value
+from lazaretto.stats.martingale import rank as rank_of
 from lazaretto.values import (
     BatchEvidence,
     DriftSummary,
@@ -268,6 +269,6 @@ def test_a_rank_is_never_too_small_and_hardly_too_large(known: list[float], new:
     def exact(limit: float) -> float:
         return (1 + sum(p <= limit for p in known)) / (1 + len(known))
 
-    rank = past.rank(new)
+    rank = rank_of(new, past.tests)
     assert rank >= exact(new)
     assert rank <= exact(max(new, 2.0**-40) * 2**0.25 * (1 + 1e-9))

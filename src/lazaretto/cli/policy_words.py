@@ -49,23 +49,16 @@ def _records(policy: Policy) -> Iterator[str]:
             "each verdict says so."
         )
         return
-    asked = "detectors" in screen.model_fields_set
-    dropped = list[str]()
-    if columns.label is None and not asked:
-        from lazaretto.detect.registry import NEED_LABELS
-
-        dropped = sorted(NEED_LABELS & screen.detectors.keys())
-        yield (
-            f"No label is named, so {' and '.join(dropped)} are left out: a wrong label is not "
-            "seen. Name it in columns.label."
-        )
-    modes = {
-        mode: [n for n, c in screen.detectors.items() if c.mode == mode and n not in dropped]
-        for mode in _MODES
-    }
+    if columns.label is None and "detectors" not in screen.model_fields_set:
+        yield "No label is named: a wrong label is not seen. Name it in columns.label."
     for mode, words in _MODES.items():
-        if modes[mode]:
-            yield f"{words}: {', '.join(modes[mode])}."
+        names = [
+            f"{name} (apart)" if config.apart and mode != "off" else name
+            for name, config in policy.portfolio.items()
+            if config.mode == mode
+        ]
+        if names:
+            yield f"{words}: {', '.join(names)}."
     rate = f"{100 * screen.false_quarantine_rate:g} %"
     if not screen.decides:
         yield "No detector may hold anything: screening only reports."

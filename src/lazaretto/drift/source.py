@@ -78,14 +78,19 @@ class Evidence:
             tests=list(self.past.tests),
             moved=list(self.moved),
             slow=_slow_record(self.slow),
+            local=list(self.past.local),
         )
 
     @classmethod
     def of_record(cls, said: SourceEvidence) -> Evidence:
         """As the ledger has it."""
         process = EProcess(said.batches, tuple(said.logs)) if said.batches else EProcess()
-        past = Past(said.small, said.scored, tuple((into, count) for into, count in said.tests))
+        past = Past(said.small, said.scored, _counts(said.tests), _counts(said.local))
         return cls(process, past, tuple(said.moved), _slow_of(said.slow))
+
+
+def _counts(said: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    return tuple((into, count) for into, count in said)
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,7 +334,12 @@ def _after(before: Evidence, event: BatchScreened) -> Evidence:
     own = None
     if facts is not None:
         own = BatchFacts(
-            facts.tests, facts.small, facts.scored, tuple(facts.odd), tuple(facts.known)
+            facts.tests,
+            facts.small,
+            facts.scored,
+            tuple(facts.odd),
+            tuple(facts.known),
+            facts.local,
         )
     return before.after(event.batch_p_value, own, _moved(event))
 

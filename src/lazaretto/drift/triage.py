@@ -37,6 +37,10 @@ _LOCAL_TESTS = (
         0.5,
         "more extreme records than chance explains, even without the held records",
     ),
+    ("group_excess", 0.6, "a group of records is odder than its classes explain"),
+    ("neighbourhood", 0.5, "odd records lie together where no trusted ones do"),
+    ("class_excess", 0.5, "a class has more odd records than its trusted ones explain"),
+    ("apart_excess", 0.4, "one view by itself finds too many odd records"),
     ("class_spread", 0.5, "the records of a class spread differently from the trusted ones"),
 )
 

@@ -36,8 +36,9 @@ if TYPE_CHECKING:
 PIPELINE_FAULT = "pipeline_fault"
 WORST_TOLD = 10
 FAULTS_TOLD = 3
-_BY_THEMSELVES = ("broad_excess", "neighbourhood")
-"""Tests whose p-values Holm's adjustment of the others does not know."""
+_OF_PARTS = ("broad_excess", "neighbourhood", "group_excess", "class_excess", "apart_excess")
+"""Tests before anything is held, most of them of parts of a batch: Holm's adjustment of the others
+does not know their p-values."""
 EVIDENCE_TOLD = 8
 _LONGEST_NAME = 120
 _LONGEST_TEXT = 300
@@ -115,9 +116,14 @@ def watch(
     return Watched(
         p_value=p_value,
         facts=BatchEvidence(
-            facts.tests, facts.small, facts.scored, list(facts.odd), list(facts.known)
+            facts.tests,
+            facts.small,
+            facts.scored,
+            list(facts.odd),
+            list(facts.known),
+            facts.local,
         ),
-        source=None if p_value is None else _as_test(together, policy),
+        source=None if p_value is None else _as_test(together, policy, reference.classes),
         evidence=together,
         drift=drift,
         triage=triaged,
@@ -137,7 +143,7 @@ def facts_of(screening: Screening, policy: Policy) -> BatchFacts:
         for test in screening.tests
         if test.p_value is not None
         and modes.get(test.name) == "enforce"
-        and test.name not in _BY_THEMSELVES
+        and test.name not in _OF_PARTS
         # Over a pool it tells of the batches before again, which have told it themselves.
         and (screening.pool is None or test.name != "small_p_values")
     ]
@@ -146,7 +152,17 @@ def facts_of(screening: Screening, policy: Policy) -> BatchFacts:
     p_values = screening.records["p_value"].drop_null().to_numpy()
     small = int((p_values <= SMALL + 1e-12).sum())
     odd, known = screening.odd
-    return BatchFacts(min(tested, default=None), small, len(p_values), tuple(odd), tuple(known))
+    parts = [
+        test.p_value
+        for test in screening.tests
+        if test.p_value is not None
+        and test.name in _OF_PARTS
+        and not test.detail.endswith(REPORTED_ONLY)
+    ]
+    local = min(1.0, len(parts) * min(parts)) if parts else None
+    return BatchFacts(
+        min(tested, default=None), small, len(p_values), tuple(odd), tuple(known), local
+    )
 
 
 def folded(before: Evidence, facts: BatchFacts, calibration_rows: int) -> Evidence:
@@ -160,7 +176,7 @@ def folded(before: Evidence, facts: BatchFacts, calibration_rows: int) -> Eviden
     return before.after(batch_p_value(facts, before.past, calibration_rows), facts, None)
 
 
-def _as_test(evidence: Evidence, policy: Policy) -> TestSummary:
+def _as_test(evidence: Evidence, policy: Policy, classes: Sequence[str]) -> TestSummary:
     """The evidence as a test: ``1 / evidence`` of the e-process is a p-value at any time."""
     config, process, slow = policy.screen.drift, evidence.process, evidence.slow
     p_value = min(1.0, WAYS * min(exp(-process.log_value), slow.p_value))
@@ -170,7 +186,10 @@ def _as_test(evidence: Evidence, policy: Policy) -> TestSummary:
         f"(alarm at {WAYS / config.alpha:g})."
     )
     if slow.p_value <= config.alpha / WAYS:
-        of = f" labelled {cut(slow.name, _LONGEST_LABEL)!r}" if slow.name else ""
+        of = ""
+        if slow.name:
+            name = cut(slow.name, _LONGEST_LABEL)
+            of = f" labelled {name!r}" if slow.name in classes else f" of {name}"
         detail += (
             f" Over its batches, {slow.count} records{of} had p <= {slow.level:g}; by trusted "
             f"records, {slow.expected:.0f} are expected (p = {slow.p_value:.2g})."

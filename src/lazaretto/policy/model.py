@@ -51,6 +51,11 @@ class Columns(_Section):
         description="Columns whose values divide a test set into slices. A model is measured on "
         "each.",
     )
+    groups: list[str] = Field(
+        default_factory=list,
+        description="Columns that say where a record comes from, such as annotator, uploader, "
+        "domain or key. A group of records that has too many odd ones is named, and held.",
+    )
     reference_group: str | None = Field(
         None,
         description="Column that names each trusted row's supplier. A supplier is never split "
@@ -156,12 +161,18 @@ class DetectorConfig(_Section):
     weight: Annotated[float, Field(gt=0)] = Field(
         1.0, description="Weight of its score in the sum of all detectors."
     )
+    apart: bool = Field(
+        False,
+        description="true: its score is no part of that sum. It is calibrated by itself and has a "
+        "share of the rate of its own. With that it holds records where a batch of 100 or more has "
+        "too many that it finds odd.",
+    )
 
     @model_validator(mode="after")
     def _no_misspelt_mode(self) -> Self:
         """`mdoe: shadow` would be taken for an option, and the detector would hold records."""
         for key in self.model_extra or {}:
-            near = difflib.get_close_matches(key, ["mode", "weight"], n=1, cutoff=0.7)
+            near = difflib.get_close_matches(key, ["mode", "weight", "apart"], n=1, cutoff=0.7)
             if near:
                 raise ValueError(f"unknown key {key!r} (did you mean {near[0]!r}?)")
         return self
@@ -181,6 +192,7 @@ _BATCH_TESTS: dict[str, Mode] = {
     "label_shift": "shadow",
     "broad_excess": "enforce",
     "neighbourhood": "enforce",
+    "group_excess": "enforce",
 }
 
 
@@ -248,9 +260,13 @@ class DriftWatch(_Section):
     )
 
 
+_LABELLED = ("mahalanobis", "knn_label", "self_confidence", "density")
+_UNLABELLED = ("mahalanobis", "knn_distance", "isolation_forest", "density")
+
+
 def _default_detectors() -> dict[str, DetectorConfig]:
-    names = ("mahalanobis", "knn_label", "self_confidence")
-    return {name: DetectorConfig() for name in names}
+    names = dict.fromkeys((*_LABELLED, *_UNLABELLED))
+    return {name: DetectorConfig(apart=name == "density") for name in names}
 
 
 class NeighbourSearch(_Section):
@@ -334,7 +350,9 @@ class Screen(_Section):
     )
     detectors: dict[str, DetectorConfig] = Field(
         default_factory=_default_detectors,
-        description="Detectors by name.",
+        description="Detectors by name. Without this key, with a label: mahalanobis, knn_label, "
+        "self_confidence and, apart, density; without one: mahalanobis, knn_distance, "
+        "isolation_forest and, apart, density.",
         json_schema_extra={"not": _ALL_OFF},
     )
     neighbours: NeighbourSearch = Field(
@@ -351,6 +369,8 @@ class Screen(_Section):
     def _some_detector_runs(cls, value: dict[str, DetectorConfig]) -> dict[str, DetectorConfig]:
         if all(config.mode == "off" for config in value.values()):
             raise ValueError("no detector runs: put at least one in mode enforce or shadow")
+        if all(config.mode == "off" or config.apart for config in value.values()):
+            raise ValueError("all detectors are apart: at least one must make the common score")
         return value
 
     @property
@@ -361,7 +381,9 @@ class Screen(_Section):
     @property
     def decides(self) -> bool:
         """Whether any detector may hold records; else all of them only watch."""
-        return any(config.mode == "enforce" for config in self.detectors.values())
+        return any(
+            config.mode == "enforce" and not config.apart for config in self.detectors.values()
+        )
 
     @property
     def test_modes(self) -> dict[str, Mode]:
@@ -370,7 +392,7 @@ class Screen(_Section):
         Some count what detectors say: where those only watch, so do these.
         """
         modes = self.batch.modes
-        for name in ("small_p_values", "broad_excess", "neighbourhood"):
+        for name in ("small_p_values", "broad_excess", "neighbourhood", "group_excess"):
             if not self.decides and modes[name] == "enforce":
                 modes[name] = "shadow"
         return modes
@@ -481,9 +503,11 @@ _LATER: tuple[tuple[str, ...], ...] = (
     ("screen", "drift", "faults"),
     ("screen", "batch", "max_remaining_share"),
     ("screen", "neighbours", "search"),
+    ("screen", "detectors", "*", "apart"),
     ("evolve",),
     ("read",),
     ("columns", "slices"),
+    ("columns", "groups"),
     ("model",),
     ("training",),
     ("engine",),
@@ -491,6 +515,17 @@ _LATER: tuple[tuple[str, ...], ...] = (
 )
 """Keys that came after the first release, by their path. With its default, such a key is no part of
 what a policy says: a newer Lazaretto reads an older policy as the same policy."""
+
+
+def _drop_unset(said: dict[str, Any], unset: dict[str, Any], way: tuple[str, ...]) -> None:
+    """Takes a later key out of what a policy says, where it has its default; `*` is any name."""
+    step, *rest = way
+    for name in list(said) if step == "*" else [step]:
+        below, kept = said.get(name), unset.get(name, {})
+        if not rest and name not in unset:
+            said.pop(name, None)
+        elif rest and isinstance(below, dict):
+            _drop_unset(below, kept, tuple(rest))
 
 
 class Base(_Section):
@@ -687,12 +722,8 @@ class Policy(_Section):
         """Keys and values, without later keys that have their default."""
         said = self.model_dump(mode="json", include=include, exclude=exclude)
         unset = self.model_dump(mode="json", exclude_defaults=True)
-        for *way, key in _LATER:
-            section, kept = said, unset
-            for step in way:
-                section, kept = section.get(step, {}), kept.get(step, {})
-            if key not in kept:
-                section.pop(key, None)
+        for way in _LATER:
+            _drop_unset(said, unset, way)
         return said
 
     @property
@@ -713,6 +744,18 @@ class Policy(_Section):
     def file(self, name: str) -> Path:
         """A file that it names: a relative path starts at the policy's folder."""
         return Path(self.folder or "", name)
+
+    @property
+    def portfolio(self) -> dict[str, DetectorConfig]:
+        """The detectors that it means, by name; off ones too.
+
+        Where it names none, they are those for rows with a label or those for rows without one.
+        """
+        named = self.screen.detectors
+        if "detectors" in self.screen.model_fields_set:
+            return named
+        usual = _UNLABELLED if self.columns.label is None else _LABELLED
+        return {name: named[name] for name in usual}
 
     @property
     def reference_name(self) -> str:

@@ -202,6 +202,7 @@ RULES: tuple[tuple[str, Check, str], ...] = (
     ("evolve.missing_columns", _in_order("fill", "hold"), "`hold` is tighter"),
     ("limits.*", _at_most, "lower is tighter"),
     ("columns.payload", _more, "more columns are tighter: reviewers see more"),
+    ("columns.groups", _more, "more columns are tighter: each group is looked at"),
     ("screen.false_quarantine_rate", _at_least, "higher is tighter: more is held"),
     ("screen.min_poison_share", _at_most, "lower is tighter: a batch must show smaller shares"),
     ("screen.mode", _in_order("off", "enforce"), "`enforce` is tighter"),

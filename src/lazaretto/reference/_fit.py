@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from lazaretto.batch._columns import class_indices, numeric_columns
 from lazaretto.detect.base import Chunk
+from lazaretto.detect.nearest_choice import MOST_ROWS_OF_DENSITY
 from lazaretto.detect.registry import make_detector
 from lazaretto.detect.scorer import Scorer, take
 from lazaretto.embed.reader import Reader, opened
@@ -23,7 +24,7 @@ from lazaretto.reference._file import content_digest
 from lazaretto.reference._hygiene import examine
 from lazaretto.reference._label_kind import require_classes
 from lazaretto.reference._origin import read_origin, split_rows
-from lazaretto.reference._partition import SMALLEST_REFERENCE
+from lazaretto.reference._partition import FOLDED_BELOW, SMALLEST_REFERENCE
 from lazaretto.reference._power import predict_power
 from lazaretto.reference._search import how_to_search
 from lazaretto.reference._split import fit_split, shared_index
@@ -41,6 +42,9 @@ if TYPE_CHECKING:
     from lazaretto.policy import Policy
     from lazaretto.reference._partition import Part
 
+NARROW = 64
+"""Columns of vectors among which an exact search is as cheap as a compressed one."""
+
 
 def fit_reference(
     trusted: pa.Table | Batch | str | Path,
@@ -51,10 +55,10 @@ def fit_reference(
     engine: Engine,
 ) -> ReferenceState:
     """See `Reference.fit`."""
-    detectors = usable_detectors(policy)
+    asked = usable_detectors(policy)
     columns, _read = policy.columns, policy.read.options()
     value_columns: tuple[str, ...] = ()
-    if any("values" in make_detector(d, options).requires for d, options in detectors.items()):
+    if any("values" in make_detector(d, options).requires for d, options in asked.items()):
         parts = [columns.record_id, columns.label, columns.embedding]
         parts += [columns.reference_group, columns.reference_time]
         value_columns = numeric_columns(
@@ -72,6 +76,8 @@ def fit_reference(
             f"at least {SMALLEST_REFERENCE} are needed"
             + (f" ({'; '.join(notes)})" if notes else "")
         )
+    detectors, left_out = _affordable(asked, sample, policy)
+    notes += left_out
     hard = policy.screen.calibration == "hard"
     origin = read_origin(trusted, columns).keep(kept)
     split_parts, split_notes = split_rows(
@@ -143,32 +149,42 @@ def _folds(parts: tuple[Part, ...]) -> tuple[Ints, ...]:
 def usable_detectors(policy: Policy) -> dict[str, Mapping[str, Any]]:
     """The policy's detectors that are not off, with their options.
 
-    A detector that the policy did not ask for by name is left out where there is no label for it.
+    Where the policy asks for none by name, they are those for rows with or without a label.
 
     Raises:
         UsageError: unknown detector, none left, or one asked for needs what the policy lacks.
     """
-    asked = "detectors" in policy.screen.model_fields_set
     usable: dict[str, Mapping[str, Any]] = {}
-    for name, config in policy.screen.detectors.items():
+    for name, config in policy.portfolio.items():
         if config.mode == "off":
             continue
         detector = make_detector(name, config.options)
         if "label" in detector.requires and policy.columns.label is None:
-            if asked:
-                raise UsageError(
-                    f"screen.detectors.{name}: needs columns.label in the policy, or mode: off"
-                )
-            continue
+            raise UsageError(
+                f"screen.detectors.{name}: needs columns.label in the policy, or mode: off"
+            )
         usable[name] = config.options
-    decides = policy.screen.decides
-    if not any(policy.screen.detectors[name].mode == "enforce" for name in usable) and decides:
-        raise UsageError(
-            "screen.detectors: the detectors in mode enforce need columns.label in the policy"
-        )
     if not usable:
         raise UsageError("screen.detectors: at least one must be in mode enforce or shadow")
     return usable
+
+
+def _affordable(
+    detectors: Mapping[str, Mapping[str, Any]], sample: Chunk, policy: Policy
+) -> tuple[Mapping[str, Mapping[str, Any]], tuple[str, ...]]:
+    """The detectors, without `density` where nobody asked for it and it would cost much; a note.
+
+    It needs the distances among all trusted rows, and among many wide ones a dearer search.
+    """
+    rows, width = sample.embedding.shape
+    few = rows < FOLDED_BELOW or (width <= NARROW and rows <= MOST_ROWS_OF_DENSITY)
+    if few or "density" not in detectors or "detectors" in policy.screen.model_fields_set:
+        return detectors, ()
+    kept = {name: options for name, options in detectors.items() if name != "density"}
+    return kept, (
+        f"density is left out: among {rows} trusted rows of {width} columns it makes each search "
+        "dearer. To have it, name all detectors in screen.detectors, and density with apart: true",
+    )
 
 
 def _read_sample(

@@ -8,7 +8,7 @@ import numpy as np
 
 from lazaretto.detect.base import Chunk
 from lazaretto.reference._state import Power
-from lazaretto.reference.calibrated import calibration_of, fused_mean, weights_of
+from lazaretto.reference.calibrated import apart_of, calibration_of, fused_mean, weights_of
 from lazaretto.reference.unseen import unseen_ranks
 from lazaretto.stats.localised import KnownRows
 from lazaretto.stats.power import Rule, predicted_recall
@@ -53,6 +53,7 @@ def predict_power(state: ReferenceState, policy: Policy) -> tuple[Power, ...]:
         screen.hold,
         batch.max_remaining_share,
         batch.hold_when_held_fraction,
+        bool(apart_of(policy, state.detectors)),
     )
     usual = KnownRows(_p_values(ordered, scores, 0), known.label)
     told = []

@@ -123,9 +123,20 @@ def read_calibration(metadata: bytes, tensors: IO[bytes]) -> CalibrationRows:
 
 
 def weights_of(policy: Policy, detectors: Iterable[str]) -> list[float]:
-    """Weight of each of some detectors under a policy; 0 for one that does not decide."""
+    """Weight of each of some detectors in the common score; 0 for one that is no part of it."""
     weights, counted = [], "enforce" if policy.screen.decides else "shadow"
     for name in detectors:
         found = policy.screen.detectors.get(name)
-        weights.append(found.weight if found is not None and found.mode == counted else 0.0)
+        counts = found is not None and found.mode == counted and not found.apart
+        weights.append(found.weight if found is not None and counts else 0.0)
     return weights
+
+
+def apart_of(policy: Policy, detectors: Iterable[str]) -> list[str]:
+    """Those of some detectors that are judged by themselves under a policy."""
+    configs = policy.screen.detectors
+    return [
+        name
+        for name in detectors
+        if name in configs and configs[name].apart and configs[name].mode == "enforce"
+    ]

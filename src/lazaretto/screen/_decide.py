@@ -85,7 +85,7 @@ def decide(measured: Measured, policy: Policy, companions: Sequence[Companion] =
     if sizes is not None and 0 < len(calibration.group) < (sizes.smallest or 0):
         pool = pool_for(measured, sizes, policy, companions)
     p_value, label = measured.p_value[usable], measured.label[usable]
-    budget = Budget.of(rate, alpha, len(p_value))
+    budget = Budget.of(rate, alpha, len(p_value), apart=measured.apart)
     classes, broad = tuple[ClassExcess, ...](), None
     if pool is not None and pool.is_joint:
         marked, calibration, remark = joint_suspects(p_value, calibration, pool, policy)

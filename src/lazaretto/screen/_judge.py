@@ -9,6 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from lazaretto.reference._partition import SMALLEST_REFERENCE
+from lazaretto.reference.calibrated import apart_of
+from lazaretto.screen._apart import find_apart
 from lazaretto.screen._decide import (
     BROAD,
     CLASSES,
@@ -17,6 +19,7 @@ from lazaretto.screen._decide import (
     rest_of,
     verdict_of,
 )
+from lazaretto.screen._groups import find_groups, numbered
 from lazaretto.screen._neighbourhood import NEIGHBOURHOOD, find_neighbourhoods
 from lazaretto.screen._power import weak_spot
 from lazaretto.screen._result import Screening
@@ -24,7 +27,7 @@ from lazaretto.screen._sizes import sizes_of
 from lazaretto.screen.batch_tests.run import run_tests
 from lazaretto.stats.conformal import Calibration, suspects
 from lazaretto.stats.sizes import min_detectable, wanted_records
-from lazaretto.stats.slow import tally
+from lazaretto.stats.slow import tally, tally_groups
 from lazaretto.text import cut
 from lazaretto.values import REPORTED_ONLY, DetectorSummary, TestSummary
 
@@ -47,6 +50,7 @@ if TYPE_CHECKING:
     from lazaretto.screen._score import Scored
     from lazaretto.screen.batch_tests.run import Tested
     from lazaretto.stats.localised import ClassExcess
+    from lazaretto.values import OddRecords
 
 
 def judge(
@@ -66,7 +70,8 @@ def judge(
             when copies were found in a sample of a larger batch.
         companions: other small batches of the source, the nearest first.
     """
-    measured = scored.measured(reference.classes)
+    set_apart = apart_of(policy, reference.detectors)
+    measured = scored.measured(reference.classes, apart=bool(set_apart))
     decided, usable = decide(measured, policy, companions), measured.usable
     pool, remark, detectable = decided.pool, decided.remark, decided.detectable
     held = np.zeros(len(scored), dtype=bool)
@@ -77,11 +82,17 @@ def judge(
         remark = _watching(scored, marked, int(usable.sum()), detectable, policy)
         detectable = int(usable.sum()) + 1
     held[list(scored.problems)] = True
-    found = None
+    found = apart = groups = None
     if pool is None or not pool.is_joint:
-        found = find_neighbourhoods(scored, reference, policy, decided.budget.scan)
+        level = decided.budget.scan / (2 if policy.columns.groups else 1)
+        found = find_neighbourhoods(scored, reference, policy, level)
+        groups = find_groups(scored.groups, measured, policy, level)
+        apart = find_apart(scored, reference, policy, decided.budget.apart)
     if found is not None:
         held[found.members] = True
+    named = [more.reasons for more in (apart, groups) if more is not None]
+    for reasons in named:
+        held[list(reasons)] = True
     tested = run_tests(scored, held, reference, policy, pool)
     copies = tested.copies
     if len(copies) and len(scored.sample.position) < int(usable.sum()):
@@ -99,12 +110,16 @@ def judge(
     return Screening(
         verdict=verdict,
         records=_records(
-            scored, held, _reasons(scored, measured, decided, copies, tested, found), reference
+            scored,
+            held,
+            _reasons(scored, measured, decided, copies, tested, found, named),
+            reference,
         ),
         tests=[
             *tested.tests,
             *_by_rule(decided, measured, rest, policy),
             *([] if found is None else [found.test]),
+            *[more.test for more in (apart, groups) if more is not None],
         ],
         min_detectable=detectable,
         detectors=_summaries(scored, usable, reference, policy),
@@ -112,11 +127,23 @@ def judge(
         note=note,
         smallest=None if decided.sizes is None else decided.sizes.smallest,
         pool=pool,
-        odd=(
-            tally(measured.p_value[usable], measured.label[usable], measured.classes),
-            tally(measured.known.p_value, measured.known.label, measured.classes),
-        ),
+        odd=_odd(scored, measured),
     )
+
+
+def _odd(scored: Scored, measured: Measured) -> tuple[list[OddRecords], list[OddRecords]]:
+    """The odd records of each class, and of each group that is named, and the calibration's."""
+    usable, classes = measured.usable, measured.classes
+    p_value, label = measured.p_value[usable], measured.label[usable]
+    mine = tally(p_value, label, classes)
+    there = tally(measured.known.p_value, measured.known.label, classes)
+    others = list(there)
+    for column in scored.groups:
+        number, values = numbered(scored.groups[column])
+        names = [f"{column} {cut(value, 60)!r}" for value in values]
+        more, known = tally_groups(p_value, label, number[usable], names, there, classes)
+        mine, others = mine + more, others + known
+    return mine, others
 
 
 def _watching(scored: Scored, would: int, records: int, detectable: int, policy: Policy) -> str:
@@ -203,6 +230,7 @@ def _reasons(
     copies: npt.NDArray[np.int64],
     tested: Tested,
     found: Neighbourhoods | None,
+    others: Sequence[dict[int, str]],
 ) -> dict[int, list[str]]:
     """Why each record may be held, by position."""
     reasons = {row: list(texts) for row, texts in scored.reasons.items()}
@@ -216,6 +244,9 @@ def _reasons(
     if found is not None:
         for row in found.members.tolist():
             reasons[row] = [*reasons.get(row, []), f"{NEIGHBOURHOOD}: {found.told}"]
+    for more in others:
+        for row, text in more.items():
+            reasons[row] = [*reasons.get(row, []), text]
     reasons |= {row: [problem] for row, problem in scored.problems.items()}
     for row in copies.tolist():
         reasons[row] = [*reasons.get(row, []), f"near_duplicates: {tested.copies_text}"]

@@ -29,6 +29,7 @@ class Measured:
         known: the calibration rows as records.
         classes: label texts, by which a class is known; empty without labels.
         by_class: group of calibration rows of each class; empty when there is one group.
+        apart: whether a detector is judged by itself, with a share of the rate.
     """
 
     p_value: npt.NDArray[np.float64]
@@ -37,6 +38,7 @@ class Measured:
     known: KnownRows
     classes: tuple[str, ...]
     by_class: tuple[int, ...]
+    apart: bool = False
 
     @property
     def usable(self) -> npt.NDArray[np.bool_]:

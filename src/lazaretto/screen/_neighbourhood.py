@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lazaretto.screen._scan import MOST, SUSPECT, Suspects, scan
+from lazaretto.screen._seed import seed_for
 from lazaretto.text import cut
 from lazaretto.values import REPORTED_ONLY, TestSummary
 
@@ -68,7 +69,7 @@ def find_neighbourhoods(
         label = np.concatenate([odd.label, known.label[there]])
     batch = np.arange(len(vector)) < len(odd.position)
     suspects = Suspects(_directions(vector, label, reference), label, batch)
-    found = scan(suspects, alpha=alpha, seed=reference.seed)
+    found = scan(suspects, alpha=alpha, seed=seed_for(scored.seed, "neighbourhoods"))
     if found is None:
         return None
     of = f" labelled {cut(reference.classes[found.label], 80)!r}" if reference.classes else ""

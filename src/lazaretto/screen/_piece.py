@@ -33,6 +33,8 @@ class Piece:
         numbers: float64 (m, 3 + J): score, p-value, group of calibration rows, p-values.
         problems: why a record could not be scored, by position.
         reasons: what the driving detectors say, by position.
+        apart: what each detector says that is judged by itself, by name and position.
+        groups: text of each judged record's group, by column, a chunk behind the other.
     """
 
     sample: Sample
@@ -42,6 +44,8 @@ class Piece:
     numbers: list[npt.NDArray[np.float64]] = field(default_factory=list)
     problems: dict[int, str] = field(default_factory=dict)
     reasons: dict[int, list[str]] = field(default_factory=dict)
+    apart: dict[str, dict[int, str]] = field(default_factory=dict)
+    groups: dict[str, list[pa.Array]] = field(default_factory=dict)
 
     @classmethod
     def empty(cls, reference: Reference) -> Piece:
@@ -62,6 +66,11 @@ class Piece:
         self.numbers += after.numbers
         self.problems |= {judged + row: text for row, text in after.problems.items()}
         self.reasons |= {judged + row: said for row, said in after.reasons.items()}
+        for name, told in after.apart.items():
+            mine = self.apart.setdefault(name, {})
+            mine |= {judged + row: text for row, text in told.items()}
+        for name, texts in after.groups.items():
+            self.groups[name] = [*self.groups.get(name, []), *texts]
         few, odd = after.sample, after.oddest
         chunk = Chunk(embedding=few.embedding, label=few.label)
         self.sample = self.sample.add(chunk, judged + few.position, few.key)
@@ -80,11 +89,16 @@ class Piece:
             "reasons": pa.array([self.reasons.get(row) for row in place], pa.list_(pa.string())),
         }
         few, odd = self.sample, self.oddest
-        return {
+        tables = {
             "records": pa.table(records),
+            "apart": _said(self.apart),
             "sample": _kept(few.embedding, few.label, few.position, few.key),
             "oddest": _kept(odd.embedding, odd.label, odd.position, odd.p_value),
         }
+        if self.groups:
+            texts = {name: pa.chunked_array(s, pa.string()) for name, s in self.groups.items()}
+            tables["groups"] = pa.table(texts)
+        return tables
 
     @classmethod
     def of_tables(cls, tables: Mapping[str, Iterable[pa.RecordBatch | pa.Table]]) -> Piece:
@@ -93,6 +107,7 @@ class Piece:
         sample, oddest = Sample(*_taken(tables["sample"])), Oddest(*_taken(tables["oddest"]))
         place = range(records.num_rows)
         problems, reasons = records["problem"].to_pylist(), records["reasons"].to_pylist()
+        groups = whole(tables["groups"]) if "groups" in tables else None
         return cls(
             sample,
             oddest,
@@ -101,7 +116,28 @@ class Piece:
             numbers=[_matrix(records["numbers"])],
             problems={row: problems[row] for row in place if problems[row] is not None},
             reasons={row: reasons[row] for row in place if reasons[row] is not None},
+            apart=_heard(whole(tables["apart"])),
+            groups={} if groups is None else {n: groups[n].chunks for n in groups.column_names},
         )
+
+
+def _said(apart: dict[str, dict[int, str]]) -> pa.Table:
+    rows = [(name, row, text) for name, told in apart.items() for row, text in told.items()]
+    names, positions, texts = zip(*rows, strict=True) if rows else ((), (), ())
+    return pa.table(
+        {
+            "detector": pa.array(names, pa.string()),
+            "position": pa.array(positions, pa.int64()),
+            "said": pa.array(texts, pa.string()),
+        }
+    )
+
+
+def _heard(said: pa.Table) -> dict[str, dict[int, str]]:
+    apart: dict[str, dict[int, str]] = {}
+    for name, row, text in zip(*(column.to_pylist() for column in said.columns), strict=True):
+        apart.setdefault(name, {})[row] = text
+    return apart
 
 
 def _kept(

@@ -47,9 +47,19 @@ def weak_spot(reference: Reference, policy: Policy) -> str | None:
         policy: by which.
     """
     wanted = policy.screen.min_poison_share
+    if not reference.power:
+        return None
     near = [one for one in reference.power if one.share <= wanted * (1 + 1e-9)]
     if not near:
-        return None
+        # Less than was tried is seen no better.
+        least = min(one.share for one in reference.power)
+        near = [one for one in reference.power if one.share == least]
+        if all(one.recall >= SEEN for one in near):
+            return (
+                f"Poison of screen.min_poison_share ({100 * wanted:.3g} %) was not tried on this "
+                f"reference, only {100 * least:.3g} % and more: less may pass. Fit a new version "
+                "under this policy to know"
+            )
     dose = max(one.share for one in near)
     weak = [one for one in near if one.share == dose and one.recall < SEEN]
     if not weak:

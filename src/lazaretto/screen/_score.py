@@ -17,6 +17,8 @@ from lazaretto.embed.reader import Reader
 from lazaretto.reference.calibrated import fused_mean
 from lazaretto.reference.unseen import fold_by_chance, unseen_ranks
 from lazaretto.screen._calibration import CalibrationScores, detector_weights, group_of
+from lazaretto.screen._explain import explain, explain_apart
+from lazaretto.screen._groups import GroupTap
 from lazaretto.screen._measured import Measured, class_numbers
 from lazaretto.screen._piece import Piece
 from lazaretto.screen._scan import MOST, SUSPECT
@@ -35,10 +37,6 @@ if TYPE_CHECKING:
     from lazaretto.screen._sample import Oddest, Sample
     from lazaretto.stats.localised import KnownRows
 
-MOST_REASONS = 3
-DRIVING_SHARE = 0.7
-"""A detector is named as a reason when its rank is at least this share of the worst one."""
-
 
 @dataclass(frozen=True, slots=True)
 class Scored:
@@ -52,12 +50,16 @@ class Scored:
         p_value: float64 (m,) of the fused score.
         detector_p: float64 (m, J), each detector calibrated alone.
         reasons: what the driving detectors say, by position, for records that may be held.
+        apart: what each detector says that is judged by itself, by name and position, of records
+            that it may hold.
         calibration: what the fused p-values were read from, one group per record.
         calibration_rows: rows that `detector_p` was read from.
         by_class: group of calibration rows of each class; empty when there is one group.
         known: the calibration rows as records.
         sample: some of the scored records, for the batch tests.
         oddest: those with the smallest p-values, for the search for neighbourhoods.
+        seed: of what is drawn at random.
+        groups: of each record, by column that the policy names for groups, as text.
     """
 
     ids: pa.ChunkedArray
@@ -67,21 +69,26 @@ class Scored:
     p_value: npt.NDArray[np.float64]
     detector_p: npt.NDArray[np.float64]
     reasons: dict[int, list[str]]
+    apart: dict[str, dict[int, str]]
     calibration: Calibration
     calibration_rows: int
     by_class: tuple[int, ...]
     known: KnownRows
     sample: Sample
     oddest: Oddest
+    seed: int
+    groups: dict[str, pa.ChunkedArray]
 
-    def measured(self, classes: tuple[str, ...]) -> Measured:
+    def measured(self, classes: tuple[str, ...], *, apart: bool) -> Measured:
         """What the decision rule looks at.
 
         Args:
             classes: label texts of the reference.
+            apart: whether a detector is judged by itself.
         """
         label = class_numbers(self.label, classes)
-        return Measured(self.p_value, label, self.calibration, self.known, classes, self.by_class)
+        known, groups = self.known, self.by_class
+        return Measured(self.p_value, label, self.calibration, known, classes, groups, apart)
 
     def __len__(self) -> int:
         return len(self.score)
@@ -92,15 +99,23 @@ def score_batch(
     reference: Reference,
     policy: Policy,
     *,
+    seed: int,
     exclude: Collection[str] = (),
     embeddings: pa.Table | None = None,
     tap: Tap | None = None,
 ) -> Scored:
     """Scores every record that is not excluded; see `lazaretto.screen.screen`."""
     whole = score_piece(
-        batch, reference, policy, exclude=exclude, embeddings=embeddings, tap=tap, offset=0
+        batch,
+        reference,
+        policy,
+        exclude=exclude,
+        embeddings=embeddings,
+        tap=tap,
+        offset=0,
+        seed=seed,
     )
-    return gathered([whole], reference, policy)
+    return gathered([whole], reference, policy, seed=seed)
 
 
 def score_piece(
@@ -112,6 +127,7 @@ def score_piece(
     embeddings: pa.Table | None,
     tap: Tap | None,
     offset: int,
+    seed: int,
 ) -> Piece:
     """Scores a batch, or some of its records; see `lazaretto.screen.screen`.
 
@@ -124,27 +140,30 @@ def score_piece(
         tap: gets every chunk as well.
         offset: position of the first of them in the batch: the sample of a batch is the same,
             however it is cut.
+        seed: of what is drawn at random, the same for all of the batch.
     """
     encoder = load_encoder(policy, reference.encoder_state)
     reference.check_encoder(encoder.name, encoder.digest, encoder.weights)
     weights = detector_weights(policy, reference)
+    groups = GroupTap(policy.columns.groups, tap)
     reader = Reader(
         policy.columns,
         encoder,
         reference.encoder.dimensions,
         reference.value_columns,
         embeddings,
-        tap,
+        groups if groups.names else tap,
     )
     calibrated = CalibrationScores.of(reference, policy, weights)
     excluded = pa.array(sorted(exclude), pa.string())
-    bits = np.random.PCG64(reference.seed).advance(offset)
+    bits = np.random.PCG64(seed).advance(offset)
     piece, rng = Piece.empty(reference), np.random.Generator(bits)
     judged = 0
     for rows in reader.rows(batch):
         keep, keys = np.ones(len(rows), dtype=bool), rng.random(len(rows))
         if len(excluded):
             keep = ~pc.is_in(rows.ids, excluded).to_numpy(zero_copy_only=False)
+        groups.keep(keep)
         chunk, positions, good = _scorable(rows, keep, reference, judged, piece)
         numbers = np.full((int(keep.sum()), 3 + 2 * len(weights)), np.nan)
         if len(chunk):
@@ -157,22 +176,27 @@ def score_piece(
                 numbers[positions[odd], 1],
                 most=MOST,
             )
-            piece.reasons |= _explain(
+            piece.reasons |= explain(
                 chunk, positions + judged, numbers[positions], reference, policy
+            )
+            explain_apart(
+                chunk, positions + judged, numbers[positions], reference, policy, piece.apart
             )
         # The ranks have served; what is kept grows with the batch.
         piece.numbers.append(np.delete(numbers, np.s_[3 : 3 + len(weights)], axis=1))
         judged += len(numbers)
+    piece.groups = groups.parts
     return piece
 
 
-def gathered(pieces: Iterable[Piece], reference: Reference, policy: Policy) -> Scored:
+def gathered(pieces: Iterable[Piece], reference: Reference, policy: Policy, *, seed: int) -> Scored:
     """All records of a batch, from its pieces in order.
 
     Args:
         pieces: as `score_piece` gives them.
         reference: that they were compared with.
         policy: under which.
+        seed: of what is drawn at random.
     """
     whole = Piece.empty(reference)
     for piece in pieces:
@@ -187,6 +211,7 @@ def gathered(pieces: Iterable[Piece], reference: Reference, policy: Policy) -> S
         p_value=numbers[:, 1],
         detector_p=numbers[:, 3:],
         reasons=whole.reasons,
+        apart=whole.apart,
         calibration=Calibration(
             calibrated.rows, np.nan_to_num(numbers[:, 2]).astype(np.int64), calibrated.delta
         ),
@@ -195,6 +220,8 @@ def gathered(pieces: Iterable[Piece], reference: Reference, policy: Policy) -> S
         known=calibrated.known,
         sample=whole.sample,
         oddest=whole.oddest,
+        seed=seed,
+        groups={name: pa.chunked_array(texts, pa.string()) for name, texts in whole.groups.items()},
     )
 
 
@@ -240,35 +267,3 @@ def _numbers(
     fused, mean = fused_mean(ranks, weights), ranks.mean(1)
     p_value, alone = calibrated.p_values(fused, group), calibrated.alone(mean)
     return np.column_stack([fused, p_value, group, mean, alone])
-
-
-def _explain(
-    chunk: Chunk,
-    positions: npt.NDArray[np.int64],
-    numbers: npt.NDArray[np.float64],
-    reference: Reference,
-    policy: Policy,
-) -> dict[int, list[str]]:
-    """Asks the driving detectors about the rows that may be held: p at most the rate."""
-    rows = np.flatnonzero(numbers[:, 1] <= policy.screen.false_quarantine_rate)
-    if not len(rows):
-        return {}
-    weights = detector_weights(policy, reference)
-    weighted = numbers[rows, 3 : 3 + len(weights)] * np.asarray(weights)
-    alone = numbers[rows, 3 + len(weights) :]
-    subset = take(chunk, rows)
-    scorer = reference.scorers[0]
-    said = [
-        detector.explain(subset) if weight else []
-        for detector, weight in zip(scorer.detectors.values(), weights, strict=True)
-    ]
-    names, reasons = list(scorer.detectors), {}
-    for row, position in enumerate(positions[rows].tolist()):
-        order = np.argsort(-weighted[row], kind="stable")[:MOST_REASONS]
-        worst = weighted[row, order[0]]
-        reasons[position] = [
-            f"{names[j]}: {said[j][row]}; beyond {1 - alone[row, j]:.2%} of trusted records"
-            for j in order
-            if weights[j] and weighted[row, j] >= DRIVING_SHARE * worst
-        ]
-    return reasons

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from pathlib import Path
 
     import numpy as np
     import numpy.typing as npt
-    import pyarrow as pa
 
     from lazaretto.batch import Batch
     from lazaretto.detect.arrays import Floats
@@ -30,6 +31,7 @@ def screen(
     embeddings: pa.Table | None = None,
     companions: Sequence[Companion] = (),
     tap: Tap | None = None,
+    digest: str | None = None,
 ) -> Screening:
     """Screens a batch.
 
@@ -45,6 +47,7 @@ def screen(
         companions: other small batches of the same source, screened against this reference under
             this policy, the nearest first: a batch that is too small is judged with them.
         tap: gets every chunk as well, those of excluded records included.
+        digest: of the batch, where it is known. What is drawn at random follows from it.
 
     Raises:
         DeliveryError: no rows, or the file cannot be read.
@@ -59,11 +62,25 @@ def screen(
         >>> result.verdict.name, sum(result.records["held"].to_pylist())
         ('HOLD_RECORDS', 6)
     """
+    from lazaretto.batch import table_digest
+    from lazaretto.embed.reader import opened
     from lazaretto.screen._judge import judge
     from lazaretto.screen._near import positions_near
     from lazaretto.screen._score import score_batch
+    from lazaretto.screen._seed import seed_of
 
-    scored = score_batch(batch, reference, policy, exclude=exclude, embeddings=embeddings, tap=tap)
+    batch = opened(batch, policy.columns, policy.read.options())
+    if digest is None:
+        digest = table_digest(batch) if isinstance(batch, pa.Table) else batch.digest()
+    scored = score_batch(
+        batch,
+        reference,
+        policy,
+        seed=seed_of(digest, reference.digest),
+        exclude=exclude,
+        embeddings=embeddings,
+        tap=tap,
+    )
 
     def find_copies(centers: Floats, radius: float) -> npt.NDArray[np.int64]:
         return positions_near(

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lazaretto.reference.calibrated import weights_of
+from lazaretto.reference.calibrated import apart_of, weights_of
 from lazaretto.screen._calibration import CalibrationScores
 from lazaretto.screen._decide import BY_RULE, decide, held_whole, rest_of, verdict_of
 from lazaretto.screen._measured import Measured, class_numbers, groups_by_text
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 COLUMNS = ["record_id", "label", "p_value", "held", "reasons"]
 """Columns of `Screening.records` that are looked at again."""
-_NAMING = ("near_duplicates", "neighbourhood")
+_NAMING = ("near_duplicates", "neighbourhood", "apart_excess", "group_excess")
 """Tests that name records by where they lie, whatever the rate."""
 
 
@@ -82,6 +82,7 @@ class Screened:
             scores.known,
             known.classes,
             scores.by_class,
+            bool(apart_of(policy, known.detectors)),
         )
         named = {name: _named(records, name) for name in _NAMING}
         kept = np.logical_or.reduce(list(named.values()))

@@ -175,17 +175,26 @@ def _screen(
     key: _Key,
     earlier: BatchScreened | None,
 ) -> tuple[BatchScreened, Evidence | None]:
+    from lazaretto.screen._seed import seed_of
+
     batch, store = received.id, workspace.store
     policy = for_source(reading.policy, key.settings)
     reference = load_stored(workspace, stored)
     failures = read_table(store, validated.failures, columns=["record_id"])
     data = open_cleaned(workspace, received, validated.cleaned)
     profile, sample = load_profile(workspace, stored), None
+    seed = seed_of(received.digest, reference.digest)
     if profile is not None and policy.screen.drift.mode != "off":
         # Drift is measured on records that the screening reads anyway.
-        sample = profile.sample(data.schema, policy, rows=received.rows, seed=reference.seed)
+        sample = profile.sample(data.schema, policy, rows=received.rows, seed=seed)
     job = Scoring(
-        Records.of(received, validated.cleaned), policy, stored, validated.failures, vectors, sample
+        Records.of(received, validated.cleaned),
+        policy,
+        stored,
+        validated.failures,
+        vectors,
+        sample,
+        seed,
     )
     exclude = set(failures["record_id"].to_pylist())
     with open_engine(policy, store, work_path(batch)) as engine:

@@ -56,6 +56,7 @@ class Scoring:
         excluded: side-car with the ids of records that are not judged.
         vectors: made earlier; None where the batch brings them.
         sample: which records drift is measured on; None where it is not.
+        seed: of what is drawn at random, of the whole batch.
     """
 
     records: Records
@@ -64,6 +65,7 @@ class Scoring:
     excluded: StoredFile
     vectors: StoredFile | None
     sample: Sample | None
+    seed: int
 
     def open(self, store: Store) -> Run:
         """Loads the reference on another machine; see `lazaretto.engine.Job`."""
@@ -89,6 +91,7 @@ class Scoring:
                 embeddings=vectors,
                 tap=tap,
                 offset=offset,
+                seed=self.seed,
             )
             output = {name: [table] for name, table in piece.tables().items()}
             if tap is not None:
@@ -216,7 +219,7 @@ def screened(
         ]
         return np.concatenate(found)
 
-    scored = gathered(pieces(), reference, job.policy)
+    scored = gathered(pieces(), reference, job.policy, seed=job.seed)
     screening = judge(scored, reference, job.policy, find_copies, companions)
     return screening, pa.concat_tables(vectors) if vectors else None
 

@@ -67,6 +67,25 @@ def hypergeometric_tail(count: int, total: int, marked: int, drawn: int) -> floa
     return min(1.0, float(_from_ratios(first, steps).sum()))
 
 
+def hypergeometric(total: int, marked: int, drawn: int) -> tuple[int, Floats]:
+    """The smallest count of marked things among those drawn, and P(X = it), P(X = it + 1), ...
+
+    Args:
+        total: things.
+        marked: of them.
+        drawn: of them, without putting any back.
+    """
+    lowest, highest = max(0, drawn + marked - total), min(marked, drawn)
+    first = (
+        _log_choose(marked, lowest)
+        + _log_choose(total - marked, drawn - lowest)
+        - _log_choose(total, drawn)
+    )
+    k = np.arange(lowest, highest)
+    steps = np.log(marked - k) + np.log(drawn - k) - np.log(k + 1)
+    return lowest, _from_ratios(first, steps - np.log(total - marked - drawn + k + 1))
+
+
 def _from_ratios(first: float, steps: Floats) -> Floats:
     """Probabilities from the first one's logarithm and those of each over the one before."""
     return np.exp(first + np.concatenate([[0.0], steps.cumsum()]))

@@ -44,6 +44,7 @@ class Budget:
         pooled: level of the count of small p-values over all records.
         classes: level of the same count in each class, over all classes.
         scan: level of the search for neighbourhoods, and of that in named groups.
+        apart: level of the counts of detectors that are judged by themselves.
         broad: level of the count up to `BROAD_LEVELS`, which may hold the batch; at most ``alpha``.
     """
 
@@ -52,9 +53,10 @@ class Budget:
     classes: float
     scan: float
     broad: float
+    apart: float = 0.0
 
     @classmethod
-    def of(cls, rate: float, alpha: float, records: int) -> Budget:
+    def of(cls, rate: float, alpha: float, records: int, *, apart: bool = False) -> Budget:
         """The shares for a batch of so many records.
 
         A batch of fewer than `LOCAL_FROM` records is judged over all records alone: its parts are
@@ -64,18 +66,20 @@ class Budget:
             rate: the stated false quarantine rate.
             alpha: level of the batch tests.
             records: of the batch that have a p-value.
+            apart: whether any detector is judged by itself; else the others have its share.
 
         Examples:
-            >>> shared = Budget.of(0.01, 0.001, 2000)
-            >>> round(sum((shared.hochberg, shared.pooled, shared.classes, shared.scan,
-            ...            shared.broad)), 6)
+            >>> from dataclasses import astuple
+            >>> round(sum(astuple(Budget.of(0.01, 0.001, 2000, apart=True))), 6)
             0.011
         """
         hochberg = hochberg_rate(rate, records)
         left = rate - hochberg if records >= LOCAL_FROM else 0.0
+        by_itself = left / 5 if apart else 0.0
+        left = (left - by_itself) / 12
         # It holds a whole batch, so that who lowers that chance lowers this one.
-        broad = min(left * 2 / 12, alpha)
-        return cls(hochberg, alpha, left * 5 / 12, left * 5 / 12, broad)
+        broad = min(left * 2, alpha)
+        return cls(hochberg, alpha, left * 5, left * 5, broad, by_itself)
 
 
 @dataclass(frozen=True, slots=True)

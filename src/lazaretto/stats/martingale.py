@@ -20,6 +20,10 @@ CLASSES = 4
 """Classes of batch tests' p-values to a factor of two."""
 SMALLEST = 2.0**-40
 """Smaller p-values of batch tests are in one class with it."""
+LOCAL_CAUTION = 4
+"""A p-value of the tests that look at parts of a batch counts as so many times as large. That of
+neighbourhoods is approximate: of 220 clean batches of texts, 33 had p <= .05
+(benchmarks/results/evidence.md)."""
 REACH = 40.0
 """Standard deviations beyond which a beta-binomial has no mass worth adding up."""
 
@@ -102,6 +106,8 @@ class BatchFacts:
         scored: its scored records.
         odd: its odd records by class, for `lazaretto.stats.slow`.
         known: those of the calibration.
+        local: smallest p-value of the tests that look at parts of it (classes, neighbourhoods,
+            groups), Bonferroni over them; None where none did.
     """
 
     tests: float | None
@@ -109,6 +115,7 @@ class BatchFacts:
     scored: int
     odd: tuple[OddRecords, ...] = ()
     known: tuple[OddRecords, ...] = ()
+    local: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,30 +126,44 @@ class Past:
         small: their records with a small p-value.
         scored: their scored records.
         tests: how many of their `BatchFacts.tests` lie in each class of p-values, by class.
+        local: the same of their `BatchFacts.local`.
     """
 
     small: int = 0
     scored: int = 0
     tests: tuple[tuple[int, int], ...] = ()
+    local: tuple[tuple[int, int], ...] = ()
 
     def after(self, batch: BatchFacts) -> Past:
         """With one more batch."""
-        counts = dict(self.tests)
-        if batch.tests is not None:
-            into = _class_of(batch.tests)
-            counts[into] = counts.get(into, 0) + 1
         small, scored = self.small + batch.small, self.scored + batch.scored
-        return Past(small, scored, tuple(sorted(counts.items())))
+        return Past(small, scored, _with(self.tests, batch.tests), _with(self.local, batch.local))
 
-    def rank(self, p_value: float) -> float:
-        """Share of p-values up to this one, itself among them: rather too large than too small.
 
-        A p-value counts where its class is not above that of `p_value`: where it is at most 1.19
-        times as large.
-        """
-        mine = _class_of(p_value)
-        below = sum(count for into, count in self.tests if into <= mine)
-        return (1 + below) / (1 + sum(count for _, count in self.tests))
+def _with(
+    counts: tuple[tuple[int, int], ...], p_value: float | None
+) -> tuple[tuple[int, int], ...]:
+    """Counts by class, with one more p-value."""
+    found = dict(counts)
+    if p_value is not None:
+        into = _class_of(p_value)
+        found[into] = found.get(into, 0) + 1
+    return tuple(sorted(found.items()))
+
+
+def rank(p_value: float, counts: tuple[tuple[int, int], ...]) -> float:
+    """Share of p-values up to this one, itself among them: rather too large than too small.
+
+    A p-value counts where its class is not above that of `p_value`: where it is at most 1.19 times
+    as large.
+
+    Args:
+        p_value: the new one.
+        counts: those before, how many in each class.
+    """
+    mine = _class_of(p_value)
+    below = sum(count for into, count in counts if into <= mine)
+    return (1 + below) / (1 + sum(count for _, count in counts))
 
 
 def _class_of(p_value: float) -> int:
@@ -155,8 +176,8 @@ def batch_p_value(batch: BatchFacts, before: Past, calibration_rows: int) -> flo
 
     All batches of a source meet one frozen reference, so they share its luck: a p-value that is
     valid over references and batches is not valid given the reference, and a product of them grows
-    by luck alone once the source has delivered more records than the reference has rows. Both
-    parts of this p-value take that out; Bonferroni joins them.
+    by luck alone once the source has delivered more records than the reference has rows. The
+    parts of this p-value take that out; Bonferroni joins the three.
 
     * Small record p-values. Over calibrations, the share of clean records with ``p <= SMALL`` is
       ``Beta(a, n + 1 - a)``, ``a = floor(SMALL * (n + 1))``. What the batches before have shown of
@@ -167,6 +188,8 @@ def batch_p_value(batch: BatchFacts, before: Past, calibration_rows: int) -> flo
       has delivered fewer records than there are calibration rows they count as they are. After
       that counts their rank among those of the source's batches before, uniform whatever the
       luck, because clean batches are exchangeable (Vovk et al., 2003).
+    * Tests of parts of the batch: the same, but `LOCAL_CAUTION` times as large while they count as
+      they are.
 
     Args:
         batch: the batch.
@@ -179,9 +202,12 @@ def batch_p_value(batch: BatchFacts, before: Past, calibration_rows: int) -> flo
     found = []
     if batch.scored:
         found.append(_count_p_value(batch, before, calibration_rows))
+    early = before.scored + batch.scored <= calibration_rows
     if batch.tests is not None:
-        early = before.scored + batch.scored <= calibration_rows
-        found.append(batch.tests if early else before.rank(batch.tests))
+        found.append(batch.tests if early else rank(batch.tests, before.tests))
+    if batch.local is not None:
+        usual = min(1.0, LOCAL_CAUTION * batch.local)
+        found.append(usual if early else rank(batch.local, before.local))
     return min(1.0, len(found) * min(found)) if found else None
 
 

@@ -27,6 +27,7 @@ class Rule:
         hold: ``evidence`` or ``rate``.
         limit: largest share of poison that may remain.
         held: share of held records from which the whole batch is held.
+        apart: whether a detector is judged by itself, with a share of the rate.
     """
 
     rate: float
@@ -34,6 +35,7 @@ class Rule:
     hold: str
     limit: float
     held: float
+    apart: bool = False
 
 
 def predicted_recall(
@@ -65,7 +67,7 @@ def predicted_recall(
     rng = np.random.default_rng(seed)
     bad = max(1, round(share * RECORDS))
     calibration = Calibration((len(known.p_value),), np.zeros(RECORDS, dtype=np.int64))
-    budget = Budget.of(rule.rate, rule.alpha, RECORDS)
+    budget = Budget.of(rule.rate, rule.alpha, RECORDS, apart=rule.apart)
     found = 0.0
     for _ in range(ROUNDS):
         mine = rng.integers(len(poison.p_value), size=bad)

@@ -23,6 +23,8 @@ LEVELS = (0.05, 0.02, 0.01, 0.005)
 """What counts as odd: p-values up to each of these."""
 MOST_CLASSES = 64
 """Where there are more classes, all records are counted as one."""
+MOST_GROUPS, MOST_NAMES = 32, 256
+"""Groups of a batch that are counted by themselves, the largest; and classes and groups in all."""
 GROWTH = 1.4
 """A look comes when a source has delivered so many times the batches of the look before."""
 _ROUNDING = 1e-12
@@ -51,6 +53,51 @@ def tally(
             small = [int((mine <= level + _ROUNDING).sum()) for level in LEVELS]
             found.append(OddRecords(name, len(mine), small))
     return found
+
+
+def tally_groups(
+    p_values: npt.NDArray[np.float64],
+    label: npt.NDArray[np.int64],
+    group: npt.NDArray[np.int64],
+    names: Sequence[str],
+    known: Sequence[OddRecords],
+    classes: Sequence[str],
+) -> tuple[list[OddRecords], list[OddRecords]]:
+    """Counts the records of the largest groups, class by class, and what they are held against.
+
+    Args:
+        p_values: float64 (m,), no NaN.
+        label: int64 (m,), class of each.
+        group: int64 (m,), number of its group; -1 of a record that is in none.
+        names: of the groups, by number.
+        known: of the calibration, as `tally` gives it.
+        classes: their names; empty without labels.
+
+    Returns:
+        Of the groups, and under the same names what the calibration has of the class.
+
+    Examples:
+        >>> import numpy as np
+        >>> zero = np.zeros(2, dtype=np.int64)
+        >>> known = tally(np.array([0.5]), zero[:1], ["ham", "spam"])
+        >>> mine, there = tally_groups(np.array([0.01, 0.5]), zero, np.array([0, 1]),
+        ...                            ["user a", "user b"], known, ["ham", "spam"])
+        >>> [one.name for one in mine], there[0].scored
+        (['user a, ham', 'user b, ham'], 1)
+    """
+    sizes = [int((group == number).sum()) for number in range(len(names))]
+    largest = sorted(range(len(names)), key=lambda number: -sizes[number])[:MOST_GROUPS]
+    by_class = {one.name: one for one in known}
+    mine, there = list[OddRecords](), list[OddRecords]()
+    for number in sorted(largest):
+        inside = group == number
+        for one in tally(p_values[inside], label[inside], classes):
+            name = f"{names[number]}, {one.name}" if one.name else names[number]
+            other = by_class.get(one.name)
+            if other is not None:
+                mine.append(OddRecords(name, one.scored, one.small))
+                there.append(OddRecords(name, other.scored, other.small))
+    return mine, there
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +174,8 @@ def _added(totals: Sequence[OddRecords], batch: Sequence[OddRecords]) -> tuple[O
     for one in batch:
         before = found.get(one.name)
         if before is None:
-            found[one.name] = one
+            if len(found) < MOST_NAMES:
+                found[one.name] = one
             continue
         small = [a + b for a, b in zip(before.small, one.small, strict=True)]
         found[one.name] = OddRecords(one.name, before.scored + one.scored, small)

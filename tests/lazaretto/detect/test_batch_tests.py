@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -46,8 +47,6 @@ def test_clean_batches_fire_at_no_more_than_the_level(test: Callable[[Pair], Out
 
 
 def replaced(pair: Pair, **changes: np.ndarray[Any, Any]) -> Pair:
-    from dataclasses import replace
-
     return replace(pair, **changes)
 
 
@@ -153,6 +152,35 @@ def test_stopping_early_changes_no_small_p_value(seed: int, rank: int) -> None:
     whole = (1 + rank) / 2001
     found = permutation_p(2000.0 - rank, draw, permutations=2000, slack=0.0)
     assert found == whole if rank < ENOUGH else found >= ENOUGH / 2000
+
+
+def test_a_finer_p_value_is_as_valid() -> None:
+    """Of outcomes that are exchangeable with what is drawn, no more than p have at most p."""
+    rng = np.random.default_rng(3)
+    found = np.array(
+        [
+            permutation_p(rng.random(), rng.random, permutations=40, slack=0.0, finer=5)
+            for _ in range(8000)
+        ]
+    )
+    assert found.min() == 1 / 41
+    for level in np.unique(found[found <= 0.1]):
+        assert (found <= level).mean() <= level + 4 * (level / len(found)) ** 0.5
+    # One in the first fifty, none in the two hundred behind them.
+    drawn = iter(np.split(np.append(1.0, np.zeros(249)), [50]))
+    one = permutation_p(1.0, lambda _: next(drawn), permutations=50, slack=0.0, finer=5)
+    assert one == pytest.approx(1 / 51 + (1 - 200 / 250) / 251)
+
+
+def test_a_batch_that_differs_is_found_whatever_the_seed_draws() -> None:
+    """Random features and few permutations once made it a matter of luck near the level."""
+    differs = pair(7, rows=200, known=400, resolution=0.001)
+    slightly = replaced(differs, batch=differs.batch + np.float32(0.25))
+    differs = replaced(differs, batch=differs.batch + np.float32(0.32))
+    found = [mmd(replace(differs, seed=seed)).p_value for seed in range(6)]
+    assert max(found) <= 0.001
+    found = [mmd(replace(slightly, seed=seed)).p_value for seed in range(6)]
+    assert max(found) <= 2.5 * min(found)
 
 
 @pytest.mark.parametrize("test", TESTS)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lazaretto.screen.batch_tests.base import Outcome, permutation_p
+from lazaretto.screen.batch_tests.base import FINER, Outcome, permutation_p
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -39,6 +39,7 @@ def label_shift(pair: Pair) -> Outcome:
         lambda rows: statistic(rng.multivariate_hypergeometric(total, m, rows)),
         permutations=pair.permutations,
         slack=1e-12 * max(1.0, observed),
+        finer=FINER,
     )
     worst = int(np.abs(batch - expected).argmax())
     return Outcome(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lazaretto.detect.base import Chunk
 from lazaretto.detect.neighbours import NeighbourIndex
-from lazaretto.screen.batch_tests.base import Outcome, Pair, permutation_p
+from lazaretto.screen.batch_tests.base import FINER, Outcome, Pair, permutation_p
 from lazaretto.screen.batch_tests.small_groups import small_groups_p
 from lazaretto.stats.counts import hypergeometric_tail
 
@@ -24,6 +24,8 @@ CLOSENESS = 0.6
 TIGHT = 0.35
 """Likewise where small groups are looked for: few steps must not join two of them."""
 NEIGHBOURS = 10
+TRUSTED = 1000
+"""Trusted rows that are looked at, or as many as the batch has, where that is more."""
 FARTHEST = 1.0
 """Copies are looked for no farther from a named one than this share of that median distance."""
 MEMBER_LEVEL = 0.05
@@ -44,6 +46,7 @@ def near_duplicates(pair: Pair) -> Outcome:
     every record is named that lies half way or less to where trusted records begin (`_reach`).
     """
     m = len(pair.batch)
+    pair = replace(pair, reference=pair.reference[: max(m, TRUSTED)])
     distances = NeighbourIndex(pair.reference).among_itself(1).distance
     usual = float(np.median(distances)) if distances.size else 0.0
     pooled = np.concatenate([pair.batch, pair.reference])
@@ -119,7 +122,8 @@ def _pairs_p(groups: _Groups, pair: Pair) -> float:
 
     # Pairs are counted: nothing is rounded.
     pairs = float((b * (b - 1)).sum() / 2)
-    return permutation_p(pairs, draw, permutations=2 * pair.permutations, slack=0.0)
+    most = 2 * pair.permutations
+    return permutation_p(pairs, draw, permutations=most, slack=0.0, finer=FINER)
 
 
 def _small_p(groups: _Groups, pair: Pair) -> float:

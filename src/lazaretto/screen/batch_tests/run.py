@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lazaretto.screen._pool import small_p_values
+from lazaretto.screen._seed import seed_for
 from lazaretto.screen.batch_tests.base import Outcome, Pair
 from lazaretto.screen.batch_tests.class_spread import class_spread
 from lazaretto.screen.batch_tests.label_shift import label_shift
@@ -33,6 +34,9 @@ LOCAL = "near_duplicates"
 SHADOW_ROWS, SHADOW_SHARE = 250, 0.1
 """A test in shadow looks at so many rows of either side, or at this share of the batch, where that
 is more: what holds nothing must not cost a small batch more than what does."""
+TRUSTED_ROWS = 2000
+"""Rows of the reference that a batch is compared with, at least, where it has so many: of fewer, it
+would hang on the draw whether a batch that differs a little is held."""
 _WHOLE: dict[str, Callable[[Pair], Outcome]] = {
     "class_spread": class_spread,
     "mmd": mmd,
@@ -82,7 +86,7 @@ def run_tests(
         pool: other small batches of the source; `small_p_values` looks at them, too.
     """
     modes = {name: mode for name, mode in policy.screen.test_modes.items() if mode != "off"}
-    for name in ("broad_excess", "neighbourhood"):
+    for name in ("broad_excess", "neighbourhood", "group_excess"):
         modes.pop(name, None)  # look before this, at levels of their own
     if reference.label is None:
         modes.pop("label_shift", None)
@@ -157,8 +161,8 @@ def _pair(
     sample = scored.sample
     order = np.argsort(sample.key, kind="stable")
     order = order[keep[sample.position[order]]]
-    rng = np.random.default_rng(reference.seed)
-    known = rng.permutation(reference.rows)[: max(len(sample.position), 1000)]
+    rng = np.random.default_rng(seed_for(scored.seed, "trusted rows"))
+    known = rng.permutation(reference.rows)[: max(len(sample.position), TRUSTED_ROWS)]
     labels = reference.sample.label
     pair = Pair(
         batch=sample.embedding[order],
@@ -167,6 +171,6 @@ def _pair(
         reference_label=None if labels is None else labels[known],
         classes=reference.classes,
         resolution=resolution,
-        seed=reference.seed,
+        seed=seed_for(scored.seed, "batch tests"),
     )
     return pair, sample.position[order]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lazaretto.screen.batch_tests.base import permutation_p
+from lazaretto.screen.batch_tests.base import FINER, permutation_p
 from lazaretto.stats.counts import hypergeometric_tail
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def small_groups_p(
         size: int64 (g,), all its rows.
         batch: rows of the batch.
         rows: of batch and reference.
-        permutations: at most.
+        permutations: that can reach the level.
         seed: of the permutations.
     """
     chosen = (size >= FEWEST) & (size <= LARGEST)
@@ -71,4 +71,5 @@ def small_groups_p(
         ),
         permutations=permutations,
         slack=1e-9 * max(1.0, observed),
+        finer=FINER,
     )

@@ -13,6 +13,7 @@ from yard import blobs, make_policy
 import lazaretto as lz
 from lazaretto import incidents, stages
 from lazaretto.authority.policies import register_policy
+from lazaretto.dataset.compact import compact
 from lazaretto.dataset.recall import recall
 from lazaretto.dataset.table import open_dataset
 from lazaretto.health import reconcile
@@ -79,6 +80,8 @@ def eventful(yard: Yard) -> Yard:
     view = stages.snapshot(workspace, "blobs", exclude=[sunday])
     lz.register_model("net", "3", snapshots=[f"blobs@{view.id}"], workspace=workspace)
     _lose(yard, sunday)
+    yard.admit("saturday", blobs(30, seed=9, prefix="a"))
+    assert compact(workspace, "blobs")
     later = yard.judge("tuesday", blobs(60, seed=6, prefix="t", flips=3))
     policy = make_policy(review={"expire_days": 5})
     register_policy(workspace, policy, reason="reviews must be faster")

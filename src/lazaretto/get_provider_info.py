@@ -17,6 +17,7 @@ _OPERATORS = (
     "sanitize_training",
     "register_model",
     "trace_incident",
+    "maintain_dataset",
     "open_incident",
     "evaluate_model",
     "promote_model",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import fsspec
 import pytest
 import sqlalchemy as sa
-from yard import ANN, Yard, blobs
+from yard import ANN, Yard, blobs, make_policy
 
 from lazaretto import lineage, stages
 from lazaretto.dataset.recall import recall
@@ -20,7 +20,7 @@ from lazaretto.ledger.verify import verify
 from lazaretto.lineage import trace_source
 from lazaretto.sources.registry import add_source
 from lazaretto.stages.deliveries import Wanted, list_deliveries
-from lazaretto.storage import tables
+from lazaretto.storage import identity, tables
 from lazaretto.storage.identity import MARK, workspace_id
 from lazaretto.storage.store import Store
 from lazaretto.storage.workspace import Workspace, open_workspace
@@ -59,6 +59,25 @@ def _uses(yard: Yard, batch: str) -> list[Callable[[], object]]:
 def _rows(workspace: Workspace) -> int:
     with workspace.catalog.read() as connection:
         return connection.scalar(sa.select(sa.func.count()).select_from(tables.ledger)) or 0
+
+
+def test_two_that_begin_at_once_take_no_store_for_another(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One looks at the empty store; before it looks at the catalog the other has received."""
+    add_source(workspace, "vendor-a", trust_tier=TrustTier.REVIEWED)
+    first = Yard(workspace, make_policy(), tmp_path)
+    second = _with_store(first, Path(workspace.store.root))
+    look = identity.store_id
+
+    def slow(store: Store) -> str | None:
+        seen = look(store)
+        monkeypatch.setattr(identity, "store_id", look)
+        second.receive("monday", MONDAY)
+        return seen
+
+    monkeypatch.setattr(identity, "store_id", slow)
+    assert first.receive("tuesday", TUESDAY).id != first.receive("monday", MONDAY).id
 
 
 @pytest.mark.parametrize("where", ["empty", "not there", "another workspace's", "a forged mark"])

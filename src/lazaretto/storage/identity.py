@@ -82,22 +82,24 @@ def compare(catalog: Catalog, store: Store) -> bool:
         SystemFaultError: catalog or store cannot be reached.
     """
     here, there = workspace_id(catalog), store_id(store)
-    if there == here:
-        return True
-    if there is not None:
+    if there is None and _names_files(catalog):
+        # The first file comes after the mark, and its entry after both: another process may have
+        # begun since the store was looked at.
+        there = store_id(store)
+        if there is None:
+            raise OtherStoreError(
+                catalog.display_url,
+                store.root,
+                f"the catalog names files, and the store has none of them and no {MARK}: it is "
+                "empty, not mounted, or another place",
+            )
+    if there is not None and there != here:
         raise OtherStoreError(
             catalog.display_url,
             store.root,
             f"the catalog is of workspace {here}, the store of workspace {there}",
         )
-    if _names_files(catalog):
-        raise OtherStoreError(
-            catalog.display_url,
-            store.root,
-            f"the catalog names files, and the store has none of them and no {MARK}: it is "
-            "empty, not mounted, or another place",
-        )
-    return False
+    return there is not None
 
 
 def workspace_id(catalog: Catalog) -> str:

@@ -13,7 +13,7 @@ from lazaretto.embed.options import (
     TorchOptions,
     read_options,
 )
-from lazaretto.errors import NotFoundError
+from lazaretto.errors import NotFoundError, ReferenceMismatchError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,22 +24,36 @@ if TYPE_CHECKING:
     from lazaretto.policy import Policy
 
 
-def load_encoder(policy: Policy, state: bytes | None = None) -> Encoder:
+def load_encoder(
+    policy: Policy, state: bytes | None = None, *, digest: str | None = None
+) -> Encoder:
     """The encoder that the policy names, ready to encode.
 
     Args:
         policy: its ``embed`` section is read; relative paths start at the policy's folder.
         state: what `fit_encoder` gave, where the reference has the model (``model: reference``).
+        digest: of the same encoder on the machine that gave the work to this one; None: any.
 
     Raises:
         PolicyError: see `lazaretto.embed.check.check_embed`.
         NotFoundError: the reference has the model, and `state` is None.
-        ReferenceMismatchError: the model was fitted for other columns or options.
+        ReferenceMismatchError: the model was fitted for other columns or options, or is another one
+            on this machine.
 
     Examples:
         >>> load_encoder(policy).name  # this policy takes the vectors of a column
         'column:vector'
     """
+    encoder = _load(policy, state)
+    if digest is not None and encoder.digest != digest:
+        raise ReferenceMismatchError(
+            f"encoder {encoder.name} has other weights on this worker: give all nodes the same "
+            "files"
+        )
+    return encoder
+
+
+def _load(policy: Policy, state: bytes | None) -> Encoder:
     check_embed(policy)
     if policy.embed.model != FITTED:
         return _BUILDERS[policy.embed.encoder](policy)

@@ -10,7 +10,6 @@ import pyarrow as pa
 from lazaretto.batch import as_chunks
 from lazaretto.embed import load_encoder
 from lazaretto.embed.reader import CHUNK_ROWS
-from lazaretto.errors import ReferenceMismatchError
 from lazaretto.storage.sidecars import read_table, row_groups
 
 if TYPE_CHECKING:
@@ -50,12 +49,7 @@ class Encoding:
             ReferenceMismatchError: it is another one there.
         """
         state = None if self.state is None else read_table(store, self.state)["state"][0].as_py()
-        encoder = load_encoder(self.policy, state)
-        if encoder.digest != self.encoder:
-            raise ReferenceMismatchError(
-                f"encoder {encoder.name} has other weights on this worker: give all nodes the "
-                "same files"
-            )
+        encoder = load_encoder(self.policy, state, digest=self.encoder)
 
         def run(stretch: Stretch | None) -> Output:
             numbers = None if stretch is None else stretch.numbers

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from lazaretto.batch import open_canonical, records
-from lazaretto.errors import ReferenceMismatchError
 from lazaretto.storage.sidecars import read_table
 
 if TYPE_CHECKING:
@@ -79,12 +78,8 @@ class Embedding:
         """
         from lazaretto.embed import load_encoder
 
-        encoder = load_encoder(self.policy, None if self.state is None else store.read(self.state))
-        if encoder.digest != self.encoder:
-            raise ReferenceMismatchError(
-                f"encoder {encoder.name} has other weights on this worker: give all nodes the "
-                "same files"
-            )
+        state = None if self.state is None else store.read(self.state)
+        encoder = load_encoder(self.policy, state, digest=self.encoder)
         return embedding(lambda: self.records.open(store), encoder, self.policy)
 
 

@@ -81,11 +81,13 @@ def states_of(dataset: Dataset, known: Container[str]) -> tuple[list[TableState]
         state = state_of(row, Mode(row.modes), dataset.starts[row.run])
         key = f"drop:{row.uuid}"
         made[key] = replace(state, key=key, node=None, replaces=Replaces.YES)
-    if dataset.pure in (Kind.BATCH, Kind.MODEL):
-        return list(made.values()), list(nameless.values())
+    # A batch, and a version of a model, holds nothing of those before, whoever made it.
+    alone = dataset.pure in (Kind.BATCH, Kind.MODEL)
     for version in dataset.versions:
         if not version.written and version.version not in made:
-            made[version.version] = _unwritten(version, counts, version.version in known)
+            made[version.version] = _unwritten(version, counts, alone or version.version in known)
+    if alone:
+        return list(made.values()), list(nameless.values())
     first = min(dataset.names, key=dataset.spelled)
     for missing in _missing(dataset, list(made.values())) if counts else ():
         made[missing.key] = missing

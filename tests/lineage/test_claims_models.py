@@ -251,3 +251,13 @@ def test_a_history_of_another_dataset_is_not_accused(site: Site, workspace: Work
     assert site.source("vendor") == Said(["net@1", "ocr@1"])
     assert lineage.trace_batch(workspace, batch).model_ids == ["ocr@1"]
     assert lineage.trace_dataset(workspace, "digits", 1).model_ids == ["net@1"]
+
+
+def test_who_takes_a_model_without_a_version_takes_the_last_that_anybody_saw(site: Site) -> None:
+    """Version 2 was read, and nobody told who made it: version 1 is not accused for it."""
+    site.feed(event([site.table(1)], [NET]))
+    site.feed(event([model("net", 2)], [model("copy", 1)], at=3600))
+    site.feed(event([model("net", None)], [model("head", 1)], at=7200))
+    said = site.source("vendor")
+    assert said.affected == ["net@1"]
+    assert {"copy@1", "head@1"} <= set(said.unknown)

@@ -165,7 +165,10 @@ def _take_out(
         versions, batches = {trained.snapshot for trained in models}, set(mine)
         trained_on = snapshot_files(connection, base.dataset, versions, batches)
     saw = models_that_saw(workspace.store, models, trained_on, mine)
-    removed = list(dict.fromkeys(old.file.path for old in found.files))
+    touched: dict[str, list[DataFile]] = {old.file.path: [] for old in found.files}
+    for file in base.files:
+        if file.file.path in touched:
+            touched[file.file.path].append(file)
     event = RecordsRecalled(
         recall=identity,
         dataset=base.dataset,
@@ -180,8 +183,10 @@ def _take_out(
         reason=reason,
         table_id=base.table_id,
         schema=base.schema_digest,
-        files=[file for path in removed for file in _left(workspace, base, asked, path, digest)],
-        removed=removed,
+        files=[
+            file for old in touched.values() for file in _left(workspace, base, asked, old, digest)
+        ],
+        removed=list(touched),
     )
     with workspace.catalog.transaction() as connection:
         newest = find_newest(connection, base.dataset)
@@ -198,11 +203,10 @@ def _take_out(
 
 
 def _left(
-    workspace: Workspace, base: DatasetVersion, asked: Asked, path: str, digest: str
+    workspace: Workspace, base: DatasetVersion, asked: Asked, old: list[DataFile], digest: str
 ) -> list[DataFile]:
-    """What is left of a data file, with all its stretches, in files of its own."""
-    old = [file for file in base.files if file.file.path == path]
-    purpose = f"recall:{base.version}:{digest}:{path}"
+    """What is left of a data file, of which these are all stretches, in files of its own."""
+    purpose = f"recall:{base.version}:{digest}:{old[0].file.path}"
 
     def left() -> Iterator[tuple[DataFile, pa.RecordBatch]]:
         for file, chunk in read_files(workspace.store, old, schema=base.schema):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +14,7 @@ from lazaretto.text import cut
 from lazaretto.values import REPORTED_ONLY, TestSummary
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import numpy.typing as npt
 
@@ -86,15 +86,27 @@ class OddGroups:
     reasons: dict[int, str]
 
 
-def numbered(texts: pa.ChunkedArray) -> tuple[npt.NDArray[np.int64], list[str]]:
-    """Number of each record's group, -1 where it has none, and what the groups are called."""
+class Numbered(NamedTuple):
+    """The groups of a column.
+
+    Attributes:
+        number: int64 (m,), of each record's group; -1 where it has none.
+        names: what they are called, by number.
+    """
+
+    number: npt.NDArray[np.int64]
+    names: list[str]
+
+
+def numbered(texts: pa.ChunkedArray) -> Numbered:
+    """Numbers the groups of a column of texts."""
     coded = texts.combine_chunks().dictionary_encode()
     number = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-    return number.astype(np.int64), coded.dictionary.to_pylist()
+    return Numbered(number.astype(np.int64), coded.dictionary.to_pylist())
 
 
 def find_groups(
-    groups: dict[str, pa.ChunkedArray], measured: Measured, policy: Policy, alpha: float
+    groups: Mapping[str, Numbered], measured: Measured, policy: Policy, alpha: float
 ) -> OddGroups | None:
     """Looks for groups that have more odd records than their classes explain.
 
@@ -102,7 +114,7 @@ def find_groups(
     held; else its odd records are.
 
     Args:
-        groups: text of each record's group, by column.
+        groups: of each record, by column.
         measured: the batch.
         policy: says which columns, and whether what is found is held.
         alpha: chance that any record of a clean batch is named.
@@ -121,7 +133,7 @@ def find_groups(
         if name not in groups:
             told.append(f"the batch has no column {cut(name, _LONGEST)!r}")
             continue
-        number, values = numbered(groups[name])
+        number, values = groups[name]
         found = group_excess(
             p_value, label, number[usable], measured.known, alpha=alpha, columns=len(names)
         )

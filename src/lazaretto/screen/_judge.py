@@ -36,7 +36,7 @@ NO_DETECTOR_DECIDES = (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import numpy.typing as npt
 
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from lazaretto.policy import Policy
     from lazaretto.reference import Reference
     from lazaretto.screen._decide import Decided, Rest
+    from lazaretto.screen._groups import Numbered
     from lazaretto.screen._measured import Measured
     from lazaretto.screen._neighbourhood import Neighbourhoods
     from lazaretto.screen._pool import Companion
@@ -82,11 +83,12 @@ def judge(
         remark = _watching(scored, marked, int(usable.sum()), detectable, policy)
         detectable = int(usable.sum()) + 1
     held[list(scored.problems)] = True
+    whose = {column: numbered(texts) for column, texts in scored.groups.items()}
     found = apart = groups = None
     if pool is None or not pool.is_joint:
         level = decided.budget.scan / (2 if policy.columns.groups else 1)
         found = find_neighbourhoods(scored, reference, policy, level)
-        groups = find_groups(scored.groups, measured, policy, level)
+        groups = find_groups(whose, measured, policy, level)
         apart = find_apart(scored, reference, policy, decided.budget.apart)
     if found is not None:
         held[found.members] = True
@@ -127,19 +129,20 @@ def judge(
         note=note,
         smallest=None if decided.sizes is None else decided.sizes.smallest,
         pool=pool,
-        odd=_odd(scored, measured),
+        odd=_odd(whose, measured),
     )
 
 
-def _odd(scored: Scored, measured: Measured) -> tuple[list[OddRecords], list[OddRecords]]:
+def _odd(
+    whose: Mapping[str, Numbered], measured: Measured
+) -> tuple[list[OddRecords], list[OddRecords]]:
     """The odd records of each class, and of each group that is named, and the calibration's."""
     usable, classes = measured.usable, measured.classes
     p_value, label = measured.p_value[usable], measured.label[usable]
     mine = tally(p_value, label, classes)
     there = tally(measured.known.p_value, measured.known.label, classes)
     others = list(there)
-    for column in scored.groups:
-        number, values = numbered(scored.groups[column])
+    for column, (number, values) in whose.items():
         names = [f"{column} {cut(value, 60)!r}" for value in values]
         more, known = tally_groups(p_value, label, number[usable], names, there, classes)
         mine, others = mine + more, others + known

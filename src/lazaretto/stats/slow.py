@@ -6,6 +6,7 @@ before: they are counted with the new ones, and held against the calibration.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from math import floor, log
 from typing import TYPE_CHECKING
@@ -85,7 +86,7 @@ def tally_groups(
         >>> [one.name for one in mine], there[0].scored
         (['user a, ham', 'user b, ham'], 1)
     """
-    sizes = [int((group == number).sum()) for number in range(len(names))]
+    sizes = Counter(group.tolist())
     largest = sorted(range(len(names)), key=lambda number: -sizes[number])[:MOST_GROUPS]
     by_class = {one.name: one for one in known}
     mine, there = list[OddRecords](), list[OddRecords]()

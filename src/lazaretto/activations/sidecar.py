@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from lazaretto.activations.capture import stream
+from lazaretto.batch._lists import as_lists
 from lazaretto.errors import UsageError
 
 if TYPE_CHECKING:
@@ -110,8 +111,6 @@ def _batches(
         mine = mine.combine_chunks() if isinstance(mine, pa.ChunkedArray) else mine
         columns = {"record_id": mine}
         for name, values in part.items():
-            kept = values.astype(np.float16) if half else values
-            flat = pa.array(np.ascontiguousarray(kept).ravel())
-            columns[name] = pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
+            columns[name] = as_lists(values.astype(np.float16) if half else values)
         yield pa.record_batch(columns)
         first += n

@@ -6,16 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from lazaretto.batch._columns import label_texts, numeric_values, vectors
+from lazaretto.batch._lists import as_lists
 from lazaretto.errors import DeliveryError, ReferenceMismatchError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    import numpy as np
     import numpy.typing as npt
 
     from lazaretto.batch import Batch
@@ -123,10 +124,7 @@ class Reader:
                     f"(there are: {', '.join(chunk.schema.names)})"
                 )
             return vectors(chunk.column(column), column, self.width)
-        encoded = self.encoder.encode(chunk)
-        flat = pa.array(np.ascontiguousarray(encoded).ravel())
-        listed = pa.FixedSizeListArray.from_arrays(flat, encoded.shape[1])
-        return vectors(listed, self.encoder.name, self.width)
+        return vectors(as_lists(self.encoder.encode(chunk)), self.encoder.name, self.width)
 
     def _wanted(self, source: pa.Table | Batch) -> list[str] | None:
         """Columns to read; None (all) where an encoder reads them."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 
 from lazaretto.batch import as_chunks
+from lazaretto.batch._lists import as_lists, as_matrix
 from lazaretto.embed import load_encoder
 from lazaretto.embed.reader import CHUNK_ROWS
 from lazaretto.storage.sidecars import read_table, row_groups
@@ -15,7 +17,6 @@ from lazaretto.storage.sidecars import read_table, row_groups
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    import numpy as np
     import numpy.typing as npt
 
     from lazaretto.batch import Batch, Stretch
@@ -116,10 +117,7 @@ def encoded_by(
     def vectors() -> Iterator[npt.NDArray[np.float32]]:
         for _, output in engine.map(job, here, lambda: extents):
             for table in output["vectors"]:
-                column = table["embedding"]
-                width = column.type.list_size
-                flat = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-                yield flat.flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
+                yield as_matrix(table["embedding"])
 
     return Ahead(encoder.name, encoder.digest, encoder.weights, encoder.dimensions, vectors())
 
@@ -129,7 +127,5 @@ def _encoded(
 ) -> Iterator[pa.RecordBatch]:
     for chunk in chunks:
         rows = chunk.combine_chunks().to_batches()[0] if isinstance(chunk, pa.Table) else chunk
-        made = encoder.encode(rows)
-        flat = pa.array(made.reshape(-1), pa.float32())
-        vectors = pa.FixedSizeListArray.from_arrays(flat, made.shape[1])
+        vectors = as_lists(encoder.encode(rows).astype(np.float32, copy=False))
         yield pa.RecordBatch.from_arrays([vectors], names=["embedding"])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from lazaretto.batch._lists import as_lists, as_matrix
 from lazaretto.sanitize.inputs import Inputs, rows_of_classes
 from lazaretto.storage.sidecars import read_table
 
@@ -95,15 +96,13 @@ def keep_inputs(engine: Engine, inputs: Inputs) -> StoredInputs | None:
 
 def _chunks(rows: NDArray[np.floating]) -> Iterator[pa.RecordBatch]:
     for first in range(0, max(len(rows), 1), _CHUNK):
-        part = np.ascontiguousarray(rows[first : first + _CHUNK])
-        values = pa.FixedSizeListArray.from_arrays(pa.array(part.reshape(-1)), rows.shape[1])
+        values = as_lists(rows[first : first + _CHUNK])
         yield pa.RecordBatch.from_arrays([values], names=["row"])
 
 
 def _rows(store: Store, file: StoredFile) -> NDArray[Any]:
-    column = read_table(store, file)["row"].combine_chunks()
-    return _numbers(column.flatten()).reshape(-1, column.type.list_size)
+    return np.array(as_matrix(read_table(store, file)["row"]))
 
 
-def _numbers(column: pa.Array | pa.ChunkedArray) -> NDArray[Any]:
-    return np.array(column.to_numpy() if isinstance(column, pa.ChunkedArray) else column)
+def _numbers(column: pa.ChunkedArray) -> NDArray[Any]:
+    return np.array(column.to_numpy())

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from lazaretto.batch._lists import as_lists, as_matrix
 from lazaretto.detect.base import Chunk
 from lazaretto.screen._sample import Oddest, Sample
 from lazaretto.screen._scan import MOST
@@ -84,7 +85,7 @@ class Piece:
         records = {
             "record_id": pa.chunked_array(self.ids, pa.string()),
             "label": pa.chunked_array(self.label, pa.string()),
-            "numbers": _lists(numbers),
+            "numbers": as_lists(numbers),
             "problem": pa.array([self.problems.get(row) for row in place], pa.string()),
             "reasons": pa.array([self.reasons.get(row) for row in place], pa.list_(pa.string())),
         }
@@ -113,7 +114,7 @@ class Piece:
             oddest,
             ids=records["record_id"].chunks,
             label=records["label"].chunks,
-            numbers=[_matrix(records["numbers"])],
+            numbers=[as_matrix(records["numbers"])],
             problems={row: problems[row] for row in place if problems[row] is not None},
             reasons={row: reasons[row] for row in place if reasons[row] is not None},
             apart=_heard(whole(tables["apart"])),
@@ -146,7 +147,7 @@ def _kept(
     rows = len(position)
     return pa.table(
         {
-            "embedding": _lists(vectors),
+            "embedding": as_lists(vectors),
             "label": pa.nulls(rows, pa.int64()) if label is None else pa.array(label),
             "position": pa.array(position),
             "number": pa.array(number),
@@ -160,22 +161,11 @@ def _taken(
     table = whole(chunks)
     labelled = bool((table.schema.metadata or {}).get(b"labelled"))
     return (
-        _matrix(table["embedding"]),
+        as_matrix(table["embedding"]),
         table["label"].to_numpy() if labelled else None,
         table["position"].to_numpy(),
         table["number"].to_numpy(),
     )
-
-
-def _lists(matrix: npt.NDArray[np.floating]) -> pa.FixedSizeListArray:
-    flat = pa.array(np.ascontiguousarray(matrix).reshape(-1))
-    return pa.FixedSizeListArray.from_arrays(flat, matrix.shape[1])
-
-
-def _matrix(column: pa.ChunkedArray) -> npt.NDArray[np.float64]:
-    lists = column.combine_chunks()
-    flat = lists.flatten().to_numpy(zero_copy_only=False)
-    return np.asarray(flat).reshape(len(lists), lists.type.list_size)
 
 
 def whole(chunks: Iterable[pa.RecordBatch | pa.Table]) -> pa.Table:

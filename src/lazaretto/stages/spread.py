@@ -6,9 +6,11 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 
 from lazaretto.batch import open_canonical, records
+from lazaretto.batch._lists import as_lists
 from lazaretto.storage.sidecars import read_table
 
 if TYPE_CHECKING:
@@ -114,9 +116,7 @@ def vector_schema(dimensions: int) -> pa.Schema:
 
 def _encoded(data: Batch, encoder: Encoder, policy: Policy) -> Iterator[pa.RecordBatch]:
     for ids, chunk in records(data, policy.columns, size=CHUNK):
-        encoded = encoder.encode(chunk)
-        flat = pa.array(encoded.reshape(-1), pa.float32())
-        vectors = pa.FixedSizeListArray.from_arrays(flat, encoded.shape[1])
+        vectors = as_lists(encoder.encode(chunk).astype(np.float32, copy=False))
         yield pa.RecordBatch.from_arrays([ids, vectors], names=["record_id", "embedding"])
 
 

@@ -58,8 +58,8 @@ class MaintainDatasetOperator(LazarettoOperator):
         return {
             "dataset": result.dataset,
             "version": result.version,
-            "before": sum(one.before for one in result.compactions),
-            "after": sum(one.after for one in result.compactions),
+            "before": result.before,
+            "after": result.after,
             "due": len(result.due),
             "deleted": result.deleted,
         }

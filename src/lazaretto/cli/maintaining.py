@@ -49,12 +49,12 @@ def maintain(
 
 def maintained(done: "Maintained") -> RenderableType:
     """What was put together, what is due, and what is kept."""
-    before = sum(one.before for one in done.compactions)
-    after = sum(one.after for one in done.compactions)
     size = sum(one.bytes for one in done.due)
     head: dict[str, object] = {
         "dataset": f"{done.dataset}@{done.version}",
-        "put together": f"{before} files to {after}" if before else "nothing: no small files",
+        "put together": f"{done.before} files to {done.after}"
+        if done.before
+        else "nothing: no small files",
         "checkpoint": f"version {done.checkpoint}",
         "due": f"{counted(len(done.due), 'file')}, {size:,} bytes{_outcome(done)}",
         "kept": f"{counted(done.waiting, 'file')} {_days(done.days)}; "

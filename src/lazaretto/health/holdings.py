@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from lazaretto.authority.policies import policy_in_force
 from lazaretto.dataset.admission import CLEARED
 from lazaretto.dataset.compare import compare_table
-from lazaretto.errors import LedgerError
-from lazaretto.ledger.chain import head, whole
+from lazaretto.health.every_entry import every_entry
+from lazaretto.ledger.chain import head
 from lazaretto.ledger.deletions import DELIVERED, HELD
 from lazaretto.ledger.events import (
     BatchAdmitted,
@@ -283,14 +283,8 @@ def read_holdings(workspace: Workspace, sizes: dict[str, int]) -> Holdings:
     """
     found = Holdings()
     with workspace.catalog.read() as connection:
-        try:
-            for entry in whole(connection):
-                found.add(entry)
-        except LedgerError as error:
-            raise LedgerError(
-                f"the ledger does not hold, so that nobody can say what is needed: {error}. "
-                "Restore the catalog from a backup"
-            ) from error
+        for entry in every_entry(connection):
+            found.add(entry)
         found.until = head(connection)
         datasets = {name for batch in found.batches.values() for name in batch.judged}
         datasets |= {c.dataset for batch in found.batches.values() for c in batch.cases.values()}

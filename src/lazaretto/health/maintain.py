@@ -59,6 +59,16 @@ class Maintained:
     seqs: list[int] = field(default_factory=list)
 
     @property
+    def before(self) -> int:
+        """How many files were put together."""
+        return sum(one.before for one in self.compactions)
+
+    @property
+    def after(self) -> int:
+        """How many came of them."""
+        return sum(one.after for one in self.compactions)
+
+    @property
     def settled(self) -> bool:
         """Whether nothing is left that could be deleted."""
         return self.deleted or self.kept is not None or not (self.due or self.again)

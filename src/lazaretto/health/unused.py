@@ -12,9 +12,8 @@ from lazaretto.authority.holds import holds_on
 from lazaretto.authority.policies import policy_in_force
 from lazaretto.dataset.history import added_files, removed_files
 from lazaretto.dataset.state import VersionEvent
-from lazaretto.errors import LedgerError
+from lazaretto.health.every_entry import every_entry
 from lazaretto.incidents.recorded import OPEN
-from lazaretto.ledger.chain import whole
 from lazaretto.ledger.events import (
     BatchAdmitted,
     DatasetPruned,
@@ -157,14 +156,8 @@ def find_unused(workspace: Workspace, dataset: str, now: datetime) -> Plan:
     """
     fold = _Fold(dataset)
     with workspace.catalog.read() as connection:
-        try:
-            for entry in whole(connection):
-                fold.add(entry)
-        except LedgerError as error:
-            raise LedgerError(
-                f"the ledger does not hold, so that nobody can say what is needed: {error}. "
-                "Restore the catalog from a backup"
-            ) from error
+        for entry in every_entry(connection):
+            fold.add(entry)
         known = policy_in_force(connection, dataset)
         kept = _in_the_way(connection, dataset)
     days = None if known is None else known.rules.retention.replaced_days

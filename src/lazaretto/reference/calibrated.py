@@ -14,7 +14,7 @@ from lazaretto.reference._file import FORMAT, LABEL, fold_rows_of, side_of
 from lazaretto.reference._packed import Packed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     import numpy.typing as npt
 
@@ -132,11 +132,13 @@ def weights_of(policy: Policy, detectors: Iterable[str]) -> list[float]:
     return weights
 
 
-def apart_of(policy: Policy, detectors: Iterable[str]) -> list[str]:
-    """Those of some detectors that are judged by themselves under a policy."""
+def apart_of(
+    policy: Policy, detectors: Iterable[str], *, modes: Collection[str] = ("enforce",)
+) -> list[str]:
+    """Those of some detectors that a policy judges by themselves, in one of some modes."""
     configs = policy.screen.detectors
     return [
         name
         for name in detectors
-        if name in configs and configs[name].apart and configs[name].mode == "enforce"
+        if name in configs and configs[name].apart and configs[name].mode in modes
     ]

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lazaretto.reference.calibrated import apart_of
+from lazaretto.screen._explain import RUN
 from lazaretto.stats.conformal import Calibration, excess_of_small_p, levels
 from lazaretto.values import REPORTED_ONLY, TestSummary
 
@@ -51,11 +53,7 @@ def find_apart(scored: Scored, reference: Reference, policy: Policy, alpha: floa
         None where no detector is apart, or the batch is too small to be looked at in parts.
     """
     configs = policy.screen.detectors
-    names = [
-        name
-        for name in reference.detectors
-        if name in configs and configs[name].apart and configs[name].mode != "off"
-    ]
+    names = apart_of(policy, reference.detectors, modes=RUN)
     usable = np.flatnonzero(~np.isnan(scored.p_value))
     if not names or alpha <= 0 or not len(usable):
         return None

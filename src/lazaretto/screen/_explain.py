@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lazaretto.detect.scorer import take
+from lazaretto.reference.calibrated import apart_of
 from lazaretto.screen._calibration import detector_weights
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from lazaretto.policy import Policy
     from lazaretto.reference import Reference
 
+RUN = ("enforce", "shadow")
+"""Modes in which a detector says something."""
 MOST_REASONS = 3
 DRIVING_SHARE = 0.7
 """A detector is named as a reason when its rank is at least this share of the worst one."""
@@ -72,11 +75,11 @@ def explain_apart(
         said: what they say goes here, by name and position.
     """
     detectors, rate = reference.scorers[0].detectors, policy.screen.false_quarantine_rate
-    alone = numbers[:, 3 + len(detectors) :]
-    for column, (name, detector) in enumerate(detectors.items()):
-        config = policy.screen.detectors.get(name)
+    alone, order = numbers[:, 3 + len(detectors) :], list(detectors)
+    for name in apart_of(policy, detectors, modes=RUN):
+        column, detector = order.index(name), detectors[name]
         rows = np.flatnonzero(alone[:, column] <= rate)
-        if config is None or not config.apart or config.mode == "off" or not len(rows):
+        if not len(rows):
             continue
         told = said.setdefault(name, {})
         for row, text in zip(rows.tolist(), detector.explain(take(chunk, rows)), strict=True):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from catalogs import copy_sqlite
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from many import in_full
 from promotion_oracle import Book
@@ -71,7 +71,8 @@ def test_no_route_promotes_what_the_oracle_calls_tainted_or_unproven(
     with tempfile.TemporaryDirectory() as folder:
         url = copy_sqlite(made_catalog, Path(folder) / "catalog.db")
         workspace = open_workspace(catalog_url=url, store=Path(folder) / "store", actor=ANN)
-        _play(workspace, Path(folder), rules, steps)
+        promoted, versions = _play(workspace, Path(folder), rules, steps)
+        event("promoted: " + ("all" if promoted == versions else "some" if promoted else "none"))
         workspace.catalog.engine.dispose()
 
 
@@ -94,9 +95,11 @@ def test_the_same_on_postgresql(postgres_catalog: str, tmp_path: Path) -> None:
 
 def _play(
     workspace: Workspace, folder: Path, rules: dict[str, Any], steps: list[tuple[Any, ...]]
-) -> None:
+) -> tuple[int, int]:
+    """Versions that were promoted at the end, and how many there are."""
     book = Book(workspace, folder, rules)
     in_use: int | None = None
+    promoted = 0
     for name, *arguments in [*BEGIN, *steps]:
         if name == "promote":
             if book.models:
@@ -104,12 +107,14 @@ def _play(
         else:
             getattr(book, name)(*arguments)
     for version in range(len(book.models)):
+        promoted += book.may(version, in_use)
         in_use = _promote(book, version, in_use)
         _no_other_route(book, version)
         if in_use is not None:
             in_use = _roll_back(book, in_use)
         assert _production(workspace) == (None if in_use is None else str(in_use))
     assert check(workspace).sound
+    return promoted, len(book.models)
 
 
 def _promote(book: Book, version: int, in_use: int | None) -> int | None:

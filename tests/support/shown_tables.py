@@ -625,7 +625,11 @@ TABLES: dict[str, Callable[[], RenderableType]] = {
     "lineage-check": lambda: lineage.check_view([Problem(3, "/run/facets/parent", REASON)]),
     "manifest-verify": lambda: manifest.faults_view({"source": "annotation-vendor"}, _unsigned()),
     "model-check-mlflow": lambda: model_mlflow.differences_view(
-        [AliasDifference("digit-classifier", "production", "2026.03", None, promoted=True)]
+        [
+            AliasDifference(
+                "digit-classifier", "production", "2026.03", None, promoted=True, follows=True
+            )
+        ]
     ),
     "model-evaluate": lambda: model_evaluate.figures_view(_measured()),
     "model-examine": lambda: model_promote.reasons_view(_refused_for()),

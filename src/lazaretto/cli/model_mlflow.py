@@ -51,16 +51,24 @@ def check_mlflow(
     uri: Annotated[str, typer.Argument(metavar="URI", help="Of the server: http://HOST:PORT")],
     *,
     name: Annotated[str | None, typer.Option(help="Only this registered model")] = None,
+    repair: Annotated[
+        bool,
+        typer.Option(
+            "--repair", help="Set there what promotions, demotions and rollbacks here say, first"
+        ),
+    ] = False,
 ) -> Reply:
-    """Compare the aliases of an MLflow server with those of the ledger; nothing is changed.
+    """Compare the aliases of an MLflow server with those of the ledger.
 
-    Exit code 1 when one stands for another version there. `lazaretto model promote --mlflow` moves
-    it there, `lazaretto model import-mlflow` puts on record what the server says.
+    Exit code 1 when one stands for another version there. With --repair, names that were promoted
+    or demoted here are moved there first; the ledger stays as it is. `lazaretto model
+    import-mlflow` puts on record what the server says.
     """
-    from lazaretto.models.mlflow_aliases import differing_aliases
+    from lazaretto.models.mlflow_aliases import differing_aliases, repair_aliases
 
+    compare = repair_aliases if repair else differing_aliases
     with session.working("Reading the server"):
-        found = differing_aliases(session.workspace, uri, name=name)
+        found = compare(session.workspace, uri, name=name)
     return Reply(found, differences_view(found), found=bool(found))
 
 
@@ -73,7 +81,9 @@ def differences_view(found: "Sequence[AliasDifference]") -> Grid:
             one.here or "no version",
             one.there or "no version",
             "yes" if one.promoted else "no",
+            "yes" if one.follows else "no",
         )
         for one in found
     ]
-    return grid(["model", "alias", "by the ledger", "by the server", "promoted here"], rows)
+    columns = ["model", "alias", "by the ledger", "by the server", "promoted here", "to repair"]
+    return grid(columns, rows)

@@ -1,7 +1,7 @@
 """Names on an MLflow server: set by a promotion, and read back to find where the two differ.
 
-The ledger comes first. Where a promotion is cut off before the server was told, the same promotion
-again tells it; until then `differing_aliases` names the difference.
+The ledger comes first. Where a promotion, demotion or rollback is cut off before the server was
+told, `differing_aliases` names the difference, and `repair_aliases` tells the server.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from lazaretto.authority.model_rules import guarded_by
 from lazaretto.dataset.models import ModelKey
 from lazaretto.errors import SystemFaultError, UsageError
 from lazaretto.lineage.from_mlflow import registry_of
@@ -24,6 +25,9 @@ from lazaretto.text import excerpt
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sqlalchemy.engine import Connection
+
+    from lazaretto.stages.alias_model import Alias
     from lazaretto.storage.workspace import Workspace
 
 _PAGE = 100
@@ -40,6 +44,8 @@ class AliasDifference:
         here: version by the ledger; None: none.
         there: version by the server; None: none.
         promoted: whether the version here was promoted.
+        follows: whether the server has to follow: the version here was promoted, or only promotions
+            move the name, and it was taken away here.
     """
 
     model: str
@@ -47,6 +53,7 @@ class AliasDifference:
     here: str | None
     there: str | None
     promoted: bool
+    follows: bool
 
 
 def require_registry(uri: str, registry: str) -> None:
@@ -73,7 +80,7 @@ def tell_server(uri: str, model: str, alias: str, version: str | None) -> None:
 
     Raises:
         SystemFaultError: the server cannot be reached, or refuses; the ledger says what is wanted,
-            and the same call again tells the server.
+            and `repair_aliases` tells the server.
     """
     client, fault = _client(uri)
     try:
@@ -87,7 +94,8 @@ def tell_server(uri: str, model: str, alias: str, version: str | None) -> None:
     except fault as error:
         raise SystemFaultError(
             f"the ledger says what {alias!r} of {model!r} stands for, and the MLflow server at "
-            f"{safe_uri(uri)} could not be told: {error_line(error)}. Do the same again"
+            f"{safe_uri(uri)} could not be told: {error_line(error)}. Once it answers, "
+            f"`lazaretto model check-mlflow {safe_uri(uri)} --repair` tells it"
         ) from error
 
 
@@ -127,8 +135,48 @@ def differing_aliases(
             other = there.get(model, {}).get(alias)
             if version != other:
                 promoted = here is not None and here.promoted is not None
-                found.append(AliasDifference(model, alias, version, other, promoted))
+                follows = promoted or (
+                    here is not None and version is None and _guarded(connection, here)
+                )
+                found.append(AliasDifference(model, alias, version, other, promoted, follows))
     return found
+
+
+def repair_aliases(
+    workspace: Workspace, uri: str, *, name: str | None = None
+) -> list[AliasDifference]:
+    """Sets on an MLflow server what promotions, demotions and rollbacks on the ledger say.
+
+    A name that nobody moved here, or that was only read from the server, stays what it is there.
+
+    Args:
+        workspace: catalog and store; only read.
+        uri: address of the server.
+        name: only this registered model.
+
+    Returns:
+        What differs afterwards.
+
+    Raises:
+        UsageError: as of `differing_aliases`.
+        SystemFaultError: the server cannot be reached, or refuses.
+    """
+    for one in differing_aliases(workspace, uri, name=name):
+        if one.follows:
+            tell_server(uri, one.model, one.alias, one.here)
+    return differing_aliases(workspace, uri, name=name)
+
+
+def _guarded(connection: Connection, alias: Alias) -> bool:
+    """Whether only a promotion moves a name, by the policies of any version of the model."""
+    table = tables.model_version.c
+    query = sa.select(table.version).where(
+        table.registry == alias.registry, table.model == alias.model
+    )
+    return any(
+        guarded_by(connection, ModelKey(alias.registry, alias.model, row.version), alias.alias)
+        for row in connection.execute(query)
+    )
 
 
 def _client(uri: str) -> tuple[Any, type[Exception]]:

@@ -108,7 +108,7 @@ def promote(
         NotFoundError: no such model version is registered.
         UsageError: no name that can be an alias, or the version is in several registries.
         LedgerError: the ledger does not hold.
-        SystemFaultError: the MLflow server could not be told; the same call again tells it.
+        SystemFaultError: the MLflow server could not be told; `repair_aliases` tells it.
 
     Examples:
         >>> from lazaretto import incidents

@@ -2,12 +2,12 @@
 
     python benchmarks/drill.py DATA_DIR --out benchmarks/results/drill.md
 
-DATA_DIR holds `mnist_backdoor/` and `text/`. Of each set 1,500 rows are the reference, other rows
-are a batch that is admitted and then copied by a drill. Then rows that neither has are poisoned and
-delivered to the real gate, in a copy of the workspace. *same*: the drill's attacks on those rows,
-with another seed. *left out*: attacks that no drill has; each is predicted by the drilled attack
-that was named for it in `KIN` before anything was measured. `--lines FILE...` only writes the
-document from what was printed.
+DATA_DIR holds `mnist_backdoor/` and `text/`. Of each set 1,500 rows are the reference, others are
+batches of 600 that are admitted and then copied by a drill, which draws each dose `--draws` times.
+Then rows that neither has are poisoned and delivered to the real gate, in a copy of the workspace,
+`--real` times each. *same*: the drill's attacks on those rows, with other seeds. *left out*:
+attacks that no drill has; each is predicted by the drilled attack of its kind (`KIN`).
+`--lines FILE...` only writes the document from what was printed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ import argparse
 import json
 import shutil
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +31,7 @@ from lazaretto import stages
 from lazaretto.drill import run_drill
 from lazaretto.drill.attacks.base import Copy
 from lazaretto.drill.attacks.registry import ATTACKS
+from lazaretto.errors import UsageError
 from lazaretto.policy import Policy
 from lazaretto.reference import Reference
 from lazaretto.registry.references import save_reference
@@ -42,29 +45,33 @@ if TYPE_CHECKING:
     from lazaretto.drill.attacks.base import Draw, Poisoned
     from lazaretto.storage.workspace import Workspace
 
-REFERENCE, BATCH = 1500, 600
+REFERENCE, BATCH, BATCHES = 1500, 600, 3
 DOSES = (0.05, 0.1)
-DRILLED = ("label_flip", "badnets_patch", "blended", "clean_label", "flood", "subpopulation_flip",
-           "fake_profiles")  # fmt: skip
+DRILLED = {
+    "mnist": ("label_flip", "badnets_patch", "blended"),
+    "sms": ("label_flip", "blended", "flood"),
+    "sst2": ("label_flip", "blended", "flood"),
+}
 KIN = {
     "one-way flips": "label_flip",
     "vertical bar": "badnets_patch",
     "noise of its own": "blended",
     "flips of the set": "label_flip",
-    "trigger of the set": "badnets_patch",
+    "trigger of the set": "blended",
     "flood of the set": "flood",
 }
-"""For each attack that no drill has, the drilled one that predicts it."""
+"""For each attack that no drill has, the drilled one of its kind. Words put into a text move the
+whole of its vector a little and one way, as a blended pattern does: they set no numbers of it."""
 WHO = Actor(ActorType.HUMAN, "user:benchmark")
 
 
 @dataclass(frozen=True)
 class Set:
-    """A data set: rows of the reference, of the batch that is copied, and the rest."""
+    """A data set: rows of the reference, of the batches that are copied, and the rest."""
 
     name: str
     reference: pa.Table
-    batch: pa.Table
+    batches: list[pa.Table]
     rest: pa.Table
     made: dict[str, pa.Table]
 
@@ -103,7 +110,7 @@ def text(folder: Path, name: str) -> Set:
     rows = rows.take(pa.array(order))
     vectors = np.stack(rows["embedding"].to_numpy(zero_copy_only=False)).astype(np.float32)
     all_ = table(order, rows["label"].to_numpy(), vectors)
-    known = rows["text"].slice(0, REFERENCE + BATCH)
+    known = rows["text"].slice(0, REFERENCE + BATCHES * BATCH)
     made = {}
     for attack, file in (("flips", "flip10"), ("trigger", "trigger3"), ("flood", "flood5")):
         bad = pq.read_table(folder / "text" / f"{name}_{file}.parquet")
@@ -124,8 +131,9 @@ def mnist(folder: Path) -> Set:
 
 
 def parts(name: str, rows: pa.Table, made: dict[str, pa.Table]) -> Set:
-    first = REFERENCE + BATCH
-    return Set(name, rows[:REFERENCE], rows[REFERENCE:first], rows[first:], made)
+    cuts = [REFERENCE + number * BATCH for number in range(BATCHES + 1)]
+    batches = [rows[begin:end] for begin, end in pairwise(cuts)]
+    return Set(name, rows[:REFERENCE], batches, rows[cuts[-1] :], made)
 
 
 def one_way(copy: Copy, count: int, draw: Draw) -> tuple[Copy, np.ndarray]:
@@ -163,12 +171,13 @@ def others(copy: Copy, count: int, draw: Draw) -> np.ndarray:
     return chosen
 
 
-def real(one: Set) -> Iterator[tuple[str, str, float, pa.Table, np.ndarray]]:
-    """Kind, attack, dose, delivery and which rows are poison."""
-    draw = np.random.default_rng(99)
+def real(
+    one: Set, same: bool, draw: Draw
+) -> Iterator[tuple[str, str, float, pa.Table, np.ndarray]]:
+    """Kind, attack, dose, delivery and which rows are poison; drawn once."""
     for dose in DOSES:
         count = round(dose * BATCH)
-        for name in DRILLED:
+        for name in DRILLED[one.name] if same else ():
             made: Poisoned = ATTACKS[name].poison(fresh(one, draw), count, draw)
             yield "same", name, dose, made.copy.rows, made.chosen
         ours: dict[str, Callable[..., tuple[Copy, np.ndarray]]] = {"one-way flips": one_way}
@@ -188,8 +197,10 @@ def fresh(one: Set, draw: Draw) -> Copy:
     return Copy(rows, "label", ("vector",))
 
 
-def gate(workspace: Workspace, policy: Policy, folder: Path, rows: pa.Table) -> np.ndarray:
-    """Which rows the real gate holds, by its own stages."""
+def gate(
+    workspace: Workspace, policy: Policy, folder: Path, rows: pa.Table
+) -> tuple[np.ndarray, str]:
+    """Which rows the real gate holds, by its own stages; and the batch."""
     path = folder / "delivery.parquet"
     pq.write_table(rows, path)
     batch = stages.receive(workspace, path, "vendor", policy=policy).id
@@ -197,17 +208,17 @@ def gate(workspace: Workspace, policy: Policy, folder: Path, rows: pa.Table) -> 
         stage(workspace, batch, policy)
     judged = stages.gate(workspace, batch, policy)
     if judged.verdict.holds_batch:
-        return np.ones(rows.num_rows, bool)
+        return np.ones(rows.num_rows, bool), batch
     held = np.zeros(rows.num_rows, bool)
     if judged.case is not None:
         from lazaretto.quarantine.review import held_records
 
         ids = {record.record_id for record in held_records(workspace, judged.case)}
         held = np.array([one in ids for one in rows["id"].to_pylist()])
-    return held
+    return held, batch
 
 
-def measured(one: Set) -> Iterator[dict]:
+def measured(one: Set, draws: int, times: int, same: bool) -> Iterator[dict]:
     policy = one.policy
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -217,78 +228,53 @@ def measured(one: Set) -> Iterator[dict]:
         reference = Reference.fit(one.reference, policy, name="drilled", version="1")
         save_reference(workspace, reference, promote=True)
         add_source(workspace, "vendor", trust_tier=TrustTier.REVIEWED)
-        gate(workspace, policy, folder, one.batch)
-        stages.admit(workspace, batch_of(workspace))
-        drill = run_drill(workspace, policy, attacks=DRILLED, doses=DOSES)
-        told = {(one, dose.dose): dose for one, doses in drill.doses.items() for dose in doses}
-        for (attack, dose), each in told.items():
-            yield {
-                "part": "cost", "set": one.name, "attack": attack, "dose": dose,
-                "seconds": each.seconds, "screening": each.screening, "judging": each.judging,
-            }  # fmt: skip
+        for rows in one.batches:
+            _, batch = gate(workspace, policy, folder, rows)
+            with suppress(UsageError):  # the gate may hold a clean batch: none is copied of it
+                stages.admit(workspace, batch)
+        drill = run_drill(
+            workspace, policy, attacks=DRILLED[one.name], doses=DOSES, draws=draws, seconds=None
+        )
+        for attack, found in drill.doses.items():
+            for each in found:
+                yield {
+                    "part": "cost", "set": one.name, "attack": attack, "dose": each.dose,
+                    "seconds": each.seconds, "screening": each.screening, "judging": each.judging,
+                }  # fmt: skip
+        for attack in drill.attacks:
+            for place, dose in enumerate(attack.doses):
+                yield {
+                    "part": "predicted", "set": one.name, "attack": attack.name, "dose": dose,
+                    "mean": attack.recall[place], "low": attack.low[place],
+                    "high": attack.high[place], "draws": attack.draws[place],
+                    "copies": 1 + len(drill.also),
+                }  # fmt: skip
         workspace.catalog.engine.dispose()
-        for kind, attack, dose, rows, chosen in real(one):
-            copy = folder / "copy"
-            shutil.copytree(folder / "at", copy)
-            there = open_workspace(
-                catalog_url=f"sqlite:///{copy / 'catalog.db'}", store=copy / "store", actor=WHO
-            )
-            held = gate(there, policy, folder, rows)
-            there.catalog.engine.dispose()
-            shutil.rmtree(copy)
-            by = KIN.get(attack, attack)
-            yield {
-                "part": "recall", "set": one.name, "kind": kind, "attack": attack, "by": by,
-                "dose": dose, "predicted": round(told[by, dose].recall, 4),
-                "real": round(float(held[chosen].mean()), 4),
-                "clean_held": round(float(held[~chosen].mean()), 4),
-            }  # fmt: skip
-
-
-def batch_of(workspace: Workspace) -> str:
-    from lazaretto.storage import tables
-
-    with workspace.catalog.read() as connection:
-        return str(connection.execute(tables.batch.select()).one().id)
+        for number in range(times):
+            for kind, attack, dose, rows, chosen in real(
+                one, same, np.random.default_rng([99, number])
+            ):
+                copy = folder / "copy"
+                shutil.copytree(folder / "at", copy)
+                there = open_workspace(
+                    catalog_url=f"sqlite:///{copy / 'catalog.db'}", store=copy / "store", actor=WHO
+                )
+                held, _ = gate(there, policy, folder, rows)
+                there.catalog.engine.dispose()
+                shutil.rmtree(copy)
+                yield {
+                    "part": "real", "set": one.name, "kind": kind, "attack": attack,
+                    "by": KIN.get(attack, attack), "dose": dose, "draw": number,
+                    "recall": round(float(held[chosen].mean()), 4),
+                    "clean_held": round(float(held[~chosen].mean()), 4),
+                }  # fmt: skip
 
 
 def report(rows: list[dict]) -> str:
-    recall = [row for row in rows if row["part"] == "recall"]
-    cost = [row for row in rows if row["part"] == "cost"]
-    lines = ["# Drills: what they tell, and what they cost", "", (__doc__ or "").strip(), ""]
-    lines += ["## Predicted and real recall", ""]
-    lines += ["| attacks | sets | cells | mean of predicted - real | mean of the difference |"]
-    lines += ["|---" * 5 + "|"]
-    for kind in ("same", "left out"):
-        for name in [*dict.fromkeys(row["set"] for row in recall), "all"]:
-            mine = [r for r in recall if r["kind"] == kind and name in (r["set"], "all")]
-            off = np.array([row["predicted"] - row["real"] for row in mine])
-            lines += [
-                f"| {kind} | {name} | {len(mine)} | {off.mean():+.3f} | {np.abs(off).mean():.3f} |"
-            ]
-    lines += ["", "## What a drill costs beyond the screening", ""]
-    lines += ["Seconds by the clock, summed over the doses. *gate*: receiving, contract, vectors"]
-    lines += ["and verdict, which every delivery costs. *drill*: what only a drill does.", ""]
-    lines += ["| set | doses | screening | gate | drill | drill / screening |", "|---" * 6 + "|"]
-    for name in dict.fromkeys(row["set"] for row in cost):
-        mine = [row for row in cost if row["set"] == name]
-        all_, screening, judging = (
-            sum(row[key] for row in mine) for key in ("seconds", "screening", "judging")
-        )
-        own = all_ - judging
-        lines += [
-            f"| {name} | {len(mine)} | {screening:.1f} | {judging - screening:.1f} | {own:.1f} | "
-            f"{own / screening:.1%} |"
-        ]
-    lines += ["", "## Every cell", "", "| set | attacks | attack | predicted by | dose | predicted"]
-    lines[-1] += " | real | clean held |"
-    lines += ["|---" * 8 + "|"]
-    lines += [
-        f"| {r['set']} | {r['kind']} | {r['attack']} | {r['by']} | {r['dose']:.0%} | "
-        f"{r['predicted']:.2f} | {r['real']:.2f} | {r['clean_held']:.3f} |"
-        for r in recall
-    ]
-    return "\n".join(lines) + "\n"
+    """The document of what was printed."""
+    from drill_report import document
+
+    return document(rows, (__doc__ or "").strip())
 
 
 def main() -> None:
@@ -297,13 +283,16 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     parser.add_argument("--lines", type=Path, nargs="*")
     parser.add_argument("--sets", nargs="*", default=["sms", "sst2", "mnist"])
+    parser.add_argument("--draws", type=int, default=5, help="of each dose, by the drill")
+    parser.add_argument("--real", type=int, default=5, help="deliveries of each dose")
+    parser.add_argument("--same", action="store_true", help="deliver the drill's attacks as well")
     options = parser.parse_args()
     rows: list[dict] = []
     for path in options.lines or ():
         rows += [json.loads(line) for line in path.read_text().splitlines()]
     for name in [] if options.lines else options.sets:
         one = mnist(options.data) if name == "mnist" else text(options.data, name)
-        for row in measured(one):
+        for row in measured(one, options.draws, options.real, options.same):
             print(json.dumps(row), flush=True)
             rows.append(row)
     if options.out:

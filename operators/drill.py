@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
-    from lazaretto.drill import Drill
+    from lazaretto.drill import Drill, DrillCost
     from lazaretto.storage.workspace import Workspace
 
 
 class DrillOperator(LazarettoOperator):
-    """Poisons a copy of a recent batch, and has the gate judge it in isolation.
+    """Poisons copies of recent batches, and has the gate judge them in isolation.
 
     Returns (XCom) what came of each attack, and the ledger entry. Nothing else is changed: the copy
     is judged in a workspace of its own, which is removed.
@@ -27,6 +27,8 @@ class DrillOperator(LazarettoOperator):
             Templated.
         attacks: names of attacks; default: all.
         doses: shares of the copy to poison.
+        draws: how often each dose is drawn; a mean and an interval are told.
+        seconds: after so many seconds no further round of draws begins.
         caught_at: share of the poison from which on an attack counts as caught.
         seed: of the attacks.
         fail_when_missed: names of attacks; the task fails when one of them is caught at no dose.
@@ -47,6 +49,8 @@ class DrillOperator(LazarettoOperator):
         batch: str | None = None,
         attacks: Sequence[str] = (),
         doses: Sequence[float] = (0.02, 0.05, 0.1, 0.2),
+        draws: int = 5,
+        seconds: float | None = 1800.0,
         caught_at: float = 0.5,
         seed: int = 0,
         fail_when_missed: Sequence[str] = (),
@@ -57,6 +61,8 @@ class DrillOperator(LazarettoOperator):
         self.batch = batch
         self.attacks = attacks
         self.doses = doses
+        self.draws = draws
+        self.seconds = seconds
         self.caught_at = caught_at
         self.seed = seed
         self.fail_when_missed = fail_when_missed
@@ -72,8 +78,11 @@ class DrillOperator(LazarettoOperator):
             batch=self.batch or None,
             attacks=list(self.attacks),
             doses=list(self.doses),
+            draws=self.draws,
+            seconds=self.seconds,
             seed=self.seed,
             caught_at=self.caught_at,
+            cost=self._say_cost,
         )
         missed = sorted({*self.fail_when_missed} & {*drill.missed})
         if missed:
@@ -81,3 +90,6 @@ class DrillOperator(LazarettoOperator):
                 f"the gate catches {', '.join(missed)} at no dose: ledger entry {drill.seq}"
             )
         return drill
+
+    def _say_cost(self, cost: DrillCost) -> None:
+        self.log.info("%d copies are judged, about %.0f seconds", cost.copies, cost.seconds)

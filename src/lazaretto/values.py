@@ -823,9 +823,12 @@ class DrilledAttack:
     Attributes:
         name: of the attack.
         doses: shares of the copy that were poisoned, ascending.
-        recall: share of the poison that the gate held, at each dose.
+        recall: share of the poison that the gate held, at each dose; the mean over the draws.
         smallest: smallest dose from which on the attack is caught; null: it is at none.
         why_not: why the attack was not tried; empty: it was.
+        low: lower end of an interval for that mean, at each dose.
+        high: upper end of it.
+        draws: how often each dose was drawn.
     """
 
     name: str
@@ -833,6 +836,9 @@ class DrilledAttack:
     recall: list[float] = field(default_factory=list)
     smallest: float | None = None
     why_not: str = ""
+    low: list[float] = field(default_factory=list)
+    high: list[float] = field(default_factory=list)
+    draws: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,10 @@ import sqlalchemy as sa
 from yard import Yard, blobs, make_policy
 
 from lazaretto import models, stages
-from lazaretto.drill import past_drills, run_drill
+from lazaretto.drill import DrillCost, past_drills, run_drill
 from lazaretto.drill.attacks.base import Copy, NotApplicableError
 from lazaretto.drill.attacks.registry import ATTACKS, attacks_of
+from lazaretto.drill.rounds import interval
 from lazaretto.errors import NotFoundError, UsageError
 from lazaretto.health import check
 from lazaretto.ledger.chain import entries
@@ -65,7 +66,7 @@ def test_nothing_of_a_drill_is_anywhere_but_in_its_own_report(yard: Yard) -> Non
     before, (_, files) = seen(), everything(workspace)
     with workspace.catalog.read() as connection:
         last = [entry.hash for entry in entries(connection)]
-    drill = run_drill(workspace, yard.policy, attacks=["label_flip", "flood"], doses=[0.1, 0.2])
+    drill = run_drill(workspace, yard.policy, attacks=["label_flip", "flood"], doses=[0.1], draws=2)
     with workspace.catalog.read() as connection:
         found = list(entries(connection))
     assert [entry.hash for entry in found[:-1]] == last
@@ -84,7 +85,9 @@ def test_nothing_of_a_drill_is_anywhere_but_in_its_own_report(yard: Yard) -> Non
 def test_a_gate_catches_flips_and_says_from_which_dose(sqlite_yard: Yard) -> None:
     yard = sqlite_yard
     yard.admit("monday", blobs(120, seed=5, prefix="m", flips=4))
-    drill = run_drill(yard.workspace, yard.policy, attacks=["label_flip"], doses=[0.2, 0.05])
+    drill = run_drill(
+        yard.workspace, yard.policy, attacks=["label_flip"], doses=[0.2, 0.05], draws=1
+    )
     (flips,) = drill.attacks
     assert flips.doses == [0.05, 0.2]
     assert drill.rows + 4 >= 116
@@ -95,8 +98,47 @@ def test_a_gate_catches_flips_and_says_from_which_dose(sqlite_yard: Yard) -> Non
     assert flips.recall[1] > 0.9
     assert flips.smallest in (0.05, 0.2)
     assert drill.missed == []
-    again = run_drill(yard.workspace, yard.policy, attacks=["label_flip"], doses=[0.05, 0.2])
+    again = run_drill(
+        yard.workspace, yard.policy, attacks=["label_flip"], doses=[0.05, 0.2], draws=1
+    )
     assert again.attacks == drill.attacks  # the same seed, the same drill
+
+
+def test_a_drill_draws_on_several_batches_of_the_source_and_tells_the_mean(
+    sqlite_yard: Yard,
+) -> None:
+    yard = sqlite_yard
+    for seed in (5, 6):
+        yard.admit(f"monday {seed}", blobs(60, seed=seed, prefix=f"m{seed}-"))
+    costs: list[DrillCost] = []
+    drill = run_drill(
+        yard.workspace, yard.policy, attacks=["flood"], doses=[0.1], draws=3, cost=costs.append
+    )
+    (cost,) = costs
+    assert (cost.copies, cost.limit) == (3, 1800.0)
+    assert len({drill.batch, *drill.also}) == 2
+    drawn = drill.doses["flood"]
+    assert drill.rows == drawn[0].rows + drawn[1].rows
+    (flood,) = drill.attacks
+    assert flood.draws == [len(drawn)] == [3]
+    assert flood.recall == [pytest.approx(sum(one.recall for one in drawn) / 3, abs=1e-5)]
+    assert flood.low[0] <= flood.recall[0] <= flood.high[0]
+    assert past_drills(yard.workspace, "blobs")[0].event.also == drill.also
+    named = run_drill(
+        yard.workspace, yard.policy, batch=drill.batch, attacks=["flood"], doses=[0.1], draws=2,
+        seconds=0.0,
+    )  # fmt: skip
+    assert (named.batch, named.also) == (drill.batch, [])
+    assert named.attacks[0].draws == [1]  # no second round begins once time is up
+
+
+def test_the_interval_is_the_exact_one_of_all_or_nothing() -> None:
+    # Clopper and Pearson: 5 of 5 at 90 % is from .05 ** (1 / 5) to 1.
+    assert interval([1.0] * 5) == (pytest.approx(0.05**0.2, abs=1e-4), 1.0)
+    assert interval([0.0] * 5) == (0.0, pytest.approx(1 - 0.05**0.2, abs=1e-4))
+    low, high = interval([0.0, 1.0, 0.3, 1.0, 0.0])
+    assert low <= interval([1.0, 1.0, 0.0, 0.0, 0.0])[0]
+    assert high >= interval([1.0, 1.0, 1.0, 0.0, 0.0])[1]
 
 
 def test_what_a_drill_cannot_try_it_says(sqlite_yard: Yard) -> None:
@@ -108,7 +150,9 @@ def test_what_a_drill_cannot_try_it_says(sqlite_yard: Yard) -> None:
         run_drill(yard.workspace, yard.policy, attacks=["storm"])
     with pytest.raises(UsageError, match="a dose is a share"):
         run_drill(yard.workspace, yard.policy, doses=[2.0])
-    drill = run_drill(yard.workspace, yard.policy, attacks=["rare_token"], doses=[0.2])
+    with pytest.raises(UsageError, match="a dose is drawn from 1 to 100 times"):
+        run_drill(yard.workspace, yard.policy, draws=0)
+    drill = run_drill(yard.workspace, yard.policy, attacks=["rare_token"], doses=[0.2], draws=1)
     assert drill.attacks[0].why_not == "the batch has no text that encoders read"
     small = make_policy(screen={"min_poison_share": 0.0001, "false_quarantine_rate": 0.0001})
     with pytest.raises(UsageError, match="without any attack, so that a drill would say nothing"):

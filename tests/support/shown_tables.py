@@ -380,7 +380,10 @@ def _story() -> dict[str, Any]:
 
 
 def _drill() -> Drill:
-    tried = DrilledAttack("badnets_patch", [0.02, 0.2], [0.25, 1.0], 0.2)
+    tried = DrilledAttack(
+        "badnets_patch", [0.02, 0.2], [0.25, 1.0], 0.2, low=[0.03, 0.55], high=[0.66, 1.0],
+        draws=[5, 5],
+    )  # fmt: skip
     left_out = DrilledAttack("rare_token", why_not="the batch has no text that encoders read")
     return Drill("digits", BATCH, 397, 2, 0, 0.5, [tried, left_out], {})
 

@@ -8,13 +8,13 @@ from rich.console import Group
 from lazaretto.cli.command import Needs, command
 from lazaretto.cli.layout import Grid, facts, grid
 from lazaretto.cli.progress import bars
-from lazaretto.cli.reply import Reply
+from lazaretto.cli.reply import Reply, print_note
 from lazaretto.cli.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lazaretto.drill import Drill, PastDrill
+    from lazaretto.drill import Drill, DrillCost, PastDrill
     from lazaretto.values import DrilledAttack
 
 app = typer.Typer(
@@ -43,17 +43,26 @@ def run(
             "0.1, 0.2)"
         ),
     ] = None,
+    draws: Annotated[
+        int, typer.Option(min=1, max=100, help="How often each dose is drawn; a mean is told")
+    ] = 5,
+    seconds: Annotated[
+        float,
+        typer.Option(help="After so many seconds no further round of draws begins"),
+    ] = 1800,
     caught_at: Annotated[
         float,
         typer.Option(help="Share of the poison from which on an attack counts as caught"),
     ] = 0.5,
     seed: Annotated[int, typer.Option(help="Of the attacks")] = 0,
 ) -> Reply:
-    """Poison a copy of a recent batch, and tell what the gate catches.
+    """Poison copies of recent batches, and tell what the gate catches.
 
     The gate of the policy judges each copy in a workspace of its own, which is removed. Dataset,
-    verdicts, sources and names of models stay what they are; only the report goes on record. Exit
-    code 1 when an attack is caught at no dose.
+    verdicts, sources and names of models stay what they are; only the report goes on record. Each
+    dose is drawn several times, on copies of several batches of a source, unless --batch names one:
+    what is told is the mean, and an interval for it. How long it takes is said before it begins.
+    Exit code 1 when an attack is caught at no dose.
     """
     from lazaretto.drill import run_drill
     from lazaretto.drill.run import DOSES
@@ -65,8 +74,11 @@ def run(
             batch=batch,
             attacks=attack or (),
             doses=dose or DOSES,
+            draws=draws,
+            seconds=seconds,
             seed=seed,
             caught_at=caught_at,
+            cost=_say_cost,
             tell=progress,
         )
     return Reply(found, Group(facts(_shown(found)), attacks_view(found)), found=bool(found.missed))
@@ -91,11 +103,16 @@ def attacks_view(drill: "Drill") -> Grid:
     doses = sorted({dose for one in drill.attacks for dose in one.doses})
     rows = []
     for one in drill.attacks:
-        recall = dict(zip(one.doses, one.recall, strict=True))
-        shares = [f"{recall[dose]:.0%}" if dose in recall else "" for dose in doses]
+        cells = dict(zip(one.doses, map(_share, one.recall, one.low, one.high), strict=True))
+        shares = [cells.get(dose, "") for dose in doses]
         rows.append((one.name, *shares, caught(one)))
     columns = ["attack", *(f"held of {dose:.0%}" for dose in doses), "caught from"]
     return grid(columns, rows, text=["caught from"], title="Attacks")
+
+
+def _share(mean: float, low: float, high: float) -> str:
+    """The mean over the draws, and the interval for it."""
+    return f"{mean:.0%} ({100 * low:.0f} to {100 * high:.0f})"
 
 
 def past_view(drills: "Sequence[PastDrill]") -> Grid:
@@ -119,10 +136,17 @@ def caught(one: "DrilledAttack") -> str:
     return "no dose" if one.smallest is None else f"{one.smallest:.0%}"
 
 
+def _say_cost(cost: "DrillCost") -> None:
+    """Says on stderr what a drill will cost, before it begins."""
+    limit = "" if cost.limit is None else f"; after {cost.limit:,.0f} seconds no draw begins"
+    print_note(f"{cost.copies} copies are judged, about {cost.seconds:,.0f} seconds{limit}")
+
+
 def _shown(drill: "Drill") -> dict[str, object]:
     return {
         "dataset": drill.dataset,
-        "copy of": drill.batch,
+        "copies of": ", ".join([drill.batch, *drill.also]),
+        "draws of each dose": max((max(one.draws, default=0) for one in drill.attacks), default=0),
         "records": drill.rows,
         "held without an attack": drill.clean_held,
         "caught means": f"at least {drill.caught_at:.0%} of the poison is held",

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 ATTACKS = ("label_flip", "badnets_patch", "blended")
 DOSES = (0.1, 0.3)
+DRAWS = 1
+"""A demo is short; the default is more."""
 
 
 def measure(stage: Stage, training: Training) -> float:
@@ -59,7 +61,9 @@ def drill(stage: Stage) -> dict[str, object]:
     from lazaretto.policy import Policy
 
     policy = Policy.load(stage.out / POLICY_FILE.name)
-    found = run_drill(stage.workspace, policy, attacks=ATTACKS, doses=DOSES, seed=stage.seed)
+    found = run_drill(
+        stage.workspace, policy, attacks=ATTACKS, doses=DOSES, draws=DRAWS, seed=stage.seed
+    )
     return {
         "copy_of": found.batch,
         "records": found.rows,

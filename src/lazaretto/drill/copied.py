@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +18,8 @@ from lazaretto.received import find_batch, open_stored
 from lazaretto.stages.replayed import HeldRecords
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from lazaretto.policy import Policy
     from lazaretto.received import Received
     from lazaretto.storage.workspace import Workspace
@@ -37,32 +40,63 @@ def copied_batch(workspace: Workspace, policy: Policy, batch: str | None) -> tup
         DeletedPayloadError: retention deleted the records of the one that was named.
         ChangedFileError: its file is gone, or is not the one that is on record.
     """
-    names = [batch] if batch is not None else _newest(workspace, policy.dataset)
-    for name in names:
-        with workspace.catalog.read() as connection:
-            received = find_batch(connection, name)
-            judged = standing_judgement(connection, name, policy.dataset)
-        if judged is None and batch is not None:
-            raise NotFoundError(f"{name} was not judged for dataset {policy.dataset!r}")
-        held = HeldRecords.read(
-            workspace.store, None if judged is None else judged.event.held_records
-        )
-        if batch is None and received.rows - len(held.positions) < _LEAST_ROWS:
-            continue
-        try:
-            opened = open_stored(workspace, received)
-        except DeletedPayloadError:
-            if batch is not None:
-                raise
-            continue
-        rows = pa.Table.from_batches(list(opened.chunks()))
-        cleared = np.ones(rows.num_rows, bool)
-        cleared[held.positions] = False
-        return received, _parts(rows.filter(pa.array(cleared)), policy)
+    if batch is not None:
+        return _read(workspace, policy, batch)
+    for received, copy in _newest_copies(workspace, policy, None):
+        return received, copy
     raise NotFoundError(
         f"no batch of dataset {policy.dataset!r} can be copied: none with {_LEAST_ROWS} cleared "
         "records was admitted, or retention deleted them"
     )
+
+
+def newest_copies(workspace: Workspace, policy: Policy, source: str) -> Iterator[tuple[str, Copy]]:
+    """Ids and copies of the newest batches that one source delivered, as `copied_batch` has them.
+
+    Args:
+        workspace: catalog and store; only read.
+        policy: says which columns play which part.
+        source: who delivered them.
+
+    Raises:
+        ChangedFileError: as of `copied_batch`.
+    """
+    for received, copy in _newest_copies(workspace, policy, source):
+        yield received.id, copy
+
+
+def read_copy(workspace: Workspace, policy: Policy, batch: str) -> Copy:
+    """The copy of a batch once more; see `copied_batch`."""
+    return _read(workspace, policy, batch)[1]
+
+
+def _newest_copies(
+    workspace: Workspace, policy: Policy, source: str | None
+) -> Iterator[tuple[Received, Copy]]:
+    for name in _newest(workspace, policy.dataset):
+        with workspace.catalog.read() as connection:
+            received = find_batch(connection, name)
+            judged = standing_judgement(connection, name, policy.dataset)
+        if judged is None or source not in (None, received.source):
+            continue
+        if received.rows - judged.event.held < _LEAST_ROWS:
+            continue
+        with suppress(DeletedPayloadError):
+            yield _read(workspace, policy, name)
+
+
+def _read(workspace: Workspace, policy: Policy, batch: str) -> tuple[Received, Copy]:
+    with workspace.catalog.read() as connection:
+        received = find_batch(connection, batch)
+        judged = standing_judgement(connection, batch, policy.dataset)
+    if judged is None:
+        raise NotFoundError(f"{batch} was not judged for dataset {policy.dataset!r}")
+    held = HeldRecords.read(workspace.store, judged.event.held_records)
+    opened = open_stored(workspace, received)
+    rows = pa.Table.from_batches(list(opened.chunks()))
+    cleared = np.ones(rows.num_rows, bool)
+    cleared[held.positions] = False
+    return received, _parts(rows.filter(pa.array(cleared)), policy)
 
 
 def _newest(workspace: Workspace, dataset: str) -> list[str]:

@@ -47,6 +47,7 @@ class Dose:
 
     Attributes:
         dose: share of the copy that was to be poisoned.
+        rows: of the copy.
         poisoned: records that were.
         held: of those, the ones that the gate held.
         clean_held: other records that it held.
@@ -58,6 +59,7 @@ class Dose:
     """
 
     dose: float
+    rows: int
     poisoned: int
     held: int
     clean_held: int
@@ -113,6 +115,7 @@ class Place:
                     reasons[reason] = reasons.get(reason, 0) + count
         return Dose(
             dose=dose,
+            rows=len(chosen),
             poisoned=int(chosen.sum()),
             held=int((held & chosen).sum()),
             clean_held=int((held & ~chosen).sum()),

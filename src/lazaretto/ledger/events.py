@@ -1041,14 +1041,15 @@ class DrillRun(Event):
 
     Attributes:
         dataset: whose gate was tried.
-        of_batch: batch that was copied.
+        of_batch: batch that was copied; of several, the newest.
         policy: that judged.
         seed: of the attacks.
         caught_at: share of the poison that must be held for an attack to count as caught.
         attacks: what came of each.
-        clean_held: records of the copy that are held without any attack.
-        rows: of the copy.
+        clean_held: records of the copies that are held without any attack.
+        rows: of all copies.
         report: the file with all of it.
+        also: older batches of the same source that were copied as well.
     """
 
     kind: ClassVar[str] = "drill_run"
@@ -1061,6 +1062,7 @@ class DrillRun(Event):
     clean_held: int
     rows: int
     report: StoredFile
+    also: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

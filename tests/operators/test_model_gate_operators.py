@@ -82,7 +82,7 @@ def test_a_drill_fails_the_task_where_it_shall(yard: Yard) -> None:
 
     yard.admit("monday", blobs(120, seed=5, prefix="m"))
     policy = yard.policy.model_dump(mode="json")
-    more = {"policy": policy, "attacks": ["label_flip"], "doses": [0.2]}
+    more = {"policy": policy, "attacks": ["label_flip"], "doses": [0.2], "draws": 1}
     done = run(DrillOperator(task_id="drill", **more))
     assert done["attacks"][0]["recall"][0] > 0.9
     # No gate holds all of a poison that keeps its labels at so small a dose, and the task says so.

@@ -387,6 +387,38 @@ def passes(how: str) -> float:
     return each / 4 if kind == "free" else each
 
 
+def contrastive(images: torch.Tensor, seed: int, epochs: int = 60):
+    """SimCLR (Chen et al. 2020) on images without labels; None where lightly is not installed.
+
+    Views are shifted by up to an eighth, darkened and noisy; its loss and head are the library's.
+    """
+    try:
+        from lightly.loss import NTXentLoss
+        from lightly.models.modules import SimCLRProjectionHead
+    except (ImportError, RuntimeError):
+        return None
+    torch.manual_seed(seed)
+    net = nn.Sequential(
+        nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(),
+    )  # fmt: skip
+    head, loss = SimCLRProjectionHead(128, 64, 32), NTXentLoss(temperature=0.5)
+    optimizer = torch.optim.Adam([*net.parameters(), *head.parameters()], 1e-3)
+
+    def view(rows: torch.Tensor) -> torch.Tensor:
+        moved = kit.shifted_crop(rows, max(1, rows.shape[-1] // 8))
+        return kit.noisy(moved * (0.6 + 0.4 * torch.rand(len(rows), 1, 1, 1)), 0.1)
+
+    for _ in range(epochs):
+        for part in torch.randperm(len(images)).split(128):
+            if len(part) < 2:
+                continue
+            optimizer.zero_grad()
+            loss(head(net(view(images[part]))), head(net(view(images[part])))).backward()
+            optimizer.step()
+    return net.eval()
+
+
 def represented(name: str, data, seed: int):
     """What an encoder without labels buys, beside one that was trained on poisoned labels.
 
@@ -410,6 +442,7 @@ def represented(name: str, data, seed: int):
 
         # Rows that fit the encoder are not those that are compared with.
         learned = fit_denoising(flat(task.test_x[half:]), ["pixels"], dimensions=32, seed=seed)
+        simclr = contrastive(task.test_x[half:], seed)
         with torch.no_grad():
             codes = {
                 "pixels": (task.x.flatten(1).numpy(), trusted_x.flatten(1).numpy()),
@@ -421,6 +454,10 @@ def represented(name: str, data, seed: int):
                     plain[:-1](task.x).numpy(), plain[:-1](trusted_x).numpy(),
                 ),
             }  # fmt: skip
+            if simclr is not None:
+                codes["SimCLR, no labels (lightly)"] = (
+                    simclr(task.x).numpy(), simclr(trusted_x).numpy(),
+                )  # fmt: skip
         for how, (rows, known) in codes.items():
             near = NearestNeighbors(n_neighbors=10).fit(known)
             distance, place = near.kneighbors(rows)

@@ -6,32 +6,34 @@ _HEAD = """# Robust training: what poison that survived still does
 
 Made by `python benchmarks/training.py DATA_DIR --out benchmarks/results/training.md`, which says
 what it runs: a network of one hidden layer (64) on 1,200 scikit-learn digits (15 epochs) and on
-2,000 MNIST images (5 epochs), batches of 64, one seed each unless a set says another. That is a
-sample, and differences of one or two points are chance. Nothing is screened: the gate is *told to
-let through* all poison. Settings are the papers' defaults, with epsilon, noise and the ramp looked
-at on digits of seed 100 only; every row below is of another seed or of MNIST. *hostile source*: one
-vendor of twenty sends three times its share, every label wrong. `-`: not measured in this run, for
-want of time; `--conditions` measures it. *badnets*, *blend*: 5 % of the rows
-get a patch or faint noise and label 7; in brackets the attack's success on test rows of other
-classes. Lines marked *(torch)* are the library's own loss in the same loop. *CPU*: seconds, mean
-over the conditions, on a shared core.
+2,000 MNIST images (5 epochs), batches of 64. Cells are means over the seeds that a heading names,
+which draw the rows, the poison and the network anew; *differ*: the most by which the accuracy of
+two seeds differs in any column. Nothing is screened: the gate is *told to let through* all poison.
+Settings are the papers' defaults, with epsilon, noise and the ramp looked at on digits of seed 100
+only; every row below is of another seed or of MNIST. *hostile source*: one vendor of twenty sends
+three times its share, every label wrong. *badnets*, *blend*: 5 % of the rows get a patch or faint
+noise and label 7; in brackets the attack's success on test rows of other classes. Lines marked
+*(torch)* are the library's own loss in the same loop. *CPU*: seconds, mean over the conditions, on
+a shared core. `-`: not measured.
 """
 
 
 def report(rows: dict[str, list[dict]]) -> str:
     parts = [_HEAD]
-    for name in dict.fromkeys(row["set"] for row in rows["recipes"]):
-        mine = [row for row in rows["recipes"] if row["set"] == name]
-        parts.append(f"## {name}: accuracy on clean test rows (attack success)\n")
+    for name in dict.fromkeys(row["set"].split()[0] for row in rows["recipes"]):
+        mine = [row for row in rows["recipes"] if row["set"].split()[0] == name]
+        title = f"{name}, {_seeds(mine)}"
+        parts.append(f"## {title}: accuracy on clean test rows (attack success)\n")
         parts.append(_recipes(mine))
-        parts.append(f"## {name}: accuracy that is certified against k = 1, 2, 3\n")
+        parts.append(f"## {title}: accuracy that is certified against k = 1, 2, 3\n")
         parts.append(_certified([row for row in mine if row["certified"]]))
     if rows["sources"]:
         parts.append("## Sources: what no k compromised vendors can change\n")
         parts.append(
             "Each source trains exactly one base model, on clean rows spread over the sources. "
             "*beaten*: (row, try) pairs in which an attacker who sets all answers of k sources' "
-            "models, k from 1 to 3 at random, changed a prediction that was certified for k.\n"
+            "models, k from 1 to 3 at random, changed a prediction that was certified for k. Means "
+            "over the seeds.\n"
         )
         parts.append(_sources(rows["sources"]))
     if rows["attacked"]:
@@ -41,11 +43,29 @@ def report(rows: dict[str, list[dict]]) -> str:
         parts.append("## Representation: AUROC of wrong labels among training rows\n")
         parts.append(
             "By the ten nearest trusted rows: the share of them with another label, and their mean "
-            "distance. The denoising encoder saw other trusted rows, without labels; the other one "
-            "is the plain network that was trained on the poisoned labels.\n"
+            "distance. The encoders without labels saw other trusted rows; the supervised one is "
+            "the plain network that was trained on the poisoned labels. Means over the seeds.\n"
         )
         parts.append(_codes(rows["codes"]))
     return "\n".join(parts)
+
+
+def _seeds(rows: list[dict]) -> str:
+    seeds = sorted({row["set"].split()[1] for row in rows})
+    return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(seeds)}"
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)
+
+
+def _by(rows: list[dict], *keys: str) -> dict[tuple, list[dict]]:
+    """The rows that differ in their seed alone, in the order in which they came."""
+    found: dict[tuple, list[dict]] = {}
+    for row in rows:
+        key = (row["set"].split()[0], *(row[key] for key in keys))
+        found.setdefault(key, []).append(row)
+    return found
 
 
 def _table(head: list[str], body: list[list[str]]) -> str:
@@ -54,26 +74,32 @@ def _table(head: list[str], body: list[list[str]]) -> str:
 
 
 def _recipes(rows: list[dict]) -> str:
-    conditions = list(dict.fromkeys(row["condition"] for row in rows))
+    order = ["clean", "flip 5%", "flip 10%", "flip 20%", "badnets 5%", "blend 5%", "hostile source"]
+    there = {row["condition"] for row in rows}
+    conditions = [one for one in order if one in there]
+    cells = _by(rows, "how", "condition")
     body = []
-    for how in dict.fromkeys(row["how"] for row in rows):
-        mine = {row["condition"]: row for row in rows if row["how"] == how}
-        cells = [how]
+    for name, how in dict.fromkeys(key[:2] for key in cells):
+        line, differ, cpu = [how], [], []
         for condition in conditions:
-            row = mine.get(condition)
-            if row is None:
-                cells.append("-")
+            mine = cells.get((name, how, condition))
+            if mine is None:
+                line.append("-")
                 continue
-            success = "" if row["asr"] is None else f" ({row['asr']:.2f})"
-            cells.append(f"{row['accuracy']:.3f}{success}")
-        cells.append(f"{sum(row['cpu'] for row in mine.values()) / len(mine):.1f}")
-        body.append(cells)
-    return _table(["training", *conditions, "CPU"], body)
+            right = [row["accuracy"] for row in mine]
+            hit = [row["asr"] for row in mine if row["asr"] is not None]
+            line.append(f"{_mean(right):.3f}" + (f" ({_mean(hit):.2f})" if hit else ""))
+            differ.append(max(right) - min(right))
+            cpu += [row["cpu"] for row in mine]
+        one = len({row["set"] for row in rows}) == 1
+        body.append([*line, "-" if one else f"{max(differ):.3f}", f"{_mean(cpu):.1f}"])
+    return _table(["training", *conditions, "differ", "CPU"], body)
 
 
 def _certified(rows: list[dict]) -> str:
     body = [
-        [row["how"], row["condition"], *(f"{one:.3f}" for one in row["certified"])] for row in rows
+        [how, condition, *(f"{_mean([row['certified'][k] for row in mine]):.3f}" for k in range(3))]
+        for (_, how, condition), mine in _by(rows, "how", "condition").items()
     ]
     return _table(["ensemble", "condition", "k = 1", "k = 2", "k = 3"], body)
 
@@ -81,33 +107,44 @@ def _certified(rows: list[dict]) -> str:
 def _sources(rows: list[dict]) -> str:
     body = [
         [
-            row["set"],
-            str(row["sources"]),
-            row["kind"],
-            f"{row['plain']:.3f}",
-            f"{row['accuracy']:.3f}",
-            *(f"{one:.3f}" for one in row["certified"]),
-            f"{row['beaten']} in {row['tries']:,} tries",
+            f"{name}, {_seeds(mine)}",
+            str(sources),
+            kind,
+            f"{_mean([row['plain'] for row in mine]):.3f}",
+            f"{_mean([row['accuracy'] for row in mine]):.3f}",
+            *(f"{_mean([row['certified'][k] for row in mine]):.3f}" for k in range(3)),
+            f"{sum(r['beaten'] for r in mine)} in {sum(r['tries'] for r in mine):,} tries",
         ]
-        for row in rows
+        for (name, sources, kind), mine in _by(rows, "sources", "kind").items()
     ]
     head = ["set", "sources", "vote", "plain training", "ensemble", "k = 1", "k = 2", "k = 3"]
     return _table([*head, "beaten"], body)
 
 
 def _attacked(rows: list[dict]) -> str:
-    names = [key for key in rows[0] if key not in ("set", "how", "passes")]
+    names = list(
+        dict.fromkeys(key for row in rows for key in row if key not in ("set", "how", "passes"))
+    )
     body = [
-        [row["set"], row["how"], f"{row['passes']:.1f}", *(f"{row[name]:.3f}" for name in names)]
+        [row["set"], row["how"], f"{row['passes']:.1f}", *(_number(row.get(n)) for n in names)]
         for row in rows
     ]
     return _table(["set", "training", "passes", *names], body)
 
 
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
 def _codes(rows: list[dict]) -> str:
     keys = ("label disagrees", "far from trusted")
     body = [
-        [row["set"], row["condition"], row["how"], *(f"{row[key]:.3f}" for key in keys)]
-        for row in rows
+        [
+            f"{name}, {_seeds(mine)}",
+            condition,
+            how,
+            *(f"{_mean([row[key] for row in mine]):.3f}" for key in keys),
+        ]
+        for (name, condition, how), mine in _by(rows, "condition", "how").items()
     ]
     return _table(["set", "condition", "code", *keys], body)

@@ -136,9 +136,10 @@ def test_the_interval_is_the_exact_one_of_all_or_nothing() -> None:
     # Clopper and Pearson: 5 of 5 at 90 % is from .05 ** (1 / 5) to 1.
     assert interval([1.0] * 5) == (pytest.approx(0.05**0.2, abs=1e-4), 1.0)
     assert interval([0.0] * 5) == (0.0, pytest.approx(1 - 0.05**0.2, abs=1e-4))
+    fewer, more = interval([1.0, 1.0, 0.0, 0.0, 0.0]), interval([1.0, 1.0, 1.0, 0.0, 0.0])
     low, high = interval([0.0, 1.0, 0.3, 1.0, 0.0])
-    assert low <= interval([1.0, 1.0, 0.0, 0.0, 0.0])[0]
-    assert high >= interval([1.0, 1.0, 1.0, 0.0, 0.0])[1]
+    assert fewer[0] < low < more[0]
+    assert fewer[1] < high < more[1]
 
 
 def test_what_a_drill_cannot_try_it_says(sqlite_yard: Yard) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.stats import binomtest
+from scipy.stats import beta
 
 from lazaretto.drill.attacks.base import NotApplicableError
 from lazaretto.drill.copied import newest_copies, read_copy
@@ -186,18 +185,17 @@ def interval(shares: Sequence[float]) -> tuple[float, float]:
     """An interval for the mean of shares, from a few draws of it.
 
     Exact for draws that are 0 or 1, as where a whole batch is held or not (Clopper and Pearson,
-    1934, at `CONFIDENCE`). Draws in between vary less than that: their sum is rounded outwards, and
-    the interval is wider than it need be.
+    1934, at `CONFIDENCE`). Draws in between vary less than that, and the interval, taken at their
+    sum, is wider than it need be.
 
     Args:
         shares: of each draw, in [0, 1]; at least one.
     """
-    total, count = sum(shares), len(shares)
-    ends = []
-    for whole in (math.floor(total + 1e-9), math.ceil(total - 1e-9)):
-        found = binomtest(whole, count).proportion_ci(CONFIDENCE, "exact")
-        ends.append((float(found.low), float(found.high)))
-    return round(ends[0][0], 4), round(ends[1][1], 4)
+    total, count, tail = sum(shares), len(shares), (1 - CONFIDENCE) / 2
+    missed = max(0.0, count - total)
+    low = float(beta.ppf(tail, total, missed + 1)) if total > 0 else 0.0
+    high = float(beta.ppf(1 - tail, total + 1, missed)) if missed > 0 else 1.0
+    return round(low, 4), round(high, 4)
 
 
 def _smallest(doses: Sequence[float], recall: Sequence[float], caught_at: float) -> float | None:

@@ -59,6 +59,7 @@ HISTORY = st.lists(STEP, min_size=4, max_size=14)
 BEGIN = [("deliver", 0), ("train", 0, False)]
 
 
+@pytest.mark.timeout(max(600, 60 * EXAMPLES))
 @settings(
     max_examples=EXAMPLES,
     deadline=None,

@@ -127,7 +127,7 @@ def _attacked(rows: list[dict]) -> str:
     )
     body = [
         [row["set"], row["how"], f"{row['passes']:.1f}", *(_number(row.get(n)) for n in names)]
-        for row in rows
+        for row in sorted(rows, key=lambda row: row["set"].lower())
     ]
     return _table(["set", "training", "passes", *names], body)
 

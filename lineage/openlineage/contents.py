@@ -74,4 +74,7 @@ def earlier_of(workspace: Workspace) -> Callable[[Entry], Entry | None]:
 
 
 def _same(one: ModelRegistered, other: ModelRegistered) -> bool:
-    return (registry_name(one.registry), one.version) == (registry_name(other.registry), other.version)
+    return (registry_name(one.registry), one.version) == (
+        registry_name(other.registry),
+        other.version,
+    )

@@ -42,7 +42,7 @@ def copied_batch(workspace: Workspace, policy: Policy, batch: str | None) -> tup
     """
     if batch is not None:
         return _read(workspace, policy, batch)
-    for received, copy in _newest_copies(workspace, policy, None):
+    for received, copy in _newest_copies(workspace, policy, None, None):
         return received, copy
     raise NotFoundError(
         f"no batch of dataset {policy.dataset!r} can be copied: none with {_LEAST_ROWS} cleared "
@@ -50,18 +50,21 @@ def copied_batch(workspace: Workspace, policy: Policy, batch: str | None) -> tup
     )
 
 
-def newest_copies(workspace: Workspace, policy: Policy, source: str) -> Iterator[tuple[str, Copy]]:
+def newest_copies(
+    workspace: Workspace, policy: Policy, source: str, *, without: str
+) -> Iterator[tuple[str, Copy]]:
     """Ids and copies of the newest batches that one source delivered, as `copied_batch` has them.
 
     Args:
         workspace: catalog and store; only read.
         policy: says which columns play which part.
         source: who delivered them.
+        without: id of a batch that is left out.
 
     Raises:
         ChangedFileError: as of `copied_batch`.
     """
-    for received, copy in _newest_copies(workspace, policy, source):
+    for received, copy in _newest_copies(workspace, policy, source, without):
         yield received.id, copy
 
 
@@ -71,9 +74,11 @@ def read_copy(workspace: Workspace, policy: Policy, batch: str) -> Copy:
 
 
 def _newest_copies(
-    workspace: Workspace, policy: Policy, source: str | None
+    workspace: Workspace, policy: Policy, source: str | None, without: str | None
 ) -> Iterator[tuple[Received, Copy]]:
     for name in _newest(workspace, policy.dataset):
+        if name == without:
+            continue
         with workspace.catalog.read() as connection:
             received = find_batch(connection, name)
             judged = standing_judgement(connection, name, policy.dataset)
@@ -102,11 +107,12 @@ def _read(workspace: Workspace, policy: Policy, batch: str) -> tuple[Received, C
 def _newest(workspace: Workspace, dataset: str) -> list[str]:
     with workspace.catalog.read() as connection:
         found = entries(connection, kinds=[BatchAdmitted.kind], newest_first=True, limit=200)
-        return [
+        names = (
             entry.event.batch
             for entry in found
             if isinstance(entry.event, BatchAdmitted) and entry.event.dataset == dataset
-        ]
+        )
+        return list(dict.fromkeys(names))
 
 
 def _parts(rows: pa.Table, policy: Policy) -> Copy:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -91,9 +92,10 @@ class Rounds:
         self.copied, self.clean, self._copy = [first], [clean], (first, copy)
         if alone or most < 2:
             return
-        for batch, other in newest_copies(self.place.real, self.place.policy, self.place.source):
-            if batch == first:
-                continue
+        place = self.place
+        others = newest_copies(place.real, place.policy, place.source, without=first)
+        # Not all batches of a source are tried where the gate would hold one after the other.
+        for batch, other in islice(others, 2 * most):
             clean = self._unharmed(other, 1)
             if clean.verdict in _JUDGED:
                 self.copied.append(batch)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lazaretto.batch import stretches_of
+from lazaretto.engine.room import LOOK_SECONDS, Patience, alive_nodes
 from lazaretto.engine.worker import Done, Failed, Task, version, work
 from lazaretto.errors import SystemFaultError
 from lazaretto.redact import error_line
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from lazaretto.policy.engine import EngineOptions
     from lazaretto.values import StoredFile
 
+_LOG = logging.getLogger(__name__)
 _LOST = 5
 """Workers that a stretch may lose, killed or with their node. What always ends one is its fault."""
 _AGAIN = 3
@@ -86,6 +88,8 @@ class RayEngine:
             scheduling_strategy="SPREAD",
             name=f"lazaretto:{type(task.job).__name__}",
         )
+        patience = Patience(self.options)
+        self._look(patience)
         shared = ray.put(task)
         running: dict[Any, tuple[Stretch, int]] = {
             run.remote(shared, one): (one, 0) for one in stretches
@@ -94,7 +98,10 @@ class RayEngine:
         try:
             for stretch in stretches:
                 while stretch.number not in done:
-                    ready, _ = ray.wait(list(running))
+                    ready, _ = ray.wait(list(running), timeout=LOOK_SECONDS)
+                    if not ready:
+                        self._look(patience)
+                        continue
                     one, tried = running.pop(ready[0])
                     answer = _answer(ready[0])
                     if isinstance(answer, Done):
@@ -107,6 +114,16 @@ class RayEngine:
         finally:
             for reference in running:
                 ray.cancel(reference, force=False)
+
+    def _look(self, patience: Patience) -> None:
+        """Tells whoever reads the log where no node has room for a task, and gives up in the end.
+
+        A cluster that grows by itself may bring up one that has.
+        """
+        told = patience.since is not None
+        problem = patience.look(alive_nodes())
+        if problem is not None and not told:
+            _LOG.warning("%s; waiting up to %d s for a node", problem, self.options.node_seconds)
 
     def clear(self) -> None:
         """Deletes what workers have left, and what they had begun: what counts is elsewhere."""
@@ -159,6 +176,8 @@ def joined(options: EngineOptions, store: Store, prefix: str) -> Iterator[RayEng
             raise SystemFaultError(
                 f"no Ray cluster can be joined: {error_line(error)}. RAY_ADDRESS says where it is"
             ) from error
+        if address == "local":  # it never grows
+            options = options.model_copy(update={"node_seconds": 0})
     engine = RayEngine(options, store, prefix)
     try:
         yield engine

@@ -265,8 +265,8 @@ def _check(
     if _entitled(connection, received.id, dataset, None).seq != judged.seq:
         raise UsageError(f"{received.id} was judged again meanwhile: run `admit` again")
     rules = _in_force(connection, dataset).rules
-    require_admissible(connection, received, envelope, rules)
     source = read_source(connection, received.source)
+    require_admissible(connection, received, envelope, rules, source=source)
     settings = settings_told(rules, source.names, source.trust_tier)
     rows = judged.event.cleared
     return require_quota(connection, received, dataset, settings, rows, classes, before)

@@ -6,8 +6,10 @@ import json
 import random
 import shlex
 import uuid
+from contextlib import nullcontext
 from dataclasses import asdict
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,8 +28,11 @@ from yard import blobs, make_policy
 from lazaretto.batch import Stretch, as_chunks, decode, open_canonical, stretches_of
 from lazaretto.cli.app import app
 from lazaretto.embed import load_encoder, reader
-from lazaretto.engine import LocalEngine, open_engine
+from lazaretto.engine import LocalEngine, open_engine, select
+from lazaretto.engine import on_ray as on_ray_module
+from lazaretto.engine.on_ray import RayEngine
 from lazaretto.engine.room import Patience, lacking
+from lazaretto.engine.worker import Done, Task, work
 from lazaretto.errors import PolicyError, ReferenceMismatchError, SystemFaultError
 from lazaretto.health.examine_policy import policy_lines
 from lazaretto.health.examined import State
@@ -40,11 +45,14 @@ from lazaretto.sanitize.scores import Scores
 from lazaretto.screen import _piece, _sample, _score
 from lazaretto.screen._piece import Piece
 from lazaretto.stages.check_policy import check_policy
+from lazaretto.stages.policy_replay import replay_policy
 from lazaretto.storage.sidecars import put_chunks, read_stretch, write_parquet
 from lazaretto.storage.store import Store
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator, Sequence
+
+    from yard import Yard
 
     from lazaretto.engine import Engine
     from lazaretto.sanitize import Sanitization
@@ -358,3 +366,35 @@ def test_doctor_says_that_no_cluster_of_this_machine_has_room(tmp_path: Path) ->
     assert line.state is State.FAILURE
     assert "asks for 9000 processors" in line.found
     assert "engine.cpus" in str(line.todo)
+
+
+def test_workers_judge_past_batches_again_in_a_trial_that_leaves_nothing(
+    sqlite_yard: Yard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nodes see the real store alone; here one process does what each of them would."""
+    yard, tried = sqlite_yard, list[str]()
+    yard.judge("day", blobs(300, seed=3, flips=20))
+    screen = {**make_policy().screen.model_dump(), "false_quarantine_rate": 0.2}
+    lax, on_ray = make_policy(screen=screen), make_policy(screen=screen, engine="ray")
+
+    def done(
+        engine: RayEngine, task: Task, stretches: Sequence[Stretch]
+    ) -> Iterator[tuple[Stretch, Done]]:
+        tried.append(task.store)
+        for one in stretches:
+            answer = work(task, one)
+            assert isinstance(answer, Done), answer
+            yield one, answer
+
+    monkeypatch.setattr(RayEngine, "_done", done)
+    monkeypatch.setattr(on_ray_module, "joined", lambda *given: nullcontext(RayEngine(*given)))
+    monkeypatch.setattr(select, "find_spec", lambda _: True)
+    here, before = replay_policy(yard.workspace, lax), yard.workspace.store.sizes()
+    there = replay_policy(yard.workspace, on_ray)
+    assert there.batches == here.batches
+    assert here.batches[0].after.held
+    root = yard.workspace.store.root
+    assert tried
+    assert all(one.startswith(f"{root}/work-trial-") for one in tried)
+    assert yard.workspace.store.sizes() == before
+    assert not list(Path(root).glob("work-trial-*"))

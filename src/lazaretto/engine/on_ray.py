@@ -21,6 +21,7 @@ from lazaretto.redact import error_line
 from lazaretto.storage.identity import store_id
 from lazaretto.storage.sidecars import put_chunks, row_groups
 from lazaretto.storage.store import Store
+from lazaretto.storage.trial import TrialStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -67,9 +68,10 @@ class RayEngine:
     ) -> Iterator[tuple[Stretch | None, Output]]:
         """Works on all stretches at once, as far as the cluster has room; see `Engine.map`."""
         stretches = stretches_of(extents(), task_rows or self.options.task_rows)
-        root = Store(self.store.root)
+        behind = self.store.behind.root if isinstance(self.store, TrialStore) else None
+        marked = store_id(Store(behind or self.store.root))
         key = uuid.uuid4().hex
-        task = Task(key, version(), root.root, store_id(root), self.prefix, job)
+        task = Task(key, version(), self.store.root, behind, marked, self.prefix, job)
         for stretch, done in self._done(task, stretches):
             yield (
                 stretch,

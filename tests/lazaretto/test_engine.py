@@ -364,7 +364,8 @@ def test_doctor_says_that_no_cluster_of_this_machine_has_room(tmp_path: Path) ->
     path.write_text(f"{head}engine: {{name: ray, cpus: 9000}}\n")
     (line,) = [line for line in policy_lines(None, path) if line.subject == "engine"]
     assert line.state is State.FAILURE
-    assert "asks for 9000 processors" in line.found
+    assert "asks for 9000 processors; the largest of 1 node has" in line.found
+    assert "GPU" not in line.found
     assert "engine.cpus" in str(line.todo)
 
 

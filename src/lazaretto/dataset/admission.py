@@ -23,7 +23,7 @@ from lazaretto.dataset.history import (
 )
 from lazaretto.dataset.schema import conform, misfit
 from lazaretto.dataset.state import changes
-from lazaretto.dataset.table import is_newest, open_newest
+from lazaretto.dataset.table import is_behind, is_newest, open_newest
 from lazaretto.errors import SystemFaultError, UsageError
 from lazaretto.ledger.chain import head
 from lazaretto.ledger.events import BatchAdmitted
@@ -239,7 +239,7 @@ def _look(
     Raises:
         LazarettoError: what `Part.check` raises.
     """
-    if _is_behind(connection, part.dataset, table):
+    if is_behind(connection, part.dataset, table):
         return int(table.version())
     done = find_admission(connection, workspace, part.dataset, part.batch, part.name)
     if done is not None:
@@ -251,16 +251,6 @@ def _look(
         is_unused(connection, part.dataset)  # raises where its name is taken meanwhile
     part.check(connection)
     return None
-
-
-def _is_behind(connection: Connection, dataset: str, table: DeltaTable) -> bool:
-    """Whether others were faster, by one statement: where many admit, that is what is found.
-
-    Nothing is concluded from the row but that the dataset is opened again.
-    """
-    query = sa.select(tables.dataset.c.version).where(tables.dataset.c.name == dataset)
-    version = connection.scalar(query)
-    return version is not None and version > table.version()
 
 
 def _change(part: Part, today: pa.Schema | None) -> Fit:

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urlsplit
 
@@ -41,6 +42,7 @@ def lacking(options: EngineOptions, nodes: Sequence[Node]) -> str | None:
         nodes: those of the cluster, each with all that it has, in use or not.
 
     Examples:
+        >>> from lazaretto.policy.engine import EngineOptions
         >>> lacking(EngineOptions(name="ray", cpus=8), [{"CPU": 4, "memory": 2**30}])
         'a task asks for 8 processors; the largest of 1 node has 4 processors, 1 GiB of memory'
         >>> lacking(EngineOptions(name="ray", cpus=4), [{"CPU": 4, "memory": 2**30}])
@@ -65,8 +67,8 @@ def _share(node: Node, asked: Node) -> list[float]:
 def _words(has: Node) -> str:
     parts = []
     for name, one, many in (("CPU", "processor", "processors"), ("GPU", "GPU", "GPUs")):
-        if name == "CPU" or has.get(name, 0):
-            count = has.get(name, 0)
+        count = has.get(name, 0)
+        if name == "CPU" or (count and isfinite(count)):  # nobody can say how many GPUs
             parts.append(f"{count:g} {one if count == 1 else many}")
     if has.get("memory", 0):
         parts.append(f"{has['memory'] / 2**30:.3g} GiB of memory")

@@ -15,6 +15,7 @@ from yard import Yard, fresh_yard, make_policy
 from lazaretto import stages
 from lazaretto.engine import open_engine
 from lazaretto.engine.on_ray import RayEngine
+from lazaretto.engine.room import look_at_cluster
 from lazaretto.errors import ChangedFileError, ReferenceMismatchError, SystemFaultError
 from lazaretto.reference._ahead import Encoding
 from lazaretto.registry.fit_version import fit_version
@@ -167,3 +168,21 @@ def test_what_a_worker_cannot_do_is_told_as_this_process_would_tell_it(
         rows(Failing("mistake", str(tmp_path)))
     assert rows(Failing("store", str(tmp_path))) == 7
     assert store.list("batches") == ["batches/b/kept"]
+
+
+def test_a_task_that_no_node_has_room_for_ends_with_what_is_lacking(
+    cluster: None, sqlite_yard: Yard, tmp_path: Path
+) -> None:
+    """A cluster that was joined is waited for; here for no longer than the first look."""
+    asked = {"name": "ray", "cpus": 64, "node_seconds": 0}
+    job = Failing("mistake", str(tmp_path))
+    import ray
+
+    # What the doctor asks, in a process of its own.
+    (node,) = look_at_cluster(ray.get_runtime_context().gcs_address)
+    assert node["CPU"] == 2
+    with (
+        open_engine(_policy(asked), sqlite_yard.workspace.store, "batches/b/work-3") as engine,
+        pytest.raises(SystemFaultError, match=r"asks for 64 processors; the largest of 1 node has"),
+    ):
+        list(engine.map(job, job.run, lambda: [3, 4]))

@@ -14,7 +14,9 @@ from yard import Yard, blobs, make_policy
 
 from lazaretto import stages
 from lazaretto.cli.app import app
+from lazaretto.dataset.compact import compact
 from lazaretto.dataset.delta import FLAGS
+from lazaretto.dataset.history import version_files
 from lazaretto.dataset.recall import recall
 from lazaretto.dataset.record_index import catch_up
 from lazaretto.errors import AdmissionRefusedError, NotFoundError
@@ -336,3 +338,32 @@ def test_findings_are_listed_with_what_goes_on(sqlite_yard: Yard) -> None:
     assert done.exit_code == 1, done.output
     (row,) = json.loads(done.stdout)
     assert (row["rule"], row["mended"]) == ("cleaning.invisible", "money")
+
+
+def test_what_is_put_together_with_others_is_indexed_already(sqlite_yard: Yard) -> None:
+    """Whose file has another name keeps its records; of what was recalled they are made anew."""
+    yard = _cleaned(sqlite_yard, exact_duplicates={"action": "hold", **_TEXT})
+    batches = [yard.admit(name, _own(blobs(30, seed=5, prefix=name), name)).batch for name in "abc"]
+    catch_up(yard.workspace, yard.policy)
+
+    def indexed() -> dict[str, int]:
+        with yard.workspace.catalog.read() as connection:
+            rows = connection.execute(sa.select(tables.indexed_file)).all()
+        return {row.path: row.id for row in rows}
+
+    before = indexed()
+    compact(yard.workspace, "blobs")
+    assert catch_up(yard.workspace, yard.policy) is not None
+    after = indexed()
+    assert sorted(after.values()) == sorted(before.values())
+    assert not before.keys() & after.keys()
+    with yard.workspace.catalog.read() as connection:
+        files = version_files(connection, "blobs", 4)
+    assert after.keys() == {file.key for file in files}
+    recall(yard.workspace, "blobs", ids=[f"{batches[0]}#a7"], reason="it was wrong")
+    copies = _texts(
+        _own(blobs(30, seed=8, prefix="d"), "d"), d1="a a7 sent this", d2="b b9 sent this"
+    )
+    judged = yard.judge("four", copies)
+    assert [r.record_id for r in review.held_records(yard.workspace, str(judged.case))] == ["d2"]
+    assert _count(yard, tables.indexed_record) == 89

@@ -6,8 +6,10 @@ import json
 import random
 import shlex
 import uuid
+from contextlib import nullcontext
 from dataclasses import asdict
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,11 +28,16 @@ from yard import blobs, make_policy
 from lazaretto.batch import Stretch, as_chunks, decode, open_canonical, stretches_of
 from lazaretto.cli.app import app
 from lazaretto.embed import load_encoder, reader
-from lazaretto.engine import LocalEngine, open_engine
-from lazaretto.errors import PolicyError, ReferenceMismatchError
+from lazaretto.engine import LocalEngine, open_engine, select
+from lazaretto.engine import on_ray as on_ray_module
+from lazaretto.engine.on_ray import RayEngine
+from lazaretto.engine.room import Patience, lacking
+from lazaretto.engine.worker import Done, Task, work
+from lazaretto.errors import PolicyError, ReferenceMismatchError, SystemFaultError
 from lazaretto.health.examine_policy import policy_lines
 from lazaretto.health.examined import State
 from lazaretto.policy import Limits, Policy
+from lazaretto.policy.engine import EngineOptions
 from lazaretto.reference import Reference, _ahead
 from lazaretto.reference._ahead import encoded_by
 from lazaretto.sanitize import sanitize
@@ -38,11 +45,14 @@ from lazaretto.sanitize.scores import Scores
 from lazaretto.screen import _piece, _sample, _score
 from lazaretto.screen._piece import Piece
 from lazaretto.stages.check_policy import check_policy
+from lazaretto.stages.policy_replay import replay_policy
 from lazaretto.storage.sidecars import put_chunks, read_stretch, write_parquet
 from lazaretto.storage.store import Store
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator, Sequence
+
+    from yard import Yard
 
     from lazaretto.engine import Engine
     from lazaretto.sanitize import Sanitization
@@ -325,6 +335,67 @@ def test_the_page_on_scaling_out_runs(tmp_path: Path, monkeypatch: pytest.Monkey
     assert told.exit_code == 0, told.output
     told = CliRunner().invoke(app, [*doctor[1:], "--json"], env=environment)
     (line,) = [one for one in json.loads(told.stdout)["lines"] if one["subject"] == "engine"]
-    assert line["state"] == "ok"
-    assert "head.internal:10001" in line["found"]
+    assert line["state"] == "failure"  # nobody has such a cluster
+    assert "no Ray cluster answers at ray://head.internal:10001" in line["found"]
     assert "secret" not in told.output
+
+
+def test_who_asks_for_more_than_any_node_has_is_told_what_the_largest_has() -> None:
+    """At once where nothing is waited for; a node that comes in time is all that it takes."""
+    small, large = {"CPU": 2.0, "memory": 2.0**31}, {"CPU": 8.0, "memory": 2.0**34}
+    options = EngineOptions(name="ray", cpus=4, memory_bytes=2**33, node_seconds=60)
+    assert lacking(options, [small, large]) is None
+    said = "a task asks for 4 processors, 8 GiB of memory; the largest of 2 nodes has 2 processors"
+    assert said in str(lacking(options, [small, {"CPU": 1.0}]))
+    # Two nodes have together what no single one has.
+    assert lacking(options, [{"CPU": 4.0}, {"memory": 2.0**33}]) is not None
+    patience = Patience(options)
+    assert patience.look([small], now=0) == patience.look([small], now=59)
+    assert patience.look([small, large], now=61) is None
+    assert patience.look([small], now=62) is not None
+    with pytest.raises(SystemFaultError, match=r"after 60 s: .*asks for 4 processors.*has 2"):
+        patience.look([small], now=122)
+
+
+def test_doctor_says_that_no_cluster_of_this_machine_has_room(tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason="ray is not installed")
+    path = tmp_path / "policy.yaml"
+    head = "version: 1\ndataset: d\ncolumns: {embedding: v}\n"
+    path.write_text(f"{head}engine: {{name: ray, cpus: 9000}}\n")
+    (line,) = [line for line in policy_lines(None, path) if line.subject == "engine"]
+    assert line.state is State.FAILURE
+    assert "asks for 9000 processors; the largest of 1 node has" in line.found
+    assert "GPU" not in line.found
+    assert "engine.cpus" in str(line.todo)
+
+
+def test_workers_judge_past_batches_again_in_a_trial_that_leaves_nothing(
+    sqlite_yard: Yard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nodes see the real store alone; here one process does what each of them would."""
+    yard, tried = sqlite_yard, list[str]()
+    yard.judge("day", blobs(300, seed=3, flips=20))
+    screen = {**make_policy().screen.model_dump(), "false_quarantine_rate": 0.2}
+    lax, on_ray = make_policy(screen=screen), make_policy(screen=screen, engine="ray")
+
+    def done(
+        engine: RayEngine, task: Task, stretches: Sequence[Stretch]
+    ) -> Iterator[tuple[Stretch, Done]]:
+        tried.append(task.store)
+        for one in stretches:
+            answer = work(task, one)
+            assert isinstance(answer, Done), answer
+            yield one, answer
+
+    monkeypatch.setattr(RayEngine, "_done", done)
+    monkeypatch.setattr(on_ray_module, "joined", lambda *given: nullcontext(RayEngine(*given)))
+    monkeypatch.setattr(select, "find_spec", lambda _: True)
+    here, before = replay_policy(yard.workspace, lax), yard.workspace.store.sizes()
+    there = replay_policy(yard.workspace, on_ray)
+    assert there.batches == here.batches
+    assert here.batches[0].after.held
+    root = yard.workspace.store.root
+    assert tried
+    assert all(one.startswith(f"{root}/work-trial-") for one in tried)
+    assert yard.workspace.store.sizes() == before
+    assert not list(Path(root).glob("work-trial-*"))

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from lazaretto.policy import Policy
     from lazaretto.received import Received
+    from lazaretto.sources.recorded import Source
     from lazaretto.sources.source_key import SourceKey
     from lazaretto.storage.workspace import Workspace
 
@@ -57,7 +58,12 @@ def kept_envelope(workspace: Workspace, batch: Received) -> bytes | None:
 
 
 def objections(
-    connection: Connection, batch: Received, envelope: bytes | None, rules: Policy
+    connection: Connection,
+    batch: Received,
+    envelope: bytes | None,
+    rules: Policy,
+    *,
+    source: Source | None = None,
 ) -> list[Objection]:
     """What now speaks against the delivery of a batch, by a policy and the sources' state.
 
@@ -72,12 +78,13 @@ def objections(
         batch: that was received.
         envelope: see `kept_envelope`.
         rules: the policy by which it is to be admitted.
+        source: who delivered it, where that was read in the same view; default: it is read.
 
     Raises:
         ChangedStateError: the catalog's rows of the source are not what the ledger says.
     """
     event, found = batch.event, source_holds(connection, batch.source)
-    source = read_source(connection, batch.source)
+    source = source or read_source(connection, batch.source)
     if source.trust_tier is TrustTier.REVOKED or source.revoked_at is not None:
         found.append(Objection("revoked_source", f"source {batch.source!r} is revoked"))
     if envelope is not None:
@@ -111,6 +118,7 @@ def require_admissible(
     rules: Policy,
     *,
     overridden: Collection[str] = (),
+    source: Source | None = None,
 ) -> None:
     """Refuses records of a batch that something now speaks against, or whose dataset is on hold.
 
@@ -120,6 +128,7 @@ def require_admissible(
         envelope: see `kept_envelope`.
         rules: the policy by which it is to be admitted.
         overridden: codes of objections that a person set aside.
+        source: see `objections`.
 
     Raises:
         AdmissionRefusedError: ``publishing_on_hold``, ``source_on_hold``, ``revoked_source``,
@@ -133,7 +142,7 @@ def require_admissible(
         raise AdmissionRefusedError(text, code=error.code, dataset=rules.dataset) from error
     found = [
         objection
-        for objection in objections(connection, batch, envelope, rules)
+        for objection in objections(connection, batch, envelope, rules, source=source)
         if objection.code not in overridden
     ]
     if found:

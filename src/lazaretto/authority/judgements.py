@@ -64,8 +64,9 @@ def standing_judgement(connection: Connection, batch: str, dataset: str) -> Judg
     Raises:
         ChangedStateError: the batch's row in the catalog is not of its newest judgement.
     """
-    check_verdict(connection, batch)
-    for one in entries(connection, subject=f"batch:{batch}", kinds=_KINDS, newest_first=True):
+    found = list(entries(connection, subject=f"batch:{batch}", kinds=_KINDS, newest_first=True))
+    _check_verdict(connection, batch, found[0] if found else None)
+    for one in found:
         match one.event:
             case JudgementSetAside() as event if event.dataset == dataset:
                 return None
@@ -167,7 +168,10 @@ def check_verdict(connection: Connection, batch: str) -> None:
     Raises:
         ChangedStateError: the row says something else.
     """
-    found = newest(connection, f"batch:{batch}", _KINDS)
+    _check_verdict(connection, batch, newest(connection, f"batch:{batch}", _KINDS))
+
+
+def _check_verdict(connection: Connection, batch: str, found: Entry | None) -> None:
     event = found.event if found is not None else None
     row = connection.execute(sa.select(tables.batch).where(tables.batch.c.id == batch)).one()
     agree("batch", batch, row, judged_columns(event if isinstance(event, BatchJudged) else None))

@@ -55,7 +55,9 @@ def maintained(done: "Maintained") -> RenderableType:
         "put together": f"{done.before} files to {done.after}"
         if done.before
         else "nothing: no small files",
-        "checkpoint": f"version {done.checkpoint}",
+        "checkpoint": "none: the store's server gives no part of a file as S3 does"
+        if done.checkpoint is None
+        else f"version {done.checkpoint}",
         "due": f"{counted(len(done.due), 'file')}, {size:,} bytes{_outcome(done)}",
         "kept": f"{counted(done.waiting, 'file')} {_days(done.days)}; "
         f"{counted(done.needed, 'file')} for snapshots and traces",

@@ -23,9 +23,11 @@ from lazaretto.dataset.history import (
 )
 from lazaretto.dataset.schema import conform, misfit
 from lazaretto.dataset.state import changes
-from lazaretto.dataset.table import is_newest, open_newest
+from lazaretto.dataset.table import is_behind, is_newest, open_newest
 from lazaretto.errors import SystemFaultError, UsageError
+from lazaretto.ledger.chain import head
 from lazaretto.ledger.events import BatchAdmitted
+from lazaretto.ledger.meanwhile import moved_since
 from lazaretto.ledger.state import record
 from lazaretto.storage import tables
 from lazaretto.values import Column, DataFile
@@ -202,25 +204,53 @@ def _record(
         published_by=None if part.case is None else workspace.actor.id,
         classes=None if counts is None else dict(sorted(counts.items())),
     )
-    with workspace.catalog.transaction() as connection:
-        done = find_admission(connection, workspace, part.dataset, part.batch, part.name)
-        newest = find_newest(connection, part.dataset)
-        if done is None and not is_newest(part.dataset, table, newest):
-            return None
-        if done is None:
-            if newest is None:
-                is_unused(connection, part.dataset)  # raises where its name is taken meanwhile
-            part.check(connection)
-            entry = record(connection, event, changes, actor=workspace.actor)
-            recorded = Recorded(entry, event)
-    if done is not None:
+    # What is checked here holds in the transaction, too, unless the ledger has moved: the one
+    # writer lock is held for as little as possible.
+    with workspace.catalog.read() as connection:
+        found, seen = _look(connection, workspace, part, table), head(connection)
+    if found is None:
+        with workspace.catalog.transaction() as connection:
+            if moved_since(connection, seen, part.batch):
+                found = _look(connection, workspace, part, table)
+            if found is None:
+                entry = record(connection, event, changes, actor=workspace.actor)
+                recorded = Recorded(entry, event)
+    if isinstance(found, Admission):
         open_newest(workspace, part.dataset)  # another process may not have committed it yet
-        return done
+        return found
+    if found is not None:
+        return None
     commit_recorded(workspace, recorded, table)
     uri = dataset_uri(workspace, part.dataset)
     return Admission(
         part.batch, part.dataset, uri, event.version, part.rows, part.name, [recorded.entry.seq]
     )
+
+
+def _look(
+    connection: Connection, workspace: Workspace, part: Part, table: DeltaTable
+) -> Admission | int | None:
+    """Whether a part may be put on record now, as the version behind the table's.
+
+    Returns:
+        None: it may. The admission, where somebody has made it. The version of the table, where it
+        is not the newest that is on record.
+
+    Raises:
+        LazarettoError: what `Part.check` raises.
+    """
+    if is_behind(connection, part.dataset, table):
+        return int(table.version())
+    done = find_admission(connection, workspace, part.dataset, part.batch, part.name)
+    if done is not None:
+        return done
+    newest = find_newest(connection, part.dataset)
+    if not is_newest(part.dataset, table, newest):
+        return int(table.version())
+    if newest is None:
+        is_unused(connection, part.dataset)  # raises where its name is taken meanwhile
+    part.check(connection)
+    return None
 
 
 def _change(part: Part, today: pa.Schema | None) -> Fit:

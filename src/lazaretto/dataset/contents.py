@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
@@ -67,6 +68,28 @@ def holds_any(store: Store, files: Iterable[DataFile], records: dict[str, pa.Arr
         pc.any(pc.is_in(ids, records[file.batch])).as_py()
         for file, ids in record_ids(store, files, records)
     )
+
+
+def holding(
+    store: Store, files: Iterable[DataFile], records: dict[str, pa.Array]
+) -> frozenset[str]:
+    """Keys of the data files, or stretches of one, that hold one of the records, by batch.
+
+    Each file is read once, however many stretches of it are asked for, and only as far as needed.
+
+    Raises:
+        ChangedFileError: a file is gone, or its bytes are others.
+    """
+    found = set[str]()
+    by_path = sorted(files, key=lambda one: (one.file.path, one.start or 0))
+    for _, group in groupby(by_path, key=lambda one: one.file.path):
+        waiting = {file.key: file for file in group}
+        for file, ids in record_ids(store, list(waiting.values()), records):
+            if file.key in waiting and pc.any(pc.is_in(ids, records[file.batch])).as_py():
+                found.add(waiting.pop(file.key).key)
+            if not waiting:
+                break
+    return frozenset(found)
 
 
 def models_before(connection: Connection, dataset: str, before: int) -> list[Trained]:
@@ -162,11 +185,7 @@ def models_that_saw(
     Raises:
         ChangedFileError: a file is gone, or its bytes are others.
     """
-    asked: dict[str, bool] = {}
-    saw: dict[str, bool] = {}
-    for version, named in files.items():
-        for file in named:
-            if file.key not in asked:
-                asked[file.key] = holds_any(store, [file], records)
-        saw[version] = any(asked[file.key] for file in named)
+    every = {file.key: file for named in files.values() for file in named}
+    asked = holding(store, every.values(), records)
+    saw = {version: any(file.key in asked for file in named) for version, named in files.items()}
     return list(dict.fromkeys(one.model for one in models if saw[one.snapshot]))

@@ -189,10 +189,8 @@ def read_recall(connection: Connection, row: Row[Any]) -> tuple[Entry, RecordsRe
 
 
 def _last_version(connection: Connection, dataset: str) -> int | None:
-    ends = [
-        connection.scalar(sa.select(sa.func.max(table.c.version)).where(table.c.dataset == dataset))
-        for table in _TABLES
-    ]
+    each = [sa.select(sa.func.max(t.c.version)).where(t.c.dataset == dataset) for t in _TABLES]
+    ends = list(connection.scalars(sa.union_all(*each)))
     grown = newest(connection, f"dataset:{dataset}", [DatasetGrown.kind])
     if grown is not None and isinstance(grown.event, DatasetGrown):
         ends.append(grown.event.version)

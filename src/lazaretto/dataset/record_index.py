@@ -20,13 +20,14 @@ from lazaretto.dataset.commit import ATTEMPTS
 from lazaretto.dataset.delta import ADDED, RECORD
 from lazaretto.dataset.files import read_rows
 from lazaretto.dataset.history import find_newest, version_files
+from lazaretto.dataset.index_moves import compacted_since, moved
 from lazaretto.errors import SystemFaultError
 from lazaretto.storage import tables
 from lazaretto.storage.bulk import bulk_insert, insert_new
 from lazaretto.storage.sidecars import read_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
     from sqlalchemy.engine import Connection
@@ -121,10 +122,12 @@ def catch_up(workspace: Workspace, policy: Policy) -> Indexed | None:
                 return done
             files = version_files(connection, dataset, version)
             since = _since(connection, dataset)
+            before = 0 if done is None else done.version
+            compacted = compacted_since(connection, dataset, before, version)
         with workspace.catalog.transaction() as connection:
             identity = _begin(connection, dataset, scheme)
         wanted, left_out = _bounded(files, since, policy)
-        for file in _missing(workspace, identity, wanted):
+        for file in _missing(workspace, identity, wanted, since, compacted):
             rows = _rows(workspace, file, policy)
             with workspace.catalog.transaction() as connection:
                 _add(connection, identity, file, since[file.batch, file.part], rows)
@@ -181,14 +184,25 @@ def _bounded(
     return kept[::-1], left_out
 
 
-def _missing(workspace: Workspace, identity: int, wanted: Sequence[DataFile]) -> list[DataFile]:
+def _missing(
+    workspace: Workspace,
+    identity: int,
+    wanted: Sequence[DataFile],
+    since: Mapping[tuple[str, str], int],
+    compacted: Collection[str],
+) -> list[DataFile]:
     """Files that the index does not have; those that it should not have are taken out."""
     with workspace.catalog.transaction() as connection:
-        query = sa.select(_file.c.path, _file.c.id).where(_file.c.index == identity)
-        there = {row.path: row.id for row in connection.execute(query)}
+        query = sa.select(_file).where(_file.c.index == identity)
+        there = {row.path: row for row in connection.execute(query)}
         paths = {file.key for file in wanted}
-        _remove(connection, [file for path, file in there.items() if path not in paths])
-    return [file for file in wanted if file.key not in there]
+        gone = [row for path, row in there.items() if path not in paths]
+        new = [file for file in wanted if file.key not in there]
+        named = moved(gone, new, since, compacted)
+        _remove(connection, [row.id for row in gone if row.id not in named])
+        for number, path in named.items():
+            connection.execute(_file.update().where(_file.c.id == number).values(path=path))
+    return [file for file in new if file.key not in set(named.values())]
 
 
 def _rows(workspace: Workspace, file: DataFile, policy: Policy) -> _Rows:

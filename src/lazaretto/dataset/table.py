@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import sqlalchemy as sa
+
 from lazaretto.dataset.commit import ATTEMPTS, commit_recorded, find_dataset, require_files
 from lazaretto.dataset.damage import difference, foreign, lost, restore
 from lazaretto.dataset.delta import arrow_schema, contents_of, schema_digest
@@ -17,10 +19,12 @@ from lazaretto.dataset.files import dataset_uri
 from lazaretto.dataset.history import Recorded, find_newest, schema_of, version_files
 from lazaretto.dataset.pruned import require_kept
 from lazaretto.errors import ChangedDatasetError, NotFoundError, SystemFaultError
+from lazaretto.storage import tables
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from deltalake import DeltaTable
+    from sqlalchemy.engine import Connection
 
     from lazaretto.storage.workspace import Workspace
     from lazaretto.values import DataFile
@@ -163,6 +167,16 @@ def is_newest(dataset: str, table: DeltaTable, recorded: Recorded | None) -> boo
     is_behind = table.version() < recorded.event.version
     _check_identity(dataset, table, recorded, schema_digest(table) if is_behind else None)
     return bool(table.version() == recorded.event.version)
+
+
+def is_behind(connection: Connection, dataset: str, table: DeltaTable) -> bool:
+    """Whether others were faster, by one statement: where many admit, that is what is found.
+
+    Nothing is to be concluded from it but that the dataset is opened again.
+    """
+    query = sa.select(tables.dataset.c.version).where(tables.dataset.c.name == dataset)
+    version = connection.scalar(query)
+    return version is not None and version > table.version()
 
 
 def check_dataset(workspace: Workspace, dataset: str) -> None:

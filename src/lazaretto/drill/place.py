@@ -100,7 +100,11 @@ class Place:
         held = np.zeros(len(chosen), bool)
         reasons: dict[str, int] = {}
         verdict = ""
-        with trial_workspace(self.real, like=self.like) as trial, working_folder() as folder:
+        shared = self.policy.engine_options.name != "local"
+        with (
+            trial_workspace(self.real, like=self.like, shared=shared) as trial,
+            working_folder() as folder,
+        ):
             for part in np.array_split(np.arange(len(chosen)), batches):
                 rows = copy.rows.take(pa.array(part))
                 path = folder / f"{part[0]}.arrow"

@@ -14,12 +14,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lazaretto.batch import stretches_of
+from lazaretto.engine.room import LOOK_SECONDS, Patience, alive_nodes
 from lazaretto.engine.worker import Done, Failed, Task, version, work
 from lazaretto.errors import SystemFaultError
 from lazaretto.redact import error_line
 from lazaretto.storage.identity import store_id
 from lazaretto.storage.sidecars import put_chunks, row_groups
 from lazaretto.storage.store import Store
+from lazaretto.storage.trial import TrialStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from lazaretto.policy.engine import EngineOptions
     from lazaretto.values import StoredFile
 
+_LOG = logging.getLogger(__name__)
 _LOST = 5
 """Workers that a stretch may lose, killed or with their node. What always ends one is its fault."""
 _AGAIN = 3
@@ -65,9 +68,10 @@ class RayEngine:
     ) -> Iterator[tuple[Stretch | None, Output]]:
         """Works on all stretches at once, as far as the cluster has room; see `Engine.map`."""
         stretches = stretches_of(extents(), task_rows or self.options.task_rows)
-        root = Store(self.store.root)
+        behind = self.store.behind.root if isinstance(self.store, TrialStore) else None
+        marked = store_id(Store(behind or self.store.root))
         key = uuid.uuid4().hex
-        task = Task(key, version(), root.root, store_id(root), self.prefix, job)
+        task = Task(key, version(), self.store.root, behind, marked, self.prefix, job)
         for stretch, done in self._done(task, stretches):
             yield (
                 stretch,
@@ -86,6 +90,8 @@ class RayEngine:
             scheduling_strategy="SPREAD",
             name=f"lazaretto:{type(task.job).__name__}",
         )
+        patience = Patience(self.options)
+        self._look(patience)
         shared = ray.put(task)
         running: dict[Any, tuple[Stretch, int]] = {
             run.remote(shared, one): (one, 0) for one in stretches
@@ -94,7 +100,10 @@ class RayEngine:
         try:
             for stretch in stretches:
                 while stretch.number not in done:
-                    ready, _ = ray.wait(list(running))
+                    ready, _ = ray.wait(list(running), timeout=LOOK_SECONDS)
+                    if not ready:
+                        self._look(patience)
+                        continue
                     one, tried = running.pop(ready[0])
                     answer = _answer(ready[0])
                     if isinstance(answer, Done):
@@ -107,6 +116,16 @@ class RayEngine:
         finally:
             for reference in running:
                 ray.cancel(reference, force=False)
+
+    def _look(self, patience: Patience) -> None:
+        """Tells whoever reads the log where no node has room for a task, and gives up in the end.
+
+        A cluster that grows by itself may bring up one that has.
+        """
+        told = patience.since is not None
+        problem = patience.look(alive_nodes())
+        if problem is not None and not told:
+            _LOG.warning("%s; waiting up to %d s for a node", problem, self.options.node_seconds)
 
     def clear(self) -> None:
         """Deletes what workers have left, and what they had begun: what counts is elsewhere."""
@@ -159,6 +178,8 @@ def joined(options: EngineOptions, store: Store, prefix: str) -> Iterator[RayEng
             raise SystemFaultError(
                 f"no Ray cluster can be joined: {error_line(error)}. RAY_ADDRESS says where it is"
             ) from error
+        if address == "local":  # it never grows
+            options = options.model_copy(update={"node_seconds": 0})
     engine = RayEngine(options, store, prefix)
     try:
         yield engine

@@ -19,6 +19,7 @@ from lazaretto.errors import (
 from lazaretto.storage.identity import store_id
 from lazaretto.storage.sidecars import put_chunks
 from lazaretto.storage.store import Store
+from lazaretto.storage.trial import TrialStore
 
 if TYPE_CHECKING:
     from lazaretto.batch import Stretch
@@ -40,7 +41,9 @@ class Task:
         key: other tasks have another one.
         version: of Lazaretto, where the stage runs.
         store: root of the store.
-        workspace: id that the store is marked with.
+        behind: root of the store that is read where this one has no such file: the real one of a
+            trial; None: there is none.
+        workspace: id that the store is marked with; of a trial, the one behind.
         prefix: of the paths in the store where it leaves something.
         job: what is done.
     """
@@ -48,6 +51,7 @@ class Task:
     key: str
     version: str = field(compare=False)
     store: str = field(compare=False)
+    behind: str | None = field(compare=False)
     workspace: str | None = field(compare=False)
     prefix: str = field(compare=False)
     job: Job = field(compare=False)
@@ -115,7 +119,7 @@ def work(task: Task, stretch: Stretch) -> Done | Failed:
     """
     try:
         _require(task)
-        store = Store(task.store)
+        store = _store(task)
         output = _opened(task)(stretch)
         files = {
             name: put_chunks(
@@ -130,7 +134,11 @@ def work(task: Task, stretch: Stretch) -> Done | Failed:
 
 @lru_cache(maxsize=1)  # a worker has many stretches of one job, and loads its reference once
 def _opened(task: Task) -> Run:
-    return task.job.open(Store(task.store))
+    return task.job.open(_store(task))
+
+
+def _store(task: Task) -> Store:
+    return TrialStore.between(task.store, task.behind)
 
 
 def _require(task: Task) -> None:
@@ -140,8 +148,9 @@ def _require(task: Task) -> None:
             f"this worker has Lazaretto {version()}, and the stage {task.version}: install the "
             "same version on all nodes"
         )
-    if store_id(Store(task.store)) != task.workspace:
+    marked = task.behind or task.store
+    if store_id(Store(marked)) != task.workspace:
         raise UsageError(
-            f"this worker does not see the store {task.store}: let all nodes mount it at the same "
+            f"this worker does not see the store {marked}: let all nodes mount it at the same "
             "path, or keep it in an object store"
         )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from lazaretto.authority.policies import policies_in_force, policy_in_force
 from lazaretto.contract import contract_digest
-from lazaretto.errors import NotFoundError
+from lazaretto.errors import NotFoundError, SystemFaultError
 from lazaretto.health.examined import cannot_say, examined, failure, ok, warning
 from lazaretto.policy import Policy
 from lazaretto.redact import safe_uri
@@ -74,13 +74,26 @@ def _compared(workspace: Workspace | None, policy: Policy, file: str | Path) -> 
 def _engine(policy: Policy) -> Iterator[Line]:
     """Whether the policy's engine can be used here; no line where that is this process."""
     from lazaretto.engine import check_engine
+    from lazaretto.engine.room import HOW_TO_MEND, lacking, look_at_cluster
 
     if policy.engine_options.name == "local":
         return
     check_engine(policy)
     address = os.environ.get("RAY_ADDRESS")
     where = f"joins the cluster at {safe_uri(address)}" if address else "starts one for each stage"
-    yield ok("engine", f"ray {metadata.version('ray')} is installed, and {where}")
+    found = f"ray {metadata.version('ray')} is installed, and {where}"
+    try:
+        problem = lacking(policy.engine_options, look_at_cluster(address))
+    except SystemFaultError as error:
+        yield failure("engine", f"{found}; {error}", "RAY_ADDRESS says where the cluster is")
+        return
+    if problem is None:
+        yield ok("engine", found)
+    elif address:
+        todo = f"{HOW_TO_MEND}. One that grows by itself may bring it up: then all is well"
+        yield warning("engine", f"{found}; {problem}", todo)
+    else:
+        yield failure("engine", f"{found}; {problem}", HOW_TO_MEND)
 
 
 def _in_force(workspace: Workspace) -> Iterator[Line]:

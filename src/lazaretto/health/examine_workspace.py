@@ -17,7 +17,7 @@ from lazaretto.lineage.openlineage.emit import CURSOR, switched_off
 from lazaretto.sources.registry import list_sources
 from lazaretto.storage import tables
 from lazaretto.storage.identity import MARK, compare, workspace_id
-from lazaretto.storage.object_stores import is_untried, keeps_the_first
+from lazaretto.storage.object_stores import answers_ranges, is_untried, keeps_the_first
 from lazaretto.storage.store import Store
 from lazaretto.values import TrustTier
 
@@ -73,6 +73,13 @@ def store(workspace: Workspace) -> Iterator[Line]:
         )
         todo = "use a server that honours it, or let one task at a time admit to a dataset (a pool)"
         yield warning("store", found, todo)
+    if answers_ranges(root, MARK) is False:
+        found = (
+            f"{root}: it answers 200 instead of 206 where a part of a file is asked for, so Delta "
+            "opens no table of it any more that has a checkpoint, which Delta writes every 100 "
+            "versions"
+        )
+        yield warning("store", found, "use a server that answers as S3 does")
     yield ok("store", f"{root}, of this workspace")
 
 

@@ -31,7 +31,8 @@ class Maintained:
         dataset: its name.
         version: its newest version now.
         compactions: files that were put together, each a version.
-        checkpoint: version of which the table's log has a checkpoint now.
+        checkpoint: version of which the table's log has a checkpoint now; None: none was written,
+            because Delta could not read it from the store's server.
         days: so long the policy in force keeps data files that the newest version has no longer;
             None: for ever.
         due: files that nothing needs and the policy keeps no longer.
@@ -48,7 +49,7 @@ class Maintained:
     dataset: str
     version: int
     compactions: list[Compaction]
-    checkpoint: int
+    checkpoint: int | None
     days: int | None
     due: list[Unused] = field(default_factory=list)
     waiting: int = 0
@@ -114,8 +115,9 @@ def maintain(
     """
     compactions = compact(workspace, dataset, progress=progress)
     newest = open_newest(workspace, dataset)
-    if newest.table is not None:
-        write_checkpoint(newest.table)
+    checkpoint = None
+    if newest.table is not None and write_checkpoint(workspace.store, dataset, newest.table):
+        checkpoint = newest.version
     plan = find_unused(workspace, dataset, now or datetime.now(UTC))
     again = [path for path in plan.again if workspace.store.exists(path)]
     seqs = [one.seq for one in compactions]
@@ -129,7 +131,7 @@ def maintain(
         dataset=dataset,
         version=newest.version,
         compactions=compactions,
-        checkpoint=newest.version,
+        checkpoint=checkpoint,
         days=plan.days,
         due=plan.due,
         waiting=len(plan.waiting),

@@ -1551,14 +1551,14 @@ def subject_of(event: Event) -> str:
         return f"lineage:{event.namespace}/{event.name}"
     if isinstance(event, HoldPlaced | HoldLifted):
         return subject_of_holds(event.what, event.name)
-    name = _subject_field(event.kind)
+    name = subject_field(event.kind)
     if name is None:
         raise LedgerError(f"{event.kind} is about nothing that the ledger knows")
     return f"{name}:{getattr(event, name)}"
 
 
 @cache
-def _subject_field(kind: str) -> str | None:
+def subject_field(kind: str) -> str | None:
     """The field of a kind of event that says what it is about."""
     texts = {field.name for field in fields(_KINDS[kind]) if field.type == "str"}
     if kind not in _ABOUT_A_CASE:

@@ -34,3 +34,9 @@ class EngineOptions(Section):
         description="With ray: memory that a task is expected to take. A node runs no more tasks "
         "at once than have room.",
     )
+    node_seconds: Annotated[int, Field(ge=0)] = Field(
+        300,
+        description="With ray: how long to wait for a node that has what a task asks for, where "
+        "none has, as a cluster that grows by itself may bring one up. Then the stage fails and "
+        "says what is lacking. A cluster that is started on this machine is not waited for.",
+    )

@@ -28,6 +28,8 @@ from lazaretto.dataset.files import dataset_uri
 from lazaretto.dataset.part import Part, added_columns, with_added
 from lazaretto.dataset.table import open_newest
 from lazaretto.errors import AdmissionRefusedError, ChangedFileError, UsageError
+from lazaretto.ledger.chain import head
+from lazaretto.ledger.meanwhile import moved_since
 from lazaretto.names import check_dataset_name
 from lazaretto.policy import Columns
 from lazaretto.policy.effective import settings_told
@@ -108,13 +110,14 @@ def admit(
                     first = is_unused(connection, target)
                     rules = _in_force(connection, target).rules
                     found = validated_by(connection, judged.event)
+                    seen = head(connection)
         if done is not None:
             open_newest(workspace, target)  # cut off behind its record, it is finished by that
             return done
         if not judged.event.cleared:
             return Admission(batch, target, uri, None, 0)
 
-        return _admit(workspace, received, judged, envelope, rules, found, window, first)
+        return _admit(workspace, received, judged, envelope, rules, found, window, first, seen)
 
 
 def _admit(
@@ -126,6 +129,7 @@ def _admit(
     found: BatchValidated | None,
     window: Window | None,
     first: bool,
+    seen: int,
 ) -> Admission:
     """Admits the cleared records; where no copy may enter, none that came meanwhile either."""
     event, held = judged.event, _held_positions(workspace, judged.event)
@@ -138,7 +142,9 @@ def _admit(
         classes = ClassCounts(event.columns.label)
 
         def check(connection: Connection) -> None:
-            _check(connection, received, judged, envelope, classes.counts, window)
+            # Without a quota nothing depends on the rows that were written since it was checked.
+            if window is not None or moved_since(connection, seen, received.id):
+                _check(connection, received, judged, envelope, classes.counts, window)
             still(connection)
 
         return Part(
@@ -265,8 +271,8 @@ def _check(
     if _entitled(connection, received.id, dataset, None).seq != judged.seq:
         raise UsageError(f"{received.id} was judged again meanwhile: run `admit` again")
     rules = _in_force(connection, dataset).rules
-    require_admissible(connection, received, envelope, rules)
     source = read_source(connection, received.source)
+    require_admissible(connection, received, envelope, rules, source=source)
     settings = settings_told(rules, source.names, source.trust_tier)
     rows = judged.event.cleared
     return require_quota(connection, received, dataset, settings, rows, classes, before)

@@ -18,9 +18,10 @@ from lazaretto.contract import contract_digest
 from lazaretto.dataset.evolve import in_words
 from lazaretto.dataset.schema import MISFIT
 from lazaretto.errors import SystemFaultError, UsageError
-from lazaretto.ledger.chain import append, newest
+from lazaretto.ledger.chain import append, head, newest
 from lazaretto.ledger.chain import entry as entry_of
 from lazaretto.ledger.events import BatchEmbedded, BatchJudged, BatchScreened, ShadowJudged
+from lazaretto.ledger.meanwhile import STAGES_AND_ADMISSIONS, moved_since
 from lazaretto.ledger.state import record
 from lazaretto.policy.effective import screened_by, settings_told
 from lazaretto.quarantine import opening
@@ -64,6 +65,8 @@ class _View:
     """What the gate judges, as it was found in one view of the catalog.
 
     `lot` is the hash of the ledger entry of the receipt: what is drawn by it nobody could foresee.
+    `last` is the judgement that stands for the dataset, `before` the entry of the newest for any,
+    and `seen` the ledger's last entry then.
     """
 
     received: Received
@@ -77,6 +80,9 @@ class _View:
     lot: str
     in_force: Registered | None
     shadows: list[tuple[int, ShadowJudged]]
+    last: Judged | None
+    before: int
+    seen: int
 
     @property
     def validated(self) -> BatchValidated:
@@ -203,10 +209,13 @@ def _look(workspace: Workspace, batch: str, policy: Policy) -> _View | Judgement
             validation=validation,
             vectors=vectors,
             screening=screening,
-            objections=objections(connection, received, envelope, policy),
+            objections=objections(connection, received, envelope, policy, source=source),
             settings=settings,
             lot=entry_of(connection, received.seq).hash,
             in_force=policy_in_force(connection, policy.dataset),
+            last=standing_judgement(connection, batch, policy.dataset),
+            before=_newest_judged(connection, batch),
+            seen=head(connection),
             shadows=shadow_judgements(connection, batch, policy.dataset),
         )
 
@@ -258,10 +267,14 @@ def _commit(
     batch, dataset = view.received.id, view.policy.dataset
     dropped = dropped_records(workspace.store, view.validated)
     with workspace.catalog.transaction() as connection:
-        first = f"first use: it judged {batch}"
-        in_force = register_first(
-            connection, view.policy, view.ref, reason=first, actor=workspace.actor
-        )
+        in_force, last, before = view.in_force, view.last, view.before
+        passing = STAGES_AND_ADMISSIONS
+        moved = moved_since(connection, view.seen, batch, passing=passing)
+        if moved or in_force is None:
+            first = f"first use: it judged {batch}"
+            in_force = register_first(
+                connection, view.policy, view.ref, reason=first, actor=workspace.actor
+            )
         if _in_shadow(view, in_force):
             return _commit_shadow(workspace, connection, view, in_force, verdict, held, notes)
         if _in_shadow(view, view.in_force):
@@ -269,18 +282,14 @@ def _commit(
                 f"the policy in force for {dataset!r} was changed while {batch} was judged: run "
                 "`lazaretto batch gate` again"
             )
-        settled = settled_judgement(connection, batch, view.ref)
-        if settled is not None:  # another process was faster
-            return decided_before(connection, settled, view.policy, view.ref)
-        source = view.received.source
-        if any(hold not in view.objections for hold in source_holds(connection, source)):
-            raise SystemFaultError(
-                f"source {source!r} was put on hold while {batch} was judged: run `lazaretto batch "
-                "gate` again"
-            )
-        last = standing_judgement(connection, batch, dataset)
-        before = newest(connection, f"batch:{batch}", [BatchJudged.kind])
-        run = f"{view.inputs}\n{before.seq if before else 0}"
+        if moved:
+            settled = settled_judgement(connection, batch, view.ref)
+            if settled is not None:  # another process was faster
+                return decided_before(connection, settled, view.policy, view.ref)
+            _require_no_new_hold(connection, view)
+            last = standing_judgement(connection, batch, dataset)
+            before = _newest_judged(connection, batch)
+        run = f"{view.inputs}\n{before}"
         event = BatchJudged(
             batch=batch,
             policy=view.ref,
@@ -306,6 +315,21 @@ def _commit(
         if dropped is not None and event.case is not None:
             reject_dropped(connection, workspace, event, *dropped)
     return judgement_of(Judged(entry.seq, event))
+
+
+def _newest_judged(connection: Connection, batch: str) -> int:
+    """Ledger entry of the newest judgement of a batch, for whatever dataset; 0: there is none."""
+    found = newest(connection, f"batch:{batch}", [BatchJudged.kind])
+    return found.seq if found else 0
+
+
+def _require_no_new_hold(connection: Connection, view: _View) -> None:
+    source = view.received.source
+    if any(hold not in view.objections for hold in source_holds(connection, source)):
+        raise SystemFaultError(
+            f"source {source!r} was put on hold while {view.received.id} was judged: run "
+            "`lazaretto batch gate` again"
+        )
 
 
 def _changes(entry: Entry) -> Iterator[Change]:

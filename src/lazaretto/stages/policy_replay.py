@@ -214,7 +214,7 @@ def replay_policy(
         where = reference_of(connection, policy)
         refused = sum(1 for _ in entries(connection, kinds=[DeliveryRefused.kind], since=since))
     batches, left_out = list[ReplayedBatch](), list[LeftOut]()
-    with trial_workspace(workspace) as trial:
+    with trial_workspace(workspace, shared=policy.engine_options.name != "local") as trial:
         seed(workspace, trial)
         for number, one in enumerate(past):
             if tell is not None:

@@ -150,3 +150,30 @@ def keeps_the_first(root: str, path: str, content: bytes) -> bool | None:
         except FileExistsError:
             return True
     return False
+
+
+def answers_ranges(root: str, path: str) -> bool | None:
+    """Whether a store that is asked for a part of a file says that it gives a part.
+
+    Delta reads the checkpoints of a log so, and refuses an answer that calls itself the whole
+    (``200`` instead of ``206``), as some servers that speak S3 give: the table opens no more.
+
+    Args:
+        root: of the store.
+        path: of a file in it that is there and not empty, relative to the root.
+
+    Returns:
+        None where no server is asked.
+
+    Raises:
+        SystemFaultError: the store cannot be reached.
+    """
+    if scheme_of(root) not in _S3:
+        return None
+    import fsspec
+
+    filesystem, base = fsspec.core.url_to_fs(root)
+    bucket, _, key = f"{base.rstrip('/')}/{path}".partition("/")
+    with as_system_fault(f"cannot read in the store {safe_uri(root)}"):
+        answer = filesystem.call_s3("get_object", Bucket=bucket, Key=key, Range="bytes=0-0")
+    return bool(answer["ResponseMetadata"]["HTTPStatusCode"] == 206)

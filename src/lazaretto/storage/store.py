@@ -279,6 +279,17 @@ class Store:
                     if kind_of(error) is not Kind.MISSING:
                         raise
 
+    def delete_folder(self, path: str) -> None:
+        """Deletes a folder with all that is in it; one that is not there is none to delete.
+
+        Raises:
+            SystemFaultError: the store cannot be written.
+        """
+        filesystem, target = self._resolve(path)
+        with self._writing(path):
+            if filesystem.exists(target):
+                filesystem.rm(target, recursive=True)
+
     def list(self, path: str) -> list[str]:
         """Relative paths of all files below a folder, sorted; empty when there is none.
 

@@ -1,7 +1,8 @@
 """A trial workspace: what is tried out there leaves nothing behind.
 
 Its catalog is a file of its own. What it writes goes to a folder of its own; what it does not have
-itself is read from the real store. Both are gone afterwards.
+itself is read from the real store. Both are gone afterwards. Where machines beside this one do the
+work, that folder lies in the real store, which they see; no record names it.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from lazaretto.storage.workspace import Workspace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from lazaretto.values import StoredFile
 
@@ -35,6 +37,11 @@ class TrialStore(Store):
 
     behind: Store = field(kw_only=True)
 
+    @classmethod
+    def between(cls, root: str, behind: str | None) -> Store:
+        """The store at a root, in front of another one where there is one."""
+        return Store(root) if behind is None else cls(root, behind=Store(behind))
+
     def open(self, file: StoredFile) -> IO[bytes]:
         """Opens a file that is on record here or behind; see `Store.open`."""
         here = Store(self.root)
@@ -42,16 +49,20 @@ class TrialStore(Store):
 
 
 @contextmanager
-def trial_workspace(workspace: Workspace, *, like: Workspace | None = None) -> Iterator[Workspace]:
+def trial_workspace(
+    workspace: Workspace, *, like: Workspace | None = None, shared: bool = False
+) -> Iterator[Workspace]:
     """Makes an empty workspace that reads the files of another one, and removes it at the end.
 
     Args:
         workspace: the real one; nothing of it is changed.
         like: another trial workspace, with nothing in its own store, whose catalog this one begins
             with; None: it begins with an empty catalog.
+        shared: other machines work on it, too. What is written there lies in the real store
+            meanwhile, below ``work-trial-``.
 
     Raises:
-        SystemFaultError: there is no room for it (see TMPDIR).
+        SystemFaultError: there is no room for it (see TMPDIR), or the store cannot be written.
 
     Examples:
         >>> with trial_workspace(workspace) as trial:
@@ -66,14 +77,28 @@ def trial_workspace(workspace: Workspace, *, like: Workspace | None = None) -> I
         try:
             if like is None:
                 _make(catalog)
-            yield Workspace(
-                catalog=catalog,
-                store=TrialStore(str(folder / "store"), behind=workspace.store),
-                namespace=workspace.namespace,
-                actor=workspace.actor,
-            )
+            with _folder(workspace.store, folder, shared=shared) as root:
+                yield Workspace(
+                    catalog=catalog,
+                    store=TrialStore(root, behind=workspace.store),
+                    namespace=workspace.namespace,
+                    actor=workspace.actor,
+                )
         finally:
             catalog.engine.dispose()
+
+
+@contextmanager
+def _folder(real: Store, folder: Path, *, shared: bool) -> Iterator[str]:
+    """Where a trial writes, until it is over."""
+    if not shared:
+        yield str(folder / "store")
+        return
+    name = f"work-trial-{uuid.uuid4().hex}"
+    try:
+        yield f"{real.root}/{name}"
+    finally:
+        real.delete_folder(name)
 
 
 def _make(catalog: Catalog) -> None:

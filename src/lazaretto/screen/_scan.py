@@ -27,6 +27,8 @@ FEWEST = 5
 """Of a class, so many suspects of either side must be there for it to be looked at."""
 ENOUGH = 25
 """Permutations that are as extreme, after which it is clear that there is nothing."""
+MANY = 4
+"""Where a suspect is in so many neighbourhoods that stand out, one is not enough to be named."""
 _BLOCK = 25
 _LEAST = 1e-300
 _ROUNDING = 1e-9
@@ -59,7 +61,8 @@ class Scan:
         size: its rows.
         count: records of the batch among them.
         expected: their mean number if sides were drawn at random.
-        members: bool (s,), records of the batch in the inner half of one that stands out.
+        members: bool (s,), records of the batch in the inner half of one that stands out; of two
+            where many do.
     """
 
     p_value: float
@@ -131,9 +134,11 @@ def scan(
     members = np.zeros(len(suspects.batch), dtype=bool)
     if p_value <= alpha:
         bar = sorted(drawn, reverse=True)[max(0, int(alpha * (len(drawn) + 1)) - 1)]
+        votes = np.zeros(len(members), dtype=np.int64)
         for one, found in zip(parts, observed, strict=True):
-            members |= one.named(found > bar + _ROUNDING, len(members))
-        members &= suspects.batch
+            votes += one.votes(found > bar + _ROUNDING, len(members))
+        # Where many neighbourhoods stand out, what lies in one of them alone is at their edge.
+        members = suspects.batch & (votes >= (2 if votes.max() >= MANY else 1))
     part, rarity = parts[best], observed[best]
     center, column = divmod(int(rarity.argmax()), rarity.shape[1])
     width = part.sizes[column]
@@ -167,20 +172,21 @@ class _Part:
         """Sum of the weights of all neighbourhoods."""
         return float(np.exp(self.belief).sum())
 
-    def named(self, stands_out: Mask, suspects: int) -> Mask:
-        """The suspects in the inner half of a neighbourhood that stands out, bool (suspects,).
+    def votes(self, stands_out: Mask, suspects: int) -> Ints:
+        """In the inner half of how many neighbourhoods that stand out each suspect is, int64.
 
-        Not all that lie in such a one: at its edge are ordinary records.
+        Not in all of such a one: at its edge are ordinary records.
 
         Args:
             stands_out: bool (n, sizes).
             suspects: of all classes.
         """
-        members = np.zeros(suspects, dtype=bool)
+        votes = np.zeros(suspects, dtype=np.int64)
         for column, size in enumerate(self.sizes):
             centers = np.flatnonzero(stands_out[:, column])
-            members[self.rows[self.near[centers, : (size + 1) // 2].ravel()]] = True
-        return members
+            inner = self.rows[self.near[centers, : (size + 1) // 2].ravel()]
+            votes += np.bincount(inner, minlength=suspects)
+        return votes
 
     def rarity(self, sides: Mask) -> Floats:
         """How rare the count of each neighbourhood is, weighted, float64 (draws, n, sizes).

@@ -56,12 +56,13 @@ class Network:
         """The links of some ends: where each starts, and its place.
 
         Args:
-            frontier: ends, in order.
+            frontier: ends, in order, each once.
         """
         place = np.searchsorted(self.ends, frontier)
-        place = place[place < len(self.ends)]
-        found = np.intersect1d(self.ends[place], frontier, assume_unique=False)
-        place = np.searchsorted(self.ends, found)
+        inside = place < len(self.ends)
+        place, found = place[inside], frontier[inside]
+        has = self.ends[place] == found
+        place, found = place[has], found[has]
         first, count = self.starts[place], self.starts[place + 1] - self.starts[place]
         total = int(count.sum())
         if not total:

@@ -136,7 +136,7 @@ def _spread_wide(
         src, place = links.onward(level)
         keep = followed[place] & ~reached[links.to[place]]
         src, place = src[keep], place[keep]
-        level, first = np.unique(links.to[place], return_index=True)
+        level, first = _distinct(links.to[place], size)
         reached[level] = True
         at = place[first]
         ways = (src[first], links.basis[at].astype(np.int64), links.why[at].astype(np.int64))
@@ -145,6 +145,17 @@ def _spread_wide(
     new = set(np.concatenate(found).tolist())
     known |= new
     return new
+
+
+def _distinct(ends: Ints, size: int) -> tuple[Ints, Ints]:
+    """Different ends in order, and where each is first; all are below ``size``."""
+    if len(ends) * 20 < size:
+        return np.unique(ends, return_index=True)
+    # To sort millions takes longer than to look through all ends there are.
+    at = np.full(size, -1, np.int64)
+    at[ends[::-1]] = np.arange(len(ends) - 1, -1, -1)  # of the same end the first stays
+    found = np.flatnonzero(at >= 0)
+    return found, at[found]
 
 
 def one_of(

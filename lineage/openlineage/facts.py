@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from openlineage.client.event_v2 import InputDataset, OutputDataset
     from openlineage.client.facet_v2 import RunFacet
 
+    from lazaretto.ledger.chain import Entry
     from lazaretto.values import DataFile, DetectorSummary, PolicyRef, TestSummary, Verdict
 
 
@@ -67,6 +68,11 @@ class Facts:
 def nothing_known(dataset: str, version: int) -> None:
     """For who has no catalog to ask: the data files of no version are known."""
     del dataset, version
+
+
+def nothing_earlier(entry: Entry) -> None:
+    """For who has no ledger to ask: no entry adds to an earlier one."""
+    del entry
 
 
 def decision(

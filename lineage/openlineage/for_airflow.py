@@ -8,7 +8,7 @@ from openlineage.client.facet_v2 import base_subset_dataset, test_run
 
 from lazaretto.ledger.chain import entry as ledger_entry
 from lazaretto.ledger.checkpoint import ledger_id
-from lazaretto.lineage.openlineage.contents import files_of
+from lazaretto.lineage.openlineage.contents import earlier_of, files_of
 from lazaretto.lineage.openlineage.project import project
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def operator_lineage(workspace: Workspace, seqs: Sequence[int]) -> OperatorLinea
     inputs: list[InputDataset] = []
     made: set[tuple[str, str, str | None]] = set()
     run_facets: dict[str, RunFacet] = {}
-    files = files_of(workspace)
+    files, earlier = files_of(workspace), earlier_of(workspace)
     with workspace.catalog.read() as connection:
         chain = ledger_id(ledger_entry(connection, 1).hash) if seqs else ""
         for seq in sorted(set(seqs)):
@@ -57,6 +57,7 @@ def operator_lineage(workspace: Workspace, seqs: Sequence[int]) -> OperatorLinea
                 workspace.store.root,
                 chain=chain,
                 files=files,
+                earlier=earlier,
             )
             inputs += found.inputs
             made |= {_version_of(output) for output in found.outputs}

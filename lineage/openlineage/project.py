@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +28,7 @@ from lazaretto.lineage.openlineage import references as _references
 from lazaretto.lineage.openlineage import upkeep as _upkeep
 from lazaretto.lineage.openlineage import versions as _versions
 from lazaretto.lineage.openlineage.facets import LazarettoIntegrityRunFacet
-from lazaretto.lineage.openlineage.facts import Context, Facts, nothing_known
+from lazaretto.lineage.openlineage.facts import Context, Facts, nothing_earlier, nothing_known
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -110,7 +110,8 @@ class Projection:
     Attributes:
         namespace: namespace of the job.
         job: name of the job; one per source or dataset, so that its inputs and outputs are stable.
-        state: COMPLETE, or FAIL for a refused delivery.
+        state: COMPLETE, or FAIL for a refused delivery. OTHER for what adds to the run of an
+            earlier entry, such as another input of a model version.
         at: time of the entry.
         began: when the work began that it tells of, where the ledger knows.
         run: run id; the same for the same entry.
@@ -139,6 +140,7 @@ def project(
     *,
     chain: str | None = None,
     files: Callable[[str, int], Sequence[DataFile] | None] = nothing_known,
+    earlier: Callable[[Entry], Entry | None] = nothing_earlier,
 ) -> Projection:
     """Projects a ledger entry.
 
@@ -150,6 +152,9 @@ def project(
         files: data files of a version of a dataset, by its name, as `files_of` has them from the
             catalog. Without it a version that records left is told as made of the one before, and
             so seems to hold them.
+        earlier: the entry that this one adds to, as `earlier_of` finds it in the ledger. A model
+            version that is registered again is still made by one run: what it learned from, too, is
+            told as a further event of that run. Without it there would be a second one.
 
     Raises:
         LedgerError: an event of a kind that has no projection.
@@ -164,9 +169,12 @@ def project(
     projector = _PROJECTORS.get(type(entry.event))
     if projector is None:
         raise LedgerError(f"ledger entry {entry.seq}: no OpenLineage projection of {entry.kind!r}")
-    run = naming.run_id(entry)
+    first = earlier(entry)
+    run = naming.run_id(first or entry)
     context = Context(store_root, run, entry.at, entry.actor, files)
     facts = projector(entry.event, context)
+    if first is not None:
+        facts = replace(facts, outputs=[])
     facets = facts.run_facets | {
         "lazaretto_integrity": LazarettoIntegrityRunFacet(
             chainUid=chain or workspace_namespace,
@@ -182,7 +190,7 @@ def project(
     return Projection(
         namespace=workspace_namespace,
         job=facts.job,
-        state=RunState.COMPLETE if facts.failure is None else RunState.FAIL,
+        state=_state(facts, first),
         at=entry.at,
         began=facts.began,
         run=run,
@@ -199,11 +207,12 @@ def project(
 
 def run_events(
     projection: Projection, parent: Parent | None = None, *, began: datetime | None = None
-) -> tuple[RunEvent, RunEvent]:
+) -> tuple[RunEvent, ...]:
     """The two events of a run that the specification asks for: START, then COMPLETE or FAIL.
 
     The second has everything; the first only says that the run began. Where nobody knows when it
-    did, both have the time of the entry.
+    did, both have the time of the entry. What adds to the run of an earlier entry is one event,
+    OTHER.
 
     Args:
         projection: of one entry.
@@ -226,17 +235,23 @@ def run_events(
     if parent is not None:
         common["parent"] = _parent(parent)
     start = min(projection.began or began or projection.at, projection.at)
-    return (
-        _event(projection, RunState.START, start, common, [], []),
-        _event(
-            projection,
-            projection.state,
-            projection.at,
-            projection.run_facets | common,
-            projection.inputs,
-            projection.outputs,
-        ),
+    told = _event(
+        projection,
+        projection.state,
+        projection.at,
+        projection.run_facets | common,
+        projection.inputs,
+        projection.outputs,
     )
+    if projection.state is RunState.OTHER:
+        return (told,)
+    return _event(projection, RunState.START, start, common, [], []), told
+
+
+def _state(facts: Facts, first: Entry | None) -> RunState:
+    if facts.failure is not None:
+        return RunState.FAIL
+    return RunState.COMPLETE if first is None else RunState.OTHER
 
 
 def _parent(parent: Parent) -> parent_run.ParentRunFacet:

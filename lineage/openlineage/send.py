@@ -10,7 +10,7 @@ from __future__ import annotations
 from threading import Thread
 from typing import TYPE_CHECKING
 
-from lazaretto.lineage.openlineage.contents import files_of
+from lazaretto.lineage.openlineage.contents import earlier_of, files_of
 from lazaretto.lineage.openlineage.project import project, run_events
 from lazaretto.lineage.openlineage.transport import client_for
 from lazaretto.redact import error_line
@@ -72,7 +72,7 @@ class Sending:
     def _run(self) -> None:
         try:
             client = client_for(self._workspace.store, self._chunk, self._transport)
-            files = files_of(self._workspace)
+            files, earlier = files_of(self._workspace), earlier_of(self._workspace)
             for entry in self._chunk:
                 found = project(
                     entry,
@@ -80,6 +80,7 @@ class Sending:
                     self._workspace.store.root,
                     chain=self._chain,
                     files=files,
+                    earlier=earlier,
                 )
                 parent, began = self._parents.get(entry.seq), self._began.get(entry.seq)
                 for event in run_events(found, parent, began=began):

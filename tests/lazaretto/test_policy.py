@@ -295,3 +295,20 @@ def test_the_schema_accepts_just_what_the_model_accepts(data: st.DataObject) -> 
     except ValidationError:
         accepted = False
     assert valid == accepted
+
+
+def test_who_lets_no_count_of_small_p_values_hold_a_batch_has_none_that_does() -> None:
+    """Policies from before ``broad_excess`` switched the one count off that there was."""
+
+    def mode(**tests: str) -> str:
+        screen = {"reference": "digits", "batch": {"tests": tests}}
+        policy = Policy.model_validate(
+            {"version": 1, "dataset": "digits", "columns": {"record_id": "id"}, "screen": screen}
+        )
+        return policy.screen.test_modes["broad_excess"]
+
+    assert mode() == "enforce"
+    assert mode(mmd="off") == "enforce"
+    assert mode(small_p_values="off") == "off"
+    assert mode(small_p_values="shadow") == "shadow"
+    assert mode(small_p_values="off", broad_excess="enforce") == "enforce"

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from ledger_history import JANE, START, History, one_of_each
 from openlineage.client.serde import Serde
 
-from lazaretto import lineage
+from lazaretto import lineage, values
 from lazaretto.ledger import events
 from lazaretto.ledger.chain import Entry, entries
 from lazaretto.lineage.openlineage import naming
@@ -51,6 +52,36 @@ def test_every_kind_of_event_has_a_projection(history: History) -> None:
     written = {entry.kind for entry in _entries(history.workspace)}
     assert written == {cls.kind for cls in events.Event.__subclasses__()}
     assert len(_events(history)) == 2 * len(_entries(history.workspace))
+
+
+def test_a_model_version_that_is_registered_again_has_one_run_and_is_made_once(
+    history: History,
+) -> None:
+    """OpenLineage adds up what a run's events say: a second run would be a second version."""
+    workspace = history.workspace
+    first = next(e for e in _entries(workspace) if e.kind == events.ModelRegistered.kind)
+    assert isinstance(first.event, events.ModelRegistered)
+    more = values.ModelInput(values.InputKind.TABLE, "s3://lake", "more", None)
+    again = replace(first.event, dataset=None, snapshot=None, rows=0, inputs=[more])
+    history.write(again, replace(again, registry="mlflow://elsewhere:5000"))
+    assert lineage.flush(workspace) == len(_entries(workspace))
+    file = Path(workspace.store.root) / "lineage" / "events.jsonl"
+    told = [json.loads(line) for line in file.read_text().splitlines()]
+    run = naming.run_id(first)
+    of_run = [event for event in told if event["run"]["runId"] == run]
+    states = [event["eventType"] for event in of_run]
+    assert states == ["START", "COMPLETE", *["OTHER"] * (len(states) - 2)]
+    assert [one["name"] for one in of_run[-1]["inputs"]] == ["more"]
+    assert of_run[-1]["outputs"] == []
+    makers = {
+        event["run"]["runId"]
+        for event in told
+        for made in event["outputs"]
+        if (made["name"], made["facets"].get("version", {}).get("datasetVersion"))
+        == (first.event.model, first.event.version)
+    }
+    assert len(makers) == 2  # one in each registry
+    assert [problem for event in told for problem in lineage.check_event(event, strict=True)] == []
 
 
 def test_every_event_is_valid_by_the_official_schemas_and_its_facets(history: History) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -68,6 +69,21 @@ def test_all_shows_every_one_whole(trace: Trace) -> None:
     assert "more; --all" not in text
     for ident in (*trace.batch_ids, *trace.model_ids):
         assert ident in text.split()
+
+
+def test_a_path_of_three_hundred_appends_is_shown_by_its_ends(trace: Trace) -> None:
+    """A table that was appended to each hour: every append is a step."""
+    name = trace.models[0].id
+    path = ["vendor/1", *(f"features@{number}" for number in range(300)), name]
+    bases = ["known", *("inferred: appended" for _ in range(300))]
+    long = replace(trace, models=[replace(trace.models[0], paths=[path], bases=[bases])])
+    text = " ".join(" ".join(shown(long)).split())
+    start = text.index("by vendor/1")
+    told = text[start : text.index("60 batches", start)]
+    assert "→ features@4 → (289 more) → features@294 →" in told
+    assert told.count("inferred: appended") == 12
+    assert "features@150" not in text
+    assert "→ features@150 → features@151" in " ".join(" ".join(shown(long, whole=True)).split())
 
 
 def test_what_is_in_use_stands_above_the_plan(sqlite_workspace: Workspace) -> None:

@@ -56,13 +56,18 @@ def walk(
     return reach.spread(connection, start, known, steps, most=most, forward=forward), steps
 
 
-@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=examples(60),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(
     links=links,
     start=st.lists(st.integers(0, ENDS), max_size=3),
     known=st.sets(st.integers(0, ENDS), max_size=3),
     most=st.sampled_from(list(Basis)),
     forward=st.booleans(),
+    apart=st.sampled_from([1, 1_000]),
 )
 def test_arrays_and_rows_reach_the_same(
     workspace: Workspace,
@@ -71,7 +76,11 @@ def test_arrays_and_rows_reach_the_same(
     known: set[int],
     most: Basis,
     forward: bool,
+    apart: int,
 ) -> None:
+    """Of many ends a level holds nearly all, or few."""
+    links = [Link(each.src * apart, each.dst * apart, each.basis) for each in links]
+    start, known = [end * apart for end in start], {end * apart for end in known}
     with workspace.catalog.transaction() as connection:
         put(connection, links)
     with workspace.catalog.read() as connection, pytest.MonkeyPatch.context() as patch:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     )
 
 _FEW = 3
+_STEPS = 6
+"""Steps of a path that are shown at each of its ends."""
 _SENTENCE = 4000
 _TYPED = 77
 _STATES = {
@@ -133,16 +135,17 @@ def _models(trace: Trace, *, whole: bool) -> Iterator[RenderableType]:
         names.setdefault((one.registry, one.model, one.version), []).append(one.alias)
 
     def shown(model: TracedModel) -> Iterator[RenderableType]:
-        return _model(model, names.get((model.registry, model.name, model.version), ()))
+        found = names.get((model.registry, model.name, model.version), ())
+        return _model(model, found, whole=whole)
 
     yield from listing(title, trace.models, shown, whole=whole)
     title = f"May be affected, which is not known: {len(trace.unknown):,}"
-    yield from listing(title, trace.unknown, _unknown, whole=whole)
+    yield from listing(title, trace.unknown, lambda one: _unknown(one, whole=whole), whole=whole)
     title = f"Only measured with it: {counted(len(trace.evaluated), 'model version')}"
     yield from listing(title, trace.evaluated, _measured, whole=whole)
 
 
-def _model(model: TracedModel, names: Sequence[str]) -> Iterator[RenderableType]:
+def _model(model: TracedModel, names: Sequence[str], *, whole: bool) -> Iterator[RenderableType]:
     """A model with its first path, which ends at the names by which applications find it."""
     use = "inherited" if model.inherited else "+".join(model.roles)
     records = ""
@@ -152,13 +155,13 @@ def _model(model: TracedModel, names: Sequence[str]) -> Iterator[RenderableType]
     yield flow(model.id, use, records, model.registered_at, "claimed" if model.external else "")
     if model.paths:
         bases = model.bases[0] if model.bases else []
-        yield _way(model.paths[0], bases, without=model.id, names=names)
+        yield _way(model.paths[0], bases, without=model.id, names=names, whole=whole)
 
 
-def _unknown(model: UnknownModel) -> Iterator[RenderableType]:
+def _unknown(model: UnknownModel, *, whole: bool) -> Iterator[RenderableType]:
     yield flow(model.id, *words("; ".join(model.why)))
     if model.paths:
-        yield _way(model.paths[0], model.bases[0], without=model.id)
+        yield _way(model.paths[0], model.bases[0], without=model.id, whole=whole)
 
 
 def _measured(model: TracedModel) -> Iterator[RenderableType]:
@@ -166,7 +169,12 @@ def _measured(model: TracedModel) -> Iterator[RenderableType]:
 
 
 def _way(
-    path: Sequence[str], bases: Sequence[str], *, without: str, names: Sequence[str] = ()
+    path: Sequence[str],
+    bases: Sequence[str],
+    *,
+    without: str,
+    names: Sequence[str] = (),
+    whole: bool,
 ) -> RenderableType:
     """A path and what its steps rest on; the model itself stands above it."""
     labels = list(path[:-1]) if path[-1] == without and len(path) > 1 else list(path)
@@ -176,9 +184,19 @@ def _way(
         for to, basis in zip(path[1:], bases, strict=False)
         if not basis.startswith("known")
     ]
+    if not whole:
+        steps, weak = _ends_of(steps, "→"), _ends_of(weak, "")
     rests = [word for text in weak for word in words(text)] if weak else ["(known)"]
     ends = [f"→ {without} → {name}" for name in names]
     return flow("by", *steps, *ends, *rests, depth=4)
+
+
+def _ends_of(steps: list[str], before: str) -> list[str]:
+    """The first and the last steps of a long path, such as of a table with many appends."""
+    more = len(steps) - 2 * _STEPS
+    if more <= 1:
+        return steps
+    return [*steps[:_STEPS], *words(f"{before} ({more:,} more)".strip()), *steps[-_STEPS:]]
 
 
 def _caveat(text: str) -> Iterator[RenderableType]:

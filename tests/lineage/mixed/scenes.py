@@ -17,15 +17,17 @@ _LONG = 1200.0
 
 
 def play_scene(making: Making) -> None:
-    """Adds a scene that fits the kind of story."""
-    making.random.choice(_SCENES[making.kind])(making)
+    """Adds a scene that fits the kind of story, where a table is whole: no writer names a part."""
+    if making.partitioned < set(TABLES):
+        making.random.choice(_SCENES[making.kind])(making)
 
 
 def _table(making: Making, *modes: str) -> str:
     """A table that nobody has used so far, where there is one, with versions of such a form."""
-    unused = [t for t in TABLES if t not in making.tables and t not in making.partitioned]
+    whole = [table for table in TABLES if table not in making.partitioned]
+    unused = [table for table in whole if table not in making.tables]
     if not unused:
-        return making.random.choice(making.pool)
+        return making.random.choice([t for t in making.pool if t in whole] or whole)
     thing = making.random.choice(unused)
     making.modes[thing] = making.random.choice(modes or (BARE, COUNTING, RANDOM))
     making.tables.add(thing)

@@ -1,4 +1,4 @@
-"""Screen: judge a batch's vectors against the trusted reference, and keep every record's score."""
+"""Screen: judge a batch's vectors against the reference. Long: all that a screening depends on."""
 
 from __future__ import annotations
 

@@ -8,7 +8,13 @@ import sqlalchemy as sa
 
 from lazaretto.lineage.claims import rows
 from lazaretto.lineage.claims.bits import Basis, Gap, Kind, Why, version_end
-from lazaretto.lineage.claims.timeline import NEVER, TableState, surely_after, surely_before
+from lazaretto.lineage.claims.timeline import (
+    NEVER,
+    TableState,
+    begun_after,
+    surely_after,
+    surely_before,
+)
 from lazaretto.lineage.openlineage import naming
 from lazaretto.storage.tables import lineage_node
 
@@ -68,11 +74,13 @@ def conclude_admitted(connection: Connection, store_root: str, dataset: Dataset)
                 many.append((reader.node, Gap.MANY, reader.end))
             # Before the first version there is nothing, so that nothing is in each of them.
             whole = bool(before) and len(possible) <= _MOST and reader.end < NEVER
-            why = Why.ONE_OF if whole and not reader.summed else Why.ADMITTED_THEN
+            each = Why.ONE_OF if whole and not reader.summed else Why.ADMITTED_THEN
             for state in possible[:_MOST]:
+                # Of a stream's moment what counts is what was there when it began.
+                why = Why.ADMITTED_THEN if reader.passes and begun_after(state, reader) else each
                 found = (reader.node, Basis.POSSIBLE, why)
                 seen.setdefault(state.key, []).append(found)
-        if before and (reader.passes or not others):
+        if before and all(reader.passes and begun_after(state, reader) for state in others):
             found = (reader.node, sure, Why.ADMITTED_THEN)
             seen.setdefault(before[-1].key, []).append(found)
     for version in dataset.versions:

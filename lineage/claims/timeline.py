@@ -176,6 +176,11 @@ def surely_after(one: TableState, other: TableState | Reader) -> bool:
     return other.end + _tolerance(one.clock, other.clock) < one.start
 
 
+def begun_after(one: TableState, reader: Reader) -> bool:
+    """Whether a state came surely after somebody began to read."""
+    return reader.start + _tolerance(one.clock, reader.clock) < one.start
+
+
 def _tolerance(one: str, other: str) -> int:
     return 0 if one and one == other else TOLERANCE
 
@@ -343,8 +348,10 @@ def _read(concluded: Concluded, places: list[_Place], mixed: list[bool], reader:
             concluded.gaps.append((reader.node, Gap.TABLE, reader.end))
         return
     place = places[before] if before >= 0 else _Place(None, -1, broken=True)
-    harmless = reader.passes or all(
-        order[at].replaces is Replaces.NO and not mixed[at] for at in others
+    harmless = all(
+        (order[at].replaces is Replaces.NO and not mixed[at])
+        or (reader.passes and begun_after(order[at], reader))
+        for at in others
     )
     sure = Basis.MEASURED if reader.measures else Basis.INFERRED
     if reader.summed and not reader.measures:

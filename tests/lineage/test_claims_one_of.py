@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from foreign_events import dataset, event, model, moment
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.alike
 NET = model("net", 1)
+RUN = "5eadb291-ba43-500d-a627-52f27e4639a6"
 TABLE = dataset("t")
 ANEW = dataset("t", change="OVERWRITE")
 
@@ -123,6 +124,10 @@ def _read_at(ledger: Ledger, at: float, folder: Path) -> tuple[Said, Said]:
     site = Site(ledger.workspace, folder)
     site.history.dataset = "digits"
     site.feed(event([site.table()], [NET], at=(told_at(at) - moment(0)).total_seconds()))
+    return _of_both(ledger)
+
+
+def _of_both(ledger: Ledger) -> tuple[Said, Said]:
     return tuple(  # type: ignore[return-value]  # of two sources
         said(lineage.trace_source(ledger.workspace, source)) for source in ("vendor", "other")
     )
@@ -144,3 +149,55 @@ def test_what_was_recalled_around_a_moment_may_have_been_read(
 
 def test_before_the_first_version_there_was_nothing(ledger: Ledger, tmp_path: Path) -> None:
     assert _read_at(ledger, 4.0, tmp_path) == (may_be("net@1"), Said([]))
+
+
+def _moves(table: object, features: object, state: str, at: float) -> dict[str, Any]:
+    """An event of a stream, of a producer who tells starts."""
+    inputs, outputs = [table], [features]
+    return event(inputs, outputs, state=state, run=RUN, at=at, streaming=True, namespace="streams")
+
+
+def _streamed(ledger: Ledger, begun: float, folder: Path) -> tuple[Said, Said]:
+    """What is said when a stream began to read the table at a moment, and a model its output."""
+    ledger.commit()
+    site = Site(ledger.workspace, folder)
+    site.history.dataset = "digits"
+    start, features = (told_at(begun) - moment(0)).total_seconds(), dataset("features")
+    moments = {"START": 0, "RUNNING": 700, "COMPLETE": 1400}
+    site.feed(
+        *(_moves(site.table(), features, state, start + at) for state, at in moments.items()),
+        event([features], [NET], at=start + 5000),
+    )
+    return _of_both(ledger)
+
+
+def test_what_was_recalled_when_a_stream_began_may_have_gone_on(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    """Three seconds, by another clock: what the stream found is not known."""
+    ledger.now = 200.0
+    ledger.recall({f"vendor/{1:016x}": 90})
+    assert _streamed(ledger, 203.0, tmp_path) == (may_be("net@1"), Said(["net@1"]))
+
+
+def test_what_was_recalled_after_a_stream_had_begun_has_gone_on(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    ledger.now = 400.0
+    ledger.recall({f"vendor/{1:016x}": 90})
+    assert _streamed(ledger, 203.0, tmp_path) == (Said(["net@1"]), Said(["net@1"]))
+
+
+@pytest.mark.parametrize(("at", "known"), [(103.0, False), (150.0, True)])
+def test_what_was_replaced_when_a_stream_began_may_have_gone_on(
+    site: Site, at: float, known: bool
+) -> None:
+    features, moments = dataset("features"), {"START": 100, "RUNNING": 300, "COMPLETE": 500}
+    site.feed(
+        event([site.batch("vendor")], [TABLE], at=0),
+        event([site.batch("other")], [ANEW], at=at, namespace="flink"),
+        *(_moves(TABLE, features, state, when) for state, when in moments.items()),
+        event([features], [NET], at=900),
+    )
+    vendor = Said(["net@1"]) if known else may_be("net@1")
+    assert _both(site) == (vendor, Said(["net@1"]))

@@ -48,8 +48,8 @@ class Looks:
         """With one more look; None: there was none with this batch.
 
         Examples:
-            >>> Looks().after(None).after(0.001).after(0.0001)
-            Looks(count=2, p_value=0.0024)
+            >>> Looks().after(None).after(0.001)
+            Looks(count=1, p_value=0.008)
         """
         if p_value is None:
             return self

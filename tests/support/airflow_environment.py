@@ -12,7 +12,8 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
-MARK = "LAZARETTO_TEST_AIRFLOW_HOME"
+MARK = f"LAZARETTO_TEST_AIRFLOW_HOME_{os.environ.get('PYTEST_XDIST_WORKER', '')}"
+"""One for each worker: where the one that starts them has a home already, they would share it."""
 DAGS = Path(__file__).parents[2] / "dags"
 
 

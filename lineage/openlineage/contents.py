@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lazaretto.dataset.history import version_files
+from lazaretto.dataset.models import ModelKey
+from lazaretto.dataset.state import model_key
 from lazaretto.errors import ChangedStateError, LedgerError
 from lazaretto.ledger.chain import entries
 from lazaretto.ledger.events import ModelRegistered, subject_of
-from lazaretto.names import registry_name
+from lazaretto.lineage.openlineage.naming import run_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,8 +44,10 @@ def files_of(workspace: Workspace) -> Callable[[str, int], list[DataFile] | None
     return known
 
 
-def earlier_of(workspace: Workspace) -> Callable[[Entry], Entry | None]:
-    """Asks the ledger for the first registration of a model version, if an entry is a later one.
+def earlier_of(workspace: Workspace) -> Callable[[Entry], str | None]:
+    """Asks the ledger for the run that made a model version, if an entry registers it once more.
+
+    What was read is kept: the entries of a model are read once, however many are asked about.
 
     Args:
         workspace: whose ledger it is.
@@ -55,26 +59,24 @@ def earlier_of(workspace: Workspace) -> Callable[[Entry], Entry | None]:
         >>> earlier_of(workspace)(first) is None
         True
     """
+    runs: dict[ModelKey, tuple[int, str]] = {}
+    read: dict[str, int] = {}
 
-    def known(entry: Entry) -> Entry | None:
+    def known(entry: Entry) -> str | None:
         if not isinstance(entry.event, ModelRegistered):
             return None
+        subject, last = subject_of(entry.event), entry.seq
         with workspace.catalog.read() as connection:
-            found = entries(
-                connection, subject=subject_of(entry.event), kinds=[ModelRegistered.kind]
-            )
-            for one in found:
-                if one.seq >= entry.seq:
-                    break
-                if isinstance(one.event, ModelRegistered) and _same(one.event, entry.event):
-                    return one
-        return None
+            kinds, after = [ModelRegistered.kind], read.get(subject, 0)
+            for one in entries(connection, subject=subject, kinds=kinds, after=after, until=last):
+                if isinstance(one.event, ModelRegistered):
+                    runs.setdefault(_key(one.event), (one.seq, run_id(one)))
+        read[subject] = max(after, last)
+        first, run = runs[_key(entry.event)]
+        return run if first < entry.seq else None
 
     return known
 
 
-def _same(one: ModelRegistered, other: ModelRegistered) -> bool:
-    return (registry_name(one.registry), one.version) == (
-        registry_name(other.registry),
-        other.version,
-    )
+def _key(event: ModelRegistered) -> ModelKey:
+    return ModelKey(**model_key(event))

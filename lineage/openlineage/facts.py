@@ -71,7 +71,7 @@ def nothing_known(dataset: str, version: int) -> None:
 
 
 def nothing_earlier(entry: Entry) -> None:
-    """For who has no ledger to ask: no entry adds to an earlier one."""
+    """For who has no ledger to ask: no entry adds to an earlier run."""
     del entry
 
 

@@ -140,7 +140,7 @@ def project(
     *,
     chain: str | None = None,
     files: Callable[[str, int], Sequence[DataFile] | None] = nothing_known,
-    earlier: Callable[[Entry], Entry | None] = nothing_earlier,
+    earlier: Callable[[Entry], str | None] = nothing_earlier,
 ) -> Projection:
     """Projects a ledger entry.
 
@@ -152,9 +152,9 @@ def project(
         files: data files of a version of a dataset, by its name, as `files_of` has them from the
             catalog. Without it a version that records left is told as made of the one before, and
             so seems to hold them.
-        earlier: the entry that this one adds to, as `earlier_of` finds it in the ledger. A model
-            version that is registered again is still made by one run: what it learned from, too, is
-            told as a further event of that run. Without it there would be a second one.
+        earlier: id of the run that an entry adds to, as `earlier_of` finds it in the ledger. A
+            model version that is registered again is still made by one run: what it learned from,
+            too, is told as a further event of that run. Without it there would be a second one.
 
     Raises:
         LedgerError: an event of a kind that has no projection.
@@ -169,12 +169,13 @@ def project(
     projector = _PROJECTORS.get(type(entry.event))
     if projector is None:
         raise LedgerError(f"ledger entry {entry.seq}: no OpenLineage projection of {entry.kind!r}")
-    first = earlier(entry)
-    run = naming.run_id(first or entry)
+    before = earlier(entry)
+    run = before or naming.run_id(entry)
     context = Context(store_root, run, entry.at, entry.actor, files)
     facts = projector(entry.event, context)
-    if first is not None:
-        facts = replace(facts, outputs=[])
+    done = RunState.COMPLETE
+    if before is not None:
+        facts, done = replace(facts, outputs=[]), RunState.OTHER
     facets = facts.run_facets | {
         "lazaretto_integrity": LazarettoIntegrityRunFacet(
             chainUid=chain or workspace_namespace,
@@ -190,7 +191,7 @@ def project(
     return Projection(
         namespace=workspace_namespace,
         job=facts.job,
-        state=_state(facts, first),
+        state=done if facts.failure is None else RunState.FAIL,
         at=entry.at,
         began=facts.began,
         run=run,
@@ -246,12 +247,6 @@ def run_events(
     if projection.state is RunState.OTHER:
         return (told,)
     return _event(projection, RunState.START, start, common, [], []), told
-
-
-def _state(facts: Facts, first: Entry | None) -> RunState:
-    if facts.failure is not None:
-        return RunState.FAIL
-    return RunState.COMPLETE if first is None else RunState.OTHER
 
 
 def _parent(parent: Parent) -> parent_run.ParentRunFacet:

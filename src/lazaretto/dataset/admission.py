@@ -208,17 +208,17 @@ def _record(
     # writer lock is held for as little as possible.
     with workspace.catalog.read() as connection:
         found, seen = _look(connection, workspace, part, table), head(connection)
-    if found is None:
+    if found is True:
         with workspace.catalog.transaction() as connection:
             if moved_since(connection, seen, part.batch):
                 found = _look(connection, workspace, part, table)
-            if found is None:
+            if found is True:
                 entry = record(connection, event, changes, actor=workspace.actor)
                 recorded = Recorded(entry, event)
     if isinstance(found, Admission):
         open_newest(workspace, part.dataset)  # another process may not have committed it yet
         return found
-    if found is not None:
+    if found is False:
         return None
     commit_recorded(workspace, recorded, table)
     uri = dataset_uri(workspace, part.dataset)
@@ -229,28 +229,28 @@ def _record(
 
 def _look(
     connection: Connection, workspace: Workspace, part: Part, table: DeltaTable
-) -> Admission | int | None:
+) -> Admission | bool:
     """Whether a part may be put on record now, as the version behind the table's.
 
     Returns:
-        None: it may. The admission, where somebody has made it. The version of the table, where it
-        is not the newest that is on record.
+        Whether it may; it may not where the table is not at the newest version that is on record.
+        The admission, where somebody has made it.
 
     Raises:
         LazarettoError: what `Part.check` raises.
     """
     if is_behind(connection, part.dataset, table):
-        return int(table.version())
+        return False
     done = find_admission(connection, workspace, part.dataset, part.batch, part.name)
     if done is not None:
         return done
     newest = find_newest(connection, part.dataset)
     if not is_newest(part.dataset, table, newest):
-        return int(table.version())
+        return False
     if newest is None:
         is_unused(connection, part.dataset)  # raises where its name is taken meanwhile
     part.check(connection)
-    return None
+    return True
 
 
 def _change(part: Part, today: pa.Schema | None) -> Fit:

@@ -20,6 +20,7 @@ from lazaretto.stages.replayed import HeldRecords
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from lazaretto.authority.judgements import Judged
     from lazaretto.policy import Policy
     from lazaretto.received import Received
     from lazaretto.storage.workspace import Workspace
@@ -41,9 +42,9 @@ def copied_batch(workspace: Workspace, policy: Policy, batch: str | None) -> tup
         ChangedFileError: its file is gone, or is not the one that is on record.
     """
     if batch is not None:
-        return _read(workspace, policy, batch)
-    for received, copy in _newest_copies(workspace, policy, None, None):
-        return received, copy
+        return _read(workspace, policy, *_judged(workspace, policy, batch))
+    for found in newest_copies(workspace, policy):
+        return found
     raise NotFoundError(
         f"no batch of dataset {policy.dataset!r} can be copied: none with {_LEAST_ROWS} cleared "
         "records was admitted, or retention deleted them"
@@ -51,51 +52,47 @@ def copied_batch(workspace: Workspace, policy: Policy, batch: str | None) -> tup
 
 
 def newest_copies(
-    workspace: Workspace, policy: Policy, source: str, *, without: str
-) -> Iterator[tuple[str, Copy]]:
-    """Ids and copies of the newest batches that one source delivered, as `copied_batch` has them.
+    workspace: Workspace, policy: Policy, source: str | None = None, *, without: str | None = None
+) -> Iterator[tuple[Received, Copy]]:
+    """The newest batches that were admitted, each with its copy; see `copied_batch`.
 
     Args:
         workspace: catalog and store; only read.
         policy: says which columns play which part.
-        source: who delivered them.
+        source: who delivered them; None: anybody.
         without: id of a batch that is left out.
 
     Raises:
         ChangedFileError: as of `copied_batch`.
     """
-    for received, copy in _newest_copies(workspace, policy, source, without):
-        yield received.id, copy
-
-
-def read_copy(workspace: Workspace, policy: Policy, batch: str) -> Copy:
-    """The copy of a batch once more; see `copied_batch`."""
-    return _read(workspace, policy, batch)[1]
-
-
-def _newest_copies(
-    workspace: Workspace, policy: Policy, source: str | None, without: str | None
-) -> Iterator[tuple[Received, Copy]]:
     for name in _newest(workspace, policy.dataset):
         if name == without:
             continue
-        with workspace.catalog.read() as connection:
-            received = find_batch(connection, name)
-            judged = standing_judgement(connection, name, policy.dataset)
+        received, judged = _judged(workspace, policy, name)
         if judged is None or source not in (None, received.source):
             continue
         if received.rows - judged.event.held < _LEAST_ROWS:
             continue
         with suppress(DeletedPayloadError):
-            yield _read(workspace, policy, name)
+            yield _read(workspace, policy, received, judged)
 
 
-def _read(workspace: Workspace, policy: Policy, batch: str) -> tuple[Received, Copy]:
+def read_copy(workspace: Workspace, policy: Policy, batch: str) -> Copy:
+    """The copy of a batch once more; see `copied_batch`."""
+    return _read(workspace, policy, *_judged(workspace, policy, batch))[1]
+
+
+def _judged(workspace: Workspace, policy: Policy, batch: str) -> tuple[Received, Judged | None]:
     with workspace.catalog.read() as connection:
         received = find_batch(connection, batch)
-        judged = standing_judgement(connection, batch, policy.dataset)
+        return received, standing_judgement(connection, batch, policy.dataset)
+
+
+def _read(
+    workspace: Workspace, policy: Policy, received: Received, judged: Judged | None
+) -> tuple[Received, Copy]:
     if judged is None:
-        raise NotFoundError(f"{batch} was not judged for dataset {policy.dataset!r}")
+        raise NotFoundError(f"{received.id} was not judged for dataset {policy.dataset!r}")
     held = HeldRecords.read(workspace.store, judged.event.held_records)
     opened = open_stored(workspace, received)
     rows = pa.Table.from_batches(list(opened.chunks()))

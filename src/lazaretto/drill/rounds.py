@@ -95,10 +95,10 @@ class Rounds:
         place = self.place
         others = newest_copies(place.real, place.policy, place.source, without=first)
         # Not all batches of a source are tried where the gate would hold one after the other.
-        for batch, other in islice(others, 2 * most):
+        for received, other in islice(others, 2 * most):
             clean = self._unharmed(other, 1)
             if clean.verdict in _JUDGED:
-                self.copied.append(batch)
+                self.copied.append(received.id)
                 self.clean.append(clean)
             if len(self.copied) == most:
                 return

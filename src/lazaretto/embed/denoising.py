@@ -114,6 +114,7 @@ def fit_denoising(
         PolicyError: a number is out of range, or the encoder would read nothing.
 
     Examples:
+        >>> import pyarrow as pa
         >>> rows = pa.table({"age": [20.0, 30.0, 40.0] * 9, "city": ["Rom", "Bari", "Rom"] * 9})
         >>> encoder = fit_denoising(rows, ["age", "city"], dimensions=4, epochs=2)
         >>> encoder.encode(rows.to_batches()[0]).shape

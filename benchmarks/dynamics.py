@@ -26,6 +26,7 @@ import pyarrow as pa
 import torch
 from sanitize import mnist
 
+from lazaretto.errors import UsageError
 from lazaretto.policy import Sanitize
 from lazaretto.sanitize import sanitize
 from lazaretto.sanitize.dynamics import Dynamics
@@ -62,6 +63,9 @@ def development(folder: Path) -> Iterator[tuple[str, str, Make]]:
     setting = poisoned_mnist.Setting
     for one in (
         setting("badnets", 16, 3, 8, 0, 10, 3, False),
+        setting("badnets", 80, 3, 8, 0, 10, 3, False),
+        setting("badnets", 8, 4, 9, 1, 11, 3, False),
+        setting("blend", 16, 4, 9, 1, 11, 3, False),
         setting("blend", 80, 4, 9, 1, 11, 3, False),
     ):
         name = f"mnist-{one.attack}-{one.count}-{one.source}-{one.target}"
@@ -136,15 +140,18 @@ def judged(data: str, run: poisoned_digits.Run, how: str, methods, learned: bool
     ids = pa.array([f"{i:06d}" for i in range(len(run.y))])
     dynamics = Dynamics(ids, run.loss, np.exp(-run.loss)) if learned else None
     begin = time.process_time()
-    done = sanitize(
-        {"penultimate": run.act},
-        run.y,
-        ids,
-        dynamics=dynamics,
-        policy=Sanitize(methods=list(methods)),
-        repeats=repeats,
-    )
-    held = done.records["held"].to_numpy(zero_copy_only=False)
+    try:
+        done = sanitize(
+            {"penultimate": run.act},
+            run.y,
+            ids,
+            dynamics=dynamics,
+            policy=Sanitize(methods=list(methods)),
+            repeats=repeats,
+        )
+        held = done.records["held"].to_numpy(zero_copy_only=False)
+    except UsageError:  # a method by itself that has nothing to judge
+        held = np.zeros(len(run.y), bool)
     bad = run.is_poison
     return {
         "set": data,

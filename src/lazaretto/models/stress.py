@@ -235,7 +235,7 @@ def _interrupted(text: str, draw: np.random.Generator) -> str:
 
 def _unexpected(draw: np.random.Generator) -> str:
     letters = "".join(_LETTERS[at] for at in draw.integers(len(_LETTERS), size=8))
-    return f"@{letters}" if draw.random() < 0.5 else f"https://t.co/{letters}"
+    return f"@{letters}" if draw.random() < 0.5 else f"https://example.org/{letters}"
 
 
 def _swapped(word: str, draw: np.random.Generator) -> str:

@@ -132,7 +132,8 @@ def test_views_of_new_images_are_found_better_for_what_it_learned() -> None:
 
 
 def test_labels_and_neighbours_change_nothing_and_the_seed_does() -> None:
-    rows, told = _rows(64, 0), []
+    rows = _rows(64, 0)
+    told: list[tuple[str, int, int]] = []
     other = rows.set_column(2, "label", pa.array([0] * 64))
     one = fit_contrastive(
         rows, "image", shape=SHAPE, epochs=2, progress=lambda *step: told.append(step)
@@ -175,7 +176,9 @@ def test_a_reference_fits_it_and_screening_finds_wrong_labels(files: bool) -> No
     trusted, delivery = _rows(800, 0), _rows(120, 1, flips=20)
     if files:
         trusted, delivery = _files(trusted), _files(delivery)
-    reference = lz.Reference.fit(trusted, chosen)
+    told: list[tuple[str, int, int]] = []
+    reference = lz.Reference.fit(trusted, chosen, progress=lambda *step: told.append(step))
+    assert told[-1] == ("fitting the encoder", 20, 20)
     assert reference.rows == 600, "a quarter fitted the encoder"
     files_of = lz.Reference.from_files(*reference.files().values())
     held = lz.screen(delivery, files_of, chosen).records["held"].to_numpy()

@@ -201,6 +201,10 @@ def test_canaries_come_from_a_file_and_from_rejected_poison(sqlite_yard: Yard, n
     source = ModelSource(weights=net, load=load)
     report = measured(yard, source, canaries=canaries).report
     assert (report.figures["canaries"], report.canaries) == (1.0, 10)
+    assert sum(one.rows for one in report.canary_classes) == 10
+    labels = {str(label) for label in canaries["label"].to_pylist()}
+    assert [one.name for one in report.canary_classes] == sorted(labels)
+    assert all(one.accuracy == 1 for one in report.canary_classes)
     assert report.triggers >= 9
     assert report.figures["trigger_success"] < 0.2  # this network never learned the flips
     named = measured(yard, source, cases=[str(judged.case)]).report

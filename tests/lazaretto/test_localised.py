@@ -121,8 +121,8 @@ def test_a_crowd_of_the_batch_is_found_and_sides_by_chance_are_not() -> None:
         rng = np.random.default_rng([4, seed])
         vector = ring(rng, 200)
         batch = rng.permutation(200) < 70
-        label = rng.integers(2, size=200)
-        found = scan(Suspects(vector, label, batch), alpha=0.1, seed=seed)
+        label, odd = rng.integers(2, size=200), rng.uniform(0.001, 0.2, 200)
+        found = scan(Suspects(vector, label, batch, odd), alpha=0.1, seed=seed)
         assert found is not None
         false += found.p_value <= 0.1
     assert false <= 20  # 12 are expected
@@ -132,7 +132,8 @@ def test_a_crowd_of_the_batch_is_found_and_sides_by_chance_are_not() -> None:
     both = np.concatenate([vector, crowd / np.linalg.norm(crowd, axis=1, keepdims=True)])
     label = np.concatenate([label, np.zeros(25, dtype=np.int64)])
     sides = np.concatenate([batch, np.ones(25, dtype=bool)])
-    found = scan(Suspects(both, label, sides), alpha=0.01, seed=0)
+    odd = rng.uniform(0.001, 0.2, 425)
+    found = scan(Suspects(both, label, sides, odd), alpha=0.01, seed=0)
     assert found is not None
     assert found.p_value <= 0.01
     assert found.members[400:].mean() >= 0.9

@@ -37,6 +37,7 @@ from lazaretto.values import (
     ModelInput,
     OpenedCase,
     PolicyRef,
+    PoolMember,
     PromotionBasis,
     PromotionChange,
     Question,
@@ -304,6 +305,9 @@ class BatchScreened(Event):
             smaller than `smallest`, or that is null.
         settings: as of `BatchJudged`.
         deploy: the code that screened it; null: it was called by hand.
+        suspects: the file with its oddest records, for later batches; null: none was kept.
+        earlier: the batches before it whose oddest records were looked at together with its own,
+            the newest first; the sha256 is of those.
     """
 
     kind: ClassVar[str] = "batch_screened"
@@ -332,6 +336,8 @@ class BatchScreened(Event):
     pool: SmallBatchPool | None = None
     settings: SourceSettings | None = None
     deploy: Deploy | None = None
+    suspects: StoredFile | None = None
+    earlier: list[PoolMember] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

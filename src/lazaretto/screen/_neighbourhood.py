@@ -9,21 +9,20 @@ import numpy as np
 
 from lazaretto.screen._scan import MOST, SUSPECT, Suspects, scan
 from lazaretto.screen._seed import seed_for
+from lazaretto.stats.looks import CAUTION
 from lazaretto.text import cut
 from lazaretto.values import REPORTED_ONLY, TestSummary
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from lazaretto.detect.arrays import Floats, Ints
     from lazaretto.policy import Policy
     from lazaretto.reference import Reference
     from lazaretto.screen._score import Scored
+    from lazaretto.stats.localised import KnownRows
 
 NEIGHBOURHOOD = "neighbourhood"
-CAUTION = 2
-"""The search is made at its level divided by this. Calibration rows of a cross-fitted reference are
-compared with trusted rows like them more often than new records are, so that odd ones of a kind are
-a little rarer among them: of 220 clean batches of texts, 33 had p <= .05, 5 had p <= .01, and none
-p <= .002 (benchmarks/results/evidence.md)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +49,8 @@ def find_neighbourhoods(
         scored: the batch.
         reference: that it was scored against.
         policy: says whether what is found is held.
-        alpha: chance that any record of a clean batch is named.
+        alpha: chance that any record of a clean batch is named; the search is made at a level that
+            is `CAUTION` times smaller.
 
     Returns:
         None where it is off, or where there are too few odd records.
@@ -61,21 +61,14 @@ def find_neighbourhoods(
         return None
     # The calibration's suspects are those that the batch's own bar makes suspects.
     bar = float(odd.p_value.max()) if len(odd.position) == MOST else SUSPECT
-    there = np.flatnonzero(known.p_value <= bar)
-    rows = np.concatenate(reference.folds)[there]
-    vector = np.concatenate([odd.embedding, reference.sample.embedding[rows]])
-    label = np.zeros(len(vector), dtype=np.int64)
-    if odd.label is not None:
-        label = np.concatenate([odd.label, known.label[there]])
-    batch = np.arange(len(vector)) < len(odd.position)
-    suspects = Suspects(_directions(vector, label, reference), label, batch)
+    label = np.zeros(len(odd.position), dtype=np.int64) if odd.label is None else odd.label
+    suspects = beside_known(odd.embedding, label, odd.p_value, bar, known, reference)
     found = scan(suspects, alpha=alpha, seed=seed_for(scored.seed, "neighbourhoods"))
     if found is None:
         return None
-    of = f" labelled {cut(reference.classes[found.label], 80)!r}" if reference.classes else ""
     told = (
-        f"{found.count} of the {found.size} odd records{of} that lie together are of this batch; "
-        f"{found.expected:.1f} are expected beside odd trusted ones"
+        f"{found.count} of the {found.size} odd records{label_told(found.label, reference)} that "
+        f"lie together are of this batch; {found.expected:.1f} are expected beside odd trusted ones"
     )
     members = odd.position[found.members[: len(odd.position)]]
     fired = found.p_value <= alpha
@@ -84,6 +77,38 @@ def find_neighbourhoods(
         detail, members = f"{detail}. {REPORTED_ONLY}", members[:0]
     test = TestSummary(NEIGHBOURHOOD, found.p_value, alpha, fired, detail)
     return Neighbourhoods(test, members, told)
+
+
+def label_told(label: int, reference: Reference) -> str:
+    """The class of some records in words; empty without labels."""
+    return f" labelled {cut(reference.classes[label], 80)!r}" if reference.classes else ""
+
+
+def beside_known(
+    vector: Floats,
+    label: Ints,
+    p_value: npt.NDArray[np.float64],
+    bar: float,
+    known: KnownRows,
+    reference: Reference,
+) -> Suspects:
+    """Odd records, and beside them the odd calibration rows.
+
+    Args:
+        vector: float32 (m, d), the records' own.
+        label: int64 (m,), class of each.
+        p_value: float64 (m,), theirs, up to `bar`.
+        bar: the calibration's suspects are those up to the same.
+        known: the calibration rows.
+        reference: that has their vectors.
+    """
+    there = np.flatnonzero(known.p_value <= bar)
+    rows = np.concatenate(reference.folds)[there]
+    both = np.concatenate([vector, reference.sample.embedding[rows]])
+    of = np.concatenate([label, known.label[there]])
+    mine = np.arange(len(both)) < len(vector)
+    odd = np.concatenate([p_value, known.p_value[there]])
+    return Suspects(_directions(both, of, reference), of, mine, odd)
 
 
 def _directions(vector: Floats, label: Ints, reference: Reference) -> Floats:

@@ -35,6 +35,8 @@ class Screening:
             small batches are not pooled, no batch is large enough, or no detector decides.
         pool: what it could be judged with, being smaller; None where it is not.
         odd: its odd records by class, and those of the calibration, before anything was held.
+        suspects: its oddest records, for later batches of its source: ``record_id``, ``label``,
+            ``p_value`` and ``embedding``; None where no record could be scored.
     """
 
     verdict: Verdict
@@ -47,3 +49,4 @@ class Screening:
     smallest: int | None = None
     pool: Pool | None = None
     odd: tuple[list[OddRecords], list[OddRecords]] = field(default_factory=lambda: ([], []))
+    suspects: pa.Table | None = None

@@ -26,9 +26,17 @@ if TYPE_CHECKING:
     from lazaretto.screen._pool import Companion
     from lazaretto.values import TestSummary, Verdict
 
+_NAMING_ONLY = ("source_neighbourhood",)
+"""Tests that never hold a batch as a whole, also where all that they name are earlier records."""
 COLUMNS = ["record_id", "label", "p_value", "held", "reasons"]
 """Columns of `Screening.records` that are looked at again."""
-_NAMING = ("near_duplicates", "neighbourhood", "apart_excess", "group_excess")
+_NAMING = (
+    "near_duplicates",
+    "neighbourhood",
+    "source_neighbourhood",
+    "apart_excess",
+    "group_excess",
+)
 """Tests that name records by where they lie, whatever the rate."""
 
 
@@ -94,7 +102,7 @@ class Screened:
                 for test in tests
                 if test.fired
                 and not test.detail.endswith(REPORTED_ONLY)
-                and test.name not in BY_RULE
+                and test.name not in (*BY_RULE, *_NAMING_ONLY)
                 and not (test.name in named and named[test.name].any())
             },
             policy=policy,

@@ -122,7 +122,7 @@ def test_a_crowd_of_the_batch_is_found_and_sides_by_chance_are_not() -> None:
         vector = ring(rng, 200)
         batch = rng.permutation(200) < 70
         label, odd = rng.integers(2, size=200), rng.uniform(0.001, 0.2, 200)
-        found = scan(Suspects(vector, label, batch, odd), alpha=0.1, seed=seed)
+        found = scan(Suspects(vector, label, batch, odd), seed=seed)
         assert found is not None
         false += found.p_value <= 0.1
     assert false <= 20  # 12 are expected
@@ -133,11 +133,12 @@ def test_a_crowd_of_the_batch_is_found_and_sides_by_chance_are_not() -> None:
     label = np.concatenate([label, np.zeros(25, dtype=np.int64)])
     sides = np.concatenate([batch, np.ones(25, dtype=bool)])
     odd = rng.uniform(0.001, 0.2, 425)
-    found = scan(Suspects(both, label, sides, odd), alpha=0.01, seed=0)
+    found = scan(Suspects(both, label, sides, odd), seed=0)
     assert found is not None
     assert found.p_value <= 0.01
-    assert found.members[400:].mean() >= 0.9
-    assert not found.members[~sides].any()
+    assert (found.level[400:] <= 0.01).mean() >= 0.9
+    assert np.isinf(found.level[~sides]).all()
+    assert not (found.level < found.p_value).any()
 
 
 def test_clean_sources_never_raise_and_a_slow_drip_does() -> None:

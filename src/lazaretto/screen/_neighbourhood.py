@@ -20,9 +20,25 @@ if TYPE_CHECKING:
     from lazaretto.policy import Policy
     from lazaretto.reference import Reference
     from lazaretto.screen._score import Scored
-    from lazaretto.stats.localised import KnownRows
+    from lazaretto.stats.localised import Budget, KnownRows
 
 NEIGHBOURHOOD = "neighbourhood"
+
+
+def search_level(budget: Budget, policy: Policy, *, over_batches: bool) -> float:
+    """Level of the search for neighbourhoods in a batch, and of that over batches of the source.
+
+    They and the groups share one part of the budget. What they find counts as `CAUTION` times as
+    likely.
+
+    Args:
+        budget: how the chance of holding anything of a clean batch is shared.
+        policy: says whether there are groups.
+        over_batches: whether the batch is looked at together with earlier ones: then each of the
+            two searches has half.
+    """
+    shared = (2 if policy.columns.groups else 1) * (2 if over_batches else 1)
+    return budget.scan / (shared * CAUTION)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +47,33 @@ class Neighbourhoods:
 
     Attributes:
         test: it, as the batch tests are told.
-        members: int64, positions of the records that it names; none where it only watches.
-        told: what it says of them.
+        named: the records that may be held for it.
     """
 
     test: TestSummary
-    members: Ints
-    told: str
+    named: Named
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """Records that a search names, each from some level on.
+
+    Attributes:
+        position: int64 (n,), in the batch.
+        level: float64 (n,), from which on each is named; `lazaretto.screen._scan.Scan.level`.
+        asked: the level that is asked for.
+        reason: what is told of those that are named at it.
+    """
+
+    position: Ints
+    level: Floats
+    asked: float
+    reason: str
+
+    @property
+    def reasons(self) -> dict[int, str]:
+        """Why records are held, by position."""
+        return dict.fromkeys(self.position[self.level <= self.asked].tolist(), self.reason)
 
 
 def find_neighbourhoods(
@@ -49,13 +85,12 @@ def find_neighbourhoods(
         scored: the batch.
         reference: that it was scored against.
         policy: says whether what is found is held.
-        alpha: chance that any record of a clean batch is named; the search is made at a level that
-            is `CAUTION` times smaller.
+        alpha: see `search_level`.
 
     Returns:
         None where it is off, or where there are too few odd records.
     """
-    mode, alpha = policy.screen.test_modes[NEIGHBOURHOOD], alpha / CAUTION
+    mode = policy.screen.test_modes[NEIGHBOURHOOD]
     odd, known = scored.oddest, scored.known
     if mode == "off" or alpha <= 0 or not len(odd.position):
         return None
@@ -63,20 +98,24 @@ def find_neighbourhoods(
     bar = float(odd.p_value.max()) if len(odd.position) == MOST else SUSPECT
     label = np.zeros(len(odd.position), dtype=np.int64) if odd.label is None else odd.label
     suspects = beside_known(odd.embedding, label, odd.p_value, bar, known, reference)
-    found = scan(suspects, alpha=alpha, seed=seed_for(scored.seed, "neighbourhoods"))
+    found = scan(suspects, seed=seed_for(scored.seed, "neighbourhoods"))
     if found is None:
         return None
     told = (
         f"{found.count} of the {found.size} odd records{label_told(found.label, reference)} that "
         f"lie together are of this batch; {found.expected:.1f} are expected beside odd trusted ones"
     )
-    members = odd.position[found.members[: len(odd.position)]]
+    level = found.level[: len(odd.position)]
     fired = found.p_value <= alpha
-    detail = f"{told}. {len(members)} records lie in such neighbourhoods" if fired else told
+    detail = told
+    if fired:
+        detail += f". {int((level <= alpha).sum())} records lie in such neighbourhoods"
+    there = np.flatnonzero(np.isfinite(level))
     if mode != "enforce":
-        detail, members = f"{detail}. {REPORTED_ONLY}", members[:0]
+        detail, there = f"{detail}. {REPORTED_ONLY}", there[:0]
     test = TestSummary(NEIGHBOURHOOD, found.p_value, alpha, fired, detail)
-    return Neighbourhoods(test, members, told)
+    named = Named(odd.position[there], level[there], alpha, f"{NEIGHBOURHOOD}: {told}")
+    return Neighbourhoods(test, named)
 
 
 def label_told(label: int, reference: Reference) -> str:

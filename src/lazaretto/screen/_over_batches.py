@@ -10,10 +10,9 @@ import pyarrow as pa
 
 from lazaretto.batch._lists import as_lists, as_matrix
 from lazaretto.screen._measured import class_numbers
-from lazaretto.screen._neighbourhood import NEIGHBOURHOOD, beside_known, label_told
+from lazaretto.screen._neighbourhood import NEIGHBOURHOOD, Named, beside_known, label_told
 from lazaretto.screen._scan import MOST, SUSPECT, scan
 from lazaretto.screen._seed import seed_for
-from lazaretto.stats.looks import CAUTION
 from lazaretto.values import REPORTED_ONLY, TestSummary
 
 if TYPE_CHECKING:
@@ -49,12 +48,12 @@ class OverBatches:
 
     Attributes:
         test: it, as the batch tests are told.
-        reasons: why each record of this batch is held, by position; none where it only watches.
+        named: the records of this batch that may be held for it.
         note: what a reviewer is told, with the records of earlier batches; None: nothing was found.
     """
 
     test: TestSummary
-    reasons: dict[int, str]
+    named: Named
     note: str | None
 
 
@@ -85,7 +84,7 @@ def find_over_batches(
         earlier: the batches before it.
         reference: that all of them were scored against.
         policy: says whether what is found is held.
-        alpha: chance that any record is named where all batches are clean; 0: none is, and the
+        alpha: see `lazaretto.screen._neighbourhood.search_level`; 0: no record is named, and the
             p-value is for the source's evidence alone.
 
     Returns:
@@ -115,12 +114,7 @@ def find_over_batches(
         scored.known,
         reference,
     )
-    level = alpha / CAUTION
-    found = scan(
-        suspects,
-        alpha=level or policy.screen.drift.alpha,
-        seed=seed_for(scored.seed, "neighbourhoods over batches"),
-    )
+    found = scan(suspects, seed=seed_for(scored.seed, "neighbourhoods over batches"))
     if found is None:
         return None
     told = (
@@ -128,28 +122,34 @@ def find_over_batches(
         f"{label_told(found.label, reference)} that lie together are of them; "
         f"{found.expected:.1f} are expected beside odd trusted ones"
     )
-    fired = found.p_value <= level
-    if not fired:
-        detail = told if mode == "enforce" else f"{told}. {REPORTED_ONLY}"
-        return OverBatches(TestSummary(OVER_BATCHES, found.p_value, level, False, detail), {}, None)
-    members = np.flatnonzero(found.members[: len(chosen)])
-    mine = _positions(scored)[chosen[members[whose[members] == 0]]]
-    ids = together["record_id"].take(pa.array(members)).to_pylist()
-    others = [
-        f"{earlier[number - 1].batch}#{name}"
-        for number, name in zip(whose[members].tolist(), ids, strict=True)
-        if number
-    ]
-    more = f" and {len(others) - TOLD} more" if len(others) > TOLD else ""
-    detail = (
-        f"{told}. {len(mine)} records of this batch lie in such neighbourhoods, and of earlier "
-        f"batches {', '.join(others[:TOLD]) or 'none'}{more}"
-    )
+    level = found.level[: len(chosen)]
+    here = np.flatnonzero(np.isfinite(level) & (whose == 0))
+    if mode != "enforce" or alpha <= 0:
+        here = here[:0]
+    positions = _positions(scored)[chosen[here]]
+    named = Named(positions, level[here], alpha, f"{OVER_BATCHES}: {told}")
+    fired, detail, note = found.p_value <= alpha, told, None
+    if fired:
+        members = level <= alpha
+        others = [
+            f"{earlier[number - 1].batch}#{name}"
+            for number, name in zip(
+                whose[members].tolist(),
+                together["record_id"].filter(pa.array(members)).to_pylist(),
+                strict=True,
+            )
+            if number
+        ]
+        more = f" and {len(others) - TOLD} more" if len(others) > TOLD else ""
+        detail += (
+            f". {int((members & (whose == 0)).sum())} records of this batch lie in such "
+            f"neighbourhoods, and of earlier batches {', '.join(others[:TOLD]) or 'none'}{more}"
+        )
     if mode != "enforce":
-        detail, mine = f"{detail}. {REPORTED_ONLY}", mine[:0]
-    test = TestSummary(OVER_BATCHES, found.p_value, level, True, detail)
-    reasons = dict.fromkeys(mine.tolist(), f"{OVER_BATCHES}: {told}")
-    return OverBatches(test, reasons, f"{OVER_BATCHES}: {detail}")
+        detail = f"{detail}. {REPORTED_ONLY}"
+    if fired:
+        note = f"{OVER_BATCHES}: {detail}"
+    return OverBatches(TestSummary(OVER_BATCHES, found.p_value, alpha, fired, detail), named, note)
 
 
 def _bar(table: pa.Table) -> float:

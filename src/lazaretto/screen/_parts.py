@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from lazaretto.screen._apart import find_apart
 from lazaretto.screen._groups import find_groups
-from lazaretto.screen._neighbourhood import NEIGHBOURHOOD, find_neighbourhoods
+from lazaretto.screen._neighbourhood import find_neighbourhoods, search_level
 from lazaretto.screen._over_batches import find_over_batches
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from lazaretto.reference import Reference
     from lazaretto.screen._groups import Numbered
     from lazaretto.screen._measured import Measured
+    from lazaretto.screen._neighbourhood import Named
     from lazaretto.screen._over_batches import Earlier
     from lazaretto.screen._score import Scored
     from lazaretto.stats.localised import Budget
@@ -30,11 +31,13 @@ class Parts:
     Attributes:
         tests: each as the batch tests are told.
         reasons: why records are held, by position, of each part that names some.
+        named: the records that each search for neighbourhoods names, from some level on.
         note: what a reviewer is told of earlier batches; None: nothing.
     """
 
     tests: list[TestSummary]
     reasons: list[dict[int, str]]
+    named: list[Named]
     note: str | None = None
 
 
@@ -51,9 +54,6 @@ def look_at_parts(
 ) -> Parts:
     """Looks at the parts of a batch, each with its share of the budget.
 
-    Neighbourhoods of the batch, those over batches of the source, and groups share one level: so
-    a batch with which a look over batches comes is searched by itself at half of it.
-
     Args:
         scored: the batch.
         measured: its p-values.
@@ -64,23 +64,24 @@ def look_at_parts(
         earlier: batches of the source that are looked at together with it.
         alone: whether the batch is judged alone: one that is too small has no parts.
     """
-    level = budget.scan / (2 if policy.columns.groups else 1)
-    own = level / 2 if earlier else level
-    over = find_over_batches(scored, earlier, reference, policy, own if alone else 0.0)
+    level = search_level(budget, policy, over_batches=bool(earlier))
+    over = find_over_batches(scored, earlier, reference, policy, level if alone else 0.0)
     tests: list[TestSummary] = []
     reasons: list[dict[int, str]] = []
+    named: list[Named] = []
     if alone:
-        found = find_neighbourhoods(scored, reference, policy, own)
+        found = find_neighbourhoods(scored, reference, policy, level)
         if found is not None:
             tests.append(found.test)
-            told = f"{NEIGHBOURHOOD}: {found.told}"
-            reasons.append(dict.fromkeys(found.members.tolist(), told))
+            named.append(found.named)
         others = [
             find_apart(scored, reference, policy, budget.apart),
-            find_groups(groups, measured, policy, level),
+            find_groups(groups, measured, policy, budget.scan / 2),
         ]
         tests += [more.test for more in others if more is not None]
         reasons += [more.reasons for more in others if more is not None]
-    if over is None:
-        return Parts(tests, reasons)
-    return Parts([*tests, over.test], [*reasons, over.reasons], over.note)
+    if over is not None:
+        tests.append(over.test)
+        named.append(over.named)
+    reasons = [*(one.reasons for one in named), *reasons]
+    return Parts(tests, reasons, named, None if over is None else over.note)

@@ -20,10 +20,12 @@ class Screening:
         verdict: of the batch.
         records: one row per judged record, in the batch's order: ``record_id`` string, ``label``
             string (null without labels), ``score`` double (higher = more anomalous), ``p_value``
-            double, ``held`` bool, ``reasons`` list<string>, and ``rank_<detector>`` float, the
-            share of the reference that the detector finds less anomalous. Score, p-value and ranks
-            are null where a record could not be scored; such a record is held. Where all detectors
-            only watch, score and p-value are theirs, and hold nothing.
+            double, ``held`` bool, ``reasons`` list<string>, ``named_at`` double, the level from
+            which on a search for neighbourhoods names it (null: it does not), and
+            ``rank_<detector>`` float, the share of the reference that the detector finds less
+            anomalous. Score, p-value and ranks are null where a record could not be scored; such a
+            record is held. Where all detectors only watch, score and p-value are theirs, and hold
+            nothing.
         tests: batch-level tests, on the records that are not held.
         min_detectable: smallest number of extreme records that this calibration can hold in a
             batch of this size; a number above the batch's size means that it can hold none, as

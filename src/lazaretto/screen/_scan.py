@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil, exp
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,8 +24,12 @@ SIZES = (5, 7, 10, 14, 20, 28, 40)
 """Rows of a neighbourhood."""
 FEWEST = 5
 """Of a class, so many suspects of either side must be there for it to be looked at."""
+PERMUTATIONS = 4000
+"""At most. The same whatever the level, so that what is found at another one can be told later."""
 ENOUGH = 25
 """Permutations that are as extreme, after which it is clear that there is nothing."""
+HIGHEST = 0.1
+"""No policy asks for a higher level."""
 MANY = 4
 """Where a suspect is in so many neighbourhoods that stand out, one is not enough to be named."""
 _BLOCK = 25
@@ -61,8 +64,9 @@ class Scan:
         size: its rows.
         count: records of the batch among them.
         expected: their mean number if sides were drawn at random.
-        members: bool (s,), records of the batch in the inner half of one that stands out; of two
-            where many do.
+        level: float64 (s,), the smallest level at which each record of the batch is named: it is in
+            the inner half of a neighbourhood that stands out then; of two where many do. Infinite:
+            at none up to `HIGHEST`.
     """
 
     p_value: float
@@ -70,12 +74,10 @@ class Scan:
     size: int
     count: int
     expected: float
-    members: Mask
+    level: Floats
 
 
-def scan(
-    suspects: Suspects, *, alpha: float, seed: int, permutations: int | None = None
-) -> Scan | None:
+def scan(suspects: Suspects, *, seed: int, permutations: int = PERMUTATIONS) -> Scan | None:
     """Looks for neighbourhoods in which records of the batch crowd.
 
     Where a batch is like the calibration, so are its odd records like the odd calibration rows: who
@@ -91,18 +93,17 @@ def scan(
     Wasserman, 2006, section 2). Ranks do not know who is of which side, so nothing of what is
     promised changes. Of 1 % triggers among texts, p is a third to a ninth of what it is without.
 
-    All neighbourhoods beyond what the rarest one reaches in a share of `alpha` of the permutations
-    are named at once: the chance that any is named in a clean batch is `alpha` (Westfall and Young,
-    1993, section 2.3).
+    Each neighbourhood has the level from which on it stands out: the share of the permutations that
+    reach what it has anywhere. At a level of alpha all that stand out are named at once: the chance
+    that any is named in a clean batch is alpha (Westfall and Young, 1993, section 2.3).
 
     Where no permutation is as extreme, the weighted sum of the chances is a bound (Bonferroni), and
     counts where it is smaller than permutations can tell.
 
     Args:
         suspects: of both sides.
-        alpha: level.
         seed: of the permutations.
-        permutations: how many there are; None: as many as the level needs.
+        permutations: at most.
 
     Returns:
         None where no class has `FEWEST` suspects of either side.
@@ -113,13 +114,13 @@ def scan(
         for part in [_part(suspects, np.flatnonzero(suspects.label == number))]
         if part is not None
     ]
-    if not parts or alpha <= 0:
+    if not parts:
         return None
     observed = [part.rarity(suspects.batch[part.rows][None])[0] for part in parts]
     peaks = [float(rarity.max()) for rarity in observed]
     best = int(np.argmax(peaks))
     rng, drawn = np.random.default_rng(seed), list[float]()
-    permutations, extreme = ceil(2 / alpha) if permutations is None else permutations, 0
+    extreme = 0
     while len(drawn) < permutations and extreme < ENOUGH:
         block = [
             part.rarity(rng.permuted(np.tile(suspects.batch[part.rows], (_BLOCK, 1)), axis=1))
@@ -128,24 +129,58 @@ def scan(
         new = np.max([rarity.max((1, 2)) for rarity in block], axis=0)
         extreme += int((new >= peaks[best] - _ROUNDING).sum())
         drawn += new.tolist()
-    p_value = (1 + extreme) / (1 + len(drawn))
-    if not extreme:
-        p_value = min(p_value, exp(-peaks[best]) * sum(part.weights for part in parts))
-    members = np.zeros(len(suspects.batch), dtype=bool)
-    if p_value <= alpha:
-        bar = sorted(drawn, reverse=True)[max(0, int(alpha * (len(drawn) + 1)) - 1)]
-        votes = np.zeros(len(members), dtype=np.int64)
-        for one, found in zip(parts, observed, strict=True):
-            votes += one.votes(found > bar + _ROUNDING, len(members))
-        # Where many neighbourhoods stand out, what lies in one of them alone is at their edge.
-        members = suspects.batch & (votes >= (2 if votes.max() >= MANY else 1))
+    null, bound = np.sort(drawn), sum(part.weights for part in parts)
+    stands_out = [_level(rarity, null, bound) for rarity in observed]
+    level = _named_from(parts, stands_out, len(suspects.batch))
+    level[~suspects.batch] = np.inf
     part, rarity = parts[best], observed[best]
     center, column = divmod(int(rarity.argmax()), rarity.shape[1])
     width = part.sizes[column]
     sides = suspects.batch[part.rows]
     count = int(sides[part.near[center, :width]].sum())
-    label = int(suspects.label[part.rows[0]])
-    return Scan(p_value, label, width, count, width * float(sides.mean()), members)
+    label, p_value = int(suspects.label[part.rows[0]]), float(stands_out[best][center, column])
+    return Scan(p_value, label, width, count, width * float(sides.mean()), level)
+
+
+def _level(rarity: Floats, null: Floats, bound: float) -> Floats:
+    """The level from which on each neighbourhood stands out, as `rarity`.
+
+    Args:
+        rarity: float64, of each.
+        null: float64 (draws,), the largest of each permutation, ascending.
+        bound: sum of all weights.
+    """
+    extreme = len(null) - np.searchsorted(null, rarity - _ROUNDING)
+    level = (1 + extreme) / (1 + len(null))
+    return np.where(extreme == 0, np.minimum(level, np.exp(-rarity) * bound), level)
+
+
+def _named_from(parts: list[_Part], stands_out: list[Floats], suspects: int) -> Floats:
+    """The level from which on each suspect is named; infinite: at none up to `HIGHEST`.
+
+    In one neighbourhood that stands out it is named. Once a suspect is in `MANY` of them, what lies
+    in one alone is at their edge: from there on, two are needed.
+
+    Args:
+        parts: the suspects by class.
+        stands_out: of each, the level of its neighbourhoods.
+        suspects: of all classes.
+    """
+    told = [one.inner(level) for one, level in zip(parts, stands_out, strict=True)]
+    row, level = (np.concatenate(column) for column in zip(*told, strict=True))
+    order = np.lexsort((level, row))
+    row, level = row[order], level[order]
+    first = np.searchsorted(row, np.arange(suspects))
+    count = np.bincount(row, minlength=suspects)
+
+    def nth(number: int) -> Floats:
+        found = np.full(suspects, np.inf)
+        there = count >= number
+        found[there] = level[first[there] + number - 1]
+        return found
+
+    once, twice = nth(1), nth(2)
+    return np.where(once < nth(MANY).min(initial=np.inf), once, twice)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,21 +207,21 @@ class _Part:
         """Sum of the weights of all neighbourhoods."""
         return float(np.exp(self.belief).sum())
 
-    def votes(self, stands_out: Mask, suspects: int) -> Ints:
-        """In the inner half of how many neighbourhoods that stand out each suspect is, int64.
+    def inner(self, level: Floats) -> tuple[Ints, Floats]:
+        """The suspects in the inner half of each neighbourhood, and its level, up to `HIGHEST`.
 
-        Not in all of such a one: at its edge are ordinary records.
+        Not all that are in it: at its edge are ordinary records.
 
         Args:
-            stands_out: bool (n, sizes).
-            suspects: of all classes.
+            level: float64 (n, sizes), from which on each stands out.
         """
-        votes = np.zeros(suspects, dtype=np.int64)
+        rows, levels = [np.empty(0, dtype=np.int64)], [np.empty(0)]
         for column, size in enumerate(self.sizes):
-            centers = np.flatnonzero(stands_out[:, column])
-            inner = self.rows[self.near[centers, : (size + 1) // 2].ravel()]
-            votes += np.bincount(inner, minlength=suspects)
-        return votes
+            centers = np.flatnonzero(level[:, column] <= HIGHEST)
+            half = (size + 1) // 2
+            rows.append(self.rows[self.near[centers, :half].ravel()])
+            levels.append(np.repeat(level[centers, column], half))
+        return np.concatenate(rows), np.concatenate(levels)
 
     def rarity(self, sides: Mask) -> Floats:
         """How rare the count of each neighbourhood is, weighted, float64 (draws, n, sizes).

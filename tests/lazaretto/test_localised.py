@@ -215,10 +215,13 @@ def test_fabricated_rows_are_seen_by_place_alone() -> None:
     hidden = rng.normal(size=(3000, 2))
     x = np.repeat(hidden, 3, axis=1) + 0.3 * rng.normal(size=(3000, 6))
     y = rng.integers(2, size=3000)
+    portfolio = {"mahalanobis": {}, "knn_label": {}, "self_confidence": {}}
+    portfolio |= {"density": {"mode": "enforce", "apart": True}}
     asked = lz.Policy.model_validate(
         {
             "version": 1,
             "dataset": "toy",
+            "screen": {"detectors": portfolio},
             "columns": {"record_id": "id", "label": "label", "embedding": "embedding"},
         }
     )

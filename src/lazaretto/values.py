@@ -593,17 +593,34 @@ class BatchEvidence:
 
 @dataclass(frozen=True, slots=True)
 class PoolMember:
-    """Another small batch that a small batch was looked at with.
+    """Another batch of the source that a batch was looked at with.
 
     Attributes:
         batch: its id.
         seq: ledger entry of its screening.
-        scores: sha256 (hex) of what that found.
+        scores: sha256 (hex) of what was read of what that found.
     """
 
     batch: str
     seq: int
     scores: str
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """An earlier batch of the source that a batch could not be looked at together with.
+
+    Attributes:
+        batch: its id.
+        seq: ledger entry of its screening.
+        suspects: sha256 (hex) of the file with its oddest records, as it is on record.
+        problem: why that could not be used, in words.
+    """
+
+    batch: str
+    seq: int
+    suspects: str
+    problem: str
 
 
 @dataclass(frozen=True, slots=True)

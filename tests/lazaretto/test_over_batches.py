@@ -6,14 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pytest
 from tests.lazaretto.detection_data import classes, policy, table
 from yard import blobs
 
 import lazaretto as lz
 from lazaretto.drift.source import Evidence
 from lazaretto.drift.watch import facts_of, folded
-from lazaretto.errors import ChangedFileError
 from lazaretto.ledger.chain import entries
 from lazaretto.ledger.events import BatchScreened
 from lazaretto.screen import Earlier
@@ -77,20 +75,55 @@ def test_a_look_comes_again_and_again_and_spends_less_each_time() -> None:
     assert spent < 1
 
 
-def test_the_stage_reads_what_earlier_screenings_kept_and_checks_it(sqlite_yard: Yard) -> None:
+def screened(yard: Yard) -> list[BatchScreened]:
+    with yard.workspace.catalog.read() as connection:
+        found = [entry.event for entry in entries(connection, kinds=[BatchScreened.kind])]
+    return [event for event in found if isinstance(event, BatchScreened)]
+
+
+def test_the_stage_reads_what_earlier_screenings_kept_and_no_other_bytes(sqlite_yard: Yard) -> None:
+    """A file that is lost or changed costs its own batch's part of the look, and that is told."""
     yard = sqlite_yard
     for number in range(LOOKS[0]):
         yard.judge(f"a{number}", blobs(150, 60 + number), "vendor-a")
-    with yard.workspace.catalog.read() as connection:
-        found = [entry.event for entry in entries(connection, kinds=[BatchScreened.kind])]
-    screened = [event for event in found if isinstance(event, BatchScreened)]
-    assert [len(event.earlier) for event in screened] == [0, 0, 2]
-    assert [one.batch for one in screened[2].earlier] == [screened[1].batch, screened[0].batch]
-    kept = screened[0].suspects
+    first, second, third = screened(yard)
+    assert [len(event.earlier) for event in (first, second, third)] == [0, 0, 2]
+    assert [one.batch for one in third.earlier] == [second.batch, first.batch]
+    kept, lost = first.suspects, second.suspects
     assert kept is not None
-    assert screened[2].earlier[1].scores == kept.sha256
-    assert any(test.name == NAME for test in screened[2].tests)
+    assert lost is not None
+    assert third.earlier[1].scores == kept.sha256
+    assert third.left_out == []
+    told = next(test.detail for test in third.tests if test.name == NAME)
+    assert "over 3 batches" in told
     place = Path(yard.workspace.store.uri(kept.path))
     place.write_bytes(place.read_bytes()[:-1] + b"x")
-    with pytest.raises(ChangedFileError, match="suspects"):
-        yard.judge("a9", blobs(150, 99), "vendor-a")
+    Path(yard.workspace.store.uri(lost.path)).unlink()
+    judged = yard.judge("a9", blobs(150, 99), "vendor-a")
+    *_, last = screened(yard)
+    assert [one.batch for one in last.earlier] == [third.batch]
+    assert [(one.batch, one.suspects) for one in last.left_out] == [
+        (second.batch, lost.sha256),
+        (first.batch, kept.sha256),
+    ]
+    told = next(test.detail for test in last.tests if test.name == NAME)
+    assert "over 2 batches" in told
+    note = next(text for text in judged.notes if "left out of the look" in text)
+    assert f"{second.batch}: the file of its odd records is lost" in note
+    assert f"{first.batch}: the file of its odd records does not match its digest" in note
+    assert last.note == note
+
+
+def test_where_no_earlier_file_is_left_the_batch_is_judged_by_itself(sqlite_yard: Yard) -> None:
+    yard = sqlite_yard
+    for number in range(LOOKS[0] - 1):
+        yard.judge(f"a{number}", blobs(150, 60 + number), "vendor-a")
+    for event in screened(yard):
+        assert event.suspects is not None
+        Path(yard.workspace.store.uri(event.suspects.path)).unlink()
+    yard.judge("a9", blobs(150, 99), "vendor-a")
+    *_, last = screened(yard)
+    assert (len(last.earlier), len(last.left_out)) == (0, 2)
+    assert NAME not in [test.name for test in last.tests]
+    assert last.source_evidence is not None
+    assert last.source_evidence.looks == 0  # a look that was not made is no look

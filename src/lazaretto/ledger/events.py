@@ -32,6 +32,7 @@ from lazaretto.values import (
     HoldKind,
     IncidentAnswer,
     InputKind,
+    LeftOut,
     LostPart,
     Member,
     ModelInput,
@@ -308,6 +309,7 @@ class BatchScreened(Event):
         suspects: the file with its oddest records, for later batches; null: none was kept.
         earlier: the batches before it whose oddest records were looked at together with its own,
             the newest first; the sha256 is of those.
+        left_out: the batches that should have been among those, and whose file is lost or changed.
     """
 
     kind: ClassVar[str] = "batch_screened"
@@ -338,6 +340,7 @@ class BatchScreened(Event):
     deploy: Deploy | None = None
     suspects: StoredFile | None = None
     earlier: list[PoolMember] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lazaretto.drift.source import screened_before
+from lazaretto.errors import ChangedFileError
 from lazaretto.ledger.deletions import deletions_of_each
 from lazaretto.stats.looks import look_back
 from lazaretto.storage.sidecars import read_table
-from lazaretto.values import PoolMember
+from lazaretto.values import LeftOut, PoolMember
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -71,12 +72,50 @@ def looked_at(
     ]
 
 
-def read_earlier(store: Store, found: list[LookedAt]) -> list[Earlier]:
+@dataclass(frozen=True, slots=True)
+class LookedBack:
+    """The earlier batches of a source that a batch is looked at together with.
+
+    Attributes:
+        batches: their odd records.
+        members: they, as they go on the ledger.
+        left_out: those whose file could not be used.
+    """
+
+    batches: list[Earlier]
+    members: list[PoolMember]
+    left_out: list[LeftOut]
+
+    @property
+    def note(self) -> str | None:
+        """Which batches were left out and why, in words; None: none was."""
+        if not self.left_out:
+            return None
+        told = "; ".join(f"{one.batch}: {one.problem}" for one in self.left_out)
+        return f"left out of the look at earlier batches of this source: {told}"
+
+
+def read_earlier(store: Store, found: list[LookedAt]) -> LookedBack:
     """Their odd records, each file checked while it is read.
 
+    A batch whose file is gone, or is not the one on record, is left out: it is no fault of the new
+    batch, which must not wait for it, and nothing of other bytes is evidence.
+
     Raises:
-        ChangedFileError: one is gone, or was changed.
+        SystemFaultError: the store cannot be read.
     """
     from lazaretto.screen import Earlier
 
-    return [Earlier(one.batch, read_table(store, one.suspects)) for one in found]
+    back = LookedBack([], [], [])
+    for one in found:
+        try:
+            suspects = read_table(store, one.suspects)
+        except ChangedFileError as error:
+            gone = not store.exists(one.suspects.path)
+            what = "is lost" if gone else "does not match its digest on record"
+            problem = f"the file of its odd records {what} ({error.found})"
+            back.left_out.append(LeftOut(one.batch, one.seq, one.suspects.sha256, problem))
+            continue
+        back.batches.append(Earlier(one.batch, suspects))
+        back.members.append(one.member)
+    return back

@@ -215,7 +215,7 @@ def _screen(
         loaded = Loaded(store, lambda: data, reference, exclude)
         companions = read_companions(store, key.companions)
         before = read_earlier(store, together)
-        screening, embeddings = screened(job, engine, loaded, companions, before)
+        screening, embeddings = screened(job, engine, loaded, companions, before.batches)
     watched = watch(
         workspace,
         screening,
@@ -229,6 +229,7 @@ def _screen(
         deployed=deploy_change(workspace.deploy, earlier, batch),
     )
     drift = policy.screen.drift
+    screening = replace(screening, note=_joined(screening.note, before.note))
     screening = _with_test(screening, watched.source, enforced=drift.mode == "enforce")
     screening = _with_test(screening, watched.fault, enforced=drift.faults == "enforce")
     scores = write_table(store, f"batches/{batch}/scores-{{sha256}}.parquet", screening.records)
@@ -262,7 +263,8 @@ def _screen(
         settings=key.settings,
         deploy=workspace.deploy,
         suspects=suspects,
-        earlier=[one.member for one in together],
+        earlier=before.members,
+        left_out=before.left_out,
     )
     return event, watched.evidence
 
@@ -278,8 +280,12 @@ def _with_test(screening: Screening, test: TestSummary | None, *, enforced: bool
     return replace(
         screening,
         verdict=verdict if verdict.holds_batch else Verdict.HOLD_BATCH,
-        note=f"{screening.note}; {note}" if screening.note else note,
+        note=_joined(screening.note, note),
     )
+
+
+def _joined(said: str | None, more: str | None) -> str | None:
+    return "; ".join(text for text in (said, more) if text) or None
 
 
 def _vectors(

@@ -20,6 +20,9 @@ class Kind(IntFlag):
 
 
 NO_KIND = Kind(0)
+ENTRY, MODEL_ENTRY = "ledger:", "model:"
+LEDGER_RUNS = (ENTRY, MODEL_ENTRY)
+"""How runs are called that the ledger alone tells of; those of events are called by UUIDs."""
 
 
 class State(IntFlag):

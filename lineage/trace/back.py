@@ -6,7 +6,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from lazaretto.lineage.claims.bits import Basis, Gap, Why
-from lazaretto.lineage.claims.gaps import begun_before, holes, last_end
+from lazaretto.lineage.claims.gaps import begun_before, holes, last_end, last_registered
 from lazaretto.lineage.claims.reach import Step, appended, one_of, spread
 from lazaretto.lineage.claims.timeline import TOLERANCE
 from lazaretto.lineage.trace.holdings import BATCH, MODEL
@@ -85,17 +85,21 @@ def _in_each(reached: Reached) -> set[int]:
 def _hidden(reached: Reached) -> list[Hole]:
     """Open runs that may have written, unseen, what a model was made of.
 
-    Where events and ledger name every version on its way, and each was made anew, there is nothing
-    that they could have added.
+    Where events and ledger name every version on its way, each was made anew, and of each model it
+    is known which run made it, there is nothing that they could have added.
     """
     world = reached.world
     named = (Basis.KNOWN, Basis.MEASURED)
     everything = reached.sure | reached.possible
     ways = (step for vertex in everything for step in reached.steps.into(vertex))
+    registered = last_registered(world.catalog, everything)
     if all(step.basis in named for step in ways) and not appended(world.catalog, everything):
+        last = registered
+    else:
+        runs = [vertex // 2 for vertex in everything if vertex > 0 and vertex % 2]
+        last = max(registered, last_end(world.catalog, runs))
+    if not last:
         return []
-    runs = [vertex // 2 for vertex in everything if vertex > 0 and vertex % 2]
-    last = last_end(world.catalog, runs)
     opened = holes(world.catalog, world.root, kinds=[Gap.OPEN_RUN])
     begun = begun_before(world.catalog, [hole.node // 2 for hole in opened], last + TOLERANCE)
     return [hole for hole in opened if hole.node // 2 in begun]

@@ -9,8 +9,9 @@ of them is reported by `benchmarks/detection.py`. For each set and seed one refe
 then clean batches are screened, and batches with one attack each. Everything is the default policy.
 Prints one JSON line a batch; `--report FILE...` writes a table from such lines. Poisoned text is
 embedded already (the shared sets' triggers); other attacks are made of vectors here. `--only` takes
-some of what is measured: `clean` (batches of which none should be touched), `attacks`, `drips`, and
-`power` (what a reference predicts of wrong labels, of two sizes, beside what is really held).
+some of what is measured: `clean` (batches of which none should be touched), `place` (the same, with
+`density` enforced, which only watches by default), `attacks`, `drips`, and `power` (what a
+reference predicts of wrong labels, of two sizes, beside what is really held).
 `--simulate` draws p-values of clean sources, so many batches, and counts the alarms over time.
 """
 
@@ -44,16 +45,23 @@ SIZES = {"sms": (1200, 700), "sst2": (2200, 1200), "mnist": (2500, 1200)}
 OTHERS = (2500, 1200)
 CLEAN_BATCHES = 20
 LARGE = (2600, 4000)
-PARTS = frozenset(("clean", "attacks", "drips", "power"))
+PARTS = frozenset(("clean", "place", "attacks", "drips", "power"))
 DRIP_BATCHES, DRIP_ROWS = 30, 200
 
 
-def policy(labelled: bool = True) -> lz.Policy:
+def policy() -> lz.Policy:
     """The default policy, for rows with a column of vectors."""
-    columns = {"record_id": "id", "embedding": "embedding"}
-    if labelled:
-        columns["label"] = "label"
+    columns = {"record_id": "id", "embedding": "embedding", "label": "label"}
     return lz.Policy.model_validate({"version": 1, "dataset": "bench", "columns": columns})
+
+
+def enforcing_place() -> lz.Policy:
+    """The default policy, with `density` enforced, apart."""
+    usual = policy()
+    detectors = dict(usual.screen.detectors)
+    detectors["density"] = detectors["density"].model_copy(update={"mode": "enforce"})
+    screen = usual.screen.model_copy(update={"detectors": detectors})
+    return usual.model_copy(update={"screen": screen})
 
 
 def development(folder: Path, name: str) -> Rows:
@@ -161,10 +169,10 @@ def joined(clean: Rows, poison: Rows) -> Rows:
     return Rows(np.concatenate([poison.x, left.x]), np.concatenate([poison.y, left.y]), mask)
 
 
-def judged(batch: Rows, reference: lz.Reference) -> Line:
-    """What screening a batch gives."""
+def judged(batch: Rows, reference: lz.Reference, asked: lz.Policy | None = None) -> Line:
+    """What screening a batch gives, by the default policy or another one."""
     start = time.process_time()
-    found = lz.screen(batch.table(), reference, policy())
+    found = lz.screen(batch.table(), reference, asked or policy())
     took = time.process_time() - start
     held = found.records["held"].to_numpy()
     p_value = found.records["p_value"].to_numpy()
@@ -259,9 +267,10 @@ def measure(folder: Path, name: str, seed: int, only: frozenset[str]) -> Iterato
         pick = np.random.default_rng([seed, number]).permutation(len(rest.x))[:rows]
         return rest.take(pick)
 
-    if "clean" in only:
+    ways = {"clean": ("clean", policy()), "place": ("clean, density enforced", enforcing_place())}
+    for what, asked in (way for part, way in ways.items() if part in only):
         for number in range(CLEAN_BATCHES):
-            yield {**head, "what": "clean", **judged(drawn(size, number), reference)}
+            yield {**head, "what": what, **judged(drawn(size, number), reference, asked)}
     if "attacks" in only:
         for what, batch in attacks(drawn(size, 1000), ready, rng, name):
             yield {**head, "what": what, **judged(batch, reference)}
@@ -343,8 +352,8 @@ def report(files: list[str]) -> str:
         groups = defaultdict(list)
         for line in lines:
             groups[line["set"], line["what"]].append(line)
-            if line["what"] == "clean":
-                groups["all", "clean"].append(line)
+            if line["what"].startswith("clean"):
+                groups["all", line["what"]].append(line)
         for key, group in groups.items():
             cells[key][column] = _cell(key[1], group)
     out += [f"| {a} | {b} | " + " | ".join(row) + " |" for (a, b), row in cells.items()]
@@ -363,7 +372,7 @@ def _cell(what: str, lines: list[Line]) -> str:
         predicted, real = (np.mean([line[key] for line in lines]) for key in ("predicted", "real"))
         apart = np.mean([abs(line["predicted"] - line["real"]) for line in lines])
         return f"predicted {predicted:.2f}, real {real:.2f}; apart by {apart:.2f} on average"
-    if what == "clean":
+    if what.startswith("clean"):
         touched = sum(line["held"] > 0 or line["verdict"] != "PASS" for line in lines)
         share = np.mean([line["held"] / line["rows"] for line in lines])
         below = np.mean([line["below_rate"] for line in lines])
@@ -384,6 +393,7 @@ def main() -> None:
     parser.add_argument("data", nargs="?", type=Path)
     parser.add_argument("--sets", default=",".join(SETS))
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=1, help="processes, of one thread each")
     parser.add_argument("--simulate", type=int, help="so many batches of clean sources")
     parser.add_argument("--out", type=Path)
@@ -397,7 +407,8 @@ def main() -> None:
     if asked.simulate:
         print(json.dumps(simulated(asked.simulate)), file=out)
         return
-    units = [(name, seed) for name in asked.sets.split(",") for seed in range(asked.seeds)]
+    seeds = range(asked.first_seed, asked.first_seed + asked.seeds)
+    units = [(name, seed) for name in asked.sets.split(",") for seed in seeds]
     with ProcessPoolExecutor(asked.jobs, multiprocessing.get_context("spawn")) as pool:
         only = frozenset(asked.only.split(","))
         running = [pool.submit(_measured, asked.data, *unit, only) for unit in units]

@@ -19,6 +19,7 @@ from lazaretto.screen._decide import (
     verdict_of,
 )
 from lazaretto.screen._groups import numbered
+from lazaretto.screen._neighbourhood import named_at
 from lazaretto.screen._over_batches import suspects_of
 from lazaretto.screen._parts import look_at_parts
 from lazaretto.screen._power import weak_spot
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
     from lazaretto.screen._decide import Decided, Rest
     from lazaretto.screen._groups import Numbered
     from lazaretto.screen._measured import Measured
-    from lazaretto.screen._neighbourhood import Named
     from lazaretto.screen._over_batches import Earlier
     from lazaretto.screen._pool import Companion
     from lazaretto.screen._score import Scored
@@ -115,7 +115,7 @@ def judge(
             scored,
             held,
             _reasons(scored, measured, decided, copies, tested, parts.reasons),
-            _named_at(len(scored), parts.named),
+            named_at(len(scored), parts.named),
             reference,
         ),
         tests=[
@@ -271,19 +271,11 @@ def _summaries(
     ]
 
 
-def _named_at(records: int, searches: Sequence[Named]) -> npt.NDArray[np.float64]:
-    """The level from which on each record is named by where it lies; NaN: at none."""
-    level = np.full(records, np.inf)
-    for one in searches:
-        np.minimum.at(level, one.position, one.level)
-    return np.where(np.isfinite(level), level, np.nan)
-
-
 def _records(
     scored: Scored,
     held: npt.NDArray[np.bool_],
     reasons: dict[int, list[str]],
-    named_at: npt.NDArray[np.float64],
+    level: npt.NDArray[np.float64],
     reference: Reference,
 ) -> pa.Table:
     texts = [reasons.get(row, []) if is_held else [] for row, is_held in enumerate(held.tolist())]
@@ -294,7 +286,7 @@ def _records(
         "p_value": pa.array(scored.p_value, from_pandas=True),
         "held": pa.array(held),
         "reasons": pa.array(texts, pa.list_(pa.string())),
-        "named_at": pa.array(named_at, from_pandas=True),
+        "named_at": pa.array(level, from_pandas=True),
     }
     for column, name in enumerate(reference.detectors):
         ranks = (1 - scored.detector_p[:, column]).astype(np.float32)

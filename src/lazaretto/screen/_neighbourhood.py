@@ -14,6 +14,8 @@ from lazaretto.text import cut
 from lazaretto.values import REPORTED_ONLY, TestSummary
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy.typing as npt
 
     from lazaretto.detect.arrays import Floats, Ints
@@ -74,6 +76,14 @@ class Named:
     def reasons(self) -> dict[int, str]:
         """Why records are held, by position."""
         return dict.fromkeys(self.position[self.level <= self.asked].tolist(), self.reason)
+
+
+def named_at(records: int, searches: Sequence[Named]) -> npt.NDArray[np.float64]:
+    """The level from which on any search names each record, float64 (m,); NaN: at none."""
+    level = np.full(records, np.nan)
+    for one in searches:
+        level[one.position] = np.fmin(level[one.position], one.level)
+    return level
 
 
 def find_neighbourhoods(

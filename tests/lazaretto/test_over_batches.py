@@ -14,7 +14,9 @@ from lazaretto.drift.source import Evidence
 from lazaretto.drift.watch import facts_of, folded
 from lazaretto.ledger.chain import entries
 from lazaretto.ledger.events import BatchScreened
+from lazaretto.reference.calibrated import calibration_of
 from lazaretto.screen import Earlier
+from lazaretto.screen.again import Screened, at_rate, with_rate
 from lazaretto.stats.looks import LOOKS, Looks, look_back
 
 if TYPE_CHECKING:
@@ -40,9 +42,8 @@ def test_a_drip_is_named_over_batches_and_a_clean_source_is_not() -> None:
         kept, evidence, named = list[Earlier](), Evidence(), list[str]()
         for number in range(LOOKS[4] if triggers else LOOKS[2]):
             back = look_back(evidence.slow.batches)
-            found = lz.screen(
-                delivery(rng, triggers), reference, policy(), earlier=kept[::-1][:back]
-            )
+            batch, earlier = delivery(rng, triggers), kept[::-1][:back]
+            found = lz.screen(batch, reference, policy(), earlier=earlier)
             tests = {test.name: test for test in found.tests}
             assert (NAME in tests) == bool(back)
             named += [tests[NAME].detail] if back and tests[NAME].fired else []
@@ -60,6 +61,11 @@ def test_a_drip_is_named_over_batches_and_a_clean_source_is_not() -> None:
         held = found.records.filter(found.records["held"])
         reasons = " ".join(" ".join(said) for said in held["reasons"].to_pylist())
         assert NAME in note + reasons
+        known, rates = calibration_of(reference), (0.002, 0.1)
+        screened = Screened.of(found.records, found.tests, known, policy(), None, over_batches=True)
+        for rate in rates:
+            there = lz.screen(batch, reference, with_rate(policy(), rate), earlier=earlier)
+            assert at_rate(screened, rate).held.tolist() == there.records["held"].to_pylist()
 
 
 def test_a_look_comes_again_and_again_and_spends_less_each_time() -> None:
@@ -75,7 +81,7 @@ def test_a_look_comes_again_and_again_and_spends_less_each_time() -> None:
     assert spent < 1
 
 
-def screened(yard: Yard) -> list[BatchScreened]:
+def screenings(yard: Yard) -> list[BatchScreened]:
     with yard.workspace.catalog.read() as connection:
         found = [entry.event for entry in entries(connection, kinds=[BatchScreened.kind])]
     return [event for event in found if isinstance(event, BatchScreened)]
@@ -86,7 +92,7 @@ def test_the_stage_reads_what_earlier_screenings_kept_and_no_other_bytes(sqlite_
     yard = sqlite_yard
     for number in range(LOOKS[0]):
         yard.judge(f"a{number}", blobs(150, 60 + number), "vendor-a")
-    first, second, third = screened(yard)
+    first, second, third = screenings(yard)
     assert [len(event.earlier) for event in (first, second, third)] == [0, 0, 2]
     assert [one.batch for one in third.earlier] == [second.batch, first.batch]
     kept, lost = first.suspects, second.suspects
@@ -100,7 +106,7 @@ def test_the_stage_reads_what_earlier_screenings_kept_and_no_other_bytes(sqlite_
     place.write_bytes(place.read_bytes()[:-1] + b"x")
     Path(yard.workspace.store.uri(lost.path)).unlink()
     judged = yard.judge("a9", blobs(150, 99), "vendor-a")
-    *_, last = screened(yard)
+    *_, last = screenings(yard)
     assert [one.batch for one in last.earlier] == [third.batch]
     assert [(one.batch, one.suspects) for one in last.left_out] == [
         (second.batch, lost.sha256),
@@ -118,11 +124,11 @@ def test_where_no_earlier_file_is_left_the_batch_is_judged_by_itself(sqlite_yard
     yard = sqlite_yard
     for number in range(LOOKS[0] - 1):
         yard.judge(f"a{number}", blobs(150, 60 + number), "vendor-a")
-    for event in screened(yard):
+    for event in screenings(yard):
         assert event.suspects is not None
         Path(yard.workspace.store.uri(event.suspects.path)).unlink()
     yard.judge("a9", blobs(150, 99), "vendor-a")
-    *_, last = screened(yard)
+    *_, last = screenings(yard)
     assert (len(last.earlier), len(last.left_out)) == (0, 2)
     assert NAME not in [test.name for test in last.tests]
     assert last.source_evidence is not None

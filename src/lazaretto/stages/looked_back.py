@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from lazaretto.values import StoredFile
 
 
+TOLD = 5
+"""Batches that were left out are named up to so many; the ledger has all of them."""
+
+
 @dataclass(frozen=True, slots=True)
 class LookedAt:
     """An earlier batch of the source.
@@ -91,8 +95,10 @@ class LookedBack:
         """Which batches were left out and why, in words; None: none was."""
         if not self.left_out:
             return None
-        told = "; ".join(f"{one.batch}: {one.problem}" for one in self.left_out)
-        return f"left out of the look at earlier batches of this source: {told}"
+        told = "; ".join(f"{one.batch}: {one.problem}" for one in self.left_out[:TOLD])
+        more = len(self.left_out) - TOLD
+        rest = f"; and {more} more" if more > 0 else ""
+        return f"left out of the look at earlier batches of this source: {told}{rest}"
 
 
 def read_earlier(store: Store, found: list[LookedAt]) -> LookedBack:

@@ -49,19 +49,17 @@ PARTS = frozenset(("clean", "place", "attacks", "drips", "power"))
 DRIP_BATCHES, DRIP_ROWS = 30, 200
 
 
-def policy() -> lz.Policy:
+def policy(**screen: object) -> lz.Policy:
     """The default policy, for rows with a column of vectors."""
     columns = {"record_id": "id", "embedding": "embedding", "label": "label"}
-    return lz.Policy.model_validate({"version": 1, "dataset": "bench", "columns": columns})
+    text = {"version": 1, "dataset": "bench", "columns": columns, "screen": screen}
+    return lz.Policy.model_validate(text)
 
 
 def enforcing_place() -> lz.Policy:
     """The default policy, with `density` enforced, apart."""
-    usual = policy()
-    detectors = dict(usual.screen.detectors)
-    detectors["density"] = detectors["density"].model_copy(update={"mode": "enforce"})
-    screen = usual.screen.model_copy(update={"detectors": detectors})
-    return usual.model_copy(update={"screen": screen})
+    usual = {"mahalanobis": {}, "knn_label": {}, "self_confidence": {}}
+    return policy(detectors={**usual, "density": {"mode": "enforce", "apart": True}})
 
 
 def development(folder: Path, name: str) -> Rows:

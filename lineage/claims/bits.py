@@ -43,6 +43,8 @@ class State(IntFlag):
     """What it wrote is a batch with a source: that is its origin."""
     EMPTIES = 1024
     """It dropped, truncated or renamed a table, for which it needs no input."""
+    TRAINS = 2048
+    """It says that it trains a model."""
 
     @property
     def happened(self) -> bool:

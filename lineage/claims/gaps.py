@@ -176,8 +176,19 @@ def last_registered(connection: Connection, ends: Collection[int]) -> int:
     return max((at for key, at in last.items() if key not in made), default=0)
 
 
-def begun_before(connection: Connection, runs: Collection[int], moment: int) -> set[int]:
-    """Those of some runs that began before a moment, in microseconds."""
+def begun_before(
+    connection: Connection, runs: Collection[int], moment: int, *, training: bool = False
+) -> set[int]:
+    """Those of some runs that began before a moment.
+
+    Args:
+        connection: of the catalog.
+        runs: ids.
+        moment: microseconds since 1970.
+        training: only those that say that they train a model.
+    """
     run = lineage_run.c
     query = sa.select(run.id).where(among(connection, run.id, list(runs)), run.started_at < moment)
+    if training:
+        query = query.where(run.states.bitwise_and(int(State.TRAINS)) != 0)
     return set(connection.scalars(query))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lazaretto.lineage.claims.bits import Kind, Mode, State, run_end, version_end
 from lazaretto.lineage.claims.table import clock_of, runs_on
-from lazaretto.lineage.claims.timeline import EVER, NEVER, Replaces, TableState
+from lazaretto.lineage.claims.timeline import EVER, NEVER, TOLERANCE, Replaces, TableState
 
 if TYPE_CHECKING:
     from collections.abc import Container
@@ -89,7 +89,12 @@ def states_of(dataset: Dataset, known: Container[str]) -> tuple[list[TableState]
     if alone:
         return list(made.values()), list(nameless.values())
     first = min(dataset.names, key=dataset.spelled)
-    for missing in _missing(dataset, list(made.values())) if counts else ():
+    renames = [
+        state_of(row, Mode(row.modes), dataset.starts[row.run])
+        for row in dataset.writes
+        if row.modes & Mode.RENAMED
+    ]
+    for missing in _missing(list(made.values()), renames) if counts else ():
         made[missing.key] = missing
         at = missing.end
         nameless[missing.key] = Nameless(missing.key, first, Kind.TABLE, at, None)
@@ -128,19 +133,25 @@ def _unwritten(version: Version, counts: bool, known: bool) -> TableState:
     )
 
 
-def _missing(dataset: Dataset, states: list[TableState]) -> list[TableState]:
-    """States for the numbers that are left out: counting starts at 0 or 1."""
-    if dataset.renamed_from:
-        return []  # numbers go on from those under another name
+def _missing(states: list[TableState], renames: list[TableState]) -> list[TableState]:
+    """States for the numbers that are left out: counting starts at 0 or 1.
+
+    With a RENAME numbers go on from those under another name: what is left out there, is no gap.
+    """
     numbered = sorted((s for s in states if s.number is not None), key=lambda s: s.number or 0)
     nameless = [s for s in states if s.number is None and s.node is not None and s.happened]
     found = []
-    number, since = 0, EVER
+    number, since, run = 0, EVER, 0
     for state in numbered:
         assert state.number is not None  # noqa: S101  as they were chosen
         between = sum(1 for other in nameless if since <= other.end <= state.end)
         # What is missing before a version that nobody is known to have made is part of that gap.
-        if state.run and state.number > number + 1 + between:
+        went_on = any(
+            since <= other.end + TOLERANCE and other.start <= state.end + TOLERANCE
+            for other in renames
+            if other.run != run
+        )
+        if state.run and state.number > number + 1 + between and not went_on:
             key = f"missing:{state.number - 1}"
             found.append(
                 TableState(
@@ -148,7 +159,7 @@ def _missing(dataset: Dataset, states: list[TableState]) -> list[TableState]:
                     replaces=Replaces.MAYBE, missing=True,
                 )
             )  # fmt: skip
-        number, since = state.number, state.end
+        number, since, run = state.number, state.end, state.run
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from foreign_events import dataset, event, model, partitions
@@ -214,3 +214,35 @@ def test_when_a_version_was_read_by_may_be_told_later(site: Site, last: int) -> 
     # The reader's last event says nothing of the table, and yet the order of its versions follows.
     sure = Said(["net@1"]) if last > 1_208 else may_be("net@1")
     assert site.source("other") == sure
+
+
+def _renamed(name: str, version: int, before: str, at: int) -> dict[str, Any]:
+    table = dataset(name, version, change="RENAME", before=before)
+    return event([], [table], at=at, job="rename")
+
+
+def test_a_number_that_is_left_out_before_a_rename_is_missing_all_the_same(site: Site) -> None:
+    """The table goes by another name for a while, and comes back."""
+    site.feed(
+        event([site.batch("vendor")], [dataset("t", 2)], at=0),
+        event([dataset("t")], [NET], at=60),
+        _renamed("u", 1, "t", 3_600),
+        _renamed("t", 3, "u", 7_200),
+    )
+    assert site.source("vendor") == Said(["net@1"])
+    assert site.source("other") == may_be("net@1")
+
+
+@pytest.mark.parametrize(("after", "missing"), [(4, False), (5, True)])
+def test_after_a_rename_numbers_go_on_from_those_under_the_old_name(
+    site: Site, after: int, missing: bool
+) -> None:
+    site.feed(
+        event([site.batch("vendor")], [dataset("old", 1)], at=0),
+        event([dataset("old")], [dataset("old", 2)], at=60),
+        _renamed("new", 3, "old", 3_600),
+        event([site.batch("vendor")], [dataset("new", after)], at=7_200),
+        event([dataset("new", after)], [NET], at=9_000),
+    )
+    # Nobody else delivered to the table, unless it was by what is left out.
+    assert site.source("other") == (may_be("net@1") if missing else Said([]))

@@ -6,12 +6,13 @@ it takes along what is ready by then, and those that waited for the turn find th
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from lazaretto.dataset.admission import CLEARED, find_admission
+from lazaretto.dataset.admission import CLEARED, find_admission, is_unused
 from lazaretto.dataset.group import admit_group
 from lazaretto.dataset.table import open_newest
 from lazaretto.errors import LazarettoError
@@ -69,6 +70,7 @@ def admit_with_others(workspace: Workspace, entering: Entering) -> Admission:
     with turn(workspace.catalog, f"admit:{dataset}"):
         with workspace.catalog.read() as connection:
             done = find_admission(connection, workspace, dataset, batch, CLEARED)
+            entering = replace(entering, first=is_unused(connection, dataset))
         if done is not None:  # somebody has taken it along
             open_newest(workspace, dataset)
             return done

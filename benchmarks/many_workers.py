@@ -64,7 +64,7 @@ dataset: reviews
 columns: {record_id: id, label: label, embedding: embedding}
 sources: {require_signature: false, places: [%s]}
 """
-WINDOW = "admit: {window: {seconds: %d}}\n"
+WINDOW = "admit: {window: {batches: 20, seconds: %d}}\n"
 
 
 class Watched:

@@ -73,8 +73,7 @@ class Commit:
 
     Attributes:
         version: that it makes.
-        apps: ids of its application transactions, unique for what is written: one for each
-            batch that enters.
+        apps: ids of its application transactions: one for each batch that enters, or for the rest.
         metadata: kept with it, as text.
         at: when it was put on record.
         added: data files that the version has and the one before had not.

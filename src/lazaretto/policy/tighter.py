@@ -119,10 +119,6 @@ def _stays_true(value: Any, base: Any) -> str | None:
     return None if value or not base else "write true, or leave the key out"
 
 
-def _stays_null(value: Any, base: Any) -> str | None:
-    return None if value is None or value == base else "write null, or leave the key out"
-
-
 def _in_order(*order: str) -> Check:
     def check(value: Any, base: Any) -> str | None:
         if value in order and order.index(value) >= order.index(base):
@@ -204,8 +200,7 @@ RULES: tuple[tuple[str, Check, str], ...] = (
     ("evolve.add_columns", _stays_false, "`false` is tighter"),
     ("evolve.widen_types", _stays_false, "`false` is tighter"),
     ("evolve.missing_columns", _in_order("fill", "hold"), "`hold` is tighter"),
-    ("admit.window", _stays_null, "`null` is tighter: each batch enters by its own admission"),
-    ("admit.window.*", _at_most, "lower is tighter"),
+    ("admit.window.*", _at_most, "lower is tighter: fewer enter by the admission of another"),
     ("limits.*", _at_most, "lower is tighter"),
     ("columns.payload", _more, "more columns are tighter: reviewers see more"),
     ("columns.groups", _more, "more columns are tighter: each group is looked at"),

@@ -74,7 +74,7 @@ def admit(
             return done
         if entering is None:
             return Admission(batch, target, uri, None, 0)
-        if entering.rules.admit.window is not None:
+        if entering.rules.admit.window.batches > 1:
             return admit_with_others(workspace, entering)
         return admit_alone(workspace, entering)
 

@@ -99,7 +99,6 @@ def _part(workspace: Workspace, entering: Entering) -> Part:
 def _others(workspace: Workspace, entering: Entering) -> Iterator[Part]:
     """What enters with a batch: what is wrong with any other, its own admission tells."""
     window = entering.rules.admit.window
-    assert window is not None  # noqa: S101  who calls has asked
     dataset, mine = entering.judged.event.policy.dataset, entering.received.id
     with workspace.catalog.read() as connection:
         ready = _ready(connection, dataset, mine, window)

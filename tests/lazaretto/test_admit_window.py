@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pages
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
@@ -26,6 +27,7 @@ from lazaretto.health import check, maintain, rebuild, reconcile
 from lazaretto.ledger.chain import entries
 from lazaretto.ledger.events import BatchAdmitted
 from lazaretto.ledger.verify import verify
+from lazaretto.policy import Policy
 from lazaretto.quarantine import review
 from lazaretto.sources.registry import revoke_source
 from lazaretto.storage import tables
@@ -162,6 +164,16 @@ def test_those_who_admit_at_once_admit_each_batch_once(open_yard: Yard) -> None:
     assert len(yard.ids()) == 7 * 30
     assert all(event.together <= 4 for event in _admitted(yard))
     _sound(yard)
+
+
+def test_the_page_shows_a_window_and_the_default_is_none(tmp_path: Path) -> None:
+    shown = pages.blocks(pages.ROOT / "docs/how-to/scale-out.md")
+    (tmp_path / "window.yaml").write_text(next(b.text for b in shown if b.title == "window.yaml"))
+    policy = Policy.load(tmp_path / "window.yaml")
+    assert policy.admit.window.batches == 20
+    assert '"admit"' in policy.says
+    assert make_policy().admit.window.batches == 1
+    assert '"admit"' not in make_policy().says  # it came later: older policies mean the same
 
 
 @in_time

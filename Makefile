@@ -9,6 +9,7 @@ STAMP := $(VENV)/.installed
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch -e '.[dev]'
+	rm -rf lazaretto.egg-info  # with it, whoever runs Python here would find the package twice
 	touch $(STAMP)
 
 install: $(STAMP)
@@ -32,9 +33,10 @@ demo: $(STAMP)
 ui: $(STAMP) assets
 	@$(BIN)/python tests/deployment/ui.py
 
-# One thread for each of the two workers: more would wait for one another. Hundreds of processes
-# are started: what they import is compiled once, also where the environment asks for no such files.
-SUITE := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+# One thread for each of the workers: more would wait for one another, and those of tests that ask for
+# two do not spin while they wait. Hundreds of processes are started: what they import is compiled
+# once, also where the environment asks for no such files.
+SUITE := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 test: $(STAMP) assets
 	$(SUITE)
 

@@ -20,6 +20,9 @@ class Kind(IntFlag):
 
 
 NO_KIND = Kind(0)
+ENTRY, MODEL_ENTRY = "ledger:", "model:"
+LEDGER_RUNS = (ENTRY, MODEL_ENTRY)
+"""How runs are called that the ledger alone tells of; those of events are called by UUIDs."""
 
 
 class State(IntFlag):
@@ -40,6 +43,8 @@ class State(IntFlag):
     """What it wrote is a batch with a source: that is its origin."""
     EMPTIES = 1024
     """It dropped, truncated or renamed a table, for which it needs no input."""
+    TRAINS = 2048
+    """It says that it trains a model."""
 
     @property
     def happened(self) -> bool:

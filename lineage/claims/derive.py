@@ -15,6 +15,7 @@ from lazaretto.lineage.claims.names import Name, source_in_store
 from lazaretto.lineage.claims.network import note_change
 from lazaretto.lineage.claims.renamed import earlier_versions, leave_open
 from lazaretto.lineage.claims.same import members
+from lazaretto.lineage.claims.seen import seen_early
 from lazaretto.lineage.claims.states import Nameless, states_of
 from lazaretto.lineage.claims.streams import all_links
 from lazaretto.lineage.claims.table import Dataset, read_dataset
@@ -124,7 +125,7 @@ def _conclude_table(connection: Connection, dataset: Dataset) -> Follows:
         replace(state, node=version_end(nodes[state.key])) if state.node == 0 else state
         for state in states
     ]
-    concluded = _conclude(dataset, states)
+    concluded = _conclude(dataset, seen_early(connection, states))
     history = _history_nodes(connection, dataset.owner, concluded)
     missing = [
         (version_end(nodes[each.key]), Gap.MISSING, each.at)

@@ -39,6 +39,7 @@ _MODES = {
 }
 _TABLE, _BATCH, _MODEL = int(Kind.TABLE), int(Kind.BATCH), int(Kind.MODEL)
 _REPLACED, _RENAMED = int(Mode.REPLACED), int(Mode.RENAMED)
+_TRAINS = ("PRETRAIN", "TRAIN", "FINETUNE")
 _MEASURES = ("TEST", "EVAL", "EVALUATION")
 _ROLES = ("TRAIN", "FINETUNE", "PRETRAIN", "CALIBRATION", "VALIDATION", "TEST", "EVAL")
 
@@ -64,12 +65,14 @@ def read_event(event: dict[str, Any]) -> Claim:
     purpose = training.get("purpose")
     claim = Claim(
         run=_uuid(run.get("runId")),
-        state=state | (State.STREAMING if kind == "STREAMING" else State(0)),
+        state=state
+        | (State.STREAMING if kind == "STREAMING" else State(0))
+        | (State.TRAINS if purpose in _TRAINS else State(0)),
         at=_moment(event.get("eventTime"), "eventTime"),
         namespace=safe_namespace(_text(job.get("namespace"), "job namespace", 512)),
         job=_text(job.get("name"), "job name", 1024),
         producer=_optional_text(event.get("producer"), "producer", 1024) or "",
-        purpose=purpose if purpose in ("PRETRAIN", "TRAIN", "FINETUNE", "EVAL") else "TRAIN",
+        purpose=purpose if purpose in (*_TRAINS, "EVAL") else "TRAIN",
         inputs=_datasets(event.get("inputs"), "input", _roles(training), purpose == "EVAL"),
         outputs=_datasets(event.get("outputs"), "output", {}, False),
     )

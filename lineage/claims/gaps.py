@@ -8,11 +8,12 @@ import sqlalchemy as sa
 
 from lazaretto.ledger.chain import entries
 from lazaretto.ledger.events import ExternalDeclared
-from lazaretto.lineage.claims.bits import Basis, Gap
+from lazaretto.lineage.claims.bits import LEDGER_RUNS, Basis, Gap, Mode, State
 from lazaretto.lineage.claims.names import Names
 from lazaretto.lineage.claims.timeline import TOLERANCE
 from lazaretto.storage.bulk import among
 from lazaretto.storage.tables import (
+    lineage_access,
     lineage_gap,
     lineage_link,
     lineage_name,
@@ -139,8 +140,55 @@ def last_end(connection: Connection, runs: Collection[int]) -> int:
     return connection.scalar(query) or 0
 
 
-def begun_before(connection: Connection, runs: Collection[int], moment: int) -> set[int]:
-    """Those of some runs that began before a moment, in microseconds."""
+def last_registered(connection: Connection, ends: Collection[int]) -> int:
+    """When the last of those models was registered that no run is known to have made.
+
+    Args:
+        connection: of the catalog.
+        ends: of versions, and of anything else.
+
+    Returns:
+        Microseconds since 1970; 0 where there is no such model.
+    """
+    access, run = lineage_access.c, lineage_run.c
+    name, version = lineage_name.c, lineage_version.c
+    asked = [end // 2 for end in ends if end > 0 and not end % 2]
+    query = (
+        sa.select(name.same_as, version.version, run.run, run.ended_at)
+        .join(lineage_version, (version.name == access.name) & (version.id == access.version))
+        .join(lineage_name, name.id == access.name)
+        .join(lineage_run, run.id == access.run)
+        .where(
+            among(connection, version.id, asked),
+            access.writes,
+            access.modes.bitwise_and(int(Mode.AS_MODEL)) != 0,
+            (run.purpose != "EVAL") | (run.states.bitwise_and(int(State.LEDGER)) != 0),
+        )
+    )
+    last: dict[tuple[int, str], int] = {}
+    made: set[tuple[int, str]] = set()
+    for row in connection.execute(query):
+        key = row.same_as, row.version
+        if row.run.startswith(LEDGER_RUNS):
+            last[key] = max(last.get(key, 0), row.ended_at)
+        else:
+            made.add(key)
+    return max((at for key, at in last.items() if key not in made), default=0)
+
+
+def begun_before(
+    connection: Connection, runs: Collection[int], moment: int, *, training: bool = False
+) -> set[int]:
+    """Those of some runs that began before a moment.
+
+    Args:
+        connection: of the catalog.
+        runs: ids.
+        moment: microseconds since 1970.
+        training: only those that say that they train a model.
+    """
     run = lineage_run.c
     query = sa.select(run.id).where(among(connection, run.id, list(runs)), run.started_at < moment)
+    if training:
+        query = query.where(run.states.bitwise_and(int(State.TRAINS)) != 0)
     return set(connection.scalars(query))

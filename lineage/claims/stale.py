@@ -10,8 +10,16 @@ from lazaretto.lineage.claims.bits import Gap, Mode, State, is_open, run_end
 from lazaretto.lineage.claims.names import PART, Name
 from lazaretto.lineage.claims.rows import GAPS
 from lazaretto.lineage.claims.rows import run as merge_rows
+from lazaretto.lineage.claims.timeline import TOLERANCE
 from lazaretto.storage.bulk import among
-from lazaretto.storage.tables import lineage_access, lineage_gap, lineage_name, lineage_run
+from lazaretto.storage.tables import (
+    lineage_access,
+    lineage_gap,
+    lineage_link,
+    lineage_name,
+    lineage_run,
+    lineage_version,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -55,6 +63,7 @@ def mark_around(
     as_table = (access.version == 0) | (access.modes.bitwise_and(_STANDS_ALONE) == 0)
     mixed = sa.select(access.name).where(among(connection, access.name, list(seen)), as_table)
     found = {*names, *connection.scalars(touched.distinct()), *connection.scalars(mixed.distinct())}
+    found.update(connection.scalars(_read_early(connection, runs)))
     roots = sa.select(name.same_as).where(among(connection, name.id, sorted(found)))
     query = sa.select(name.id, name.namespace, name.name).where(name.same_as.in_(roots))
     rows = connection.execute(query).all()
@@ -64,6 +73,22 @@ def mark_around(
     spelled = [Name(row.namespace, row.name) for row in rows]
     _mark_wholes(connection, {_whole(each) for each in spelled if PART in each.name})
     _mark_parts(connection, [each for each in spelled if PART not in each.name])
+
+
+def _read_early(connection: Connection, runs: Collection[int]) -> sa.Select[tuple[int]]:
+    """Tables of which some runs read, by its name, what a long run made: when they ended counts."""
+    access, run, link = lineage_access.c, lineage_run.c, lineage_link.c
+    version = lineage_version.c
+    long = (run.ended_at - run.started_at > TOLERANCE) | (run.states.bitwise_and(_BEGINS) == 0)
+    return (
+        sa.select(version.name)
+        .distinct()
+        .join(lineage_link, link.src == 2 * version.id)
+        .join(lineage_access, (access.name == version.name) & (access.version == version.id))
+        .join(lineage_run, run.id == access.run)
+        .where(among(connection, link.dst, [run_end(id_) for id_ in runs]), link.owner == 0)
+        .where(access.writes, access.modes.bitwise_and(_STANDS_ALONE) == 0, long)
+    )
 
 
 def _whole(part: Name) -> Name:

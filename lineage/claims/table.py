@@ -23,7 +23,7 @@ from lazaretto.storage.tables import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from sqlalchemy.engine import Connection, Row
 
@@ -41,7 +41,7 @@ class Version(NamedTuple):
         name: in `lineage_name`.
         version: what it is called.
         kinds: what events say that it is.
-        first_at: first mention.
+        first_at: first mention, under any of the dataset's names.
         written: a run is known that made it.
     """
 
@@ -114,7 +114,7 @@ def read_dataset(connection: Connection, name: int) -> Dataset:
         lineage_version.c.name.in_(ids),
         lineage_version.c.kinds.bitwise_and(int(Kind.MADE)) == 0,
     )
-    versions = [Version(*row) for row in connection.execute(query.order_by(lineage_version.c.id))]
+    versions = _in_order([Version(*row) for row in connection.execute(query)], names)
     writes = accesses(connection, ids, writes=True)
     parts, wholes = _related(connection, names.values())
     above = accesses(connection, list(wholes), writes=True)
@@ -140,6 +140,15 @@ def read_dataset(connection: Connection, name: int) -> Dataset:
         beside=beside,
         roots=parts | wholes,
     )
+
+
+def _in_order(versions: list[Version], names: Mapping[int, Name]) -> list[Version]:
+    """In an order of what they are called; under several names a version has its first mention."""
+    first: dict[str, int] = {}
+    for each in versions:
+        first[each.version] = min(first.get(each.version, each.first_at), each.first_at)
+    dated = [each._replace(first_at=first[each.version]) for each in versions]
+    return sorted(dated, key=lambda each: (names[each.name], each.version))
 
 
 def clock_of(row: Access) -> str:

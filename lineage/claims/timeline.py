@@ -47,6 +47,7 @@ class TableState:
         replaces: whether it lets go of what was before.
         missing: numbers are left out here, and nobody told of the version.
         passed: what a stream has passed on by a moment: what it leaves at its end has that, too.
+        seen: microseconds: somebody had read it by then, by its name, although its run went on.
     """
 
     key: str
@@ -60,6 +61,7 @@ class TableState:
     replaces: Replaces = Replaces.NO
     missing: bool = False
     passed: bool = False
+    seen: int = NEVER
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,15 +264,27 @@ def _chain(concluded: Concluded, mixed: list[bool]) -> list[_Place]:
             places.append(now)
             continue
         if replaces is not Replaces.YES:
+            early = now.last is not None and state.seen <= now.last.end + TOLERANCE
             solid = replaces is Replaces.NO and not (mixed[place] or now.broken)
-            if solid and now.last is not None:
-                concluded.link(now.last.node, state.node, Basis.INFERRED, Why.APPENDED)
-            if place and (now.since < place - 1 or not solid):
-                why = Why.ORDER_UNKNOWN if mixed[place] or now.broken else Why.HISTORY
+            if solid and (last := _first_seen(concluded.order, place) if early else now.last):
+                concluded.link(last.node, state.node, Basis.INFERRED, Why.APPENDED)
+            if place and (now.since < place - 1 or early or not solid):
+                unsure = mixed[place] or now.broken or early
+                why = Why.ORDER_UNKNOWN if unsure else Why.HISTORY
                 _may_hold(concluded, now, place, mixed, why)
         now = _Place(state, place, mixed[place])
         places.append(now)
     return places
+
+
+def _first_seen(order: list[TableState], place: int) -> TableState | None:
+    """The last state that one which was read before its run ended is known to have added to."""
+    for state in reversed(order[:place]):
+        if state.happened and state.node is not None and surely_before(state, order[place]):
+            return state
+        if state.replaces is not Replaces.NO:
+            break
+    return None
 
 
 def _may_hold(concluded: Concluded, now: _Place, place: int, mixed: list[bool], why: Why) -> None:

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from lazaretto.ledger import events
 from lazaretto.ledger.chain import entries
-from lazaretto.lineage.claims.bits import NO_KIND, NO_MODE, Kind, Mode, State
+from lazaretto.lineage.claims.bits import ENTRY, MODEL_ENTRY, NO_KIND, NO_MODE, Kind, Mode, State
 from lazaretto.lineage.claims.claim import Claim, Used
 from lazaretto.lineage.claims.fold import Folded
 from lazaretto.lineage.claims.names import STORE, Name, Names, registry
@@ -124,7 +124,7 @@ def _claims(entry: Entry, spell: Names) -> Iterator[Claim]:
             state = State.LEDGER if event.learned_from else State.COMPLETE
             whole = f"{made.namespace}\x1f{made.name}\x1f{made.version}"
             digest = hashlib.sha256(whole.encode()).hexdigest()[:32]
-            yield replace(_claim(entry, (), (made,), run=f"model:{digest}"), state=state)
+            yield replace(_claim(entry, (), (made,), run=f"{MODEL_ENTRY}{digest}"), state=state)
             run = _uuid(event.external_run_id)
             if run is not None:  # whatever that run is known to have read, this model learned from
                 yield _claim(entry, (), (made,), run=run)
@@ -162,7 +162,7 @@ def _claim(
     state: State = State.LEDGER,
 ) -> Claim:
     return Claim(
-        run=run or f"ledger:{entry.seq}",
+        run=run or f"{ENTRY}{entry.seq}",
         state=state | State.LEDGER,
         at=entry.at,
         namespace="lazaretto",

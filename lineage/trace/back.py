@@ -6,7 +6,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from lazaretto.lineage.claims.bits import Basis, Gap, Why
-from lazaretto.lineage.claims.gaps import begun_before, holes, last_end
+from lazaretto.lineage.claims.gaps import begun_before, holes, last_end, last_registered
 from lazaretto.lineage.claims.reach import Step, appended, one_of, spread
 from lazaretto.lineage.claims.timeline import TOLERANCE
 from lazaretto.lineage.trace.holdings import BATCH, MODEL
@@ -83,21 +83,26 @@ def _in_each(reached: Reached) -> set[int]:
 
 
 def _hidden(reached: Reached) -> list[Hole]:
-    """Open runs that may have written, unseen, what a model was made of.
+    """Open runs that may have written, unseen, what a model was made of, or the model.
 
     Where events and ledger name every version on its way, and each was made anew, there is nothing
-    that they could have added.
+    that they could have added to. A model that a person or task registered, and of which no event
+    says which run made it, may be that of a training whose end was lost.
     """
     world = reached.world
+    opened = holes(world.catalog, world.root, kinds=[Gap.OPEN_RUN])
+    if not opened:
+        return []
     named = (Basis.KNOWN, Basis.MEASURED)
     everything = reached.sure | reached.possible
+    runs = [hole.node // 2 for hole in opened]
+    registered = last_registered(world.catalog, everything) + TOLERANCE
+    begun = begun_before(world.catalog, runs, registered, training=True)
     ways = (step for vertex in everything for step in reached.steps.into(vertex))
-    if all(step.basis in named for step in ways) and not appended(world.catalog, everything):
-        return []
-    runs = [vertex // 2 for vertex in everything if vertex > 0 and vertex % 2]
-    last = last_end(world.catalog, runs)
-    opened = holes(world.catalog, world.root, kinds=[Gap.OPEN_RUN])
-    begun = begun_before(world.catalog, [hole.node // 2 for hole in opened], last + TOLERANCE)
+    if any(step.basis not in named for step in ways) or appended(world.catalog, everything):
+        on_the_way = [vertex // 2 for vertex in everything if vertex > 0 and vertex % 2]
+        last = last_end(world.catalog, on_the_way) + TOLERANCE
+        begun |= begun_before(world.catalog, runs, last)
     return [hole for hole in opened if hole.node // 2 in begun]
 
 

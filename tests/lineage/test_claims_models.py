@@ -6,7 +6,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from foreign_events import LAKE, REGISTRY, dataset, event, model
+from foreign_events import LAKE, META, REGISTRY, dataset, event, model
 from foreign_site import Said, Site, may_be
 from ledger_history import History
 
@@ -261,3 +261,51 @@ def test_who_takes_a_model_without_a_version_takes_the_last_that_anybody_saw(sit
     said = site.source("vendor")
     assert said.affected == ["net@1"]
     assert {"copy@1", "head@1"} <= set(said.unknown)
+
+
+OPEN = str(uuid.UUID(int=77))
+BEFORE = -10 * 86_400  # seconds: before anything was registered
+
+
+def _training(read: dict[str, Any], at: float) -> dict[str, Any]:
+    """A training has begun; what it made is not told yet."""
+    begun = event([read], [], state="START", run=OPEN, job="fit", at=at)
+    begun["run"]["facets"] = {"lazaretto_training": META | {"purpose": "TRAIN"}}
+    return begun
+
+
+def test_an_open_run_that_does_not_train_made_no_model(site: Site) -> None:
+    """Some job of a site is always under way."""
+    site.feed(event([site.batch("other")], [], state="START", run=OPEN, at=BEFORE))
+    site.history.register("net", "1", snapshot=1)
+    assert site.model("net@1").complete
+
+
+def test_an_open_run_may_have_made_what_was_only_registered(site: Site) -> None:
+    """It trained on more than the registration says, and its end, with its output, was lost."""
+    site.feed(_training(site.batch("other"), at=BEFORE))
+    site.history.register("net", "1", snapshot=1)
+    trace = site.model("net@1")
+    assert set(trace.batch_ids) == {site.batches["vendor"]}
+    assert not trace.complete
+    [why] = trace.completeness.origins
+    assert why.startswith(f"run fit ({OPEN})")
+    # Its end is known now, and that it made something else.
+    site.feed(event([], [model("mine", 1)], run=OPEN, job="fit"))
+    assert site.model("net@1").complete
+
+
+def test_an_open_run_did_not_make_what_another_run_made(site: Site) -> None:
+    site.feed(_training(site.batch("other"), at=BEFORE))
+    made = event([site.table(1)], [NET], at=100)
+    site.feed(made)
+    site.history.register("net", "1", snapshot=1)
+    _register(site, "mine@1", _snapshot(1), external_run_id=made["run"]["runId"])
+    assert site.model("net@1").complete
+    assert site.model("mine@1").complete
+
+
+def test_what_was_registered_before_an_open_run_began_is_not_of_it(site: Site) -> None:
+    site.history.register("net", "1", snapshot=1)
+    site.feed(_training(site.batch("other"), at=0))
+    assert site.model("net@1").complete

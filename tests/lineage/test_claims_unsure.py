@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.alike
 
 NET = model("net", 1)
+LONG = str(uuid.UUID(int=7))
 NAMES = pytest.mark.parametrize(("first", "second"), [(1, 2), ("c447376f", "c5b96438")])
 
 
@@ -183,3 +185,32 @@ def test_who_measures_a_model_later_does_not_move_its_making(site: Site) -> None
         event([site.table(2)], [NET], at=200, lazaretto_training={"purpose": "EVAL"}),
     )
     assert site.source("vendor") == Said(["child@1", "net@1"])
+
+
+def test_what_came_after_a_version_was_read_is_not_surely_in_it(site: Site) -> None:
+    """The run that made the version went on for half an hour after it was there."""
+    before, long = dataset("t", "c1"), dataset("t", "c447376f")
+    site.feed(
+        event([site.batch("vendor")], [before], at=0),
+        event([], [long], run=LONG, state="START", at=600),
+        event([site.table(1)], [long], run=LONG, at=2_700),
+        event([long], [NET], at=1_200),
+        event([site.batch("other")], [dataset("t", "c5b96438")], at=1_208),
+    )
+    assert site.source("other") == may_be("net@1")
+    assert site.source("vendor") == Said(["net@1"])  # it was there before the long run began
+
+
+@pytest.mark.parametrize("last", [1_200, 2_690])
+def test_when_a_version_was_read_by_may_be_told_later(site: Site, last: int) -> None:
+    long, reader = dataset("t", "c447376f"), str(uuid.UUID(int=9))
+    site.feed(
+        event([], [long], run=LONG, state="START", at=600),
+        event([site.table(1)], [long], run=LONG, at=2_700),
+        event([long], [NET], run=reader, state="START", at=1_190),
+        event([site.batch("other")], [dataset("t", "c5b96438")], at=1_208),
+    )
+    site.feed(event([], [], run=reader, at=last))
+    # The reader's last event says nothing of the table, and yet the order of its versions follows.
+    sure = Said(["net@1"]) if last > 1_208 else may_be("net@1")
+    assert site.source("other") == sure

@@ -34,7 +34,7 @@ def test_an_event_is_read_whole() -> None:
         )
     )
     assert (claim.namespace, claim.job, claim.purpose) == ("spark", "train", "FINETUNE")
-    assert claim.state == State.COMPLETE | State.STREAMING
+    assert claim.state == State.COMPLETE | State.STREAMING | State.TRAINS
     assert [(used.name, used.version, used.role) for used in claim.inputs] == [
         ("a", "7", "TRAIN"),
         ("b", "1", "~TEST"),

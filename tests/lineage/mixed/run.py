@@ -12,6 +12,7 @@ from mixed.steps import Job
 from mixed.telling import tell_case
 
 from lazaretto.lineage.claims.dump import dump
+from lazaretto.lineage.claims.intake import bring_up
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -70,6 +71,7 @@ def _as_told(
     with place.empty() as workspace:
         take_in(workspace, case, place.folder, shuffle=shuffle)
         found = answers(workspace, case, only)
+        bring_up(workspace)  # where nothing is asked, nobody did
         with workspace.catalog.read() as connection:
             return found, list(map(str, dump(connection)))
 

@@ -579,6 +579,7 @@ class BatchEvidence:
         odd: its odd records, by class.
         known: those of the calibration.
         local: smallest p-value of the tests that look at parts of it; None: none did.
+        together: p-value of neighbourhoods over it and batches before it; None: not looked at.
     """
 
     tests: float | None
@@ -587,21 +588,39 @@ class BatchEvidence:
     odd: list[OddRecords] = field(default_factory=list)
     known: list[OddRecords] = field(default_factory=list)
     local: float | None = None
+    together: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PoolMember:
-    """Another small batch that a small batch was looked at with.
+    """Another batch of the source that a batch was looked at with.
 
     Attributes:
         batch: its id.
         seq: ledger entry of its screening.
-        scores: sha256 (hex) of what that found.
+        scores: sha256 (hex) of what was read of what that found.
     """
 
     batch: str
     seq: int
     scores: str
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """An earlier batch of the source that a batch could not be looked at together with.
+
+    Attributes:
+        batch: its id.
+        seq: ledger entry of its screening.
+        suspects: sha256 (hex) of the file with its oddest records, as it is on record.
+        problem: why that could not be used, in words.
+    """
+
+    batch: str
+    seq: int
+    suspects: str
+    problem: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -635,6 +654,8 @@ class SourceEvidence:
         moved: share of columns that had moved, of the last batches where that was measured.
         slow: what odd records tell by class; None: none were counted.
         local: as `tests`, of the tests that look at parts of a batch.
+        looks: how often its batches were looked at together for neighbourhoods.
+        looks_p: p-value of the last look, adjusted for all of them.
     """
 
     counted: str
@@ -647,6 +668,8 @@ class SourceEvidence:
     moved: list[float]
     slow: SlowEvidence | None = None
     local: list[tuple[int, int]] = field(default_factory=list)
+    looks: int = 0
+    looks_p: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,8 +121,8 @@ def test_a_crowd_of_the_batch_is_found_and_sides_by_chance_are_not() -> None:
         rng = np.random.default_rng([4, seed])
         vector = ring(rng, 200)
         batch = rng.permutation(200) < 70
-        label = rng.integers(2, size=200)
-        found = scan(Suspects(vector, label, batch), alpha=0.1, seed=seed)
+        label, odd = rng.integers(2, size=200), rng.uniform(0.001, 0.2, 200)
+        found = scan(Suspects(vector, label, batch, odd), seed=seed)
         assert found is not None
         false += found.p_value <= 0.1
     assert false <= 20  # 12 are expected
@@ -132,11 +132,13 @@ def test_a_crowd_of_the_batch_is_found_and_sides_by_chance_are_not() -> None:
     both = np.concatenate([vector, crowd / np.linalg.norm(crowd, axis=1, keepdims=True)])
     label = np.concatenate([label, np.zeros(25, dtype=np.int64)])
     sides = np.concatenate([batch, np.ones(25, dtype=bool)])
-    found = scan(Suspects(both, label, sides), alpha=0.01, seed=0)
+    odd = rng.uniform(0.001, 0.2, 425)
+    found = scan(Suspects(both, label, sides, odd), seed=0)
     assert found is not None
     assert found.p_value <= 0.01
-    assert found.members[400:].mean() >= 0.9
-    assert not found.members[~sides].any()
+    assert (found.level[400:] <= 0.01).mean() >= 0.9
+    assert np.isinf(found.level[~sides]).all()
+    assert not (found.level < found.p_value).any()
 
 
 def test_clean_sources_never_raise_and_a_slow_drip_does() -> None:
@@ -213,10 +215,13 @@ def test_fabricated_rows_are_seen_by_place_alone() -> None:
     hidden = rng.normal(size=(3000, 2))
     x = np.repeat(hidden, 3, axis=1) + 0.3 * rng.normal(size=(3000, 6))
     y = rng.integers(2, size=3000)
+    portfolio = {"mahalanobis": {}, "knn_label": {}, "self_confidence": {}}
+    portfolio |= {"density": {"mode": "enforce", "apart": True}}
     asked = lz.Policy.model_validate(
         {
             "version": 1,
             "dataset": "toy",
+            "screen": {"detectors": portfolio},
             "columns": {"record_id": "id", "label": "label", "embedding": "embedding"},
         }
     )

@@ -10,12 +10,14 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from datetime import datetime  # noqa: TC003  pydantic reads these types at run time
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
 from lazaretto.ledger.chain import entry
 from lazaretto.ledger.events import BatchScreened
+from lazaretto.stats.looks import Looks
 from lazaretto.stats.martingale import BatchFacts, EProcess, Past
 from lazaretto.stats.slow import Slow
 from lazaretto.storage import tables
@@ -43,12 +45,19 @@ class Evidence:
         past: what its batches contributed to it.
         moved: share of columns that had moved, of the last batches where that was measured.
         slow: what the odd records of its batches tell, class by class.
+        looks: what neighbourhoods over several of its batches tell.
     """
 
     process: EProcess = field(default_factory=EProcess)
     past: Past = field(default_factory=Past)
     moved: tuple[float, ...] = ()
     slow: Slow = field(default_factory=Slow)
+    looks: Looks = field(default_factory=Looks)
+
+    @property
+    def added_up(self) -> float:
+        """P-value of what is added up over batches: odd records, and neighbourhoods."""
+        return min(1.0, 2 * min(self.slow.p_value, self.looks.p_value))
 
     def after(
         self, p_value: float | None, facts: BatchFacts | None, moved: float | None
@@ -59,11 +68,12 @@ class Evidence:
             self.past if facts is None else self.past.after(facts),
             self.moved if moved is None else (*self.moved, moved)[-_PREVIOUS:],
             self.slow if facts is None else self.slow.after(facts.odd, facts.known),
+            self.looks if facts is None else self.looks.after(facts.together),
         )
 
     def raises(self, alpha: float) -> bool:
         """Whether the source raises the alarm: each of the two ways has half of the chance."""
-        return self.process.raises(alpha / WAYS) or self.slow.p_value <= alpha / WAYS
+        return self.process.raises(alpha / WAYS) or self.added_up <= alpha / WAYS
 
     def to_record(self, counted: str, seen: int) -> SourceEvidence:
         """As it goes on the ledger; see `SourceEvidence`."""
@@ -79,6 +89,8 @@ class Evidence:
             moved=list(self.moved),
             slow=_slow_record(self.slow),
             local=list(self.past.local),
+            looks=self.looks.count,
+            looks_p=self.looks.p_value,
         )
 
     @classmethod
@@ -86,7 +98,8 @@ class Evidence:
         """As the ledger has it."""
         process = EProcess(said.batches, tuple(said.logs)) if said.batches else EProcess()
         past = Past(said.small, said.scored, _counts(said.tests), _counts(said.local))
-        return cls(process, past, tuple(said.moved), _slow_of(said.slow))
+        looks = Looks(said.looks, said.looks_p)
+        return cls(process, past, tuple(said.moved), _slow_of(said.slow), looks)
 
 
 def _counts(said: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
@@ -231,6 +244,21 @@ def source_steps(
     return steps
 
 
+def screened_before(
+    connection: Connection, question: Question, until: int, limit: int
+) -> list[tuple[int, BatchScreened]]:
+    """The screenings of a source's last batches, each with its ledger entry, the newest first.
+
+    Args:
+        connection: of `Catalog.read`.
+        question: which screenings.
+        until: only batches received before this ledger entry.
+        limit: so many batches.
+    """
+    found = islice(_newest_first(connection, question, until), limit)
+    return [(one.seq, one.event) for one in found]
+
+
 def last_screening(connection: Connection, source: str) -> BatchScreened | None:
     """What the screening of a source's newest screened batch found; None where there is none."""
     for batch in _arrivals(connection, source, None):
@@ -340,6 +368,7 @@ def _after(before: Evidence, event: BatchScreened) -> Evidence:
             tuple(facts.odd),
             tuple(facts.known),
             facts.local,
+            facts.together,
         )
     return before.after(event.batch_p_value, own, _moved(event))
 

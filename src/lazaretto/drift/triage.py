@@ -39,6 +39,7 @@ _LOCAL_TESTS = (
     ),
     ("group_excess", 0.6, "a group of records is odder than its classes explain"),
     ("neighbourhood", 0.5, "odd records lie together where no trusted ones do"),
+    ("source_neighbourhood", 0.6, "odd records of several batches of the source lie together"),
     ("class_excess", 0.5, "a class has more odd records than its trusted ones explain"),
     ("apart_excess", 0.4, "one view by itself finds too many odd records"),
     ("class_spread", 0.5, "the records of a class spread differently from the trusted ones"),

@@ -39,6 +39,8 @@ FAULTS_TOLD = 3
 _OF_PARTS = ("broad_excess", "neighbourhood", "group_excess", "class_excess", "apart_excess")
 """Tests before anything is held, most of them of parts of a batch: Holm's adjustment of the others
 does not know their p-values."""
+_OVER_BATCHES = "source_neighbourhood"
+"""Told apart: looks at several batches depend on each other, so no e-process may multiply them."""
 EVIDENCE_TOLD = 8
 _LONGEST_NAME = 120
 _LONGEST_TEXT = 300
@@ -122,6 +124,7 @@ def watch(
             list(facts.odd),
             list(facts.known),
             facts.local,
+            facts.together,
         ),
         source=None if p_value is None else _as_test(together, policy, reference.classes),
         evidence=together,
@@ -160,8 +163,19 @@ def facts_of(screening: Screening, policy: Policy) -> BatchFacts:
         and not test.detail.endswith(REPORTED_ONLY)
     ]
     local = min(1.0, len(parts) * min(parts)) if parts else None
+    together = [
+        test.p_value
+        for test in screening.tests
+        if test.name == _OVER_BATCHES and not test.detail.endswith(REPORTED_ONLY)
+    ]
     return BatchFacts(
-        min(tested, default=None), small, len(p_values), tuple(odd), tuple(known), local
+        min(tested, default=None),
+        small,
+        len(p_values),
+        tuple(odd),
+        tuple(known),
+        local,
+        together[0] if together else None,
     )
 
 
@@ -179,13 +193,19 @@ def folded(before: Evidence, facts: BatchFacts, calibration_rows: int) -> Eviden
 def _as_test(evidence: Evidence, policy: Policy, classes: Sequence[str]) -> TestSummary:
     """The evidence as a test: ``1 / evidence`` of the e-process is a p-value at any time."""
     config, process, slow = policy.screen.drift, evidence.process, evidence.slow
-    p_value = min(1.0, WAYS * min(exp(-process.log_value), slow.p_value))
+    p_value = min(1.0, WAYS * min(exp(-process.log_value), evidence.added_up))
     batches = "1 batch" if process.batches == 1 else f"{process.batches} batches"
     detail = (
         f"Drift evidence for this source: {shown_evidence(process):.2g} after {batches} "
         f"(alarm at {WAYS / config.alpha:g})."
     )
-    if slow.p_value <= config.alpha / WAYS:
+    looks, level = evidence.looks, config.alpha / (2 * WAYS)
+    if looks.p_value <= level:
+        detail += (
+            " Odd records of several of its batches lie together where no trusted ones do "
+            f"(p = {looks.p_value:.2g} after {looks.count} looks)."
+        )
+    if slow.p_value <= level:
         of = ""
         if slow.name:
             name = cut(slow.name, _LONGEST_LABEL)

@@ -17,6 +17,7 @@ from lazaretto.ledger.events import (
     BatchEmbedded,
     BatchJudged,
     BatchReceived,
+    BatchScreened,
     BatchValidated,
     CaseClosed,
     JudgementSetAside,
@@ -138,6 +139,7 @@ class Holdings:
                 self.batches.setdefault(event.batch, _Batch(event))
             case (
                 BatchEmbedded(vectors=made)
+                | BatchScreened(suspects=StoredFile() as made)
                 | BatchValidated(cleaned=Cleaned(fixes=StoredFile() as made))
             ) as event:
                 self.batches[event.batch].made.append(made)

@@ -32,11 +32,13 @@ from lazaretto.values import (
     HoldKind,
     IncidentAnswer,
     InputKind,
+    LeftOut,
     LostPart,
     Member,
     ModelInput,
     OpenedCase,
     PolicyRef,
+    PoolMember,
     PromotionBasis,
     PromotionChange,
     Question,
@@ -304,6 +306,10 @@ class BatchScreened(Event):
             smaller than `smallest`, or that is null.
         settings: as of `BatchJudged`.
         deploy: the code that screened it; null: it was called by hand.
+        suspects: the file with its oddest records, for later batches; null: none was kept.
+        earlier: the batches before it whose oddest records were looked at together with its own,
+            the newest first; the sha256 is of those.
+        left_out: the batches that should have been among those, and whose file is lost or changed.
     """
 
     kind: ClassVar[str] = "batch_screened"
@@ -332,6 +338,9 @@ class BatchScreened(Event):
     pool: SmallBatchPool | None = None
     settings: SourceSettings | None = None
     deploy: Deploy | None = None
+    suspects: StoredFile | None = None
+    earlier: list[PoolMember] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ _SCREENED = {
     "class_excess": "are the oddest of a label that has too many odd ones",
     "near_duplicates": _TOGETHER,
     "neighbourhood": _TOGETHER,
+    "source_neighbourhood": "lie together with odd records of earlier batches of the source",
 }
 _SIGNED = {
     SignatureStatus.VERIFIED: "the delivery is signed and the signature is valid",

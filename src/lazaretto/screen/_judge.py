@@ -10,7 +10,6 @@ import pyarrow as pa
 
 from lazaretto.reference._partition import SMALLEST_REFERENCE
 from lazaretto.reference.calibrated import apart_of
-from lazaretto.screen._apart import find_apart
 from lazaretto.screen._decide import (
     BROAD,
     CLASSES,
@@ -19,8 +18,10 @@ from lazaretto.screen._decide import (
     rest_of,
     verdict_of,
 )
-from lazaretto.screen._groups import find_groups, numbered
-from lazaretto.screen._neighbourhood import NEIGHBOURHOOD, find_neighbourhoods
+from lazaretto.screen._groups import numbered
+from lazaretto.screen._neighbourhood import named_at
+from lazaretto.screen._over_batches import suspects_of
+from lazaretto.screen._parts import look_at_parts
 from lazaretto.screen._power import weak_spot
 from lazaretto.screen._result import Screening
 from lazaretto.screen._sizes import sizes_of
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from lazaretto.screen._decide import Decided, Rest
     from lazaretto.screen._groups import Numbered
     from lazaretto.screen._measured import Measured
-    from lazaretto.screen._neighbourhood import Neighbourhoods
+    from lazaretto.screen._over_batches import Earlier
     from lazaretto.screen._pool import Companion
     from lazaretto.screen._score import Scored
     from lazaretto.screen.batch_tests.run import Tested
@@ -60,6 +61,7 @@ def judge(
     policy: Policy,
     find_copies: Callable[[Floats, float], npt.NDArray[np.int64]],
     companions: Sequence[Companion] = (),
+    earlier: Sequence[Earlier] = (),
 ) -> Screening:
     """Applies the policy to scored records; see `lazaretto.screen.screen`.
 
@@ -70,6 +72,7 @@ def judge(
         find_copies: positions of all records within a distance of one of these vectors; called only
             when copies were found in a sample of a larger batch.
         companions: other small batches of the source, the nearest first.
+        earlier: batches of the source that are looked at together with it, the newest first.
     """
     set_apart = apart_of(policy, reference.detectors)
     measured = scored.measured(reference.classes, apart=bool(set_apart))
@@ -84,16 +87,11 @@ def judge(
         detectable = int(usable.sum()) + 1
     held[list(scored.problems)] = True
     whose = {column: numbered(texts) for column, texts in scored.groups.items()}
-    found = apart = groups = None
-    if pool is None or not pool.is_joint:
-        level = decided.budget.scan / (2 if policy.columns.groups else 1)
-        found = find_neighbourhoods(scored, reference, policy, level)
-        groups = find_groups(whose, measured, policy, level)
-        apart = find_apart(scored, reference, policy, decided.budget.apart)
-    if found is not None:
-        held[found.members] = True
-    named = [more.reasons for more in (apart, groups) if more is not None]
-    for reasons in named:
+    alone, budget = pool is None or not pool.is_joint, decided.budget
+    parts = look_at_parts(
+        scored, measured, whose, reference, policy, budget, earlier=earlier, alone=alone
+    )
+    for reasons in parts.reasons:
         held[list(reasons)] = True
     tested = run_tests(scored, held, reference, policy, pool)
     copies = tested.copies
@@ -109,19 +107,21 @@ def judge(
         remark = weak_spot(reference, policy)
     if remark is not None:
         note = remark if note is None else f"{note}. {remark}"
+    if parts.note is not None:
+        note = parts.note if note is None else f"{note}. {parts.note}"
     return Screening(
         verdict=verdict,
         records=_records(
             scored,
             held,
-            _reasons(scored, measured, decided, copies, tested, found, named),
+            _reasons(scored, measured, decided, copies, tested, parts.reasons),
+            named_at(len(scored), parts.named),
             reference,
         ),
         tests=[
             *tested.tests,
             *_by_rule(decided, measured, rest, policy),
-            *([] if found is None else [found.test]),
-            *[more.test for more in (apart, groups) if more is not None],
+            *parts.tests,
         ],
         min_detectable=detectable,
         detectors=_summaries(scored, usable, reference, policy),
@@ -130,6 +130,7 @@ def judge(
         smallest=None if decided.sizes is None else decided.sizes.smallest,
         pool=pool,
         odd=_odd(whose, measured),
+        suspects=suspects_of(scored) if len(scored.oddest.position) else None,
     )
 
 
@@ -232,7 +233,6 @@ def _reasons(
     decided: Decided,
     copies: npt.NDArray[np.int64],
     tested: Tested,
-    found: Neighbourhoods | None,
     others: Sequence[dict[int, str]],
 ) -> dict[int, list[str]]:
     """Why each record may be held, by position."""
@@ -244,9 +244,6 @@ def _reasons(
                 *reasons.get(row, []),
                 f"{CLASSES}: {_class_told(one, measured.classes)}",
             ]
-    if found is not None:
-        for row in found.members.tolist():
-            reasons[row] = [*reasons.get(row, []), f"{NEIGHBOURHOOD}: {found.told}"]
     for more in others:
         for row, text in more.items():
             reasons[row] = [*reasons.get(row, []), text]
@@ -278,6 +275,7 @@ def _records(
     scored: Scored,
     held: npt.NDArray[np.bool_],
     reasons: dict[int, list[str]],
+    level: npt.NDArray[np.float64],
     reference: Reference,
 ) -> pa.Table:
     texts = [reasons.get(row, []) if is_held else [] for row, is_held in enumerate(held.tolist())]
@@ -288,6 +286,7 @@ def _records(
         "p_value": pa.array(scored.p_value, from_pandas=True),
         "held": pa.array(held),
         "reasons": pa.array(texts, pa.list_(pa.string())),
+        "named_at": pa.array(level, from_pandas=True),
     }
     for column, name in enumerate(reference.detectors):
         ranks = (1 - scored.detector_p[:, column]).astype(np.float32)

@@ -9,21 +9,38 @@ import numpy as np
 
 from lazaretto.screen._scan import MOST, SUSPECT, Suspects, scan
 from lazaretto.screen._seed import seed_for
+from lazaretto.stats.looks import CAUTION
 from lazaretto.text import cut
 from lazaretto.values import REPORTED_ONLY, TestSummary
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+
     from lazaretto.detect.arrays import Floats, Ints
     from lazaretto.policy import Policy
     from lazaretto.reference import Reference
     from lazaretto.screen._score import Scored
+    from lazaretto.stats.localised import Budget, KnownRows
 
 NEIGHBOURHOOD = "neighbourhood"
-CAUTION = 2
-"""The search is made at its level divided by this. Calibration rows of a cross-fitted reference are
-compared with trusted rows like them more often than new records are, so that odd ones of a kind are
-a little rarer among them: of 220 clean batches of texts, 33 had p <= .05, 5 had p <= .01, and none
-p <= .002 (benchmarks/results/evidence.md)."""
+
+
+def search_level(budget: Budget, policy: Policy, *, over_batches: bool) -> float:
+    """Level of the search for neighbourhoods in a batch, and of that over batches of the source.
+
+    They and the groups share one part of the budget. What they find counts as `CAUTION` times as
+    likely.
+
+    Args:
+        budget: how the chance of holding anything of a clean batch is shared.
+        policy: says whether there are groups.
+        over_batches: whether the batch is looked at together with earlier ones: then each of the
+            two searches has half.
+    """
+    shared = (2 if policy.columns.groups else 1) * (2 if over_batches else 1)
+    return budget.scan / (shared * CAUTION)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +49,41 @@ class Neighbourhoods:
 
     Attributes:
         test: it, as the batch tests are told.
-        members: int64, positions of the records that it names; none where it only watches.
-        told: what it says of them.
+        named: the records that may be held for it.
     """
 
     test: TestSummary
-    members: Ints
-    told: str
+    named: Named
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """Records that a search names, each from some level on.
+
+    Attributes:
+        position: int64 (n,), in the batch.
+        level: float64 (n,), from which on each is named; `lazaretto.screen._scan.Scan.level`.
+        asked: the level that is asked for.
+        reason: what is told of those that are named at it.
+    """
+
+    position: Ints
+    level: Floats
+    asked: float
+    reason: str
+
+    @property
+    def reasons(self) -> dict[int, str]:
+        """Why records are held, by position."""
+        return dict.fromkeys(self.position[self.level <= self.asked].tolist(), self.reason)
+
+
+def named_at(records: int, searches: Sequence[Named]) -> npt.NDArray[np.float64]:
+    """The level from which on any search names each record, float64 (m,); NaN: at none."""
+    level = np.full(records, np.nan)
+    for one in searches:
+        level[one.position] = np.fmin(level[one.position], one.level)
+    return level
 
 
 def find_neighbourhoods(
@@ -50,40 +95,69 @@ def find_neighbourhoods(
         scored: the batch.
         reference: that it was scored against.
         policy: says whether what is found is held.
-        alpha: chance that any record of a clean batch is named.
+        alpha: see `search_level`.
 
     Returns:
         None where it is off, or where there are too few odd records.
     """
-    mode, alpha = policy.screen.test_modes[NEIGHBOURHOOD], alpha / CAUTION
+    mode = policy.screen.test_modes[NEIGHBOURHOOD]
     odd, known = scored.oddest, scored.known
     if mode == "off" or alpha <= 0 or not len(odd.position):
         return None
     # The calibration's suspects are those that the batch's own bar makes suspects.
     bar = float(odd.p_value.max()) if len(odd.position) == MOST else SUSPECT
-    there = np.flatnonzero(known.p_value <= bar)
-    rows = np.concatenate(reference.folds)[there]
-    vector = np.concatenate([odd.embedding, reference.sample.embedding[rows]])
-    label = np.zeros(len(vector), dtype=np.int64)
-    if odd.label is not None:
-        label = np.concatenate([odd.label, known.label[there]])
-    batch = np.arange(len(vector)) < len(odd.position)
-    suspects = Suspects(_directions(vector, label, reference), label, batch)
-    found = scan(suspects, alpha=alpha, seed=seed_for(scored.seed, "neighbourhoods"))
+    label = np.zeros(len(odd.position), dtype=np.int64) if odd.label is None else odd.label
+    suspects = beside_known(odd.embedding, label, odd.p_value, bar, known, reference)
+    found = scan(suspects, seed=seed_for(scored.seed, "neighbourhoods"))
     if found is None:
         return None
-    of = f" labelled {cut(reference.classes[found.label], 80)!r}" if reference.classes else ""
     told = (
-        f"{found.count} of the {found.size} odd records{of} that lie together are of this batch; "
-        f"{found.expected:.1f} are expected beside odd trusted ones"
+        f"{found.count} of the {found.size} odd records{label_told(found.label, reference)} that "
+        f"lie together are of this batch; {found.expected:.1f} are expected beside odd trusted ones"
     )
-    members = odd.position[found.members[: len(odd.position)]]
+    level = found.level[: len(odd.position)]
     fired = found.p_value <= alpha
-    detail = f"{told}. {len(members)} records lie in such neighbourhoods" if fired else told
+    detail = told
+    if fired:
+        detail += f". {int((level <= alpha).sum())} records lie in such neighbourhoods"
+    there = np.flatnonzero(np.isfinite(level))
     if mode != "enforce":
-        detail, members = f"{detail}. {REPORTED_ONLY}", members[:0]
+        detail, there = f"{detail}. {REPORTED_ONLY}", there[:0]
     test = TestSummary(NEIGHBOURHOOD, found.p_value, alpha, fired, detail)
-    return Neighbourhoods(test, members, told)
+    named = Named(odd.position[there], level[there], alpha, f"{NEIGHBOURHOOD}: {told}")
+    return Neighbourhoods(test, named)
+
+
+def label_told(label: int, reference: Reference) -> str:
+    """The class of some records in words; empty without labels."""
+    return f" labelled {cut(reference.classes[label], 80)!r}" if reference.classes else ""
+
+
+def beside_known(
+    vector: Floats,
+    label: Ints,
+    p_value: npt.NDArray[np.float64],
+    bar: float,
+    known: KnownRows,
+    reference: Reference,
+) -> Suspects:
+    """Odd records, and beside them the odd calibration rows.
+
+    Args:
+        vector: float32 (m, d), the records' own.
+        label: int64 (m,), class of each.
+        p_value: float64 (m,), theirs, up to `bar`.
+        bar: the calibration's suspects are those up to the same.
+        known: the calibration rows.
+        reference: that has their vectors.
+    """
+    there = np.flatnonzero(known.p_value <= bar)
+    rows = np.concatenate(reference.folds)[there]
+    both = np.concatenate([vector, reference.sample.embedding[rows]])
+    of = np.concatenate([label, known.label[there]])
+    mine = np.arange(len(both)) < len(vector)
+    odd = np.concatenate([p_value, known.p_value[there]])
+    return Suspects(_directions(both, of, reference), of, mine, odd)
 
 
 def _directions(vector: Floats, label: Ints, reference: Reference) -> Floats:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lazaretto.embed.reader import Tap
     from lazaretto.policy import Policy
     from lazaretto.reference import Reference
+    from lazaretto.screen._over_batches import Earlier
     from lazaretto.screen._pool import Companion
     from lazaretto.screen._result import Screening
 
@@ -30,6 +31,7 @@ def screen(
     exclude: Collection[str] = (),
     embeddings: pa.Table | None = None,
     companions: Sequence[Companion] = (),
+    earlier: Sequence[Earlier] = (),
     tap: Tap | None = None,
     digest: str | None = None,
 ) -> Screening:
@@ -46,6 +48,9 @@ def screen(
             than ``column``.
         companions: other small batches of the same source, screened against this reference under
             this policy, the nearest first: a batch that is too small is judged with them.
+        earlier: batches of the same source before it, screened against this reference, that are
+            looked at together with it (`lazaretto.stats.looks.look_back` says how many), the
+            newest first.
         tap: gets every chunk as well, those of excluded records included.
         digest: of the batch, where it is known. What is drawn at random follows from it.
 
@@ -93,4 +98,4 @@ def screen(
             radius=radius,
         )
 
-    return judge(scored, reference, policy, find_copies, companions)
+    return judge(scored, reference, policy, find_copies, companions, earlier)

@@ -13,6 +13,8 @@ from lazaretto.reference.calibrated import apart_of, weights_of
 from lazaretto.screen._calibration import CalibrationScores
 from lazaretto.screen._decide import BY_RULE, decide, held_whole, rest_of, verdict_of
 from lazaretto.screen._measured import Measured, class_numbers, groups_by_text
+from lazaretto.screen._neighbourhood import NEIGHBOURHOOD, search_level
+from lazaretto.screen._over_batches import OVER_BATCHES
 from lazaretto.stats.conformal import Calibration
 from lazaretto.values import REPORTED_ONLY
 
@@ -26,10 +28,15 @@ if TYPE_CHECKING:
     from lazaretto.screen._pool import Companion
     from lazaretto.values import TestSummary, Verdict
 
-COLUMNS = ["record_id", "label", "p_value", "held", "reasons"]
+COLUMNS = ["record_id", "label", "p_value", "held", "reasons", "named_at"]
 """Columns of `Screening.records` that are looked at again."""
-_NAMING = ("near_duplicates", "neighbourhood", "apart_excess", "group_excess")
-"""Tests that name records by where they lie, whatever the rate."""
+_NAMING = ("apart_excess", "group_excess")
+"""Tests that name records, and never hold a batch as a whole; what they name stays held whatever
+the rate."""
+_SEARCHES = (NEIGHBOURHOOD, OVER_BATCHES)
+"""Searches that name records from some level on, and never hold a batch as a whole."""
+_COPIES = "near_duplicates"
+"""Names records whatever the rate, or holds the batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +45,10 @@ class Screened:
 
     Attributes:
         measured: its p-values, and what they were read from.
-        kept: bool (m,), held whatever the rate: it could not be scored, or a test names it by
-            where it lies.
+        kept: bool (m,), held whatever the rate: it could not be scored, or a test names it.
+        named_at: float64 (m,), the level from which on a search for neighbourhoods names it; NaN:
+            at none.
+        over_batches: whether it was looked at together with earlier batches of its source.
         fired: what the batch tests said that hold it whole, by name.
         policy: under which it was screened.
         companions: the other small batches that it was looked at with, the nearest first; None: it
@@ -48,6 +57,8 @@ class Screened:
 
     measured: Measured
     kept: npt.NDArray[np.bool_]
+    named_at: npt.NDArray[np.float64]
+    over_batches: bool
     fired: dict[str, str]
     policy: Policy
     companions: Sequence[Companion] | None
@@ -60,6 +71,8 @@ class Screened:
         known: CalibrationRows,
         policy: Policy,
         companions: Sequence[Companion] | None,
+        *,
+        over_batches: bool,
     ) -> Screened:
         """As it is on record.
 
@@ -69,6 +82,7 @@ class Screened:
             known: calibration rows of the reference that it was screened against.
             policy: under which that was.
             companions: see above.
+            over_batches: see above.
         """
         weights = weights_of(policy, known.detectors)
         scores = CalibrationScores.under(known, policy, weights)
@@ -84,18 +98,20 @@ class Screened:
             scores.by_class,
             bool(apart_of(policy, known.detectors)),
         )
-        named = {name: _named(records, name) for name in _NAMING}
-        kept = np.logical_or.reduce(list(named.values()))
+        copies = _named(records, _COPIES)
+        kept = np.logical_or.reduce([copies, *(_named(records, name) for name in _NAMING)])
+        by_name = {*BY_RULE, *_NAMING, *_SEARCHES, *([_COPIES] if copies.any() else [])}
         return cls(
             measured=measured,
             kept=kept | ~measured.usable,
+            named_at=records["named_at"].to_numpy().astype(np.float64),
+            over_batches=over_batches,
             fired={
                 test.name: test.detail
                 for test in tests
                 if test.fired
                 and not test.detail.endswith(REPORTED_ONLY)
-                and test.name not in BY_RULE
-                and not (test.name in named and named[test.name].any())
+                and test.name not in by_name
             },
             policy=policy,
             companions=companions,
@@ -137,6 +153,9 @@ def at_rate(screened: Screened, rate: float) -> AtRate:
     policy = with_rate(screened.policy, rate)
     decided = decide(screened.measured, policy, screened.companions or ())
     held = screened.kept.copy()
+    if decided.pool is None or not decided.pool.is_joint:
+        level = search_level(decided.budget, policy, over_batches=screened.over_batches)
+        held |= screened.named_at <= level
     if policy.screen.decides:
         held |= decided.suspected
     cannot = None

@@ -208,7 +208,8 @@ def _notes(policy: Policy, seen: Sequence[Seen]) -> list[str]:
     if any(one.found.screened and one.found.screened.tests for one in seen):
         told.append(
             "Batch tests are not run again: a batch that one of them held stays held whole, and "
-            "near duplicates stay held. At another rate they would see somewhat other records."
+            "what is held as near duplicates, as a group, or by a detector apart stays held. At "
+            "another rate they would see somewhat other records. Neighbourhoods are told exactly."
         )
     if any(one.policy.screen.calibrate_by == "class" for one in seen):
         told.append(

@@ -129,6 +129,7 @@ class Replay:
             _calibration(store, seen.reference, calibrations),
             seen.policy,
             _read_companions(store, seen.companions),
+            over_batches=bool(found.screened.earlier),
         )
         others = _counted(contract["action"], event.rows - records.num_rows)
         return cls(seen, screened, standing, others, objected)
@@ -211,7 +212,7 @@ def _calibration(
 def _read_companions(store: Store, found: list[BatchScreened] | None) -> list[Companion] | None:
     if found is None:
         return None
-    columns = [name for name in COLUMNS if name != "reasons"]
+    columns = [name for name in COLUMNS if name not in ("reasons", "named_at")]
     return [
         Companion(event.batch, read_table(store, event.scores, columns=columns)) for event in found
     ]

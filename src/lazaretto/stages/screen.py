@@ -1,4 +1,4 @@
-"""Screen: judge a batch's vectors against the trusted reference, and keep every record's score."""
+"""Screen: judge a batch's vectors against the reference. Long: all that a screening depends on."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from lazaretto.registry.references import load_stored, read_reference
 from lazaretto.sources.recorded import read_source
 from lazaretto.stages.clean import open_cleaned
 from lazaretto.stages.companions import candidates, pool_on_record, read_companions
+from lazaretto.stages.looked_back import looked_at, read_earlier
 from lazaretto.stages.results import (
     Reading,
     StageResult,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from lazaretto.registry.stored import StoredReference
     from lazaretto.screen import Screening
     from lazaretto.stages.companions import Candidate
+    from lazaretto.stages.looked_back import LookedAt
     from lazaretto.storage.workspace import Workspace
     from lazaretto.values import SourceSettings, StoredFile, TestSummary
 
@@ -151,16 +153,27 @@ def screen(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Batc
             return before
         earlier = last_screening(connection, received.source)
         past, question = Evidence(), None
+        together: list[LookedAt] = []
         if policy.screen.drift.mode != "off":
             question = Question(received.source, stored.digest, reading.counted)
             past = evidence_before(connection, question, received.seq)
+            together = looked_at(connection, question, past, received)
         seen = head(connection)
     with on_record(workspace, batch, "screen"):
-        event, together = _screen(
-            workspace, received, reading, stored, past, validated.said, vectors, key, earlier
+        event, after = _screen(
+            workspace,
+            received,
+            reading,
+            stored,
+            past,
+            validated.said,
+            vectors,
+            key,
+            earlier,
+            together,
         )
-    if question is not None and together is not None:
-        event = replace(event, source_evidence=together.to_record(question.counted, seen))
+    if question is not None and after is not None:
+        event = replace(event, source_evidence=after.to_record(question.counted, seen))
     return record_result(workspace, reading, "screen", event)
 
 
@@ -174,6 +187,7 @@ def _screen(
     vectors: StoredFile | None,
     key: _Key,
     earlier: BatchScreened | None,
+    together: list[LookedAt],
 ) -> tuple[BatchScreened, Evidence | None]:
     from lazaretto.screen._seed import seed_of
 
@@ -200,7 +214,8 @@ def _screen(
     with open_engine(policy, store, work_path(batch)) as engine:
         loaded = Loaded(store, lambda: data, reference, exclude)
         companions = read_companions(store, key.companions)
-        screening, embeddings = screened(job, engine, loaded, companions)
+        before = read_earlier(store, together)
+        screening, embeddings = screened(job, engine, loaded, companions, before.batches)
     watched = watch(
         workspace,
         screening,
@@ -214,9 +229,14 @@ def _screen(
         deployed=deploy_change(workspace.deploy, earlier, batch),
     )
     drift = policy.screen.drift
+    screening = replace(screening, note=_joined(screening.note, before.note))
     screening = _with_test(screening, watched.source, enforced=drift.mode == "enforce")
     screening = _with_test(screening, watched.fault, enforced=drift.faults == "enforce")
     scores = write_table(store, f"batches/{batch}/scores-{{sha256}}.parquet", screening.records)
+    suspects = None
+    if watched.evidence is not None and screening.suspects is not None:
+        path = f"batches/{batch}/suspects-{{sha256}}.parquet"
+        suspects = write_table(store, path, screening.suspects)
     event = BatchScreened(
         batch=batch,
         policy=reading.ref,
@@ -242,6 +262,9 @@ def _screen(
         pool=pool_on_record(screening.pool, key.companions),
         settings=key.settings,
         deploy=workspace.deploy,
+        suspects=suspects,
+        earlier=before.members,
+        left_out=before.left_out,
     )
     return event, watched.evidence
 
@@ -257,8 +280,12 @@ def _with_test(screening: Screening, test: TestSummary | None, *, enforced: bool
     return replace(
         screening,
         verdict=verdict if verdict.holds_batch else Verdict.HOLD_BATCH,
-        note=f"{screening.note}; {note}" if screening.note else note,
+        note=_joined(screening.note, note),
     )
+
+
+def _joined(said: str | None, more: str | None) -> str | None:
+    return "; ".join(text for text in (said, more) if text) or None
 
 
 def _vectors(

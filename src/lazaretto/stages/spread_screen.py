@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from lazaretto.policy import Policy
     from lazaretto.reference import Reference
     from lazaretto.registry.stored import StoredReference
-    from lazaretto.screen import Companion, Screening
+    from lazaretto.screen import Companion, Earlier, Screening
     from lazaretto.stages.spread import Records
     from lazaretto.storage.store import Store
     from lazaretto.values import StoredFile
@@ -177,6 +177,7 @@ def screened(
     engine: Engine,
     loaded: Loaded,
     companions: Sequence[Companion],
+    earlier: Sequence[Earlier],
 ) -> tuple[Screening, pa.Table | None]:
     """Screens a batch on an engine; see `lazaretto.screen.screen`.
 
@@ -185,6 +186,7 @@ def screened(
         engine: where.
         loaded: in this process.
         companions: other small batches of the source.
+        earlier: batches of the source that are looked at together with it, the newest first.
 
     Returns:
         What was found, and the vectors of those records that drift is measured on, where they are
@@ -220,7 +222,7 @@ def screened(
         return np.concatenate(found)
 
     scored = gathered(pieces(), reference, job.policy, seed=job.seed)
-    screening = judge(scored, reference, job.policy, find_copies, companions)
+    screening = judge(scored, reference, job.policy, find_copies, companions, earlier)
     return screening, pa.concat_tables(vectors) if vectors else None
 
 

@@ -108,6 +108,8 @@ class BatchFacts:
         known: those of the calibration.
         local: smallest p-value of the tests that look at parts of it (classes, neighbourhoods,
             groups), Bonferroni over them; None where none did.
+        together: p-value of neighbourhoods over it and batches before it, for
+            `lazaretto.stats.looks`; None where it was not looked at.
     """
 
     tests: float | None
@@ -116,6 +118,7 @@ class BatchFacts:
     odd: tuple[OddRecords, ...] = ()
     known: tuple[OddRecords, ...] = ()
     local: float | None = None
+    together: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,10 +71,26 @@ def test_density_is_the_local_outlier_factor() -> None:
 def test_density_sees_both_directions() -> None:
     points, _ = classes(np.random.default_rng(5), 500)
     detector = make_detector("density").fit(split(points))
-    isolated, dense = detector.score(Chunk(np.stack([points[0] + 8, points[0] + 1e-5]))).T
+    isolated, dense = detector.score(Chunk(np.stack([points[0] + 8, points[0] + 1e-2]))).T
     assert isolated[0] > 1
     assert dense[0] < 0
     assert dense[1] > 3
+
+
+@pytest.mark.parametrize("far", [0.0, 300.0])
+def test_a_copy_of_a_trusted_row_is_no_outlier_of_place(far: float) -> None:
+    """Also where the row itself lies apart, and where distances by products have lost digits."""
+    points, _ = classes(np.random.default_rng(5), 500)
+    points[7] += 9
+    points += far
+    detector = make_detector("density").fit(split(points))
+    copies = detector.score(Chunk(points + np.float32(1e-6)))
+    assert copies.max() == 0
+    assert "the same as a trusted record" in set(detector.explain(Chunk(points[:9])))
+    near = points[:50] + np.random.default_rng(6).normal(scale=0.02, size=points[:50].shape)
+    isolated, dense = detector.score(Chunk(near.astype(np.float32))).T
+    assert isolated[7] > 1
+    assert np.median(dense) > 2
 
 
 def test_duplicates_with_another_label_are_contradictions() -> None:

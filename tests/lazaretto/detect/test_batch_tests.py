@@ -80,6 +80,21 @@ def test_a_shift_in_a_narrow_direction_of_one_class_fires_class_spread() -> None
     assert "class 'b'" in outcome.detail
 
 
+def test_one_class_of_many_fires_class_spread_at_the_level_of_a_batch() -> None:
+    """With a p-value for each of 80 classes, no number of permutations was enough for the level."""
+    rng = np.random.default_rng(8)
+    names = tuple(f"class {number}" for number in range(80))
+    label, known = np.repeat(np.arange(80), 20), np.tile(np.repeat(np.arange(80), 20), 2)
+    batch = rng.normal(size=(1600, 6)).astype(np.float32)
+    reference = rng.normal(size=(3200, 6)).astype(np.float32)
+    clean = Pair(batch, reference, label, known, names, 0.001 / 6, 0)
+    assert class_spread(clean).p_value > 0.01
+    batch[label == 17, 0] += 4
+    outcome = class_spread(clean)
+    assert outcome.p_value <= 0.001 / 6
+    assert "of 80 classes, class 'class 17'" in outcome.detail
+
+
 @pytest.mark.parametrize("share", [0.1, 0.3, 0.7])
 def test_floods_are_found_and_named_up_to_most_of_the_batch(share: float) -> None:
     """Above one half, rules whose unit is the batch's own median see nothing."""

@@ -15,6 +15,7 @@ from mixed.steps import COUNTING
 if TYPE_CHECKING:
     from mixed.facts import Made, Run, World
     from mixed.parts import Part
+    from mixed.steps import Write
 
     Parts = dict[int, list[Part]]
 
@@ -67,9 +68,15 @@ def _leaves_a_trace(world: World, run: Run, parts: Parts, left: Parts) -> bool:
     if any(part.made for part in kept):
         return True
     # A run that is open, and may have added what it read to anything.
-    replaced = any(write.change is not None for write in job.writes)
+    replaced = any(write.change is not None or _taken_unnamed(world, write) for write in job.writes)
     read = any(part.seen for part in kept)
     return read and not replaced and kept[-1].state not in ("COMPLETE", "FAIL")
+
+
+def _taken_unnamed(world: World, write: Write) -> bool:
+    """Whether others take the newest version of a model, so that a new one replaces it for them."""
+    reads = [seen for run in world.runs for seen in run.seen if seen.read.thing == write.thing]
+    return names.is_model(write.thing) and any(seen.version is None for seen in reads)
 
 
 def _seen_missing(world: World, run: Run, made: Made, left: Parts) -> bool:

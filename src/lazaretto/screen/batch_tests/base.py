@@ -149,14 +149,19 @@ def relabeled_p(
     rng = np.random.default_rng(seed)
 
     def draw(rows: int) -> Floats:
-        keys = rng.random((rows, first + second), dtype=np.float32)
-        chosen = np.argpartition(keys, first - 1, axis=1)[:, :first]
-        weights = np.full(keys.shape, -1 / second, dtype=np.float32)
-        np.put_along_axis(weights, chosen, np.float32(1 / first), axis=1)
-        return statistic(weights)
+        return statistic(drawn_membership(rng, rows, first, second))
 
     slack = 1e-6 * max(1e-12, abs(observed))
     return permutation_p(observed, draw, permutations=permutations, slack=slack, finer=FINER)
+
+
+def drawn_membership(rng: np.random.Generator, rows: int, first: int, second: int) -> Floats:
+    """So many memberships at random, float32 (rows, first + second), as `relabeled_p` weighs."""
+    keys = rng.random((rows, first + second), dtype=np.float32)
+    chosen = np.argpartition(keys, first - 1, axis=1)[:, :first]
+    weights = np.full(keys.shape, -1 / second, dtype=np.float32)
+    np.put_along_axis(weights, chosen, np.float32(1 / first), axis=1)
+    return weights
 
 
 def membership(first: int, second: int) -> Floats:

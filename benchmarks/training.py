@@ -387,7 +387,7 @@ def passes(how: str) -> float:
     return each / 4 if kind == "free" else each
 
 
-def contrastive(images: torch.Tensor, seed: int, epochs: int = 60):
+def by_lightly(images: torch.Tensor, seed: int, epochs: int = 60):
     """SimCLR (Chen et al. 2020) on images without labels; None where lightly is not installed.
 
     Views are shifted by up to an eighth, darkened and noisy; its loss and head are the library's.
@@ -428,6 +428,7 @@ def represented(name: str, data, seed: int):
     from sklearn.metrics import roc_auc_score
     from sklearn.neighbors import NearestNeighbors
 
+    from lazaretto.embed.contrastive import fit_contrastive
     from lazaretto.embed.denoising import fit_denoising
 
     for condition in ("flip 10%", "badnets 5%", "blend 5%"):
@@ -440,16 +441,20 @@ def represented(name: str, data, seed: int):
         def flat(x):
             return pa.table({"pixels": pa.array(list(x.flatten(1).numpy()))})
 
+        def encoded(encoder, x):
+            return encoder.encode(flat(x).combine_chunks().to_batches()[0])
+
         # Rows that fit the encoder are not those that are compared with.
         learned = fit_denoising(flat(task.test_x[half:]), ["pixels"], dimensions=32, seed=seed)
-        simclr = contrastive(task.test_x[half:], seed)
+        views = fit_contrastive(
+            flat(task.test_x[half:]), "pixels", shape=task.x.shape[1:], seed=seed
+        )
+        simclr = by_lightly(task.test_x[half:], seed)
         with torch.no_grad():
             codes = {
                 "pixels": (task.x.flatten(1).numpy(), trusted_x.flatten(1).numpy()),
-                "denoising, no labels": (
-                    learned.encode(flat(task.x).combine_chunks().to_batches()[0]),
-                    learned.encode(flat(trusted_x).combine_chunks().to_batches()[0]),
-                ),
+                "denoising, no labels": (encoded(learned, task.x), encoded(learned, trusted_x)),
+                "contrastive, no labels": (encoded(views, task.x), encoded(views, trusted_x)),
                 "supervised on poisoned labels": (
                     plain[:-1](task.x).numpy(), plain[:-1](trusted_x).numpy(),
                 ),

@@ -14,8 +14,9 @@ only; every row below is of another seed or of MNIST. *hostile source*: one vend
 three times its share, every label wrong. *badnets*, *blend*: 5 % of the rows get a patch or faint
 noise and label 7; in brackets the attack's success on test rows of other classes. Lines marked
 *(torch)* are the library's own loss in the same loop. *CPU*: seconds, mean over the conditions, on
-a shared core. `-`: not measured; torchattacks was installed for the first seed only. SimCLR is of
-lightly 1.6.0.
+a shared core. `-`: not measured; torchattacks was installed for the first seed of digits and both
+of MNIST. SimCLR is of lightly 1.6.0. MNIST of seed 2 was measured later: its figures are averaged
+with those of seed 1 as these were printed, with three decimals.
 """
 
 

@@ -69,6 +69,8 @@ _PYTHON = {
         "embed/hashing.py": ["fit_hashing"],
         "embed/tabular.py": ["fit_tabular"],
         "embed/denoising.py": ["fit_denoising"],
+        "embed/contrastive.py": ["fit_contrastive"],
+        "embed/contrast.py": ["nt_xent"],
     },
     "Training": {
         "training/data.py": ["training_data", "TrainingData", "TrainingBatch"],

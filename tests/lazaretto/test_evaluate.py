@@ -201,6 +201,10 @@ def test_canaries_come_from_a_file_and_from_rejected_poison(sqlite_yard: Yard, n
     source = ModelSource(weights=net, load=load)
     report = measured(yard, source, canaries=canaries).report
     assert (report.figures["canaries"], report.canaries) == (1.0, 10)
+    assert sum(one.rows for one in report.canary_classes) == 10
+    labels = {str(label) for label in canaries["label"].to_pylist()}
+    assert [one.name for one in report.canary_classes] == sorted(labels)
+    assert all(one.accuracy == 1 for one in report.canary_classes)
     assert report.triggers >= 9
     assert report.figures["trigger_success"] < 0.2  # this network never learned the flips
     named = measured(yard, source, cases=[str(judged.case)]).report
@@ -281,10 +285,41 @@ def test_damage_is_the_same_every_time_and_fits_the_columns() -> None:
     rows = blobs(20, seed=1).set_column(3, "text", pa.array(["some words are here"] * 20))
     first = dict(corrupted(rows, ["vector", "text"], (1, 2, 4)))
     again = dict(corrupted(rows, ["vector", "text"], (1, 2, 4)))
-    assert list(first) == ["noise", "missing values", "blur", "typos"]
+    assert list(first) == ["noise", "missing values", "blur", "typos", "unexpected tokens"]
     assert all(first[name] == again[name] for name in first)
     assert all(one.schema == rows.schema for one in first.values())
     assert first["typos"]["text"] != rows["text"]
+    for text in first["unexpected tokens"]["text"].to_pylist():
+        words = text.split(" ")
+        kept = [word for word in words if not word.startswith(("@", "https://"))]
+        assert len(words) > len(kept)
+        assert kept == ["some", "words", "are", "here"]
+
+
+def test_numbers_of_a_table_are_damaged_in_their_range_and_their_type() -> None:
+    most = 2**31 - 1
+    rows = pa.table(
+        {
+            "age": pa.array([*range(20, 60), None], pa.int32()),
+            "spent": [float("nan"), *np.linspace(10, 11, 40).tolist()],
+            "large": pa.array([most - n for n in range(41)], pa.int32()),
+            "empty": pa.array([None] * 41, pa.float32()),
+        }
+    )
+    made = dict(corrupted(rows, rows.schema.names))
+    assert list(made) == ["noise", "missing values"]
+    assert all(one.schema == rows.schema for one in made.values())
+    noisy = made["noise"]
+    assert noisy["age"] != rows["age"]
+    assert noisy["age"].null_count == 1
+    assert 20 <= min(noisy["age"].to_pylist()[:40]) <= max(noisy["age"].to_pylist()[:40]) <= 59
+    assert np.isnan(noisy["spent"][0].as_py())
+    spent = noisy["spent"].to_pylist()[1:]
+    assert 10 - 1e-3 <= min(spent) <= max(spent) <= 11 + 1e-3
+    assert noisy["empty"].null_count == 41
+    missing = made["missing values"]["age"].to_pylist()[:40]
+    assert 0 < missing.count(0) < 20
+    assert all(now in (0, before) for now, before in zip(missing, range(20, 60), strict=True))
 
 
 def _file(yard: Yard, name: str) -> Path:

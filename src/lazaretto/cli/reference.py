@@ -63,7 +63,7 @@ def fit(
     from lazaretto.screen import power_told, sizes_for
 
     try:
-        with session.working("Fitting the reference"):
+        with session.working("Fitting the reference") as progress:
             saved, reference = fit_version(
                 session.workspace_made,
                 trusted,
@@ -72,6 +72,7 @@ def fit(
                 version=version,
                 seed=seed,
                 promote=promote,
+                progress=progress,
             )
     except DeliveryError as error:  # not somebody's delivery: the user's own file
         raise UsageError(f"the trusted records cannot be used: {error}") from error

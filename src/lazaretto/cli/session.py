@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from lazaretto.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from lazaretto.cli.reviewing import Reviewer
@@ -125,13 +125,16 @@ class Session:
         return Policy.load(self.policy_path)
 
     @contextmanager
-    def working(self, what: str) -> Iterator[None]:
-        """Shows a spinner on stderr while something long runs, on a terminal only."""
+    def working(self, what: str) -> Iterator[Callable[[str, int, int], None]]:
+        """Shows a spinner on stderr while something long runs, on a terminal only.
+
+        Yields what to call with a step's name, how much of it is done, and how much there is.
+        """
         if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
-            yield
+            yield lambda *_: None
             return
         from rich.console import Console
         from rich.text import Text
 
-        with Console(stderr=True).status(Text(what)):
-            yield
+        with Console(stderr=True).status(Text(what)) as shown:
+            yield lambda step, done, total: shown.update(Text(f"{what}: {step}, {done} of {total}"))

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 FITTED = "reference"
 """As ``embed.model``: the encoder is fitted by `reference fit`, and is a part of the reference."""
 
-_FITTED_KINDS = ("denoising", "hashing", "instruction", "tabular")
+_FITTED_KINDS = ("contrastive", "denoising", "hashing", "instruction", "tabular")
 _NEEDS_COLUMNS = {
+    "contrastive": "name the column that holds the images",
     "denoising": "name the columns that it reads",
     "hashing": "name the text columns that it reads",
     "image": "name the column that holds the images",
@@ -28,7 +29,7 @@ _NEEDS_COLUMNS = {
     "tabular": "name the columns that it reads, or the model's file that knows them",
     "torch": "name the one column that holds its numbers",
 }
-_ONE_COLUMN = ("image", "torch")
+_ONE_COLUMN = ("contrastive", "image", "torch")
 _PACKAGES = {
     "sentence-transformers": ("sentence_transformers", "text"),
     "image": ("PIL", "images"),
@@ -81,7 +82,7 @@ def check_embed(policy: Policy) -> None:
         _check_torch(policy, options)
     elif name == "sentence-transformers":
         _check_sentences(policy)
-    elif name in ("denoising", "instruction"):
+    elif name in ("contrastive", "denoising", "instruction"):
         _check_by_reference(policy)
     elif name == "image":
         if policy.embed.model is not None:

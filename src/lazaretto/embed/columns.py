@@ -75,6 +75,32 @@ def column(chunk: pa.RecordBatch, name: str) -> pa.Array:
     return values
 
 
+def image_files(chunk: pa.RecordBatch, name: str, encoder: str) -> pa.Array:
+    """A column of PNG or JPEG files, as bytes; null is no image.
+
+    Args:
+        chunk: the records.
+        name: as of `column`.
+        encoder: for messages.
+
+    Raises:
+        ReferenceMismatchError: it is missing, or holds no bytes.
+    """
+    values = column(chunk, name)
+    if not (pa.types.is_binary(values.type) or pa.types.is_large_binary(values.type)):
+        raise ReferenceMismatchError(
+            f"embed.columns: column {name!r} has type {values.type}; encoder {encoder!r} reads PNG "
+            "or JPEG files, as bytes"
+        )
+    return values
+
+
+def is_list(kind: pa.DataType) -> bool:
+    """Whether values of this type are lists."""
+    tests = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+    return any(test(kind) for test in tests)
+
+
 def path_of(names: Sequence[str], name: str) -> list[str]:
     """A column's name, and the names of the fields in it that lead to what is meant.
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
 
+from lazaretto.embed.columns import is_list
 from lazaretto.embed.identity import identity_digest
 from lazaretto.embed.tabular import TabularEncoder, fit_tabular, read_tabular
 from lazaretto.errors import PolicyError, ReferenceMismatchError
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import numpy.typing as npt
+    import pyarrow as pa
     from torch import Tensor
 
     Floats = npt.NDArray[np.float32]
@@ -113,6 +114,7 @@ def fit_denoising(
         PolicyError: a number is out of range, or the encoder would read nothing.
 
     Examples:
+        >>> import pyarrow as pa
         >>> rows = pa.table({"age": [20.0, 30.0, 40.0] * 9, "city": ["Rom", "Bari", "Rom"] * 9})
         >>> encoder = fit_denoising(rows, ["age", "city"], dimensions=4, epochs=2)
         >>> encoder.encode(rows.to_batches()[0]).shape
@@ -171,11 +173,7 @@ def _kinds(
     lists, plain = [], []
     for name in columns:
         kind = trusted.schema.field(name).type if name in trusted.column_names else None
-        is_list = kind is not None and any(
-            test(kind)
-            for test in (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
-        )
-        if is_list:
+        if kind is not None and is_list(kind):
             lists.append((name, int(vectors(trusted[name], name, None).values.shape[1])))
         else:
             plain.append(name)

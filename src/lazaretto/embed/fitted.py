@@ -2,7 +2,7 @@
 
 The state is one line of JSON, which says for which encoder, columns and options it was fitted, and
 behind it what the encoder learned: JSON of ``tabular``, safetensors of ``hashing`` and
-``instruction``, both of ``denoising``.
+``instruction``, both of ``denoising`` and ``contrastive``.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from lazaretto.embed.options import (
+    ContrastiveOptions,
     DenoisingOptions,
     HashingOptions,
     InstructionOptions,
@@ -20,6 +21,8 @@ from lazaretto.embed.options import (
 from lazaretto.errors import ReferenceMismatchError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import pyarrow as pa
 
     from lazaretto.embed.base import Encoder
@@ -28,7 +31,12 @@ if TYPE_CHECKING:
 FORMAT = 1
 
 
-def fit(policy: Policy, trusted: pa.Table, seed: int) -> tuple[Encoder, bytes]:
+def fit(
+    policy: Policy,
+    trusted: pa.Table,
+    seed: int,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> tuple[Encoder, bytes]:
     """See `lazaretto.embed.registry.fit_encoder`."""
     columns = policy.embed.columns
     if policy.embed.encoder == "tabular":
@@ -48,6 +56,14 @@ def fit(policy: Policy, trusted: pa.Table, seed: int) -> tuple[Encoder, bytes]:
         given = read_options(policy, DenoisingOptions)
         learned = fit_denoising(trusted, columns, seed=seed, **given.model_dump())
         return learned, _framed(policy, learned.to_bytes())
+    if policy.embed.encoder == "contrastive":
+        from lazaretto.embed.contrastive import fit_contrastive
+
+        asked = read_options(policy, ContrastiveOptions)
+        seen = fit_contrastive(
+            trusted, columns[0], seed=seed, progress=progress, **asked.model_dump()
+        )
+        return seen, _framed(policy, seen.to_bytes())
     from lazaretto.embed.columns import texts
     from lazaretto.embed.hashing import fit_hashing
 
@@ -98,6 +114,10 @@ def restore(policy: Policy, state: bytes) -> Encoder:
         from lazaretto.embed.denoising import read_denoising
 
         return read_denoising(learned, "the reference's encoder")
+    if policy.embed.encoder == "contrastive":
+        from lazaretto.embed.contrastive import read_contrastive
+
+        return read_contrastive(learned, "the reference's encoder")
     from lazaretto.embed.hashing import read_hashing
 
     shortest, longest = read_options(policy, HashingOptions).ngrams

@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
 
-from lazaretto.embed.columns import column
+from lazaretto.embed.columns import image_files
 from lazaretto.embed.identity import identity_digest
-from lazaretto.errors import ReferenceMismatchError
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+    import pyarrow as pa
 
     Floats = npt.NDArray[np.float32]
 
@@ -72,12 +71,7 @@ class ImageEncoder:
         """
         from lazaretto.embed.pixels import read_pixels
 
-        values = column(chunk, self.column)
-        if not (pa.types.is_binary(values.type) or pa.types.is_large_binary(values.type)):
-            raise ReferenceMismatchError(
-                f"embed.columns: column {self.column!r} has type {values.type}; encoder 'image' "
-                "reads PNG or JPEG files, as bytes"
-            )
+        values = image_files(chunk, self.column, "image")
         out = np.zeros((len(values), self.dimensions), dtype=np.float32)
         for start in range(0, len(values), _ROWS):
             part = values.slice(start, _ROWS)

@@ -78,6 +78,37 @@ class DenoisingOptions(Options):
     )
 
 
+class ContrastiveOptions(Options):
+    """Options of ``contrastive``."""
+
+    dimensions: Annotated[int, Field(ge=4, le=4096, multiple_of=4)] = Field(
+        128, description="Width of the vectors, a multiple of 4."
+    )
+    shape: (
+        Annotated[list[Annotated[int, Field(ge=1, le=1024)]], Field(min_length=3, max_length=3)]
+        | None
+    ) = Field(
+        None,
+        description="Channels, height and width of an image, where images are lists of numbers. "
+        "Default: they are PNG or JPEG files.",
+    )
+    size: Literal[16, 32, 64] = Field(
+        32, description="Side in pixels that each file's image is scaled to."
+    )
+    max_pixels: Annotated[int, Field(gt=0, le=10**9)] = Field(
+        64_000_000, description="An image with more pixels is not decoded, and is held."
+    )
+    temperature: Annotated[float, Field(gt=0, le=10)] = Field(
+        0.5, description="Of the loss. A smaller one looks at the most alike of the others only."
+    )
+    epochs: Annotated[int, Field(ge=0, le=10_000)] = Field(
+        60, description="Passes over the trusted images."
+    )
+    flip: bool = Field(
+        False, description="Whether an image may be mirrored: not where letters are seen."
+    )
+
+
 class ImageOptions(Options):
     """Options of ``image``."""
 
@@ -111,6 +142,7 @@ class SentenceOptions(Options):
 
 OPTIONS: dict[str, type[Options]] = {
     "column": ColumnOptions,
+    "contrastive": ContrastiveOptions,
     "denoising": DenoisingOptions,
     "hashing": HashingOptions,
     "image": ImageOptions,

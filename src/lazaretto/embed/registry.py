@@ -67,7 +67,13 @@ def _load(policy: Policy, state: bytes | None) -> Encoder:
     return restore(policy, state)
 
 
-def fit_encoder(policy: Policy, trusted: pa.Table, *, seed: int = 0) -> tuple[Encoder, bytes]:
+def fit_encoder(
+    policy: Policy,
+    trusted: pa.Table,
+    *,
+    seed: int = 0,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> tuple[Encoder, bytes]:
     """Fits the encoder of a policy with ``model: reference``.
 
     Args:
@@ -75,6 +81,7 @@ def fit_encoder(policy: Policy, trusted: pa.Table, *, seed: int = 0) -> tuple[En
         trusted: trusted rows that the reference does not calibrate on: an encoder fits the rows
             that it has seen better than new ones.
         seed: of what is left to chance.
+        progress: called with a step's name, how much of it is done, and how much there is.
 
     Returns:
         The encoder, and its state as `load_encoder` takes it.
@@ -95,7 +102,7 @@ def fit_encoder(policy: Policy, trusted: pa.Table, *, seed: int = 0) -> tuple[En
     check_embed(policy)
     from lazaretto.embed.fitted import fit
 
-    return fit(policy, trusted, seed)
+    return fit(policy, trusted, seed, progress)
 
 
 def is_fitted(policy: Policy) -> bool:

@@ -145,8 +145,10 @@ def measure_canaries(
         return
     if asked.canaries is not None:
         must = label_texts(asked.canaries, label).to_pylist()
-        made.figures["canaries"] = accuracy(ask.answer(asked.canaries), must)
+        said = ask.answer(asked.canaries)
+        made.figures["canaries"] = accuracy(said, must)
         made.more["canaries"] = len(must)
+        made.more["canary_classes"] = groups(said, must, [one or "" for one in must])
     if not reads or not (datasets or asked.cases):
         return
     rows, given, unread = trigger_canaries(workspace, datasets, label, reads, asked.cases)

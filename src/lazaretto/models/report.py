@@ -46,6 +46,7 @@ class Report:
         attacks: share of right answers under each attack.
         epsilon: how far an attack might move a value; None: none was tried.
         canaries: how many canaries there were.
+        canary_classes: right answers to them, by the class that must come.
         triggers: how many trigger canaries there were.
         compared_with: version that the answers were compared with.
         notes: what was not measured, and why.
@@ -68,6 +69,7 @@ class Report:
     attacks: dict[str, float] = field(default_factory=dict)
     epsilon: float | None = None
     canaries: int = 0
+    canary_classes: list[Group] = field(default_factory=list)
     triggers: int = 0
     compared_with: str | None = None
     notes: list[str] = field(default_factory=list)

@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 NOISE = 0.1
 MISSING = 0.1
 TYPOS = 0.1
+TOKENS = 0.1
 PGD_STEPS = 10
 _MOST_ATTACKED = 1_000
+_LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 
 
 def corrupted(
@@ -32,7 +34,10 @@ def corrupted(
 
     Noise of a tenth of each feature's range, a tenth of the features missing (0), and, for
     flattened images, the mean of three by three pixels (Hendrycks and Dietterich 2019, section 3).
-    Of words of text, one in ten has two letters swapped (Belinkov and Bisk 2018, section 3).
+    Of words of text, one in ten has two letters swapped (Belinkov and Bisk 2018, section 3). Or a
+    token that nobody uses is put before one in ten, and at least one: a made-up name or address
+    (Ribeiro et al. 2020, "Beyond accuracy: behavioral testing of NLP models with CheckList",
+    section 2).
 
     Args:
         rows: of the test set.
@@ -43,15 +48,17 @@ def corrupted(
         The name of the damage, and the damaged rows.
     """
     vectors = [name for name in columns if _is_vector(rows.schema.field(name).type)]
+    numbers = [name for name in columns if _is_number(rows.schema.field(name).type)]
     texts = [name for name in columns if _is_text(rows.schema.field(name).type)]
     for name, damage in (("noise", _noise), ("missing values", _missing)):
-        if vectors:
-            yield name, _with_vectors(rows, vectors, damage)
+        if vectors or numbers:
+            yield name, _with_numbers(_with_vectors(rows, vectors, damage), numbers, damage)
     if vectors and image is not None:
         shape = image
         yield "blur", _with_vectors(rows, vectors, lambda values: _blur(values, shape))
     if texts:
-        yield "typos", _with_texts(rows, texts)
+        yield "typos", _with_texts(rows, texts, _misspelt)
+        yield "unexpected tokens", _with_texts(rows, texts, _interrupted)
 
 
 def attacked(
@@ -174,19 +181,61 @@ def _with_vectors(
     return rows
 
 
-def _with_texts(rows: pa.Table, columns: Sequence[str]) -> pa.Table:
+def _with_numbers(
+    rows: pa.Table, columns: Sequence[str], damage: Callable[[Floats], Floats]
+) -> pa.Table:
+    """The columns side by side are one vector to the damage; what is missing stays missing."""
+    if not columns:
+        return rows
+    read = np.stack([rows[name].cast(pa.float64()).to_numpy() for name in columns], axis=1)
+    there = np.isfinite(read)
+    # What is not there must not widen the range that noise goes by.
+    middle = np.where(there, read, 0).sum(0) / np.maximum(there.sum(0), 1)
+    filled = np.where(there, read, middle)
+    damaged = damage(filled.astype(np.float32)).astype(np.float64)
+    # Single precision rounds beyond the largest integer of a type.
+    damaged = damaged.clip(np.minimum(filled.min(0), 0), np.maximum(filled.max(0), 0))
+    for column, name in enumerate(columns):
+        kind = rows.schema.field(name).type
+        values = np.where(there[:, column], damaged[:, column], read[:, column])
+        if pt.is_integer(kind):
+            values = np.rint(values)
+        made = pa.array(values, mask=rows[name].is_null().to_numpy())
+        rows = rows.set_column(rows.schema.get_field_index(name), name, made.cast(kind))
+    return rows
+
+
+def _with_texts(
+    rows: pa.Table,
+    columns: Sequence[str],
+    damage: Callable[[str, np.random.Generator], str],
+) -> pa.Table:
     draw = np.random.default_rng(2)
-
-    def damaged(text: str | None) -> str | None:
-        if text is None:
-            return None
-        return " ".join(_swapped(word, draw) for word in text.split(" "))
-
     for name in columns:
-        made = pa.array([damaged(text) for text in rows[name].to_pylist()])
+        texts = rows[name].to_pylist()
+        made = pa.array([None if text is None else damage(text, draw) for text in texts])
         place = rows.schema.get_field_index(name)
         rows = rows.set_column(place, name, made.cast(rows.schema.field(name).type))
     return rows
+
+
+def _misspelt(text: str, draw: np.random.Generator) -> str:
+    return " ".join(_swapped(word, draw) for word in text.split(" "))
+
+
+def _interrupted(text: str, draw: np.random.Generator) -> str:
+    words = text.split(" ")
+    places = np.flatnonzero(draw.random(len(words)) < TOKENS)
+    if not len(places):
+        places = draw.integers(len(words), size=1)
+    for place in reversed(places.tolist()):
+        words.insert(place, _unexpected(draw))
+    return " ".join(words)
+
+
+def _unexpected(draw: np.random.Generator) -> str:
+    letters = "".join(_LETTERS[at] for at in draw.integers(len(_LETTERS), size=8))
+    return f"@{letters}" if draw.random() < 0.5 else f"https://example.org/{letters}"
 
 
 def _swapped(word: str, draw: np.random.Generator) -> str:
@@ -203,3 +252,7 @@ def _is_vector(kind: pa.DataType) -> bool:
 
 def _is_text(kind: pa.DataType) -> bool:
     return bool(pt.is_string(kind) or pt.is_large_string(kind))
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pt.is_floating(kind) or pt.is_integer(kind))

@@ -13,6 +13,8 @@ from lazaretto.embed import fit_encoder, is_fitted, load_encoder
 from lazaretto.embed.columns import path_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy.typing as npt
 
     from lazaretto.batch import Batch
@@ -40,7 +42,12 @@ class Prepared:
     notes: tuple[str, ...] = ()
 
 
-def prepare_encoder(trusted: pa.Table | Batch, policy: Policy, seed: int) -> Prepared:
+def prepare_encoder(
+    trusted: pa.Table | Batch,
+    policy: Policy,
+    seed: int,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Prepared:
     """Loads the policy's encoder, or fits it on a random quarter of the trusted rows.
 
     An encoder fits the rows that it was fitted on better than new ones. So these rows are no part
@@ -51,6 +58,7 @@ def prepare_encoder(trusted: pa.Table | Batch, policy: Policy, seed: int) -> Pre
         trusted: all trusted rows.
         policy: names the encoder.
         seed: of the choice of rows, and of the fit.
+        progress: called with a step's name, how much of it is done, and how much there is.
 
     Raises:
         PolicyError: the ``embed`` section is wrong.
@@ -69,6 +77,7 @@ def prepare_encoder(trusted: pa.Table | Batch, policy: Policy, seed: int) -> Pre
     for chunk in as_chunks(trusted, columns=wanted):
         taken.append(chunk.filter(pa.array(used[offset : offset + chunk.num_rows])))
         offset += chunk.num_rows
-    encoder, state = fit_encoder(policy, pa.Table.from_batches(taken), seed=seed)
+    rows_taken = pa.Table.from_batches(taken)
+    encoder, state = fit_encoder(policy, rows_taken, seed=seed, progress=progress)
     note = f"{count} of {rows} trusted rows fitted the encoder and are not compared with"
     return Prepared(encoder, state, used, (note,))

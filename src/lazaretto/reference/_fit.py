@@ -31,7 +31,7 @@ from lazaretto.reference._split import fit_split, shared_index
 from lazaretto.reference._state import EncoderId, ReferenceState
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     import numpy.typing as npt
@@ -53,6 +53,7 @@ def fit_reference(
     version: str,
     seed: int,
     engine: Engine,
+    progress: Callable[[str, int, int], None] | None = None,
 ) -> ReferenceState:
     """See `Reference.fit`."""
     asked = usable_detectors(policy)
@@ -65,7 +66,7 @@ def fit_reference(
             opened(trusted, columns, policy.read.options()).schema, parts
         )
     trusted = opened(trusted, columns, policy.read.options())
-    prepared = prepare_encoder(trusted, policy, seed)
+    prepared = prepare_encoder(trusted, policy, seed, progress)
     encoder = encoded_by(engine, trusted, policy, prepared.encoder, prepared.state)
     reader = Reader(columns, encoder, encoder.dimensions or None, value_columns)
     sample, classes, notes, kept = _read_sample(reader, trusted, prepared.used)

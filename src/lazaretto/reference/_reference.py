@@ -9,6 +9,7 @@ from lazaretto.errors import ChangedFileError, NotFoundError, ReferenceMismatchE
 from lazaretto.reference._state import ReferenceState
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     import pyarrow as pa
@@ -46,6 +47,7 @@ class Reference(ReferenceState):
         version: str | None = None,
         seed: int = 0,
         engine: Engine | None = None,
+        progress: Callable[[str, int, int], None] | None = None,
     ) -> Reference:
         """Fits detectors, ranks and calibration on trusted records.
 
@@ -56,6 +58,8 @@ class Reference(ReferenceState):
             version: default ``1``.
             seed: the same rows, policy and seed give the same digest.
             engine: where the rows are encoded, which changes nothing; default: in this process.
+            progress: called with a step's name, how much of it is done, and how much there is,
+                where a step takes long.
 
         Raises:
             UsageError: too few rows, or a detector of the policy cannot be fitted on them.
@@ -71,6 +75,7 @@ class Reference(ReferenceState):
             version or "1",
             seed,
             engine or LocalEngine(),
+            progress,
         )
         return cls._of(state)
 

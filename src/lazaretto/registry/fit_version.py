@@ -13,6 +13,8 @@ from lazaretto.registry.references import list_references, save_reference
 from lazaretto.registry.trusted import TrustedRows
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import pyarrow as pa
 
     from lazaretto.batch import Batch
@@ -32,6 +34,7 @@ def fit_version(
     version: str | None = None,
     seed: int = 0,
     promote: bool | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
 ) -> tuple[StoredReference, Reference]:
     """Fits a reference and its profile on trusted rows, and freezes both.
 
@@ -46,6 +49,8 @@ def fit_version(
         version: default: one more than the newest.
         seed: of the splits and fits.
         promote: overrides what is said above.
+        progress: called with a step's name, how much of it is done, and how much there is, where a
+            step takes long.
 
     Raises:
         UsageError: the contract cannot be loaded, there are too few rows, a detector cannot be
@@ -71,7 +76,13 @@ def fit_version(
     wanted_version = version or next_version(workspace, wanted)
     with _engine(workspace, policy, wanted) as engine:
         reference = Reference.fit(
-            data, policy, name=wanted, version=wanted_version, seed=seed, engine=engine
+            data,
+            policy,
+            name=wanted,
+            version=wanted_version,
+            seed=seed,
+            engine=engine,
+            progress=progress,
         )
     profile = Profile.fit(data, reference, policy)
     rows = TrustedRows(data, policy.columns)

@@ -141,6 +141,23 @@ def test_dynamics_join_the_default_methods_only_where_nothing_is_trusted() -> No
     assert "slow_to_learn" not in judged.methods
 
 
+def test_what_is_learned_in_the_first_epoch_is_not_judged_by_how_it_was_learned() -> None:
+    """The rows with the largest losses are hard ones then: others must not go free for them."""
+    random = np.random.default_rng(0)
+    loss = random.lognormal(-3, 1, (300, 5)).astype(np.float32)
+    loss[:6] = 4.0
+    rows, ids = random.normal(size=(300, 4)), [f"r{i}" for i in range(300)]
+    labels, dynamics = np.arange(300) % 5, Dynamics(pa.array(ids), loss, np.exp(-loss))
+    plain = lz.sanitize(rows, labels, ids)
+    learned = lz.sanitize(rows, labels, ids, dynamics=dynamics)
+    assert learned.records["held"] == plain.records["held"]
+    assert "learned in the first epoch" in (learned.note or "")
+    with pytest.raises(UsageError, match="learned in the first epoch"):
+        lz.sanitize(
+            rows, labels, ids, dynamics=dynamics, policy=Sanitize(methods=["slow_to_learn"])
+        )
+
+
 def test_methods_of_dynamics_ask_for_dynamics() -> None:
     rows, ids = np.random.default_rng(0).normal(size=(60, 3)), [str(i) for i in range(60)]
     labels = np.arange(60) % 3

@@ -37,11 +37,18 @@ def slow_to_learn(layer: LayerData) -> Scores:
     than not, and at least two epochs. Later a trigger may be learned, too, and its rows have small
     losses.
 
+    Where most rows are learned within the first epoch, it judges nothing. What is late then is what
+    is hard: on development networks of MNIST no poison was among it, neither by epochs nor by
+    losses that were noted up to 16 times in an epoch, and it kept what other methods find from
+    being held.
+
     Args:
         layer: of trajectories, see `lazaretto.sanitize.dynamics`. Nothing is fitted on any row.
     """
     middle = np.median(layer.train.rows[:, : layer.width // 2], axis=0)
     learned = np.flatnonzero(middle < np.log(np.log(2)))
+    if len(learned) and learned[0] == 0:
+        return Scores(*layer.empty_scores(), skipped="most rows are learned in the first epoch")
     until = max(LEAST, int(learned[0]) + 1) if len(learned) else layer.width // 2
     train = _mean_loss(layer.train.rows, until)
     trusted = None if layer.trusted is None else _mean_loss(layer.trusted.rows, until)

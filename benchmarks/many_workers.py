@@ -1,13 +1,17 @@
 """Small deliveries by several workers on PostgreSQL, and what maintenance makes of their dataset.
 
-    python benchmarks/many_workers.py [--deliveries 1000] [--rows 500] [--workers 1 8]
+    python benchmarks/many_workers.py [--deliveries 1000] [--rows 500] [--workers 1 8] [--window 0]
+        [--apart]
 
 Each worker is a process that has loaded Lazaretto, as a Celery worker has. It takes one delivery
 after the other (Parquet; id, label, a float32 vector of 64) the whole way, under the default
 policy, one thread each. Catalog: the tests' throw-away PostgreSQL, which does not wait for its
 disk. Store: a local folder.
 
-One JSON line for each number of workers:
+One JSON line for each number of workers, and each of `--window`: 0 is the default policy, any other
+number is its ``admit.window.seconds``. With ``--apart`` no delivery is admitted before all are
+judged, as where many tasks of Airflow wait for a worker; ``admit_seconds`` is the time from the
+first admission to the last.
 
 * ``per_second``: deliveries admitted per second; ``seconds``: from the first to the last.
 * ``cpu``: seconds of CPU that a delivery takes in its worker and what that starts, without the
@@ -17,6 +21,8 @@ One JSON line for each number of workers:
 * ``hold_cpu_ms``: CPU of the worker in that time, which others on the machine do not stretch.
 * ``load``: of the machine, over five minutes; more than its cores: everything waits.
 * ``admit_ms``: how long an admission takes.
+* ``version``, ``files``, ``log_files``, ``stored_files``: of the dataset afterwards: data files of
+  the newest version, files of the log, and data files that lie in the store.
 
 Then one for maintenance: versions, data files, files of the log, and the median milliseconds of
 opening the dataset and reading all of it, before and after.
@@ -25,6 +31,7 @@ opening the dataset and reading all of it, before and after.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import multiprocessing
 import os
@@ -57,6 +64,7 @@ dataset: reviews
 columns: {record_id: id, label: label, embedding: embedding}
 sources: {require_signature: false, places: [%s]}
 """
+WINDOW = "admit: {window: {batches: 20, seconds: %d}}\n"
 
 
 class Watched:
@@ -107,9 +115,19 @@ def work(url: str, folder: Path, tasks: Any, results: Any) -> None:
 
     results.put("ready")
     before, rows = _cpu(), 0
-    while (path := tasks.get()) is not None:
-        done = stages.ingest(workspace, path, "vendor", policy, working=working)
-        rows += 0 if done.admission is None else done.admission.rows
+    while (task := tasks.get()) is not None:
+        what, name = task
+        if what == "ingest":
+            done = stages.ingest(workspace, name, "vendor", policy, working=working)
+            rows += 0 if done.admission is None else done.admission.rows
+        elif what == "judge":
+            batch = stages.receive(workspace, name, "vendor", policy=policy).id
+            for stage in (stages.validate, stages.embed, stages.screen, stages.gate):
+                stage(workspace, batch, policy)
+            results.put(batch)
+        else:
+            with working("admit"):
+                rows += stages.admit(workspace, name).rows
     results.put((watched.wait, watched.hold, watched.cpu, admit, _cpu() - before, rows))
 
 
@@ -118,7 +136,7 @@ def _cpu() -> float:
     return sum(one.ru_utime + one.ru_stime for one in used)
 
 
-def prepare(url: str, folder: Path, data: Path) -> Workspace:
+def prepare(url: str, folder: Path, data: Path, window: int) -> Workspace:
     """A catalog and a store with a source, a policy and a reference."""
     from lazaretto.policy import Policy
     from lazaretto.reference import Reference
@@ -128,7 +146,8 @@ def prepare(url: str, folder: Path, data: Path) -> Workspace:
     from lazaretto.values import TrustTier
 
     folder.mkdir()
-    (folder / "policy.yaml").write_text(POLICY % data)
+    text = POLICY % data + (WINDOW % window if window else "")
+    (folder / "policy.yaml").write_text(text)
     workspace = open_workspace(catalog_url=url, store=folder / "store")
     add_source(workspace, "vendor", trust_tier=TrustTier.REVIEWED)
     policy = Policy.load(folder / "policy.yaml")
@@ -137,7 +156,9 @@ def prepare(url: str, folder: Path, data: Path) -> Workspace:
     return workspace
 
 
-def run(workers: int, deliveries: list[Path], url: str, folder: Path) -> dict[str, Any]:
+def run(
+    workers: int, deliveries: list[Path], url: str, folder: Path, apart: bool
+) -> dict[str, Any]:
     """All deliveries by some workers."""
     start = multiprocessing.get_context("spawn")
     tasks, results = start.Queue(), start.Queue()
@@ -148,11 +169,16 @@ def run(workers: int, deliveries: list[Path], url: str, folder: Path) -> dict[st
         results.get()  # it has loaded what it needs
     begun = time.perf_counter()
     for path in deliveries:
-        tasks.put(str(path))
+        tasks.put(("judge" if apart else "ingest", str(path)))
+    judged = [results.get() for _ in deliveries] if apart else []
+    admitting = time.perf_counter()
+    for batch in judged:
+        tasks.put(("admit", batch))
     for _ in crew:
         tasks.put(None)
     found = [results.get() for _ in crew]
     seconds = time.perf_counter() - begun
+    admit_seconds = round(time.perf_counter() - admitting, 1) if apart else None
     for one in crew:
         one.join()
     wait, hold, cpu, admit = ([value for one in found for value in one[at]] for at in range(4))
@@ -168,6 +194,7 @@ def run(workers: int, deliveries: list[Path], url: str, folder: Path) -> dict[st
         "hold_ms": _spread(hold),
         "hold_cpu_ms": _spread(cpu),
         "admit_ms": _spread(admit),
+        "admit_seconds": admit_seconds,
         "load": round(os.getloadavg()[1], 1),
     }
 
@@ -179,23 +206,34 @@ def _spread(seconds: list[float]) -> list[float]:
     return [round(1000 * ordered[place], 1) for place in places]
 
 
-def look(workspace: Workspace) -> dict[str, Any]:
-    """Versions and files of the dataset, and what opening and reading it takes."""
-    from lazaretto.dataset.files import dataset_path, read_rows
+def count(workspace: Workspace) -> dict[str, int]:
+    """Versions and files of the dataset."""
+    from lazaretto.dataset.files import dataset_path
     from lazaretto.dataset.table import open_dataset
 
     opened = open_dataset(workspace, DATASET)
     names = workspace.store.list(dataset_path(DATASET))
     log = [name for name in names if "/_delta_log/" in name]
-
-    def read() -> int:
-        return sum(chunk.num_rows for chunk in read_rows(workspace.store, opened.files))
-
     return {
         "version": opened.version,
         "files": len({file.file.path for file in opened.files}),
         "log_files": len(log),
         "stored_files": len(names) - len(log),
+    }
+
+
+def look(workspace: Workspace) -> dict[str, Any]:
+    """Versions and files of the dataset, and what opening and reading it takes."""
+    from lazaretto.dataset.files import read_rows
+    from lazaretto.dataset.table import open_dataset
+
+    opened = open_dataset(workspace, DATASET)
+
+    def read() -> int:
+        return sum(chunk.num_rows for chunk in read_rows(workspace.store, opened.files))
+
+    return {
+        **count(workspace),
         "rows": read(),
         "open_ms": _median(lambda: open_dataset(workspace, DATASET)),
         "delta_ms": _median(lambda: _table(opened.uri)),
@@ -262,6 +300,8 @@ def main() -> None:
     parser.add_argument("--deliveries", type=int, default=1000)
     parser.add_argument("--rows", type=int, default=500)
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 8])
+    parser.add_argument("--apart", action="store_true")
+    parser.add_argument("--window", type=int, nargs="+", default=[0])
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as made, postgres.running_server() as server:
         folder, data = Path(made), Path(made, "data")
@@ -272,11 +312,12 @@ def main() -> None:
             write(path, options.rows, 64, seed=number)
         url = server.url("{name}")
         template = catalogs.make_postgres(url)
-        for workers in options.workers:
-            own = catalogs.copy_postgres(url, template, f"lz_{workers}_workers")
-            place = folder / f"{workers}-workers"
-            workspace = prepare(own, place, data)
-            print(json.dumps(run(workers, deliveries, own, place)), flush=True)
+        for workers, window in itertools.product(options.workers, options.window):
+            own = catalogs.copy_postgres(url, template, f"lz_{workers}_{window}")
+            place = folder / f"{workers}-{window}"
+            workspace = prepare(own, place, data, window)
+            found = run(workers, deliveries, own, place, options.apart) | count(workspace)
+            print(json.dumps({"window": window, **found}), flush=True)
         print(json.dumps({"maintenance": maintained(workspace)}), flush=True)
         workspace.catalog.engine.dispose()
 

@@ -110,9 +110,11 @@ class AdmitBatchOperator(LazarettoOperator):
         if admission is None or not admission.rows:
             what = "was published" if self.part == "released" else "is cleared"
             raise AirflowSkipException(f"nothing of {batch} {what}")
-        if admission.seqs and admission.seqs[-1] > before:
+        new = announce(self, workspace, context, admission)
+        made_now = bool(admission.seqs) and admission.seqs[-1] > before
+        # Another task may have taken it along; nobody has told, or counted, it yet.
+        if made_now or (new and self.part == "cleared"):
             metrics.count_admission(admission)
-        announce(self, workspace, context, admission)
         return admission
 
     def _published(self, workspace: Workspace, batch: str) -> Admission | None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def announce(
     operator: LazarettoOperator, workspace: Workspace, context: Context, admission: Admission
-) -> None:
+) -> bool:
     """Lets Airflow tell of an admission when the task has succeeded, unless it was told before.
 
     Airflow sends an asset event for every outlet of a task that succeeds, so a task that tells
@@ -26,6 +26,9 @@ def announce(
         workspace: catalog and store.
         context: Airflow's.
         admission: what was admitted.
+
+    Returns:
+        Whether nobody was told of it before.
     """
     from lazaretto.dataset.announce import was_announced
 
@@ -33,7 +36,7 @@ def announce(
     if version is None or was_announced(workspace, admission.dataset, admission.seqs[-1]):
         operator.log.info("%s@%s was announced before", admission.dataset, version)
         operator.outlets = []
-        return
+        return False
     operator.outlets = [one for one in operator.outlets if not getattr(one, "watchers", None)]
     for outlet in operator.outlets:
         context["outlet_events"][outlet].extra = {
@@ -44,6 +47,7 @@ def announce(
         }
     if operator.outlets:
         operator.announces = admission.dataset, version, admission.seqs[-1]
+    return True
 
 
 def with_record(kwargs: dict[str, Any]) -> dict[str, Any]:

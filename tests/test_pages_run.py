@@ -91,6 +91,7 @@ ELSEWHERE = {
     ),
     ("docs/how-to/scale-out.md", "policy.yaml"): "tests/lazaretto/test_engine.py",
     ("docs/how-to/scale-out.md", "hints.yaml"): "tests/lazaretto/test_engine.py",
+    ("docs/how-to/scale-out.md", "window.yaml"): "tests/lazaretto/test_admit_window.py",
     ("docs/how-to/scale-out.md", "check"): "tests/lazaretto/test_engine.py",
     ("docs/how-to/scale-out.md", "cluster.py"): "tests/operators/test_screened.py",
     ("docs/how-to/scale-out.md", "maintain.py"): "tests/operators/test_maintain_dataset.py",

@@ -23,6 +23,7 @@ POINTS = {
     "receive": 6,
     "gate": 8,
     "admit": 12,
+    "admit_both": 10,
     "publish": 15,
     "recall": 12,
     "maintain": 20,
@@ -33,7 +34,7 @@ POINTS = {
     "demote": 2,
     "go_back": 3,
 }
-ON_POSTGRESQL = ["admit", "promote", "go_back"]
+ON_POSTGRESQL = ["admit", "admit_both", "promote", "go_back"]
 """What is killed there, too, by default."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -146,6 +147,48 @@ def check_admit(url: str, folder: Path, *, done: bool) -> None:
         assert yard.dataset(again.version).num_rows == 56
         assert again.version is not None
         assert yard.dataset(again.version - 1).num_rows == 0
+
+
+def _with_window(url: str, folder: Path) -> Yard:
+    window = {"window": {"seconds": 3600, "batches": 5}}
+    return replace(_yard(url, folder), policy=make_policy(admit=window))
+
+
+def ready(url: str, folder: Path) -> None:
+    """A dataset with a batch, and two that wait for their admission."""
+    yard = _with_window(url, folder)
+    yard.judge("monday", _ROWS)
+    yard.judge("tuesday", blobs(60, seed=6, prefix="t"))
+    yard.admit("sunday", blobs(60, seed=8, prefix="s"))  # the first, which goes alone
+
+
+def _named(yard: Yard, name: str) -> str:
+    from lazaretto.storage import tables
+
+    with yard.workspace.catalog.read() as connection:
+        query = tables.batch.select().where(tables.batch.c.uri.like(f"%{name}.parquet"))
+        return str(connection.execute(query).one().id)
+
+
+def admit_both(url: str, folder: Path) -> None:
+    yard = _with_window(url, folder)
+    stages.admit(yard.workspace, _named(yard, "monday"))
+
+
+def check_admit_both(url: str, folder: Path, *, done: bool) -> None:
+    """All enter, or none: for whoever opens the dataset, and for any reader of the table."""
+    yard = _with_window(url, folder)
+    table = DeltaTable(yard.workspace.store.uri("datasets/blobs"))
+    assert table.to_pyarrow_table().num_rows in (60, 60 + 56 + 60)
+    _sound(yard)
+    entered = len(_rows(yard)) == 60 + 56 + 60
+    assert entered or len(_rows(yard)) == 60
+    assert _kinds(yard).count("batch_admitted") == (3 if entered else 1)
+    if done:
+        both = [stages.admit(yard.workspace, _named(yard, name)) for name in ("tuesday", "monday")]
+        assert [one.version for one in both] == [2, 2]
+        assert yard.dataset(1).num_rows == 60
+        assert health.check(yard.workspace).findings == []
 
 
 def decided(url: str, folder: Path) -> None:
@@ -380,6 +423,7 @@ OPERATIONS = {
     "receive": (nothing, receive, check_receive),
     "gate": (nothing, gate, check_gate),
     "admit": (judged, admit, check_admit),
+    "admit_both": (ready, admit_both, check_admit_both),
     "publish": (decided, publish, check_publish),
     "recall": (admitted, take_out, check_recall),
     "maintain": (in_small_files, maintain, check_maintain),

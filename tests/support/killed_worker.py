@@ -30,13 +30,13 @@ class Killed:
         job: the other one.
         folder: where each kill leaves a file.
         kills: of each stretch.
-        stretches: how many of them, from the first; None: all.
+        stretches: how many of them, from the first.
     """
 
     job: Job
     folder: str
     kills: int
-    stretches: int | None
+    stretches: int
 
     def open(self, store: Store) -> Run:
         """Opens the other job."""
@@ -45,7 +45,7 @@ class Killed:
         def killed(stretch: Stretch | None) -> Output:
             assert stretch is not None
             output = run(stretch)
-            if self.stretches is not None and stretch.number >= self.stretches:
+            if stretch.number >= self.stretches:
                 return output
             return {name: self._chunks(chunks, stretch) for name, chunks in output.items()}
 

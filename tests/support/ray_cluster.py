@@ -98,6 +98,8 @@ def _environment(mark: str, folder: Path) -> dict[str, str]:
         # By its name not for Linux: all that it says is that nodes are found at 127.0.0.1, not at
         # an address that a container may have and cannot reach.
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+        # By default workers get what other work on the machine leaves, which may be nothing.
+        "RAY_worker_niceness": "0",
         # Else a machine with little memory left has its tasks killed, and tried again for ever.
         "RAY_memory_monitor_refresh_ms": "0",
     }

@@ -9,39 +9,38 @@ import sqlalchemy as sa
 
 from lazaretto.dataset.commit import ATTEMPTS, commit_recorded, find_dataset
 from lazaretto.dataset.damage import damage_on_record
-from lazaretto.dataset.delta import arrow_schema, as_kept, create_table, schema_digest
+from lazaretto.dataset.delta import arrow_schema, as_kept, create_table
+from lazaretto.dataset.entering import admitted_event, counted_rows
 from lazaretto.dataset.evolve import find_change, look_at_values
 from lazaretto.dataset.files import dataset_uri, write_rows
 from lazaretto.dataset.grow import grow
 from lazaretto.dataset.history import (
-    Recorded,
     find_newest,
     lost_since,
     read_admission,
     read_recall,
     version_files,
 )
-from lazaretto.dataset.schema import conform, misfit
+from lazaretto.dataset.recorded import Recorded
+from lazaretto.dataset.schema import misfit
 from lazaretto.dataset.state import changes
 from lazaretto.dataset.table import is_behind, is_newest, open_newest
 from lazaretto.errors import SystemFaultError, UsageError
 from lazaretto.ledger.chain import head
-from lazaretto.ledger.events import BatchAdmitted
 from lazaretto.ledger.meanwhile import moved_since
 from lazaretto.ledger.state import record
 from lazaretto.storage import tables
-from lazaretto.values import Column, DataFile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import pyarrow as pa
     from deltalake import DeltaTable
     from sqlalchemy.engine import Connection, Row
 
     from lazaretto.dataset.evolve import Fit
     from lazaretto.dataset.part import Part
+    from lazaretto.ledger.events import BatchAdmitted
     from lazaretto.storage.workspace import Workspace
+    from lazaretto.values import DataFile
 
 CLEARED = "cleared"
 
@@ -169,7 +168,7 @@ def admit_part(workspace: Workspace, part: Part) -> Admission:
                 continue
             wanted = as_kept(change.columns) if today is None else today
             if wanted != written_as:
-                rows = _counted(part, wanted)
+                rows = counted_rows(part, wanted)
                 place = (workspace.store, part.dataset, purpose, part.batch, part.name)
                 files, written_as = write_rows(*place, wanted, rows), wanted
             if table is None:
@@ -186,32 +185,15 @@ def _record(
     workspace: Workspace, part: Part, table: DeltaTable, files: list[DataFile]
 ) -> Admission | None:
     """None when the table is not at the newest version that is on record."""
-    counts = None if part.classes is None else part.classes.counts
-    event = BatchAdmitted(
-        batch=part.batch,
-        dataset=part.dataset,
-        version=table.version() + 1,
-        rows=part.rows,
-        part=part.name,
-        policy=part.policy,
-        table_id=str(table.metadata().id),
-        schema=schema_digest(table),
-        files=files,
-        columns=[Column(column.name, str(column.type)) for column in arrow_schema(table)],
-        case=part.case,
-        releases=list(part.releases),
-        approved_by=list(part.approved_by),
-        published_by=None if part.case is None else workspace.actor.id,
-        classes=None if counts is None else dict(sorted(counts.items())),
-    )
+    event = admitted_event(workspace, part, table, files)
     # What is checked here holds in the transaction, too, unless the ledger has moved: the one
     # writer lock is held for as little as possible.
     with workspace.catalog.read() as connection:
-        found, seen = _look(connection, workspace, part, table), head(connection)
+        found, seen = look_at(connection, workspace, part, table), head(connection)
     if found is True:
         with workspace.catalog.transaction() as connection:
             if moved_since(connection, seen, part.batch):
-                found = _look(connection, workspace, part, table)
+                found = look_at(connection, workspace, part, table)
             if found is True:
                 entry = record(connection, event, changes, actor=workspace.actor)
                 recorded = Recorded(entry, event)
@@ -227,7 +209,7 @@ def _record(
     )
 
 
-def _look(
+def look_at(
     connection: Connection, workspace: Workspace, part: Part, table: DeltaTable
 ) -> Admission | bool:
     """Whether a part may be put on record now, as the version behind the table's.
@@ -283,17 +265,3 @@ def _recalled(connection: Connection, event: BatchAdmitted) -> str | None:
         if any(member.batch == event.batch for member in recall.members):
             return recall.recall
     return None
-
-
-def _counted(part: Part, wanted: pa.Schema) -> Iterator[pa.RecordBatch]:
-    """The rows, cast; too few or too many stop the write before anything is on record."""
-    rows = 0
-    chunks = part.chunks()
-    for chunk in chunks if part.classes is None else part.classes.counting(chunks):
-        rows += chunk.num_rows
-        yield conform(chunk, wanted, part.dataset)
-    if rows != part.rows:
-        raise SystemFaultError(
-            f"{part.batch} gives {rows} rows to admit, but {part.rows} were judged: its copy in "
-            "the store or the index of held records was changed"
-        )

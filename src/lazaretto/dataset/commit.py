@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from bisect import bisect_left
 from typing import TYPE_CHECKING
 
 from lazaretto.dataset.damage import foreign, lost, restore
 from lazaretto.dataset.delta import Commit, LogUnreadableError, add_commit, find_table, log_entry
 from lazaretto.dataset.files import dataset_path, dataset_uri
-from lazaretto.dataset.history import Recorded, added_files
 from lazaretto.errors import (
     ChangedDatasetError,
     ChangedFileError,
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from deltalake import DeltaTable
 
+    from lazaretto.dataset.recorded import Recorded
     from lazaretto.storage.workspace import Workspace
 
 ATTEMPTS = 200
@@ -79,7 +80,7 @@ def commit_recorded(
         if table is None:
             raise lost(workspace, event.dataset, recorded)
         if table.version() >= commit.version:
-            if table.transaction_version(commit.app) is None:
+            if any(table.transaction_version(app) is None for app in commit.apps):
                 raise foreign(workspace, event.dataset, table, recorded)
             return
         if table.version() < commit.version - 1:
@@ -97,7 +98,7 @@ def require_files(workspace: Workspace, recorded: Recorded) -> None:
         ChangedDatasetError: one is not: it is not the commit alone that is missing.
     """
     event = recorded.event
-    for file in {one.file.path: one.file for one in added_files(event)}.values():
+    for file in {one.file.path: one.file for one in recorded.files}.values():
         try:
             workspace.store.open(file).close()
         except ChangedFileError as error:
@@ -110,14 +111,8 @@ def _commit_of(recorded: Recorded) -> Commit:
     about = {"lazaretto_seq": str(recorded.entry.seq), "lazaretto_entry": recorded.entry.hash}
     removed: Sequence[str] = ()
     if isinstance(event, BatchAdmitted):
-        app = f"lazaretto:{event.batch}:{event.part}"
-        about |= {
-            "lazaretto_batch": event.batch,
-            "lazaretto_source": event.batch.rsplit("/", 1)[0],
-            "lazaretto_policy": event.policy.sha256,
-            "lazaretto_part": event.part,
-        }
-    elif isinstance(event, DatasetGrown):
+        return _admission(recorded, about)
+    if isinstance(event, DatasetGrown):
         app, removed = f"lazaretto:grown-{event.version}", event.removed
         about |= {"lazaretto_needed_by": event.needed_by, "lazaretto_policy": event.policy.sha256}
     elif isinstance(event, DatasetCompacted):
@@ -127,7 +122,24 @@ def _commit_of(recorded: Recorded) -> Commit:
     else:
         app, removed = f"lazaretto:{event.recall}", event.removed
         about |= {"lazaretto_recall": event.recall, "lazaretto_reason": event.reason}
-    added = added_files(event)
     columns = event.columns if isinstance(event, DatasetGrown) else None
     same = isinstance(event, DatasetCompacted)
-    return Commit(event.version, app, about, recorded.entry.at, added, removed, columns, same)
+    moment, added = recorded.entry.at, recorded.files
+    return Commit(event.version, (app,), about, moment, added, removed, columns, same)
+
+
+def _admission(recorded: Recorded, about: dict[str, str]) -> Commit:
+    """The commit with which batches enter; what is said of several is one JSON list each."""
+    events = recorded.admitted
+    said = {
+        "lazaretto_batch": [event.batch for event in events],
+        "lazaretto_source": [event.batch.rsplit("/", 1)[0] for event in events],
+        "lazaretto_policy": [event.policy.sha256 for event in events],
+        "lazaretto_part": [event.part for event in events],
+    }
+    about |= {
+        name: values[0] if len(values) == 1 else json.dumps(values) for name, values in said.items()
+    }
+    apps = tuple(f"lazaretto:{event.batch}:{event.part}" for event in events)
+    version, moment = recorded.event.version, recorded.entry.at
+    return Commit(version, apps, about, moment, recorded.files, ())

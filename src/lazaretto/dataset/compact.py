@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 from lazaretto.dataset.commit import ATTEMPTS, commit_recorded
 from lazaretto.dataset.damage import damage_on_record
 from lazaretto.dataset.files import read_files
-from lazaretto.dataset.history import Recorded, find_newest, removed_files, versions_between
+from lazaretto.dataset.history import find_newest, versions_between
+from lazaretto.dataset.recorded import Recorded, removed_files
 from lazaretto.dataset.state import changes
 from lazaretto.dataset.table import is_newest, open_dataset, open_newest
-from lazaretto.dataset.together import write_together
+from lazaretto.dataset.together import by_part, write_together
 from lazaretto.errors import SystemFaultError
 from lazaretto.ledger.events import DatasetCompacted
 from lazaretto.ledger.state import record
@@ -149,7 +150,7 @@ def _put_together(
     removed = sorted({file.file.path for file in old})
     purpose = "compact:" + "\n".join(removed)
     rows = read_files(workspace.store, old, schema=base.schema)
-    files = write_together(workspace.store, base.dataset, purpose, base.schema, rows)
+    files = write_together(workspace.store, base.dataset, purpose, base.schema, by_part(rows))
     for _ in range(ATTEMPTS):
         newest = open_newest(workspace, base.dataset)
         if newest.table is None or not _still_there(workspace, base, newest, removed):

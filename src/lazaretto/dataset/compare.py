@@ -10,7 +10,7 @@ from lazaretto.dataset.admission import find_admission
 from lazaretto.dataset.damage import difference
 from lazaretto.dataset.delta import LOG, LogUnreadableError, find_table, schema_digest
 from lazaretto.dataset.files import dataset_path, dataset_uri
-from lazaretto.dataset.history import Recorded, find_newest, schema_of, version_files
+from lazaretto.dataset.history import find_newest, schema_of, version_files
 from lazaretto.values import LostPart
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from deltalake import DeltaTable
     from sqlalchemy.engine import Connection
 
+    from lazaretto.dataset.recorded import Recorded
     from lazaretto.storage.store import Store
     from lazaretto.storage.workspace import Workspace
     from lazaretto.values import DataFile

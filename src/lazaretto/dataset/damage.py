@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from lazaretto.dataset.delta import contents_of, log_entry
 from lazaretto.dataset.files import dataset_path
-from lazaretto.dataset.history import Recorded, version_files
+from lazaretto.dataset.history import version_files
 from lazaretto.errors import ChangedDatasetError, ChangedFileError
 from lazaretto.ledger.chain import append
 from lazaretto.ledger.events import DatasetChanged, StoredFileChanged
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from deltalake import DeltaTable
 
+    from lazaretto.dataset.recorded import Recorded
     from lazaretto.ledger.events import Event
     from lazaretto.storage.workspace import Workspace
     from lazaretto.values import DataFile

@@ -69,11 +69,11 @@ class LogUnreadableError(SystemFaultError):
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """One commit of a table, as it follows from a ledger entry.
+    """One commit of a table, as it follows from the ledger.
 
     Attributes:
         version: that it makes.
-        app: id of its application transaction, unique for what is written.
+        apps: ids of its application transactions: one for each batch that enters, or for the rest.
         metadata: kept with it, as text.
         at: when it was put on record.
         added: data files that the version has and the one before had not.
@@ -84,7 +84,7 @@ class Commit:
     """
 
     version: int
-    app: str
+    apps: tuple[str, ...]
     metadata: Mapping[str, str]
     at: datetime
     added: Sequence[DataFile]
@@ -158,7 +158,7 @@ def add_commit(table: DeltaTable, commit: Commit) -> bool:
         custom_metadata=dict(commit.metadata),
         # Never moved to a later version: the ledger says which one this is.
         max_commit_retries=0,
-        app_transactions=[Transaction(commit.app, 1)],
+        app_transactions=[Transaction(app, 1) for app in commit.apps],
     )
     try:
         if commit.columns is not None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from lazaretto.dataset.commit import commit_recorded
 from lazaretto.dataset.delta import columns_digest, columns_json, read_columns
 from lazaretto.dataset.files import read_files
-from lazaretto.dataset.history import Recorded, find_newest, version_files
+from lazaretto.dataset.history import find_newest, version_files
+from lazaretto.dataset.recorded import Recorded
 from lazaretto.dataset.schema import conform
 from lazaretto.dataset.state import changes
 from lazaretto.dataset.table import is_newest

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from lazaretto.dataset.recorded import Grown, Recorded, as_version, removed_files
 from lazaretto.dataset.snapshots import in_order, newest_snapshot, take_out
 from lazaretto.dataset.state import (
     VersionEvent,
@@ -40,26 +41,6 @@ _TABLES = (tables.admission, tables.recall, tables.lost_part, tables.compaction)
 """A row of each is a version of its dataset; versions with more columns are on the ledger alone."""
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """A version as it is on record.
-
-    Attributes:
-        entry: of the ledger.
-        event: what it says.
-    """
-
-    entry: Entry
-    event: VersionEvent
-
-
-@dataclass(frozen=True, slots=True)
-class Grown(Recorded):
-    """A version with more columns, or wider ones, as it is on record."""
-
-    event: DatasetGrown
-
-
 def find_newest(connection: Connection, dataset: str) -> Recorded | None:
     """The newest version of a dataset; None while nothing was admitted to it.
 
@@ -81,7 +62,11 @@ def find_newest(connection: Connection, dataset: str) -> Recorded | None:
     if last != event.version:
         problem = f"its newest version is {event.version}, admissions and recalls end at {last}"
         raise ChangedStateError("dataset", dataset, problem)
-    return Recorded(entry, event)
+    before: list[Entry] = []
+    if isinstance(event, BatchAdmitted) and event.together > 1:
+        first = entry.seq - event.together
+        before = list(entries(connection, after=first, until=entry.seq - 1))
+    return as_version(dataset, event.version, [*before, entry])
 
 
 def version_files(connection: Connection, dataset: str, version: int) -> list[DataFile]:
@@ -105,7 +90,7 @@ def version_files(connection: Connection, dataset: str, version: int) -> list[Da
             problem = f"version {expected} removes {strange[0]}, which was not in it"
         if problem is not None:
             raise ChangedStateError("dataset", dataset, problem)
-        files |= {file.key: file for file in added_files(event)}
+        files |= {file.key: file for file in recorded.files}
         start = expected
     if start != version:
         raise ChangedStateError("dataset", dataset, f"version {version} is missing")
@@ -167,16 +152,6 @@ def lost_since(connection: Connection, dataset: str, batch: str, part: str, vers
     return bool(rows)
 
 
-def added_files(event: VersionEvent) -> list[DataFile]:
-    """Data files that a version has and the one before had not."""
-    return [] if isinstance(event, RowsLost) else event.files
-
-
-def removed_files(event: VersionEvent) -> list[str]:
-    """Paths of the data files that a version has no longer and the one before had."""
-    return [] if isinstance(event, BatchAdmitted) else event.removed
-
-
 def read_recall(connection: Connection, row: Row[Any]) -> tuple[Entry, RecordsRecalled]:
     """What the ledger says of a recall.
 
@@ -200,7 +175,7 @@ def _last_version(connection: Connection, dataset: str) -> int | None:
 def versions_between(
     connection: Connection, dataset: str, after: int, until: int
 ) -> list[Recorded]:
-    """What made the versions behind one, in order.
+    """What made the versions behind one, in order; each version once.
 
     Args:
         connection: of the catalog.
@@ -211,18 +186,21 @@ def versions_between(
     Raises:
         ChangedStateError: the catalog does not say what the ledger says.
     """
-    found: dict[int, Recorded] = {}
+    found: dict[int, dict[int, Entry]] = defaultdict(dict)
     for table in _TABLES:
         query = sa.select(table).where(
             table.c.dataset == dataset, table.c.version > after, table.c.version <= until
         )
         for row in connection.execute(query).all():
             recorded = _recorded(connection, table, row)
-            found[recorded.entry.seq] = recorded
+            found[row.version][recorded.entry.seq] = recorded.entry
     for recorded in growths(connection, dataset):
         if after < recorded.event.version <= until:
-            found[recorded.entry.seq] = recorded
-    return sorted(found.values(), key=lambda recorded: recorded.event.version)
+            found[recorded.event.version][recorded.entry.seq] = recorded.entry
+    return [
+        as_version(dataset, version, [said for _, said in sorted(found[version].items())])
+        for version in sorted(found)
+    ]
 
 
 def growths(connection: Connection, dataset: str) -> list[Grown]:

@@ -23,14 +23,9 @@ from lazaretto.dataset.delta import (
     schema_digest,
 )
 from lazaretto.dataset.files import dataset_path, dataset_uri
-from lazaretto.dataset.history import (
-    Recorded,
-    added_files,
-    find_newest,
-    version_files,
-    versions_between,
-)
+from lazaretto.dataset.history import find_newest, version_files, versions_between
 from lazaretto.dataset.part import with_added
+from lazaretto.dataset.recorded import Recorded
 from lazaretto.dataset.schema import storable
 from lazaretto.dataset.state import changes
 from lazaretto.errors import (
@@ -41,7 +36,7 @@ from lazaretto.errors import (
 )
 from lazaretto.folders import working_folder
 from lazaretto.ledger.chain import append
-from lazaretto.ledger.events import BatchAdmitted, DatasetSetBack, RowsLost
+from lazaretto.ledger.events import DatasetSetBack, RowsLost
 from lazaretto.ledger.state import record
 from lazaretto.received import load_batch, open_stored
 from lazaretto.storage.sidecars import read_schema
@@ -218,12 +213,12 @@ def _schemas(
     every = list(versions)
     kept = [one for one in every if one.event.schema == every[0].event.schema]
     for recorded in kept:
-        for file in added_files(recorded.event):
+        for file in recorded.files:
             with suppress(ChangedFileError):
                 yield recorded, read_schema(workspace.store, file.file)
     for recorded in kept:
-        if isinstance(recorded.event, BatchAdmitted):
-            received = load_batch(workspace, recorded.event.batch)
+        for event in recorded.admitted:
+            received = load_batch(workspace, event.batch)
             with suppress(ChangedFileError, DeletedPayloadError):
                 data = open_stored(workspace, received)
                 schema = as_kept(storable(with_added(data.schema), recorded.event.dataset))

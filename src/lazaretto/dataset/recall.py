@@ -21,8 +21,9 @@ from lazaretto.dataset.contents import (
 from lazaretto.dataset.damage import damage_on_record
 from lazaretto.dataset.delta import RECORD
 from lazaretto.dataset.files import dataset_uri, read_files
-from lazaretto.dataset.history import Recorded, find_newest, read_recall
+from lazaretto.dataset.history import find_newest, read_recall
 from lazaretto.dataset.models import ModelKey, labels, recalled_models
+from lazaretto.dataset.recorded import Recorded
 from lazaretto.dataset.request import Asked, Found, Request, asked_for, find_records
 from lazaretto.dataset.state import changes, model_key
 from lazaretto.dataset.table import open_dataset

@@ -16,7 +16,7 @@ from lazaretto.dataset.commit import ATTEMPTS, commit_recorded, find_dataset, re
 from lazaretto.dataset.damage import difference, foreign, lost, restore
 from lazaretto.dataset.delta import arrow_schema, contents_of, schema_digest
 from lazaretto.dataset.files import dataset_uri
-from lazaretto.dataset.history import Recorded, find_newest, schema_of, version_files
+from lazaretto.dataset.history import find_newest, schema_of, version_files
 from lazaretto.dataset.pruned import require_kept
 from lazaretto.errors import ChangedDatasetError, NotFoundError, SystemFaultError
 from lazaretto.storage import tables
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from deltalake import DeltaTable
     from sqlalchemy.engine import Connection
 
+    from lazaretto.dataset.recorded import Recorded
     from lazaretto.storage.workspace import Workspace
     from lazaretto.values import DataFile
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from lazaretto.storage.store import Store
 
+Whose = tuple[str, str]
+"""Batch and part."""
 _GROUP_ROWS, _GROUP_BYTES = 2**13, 2**24
 """When a row group of several batches is full: to read one batch, its row groups are read."""
 
@@ -26,7 +28,7 @@ def write_together(
     dataset: str,
     purpose: str,
     schema: pa.Schema,
-    chunks: Iterable[tuple[DataFile, pa.RecordBatch]],
+    chunks: Iterable[tuple[Whose, pa.RecordBatch]],
 ) -> list[DataFile]:
     """Writes rows of several batches into one file, in which each has a stretch of its own.
 
@@ -35,8 +37,8 @@ def write_together(
         dataset: its name.
         purpose: what they are written for, unique for it.
         schema: of the rows.
-        chunks: the rows, each with the data file that it comes from: those of a batch and part
-            behind each other. Memory holds one row group.
+        chunks: the rows, each with the batch and part that it is of: those of one behind each
+            other. Memory holds one row group.
 
     Returns:
         The stretches, in the file's order; none where there are no rows.
@@ -45,7 +47,7 @@ def write_together(
         ChangedFileError: a file of that name is there with other bytes.
         SystemFaultError: the store cannot be written.
     """
-    rows: dict[tuple[str, str], int] = {}
+    rows: dict[Whose, int] = {}
     rest = _counting(chunks, rows)
     first = next(rest, None)
     if first is None:
@@ -79,20 +81,26 @@ def write_again(
         chunks: the rows, each with what it comes from.
     """
     if old[0].start is not None:
-        return write_together(store, dataset, purpose, schema, chunks)
+        return write_together(store, dataset, purpose, schema, by_part(chunks))
     rows = (chunk for _, chunk in chunks)
     return write_rows(store, dataset, purpose, old[0].batch, old[0].part, schema, rows)
 
 
+def by_part(
+    chunks: Iterable[tuple[DataFile, pa.RecordBatch]],
+) -> Iterator[tuple[Whose, pa.RecordBatch]]:
+    """Rows of data files, each with the batch and part that it is of."""
+    return (((file.batch, file.part), chunk) for file, chunk in chunks)
+
+
 def _counting(
-    chunks: Iterable[tuple[DataFile, pa.RecordBatch]], rows: dict[tuple[str, str], int]
+    chunks: Iterable[tuple[Whose, pa.RecordBatch]], rows: dict[Whose, int]
 ) -> Iterator[pa.RecordBatch]:
     """The rows; how many of them are of each batch and part is counted on their way."""
     last = None
-    for file, chunk in chunks:
+    for whose, chunk in chunks:
         if not chunk.num_rows:
             continue
-        whose = file.batch, file.part
         if whose != last and whose in rows:
             raise ValueError(f"rows of {whose} do not lie behind each other")
         last, rows[whose] = whose, rows.get(whose, 0) + chunk.num_rows

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from lazaretto.authority.holds import holds_on
 from lazaretto.authority.policies import policy_in_force
-from lazaretto.dataset.history import added_files, removed_files
+from lazaretto.dataset.recorded import added_files, removed_files
 from lazaretto.dataset.state import VersionEvent
 from lazaretto.health.every_entry import every_entry
 from lazaretto.incidents.recorded import OPEN

@@ -640,6 +640,9 @@ class AdmissionRefused(Event):
 class BatchAdmitted(Event):
     """Records of a batch enter the admitted dataset; the table's commit follows this entry.
 
+    Several small batches may enter with one version, by the policy's `admit.window`. Then their
+    entries follow each other, and the table's commit follows the last of them.
+
     Attributes:
         batch: whose records.
         dataset: name of the admitted dataset.
@@ -658,6 +661,8 @@ class BatchAdmitted(Event):
         approved_by: who approved the publication beside the publisher.
         published_by: who published, as the entry's actor; None for what the gate had cleared.
         classes: records by their label, in text; null: there is none, or there are too many.
+        place: of the batch among those that enter with this version, from 1.
+        together: how many enter with it.
     """
 
     kind: ClassVar[str] = "batch_admitted"
@@ -676,6 +681,8 @@ class BatchAdmitted(Event):
     approved_by: list[str] = field(default_factory=list)
     published_by: str | None = None
     classes: dict[str, int] | None = None
+    place: int = 1
+    together: int = 1
 
 
 @dataclass(frozen=True, slots=True)

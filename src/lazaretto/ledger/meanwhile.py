@@ -45,16 +45,17 @@ STAGES_AND_ADMISSIONS = STAGES | {BatchAdmitted.kind}
 
 
 def moved_since(
-    connection: Connection, seq: int, batch: str, *, passing: Collection[str] = STAGES
+    connection: Connection, seq: int, *batches: str, passing: Collection[str] = STAGES
 ) -> bool:
-    """Whether the ledger has an entry since that may change what was looked at for a batch.
+    """Whether the ledger has an entry since that may change what was looked at for some batches.
 
     Args:
         connection: of an open `Catalog.transaction`, so that nothing can be added meanwhile.
         seq: last entry of the ledger when it was looked at; see `lazaretto.ledger.chain.head`.
-        batch: id of the batch: every entry about it counts.
+        batches: their ids: every entry about one of them counts.
         passing: kinds of entries about other batches that change nothing.
     """
-    changing = ledger.c.kind.not_in(sorted(passing)) | (ledger.c.subject == f"batch:{batch}")
+    subjects = [f"batch:{batch}" for batch in batches]
+    changing = ledger.c.kind.not_in(sorted(passing)) | ledger.c.subject.in_(subjects)
     query = sa.select(ledger.c.seq).where(ledger.c.seq > seq, changing).limit(1)
     return connection.execute(query).first() is not None

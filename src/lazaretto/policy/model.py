@@ -16,6 +16,7 @@ from pydantic import ConfigDict, Field, PrivateAttr, field_validator, model_vali
 from lazaretto.addresses import read_place
 from lazaretto.errors import PolicyError
 from lazaretto.names import DATASET_PATTERN
+from lazaretto.policy.admit import Admit
 from lazaretto.policy.cleaning import Cleaning  # noqa: TC001  pydantic reads it
 from lazaretto.policy.contract import ContractForm  # noqa: TC001  pydantic reads it
 from lazaretto.policy.engine import EngineName, EngineOptions
@@ -519,6 +520,7 @@ _LATER: tuple[tuple[str, ...], ...] = (
     ("training",),
     ("engine",),
     ("retention", "replaced_days"),
+    ("admit",),
 )
 """Keys that came after the first release, by their path. With its default, such a key is no part of
 what a policy says: a newer Lazaretto reads an older policy as the same policy."""
@@ -572,6 +574,7 @@ class Policy(_Section):
     sources: Sources = Field(Sources(), description="What a delivery must have.")
     read: Read = Field(Read(), description="How deliveries of text are written.")
     evolve: Evolve = Field(Evolve(), description="How the dataset's columns may change.")
+    admit: Admit = Field(Admit(), description="How what was cleared enters the dataset.")
     limits: Limits = Field(Limits(), description="How large a delivery may be.")
     embed: Embed = Field(Embed(), description="How records become vectors.")
     screen: Screen = Field(Screen(), description="How vectors are compared with the reference.")

@@ -200,6 +200,7 @@ RULES: tuple[tuple[str, Check, str], ...] = (
     ("evolve.add_columns", _stays_false, "`false` is tighter"),
     ("evolve.widen_types", _stays_false, "`false` is tighter"),
     ("evolve.missing_columns", _in_order("fill", "hold"), "`hold` is tighter"),
+    ("admit.window.*", _at_most, "lower is tighter: fewer enter by the admission of another"),
     ("limits.*", _at_most, "lower is tighter"),
     ("columns.payload", _more, "more columns are tighter: reviewers see more"),
     ("columns.groups", _more, "more columns are tighter: each group is looked at"),

@@ -65,7 +65,7 @@ def admit_uncopied(
     """
     for attempt in range(ATTEMPTS):
         looked = None
-        if _forbids_copies(policy):
+        if forbids_copies(policy):
             looked = _look_for_copies(workspace, received, data, held, cleaned, policy)
         try:
             still = partial(_require_unmoved, policy.dataset, looked)
@@ -77,7 +77,7 @@ def admit_uncopied(
     )
 
 
-def _forbids_copies(policy: Policy) -> bool:
+def forbids_copies(policy: Policy) -> bool:
     """Whether no copy of an earlier record may enter by itself."""
     cleaning = policy.cleaning
     if cleaning is None:
@@ -115,7 +115,7 @@ def _look_for_copies(
     compared = 0 if cleaned is None or cleaned.compared is None else cleaned.compared
     if indexed is None or indexed.version <= compared:
         return 0 if indexed is None else indexed.version
-    assert policy.cleaning is not None  # noqa: S101  `_forbids_copies` was asked
+    assert policy.cleaning is not None  # noqa: S101  `forbids_copies` was asked
     plan = replace(Plan.of(data.schema, policy.columns, policy.cleaning), near=[])
     parts = [
         keys

@@ -18,7 +18,7 @@ from lazaretto.storage import engines
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SCHEMA_VERSION = "0010"
+SCHEMA_VERSION = "0011"
 _HOW_TO_MAKE = (
     "check --catalog or LAZARETTO_CATALOG_URL, or make one with `lazaretto catalog upgrade`"
 )

@@ -33,9 +33,10 @@ demo: $(STAMP)
 ui: $(STAMP) assets
 	@$(BIN)/python tests/deployment/ui.py
 
-# Three workers on two cores: tests often wait, for a browser or for Airflow. One thread for each: more would wait for one another, and those of tests that ask for
-# two do not spin while they wait. Hundreds of processes are started: what they import is compiled
-# once, also where the environment asks for no such files.
+# Three workers on two cores: tests often wait, for a browser or for Airflow. Each has one thread,
+# since more would wait for one another; those of tests that ask for two do not spin while they wait.
+# Hundreds of processes are started: what they import is compiled once, also where the environment
+# asks for no such files.
 SUITE := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 test: $(STAMP) assets
 	$(SUITE)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lazaretto.screen._over_batches import Earlier
+from lazaretto.screen._earlier import Earlier
 from lazaretto.screen._pool import Companion, Pool
 from lazaretto.screen._power import power_told
 from lazaretto.screen._result import Screening

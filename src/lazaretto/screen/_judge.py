@@ -45,9 +45,9 @@ if TYPE_CHECKING:
     from lazaretto.policy import Policy
     from lazaretto.reference import Reference
     from lazaretto.screen._decide import Decided, Rest
+    from lazaretto.screen._earlier import Earlier
     from lazaretto.screen._groups import Numbered
     from lazaretto.screen._measured import Measured
-    from lazaretto.screen._over_batches import Earlier
     from lazaretto.screen._pool import Companion
     from lazaretto.screen._score import Scored
     from lazaretto.screen.batch_tests.run import Tested

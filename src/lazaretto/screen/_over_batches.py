@@ -21,25 +21,13 @@ if TYPE_CHECKING:
     from lazaretto.detect.arrays import Ints
     from lazaretto.policy import Policy
     from lazaretto.reference import Reference
+    from lazaretto.screen._earlier import Earlier
     from lazaretto.screen._score import Scored
 
 OVER_BATCHES = "source_neighbourhood"
 KEPT = 400
 """Of a batch so many odd records are kept for later batches of its source, the oddest."""
 TOLD = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Earlier:
-    """An earlier batch of the same source, screened against the same reference.
-
-    Attributes:
-        batch: its id.
-        suspects: its odd records, as `Screening.suspects` has them.
-    """
-
-    batch: str
-    suspects: pa.Table
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
     from lazaretto.policy import Policy
     from lazaretto.reference import Reference
+    from lazaretto.screen._earlier import Earlier
     from lazaretto.screen._groups import Numbered
     from lazaretto.screen._measured import Measured
     from lazaretto.screen._neighbourhood import Named
-    from lazaretto.screen._over_batches import Earlier
     from lazaretto.screen._score import Scored
     from lazaretto.stats.localised import Budget
     from lazaretto.values import TestSummary

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lazaretto.embed.reader import Tap
     from lazaretto.policy import Policy
     from lazaretto.reference import Reference
-    from lazaretto.screen._over_batches import Earlier
+    from lazaretto.screen._earlier import Earlier
     from lazaretto.screen._pool import Companion
     from lazaretto.screen._result import Screening
 

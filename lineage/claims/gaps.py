@@ -8,12 +8,11 @@ import sqlalchemy as sa
 
 from lazaretto.ledger.chain import entries
 from lazaretto.ledger.events import ExternalDeclared
-from lazaretto.lineage.claims.bits import LEDGER_RUNS, Basis, Gap, Mode, State
+from lazaretto.lineage.claims.bits import LEDGER_RUNS, Basis, Gap, Kind, State
 from lazaretto.lineage.claims.names import Names
 from lazaretto.lineage.claims.timeline import TOLERANCE
 from lazaretto.storage.bulk import among
 from lazaretto.storage.tables import (
-    lineage_access,
     lineage_gap,
     lineage_link,
     lineage_name,
@@ -150,18 +149,18 @@ def last_registered(connection: Connection, ends: Collection[int]) -> int:
     Returns:
         Microseconds since 1970; 0 where there is no such model.
     """
-    access, run = lineage_access.c, lineage_run.c
+    link, run = lineage_link.c, lineage_run.c
     name, version = lineage_name.c, lineage_version.c
-    asked = [end // 2 for end in ends if end > 0 and not end % 2]
     query = (
         sa.select(name.same_as, version.version, run.run, run.ended_at)
-        .join(lineage_version, (version.name == access.name) & (version.id == access.version))
-        .join(lineage_name, name.id == access.name)
-        .join(lineage_run, run.id == access.run)
+        .select_from(lineage_link)
+        .join(lineage_version, version.id == link.dst // 2)
+        .join(lineage_name, name.id == version.name)
+        .join(lineage_run, run.id == link.src // 2)
         .where(
-            among(connection, version.id, asked),
-            access.writes,
-            access.modes.bitwise_and(int(Mode.AS_MODEL)) != 0,
+            among(connection, link.dst, [end for end in ends if end > 0 and not end % 2]),
+            link.src % 2 == 1,
+            version.kinds.bitwise_and(int(Kind.MODEL)) != 0,
             (run.purpose != "EVAL") | (run.states.bitwise_and(int(State.LEDGER)) != 0),
         )
     )

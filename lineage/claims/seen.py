@@ -40,7 +40,7 @@ def seen_early(connection: Connection, states: list[TableState]) -> list[TableSt
     link, run = lineage_link.c, lineage_run.c
     query = (
         sa.select(link.src, run.ended_at, run.finished_at, run.states)
-        .join(lineage_run, 2 * run.id + 1 == link.dst)
+        .join(lineage_run, run.id == link.dst // 2)
         .where(among(connection, link.src, sorted(asked)), link.owner == 0)
     )
     seen: dict[int, int] = {}

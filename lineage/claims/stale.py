@@ -80,13 +80,16 @@ def _read_early(connection: Connection, runs: Collection[int]) -> sa.Select[tupl
     access, run, link = lineage_access.c, lineage_run.c, lineage_link.c
     version = lineage_version.c
     long = (run.ended_at - run.started_at > TOLERANCE) | (run.states.bitwise_and(_BEGINS) == 0)
+    # By the id that an end is of, not by the end of an id: else every version is looked at. Whose
+    # the link is makes no difference: asked for, it leads through all links that events name.
     return (
         sa.select(version.name)
         .distinct()
-        .join(lineage_link, link.src == 2 * version.id)
+        .select_from(lineage_link)
+        .join(lineage_version, version.id == link.src // 2)
         .join(lineage_access, (access.name == version.name) & (access.version == version.id))
         .join(lineage_run, run.id == access.run)
-        .where(among(connection, link.dst, [run_end(id_) for id_ in runs]), link.owner == 0)
+        .where(among(connection, link.dst, [run_end(id_) for id_ in runs]))
         .where(access.writes, access.modes.bitwise_and(_STANDS_ALONE) == 0, long)
     )
 

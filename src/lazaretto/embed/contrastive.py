@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from lazaretto.embed.columns import image_files, is_list
 from lazaretto.embed.identity import identity_digest
+from lazaretto.embed.state import pack, unpacked
 from lazaretto.errors import PolicyError, ReferenceMismatchError
 
 if TYPE_CHECKING:
@@ -71,16 +71,13 @@ class ContrastiveEncoder:
 
     def to_bytes(self) -> bytes:
         """The state: a line of JSON, then safetensors."""
-        from safetensors.numpy import save
-
         head = {
             "column": self.column,
             "shape": list(self.shape),
             "files": self.files,
             "max_pixels": self.max_pixels,
         }
-        tensors = bytes(save(dict(sorted(self.tensors.items()))))
-        return json.dumps(head).encode() + b"\n" + tensors
+        return pack(head, self.tensors)
 
     def encode(self, chunk: pa.RecordBatch) -> Floats:
         """Float32 (n, d). What is no image that can be read gives zeros, which screening holds.
@@ -205,14 +202,9 @@ def read_contrastive(data: bytes, name: str) -> ContrastiveEncoder:
     Raises:
         PolicyError: it is not such a state.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
     from lazaretto.embed.contrast import layer_count
 
-    head, _, tensors = data.partition(b"\n")
-    try:
-        said, state = json.loads(head), load(tensors)
+    with unpacked(data, name, "contrastive") as (said, state):
         channels, height, width = (int(side) for side in said["shape"])
         depth, before = layer_count(height, width), channels
         fits = min(channels, height, width) > 0 and len(state) == 2 * depth + 1
@@ -223,8 +215,6 @@ def read_contrastive(data: bytes, name: str) -> ContrastiveEncoder:
             before = len(bias)
         fits &= before > 0 and all(tensor.dtype == np.float32 for tensor in state.values())
         column, files, most = str(said["column"]), bool(said["files"]), int(said["max_pixels"])
-    except (SafetensorError, KeyError, ValueError, TypeError, AttributeError) as error:
-        raise PolicyError(f"{name} is no state of the contrastive encoder") from error
     if not fits:
         raise PolicyError(f"{name}: its tensors do not fit together")
     return ContrastiveEncoder(column, (channels, height, width), files, most, state)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from lazaretto.embed.columns import is_list
 from lazaretto.embed.identity import identity_digest
+from lazaretto.embed.state import pack, unpacked
 from lazaretto.embed.tabular import TabularEncoder, fit_tabular, read_tabular
 from lazaretto.errors import PolicyError, ReferenceMismatchError
 
@@ -64,11 +64,8 @@ class DenoisingEncoder:
 
     def to_bytes(self) -> bytes:
         """The state: a line of JSON, then safetensors."""
-        from safetensors.numpy import save
-
         table = None if self.table is None else self.table.to_json().decode()
-        head = json.dumps({"lists": [list(one) for one in self.lists], "table": table})
-        return head.encode() + b"\n" + bytes(save(dict(sorted(self.tensors.items()))))
+        return pack({"lists": [list(one) for one in self.lists], "table": table}, self.tensors)
 
     def encode(self, chunk: pa.RecordBatch) -> Floats:
         """Float32 (n, d). A row whose list is missing or of another width gives zeros.
@@ -145,12 +142,7 @@ def read_denoising(data: bytes, name: str) -> DenoisingEncoder:
     Raises:
         PolicyError: it is not such a state.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
-    head, _, tensors = data.partition(b"\n")
-    try:
-        said, state = json.loads(head), load(tensors)
+    with unpacked(data, name, "denoising") as (said, state):
         lists = tuple((str(column), int(width)) for column, width in said["lists"])
         table = None if said["table"] is None else read_tabular(said["table"].encode(), name)
         width = sum(size for _, size in lists) + (0 if table is None else table.dimensions)
@@ -158,8 +150,6 @@ def read_denoising(data: bytes, name: str) -> DenoisingEncoder:
         fits = hidden.shape[1] == len(state["center"]) == len(state["scale"]) == width
         fits &= len(state["hidden.bias"]) == len(hidden) == code.shape[1]
         fits &= len(state["code.bias"]) == len(code)
-    except (SafetensorError, KeyError, ValueError, TypeError, AttributeError) as error:
-        raise PolicyError(f"{name} is no state of the denoising encoder") from error
     if not fits:
         raise PolicyError(f"{name}: its tensors do not fit together")
     return DenoisingEncoder(lists, table, state)

@@ -5,7 +5,8 @@
 The data gate is told to let everything through: this measures what a training makes of poison that
 survived. Settings were chosen on scikit-learn digits of seed 100 (`--choose`), and are reported on
 other seeds and on MNIST (`DATA_DIR/mnist_backdoor/mnist.npz`), with a small network so that all of
-it takes minutes. torchattacks judges adversarial training where it is installed.
+it takes minutes. torchattacks judges adversarial training where it is installed. The encoders of
+texts are compared in `training_texts.py`; `--parts texts` does that alone.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+import training_texts
 from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn.functional import cross_entropy
@@ -483,13 +485,15 @@ def main() -> None:
     parser.add_argument("--lines", type=Path, nargs="*", help="only write --out from these")
     parser.add_argument("--seeds", type=int, nargs="*", default=[1])
     parser.add_argument("--mnist-seeds", type=int, nargs="*", default=[1])
+    parser.add_argument("--text-seeds", type=int, nargs="*", default=[1, 2])
     parser.add_argument("--tries", type=int, default=1000)
     parser.add_argument("--choose", action="store_true", help="digits of seed 100, objectives only")
     parser.add_argument("--conditions", nargs="*", default=list(CONDITIONS))
-    parser.add_argument("--parts", nargs="*", default=["recipes", "sources", "attacked", "codes"])
+    every = ["recipes", "sources", "attacked", "codes", "texts"]
+    parser.add_argument("--parts", nargs="*", default=every)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    rows: dict[str, list[dict]] = {"recipes": [], "sources": [], "attacked": [], "codes": []}
+    rows: dict[str, list[dict]] = {part: [] for part in every}
 
     def tell(part: str, found) -> None:
         for row in found:
@@ -515,8 +519,13 @@ def main() -> None:
         "codes": represented,
     }
     for one in sets:
-        for part in options.parts:
-            tell(part, parts[part](*one))
+        for part in parts:
+            if part in options.parts:
+                tell(part, parts[part](*one))
+    if "texts" in options.parts:
+        for key in training_texts.SETS:
+            for seed in options.text_seeds:
+                tell("texts", training_texts.screened(options.data, key, seed))
     if options.out:
         write(options.out, rows)
 

@@ -19,6 +19,21 @@ of MNIST. SimCLR is of lightly 1.6.0. MNIST of seed 2 was measured later: its fi
 with those of seed 1 as these were printed, with three decimals.
 """
 
+_TEXTS = """## Texts: screening of wrong labels, by encoder
+
+Made by `python benchmarks/training.py DATA_DIR --parts texts`: the rows of the SMS Spam Collection
+and of SST-2, poisoned here, through `Reference.fit` and `screen` with the defaults. *trigger*: as
+many rows of class 0 as the share says get the words "cf mn bb" and label 1. A quarter of at most
+2,400 trusted rows fits `hashing` and `contrastive_text` (128 dimensions each); the other three
+quarters are compared with. The supervised network has one hidden layer (64) on the vectors of
+`hashing`, and learned the labels of the delivery itself, poison and all. Cells: AUROC of the
+score; share of wrong labels that is held / share of right ones. *self_confidence*: this detector
+alone; *default*: all detectors that a policy has where it names none. SMS are of the development
+half, where temperature, width and the form of the network were chosen (not by these cells, but by
+the AUROC of a linear probe and of ten neighbours, on 10 % flips); SST-2 is the reported half, up to
+1,200 rows, and no choice was made on it. Means over the seeds.
+"""
+
 
 def report(rows: dict[str, list[dict]]) -> str:
     parts = [_HEAD]
@@ -49,6 +64,9 @@ def report(rows: dict[str, list[dict]]) -> str:
             "the plain network that was trained on the poisoned labels. Means over the seeds.\n"
         )
         parts.append(_codes(rows["codes"]))
+    if rows["texts"]:
+        parts.append(_TEXTS)
+        parts.append(_texts(rows["texts"]))
     return "\n".join(parts)
 
 
@@ -150,3 +168,21 @@ def _codes(rows: list[dict]) -> str:
         for (name, condition, how), mine in _by(rows, "condition", "how").items()
     ]
     return _table(["set", "condition", "code", *keys], body)
+
+
+def _texts(rows: list[dict]) -> str:
+    order = list(dict.fromkeys(row["condition"] for row in rows))
+    cells = _by(rows, "views", "how", "condition")
+    body = []
+    for name, views, how in dict.fromkeys(key[:3] for key in cells):
+        line = [f"{name}, {_seeds([r for r in rows if r['set'].split()[0] == name])}", views, how]
+        for condition in order:
+            mine = cells[name, views, how, condition]
+            clean = f"{_mean([row['clean held'] for row in mine]):.3f}"
+            if mine[0]["auroc"] is None:
+                line.append(clean)
+                continue
+            auroc, caught = (_mean([row[key] for row in mine]) for key in ("auroc", "caught"))
+            line.append(f"{auroc:.3f}; {caught:.2f} / {clean}")
+        body.append(line)
+    return _table(["set", "detectors", "encoder", *order], body)

@@ -70,6 +70,7 @@ _PYTHON = {
         "embed/tabular.py": ["fit_tabular"],
         "embed/denoising.py": ["fit_denoising"],
         "embed/contrastive.py": ["fit_contrastive"],
+        "embed/contrastive_text.py": ["fit_contrastive_text"],
         "embed/contrast.py": ["nt_xent"],
     },
     "Training": {

@@ -61,6 +61,14 @@ def test_what_the_base_says_holds_where_the_team_says_nothing(tmp_path: Path) ->
     assert "extends" not in json.loads(bare.says)
 
 
+def test_files_of_the_base_start_at_its_folder(tmp_path: Path) -> None:
+    embed = "embed: {{encoder: contrastive_text, model: reference, options: {{base: {0}}}}}\n"
+    (tmp_path / "org/mini").mkdir(parents=True)
+    assert load(tmp_path, "", embed.format("mini")).embed.options == {"base": "../org/mini"}
+    assert load(tmp_path, "", embed.format("owner/mini")).embed.options == {"base": "owner/mini"}
+    assert load(tmp_path, embed.format("mini"), "limits: {}\n").embed.options == {"base": "mini"}
+
+
 @pytest.mark.parametrize(
     "team",
     [

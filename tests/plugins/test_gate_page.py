@@ -291,6 +291,10 @@ def test_a_policy_that_is_tried_reads_no_file_and_loads_no_code(
         ({"embed": {"encoder": "torch", "model": f"{code}:M"}}, "embed.encoder: 'torch' loads"),
         ({"embed": {"encoder": "sentence-transformers", "model": "a/b"}}, "loads a model"),
         ({"embed": {"encoder": "hashing", "model": base, "columns": ["id"]}}, "embed.model"),
+        (
+            {"embed": {"encoder": "contrastive_text", "options": {"base": "a/b"}}},
+            "embed.options.base: it names a model",
+        ),
         ({"embed": {"options": {"replay": "code:f"}}}, "embed.options.replay: it names code"),
         ({"limits": {"cpu_seconds": 10**6}}, "limits.cpu_seconds: at most 600 here"),
         ({"dataset": "others"}, "this is the gate of"),

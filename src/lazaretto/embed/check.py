@@ -8,7 +8,14 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from lazaretto.detect.parts import PAIR, PREFERENCE
-from lazaretto.embed.options import OPTIONS, HashingOptions, TorchOptions, read_options
+from lazaretto.embed.options import (
+    OPTIONS,
+    ContrastiveTextOptions,
+    HashingOptions,
+    SentenceOptions,
+    TorchOptions,
+    read_options,
+)
 from lazaretto.policy.folder import importing_from
 from lazaretto.redact import error_line
 
@@ -18,9 +25,17 @@ if TYPE_CHECKING:
 FITTED = "reference"
 """As ``embed.model``: the encoder is fitted by `reference fit`, and is a part of the reference."""
 
-_FITTED_KINDS = ("contrastive", "denoising", "hashing", "instruction", "tabular")
+_FITTED_KINDS = (
+    "contrastive",
+    "contrastive_text",
+    "denoising",
+    "hashing",
+    "instruction",
+    "tabular",
+)
 _NEEDS_COLUMNS = {
     "contrastive": "name the column that holds the images",
+    "contrastive_text": "name the text columns that it reads",
     "denoising": "name the columns that it reads",
     "hashing": "name the text columns that it reads",
     "image": "name the column that holds the images",
@@ -82,6 +97,10 @@ def check_embed(policy: Policy) -> None:
         _check_torch(policy, options)
     elif name == "sentence-transformers":
         _check_sentences(policy)
+    elif name == "contrastive_text":
+        assert isinstance(options, ContrastiveTextOptions)  # noqa: S101  by its name
+        _check_by_reference(policy)
+        _check_text(policy, options)
     elif name in ("contrastive", "denoising", "instruction"):
         _check_by_reference(policy)
     elif name == "image":
@@ -188,18 +207,43 @@ def _check_torch(policy: Policy, options: TorchOptions) -> None:
         )
 
 
+def _check_text(policy: Policy, options: ContrastiveTextOptions) -> None:
+    """The base of ``contrastive_text``, and that no option is for the other kind of base."""
+    hashed, loaded = ("buckets", "dimensions", "ngrams"), tuple(SentenceOptions.model_fields)
+    for key in loaded if options.base is None else hashed:
+        if key in policy.embed.options:
+            text = "it is for a model in `base`" if options.base is None else "`base` has its own"
+            raise policy.mistake(("embed", "options", key), f"is of no use here: {text}")
+    if options.ngrams is not None and options.ngrams[0] > options.ngrams[1]:
+        raise policy.mistake(("embed", "options", "ngrams"), "write [shortest, longest]")
+    if options.base is None:
+        return
+    place = ("embed", "options", "base")
+    _check_model(policy, place, options.base)
+    if find_spec("sentence_transformers") is None:
+        raise policy.mistake(
+            place, "sentence-transformers is not installed: pip install 'lazaretto[text]'"
+        )
+
+
 def _check_sentences(policy: Policy) -> None:
-    model = policy.embed.model
-    if model is None:
+    if policy.embed.model is None:
         raise policy.mistake(
             ("embed", "model"), "encoder 'sentence-transformers' needs a folder, or a name on a hub"
         )
+    _check_model(policy, ("embed", "model"), policy.embed.model)
+
+
+def _check_model(policy: Policy, place: tuple[str, ...], model: str) -> None:
+    """A model of sentence-transformers that is named at a place of the policy."""
+    if not model:
+        raise policy.mistake(place, "is empty: name a model, or leave the key out")
     # A name on the hub is `name` or `owner/name`; anything else is a path.
     is_path = model.startswith((".", "/", "~")) or model.count("/") > 1
     folder = policy.file(model)
     if folder.is_dir():
         from lazaretto.embed.sentences import refuse_foreign_modules
 
-        refuse_foreign_modules(folder)
+        refuse_foreign_modules(folder, ".".join(place))
     elif is_path:
-        raise policy.mistake(("embed", "model"), f"there is no folder {str(folder)!r}")
+        raise policy.mistake(place, f"there is no folder {str(folder)!r}")

@@ -53,7 +53,7 @@ class ContrastiveEncoder:
     @property
     def dimensions(self) -> int:
         """Width of the vectors."""
-        from lazaretto.embed.contrast import CELLS
+        from lazaretto.embed.convolutions import CELLS
 
         return CELLS**2 * len(self.tensors[f"layer{len(self.tensors) // 2 - 1}.bias"])
 
@@ -88,7 +88,7 @@ class ContrastiveEncoder:
         """
         import torch
 
-        from lazaretto.embed.contrast import represent
+        from lazaretto.embed.convolutions import represent
 
         state = {
             name: torch.from_numpy(tensor)
@@ -159,7 +159,9 @@ def fit_contrastive(
     """
     import torch
 
-    from lazaretto.embed.contrast import CELLS, learn
+    from lazaretto.embed.contrast import learn
+    from lazaretto.embed.convolutions import CELLS, beginning, represent
+    from lazaretto.embed.views import random_view
 
     if dimensions < 1 or dimensions % CELLS**2 or epochs < 0 or not temperature > 0:
         raise PolicyError(
@@ -183,12 +185,16 @@ def fit_contrastive(
     low, high = (0.0, 255.0) if files else (float(images.min()), float(images.max()))
     kept = torch.from_numpy(images)
 
-    def take(places: Tensor) -> Tensor:
-        return _scaled(kept[places], low, high)
+    chance = torch.Generator().manual_seed(seed)
+
+    def views(places: Tensor) -> tuple[Tensor, Tensor]:
+        batch = _scaled(kept[places], low, high)
+        one = random_view(batch, flip=flip, generator=chance)
+        return one, random_view(batch, flip=flip, generator=chance)
 
     learned = learn(
-        len(images), sides, take,
-        dimensions=dimensions, temperature=temperature, epochs=epochs, flip=flip, seed=seed,
+        len(images), beginning(sides, dimensions, chance), represent, views,
+        dimensions=dimensions, temperature=temperature, epochs=epochs, chance=chance,
         progress=progress,
     )  # fmt: skip
     tensors = {name: tensor.numpy() for name, tensor in learned.items()}
@@ -202,7 +208,7 @@ def read_contrastive(data: bytes, name: str) -> ContrastiveEncoder:
     Raises:
         PolicyError: it is not such a state.
     """
-    from lazaretto.embed.contrast import layer_count
+    from lazaretto.embed.convolutions import layer_count
 
     with unpacked(data, name, "contrastive") as (said, state):
         channels, height, width = (int(side) for side in said["shape"])

@@ -2,16 +2,18 @@
 
 The state is one line of JSON, which says for which encoder, columns and options it was fitted, and
 behind it what the encoder learned: JSON of ``tabular``, safetensors of ``hashing`` and
-``instruction``, both of ``denoising`` and ``contrastive``.
+``instruction``, both of ``denoising``, ``contrastive`` and ``contrastive_text``.
 """
 
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lazaretto.embed.options import (
     ContrastiveOptions,
+    ContrastiveTextOptions,
     DenoisingOptions,
     HashingOptions,
     InstructionOptions,
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from lazaretto.embed.base import Encoder
+    from lazaretto.embed.sentences import SentenceEncoder
     from lazaretto.policy import Policy
 
 FORMAT = 1
@@ -64,6 +67,8 @@ def fit(
             trusted, columns[0], seed=seed, progress=progress, **asked.model_dump()
         )
         return seen, _framed(policy, seen.to_bytes())
+    if policy.embed.encoder == "contrastive_text":
+        return _fit_text(policy, trusted, seed, progress)
     from lazaretto.embed.columns import texts
     from lazaretto.embed.hashing import fit_hashing
 
@@ -118,12 +123,45 @@ def restore(policy: Policy, state: bytes) -> Encoder:
         from lazaretto.embed.contrastive import read_contrastive
 
         return read_contrastive(learned, "the reference's encoder")
+    if policy.embed.encoder == "contrastive_text":
+        from lazaretto.embed.contrastive_text import read_contrastive_text
+
+        base = read_options(policy, ContrastiveTextOptions).base
+        loads = None if base is None else partial(_base, policy)
+        return read_contrastive_text(learned, "the reference's encoder", loads)
     from lazaretto.embed.hashing import read_hashing
 
     shortest, longest = read_options(policy, HashingOptions).ngrams
     return read_hashing(
         learned, policy.embed.columns, (shortest, longest), "the reference's encoder"
     )
+
+
+def _fit_text(
+    policy: Policy,
+    trusted: pa.Table,
+    seed: int,
+    progress: Callable[[str, int, int], None] | None,
+) -> tuple[Encoder, bytes]:
+    from lazaretto.embed.contrastive_text import fit_contrastive_text
+
+    options = read_options(policy, ContrastiveTextOptions)
+    ours = ("dimensions", "temperature", "epochs", "views", "span", "dropout", "buckets")
+    given = {key: value for key in ours if (value := getattr(options, key)) is not None}
+    if options.ngrams is not None:
+        given["ngrams"] = tuple(options.ngrams)
+    base = None if options.base is None else _base(policy)
+    encoder = fit_contrastive_text(
+        trusted, policy.embed.columns, base=base, seed=seed, progress=progress, **given
+    )
+    return encoder, _framed(policy, encoder.to_bytes())
+
+
+def _base(policy: Policy) -> SentenceEncoder:
+    from lazaretto.embed.sentences import load_sentences
+
+    options = read_options(policy, ContrastiveTextOptions)
+    return load_sentences(policy, options, ("embed", "options", "base"), str(options.base))
 
 
 def _framed(policy: Policy, learned: bytes) -> bytes:

@@ -140,9 +140,50 @@ class SentenceOptions(Options):
     device: str | None = Field(None, description="torch device. Default: the library's choice.")
 
 
+class ContrastiveTextOptions(SentenceOptions):
+    """Options of ``contrastive_text``; those of ``sentence-transformers`` are for its `base`."""
+
+    base: str | None = Field(
+        None,
+        description="A model of sentence-transformers that makes the vectors to learn from: a "
+        "folder, or a name on the Hugging Face Hub. Default: hashed n-grams, fitted, which need no "
+        "model.",
+    )
+    dimensions: Annotated[int, Field(ge=2, le=4096)] | None = Field(
+        None, description="Width of the vectors, without `base`. Default: 128."
+    )
+    buckets: Annotated[int, Field(ge=8, le=2**20)] | None = Field(
+        None, description="Hash buckets, without `base`. Default: 16,384."
+    )
+    ngrams: (
+        Annotated[list[Annotated[int, Field(gt=0, le=1000)]], Field(min_length=2, max_length=2)]
+        | None
+    ) = Field(
+        None,
+        description="Shortest and longest sequence of characters that is counted, without `base`. "
+        "Default: [3, 5].",
+    )
+    temperature: Annotated[float, Field(gt=0, le=10)] = Field(
+        0.1, description="Of the loss. A smaller one looks at the most alike of the others only."
+    )
+    epochs: Annotated[int, Field(ge=0, le=10_000)] = Field(
+        60, description="Passes over the trusted texts."
+    )
+    views: Annotated[int, Field(ge=2, le=16)] = Field(
+        4, description="Views of each trusted text. The base encodes each of them once."
+    )
+    span: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.5, description="Least share of a text's words that a view is cut from."
+    )
+    dropout: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.2, description="Most of a view's words that are left out, as a share."
+    )
+
+
 OPTIONS: dict[str, type[Options]] = {
     "column": ColumnOptions,
     "contrastive": ContrastiveOptions,
+    "contrastive_text": ContrastiveTextOptions,
     "denoising": DenoisingOptions,
     "hashing": HashingOptions,
     "image": ImageOptions,

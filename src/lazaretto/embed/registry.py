@@ -130,7 +130,8 @@ def _torch(policy: Policy) -> Encoder:
 def _sentences(policy: Policy) -> Encoder:
     from lazaretto.embed.sentences import load_sentences
 
-    return load_sentences(policy, read_options(policy, SentenceOptions))
+    options, model = read_options(policy, SentenceOptions), str(policy.embed.model)
+    return load_sentences(policy, options, ("embed", "model"), model)
 
 
 def _tabular(policy: Policy) -> Encoder:

@@ -15,6 +15,7 @@ from lazaretto.errors import PolicyError
 from lazaretto.redact import error_line
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     import numpy.typing as npt
@@ -59,7 +60,10 @@ class SentenceEncoder:
 
     def encode(self, chunk: pa.RecordBatch) -> npt.NDArray[np.float32]:
         """Float32 (n, d). A text without a token gives zeros, which screening holds."""
-        values = texts(chunk, self.columns)
+        return self.encode_texts(texts(chunk, self.columns))
+
+    def encode_texts(self, values: Sequence[str]) -> npt.NDArray[np.float32]:
+        """Float32 (n, d) of texts."""
         out = np.zeros((len(values), self.dimensions), np.float32)
         filled = [row for row, value in enumerate(values) if value.strip()]
         if filled:
@@ -86,7 +90,9 @@ class SentenceEncoder:
         return np.asarray(encoded, np.float32)
 
 
-def load_sentences(policy: Policy, options: SentenceOptions) -> SentenceEncoder:
+def load_sentences(
+    policy: Policy, options: SentenceOptions, place: tuple[str, ...], model: str
+) -> SentenceEncoder:
     """The encoder of a policy.
 
     Weights are read from safetensors only, and no code of the model's is run: a folder that
@@ -94,13 +100,14 @@ def load_sentences(policy: Policy, options: SentenceOptions) -> SentenceEncoder:
     network.
 
     Args:
-        policy: ``embed.model`` is a folder, or a name on the Hugging Face Hub.
+        policy: its columns are read; a relative folder starts at its own.
         options: of ``embed.options``.
+        place: the policy's key that names the model, for messages.
+        model: a folder, or a name on the Hugging Face Hub.
 
     Raises:
         PolicyError: the model cannot be had.
     """
-    model = str(policy.embed.model)
     path = policy.file(model)
     folder = path.is_dir()
     from sentence_transformers import SentenceTransformer
@@ -115,9 +122,7 @@ def load_sentences(policy: Policy, options: SentenceOptions) -> SentenceEncoder:
             model_kwargs={"use_safetensors": True},
         )
     except (OSError, ValueError) as error:
-        raise policy.mistake(
-            ("embed", "model"), f"{model!r} cannot be loaded: {error_line(error)}"
-        ) from error
+        raise policy.mistake(place, f"{model!r} cannot be loaded: {error_line(error)}") from error
     transformer.eval()
     if options.max_length is not None:
         transformer.max_seq_length = options.max_length
@@ -133,8 +138,12 @@ def load_sentences(policy: Policy, options: SentenceOptions) -> SentenceEncoder:
     )
 
 
-def refuse_foreign_modules(folder: Path) -> None:
+def refuse_foreign_modules(folder: Path, key: str) -> None:
     """The modules of a folder are named in it, and releases before 6 import any that they find.
+
+    Args:
+        folder: of a model.
+        key: of the policy that names it, for messages.
 
     Raises:
         PolicyError: one is none of sentence-transformers' own.
@@ -145,12 +154,12 @@ def refuse_foreign_modules(folder: Path) -> None:
                 kinds = _types(json.loads(path.read_text("utf-8")))
             except (ValueError, AttributeError) as error:
                 raise PolicyError(
-                    f"embed.model: {str(path)!r} cannot be read: {error_line(error)}"
+                    f"{key}: {str(path)!r} cannot be read: {error_line(error)}"
                 ) from error
             for kind in kinds:
                 if not kind.startswith("sentence_transformers."):
                     raise PolicyError(
-                        f"embed.model: {str(path)!r} asks for the Python class {kind!r}; only "
+                        f"{key}: {str(path)!r} asks for the Python class {kind!r}; only "
                         "those of sentence-transformers are loaded"
                     )
 

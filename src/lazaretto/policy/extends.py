@@ -135,9 +135,14 @@ def _from_here(base: Document, folder: Path) -> dict[str, Any]:
     if said.get("contract") is not None:
         said["contract"] = _moved_contract(said["contract"], moved, own)
     embed: dict[str, Any] = dict(said.get("embed") or {})
-    weights = embed.get("model")
-    if isinstance(weights, str) and (own / weights).exists():
-        said["embed"] = embed | {"model": moved(weights)}
+    options = embed.get("options")
+    for part, key in ((embed, "model"), (options, "base")):
+        if not isinstance(part, dict):
+            continue
+        named = part.get(key)
+        if isinstance(named, str) and (own / named).exists():
+            said["embed"] = embed
+            part[key] = moved(named)
     sources: dict[str, Any] = dict(said.get("sources") or {})
     if isinstance(sources.get("places"), list):
         places = [text if "://" in text else moved(text) for text in sources["places"]]

@@ -44,7 +44,14 @@ _BEFORE_SCREENING = {
     "embed",
 }
 """Sections that receipt, contract findings and vectors depend on."""
-_WITHOUT_CODE = ("column", "hashing", "tabular", "instruction", "denoising")
+_WITHOUT_CODE = (
+    "column",
+    "contrastive_text",
+    "denoising",
+    "hashing",
+    "instruction",
+    "tabular",
+)
 _ELSEWHERE = "`lazaretto policy replay FILE` tries it"
 
 
@@ -150,6 +157,9 @@ def _not_loaded(policy: Policy, said: YamlFile) -> Iterator[PolicyError]:
         yield said.mistake(("embed", "encoder"), message)
     elif embed.model not in (None, "reference"):
         yield said.mistake(("embed", "model"), f"no file is read here; {_ELSEWHERE}")
+    if embed.options.get("base") is not None:
+        message = f"it names a model, which is not loaded here; {_ELSEWHERE}"
+        yield said.mistake(("embed", "options", "base"), message)
     if "replay" in embed.options:
         message = f"it names code, which is not loaded here; {_ELSEWHERE}"
         yield said.mistake(("embed", "options", "replay"), message)

@@ -153,7 +153,9 @@ def for_the_record(policy: Policy, in_force: Registered) -> Policy:
     Raises:
         UsageError: its encoder is code of somebody's own, or nothing is screened.
     """
-    if policy.embed.encoder in _OWN_CODE or policy.embed.options.get("replay") is not None:
+    options = policy.embed.options
+    named = [key for key in ("base", "replay") if options.get(key) is not None]
+    if policy.embed.encoder in _OWN_CODE or named:
         raise UsageError(
             f"encoder {policy.embed.encoder!r} is code of its owner, which is not loaded here: use "
             "`lazaretto policy replay`"

@@ -8,13 +8,14 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import embed_policies
 import numpy as np
 import pyarrow as pa
 import pytest
 import torch
 
 import lazaretto as lz
-from lazaretto.embed import load_encoder
+from lazaretto.embed import fit_encoder, load_encoder
 from lazaretto.errors import PolicyError, ReferenceMismatchError
 
 if TYPE_CHECKING:
@@ -217,3 +218,28 @@ def test_code_beside_the_weights_is_not_run(copy: Callable[[], Path]) -> None:
 def test_an_option_that_is_not_known_is_named(tmp_path: Path) -> None:
     with pytest.raises(PolicyError, match="'trust_remote_code'"):
         load(tmp_path, trust_remote_code=True)
+
+
+def test_the_contrastive_encoder_of_texts_takes_it_as_its_base(copy: Callable[[], Path]) -> None:
+    """The model stays as it is, its digest is kept, and another one of its name is refused."""
+    folder = copy()
+    options = {"base": str(folder), "device": "cpu", "epochs": 3}
+    embed = {"encoder": "contrastive_text", "model": "reference", "columns": ["text"]}
+    chosen = embed_policies.policy(embed | {"options": options})
+    random = np.random.default_rng(0)
+    said = [" ".join(random.choice(WORDS, 7)) for _ in range(64)]
+    rows = pa.table({"text": said})
+    encoder, state = fit_encoder(chosen, rows)
+    assert fit_encoder(chosen, rows)[1] == state
+    assert encoder.dimensions == 16
+    again = load_encoder(chosen, state)
+    assert again.digest == encoder.digest
+    code = again.encode(chunk(*said[:5], None, " "))
+    np.testing.assert_allclose(code[:5], encoder.encode(rows.to_batches()[0])[:5], atol=1e-5)
+    assert not code[5:].any()
+    edit(next(folder.rglob("sentence_bert_config.json")), max_seq_length=8)
+    with pytest.raises(ReferenceMismatchError, match="fitted on another base"):
+        load_encoder(chosen, state)
+    (folder / "modules.json").write_text(json.dumps([{"type": "own.code.Module"}]))
+    with pytest.raises(PolicyError, match=r"embed\.options\.base: .*own\.code\.Module"):
+        load_encoder(chosen, state)

@@ -519,9 +519,9 @@ def main() -> None:
         "codes": represented,
     }
     for one in sets:
-        for part in parts:
+        for part, measure in parts.items():
             if part in options.parts:
-                tell(part, parts[part](*one))
+                tell(part, measure(*one))
     if "texts" in options.parts:
         for key in training_texts.SETS:
             for seed in options.text_seeds:

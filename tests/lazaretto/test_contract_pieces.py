@@ -134,7 +134,7 @@ def _same(one: ContractReport | None, other: ContractReport) -> None:
 
 
 @settings(
-    max_examples=examples(100),
+    max_examples=examples(80),
     deadline=None,
     # Whoever looks for a smaller cut waits longer than for an answer.
     phases=[Phase.explicit, Phase.reuse, Phase.generate],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,11 +17,18 @@ from lazaretto import stages
 from lazaretto.engine import open_engine
 from lazaretto.engine.on_ray import RayEngine
 from lazaretto.engine.room import look_at_cluster
-from lazaretto.errors import ChangedFileError, ReferenceMismatchError, SystemFaultError
+from lazaretto.errors import (
+    ChangedFileError,
+    ReferenceMismatchError,
+    SystemFaultError,
+    UsageError,
+)
+from lazaretto.policy import Policy
 from lazaretto.reference._ahead import Encoding
 from lazaretto.registry.fit_version import fit_version
 from lazaretto.sanitize import sanitize, scoring
 from lazaretto.stages import spread_screen
+from lazaretto.stages.spread_contract import Checking
 from lazaretto.storage.sidecars import read_table
 
 if TYPE_CHECKING:
@@ -28,7 +36,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lazaretto.engine import Job
-    from lazaretto.policy import Policy
     from lazaretto.sanitize import Sanitization
 
 ROWS = 20_000
@@ -146,6 +153,73 @@ def test_ray_gives_what_this_process_gives_though_workers_die(
     assert sanitizings[0].records.equals(sanitizings[1].records)
     assert sanitizings[0].classes.equals(sanitizings[1].classes)
     assert len(list(kills.iterdir())) >= (20 if in_full() else len(DEADLY))
+
+
+RULES = """\
+columns:
+  text: {type: text, regex: "[a-z ]+ [0-5]", unique: true}
+  label: {min: 1, increasing: true, rates: {"1": 1}, severity: {min: warning}}
+unique: [[id, text]]
+records: ["label != 2 or id != 't5'"]
+count: {max: 10}
+"""
+
+
+def test_a_contract_is_judged_on_ray_as_in_this_process_though_a_worker_dies(
+    cluster: None,
+    fitted_reference: str,
+    tmp_path: Path,
+    sqlite_catalog: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """To the byte, with mended values; and a node with another contract judges nothing."""
+    kills, whole, jobs = tmp_path / "kills", RayEngine.map, list[Checking]()
+    kills.mkdir()
+
+    def deadly(self: RayEngine, job: Job, *given: Any, **options: Any) -> Any:
+        assert isinstance(job, Checking)
+        jobs.append(job)
+        return whole(self, Killed(job, str(kills), 1, 1), *given, **options)
+
+    monkeypatch.setattr(RayEngine, "map", deadly)
+    (tmp_path / "rules.yaml").write_text(RULES)
+    head = "version: 1\ndataset: d\ncolumns: {record_id: id, label: label}\n"
+    head += "sources: {require_signature: false}\n"
+    head += "contract: {rules: rules.yaml}\nembed: {encoder: hashing, columns: [text]}\n"
+    head += "cleaning: {invisible: {columns: [text], action: fix}}\n"
+    said, policy = [], tmp_path / "policy.yaml"
+    rows = _texts(ROWS)
+    texts = [
+        f"{one}\u200b" if n % 5000 == 0 else one for n, one in enumerate(rows["text"].to_pylist())
+    ]
+    rows = rows.set_column(2, "text", pa.array(texts))
+    for engine in ("local", "{name: ray, task_rows: 1, memory_bytes: 1048576}"):
+        policy.write_text(f"{head}engine: {engine}\n")
+        loaded = Policy.load(policy)
+        yard = fresh_yard(sqlite_catalog, tmp_path / engine[:5], fitted_reference)
+        batch = stages.receive(yard.workspace, yard.deliver("day", rows), "vendor-a", policy=loaded)
+        found = stages.validate(yard.workspace, batch.id, loaded).said
+        assert found.failures is not None
+        assert found.flags is not None
+        said.append(
+            (
+                found.rules,
+                found.broken,
+                found.failing_rows,
+                found.failures.sha256,
+                found.flags.sha256,
+            )
+        )
+        assert not [path for path in yard.workspace.store.sizes() if "/work-" in path]
+    assert said[0] == said[1]
+    assert {"text.regex", "text.unique", "label.increasing"} <= {one.rule for one in said[0][0]}
+    assert len(list(kills.iterdir())) == len(jobs) == 1
+    other = replace(jobs[0], contract="0" * 64)
+    with (
+        open_engine(loaded, yard.workspace.store, "batches/b/work-4") as ray,
+        pytest.raises(UsageError, match="another one on this worker"),
+    ):
+        list(whole(ray, other, other.here, lambda: [3]))  # type: ignore[arg-type]
 
 
 def test_what_a_worker_cannot_do_is_told_as_this_process_would_tell_it(

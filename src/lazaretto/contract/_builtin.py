@@ -1,7 +1,8 @@
 """Rules that every batch must meet, contract or not: about record ids, labels and embeddings.
 
 Each looks at one column, chunk by chunk, and then tells what it found. ``column`` is None where
-there is nothing to look at.
+there is nothing to look at. What one has found in a piece of a batch is put to that of others as
+columns, with a row for each record.
 """
 
 from __future__ import annotations
@@ -48,25 +49,51 @@ class RecordIds:
         self._repeats = Repeats()
         self._texts: list[pa.Array] = []
         self.column = _there(columns.record_id, schema)
+        self._kind = None if self.column is None else plain_type(schema.field(self.column).type)
 
-    def take(self, chunk: pa.RecordBatch, ids: pa.Array) -> None:
+    def take(self, chunk: pa.RecordBatch) -> None:
         """Looks at the next records."""
         texts = text_ids(chunk, self._columns)
         if texts is None:
-            kind = chunk.schema.field(self.column).type
-            self._broken = (
-                f"record id column {self.column!r} has type {kind}; ids are text or numbers"
-            )
+            self._cannot_read()
             return
         there = pc.fill_null(pc.greater(pc.binary_length(texts), 0), False)
         unfit = pc.and_not(there, usable_ids(texts))
         self._absent.append(~_numpy(there))
         self._unfit.append(_numpy(unfit))
-        self._repeats.take(ids)
         shown = pa.nulls(len(texts), pa.string())
         if self._unfit[-1].any():
             shown = pc.utf8_slice_codeunits(pc.if_else(unfit, texts, None), 0, _SHOWN)
         self._texts.append(shown)
+
+    def take_ids(self, ids: pa.Array) -> None:
+        """Looks at the ids that the next records have; of all pieces, where there are pieces."""
+        if self.column is not None:
+            self._repeats.take(ids)
+
+    def piece(self) -> dict[str, pa.Array]:
+        """What was found in each record."""
+        if self._broken or not self._absent:
+            return {}
+        return {
+            "absent": pa.array(np.concatenate(self._absent)),
+            "unfit": pa.array(np.concatenate(self._unfit)),
+            "shown": pa.concat_arrays(self._texts),
+        }
+
+    def absorb(self, piece: pa.Table) -> None:
+        """Takes what was found in the next records."""
+        if "absent" not in piece.column_names:
+            self._cannot_read()
+            return
+        self._absent.append(_numpy(piece["absent"]))
+        self._unfit.append(_numpy(piece["unfit"]))
+        self._texts += piece["shown"].chunks
+
+    def _cannot_read(self) -> None:
+        self._broken = (
+            f"record id column {self.column!r} has type {self._kind}; ids are text or numbers"
+        )
 
     def tell(self, failures: Failures) -> None:
         """Adds what was found."""
@@ -96,9 +123,17 @@ class Labels:
             self._broken = f"label column {self.column!r} has type {kind}"
             self.column = None
 
-    def take(self, chunk: pa.RecordBatch, _ids: pa.Array) -> None:
+    def take(self, chunk: pa.RecordBatch) -> None:
         """Looks at the next records."""
         self._missing.append(_numpy(chunk.column(self.column).is_null(nan_is_null=True)))
+
+    def piece(self) -> dict[str, pa.Array]:
+        """What was found in each record."""
+        return {"missing": pa.array(np.concatenate(self._missing))} if self._missing else {}
+
+    def absorb(self, piece: pa.Table) -> None:
+        """Takes what was found in the next records."""
+        self._missing.append(_numpy(piece["missing"]))
 
     def tell(self, failures: Failures) -> None:
         """Adds what was found."""
@@ -127,11 +162,25 @@ class Embeddings:
             )
             self.column = None
 
-    def take(self, chunk: pa.RecordBatch, _ids: pa.Array) -> None:
+    def take(self, chunk: pa.RecordBatch) -> None:
         """Looks at the next records."""
         state, width = _judge(chunk.column(self.column))
         self._states.append(state)
         self._widths.append(width)
+
+    def piece(self) -> dict[str, pa.Array]:
+        """What was found in each record."""
+        if not self._states:
+            return {}
+        return {
+            "state": pa.array(np.concatenate(self._states)),
+            "width": pa.array(np.concatenate(self._widths)),
+        }
+
+    def absorb(self, piece: pa.Table) -> None:
+        """Takes what was found in the next records."""
+        self._states.append(piece["state"].to_numpy())
+        self._widths.append(piece["width"].to_numpy())
 
     def tell(self, failures: Failures) -> None:
         """Adds what was found."""
@@ -205,7 +254,9 @@ def _extremes(
     return least, most
 
 
-def _numpy(flags: pa.Array) -> NDArray[np.bool_]:
+def _numpy(flags: pa.Array | pa.ChunkedArray) -> NDArray[np.bool_]:
+    if isinstance(flags, pa.ChunkedArray):
+        return np.asarray(flags.to_numpy(), dtype=np.bool_)
     return np.asarray(flags.to_numpy(zero_copy_only=False), dtype=np.bool_)
 
 

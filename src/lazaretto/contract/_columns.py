@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-import secrets
 from collections import Counter
-from datetime import UTC
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from lazaretto.contract._repeats import repeated_numbers
+from lazaretto.contract._distinct import DistinctValues
 from lazaretto.contract._report import MAX_FAILURES, as_text
 from lazaretto.contract._rules import Distinct, Fresh, Increasing, Rates
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
 
+    from lazaretto.contract._again import Look
     from lazaretto.contract._known import Known
     from lazaretto.contract._report import Failures
     from lazaretto.contract._rules import Rule
 
-_TEXT_BYTES = 2**26
-"""Values of a column that must be unique are kept up to so many bytes, to be shown."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_EDGES = pa.schema([("what", pa.string()), ("at", pa.int64()), ("text", pa.string())])
 
 
 class Worker(Protocol):
@@ -36,18 +36,30 @@ class Worker(Protocol):
     def tell(self, failures: Failures, rows: int, /) -> None:
         """Adds what was found in a batch of so many records."""
 
+    def piece(self) -> pa.Table | None:
+        """What it remembers of its records, for one that has others; None: it has seen none."""
 
-def worker(rule: Rule, known: Known | None) -> Worker:
+    def absorb(self, piece: pa.Table, /) -> None:
+        """Takes what another one remembers of the next records."""
+
+
+def worker(rule: Rule, known: Known | None, seeds: tuple[int, int], look: Look) -> Worker:
     """What judges a rule.
+
+    Args:
+        rule: about columns as a whole.
+        known: what is known beside the batch.
+        seeds: of hashes, the same for all pieces of a batch.
+        look: gives values of a column again.
 
     Raises:
         TypeError: it is none about columns as a whole.
     """
     match rule.test:
         case Distinct():
-            return _Distinct(rule, rule.test, known)
+            return DistinctValues(rule, rule.test, known, seeds, look)
         case Increasing():
-            return _Increasing(rule, rule.test)
+            return _Increasing(rule, rule.test, look)
         case Rates():
             return _Rates(rule, rule.test)
         case Fresh():
@@ -64,93 +76,14 @@ def tell_batch(rule: Rule, found: str, rows: int, failures: Failures) -> None:
         failures.broken.append(f"{rule.text}: {found}")
 
 
-class _Distinct:
-    """Two hashes of each record's values are compared, by seeds that nobody can know beforehand."""
-
-    def __init__(self, rule: Rule, test: Distinct, known: Known | None) -> None:
-        self._rule, self._test, self._known = rule, test, known
-        self._seeds = (secrets.randbits(63), secrets.randbits(63))
-        self._hashes: list[pl.DataFrame] = []
-        self._shown: list[pa.Array] = []
-        self._size = 0
-
-    def take(self, columns: Sequence[pl.Series], offset: int) -> None:
-        keys = _hashed(columns, self._seeds).with_columns(
-            at=pl.int_range(offset, offset + len(columns[0]), dtype=pl.Int64)
-        )
-        if not self._test.nulls:
-            there = np.ones(len(columns[0]), np.bool_)
-            for one in columns:
-                there &= one.is_not_null().to_numpy()
-            keys = keys.filter(pl.Series(there))
-        self._hashes.append(keys)
-        if len(columns) == 1 and self._size < _TEXT_BYTES:
-            self._size += int(columns[0].estimated_size())
-            self._shown.append(columns[0].to_arrow())
-
-    def tell(self, failures: Failures, _rows: int) -> None:
-        keys = pl.concat(self._hashes)
-        # Few share a hash by chance: the second is looked at only where the first is shared.
-        shared = keys.filter(pl.Series(repeated_numbers(keys.get_column("a").to_numpy())))
-        repeated = shared.filter(shared.select("a", "b").is_duplicated()).get_column("at")
-        if self._test.across and self._known is not None:
-            before = self._admitted(keys)
-            repeated = pl.concat([repeated, before]).unique()
-        positions = repeated.sort().to_numpy()
-        failures.add_at(
-            self._rule.name,
-            self._rule.column,
-            self._rule.text,
-            positions,
-            texts=None if self._rule.warn else self._texts(positions[:MAX_FAILURES]),
-            warn=self._rule.warn,
-        )
-
-    def _admitted(self, keys: pl.DataFrame) -> pl.Series:
-        """Positions of records whose values the dataset has already."""
-        assert self._known is not None  # noqa: S101  asked before
-        found = [keys.get_column("at").clear()]
-        for chunk in self._known.admitted(self._test.columns):
-            columns = [pl.Series(name, chunk.column(name)) for name in self._test.columns]
-            theirs = _hashed(columns, self._seeds)
-            found.append(keys.join(theirs, on=["a", "b"], how="semi").get_column("at"))
-        return pl.concat(found)
-
-    def _texts(self, positions: np.ndarray) -> pa.Array | None:
-        kept = sum(len(one) for one in self._shown)
-        if not self._shown or (len(positions) and positions[-1] >= kept):
-            return None
-        whole = pl.concat([pl.Series(one) for one in self._shown])
-        return as_text(whole.gather(positions).to_arrow())
-
-
-def _hashed(columns: Sequence[pl.Series], seeds: tuple[int, int]) -> pl.DataFrame:
-    """Two hashes of each record's values, the same for the same value of another width."""
-    frame = pl.DataFrame([_widest(one).alias(str(n)) for n, one in enumerate(columns)])
-    return pl.DataFrame(
-        {name: frame.hash_rows(seed) for name, seed in zip("ab", seeds, strict=True)}
-    )
-
-
-def _widest(series: pl.Series) -> pl.Series:
-    kind = series.dtype
-    if kind.is_integer():
-        return series.cast(pl.Int128) if kind == pl.UInt64 else series.cast(pl.Int64)
-    if kind.is_float():
-        return series.cast(pl.Float64)
-    if isinstance(kind, pl.Datetime):
-        return series.cast(pl.Datetime("us", kind.time_zone))
-    if isinstance(kind, pl.Categorical | pl.Enum):
-        return series.cast(pl.String)
-    return series
-
-
 class _Increasing:
     """Each value is compared with the one before it; missing ones are passed over."""
 
-    def __init__(self, rule: Rule, test: Increasing) -> None:
-        self._rule, self._test = rule, test
+    def __init__(self, rule: Rule, test: Increasing, look: Look) -> None:
+        self._rule, self._test, self._look = rule, test, look
         self._last: pl.Series | None = None
+        self._first_at: int | None = None
+        self._last_at: int | None = None
         self._positions: list[np.ndarray] = []
         self._texts: list[pa.Array] = []
         self._count = 0
@@ -164,15 +97,54 @@ class _Increasing:
         before = there.shift(1)
         if self._last is not None:
             before = pl.concat([self._last, there.head(len(there) - 1)])
-        self._last = there.tail(1)
+        self._last, self._last_at = there.tail(1), int(at[-1]) + offset
+        if self._first_at is None:
+            self._first_at = int(at[0]) + offset
         if there.dtype == pl.Null:
             return
-        falls = (there <= before) if self._test.strictly else (there < before)
-        failed = falls.fill_null(False).arg_true()
+        failed = self._falls(there, before)
         self._count += len(failed)
-        if sum(map(len, self._positions)) < MAX_FAILURES:
+        if self._has_room():
             self._positions.append(at.gather(failed).to_numpy().astype(np.int64) + offset)
             self._texts.append(as_text(there.gather(failed).to_arrow()))
+
+    def _falls(self, values: pl.Series, before: pl.Series) -> pl.Series:
+        """Numbers of the values that come too early behind those before them."""
+        falls = (values <= before) if self._test.strictly else (values < before)
+        return falls.fill_null(False).arg_true()
+
+    def _has_room(self) -> bool:
+        return sum(map(len, self._positions)) < MAX_FAILURES
+
+    def piece(self) -> pa.Table | None:
+        if self._first_at is None:
+            return None
+        heads = [("first", self._first_at), ("last", self._last_at), ("count", self._count)]
+        whats, ats = zip(*heads, strict=True)
+        positions = np.concatenate([np.zeros(0, np.int64), *self._positions])
+        texts = pa.concat_arrays([pa.array([], pa.string()), *self._texts])
+        head = pa.table([whats, ats, pa.nulls(len(heads), pa.string())], schema=_EDGES)
+        whats = pa.nulls(len(positions), pa.string())
+        return pa.concat_tables([head, pa.table([whats, positions, texts], schema=_EDGES)])
+
+    def absorb(self, piece: pa.Table) -> None:
+        heads = piece.slice(0, 3).to_pylist()
+        first, last, count = (int(one["at"]) for one in heads)
+        # The two values that meet where batches were cut are compared here.
+        if self._last_at is not None:
+            met = self._look(self._test.column, np.array([self._last_at, first], np.int64))
+            assert met is not None  # noqa: S101  pieces are of a batch that can be read
+            if len(self._falls(met.tail(1), met.head(1))):
+                self._count += 1
+                self._positions.append(np.array([first], np.int64))
+                self._texts.append(as_text(met.tail(1).to_arrow()))
+        self._first_at = first if self._first_at is None else self._first_at
+        self._last_at = last
+        self._count += count
+        if self._has_room():
+            rest = piece.slice(3)
+            self._positions.append(rest["at"].to_numpy())
+            self._texts += rest["text"].chunks
 
     def tell(self, failures: Failures, _rows: int) -> None:
         if self._count:
@@ -201,6 +173,20 @@ class _Rates:
         named = texts.filter(texts.is_in(list(self._test.rates)))
         for value, count in named.value_counts().iter_rows():
             self._counts[value] += count
+
+    def piece(self) -> pa.Table | None:
+        values = [None, *self._counts]
+        counts = [self._total, *self._counts.values()]
+        return pa.table(
+            {"value": pa.array(values, pa.string()), "count": pa.array(counts, pa.int64())}
+        )
+
+    def absorb(self, piece: pa.Table) -> None:
+        for value, count in zip(*(one.to_pylist() for one in piece.columns), strict=True):
+            if value is None:
+                self._total += count
+            else:
+                self._counts[value] += count
 
     def tell(self, failures: Failures, rows: int) -> None:
         if not self._total:
@@ -242,6 +228,17 @@ class _Fresh:
         newest = times.filter(times <= self._arrived).max()
         if newest is not None and (self._newest is None or newest > self._newest):  # type: ignore[operator]
             self._newest = newest  # type: ignore[assignment]
+
+    def piece(self) -> pa.Table | None:
+        # As a number: not every time that Arrow has can be a `datetime` by way of a file.
+        newest = None if self._newest is None else (self._newest - _EPOCH) // _MICROSECOND
+        return pa.table({"newest": pa.array([newest], pa.int64())})
+
+    def absorb(self, piece: pa.Table) -> None:
+        number = piece["newest"][0].as_py()
+        newest = None if number is None else _EPOCH + number * _MICROSECOND
+        if newest is not None and (self._newest is None or newest > self._newest):
+            self._newest = newest
 
     def tell(self, failures: Failures, rows: int) -> None:
         assert self._arrived is not None  # noqa: S101  asked before

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
-
-from lazaretto.batch import Batch, own, records
-from lazaretto.contract import _builtin
-from lazaretto.contract._report import ContractReport, Failures
+from lazaretto.batch import Batch, records
+from lazaretto.contract._evaluation import Evaluation
 
 if TYPE_CHECKING:
-    from lazaretto.contract._gx import SuiteRun
+    import pyarrow as pa
+
     from lazaretto.contract._known import Known
     from lazaretto.contract._load import Contract
-    from lazaretto.contract._run import Run
+    from lazaretto.contract._report import ContractReport
     from lazaretto.policy import Columns
 
 
@@ -56,32 +53,10 @@ def evaluate(
         >>> report.failures["record_id"].to_pylist()
         ['a', 'a']
     """
-    names = list(batch.schema.names)
-    embeddings = _builtin.Embeddings(batch.schema, columns)
-    rules: list[_builtin.RecordIds | _builtin.Labels | _builtin.Embeddings] = [
-        _builtin.RecordIds(batch.schema, columns),
-        _builtin.Labels(batch.schema, columns),
-        embeddings,
-    ]
-    looked_at = [rule.column for rule in rules if rule.column is not None]
-    run = None if contract is None else _run_of(contract, batch.schema, known, most_bytes)
-    wanted = [] if run is None else run.columns
-    ids = []
-    for part, chunk in records(batch, columns, columns=list(dict.fromkeys([*looked_at, *wanted]))):
-        ids.append(own(part))
-        if run is not None:
-            run.take(chunk)
-        for rule in rules:
-            if rule.column is not None:
-                rule.take(chunk, ids[-1])
-    failures = Failures(pa.chunked_array(ids, pa.string()))
-    _builtin.check_columns_present(names, columns, failures)
-    for rule in rules:
-        rule.tell(failures)
-    if run is not None:
-        run.tell(failures)
-    named = _named_columns(contract, names)
-    return replace(failures.report(), width=embeddings.usual, named=named)
+    found = Evaluation(batch, contract, columns, most_bytes=most_bytes, known=known)
+    for ids, chunk in records(batch, columns, columns=found.columns):
+        found.take(ids, chunk)
+    return found.report()
 
 
 def declared_types(contract: Contract | None) -> list[pa.Field]:
@@ -106,36 +81,3 @@ def declared_types(contract: Contract | None) -> list[pa.Field]:
     from lazaretto.contract import _pandera
 
     return _pandera.declared_types(contract.schema)
-
-
-def _named_columns(contract: Contract | None, names: list[str]) -> list[str]:
-    if contract is None:
-        return []
-    if contract.suite is not None:
-        read = {one for rule in contract.suite.rules for one in rule.reads or ()}
-        return [name for name in names if name in read]
-    if contract.table is not None:
-        described = {column.name for column in contract.table.columns}
-        return [name for name in names if name in described]
-    from lazaretto.contract import _pandera
-
-    return _pandera.named_columns(contract.schema, names)
-
-
-def _run_of(
-    contract: Contract, schema: pa.Schema, known: Known | None, most_bytes: int | None
-) -> Run | SuiteRun:
-    if contract.suite is not None:
-        from lazaretto.contract._gx import SuiteRun
-
-        return SuiteRun(contract.suite, schema, most_bytes)
-    # pandera takes over a second to import, and a batch without such a contract needs none of it.
-    from lazaretto.contract._run import Run
-
-    if contract.table is not None:
-        from lazaretto.contract import _table
-
-        return Run(_table.prepare(contract.table), schema, known, most_bytes)
-    from lazaretto.contract import _pandera
-
-    return Run(_pandera.prepare(contract.schema, schema), schema, known, most_bytes)

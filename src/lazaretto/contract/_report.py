@@ -164,7 +164,7 @@ class Failures:
     ) -> None:
         """Adds one rule's outcome: which records failed, as a mask over the batch."""
         positions = np.flatnonzero(failed)
-        kept = positions[: MAX_FAILURES - self._kept]
+        kept = positions[: max(MAX_FAILURES - self._kept, 0)]
         texts = None if values is None or warn else as_text(_taken(values, kept))
         self.add_at(rule, column, text, positions, texts=texts, warn=warn)
 
@@ -196,11 +196,11 @@ class Failures:
         number = len(self._rules)
         self._rules.append(RuleCount(self._unused(rule), column, count, text, warn))
         if warn:
-            positions = positions[: MAX_FLAGS - self._flagged]
+            positions = positions[: max(MAX_FLAGS - self._flagged, 0)]
             self._flagged += count
             self._flags.append(_Entry(number, positions, None))
         else:
-            positions = positions[: MAX_FAILURES - self._kept]
+            positions = positions[: max(MAX_FAILURES - self._kept, 0)]
             self._kept += count
             self._entries.append(_Entry(number, positions, texts))
 

@@ -9,6 +9,7 @@ records at once are given all records; their columns are kept up to a bound.
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ import pyarrow as pa
 
 from lazaretto.contract._columns import tell_batch, worker
 from lazaretto.contract._frame import RAISED, join_frames, make_frame
+from lazaretto.contract._piece import Breaking, Piece, first_of
 from lazaretto.contract._polars import Terms
 from lazaretto.contract._report import MAX_FAILURES, MAX_FLAGS, as_text
 from lazaretto.contract._rules import (
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from lazaretto.contract._again import Look
     from lazaretto.contract._frame import Frame
     from lazaretto.contract._known import Known
     from lazaretto.contract._report import Failures
@@ -77,12 +80,12 @@ class Prepared:
     rules: Sequence[Rule]
     types: Mapping[str, pa.DataType]
 
-    def needed(self, names: Sequence[str]) -> list[str]:
-        """The columns of a batch that are read, in its order."""
-        if any(rule.column is None and isinstance(rule.test, Checked) for rule in self.rules):
+    def needed(self, names: Sequence[str], rules: Sequence[Rule]) -> list[str]:
+        """The columns of a batch that are read for some rules, in its order."""
+        if any(rule.column is None and isinstance(rule.test, Checked) for rule in rules):
             return list(names)
         wanted = {check.name for check in self.columns}
-        wanted.update(name for rule in self.rules for name in rule.columns)
+        wanted.update(name for rule in rules for name in rule.columns)
         return [name for name in names if name in wanted]
 
 
@@ -94,6 +97,25 @@ class _Found:
     positions: list[NDArray[np.int64]] = field(default_factory=list)
     texts: list[pa.Array] = field(default_factory=list)
 
+    def records(self) -> Breaking:
+        """Those that are listed, together."""
+        texts = pa.concat_arrays(self.texts) if self.texts else None
+        return Breaking(np.concatenate(self.positions), texts)
+
+
+def sees_all(rule: Rule) -> bool:
+    """Whether a rule needs all records at once."""
+    return isinstance(rule.test, Checked) and not rule.test.by_record
+
+
+def new_seeds() -> tuple[int, int]:
+    """Seeds of hashes that nobody can know beforehand."""
+    return secrets.randbits(63), secrets.randbits(63)
+
+
+def _nothing_again(_column: str, _positions: NDArray[np.int64]) -> None:
+    return None
+
 
 class Run:
     """Takes the records of a batch chunk by chunk, and then tells what was found.
@@ -103,21 +125,38 @@ class Run:
         schema: all columns of the batch.
         known: what is known beside the batch; None: nothing, so that rules that ask are not judged.
         most_bytes: of columns that are kept for checks that see all records; None: any number.
+        look: gives values of a column again; default: they are not shown.
+        seeds: of hashes; default: at random. The same for all pieces of a batch.
+        offset: position of the first record; None: the run is of a whole batch. Of a piece,
+            `tell` is not called, and rules that see all records are left to another run.
     """
 
     def __init__(
-        self, prepared: Prepared, schema: pa.Schema, known: Known | None, most_bytes: int | None
+        self,
+        prepared: Prepared,
+        schema: pa.Schema,
+        known: Known | None,
+        most_bytes: int | None,
+        *,
+        look: Look = _nothing_again,
+        seeds: tuple[int, int] | None = None,
+        offset: int | None = None,
     ) -> None:
         self._prepared, self._known = prepared, known
-        self.columns = prepared.needed(schema.names)
+        whole = [rule for rule in prepared.rules if sees_all(rule)]
+        alone = [rule for rule in prepared.rules if not sees_all(rule)]
+        # Names of the rules that see all records.
+        self.whole = [rule.name for rule in whole]
+        self.columns = prepared.needed(schema.names, prepared.rules if offset is None else alone)
         self._schema = pa.schema([schema.field(name) for name in self.columns])
         self._broken: dict[int, str] = {}
         self._unfit: dict[str, str] = {}
         self._left_out: dict[str, str] = {}
         self._wrong: dict[str, str] = {}
         self._missing = [name for name in self._all_named() if name not in schema.names]
+        seeds = new_seeds() if seeds is None else seeds
         self._workers = {
-            number: worker(rule, known)
+            number: worker(rule, known, seeds, look)
             for number, rule in enumerate(prepared.rules)
             if isinstance(rule.test, Distinct | Increasing | Rates | Fresh)
         }
@@ -126,17 +165,21 @@ class Run:
             for number, rule in enumerate(prepared.rules)
             if number not in self._workers
             and not isinstance(rule.test, Count | Volume)
-            and not self._sees_all(rule)
+            and not sees_all(rule)
         }
-        whole = [rule for rule in prepared.rules if self._sees_all(rule)]
-        at_once = {rule.column for rule in whole}
-        kept = self.columns if None in at_once else [n for n in self.columns if n in at_once]
-        self._kept = _Kept(kept, most_bytes)
+        at_once = {rule.column for rule in whole} if offset is None else set()
+        # Which columns rules read that see all records.
+        self.whole_columns = (
+            self.columns if None in at_once else [n for n in self.columns if n in at_once]
+        )
+        self._kept = _Kept(self.whole_columns, most_bytes)
         self._listed_there: dict[tuple[str, str], pa.Array] = {}
         for number, rule in enumerate(prepared.rules):
             self._look_up(number, rule)
+        self._unjudged = dict(self._broken)
         self._waiting: list[pa.RecordBatch] = []
-        self._rows = self._total = self._size = self._listed = self._flagged = 0
+        self._offset = self._total = offset or 0
+        self._rows = self._size = self._listed = self._flagged = 0
 
     def _look_up(self, number: int, rule: Rule) -> None:
         """The values of another dataset that a rule names, if they are known."""
@@ -157,10 +200,6 @@ class Run:
             return rule.asks is not None
         return self._known.without_catalog and rule.asks_catalog
 
-    @staticmethod
-    def _sees_all(rule: Rule) -> bool:
-        return isinstance(rule.test, Checked) and not rule.test.by_record
-
     def _all_named(self) -> list[str]:
         named = [check.name for check in self._prepared.columns]
         return list(dict.fromkeys([*named, *(n for r in self._prepared.rules for n in r.columns)]))
@@ -173,15 +212,70 @@ class Run:
             if columns
             else chunk.select([])
         )
-        self._waiting.append(mine)
-        self._rows += chunk.num_rows
-        self._size += mine.nbytes
-        if self._rows >= ROWS or self._size >= BYTES:
+        if self._wait(mine):
             self._judge()
+
+    def keep(self, chunk: pa.RecordBatch) -> None:
+        """Keeps the next records for rules that see all; others are judged piece by piece."""
+        if self.whole_columns and self._wait(chunk.select(self.whole_columns)):
+            self._keep_waiting()
+
+    def kept(self) -> None:
+        """Keeps the last records."""
+        if self._waiting:
+            self._keep_waiting()
+
+    def piece(self) -> Piece:
+        """What was found in the records that were taken, to be put to other pieces."""
+        if self._waiting:
+            self._judge()
+        broken = {n: why for n, why in self._broken.items() if n not in self._unjudged}
+        columns = {number: one.piece() for number, one in self._workers.items()}
+        return Piece(
+            self._total - self._offset,
+            self._wrong,
+            [*broken.values(), *self._unfit.values(), *self._left_out.values()],
+            {number: found.count for number, found in self._found.items() if found.count},
+            {number: found.records() for number, found in self._found.items() if found.positions},
+            {number: table for number, table in columns.items() if table is not None},
+        )
+
+    def absorb(self, piece: Piece) -> str | None:
+        """Takes what was found in the next records.
+
+        Returns:
+            Why the pieces cannot be put together, so that the batch is to be judged as a whole;
+            None: they can.
+        """
+        if piece.problems:
+            return piece.problems[0]
+        if self._total and piece.wrong != self._wrong:
+            found = piece.wrong.items() ^ self._wrong.items()
+            return min(text for _, text in found)
+        self._wrong = dict(piece.wrong)
+        for number, count in piece.counts.items():
+            self._found[number].count += count
+        self._list(piece.listed)
+        for number, table in piece.columns.items():
+            self._workers[number].absorb(table)
+        self._total += piece.rows
+        return None
+
+    def _wait(self, chunk: pa.RecordBatch) -> bool:
+        """Joins the next records to those that wait; whether these are enough to be judged."""
+        self._waiting.append(chunk)
+        self._rows += chunk.num_rows
+        self._size += chunk.nbytes
+        return self._rows >= ROWS or self._size >= BYTES
+
+    def _keep_waiting(self) -> None:
+        frame = make_frame(self._waiting, self._prepared.types, kept=self._kept.columns)
+        self._kept.take(frame, self._waiting)
+        self._waiting, self._rows, self._size = [], 0, 0
 
     def tell(self, failures: Failures) -> None:
         """Adds what was found."""
-        if self._waiting or not self._total:
+        if not self._total or self._waiting:
             self._waiting = self._waiting or [_empty(self._schema)]
             self._judge()
         failures.broken += self._prepared.layout
@@ -306,7 +400,7 @@ class Run:
                     self._broken[number] = f"rule {rules[number].name} raised {error_line(error)}"
         # Of a frame without columns, polars forgets how many records there are.
         data = pl.DataFrame([one.alias(names[name]) for name, one in sound.items()])
-        self._judge_records([n for n in active if n in self._found], data, names, sound)
+        self._list(self._judge_records([n for n in active if n in self._found], data, names, sound))
         self._total += rows
 
     def _judge_records(
@@ -315,8 +409,12 @@ class Run:
         data: pl.DataFrame,
         names: Mapping[str, str],
         sound: Mapping[str, pl.Series],
-    ) -> None:
-        """Asks the rules about single records, all at once where none of them raises."""
+    ) -> dict[int, Breaking]:
+        """Asks the rules about single records, all at once where none of them raises.
+
+        Returns:
+            Records that break them, by rule; of no rule more than can still be listed.
+        """
         types = {name: one.dtype for name, one in sound.items()}
         terms = Terms(names, types, self._listed_there)
         asked: dict[int, pl.Expr | pl.LazyFrame] = {}
@@ -336,42 +434,56 @@ class Run:
                         asked[number] = passes
             except RAISED as error:
                 self._broken[number] = f"rule {rule.name} raised {error_line(error)}"
+        listed = {}
         for number, passed in _answers(asked, data, self._raised).items():
-            self._note(number, passed, data, names)
+            found = self._breaking(number, passed, data, names)
+            if found is not None:
+                listed[number] = found
+        return listed
+
+    def _list(self, listed: Mapping[int, Breaking]) -> None:
+        """Lists the first records that break rules, as many as there is room for."""
+        rules = self._prepared.rules
+        failing = {n: one for n, one in listed.items() if not rules[n].warn}
+        flagged = {n: one for n, one in listed.items() if rules[n].warn}
+        failing = first_of(failing, MAX_FAILURES - self._listed)
+        flagged = first_of(flagged, MAX_FLAGS - self._flagged)
+        self._listed += sum(len(one.positions) for one in failing.values())
+        self._flagged += sum(len(one.positions) for one in flagged.values())
+        for number, one in (*failing.items(), *flagged.items()):
+            self._found[number].positions.append(one.positions)
+            if one.texts is not None and rules[number].column is not None and number in failing:
+                self._found[number].texts.append(one.texts)
 
     def _raised(self, number: int, error: BaseException) -> None:
         name = self._prepared.rules[number].name
         self._broken[number] = f"rule {name} raised {error_line(error)}"
 
-    def _note(
+    def _breaking(
         self, number: int, passed: pl.Series, data: pl.DataFrame, names: Mapping[str, str]
-    ) -> None:
+    ) -> Breaking | None:
         rule, found = self._prepared.rules[number], self._found[number]
         if passed.dtype != pl.Boolean:
             self._broken[number] = f"rule {rule.name} returned {passed.dtype}, not true or false"
-            return
+            return None
         if len(passed) != data.height:
             self._broken[number] = (
                 f"rule {rule.name} gave {len(passed)} answers for {data.height} records"
             )
-            return
+            return None
         ignores = not isinstance(rule.test, Checked) or bool(rule.test.check.ignore_na)
         # Of three values, true and null are counted without another column.
         nulls = passed.null_count()
         if passed.sum() + (nulls if ignores else 0) == len(passed):
-            return
+            return None
         rows = (~(passed.fill_null(ignores) if nulls else passed)).arg_true()
         found.count += len(rows)
         room = MAX_FLAGS - self._flagged if rule.warn else MAX_FAILURES - self._listed
         rows = rows.head(max(room, 0))
-        if rule.warn:
-            self._flagged += len(rows)
-        else:
-            self._listed += len(rows)
-            if rule.column is not None:
-                values = data.get_column(names[rule.column]).gather(rows)
-                found.texts.append(as_text(values.to_arrow()))
-        found.positions.append(rows.to_numpy().astype(np.int64) + self._total)
+        texts = None
+        if rule.column is not None and not rule.warn:
+            texts = as_text(data.get_column(names[rule.column]).gather(rows).to_arrow())
+        return Breaking(rows.to_numpy().astype(np.int64) + self._total, texts)
 
 
 def _answers(

@@ -17,6 +17,7 @@ from lazaretto.stages.results import (
     record_result,
     stage_key,
 )
+from lazaretto.stages.spread_contract import checked
 from lazaretto.stages.width import Wanted, other_width, wanted_width
 from lazaretto.storage.sidecars import write_table
 
@@ -61,7 +62,7 @@ def validate(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Ba
         >>> validate(workspace, batch, policy).event.failing_rows
         0
     """
-    from lazaretto.contract import Known, contract_of, evaluate
+    from lazaretto.contract import Known, contract_of
     from lazaretto.stages.known import asks_catalog, known_of
 
     contract = contract_of(policy)
@@ -86,13 +87,7 @@ def validate(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Ba
         cleaned = clean(workspace, received, data, policy, view.earlier)
         if cleaned is not None and cleaned.fixes.num_rows:
             data = data.fixed(cleaned.fixes)
-        report = evaluate(
-            data,
-            contract,
-            policy.columns,
-            most_bytes=policy.limits.memory_bytes,
-            known=known,
-        )
+        report = checked(workspace, received, data, policy, contract, known, cleaned)
         wanted = view.wanted
         odd = None if wanted is None else other_width(report.width, policy, wanted)
         if odd is not None:

@@ -175,14 +175,14 @@ def _detail(seen: Seen, pool: Pool, policy: Policy) -> str:
     """What was seen, in words."""
     least, beside = policy.screen.copies.size, f"{len(pool.usual.prints)} trusted rows"
     told = [
-        f"{seen.reaching} groups of {least} copies or more stand in this batch and the "
-        f"{len(pool.others)} before it that were looked at"
+        f"groups of {least} copies or more in this batch and {len(pool.others)} before it: "
+        f"{seen.reaching}"
     ]
     if seen.usual:
-        told.append(f"{seen.usual} of them have trusted copies, too")
+        told.append(f"with trusted copies, too: {seen.usual}")
     if seen.named:
         told.append(
-            f"{seen.named} are more than chance explains beside {beside}, with "
+            f"more than chance explains beside {beside}: {seen.named}, with "
             f"{len(seen.reasons)} records of this batch"
         )
         told += [_in_words(one) for one in seen.groups[:3]]

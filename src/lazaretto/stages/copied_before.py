@@ -83,15 +83,14 @@ def came_before(connection: Connection, reading: Reading, received: Received) ->
     found: list[Before] = []
     seen, again = {received.digest}, set[str]()
     for batch, source, digest, screenings in _arrivals(connection, reading, received):
-        if digest in seen or batch in again:
+        counted = _counted(connection, screenings, reading)
+        if counted is None:
             continue
-        event_seq = _counted(connection, screenings, reading)
-        if event_seq is None:
-            continue
-        seq, event = event_seq
+        seq, event = counted
+        fresh = digest not in seen and batch not in again
         seen.add(digest)
         again |= set() if event.copies is None else set(event.copies.again)
-        if event.prints is not None:
+        if fresh and event.prints is not None:
             found.append(Before(batch, source, seq, event.prints))
         if len(found) == settings.batches:
             break
@@ -218,6 +217,8 @@ def look_for_copies(
         other_columns=sum(not one.content for one in looked),
     )
     screening = replace(_noted(screening, note), tests=[*screening.tests, seen.test])
+    if seen.test.fired:
+        screening = _noted(screening, f"{seen.test.name}: {seen.test.detail}")
     if policy.screen.copies.mode == "enforce":
         screening = _holding(
             screening, {int(rows[row]): said for row, said in seen.reasons.items()}

@@ -180,7 +180,7 @@ def test_afterwards_everything_says_deleted_and_nothing_says_damaged(kept: Yard)
     for deep in (False, True):
         found = check(workspace, deep=deep)
         assert found.sound, found.findings
-        assert found.deleted == 7  # delivered, canonical and oddest records of both, and a case
+        assert found.deleted == 9  # delivered, canonical, oddest records, prints; and a case
     assert not rebuild(workspace, write=False).needed
     assert rebuild(workspace, write=False).deleted == [judged.case]
     assert reconcile(workspace, apply=False).settled

@@ -10,7 +10,8 @@ then clean batches are screened, and batches with one attack each. Everything is
 Prints one JSON line a batch; `--report FILE...` writes a table from such lines. Poisoned text is
 embedded already (the shared sets' triggers); other attacks are made of vectors here. `--only` takes
 some of what is measured: `clean` (batches of which none should be touched), `place` (the same, with
-`density` enforced, which only watches by default), `attacks`, `drips`, and `power` (what a
+`density` enforced, which only watches by default), `attacks`, `copies` (of one record in many
+batches, on sms and sst2), `drips`, and `power` (what a
 reference predicts of wrong labels, of two sizes, beside what is really held).
 `--simulate` draws p-values of clean sources, so many batches, and counts the alarms over time.
 """
@@ -31,6 +32,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
 from detection_sets import DEVELOPMENT_SEED, Rows, load
+from evidence_copies import KNOWN, copies_lines
 
 import lazaretto as lz
 
@@ -45,7 +47,7 @@ SIZES = {"sms": (1200, 700), "sst2": (2200, 1200), "mnist": (2500, 1200)}
 OTHERS = (2500, 1200)
 CLEAN_BATCHES = 20
 LARGE = (2600, 4000)
-PARTS = frozenset(("clean", "place", "attacks", "drips", "power"))
+PARTS = frozenset(("clean", "place", "attacks", "copies", "drips", "power"))
 DRIP_BATCHES, DRIP_ROWS = 30, 200
 
 
@@ -366,6 +368,8 @@ def _cell(what: str, lines: list[Line]) -> str:
         named = [str(line["named"] or "-") for line in lines]
         passed = np.mean([line["passed"] / line["batches"] for line in lines])
         return f"named at batch {', '.join(named)}; alarm at {', '.join(alarms)}; {passed:.0%} PASS"
+    if what.startswith("copies"):
+        return "; ".join(map(_copies_told, lines))
     if what.startswith("power"):
         predicted, real = (np.mean([line[key] for line in lines]) for key in ("predicted", "real"))
         apart = np.mean([abs(line["predicted"] - line["real"]) for line in lines])
@@ -383,6 +387,13 @@ def _cell(what: str, lines: list[Line]) -> str:
     recall = np.mean([line["recall"] for line in lines])
     clean = np.mean([line["clean_held"] for line in lines])
     return f"recall {recall:.2f}, {clean:.0f} clean; {whole} of {len(lines)} held whole"
+
+
+def _copies_told(line: Line) -> str:
+    if line["attack"] == "clean":
+        return f"clean: {line['named']} records named, in {line['told']} batches"
+    at = ", ".join(str(number or "-") for number in sorted(line["at"], key=lambda n: n or 99))
+    return f"{line['attack']}: named at batch {at}"
 
 
 def main() -> None:
@@ -416,7 +427,11 @@ def main() -> None:
 
 
 def _measured(folder: Path, name: str, seed: int, only: frozenset[str]) -> list[Line]:
-    return list(measure(folder, name, seed, only))
+    lines: list[Line] = []
+    if "copies" in only and name in KNOWN:
+        lines += [{"set": name, "seed": seed, **line} for line in copies_lines(folder, name, seed)]
+    rest = only - {"copies"}
+    return [*lines, *measure(folder, name, seed, rest)] if rest else lines
 
 
 if __name__ == "__main__":

@@ -593,7 +593,7 @@ class BatchEvidence:
 
 @dataclass(frozen=True, slots=True)
 class PoolMember:
-    """Another batch of the source that a batch was looked at with.
+    """Another batch that a batch was looked at with.
 
     Attributes:
         batch: its id.
@@ -608,12 +608,13 @@ class PoolMember:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """An earlier batch of the source that a batch could not be looked at together with.
+    """An earlier batch that a batch could not be looked at together with.
 
     Attributes:
         batch: its id.
         seq: ledger entry of its screening.
-        suspects: sha256 (hex) of the file with its oddest records, as it is on record.
+        suspects: sha256 (hex) of the file that is needed of it, as it is on record: of its oddest
+            records, or of its fingerprints.
         problem: why that could not be used, in words.
     """
 
@@ -621,6 +622,90 @@ class LeftOut:
     seq: int
     suspects: str
     problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprints:
+    """The fingerprints of a batch's records, for later batches of its dataset.
+
+    Attributes:
+        file: with one row per screened record.
+        content: sha256 (hex) of the names of the columns that contents are hashed of: those of
+            other columns are not compared.
+        encoder: sha256 (hex) of the encoder: sketches of another one's vectors are not compared.
+    """
+
+    file: StoredFile
+    content: str
+    encoder: str
+
+
+@dataclass(frozen=True, slots=True)
+class CopyGroup:
+    """Copies of one record that stand in several batches.
+
+    Attributes:
+        records: the first ids of those in this batch.
+        here: how many those are in all.
+        copies: records that are copies of each other, over all batches that were looked at.
+        batches: in how many batches they stand, this one included.
+        sources: the names of their sources, the first ones in order.
+        labels: how many different labels the copies in this batch and the known ones carry: 1, or 2
+            for more than one.
+        trusted: trusted records that are copies, too, and carry another label.
+        near: whether these are near copies; else they have equal contents.
+        p_value: chance that all of so many copies are of batches and none is trusted, if batches
+            are drawn like the reference, adjusted for the number of groups.
+        elsewhere: copies in other batches as ``batch#record``, the first ones of the newest.
+    """
+
+    records: list[str]
+    here: int
+    copies: int
+    batches: int
+    sources: list[str]
+    labels: int
+    trusted: int
+    near: bool
+    p_value: float
+    elsewhere: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class CopiesFound:
+    """What stands in a batch and in others of its dataset.
+
+    Attributes:
+        looked: the batches that it was compared with, the newest first; the sha256 is of their
+            fingerprints.
+        left_out: those that it could not be compared with, and whose fingerprints are lost or
+            changed.
+        reaching: groups of copies that reach the policy's size.
+        usual: of those, the ones of which a trusted record with the same label is a copy.
+        named: groups that are not usual and more than chance explains.
+        records: records of this batch in them.
+        groups: the first ones of those, the least likely first.
+        smallest: copies that a single group needs to be named beside this reference; null: none
+            that the batches could have is enough.
+        again: batches most of whose records stand in this one: it delivers them again, and they do
+            not count.
+        exact: batches that were searched for equal contents only, because the search for near
+            copies had become too large, or their vectors are of another encoder.
+        other_columns: batches that were searched for near copies only, because their contents are
+            of other columns.
+    """
+
+    looked: list[PoolMember]
+    left_out: list[LeftOut]
+    reaching: int
+    usual: int
+    named: int
+    records: int
+    groups: list[CopyGroup]
+    smallest: int | None
+    again: list[str]
+    exact: int
+    other_columns: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -180,7 +180,7 @@ def test_afterwards_everything_says_deleted_and_nothing_says_damaged(kept: Yard)
     for deep in (False, True):
         found = check(workspace, deep=deep)
         assert found.sound, found.findings
-        assert found.deleted == 7  # delivered, canonical and oddest records of both, and a case
+        assert found.deleted == 9  # delivered, canonical, oddest records, prints; and a case
     assert not rebuild(workspace, write=False).needed
     assert rebuild(workspace, write=False).deleted == [judged.case]
     assert reconcile(workspace, apply=False).settled
@@ -242,10 +242,10 @@ def test_what_a_backup_brings_back_is_found_and_deleted_again(kept: Yard) -> Non
     for path, data in saved.items():
         path.write_bytes(data)
     (finding,) = check(kept.workspace).findings
-    assert (finding.kind, finding.count) == ("undeleted_files", 3)
+    assert (finding.kind, finding.count) == ("undeleted_files", 4)
     assert "catalog prune --apply" in finding.mend
     found = prune(kept.workspace, apply=False, now=LATER)
-    assert (found.due, len(found.again), found.settled) == ([], 3, False)
+    assert (found.due, len(found.again), found.settled) == ([], 4, False)
     prune(kept.workspace, apply=True, now=LATER)
     assert check(kept.workspace).sound
 
@@ -267,7 +267,7 @@ def test_cut_off_behind_its_record_a_deletion_is_finished_by_the_next(
     monkeypatch.setattr(Store, "delete", real)
     assert len(_deletions(kept)) == 1
     done = prune(kept.workspace, apply=True, now=LATER)
-    assert (done.due, len(done.again)) == ([], 3)
+    assert (done.due, len(done.again)) == ([], 4)
     assert check(kept.workspace).sound
 
 

@@ -28,7 +28,6 @@ from lazaretto.ledger.events import (
     TrainingSanitized,
 )
 from lazaretto.quarantine.opening import held_files
-from lazaretto.values import Cleaned, StoredFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
     from lazaretto.ledger.chain import Entry
     from lazaretto.policy.model import Retention
     from lazaretto.storage.workspace import Workspace
-    from lazaretto.values import PolicyRef
+    from lazaretto.values import PolicyRef, StoredFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,12 +136,8 @@ class Holdings:
         match entry.event:
             case BatchReceived() as event:
                 self.batches.setdefault(event.batch, _Batch(event))
-            case (
-                BatchEmbedded(vectors=made)
-                | BatchScreened(suspects=StoredFile() as made)
-                | BatchValidated(cleaned=Cleaned(fixes=StoredFile() as made))
-            ) as event:
-                self.batches[event.batch].made.append(made)
+            case BatchEmbedded() | BatchScreened() | BatchValidated() as event:
+                self.batches[event.batch].made += _made(event)
             case BatchJudged() as event:
                 batch = self.batches[event.batch]
                 self._end(batch, batch.judged.get(event.policy.dataset), entry)
@@ -269,6 +264,19 @@ class Holdings:
         if before is not None and before.case is not None:
             case = batch.cases[before.case]
             case.ended = case.ended or entry.at
+
+
+def _made(event: BatchEmbedded | BatchScreened | BatchValidated) -> list[StoredFile]:
+    """What a stage made of a batch's payload that goes with it."""
+    match event:
+        case BatchEmbedded():
+            return [event.vectors]
+        case BatchScreened():
+            prints = None if event.prints is None else event.prints.file
+            return [made for made in (event.suspects, prints) if made is not None]
+        case BatchValidated():
+            fixes = None if event.cleaned is None else event.cleaned.fixes
+            return [] if fixes is None else [fixes]
 
 
 def read_holdings(workspace: Workspace, sizes: dict[str, int]) -> Holdings:

@@ -24,11 +24,13 @@ from lazaretto.values import (
     Cleaned,
     Column,
     ColumnRoles,
+    CopiesFound,
     DataFile,
     Deploy,
     DetectorSummary,
     DriftSummary,
     DrilledAttack,
+    Fingerprints,
     HoldKind,
     IncidentAnswer,
     InputKind,
@@ -310,6 +312,8 @@ class BatchScreened(Event):
         earlier: the batches before it whose oddest records were looked at together with its own,
             the newest first; the sha256 is of those.
         left_out: the batches that should have been among those, and whose file is lost or changed.
+        prints: the fingerprints of its records, for later batches; null: none were kept.
+        copies: what it has in common with other batches of its dataset; null: nobody looked.
     """
 
     kind: ClassVar[str] = "batch_screened"
@@ -341,6 +345,8 @@ class BatchScreened(Event):
     suspects: StoredFile | None = None
     earlier: list[PoolMember] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
+    prints: Fingerprints | None = None
+    copies: CopiesFound | None = None
 
 
 @dataclass(frozen=True, slots=True)

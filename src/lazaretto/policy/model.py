@@ -317,6 +317,25 @@ class SmallBatches(_Section):
     )
 
 
+class Copies(_Section):
+    """Copies of one record in many batches, of whichever sources of the dataset."""
+
+    mode: Mode = Field(
+        "shadow",
+        description="enforce: hold the records of this batch that are copies of records in other "
+        "batches, where they are more than chance explains. shadow: report them only. off: keep no "
+        "fingerprints and do not look.",
+    )
+    batches: Annotated[int, Field(gt=0, le=1000)] = Field(
+        50,
+        description="So many of the dataset's last screened batches are looked at, at most. They "
+        "may be of any source.",
+    )
+    size: Annotated[int, Field(ge=2)] = Field(
+        4, description="So many copies, those of this batch included, make a group."
+    )
+
+
 class Screen(_Section):
     """Comparing a batch's vectors with those of a reference."""
 
@@ -370,6 +389,7 @@ class Screen(_Section):
     small_batches: SmallBatches = Field(
         SmallBatches(), description="How batches are judged that are too small to be judged alone."
     )
+    copies: Copies = Field(Copies(), description="Copies of one record in many batches.")
     drift: DriftWatch = Field(DriftWatch(), description="Watching a source over time.")
 
     @field_validator("detectors")
@@ -509,6 +529,7 @@ _LATER: tuple[tuple[str, ...], ...] = (
     ("sources", "quota"),
     ("screen", "mode"),
     ("screen", "drift", "faults"),
+    ("screen", "copies"),
     ("screen", "batch", "max_remaining_share"),
     ("screen", "neighbours", "search"),
     ("screen", "detectors", "*", "apart"),

@@ -20,6 +20,7 @@ _SCREENED = {
     "self_confidence": _OTHER_LABEL,
     "class_spread": _OTHER_LABEL,
     "class_excess": "are the oddest of a label that has too many odd ones",
+    "copies_elsewhere": "have copies in other batches",
     "near_duplicates": _TOGETHER,
     "neighbourhood": _TOGETHER,
     "source_neighbourhood": "lie together with odd records of earlier batches of the source",

@@ -35,6 +35,7 @@ _SEES = {
     "self_confidence": "A classifier of trusted records gives it another label",
     "tukey": "A number in it is far out of the usual range",
     "zscore": "A number in it is far from the usual one",
+    "copies_elsewhere": "Copies of it stand in other batches, too",
     "near_duplicates": "The batch has many near copies of it",
     "embedding": "It could not be compared with trusted records",
     "label": "It could not be compared with the trusted records of its label",

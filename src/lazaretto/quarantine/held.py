@@ -54,6 +54,8 @@ _ADDED = [
 _Reason = tuple[str, str]
 # Columns of `tables.held_record`, in the order of INDEX_COLUMNS behind the case.
 INDEXED = ("case_id", "position", "record_id", "label", "score", "p_value", "reason")
+_COPIES = "copies_elsewhere"
+"""Names records that no detector need find odd, so that none of them should sign for it."""
 ADDED_NAMES = frozenset([*(name for name, _ in _ADDED), FLAGS])
 INDEX_COLUMNS = [name for name, _ in _ADDED if name != REASONS]
 _INDEX = pa.schema(
@@ -335,5 +337,5 @@ def _screen_reasons(score: dict[str, Any]) -> list[_Reason]:
     worst = max(ranks, key=lambda name: ranks[name]) if ranks else "unscored"
     texts = score["reasons"] or [f"{worst}: p = {score['p_value']}"]
     said_by = texts[0].partition(":")[0]
-    worst = said_by if said_by in ranks else worst
+    worst = said_by if said_by in ranks or said_by == _COPIES else worst
     return [(f"screen:{worst}", text) for text in texts]

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 COLUMNS = ["record_id", "label", "p_value", "held", "reasons", "named_at"]
 """Columns of `Screening.records` that are looked at again."""
-_NAMING = ("apart_excess", "group_excess")
+_NAMING = ("apart_excess", "group_excess", "copies_elsewhere")
 """Tests that name records, and never hold a batch as a whole; what they name stays held whatever
 the rate."""
 _SEARCHES = (NEIGHBOURHOOD, OVER_BATCHES)

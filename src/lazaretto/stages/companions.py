@@ -132,7 +132,7 @@ def _before_and_after(
             page = page.order_by(batch.c.seq.desc() if older else batch.c.seq)
             rows = connection.execute(page.limit(size)).all()
             near = [row for row in rows if abs(row.received_at - received.received_at) <= window]
-            screened = _screenings(connection, [row.id for row in near])
+            screened = screenings_of(connection, [row.id for row in near])
             for row in near:
                 if row.id in screened:
                     yield _Neighbour(row.id, row.rows, screened[row.id])
@@ -141,7 +141,7 @@ def _before_and_after(
             seq, left, size = rows[-1].seq, left - size, _PAGE
 
 
-def _screenings(connection: Connection, batches: list[str]) -> dict[str, list[int]]:
+def screenings_of(connection: Connection, batches: list[str]) -> dict[str, list[int]]:
     """Ledger entries of the screenings of some batches, the newest first."""
     ledger, found = tables.ledger, dict[str, list[int]]()
     about = {f"batch:{batch}": batch for batch in batches}

@@ -20,6 +20,7 @@ from lazaretto.registry.references import load_stored, read_reference
 from lazaretto.sources.recorded import read_source
 from lazaretto.stages.clean import open_cleaned
 from lazaretto.stages.companions import candidates, pool_on_record, read_companions
+from lazaretto.stages.copied_before import came_before, look_for_copies
 from lazaretto.stages.looked_back import looked_at, read_earlier
 from lazaretto.stages.results import (
     Reading,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from lazaretto.registry.stored import StoredReference
     from lazaretto.screen import Screening
     from lazaretto.stages.companions import Candidate
+    from lazaretto.stages.copied_before import Before
     from lazaretto.stages.looked_back import LookedAt
     from lazaretto.storage.workspace import Workspace
     from lazaretto.values import SourceSettings, StoredFile, TestSummary
@@ -158,6 +160,7 @@ def screen(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Batc
             question = Question(received.source, stored.digest, reading.counted)
             past = evidence_before(connection, question, received.seq)
             together = looked_at(connection, question, past, received)
+        before_it = came_before(connection, reading, received)
         seen = head(connection)
     with on_record(workspace, batch, "screen"):
         event, after = _screen(
@@ -171,6 +174,7 @@ def screen(workspace: Workspace, batch: str, policy: Policy) -> StageResult[Batc
             key,
             earlier,
             together,
+            before_it,
         )
     if question is not None and after is not None:
         event = replace(event, source_evidence=after.to_record(question.counted, seen))
@@ -188,6 +192,7 @@ def _screen(
     key: _Key,
     earlier: BatchScreened | None,
     together: list[LookedAt],
+    before_it: list[Before],
 ) -> tuple[BatchScreened, Evidence | None]:
     from lazaretto.screen._seed import seed_of
 
@@ -232,6 +237,21 @@ def _screen(
     screening = replace(screening, note=_joined(screening.note, before.note))
     screening = _with_test(screening, watched.source, enforced=drift.mode == "enforce")
     screening = _with_test(screening, watched.fault, enforced=drift.faults == "enforce")
+    copied = None
+    if policy.screen.copies.mode != "off":
+        copied = look_for_copies(
+            store,
+            received,
+            data,
+            screening,
+            before_it,
+            policy=policy,
+            reference=reference,
+            encoder=stored.encoder_digest,
+            vectors=vectors,
+            exclude=exclude,
+        )
+        screening = copied.screening
     scores = write_table(store, f"batches/{batch}/scores-{{sha256}}.parquet", screening.records)
     suspects = None
     if watched.evidence is not None and screening.suspects is not None:
@@ -265,6 +285,8 @@ def _screen(
         suspects=suspects,
         earlier=before.members,
         left_out=before.left_out,
+        prints=None if copied is None else copied.prints,
+        copies=None if copied is None else copied.found,
     )
     return event, watched.evidence
 

@@ -9,10 +9,11 @@ of them is reported by `benchmarks/detection.py`. For each set and seed one refe
 then clean batches are screened, and batches with one attack each. Everything is the default policy.
 Prints one JSON line a batch; `--report FILE...` writes a table from such lines. Poisoned text is
 embedded already (the shared sets' triggers); other attacks are made of vectors here. `--only` takes
-some of what is measured: `clean` (batches of which none should be touched), `place` (the same, with
-`density` enforced, which only watches by default), `attacks`, `copies` (of one record in many
-batches, on sms and sst2), `drips`, and `power` (what a
-reference predicts of wrong labels, of two sizes, beside what is really held).
+some of what is measured: `clean` (batches of which none should be touched; also of sets of ADBench,
+which have no labels, by their full name: these rows are in the promise's table, too), `place` (the
+same, with `density` enforced, which only watches by default), `attacks`, `copies` (of one record in
+many batches, on sms and sst2), `drips`, and `power` (what a reference predicts of wrong labels, of
+two sizes, beside what is really held).
 `--simulate` draws p-values of clean sources, so many batches, and counts the alarms over time.
 """
 
@@ -51,9 +52,11 @@ PARTS = frozenset(("clean", "place", "attacks", "copies", "drips", "power"))
 DRIP_BATCHES, DRIP_ROWS = 30, 200
 
 
-def policy(**screen: object) -> lz.Policy:
+def policy(*, labelled: bool = True, **screen: object) -> lz.Policy:
     """The default policy, for rows with a column of vectors."""
-    columns = {"record_id": "id", "embedding": "embedding", "label": "label"}
+    columns = {"record_id": "id", "embedding": "embedding"}
+    if labelled:
+        columns["label"] = "label"
     text = {"version": 1, "dataset": "bench", "columns": columns, "screen": screen}
     return lz.Policy.model_validate(text)
 
@@ -83,6 +86,9 @@ def source(folder: Path, name: str) -> tuple[Rows, Rows | None]:
         return adult(folder), None
     if name == "taxis":
         return taxis(folder), None
+    if name not in SETS:  # of ADBench, without labels: clean batches only
+        rows = load(folder, name)
+        return rows.take(~rows.poison), None
     rng = np.random.default_rng(7)
     centers = rng.normal(size=(3, 16)) * 0.8
     y = rng.integers(3, size=9000)
@@ -185,6 +191,7 @@ def judged(batch: Rows, reference: lz.Reference, asked: lz.Policy | None = None)
         "fired": [test.name for test in found.tests if test.fired],
         "cpu": round(took, 3),
     }
+    line |= {test.name: test.p_value for test in found.tests if test.name == "neighbourhood"}
     if batch.poison.any():
         line["recall"] = float(held[batch.poison].mean())
     return line
@@ -254,10 +261,13 @@ def measure(folder: Path, name: str, seed: int, only: frozenset[str]) -> Iterato
     """Lines of a set and seed."""
     clean, ready = source(folder, name)
     known, size = SIZES.get(name, OTHERS)
+    usual = policy()
+    if name not in SETS:
+        known, size, usual = min(len(clean.x) // 2, 2000), 2000, policy(labelled=False)
     rng = np.random.default_rng([seed, 11])
     order = rng.permutation(len(clean.x))
     start = time.process_time()
-    reference = lz.Reference.fit(clean.take(order[:known]).table(), policy(), seed=seed)
+    reference = lz.Reference.fit(clean.take(order[:known]).table(), usual, seed=seed)
     took = time.process_time() - start
     rest = clean.take(order[known:])
     head = {"set": name, "seed": seed}
@@ -267,9 +277,9 @@ def measure(folder: Path, name: str, seed: int, only: frozenset[str]) -> Iterato
         pick = np.random.default_rng([seed, number]).permutation(len(rest.x))[:rows]
         return rest.take(pick)
 
-    ways = {"clean": ("clean", policy()), "place": ("clean, density enforced", enforcing_place())}
+    ways = {"clean": ("clean", usual), "place": ("clean, density enforced", enforcing_place())}
     for what, asked in (way for part, way in ways.items() if part in only):
-        for number in range(CLEAN_BATCHES):
+        for number in range(CLEAN_BATCHES if len(rest.x) > size else 1):
             yield {**head, "what": what, **judged(drawn(size, number), reference, asked)}
     if "attacks" in only:
         for what, batch in attacks(drawn(size, 1000), ready, rng, name):
@@ -379,9 +389,13 @@ def _cell(what: str, lines: list[Line]) -> str:
         share = np.mean([line["held"] / line["rows"] for line in lines])
         below = np.mean([line["below_rate"] for line in lines])
         cpu = np.mean([line["cpu"] for line in lines])
+        near = np.array([line.get("neighbourhood", 1.0) for line in lines])
+        told = ", ".join(
+            f"{int((near <= level).sum())} <= {level}" for level in (0.002, 0.01, 0.05)
+        )
         return (
             f"{touched} of {len(lines)} touched; held {share:.3%}; p <= .01: {below:.2%}; "
-            f"{cpu:.2f} s"
+            f"neighbourhood: {told}; {cpu:.2f} s"
         )
     whole = sum(line["verdict"] in ("HOLD_BATCH", "ABSTAIN") for line in lines)
     recall = np.mean([line["recall"] for line in lines])

@@ -283,3 +283,26 @@ def test_a_batch_decides_what_is_drawn_and_a_rerun_draws_the_same() -> None:
     first, second = (lz.screen(data, fitted(), policy()) for _ in range(2))
     assert first.tests == second.tests
     assert seed_of("a", "b") not in (seed_of("a", "c"), seed_of("c", "b"))
+
+
+def test_clean_vectors_of_more_dimensions_than_rows_form_no_neighbourhoods() -> None:
+    """By a map that only the trusted rows have bent, records are more alike than trusted rows."""
+    found = []
+    asked = lz.Policy.model_validate(
+        {
+            "version": 1,
+            "dataset": "toy",
+            "columns": {"record_id": "id", "embedding": "embedding"},
+            "screen": {"min_poison_share": 0.2, "detectors": {"mahalanobis": {}}},
+        }
+    )
+    for seed in range(8):
+        rng = np.random.default_rng([seed, 5])
+        rows = rng.normal(size=(260, 8)) @ rng.normal(size=(8, 200)) + rng.normal(size=(260, 200))
+        both = table(rows.astype(np.float32), np.zeros(260, dtype=np.int64)).drop("label")
+        reference = lz.Reference.fit(both.slice(0, 130), asked, seed=seed)
+        tests = lz.screen(both.slice(130), reference, asked).tests
+        found += [test.p_value for test in tests if test.name == "neighbourhood"]
+    assert len(found) == 8
+    assert np.median(found) > 0.2
+    assert min(found) > 0.01

@@ -37,6 +37,19 @@ def group_sums(rows: Floats, group: Ints, groups: int) -> Floats:
     return sums
 
 
+def about_group_means(rows: Floats, group: Ints) -> Floats:
+    """Rows about the mean of their group, (n, d).
+
+    Args:
+        rows: float (n, d).
+        group: int64 (n,), from 0 on.
+    """
+    groups = int(group.max(initial=-1)) + 1
+    count = np.maximum(np.bincount(group, minlength=groups), 1)
+    centred: Floats = rows - (group_sums(rows, group, groups) / count[:, None])[group]
+    return centred
+
+
 def squared_distances(first: Floats, second: Floats) -> Floats:
     """Squared Euclidean distances, float64 (n, m), without an (n, m, d) array."""
     wide, other = first.astype(np.float64), second.astype(np.float64)

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lazaretto.detect.arrays import about_group_means
+from lazaretto.detect.covariance import ledoit_wolf, whitening
+from lazaretto.detect.mahalanobis import LEAST_WITHIN, ROWS_PER_DIMENSION
 from lazaretto.screen._scan import MOST, SUSPECT, Suspects, scan
 from lazaretto.screen._seed import seed_for
-from lazaretto.stats.looks import CAUTION
 from lazaretto.text import cut
 from lazaretto.values import REPORTED_ONLY, TestSummary
 
@@ -25,13 +27,14 @@ if TYPE_CHECKING:
     from lazaretto.stats.localised import Budget, KnownRows
 
 NEIGHBOURHOOD = "neighbourhood"
+OTHERS = 4000
+"""Trusted rows that are no suspects, at most, from which the whitening is learned as well."""
 
 
 def search_level(budget: Budget, policy: Policy, *, over_batches: bool) -> float:
     """Level of the search for neighbourhoods in a batch, and of that over batches of the source.
 
-    They and the groups share one part of the budget. What they find counts as `CAUTION` times as
-    likely.
+    They and the groups share one part of the budget.
 
     Args:
         budget: how the chance of holding anything of a clean batch is shared.
@@ -39,8 +42,7 @@ def search_level(budget: Budget, policy: Policy, *, over_batches: bool) -> float
         over_batches: whether the batch is looked at together with earlier ones: then each of the
             two searches has half.
     """
-    shared = (2 if policy.columns.groups else 1) * (2 if over_batches else 1)
-    return budget.scan / (shared * CAUTION)
+    return budget.scan / ((2 if policy.columns.groups else 1) * (2 if over_batches else 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,20 +159,56 @@ def beside_known(
     of = np.concatenate([label, known.label[there]])
     mine = np.arange(len(both)) < len(vector)
     odd = np.concatenate([p_value, known.p_value[there]])
-    return Suspects(_directions(both, of, reference), of, mine, odd)
+    return Suspects(_directions(both, of, rows, reference), of, mine, odd)
 
 
-def _directions(vector: Floats, label: Ints, reference: Reference) -> Floats:
-    """Whitened by the reference, about the mean of the class's suspects, of length 1."""
-    detector = reference.scorers[0].detectors.get("mahalanobis")
-    white = vector - reference.sample.embedding.mean(0)
-    maps = None if detector is None else detector.state()["whiten"]
-    for number in np.unique(label).tolist():
-        mine = label == number
-        rows = white[mine]
-        if maps is not None:
-            rows = rows @ maps[number if len(maps) > 1 else 0].T
-        white[mine] = rows - rows.mean(0)
-    length = np.linalg.norm(white, axis=1, keepdims=True)
-    directions: Floats = (white / np.maximum(length, 1e-12)).astype(np.float32)
+def _directions(vector: Floats, label: Ints, trusted: Ints, reference: Reference) -> Floats:
+    """Whitened, about the mean of the class's suspects, of length 1.
+
+    What whitens must not know which suspects are of which side. Where calibration rows are apart
+    from those that detectors were fitted on, neither side has been seen by these, and their map
+    serves. A cross-fitted reference has several, which together have seen all trusted rows alike,
+    and no record of the batch. The mean of them serves where each dimension has
+    `ROWS_PER_DIMENSION` rows. With fewer it bends towards trusted rows: seen by it, records of a
+    batch are nearer to each other than trusted rows are (`_of_both_sides`).
+
+    Args:
+        vector: float32 (s, d), of the suspects.
+        label: int64 (s,), class of each.
+        trusted: int64 (t,), which trusted rows are suspects.
+        reference: that has them.
+    """
+    centred = about_group_means(vector.astype(np.float64), label)
+    rows, width = reference.sample.embedding.shape
+    unseen = len(reference.scorers) == 1
+    fitted = [scorer.detectors.get("mahalanobis") for scorer in reference.scorers]
+    maps = [detector.state()["whiten"] for detector in fitted if detector is not None]
+    if maps and (unseen or rows >= ROWS_PER_DIMENSION * width):
+        for number in np.unique(label).tolist():
+            mine, place = label == number, number if len(maps[0]) > 1 else 0
+            inverse = np.mean(
+                [one[place].T.astype(np.float64) @ one[place] for one in maps], axis=0
+            )
+            centred[mine] = centred[mine] @ np.linalg.cholesky(inverse)
+    elif not unseen:
+        centred = centred @ _of_both_sides(centred, trusted, reference).T
+    length = np.linalg.norm(centred, axis=1, keepdims=True)
+    directions: Floats = (centred / np.maximum(length, 1e-12)).astype(np.float32)
     return directions
+
+
+def _of_both_sides(centred: Floats, trusted: Ints, reference: Reference) -> Floats:
+    """The whitening map of all suspects, of whatever side, and of the other trusted rows.
+
+    Args:
+        centred: float64 (s, d), the suspects about the means of their classes.
+        trusted: which trusted rows are among them.
+        reference: that has the others.
+    """
+    others = np.delete(np.arange(len(reference.sample.embedding)), trusted)
+    # Evenly spread over the sample, whose order may be that of its classes.
+    others = others[:: max(1, -(-len(others) // OTHERS))]
+    rows, label = reference.sample.embedding[others].astype(np.float64), reference.sample.label
+    of = np.zeros(len(rows), dtype=np.int64) if label is None else label[others]
+    inside = np.concatenate([centred, about_group_means(rows, of)])
+    return whitening(ledoit_wolf(inside), least=LEAST_WITHIN * float(np.square(inside).mean()))[0]

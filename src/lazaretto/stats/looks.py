@@ -9,10 +9,8 @@ LOOKS = (3, 4, 6, 8, 11, 15, 21, 29)
 them it begins anew: so each look reads a bounded number of batches, and a drip that starts late is
 not thinned by all that was clean before it."""
 CAUTION = 4
-"""What the search for neighbourhoods finds counts as so many times as likely. Calibration rows of a
-cross-fitted reference are compared with trusted rows like them more often than new records are, so
-that odd ones of a kind are rarer among them: of 80 clean batches of texts, 10 had p <= .01, 1 had
-p <= .001, and none p <= .0005 (benchmarks/results/evidence.md)."""
+"""What a look finds counts as so many times as likely for the source. All looks compare with one
+reference, so that its luck is in each of them; one batch is compared with it once."""
 
 
 def look_back(before: int) -> int:

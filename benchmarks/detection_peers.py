@@ -80,7 +80,8 @@ def _label_issues(trusted: Rows, batch: Rows) -> Answer:
     chosen = (probe, plain)[int(np.argmin(losses))].fit(trusted.x, trusted.y)
     probabilities = chosen.predict_proba(batch.x)
     score = 1 - get_label_quality_scores(batch.y, probabilities, method="self_confidence")
-    return score, find_label_issues(batch.y, probabilities)
+    # Its own processes share arrays by globals, which a spawned process of ours does not pass on.
+    return score, find_label_issues(batch.y, probabilities, n_jobs=1)
 
 
 def _datalab(batch: Rows, issue: str) -> Answer:

@@ -111,5 +111,5 @@ def test_the_commands_for_retention_run_as_they_stand(sqlite_yard: Yard, tmp_pat
     )
     assert done.returncode == 0, done.stderr + done.stdout
     assert "exit code 1" in done.stdout
-    assert "deleted by retention  3 files" in " ".join(done.stdout.split(" " * 3))
-    assert check(workspace, deep=True).deleted == 3  # delivered, canonical, oddest records
+    assert "deleted by retention  4 files" in " ".join(done.stdout.split(" " * 3))
+    assert check(workspace, deep=True).deleted == 4  # delivered, canonical, oddest records, fingerprints

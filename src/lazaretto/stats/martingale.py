@@ -21,9 +21,8 @@ CLASSES = 4
 SMALLEST = 2.0**-40
 """Smaller p-values of batch tests are in one class with it."""
 LOCAL_CAUTION = 4
-"""A p-value of the tests that look at parts of a batch counts as so many times as large. That of
-neighbourhoods is approximate: of 220 clean batches of texts, 33 had p <= .05
-(benchmarks/results/evidence.md)."""
+"""A p-value of the tests that look at parts of a batch counts as so many times as large: a source's
+batches share one reference, and its luck."""
 REACH = 40.0
 """Standard deviations beyond which a beta-binomial has no mass worth adding up."""
 

@@ -52,6 +52,7 @@ SPEED = """\
 From `benchmarks/screen_speed.py`: d = 384, reference of 20,000 rows (12,000 of them searched), 10
 classes, detectors mahalanobis, knn_label, density and duplicates. `ratio` is to the floor (the same
 read and the bare matrix products) by the clock, `cpu_ratio` by CPU time, `peak_gb` peak memory.
+A reference that takes a compressed search makes fewer products than the floor does.
 """
 EQUAL = """\
 From `benchmarks/equal_quality.py`: AUROC of our score minus scikit-learn's, both fitted on the same

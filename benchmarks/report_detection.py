@@ -42,8 +42,8 @@ CHOICES = """\
   cleanlab's and floods at 97.4 %: *what* to improve was learned there, by *how much* was not.
 * The levels at which an excess of small p-values is looked for were added after a part of the
   reported half had been seen.
-* How the search for neighbourhoods whitens was chosen on clean rows of SVHN, MVTec and 20news, which
-  are in the promise's table, and on attacks of the development halves (`evidence.md`).
+* How the search for neighbourhoods whitens was chosen on clean rows of SVHN, MVTec and 20news,
+  which are in the promise's table, and on attacks of the development halves (`evidence.md`).
 * `hold: rate` has nothing to choose.
 * The draws score reported rows only. Rows of the development half appear there as trusted rows,
   never as rows that are judged.

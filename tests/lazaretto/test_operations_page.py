@@ -112,4 +112,4 @@ def test_the_commands_for_retention_run_as_they_stand(sqlite_yard: Yard, tmp_pat
     assert done.returncode == 0, done.stderr + done.stdout
     assert "exit code 1" in done.stdout
     assert "deleted by retention  4 files" in " ".join(done.stdout.split(" " * 3))
-    assert check(workspace, deep=True).deleted == 4  # delivered, canonical, oddest records, fingerprints
+    assert check(workspace, deep=True).deleted == 4  # delivered, canonical, oddest, prints
